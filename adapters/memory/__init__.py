@@ -1,0 +1,1 @@
+"""Every port in memory: the reference that the other adapters are held against."""

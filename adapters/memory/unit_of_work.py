@@ -1,0 +1,302 @@
+import asyncio
+from collections import ChainMap
+from collections.abc import AsyncGenerator, Collection, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import datetime
+
+from attrs import define, evolve, field, frozen
+
+from adapters.after_commit import AfterCommit, Committed, tell_nobody
+from adapters.wire import encode
+from application.ports import Aborted, OrderConflict, OutboxEntry, Transaction
+from domain.events import Event, EventId, event_id
+from domain.ids import OrderId, PaymentId, ProductId, UserId
+from domain.order import Order, OrderStatus
+from domain.payment import Payment
+from domain.product import Product, StockAdjustment
+
+
+@define(eq=False)
+class MemoryStore:
+    """What is committed. It holds copies of its own, so that nobody changes them from outside."""
+
+    orders: dict[OrderId, Order] = field(factory=dict)
+    products: dict[ProductId, Product] = field(factory=dict)
+    payments: dict[PaymentId, Payment] = field(factory=dict)
+    adjustments: list[StockAdjustment] = field(factory=list)
+    events: dict[EventId, Event] = field(factory=dict)
+    outbox: dict[int, OutboxEntry] = field(factory=dict)
+    last_position: int = 0
+    inbox: set[tuple[str, EventId]] = field(factory=set)
+    # One writer at a time: the strictest isolation there is.
+    writing: asyncio.Lock = field(factory=asyncio.Lock)
+
+
+@define(eq=False)
+class MemoryUnitOfWork:
+    """Transactions on a store in memory. What they write is seen by others when they commit."""
+
+    _store: MemoryStore = field(factory=MemoryStore)
+    _after_commit: AfterCommit = tell_nobody
+
+    def __call__(self) -> AbstractAsyncContextManager[Transaction]:
+        return self._transaction()
+
+    def reading(self) -> AbstractAsyncContextManager[Transaction]:
+        return self._snapshot()
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncGenerator[Transaction, None]:
+        async with self._store.writing:
+            changes = _Changes(self._store)
+            yield _MemoryTransaction.of(changes)
+            changes.commit()
+        await self._after_commit(changes.committed)
+
+    @asynccontextmanager
+    async def _snapshot(self) -> AsyncGenerator[Transaction, None]:
+        yield _MemoryTransaction.of(_Changes(self._store))
+
+
+@define(eq=False)
+class _Changes:
+    """A store as one transaction sees it: its own writes lie over what is committed."""
+
+    store: MemoryStore
+    orders: ChainMap[OrderId, Order] = field(init=False)
+    products: ChainMap[ProductId, Product] = field(init=False)
+    payments: ChainMap[PaymentId, Payment] = field(init=False)
+    adjustments: list[StockAdjustment] = field(factory=list, init=False)
+    events: dict[EventId, Event] = field(factory=dict, init=False)
+    sending: list[Event] = field(factory=list, init=False)
+    sent: set[int] = field(factory=set, init=False)
+    inbox: set[tuple[str, EventId]] = field(factory=set, init=False)
+    committed: Committed = field(factory=Committed, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.orders = ChainMap({}, self.store.orders)
+        self.products = ChainMap({}, self.store.products)
+        self.payments = ChainMap({}, self.store.payments)
+
+    def commit(self) -> None:
+        store = self.store
+        store.orders.update(self.orders.maps[0])
+        store.products.update(self.products.maps[0])
+        store.payments.update(self.payments.maps[0])
+        store.adjustments += self.adjustments
+        store.events |= self.events
+        store.inbox |= self.inbox
+        for position in self.sent:
+            store.outbox.pop(position, None)
+        for event in self.sending:
+            store.last_position += 1
+            store.outbox[store.last_position] = OutboxEntry(
+                store.last_position, event_id(event), event.type, encode(event)
+            )
+
+
+@frozen
+class _MemoryTransaction:
+    orders: "MemoryOrders"
+    products: "MemoryProducts"
+    stock_adjustments: "MemoryStockAdjustments"
+    payments: "MemoryPayments"
+    events: "MemoryEvents"
+    outbox: "MemoryOutbox"
+    inbox: "MemoryInbox"
+
+    @classmethod
+    def of(cls, changes: _Changes) -> "_MemoryTransaction":
+        return cls(
+            MemoryOrders(changes),
+            MemoryProducts(changes),
+            MemoryStockAdjustments(changes),
+            MemoryPayments(changes),
+            MemoryEvents(changes),
+            MemoryOutbox(changes),
+            MemoryInbox(changes),
+        )
+
+
+@frozen
+class MemoryOrders:
+    _changes: _Changes
+
+    async def add_many(self, orders: Sequence[Order]) -> None:
+        for order in orders:
+            if order.id in self._changes.orders:
+                raise Aborted(f"order {order.id} exists already")
+            self._changes.orders[order.id] = evolve(order)
+        self._changes.committed.orders += orders
+
+    async def get_many(
+        self,
+        ids: Collection[OrderId],
+        *,
+        lock: bool = False,  # noqa: ARG002 - there is one writer, who has locked everything
+    ) -> dict[OrderId, Order]:
+        return {id_: evolve(self._changes.orders[id_]) for id_ in sorted(ids) if id_ in self._changes.orders}
+
+    async def save_many(self, orders: Sequence[Order]) -> None:
+        for order in orders:
+            stored = self._changes.orders.get(order.id)
+            if stored is None or stored.version != order.version - 1:
+                raise OrderConflict(f"order {order.id} changed since it was read")
+            self._changes.orders[order.id] = evolve(order)
+        self._changes.committed.orders += orders
+
+    async def page(
+        self, *, user_id: UserId | None, status: OrderStatus | None, before: OrderId | None, limit: int
+    ) -> list[Order]:
+        found = [
+            evolve(order)
+            for order in self._changes.orders.values()
+            if not order.deleted
+            and user_id in {None, order.user_id}
+            and status in {None, order.status}
+            and (before is None or order.id < before)
+        ]
+        return sorted(found, key=lambda order: order.id, reverse=True)[:limit]
+
+    async def unpaid_since(self, moment: datetime, *, after: OrderId | None, limit: int) -> list[OrderId]:
+        return self._ids(
+            [
+                order
+                for order in self._changes.orders.values()
+                if order.status is OrderStatus.PENDING and not order.deleted and order.created_at <= moment
+            ],
+            after,
+            limit,
+        )
+
+    async def waiting_since(self, moment: datetime, *, after: OrderId | None, limit: int) -> list[OrderId]:
+        return self._ids(
+            [
+                order
+                for order in self._changes.orders.values()
+                if order.updated_at <= moment
+                and (
+                    order.status is OrderStatus.PROCESSING
+                    or (order.refund_requested and order.status is not OrderStatus.REFUNDED)
+                )
+            ],
+            after,
+            limit,
+        )
+
+    def _ids(self, orders: Sequence[Order], after: OrderId | None, limit: int) -> list[OrderId]:
+        return sorted(order.id for order in orders if after is None or order.id > after)[:limit]
+
+
+@frozen
+class MemoryProducts:
+    _changes: _Changes
+
+    async def add_many(self, products: Sequence[Product]) -> None:
+        for product in products:
+            if product.id in self._changes.products:
+                raise Aborted(f"product {product.id} exists already")
+            self._changes.products[product.id] = evolve(product)
+            self._changes.committed.catalogue = True
+
+    async def get_many(
+        self,
+        ids: Collection[ProductId],
+        *,
+        lock: bool = False,  # noqa: ARG002 - there is one writer, who has locked everything
+    ) -> dict[ProductId, Product]:
+        return {id_: evolve(self._changes.products[id_]) for id_ in sorted(ids) if id_ in self._changes.products}
+
+    async def save_many(self, products: Sequence[Product]) -> None:
+        for product in products:
+            self._changes.products[product.id] = evolve(product)
+            self._changes.committed.catalogue = True
+
+    async def page(self, *, after: ProductId | None, limit: int) -> list[Product]:
+        ids = sorted(id_ for id_ in self._changes.products if after is None or id_ > after)
+        return [evolve(self._changes.products[id_]) for id_ in ids[:limit]]
+
+    async def last_id(self) -> ProductId:
+        return max(self._changes.products, default=ProductId(0))
+
+
+@frozen
+class MemoryStockAdjustments:
+    _changes: _Changes
+
+    async def add_many(self, adjustments: Sequence[StockAdjustment]) -> None:
+        self._changes.adjustments.extend(adjustments)
+
+    async def totals(self, ids: Collection[ProductId]) -> dict[ProductId, int]:
+        totals = dict.fromkeys(ids, 0)
+        for adjustment in [*self._changes.store.adjustments, *self._changes.adjustments]:
+            if adjustment.product_id in totals:
+                totals[adjustment.product_id] += adjustment.change
+        return totals
+
+
+@frozen
+class MemoryPayments:
+    _changes: _Changes
+
+    async def add_many(self, payments: Sequence[Payment]) -> None:
+        await self.save_many(payments)
+
+    async def get_many(self, ids: Collection[PaymentId]) -> dict[PaymentId, Payment]:
+        return {id_: evolve(self._changes.payments[id_]) for id_ in sorted(ids) if id_ in self._changes.payments}
+
+    async def save_many(self, payments: Sequence[Payment]) -> None:
+        for payment in payments:
+            self._changes.payments[payment.id] = evolve(payment)
+
+
+@frozen
+class MemoryEvents:
+    _changes: _Changes
+
+    async def add_many(self, events: Sequence[Event]) -> None:
+        for event in events:
+            id_ = event_id(event)
+            if id_ in self._changes.store.events or id_ in self._changes.events:
+                raise OrderConflict(f"order {event.order_id} has an event {event.sequence} already")
+            self._changes.events[id_] = event
+            self._changes.sending.append(event)
+            self._changes.committed.events = True
+
+    async def of_orders(self, ids: Collection[OrderId]) -> list[Event]:
+        found = ChainMap(self._changes.events, self._changes.store.events)
+        return [found[id_] for id_ in sorted(found) if id_.order_id in ids]
+
+
+@frozen
+class MemoryOutbox:
+    _changes: _Changes
+
+    async def claim(
+        self,
+        *,
+        by: str,  # noqa: ARG002 - a store in memory has one process, and so one relay
+        limit: int,
+    ) -> list[OutboxEntry]:
+        return list(self._changes.store.outbox.values())[:limit]
+
+    async def remove(self, entries: Sequence[OutboxEntry]) -> None:
+        self._changes.sent.update(entry.position for entry in entries)
+
+    async def put_back(self, events: Sequence[Event]) -> None:
+        self._changes.sending.extend(events)
+        self._changes.committed.events |= bool(events)
+
+
+@frozen
+class MemoryInbox:
+    _changes: _Changes
+
+    async def unseen(self, consumer: str, ids: Collection[EventId]) -> set[EventId]:
+        seen = self._changes.store.inbox | self._changes.inbox
+        return {id_ for id_ in ids if (consumer, id_) not in seen}
+
+    async def record(self, consumer: str, ids: Collection[EventId]) -> set[EventId]:
+        fresh = await self.unseen(consumer, ids)
+        self._changes.inbox.update((consumer, id_) for id_ in fresh)
+        return fresh

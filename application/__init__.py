@@ -1,0 +1,1 @@
+"""What the shop can do, one file a use case, and the ports that this needs."""

@@ -1,0 +1,95 @@
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+from attrs import define, field
+
+from application.ports import Aborted, Unavailable
+
+C = TypeVar("C")
+R = TypeVar("R")
+
+
+class Overloaded(Unavailable):
+    """More calls are waiting than can be answered in time. Nothing was done."""
+
+
+async def each_alone(
+    work: Callable[[Sequence[C]], Awaitable[Sequence[R | Exception]]], calls: Sequence[C]
+) -> list[R | Exception]:
+    """Do the calls as one batch; if the batch fails, one by one, so that a bad neighbour costs nobody.
+
+    A batch that was rolled back as a whole is tried once more first. One whose server is gone is not tried again:
+    its outcome is unknown, and a second try could do it twice.
+    """
+    for _ in range(2):
+        try:
+            return list(await work(calls))
+        except Unavailable as error:
+            return [error] * len(calls)
+        except Aborted as error:
+            failure: Exception = error
+        except Exception as error:  # noqa: BLE001 - whatever a neighbour caused
+            failure = error
+            break
+    if len(calls) == 1:
+        return [failure]
+    return [outcome for call in calls for outcome in await each_alone(work, [call])]
+
+
+@define
+class _Waiting(Generic[C, R]):
+    call: C
+    answer: asyncio.Future[R]
+
+
+@define(eq=False)
+class Batched(Generic[C, R]):
+    """Calls that arrive while a batch is being worked on become the next batch.
+
+    There is no timer: an idle service answers the first call at once, and a busy one makes larger batches by
+    itself. The work runs in a task of its own, so that a caller who goes away cancels its wait and nothing else.
+
+    Raise what the use case returned or raised for this call, and `Overloaded` when too many wait.
+    """
+
+    _work: Callable[[Sequence[C]], Awaitable[Sequence[R | Exception]]]
+    _max_size: int = field(default=256, kw_only=True)
+    _max_in_flight: int = field(default=2, kw_only=True)
+    _max_waiting: int = field(default=10_000, kw_only=True)
+    _waiting: deque[_Waiting[C, R]] = field(factory=deque, init=False)
+    _in_flight: set[asyncio.Task[None]] = field(factory=set, init=False)
+
+    async def __call__(self, call: C) -> R:
+        if len(self._waiting) >= self._max_waiting:
+            raise Overloaded(f"{len(self._waiting)} calls are waiting already")
+        waiting: _Waiting[C, R] = _Waiting(call, asyncio.get_running_loop().create_future())
+        self._waiting.append(waiting)
+        self._start()
+        return await waiting.answer
+
+    async def drained(self) -> None:
+        """Wait until every call that was made has its answer."""
+        while self._in_flight:
+            await asyncio.wait(self._in_flight)
+
+    def _start(self) -> None:
+        if self._waiting and len(self._in_flight) < self._max_in_flight:
+            task = asyncio.get_running_loop().create_task(self._work_off())
+            self._in_flight.add(task)
+            task.add_done_callback(self._in_flight.discard)
+
+    async def _work_off(self) -> None:
+        # One turn of the loop is given away first, so that calls made in the same turn share the batch.
+        await asyncio.sleep(0)
+        while self._waiting:
+            batch = [self._waiting.popleft() for _ in range(min(self._max_size, len(self._waiting)))]
+            outcomes = await each_alone(self._work, [waiting.call for waiting in batch])
+            for waiting, outcome in zip(batch, outcomes, strict=True):
+                if waiting.answer.cancelled():
+                    continue
+                if isinstance(outcome, Exception):
+                    waiting.answer.set_exception(outcome)
+                else:
+                    waiting.answer.set_result(outcome)

@@ -1,0 +1,34 @@
+from collections.abc import Sequence
+
+from attrs import frozen
+
+from application.changing import existing
+from application.ports import RecentOrders, UnitOfWork
+from domain.errors import UnknownOrder
+from domain.ids import OrderId
+from domain.order import Order
+
+
+@frozen
+class GetOrder:
+    """Find orders: among the recent ones first, then in the database."""
+
+    _unit_of_work: UnitOfWork
+    _recent: RecentOrders
+
+    async def __call__(self, ids: Sequence[OrderId]) -> Sequence[Order | UnknownOrder]:
+        found = await self._recent.get_many(set(ids))
+        missing = set(ids) - found.keys()
+        if missing:
+            async with self._unit_of_work.reading() as tx:
+                stored = await tx.orders.get_many(missing)
+            await self._recent.put_many(list(stored.values()))
+            found = found | stored
+        return [_existing(found.get(order_id), order_id) for order_id in ids]
+
+
+def _existing(order: Order | None, order_id: OrderId) -> Order | UnknownOrder:
+    try:
+        return existing(order, order_id)
+    except UnknownOrder as error:
+        return error

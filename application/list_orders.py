@@ -1,0 +1,25 @@
+from collections.abc import Sequence
+
+from attrs import frozen
+
+from application.ports import UnitOfWork
+from domain.ids import OrderId, UserId
+from domain.order import Order, OrderStatus
+
+
+@frozen
+class ListOrders:
+    """Orders, newest first, by key: a page begins behind the last order of the page before."""
+
+    _unit_of_work: UnitOfWork
+
+    async def __call__(
+        self,
+        *,
+        user_id: UserId | None = None,
+        status: OrderStatus | None = None,
+        before: OrderId | None = None,
+        limit: int,
+    ) -> Sequence[Order]:
+        async with self._unit_of_work.reading() as tx:
+            return await tx.orders.page(user_id=user_id, status=status, before=before, limit=limit)

@@ -1,0 +1,259 @@
+"""Everything that the use cases need of the world. Adapters stand behind these names.
+
+Whatever is written here is set-based: one call for a whole batch. An adapter that can't reach its server raises
+`Unavailable`; one whose transaction was rolled back, and may well succeed when it is tried again, raises `Aborted`.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from attrs import frozen
+
+from domain.events import Event, EventId
+from domain.ids import OrderId, PaymentId, ProductId, UserId
+from domain.money import Money
+from domain.order import Order, OrderStatus
+from domain.payment import Payment
+from domain.product import Product, StockAdjustment
+
+Clock = Callable[[], datetime]
+NewId = Callable[[], UUID]
+
+
+class Unavailable(Exception):
+    """A server can't be reached, or did not answer in time. What was asked of it may have happened or not."""
+
+
+class Aborted(Exception):
+    """Nothing happened: a deadlock, a lock that took too long. Trying again may succeed."""
+
+
+class OrderConflict(Aborted):
+    """An order changed since it was read."""
+
+
+class PaymentDeclined(Exception):
+    """The provider took no money, and never will under this key."""
+
+
+class Orders(Protocol):
+    """The orders of the shop. Nothing is tracked: a change is kept by saving it."""
+
+    async def add_many(self, orders: Sequence[Order]) -> None: ...
+
+    async def get_many(self, ids: Collection[OrderId], *, lock: bool = False) -> dict[OrderId, Order]:
+        """Those that exist, deleted ones included. With `lock`, taken in the order of their ids, and held."""
+
+    async def save_many(self, orders: Sequence[Order]) -> None:
+        """Keep orders that have changed once since they were read. Raise `OrderConflict` when another did so too."""
+
+    async def page(
+        self, *, user_id: UserId | None, status: OrderStatus | None, before: OrderId | None, limit: int
+    ) -> list[Order]:
+        """Newest first, without the deleted, only those placed before the order `before`."""
+
+    async def unpaid_since(self, moment: datetime, *, after: OrderId | None, limit: int) -> list[OrderId]:
+        """Orders that are PENDING, not deleted, and were placed at or before the moment: by id, those above `after`."""
+
+    async def waiting_since(self, moment: datetime, *, after: OrderId | None, limit: int) -> list[OrderId]:
+        """Orders that wait for the worker (PROCESSING, or a refund asked for and not given), by id, above `after`.
+
+        Only those with no change after the moment.
+        """
+
+
+class Products(Protocol):
+    """What the shop sells, and how much of it is left."""
+
+    async def add_many(self, products: Sequence[Product]) -> None:
+        """Raise `Aborted` when one of the ids is taken."""
+
+    async def get_many(self, ids: Collection[ProductId], *, lock: bool = False) -> dict[ProductId, Product]:
+        """Those that exist. With `lock`, taken in the order of their ids, and held until the transaction ends."""
+
+    async def save_many(self, products: Sequence[Product]) -> None:
+        """Keep the stock of products that this transaction has locked."""
+
+    async def page(self, *, after: ProductId | None, limit: int) -> list[Product]:
+        """In the order of their ids."""
+
+    async def last_id(self) -> ProductId:
+        """The largest id in use, 0 when there are no products."""
+
+
+class StockAdjustments(Protocol):
+    """Every change of stock that no order made."""
+
+    async def add_many(self, adjustments: Sequence[StockAdjustment]) -> None: ...
+
+    async def totals(self, ids: Collection[ProductId]) -> dict[ProductId, int]:
+        """The sum of each product's adjustments; 0 where there is none."""
+
+
+class Payments(Protocol):
+    """Every attempt to take money."""
+
+    async def add_many(self, payments: Sequence[Payment]) -> None: ...
+
+    async def get_many(self, ids: Collection[PaymentId]) -> dict[PaymentId, Payment]: ...
+
+    async def save_many(self, payments: Sequence[Payment]) -> None: ...
+
+
+class Events(Protocol):
+    """What happened to orders. Whatever is added is put into the outbox as well."""
+
+    async def add_many(self, events: Sequence[Event]) -> None: ...
+
+    async def of_orders(self, ids: Collection[OrderId]) -> list[Event]:
+        """By order, then in the order of their sequence numbers."""
+
+
+@frozen
+class OutboxEntry:
+    """An event on its way to the broker, as the bytes that will travel. `position` names its place in the outbox."""
+
+    position: int
+    id: EventId
+    type: str
+    body: bytes
+
+
+class Outbox(Protocol):
+    """The events that were not yet handed to the broker."""
+
+    async def claim(self, *, by: str, limit: int) -> list[OutboxEntry]:
+        """The oldest entries, the events of one order in their order; none while another relay holds the claim.
+
+        The claim is the relay's for some seconds, and each call renews it. It ends by itself when the relay is gone.
+        """
+
+    async def remove(self, entries: Sequence[OutboxEntry]) -> None: ...
+
+    async def put_back(self, events: Sequence[Event]) -> None:
+        """Announce once more what the broker seems to have lost."""
+
+
+class Inbox(Protocol):
+    """What each consumer has already done, written in the same transaction as the doing."""
+
+    async def unseen(self, consumer: str, ids: Collection[EventId]) -> set[EventId]:
+        """Those that were not recorded yet."""
+
+    async def record(self, consumer: str, ids: Collection[EventId]) -> set[EventId]:
+        """Record them as done, and say which of them had not been."""
+
+
+class Transaction(Protocol):
+    """The repositories, all of one transaction."""
+
+    @property
+    def orders(self) -> Orders: ...
+    @property
+    def products(self) -> Products: ...
+    @property
+    def stock_adjustments(self) -> StockAdjustments: ...
+    @property
+    def payments(self) -> Payments: ...
+    @property
+    def events(self) -> Events: ...
+    @property
+    def outbox(self) -> Outbox: ...
+    @property
+    def inbox(self) -> Inbox: ...
+
+
+class UnitOfWork(Protocol):
+    """The block is the transaction: leaving it commits, raising in it rolls back."""
+
+    def __call__(self) -> AbstractAsyncContextManager[Transaction]: ...
+
+    def reading(self) -> AbstractAsyncContextManager[Transaction]:
+        """A block that only reads what is committed, and waits for no writer."""
+
+
+class RecentOrders(Protocol):
+    """Orders that were lately written or read. Best effort: it may be empty, slow or gone, and never raises.
+
+    An order is only ever replaced by a newer version of itself, and a deleted one is kept as deleted.
+    """
+
+    async def get_many(self, ids: Collection[OrderId]) -> dict[OrderId, Order]: ...
+
+    async def put_many(self, orders: Sequence[Order]) -> None: ...
+
+
+@frozen
+class CataloguePage:
+    """Which part of the product list, and of which edition of it: every change of stock makes a new edition."""
+
+    after: ProductId | None
+    limit: int
+    edition: str | None = None
+
+
+class CatalogueCache(Protocol):
+    """Pages of the product list. Best effort: it may be empty, slow or gone, and never raises."""
+
+    async def get(self, page: CataloguePage) -> tuple[CataloguePage, list[Product] | None]:
+        """The page, with the edition that is current, and its products where they are kept."""
+
+    async def put(self, page: CataloguePage, products: Sequence[Product]) -> None:
+        """Keep the products of a page that `get` returned, unless there has been a new edition since."""
+
+    async def new_edition(self) -> None:
+        """The stock or the catalogue has changed: forget every page."""
+
+
+class EventPublisher(Protocol):
+    """The way to the broker."""
+
+    async def publish(self, entries: Sequence[OutboxEntry]) -> list[OutboxEntry]:
+        """Hand them over, and return those that the broker has confirmed. Raise `Unavailable`."""
+
+
+@frozen
+class Delivery:
+    """An event that the broker has brought, and which attempt at it this is, counted from 1."""
+
+    event: Event
+    attempt: int
+    tag: object
+
+
+class EventQueue(Protocol):
+    """The events that wait for one consumer. What is not settled is brought again."""
+
+    async def receive(self, limit: int) -> list[Delivery]:
+        """Wait for at least one; take those that are there, up to the limit. Raise `Unavailable`."""
+
+    async def done(self, deliveries: Sequence[Delivery]) -> None: ...
+
+    async def later(self, delivery: Delivery, *, reason: str) -> None:
+        """Bring it again after a delay that grows with each attempt."""
+
+    async def set_aside(self, delivery: Delivery, *, reason: str) -> None:
+        """Keep it as a dead letter, until a person decides."""
+
+
+class PaymentGateway(Protocol):
+    """The provider that takes the money. A key that it has seen before gets the first answer again, and no charge."""
+
+    async def charge(self, key: PaymentId, amount: Money) -> str:
+        """Return the provider's reference. Raise `PaymentDeclined`, or `Unavailable`: then ask again with the key."""
+
+    async def refund(self, key: PaymentId, amount: Money) -> None:
+        """Give back what was charged under the key. Raise `Unavailable`: then ask again."""
+
+
+class OutboxSignal(Protocol):
+    """Tells the relay that there is something in the outbox, so that it needs no polling. Best effort."""
+
+    def notify(self) -> None:
+        """Return at once, and never raise."""
+
+    async def wait(self, timeout: float) -> None:  # noqa: ASYNC109 - the bound is part of what is asked
+        """Until there was a `notify` since the last wait, or the seconds have passed."""

@@ -1,0 +1,50 @@
+from collections.abc import Sequence
+
+from attrs import field, frozen
+
+from application.ports import EventPublisher, OutboxEntry, UnitOfWork
+from domain.ids import OrderId
+
+
+@frozen
+class RelayEvents:
+    """Hand the oldest events of the outbox to the broker: at least once, and those of an order in their order.
+
+    Return how many were handed over. Raise `Unavailable` when the broker or the database is gone; nothing is lost.
+    """
+
+    _unit_of_work: UnitOfWork
+    _publisher: EventPublisher
+    _relay: str
+    _limit: int = field(default=512, kw_only=True)
+
+    async def __call__(self) -> int:
+        async with self._unit_of_work() as tx:
+            entries = await tx.outbox.claim(by=self._relay, limit=self._limit)
+        sent: list[OutboxEntry] = []
+        held_up: set[OrderId] = set()
+        try:
+            for wave in _one_an_order(entries):
+                ready = [entry for entry in wave if entry.id.order_id not in held_up]
+                confirmed = await self._publisher.publish(ready)
+                sent += confirmed
+                held_up |= {entry.id.order_id for entry in ready} - {entry.id.order_id for entry in confirmed}
+        finally:
+            # To stop before this is safe: what was sent is sent again.
+            if sent:
+                async with self._unit_of_work() as tx:
+                    await tx.outbox.remove(sent)
+        return len(sent)
+
+
+def _one_an_order(entries: Sequence[OutboxEntry]) -> list[list[OutboxEntry]]:
+    """Waves in which no order stands twice: only when an event is confirmed may the next of its order follow."""
+    waves: list[list[OutboxEntry]] = []
+    seen: dict[OrderId, int] = {}
+    for entry in entries:
+        turn = seen.get(entry.id.order_id, 0)
+        seen[entry.id.order_id] = turn + 1
+        if turn == len(waves):
+            waves.append([])
+        waves[turn].append(entry)
+    return waves

@@ -1,0 +1,42 @@
+from collections.abc import Sequence
+
+from attrs import frozen
+
+from application.changing import existing
+from application.ports import Clock, NewId, UnitOfWork
+from domain.errors import DomainError
+from domain.events import PaymentRequested
+from domain.ids import OrderId, PaymentId
+from domain.order import Order
+from domain.payment import Payment
+
+
+@frozen
+class RequestPayment:
+    """Ask for the money of orders. One that is paid for, or being paid for, is returned as it is."""
+
+    _unit_of_work: UnitOfWork
+    _new_id: NewId
+    _now: Clock
+
+    async def __call__(self, ids: Sequence[OrderId]) -> Sequence[Order | DomainError]:
+        outcomes: list[Order | DomainError] = []
+        requested: list[tuple[Order, PaymentRequested]] = []
+        async with self._unit_of_work() as tx:
+            orders = await tx.orders.get_many(set(ids), lock=True)
+            for order_id in ids:
+                try:
+                    order = existing(orders.get(order_id), order_id)
+                    if not order.is_paid_or_being_paid:
+                        event = order.request_payment(PaymentId(self._new_id()), at=self._now())
+                        requested.append((order, event))
+                except DomainError as error:
+                    outcomes.append(error)
+                else:
+                    outcomes.append(order)
+            await tx.orders.save_many([order for order, _ in requested])
+            await tx.payments.add_many(
+                [Payment(id=event.payment_id, order_id=order.id, amount=event.amount) for order, event in requested]
+            )
+            await tx.events.add_many([event for _, event in requested])
+        return outcomes

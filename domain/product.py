@@ -1,0 +1,50 @@
+from datetime import datetime
+from typing import Final
+
+from attrs import define, field, frozen, setters
+from attrs.validators import ge, le, max_len, min_len
+
+from domain.errors import OutOfStock
+from domain.ids import ProductId, is_id
+from domain.money import Money
+
+# Far from the limit of 64 bits, so that giving back can't overflow.
+MAX_STOCK: Final = 2**53 - 1
+
+
+@define(kw_only=True)
+class Product:
+    """Something sold, and how many units of it can still be promised."""
+
+    id: ProductId = field(validator=is_id, on_setattr=setters.frozen)
+    name: str = field(validator=[min_len(1), max_len(200)])
+    price: Money
+    stock: int = field(validator=[ge(0), le(MAX_STOCK)])
+    created_at: datetime = field(on_setattr=setters.frozen)
+
+    def take(self, quantity: int) -> None:
+        """Promise units to an order. Raise `OutOfStock`, and change nothing, when there are too few."""
+        if quantity > self.stock:
+            raise OutOfStock(f"product {self.id} has {self.stock} units left, {quantity} were asked for")
+        self.stock -= quantity
+
+    def give_back(self, quantity: int) -> None:
+        """Take back what `take` had promised."""
+        self.stock += quantity
+
+    def adjust(self, change: int) -> None:
+        """Count units in or out that no order moved. Raise `OutOfStock` when fewer than none would be left."""
+        if self.stock + change < 0:
+            raise OutOfStock(f"product {self.id} has {self.stock} units left, {-change} were to be removed")
+        self.stock += change
+
+
+@frozen(kw_only=True)
+class StockAdjustment:
+    """A change of stock that no order made: the first count, a restock, a correction."""
+
+    product_id: ProductId
+    change: int
+    reason: str = field(validator=[min_len(1), max_len(200)])
+    made_by: str = field(validator=[min_len(1), max_len(200)])
+    at: datetime
