@@ -117,6 +117,10 @@ class Order:
         return StockReserved(order_id=self.id, sequence=self._change(at), at=at)
 
     def pay(self, *, at: datetime) -> OrderPaid:
+        """Raise `IllegalTransition` when the order doesn't hold its stock."""
+        self._expect(OrderStatus.PAID)
+        if not self.holds_stock:
+            raise IllegalTransition(f"{self.status.value}, without its stock, cannot become PAID")
         self._become(OrderStatus.PAID)
         sequence = self._change(at)
         return OrderPaid(order_id=self.id, sequence=sequence, at=at, payment_id=self._payment(), amount=self.total)
@@ -162,6 +166,8 @@ class Order:
 
     def delete(self, *, at: datetime) -> OrderDeleted:
         """Raise `IllegalTransition` when the order was paid for, or is being paid for."""
+        if self.deleted:
+            raise IllegalTransition(f"{self.status.value}, and deleted, cannot be deleted again")
         if self.status in _HAS_A_PAYMENT:
             raise IllegalTransition(f"{self.status.value} cannot be deleted: only an order never paid for can")
         self.deleted = True
@@ -172,6 +178,8 @@ class Order:
         self.status = status
 
     def _expect(self, status: OrderStatus) -> None:
+        if self.deleted:
+            raise IllegalTransition(f"{self.status.value}, and deleted, cannot become {status.value}")
         if status not in _NEXT.get(self.status, frozenset()):
             raise IllegalTransition(f"{self.status.value} cannot become {status.value}")
 
