@@ -1,7 +1,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 from attrs import define, field
 
@@ -25,7 +25,10 @@ async def each_alone(
     """
     for _ in range(2):
         try:
-            return list(await work(calls))
+            outcomes = list(await work(calls))
+            if len(outcomes) != len(calls):
+                raise RuntimeError(f"{len(calls)} calls were given {len(outcomes)} outcomes")  # noqa: TRY301
+            return outcomes  # noqa: TRY300
         except Unavailable as error:
             return [error] * len(calls)
         except Aborted as error:
@@ -76,20 +79,28 @@ class Batched(Generic[C, R]):
 
     def _start(self) -> None:
         if self._waiting and len(self._in_flight) < self._max_in_flight:
-            task = asyncio.get_running_loop().create_task(self._work_off())
-            self._in_flight.add(task)
-            task.add_done_callback(self._in_flight.discard)
+            self._in_flight.add(asyncio.get_running_loop().create_task(self._work_off()))
 
     async def _work_off(self) -> None:
         # One turn of the loop is given away first, so that calls made in the same turn share the batch.
         await asyncio.sleep(0)
         while self._waiting:
             batch = [self._waiting.popleft() for _ in range(min(self._max_size, len(self._waiting)))]
-            outcomes = await each_alone(self._work, [waiting.call for waiting in batch])
-            for waiting, outcome in zip(batch, outcomes, strict=True):
-                if waiting.answer.cancelled():
-                    continue
-                if isinstance(outcome, Exception):
-                    waiting.answer.set_exception(outcome)
-                else:
-                    waiting.answer.set_result(outcome)
+            try:
+                self._answer(batch, await each_alone(self._work, [waiting.call for waiting in batch]))
+            except BaseException:
+                # The process is ending: nobody is left waiting for what will not come.
+                for waiting in batch:
+                    waiting.answer.cancel()
+                raise
+        # In the same turn in which nobody was found waiting: whoever comes next must find this place free.
+        self._in_flight.remove(cast("asyncio.Task[None]", asyncio.current_task()))
+
+    def _answer(self, batch: Sequence[_Waiting[C, R]], outcomes: Sequence[R | Exception]) -> None:
+        for waiting, outcome in zip(batch, outcomes, strict=True):
+            if waiting.answer.cancelled():
+                continue
+            if isinstance(outcome, Exception):
+                waiting.answer.set_exception(outcome)
+            else:
+                waiting.answer.set_result(outcome)

@@ -36,8 +36,15 @@ class Consumer(Generic[E]):
     _max_attempts: int = field(default=8, kw_only=True)
 
     async def step(self) -> Handled:
-        """Wait for deliveries and deal with them. Raise `Unavailable` when the broker is gone."""
-        deliveries = await self._queue.receive(self._max_batch)
+        """Wait for deliveries and deal with them."""
+        return await self.handle(await self.receive())
+
+    async def receive(self) -> Sequence[Delivery]:
+        """Wait for deliveries. To be cancelled here loses none. Raise `Unavailable` when the broker is gone."""
+        return await self._queue.receive(self._max_batch)
+
+    async def handle(self, deliveries: Sequence[Delivery]) -> Handled:
+        """Deal with deliveries, and settle each. Raise `Unavailable` when the broker is gone: they come again."""
         events = [delivery.event for delivery in deliveries]
         outcomes = await each_alone(self._handle, events)
         done: list[Delivery] = []

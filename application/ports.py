@@ -4,7 +4,7 @@ Whatever is written here is set-based: one call for a whole batch. An adapter th
 `Unavailable`; one whose transaction was rolled back, and may well succeed when it is tried again, raises `Aborted`.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Protocol
@@ -131,6 +131,9 @@ class Outbox(Protocol):
         The claim is the relay's for some seconds, and each call renews it. It ends by itself when the relay is gone.
         """
 
+    async def release(self, *, by: str) -> None:
+        """Give up the claim, so that another relay need not wait for its end."""
+
     async def remove(self, entries: Sequence[OutboxEntry]) -> None: ...
 
     async def put_back(self, events: Sequence[Event]) -> None:
@@ -184,6 +187,9 @@ class RecentOrders(Protocol):
     async def get_many(self, ids: Collection[OrderId]) -> dict[OrderId, Order]: ...
 
     async def put_many(self, orders: Sequence[Order]) -> None: ...
+
+    async def forget_older(self, versions: Mapping[OrderId, int]) -> None:
+        """Let nobody find an order any more in a version below the one given."""
 
 
 @frozen

@@ -4,6 +4,7 @@ from typing import Final
 
 from attrs import field, frozen
 
+from application.changing import existing
 from application.ports import Clock, PaymentGateway, Unavailable, UnitOfWork
 from domain.events import Event, EventId, RefundRequested, event_id
 
@@ -27,6 +28,9 @@ class RefundOrder:
         unique = {event_id(request): request for request in requests}
         async with self._unit_of_work.reading() as tx:
             unseen = await tx.inbox.unseen(CONSUMER, unique.keys())
+            orders = await tx.orders.get_many({key.order_id for key in unseen})
+        for key in unseen:
+            existing(orders.get(key.order_id), key.order_id)
         # No transaction is open while the provider is asked, and to stop anywhere is safe: it gives back once a key.
         answers = await self._refund({key: unique[key] for key in unique if key in unseen})
         await self._record({key: unique[key] for key, answer in answers.items() if answer is None})

@@ -36,6 +36,11 @@ class RelayEvents:
                     await tx.outbox.remove(sent)
         return len(sent)
 
+    async def stop(self) -> None:
+        """Let another relay take over at once."""
+        async with self._unit_of_work() as tx:
+            await tx.outbox.release(by=self._relay)
+
 
 def _one_an_order(entries: Sequence[OutboxEntry]) -> list[list[OutboxEntry]]:
     """Waves in which no order stands twice: only when an event is confirmed may the next of its order follow."""

@@ -1,0 +1,261 @@
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+
+import pytest
+from attrs import define, field
+
+from application.batching import Batched, Overloaded
+from application.ports import Aborted, Unavailable
+from domain.errors import InvalidOrder
+
+TIME_LIMIT = 5.0
+POISON = 1313
+
+
+class Poisoned(Exception):
+    """What a bad call does to the batch that it is in."""
+
+
+@define(eq=False)
+class Doubling:
+    """A use case that doubles numbers. It refuses those below zero, and `POISON` brings its whole batch down.
+
+    `to_come` has an error for each of the next batches; while the gate is shut, every batch waits at it.
+    """
+
+    to_come: deque[Exception | None] = field(factory=deque)
+    gate: asyncio.Event = field(factory=asyncio.Event)
+    batches: list[list[int]] = field(factory=list, init=False)
+    started: asyncio.Condition = field(factory=asyncio.Condition, init=False)
+
+    async def __call__(self, numbers: Sequence[int]) -> Sequence[int | Exception]:
+        async with self.started:
+            self.batches.append(list(numbers))
+            self.started.notify_all()
+        await self.gate.wait()
+        if self.to_come and (error := self.to_come.popleft()) is not None:
+            raise error
+        if POISON in numbers:
+            raise Poisoned
+        return [number * 2 if number >= 0 else InvalidOrder(f"{number} is below zero") for number in numbers]
+
+    async def has_begun(self, batches: int) -> None:
+        async with asyncio.timeout(TIME_LIMIT), self.started:
+            await self.started.wait_for(lambda: len(self.batches) >= batches)
+
+    @property
+    def sizes(self) -> list[int]:
+        return [len(batch) for batch in self.batches]
+
+
+@pytest.fixture
+def work() -> Doubling:
+    doubling = Doubling()
+    doubling.gate.set()
+    return doubling
+
+
+async def turns_pass() -> None:
+    """Long enough for everything to happen that waits for nothing."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+async def call_all(batched: Batched[int, int], *numbers: int) -> list[int | BaseException]:
+    async with asyncio.timeout(TIME_LIMIT):
+        return await asyncio.gather(*map(batched, numbers), return_exceptions=True)
+
+
+async def test_an_idle_service_answers_a_call_without_waiting_for_others(work: Doubling) -> None:
+    batched = Batched(work)
+    async with asyncio.timeout(TIME_LIMIT):
+        assert await batched(1) == 2
+        assert await batched(2) == 4
+    assert work.batches == [[1], [2]]
+
+
+async def test_calls_made_in_the_same_moment_share_a_batch_and_each_gets_its_own_answer(work: Doubling) -> None:
+    assert await call_all(Batched(work), *range(100)) == [number * 2 for number in range(100)]
+    assert work.sizes == [100]
+
+
+async def test_a_call_made_later_in_the_same_turn_shares_the_batch(work: Doubling) -> None:
+    batched = Batched(work)
+
+    async def later_in_the_turn() -> int:
+        return await asyncio.create_task(batched(2))
+
+    async with asyncio.timeout(TIME_LIMIT):
+        one, two = await asyncio.gather(batched(1), later_in_the_turn())
+    assert (one, two) == (2, 4)
+    assert work.batches == [[1, 2]]
+
+
+async def test_calls_that_arrive_while_batches_are_worked_on_become_the_next_batch(work: Doubling) -> None:
+    work.gate.clear()
+    batched = Batched(work, max_in_flight=1)
+    first = asyncio.create_task(batched(1))
+    await work.has_begun(1)
+    later = [asyncio.create_task(batched(number)) for number in (2, 3, 4)]
+    await turns_pass()
+    work.gate.set()
+    async with asyncio.timeout(TIME_LIMIT):
+        assert await asyncio.gather(first, *later) == [2, 4, 6, 8]
+    assert work.batches == [[1], [2, 3, 4]]
+
+
+async def test_a_batch_may_begin_while_another_waits_but_no_third(work: Doubling) -> None:
+    work.gate.clear()
+    batched = Batched(work, max_in_flight=2)
+    tasks = []
+    for number in (1, 2):
+        tasks.append(asyncio.create_task(batched(number)))
+        await work.has_begun(number)
+    tasks += [asyncio.create_task(batched(number)) for number in (3, 4)]
+    await turns_pass()
+    assert work.batches == [[1], [2]]
+    work.gate.set()
+    async with asyncio.timeout(TIME_LIMIT):
+        assert await asyncio.gather(*tasks) == [2, 4, 6, 8]
+    assert work.batches == [[1], [2], [3, 4]]
+
+
+async def test_a_batch_has_a_largest_size(work: Doubling) -> None:
+    assert await call_all(Batched(work, max_size=8), *range(20)) == [number * 2 for number in range(20)]
+    assert max(work.sizes) == 8
+    assert sum(work.sizes) == 20
+
+
+async def test_what_is_refused_is_refused_alone(work: Doubling) -> None:
+    one, refused, two = await call_all(Batched(work), 1, -1, 2)
+    assert (one, two) == (2, 4)
+    assert isinstance(refused, InvalidOrder)
+
+
+async def test_a_bad_neighbour_costs_nobody(work: Doubling) -> None:
+    one, poison, two = await call_all(Batched(work), 1, POISON, 2)
+    assert (one, two) == (2, 4)
+    assert isinstance(poison, Poisoned)
+
+
+async def test_a_batch_whose_server_is_gone_is_not_tried_again(work: Doubling) -> None:
+    """Its outcome is unknown: a second try could do it twice."""
+    work.to_come.append(Unavailable("the reply to COMMIT was lost"))
+    answers = await call_all(Batched(work), 1, 2)
+    assert [type(answer) for answer in answers] == [Unavailable, Unavailable]
+    assert work.sizes == [2]
+
+
+async def test_a_batch_that_was_rolled_back_is_tried_once_more(work: Doubling) -> None:
+    work.to_come.append(Aborted("deadlock"))
+    assert await call_all(Batched(work), 1, 2) == [2, 4]
+    assert work.sizes == [2, 2]
+
+
+async def test_a_batch_that_is_rolled_back_again_is_tried_one_by_one(work: Doubling) -> None:
+    work.to_come.extend([Aborted("deadlock"), Aborted("deadlock")])
+    assert await call_all(Batched(work), 1, 2) == [2, 4]
+    assert work.sizes == [2, 2, 1, 1]
+
+
+async def test_a_call_that_is_rolled_back_for_good_fails_after_a_bounded_number_of_tries(work: Doubling) -> None:
+    work.to_come.extend(Aborted("deadlock") for _ in range(10))
+    [answer] = await call_all(Batched(work), 1)
+    assert isinstance(answer, Aborted)
+    assert work.sizes == [1, 1]
+
+
+async def test_the_server_going_away_between_two_tries_is_told_to_the_rest(work: Doubling) -> None:
+    work.to_come.extend([Poisoned(), None, Unavailable("gone")])
+    answers = await call_all(Batched(work), 1, 2, 3)
+    assert answers[0] == 2
+    assert isinstance(answers[1], Unavailable)
+    assert answers[2] == 6
+
+
+async def test_a_caller_who_goes_away_loses_its_wait_and_nothing_else(work: Doubling) -> None:
+    work.gate.clear()
+    batched = Batched(work)
+    leaving, staying = asyncio.create_task(batched(1)), asyncio.create_task(batched(2))
+    await work.has_begun(1)
+
+    leaving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await leaving
+    work.gate.set()
+
+    async with asyncio.timeout(TIME_LIMIT):
+        assert await staying == 4
+    assert work.batches == [[1, 2]]
+
+
+async def test_the_work_of_a_caller_who_left_before_its_batch_began_is_done(work: Doubling) -> None:
+    batched = Batched(work)
+    leaving = asyncio.create_task(batched(1))
+    await asyncio.sleep(0)
+    leaving.cancel()
+    async with asyncio.timeout(TIME_LIMIT):
+        await batched.drained()
+    assert work.batches == [[1]]
+    assert leaving.cancelled()
+
+
+async def test_too_many_waiting_calls_are_turned_away_with_nothing_done(work: Doubling) -> None:
+    work.gate.clear()
+    batched = Batched(work, max_in_flight=1, max_waiting=3)
+    tasks = [asyncio.create_task(batched(1))]
+    await work.has_begun(1)
+    tasks += [asyncio.create_task(batched(number)) for number in (2, 3, 4)]
+    await turns_pass()
+
+    with pytest.raises(Overloaded, match="3 calls are waiting already"):
+        async with asyncio.timeout(TIME_LIMIT):
+            await batched(5)
+    work.gate.set()
+
+    async with asyncio.timeout(TIME_LIMIT):
+        assert await asyncio.gather(*tasks) == [2, 4, 6, 8]
+    async with asyncio.timeout(TIME_LIMIT):
+        assert await batched(6) == 12
+    assert 5 not in [number for batch in work.batches for number in batch]
+
+
+async def test_drained_waits_for_every_call_that_was_made(work: Doubling) -> None:
+    work.gate.clear()
+    batched = Batched(work, max_size=2, max_in_flight=2)
+    tasks = [asyncio.create_task(batched(number)) for number in range(7)]
+    await work.has_begun(1)
+    drained = asyncio.create_task(batched.drained())
+    await turns_pass()
+    assert not drained.done()
+
+    work.gate.set()
+    async with asyncio.timeout(TIME_LIMIT):
+        await drained
+        answers = await asyncio.gather(*tasks)
+
+    assert sorted(number for batch in work.batches for number in batch) == list(range(7))
+    assert answers == [number * 2 for number in range(7)]
+
+
+async def test_an_idle_service_is_drained_at_once(work: Doubling) -> None:
+    async with asyncio.timeout(TIME_LIMIT):
+        await Batched(work).drained()
+
+
+async def test_a_call_made_in_the_very_turn_in_which_a_batch_ends_is_answered(work: Doubling) -> None:
+    # Whoever has its answer calls again before anybody else could notice that the batch has ended.
+    batched = Batched(work, max_in_flight=1)
+    async with asyncio.timeout(TIME_LIMIT):
+        assert [await batched(number) for number in range(5)] == [0, 2, 4, 6, 8]
+
+
+async def test_nobody_waits_for_ever_when_the_process_ends() -> None:
+    async def stuck(_: Sequence[int]) -> Sequence[int]:
+        raise asyncio.CancelledError
+
+    batched = Batched(stuck)
+    with pytest.raises(asyncio.CancelledError):
+        async with asyncio.timeout(TIME_LIMIT):
+            await batched(1)

@@ -1,0 +1,110 @@
+import pytest
+
+from adapters.after_commit import Committed
+from adapters.memory.caches import MemoryCatalogueCache
+from adapters.memory.unit_of_work import MemoryUnitOfWork
+from application.get_product import GetProduct
+from application.list_products import ListProducts
+from application.manage_catalogue import AddProducts, AdjustStock, NewProduct
+from domain.errors import OutOfStock, ProductExists, UnknownProduct
+from domain.ids import ProductId
+from domain.product import Product
+from tests.unit.builders import NOW, euros
+from tests.unit.shop import Shop
+
+
+def a_pen(number: int | None = None, *, stock: int = 5) -> NewProduct:
+    id_ = None if number is None else ProductId(number)
+    return NewProduct(id=id_, name="fountain pen", price=euros(1250), stock=stock)
+
+
+@pytest.fixture
+def add_products(shop: Shop) -> AddProducts:
+    return AddProducts(shop.unit_of_work, shop.clock)
+
+
+@pytest.fixture
+def adjust_stock(shop: Shop) -> AdjustStock:
+    return AdjustStock(shop.unit_of_work, shop.clock)
+
+
+async def test_products_get_the_next_ids_and_their_stock_a_first_count(shop: Shop, add_products: AddProducts) -> None:
+    one, two = await add_products([a_pen(), a_pen(stock=0)], made_by="ada")
+    assert isinstance(one, Product)
+    assert isinstance(two, Product)
+    assert (one.id, two.id, one.created_at) == (1, 2, NOW)
+    assert [(entry.change, entry.reason, entry.made_by) for entry in shop.store.adjustments] == [
+        (5, "first count", "ada"),
+        (0, "first count", "ada"),
+    ]
+
+
+async def test_an_id_that_is_taken_is_refused_alone(shop: Shop, add_products: AddProducts) -> None:
+    await add_products([a_pen(7)], made_by="ada")
+    outcomes = await add_products([a_pen(7, stock=99), a_pen(3), a_pen()], made_by="ada")
+    assert isinstance(outcomes[0], ProductExists)
+    assert [product.id for product in outcomes[1:] if isinstance(product, Product)] == [3, 8]
+    assert shop.store.products[ProductId(7)].stock == 5
+
+
+async def test_stock_is_counted_in_and_out_with_a_reason(shop: Shop, adjust_stock: AdjustStock) -> None:
+    pen = await shop.sells(stock=5)
+    assert (await adjust_stock(pen.id, 10, reason="delivery", made_by="ada")).stock == 15
+    assert (await adjust_stock(pen.id, -15, reason="a flood", made_by="ada")).stock == 0
+    assert [entry.change for entry in shop.store.adjustments] == [5, 10, -15]
+
+
+async def test_units_that_are_not_there_are_not_counted_out(shop: Shop, adjust_stock: AdjustStock) -> None:
+    pen = await shop.sells(stock=5)
+    await shop.paid((pen, 2))
+    with pytest.raises(OutOfStock, match="3 units left, 4 were to be removed"):
+        await adjust_stock(pen.id, -4, reason="a flood", made_by="ada")
+    assert await shop.stock_of(pen) == 3
+
+
+async def test_stock_of_nothing_is_not_adjusted(adjust_stock: AdjustStock) -> None:
+    with pytest.raises(UnknownProduct, match="404"):
+        await adjust_stock(ProductId(404), 1, reason="delivery", made_by="ada")
+
+
+async def test_products_are_found_one_by_one(shop: Shop) -> None:
+    pen = await shop.sells()
+    found, missing, again = await GetProduct(shop.unit_of_work)([pen.id, ProductId(404), pen.id])
+    assert found == again == pen
+    assert isinstance(missing, UnknownProduct)
+
+
+async def test_the_catalogue_is_paged_by_id(shop: Shop) -> None:
+    pens = [await shop.sells() for _ in range(5)]
+    list_products = ListProducts(shop.unit_of_work, MemoryCatalogueCache())
+    first = await list_products(limit=2)
+    second = await list_products(after=first[-1].id, limit=2)
+    third = await list_products(after=second[-1].id, limit=2)
+    assert [*first, *second, *third] == pens
+
+
+async def test_a_page_is_kept_until_the_stock_changes(shop: Shop) -> None:
+    cache = MemoryCatalogueCache(time=lambda: 0.0)
+    pen = await shop.sells(stock=5)
+    list_products = ListProducts(shop.unit_of_work, cache)
+    assert [product.stock for product in await list_products(limit=10)] == [5]
+
+    # Changed behind the back of the cache, which shows that the page was kept.
+    shop.store.products[pen.id].stock = 4
+    assert [product.stock for product in await list_products(limit=10)] == [5]
+    shop.store.products[pen.id].stock = 5
+
+    async def tell(committed: Committed) -> None:
+        if committed.catalogue:
+            await cache.new_edition()
+
+    adjust_stock = AdjustStock(MemoryUnitOfWork(shop.store, tell), shop.clock)
+    await adjust_stock(pen.id, 1, reason="delivery", made_by="ada")
+    assert [product.stock for product in await list_products(limit=10)] == [6]
+
+
+async def test_whoever_changes_a_listed_product_changes_nothing_for_others(shop: Shop) -> None:
+    await shop.sells(stock=5)
+    list_products = ListProducts(shop.unit_of_work, MemoryCatalogueCache())
+    (await list_products(limit=10))[0].stock = 99
+    assert [product.stock for product in await list_products(limit=10)] == [5]

@@ -1,0 +1,163 @@
+import asyncio
+from collections import deque
+from collections.abc import Mapping, Sequence
+from uuid import UUID
+
+import pytest
+from attrs import define, field
+
+from adapters.memory.broker import MemoryBroker, MemoryQueue
+from application.consumer import Consumer
+from application.ports import Aborted, Delivery, Unavailable
+from domain.errors import IllegalTransition
+from domain.events import Event, OrderPaid, PaymentRequested
+from domain.ids import OrderId
+from tests.unit.builders import NOW, PAYMENT, euros
+from tests.unit.provider import Crash
+from tests.unit.shop import Shop
+
+
+def request(number: int) -> PaymentRequested:
+    return PaymentRequested(order_id=OrderId(UUID(int=number)), sequence=2, at=NOW, payment_id=PAYMENT, amount=euros(1))
+
+
+@define(eq=False)
+class Work:
+    """A use case that writes down what it did. `refuses` has an outcome for orders, `breaks` fails their batch."""
+
+    refuses: Mapping[int, Exception] = field(factory=dict)
+    breaks: Mapping[int, BaseException] = field(factory=dict)
+    done: list[int] = field(factory=list, init=False)
+
+    async def __call__(self, events: Sequence[PaymentRequested]) -> Sequence[Exception | None]:
+        numbers = [event.order_id.int for event in events]
+        for number in numbers:
+            if number in self.breaks:
+                raise self.breaks[number]
+        self.done += [number for number in numbers if number not in self.refuses]
+        return [self.refuses.get(number) for number in numbers]
+
+
+@define(eq=False)
+class Settled:
+    """A queue that is full from the start and writes down how its deliveries were settled."""
+
+    waiting: deque[Delivery]
+    done_: list[Delivery] = field(factory=list, init=False)
+    later_: list[tuple[Delivery, str]] = field(factory=list, init=False)
+    aside: list[tuple[Delivery, str]] = field(factory=list, init=False)
+
+    @classmethod
+    def of(cls, *events: Event, attempt: int = 1) -> "Settled":
+        return cls(deque(Delivery(event, attempt, tag) for tag, event in enumerate(events)))
+
+    async def receive(self, limit: int) -> list[Delivery]:
+        return [self.waiting.popleft() for _ in range(min(limit, len(self.waiting)))]
+
+    async def done(self, deliveries: Sequence[Delivery]) -> None:
+        self.done_ += deliveries
+
+    async def later(self, delivery: Delivery, *, reason: str) -> None:
+        self.later_.append((delivery, reason))
+
+    async def set_aside(self, delivery: Delivery, *, reason: str) -> None:
+        self.aside.append((delivery, reason))
+
+
+def consumer(
+    queue: Settled | MemoryQueue, work: Work, *, max_batch: int = 256, max_attempts: int = 3
+) -> Consumer[PaymentRequested]:
+    return Consumer(queue, PaymentRequested, work, max_batch=max_batch, max_attempts=max_attempts)
+
+
+def numbers(deliveries: Sequence[Delivery]) -> list[int]:
+    return [delivery.event.order_id.int for delivery in deliveries]
+
+
+async def test_what_was_done_is_acknowledged() -> None:
+    queue, work = Settled.of(*map(request, range(5))), Work()
+    handled = await consumer(queue, work, max_batch=3).step()
+    assert (handled.done, handled.later, handled.aside) == (3, (), ())
+    assert numbers(queue.done_) == work.done == [0, 1, 2]
+
+
+@pytest.mark.parametrize("error", [Unavailable("no answer"), Aborted("deadlock")])
+@pytest.mark.parametrize("attempt", [1, 1000])
+async def test_what_may_pass_by_itself_is_tried_again_for_as_long_as_it_takes(error: Exception, attempt: int) -> None:
+    queue = Settled.of(*map(request, range(3)), attempt=attempt)
+    handled = await consumer(queue, Work(refuses={1: error})).step()
+    assert (handled.done, len(handled.later), handled.aside) == (2, 1, ())
+    [(delivery, reason)] = queue.later_
+    assert (delivery.event, reason) == (request(1), f"{type(error).__name__}: {error}")
+    assert numbers(queue.done_) == [0, 2]
+
+
+async def test_a_batch_whose_database_is_gone_is_tried_again_as_a_whole() -> None:
+    queue = Settled.of(*map(request, range(3)))
+    handled = await consumer(queue, Work(breaks={1: Unavailable("gone")})).step()
+    assert (handled.done, len(handled.later), handled.aside) == (0, 3, ())
+    assert queue.done_ == []
+
+
+async def test_what_the_rules_refuse_is_set_aside_at_once() -> None:
+    refusal = IllegalTransition("PAID cannot become PAID")
+    queue = Settled.of(*map(request, range(3)))
+    handled = await consumer(queue, Work(breaks={1: refusal})).step()
+    assert (handled.done, handled.later, len(handled.aside)) == (2, (), 1)
+    assert [(numbers([delivery]), reason) for delivery, reason in queue.aside] == [
+        ([1], "IllegalTransition: PAID cannot become PAID")
+    ]
+
+
+@pytest.mark.parametrize(("attempt", "aside"), [(1, False), (2, False), (3, True), (4, True)])
+async def test_what_nobody_foresaw_is_set_aside_after_some_attempts(attempt: int, *, aside: bool) -> None:
+    queue = Settled.of(request(1), attempt=attempt)
+    handled = await consumer(queue, Work(breaks={1: KeyError("surprise")}), max_attempts=3).step()
+    assert (len(handled.later), len(handled.aside)) == ((0, 1) if aside else (1, 0))
+
+
+async def test_one_poisonous_delivery_among_a_thousand_delays_none_of_them() -> None:
+    queue, work = Settled.of(*map(request, range(1000))), Work(breaks={500: KeyError("surprise")})
+    handled = await consumer(queue, work, max_batch=1000).step()
+    assert (handled.done, len(handled.later)) == (999, 1)
+    assert work.done == [number for number in range(1000) if number != 500]
+
+
+async def test_an_event_that_belongs_elsewhere_is_not_taken_for_ours() -> None:
+    stranger = OrderPaid(order_id=OrderId(UUID(int=9)), sequence=4, at=NOW, payment_id=PAYMENT, amount=euros(1))
+    queue, work = Settled.of(request(1), stranger, request(2), attempt=3), Work()
+    handled = await consumer(queue, work).step()
+    assert (handled.done, work.done) == (2, [1, 2])
+    [(delivery, reason)] = queue.aside
+    assert (delivery.event, reason) == (stranger, "TypeError: only order.payment_requested belongs here")
+
+
+async def test_nothing_is_acknowledged_when_the_process_stops_in_its_work() -> None:
+    queue = Settled.of(*map(request, range(3)))
+    with pytest.raises(Crash):
+        await consumer(queue, Work(breaks={1: Crash()})).step()
+    assert (queue.done_, queue.later_, queue.aside) == ([], [], [])
+
+
+async def test_a_delivery_for_later_comes_again_as_the_next_attempt_until_it_is_set_aside() -> None:
+    queue, work = MemoryBroker().queue(PaymentRequested.type, delays=(0.0,)), Work(breaks={1: KeyError("surprise")})
+    queue.put(request(1))
+    consuming = consumer(queue, work, max_attempts=3)
+    async with asyncio.timeout(5):
+        handled = [await consuming.step() for _ in range(3)]
+    assert [(len(step.later), len(step.aside)) for step in handled] == [(1, 0), (1, 0), (0, 1)]
+    [(delivery, reason)] = queue.dead_letters
+    assert (delivery.event, delivery.attempt, reason) == (request(1), 3, "KeyError: 'surprise'")
+
+
+async def test_a_payment_comes_through_once_the_provider_answers_again(shop: Shop) -> None:
+    order, requested = await shop.payment_requested((await shop.sells(price=1250), 2))
+    queue = MemoryBroker().queue(PaymentRequested.type, delays=(0.0,))
+    queue.put(requested)
+    shop.provider.after.extend([Unavailable("no answer")] * 5)
+    consuming = Consumer(queue, PaymentRequested, shop.process_payment, max_attempts=3)
+    async with asyncio.timeout(5):
+        done = [(await consuming.step()).done for _ in range(6)]
+    assert done == [0, 0, 0, 0, 0, 1]
+    assert (await shop.now(order)).status.value == "PAID"
+    assert shop.provider.taken == 2500

@@ -1,0 +1,122 @@
+from collections.abc import Collection, Sequence
+from uuid import UUID
+
+from adapters.after_commit import TellOthers
+from adapters.memory.caches import MemoryCatalogueCache, MemoryRecentOrders
+from adapters.memory.signal import MemoryOutboxSignal
+from adapters.memory.unit_of_work import MemoryUnitOfWork
+from application.cancel_order import CancelOrder
+from application.delete_order import DeleteOrder
+from application.get_order import GetOrder
+from application.list_orders import ListOrders
+from domain.errors import UnknownOrder
+from domain.ids import OrderId, UserId
+from domain.order import Order, OrderStatus
+from tests.unit.shop import Shop, accepted
+
+NOBODYS = OrderId(UUID(int=404))
+
+
+class NoRecentOrders:
+    """The cache is gone: it finds nothing and keeps nothing."""
+
+    async def get_many(self, ids: Collection[OrderId]) -> dict[OrderId, Order]:
+        return {}
+
+    async def put_many(self, orders: Sequence[Order]) -> None:
+        """Nothing is kept."""
+
+
+async def test_orders_are_found_without_a_cache(shop: Shop) -> None:
+    pen = await shop.sells()
+    one, two = await shop.order((pen, 1)), await shop.order((pen, 2))
+    outcomes = await GetOrder(shop.unit_of_work, NoRecentOrders())([two.id, NOBODYS, one.id, two.id])
+    assert [outcomes[0], outcomes[2], outcomes[3]] == [two, one, two]
+    assert isinstance(outcomes[1], UnknownOrder)
+
+
+async def test_recent_orders_are_read_before_the_database(shop: Shop) -> None:
+    order, recent = await shop.order((await shop.sells(), 1)), MemoryRecentOrders()
+    await recent.put_many([order])
+    del shop.store.orders[order.id]
+    assert await GetOrder(shop.unit_of_work, recent)([order.id]) == [order]
+    shop.store.orders[order.id] = order
+
+
+async def test_recent_orders_and_others_are_found_together(shop: Shop) -> None:
+    pen, recent = await shop.sells(), MemoryRecentOrders()
+    one, two = await shop.order((pen, 1)), await shop.order((pen, 2))
+    await recent.put_many([one])
+    assert await GetOrder(shop.unit_of_work, recent)([one.id, two.id]) == [one, two]
+
+
+async def test_what_was_read_from_the_database_is_recent_then(shop: Shop) -> None:
+    order, recent = await shop.order((await shop.sells(), 1)), MemoryRecentOrders()
+    await GetOrder(shop.unit_of_work, recent)([order.id, NOBODYS])
+    assert await recent.get_many({order.id, NOBODYS}) == {order.id: order}
+
+
+async def test_a_deleted_order_is_not_found_whoever_remembers_it(shop: Shop) -> None:
+    order, recent = await shop.order((await shop.sells(), 1)), MemoryRecentOrders()
+    deleted = accepted((await shop.delete_order([order.id]))[0])
+    for remembered in ([], [deleted]):
+        await recent.put_many(remembered)
+        [outcome] = await GetOrder(shop.unit_of_work, recent)([order.id])
+        assert isinstance(outcome, UnknownOrder)
+
+
+async def test_a_slow_reader_does_not_bring_an_old_version_back(shop: Shop) -> None:
+    """It read the database before a change, and comes to the cache after it."""
+    order, recent = await shop.order((await shop.sells(), 1)), MemoryRecentOrders()
+    cancelled = accepted((await shop.cancel_order([order.id]))[0])
+    await recent.put_many([cancelled])
+    await recent.put_many([order])
+    assert await GetOrder(shop.unit_of_work, recent)([order.id]) == [cancelled]
+
+
+async def test_a_client_reads_its_own_write_at_once(shop: Shop) -> None:
+    recent = MemoryRecentOrders()
+    told = MemoryUnitOfWork(shop.store, TellOthers(recent, MemoryCatalogueCache(), MemoryOutboxSignal()))
+    get_order, order = GetOrder(told, recent), await shop.order((await shop.sells(), 1))
+    assert await get_order([order.id]) == [order]
+
+    [cancelled] = await CancelOrder(told, shop.clock)([order.id])
+    assert await get_order([order.id]) == [cancelled]
+
+    await DeleteOrder(told, shop.clock)([order.id])
+    [outcome] = await get_order([order.id])
+    assert isinstance(outcome, UnknownOrder)
+
+
+async def test_orders_are_listed_newest_first_page_by_page(shop: Shop) -> None:
+    pen = await shop.sells()
+    orders = [await shop.order((pen, 1)) for _ in range(5)]
+    list_orders = ListOrders(shop.unit_of_work)
+
+    first = await list_orders(limit=2)
+    newest = await shop.order((pen, 1))
+    second = await list_orders(before=first[-1].id, limit=2)
+    third = await list_orders(before=second[-1].id, limit=2)
+
+    assert [*first, *second, *third] == orders[::-1]
+    assert (await list_orders(limit=1)) == [newest]
+    assert await list_orders(before=third[-1].id, limit=2) == []
+
+
+async def test_orders_are_listed_by_customer_and_status_without_the_deleted(shop: Shop) -> None:
+    pen = await shop.sells()
+    hers = [await shop.order((pen, 1), user_id=1) for _ in range(4)]
+    his = await shop.order((pen, 1), user_id=2)
+    await shop.delete_order([hers[0].id])
+    await shop.cancel_order([hers[1].id, his.id])
+    list_orders = ListOrders(shop.unit_of_work)
+
+    async def ids(user: int | None = None, status: OrderStatus | None = None) -> list[OrderId]:
+        user_id = None if user is None else UserId(user)
+        return [order.id for order in await list_orders(user_id=user_id, status=status, limit=10)]
+
+    assert await ids(user=1) == [hers[3].id, hers[2].id, hers[1].id]
+    assert await ids(status=OrderStatus.CANCELLED) == [his.id, hers[1].id]
+    assert await ids(user=1, status=OrderStatus.CANCELLED) == [hers[1].id]
+    assert await ids(user=3) == []
+    assert await ids() == [his.id, hers[3].id, hers[2].id, hers[1].id]

@@ -1,0 +1,113 @@
+from collections.abc import Callable, Sequence
+
+import pytest
+from attrs import define, field
+
+from application.ports import OutboxEntry, Unavailable
+from application.relay_events import RelayEvents
+from domain.ids import OrderId
+from tests.unit.shop import Shop, types
+from tests.unit.unsteady import Trouble
+
+
+@define(eq=False)
+class Broker:
+    """Remembers what it confirmed. `refuses` says of an entry that it gets no confirm, `breaks` when it goes away."""
+
+    refuses: Callable[[OutboxEntry], bool] = lambda _: False
+    breaks: Callable[[OutboxEntry], bool] = lambda _: False
+    confirmed: list[OutboxEntry] = field(factory=list, init=False)
+
+    async def publish(self, entries: Sequence[OutboxEntry]) -> list[OutboxEntry]:
+        if any(map(self.breaks, entries)):
+            raise Unavailable("the broker is gone")
+        confirmed = [entry for entry in entries if not self.refuses(entry)]
+        self.confirmed += confirmed
+        return confirmed
+
+    def of(self, order_id: OrderId) -> list[str]:
+        return types([entry for entry in self.confirmed if entry.id.order_id == order_id])
+
+
+def relay(shop: Shop, broker: Broker, *, limit: int = 512) -> RelayEvents:
+    return RelayEvents(shop.unsteady, broker, "relay-1", limit=limit)
+
+
+async def test_every_event_reaches_the_broker_those_of_an_order_in_their_order(shop: Shop) -> None:
+    pen, broker = await shop.sells(), Broker()
+    orders = [await shop.paid((pen, 1)) for _ in range(3)]
+
+    assert await relay(shop, broker)() == 12
+
+    assert await shop.outbox() == []
+    for order in orders:
+        assert broker.of(order.id) == ["placed", "payment_requested", "stock_reserved", "paid"]
+    assert await relay(shop, broker)() == 0
+
+
+async def test_a_limited_step_hands_over_the_oldest_first(shop: Shop) -> None:
+    order, broker = await shop.paid((await shop.sells(), 1)), Broker()
+    assert await relay(shop, broker, limit=3)() == 3
+    assert broker.of(order.id) == ["placed", "payment_requested", "stock_reserved"]
+    assert await relay(shop, broker, limit=3)() == 1
+    assert broker.of(order.id)[-1] == "paid"
+
+
+async def test_an_unconfirmed_event_holds_back_the_later_ones_of_its_order_alone(shop: Shop) -> None:
+    pen = await shop.sells()
+    stuck, other = await shop.paid((pen, 1)), await shop.paid((pen, 1))
+    broker = Broker(refuses=lambda entry: entry.id == (stuck.id, 2))
+
+    assert await relay(shop, broker)() == 5
+
+    assert broker.of(stuck.id) == ["placed"]
+    assert broker.of(other.id) == ["placed", "payment_requested", "stock_reserved", "paid"]
+    assert types(await shop.outbox()) == ["payment_requested", "stock_reserved", "paid"]
+
+    broker.refuses = lambda _: False
+    assert await relay(shop, broker)() == 3
+    assert broker.of(stuck.id) == ["placed", "payment_requested", "stock_reserved", "paid"]
+
+
+async def test_when_the_broker_goes_midway_only_what_it_confirmed_is_gone_from_the_outbox(shop: Shop) -> None:
+    order = await shop.paid((await shop.sells(), 1))
+    broker = Broker(breaks=lambda entry: entry.type == "order.stock_reserved")
+
+    with pytest.raises(Unavailable):
+        await relay(shop, broker)()
+
+    assert broker.of(order.id) == ["placed", "payment_requested"]
+    assert types(await shop.outbox()) == ["stock_reserved", "paid"]
+
+
+async def test_while_the_broker_is_gone_nothing_is_lost(shop: Shop) -> None:
+    order = await shop.paid((await shop.sells(), 1))
+    before, broker = await shop.outbox(), Broker(breaks=lambda _: True)
+
+    for _ in range(3):
+        with pytest.raises(Unavailable):
+            await relay(shop, broker)()
+    assert await shop.outbox() == before
+
+    broker.breaks = lambda _: False
+    await relay(shop, broker)()
+    assert broker.of(order.id) == ["placed", "payment_requested", "stock_reserved", "paid"]
+
+
+async def test_what_was_sent_and_not_marked_is_sent_again(shop: Shop) -> None:
+    order, broker = await shop.order((await shop.sells(), 1)), Broker()
+    shop.unsteady.to_come.extend([None, Trouble(Unavailable("the database is gone"))])
+
+    with pytest.raises(Unavailable):
+        await relay(shop, broker)()
+    assert await relay(shop, broker)() == 1
+
+    assert broker.of(order.id) == ["placed", "placed"]
+    assert await shop.outbox() == []
+
+
+async def test_the_broker_gets_the_bytes_of_the_books(shop: Shop) -> None:
+    await shop.paid((await shop.sells(), 1))
+    waiting, broker = await shop.outbox(), Broker()
+    await relay(shop, broker)()
+    assert broker.confirmed == waiting
