@@ -1,0 +1,112 @@
+import asyncio
+from typing import Any, Final
+
+from sqlalchemy import URL, Connection, event, make_url
+from sqlalchemy.exc import ArgumentError, DisconnectionError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+# Seconds that a new connection may take, and that somebody waits for one of the pool.
+CONNECT_TIMEOUT: Final = 3.0
+_POOL_TIMEOUT: Final = 2.0
+# Seconds that a writer of another process may keep this one waiting, on SQLite.
+_BUSY_TIMEOUT: Final = 5.0
+
+# Execution options, read by `Block`: who writes to SQLite takes this lock first; who only reads begins no transaction.
+ONE_WRITER: Final = "holdfast_one_writer"
+READING: Final = "holdfast_reading"
+
+
+def create_engine(url: str, *, pool_size: int = 10, statement_timeout: float = 10.0) -> AsyncEngine:
+    """Make ready for a `postgresql://` or `sqlite:///` URL; nothing is connected yet. Raise `ValueError`."""
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        # Neither the URL nor the cause is repeated: there may be a password in it.
+        raise ValueError("the database URL can't be read; it looks like postgresql://user@host:5432/name") from None
+    backend = "postgresql" if parsed.drivername == "postgres" else parsed.get_backend_name()
+    if backend == "postgresql":
+        return _postgresql(parsed, pool_size, statement_timeout)
+    if backend == "sqlite":
+        return _sqlite(parsed, pool_size, statement_timeout)
+    raise ValueError(f"a database is postgresql:// or sqlite:///, not {parsed.drivername}://")
+
+
+def server_settings(application: str, *, statement_timeout: float) -> dict[str, str]:
+    """What PostgreSQL is told when a connection is opened."""
+    milliseconds = int(statement_timeout * 1000)
+    return {
+        "application_name": application,
+        "statement_timeout": str(milliseconds),
+        "lock_timeout": str(milliseconds // 2),
+        "idle_in_transaction_session_timeout": str(2 * milliseconds),
+        # Statements here are short: to compile one takes longer than to run it.
+        "jit": "off",
+    }
+
+
+def _postgresql(url: URL, pool_size: int, statement_timeout: float) -> AsyncEngine:
+    options = {name: str(value) for name, value in url.query.items()}
+    application = options.pop("application_name", "holdfast")
+    ssl = options.pop("sslmode", options.pop("ssl", None))
+    if options:
+        raise ValueError(f"a PostgreSQL URL has the options sslmode and application_name, not {', '.join(options)}")
+    engine = create_async_engine(
+        url.set(drivername="postgresql+asyncpg", query={} if ssl is None else {"ssl": ssl}),
+        connect_args={
+            "timeout": CONNECT_TIMEOUT,
+            # The server is asked to give up first; this is for one that doesn't answer at all.
+            "command_timeout": statement_timeout + 1.0,
+            "server_settings": server_settings(application, statement_timeout=statement_timeout),
+        },
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=_POOL_TIMEOUT,
+        # The connection that was used last has the statements prepared.
+        pool_use_lifo=True,
+        # The messages of errors are logged; what customers ordered is not for the log.
+        hide_parameters=True,
+    )
+
+    # A restarted server closes its connections, and the event loop has seen that by the time one is taken from the
+    # pool. So this finds them without the round trip of a ping. What it can't find yet, `Block` does.
+    @event.listens_for(engine.sync_engine, "checkout")
+    def refuse_closed(connection: Any, _record: Any, _proxy: Any) -> None:
+        if connection.driver_connection.is_closed():
+            raise DisconnectionError("the server has closed the connection")
+
+    return engine
+
+
+def _sqlite(url: URL, pool_size: int, statement_timeout: float) -> AsyncEngine:
+    if url.database in {None, "", ":memory:"}:
+        raise ValueError("a SQLite database is a file: sqlite:///path/of/the/file")
+    engine = create_async_engine(
+        url.set(drivername="sqlite+aiosqlite"),
+        # None: the driver begins no transaction of its own.
+        connect_args={"timeout": min(_BUSY_TIMEOUT, statement_timeout), "isolation_level": None},
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=_POOL_TIMEOUT,
+        pool_use_lifo=True,
+        hide_parameters=True,
+        # SQLite has one writer. Those of this process wait in a queue for their turn; only other processes are polled.
+        execution_options={ONE_WRITER: asyncio.Lock()},
+    )
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def prepare(connection: Any, _record: Any) -> None:
+        cursor = connection.cursor()
+        # Readers don't wait for the writer, nor it for them.
+        cursor.execute("PRAGMA journal_mode = WAL")
+        # A commit is on the disk when it returns.
+        cursor.execute("PRAGMA synchronous = FULL")
+        cursor.execute("PRAGMA foreign_keys = ON")
+        cursor.close()
+
+    # A transaction that reads first and writes later may find itself too late; so whoever may write says so at once.
+    @event.listens_for(engine.sync_engine, "begin")
+    def begin(connection: Connection) -> None:
+        if not connection.get_execution_options().get(READING, False):
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine

@@ -1,0 +1,47 @@
+from collections.abc import Collection, Sequence
+from typing import Any, Final
+
+from attrs import frozen
+from sqlalchemy import Row, insert, select
+
+from adapters.sql.batches import Batch, among
+from adapters.sql.block import Block
+from adapters.sql.outbox import SqlOutbox
+from adapters.sql.reading import checked
+from adapters.sql.tables import order_events
+from adapters.wire import decode, encode
+from domain.events import Event
+from domain.ids import OrderId
+
+_COLUMNS: Final = tuple(order_events.c)
+_INSERT: Final = Batch(_COLUMNS, lambda new: insert(order_events).from_select([c.name for c in _COLUMNS], select(new)))
+_OF_ORDERS: Final = (
+    select(order_events.c.order_id, order_events.c.body)
+    .where(among(order_events.c.order_id, "ids"))
+    .order_by(order_events.c.order_id, order_events.c.sequence)
+)
+
+
+@frozen
+class SqlEvents:
+    _block: Block
+    _outbox: SqlOutbox
+
+    async def add_many(self, events: Sequence[Event]) -> None:
+        bodies = [encode(event).decode() for event in events]
+        rows = [
+            (event.order_id, event.sequence, event.type, event.at, body)
+            for event, body in zip(events, bodies, strict=True)
+        ]
+        await self._block.change_many(_INSERT, rows)
+        await self._outbox.put(events, bodies)
+
+    async def of_orders(self, ids: Collection[OrderId]) -> list[Event]:
+        if not ids:
+            return []
+        rows = await self._block.fetch(_OF_ORDERS, {"ids": list(ids)})
+        return [checked("an event of order", row.order_id, _event, row) for row in rows]
+
+
+def _event(row: Row[Any]) -> Event:
+    return decode(row.body)

@@ -1,0 +1,78 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from adapters.sql.connecting import connected
+from adapters.sql.engine import create_engine
+from adapters.sql.finishing import finish, undisturbed
+
+_FOLDER: Final = Path(__file__).parent / "migrations"
+# On SQLite beginning is enough: there is one writer. Any number will do for PostgreSQL that nobody else takes; this is
+# "holdfast" in ASCII.
+_WAIT_FOR_OTHERS: Final = {
+    "postgresql": text(f"SELECT pg_advisory_xact_lock({int.from_bytes(b'holdfast', 'big')})"),
+    "sqlite": text("SELECT 1"),
+}
+_STATEMENT_TIMEOUT: Final = 600.0
+
+
+async def migrate(engine: AsyncEngine) -> list[str]:
+    """Bring the tables to what this version needs, and say which revisions that took: none when they were there.
+
+    It is one transaction: all of it happens or nothing, and a second migrator waits for the first. Raise `Unavailable`
+    or `Aborted`.
+    """
+    # Nobody waits for an answer here, and some migrations take long.
+    patient = create_engine(
+        engine.url.render_as_string(hide_password=False), pool_size=1, statement_timeout=_STATEMENT_TIMEOUT
+    )
+    try:
+        return await undisturbed(_migrate(patient), engine.dialect)
+    finally:
+        await finish(patient.dispose())
+
+
+async def _migrate(engine: AsyncEngine) -> list[str]:
+    async with connected(engine) as connection:
+        await connection.execute(_WAIT_FOR_OTHERS[engine.dialect.name])
+        applied = await connection.run_sync(_upgrade)
+        await connection.commit()
+    return applied
+
+
+async def schema_problem(engine: AsyncEngine) -> str | None:
+    """Why this version can't work on the tables, in words for a person, or None. Raise `Unavailable`."""
+    async with connected(engine, reading=True) as connection:
+        found = await connection.run_sync(_current_revision)
+    known = [script.revision for script in ScriptDirectory(str(_FOLDER)).walk_revisions()]
+    needed = known[0]
+    if found == needed:
+        return None
+    if found is None:
+        return "there are no tables yet: run `holdfast migrate`"
+    if found in known:
+        return f"the tables are at revision {found}, this version needs {needed}: run `holdfast migrate`"
+    return f"the tables are at revision {found}, which this version doesn't know: start the newer one that made it"
+
+
+def _current_revision(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def _upgrade(connection: Connection) -> list[str]:
+    applied: list[str] = []
+    command.upgrade(_config(connection, lambda step, **_: applied.append(step.up_revision_id)), "head")
+    return applied
+
+
+def _config(connection: Connection, on_version_apply: Callable[..., None]) -> Config:
+    config = Config(attributes={"connection": connection, "on_version_apply": on_version_apply})
+    config.set_main_option("script_location", str(_FOLDER).replace("%", "%%"))
+    return config

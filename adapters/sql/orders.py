@@ -1,0 +1,195 @@
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+from attrs import frozen
+from sqlalchemy import FromClause, Row, Select, Update, bindparam, insert, select, update
+from sqlalchemy.sql.elements import ColumnElement, TextClause
+
+from adapters.after_commit import Committed
+from adapters.sql.batches import Batch, among
+from adapters.sql.block import Block
+from adapters.sql.lines import lines_of
+from adapters.sql.reading import checked
+from adapters.sql.tables import NOT_DELETED, UNPAID, WAITING, order_items, orders
+from application.ports import OrderConflict
+from domain.ids import OrderId, ProductId, UserId
+from domain.money import Money
+from domain.order import FailureReason, Order, OrderStatus
+from domain.order_line import OrderLine
+
+_COLUMNS: Final = tuple(orders.c)
+# What `save_many` may change; everything else was agreed when the order was placed.
+_CHANGING: Final = tuple(
+    orders.c[name]
+    for name in (
+        "status",
+        "failure_reason",
+        "payment_id",
+        "holds_stock",
+        "refund_requested",
+        "deleted",
+        "version",
+        "updated_at",
+    )
+)
+_ITEMS: Final = tuple(order_items.c)
+
+# An order comes with its lines in one statement, of one row each.
+_ALL: Final = select(*_COLUMNS, lines_of(orders.c.id).label("lines"))
+_BY_ID: Final = _ALL.where(among(orders.c.id, "ids"))
+_BY_ID_LOCKED: Final = _BY_ID.order_by(orders.c.id).with_for_update(key_share=True, of=orders)
+
+_INSERT: Final = Batch(_COLUMNS, lambda new: insert(orders).from_select([c.name for c in _COLUMNS], select(new)))
+_INSERT_ITEMS: Final = Batch(_ITEMS, lambda new: insert(order_items).from_select([c.name for c in _ITEMS], select(new)))
+
+
+def _save(new: FromClause) -> Update:
+    changes = {column.name: new.c[column.name] for column in _CHANGING}
+    # The version that was read, or nothing: whoever changed the order in between is not overwritten.
+    return update(orders).values(changes).where(orders.c.id == new.c.id, orders.c.version == new.c.version - 1)
+
+
+_SAVE: Final = Batch((orders.c.id, *_CHANGING), _save)
+
+
+def _page(*conditions: ColumnElement[bool]) -> Select[Any]:
+    return _ALL.where(NOT_DELETED, *conditions).order_by(orders.c.id.desc()).limit(bindparam("limit"))
+
+
+_OF_USER: Final = orders.c.user_id == bindparam("user_id")
+_IN_STATUS: Final = orders.c.status == bindparam("status")
+_BEFORE: Final = orders.c.id < bindparam("before")
+
+
+def _ids(condition: TextClause, moment: ColumnElement[bool], *, after: bool) -> Select[Any]:
+    ids = select(orders.c.id).where(condition, moment).order_by(orders.c.id).limit(bindparam("limit"))
+    return ids.where(orders.c.id > bindparam("after")) if after else ids
+
+
+_UNPAID_SINCE: Final = orders.c.created_at <= bindparam("moment")
+_WAITING_SINCE: Final = orders.c.updated_at <= bindparam("moment")
+
+
+@frozen
+class SqlOrders:
+    _block: Block
+    _committed: Committed
+
+    async def add_many(self, orders: Sequence[Order]) -> None:
+        await self._block.change_many(_INSERT, [_row(order) for order in orders])
+        await self._block.change_many(_INSERT_ITEMS, [row for order in orders for row in _item_rows(order)])
+        self._committed.orders += orders
+
+    async def get_many(self, ids: Collection[OrderId], *, lock: bool = False) -> dict[OrderId, Order]:
+        if not ids:
+            return {}
+        statement = _BY_ID_LOCKED if lock else _BY_ID
+        rows = await self._block.fetch(statement, {"ids": list(ids)}, lock=lock)
+        return {row.id: checked("order", row.id, _order, row) for row in rows}
+
+    async def save_many(self, orders: Sequence[Order]) -> None:
+        rows = [(order.id, *_changing(order)) for order in orders]
+        if await self._block.change_many(_SAVE, rows) < len(rows):
+            raise OrderConflict("an order changed since it was read")
+        self._committed.orders += orders
+
+    async def page(
+        self, *, user_id: UserId | None, status: OrderStatus | None, before: OrderId | None, limit: int
+    ) -> list[Order]:
+        parameters: dict[str, Any] = {"limit": limit}
+        conditions: list[ColumnElement[bool]] = []
+        for name, value, condition in (
+            ("user_id", user_id, _OF_USER),
+            ("status", status.value if status else None, _IN_STATUS),
+            ("before", before, _BEFORE),
+        ):
+            if value is not None:
+                parameters[name] = value
+                conditions.append(condition)
+        rows = await self._block.fetch(_page(*conditions), parameters)
+        return [checked("order", row.id, _order, row) for row in rows]
+
+    async def unpaid_since(self, moment: datetime, *, after: OrderId | None, limit: int) -> list[OrderId]:
+        return await self._overdue(UNPAID, _UNPAID_SINCE, moment, after, limit)
+
+    async def waiting_since(self, moment: datetime, *, after: OrderId | None, limit: int) -> list[OrderId]:
+        return await self._overdue(WAITING, _WAITING_SINCE, moment, after, limit)
+
+    async def _overdue(
+        self,
+        condition: TextClause,
+        since: ColumnElement[bool],
+        moment: datetime,
+        after: OrderId | None,
+        limit: int,
+    ) -> list[OrderId]:
+        parameters: dict[str, Any] = {"moment": moment, "limit": limit}
+        if after is not None:
+            parameters["after"] = after
+        rows = await self._block.fetch(_ids(condition, since, after=after is not None), parameters)
+        return [row.id for row in rows]
+
+
+def _row(order: Order) -> tuple[Any, ...]:
+    status, reason, payment_id, holds_stock, refund_requested, deleted, version, updated_at = _changing(order)
+    return (
+        order.id,
+        order.user_id,
+        status,
+        order.total.minor,
+        order.total.currency,
+        reason,
+        payment_id,
+        holds_stock,
+        refund_requested,
+        deleted,
+        version,
+        order.created_at,
+        updated_at,
+    )
+
+
+def _changing(order: Order) -> tuple[Any, ...]:
+    return (
+        order.status.value,
+        order.failure_reason.value if order.failure_reason else None,
+        order.payment_id,
+        order.holds_stock,
+        order.refund_requested,
+        order.deleted,
+        order.version,
+        order.updated_at,
+    )
+
+
+def _item_rows(order: Order) -> list[tuple[Any, ...]]:
+    return [
+        (order.id, position, line.product_id, line.quantity, line.unit_price.minor)
+        for position, line in enumerate(order.lines)
+    ]
+
+
+_LINES: Final = msgspec.json.Decoder(list[tuple[int, ProductId, int, int]])
+
+
+def _order(row: Row[Any]) -> Order:
+    return Order(
+        id=row.id,
+        user_id=row.user_id,
+        lines=tuple(
+            OrderLine(product_id=product_id, quantity=quantity, unit_price=Money(unit_price, row.currency))
+            for _, product_id, quantity, unit_price in sorted(_LINES.decode(row.lines or "[]"))
+        ),
+        total=Money(row.total, row.currency),
+        status=OrderStatus(row.status),
+        failure_reason=FailureReason(row.failure_reason) if row.failure_reason else None,
+        payment_id=row.payment_id,
+        holds_stock=row.holds_stock,
+        refund_requested=row.refund_requested,
+        deleted=row.deleted,
+        version=row.version,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )

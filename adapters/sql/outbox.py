@@ -1,0 +1,95 @@
+from collections.abc import Sequence
+from typing import Any, Final
+
+from attrs import frozen
+from sqlalchemy import bindparam, delete, insert, literal, or_, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+
+from adapters.after_commit import Committed
+from adapters.sql.batches import Batch, among
+from adapters.sql.block import Block
+from adapters.sql.tables import leases, outbox
+from adapters.sql.types import UtcDateTime
+from adapters.wire import encode
+from application.ports import OutboxEntry
+from domain.events import Event, EventId
+
+LEASE: Final = "relay"
+LEASE_SECONDS: Final = 5
+
+_COLUMNS: Final = tuple(column for column in outbox.c if column.name != "position")
+_INSERT: Final = Batch(_COLUMNS, lambda new: insert(outbox).from_select([c.name for c in _COLUMNS], select(new)))
+_REMOVE: Final = delete(outbox).where(among(outbox.c.position, "positions"))
+# The oldest that are there. Never those above the last one that was seen: a lower position may be committed later.
+_OLDEST: Final = select(*outbox.c).order_by(outbox.c.position).limit(bindparam("limit"))
+
+
+class _Now(FunctionElement[Any]):
+    """What the clock of the database says, some seconds from now: the clocks of two relays may differ."""
+
+    type = UtcDateTime()
+    inherit_cache = True
+
+
+# Not the moment at which the transaction began, which may have waited for the other relay's.
+@compiles(_Now, "postgresql")
+def _on_postgresql(element: _Now, compiler: SQLCompiler, **options: Any) -> str:
+    return f"clock_timestamp() + make_interval(secs => {compiler.process(element.clauses, **options)})"
+
+
+@compiles(_Now)
+def _on_sqlite(element: _Now, compiler: SQLCompiler, **options: Any) -> str:
+    return f"strftime('%Y-%m-%d %H:%M:%f000', 'now', {compiler.process(element.clauses, **options)} || ' seconds')"
+
+
+def _take(insert_: Any) -> Any:
+    new = insert_(leases).values(name=LEASE, holder=bindparam("by"), until=_Now(literal(LEASE_SECONDS)))
+    return new.on_conflict_do_update(
+        index_elements=[leases.c.name],
+        set_={"holder": new.excluded.holder, "until": new.excluded.until},
+        where=or_(leases.c.holder == new.excluded.holder, leases.c.until < _Now(literal(0))),
+    )
+
+
+_TAKE_LEASE: Final = {"postgresql": _take(postgresql.insert), "sqlite": _take(sqlite.insert)}
+_RELEASE_LEASE: Final = delete(leases).where(leases.c.name == LEASE, leases.c.holder == bindparam("by"))
+
+
+@frozen
+class SqlOutbox:
+    """One relay at a time is active, so that the events of an order leave in their order, from one batch to the next.
+
+    It holds a lease, not locks on the entries (FOR UPDATE SKIP LOCKED): with those, one relay could publish the second
+    event of an order while another still has the first; and they would last as long as the broker takes, with a
+    transaction open.
+    """
+
+    _block: Block
+    _committed: Committed
+
+    async def claim(self, *, by: str, limit: int) -> list[OutboxEntry]:
+        if not await self._block.change(_TAKE_LEASE[self._block.dialect.name], {"by": by}):
+            return []
+        return [
+            OutboxEntry(row.position, EventId(row.order_id, row.sequence), row.type, row.body.encode())
+            for row in await self._block.fetch(_OLDEST, {"limit": limit})
+        ]
+
+    async def release(self, *, by: str) -> None:
+        await self._block.change(_RELEASE_LEASE, {"by": by})
+
+    async def remove(self, entries: Sequence[OutboxEntry]) -> None:
+        if entries:
+            await self._block.change(_REMOVE, {"positions": [entry.position for entry in entries]})
+
+    async def put_back(self, events: Sequence[Event]) -> None:
+        await self.put(events, [encode(event).decode() for event in events])
+
+    async def put(self, events: Sequence[Event], bodies: Sequence[str]) -> None:
+        """With their bodies, which the caller has encoded for the books as well."""
+        rows = [(event.order_id, event.sequence, event.type, body) for event, body in zip(events, bodies, strict=True)]
+        await self._block.change_many(_INSERT, rows)
+        self._committed.events |= bool(events)

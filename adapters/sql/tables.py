@@ -1,0 +1,192 @@
+"""The tables as the code of this version expects them. Migrations bring a database here; a test compares the two."""
+
+from typing import Final
+
+from sqlalchemy import (
+    CHAR,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKeyConstraint,
+    Identity,
+    Index,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    text,
+)
+
+from adapters.sql.types import Id, UtcDateTime
+
+metadata: Final = MetaData()
+
+# SQLite counts up by itself only in a column that is INTEGER to the letter.
+_Counter: Final = BigInteger().with_variant(Integer(), "sqlite")
+
+# An index serves a query only when both state their condition in the same words.
+NOT_DELETED: Final = text("NOT deleted")
+UNPAID: Final = text("status = 'PENDING' AND NOT deleted")
+WAITING: Final = text("(status = 'PROCESSING' OR (refund_requested AND status <> 'REFUNDED'))")
+
+products: Final = Table(
+    "products",
+    metadata,
+    Column("id", BigInteger, nullable=False, autoincrement=False),
+    Column("name", String(200), nullable=False),
+    Column("price", BigInteger, nullable=False),
+    Column("currency", CHAR(3), nullable=False),
+    Column("stock", BigInteger, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    PrimaryKeyConstraint("id", name="products_pk"),
+    CheckConstraint("id > 0", name="products_id_is_positive"),
+    CheckConstraint("length(name) > 0", name="products_have_a_name"),
+    CheckConstraint("price >= 0", name="products_price_is_not_negative"),
+    CheckConstraint("length(currency) = 3", name="products_currency_is_a_code"),
+    CheckConstraint("stock >= 0", name="products_stock_is_not_negative"),
+)
+
+orders: Final = Table(
+    "orders",
+    metadata,
+    Column("id", Id, nullable=False),
+    Column("user_id", BigInteger, nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("total", BigInteger, nullable=False),
+    Column("currency", CHAR(3), nullable=False),
+    Column("failure_reason", String(32)),
+    Column("payment_id", Id),
+    Column("holds_stock", Boolean, nullable=False),
+    Column("refund_requested", Boolean, nullable=False),
+    Column("deleted", Boolean, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    PrimaryKeyConstraint("id", name="orders_pk"),
+    CheckConstraint("user_id > 0", name="orders_user_is_positive"),
+    CheckConstraint(
+        "status IN ('PENDING', 'PROCESSING', 'PAID', 'FAILED', 'COMPLETED', 'CANCELLED', 'EXPIRED', 'REFUNDED')",
+        name="orders_status_is_known",
+    ),
+    CheckConstraint("total >= 0", name="orders_total_is_not_negative"),
+    CheckConstraint("length(currency) = 3", name="orders_currency_is_a_code"),
+    CheckConstraint("version >= 0", name="orders_version_is_not_negative"),
+    CheckConstraint(
+        "NOT holds_stock OR status IN ('PROCESSING', 'PAID', 'COMPLETED')", name="orders_hold_stock_while_it_is_theirs"
+    ),
+    # A page of a list is a stretch of one of these, read backwards: UUIDv7 sorts by time.
+    Index("orders_by_user", "user_id", "id", postgresql_where=NOT_DELETED, sqlite_where=NOT_DELETED),
+    Index("orders_by_status", "status", "id", postgresql_where=NOT_DELETED, sqlite_where=NOT_DELETED),
+    Index("orders_unpaid", "created_at", postgresql_where=UNPAID, sqlite_where=UNPAID),
+    Index("orders_waiting", "updated_at", postgresql_where=WAITING, sqlite_where=WAITING),
+)
+
+order_items: Final = Table(
+    "order_items",
+    metadata,
+    Column("order_id", Id, nullable=False),
+    Column("position", SmallInteger, nullable=False, autoincrement=False),
+    Column("product_id", BigInteger, nullable=False),
+    Column("quantity", Integer, nullable=False),
+    Column("unit_price", BigInteger, nullable=False),
+    PrimaryKeyConstraint("order_id", "position", name="order_items_pk"),
+    ForeignKeyConstraint(["order_id"], ["orders.id"], name="order_items_belong_to_an_order"),
+    ForeignKeyConstraint(["product_id"], ["products.id"], name="order_items_are_of_a_product"),
+    CheckConstraint("position >= 0", name="order_items_position_is_not_negative"),
+    CheckConstraint("quantity > 0", name="order_items_quantity_is_positive"),
+    CheckConstraint("unit_price >= 0", name="order_items_price_is_not_negative"),
+    sqlite_with_rowid=False,
+)
+
+payments: Final = Table(
+    "payments",
+    metadata,
+    Column("id", Id, nullable=False),
+    Column("order_id", Id, nullable=False),
+    Column("amount", BigInteger, nullable=False),
+    Column("currency", CHAR(3), nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("provider_reference", Text),
+    PrimaryKeyConstraint("id", name="payments_pk"),
+    ForeignKeyConstraint(["order_id"], ["orders.id"], name="payments_are_for_an_order"),
+    CheckConstraint("amount >= 0", name="payments_amount_is_not_negative"),
+    CheckConstraint("length(currency) = 3", name="payments_currency_is_a_code"),
+    CheckConstraint("status IN ('REQUESTED', 'CHARGED', 'FAILED', 'REFUNDED')", name="payments_status_is_known"),
+    Index("payments_by_order", "order_id"),
+    # The last word against charging twice: a second attempt has to wait until the first has come to nothing.
+    Index(
+        "payments_one_open_for_an_order",
+        "order_id",
+        unique=True,
+        postgresql_where=text("status IN ('REQUESTED', 'CHARGED')"),
+        sqlite_where=text("status IN ('REQUESTED', 'CHARGED')"),
+    ),
+)
+
+# Written in the same transaction as the order: a foreign key would find nothing, and cost a look-up for each event.
+order_events: Final = Table(
+    "order_events",
+    metadata,
+    Column("order_id", Id, nullable=False),
+    Column("sequence", Integer, nullable=False, autoincrement=False),
+    Column("type", String(64), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("body", Text, nullable=False),
+    PrimaryKeyConstraint("order_id", "sequence", name="order_events_pk"),
+    CheckConstraint("sequence > 0", name="order_events_sequence_is_positive"),
+    sqlite_with_rowid=False,
+)
+
+# A position is never used again, on SQLite neither: a relay that was too slow would remove somebody else's event.
+outbox: Final = Table(
+    "outbox",
+    metadata,
+    Column("position", _Counter, Identity(always=True), nullable=False),
+    Column("order_id", Id, nullable=False),
+    Column("sequence", Integer, nullable=False),
+    Column("type", String(64), nullable=False),
+    Column("body", Text, nullable=False),
+    PrimaryKeyConstraint("position", name="outbox_pk"),
+    sqlite_autoincrement=True,
+    # Every row is deleted soon: clean up by count, not by a share of a size that is always about none.
+    postgresql_with={"autovacuum_vacuum_scale_factor": "0", "autovacuum_vacuum_threshold": "5000"},
+)
+
+inbox: Final = Table(
+    "inbox",
+    metadata,
+    Column("consumer", String(64), nullable=False),
+    Column("order_id", Id, nullable=False),
+    Column("sequence", Integer, nullable=False),
+    PrimaryKeyConstraint("consumer", "order_id", "sequence", name="inbox_pk"),
+    sqlite_with_rowid=False,
+)
+
+stock_adjustments: Final = Table(
+    "stock_adjustments",
+    metadata,
+    Column("id", _Counter, Identity(always=True), nullable=False),
+    Column("product_id", BigInteger, nullable=False),
+    Column("change", BigInteger, nullable=False),
+    Column("reason", String(200), nullable=False),
+    Column("made_by", String(200), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    PrimaryKeyConstraint("id", name="stock_adjustments_pk"),
+    ForeignKeyConstraint(["product_id"], ["products.id"], name="stock_adjustments_are_of_a_product"),
+    CheckConstraint("length(reason) > 0", name="stock_adjustments_have_a_reason"),
+    CheckConstraint("length(made_by) > 0", name="stock_adjustments_have_an_author"),
+    Index("stock_adjustments_by_product", "product_id"),
+)
+
+leases: Final = Table(
+    "leases",
+    metadata,
+    Column("name", String(64), nullable=False),
+    Column("holder", String(200), nullable=False),
+    Column("until", UtcDateTime, nullable=False),
+    PrimaryKeyConstraint("name", name="leases_pk"),
+)
