@@ -1,16 +1,13 @@
 import asyncio
 from collections import deque
 from collections.abc import Sequence
-from typing import Final
 
 from attrs import define, field
 
+from adapters.delays import DELAYS
 from adapters.wire import decode
 from application.ports import Delivery, OutboxEntry
 from domain.events import Event
-
-# Seconds before the second, third, ... attempt; the last one goes for all that follow.
-DELAYS: Final = (0.1, 0.5, 2.0, 5.0, 15.0, 30.0, 60.0)
 
 
 @define(eq=False)

@@ -1,5 +1,5 @@
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from time import monotonic
 
 from attrs import define, evolve, field
@@ -28,6 +28,11 @@ class MemoryRecentOrders:
             self._orders.move_to_end(order.id)
         while len(self._orders) > self._max_orders:
             self._orders.popitem(last=False)
+
+    async def forget_older(self, versions: Mapping[OrderId, int]) -> None:
+        for id_, version in versions.items():
+            if id_ in self._orders and self._orders[id_].version < version:
+                del self._orders[id_]
 
 
 @define(eq=False)

@@ -280,6 +280,9 @@ class MemoryOutbox:
     ) -> list[OutboxEntry]:
         return list(self._changes.store.outbox.values())[:limit]
 
+    async def release(self, *, by: str) -> None:
+        """There is one relay, which claims nothing that another could want."""
+
     async def remove(self, entries: Sequence[OutboxEntry]) -> None:
         self._changes.sent.update(entry.position for entry in entries)
 

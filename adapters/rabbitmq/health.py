@@ -1,0 +1,10 @@
+from adapters.rabbitmq.link import Link, Patience
+
+
+async def server_version(url: str) -> str:
+    """Such as "RabbitMQ 3.13.7". Raise `Unavailable`, which says what is wrong."""
+    link = await Link.open(url, name="holdfast health", patience=Patience())
+    try:
+        return link.version
+    finally:
+        await link.close()

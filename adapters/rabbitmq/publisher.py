@@ -1,0 +1,43 @@
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+
+from attrs import frozen
+
+from adapters.rabbitmq.link import Patience
+from adapters.rabbitmq.sender import Message, Sender
+from adapters.rabbitmq.topology import REQUIRED, Topology
+from application.ports import OutboxEntry
+
+
+@asynccontextmanager
+async def open_publisher(
+    url: str, topology: Topology, *, patience: Patience | None = None
+) -> AsyncGenerator["RabbitPublisher", None]:
+    """It connects when there is something to publish: a broker that is down stops nobody from starting."""
+    sender = Sender(url, f"{topology.namespace} publisher", patience or Patience())
+    try:
+        yield RabbitPublisher(sender, topology)
+    finally:
+        await sender.close()
+
+
+@frozen
+class RabbitPublisher:
+    """Events on their way to everyone, each under its type as the routing key."""
+
+    _sender: Sender
+    _topology: Topology
+
+    async def publish(self, entries: Sequence[OutboxEntry]) -> list[OutboxEntry]:
+        confirmed = await self._sender.send([self._message(entry) for entry in entries])
+        return [entry for entry, done in zip(entries, confirmed, strict=True) if done]
+
+    def _message(self, entry: OutboxEntry) -> Message:
+        return Message(
+            entry.type,
+            entry.body,
+            entry.type,
+            {"event-id": f"{entry.id.order_id}/{entry.id.sequence}"},
+            exchange=self._topology.exchange,
+            mandatory=entry.type in REQUIRED,
+        )

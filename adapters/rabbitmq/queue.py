@@ -1,0 +1,149 @@
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import structlog
+from attrs import define, field
+
+from adapters.rabbitmq.link import Pace, Patience
+from adapters.rabbitmq.sender import Message, Sender
+from adapters.rabbitmq.subscription import Receipt, Subscription
+from adapters.rabbitmq.topology import Topology
+from application.ports import Delivery, Unavailable
+
+_LONGEST_REASON: Final = 2000
+_LONGEST_NAME: Final = 100
+
+log: Final[structlog.stdlib.BoundLogger] = structlog.get_logger(__name__)
+
+
+@asynccontextmanager
+async def open_queue(
+    url: str, topology: Topology, consumer: str, *, prefetch: int = 512, patience: Patience | None = None
+) -> AsyncGenerator["RabbitEventQueue", None]:
+    """It connects when something is to be received. Leaving the block gives back what was not settled, at once."""
+    queue = RabbitEventQueue(url, topology, consumer, prefetch, patience or Patience())
+    try:
+        yield queue
+    finally:
+        await queue.close()
+
+
+@define(eq=False)
+class RabbitEventQueue:
+    """The events that wait for one consumer. Prefetched ones are taken from memory, in batches.
+
+    To settle a delivery may raise `Unavailable`. That is always safe: the broker brings it again, and the inbox knows
+    what was done. For the same reason a message is first confirmed in its next place and then acknowledged in this
+    one: to stop between the two makes two of it, and never none.
+    """
+
+    _url: str
+    _topology: Topology
+    _consumer: str
+    _prefetch: int
+    _patience: Patience
+    _sender: Sender = field(init=False)
+    _pace: Pace = field(init=False)
+    _subscription: Subscription | None = field(default=None, init=False)
+    _opening: asyncio.Lock = field(factory=asyncio.Lock, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        # Publishing has a connection of its own: an alarm of the broker blocks it, and must not block consuming.
+        self._sender = Sender(self._url, f"{self._topology.queue(self._consumer)} sender", self._patience)
+        self._pace = Pace(self._patience.retry)
+
+    async def receive(self, limit: int) -> list[Delivery]:
+        while True:
+            subscription = await self._subscribed()
+            await subscription.wait()
+            if taken := subscription.take(limit):
+                return taken
+
+    async def done(self, deliveries: Sequence[Delivery]) -> None:
+        receipts = [_receipt(delivery) for delivery in deliveries]
+        current = [receipt for receipt in receipts if not receipt.subscription.lost]
+        for subscription in {receipt.subscription for receipt in current}:
+            await subscription.settle([receipt.tag for receipt in current if receipt.subscription is subscription])
+        if len(current) < len(receipts):
+            raise Unavailable("the connection that brought these messages was lost: they will be brought again")
+
+    async def later(self, delivery: Delivery, *, reason: str) -> None:
+        receipt = _receipt(delivery)
+        headers = _headers(receipt, reason) | {"attempt": delivery.attempt + 1}
+        await self._pass_on(receipt, self._topology.later(self._consumer, delivery.attempt), headers)
+
+    async def set_aside(self, delivery: Delivery, *, reason: str) -> None:
+        receipt = _receipt(delivery)
+        headers = _headers(receipt, reason) | {"attempts": delivery.attempt}
+        await self._pass_on(receipt, self._topology.dead(self._consumer), headers)
+
+    async def close(self) -> None:
+        async with self._opening:
+            await self._end_subscription()
+        await self._sender.close()
+
+    async def _subscribed(self) -> Subscription:
+        async with self._opening:
+            if self._subscription is None or self._subscription.lost:
+                await self._end_subscription()
+                await self._pace.wait()
+                queue = self._topology.queue(self._consumer)
+                self._subscription = await Subscription.open(
+                    self._url,
+                    queue=queue,
+                    prefetch=self._prefetch,
+                    patience=self._patience,
+                    set_aside=self._set_unreadable_aside,
+                )
+            return self._subscription
+
+    async def _end_subscription(self) -> None:
+        subscription, self._subscription = self._subscription, None
+        if subscription is not None:
+            await subscription.close()
+
+    async def _set_unreadable_aside(self, receipt: Receipt, attempt: int, reason: str) -> None:
+        await self._move(
+            receipt, self._topology.dead(self._consumer), _headers(receipt, reason) | {"attempts": attempt}
+        )
+        log.warning("message_set_aside", consumer=self._consumer, reason=reason[:_LONGEST_REASON])
+
+    async def _pass_on(self, receipt: Receipt, queue: str, headers: dict[str, Any]) -> None:
+        try:
+            await self._move(receipt, queue, headers)
+        except BaseException:
+            # Nobody will settle it any more, and the broker brings it again only when the subscription ends.
+            receipt.subscription.lose()
+            raise
+
+    async def _move(self, receipt: Receipt, queue: str, headers: dict[str, Any]) -> None:
+        if receipt.subscription.lost:
+            raise Unavailable("the connection that brought this message was lost: it will be brought again")
+        message = Message(queue, receipt.message.body, receipt.message.header.properties.message_type, headers)
+        if await self._sender.send([message]) != [True]:
+            raise Unavailable(
+                f"RabbitMQ did not take a message for {queue}: does it exist? `holdfast migrate` declares it"
+            )
+        await receipt.subscription.settle([receipt.tag])
+
+
+def _receipt(delivery: Delivery) -> Receipt:
+    if not isinstance(delivery.tag, Receipt):
+        raise TypeError(f"a delivery with the tag {delivery.tag!r} was not received here")
+    return delivery.tag
+
+
+def _headers(receipt: Receipt, reason: str) -> dict[str, Any]:
+    """What is known of a message, for whoever looks into the queue. Headers of a stranger are not carried along."""
+    now = datetime.now(UTC).isoformat()
+    kept = {name: value for name in ("event-id", "first-at") if _is_short(value := receipt.headers.get(name))}
+    # A reason may quote what can't be encoded.
+    reason = reason[:_LONGEST_REASON].encode(errors="replace").decode()
+    return {"first-at": now, **kept, "last-at": now, "reason": reason}
+
+
+def _is_short(header: object) -> bool:
+    return isinstance(header, str) and len(header) <= _LONGEST_NAME

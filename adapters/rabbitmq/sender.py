@@ -1,0 +1,158 @@
+import asyncio
+from collections.abc import Sequence
+from itertools import count
+from typing import Any, Final
+from uuid import uuid4
+
+import aiormq
+import structlog
+from aiormq.abc import FrameType
+from attrs import define, field, frozen
+from pamqp import commands
+from pamqp.body import ContentBody
+from pamqp.header import ContentHeader
+
+from adapters.rabbitmq.link import Link, Pace, Patience, in_words, talking, write
+from application.ports import Unavailable
+
+_PERSISTENT: Final = 2
+
+log: Final[structlog.stdlib.BoundLogger] = structlog.get_logger(__name__)
+
+
+@frozen
+class Message:
+    """What goes to an exchange (the nameless one brings it to the queue of that name), and whether it must arrive."""
+
+    routing_key: str
+    body: bytes
+    type: str | None
+    headers: dict[str, Any]
+    exchange: str = ""
+    mandatory: bool = True
+
+
+@define(eq=False)
+class Sender:
+    """Publishes with confirms over a connection of its own, which is opened when there is something to send."""
+
+    _url: str
+    _name: str
+    _patience: Patience
+    _link: Link | None = field(default=None, init=False)
+    _channel: aiormq.Channel | None = field(default=None, init=False)
+    _pace: Pace = field(init=False)
+    _opening: asyncio.Lock = field(factory=asyncio.Lock, init=False)
+    _writing: asyncio.Lock = field(factory=asyncio.Lock, init=False)
+    # No two messages share an id: the broker's returns are told apart by it, and an event may be in flight twice.
+    _prefix: str = field(factory=lambda: uuid4().hex, init=False)
+    _numbers: "count[int]" = field(factory=count, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._pace = Pace(self._patience.retry)
+
+    async def send(self, messages: Sequence[Message]) -> list[bool]:
+        """All of them in flight together, in this order. Return which were confirmed.
+
+        The others were refused, or nobody knows. Raise `Unavailable` when none was confirmed and nobody knows why.
+        """
+        if not messages:
+            return []
+        link, channel = await self._open()
+        futures = await self._write(link, channel, messages)
+        await asyncio.wait(futures, timeout=self._patience.confirm)
+        errors = [_error(future) for future in futures]
+        refused = [error for error in errors if isinstance(error, aiormq.DeliveryError)]
+        if refused:
+            log.error("messages_refused", count=len(refused), of=len(messages), first=str(refused[0]))
+        lost = [error for error in errors if error is not None and not isinstance(error, aiormq.DeliveryError)]
+        if lost:
+            # A broker that owes us a confirm may be blocked for hours: this channel is given up, with its connection.
+            await self._give_up(link)
+            if None not in errors:
+                raise Unavailable(self._why(lost[0], link.where)) from lost[0]
+        return [error is None for error in errors]
+
+    async def close(self) -> None:
+        async with self._opening:
+            await self._drop()
+
+    async def _open(self) -> tuple[Link, aiormq.Channel]:
+        async with self._opening:
+            if self._link is not None and self._channel is not None and not self._channel.is_closed:
+                return self._link, self._channel
+            await self._drop()
+            await self._pace.wait()
+            self._link = await Link.open(self._url, name=self._name, patience=self._patience)
+            self._channel = await self._link.channel(confirms=True)
+            return self._link, self._channel
+
+    async def _give_up(self, link: Link) -> None:
+        async with self._opening:
+            if self._link is link:
+                await self._drop()
+
+    async def _drop(self) -> None:
+        link, self._link, self._channel = self._link, None, None
+        if link is not None:
+            await link.close()
+
+    async def _write(
+        self, link: Link, channel: aiormq.Channel, messages: Sequence[Message]
+    ) -> list[asyncio.Future[Any]]:
+        frames: list[FrameType | ContentBody] = []
+        ids: list[str] = []
+        for message in messages:
+            ids.append(f"{self._prefix}-{next(self._numbers)}")
+            frames += _frames(message, ids[-1], channel.max_content_size)
+        # Confirms are told apart by counting. Nobody may come between the counting and the writing, and a channel
+        # on which the two no longer agree is of no use.
+        async with self._writing:
+            futures = [_expect_confirm(channel, id_) for id_ in ids]
+            try:
+                async with talking(link.where, self._patience.confirm):
+                    await write(channel, frames)
+            except BaseException:
+                await self._give_up(link)
+                raise
+        return futures
+
+    def _why(self, error: BaseException, where: str) -> str:
+        if isinstance(error, TimeoutError):
+            return (
+                f"RabbitMQ at {where} confirmed nothing within {self._patience.confirm:g} s:"
+                " is one of its alarms on (memory, disk)?"
+            )
+        return in_words(error, where)
+
+
+def _frames(message: Message, id_: str, max_size: int) -> list[FrameType | ContentBody]:
+    properties = commands.Basic.Properties(
+        content_type="application/json",
+        delivery_mode=_PERSISTENT,
+        message_id=id_,
+        message_type=message.type,
+        headers=message.headers,
+    )
+    return [
+        commands.Basic.Publish(exchange=message.exchange, routing_key=message.routing_key, mandatory=message.mandatory),
+        ContentHeader(properties=properties, body_size=len(message.body)),
+        *(ContentBody(message.body[start : start + max_size]) for start in range(0, len(message.body), max_size)),
+    ]
+
+
+def _expect_confirm(channel: aiormq.Channel, message_id: str) -> asyncio.Future[Any]:
+    future = channel.create_future()
+    channel.delivery_tag += 1
+    channel.confirmations[channel.delivery_tag] = future
+    channel.message_id_delivery_tag[message_id] = channel.delivery_tag
+    future.add_done_callback(lambda _: channel.message_id_delivery_tag.pop(message_id, None))
+    return future
+
+
+def _error(future: asyncio.Future[Any]) -> BaseException | None:
+    if not future.done():
+        return TimeoutError()
+    if future.cancelled():
+        return ConnectionError("the connection was lost")
+    return future.exception()

@@ -1,0 +1,99 @@
+"""What stands in the broker. It is declared in one step, and found everywhere else.
+
+Every queue is a quorum queue, and a message leaves one only for another: the broker itself never drops any.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+import aiormq
+from attrs import field, frozen
+from attrs.validators import min_len
+
+from adapters.delays import DELAYS
+from adapters.rabbitmq.link import Link, Patience, talking
+from domain.events import PaymentRequested, RefundRequested
+
+# Which events each consumer acts on.
+CONSUMERS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {"payments": (PaymentRequested.type,), "refunds": (RefundRequested.type,)}
+)
+
+# Events that somebody must get. Without a queue for them the broker gives them back, and they stay in the outbox. The
+# others tell of what was done: where nobody has subscribed to them they go nowhere, and that is no fault.
+REQUIRED: Final = frozenset(type_ for types in CONSUMERS.values() for type_ in types)
+
+# How often a message may come back unsettled before the broker puts it among the dead letters by itself. That is for
+# one that kills its worker each time; a network that fails all day should not get there.
+_DELIVERY_LIMIT: Final = 1000
+
+
+@frozen
+class Topology:
+    """The names of everything, in a namespace of its own. `delays` are the seconds before each further attempt."""
+
+    namespace: str = "holdfast"
+    delays: tuple[float, ...] = field(default=DELAYS, validator=min_len(1), kw_only=True)
+
+    @property
+    def exchange(self) -> str:
+        return f"{self.namespace}.events"
+
+    def queue(self, consumer: str) -> str:
+        return f"{self.namespace}.{consumer}"
+
+    def dead(self, consumer: str) -> str:
+        return f"{self.namespace}.{consumer}.dead"
+
+    def later(self, consumer: str, attempt: int) -> str:
+        """Where a message waits after this attempt at it."""
+        return self._later(consumer, self.delays[min(attempt, len(self.delays)) - 1])
+
+    def queues(self, consumer: str) -> dict[str, dict[str, Any]]:
+        """Each queue with its arguments; those that others send their dead to come first."""
+        own, dead = self.queue(consumer), self.dead(consumer)
+        waiting = {
+            self._later(consumer, delay): _quorum(dead_letters_to=own) | {"x-message-ttl": round(delay * 1000)}
+            for delay in self.delays
+        }
+        return {
+            dead: {"x-queue-type": "quorum"},
+            own: _quorum(dead_letters_to=dead) | {"x-delivery-limit": _DELIVERY_LIMIT},
+            **waiting,
+        }
+
+    def _later(self, consumer: str, delay: float) -> str:
+        return f"{self.namespace}.{consumer}.later.{round(delay * 1000)}"
+
+
+def _quorum(*, dead_letters_to: str) -> dict[str, Any]:
+    return {
+        "x-queue-type": "quorum",
+        "x-dead-letter-exchange": "",
+        "x-dead-letter-routing-key": dead_letters_to,
+        # The message stays until the other queue has confirmed it. That needs the overflow named, though no queue
+        # here has a maximum length that it could apply to.
+        "x-dead-letter-strategy": "at-least-once",
+        "x-overflow": "reject-publish",
+    }
+
+
+async def declare_topology(url: str, topology: Topology) -> None:
+    """Declare what is missing. To do it again, or twice at once, is safe. Raise `Unavailable`."""
+    link = await Link.open(url, name=f"{topology.namespace} topology", patience=Patience())
+    try:
+        channel = await link.channel()
+        async with talking(link.where, 60):
+            await _declare(channel, topology)
+    finally:
+        await link.close()
+
+
+async def _declare(channel: aiormq.Channel, topology: Topology) -> None:
+    await channel.exchange_declare(topology.exchange, exchange_type="topic", durable=True)
+    for consumer, types in CONSUMERS.items():
+        for queue, arguments in topology.queues(consumer).items():
+            await channel.queue_declare(queue, durable=True, arguments=arguments)
+        for type_ in types:
+            await channel.queue_bind(topology.queue(consumer), topology.exchange, routing_key=type_)
