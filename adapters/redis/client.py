@@ -1,0 +1,252 @@
+import asyncio
+import random
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from hashlib import sha1
+from typing import Any, Final, TypeVar
+
+import structlog
+from attrs import define, field, frozen
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import NoScriptError, ResponseError
+
+T = TypeVar("T")
+Argument = bytes | str | int
+
+# A stamp says under which state of Redis an entry was written: the run of the server, then chance.
+RUN_BYTES: Final = 12
+STAMP_BYTES: Final = RUN_BYTES + 16
+
+_MAX_CONNECTIONS: Final = 32
+_NO_RUN: Final = b"-" * RUN_BYTES
+
+_log = structlog.get_logger("holdfast.redis")
+
+
+class BadAddress(ValueError):
+    """Not a URL of a Redis server. The message leaves out what was given: there may be a password in it."""
+
+    def __init__(self) -> None:
+        super().__init__("not an address of Redis, which looks like redis://[user:password@]host[:6379][/0]")
+
+
+@frozen
+class Script:
+    """A program that Redis runs as one step, sent once and then called by its digest."""
+
+    source: str
+    digest: str = field(init=False)
+
+    @digest.default
+    def _of_source(self) -> str:
+        return sha1(self.source.encode(), usedforsecurity=False).hexdigest()
+
+
+@define(eq=False)
+class GuardedRedis:
+    """Redis where it answers, and nothing at once where it doesn't: no call raises.
+
+    The first call that fails or is not answered in time gives the server up: from then on calls cost nothing, and
+    a task of this object tries to return. Whatever was written meanwhile is missing in Redis, so that an entry may
+    be older than what was committed. That is why a return begins with the removal of every stamp that the caches
+    stand under: all entries of all processes become unreadable before this process reads again.
+
+    What remains: a process that alone is cut off, or dies, between its commit and its write to Redis leaves the old
+    entry readable for the others until it returns, or until the entry's time is over.
+    """
+
+    _connect: Callable[[Callable[[Any], Awaitable[None]]], Redis]
+    _timeout: float
+    _retry_every: float
+    _stamps: set[str] = field(factory=set, init=False)
+    _client: Redis | None = field(default=None, init=False)
+    _may_read: bool = field(default=False, init=False)
+    _run: bytes = field(default=_NO_RUN, init=False)
+    _returning: asyncio.Task[None] | None = field(default=None, init=False)
+    _lost: list[Redis] = field(factory=list, init=False)
+    _is_closed: bool = field(default=False, init=False)
+
+    def stand_under(self, stamp_key: str) -> None:
+        """Let a cache's entries be forgotten, by the removal of its stamp, whenever a write may have been missed."""
+        self._stamps.add(stamp_key)
+
+    def new_stamp(self) -> bytes:
+        return self._run + secrets.token_hex((STAMP_BYTES - RUN_BYTES) // 2).encode()
+
+    def is_current(self, stamp: bytes | None) -> bool:
+        """Whether a stamp that was read is of the server's present run.
+
+        A server that was restarted may have come back with the data of an older snapshot, unseen by anyone.
+        """
+        return stamp is not None and len(stamp) == STAMP_BYTES and stamp.startswith(self._run)
+
+    async def read(self, *command: Argument) -> Any | None:
+        if not self._may_read:
+            return None
+        return await self._ask(lambda client: _execute(client, *command), writes=False)
+
+    async def write(self, *command: Argument) -> Any | None:
+        return await self._ask(lambda client: _execute(client, *command), writes=True)
+
+    async def run(self, script: Script, keys: Sequence[Argument], arguments: Sequence[Argument]) -> Any | None:
+        async def call(client: Redis) -> Any:
+            try:
+                return await _execute(client, "EVALSHA", script.digest, len(keys), *keys, *arguments)
+            except NoScriptError:
+                return await _execute(client, "EVAL", script.source, len(keys), *keys, *arguments)
+
+        return await self._ask(call, writes=True)
+
+    async def start(self) -> None:
+        if not await self._return():
+            _log.warning("Redis does not answer; starting without it")
+            self._returning = asyncio.get_running_loop().create_task(self._keep_returning())
+
+    async def close(self) -> None:
+        self._is_closed = True
+        if self._returning is not None:
+            self._returning.cancel()
+            await asyncio.wait({self._returning}, timeout=1)
+        # The last chance to make good what was missed; the entry's time has to do it otherwise.
+        if self._client is None and self._stamps:
+            await self._return()
+        self._may_read = False
+        if self._client is not None:
+            self._lost.append(self._client)
+            self._client = None
+        await self._close_lost()
+
+    async def _ask(self, call: Callable[[Redis], Awaitable[Any]], *, writes: bool) -> Any | None:
+        client = self._client
+        if client is None:
+            return None
+        try:
+            return await self._in_time(call(client))
+        except Exception as error:  # noqa: BLE001 - whatever goes wrong here, the caller goes on without Redis
+            self._give_up(client, error)
+            return None
+        except asyncio.CancelledError as error:
+            # It may have been written or not, as after a timeout.
+            if writes:
+                self._give_up(client, error)
+            raise
+
+    async def _in_time(self, answer: Awaitable[T]) -> T:
+        loop = asyncio.get_running_loop()
+        # The last fifth begins when the alarm is noticed: a loop that was itself held up for longer than the timeout
+        # first reads what has arrived meanwhile, and does not take its own delay for the server's.
+        async with asyncio.timeout(None) as limit:
+            alarm = loop.call_later(self._timeout * 0.8, lambda: limit.reschedule(loop.time() + self._timeout * 0.2))
+            try:
+                return await answer
+            finally:
+                alarm.cancel()
+
+    def _give_up(self, client: Redis, error: BaseException) -> None:
+        if self._client is not client:
+            return
+        self._client, self._may_read = None, False
+        self._lost.append(client)
+        if self._returning is not None and not self._returning.done():
+            return  # The return itself has failed, and is tried again.
+        _log.warning("Redis does not answer; going on without it", reason=self._reason(error))
+        if not self._is_closed:
+            self._returning = asyncio.get_running_loop().create_task(self._keep_returning())
+
+    def _reason(self, error: BaseException) -> str:
+        if isinstance(error, TimeoutError):
+            return f"no answer in {self._timeout:g} s"
+        return str(error) or type(error).__name__
+
+    async def _keep_returning(self) -> None:
+        while not self._is_closed:
+            spread = random.uniform(0.8, 1.2)  # noqa: S311 - it keeps processes apart, nothing is secret
+            await asyncio.sleep(max(self._retry_every * spread, self._timeout * 2))
+            # By now nobody uses these any more: calls that were under way have had their timeout.
+            await self._close_lost()
+            if await self._return():
+                _log.info("Redis is back")
+                return
+
+    async def _return(self) -> bool:
+        client = self._connect(self._on_connect)
+        try:
+            await self._in_time(_execute(client, "PING"))
+            # Writes first: what is committed from here on is no longer missed, and all that was missed before is
+            # covered by the removal that follows. Reads only after it.
+            self._client = client
+            if self._stamps:
+                # DEL is allowed even where memory has run out and writes are refused.
+                await self._in_time(_execute(client, "DEL", *self._stamps))
+            self._may_read = self._client is client
+        except Exception as error:  # noqa: BLE001 - as in `_ask`
+            _log.debug("Redis still does not answer", reason=self._reason(error))
+        finally:
+            if not self._may_read:
+                self._client = None
+                self._lost.append(client)
+        return self._may_read
+
+    async def _close_lost(self) -> None:
+        while self._lost:
+            with suppress(Exception):
+                async with asyncio.timeout(1):
+                    await self._lost.pop().aclose()
+
+    async def _on_connect(self, connection: Any) -> None:
+        await connection.on_connect()
+        await connection.send_command("INFO", "server")
+        try:
+            info: bytes = await connection.read_response()
+        except ResponseError:
+            # This user may not ask. A restart between two calls, from an older snapshot, then goes unnoticed.
+            self._run = _NO_RUN
+        else:
+            self._run = info.partition(b"run_id:")[2][:RUN_BYTES].ljust(RUN_BYTES, b"-")
+
+
+@asynccontextmanager
+async def open_redis(url: str, *, timeout: float = 0.1, retry_every: float = 0.5) -> AsyncIterator[GuardedRedis]:  # noqa: ASYNC109 - it bounds each call, not this one
+    """Open whether Redis is there or not. Raise `BadAddress` only.
+
+    `timeout` bounds each call, connecting included; `retry_every` is the pause between attempts to return.
+    """
+    redis = GuardedRedis(_connector(url), timeout=timeout, retry_every=retry_every)
+    await redis.start()
+    try:
+        yield redis
+    finally:
+        await redis.close()
+
+
+def _connector(url: str) -> Callable[[Callable[[Any], Awaitable[None]]], Redis]:
+    def connect(on_connect: Callable[[Any], Awaitable[None]]) -> Redis:
+        pool = BlockingConnectionPool.from_url(
+            url,
+            max_connections=_MAX_CONNECTIONS,
+            # Every wait is bounded by GuardedRedis, once for the whole call.
+            timeout=None,
+            socket_timeout=None,
+            socket_connect_timeout=None,
+            retry=Retry(NoBackoff(), 0),
+            # Fewer round trips for a new connection.
+            protocol=2,
+            driver_info=None,
+            redis_connect_func=on_connect,
+        )
+        return Redis.from_pool(pool)
+
+    async def nothing(_: Any) -> None: ...
+
+    try:
+        connect(nothing)
+    except ValueError:
+        raise BadAddress from None
+    return connect
+
+
+async def _execute(client: Any, *command: Argument) -> Any:
+    return await client.execute_command(*command)

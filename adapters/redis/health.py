@@ -1,0 +1,65 @@
+import asyncio
+import errno
+import socket
+from contextlib import suppress
+from typing import Final
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
+
+from adapters.redis.client import BadAddress
+from application.ports import Unavailable
+
+_SECONDS: Final = 2.0
+
+
+async def server_version(url: str) -> str:
+    """What answers at the URL, as "Redis 7.0.15".
+
+    Raise `Unavailable`, whose message says what is wrong and what to do, and never holds the password.
+    """
+    try:
+        redis = Redis.from_url(url, retry=Retry(NoBackoff(), 0), protocol=2, driver_info=None, socket_timeout=None)
+    except ValueError:
+        raise Unavailable(f"REDIS_URL is {BadAddress()}") from None
+    at = _address(redis)
+    try:
+        async with asyncio.timeout(_SECONDS):
+            info = await redis.info("server")
+    except TimeoutError:
+        raise Unavailable(
+            f"Redis at {at} gave no answer in {_SECONDS:g} s: is it overloaded, or behind a firewall?"
+        ) from None
+    except (RedisError, OSError) as error:
+        raise Unavailable(f"Redis at {at} {_what_is_wrong(error)}") from None
+    finally:
+        with suppress(Exception):
+            async with asyncio.timeout(1):
+                await redis.aclose()
+    if "valkey_version" in info:
+        return f"Valkey {info['valkey_version']}"
+    return f"Redis {info.get('redis_version', 'of an unknown version')}"
+
+
+def _address(redis: Redis) -> str:
+    where = redis.connection_pool.connection_kwargs
+    return str(where["path"]) if "path" in where else f"{where.get('host', 'localhost')}:{where.get('port', 6379)}"
+
+
+def _what_is_wrong(error: Exception) -> str:
+    cause = error.__context__
+    words = str(error)
+    if isinstance(error, AuthenticationError) or "NOAUTH" in words or "WRONGPASS" in words:
+        return "refuses the user or the password: correct them in REDIS_URL"
+    if isinstance(error, NoPermissionError):
+        return "does not let this user ask for its version: grant the user the command INFO"
+    # A name with several addresses gives several errors in one.
+    if isinstance(cause, ConnectionRefusedError) or f"[Errno {errno.ECONNREFUSED}]" in words:
+        return "refuses the connection: start it, or correct the address in REDIS_URL"
+    if isinstance(cause, socket.gaierror):
+        return "can't be found: its name is unknown here; correct the host in REDIS_URL"
+    if isinstance(cause, FileNotFoundError):
+        return "can't be found: there is no such socket; start it, or correct the path in REDIS_URL"
+    return f"can't be used: {words or type(error).__name__}"
