@@ -1,8 +1,10 @@
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
 
 from attrs import define, field, frozen
 
-from application.ports import CatalogueCache, OutboxSignal, RecentOrders
+from application.ports import CatalogueCache, EventPublisher, OutboxEntry, OutboxSignal, RecentOrders
+from domain.events import OrderFailed, OrderRefunded, StockReserved
 from domain.order import Order
 
 
@@ -41,3 +43,25 @@ class TellOthers:
             await self._catalogue.new_edition()
         if committed.orders:
             await self._recent.put_many(committed.orders)
+
+
+_MOVES_STOCK: Final = frozenset({StockReserved.type, OrderFailed.type, OrderRefunded.type})
+
+
+@frozen
+class RefreshingPublisher:
+    """A publisher that lets no event overtake the caches.
+
+    A process may die between its commit and its word to the caches. The outbox knows of every commit, so that what is
+    older than an event is forgotten here, before anybody can hear of the event.
+    """
+
+    _inner: EventPublisher
+    _recent: RecentOrders
+    _catalogue: CatalogueCache
+
+    async def publish(self, entries: Sequence[OutboxEntry]) -> list[OutboxEntry]:
+        await self._recent.forget_older({entry.id.order_id: entry.id.sequence for entry in entries})
+        if any(entry.type in _MOVES_STOCK for entry in entries):
+            await self._catalogue.new_edition()
+        return await self._inner.publish(entries)

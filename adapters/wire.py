@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from domain.errors import DomainError
 from domain.events import EVENT_TYPES, Event
 
 SCHEMA: Final = 1
@@ -47,5 +48,5 @@ def decode(body: bytes | str) -> Event:
         if head.type not in _DECODERS:
             raise BadMessage(f"type {head.type!r} is not known here")
         return _DECODERS[head.type].decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
+    except (DomainError, RecursionError, ValueError) as error:
         raise BadMessage(str(error)) from error
