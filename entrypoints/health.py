@@ -1,0 +1,18 @@
+from attrs import frozen
+
+
+@frozen
+class ServerHealth:
+    """Whether one server that Holdfast uses can be worked with. `problem` says what is wrong, and what to do.
+
+    Without a server that is not `required` orders are still taken, only slower, or processed later.
+    """
+
+    name: str
+    version: str | None
+    problem: str | None
+    required: bool = True
+
+    @property
+    def works(self) -> bool:
+        return self.problem is None

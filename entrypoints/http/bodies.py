@@ -1,0 +1,172 @@
+"""The JSON of requests and answers. Amounts are in minor units, times are RFC 3339 in UTC."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from msgspec import Meta, Struct
+
+from application.place_order import OrderRequest, RequestedItem
+from domain.events import (
+    Event,
+    OrderFailed,
+    OrderPaid,
+    OrderPlaced,
+    OrderRefunded,
+    PaymentRequested,
+    RefundRequested,
+)
+from domain.ids import MAX_ID, ProductId, UserId
+from domain.order import MAX_LINES, FailureReason, Order, OrderStatus
+from domain.order_line import MAX_QUANTITY, OrderLine
+from domain.product import Product
+from entrypoints.health import ServerHealth
+
+NumberedId = Annotated[int, Meta(ge=1, le=MAX_ID)]
+
+
+class RequestedItemBody(Struct, frozen=True, forbid_unknown_fields=True):
+    product_id: NumberedId
+    quantity: Annotated[int, Meta(ge=1, le=MAX_QUANTITY)]
+
+
+class PlaceOrderBody(Struct, frozen=True, forbid_unknown_fields=True):
+    user_id: NumberedId
+    items: Annotated[tuple[RequestedItemBody, ...], Meta(min_length=1, max_length=MAX_LINES)]
+
+    def members(self) -> int:
+        """How many members the JSON has when none is written twice."""
+        return 2 + 2 * len(self.items)
+
+    def to_request(self) -> OrderRequest:
+        items = tuple(RequestedItem(ProductId(item.product_id), item.quantity) for item in self.items)
+        return OrderRequest(UserId(self.user_id), items)
+
+
+class ChangeStatusBody(Struct, frozen=True, forbid_unknown_fields=True):
+    status: str
+
+    def members(self) -> int:
+        """How many members the JSON has when none is written twice."""
+        return 1
+
+
+class ProductBody(Struct, frozen=True):
+    id: int
+    name: str
+    price: int
+    currency: str
+    stock: int
+    created_at: datetime
+
+    @classmethod
+    def of(cls, product: Product) -> "ProductBody":
+        price = product.price
+        return cls(product.id, product.name, price.minor, price.currency, product.stock, product.created_at)
+
+
+class OrderLineBody(Struct, frozen=True):
+    product_id: int
+    quantity: int
+    unit_price: int
+
+    @classmethod
+    def of(cls, line: OrderLine) -> "OrderLineBody":
+        return cls(line.product_id, line.quantity, line.unit_price.minor)
+
+
+class OrderBody(Struct, frozen=True):
+    order_id: UUID
+    user_id: int
+    status: OrderStatus
+    total_price: int
+    currency: str
+    items: list[OrderLineBody]
+    failure_reason: FailureReason | None
+    created_at: datetime
+    updated_at: datetime
+    version: int
+
+    @classmethod
+    def of(cls, order: Order) -> "OrderBody":
+        return cls(
+            order.id,
+            order.user_id,
+            order.status,
+            order.total.minor,
+            order.total.currency,
+            [OrderLineBody.of(line) for line in order.lines],
+            order.failure_reason,
+            order.created_at,
+            order.updated_at,
+            order.version,
+        )
+
+
+class EventBody(Struct, frozen=True):
+    sequence: int
+    type: str
+    time: datetime
+    data: dict[str, Any]
+
+    @classmethod
+    def of(cls, event: Event) -> "EventBody":
+        return cls(event.sequence, event.type, event.at, _data(event))
+
+
+class ProductsBody(Struct, frozen=True):
+    items: list[ProductBody]
+    next: str | None
+
+
+class OrdersBody(Struct, frozen=True):
+    items: list[OrderBody]
+    next: str | None
+
+
+class HistoryBody(Struct, frozen=True):
+    items: list[EventBody]
+
+
+class LiveBody(Struct, frozen=True):
+    status: str = "ok"
+
+
+class ServerBody(Struct, frozen=True):
+    name: str
+    works: bool
+    version: str | None
+    problem: str | None
+
+
+class ReadyBody(Struct, frozen=True):
+    status: str
+    servers: list[ServerBody]
+
+    @classmethod
+    def of(cls, servers: Sequence[ServerHealth]) -> "ReadyBody":
+        failing = [server for server in servers if not server.works]
+        status = "unavailable" if any(server.required for server in failing) else "degraded" if failing else "ok"
+        return cls(
+            status,
+            [ServerBody(server.name, server.works, server.version, server.problem) for server in servers],
+        )
+
+
+def _data(event: Event) -> dict[str, Any]:
+    match event:
+        case OrderPlaced():
+            return {
+                "user_id": event.user_id,
+                "items": [OrderLineBody.of(line) for line in event.lines],
+                "total_price": event.total.minor,
+                "currency": event.total.currency,
+            }
+        case PaymentRequested() | OrderPaid() | RefundRequested() | OrderRefunded():
+            amount = event.amount
+            return {"payment_id": event.payment_id, "amount": amount.minor, "currency": amount.currency}
+        case OrderFailed():
+            return {"payment_id": event.payment_id, "reason": event.reason}
+        case _:
+            return {}

@@ -1,0 +1,91 @@
+import asyncio
+import json
+import re
+from typing import Any, Final, Protocol, TypeVar
+
+import msgspec
+from quart import request
+from werkzeug.exceptions import RequestEntityTooLarge, RequestTimeout, UnsupportedMediaType
+
+from entrypoints.http.refusals import FieldError, InvalidRequest, MalformedBody
+
+# As much of a stranger's text as an answer repeats.
+_MAX_ECHO: Final = 100
+
+_WITH_PATH: Final = re.compile(r"(?P<rule>.*) - at `(?P<path>\$.*)`", re.DOTALL)
+_NAMED_MEMBER: Final = re.compile(r"Object (?P<rule>missing required|contains unknown) field `(?P<name>.*)`", re.DOTALL)
+_NAMED_RULES: Final = {
+    "missing required": "it is required, and missing",
+    "contains unknown": "there is no such field here",
+}
+
+
+class Body(Protocol):
+    """What a request may send."""
+
+    def members(self) -> int: ...
+
+
+B = TypeVar("B", bound=Body)
+
+
+async def read_body() -> bytes:
+    """Raise `RequestTimeout` when the rest of it does not come, and `RequestEntityTooLarge`."""
+    try:
+        async with asyncio.timeout(request.body_timeout):
+            # Quart's own get_data starts a task of its own for each request.
+            body: bytes = await request.body
+    except TimeoutError:
+        raise RequestTimeout from None
+    except RequestEntityTooLarge:
+        raise RequestEntityTooLarge(f"A body has at most {request.max_content_length} bytes.") from None
+    return body
+
+
+async def read_json(decoder: msgspec.json.Decoder[B]) -> B:
+    """Raise `UnsupportedMediaType`, and what `read_body` and `decode` raise."""
+    if request.headers.get("Content-Type") != "application/json" and not request.is_json:
+        raise UnsupportedMediaType
+    return decode(await read_body(), decoder)
+
+
+def decode(body: bytes, decoder: msgspec.json.Decoder[B]) -> B:
+    """Raise `MalformedBody` for what is no JSON, and `InvalidRequest` for JSON of another shape."""
+    try:
+        decoded = decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise InvalidRequest(_field_error(str(error))) from None
+    except RecursionError:
+        raise MalformedBody("The JSON is nested too deeply.") from None
+    except UnicodeDecodeError:
+        raise MalformedBody("The JSON is not UTF-8.") from None
+    except msgspec.DecodeError as error:
+        raise MalformedBody(f"The JSON can't be parsed: {error}.") from None
+    # A member needs a colon. Where there are more colons than members, a member may have been written twice.
+    if body.count(b":") != decoded.members():
+        _refuse_duplicates(body)
+    return decoded
+
+
+def _refuse_duplicates(body: bytes) -> None:
+    def members(pairs: list[tuple[str, Any]]) -> None:
+        names = [name for name, _ in pairs]
+        for name in names:
+            if names.count(name) > 1:
+                raise MalformedBody(f"The member {_short(name)} stands twice in one object.")
+
+    json.loads(body, object_pairs_hook=members)
+
+
+def _field_error(message: str) -> FieldError:
+    path = ""
+    if at := _WITH_PATH.fullmatch(message):
+        message, path = at["rule"], at["path"].removeprefix("$").removeprefix(".")
+    if named := _NAMED_MEMBER.fullmatch(message):
+        name = _short(named["name"])
+        return FieldError(f"{path}.{name}" if path else name, _NAMED_RULES[named["rule"]])
+    return FieldError(path or "body", message.replace("`", "").lower())
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _MAX_ECHO else f"{name[:_MAX_ECHO]}..."

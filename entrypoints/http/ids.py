@@ -1,0 +1,33 @@
+"""Ids as they stand in a path. Each has one spelling, so that one thing has one address."""
+
+import re
+from typing import Final
+from uuid import UUID
+
+from domain.ids import MAX_ID, OrderId, ProductId
+from entrypoints.http.refusals import NotAnId
+
+_UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_WHOLE_NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,18}")
+
+
+def order_id_of(text: str) -> OrderId:
+    """Raise `NotAnId`."""
+    if _UUID.fullmatch(text) is None:
+        raise NotAnId(
+            "The id of an order is a UUID in lower case with hyphens, as in 01890a5d-ac96-774b-bcce-b302099a8057."
+        )
+    return OrderId(UUID(text))
+
+
+def product_id_of(text: str) -> ProductId:
+    """Raise `NotAnId`."""
+    number = whole_number_of(text)
+    if number is None or not 1 <= number <= MAX_ID:
+        raise NotAnId(f"The id of a product is a whole number from 1 to {MAX_ID}, without leading zeros.")
+    return ProductId(number)
+
+
+def whole_number_of(text: str) -> int | None:
+    """None when it is written in any other way than the usual one, or is longer than any id."""
+    return int(text) if _WHOLE_NUMBER.fullmatch(text) else None

@@ -1,0 +1,176 @@
+import asyncio
+from typing import Final
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import ServerState
+
+from entrypoints.http.problems import (
+    BAD_PROTOCOL,
+    CONTENT_TYPE,
+    HEAD_TOO_LARGE,
+    TOO_SLOW,
+    Kind,
+    problem_of,
+)
+from entrypoints.http.replies import SECURITY_HEADERS
+
+# URL and headers together. Browsers and proxies stay far below it.
+MAX_HEAD: Final = 32 * 1024
+# A request that was refused may still be read to its end, so that the client sees the answer; not for ever.
+MAX_REQUEST: Final = 16 * 1024 * 1024
+# While the server stops: how long a connection without a request is kept, for a request that is on its way to it.
+LAST_CALL: Final = 0.3
+
+
+# After an answer that ends the connection: how long it is still read, so that the client sees the answer and no reset.
+LINGER: Final = 1.0
+
+
+class State(ServerState):
+    """What the connections of one server share."""
+
+    stopping = False
+
+
+class _Refused(Exception):
+    """Stops the parser."""
+
+
+class ProblemProtocol(HttpToolsProtocol):
+    """Uvicorn's HTTP/1.1, with problem+json for what can't be parsed, and with bounds on what a request may be.
+
+    Uvicorn bounds neither the head of a request nor the time that a request may take to arrive.
+    """
+
+    server_state: State
+    _receiving_since: float | None = None
+    _stalled_since: float | None = None
+    _received: int = 0
+    _head_complete: bool = False
+    _lingering: bool = False
+    _refusal: Kind = BAD_PROTOCOL
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
+        super().connection_made(transport)
+        self._receiving_since = self.loop.time()
+        if self.server_state.stopping:
+            self.shutdown()
+
+    def data_received(self, data: bytes) -> None:
+        if self._receiving_since is None:
+            self._receiving_since = self.loop.time()
+        head_was_complete = self._head_complete
+        self._received += len(data)
+        if not self._lingering:
+            super().data_received(data)
+        if self._received > MAX_REQUEST:
+            self.transport.abort()
+        elif not head_was_complete and not self._head_complete and self._received > MAX_HEAD:
+            # A header that does not end reaches none of the parser's callbacks.
+            self.refuse(HEAD_TOO_LARGE)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._head_complete = False
+
+    def on_headers_complete(self) -> None:
+        size, hosts = len(self.url), 0
+        for name, value in self.headers:
+            size += len(name) + len(value)
+            hosts += name == b"host"
+        if size > MAX_HEAD:
+            self._refusal = HEAD_TOO_LARGE
+            raise _Refused
+        if hosts != 1 and (hosts or self.parser.get_http_version() != "1.0"):
+            # RFC 9112, section 3.2. What stands between here and the client may have chosen another of them.
+            raise _Refused
+        super().on_headers_complete()
+        self._head_complete = True
+        if self.server_state.stopping:
+            self.cycle.keep_alive = False
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        self._receiving_since = None
+        self._received = 0
+        self._head_complete = False
+        if self.cycle.response_complete:
+            # The answer came before the end of the request, whose rest has stopped the timer of the idle connection.
+            self._unset_keepalive_if_required()
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's signature
+        self.refuse(self._refusal)
+
+    def shutdown(self) -> None:
+        """Take no more than the request that is here, or on its way."""
+        if self._in_flight():
+            self.cycle.keep_alive = False
+        else:
+            self.loop.call_later(LAST_CALL, self._close_if_idle)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._stalled_since = self.loop.time()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._stalled_since = None
+
+    def refuse_overdue(self, since: float) -> None:
+        """End it when a request does not arrive, or an answer is not taken, since this time of the loop's clock."""
+        if self._stalled_since is not None and self._stalled_since < since:
+            self.transport.abort()
+        elif self._receiving_since is not None and self._receiving_since < since:
+            self.refuse(TOO_SLOW)
+
+    def refuse(self, kind: Kind) -> None:
+        """End the connection, and say why, unless an answer is being given already."""
+        if self.transport.is_closing() or self._lingering:
+            return
+        if self._in_flight() and not self.cycle.more_body:
+            # What can't be read came behind a request that is being answered, and which is answered yet.
+            self.cycle.keep_alive = False
+        else:
+            self.give_up(kind)
+
+    def give_up(self, kind: Kind) -> None:
+        """End the connection now, and with it the request that is being worked on."""
+        if self.transport.is_closing() or self._lingering:
+            return
+        answered = self._in_flight() and self.cycle.response_started
+        if self._in_flight():
+            # To the application this is a client that went away, and it stops working for it.
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        if answered or not self.transport.can_write_eof():
+            self.transport.close()
+            return
+        self.transport.write(self._response(kind))
+        self.transport.write_eof()
+        self._lingering = True
+        self.flow.resume_reading()
+        self.loop.call_later(LINGER, self.transport.abort)
+
+    def _in_flight(self) -> bool:
+        # uvicorn types the cycle as if it were always there.
+        cycle: RequestResponseCycle | None = self.cycle
+        return cycle is not None and not cycle.response_complete
+
+    def _close_if_idle(self) -> None:
+        if not self._in_flight() and not self._received:
+            self.transport.close()
+
+    def _response(self, kind: Kind) -> bytes:
+        body = problem_of(kind).encoded()
+        headers = [
+            *self.server_state.default_headers,
+            (b"content-type", CONTENT_TYPE.encode()),
+            (b"content-length", str(len(body)).encode()),
+            (b"connection", b"close"),
+            *((name.lower().encode(), value.encode()) for name, value in SECURITY_HEADERS),
+        ]
+        lines = b"".join(name + b": " + value + b"\r\n" for name, value in headers)
+        return STATUS_LINE[kind.status] + lines + b"\r\n" + body

@@ -1,0 +1,30 @@
+from collections.abc import Awaitable, Callable, Sequence
+
+from attrs import frozen
+
+from application.get_history import GetHistory
+from application.list_orders import ListOrders
+from application.list_products import ListProducts
+from application.place_order import OrderRequest
+from domain.ids import OrderId, ProductId
+from domain.order import Order
+from domain.product import Product
+from entrypoints.health import ServerHealth
+
+
+@frozen
+class Services:
+    """Everything that the HTTP interface can ask for, one name a use case."""
+
+    place_order: Callable[[OrderRequest], Awaitable[Order]]
+    request_payment: Callable[[OrderId], Awaitable[Order]]
+    cancel_order: Callable[[OrderId], Awaitable[Order]]
+    complete_order: Callable[[OrderId], Awaitable[Order]]
+    request_refund: Callable[[OrderId], Awaitable[Order]]
+    delete_order: Callable[[OrderId], Awaitable[Order]]
+    get_order: Callable[[OrderId], Awaitable[Order]]
+    list_orders: ListOrders
+    list_products: ListProducts
+    get_product: Callable[[ProductId], Awaitable[Product]]
+    get_history: GetHistory
+    check_health: Callable[[], Awaitable[Sequence[ServerHealth]]]

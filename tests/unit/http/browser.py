@@ -1,0 +1,69 @@
+import json
+from typing import Any
+
+from attrs import frozen
+from quart import Quart
+from quart.testing import QuartClient
+from werkzeug.datastructures import Headers
+
+
+@frozen
+class Answer:
+    """What came back, with its JSON read."""
+
+    status: int
+    headers: Headers
+    body: Any
+
+    @property
+    def code(self) -> str:
+        """Of a problem, which is looked at whole before: whatever is refused is refused in one form."""
+        assert self.headers["Content-Type"] == "application/problem+json"
+        assert self.body["status"] == self.status
+        assert self.body["title"]
+        assert self.body["detail"]
+        prefix, _, code = self.body["type"].rpartition(":")
+        assert prefix == "urn:holdfast:problem"
+        return str(code)
+
+    @property
+    def errors(self) -> dict[str, str]:
+        return {error["field"]: error["rule"] for error in self.body["errors"]}
+
+
+@frozen
+class Browser:
+    """A client of the HTTP interface, without a network between."""
+
+    _app: Quart
+
+    async def get(self, path: str) -> Answer:
+        return await self.send("GET", path)
+
+    async def delete(self, path: str) -> Answer:
+        return await self.send("DELETE", path)
+
+    async def post(self, path: str, body: object) -> Answer:
+        return await self.send("POST", path, json.dumps(body).encode())
+
+    async def patch(self, path: str, body: object) -> Answer:
+        return await self.send("PATCH", path, json.dumps(body).encode())
+
+    async def send(
+        self, method: str, path: str, body: bytes = b"", *, content_type: str | None = "application/json"
+    ) -> Answer:
+        headers = {} if content_type is None else {"Content-Type": content_type}
+        response = await QuartClient(self._app).open(path, method=method, data=body, headers=headers)
+        content = await response.get_data(as_text=False)
+        if content:
+            assert response.headers["Cache-Control"] == "no-store"
+            assert response.headers["X-Content-Type-Options"] == "nosniff"
+        return Answer(response.status_code, response.headers, json.loads(content) if content else None)
+
+    async def order(self, product_id: int = 1, quantity: int = 2, *, user_id: int = 1) -> Any:
+        """Place an order, and return it."""
+        answer = await self.post(
+            "/orders", {"user_id": user_id, "items": [{"product_id": product_id, "quantity": quantity}]}
+        )
+        assert answer.status == 201, answer
+        return answer.body

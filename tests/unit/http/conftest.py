@@ -1,0 +1,30 @@
+import pytest
+from quart import Quart
+
+from entrypoints.health import ServerHealth
+from entrypoints.http.app import create_app
+from entrypoints.http.services import Services
+from tests.unit.http.browser import Browser
+from tests.unit.http.wiring import services_of
+from tests.unit.shop import Shop
+
+
+@pytest.fixture
+def servers() -> list[ServerHealth]:
+    """What a look at the servers finds."""
+    return [ServerHealth("database", "SQLite 3.45", None)]
+
+
+@pytest.fixture
+def services(shop: Shop, servers: list[ServerHealth]) -> Services:
+    return services_of(shop, servers)
+
+
+@pytest.fixture
+def app(services: Services) -> Quart:
+    return create_app(services)
+
+
+@pytest.fixture
+def browser(app: Quart) -> Browser:
+    return Browser(app)

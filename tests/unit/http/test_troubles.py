@@ -1,0 +1,113 @@
+import asyncio
+from typing import NoReturn
+
+import pytest
+from attrs import evolve
+from structlog.testing import capture_logs
+
+from application.batching import Overloaded
+from application.ports import Aborted, OrderConflict, Unavailable
+from domain.ids import OrderId
+from domain.order import Order
+from entrypoints.health import ServerHealth
+from entrypoints.http.app import create_app
+from entrypoints.http.services import Services
+from tests.unit.http.browser import Browser
+from tests.unit.shop import Shop
+from tests.unit.unsteady import Trouble
+
+ADDRESS = "/orders/01890a5d-ac96-774b-bcce-b302099a8057"
+
+
+def failing_with(services: Services, error: Exception) -> Browser:
+    async def get_order(_: OrderId) -> NoReturn:
+        raise error
+
+    return Browser(create_app(evolve(services, get_order=get_order)))
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (Unavailable("postgresql://shop:secret@db/shop gives no answer"), "unavailable"),
+        (Overloaded("10000 calls are waiting already"), "overloaded"),
+        (Aborted("deadlock"), "aborted"),
+        (OrderConflict("order 1 changed"), "aborted"),
+        (TimeoutError("db"), "deadline"),
+    ],
+)
+async def test_what_may_pass_by_itself_is_worth_another_try(services: Services, error: Exception, code: str) -> None:
+    with capture_logs() as logs:
+        answer = await failing_with(services, error).get(ADDRESS)
+    assert (answer.status, answer.code) == (503, code)
+    assert int(answer.headers["Retry-After"]) >= 1
+    assert str(error) not in str(answer.body)
+    assert [(entry["event"], entry["code"]) for entry in logs] == [("request not served", code)]
+
+
+async def test_an_outage_does_not_flood_the_log(services: Services) -> None:
+    browser = failing_with(services, Unavailable("gone"))
+    with capture_logs() as logs:
+        for _ in range(20):
+            assert (await browser.get(ADDRESS)).status == 503
+    assert len(logs) < 20
+
+
+@pytest.mark.parametrize("error", [RuntimeError("secret"), KeyError("secret"), OSError("secret"), Exception("secret")])
+async def test_a_mistake_of_ours_is_told_to_the_log_alone(services: Services, error: Exception) -> None:
+    with capture_logs() as logs:
+        answer = await failing_with(services, error).get(ADDRESS)
+    assert (answer.status, answer.code) == (500, "internal")
+    assert "secret" not in str(answer.body)
+    assert [(entry["event"], entry["request"], entry["exc_info"]) for entry in logs] == [
+        ("request failed", f"GET {ADDRESS}", error)
+    ]
+
+
+async def test_an_answer_comes_within_its_deadline(services: Services) -> None:
+    async def silent(_: OrderId) -> Order:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    browser = Browser(create_app(evolve(services, get_order=silent), request_timeout=0.05))
+    async with asyncio.timeout(5):
+        answer = await browser.get(ADDRESS)
+    assert (answer.status, answer.code) == (503, "deadline")
+    assert "Retry-After" in answer.headers
+
+
+async def test_an_order_is_placed_though_its_first_transaction_was_rolled_back(shop: Shop, browser: Browser) -> None:
+    await shop.sells()
+    shop.unsteady.to_come.append(Trouble(Aborted("deadlock")))
+    await browser.order()
+    assert len((await browser.get("/orders")).body["items"]) == 1
+
+
+async def test_the_process_says_that_it_lives(browser: Browser, servers: list[ServerHealth]) -> None:
+    servers.append(ServerHealth("broker", None, "amqp://broker refuses connections: is RabbitMQ running?"))
+    answer = await browser.get("/health/live")
+    assert (answer.status, answer.body) == (200, {"status": "ok"})
+
+
+async def test_it_is_ready_while_every_server_works(browser: Browser, servers: list[ServerHealth]) -> None:
+    ready = await browser.get("/health/ready")
+    servers.append(ServerHealth("broker", None, "it refuses connections: is RabbitMQ running?"))
+    unready = await browser.get("/health/ready")
+    database = {"name": "database", "works": True, "version": "SQLite 3.45", "problem": None}
+    broker = {
+        "name": "broker",
+        "works": False,
+        "version": None,
+        "problem": "it refuses connections: is RabbitMQ running?",
+    }
+    assert (ready.status, ready.body) == (200, {"status": "ok", "servers": [database]})
+    assert (unready.status, unready.body) == (503, {"status": "unavailable", "servers": [database, broker]})
+
+
+async def test_it_stays_ready_without_a_server_that_it_can_do_without(
+    browser: Browser, servers: list[ServerHealth]
+) -> None:
+    servers.append(ServerHealth("cache", None, "it refuses connections: is Redis running?", required=False))
+    answer = await browser.get("/health/ready")
+    assert (answer.status, answer.body["status"]) == (200, "degraded")
+    assert [server["works"] for server in answer.body["servers"]] == [True, False]

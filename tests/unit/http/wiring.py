@@ -1,0 +1,34 @@
+from collections.abc import Sequence
+
+from adapters.memory.caches import MemoryCatalogueCache, MemoryRecentOrders
+from application.batching import Batched
+from application.get_history import GetHistory
+from application.get_order import GetOrder
+from application.get_product import GetProduct
+from application.list_orders import ListOrders
+from application.list_products import ListProducts
+from entrypoints.health import ServerHealth
+from entrypoints.http.services import Services
+from tests.unit.shop import Shop
+
+
+def services_of(shop: Shop, servers: Sequence[ServerHealth] = ()) -> Services:
+    """What the container makes, over memory. `servers` is what a look at them finds."""
+
+    async def check_health() -> Sequence[ServerHealth]:
+        return servers
+
+    return Services(
+        place_order=Batched(shop.place_order),
+        request_payment=Batched(shop.request_payment),
+        cancel_order=Batched(shop.cancel_order),
+        complete_order=Batched(shop.complete_order),
+        request_refund=Batched(shop.request_refund),
+        delete_order=Batched(shop.delete_order),
+        get_order=Batched(GetOrder(shop.unsteady, MemoryRecentOrders())),
+        list_orders=ListOrders(shop.unsteady),
+        list_products=ListProducts(shop.unsteady, MemoryCatalogueCache()),
+        get_product=Batched(GetProduct(shop.unsteady)),
+        get_history=GetHistory(shop.unsteady),
+        check_health=check_health,
+    )
