@@ -1,0 +1,1 @@
+"""Settings, the container, and thin programs: what a person or a server starts."""

@@ -1,1 +1,244 @@
-def main() -> None: ...
+"""The command line: `holdfast --help`."""
+
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import uvloop
+from cyclopts import App, CycloptsError, Parameter
+
+from adapters.sql.migrate import migrate
+from application.manage_catalogue import NewProduct
+from application.ports import Unavailable
+from domain.errors import DomainError
+from domain.ids import ProductId
+from domain.money import Money
+from domain.product import Product
+from entrypoints.connections import open_container
+from entrypoints.container import Container
+from entrypoints.demo import CATALOGUE
+from entrypoints.health import ServerHealth
+from entrypoints.http.server import AddressInUse
+from entrypoints.logs import configure_logging
+from entrypoints.programs import (
+    NotReady,
+    Program,
+    run_api,
+    run_relay_alone,
+    run_until_signalled,
+    run_up,
+    run_worker,
+)
+from entrypoints.settings import InvalidSettings, Settings, environment_and_file, read_settings, redacted
+
+Data = Annotated[Path | None, Parameter(help="Folder of the SQLite file. Default: .holdfast")]
+Host = Annotated[str | None, Parameter(help="Address to listen on. Default: 127.0.0.1")]
+Port = Annotated[int | None, Parameter(help="Port to listen on. Default: 8000")]
+
+
+class CommandError(Exception):
+    """A command can't be carried out; the message says what to do."""
+
+
+# What is told as it is: the message says what to do, and a stack trace would say nothing more.
+_REFUSALS = (AddressInUse, CommandError, DomainError, NotReady, Unavailable)
+
+
+def main() -> None:
+    """Run the command that the arguments name, and exit: 0 done, 1 not done, 2 asked for wrongly."""
+    try:
+        _make_app()(exit_on_error=False, print_error=False)
+    except (CycloptsError, InvalidSettings) as error:
+        _say(str(error))
+        sys.exit(2)
+    except _REFUSALS as error:
+        _say(str(error))
+        sys.exit(1)
+    except ExceptionGroup as group:
+        refusals, others = group.split(_REFUSALS)
+        if refusals is None or others is not None:
+            raise
+        _say(str(_first(refusals)))
+        sys.exit(1)
+
+
+def _make_app() -> App:
+    app = App(name="holdfast", help="An order engine.", version="0.1.0", help_format="plaintext")
+    for command in (up, api, worker, relay, seed, doctor):
+        app.command(command)
+    app.command(migrate_database, name="migrate")
+    products = App(name="products", help="Look after the catalogue.")
+    products.command(add)
+    products.command(restock)
+    products.command(list_catalogue, name="list")
+    app.command(products)
+    return app
+
+
+def up(*, host: Host = None, port: Port = None, data: Data = None) -> None:
+    """Run the whole service in this process, with a demo catalogue where no database is named."""
+    settings = _settings(host=host, port=port, data=data)
+    _run(settings, partial(run_up, settings, on_started=lambda url: print(_WELCOME.format(url=url), flush=True)))
+
+
+def api(*, host: Host = None, port: Port = None) -> None:
+    """Run the HTTP interface against the servers."""
+    settings = _server_settings("api", host=host, port=port)
+    _run(settings, partial(run_api, settings, on_started=lambda url: print(f"Listening on {url}", flush=True)))
+
+
+def worker() -> None:
+    """Run the worker: payments, refunds, expiry."""
+    settings = _server_settings("worker")
+    _run(settings, partial(run_worker, settings))
+
+
+def relay() -> None:
+    """Run the relay, which hands events to the broker."""
+    settings = _server_settings("relay")
+    _run(settings, partial(run_relay_alone, settings))
+
+
+def migrate_database(*, data: Data = None) -> None:
+    """Bring the tables up to date. Safe at any time, and from several places at once."""
+
+    async def work(container: Container) -> None:
+        applied = await migrate(container.engine())
+        print(f"applied {', '.join(applied)}" if applied else "the tables are up to date")
+
+    _with_container(_settings(data=data), work)
+
+
+def seed(*, data: Data = None) -> None:
+    """Put the demo catalogue into the shop. What is there already stays as it is."""
+
+    async def work(container: Container) -> None:
+        outcomes = await container.add_products()(CATALOGUE, made_by="holdfast seed")
+        added = [outcome for outcome in outcomes if isinstance(outcome, Product)]
+        print(f"added {len(added)} products, {len(outcomes) - len(added)} were there already")
+
+    _with_container(_settings(data=data), work)
+
+
+def doctor(*, data: Data = None) -> None:
+    """Say of each server whether it is reached, which version it is, and what is wrong with it."""
+    settings = _settings(data=data)
+    named = {"database": settings.database, "cache": settings.redis_url, "broker": settings.amqp_url}
+
+    async def work(container: Container) -> None:
+        servers: list[ServerHealth] = list(await container.check_health()())
+        for server in servers:
+            state = "works" if server.works else "FAILS"
+            print(
+                f"{server.name:9} {state}  {server.version or server.problem}  {redacted(named[server.name])}".rstrip()
+            )
+        if not all(server.works for server in servers):
+            raise CommandError("not every server works; see above")
+
+    _with_container(settings, work)
+
+
+def add(
+    *,
+    name: str,
+    price: Annotated[int, Parameter(help="In minor units: 1250 is 12.50 EUR, or 1250 JPY.")],
+    currency: Annotated[str, Parameter(help="ISO 4217 code.")],
+    stock: int,
+    id: int | None = None,  # noqa: A002 - it becomes the option --id
+    data: Data = None,
+) -> None:
+    """Begin to sell something, and print its id."""
+
+    async def work(container: Container) -> None:
+        new = NewProduct(id=None if id is None else ProductId(id), name=name, price=Money(price, currency), stock=stock)
+        [product] = await container.add_products()([new], made_by="holdfast products")
+        if isinstance(product, Exception):
+            raise product
+        print(product.id)
+
+    _with_container(_settings(data=data), work)
+
+
+def restock(product: int, change: int, *, reason: str, data: Data = None) -> None:
+    """Count units in, or out with a negative change, and print what is left."""
+
+    async def work(container: Container) -> None:
+        adjust = container.adjust_stock()
+        changed = await adjust(ProductId(product), change, reason=reason, made_by="holdfast products")
+        print(changed.stock)
+
+    _with_container(_settings(data=data), work)
+
+
+def list_catalogue(*, data: Data = None) -> None:
+    """Print what is sold, and how much of it is left."""
+
+    async def work(container: Container) -> None:
+        last: ProductId | None = None
+        while page := await container.list_products()(after=last, limit=200):
+            for product in page:
+                price = f"{product.price.minor} {product.price.currency}"
+                print(f"{product.id:>8}  {product.stock:>12}  {price:>16}  {product.name}")
+            last = page[-1].id
+
+    _with_container(_settings(data=data), work)
+
+
+_WELCOME = """
+Holdfast listens on {url}
+
+  place an order:  curl -s {url}/orders -H 'Content-Type: application/json' \\
+                     -d '{{"user_id": 1, "items": [{{"product_id": 1, "quantity": 2}}]}}'
+  pay for it:      curl -s -X POST {url}/orders/ORDER_ID/pay
+  read it:         curl -s {url}/orders/ORDER_ID
+  what is sold:    curl -s {url}/products
+
+Ctrl-C ends it; what is in flight is finished, and nothing is lost.
+"""
+
+
+def _settings(**given: object) -> Settings:
+    settings = read_settings(environment_and_file(os.environ), **given)
+    configure_logging(settings)
+    return settings
+
+
+def _server_settings(command: str, **given: object) -> Settings:
+    settings = _settings(**given)
+    named = {
+        "DATABASE_URL": settings.database_url.startswith("postgres"),
+        "REDIS_URL": settings.redis_url,
+        "AMQP_URL": settings.amqp_url,
+    }
+    missing = [name for name, is_there in named.items() if not is_there]
+    if missing:
+        raise InvalidSettings(
+            f"holdfast {command} is one process of several, which meet at their servers; "
+            f"set {', '.join(missing)}, or run everything in one process with `holdfast up`"
+        )
+    return settings
+
+
+def _run(settings: Settings, program: Program) -> None:
+    uvloop.run(run_until_signalled(program, patience=settings.shutdown_timeout))
+
+
+def _with_container(settings: Settings, work: Callable[[Container], Awaitable[None]]) -> None:
+    async def run() -> None:
+        async with open_container(settings) as container:
+            await work(container)
+
+    uvloop.run(run())
+
+
+def _first(group: ExceptionGroup[Exception]) -> Exception:
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, ExceptionGroup) else error
+
+
+def _say(message: str) -> None:
+    for line in message.splitlines():
+        print(f"holdfast: {line}", file=sys.stderr)

@@ -1,0 +1,87 @@
+"""What is opened when a program starts, and closed when it ends, in the opposite order."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from typing import Final
+
+from adapters.memory.broker import MemoryBroker
+from adapters.memory.signal import MemoryOutboxSignal
+from adapters.payments.ledger import open_file_ledger
+from adapters.rabbitmq.publisher import open_publisher
+from adapters.rabbitmq.queue import open_queue
+from adapters.rabbitmq.topology import CONSUMERS, Topology, declare_topology
+from adapters.redis.client import open_redis
+from adapters.sql.engine import create_engine
+from adapters.sql.signal import open_outbox_signal
+from entrypoints.container import Container
+from entrypoints.doctor import examine
+from entrypoints.settings import Settings
+from entrypoints.waiting import repeat
+
+# Seconds between declarations: so long can a queue be missing that somebody deleted.
+_DECLARE_EVERY: Final = 15.0
+
+
+@asynccontextmanager
+async def open_container(settings: Settings) -> AsyncGenerator[Container, None]:
+    """The database and the caches: what every program needs."""
+    async with AsyncExitStack() as stack:
+        if settings.database.startswith("sqlite"):
+            settings.data.mkdir(parents=True, exist_ok=True)
+        engine = create_engine(settings.database, pool_size=settings.pool_size)
+        stack.push_async_callback(engine.dispose)
+        container = Container(settings=settings, engine=engine, check_health=partial(examine, settings, engine))
+        if settings.database_url.startswith("postgres"):
+            container.signal.override(await stack.enter_async_context(open_outbox_signal(engine)))
+        else:
+            container.signal.override(MemoryOutboxSignal())
+        if settings.redis_url:
+            container.redis.override(await stack.enter_async_context(open_redis(settings.redis_url)))
+        yield container
+
+
+@asynccontextmanager
+async def open_broker(container: Container, *, publishing: bool, consuming: bool) -> AsyncGenerator[None, None]:
+    """The way to the broker and from it, and the provider's books: what relay and worker need."""
+    settings = container.settings()
+    async with AsyncExitStack() as stack:
+        if consuming:
+            settings.ledger.parent.mkdir(parents=True, exist_ok=True)
+            container.ledger.override(await stack.enter_async_context(open_file_ledger(settings.ledger)))
+        if not settings.amqp_url:
+            broker = MemoryBroker()
+            container.publisher.override(broker)
+            container.payment_queue.override(broker.queue(*CONSUMERS["payments"]))
+            container.refund_queue.override(broker.queue(*CONSUMERS["refunds"]))
+        else:
+            topology = Topology(settings.namespace)
+            await stack.enter_async_context(_declared(settings.amqp_url, topology))
+            if publishing:
+                publisher = open_publisher(settings.amqp_url, topology)
+                container.publisher.override(await stack.enter_async_context(publisher))
+            if consuming:
+                payments = open_queue(settings.amqp_url, topology, "payments")
+                container.payment_queue.override(await stack.enter_async_context(payments))
+                refunds = open_queue(settings.amqp_url, topology, "refunds")
+                container.refund_queue.override(await stack.enter_async_context(refunds))
+        yield
+
+
+@asynccontextmanager
+async def _declared(url: str, topology: Topology) -> AsyncGenerator[None, None]:
+    """Keep the topology as it should be, whoever deletes a queue meanwhile, and whenever the broker comes."""
+    stop = asyncio.Event()
+
+    async def declare() -> float:
+        await declare_topology(url, topology)
+        return _DECLARE_EVERY
+
+    declaring = asyncio.create_task(repeat(declare, stop, name="topology"))
+    try:
+        yield
+    finally:
+        stop.set()
+        declaring.cancel()
+        await asyncio.gather(declaring, return_exceptions=True)

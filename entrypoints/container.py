@@ -1,0 +1,189 @@
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+from typing import ClassVar
+
+from dependency_injector import containers, providers
+from sqlalchemy.ext.asyncio import AsyncEngine
+from uuid_utils.compat import uuid7
+
+from adapters.after_commit import RefreshingPublisher, TellOthers
+from adapters.memory.caches import MemoryCatalogueCache, MemoryRecentOrders
+from adapters.payments.ledger import Ledger
+from adapters.payments.simulated import SimulatedGateway
+from adapters.redis.catalogue_cache import RedisCatalogueCache
+from adapters.redis.client import GuardedRedis
+from adapters.redis.recent_orders import RedisRecentOrders
+from adapters.sql.unit_of_work import SqlUnitOfWork
+from application.batching import Batched
+from application.cancel_order import CancelOrder
+from application.complete_order import CompleteOrder
+from application.consumer import Consumer
+from application.delete_order import DeleteOrder
+from application.expire_orders import ExpireOrders
+from application.get_history import GetHistory
+from application.get_order import GetOrder
+from application.get_product import GetProduct
+from application.list_orders import ListOrders
+from application.list_products import ListProducts
+from application.manage_catalogue import AddProducts, AdjustStock
+from application.place_order import OrderRequest, PlaceOrder
+from application.ports import (
+    CatalogueCache,
+    Clock,
+    EventPublisher,
+    EventQueue,
+    NewId,
+    OutboxSignal,
+    PaymentGateway,
+    RecentOrders,
+    UnitOfWork,
+)
+from application.process_payment import ProcessPayment
+from application.refund_order import RefundOrder
+from application.relay_events import RelayEvents
+from application.request_payment import RequestPayment
+from application.request_refund import RequestRefund
+from application.resume_orders import ResumeOrders
+from domain.events import PaymentRequested, RefundRequested
+from domain.ids import OrderId, ProductId
+from domain.order import Order
+from domain.product import Product
+from entrypoints.health import ServerHealth
+from entrypoints.http.services import Services
+from entrypoints.settings import Settings
+from entrypoints.worker import Worker
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _in_flight(settings: Settings) -> int:
+    # Without batches, as many transactions at once as there are connections take their place.
+    return settings.pool_size if settings.batch_max == 1 else settings.batches_in_flight
+
+
+class Container(containers.DeclarativeContainer):
+    """Which adapter stands behind which port. What is opened and closed is opened by the programs, and given here."""
+
+    settings: providers.Dependency[Settings] = providers.Dependency(instance_of=Settings)
+    engine: providers.Dependency[AsyncEngine] = providers.Dependency(instance_of=AsyncEngine)
+    redis: providers.Dependency[GuardedRedis] = providers.Dependency()
+    signal: providers.Dependency[OutboxSignal] = providers.Dependency()
+    publisher: providers.Dependency[EventPublisher] = providers.Dependency()
+    payment_queue: providers.Dependency[EventQueue] = providers.Dependency()
+    refund_queue: providers.Dependency[EventQueue] = providers.Dependency()
+    ledger: providers.Dependency[Ledger] = providers.Dependency()
+    check_health: providers.Dependency[Callable[[], Awaitable[Sequence[ServerHealth]]]] = providers.Dependency()
+
+    now: providers.Provider[Clock] = providers.Object(_now)
+    new_id: providers.Provider[NewId] = providers.Object(uuid7)
+
+    _caches = providers.Callable(lambda settings: "redis" if settings.redis_url else "memory", settings)
+    recent_orders: providers.Provider[RecentOrders] = providers.Selector(
+        _caches,
+        redis=providers.Singleton(RedisRecentOrders, redis, namespace=settings.provided.namespace),
+        memory=providers.Singleton(MemoryRecentOrders),
+    )
+    catalogue_cache: providers.Provider[CatalogueCache] = providers.Selector(
+        _caches,
+        redis=providers.Singleton(RedisCatalogueCache, redis, namespace=settings.provided.namespace),
+        memory=providers.Singleton(MemoryCatalogueCache),
+    )
+    unit_of_work: providers.Provider[UnitOfWork] = providers.Singleton(
+        SqlUnitOfWork,
+        engine,
+        after_commit=providers.Factory(TellOthers, recent_orders, catalogue_cache, signal),
+    )
+    gateway: providers.Provider[PaymentGateway] = providers.Singleton(
+        SimulatedGateway,
+        ledger,
+        delay=settings.provided.gateway_delay,
+        decline_rate=settings.provided.gateway_decline_rate,
+        failure_rate=settings.provided.gateway_failure_rate,
+        seed=settings.provided.gateway_seed,
+    )
+
+    _batching: ClassVar[dict[str, object]] = {
+        "max_size": settings.provided.batch_max,
+        "max_in_flight": providers.Callable(_in_flight, settings),
+        "max_waiting": settings.provided.waiting_max,
+    }
+    place_order: providers.Provider[Batched[OrderRequest, Order]] = providers.Singleton(
+        Batched, providers.Factory(PlaceOrder, unit_of_work, new_id, now), **_batching
+    )
+    request_payment: providers.Provider[Batched[OrderId, Order]] = providers.Singleton(
+        Batched, providers.Factory(RequestPayment, unit_of_work, new_id, now), **_batching
+    )
+    cancel_order: providers.Provider[Batched[OrderId, Order]] = providers.Singleton(
+        Batched, providers.Factory(CancelOrder, unit_of_work, now), **_batching
+    )
+    complete_order: providers.Provider[Batched[OrderId, Order]] = providers.Singleton(
+        Batched, providers.Factory(CompleteOrder, unit_of_work, now), **_batching
+    )
+    request_refund: providers.Provider[Batched[OrderId, Order]] = providers.Singleton(
+        Batched, providers.Factory(RequestRefund, unit_of_work, now), **_batching
+    )
+    delete_order: providers.Provider[Batched[OrderId, Order]] = providers.Singleton(
+        Batched, providers.Factory(DeleteOrder, unit_of_work, now), **_batching
+    )
+    get_order: providers.Provider[Batched[OrderId, Order]] = providers.Singleton(
+        Batched, providers.Factory(GetOrder, unit_of_work, recent_orders), **_batching
+    )
+    get_product: providers.Provider[Batched[ProductId, Product]] = providers.Singleton(
+        Batched, providers.Factory(GetProduct, unit_of_work), **_batching
+    )
+    batched = providers.List(
+        place_order, request_payment, cancel_order, complete_order, request_refund, delete_order, get_order, get_product
+    )
+
+    add_products: providers.Provider[AddProducts] = providers.Factory(AddProducts, unit_of_work, now)
+    adjust_stock: providers.Provider[AdjustStock] = providers.Factory(AdjustStock, unit_of_work, now)
+    list_products: providers.Provider[ListProducts] = providers.Factory(ListProducts, unit_of_work, catalogue_cache)
+    services: providers.Provider[Services] = providers.Factory(
+        Services,
+        place_order=place_order,
+        request_payment=request_payment,
+        cancel_order=cancel_order,
+        complete_order=complete_order,
+        request_refund=request_refund,
+        delete_order=delete_order,
+        get_order=get_order,
+        get_product=get_product,
+        list_orders=providers.Factory(ListOrders, unit_of_work),
+        list_products=list_products,
+        get_history=providers.Factory(GetHistory, unit_of_work),
+        check_health=check_health,
+    )
+
+    # Each relay has a name of its own, under which it holds the claim on the outbox; but there is one only where the
+    # broker is in its process, and it goes on with the claim of the one before it.
+    relay_events: providers.Provider[RelayEvents] = providers.Factory(
+        RelayEvents,
+        unit_of_work,
+        providers.Factory(RefreshingPublisher, publisher, recent_orders, catalogue_cache),
+        providers.Callable(lambda settings: str(uuid7()) if settings.amqp_url else "up", settings),
+    )
+    resume_orders: providers.Provider[ResumeOrders] = providers.Factory(ResumeOrders, unit_of_work, now)
+    worker: providers.Provider[Worker] = providers.Factory(
+        Worker,
+        payments=providers.Factory(
+            Consumer,
+            payment_queue,
+            PaymentRequested,
+            providers.Factory(ProcessPayment, unit_of_work, gateway, now),
+            max_batch=settings.provided.batch_max,
+        ),
+        refunds=providers.Factory(
+            Consumer,
+            refund_queue,
+            RefundRequested,
+            providers.Factory(RefundOrder, unit_of_work, gateway, now),
+            max_batch=settings.provided.batch_max,
+        ),
+        expire_orders=providers.Factory(ExpireOrders, unit_of_work, now, settings.provided.order_expiry),
+        resume_orders=resume_orders,
+        expiry=settings.provided.order_expiry,
+        stuck_after=settings.provided.stuck_after,
+        batches=settings.provided.worker_batches,
+    )

@@ -1,0 +1,51 @@
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from adapters.rabbitmq.health import server_version as rabbitmq_version
+from adapters.redis.health import server_version as redis_version
+from adapters.sql.health import server_version as database_version
+from adapters.sql.migrate import schema_problem
+from application.ports import Unavailable
+from entrypoints.health import ServerHealth
+from entrypoints.settings import Settings
+
+# Seconds that a server has to answer in.
+_PATIENCE: Final = 3.0
+
+
+async def examine(settings: Settings, engine: AsyncEngine) -> Sequence[ServerHealth]:
+    """Ask every server how it is, all at once. Never raise."""
+
+    async def database() -> str:
+        version = await database_version(engine)
+        problem = await schema_problem(engine)
+        if problem is not None:
+            raise Unavailable(problem)
+        return version
+
+    async def cache() -> str:
+        return await redis_version(settings.redis_url) if settings.redis_url else "in this process"
+
+    async def broker() -> str:
+        return await rabbitmq_version(settings.amqp_url) if settings.amqp_url else "in this process"
+
+    # Orders are taken without the cache and without the broker, only slower and processed later.
+    return await asyncio.gather(
+        _ask("database", database, required=True),
+        _ask("cache", cache, required=False),
+        _ask("broker", broker, required=False),
+    )
+
+
+async def _ask(name: str, version: Callable[[], Awaitable[str]], *, required: bool) -> ServerHealth:
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            return ServerHealth(name=name, version=await version(), problem=None, required=required)
+    except TimeoutError:
+        problem = f"gave no answer within {_PATIENCE:g} s; is it overloaded, or behind a firewall?"
+    except Unavailable as error:
+        problem = str(error)
+    return ServerHealth(name=name, version=None, problem=problem, required=required)

@@ -1,0 +1,38 @@
+import logging
+import sys
+
+import structlog
+
+from entrypoints.settings import Settings
+
+
+def configure_logging(settings: Settings) -> None:
+    """Everything that is logged, by us and by libraries, one line each on standard error."""
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    renderer: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer()
+        if settings.log_format == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    processors: list[structlog.typing.Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
+    if settings.log_format == "json":
+        processors.append(structlog.processors.format_exc_info)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=[*processors, renderer])
+    )
+    logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
+    # Libraries tell of each reconnect at a level that is ours to use; the processes say it once, in their own words.
+    for library in ("aio_pika", "aiormq", "aiosqlite", "asyncio", "alembic", "quart", "uvicorn"):
+        logging.getLogger(library).setLevel(logging.ERROR)

@@ -1,0 +1,141 @@
+"""The long-running programs: each opens what it needs, works until it is told to stop, and closes it again."""
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable, Coroutine
+from datetime import timedelta
+from typing import Any
+
+import structlog
+
+from adapters.sql.migrate import migrate, schema_problem
+from application.ports import Unavailable
+from entrypoints.connections import open_broker, open_container
+from entrypoints.container import Container
+from entrypoints.demo import CATALOGUE
+from entrypoints.http.app import create_app
+from entrypoints.http.server import serve
+from entrypoints.relay import run_relay
+from entrypoints.settings import Settings
+
+# What is told to stop, and then has a bounded time to finish.
+Program = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
+OnStarted = Callable[[str], None]
+
+
+class NotReady(Exception):
+    """A program can't start; the message says what to do first."""
+
+
+async def run_until_signalled(program: Program, *, patience: timedelta) -> None:
+    """Run a program until SIGINT or SIGTERM, let it finish what it has begun, and end it when that takes too long.
+
+    A second signal ends it at once. Raise what the program raises.
+    """
+    stop = asyncio.Event()
+    running = asyncio.create_task(program(stop))
+    loop = asyncio.get_running_loop()
+
+    def on_signal() -> None:
+        if stop.is_set():
+            running.cancel()
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, on_signal)
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait({running}, timeout=patience.total_seconds())
+    stopping.cancel()
+    if not running.done():
+        structlog.get_logger("holdfast").warning("stopped before everything was finished; it goes on at the next start")
+        running.cancel()
+        await asyncio.wait({running}, timeout=1)
+    if running.done() and not running.cancelled():
+        running.result()
+
+
+async def run_up(settings: Settings, stop: asyncio.Event, *, on_started: OnStarted) -> None:
+    """API, relay and worker in one process, on whatever the settings name."""
+    async with open_container(settings) as container, open_broker(container, publishing=True, consuming=True):
+        await migrate(container.engine())
+        await _tell_of_servers(container)
+        if not settings.database_url:
+            await container.add_products()(CATALOGUE, made_by="holdfast up")
+        if not settings.amqp_url:
+            # A broker in this process is empty at the start: what it held when the last one ended is announced again.
+            await container.resume_orders()(idle=timedelta(0))
+        # The intake stops first; what it has taken in until then still finds a relay and a worker.
+        stop_working = asyncio.Event()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(run_relay(container.relay_events(), container.signal(), stop_working))
+            tasks.create_task(container.worker().run(stop_working))
+            tasks.create_task(_then(stop_working, _run_intake(container, stop, on_started=on_started)))
+
+
+async def run_api(settings: Settings, stop: asyncio.Event, *, on_started: OnStarted) -> None:
+    async with open_container(settings) as container:
+        await _tell_of_servers(container)
+        await _expect_schema(container)
+        await _run_intake(container, stop, on_started=on_started)
+
+
+async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
+    async with open_container(settings) as container, open_broker(container, publishing=False, consuming=True):
+        await _tell_of_servers(container)
+        await _expect_schema(container)
+        await container.worker().run(stop)
+
+
+async def run_relay_alone(settings: Settings, stop: asyncio.Event) -> None:
+    async with open_container(settings) as container, open_broker(container, publishing=True, consuming=False):
+        await _tell_of_servers(container)
+        await _expect_schema(container)
+        await run_relay(container.relay_events(), container.signal(), stop)
+
+
+async def _run_intake(container: Container, stop: asyncio.Event, *, on_started: OnStarted) -> None:
+    settings = container.settings()
+    app = create_app(
+        container.services(),
+        request_timeout=settings.request_timeout.total_seconds(),
+        max_body=settings.max_body,
+    )
+    await serve(
+        app,
+        host=settings.host,
+        port=settings.port,
+        trusted_proxies=[address.strip() for address in settings.trusted_proxies.split(",") if address.strip()],
+        shutdown_timeout=settings.shutdown_timeout.total_seconds() * 0.8,
+        on_started=on_started,
+        stop=stop,
+    )
+    # A client that hung up leaves a call behind that is still being worked on.
+    for use_case in container.batched():
+        await use_case.drained()
+
+
+async def _then(event: asyncio.Event, work: Awaitable[None]) -> None:
+    try:
+        await work
+    finally:
+        event.set()
+
+
+async def _tell_of_servers(container: Container) -> None:
+    log = structlog.get_logger("holdfast")
+    for server in await container.check_health()():
+        if server.works:
+            log.info("server works", server=server.name, version=server.version)
+        else:
+            log.warning("server does not work", server=server.name, problem=server.problem)
+
+
+async def _expect_schema(container: Container) -> None:
+    """Refuse to run on tables of another release; a database out of reach is waited for."""
+    try:
+        problem = await schema_problem(container.engine())
+    except Unavailable:
+        return
+    if problem is not None:
+        raise NotReady(problem)

@@ -1,0 +1,29 @@
+import asyncio
+from contextlib import suppress
+from typing import Final
+
+import structlog
+
+from application.ports import Aborted, OutboxSignal, Unavailable
+from application.relay_events import RelayEvents
+from entrypoints.waiting import repeat, until_first
+
+# The signal is best effort: this often, in seconds, the relay looks without one.
+_LOOK_EVERY: Final = 1.0
+
+
+async def run_relay(relay_events: RelayEvents, signal: OutboxSignal, stop: asyncio.Event) -> None:
+    """Hand events to the broker until told to stop; what is in flight then is finished."""
+    log = structlog.get_logger("holdfast.relay")
+
+    async def step() -> float:
+        sent = await relay_events()
+        if sent:
+            log.debug("events relayed", count=sent)
+        else:
+            await until_first(signal.wait(_LOOK_EVERY), stop)
+        return 0
+
+    await repeat(step, stop, name="relay")
+    with suppress(Unavailable, Aborted):
+        await relay_events.stop()

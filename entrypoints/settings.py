@@ -1,0 +1,180 @@
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlsplit
+
+import msgspec
+from attrs import Attribute, field, fields, frozen
+from dotenv import dotenv_values
+
+PREFIX: Final = "HOLDFAST_"
+# These are what other software calls them, too.
+_SERVERS: Final = {"database_url": "DATABASE_URL", "redis_url": "REDIS_URL", "amqp_url": "AMQP_URL"}
+_SCHEMES: Final = {
+    "DATABASE_URL": ("postgresql", "postgres", "postgresql+asyncpg", "sqlite", "sqlite+aiosqlite"),
+    "REDIS_URL": ("redis", "rediss"),
+    "AMQP_URL": ("amqp", "amqps"),
+}
+
+_UNITS: Final = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+
+Count = Annotated[int, msgspec.Meta(ge=1)]
+Rate = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
+
+
+class InvalidSettings(Exception):
+    """The environment can't be worked with. Each line names a variable, what is wrong with it, and what to write."""
+
+
+def _setting(default: Any, doc: str) -> Any:
+    return field(default=default, metadata={"doc": doc})
+
+
+@frozen(kw_only=True)
+class Settings:
+    """What can be set, with its default; the environment variable is `HOLDFAST_` and the name in capitals."""
+
+    database_url: str = _setting("", "PostgreSQL, as in postgresql://user:password@host/name; without it, SQLite")
+    redis_url: str = _setting("", "Redis, as in redis://host:6379/0; without it, caches in this process")
+    amqp_url: str = _setting("", "RabbitMQ, as in amqp://user:password@host/; without it, a broker in this process")
+    data: Path = _setting(Path(".holdfast"), "folder of the SQLite file and of the simulated provider's books")
+    host: str = _setting("127.0.0.1", "address to listen on")
+    port: Port = _setting(8000, "port to listen on")
+    trusted_proxies: str = _setting("", "addresses whose X-Forwarded-For is believed, separated by commas")
+    namespace: Annotated[str, msgspec.Meta(pattern="^[a-z0-9_-]{1,40}$")] = _setting(
+        "holdfast", "prefix of every exchange, queue and cache key, so that several shops can share servers"
+    )
+    order_expiry: timedelta = _setting(timedelta(minutes=30), "an order that nobody pays for is EXPIRED after this")
+    stuck_after: timedelta = _setting(
+        timedelta(minutes=10), "the request of an order that waits for the worker this long is announced again"
+    )
+    request_timeout: timedelta = _setting(timedelta(seconds=10), "deadline of an HTTP request")
+    shutdown_timeout: timedelta = _setting(timedelta(seconds=10), "how long a stopping process finishes its work")
+    max_body: Count = _setting(64 * 1024, "largest request body, in bytes")
+    batch_max: Count = _setting(256, "calls that share one transaction at most; 1 turns batching off")
+    batches_in_flight: Count = _setting(2, "batches of one use case that run at once")
+    waiting_max: Count = _setting(5_000, "calls of one use case that may wait; more are answered 503")
+    pool_size: Count = _setting(10, "database connections of one process")
+    worker_batches: Count = _setting(2, "batches of one queue that a worker handles at once")
+    gateway_ledger: Path | None = _setting(
+        None, "file of the simulated provider's books; by default gateway.db in the data folder"
+    )
+    gateway_delay: tuple[float, float] = _setting((0.0, 0.0), "how long the simulated provider takes, as in 50ms-200ms")
+    gateway_decline_rate: Rate = _setting(0.0, "share of charges that the simulated provider declines")
+    gateway_failure_rate: Rate = _setting(0.0, "share of its calls that fail, half of them after charging")
+    gateway_seed: int = _setting(0, "what the simulated provider's chance begins with")
+    log_level: Literal["debug", "info", "warning", "error"] = _setting("info", "the least that is logged")
+    log_format: Literal["text", "json"] = _setting("text", "how it is logged")
+
+    @property
+    def database(self) -> str:
+        """The URL of the database, which is a file where none was named."""
+        return self.database_url or f"sqlite:///{self.data / 'holdfast.db'}"
+
+    @property
+    def ledger(self) -> Path:
+        return self.gateway_ledger or self.data / "gateway.db"
+
+
+def variable(attribute: "Attribute[Any]") -> str:
+    """The environment variable of a setting."""
+    return _SERVERS.get(attribute.name, PREFIX + attribute.name.upper())
+
+
+def read_settings(environment: Mapping[str, str], **given: object) -> Settings:
+    """The settings of an environment; what was `given` on the command line goes before it.
+
+    Raise `InvalidSettings`, which speaks of everything that is wrong at once.
+    """
+    known = {variable(attribute): attribute for attribute in fields(Settings)}
+    problems = [_unknown(name, known) for name in environment if name.startswith(PREFIX) and name not in known]
+    values: dict[str, object] = {}
+    for name, attribute in known.items():
+        said = given.get(attribute.name) or environment.get(name)
+        if not said:
+            continue
+        try:
+            values[attribute.name] = _parse(name, attribute, said) if isinstance(said, str) else said
+            msgspec.convert(values[attribute.name], attribute.type, strict=False, dec_hook=_as_it_is)
+        except ValueError as error:
+            problems.append(f"{name}: {error}")
+    if problems:
+        raise InvalidSettings("\n".join(sorted(problems)))
+    return msgspec.convert(values, Settings, strict=False, dec_hook=_as_it_is)
+
+
+def environment_and_file(environment: Mapping[str, str], file: Path = Path(".env")) -> dict[str, str]:
+    """The environment, and below it what a `.env` file says."""
+    said = {name: value for name, value in dotenv_values(file).items() if value is not None} if file.is_file() else {}
+    return {**said, **environment}
+
+
+def redacted(url: str) -> str:
+    """A URL that can be shown: without its password."""
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url
+    user = parts.username or ""
+    return parts._replace(netloc=f"{user}:***@{parts.netloc.rpartition('@')[2]}").geturl()
+
+
+def _parse(name: str, attribute: "Attribute[Any]", text: str) -> object:
+    if attribute.name in _SERVERS:
+        return _url(name, text)
+    if attribute.type is timedelta:
+        return _duration(text)
+    if attribute.type in {Path, Path | None}:
+        return Path(text)
+    if attribute.name == "gateway_delay":
+        low, _, high = text.partition("-")
+        bounds = _seconds(low), _seconds(high or low)
+        if bounds[0] > bounds[1]:
+            raise ValueError(f"{text!r} begins above its end; write as in 50ms-200ms")
+        return bounds
+    return text
+
+
+def _url(name: str, text: str) -> str:
+    schemes = _SCHEMES[name]
+    try:
+        parts = urlsplit(text)
+        _ = parts.port
+    except ValueError:
+        # What can't be parsed can't be shown either: nobody knows where its password stands.
+        raise ValueError(f"can't be read as a URL; write as in {schemes[0]}://user:password@host/name") from None
+    if parts.scheme not in schemes:
+        raise ValueError(f"begins with {parts.scheme or 'no scheme'!r}; it has to begin with {schemes[0]}://")
+    if not parts.hostname and not parts.scheme.startswith("sqlite"):
+        raise ValueError(f"names no host; write as in {schemes[0]}://user:password@host/name")
+    return text
+
+
+def _duration(text: str) -> timedelta:
+    seconds = _seconds(text)
+    if seconds <= 0:
+        raise ValueError(f"{text!r} is no time at all; write as in 500ms, 10s, 30m or 2h")
+    return timedelta(seconds=seconds)
+
+
+def _seconds(text: str) -> float:
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{text!r} is no duration; write a number and its unit, as in 500ms, 10s, 30m or 2h")
+    return float(match[1]) * _UNITS[match[2]]
+
+
+def _unknown(name: str, known: Mapping[str, object]) -> str:
+    close = get_close_matches(name, known, n=1)
+    return f"{name}: there is no such setting" + (f"; did you mean {close[0]}?" if close else "")
+
+
+def _as_it_is(expected: type, value: object) -> object:
+    """For msgspec, which knows no paths."""
+    if not isinstance(value, expected):
+        raise NotImplementedError(expected)
+    return value

@@ -1,0 +1,82 @@
+import asyncio
+from datetime import timedelta
+from functools import partial
+from typing import Final
+
+import structlog
+from attrs import frozen
+
+from application.consumer import Consumer, Handled
+from application.expire_orders import ExpireOrders
+from application.resume_orders import ResumeOrders
+from domain.events import PaymentRequested, RefundRequested
+from entrypoints.waiting import repeat, until_first
+
+_LOOK_OFTEN: Final = 0.2
+_LOOK_SELDOM: Final = 30.0
+
+
+@frozen(kw_only=True)
+class Worker:
+    """Takes payments and gives refunds, lets unpaid orders expire, and drives on those that are stuck."""
+
+    payments: Consumer[PaymentRequested]
+    refunds: Consumer[RefundRequested]
+    expire_orders: ExpireOrders
+    resume_orders: ResumeOrders
+    expiry: timedelta
+    stuck_after: timedelta
+    batches: int
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until told to stop; what is in flight then is finished."""
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(self.batches):
+                tasks.create_task(repeat(partial(_consume, self.payments, stop), stop, name="payments"))
+                tasks.create_task(repeat(partial(_consume, self.refunds, stop), stop, name="refunds"))
+            tasks.create_task(repeat(self._expire, stop, name="expiry"))
+            tasks.create_task(repeat(self._resume, stop, name="resume"))
+
+    async def _expire(self) -> float:
+        log = structlog.get_logger("holdfast.expiry")
+        report = await self.expire_orders()
+        if report.expired:
+            log.info("orders expired", count=len(report.expired))
+        for order_id, error in report.failed:
+            log.error("an order could not expire", order_id=str(order_id), reason=str(error))
+        # An order is late by a tenth of its time at most.
+        return max(_LOOK_OFTEN, min(self.expiry.total_seconds() / 10, _LOOK_SELDOM))
+
+    async def _resume(self) -> float:
+        resumed = await self.resume_orders(idle=self.stuck_after)
+        if resumed:
+            structlog.get_logger("holdfast.resume").warning("orders that waited too long go on", count=resumed)
+        return self.stuck_after.total_seconds()
+
+
+async def _consume(consumer: Consumer[PaymentRequested] | Consumer[RefundRequested], stop: asyncio.Event) -> float:
+    deliveries = await until_first(consumer.receive(), stop)
+    if deliveries:
+        _tell(await consumer.handle(deliveries))
+    return 0
+
+
+def _tell(handled: Handled) -> None:
+    log = structlog.get_logger("holdfast.worker")
+    log.debug("deliveries handled", done=handled.done, later=len(handled.later), aside=len(handled.aside))
+    for delivery, error in handled.later:
+        log.warning(
+            "a delivery is tried again later",
+            type=delivery.event.type,
+            order_id=str(delivery.event.order_id),
+            attempt=delivery.attempt,
+            reason=str(error),
+        )
+    for delivery, error in handled.aside:
+        log.error(
+            "a delivery was set aside as a dead letter",
+            type=delivery.event.type,
+            order_id=str(delivery.event.order_id),
+            attempt=delivery.attempt,
+            exc_info=error,
+        )
