@@ -1,0 +1,216 @@
+"""What tests of the broker share: events to send, a namespace of one's own in RabbitMQ, and a wire that can be cut."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+from uuid import UUID, uuid4
+
+import aiormq
+from aiormq.abc import DeliveredMessage
+from attrs import define, field, frozen
+from pamqp import commands
+
+from adapters.rabbitmq.topology import CONSUMERS, Topology, declare_topology
+from adapters.wire import encode
+from application.ports import Delivery, EventQueue, OutboxEntry
+from domain.events import Event, OrderPaid, PaymentRequested, RefundRequested, event_id
+from domain.ids import OrderId, PaymentId
+from domain.money import Money
+
+# A bound for every wait: far more than anything here takes.
+PATIENCE = 30.0
+
+
+def payment_requested(number: int = 1, *, order_id: UUID | None = None) -> PaymentRequested:
+    return PaymentRequested(**_fields(number, order_id))
+
+
+def refund_requested(number: int = 1) -> RefundRequested:
+    return RefundRequested(**_fields(number, None))
+
+
+def order_paid(number: int = 1) -> OrderPaid:
+    return OrderPaid(**_fields(number, None))
+
+
+def _fields(number: int, order_id: UUID | None) -> dict[str, Any]:
+    return {
+        "order_id": OrderId(order_id or uuid4()),
+        "sequence": number,
+        "at": datetime(2026, 11, 21, 12, tzinfo=UTC),
+        "payment_id": PaymentId(uuid4()),
+        "amount": Money(1250, "EUR"),
+    }
+
+
+def entries(*events: Event) -> list[OutboxEntry]:
+    return [OutboxEntry(position, event_id(event), event.type, encode(event)) for position, event in enumerate(events)]
+
+
+async def receive(queue: EventQueue, count: int, *, limit: int = 1000) -> list[Delivery]:
+    """So many deliveries, however many calls that takes."""
+    found: list[Delivery] = []
+    async with asyncio.timeout(PATIENCE):
+        while len(found) < count:
+            found += await queue.receive(min(limit, count - len(found)))
+    return found
+
+
+def events_of(deliveries: Sequence[Delivery]) -> list[Event]:
+    return [delivery.event for delivery in deliveries]
+
+
+async def stays_empty(queue: EventQueue, seconds: float = 0.3) -> bool:
+    try:
+        async with asyncio.timeout(seconds):
+            await queue.receive(1)
+    except TimeoutError:
+        return True
+    return False
+
+
+@asynccontextmanager
+async def own_topology(url: str, *, delays: tuple[float, ...] = (0.05,)) -> AsyncIterator[Topology]:
+    """A namespace for one test, gone afterwards."""
+    topology = Topology(f"test-{secrets.token_hex(6)}", delays=delays)
+    await declare_topology(url, topology)
+    try:
+        yield topology
+    finally:
+        async with channel(url) as open_channel:
+            for consumer in CONSUMERS:
+                for queue in topology.queues(consumer):
+                    await open_channel.queue_delete(queue)
+            await open_channel.exchange_delete(topology.exchange)
+
+
+@asynccontextmanager
+async def channel(url: str) -> AsyncIterator[aiormq.abc.AbstractChannel]:
+    async with asyncio.timeout(PATIENCE):
+        connection = await aiormq.connect(url)
+    try:
+        yield await connection.channel()
+    finally:
+        await connection.close(aiormq.ConnectionClosed(200, "the test is over"))
+
+
+async def take(url: str, queue: str) -> DeliveredMessage:
+    """The oldest message of a queue, waited for, and removed."""
+    async with channel(url) as open_channel, asyncio.timeout(PATIENCE):
+        while True:
+            message = await open_channel.basic_get(queue, no_ack=True)
+            if message.delivery_tag is not None:
+                return message
+            await asyncio.sleep(0.05)
+
+
+async def count(url: str, queue: str) -> int:
+    async with channel(url) as open_channel:
+        return (await open_channel.queue_declare(queue, passive=True)).message_count or 0
+
+
+async def put(url: str, queue: str, body: bytes, **headers: Any) -> None:
+    """A message as a stranger may send it."""
+    async with channel(url) as open_channel:
+        properties = commands.Basic.Properties(delivery_mode=2, headers=headers or None)
+        await open_channel.basic_publish(body, routing_key=queue, properties=properties, mandatory=True)
+
+
+def headers_of(message: DeliveredMessage) -> dict[str, Any]:
+    return message.header.properties.headers or {}
+
+
+@frozen
+class _Pair:
+    client: asyncio.StreamWriter
+    server: asyncio.StreamWriter
+    flowing: asyncio.Event
+
+    def abort(self) -> None:
+        self.client.transport.abort()
+        self.server.transport.abort()
+
+
+@define(eq=False)
+class Cable:
+    """A TCP proxy in front of a server, which can be cut, silenced and pulled out."""
+
+    url: str
+    plugged: bool = True
+    silent_from_now: bool = False
+    _pairs: list[_Pair] = field(factory=list)
+
+    def cut(self) -> None:
+        """End every connection; new ones are let through if it is plugged."""
+        for pair in self._pairs:
+            pair.abort()
+        self._pairs.clear()
+
+    def silence(self) -> None:
+        """Connections stay open, and nothing goes through any more; new ones are let through."""
+        for pair in self._pairs:
+            pair.flowing.clear()
+
+    def cut_silent(self) -> None:
+        """What the broker does by itself once it has missed our heartbeats."""
+        for pair in self._pairs:
+            if not pair.flowing.is_set():
+                pair.abort()
+
+    def connections(self) -> int:
+        """Those through which something goes."""
+        return sum(pair.flowing.is_set() and not pair.client.transport.is_closing() for pair in self._pairs)
+
+
+@asynccontextmanager
+async def cable(url: str) -> AsyncIterator[Cable]:
+    parts = urlsplit(url)
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if not wire.plugged:
+            writer.transport.abort()
+            return
+        far_reader, far_writer = await asyncio.open_connection(parts.hostname, parts.port or 5672)
+        pair = _Pair(writer, far_writer, asyncio.Event())
+        if not wire.silent_from_now:
+            pair.flowing.set()
+        wire._pairs.append(pair)  # noqa: SLF001 - this is its other half
+        for source, sink in ((reader, far_writer), (far_reader, writer)):
+            task = asyncio.create_task(_pump(source, sink, pair))
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    userinfo = f"{parts.username}:{parts.password}@" if parts.username else ""
+    wire = Cable(urlunsplit(parts._replace(netloc=f"{userinfo}127.0.0.1:{port}")))
+    try:
+        yield wire
+    finally:
+        server.close()
+        wire.cut()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        async with asyncio.timeout(PATIENCE):
+            await server.wait_closed()
+
+
+async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter, pair: _Pair) -> None:
+    with suppress(OSError):
+        while data := await source.read(65536):
+            await pair.flowing.wait()
+            sink.write(data)
+            await sink.drain()
+    pair.abort()
+
+
+async def eventually(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while not holds():  # noqa: ASYNC110 - what is waited for is outside of this process, and tells nobody
+            await asyncio.sleep(0.02)

@@ -1,0 +1,198 @@
+import asyncio
+import os
+import secrets
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+import pytest
+
+from tests.servers import PostgresServer, RabbitServer, RedisServer, ServerMissing
+from tests.servers.fleet import Fleet, Harbour
+from tests.servers.packages import PACKAGES
+
+T = TypeVar("T")
+
+_FLEET: Final = pytest.StashKey[Fleet]()
+_HARBOUR: Final = pytest.StashKey[Harbour]()
+# What a fixture needs of the machine, so that it can be made ready while tests that don't need it run.
+_NEEDS: Final = {
+    "postgres_url": ("url", "PostgreSQL"),
+    "redis_url": ("url", "Redis"),
+    "amqp_url": ("url", "RabbitMQ"),
+    "own_postgres": ("program", "PostgreSQL"),
+    "own_redis": ("program", "Redis"),
+    "own_rabbitmq": ("program", "RabbitMQ"),
+    "nginx_program": ("program", "nginx"),
+    "curl_program": ("program", "curl"),
+}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    given: dict[str, str] | None = getattr(config, "workerinput", None)
+    if given is None:
+        config.stash[_FLEET] = Fleet(say=lambda line: _say(config, line))
+        config.stash[_HARBOUR] = Harbour(config.stash[_FLEET].address)
+    else:
+        config.stash[_HARBOUR] = Harbour(given["holdfast_fleet"])
+
+
+def _say(config: pytest.Config, line: str) -> None:
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None:
+        reporter.ensure_newline()
+        reporter.write_line(line)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Of pytest-xdist, in the first process, before it starts a worker."""
+    node.workerinput["holdfast_fleet"] = node.config.stash[_FLEET].address
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    if session.config.option.collectonly:
+        return
+    asked = {name for item in session.items for name in getattr(item, "fixturenames", ())}
+    for name in sorted(asked & _NEEDS.keys()):
+        session.config.stash[_HARBOUR].call_for(*_NEEDS[name])
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if (fleet := config.stash.get(_FLEET, None)) is not None:
+        fleet.close()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Nobody shall take a run for complete that was not."""
+    missing = config.stash[_FLEET].missing()
+    not_run = [report for kind in ("skipped", "error") for report in terminalreporter.getreports(kind)]
+    if not missing and not terminalreporter.getreports("skipped"):
+        return
+    terminalreporter.section("TESTS THAT DID NOT RUN", sep="=", red=True, bold=True)
+    for name, reason in missing.items():
+        terminalreporter.write_line(f"{name} could not be had: {reason}", red=True, bold=True)
+    for report in not_run:
+        terminalreporter.write_line(f"  {report.nodeid}: {_reason(report)}", red=True)
+    for name in missing:
+        terminalreporter.write_line(
+            f"To run them, install {name} (on Debian: apt-get install {PACKAGES[name]})", bold=True
+        )
+
+
+def _reason(report: Any) -> str:
+    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    return reason.strip().splitlines()[-1].removeprefix("Skipped: ")
+
+
+def _needed(config: pytest.Config, fixture: str) -> str:
+    what, name = _NEEDS[fixture]
+    try:
+        return config.stash[_HARBOUR].ask(what, name)
+    except ServerMissing as missing:
+        # Whoever runs CI believes that everything ran.
+        give_up = pytest.fail if os.environ.get("CI", "").lower() in {"true", "1"} else pytest.skip
+        give_up(f"{name} is missing: {missing}", **({"pytrace": False} if give_up is pytest.fail else {}))
+    except ConnectionError as failure:
+        pytest.fail(f"{name} doesn't work: {failure}", pytrace=False)
+
+
+def _run(work: Callable[[], Awaitable[T]]) -> T:
+    """In a thread of its own, so that no event loop of a test is disturbed."""
+
+    async def wait() -> T:
+        async with asyncio.timeout(60):
+            return await work()
+
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, wait()).result()
+
+
+async def _execute(url: str, statement: str) -> None:
+    connection = await asyncpg.connect(url.replace("postgresql+asyncpg", "postgresql"), timeout=30)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+@pytest.fixture(scope="session")
+def new_database(pytestconfig: pytest.Config) -> Iterator[Callable[[], str]]:
+    """Makes an empty database on the shared PostgreSQL and gives its URL; all are dropped at the end of the run."""
+    server = _needed(pytestconfig, "postgres_url")
+    made: list[str] = []
+
+    def make() -> str:
+        name = f"holdfast_test_{secrets.token_hex(6)}"
+        # A template that nobody can be connected to.
+        _run(partial(_execute, server, f"CREATE DATABASE {name} TEMPLATE template0"))
+        made.append(name)
+        return urlunsplit(urlsplit(server)._replace(path=f"/{name}"))
+
+    yield make
+    for name in made:
+        # A test that left a connection open must not keep its database alive.
+        _run(partial(_execute, server, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
+
+
+@pytest.fixture(scope="session")
+def postgres_url(new_database: Callable[[], str]) -> str:
+    """An empty database of this worker's own, shared by its tests: tables are theirs to make."""
+    return new_database()
+
+
+@pytest.fixture(scope="session")
+def redis_url(pytestconfig: pytest.Config) -> str:
+    """Shared by all workers: use keys under a namespace of the test's own."""
+    return _needed(pytestconfig, "redis_url")
+
+
+@pytest.fixture(scope="session")
+def amqp_url(pytestconfig: pytest.Config) -> str:
+    """Shared by all workers: use exchanges and queues under a namespace of the test's own."""
+    return _needed(pytestconfig, "amqp_url")
+
+
+@pytest.fixture
+def own_postgres(pytestconfig: pytest.Config) -> Iterator[PostgresServer]:
+    """A server for this test alone, which it may kill, freeze and restart."""
+    _needed(pytestconfig, "own_postgres")
+    with PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture
+def own_redis(pytestconfig: pytest.Config) -> Iterator[RedisServer]:
+    """As `own_postgres`."""
+    _needed(pytestconfig, "own_redis")
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture
+def own_rabbitmq(pytestconfig: pytest.Config) -> Iterator[RabbitServer]:
+    """As `own_postgres`."""
+    _needed(pytestconfig, "own_rabbitmq")
+    with RabbitServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def server_programs(pytestconfig: pytest.Config) -> None:
+    """For a test that starts private servers itself."""
+    for fixture in ("own_postgres", "own_redis", "own_rabbitmq"):
+        _needed(pytestconfig, fixture)
+
+
+@pytest.fixture(scope="session")
+def nginx_program(pytestconfig: pytest.Config) -> Path:
+    return Path(_needed(pytestconfig, "nginx_program"))
+
+
+@pytest.fixture(scope="session")
+def curl_program(pytestconfig: pytest.Config) -> Path:
+    return Path(_needed(pytestconfig, "curl_program"))

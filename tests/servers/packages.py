@@ -1,0 +1,136 @@
+"""Where the servers' programs are on this machine, and how they get there."""
+
+import os
+import shutil
+import subprocess
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+
+class ServerMissing(Exception):
+    """A server is not installed; the message says how to get it."""
+
+
+_POLICY: Final = Path("/usr/sbin/policy-rc.d")
+_one_installation_at_a_time: Final = threading.Lock()
+
+# What a server is called here, and the package of Debian that brings it.
+PACKAGES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "PostgreSQL": "postgresql",
+        "Redis": "redis-server",
+        "RabbitMQ": "rabbitmq-server",
+        "nginx": "nginx",
+        "curl": "curl",
+    }
+)
+
+
+def _missing(name: str) -> ServerMissing:
+    package = PACKAGES[name]
+    return ServerMissing(f"{name} is not installed; on Debian: apt-get install {package}")
+
+
+def find_postgres() -> Path:
+    """The folder with `initdb` and `postgres`, of the newest version."""
+    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda folder: float(folder.parent.name))
+    on_path = shutil.which("postgres")
+    folders = [folder for folder in folders if (folder / "postgres").exists() and (folder / "initdb").exists()]
+    if folders:
+        return folders[-1]
+    if on_path:
+        return Path(on_path).parent
+    raise _missing("PostgreSQL")
+
+
+def find_redis() -> Path:
+    if program := shutil.which("redis-server"):
+        return Path(program)
+    raise _missing("Redis")
+
+
+def find_rabbitmq() -> Path:
+    """The folder with `rabbitmq-server` and `rabbitmqctl`."""
+    # Debian's wrapper in /usr/sbin changes the user: the scripts behind it come first.
+    behind = Path("/usr/lib/rabbitmq/bin")
+    if (behind / "rabbitmq-server").exists():
+        return behind
+    if program := shutil.which("rabbitmq-server"):
+        return Path(program).parent
+    raise _missing("RabbitMQ")
+
+
+def find_nginx() -> Path:
+    # Root's folders are not on everybody's PATH.
+    if program := shutil.which("nginx", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin"])):
+        return Path(program)
+    raise _missing("nginx")
+
+
+def find_curl() -> Path:
+    """The container's health checks call it."""
+    if program := shutil.which("curl"):
+        return Path(program)
+    raise _missing("curl")
+
+
+FINDERS: Final[Mapping[str, Callable[[], Path]]] = MappingProxyType(
+    {
+        "PostgreSQL": find_postgres,
+        "Redis": find_redis,
+        "RabbitMQ": find_rabbitmq,
+        "nginx": find_nginx,
+        "curl": find_curl,
+    }
+)
+
+
+def _apt(*arguments: str) -> None:
+    done = subprocess.run(
+        ["apt-get", "-o", "DPkg::Lock::Timeout=300", *arguments],
+        env={**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
+    )
+    if done.returncode:
+        raise ServerMissing(f"apt-get {' '.join(arguments)} ended with {done.returncode}: {done.stderr.strip()[-500:]}")
+
+
+def _install(package: str) -> None:
+    ours = not _POLICY.exists()
+    if ours:
+        # Packages ask here whether they may start their service; the tests start their own.
+        _POLICY.write_text("#!/bin/sh\nexit 101\n")
+        _POLICY.chmod(0o755)
+    try:
+        try:
+            _apt("install", "-y", "--no-install-recommends", package)
+        except ServerMissing:
+            # A fresh image has no lists of packages, or old ones.
+            _apt("update")
+            _apt("install", "-y", "--no-install-recommends", package)
+    finally:
+        if ours:
+            _POLICY.unlink(missing_ok=True)
+
+
+def find_or_install(name: str, say: Callable[[str], None]) -> Path:
+    """Raise `ServerMissing` where it is not installed and can't be: only root installs, and only with apt."""
+    with _one_installation_at_a_time:
+        try:
+            return FINDERS[name]()
+        except ServerMissing as missing:
+            if os.geteuid() != 0 or not shutil.which("apt-get"):
+                raise
+            say(f"installing {name} for the tests: apt-get install {PACKAGES[name]}")
+            try:
+                _install(PACKAGES[name])
+                return FINDERS[name]()
+            except (ServerMissing, OSError, subprocess.SubprocessError) as failure:
+                raise ServerMissing(f"{missing}; tried here, and: {failure}") from None

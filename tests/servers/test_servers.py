@@ -1,0 +1,74 @@
+import asyncio
+import socket
+from urllib.parse import urlsplit
+
+import asyncpg
+import pytest
+from aio_pika import connect
+from redis.asyncio import Redis
+
+from tests.servers import PostgresServer, RabbitServer, RedisServer
+
+
+async def test_the_shared_servers_serve(postgres_url: str, redis_url: str, amqp_url: str) -> None:
+    connection = await asyncpg.connect(postgres_url)
+    assert await connection.fetchval("SELECT 1") == 1
+    await connection.close()
+    async with Redis.from_url(redis_url) as redis:
+        assert await redis.ping()
+    async with await connect(amqp_url) as broker, broker.channel() as channel:
+        assert channel.is_initialized
+
+
+async def test_postgres_keeps_its_data_and_its_port_when_killed(own_postgres: PostgresServer) -> None:
+    connection = await asyncpg.connect(own_postgres.url)
+    await connection.execute("CREATE TABLE kept AS SELECT 7 AS number")
+    before = own_postgres.pid
+
+    own_postgres.kill()
+    with pytest.raises(ConnectionRefusedError):
+        await asyncpg.connect(own_postgres.url)
+    connection.terminate()
+    await asyncio.to_thread(own_postgres.start)
+
+    assert own_postgres.pid != before
+    connection = await asyncpg.connect(own_postgres.url)
+    assert await connection.fetchval("SELECT number FROM kept") == 7
+    await connection.close()
+
+
+async def test_a_paused_postgres_is_silent_until_it_is_resumed(own_postgres: PostgresServer) -> None:
+    connection = await asyncpg.connect(own_postgres.url)
+    own_postgres.pause()
+    answer = asyncio.create_task(connection.fetchval("SELECT 1"))
+    done, _ = await asyncio.wait({answer}, timeout=0.3)
+    assert not done
+    own_postgres.resume()
+    assert await asyncio.wait_for(answer, 10) == 1
+    await connection.close()
+
+
+async def test_redis_is_paused_restarted_and_empty(own_redis: RedisServer) -> None:
+    async with Redis.from_url(own_redis.url) as redis:
+        await redis.set("key", "value")
+    await asyncio.to_thread(own_redis.restart)
+    async with Redis.from_url(own_redis.url) as redis:
+        assert await redis.get("key") is None
+
+
+async def test_rabbitmq_keeps_durable_queues_when_killed(own_rabbitmq: RabbitServer) -> None:
+    async with await connect(own_rabbitmq.url) as broker, broker.channel() as channel:
+        await channel.declare_queue("kept", durable=True)
+
+    own_rabbitmq.kill()
+    await asyncio.to_thread(own_rabbitmq.start)
+
+    assert "kept" in await asyncio.to_thread(own_rabbitmq.ctl, "list_queues", "name")
+
+
+def test_a_closed_server_leaves_nothing_behind(own_redis: RedisServer) -> None:
+    folder, port = own_redis.folder, urlsplit(own_redis.url).port
+    own_redis.close()
+    assert not folder.exists()
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", port or 0)) != 0
