@@ -1,0 +1,119 @@
+"""Units of work: one suite for memory, SQLite and PostgreSQL."""
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from adapters.after_commit import AfterCommit
+from adapters.memory.unit_of_work import MemoryStore, MemoryUnitOfWork
+from adapters.sql.engine import create_engine
+from adapters.sql.migrate import migrate
+from adapters.sql.tables import metadata
+from adapters.sql.unit_of_work import SqlUnitOfWork
+from application.ports import UnitOfWork
+from domain.order import Order
+from domain.product import Product
+
+# Units of work over one and the same store, each telling somebody else of its commits.
+OpenUnitOfWork = Callable[[AfterCommit], UnitOfWork]
+
+
+def _migrated(url: str) -> None:
+    async def bring_up_to_date() -> None:
+        engine = create_engine(url)
+        try:
+            await migrate(engine)
+        finally:
+            await engine.dispose()
+
+    # In a thread of its own, so that no event loop of a test is disturbed.
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, bring_up_to_date()).result(timeout=60)
+
+
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("sqlite") / "migrated.db"
+    _migrated(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def migrated_postgres(new_database: Callable[[], str]) -> str:
+    url = new_database()
+    _migrated(url)
+    return url
+
+
+async def _emptied(url: str) -> AsyncEngine:
+    engine = create_engine(url)
+    async with engine.begin() as connection:
+        await connection.execute(text(f"TRUNCATE {', '.join(metadata.tables)} RESTART IDENTITY CASCADE"))
+    return engine
+
+
+@pytest.fixture
+async def sqlite_engine(migrated_sqlite: Path, tmp_path: Path) -> AsyncIterator[AsyncEngine]:
+    """A migrated, empty database in a file."""
+    engine = create_engine(f"sqlite:///{shutil.copy(migrated_sqlite, tmp_path / 'holdfast.db')}")
+    yield engine
+    await engine.dispose()
+
+
+@pytest.fixture
+async def postgres_engine(migrated_postgres: str) -> AsyncIterator[AsyncEngine]:
+    """A migrated, empty database on a server."""
+    engine = await _emptied(migrated_postgres)
+    yield engine
+    await engine.dispose()
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def sql_engine(request: pytest.FixtureRequest) -> AsyncEngine:
+    engine: AsyncEngine = request.getfixturevalue(f"{request.param}_engine")
+    return engine
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
+def open_unit_of_work(request: pytest.FixtureRequest) -> OpenUnitOfWork:
+    if request.param == "memory":
+        store = MemoryStore()
+        return lambda after_commit: MemoryUnitOfWork(store, after_commit)
+    engine = request.getfixturevalue(f"{request.param}_engine")
+    return lambda after_commit: SqlUnitOfWork(engine, after_commit)
+
+
+@pytest.fixture
+def unit_of_work(open_unit_of_work: OpenUnitOfWork) -> UnitOfWork:
+    return open_unit_of_work(_tell_nobody)
+
+
+async def _tell_nobody(_: object) -> None:
+    pass
+
+
+async def keep(unit_of_work: UnitOfWork, *, products: Sequence[Product] = (), orders: Sequence[Order] = ()) -> None:
+    """Commit what a test begins with."""
+    async with unit_of_work() as tx:
+        await tx.products.add_many(products)
+        await tx.orders.add_many(orders)
+
+
+@pytest.fixture
+async def open_engines() -> AsyncIterator[Callable[[str], AsyncEngine]]:
+    """Opens engines that are closed after the test."""
+    opened: list[AsyncEngine] = []
+
+    def open_engine(url: str) -> AsyncEngine:
+        opened.append(create_engine(url))
+        return opened[-1]
+
+    yield open_engine
+    for engine in opened:
+        await engine.dispose()

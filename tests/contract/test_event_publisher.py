@@ -1,0 +1,95 @@
+"""What `EventPublisher` promises, whatever broker stands behind it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from attrs import frozen
+
+from adapters.memory.broker import MemoryBroker
+from adapters.rabbitmq.publisher import open_publisher
+from adapters.rabbitmq.queue import open_queue
+from adapters.rabbitmq.topology import CONSUMERS
+from application.ports import EventPublisher, EventQueue
+from tests.brokers import entries, events_of, order_paid, own_topology, payment_requested, receive, refund_requested
+
+
+@frozen
+class Broker:
+    publisher: EventPublisher
+    payments: EventQueue
+    refunds: EventQueue
+
+
+@pytest.fixture(params=["memory", "rabbitmq"])
+async def broker(request: pytest.FixtureRequest) -> AsyncIterator[Broker]:
+    if request.param == "memory":
+        memory = MemoryBroker()
+        yield Broker(memory, memory.queue(*CONSUMERS["payments"]), memory.queue(*CONSUMERS["refunds"]))
+        return
+    url = request.getfixturevalue("amqp_url")
+    async with (
+        own_topology(url) as topology,
+        open_publisher(url, topology) as publisher,
+        open_queue(url, topology, "payments") as payments,
+        open_queue(url, topology, "refunds") as refunds,
+    ):
+        yield Broker(publisher, payments, refunds)
+
+
+async def test_what_is_confirmed_is_brought_as_it_was(broker: Broker) -> None:
+    event = payment_requested()
+    sent = entries(event)
+
+    assert await broker.publisher.publish(sent) == sent
+
+    (delivery,) = await receive(broker.payments, 1)
+    assert delivery.event == event
+    assert delivery.attempt == 1
+
+
+async def test_nothing_to_publish_is_no_trouble(broker: Broker) -> None:
+    assert await broker.publisher.publish([]) == []
+
+
+async def test_each_event_is_brought_to_those_who_act_on_it(broker: Broker) -> None:
+    payment, refund = payment_requested(), refund_requested()
+
+    await broker.publisher.publish(entries(payment, refund))
+
+    assert events_of(await receive(broker.payments, 1)) == [payment]
+    assert events_of(await receive(broker.refunds, 1)) == [refund]
+
+
+async def test_an_event_that_nobody_waits_for_is_confirmed(broker: Broker) -> None:
+    sent = entries(order_paid(1), payment_requested(2), order_paid(3))
+
+    assert await broker.publisher.publish(sent) == sent
+
+
+async def test_events_of_one_call_arrive_in_their_order(broker: Broker) -> None:
+    events = [payment_requested(number) for number in range(1, 401)]
+    sent = entries(*events)
+
+    assert await broker.publisher.publish(sent) == sent
+
+    assert events_of(await receive(broker.payments, 400)) == events
+
+
+async def test_an_event_may_be_published_again(broker: Broker) -> None:
+    event = payment_requested()
+
+    await broker.publisher.publish(entries(event))
+    await broker.publisher.publish(entries(event, event))
+
+    assert events_of(await receive(broker.payments, 3)) == [event] * 3
+
+
+async def test_calls_at_once_lose_nothing_and_keep_their_own_order(broker: Broker) -> None:
+    calls = [[payment_requested(number) for number in range(1, 41)] for _ in range(8)]
+
+    confirmed = await asyncio.gather(*(broker.publisher.publish(entries(*events)) for events in calls))
+
+    assert confirmed == [entries(*events) for events in calls]
+    received = events_of(await receive(broker.payments, 320))
+    assert [[event for event in received if event in events] for events in calls] == calls

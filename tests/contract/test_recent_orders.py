@@ -1,0 +1,353 @@
+"""What RecentOrders promises, on every adapter of it; then what Redis promises alone."""
+
+import asyncio
+import random
+import secrets
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from attrs import evolve
+from attrs import fields as attrs_fields
+from redis.asyncio import Redis
+from uuid_utils.compat import uuid7
+
+from adapters.memory.caches import MemoryRecentOrders
+from adapters.redis.client import open_redis
+from adapters.redis.recent_orders import RedisRecentOrders
+from application.ports import RecentOrders
+from domain.ids import OrderId, PaymentId
+from domain.order import Order, OrderStatus
+from tests.unit.builders import LATER, NOW, PAYMENT, a_line, an_order, order_in
+
+
+@pytest.fixture
+def namespace() -> str:
+    return f"test:{secrets.token_hex(8)}"
+
+
+@pytest.fixture
+async def raw(redis_url: str) -> AsyncIterator[Any]:
+    async with Redis.from_url(redis_url) as client:
+        yield client
+
+
+@asynccontextmanager
+async def a_process(redis_url: str, namespace: str, *, settle: float = 0) -> AsyncIterator[RedisRecentOrders]:
+    """Orders as one process sees them; on a loaded machine a test must not take slowness for an outage."""
+    async with open_redis(redis_url, timeout=5) as redis:
+        yield RedisRecentOrders(redis, namespace, ttl=60, settle=settle)
+
+
+@pytest.fixture
+async def in_redis(redis_url: str, namespace: str) -> AsyncIterator[RedisRecentOrders]:
+    async with a_process(redis_url, namespace) as orders:
+        yield orders
+
+
+@pytest.fixture(params=["memory", "redis"])
+def recent(request: pytest.FixtureRequest) -> RecentOrders:
+    if request.param == "memory":
+        return MemoryRecentOrders()
+    orders: RecentOrders = request.getfixturevalue("in_redis")
+    return orders
+
+
+def a_new_order() -> Order:
+    return evolve(an_order(), id=OrderId(uuid7()))
+
+
+def at_version(order: Order, version: int) -> Order:
+    return evolve(order, version=version, updated_at=order.created_at + timedelta(seconds=version))
+
+
+async def kept(recent: RecentOrders, order: Order) -> Order | None:
+    return (await recent.get_many([order.id])).get(order.id)
+
+
+async def test_an_order_that_was_put_is_found(recent: RecentOrders) -> None:
+    orders = [a_new_order() for _ in range(3)]
+    await recent.put_many(orders)
+    assert await recent.get_many({order.id for order in orders}) == {order.id: order for order in orders}
+
+
+async def test_an_unknown_order_is_missing_and_the_known_beside_it_is_not(recent: RecentOrders) -> None:
+    order = a_new_order()
+    await recent.put_many([order])
+    assert await recent.get_many([OrderId(uuid7()), order.id]) == {order.id: order}
+
+
+async def test_nothing_is_put_and_nothing_found_for_no_orders(recent: RecentOrders) -> None:
+    await recent.put_many([])
+    assert await recent.get_many([]) == {}
+
+
+@pytest.mark.parametrize("status", OrderStatus)
+async def test_an_order_in_any_status_is_found_as_it_was_put(recent: RecentOrders, status: OrderStatus) -> None:
+    order = evolve(order_in(status)[0], id=OrderId(uuid7()))
+    await recent.put_many([order])
+    assert await kept(recent, order) == order
+
+
+async def test_an_order_with_every_field_filled_is_found_as_it_was_put(recent: RecentOrders) -> None:
+    order = an_order(*(a_line(number, quantity=number, price=2**40, currency="JPY") for number in range(1, 101)))
+    order = evolve(order, id=OrderId(uuid7()), updated_at=NOW + timedelta(microseconds=1))
+    order.request_payment(PaymentId(UUID(int=2**128 - 1)), at=LATER)
+    await recent.put_many([order])
+    assert await kept(recent, order) == order
+
+
+async def test_a_newer_version_replaces_an_older_one(recent: RecentOrders) -> None:
+    order = a_new_order()
+    await recent.put_many([order])
+    await recent.put_many([at_version(order, 2)])
+    assert await kept(recent, order) == at_version(order, 2)
+
+
+@pytest.mark.parametrize("older", [2, 9])
+async def test_an_older_version_never_replaces_a_newer_one(recent: RecentOrders, older: int) -> None:
+    order = a_new_order()
+    await recent.put_many([at_version(order, 10)])
+    await recent.put_many([at_version(order, older)])
+    assert await kept(recent, order) == at_version(order, 10)
+
+
+async def test_the_newest_of_one_call_is_kept(recent: RecentOrders) -> None:
+    order = a_new_order()
+    await recent.put_many([at_version(order, version) for version in (3, 11, 5)])
+    assert await kept(recent, order) == at_version(order, 11)
+
+
+async def test_two_hundred_interleaved_puts_end_in_the_newest_versions(recent: RecentOrders) -> None:
+    orders = [a_new_order() for _ in range(4)]
+    puts = [at_version(order, version) for order in orders for version in range(1, 51)]
+    random.Random(7).shuffle(puts)
+    seen: dict[OrderId, int] = {}
+
+    async def watch() -> None:
+        for _ in range(50):
+            for id_, order in (await recent.get_many([order.id for order in orders])).items():
+                assert order.version >= seen.get(id_, 0)
+                seen[id_] = order.version
+            await asyncio.sleep(0)
+
+    await asyncio.gather(watch(), *(recent.put_many([order]) for order in puts))
+    newest = await recent.get_many([order.id for order in orders])
+    assert newest == {order.id: at_version(order, 50) for order in orders}
+
+
+async def test_a_deleted_order_stays_deleted(recent: RecentOrders) -> None:
+    order = a_new_order()
+    deleted = evolve(order)
+    deleted.delete(at=LATER)
+    await recent.put_many([deleted])
+    await recent.put_many([order])
+    assert await kept(recent, order) == deleted
+
+
+@pytest.mark.parametrize(("version", "is_kept"), [(1, True), (2, True), (3, False)])
+async def test_what_is_older_than_a_known_version_is_forgotten(
+    recent: RecentOrders, version: int, *, is_kept: bool
+) -> None:
+    order = at_version(a_new_order(), 2)
+    await recent.put_many([order])
+    await recent.forget_older({order.id: version})
+    assert await kept(recent, order) == (order if is_kept else None)
+
+
+async def test_a_version_that_was_forgotten_up_to_is_kept_when_it_is_put(recent: RecentOrders) -> None:
+    order = a_new_order()
+    await recent.put_many([at_version(order, 1)])
+    await recent.forget_older({order.id: 2})
+    await recent.put_many([at_version(order, 2)])
+    assert await kept(recent, order) == at_version(order, 2)
+
+
+async def test_what_a_caller_does_with_an_order_changes_nothing_that_is_kept(recent: RecentOrders) -> None:
+    order = a_new_order()
+    await recent.put_many([order])
+    found = await kept(recent, order)
+    assert found is not None
+    found.request_payment(PAYMENT, at=LATER)
+    order.cancel(at=LATER)
+    assert (await recent.get_many([order.id]))[order.id].status is OrderStatus.PENDING
+
+
+async def test_two_processes_see_one_order(redis_url: str, namespace: str, in_redis: RedisRecentOrders) -> None:
+    order = a_new_order()
+    async with a_process(redis_url, namespace) as another:
+        await in_redis.put_many([order])
+        assert await kept(another, order) == order
+        await another.put_many([at_version(order, 2)])
+    assert await kept(in_redis, order) == at_version(order, 2)
+
+
+async def test_two_processes_that_begin_at_once_agree(redis_url: str, namespace: str) -> None:
+    order = a_new_order()
+    async with a_process(redis_url, namespace) as one, a_process(redis_url, namespace) as another:
+        await asyncio.gather(kept(one, order), kept(another, order))
+        await asyncio.gather(one.put_many([at_version(order, 2)]), another.put_many([order]))
+        assert await kept(another, order) in (None, at_version(order, 2))
+        await one.put_many([at_version(order, 2)])
+        assert await kept(another, order) == at_version(order, 2)
+
+
+async def test_an_order_kept_by_another_release_is_kept_anew(
+    raw: Any, namespace: str, in_redis: RedisRecentOrders
+) -> None:
+    order = a_new_order()
+    await in_redis.put_many([order])
+    key = f"{namespace}:order:{order.id}"
+    await raw.set(key, (await raw.get(key)).replace(b"1{", b"0{", 1))
+    await in_redis.put_many([order])
+    assert await kept(in_redis, order) == order
+
+
+async def test_namespaces_do_not_see_each_other(redis_url: str, in_redis: RedisRecentOrders) -> None:
+    order = a_new_order()
+    await in_redis.put_many([order])
+    async with a_process(redis_url, f"test:{secrets.token_hex(8)}") as another:
+        assert await kept(another, order) is None
+
+
+async def test_everything_that_is_kept_ends_by_itself(raw: Any, namespace: str, in_redis: RedisRecentOrders) -> None:
+    orders = [a_new_order() for _ in range(20)]
+    await in_redis.put_many(orders)
+    keys = [key async for key in raw.scan_iter(f"{namespace}:*")]
+    ends = {key: await raw.pttl(key) for key in keys}
+    assert len(ends) == 21
+    assert all(0 < end <= 120_000 for end in ends.values())
+    # Not all at once.
+    assert len(set(ends.values())) > 10
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda _: b"",
+        lambda _: b"\xff" * 200,
+        lambda entry: entry[:60],
+        lambda entry: entry[:-1],
+        lambda entry: entry.replace(b"PENDING", b"GONE"),
+        lambda entry: entry.replace(b'"minor":2500', b'"minor":2501'),
+        lambda entry: entry.replace(b'"currency"', b'"money"'),
+        # The shape of another release.
+        lambda entry: entry.replace(b"1{", b"2{", 1),
+        lambda entry: entry[: entry.index(b"{")] + b"[" * 100_000,
+    ],
+)
+async def test_an_entry_that_cannot_be_read_is_missing(
+    raw: Any, namespace: str, in_redis: RedisRecentOrders, spoil: Callable[[bytes], bytes]
+) -> None:
+    order = a_new_order()
+    await in_redis.put_many([order])
+    key = f"{namespace}:order:{order.id}"
+    await raw.set(key, spoil(await raw.get(key)), px=60_000)
+    assert await kept(in_redis, order) is None
+    await in_redis.put_many([at_version(order, 2)])
+    assert await kept(in_redis, order) == at_version(order, 2)
+
+
+async def test_an_entry_of_another_kind_or_order_is_missing(
+    raw: Any, namespace: str, in_redis: RedisRecentOrders
+) -> None:
+    order, another = a_new_order(), a_new_order()
+    await in_redis.put_many([order, another])
+    await raw.copy(f"{namespace}:order:{another.id}", f"{namespace}:order:{order.id}", replace=True)
+    assert await kept(in_redis, order) is None
+    await raw.delete(f"{namespace}:order:{order.id}")
+    await raw.rpush(f"{namespace}:order:{order.id}", "a list")
+    assert await kept(in_redis, order) is None
+    await in_redis.put_many([order])
+    assert await kept(in_redis, order) == order
+
+
+async def test_an_order_read_before_an_invalidation_is_not_kept_after_it(
+    raw: Any, namespace: str, redis_url: str, in_redis: RedisRecentOrders
+) -> None:
+    order = a_new_order()
+    # Read by a slow process, while another commits version 2, fails to write it here, and makes good for it.
+    assert await kept(in_redis, order) is None
+    await raw.delete(f"{namespace}:generation")
+    await in_redis.put_many([order])
+    async with a_process(redis_url, namespace) as another:
+        assert await kept(another, order) is None
+        # From here on the database is asked, and what it says is kept.
+        await another.put_many([at_version(order, 2)])
+        assert await kept(another, order) == at_version(order, 2)
+    await in_redis.put_many([order])
+    assert await kept(in_redis, order) == at_version(order, 2)
+
+
+async def test_an_order_read_before_it_was_forgotten_is_not_kept_after_it(in_redis: RedisRecentOrders) -> None:
+    order = a_new_order()
+    read_before = at_version(order, 1)
+    await in_redis.forget_older({order.id: 2})
+    await in_redis.put_many([read_before])
+    assert await kept(in_redis, order) is None
+
+
+async def test_an_order_put_late_keeps_older_ones_out(raw: Any, namespace: str, in_redis: RedisRecentOrders) -> None:
+    order = a_new_order()
+    await in_redis.put_many([order])
+    await raw.delete(f"{namespace}:generation")
+    await in_redis.put_many([at_version(order, 3)])
+    await in_redis.put_many([at_version(order, 2)])
+    assert await kept(in_redis, order) is None
+    await in_redis.put_many([at_version(order, 3)])
+    assert await kept(in_redis, order) == at_version(order, 3)
+
+
+async def test_a_generation_just_heard_of_is_not_trusted_yet(raw: Any, namespace: str, redis_url: str) -> None:
+    """Another task of the slow process may have heard of it, after the slow one had read the database."""
+    order, now = a_new_order(), [0.0]
+    async with open_redis(redis_url, timeout=5) as redis:
+        slow = RedisRecentOrders(redis, namespace, settle=5, time=lambda: now[0])
+        await slow.get_many([order.id])
+        await raw.delete(f"{namespace}:generation")
+        await slow.get_many([OrderId(uuid7())])
+        now[0] = 4.9
+        await slow.put_many([order])
+        assert await kept(slow, order) is None
+        now[0] = 5.1
+        await slow.put_many([order])
+        assert await kept(slow, order) == order
+
+
+async def test_a_generation_of_an_earlier_run_of_the_server_is_over(
+    raw: Any, namespace: str, in_redis: RedisRecentOrders
+) -> None:
+    """A server may be restarted from an old snapshot between two calls, unseen by any process."""
+    order = a_new_order()
+    await in_redis.put_many([order])
+    stamp = await raw.get(f"{namespace}:generation")
+    earlier = b"0" * 12 + stamp[12:]
+    entry = await raw.get(f"{namespace}:order:{order.id}")
+    await raw.set(f"{namespace}:generation", earlier)
+    await raw.set(f"{namespace}:order:{order.id}", entry.replace(stamp, earlier))
+    assert await kept(in_redis, order) is None
+    await in_redis.put_many([at_version(order, 2)])
+    assert await kept(in_redis, order) == at_version(order, 2)
+
+
+async def test_after_everything_was_flushed_orders_are_kept_again(
+    raw: Any, namespace: str, in_redis: RedisRecentOrders
+) -> None:
+    order = a_new_order()
+    await in_redis.put_many([order])
+    await raw.delete(*[key async for key in raw.scan_iter(f"{namespace}:*")])
+    assert await kept(in_redis, order) is None
+    await in_redis.put_many([order])
+    assert await kept(in_redis, order) == order
+
+
+async def test_a_change_of_the_fields_of_an_order_asks_for_a_new_shape() -> None:
+    """When this fails, give SHAPE in adapters/redis/recent_orders.py the next digit, and list the fields anew."""
+    fields = {field.name for field in attrs_fields(Order)}
+    assert fields == {
+        *("id", "user_id", "lines", "total", "status", "failure_reason", "payment_id", "holds_stock"),
+        *("refund_requested", "deleted", "version", "created_at", "updated_at"),
+    }

@@ -1,0 +1,173 @@
+"""Events, the outbox that they leave through, and the inbox that remembers them."""
+
+import asyncio
+from uuid import UUID
+
+import pytest
+
+from adapters.wire import decode
+from application.ports import OrderConflict, OutboxEntry, UnitOfWork
+from domain.events import Event, EventId, OrderCancelled, event_id
+from domain.ids import OrderId
+from tests.unit.builders import LATER, NOW, a_line, placed
+
+
+def cancelled(number: int, sequence: int) -> Event:
+    return OrderCancelled(order_id=OrderId(UUID(int=number)), sequence=sequence, at=LATER)
+
+
+def seen(*numbers: int) -> set[EventId]:
+    return {EventId(OrderId(UUID(int=number)), 1) for number in numbers}
+
+
+async def add(unit_of_work: UnitOfWork, *events: Event) -> None:
+    async with unit_of_work() as tx:
+        await tx.events.add_many(events)
+
+
+async def claim(unit_of_work: UnitOfWork, limit: int = 100) -> list[OutboxEntry]:
+    async with unit_of_work() as tx:
+        return await tx.outbox.claim(by="relay 1", limit=limit)
+
+
+async def remove(unit_of_work: UnitOfWork, *entries: OutboxEntry) -> None:
+    async with unit_of_work() as tx:
+        await tx.outbox.remove(entries)
+
+
+async def test_the_history_of_orders_is_in_order(unit_of_work: UnitOfWork) -> None:
+    _, first = placed(a_line(), number=1)
+    _, other = placed(a_line(quantity=3), a_line(2), number=2)
+    await add(unit_of_work, cancelled(2, 3), other, cancelled(1, 2), first, cancelled(3, 1))
+    async with unit_of_work.reading() as tx:
+        events = await tx.events.of_orders([other.order_id, first.order_id])
+    assert events == [first, cancelled(1, 2), other, cancelled(2, 3)]
+
+
+async def test_no_two_events_of_an_order_have_the_same_number(unit_of_work: UnitOfWork) -> None:
+    await add(unit_of_work, cancelled(1, 2))
+    with pytest.raises(OrderConflict):
+        await add(unit_of_work, cancelled(2, 1), cancelled(1, 2))
+    async with unit_of_work.reading() as tx:
+        assert await tx.events.of_orders([OrderId(UUID(int=2))]) == []
+
+
+async def test_events_leave_in_the_order_in_which_they_were_added(unit_of_work: UnitOfWork) -> None:
+    events = [cancelled(order, sequence) for sequence in (1, 2) for order in (3, 1, 2)]
+    await add(unit_of_work, *events[:4])
+    await add(unit_of_work, *events[4:])
+    entries = await claim(unit_of_work)
+    assert [decode(entry.body) for entry in entries] == events
+    assert [(entry.id, entry.type) for entry in entries] == [(event_id(event), event.type) for event in events]
+    assert [entry.position for entry in entries] == sorted({entry.position for entry in entries})
+
+
+async def test_a_claim_takes_the_oldest(unit_of_work: UnitOfWork) -> None:
+    await add(unit_of_work, *(cancelled(number, 1) for number in range(1, 6)))
+    assert [entry.id.order_id.int for entry in await claim(unit_of_work, limit=2)] == [1, 2]
+
+
+async def test_what_is_not_removed_is_claimed_again_and_what_is_removed_is_gone(unit_of_work: UnitOfWork) -> None:
+    await add(unit_of_work, *(cancelled(number, 1) for number in (1, 2, 3)))
+    entries = await claim(unit_of_work)
+    await remove(unit_of_work, entries[1])
+    assert await claim(unit_of_work) == [entries[0], entries[2]]
+    await remove(unit_of_work, *entries)
+    assert await claim(unit_of_work) == []
+
+
+async def test_a_position_is_never_used_again(unit_of_work: UnitOfWork) -> None:
+    """A relay that comes too late removes what it sent, and nothing that took its place."""
+    await add(unit_of_work, cancelled(1, 1))
+    sent = await claim(unit_of_work)
+    await remove(unit_of_work, *sent)
+    await add(unit_of_work, cancelled(2, 1))
+    await remove(unit_of_work, *sent)
+    assert [entry.id.order_id.int for entry in await claim(unit_of_work)] == [2]
+
+
+async def test_events_of_a_block_that_raised_never_leave(unit_of_work: UnitOfWork) -> None:
+    async def fail_after_adding() -> None:
+        async with unit_of_work() as tx:
+            await tx.events.add_many([cancelled(1, 1)])
+            raise LookupError("the shop is on fire")
+
+    with pytest.raises(LookupError, match="on fire"):
+        await fail_after_adding()
+    assert await claim(unit_of_work) == []
+
+
+async def test_what_is_put_back_leaves_once_more_and_the_history_stays_as_it_is(unit_of_work: UnitOfWork) -> None:
+    _, event = placed(a_line())
+    await add(unit_of_work, event)
+    await remove(unit_of_work, *await claim(unit_of_work))
+    async with unit_of_work() as tx:
+        await tx.outbox.put_back([event])
+    assert [decode(entry.body) for entry in await claim(unit_of_work)] == [event]
+    async with unit_of_work.reading() as tx:
+        assert await tx.events.of_orders([event.order_id]) == [event]
+
+
+async def test_an_event_that_commits_late_still_leaves(unit_of_work: UnitOfWork) -> None:
+    """Its position may be lower than one that was sent long ago."""
+    async with asyncio.timeout(10):
+        added, may_commit = asyncio.Event(), asyncio.Event()
+
+        async def commit_late() -> None:
+            async with unit_of_work() as tx:
+                await tx.events.add_many([cancelled(1, 1)])
+                added.set()
+                await may_commit.wait()
+
+        late = asyncio.create_task(commit_late())
+        await added.wait()
+        early = asyncio.create_task(add(unit_of_work, cancelled(2, 1)))
+        # Where writers work side by side it commits now, and where there is one writer it waits.
+        await asyncio.wait([early], timeout=0.2)
+        if early.done():
+            await remove(unit_of_work, *await claim(unit_of_work))
+        may_commit.set()
+        await asyncio.gather(late, early)
+    assert 1 in [entry.id.order_id.int for entry in await claim(unit_of_work)]
+
+
+async def test_a_consumer_records_each_event_once(unit_of_work: UnitOfWork) -> None:
+    async with unit_of_work() as tx:
+        assert await tx.inbox.record("payments", seen(1, 2)) == seen(1, 2)
+        assert await tx.inbox.record("payments", seen(2, 3)) == seen(3)
+    async with unit_of_work() as tx:
+        assert await tx.inbox.unseen("payments", seen(1, 4)) == seen(4)
+        assert await tx.inbox.unseen("refunds", seen(1, 4)) == seen(1, 4)
+        assert await tx.inbox.record("payments", seen(1, 2, 3)) == set()
+        assert await tx.inbox.record("refunds", seen(1)) == seen(1)
+
+
+async def test_what_was_recorded_in_a_block_that_raised_is_unseen(unit_of_work: UnitOfWork) -> None:
+    async def fail_after_recording() -> None:
+        async with unit_of_work() as tx:
+            await tx.inbox.record("payments", seen(1))
+            raise LookupError("the shop is on fire")
+
+    with pytest.raises(LookupError, match="on fire"):
+        await fail_after_recording()
+    async with unit_of_work.reading() as tx:
+        assert await tx.inbox.unseen("payments", seen(1)) == seen(1)
+
+
+async def test_of_many_who_record_the_same_at_once_each_event_is_fresh_for_one(unit_of_work: UnitOfWork) -> None:
+    async def record(*numbers: int) -> set[EventId]:
+        async with unit_of_work() as tx:
+            fresh = await tx.inbox.record("payments", [EventId(OrderId(UUID(int=number)), 1) for number in numbers])
+            await asyncio.sleep(0)
+            return fresh
+
+    async with asyncio.timeout(10):
+        fresh = await asyncio.gather(*(record(*numbers) for numbers in ([1, 2, 3], [3, 2, 1], [2, 3], [3, 1])))
+    assert sorted(id_ for each in fresh for id_ in each) == sorted(seen(1, 2, 3))
+
+
+async def test_placing_and_cancelling_keep_their_times(unit_of_work: UnitOfWork) -> None:
+    _, event = placed(a_line())
+    await add(unit_of_work, event, cancelled(1, 2))
+    async with unit_of_work.reading() as tx:
+        assert [event.at for event in await tx.events.of_orders([event.order_id])] == [NOW, LATER]

@@ -1,0 +1,260 @@
+"""What is promised beyond the port where the data is in tables."""
+
+import asyncio
+from collections.abc import Callable
+from uuid import UUID
+
+import pytest
+from sqlalchemy import event, func, select, text, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from adapters.sql.engine import create_engine
+from adapters.sql.errors import BrokenRow
+from adapters.sql.tables import leases, order_events, order_items, orders, outbox, products
+from adapters.sql.unit_of_work import SqlUnitOfWork
+from application.ports import Aborted, OrderConflict, OutboxEntry, Unavailable, UnitOfWork
+from domain.ids import PaymentId, ProductId
+from domain.payment import Payment
+from tests.contract.conftest import keep
+from tests.unit.builders import LATER, a_line, a_product, an_order, euros, placed
+
+PEN = ProductId(1)
+
+
+async def execute(engine: AsyncEngine, *statements: object) -> None:
+    """Past every rule of the application, as a person with a database client would."""
+    async with engine.begin() as connection:
+        for statement in statements:
+            await connection.execute(statement)  # type: ignore[call-overload]
+
+
+async def claim(unit_of_work: UnitOfWork, by: str) -> list[OutboxEntry]:
+    async with unit_of_work() as tx:
+        return await tx.outbox.claim(by=by, limit=100)
+
+
+async def test_an_order_whose_total_is_wrong_is_found_when_it_is_read(sql_engine: AsyncEngine) -> None:
+    unit_of_work = SqlUnitOfWork(sql_engine)
+    await keep(unit_of_work, products=[a_product()], orders=[an_order()])
+    await execute(sql_engine, update(orders).values(total=1))
+    with pytest.raises(BrokenRow, match=f"order {UUID(int=1)}.*not the sum of its lines"):
+        async with unit_of_work.reading() as tx:
+            await tx.orders.get_many([an_order().id])
+
+
+async def test_an_order_without_lines_is_found_when_it_is_read(sql_engine: AsyncEngine) -> None:
+    unit_of_work = SqlUnitOfWork(sql_engine)
+    await keep(unit_of_work, products=[a_product()], orders=[an_order()])
+    await execute(sql_engine, order_items.delete())
+    with pytest.raises(BrokenRow, match="order"):
+        async with unit_of_work.reading() as tx:
+            await tx.orders.page(user_id=None, status=None, before=None, limit=10)
+
+
+async def test_an_event_that_is_no_event_is_found_when_it_is_read(sql_engine: AsyncEngine) -> None:
+    unit_of_work = SqlUnitOfWork(sql_engine)
+    _, placed_event = placed()
+    async with unit_of_work() as tx:
+        await tx.events.add_many([placed_event])
+    await execute(sql_engine, update(order_events).values(body="{}"))
+    with pytest.raises(BrokenRow, match="event of order"):
+        async with unit_of_work.reading() as tx:
+            await tx.events.of_orders([placed_event.order_id])
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        update(products).values(stock=-1),
+        update(products).values(price=-1),
+        update(orders).values(status="LOST"),
+        update(orders).values(holds_stock=True),
+        update(order_items).values(quantity=0),
+        update(order_items).values(product_id=99),
+        products.delete(),
+        orders.delete(),
+    ],
+    ids=str,
+)
+async def test_the_tables_refuse_what_cannot_be(sql_engine: AsyncEngine, statement: object) -> None:
+    await keep(SqlUnitOfWork(sql_engine), products=[a_product()], orders=[an_order()])
+    with pytest.raises(IntegrityError):
+        await execute(sql_engine, statement)
+
+
+async def test_an_order_never_has_two_payments_under_way(sql_engine: AsyncEngine) -> None:
+    unit_of_work = SqlUnitOfWork(sql_engine)
+    order = an_order()
+    await keep(unit_of_work, products=[a_product()], orders=[order])
+    payments = [Payment(id=PaymentId(UUID(int=n)), order_id=order.id, amount=euros(2500)) for n in (1, 2)]
+    with pytest.raises(OrderConflict, match="payment under way"):
+        async with unit_of_work() as tx:
+            await tx.payments.add_many(payments)
+
+
+async def test_a_block_that_only_reads_cannot_write(sql_engine: AsyncEngine) -> None:
+    unit_of_work = SqlUnitOfWork(sql_engine)
+    with pytest.raises(RuntimeError, match="only reads"):
+        async with unit_of_work.reading() as tx:
+            await tx.products.add_many([a_product()])
+    with pytest.raises(RuntimeError, match="only reads"):
+        async with unit_of_work.reading() as tx:
+            await tx.products.get_many([PEN], lock=True)
+
+
+async def test_a_block_in_which_a_statement_failed_cannot_commit(sql_engine: AsyncEngine) -> None:
+    """PostgreSQL would roll back without a word."""
+    unit_of_work = SqlUnitOfWork(sql_engine)
+    await keep(unit_of_work, products=[a_product()])
+
+    async def go_on_regardless() -> None:
+        async with unit_of_work() as tx:
+            await tx.products.add_many([a_product(2)])
+            with pytest.raises(Aborted):
+                await tx.products.add_many([a_product()])
+
+    with pytest.raises(Aborted, match="can't commit"):
+        await go_on_regardless()
+    async with unit_of_work.reading() as tx:
+        assert await tx.products.last_id() == PEN
+
+
+async def test_one_relay_at_a_time_has_the_claim(sql_engine: AsyncEngine) -> None:
+    unit_of_work = SqlUnitOfWork(sql_engine)
+    _, placed_event = placed()
+    async with unit_of_work() as tx:
+        await tx.events.add_many([placed_event])
+    assert len(await claim(unit_of_work, "relay 1")) == 1
+    assert await claim(unit_of_work, "relay 2") == []
+    assert len(await claim(unit_of_work, "relay 1")) == 1
+
+
+async def test_of_relays_that_claim_at_once_one_gets_all(sql_engine: AsyncEngine) -> None:
+    unit_of_work = SqlUnitOfWork(sql_engine)
+    async with unit_of_work() as tx:
+        await tx.events.add_many([placed(a_line(), number=number)[1] for number in (1, 2, 3)])
+    async with asyncio.timeout(10):
+        claims = await asyncio.gather(*(claim(unit_of_work, f"relay {number}") for number in range(4)))
+    assert sorted(len(entries) for entries in claims) == [0, 0, 0, 3]
+
+
+async def test_the_claim_of_a_relay_that_is_gone_ends_by_itself(sql_engine: AsyncEngine) -> None:
+    unit_of_work = SqlUnitOfWork(sql_engine)
+    _, placed_event = placed()
+    async with unit_of_work() as tx:
+        await tx.events.add_many([placed_event])
+    await claim(unit_of_work, "relay 1")
+    lasts = "until - interval '5 s'" if sql_engine.dialect.name == "postgresql" else "datetime(until, '-5 seconds')"
+    await execute(sql_engine, update(leases).values(until=text(lasts)))
+    assert len(await claim(unit_of_work, "relay 2")) == 1
+    assert await claim(unit_of_work, "relay 1") == []
+
+
+async def test_a_claim_lasts_for_seconds(sql_engine: AsyncEngine) -> None:
+    await claim(SqlUnitOfWork(sql_engine), "relay 1")
+    now = func.clock_timestamp() if sql_engine.dialect.name == "postgresql" else text("datetime('now')")
+    async with sql_engine.connect() as connection:
+        until = (await connection.execute(select(leases.c.until))).scalar_one()
+        asked = (await connection.execute(select(now))).scalar_one()
+    if isinstance(asked, str):
+        asked = until.fromisoformat(f"{asked}+00:00")
+    assert 3 < (until - asked).total_seconds() < 7
+
+
+async def test_the_statements_are_the_same_for_every_size_of_a_batch(sql_engine: AsyncEngine) -> None:
+    unit_of_work = SqlUnitOfWork(sql_engine)
+    sent: dict[int, set[str]] = {}
+    await keep(unit_of_work, products=[a_product()])
+
+    def listen(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        statements.add(statement)
+
+    event.listen(sql_engine.sync_engine, "before_cursor_execute", listen)
+    for size in (1, 7, 40):
+        statements: set[str] = set()
+        new = [placed(number=size * 1000 + number) for number in range(1, size + 1)]
+        async with unit_of_work() as tx:
+            await tx.orders.add_many([order for order, _ in new])
+            await tx.events.add_many([placed_event for _, placed_event in new])
+            found = await tx.orders.get_many([order.id for order, _ in new], lock=True)
+            for order in found.values():
+                order.cancel(at=LATER)
+            await tx.orders.save_many(list(found.values()))
+        sent[size] = statements
+    assert sent[1] == sent[7] == sent[40]
+
+
+async def test_more_rows_than_a_statement_may_have_variables_are_one_batch(sql_engine: AsyncEngine) -> None:
+    unit_of_work = SqlUnitOfWork(sql_engine)
+    many = [a_product(number) for number in range(1, 40_001)]
+    await keep(unit_of_work, products=many)
+    async with unit_of_work.reading() as tx:
+        assert len(await tx.products.get_many([product.id for product in many])) == len(many)
+
+
+async def test_the_outbox_keeps_nothing_that_has_left(sql_engine: AsyncEngine) -> None:
+    unit_of_work = SqlUnitOfWork(sql_engine)
+    async with unit_of_work() as tx:
+        await tx.events.add_many([placed()[1]])
+    entries = await claim(unit_of_work, "relay 1")
+    async with unit_of_work() as tx:
+        await tx.outbox.remove(entries)
+    async with sql_engine.connect() as connection:
+        assert (await connection.execute(select(func.count()).select_from(outbox))).scalar_one() == 0
+
+
+async def test_orders_can_be_placed_while_somebody_holds_their_product(postgres_engine: AsyncEngine) -> None:
+    """Their lines point at a product that the worker has locked."""
+    unit_of_work = SqlUnitOfWork(postgres_engine)
+    await keep(unit_of_work, products=[a_product()])
+    async with asyncio.timeout(5), unit_of_work() as tx:
+        await tx.products.get_many([PEN], lock=True)
+        await keep(unit_of_work, orders=[an_order()])
+
+
+async def test_a_lock_that_takes_too_long_is_given_up(migrated_postgres: str, postgres_engine: AsyncEngine) -> None:
+    await keep(SqlUnitOfWork(postgres_engine), products=[a_product()])
+    impatient = create_engine(migrated_postgres, statement_timeout=0.4)
+    try:
+        async with SqlUnitOfWork(postgres_engine)() as tx:
+            await tx.products.get_many([PEN], lock=True)
+            with pytest.raises(Aborted, match="lock timeout"):
+                async with SqlUnitOfWork(impatient)() as second:
+                    await second.products.get_many([PEN], lock=True)
+    finally:
+        await impatient.dispose()
+
+
+async def test_a_pool_that_is_used_up_is_told_within_its_bound(migrated_postgres: str) -> None:
+    engine = create_engine(migrated_postgres, pool_size=1)
+    unit_of_work = SqlUnitOfWork(engine)
+    try:
+        async with unit_of_work() as tx:
+            await tx.products.last_id()
+            with pytest.raises(Unavailable, match="every connection to it is in use"):
+                async with asyncio.timeout(4), unit_of_work() as second:
+                    await second.products.last_id()
+    finally:
+        await engine.dispose()
+
+
+async def test_two_processes_write_to_one_sqlite_file_in_turns(
+    sqlite_engine: AsyncEngine, open_engines: Callable[[str], AsyncEngine]
+) -> None:
+    await keep(SqlUnitOfWork(sqlite_engine), products=[a_product(stock=20)])
+    path = sqlite_engine.url.render_as_string()
+
+    async def take(unit_of_work: UnitOfWork) -> None:
+        async with unit_of_work() as tx:
+            [pen] = (await tx.products.get_many([PEN], lock=True)).values()
+            pen.take(1)
+            await tx.products.save_many([pen])
+
+    # As two processes are: each with an engine, and so with a queue for writers, of its own.
+    units = [SqlUnitOfWork(open_engines(path)), SqlUnitOfWork(open_engines(path))]
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        for number in range(20):
+            group.create_task(take(units[number % 2]))
+    async with units[0].reading() as tx:
+        assert (await tx.products.get_many([PEN]))[PEN].stock == 0

@@ -1,0 +1,236 @@
+import asyncio
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+from attrs import evolve
+
+from application.ports import Aborted, OrderConflict, UnitOfWork
+from domain.ids import MAX_ID, OrderId, PaymentId, ProductId, UserId
+from domain.money import MAX_MINOR, Money
+from domain.order import FailureReason, Order, OrderStatus, place_order
+from tests.contract.conftest import keep
+from tests.unit.builders import LATER, NOW, PAYMENT, a_line, a_product, an_order, order_in
+
+
+def order_id(number: int) -> OrderId:
+    return OrderId(UUID(int=number))
+
+
+async def stored(unit_of_work: UnitOfWork, *ids: OrderId) -> dict[OrderId, Order]:
+    async with unit_of_work.reading() as tx:
+        return await tx.orders.get_many(ids)
+
+
+async def save(unit_of_work: UnitOfWork, *orders: Order) -> None:
+    async with unit_of_work() as tx:
+        await tx.orders.save_many(orders)
+
+
+@pytest.fixture
+async def shop(unit_of_work: UnitOfWork) -> UnitOfWork:
+    """A unit of work over a shop that sells products 1 to 3."""
+    await keep(unit_of_work, products=[a_product(number) for number in (1, 2, 3)])
+    return unit_of_work
+
+
+async def test_an_order_is_read_as_it_was_written(shop: UnitOfWork) -> None:
+    order = an_order(a_line(3, quantity=1), a_line(1, quantity=1_000_000, price=0), a_line(2))
+    await keep(shop, orders=[order])
+    assert await stored(shop, order.id) == {order.id: order}
+
+
+@pytest.mark.parametrize("status", OrderStatus)
+async def test_an_order_in_any_state_is_read_as_it_was_written(shop: UnitOfWork, status: OrderStatus) -> None:
+    order, _ = order_in(status)
+    order = evolve(order, refund_requested=status is OrderStatus.PAID, deleted=status is OrderStatus.EXPIRED)
+    await keep(shop, orders=[order])
+    assert await stored(shop, order.id) == {order.id: order}
+
+
+async def test_the_largest_values_are_kept_exactly(unit_of_work: UnitOfWork) -> None:
+    product = evolve(a_product(), id=ProductId(MAX_ID), name="\U0001f58b\ufe0f Füllfederhalter 万年筆")
+    order, _ = place_order(
+        order_id=OrderId(UUID(int=2**128 - 1)),
+        user_id=UserId(MAX_ID),
+        lines=[evolve(a_line(), product_id=ProductId(MAX_ID), quantity=1, unit_price=Money(MAX_MINOR, "JPY"))],
+        at=NOW.replace(microsecond=999_999),
+    )
+    await keep(unit_of_work, products=[product], orders=[order])
+    assert await stored(unit_of_work, order.id) == {order.id: order}
+
+
+async def test_moments_are_read_with_their_time_zone(shop: UnitOfWork) -> None:
+    order = an_order()
+    await keep(shop, orders=[order])
+    assert (await stored(shop, order.id))[order.id].created_at.utcoffset() == timedelta(0)
+
+
+async def test_only_orders_that_exist_are_found(shop: UnitOfWork) -> None:
+    await keep(shop, orders=[an_order(number=1), an_order(number=2)])
+    assert (await stored(shop, order_id(2), order_id(3))).keys() == {order_id(2)}
+
+
+async def test_locked_orders_come_in_the_order_of_their_ids(shop: UnitOfWork) -> None:
+    await keep(shop, orders=[an_order(number=number) for number in (3, 1, 2)])
+    async with shop() as tx:
+        found = await tx.orders.get_many([order_id(2), order_id(3), order_id(1)], lock=True)
+    assert list(found) == [order_id(1), order_id(2), order_id(3)]
+
+
+async def test_an_order_that_exists_cannot_be_added_again(shop: UnitOfWork) -> None:
+    await keep(shop, orders=[an_order()])
+    with pytest.raises(Aborted):
+        await keep(shop, orders=[an_order()])
+
+
+async def test_every_change_of_an_order_is_kept(shop: UnitOfWork) -> None:
+    order = an_order()
+    await keep(shop, orders=[order])
+    order.request_payment(PAYMENT, at=LATER)
+    await save(shop, order)
+    assert await stored(shop, order.id) == {order.id: order}
+    order.fail(FailureReason.OUT_OF_STOCK, {}, at=LATER)
+    await save(shop, order)
+    assert await stored(shop, order.id) == {order.id: order}
+    order.delete(at=LATER)
+    await save(shop, order)
+    assert await stored(shop, order.id) == {order.id: order}
+
+
+async def test_many_orders_are_saved_at_once_each_with_its_own_change(shop: UnitOfWork) -> None:
+    orders = [an_order(number=number) for number in range(1, 200)]
+    await keep(shop, orders=orders)
+    for index, order in enumerate(orders):
+        if index % 2:
+            order.cancel(at=LATER)
+        else:
+            order.request_payment(PaymentId(UUID(int=index + 1)), at=LATER)
+    await save(shop, *orders)
+    assert await stored(shop, *(order.id for order in orders)) == {order.id: order for order in orders}
+
+
+async def test_a_change_to_what_was_changed_since_is_refused_with_everything_beside_it(shop: UnitOfWork) -> None:
+    order, other = an_order(number=1), an_order(number=2)
+    await keep(shop, orders=[order, other])
+    late, unsaved = evolve(order), evolve(other)
+    order.cancel(at=LATER)
+    await save(shop, order)
+
+    late.expire(at=LATER)
+    unsaved.expire(at=LATER)
+    with pytest.raises(OrderConflict):
+        await save(shop, unsaved, late)
+    assert await stored(shop, order.id, other.id) == {order.id: order, other.id: other}
+
+
+async def test_what_was_never_added_cannot_be_saved(shop: UnitOfWork) -> None:
+    order = an_order()
+    order.cancel(at=LATER)
+    with pytest.raises(OrderConflict):
+        await save(shop, order)
+
+
+async def test_of_two_who_change_an_order_at_once_without_a_lock_one_is_refused(shop: UnitOfWork) -> None:
+    await keep(shop, orders=[an_order()])
+
+    async def cancelled() -> Order:
+        order = (await stored(shop, order_id(1)))[order_id(1)]
+        order.cancel(at=LATER)
+        return order
+
+    orders = [await cancelled(), await cancelled()]
+    async with asyncio.timeout(10):
+        outcomes = await asyncio.gather(*(save(shop, order) for order in orders), return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes if outcome is not None] == [OrderConflict]
+    assert (await stored(shop, order_id(1)))[order_id(1)].version == 2
+
+
+async def test_a_list_is_newest_first_and_goes_on_behind_the_last_one(shop: UnitOfWork) -> None:
+    orders = [an_order(number=number) for number in (1, 2, 3, 4, 5)]
+    await keep(shop, orders=orders)
+    async with shop.reading() as tx:
+        first = await tx.orders.page(user_id=None, status=None, before=None, limit=2)
+        second = await tx.orders.page(user_id=None, status=None, before=first[-1].id, limit=2)
+        last = await tx.orders.page(user_id=None, status=None, before=second[-1].id, limit=2)
+    assert [first, second, last] == [[orders[4], orders[3]], [orders[2], orders[1]], [orders[0]]]
+
+
+async def test_a_list_can_be_of_one_user_in_one_state_and_leaves_out_the_deleted(shop: UnitOfWork) -> None:
+    mine, cancelled, deleted, other = (an_order(number=number) for number in (1, 2, 3, 4))
+    cancelled.cancel(at=NOW)
+    deleted.delete(at=NOW)
+    other = evolve(other, user_id=UserId(2))
+    await keep(shop, orders=[mine, cancelled, deleted, other])
+
+    async def numbers(user_id: UserId | None, status: OrderStatus | None) -> list[int]:
+        async with shop.reading() as tx:
+            page = await tx.orders.page(user_id=user_id, status=status, before=None, limit=10)
+        return [order.id.int for order in page]
+
+    assert await numbers(None, None) == [4, 2, 1]
+    assert await numbers(UserId(1), None) == [2, 1]
+    assert await numbers(None, OrderStatus.PENDING) == [4, 1]
+    assert await numbers(UserId(1), OrderStatus.CANCELLED) == [2]
+    assert await numbers(UserId(3), None) == []
+
+
+async def test_unpaid_orders_are_those_pending_since_the_moment_or_before(shop: UnitOfWork) -> None:
+    old, just, new, paid_for, deleted = (an_order(number=number) for number in (1, 2, 3, 4, 5))
+    new = evolve(new, created_at=NOW + timedelta(microseconds=1))
+    old = evolve(old, created_at=NOW - timedelta(days=1))
+    paid_for.request_payment(PAYMENT, at=NOW)
+    deleted.delete(at=NOW)
+    await keep(shop, orders=[old, just, new, paid_for, deleted])
+    async with shop.reading() as tx:
+        assert await tx.orders.unpaid_since(NOW, after=None, limit=10) == [old.id, just.id]
+        assert await tx.orders.unpaid_since(NOW, after=None, limit=1) == [old.id]
+        assert await tx.orders.unpaid_since(NOW, after=old.id, limit=10) == [just.id]
+        assert await tx.orders.unpaid_since(NOW, after=just.id, limit=10) == []
+
+
+async def test_waiting_orders_are_those_that_the_worker_has_to_deal_with(shop: UnitOfWork) -> None:
+    numbered: dict[int, Order] = {}
+    for number, status in enumerate(OrderStatus, start=1):
+        order, _ = order_in(status)
+        numbered[number] = evolve(order, id=order_id(number), updated_at=NOW)
+    processing, refunding, refunded, fresh = 2, 20, 21, 22
+    paid, _ = order_in(OrderStatus.PAID)
+    numbered[refunding] = evolve(paid, id=order_id(refunding), refund_requested=True)
+    given_back, _ = order_in(OrderStatus.REFUNDED)
+    numbered[refunded] = evolve(given_back, id=order_id(refunded), refund_requested=True)
+    being_paid, _ = order_in(OrderStatus.PROCESSING)
+    numbered[fresh] = evolve(being_paid, id=order_id(fresh), updated_at=LATER)
+    assert numbered[processing].status is OrderStatus.PROCESSING
+    await keep(shop, orders=list(numbered.values()))
+    async with shop.reading() as tx:
+        assert await tx.orders.waiting_since(NOW, after=None, limit=10) == [order_id(processing), order_id(refunding)]
+        assert await tx.orders.waiting_since(NOW, after=None, limit=1) == [order_id(processing)]
+        assert await tx.orders.waiting_since(NOW, after=order_id(processing), limit=10) == [order_id(refunding)]
+        assert await tx.orders.waiting_since(LATER, after=order_id(refunding), limit=10) == [order_id(fresh)]
+
+
+async def test_a_locked_order_is_changed_by_one_after_the_other(shop: UnitOfWork) -> None:
+    await keep(shop, orders=[an_order()])
+    locked = asyncio.Event()
+    may_go_on = asyncio.Event()
+
+    async def request_payment() -> None:
+        async with shop() as tx:
+            order = (await tx.orders.get_many({order_id(1)}, lock=True))[order_id(1)]
+            locked.set()
+            await may_go_on.wait()
+            order.request_payment(PAYMENT, at=LATER)
+            await tx.orders.save_many([order])
+
+    async def see_it() -> OrderStatus:
+        async with shop() as tx:
+            return (await tx.orders.get_many({order_id(1)}, lock=True))[order_id(1)].status
+
+    async with asyncio.timeout(10):
+        first = asyncio.create_task(request_payment())
+        await locked.wait()
+        second = asyncio.create_task(see_it())
+        may_go_on.set()
+        await first
+        assert await second is OrderStatus.PROCESSING
