@@ -1,0 +1,211 @@
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import httpx
+from attrs import define, field
+
+from adapters.payments.ledger import LedgerEntry, Outcome, open_file_ledger
+from adapters.sql.engine import create_engine
+from adapters.sql.unit_of_work import SqlUnitOfWork
+from application.manage_catalogue import AddProducts, AdjustStock, NewProduct
+from domain.errors import DomainError
+from domain.ids import OrderId, ProductId
+from domain.money import Money
+from tests import invariants
+from tests.features.drivers.service import Service
+from tests.features.drivers.shop import ChargeSeen, OrderSeen, Refused
+
+_PATIENCE = 30.0
+_NOBODY = 2**62
+# How the HTTP interface calls what it refuses before it becomes an order.
+_CODES = {"invalid_request": "invalid_order"}
+
+
+@define(eq=False)
+class HttpShop:
+    """The running service, as customers and the shop reach it, and the books of the payment provider beside it."""
+
+    _service: Service
+    _client: httpx.Client = field(init=False)
+    # The adapters are asynchronous, and the steps are plain functions, since nobody would await a coroutine.
+    _runner: asyncio.Runner = field(factory=lambda: asyncio.Runner(loop_factory=asyncio.new_event_loop))
+    _orders: list[str] = field(factory=list, init=False)
+    _refunding: set[str] = field(factory=set, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._service.run_with()
+        self._client = httpx.Client(base_url=self._service.url, timeout=_PATIENCE)
+
+    def close(self) -> None:
+        findings = self._runner.run(self._findings())
+        self._client.close()
+        self._runner.close()
+        assert findings == []
+
+    def add_product(self, name: str, *, price: int, currency: str, stock: int) -> int:
+        # What `holdfast products add` does, without waiting for a process to start each time.
+        new = NewProduct(name=name, price=Money(price, currency), stock=stock)
+
+        async def add() -> int:
+            async with self._books() as unit_of_work:
+                [product] = await AddProducts(unit_of_work, _now)([new], made_by="the shop")
+            assert not isinstance(product, DomainError)
+            return product.id
+
+        return self._runner.run(add())
+
+    def restock(self, product: int, units: int) -> None:
+        async def adjust() -> None:
+            async with self._books() as unit_of_work:
+                await AdjustStock(unit_of_work, _now)(ProductId(product), units, reason="delivery", made_by="the shop")
+
+        self._runner.run(adjust())
+
+    def stock_of(self, product: int) -> int:
+        stock: int = self._ask("GET", f"/products/{product}")["stock"]
+        return stock
+
+    def place_order(self, customer: int, items: Sequence[tuple[int, int]]) -> str:
+        wanted = [{"product_id": product, "quantity": quantity} for product, quantity in items]
+        order: str = self._ask("POST", "/orders", json={"user_id": customer, "items": wanted})["order_id"]
+        self._orders.append(order)
+        return order
+
+    def order(self, order: str) -> OrderSeen:
+        seen = self._ask("GET", f"/orders/{order}")
+        return OrderSeen(order, seen["status"], seen["total_price"], seen["failure_reason"])
+
+    def orders_of(self, customer: int) -> list[str]:
+        return [order["order_id"] for order in self._ask("GET", f"/orders?user_id={customer}")["items"]]
+
+    def ask_to_pay(self, order: str) -> None:
+        self._ask("POST", f"/orders/{order}/pay")
+
+    def cancel(self, order: str) -> None:
+        self._change(order, "CANCELLED")
+
+    def complete(self, order: str) -> None:
+        self._change(order, "COMPLETED")
+
+    def refund(self, order: str) -> None:
+        self._change(order, "REFUNDED")
+        self._refunding.add(order)
+
+    def delete(self, order: str) -> None:
+        self._ask("DELETE", f"/orders/{order}")
+        self._orders.remove(order)
+
+    def settle(self) -> None:
+        _wait(lambda: not self._in_status("PROCESSING", self._orders), "payments to be settled")
+        _wait(lambda: self._in_status("REFUNDED", self._refunding) == self._refunding, "refunds to be given")
+
+    def events_of(self, order: str) -> list[str]:
+        return [event["type"] for event in self._history(order)]
+
+    def charges_of(self, order: str) -> list[ChargeSeen]:
+        payments = {
+            UUID(event["data"]["payment_id"]) for event in self._history(order) if "payment_id" in event["data"]
+        }
+        return [
+            ChargeSeen(entry.amount.minor, entry.refunded)
+            for entry in self._runner.run(self._provider())
+            if entry.outcome is Outcome.CHARGED and entry.key in payments
+        ]
+
+    def decline_cards(self, *, declined: bool) -> None:
+        self._service.run_with(**({"HOLDFAST_GATEWAY_DECLINE_RATE": "1"} if declined else {}))
+
+    def let_the_time_to_pay_pass(self) -> None:
+        """Have an order expire that was placed after all the others; their time has passed, too, then."""
+        last = self._marker()
+        self._service.run_with(HOLDFAST_ORDER_EXPIRY="1ms")
+        _wait(lambda: self.order(last).status == "EXPIRED", "an order to expire")
+
+    def bring_again(self, order: str, request: str) -> None:
+        """Put the event into the outbox again, then have an order paid for that stands behind it in the queue."""
+
+        async def put_back() -> None:
+            async with self._books() as unit_of_work, unit_of_work() as tx:
+                events = await tx.events.of_orders({OrderId(UUID(order))})
+                await tx.outbox.put_back([[event for event in events if event.type == request][-1]])
+
+        self._runner.run(put_back())
+        marker = self._marker()
+        self.ask_to_pay(marker)
+        if request == "order.refund_requested":
+            # Refunds have a queue of their own.
+            self.settle()
+            self.refund(marker)
+        self.settle()
+
+    def stop_right_after_charging(self, order: str) -> None:
+        """Have the provider charge and then give no answer, and kill the service while it has none."""
+        self._service.run_with(HOLDFAST_GATEWAY_FAILURE_RATE="1")
+        self.ask_to_pay(order)
+        # Half of the failures come before the charge: the service asks again until it was made.
+        _wait(lambda: bool(self.charges_of(order)), "the charge")
+        self._service.kill()
+
+    def start_again(self) -> None:
+        self._service.run_with()
+        self.settle()
+
+    def _marker(self) -> str:
+        """An order of a product that nobody else wants."""
+        product = self.add_product("marker", price=1, currency="EUR", stock=1)
+        return self.place_order(_NOBODY, [(product, 1)])
+
+    def _in_status(self, status: str, orders: Iterable[str]) -> set[str]:
+        return {order for order in orders if self.order(order).status == status}
+
+    def _history(self, order: str) -> list[dict[str, Any]]:
+        items: list[dict[str, Any]] = self._ask("GET", f"/orders/{order}/events")["items"]
+        return items
+
+    def _change(self, order: str, status: str) -> None:
+        self._ask("PATCH", f"/orders/{order}/status", json={"status": status})
+
+    def _ask(self, method: str, path: str, **body: Any) -> Any:
+        response = self._client.request(method, path, **body)
+        if response.status_code in {404, 409, 422}:
+            code = response.json()["type"].rpartition(":")[2]
+            raise Refused(_CODES.get(code, code))
+        assert response.is_success, f"{method} {path}: {response.status_code} {response.text}"
+        return response.json() if response.content else None
+
+    @asynccontextmanager
+    async def _books(self) -> AsyncGenerator[SqlUnitOfWork, None]:
+        engine = create_engine(f"sqlite:///{self._service.data / 'holdfast.db'}")
+        try:
+            yield SqlUnitOfWork(engine)
+        finally:
+            await engine.dispose()
+
+    async def _provider(self) -> list[LedgerEntry]:
+        async with open_file_ledger(self._service.data / "gateway.db") as ledger:
+            return await ledger.entries()
+
+    async def _findings(self) -> list[str]:
+        charges = [
+            invariants.BookedCharge(entry.key, entry.amount.minor, entry.refunded)
+            for entry in await self._provider()
+            if entry.outcome is Outcome.CHARGED
+        ]
+        async with self._books() as unit_of_work:
+            return await invariants.findings(unit_of_work, charges)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _wait(condition: Callable[[], bool], for_what: str) -> None:
+    give_up_at = time.monotonic() + _PATIENCE
+    while not condition():
+        assert time.monotonic() < give_up_at, f"waited {_PATIENCE} s for {for_what}"
+        time.sleep(0.02)

@@ -1,0 +1,160 @@
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+from uuid import UUID
+
+from attrs import define, field
+
+from adapters.memory.caches import MemoryRecentOrders
+from adapters.wire import decode
+from application.get_history import GetHistory
+from application.get_order import GetOrder
+from application.list_orders import ListOrders
+from application.manage_catalogue import AddProducts, AdjustStock, NewProduct
+from application.place_order import OrderRequest, RequestedItem
+from application.ports import OutboxEntry
+from application.relay_events import RelayEvents
+from domain.errors import DomainError
+from domain.events import Event, PaymentRequested, RefundRequested
+from domain.ids import OrderId, ProductId, UserId
+from domain.money import Money
+from domain.order import Order
+from tests.features.drivers.shop import ChargeSeen, OrderSeen, Refused
+from tests.unit.provider import Crash
+from tests.unit.shop import EXPIRY
+from tests.unit.shop import Shop as UseCases
+
+T = TypeVar("T")
+
+
+@define(eq=False)
+class Worker:
+    """What the relay hands over waits here until it is done; after a crash it is still here."""
+
+    waiting: list[Event] = field(factory=list)
+
+    async def publish(self, entries: Sequence[OutboxEntry]) -> list[OutboxEntry]:
+        self.waiting += [decode(entry.body) for entry in entries]
+        return list(entries)
+
+    async def work(self, shop: UseCases) -> None:
+        await shop.process_payment([event for event in self.waiting if isinstance(event, PaymentRequested)])
+        await shop.refund_order([event for event in self.waiting if isinstance(event, RefundRequested)])
+        self.waiting.clear()
+
+
+@define(eq=False)
+class MemoryShop:
+    """The use cases over memory. The worker does its work whenever a verb has to wait for it."""
+
+    _use_cases: UseCases = field(factory=UseCases)
+    _worker: Worker = field(factory=Worker)
+    # A loop of its own: the steps are plain functions, since nobody would await a coroutine.
+    _runner: asyncio.Runner = field(factory=lambda: asyncio.Runner(loop_factory=asyncio.new_event_loop))
+    _runs: bool = True
+
+    def close(self) -> None:
+        findings = self._runner.run(self._use_cases.findings())
+        self._runner.close()
+        assert findings == []
+
+    def add_product(self, name: str, *, price: int, currency: str, stock: int) -> int:
+        add = AddProducts(self._use_cases.unit_of_work, self._use_cases.clock)
+        [product] = self._runner.run(
+            add([NewProduct(name=name, price=Money(price, currency), stock=stock)], made_by="the shop")
+        )
+        assert not isinstance(product, DomainError)
+        return product.id
+
+    def restock(self, product: int, units: int) -> None:
+        adjust = AdjustStock(self._use_cases.unit_of_work, self._use_cases.clock)
+        self._runner.run(adjust(ProductId(product), units, reason="delivery", made_by="the shop"))
+
+    def stock_of(self, product: int) -> int:
+        return self._use_cases.store.products[ProductId(product)].stock
+
+    def place_order(self, customer: int, items: Sequence[tuple[int, int]]) -> str:
+        wanted = tuple(RequestedItem(ProductId(product), quantity) for product, quantity in items)
+        return str(self._one(self._use_cases.place_order, OrderRequest(UserId(customer), wanted)).id)
+
+    def order(self, order: str) -> OrderSeen:
+        found = self._one(GetOrder(self._use_cases.unit_of_work, MemoryRecentOrders()), _id(order))
+        return OrderSeen(order, found.status, found.total.minor, found.failure_reason)
+
+    def orders_of(self, customer: int) -> list[str]:
+        listing = ListOrders(self._use_cases.unit_of_work)(user_id=UserId(customer), limit=100)
+        return [str(order.id) for order in self._runner.run(listing)]
+
+    def ask_to_pay(self, order: str) -> None:
+        self._one(self._use_cases.request_payment, _id(order))
+
+    def cancel(self, order: str) -> None:
+        self._one(self._use_cases.cancel_order, _id(order))
+
+    def complete(self, order: str) -> None:
+        self._one(self._use_cases.complete_order, _id(order))
+
+    def refund(self, order: str) -> None:
+        self._one(self._use_cases.request_refund, _id(order))
+
+    def delete(self, order: str) -> None:
+        self._one(self._use_cases.delete_order, _id(order))
+
+    def settle(self) -> None:
+        assert self._runs, "the service has stopped"
+        self._runner.run(self._relay_and_work())
+
+    def events_of(self, order: str) -> list[str]:
+        return [event.type for event in self._history(order)]
+
+    def charges_of(self, order: str) -> list[ChargeSeen]:
+        payments = {event.payment_id for event in self._history(order) if isinstance(event, PaymentRequested)}
+        books = self._use_cases.provider.books
+        return [ChargeSeen(charge.minor, charge.refunded) for charge in books if charge.key in payments]
+
+    def decline_cards(self, *, declined: bool) -> None:
+        self._use_cases.provider.declines = declined
+
+    def let_the_time_to_pay_pass(self) -> None:
+        self._use_cases.clock.forward(EXPIRY)
+        self._runner.run(self._use_cases.expire_orders())
+
+    def bring_again(self, order: str, request: str) -> None:
+        event = [event for event in self._history(order) if event.type == request][-1]
+        self._worker.waiting.append(event)
+        self.settle()
+
+    def stop_right_after_charging(self, order: str) -> None:
+        self.ask_to_pay(order)
+        self._use_cases.provider.after.append(Crash())
+        try:
+            self.settle()
+        except Crash:
+            self._runs = False
+        assert not self._runs
+
+    def start_again(self) -> None:
+        self._runs = True
+        self.settle()
+
+    async def _relay_and_work(self) -> None:
+        relay = RelayEvents(self._use_cases.unit_of_work, self._worker, "relay")
+        while await relay():
+            pass
+        await self._worker.work(self._use_cases)
+
+    def _history(self, order: str) -> Sequence[Event]:
+        return self._runner.run(GetHistory(self._use_cases.unit_of_work)(_id(order)))
+
+    def _one(self, use_case: Callable[[Sequence[T]], Awaitable[Sequence[Order | DomainError]]], call: T) -> Order:
+        async def run() -> Sequence[Order | DomainError]:
+            return await use_case([call])
+
+        [outcome] = self._runner.run(run())
+        if isinstance(outcome, DomainError):
+            raise Refused(outcome.code)
+        return outcome
+
+
+def _id(order: str) -> OrderId:
+    return OrderId(UUID(order))

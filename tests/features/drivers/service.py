@@ -1,0 +1,94 @@
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import httpx
+from attrs import define, field
+
+_PATIENCE = 30.0
+
+
+@define(eq=False)
+class Service:
+    """The real process, embedded: `holdfast up` on a free port and a data folder of its own.
+
+    It is started when it is first needed, and again when a scenario needs other settings.
+    """
+
+    data: Path
+    _port: int = field(init=False)
+    _process: "subprocess.Popen[bytes] | None" = field(default=None, init=False)
+    _settings: Mapping[str, str] | None = field(default=None, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self._port = probe.getsockname()[1]
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._port}"
+
+    def run_with(self, **settings: str) -> None:
+        """Have it run with these settings and no others; a restart is orderly."""
+        if self._process is not None and self._process.poll() is None and self._settings == settings:
+            return
+        self.stop()
+        self._start(settings)
+
+    def kill(self) -> None:
+        """Like a power cut: nothing is finished, nothing is said."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(_PATIENCE)
+            self._process = None
+
+    def stop(self) -> None:
+        if self._process is None:
+            return
+        self._process.terminate()
+        code = self._process.wait(_PATIENCE)
+        self._process = None
+        assert code == 0, f"the service ended with {code}:\n{self._output()}"
+
+    def _start(self, settings: Mapping[str, str]) -> None:
+        outside = {name: value for name, value in os.environ.items() if not _is_ours(name)}
+        self.data.mkdir(parents=True, exist_ok=True)
+        holdfast = str(Path(sys.executable).with_name("holdfast"))
+        command = [holdfast, "up", "--port", str(self._port), "--data", str(self.data)]
+        with (self.data / "output.txt").open("ab") as output:
+            # Its own folder, so that no .env of whoever runs the tests is read.
+            self._process = subprocess.Popen(
+                command, env={**outside, **settings}, cwd=self.data, stdout=output, stderr=subprocess.STDOUT
+            )
+        self._settings = settings
+        try:
+            self._wait_until_ready(self._process)
+        except BaseException:
+            # The next scenario begins anew, rather than with what is left of this one.
+            self.kill()
+            raise
+
+    def _wait_until_ready(self, process: "subprocess.Popen[bytes]") -> None:
+        give_up_at = time.monotonic() + _PATIENCE
+        while not self._is_ready():
+            assert process.poll() is None, f"the service did not start:\n{self._output()}"
+            assert time.monotonic() < give_up_at, f"the service is not ready:\n{self._output()}"
+            time.sleep(0.02)
+
+    def _is_ready(self) -> bool:
+        with suppress(httpx.TransportError):
+            return httpx.get(f"{self.url}/health/ready", timeout=5).status_code == httpx.codes.OK
+        return False
+
+    def _output(self) -> str:
+        return (self.data / "output.txt").read_text(errors="replace")[-5000:]
+
+
+def _is_ours(name: str) -> bool:
+    return name.startswith("HOLDFAST_") or name in {"DATABASE_URL", "REDIS_URL", "AMQP_URL"}

@@ -1,0 +1,30 @@
+Feature: Orders that nobody pays for
+  An order does not wait for its money for ever.
+
+  Background:
+    Given the shop has 5 fountain pens at 12.50 EUR each
+    And a customer has ordered 2 fountain pens
+
+  Rule: An order that is not paid for in time expires
+
+    Scenario: She forgets to pay
+      When the time to pay has passed
+      Then her order has expired
+      And her card has not been charged
+      And 5 fountain pens are left
+
+  Rule: An expired order takes no money
+
+    Scenario: She pays too late
+      Given the time to pay has passed
+      When she asks to pay
+      Then that is refused: illegal transition
+      And her card has not been charged
+
+  Rule: An order that was paid for in time never expires
+
+    Scenario: She has paid
+      Given she has paid
+      When the time to pay has passed
+      Then her order is paid
+      And 3 fountain pens are left

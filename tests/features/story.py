@@ -1,0 +1,73 @@
+import re
+from itertools import count
+
+from attrs import define, field
+
+from tests.features.drivers.shop import OrderSeen, Refused, Shop
+
+# Customers of one story are strangers to those of any other that is told to the same shop.
+_CUSTOMERS = count(1)
+
+
+@define(eq=False)
+class Story:
+    """What the words of a scenario stand for: the products by their names, "her", "her order", "that"."""
+
+    shop: Shop
+    products: dict[str, int] = field(factory=dict)
+    customer: int = field(factory=lambda: next(_CUSTOMERS))
+    orders: list[str] = field(factory=list)
+    refusal: Refused | None = None
+
+    @property
+    def order(self) -> str:
+        """The order that was placed last."""
+        return self.orders[-1]
+
+    def seen(self) -> OrderSeen:
+        return self.shop.order(self.order)
+
+    def product(self, name: str) -> int:
+        """By name, in the singular or the plural; what the shop does not sell has an id that nothing has."""
+        return self.products.get(_singular(name), 2**62)
+
+    def sell(self, name: str, *, price: int, currency: str, stock: int) -> None:
+        product = self.shop.add_product(_singular(name), price=price, currency=currency, stock=stock)
+        self.products[_singular(name)] = product
+
+    def someone_orders(self, items: str) -> None:
+        """Items as in `2 fountain pens and 1 bottle of ink`."""
+        self.customer = next(_CUSTOMERS)
+        wanted = [item.split(" ", 1) for item in items.split(" and ")]
+        with self.allowing_refusal():
+            order = self.shop.place_order(
+                self.customer, [(self.product(name), int(quantity)) for quantity, name in wanted]
+            )
+            self.orders.append(order)
+
+    def allowing_refusal(self) -> "_Allowing":
+        """What is refused in this block is what the story calls "that is refused"."""
+        return _Allowing(self)
+
+
+@define(eq=False)
+class _Allowing:
+    _story: Story
+
+    def __enter__(self) -> None:
+        self._story.refusal = None
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> bool:
+        if isinstance(error, Refused):
+            self._story.refusal = error
+        return isinstance(error, Refused)
+
+
+def minor_units(amount: str, currency: str) -> int:
+    """An amount as people write it: `12.50` in EUR, `900` in JPY."""
+    assert re.fullmatch(r"\d+" if currency == "JPY" else r"\d+\.\d\d", amount), f"{amount} {currency}"
+    return int(amount.replace(".", ""))
+
+
+def _singular(name: str) -> str:
+    return re.sub(r"s\b", "", name)

@@ -1,0 +1,236 @@
+"""The steps of the features. A step is a plain function: a coroutine would pass without running."""
+
+from pytest_bdd import given, parsers, scenarios, then, when
+
+from tests.features.drivers.shop import ChargeSeen, Refused, Shop
+from tests.features.story import Story, minor_units
+
+scenarios(".")
+
+
+def words(code: str) -> str:
+    """A code as the features write it: `out_of_stock` is out of stock."""
+    return code.lower().replace("_", " ")
+
+
+# --- The shop and what it sells
+
+
+@given(parsers.re(r"the shop has (?P<stock>\d+) (?P<name>.+) at (?P<amount>[\d.]+) (?P<currency>[A-Z]{3}) each"))
+def the_shop_has(story: Story, stock: str, name: str, amount: str, currency: str) -> None:
+    story.sell(name, price=minor_units(amount, currency), currency=currency, stock=int(stock))
+
+
+@given(parsers.re(r"the shop has received (?P<units>\d+) (?P<name>.+)"))
+def the_shop_has_received(story: Story, units: str, name: str) -> None:
+    story.shop.restock(story.product(name), int(units))
+
+
+@given("cards are being declined")
+def cards_are_declined(shop: Shop) -> None:
+    shop.decline_cards(declined=True)
+
+
+@given("cards are being accepted")
+def cards_are_accepted(shop: Shop) -> None:
+    shop.decline_cards(declined=False)
+
+
+@then(parsers.re(r"(?P<units>\d+) (?P<name>.+) (is|are) left"))
+def units_are_left(story: Story, units: str, name: str) -> None:
+    assert story.shop.stock_of(story.product(name)) == int(units)
+
+
+# --- What customers do
+
+
+@given(parsers.re(r"(a|another) customer has ordered (?P<items>.+)"))
+@when(parsers.re(r"(a|another) customer orders (?P<items>.+)"))
+def a_customer_orders(story: Story, items: str) -> None:
+    story.someone_orders(items)
+
+
+@given("she has paid")
+@when("she pays")
+def she_pays(story: Story) -> None:
+    story.shop.ask_to_pay(story.order)
+    story.shop.settle()
+
+
+@when("she asks to pay")
+def she_asks_to_pay(story: Story) -> None:
+    with story.allowing_refusal():
+        story.shop.ask_to_pay(story.order)
+
+
+@when("she asks to pay twice")
+def she_asks_to_pay_twice(story: Story) -> None:
+    story.shop.ask_to_pay(story.order)
+    story.shop.ask_to_pay(story.order)
+    story.shop.settle()
+
+
+@when(parsers.re(r"(?P<customers>\d+) customers order and pay for (?P<items>.+) each, all at once"))
+def customers_order_and_pay_at_once(story: Story, customers: str, items: str) -> None:
+    for _ in range(int(customers)):
+        story.someone_orders(items)
+    for order in story.orders:
+        story.shop.ask_to_pay(order)
+    story.shop.settle()
+
+
+# --- What the shop does by hand
+
+
+@given("the shop has cancelled her order")
+@when("the shop cancels her order")
+def the_shop_cancels(story: Story) -> None:
+    with story.allowing_refusal():
+        story.shop.cancel(story.order)
+
+
+@given("the shop has completed her order")
+@when("the shop completes her order")
+def the_shop_completes(story: Story) -> None:
+    with story.allowing_refusal():
+        story.shop.complete(story.order)
+
+
+@given("the shop has refunded her order")
+@when("the shop refunds her order")
+def the_shop_refunds(story: Story) -> None:
+    with story.allowing_refusal():
+        story.shop.refund(story.order)
+        story.shop.settle()
+
+
+@when("the shop deletes her order")
+def the_shop_deletes(story: Story) -> None:
+    with story.allowing_refusal():
+        story.shop.delete(story.order)
+
+
+# --- What happens by itself, and what goes wrong
+
+
+@given("the time to pay has passed")
+@when("the time to pay has passed")
+def the_time_to_pay_has_passed(shop: Shop) -> None:
+    shop.let_the_time_to_pay_pass()
+
+
+@when("the request for her payment arrives again")
+def the_payment_is_brought_again(story: Story) -> None:
+    story.shop.bring_again(story.order, "order.payment_requested")
+
+
+@when("the request for her refund arrives again")
+def the_refund_is_brought_again(story: Story) -> None:
+    story.shop.bring_again(story.order, "order.refund_requested")
+
+
+@given("the service stopped right after her card was charged")
+def the_service_stopped_after_charging(story: Story) -> None:
+    story.shop.stop_right_after_charging(story.order)
+
+
+@given("the service has been started again")
+@when("the service is started again")
+def the_service_is_started_again(shop: Shop) -> None:
+    shop.start_again()
+
+
+# --- What has become of an order
+
+
+@then("her order awaits payment")
+def it_awaits_payment(story: Story) -> None:
+    assert story.seen().status == "PENDING"
+
+
+@then(parsers.re(r"her order (is|has) (?P<status>paid|completed|cancelled|expired|refunded)"))
+def it_is(story: Story, status: str) -> None:
+    assert story.seen().status == status.upper()
+
+
+@then(parsers.parse("her order has failed: {reason}"))
+def it_has_failed(story: Story, reason: str) -> None:
+    seen = story.seen()
+    assert (seen.status, words(seen.failure_reason or "")) == ("FAILED", reason)
+
+
+@then("her order is gone")
+def it_is_gone(story: Story) -> None:
+    with story.allowing_refusal():
+        story.seen()
+    assert story.refusal is not None
+    assert story.refusal.code == "unknown_order"
+    assert story.order not in story.shop.orders_of(story.customer)
+
+
+@then("her order is among her orders")
+def it_is_among_her_orders(story: Story) -> None:
+    assert story.shop.orders_of(story.customer) == [story.order]
+
+
+@then(parsers.parse("her order is refused: {reason}"))
+@then(parsers.parse("that is refused: {reason}"))
+def that_is_refused(story: Story, reason: str) -> None:
+    assert isinstance(story.refusal, Refused), "it was allowed"
+    assert words(story.refusal.code) == reason
+
+
+@then("that is not refused")
+def that_is_not_refused(story: Story) -> None:
+    assert story.refusal is None
+
+
+@then(parsers.re(r"its total is (?P<amount>[\d.]+) (?P<currency>[A-Z]{3})"))
+def its_total_is(story: Story, amount: str, currency: str) -> None:
+    assert story.seen().total == minor_units(amount, currency)
+
+
+@then(parsers.re(r"(?P<number>\d+) of them have paid for their orders"))
+def so_many_have_paid(story: Story, number: str) -> None:
+    assert [story.shop.order(order).status for order in story.orders].count("PAID") == int(number)
+    assert sum(len(story.shop.charges_of(order)) for order in story.orders) == int(number)
+
+
+@then(parsers.re(r"(?P<number>\d+) of them have been told: (?P<reason>.+)"))
+def so_many_were_told(story: Story, number: str, reason: str) -> None:
+    reasons = [story.shop.order(order).failure_reason for order in story.orders]
+    assert [words(reason or "") for reason in reasons].count(reason) == int(number)
+
+
+# --- Money, and what is announced
+
+
+@then("her card has not been charged")
+def nothing_was_charged(story: Story) -> None:
+    assert story.shop.charges_of(story.order) == []
+
+
+@then(parsers.re(r"her card has been charged (?P<amount>[\d.]+) (?P<currency>[A-Z]{3})"))
+def it_was_charged(story: Story, amount: str, currency: str) -> None:
+    assert story.shop.charges_of(story.order) == [ChargeSeen(minor_units(amount, currency), given_back=False)]
+
+
+@then(parsers.re(r"her card has been charged (?P<amount>[\d.]+) (?P<currency>[A-Z]{3}) and given it back"))
+def it_was_charged_and_refunded(story: Story, amount: str, currency: str) -> None:
+    assert story.shop.charges_of(story.order) == [ChargeSeen(minor_units(amount, currency), given_back=True)]
+
+
+@then("the payment has been announced once")
+def the_payment_was_announced_once(story: Story) -> None:
+    assert story.shop.events_of(story.order).count("order.paid") == 1
+
+
+@then("the refund has been announced once")
+def the_refund_was_announced_once(story: Story) -> None:
+    assert story.shop.events_of(story.order).count("order.refunded") == 1
+
+
+@then(parsers.parse("it is told of her order: {events}"))
+def it_is_told(story: Story, events: str) -> None:
+    told = [words(event.removeprefix("order.")) for event in story.shop.events_of(story.order)]
+    assert told == events.split(", ")
