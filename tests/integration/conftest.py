@@ -1,0 +1,57 @@
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from secrets import token_hex
+
+import aio_pika
+import aiohttp
+import pytest
+
+from adapters.rabbitmq.topology import CONSUMERS, Topology
+from tests.service import Service
+
+
+@pytest.fixture
+def embedded(tmp_path: Path) -> Iterator[Service]:
+    """The whole service in one process, not started yet."""
+    service = Service(folder=tmp_path)
+    yield service
+    service.kill()
+
+
+@pytest.fixture
+async def on_servers(
+    tmp_path: Path, new_database: Callable[[], str], redis_url: str, amqp_url: str
+) -> AsyncIterator[Service]:
+    """The service on PostgreSQL, Redis and RabbitMQ, migrated and not started yet."""
+    namespace = f"test-{token_hex(6)}"
+    service = Service(
+        folder=tmp_path,
+        settings={
+            "DATABASE_URL": new_database(),
+            "REDIS_URL": redis_url,
+            "AMQP_URL": amqp_url,
+            "HOLDFAST_NAMESPACE": namespace,
+        },
+    )
+    await asyncio.to_thread(service.run, "migrate")
+    yield service
+    await asyncio.to_thread(service.kill)
+    await _remove_queues(amqp_url, namespace)
+
+
+async def _remove_queues(url: str, namespace: str) -> None:
+    connection = await aio_pika.connect(url, timeout=10)
+    async with connection, await connection.channel() as channel:
+        topology = Topology(namespace)
+        for consumer in CONSUMERS:
+            for name in topology.queues(consumer):
+                await channel.queue_delete(name)
+        await channel.exchange_delete(topology.exchange)
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[aiohttp.ClientSession]:
+    connector = aiohttp.TCPConnector(limit=200)
+    async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(20)) as client:
+        yield client

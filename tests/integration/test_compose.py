@@ -1,0 +1,139 @@
+"""What `docker compose up` promises, without a container engine: read, and run natively."""
+
+import asyncio
+import json
+import re
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.servers.compose import ROOT, NativeCompose, read_compose
+from tests.servers.process import make_folder, remove_folder
+
+COMPOSE = read_compose()
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+OURS = [name for name, service in SERVICES.items() if service["image"] == "holdfast"]
+REPLICAS = {"api1", "api2", "api3"}
+
+
+def test_everything_that_the_issue_asks_for_is_there() -> None:
+    assert {"postgres", "redis", "rabbitmq", "migrate", "seed", "worker", "relay", "nginx"} | REPLICAS == set(SERVICES)
+    assert SERVICES["nginx"]["ports"] == ["8000:8000"]
+    assert "management" in SERVICES["rabbitmq"]["image"]
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_what_a_service_waits_for_can_come_true(name: str) -> None:
+    for target, wait in SERVICES[name].get("depends_on", {}).items():
+        if wait["condition"] == "service_healthy":
+            assert SERVICES[target]["healthcheck"]["test"]
+        else:
+            assert wait["condition"] == "service_completed_successfully"
+            assert SERVICES[target]["restart"] == "no"
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_service_that_stays_is_watched_and_started_again(name: str) -> None:
+    if SERVICES[name]["restart"] == "no":
+        assert SERVICES[name]["healthcheck"] == {"disable": True}
+    else:
+        assert SERVICES[name]["restart"] == "unless-stopped"
+        assert SERVICES[name]["healthcheck"]["test"][0] == "CMD"
+
+
+@pytest.mark.parametrize("name", [name for name in SERVICES if name not in OURS])
+def test_the_images_of_others_are_pinned_to_a_major_version(name: str) -> None:
+    assert re.fullmatch(r"[a-z]+:\d+(\.\d+)*(-[a-z]+)?", SERVICES[name]["image"])
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_our_image_is_built_from_here_and_can_do_nothing_but_its_work(name: str) -> None:
+    service = SERVICES[name]
+    assert (service["build"], service["pull_policy"]) == (".", "build")
+    assert service["read_only"]
+    assert service["cap_drop"] == ["ALL"]
+    assert "user" not in service
+
+
+def test_every_folder_that_is_mounted_exists() -> None:
+    for service in SERVICES.values():
+        for volume in service.get("volumes", ()):
+            source = volume.partition(":")[0]
+            assert (ROOT / source).is_file() if source.startswith(".") else source in COMPOSE["volumes"]
+
+
+def test_only_nginx_can_be_reached_from_other_machines() -> None:
+    published = {port for name, service in SERVICES.items() if name != "nginx" for port in service.get("ports", ())}
+    assert all(port.startswith("127.0.0.1:") for port in published)
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    # Not pytest's own: nginx's workers are not root, and may not pass through it.
+    folder = make_folder("compose")
+    yield folder
+    remove_folder(folder)
+
+
+@pytest.fixture
+async def composed(
+    folder: Path, nginx_program: Path, curl_program: Path, server_programs: None
+) -> AsyncIterator[NativeCompose]:
+    compose = NativeCompose(folder)
+    try:
+        await asyncio.to_thread(compose.up)
+        yield compose
+    finally:
+        # Shown when the test fails.
+        print(compose.logs())  # noqa: T201 - pytest keeps it for a failure
+        await asyncio.to_thread(compose.close)
+
+
+async def place(client: httpx.AsyncClient) -> str:
+    answer = await client.post("/orders", json={"user_id": 7, "items": [{"product_id": 1, "quantity": 2}]})
+    assert answer.status_code == httpx.codes.CREATED, answer.text
+    return str(answer.json()["order_id"])
+
+
+async def paid(client: httpx.AsyncClient, order_id: str) -> dict[str, Any]:
+    asked = await client.post(f"/orders/{order_id}/pay")
+    assert asked.status_code == httpx.codes.ACCEPTED, asked.text
+    async with asyncio.timeout(30):
+        while True:
+            answer = await client.get(f"/orders/{order_id}")
+            assert answer.status_code == httpx.codes.OK, answer.text
+            order: dict[str, Any] = answer.json()
+            if order["status"] != "PROCESSING":
+                return order
+            await asyncio.sleep(0.05)
+
+
+def asked_replicas(compose: NativeCompose) -> Counter[str]:
+    """How many requests each replica has answered, by nginx's own account."""
+    names = {f"127.0.0.1:{compose.ports[name]}": name for name in REPLICAS}
+    lines = [json.loads(line) for line in compose.processes["nginx"].output().splitlines() if line.startswith("{")]
+    return Counter(names[line["replica"]] for line in lines if line["replica"] in names)
+
+
+async def test_an_order_is_placed_and_paid_through_nginx_and_goes_on_when_a_replica_dies(
+    composed: NativeCompose,
+) -> None:
+    async with httpx.AsyncClient(base_url=composed.url, timeout=20) as client:
+        products = (await client.get("/products")).json()["items"]
+        assert products, "the seed left the shop empty"
+        order = await paid(client, await place(client))
+        assert order["status"] == "PAID", order
+        for _ in range(30):
+            assert (await client.get(f"/orders/{order['order_id']}")).json() == order
+        assert asked_replicas(composed).keys() == REPLICAS
+
+        composed.processes["api2"].kill()
+
+        orders = [await place(client) for _ in range(20)]
+        answers = [await client.get(f"/orders/{order_id}") for order_id in orders]
+        assert {answer.status_code for answer in answers} == {httpx.codes.OK}
+        assert (await paid(client, orders[0]))["status"] == "PAID"

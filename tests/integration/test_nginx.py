@@ -1,0 +1,169 @@
+"""deploy/nginx.conf, in front of replicas of the test's own."""
+
+import asyncio
+import re
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import httpx
+import pytest
+from attrs import define, field
+
+from entrypoints.settings import Settings
+from tests.servers import Process, free_port, plain_environment
+from tests.servers.compose import ROOT, nginx_config, read_compose
+from tests.servers.process import make_folder, remove_folder
+
+_OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+_REFUSAL = (
+    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\nContent-Length: 11\r\n\r\n"
+    b'{"mine": 1}'
+)
+
+
+@define(eq=False)
+class Replica:
+    """Keeps the heads of the requests that it gets, and gives the same answer to each; without one, it hangs up."""
+
+    answer: bytes | None = _OK
+    heads: list[str] = field(factory=list)
+    port: int = field(factory=free_port)
+
+    async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                self.heads.append(head.decode())
+                if self.answer is None:
+                    return
+                writer.write(self.answer)
+                await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            return
+        finally:
+            writer.close()
+
+
+@pytest.fixture
+async def replicas() -> AsyncIterator[list[Replica]]:
+    replicas = [Replica(), Replica(), Replica()]
+    async with AsyncExitStack() as stack:
+        for replica in replicas:
+            await stack.enter_async_context(await asyncio.start_server(replica.talk, "127.0.0.1", replica.port))
+        yield replicas
+
+
+@pytest.fixture
+def nginx_port(nginx_program: Path, replicas: list[Replica]) -> Iterator[int]:
+    # Not pytest's own folder: nginx's workers are not root, and may not pass through it.
+    folder, port = make_folder("nginx"), free_port()
+    addresses = {f"api{number}": replica.port for number, replica in enumerate(replicas, 1)}
+    (folder / "nginx.conf").write_text(nginx_config(port=port, replicas=addresses, folder=folder))
+    argv = [str(nginx_program), "-c", str(folder / "nginx.conf"), "-g", "daemon off;"]
+    nginx = Process(argv=argv, env=plain_environment(), log=folder / "log").start()
+    nginx.wait_for(lambda: listens(port), seconds=10, what="nginx listens")
+    yield port
+    nginx.kill()
+    remove_folder(folder)
+
+
+@pytest.fixture
+async def client(nginx_port: int) -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{nginx_port}", timeout=20) as client:
+        yield client
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def assert_problem(answer: httpx.Response, status: int, code: str) -> None:
+    assert answer.status_code == status
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    problem = answer.json()
+    assert (problem["status"], problem["type"]) == (status, f"urn:holdfast:problem:{code}")
+    assert problem["title"]
+    assert problem["detail"]
+
+
+def heads(replicas: list[Replica]) -> list[str]:
+    return [head for replica in replicas for head in replica.heads]
+
+
+async def test_every_replica_gets_its_share(client: httpx.AsyncClient, replicas: list[Replica]) -> None:
+    for _ in range(12):
+        assert (await client.get("/")).text == "ok"
+    assert [len(replica.heads) for replica in replicas] == [4, 4, 4]
+
+
+async def test_a_client_cannot_say_that_it_is_another(client: httpx.AsyncClient, replicas: list[Replica]) -> None:
+    await client.get("/", headers={"X-Forwarded-For": "10.9.8.7", "X-Forwarded-Proto": "https"})
+    [head] = heads(replicas)
+    assert "X-Forwarded-For: 127.0.0.1\r\n" in head
+    assert "X-Forwarded-Proto: http\r\n" in head
+    assert "10.9.8.7" not in head
+
+
+async def test_what_can_be_repeated_is_answered_by_another_replica(
+    client: httpx.AsyncClient, replicas: list[Replica]
+) -> None:
+    replicas[0].answer = replicas[1].answer = None
+    assert [(await client.get("/")).text for _ in range(6)] == ["ok"] * 6
+
+
+async def test_what_may_have_had_an_effect_is_sent_once(client: httpx.AsyncClient, replicas: list[Replica]) -> None:
+    for replica in replicas:
+        replica.answer = None
+    for method in ("POST", "PATCH"):
+        answer = await client.request(method, "/orders", json={})
+        assert_problem(answer, 502, "unavailable")
+        assert answer.headers["Retry-After"] == "1"
+    assert len(heads(replicas)) == 2
+
+
+async def test_a_refusal_of_a_replica_passes_as_it_is(client: httpx.AsyncClient, replicas: list[Replica]) -> None:
+    for replica in replicas:
+        replica.answer = _REFUSAL
+    answer = await client.get("/")
+    assert (answer.status_code, answer.json()) == (503, {"mine": 1})
+    assert len(heads(replicas)) == 1
+
+
+async def test_what_is_too_large_reaches_no_replica(client: httpx.AsyncClient, replicas: list[Replica]) -> None:
+    assert_problem(await client.post("/orders", content=b" " * 65_537), 413, "body_too_large")
+    assert_problem(await client.get("/" + "x" * 9_000), 414, "head_too_large")
+    assert_problem(await client.get("/", headers={"X-Long": "x" * 9_000}), 431, "head_too_large")
+    assert heads(replicas) == []
+
+
+@pytest.mark.parametrize(
+    "request_line",
+    ["NONSENSE", "GET / HTTP/1.1\r\nHost: a\r\nHost: b", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: -1"],
+)
+async def test_what_is_no_http_is_a_problem_too(nginx_port: int, replicas: list[Replica], request_line: str) -> None:
+    async with asyncio.timeout(10):
+        reader, writer = await asyncio.open_connection("127.0.0.1", nginx_port)
+        writer.write(request_line.encode() + b"\r\n\r\n")
+        answer = (await reader.read()).decode()
+        writer.close()
+        await writer.wait_closed()
+    assert '"type":"urn:holdfast:problem:bad_protocol"' in answer
+    assert heads(replicas) == []
+
+
+def test_nginx_sends_to_the_replicas_of_the_compose_file_alone() -> None:
+    config = (ROOT / "deploy" / "nginx.conf").read_text()
+    replicas = [
+        name for name, service in read_compose()["services"].items() if service.get("command", [""])[0] == "api"
+    ]
+    assert re.findall(r"server (\w+):8000 ", config) == replicas
+
+
+def test_the_limits_of_nginx_and_of_the_api_agree() -> None:
+    config = (ROOT / "deploy" / "nginx.conf").read_text()
+    defaults = Settings()
+    assert f"client_max_body_size {defaults.max_body // 1024}k;" in config
+    [patience] = re.findall(r"proxy_read_timeout (\d+)s;", config)
+    assert int(patience) > defaults.request_timeout.total_seconds()

@@ -1,0 +1,204 @@
+"""What can go wrong between us and RabbitMQ while we publish, and that it costs no event."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from adapters.rabbitmq.link import Patience
+from adapters.rabbitmq.publisher import RabbitPublisher, open_publisher
+from adapters.rabbitmq.queue import open_queue
+from adapters.rabbitmq.topology import Topology, declare_topology
+from application.ports import OutboxEntry, Unavailable
+from tests.brokers import (
+    PATIENCE,
+    Cable,
+    cable,
+    channel,
+    count,
+    entries,
+    events_of,
+    eventually,
+    order_paid,
+    own_topology,
+    payment_requested,
+    receive,
+    refund_requested,
+    take,
+)
+
+QUICK = Patience(connect=2, answer=1, confirm=1, close=0.3, watch=0.3, retry=0.1)
+
+
+@pytest.fixture
+async def topology(amqp_url: str) -> AsyncIterator[Topology]:
+    async with own_topology(amqp_url) as topology:
+        yield topology
+
+
+@pytest.fixture
+async def wire(amqp_url: str) -> AsyncIterator[Cable]:
+    async with cable(amqp_url) as wire:
+        yield wire
+
+
+@pytest.fixture
+async def publisher(wire: Cable, topology: Topology) -> AsyncIterator[RabbitPublisher]:
+    async with open_publisher(wire.url, topology, patience=QUICK) as publisher:
+        yield publisher
+
+
+async def publish_at_last(publisher: RabbitPublisher, sent: list[OutboxEntry]) -> None:
+    """As the relay does it: again and again, until everything is confirmed."""
+    async with asyncio.timeout(PATIENCE):
+        while sent:
+            try:
+                confirmed = await publisher.publish(sent)
+            except Unavailable:
+                continue
+            sent = [entry for entry in sent if entry not in confirmed]
+
+
+async def test_an_event_that_must_arrive_is_unconfirmed_while_its_queue_is_gone(
+    amqp_url: str, topology: Topology, publisher: RabbitPublisher
+) -> None:
+    payments = entries(*(payment_requested(number) for number in range(1, 20)))
+    others = entries(refund_requested(), order_paid())
+    async with channel(amqp_url) as open_channel:
+        await open_channel.queue_delete(topology.queue("payments"))
+
+    assert await publisher.publish([others[0], *payments, others[1]]) == others
+
+    await declare_topology(amqp_url, topology)
+    assert await publisher.publish(payments) == payments
+    assert await count(amqp_url, topology.queue("payments")) == len(payments)
+
+
+async def test_an_event_that_the_broker_refuses_is_unconfirmed(
+    amqp_url: str, topology: Topology, publisher: RabbitPublisher
+) -> None:
+    async with channel(amqp_url) as open_channel:
+        full = f"{topology.namespace}.full"
+        await open_channel.queue_declare(
+            full, exclusive=True, arguments={"x-max-length": 0, "x-overflow": "reject-publish"}
+        )
+        await open_channel.queue_bind(full, topology.exchange, routing_key="order.paid")
+        refused, taken = entries(order_paid(), payment_requested())
+
+        assert await publisher.publish([refused, taken]) == [taken]
+
+
+async def test_messages_are_persistent_and_say_what_they_are(
+    amqp_url: str, topology: Topology, publisher: RabbitPublisher
+) -> None:
+    (entry,) = entries(payment_requested(7))
+
+    await publisher.publish([entry, entry])
+
+    first, second = [await take(amqp_url, topology.queue("payments")) for _ in range(2)]
+    properties = first.header.properties
+    assert properties.delivery_mode == 2
+    assert properties.message_type == "order.payment_requested"
+    assert properties.content_type == "application/json"
+    assert properties.headers is not None
+    assert properties.headers["event-id"] == f"{entry.id.order_id}/7"
+    assert properties.message_id != second.header.properties.message_id
+    assert first.body == second.body == entry.body
+
+
+async def test_a_body_larger_than_a_frame_arrives_whole(
+    amqp_url: str, topology: Topology, publisher: RabbitPublisher
+) -> None:
+    (entry,) = entries(payment_requested())
+    large = OutboxEntry(entry.position, entry.id, entry.type, entry.body + b" " * 250_000)
+
+    assert await publisher.publish([large]) == [large]
+
+    assert (await take(amqp_url, topology.queue("payments"))).body == large.body
+
+
+async def test_a_missing_exchange_is_named_with_what_to_do(
+    amqp_url: str, topology: Topology, publisher: RabbitPublisher
+) -> None:
+    async with channel(amqp_url) as open_channel:
+        await open_channel.exchange_delete(topology.exchange)
+
+    with pytest.raises(Unavailable, match=rf"{topology.exchange}.*holdfast migrate"):
+        await publisher.publish(entries(payment_requested()))
+
+    await declare_topology(amqp_url, topology)
+    await publish_at_last(publisher, entries(payment_requested()))
+
+
+async def test_a_broker_that_is_down_is_connected_to_once_it_is_back(
+    wire: Cable, topology: Topology, publisher: RabbitPublisher
+) -> None:
+    wire.plugged = False
+    for _ in range(3):
+        with pytest.raises(Unavailable, match="can't be reached") as refusal:
+            await publisher.publish(entries(payment_requested()))
+        assert "guest" not in str(refusal.value)
+
+    wire.plugged = True
+    sent = entries(payment_requested())
+    assert await publisher.publish(sent) == sent
+
+
+async def test_a_connection_that_breaks_under_load_costs_no_event(
+    amqp_url: str, wire: Cable, topology: Topology, publisher: RabbitPublisher
+) -> None:
+    events = [payment_requested(number) for number in range(1, 601)]
+    sending = [asyncio.create_task(publish_at_last(publisher, entries(*events[at::6]))) for at in range(6)]
+    for _ in range(5):
+        await eventually(lambda: wire.connections() > 0 or all(task.done() for task in sending))
+        wire.cut()
+    await asyncio.gather(*sending)
+
+    async with open_queue(amqp_url, topology, "payments") as queue:
+        missing = {event.sequence for event in events}
+        async with asyncio.timeout(PATIENCE):
+            while missing:
+                deliveries = await queue.receive(512)
+                await queue.done(deliveries)
+                missing -= {event.sequence for event in events_of(deliveries)}
+
+
+async def test_a_confirm_that_never_comes_is_not_waited_for(
+    wire: Cable, topology: Topology, publisher: RabbitPublisher
+) -> None:
+    await publisher.publish(entries(payment_requested()))
+    wire.silence()
+
+    async with asyncio.timeout(QUICK.confirm + 2 * QUICK.close + 1):
+        with pytest.raises(Unavailable, match="confirmed nothing within 1 s"):
+            await publisher.publish(entries(payment_requested()))
+
+    sent = entries(payment_requested())
+    assert await publisher.publish(sent) == sent
+
+
+async def test_a_silent_broker_is_given_up_while_connecting(
+    wire: Cable, topology: Topology, publisher: RabbitPublisher
+) -> None:
+    wire.silent_from_now = True
+
+    async with asyncio.timeout(QUICK.connect + 2 * QUICK.close + 1):
+        with pytest.raises(Unavailable, match="did not answer within 2 s"):
+            await publisher.publish(entries(payment_requested()))
+
+
+async def test_to_cancel_a_publish_at_any_moment_harms_none_that_follow(
+    amqp_url: str, topology: Topology, publisher: RabbitPublisher
+) -> None:
+    for turn in range(30):
+        publishing = asyncio.create_task(publisher.publish(entries(order_paid(), order_paid())))
+        for _ in range(turn):
+            await asyncio.sleep(0)
+        publishing.cancel()
+        await asyncio.gather(publishing, return_exceptions=True)
+
+    sent = entries(*(payment_requested(number) for number in range(1, 50)))
+    await publish_at_last(publisher, sent)
+    async with open_queue(amqp_url, topology, "payments") as queue:
+        received = await receive(queue, 49)
+    assert [delivery.event.sequence for delivery in received] == list(range(1, 50))

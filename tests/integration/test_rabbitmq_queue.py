@@ -1,0 +1,345 @@
+"""What can go wrong between RabbitMQ and a worker, and that no event is lost by it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from datetime import datetime
+
+import pytest
+
+from adapters.rabbitmq.link import Patience
+from adapters.rabbitmq.publisher import RabbitPublisher, open_publisher
+from adapters.rabbitmq.queue import RabbitEventQueue, open_queue
+from adapters.rabbitmq.topology import Topology, declare_topology
+from adapters.wire import encode
+from application.ports import Delivery, Unavailable
+from tests.brokers import (
+    PATIENCE,
+    Cable,
+    cable,
+    channel,
+    count,
+    entries,
+    events_of,
+    eventually,
+    headers_of,
+    own_topology,
+    payment_requested,
+    put,
+    receive,
+    stays_empty,
+    take,
+)
+
+QUICK = Patience(connect=2, answer=1, confirm=1, close=0.3, watch=0.3, retry=0.1)
+
+
+@pytest.fixture
+async def topology(amqp_url: str) -> AsyncIterator[Topology]:
+    async with own_topology(amqp_url) as topology:
+        yield topology
+
+
+@pytest.fixture
+async def publisher(amqp_url: str, topology: Topology) -> AsyncIterator[RabbitPublisher]:
+    async with open_publisher(amqp_url, topology) as publisher:
+        yield publisher
+
+
+@pytest.fixture
+async def wire(amqp_url: str) -> AsyncIterator[Cable]:
+    async with cable(amqp_url) as wire:
+        yield wire
+
+
+@pytest.fixture
+async def queue(wire: Cable, topology: Topology) -> AsyncIterator[RabbitEventQueue]:
+    async with open_queue(wire.url, topology, "payments", patience=QUICK) as queue:
+        yield queue
+
+
+async def receive_at_last(queue: RabbitEventQueue, expected: int) -> list[Delivery]:
+    """As a worker does it: a broker that is gone for a while is tried again."""
+    found: list[Delivery] = []
+    async with asyncio.timeout(PATIENCE):
+        while len(found) < expected:
+            try:
+                found += await queue.receive(expected - len(found))
+            except Unavailable:
+                found.clear()
+    return found
+
+
+BAD = {
+    "no JSON": b"\xff\xfe not json",
+    "empty": b"",
+    "unknown type": b'{"type":"order.teleported","schema":1}',
+    "future schema": encode(payment_requested()).replace(b'"schema":1', b'"schema":2'),
+    "too large": encode(payment_requested()) + b" " * 300_000,
+    "wrong field": encode(payment_requested()).replace(b'"sequence":1', b'"sequence":"one"'),
+    "deep": b"[" * 100_000,
+    "a string": b'"payment"',
+    "lone surrogate": b'{"type":"\\ud800","schema":1}',
+}
+
+
+@pytest.mark.parametrize("bad", BAD.values(), ids=BAD.keys())
+async def test_a_bad_message_is_set_aside_and_its_neighbours_are_not_delayed(
+    amqp_url: str, topology: Topology, publisher: RabbitPublisher, queue: RabbitEventQueue, bad: bytes
+) -> None:
+    before, after = payment_requested(1), payment_requested(2)
+    await publisher.publish(entries(before))
+    await put(amqp_url, topology.queue("payments"), bad)
+    await publisher.publish(entries(after))
+
+    deliveries = await receive(queue, 2)
+    await queue.done(deliveries)
+
+    assert events_of(deliveries) == [before, after]
+    message = await take(amqp_url, topology.dead("payments"))
+    assert message.body == bad
+    assert headers_of(message)["reason"].startswith("BadMessage: ")
+    assert headers_of(message)["attempts"] == 1
+    assert await stays_empty(queue)
+
+
+async def test_a_strangers_headers_do_no_harm(amqp_url: str, topology: Topology, queue: RabbitEventQueue) -> None:
+    event = payment_requested()
+    strange = {"attempt": -5, "x-delivery-count": "many", "first-at": 7, "event-id": "x" * 10_000, "reason": True}
+    await put(amqp_url, topology.queue("payments"), encode(event), **strange)
+
+    (delivery,) = await receive(queue, 1)
+    assert (delivery.event, delivery.attempt) == (event, 1)
+    await queue.set_aside(delivery, reason="\ud800" * 100_000)
+
+    assert (await take(amqp_url, topology.dead("payments"))).body == encode(event)
+
+
+async def test_a_dead_letter_tells_its_story(
+    amqp_url: str, topology: Topology, publisher: RabbitPublisher, queue: RabbitEventQueue
+) -> None:
+    event = payment_requested(3)
+    await publisher.publish(entries(event))
+    await queue.later((await receive(queue, 1))[0], reason="Unavailable: silence")
+    await queue.set_aside((await receive(queue, 1))[0], reason="UnknownOrder: no such order")
+
+    message = await take(amqp_url, topology.dead("payments"))
+
+    headers = headers_of(message)
+    assert headers["event-id"] == f"{event.order_id}/3"
+    assert headers["attempts"] == 2
+    assert headers["reason"] == "UnknownOrder: no such order"
+    assert datetime.fromisoformat(headers["first-at"]) < datetime.fromisoformat(headers["last-at"])
+    assert message.header.properties.message_type == "order.payment_requested"
+    assert message.header.properties.delivery_mode == 2
+
+
+async def test_what_is_unsettled_is_brought_to_another_at_once_when_its_holder_stops(
+    amqp_url: str, topology: Topology, publisher: RabbitPublisher
+) -> None:
+    events = [payment_requested(number) for number in range(1, 6)]
+    await publisher.publish(entries(*events))
+    async with open_queue(amqp_url, topology, "payments") as first:
+        held = await receive(first, 5)
+        await first.done([held[1], held[3]])
+
+    async with open_queue(amqp_url, topology, "payments") as second, asyncio.timeout(5):
+        again = await receive(second, 3)
+
+    assert events_of(again) == [events[0], events[2], events[4]]
+    assert [delivery.attempt for delivery in again] == [2, 2, 2]
+
+
+async def test_competing_workers_share_without_loss(
+    amqp_url: str, topology: Topology, publisher: RabbitPublisher
+) -> None:
+    events = [payment_requested(number) for number in range(1, 301)]
+    shares: list[list[int]] = [[], [], []]
+
+    async def work(queue: RabbitEventQueue, share: list[int]) -> None:
+        while True:
+            deliveries = await queue.receive(16)
+            await queue.done(deliveries)
+            share += [delivery.event.sequence for delivery in deliveries]
+
+    async with AsyncExitStack() as stack:
+        queues = [
+            await stack.enter_async_context(open_queue(amqp_url, topology, "payments", prefetch=16)) for _ in shares
+        ]
+        workers = [asyncio.create_task(work(*each)) for each in zip(queues, shares, strict=True)]
+        await publisher.publish(entries(*events))
+        await eventually(lambda: sum(map(len, shares)) >= len(events))
+        for worker in workers:
+            worker.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
+
+    assert sorted(sequence for share in shares for sequence in share) == list(range(1, 301))
+    assert all(shares)
+
+
+async def test_a_lost_connection_brings_everything_again(
+    wire: Cable, publisher: RabbitPublisher, queue: RabbitEventQueue
+) -> None:
+    events = [payment_requested(number) for number in range(1, 4)]
+    await publisher.publish(entries(*events))
+    held = await receive(queue, 3)
+    wire.cut()
+
+    again = await receive_at_last(queue, 3)
+
+    assert events_of(again) == events
+    for settle in (queue.done(held), queue.later(held[0], reason="x"), queue.set_aside(held[0], reason="x")):
+        with pytest.raises(Unavailable, match="brought again"):
+            await settle
+    await queue.done(again)
+    assert await stays_empty(queue)
+
+
+async def test_to_receive_while_the_broker_is_down_says_so_and_works_once_it_is_back(
+    wire: Cable, publisher: RabbitPublisher, queue: RabbitEventQueue
+) -> None:
+    event = payment_requested()
+    await publisher.publish(entries(event))
+    wire.plugged = False
+    for _ in range(3):
+        async with asyncio.timeout(5):
+            with pytest.raises(Unavailable, match="can't be reached") as refusal:
+                await queue.receive(1)
+        assert "guest" not in str(refusal.value)
+
+    wire.plugged = True
+
+    assert events_of(await receive(queue, 1)) == [event]
+
+
+async def test_one_who_waits_notices_that_the_connection_has_gone_silent(
+    wire: Cable, publisher: RabbitPublisher, queue: RabbitEventQueue
+) -> None:
+    receiving = asyncio.create_task(receive_at_last(queue, 1))
+    await eventually(lambda: wire.connections() == 1)
+    await asyncio.sleep(0.2)  # it subscribes
+    wire.silence()
+    event = payment_requested()
+    await publisher.publish(entries(event))
+
+    await eventually(lambda: wire.connections() == 1)
+    # The broker has a watch of its own, and until then keeps what it has sent into the silence.
+    wire.cut_silent()
+
+    async with asyncio.timeout(PATIENCE):
+        assert events_of(await receiving) == [event]
+
+
+async def test_by_default_a_lost_consumer_is_noticed_within_15_seconds() -> None:
+    patience = Patience()
+
+    assert patience.watch + 2 * patience.answer <= 15
+    assert 2 * patience.watch + patience.answer <= 15
+
+
+async def test_a_queue_that_was_deleted_is_consumed_again_once_it_is_declared(
+    amqp_url: str, topology: Topology, publisher: RabbitPublisher, queue: RabbitEventQueue
+) -> None:
+    receiving = asyncio.create_task(queue.receive(1))
+    await asyncio.sleep(0.2)
+    async with channel(amqp_url) as open_channel:
+        await open_channel.queue_delete(topology.queue("payments"))
+    with pytest.raises(Unavailable, match="holdfast migrate"):
+        await asyncio.wait_for(receiving, PATIENCE)
+
+    await declare_topology(amqp_url, topology)
+    event = payment_requested()
+    await publisher.publish(entries(event))
+
+    assert events_of(await receive_at_last(queue, 1)) == [event]
+
+
+async def test_what_kills_its_worker_is_worked_on_alone(
+    amqp_url: str, topology: Topology, publisher: RabbitPublisher
+) -> None:
+    events = [payment_requested(number) for number in range(1, 4)]
+    await publisher.publish(entries(*events))
+    for _ in range(3):
+        async with open_queue(amqp_url, topology, "payments") as dying:
+            await receive(dying, 3)
+    fresh = [payment_requested(number) for number in range(4, 9)]
+
+    async with open_queue(amqp_url, topology, "payments") as queue:
+        await publisher.publish(entries(*fresh))
+        batches: list[list[Delivery]] = []
+        async with asyncio.timeout(PATIENCE):
+            while sum(map(len, batches)) < 8:
+                batches.append(await queue.receive(100))
+        for batch in batches:
+            await queue.done(batch)
+
+    suspects = [batch for batch in batches if batch[0].attempt > 1]
+    assert [len(batch) for batch in suspects] == [1, 1, 1]
+    assert {batch[0].event for batch in suspects} == set(events)
+    assert {batch[0].attempt for batch in suspects} == {4}
+
+
+async def test_when_later_fails_the_message_is_brought_again(
+    amqp_url: str, topology: Topology, publisher: RabbitPublisher, queue: RabbitEventQueue
+) -> None:
+    event = payment_requested()
+    await publisher.publish(entries(event))
+    (delivery,) = await receive(queue, 1)
+    async with channel(amqp_url) as open_channel:
+        await open_channel.queue_delete(topology.later("payments", 1))
+
+    with pytest.raises(Unavailable, match="holdfast migrate"):
+        await queue.later(delivery, reason="Aborted: a deadlock")
+
+    assert events_of(await receive_at_last(queue, 1)) == [event]
+
+
+async def test_to_settle_twice_settles_once(publisher: RabbitPublisher, queue: RabbitEventQueue) -> None:
+    await publisher.publish(entries(payment_requested(1), payment_requested(2)))
+    first, second = await receive(queue, 2)
+
+    await queue.done([first])
+    await queue.done([first])
+    await queue.done([first, second])
+
+    await publisher.publish(entries(payment_requested(3)))
+    assert (await receive(queue, 1))[0].event.sequence == 3
+
+
+async def test_to_cancel_a_settlement_at_any_moment_loses_nothing(
+    amqp_url: str, topology: Topology, publisher: RabbitPublisher, queue: RabbitEventQueue
+) -> None:
+    events = [payment_requested(number) for number in range(1, 13)]
+    await publisher.publish(entries(*events))
+    settled: list[asyncio.Task[None]] = []
+    for turn in range(12):
+        (delivery,) = await receive_at_last(queue, 1)
+        settling = asyncio.create_task(queue.set_aside(delivery, reason="enough"))
+        for _ in range(turn * 3):
+            await asyncio.sleep(0)
+        settling.cancel()
+        await asyncio.gather(settling, return_exceptions=True)
+        settled.append(settling)
+    await queue.close()
+
+    async with channel(amqp_url) as open_channel, asyncio.timeout(PATIENCE):
+        found: set[bytes] = set()
+        while len(found) < len(events):
+            for name in (topology.queue("payments"), topology.dead("payments")):
+                message = await open_channel.basic_get(name, no_ack=True)
+                if message.delivery_tag is not None:
+                    found.add(message.body)
+
+    assert found == {encode(event) for event in events}
+
+
+async def test_memory_stays_bounded_however_much_waits(
+    amqp_url: str, topology: Topology, publisher: RabbitPublisher
+) -> None:
+    await publisher.publish(entries(*(payment_requested(number) for number in range(1, 201))))
+    async with open_queue(amqp_url, topology, "payments", prefetch=20) as queue:
+        await queue.receive(1)
+        await asyncio.sleep(0.3)  # everything that may come has come
+        waiting = await count(amqp_url, topology.queue("payments"))
+
+    assert waiting == 180

@@ -1,0 +1,81 @@
+"""What happens to the server itself, and that it costs no event."""
+
+import asyncio
+
+import pytest
+
+from adapters.rabbitmq.link import Patience
+from adapters.rabbitmq.publisher import RabbitPublisher, open_publisher
+from adapters.rabbitmq.queue import RabbitEventQueue, open_queue
+from adapters.rabbitmq.topology import Topology, declare_topology
+from application.ports import OutboxEntry, Unavailable
+from tests.brokers import entries, events_of, payment_requested, receive
+from tests.servers import RabbitServer
+
+QUICK = Patience(confirm=2, close=0.5, watch=1, retry=0.2)
+TOPOLOGY = Topology(delays=(0.1,))
+
+
+async def publish_at_last(publisher: RabbitPublisher, sent: list[OutboxEntry]) -> None:
+    async with asyncio.timeout(60):
+        while sent:
+            try:
+                confirmed = await publisher.publish(sent)
+            except Unavailable:
+                continue
+            sent = [entry for entry in sent if entry not in confirmed]
+
+
+async def drain(queue: RabbitEventQueue, expected: int) -> set[int]:
+    found: set[int] = set()
+    async with asyncio.timeout(60):
+        while len(found) < expected:
+            try:
+                deliveries = await queue.receive(100)
+                await queue.done(deliveries)
+            except Unavailable:
+                continue
+            found |= {delivery.event.sequence for delivery in deliveries}
+    return found
+
+
+async def test_confirmed_events_survive_a_server_that_is_killed(own_rabbitmq: RabbitServer) -> None:
+    url = own_rabbitmq.url
+    await declare_topology(url, TOPOLOGY)
+    async with (
+        open_publisher(url, TOPOLOGY, patience=QUICK) as publisher,
+        open_queue(url, TOPOLOGY, "payments", patience=QUICK) as queue,
+    ):
+        await publish_at_last(publisher, entries(*(payment_requested(number) for number in range(1, 101))))
+        (waiting_for_later,) = await receive(queue, 1)
+        await queue.later(waiting_for_later, reason="Aborted: a deadlock")
+
+        await asyncio.to_thread(own_rabbitmq.kill)
+        with pytest.raises(Unavailable):
+            await publisher.publish(entries(payment_requested(101)))
+        await asyncio.to_thread(own_rabbitmq.start)
+
+        await publish_at_last(publisher, entries(payment_requested(101)))
+        assert await drain(queue, 101) == set(range(1, 102))
+
+
+async def test_an_alarm_of_the_server_blocks_publishing_and_not_consuming(own_rabbitmq: RabbitServer) -> None:
+    url = own_rabbitmq.url
+    await declare_topology(url, TOPOLOGY)
+    async with (
+        open_publisher(url, TOPOLOGY, patience=QUICK) as publisher,
+        open_queue(url, TOPOLOGY, "payments", patience=QUICK) as queue,
+    ):
+        before, blocked = payment_requested(1), payment_requested(2)
+        await publisher.publish(entries(before))
+        await asyncio.to_thread(own_rabbitmq.ctl, "set_vm_memory_high_watermark", "0")
+
+        with pytest.raises(Unavailable, match="alarms"):
+            await publisher.publish(entries(blocked))
+        deliveries = await receive(queue, 1)
+        await queue.done(deliveries)
+        assert events_of(deliveries) == [before]
+
+        await asyncio.to_thread(own_rabbitmq.ctl, "set_vm_memory_high_watermark", "0.6")
+        await publish_at_last(publisher, entries(blocked))
+        assert await drain(queue, 1) == {2}
