@@ -1,0 +1,107 @@
+from datetime import timedelta
+
+import pytest
+from attrs import evolve
+from attrs.exceptions import FrozenAttributeError
+from hypothesis import given
+from hypothesis import strategies as st
+
+from domain.errors import CurrencyMismatch, InvalidAmount, InvalidOrder
+from domain.ids import MAX_ID, ProductId, UserId
+from domain.money import MAX_MINOR
+from domain.order import MAX_LINES, OrderStatus, place_order
+from domain.order_line import MAX_QUANTITY, OrderLine
+from tests.unit.builders import NOW, a_line, an_order, euros, placed
+
+prices = st.tuples(st.integers(0, 10**9), st.integers(1, 10**4))
+
+
+@given(st.lists(prices, min_size=1, max_size=10))
+def test_the_total_is_what_the_lines_add_up_to(lines: list[tuple[int, int]]) -> None:
+    order, event = placed(*(a_line(n, quantity=q, price=p) for n, (p, q) in enumerate(lines, start=1)))
+    assert order.total == euros(sum(price * quantity for price, quantity in lines))
+    assert event.total == order.total
+
+
+def test_placing_an_order_begins_its_history() -> None:
+    order, event = placed(a_line())
+    assert (order.status, order.version, order.failure_reason) == (OrderStatus.PENDING, 1, None)
+    assert (order.created_at, order.updated_at) == (NOW, NOW)
+    assert (event.order_id, event.sequence, event.lines, event.user_id) == (order.id, 1, order.lines, order.user_id)
+
+
+def test_an_order_has_items() -> None:
+    with pytest.raises(InvalidOrder, match=f"1 to {MAX_LINES} items") as refusal:
+        from_lines([])
+    assert refusal.value.field == "items"
+
+
+def test_an_order_has_a_bounded_number_of_items() -> None:
+    from_lines([a_line(number) for number in range(1, MAX_LINES + 1)])
+    with pytest.raises(InvalidOrder):
+        from_lines([a_line(number) for number in range(1, MAX_LINES + 2)])
+
+
+def test_a_product_stands_in_one_item_only() -> None:
+    with pytest.raises(InvalidOrder, match="add up its quantities"):
+        from_lines([a_line(1), a_line(2), a_line(1)])
+
+
+def test_the_items_of_an_order_have_one_currency() -> None:
+    with pytest.raises(CurrencyMismatch) as refusal:
+        from_lines([a_line(1), a_line(2, currency="JPY")])
+    assert refusal.value.field == "items"
+
+
+def test_a_total_that_could_not_be_counted_exactly_is_refused() -> None:
+    with pytest.raises(InvalidAmount):
+        from_lines([a_line(1, quantity=2, price=MAX_MINOR // 2 + 1)])
+    with pytest.raises(InvalidAmount):
+        from_lines([a_line(1, quantity=1, price=MAX_MINOR), a_line(2, quantity=1, price=1)])
+
+
+@pytest.mark.parametrize("quantity", [-1, 0, MAX_QUANTITY + 1, 2**31, 2**63])
+def test_a_quantity_is_bounded(quantity: int) -> None:
+    with pytest.raises(ValueError, match="quantity"):
+        a_line(quantity=quantity)
+
+
+@pytest.mark.parametrize("number", [-1, 0, MAX_ID + 1])
+def test_ids_are_bounded(number: int) -> None:
+    with pytest.raises(ValueError, match="product_id"):
+        OrderLine(product_id=ProductId(number), quantity=1, unit_price=euros(1))
+    with pytest.raises(ValueError, match="user_id"):
+        evolve(an_order(), user_id=UserId(number))
+
+
+def test_an_order_whose_total_is_not_the_sum_of_its_lines_is_found_when_it_is_loaded() -> None:
+    with pytest.raises(InvalidOrder, match="not the sum"):
+        evolve(an_order(), total=euros(1))
+
+
+def test_an_order_with_a_negative_version_is_found_when_it_is_loaded() -> None:
+    with pytest.raises(ValueError, match="version"):
+        evolve(an_order(), version=-1)
+
+
+@pytest.mark.parametrize("field", ["id", "user_id", "lines", "total", "created_at"])
+def test_what_was_agreed_stays(field: str) -> None:
+    order = an_order()
+    with pytest.raises(FrozenAttributeError):
+        setattr(order, field, getattr(order, field))
+
+
+def test_orders_compare_by_what_they_are() -> None:
+    assert an_order() == an_order()
+    assert an_order() != an_order(number=2)
+    assert an_order() != evolve(an_order(), updated_at=NOW + timedelta(seconds=1))
+
+
+def test_money_moves_only_for_an_order_with_a_payment() -> None:
+    order = evolve(an_order(), status=OrderStatus.PROCESSING, holds_stock=True)
+    with pytest.raises(InvalidOrder, match="has no payment"):
+        order.pay(at=NOW)
+
+
+def from_lines(lines: list[OrderLine]) -> None:
+    place_order(order_id=an_order().id, user_id=UserId(1), lines=lines, at=NOW)

@@ -1,0 +1,54 @@
+from collections import deque
+
+from attrs import define, evolve, field
+
+from application.ports import PaymentDeclined
+from domain.ids import PaymentId
+from domain.money import Money
+from tests.invariants import BookedCharge
+
+
+class Crash(BaseException):
+    """The process stops here. Nothing that handles errors gets to see it."""
+
+
+@define(eq=False)
+class Provider:
+    """A payment provider with books of its own, and with troubles when a test has some for it.
+
+    A trouble is raised by one call, before it has taken effect (`before`) or after (`after`).
+    """
+
+    declines: bool = False
+    before: deque[BaseException] = field(factory=deque)
+    after: deque[BaseException] = field(factory=deque)
+    _charges: dict[PaymentId, BookedCharge] = field(factory=dict)
+    _declined: set[PaymentId] = field(factory=set)
+
+    @property
+    def books(self) -> list[BookedCharge]:
+        return list(self._charges.values())
+
+    @property
+    def taken(self) -> int:
+        """What customers have paid in all, in minor units, and not been given back."""
+        return sum(charge.minor for charge in self.books if not charge.refunded)
+
+    async def charge(self, key: PaymentId, amount: Money) -> str:
+        if self.before:
+            raise self.before.popleft()
+        if key not in self._charges and (self.declines or key in self._declined):
+            self._declined.add(key)
+            raise PaymentDeclined("the card was declined")
+        self._charges.setdefault(key, BookedCharge(key, amount.minor, refunded=False))
+        if self.after:
+            raise self.after.popleft()
+        return f"ref-{key}"
+
+    async def refund(self, key: PaymentId, amount: Money) -> None:
+        if self.before:
+            raise self.before.popleft()
+        assert self._charges[key].minor == amount.minor
+        self._charges[key] = evolve(self._charges[key], refunded=True)
+        if self.after:
+            raise self.after.popleft()

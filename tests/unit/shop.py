@@ -1,0 +1,126 @@
+from collections.abc import Sequence
+from datetime import timedelta
+
+from attrs import define, field
+
+from adapters.memory.unit_of_work import MemoryStore, MemoryUnitOfWork
+from application.cancel_order import CancelOrder
+from application.complete_order import CompleteOrder
+from application.delete_order import DeleteOrder
+from application.expire_orders import ExpireOrders
+from application.manage_catalogue import AddProducts, NewProduct
+from application.place_order import OrderRequest, PlaceOrder, RequestedItem
+from application.ports import OutboxEntry, UnitOfWork
+from application.process_payment import ProcessPayment
+from application.refund_order import RefundOrder
+from application.request_payment import RequestPayment
+from application.request_refund import RequestRefund
+from domain.errors import DomainError
+from domain.events import Event, PaymentRequested, RefundRequested
+from domain.ids import UserId
+from domain.money import Money
+from domain.order import Order
+from domain.product import Product
+from tests import invariants
+from tests.unit.builders import CountedIds, ManualClock
+from tests.unit.provider import Provider
+from tests.unit.unsteady import UnsteadyUnitOfWork
+
+EXPIRY = timedelta(minutes=30)
+
+
+@define(eq=False)
+class Shop:
+    """The use cases over memory, with time, ids, the provider and the troubles in the hands of a test."""
+
+    clock: ManualClock = field(factory=ManualClock)
+    new_id: CountedIds = field(factory=CountedIds)
+    provider: Provider = field(factory=Provider)
+    store: MemoryStore = field(factory=MemoryStore)
+    unit_of_work: UnitOfWork = field(init=False)
+    unsteady: UnsteadyUnitOfWork = field(init=False)
+    place_order: PlaceOrder = field(init=False)
+    request_payment: RequestPayment = field(init=False)
+    process_payment: ProcessPayment = field(init=False)
+    cancel_order: CancelOrder = field(init=False)
+    complete_order: CompleteOrder = field(init=False)
+    delete_order: DeleteOrder = field(init=False)
+    request_refund: RequestRefund = field(init=False)
+    refund_order: RefundOrder = field(init=False)
+    expire_orders: ExpireOrders = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.unit_of_work = MemoryUnitOfWork(self.store)
+        self.unsteady = UnsteadyUnitOfWork(self.unit_of_work)
+        self.place_order = PlaceOrder(self.unsteady, self.new_id, self.clock)
+        self.request_payment = RequestPayment(self.unsteady, self.new_id, self.clock)
+        self.process_payment = ProcessPayment(self.unsteady, self.provider, self.clock)
+        self.cancel_order = CancelOrder(self.unsteady, self.clock)
+        self.complete_order = CompleteOrder(self.unsteady, self.clock)
+        self.delete_order = DeleteOrder(self.unsteady, self.clock)
+        self.request_refund = RequestRefund(self.unsteady, self.clock)
+        self.refund_order = RefundOrder(self.unsteady, self.provider, self.clock)
+        self.expire_orders = ExpireOrders(self.unsteady, self.clock, EXPIRY)
+
+    async def sells(self, *, stock: int = 5, price: int = 1250, currency: str = "EUR") -> Product:
+        new = NewProduct(name="fountain pen", price=Money(price, currency), stock=stock)
+        [product] = await AddProducts(self.unit_of_work, self.clock)([new], made_by="test")
+        assert isinstance(product, Product)
+        return product
+
+    async def order(self, *items: tuple[Product, int], user_id: int = 1) -> Order:
+        [order] = await self.place_order([a_request(*items, user_id=user_id)])
+        return accepted(order)
+
+    async def payment_requested(self, *items: tuple[Product, int]) -> tuple[Order, PaymentRequested]:
+        order = await self.order(*items)
+        return order, await self.ask_for_payment(order)
+
+    async def ask_for_payment(self, order: Order) -> PaymentRequested:
+        [outcome] = await self.request_payment([order.id])
+        accepted(outcome)
+        return [event for event in await self.history(order) if isinstance(event, PaymentRequested)][-1]
+
+    async def paid(self, *items: tuple[Product, int]) -> Order:
+        order, request = await self.payment_requested(*items)
+        assert await self.process_payment([request]) == [None]
+        return await self.now(order)
+
+    async def refund_requested(self, order: Order) -> RefundRequested:
+        [outcome] = await self.request_refund([order.id])
+        accepted(outcome)
+        [event] = [event for event in await self.history(order) if isinstance(event, RefundRequested)]
+        return event
+
+    async def now(self, order: Order) -> Order:
+        """The order as it is in the books."""
+        async with self.unit_of_work.reading() as tx:
+            return (await tx.orders.get_many({order.id}))[order.id]
+
+    async def history(self, order: Order) -> list[Event]:
+        async with self.unit_of_work.reading() as tx:
+            return await tx.events.of_orders({order.id})
+
+    async def stock_of(self, product: Product) -> int:
+        async with self.unit_of_work.reading() as tx:
+            return (await tx.products.get_many({product.id}))[product.id].stock
+
+    async def outbox(self) -> list[OutboxEntry]:
+        async with self.unit_of_work() as tx:
+            return await tx.outbox.claim(by="test", limit=1000)
+
+    async def findings(self) -> list[str]:
+        return await invariants.findings(self.unit_of_work, self.provider.books)
+
+
+def a_request(*items: tuple[Product, int], user_id: int = 1) -> OrderRequest:
+    return OrderRequest(UserId(user_id), tuple(RequestedItem(product.id, quantity) for product, quantity in items))
+
+
+def accepted(outcome: Order | DomainError) -> Order:
+    assert isinstance(outcome, Order), outcome
+    return outcome
+
+
+def types(events: Sequence[Event | OutboxEntry]) -> list[str]:
+    return [event.type.removeprefix("order.") for event in events]

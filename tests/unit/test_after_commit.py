@@ -1,0 +1,35 @@
+from attrs import evolve
+
+from adapters.after_commit import RefreshingPublisher
+from adapters.memory.broker import MemoryBroker
+from adapters.memory.caches import MemoryCatalogueCache, MemoryRecentOrders
+from adapters.wire import encode
+from application.ports import CataloguePage, OutboxEntry
+from domain.events import OrderPlaced, StockReserved, event_id
+from tests.unit.builders import NOW, an_order
+
+
+async def test_whoever_hears_of_an_event_finds_no_older_order() -> None:
+    recent, order = MemoryRecentOrders(), evolve(an_order(), version=2)
+    await recent.put_many([order])
+    publisher = RefreshingPublisher(MemoryBroker(), recent, MemoryCatalogueCache())
+    event = StockReserved(order_id=order.id, sequence=3, at=NOW)
+    await publisher.publish([OutboxEntry(1, event_id(event), event.type, encode(event))])
+    assert await recent.get_many({order.id}) == {}
+
+
+async def test_whoever_hears_that_stock_moved_finds_no_older_catalogue() -> None:
+    catalogue = MemoryCatalogueCache()
+    publisher = RefreshingPublisher(MemoryBroker(), MemoryRecentOrders(), catalogue)
+    order = an_order()
+    placed = OrderPlaced(
+        order_id=order.id, sequence=1, at=NOW, user_id=order.user_id, lines=order.lines, total=order.total
+    )
+    reserved = StockReserved(order_id=order.id, sequence=2, at=NOW)
+    kept = []
+    for position, event in enumerate((placed, reserved)):
+        page, _ = await catalogue.get(CataloguePage(None, 10))
+        await catalogue.put(page, [])
+        await publisher.publish([OutboxEntry(position, event_id(event), event.type, encode(event))])
+        kept.append((await catalogue.get(CataloguePage(None, 10)))[1])
+    assert kept == [[], None]

@@ -1,0 +1,115 @@
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from attrs import fields_dict
+
+from adapters.wire import MAX_BYTES, BadMessage, decode, encode
+from domain.events import (
+    EVENT_TYPES,
+    Event,
+    OrderCancelled,
+    OrderCompleted,
+    OrderDeleted,
+    OrderExpired,
+    OrderFailed,
+    OrderPaid,
+    OrderPlaced,
+    OrderRefunded,
+    PaymentRequested,
+    RefundRequested,
+    StockReserved,
+)
+from domain.ids import MAX_ID, OrderId, UserId
+from domain.money import MAX_MINOR
+from tests.unit.builders import NOW, PAYMENT, a_line, an_order, euros
+
+_ORDER_ID = OrderId(an_order().id)
+EVENTS: list[Event] = [
+    OrderPlaced(
+        order_id=_ORDER_ID,
+        sequence=1,
+        at=NOW,
+        user_id=UserId(MAX_ID),
+        lines=(a_line(1), a_line(MAX_ID, quantity=1, price=MAX_MINOR - 2500)),
+        total=euros(MAX_MINOR),
+    ),
+    PaymentRequested(order_id=_ORDER_ID, sequence=2, at=NOW, payment_id=PAYMENT, amount=euros(0)),
+    StockReserved(order_id=_ORDER_ID, sequence=3, at=NOW.replace(microsecond=1)),
+    OrderPaid(order_id=_ORDER_ID, sequence=4, at=NOW, payment_id=PAYMENT, amount=euros(2500)),
+    OrderFailed(order_id=_ORDER_ID, sequence=5, at=NOW, payment_id=PAYMENT, reason="payment_declined"),
+    OrderCancelled(order_id=_ORDER_ID, sequence=6, at=NOW),
+    OrderExpired(order_id=_ORDER_ID, sequence=7, at=NOW),
+    OrderCompleted(order_id=_ORDER_ID, sequence=8, at=NOW),
+    RefundRequested(order_id=_ORDER_ID, sequence=9, at=NOW, payment_id=PAYMENT, amount=euros(2500)),
+    OrderRefunded(order_id=_ORDER_ID, sequence=10, at=NOW, payment_id=PAYMENT, amount=euros(2500)),
+    OrderDeleted(order_id=_ORDER_ID, sequence=2**31 - 1, at=NOW),
+]
+PAID = EVENTS[3]
+
+
+def changed(event: Event, **changes: Any) -> bytes:
+    return json.dumps({**json.loads(encode(event)), **changes}).encode()
+
+
+def without(event: Event, member: str) -> bytes:
+    return json.dumps({key: value for key, value in json.loads(encode(event)).items() if key != member}).encode()
+
+
+def test_there_is_an_example_of_every_event() -> None:
+    assert {type(event) for event in EVENTS} == set(EVENT_TYPES)
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.type)
+def test_an_event_arrives_as_it_was_sent(event: Event) -> None:
+    assert decode(encode(event)) == event
+    assert decode(encode(event).decode()) == event
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.type)
+def test_a_message_is_one_json_object_that_names_its_type_and_schema(event: Event) -> None:
+    message: Mapping[str, Any] = json.loads(encode(event))
+    assert (message["type"], message["schema"]) == (event.type, 1)
+    assert set(message) == {"type", "schema", *fields_dict(type(event))}
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.type)
+def test_what_a_later_release_adds_to_an_event_is_tolerated(event: Event) -> None:
+    assert decode(changed(event, gift_wrapped=True, notes=[{"text": "thanks"}])) == event
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        pytest.param(b"", "truncated", id="empty"),
+        pytest.param(b"hello", "malformed", id="not JSON"),
+        pytest.param(b"\xff\xfe", "malformed", id="not text"),
+        pytest.param(encode(PAID)[:-5], "truncated", id="cut off"),
+        pytest.param(b"null", "object", id="null"),
+        pytest.param(b"[]", "object", id="a list"),
+        pytest.param(b"[" * 100_000, "", id="nested deeply"),
+        pytest.param(b'{"type":"order.paid","schema":1,"x":' + b"[" * 100_000, "", id="nested deeply inside"),
+        pytest.param(b" " * (MAX_BYTES + 1), f"at most {MAX_BYTES} bytes", id="too large"),
+        pytest.param(changed(PAID, schema=2), "schema 2 is not known", id="a future schema"),
+        pytest.param(changed(PAID, schema="1"), "int", id="a schema that is no number"),
+        pytest.param(changed(PAID, type="order.teleported"), "'order.teleported' is not known", id="an unknown type"),
+        pytest.param(without(PAID, "type"), "type", id="no type"),
+        pytest.param(without(PAID, "order_id"), "order_id", id="no order"),
+        pytest.param(changed(PAID, order_id="7"), "UUID", id="an id that is none"),
+        pytest.param(changed(PAID, sequence="four"), "int", id="a sequence that is no number"),
+        pytest.param(changed(PAID, amount={"minor": -1, "currency": "EUR"}), "", id="a negative amount"),
+        pytest.param(changed(PAID, amount={"minor": 1, "currency": "euro"}), "", id="no currency"),
+        pytest.param(changed(PAID, at="yesterday"), "datetime", id="no time"),
+        pytest.param(changed(EVENTS[0], lines=[{"product_id": 0}]), "", id="a product that can't be"),
+    ],
+)
+def test_bytes_that_are_no_event_are_refused_with_the_reason(body: bytes, reason: str) -> None:
+    with pytest.raises(BadMessage) as refusal:
+        decode(body)
+    assert reason in str(refusal.value)
+
+
+def test_a_message_as_large_as_may_be_is_read() -> None:
+    body = encode(PAID)
+    assert decode(body + b" " * (MAX_BYTES - len(body))) == PAID

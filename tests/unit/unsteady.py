@@ -1,0 +1,39 @@
+from collections import deque
+from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from attrs import define, field, frozen
+
+from application.ports import Transaction, UnitOfWork
+
+
+@frozen
+class Trouble:
+    """What one transaction raises: before its commit, so that nothing happened, or after it."""
+
+    error: BaseException
+    committed: bool = False
+
+
+@define(eq=False)
+class UnsteadyUnitOfWork:
+    """Transactions that fail as told: one entry for each to come, None for one that works."""
+
+    _inner: UnitOfWork
+    to_come: deque[Trouble | None] = field(factory=deque, converter=deque)
+
+    def __call__(self) -> AbstractAsyncContextManager[Transaction]:
+        return self._transaction()
+
+    def reading(self) -> AbstractAsyncContextManager[Transaction]:
+        return self._inner.reading()
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncGenerator[Transaction, None]:
+        trouble = self.to_come.popleft() if self.to_come else None
+        async with self._inner() as tx:
+            yield tx
+            if trouble is not None and not trouble.committed:
+                raise trouble.error
+        if trouble is not None:
+            raise trouble.error
