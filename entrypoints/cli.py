@@ -9,6 +9,7 @@ from typing import Annotated
 
 import uvloop
 from cyclopts import App, CycloptsError, Parameter
+from iso4217 import Currency
 
 from adapters.sql.migrate import migrate
 from application.manage_catalogue import NewProduct
@@ -151,6 +152,8 @@ def add(
     data: Data = None,
 ) -> None:
     """Begin to sell something, and print its id."""
+    if currency not in {known.code for known in Currency}:
+        raise CommandError(f"{currency!r} is no currency of ISO 4217; write its code, as in EUR, USD or JPY")
 
     async def work(container: Container) -> None:
         new = NewProduct(id=None if id is None else ProductId(id), name=name, price=Money(price, currency), stock=stock)
@@ -180,8 +183,7 @@ def list_catalogue(*, data: Data = None) -> None:
         last: ProductId | None = None
         while page := await container.list_products()(after=last, limit=200):
             for product in page:
-                price = f"{product.price.minor} {product.price.currency}"
-                print(f"{product.id:>8}  {product.stock:>12}  {price:>16}  {product.name}")
+                print(f"{product.id:>8}  {product.stock:>12}  {_shown(product.price):>16}  {product.name}")
             last = page[-1].id
 
     _with_container(_settings(data=data), work)
@@ -232,6 +234,12 @@ def _with_container(settings: Settings, work: Callable[[Container], Awaitable[No
             await work(container)
 
     uvloop.run(run())
+
+
+def _shown(money: Money) -> str:
+    """As people write it: 1250 minor units are 12.50 EUR, and 1250 JPY."""
+    digits = Currency(money.currency).exponent or 0
+    return f"{money.minor / 10**digits:.{digits}f} {money.currency}"
 
 
 def _first(group: ExceptionGroup[Exception]) -> Exception:

@@ -1,8 +1,9 @@
 """What is opened when a program starts, and closed when it ends, in the opposite order."""
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, asynccontextmanager
+import fcntl
+from collections.abc import AsyncGenerator, Generator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from typing import Final
 
@@ -19,6 +20,11 @@ from entrypoints.container import Container
 from entrypoints.doctor import examine
 from entrypoints.settings import Settings
 from entrypoints.waiting import repeat
+
+
+class NotReady(Exception):
+    """A program can't start; the message says what to do first."""
+
 
 # Seconds between declarations: so long can a queue be missing that somebody deleted.
 _DECLARE_EVERY: Final = 15.0
@@ -66,6 +72,23 @@ async def open_broker(container: Container, *, publishing: bool, consuming: bool
                 container.payment_queue.override(await stack.enter_async_context(payments))
                 refunds = open_queue(settings.amqp_url, topology, "refunds")
                 container.refund_queue.override(await stack.enter_async_context(refunds))
+        yield
+
+
+@contextmanager
+def only_one(settings: Settings) -> Generator[None, None, None]:
+    """Keep the data folder for this process, whose caches know nothing of what another writes. Raise `NotReady`.
+
+    The lock ends with the process, however it ends.
+    """
+    settings.data.mkdir(parents=True, exist_ok=True)
+    with (settings.data / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise NotReady(
+                f"{settings.data} is in use by another `holdfast up`: stop that one, or choose another folder with --data"
+            ) from None
         yield
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import signal
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import Any
 
@@ -10,7 +11,7 @@ import structlog
 
 from adapters.sql.migrate import migrate, schema_problem
 from application.ports import Unavailable
-from entrypoints.connections import open_broker, open_container
+from entrypoints.connections import NotReady, only_one, open_broker, open_container
 from entrypoints.container import Container
 from entrypoints.demo import CATALOGUE
 from entrypoints.http.app import create_app
@@ -21,10 +22,6 @@ from entrypoints.settings import Settings
 # What is told to stop, and then has a bounded time to finish.
 Program = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
 OnStarted = Callable[[str], None]
-
-
-class NotReady(Exception):
-    """A program can't start; the message says what to do first."""
 
 
 async def run_until_signalled(program: Program, *, patience: timedelta) -> None:
@@ -57,7 +54,11 @@ async def run_until_signalled(program: Program, *, patience: timedelta) -> None:
 
 async def run_up(settings: Settings, stop: asyncio.Event, *, on_started: OnStarted) -> None:
     """API, relay and worker in one process, on whatever the settings name."""
-    async with open_container(settings) as container, open_broker(container, publishing=True, consuming=True):
+    async with AsyncExitStack() as stack:
+        if not settings.database_url:
+            stack.enter_context(only_one(settings))
+        container = await stack.enter_async_context(open_container(settings))
+        await stack.enter_async_context(open_broker(container, publishing=True, consuming=True))
         await migrate(container.engine())
         await _tell_of_servers(container)
         if not settings.database_url:
