@@ -18,14 +18,13 @@ from domain.errors import DomainError
 from domain.ids import ProductId
 from domain.money import Money
 from domain.product import Product
-from entrypoints.connections import open_container
+from entrypoints.connections import NotReady, open_container
 from entrypoints.container import Container
 from entrypoints.demo import CATALOGUE
 from entrypoints.health import ServerHealth
 from entrypoints.http.server import AddressInUse
 from entrypoints.logs import configure_logging
 from entrypoints.programs import (
-    NotReady,
     Program,
     run_api,
     run_relay_alone,

@@ -87,7 +87,7 @@ def only_one(settings: Settings) -> Generator[None, None, None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise NotReady(
-                f"{settings.data} is in use by another `holdfast up`: stop that one, or choose another folder with --data"
+                f"{settings.data} is in use by another `holdfast up`: stop that one, or name another folder with --data"
             ) from None
         yield
 
