@@ -11,6 +11,7 @@ import uvloop
 from cyclopts import App, CycloptsError, Parameter
 from iso4217 import Currency
 
+from adapters.rabbitmq.topology import Topology, declare_topology
 from adapters.sql.migrate import migrate
 from application.manage_catalogue import NewProduct
 from application.ports import Unavailable
@@ -103,13 +104,17 @@ def relay() -> None:
 
 
 def migrate_database(*, data: Data = None) -> None:
-    """Bring the tables up to date. Safe at any time, and from several places at once."""
+    """Bring the tables, and the queues, up to date. Safe at any time, and from several places at once."""
+    settings = _settings(data=data)
 
     async def work(container: Container) -> None:
         applied = await migrate(container.engine())
         print(f"applied {', '.join(applied)}" if applied else "the tables are up to date")
+        if settings.amqp_url:
+            await declare_topology(settings.amqp_url, Topology(settings.namespace))
+            print("the queues are declared")
 
-    _with_container(_settings(data=data), work)
+    _with_container(settings, work)
 
 
 def seed(*, data: Data = None) -> None:
