@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from adapters.rabbitmq.health import server_version as rabbitmq_version
 from adapters.redis.health import server_version as redis_version
 from adapters.sql.health import server_version as database_version
-from adapters.sql.migrate import schema_problem
+from adapters.sql.schema import schema_problem
 from application.ports import Unavailable
 from entrypoints.health import ServerHealth
 from entrypoints.settings import Settings

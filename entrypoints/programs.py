@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 
-from adapters.sql.migrate import migrate, schema_problem
+from adapters.sql.schema import schema_problem
 from application.ports import Unavailable
 from entrypoints.connections import NotReady, only_one, open_broker, open_container
 from entrypoints.container import Container
@@ -59,7 +59,7 @@ async def run_up(settings: Settings, stop: asyncio.Event, *, on_started: OnStart
             stack.enter_context(only_one(settings))
         container = await stack.enter_async_context(open_container(settings))
         await stack.enter_async_context(open_broker(container, publishing=True, consuming=True))
-        await migrate(container.engine())
+        await _make_tables(container)
         await _tell_of_servers(container)
         if not settings.database_url:
             await container.add_products()(CATALOGUE, made_by="holdfast up")
@@ -130,6 +130,14 @@ async def _tell_of_servers(container: Container) -> None:
             log.info("server works", server=server.name, version=server.version)
         else:
             log.warning("server does not work", server=server.name, problem=server.problem)
+
+
+async def _make_tables(container: Container) -> None:
+    if await schema_problem(container.engine()) is not None:
+        # Alembic takes half a second to be imported, which a start without anything to do should not wait for.
+        from adapters.sql.migrate import migrate  # noqa: PLC0415
+
+        await migrate(container.engine())
 
 
 async def _expect_schema(container: Container) -> None:

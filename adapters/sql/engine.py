@@ -1,9 +1,14 @@
 import asyncio
+import os
+from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import URL, Connection, event, make_url
 from sqlalchemy.exc import ArgumentError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from adapters.sql.errors import CANNOT_BE_OPENED, server_name
+from application.ports import Unavailable
 
 # Seconds that a new connection may take, and that somebody waits for one of the pool.
 CONNECT_TIMEOUT: Final = 3.0
@@ -92,6 +97,13 @@ def _sqlite(url: URL, pool_size: int, statement_timeout: float) -> AsyncEngine:
         # SQLite has one writer. Those of this process wait in a queue for their turn; only other processes are polled.
         execution_options={ONE_WRITER: asyncio.Lock()},
     )
+
+    # A driver that finds out by itself leaves a thread behind, which may outlive the event loop, and complain.
+    @event.listens_for(engine.sync_engine, "do_connect")
+    def look_first(*_: Any) -> None:
+        file = Path(str(url.database))
+        if file.is_dir() or not os.access(file.parent, os.W_OK | os.X_OK):
+            raise Unavailable(f"{server_name(url)} {CANNOT_BE_OPENED}")
 
     @event.listens_for(engine.sync_engine, "connect")
     def prepare(connection: Any, _record: Any) -> None:

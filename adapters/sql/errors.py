@@ -32,10 +32,13 @@ _ABORTED_STATES: Final = frozenset({"40001", "40P01", "55P03"})
 _SESSION_ENDED_STATES: Final = frozenset({"57P01", "57P02", "57P05", "25P03"})
 _UNIQUE: Final = "23505"
 
+CANNOT_BE_OPENED: Final = "can't be opened: does its folder exist, and may it be written?"
 _UNAVAILABLE_IN_SQLITE: Final = {
-    "SQLITE_CANTOPEN": "can't be opened: does its folder exist, and may it be written?",
+    "SQLITE_CANTOPEN": CANNOT_BE_OPENED,
+    "SQLITE_CORRUPT": "is damaged: restore it from a backup",
     "SQLITE_FULL": "has no space left on its disk",
     "SQLITE_IOERR": "can't be read or written",
+    "SQLITE_NOTADB": "is no database",
     "SQLITE_READONLY": "is read-only",
 }
 

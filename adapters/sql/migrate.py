@@ -4,8 +4,6 @@ from typing import Final
 
 from alembic import command
 from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -45,25 +43,6 @@ async def _migrate(engine: AsyncEngine) -> list[str]:
         applied = await connection.run_sync(_upgrade)
         await connection.commit()
     return applied
-
-
-async def schema_problem(engine: AsyncEngine) -> str | None:
-    """Why this version can't work on the tables, in words for a person, or None. Raise `Unavailable`."""
-    async with connected(engine, reading=True) as connection:
-        found = await connection.run_sync(_current_revision)
-    known = [script.revision for script in ScriptDirectory(str(_FOLDER)).walk_revisions()]
-    needed = known[0]
-    if found == needed:
-        return None
-    if found is None:
-        return "there are no tables yet: run `holdfast migrate`"
-    if found in known:
-        return f"the tables are at revision {found}, this version needs {needed}: run `holdfast migrate`"
-    return f"the tables are at revision {found}, which this version doesn't know: start the newer one that made it"
-
-
-def _current_revision(connection: Connection) -> str | None:
-    return MigrationContext.configure(connection).get_current_revision()
 
 
 def _upgrade(connection: Connection) -> list[str]:

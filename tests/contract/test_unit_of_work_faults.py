@@ -66,7 +66,7 @@ async def test_a_block_cancelled_at_any_moment_leaks_no_connection_and_half_does
     turns, done = 0, False
     async with asyncio.timeout(60):
         while not done:
-            turns += 1 + turns // 8
+            turns += 1 if turns < 50 else turns // 8
             task = asyncio.create_task(take(unit_of_work))
             for _ in range(turns):
                 await asyncio.sleep(0)
@@ -133,6 +133,15 @@ async def test_sessions_that_were_terminated_while_idle_cost_no_request(
     await terminate_others(postgres_engine)
     await asyncio.gather(take(unit_of_work), take(unit_of_work), stock(unit_of_work), take(unit_of_work))
     assert await stock(unit_of_work) == 6
+
+
+async def test_health_is_good_again_at_once(
+    migrated_postgres: str, postgres_engine: AsyncEngine, open_engines: Callable[[str], AsyncEngine]
+) -> None:
+    engine = open_engines(migrated_postgres)
+    await server_version(engine)
+    await terminate_others(postgres_engine)
+    assert (await server_version(engine)).startswith("PostgreSQL ")
 
 
 async def test_a_connection_that_dies_at_its_first_statement_costs_no_request(
@@ -235,62 +244,3 @@ async def test_a_silent_server_is_given_up_within_its_bound_and_forgiven_when_it
         assert borrowed(engine) == 0
     finally:
         await engine.dispose()
-
-
-@pytest.mark.parametrize(
-    ("address", "words"),
-    [
-        ("ana:hidden@127.0.0.1:1/shop", "127.0.0.1:1, database shop refuses connections"),
-        ("ana:hidden@there.invalid/shop", "there.invalid:5432, database shop can't be found"),
-    ],
-)
-async def test_a_server_that_cannot_be_reached_is_named_without_its_password(
-    address: str, words: str, open_engines: Callable[[str], AsyncEngine]
-) -> None:
-    with pytest.raises(Unavailable, match=words) as caught:
-        await server_version(open_engines(f"postgresql://{address}"))
-    assert "hidden" not in str(caught.value)
-
-
-async def test_a_database_that_does_not_exist_is_named(
-    migrated_postgres: str, open_engines: Callable[[str], AsyncEngine]
-) -> None:
-    url = f"{migrated_postgres.rpartition('/')[0]}/no_such_shop"
-    with pytest.raises(Unavailable, match="database no_such_shop has no database of this name"):
-        await server_version(open_engines(url))
-
-
-async def test_a_sqlite_file_that_cannot_be_opened_is_named(open_engines: Callable[[str], AsyncEngine]) -> None:
-    with pytest.raises(Unavailable, match=r"SQLite file /no/such/folder/shop\.db can't be opened"):
-        await server_version(open_engines("sqlite:////no/such/folder/shop.db"))
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "postgres://ana@127.0.0.1/shop",
-        "postgresql://ana@127.0.0.1/shop?sslmode=require&application_name=till",
-        "postgresql+asyncpg://ana@127.0.0.1/shop",
-        "sqlite:///shop.db",
-        "sqlite+aiosqlite:///shop.db",
-    ],
-)
-def test_a_url_may_be_spelt_in_the_usual_ways(url: str) -> None:
-    assert create_engine(url).url.database in {"shop", "shop.db"}
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "mysql://ana:hidden@127.0.0.1/shop",
-        "ana:hidden",
-        "sqlite://",
-        "sqlite:///:memory:",
-        "postgresql://ana:hidden@127.0.0.1:many/shop",
-        "postgresql://ana:hidden@127.0.0.1/shop?colour=hidden",
-    ],
-)
-def test_a_url_that_cannot_work_is_refused_without_its_password(url: str) -> None:
-    with pytest.raises(ValueError, match=r"URL|database") as caught:
-        create_engine(url)
-    assert "hidden" not in str(caught.value)

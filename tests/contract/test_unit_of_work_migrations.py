@@ -10,11 +10,12 @@ from sqlalchemy import Connection, inspect, text
 from sqlalchemy.engine.interfaces import ReflectedIndex
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from adapters.sql.migrate import migrate, schema_problem
+from adapters.sql.migrate import migrate
+from adapters.sql.schema import REVISION, schema_problem
 from adapters.sql.tables import metadata
 from application.ports import Unavailable
 
-HEAD = "0001"
+HEAD = REVISION
 
 MIGRATE = """
 import asyncio, sys

@@ -151,6 +151,19 @@ async def test_the_claim_of_a_relay_that_is_gone_ends_by_itself(sql_engine: Asyn
     assert await claim(unit_of_work, "relay 1") == []
 
 
+async def test_a_claim_that_is_released_is_free_at_once_and_nobody_elses_can_be(sql_engine: AsyncEngine) -> None:
+    unit_of_work = SqlUnitOfWork(sql_engine)
+    async with unit_of_work() as tx:
+        await tx.events.add_many([placed()[1]])
+    await claim(unit_of_work, "relay 1")
+    async with unit_of_work() as tx:
+        await tx.outbox.release(by="relay 2")
+    assert await claim(unit_of_work, "relay 2") == []
+    async with unit_of_work() as tx:
+        await tx.outbox.release(by="relay 1")
+    assert len(await claim(unit_of_work, "relay 2")) == 1
+
+
 async def test_a_claim_lasts_for_seconds(sql_engine: AsyncEngine) -> None:
     await claim(SqlUnitOfWork(sql_engine), "relay 1")
     now = func.clock_timestamp() if sql_engine.dialect.name == "postgresql" else text("datetime('now')")

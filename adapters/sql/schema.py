@@ -1,0 +1,30 @@
+from typing import Final
+
+from sqlalchemy import Connection, inspect, text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from adapters.sql.connecting import connected
+
+# The newest migration: what `tables.py` describes. Alembic could tell, but takes half a second to be imported, and a
+# start has no other use for it.
+REVISION: Final = "0001"
+
+
+async def schema_problem(engine: AsyncEngine) -> str | None:
+    """Why this version can't work on the tables, in words for a person, or None. Raise `Unavailable`."""
+    async with connected(engine, reading=True) as connection:
+        found = await connection.run_sync(_current_revision)
+    if found == REVISION:
+        return None
+    if found is None:
+        return "there are no tables yet: run `holdfast migrate`"
+    if found < REVISION:
+        return f"the tables are at revision {found}, this version needs {REVISION}: run `holdfast migrate`"
+    return f"the tables are at revision {found}, which this version doesn't know: start the newer one that made it"
+
+
+def _current_revision(connection: Connection) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    revision: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    return revision

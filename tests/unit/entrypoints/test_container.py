@@ -1,0 +1,78 @@
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dependency_injector import providers
+
+from adapters.memory.broker import MemoryBroker
+from adapters.memory.caches import MemoryRecentOrders
+from adapters.memory.signal import MemoryOutboxSignal
+from adapters.payments.ledger import MemoryLedger
+from adapters.redis.client import GuardedRedis
+from adapters.redis.recent_orders import RedisRecentOrders
+from adapters.sql.engine import create_engine
+from entrypoints.container import Container
+from entrypoints.settings import Settings
+
+
+def a_container(settings: Settings) -> Container:
+    """As the programs fill it; nothing is opened, since nothing is asked."""
+
+    def connect(_: object) -> Any:
+        raise AssertionError("nothing is asked of Redis here")
+
+    broker = MemoryBroker()
+    return Container(
+        settings=settings,
+        engine=create_engine(settings.database),
+        redis=GuardedRedis(connect, 0.1, 0.5),
+        signal=MemoryOutboxSignal(),
+        publisher=broker,
+        payment_queue=broker.queue("order.payment_requested"),
+        refund_queue=broker.queue("order.refund_requested"),
+        ledger=MemoryLedger(),
+        check_health=list,
+    )
+
+
+@pytest.fixture(params=["in one process", "on servers"])
+def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
+    if request.param == "in one process":
+        return Settings(data=tmp_path)
+    return Settings(
+        database_url="postgresql://shop@db/shop",
+        redis_url="redis://cache",
+        amqp_url="amqp://shop@broker/",
+        data=tmp_path,
+    )
+
+
+@pytest.fixture
+def container(settings: Settings) -> Iterator[Container]:
+    container = a_container(settings)
+    yield container
+    container.engine().sync_engine.dispose()
+
+
+async def test_every_provider_can_be_built(container: Container) -> None:
+    # The keyword arguments of a factory are checked by nobody before it is called.
+    built = {name: provider() for name, provider in container.providers.items()}
+    assert {"place_order", "worker", "relay_events", "services"} <= built.keys()
+    assert None not in built.values()
+
+
+async def test_the_settings_decide_where_the_caches_are(container: Container, settings: Settings) -> None:
+    expected = RedisRecentOrders if settings.redis_url else MemoryRecentOrders
+    assert isinstance(container.recent_orders(), expected)
+
+
+async def test_the_handlers_and_the_relay_share_one_cache(container: Container) -> None:
+    assert container.recent_orders() is container.recent_orders()
+    assert container.unit_of_work() is container.unit_of_work()
+
+
+def test_nothing_is_shared_between_two_containers(tmp_path: Path) -> None:
+    first, second = (a_container(Settings(data=tmp_path)) for _ in range(2))
+    assert isinstance(first.place_order, providers.Singleton)
+    assert first.place_order() is not second.place_order()
