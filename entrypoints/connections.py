@@ -3,9 +3,11 @@
 import asyncio
 import fcntl
 from collections.abc import AsyncGenerator, Generator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from functools import partial
 from typing import Final
+
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.memory.broker import MemoryBroker
 from adapters.memory.signal import MemoryOutboxSignal
@@ -26,6 +28,8 @@ class NotReady(Exception):
     """A program can't start; the message says what to do first."""
 
 
+# Seconds that the database has to see its connections off.
+_FAREWELL: Final = 2.0
 # Seconds between declarations: so long can a queue be missing that somebody deleted.
 _DECLARE_EVERY: Final = 15.0
 
@@ -37,7 +41,7 @@ async def open_container(settings: Settings) -> AsyncGenerator[Container, None]:
         if settings.database.startswith("sqlite"):
             settings.data.mkdir(parents=True, exist_ok=True)
         engine = create_engine(settings.database, pool_size=settings.pool_size)
-        stack.push_async_callback(engine.dispose)
+        stack.push_async_callback(_dispose, engine)
         container = Container(settings=settings, engine=engine, check_health=partial(examine, settings, engine))
         if settings.database_url.startswith("postgres"):
             container.signal.override(await stack.enter_async_context(open_outbox_signal(engine)))
@@ -46,6 +50,13 @@ async def open_container(settings: Settings) -> AsyncGenerator[Container, None]:
         if settings.redis_url:
             container.redis.override(await stack.enter_async_context(open_redis(settings.redis_url)))
         yield container
+
+
+async def _dispose(engine: AsyncEngine) -> None:
+    # A server that has fallen silent would never hear the farewell.
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_FAREWELL):
+            await engine.dispose()
 
 
 @asynccontextmanager
