@@ -1,12 +1,17 @@
 from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
 
 from attrs import frozen
 
-from application.ports import Clock, UnitOfWork
-from domain.errors import ProductExists, UnknownProduct
-from domain.ids import ProductId
+from application.ports import Aborted, Clock, Transaction, UnitOfWork
+from domain.errors import DomainError, InvalidProduct, ProductExists, UnknownProduct
+from domain.ids import MAX_ID, ProductId
 from domain.money import Money
-from domain.product import Product, StockAdjustment
+from domain.product import MAX_COUNT, Product, StockAdjustment
+
+# How often products are added anew because somebody took their ids in the meantime.
+_TRIES: Final = 10
 
 
 @frozen(kw_only=True)
@@ -21,46 +26,57 @@ class NewProduct:
 
 @frozen
 class AddProducts:
-    """Put products into the catalogue, their stock recorded as the first count."""
+    """Put products into the catalogue, their stock recorded as the first count; refuse alone what must be refused."""
 
     _unit_of_work: UnitOfWork
     _now: Clock
 
-    async def __call__(self, new: Sequence[NewProduct], *, made_by: str) -> Sequence[Product | ProductExists]:
-        outcomes: list[Product | ProductExists] = []
+    async def __call__(self, new: Sequence[NewProduct], *, made_by: str) -> Sequence[Product | DomainError]:
+        """Raise `Aborted` when others add so many that no ids are left to this call."""
+        for _ in range(_TRIES - 1):
+            try:
+                return await self._add(new, made_by)
+            except Aborted:
+                # The ids that were free are another's now.
+                continue
+        return await self._add(new, made_by)
+
+    async def _add(self, new: Sequence[NewProduct], made_by: str) -> Sequence[Product | DomainError]:
         async with self._unit_of_work() as tx:
-            taken = (await tx.products.get_many({product.id for product in new if product.id is not None})).keys()
-            last = max([await tx.products.last_id(), *(product.id for product in new if product.id is not None)])
-            for product in new:
-                if product.id in taken:
-                    outcomes.append(ProductExists(f"product {product.id} exists already", field="id"))
-                    continue
-                if product.id is None:
-                    last = ProductId(last + 1)
-                outcomes.append(
-                    Product(
-                        id=product.id or last,
-                        name=product.name,
-                        price=product.price,
-                        stock=product.stock,
-                        created_at=self._now(),
-                    )
-                )
+            outcomes = await self._begin(new, tx)
             added = [outcome for outcome in outcomes if isinstance(outcome, Product)]
             await tx.products.add_many(added)
-            await tx.stock_adjustments.add_many(
-                [
-                    StockAdjustment(
-                        product_id=product.id,
-                        change=product.stock,
-                        reason="first count",
-                        made_by=made_by,
-                        at=product.created_at,
-                    )
-                    for product in added
-                ]
-            )
+            counts = [
+                _adjustment(product, product.stock, reason="first count", made_by=made_by, at=product.created_at)
+                for product in added
+            ]
+            await tx.stock_adjustments.add_many(counts)
         return outcomes
+
+    async def _begin(self, new: Sequence[NewProduct], tx: Transaction) -> list[Product | DomainError]:
+        named = {product.id for product in new if product.id is not None}
+        taken = set(await tx.products.get_many(named))
+        last = max([await tx.products.last_id(), *named])
+        outcomes: list[Product | DomainError] = []
+        for product in new:
+            last = last if product.id is not None else ProductId(last + 1)
+            id_ = last if product.id is None else product.id
+            if id_ in taken:
+                outcomes.append(ProductExists(f"product {id_} exists already", field="id"))
+                continue
+            taken.add(id_)
+            outcomes.append(self._product(id_, product))
+        return outcomes
+
+    def _product(self, id_: ProductId, new: NewProduct) -> Product | InvalidProduct:
+        if not 1 <= id_ <= MAX_ID:
+            return InvalidProduct(f"an id is between 1 and {MAX_ID}; {id_} is not", field="id")
+        if not 0 <= new.stock <= MAX_COUNT:
+            return InvalidProduct(f"the stock is between 0 and {MAX_COUNT}", field="stock")
+        try:
+            return Product(id=id_, name=new.name, price=new.price, stock=new.stock, created_at=self._now())
+        except ValueError:
+            return InvalidProduct("a name has 1 to 200 characters", field="name")
 
 
 @frozen
@@ -71,14 +87,20 @@ class AdjustStock:
     _now: Clock
 
     async def __call__(self, product_id: ProductId, change: int, *, reason: str, made_by: str) -> Product:
-        """Raise `UnknownProduct`, or `OutOfStock` when fewer units are there than are to be removed."""
+        """Raise `UnknownProduct`, `InvalidProduct`, or `OutOfStock` when fewer are there than are to be removed."""
         async with self._unit_of_work() as tx:
             product = (await tx.products.get_many({product_id}, lock=True)).get(product_id)
             if product is None:
                 raise UnknownProduct(f"there is no product {product_id}")
             product.adjust(change)
             await tx.products.save_many([product])
-            await tx.stock_adjustments.add_many(
-                [StockAdjustment(product_id=product_id, change=change, reason=reason, made_by=made_by, at=self._now())]
-            )
+            adjustment = _adjustment(product, change, reason=reason, made_by=made_by, at=self._now())
+            await tx.stock_adjustments.add_many([adjustment])
         return product
+
+
+def _adjustment(product: Product, change: int, *, reason: str, made_by: str, at: datetime) -> StockAdjustment:
+    try:
+        return StockAdjustment(product_id=product.id, change=change, reason=reason, made_by=made_by, at=at)
+    except ValueError:
+        raise InvalidProduct("a reason, and who gives it, have 1 to 200 characters each", field="reason") from None

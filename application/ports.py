@@ -137,7 +137,7 @@ class Outbox(Protocol):
     async def remove(self, entries: Sequence[OutboxEntry]) -> None: ...
 
     async def put_back(self, events: Sequence[Event]) -> None:
-        """Announce once more what the broker seems to have lost."""
+        """Announce once more what the broker seems to have lost. What is here already stays here once."""
 
 
 class Inbox(Protocol):

@@ -1,9 +1,9 @@
-import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Final
 
 from attrs import field, frozen
 
+from application.bounded import at_most
 from application.changing import existing
 from application.ports import Clock, PaymentDeclined, PaymentGateway, Unavailable, UnitOfWork
 from domain.errors import OutOfStock
@@ -75,17 +75,13 @@ class ProcessPayment:
         return reserved
 
     async def _charge(self, requests: Mapping[EventId, PaymentRequested]) -> dict[EventId, Answer]:
-        permits = asyncio.Semaphore(self._max_charges)
-
         async def charge(request: PaymentRequested) -> Answer:
-            async with permits:
-                try:
-                    return await self._gateway.charge(request.payment_id, request.amount)
-                except (PaymentDeclined, Unavailable) as error:
-                    return error
+            try:
+                return await self._gateway.charge(request.payment_id, request.amount)
+            except (PaymentDeclined, Unavailable) as error:
+                return error
 
-        answers = await asyncio.gather(*map(charge, requests.values()))
-        return dict(zip(requests.keys(), answers, strict=True))
+        return dict(zip(requests, await at_most(self._max_charges, charge, requests.values()), strict=True))
 
     async def _record(
         self, requests: Mapping[EventId, PaymentRequested], answers: Mapping[EventId, str | PaymentDeclined]

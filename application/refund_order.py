@@ -1,9 +1,9 @@
-import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Final
 
 from attrs import field, frozen
 
+from application.bounded import at_most
 from application.changing import existing
 from application.ports import Clock, PaymentGateway, Unavailable, UnitOfWork
 from domain.events import Event, EventId, RefundRequested, event_id
@@ -37,18 +37,14 @@ class RefundOrder:
         return [answers.get(event_id(request)) for request in requests]
 
     async def _refund(self, requests: Mapping[EventId, RefundRequested]) -> dict[EventId, Unavailable | None]:
-        permits = asyncio.Semaphore(self._max_refunds)
-
         async def refund(request: RefundRequested) -> Unavailable | None:
-            async with permits:
-                try:
-                    await self._gateway.refund(request.payment_id, request.amount)
-                except Unavailable as error:
-                    return error
-                return None
+            try:
+                await self._gateway.refund(request.payment_id, request.amount)
+            except Unavailable as error:
+                return error
+            return None
 
-        answers = await asyncio.gather(*map(refund, requests.values()))
-        return dict(zip(requests.keys(), answers, strict=True))
+        return dict(zip(requests, await at_most(self._max_refunds, refund, requests.values()), strict=True))
 
     async def _record(self, requests: Mapping[EventId, RefundRequested]) -> None:
         events: list[Event] = []

@@ -11,7 +11,8 @@ from domain.ids import OrderId
 class ResumeOrders:
     """Announce again the requests of orders that have waited for the worker too long: the broker may have lost them.
 
-    A request that is not lost is brought twice then, which changes nothing. Return how many were announced.
+    A request that is not lost is brought twice then, which changes nothing; one that is still in the outbox stays
+    there once. Return how many were announced.
     """
 
     _unit_of_work: UnitOfWork
@@ -27,10 +28,23 @@ class ResumeOrders:
                 ids = await tx.orders.waiting_since(moment, after=last, limit=self._page)
                 if not ids:
                     return resumed
+                orders = await tx.orders.get_many(ids)
+                due = [id_ for id_ in ids if _is_due(self._now() - orders[id_].updated_at, idle)]
                 requests: dict[OrderId, Event] = {}
-                for event in await tx.events.of_orders(ids):
+                for event in await tx.events.of_orders(due):
                     if isinstance(event, PaymentRequested | RefundRequested):
                         requests[event.order_id] = event
                 await tx.outbox.put_back(list(requests.values()))
             resumed += len(requests)
             last = ids[-1]
+
+
+def _is_due(waited: timedelta, idle: timedelta) -> bool:
+    """Once after `idle`, then after twice, four times, ... as long: what can't go on must not fill the queues.
+
+    It holds for one look in each of those spans, when the looks are `idle` apart.
+    """
+    if not idle:
+        return True
+    spans = waited // idle
+    return spans > 0 and spans & (spans - 1) == 0

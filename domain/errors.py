@@ -52,6 +52,12 @@ class UnknownProduct(DomainError):
     code = "unknown_product"
 
 
+class InvalidProduct(DomainError):
+    """A product, or a change of its stock, that can't be."""
+
+    code = "invalid_product"
+
+
 class ProductExists(DomainError):
     """The id is another product's."""
 

@@ -4,11 +4,12 @@ from typing import Final
 from attrs import define, field, frozen, setters
 from attrs.validators import ge, le, max_len, min_len
 
-from domain.errors import OutOfStock
+from domain.errors import InvalidProduct, OutOfStock
 from domain.ids import ProductId, is_id
 from domain.money import Money
 
-# Far from the limit of 64 bits, so that giving back can't overflow.
+# What can be counted in; far below what can be kept, so that giving back can't overflow.
+MAX_COUNT: Final = 10**12
 MAX_STOCK: Final = 2**53 - 1
 
 
@@ -33,9 +34,14 @@ class Product:
         self.stock += quantity
 
     def adjust(self, change: int) -> None:
-        """Count units in or out that no order moved. Raise `OutOfStock` when fewer than none would be left."""
+        """Count units in or out that no order moved.
+
+        Raise `OutOfStock` when fewer than none would be left, and `InvalidProduct` when more than `MAX_COUNT` would.
+        """
         if self.stock + change < 0:
             raise OutOfStock(f"product {self.id} has {self.stock} units left, {-change} were to be removed")
+        if self.stock + change > MAX_COUNT:
+            raise InvalidProduct(f"product {self.id} can have {MAX_COUNT} units at most", field="stock")
         self.stock += change
 
 

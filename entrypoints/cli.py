@@ -12,8 +12,9 @@ from cyclopts import App, CycloptsError, Parameter
 from iso4217 import Currency
 
 from adapters.rabbitmq.topology import Topology, declare_topology
+from adapters.sql.schema import schema_problem
 from application.manage_catalogue import NewProduct
-from application.ports import Unavailable
+from application.ports import Aborted, Unavailable
 from domain.errors import DomainError
 from domain.ids import ProductId
 from domain.money import Money
@@ -22,7 +23,7 @@ from entrypoints.connections import NotReady, open_container
 from entrypoints.container import Container
 from entrypoints.demo import CATALOGUE
 from entrypoints.health import ServerHealth
-from entrypoints.http.server import AddressInUse
+from entrypoints.http.server import CannotListen
 from entrypoints.logs import configure_logging
 from entrypoints.programs import (
     Program,
@@ -44,7 +45,7 @@ class CommandError(Exception):
 
 
 # What is told as it is: the message says what to do, and a stack trace would say nothing more.
-_REFUSALS = (AddressInUse, CommandError, DomainError, NotReady, Unavailable)
+_REFUSALS = (Aborted, CannotListen, CommandError, DomainError, NotReady, Unavailable)
 
 
 def main() -> None:
@@ -113,10 +114,15 @@ def migrate_database(*, data: Data = None) -> None:
         applied = await migrate(container.engine())
         print(f"applied {', '.join(applied)}" if applied else "the tables are up to date")
         if settings.amqp_url:
-            await declare_topology(settings.amqp_url, Topology(settings.namespace))
-            print("the queues are declared")
+            try:
+                await declare_topology(settings.amqp_url, Topology(settings.namespace))
+            except Unavailable as error:
+                # No reason to hold anybody up: worker and relay declare them as soon as the broker is there.
+                _say(f"the queues are declared later: {error}")
+            else:
+                print("the queues are declared")
 
-    _with_container(settings, work)
+    _with_container(settings, work, needs_tables=False)
 
 
 def seed(*, data: Data = None) -> None:
@@ -133,7 +139,11 @@ def seed(*, data: Data = None) -> None:
 def doctor(*, data: Data = None) -> None:
     """Say of each server whether it is reached, which version it is, and what is wrong with it."""
     settings = _settings(data=data)
-    named = {"database": settings.database, "cache": settings.redis_url, "broker": settings.amqp_url}
+    named = {
+        "database": settings.database_url or str(settings.database_file),
+        "cache": settings.redis_url,
+        "broker": settings.amqp_url,
+    }
 
     async def work(container: Container) -> None:
         servers: list[ServerHealth] = list(await container.check_health()())
@@ -145,7 +155,7 @@ def doctor(*, data: Data = None) -> None:
         if not all(server.works for server in servers):
             raise CommandError("not every server works; see above")
 
-    _with_container(settings, work)
+    _with_container(settings, work, needs_tables=False)
 
 
 def add(
@@ -216,16 +226,10 @@ def _settings(**given: object) -> Settings:
 
 def _server_settings(command: str, **given: object) -> Settings:
     settings = _settings(**given)
-    named = {
-        "DATABASE_URL": settings.database_url.startswith("postgres"),
-        "REDIS_URL": settings.redis_url,
-        "AMQP_URL": settings.amqp_url,
-    }
-    missing = [name for name, is_there in named.items() if not is_there]
-    if missing:
+    if not settings.database_url:
         raise InvalidSettings(
-            f"holdfast {command} is one process of several, which meet at their servers; "
-            f"set {', '.join(missing)}, or run everything in one process with `holdfast up`"
+            f"holdfast {command} is one process of several, which meet at their servers; set DATABASE_URL, REDIS_URL "
+            "and AMQP_URL, or run everything in one process with `holdfast up`"
         )
     return settings
 
@@ -234,9 +238,13 @@ def _run(settings: Settings, program: Program) -> None:
     uvloop.run(run_until_signalled(program, patience=settings.shutdown_timeout))
 
 
-def _with_container(settings: Settings, work: Callable[[Container], Awaitable[None]]) -> None:
+def _with_container(
+    settings: Settings, work: Callable[[Container], Awaitable[None]], *, needs_tables: bool = True
+) -> None:
     async def run() -> None:
         async with open_container(settings) as container:
+            if needs_tables and (problem := await schema_problem(container.engine())):
+                raise CommandError(problem)
             await work(container)
 
     uvloop.run(run())
@@ -245,7 +253,8 @@ def _with_container(settings: Settings, work: Callable[[Container], Awaitable[No
 def _shown(money: Money) -> str:
     """As people write it: 1250 minor units are 12.50 EUR, and 1250 JPY."""
     digits = Currency(money.currency).exponent or 0
-    return f"{money.minor / 10**digits:.{digits}f} {money.currency}"
+    whole, rest = divmod(money.minor, 10**digits)
+    return f"{whole}.{rest:0{digits}} {money.currency}" if digits else f"{whole} {money.currency}"
 
 
 def _first(group: ExceptionGroup[Exception]) -> Exception:

@@ -5,6 +5,7 @@ import fcntl
 from collections.abc import AsyncGenerator, Generator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -16,11 +17,11 @@ from adapters.rabbitmq.publisher import open_publisher
 from adapters.rabbitmq.queue import open_queue
 from adapters.rabbitmq.topology import CONSUMERS, Topology, declare_topology
 from adapters.redis.client import open_redis
-from adapters.sql.engine import create_engine
+from adapters.sql.engine import create_engine, sqlite_url
 from adapters.sql.signal import open_outbox_signal
 from entrypoints.container import Container
 from entrypoints.doctor import examine
-from entrypoints.settings import Settings
+from entrypoints.settings import InvalidSettings, Settings
 from entrypoints.waiting import repeat
 
 
@@ -38,12 +39,17 @@ _DECLARE_EVERY: Final = 15.0
 async def open_container(settings: Settings) -> AsyncGenerator[Container, None]:
     """The database and the caches: what every program needs."""
     async with AsyncExitStack() as stack:
-        if settings.database.startswith("sqlite"):
-            settings.data.mkdir(parents=True, exist_ok=True)
-        engine = create_engine(settings.database, pool_size=settings.pool_size)
+        if not settings.database_url:
+            _make_folder(settings.data)
+        try:
+            engine = create_engine(
+                settings.database_url or sqlite_url(settings.database_file), pool_size=settings.pool_size
+            )
+        except ValueError as error:
+            raise InvalidSettings(f"DATABASE_URL: {error}") from None
         stack.push_async_callback(_dispose, engine)
         container = Container(settings=settings, engine=engine, check_health=partial(examine, settings, engine))
-        if settings.database_url.startswith("postgres"):
+        if settings.database_url:
             container.signal.override(await stack.enter_async_context(open_outbox_signal(engine)))
         else:
             container.signal.override(MemoryOutboxSignal())
@@ -65,7 +71,7 @@ async def open_broker(container: Container, *, publishing: bool, consuming: bool
     settings = container.settings()
     async with AsyncExitStack() as stack:
         if consuming:
-            settings.ledger.parent.mkdir(parents=True, exist_ok=True)
+            _make_folder(settings.ledger.parent)
             container.ledger.override(await stack.enter_async_context(open_file_ledger(settings.ledger)))
         if not settings.amqp_url:
             broker = MemoryBroker()
@@ -86,13 +92,20 @@ async def open_broker(container: Container, *, publishing: bool, consuming: bool
         yield
 
 
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise NotReady(f"{folder} can't be the data folder: {error.strerror}; name another one with --data") from None
+
+
 @contextmanager
 def only_one(settings: Settings) -> Generator[None, None, None]:
     """Keep the data folder for this process, whose caches know nothing of what another writes. Raise `NotReady`.
 
     The lock ends with the process, however it ends.
     """
-    settings.data.mkdir(parents=True, exist_ok=True)
+    _make_folder(settings.data)
     with (settings.data / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

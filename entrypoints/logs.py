@@ -23,7 +23,10 @@ def configure_logging(settings: Settings) -> None:
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer()
         if settings.log_format == "json"
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        # Plain, for the other one shows the variables of every frame: passwords in URLs, and what customers ordered.
+        else structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+        )
     )
     processors: list[structlog.typing.Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
     if settings.log_format == "json":
@@ -34,5 +37,6 @@ def configure_logging(settings: Settings) -> None:
     )
     logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
     # Libraries tell of each reconnect at a level that is ours to use; the processes say it once, in their own words.
-    for library in ("aio_pika", "aiormq", "aiosqlite", "asyncio", "alembic", "quart", "uvicorn"):
+    for library in ("aiosqlite", "asyncio", "alembic", "quart", "uvicorn"):
         logging.getLogger(library).setLevel(logging.ERROR)
+    logging.getLogger("aiormq").setLevel(logging.CRITICAL)

@@ -106,7 +106,6 @@ async def _run_intake(container: Container, stop: asyncio.Event, *, on_started: 
         app,
         host=settings.host,
         port=settings.port,
-        trusted_proxies=[address.strip() for address in settings.trusted_proxies.split(",") if address.strip()],
         shutdown_timeout=settings.shutdown_timeout.total_seconds() * 0.8,
         on_started=on_started,
         stop=stop,

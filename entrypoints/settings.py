@@ -14,12 +14,13 @@ PREFIX: Final = "HOLDFAST_"
 # These are what other software calls them, too.
 _SERVERS: Final = {"database_url": "DATABASE_URL", "redis_url": "REDIS_URL", "amqp_url": "AMQP_URL"}
 _SCHEMES: Final = {
-    "DATABASE_URL": ("postgresql", "postgres", "postgresql+asyncpg", "sqlite", "sqlite+aiosqlite"),
+    "DATABASE_URL": ("postgresql", "postgres", "postgresql+asyncpg"),
     "REDIS_URL": ("redis", "rediss"),
     "AMQP_URL": ("amqp", "amqps"),
 }
 
 _UNITS: Final = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_LONGEST: Final = 3650 * 86400
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
@@ -39,15 +40,15 @@ def _setting(default: Any, doc: str) -> Any:
 class Settings:
     """What can be set, with its default; the environment variable is `HOLDFAST_` and the name in capitals."""
 
-    database_url: str = _setting("", "PostgreSQL, as in postgresql://user:password@host/name; without it, SQLite")
-    redis_url: str = _setting("", "Redis, as in redis://host:6379/0; without it, caches in this process")
-    amqp_url: str = _setting("", "RabbitMQ, as in amqp://user:password@host/; without it, a broker in this process")
+    database_url: str = _setting("", "PostgreSQL, as in postgresql://user:password@host/name; otherwise SQLite")
+    redis_url: str = _setting("", "Redis, as in redis://host:6379/0; otherwise caches in this process")
+    amqp_url: str = _setting("", "RabbitMQ, as in amqp://user:password@host/; otherwise a broker in this process")
     data: Path = _setting(Path(".holdfast"), "folder of the SQLite file and of the simulated provider's books")
     host: str = _setting("127.0.0.1", "address to listen on")
     port: Port = _setting(8000, "port to listen on")
-    trusted_proxies: str = _setting("", "addresses whose X-Forwarded-For is believed, separated by commas")
     namespace: Annotated[str, msgspec.Meta(pattern="^[a-z0-9_-]{1,40}$")] = _setting(
-        "holdfast", "prefix of every exchange, queue and cache key, so that several shops can share servers"
+        "holdfast",
+        "prefix of exchanges, queues and cache keys, of a-z, 0-9, - and _: several shops can share servers",
     )
     order_expiry: timedelta = _setting(timedelta(minutes=30), "an order that nobody pays for is EXPIRED after this")
     stuck_after: timedelta = _setting(
@@ -68,13 +69,15 @@ class Settings:
     gateway_decline_rate: Rate = _setting(0.0, "share of charges that the simulated provider declines")
     gateway_failure_rate: Rate = _setting(0.0, "share of its calls that fail, half of them after charging")
     gateway_seed: int = _setting(0, "what the simulated provider's chance begins with")
-    log_level: Literal["debug", "info", "warning", "error"] = _setting("info", "the least that is logged")
-    log_format: Literal["text", "json"] = _setting("text", "how it is logged")
+    log_level: Literal["debug", "info", "warning", "error"] = _setting(
+        "info", "the least that is logged: debug, info, warning or error"
+    )
+    log_format: Literal["text", "json"] = _setting("text", "how it is logged: text or json")
 
     @property
-    def database(self) -> str:
-        """The URL of the database, which is a file where none was named."""
-        return self.database_url or f"sqlite:///{self.data / 'holdfast.db'}"
+    def database_file(self) -> Path:
+        """Where SQLite keeps everything when no server is named."""
+        return self.data / "holdfast.db"
 
     @property
     def ledger(self) -> Path:
@@ -95,17 +98,28 @@ def read_settings(environment: Mapping[str, str], **given: object) -> Settings:
     problems = [_unknown(name, known) for name in environment if name.startswith(PREFIX) and name not in known]
     values: dict[str, object] = {}
     for name, attribute in known.items():
-        said = given.get(attribute.name) or environment.get(name)
-        if not said:
+        said = given.get(attribute.name)
+        if said is None:
+            said = environment.get(name) or None
+        if said is None:
             continue
         try:
             values[attribute.name] = _parse(name, attribute, said) if isinstance(said, str) else said
             msgspec.convert(values[attribute.name], attribute.type, strict=False, dec_hook=_as_it_is)
         except ValueError as error:
-            problems.append(f"{name}: {error}")
+            problems.append(f"{name}: {error} ({attribute.metadata['doc']})")
+    problems += _incomplete(environment)
     if problems:
         raise InvalidSettings("\n".join(sorted(problems)))
     return msgspec.convert(values, Settings, strict=False, dec_hook=_as_it_is)
+
+
+def _incomplete(environment: Mapping[str, str]) -> list[str]:
+    """Caches in one process know nothing of another, so that whoever shares one server has to share all."""
+    missing = [name for name in _SERVERS.values() if not environment.get(name)]
+    if not missing or len(missing) == len(_SERVERS):
+        return []
+    return [f"{name}: not set; {', '.join(_SERVERS.values())} are set together, or none of them" for name in missing]
 
 
 def environment_and_file(environment: Mapping[str, str], file: Path = Path(".env")) -> dict[str, str]:
@@ -149,8 +163,10 @@ def _url(name: str, text: str) -> str:
         raise ValueError(f"can't be read as a URL; write as in {schemes[0]}://user:password@host/name") from None
     if parts.scheme not in schemes:
         raise ValueError(f"begins with {parts.scheme or 'no scheme'!r}; it has to begin with {schemes[0]}://")
-    if not parts.hostname and not parts.scheme.startswith("sqlite"):
+    if not parts.hostname:
         raise ValueError(f"names no host; write as in {schemes[0]}://user:password@host/name")
+    if name == "REDIS_URL" and parts.path.strip("/") and not parts.path.strip("/").isdecimal():
+        raise ValueError("names no database by its number; write as in redis://host:6379/0")
     return text
 
 
@@ -158,6 +174,8 @@ def _duration(text: str) -> timedelta:
     seconds = _seconds(text)
     if seconds <= 0:
         raise ValueError(f"{text!r} is no time at all; write as in 500ms, 10s, 30m or 2h")
+    if seconds > _LONGEST:
+        raise ValueError(f"{text!r} is too long; 3650d is the longest")
     return timedelta(seconds=seconds)
 
 

@@ -50,4 +50,5 @@ async def repeat(step: Callable[[], Awaitable[float]], stop: asyncio.Event, *, n
 
 
 def _growing(failures: int) -> float:
-    return min(_SHORTEST_PAUSE * 2.0**failures, _LONGEST_PAUSE)
+    # The power is bounded as well: an outage of hours must not end in an overflow.
+    return min(_SHORTEST_PAUSE * 2.0 ** min(failures, 10), _LONGEST_PAUSE)

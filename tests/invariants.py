@@ -54,18 +54,22 @@ def money_findings(orders: Iterable[Order], charges: Iterable[BookedCharge]) -> 
         books[charge.key].append(charge)
     findings = []
     for order in orders:
-        if order.status is OrderStatus.PROCESSING:
-            continue  # Its charge may or may not have been made yet: the worker knows when it goes on.
+        if _waits_for_the_worker(order):
+            continue  # Its money may or may not have moved yet: the worker knows when it goes on.
         taken = books.pop(order.payment_id, []) if order.payment_id else []
         kept = [charge for charge in taken if not charge.refunded]
         if order.status in _MONEY_IS_KEPT and [charge.minor for charge in kept] != [order.total.minor]:
             findings.append(f"order {order.id} is {order.status.value} and its money was taken {len(kept)} times")
         if order.status not in _MONEY_IS_KEPT and kept:
             findings.append(f"order {order.id} is {order.status.value} and its money was taken")
-    processing = {order.payment_id for order in orders if order.status is OrderStatus.PROCESSING}
+    processing = {order.payment_id for order in orders if _waits_for_the_worker(order)}
     strangers = [charge for key, taken in books.items() if key not in processing for charge in taken]
     findings += [f"charge {charge.key} is no order's" for charge in strangers if not charge.refunded]
     return findings
+
+
+def _waits_for_the_worker(order: Order) -> bool:
+    return order.status is OrderStatus.PROCESSING or (order.refund_requested and order.status in _MONEY_IS_KEPT)
 
 
 def history_findings(orders: Iterable[Order], events: Iterable[Event]) -> list[str]:

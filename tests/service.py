@@ -11,9 +11,10 @@ from urllib.request import urlopen
 from uuid import UUID
 
 from attrs import define, field
+from sqlalchemy import URL
 
 from adapters.payments.ledger import open_file_ledger
-from adapters.sql.engine import create_engine
+from adapters.sql.engine import create_engine, sqlite_url
 from adapters.sql.unit_of_work import SqlUnitOfWork
 from domain.ids import PaymentId
 from tests import invariants
@@ -41,8 +42,8 @@ class Service:
         return self.folder / "data"
 
     @property
-    def database(self) -> str:
-        return self.settings.get("DATABASE_URL") or f"sqlite:///{self.data / 'holdfast.db'}"
+    def database(self) -> str | URL:
+        return self.settings.get("DATABASE_URL") or sqlite_url(self.data / "holdfast.db")
 
     def environment(self) -> dict[str, str]:
         return plain_environment(HOLDFAST_DATA=str(self.data), HOLDFAST_PORT=str(self.port), **self.settings)

@@ -287,8 +287,10 @@ class MemoryOutbox:
         self._changes.sent.update(entry.position for entry in entries)
 
     async def put_back(self, events: Sequence[Event]) -> None:
-        self._changes.sending.extend(events)
-        self._changes.committed.events |= bool(events)
+        here = {entry.id for entry in self._changes.store.outbox.values()}
+        missing = [event for event in events if event_id(event) not in here]
+        self._changes.sending.extend(missing)
+        self._changes.committed.events |= bool(missing)
 
 
 @frozen

@@ -21,7 +21,12 @@ ONE_WRITER: Final = "holdfast_one_writer"
 READING: Final = "holdfast_reading"
 
 
-def create_engine(url: str, *, pool_size: int = 10, statement_timeout: float = 10.0) -> AsyncEngine:
+def sqlite_url(file: Path) -> URL:
+    """A file's address; in a name, `?`, `#` and `%` mean themselves."""
+    return URL.create("sqlite", database=str(file))
+
+
+def create_engine(url: str | URL, *, pool_size: int = 10, statement_timeout: float = 10.0) -> AsyncEngine:
     """Make ready for a `postgresql://` or `sqlite:///` URL; nothing is connected yet. Raise `ValueError`."""
     try:
         parsed = make_url(url)

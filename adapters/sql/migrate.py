@@ -4,12 +4,14 @@ from typing import Final
 
 from alembic import command
 from alembic.config import Config
+from alembic.util import CommandError
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.sql.connecting import connected
 from adapters.sql.engine import create_engine
 from adapters.sql.finishing import finish, undisturbed
+from application.ports import Unavailable
 
 _FOLDER: Final = Path(__file__).parent / "migrations"
 # On SQLite beginning is enough: there is one writer. Any number will do for PostgreSQL that nobody else takes; this is
@@ -47,7 +49,10 @@ async def _migrate(engine: AsyncEngine) -> list[str]:
 
 def _upgrade(connection: Connection) -> list[str]:
     applied: list[str] = []
-    command.upgrade(_config(connection, lambda step, **_: applied.append(step.up_revision_id)), "head")
+    try:
+        command.upgrade(_config(connection, lambda step, **_: applied.append(step.up_revision_id)), "head")
+    except CommandError as error:
+        raise Unavailable(f"the tables can't be migrated, are they a newer version's? {error}") from error
     return applied
 
 

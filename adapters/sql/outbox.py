@@ -2,7 +2,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from attrs import frozen
-from sqlalchemy import bindparam, delete, insert, literal, or_, select
+from sqlalchemy import FromClause, Select, bindparam, delete, exists, insert, literal, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -22,9 +22,15 @@ LEASE_SECONDS: Final = 5
 
 _COLUMNS: Final = tuple(column for column in outbox.c if column.name != "position")
 _INSERT: Final = Batch(_COLUMNS, lambda new: insert(outbox).from_select([c.name for c in _COLUMNS], select(new)))
+_PUT_BACK: Final = Batch(_COLUMNS, lambda new: insert(outbox).from_select([c.name for c in _COLUMNS], _missing(new)))
 _REMOVE: Final = delete(outbox).where(among(outbox.c.position, "positions"))
 # The oldest that are there. Never those above the last one that was seen: a lower position may be committed later.
 _OLDEST: Final = select(*outbox.c).order_by(outbox.c.position).limit(bindparam("limit"))
+
+
+def _missing(new: FromClause) -> Select[Any]:
+    here = exists().where(outbox.c.order_id == new.c.order_id, outbox.c.sequence == new.c.sequence)
+    return select(new).where(~here)
 
 
 class _Now(FunctionElement[Any]):
@@ -86,10 +92,13 @@ class SqlOutbox:
             await self._block.change(_REMOVE, {"positions": [entry.position for entry in entries]})
 
     async def put_back(self, events: Sequence[Event]) -> None:
-        await self.put(events, [encode(event).decode() for event in events])
+        await self._insert(_PUT_BACK, events, [encode(event).decode() for event in events])
 
     async def put(self, events: Sequence[Event], bodies: Sequence[str]) -> None:
         """With their bodies, which the caller has encoded for the books as well."""
+        await self._insert(_INSERT, events, bodies)
+
+    async def _insert(self, statement: Batch, events: Sequence[Event], bodies: Sequence[str]) -> None:
         rows = [(event.order_id, event.sequence, event.type, body) for event, body in zip(events, bodies, strict=True)]
-        await self._block.change_many(_INSERT, rows)
+        await self._block.change_many(statement, rows)
         self._committed.events |= bool(events)

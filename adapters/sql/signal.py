@@ -3,15 +3,16 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
+import structlog
 from attrs import define, field
 from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from adapters.sql.connecting import connected
 from adapters.sql.engine import create_engine
 from adapters.sql.finishing import finish
-from application.ports import Aborted, Unavailable
+
+_log = structlog.get_logger("holdfast.signal")
 
 _CHANNEL: Final = "holdfast_outbox"
 _NOTIFY: Final = text(f"NOTIFY {_CHANNEL}")
@@ -75,13 +76,15 @@ class PostgresOutboxSignal:
     async def _keep(self, work: Callable[[AsyncConnection], Awaitable[None]]) -> None:
         """Work on a connection, and after any trouble on a new one. Whoever waits has a timeout of their own."""
         while True:
-            with suppress(Unavailable, Aborted, SQLAlchemyError, OSError):
+            try:
                 async with connected(self._engine) as connection:
                     try:
                         await work(connection)
                     finally:
                         # Not back into the pool: it listens, or is broken.
                         await finish(connection.invalidate())
+            except Exception as error:  # noqa: BLE001 - whatever it is, a task that ended would leave the relay to look
+                _log.debug("the relay is not woken for a moment", reason=str(error))
             await asyncio.sleep(_PAUSE)
 
     async def _send(self, connection: AsyncConnection) -> None:

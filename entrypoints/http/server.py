@@ -2,7 +2,7 @@ import asyncio
 import errno
 import logging
 import socket
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Final, cast
 
@@ -128,13 +128,11 @@ async def serve(  # noqa: PLR0913 - each is a setting, given by name
     on_started: Callable[[str], None] | None = None,
     stop: asyncio.Event,
     receive_timeout: float = 30.0,
-    trusted_proxies: Sequence[str] = (),
 ) -> None:
     """Serve until `stop` is set, and return when what was in flight is done. Raise `AddressInUse` or `CannotListen`.
 
     `on_started` gets the URL under which the server answers from then on; port 0 takes a free port. A request has
-    `receive_timeout` seconds to arrive, and a client as long to take its answer. What the headers of a proxy say
-    about the client is believed from the addresses `trusted_proxies` alone.
+    `receive_timeout` seconds to arrive, and a client as long to take its answer.
     """
     config = uvicorn.Config(
         app,
@@ -144,8 +142,8 @@ async def serve(  # noqa: PLR0913 - each is a setting, given by name
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=bool(trusted_proxies),
-        forwarded_allow_ips=list(trusted_proxies),
+        # Nothing asks where a client is, so that nobody has to be believed.
+        proxy_headers=False,
         timeout_keep_alive=_KEEP_ALIVE,
         backlog=_BACKLOG,
     )

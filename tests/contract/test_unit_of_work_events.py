@@ -108,6 +108,15 @@ async def test_what_is_put_back_leaves_once_more_and_the_history_stays_as_it_is(
         assert await tx.events.of_orders([event.order_id]) == [event]
 
 
+async def test_what_is_put_back_while_it_is_still_there_leaves_once(unit_of_work: UnitOfWork) -> None:
+    _, event = placed(a_line())
+    await add(unit_of_work, event)
+    for _ in range(2):
+        async with unit_of_work() as tx:
+            await tx.outbox.put_back([event])
+    assert [decode(entry.body) for entry in await claim(unit_of_work)] == [event]
+
+
 async def test_an_event_that_commits_late_still_leaves(unit_of_work: UnitOfWork) -> None:
     """Its position may be lower than one that was sent long ago."""
     async with asyncio.timeout(10):

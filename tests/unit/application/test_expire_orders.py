@@ -38,7 +38,7 @@ async def test_a_bad_order_stops_nothing(shop: Shop) -> None:
     orders = [await shop.order((pen, 1)) for _ in range(4)]
     shop.clock.forward(EXPIRY)
     broken = ValueError("a row that breaks an invariant")
-    shop.unsteady.to_come.extend([None, Trouble(broken)])
+    shop.unsteady.to_come.extend([Trouble(broken), None, Trouble(broken)])
 
     report = await shop.expire_orders()
 
@@ -73,7 +73,7 @@ async def test_more_orders_than_a_page_holds_expire_in_one_go(shop: Shop) -> Non
     orders = [await shop.order((pen, 1)) for _ in range(7)]
     shop.clock.forward(EXPIRY)
     broken = RuntimeError("cannot be")
-    shop.unsteady.to_come.extend([None, None, Trouble(broken)])
+    shop.unsteady.to_come.extend([Trouble(broken), None, None, Trouble(broken)])
 
     report = await ExpireOrders(shop.unsteady, shop.clock, EXPIRY, page=3)()
 

@@ -11,7 +11,7 @@ from adapters.memory.signal import MemoryOutboxSignal
 from adapters.payments.ledger import MemoryLedger
 from adapters.redis.client import GuardedRedis
 from adapters.redis.recent_orders import RedisRecentOrders
-from adapters.sql.engine import create_engine
+from adapters.sql.engine import create_engine, sqlite_url
 from entrypoints.container import Container
 from entrypoints.settings import Settings
 
@@ -25,7 +25,7 @@ def a_container(settings: Settings) -> Container:
     broker = MemoryBroker()
     return Container(
         settings=settings,
-        engine=create_engine(settings.database),
+        engine=create_engine(settings.database_url or sqlite_url(settings.database_file)),
         redis=GuardedRedis(connect, 0.1, 0.5),
         signal=MemoryOutboxSignal(),
         publisher=broker,
