@@ -1,0 +1,106 @@
+"""What a person does wrong at the command line, and what the command line says to it."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from tests.servers import Process
+from tests.service import HOLDFAST, Service
+
+ADD = ("products", "add", "--name", "Pen", "--price", "1250", "--currency", "EUR", "--stock", "5")
+
+
+def run(service: Service, *arguments: str, **settings: str) -> tuple[int, str]:
+    process = Process(
+        argv=[str(HOLDFAST), *arguments],
+        env=service.environment() | settings,
+        log=service.folder / "command.log",
+        cwd=service.folder,
+    ).start()
+    return process.wait(seconds=30), process.output()
+
+
+@pytest.fixture
+def shop(embedded: Service) -> Service:
+    embedded.run("migrate")
+    return embedded
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "advice"),
+    [
+        (("products", "add", *ADD[2:-1], "-1"), 1, "between 0 and"),
+        (("products", "add", "--name", "", *ADD[4:]), 1, "1 to 200 characters"),
+        ((*ADD, "--id", "0"), 1, "an id is between 1"),
+        (("products", "add", *ADD[2:6], "--currency", "XXY", "--stock", "1"), 1, "ISO 4217"),
+        (("products", "restock", "1", "5", "--reason", "x"), 1, "there is no product 1"),
+        (("up", "--prot", "1"), 2, "--port"),
+        (("up", "--port", "0"), 2, "HOLDFAST_PORT"),
+        (("up", "--host", "999.1.1.1"), 1, "999.1.1.1"),
+        (("up", "--data", "/proc/nowhere"), 1, "--data"),
+        (("worker",), 2, "DATABASE_URL"),
+        (("wroker",), 2, "worker"),
+    ],
+    ids=lambda value: " ".join(value)[-30:] if isinstance(value, tuple) else "",
+)
+def test_a_mistake_is_answered_with_one_line(
+    shop: Service, arguments: tuple[str, ...], status: int, advice: str
+) -> None:
+    found, said = run(shop, *arguments)
+    lines = [line for line in said.splitlines() if "[info" not in line]
+    assert (found, len(lines)) == (status, 1), said
+    assert lines[0].startswith("holdfast: ")
+    assert advice in lines[0]
+
+
+def test_a_shop_without_tables_says_what_to_do(embedded: Service) -> None:
+    for arguments in (("seed",), ("products", "list"), ADD):
+        assert run(embedded, *arguments)[0] == 1
+    assert embedded.folder.joinpath("command.log").read_text().count("run `holdfast migrate`") == 3
+
+
+def test_a_catalogue_is_looked_after(shop: Service) -> None:
+    assert shop.run(*ADD).split() == ["1"]
+    assert shop.run("products", "restock", "1", "7", "--reason", "delivery").split() == ["12"]
+    assert shop.run("products", "list").split() == ["1", "12", "12.50", "EUR", "Pen"]
+
+
+def test_a_catalogue_of_demonstration_is_put_there_once(shop: Service) -> None:
+    assert "added 6 products" in shop.run("seed")
+    assert "6 were there already" in shop.run("seed")
+
+
+async def test_products_added_at_once_get_ids_of_their_own(shop: Service) -> None:
+    printed = await asyncio.gather(*(asyncio.to_thread(shop.run, *ADD) for _ in range(4)))
+    assert sorted(int(line.split()[-1]) for line in printed) == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("name", ["a?b#c%20", "with spaces", "mit Ümläuten"])
+def test_a_data_folder_may_have_any_name(embedded: Service, name: str, tmp_path: Path) -> None:
+    embedded.run("migrate", "--data", str(tmp_path / name))
+    assert (tmp_path / name / "holdfast.db").is_file()
+
+
+def test_a_data_folder_belongs_to_one_service(embedded: Service) -> None:
+    embedded.start_all(["up"])
+    status, said = run(embedded, "up")
+    assert status == 1
+    assert "in use by another" in said
+
+
+def test_the_doctor_finds_what_is_wrong(embedded: Service) -> None:
+    status, said = run(
+        embedded,
+        "doctor",
+        DATABASE_URL="postgresql://shop:s3cret@127.0.0.1:1/shop",
+        REDIS_URL="redis://:s3cret@127.0.0.1:1/0",
+        AMQP_URL="amqp://shop:s3cret@127.0.0.1:1/",
+    )
+    assert status == 1
+    assert [line.split()[:2] for line in said.splitlines() if "FAILS" in line] == [
+        ["database", "FAILS"],
+        ["cache", "FAILS"],
+        ["broker", "FAILS"],
+    ]
+    assert "s3cret" not in said
