@@ -29,7 +29,7 @@ def test_a_traceback_shows_no_variables(
         raise RuntimeError("it broke")
 
     # Not as one word, for a traceback shows the lines of this file.
-    secret = "".join(["s3", "cret"])
+    secret = "terc3s"[::-1]
     try:
         connect(f"amqp://shop:{secret}@broker/")
     except RuntimeError:
