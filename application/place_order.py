@@ -1,8 +1,10 @@
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from attrs import frozen
 
-from application.ports import Clock, NewId, UnitOfWork
+from application.once import Keyed, Outcome, once
+from application.ports import Clock, NewId, Transaction, UnitOfWork
 from domain.errors import DomainError, InvalidOrder, UnknownProduct
 from domain.events import OrderPlaced
 from domain.ids import OrderId, ProductId, UserId
@@ -29,27 +31,33 @@ class OrderRequest:
 
 @frozen
 class PlaceOrder:
-    """Turn requests into orders, all in one transaction; refuse alone what must be refused."""
+    """Turn requests into orders, all in one transaction; refuse alone what must be refused.
+
+    A request under a key becomes one order, however often it is made.
+    """
 
     _unit_of_work: UnitOfWork
     _new_id: NewId
     _now: Clock
 
-    async def __call__(self, requests: Sequence[OrderRequest]) -> Sequence[Order | DomainError]:
+    async def __call__(self, requests: Sequence[OrderRequest | Keyed[OrderRequest]]) -> Sequence[Outcome]:
+        async with self._unit_of_work() as tx:
+            return await once(tx, requests, partial(self._place_all, tx), now=self._now)
+
+    async def _place_all(self, tx: Transaction, requests: Sequence[OrderRequest]) -> list[Order | DomainError]:
         outcomes: list[Order | DomainError] = []
         placed: list[tuple[Order, OrderPlaced]] = []
-        async with self._unit_of_work() as tx:
-            products = await tx.products.get_many({item.product_id for request in requests for item in request.items})
-            for request in requests:
-                try:
-                    order, event = self._place(request, products)
-                except DomainError as error:
-                    outcomes.append(error)
-                else:
-                    outcomes.append(order)
-                    placed.append((order, event))
-            await tx.orders.add_many([order for order, _ in placed])
-            await tx.events.add_many([event for _, event in placed])
+        products = await tx.products.get_many({item.product_id for request in requests for item in request.items})
+        for request in requests:
+            try:
+                order, event = self._place(request, products)
+            except DomainError as error:
+                outcomes.append(error)
+            else:
+                outcomes.append(order)
+                placed.append((order, event))
+        await tx.orders.add_many([order for order, _ in placed])
+        await tx.events.add_many([event for _, event in placed])
         return outcomes
 
     def _place(self, request: OrderRequest, products: Mapping[ProductId, Product]) -> tuple[Order, OrderPlaced]:

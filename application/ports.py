@@ -12,6 +12,7 @@ from uuid import UUID
 
 from attrs import frozen
 
+from application.idempotency import IdempotencyKey, Kept
 from domain.events import Event, EventId
 from domain.ids import OrderId, PaymentId, ProductId, UserId
 from domain.money import Money
@@ -150,6 +151,19 @@ class Inbox(Protocol):
         """Record them as done, and say which of them had not been."""
 
 
+class IdempotencyKeys(Protocol):
+    """What was answered under each key, kept for good, written in the same transaction as what was done."""
+
+    async def claim(self, keys: Collection[IdempotencyKey]) -> dict[IdempotencyKey, Kept | None]:
+        """What is kept under them, None where nothing is. They are this transaction's alone until it ends.
+
+        One that is missing here is held by another transaction, for which nobody waits.
+        """
+
+    async def add_many(self, kept: Sequence[Kept]) -> None:
+        """Of keys that were claimed. Raise `Aborted` when one of them is kept already."""
+
+
 class Transaction(Protocol):
     """The repositories, all of one transaction."""
 
@@ -167,6 +181,8 @@ class Transaction(Protocol):
     def outbox(self) -> Outbox: ...
     @property
     def inbox(self) -> Inbox: ...
+    @property
+    def idempotency_keys(self) -> IdempotencyKeys: ...
 
 
 class UnitOfWork(Protocol):

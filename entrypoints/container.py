@@ -26,6 +26,7 @@ from application.get_product import GetProduct
 from application.list_orders import ListOrders
 from application.list_products import ListProducts
 from application.manage_catalogue import AddProducts, AdjustStock
+from application.once import Keyed, Replayed
 from application.place_order import OrderRequest, PlaceOrder
 from application.ports import (
     CatalogueCache,
@@ -109,10 +110,10 @@ class Container(containers.DeclarativeContainer):
         "max_in_flight": providers.Callable(_in_flight, settings),
         "max_waiting": settings.provided.waiting_max,
     }
-    place_order: providers.Provider[Batched[OrderRequest, Order]] = providers.Singleton(
-        Batched, providers.Factory(PlaceOrder, unit_of_work, new_id, now), **_batching
+    place_order: providers.Provider[Batched[OrderRequest | Keyed[OrderRequest], Order | Replayed]] = (
+        providers.Singleton(Batched, providers.Factory(PlaceOrder, unit_of_work, new_id, now), **_batching)
     )
-    request_payment: providers.Provider[Batched[OrderId, Order]] = providers.Singleton(
+    request_payment: providers.Provider[Batched[OrderId | Keyed[OrderId], Order | Replayed]] = providers.Singleton(
         Batched, providers.Factory(RequestPayment, unit_of_work, new_id, now), **_batching
     )
     cancel_order: providers.Provider[Batched[OrderId, Order]] = providers.Singleton(

@@ -7,7 +7,9 @@ from datetime import datetime
 from attrs import define, evolve, field, frozen
 
 from adapters.after_commit import AfterCommit, Committed, tell_nobody
+from adapters.memory.idempotency_keys import MemoryIdempotencyKeys, StoredAnswer
 from adapters.wire import encode
+from application.idempotency import IdempotencyKey
 from application.ports import Aborted, OrderConflict, OutboxEntry, Transaction
 from domain.events import Event, EventId, event_id
 from domain.ids import OrderId, PaymentId, ProductId, UserId
@@ -28,6 +30,7 @@ class MemoryStore:
     outbox: dict[int, OutboxEntry] = field(factory=dict)
     last_position: int = 0
     inbox: set[tuple[str, EventId]] = field(factory=set)
+    idempotency_keys: dict[IdempotencyKey, StoredAnswer] = field(factory=dict)
     # One writer at a time: the strictest isolation there is.
     writing: asyncio.Lock = field(factory=asyncio.Lock)
 
@@ -71,12 +74,14 @@ class _Changes:
     sending: list[Event] = field(factory=list, init=False)
     sent: set[int] = field(factory=set, init=False)
     inbox: set[tuple[str, EventId]] = field(factory=set, init=False)
+    idempotency_keys: ChainMap[IdempotencyKey, StoredAnswer] = field(init=False)
     committed: Committed = field(factory=Committed, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.orders = ChainMap({}, self.store.orders)
         self.products = ChainMap({}, self.store.products)
         self.payments = ChainMap({}, self.store.payments)
+        self.idempotency_keys = ChainMap({}, self.store.idempotency_keys)
 
     def commit(self) -> None:
         store = self.store
@@ -86,6 +91,7 @@ class _Changes:
         store.adjustments += self.adjustments
         store.events |= self.events
         store.inbox |= self.inbox
+        store.idempotency_keys.update(self.idempotency_keys.maps[0])
         for position in self.sent:
             store.outbox.pop(position, None)
         for event in self.sending:
@@ -104,6 +110,7 @@ class _MemoryTransaction:
     events: "MemoryEvents"
     outbox: "MemoryOutbox"
     inbox: "MemoryInbox"
+    idempotency_keys: MemoryIdempotencyKeys
 
     @classmethod
     def of(cls, changes: _Changes) -> "_MemoryTransaction":
@@ -115,6 +122,7 @@ class _MemoryTransaction:
             MemoryEvents(changes),
             MemoryOutbox(changes),
             MemoryInbox(changes),
+            MemoryIdempotencyKeys(changes.idempotency_keys),
         )
 
 

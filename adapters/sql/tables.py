@@ -166,6 +166,19 @@ inbox: Final = Table(
     sqlite_with_rowid=False,
 )
 
+# Written once and never again. The answer is what it was at that time, whatever has become of its order since.
+idempotency_keys: Final = Table(
+    "idempotency_keys",
+    metadata,
+    Column("scope", String(64), nullable=False),
+    Column("key", String(255), nullable=False),
+    Column("fingerprint", String(64), nullable=False),
+    Column("answer", Text, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    PrimaryKeyConstraint("scope", "key", name="idempotency_keys_pk"),
+    sqlite_with_rowid=False,
+)
+
 stock_adjustments: Final = Table(
     "stock_adjustments",
     metadata,

@@ -8,6 +8,7 @@ from adapters.after_commit import AfterCommit, Committed, tell_nobody
 from adapters.sql.block import Block
 from adapters.sql.events import SqlEvents
 from adapters.sql.finishing import finish
+from adapters.sql.idempotency_keys import SqlIdempotencyKeys
 from adapters.sql.inbox import SqlInbox
 from adapters.sql.orders import SqlOrders
 from adapters.sql.outbox import SqlOutbox
@@ -66,6 +67,7 @@ class _SqlTransaction:
     events: SqlEvents
     outbox: SqlOutbox
     inbox: SqlInbox
+    idempotency_keys: SqlIdempotencyKeys
 
     @classmethod
     def of(cls, block: Block, committed: Committed) -> "_SqlTransaction":
@@ -78,4 +80,5 @@ class _SqlTransaction:
             SqlEvents(block, outbox),
             outbox,
             SqlInbox(block),
+            SqlIdempotencyKeys(block),
         )

@@ -1,4 +1,5 @@
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from functools import partial
 from http import HTTPStatus
 from typing import Final
 
@@ -18,6 +19,7 @@ from entrypoints.http.bodies import (
     PlaceOrderBody,
 )
 from entrypoints.http.decoding import read_body, read_json
+from entrypoints.http.idempotency import answered, keyed
 from entrypoints.http.ids import order_id_of
 from entrypoints.http.query import Query
 from entrypoints.http.refusals import FieldError, InvalidRequest
@@ -60,8 +62,8 @@ class _Handlers:
 
     async def place(self) -> Reply:
         body = await read_json(_PLACE_ORDER)
-        order = await self._services.place_order(body.to_request())
-        return reply(OrderBody.of(order), HTTPStatus.CREATED, location=f"/orders/{order.id}")
+        call = await keyed(body.to_request(), scope=f"customer {body.user_id}")
+        return answered(await self._services.place_order(call), _created)
 
     async def page(self) -> Reply:
         query = Query.of(request.query_string, "user_id", "status", "limit", "cursor")
@@ -88,7 +90,11 @@ class _Handlers:
         id_ = order_id_of(order_id)
         if (await read_body()).strip() not in {b"", b"{}"}:
             raise InvalidRequest(FieldError("body", "a request to pay has none: what is due stands in the order"))
-        return _accepted_until(OrderStatus.PAID, OrderStatus.COMPLETED, order=await self._services.request_payment(id_))
+        call = await keyed(id_, scope=f"order {id_}")
+        return answered(
+            await self._services.request_payment(call),
+            partial(_accepted_until, {OrderStatus.PAID, OrderStatus.COMPLETED}),
+        )
 
     async def change_status(self, order_id: str) -> Reply:
         id_ = order_id_of(order_id)
@@ -96,13 +102,17 @@ class _Handlers:
         move = self._moves.get(status)
         if move is None:
             raise InvalidRequest(FieldError("status", f"by hand it becomes one of {', '.join(self._moves)}"))
-        return _accepted_until(OrderStatus(status), order=await move(id_))
+        return _accepted_until({OrderStatus(status)}, await move(id_))
 
     async def history(self, order_id: str) -> Reply:
         events = await self._services.get_history(order_id_of(order_id))
         return reply(HistoryBody([EventBody.of(event) for event in events]))
 
 
-def _accepted_until(*reached: OrderStatus, order: Order) -> Reply:
+def _created(order: Order) -> Reply:
+    return reply(OrderBody.of(order), HTTPStatus.CREATED, location=f"/orders/{order.id}")
+
+
+def _accepted_until(reached: Collection[OrderStatus], order: Order) -> Reply:
     """200 when the order is where it was to go, 202 while the worker has yet to bring it there."""
     return reply(OrderBody.of(order), HTTPStatus.OK if order.status in reached else HTTPStatus.ACCEPTED)

@@ -17,6 +17,7 @@ from werkzeug.exceptions import (
 )
 
 from application.batching import Overloaded
+from application.once import KeyInFlight, KeyReused
 from application.ports import Aborted, Unavailable
 from domain.errors import (
     CurrencyMismatch,
@@ -105,6 +106,19 @@ _KINDS: Final[Mapping[type[Exception], Kind]] = MappingProxyType(
         ),
         InvalidAmount: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, InvalidAmount.code, "The amount is out of bounds"),
         DomainError: Kind(HTTPStatus.CONFLICT, DomainError.code, "The rules of the shop refuse this"),
+        # What was asked under a key before, or is being asked.
+        KeyReused: Kind(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            KeyReused.code,
+            "Something else was asked for under this Idempotency-Key",
+            "Ask again with the request that the key was first sent with, or choose another key.",
+        ),
+        KeyInFlight: Kind(
+            HTTPStatus.CONFLICT,
+            "idempotency_key_in_flight",
+            "A request under this Idempotency-Key is being worked on",
+            "Nothing was done by this one: try again, and you get the answer of the other.",
+        ),
         # What can't be read.
         MalformedBody: Kind(HTTPStatus.BAD_REQUEST, "malformed_body", "The body can't be read"),
         InvalidRequest: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_request", "The request breaks a rule"),
@@ -178,7 +192,7 @@ def problem_of(kind: Kind, error: Exception | None = None) -> Problem:
 def headers_of(kind: Kind, error: Exception) -> list[tuple[str, str]]:
     """The headers that go with this problem alone."""
     headers: list[tuple[str, str]] = []
-    if kind.status is HTTPStatus.SERVICE_UNAVAILABLE:
+    if isinstance(error, KeyInFlight) or kind.status is HTTPStatus.SERVICE_UNAVAILABLE:
         headers.append(("Retry-After", _RETRY_AFTER))
     if isinstance(error, MethodNotAllowed) and error.valid_methods is not None:
         headers.append(("Allow", ", ".join(sorted(error.valid_methods))))

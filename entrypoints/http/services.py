@@ -5,6 +5,7 @@ from attrs import frozen
 from application.get_history import GetHistory
 from application.list_orders import ListOrders
 from application.list_products import ListProducts
+from application.once import Keyed, Replayed
 from application.place_order import OrderRequest
 from domain.ids import OrderId, ProductId
 from domain.order import Order
@@ -16,8 +17,8 @@ from entrypoints.health import ServerHealth
 class Services:
     """Everything that the HTTP interface can ask for, one name a use case."""
 
-    place_order: Callable[[OrderRequest], Awaitable[Order]]
-    request_payment: Callable[[OrderId], Awaitable[Order]]
+    place_order: Callable[[OrderRequest | Keyed[OrderRequest]], Awaitable[Order | Replayed]]
+    request_payment: Callable[[OrderId | Keyed[OrderId]], Awaitable[Order | Replayed]]
     cancel_order: Callable[[OrderId], Awaitable[Order]]
     complete_order: Callable[[OrderId], Awaitable[Order]]
     request_refund: Callable[[OrderId], Awaitable[Order]]

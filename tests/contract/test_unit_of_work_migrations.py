@@ -15,7 +15,7 @@ from adapters.sql.schema import REVISION, schema_problem
 from adapters.sql.tables import metadata
 from application.ports import Unavailable
 
-HEAD = REVISION
+REVISIONS = ["0001", REVISION]
 
 MIGRATE = """
 import asyncio, sys
@@ -97,7 +97,7 @@ def _conditions(index: ReflectedIndex) -> list[str]:
 
 
 async def test_a_database_is_migrated_once(empty_engine: AsyncEngine) -> None:
-    assert await migrate(empty_engine) == [HEAD]
+    assert await migrate(empty_engine) == REVISIONS
     assert await migrate(empty_engine) == []
 
 
@@ -127,7 +127,7 @@ async def test_two_processes_may_migrate_at_once(empty_database: str, empty_engi
     async with asyncio.timeout(60):
         outputs = [await migrator.communicate() for migrator in migrators]
     assert [error.decode() for _, error in outputs] == ["", ""]
-    assert sorted(int(output) for output, _ in outputs) == [0, 1]
+    assert sorted(int(output) for output, _ in outputs) == [0, len(REVISIONS)]
     assert await schema_problem(empty_engine) is None
 
 
@@ -143,7 +143,7 @@ async def test_a_migration_that_is_interrupted_leaves_nothing_behind(
             await asyncio.sleep(0)
         task.cancel()
         [outcome] = await asyncio.gather(task, return_exceptions=True)
-        if outcome == [HEAD]:
+        if outcome == REVISIONS:
             break
         assert isinstance(outcome, asyncio.CancelledError)
         other = open_engines(empty_database)

@@ -1,0 +1,73 @@
+from collections.abc import Collection, Sequence
+from hashlib import blake2b
+from typing import Any, Final
+
+from attrs import frozen
+from sqlalchemy import BigInteger, FromClause, Row, Select, bindparam, insert, select, text
+
+from adapters.answers import decode, encode
+from adapters.sql.batches import Batch
+from adapters.sql.block import Block
+from adapters.sql.reading import checked
+from adapters.sql.tables import idempotency_keys
+from adapters.sql.types import Many
+from application.idempotency import IdempotencyKey, Kept
+
+_COLUMNS: Final = tuple(idempotency_keys.c)
+_KEY: Final = (idempotency_keys.c.scope, idempotency_keys.c.key)
+
+# Which locks could be had, without waiting; they are given back when the transaction ends, however it ends.
+_TRY_LOCK: Final = text(
+    "SELECT id FROM (SELECT id, pg_try_advisory_xact_lock(id) AS taken FROM unnest(CAST(:ids AS bigint[])) AS id)"
+    " AS tried WHERE taken"
+).bindparams(bindparam("ids", type_=Many(BigInteger())))
+
+
+def _by_key(new: FromClause) -> Select[Any]:
+    return select(*_COLUMNS).where(idempotency_keys.c.scope == new.c.scope, idempotency_keys.c.key == new.c.key)
+
+
+_BY_KEY: Final = Batch(_KEY, _by_key)
+_INSERT: Final = Batch(
+    _COLUMNS, lambda new: insert(idempotency_keys).from_select([c.name for c in _COLUMNS], select(new))
+)
+
+
+@frozen
+class SqlIdempotencyKeys:
+    """On PostgreSQL a key is claimed by an advisory lock, which is tried for and never waited for.
+
+    To insert the key first, and so to wait for whoever is inserting the same, would make a whole batch wait for one
+    of its members. The primary key has the last word all the same. SQLite has one writer, who has claimed everything.
+    """
+
+    _block: Block
+
+    async def claim(self, keys: Collection[IdempotencyKey]) -> dict[IdempotencyKey, Kept | None]:
+        claimed = await self._lock(keys)
+        # A statement of its own: it sees what was committed until the locks were had.
+        rows = await self._block.fetch_many(_BY_KEY, [(key.scope, key.value) for key in claimed], {}, lock=True)
+        found = [checked("the answer under the key", row.key, _kept, row) for row in rows]
+        return {**dict.fromkeys(claimed), **{kept.key: kept for kept in found}}
+
+    async def add_many(self, kept: Sequence[Kept]) -> None:
+        rows = [(k.key.scope, k.key.value, k.fingerprint, encode(k.answer).decode(), k.at) for k in kept]
+        await self._block.change_many(_INSERT, rows)
+
+    async def _lock(self, keys: Collection[IdempotencyKey]) -> list[IdempotencyKey]:
+        if not keys or self._block.dialect.name == "sqlite":
+            return list(keys)
+        ids = {key: _lock_id(key) for key in keys}
+        rows = await self._block.fetch(_TRY_LOCK, {"ids": list(ids.values())}, lock=True)
+        taken = {row.id for row in rows}
+        return [key for key in keys if ids[key] in taken]
+
+
+def _lock_id(key: IdempotencyKey) -> int:
+    """The 64 bits by which PostgreSQL knows a lock. Keys that share them could only keep each other in flight."""
+    digest = blake2b(f"{key.scope}\0{key.value}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big", signed=True)
+
+
+def _kept(row: Row[Any]) -> Kept:
+    return Kept(IdempotencyKey(row.scope, row.key), row.fingerprint, decode(row.answer), row.created_at)

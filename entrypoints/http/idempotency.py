@@ -1,0 +1,54 @@
+"""The header Idempotency-Key: whoever has got no answer asks again with the same one, and nothing happens twice."""
+
+import re
+from collections.abc import Callable
+from hashlib import sha256
+from typing import Final, TypeVar
+
+import msgspec
+from quart import request
+
+from application.idempotency import IdempotencyKey
+from application.once import Keyed, Replayed
+from domain.errors import DomainError
+from domain.order import Order
+from entrypoints.http.decoding import read_body
+from entrypoints.http.refusals import FieldError, InvalidRequest
+from entrypoints.http.replies import Reply, refuse
+
+HEADER: Final = "Idempotency-Key"
+REPLAYED: Final = "Idempotent-Replayed"
+
+_KEY: Final = re.compile(r"[ -~]{1,255}")
+_ENCODER: Final = msgspec.json.Encoder(order="deterministic")
+
+C = TypeVar("C")
+
+
+async def keyed(call: C, *, scope: str) -> C | Keyed[C]:
+    """The call, under the key that the client has chosen, if it has. Raise `InvalidRequest`."""
+    values = request.headers.getlist(HEADER)
+    if not values:
+        return call
+    if len(values) > 1:
+        raise InvalidRequest(FieldError(HEADER, "the header stands there once"))
+    key = values[0].strip(" \t")
+    if _KEY.fullmatch(key) is None:
+        raise InvalidRequest(FieldError(HEADER, "it is 1 to 255 printable ASCII characters"))
+    return Keyed(call, IdempotencyKey(scope, key), _fingerprint(await read_body()))
+
+
+def _fingerprint(body: bytes) -> str:
+    """The same for the same request, however its JSON is spelt, and in every release: it is kept for good."""
+    content = _ENCODER.encode(msgspec.json.decode(body.strip() or b"{}"))
+    return sha256(f"{request.method} {request.path}\n".encode() + content).hexdigest()
+
+
+def answered(outcome: Order | Replayed, reply_of: Callable[[Order], Reply]) -> Reply:
+    """What the client is told: the second time the same as the first, and that it is the second time."""
+    if not isinstance(outcome, Replayed):
+        return reply_of(outcome)
+    answer = outcome.answer
+    reply = refuse(answer) if isinstance(answer, DomainError) else reply_of(answer)
+    reply.headers[REPLAYED] = "true"
+    return reply
