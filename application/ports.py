@@ -155,9 +155,9 @@ class IdempotencyKeys(Protocol):
     """What was answered under each key, kept for good, written in the same transaction as what was done."""
 
     async def claim(self, keys: Collection[IdempotencyKey]) -> dict[IdempotencyKey, Kept | None]:
-        """What is kept under them, None where nothing is. They are this transaction's alone until it ends.
+        """What is kept under them; None where nothing is, and nobody else can keep anything until this has ended.
 
-        One that is missing here is held by another transaction, for which nobody waits.
+        One that is missing is held by another transaction, for which nobody waits.
         """
 
     async def add_many(self, kept: Sequence[Kept]) -> None:

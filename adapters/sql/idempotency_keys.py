@@ -44,11 +44,12 @@ class SqlIdempotencyKeys:
     _block: Block
 
     async def claim(self, keys: Collection[IdempotencyKey]) -> dict[IdempotencyKey, Kept | None]:
-        claimed = await self._lock(keys)
-        # A statement of its own: it sees what was committed until the locks were had.
-        rows = await self._block.fetch_many(_BY_KEY, [(key.scope, key.value) for key in claimed], {}, lock=True)
+        free = await self._lock(keys)
+        # A statement of its own: it sees what was committed until the locks were had. What is kept needs no lock, so
+        # that those who ask again don't keep each other in flight.
+        rows = await self._block.fetch_many(_BY_KEY, [(key.scope, key.value) for key in keys], {}, lock=True)
         found = [checked("the answer under the key", row.key, _kept, row) for row in rows]
-        return {**dict.fromkeys(claimed), **{kept.key: kept for kept in found}}
+        return {**dict.fromkeys(free), **{kept.key: kept for kept in found}}
 
     async def add_many(self, kept: Sequence[Kept]) -> None:
         rows = [(k.key.scope, k.key.value, k.fingerprint, encode(k.answer).decode(), k.at) for k in kept]

@@ -89,6 +89,8 @@ async def test_batches_of_nothing_change_nothing(unit_of_work: UnitOfWork) -> No
         assert await tx.events.of_orders([]) == []
         assert await tx.inbox.unseen("payments", []) == set()
         assert await tx.inbox.record("payments", []) == set()
+        await tx.idempotency_keys.add_many([])
+        assert await tx.idempotency_keys.claim([]) == {}
 
 
 async def test_whoever_hears_of_a_commit_finds_it_done(open_unit_of_work: OpenUnitOfWork) -> None:

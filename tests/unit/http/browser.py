@@ -1,4 +1,5 @@
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from attrs import frozen
@@ -43,16 +44,25 @@ class Browser:
     async def delete(self, path: str) -> Answer:
         return await self.send("DELETE", path)
 
-    async def post(self, path: str, body: object) -> Answer:
-        return await self.send("POST", path, json.dumps(body).encode())
+    async def post(self, path: str, body: object, *, key: str | None = None) -> Answer:
+        return await self.send("POST", path, json.dumps(body).encode(), keys=() if key is None else (key,))
 
     async def patch(self, path: str, body: object) -> Answer:
         return await self.send("PATCH", path, json.dumps(body).encode())
 
     async def send(
-        self, method: str, path: str, body: bytes = b"", *, content_type: str | None = "application/json"
+        self,
+        method: str,
+        path: str,
+        body: bytes = b"",
+        *,
+        content_type: str | None = "application/json",
+        keys: Sequence[str] = (),
     ) -> Answer:
-        headers = {} if content_type is None else {"Content-Type": content_type}
+        """`keys` are the values of Idempotency-Key, of which there should be one at most."""
+        headers = Headers([("Idempotency-Key", key) for key in keys])
+        if content_type is not None:
+            headers["Content-Type"] = content_type
         response = await QuartClient(self._app).open(path, method=method, data=body, headers=headers)
         content = await response.get_data(as_text=False)
         if content:

@@ -1,0 +1,180 @@
+import json
+from collections.abc import Sequence
+from uuid import UUID
+
+import pytest
+from attrs import evolve
+
+from application.once import KeyInFlight
+from application.ports import Aborted, Unavailable
+from domain.ids import OrderId
+from domain.order import Order
+from entrypoints.http.app import create_app
+from entrypoints.http.services import Services
+from tests.unit.http.browser import Answer, Browser
+from tests.unit.shop import Shop
+from tests.unit.unsteady import Trouble
+
+ORDER = {"user_id": 1, "items": [{"product_id": 1, "quantity": 2}]}
+
+
+def same(one: Answer, other: Answer) -> bool:
+    """But for the word that it is the second time."""
+    headers = [
+        [(name, value) for name, value in answer.headers.items() if name.lower() != "idempotent-replayed"]
+        for answer in (one, other)
+    ]
+    return (one.status, one.body, headers[0]) == (other.status, other.body, headers[1])
+
+
+async def test_who_asks_again_is_answered_the_same_and_told_so(shop: Shop, browser: Browser) -> None:
+    await shop.sells()
+    first = await browser.post("/orders", ORDER, key="monday")
+    again = await browser.post("/orders", ORDER, key="monday")
+    assert first.status == 201
+    assert "Idempotent-Replayed" not in first.headers
+    assert again.headers["Idempotent-Replayed"] == "true"
+    assert again.headers["Location"] == f"/orders/{first.body['order_id']}"
+    assert same(first, again)
+    assert len(shop.store.orders) == 1
+
+
+async def test_the_answer_is_the_first_one_though_the_order_has_gone_on(shop: Shop, browser: Browser) -> None:
+    await shop.sells()
+    first = await browser.post("/orders", ORDER, key="monday")
+    assert (await browser.delete(f"/orders/{first.body['order_id']}")).status == 204
+    assert same(first, await browser.post("/orders", ORDER, key="monday"))
+
+
+async def test_a_refusal_is_repeated_word_for_word(shop: Shop, browser: Browser) -> None:
+    first = await browser.post("/orders", ORDER, key="monday")
+    await shop.sells()
+    again = await browser.post("/orders", ORDER, key="monday")
+    assert (first.status, first.code) == (422, "unknown_product")
+    assert again.headers["Idempotent-Replayed"] == "true"
+    assert same(first, again)
+    assert (await browser.post("/orders", ORDER, key="tuesday")).status == 201
+
+
+async def test_another_body_under_the_key_is_refused(shop: Shop, browser: Browser) -> None:
+    await shop.sells()
+    await browser.post("/orders", ORDER, key="monday")
+    other = await browser.post("/orders", {"user_id": 1, "items": [{"product_id": 1, "quantity": 3}]}, key="monday")
+    assert (other.status, other.code) == (422, "idempotency_key_reused")
+    assert "Idempotency-Key" in other.body["title"]
+    assert len(shop.store.orders) == 1
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        b'{"items": [{"quantity":2,  "product_id":1}], "user_id": 1}\n',
+        b'{"user_id":1,"items":[{"product_id":1,"quantity":2}]}',
+        b'{"user_\\u0069d":1,"items":[{"product_id":1,"quantity":2}]}',
+    ],
+)
+async def test_the_same_json_spelt_in_another_way_is_the_same_body(
+    shop: Shop, browser: Browser, spelling: bytes
+) -> None:
+    await shop.sells()
+    first = await browser.post("/orders", ORDER, key="monday")
+    assert same(first, await browser.send("POST", "/orders", spelling, keys=["monday"]))
+
+
+async def test_each_customer_has_keys_of_her_own(shop: Shop, browser: Browser) -> None:
+    await shop.sells()
+    hers = await browser.post("/orders", ORDER, key="monday")
+    his = await browser.post("/orders", {**ORDER, "user_id": 2}, key="monday")
+    assert (hers.status, his.status) == (201, 201)
+    assert hers.body["order_id"] != his.body["order_id"]
+
+
+@pytest.mark.parametrize(("first_body", "second_body"), [(b"", b""), (b"", b"{}"), (b" {} ", b"")])
+async def test_a_payment_is_asked_for_once_under_a_key(
+    shop: Shop, browser: Browser, first_body: bytes, second_body: bytes
+) -> None:
+    await shop.sells()
+    order = await browser.order()
+    address = f"/orders/{order['order_id']}/pay"
+    first = await browser.send("POST", address, first_body, keys=["monday"])
+    shop.provider.declines = True
+    events = await shop.history(shop.store.orders[OrderId(UUID(order["order_id"]))])
+    await shop.process_payment([events[-1]])
+    again = await browser.send("POST", address, second_body, keys=["monday"])
+    assert (first.status, first.body["status"]) == (202, "PROCESSING")
+    assert again.headers["Idempotent-Replayed"] == "true"
+    assert same(first, again)
+    assert len(shop.store.payments) == 1
+
+
+async def test_each_order_has_keys_of_its_own(shop: Shop, browser: Browser) -> None:
+    await shop.sells()
+    for order in (await browser.order(), await browser.order()):
+        answer = await browser.send("POST", f"/orders/{order['order_id']}/pay", keys=["monday"])
+        assert answer.body["order_id"] == order["order_id"]
+
+
+async def test_a_payment_that_was_refused_stays_refused_under_the_key(shop: Shop, browser: Browser) -> None:
+    await shop.sells()
+    order = await browser.order()
+    await browser.patch(f"/orders/{order['order_id']}/status", {"status": "CANCELLED"})
+    answers = [await browser.send("POST", f"/orders/{order['order_id']}/pay", keys=["monday"]) for _ in range(2)]
+    assert [(answer.status, answer.code) for answer in answers] == [(409, "illegal_transition")] * 2
+    assert answers[1].headers["Idempotent-Replayed"] == "true"
+    assert same(*answers)
+
+
+@pytest.mark.parametrize("committed", [False, True])
+@pytest.mark.parametrize("error", [Unavailable("the database is gone"), TimeoutError("too slow")])
+async def test_what_may_pass_is_not_the_answer(
+    shop: Shop, browser: Browser, error: Exception, *, committed: bool
+) -> None:
+    await shop.sells()
+    shop.unsteady.to_come.append(Trouble(error, committed=committed))
+    failed = await browser.post("/orders", ORDER, key="monday")
+    retry = await browser.post("/orders", ORDER, key="monday")
+    assert (failed.status, retry.status) == (503, 201)
+    assert "Idempotent-Replayed" not in failed.headers
+    # Where the commit was done and its answer lost, this is the answer that was lost.
+    assert ("Idempotent-Replayed" in retry.headers) is committed
+    assert len(shop.store.orders) == 1
+
+
+async def test_a_transaction_that_was_rolled_back_is_tried_again_under_the_same_key(
+    shop: Shop, browser: Browser
+) -> None:
+    await shop.sells()
+    shop.unsteady.to_come.append(Trouble(Aborted("deadlock")))
+    answer = await browser.post("/orders", ORDER, key="monday")
+    assert answer.status == 201
+    assert "Idempotent-Replayed" not in answer.headers
+
+
+async def test_a_key_in_flight_is_worth_another_try(services: Services) -> None:
+    async def busy(_: object) -> Order:
+        raise KeyInFlight("a request under this key is being worked on")
+
+    browser = Browser(create_app(evolve(services, place_order=busy)))
+    answer = await browser.post("/orders", ORDER, key="monday")
+    assert (answer.status, answer.code) == (409, "idempotency_key_in_flight")
+    assert int(answer.headers["Retry-After"]) >= 1
+
+
+@pytest.mark.parametrize(
+    "keys", [[""], [" "], ["k" * 256], ["Füller"], ["a\tb"], ["a\x00b"], ["\x7f"], ["a", "a"], ["a", "b"]], ids=ascii
+)
+async def test_a_key_that_is_none_is_refused_and_named(shop: Shop, browser: Browser, keys: Sequence[str]) -> None:
+    await shop.sells()
+    order = await browser.order()
+    for path, body in (("/orders", json.dumps(ORDER).encode()), (f"/orders/{order['order_id']}/pay", b"")):
+        answer = await browser.send("POST", path, body, keys=keys)
+        assert (answer.status, answer.code) == (422, "invalid_request")
+        assert list(answer.errors) == ["Idempotency-Key"]
+    assert len(shop.store.orders) == 1
+
+
+async def test_a_key_may_be_long_and_of_any_printable_characters(shop: Shop, browser: Browser) -> None:
+    await shop.sells()
+    for key in ("k" * 255, "".join(map(chr, range(33, 127))), "two words"):
+        assert (await browser.post("/orders", ORDER, key=key)).status == 201
+        assert "Idempotent-Replayed" in (await browser.post("/orders", ORDER, key=f" {key} ")).headers
