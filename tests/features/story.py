@@ -18,6 +18,8 @@ class Story:
     customer: int = field(factory=lambda: next(_CUSTOMERS))
     orders: list[str] = field(factory=list)
     refusal: Refused | None = None
+    # The answers to what was asked for, in order.
+    told: list[OrderSeen] = field(factory=list)
 
     @property
     def order(self) -> str:
@@ -35,15 +37,24 @@ class Story:
         product = self.shop.add_product(_singular(name), price=price, currency=currency, stock=stock)
         self.products[_singular(name)] = product
 
-    def someone_orders(self, items: str) -> None:
-        """Items as in `2 fountain pens and 1 bottle of ink`."""
+    def someone_orders(self, items: str, *, key: str | None = None) -> None:
         self.customer = next(_CUSTOMERS)
+        self.she_orders(items, key=key)
+
+    def she_orders(self, items: str, *, key: str | None = None) -> None:
+        """Items as in `2 fountain pens and 1 bottle of ink`."""
         wanted = [item.split(" ", 1) for item in items.split(" and ")]
         with self.allowing_refusal():
-            order = self.shop.place_order(
-                self.customer, [(self.product(name), int(quantity)) for quantity, name in wanted]
+            told = self.shop.place_order(
+                self.customer, [(self.product(name), int(quantity)) for quantity, name in wanted], key=key
             )
-            self.orders.append(order)
+            self.told.append(told)
+            if told.id not in self.orders:
+                self.orders.append(told.id)
+
+    def she_asks_to_pay(self, *, key: str | None = None) -> None:
+        with self.allowing_refusal():
+            self.told.append(self.shop.ask_to_pay(self.order, key=key))
 
     def allowing_refusal(self) -> "_Allowing":
         """What is refused in this block is what the story calls "that is refused"."""

@@ -44,10 +44,18 @@ def units_are_left(story: Story, units: str, name: str) -> None:
 # --- What customers do
 
 
-@given(parsers.re(r"(a|another) customer has ordered (?P<items>.+)"))
-@when(parsers.re(r"(a|another) customer orders (?P<items>.+)"))
-def a_customer_orders(story: Story, items: str) -> None:
-    story.someone_orders(items)
+KEY = r'( under the key "(?P<key>.+)")?'
+
+
+@given(parsers.re(rf"(a|another) customer has ordered (?P<items>[^\"]+?){KEY}"))
+@when(parsers.re(rf"(a|another) customer orders (?P<items>[^\"]+?){KEY}"))
+def a_customer_orders(story: Story, items: str, key: str | None) -> None:
+    story.someone_orders(items, key=key)
+
+
+@when(parsers.re(rf"she orders (?P<items>[^\"]+?){KEY}"))
+def she_orders(story: Story, items: str, key: str | None) -> None:
+    story.she_orders(items, key=key)
 
 
 @given("she has paid")
@@ -59,8 +67,14 @@ def she_pays(story: Story) -> None:
 
 @when("she asks to pay")
 def she_asks_to_pay(story: Story) -> None:
-    with story.allowing_refusal():
-        story.shop.ask_to_pay(story.order)
+    story.she_asks_to_pay()
+
+
+@given(parsers.re(r'she has asked to pay under the key "(?P<key>.+)"'))
+@when(parsers.re(r'she asks to pay under the key "(?P<key>.+)"'))
+def she_asks_to_pay_under_a_key(story: Story, key: str) -> None:
+    story.she_asks_to_pay(key=key)
+    story.shop.settle()
 
 
 @when("she asks to pay twice")
@@ -166,6 +180,18 @@ def it_is_gone(story: Story) -> None:
     assert story.refusal is not None
     assert story.refusal.code == "unknown_order"
     assert story.order not in story.shop.orders_of(story.customer)
+
+
+@then("she is told the same as before")
+def she_is_told_the_same(story: Story) -> None:
+    assert story.refusal is None
+    *_, before, now = story.told
+    assert now == before
+
+
+@then(parsers.re(r"she has (?P<number>\d+) orders?"))
+def she_has_orders(story: Story, number: str) -> None:
+    assert len(story.shop.orders_of(story.customer)) == int(number)
 
 
 @then("her order is among her orders")

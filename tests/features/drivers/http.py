@@ -70,21 +70,21 @@ class HttpShop:
         stock: int = self._ask("GET", f"/products/{product}")["stock"]
         return stock
 
-    def place_order(self, customer: int, items: Sequence[tuple[int, int]]) -> str:
+    def place_order(self, customer: int, items: Sequence[tuple[int, int]], *, key: str | None = None) -> OrderSeen:
         wanted = [{"product_id": product, "quantity": quantity} for product, quantity in items]
-        order: str = self._ask("POST", "/orders", json={"user_id": customer, "items": wanted})["order_id"]
-        self._orders.append(order)
-        return order
+        told = _seen(self._ask("POST", "/orders", json={"user_id": customer, "items": wanted}, headers=_under(key)))
+        if told.id not in self._orders:
+            self._orders.append(told.id)
+        return told
 
     def order(self, order: str) -> OrderSeen:
-        seen = self._ask("GET", f"/orders/{order}")
-        return OrderSeen(order, seen["status"], seen["total_price"], seen["failure_reason"])
+        return _seen(self._ask("GET", f"/orders/{order}"))
 
     def orders_of(self, customer: int) -> list[str]:
         return [order["order_id"] for order in self._ask("GET", f"/orders?user_id={customer}")["items"]]
 
-    def ask_to_pay(self, order: str) -> None:
-        self._ask("POST", f"/orders/{order}/pay")
+    def ask_to_pay(self, order: str, *, key: str | None = None) -> OrderSeen:
+        return _seen(self._ask("POST", f"/orders/{order}/pay", headers=_under(key)))
 
     def cancel(self, order: str) -> None:
         self._change(order, "CANCELLED")
@@ -158,7 +158,7 @@ class HttpShop:
     def _marker(self) -> str:
         """An order of a product that nobody else wants."""
         product = self.add_product("marker", price=1, currency="EUR", stock=1)
-        return self.place_order(_NOBODY, [(product, 1)])
+        return self.place_order(_NOBODY, [(product, 1)]).id
 
     def _in_status(self, status: str, orders: Iterable[str]) -> set[str]:
         return {order for order in orders if self.order(order).status == status}
@@ -170,8 +170,8 @@ class HttpShop:
     def _change(self, order: str, status: str) -> None:
         self._ask("PATCH", f"/orders/{order}/status", json={"status": status})
 
-    def _ask(self, method: str, path: str, **body: Any) -> Any:
-        response = self._client.request(method, path, **body)
+    def _ask(self, method: str, path: str, **content: Any) -> Any:
+        response = self._client.request(method, path, **content)
         if response.status_code in {404, 409, 422}:
             code = response.json()["type"].rpartition(":")[2]
             raise Refused(_CODES.get(code, code))
@@ -198,6 +198,14 @@ class HttpShop:
         ]
         async with self._books() as unit_of_work:
             return await invariants.findings(unit_of_work, charges)
+
+
+def _seen(order: dict[str, Any]) -> OrderSeen:
+    return OrderSeen(order["order_id"], order["status"], order["total_price"], order["failure_reason"])
+
+
+def _under(key: str | None) -> dict[str, str]:
+    return {} if key is None else {"Idempotency-Key": key}
 
 
 def _now() -> datetime:

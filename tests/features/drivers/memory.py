@@ -9,8 +9,10 @@ from adapters.memory.caches import MemoryRecentOrders
 from adapters.wire import decode
 from application.get_history import GetHistory
 from application.get_order import GetOrder
+from application.idempotency import IdempotencyKey
 from application.list_orders import ListOrders
 from application.manage_catalogue import AddProducts, AdjustStock, NewProduct
+from application.once import Keyed, Outcome, Replayed
 from application.place_order import OrderRequest, RequestedItem
 from application.ports import OutboxEntry
 from application.relay_events import RelayEvents
@@ -73,20 +75,23 @@ class MemoryShop:
     def stock_of(self, product: int) -> int:
         return self._use_cases.store.products[ProductId(product)].stock
 
-    def place_order(self, customer: int, items: Sequence[tuple[int, int]]) -> str:
+    def place_order(self, customer: int, items: Sequence[tuple[int, int]], *, key: str | None = None) -> OrderSeen:
         wanted = tuple(RequestedItem(ProductId(product), quantity) for product, quantity in items)
-        return str(self._one(self._use_cases.place_order, OrderRequest(UserId(customer), wanted)).id)
+        request = OrderRequest(UserId(customer), wanted)
+        call = request if key is None else Keyed(request, IdempotencyKey(f"customer {customer}", key), repr(wanted))
+        return _seen(self._one(self._use_cases.place_order, call))
 
     def order(self, order: str) -> OrderSeen:
-        found = self._one(GetOrder(self._use_cases.unit_of_work, MemoryRecentOrders()), _id(order))
-        return OrderSeen(order, found.status, found.total.minor, found.failure_reason)
+        return _seen(self._one(GetOrder(self._use_cases.unit_of_work, MemoryRecentOrders()), _id(order)))
 
     def orders_of(self, customer: int) -> list[str]:
         listing = ListOrders(self._use_cases.unit_of_work)(user_id=UserId(customer), limit=100)
         return [str(order.id) for order in self._runner.run(listing)]
 
-    def ask_to_pay(self, order: str) -> None:
-        self._one(self._use_cases.request_payment, _id(order))
+    def ask_to_pay(self, order: str, *, key: str | None = None) -> OrderSeen:
+        id_ = _id(order)
+        call = id_ if key is None else Keyed(id_, IdempotencyKey(f"order {order}", key), "pay")
+        return _seen(self._one(self._use_cases.request_payment, call))
 
     def cancel(self, order: str) -> None:
         self._one(self._use_cases.cancel_order, _id(order))
@@ -146,14 +151,20 @@ class MemoryShop:
     def _history(self, order: str) -> Sequence[Event]:
         return self._runner.run(GetHistory(self._use_cases.unit_of_work)(_id(order)))
 
-    def _one(self, use_case: Callable[[Sequence[T]], Awaitable[Sequence[Order | DomainError]]], call: T) -> Order:
-        async def run() -> Sequence[Order | DomainError]:
+    def _one(self, use_case: Callable[[Sequence[T]], Awaitable[Sequence[Outcome]]], call: T) -> Order:
+        async def run() -> Sequence[Outcome]:
             return await use_case([call])
 
         [outcome] = self._runner.run(run())
+        if isinstance(outcome, Replayed):
+            outcome = outcome.answer
         if isinstance(outcome, DomainError):
             raise Refused(outcome.code)
         return outcome
+
+
+def _seen(order: Order) -> OrderSeen:
+    return OrderSeen(str(order.id), order.status, order.total.minor, order.failure_reason)
 
 
 def _id(order: str) -> OrderId:

@@ -42,15 +42,15 @@ class Shop(Protocol):
 
     def stock_of(self, product: int) -> int: ...
 
-    def place_order(self, customer: int, items: Sequence[tuple[int, int]]) -> str:
-        """Products and quantities. Raise `Refused`."""
+    def place_order(self, customer: int, items: Sequence[tuple[int, int]], *, key: str | None = None) -> OrderSeen:
+        """Products and quantities. Return what the customer is told. Raise `Refused`."""
 
     def order(self, order: str) -> OrderSeen:
         """Raise `Refused`."""
 
     def orders_of(self, customer: int) -> list[str]: ...
 
-    def ask_to_pay(self, order: str) -> None:
+    def ask_to_pay(self, order: str, *, key: str | None = None) -> OrderSeen:
         """Ask, and don't wait for the answer of the payment provider. Raise `Refused`."""
 
     def settle(self) -> None:
