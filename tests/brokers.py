@@ -1,17 +1,15 @@
-"""What tests of the broker share: events to send, a namespace of one's own in RabbitMQ, and a wire that can be cut."""
+"""What tests of the broker share: events to send, and a namespace of one's own in RabbitMQ."""
 
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 from uuid import UUID, uuid4
 
 import aiormq
 from aiormq.abc import DeliveredMessage
-from attrs import define, field, frozen
 from pamqp import commands
 
 from adapters.rabbitmq.topology import CONSUMERS, Topology, declare_topology
@@ -20,9 +18,7 @@ from application.ports import Delivery, EventQueue, OutboxEntry
 from domain.events import Event, OrderPaid, PaymentRequested, RefundRequested, event_id
 from domain.ids import OrderId, PaymentId
 from domain.money import Money
-
-# A bound for every wait: far more than anything here takes.
-PATIENCE = 30.0
+from tests.cables import PATIENCE
 
 
 def payment_requested(number: int = 1, *, order_id: UUID | None = None) -> PaymentRequested:
@@ -122,92 +118,6 @@ async def put(url: str, queue: str, body: bytes, **headers: Any) -> None:
 
 def headers_of(message: DeliveredMessage) -> dict[str, Any]:
     return message.header.properties.headers or {}
-
-
-@frozen
-class _Pair:
-    client: asyncio.StreamWriter
-    server: asyncio.StreamWriter
-    flowing: asyncio.Event
-
-    def abort(self) -> None:
-        self.client.transport.abort()
-        self.server.transport.abort()
-
-
-@define(eq=False)
-class Cable:
-    """A TCP proxy in front of a server, which can be cut, silenced and pulled out."""
-
-    url: str
-    plugged: bool = True
-    silent_from_now: bool = False
-    _pairs: list[_Pair] = field(factory=list)
-
-    def cut(self) -> None:
-        """End every connection; new ones are let through if it is plugged."""
-        for pair in self._pairs:
-            pair.abort()
-        self._pairs.clear()
-
-    def silence(self) -> None:
-        """Connections stay open, and nothing goes through any more; new ones are let through."""
-        for pair in self._pairs:
-            pair.flowing.clear()
-
-    def cut_silent(self) -> None:
-        """What the broker does by itself once it has missed our heartbeats."""
-        for pair in self._pairs:
-            if not pair.flowing.is_set():
-                pair.abort()
-
-    def connections(self) -> int:
-        """Those through which something goes."""
-        return sum(pair.flowing.is_set() and not pair.client.transport.is_closing() for pair in self._pairs)
-
-
-@asynccontextmanager
-async def cable(url: str) -> AsyncIterator[Cable]:
-    parts = urlsplit(url)
-    tasks: set[asyncio.Task[None]] = set()
-
-    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if not wire.plugged:
-            writer.transport.abort()
-            return
-        far_reader, far_writer = await asyncio.open_connection(parts.hostname, parts.port or 5672)
-        pair = _Pair(writer, far_writer, asyncio.Event())
-        if not wire.silent_from_now:
-            pair.flowing.set()
-        wire._pairs.append(pair)  # noqa: SLF001 - this is its other half
-        for source, sink in ((reader, far_writer), (far_reader, writer)):
-            task = asyncio.create_task(_pump(source, sink, pair))
-            tasks.add(task)
-            task.add_done_callback(tasks.discard)
-
-    server = await asyncio.start_server(accept, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    userinfo = f"{parts.username}:{parts.password}@" if parts.username else ""
-    wire = Cable(urlunsplit(parts._replace(netloc=f"{userinfo}127.0.0.1:{port}")))
-    try:
-        yield wire
-    finally:
-        server.close()
-        wire.cut()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        async with asyncio.timeout(PATIENCE):
-            await server.wait_closed()
-
-
-async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter, pair: _Pair) -> None:
-    with suppress(OSError):
-        while data := await source.read(65536):
-            await pair.flowing.wait()
-            sink.write(data)
-            await sink.drain()
-    pair.abort()
 
 
 async def eventually(holds: Callable[[], bool]) -> None:

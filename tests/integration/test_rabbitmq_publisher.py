@@ -11,9 +11,6 @@ from adapters.rabbitmq.queue import open_queue
 from adapters.rabbitmq.topology import Topology, declare_topology
 from application.ports import OutboxEntry, Unavailable
 from tests.brokers import (
-    PATIENCE,
-    Cable,
-    cable,
     channel,
     count,
     entries,
@@ -26,6 +23,7 @@ from tests.brokers import (
     refund_requested,
     take,
 )
+from tests.cables import PATIENCE, Cable, cable
 
 QUICK = Patience(connect=2, answer=1, confirm=1, close=0.3, watch=0.3, retry=0.1)
 

@@ -14,9 +14,6 @@ from adapters.rabbitmq.topology import Topology, declare_topology
 from adapters.wire import encode
 from application.ports import Delivery, Unavailable
 from tests.brokers import (
-    PATIENCE,
-    Cable,
-    cable,
     channel,
     count,
     entries,
@@ -30,6 +27,7 @@ from tests.brokers import (
     stays_empty,
     take,
 )
+from tests.cables import PATIENCE, Cable, cable
 
 QUICK = Patience(connect=2, answer=1, confirm=1, close=0.3, watch=0.3, retry=0.1)
 

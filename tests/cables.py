@@ -1,0 +1,115 @@
+"""A wire between a client and a server that a test can cut, silence, pull out, and have lose an answer."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from urllib.parse import urlsplit, urlunsplit
+
+from attrs import define, field
+
+# A bound for every wait: far more than anything here takes.
+PATIENCE = 30.0
+
+_PORTS = {"amqp": 5672, "postgresql": 5432}
+
+
+@define(eq=False)
+class _Pair:
+    client: asyncio.StreamWriter
+    server: asyncio.StreamWriter
+    flowing: asyncio.Event
+    loses_answers: bool = False
+
+    def abort(self) -> None:
+        self.client.transport.abort()
+        self.server.transport.abort()
+
+
+@define(eq=False)
+class Cable:
+    """A TCP proxy in front of a server, which can be cut, silenced and pulled out."""
+
+    url: str
+    plugged: bool = True
+    silent_from_now: bool = False
+    # Once: who sends these bytes loses the connection when the server answers, and not before.
+    loses_answer_to: bytes | None = None
+    _pairs: list[_Pair] = field(factory=list)
+
+    def cut(self) -> None:
+        """End every connection; new ones are let through if it is plugged."""
+        for pair in self._pairs:
+            pair.abort()
+        self._pairs.clear()
+
+    def silence(self) -> None:
+        """Connections stay open, and nothing goes through any more; new ones are let through."""
+        for pair in self._pairs:
+            pair.flowing.clear()
+
+    def cut_silent(self) -> None:
+        """What the broker does by itself once it has missed our heartbeats."""
+        for pair in self._pairs:
+            if not pair.flowing.is_set():
+                pair.abort()
+
+    def connections(self) -> int:
+        """Those through which something goes."""
+        return sum(pair.flowing.is_set() and not pair.client.transport.is_closing() for pair in self._pairs)
+
+
+@asynccontextmanager
+async def cable(url: str) -> AsyncIterator[Cable]:
+    parts = urlsplit(url)
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if not wire.plugged:
+            writer.transport.abort()
+            return
+        far_reader, far_writer = await asyncio.open_connection(parts.hostname, parts.port or _PORTS[parts.scheme])
+        pair = _Pair(writer, far_writer, asyncio.Event())
+        if not wire.silent_from_now:
+            pair.flowing.set()
+        wire._pairs.append(pair)  # noqa: SLF001 - this is its other half
+        for pump in (_to_server(reader, pair, wire), _to_client(far_reader, pair)):
+            task = asyncio.create_task(pump)
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    userinfo, at, _ = parts.netloc.rpartition("@")
+    wire = Cable(urlunsplit(parts._replace(netloc=f"{userinfo}{at}127.0.0.1:{port}")))
+    try:
+        yield wire
+    finally:
+        server.close()
+        wire.cut()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        async with asyncio.timeout(PATIENCE):
+            await server.wait_closed()
+
+
+async def _to_server(source: asyncio.StreamReader, pair: _Pair, wire: Cable) -> None:
+    with suppress(OSError):
+        while data := await source.read(65536):
+            await pair.flowing.wait()
+            if wire.loses_answer_to is not None and wire.loses_answer_to in data:
+                pair.loses_answers, wire.loses_answer_to = True, None
+            pair.server.write(data)
+            await pair.server.drain()
+    pair.abort()
+
+
+async def _to_client(source: asyncio.StreamReader, pair: _Pair) -> None:
+    with suppress(OSError):
+        while data := await source.read(65536):
+            await pair.flowing.wait()
+            if pair.loses_answers:
+                break
+            pair.client.write(data)
+            await pair.client.drain()
+    pair.abort()
