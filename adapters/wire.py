@@ -50,3 +50,11 @@ def decode(body: bytes | str) -> Event:
         return _DECODERS[head.type].decode(body)
     except (DomainError, RecursionError, ValueError) as error:
         raise BadMessage(str(error)) from error
+
+
+def decode_if_readable(body: bytes) -> Event | None:
+    """The event, or None where `decode` would refuse."""
+    try:
+        return decode(body)
+    except BadMessage:
+        return None

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from attrs import frozen
 
+from application.dead_letter import DeadLetter, DeadMessage
 from application.idempotency import IdempotencyKey, Kept
 from domain.events import Event, EventId
 from domain.ids import OrderId, PaymentId, ProductId, UserId
@@ -66,6 +67,16 @@ class Orders(Protocol):
         """
 
 
+@frozen
+class StockCount:
+    """Of one product: the units that are left, those that orders hold, and those that were counted in."""
+
+    product_id: ProductId
+    left: int
+    held: int
+    counted_in: int
+
+
 class Products(Protocol):
     """What the shop sells, and how much of it is left."""
 
@@ -83,6 +94,9 @@ class Products(Protocol):
 
     async def last_id(self) -> ProductId:
         """The largest id in use, 0 when there are no products."""
+
+    async def stock_counts(self, *, after: ProductId | None, limit: int) -> list[StockCount]:
+        """In the order of their ids, all as they are at one moment."""
 
 
 class StockAdjustments(Protocol):
@@ -140,6 +154,9 @@ class Outbox(Protocol):
     async def put_back(self, events: Sequence[Event]) -> None:
         """Announce once more what the broker seems to have lost. What is here already stays here once."""
 
+    async def page(self, *, after: int | None, limit: int) -> list[OutboxEntry]:
+        """The entries in their order, above the position `after`, for somebody who only looks."""
+
 
 class Inbox(Protocol):
     """What each consumer has already done, written in the same transaction as the doing."""
@@ -164,6 +181,22 @@ class IdempotencyKeys(Protocol):
         """Of keys that were claimed. Raise `Aborted` when one of them is kept already."""
 
 
+class DeadLetters(Protocol):
+    """What could not be processed, kept until a person decides, and with the decision from then on."""
+
+    async def record(self, consumer: str, messages: Sequence[DeadMessage]) -> None:
+        """Keep them. A message that waits already is the same letter, tried more often; brought twice it is one."""
+
+    async def get_many(self, ids: Collection[int], *, lock: bool = False) -> dict[int, DeadLetter]:
+        """Those that exist. With `lock`, held until the transaction ends."""
+
+    async def save_many(self, letters: Sequence[DeadLetter]) -> None:
+        """Keep the decisions on letters that this transaction has locked."""
+
+    async def page(self, *, decided: bool, after: int | None, limit: int) -> list[DeadLetter]:
+        """In the order in which they came: those that wait for a decision, with `decided` the others as well."""
+
+
 class Transaction(Protocol):
     """The repositories, all of one transaction."""
 
@@ -183,6 +216,7 @@ class Transaction(Protocol):
     def inbox(self) -> Inbox: ...
     @property
     def idempotency_keys(self) -> IdempotencyKeys: ...
+    def dead_letters(self) -> DeadLetters: ...
 
 
 class UnitOfWork(Protocol):
@@ -261,6 +295,24 @@ class EventQueue(Protocol):
         """Keep it as a dead letter, until a person decides."""
 
 
+@frozen
+class DeadDelivery:
+    """A message that was set aside."""
+
+    message: DeadMessage
+    tag: object
+
+
+class DeadLetterQueue(Protocol):
+    """What one consumer has set aside, on its way to the table. What is not done is brought again."""
+
+    async def receive(self, limit: int) -> list[DeadDelivery]:
+        """Wait for at least one; take those that are there, up to the limit. Raise `Unavailable`."""
+
+    async def done(self, deliveries: Sequence[DeadDelivery]) -> None:
+        """They are kept elsewhere now. Raise `Unavailable`: they are brought again."""
+
+
 class PaymentGateway(Protocol):
     """The provider that takes the money. A key that it has seen before gets the first answer again, and no charge."""
 
@@ -269,6 +321,25 @@ class PaymentGateway(Protocol):
 
     async def refund(self, key: PaymentId, amount: Money) -> None:
         """Give back what was charged under the key. Raise `Unavailable`: then ask again."""
+
+
+@frozen(kw_only=True)
+class Charge:
+    """Money that the provider says it has taken."""
+
+    key: PaymentId
+    amount: Money
+    refunded: bool
+
+
+class ProviderRecord(Protocol):
+    """The provider's own books. Raise `Unavailable`."""
+
+    async def charges(self, *, after: PaymentId | None, limit: int) -> list[Charge]:
+        """The oldest first; those that came after the charge of this key."""
+
+    async def charges_of(self, keys: Collection[PaymentId]) -> dict[PaymentId, Charge]:
+        """Those that were made under these keys."""
 
 
 class OutboxSignal(Protocol):

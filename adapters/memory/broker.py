@@ -1,24 +1,31 @@
 import asyncio
 from collections import deque
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from attrs import define, field
 
 from adapters.delays import DELAYS
-from adapters.wire import decode
-from application.ports import Delivery, OutboxEntry
+from adapters.wire import BadMessage, decode, encode
+from application.dead_letter import DeadMessage
+from application.ports import Clock, DeadDelivery, Delivery, OutboxEntry
 from domain.events import Event
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
 
 
 @define(eq=False)
 class MemoryBroker:
     """Queues in this process. What waits in them is lost with it; `ResumeOrders` announces it again at the start."""
 
+    _now: Clock = field(default=_utc_now, kw_only=True)
     _queues: list["MemoryQueue"] = field(factory=list, init=False)
 
     def queue(self, *types: str, delays: Sequence[float] = DELAYS) -> "MemoryQueue":
         """A queue to which events of these types are brought from now on."""
-        queue = MemoryQueue(frozenset(types), delays=tuple(delays))
+        queue = MemoryQueue(frozenset(types), delays=tuple(delays), now=self._now)
         self._queues.append(queue)
         return queue
 
@@ -26,23 +33,55 @@ class MemoryBroker:
         for entry in entries:
             for queue in self._queues:
                 if entry.type in queue.types:
-                    queue.put(decode(entry.body))
+                    queue.bring(entry.body)
         return list(entries)
 
 
 @define(eq=False)
+class MemoryDeadLetterQueue:
+    """What was set aside. It stays here until somebody says that it is kept elsewhere."""
+
+    _dead: list[DeadMessage] = field(factory=list, init=False)
+    _arrived: asyncio.Event = field(factory=asyncio.Event, init=False)
+
+    def put(self, message: DeadMessage) -> None:
+        self._dead.append(message)
+        self._arrived.set()
+
+    async def receive(self, limit: int) -> list[DeadDelivery]:
+        while not self._dead:
+            self._arrived.clear()
+            await self._arrived.wait()
+        return [DeadDelivery(message, tag=None) for message in self._dead[:limit]]
+
+    async def done(self, deliveries: Sequence[DeadDelivery]) -> None:
+        for delivery in deliveries:
+            if delivery.message in self._dead:
+                self._dead.remove(delivery.message)
+
+
+@define(eq=False)
 class MemoryQueue:
-    """The events that wait for one consumer."""
+    """The events that wait for one consumer. The tag of a delivery is the moment of the first attempt at it."""
 
     types: frozenset[str]
     _delays: tuple[float, ...] = field(kw_only=True)
-    dead_letters: list[tuple[Delivery, str]] = field(factory=list, init=False)
+    _now: Clock = field(default=_utc_now, kw_only=True)
+    dead_letters: MemoryDeadLetterQueue = field(factory=MemoryDeadLetterQueue, init=False)
     _waiting: deque[Delivery] = field(factory=deque, init=False)
     _arrived: asyncio.Event = field(factory=asyncio.Event, init=False)
 
-    def put(self, event: Event, *, attempt: int = 1) -> None:
-        self._waiting.append(Delivery(event, attempt, tag=None))
-        self._arrived.set()
+    def put(self, event: Event) -> None:
+        self._put(Delivery(event, attempt=1, tag=self._now()))
+
+    def bring(self, body: bytes) -> None:
+        """Bytes, of whatever version: those that can't be read are set aside, and are in nobody's way."""
+        try:
+            self.put(decode(body))
+        except BadMessage as error:
+            now = self._now()
+            reason = f"BadMessage: {error}"
+            self.dead_letters.put(DeadMessage(body=body, reason=reason, attempts=1, first_at=now, last_at=now))
 
     async def receive(self, limit: int) -> list[Delivery]:
         while not self._waiting:
@@ -55,7 +94,18 @@ class MemoryQueue:
 
     async def later(self, delivery: Delivery, *, reason: str) -> None:  # noqa: ARG002 - it is logged by the worker
         delay = self._delays[min(delivery.attempt, len(self._delays)) - 1]
-        asyncio.get_running_loop().call_later(delay, lambda: self.put(delivery.event, attempt=delivery.attempt + 1))
+        again = Delivery(delivery.event, delivery.attempt + 1, delivery.tag)
+        asyncio.get_running_loop().call_later(delay, self._put, again)
 
     async def set_aside(self, delivery: Delivery, *, reason: str) -> None:
-        self.dead_letters.append((delivery, reason))
+        now = self._now()
+        first_at = delivery.tag if isinstance(delivery.tag, datetime) else now
+        self.dead_letters.put(
+            DeadMessage(
+                body=encode(delivery.event), reason=reason, attempts=delivery.attempt, first_at=first_at, last_at=now
+            )
+        )
+
+    def _put(self, delivery: Delivery) -> None:
+        self._waiting.append(delivery)
+        self._arrived.set()

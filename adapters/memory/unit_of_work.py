@@ -1,5 +1,5 @@
 import asyncio
-from collections import ChainMap
+from collections import ChainMap, Counter
 from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
@@ -7,10 +7,12 @@ from datetime import datetime
 from attrs import define, evolve, field, frozen
 
 from adapters.after_commit import AfterCommit, Committed, tell_nobody
+from adapters.memory.dead_letters import MemoryDeadLetters
 from adapters.memory.idempotency_keys import MemoryIdempotencyKeys, StoredAnswer
 from adapters.wire import encode
+from application.dead_letter import DeadLetter
 from application.idempotency import IdempotencyKey
-from application.ports import Aborted, OrderConflict, OutboxEntry, Transaction
+from application.ports import Aborted, OrderConflict, OutboxEntry, StockCount, Transaction
 from domain.events import Event, EventId, event_id
 from domain.ids import OrderId, PaymentId, ProductId, UserId
 from domain.order import Order, OrderStatus
@@ -31,6 +33,7 @@ class MemoryStore:
     last_position: int = 0
     inbox: set[tuple[str, EventId]] = field(factory=set)
     idempotency_keys: dict[IdempotencyKey, StoredAnswer] = field(factory=dict)
+    dead_letters: dict[int, DeadLetter] = field(factory=dict)
     # One writer at a time: the strictest isolation there is.
     writing: asyncio.Lock = field(factory=asyncio.Lock)
 
@@ -69,6 +72,7 @@ class _Changes:
     orders: ChainMap[OrderId, Order] = field(init=False)
     products: ChainMap[ProductId, Product] = field(init=False)
     payments: ChainMap[PaymentId, Payment] = field(init=False)
+    dead_letters: ChainMap[int, DeadLetter] = field(init=False)
     adjustments: list[StockAdjustment] = field(factory=list, init=False)
     events: dict[EventId, Event] = field(factory=dict, init=False)
     sending: list[Event] = field(factory=list, init=False)
@@ -82,12 +86,14 @@ class _Changes:
         self.products = ChainMap({}, self.store.products)
         self.payments = ChainMap({}, self.store.payments)
         self.idempotency_keys = ChainMap({}, self.store.idempotency_keys)
+        self.dead_letters = ChainMap({}, self.store.dead_letters)
 
     def commit(self) -> None:
         store = self.store
         store.orders.update(self.orders.maps[0])
         store.products.update(self.products.maps[0])
         store.payments.update(self.payments.maps[0])
+        store.dead_letters.update(self.dead_letters.maps[0])
         store.adjustments += self.adjustments
         store.events |= self.events
         store.inbox |= self.inbox
@@ -111,6 +117,7 @@ class _MemoryTransaction:
     outbox: "MemoryOutbox"
     inbox: "MemoryInbox"
     idempotency_keys: MemoryIdempotencyKeys
+    dead_letters: MemoryDeadLetters
 
     @classmethod
     def of(cls, changes: _Changes) -> "_MemoryTransaction":
@@ -123,6 +130,7 @@ class _MemoryTransaction:
             MemoryOutbox(changes),
             MemoryInbox(changes),
             MemoryIdempotencyKeys(changes.idempotency_keys),
+            MemoryDeadLetters(changes.dead_letters),
         )
 
 
@@ -227,6 +235,15 @@ class MemoryProducts:
     async def last_id(self) -> ProductId:
         return max(self._changes.products, default=ProductId(0))
 
+    async def stock_counts(self, *, after: ProductId | None, limit: int) -> list[StockCount]:
+        products = await self.page(after=after, limit=limit)
+        counted_in = await MemoryStockAdjustments(self._changes).totals({product.id for product in products})
+        held = Counter[ProductId]()
+        for order in self._changes.orders.values():
+            if order.holds_stock:
+                held.update({line.product_id: line.quantity for line in order.lines})
+        return [StockCount(p.id, p.stock, held[p.id], counted_in[p.id]) for p in products]
+
 
 @frozen
 class MemoryStockAdjustments:
@@ -299,6 +316,9 @@ class MemoryOutbox:
         missing = [event for event in events if event_id(event) not in here]
         self._changes.sending.extend(missing)
         self._changes.committed.events |= bool(missing)
+
+    async def page(self, *, after: int | None, limit: int) -> list[OutboxEntry]:
+        return [entry for position, entry in self._changes.store.outbox.items() if position > (after or 0)][:limit]
 
 
 @frozen
