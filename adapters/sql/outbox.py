@@ -2,7 +2,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from attrs import frozen
-from sqlalchemy import FromClause, Select, bindparam, delete, exists, insert, literal, or_, select
+from sqlalchemy import FromClause, Row, Select, bindparam, delete, exists, insert, literal, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -26,6 +26,7 @@ _PUT_BACK: Final = Batch(_COLUMNS, lambda new: insert(outbox).from_select([c.nam
 _REMOVE: Final = delete(outbox).where(among(outbox.c.position, "positions"))
 # The oldest that are there. Never those above the last one that was seen: a lower position may be committed later.
 _OLDEST: Final = select(*outbox.c).order_by(outbox.c.position).limit(bindparam("limit"))
+_PAGE: Final = _OLDEST.where(outbox.c.position > bindparam("after"))
 
 
 def _missing(new: FromClause) -> Select[Any]:
@@ -79,10 +80,7 @@ class SqlOutbox:
     async def claim(self, *, by: str, limit: int) -> list[OutboxEntry]:
         if not await self._block.change(_TAKE_LEASE[self._block.dialect.name], {"by": by}):
             return []
-        return [
-            OutboxEntry(row.position, EventId(row.order_id, row.sequence), row.type, row.body.encode())
-            for row in await self._block.fetch(_OLDEST, {"limit": limit})
-        ]
+        return [_entry(row) for row in await self._block.fetch(_OLDEST, {"limit": limit})]
 
     async def release(self, *, by: str) -> None:
         await self._block.change(_RELEASE_LEASE, {"by": by})
@@ -94,6 +92,9 @@ class SqlOutbox:
     async def put_back(self, events: Sequence[Event]) -> None:
         await self._insert(_PUT_BACK, events, [encode(event).decode() for event in events])
 
+    async def page(self, *, after: int | None, limit: int) -> list[OutboxEntry]:
+        return [_entry(row) for row in await self._block.fetch(_PAGE, {"after": after or 0, "limit": limit})]
+
     async def put(self, events: Sequence[Event], bodies: Sequence[str]) -> None:
         """With their bodies, which the caller has encoded for the books as well."""
         await self._insert(_INSERT, events, bodies)
@@ -102,3 +103,7 @@ class SqlOutbox:
         rows = [(event.order_id, event.sequence, event.type, body) for event, body in zip(events, bodies, strict=True)]
         await self._block.change_many(statement, rows)
         self._committed.events |= bool(events)
+
+
+def _entry(row: Row[Any]) -> OutboxEntry:
+    return OutboxEntry(row.position, EventId(row.order_id, row.sequence), row.type, row.body.encode())

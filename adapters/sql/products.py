@@ -2,13 +2,14 @@ from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 from attrs import frozen
-from sqlalchemy import FromClause, Row, Select, Update, bindparam, func, insert, select, update
+from sqlalchemy import BigInteger, FromClause, Row, Select, Update, bindparam, cast, func, insert, select, update
 
 from adapters.after_commit import Committed
 from adapters.sql.batches import Batch, among
 from adapters.sql.block import Block
 from adapters.sql.reading import checked
-from adapters.sql.tables import products
+from adapters.sql.tables import order_items, orders, products, stock_adjustments
+from application.ports import StockCount
 from domain.ids import ProductId
 from domain.money import Money
 from domain.product import Product
@@ -37,6 +38,36 @@ def _page(*, after: bool) -> Select[Any]:
 
 _FIRST_PAGE: Final = _page(after=False)
 _NEXT_PAGE: Final = _page(after=True)
+
+
+# One statement, so that everything is of one moment, however fast orders come and go meanwhile.
+def _counts() -> Select[Any]:
+    page = select(products.c.id, products.c.stock).where(products.c.id > bindparam("after"))
+    page_ = page.order_by(products.c.id).limit(bindparam("limit")).cte("page")
+    held = (
+        select(order_items.c.product_id, func.sum(order_items.c.quantity).label("units"))
+        .join(orders, orders.c.id == order_items.c.order_id)
+        .where(orders.c.holds_stock, order_items.c.product_id.in_(select(page_.c.id)))
+        .group_by(order_items.c.product_id)
+        .subquery("held")
+    )
+    counted = (
+        select(stock_adjustments.c.product_id, func.sum(stock_adjustments.c.change).label("units"))
+        .where(stock_adjustments.c.product_id.in_(select(page_.c.id)))
+        .group_by(stock_adjustments.c.product_id)
+        .subquery("counted")
+    )
+    # PostgreSQL sums 64-bit integers into a numeric.
+    sums = [cast(func.coalesce(table.c.units, 0), BigInteger) for table in (held, counted)]
+    return (
+        select(page_.c.id, page_.c.stock, sums[0].label("held"), sums[1].label("counted_in"))
+        .outerjoin(held, held.c.product_id == page_.c.id)
+        .outerjoin(counted, counted.c.product_id == page_.c.id)
+        .order_by(page_.c.id)
+    )
+
+
+_COUNTS: Final = _counts()
 
 
 @frozen
@@ -70,6 +101,10 @@ class SqlProducts:
     async def last_id(self) -> ProductId:
         [row] = await self._block.fetch(_LAST_ID)
         return ProductId(row[0] or 0)
+
+    async def stock_counts(self, *, after: ProductId | None, limit: int) -> list[StockCount]:
+        rows = await self._block.fetch(_COUNTS, {"after": after or 0, "limit": limit})
+        return [StockCount(row.id, row.stock, row.held, row.counted_in) for row in rows]
 
 
 def _product(row: Row[Any]) -> Product:

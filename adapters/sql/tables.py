@@ -12,6 +12,7 @@ from sqlalchemy import (
     Identity,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     PrimaryKeyConstraint,
     SmallInteger,
@@ -32,6 +33,7 @@ _Counter: Final = BigInteger().with_variant(Integer(), "sqlite")
 NOT_DELETED: Final = text("NOT deleted")
 UNPAID: Final = text("status = 'PENDING' AND NOT deleted")
 WAITING: Final = text("(status = 'PROCESSING' OR (refund_requested AND status <> 'REFUNDED'))")
+UNDECIDED: Final = text("decision IS NULL")
 
 products: Final = Table(
     "products",
@@ -177,6 +179,41 @@ idempotency_keys: Final = Table(
     Column("created_at", UtcDateTime, nullable=False),
     PrimaryKeyConstraint("scope", "key", name="idempotency_keys_pk"),
     sqlite_with_rowid=False,
+)
+
+# What waits for a decision, and what was decided, by whom and when: no row is ever removed.
+dead_letters: Final = Table(
+    "dead_letters",
+    metadata,
+    Column("id", _Counter, Identity(always=True), nullable=False),
+    Column("consumer", String(64), nullable=False),
+    Column("digest", CHAR(64), nullable=False),
+    # As it came: whatever it is, a person should see it.
+    Column("body", LargeBinary, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("attempts", BigInteger, nullable=False),
+    Column("first_at", UtcDateTime, nullable=False),
+    Column("last_at", UtcDateTime, nullable=False),
+    Column("decision", String(16)),
+    Column("decided_by", String(200)),
+    Column("decided_at", UtcDateTime),
+    PrimaryKeyConstraint("id", name="dead_letters_pk"),
+    CheckConstraint("attempts > 0", name="dead_letters_were_tried"),
+    CheckConstraint("decision IN ('REPLAYED', 'DISCARDED')", name="dead_letters_decision_is_known"),
+    CheckConstraint(
+        "(decision IS NULL) = (decided_by IS NULL) AND (decision IS NULL) = (decided_at IS NULL)",
+        name="dead_letters_are_decided_by_somebody",
+    ),
+    # A message that comes again while it waits is the same letter.
+    Index(
+        "dead_letters_one_waiting",
+        "consumer",
+        "digest",
+        unique=True,
+        postgresql_where=UNDECIDED,
+        sqlite_where=UNDECIDED,
+    ),
+    sqlite_autoincrement=True,
 )
 
 stock_adjustments: Final = Table(

@@ -6,6 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.after_commit import AfterCommit, Committed, tell_nobody
 from adapters.sql.block import Block
+from adapters.sql.dead_letters import SqlDeadLetters
 from adapters.sql.events import SqlEvents
 from adapters.sql.finishing import finish
 from adapters.sql.idempotency_keys import SqlIdempotencyKeys
@@ -68,6 +69,7 @@ class _SqlTransaction:
     outbox: SqlOutbox
     inbox: SqlInbox
     idempotency_keys: SqlIdempotencyKeys
+    dead_letters: SqlDeadLetters
 
     @classmethod
     def of(cls, block: Block, committed: Committed) -> "_SqlTransaction":
@@ -81,4 +83,5 @@ class _SqlTransaction:
             outbox,
             SqlInbox(block),
             SqlIdempotencyKeys(block),
+            SqlDeadLetters(block),
         )

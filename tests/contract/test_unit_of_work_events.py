@@ -117,6 +117,16 @@ async def test_what_is_put_back_while_it_is_still_there_leaves_once(unit_of_work
     assert [decode(entry.body) for entry in await claim(unit_of_work)] == [event]
 
 
+async def test_whoever_only_looks_sees_the_entries_in_pages_and_claims_none(unit_of_work: UnitOfWork) -> None:
+    await add(unit_of_work, *(cancelled(number, 2) for number in range(1, 6)))
+    found: list[OutboxEntry] = []
+    async with unit_of_work.reading() as tx:
+        while page := await tx.outbox.page(after=found[-1].position if found else None, limit=2):
+            assert len(page) <= 2
+            found += page
+    assert found == await claim(unit_of_work)
+
+
 async def test_an_event_that_commits_late_still_leaves(unit_of_work: UnitOfWork) -> None:
     """Its position may be lower than one that was sent long ago."""
     async with asyncio.timeout(10):

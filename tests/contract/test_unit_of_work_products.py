@@ -1,12 +1,14 @@
+from uuid import UUID
+
 import pytest
 from attrs import evolve
 
-from application.ports import Aborted, UnitOfWork
-from domain.ids import MAX_ID, ProductId
+from application.ports import Aborted, StockCount, UnitOfWork
+from domain.ids import MAX_ID, PaymentId, ProductId
 from domain.money import MAX_MINOR, Money
 from domain.product import MAX_STOCK, Product, StockAdjustment
 from tests.contract.conftest import keep
-from tests.unit.builders import NOW, a_product
+from tests.unit.builders import NOW, a_line, a_product, an_order
 
 
 async def stored(unit_of_work: UnitOfWork, *ids: int) -> dict[ProductId, Product]:
@@ -84,3 +86,24 @@ async def test_adjustments_add_up(unit_of_work: UnitOfWork) -> None:
         totals = await tx.stock_adjustments.totals([ProductId(number) for number in (1, 2, 3)])
     assert within == {1: 8}
     assert totals == {1: 8, 2: MAX_STOCK, 3: 0}
+
+
+async def test_stock_counts_tell_what_is_left_and_held_and_was_counted_in(unit_of_work: UnitOfWork) -> None:
+    pen, ink, never_counted = a_product(1, stock=3), a_product(2, stock=5), a_product(3, stock=0)
+    holding, another = an_order(a_line(1, quantity=2), a_line(2, quantity=1), number=1), an_order(a_line(1), number=2)
+    for order in (holding, another):
+        order.request_payment(PaymentId(UUID(int=order.id.int)), at=NOW)
+    holding.reserve_stock({ProductId(1): a_product(1), ProductId(2): a_product(2)}, at=NOW)
+    await keep(unit_of_work, products=[pen, ink, never_counted], orders=[holding, another])
+    async with unit_of_work() as tx:
+        await tx.stock_adjustments.add_many(
+            [
+                StockAdjustment(product_id=ProductId(id_), change=change, reason="count", made_by="test", at=NOW)
+                for id_, change in ((1, 7), (1, -2), (2, 9))
+            ]
+        )
+    async with unit_of_work.reading() as tx:
+        first = await tx.products.stock_counts(after=None, limit=2)
+        rest = await tx.products.stock_counts(after=ProductId(2), limit=2)
+    assert first == [StockCount(ProductId(1), 3, 2, 5), StockCount(ProductId(2), 5, 1, 9)]
+    assert rest == [StockCount(ProductId(3), 0, 0, 0)]

@@ -1,0 +1,120 @@
+"""What could not be processed: one suite for memory, SQLite and PostgreSQL."""
+
+import asyncio
+from datetime import datetime, timedelta
+
+import pytest
+
+from adapters.wire import encode
+from application.dead_letter import DeadLetter, DeadMessage, Decision
+from application.ports import Aborted, UnitOfWork
+from tests.brokers import payment_requested
+from tests.unit.builders import LATER, NOW
+
+EVENT = payment_requested()
+
+
+def message(body: bytes = encode(EVENT), *, at: datetime = NOW, attempts: int = 3, reason: str = "bad") -> DeadMessage:
+    return DeadMessage(body=body, reason=reason, attempts=attempts, first_at=at, last_at=at)
+
+
+async def record(unit_of_work: UnitOfWork, *messages: DeadMessage, consumer: str = "payments") -> None:
+    async with unit_of_work() as tx:
+        await tx.dead_letters.record(consumer, messages)
+
+
+async def letters(unit_of_work: UnitOfWork, *, decided: bool = False) -> list[DeadLetter]:
+    async with unit_of_work.reading() as tx:
+        return await tx.dead_letters.page(decided=decided, after=None, limit=1000)
+
+
+async def discard(unit_of_work: UnitOfWork, *ids: int) -> None:
+    async with unit_of_work() as tx:
+        found = await tx.dead_letters.get_many(ids, lock=True)
+        for letter in found.values():
+            letter.discard(by="ana", at=LATER)
+        await tx.dead_letters.save_many(list(found.values()))
+
+
+async def test_a_letter_is_read_as_it_came(unit_of_work: UnitOfWork) -> None:
+    await record(unit_of_work, message())
+    [letter] = await letters(unit_of_work)
+    assert (letter.consumer, letter.message, letter.event) == ("payments", message(), EVENT)
+    assert (letter.decision, letter.decided_by, letter.decided_at) == (None, None, None)
+    async with unit_of_work.reading() as tx:
+        assert await tx.dead_letters.get_many({letter.id, 999}) == {letter.id: letter}
+        assert await tx.dead_letters.get_many(()) == {}
+
+
+@pytest.mark.parametrize("body", [b"", b"\x00\xff\xfe not json", b"x" * 1_000_000, b'{"type":"\\ud800"}'])
+async def test_what_nobody_can_read_is_kept_to_the_byte(unit_of_work: UnitOfWork, body: bytes) -> None:
+    await record(unit_of_work, message(body, reason="BadMessage: \0\ud800" + "x" * 5000))
+    [letter] = await letters(unit_of_work)
+    assert (letter.message.body, letter.event) == (body, None)
+    assert letter.message.reason.startswith("BadMessage: ")
+
+
+async def test_one_that_is_brought_twice_is_one(unit_of_work: UnitOfWork) -> None:
+    await record(unit_of_work, message())
+    await record(unit_of_work, message(), message())
+    assert [letter.message for letter in await letters(unit_of_work)] == [message()]
+
+
+async def test_one_that_comes_again_later_is_the_same_letter_tried_more_often(unit_of_work: UnitOfWork) -> None:
+    await record(unit_of_work, message(attempts=3, reason="first"))
+    await record(unit_of_work, message(attempts=8, reason="second", at=LATER))
+    [letter] = await letters(unit_of_work)
+    assert (letter.message.attempts, letter.message.reason) == (11, "second")
+    assert (letter.message.first_at, letter.message.last_at) == (NOW, LATER)
+
+
+async def test_each_consumer_has_letters_of_its_own(unit_of_work: UnitOfWork) -> None:
+    await record(unit_of_work, message(), consumer="payments")
+    await record(unit_of_work, message(), consumer="refunds")
+    assert [letter.consumer for letter in await letters(unit_of_work)] == ["payments", "refunds"]
+
+
+async def test_a_decision_is_kept_and_the_letter_waits_no_more(unit_of_work: UnitOfWork) -> None:
+    await record(unit_of_work, message(b"1"), message(b"2"))
+    first, second = await letters(unit_of_work)
+    await discard(unit_of_work, first.id)
+    assert await letters(unit_of_work) == [second]
+    [decided, _] = await letters(unit_of_work, decided=True)
+    assert (decided.decision, decided.decided_by, decided.decided_at) == (Decision.DISCARDED, "ana", LATER)
+
+
+async def test_one_that_comes_again_after_a_decision_is_a_new_letter(unit_of_work: UnitOfWork) -> None:
+    await record(unit_of_work, message())
+    [letter] = await letters(unit_of_work)
+    await discard(unit_of_work, letter.id)
+    await record(unit_of_work, message(at=LATER + timedelta(minutes=1)))
+    [again] = await letters(unit_of_work)
+    assert again.id > letter.id
+    assert len(await letters(unit_of_work, decided=True)) == 2
+
+
+async def test_a_page_ends_where_it_should_and_the_next_goes_on(unit_of_work: UnitOfWork) -> None:
+    await record(unit_of_work, *(message(bytes([number])) for number in range(5)))
+    found: list[DeadLetter] = []
+    async with unit_of_work.reading() as tx:
+        while page := await tx.dead_letters.page(decided=False, after=found[-1].id if found else None, limit=2):
+            assert len(page) <= 2
+            found += page
+    assert sorted(letter.message.body for letter in found) == [bytes([number]) for number in range(5)]
+
+
+async def test_what_is_rolled_back_was_never_recorded(unit_of_work: UnitOfWork) -> None:
+    with pytest.raises(Aborted):
+        async with unit_of_work() as tx:
+            await tx.dead_letters.record("payments", [message()])
+            raise Aborted("changed my mind")
+    assert await letters(unit_of_work, decided=True) == []
+
+
+async def test_many_who_record_the_same_at_once_record_one_of_each(unit_of_work: UnitOfWork) -> None:
+    bodies = [bytes([number]) for number in range(10)]
+    async with asyncio.timeout(30):
+        await asyncio.gather(*(record(unit_of_work, *map(message, bodies[::step])) for step in (1, -1) * 5))
+    found = await letters(unit_of_work)
+    assert sorted(letter.message.body for letter in found) == bodies
+    assert {letter.message.attempts for letter in found} == {3}
