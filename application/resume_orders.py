@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from datetime import timedelta
 
 from attrs import field, frozen
@@ -30,13 +31,15 @@ class ResumeOrders:
                     return resumed
                 orders = await tx.orders.get_many(ids)
                 due = [id_ for id_ in ids if _is_due(self._now() - orders[id_].updated_at, idle)]
-                requests: dict[OrderId, Event] = {}
-                for event in await tx.events.of_orders(due):
-                    if isinstance(event, PaymentRequested | RefundRequested):
-                        requests[event.order_id] = event
+                requests = last_requests(await tx.events.of_orders(due))
                 await tx.outbox.put_back(list(requests.values()))
             resumed += len(requests)
             last = ids[-1]
+
+
+def last_requests(events: Sequence[Event]) -> dict[OrderId, PaymentRequested | RefundRequested]:
+    """What each order asked the worker for last, of events that are in the order of their sequence numbers."""
+    return {event.order_id: event for event in events if isinstance(event, PaymentRequested | RefundRequested)}
 
 
 def _is_due(waited: timedelta, idle: timedelta) -> bool:

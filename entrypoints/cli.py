@@ -1,10 +1,7 @@
 """The command line: `holdfast --help`."""
 
-import os
 import sys
-from collections.abc import Awaitable, Callable
 from functools import partial
-from pathlib import Path
 from typing import Annotated
 
 import uvloop
@@ -12,19 +9,19 @@ from cyclopts import App, CycloptsError, Parameter
 from iso4217 import Currency
 
 from adapters.rabbitmq.topology import Topology, declare_topology
-from adapters.sql.schema import schema_problem
 from application.manage_catalogue import NewProduct
 from application.ports import Aborted, Unavailable
 from domain.errors import DomainError
 from domain.ids import ProductId
 from domain.money import Money
 from domain.product import Product
-from entrypoints.connections import NotReady, open_container
+from entrypoints import dead_letters, reconciling
+from entrypoints.connections import NotReady
+from entrypoints.console import CommandError, Data, command_settings, with_container, with_tables
 from entrypoints.container import Container
 from entrypoints.demo import CATALOGUE
 from entrypoints.health import ServerHealth
 from entrypoints.http.server import CannotListen
-from entrypoints.logs import configure_logging
 from entrypoints.programs import (
     Program,
     run_api,
@@ -33,15 +30,10 @@ from entrypoints.programs import (
     run_up,
     run_worker,
 )
-from entrypoints.settings import InvalidSettings, Settings, environment_and_file, read_settings, redacted
+from entrypoints.settings import InvalidSettings, Settings, redacted
 
-Data = Annotated[Path | None, Parameter(help="Folder of the SQLite file. Default: .holdfast")]
 Host = Annotated[str | None, Parameter(help="Address to listen on. Default: 127.0.0.1")]
 Port = Annotated[int | None, Parameter(help="Port to listen on. Default: 8000")]
-
-
-class CommandError(Exception):
-    """A command can't be carried out; the message says what to do."""
 
 
 # What is told as it is: the message says what to do, and a stack trace would say nothing more.
@@ -76,12 +68,14 @@ def _make_app() -> App:
     products.command(restock)
     products.command(list_catalogue, name="list")
     app.command(products)
+    app.command(dead_letters.make_app())
+    app.command(reconciling.reconcile)
     return app
 
 
 def up(*, host: Host = None, port: Port = None, data: Data = None) -> None:
     """Run the whole service in this process, with a demo catalogue where no database is named."""
-    settings = _settings(host=host, port=port, data=data)
+    settings = command_settings(host=host, port=port, data=data)
     _run(settings, partial(run_up, settings, on_started=lambda url: print(_WELCOME.format(url=url), flush=True)))
 
 
@@ -108,7 +102,7 @@ def migrate_database(*, data: Data = None) -> None:
     # Alembic takes half a second to be imported, which no other command has to wait for.
     from adapters.sql.migrate import migrate  # noqa: PLC0415
 
-    settings = _settings(data=data)
+    settings = command_settings(data=data)
 
     async def work(container: Container) -> None:
         applied = await migrate(container.engine())
@@ -122,7 +116,7 @@ def migrate_database(*, data: Data = None) -> None:
             else:
                 print("the queues are declared")
 
-    _with_container(settings, work, needs_tables=False)
+    with_container(settings, work)
 
 
 def seed(*, data: Data = None) -> None:
@@ -133,12 +127,12 @@ def seed(*, data: Data = None) -> None:
         added = [outcome for outcome in outcomes if isinstance(outcome, Product)]
         print(f"added {len(added)} products, {len(outcomes) - len(added)} were there already")
 
-    _with_container(_settings(data=data), work)
+    with_tables(command_settings(data=data), work)
 
 
 def doctor(*, data: Data = None) -> None:
     """Say of each server whether it is reached, which version it is, and what is wrong with it."""
-    settings = _settings(data=data)
+    settings = command_settings(data=data)
     named = {
         "database": settings.database_url or str(settings.database_file),
         "cache": settings.redis_url,
@@ -155,7 +149,7 @@ def doctor(*, data: Data = None) -> None:
         if not all(server.works for server in servers):
             raise CommandError("not every server works; see above")
 
-    _with_container(settings, work, needs_tables=False)
+    with_container(settings, work)
 
 
 def add(
@@ -178,7 +172,7 @@ def add(
             raise product
         print(product.id)
 
-    _with_container(_settings(data=data), work)
+    with_tables(command_settings(data=data), work)
 
 
 def restock(product: int, change: int, *, reason: str, data: Data = None) -> None:
@@ -189,7 +183,7 @@ def restock(product: int, change: int, *, reason: str, data: Data = None) -> Non
         changed = await adjust(ProductId(product), change, reason=reason, made_by="holdfast products")
         print(changed.stock)
 
-    _with_container(_settings(data=data), work)
+    with_tables(command_settings(data=data), work)
 
 
 def list_catalogue(*, data: Data = None) -> None:
@@ -202,7 +196,7 @@ def list_catalogue(*, data: Data = None) -> None:
                 print(f"{product.id:>8}  {product.stock:>12}  {_shown(product.price):>16}  {product.name}")
             last = page[-1].id
 
-    _with_container(_settings(data=data), work)
+    with_tables(command_settings(data=data), work)
 
 
 _WELCOME = """
@@ -218,14 +212,8 @@ Ctrl-C ends it; what is in flight is finished, and nothing is lost.
 """
 
 
-def _settings(**given: object) -> Settings:
-    settings = read_settings(environment_and_file(os.environ), **given)
-    configure_logging(settings)
-    return settings
-
-
 def _server_settings(command: str, **given: object) -> Settings:
-    settings = _settings(**given)
+    settings = command_settings(**given)
     if not settings.database_url:
         raise InvalidSettings(
             f"holdfast {command} is one process of several, which meet at their servers; set DATABASE_URL, REDIS_URL "
@@ -236,18 +224,6 @@ def _server_settings(command: str, **given: object) -> Settings:
 
 def _run(settings: Settings, program: Program) -> None:
     uvloop.run(run_until_signalled(program, patience=settings.shutdown_timeout))
-
-
-def _with_container(
-    settings: Settings, work: Callable[[Container], Awaitable[None]], *, needs_tables: bool = True
-) -> None:
-    async def run() -> None:
-        async with open_container(settings) as container:
-            if needs_tables and (problem := await schema_problem(container.engine())):
-                raise CommandError(problem)
-            await work(container)
-
-    uvloop.run(run())
 
 
 def _shown(money: Money) -> str:

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from adapters.memory.broker import MemoryBroker
 from adapters.memory.signal import MemoryOutboxSignal
 from adapters.payments.ledger import open_file_ledger
+from adapters.rabbitmq.dead_letters import open_dead_letters
 from adapters.rabbitmq.publisher import open_publisher
 from adapters.rabbitmq.queue import open_queue
 from adapters.rabbitmq.topology import CONSUMERS, Topology, declare_topology
@@ -66,18 +67,30 @@ async def _dispose(engine: AsyncEngine) -> None:
 
 
 @asynccontextmanager
+async def open_books(container: Container) -> AsyncGenerator[None, None]:
+    """The provider's books: what is needed to charge, to refund, and to compare."""
+    path = container.settings().ledger
+    _make_folder(path.parent)
+    async with open_file_ledger(path) as ledger:
+        container.ledger.override(ledger)
+        yield
+
+
+@asynccontextmanager
 async def open_broker(container: Container, *, publishing: bool, consuming: bool) -> AsyncGenerator[None, None]:
     """The way to the broker and from it, and the provider's books: what relay and worker need."""
     settings = container.settings()
     async with AsyncExitStack() as stack:
         if consuming:
-            _make_folder(settings.ledger.parent)
-            container.ledger.override(await stack.enter_async_context(open_file_ledger(settings.ledger)))
+            await stack.enter_async_context(open_books(container))
         if not settings.amqp_url:
             broker = MemoryBroker()
             container.publisher.override(broker)
-            container.payment_queue.override(broker.queue(*CONSUMERS["payments"]))
-            container.refund_queue.override(broker.queue(*CONSUMERS["refunds"]))
+            payments, refunds = broker.queue(*CONSUMERS["payments"]), broker.queue(*CONSUMERS["refunds"])
+            container.payment_queue.override(payments)
+            container.dead_payments.override(payments.dead_letters)
+            container.refund_queue.override(refunds)
+            container.dead_refunds.override(refunds.dead_letters)
         else:
             topology = Topology(settings.namespace)
             await stack.enter_async_context(_declared(settings.amqp_url, topology))
@@ -85,10 +98,14 @@ async def open_broker(container: Container, *, publishing: bool, consuming: bool
                 publisher = open_publisher(settings.amqp_url, topology)
                 container.publisher.override(await stack.enter_async_context(publisher))
             if consuming:
-                payments = open_queue(settings.amqp_url, topology, "payments")
-                container.payment_queue.override(await stack.enter_async_context(payments))
-                refunds = open_queue(settings.amqp_url, topology, "refunds")
-                container.refund_queue.override(await stack.enter_async_context(refunds))
+                for consumer, queue, dead in (
+                    ("payments", container.payment_queue, container.dead_payments),
+                    ("refunds", container.refund_queue, container.dead_refunds),
+                ):
+                    opened = open_queue(settings.amqp_url, topology, consumer)
+                    queue.override(await stack.enter_async_context(opened))
+                    letters = open_dead_letters(settings.amqp_url, topology, consumer)
+                    dead.override(await stack.enter_async_context(letters))
         yield
 
 

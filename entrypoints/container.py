@@ -20,28 +20,35 @@ from application.complete_order import CompleteOrder
 from application.consumer import Consumer
 from application.delete_order import DeleteOrder
 from application.expire_orders import ExpireOrders
+from application.find_stuck import FindStuck
 from application.get_history import GetHistory
 from application.get_order import GetOrder
 from application.get_product import GetProduct
 from application.list_orders import ListOrders
 from application.list_products import ListProducts
 from application.manage_catalogue import AddProducts, AdjustStock
+from application.manage_dead_letters import DecideDeadLetters, ListDeadLetters
 from application.once import Keyed, Replayed
 from application.place_order import OrderRequest, PlaceOrder
 from application.ports import (
     CatalogueCache,
     Clock,
+    DeadLetterQueue,
     EventPublisher,
     EventQueue,
     NewId,
     OutboxSignal,
     PaymentGateway,
+    ProviderRecord,
     RecentOrders,
     UnitOfWork,
 )
 from application.process_payment import ProcessPayment
+from application.reconcile import Reconcile
+from application.record_dead_letters import RecordDeadLetters
 from application.refund_order import RefundOrder
 from application.relay_events import RelayEvents
+from application.repair import Repair
 from application.request_payment import RequestPayment
 from application.request_refund import RequestRefund
 from application.resume_orders import ResumeOrders
@@ -74,6 +81,8 @@ class Container(containers.DeclarativeContainer):
     publisher: providers.Dependency[EventPublisher] = providers.Dependency()
     payment_queue: providers.Dependency[EventQueue] = providers.Dependency()
     refund_queue: providers.Dependency[EventQueue] = providers.Dependency()
+    dead_payments: providers.Dependency[DeadLetterQueue] = providers.Dependency()
+    dead_refunds: providers.Dependency[DeadLetterQueue] = providers.Dependency()
     ledger: providers.Dependency[Ledger] = providers.Dependency()
     check_health: providers.Dependency[Callable[[], Awaitable[Sequence[ServerHealth]]]] = providers.Dependency()
 
@@ -104,6 +113,8 @@ class Container(containers.DeclarativeContainer):
         failure_rate=settings.provided.gateway_failure_rate,
         seed=settings.provided.gateway_seed,
     )
+    # To read the books has none of the troubles that are simulated.
+    provider_record: providers.Provider[ProviderRecord] = providers.Singleton(SimulatedGateway, ledger)
 
     _batching: ClassVar[dict[str, object]] = {
         "max_size": settings.provided.batch_max,
@@ -141,6 +152,8 @@ class Container(containers.DeclarativeContainer):
     add_products: providers.Provider[AddProducts] = providers.Factory(AddProducts, unit_of_work, now)
     adjust_stock: providers.Provider[AdjustStock] = providers.Factory(AdjustStock, unit_of_work, now)
     list_products: providers.Provider[ListProducts] = providers.Factory(ListProducts, unit_of_work, catalogue_cache)
+    list_dead_letters: providers.Provider[ListDeadLetters] = providers.Factory(ListDeadLetters, unit_of_work)
+    decide_dead_letters: providers.Provider[DecideDeadLetters] = providers.Factory(DecideDeadLetters, unit_of_work, now)
     services: providers.Provider[Services] = providers.Factory(
         Services,
         place_order=place_order,
@@ -166,13 +179,28 @@ class Container(containers.DeclarativeContainer):
         providers.Callable(lambda settings: str(uuid7()) if settings.amqp_url else "up", settings),
     )
     resume_orders: providers.Provider[ResumeOrders] = providers.Factory(ResumeOrders, unit_of_work, now)
+    expire_orders: providers.Provider[ExpireOrders] = providers.Factory(
+        ExpireOrders, unit_of_work, now, settings.provided.order_expiry
+    )
+    process_payment: providers.Provider[ProcessPayment] = providers.Factory(ProcessPayment, unit_of_work, gateway, now)
+    reconcile: providers.Provider[Reconcile] = providers.Factory(
+        Reconcile,
+        unit_of_work,
+        provider_record,
+        now,
+        settings.provided.stuck_after,
+        providers.Factory(FindStuck, unit_of_work, now, settings.provided.order_expiry, settings.provided.stuck_after),
+    )
+    repair: providers.Provider[Repair] = providers.Factory(
+        Repair, unit_of_work, gateway, process_payment, expire_orders
+    )
     worker: providers.Provider[Worker] = providers.Factory(
         Worker,
         payments=providers.Factory(
             Consumer,
             payment_queue,
             PaymentRequested,
-            providers.Factory(ProcessPayment, unit_of_work, gateway, now),
+            process_payment,
             max_batch=settings.provided.batch_max,
         ),
         refunds=providers.Factory(
@@ -182,7 +210,11 @@ class Container(containers.DeclarativeContainer):
             providers.Factory(RefundOrder, unit_of_work, gateway, now),
             max_batch=settings.provided.batch_max,
         ),
-        expire_orders=providers.Factory(ExpireOrders, unit_of_work, now, settings.provided.order_expiry),
+        dead_letters=providers.List(
+            providers.Factory(RecordDeadLetters, "payments", dead_payments, unit_of_work),
+            providers.Factory(RecordDeadLetters, "refunds", dead_refunds, unit_of_work),
+        ),
+        expire_orders=expire_orders,
         resume_orders=resume_orders,
         expiry=settings.provided.order_expiry,
         stuck_after=settings.provided.stuck_after,

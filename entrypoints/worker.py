@@ -1,4 +1,5 @@
 import asyncio
+from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Final
@@ -8,6 +9,7 @@ from attrs import frozen
 
 from application.consumer import Consumer, Handled
 from application.expire_orders import ExpireOrders
+from application.record_dead_letters import RecordDeadLetters
 from application.resume_orders import ResumeOrders
 from domain.events import PaymentRequested, RefundRequested
 from entrypoints.waiting import repeat, until_first
@@ -18,10 +20,14 @@ _LOOK_SELDOM: Final = 30.0
 
 @frozen(kw_only=True)
 class Worker:
-    """Takes payments and gives refunds, lets unpaid orders expire, and drives on those that are stuck."""
+    """Takes payments and gives refunds, lets unpaid orders expire, and drives on those that are stuck.
+
+    What can't be processed it brings into the table of dead letters.
+    """
 
     payments: Consumer[PaymentRequested]
     refunds: Consumer[RefundRequested]
+    dead_letters: Sequence[RecordDeadLetters]
     expire_orders: ExpireOrders
     resume_orders: ResumeOrders
     expiry: timedelta
@@ -34,6 +40,8 @@ class Worker:
             for _ in range(self.batches):
                 tasks.create_task(repeat(partial(_consume, self.payments, stop), stop, name="payments"))
                 tasks.create_task(repeat(partial(_consume, self.refunds, stop), stop, name="refunds"))
+            for record in self.dead_letters:
+                tasks.create_task(repeat(partial(_record, record, stop), stop, name="dead_letters"))
             tasks.create_task(repeat(self._expire, stop, name="expiry"))
             tasks.create_task(repeat(self._resume, stop, name="resume"))
 
@@ -58,6 +66,13 @@ async def _consume(consumer: Consumer[PaymentRequested] | Consumer[RefundRequest
     deliveries = await until_first(consumer.receive(), stop)
     if deliveries:
         _tell(await consumer.handle(deliveries))
+    return 0
+
+
+async def _record(dead_letters: RecordDeadLetters, stop: asyncio.Event) -> float:
+    deliveries = await until_first(dead_letters.receive(), stop)
+    if deliveries:
+        await dead_letters.record(deliveries)
     return 0
 
 

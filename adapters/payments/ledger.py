@@ -1,7 +1,8 @@
 import asyncio
+import json
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -56,6 +57,11 @@ class Ledger(Protocol):
     async def entries(self) -> list[LedgerEntry]:
         """All of them, the oldest first."""
 
+    async def page(self, *, after: PaymentId | None, limit: int) -> list[LedgerEntry]:
+        """The oldest first; those that came after the entry of this key."""
+
+    async def get_many(self, keys: Collection[PaymentId]) -> dict[PaymentId, LedgerEntry]: ...
+
 
 @define(eq=False)
 class MemoryLedger:
@@ -74,6 +80,13 @@ class MemoryLedger:
 
     async def entries(self) -> list[LedgerEntry]:
         return list(self._entries.values())
+
+    async def page(self, *, after: PaymentId | None, limit: int) -> list[LedgerEntry]:
+        begin = 0 if after is None else list(self._entries).index(after) + 1
+        return list(self._entries.values())[begin : begin + limit]
+
+    async def get_many(self, keys: Collection[PaymentId]) -> dict[PaymentId, LedgerEntry]:
+        return {key: self._entries[key] for key in keys if key in self._entries}
 
 
 @frozen
@@ -108,6 +121,15 @@ class FileLedger:
 
     async def entries(self) -> list[LedgerEntry]:
         return await self._in_thread(_all)
+
+    async def page(self, *, after: PaymentId | None, limit: int) -> list[LedgerEntry]:
+        parameters = {"after": None if after is None else str(after), "limit": limit}
+        return await self._in_thread(lambda connection: _entries(connection, _PAGE, parameters))
+
+    async def get_many(self, keys: Collection[PaymentId]) -> dict[PaymentId, LedgerEntry]:
+        parameters = {"keys": json.dumps([str(key) for key in keys])}
+        found = await self._in_thread(lambda connection: _entries(connection, _BY_KEYS, parameters))
+        return {entry.key: entry for entry in found}
 
     async def close(self) -> None:
         """Wait for what is under way, then let go of the file."""
@@ -189,6 +211,14 @@ _REFUND: Final = """
 """
 _FIND: Final = "SELECT key, amount, currency, outcome, reference, refunded, at FROM ledger WHERE key = ?"
 _ALL: Final = "SELECT key, amount, currency, outcome, reference, refunded, at FROM ledger ORDER BY position"
+_PAGE: Final = """
+    SELECT key, amount, currency, outcome, reference, refunded, at FROM ledger
+    WHERE position > coalesce((SELECT position FROM ledger WHERE key = :after), 0) ORDER BY position LIMIT :limit
+"""
+_BY_KEYS: Final = """
+    SELECT key, amount, currency, outcome, reference, refunded, at FROM ledger
+    WHERE key IN (SELECT value FROM json_each(:keys))
+"""
 
 _Row = tuple[str, int, str, str, str | None, int, str]
 
@@ -213,7 +243,11 @@ def _write(connection: sqlite3.Connection, calls: Sequence[LedgerEntry | _Refund
 
 
 def _all(connection: sqlite3.Connection) -> list[LedgerEntry]:
-    rows: list[_Row] = connection.execute(_ALL).fetchall()
+    return _entries(connection, _ALL, {})
+
+
+def _entries(connection: sqlite3.Connection, query: str, parameters: Mapping[str, object]) -> list[LedgerEntry]:
+    rows: list[_Row] = connection.execute(query, parameters).fetchall()
     return [_entry(row) for row in rows]
 
 

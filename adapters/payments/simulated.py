@@ -1,4 +1,5 @@
 import asyncio
+from collections.abc import Collection
 from datetime import UTC, datetime
 from enum import Enum, auto
 from hashlib import blake2b
@@ -8,7 +9,7 @@ from typing import Any, Final
 from attrs import define, field
 
 from adapters.payments.ledger import Ledger, LedgerEntry, Outcome
-from application.ports import Clock, PaymentDeclined, Unavailable
+from application.ports import Charge, Clock, PaymentDeclined, Unavailable
 from domain.ids import PaymentId
 from domain.money import Money
 
@@ -95,6 +96,18 @@ class SimulatedGateway:
             )
         _fail_if(failure is _Failure.AFTER, key)
 
+    async def charges(self, *, after: PaymentId | None, limit: int) -> list[Charge]:
+        charges: list[Charge] = []
+        # What was declined stands in the books as well: a page of nothing else is not the last one.
+        while len(charges) < limit and (entries := await self._ledger.page(after=after, limit=limit - len(charges))):
+            charges += [_charge(entry) for entry in entries if entry.outcome is Outcome.CHARGED]
+            after = entries[-1].key
+        return charges
+
+    async def charges_of(self, keys: Collection[PaymentId]) -> dict[PaymentId, Charge]:
+        entries = await self._ledger.get_many(keys)
+        return {key: _charge(entry) for key, entry in entries.items() if entry.outcome is Outcome.CHARGED}
+
     async def _begin(self, key: PaymentId) -> _Failure | None:
         """Take the time that a call takes, and return how it will fail, if it does so later."""
         # All chance is drawn before anything is awaited, so that it depends on the order of the calls alone.
@@ -107,6 +120,10 @@ class SimulatedGateway:
     def _declines(self, key: PaymentId) -> bool:
         digest = blake2b(f"{self._seed}:{key}".encode(), digest_size=8).digest()
         return int.from_bytes(digest) < self._decline_rate * _DIGESTS
+
+
+def _charge(entry: LedgerEntry) -> Charge:
+    return Charge(key=entry.key, amount=entry.amount, refunded=entry.refunded)
 
 
 def _fail_if(fails: bool, key: PaymentId) -> None:  # noqa: FBT001 - it reads as a sentence

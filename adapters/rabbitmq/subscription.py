@@ -139,8 +139,8 @@ class Subscription:
             return
         self._unsettled[message.delivery_tag] = None
         receipt = Receipt(self, message.delivery_tag, message)
-        returns = _whole_number(receipt.headers.get("x-delivery-count"))
-        attempt = max(1, _whole_number(receipt.headers.get("attempt"))) + returns
+        returns = whole_number(receipt.headers.get("x-delivery-count"))
+        attempt = max(1, whole_number(receipt.headers.get("attempt"))) + returns
         try:
             delivery = Delivery(decode(message.body), attempt, receipt)
         except Exception as error:  # noqa: BLE001 - whatever is wrong with it, it must not get out of sight
@@ -186,6 +186,6 @@ class Subscription:
                 await channel.close(aiormq.ChannelClosed(200, "closed by this side"))
 
 
-def _whole_number(header: object) -> int:
+def whole_number(header: object) -> int:
     """Headers are what others have written: whatever is no sensible count is none."""
     return header if isinstance(header, int) and not isinstance(header, bool) and 0 <= header < 2**31 else 0

@@ -26,7 +26,10 @@ REQUIRED: Final = frozenset(type_ for types in CONSUMERS.values() for type_ in t
 
 # How often a message may come back unsettled before the broker puts it among the dead letters by itself. That is for
 # one that kills its worker each time; a network that fails all day should not get there.
-_DELIVERY_LIMIT: Final = 1000
+DELIVERY_LIMIT: Final = 1000
+# From a queue of dead letters there is nowhere to go: where none is named, RabbitMQ 4 would drop a message that came
+# back twenty times.
+_NEVER: Final = 2**31 - 1
 
 
 @frozen
@@ -58,8 +61,8 @@ class Topology:
             for delay in self.delays
         }
         return {
-            dead: {"x-queue-type": "quorum"},
-            own: _quorum(dead_letters_to=dead) | {"x-delivery-limit": _DELIVERY_LIMIT},
+            dead: {"x-queue-type": "quorum", "x-delivery-limit": _NEVER},
+            own: _quorum(dead_letters_to=dead) | {"x-delivery-limit": DELIVERY_LIMIT},
             **waiting,
         }
 

@@ -47,8 +47,8 @@ async def broker(request: pytest.FixtureRequest) -> AsyncIterator[Broker]:
         memory_queue = memory.queue(*CONSUMERS["payments"], delays=DELAYS)
 
         async def in_memory() -> tuple[Event, int, str]:
-            delivery, reason = memory_queue.dead_letters.pop(0)
-            return delivery.event, delivery.attempt, reason
+            [dead] = await memory_queue.dead_letters.receive(1)
+            return decode(dead.message.body), dead.message.attempts, dead.message.reason
 
         yield Broker(memory, memory_queue, in_memory)
         return

@@ -104,10 +104,13 @@ async def test_a_page_ends_where_it_should_and_the_next_goes_on(unit_of_work: Un
 
 
 async def test_what_is_rolled_back_was_never_recorded(unit_of_work: UnitOfWork) -> None:
-    with pytest.raises(Aborted):
+    async def change_ones_mind() -> None:
         async with unit_of_work() as tx:
             await tx.dead_letters.record("payments", [message()])
-            raise Aborted("changed my mind")
+            raise Aborted("not now")
+
+    with pytest.raises(Aborted):
+        await change_ones_mind()
     assert await letters(unit_of_work, decided=True) == []
 
 

@@ -1,8 +1,9 @@
 from collections import deque
+from collections.abc import Collection
 
 from attrs import define, evolve, field
 
-from application.ports import PaymentDeclined
+from application.ports import Charge, PaymentDeclined
 from domain.ids import PaymentId
 from domain.money import Money
 from tests.invariants import BookedCharge
@@ -22,12 +23,12 @@ class Provider:
     declines: bool = False
     before: deque[BaseException] = field(factory=deque)
     after: deque[BaseException] = field(factory=deque)
-    _charges: dict[PaymentId, BookedCharge] = field(factory=dict)
+    _charges: dict[PaymentId, Charge] = field(factory=dict)
     _declined: set[PaymentId] = field(factory=set)
 
     @property
     def books(self) -> list[BookedCharge]:
-        return list(self._charges.values())
+        return [BookedCharge(key, charge.amount.minor, charge.refunded) for key, charge in self._charges.items()]
 
     @property
     def taken(self) -> int:
@@ -40,7 +41,7 @@ class Provider:
         if key not in self._charges and (self.declines or key in self._declined):
             self._declined.add(key)
             raise PaymentDeclined("the card was declined")
-        self._charges.setdefault(key, BookedCharge(key, amount.minor, refunded=False))
+        self._charges.setdefault(key, Charge(key=key, amount=amount, refunded=False))
         if self.after:
             raise self.after.popleft()
         return f"ref-{key}"
@@ -48,7 +49,22 @@ class Provider:
     async def refund(self, key: PaymentId, amount: Money) -> None:
         if self.before:
             raise self.before.popleft()
-        assert self._charges[key].minor == amount.minor
+        assert self._charges[key].amount == amount
         self._charges[key] = evolve(self._charges[key], refunded=True)
         if self.after:
             raise self.after.popleft()
+
+    async def charges(self, *, after: PaymentId | None, limit: int) -> list[Charge]:
+        if self.before:
+            raise self.before.popleft()
+        begin = 0 if after is None else list(self._charges).index(after) + 1
+        return list(self._charges.values())[begin : begin + limit]
+
+    async def charges_of(self, keys: Collection[PaymentId]) -> dict[PaymentId, Charge]:
+        if self.before:
+            raise self.before.popleft()
+        return {key: self._charges[key] for key in keys if key in self._charges}
+
+    def lose(self, key: PaymentId) -> None:
+        """The provider knows nothing of it any more."""
+        del self._charges[key]

@@ -7,6 +7,7 @@ import pytest
 from attrs import define, field
 
 from adapters.memory.broker import MemoryBroker, MemoryQueue
+from adapters.wire import decode
 from application.consumer import Consumer
 from application.ports import Aborted, Delivery, Unavailable
 from domain.errors import IllegalTransition
@@ -146,8 +147,9 @@ async def test_a_delivery_for_later_comes_again_as_the_next_attempt_until_it_is_
     async with asyncio.timeout(5):
         handled = [await consuming.step() for _ in range(3)]
     assert [(len(step.later), len(step.aside)) for step in handled] == [(1, 0), (1, 0), (0, 1)]
-    [(delivery, reason)] = queue.dead_letters
-    assert (delivery.event, delivery.attempt, reason) == (request(1), 3, "KeyError: 'surprise'")
+    [dead] = await queue.dead_letters.receive(10)
+    assert decode(dead.message.body) == request(1)
+    assert (dead.message.attempts, dead.message.reason) == (3, "KeyError: 'surprise'")
 
 
 async def test_a_payment_comes_through_once_the_provider_answers_again(shop: Shop) -> None:

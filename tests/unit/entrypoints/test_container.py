@@ -23,14 +23,17 @@ def a_container(settings: Settings) -> Container:
         raise AssertionError("nothing is asked of Redis here")
 
     broker = MemoryBroker()
+    payments, refunds = broker.queue("order.payment_requested"), broker.queue("order.refund_requested")
     return Container(
         settings=settings,
         engine=create_engine(settings.database_url or sqlite_url(settings.database_file)),
         redis=GuardedRedis(connect, 0.1, 0.5),
         signal=MemoryOutboxSignal(),
         publisher=broker,
-        payment_queue=broker.queue("order.payment_requested"),
-        refund_queue=broker.queue("order.refund_requested"),
+        payment_queue=payments,
+        refund_queue=refunds,
+        dead_payments=payments.dead_letters,
+        dead_refunds=refunds.dead_letters,
         ledger=MemoryLedger(),
         check_health=list,
     )
