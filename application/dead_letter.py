@@ -31,9 +31,9 @@ class Decision(StrEnum):
     DISCARDED = "DISCARDED"
 
 
-def _storable(reason: str) -> str:
-    # A reason may quote a message, and that may hold what no database takes.
-    return reason[:_LONGEST_REASON].encode(errors="replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
+def _printable(reason: str) -> str:
+    """A reason may quote a message: what no database takes, or what would steer a terminal, is written as its code."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in reason[:_LONGEST_REASON])
 
 
 @frozen(kw_only=True)
@@ -41,7 +41,7 @@ class DeadMessage:
     """A message that could not be processed: the bytes as they came, why, how often it was tried, and when."""
 
     body: bytes
-    reason: str = field(converter=_storable)
+    reason: str = field(converter=_printable)
     attempts: int = field(validator=ge(1))
     first_at: datetime
     last_at: datetime

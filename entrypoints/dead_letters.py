@@ -57,7 +57,7 @@ def show(id: int, /, *, data: Data = None) -> None:  # noqa: A002 - it is called
             ("id", letter.id),
             ("consumer", letter.consumer),
             ("event", f"{letter.event.order_id}/{letter.event.sequence}" if letter.event else "can't be read"),
-            ("reason", _printable(message.reason)),
+            ("reason", message.reason),
             ("attempts", message.attempts),
             ("first", message.first_at),
             ("last", message.last_at),
@@ -111,13 +111,13 @@ def _line(letter: DeadLetter) -> str:
         f"{letter.message.last_at:%Y-%m-%d %H:%M:%S}",
         letter.decision.value if letter.decision else "-",
         str(letter.event.order_id) if letter.event else "-",
-        _printable(letter.message.reason)[:_WIDEST],
+        letter.message.reason[:_WIDEST],
     )
 
 
 def _printable(text: str) -> str:
     """What a stranger wrote must not steer the terminal."""
-    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
+    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
 
 
 def _expect_choice(ids: Sequence[int], *, everything: bool) -> None:

@@ -15,7 +15,7 @@ from uuid_utils.compat import uuid7
 
 from adapters.payments.ledger import Ledger, MemoryLedger, Outcome, open_file_ledger
 from adapters.payments.simulated import AnotherAmount, SimulatedGateway, UnknownCharge
-from application.ports import PaymentDeclined, Unavailable
+from application.ports import Charge, PaymentDeclined, ProviderRecord, Unavailable
 from domain.ids import PaymentId
 from domain.money import Money
 from tests.unit.builders import euros
@@ -236,6 +236,30 @@ async def test_a_refund_that_failed_is_given_once_when_it_is_asked_for_again(led
     for key in keys:
         await SimulatedGateway(ledger).refund(key, euros(100))
     assert all(entry.refunded for entry in await ledger.entries())
+
+
+async def test_the_record_tells_of_every_charge_in_pages_and_of_nothing_that_was_declined(ledger: Ledger) -> None:
+    declining, charging = SimulatedGateway(ledger, decline_rate=1), SimulatedGateway(ledger)
+    keys = [a_key() for _ in range(12)]
+    for position, key in enumerate(keys):
+        if position % 4 == 3:
+            await charging.charge(key, euros(100 + position))
+        else:
+            with pytest.raises(PaymentDeclined):
+                await declining.charge(key, euros(1))
+    charged = keys[3::4]
+    await charging.refund(charged[1], euros(107))
+    expected = [Charge(key=key, amount=euros(100 + keys.index(key)), refunded=key == charged[1]) for key in charged]
+
+    record: ProviderRecord = charging
+    found: list[Charge] = []
+    while page := await record.charges(after=found[-1].key if found else None, limit=2):
+        assert len(page) <= 2
+        found += page
+
+    assert found == expected
+    assert await record.charges_of([*keys, a_key()]) == {charge.key: charge for charge in expected}
+    assert await record.charges_of([]) == {}
 
 
 async def test_the_books_keep_the_order_of_the_charges(ledger: Ledger) -> None:

@@ -68,3 +68,7 @@ class Provider:
     def lose(self, key: PaymentId) -> None:
         """The provider knows nothing of it any more."""
         del self._charges[key]
+
+    def forget(self, key: PaymentId) -> None:
+        """Of a card that was declined: the next answer under the key is another one, as no provider should do it."""
+        self._declined.discard(key)

@@ -1,0 +1,155 @@
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+
+import pytest
+
+from adapters.memory.broker import MemoryBroker, MemoryDeadLetterQueue
+from adapters.wire import decode, encode
+from application.consumer import Consumer
+from application.dead_letter import DeadLetter, DeadMessage, UnknownDeadLetter, UnreadableMessage
+from application.manage_dead_letters import DecideDeadLetters, ListDeadLetters
+from application.ports import Aborted
+from application.record_dead_letters import RecordDeadLetters
+from domain.errors import IllegalTransition
+from domain.events import Event, PaymentRequested
+from tests.unit.builders import NOW
+from tests.unit.provider import Crash
+from tests.unit.shop import Shop, types
+from tests.unit.unsteady import Trouble
+
+
+def a_message(body: bytes, *, reason: str = "KeyError: 'surprise'") -> DeadMessage:
+    return DeadMessage(body=body, reason=reason, attempts=8, first_at=NOW, last_at=NOW)
+
+
+async def set_aside(shop: Shop, *dead: Event | bytes) -> list[int]:
+    """Record dead letters, and return their ids."""
+    async with shop.unit_of_work() as tx:
+        bodies = [each if isinstance(each, bytes) else encode(each) for each in dead]
+        await tx.dead_letters.record("payments", list(map(a_message, bodies)))
+    return [letter.id for letter in await waiting(shop)]
+
+
+async def waiting(shop: Shop, *, decided: bool = False) -> list[DeadLetter]:
+    return await ListDeadLetters(shop.unit_of_work)(decided=decided, after=None, limit=100)
+
+
+def decide(shop: Shop) -> DecideDeadLetters:
+    return DecideDeadLetters(shop.unsteady, shop.clock, page=2)
+
+
+async def record(shop: Shop, queue: MemoryDeadLetterQueue) -> None:
+    recording = RecordDeadLetters("payments", queue, shop.unsteady)
+    async with asyncio.timeout(5):
+        await recording.record(await recording.receive())
+
+
+async def test_what_was_set_aside_comes_into_the_table(shop: Shop) -> None:
+    queue = MemoryDeadLetterQueue()
+    queue.put(a_message(b"poison"))
+    await record(shop, queue)
+    [letter] = await waiting(shop)
+    assert (letter.consumer, letter.message, letter.event) == ("payments", a_message(b"poison"), None)
+
+
+@pytest.mark.parametrize("trouble", [Trouble(Aborted("a deadlock")), Trouble(Crash(), committed=True)])
+async def test_wherever_recording_stops_each_letter_is_there_once(shop: Shop, trouble: Trouble) -> None:
+    queue = MemoryDeadLetterQueue()
+    queue.put(a_message(b"1"))
+    queue.put(a_message(b"2"))
+    shop.unsteady.to_come.append(trouble)
+    with pytest.raises(type(trouble.error)):
+        await record(shop, queue)
+    await record(shop, queue)
+    assert [(letter.message.body, letter.message.attempts) for letter in await waiting(shop)] == [(b"1", 8), (b"2", 8)]
+
+
+async def test_a_replayed_letter_is_announced_once_more_and_names_who_decided(shop: Shop) -> None:
+    _, request = await shop.payment_requested((await shop.sells(), 1))
+    shop.store.outbox.clear()
+    [id_] = await set_aside(shop, request)
+    [letter] = await decide(shop).replay([id_], by="ana")
+    assert isinstance(letter, DeadLetter)
+    assert (letter.decision, letter.decided_by, letter.decided_at) == ("REPLAYED", "ana", NOW)
+    assert [decode(entry.body) for entry in await shop.outbox()] == [request]
+    assert await ListDeadLetters(shop.unit_of_work).get(id_) == letter
+
+
+async def test_a_replay_that_is_rolled_back_did_nothing(shop: Shop) -> None:
+    _, request = await shop.payment_requested((await shop.sells(), 1))
+    shop.store.outbox.clear()
+    [id_] = await set_aside(shop, request)
+    shop.unsteady.to_come.append(Trouble(Aborted("a deadlock")))
+    with pytest.raises(Aborted):
+        await decide(shop).replay([id_], by="ana")
+    assert await shop.outbox() == []
+    assert [letter.id for letter in await waiting(shop)] == [id_]
+
+
+async def test_to_replay_everything_twice_changes_nothing(shop: Shop) -> None:
+    pen = await shop.sells(stock=10, price=100)
+    orders = [await shop.payment_requested((pen, 1)) for _ in range(5)]
+    requests = [request for _, request in orders]
+    shop.store.outbox.clear()
+    await set_aside(shop, *requests)
+
+    assert len(await decide(shop).replay_all(by="ana")) == 5
+    assert list(await decide(shop).replay_all(by="ben")) == []
+    # And once more by whatever else announces them.
+    brought: Sequence[PaymentRequested] = [*requests, *requests]
+    assert await shop.process_payment(brought) == [None] * 10
+    assert await shop.process_payment(brought) == [None] * 10
+
+    assert types(await shop.outbox())[:5] == ["payment_requested"] * 5
+    assert [(await shop.now(order)).status.value for order, _ in orders] == ["PAID"] * 5
+    assert (shop.provider.taken, await shop.stock_of(pen)) == (500, 5)
+    assert await shop.findings() == []
+
+
+async def test_what_is_decided_stays_decided(shop: Shop) -> None:
+    _, request = await shop.payment_requested((await shop.sells(), 1))
+    [id_] = await set_aside(shop, request)
+    await decide(shop).discard([id_], by="ana")
+    shop.clock.forward(timedelta(hours=1))
+    shop.store.outbox.clear()
+    [refused] = await decide(shop).replay([id_], by="ben")
+    assert isinstance(refused, IllegalTransition)
+    assert "was DISCARDED by ana" in str(refused)
+    assert await shop.outbox() == []
+    [letter] = await waiting(shop, decided=True)
+    assert (letter.decision, letter.decided_by, letter.decided_at) == ("DISCARDED", "ana", NOW)
+
+
+async def test_what_can_not_be_replayed_is_refused_alone(shop: Shop) -> None:
+    _, request = await shop.payment_requested((await shop.sells(), 1))
+    unreadable, readable = await set_aside(shop, b"not json", request)
+    outcomes = await decide(shop).replay([unreadable, 999, readable], by="ana")
+    assert [type(outcome) for outcome in outcomes] == [UnreadableMessage, UnknownDeadLetter, DeadLetter]
+    assert [letter.id for letter in await waiting(shop)] == [unreadable]
+    assert [type(outcome) for outcome in await decide(shop).replay_all(by="ana")] == [UnreadableMessage]
+    assert [type(outcome) for outcome in await decide(shop).discard_all(by="ana")] == [DeadLetter]
+    assert await waiting(shop) == []
+
+
+async def test_a_reason_can_not_steer_a_terminal() -> None:
+    assert a_message(b"", reason="\x1b[2J\0 é\ud800\n").reason == "\\x1b[2J\\x00 é\\ud800\\n"
+
+
+async def test_one_poisonous_payment_among_a_thousand_delays_none_and_ends_in_the_table(shop: Shop) -> None:
+    pen = await shop.sells(stock=1000)
+    orders = [await shop.payment_requested((pen, 1)) for _ in range(1000)]
+    unknown, poison = await shop.payment_requested((await shop.sells(), 1))
+    del shop.store.orders[unknown.id]
+    queue = MemoryBroker().queue(PaymentRequested.type)
+    for _, request in [*orders[:500], (unknown, poison), *orders[500:]]:
+        queue.put(request)
+    consuming = Consumer(queue, PaymentRequested, shop.process_payment, max_batch=256)
+    async with asyncio.timeout(60):
+        handled = [await consuming.step() for _ in range(4)]
+    assert sum(step.done for step in handled) == 1000
+    await record(shop, queue.dead_letters)
+    assert {order.status.value for order in shop.store.orders.values()} == {"PAID"}
+    [letter] = await waiting(shop)
+    assert (letter.event, letter.message.attempts) == (poison, 1)
+    assert letter.message.reason.startswith("UnknownOrder: ")

@@ -1,0 +1,313 @@
+"""Each discrepancy is made by hand, found, and healed or left."""
+
+from datetime import timedelta
+
+import pytest
+
+from adapters.wire import encode
+from application.dead_letter import DeadMessage
+from application.discrepancies import Discrepancy, Remedy
+from application.find_stuck import FindStuck
+from application.ports import Unavailable
+from application.reconcile import Reconcile
+from application.repair import Repair
+from domain.events import event_id
+from domain.ids import PaymentId
+from domain.order import Order, OrderStatus
+from domain.payment import PaymentStatus
+from tests.unit.builders import PAYMENT, euros
+from tests.unit.provider import Crash
+from tests.unit.shop import EXPIRY, Shop
+
+STUCK = timedelta(minutes=10)
+
+
+@pytest.fixture
+def shop() -> Shop:
+    """Without a look at the end: what is left for a person is still wrong then."""
+    return Shop()
+
+
+async def found(shop: Shop) -> list[Discrepancy]:
+    find_stuck = FindStuck(shop.unit_of_work, shop.clock, EXPIRY, STUCK, page=2)
+    return await Reconcile(shop.unit_of_work, shop.provider, shop.clock, STUCK, find_stuck, page=2)()
+
+
+async def repair(shop: Shop, discrepancies: list[Discrepancy]) -> list[str | None]:
+    return await Repair(shop.unit_of_work, shop.provider, shop.process_payment, shop.expire_orders)(discrepancies)
+
+
+async def relayed(shop: Shop) -> None:
+    """The broker was given everything."""
+    shop.store.outbox.clear()
+
+
+def payment_of(order: Order) -> PaymentId:
+    assert order.payment_id is not None
+    return order.payment_id
+
+
+async def test_a_shop_in_order_has_nothing_to_tell(shop: Shop) -> None:
+    pen = await shop.sells(stock=20)
+    await shop.order((pen, 1))
+    await shop.payment_requested((pen, 2))
+    await shop.paid((pen, 3))
+    refunded = await shop.paid((pen, 1))
+    await shop.refund_order([await shop.refund_requested(refunded)])
+    await shop.complete_order([(await shop.paid((pen, 1))).id])
+    await shop.cancel_order([(await shop.order((pen, 1))).id])
+    shop.provider.declines = True
+    await shop.paid((pen, 1))
+    await shop.paid((pen, 2))
+    assert await found(shop) == []
+
+
+async def test_stock_that_does_not_add_up_is_found_and_left(shop: Shop) -> None:
+    pen, ink, nib = [await shop.sells(stock=5) for _ in range(3)]
+    await shop.paid((ink, 2))
+    await relayed(shop)
+    shop.store.products[ink.id].stock = 4
+    [discrepancy] = await found(shop)
+    assert discrepancy.about == "stock"
+    assert discrepancy.what == f"product {ink.id}: 4 left and 2 held by orders make 6, but 5 were counted in"
+    assert await repair(shop, [discrepancy]) == [None]
+    assert [await shop.stock_of(product) for product in (pen, ink, nib)] == [5, 4, 5]
+
+
+async def test_a_gap_in_a_history_is_found_and_left(shop: Shop) -> None:
+    order = await shop.paid((await shop.sells(), 1))
+    del shop.store.events[event_id((await shop.history(order))[2])]
+    [discrepancy] = await found(shop)
+    assert (discrepancy.about, discrepancy.order_id) == ("history", order.id)
+    assert discrepancy.what == "its version is 4, and its events are 1, 2, 4"
+    assert await repair(shop, [discrepancy]) == [None]
+
+
+async def test_an_order_whose_payment_says_something_else_is_found_and_left(shop: Shop) -> None:
+    order = await shop.paid((await shop.sells(), 1))
+    shop.store.payments[payment_of(order)].status = PaymentStatus.REQUESTED
+    missing = await shop.paid((await shop.sells(), 1))
+    shop.provider.lose(payment_of(missing))
+    del shop.store.payments[payment_of(missing)]
+    discrepancies = await found(shop)
+    assert {(each.order_id, each.about, each.what) for each in discrepancies} == {
+        (order.id, "payment", "it is PAID, and its payment is REQUESTED"),
+        (missing.id, "payment", "it is PAID, and has no payment"),
+        (missing.id, "charge", "it is PAID, and the provider has taken no money"),
+    }
+    assert await repair(shop, discrepancies) == [None, None, None]
+
+
+async def test_a_paid_order_without_its_charge_is_found_and_left(shop: Shop) -> None:
+    pen = await shop.sells(price=100)
+    without, given_back, another = [await shop.paid((pen, 1)) for _ in range(3)]
+    shop.provider.lose(payment_of(without))
+    await shop.provider.refund(payment_of(given_back), euros(100))
+    shop.provider.lose(payment_of(another))
+    await shop.provider.charge(payment_of(another), euros(70))
+    discrepancies = await found(shop)
+    assert {each.order_id: each.what for each in discrepancies} == {
+        without.id: "it is PAID, and the provider has taken no money",
+        given_back.id: "it is PAID, and the provider has given the money back",
+        another.id: "it is of 100 minor units of EUR, and the provider took 70 minor units of EUR",
+    }
+    assert await repair(shop, discrepancies) == [None] * 3
+    assert {(await shop.now(order)).status for order in (without, given_back, another)} == {OrderStatus.PAID}
+
+
+async def test_a_charge_of_an_order_that_stopped_after_it_is_found_and_the_order_is_paid(shop: Shop) -> None:
+    order, request = await shop.payment_requested((await shop.sells(price=1250), 2))
+    shop.provider.after.append(Crash())
+    with pytest.raises(Crash):
+        await shop.process_payment([request])
+    await relayed(shop)
+    assert await found(shop) == []  # it may still be under way
+    shop.clock.forward(STUCK)
+
+    [discrepancy] = await found(shop)
+    assert (discrepancy.about, discrepancy.order_id, discrepancy.remedy) == ("charge", order.id, Remedy.PAY)
+    assert discrepancy.what == "2500 minor units of EUR were taken, and it is still PROCESSING"
+    assert await repair(shop, [discrepancy]) == ["it is PAID"]
+
+    assert (await shop.now(order)).status is OrderStatus.PAID
+    assert shop.provider.taken == 2500
+    assert await shop.findings() == []
+    await relayed(shop)
+    assert await found(shop) == []
+    assert await shop.process_payment([request]) == [None]
+    assert shop.provider.taken == 2500
+
+
+@pytest.mark.parametrize("again", [False, True])
+async def test_a_charge_of_an_order_that_has_failed_is_found_and_refunded(shop: Shop, *, again: bool) -> None:
+    shop.provider.declines = True
+    order = await shop.paid((await shop.sells(price=100, stock=5), 1))
+    key = payment_of(order)
+    shop.provider.declines = False
+    if again:
+        assert await shop.process_payment([await shop.ask_for_payment(order)]) == [None]
+    taken = shop.provider.taken
+    shop.provider.forget(key)
+    await shop.provider.charge(key, euros(100))
+
+    [discrepancy] = await found(shop)
+    assert (discrepancy.about, discrepancy.order_id, discrepancy.remedy) == ("charge", order.id, Remedy.REFUND)
+    assert await repair(shop, [discrepancy]) == ["the money was given back"]
+
+    assert shop.provider.taken == taken
+    assert await found(shop) == []
+    assert await repair(shop, [discrepancy]) == ["the money was given back"]
+    assert shop.provider.taken == taken
+
+
+async def test_a_refunded_order_whose_money_is_still_there_is_given_it_back(shop: Shop) -> None:
+    order = await shop.paid((await shop.sells(price=100), 1))
+    await shop.refund_order([await shop.refund_requested(order)])
+    shop.provider.lose(payment_of(order))
+    await shop.provider.charge(payment_of(order), euros(100))
+    [discrepancy] = await found(shop)
+    assert await repair(shop, [discrepancy]) == ["the money was given back"]
+    assert (shop.provider.taken, await found(shop)) == (0, [])
+
+
+async def test_a_charge_that_is_not_known_to_be_ours_is_left_alone(shop: Shop) -> None:
+    await shop.provider.charge(PAYMENT, euros(100))
+    [discrepancy] = await found(shop)
+    assert (discrepancy.about, discrepancy.order_id, discrepancy.remedy) == ("charge", None, None)
+    assert await repair(shop, [discrepancy]) == [None]
+    assert shop.provider.taken == 100
+
+
+async def test_a_refund_that_failed_is_left(shop: Shop) -> None:
+    order = await shop.paid((await shop.sells(price=100), 1))
+    await shop.refund_order([await shop.refund_requested(order)])
+    shop.provider.lose(payment_of(order))
+    await shop.provider.charge(payment_of(order), euros(100))
+    discrepancies = await found(shop)
+    shop.provider.before.append(Unavailable("no answer"))
+    assert await repair(shop, discrepancies) == [None]
+    assert await found(shop) == discrepancies
+
+
+async def test_a_refund_under_way_is_no_discrepancy(shop: Shop) -> None:
+    order = await shop.paid((await shop.sells(price=100), 1))
+    await shop.refund_requested(order)
+    await shop.provider.refund(payment_of(order), euros(100))
+    assert await found(shop) == []
+
+
+async def test_an_order_that_the_broker_lost_is_found_stuck_and_announced_again(shop: Shop) -> None:
+    order, request = await shop.payment_requested((await shop.sells(), 1))
+    await relayed(shop)
+    shop.clock.forward(STUCK)
+    [discrepancy] = await found(shop)
+    assert (discrepancy.about, discrepancy.order_id, discrepancy.remedy) == ("stuck", order.id, Remedy.ANNOUNCE)
+    assert discrepancy.what.endswith("its request is with the broker, or was lost there")
+    assert await repair(shop, [discrepancy]) == ["announced again"]
+    assert [entry.body for entry in await shop.outbox()] == [encode(request)]
+
+
+async def test_a_refund_that_the_broker_lost_is_found_stuck_and_announced_again(shop: Shop) -> None:
+    order = await shop.paid((await shop.sells(), 1))
+    request = await shop.refund_requested(order)
+    await relayed(shop)
+    shop.clock.forward(STUCK)
+    [discrepancy] = await found(shop)
+    assert (discrepancy.about, discrepancy.order_id) == ("stuck", order.id)
+    assert await repair(shop, [discrepancy]) == ["announced again"]
+    assert [entry.body for entry in await shop.outbox()] == [encode(request)]
+
+
+async def test_an_order_that_waits_in_the_outbox_is_told_so_and_not_announced_twice(shop: Shop) -> None:
+    order, _ = await shop.payment_requested((await shop.sells(), 1))
+    shop.clock.forward(STUCK)
+    discrepancies = await found(shop)
+    assert [(each.about, each.order_id) for each in discrepancies] == [
+        ("outbox", order.id),
+        ("outbox", order.id),
+        ("stuck", order.id),
+    ]
+    assert discrepancies[-1].what.endswith("its request waits in the outbox")
+    entries = await shop.outbox()
+    assert await repair(shop, discrepancies) == [None] * 3
+    assert await shop.outbox() == entries
+
+
+async def test_an_order_whose_request_is_a_dead_letter_is_told_so(shop: Shop) -> None:
+    order, request = await shop.payment_requested((await shop.sells(), 1))
+    await relayed(shop)
+    moment = shop.clock()
+    message = DeadMessage(body=encode(request), reason="KeyError: 'x'", attempts=8, first_at=moment, last_at=moment)
+    async with shop.unit_of_work() as tx:
+        await tx.dead_letters.record("payments", [message])
+    shop.clock.forward(STUCK)
+    letter, stuck = await found(shop)
+    assert (letter.about, letter.order_id) == ("dead letter", order.id)
+    assert letter.what.endswith("waits for a decision (`holdfast dead`): KeyError: 'x'")
+    assert (stuck.about, stuck.order_id) == ("stuck", order.id)
+    assert stuck.what.endswith("its request is dead letter 1")
+    assert await repair(shop, [letter, stuck]) == [None, None]
+    assert await shop.outbox() == []
+
+
+async def test_a_provider_out_of_reach_is_told_once_and_explains_who_waits(shop: Shop) -> None:
+    pen = await shop.sells()
+    await shop.paid((pen, 1))
+    order, _ = await shop.payment_requested((pen, 1))
+    await relayed(shop)
+    shop.clock.forward(STUCK)
+    shop.provider.before.append(Unavailable("no answer"))
+    provider, stuck = await found(shop)
+    assert (provider.about, provider.what) == ("provider", "the payment provider can't be reached: no answer")
+    assert stuck.order_id == order.id
+    assert stuck.what.endswith("the payment provider can't be reached: no answer")
+
+
+async def test_an_order_that_should_have_expired_is_found_and_expires(shop: Shop) -> None:
+    order = await shop.order((await shop.sells(), 1))
+    await relayed(shop)
+    shop.clock.forward(EXPIRY)
+    assert await found(shop) == []
+    shop.clock.forward(STUCK)
+    [discrepancy] = await found(shop)
+    assert (discrepancy.about, discrepancy.order_id, discrepancy.remedy) == ("stuck", order.id, Remedy.EXPIRE)
+    assert await repair(shop, [discrepancy]) == ["it is EXPIRED"]
+    await relayed(shop)
+    assert await found(shop) == []
+
+
+async def test_an_order_that_charged_without_its_stock_is_taken_through_its_payment(shop: Shop) -> None:
+    pen = await shop.sells(stock=5, price=100)
+    order, request = await shop.payment_requested((pen, 1))
+    await shop.provider.charge(request.payment_id, euros(100))
+    await relayed(shop)
+    shop.clock.forward(STUCK)
+    assert await repair(shop, await found(shop)) == ["it is PAID"]
+    assert ((await shop.now(order)).status, await shop.stock_of(pen)) == (OrderStatus.PAID, 4)
+
+
+async def test_money_of_an_order_that_found_no_stock_is_given_back_in_the_end(shop: Shop) -> None:
+    pen = await shop.sells(stock=1, price=100)
+    order, request = await shop.payment_requested((pen, 1))
+    await shop.paid((pen, 1))
+    await shop.provider.charge(request.payment_id, euros(100))
+    await relayed(shop)
+    shop.clock.forward(STUCK)
+    assert await repair(shop, await found(shop)) == [None]
+    assert await repair(shop, [each for each in await found(shop) if each.order_id == order.id]) == [
+        "the money was given back"
+    ]
+    assert (shop.provider.taken, await shop.findings()) == (100, [])
+
+
+async def test_every_order_of_many_pages_is_looked_at(shop: Shop) -> None:
+    pen = await shop.sells(stock=50, price=100)
+    orders = [await shop.paid((pen, 1)) for _ in range(7)]
+    for order in orders:
+        shop.provider.lose(payment_of(order))
+    await relayed(shop)
+    assert {each.order_id for each in await found(shop)} == {order.id for order in orders}
+    strangers = [PaymentId(shop.new_id()) for _ in range(7)]
+    for key in strangers:
+        await shop.provider.charge(key, euros(1))
+    assert {each.charge.key for each in await found(shop) if each.charge} == set(strangers)
