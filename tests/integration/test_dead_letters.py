@@ -72,7 +72,6 @@ async def dead(service: Service, count: int) -> list[str]:
 
 @pytest.fixture
 def on_own_broker(tmp_path: Path, new_database: Any, redis_url: str, own_rabbitmq: RabbitServer) -> Iterator[Service]:
-    own_rabbitmq.start()
     settings = {"DATABASE_URL": new_database(), "REDIS_URL": redis_url, "AMQP_URL": own_rabbitmq.url}
     service = Service(folder=tmp_path, settings={**settings, "HOLDFAST_NAMESPACE": f"test-{uuid4().hex[:8]}"})
     service.run("migrate")
@@ -112,11 +111,13 @@ async def test_poison_delays_none_of_a_thousand_though_the_broker_is_killed_mean
     assert await service.findings() == []
 
 
-@pytest.mark.parametrize("fixture", ["embedded", "on_servers"])
-async def test_a_dead_letter_is_seen_replayed_and_discarded_from_the_command_line(
-    fixture: str, request: pytest.FixtureRequest
-) -> None:
-    service: Service = request.getfixturevalue(fixture)
+@pytest.fixture(params=["embedded", "on_servers"])
+def service(request: pytest.FixtureRequest) -> Service:
+    service: Service = request.getfixturevalue(request.param)
+    return service
+
+
+async def test_a_dead_letter_is_seen_replayed_and_discarded_from_the_command_line(service: Service) -> None:
     await asyncio.to_thread(service.run, "migrate")
     stranger = a_stranger()
     engine = create_engine(service.database)
