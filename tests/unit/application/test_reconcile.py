@@ -1,14 +1,17 @@
 """Each discrepancy is made by hand, found, and healed or left."""
 
+from collections import deque
+from collections.abc import Awaitable, Callable, Collection
 from datetime import timedelta
 
 import pytest
+from attrs import define, field
 
 from adapters.wire import encode
 from application.dead_letter import DeadMessage
 from application.discrepancies import Discrepancy, Remedy
 from application.find_stuck import FindStuck
-from application.ports import Unavailable
+from application.ports import Charge, ProviderRecord, Unavailable
 from application.reconcile import Reconcile
 from application.repair import Repair
 from domain.events import event_id
@@ -28,9 +31,29 @@ def shop() -> Shop:
     return Shop()
 
 
-async def found(shop: Shop) -> list[Discrepancy]:
+async def found(shop: Shop, provider: ProviderRecord | None = None) -> list[Discrepancy]:
     find_stuck = FindStuck(shop.unit_of_work, shop.clock, EXPIRY, STUCK, page=2)
-    return await Reconcile(shop.unit_of_work, shop.provider, shop.clock, STUCK, find_stuck, page=2)()
+    return await Reconcile(shop.unit_of_work, provider or shop.provider, shop.clock, STUCK, find_stuck, page=2)()
+
+
+@define(eq=False)
+class Meanwhile:
+    """The provider's record, and what happens in the shop while it is read: before a call of it or after."""
+
+    _inner: ProviderRecord
+    before: deque[Callable[[], Awaitable[object]]] = field(factory=deque)
+    after: deque[Callable[[], Awaitable[object]]] = field(factory=deque)
+
+    async def charges(self, *, after: PaymentId | None, limit: int) -> list[Charge]:
+        found = await self._inner.charges(after=after, limit=limit)
+        if limit > 1 and self.after:
+            await self.after.popleft()()
+        return found
+
+    async def charges_of(self, keys: Collection[PaymentId]) -> dict[PaymentId, Charge]:
+        if self.before:
+            await self.before.popleft()()
+        return await self._inner.charges_of(keys)
 
 
 async def repair(shop: Shop, discrepancies: list[Discrepancy]) -> list[str | None]:
@@ -311,3 +334,16 @@ async def test_every_order_of_many_pages_is_looked_at(shop: Shop) -> None:
     for key in strangers:
         await shop.provider.charge(key, euros(1))
     assert {each.charge.key for each in await found(shop) if each.charge} == set(strangers)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_an_order_that_moves_on_meanwhile_is_no_discrepancy(shop: Shop, when: str) -> None:
+    order = await shop.paid((await shop.sells(), 1))
+
+    async def refund() -> None:
+        await shop.refund_order([await shop.refund_requested(order)])
+
+    provider = Meanwhile(shop.provider)
+    getattr(provider, when).append(refund)
+    assert await found(shop, provider) == []
+    assert (await shop.now(order)).status is OrderStatus.REFUNDED
