@@ -17,7 +17,7 @@ from domain.ids import OrderId
 from domain.order import Order
 from entrypoints.http.app import create_app
 from entrypoints.http.server import AddressInUse, serve
-from tests.unit.http.wiring import services_of
+from tests.http.wiring import services_of
 from tests.unit.shop import Shop
 
 ORDER: Final = b'{"user_id":1,"items":[{"product_id":1,"quantity":1}]}'

@@ -12,7 +12,7 @@ from domain.order import Order
 from entrypoints.health import ServerHealth
 from entrypoints.http.app import create_app
 from entrypoints.http.services import Services
-from tests.unit.http.browser import Browser
+from tests.http.browser import Browser
 from tests.unit.shop import Shop
 from tests.unit.unsteady import Trouble
 

@@ -3,7 +3,7 @@ from uuid import UUID
 import pytest
 
 from domain.ids import OrderId
-from tests.unit.http.browser import Browser
+from tests.http.browser import Browser
 from tests.unit.shop import Shop
 
 NOBODYS = "/orders/01890a5d-ac96-774b-bcce-b302099a8057"

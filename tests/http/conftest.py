@@ -1,12 +1,22 @@
+from collections.abc import AsyncIterator
+
 import pytest
 from quart import Quart
 
 from entrypoints.health import ServerHealth
 from entrypoints.http.app import create_app
 from entrypoints.http.services import Services
-from tests.unit.http.browser import Browser
-from tests.unit.http.wiring import services_of
+from tests.http.browser import Browser
+from tests.http.wiring import services_of
 from tests.unit.shop import Shop
+
+
+@pytest.fixture
+async def shop() -> AsyncIterator[Shop]:
+    """A shop whose stock, money and histories are looked through when the test has ended."""
+    shop = Shop()
+    yield shop
+    assert await shop.findings() == []
 
 
 @pytest.fixture

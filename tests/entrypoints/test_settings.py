@@ -102,7 +102,7 @@ def test_a_password_is_never_shown(url: str) -> None:
 
 
 def test_readme_tells_of_every_setting_and_its_default() -> None:
-    readme = (Path(__file__).parents[3] / "README.md").read_text()
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
     for attribute in fields(Settings):
         assert f"| `{variable(attribute)}` |" in readme
         assert attribute.metadata["doc"] in readme

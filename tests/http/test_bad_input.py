@@ -8,7 +8,7 @@ from quart import Quart
 
 from entrypoints.http.app import create_app
 from entrypoints.http.services import Services
-from tests.unit.http.browser import Browser
+from tests.http.browser import Browser
 from tests.unit.shop import Shop
 
 ITEM = b'{"product_id":1,"quantity":1}'

@@ -11,7 +11,7 @@ from domain.ids import OrderId
 from domain.order import Order
 from entrypoints.http.app import create_app
 from entrypoints.http.services import Services
-from tests.unit.http.browser import Answer, Browser
+from tests.http.browser import Answer, Browser
 from tests.unit.shop import Shop
 from tests.unit.unsteady import Trouble
 
