@@ -11,7 +11,8 @@ from adapters.rabbitmq.dead_letters import RabbitDeadLetterQueue, open_dead_lett
 from adapters.rabbitmq.link import Patience
 from adapters.rabbitmq.topology import Topology
 from application.ports import DeadDelivery, Unavailable
-from tests.brokers import PATIENCE, Cable, cable, channel, count, own_topology, put
+from tests.brokers import PATIENCE, channel, count, own_topology, put
+from tests.cables import Cable, cable
 
 QUICK = Patience(connect=2, answer=1, confirm=1, close=0.3, watch=0.3, retry=0.05)
 
