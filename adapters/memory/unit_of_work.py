@@ -34,8 +34,8 @@ class MemoryStore:
     inbox: set[tuple[str, EventId]] = field(factory=set)
     idempotency_keys: dict[IdempotencyKey, StoredAnswer] = field(factory=dict)
     dead_letters: dict[int, DeadLetter] = field(factory=dict)
-    # One writer at a time: the strictest isolation there is.
-    writing: asyncio.Lock = field(factory=asyncio.Lock)
+    # One writer at a time: the strictest isolation there is, and what is given here may allow more.
+    writing: AbstractAsyncContextManager[None] = field(factory=asyncio.Lock)
 
 
 @define(eq=False)

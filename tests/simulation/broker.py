@@ -1,0 +1,159 @@
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+from uuid import UUID
+
+from attrs import define, evolve, field
+
+from adapters.delays import DELAYS
+from adapters.wire import decode
+from application.ports import Delivery, OutboxEntry, Unavailable
+from domain.events import Event, EventId, PaymentRequested, RefundRequested
+from domain.ids import OrderId
+from tests.simulation.faults import Faults, Process
+
+_NOBODYS_ORDER: Final = OrderId(UUID(int=0x0195_5000_0000_7000_8000_FFFF_FFFF_FFFF))
+
+
+@define(eq=False)
+class _Message:
+    event: Event
+    attempt: int = 1
+    # Who has it now: a connection, or the delay that it waits for; nobody when it waits in the queue.
+    held_by: object = None
+
+
+@define(eq=False)
+class SimulatedQueue:
+    """The messages for one consumer, until they are settled: those that wait, and those that somebody has."""
+
+    kind: type[Event]
+    _faults: Faults
+    messages: dict[int, _Message] = field(factory=dict)
+    dead_letters: list[Event] = field(factory=list)
+    _last: int = 0
+    _arrived: asyncio.Event = field(factory=asyncio.Event)
+
+    def put(self, event: Event, attempt: int = 1) -> None:
+        self._last += 1
+        self.messages[self._last] = _Message(event, attempt)
+        self._arrived.set()
+
+    def put_later(self, event: Event, *, attempt: int, delay: float) -> None:
+        # Until then it can't be received, and is not forgotten.
+        self._last += 1
+        number, message = self._last, _Message(event, attempt, held_by=DELAYS)
+        self.messages[number] = message
+        asyncio.get_running_loop().call_later(delay, self.give_back, message)
+
+    def give_back(self, message: _Message) -> None:
+        message.held_by = None
+        self._arrived.set()
+
+    async def take(self, by: "QueueConnection", limit: int) -> list[tuple[int, _Message]]:
+        while True:
+            waiting = [(number, message) for number, message in self.messages.items() if message.held_by is None]
+            if waiting:
+                if self._faults.happens(self._faults.weather.duplicates):
+                    self._faults.chance.shuffle(waiting)
+                for _, message in waiting[:limit]:
+                    message.held_by = by
+                return waiting[:limit]
+            self._arrived.clear()
+            await self._arrived.wait()
+
+
+@define(eq=False)
+class QueueConnection:
+    """The way of one process to a queue. What it had and did not settle is brought again when it ends."""
+
+    _queue: SimulatedQueue
+    _faults: Faults
+
+    async def receive(self, limit: int) -> list[Delivery]:
+        if self._faults.happens(self._faults.weather.redeliveries):
+            self.lose()
+        taken = await self._queue.take(self, limit)
+        return [Delivery(message.event, message.attempt, tag=(number, message)) for number, message in taken]
+
+    async def done(self, deliveries: Sequence[Delivery]) -> None:
+        for delivery in deliveries:
+            self._settle(delivery)
+
+    async def later(self, delivery: Delivery, *, reason: str) -> None:  # noqa: ARG002 - nobody looks into the queue
+        self._settle(delivery)
+        delay = DELAYS[min(delivery.attempt, len(DELAYS)) - 1]
+        self._queue.put_later(delivery.event, attempt=delivery.attempt + 1, delay=delay)
+
+    async def set_aside(self, delivery: Delivery, *, reason: str) -> None:
+        self._settle(delivery)
+        self._faults.tell(f"set aside: {delivery.event.type} {delivery.event.order_id}: {reason}")
+        self._queue.dead_letters.append(delivery.event)
+
+    def lose(self) -> None:
+        """The connection was lost: what it had is brought again, and can't be settled any more."""
+        for message in self._queue.messages.values():
+            if message.held_by is self:
+                self._queue.give_back(message)
+
+    def _settle(self, delivery: Delivery) -> None:
+        number, message = delivery.tag  # type: ignore[misc] - it was made here
+        if self._queue.messages.get(number) is not message:
+            return  # The broker was emptied meanwhile: there is nothing to settle.
+        if message.held_by is not self:
+            raise Unavailable("the connection that brought this was lost")
+        del self._queue.messages[number]
+
+
+@define(eq=False)
+class SimulatedBroker:
+    """Keeps what it confirmed, and brings it again until it is settled, at times twice or in another order."""
+
+    _faults: Faults
+    confirmed: list[OutboxEntry] = field(factory=list)
+    queues: tuple[SimulatedQueue, SimulatedQueue] = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.queues = (SimulatedQueue(PaymentRequested, self._faults), SimulatedQueue(RefundRequested, self._faults))
+
+    @property
+    def empty(self) -> bool:
+        return not any(queue.messages for queue in self.queues)
+
+    async def publish(self, entries: Sequence[OutboxEntry]) -> list[OutboxEntry]:
+        weather, happens = self._faults.weather, self._faults.happens
+        returned: list[OutboxEntry] = []
+        for entry in entries:
+            if happens(weather.unconfirmed):
+                self._faults.tell(f"not confirmed: {_named(entry.id)} {entry.type}")
+                if happens(0.5):
+                    self._take(entry)
+                continue
+            self._take(entry)
+            returned.append(entry)
+        return returned
+
+    def lose_everything(self) -> None:
+        """Emptied by whoever looked after it, or gone together with the process that it was in."""
+        self._faults.tell("the broker has lost what waited in it")
+        for queue in self.queues:
+            queue.messages.clear()
+
+    def _take(self, entry: OutboxEntry) -> None:
+        self.confirmed.append(entry)
+        event = decode(entry.body)
+        for queue in self.queues:
+            if isinstance(event, queue.kind):
+                queue.put(event)
+                if self._faults.happens(self._faults.weather.duplicates):
+                    queue.put_later(event, attempt=1, delay=5 * self._faults.chance.random())
+                if self._faults.happens(self._faults.weather.poison):
+                    queue.put(evolve(event, order_id=_NOBODYS_ORDER))
+
+
+def is_poison(event: Event) -> bool:
+    return event.order_id == _NOBODYS_ORDER
+
+
+def _named(id_: EventId) -> str:
+    return f"{id_.order_id.hex[-4:]}.{id_.sequence}"

@@ -1,0 +1,97 @@
+"""What must be true when everything has drained: the four invariants of the shop, and what its clients were told."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+
+from adapters.memory.unit_of_work import MemoryStore
+from adapters.wire import encode
+from application.ports import OutboxEntry
+from domain.events import (
+    Event,
+    EventId,
+    OrderCancelled,
+    OrderCompleted,
+    OrderExpired,
+    OrderFailed,
+    OrderPaid,
+    OrderPlaced,
+    OrderRefunded,
+    PaymentRequested,
+)
+from domain.ids import OrderId, ProductId, UserId
+from domain.order import Order, OrderStatus
+from tests.invariants import BookedCharge, history_findings, money_findings, stock_findings
+from tests.simulation.clients import Diary, Refused
+
+_BECOMES = {
+    OrderPlaced: OrderStatus.PENDING,
+    PaymentRequested: OrderStatus.PROCESSING,
+    OrderPaid: OrderStatus.PAID,
+    OrderFailed: OrderStatus.FAILED,
+    OrderCancelled: OrderStatus.CANCELLED,
+    OrderExpired: OrderStatus.EXPIRED,
+    OrderCompleted: OrderStatus.COMPLETED,
+    OrderRefunded: OrderStatus.REFUNDED,
+}
+
+
+def stock(store: MemoryStore) -> list[str]:
+    counted: dict[ProductId, int] = defaultdict(int)
+    for adjustment in store.adjustments:
+        counted[adjustment.product_id] += adjustment.change
+    return stock_findings(store.products.values(), store.orders.values(), counted)
+
+
+def books(store: MemoryStore, charges: Iterable[BookedCharge]) -> list[str]:
+    events = [store.events[id_] for id_ in sorted(store.events)]
+    return [
+        *stock(store),
+        *history_findings(store.orders.values(), events),
+        *money_findings(list(store.orders.values()), charges),
+    ]
+
+
+def promises(store: MemoryStore, diary: Diary) -> Iterator[str]:
+    """Each order that a client was told of exists, once, and was what the client was told."""
+    by_user: dict[UserId, list[Order]] = defaultdict(list)
+    for order in store.orders.values():
+        by_user[order.user_id].append(order)
+    for request, answer in diary.wanted:
+        found = by_user.pop(request.user_id, [])
+        if len(found) > 1:
+            yield f"the wish of user {request.user_id} came true {len(found)} times"
+        if isinstance(answer, Refused) and found:
+            yield f"user {request.user_id} was refused, and order {found[0].id} exists"
+        if isinstance(answer, Order) and [order.id for order in found] != [answer.id]:
+            yield f"user {request.user_id} was told of order {answer.id}, which does not exist"
+    for orders in by_user.values():
+        yield f"order {orders[0].id} is nobody's wish"
+    for told in {(order.id, order.version): order for order in diary.told}.values():
+        if (status := _status_at(store.events, told.id, told.version)) is not told.status:
+            yield f"order {told.id} was said to be {told.status} in version {told.version}, and was {status}"
+
+
+def _status_at(events: dict[EventId, Event], order_id: OrderId, version: int) -> OrderStatus | None:
+    status: OrderStatus | None = None
+    for sequence in range(1, version + 1):
+        event = events.get(EventId(order_id, sequence))
+        if event is None:
+            return None
+        status = _BECOMES.get(type(event), status)
+    return status
+
+
+def announcements(store: MemoryStore, confirmed: Iterable[OutboxEntry]) -> Iterator[str]:
+    """Each event reached the broker, none that did not happen did, and those of an order came in their order."""
+    came: dict[OrderId, list[int]] = defaultdict(list)
+    for entry in confirmed:
+        event = store.events.get(entry.id)
+        if event is None:
+            yield f"event {entry.id.sequence} of order {entry.id.order_id} was announced, and never happened"
+        elif encode(event) != entry.body:
+            yield f"event {entry.id.sequence} of order {entry.id.order_id} was announced as another"
+        if entry.id.sequence not in came[entry.id.order_id]:
+            came[entry.id.order_id].append(entry.id.sequence)
+    for order in store.orders.values():
+        if came[order.id] != list(range(1, order.version + 1)):
+            yield f"order {order.id} has {order.version} events, and the broker was brought {came[order.id]}"

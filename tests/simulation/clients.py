@@ -1,0 +1,202 @@
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from random import Random
+from typing import Any, Final
+
+from attrs import define, field, frozen
+
+from application.place_order import OrderRequest, RequestedItem
+from application.ports import Aborted, Unavailable
+from domain.errors import DomainError
+from domain.ids import OrderId, ProductId, UserId
+from domain.order import Order
+from tests.simulation.faults import Faults
+from tests.simulation.house import House
+
+# In seconds: longer than anything takes that is going to end.
+_PATIENCE: Final = 30.0
+
+Operation = Callable[[House], Coroutine[Any, Any, Any]]
+
+
+@frozen
+class Refused:
+    """The shop said no: nothing was done."""
+
+    error: DomainError
+
+
+@frozen
+class Unknown:
+    """No answer, or none that says whether it was done."""
+
+    reason: str
+
+
+@define(eq=False)
+class Diary:
+    """What all clients were told, to be compared with the books."""
+
+    tell: Callable[[str], None]
+    wanted: list[tuple[OrderRequest, Order | Refused | Unknown]] = field(factory=list)
+    told: list[Order] = field(factory=list)
+    complaints: list[str] = field(factory=list)
+
+    def complain(self, what: str) -> None:
+        self.tell(f"WRONG: {what}")
+        self.complaints.append(what)
+
+
+@define(eq=False)
+class Client:
+    """Somebody who orders, pays, changes their mind, hangs up and asks again."""
+
+    _name: str
+    _chance: Random
+    _faults: Faults
+    _diary: Diary
+    # The processes that answer, as they are when they are called.
+    _counters: Callable[[], Sequence[House]]
+    _products: list[ProductId]
+    _mine: list[OrderId] = field(factory=list)
+    _seen: dict[OrderId, int] = field(factory=dict)
+
+    async def run(self, *, visits: int) -> None:
+        await self._place()
+        for _ in range(visits):
+            await asyncio.sleep(self._chance.choice((0.0, 0.05, 1.0)) * self._chance.random())
+            await self._chance.choice(_VISITS)(self)
+
+    async def _place(self) -> None:
+        some = self._chance.sample(self._products, self._chance.randint(1, len(self._products)))
+        if self._chance.random() < 0.05:
+            some.append(ProductId(999))
+        items = tuple(RequestedItem(id_, self._chance.randint(1, 3)) for id_ in some)
+        # Each wish has a user of its own, so that the books tell how often it came true.
+        request = OrderRequest(UserId(len(self._diary.wanted) + 1), items)
+        number = len(self._diary.wanted)
+        self._diary.wanted.append((request, Unknown("not answered yet")))
+        answer = await self._ask("place", lambda house: house.place_order(request))
+        self._diary.wanted[number] = (request, answer)
+        if isinstance(answer, Order):
+            self._mine.append(answer.id)
+
+    async def _change(self, verb: str) -> None:
+        """Ask for a change of an order, and ask again when there is no answer."""
+        if not self._mine:
+            return
+        # The shop has people of its own, who look after everybody's orders.
+        whose = [order.id for order in self._diary.told] if self._chance.random() < 0.1 else self._mine
+        order_id = self._chance.choice(whose)
+        for _ in range(3):
+            answer = await self._ask(f"{verb} {_short(order_id)}", lambda house: getattr(house, verb)(order_id))
+            if not isinstance(answer, Unknown):
+                return
+            await asyncio.sleep(self._chance.random())
+
+    async def _pay(self) -> None:
+        await self._change("request_payment")
+
+    async def _cancel(self) -> None:
+        await self._change("cancel_order")
+
+    async def _refund(self) -> None:
+        await self._change("request_refund")
+
+    async def _complete(self) -> None:
+        await self._change("complete_order")
+
+    async def _delete(self) -> None:
+        await self._change("delete_order")
+
+    async def _read(self) -> None:
+        await self._change("get_order")
+
+    async def _look_around(self) -> None:
+        looks: list[tuple[str, Operation]] = [
+            ("list orders", lambda house: house.list_orders(limit=50)),
+            ("list products", lambda house: house.list_products(limit=50)),
+            ("get product", lambda house: house.get_product(self._products[0])),
+        ]
+        if self._mine:
+            looks.append(("history", lambda house: house.get_history(self._mine[0])))
+        await self._ask(*self._chance.choice(looks))
+
+    async def _restock(self) -> None:
+        product, change = self._chance.choice(self._products), self._chance.choice((-2, 1, 3))
+        await self._ask(
+            f"restock {product} {change:+}",
+            lambda house: house.adjust_stock(product, change, reason="counted", made_by=self._name),
+        )
+
+    async def _ask(self, what: str, operation: Operation) -> Any:
+        counters = self._counters()
+        if not counters:
+            await asyncio.sleep(0.5)
+            return Unknown("nobody answers")
+        house = self._chance.choice(counters)
+        handling = house.process.begin(operation(house))
+        hangs_up = self._faults.happens(self._faults.weather.hang_ups)
+        await asyncio.wait([handling], timeout=0.1 * self._chance.random() if hangs_up else _PATIENCE)
+        answer = self._outcome(handling)
+        self._diary.tell(f"{self._name}: {what}: {_told(answer)}")
+        if isinstance(answer, Order):
+            self._note(answer)
+        elif isinstance(answer, list) and answer and isinstance(answer[0], Order):
+            for order in answer:
+                self._note(order)
+        return answer
+
+    def _outcome(self, handling: "asyncio.Task[Any]") -> Any:
+        if not handling.done():
+            handling.cancel()
+            return Unknown("hung up")
+        if handling.cancelled():
+            return Unknown("the connection was reset")
+        error = handling.exception()
+        if isinstance(error, DomainError):
+            return Refused(error)
+        if isinstance(error, Unavailable | Aborted):
+            return Unknown(f"{type(error).__name__}: {error}")
+        if error is not None:
+            self._diary.complain(f"a client is told of {error!r}")
+            return Unknown(repr(error))
+        return handling.result()
+
+    def _note(self, order: Order) -> None:
+        self._diary.told.append(order)
+        seen = self._seen.get(order.id, 0)
+        if order.version < seen:
+            self._diary.complain(
+                f"{self._name} has seen version {seen} of order {order.id}, and then version {order.version}"
+            )
+        self._seen[order.id] = max(seen, order.version)
+
+
+_Visit = Callable[[Client], Awaitable[None]]
+_VISITS: Final[tuple[_Visit, ...]] = (
+    *(Client._place,) * 3,  # noqa: SLF001 - the class's own, as below
+    *(Client._pay,) * 6,  # noqa: SLF001
+    *(Client._read,) * 5,  # noqa: SLF001
+    *(Client._refund,) * 3,  # noqa: SLF001
+    Client._cancel,  # noqa: SLF001
+    Client._complete,  # noqa: SLF001
+    Client._delete,  # noqa: SLF001
+    Client._restock,  # noqa: SLF001
+    *(Client._look_around,) * 2,  # noqa: SLF001
+)
+
+
+def _short(order_id: OrderId) -> str:
+    return order_id.hex[-4:]
+
+
+def _told(answer: Any) -> str:
+    match answer:
+        case Order():
+            return f"{_short(answer.id)} is {answer.status.value}, version {answer.version}"
+        case Refused():
+            return f"refused, {answer.error}"
+        case Unknown():
+            return f"unknown, {answer.reason}"
+    return "done"

@@ -1,0 +1,213 @@
+"""The whole application, wired for one process on simulated ports."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, Final
+
+from attrs import define, field, frozen
+
+from adapters.after_commit import AfterCommit, RefreshingPublisher, TellOthers
+from adapters.memory.caches import MemoryCatalogueCache, MemoryRecentOrders
+from adapters.memory.signal import MemoryOutboxSignal
+from application.batching import Batched
+from application.cancel_order import CancelOrder
+from application.complete_order import CompleteOrder
+from application.consumer import Consumer
+from application.delete_order import DeleteOrder
+from application.expire_orders import ExpireOrders
+from application.get_history import GetHistory
+from application.get_order import GetOrder
+from application.get_product import GetProduct
+from application.list_orders import ListOrders
+from application.list_products import ListProducts
+from application.manage_catalogue import AddProducts, AdjustStock
+from application.place_order import PlaceOrder
+from application.ports import Clock, EventQueue, NewId, PaymentGateway, UnitOfWork
+from application.process_payment import ProcessPayment
+from application.refund_order import RefundOrder
+from application.relay_events import RelayEvents
+from application.request_payment import RequestPayment
+from application.request_refund import RequestRefund
+from application.resume_orders import ResumeOrders
+from domain.events import PaymentRequested, RefundRequested
+from entrypoints.relay import run_relay
+from entrypoints.worker import Worker
+from tests.simulation.broker import QueueConnection, SimulatedBroker
+from tests.simulation.database import Database, Locking, SimulatedUnitOfWork
+from tests.simulation.faults import Faults, Process
+from tests.simulation.stand_ins import (
+    LateProvider,
+    SimulatedCatalogueCache,
+    SimulatedEventQueue,
+    SimulatedPayments,
+    SimulatedPublisher,
+    SimulatedRecentOrders,
+    SimulatedSignal,
+    UnsteadyCache,
+)
+
+EXPIRY: Final = timedelta(seconds=20)
+_STUCK_AFTER: Final = timedelta(seconds=10)
+_NEVER: Final = timedelta(days=1)
+
+
+def _as_it_is(inner: Any, _: Any) -> Any:
+    return inner
+
+
+@frozen(kw_only=True)
+class Parts:
+    """What the house is built of. A mutation exchanges one part for a broken one.
+
+    The last ones are given what they stand in front of, and the world.
+    """
+
+    place_order: Callable[..., Any] = PlaceOrder
+    process_payment: Callable[..., Any] = ProcessPayment
+    refund_order: Callable[..., Any] = RefundOrder
+    relay_events: Callable[..., Any] = RelayEvents
+    refreshing: Callable[..., Any] = RefreshingPublisher
+    recent_orders: Callable[[], Any] = MemoryRecentOrders
+    locking: Locking = field(factory=Locking)
+    unit_of_work: Callable[[UnitOfWork, "World"], UnitOfWork] = _as_it_is
+    queue: Callable[[EventQueue, "World"], EventQueue] = _as_it_is
+    gateway: Callable[[PaymentGateway, "World"], PaymentGateway] = _as_it_is
+
+
+@define(kw_only=True, eq=False)
+class World:
+    """What outlives every process, and what surrounds them."""
+
+    parts: Parts
+    faults: Faults
+    database: Database
+    broker: SimulatedBroker
+    provider: LateProvider
+    now: Clock
+    new_id: NewId
+    signal: MemoryOutboxSignal = field(factory=MemoryOutboxSignal)
+    recent_orders: Any = field(init=False)
+    catalogue_cache: Any = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.recent_orders = UnsteadyCache(self.parts.recent_orders, self.faults, {"get_many": lambda _: {}})
+        self.catalogue_cache = UnsteadyCache(
+            lambda: MemoryCatalogueCache(time=_virtual_time), self.faults, {"get": lambda page: (page, None)}
+        )
+
+    @property
+    def resumes(self) -> bool:
+        """Only where the broker can lose something is it announced again: elsewhere that would hide a loss of ours."""
+        return self.faults.weather.embedded or self.faults.weather.broker_losses > 0
+
+
+@define(eq=False, slots=False)
+class House:
+    """The use cases and the programs of one process. It shares caches and broker where there are servers for them."""
+
+    world: World
+    process: Process
+    unit_of_work: UnitOfWork = field(init=False)
+    recent_orders: Any = field(init=False)
+    catalogue_cache: Any = field(init=False)
+    signal: SimulatedSignal = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        world, process, faults = self.world, self.process, self.world.faults
+        recent, catalogue, signal = world.recent_orders, world.catalogue_cache, world.signal
+        if faults.weather.embedded:
+            recent, signal = world.parts.recent_orders(), MemoryOutboxSignal()
+            catalogue = MemoryCatalogueCache(time=_virtual_time)
+        self.recent_orders = SimulatedRecentOrders(faults, process, recent)
+        self.catalogue_cache = SimulatedCatalogueCache(faults, process, catalogue)
+        self.signal = SimulatedSignal(faults, process, signal)
+        tell_others: AfterCommit = TellOthers(self.recent_orders, self.catalogue_cache, self.signal)
+        self.unit_of_work = world.parts.unit_of_work(
+            SimulatedUnitOfWork(world.database, process, tell_others), world
+        )
+        self._open_the_counter()
+
+    def _open_the_counter(self) -> None:
+        """What clients call."""
+        world, uow, now = self.world, self.unit_of_work, self.world.now
+        chance = world.faults.chance
+        size, in_flight = chance.choice((1, 2, 256)), chance.choice((1, 2))
+
+        def batched(work: Any) -> Any:
+            return Batched(work, max_size=size, max_in_flight=in_flight)
+
+        self.place_order = batched(world.parts.place_order(uow, world.new_id, now))
+        self.request_payment = batched(RequestPayment(uow, world.new_id, now))
+        self.cancel_order = batched(CancelOrder(uow, now))
+        self.complete_order = batched(CompleteOrder(uow, now))
+        self.request_refund = batched(RequestRefund(uow, now))
+        self.delete_order = batched(DeleteOrder(uow, now))
+        self.get_order = batched(GetOrder(uow, self.recent_orders))
+        self.get_product = batched(GetProduct(uow))
+        self.get_history = GetHistory(uow)
+        self.list_orders = ListOrders(uow)
+        self.list_products = ListProducts(uow, self.catalogue_cache)
+        self.add_products = AddProducts(uow, now)
+        self.adjust_stock = AdjustStock(uow, now)
+
+    async def run_api(self) -> None:
+        await self.process.stop.wait()
+        batches = (self.place_order, self.request_payment, self.cancel_order, self.complete_order)
+        for use_case in (*batches, self.request_refund, self.delete_order, self.get_order, self.get_product):
+            await use_case.drained()
+
+    async def run_relay(self) -> None:
+        world, faults = self.world, self.world.faults
+        publisher = world.parts.refreshing(
+            SimulatedPublisher(faults, self.process, world.broker), self.recent_orders, self.catalogue_cache
+        )
+        limit = faults.chance.choice((1, 3, 512))
+        relay_events = world.parts.relay_events(self.unit_of_work, publisher, self.process.name, limit=limit)
+        await run_relay(relay_events, self.signal, self.process.stop)
+
+    async def run_worker(self) -> None:
+        world, uow = self.world, self.unit_of_work
+        gateway = world.parts.gateway(SimulatedPayments(world.faults, self.process, world.provider), world)
+        payments, refunds = (QueueConnection(queue, world.faults) for queue in world.broker.queues)
+        batch = world.faults.chance.choice((1, 3, 256))
+        worker = Worker(
+            payments=Consumer(
+                self._queue(payments),
+                PaymentRequested,
+                world.parts.process_payment(uow, gateway, world.now),
+                max_batch=batch,
+            ),
+            refunds=Consumer(
+                self._queue(refunds),
+                RefundRequested,
+                world.parts.refund_order(uow, gateway, world.now),
+                max_batch=batch,
+            ),
+            expire_orders=ExpireOrders(uow, world.now, EXPIRY),
+            resume_orders=ResumeOrders(uow, world.now),
+            expiry=EXPIRY,
+            stuck_after=_STUCK_AFTER if world.resumes else _NEVER,
+            batches=world.faults.chance.choice((1, 2)),
+        )
+        try:
+            await worker.run(self.process.stop)
+        finally:
+            # The broker sees that the connection has ended, however the process did.
+            payments.lose()
+            refunds.lose()
+
+    async def run_up(self) -> None:
+        """All of it in one process, as `holdfast up` does."""
+        await ResumeOrders(self.unit_of_work, self.world.now)(idle=timedelta(0))
+        async with asyncio.TaskGroup() as tasks:
+            for program in (self.run_api, self.run_relay, self.run_worker):
+                tasks.create_task(program())
+
+    def _queue(self, connection: QueueConnection) -> EventQueue:
+        faults, process = self.world.faults, self.process
+        return self.world.parts.queue(SimulatedEventQueue(faults, process, connection), self.world)
+
+
+def _virtual_time() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,76 @@
+import asyncio
+from collections import deque
+from collections.abc import Callable, Collection, Hashable
+
+from attrs import define, field
+
+from application.ports import Aborted
+
+
+@define(eq=False)
+class _Row:
+    owner: "Holder"
+    waiting: "deque[tuple[Holder, asyncio.Future[None]]]" = field(factory=deque)
+
+
+@define(eq=False)
+class RowLocks:
+    """The locks of a database that many transactions write to at once.
+
+    A store in memory lets one writer in at a time, which would hide a lock that is missing or out of order.
+    """
+
+    on_deadlock: Callable[[str], None]
+    rows: dict[Hashable, _Row] = field(factory=dict)
+
+
+@define(eq=False)
+class Holder:
+    """What one transaction has locked, until it ends."""
+
+    _locks: RowLocks
+    _held: list[Hashable] = field(factory=list)
+    _wants: Hashable = None
+
+    async def take(self, keys: Collection[Hashable]) -> None:
+        """One after the other. Raise `Aborted` when everybody would wait for somebody else."""
+        for key in keys:
+            row = self._locks.rows.get(key)
+            if row is None:
+                self._locks.rows[key] = _Row(self)
+                self._held.append(key)
+            elif row.owner is not self:
+                await self._wait(key, row)
+
+    async def _wait(self, key: Hashable, row: _Row) -> None:
+        turn = asyncio.get_running_loop().create_future()
+        self._wants = key
+        if self._waits_for_itself():
+            self._locks.on_deadlock(f"two transactions wait for each other at {key}")
+            raise Aborted("deadlock")
+        row.waiting.append((self, turn))
+        # Cancelled while waiting, it is passed over; cancelled when it had its turn, it owns the row and lets go of it.
+        await turn
+        self._wants = None
+
+    def _waits_for_itself(self) -> bool:
+        holder = self
+        while holder._wants is not None and holder._wants in self._locks.rows:
+            holder = self._locks.rows[holder._wants].owner
+            if holder is self:
+                return True
+        return False
+
+    def release(self) -> None:
+        for key in self._held:
+            row = self._locks.rows.pop(key)
+            while row.waiting:
+                holder, turn = row.waiting.popleft()
+                if not turn.done():
+                    row.owner = holder
+                    self._locks.rows[key] = row
+                    holder._held.append(key)
+                    holder._wants = None
+                    turn.set_result(None)
+                    break
+        self._held.clear()

@@ -1,0 +1,124 @@
+import asyncio
+import heapq
+from collections.abc import Callable, Coroutine
+from contextvars import Context, ContextVar, copy_context
+from itertools import count
+from random import Random
+from typing import Any, Final, TypeVar
+
+T = TypeVar("T")
+
+# Whoever runs: each task that is begun by one of a group belongs to that group, too.
+GROUP: Final[ContextVar[list["asyncio.Task[Any]"] | None]] = ContextVar("GROUP", default=None)
+
+
+class _Handle:
+    """A callback that waits for its turn: what asyncio has a class for, without what costs time."""
+
+    __slots__ = ("args", "call", "context", "due", "off")
+
+    def __init__(self, call: Callable[..., object], args: tuple[Any, ...], context: Context, due: float) -> None:
+        self.call, self.args, self.context, self.due, self.off = call, args, context, due, False
+
+    def cancel(self) -> None:
+        self.off = True
+
+    def cancelled(self) -> bool:
+        return self.off
+
+    def when(self) -> float:
+        return self.due
+
+
+class SimulatedLoop(asyncio.AbstractEventLoop):
+    """An event loop whose chance decides who runs next, and in which time passes only when nobody can run.
+
+    It has no sockets, files or threads: whatever happens in it, the seed has decided.
+    """
+
+    def __init__(self, chance: Random) -> None:
+        self._random = chance.random
+        self._now = 0.0
+        self._ready: list[_Handle] = []
+        self._timers: list[tuple[float, int, _Handle]] = []
+        self._numbers = count()
+        self.steps = 0
+        self.troubles: list[str] = []
+
+    def run(self, main: Coroutine[Any, Any, T], *, max_steps: int) -> T:
+        """Run until `main` has ended. Raise RuntimeError when that takes more steps, or when nobody can go on."""
+        asyncio._set_running_loop(self)  # noqa: SLF001 - meant for those who write an event loop
+        try:
+            task = self.create_task(main)
+            while not task.done():
+                self._turn()
+                if self.steps > max_steps:
+                    raise RuntimeError(f"no end after {max_steps} steps")
+            return task.result()
+        finally:
+            asyncio._set_running_loop(None)  # noqa: SLF001 - as above
+
+    def _turn(self) -> None:
+        ready = self._ready
+        if not ready:
+            self._pass_time()
+        # One of those that can run, whichever: the last takes its place.
+        index = int(self._random() * len(ready))
+        handle = ready[index]
+        ready[index] = ready[-1]
+        ready.pop()
+        if not handle.off:
+            self.steps += 1
+            handle.context.run(handle.call, *handle.args)
+
+    def _pass_time(self) -> None:
+        while not self._ready:
+            if not self._timers:
+                raise RuntimeError("everybody waits for somebody else")
+            self._now = max(self._now, self._timers[0][0])
+            while self._timers and self._timers[0][0] <= self._now:
+                handle = heapq.heappop(self._timers)[2]
+                if not handle.off:
+                    self._ready.append(handle)
+
+    def time(self) -> float:
+        return self._now
+
+    def call_soon(self, callback: Callable[..., object], *args: Any, context: Context | None = None) -> Any:
+        handle = _Handle(callback, args, context or copy_context(), self._now)
+        self._ready.append(handle)
+        return handle
+
+    def call_at(self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None) -> Any:
+        handle = _Handle(callback, args, context or copy_context(), when)
+        heapq.heappush(self._timers, (when, next(self._numbers), handle))
+        return handle
+
+    def call_later(
+        self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> Any:
+        return self.call_at(self._now + delay, callback, *args, context=context)
+
+    def create_future(self) -> "asyncio.Future[Any]":
+        return asyncio.Future(loop=self)
+
+    def create_task(
+        self, coro: Any, *, name: str | None = None, context: Context | None = None
+    ) -> "asyncio.Task[Any]":
+        task: asyncio.Task[Any] = asyncio.Task(coro, loop=self, name=name or "task", context=context)
+        group = GROUP.get() if context is None else context.get(GROUP)
+        if group is not None:
+            group.append(task)
+        return task
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        self.troubles.append(f"{context.get('message')}: {context.get('exception')!r}")
+
+    def get_debug(self) -> bool:
+        return False
+
+    def is_running(self) -> bool:
+        return True
+
+    def is_closed(self) -> bool:
+        return False

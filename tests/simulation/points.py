@@ -1,0 +1,46 @@
+"""Where a process may stop: before and after every call of every port."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, Final, get_type_hints
+
+from application import ports
+from application.ports import Transaction
+
+REPOSITORIES: Final[dict[str, type]] = {
+    name: get_type_hints(member.fget)["return"]
+    for name, member in vars(Transaction).items()
+    if isinstance(member, property) and member.fget is not None
+}
+
+# The ports beside the unit of work, under the names by which the crash points call them.
+PORTS: Final[dict[str, type]] = {
+    "recent_orders": ports.RecentOrders,
+    "catalogue_cache": ports.CatalogueCache,
+    "publisher": ports.EventPublisher,
+    "queue": ports.EventQueue,
+    "gateway": ports.PaymentGateway,
+    "signal": ports.OutboxSignal,
+}
+
+# No use case calls these: the checks of the books do, and those of the cache, which don't run here.
+_NOT_CALLED: Final = {"stock_adjustments.totals"}
+
+
+def methods(port: type) -> list[str]:
+    return [name for name, member in vars(port).items() if isinstance(member, Callable) and not name.startswith("_")]
+
+
+def _calls() -> Iterator[str]:
+    yield from ("unit_of_work.begin", "unit_of_work.commit", "unit_of_work.read")
+    for name, port in {**REPOSITORIES, **PORTS}.items():
+        yield from (f"{name}.{method}" for method in methods(port))
+
+
+CRASH_POINTS: Final = tuple(
+    f"{call} {when}" for call in _calls() if call not in _NOT_CALLED for when in ("before", "after")
+)
+
+
+def implementing(port: type, wrap: Callable[[str], Callable[..., Any]]) -> dict[str, Any]:
+    """The methods of a class that stands in for a port, each made by `wrap` from its name."""
+    return {method: wrap(method) for method in methods(port)}

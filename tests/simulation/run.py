@@ -1,0 +1,276 @@
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from functools import partial
+from random import Random
+from typing import Any, Final
+
+import structlog
+from attrs import define, field, frozen
+
+from adapters.after_commit import Committed
+from adapters.payments.ledger import MemoryLedger
+from adapters.payments.simulated import SimulatedGateway
+from application.manage_catalogue import NewProduct
+from application.ports import Aborted, Unavailable
+from domain.ids import ProductId
+from domain.money import Money
+from domain.order import OrderStatus
+from tests.invariants import BookedCharge
+from tests.simulation import checks
+from tests.simulation.broker import SimulatedBroker, is_poison
+from tests.simulation.clients import Client, Diary
+from tests.simulation.database import Database
+from tests.simulation.faults import Faults, Process, Weather
+from tests.simulation.house import EXPIRY, House, Parts, World
+from tests.simulation.loop import GROUP, SimulatedLoop
+from tests.simulation.stand_ins import LateProvider
+from tests.unit.builders import NOW, CountedIds
+
+_MAX_STEPS: Final = 200_000
+# In seconds of the simulation: for what has to expire, and for the longest pause before another attempt.
+_DRAINS_WITHIN: Final = 400
+
+
+@frozen(kw_only=True)
+class Report:
+    """How one seed went. Without findings, all was well."""
+
+    seed: int
+    findings: tuple[str, ...]
+    crashed: Counter[str]
+    steps: int
+    trace: tuple[str, ...]
+
+
+def simulate(seed: int, *, parts: Parts | None = None, tracing: bool = False) -> Report:
+    """The same seed is the same story, to the last step."""
+    return _Run(seed, parts or Parts(), tracing=tracing).report()
+
+
+@define(eq=False)
+class _Run:
+    _seed: int
+    _parts: Parts
+    _tracing: bool = field(kw_only=True)
+    _trace: list[str] = field(factory=list, init=False)
+    _findings: list[str] = field(factory=list, init=False)
+    _alive: dict[str, House] = field(factory=dict, init=False)
+    _processes: list[Process] = field(factory=list, init=False)
+    _chance: Random = field(init=False)
+    _loop: SimulatedLoop = field(init=False)
+    _faults: Faults = field(init=False)
+    _diary: Diary = field(init=False)
+    _ledger: MemoryLedger = field(factory=MemoryLedger, init=False)
+    _world: World = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._chance = Random(self._seed)
+        self._loop = SimulatedLoop(self._chance)
+        weather = Weather.of(self._chance)
+        self._tell(str(weather))
+        self._faults = Faults(weather, self._chance, self._tell)
+        self._diary = Diary(self._tell)
+        gateway = SimulatedGateway(
+            self._ledger, delay=(0.0, 0.2), decline_rate=weather.declines, seed=self._seed, now=self._now
+        )
+        self._world = World(
+            parts=self._parts,
+            faults=self._faults,
+            database=Database(
+                self._faults, self._check_commit, on_deadlock=self._diary.complain, locking=self._parts.locking
+            ),
+            broker=SimulatedBroker(self._faults),
+            provider=LateProvider(gateway, self._faults),
+            now=self._now,
+            new_id=CountedIds(),
+        )
+
+    def report(self) -> Report:
+        with _heard(self._hear):
+            try:
+                self._loop.run(self._main(), max_steps=_MAX_STEPS)
+            except RuntimeError as error:
+                self._findings.append(f"the run did not end: {error}")
+        return Report(
+            seed=self._seed,
+            findings=tuple([*self._diary.complaints, *self._findings, *self._loop.troubles]),
+            crashed=self._faults.crashed,
+            steps=self._loop.steps,
+            trace=tuple(self._trace),
+        )
+
+    async def _main(self) -> None:
+        programs = {"up": House.run_up}
+        if not self._faults.weather.embedded:
+            programs = {"api-1": House.run_api, "api-2": House.run_api}
+            programs |= {"relay": House.run_relay, "worker-1": House.run_worker, "worker-2": House.run_worker}
+        around = [asyncio.create_task(self._keep_running(name, program)) for name, program in programs.items()]
+        around += [asyncio.create_task(disturbance) for disturbance in self._disturbances()]
+        products = await self._fill_shelves()
+        counters = partial(self._counters)
+        await asyncio.gather(
+            *(
+                Client(f"client-{number}", self._chance, self._faults, self._diary, counters, products).run(
+                    visits=self._chance.randint(4, 16)
+                )
+                for number in range(self._chance.randint(1, 3))
+            )
+        )
+        self._faults.on = False
+        self._tell("no more faults")
+        await self._drain()
+        await self._compare()
+        for process in self._processes:
+            process.end()
+        for task in around:
+            task.cancel()
+        await asyncio.wait([*around, *(task for process in self._processes for task in process.tasks)])
+
+    async def _keep_running(self, name: str, program: Callable[[House], Coroutine[Any, Any, None]]) -> None:
+        """Start a program, and start it again whenever it has ended."""
+        while True:
+            process = Process(name)
+            house = self._alive[name] = House(self._world, process)
+            self._processes.append(process)
+            running = process.begin(program(house))
+            await asyncio.wait([running])
+            process.end()
+            error = None if running.cancelled() else running.exception()
+            if error is not None and not isinstance(error, Unavailable | Aborted):
+                self._findings.append(f"{name} ended with {error!r}")
+            if self._faults.weather.embedded:
+                self._world.broker.lose_everything()
+            await asyncio.sleep(2 * self._chance.random())
+            self._tell(f"{name} starts again")
+
+    def _disturbances(self) -> Iterator[Coroutine[Any, Any, None]]:
+        for _ in range(self._faults.weather.restarts):
+            yield self._restart_something()
+        for _ in range(self._faults.weather.broker_losses):
+            yield self._empty_the_broker()
+
+    async def _restart_something(self) -> None:
+        await asyncio.sleep(5 * self._chance.random())
+        if self._faults.on and self._alive:
+            process = self._alive[self._chance.choice(list(self._alive))].process
+            self._tell(f"{process.name} is told to stop")
+            process.stop.set()
+
+    async def _empty_the_broker(self) -> None:
+        await asyncio.sleep(5 * self._chance.random())
+        if self._faults.on:
+            self._world.broker.lose_everything()
+
+    async def _fill_shelves(self) -> list[ProductId]:
+        """As `holdfast seed` does, again and again until it is done."""
+        new = [
+            NewProduct(id=ProductId(number), name=f"pen {number}", price=Money(100 * number, "EUR"), stock=stock)
+            for number, stock in enumerate(self._chance.choices((0, 2, 5, 50), k=self._chance.randint(1, 3)), start=1)
+        ]
+        while not self._world.database.store.products:
+            process = Process("seed")
+            self._processes.append(process)
+            adding = process.begin(House(self._world, process).add_products(new, made_by="seed"))
+            await asyncio.wait([adding])
+            if not adding.cancelled() and isinstance(adding.exception(), Unavailable | Aborted):
+                await asyncio.sleep(0.1)
+        return [product.id for product in new if product.id is not None]
+
+    def _counters(self) -> list[House]:
+        return [
+            house for name, house in self._alive.items() if name.startswith(("api", "up")) and house.process.answers
+        ]
+
+    async def _drain(self) -> None:
+        for _ in range(_DRAINS_WITHIN):
+            left = list(self._left())
+            if not left:
+                return
+            await asyncio.sleep(1)
+        self._findings += [f"after {_DRAINS_WITHIN} s, {what}" for what in left]
+
+    def _left(self) -> Iterator[str]:
+        store = self._world.database.store
+        if store.outbox:
+            yield f"{len(store.outbox)} events are still in the outbox"
+        if not self._world.broker.empty:
+            yield "messages still wait in the broker"
+        for order in store.orders.values():
+            if order.status is OrderStatus.PROCESSING or (order.status is OrderStatus.PENDING and not order.deleted):
+                yield f"order {order.id} is still {order.status.value}"
+            elif order.refund_requested and order.status is not OrderStatus.REFUNDED:
+                yield f"the refund of order {order.id} still waits"
+
+    async def _compare(self) -> None:
+        store, broker = self._world.database.store, self._world.broker
+        charges = [
+            BookedCharge(entry.key, entry.amount.minor, refunded=entry.refunded)
+            for entry in await self._ledger.entries()
+            if entry.reference
+        ]
+        self._findings += checks.books(store, charges)
+        self._findings += checks.promises(store, self._diary)
+        self._findings += checks.announcements(store, broker.confirmed)
+        self._findings += [
+            f"set aside: {event.type} of order {event.order_id}"
+            for queue in broker.queues
+            for event in queue.dead_letters
+            if not is_poison(event)
+        ]
+        await self._compare_caches()
+
+    async def _compare_caches(self) -> None:
+        # The pages of the catalogue may be as old as this.
+        await asyncio.sleep(2)
+        store = self._world.database.store
+        while not (counters := self._counters()):
+            await asyncio.sleep(1)
+        for house in counters:
+            kept = await house.process.begin(house.recent_orders.get_many(store.orders.keys()))
+            self._findings += [
+                f"a cache still has version {order.version} of order {order.id}, which has {store.orders[id_].version}"
+                for id_, order in kept.items()
+                if order != store.orders[id_]
+            ]
+            listed = await house.process.begin(house.list_products(limit=50))
+            if list(listed) != [store.products[id_] for id_ in sorted(store.products)]:
+                self._findings.append("the catalogue that is shown is not the one in the books")
+
+    def _check_commit(self, committed: Committed) -> None:
+        if committed.catalogue or committed.orders:
+            for finding in checks.stock(self._world.database.store):
+                self._diary.complain(f"after a commit, {finding}")
+
+    def _now(self) -> datetime:
+        return NOW + timedelta(seconds=self._loop.time())
+
+    def _tell(self, what: str) -> None:
+        if self._tracing:
+            self._trace.append(f"{self._loop.time():8.3f}  {what}")
+
+    def _hear(self, entry: dict[str, Any]) -> None:
+        """What the programs log as an error was not foreseen by anybody, except for what is set aside."""
+        error = entry.get("exc_info")
+        if error is True or entry["event"] == "an order could not expire":
+            self._diary.complain(f"logged: {entry}")
+
+
+@contextmanager
+def _heard(hear: Callable[[dict[str, Any]], None]) -> Iterator[None]:
+    """Let nothing be printed, and hear of every error that is logged."""
+
+    def swallow(_: object, __: str, entry: dict[str, Any]) -> Any:
+        hear(entry)
+        raise structlog.DropEvent
+
+    kept = structlog.get_config()
+    structlog.configure(
+        processors=[swallow], wrapper_class=structlog.make_filtering_bound_logger(40), cache_logger_on_first_use=False
+    )
+    try:
+        yield
+    finally:
+        structlog.configure(**kept)

@@ -1,0 +1,110 @@
+"""The ports beside the database, as one process reaches them: each call may fail, or end the process."""
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final
+
+from attrs import define, field
+
+from application.ports import OutboxSignal, Unavailable
+from tests.simulation.faults import NO_ANSWER, Faults, Process
+from tests.simulation.points import PORTS, implementing
+
+# As long as a cache on a server is left out after an outage, in seconds: what was read before it must not come later.
+_SETTLE: Final = 5.0
+
+
+def _standing_in(name: str, **errors: tuple[type[Exception], ...]) -> type:
+    def wrap(method: str) -> Callable[..., Any]:
+        async def stand_in(self: Any, *args: Any, **options: Any) -> Any:
+            effect = partial(getattr(self.inner, method), *args, **options)
+            return await self.faults.call(self.process, f"{name}.{method}", effect, **errors)
+
+        return stand_in
+
+    def init(self: Any, faults: Faults, process: Process, inner: Any) -> None:
+        self.faults, self.process, self.inner = faults, process, inner
+
+    return type(f"Simulated{PORTS[name].__name__}", (), {"__init__": init, **implementing(PORTS[name], wrap)})
+
+
+# The caches never raise, that is their contract; servers fail before they have done something, and after it.
+SimulatedRecentOrders: Final = _standing_in("recent_orders")
+SimulatedCatalogueCache: Final = _standing_in("catalogue_cache")
+SimulatedPublisher: Final = _standing_in("publisher", before=NO_ANSWER, after=NO_ANSWER)
+SimulatedEventQueue: Final = _standing_in("queue", before=NO_ANSWER, after=NO_ANSWER)
+SimulatedPayments: Final = _standing_in("gateway", before=NO_ANSWER, after=NO_ANSWER)
+
+
+@define(eq=False)
+class SimulatedSignal:
+    """Wakes the relay, where nothing goes wrong."""
+
+    _faults: Faults
+    _process: Process
+    _inner: OutboxSignal
+
+    def notify(self) -> None:
+        self._faults.cross(self._process, "signal.notify before")
+        if not self._faults.happens(self._faults.weather.errors):
+            self._inner.notify()
+        self._faults.cross(self._process, "signal.notify after")
+
+    async def wait(self, timeout: float) -> None:  # noqa: ASYNC109 - the port's signature
+        await self._faults.call(self._process, "signal.wait", partial(self._inner.wait, timeout))
+
+
+@define(eq=False)
+class UnsteadyCache:
+    """A cache on a server that is emptied at times, and is then gone for as long as adapters wait until they trust it.
+
+    It has the methods of the cache that `make` makes.
+    """
+
+    _make: Callable[[], Any]
+    _faults: Faults
+    _answers: dict[str, Callable[..., Any]]
+    _cache: Any = field(init=False)
+    _gone_until: float = 0.0
+
+    def __attrs_post_init__(self) -> None:
+        self._cache = self._make()
+
+    def __getattr__(self, method: str) -> Callable[..., Any]:
+        async def call(*args: Any) -> Any:
+            now = asyncio.get_running_loop().time()
+            if self._faults.happens(self._faults.weather.cache_losses):
+                self._faults.tell(f"a cache has lost everything: {type(self._cache).__name__}")
+                self._cache, self._gone_until = self._make(), now + _SETTLE
+            if now < self._gone_until:
+                return self._answers[method](*args) if method in self._answers else None
+            return await getattr(self._cache, method)(*args)
+
+        return call
+
+
+@define(eq=False)
+class LateProvider:
+    """A provider that at times gives no answer, and does what it was asked for afterwards."""
+
+    _inner: Any
+    _faults: Faults
+
+    async def charge(self, *args: Any) -> str:
+        return str(await self._ask(self._inner.charge, *args))
+
+    async def refund(self, *args: Any) -> None:
+        await self._ask(self._inner.refund, *args)
+
+    async def _ask(self, method: Callable[..., Any], *args: Any) -> Any:
+        if not self._faults.happens(self._faults.weather.errors):
+            return await method(*args)
+        self._faults.tell("the provider gives no answer, and does it later")
+        loop = asyncio.get_running_loop()
+        loop.call_later(self._faults.chance.random(), lambda: loop.create_task(_whatever(method(*args))))
+        raise Unavailable("simulated: no answer from the provider")
+
+
+async def _whatever(work: Any) -> None:
+    await asyncio.gather(work, return_exceptions=True)
