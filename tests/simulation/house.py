@@ -39,7 +39,7 @@ from tests.simulation.faults import Faults, Process
 from tests.simulation.stand_ins import (
     LateProvider,
     SimulatedCatalogueCache,
-    SimulatedEventQueue,
+    SimulatedDeliveries,
     SimulatedPayments,
     SimulatedPublisher,
     SimulatedRecentOrders,
@@ -206,7 +206,7 @@ class House:
 
     def _queue(self, connection: QueueConnection) -> EventQueue:
         faults, process = self.world.faults, self.process
-        return self.world.parts.queue(SimulatedEventQueue(faults, process, connection), self.world)
+        return self.world.parts.queue(SimulatedDeliveries(faults, process, connection), self.world)
 
 
 def _virtual_time() -> float:

@@ -8,6 +8,7 @@ from typing import Any, Final
 from attrs import define, field
 
 from application.ports import OutboxSignal, Unavailable
+from tests.simulation.broker import QueueConnection
 from tests.simulation.faults import NO_ANSWER, Faults, Process
 from tests.simulation.points import PORTS, implementing
 
@@ -15,12 +16,19 @@ from tests.simulation.points import PORTS, implementing
 _SETTLE: Final = 5.0
 
 
-def _standing_in(name: str, **errors: tuple[type[Exception], ...]) -> type:
+def _standing_in(
+    name: str, *, on_failure: Callable[[Any], None] = lambda _: None, **errors: tuple[type[Exception], ...]
+) -> type:
     def wrap(method: str) -> Callable[..., Any]:
         async def stand_in(self: Any, *args: Any, **options: Any) -> Any:
             effect = partial(getattr(self.inner, method), *args, **options)
-            return await self.faults.call(self.process, f"{name}.{method}", effect, **errors)
+            try:
+                return await self.faults.call(self.process, call, effect, **errors)
+            except Unavailable:
+                on_failure(self.inner)
+                raise
 
+        call = f"{name}.{method}"
         return stand_in
 
     def init(self: Any, faults: Faults, process: Process, inner: Any) -> None:
@@ -33,7 +41,8 @@ def _standing_in(name: str, **errors: tuple[type[Exception], ...]) -> type:
 SimulatedRecentOrders: Final = _standing_in("recent_orders")
 SimulatedCatalogueCache: Final = _standing_in("catalogue_cache")
 SimulatedPublisher: Final = _standing_in("publisher", before=NO_ANSWER, after=NO_ANSWER)
-SimulatedEventQueue: Final = _standing_in("queue", before=NO_ANSWER, after=NO_ANSWER)
+# A queue that fails has lost its connection: what it had brought is brought again.
+SimulatedDeliveries: Final = _standing_in("queue", on_failure=QueueConnection.lose, before=NO_ANSWER, after=NO_ANSWER)
 SimulatedPayments: Final = _standing_in("gateway", before=NO_ANSWER, after=NO_ANSWER)
 
 
