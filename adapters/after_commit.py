@@ -5,6 +5,7 @@ from attrs import define, field, frozen
 
 from application.ports import CatalogueCache, EventPublisher, OutboxEntry, OutboxSignal, RecentOrders
 from domain.events import OrderFailed, OrderRefunded, StockReserved
+from domain.ids import OrderId
 from domain.order import Order
 
 
@@ -13,6 +14,8 @@ class Committed:
     """What a transaction has written that others want to hear of."""
 
     orders: list[Order] = field(factory=list)
+    # The versions of those that were locked: whoever changes none of them may still tell somebody how they are.
+    locked: dict[OrderId, int] = field(factory=dict)
     catalogue: bool = False
     events: bool = False
 
@@ -43,6 +46,10 @@ class TellOthers:
             await self._catalogue.new_edition()
         if committed.orders:
             await self._recent.put_many(committed.orders)
+        # A process may have died, or not have heard of its commit, before it told the caches. Whoever asks again is
+        # answered with the order as it is, and must not read it as it was.
+        if unchanged := committed.locked.keys() - {order.id for order in committed.orders}:
+            await self._recent.forget_older({id_: committed.locked[id_] for id_ in unchanged})
 
 
 _MOVES_STOCK: Final = frozenset({StockReserved.type, OrderFailed.type, OrderRefunded.type})

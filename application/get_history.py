@@ -3,7 +3,7 @@ from collections.abc import Sequence
 from attrs import frozen
 
 from application.changing import existing
-from application.ports import UnitOfWork
+from application.ports import RecentOrders, UnitOfWork
 from domain.events import Event
 from domain.ids import OrderId
 
@@ -13,8 +13,12 @@ class GetHistory:
     """What happened to one order, in order. Raise `UnknownOrder`."""
 
     _unit_of_work: UnitOfWork
+    _recent: RecentOrders
 
     async def __call__(self, order_id: OrderId) -> Sequence[Event]:
         async with self._unit_of_work.reading() as tx:
-            existing((await tx.orders.get_many({order_id})).get(order_id), order_id)
-            return await tx.events.of_orders({order_id})
+            order = existing((await tx.orders.get_many({order_id})).get(order_id), order_id)
+            history = await tx.events.of_orders({order_id})
+        # Whoever has heard of a change must not read the order as it was before it.
+        await self._recent.forget_older({order_id: max(order.version, history[-1].sequence)})
+        return history

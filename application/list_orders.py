@@ -2,7 +2,7 @@ from collections.abc import Sequence
 
 from attrs import frozen
 
-from application.ports import UnitOfWork
+from application.ports import RecentOrders, UnitOfWork
 from domain.ids import OrderId, UserId
 from domain.order import Order, OrderStatus
 
@@ -12,6 +12,7 @@ class ListOrders:
     """Orders, newest first, by key: a page begins behind the last order of the page before."""
 
     _unit_of_work: UnitOfWork
+    _recent: RecentOrders
 
     async def __call__(
         self,
@@ -22,4 +23,7 @@ class ListOrders:
         limit: int,
     ) -> Sequence[Order]:
         async with self._unit_of_work.reading() as tx:
-            return await tx.orders.page(user_id=user_id, status=status, before=before, limit=limit)
+            found = await tx.orders.page(user_id=user_id, status=status, before=before, limit=limit)
+        # Whoever has seen an order here must not read an older version of it afterwards.
+        await self._recent.put_many(found)
+        return found

@@ -2,6 +2,7 @@
 
 import sys
 from functools import partial
+from importlib import import_module
 from typing import Annotated
 
 import uvloop
@@ -60,7 +61,7 @@ def main() -> None:
 
 def _make_app() -> App:
     app = App(name="holdfast", help="An order engine.", version="0.1.0", help_format="plaintext")
-    for command in (up, api, worker, relay, seed, doctor):
+    for command in (up, api, worker, relay, seed, doctor, simulate):
         app.command(command)
     app.command(migrate_database, name="migrate")
     products = App(name="products", help="Look after the catalogue.")
@@ -150,6 +151,27 @@ def doctor(*, data: Data = None) -> None:
             raise CommandError("not every server works; see above")
 
     with_container(settings, work)
+
+
+def simulate(
+    *,
+    seeds: Annotated[int, Parameter(help="How many runs.")] = 1000,
+    seed: Annotated[int | None, Parameter(help="Run this one alone, and tell its story.")] = None,
+    mutations: Annotated[bool, Parameter(help="Break one part after the other: each must be found.", negative="")] = False,
+) -> None:
+    """Run the whole shop in memory, where chance decides what breaks and when, and look through its books."""
+    try:
+        simulation = import_module("tests.simulation.command")
+    except ImportError as error:
+        raise CommandError(
+            f"the simulation is one of the tests, which are not installed here ({error}); run it in a checkout"
+        ) from error
+    if mutations:
+        well = simulation.simulate_mutations()
+    else:
+        well = simulation.simulate_many(seeds) if seed is None else simulation.simulate_one(seed)
+    if not well:
+        sys.exit(1)
 
 
 def add(

@@ -164,9 +164,9 @@ class Container(containers.DeclarativeContainer):
         delete_order=delete_order,
         get_order=get_order,
         get_product=get_product,
-        list_orders=providers.Factory(ListOrders, unit_of_work),
+        list_orders=providers.Factory(ListOrders, unit_of_work, recent_orders),
         list_products=list_products,
-        get_history=providers.Factory(GetHistory, unit_of_work),
+        get_history=providers.Factory(GetHistory, unit_of_work, recent_orders),
         check_health=check_health,
     )
 

@@ -149,9 +149,13 @@ class MemoryOrders:
         self,
         ids: Collection[OrderId],
         *,
-        lock: bool = False,  # noqa: ARG002 - there is one writer, who has locked everything
+        lock: bool = False,
     ) -> dict[OrderId, Order]:
-        return {id_: evolve(self._changes.orders[id_]) for id_ in sorted(ids) if id_ in self._changes.orders}
+        found = {id_: evolve(self._changes.orders[id_]) for id_ in sorted(ids) if id_ in self._changes.orders}
+        if lock:
+            # There is one writer, who has locked everything anyway.
+            self._changes.committed.locked |= {id_: order.version for id_, order in found.items()}
+        return found
 
     async def save_many(self, orders: Sequence[Order]) -> None:
         for order in orders:

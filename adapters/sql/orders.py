@@ -87,7 +87,10 @@ class SqlOrders:
             return {}
         statement = _BY_ID_LOCKED if lock else _BY_ID
         rows = await self._block.fetch(statement, {"ids": list(ids)}, lock=lock)
-        return {row.id: checked("order", row.id, _order, row) for row in rows}
+        found = {row.id: checked("order", row.id, _order, row) for row in rows}
+        if lock:
+            self._committed.locked |= {id_: order.version for id_, order in found.items()}
+        return found
 
     async def save_many(self, orders: Sequence[Order]) -> None:
         rows = [(order.id, *_changing(order)) for order in orders]

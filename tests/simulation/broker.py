@@ -6,9 +6,9 @@ from uuid import UUID
 from attrs import define, evolve, field
 
 from adapters.delays import DELAYS
-from adapters.wire import decode
+from adapters.wire import decode, encode
 from application.ports import Delivery, OutboxEntry, Unavailable
-from domain.events import Event, EventId, PaymentRequested, RefundRequested
+from domain.events import Event, EventId, PaymentRequested, RefundRequested, event_id
 from domain.ids import OrderId
 from tests.simulation.faults import Faults, Process
 
@@ -132,6 +132,10 @@ class SimulatedBroker:
             self._take(entry)
             returned.append(entry)
         return returned
+
+    def announce(self, event: Event) -> None:
+        """Take an event that comes by no outbox."""
+        self._take(OutboxEntry(0, event_id(event), event.type, encode(event)))
 
     def lose_everything(self) -> None:
         """Emptied by whoever looked after it, or gone together with the process that it was in."""

@@ -8,6 +8,7 @@ from attrs import define, field, frozen
 from application.place_order import OrderRequest, RequestedItem
 from application.ports import Aborted, Unavailable
 from domain.errors import DomainError
+from domain.events import Event
 from domain.ids import OrderId, ProductId, UserId
 from domain.order import Order
 from tests.simulation.faults import Faults
@@ -66,6 +67,8 @@ class Client:
         for _ in range(visits):
             await asyncio.sleep(self._chance.choice((0.0, 0.05, 1.0)) * self._chance.random())
             await self._chance.choice(_VISITS)(self)
+        await asyncio.sleep(1)
+        await self._refund()
 
     async def _place(self) -> None:
         some = self._chance.sample(self._products, self._chance.randint(1, len(self._products)))
@@ -81,13 +84,13 @@ class Client:
         if isinstance(answer, Order):
             self._mine.append(answer.id)
 
-    async def _change(self, verb: str) -> None:
+    async def _change(self, verb: str, *, first: bool = False) -> None:
         """Ask for a change of an order, and ask again when there is no answer."""
         if not self._mine:
             return
         # The shop has people of its own, who look after everybody's orders.
         whose = [order.id for order in self._diary.told] if self._chance.random() < 0.1 else self._mine
-        order_id = self._chance.choice(whose)
+        order_id = whose[0] if first else self._chance.choice(whose)
         for _ in range(3):
             answer = await self._ask(f"{verb} {_short(order_id)}", lambda house: getattr(house, verb)(order_id))
             if not isinstance(answer, Unknown):
@@ -101,7 +104,8 @@ class Client:
         await self._change("cancel_order")
 
     async def _refund(self) -> None:
-        await self._change("request_refund")
+        # What was ordered first is the likeliest to be paid for by now.
+        await self._change("request_refund", first=True)
 
     async def _complete(self) -> None:
         await self._change("complete_order")
@@ -142,9 +146,12 @@ class Client:
         self._diary.tell(f"{self._name}: {what}: {_told(answer)}")
         if isinstance(answer, Order):
             self._note(answer)
-        elif isinstance(answer, list) and answer and isinstance(answer[0], Order):
-            for order in answer:
-                self._note(order)
+        elif isinstance(answer, list):
+            for one in answer:
+                if isinstance(one, Order):
+                    self._note(one)
+                elif isinstance(one, Event):
+                    self._see(one.order_id, one.sequence)
         return answer
 
     def _outcome(self, handling: "asyncio.Task[Any]") -> Any:
@@ -170,20 +177,23 @@ class Client:
             self._diary.complain(
                 f"{self._name} has seen version {seen} of order {order.id}, and then version {order.version}"
             )
-        self._seen[order.id] = max(seen, order.version)
+        self._see(order.id, order.version)
+
+    def _see(self, order_id: OrderId, version: int) -> None:
+        self._seen[order_id] = max(self._seen.get(order_id, 0), version)
 
 
 _Visit = Callable[[Client], Awaitable[None]]
 _VISITS: Final[tuple[_Visit, ...]] = (
-    *(Client._place,) * 3,  # noqa: SLF001 - the class's own, as below
+    *(Client._place,) * 4,  # noqa: SLF001 - the class's own, as below
     *(Client._pay,) * 6,  # noqa: SLF001
-    *(Client._read,) * 5,  # noqa: SLF001
-    *(Client._refund,) * 3,  # noqa: SLF001
+    *(Client._read,) * 3,  # noqa: SLF001
+    Client._refund,  # noqa: SLF001
     Client._cancel,  # noqa: SLF001
     Client._complete,  # noqa: SLF001
     Client._delete,  # noqa: SLF001
     Client._restock,  # noqa: SLF001
-    *(Client._look_around,) * 2,  # noqa: SLF001
+    *(Client._look_around,) * 3,  # noqa: SLF001
 )
 
 

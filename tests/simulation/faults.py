@@ -3,9 +3,9 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import copy_context
 from random import Random
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from application.ports import Aborted, Unavailable
 from tests.simulation.loop import GROUP
@@ -14,12 +14,22 @@ from tests.simulation.points import CRASH_POINTS
 T = TypeVar("T")
 
 
+# What few runs come to by themselves.
+_LEADS_TO: Final[dict[str, dict[str, Any]]] = {
+    "outbox.put_back": {"broker_losses": 8},
+    "outbox.release": {"restarts": 5},
+    "queue.later": {"errors": 0.1},
+    "queue.set_aside": {"poison": 0.5},
+}
+
+
 @frozen(kw_only=True)
 class Weather:
     """What can go wrong in one run, and how often. Each run has its own: a fault that is everywhere hides others."""
 
     embedded: bool
     errors: float
+    yields: float
     pauses: float
     declines: float
     unconfirmed: float
@@ -33,25 +43,28 @@ class Weather:
     crashes: tuple[tuple[str, int], ...]
 
     @classmethod
-    def of(cls, chance: Random) -> "Weather":
-        return cls(
+    def of(cls, seed: int, chance: Random) -> "Weather":
+        # Each point has its turn, in a weather that leads there; the other crashes may be anywhere.
+        own = CRASH_POINTS[seed % len(CRASH_POINTS)]
+        others = [chance.choice(CRASH_POINTS) for _ in range(chance.choice((0, 1, 3, 5)))]
+        weather = cls(
             embedded=chance.random() < 0.25,
             errors=chance.choice((0.0, 0.01, 0.04)),
-            pauses=chance.choice((0.0, 0.02, 0.1)),
+            yields=chance.choice((0.02, 0.1, 0.3)),
+            pauses=chance.choice((0.0, 0.02, 0.05)),
             declines=chance.choice((0.0, 0.3)),
             unconfirmed=chance.choice((0.0, 0.0, 0.1)),
             duplicates=chance.choice((0.0, 0.05, 0.3)),
             redeliveries=chance.choice((0.0, 0.0, 0.1)),
-            poison=chance.choice((0.0, 0.0, 0.05)),
+            poison=chance.choice((0.0, 0.0, 0.2)),
             hang_ups=chance.choice((0.0, 0.1)),
             cache_losses=chance.choice((0.0, 0.0, 0.01)),
-            broker_losses=chance.choice((0, 0, 0, 1)),
-            restarts=chance.choice((0, 0, 1, 2)),
+            broker_losses=chance.choice((0, 0, 0, 3)),
+            restarts=chance.choice((0, 0, 1, 3)),
             # As many visits of the point are left in peace before the process ends there.
-            crashes=tuple(
-                (chance.choice(CRASH_POINTS), chance.choice((0, 0, 1, 2, 5))) for _ in range(chance.randint(0, 4))
-            ),
+            crashes=tuple((point, chance.choice((0, 0, 0, 1, 3))) for point in (*others, own)),
         )
+        return evolve(weather, **_LEADS_TO.get(own.split()[0], {}))
 
 
 @define(eq=False)
@@ -114,7 +127,7 @@ class Faults:
         drawn = self.chance.random()
         if self.on and drawn < self.weather.pauses:
             await asyncio.sleep(self.chance.random())
-        elif drawn < 0.5:
+        elif drawn < self.weather.yields:
             await asyncio.sleep(0)
         if process.dead:
             raise asyncio.CancelledError(f"{process.name} has crashed")

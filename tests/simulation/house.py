@@ -47,8 +47,8 @@ from tests.simulation.stand_ins import (
     UnsteadyCache,
 )
 
-EXPIRY: Final = timedelta(seconds=20)
-_STUCK_AFTER: Final = timedelta(seconds=10)
+EXPIRY: Final = timedelta(seconds=6)
+_STUCK_AFTER: Final = timedelta(seconds=5)
 _NEVER: Final = timedelta(days=1)
 
 
@@ -145,8 +145,8 @@ class House:
         self.delete_order = batched(DeleteOrder(uow, now))
         self.get_order = batched(GetOrder(uow, self.recent_orders))
         self.get_product = batched(GetProduct(uow))
-        self.get_history = GetHistory(uow)
-        self.list_orders = ListOrders(uow)
+        self.get_history = GetHistory(uow, self.recent_orders)
+        self.list_orders = ListOrders(uow, self.recent_orders)
         self.list_products = ListProducts(uow, self.catalogue_cache)
         self.add_products = AddProducts(uow, now)
         self.adjust_stock = AdjustStock(uow, now)
@@ -162,7 +162,7 @@ class House:
         publisher = world.parts.refreshing(
             SimulatedPublisher(faults, self.process, world.broker), self.recent_orders, self.catalogue_cache
         )
-        limit = faults.chance.choice((1, 3, 512))
+        limit = faults.chance.choice((2, 5, 512))
         relay_events = world.parts.relay_events(self.unit_of_work, publisher, self.process.name, limit=limit)
         await run_relay(relay_events, self.signal, self.process.stop)
 

@@ -1,0 +1,90 @@
+"""`holdfast simulate`: many seeds, one seed and its story, or the faults that are built in on purpose."""
+
+import gc
+import time
+from collections import Counter
+from typing import Final
+
+from rich.console import Console
+from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn, track
+from rich.table import Table
+
+from tests.simulation.mutations import MUTATIONS, catch
+from tests.simulation.points import CRASH_POINTS
+from tests.simulation.run import Report, simulate
+
+_SHOWN: Final = 40
+# So many runs leave behind what is worth collecting.
+_COLLECT_EVERY: Final = 50
+
+
+def replay(seed: int) -> str:
+    return f"./dev holdfast simulate --seed {seed}"
+
+
+def story(report: Report, *, lines: int | None = None) -> str:
+    """What was found, what happened before, and how to see it again."""
+    trace = report.trace[-lines:] if lines else report.trace
+    return "\n".join([*trace, *(f"FOUND: {finding}" for finding in report.findings), f"again: {replay(report.seed)}"])
+
+
+def simulate_one(seed: int) -> bool:
+    report = simulate(seed, tracing=True)
+    console = Console(highlight=False)
+    console.print(story(report), markup=False)
+    if not report.findings:
+        console.print(f"seed {seed}: all is well after {report.steps} steps")
+    return not report.findings
+
+
+def simulate_many(seeds: int) -> bool:
+    """Stop at the first seed that finds something."""
+    console = Console(highlight=False)
+    crashed: Counter[str] = Counter()
+    began = time.perf_counter()
+    columns = (MofNCompleteColumn(), TextColumn("seeds, {task.fields[rate]:.0f} a second"), TimeRemainingColumn())
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    try:
+        with Progress(*columns, console=console) as progress:
+            bar = progress.add_task("", total=seeds, rate=0.0)
+            for seed in range(seeds):
+                report = simulate(seed)
+                crashed += report.crashed
+                if report.findings:
+                    progress.stop()
+                    console.print(story(simulate(seed, tracing=True), lines=_SHOWN), markup=False)
+                    return False
+                if seed % _COLLECT_EVERY == _COLLECT_EVERY - 1:
+                    gc.collect()
+                progress.update(bar, advance=1, rate=(seed + 1) / (time.perf_counter() - began))
+    finally:
+        gc.enable()
+        gc.unfreeze()
+    return _summary(console, seeds, crashed, time.perf_counter() - began)
+
+
+def _summary(console: Console, seeds: int, crashed: Counter[str], seconds: float) -> bool:
+    missed = [point for point in CRASH_POINTS if point not in crashed]
+    console.print(f"{seeds} seeds in {seconds:.1f} s, {seeds / seconds:.0f} a second; nothing was found")
+    console.print(f"{crashed.total()} crashes at {len(CRASH_POINTS) - len(missed)} of {len(CRASH_POINTS)} crash points")
+    for point in missed:
+        console.print(f"never crashed: {point}")
+    return not missed
+
+
+def simulate_mutations() -> bool:
+    """Print which fault was found with which seed, and by what. True when each was."""
+    console = Console(highlight=False)
+    table = Table("what is wrong", "found with seed", "by")
+    all_caught = True
+    for mutation in track(MUTATIONS, "breaking one part after the other", console=console, transient=True):
+        report = catch(mutation)
+        if report is None:
+            all_caught = False
+            table.add_row(mutation.name, f"NOT FOUND in {mutation.seeds}", "")
+        else:
+            table.add_row(mutation.name, str(report.seed), report.findings[0])
+    console.print(table)
+    return all_caught

@@ -1,0 +1,296 @@
+"""Faults that are built in on purpose. A simulation that does not find each of them can't be trusted to find others."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final
+from uuid import UUID
+
+from attrs import define, evolve, field, frozen
+
+from adapters.after_commit import RefreshingPublisher
+from adapters.memory.caches import MemoryRecentOrders
+from application.place_order import PlaceOrder
+from application.ports import Aborted, Delivery, OutboxEntry, PaymentDeclined, Unavailable
+from application.process_payment import ProcessPayment
+from application.refund_order import RefundOrder
+from application.relay_events import RelayEvents
+from domain.ids import OrderId, PaymentId, ProductId
+from domain.order import Order
+from domain.product import Product
+from tests.simulation.database import Locking
+from tests.simulation.house import Parts, World
+from tests.simulation.run import Report, simulate
+
+
+@frozen
+class Mutation:
+    """What is wrong, and the parts that make it so. `seeds` is how many runs it may take to find it."""
+
+    name: str
+    parts: Parts
+    seeds: int = 500
+
+
+def catch(mutation: Mutation) -> Report | None:
+    """The first run that finds it."""
+    reports = (simulate(seed, parts=mutation.parts) for seed in range(mutation.seeds))
+    return next((report for report in reports if report.findings), None)
+
+
+@define(eq=False, slots=False)
+class _Before:
+    """Stands in front of a port, and passes on what it does not change."""
+
+    inner: Any
+    world: World
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+
+class _AcknowledgesAtOnce(_Before):
+    async def receive(self, limit: int) -> list[Delivery]:
+        deliveries: list[Delivery] = await self.inner.receive(limit)
+        await self.inner.done(deliveries)
+        return deliveries
+
+    async def done(self, deliveries: Sequence[Delivery]) -> None: ...
+
+
+class _AcknowledgesFailures(_Before):
+    async def later(self, delivery: Delivery, *, reason: str) -> None:
+        await self.inner.done([delivery])
+
+
+class _NewKeyForEachAttempt(_Before):
+    def __init__(self, inner: Any, world: World) -> None:
+        super().__init__(inner, world)
+        self._attempts: Counter[PaymentId] = Counter()
+
+    async def charge(self, key: PaymentId, amount: Any) -> str:
+        self._attempts[key] += 1
+        if self._attempts[key] > 1:
+            key = PaymentId(UUID(int=key.int + (self._attempts[key] << 64)))
+        return str(await self.inner.charge(key, amount))
+
+
+class _TakesNoAnswerForNo(_Before):
+    async def charge(self, key: PaymentId, amount: Any) -> str:
+        try:
+            return str(await self.inner.charge(key, amount))
+        except Unavailable as error:
+            raise PaymentDeclined(str(error)) from error
+
+
+class _RefundsOnPaper(_Before):
+    async def refund(self, key: PaymentId, amount: Any) -> None: ...
+
+
+class _Transactions(_Before):
+    """Transactions whose repositories are those of `repositories`, where it names them."""
+
+    repositories: dict[str, Callable[..., Any]] = {}  # noqa: RUF012 - each kind of transactions has its own
+
+    def __call__(self) -> Any:
+        return self._block(self.inner())
+
+    def reading(self) -> Any:
+        return self._block(self.inner.reading())
+
+    @asynccontextmanager
+    async def _block(self, block: Any) -> Any:
+        async with block as tx:
+            yield _Exchanged(tx, {name: make(getattr(tx, name), self.world) for name, make in self.repositories.items()})
+
+
+class _Exchanged:
+    def __init__(self, tx: Any, exchanged: dict[str, Any]) -> None:
+        self._tx = tx
+        self.__dict__.update(exchanged)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._tx, name)
+
+
+class _ForgetsWhatWasDone(_Before):
+    async def unseen(self, _: str, ids: Collection[Any]) -> set[Any]:
+        return set(ids)
+
+    async def record(self, _: str, ids: Collection[Any]) -> set[Any]:
+        return set(ids)
+
+
+class _WithoutInbox(_Transactions):
+    repositories = {"inbox": _ForgetsWhatWasDone}  # noqa: RUF012 - as above
+
+
+class _AnnouncesAtOnce(_Before):
+    async def add_many(self, events: Sequence[Any]) -> None:
+        await self.inner.add_many(events)
+        for event in events:
+            self.world.broker.announce(event)
+
+
+class _PublishesBeforeCommit(_Transactions):
+    repositories = {"events": _AnnouncesAtOnce}  # noqa: RUF012 - as above
+
+
+class _OnlyTakes(_Before):
+    async def save_many(self, products: Sequence[Product]) -> None:
+        kept = await self.inner.get_many({product.id for product in products})
+        await self.inner.save_many([product for product in products if product.stock <= kept[product.id].stock])
+
+
+class _GivesNothingBack(_Transactions):
+    repositories = {"products": _OnlyTakes}  # noqa: RUF012 - as above
+
+
+class _ReadsUnlocked(_Before):
+    async def get_many(self, ids: Collection[ProductId], *, lock: bool = False) -> Any:  # noqa: ARG002 - it forgets
+        return await self.inner.get_many(ids)
+
+
+class _WithoutProductLocks(_Transactions):
+    repositories = {"products": _ReadsUnlocked}  # noqa: RUF012 - as above
+
+
+class _CommitsLater(_Before):
+    """Answers first, and commits in a task that nobody waits for."""
+
+    def __call__(self) -> Any:
+        return self._block()
+
+    @asynccontextmanager
+    async def _block(self) -> Any:
+        block = self.inner()
+        tx = await block.__aenter__()
+        try:
+            yield tx
+        except BaseException as error:
+            await block.__aexit__(type(error), error, error.__traceback__)
+            raise
+        task = asyncio.create_task(self._commit(block))
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    async def _commit(self, block: Any) -> None:
+        await asyncio.sleep(0.05)
+        await block.__aexit__(None, None, None)
+
+
+class _LocksAsTheyCome(Locking):
+    def rows(self, call: str, argument: Any, options: dict[str, Any]) -> list[tuple[Any, ...]]:
+        rows = super().rows(call, argument, options)
+        return rows[::-1] if asyncio.get_running_loop().steps % 2 else rows  # type: ignore[attr-defined]
+
+
+@frozen
+class _PublishesAfterRemoving(RelayEvents):
+    async def __call__(self) -> int:
+        async with self._unit_of_work() as tx:
+            entries = await tx.outbox.claim(by=self._relay, limit=self._limit)
+            await tx.outbox.remove(entries)
+        await self._publisher.publish(entries)
+        return len(entries)
+
+
+@frozen
+class _TakesSentForConfirmed(RelayEvents):
+    async def __call__(self) -> int:
+        async with self._unit_of_work() as tx:
+            entries = await tx.outbox.claim(by=self._relay, limit=self._limit)
+        await self._publisher.publish(entries)
+        async with self._unit_of_work() as tx:
+            await tx.outbox.remove(entries)
+        return len(entries)
+
+
+@frozen
+class _KnowsNoWaves(RelayEvents):
+    async def __call__(self) -> int:
+        async with self._unit_of_work() as tx:
+            entries = await tx.outbox.claim(by=self._relay, limit=self._limit)
+        confirmed = await self._publisher.publish(entries)
+        async with self._unit_of_work() as tx:
+            await tx.outbox.remove(confirmed)
+        return len(confirmed)
+
+
+@frozen
+class _LeavesTheCachesAlone(RefreshingPublisher):
+    async def publish(self, entries: Sequence[OutboxEntry]) -> list[OutboxEntry]:
+        return await self._inner.publish(entries)
+
+
+class _TakesAnyVersion(MemoryRecentOrders):
+    async def put_many(self, orders: Sequence[Order]) -> None:
+        self._orders.update((order.id, evolve(order)) for order in orders)
+
+
+@frozen
+class _GivesBackTwice(ProcessPayment):
+    async def _record(self, requests: Any, answers: Mapping[Any, Any]) -> None:
+        await super()._record(requests, answers)
+        declined = {key.order_id for key, answer in answers.items() if isinstance(answer, PaymentDeclined)}
+        async with self._unit_of_work() as tx:
+            for order in (await tx.orders.get_many(declined, lock=True)).values():
+                products = await tx.products.get_many({line.product_id for line in order.lines}, lock=True)
+                for line in order.lines:
+                    products[line.product_id].give_back(line.quantity)
+                await tx.products.save_many(list(products.values()))
+
+
+@frozen
+class _ChargesWithoutStock(ProcessPayment):
+    """Asks for the money of those that came to nothing as well."""
+
+    async def _reserve_stock(self, requests: Any) -> Any:
+        await super()._reserve_stock(requests)
+        return dict(requests)
+
+
+@frozen
+class _RefundsWithoutAsking(RefundOrder):
+    async def _refund(self, requests: Any) -> Any:
+        return dict.fromkeys(requests)
+
+
+@frozen
+class _PlacesAgain(PlaceOrder):
+    """Takes no answer for nothing done."""
+
+    async def __call__(self, requests: Sequence[Any]) -> Any:
+        try:
+            return await super().__call__(requests)
+        except Unavailable as error:
+            raise Aborted(str(error)) from error
+
+
+@frozen
+class _AnswersBeforeCommit(PlaceOrder):
+    def __attrs_post_init__(self) -> None:
+        object.__setattr__(self, "_unit_of_work", _CommitsLater(self._unit_of_work, None))  # type: ignore[arg-type]
+
+
+MUTATIONS: Final = (
+    Mutation("acknowledges before the work is done", Parts(queue=_AcknowledgesAtOnce)),
+    Mutation("acknowledges what has failed", Parts(queue=_AcknowledgesFailures)),
+    Mutation("has no inbox", Parts(unit_of_work=_WithoutInbox)),
+    Mutation("publishes before the commit", Parts(unit_of_work=_PublishesBeforeCommit)),
+    Mutation("removes from the outbox before publishing", Parts(relay_events=_PublishesAfterRemoving)),
+    Mutation("takes what was sent for confirmed", Parts(relay_events=_TakesSentForConfirmed)),
+    Mutation("sends the next event without the confirm of the last", Parts(relay_events=_KnowsNoWaves)),
+    Mutation("gives stock back twice", Parts(process_payment=_GivesBackTwice)),
+    Mutation("never gives stock back", Parts(unit_of_work=_GivesNothingBack)),
+    Mutation("charges without stock", Parts(process_payment=_ChargesWithoutStock)),
+    Mutation("charges with a new key for each attempt", Parts(gateway=_NewKeyForEachAttempt)),
+    Mutation("takes no answer of the provider for a decline", Parts(gateway=_TakesNoAnswerForNo)),
+    Mutation("refunds on paper only", Parts(gateway=_RefundsOnPaper)),
+    Mutation("reads products without a lock", Parts(unit_of_work=_WithoutProductLocks)),
+    Mutation("locks rows in any order", Parts(locking=_LocksAsTheyCome())),
+    Mutation("tells of an order before the commit", Parts(place_order=_AnswersBeforeCommit)),
+    Mutation("places an order again when there was no answer", Parts(place_order=_PlacesAgain)),
+    Mutation("keeps older versions in the cache", Parts(recent_orders=_TakesAnyVersion)),
+    Mutation("does not refresh the caches after a crash", Parts(refreshing=_LeavesTheCachesAlone)),
+)
