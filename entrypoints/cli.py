@@ -157,7 +157,9 @@ def simulate(
     *,
     seeds: Annotated[int, Parameter(help="How many runs.")] = 1000,
     seed: Annotated[int | None, Parameter(help="Run this one alone, and tell its story.")] = None,
-    mutations: Annotated[bool, Parameter(help="Break one part after the other: each must be found.", negative="")] = False,
+    mutations: Annotated[
+        bool, Parameter(help="Break one part after the other: each must be found.", negative="")
+    ] = False,
 ) -> None:
     """Run the whole shop in memory, where chance decides what breaks and when, and look through its books."""
     try:

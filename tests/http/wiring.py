@@ -18,6 +18,7 @@ def services_of(shop: Shop, servers: Sequence[ServerHealth] = ()) -> Services:
     async def check_health() -> Sequence[ServerHealth]:
         return servers
 
+    recent = MemoryRecentOrders()
     return Services(
         place_order=Batched(shop.place_order),
         request_payment=Batched(shop.request_payment),
@@ -25,10 +26,10 @@ def services_of(shop: Shop, servers: Sequence[ServerHealth] = ()) -> Services:
         complete_order=Batched(shop.complete_order),
         request_refund=Batched(shop.request_refund),
         delete_order=Batched(shop.delete_order),
-        get_order=Batched(GetOrder(shop.unsteady, MemoryRecentOrders())),
-        list_orders=ListOrders(shop.unsteady),
+        get_order=Batched(GetOrder(shop.unsteady, recent)),
+        list_orders=ListOrders(shop.unsteady, recent),
         list_products=ListProducts(shop.unsteady, MemoryCatalogueCache()),
         get_product=Batched(GetProduct(shop.unsteady)),
-        get_history=GetHistory(shop.unsteady),
+        get_history=GetHistory(shop.unsteady, recent),
         check_health=check_health,
     )

@@ -10,7 +10,7 @@ from adapters.wire import decode, encode
 from application.ports import Delivery, OutboxEntry, Unavailable
 from domain.events import Event, EventId, PaymentRequested, RefundRequested, event_id
 from domain.ids import OrderId
-from tests.simulation.faults import Faults, Process
+from tests.simulation.faults import Faults
 
 _NOBODYS_ORDER: Final = OrderId(UUID(int=0x0195_5000_0000_7000_8000_FFFF_FFFF_FFFF))
 
@@ -80,7 +80,7 @@ class QueueConnection:
         for delivery in deliveries:
             self._settle(delivery)
 
-    async def later(self, delivery: Delivery, *, reason: str) -> None:  # noqa: ARG002 - nobody looks into the queue
+    async def later(self, delivery: Delivery, *, reason: str) -> None:
         self._settle(delivery)
         delay = DELAYS[min(delivery.attempt, len(DELAYS)) - 1]
         self._queue.put_later(delivery.event, attempt=delivery.attempt + 1, delay=delay)

@@ -16,10 +16,10 @@ T = TypeVar("T")
 
 # What few runs come to by themselves.
 _LEADS_TO: Final[dict[str, dict[str, Any]]] = {
-    "outbox.put_back": {"broker_losses": 8},
+    "outbox.put_back": {"embedded": True, "errors": 0.04, "restarts": 8},
     "outbox.release": {"restarts": 5},
-    "queue.later": {"errors": 0.1},
-    "queue.set_aside": {"poison": 0.5},
+    "queue.later": {"errors": 0.15},
+    "queue.set_aside": {"poison": 0.9},
 }
 
 
@@ -62,7 +62,10 @@ class Weather:
             broker_losses=chance.choice((0, 0, 0, 3)),
             restarts=chance.choice((0, 0, 1, 3)),
             # As many visits of the point are left in peace before the process ends there.
-            crashes=tuple((point, chance.choice((0, 0, 0, 1, 3))) for point in (*others, own)),
+            crashes=(
+                *((point, chance.choice((0, 0, 0, 1, 3))) for point in others),
+                (own, 0 if own.split()[0] in _LEADS_TO else chance.choice((0, 0, 1))),
+            ),
         )
         return evolve(weather, **_LEADS_TO.get(own.split()[0], {}))
 

@@ -123,9 +123,7 @@ class House:
         self.catalogue_cache = SimulatedCatalogueCache(faults, process, catalogue)
         self.signal = SimulatedSignal(faults, process, signal)
         tell_others: AfterCommit = TellOthers(self.recent_orders, self.catalogue_cache, self.signal)
-        self.unit_of_work = world.parts.unit_of_work(
-            SimulatedUnitOfWork(world.database, process, tell_others), world
-        )
+        self.unit_of_work = world.parts.unit_of_work(SimulatedUnitOfWork(world.database, process, tell_others), world)
         self._open_the_counter()
 
     def _open_the_counter(self) -> None:

@@ -30,7 +30,7 @@ class Holder:
 
     _locks: RowLocks
     _held: list[Hashable] = field(factory=list)
-    _wants: Hashable = None
+    wants: Hashable = None
 
     async def take(self, keys: Collection[Hashable]) -> None:
         """One after the other. Raise `Aborted` when everybody would wait for somebody else."""
@@ -47,22 +47,26 @@ class Holder:
 
     async def _wait(self, key: Hashable, row: _Row) -> None:
         turn = asyncio.get_running_loop().create_future()
-        self._wants = key
+        self.wants = key
         if self._waits_for_itself():
             self._locks.on_deadlock(f"two transactions wait for each other at {key}")
             raise Aborted("deadlock")
         row.waiting.append((self, turn))
         # Cancelled while waiting, it is passed over; cancelled when it had its turn, it owns the row and lets go of it.
         await turn
-        self._wants = None
+        self.wants = None
 
     def _waits_for_itself(self) -> bool:
         holder = self
-        while holder._wants is not None and holder._wants in self._locks.rows:
-            holder = self._locks.rows[holder._wants].owner
+        while holder.wants is not None and holder.wants in self._locks.rows:
+            holder = self._locks.rows[holder.wants].owner
             if holder is self:
                 return True
         return False
+
+    def is_given(self, key: Hashable) -> None:
+        self._held.append(key)
+        self.wants = None
 
     def release(self) -> None:
         for key in self._held:
@@ -72,8 +76,7 @@ class Holder:
                 if not turn.done():
                     row.owner = holder
                     self._locks.rows[key] = row
-                    holder._held.append(key)
-                    holder._wants = None
+                    holder.is_given(key)
                     turn.set_result(None)
                     break
         self._held.clear()

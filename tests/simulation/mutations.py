@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 from uuid import UUID
 
-from attrs import define, evolve, field, frozen
+from attrs import define, evolve, frozen
 
 from adapters.after_commit import RefreshingPublisher
 from adapters.memory.caches import MemoryRecentOrders
@@ -16,7 +16,7 @@ from application.ports import Aborted, Delivery, OutboxEntry, PaymentDeclined, U
 from application.process_payment import ProcessPayment
 from application.refund_order import RefundOrder
 from application.relay_events import RelayEvents
-from domain.ids import OrderId, PaymentId, ProductId
+from domain.ids import PaymentId, ProductId
 from domain.order import Order
 from domain.product import Product
 from tests.simulation.database import Locking
@@ -102,7 +102,9 @@ class _Transactions(_Before):
     @asynccontextmanager
     async def _block(self, block: Any) -> Any:
         async with block as tx:
-            yield _Exchanged(tx, {name: make(getattr(tx, name), self.world) for name, make in self.repositories.items()})
+            yield _Exchanged(
+                tx, {name: make(getattr(tx, name), self.world) for name, make in self.repositories.items()}
+            )
 
 
 class _Exchanged:
@@ -148,7 +150,7 @@ class _GivesNothingBack(_Transactions):
 
 
 class _ReadsUnlocked(_Before):
-    async def get_many(self, ids: Collection[ProductId], *, lock: bool = False) -> Any:  # noqa: ARG002 - it forgets
+    async def get_many(self, ids: Collection[ProductId], *, lock: bool = False) -> Any:
         return await self.inner.get_many(ids)
 
 

@@ -24,8 +24,8 @@ from tests.simulation.broker import SimulatedBroker, is_poison
 from tests.simulation.clients import Client, Diary
 from tests.simulation.database import Database
 from tests.simulation.faults import Faults, Process, Weather
-from tests.simulation.house import EXPIRY, House, Parts, World
-from tests.simulation.loop import GROUP, SimulatedLoop
+from tests.simulation.house import House, Parts, World
+from tests.simulation.loop import SimulatedLoop
 from tests.simulation.stand_ins import LateProvider
 from tests.unit.builders import NOW, CountedIds
 
@@ -96,7 +96,7 @@ class _Run:
                 self._findings.append(f"the run did not end: {error}")
         return Report(
             seed=self._seed,
-            findings=tuple([*self._diary.complaints, *self._findings, *self._loop.troubles]),
+            findings=(*self._diary.complaints, *self._findings, *self._loop.troubles),
             crashed=self._faults.crashed,
             steps=self._loop.steps,
             trace=tuple(self._trace),
@@ -227,7 +227,7 @@ class _Run:
         # The pages of the catalogue may be as old as this.
         await asyncio.sleep(2)
         store = self._world.database.store
-        while not (counters := self._counters()):
+        while not (counters := self._counters()):  # noqa: ASYNC110 - the time that passes is simulated
             await asyncio.sleep(1)
         for house in counters:
             kept = await house.process.begin(house.recent_orders.get_many(store.orders.keys()))

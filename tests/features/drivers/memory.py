@@ -85,7 +85,7 @@ class MemoryShop:
         return _seen(self._one(GetOrder(self._use_cases.unit_of_work, MemoryRecentOrders()), _id(order)))
 
     def orders_of(self, customer: int) -> list[str]:
-        listing = ListOrders(self._use_cases.unit_of_work)(user_id=UserId(customer), limit=100)
+        listing = ListOrders(self._use_cases.unit_of_work, MemoryRecentOrders())(user_id=UserId(customer), limit=100)
         return [str(order.id) for order in self._runner.run(listing)]
 
     def ask_to_pay(self, order: str, *, key: str | None = None) -> OrderSeen:
@@ -149,7 +149,7 @@ class MemoryShop:
         await self._worker.work(self._use_cases)
 
     def _history(self, order: str) -> Sequence[Event]:
-        return self._runner.run(GetHistory(self._use_cases.unit_of_work)(_id(order)))
+        return self._runner.run(GetHistory(self._use_cases.unit_of_work, MemoryRecentOrders())(_id(order)))
 
     def _one(self, use_case: Callable[[Sequence[T]], Awaitable[Sequence[Outcome]]], call: T) -> Order:
         async def run() -> Sequence[Outcome]:

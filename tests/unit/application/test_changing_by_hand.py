@@ -4,6 +4,7 @@ from uuid import UUID
 
 import pytest
 
+from adapters.memory.caches import MemoryRecentOrders
 from application.get_history import GetHistory
 from application.ports import UnitOfWork
 from domain.errors import IllegalTransition, UnknownOrder
@@ -63,7 +64,7 @@ async def test_a_deleted_order_is_gone_for_everyone(shop: Shop) -> None:
         [refusal] = await use_case([order.id])
         assert isinstance(refusal, UnknownOrder)
     with pytest.raises(UnknownOrder):
-        await GetHistory(shop.unit_of_work)(order.id)
+        await GetHistory(shop.unit_of_work, MemoryRecentOrders())(order.id)
     assert types(await shop.outbox()) == ["placed", "deleted"]
 
 
@@ -80,11 +81,11 @@ async def test_the_history_of_an_order_is_told_in_order(shop: Shop) -> None:
     order = await shop.paid((await shop.sells(), 1))
     await shop.order((await shop.sells(), 1))
     unit_of_work: UnitOfWork = shop.unit_of_work
-    history = await GetHistory(unit_of_work)(order.id)
+    history = await GetHistory(unit_of_work, MemoryRecentOrders())(order.id)
     assert types(history) == ["placed", "payment_requested", "stock_reserved", "paid"]
     assert [event.sequence for event in history] == [1, 2, 3, 4]
 
 
 async def test_an_order_that_does_not_exist_has_no_history(shop: Shop) -> None:
     with pytest.raises(UnknownOrder):
-        await GetHistory(shop.unit_of_work)(NOBODYS)
+        await GetHistory(shop.unit_of_work, MemoryRecentOrders())(NOBODYS)

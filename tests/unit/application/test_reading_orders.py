@@ -7,8 +7,10 @@ from adapters.memory.signal import MemoryOutboxSignal
 from adapters.memory.unit_of_work import MemoryUnitOfWork
 from application.cancel_order import CancelOrder
 from application.delete_order import DeleteOrder
+from application.get_history import GetHistory
 from application.get_order import GetOrder
 from application.list_orders import ListOrders
+from application.request_payment import RequestPayment
 from domain.errors import UnknownOrder
 from domain.ids import OrderId, UserId
 from domain.order import Order, OrderStatus
@@ -88,10 +90,39 @@ async def test_a_client_reads_its_own_write_at_once(shop: Shop) -> None:
     assert isinstance(outcome, UnknownOrder)
 
 
+async def test_an_answer_that_changes_nothing_is_not_followed_by_an_older_one(shop: Shop) -> None:
+    """The first request was committed, and nobody told the cache: its process had died, or never heard of it."""
+    recent = MemoryRecentOrders()
+    told = MemoryUnitOfWork(shop.store, TellOthers(recent, MemoryCatalogueCache(), MemoryOutboxSignal()))
+    order = await shop.order((await shop.sells(), 1))
+    await recent.put_many([order])
+    await shop.request_payment([order.id])
+
+    [again] = await RequestPayment(told, shop.new_id, shop.clock)([order.id])
+    assert await GetOrder(told, recent)([order.id]) == [again]
+
+
+async def test_whoever_has_seen_an_order_in_a_list_reads_no_older_one(shop: Shop) -> None:
+    order, recent = await shop.order((await shop.sells(), 1)), MemoryRecentOrders()
+    await recent.put_many([order])
+    await shop.cancel_order([order.id])
+    listed = await ListOrders(shop.unit_of_work, recent)(limit=10)
+    assert await GetOrder(shop.unit_of_work, recent)([order.id]) == listed
+
+
+async def test_whoever_has_read_the_history_of_an_order_reads_no_older_one(shop: Shop) -> None:
+    order, recent = await shop.order((await shop.sells(), 1)), MemoryRecentOrders()
+    await recent.put_many([order])
+    await shop.cancel_order([order.id])
+    [*_, last] = await GetHistory(shop.unit_of_work, recent)(order.id)
+    [found] = await GetOrder(shop.unit_of_work, recent)([order.id])
+    assert found.version == last.sequence
+
+
 async def test_orders_are_listed_newest_first_page_by_page(shop: Shop) -> None:
     pen = await shop.sells()
     orders = [await shop.order((pen, 1)) for _ in range(5)]
-    list_orders = ListOrders(shop.unit_of_work)
+    list_orders = ListOrders(shop.unit_of_work, MemoryRecentOrders())
 
     first = await list_orders(limit=2)
     newest = await shop.order((pen, 1))
@@ -109,7 +140,7 @@ async def test_orders_are_listed_by_customer_and_status_without_the_deleted(shop
     his = await shop.order((pen, 1), user_id=2)
     await shop.delete_order([hers[0].id])
     await shop.cancel_order([hers[1].id, his.id])
-    list_orders = ListOrders(shop.unit_of_work)
+    list_orders = ListOrders(shop.unit_of_work, MemoryRecentOrders())
 
     async def ids(user: int | None = None, status: OrderStatus | None = None) -> list[OrderId]:
         user_id = None if user is None else UserId(user)
