@@ -18,14 +18,11 @@ _SHOWN: Final = 40
 _COLLECT_EVERY: Final = 50
 
 
-def replay(seed: int) -> str:
-    return f"./dev holdfast simulate --seed {seed}"
-
-
 def story(report: Report, *, lines: int | None = None) -> str:
-    """What was found, what happened before, and how to see it again."""
+    """What happened, what was found, and how to see it again."""
     trace = report.trace[-lines:] if lines else report.trace
-    return "\n".join([*trace, *(f"FOUND: {finding}" for finding in report.findings), f"again: {replay(report.seed)}"])
+    found = [f"FOUND: {finding}" for finding in report.findings]
+    return "\n".join([*trace, *found, f"again: ./dev holdfast simulate --seed {report.seed}"])
 
 
 def simulate_one(seed: int) -> bool:
