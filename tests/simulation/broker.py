@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
@@ -7,10 +8,12 @@ from attrs import define, evolve, field
 
 from adapters.delays import DELAYS
 from adapters.wire import decode, encode
-from application.ports import Delivery, OutboxEntry, Unavailable
+from application.dead_letter import DeadMessage
+from application.ports import DeadDelivery, Delivery, OutboxEntry, Unavailable
 from domain.events import Event, EventId, PaymentRequested, RefundRequested, event_id
 from domain.ids import OrderId
 from tests.simulation.faults import Faults
+from tests.unit.builders import NOW
 
 _NOBODYS_ORDER: Final = OrderId(UUID(int=0x0195_5000_0000_7000_8000_FFFF_FFFF_FFFF))
 
@@ -24,15 +27,99 @@ class _Message:
 
 
 @define(eq=False)
+class _Dead:
+    message: DeadMessage
+    held_by: object = None
+
+
+@define(eq=False)
+class SimulatedDeadLetters:
+    """What one consumer has set aside, until somebody says that it is kept elsewhere; at times it is here twice."""
+
+    _faults: Faults
+    messages: list[_Dead] = field(factory=list)
+    _arrived: asyncio.Event = field(factory=asyncio.Event)
+
+    def put(self, message: DeadMessage) -> None:
+        self.messages.append(_Dead(message))
+        if self._faults.happens(self._faults.weather.duplicates):
+            self.messages.append(_Dead(message))
+        self._arrived.set()
+
+    def give_back(self, by: object) -> None:
+        for dead in self.messages:
+            if dead.held_by is by:
+                dead.held_by = None
+        self._arrived.set()
+
+    async def take(self, by: object, limit: int) -> list[_Dead]:
+        """Whoever has some already is brought the same again, and nobody else is."""
+        while True:
+            found = [dead for dead in self.messages if dead.held_by is by]
+            found += [dead for dead in self.messages if dead.held_by is None]
+            if found:
+                for dead in found[:limit]:
+                    dead.held_by = by
+                return found[:limit]
+            self._arrived.clear()
+            await self._arrived.wait()
+
+
+@define(eq=False)
+class DeadLetterConnection:
+    """The way of one process to what was set aside."""
+
+    _dead_letters: SimulatedDeadLetters
+    _faults: Faults
+
+    async def receive(self, limit: int) -> list[DeadDelivery]:
+        if self._faults.happens(self._faults.weather.redeliveries):
+            self.lose()
+        return [DeadDelivery(dead.message, tag=dead) for dead in await self._dead_letters.take(self, limit)]
+
+    async def done(self, deliveries: Sequence[DeadDelivery]) -> None:
+        # What was lost with its connection is brought again, as another delivery.
+        for delivery in deliveries:
+            dead = delivery.tag
+            if isinstance(dead, _Dead) and dead.held_by is self and dead in self._dead_letters.messages:
+                self._dead_letters.messages.remove(dead)
+
+    def lose(self) -> None:
+        self._dead_letters.give_back(self)
+
+
+@define(eq=False)
 class SimulatedQueue:
     """The messages for one consumer, until they are settled: those that wait, and those that somebody has."""
 
     kind: type[Event]
     _faults: Faults
+    consumer: str
     messages: dict[int, _Message] = field(factory=dict)
-    dead_letters: list[Event] = field(factory=list)
+    dead_letters: SimulatedDeadLetters = field(init=False)
+    # What is to be found in the table of dead letters in the end, as bytes.
+    poison: set[bytes] = field(factory=set)
     _last: int = 0
     _arrived: asyncio.Event = field(factory=asyncio.Event)
+
+    def __attrs_post_init__(self) -> None:
+        self.dead_letters = SimulatedDeadLetters(self._faults)
+
+    @property
+    def empty(self) -> bool:
+        return not self.messages and not self.dead_letters.messages
+
+    def put_poison(self, event: Event) -> None:
+        poison = evolve(event, order_id=_NOBODYS_ORDER)
+        self.poison.add(encode(poison))
+        self.put(poison)
+
+    def lose_everything(self) -> None:
+        lost = [encode(message.event) for message in self.messages.values()]
+        lost += [dead.message.body for dead in self.dead_letters.messages]
+        self.poison -= set(lost)
+        self.messages.clear()
+        self.dead_letters.messages.clear()
 
     def put(self, event: Event, attempt: int = 1) -> None:
         self._last += 1
@@ -88,7 +175,12 @@ class QueueConnection:
     async def set_aside(self, delivery: Delivery, *, reason: str) -> None:
         self._settle(delivery)
         self._faults.tell(f"set aside: {delivery.event.type} {delivery.event.order_id}: {reason}")
-        self._queue.dead_letters.append(delivery.event)
+        now = NOW + timedelta(seconds=asyncio.get_running_loop().time())
+        self._queue.dead_letters.put(
+            DeadMessage(
+                body=encode(delivery.event), reason=reason, attempts=delivery.attempt, first_at=now, last_at=now
+            )
+        )
 
     def lose(self) -> None:
         """The connection was lost: what it had is brought again, and can't be settled any more."""
@@ -114,11 +206,14 @@ class SimulatedBroker:
     queues: tuple[SimulatedQueue, SimulatedQueue] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.queues = (SimulatedQueue(PaymentRequested, self._faults), SimulatedQueue(RefundRequested, self._faults))
+        self.queues = (
+            SimulatedQueue(PaymentRequested, self._faults, "payments"),
+            SimulatedQueue(RefundRequested, self._faults, "refunds"),
+        )
 
     @property
     def empty(self) -> bool:
-        return not any(queue.messages for queue in self.queues)
+        return all(queue.empty for queue in self.queues)
 
     async def publish(self, entries: Sequence[OutboxEntry]) -> list[OutboxEntry]:
         weather, happens = self._faults.weather, self._faults.happens
@@ -141,7 +236,7 @@ class SimulatedBroker:
         """Emptied by whoever looked after it, or gone together with the process that it was in."""
         self._faults.tell("the broker has lost what waited in it")
         for queue in self.queues:
-            queue.messages.clear()
+            queue.lose_everything()
 
     def _take(self, entry: OutboxEntry) -> None:
         self.confirmed.append(entry)
@@ -152,7 +247,7 @@ class SimulatedBroker:
                 if self._faults.happens(self._faults.weather.duplicates):
                     queue.put_later(event, attempt=1, delay=5 * self._faults.chance.random())
                 if self._faults.happens(self._faults.weather.poison):
-                    queue.put(evolve(event, order_id=_NOBODYS_ORDER))
+                    queue.put_poison(event)
 
 
 def is_poison(event: Event) -> bool:

@@ -1,6 +1,6 @@
 """What must be true when everything has drained: the four invariants of the shop, and what its clients were told."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 
 from adapters.memory.unit_of_work import MemoryStore
@@ -21,6 +21,7 @@ from domain.events import (
 from domain.ids import OrderId, ProductId, UserId
 from domain.order import Order, OrderStatus
 from tests.invariants import BookedCharge, history_findings, money_findings, stock_findings
+from tests.simulation.broker import SimulatedQueue, is_poison
 from tests.simulation.clients import Diary, Refused
 
 _BECOMES = {
@@ -95,3 +96,18 @@ def announcements(store: MemoryStore, confirmed: Iterable[OutboxEntry]) -> Itera
     for order in store.orders.values():
         if came[order.id] != list(range(1, order.version + 1)):
             yield f"order {order.id} has {order.version} events, and the broker was brought {came[order.id]}"
+
+
+def dead_letters(store: MemoryStore, queues: Iterable[SimulatedQueue]) -> Iterator[str]:
+    """Whatever was poison is kept, once, and nothing else is."""
+    kept = Counter((letter.consumer, letter.message.body) for letter in store.dead_letters.values())
+    for letter in store.dead_letters.values():
+        if letter.event is None or not is_poison(letter.event):
+            yield f"set aside: {letter.message.body!r}: {letter.message.reason}"
+    for (consumer, body), times in kept.items():
+        if times > 1:
+            yield f"a dead letter of {consumer} is kept {times} times: {body!r}"
+    for queue in queues:
+        for body in sorted(queue.poison):
+            if (queue.consumer, body) not in kept:
+                yield f"a dead letter of {queue.consumer} was lost: {body!r}"

@@ -118,7 +118,7 @@ class Client:
 
     async def _look_around(self) -> None:
         looks: list[tuple[str, Operation]] = [
-            ("list orders", lambda house: house.list_orders(limit=50)),
+            *[("list orders", lambda house: house.list_orders(limit=50))] * 3,
             ("list products", lambda house: house.list_products(limit=50)),
             ("get product", lambda house: house.get_product(self._products[0])),
         ]

@@ -62,6 +62,13 @@ class _Block:
                 if name == "inbox.record":
                     # Whoever records the same waits until this transaction has ended.
                     await self.holder.take([("inbox", args[0], id_) for id_ in sorted(args[1])])
+                if name == "dead_letters.record":
+                    # A database numbers letters by itself; here nobody else may take the same number meanwhile.
+                    await self.holder.take(["dead_letters"])
+                if name == "idempotency_keys.claim":
+                    # What somebody else has claimed is left out, and not waited for.
+                    keys = sorted(args[0], key=lambda key: (key.scope, key.value))
+                    return await method([key for key in keys if self.holder.try_take(("key", key))])
             return await method(*args, **options)
 
         try:

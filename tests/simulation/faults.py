@@ -18,8 +18,13 @@ T = TypeVar("T")
 _LEADS_TO: Final[dict[str, dict[str, Any]]] = {
     "outbox.put_back": {"embedded": True, "errors": 0.04, "restarts": 8},
     "outbox.release": {"restarts": 5},
+    "orders.page": {},
+    "gateway.refund": {"declines": 0.0},
     "queue.later": {"errors": 0.15},
     "queue.set_aside": {"poison": 0.9},
+    "dead_letter_queue.receive": {"poison": 0.9},
+    "dead_letter_queue.done": {"poison": 0.9},
+    "dead_letters.record": {"poison": 0.9},
 }
 
 
@@ -38,6 +43,7 @@ class Weather:
     poison: float
     hang_ups: float
     cache_losses: float
+    slow_caches: float
     broker_losses: int
     restarts: int
     crashes: tuple[tuple[str, int], ...]
@@ -59,6 +65,7 @@ class Weather:
             poison=chance.choice((0.0, 0.0, 0.2)),
             hang_ups=chance.choice((0.0, 0.1)),
             cache_losses=chance.choice((0.0, 0.0, 0.01)),
+            slow_caches=chance.choice((0.0, 0.0, 0.2)),
             broker_losses=chance.choice((0, 0, 0, 3)),
             restarts=chance.choice((0, 0, 1, 3)),
             # As many visits of the point are left in peace before the process ends there.

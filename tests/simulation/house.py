@@ -25,6 +25,7 @@ from application.manage_catalogue import AddProducts, AdjustStock
 from application.place_order import PlaceOrder
 from application.ports import Clock, EventQueue, NewId, PaymentGateway, UnitOfWork
 from application.process_payment import ProcessPayment
+from application.record_dead_letters import RecordDeadLetters
 from application.refund_order import RefundOrder
 from application.relay_events import RelayEvents
 from application.request_payment import RequestPayment
@@ -33,12 +34,13 @@ from application.resume_orders import ResumeOrders
 from domain.events import PaymentRequested, RefundRequested
 from entrypoints.relay import run_relay
 from entrypoints.worker import Worker
-from tests.simulation.broker import QueueConnection, SimulatedBroker
+from tests.simulation.broker import DeadLetterConnection, QueueConnection, SimulatedBroker
 from tests.simulation.database import Database, Locking, SimulatedUnitOfWork
 from tests.simulation.faults import Faults, Process
 from tests.simulation.stand_ins import (
     LateProvider,
     SimulatedCatalogueCache,
+    SimulatedDeadLetterQueue,
     SimulatedDeliveries,
     SimulatedPayments,
     SimulatedPublisher,
@@ -168,6 +170,7 @@ class House:
         world, uow = self.world, self.unit_of_work
         gateway = world.parts.gateway(SimulatedPayments(world.faults, self.process, world.provider), world)
         payments, refunds = (QueueConnection(queue, world.faults) for queue in world.broker.queues)
+        dead_letters = [DeadLetterConnection(queue.dead_letters, world.faults) for queue in world.broker.queues]
         batch = world.faults.chance.choice((1, 3, 256))
         worker = Worker(
             payments=Consumer(
@@ -182,6 +185,10 @@ class House:
                 world.parts.refund_order(uow, gateway, world.now),
                 max_batch=batch,
             ),
+            dead_letters=[
+                RecordDeadLetters(queue.consumer, SimulatedDeadLetterQueue(world.faults, self.process, dead), uow)
+                for queue, dead in zip(world.broker.queues, dead_letters, strict=True)
+            ],
             expire_orders=ExpireOrders(uow, world.now, EXPIRY),
             resume_orders=ResumeOrders(uow, world.now),
             expiry=EXPIRY,
@@ -192,8 +199,8 @@ class House:
             await worker.run(self.process.stop)
         finally:
             # The broker sees that the connection has ended, however the process did.
-            payments.lose()
-            refunds.lose()
+            for connection in (payments, refunds, *dead_letters):
+                connection.lose()
 
     async def run_up(self) -> None:
         """All of it in one process, as `holdfast up` does."""

@@ -45,6 +45,14 @@ class Holder:
             elif row.owner is not self:
                 await self._wait(key, row)
 
+    def try_take(self, key: Hashable) -> bool:
+        """Lock it, unless somebody else has."""
+        row = self._locks.rows.get(key)
+        if row is None:
+            self._locks.rows[key] = _Row(self)
+            self._held.append(key)
+        return row is None or row.owner is self
+
     async def _wait(self, key: Hashable, row: _Row) -> None:
         turn = asyncio.get_running_loop().create_future()
         self.wants = key

@@ -20,7 +20,7 @@ from domain.money import Money
 from domain.order import OrderStatus
 from tests.invariants import BookedCharge
 from tests.simulation import checks
-from tests.simulation.broker import SimulatedBroker, is_poison
+from tests.simulation.broker import SimulatedBroker
 from tests.simulation.clients import Client, Diary
 from tests.simulation.database import Database
 from tests.simulation.faults import Faults, Process, Weather
@@ -215,12 +215,7 @@ class _Run:
         self._findings += checks.books(store, charges)
         self._findings += checks.promises(store, self._diary)
         self._findings += checks.announcements(store, broker.confirmed)
-        self._findings += [
-            f"set aside: {event.type} of order {event.order_id}"
-            for queue in broker.queues
-            for event in queue.dead_letters
-            if not is_poison(event)
-        ]
+        self._findings += checks.dead_letters(store, broker.queues)
         await self._compare_caches()
 
     async def _compare_caches(self) -> None:

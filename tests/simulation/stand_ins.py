@@ -8,7 +8,7 @@ from typing import Any, Final
 from attrs import define, field
 
 from application.ports import OutboxSignal, Unavailable
-from tests.simulation.broker import QueueConnection
+from tests.simulation.broker import DeadLetterConnection, QueueConnection
 from tests.simulation.faults import NO_ANSWER, Faults, Process
 from tests.simulation.points import PORTS, implementing
 
@@ -43,6 +43,9 @@ SimulatedCatalogueCache: Final = _standing_in("catalogue_cache")
 SimulatedPublisher: Final = _standing_in("publisher", before=NO_ANSWER, after=NO_ANSWER)
 # A queue that fails has lost its connection: what it had brought is brought again.
 SimulatedDeliveries: Final = _standing_in("queue", on_failure=QueueConnection.lose, before=NO_ANSWER, after=NO_ANSWER)
+SimulatedDeadLetterQueue: Final = _standing_in(
+    "dead_letter_queue", on_failure=DeadLetterConnection.lose, before=NO_ANSWER, after=NO_ANSWER
+)
 SimulatedPayments: Final = _standing_in("gateway", before=NO_ANSWER, after=NO_ANSWER)
 
 
@@ -66,7 +69,7 @@ class SimulatedSignal:
 
 @define(eq=False)
 class UnsteadyCache:
-    """A cache on a server that is emptied at times, and is then gone for as long as adapters wait until they trust it.
+    """A cache on a server that is slow at times, or emptied, and is then gone for as long as adapters wait until they trust it.
 
     It has the methods of the cache that `make` makes.
     """
@@ -82,6 +85,9 @@ class UnsteadyCache:
 
     def __getattr__(self, method: str) -> Callable[..., Any]:
         async def call(*args: Any) -> Any:
+            if self._faults.happens(self._faults.weather.slow_caches):
+                # What was told first may come last.
+                await asyncio.sleep(self._faults.chance.random())
             now = asyncio.get_running_loop().time()
             if self._faults.happens(self._faults.weather.cache_losses):
                 self._faults.tell(f"a cache has lost everything: {type(self._cache).__name__}")
