@@ -290,7 +290,7 @@ MUTATIONS: Final = (
     Mutation("takes no answer of the provider for a decline", Parts(gateway=_TakesNoAnswerForNo)),
     Mutation("refunds on paper only", Parts(gateway=_RefundsOnPaper)),
     Mutation("reads products without a lock", Parts(unit_of_work=_WithoutProductLocks)),
-    Mutation("locks rows in any order", Parts(locking=_LocksAsTheyCome())),
+    Mutation("locks rows in any order", Parts(locking=_LocksAsTheyCome()), seeds=4000),
     Mutation("tells of an order before the commit", Parts(place_order=_AnswersBeforeCommit)),
     Mutation("places an order again when there was no answer", Parts(place_order=_PlacesAgain)),
     Mutation("keeps older versions in the cache", Parts(recent_orders=_TakesAnyVersion)),

@@ -69,7 +69,7 @@ class SimulatedSignal:
 
 @define(eq=False)
 class UnsteadyCache:
-    """A cache on a server that is slow at times, or emptied, and is then gone for as long as adapters wait until they trust it.
+    """A cache on a server that is slow at times, or emptied, and is then gone until adapters trust it again.
 
     It has the methods of the cache that `make` makes.
     """

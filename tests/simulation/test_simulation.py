@@ -16,7 +16,7 @@ from tests.simulation.run import simulate
 
 _ROOT: Final = Path(__file__).parents[2]
 # Each crash point has as many runs of its own; the parts can run at the same time.
-_ROUNDS: Final = 8
+_ROUNDS: Final = 24
 _PARTS: Final = 8
 
 
