@@ -1,4 +1,3 @@
-import asyncio
 from collections import ChainMap, Counter
 from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -6,36 +5,16 @@ from datetime import datetime
 
 from attrs import define, evolve, field, frozen
 
-from adapters.after_commit import AfterCommit, Committed, tell_nobody
+from adapters.after_commit import AfterCommit, tell_nobody
 from adapters.memory.dead_letters import MemoryDeadLetters
-from adapters.memory.idempotency_keys import MemoryIdempotencyKeys, StoredAnswer
-from adapters.wire import encode
-from application.dead_letter import DeadLetter
-from application.idempotency import IdempotencyKey
+from adapters.memory.idempotency_keys import MemoryIdempotencyKeys
+from adapters.memory.store import Changes, MemoryStore
 from application.ports import Aborted, OrderConflict, OutboxEntry, StockCount, Transaction
 from domain.events import Event, EventId, event_id
 from domain.ids import OrderId, PaymentId, ProductId, UserId
 from domain.order import Order, OrderStatus
 from domain.payment import Payment
 from domain.product import Product, StockAdjustment
-
-
-@define(eq=False)
-class MemoryStore:
-    """What is committed. It holds copies of its own, so that nobody changes them from outside."""
-
-    orders: dict[OrderId, Order] = field(factory=dict)
-    products: dict[ProductId, Product] = field(factory=dict)
-    payments: dict[PaymentId, Payment] = field(factory=dict)
-    adjustments: list[StockAdjustment] = field(factory=list)
-    events: dict[EventId, Event] = field(factory=dict)
-    outbox: dict[int, OutboxEntry] = field(factory=dict)
-    last_position: int = 0
-    inbox: set[tuple[str, EventId]] = field(factory=set)
-    idempotency_keys: dict[IdempotencyKey, StoredAnswer] = field(factory=dict)
-    dead_letters: dict[int, DeadLetter] = field(factory=dict)
-    # One writer at a time: the strictest isolation there is, and what is given here may allow more.
-    writing: AbstractAsyncContextManager[None] = field(factory=asyncio.Lock)
 
 
 @define(eq=False)
@@ -54,57 +33,14 @@ class MemoryUnitOfWork:
     @asynccontextmanager
     async def _transaction(self) -> AsyncGenerator[Transaction, None]:
         async with self._store.writing:
-            changes = _Changes(self._store)
+            changes = Changes(self._store)
             yield _MemoryTransaction.of(changes)
             changes.commit()
         await self._after_commit(changes.committed)
 
     @asynccontextmanager
     async def _snapshot(self) -> AsyncGenerator[Transaction, None]:
-        yield _MemoryTransaction.of(_Changes(self._store))
-
-
-@define(eq=False)
-class _Changes:
-    """A store as one transaction sees it: its own writes lie over what is committed."""
-
-    store: MemoryStore
-    orders: ChainMap[OrderId, Order] = field(init=False)
-    products: ChainMap[ProductId, Product] = field(init=False)
-    payments: ChainMap[PaymentId, Payment] = field(init=False)
-    dead_letters: ChainMap[int, DeadLetter] = field(init=False)
-    adjustments: list[StockAdjustment] = field(factory=list, init=False)
-    events: dict[EventId, Event] = field(factory=dict, init=False)
-    sending: list[Event] = field(factory=list, init=False)
-    sent: set[int] = field(factory=set, init=False)
-    inbox: set[tuple[str, EventId]] = field(factory=set, init=False)
-    idempotency_keys: ChainMap[IdempotencyKey, StoredAnswer] = field(init=False)
-    committed: Committed = field(factory=Committed, init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self.orders = ChainMap({}, self.store.orders)
-        self.products = ChainMap({}, self.store.products)
-        self.payments = ChainMap({}, self.store.payments)
-        self.idempotency_keys = ChainMap({}, self.store.idempotency_keys)
-        self.dead_letters = ChainMap({}, self.store.dead_letters)
-
-    def commit(self) -> None:
-        store = self.store
-        store.orders.update(self.orders.maps[0])
-        store.products.update(self.products.maps[0])
-        store.payments.update(self.payments.maps[0])
-        store.dead_letters.update(self.dead_letters.maps[0])
-        store.adjustments += self.adjustments
-        store.events |= self.events
-        store.inbox |= self.inbox
-        store.idempotency_keys.update(self.idempotency_keys.maps[0])
-        for position in self.sent:
-            store.outbox.pop(position, None)
-        for event in self.sending:
-            store.last_position += 1
-            store.outbox[store.last_position] = OutboxEntry(
-                store.last_position, event_id(event), event.type, encode(event)
-            )
+        yield _MemoryTransaction.of(Changes(self._store))
 
 
 @frozen
@@ -120,7 +56,7 @@ class _MemoryTransaction:
     dead_letters: MemoryDeadLetters
 
     @classmethod
-    def of(cls, changes: _Changes) -> "_MemoryTransaction":
+    def of(cls, changes: Changes) -> "_MemoryTransaction":
         return cls(
             MemoryOrders(changes),
             MemoryProducts(changes),
@@ -136,7 +72,7 @@ class _MemoryTransaction:
 
 @frozen
 class MemoryOrders:
-    _changes: _Changes
+    _changes: Changes
 
     async def add_many(self, orders: Sequence[Order]) -> None:
         for order in orders:
@@ -210,7 +146,7 @@ class MemoryOrders:
 
 @frozen
 class MemoryProducts:
-    _changes: _Changes
+    _changes: Changes
 
     async def add_many(self, products: Sequence[Product]) -> None:
         for product in products:
@@ -251,7 +187,7 @@ class MemoryProducts:
 
 @frozen
 class MemoryStockAdjustments:
-    _changes: _Changes
+    _changes: Changes
 
     async def add_many(self, adjustments: Sequence[StockAdjustment]) -> None:
         self._changes.adjustments.extend(adjustments)
@@ -266,7 +202,7 @@ class MemoryStockAdjustments:
 
 @frozen
 class MemoryPayments:
-    _changes: _Changes
+    _changes: Changes
 
     async def add_many(self, payments: Sequence[Payment]) -> None:
         await self.save_many(payments)
@@ -281,7 +217,7 @@ class MemoryPayments:
 
 @frozen
 class MemoryEvents:
-    _changes: _Changes
+    _changes: Changes
 
     async def add_many(self, events: Sequence[Event]) -> None:
         for event in events:
@@ -299,7 +235,7 @@ class MemoryEvents:
 
 @frozen
 class MemoryOutbox:
-    _changes: _Changes
+    _changes: Changes
 
     async def claim(
         self,
@@ -327,7 +263,7 @@ class MemoryOutbox:
 
 @frozen
 class MemoryInbox:
-    _changes: _Changes
+    _changes: Changes
 
     async def unseen(self, consumer: str, ids: Collection[EventId]) -> set[EventId]:
         seen = self._changes.store.inbox | self._changes.inbox

@@ -11,7 +11,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.after_commit import AfterCommit
-from adapters.memory.unit_of_work import MemoryStore, MemoryUnitOfWork
+from adapters.memory.store import MemoryStore
+from adapters.memory.unit_of_work import MemoryUnitOfWork
 from adapters.sql.engine import create_engine
 from adapters.sql.migrate import migrate
 from adapters.sql.tables import metadata

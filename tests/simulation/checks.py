@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 
-from adapters.memory.unit_of_work import MemoryStore
+from adapters.memory.store import MemoryStore
 from adapters.wire import encode
 from application.ports import OutboxEntry
 from domain.events import (

@@ -6,7 +6,8 @@ from typing import Any
 from attrs import define, field, frozen
 
 from adapters.after_commit import AfterCommit, Committed
-from adapters.memory.unit_of_work import MemoryStore, MemoryUnitOfWork
+from adapters.memory.store import MemoryStore
+from adapters.memory.unit_of_work import MemoryUnitOfWork
 from application.ports import Aborted, Transaction
 from tests.simulation.faults import EITHER, NO_ANSWER, Faults, Process
 from tests.simulation.locks import Holder, RowLocks

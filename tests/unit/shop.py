@@ -3,7 +3,8 @@ from datetime import timedelta
 
 from attrs import define, field
 
-from adapters.memory.unit_of_work import MemoryStore, MemoryUnitOfWork
+from adapters.memory.store import MemoryStore
+from adapters.memory.unit_of_work import MemoryUnitOfWork
 from application.cancel_order import CancelOrder
 from application.complete_order import CompleteOrder
 from application.delete_order import DeleteOrder

@@ -1,44 +1,24 @@
-"""Everything that the use cases need of the world. Adapters stand behind these names.
+"""What is kept, and the transaction around it."""
 
-Whatever is written here is set-based: one call for a whole batch. An adapter that can't reach its server raises
-`Unavailable`; one whose transaction was rolled back, and may well succeed when it is tried again, raises `Aborted`.
-"""
-
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Protocol
-from uuid import UUID
 
 from attrs import frozen
 
 from application.dead_letter import DeadLetter, DeadMessage
 from application.idempotency import IdempotencyKey, Kept
+from application.ports.basics import Aborted
 from domain.events import Event, EventId
 from domain.ids import OrderId, PaymentId, ProductId, UserId
-from domain.money import Money
 from domain.order import Order, OrderStatus
 from domain.payment import Payment
 from domain.product import Product, StockAdjustment
 
-Clock = Callable[[], datetime]
-NewId = Callable[[], UUID]
-
-
-class Unavailable(Exception):
-    """A server can't be reached, or did not answer in time. What was asked of it may have happened or not."""
-
-
-class Aborted(Exception):
-    """Nothing happened: a deadlock, a lock that took too long. Trying again may succeed."""
-
 
 class OrderConflict(Aborted):
     """An order changed since it was read."""
-
-
-class PaymentDeclined(Exception):
-    """The provider took no money, and never will under this key."""
 
 
 class Orders(Protocol):
@@ -227,127 +207,3 @@ class UnitOfWork(Protocol):
 
     def reading(self) -> AbstractAsyncContextManager[Transaction]:
         """A block that only reads what is committed, and waits for no writer."""
-
-
-class RecentOrders(Protocol):
-    """Orders that were lately written or read. Best effort: it may be empty, slow or gone, and never raises.
-
-    An order is only ever replaced by a newer version of itself, and a deleted one is kept as deleted.
-    """
-
-    async def get_many(self, ids: Collection[OrderId]) -> dict[OrderId, Order]: ...
-
-    async def put_many(self, orders: Sequence[Order]) -> None: ...
-
-    async def forget_older(self, versions: Mapping[OrderId, int]) -> None:
-        """Let nobody find an order any more in a version below the one given."""
-
-
-@frozen
-class CataloguePage:
-    """Which part of the product list, and of which edition of it: every change of stock makes a new edition."""
-
-    after: ProductId | None
-    limit: int
-    edition: str | None = None
-
-
-class CatalogueCache(Protocol):
-    """Pages of the product list. Best effort: it may be empty, slow or gone, and never raises."""
-
-    async def get(self, page: CataloguePage) -> tuple[CataloguePage, list[Product] | None]:
-        """The page, with the edition that is current, and its products where they are kept."""
-
-    async def put(self, page: CataloguePage, products: Sequence[Product]) -> None:
-        """Keep the products of a page that `get` returned, unless there has been a new edition since."""
-
-    async def new_edition(self) -> None:
-        """The stock or the catalogue has changed: forget every page."""
-
-
-class EventPublisher(Protocol):
-    """The way to the broker."""
-
-    async def publish(self, entries: Sequence[OutboxEntry]) -> list[OutboxEntry]:
-        """Hand them over, and return those that the broker has confirmed. Raise `Unavailable`."""
-
-
-@frozen
-class Delivery:
-    """An event that the broker has brought, and which attempt at it this is, counted from 1."""
-
-    event: Event
-    attempt: int
-    tag: object
-
-
-class EventQueue(Protocol):
-    """The events that wait for one consumer. What is not settled is brought again."""
-
-    async def receive(self, limit: int) -> list[Delivery]:
-        """Wait for at least one; take those that are there, up to the limit. Raise `Unavailable`."""
-
-    async def done(self, deliveries: Sequence[Delivery]) -> None: ...
-
-    async def later(self, delivery: Delivery, *, reason: str) -> None:
-        """Bring it again after a delay that grows with each attempt."""
-
-    async def set_aside(self, delivery: Delivery, *, reason: str) -> None:
-        """Keep it as a dead letter, until a person decides."""
-
-
-@frozen
-class DeadDelivery:
-    """A message that was set aside."""
-
-    message: DeadMessage
-    tag: object
-
-
-class DeadLetterQueue(Protocol):
-    """What one consumer has set aside, on its way to the table. What is not done is brought again."""
-
-    async def receive(self, limit: int) -> list[DeadDelivery]:
-        """Wait for at least one; take those that are there, up to the limit. Raise `Unavailable`."""
-
-    async def done(self, deliveries: Sequence[DeadDelivery]) -> None:
-        """They are kept elsewhere now. Raise `Unavailable`: they are brought again."""
-
-
-class PaymentGateway(Protocol):
-    """The provider that takes the money. A key that it has seen before gets the first answer again, and no charge."""
-
-    async def charge(self, key: PaymentId, amount: Money) -> str:
-        """Return the provider's reference. Raise `PaymentDeclined`, or `Unavailable`: then ask again with the key."""
-
-    async def refund(self, key: PaymentId, amount: Money) -> None:
-        """Give back what was charged under the key. Raise `Unavailable`: then ask again."""
-
-
-@frozen(kw_only=True)
-class Charge:
-    """Money that the provider says it has taken."""
-
-    key: PaymentId
-    amount: Money
-    refunded: bool
-
-
-class ProviderRecord(Protocol):
-    """The provider's own books. Raise `Unavailable`."""
-
-    async def charges(self, *, after: PaymentId | None, limit: int) -> list[Charge]:
-        """The oldest first; those that came after the charge of this key."""
-
-    async def charges_of(self, keys: Collection[PaymentId]) -> dict[PaymentId, Charge]:
-        """Those that were made under these keys."""
-
-
-class OutboxSignal(Protocol):
-    """Tells the relay that there is something in the outbox, so that it needs no polling. Best effort."""
-
-    def notify(self) -> None:
-        """Return at once, and never raise."""
-
-    async def wait(self, timeout: float) -> None:  # noqa: ASYNC109 - the bound is part of what is asked
-        """Until there was a `notify` since the last wait, or the seconds have passed."""

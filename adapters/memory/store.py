@@ -1,0 +1,78 @@
+import asyncio
+from collections import ChainMap
+from contextlib import AbstractAsyncContextManager
+
+from attrs import define, field
+
+from adapters.after_commit import Committed
+from adapters.memory.idempotency_keys import StoredAnswer
+from adapters.wire import encode
+from application.dead_letter import DeadLetter
+from application.idempotency import IdempotencyKey
+from application.ports import OutboxEntry
+from domain.events import Event, EventId, event_id
+from domain.ids import OrderId, PaymentId, ProductId
+from domain.order import Order
+from domain.payment import Payment
+from domain.product import Product, StockAdjustment
+
+
+@define(eq=False)
+class MemoryStore:
+    """What is committed. It holds copies of its own, so that nobody changes them from outside."""
+
+    orders: dict[OrderId, Order] = field(factory=dict)
+    products: dict[ProductId, Product] = field(factory=dict)
+    payments: dict[PaymentId, Payment] = field(factory=dict)
+    adjustments: list[StockAdjustment] = field(factory=list)
+    events: dict[EventId, Event] = field(factory=dict)
+    outbox: dict[int, OutboxEntry] = field(factory=dict)
+    last_position: int = 0
+    inbox: set[tuple[str, EventId]] = field(factory=set)
+    idempotency_keys: dict[IdempotencyKey, StoredAnswer] = field(factory=dict)
+    dead_letters: dict[int, DeadLetter] = field(factory=dict)
+    # One writer at a time: the strictest isolation there is, and what is given here may allow more.
+    writing: AbstractAsyncContextManager[None] = field(factory=asyncio.Lock)
+
+
+@define(eq=False)
+class Changes:
+    """A store as one transaction sees it: its own writes lie over what is committed."""
+
+    store: MemoryStore
+    orders: ChainMap[OrderId, Order] = field(init=False)
+    products: ChainMap[ProductId, Product] = field(init=False)
+    payments: ChainMap[PaymentId, Payment] = field(init=False)
+    dead_letters: ChainMap[int, DeadLetter] = field(init=False)
+    adjustments: list[StockAdjustment] = field(factory=list, init=False)
+    events: dict[EventId, Event] = field(factory=dict, init=False)
+    sending: list[Event] = field(factory=list, init=False)
+    sent: set[int] = field(factory=set, init=False)
+    inbox: set[tuple[str, EventId]] = field(factory=set, init=False)
+    idempotency_keys: ChainMap[IdempotencyKey, StoredAnswer] = field(init=False)
+    committed: Committed = field(factory=Committed, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.orders = ChainMap({}, self.store.orders)
+        self.products = ChainMap({}, self.store.products)
+        self.payments = ChainMap({}, self.store.payments)
+        self.idempotency_keys = ChainMap({}, self.store.idempotency_keys)
+        self.dead_letters = ChainMap({}, self.store.dead_letters)
+
+    def commit(self) -> None:
+        store = self.store
+        store.orders.update(self.orders.maps[0])
+        store.products.update(self.products.maps[0])
+        store.payments.update(self.payments.maps[0])
+        store.dead_letters.update(self.dead_letters.maps[0])
+        store.adjustments += self.adjustments
+        store.events |= self.events
+        store.inbox |= self.inbox
+        store.idempotency_keys.update(self.idempotency_keys.maps[0])
+        for position in self.sent:
+            store.outbox.pop(position, None)
+        for event in self.sending:
+            store.last_position += 1
+            store.outbox[store.last_position] = OutboxEntry(
+                store.last_position, event_id(event), event.type, encode(event)
+            )
