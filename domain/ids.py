@@ -6,7 +6,7 @@ ProductId = NewType("ProductId", int)
 UserId = NewType("UserId", int)
 MAX_ID: Final = 2**63 - 1
 
-# UUIDv7 (RFC 9562): a later id is a larger one, to the millisecond.
+# Most rise with time (UUIDv7), which spares indexes; no rule relies on it.
 OrderId = NewType("OrderId", UUID)
 PaymentId = NewType("PaymentId", UUID)
 

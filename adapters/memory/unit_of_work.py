@@ -1,5 +1,5 @@
 from collections import ChainMap, Counter
-from collections.abc import AsyncGenerator, Collection, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
 
@@ -15,6 +15,9 @@ from domain.ids import OrderId, PaymentId, ProductId, UserId
 from domain.order import Order, OrderStatus
 from domain.payment import Payment
 from domain.product import Product, StockAdjustment
+
+# Where an order stands in time.
+_Place = tuple[datetime, OrderId]
 
 
 @define(eq=False)
@@ -105,43 +108,46 @@ class MemoryOrders:
         self, *, user_id: UserId | None, status: OrderStatus | None, before: OrderId | None, limit: int
     ) -> list[Order]:
         found = [
-            evolve(order)
+            order
             for order in self._changes.orders.values()
-            if not order.deleted
-            and user_id in {None, order.user_id}
-            and status in {None, order.status}
-            and (before is None or order.id < before)
+            if not order.deleted and user_id in {None, order.user_id} and status in {None, order.status}
         ]
-        return sorted(found, key=lambda order: order.id, reverse=True)[:limit]
+        newest_first = sorted(self._beside(found, before, lambda place, start: place < start), key=_place, reverse=True)
+        return [evolve(order) for order in newest_first[:limit]]
 
     async def unpaid_since(self, moment: datetime, *, after: OrderId | None, limit: int) -> list[OrderId]:
-        return self._ids(
-            [
-                order
-                for order in self._changes.orders.values()
-                if order.status is OrderStatus.PENDING and not order.deleted and order.created_at <= moment
-            ],
-            after,
-            limit,
-        )
+        found = [
+            order
+            for order in self._changes.orders.values()
+            if order.status is OrderStatus.PENDING and not order.deleted and order.created_at <= moment
+        ]
+        oldest_first = sorted(self._beside(found, after, lambda place, start: place > start), key=_place)
+        return [order.id for order in oldest_first[:limit]]
 
     async def waiting_since(self, moment: datetime, *, after: OrderId | None, limit: int) -> list[OrderId]:
-        return self._ids(
-            [
-                order
-                for order in self._changes.orders.values()
-                if order.updated_at <= moment
-                and (
-                    order.status is OrderStatus.PROCESSING
-                    or (order.refund_requested and order.status is not OrderStatus.REFUNDED)
-                )
-            ],
-            after,
-            limit,
-        )
+        ids = [
+            order.id
+            for order in self._changes.orders.values()
+            if order.updated_at <= moment
+            and (
+                order.status is OrderStatus.PROCESSING
+                or (order.refund_requested and order.status is not OrderStatus.REFUNDED)
+            )
+        ]
+        return sorted(id_ for id_ in ids if after is None or id_ > after)[:limit]
 
-    def _ids(self, orders: Sequence[Order], after: OrderId | None, limit: int) -> list[OrderId]:
-        return sorted(order.id for order in orders if after is None or order.id > after)[:limit]
+    def _beside(
+        self, orders: Sequence[Order], of: OrderId | None, side: Callable[[_Place, _Place], bool]
+    ) -> Sequence[Order]:
+        """Those on one side of an order, in time."""
+        if of is None:
+            return orders
+        start = self._changes.orders.get(of)
+        return [order for order in orders if start is not None and side(_place(order), _place(start))]
+
+
+def _place(order: Order) -> _Place:
+    return order.created_at, order.id
 
 
 @frozen

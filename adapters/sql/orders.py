@@ -4,8 +4,8 @@ from typing import Any, Final
 
 import msgspec
 from attrs import frozen
-from sqlalchemy import FromClause, Row, Select, Update, bindparam, insert, select, update
-from sqlalchemy.sql.elements import ColumnElement, TextClause
+from sqlalchemy import FromClause, Row, ScalarSelect, Select, Update, bindparam, insert, select, tuple_, update
+from sqlalchemy.sql.elements import ColumnElement
 
 from adapters.after_commit import Committed
 from adapters.sql.batches import Batch, among
@@ -54,22 +54,31 @@ def _save(new: FromClause) -> Update:
 _SAVE: Final = Batch((orders.c.id, *_CHANGING), _save)
 
 
+# Where an order stands in time. An id need not rise with time; it only decides between orders of one moment.
+_PLACE: Final = (orders.c.created_at, orders.c.id)
+
+
 def _page(*conditions: ColumnElement[bool]) -> Select[Any]:
-    return _ALL.where(NOT_DELETED, *conditions).order_by(orders.c.id.desc()).limit(bindparam("limit"))
+    newest_first = [column.desc() for column in _PLACE]
+    return _ALL.where(NOT_DELETED, *conditions).order_by(*newest_first).limit(bindparam("limit"))
+
+
+def _place_of(parameter: str) -> ScalarSelect[Any]:
+    """Looked up by the database, so that a page needs no more than an id to go on from: no row is ever removed."""
+    start = orders.alias("start")
+    return select(start.c.created_at, start.c.id).where(start.c.id == bindparam(parameter)).scalar_subquery()
 
 
 _OF_USER: Final = orders.c.user_id == bindparam("user_id")
 _IN_STATUS: Final = orders.c.status == bindparam("status")
-_BEFORE: Final = orders.c.id < bindparam("before")
+_BEFORE: Final = tuple_(*_PLACE) < _place_of("before")
 
-
-def _ids(condition: TextClause, moment: ColumnElement[bool], *, after: bool) -> Select[Any]:
-    ids = select(orders.c.id).where(condition, moment).order_by(orders.c.id).limit(bindparam("limit"))
-    return ids.where(orders.c.id > bindparam("after")) if after else ids
-
-
-_UNPAID_SINCE: Final = orders.c.created_at <= bindparam("moment")
-_WAITING_SINCE: Final = orders.c.updated_at <= bindparam("moment")
+_IDS: Final = select(orders.c.id).limit(bindparam("limit"))
+_UNPAID: Final = _IDS.where(UNPAID, orders.c.created_at <= bindparam("moment")).order_by(*_PLACE)
+_UNPAID_AFTER: Final = _UNPAID.where(tuple_(*_PLACE) > _place_of("after"))
+# By id alone: when an order changed last is no place to go on from, since it may have changed again meanwhile.
+_WAITING: Final = _IDS.where(WAITING, orders.c.updated_at <= bindparam("moment")).order_by(orders.c.id)
+_WAITING_AFTER: Final = _WAITING.where(orders.c.id > bindparam("after"))
 
 
 @frozen
@@ -115,23 +124,16 @@ class SqlOrders:
         return [checked("order", row.id, _order, row) for row in rows]
 
     async def unpaid_since(self, moment: datetime, *, after: OrderId | None, limit: int) -> list[OrderId]:
-        return await self._overdue(UNPAID, _UNPAID_SINCE, moment, after, limit)
+        return await self._ids(_UNPAID if after is None else _UNPAID_AFTER, moment, after, limit)
 
     async def waiting_since(self, moment: datetime, *, after: OrderId | None, limit: int) -> list[OrderId]:
-        return await self._overdue(WAITING, _WAITING_SINCE, moment, after, limit)
+        return await self._ids(_WAITING if after is None else _WAITING_AFTER, moment, after, limit)
 
-    async def _overdue(
-        self,
-        condition: TextClause,
-        since: ColumnElement[bool],
-        moment: datetime,
-        after: OrderId | None,
-        limit: int,
-    ) -> list[OrderId]:
+    async def _ids(self, statement: Select[Any], moment: datetime, after: OrderId | None, limit: int) -> list[OrderId]:
         parameters: dict[str, Any] = {"moment": moment, "limit": limit}
         if after is not None:
             parameters["after"] = after
-        rows = await self._block.fetch(_ids(condition, since, after=after is not None), parameters)
+        rows = await self._block.fetch(statement, parameters)
         return [row.id for row in rows]
 
 

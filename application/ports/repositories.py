@@ -35,10 +35,16 @@ class Orders(Protocol):
     async def page(
         self, *, user_id: UserId | None, status: OrderStatus | None, before: OrderId | None, limit: int
     ) -> list[Order]:
-        """Newest first, without the deleted, only those placed before the order `before`."""
+        """Newest first, without the deleted, only those behind the order `before`; of one moment, by id.
+
+        Behind an order that doesn't exist there is nothing.
+        """
 
     async def unpaid_since(self, moment: datetime, *, after: OrderId | None, limit: int) -> list[OrderId]:
-        """Orders that are PENDING, not deleted, and were placed at or before the moment: by id, those above `after`."""
+        """Orders that are PENDING, not deleted, and were placed at or before the moment.
+
+        Oldest first, only those behind the order `after`; of one moment, by id.
+        """
 
     async def waiting_since(self, moment: datetime, *, after: OrderId | None, limit: int) -> list[OrderId]:
         """Orders that wait for the worker (PROCESSING, or a refund asked for and not given), by id, above `after`.

@@ -1,5 +1,6 @@
 import asyncio
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -15,6 +16,11 @@ from tests.unit.builders import LATER, NOW, PAYMENT, a_line, a_product, an_order
 
 def order_id(number: int) -> OrderId:
     return OrderId(UUID(int=number))
+
+
+def placed_after(minutes: int, number: int) -> Order:
+    at = NOW + timedelta(minutes=minutes)
+    return evolve(an_order(number=number), created_at=at, updated_at=at)
 
 
 async def stored(unit_of_work: UnitOfWork, *ids: OrderId) -> dict[OrderId, Order]:
@@ -156,6 +162,41 @@ async def test_a_list_is_newest_first_and_goes_on_behind_the_last_one(shop: Unit
     assert [first, second, last] == [[orders[4], orders[3]], [orders[2], orders[1]], [orders[0]]]
 
 
+@pytest.mark.parametrize("of", [{}, {"user_id": UserId(1)}, {"status": OrderStatus.PENDING}], ids=str)
+async def test_a_list_is_by_time_whatever_the_ids_are_and_of_one_moment_by_id(
+    shop: UnitOfWork, of: dict[str, Any]
+) -> None:
+    minutes = {9: 0, 2: 1, 7: 1, 5: 1, 1: 2, 8: 3}
+    await keep(shop, orders=[placed_after(minute, number) for number, minute in minutes.items()])
+
+    numbers: list[int] = []
+    last: OrderId | None = None
+    async with shop.reading() as tx:
+        while page := await tx.orders.page(**{"user_id": None, "status": None, **of}, before=last, limit=2):
+            numbers += [order.id.int for order in page]
+            last = page[-1].id
+    assert numbers == [8, 1, 7, 5, 2, 9]
+
+
+async def test_a_list_goes_on_behind_an_order_that_was_deleted_or_has_moved_on_meanwhile(shop: UnitOfWork) -> None:
+    deleted, cancelled, oldest = placed_after(1, 2), placed_after(1, 1), placed_after(0, 3)
+    await keep(shop, orders=[deleted, cancelled, oldest])
+    deleted.delete(at=LATER)
+    cancelled.cancel(at=LATER)
+    await save(shop, deleted, cancelled)
+    async with shop.reading() as tx:
+        for before in (deleted, cancelled):
+            page = await tx.orders.page(user_id=None, status=OrderStatus.PENDING, before=before.id, limit=10)
+            assert page == [oldest]
+
+
+async def test_behind_an_order_that_does_not_exist_there_is_nothing(shop: UnitOfWork) -> None:
+    await keep(shop, orders=[an_order(number=1)])
+    async with shop.reading() as tx:
+        assert await tx.orders.page(user_id=None, status=None, before=order_id(2), limit=10) == []
+        assert await tx.orders.unpaid_since(NOW, after=order_id(2), limit=10) == []
+
+
 async def test_a_list_can_be_of_one_user_in_one_state_and_leaves_out_the_deleted(shop: UnitOfWork) -> None:
     mine, cancelled, deleted, other = (an_order(number=number) for number in (1, 2, 3, 4))
     cancelled.cancel(at=NOW)
@@ -187,6 +228,42 @@ async def test_unpaid_orders_are_those_pending_since_the_moment_or_before(shop: 
         assert await tx.orders.unpaid_since(NOW, after=None, limit=1) == [old.id]
         assert await tx.orders.unpaid_since(NOW, after=old.id, limit=10) == [just.id]
         assert await tx.orders.unpaid_since(NOW, after=just.id, limit=10) == []
+
+
+async def test_unpaid_orders_come_oldest_first_whatever_their_ids_are_and_each_once(shop: UnitOfWork) -> None:
+    minutes = {9: 0, 2: 1, 7: 1, 5: 1, 1: 2, 8: 3}
+    orders = {number: placed_after(minute, number) for number, minute in minutes.items()}
+    await keep(shop, orders=list(orders.values()))
+
+    numbers: list[int] = []
+    last: OrderId | None = None
+    moment = NOW + timedelta(minutes=2)
+    while True:
+        async with shop.reading() as tx:
+            page = await tx.orders.unpaid_since(moment, after=last, limit=2)
+        if not page:
+            break
+        numbers += [id_.int for id_ in page]
+        last = page[-1]
+        # What was dealt with is no longer unpaid, and is still a place to go on from.
+        expired = [orders[id_.int] for id_ in page]
+        for order in expired:
+            order.expire(at=LATER)
+        await save(shop, *expired)
+    assert numbers == [9, 2, 5, 7, 1]
+
+
+async def test_an_order_that_moves_on_while_waiting_ones_are_paged_hides_none_behind_it(shop: UnitOfWork) -> None:
+    waiting = [an_order(number=number) for number in (1, 2, 3)]
+    for order in waiting:
+        order.request_payment(PaymentId(order.id), at=NOW)
+    await keep(shop, orders=waiting)
+    async with shop.reading() as tx:
+        assert await tx.orders.waiting_since(NOW, after=None, limit=1) == [order_id(1)]
+    waiting[0].fail(FailureReason.OUT_OF_STOCK, {}, at=LATER)
+    await save(shop, waiting[0])
+    async with shop.reading() as tx:
+        assert await tx.orders.waiting_since(NOW, after=order_id(1), limit=10) == [order_id(2), order_id(3)]
 
 
 async def test_waiting_orders_are_those_that_the_worker_has_to_deal_with(shop: UnitOfWork) -> None:
