@@ -85,6 +85,9 @@ HEAD_TOO_LARGE: Final = Kind(
     "The head of the request is too large",
     "Send a shorter URL, and fewer or shorter headers.",
 )
+OVERLOADED: Final = Kind(
+    HTTPStatus.SERVICE_UNAVAILABLE, "overloaded", "Too much is being asked for at once", "Nothing was done: try again."
+)
 TOO_SLOW: Final = Kind(
     HTTPStatus.REQUEST_TIMEOUT,
     "request_timeout",
@@ -142,12 +145,7 @@ _KINDS: Final[Mapping[type[Exception], Kind]] = MappingProxyType(
             "The header Allow names the methods that can be used here.",
         ),
         # What may pass by itself.
-        Overloaded: Kind(
-            HTTPStatus.SERVICE_UNAVAILABLE,
-            "overloaded",
-            "Too much is being asked for at once",
-            "Nothing was done: try again.",
-        ),
+        Overloaded: OVERLOADED,
         Aborted: Kind(
             HTTPStatus.SERVICE_UNAVAILABLE,
             "aborted",
@@ -189,7 +187,7 @@ def problem_of(kind: Kind, error: Exception | None = None) -> Problem:
     return Problem(f"urn:holdfast:problem:{kind.code}", kind.title, status, detail or kind.title, errors)
 
 
-def headers_of(kind: Kind, error: Exception) -> list[tuple[str, str]]:
+def headers_of(kind: Kind, error: Exception | None = None) -> list[tuple[str, str]]:
     """The headers that go with this problem alone."""
     headers: list[tuple[str, str]] = []
     if isinstance(error, KeyInFlight) or kind.status is HTTPStatus.SERVICE_UNAVAILABLE:

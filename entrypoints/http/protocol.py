@@ -1,15 +1,20 @@
 import asyncio
+from collections.abc import Sequence
 from typing import Final
 
+from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from entrypoints.http.admission import Admission
 from entrypoints.http.problems import (
     BAD_PROTOCOL,
     CONTENT_TYPE,
     HEAD_TOO_LARGE,
+    OVERLOADED,
     TOO_SLOW,
     Kind,
+    headers_of,
     problem_of,
 )
 from entrypoints.http.replies import SECURITY_HEADERS
@@ -21,7 +26,8 @@ MAX_REQUEST: Final = 16 * 1024 * 1024
 # While the server stops: how long a connection without a request is kept, for a request that is on its way to it.
 LAST_CALL: Final = 0.3
 
-
+# What is asked for here is answered whatever else goes on: whoever looks after the process has to know.
+HEALTH: Final = "/health/"
 # After an answer that ends the connection: how long it is still read, so that the client sees the answer and no reset.
 LINGER: Final = 1.0
 
@@ -29,7 +35,13 @@ LINGER: Final = 1.0
 class State(ServerState):
     """What the connections of one server share."""
 
-    stopping = False
+    def __init__(self) -> None:
+        super().__init__()
+        self.stopping = False
+        self.admission = Admission()
+        self.turned_away = 0
+        # Written once: to refuse has to be cheap, or refusing is what nobody keeps up with.
+        self.refusal = _answer(OVERLOADED)
 
 
 class _Refused(Exception):
@@ -101,6 +113,31 @@ class ProblemProtocol(HttpToolsProtocol):
                 self.timeout_keep_alive, self.timeout_keep_alive_handler
             )
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        # Before the application is entered, which is nearly all that a request costs.
+        if len(self.tasks) < self.server_state.admission.limit or self._must_enter(cycle):
+            super()._start_asgi_task(cycle, app)
+        else:
+            self._turn_away(cycle)
+
+    def _must_enter(self, cycle: RequestResponseCycle) -> bool:
+        state = self.server_state
+        state.admission.reached(now=self.loop.time(), answered=state.total_requests - state.turned_away)
+        return len(self.tasks) < state.admission.limit or cycle.scope["path"].startswith(HEALTH)
+
+    def _turn_away(self, cycle: RequestResponseCycle) -> None:
+        self.server_state.turned_away += 1
+        if cycle.keep_alive and not cycle.waiting_for_100_continue and cycle.scope["method"] != "HEAD":
+            self.transport.write(self.server_state.refusal)
+        else:
+            self.give_up(OVERLOADED)
+        cycle.response_complete = True
+        if self.pipeline:
+            # Not at once: those that are turned away behind it would each be a call within a call.
+            self.loop.call_soon(self.on_response_complete)
+        else:
+            self.on_response_complete()
+
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's signature
         self.refuse(self._refusal)
 
@@ -148,7 +185,7 @@ class ProblemProtocol(HttpToolsProtocol):
         if answered or not self.transport.can_write_eof():
             self.transport.close()
             return
-        self.transport.write(self._response(kind))
+        self.transport.write(_answer(kind, [*self.server_state.default_headers, (b"connection", b"close")]))
         self.transport.write_eof()
         self._lingering = True
         self.flow.resume_reading()
@@ -163,14 +200,9 @@ class ProblemProtocol(HttpToolsProtocol):
         if not self._in_flight() and not self._received:
             self.transport.close()
 
-    def _response(self, kind: Kind) -> bytes:
-        body = problem_of(kind).encoded()
-        headers = [
-            *self.server_state.default_headers,
-            (b"content-type", CONTENT_TYPE.encode()),
-            (b"content-length", str(len(body)).encode()),
-            (b"connection", b"close"),
-            *((name.lower().encode(), value.encode()) for name, value in SECURITY_HEADERS),
-        ]
-        lines = b"".join(name + b": " + value + b"\r\n" for name, value in headers)
-        return STATUS_LINE[kind.status] + lines + b"\r\n" + body
+
+def _answer(kind: Kind, headers: Sequence[tuple[bytes, bytes]] = ()) -> bytes:
+    body = problem_of(kind).encoded()
+    own = (("content-type", CONTENT_TYPE), ("content-length", str(len(body))), *SECURITY_HEADERS, *headers_of(kind))
+    lines = [*headers, *((name.lower().encode(), value.encode()) for name, value in own)]
+    return STATUS_LINE[kind.status] + b"".join(name + b": " + value + b"\r\n" for name, value in lines) + b"\r\n" + body
