@@ -45,6 +45,7 @@ async def each_alone(
 class _Waiting(Generic[C, R]):
     call: C
     answer: asyncio.Future[R]
+    since: float
 
 
 @define(eq=False)
@@ -52,22 +53,26 @@ class Batched(Generic[C, R]):
     """Calls that arrive while a batch is being worked on become the next batch.
 
     There is no timer: an idle service answers the first call at once, and a busy one makes larger batches by
-    itself. The work runs in a task of its own, so that a caller who goes away cancels its wait and nothing else.
+    itself. The work runs in a task of its own, so that a caller who goes away cancels its wait and nothing else;
+    when its batch has not begun yet, nothing is done for it at all.
 
-    Raise what the use case returned or raised for this call, and `Overloaded` when too many wait.
+    Raise what the use case returned or raised for this call. Raise `Overloaded` at once while somebody has been waiting
+    for longer than `longest_wait` seconds: whoever came now would wait no less.
     """
 
     _work: Callable[[Sequence[C]], Awaitable[Sequence[R | Exception]]]
     _max_size: int = field(default=256, kw_only=True)
     _max_in_flight: int = field(default=2, kw_only=True)
-    _max_waiting: int = field(default=10_000, kw_only=True)
+    _longest_wait: float = field(default=1.0, kw_only=True)
     _waiting: deque[_Waiting[C, R]] = field(factory=deque, init=False)
     _in_flight: set[asyncio.Task[None]] = field(factory=set, init=False)
 
     async def __call__(self, call: C) -> R:
-        if len(self._waiting) >= self._max_waiting:
-            raise Overloaded(f"{len(self._waiting)} calls are waiting already")
-        waiting: _Waiting[C, R] = _Waiting(call, asyncio.get_running_loop().create_future())
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        if (waited := self._waited(now)) > self._longest_wait:
+            raise Overloaded(f"{len(self._waiting)} calls are waiting already, one of them for {waited:.1f} s")
+        waiting: _Waiting[C, R] = _Waiting(call, loop.create_future(), now)
         self._waiting.append(waiting)
         self._start()
         return await waiting.answer
@@ -77,6 +82,12 @@ class Batched(Generic[C, R]):
         while self._in_flight:
             await asyncio.wait(self._in_flight)
 
+    def _waited(self, now: float) -> float:
+        """How long the first of those who still wait has done so."""
+        while self._waiting and self._waiting[0].answer.cancelled():
+            self._waiting.popleft()
+        return now - self._waiting[0].since if self._waiting else 0.0
+
     def _start(self) -> None:
         if self._waiting and len(self._in_flight) < self._max_in_flight:
             self._in_flight.add(asyncio.get_running_loop().create_task(self._work_off()))
@@ -84,8 +95,7 @@ class Batched(Generic[C, R]):
     async def _work_off(self) -> None:
         # One turn of the loop is given away first, so that calls made in the same turn share the batch.
         await asyncio.sleep(0)
-        while self._waiting:
-            batch = [self._waiting.popleft() for _ in range(min(self._max_size, len(self._waiting)))]
+        while batch := self._next_batch():
             try:
                 self._answer(batch, await each_alone(self._work, [waiting.call for waiting in batch]))
             except BaseException:
@@ -95,6 +105,15 @@ class Batched(Generic[C, R]):
                 raise
         # In the same turn in which nobody was found waiting: whoever comes next must find this place free.
         self._in_flight.remove(cast("asyncio.Task[None]", asyncio.current_task()))
+
+    def _next_batch(self) -> list[_Waiting[C, R]]:
+        batch: list[_Waiting[C, R]] = []
+        while self._waiting and len(batch) < self._max_size:
+            waiting = self._waiting.popleft()
+            # To work for those who have gone would keep the others waiting, just when there is too much to do.
+            if not waiting.answer.cancelled():
+                batch.append(waiting)
+        return batch
 
     def _answer(self, batch: Sequence[_Waiting[C, R]], outcomes: Sequence[R | Exception]) -> None:
         for waiting, outcome in zip(batch, outcomes, strict=True):

@@ -119,7 +119,7 @@ class Container(containers.DeclarativeContainer):
     _batching: ClassVar[dict[str, object]] = {
         "max_size": settings.provided.batch_max,
         "max_in_flight": providers.Callable(_in_flight, settings),
-        "max_waiting": settings.provided.waiting_max,
+        "longest_wait": settings.provided.waiting_max.total_seconds.call(),
     }
     place_order: providers.Provider[Batched[OrderRequest | Keyed[OrderRequest], Order | Replayed]] = (
         providers.Singleton(Batched, providers.Factory(PlaceOrder, unit_of_work, new_id, now), **_batching)

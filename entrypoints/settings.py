@@ -59,7 +59,9 @@ class Settings:
     max_body: Count = _setting(64 * 1024, "largest request body, in bytes")
     batch_max: Count = _setting(256, "calls that share one transaction at most; 1 turns batching off")
     batches_in_flight: Count = _setting(2, "batches of one use case that run at once")
-    waiting_max: Count = _setting(5_000, "calls of one use case that may wait; more are answered 503")
+    waiting_max: timedelta = _setting(
+        timedelta(seconds=1), "while a call of one use case has waited this long for its turn, more are answered 503"
+    )
     pool_size: Count = _setting(10, "database connections of one process")
     worker_batches: Count = _setting(2, "batches of one queue that a worker handles at once")
     gateway_ledger: Path | None = _setting(

@@ -190,35 +190,81 @@ async def test_a_caller_who_goes_away_loses_its_wait_and_nothing_else(work: Doub
     assert work.batches == [[1, 2]]
 
 
-async def test_the_work_of_a_caller_who_left_before_its_batch_began_is_done(work: Doubling) -> None:
+async def test_nothing_is_done_for_a_caller_who_left_before_its_batch_began(work: Doubling) -> None:
+    work.gate.clear()
+    batched = Batched(work, max_in_flight=1)
+    first = asyncio.create_task(batched(1))
+    await work.has_begun(1)
+    leaving, staying = asyncio.create_task(batched(2)), asyncio.create_task(batched(3))
+    await turns_pass()
+    leaving.cancel()
+    work.gate.set()
+    async with asyncio.timeout(TIME_LIMIT):
+        assert await asyncio.gather(first, staying) == [2, 6]
+        await batched.drained()
+    assert leaving.cancelled()
+    assert work.batches == [[1], [3]]
+
+
+async def test_no_batch_is_begun_when_everybody_has_left(work: Doubling) -> None:
     batched = Batched(work)
     leaving = asyncio.create_task(batched(1))
     await asyncio.sleep(0)
     leaving.cancel()
     async with asyncio.timeout(TIME_LIMIT):
         await batched.drained()
-    assert work.batches == [[1]]
+        assert await batched(2) == 4
     assert leaving.cancelled()
+    assert work.batches == [[2]]
 
 
-async def test_too_many_waiting_calls_are_turned_away_with_nothing_done(work: Doubling) -> None:
+async def test_a_batch_is_full_of_those_who_stay(work: Doubling) -> None:
     work.gate.clear()
-    batched = Batched(work, max_in_flight=1, max_waiting=3)
-    tasks = [asyncio.create_task(batched(1))]
+    batched = Batched(work, max_in_flight=1, max_size=2)
+    first = asyncio.create_task(batched(1))
     await work.has_begun(1)
-    tasks += [asyncio.create_task(batched(number)) for number in (2, 3, 4)]
+    tasks = [asyncio.create_task(batched(number)) for number in range(2, 8)]
     await turns_pass()
+    for leaving in tasks[::2]:
+        leaving.cancel()
+    work.gate.set()
+    async with asyncio.timeout(TIME_LIMIT):
+        await asyncio.gather(first, *tasks[1::2])
+    assert work.batches == [[1], [3, 5], [7]]
 
-    with pytest.raises(Overloaded, match="3 calls are waiting already"):
+
+async def test_more_calls_are_turned_away_with_nothing_done_while_one_waits_too_long(work: Doubling) -> None:
+    work.gate.clear()
+    batched = Batched(work, max_in_flight=1, longest_wait=0.05)
+    first = asyncio.create_task(batched(1))
+    await work.has_begun(1)
+    waiting = asyncio.create_task(batched(2))
+    await asyncio.sleep(0.1)
+
+    with pytest.raises(Overloaded, match="1 calls are waiting already"):
         async with asyncio.timeout(TIME_LIMIT):
-            await batched(5)
+            await batched(3)
     work.gate.set()
 
     async with asyncio.timeout(TIME_LIMIT):
-        assert await asyncio.gather(*tasks) == [2, 4, 6, 8]
+        assert await asyncio.gather(first, waiting) == [2, 4]
+        assert await batched(4) == 8
+    assert work.batches == [[1], [2], [4]]
+
+
+async def test_who_has_left_keeps_nobody_out(work: Doubling) -> None:
+    work.gate.clear()
+    batched = Batched(work, max_in_flight=1, longest_wait=0.05)
+    first = asyncio.create_task(batched(1))
+    await work.has_begun(1)
+    leaving = asyncio.create_task(batched(2))
+    await asyncio.sleep(0.1)
+    leaving.cancel()
+    staying = asyncio.create_task(batched(3))
+    await turns_pass()
+    work.gate.set()
     async with asyncio.timeout(TIME_LIMIT):
-        assert await batched(6) == 12
-    assert 5 not in [number for batch in work.batches for number in batch]
+        assert await asyncio.gather(first, staying) == [2, 6]
 
 
 async def test_drained_waits_for_every_call_that_was_made(work: Doubling) -> None:
