@@ -1,11 +1,13 @@
 """The long-running programs: each opens what it needs, works until it is told to stop, and closes it again."""
 
 import asyncio
+import os
 import signal
+import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 import structlog
 
@@ -23,33 +25,52 @@ from entrypoints.settings import Settings
 Program = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
 OnStarted = Callable[[str], None]
 
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+# Seconds that a program which is ended has for its farewells.
+_LAST_BREATH: Final = 2.0
+
 
 async def run_until_signalled(program: Program, *, patience: timedelta) -> None:
     """Run a program until SIGINT or SIGTERM, let it finish what it has begun, and end it when that takes too long.
 
-    A second signal ends it at once. Raise what the program raises.
+    A second signal ends the process at once, and so does a program that can't even be ended. Raise what it raises.
     """
     stop = asyncio.Event()
     running = asyncio.create_task(program(stop))
     loop = asyncio.get_running_loop()
 
     def on_signal() -> None:
-        if stop.is_set():
-            running.cancel()
         stop.set()
+        for number in _SIGNALS:
+            loop.remove_signal_handler(number)
+            # By the system, which needs no event loop that still turns. To be killed is safe at any moment.
+            signal.signal(number, signal.SIG_DFL)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in _SIGNALS:
         loop.add_signal_handler(number, on_signal)
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    _end_process_after(patience.total_seconds() + _LAST_BREATH)
     await asyncio.wait({running}, timeout=patience.total_seconds())
     stopping.cancel()
     if not running.done():
         structlog.get_logger("holdfast").warning("stopped before everything was finished; it goes on at the next start")
         running.cancel()
-        await asyncio.wait({running}, timeout=1)
+        await asyncio.wait({running}, timeout=_LAST_BREATH / 2)
     if running.done() and not running.cancelled():
         running.result()
+
+
+def _end_process_after(seconds: float) -> None:
+    """From a thread, so that neither a task that refuses to end nor an event loop that hangs is waited for."""
+
+    def end() -> None:
+        structlog.get_logger("holdfast").error("ended by force: something refused to stop")
+        os._exit(1)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
 
 
 async def run_up(settings: Settings, stop: asyncio.Event, *, on_started: OnStarted) -> None:

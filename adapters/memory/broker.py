@@ -2,6 +2,7 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Final
 
 from attrs import define, field
 
@@ -16,10 +17,15 @@ def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+# Events that may wait for one consumer. What has no room is not confirmed, and so waits in the outbox, on the disk.
+_ROOM: Final = 10_000
+
+
 @define(eq=False)
 class MemoryBroker:
     """Queues in this process. What waits in them is lost with it; `ResumeOrders` announces it again at the start."""
 
+    _room: int = field(default=_ROOM, kw_only=True)
     _now: Clock = field(default=_utc_now, kw_only=True)
     _queues: list["MemoryQueue"] = field(factory=list, init=False)
 
@@ -30,11 +36,14 @@ class MemoryBroker:
         return queue
 
     async def publish(self, entries: Sequence[OutboxEntry]) -> list[OutboxEntry]:
+        confirmed: list[OutboxEntry] = []
         for entry in entries:
-            for queue in self._queues:
-                if entry.type in queue.types:
+            queues = [queue for queue in self._queues if entry.type in queue.types]
+            if all(queue.waiting() < self._room for queue in queues):
+                for queue in queues:
                     queue.bring(entry.body)
-        return list(entries)
+                confirmed.append(entry)
+        return confirmed
 
 
 @define(eq=False)
@@ -70,6 +79,9 @@ class MemoryQueue:
     dead_letters: MemoryDeadLetterQueue = field(factory=MemoryDeadLetterQueue, init=False)
     _waiting: deque[Delivery] = field(factory=deque, init=False)
     _arrived: asyncio.Event = field(factory=asyncio.Event, init=False)
+
+    def waiting(self) -> int:
+        return len(self._waiting)
 
     def put(self, event: Event) -> None:
         self._put(Delivery(event, attempt=1, tag=self._now()))

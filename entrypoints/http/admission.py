@@ -24,10 +24,15 @@ class Admission:
     has to be set, and it holds on any machine, for any mixture of requests, and with servers of any speed.
     """
 
-    limit: int = field(default=int(_PRESUMED * _AIM), init=False)
-    _rate: float = field(default=_PRESUMED, init=False)
+    _presumed: float = field(default=_PRESUMED, kw_only=True)
+    _least: int = field(default=_LEAST, kw_only=True)
+    limit: int = field(init=False)
+    _rate: float = field(init=False)
     _looked_at: float = field(default=float("-inf"), init=False)
     _answered: int = field(default=0, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._see(self._presumed)
 
     def reached(self, *, now: float, answered: int) -> None:
         """Told, whenever the limit is reached, how many have been answered so far; may raise the limit, or lower it."""
@@ -37,6 +42,13 @@ class Admission:
         seen = (answered - self._answered) / passed
         self._looked_at, self._answered = now, answered
         memory = exp(-passed / _MEMORY)
-        # After a lull nothing is known: what was answered in it is what was asked, and not what could have been.
-        self._rate = memory * self._rate + (1 - memory) * seen if passed < _STALE else _PRESUMED
-        self.limit = max(_LEAST, int(self._rate * _AIM))
+        if passed < _STALE:
+            memory = exp(-passed / _MEMORY)
+            self._see(memory * self._rate + (1 - memory) * seen)
+        else:
+            # What was answered in a lull is what was asked, and not what could have been.
+            self._see(self._presumed)
+
+    def _see(self, rate: float) -> None:
+        self._rate = rate
+        self.limit = max(self._least, int(rate * _AIM))

@@ -35,13 +35,14 @@ LINGER: Final = 1.0
 class State(ServerState):
     """What the connections of one server share."""
 
-    def __init__(self) -> None:
+    def __init__(self, admission: Admission) -> None:
         super().__init__()
         self.stopping = False
-        self.admission = Admission()
+        self.admission = admission
         self.turned_away = 0
         # Written once: to refuse has to be cheap, or refusing is what nobody keeps up with.
         self.refusal = _answer(OVERLOADED)
+        self.refusal_head = self.refusal[: self.refusal.index(b"\r\n\r\n") + 4]
 
 
 class _Refused(Exception):
@@ -126,10 +127,12 @@ class ProblemProtocol(HttpToolsProtocol):
         return len(self.tasks) < state.admission.limit or cycle.scope["path"].startswith(HEALTH)
 
     def _turn_away(self, cycle: RequestResponseCycle) -> None:
-        self.server_state.turned_away += 1
-        if cycle.keep_alive and not cycle.waiting_for_100_continue and cycle.scope["method"] != "HEAD":
-            self.transport.write(self.server_state.refusal)
+        state = self.server_state
+        state.turned_away += 1
+        if cycle.keep_alive and not cycle.waiting_for_100_continue:
+            self.transport.write(state.refusal if cycle.scope["method"] != "HEAD" else state.refusal_head)
         else:
+            # Whoever was to be asked for the body may send it all the same, or the next request.
             self.give_up(OVERLOADED)
         cycle.response_complete = True
         if self.pipeline:

@@ -2,13 +2,14 @@ import asyncio
 import errno
 import logging
 import socket
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Final, cast
 
 import uvicorn
 from quart import Quart
 
+from entrypoints.http.admission import Admission
 from entrypoints.http.problems import STOPPING
 from entrypoints.http.protocol import ProblemProtocol, State
 
@@ -37,7 +38,7 @@ class Server(uvicorn.Server):
 
     server_state: State
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is given by name
         self,
         config: uvicorn.Config,
         *,
@@ -45,9 +46,10 @@ class Server(uvicorn.Server):
         shutdown_timeout: float,
         receive_timeout: float,
         on_started: Callable[[str], None] | None = None,
+        admission: Admission | None = None,
     ) -> None:
         super().__init__(config)
-        self.server_state = State()
+        self.server_state = State(admission or Admission())
         self._stop = stop
         self._shutdown_timeout = shutdown_timeout
         self._receive_timeout = receive_timeout
@@ -77,12 +79,14 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self.server_state.stopping = True
-        for server in self.servers:
-            server.close()
-        for sock in sockets or []:
-            sock.close()
         for connection in self._connections():
             connection.shutdown()
+        # One after the other without a turn of the loop between: whoever connects between the two is reset.
+        waiting = _accept_all(sockets or [])
+        for server in self.servers:
+            server.close()
+        loop = asyncio.get_running_loop()
+        await asyncio.gather(*(loop.connect_accepted_socket(self._protocol, each) for each in waiting))
         if not await self._idle_within(self._shutdown_timeout):
             connections = self._connections()
             _log.warning("gave up %d connections after %s s", len(connections), self._shutdown_timeout)
@@ -100,6 +104,9 @@ class Server(uvicorn.Server):
         if not await self._idle_within(_LAST_BREATH):
             for task in self.server_state.tasks:
                 task.cancel()
+
+    def _protocol(self) -> ProblemProtocol:
+        return ProblemProtocol(self.config, self.server_state, {})
 
     async def _idle_within(self, seconds: float) -> bool:
         try:
@@ -128,6 +135,7 @@ async def serve(  # noqa: PLR0913 - each is a setting, given by name
     on_started: Callable[[str], None] | None = None,
     stop: asyncio.Event,
     receive_timeout: float = 30.0,
+    admission: Admission | None = None,
 ) -> None:
     """Serve until `stop` is set, and return when what was in flight is done. Raise `AddressInUse` or `CannotListen`.
 
@@ -153,6 +161,7 @@ async def serve(  # noqa: PLR0913 - each is a setting, given by name
         shutdown_timeout=shutdown_timeout,
         receive_timeout=receive_timeout,
         on_started=on_started,
+        admission=admission,
     )
     with await _listen(host, port) as listener:
         try:
@@ -172,6 +181,17 @@ async def _listen(host: str, port: int) -> socket.socket:
         if error.errno == errno.EADDRINUSE:
             raise AddressInUse(f"{host}:{port} is in use: stop what listens there, or choose another port") from error
         raise CannotListen(f"can't listen on {host}:{port}: {error.strerror or error}") from error
+
+
+def _accept_all(listeners: Sequence[socket.socket]) -> list[socket.socket]:
+    """Clients that are connected already as far as they know; to close the listener would reset them."""
+    accepted: list[socket.socket] = []
+    for listener in listeners:
+        # Blocking or closed, out of descriptors, or a client that is gone again: what there was has been taken.
+        with suppress(OSError):
+            while True:
+                accepted.append(listener.accept()[0])
+    return accepted
 
 
 def _url(listener: socket.socket) -> str:

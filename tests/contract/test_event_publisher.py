@@ -93,3 +93,14 @@ async def test_calls_at_once_lose_nothing_and_keep_their_own_order(broker: Broke
     assert confirmed == [entries(*events) for events in calls]
     received = events_of(await receive(broker.payments, 320))
     assert [[event for event in received if event in events] for events in calls] == calls
+
+
+async def test_the_broker_in_memory_confirms_nothing_that_it_has_no_room_for() -> None:
+    broker = MemoryBroker(room=2)
+    payments = broker.queue(*CONSUMERS["payments"])
+    broker.queue(*CONSUMERS["refunds"])
+    sent = entries(*(payment_requested() for _ in range(3)), refund_requested())
+
+    assert await broker.publish(sent) == [*sent[:2], sent[3]]
+    await receive(payments, 2)
+    assert await broker.publish(sent[2:3]) == sent[2:3]
