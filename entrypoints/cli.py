@@ -24,6 +24,7 @@ from entrypoints.demo import CATALOGUE
 from entrypoints.health import ServerHealth
 from entrypoints.http.server import CannotListen
 from entrypoints.programs import (
+    CutOff,
     Program,
     run_api,
     run_relay_alone,
@@ -38,7 +39,7 @@ Port = Annotated[int | None, Parameter(help="Port to listen on. Default: 8000")]
 
 
 # What is told as it is: the message says what to do, and a stack trace would say nothing more.
-_REFUSALS = (Aborted, CannotListen, CommandError, DomainError, NotReady, Unavailable)
+_REFUSALS = (Aborted, CannotListen, CommandError, CutOff, DomainError, NotReady, Unavailable)
 
 
 def main() -> None:

@@ -25,6 +25,11 @@ from entrypoints.settings import Settings
 Program = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
 OnStarted = Callable[[str], None]
 
+
+class CutOff(Exception):
+    """A program was told to stop, and had not finished in its time what it had begun."""
+
+
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 # Seconds that a program which is ended has for its farewells.
 _LAST_BREATH: Final = 2.0
@@ -33,7 +38,8 @@ _LAST_BREATH: Final = 2.0
 async def run_until_signalled(program: Program, *, patience: timedelta) -> None:
     """Run a program until SIGINT or SIGTERM, let it finish what it has begun, and end it when that takes too long.
 
-    A second signal ends the process at once, and so does a program that can't even be ended. Raise what it raises.
+    A second signal ends the process at once; a program that doesn't even let itself be ended has two seconds more.
+    Raise what the program raises, and `CutOff`.
     """
     stop = asyncio.Event()
     running = asyncio.create_task(program(stop))
@@ -53,12 +59,12 @@ async def run_until_signalled(program: Program, *, patience: timedelta) -> None:
     _end_process_after(patience.total_seconds() + _LAST_BREATH)
     await asyncio.wait({running}, timeout=patience.total_seconds())
     stopping.cancel()
-    if not running.done():
-        structlog.get_logger("holdfast").warning("stopped before everything was finished; it goes on at the next start")
-        running.cancel()
-        await asyncio.wait({running}, timeout=_LAST_BREATH / 2)
-    if running.done() and not running.cancelled():
+    if running.done():
         running.result()
+        return
+    running.cancel()
+    await asyncio.wait({running}, timeout=_LAST_BREATH / 2)
+    raise CutOff("stopped before everything was finished; it goes on at the next start")
 
 
 def _end_process_after(seconds: float) -> None:

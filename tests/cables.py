@@ -32,6 +32,8 @@ class Cable:
     url: str
     plugged: bool = True
     silent_from_now: bool = False
+    # Seconds that everything takes which goes through to the server.
+    delay: float = 0.0
     # Once: who sends these bytes loses the connection when the server answers, and not before.
     loses_answer_to: bytes | None = None
     _pairs: list[_Pair] = field(factory=list)
@@ -97,6 +99,8 @@ async def _to_server(source: asyncio.StreamReader, pair: _Pair, wire: Cable) -> 
     with suppress(OSError):
         while data := await source.read(65536):
             await pair.flowing.wait()
+            if wire.delay:
+                await asyncio.sleep(wire.delay)
             if wire.loses_answer_to is not None and wire.loses_answer_to in data:
                 pair.loses_answers, wire.loses_answer_to = True, None
             pair.server.write(data)

@@ -1,13 +1,17 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from secrets import token_hex
 
 import aio_pika
 import aiohttp
 import pytest
+from attrs import frozen
 
 from adapters.rabbitmq.topology import CONSUMERS, Topology
+from tests.cables import Cable, cable
+from tests.servers.fleet import VARIABLES
 from tests.service import Service
 
 
@@ -38,6 +42,26 @@ async def on_servers(
     yield service
     await asyncio.to_thread(service.kill)
     await _remove_queues(amqp_url, namespace)
+
+
+@frozen
+class Wired:
+    """The service on servers, behind cables that a test can silence."""
+
+    service: Service
+    cables: dict[str, Cable]
+
+
+@pytest.fixture
+async def wired(on_servers: Service) -> AsyncIterator[Wired]:
+    """As `on_servers`."""
+    async with AsyncExitStack() as stack:
+        cables: dict[str, Cable] = {}
+        for name, variable in VARIABLES.items():
+            cables[name] = await stack.enter_async_context(cable(on_servers.settings[variable]))
+            on_servers.settings[variable] = cables[name].url
+        yield Wired(on_servers, cables)
+        await asyncio.to_thread(on_servers.kill)
 
 
 async def _remove_queues(url: str, namespace: str) -> None:

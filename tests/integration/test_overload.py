@@ -1,0 +1,61 @@
+"""Three times as many requests as can be answered: those that are answered are answered in time."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+
+import pytest
+
+from bench.open_loop import GIVEN_UP, RESET, Load, Result, post, run
+from tests.service import Service
+
+DEADLINE = 1.0
+
+
+@pytest.fixture(params=["embedded", "on_servers"])
+async def service(request: pytest.FixtureRequest, tmp_path: object) -> AsyncIterator[Service]:
+    service: Service = request.getfixturevalue(request.param)
+    await asyncio.to_thread(service.start_all, ["api" if "AMQP_URL" in service.settings else "up"])
+    yield service
+    await asyncio.to_thread(service.kill)
+
+
+async def test_overload_costs_little_of_what_could_be_done_and_passes_by_itself(service: Service) -> None:
+    product = await asyncio.to_thread(service.add_product, stock=10_000_000)
+    body = json.dumps({"user_id": 1, "items": [{"product_id": product, "quantity": 1}]}).encode()
+
+    async def ask(*rates: float, seconds: float) -> Result:
+        """Ask at each of these rates for so many seconds."""
+        load = Load(
+            port=service.port,
+            rate=lambda t: rates[min(int(t / seconds), len(rates) - 1)],
+            seconds=seconds * len(rates),
+            request=lambda _: post("/orders", body),
+            patience=10.0,
+        )
+        return await asyncio.to_thread(run, load)
+
+    async def goodput(rate: float) -> float:
+        return (await ask(rate, seconds=2)).good(within=DEADLINE) / 2
+
+    rate = 200.0
+    while (peak := await goodput(rate)) > 0.7 * rate:
+        rate *= 2
+    peak = max(peak, await goodput(peak))
+
+    quiet = peak / 4
+    result = await ask(quiet, 3 * peak, 3 * peak, quiet, quiet, quiet, quiet, seconds=4)
+    during, after = result.between(4, 12), result.between(22, 28)
+    outcomes = during.by_status()
+
+    # Of the machine that the tests share with their servers, and with each other, no more can be asked for.
+    assert during.good(within=DEADLINE) / 8 > 0.5 * peak, outcomes
+    assert outcomes.keys() <= {201, 503, GIVEN_UP}, outcomes
+    assert outcomes[503] > 0
+    assert outcomes[GIVEN_UP] < 0.01 * outcomes.total()
+    assert during.percentile(0.9, (503,)) < DEADLINE
+    # Ten seconds after its end nobody could tell that it was.
+    assert after.by_status().keys() == {201}
+    assert after.good(within=DEADLINE) > 0.95 * len(after.due)
+    assert RESET not in result.by_status()
+    assert await service.findings() == []
