@@ -11,8 +11,8 @@ from bench.open_loop import Load, Result, run
 DEADLINE = 1.0
 # The search for the peak: where it begins, and which share of a rate counts as keeping up with it.
 _FIRST_RATE = 250.0
-_STEP = 1.5
-_KEEPS_UP = 0.95
+_STEP = 2.0
+_KEEPS_UP = 0.7
 _QUIET_SHARE = 0.5
 # The load around the overload, for its latency before and after.
 _BEFORE = 5.0
@@ -79,7 +79,7 @@ def measure_overload(
     )
 
 
-def find_peak(port: int, request: Callable[[int], bytes], *, seconds: float = 4.0) -> float:
+def find_peak(port: int, request: Callable[[int], bytes], *, seconds: float = 3.0) -> float:
     """The highest goodput of all rates that were tried: up and up until it falls behind, then around that."""
 
     def goodput(rate: float) -> float:
@@ -90,7 +90,7 @@ def find_peak(port: int, request: Callable[[int], bytes], *, seconds: float = 4.
     while (reached := goodput(rate)) > _KEEPS_UP * rate:
         rate, peak = rate * _STEP, reached
     peak = max(peak, reached)
-    return max(peak, *(goodput(share * peak) for share in (1.0, 1.15, 1.3)))
+    return max(peak, *(goodput(share * peak) for share in (1.0, 1.2, 1.5)))
 
 
 def _recovery(result: Result, end: float, p99_before: float) -> float:

@@ -4,11 +4,11 @@ from typing import Final
 from attrs import define, field
 
 # Seconds that a request may wait for its answer when there are more than can be answered.
-_AIM: Final = 0.3
+_AIM: Final = 0.4
 # Answers a second, for as long as nothing is known.
 _PRESUMED: Final = 2000.0
 # So many may be in progress at any time: what waits for a server, and shares a batch there, costs next to nothing.
-_LEAST: Final = 256
+_LEAST: Final = 128
 # Seconds between two looks at the rate, seconds within which a look counts most, and seconds after which it is stale.
 _LOOK_EVERY: Final = 0.05
 _MEMORY: Final = 0.5

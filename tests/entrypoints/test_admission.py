@@ -12,7 +12,7 @@ def limit_after(admission: Admission, *, rate: float, seconds: float, now: float
 
 def test_as_many_may_be_in_progress_as_are_answered_while_one_may_wait() -> None:
     for rate in (1_000, 4_000, 20_000):
-        assert abs(limit_after(Admission(), rate=rate, seconds=5) - 0.3 * rate) < 0.01 * rate
+        assert abs(limit_after(Admission(), rate=rate, seconds=5) - 0.4 * rate) < 0.01 * rate
 
 
 def test_a_service_that_answers_nothing_any_more_keeps_a_small_queue() -> None:
@@ -29,11 +29,11 @@ def test_a_service_that_answers_again_takes_more_again() -> None:
 
 def test_what_is_answered_in_a_lull_says_nothing_of_what_can_be() -> None:
     admission = Admission()
-    assert limit_after(admission, rate=1_000, seconds=5) < 320
+    assert limit_after(admission, rate=1_000, seconds=5) < 420
     # An hour with one request a second.
     admission.reached(now=3_705, answered=8_600)
     assert admission.limit == Admission().limit
-    assert abs(limit_after(admission, rate=1_000, seconds=5, now=3_705) - 300) < 30
+    assert abs(limit_after(admission, rate=1_000, seconds=5, now=3_705) - 400) < 40
 
 
 def test_a_moment_is_too_short_to_judge_by() -> None:
