@@ -1,4 +1,4 @@
-"""A wire between a client and a server that a test can cut, silence, pull out, and have lose an answer."""
+"""A wire between a client and a server that a test can cut, silence, slow, pull out, and have lose an answer."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -17,7 +17,8 @@ _PORTS = {"amqp": 5672, "postgresql": 5432}
 class _Pair:
     client: asyncio.StreamWriter
     server: asyncio.StreamWriter
-    flowing: asyncio.Event
+    flowing: asyncio.Event = field(factory=asyncio.Event)
+    answering: asyncio.Event = field(factory=asyncio.Event)
     loses_answers: bool = False
 
     def abort(self) -> None:
@@ -32,7 +33,7 @@ class Cable:
     url: str
     plugged: bool = True
     silent_from_now: bool = False
-    # Seconds that everything takes which goes through to the server.
+    # Seconds that everything takes more, in each direction.
     delay: float = 0.0
     # Once: who sends these bytes loses the connection when the server answers, and not before.
     loses_answer_to: bytes | None = None
@@ -48,6 +49,18 @@ class Cable:
         """Connections stay open, and nothing goes through any more; new ones are let through."""
         for pair in self._pairs:
             pair.flowing.clear()
+
+    def silence_answers(self) -> None:
+        """What is sent arrives, and what is answered does not."""
+        for pair in self._pairs:
+            pair.answering.clear()
+
+    def restore(self) -> None:
+        """As it was before: what was held back arrives now, as TCP sends again what was lost."""
+        self.plugged, self.silent_from_now, self.delay, self.loses_answer_to = True, False, 0.0, None
+        for pair in self._pairs:
+            pair.flowing.set()
+            pair.answering.set()
 
     def cut_silent(self) -> None:
         """What the broker does by itself once it has missed our heartbeats."""
@@ -69,12 +82,18 @@ async def cable(url: str) -> AsyncIterator[Cable]:
         if not wire.plugged:
             writer.transport.abort()
             return
-        far_reader, far_writer = await asyncio.open_connection(parts.hostname, parts.port or _PORTS[parts.scheme])
-        pair = _Pair(writer, far_writer, asyncio.Event())
+        try:
+            far_reader, far_writer = await asyncio.open_connection(parts.hostname, parts.port or _PORTS[parts.scheme])
+        except OSError:
+            writer.transport.abort()
+            return
+        wire._pairs[:] = [pair for pair in wire._pairs if not pair.client.transport.is_closing()]  # noqa: SLF001 - as below
+        pair = _Pair(writer, far_writer)
+        pair.answering.set()
         if not wire.silent_from_now:
             pair.flowing.set()
         wire._pairs.append(pair)  # noqa: SLF001 - this is its other half
-        for pump in (_to_server(reader, pair, wire), _to_client(far_reader, pair)):
+        for pump in (_to_server(reader, pair, wire), _to_client(far_reader, pair, wire)):
             task = asyncio.create_task(pump)
             tasks.add(task)
             task.add_done_callback(tasks.discard)
@@ -98,9 +117,8 @@ async def cable(url: str) -> AsyncIterator[Cable]:
 async def _to_server(source: asyncio.StreamReader, pair: _Pair, wire: Cable) -> None:
     with suppress(OSError):
         while data := await source.read(65536):
+            await asyncio.sleep(wire.delay)
             await pair.flowing.wait()
-            if wire.delay:
-                await asyncio.sleep(wire.delay)
             if wire.loses_answer_to is not None and wire.loses_answer_to in data:
                 pair.loses_answers, wire.loses_answer_to = True, None
             pair.server.write(data)
@@ -108,10 +126,12 @@ async def _to_server(source: asyncio.StreamReader, pair: _Pair, wire: Cable) -> 
     pair.abort()
 
 
-async def _to_client(source: asyncio.StreamReader, pair: _Pair) -> None:
+async def _to_client(source: asyncio.StreamReader, pair: _Pair, wire: Cable) -> None:
     with suppress(OSError):
         while data := await source.read(65536):
+            await asyncio.sleep(wire.delay)
             await pair.flowing.wait()
+            await pair.answering.wait()
             if pair.loses_answers:
                 break
             pair.client.write(data)

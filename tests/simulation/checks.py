@@ -24,7 +24,7 @@ from tests.invariants import BookedCharge, history_findings, money_findings, sto
 from tests.simulation.broker import SimulatedQueue, is_poison
 from tests.simulation.clients import Diary, Refused
 
-_BECOMES = {
+BECOMES = {
     OrderPlaced: OrderStatus.PENDING,
     PaymentRequested: OrderStatus.PROCESSING,
     OrderPaid: OrderStatus.PAID,
@@ -78,7 +78,7 @@ def _status_at(events: dict[EventId, Event], order_id: OrderId, version: int) ->
         event = events.get(EventId(order_id, sequence))
         if event is None:
             return None
-        status = _BECOMES.get(type(event), status)
+        status = BECOMES.get(type(event), status)
     return status
 
 

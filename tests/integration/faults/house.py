@@ -1,0 +1,159 @@
+"""The service on private servers, each behind a cable, and a stranger who listens to everything that is announced."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from itertools import count
+from typing import Any, Final
+
+import asyncpg
+from aiormq.abc import DeliveredMessage
+from attrs import define, field
+
+from adapters.rabbitmq.topology import Topology, declare_topology
+from adapters.wire import decode_if_readable
+from domain.ids import OrderId
+from tests.brokers import channel
+from tests.cables import Cable, cable
+from tests.servers import PostgresServer, Process, RabbitServer, RedisServer, free_port
+from tests.servers.process import make_folder, remove_folder
+from tests.service import Service
+
+# Seconds that a request may take, as it is set here; each reply has to come by then, and a little.
+DEADLINE: Final = 5.0
+SETTINGS: Final[Mapping[str, str]] = {
+    "HOLDFAST_REQUEST_TIMEOUT": f"{DEADLINE:g}s",
+    # A clock that is an hour fast must not let them all expire.
+    "HOLDFAST_ORDER_EXPIRY": "3h",
+    "HOLDFAST_GATEWAY_DELAY": "1ms-20ms",
+    "HOLDFAST_GATEWAY_DECLINE_RATE": "0.05",
+}
+PROCESSES: Final = ("api", "worker", "relay")
+# The first is what everybody wants, and of the last there are too few.
+STOCKS: Final = (1_000_000, 1_000_000, 1_000_000, 200)
+_EAR: Final = "stranger"
+
+
+@define(kw_only=True, eq=False)
+class House:
+    postgres: PostgresServer
+    redis: RedisServer
+    rabbitmq: RabbitServer
+    to_postgres: Cable
+    to_redis: Cable
+    to_rabbitmq: Cable
+    service: Service
+    products: list[int] = field(factory=list)
+    customers: Iterator[int] = field(factory=lambda: count(1))
+    heard: defaultdict[OrderId, list[int]] = field(factory=lambda: defaultdict(list))
+    """The events of each order by their numbers, each as often as it came, in the order in which they came."""
+
+    @property
+    def topology(self) -> Topology:
+        return Topology()
+
+    async def start(self, *names: str, **settings: str) -> None:
+        """Processes, with these settings besides those of all others; one that runs is started anew."""
+        kept = dict(self.service.settings)
+        self.service.settings.update(settings)
+        try:
+            for name in names:
+                await self.kill(name)
+                self.service.start(name.partition("-")[0], name=name)
+        finally:
+            self.service.settings = kept
+        if any(name.startswith("api") for name in names):
+            await self.ready()
+
+    async def ready(self) -> None:
+        await asyncio.to_thread(self.service.wait_until_ready)
+
+    async def kill(self, *names: str) -> None:
+        for name in names:
+            process = self.service.processes.pop(name, None)
+            if process is not None:
+                await asyncio.to_thread(process.kill)
+
+    def process(self, name: str) -> Process:
+        return self.service.processes[name]
+
+    @asynccontextmanager
+    async def sql(self) -> AsyncIterator[Any]:
+        """A connection of a stranger, straight to the server."""
+        connection = await asyncpg.connect(self.postgres.url, timeout=10, server_settings={"application_name": _EAR})
+        try:
+            yield connection
+        finally:
+            with suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                await connection.close(timeout=2)
+
+    async def waiting(self) -> int:
+        """How much is still to be done: events that no broker has, orders that wait for a worker."""
+        async with self.sql() as connection:
+            found: int = await connection.fetchval(
+                "SELECT (SELECT count(*) FROM outbox) + (SELECT count(*) FROM orders WHERE status = 'PROCESSING'"
+                " OR (refund_requested AND status <> 'REFUNDED'))"
+            )
+        return found
+
+    async def listen(self) -> None:
+        """Take down what the stranger's queue holds by now."""
+        async with channel(self.rabbitmq.url) as open_channel, asyncio.timeout(30):
+            declared = await open_channel.queue_declare(_EAR, passive=True)
+            left = declared.message_count or 0
+            arrived = asyncio.Event()
+
+            async def hear(message: DeliveredMessage) -> None:
+                nonlocal left
+                event = decode_if_readable(message.body)
+                if event is not None:
+                    self.heard[event.order_id].append(event.sequence)
+                await open_channel.basic_ack(message.delivery_tag or 0)
+                left -= 1
+                if left <= 0:
+                    arrived.set()
+
+            if left:
+                await open_channel.basic_qos(prefetch_count=left)
+                await open_channel.basic_consume(_EAR, hear)
+                await arrived.wait()
+
+    async def _open(self) -> None:
+        await asyncio.to_thread(self.service.run, "migrate")
+        await declare_topology(self.rabbitmq.url, self.topology)
+        async with channel(self.rabbitmq.url) as open_channel:
+            await open_channel.queue_declare(_EAR, durable=True, arguments={"x-queue-type": "quorum"})
+            await open_channel.queue_bind(_EAR, self.topology.exchange, routing_key="#")
+        for stock in STOCKS:
+            self.products.append(await asyncio.to_thread(self.service.add_product, stock=stock))
+        await asyncio.to_thread(self.service.start_all, PROCESSES)
+
+
+@asynccontextmanager
+async def open_house() -> AsyncIterator[House]:
+    async with AsyncExitStack() as stack:
+        postgres = PostgresServer(settings={"max_connections": "60", "deadlock_timeout": "100ms"})
+        redis, rabbitmq = RedisServer(), RabbitServer()
+        servers = (postgres, redis, rabbitmq)
+        for server in servers:
+            stack.push_async_callback(asyncio.to_thread, server.close)
+        await asyncio.gather(*(asyncio.to_thread(server.start) for server in servers))
+        cables = [await stack.enter_async_context(cable(server.url)) for server in servers]
+        to_postgres, to_redis, to_rabbitmq = cables
+        folder = make_folder("faults")
+        stack.push_async_callback(asyncio.to_thread, remove_folder, folder)
+        urls = {"DATABASE_URL": to_postgres.url, "REDIS_URL": to_redis.url, "AMQP_URL": to_rabbitmq.url}
+        service = Service(folder=folder, settings={**urls, **SETTINGS}, port=free_port())
+        stack.push_async_callback(asyncio.to_thread, service.kill)
+        house = House(
+            postgres=postgres,
+            redis=redis,
+            rabbitmq=rabbitmq,
+            to_postgres=to_postgres,
+            to_redis=to_redis,
+            to_rabbitmq=to_rabbitmq,
+            service=service,
+        )
+        await house._open()  # noqa: SLF001 - this is its other half
+        yield house

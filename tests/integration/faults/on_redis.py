@@ -1,0 +1,98 @@
+"""What can happen to Redis and to the way there. No order is refused, and none of one's own is missing."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any, Final
+
+from redis.asyncio import Redis
+
+from tests.integration.faults.fault import Fault
+from tests.integration.faults.house import House
+
+
+@asynccontextmanager
+async def _stranger(house: House) -> AsyncIterator[Any]:
+    client = Redis.from_url(house.redis.url)
+    try:
+        yield client
+    finally:
+        await client.aclose()
+
+
+@asynccontextmanager
+async def _killed(house: House) -> AsyncIterator[None]:
+    await asyncio.to_thread(house.redis.kill)
+    yield
+    await asyncio.to_thread(house.redis.start)
+
+
+@asynccontextmanager
+async def _killed_often(house: House) -> AsyncIterator[None]:
+    for _ in range(5):
+        await asyncio.to_thread(house.redis.kill)
+        await asyncio.to_thread(house.redis.start)
+        await asyncio.sleep(0.5)
+    yield
+
+
+@asynccontextmanager
+async def _frozen(house: House) -> AsyncIterator[None]:
+    await asyncio.to_thread(house.redis.pause)
+    yield
+    await asyncio.to_thread(house.redis.resume)
+
+
+@asynccontextmanager
+async def _paused(house: House) -> AsyncIterator[None]:
+    async with _stranger(house) as client:
+        await client.execute_command("CLIENT", "PAUSE", 3000, "WRITE")
+        yield
+
+
+@asynccontextmanager
+async def _flushed(house: House) -> AsyncIterator[None]:
+    async with _stranger(house) as client:
+        for _ in range(30):
+            await client.flushall()
+            await asyncio.sleep(0.1)
+    yield
+
+
+@asynccontextmanager
+async def _full(house: House) -> AsyncIterator[None]:
+    async with _stranger(house) as client:
+        await client.config_set("maxmemory-policy", "noeviction")
+        await client.config_set("maxmemory", "1")
+        yield
+        await client.config_set("maxmemory", "0")
+
+
+@asynccontextmanager
+async def _slow(house: House) -> AsyncIterator[None]:
+    house.to_redis.delay = 0.1
+    yield
+    house.to_redis.restore()
+
+
+@asynccontextmanager
+async def _cut(house: House) -> AsyncIterator[None]:
+    for _ in range(20):
+        house.to_redis.cut()
+        await asyncio.sleep(0.1)
+    yield
+
+
+_fault: Final = partial(Fault, orders_go_on=True, reads_go_on=True)
+
+FAULTS: Final = (
+    _fault(name="Redis is killed and down for 4 s", breaking=_killed, hold=4),
+    _fault(name="Redis is killed and started, 5 times", breaking=_killed_often, hold=0),
+    _fault(name="Redis is frozen for 5 s", breaking=_frozen, hold=5),
+    _fault(name="Redis takes no writes for 3 s (CLIENT PAUSE)", breaking=_paused, hold=3),
+    _fault(name="Redis is emptied, 30 times", breaking=_flushed, hold=0),
+    _fault(name="Redis is full and evicts nothing", breaking=_full, hold=3),
+    _fault(name="Redis is slow: 200 ms a round trip", breaking=_slow, hold=3),
+    _fault(name="Connections to Redis are cut, 20 times", breaking=_cut, hold=0),
+)

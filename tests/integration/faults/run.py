@@ -1,0 +1,140 @@
+"""One fault under load: break, hold, heal, wait until all has drained, and look through the books."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Final
+
+from attrs import define, field, frozen
+
+from tests.integration.faults.checks import Findings, look_through
+from tests.integration.faults.clients import MARGIN, Diary, Load, Outcome, clients
+from tests.integration.faults.fault import Fault
+from tests.integration.faults.house import DEADLINE, PROCESSES, House, open_house
+from tests.service import until
+
+# Orders that are placed before anything breaks, and after it was healed.
+_BEFORE: Final = 20
+_AFTER: Final = 10
+# Far more than a fault takes, with all that it waits for.
+_BOUND: Final = 400.0
+
+
+@frozen(kw_only=True)
+class Result:
+    fault: Fault
+    done: int
+    refused: int
+    unknown: int
+    recovered: float
+    """Seconds from the healing until all was done that had been begun."""
+    slowest: float
+    findings: Findings
+    troubles: list[str]
+    """What clients saw that they must not see."""
+
+    @property
+    def well(self) -> bool:
+        return not self.findings.all() and not self.troubles
+
+    def story(self) -> str:
+        lines = [*self.troubles, *self.findings.all()]
+        shown = lines if len(lines) <= 30 else [*lines[:30], f"and {len(lines) - 30} more"]
+        return "\n".join([f"{self.fault.name}:", *(f"  {line}" for line in shown)])
+
+
+async def run_fault(house: House, fault: Fault) -> Result:
+    diary = Diary()
+    load = Load(house=house, diary=diary, api_is_there=fault.api_is_there)
+    loop = asyncio.get_running_loop()
+    healed = 0.0
+    async with asyncio.timeout(_BOUND):
+        async with clients(load):
+            await _placed(diary, _BEFORE)
+            diary.faulty = True
+            async with fault.breaking(house):
+                await asyncio.sleep(fault.hold)
+            diary.faulty = False
+            healed = loop.time()
+            load.deadline = healed + fault.within
+            await _placed(diary, diary.placed() + _AFTER)
+        drained = await _drained(house, healed + fault.within - loop.time())
+    recovered = loop.time() - healed
+    findings = await look_through(house, diary)
+    return Result(
+        fault=fault,
+        done=diary.outcomes[Outcome.DONE],
+        refused=diary.outcomes[Outcome.REFUSED],
+        unknown=diary.outcomes[Outcome.UNKNOWN],
+        recovered=recovered,
+        slowest=diary.slowest,
+        findings=findings,
+        troubles=[*drained, *_troubles(fault, diary)],
+    )
+
+
+async def _placed(diary: Diary, number: int) -> None:
+    async def there_are() -> bool:
+        return diary.placed() >= number
+
+    await until(there_are, seconds=60, what=f"{number} orders are placed")
+
+
+async def _drained(house: House, seconds: float) -> list[str]:
+    async def nothing_waits() -> bool:
+        return not await house.waiting()
+
+    try:
+        await until(nothing_waits, seconds=max(1.0, seconds), what="everything has drained")
+    except AssertionError as late:
+        return [f"{late}: {await house.waiting()} events and orders wait"]
+    return []
+
+
+def _troubles(fault: Fault, diary: Diary) -> list[str]:
+    found = [f"{what}, {times} times" for what, times in diary.troubles.items()]
+    if diary.slowest > DEADLINE + MARGIN and fault.api_is_there:
+        found.append(f"a reply took {diary.slowest:.1f} s")
+    for what, promised in (("place", fault.orders_go_on), ("read", fault.reads_go_on)):
+        refused = diary.meanwhile[what, Outcome.REFUSED]
+        if promised and refused:
+            found.append(f"meanwhile {refused} times it was refused to {what}")
+        if promised and not diary.meanwhile[what, Outcome.DONE]:
+            found.append(f"meanwhile nobody could {what}")
+    return found
+
+
+@define(eq=False)
+class Street:
+    """The house that faults are tried in, one after the other. One in which something went wrong is left."""
+
+    _stack: AsyncExitStack | None = field(default=None, init=False)
+    _house: House | None = field(default=None, init=False)
+
+    async def run(self, fault: Fault, *, say: Callable[[str], Awaitable[None]] | None = None) -> Result:
+        """Raise what nobody foresaw; what was foreseen and is wrong is in the result."""
+        well = False
+        try:
+            if self._house is None:
+                self._stack = AsyncExitStack()
+                self._house = await self._stack.enter_async_context(open_house())
+            await self._in_order(self._house)
+            result = await run_fault(self._house, fault)
+            well = result.well
+        finally:
+            if not well:
+                await self.close()
+        return result
+
+    async def _in_order(self, house: House) -> None:
+        for name in set(house.service.processes) - set(PROCESSES):
+            await house.kill(name)
+        for name in PROCESSES:
+            if name not in house.service.processes or not house.process(name).running:
+                await house.start(name)
+        await house.ready()
+
+    async def close(self) -> None:
+        stack, self._stack, self._house = self._stack, None, None
+        if stack is not None:
+            await stack.aclose()

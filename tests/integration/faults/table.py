@@ -1,0 +1,8 @@
+"""Every row."""
+
+from typing import Final
+
+from tests.integration.faults import on_postgres, on_rabbitmq, on_redis
+from tests.integration.faults.fault import Fault
+
+FAULTS: Final[tuple[Fault, ...]] = (*on_postgres.FAULTS, *on_rabbitmq.FAULTS, *on_redis.FAULTS)
