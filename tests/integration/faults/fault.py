@@ -27,6 +27,8 @@ class Fault:
     """Seconds after which all is done that was begun."""
     api_is_there: bool = True
     """Every request is answered, within its deadline."""
+    nothing_unknown: bool = False
+    """No request that was taken in stays without its answer, though others may find nobody there."""
     orders_go_on: bool = False
     """No order is refused."""
     reads_go_on: bool = False

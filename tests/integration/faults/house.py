@@ -32,7 +32,7 @@ SETTINGS: Final[Mapping[str, str]] = {
 PROCESSES: Final = ("api", "worker", "relay")
 # The first is what everybody wants, and of the last there are too few.
 STOCKS: Final = (1_000_000, 1_000_000, 1_000_000, 200)
-_EAR: Final = "stranger"
+EAR: Final = "stranger"
 
 
 @define(kw_only=True, eq=False)
@@ -46,6 +46,8 @@ class House:
     service: Service
     products: list[int] = field(factory=list)
     customers: Iterator[int] = field(factory=lambda: count(1))
+    changed: set[str] = field(factory=set)
+    """Processes that run under other settings than they should."""
     heard: defaultdict[OrderId, list[int]] = field(factory=lambda: defaultdict(list))
     """The events of each order by their numbers, each as often as it came, in the order in which they came."""
 
@@ -61,6 +63,7 @@ class House:
             for name in names:
                 await self.kill(name)
                 self.service.start(name.partition("-")[0], name=name)
+                self.changed |= {name} if settings else set()
         finally:
             self.service.settings = kept
         if any(name.startswith("api") for name in names):
@@ -71,6 +74,7 @@ class House:
 
     async def kill(self, *names: str) -> None:
         for name in names:
+            self.changed.discard(name)
             process = self.service.processes.pop(name, None)
             if process is not None:
                 await asyncio.to_thread(process.kill)
@@ -81,7 +85,7 @@ class House:
     @asynccontextmanager
     async def sql(self) -> AsyncIterator[Any]:
         """A connection of a stranger, straight to the server."""
-        connection = await asyncpg.connect(self.postgres.url, timeout=10, server_settings={"application_name": _EAR})
+        connection = await asyncpg.connect(self.postgres.url, timeout=10, server_settings={"application_name": EAR})
         try:
             yield connection
         finally:
@@ -100,7 +104,7 @@ class House:
     async def listen(self) -> None:
         """Take down what the stranger's queue holds by now."""
         async with channel(self.rabbitmq.url) as open_channel, asyncio.timeout(30):
-            declared = await open_channel.queue_declare(_EAR, passive=True)
+            declared = await open_channel.queue_declare(EAR, passive=True)
             left = declared.message_count or 0
             arrived = asyncio.Event()
 
@@ -116,15 +120,15 @@ class House:
 
             if left:
                 await open_channel.basic_qos(prefetch_count=left)
-                await open_channel.basic_consume(_EAR, hear)
+                await open_channel.basic_consume(EAR, hear)
                 await arrived.wait()
 
     async def _open(self) -> None:
         await asyncio.to_thread(self.service.run, "migrate")
         await declare_topology(self.rabbitmq.url, self.topology)
         async with channel(self.rabbitmq.url) as open_channel:
-            await open_channel.queue_declare(_EAR, durable=True, arguments={"x-queue-type": "quorum"})
-            await open_channel.queue_bind(_EAR, self.topology.exchange, routing_key="#")
+            await open_channel.queue_declare(EAR, durable=True, arguments={"x-queue-type": "quorum"})
+            await open_channel.queue_bind(EAR, self.topology.exchange, routing_key="#")
         for stock in STOCKS:
             self.products.append(await asyncio.to_thread(self.service.add_product, stock=stock))
         await asyncio.to_thread(self.service.start_all, PROCESSES)

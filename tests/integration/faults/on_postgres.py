@@ -1,12 +1,29 @@
 """What can happen to PostgreSQL and to the way there."""
 
 import asyncio
+import os
+import shutil
+import signal
+import subprocess
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
+from pathlib import Path
 from typing import Final
+
+import asyncpg
 
 from tests.integration.faults.fault import Fault
 from tests.integration.faults.house import House
+from tests.service import until
+
+# The connections of the service, oldest first.
+_OURS: Final = "SELECT pid FROM pg_stat_activity WHERE application_name = 'holdfast' ORDER BY backend_start"
+_END_ALL: Final = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'holdfast'"
+_END_BUSY: Final = (
+    "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+    " WHERE application_name = 'holdfast' AND state <> 'idle'"
+)
 
 
 @asynccontextmanager
@@ -36,9 +53,202 @@ async def _frozen(house: House) -> AsyncIterator[None]:
     await asyncio.to_thread(house.postgres.resume)
 
 
+@asynccontextmanager
+async def _backend_killed(house: House) -> AsyncIterator[None]:
+    # One dies without a word, and the server throws out all others, for they share its memory.
+    for _ in range(3):
+        async with house.sql() as connection:
+            pid = await connection.fetchval(_OURS)
+        if pid is not None:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            # It starts anew by itself.
+            await until(partial(_serves, house), seconds=20, what="PostgreSQL serves again")
+        await asyncio.sleep(0.5)
+    yield
+
+
+async def _serves(house: House) -> bool:
+    with suppress(OSError, asyncpg.PostgresError):
+        async with house.sql():
+            return True
+    return False
+
+
+@asynccontextmanager
+async def _transactions_terminated(house: House) -> AsyncIterator[None]:
+    terminated = 0
+    async with house.sql() as connection:
+        for _ in range(60):
+            terminated += await connection.fetchval(_END_BUSY)
+            await asyncio.sleep(0.05)
+    assert terminated > 10, f"only {terminated} connections were at work"
+    yield
+
+
+@asynccontextmanager
+async def _locked(house: House) -> AsyncIterator[None]:
+    async with house.sql() as connection, connection.transaction():
+        await connection.execute("SELECT FROM products WHERE id = $1 FOR NO KEY UPDATE", house.products[0])
+        yield
+
+
+@asynccontextmanager
+async def _deadlocks(house: House) -> AsyncIterator[None]:
+    """A stranger takes the rows that a worker takes, in the opposite order."""
+    counted = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+    over = asyncio.Event()
+
+    async def take_backwards() -> None:
+        async with house.sql() as connection:
+            while not over.is_set():
+                with suppress(asyncpg.DeadlockDetectedError):
+                    async with connection.transaction():
+                        for product in reversed(house.products):
+                            await connection.execute("SELECT FROM products WHERE id = $1 FOR UPDATE", product)
+                            await asyncio.sleep(0.02)
+                await asyncio.sleep(0.02)
+
+    async with house.sql() as connection:
+        before = await connection.fetchval(counted)
+    takers = [asyncio.create_task(take_backwards()) for _ in range(2)]
+    try:
+        yield
+    finally:
+        over.set()
+        await asyncio.gather(*takers)
+    async with house.sql() as connection:
+        await connection.execute("SELECT pg_stat_clear_snapshot()")
+        assert await connection.fetchval(counted) > before, "there was no deadlock"
+
+
+@asynccontextmanager
+async def _no_connection_left(house: House) -> AsyncIterator[None]:
+    async with AsyncExitStack() as stack:
+
+        async def take_all() -> None:
+            with suppress(asyncpg.TooManyConnectionsError):
+                while True:
+                    await stack.enter_async_context(house.sql())
+
+        # What the service holds it loses, and whoever is quicker takes it.
+        async with house.sql() as connection:
+            for _ in range(5):
+                await connection.execute(_END_ALL)
+                await take_all()
+        await take_all()
+        yield
+
+
+@asynccontextmanager
+async def _read_only(house: House) -> AsyncIterator[None]:
+    async with house.sql() as connection:
+        await connection.execute("ALTER SYSTEM SET default_transaction_read_only = on")
+        await connection.execute("SELECT pg_reload_conf()")
+    yield
+    async with house.sql() as connection:
+        await connection.execute("SET default_transaction_read_only = off")
+        await connection.execute("ALTER SYSTEM RESET default_transaction_read_only")
+        await connection.execute("SELECT pg_reload_conf()")
+
+
+@asynccontextmanager
+async def _disk_full(house: House) -> AsyncIterator[None]:
+    """The tables that grow are brought onto a small disk, which is then filled to the last byte."""
+    disk = house.postgres.folder / "disk"
+    disk.mkdir(exist_ok=True)
+    owner = (house.postgres.folder / "data").stat().st_uid
+    await _command("mount", "-t", "tmpfs", "-o", f"size=256m,mode=0700,uid={owner}", "tmpfs", str(disk))
+    try:
+        tables = ("orders", "order_items", "order_events", "outbox")
+        async with house.sql() as connection:
+            await connection.execute(f"CREATE TABLESPACE small LOCATION '{disk}'")
+            for table in tables:
+                await connection.execute(f"ALTER TABLE {table} SET TABLESPACE small")
+        await asyncio.to_thread(_fill, disk / "filler")
+        yield
+        (disk / "filler").unlink()
+        async with house.sql() as connection:
+            for table in tables:
+                await connection.execute(f"ALTER TABLE {table} SET TABLESPACE pg_default")
+            await connection.execute("DROP TABLESPACE small")
+    finally:
+        await _command("umount", "--lazy", str(disk))
+
+
+def _fill(file: Path) -> None:
+    with file.open("wb", buffering=0) as filler:
+        for size in (1 << 20, 1 << 12, 1):
+            with suppress(OSError):
+                while True:
+                    filler.write(bytes(size))
+
+
+def _no_mount() -> str | None:
+    return None if os.geteuid() == 0 and shutil.which("mount") else "only root can mount a small disk"
+
+
+async def _command(*arguments: str) -> None:
+    await asyncio.to_thread(subprocess.run, arguments, check=True, capture_output=True, timeout=30)
+
+
+@asynccontextmanager
+async def _slow(house: House) -> AsyncIterator[None]:
+    house.to_postgres.delay = 0.1
+    yield
+    house.to_postgres.restore()
+
+
+@asynccontextmanager
+async def _silent(house: House) -> AsyncIterator[None]:
+    house.to_postgres.silence()
+    house.to_postgres.silent_from_now = True
+    yield
+    house.to_postgres.restore()
+
+
+@asynccontextmanager
+async def _forgotten(house: House) -> AsyncIterator[None]:
+    """As by a firewall that forgets connections: those that are open stay silent for ever, new ones work."""
+    house.to_postgres.silence()
+    yield
+
+
+@asynccontextmanager
+async def _cut(house: House) -> AsyncIterator[None]:
+    for _ in range(20):
+        house.to_postgres.cut()
+        await asyncio.sleep(0.15)
+    yield
+
+
+@asynccontextmanager
+async def _commits_unanswered(house: House) -> AsyncIterator[None]:
+    lost = 0
+    for _ in range(20):
+        house.to_postgres.loses_answer_to = b"COMMIT"
+        await asyncio.sleep(0.15)
+        lost += house.to_postgres.loses_answer_to is None
+    house.to_postgres.restore()
+    assert lost > 10, f"only {lost} commits were not answered"
+    yield
+
+
 FAULTS: Final = (
     Fault(name="PostgreSQL is restarted", breaking=_restarted, hold=1),
     Fault(name="PostgreSQL is killed (kill -9)", breaking=_killed, hold=1),
-    Fault(name="PostgreSQL is stopped for 5 s", breaking=_down, hold=5),
+    Fault(name="PostgreSQL is down for 5 s", breaking=_down, hold=5),
     Fault(name="PostgreSQL is frozen for 5 s", breaking=_frozen, hold=5),
+    Fault(name="PostgreSQL falls silent for 7 s", breaking=_silent, hold=7),
+    Fault(name="PostgreSQL's open connections fall silent for good", breaking=_forgotten, hold=1),
+    Fault(name="PostgreSQL is slow: 200 ms a round trip", breaking=_slow, hold=4),
+    Fault(name="Connections to PostgreSQL are cut, 20 times", breaking=_cut, hold=0),
+    Fault(name="A backend of PostgreSQL is killed, 3 times", breaking=_backend_killed, hold=0),
+    Fault(name="Transactions are terminated, for 3 s", breaking=_transactions_terminated, hold=0),
+    Fault(name="Answers to COMMIT are lost, 20 times", breaking=_commits_unanswered, hold=0),
+    Fault(name="A stranger locks what everybody buys, for 7 s", breaking=_locked, hold=7, orders_go_on=True),
+    Fault(name="Deadlocks are forced, for 4 s", breaking=_deadlocks, hold=4),
+    Fault(name="PostgreSQL has no connection left", breaking=_no_connection_left),
+    Fault(name="PostgreSQL is read-only", breaking=_read_only),
+    Fault(name="PostgreSQL's disk is full", breaking=_disk_full, missing=_no_mount),
 )

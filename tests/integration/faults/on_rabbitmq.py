@@ -1,13 +1,22 @@
 """What can happen to RabbitMQ, to the way there, and to the messages in it."""
 
 import asyncio
+import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Final
 
-from tests.brokers import channel
+from aiormq.abc import DeliveredMessage
+
+from adapters.wire import encode
+from domain.events import EVENT_TYPES, PaymentRequested
+from tests.brokers import channel, payment_requested
 from tests.integration.faults.fault import Fault
-from tests.integration.faults.house import House
+from tests.integration.faults.house import EAR, House
+from tests.service import until
+
+_REQUEST: Final = PaymentRequested.type
 
 
 @asynccontextmanager
@@ -93,11 +102,106 @@ async def _queue_deleted(house: House) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def _unbound(house: House) -> AsyncIterator[None]:
-    topology = house.topology
+async def _routed_past(house: House) -> AsyncIterator[None]:
+    """Others still get the requests, so that the broker confirms them."""
+    await house.start("worker", HOLDFAST_STUCK_AFTER="3s")
     async with channel(house.rabbitmq.url) as open_channel:
-        await open_channel.queue_unbind(topology.queue("payments"), topology.exchange, "order.payment_requested")
+        await open_channel.queue_unbind(house.topology.queue("payments"), house.topology.exchange, _REQUEST)
     yield
+
+
+@asynccontextmanager
+async def _unroutable(house: House) -> AsyncIterator[None]:
+    """Nobody gets the requests, not even the stranger: they stay in the outbox."""
+    exchange = house.topology.exchange
+    # What they declare when they start, they declare again after 15 s.
+    await house.start("worker", "relay")
+    async with channel(house.rabbitmq.url) as open_channel:
+        others = [kind.type for kind in EVENT_TYPES if kind.type != _REQUEST]
+        for type_ in others:
+            await open_channel.queue_bind(EAR, exchange, routing_key=type_)
+        await open_channel.queue_unbind(EAR, exchange, "#")
+        for _ in range(20):
+            await open_channel.queue_unbind(house.topology.queue("payments"), exchange, _REQUEST)
+            await asyncio.sleep(0.1)
+        async with house.sql() as connection:
+            stayed = await connection.fetchval("SELECT count(*) FROM outbox WHERE type = $1", _REQUEST)
+        assert stayed, "every request was routed"
+        yield
+        await open_channel.queue_bind(EAR, exchange, routing_key="#")
+        for type_ in others:
+            await open_channel.queue_unbind(EAR, exchange, type_)
+
+
+@asynccontextmanager
+async def _rubbish(house: House) -> AsyncIterator[None]:
+    """Among the good requests: what can't be read, what nobody knows, what is of another time, and what is too much."""
+    known = encode(payment_requested())
+    bad = (
+        b"",
+        b"\xff\x00 no JSON",
+        b"[]",
+        b"[" * 100_000,
+        known.replace(b'"schema":1', b'"schema":99'),
+        known.replace(b"payment_requested", b"payment_considered"),
+        known.replace(b'"order_id"', b'"order"'),
+        known[:-1] + b',"more":"' + b"x" * 2**20 + b'"}',
+        known,
+    )
+    async with channel(house.rabbitmq.url) as open_channel:
+        for _ in range(3):
+            for body in bad:
+                await open_channel.basic_publish(body, routing_key=house.topology.queue("payments"))
+    yield
+
+    async def set_aside() -> bool:
+        async with house.sql() as connection:
+            found = await connection.fetchval("SELECT count(*) FROM dead_letters WHERE decision IS NULL")
+        return bool(found >= len(bad))
+
+    await until(set_aside, seconds=20, what="what can't be processed is in the table of dead letters")
+
+
+@asynccontextmanager
+async def _in_between(house: House, *, times: int, shuffled: bool) -> AsyncIterator[None]:
+    """A stranger stands between the exchange and the worker, and hands on each request as often and as late as said."""
+    topology, topics = house.topology, ("order.payment_requested", "order.refund_requested")
+    queues = dict(zip(topics, (topology.queue("payments"), topology.queue("refunds")), strict=True))
+    held: list[tuple[str, bytes]] = []
+    async with channel(house.rabbitmq.url) as open_channel:
+
+        async def hand_on(messages: list[tuple[str, bytes]]) -> None:
+            for topic, body in messages:
+                for _ in range(times):
+                    await open_channel.basic_publish(body, routing_key=queues[topic])
+
+        async def take(message: DeliveredMessage) -> None:
+            held.append((message.routing_key or "", message.body))
+            if not shuffled:
+                await hand_on([held.pop()])
+
+        await open_channel.queue_declare("between", exclusive=True)
+        for topic in topics:
+            await open_channel.queue_bind("between", topology.exchange, routing_key=topic)
+            if shuffled:
+                await open_channel.queue_unbind(queues[topic], topology.exchange, topic)
+        await open_channel.basic_consume("between", take, no_ack=True)
+        taken = 0
+        try:
+            yield
+        finally:
+            for topic in topics:
+                await open_channel.queue_bind(queues[topic], topology.exchange, routing_key=topic)
+                await open_channel.queue_unbind("between", topology.exchange, topic)
+            # Whatever was routed here before is here when the answer to the next question is.
+            await open_channel.queue_declare("between", passive=True)
+            await asyncio.sleep(0.2)
+            taken = len(held)
+            chance = random.Random(11)
+            while held:
+                batch = [held.pop(chance.randrange(len(held))) for _ in range(min(20, len(held)))]
+                await hand_on(batch)
+        assert taken or not shuffled, "there was nothing to be brought out of order"
 
 
 FAULTS: Final = (
@@ -112,5 +216,9 @@ FAULTS: Final = (
     Fault(name="RabbitMQ falls silent for 5 s", breaking=_silent, hold=5, orders_go_on=True),
     Fault(name="Confirms never come", breaking=_no_confirms, hold=12, orders_go_on=True),
     Fault(name="The payments queue is deleted", breaking=_queue_deleted, hold=1, orders_go_on=True),
-    Fault(name="Requests can't be routed", breaking=_unbound, hold=1, orders_go_on=True),
+    Fault(name="Requests are routed past the worker", breaking=_routed_past, hold=1, orders_go_on=True),
+    Fault(name="Requests can't be routed", breaking=_unroutable, hold=1, orders_go_on=True),
+    Fault(name="Rubbish stands among the requests", breaking=_rubbish, hold=1, orders_go_on=True),
+    Fault(name="Each request comes eleven times", breaking=partial(_in_between, times=10, shuffled=False)),
+    Fault(name="Requests come late, out of order, 3 times", breaking=partial(_in_between, times=3, shuffled=True)),
 )

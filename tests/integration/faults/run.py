@@ -1,7 +1,6 @@
 """One fault under load: break, hold, heal, wait until all has drained, and look through the books."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Final
 
@@ -95,6 +94,8 @@ def _troubles(fault: Fault, diary: Diary) -> list[str]:
     found = [f"{what}, {times} times" for what, times in diary.troubles.items()]
     if diary.slowest > DEADLINE + MARGIN and fault.api_is_there:
         found.append(f"a reply took {diary.slowest:.1f} s")
+    if fault.nothing_unknown and diary.outcomes[Outcome.UNKNOWN]:
+        found.append(f"{diary.outcomes[Outcome.UNKNOWN]} requests stayed without an answer")
     for what, promised in (("place", fault.orders_go_on), ("read", fault.reads_go_on)):
         refused = diary.meanwhile[what, Outcome.REFUSED]
         if promised and refused:
@@ -111,7 +112,7 @@ class Street:
     _stack: AsyncExitStack | None = field(default=None, init=False)
     _house: House | None = field(default=None, init=False)
 
-    async def run(self, fault: Fault, *, say: Callable[[str], Awaitable[None]] | None = None) -> Result:
+    async def run(self, fault: Fault) -> Result:
         """Raise what nobody foresaw; what was foreseen and is wrong is in the result."""
         well = False
         try:
@@ -127,8 +128,7 @@ class Street:
         return result
 
     async def _in_order(self, house: House) -> None:
-        for name in set(house.service.processes) - set(PROCESSES):
-            await house.kill(name)
+        await house.kill(*(house.service.processes.keys() - set(PROCESSES) | house.changed))
         for name in PROCESSES:
             if name not in house.service.processes or not house.process(name).running:
                 await house.start(name)

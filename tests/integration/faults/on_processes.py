@@ -1,0 +1,216 @@
+"""What can happen to the processes of Holdfast, to the payment provider, and to several things at once."""
+
+import asyncio
+import os
+import random
+import resource
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from tests.integration.faults.fault import Fault
+from tests.integration.faults.house import House
+
+_FAKETIME: Final = next(iter(sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))), None)
+
+
+@asynccontextmanager
+async def _api_killed(house: House) -> AsyncIterator[None]:
+    for _ in range(5):
+        await asyncio.to_thread(house.process("api").kill)
+        await house.start("api")
+        await asyncio.sleep(0.3)
+    yield
+
+
+@asynccontextmanager
+async def _hundred_kills(house: House) -> AsyncIterator[None]:
+    """API and PostgreSQL, each when chance says so, in the middle of whatever they do."""
+    chance = random.Random(100)
+    kills = {"api": 40, "postgres": 60}
+
+    async def kill_api() -> None:
+        for _ in range(kills["api"]):
+            await asyncio.to_thread(house.process("api").kill)
+            await house.kill("api")
+            house.service.start("api")
+            await asyncio.sleep(chance.uniform(1.0, 2.0))
+
+    async def kill_postgres() -> None:
+        for _ in range(kills["postgres"]):
+            await asyncio.to_thread(house.postgres.kill)
+            await asyncio.to_thread(house.postgres.start)
+            await asyncio.sleep(chance.uniform(0.1, 1.0))
+
+    await asyncio.gather(kill_api(), kill_postgres())
+    yield
+    await house.ready()
+
+
+@asynccontextmanager
+async def _api_restarted(house: House) -> AsyncIterator[None]:
+    for _ in range(3):
+        process = house.process("api")
+        process.send(signal.SIGTERM)
+        status = await asyncio.to_thread(process.wait)
+        assert status == 0, process.tail()
+        await house.start("api")
+    yield
+
+
+@asynccontextmanager
+async def _api_frozen(house: House) -> AsyncIterator[None]:
+    await asyncio.to_thread(house.process("api").pause)
+    yield
+    await asyncio.to_thread(house.process("api").resume)
+
+
+@asynccontextmanager
+async def _no_file_left(house: House) -> AsyncIterator[None]:
+    pid = house.process("api").pid
+    soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    open_now = len(os.listdir(f"/proc/{pid}/fd"))
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (open_now + 3, hard))
+    opened = [await asyncio.open_connection("127.0.0.1", house.service.port) for _ in range(50)]
+    try:
+        yield
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
+        for _, writer in opened:
+            writer.close()
+        for _, writer in opened:
+            with suppress(OSError):
+                await writer.wait_closed()
+
+
+@asynccontextmanager
+async def _killed_often(house: House, *, name: str, times: int) -> AsyncIterator[None]:
+    chance = random.Random(name)
+    for _ in range(times):
+        await house.kill(name)
+        await house.start(name)
+        # From its first breath to the middle of its work.
+        await asyncio.sleep(chance.uniform(0.3, 2.0))
+    yield
+
+
+@asynccontextmanager
+async def _dead_for_good(house: House, *, name: str) -> AsyncIterator[None]:
+    await house.start(f"{name}-2")
+    await asyncio.sleep(2)
+    await house.kill(name)
+    yield
+
+
+@asynccontextmanager
+async def _frozen(house: House, *, name: str) -> AsyncIterator[None]:
+    await house.start(f"{name}-2")
+    await asyncio.sleep(2)
+    await asyncio.to_thread(house.process(name).pause)
+    yield
+    await asyncio.to_thread(house.process(name).resume)
+
+
+@asynccontextmanager
+async def _several(house: House, *, name: str) -> AsyncIterator[None]:
+    await house.start(f"{name}-2", f"{name}-3")
+    yield
+    await house.kill(f"{name}-2", f"{name}-3")
+
+
+@asynccontextmanager
+async def _all_killed(house: House) -> AsyncIterator[None]:
+    await house.kill("api", "worker", "relay")
+    yield
+    await house.start("worker", "relay", "api")
+
+
+@asynccontextmanager
+async def _clock(house: House, *, name: str, by: str) -> AsyncIterator[None]:
+    await house.start(name, LD_PRELOAD=str(_FAKETIME), FAKETIME=by, FAKETIME_DONT_FAKE_MONOTONIC="1")
+    yield
+    await house.start(name)
+
+
+def _no_faketime() -> str | None:
+    return None if _FAKETIME else "libfaketime is not installed (on Debian: apt-get install faketime)"
+
+
+@asynccontextmanager
+async def _provider(house: House, **settings: str) -> AsyncIterator[None]:
+    await house.start("worker", **settings)
+    yield
+    await house.start("worker")
+
+
+@asynccontextmanager
+async def _two_killed(house: House) -> AsyncIterator[None]:
+    await asyncio.gather(*(asyncio.to_thread(server.kill) for server in (house.postgres, house.rabbitmq)))
+    yield
+    await asyncio.gather(*(asyncio.to_thread(server.start) for server in (house.postgres, house.rabbitmq)))
+
+
+@asynccontextmanager
+async def _all_servers_killed(house: House) -> AsyncIterator[None]:
+    servers = (house.postgres, house.redis, house.rabbitmq)
+    await asyncio.gather(*(asyncio.to_thread(server.kill) for server in servers))
+    yield
+    await asyncio.gather(*(asyncio.to_thread(server.start) for server in servers))
+
+
+@asynccontextmanager
+async def _database_and_cache_restarted(house: House) -> AsyncIterator[None]:
+    await asyncio.gather(*(asyncio.to_thread(server.kill) for server in (house.postgres, house.redis)))
+    await asyncio.gather(*(asyncio.to_thread(server.start) for server in (house.postgres, house.redis)))
+    yield
+
+
+_on_api: Final = partial(Fault, api_is_there=False)
+# Whatever becomes of workers and relays, and of the provider: who orders and reads feels nothing.
+_behind: Final = partial(Fault, orders_go_on=True, reads_go_on=True)
+
+FAULTS: Final = (
+    _on_api(name="The API is killed, 5 times", breaking=_api_killed, hold=0),
+    _on_api(name="API and PostgreSQL are killed, 100 times", breaking=_hundred_kills, hold=0),
+    _on_api(name="The API is stopped and started, 3 times", breaking=_api_restarted, hold=0, nothing_unknown=True),
+    _on_api(name="The API is frozen for 5 s", breaking=_api_frozen, hold=5),
+    _on_api(name="The API has no file descriptor left", breaking=_no_file_left),
+    _behind(name="The worker is killed, 6 times", breaking=partial(_killed_often, name="worker", times=6), hold=0),
+    _behind(
+        name="One of two workers is killed for good",
+        breaking=partial(_dead_for_good, name="worker"),
+        hold=0,
+        within=15,
+    ),
+    _behind(name="One of two workers is frozen for 8 s", breaking=partial(_frozen, name="worker"), hold=8),
+    _behind(name="The relay is killed, 6 times", breaking=partial(_killed_often, name="relay", times=6), hold=0),
+    _behind(name="One of two relays is frozen for 8 s", breaking=partial(_frozen, name="relay"), hold=8),
+    _behind(name="Three relays run at once", breaking=partial(_several, name="relay")),
+    _behind(name="Three workers run at once", breaking=partial(_several, name="worker")),
+    _on_api(name="All processes are killed at once", breaking=_all_killed, hold=1),
+    _behind(
+        name="The worker's clock is an hour fast",
+        breaking=partial(_clock, name="worker", by="+1h"),
+        missing=_no_faketime,
+    ),
+    _on_api(
+        name="The API's clock is an hour slow", breaking=partial(_clock, name="api", by="-1h"), missing=_no_faketime
+    ),
+    _behind(
+        name="Half of the provider's calls fail, half of those after it charged",
+        breaking=partial(_provider, HOLDFAST_GATEWAY_FAILURE_RATE="0.5"),
+        hold=5,
+    ),
+    _behind(
+        name="The provider fails in a storm: 95 of 100 calls",
+        breaking=partial(_provider, HOLDFAST_GATEWAY_FAILURE_RATE="0.95"),
+        hold=5,
+    ),
+    _behind(name="The provider takes 2 to 4 s", breaking=partial(_provider, HOLDFAST_GATEWAY_DELAY="2s-4s"), hold=5),
+    Fault(name="PostgreSQL and RabbitMQ are killed together", breaking=_two_killed, hold=2),
+    Fault(name="PostgreSQL and Redis are killed together", breaking=_database_and_cache_restarted, hold=1),
+    Fault(name="All three servers are killed together", breaking=_all_servers_killed, hold=2),
+)
