@@ -3,6 +3,7 @@
 import sys
 from functools import partial
 from importlib import import_module
+from types import ModuleType
 from typing import Annotated
 
 import uvloop
@@ -62,7 +63,7 @@ def main() -> None:
 
 def _make_app() -> App:
     app = App(name="holdfast", help="An order engine.", version="0.1.0", help_format="plaintext")
-    for command in (up, api, worker, relay, seed, doctor, simulate):
+    for command in (up, api, worker, relay, seed, doctor, simulate, faults):
         app.command(command)
     app.command(migrate_database, name="migrate")
     products = App(name="products", help="Look after the catalogue.")
@@ -163,18 +164,32 @@ def simulate(
     ] = False,
 ) -> None:
     """Run the whole shop in memory, where chance decides what breaks and when, and look through its books."""
-    try:
-        simulation = import_module("tests.simulation.command")
-    except ImportError as error:
-        raise CommandError(
-            f"the simulation is one of the tests, which are not installed here ({error}); run it in a checkout"
-        ) from error
+    simulation = _of_the_tests("tests.simulation.command")
     if mutations:
         well = simulation.simulate_mutations()
     else:
         well = simulation.simulate_many(seeds) if seed is None else simulation.simulate_one(seed)
     if not well:
         sys.exit(1)
+
+
+def faults(
+    *,
+    keyword: Annotated[str, Parameter(name=["--keyword", "-k"], help="Only those with all these words.")] = "",
+    only_list: Annotated[bool, Parameter(name="--list", help="Only name them.", negative="")] = False,
+) -> None:
+    """Break private servers and the processes on them, one after the other, under load; print what came of it."""
+    if not _of_the_tests("tests.integration.faults.command").faults(keyword=keyword, only_list=only_list):
+        sys.exit(1)
+
+
+def _of_the_tests(name: str) -> ModuleType:
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise CommandError(
+            f"this is one of the tests, which are not installed here ({error}); run it in a checkout"
+        ) from error
 
 
 def add(

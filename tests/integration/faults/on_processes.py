@@ -1,7 +1,6 @@
 """What can happen to the processes of Holdfast, to the payment provider, and to several things at once."""
 
 import asyncio
-import os
 import random
 import resource
 import signal
@@ -71,9 +70,9 @@ async def _api_frozen(house: House) -> AsyncIterator[None]:
 @asynccontextmanager
 async def _no_file_left(house: House) -> AsyncIterator[None]:
     pid = house.process("api").pid
+    files = await asyncio.to_thread(lambda: list(Path(f"/proc/{pid}/fd").iterdir()))
     soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-    open_now = len(os.listdir(f"/proc/{pid}/fd"))
-    resource.prlimit(pid, resource.RLIMIT_NOFILE, (open_now + 3, hard))
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (len(files) + 3, hard))
     opened = [await asyncio.open_connection("127.0.0.1", house.service.port) for _ in range(50)]
     try:
         yield
