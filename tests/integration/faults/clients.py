@@ -119,7 +119,11 @@ class _Client:
         await self._read(told.order_id)
         await self._pause()
         if self._chance.random() < 0.7:
-            self._told(await self._insist("pay", "POST", f"/orders/{told.order_id}/pay", key=f"pay {key}"))
+            path = f"/orders/{told.order_id}/pay"
+            self._told(await self._insist("pay", "POST", path, key=f"pay {key}"))
+            if self._chance.random() < 0.3:
+                # Impatient: once more, as something new.
+                self._told(await self._insist("pay", "POST", path))
         elif self._chance.random() < 0.5:
             await self._become(told.order_id, "CANCELLED")
         self._orders = [*self._orders, told][-_MEMORY:]

@@ -2,11 +2,14 @@
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
+from attrs import define, field
 from rich import box
 from rich.console import Console
+from rich.status import Status
 from rich.table import Table
 
 from tests.integration.faults.fault import Fault
@@ -15,11 +18,10 @@ from tests.integration.faults.table import FAULTS
 from tests.servers import ServerMissing
 from tests.servers.packages import find_or_install
 
-# Wide enough for every name: what is printed into a file is not folded.
 _WIDTH: Final = 140
 
 
-def faults(*, keyword: str = "", only_list: bool = False) -> bool:
+def faults(*, keyword: str = "", only_list: bool = False, houses: int = 2) -> bool:
     """Those whose names hold all words of `keyword`. True when each was well, and none was left out."""
     words = keyword.lower().split()
     chosen = [fault for fault in FAULTS if all(word in f"{fault.name} {fault.id}".lower() for word in words)]
@@ -34,47 +36,74 @@ def faults(*, keyword: str = "", only_list: bool = False) -> bool:
     except ServerMissing as missing:
         console.print(f"nothing was tried: {missing}", markup=False)
         return False
-    return asyncio.run(_run(chosen, console))
+    with console.status("starting the servers") as status:
+        return asyncio.run(_Trial(chosen, console, status).run(houses))
 
 
-async def _run(chosen: Sequence[Fault], console: Console) -> bool:
-    began = time.monotonic()
-    results: list[Result] = []
-    failed: list[str] = []
-    skipped: list[str] = []
-    street = Street()
-    try:
-        with console.status("starting the servers") as status:
-            for number, fault in enumerate(chosen, 1):
-                if reason := fault.missing():
-                    skipped.append(f"SKIPPED {fault.name}: {reason}")
-                    console.print(skipped[-1], markup=False)
-                    continue
-                status.update(f"{number} of {len(chosen)}: {fault.name}")
-                try:
-                    result = await street.run(fault)
-                except Exception as error:  # noqa: BLE001 - the others shall be tried as well
-                    failed.append(f"{fault.name}: {error or repr(error)}")
-                    console.print(f"FAILED {failed[-1]}", markup=False)
-                    continue
-                results.append(result)
-                console.print(_line(result, number, len(chosen)), markup=False)
-                if not result.well:
-                    failed.append(result.story())
-                    console.print(f"FAILED {failed[-1]}", markup=False)
-    finally:
-        await street.close()
-    Console(width=_WIDTH).print(_table(results))
-    took = time.monotonic() - began
-    console.print(f"{len(results)} faults in {took:.0f} s, {len(failed)} failed, {len(skipped)} skipped")
-    for line in (*skipped, *failed):
-        console.print(line, markup=False)
-    return not failed and not skipped
+@define(eq=False)
+class _Trial:
+    """Faults on their way through some houses at once: they mostly wait, and so the machine is put to use."""
 
+    _chosen: Sequence[Fault]
+    _console: Console
+    _status: Status
+    _began: float = field(factory=time.monotonic, init=False)
+    _left: deque[Fault] = field(init=False)
+    _now: set[str] = field(factory=set, init=False)
+    results: dict[str, Result] = field(factory=dict, init=False)
+    failed: list[str] = field(factory=list, init=False)
+    skipped: list[str] = field(factory=list, init=False)
 
-def _line(result: Result, number: int, of: int) -> str:
-    seen = f"{result.done} done, {result.refused} refused, {result.unknown} unknown"
-    return f"[{number}/{of}] {result.fault.name}: {seen}; recovered in {result.recovered:.1f} s"
+    def __attrs_post_init__(self) -> None:
+        self._left = deque(self._chosen)
+
+    async def run(self, houses: int) -> bool:
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(min(houses, len(self._chosen))):
+                tasks.create_task(self._work_off())
+        self._status.stop()
+        results = [self.results[fault.id] for fault in self._chosen if fault.id in self.results]
+        # Wide enough for every name: what is printed into a file is not folded.
+        Console(width=_WIDTH).print(_table(results))
+        took = time.monotonic() - self._began
+        self._console.print(
+            f"{len(results)} faults in {took:.0f} s, {len(self.failed)} failed, {len(self.skipped)} skipped"
+        )
+        for line in (*self.skipped, *self.failed):
+            self._console.print(line, markup=False)
+        return not self.failed and not self.skipped
+
+    async def _work_off(self) -> None:
+        street = Street()
+        try:
+            while self._left:
+                fault = self._left.popleft()
+                self._now.add(fault.name)
+                self._status.update(" | ".join(sorted(self._now)))
+                self._say(await self._try(street, fault))
+                self._now.remove(fault.name)
+        finally:
+            await street.close()
+
+    async def _try(self, street: Street, fault: Fault) -> str:
+        if reason := fault.missing():
+            self.skipped.append(f"SKIPPED {fault.name}: {reason}")
+            return self.skipped[-1]
+        try:
+            result = await street.run(fault)
+        except Exception as error:  # noqa: BLE001 - the others shall be tried as well
+            self.failed.append(f"FAILED {fault.name}: {error or repr(error)}")
+            return self.failed[-1]
+        self.results[fault.id] = result
+        if not result.well:
+            self.failed.append(f"FAILED {result.story()}")
+            return self.failed[-1]
+        seen = f"{result.done} done, {result.refused} refused, {result.unknown} unknown"
+        return f"{fault.name}: {seen}; recovered in {result.recovered:.1f} s"
+
+    def _say(self, line: str) -> None:
+        over = len(self._chosen) - len(self._left) - len(self._now) + 1
+        self._console.print(f"[{over}/{len(self._chosen)}] {line}", markup=False)
 
 
 def _table(results: Sequence[Result]) -> Table:

@@ -4,6 +4,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from datetime import UTC, datetime
 from itertools import count
 from typing import Any, Final
 
@@ -12,8 +13,13 @@ from aiormq.abc import DeliveredMessage
 from attrs import define, field
 
 from adapters.rabbitmq.topology import Topology, declare_topology
+from adapters.sql.engine import create_engine
+from adapters.sql.unit_of_work import SqlUnitOfWork
 from adapters.wire import decode_if_readable
+from application.manage_catalogue import AddProducts, NewProduct
 from domain.ids import OrderId
+from domain.money import Money
+from domain.product import Product
 from tests.brokers import channel
 from tests.cables import Cable, cable
 from tests.servers import PostgresServer, Process, RabbitServer, RedisServer, free_port
@@ -129,8 +135,12 @@ class House:
         async with channel(self.rabbitmq.url) as open_channel:
             await open_channel.queue_declare(EAR, durable=True, arguments={"x-queue-type": "quorum"})
             await open_channel.queue_bind(EAR, self.topology.exchange, routing_key="#")
-        for stock in STOCKS:
-            self.products.append(await asyncio.to_thread(self.service.add_product, stock=stock))
+        engine = create_engine(self.postgres.url)
+        wanted = [NewProduct(name="Fountain pen", price=Money(1250, "EUR"), stock=stock) for stock in STOCKS]
+        add = AddProducts(SqlUnitOfWork(engine), lambda: datetime.now(UTC))
+        added = await add(wanted, made_by="tests")
+        self.products = [product.id for product in added if isinstance(product, Product)]
+        await engine.dispose()
         await asyncio.to_thread(self.service.start_all, PROCESSES)
 
 

@@ -12,6 +12,7 @@ from typing import Final
 
 from tests.integration.faults.fault import Fault
 from tests.integration.faults.house import House
+from tests.service import until
 
 _FAKETIME: Final = next(iter(sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))), None)
 
@@ -105,12 +106,38 @@ async def _dead_for_good(house: House, *, name: str) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def _frozen(house: House, *, name: str) -> AsyncIterator[None]:
-    await house.start(f"{name}-2")
+async def _relay_frozen(house: House) -> AsyncIterator[None]:
+    await house.start("relay-2")
     await asyncio.sleep(2)
-    await asyncio.to_thread(house.process(name).pause)
+    await asyncio.to_thread(house.process("relay").pause)
     yield
-    await asyncio.to_thread(house.process(name).resume)
+    await asyncio.to_thread(house.process("relay").resume)
+
+
+@asynccontextmanager
+async def _worker_frozen(house: House) -> AsyncIterator[None]:
+    """In the middle of a transaction, so that it keeps the rows of orders locked."""
+    await house.start("worker-2")
+    await house.start("worker", DATABASE_URL=f"{house.to_postgres.url}?application_name=frozen")
+    frozen = house.process("worker")
+    locking = (
+        "SELECT count(*) FROM pg_stat_activity JOIN pg_locks USING (pid) JOIN pg_class ON pg_class.oid = relation"
+        " WHERE application_name = 'frozen' AND state = 'idle in transaction'"
+        " AND relname = 'orders' AND mode = 'RowShareLock'"
+    )
+
+    async def holds_locks() -> bool:
+        await asyncio.to_thread(frozen.pause)
+        async with house.sql() as connection:
+            await asyncio.sleep(0.02)
+            if await connection.fetchval(locking):
+                return True
+        await asyncio.to_thread(frozen.resume)
+        return False
+
+    await until(holds_locks, seconds=60, what="the worker is frozen in a transaction")
+    yield
+    await asyncio.to_thread(frozen.resume)
 
 
 @asynccontextmanager
@@ -184,9 +211,9 @@ FAULTS: Final = (
         hold=0,
         within=15,
     ),
-    _behind(name="One of two workers is frozen for 8 s", breaking=partial(_frozen, name="worker"), hold=8),
+    _behind(name="One of two workers is frozen for 8 s", breaking=_worker_frozen, hold=8),
     _behind(name="The relay is killed, 6 times", breaking=partial(_killed_often, name="relay", times=6), hold=0),
-    _behind(name="One of two relays is frozen for 8 s", breaking=partial(_frozen, name="relay"), hold=8),
+    _behind(name="One of two relays is frozen for 8 s", breaking=_relay_frozen, hold=8),
     _behind(name="Three relays run at once", breaking=partial(_several, name="relay")),
     _behind(name="Three workers run at once", breaking=partial(_several, name="worker")),
     _on_api(name="All processes are killed at once", breaking=_all_killed, hold=1),
