@@ -18,7 +18,7 @@ from adapters.rabbitmq.publisher import open_publisher
 from adapters.rabbitmq.queue import open_queue
 from adapters.rabbitmq.topology import CONSUMERS, Topology, declare_topology
 from adapters.redis.client import open_redis
-from adapters.sql.engine import create_engine, sqlite_url
+from adapters.sql.engine import LOCK_TIMEOUT, create_engine, sqlite_url
 from adapters.sql.signal import open_outbox_signal
 from entrypoints.container import Container
 from entrypoints.doctor import examine
@@ -37,14 +37,16 @@ _DECLARE_EVERY: Final = 15.0
 
 
 @asynccontextmanager
-async def open_container(settings: Settings) -> AsyncGenerator[Container, None]:
+async def open_container(settings: Settings, *, lock_timeout: float = LOCK_TIMEOUT) -> AsyncGenerator[Container, None]:
     """The database and the caches: what every program needs."""
     async with AsyncExitStack() as stack:
         if not settings.database_url:
             _make_folder(settings.data)
         try:
             engine = create_engine(
-                settings.database_url or sqlite_url(settings.database_file), pool_size=settings.pool_size
+                settings.database_url or sqlite_url(settings.database_file),
+                pool_size=settings.pool_size,
+                lock_timeout=lock_timeout,
             )
         except ValueError as error:
             raise InvalidSettings(f"DATABASE_URL: {error}") from None

@@ -25,6 +25,10 @@ from entrypoints.settings import Settings
 Program = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
 OnStarted = Callable[[str], None]
 
+# Seconds. A worker lets go of an order much sooner, unless it is frozen or cut off; and whoever asks for such an order
+# keeps all others waiting that are in the same batch.
+_PATIENCE_WITH_LOCKS: Final = 0.25
+
 
 class CutOff(Exception):
     """A program was told to stop, and had not finished in its time what it had begun."""
@@ -102,7 +106,7 @@ async def run_up(settings: Settings, stop: asyncio.Event, *, on_started: OnStart
 
 
 async def run_api(settings: Settings, stop: asyncio.Event, *, on_started: OnStarted) -> None:
-    async with open_container(settings) as container:
+    async with open_container(settings, lock_timeout=_PATIENCE_WITH_LOCKS) as container:
         await _tell_of_servers(container)
         await _expect_schema(container)
         await _run_intake(container, stop, on_started=on_started)

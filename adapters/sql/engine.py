@@ -13,6 +13,11 @@ from application.ports import Unavailable
 # Seconds that a new connection may take, and that somebody waits for one of the pool.
 CONNECT_TIMEOUT: Final = 3.0
 _POOL_TIMEOUT: Final = 2.0
+# Seconds that a transaction waits for rows that another one holds.
+LOCK_TIMEOUT: Final = 5.0
+# Seconds that a transaction may do nothing. None of ours waits for anything but the database, so that its process must
+# be frozen or cut off, and what it has locked would be kept from everybody.
+_IDLE_TIMEOUT: Final = 5.0
 # Seconds that a writer of another process may keep this one waiting, on SQLite.
 _BUSY_TIMEOUT: Final = 5.0
 
@@ -26,8 +31,13 @@ def sqlite_url(file: Path) -> URL:
     return URL.create("sqlite", database=str(file))
 
 
-def create_engine(url: str | URL, *, pool_size: int = 10, statement_timeout: float = 10.0) -> AsyncEngine:
-    """Make ready for a `postgresql://` or `sqlite:///` URL; nothing is connected yet. Raise `ValueError`."""
+def create_engine(
+    url: str | URL, *, pool_size: int = 10, statement_timeout: float = 10.0, lock_timeout: float = LOCK_TIMEOUT
+) -> AsyncEngine:
+    """Make ready for a `postgresql://` or `sqlite:///` URL; nothing is connected yet. Raise `ValueError`.
+
+    Both times are in seconds; `lock_timeout` is for rows that another transaction holds, on PostgreSQL.
+    """
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):
@@ -35,26 +45,29 @@ def create_engine(url: str | URL, *, pool_size: int = 10, statement_timeout: flo
         raise ValueError("the database URL can't be read; it looks like postgresql://user@host:5432/name") from None
     backend = "postgresql" if parsed.drivername == "postgres" else parsed.get_backend_name()
     if backend == "postgresql":
-        return _postgresql(parsed, pool_size, statement_timeout)
+        return _postgresql(parsed, pool_size, statement_timeout, lock_timeout)
     if backend == "sqlite":
         return _sqlite(parsed, pool_size, statement_timeout)
     raise ValueError(f"a database is postgresql:// or sqlite:///, not {parsed.drivername}://")
 
 
-def server_settings(application: str, *, statement_timeout: float) -> dict[str, str]:
+def server_settings(application: str, *, statement_timeout: float, lock_timeout: float) -> dict[str, str]:
     """What PostgreSQL is told when a connection is opened."""
-    milliseconds = int(statement_timeout * 1000)
     return {
         "application_name": application,
-        "statement_timeout": str(milliseconds),
-        "lock_timeout": str(milliseconds // 2),
-        "idle_in_transaction_session_timeout": str(2 * milliseconds),
+        "statement_timeout": _milliseconds(statement_timeout),
+        "lock_timeout": _milliseconds(lock_timeout),
+        "idle_in_transaction_session_timeout": _milliseconds(_IDLE_TIMEOUT),
         # Statements here are short: to compile one takes longer than to run it.
         "jit": "off",
     }
 
 
-def _postgresql(url: URL, pool_size: int, statement_timeout: float) -> AsyncEngine:
+def _milliseconds(seconds: float) -> str:
+    return str(int(seconds * 1000))
+
+
+def _postgresql(url: URL, pool_size: int, statement_timeout: float, lock_timeout: float) -> AsyncEngine:
     options = {name: str(value) for name, value in url.query.items()}
     application = options.pop("application_name", "holdfast")
     ssl = options.pop("sslmode", options.pop("ssl", None))
@@ -66,7 +79,9 @@ def _postgresql(url: URL, pool_size: int, statement_timeout: float) -> AsyncEngi
             "timeout": CONNECT_TIMEOUT,
             # The server is asked to give up first; this is for one that doesn't answer at all.
             "command_timeout": statement_timeout + 1.0,
-            "server_settings": server_settings(application, statement_timeout=statement_timeout),
+            "server_settings": server_settings(
+                application, statement_timeout=statement_timeout, lock_timeout=lock_timeout
+            ),
         },
         pool_size=pool_size,
         max_overflow=0,
