@@ -12,6 +12,9 @@ from tests.integration.faults.house import House
 # fault really took place does, and raises AssertionError when it did not.
 Break = Callable[[House], AbstractAsyncContextManager[None]]
 
+# For whoever feels nothing of the fault.
+GOES_ON: Final = ("place", "read", "pay")
+
 RECOVERS_WITHIN: Final = 30.0
 
 
@@ -29,10 +32,8 @@ class Fault:
     """Every request is answered, within its deadline."""
     nothing_unknown: bool = False
     """No request that was taken in stays without its answer, though others may find nobody there."""
-    orders_go_on: bool = False
-    """No order is refused."""
-    reads_go_on: bool = False
-    """An order that was just told can be read."""
+    goes_on: tuple[str, ...] = ()
+    """Of place, read and pay, what is refused to nobody meanwhile."""
     missing: Callable[[], str | None] = lambda: None
     """Why it can't be tried on this machine, if so."""
 

@@ -9,8 +9,11 @@ from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Final
+from uuid import UUID
 
-from tests.integration.faults.fault import Fault
+import aiohttp
+
+from tests.integration.faults.fault import GOES_ON, Fault
 from tests.integration.faults.house import House
 from tests.service import until
 
@@ -118,26 +121,57 @@ async def _relay_frozen(house: House) -> AsyncIterator[None]:
 async def _worker_frozen(house: House) -> AsyncIterator[None]:
     """In the middle of a transaction, so that it keeps the rows of orders locked."""
     await house.start("worker-2")
-    await house.start("worker", DATABASE_URL=f"{house.to_postgres.url}?application_name=frozen")
     frozen = house.process("worker")
-    locking = (
-        "SELECT count(*) FROM pg_stat_activity JOIN pg_locks USING (pid) JOIN pg_class ON pg_class.oid = relation"
-        " WHERE application_name = 'frozen' AND state = 'idle in transaction'"
-        " AND relname = 'orders' AND mode = 'RowShareLock'"
-    )
+    locked: list[UUID] = []
 
     async def holds_locks() -> bool:
         await asyncio.to_thread(frozen.pause)
-        async with house.sql() as connection:
-            await asyncio.sleep(0.02)
-            if await connection.fetchval(locking):
-                return True
-        await asyncio.to_thread(frozen.resume)
-        return False
+        # What others hold they let go of in this time.
+        await asyncio.sleep(0.1)
+        locked[:] = await _locked_orders(house)
+        if not locked:
+            await asyncio.to_thread(frozen.resume)
+        return bool(locked)
 
     await until(holds_locks, seconds=60, what="the worker is frozen in a transaction")
-    yield
+    async with aiohttp.ClientSession() as http, asyncio.TaskGroup() as tasks:
+        impatient = [tasks.create_task(_pay_again_and_again(http, house, order_id)) for order_id in locked[:3]]
+        neighbour = tasks.create_task(_buy_for(http, house, seconds=8))
+        yield
+        # Whoever asks for an order that is locked is not to keep the others from theirs.
+        assert set(await neighbour) == {201, 202}
+        for task in impatient:
+            task.cancel()
     await asyncio.to_thread(frozen.resume)
+
+
+async def _locked_orders(house: House) -> list[UUID]:
+    async with house.sql() as connection, connection.transaction():
+        free = "SELECT id FROM orders WHERE status = 'PROCESSING' FOR UPDATE SKIP LOCKED"
+        ids = {row["id"] for row in await connection.fetch(free)}
+        waiting = await connection.fetch("SELECT id FROM orders WHERE status = 'PROCESSING'")
+    return [row["id"] for row in waiting if row["id"] not in ids]
+
+
+async def _pay_again_and_again(http: aiohttp.ClientSession, house: House, order_id: UUID) -> None:
+    while True:
+        async with http.post(f"{house.service.url}/orders/{order_id}/pay"):
+            await asyncio.sleep(0.1)
+
+
+async def _buy_for(http: aiohttp.ClientSession, house: House, *, seconds: float) -> list[int]:
+    """Place orders and pay for them; what was answered."""
+    answers: list[int] = []
+    until_then = asyncio.get_running_loop().time() + seconds
+    while asyncio.get_running_loop().time() < until_then:
+        body = {"user_id": next(house.customers), "items": [{"product_id": house.products[1], "quantity": 1}]}
+        async with http.post(f"{house.service.url}/orders", json=body) as response:
+            answers.append(response.status)
+            order = await response.json(content_type=None)
+        async with http.post(f"{house.service.url}/orders/{order.get('order_id')}/pay") as response:
+            answers.append(response.status)
+        await asyncio.sleep(0.05)
+    return answers
 
 
 @asynccontextmanager
@@ -196,7 +230,7 @@ async def _database_and_cache_restarted(house: House) -> AsyncIterator[None]:
 
 _on_api: Final = partial(Fault, api_is_there=False)
 # Whatever becomes of workers and relays, and of the provider: who orders and reads feels nothing.
-_behind: Final = partial(Fault, orders_go_on=True, reads_go_on=True)
+_behind: Final = partial(Fault, goes_on=GOES_ON)
 
 FAULTS: Final = (
     _on_api(name="The API is killed, 5 times", breaking=_api_killed, hold=0),
@@ -211,7 +245,7 @@ FAULTS: Final = (
         hold=0,
         within=15,
     ),
-    _behind(name="One of two workers is frozen for 8 s", breaking=_worker_frozen, hold=8),
+    Fault(name="One of two workers is frozen for 8 s", breaking=_worker_frozen, hold=8, goes_on=("place", "read")),
     _behind(name="The relay is killed, 6 times", breaking=partial(_killed_often, name="relay", times=6), hold=0),
     _behind(name="One of two relays is frozen for 8 s", breaking=_relay_frozen, hold=8),
     _behind(name="Three relays run at once", breaking=partial(_several, name="relay")),

@@ -12,7 +12,7 @@ from aiormq.abc import DeliveredMessage
 from adapters.wire import encode
 from domain.events import EVENT_TYPES, PaymentRequested
 from tests.brokers import channel, payment_requested
-from tests.integration.faults.fault import Fault
+from tests.integration.faults.fault import GOES_ON, Fault
 from tests.integration.faults.house import EAR, House
 from tests.service import until
 
@@ -205,20 +205,25 @@ async def _in_between(house: House, *, times: int, shuffled: bool) -> AsyncItera
 
 
 FAULTS: Final = (
-    Fault(name="RabbitMQ is killed (kill -9) and down for 4 s", breaking=_killed, hold=4, orders_go_on=True),
-    Fault(name="RabbitMQ is restarted", breaking=_restarted, hold=1, orders_go_on=True),
-    Fault(name="RabbitMQ is frozen for 5 s", breaking=_frozen, hold=5, orders_go_on=True),
-    Fault(name="RabbitMQ has a memory alarm", breaking=_memory_alarm, orders_go_on=True),
-    Fault(name="RabbitMQ has a disk alarm", breaking=_disk_alarm, orders_go_on=True),
-    Fault(name="RabbitMQ closes all connections, 3 times", breaking=_connections_closed, hold=0, orders_go_on=True),
-    Fault(name="Connections to RabbitMQ are cut, 10 times", breaking=_cut, hold=0, orders_go_on=True),
-    Fault(name="RabbitMQ is slow: 200 ms a round trip", breaking=_slow, hold=4, orders_go_on=True),
-    Fault(name="RabbitMQ falls silent for 5 s", breaking=_silent, hold=5, orders_go_on=True),
-    Fault(name="Confirms never come", breaking=_no_confirms, hold=12, orders_go_on=True),
-    Fault(name="The payments queue is deleted", breaking=_queue_deleted, hold=1, orders_go_on=True),
-    Fault(name="Requests are routed past the worker", breaking=_routed_past, hold=1, orders_go_on=True),
-    Fault(name="Requests can't be routed", breaking=_unroutable, hold=1, orders_go_on=True),
-    Fault(name="Rubbish stands among the requests", breaking=_rubbish, hold=1, orders_go_on=True),
+    Fault(name="RabbitMQ is killed (kill -9) and down for 4 s", breaking=_killed, hold=4, goes_on=GOES_ON),
+    Fault(name="RabbitMQ is restarted", breaking=_restarted, hold=1, goes_on=GOES_ON),
+    Fault(name="RabbitMQ is frozen for 5 s", breaking=_frozen, hold=5, goes_on=GOES_ON),
+    Fault(name="RabbitMQ has a memory alarm", breaking=_memory_alarm, goes_on=GOES_ON),
+    Fault(name="RabbitMQ has a disk alarm", breaking=_disk_alarm, goes_on=GOES_ON),
+    Fault(
+        name="RabbitMQ closes all connections, 3 times",
+        breaking=_connections_closed,
+        hold=0,
+        goes_on=GOES_ON,
+    ),
+    Fault(name="Connections to RabbitMQ are cut, 10 times", breaking=_cut, hold=0, goes_on=GOES_ON),
+    Fault(name="RabbitMQ is slow: 200 ms a round trip", breaking=_slow, hold=4, goes_on=GOES_ON),
+    Fault(name="RabbitMQ falls silent for 5 s", breaking=_silent, hold=5, goes_on=GOES_ON),
+    Fault(name="Confirms never come", breaking=_no_confirms, hold=12, goes_on=GOES_ON),
+    Fault(name="The payments queue is deleted", breaking=_queue_deleted, hold=1, goes_on=GOES_ON),
+    Fault(name="Requests are routed past the worker", breaking=_routed_past, hold=1, goes_on=GOES_ON),
+    Fault(name="Requests can't be routed", breaking=_unroutable, hold=1, goes_on=GOES_ON),
+    Fault(name="Rubbish stands among the requests", breaking=_rubbish, hold=1, goes_on=GOES_ON),
     Fault(name="Each request comes eleven times", breaking=partial(_in_between, times=10, shuffled=False)),
     Fault(name="Requests come late, out of order, 3 times", breaking=partial(_in_between, times=3, shuffled=True)),
 )

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from redis.asyncio import Redis
 
-from tests.integration.faults.fault import Fault
+from tests.integration.faults.fault import GOES_ON, Fault
 from tests.integration.faults.house import House
 
 
@@ -84,7 +84,7 @@ async def _cut(house: House) -> AsyncIterator[None]:
     yield
 
 
-_fault: Final = partial(Fault, orders_go_on=True, reads_go_on=True)
+_fault: Final = partial(Fault, goes_on=GOES_ON)
 
 FAULTS: Final = (
     _fault(name="Redis is killed and down for 4 s", breaking=_killed, hold=4),

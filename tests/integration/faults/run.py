@@ -96,11 +96,10 @@ def _troubles(fault: Fault, diary: Diary) -> list[str]:
         found.append(f"a reply took {diary.slowest:.1f} s")
     if fault.nothing_unknown and diary.outcomes[Outcome.UNKNOWN]:
         found.append(f"{diary.outcomes[Outcome.UNKNOWN]} requests stayed without an answer")
-    for what, promised in (("place", fault.orders_go_on), ("read", fault.reads_go_on)):
-        refused = diary.meanwhile[what, Outcome.REFUSED]
-        if promised and refused:
+    for what in fault.goes_on:
+        if refused := diary.meanwhile[what, Outcome.REFUSED]:
             found.append(f"meanwhile {refused} times it was refused to {what}")
-        if promised and not diary.meanwhile[what, Outcome.DONE]:
+        if not diary.meanwhile[what, Outcome.DONE]:
             found.append(f"meanwhile nobody could {what}")
     return found
 
