@@ -228,7 +228,7 @@ async def test_orders_can_be_placed_while_somebody_holds_their_product(postgres_
 
 async def test_a_lock_that_takes_too_long_is_given_up(migrated_postgres: str, postgres_engine: AsyncEngine) -> None:
     await keep(SqlUnitOfWork(postgres_engine), products=[a_product()])
-    impatient = create_engine(migrated_postgres, statement_timeout=0.4)
+    impatient = create_engine(migrated_postgres, lock_timeout=0.2)
     try:
         async with SqlUnitOfWork(postgres_engine)() as tx:
             await tx.products.get_many([PEN], lock=True)
@@ -237,6 +237,21 @@ async def test_a_lock_that_takes_too_long_is_given_up(migrated_postgres: str, po
                     await second.products.get_many([PEN], lock=True)
     finally:
         await impatient.dispose()
+
+
+async def test_a_transaction_that_does_nothing_loses_what_it_has_locked(
+    migrated_postgres: str, postgres_engine: AsyncEngine
+) -> None:
+    await keep(SqlUnitOfWork(postgres_engine), products=[a_product()])
+    patient = create_engine(migrated_postgres, lock_timeout=9)
+    try:
+        with pytest.raises((Aborted, Unavailable)):
+            async with SqlUnitOfWork(postgres_engine)() as idle:
+                await idle.products.get_many([PEN], lock=True)
+                async with SqlUnitOfWork(patient)() as second:
+                    assert await second.products.get_many([PEN], lock=True)
+    finally:
+        await patient.dispose()
 
 
 async def test_a_pool_that_is_used_up_is_told_within_its_bound(migrated_postgres: str) -> None:
