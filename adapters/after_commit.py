@@ -1,4 +1,4 @@
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final
 
 from attrs import define, field, frozen
@@ -14,10 +14,15 @@ class Committed:
     """What a transaction has written that others want to hear of."""
 
     orders: list[Order] = field(factory=list)
-    # The versions of those that were locked: whoever changes none of them may still tell somebody how they are.
-    locked: dict[OrderId, int] = field(factory=dict)
+    # The versions of those that were locked, or stand in an answer that is given again: whoever changes none of them
+    # may still tell somebody how they are.
+    seen: dict[OrderId, int] = field(factory=dict)
     catalogue: bool = False
     events: bool = False
+
+    def see(self, orders: Iterable[Order]) -> None:
+        for order in orders:
+            self.seen[order.id] = max(order.version, self.seen.get(order.id, 0))
 
 
 # What a unit of work awaits when it has committed, before its block is left. It never raises.
@@ -48,8 +53,8 @@ class TellOthers:
             await self._recent.put_many(committed.orders)
         # A process may have died, or not have heard of its commit, before it told the caches. Whoever asks again is
         # answered with the order as it is, and must not read it as it was.
-        if unchanged := committed.locked.keys() - {order.id for order in committed.orders}:
-            await self._recent.forget_older({id_: committed.locked[id_] for id_ in unchanged})
+        if unchanged := committed.seen.keys() - {order.id for order in committed.orders}:
+            await self._recent.forget_older({id_: committed.seen[id_] for id_ in unchanged})
 
 
 _MOVES_STOCK: Final = frozenset({StockReserved.type, OrderFailed.type, OrderRefunded.type})

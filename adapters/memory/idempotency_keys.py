@@ -3,9 +3,11 @@ from datetime import datetime
 
 from attrs import frozen
 
+from adapters.after_commit import Committed
 from adapters.answers import decode, encode
 from application.idempotency import IdempotencyKey, Kept
 from application.ports import Aborted
+from domain.order import Order
 
 # The fingerprint, the answer as bytes, which nobody can change from outside, and when it was given.
 StoredAnswer = tuple[str, bytes, datetime]
@@ -14,10 +16,13 @@ StoredAnswer = tuple[str, bytes, datetime]
 @frozen
 class MemoryIdempotencyKeys:
     _stored: MutableMapping[IdempotencyKey, StoredAnswer]
+    _committed: Committed
 
     async def claim(self, keys: Collection[IdempotencyKey]) -> dict[IdempotencyKey, Kept | None]:
         # There is one writer, who has claimed everything.
-        return {key: self._kept(key) for key in keys}
+        found = {key: self._kept(key) for key in keys}
+        self._committed.see(kept.answer for kept in found.values() if kept and isinstance(kept.answer, Order))
+        return found
 
     async def add_many(self, kept: Sequence[Kept]) -> None:
         for new in kept:

@@ -68,7 +68,7 @@ class _MemoryTransaction:
             MemoryEvents(changes),
             MemoryOutbox(changes),
             MemoryInbox(changes),
-            MemoryIdempotencyKeys(changes.idempotency_keys),
+            MemoryIdempotencyKeys(changes.idempotency_keys, changes.committed),
             MemoryDeadLetters(changes.dead_letters),
         )
 
@@ -93,7 +93,7 @@ class MemoryOrders:
         found = {id_: evolve(self._changes.orders[id_]) for id_ in sorted(ids) if id_ in self._changes.orders}
         if lock:
             # There is one writer, who has locked everything anyway.
-            self._changes.committed.locked |= {id_: order.version for id_, order in found.items()}
+            self._changes.committed.see(found.values())
         return found
 
     async def save_many(self, orders: Sequence[Order]) -> None:

@@ -5,6 +5,7 @@ from typing import Any, Final
 from attrs import frozen
 from sqlalchemy import BigInteger, FromClause, Row, Select, bindparam, insert, select, text
 
+from adapters.after_commit import Committed
 from adapters.answers import decode, encode
 from adapters.sql.batches import Batch
 from adapters.sql.block import Block
@@ -12,6 +13,7 @@ from adapters.sql.reading import checked
 from adapters.sql.tables import idempotency_keys
 from adapters.sql.types import Many
 from application.idempotency import IdempotencyKey, Kept
+from domain.order import Order
 
 _COLUMNS: Final = tuple(idempotency_keys.c)
 _KEY: Final = (idempotency_keys.c.scope, idempotency_keys.c.key)
@@ -42,6 +44,7 @@ class SqlIdempotencyKeys:
     """
 
     _block: Block
+    _committed: Committed
 
     async def claim(self, keys: Collection[IdempotencyKey]) -> dict[IdempotencyKey, Kept | None]:
         free = await self._lock(keys)
@@ -49,6 +52,7 @@ class SqlIdempotencyKeys:
         # that those who ask again don't keep each other in flight.
         rows = await self._block.fetch_many(_BY_KEY, [(key.scope, key.value) for key in keys], {}, lock=True)
         found = [checked("the answer under the key", row.key, _kept, row) for row in rows]
+        self._committed.see(kept.answer for kept in found if isinstance(kept.answer, Order))
         return {**dict.fromkeys(free), **{kept.key: kept for kept in found}}
 
     async def add_many(self, kept: Sequence[Kept]) -> None:

@@ -98,7 +98,7 @@ class SqlOrders:
         rows = await self._block.fetch(statement, {"ids": list(ids)}, lock=lock)
         found = {row.id: checked("order", row.id, _order, row) for row in rows}
         if lock:
-            self._committed.locked |= {id_: order.version for id_, order in found.items()}
+            self._committed.see(found.values())
         return found
 
     async def save_many(self, orders: Sequence[Order]) -> None:

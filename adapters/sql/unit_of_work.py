@@ -82,6 +82,6 @@ class _SqlTransaction:
             SqlEvents(block, outbox),
             outbox,
             SqlInbox(block),
-            SqlIdempotencyKeys(block),
+            SqlIdempotencyKeys(block, committed),
             SqlDeadLetters(block),
         )

@@ -7,6 +7,7 @@ from sqlalchemy import event, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 from uuid_utils.compat import uuid7
 
+from adapters.after_commit import Committed, tell_nobody
 from adapters.sql.errors import BrokenRow
 from adapters.sql.tables import idempotency_keys
 from adapters.sql.unit_of_work import SqlUnitOfWork
@@ -17,7 +18,7 @@ from application.ports import Aborted, UnitOfWork
 from domain.errors import DomainError, IllegalTransition, InvalidOrder, UnknownProduct
 from domain.ids import ProductId, UserId
 from domain.order import Order, OrderStatus
-from tests.contract.conftest import keep
+from tests.contract.conftest import OpenUnitOfWork, keep
 from tests.unit.builders import LATER, NOW, a_product, an_order, order_in, placed
 
 KEY = IdempotencyKey("customer 1", "monday")
@@ -46,6 +47,20 @@ async def test_an_answer_is_there_for_good(unit_of_work: UnitOfWork) -> None:
     await add(unit_of_work, kept())
     for _ in range(2):
         assert await claim(unit_of_work, KEY) == {KEY: kept()}
+
+
+async def test_whoever_is_given_an_answer_again_is_not_to_find_an_older_order(
+    open_unit_of_work: OpenUnitOfWork,
+) -> None:
+    heard: list[Committed] = []
+
+    async def listen(committed: Committed) -> None:
+        heard.append(committed)
+
+    order = evolve(an_order(), version=2)
+    await add(open_unit_of_work(tell_nobody), kept(answer=order))
+    await claim(open_unit_of_work(listen), KEY)
+    assert [committed.seen for committed in heard] == [{order.id: 2}]
 
 
 @pytest.mark.parametrize("status", OrderStatus)

@@ -246,12 +246,16 @@ async def test_a_transaction_that_does_nothing_loses_what_it_has_locked(
     patient = create_engine(migrated_postgres, lock_timeout=9)
     try:
         with pytest.raises((Aborted, Unavailable)):
-            async with SqlUnitOfWork(postgres_engine)() as idle:
-                await idle.products.get_many([PEN], lock=True)
-                async with SqlUnitOfWork(patient)() as second:
-                    assert await second.products.get_many([PEN], lock=True)
+            await _outlive_its_locks(SqlUnitOfWork(postgres_engine), SqlUnitOfWork(patient))
     finally:
         await patient.dispose()
+
+
+async def _outlive_its_locks(idle: SqlUnitOfWork, patient: SqlUnitOfWork) -> None:
+    async with idle() as tx:
+        await tx.products.get_many([PEN], lock=True)
+        async with patient() as second:
+            assert await second.products.get_many([PEN], lock=True)
 
 
 async def test_a_pool_that_is_used_up_is_told_within_its_bound(migrated_postgres: str) -> None:

@@ -200,6 +200,24 @@ async def test_an_order_whose_commit_was_not_answered_is_told_to_whoever_asks_ag
     assert await wired.findings() == []
 
 
+async def test_no_order_is_read_as_it_was_before_the_answer_that_was_given_again(
+    wired: Service, wire: Cable, client: aiohttp.ClientSession
+) -> None:
+    product = await asyncio.to_thread(wired.add_product, stock=10)
+    order = (await ask(client, wired.url, "monday", product=product)).location
+
+    async def pay() -> tuple[int, int]:
+        async with client.post(f"{wired.url}{order}/pay", headers={"Idempotency-Key": "tuesday"}) as response:
+            return response.status, (await response.json(content_type=None)).get("version", 0)
+
+    # The process never hears of its commit, and so the caches don't hear of it either.
+    wire.loses_answer_to = b"COMMIT"
+    assert await pay() == (503, 0)
+    told = await pay()
+    async with client.get(f"{wired.url}{order}") as response:
+        assert (202, (await response.json())["version"]) == told
+
+
 async def test_what_has_failed_once_succeeds_under_the_same_key(
     wired: Service, wire: Cable, client: aiohttp.ClientSession
 ) -> None:
