@@ -21,7 +21,7 @@ from tests.servers.packages import find_or_install
 _WIDTH: Final = 140
 
 
-def faults(*, keyword: str = "", only_list: bool = False, houses: int = 2) -> bool:
+def faults(*, keyword: str = "", only_list: bool = False, houses: int = 3) -> bool:
     """Those whose names hold all words of `keyword`. True when each was well, and none was left out."""
     words = keyword.lower().split()
     chosen = [fault for fault in FAULTS if all(word in f"{fault.name} {fault.id}".lower() for word in words)]

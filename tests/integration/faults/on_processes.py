@@ -233,8 +233,9 @@ _on_api: Final = partial(Fault, api_is_there=False)
 _behind: Final = partial(Fault, goes_on=GOES_ON)
 
 FAULTS: Final = (
-    _on_api(name="The API is killed, 5 times", breaking=_api_killed, hold=0),
+    # The longest goes first, beside all others.
     _on_api(name="API and PostgreSQL are killed, 100 times", breaking=_hundred_kills, hold=0),
+    _on_api(name="The API is killed, 5 times", breaking=_api_killed, hold=0),
     _on_api(name="The API is stopped and started, 3 times", breaking=_api_restarted, hold=0, nothing_unknown=True),
     _on_api(name="The API is frozen for 5 s", breaking=_api_frozen, hold=5),
     _on_api(name="The API has no file descriptor left", breaking=_no_file_left),
