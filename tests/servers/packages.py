@@ -25,6 +25,7 @@ PACKAGES: Final[Mapping[str, str]] = MappingProxyType(
         "RabbitMQ": "rabbitmq-server",
         "nginx": "nginx",
         "curl": "curl",
+        "libfaketime": "faketime",
     }
 )
 
@@ -77,6 +78,13 @@ def find_curl() -> Path:
     raise _missing("curl")
 
 
+def find_faketime() -> Path:
+    """The library that gives a process another time."""
+    for library in sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")):
+        return library
+    raise _missing("libfaketime")
+
+
 FINDERS: Final[Mapping[str, Callable[[], Path]]] = MappingProxyType(
     {
         "PostgreSQL": find_postgres,
@@ -84,6 +92,7 @@ FINDERS: Final[Mapping[str, Callable[[], Path]]] = MappingProxyType(
         "RabbitMQ": find_rabbitmq,
         "nginx": find_nginx,
         "curl": find_curl,
+        "libfaketime": find_faketime,
     }
 )
 

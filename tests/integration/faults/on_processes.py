@@ -15,9 +15,8 @@ import aiohttp
 
 from tests.integration.faults.fault import GOES_ON, Fault
 from tests.integration.faults.house import House
+from tests.servers.packages import ServerMissing, find_faketime, find_or_install
 from tests.service import until
-
-_FAKETIME: Final = next(iter(sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))), None)
 
 
 @asynccontextmanager
@@ -190,13 +189,17 @@ async def _all_killed(house: House) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def _clock(house: House, *, name: str, by: str) -> AsyncIterator[None]:
-    await house.start(name, LD_PRELOAD=str(_FAKETIME), FAKETIME=by, FAKETIME_DONT_FAKE_MONOTONIC="1")
+    await house.start(name, LD_PRELOAD=str(find_faketime()), FAKETIME=by, FAKETIME_DONT_FAKE_MONOTONIC="1")
     yield
     await house.start(name)
 
 
 def _no_faketime() -> str | None:
-    return None if _FAKETIME else "libfaketime is not installed (on Debian: apt-get install faketime)"
+    try:
+        find_or_install("libfaketime", lambda _: None)
+    except ServerMissing as missing:
+        return str(missing)
+    return None
 
 
 @asynccontextmanager
