@@ -16,7 +16,7 @@ from tests.service import until
 _BEFORE: Final = 20
 _AFTER: Final = 10
 # Far more than a fault takes, with all that it waits for.
-_BOUND: Final = 400.0
+_BOUND: Final = 600.0
 
 
 @frozen(kw_only=True)
