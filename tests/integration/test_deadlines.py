@@ -119,7 +119,7 @@ async def test_no_queue_grows_before_a_database_that_is_slow(
                 assert response.headers["Retry-After"]
             took.append((response.status, loop.time() - began))
 
-    api.cables["PostgreSQL"].delay = round_trip
+    api.cables["PostgreSQL"].delay = round_trip / 2
     async with asyncio.TaskGroup() as asking:
         for _ in range(100):
             for _ in range(15):
