@@ -26,6 +26,7 @@ PACKAGES: Final[Mapping[str, str]] = MappingProxyType(
         "nginx": "nginx",
         "curl": "curl",
         "libfaketime": "faketime",
+        "wrk": "wrk",
     }
 )
 
@@ -85,6 +86,13 @@ def find_faketime() -> Path:
     raise _missing("libfaketime")
 
 
+def find_wrk() -> Path:
+    """The benchmarks' load generator."""
+    if program := shutil.which("wrk"):
+        return Path(program)
+    raise _missing("wrk")
+
+
 FINDERS: Final[Mapping[str, Callable[[], Path]]] = MappingProxyType(
     {
         "PostgreSQL": find_postgres,
@@ -93,6 +101,7 @@ FINDERS: Final[Mapping[str, Callable[[], Path]]] = MappingProxyType(
         "nginx": find_nginx,
         "curl": find_curl,
         "libfaketime": find_faketime,
+        "wrk": find_wrk,
     }
 )
 

@@ -1,0 +1,97 @@
+"""What is asked of a shop: one function for each kind of load."""
+
+import time
+from collections.abc import Sequence
+from typing import Final
+
+from attrs import define, field
+
+from bench.measure import Window, watch
+from bench.shops import PRODUCTS, Shop
+from bench.wrk import CONNECTIONS, Load, run_wrk
+from tests.servers import wait_until
+
+# The first and the last product that is bought.
+EVERYTHING: Final = (1, PRODUCTS)
+ONE: Final = (1, 1)
+# Chance in a load is the same each time.
+_SEED: Final = 7
+# What is accepted has to be done within this time after the load has ended.
+_DRAIN_SECONDS: Final = 180.0
+
+
+def post_empty(ceiling: Shop, seconds: float) -> Window:
+    """Bodies are sent and decoded, and that is all."""
+    return watch(ceiling, lambda: _post(ceiling, "place", seconds, EVERYTHING), _answered)
+
+
+def get(shop: Shop, paths: Sequence[str], seconds: float) -> Window:
+    file = shop.folder / "paths"
+    file.write_text("\n".join(paths))
+    return watch(shop, lambda: run_wrk("get", file, url=shop.url, seconds=seconds, folder=shop.folder), _answered)
+
+
+@define(eq=False)
+class Customers:
+    """They place orders, and remember how many were accepted: so many have to be in the books."""
+
+    shop: Shop
+    _before: int = field(init=False)
+    _accepted: int = field(default=0, init=False)
+    _unheard: int = field(default=0, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._before = self.shop.books.orders()
+
+    def order(self, seconds: float) -> Window:
+        """Complete is what is in the database, and was answered."""
+        before = self.shop.books.orders()
+        return watch(
+            self.shop,
+            lambda: self._load("place", seconds, EVERYTHING),
+            lambda load: min(load.answered, self.shop.books.orders() - before),
+            settle=self._sent,
+        )
+
+    def live(self, seconds: float, *, products: tuple[int, int] = EVERYTHING) -> Window:
+        """Complete is what is PAID, until the last one is."""
+        before = self.shop.books.paid()
+        return watch(
+            self.shop,
+            lambda: self._load("lifecycle", seconds, products),
+            lambda _: self.shop.books.paid() - before,
+            settle=self._paid_for,
+        )
+
+    def findings(self) -> list[str]:
+        """What is wrong with the books, and with what these customers were told."""
+        orders = self.shop.books.orders() - self._before
+        found = self.shop.books.findings()
+        if not self._accepted <= orders <= self._accepted + self._unheard:
+            found.append(f"{self._accepted} orders were accepted, and {orders} are in the books")
+        return found
+
+    def _load(self, script: str, seconds: float, products: tuple[int, int]) -> Load:
+        load = _post(self.shop, script, seconds, products)
+        self._accepted += load.accepted
+        # At its end wrk doesn't wait for what it has asked last.
+        self._unheard += CONNECTIONS + load.broken
+        return load
+
+    def _paid_for(self) -> float:
+        wait_until(lambda: not self.shop.books.processing(), seconds=_DRAIN_SECONDS, what="every order is paid for")
+        done = time.monotonic()
+        self._sent()
+        return done
+
+    def _sent(self) -> None:
+        if self.shop.service.processes.keys() & {"up", "relay"}:
+            wait_until(lambda: not self.shop.books.unsent(), seconds=_DRAIN_SECONDS, what="every event was sent")
+
+
+def _post(shop: Shop, script: str, seconds: float, products: tuple[int, int]) -> Load:
+    return run_wrk(script, *products, _SEED, url=shop.url, seconds=seconds, folder=shop.folder)
+
+
+def _answered(load: Load) -> int:
+    return load.answered

@@ -1,0 +1,127 @@
+"""Measuring: what happened between two moments, and how rounds are put together."""
+
+import resource
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import reduce
+from operator import add
+from typing import Final
+
+from attrs import field, frozen
+
+from bench.shops import Say, Shop
+from bench.usage import cpu_by_process
+from bench.wrk import Latencies, Load
+
+ROUNDS: Final = 2
+LOAD: Final = "load generator"
+_WARM_UP_SECONDS: Final = 2.0
+
+
+@frozen(kw_only=True)
+class Window:
+    """One stretch of work: what the load generator saw, what was completed until `seconds`, and what it cost."""
+
+    load: Load
+    completed: int
+    seconds: float
+    cpu: Mapping[str, float]
+    """Seconds of CPU of each process of the shop."""
+    load_cpu: float
+    """The load generator's."""
+    cpu_seconds: float
+    """Over how long."""
+
+
+# Loads one build for so many seconds.
+Work = Callable[[float], Window]
+
+
+@frozen
+class Measured:
+    """Several windows of one build."""
+
+    windows: Sequence[Window] = field(repr=False)
+
+    @property
+    def accepted_per_s(self) -> float:
+        accepted = sum(window.load.accepted for window in self.windows)
+        return accepted / sum(window.load.seconds for window in self.windows)
+
+    @property
+    def completed_per_s(self) -> float:
+        return self.completed / sum(window.seconds for window in self.windows)
+
+    @property
+    def completed(self) -> int:
+        return sum(window.completed for window in self.windows)
+
+    @property
+    def failed(self) -> int:
+        return sum(window.load.refused + window.load.broken for window in self.windows)
+
+    @property
+    def latencies(self) -> Latencies:
+        return reduce(add, (window.load.latencies for window in self.windows), Latencies())
+
+    @property
+    def cpu_ms_each(self) -> dict[str, float]:
+        """Milliseconds of CPU for each that was completed, by process, and in total."""
+        by_process = {
+            name: 1000 * sum(window.cpu[name] for window in self.windows) / max(1, self.completed)
+            for name in self.windows[0].cpu
+        }
+        return {"total": sum(by_process.values()), **by_process}
+
+    @property
+    def cores_busy(self) -> dict[str, float]:
+        """How much of a core each process had on average, and the load generator."""
+        seconds = sum(window.cpu_seconds for window in self.windows)
+        spent = {name: sum(window.cpu[name] for window in self.windows) for name in self.windows[0].cpu}
+        spent[LOAD] = sum(window.load_cpu for window in self.windows)
+        return {name: cpu / seconds for name, cpu in spent.items()}
+
+
+def watch(
+    shop: Shop,
+    work: Callable[[], Load],
+    completed: Callable[[Load], int],
+    *,
+    settle: Callable[[], float | None] | None = None,
+) -> Window:
+    """Do the work and look what it came to.
+
+    `settle` waits for what the work leaves behind, which is part of its cost; where it says when the work was done,
+    that is the end of the window.
+    """
+    began, before, load_before = time.monotonic(), cpu_by_process(shop.pids), _cpu_of_children()
+    load = work()
+    done = settle() if settle else None
+    after, ended = cpu_by_process(shop.pids), time.monotonic()
+    return Window(
+        load=load,
+        completed=completed(load),
+        seconds=load.seconds if done is None else done - began,
+        cpu={name: after[name] - before[name] for name in before},
+        load_cpu=_cpu_of_children() - load_before,
+        cpu_seconds=ended - began,
+    )
+
+
+def _cpu_of_children() -> float:
+    """Of those that have ended, which in a window is the load generator alone."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def interleaved(works: Mapping[str, Work], *, seconds: float, say: Say, rounds: int = ROUNDS) -> dict[str, Measured]:
+    """Measure each in turn, and that `rounds` times, so that a machine that drifts drifts for all of them."""
+    windows: dict[str, list[Window]] = {name: [] for name in works}
+    for name, work in works.items():
+        say(f"{name}: warming up")
+        work(min(_WARM_UP_SECONDS, seconds))
+    for number in range(rounds):
+        for name, work in works.items():
+            say(f"{name}: round {number + 1} of {rounds}")
+            windows[name].append(work(seconds / rounds))
+    return {name: Measured(found) for name, found in windows.items()}

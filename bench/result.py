@@ -1,0 +1,122 @@
+"""What a scenario comes to, as it is printed, kept and plotted."""
+
+from typing import Any
+
+import msgspec
+from msgspec import Struct, field
+
+from bench.measure import Measured
+
+
+class Aim(Struct, frozen=True):
+    """Something that was to be reached."""
+
+    aim: str
+    measured: str
+    reached: bool
+
+
+class Peer(Struct, frozen=True):
+    """Another system's figure. It was measured earlier, on a like machine, and not in this run."""
+
+    name: str
+    per_s: float
+    source: str
+
+
+class Machine(Struct, frozen=True):
+    cores: int
+    memory_gb: float
+    system: str
+    versions: dict[str, str]
+
+
+class Result(Struct, frozen=True, kw_only=True):
+    """Rates are orders a second, or requests where a scenario only reads. None stands for what was not measured."""
+
+    scenario: str
+    seconds: float
+    orders: int
+    """What was filled in before."""
+    accepted_per_s: float
+    completed_per_s: float
+    ceiling_per_s: float | None
+    ratio_to_ceiling: float | None
+    unbatched_per_s: float | None
+    ratio_to_unbatched: float | None
+    p50_ms: float
+    p99_ms: float
+    p999_ms: float
+    refused_or_broken: int
+    cpu_ms_per_order: dict[str, float]
+    cores_busy: dict[str, float]
+    memory_mb: dict[str, float]
+    figures: dict[str, float | str] = field(default_factory=dict)
+    """What this scenario alone measures."""
+    invariants: str
+    """`kept`, or what broke."""
+    reach: list[Aim] = field(default_factory=list)
+    peers: list[Peer] = field(default_factory=list)
+    machine: Machine | None = None
+
+    @property
+    def kept(self) -> bool:
+        return self.invariants == KEPT
+
+
+KEPT = "kept"
+
+
+def make_result(  # noqa: PLR0913 - each is a part of the result, given by name
+    scenario: str,
+    ours: Measured,
+    *,
+    ceiling: Measured | None,
+    unbatched: Measured | None,
+    findings: list[str],
+    memory: dict[str, float],
+    **more: Any,
+) -> Result:
+    latencies = ours.latencies
+    ceiling_per_s = ceiling.completed_per_s if ceiling else None
+    unbatched_per_s = unbatched.completed_per_s if unbatched else None
+    return Result(
+        scenario=scenario,
+        accepted_per_s=ours.accepted_per_s,
+        completed_per_s=ours.completed_per_s,
+        ceiling_per_s=ceiling_per_s,
+        ratio_to_ceiling=ratio(ours.completed_per_s, ceiling_per_s),
+        unbatched_per_s=unbatched_per_s,
+        ratio_to_unbatched=ratio(ours.completed_per_s, unbatched_per_s),
+        p50_ms=latencies.percentile(50),
+        p99_ms=latencies.percentile(99),
+        p999_ms=latencies.percentile(99.9),
+        refused_or_broken=ours.failed,
+        cpu_ms_per_order=ours.cpu_ms_each,
+        cores_busy=ours.cores_busy,
+        memory_mb=memory,
+        invariants="; ".join(findings) or KEPT,
+        **more,
+    )
+
+
+def ratio(value: float, to: float | None) -> float | None:
+    return value / to if to else None
+
+
+def rounded(value: Any) -> Any:
+    """Four figures are more than any measurement is worth; counts stay what they are."""
+    match value:
+        case float():
+            return float(f"{value:.4g}")
+        case dict():
+            return {key: rounded(each) for key, each in value.items()}
+        case list():
+            return [rounded(each) for each in value]
+        case _:
+            return value
+
+
+def encode(result: Result) -> str:
+    """One line of JSON."""
+    return msgspec.json.encode(rounded(msgspec.to_builtins(result))).decode()

@@ -1,0 +1,166 @@
+"""The servers and processes that a scenario starts, all its own, and gone at its end."""
+
+import asyncio
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+from urllib.request import urlopen
+
+import asyncpg  # type: ignore[import-untyped]  # it has no types
+import msgspec
+from attrs import define, field, frozen
+
+from adapters.sql.engine import create_engine, sqlite_url
+from adapters.sql.unit_of_work import SqlUnitOfWork
+from application.manage_catalogue import AddProducts, NewProduct
+from bench.books import Books
+from domain.ids import ProductId
+from domain.money import Money
+from tests.servers import PostgresServer, Process, RabbitServer, RedisServer, Server, free_port, plain_environment
+from tests.servers.packages import find_or_install
+from tests.servers.process import make_folder, remove_folder
+from tests.service import Service
+
+ROOT: Final = Path(__file__).parents[1]
+PRODUCTS: Final = 20
+_STOCK: Final = 10**12
+_MIGRATION_SECONDS: Final = 60.0
+
+Say = Callable[[str], None]
+
+
+@frozen
+class Servers:
+    """PostgreSQL as it is installed, so with fsync and synchronous_commit; Redis and RabbitMQ likewise."""
+
+    postgres: PostgresServer
+    redis: RedisServer
+    rabbit: RabbitServer
+
+    @property
+    def pids(self) -> dict[str, int]:
+        return {"postgresql": self.postgres.pid, "redis": self.redis.pid, "rabbitmq": self.rabbit.pid}
+
+    def settings(self, name: str) -> dict[str, str]:
+        """A database and a namespace of their own for the shop of this name."""
+        asyncio.run(_create_database(self.postgres.url, name))
+        return {
+            "DATABASE_URL": self.postgres.url.rpartition("/")[0] + f"/{name}",
+            "REDIS_URL": self.redis.url,
+            "AMQP_URL": self.rabbit.url,
+            "HOLDFAST_NAMESPACE": name,
+        }
+
+
+@define(eq=False)
+class Shop:
+    """One build of Holdfast at work, and its books."""
+
+    service: Service
+    books: Books
+    servers: Mapping[str, int] = field(factory=dict)
+
+    @property
+    def url(self) -> str:
+        return self.service.url
+
+    @property
+    def folder(self) -> Path:
+        return self.service.folder
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """Of everything that works for it."""
+        return {**{name: process.pid for name, process in self.service.processes.items()}, **self.servers}
+
+    def ready(self) -> dict[str, str]:
+        """The servers that it works with, and their versions."""
+        with urlopen(f"{self.url}/health/ready", timeout=10) as answer:  # noqa: S310 - the address is our own
+            said = msgspec.json.decode(answer.read())
+        return {server["name"]: server["version"] for server in said["servers"] if server["version"]}
+
+
+def install(names: Sequence[str], say: Say) -> None:
+    """Raise `ServerMissing`."""
+    for name in names:
+        find_or_install(name, say)
+
+
+@contextmanager
+def open_servers() -> Iterator[Servers]:
+    """Started side by side."""
+    with ExitStack() as stack:
+        servers = Servers(PostgresServer(), RedisServer(), RabbitServer())
+        every: list[Server] = [servers.postgres, servers.redis, servers.rabbit]
+        for server in every:
+            stack.callback(server.close)
+        with ThreadPoolExecutor(len(every)) as threads:
+            # Raises what one of them raised.
+            list(threads.map(lambda server: server.start(), every))
+        yield servers
+
+
+@contextmanager
+def open_shop(
+    programs: Sequence[str], settings: Mapping[str, str], *, servers: Servers | None = None, fill: bool = True
+) -> Iterator[Shop]:
+    """Run these programs; with `fill`, on tables and a catalogue that are made first."""
+    folder = make_folder("bench")
+    service = Service(folder=folder, settings=dict(settings))
+    with ExitStack() as stack:
+        stack.callback(remove_folder, folder)
+        service.data.mkdir()
+        if fill:
+            service.run("migrate", seconds=_MIGRATION_SECONDS)
+            asyncio.run(_add_products(service))
+        stack.callback(service.kill)
+        service.start_all(programs)
+        books = stack.enter_context(Books(service.database, service.data / "gateway.db"))
+        yield Shop(service, books, servers.pids if servers else {})
+        service.stop()
+
+
+@contextmanager
+def open_ceiling() -> Iterator[Shop]:
+    """The empty handler, as if it were a shop; it has no books, and nobody reads them."""
+    folder = make_folder("bench-ceiling")
+    port = free_port()
+    service = Service(folder=folder, port=port)
+    service.processes["api"] = Process(
+        argv=[sys.executable, "-m", "bench.ceiling", str(port)],
+        env=plain_environment(),
+        log=folder / "ceiling.log",
+        cwd=ROOT,
+    )
+    with ExitStack() as stack:
+        stack.callback(remove_folder, folder)
+        stack.callback(service.kill)
+        service.processes["api"].start()
+        service.wait_until_ready()
+        yield Shop(service, stack.enter_context(Books(sqlite_url(folder / "none.db"), folder / "none")))
+
+
+async def _create_database(url: str, name: str) -> None:
+    connection = await asyncpg.connect(url, timeout=30)
+    try:
+        await connection.execute(f'CREATE DATABASE "{name}"')
+    finally:
+        await connection.close()
+
+
+async def _add_products(service: Service) -> None:
+    engine = create_engine(service.database)
+    try:
+        await AddProducts(SqlUnitOfWork(engine), lambda: datetime.now(UTC))(
+            [
+                NewProduct(id=ProductId(number), name=f"Pen {number}", price=Money(100 * number, "EUR"), stock=_STOCK)
+                for number in range(1, PRODUCTS + 1)
+            ],
+            made_by="bench",
+        )
+    finally:
+        await engine.dispose()

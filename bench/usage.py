@@ -1,0 +1,51 @@
+"""What processes cost: CPU time and memory, read from /proc."""
+
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from tests.servers import keeper
+
+_TICKS: Final = os.sysconf("SC_CLK_TCK")
+_KIB_PER_MB: Final = 1000 / 1.024
+
+
+def cpu_seconds(pid: int) -> float:
+    """Of a process, all that descend from it, and those of them that have ended and were waited for."""
+    return sum(_own_seconds(member) for member in keeper.tree(pid))
+
+
+def cpu_by_process(pids: Mapping[str, int]) -> dict[str, float]:
+    return {name: cpu_seconds(pid) for name, pid in pids.items()}
+
+
+def memory_mb(pid: int) -> float:
+    """Of a process and all that descend from it; what they share is counted once."""
+    return sum(_proportional_kib(member) for member in keeper.tree(pid)) / _KIB_PER_MB
+
+
+def memory_by_process(pids: Mapping[str, int]) -> dict[str, float]:
+    return {name: memory_mb(pid) for name, pid in pids.items()}
+
+
+def seconds_of(stat: str) -> float:
+    """utime, stime, cutime and cstime of a line of /proc/PID/stat, whose second field may hold anything."""
+    fields = stat.rpartition(")")[2].split()
+    return sum(int(ticks) for ticks in fields[11:15]) / _TICKS
+
+
+def _own_seconds(pid: int) -> float:
+    # It may have ended since it was found.
+    with suppress(OSError):
+        return seconds_of(Path(f"/proc/{pid}/stat").read_text(errors="replace"))
+    return 0.0
+
+
+def _proportional_kib(pid: int) -> int:
+    with suppress(OSError):
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1])
+    return 0
