@@ -13,8 +13,10 @@ from bench.options import Options
 from bench.report import show
 from bench.result import Result, encode
 from bench.scenarios.living import hot, lifecycle
-from bench.scenarios.placing import place
-from bench.scenarios.reading import read
+from bench.scenarios.lonely import lonely
+from bench.scenarios.overloaded import overload
+from bench.scenarios.placing import embedded, place
+from bench.scenarios.reading import list_pages, read
 from bench.shops import install
 from tests.servers import ServerFailed, ServerMissing
 
@@ -23,7 +25,16 @@ Seconds = Annotated[float, Parameter(help="How long each build is under load, in
 Orders = Annotated[int, Parameter(help="Fill the shop with as many orders first (place, read and list).")]
 
 SCENARIOS: Final[Mapping[str, Callable[[Options], Result]]] = MappingProxyType(
-    {"place": place, "lifecycle": lifecycle, "hot": hot, "read": read}
+    {
+        "place": place,
+        "lifecycle": lifecycle,
+        "hot": hot,
+        "read": read,
+        "list": list_pages,
+        "lonely": lonely,
+        "embedded": embedded,
+        "overload": overload,
+    }
 )
 _INTERRUPTED: Final = 130
 
@@ -46,18 +57,8 @@ def main() -> NoReturn:
 def _make_app() -> App:
     app = App(name="./dev bench", help="Measure Holdfast on this machine.", version_flags=[], help_format="plaintext")
     for name, scenario in SCENARIOS.items():
-        app.command(_command(scenario), name=name, help=(scenario.__doc__ or _HELP.get(name)))
+        app.command(_command(scenario), name=name, help=scenario.__doc__)
     return app
-
-
-_HELP: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "place": "POST /orders, durable in PostgreSQL.",
-        "lifecycle": "Placed, paid for and PAID, with API, relay and worker.",
-        "hot": "As lifecycle, with everybody after one product.",
-        "read": "GET /orders/{id}.",
-    }
-)
 
 
 def _command(scenario: Callable[[Options], Result]) -> Callable[..., bool]:

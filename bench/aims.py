@@ -3,7 +3,7 @@
 from typing import Final
 
 from bench.measure import Measured
-from bench.result import Aim, Peer
+from bench.result import Aim, Peer, Result
 
 # Each was run before on a machine like the one that these aims are for: two cores, 24 GB, everything on it.
 _EARLIER: Final = "measured earlier on a like machine"
@@ -36,3 +36,20 @@ def shown(value: float | None, unit: str = "") -> str:
 def cpu_of_api(ours: Measured, ceiling: Measured) -> Aim:
     ratio = ours.cpu_ms_each["api"] / ceiling.cpu_ms_each["api"]
     return at_most("CPU of the API process, of that of an empty handler", ratio, 1.4, " x")
+
+
+def grown(result: Result) -> list[Aim]:
+    """Where the shop was filled before, it has to be as fast as one that was not."""
+    small = result.figures.get("with_few_orders_per_s")
+    if not isinstance(small, float):
+        return []
+    return [at_least(f"with {result.orders:,} orders, of one with few", result.completed_per_s / small, 0.9)]
+
+
+def memory_of_api(result: Result) -> Aim:
+    return at_most("memory of the API process", result.memory_mb["api"], 120, " MB")
+
+
+def within(aim: str, ratio: float, share: float) -> Aim:
+    """Equal, but for a share in either direction."""
+    return Aim(f"{aim}: equal within {share:.0%}", shown(ratio, " x"), 1 - share <= ratio <= 1 / (1 - share))

@@ -38,7 +38,7 @@ class Customers:
     shop: Shop
     _before: int = field(init=False)
     _accepted: int = field(default=0, init=False)
-    _unheard: int = field(default=0, init=False)
+    _unheard: float = field(default=0, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._before = self.shop.books.orders()
@@ -62,6 +62,11 @@ class Customers:
             lambda _: self.shop.books.paid() - before,
             settle=self._paid_for,
         )
+
+    def others_ordered(self, accepted: int, *, unheard: float = 0) -> None:
+        """So many orders were answered to others, and so many more may have been placed."""
+        self._accepted += accepted
+        self._unheard += unheard
 
     def findings(self) -> list[str]:
         """What is wrong with the books, and with what these customers were told."""

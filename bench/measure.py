@@ -94,7 +94,7 @@ def watch(
     `settle` waits for what the work leaves behind, which is part of its cost; where it says when the work was done,
     that is the end of the window.
     """
-    began, before, load_before = time.monotonic(), cpu_by_process(shop.pids), _cpu_of_children()
+    began, before, load_before = time.monotonic(), cpu_by_process(shop.pids), _cpu_of_load()
     load = work()
     done = settle() if settle else None
     after, ended = cpu_by_process(shop.pids), time.monotonic()
@@ -103,15 +103,15 @@ def watch(
         completed=completed(load),
         seconds=load.seconds if done is None else done - began,
         cpu={name: after[name] - before[name] for name in before},
-        load_cpu=_cpu_of_children() - load_before,
+        load_cpu=_cpu_of_load() - load_before,
         cpu_seconds=ended - began,
     )
 
 
-def _cpu_of_children() -> float:
-    """Of those that have ended, which in a window is the load generator alone."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+def _cpu_of_load() -> float:
+    """Of this process, and of its children that have ended: in a window, that is the load generator."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in used)
 
 
 def interleaved(works: Mapping[str, Work], *, seconds: float, say: Say, rounds: int = ROUNDS) -> dict[str, Measured]:

@@ -1,11 +1,11 @@
 """What a scenario comes to, as it is printed, kept and plotted."""
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from msgspec import Struct, field
 
-from bench.measure import Measured
+KEPT: Final = "kept"
 
 
 class Aim(Struct, frozen=True):
@@ -62,42 +62,6 @@ class Result(Struct, frozen=True, kw_only=True):
     @property
     def kept(self) -> bool:
         return self.invariants == KEPT
-
-
-KEPT = "kept"
-
-
-def make_result(  # noqa: PLR0913 - each is a part of the result, given by name
-    scenario: str,
-    ours: Measured,
-    *,
-    ceiling: Measured | None,
-    unbatched: Measured | None,
-    findings: list[str],
-    memory: dict[str, float],
-    **more: Any,
-) -> Result:
-    latencies = ours.latencies
-    ceiling_per_s = ceiling.completed_per_s if ceiling else None
-    unbatched_per_s = unbatched.completed_per_s if unbatched else None
-    return Result(
-        scenario=scenario,
-        accepted_per_s=ours.accepted_per_s,
-        completed_per_s=ours.completed_per_s,
-        ceiling_per_s=ceiling_per_s,
-        ratio_to_ceiling=ratio(ours.completed_per_s, ceiling_per_s),
-        unbatched_per_s=unbatched_per_s,
-        ratio_to_unbatched=ratio(ours.completed_per_s, unbatched_per_s),
-        p50_ms=latencies.percentile(50),
-        p99_ms=latencies.percentile(99),
-        p999_ms=latencies.percentile(99.9),
-        refused_or_broken=ours.failed,
-        cpu_ms_per_order=ours.cpu_ms_each,
-        cores_busy=ours.cores_busy,
-        memory_mb=memory,
-        invariants="; ".join(findings) or KEPT,
-        **more,
-    )
 
 
 def ratio(value: float, to: float | None) -> float | None:

@@ -2,9 +2,9 @@
 
 import asyncio
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -13,11 +13,14 @@ from urllib.request import urlopen
 import asyncpg  # type: ignore[import-untyped]  # it has no types
 import msgspec
 from attrs import define, field, frozen
+from sqlalchemy.ext.asyncio import AsyncEngine
 
+from adapters.payments.ledger import open_file_ledger
 from adapters.sql.engine import create_engine, sqlite_url
 from adapters.sql.unit_of_work import SqlUnitOfWork
 from application.manage_catalogue import AddProducts, NewProduct
 from bench.books import Books
+from bench.growth import fill
 from domain.ids import ProductId
 from domain.money import Money
 from tests.servers import PostgresServer, Process, RabbitServer, RedisServer, Server, free_port, plain_environment
@@ -29,6 +32,7 @@ ROOT: Final = Path(__file__).parents[1]
 PRODUCTS: Final = 20
 _STOCK: Final = 10**12
 _MIGRATION_SECONDS: Final = 60.0
+_STATEMENT_SECONDS: Final = 600.0
 
 Say = Callable[[str], None]
 
@@ -106,17 +110,18 @@ def open_servers() -> Iterator[Servers]:
 
 @contextmanager
 def open_shop(
-    programs: Sequence[str], settings: Mapping[str, str], *, servers: Servers | None = None, fill: bool = True
+    programs: Sequence[str], settings: Mapping[str, str], *, servers: Servers | None, orders: int, say: Say
 ) -> Iterator[Shop]:
-    """Run these programs; with `fill`, on tables and a catalogue that are made first."""
+    """Run these programs on a catalogue and so many orders, which are made first."""
     folder = make_folder("bench")
     service = Service(folder=folder, settings=dict(settings))
     with ExitStack() as stack:
         stack.callback(remove_folder, folder)
         service.data.mkdir()
-        if fill:
-            service.run("migrate", seconds=_MIGRATION_SECONDS)
-            asyncio.run(_add_products(service))
+        service.run("migrate", seconds=_MIGRATION_SECONDS)
+        asyncio.run(_add_products(service))
+        if orders:
+            asyncio.run(_add_orders(service, orders, say))
         stack.callback(service.kill)
         service.start_all(programs)
         books = stack.enter_context(Books(service.database, service.data / "gateway.db"))
@@ -153,8 +158,7 @@ async def _create_database(url: str, name: str) -> None:
 
 
 async def _add_products(service: Service) -> None:
-    engine = create_engine(service.database)
-    try:
+    async with _engine(service) as engine:
         await AddProducts(SqlUnitOfWork(engine), lambda: datetime.now(UTC))(
             [
                 NewProduct(id=ProductId(number), name=f"Pen {number}", price=Money(100 * number, "EUR"), stock=_STOCK)
@@ -162,5 +166,24 @@ async def _add_products(service: Service) -> None:
             ],
             made_by="bench",
         )
+
+
+async def _add_orders(service: Service, count: int, say: Say) -> None:
+    done = 0
+
+    def progress(more: int) -> None:
+        nonlocal done
+        done += more
+        say(f"filling: {done:,} of {count:,} orders")
+
+    async with _engine(service) as engine, open_file_ledger(service.data / "gateway.db") as ledger:
+        await fill(engine, ledger, count=count, progress=progress)
+
+
+@asynccontextmanager
+async def _engine(service: Service) -> AsyncIterator[AsyncEngine]:
+    engine = create_engine(service.database, statement_timeout=_STATEMENT_SECONDS)
+    try:
+        yield engine
     finally:
         await engine.dispose()

@@ -1,46 +1,92 @@
 """What a scenario is played on: the empty handler, this build, and this build with its batches turned off."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Final
 
 from attrs import frozen
 
-from bench.options import Options
+from bench.loads import Customers
+from bench.measure import Measured
+from bench.options import Options, machine
+from bench.result import KEPT, Peer, Result, ratio
 from bench.shops import Servers, Shop, open_ceiling, open_servers, open_shop
+from bench.usage import memory_by_process
 
 CEILING: Final = "ceiling"
 OURS: Final = "holdfast"
 UNBATCHED: Final = "one at a time"
+# This build as well, for comparison, where ours was filled.
+SMALL: Final = "with few orders"
+
 _NO_BATCHES: Final = {"HOLDFAST_BATCH_MAX": "1"}
 
 
 @frozen
 class Stage:
-    """All three stand ready the whole time, and one of them works."""
+    """All stand ready the whole time, and one of them works."""
 
     ceiling: Shop
-    ours: Shop
-    unbatched: Shop
+    customers: Mapping[str, Customers]
+    """Those of each build."""
 
     @property
-    def shops(self) -> dict[str, Shop]:
-        return {OURS: self.ours, UNBATCHED: self.unbatched}
+    def ours(self) -> Shop:
+        return self.customers[OURS].shop
+
+    def conclude(
+        self, scenario: str, options: Options, measured: Mapping[str, Measured], peers: Sequence[Peer]
+    ) -> Result:
+        """Check the books, and put together what was measured."""
+        options.say("checking the books")
+        ours, memory = measured[OURS], memory_by_process(self.ours.pids)
+        findings = [finding for each in self.customers.values() for finding in each.findings()]
+        ceiling_per_s = measured[CEILING].completed_per_s
+        unbatched_per_s = measured[UNBATCHED].completed_per_s if UNBATCHED in measured else None
+        small: dict[str, float | str] = {}
+        if SMALL in measured:
+            small["with_few_orders_per_s"] = measured[SMALL].completed_per_s
+        return Result(
+            scenario=scenario,
+            seconds=options.seconds,
+            orders=options.orders,
+            accepted_per_s=ours.accepted_per_s,
+            completed_per_s=ours.completed_per_s,
+            ceiling_per_s=ceiling_per_s,
+            ratio_to_ceiling=ours.completed_per_s / ceiling_per_s,
+            unbatched_per_s=unbatched_per_s,
+            ratio_to_unbatched=ratio(ours.completed_per_s, unbatched_per_s),
+            p50_ms=ours.latencies.percentile(50),
+            p99_ms=ours.latencies.percentile(99),
+            p999_ms=ours.latencies.percentile(99.9),
+            refused_or_broken=ours.failed,
+            cpu_ms_per_order=ours.cpu_ms_each,
+            cores_busy=ours.cores_busy,
+            memory_mb=memory,
+            figures=small,
+            invariants="; ".join(findings) or KEPT,
+            peers=list(peers),
+            machine=machine(self.ours.ready()),
+        )
 
 
 @contextmanager
-def open_stage(options: Options, programs: Sequence[str], *, on_servers: bool = True) -> Iterator[Stage]:
+def open_stage(
+    options: Options, programs: Sequence[str], *, least: int = 0, on_servers: bool = True
+) -> Iterator[Stage]:
+    """Every shop has `least` orders, and ours as many as the options say."""
+    orders = {OURS: max(options.orders, least), UNBATCHED: least}
+    if options.orders > least:
+        orders[SMALL] = least
     with ExitStack() as stack:
-        options.say("starting the servers" if on_servers else "starting")
+        options.say("starting the servers")
         servers: Servers | None = stack.enter_context(open_servers()) if on_servers else None
-        options.say("starting the shops")
-
-        def build(name: str, more: dict[str, str]) -> Shop:
-            settings = servers.settings(name) if servers else {}
-            return stack.enter_context(open_shop(programs, settings | more, servers=servers))
-
-        yield Stage(
-            ceiling=stack.enter_context(open_ceiling()),
-            ours=build("batched", {}),
-            unbatched=build("single", _NO_BATCHES),
-        )
+        customers = {}
+        for number, (name, count) in enumerate(orders.items()):
+            settings = servers.settings(f"shop_{number}") if servers else {}
+            if name == UNBATCHED:
+                settings |= _NO_BATCHES
+            options.say(f"starting {name}")
+            shop = open_shop(programs, settings, servers=servers, orders=count, say=options.say)
+            customers[name] = Customers(stack.enter_context(shop))
+        yield Stage(stack.enter_context(open_ceiling()), customers)

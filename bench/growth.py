@@ -1,0 +1,303 @@
+"""A database as years of business leave it.
+
+Some orders are lived through by the shop itself, one use case after the other; then PostgreSQL copies them, each copy
+with ids, a customer and moments of its own. So a copy has in every table what an order leaves there, the stock is
+counted in that the copies hold, and `holdfast reconcile` finds nothing.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from random import Random
+from types import MappingProxyType
+from typing import Any, Final
+from uuid import UUID
+
+from attrs import field, frozen
+from sqlalchemy import Row, Table, text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from uuid_utils.compat import uuid7
+
+from adapters.payments.ledger import Ledger, LedgerEntry, Outcome
+from adapters.payments.simulated import SimulatedGateway
+from adapters.sql.tables import idempotency_keys, inbox, order_events, order_items, orders, payments
+from adapters.sql.unit_of_work import SqlUnitOfWork
+from application.bounded import at_most
+from application.changing import change_each
+from application.complete_order import CompleteOrder
+from application.idempotency import IdempotencyKey
+from application.manage_catalogue import AddProducts, NewProduct
+from application.once import Keyed
+from application.place_order import OrderRequest, PlaceOrder, RequestedItem
+from application.ports import UnitOfWork
+from application.process_payment import ProcessPayment
+from application.refund_order import RefundOrder
+from application.request_payment import RequestPayment
+from application.request_refund import RequestRefund
+from domain.events import PaymentRequested, RefundRequested
+from domain.ids import OrderId, PaymentId, ProductId, UserId
+from domain.money import Money
+from domain.order import OrderStatus
+from domain.product import Product
+
+_PRODUCTS: Final = 1_000
+_TEMPLATES: Final = 1_000
+_CHUNK: Final = 20_000
+# What becomes of a hundred orders.
+_FATES: Final[Mapping[OrderStatus, int]] = MappingProxyType(
+    {
+        OrderStatus.COMPLETED: 63,
+        OrderStatus.PAID: 8,
+        OrderStatus.CANCELLED: 9,
+        OrderStatus.EXPIRED: 12,
+        OrderStatus.FAILED: 5,
+        OrderStatus.REFUNDED: 3,
+    }
+)
+_DAYS: Final = 365
+_ORDERS_OF_A_CUSTOMER: Final = 10
+# Whose orders are copied.
+_CUSTOMER: Final = 1
+# One order in so many still waits to be paid for, and was placed in these last minutes.
+_PENDING_ONE_IN: Final = 200
+_PENDING_MINUTES: Final = 20
+
+_MAKER: Final = "bench fill"
+Progress = Callable[[int], None]
+
+
+async def fill(engine: AsyncEngine, ledger: Ledger, *, count: int, progress: Progress = lambda _: None) -> None:
+    """Add this many orders, and their charges to the provider's books; tell of each portion how many it was."""
+    now = datetime.now(UTC)
+    copies = _Copies(*await _live_through(SqlUnitOfWork(engine), ledger, now), now, count)
+    async with engine.connect() as connection:
+        await connection.execute(_MAKE_COPIES)
+        for begin in range(0, count, _CHUNK):
+            end = min(begin + _CHUNK, count)
+            charges = await _copy(connection, copies.chosen(begin, end))
+            await connection.commit()
+            await at_most(1_000, ledger.enter, [_entry(row, now) for row in charges])
+            progress(end - begin)
+    async with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+        await connection.execute(text("VACUUM (ANALYZE)"))
+
+
+async def _live_through(
+    unit_of_work: UnitOfWork, ledger: Ledger, now: datetime
+) -> tuple[Sequence[OrderId], Sequence[OrderId]]:
+    """Place orders and go on with them: those that have ended, long ago, and those that wait to be paid for."""
+    new = [
+        NewProduct(name=f"Article {number}", price=Money(100 + number, "EUR"), stock=1_000_000)
+        for number in range(_PRODUCTS)
+    ]
+    added = await AddProducts(unit_of_work, lambda: now)(new, made_by=_MAKER)
+    products = [product.id for product in added if isinstance(product, Product)]
+    chance = Random(_TEMPLATES)  # noqa: S311 - the same shop each time
+    long_ago = _Shop(unit_of_work, ledger, chance, products, now - timedelta(days=_DAYS))
+    ended = [
+        id_ for fate, share in _FATES.items() for id_ in await long_ago.live_through(fate, _TEMPLATES * share // 100)
+    ]
+    chance.shuffle(ended)
+    today = _Shop(unit_of_work, ledger, chance, products, now)
+    return ended, await today.live_through(OrderStatus.PENDING, _TEMPLATES // 10)
+
+
+@frozen
+class _Shop:
+    """The use cases, at one moment."""
+
+    _unit_of_work: UnitOfWork
+    _ledger: Ledger
+    _chance: Random
+    _products: Sequence[ProductId]
+    _at: datetime
+
+    async def live_through(self, fate: OrderStatus, count: int) -> list[OrderId]:
+        """Orders that came to this."""
+        ids = [OrderId(uuid7()) for _ in range(count)]
+        await PlaceOrder(self._unit_of_work, iter(ids).__next__, self._now)([self._request(id_) for id_ in ids])
+        match fate:
+            case OrderStatus.EXPIRED:
+                await change_each(self._unit_of_work, ids, lambda order: order.expire(at=self._at))
+            case OrderStatus.CANCELLED:
+                await change_each(self._unit_of_work, ids, lambda order: order.cancel(at=self._at))
+            case OrderStatus.FAILED:
+                await self._pay(ids, decline_rate=1.0)
+            case OrderStatus.PAID:
+                await self._pay(ids)
+            case OrderStatus.COMPLETED:
+                await self._pay(ids)
+                await CompleteOrder(self._unit_of_work, self._now)(ids)
+            case OrderStatus.REFUNDED:
+                await self._pay(ids)
+                await self._refund(ids)
+        await self._forget_announcements(ids)
+        return ids
+
+    def _now(self) -> datetime:
+        return self._at
+
+    def _request(self, id_: OrderId) -> Keyed[OrderRequest]:
+        items = [
+            RequestedItem(product_id, self._chance.randint(1, 3))
+            for product_id in self._chance.sample(self._products, self._chance.choice([1, 1, 2, 2, 3, 5]))
+        ]
+        key = IdempotencyKey(f"customer {_CUSTOMER}", str(id_))
+        return Keyed(OrderRequest(UserId(_CUSTOMER), tuple(items)), key, "as the first time")
+
+    async def _pay(self, ids: Sequence[OrderId], *, decline_rate: float = 0.0) -> None:
+        gateway = SimulatedGateway(self._ledger, decline_rate=decline_rate)
+        await RequestPayment(self._unit_of_work, uuid7, self._now)(ids)
+        async with self._unit_of_work.reading() as tx:
+            events = await tx.events.of_orders(ids)
+        requests = [event for event in events if isinstance(event, PaymentRequested)]
+        await ProcessPayment(self._unit_of_work, gateway, self._now)(requests)
+
+    async def _refund(self, ids: Sequence[OrderId]) -> None:
+        await RequestRefund(self._unit_of_work, self._now)(ids)
+        async with self._unit_of_work.reading() as tx:
+            events = await tx.events.of_orders(ids)
+        requests = [event for event in events if isinstance(event, RefundRequested)]
+        await RefundOrder(self._unit_of_work, SimulatedGateway(self._ledger), self._now)(requests)
+
+    async def _forget_announcements(self, ids: Collection[OrderId]) -> None:
+        """Everybody has heard of them."""
+        last: int | None = None
+        async with self._unit_of_work() as tx:
+            while page := await tx.outbox.page(after=last, limit=1_000):
+                await tx.outbox.remove([entry for entry in page if entry.id.order_id in ids])
+                last = page[-1].position
+
+
+@frozen
+class _Copies:
+    """What a copy has of its own, chosen by chance, which is the same each time."""
+
+    _ended: Sequence[OrderId]
+    _pending: Sequence[OrderId]
+    _now: datetime
+    _count: int
+    _chance: Random = field(factory=partial(Random, _TEMPLATES))
+
+    def chosen(self, begin: int, end: int) -> dict[str, list[Any]]:
+        """Those from one number to another, oldest first, as a column of each thing."""
+        rows = [self._choose(number) for number in range(begin, end)]
+        return dict(zip(_OWN, map(list, zip(*rows, strict=True)), strict=True))
+
+    def _choose(self, number: int) -> tuple[Any, ...]:
+        pending = self._count // _PENDING_ONE_IN
+        ended = self._count - pending
+        if number < ended:
+            template = self._chance.choice(self._ended)
+            at = self._now - timedelta(days=1) - timedelta(days=_DAYS - 1) * (1 - number / ended)
+        else:
+            template = self._chance.choice(self._pending)
+            at = self._now - timedelta(minutes=_PENDING_MINUTES) * ((self._count - number) / pending)
+        user_id = self._chance.randint(1, max(self._count // _ORDERS_OF_A_CUSTOMER, 1))
+        return template, self._rising_id(at), self._rising_id(at), user_id, at
+
+    def _rising_id(self, at: datetime) -> UUID:
+        """As UUIDv7, of another time than now."""
+        random = self._chance.getrandbits(74)
+        milliseconds = int(at.timestamp() * 1000)
+        return UUID(int=milliseconds << 80 | 7 << 76 | random >> 62 << 64 | 2 << 62 | random & (2**62 - 1))
+
+
+async def _copy(connection: AsyncConnection, chosen: Mapping[str, Sequence[Any]]) -> Sequence[Row[Any]]:
+    """Make the copies, and return the payments that the provider has to know of."""
+    await connection.execute(text("TRUNCATE copies"))
+    await connection.execute(_CHOOSE, chosen)
+    await connection.execute(text("ANALYZE copies"))
+    for table, found, own in _TABLES:
+        columns = [column.name for column in table.c]
+        values = [own.get(name, f"t.{name}") for name in columns]
+        await connection.execute(
+            text(
+                f"INSERT INTO {table.name} ({', '.join(columns)}) SELECT {', '.join(values)}"  # noqa: S608 - all our own
+                f" FROM copies c JOIN orders o ON o.id = c.template JOIN {table.name} t ON {found}"
+            )
+        )
+    await connection.execute(_COUNT_IN)
+    return (await connection.execute(_CHARGED)).all()
+
+
+def _entry(payment: Row[Any], at: datetime) -> LedgerEntry:
+    return LedgerEntry(
+        key=PaymentId(payment.id),
+        amount=Money(payment.amount, payment.currency),
+        outcome=Outcome.CHARGED,
+        reference=payment.provider_reference,
+        refunded=payment.status == "REFUNDED",
+        at=at,
+    )
+
+
+_OWN: Final = ("template", "id", "payment_id", "user_id", "at")
+_MAKE_COPIES: Final = text(
+    "CREATE TEMPORARY TABLE copies (template uuid, id uuid, payment_id uuid, user_id bigint, at timestamptz)"
+)
+_CHOOSE: Final = text(
+    "INSERT INTO copies SELECT * FROM unnest(CAST(:template AS uuid[]), CAST(:id AS uuid[]),"
+    " CAST(:payment_id AS uuid[]), CAST(:user_id AS bigint[]), CAST(:at AS timestamptz[]))"
+)
+_COUNT_IN: Final = text(
+    "INSERT INTO stock_adjustments (product_id, change, reason, made_by, at)"
+    " SELECT i.product_id, sum(i.quantity), 'for the orders that were copied', :by, now()"
+    " FROM copies c JOIN orders o ON o.id = c.id JOIN order_items i ON i.order_id = o.id"
+    " WHERE o.holds_stock GROUP BY i.product_id"
+).bindparams(by=_MAKER)
+_CHARGED: Final = text(
+    "SELECT p.id, p.amount, p.currency, p.status, p.provider_reference FROM copies c"
+    " JOIN payments p ON p.id = c.payment_id WHERE p.status IN ('CHARGED', 'REFUNDED')"
+)
+# Here `c` is the copy, `o` the order that it is of, and `t` a row of that order.
+_AT: Final = "(c.at + (t.{} - o.created_at))"
+# What a text says of that order it says of the copy.
+_SAID: Final = """
+    regexp_replace(regexp_replace(
+        replace(replace({}, o.id::text, c.id::text), coalesce(o.payment_id, o.id)::text, c.payment_id::text),
+        '"(at|created_at|updated_at)":"[^"]*"',
+        '"\\1":"' || to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') || '"', 'g'),
+        '"user_id":[0-9]+', '"user_id":' || c.user_id)
+"""
+# By table: how its rows are found, and what is the copy's own. Everything else is as it was.
+_TABLES: Final[tuple[tuple[Table, str, Mapping[str, str]], ...]] = (
+    (
+        orders,
+        "t.id = o.id",
+        {
+            "id": "c.id",
+            "user_id": "c.user_id",
+            "payment_id": "CASE WHEN t.payment_id IS NOT NULL THEN c.payment_id END",
+            "created_at": "c.at",
+            "updated_at": _AT.format("updated_at"),
+        },
+    ),
+    (order_items, "t.order_id = o.id", {"order_id": "c.id"}),
+    (
+        payments,
+        "t.id = o.payment_id",
+        {
+            "id": "c.payment_id",
+            "order_id": "c.id",
+            "provider_reference": "replace(t.provider_reference, t.id::text, c.payment_id::text)",
+        },
+    ),
+    (
+        order_events,
+        "t.order_id = o.id",
+        {"order_id": "c.id", "at": _AT.format("at"), "body": _SAID.format("t.body", _AT.format("at"))},
+    ),
+    # Which consumers there are is a matter of the index: the table can't be asked by order.
+    (inbox, "t.order_id = o.id AND t.consumer IN ('payments', 'refunds')", {"order_id": "c.id"}),
+    (
+        idempotency_keys,
+        f"t.key = o.id::text AND t.scope = 'customer {_CUSTOMER}'",
+        {
+            "scope": "'customer ' || c.user_id",
+            "key": "c.id::text",
+            "answer": _SAID.format("t.answer", "c.at"),
+            "created_at": "c.at",
+        },
+    ),
+)

@@ -1,0 +1,98 @@
+"""Three times what the shop can do, by clients that don't wait for each other."""
+
+import math
+from collections.abc import Callable
+from functools import partial
+from random import Random
+from typing import Final
+
+import msgspec
+from msgspec.structs import replace
+
+from bench.aims import MESSAGE_QUEUE, at_least, at_most
+from bench.loads import post_empty
+from bench.measure import Measured, Window, interleaved, watch
+from bench.open_loop import post
+from bench.options import Options
+from bench.overload import Overload, find_peak, measure_overload
+from bench.result import Result
+from bench.shops import PRODUCTS, Shop
+from bench.stage import CEILING, OURS, UNBATCHED, Stage, open_stage
+from bench.wrk import Latencies, Load
+
+_PREPARED: Final = 2_000
+_MICROSECONDS: Final = 1e6
+
+
+def overload(options: Options) -> Result:
+    """Three times its peak: how much it still does, and how soon it is itself again."""
+    with open_stage(options, ["api"]) as stage:
+        measured = interleaved({CEILING: partial(post_empty, stage.ceiling)}, seconds=options.seconds, say=options.say)
+        options.say("looking for the peak, then three times as much")
+        window, outcome = _attack(stage, options.seconds)
+        options.say("looking for the peak of one at a time")
+        unbatched_peak = find_peak(_port(stage.customers[UNBATCHED].shop), _requests())
+        stage.customers[UNBATCHED].others_ordered(0, unheard=math.inf)
+        result = stage.conclude("overload", options, measured | {OURS: Measured([window])}, [MESSAGE_QUEUE])
+    return replace(
+        result,
+        accepted_per_s=outcome.goodput,
+        completed_per_s=outcome.goodput,
+        ratio_to_ceiling=outcome.goodput / measured[CEILING].completed_per_s,
+        unbatched_per_s=unbatched_peak,
+        ratio_to_unbatched=outcome.goodput / unbatched_peak,
+        figures={
+            "peak_per_s": outcome.peak_goodput,
+            "offered_per_s": outcome.offered,
+            "refused_p99_ms": 1000 * outcome.p99_refused,
+            "p99_before_ms": 1000 * outcome.p99_before,
+            "p99_after_ms": 1000 * outcome.p99_after,
+            "recovered_after_s": outcome.recovered_after,
+            "outcomes": ", ".join(f"{status}: {count}" for status, count in sorted(outcome.outcomes.items())),
+        },
+        reach=[
+            at_least("of the peak, at three times as much", outcome.ratio, 0.8),
+            at_most("itself again after", outcome.recovered_after, 10, " s"),
+        ],
+    )
+
+
+def _attack(stage: Stage, seconds: float) -> tuple[Window, Overload]:
+    """What it cost, over the search for the peak as well; and what came of it."""
+    ours, outcomes = stage.customers[OURS], list[Overload]()
+    before, requests = ours.shop.books.orders(), _requests()
+
+    def work() -> Load:
+        outcomes.append(measure_overload(_port(ours.shop), requests, seconds=seconds))
+        [outcome] = outcomes
+        shares = ((50.0, outcome.p50_good), (99.0, outcome.p99_good), (99.9, outcome.p999_good))
+        good = round(outcome.goodput * seconds)
+        return Load(
+            requests=outcome.outcomes.total(),
+            seconds=seconds,
+            refused=outcome.outcomes.total() - good,
+            latencies=Latencies.of_shares([(share, wait * _MICROSECONDS) for share, wait in shares], good),
+        )
+
+    window = watch(ours.shop, work, lambda _: ours.shop.books.orders() - before)
+    [outcome] = outcomes
+    # Those of the search for the peak were answered as well, and nobody counted them.
+    ours.others_ordered(sum(second[201] for second in outcome.by_second), unheard=math.inf)
+    return window, outcome
+
+
+def _port(shop: Shop) -> int:
+    return shop.service.port
+
+
+def _requests() -> Callable[[int], bytes]:
+    """Made before, since to make them costs time."""
+    chance = Random(_PREPARED)  # noqa: S311 - the same each time
+    made = [_make_request(chance) for _ in range(_PREPARED)]
+    return lambda number: made[number % _PREPARED]
+
+
+def _make_request(chance: Random) -> bytes:
+    products = chance.sample(range(1, PRODUCTS + 1), chance.randint(1, 3))
+    items = [{"product_id": product, "quantity": chance.randint(1, 3)} for product in products]
+    return post("/orders", msgspec.json.encode({"user_id": chance.randint(1, 100_000), "items": items}))
