@@ -7,9 +7,14 @@ from types import MappingProxyType
 from typing import Annotated, Final, NoReturn
 
 from cyclopts import App, CycloptsError, Parameter
+from cyclopts.validators import Number
+from msgspec.structs import replace
 from rich.console import Console
 
+from application.ports import Unavailable
+from bench.filling import fill
 from bench.options import Options
+from bench.page import keep, kept
 from bench.report import show
 from bench.result import Result, encode
 from bench.scenarios.living import hot, lifecycle
@@ -17,14 +22,20 @@ from bench.scenarios.lonely import lonely
 from bench.scenarios.overloaded import overload
 from bench.scenarios.placing import embedded, place
 from bench.scenarios.reading import list_pages, read
-from bench.shops import install
+from bench.shops import ROOT, install
+from entrypoints.console import CommandError
+from entrypoints.settings import InvalidSettings
 from tests.servers import ServerFailed, ServerMissing
 
 Json = Annotated[bool, Parameter(help="Print the result as one object, too, on the last line.", negative="")]
-Seconds = Annotated[float, Parameter(help="How long each build is under load, in two rounds.")]
-Orders = Annotated[int, Parameter(help="Fill the shop with as many orders first (place, read and list).")]
+Seconds = Annotated[
+    float, Parameter(help="How long each build is under load, in two rounds.", validator=Number(gte=1, lte=3600))
+]
+Orders = Annotated[int, Parameter(help="Fill the shop with as many orders first.", validator=Number(gte=0))]
 
-SCENARIOS: Final[Mapping[str, Callable[[Options], Result]]] = MappingProxyType(
+Scenario = Callable[[Options], Result]
+
+SCENARIOS: Final[Mapping[str, Scenario]] = MappingProxyType(
     {
         "place": place,
         "lifecycle": lifecycle,
@@ -36,6 +47,8 @@ SCENARIOS: Final[Mapping[str, Callable[[Options], Result]]] = MappingProxyType(
         "overload": overload,
     }
 )
+_GROWING: Final = ("place", "read", "list")
+_DOCS: Final = ROOT / "docs"
 _INTERRUPTED: Final = 130
 
 
@@ -45,11 +58,11 @@ def main() -> NoReturn:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         kept = _make_app()(exit_on_error=False, print_error=False)
-    except CycloptsError as error:
+    except (CycloptsError, InvalidSettings) as error:
         _fail(str(error), 2)
     except KeyboardInterrupt:
         _fail("interrupted; everything that was started is ended", _INTERRUPTED)
-    except (ServerFailed, ServerMissing, TimeoutError, AssertionError) as error:
+    except (AssertionError, CommandError, ServerFailed, ServerMissing, TimeoutError, Unavailable) as error:
         _fail(str(error), 1)
     sys.exit(0 if kept is not False else 1)
 
@@ -57,22 +70,58 @@ def main() -> NoReturn:
 def _make_app() -> App:
     app = App(name="./dev bench", help="Measure Holdfast on this machine.", version_flags=[], help_format="plaintext")
     for name, scenario in SCENARIOS.items():
-        app.command(_command(scenario), name=name, help=scenario.__doc__)
+        command = _command_on_many(scenario) if name in _GROWING else _command(scenario)
+        app.command(command, name=name, help=scenario.__doc__)
+    app.command(measure_all, name="all")
+    app.command(plot)
+    app.command(fill)
     return app
 
 
-def _command(scenario: Callable[[Options], Result]) -> Callable[..., bool]:
-    def run(*, json: Json = False, seconds: Seconds = 10, orders: Orders = 0) -> bool:
-        result = measure(scenario, seconds=seconds, orders=orders)
-        show(result, Console())
-        if json:
-            print(encode(result))
-        return result.kept
+def measure_all(*, json: Json = False, seconds: Seconds = 10, orders: Orders = 0) -> bool:
+    """Every scenario, and docs/performance.md with a picture of each; with --orders, those that grow once more so."""
+    results: list[Result] = []
+    plays = [(scenario, 0) for scenario in SCENARIOS.values()]
+    if orders:
+        plays += [(SCENARIOS[name], orders) for name in _GROWING]
+    for scenario, count in plays:
+        results.append(measure(scenario, seconds=seconds, orders=count))
+        show(results[-1], Console())
+        # After each, so that what was measured is there whatever becomes of the rest.
+        keep(_DOCS, results)
+    kept_all = all(result.kept for result in results)
+    if json:
+        print(f'{{"scenario":"all","results":[{",".join(map(encode, results))}]}}')
+    return kept_all
+
+
+def plot() -> None:
+    """Make docs/performance.md and its pictures anew, of the results of the last time."""
+    keep(_DOCS, kept(_DOCS))
+
+
+def _command(scenario: Scenario) -> Callable[..., bool]:
+    def run(*, json: Json = False, seconds: Seconds = 10) -> bool:
+        return _tell(measure(scenario, seconds=seconds, orders=0), json=json)
 
     return run
 
 
-def measure(scenario: Callable[[Options], Result], *, seconds: float, orders: int) -> Result:
+def _command_on_many(scenario: Scenario) -> Callable[..., bool]:
+    def run(*, json: Json = False, seconds: Seconds = 10, orders: Orders = 0) -> bool:
+        return _tell(measure(scenario, seconds=seconds, orders=orders), json=json)
+
+    return run
+
+
+def _tell(result: Result, *, json: bool) -> bool:
+    show(result, Console())
+    if json:
+        print(encode(result))
+    return result.kept
+
+
+def measure(scenario: Scenario, *, seconds: float, orders: int) -> Result:
     """Progress goes to standard error."""
     console = Console(stderr=True, highlight=False)
     with console.status("getting ready") as status:
@@ -81,7 +130,8 @@ def measure(scenario: Callable[[Options], Result], *, seconds: float, orders: in
             status.update(f"{scenario.__name__}: {what}")
 
         install(("PostgreSQL", "Redis", "RabbitMQ", "wrk"), say)
-        return scenario(Options(seconds=seconds, orders=orders, say=say))
+        result = scenario(Options(seconds=seconds, orders=orders, say=say))
+        return replace(result, about=scenario.__doc__ or "")
 
 
 def _fail(message: str, status: int) -> NoReturn:

@@ -3,6 +3,7 @@
 from rich.console import Console
 from rich.table import Table
 
+from bench.aims import shown
 from bench.result import Result
 
 
@@ -10,18 +11,18 @@ def show(result: Result, console: Console) -> None:
     rates = Table(title=f"{result.scenario}: {result.seconds:g} s under load", title_justify="left")
     for column in ("", "a second", "of it"):
         rates.add_column(column, justify="left" if not column else "right")
-    rates.add_row("accepted", _number(result.accepted_per_s), "")
-    rates.add_row("completed", _number(result.completed_per_s), "")
-    rates.add_row("ceiling", _number(result.ceiling_per_s), _times(result.ratio_to_ceiling))
-    rates.add_row("one at a time", _number(result.unbatched_per_s), _times(result.ratio_to_unbatched))
+    rates.add_row("accepted", shown(result.accepted_per_s), "")
+    rates.add_row("completed", shown(result.completed_per_s), "")
+    rates.add_row("ceiling", shown(result.ceiling_per_s), _times(result.ratio_to_ceiling))
+    rates.add_row("one at a time", shown(result.unbatched_per_s), _times(result.ratio_to_unbatched))
     for peer in result.peers:
-        rates.add_row(f"{peer.name} (earlier)", _number(peer.per_s), _times(result.completed_per_s / peer.per_s))
+        rates.add_row(f"{peer.name} (earlier)", shown(peer.per_s), _times(result.completed_per_s / peer.per_s))
     console.print(rates)
     console.print(f"latency: p50 {result.p50_ms:.3g} ms, p99 {result.p99_ms:.3g} ms, p99.9 {result.p999_ms:.3g} ms")
     if result.refused_or_broken:
         console.print(f"refused or broken off: {result.refused_or_broken}")
     for name, value in result.figures.items():
-        console.print(f"{name}: {value if isinstance(value, str) else f'{value:.4g}'}")
+        console.print(f"{name}: {value if isinstance(value, str) else shown(value)}")
     costs = Table("process", "CPU ms an order", "cores busy", "memory MB")
     for name in dict.fromkeys([*result.cpu_ms_per_order, *result.cores_busy]):
         costs.add_row(
@@ -35,10 +36,6 @@ def show(result: Result, console: Console) -> None:
     if result.reach:
         console.print(reach)
     console.print(f"invariants: {result.invariants}")
-
-
-def _number(value: float | None) -> str:
-    return "not measured" if value is None else f"{value:,.0f}" if value >= 100 else f"{value:.3g}"  # noqa: PLR2004 - three figures
 
 
 def _times(value: float | None) -> str:

@@ -35,6 +35,8 @@ class Result(Struct, frozen=True, kw_only=True):
     """Rates are orders a second, or requests where a scenario only reads. None stands for what was not measured."""
 
     scenario: str
+    about: str
+    """What is done in it."""
     seconds: float
     orders: int
     """What was filled in before."""
@@ -51,13 +53,18 @@ class Result(Struct, frozen=True, kw_only=True):
     cpu_ms_per_order: dict[str, float]
     cores_busy: dict[str, float]
     memory_mb: dict[str, float]
-    figures: dict[str, float | str] = field(default_factory=dict)
+    figures: dict[str, float | str | None] = field(default_factory=dict)
     """What this scenario alone measures."""
     invariants: str
     """`kept`, or what broke."""
     reach: list[Aim] = field(default_factory=list)
     peers: list[Peer] = field(default_factory=list)
     machine: Machine | None = None
+
+    @property
+    def name(self) -> str:
+        """One scenario can be played on many orders as well."""
+        return f"{self.scenario}-{self.orders}" if "with_few_orders_per_s" in self.figures else self.scenario
 
     @property
     def kept(self) -> bool:

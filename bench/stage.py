@@ -43,11 +43,12 @@ class Stage:
         findings = [finding for each in self.customers.values() for finding in each.findings()]
         ceiling_per_s = measured[CEILING].completed_per_s
         unbatched_per_s = measured[UNBATCHED].completed_per_s if UNBATCHED in measured else None
-        small: dict[str, float | str] = {}
+        small: dict[str, float | str | None] = {}
         if SMALL in measured:
             small["with_few_orders_per_s"] = measured[SMALL].completed_per_s
         return Result(
             scenario=scenario,
+            about="",
             seconds=options.seconds,
             orders=options.orders,
             accepted_per_s=ours.accepted_per_s,

@@ -23,11 +23,11 @@ def lifecycle(options: Options) -> Result:
         works: dict[str, Work] = {CEILING: partial(post_empty, stage.ceiling)}
         works |= {name: each.live for name, each in stage.customers.items()}
         measured = interleaved(works, seconds=options.seconds, say=options.say)
-        figures: dict[str, float | str] = {**_waits(stage.ours)}
+        waits = _waits(stage.ours)
         result = stage.conclude("lifecycle", options, measured, [VENDURE])
     return replace(
         result,
-        figures=result.figures | figures,
+        figures={**result.figures, **waits},
         reach=[
             at_least("of the ceiling", result.ratio_to_ceiling, 0.13),
             at_least("of one at a time", result.ratio_to_unbatched, 4, " x"),
