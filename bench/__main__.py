@@ -68,7 +68,13 @@ def main() -> NoReturn:
 
 
 def _make_app() -> App:
-    app = App(name="./dev bench", help="Measure Holdfast on this machine.", version_flags=[], help_format="plaintext")
+    app = App(
+        name="./dev bench",
+        help="Measure Holdfast on this machine.",
+        version_flags=[],
+        help_format="plaintext",
+        suppress_keyboard_interrupt=False,
+    )
     for name, scenario in SCENARIOS.items():
         command = _command_on_many(scenario) if name in _GROWING else _command(scenario)
         app.command(command, name=name, help=scenario.__doc__)

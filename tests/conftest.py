@@ -29,6 +29,7 @@ _NEEDS: Final = {
     "own_rabbitmq": ("program", "RabbitMQ"),
     "nginx_program": ("program", "nginx"),
     "curl_program": ("program", "curl"),
+    "wrk_program": ("program", "wrk"),
 }
 
 
@@ -196,3 +197,8 @@ def nginx_program(pytestconfig: pytest.Config) -> Path:
 @pytest.fixture(scope="session")
 def curl_program(pytestconfig: pytest.Config) -> Path:
     return Path(_needed(pytestconfig, "curl_program"))
+
+
+@pytest.fixture(scope="session")
+def wrk_program(pytestconfig: pytest.Config) -> Path:
+    return Path(_needed(pytestconfig, "wrk_program"))

@@ -1,0 +1,46 @@
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from bench.usage import cpu_seconds, memory_mb, seconds_of
+
+# A process whose child uses half a second of CPU and twenty megabytes, and then waits.
+_BUSY = """
+import time
+kept = bytearray(b"x") * 20_000_000
+while time.process_time() < 0.5: pass
+print("done", flush=True)
+input()
+"""
+_PARENT = "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1]])"
+_STAT = "4711 (a (strange) name) S 1 4711 4711 0 -1 4194560 4000 0 0 0 {} 20 0 1 0 100 0 0"
+
+
+@pytest.fixture
+def parent() -> Iterator[int]:
+    """Its id, when its child has done its work."""
+    with subprocess.Popen(
+        [sys.executable, "-c", _PARENT, _BUSY], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"done\n"
+        yield process.pid
+        process.communicate(b"\n", timeout=30)
+
+
+def test_a_process_is_charged_with_what_its_children_use(parent: int) -> None:
+    assert 0.45 <= cpu_seconds(parent) < 5
+    assert 20 <= memory_mb(parent) < 200
+
+
+def test_a_process_that_is_gone_costs_nothing_more() -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        process.wait(timeout=30)
+    assert cpu_seconds(process.pid) == 0.0
+    assert memory_mb(process.pid) == 0.0
+
+
+def test_children_that_have_ended_count_and_names_may_hold_anything() -> None:
+    assert seconds_of(_STAT.format("100 50 20 30")) == 2.0
