@@ -10,11 +10,12 @@ from typing import Final
 from attrs import field, frozen
 
 from bench.shops import Say, Shop
-from bench.usage import cpu_by_process
+from bench.usage import busy_seconds, cpu_by_process
 from bench.wrk import Latencies, Load
 
 ROUNDS: Final = 2
 LOAD: Final = "load generator"
+OTHERS: Final = "others"
 _WARM_UP_SECONDS: Final = 2.0
 
 
@@ -29,6 +30,8 @@ class Window:
     """Seconds of CPU of each process of the shop."""
     load_cpu: float
     """The load generator's."""
+    busy: float
+    """Everybody's on this machine."""
     cpu_seconds: float
     """Over how long."""
 
@@ -75,10 +78,11 @@ class Measured:
 
     @property
     def cores_busy(self) -> dict[str, float]:
-        """How much of a core each process had on average, and the load generator."""
+        """How much of a core each process had on average; the load generator; and whoever else was at work."""
         seconds = sum(window.cpu_seconds for window in self.windows)
         spent = {name: sum(window.cpu[name] for window in self.windows) for name in self.windows[0].cpu}
         spent[LOAD] = sum(window.load_cpu for window in self.windows)
+        spent[OTHERS] = max(0.0, sum(window.busy for window in self.windows) - sum(spent.values()))
         return {name: cpu / seconds for name, cpu in spent.items()}
 
 
@@ -94,16 +98,19 @@ def watch(
     `settle` waits for what the work leaves behind, which is part of its cost; where it says when the work was done,
     that is the end of the window.
     """
-    began, before, load_before = time.monotonic(), cpu_by_process(shop.pids), _cpu_of_load()
+    began, busy_before = time.monotonic(), busy_seconds()
+    before, load_before = cpu_by_process(shop.pids), _cpu_of_load()
     load = work()
     done = settle() if settle else None
-    after, ended = cpu_by_process(shop.pids), time.monotonic()
+    after, load_after = cpu_by_process(shop.pids), _cpu_of_load()
+    ended, busy_after = time.monotonic(), busy_seconds()
     return Window(
         load=load,
         completed=completed(load),
         seconds=load.seconds if done is None else done - began,
         cpu={name: after[name] - before[name] for name in before},
-        load_cpu=_cpu_of_load() - load_before,
+        load_cpu=load_after - load_before,
+        busy=busy_after - busy_before,
         cpu_seconds=ended - began,
     )
 

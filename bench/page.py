@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from bench.aims import shown
+from bench.measure import OTHERS
 from bench.plot import plot
 from bench.result import Machine, Result, encode
 
@@ -19,6 +20,8 @@ _BY_HAND: Final = f"""{_BEGIN}
 """
 # From this share on a core is called full: a process that waits for nothing is not measured at more everywhere.
 _FULL: Final = 0.85
+# Others that had more than this share of the machine were in the way.
+_DISTURBED: Final = 0.1
 
 _HOW: Final = """\
 Written by `./dev bench all`, but for the end. Every scenario starts servers and processes of its own, with `fsync` and
@@ -120,16 +123,18 @@ def _section(result: Result) -> Iterator[str]:
 def what_limits(result: Result) -> str:
     """Which process fills its core, or whether the cores are full, or else that time is waited for."""
     cores = result.machine.cores if result.machine else 1
-    busiest, most = max(result.cores_busy.items(), key=lambda each: each[1])
-    total = sum(result.cores_busy.values())
-    shares = ", ".join(f"{name} {share:.2f}" for name, share in result.cores_busy.items())
-    if most >= _FULL:
+    ours = {name: share for name, share in result.cores_busy.items() if name != OTHERS}
+    busiest, most = max(ours.items(), key=lambda each: each[1])
+    others, total = result.cores_busy.get(OTHERS, 0.0), sum(result.cores_busy.values())
+    if others > _DISTURBED * cores:
+        verdict = f"what else ran on this machine: it took {others:.2f} of {cores} cores, and no rate here means much."
+    elif most >= _FULL:
         verdict = f"{busiest} has a core and fills it."
     elif total >= _FULL * cores:
         verdict = f"the {cores} cores, which all processes share; none of them fills one by itself."
     else:
         verdict = f"not the processors, of which {cores - total:.2f} were free: it waits, for the disk or for its turn."
-    return f"{verdict} Cores busy: {shares}."
+    return f"{verdict} Cores busy: {', '.join(f'{name} {share:.2f}' for name, share in result.cores_busy.items())}."
 
 
 def _machine(machine: Machine) -> str:

@@ -4,6 +4,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.aims import shown
+from bench.page import what_limits
 from bench.result import Result
 
 
@@ -35,6 +36,7 @@ def show(result: Result, console: Console) -> None:
         reach.add_row(aim.aim, aim.measured, "reached" if aim.reached else "NOT REACHED")
     if result.reach:
         console.print(reach)
+    console.print(f"what limits it: {what_limits(result)}")
     console.print(f"invariants: {result.invariants}")
 
 

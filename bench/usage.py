@@ -36,6 +36,17 @@ def seconds_of(stat: str) -> float:
     return sum(int(ticks) for ticks in fields[11:15]) / _TICKS
 
 
+def busy_seconds() -> float:
+    """Of all cores together, whoever used them: what a hypervisor took away counts as well."""
+    return busy_of(Path("/proc/stat").read_text())
+
+
+def busy_of(stat: str) -> float:
+    """The first line of /proc/stat: user, nice, system, idle, iowait, irq, softirq and steal."""
+    user, nice, system, _, _, *rest = map(int, stat.splitlines()[0].split()[1:9])
+    return (user + nice + system + sum(rest)) / _TICKS
+
+
 def _own_seconds(pid: int) -> float:
     # It may have ended since it was found.
     with suppress(OSError):

@@ -88,6 +88,7 @@ def test_a_scenario_on_many_orders_has_a_page_of_its_own(tmp_path: Path) -> None
     [
         ({"api": 0.97, "postgresql": 0.5}, "api has a core and fills it"),
         ({"api": 0.6, "postgresql": 0.6, "worker": 0.6}, "the 2 cores"),
+        ({"api": 0.97, "postgresql": 0.5, "others": 0.4}, "what else ran on this machine: it took 0.40 of 2 cores"),
         ({"api": 0.2, "postgresql": 0.1}, "not the processors, of which 1.70 were free"),
     ],
 )

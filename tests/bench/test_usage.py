@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from bench.usage import cpu_seconds, memory_mb, seconds_of
+from bench.usage import busy_of, cpu_seconds, memory_mb, seconds_of
 
 # A process whose child uses half a second of CPU and twenty megabytes, and then waits.
 _BUSY = """
@@ -44,3 +44,7 @@ def test_a_process_that_is_gone_costs_nothing_more() -> None:
 
 def test_children_that_have_ended_count_and_names_may_hold_anything() -> None:
     assert seconds_of(_STAT.format("100 50 20 30")) == 2.0
+
+
+def test_a_machine_is_busy_when_it_neither_idles_nor_waits_for_a_disk() -> None:
+    assert busy_of("cpu  100 10 40 9000 800 20 20 10 500 0\ncpu0 1 2 3 4 5 6 7 8 9 10\n") == 2.0
