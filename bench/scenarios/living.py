@@ -9,7 +9,7 @@ from bench.aims import VENDURE, at_least, at_most
 from bench.loads import ONE, post_empty
 from bench.measure import Work, interleaved
 from bench.options import Options
-from bench.result import Result
+from bench.result import Result, ratio
 from bench.shops import Shop
 from bench.stage import CEILING, OURS, open_stage
 
@@ -48,7 +48,7 @@ def hot(options: Options) -> Result:
     return replace(
         result,
         figures=result.figures | {"lifecycle_per_s": many_per_s},
-        reach=[at_least("of lifecycle", result.completed_per_s / many_per_s, 0.9)],
+        reach=[at_least("of lifecycle", ratio(result.completed_per_s, many_per_s), 0.9)],
     )
 
 

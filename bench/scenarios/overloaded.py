@@ -15,7 +15,7 @@ from bench.measure import Measured, Window, interleaved, watch
 from bench.open_loop import post
 from bench.options import Options
 from bench.overload import Overload, find_peak, measure_overload
-from bench.result import Result
+from bench.result import Result, ratio
 from bench.shops import PRODUCTS, Shop
 from bench.stage import CEILING, OURS, UNBATCHED, Stage, open_stage
 from bench.wrk import Latencies, Load
@@ -38,9 +38,9 @@ def overload(options: Options) -> Result:
         result,
         accepted_per_s=outcome.goodput,
         completed_per_s=outcome.goodput,
-        ratio_to_ceiling=outcome.goodput / measured[CEILING].completed_per_s,
+        ratio_to_ceiling=ratio(outcome.goodput, measured[CEILING].completed_per_s),
         unbatched_per_s=unbatched_peak,
-        ratio_to_unbatched=outcome.goodput / unbatched_peak,
+        ratio_to_unbatched=ratio(outcome.goodput, unbatched_peak),
         figures={
             "peak_per_s": outcome.peak_goodput,
             "offered_per_s": outcome.offered,
@@ -51,7 +51,7 @@ def overload(options: Options) -> Result:
             "outcomes": ", ".join(f"{status}: {count}" for status, count in sorted(outcome.outcomes.items())),
         },
         reach=[
-            at_least("of the peak, at three times as much", outcome.ratio, 0.8),
+            at_least("of the peak, at three times as much", ratio(outcome.goodput, outcome.peak_goodput), 0.8),
             at_most("itself again after", outcome.recovered_after, 10, " s"),
         ],
     )
