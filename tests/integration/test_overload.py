@@ -8,7 +8,9 @@ import pytest
 from bench.open_loop import GIVEN_UP, RESET, Load, Result, post, run
 from tests.service import Service
 
-DEADLINE = 1.0
+# Twice as long as clients wait, and below half of the peak: the tests share their machine with servers and other tests.
+DEADLINE = 2.0
+SHARE = 0.4
 
 
 @pytest.fixture(params=["embedded", "on_servers"])
@@ -36,6 +38,8 @@ async def test_overload_costs_little_of_what_could_be_done_and_passes_by_itself(
     async def goodput(rate: float) -> float:
         return (await ask(rate, seconds=2)).good(within=DEADLINE) / 2
 
+    # The first requests of a process find nothing compiled, connected or cached.
+    await ask(50, seconds=2)
     rate = 200.0
     while (peak := await goodput(rate)) > 0.7 * rate:
         rate *= 2
@@ -46,8 +50,7 @@ async def test_overload_costs_little_of_what_could_be_done_and_passes_by_itself(
     during, after = result.between(3, 9), result.between(19, 21)
     outcomes = during.by_status()
 
-    # Of the machine that the tests share with their servers, and with each other, no more can be asked for.
-    assert during.good(within=DEADLINE) / 6 > 0.5 * peak, outcomes
+    assert during.good(within=DEADLINE) / 6 > SHARE * peak, outcomes
     assert outcomes.keys() <= {201, 503, GIVEN_UP}, outcomes
     assert outcomes[GIVEN_UP] < 0.01 * outcomes.total()
     assert not outcomes[503] or during.percentile(0.9, (503,)) < DEADLINE
