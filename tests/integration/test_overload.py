@@ -48,6 +48,8 @@ async def test_overload_costs_little_of_what_could_be_done_and_passes_by_itself(
 
     quiet = peak / 4
     result = await ask(quiet, 3 * peak, 3 * peak, quiet, quiet, quiet, quiet, seconds=3)
+    # Others may have come to the machine meanwhile: what could be done is what can be done before and after.
+    peak = min(peak, await goodput(peak))
     during, after = result.between(3, 9), result.between(19, 21)
     outcomes = during.by_status()
 
