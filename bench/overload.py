@@ -31,8 +31,10 @@ class Overload:
     outcomes: Counter[int]
     """How the requests of the overload were answered; see `open_loop` for what is no status."""
     p99_before: float
+    p50_good: float
+    """Of those that were answered well during the overload, as the next two."""
     p99_good: float
-    """Of those that were answered well during the overload."""
+    p999_good: float
     p99_refused: float
     p99_after: float
     recovered_after: float
@@ -71,7 +73,9 @@ def measure_overload(
         goodput=during.good(within=DEADLINE) / seconds,
         outcomes=during.by_status(),
         p99_before=p99_before,
+        p50_good=during.percentile(0.5, (201, 202)),
         p99_good=during.percentile(0.99, (201, 202)),
+        p999_good=during.percentile(0.999, (201, 202)),
         p99_refused=during.percentile(0.99, (429, 503)),
         p99_after=result.between(end + _AFTER / 2, end + _AFTER).percentile(0.99),
         recovered_after=_recovery(result, end, p99_before),
