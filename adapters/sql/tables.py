@@ -120,7 +120,6 @@ payments: Final = Table(
     CheckConstraint("amount >= 0", name="payments_amount_is_not_negative"),
     CheckConstraint("length(currency) = 3", name="payments_currency_is_a_code"),
     CheckConstraint("status IN ('REQUESTED', 'CHARGED', 'FAILED', 'REFUNDED')", name="payments_status_is_known"),
-    Index("payments_by_order", "order_id"),
     # The last word against charging twice: a second attempt has to wait until the first has come to nothing.
     Index(
         "payments_one_open_for_an_order",
@@ -155,6 +154,8 @@ outbox: Final = Table(
     Column("type", String(64), nullable=False),
     Column("body", Text, nullable=False),
     PrimaryKeyConstraint("position", name="outbox_pk"),
+    # Whether an event is here still: while the broker is away, there is much to look through.
+    Index("outbox_by_event", "order_id", "sequence"),
     sqlite_autoincrement=True,
     # Every row is deleted soon: clean up by count, not by a share of a size that is always about none.
     postgresql_with={"autovacuum_vacuum_scale_factor": "0", "autovacuum_vacuum_threshold": "5000"},
@@ -215,6 +216,8 @@ dead_letters: Final = Table(
         postgresql_where=UNDECIDED,
         sqlite_where=UNDECIDED,
     ),
+    # Those that wait are few, among all that were ever decided.
+    Index("dead_letters_waiting", "id", postgresql_where=UNDECIDED, sqlite_where=UNDECIDED),
     sqlite_autoincrement=True,
 )
 

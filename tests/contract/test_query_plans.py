@@ -1,0 +1,278 @@
+"""No query reads through a table that grows, whatever statement a repository sends.
+
+Every method of every repository is called in every way that its signature allows, and what it sends is recorded: a new
+one is asked for its arguments here, and a new way of calling an old one is found by itself.
+"""
+
+import inspect
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from itertools import product
+from typing import Any, get_args
+
+import pytest
+from attrs import evolve, frozen
+from sqlalchemy import event, text
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from uuid_utils.compat import uuid7
+
+from adapters.payments.ledger import MemoryLedger
+from adapters.sql.engine import create_engine
+from adapters.sql.migrate import migrate
+from adapters.sql.tables import metadata
+from adapters.sql.unit_of_work import SqlUnitOfWork
+from application.dead_letter import DeadMessage
+from application.idempotency import IdempotencyKey, Kept
+from application.ports import Aborted, Transaction
+from bench.growth import fill
+from domain.events import OrderPlaced, event_id
+from domain.ids import OrderId, PaymentId, ProductId, UserId
+from domain.order import Order, OrderStatus
+from domain.payment import Payment
+from domain.product import StockAdjustment
+from tests.simulation.points import REPOSITORIES, methods
+from tests.unit.builders import NOW, a_line, a_product, euros, placed
+
+# As many of everything as a busy batch has, among as many orders as make the difference plain.
+BATCH = 50
+ORDERS = 20_000
+
+# A shop has as many products as it has; these tables don't grow with its orders.
+SMALL = {"products", "leases"}
+GROWING = metadata.tables.keys() - SMALL
+# To compare the stock with all that orders hold is to read all that orders hold.
+COUNTS_EVERYTHING = {"products.stock_counts"}
+# What SQLite would do if a new row could heal a broken foreign key. None is ever broken, and it knows that.
+NEVER_DONE = {("products.add_many", "SCAN order_items"), ("orders.add_many", "SCAN payments")}
+
+# What a relay that is away leaves, and people who decide about every letter for years.
+MORE = (
+    "INSERT INTO outbox (order_id, sequence, type, body) SELECT order_id, sequence, type, body FROM order_events",
+    """
+    INSERT INTO dead_letters
+        (consumer, digest, body, reason, attempts, first_at, last_at, decision, decided_by, decided_at)
+    SELECT 'payments', md5(i::text), '', 'bad', 1, now(), now(), 'DISCARDED', 'ana', now()
+    FROM generate_series(1, 50000) AS i
+    """,
+    """
+    INSERT INTO dead_letters (consumer, digest, body, reason, attempts, first_at, last_at)
+    SELECT 'payments', md5(i::text), '', 'bad', 1, now(), now() FROM generate_series(1, 100) AS i
+    """,
+    """
+    INSERT INTO stock_adjustments (product_id, change, reason, made_by, at)
+    SELECT 1 + i % 1000, 0, 'counted', 'ana', now() FROM generate_series(1, 50000) AS i
+    """,
+    "ANALYZE outbox, dead_letters, stock_adjustments",
+)
+
+Arguments = Mapping[str, Any]
+Call = Callable[[Transaction], Any]
+
+
+class Undone(Exception):
+    """Leaves a block without a trace."""
+
+
+@frozen
+class Sent:
+    """A statement as the driver was given it, and the call that it is part of."""
+
+    call: str
+    statement: str
+    parameters: Sequence[Any]
+
+
+def calls(samples: Arguments) -> Iterator[tuple[str, Call]]:
+    """Every way to call each method: with and without what may be left out, and both ways what is yes or no."""
+    for name, port in REPOSITORIES.items():
+        for method in methods(port):
+            parameters = list(inspect.signature(getattr(port, method)).parameters.values())[1:]
+            choices = [choices_of(f"{name}.{method}", parameter, samples) for parameter in parameters]
+            for chosen in product(*choices):
+                yield f"{name}.{method}", call_of(name, method, parameters, chosen)
+
+
+def choices_of(call: str, parameter: inspect.Parameter, samples: Arguments) -> list[Any]:
+    if parameter.annotation is bool:
+        return [False, True]
+    names = (f"{call}.{parameter.name}", f"{call.partition('.')[0]}.{parameter.name}", parameter.name)
+    found = [samples[name] for name in names if name in samples]
+    assert found, f"{call} has a new argument {parameter.name}: give this test an example of it"
+    return [None, found[0]] if type(None) in get_args(parameter.annotation) else found[:1]
+
+
+def call_of(name: str, method: str, parameters: Sequence[inspect.Parameter], chosen: Sequence[Any]) -> Call:
+    positional = [value for p, value in zip(parameters, chosen, strict=True) if p.kind is not p.KEYWORD_ONLY]
+    named = {p.name: value for p, value in zip(parameters, chosen, strict=True) if p.kind is p.KEYWORD_ONLY}
+    return lambda tx: getattr(getattr(tx, name), method)(*positional, **named)
+
+
+def samples_of(known: Sequence[Order]) -> Arguments:
+    """An example for each argument, by its name, by that of its repository, or by that of its method."""
+    new: list[tuple[Order, OrderPlaced]] = [
+        (evolve(order, id=id_), evolve(placed_event, order_id=id_))
+        for order, placed_event in (placed(a_line(number), a_line(number + 1)) for number in range(1, BATCH + 1))
+        for id_ in [OrderId(uuid7())]
+    ]
+    orders, events = [order for order, _ in new], [placed_event for _, placed_event in new]
+    ids = [order.id for order in known] or [order.id for order in orders]
+    keys = [IdempotencyKey(f"customer {order.user_id}", str(order.id)) for order in [*known, *orders]]
+    entries = [type("Entry", (), {"position": number}) for number in range(1, BATCH + 1)]
+    return {
+        "limit": BATCH,
+        "moment": datetime.now(UTC) - timedelta(minutes=10),
+        "user_id": UserId(7),
+        "status": OrderStatus.COMPLETED,
+        "consumer": "payments",
+        "by": "relay 1",
+        "events": events,
+        "ids": ids,
+        "before": ids[0],
+        "orders.after": ids[0],
+        "orders.orders": orders,
+        "products.after": ProductId(10),
+        "products.ids": [ProductId(number) for number in range(1, BATCH)],
+        "products.products": [a_product(100_000 + number) for number in range(BATCH)],
+        "stock_adjustments.ids": [ProductId(number) for number in range(1, 10)],
+        "stock_adjustments.adjustments": [
+            StockAdjustment(product_id=ProductId(1), change=1, reason="found", made_by="ana", at=NOW)
+        ],
+        "payments.ids": [order.payment_id for order in known if order.payment_id] or [PaymentId(uuid7())],
+        "payments.payments": [
+            Payment(id=PaymentId(uuid7()), order_id=OrderId(uuid7()), amount=euros(1)) for _ in range(BATCH)
+        ],
+        "outbox.after": 10,
+        "outbox.entries": entries,
+        "inbox.ids": [event_id(placed_event) for placed_event in events],
+        "idempotency_keys.keys": keys[:BATCH],
+        "idempotency_keys.kept": [
+            Kept(IdempotencyKey("customer 1", str(order.id)), "asked", order, NOW) for order in orders
+        ],
+        "dead_letters.ids": list(range(1, 20)),
+        "dead_letters.after": 10,
+        "dead_letters.messages": [
+            DeadMessage(body=b"%d" % number, reason="bad", attempts=1, first_at=NOW, last_at=NOW) for number in range(3)
+        ],
+        "dead_letters.letters": [
+            type("Letter", (), {"id": number, "decision": None, "decided_by": None, "decided_at": None})
+            for number in range(3)
+        ],
+    }
+
+
+@contextmanager
+def recording(engine: AsyncEngine) -> Iterator[list[tuple[str, Any]]]:
+    recorded: list[tuple[str, Any]] = []
+
+    def record(_connection: object, _cursor: object, statement: str, parameters: Any, *_: object) -> None:
+        recorded.append((statement, parameters))
+
+    event.listen(engine.sync_engine, "before_cursor_execute", record)
+    yield recorded
+    event.remove(engine.sync_engine, "before_cursor_execute", record)
+
+
+async def everything_sent(engine: AsyncEngine, known: Sequence[Order] = ()) -> list[Sent]:
+    unit_of_work, sent = SqlUnitOfWork(engine), []
+    for name, call in calls(samples_of(known)):
+        # The tables refuse some of the examples, which were sent all the same.
+        with recording(engine) as recorded, suppress(Undone, Aborted, IntegrityError):
+            async with unit_of_work() as tx:
+                await call(tx)
+                raise Undone
+        assert recorded, f"{name} sends nothing"
+        sent += [Sent(name, statement, parameters) for statement, parameters in recorded]
+    return sent
+
+
+@pytest.fixture
+async def grown(new_database: Callable[[], str]) -> AsyncIterator[AsyncEngine]:
+    """A database that has seen some business, with more in the outbox and among the dead letters than it should."""
+    engine = create_engine(new_database(), statement_timeout=60)
+    await migrate(engine)
+    await fill(engine, MemoryLedger(), count=ORDERS)
+    async with engine.begin() as connection:
+        for statement in MORE:
+            await connection.execute(text(statement))
+    yield engine
+    await engine.dispose()
+
+
+async def test_no_query_reads_through_a_table_that_grows_on_postgresql(grown: AsyncEngine) -> None:
+    async with SqlUnitOfWork(grown).reading() as tx:
+        known = await tx.orders.page(user_id=None, status=None, before=None, limit=2 * BATCH)
+        known += await tx.orders.page(user_id=None, status=OrderStatus.PAID, before=known[-1].id, limit=BATCH)
+    sent = await everything_sent(grown, known[-BATCH:])
+    findings = set()
+    async with grown.connect() as connection:
+        for each in sent:
+            for plan in await plans(connection, each):
+                findings |= {f"{each.call}: {found} in {each.statement}" for found in reading_through(plan)}
+    assert {found for found in findings if found.partition(":")[0] not in COUNTS_EVERYTHING} == set()
+    # It would be no test if it found nothing where there is something.
+    assert {found.partition(":")[0] for found in findings} == COUNTS_EVERYTHING
+
+
+async def plans(connection: AsyncConnection, sent: Sent) -> list[dict[str, Any]]:
+    """What the server does with a prepared statement at first, and what it settles on when it has seen it often.
+
+    That may be a plan for any parameters: it is taken from the sixth time on, where it looks no worse.
+    """
+    driver: Any = (await connection.get_raw_connection()).driver_connection
+    types = [parameter.name for parameter in (await driver.prepare(sent.statement)).get_parameters()]
+    execute = f"EXPLAIN (FORMAT JSON) EXECUTE plan {await literals(driver, types, sent.parameters)}"
+    await driver.execute(f"PREPARE plan AS {sent.statement}")
+    try:
+        seen = [(await driver.fetchval(execute))[0]["Plan"] for _ in range(8)]
+    finally:
+        await driver.execute("DEALLOCATE plan")
+    return [seen[0], seen[-1]]
+
+
+async def literals(driver: Any, types: Sequence[str], values: Sequence[Any]) -> str:
+    """The parameters in SQL, since EXPLAIN takes none for what was prepared."""
+    if not types:
+        return ""
+    texts = await driver.fetchrow(
+        "SELECT " + ", ".join(f"${number}::{type_}::text" for number, type_ in enumerate(types, 1)), *values
+    )
+    quoted = ("NULL" if value is None else "'" + value.replace("'", "''") + "'" for value in texts)
+    return "(" + ", ".join(f"{value}::{type_}" for value, type_ in zip(quoted, types, strict=True)) + ")"
+
+
+def reading_through(plan: dict[str, Any], *, bounded: bool = False) -> Iterator[str]:
+    """The scans below a node that read a table that grows without a condition that the index knows.
+
+    A walk along an index is no harm where a limit ends it, unless something between the two wants everything first.
+    """
+    kind, table = plan["Node Type"], plan.get("Relation Name")
+    if table in GROWING and kind == "Seq Scan":
+        yield f"a sequential scan of {table}"
+    if table in GROWING and kind in {"Index Scan", "Index Only Scan"} and not bounded and "Index Cond" not in plan:
+        yield f"the whole of {plan['Index Name']}"
+    bounded = kind == "Limit" or (bounded and kind in {"LockRows", "Nested Loop", "Subquery Scan"})
+    for below in plan.get("Plans", []):
+        yield from reading_through(below, bounded=bounded)
+
+
+async def test_no_query_reads_through_a_table_that_grows_on_sqlite(sqlite_engine: AsyncEngine) -> None:
+    """SQLite decides by the indexes alone, however many rows there are."""
+    findings = set()
+    sent = await everything_sent(sqlite_engine)
+    async with sqlite_engine.connect() as connection:
+        for each in sent:
+            plan = await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {each.statement}", each.parameters)
+            steps = [row.detail for row in plan]
+            walked = [step for step in steps if is_a_walk(step, each) and (each.call, step) not in NEVER_DONE]
+            everything_first = any("USE TEMP B-TREE" in step for step in steps)
+            if walked and ("LIMIT" not in each.statement or everything_first):
+                findings.add(f"{each.call}: {steps} in {each.statement}")
+    assert {found for found in findings if found.partition(":")[0] not in COUNTS_EVERYTHING} == set()
+    assert {found.partition(":")[0] for found in findings} == COUNTS_EVERYTHING
+
+
+def is_a_walk(step: str, sent: Sent) -> bool:
+    kind, name, *_ = step.split()
+    return kind == "SCAN" and (name in GROWING or any(f"{table} AS {name}" in sent.statement for table in GROWING))
