@@ -2,7 +2,21 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from attrs import frozen
-from sqlalchemy import FromClause, Row, Select, bindparam, delete, exists, insert, literal, or_, select
+from sqlalchemy import (
+    FromClause,
+    Row,
+    Select,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    text,
+    true,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -19,11 +33,18 @@ from domain.events import Event, EventId
 
 LEASE: Final = "relay"
 LEASE_SECONDS: Final = 5
+# A claim that lasts for so long is renewed later: a relay that is busy writes, and waits for the disk, once a second.
+_ENOUGH_SECONDS: Final = 4
 
 _COLUMNS: Final = tuple(column for column in outbox.c if column.name != "position")
 _INSERT: Final = Batch(_COLUMNS, lambda new: insert(outbox).from_select([c.name for c in _COLUMNS], select(new)))
 _PUT_BACK: Final = Batch(_COLUMNS, lambda new: insert(outbox).from_select([c.name for c in _COLUMNS], _missing(new)))
 _REMOVE: Final = delete(outbox).where(among(outbox.c.position, "positions"))
+# Nobody waits for the disk because of this: entries that a crash of the server brings back are sent once more.
+_NEED_NOT_LAST: Final = select(func.set_config("synchronous_commit", "off", true())).scalar_subquery() == "off"
+_MUST_LAST: Final = text(
+    "SELECT set_config(name, reset_val, true) FROM pg_settings WHERE name = 'synchronous_commit' AND setting = 'off'"
+)
 # The oldest that are there. Never those above the last one that was seen: a lower position may be committed later.
 _OLDEST: Final = select(*outbox.c).order_by(outbox.c.position).limit(bindparam("limit"))
 _PAGE: Final = _OLDEST.where(outbox.c.position > bindparam("after"))
@@ -61,6 +82,10 @@ def _take(insert_: Any) -> Any:
     )
 
 
+_HELD: Final = exists().where(
+    leases.c.name == LEASE, leases.c.holder == bindparam("by"), leases.c.until > _Now(literal(_ENOUGH_SECONDS))
+)
+_OLDEST_IF_HELD: Final = _OLDEST.where(_HELD)
 _TAKE_LEASE: Final = {"postgresql": _take(postgresql.insert), "sqlite": _take(sqlite.insert)}
 _RELEASE_LEASE: Final = delete(leases).where(leases.c.name == LEASE, leases.c.holder == bindparam("by"))
 
@@ -78,16 +103,19 @@ class SqlOutbox:
     _committed: Committed
 
     async def claim(self, *, by: str, limit: int) -> list[OutboxEntry]:
-        if not await self._block.change(_TAKE_LEASE[self._block.dialect.name], {"by": by}):
-            return []
-        return [_entry(row) for row in await self._block.fetch(_OLDEST, {"limit": limit})]
+        rows = await self._block.fetch(_OLDEST_IF_HELD, {"by": by, "limit": limit}, lock=True)
+        if not rows and await self._take_lease(by):
+            rows = await self._block.fetch(_OLDEST, {"limit": limit})
+        return [_entry(row) for row in rows]
 
     async def release(self, *, by: str) -> None:
         await self._block.change(_RELEASE_LEASE, {"by": by})
 
     async def remove(self, entries: Sequence[OutboxEntry]) -> None:
-        if entries:
-            await self._block.change(_REMOVE, {"positions": [entry.position for entry in entries]})
+        if not entries:
+            return
+        remove = _REMOVE.where(_NEED_NOT_LAST) if self._block.dialect.name == "postgresql" else _REMOVE
+        await self._block.change(remove, {"positions": [entry.position for entry in entries]})
 
     async def put_back(self, events: Sequence[Event]) -> None:
         await self._insert(_PUT_BACK, events, [encode(event).decode() for event in events])
@@ -98,6 +126,11 @@ class SqlOutbox:
     async def put(self, events: Sequence[Event], bodies: Sequence[str]) -> None:
         """With their bodies, which the caller has encoded for the books as well."""
         await self._insert(_INSERT, events, bodies)
+
+    async def _take_lease(self, by: str) -> bool:
+        if self._block.dialect.name == "postgresql":
+            await self._block.fetch(_MUST_LAST)
+        return bool(await self._block.change(_TAKE_LEASE[self._block.dialect.name], {"by": by}))
 
     async def _insert(self, statement: Batch, events: Sequence[Event], bodies: Sequence[str]) -> None:
         rows = [(event.order_id, event.sequence, event.type, body) for event, body in zip(events, bodies, strict=True)]

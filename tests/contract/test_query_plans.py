@@ -252,7 +252,7 @@ def reading_through(plan: dict[str, Any], *, bounded: bool = False) -> Iterator[
         yield f"a sequential scan of {table}"
     if table in GROWING and kind in {"Index Scan", "Index Only Scan"} and not bounded and "Index Cond" not in plan:
         yield f"the whole of {plan['Index Name']}"
-    bounded = kind == "Limit" or (bounded and kind in {"LockRows", "Nested Loop", "Subquery Scan"})
+    bounded = kind == "Limit" or (bounded and kind in {"LockRows", "Nested Loop", "Result", "Subquery Scan"})
     for below in plan.get("Plans", []):
         yield from reading_through(below, bounded=bounded)
 

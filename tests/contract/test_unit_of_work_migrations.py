@@ -15,7 +15,7 @@ from adapters.sql.schema import REVISION, schema_problem
 from adapters.sql.tables import metadata
 from application.ports import Unavailable
 
-REVISIONS = ["0001", "0002", "0003", REVISION]
+REVISIONS = ["0001", "0002", "0003", "0004", REVISION]
 
 MIGRATE = """
 import asyncio, sys

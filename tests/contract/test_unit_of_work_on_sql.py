@@ -151,6 +151,19 @@ async def test_the_claim_of_a_relay_that_is_gone_ends_by_itself(sql_engine: Asyn
     assert await claim(unit_of_work, "relay 1") == []
 
 
+async def test_a_relay_that_goes_on_claiming_keeps_its_claim(sql_engine: AsyncEngine) -> None:
+    unit_of_work = SqlUnitOfWork(sql_engine)
+    async with unit_of_work() as tx:
+        await tx.events.add_many([placed(number=number)[1] for number in (1, 2)])
+    await claim(unit_of_work, "relay 1")
+    lasts = "until - interval '2 s'" if sql_engine.dialect.name == "postgresql" else "datetime(until, '-2 seconds')"
+    await execute(sql_engine, update(leases).values(until=text(lasts)))
+
+    async with unit_of_work() as tx:
+        assert len(await tx.outbox.claim(by="relay 1", limit=1)) == 1
+    assert await seconds_left(sql_engine) > 3.5
+
+
 async def test_a_claim_that_is_released_is_free_at_once_and_nobody_elses_can_be(sql_engine: AsyncEngine) -> None:
     unit_of_work = SqlUnitOfWork(sql_engine)
     async with unit_of_work() as tx:
@@ -166,13 +179,18 @@ async def test_a_claim_that_is_released_is_free_at_once_and_nobody_elses_can_be(
 
 async def test_a_claim_lasts_for_seconds(sql_engine: AsyncEngine) -> None:
     await claim(SqlUnitOfWork(sql_engine), "relay 1")
+    assert 3 < await seconds_left(sql_engine) < 7
+
+
+async def seconds_left(sql_engine: AsyncEngine) -> float:
     now = func.clock_timestamp() if sql_engine.dialect.name == "postgresql" else text("datetime('now')")
     async with sql_engine.connect() as connection:
         until = (await connection.execute(select(leases.c.until))).scalar_one()
         asked = (await connection.execute(select(now))).scalar_one()
     if isinstance(asked, str):
         asked = until.fromisoformat(f"{asked}+00:00")
-    assert 3 < (until - asked).total_seconds() < 7
+    seconds: float = (until - asked).total_seconds()
+    return seconds
 
 
 async def test_the_statements_are_the_same_for_every_size_of_a_batch(sql_engine: AsyncEngine) -> None:

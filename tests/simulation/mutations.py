@@ -187,7 +187,7 @@ class _LocksAsTheyCome(Locking):
         return rows[::-1] if asyncio.get_running_loop().steps % 2 else rows  # type: ignore[attr-defined]
 
 
-@frozen
+@define(eq=False)
 class _PublishesAfterRemoving(RelayEvents):
     async def __call__(self) -> int:
         async with self._unit_of_work() as tx:
@@ -197,7 +197,7 @@ class _PublishesAfterRemoving(RelayEvents):
         return len(entries)
 
 
-@frozen
+@define(eq=False)
 class _TakesSentForConfirmed(RelayEvents):
     async def __call__(self) -> int:
         async with self._unit_of_work() as tx:
@@ -208,7 +208,7 @@ class _TakesSentForConfirmed(RelayEvents):
         return len(entries)
 
 
-@frozen
+@define(eq=False)
 class _KnowsNoWaves(RelayEvents):
     async def __call__(self) -> int:
         async with self._unit_of_work() as tx:
