@@ -2,7 +2,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from time import monotonic
 
-from attrs import define, evolve, field
+from attrs import define, evolve, field, frozen
 
 from application.ports import CataloguePage
 from domain.ids import OrderId
@@ -10,29 +10,40 @@ from domain.order import Order
 from domain.product import Product
 
 
+@frozen
+class _Known:
+    """The newest version of an order that was heard of, and the order; none where only the version is known."""
+
+    version: int
+    order: Order | None
+
+
 @define(eq=False)
 class MemoryRecentOrders:
     """The orders that were touched last, at most `max_orders` of them."""
 
     _max_orders: int = field(default=10_000, kw_only=True)
-    _orders: OrderedDict[OrderId, Order] = field(factory=OrderedDict, init=False)
+    _known: OrderedDict[OrderId, _Known] = field(factory=OrderedDict, init=False)
 
     async def get_many(self, ids: Collection[OrderId]) -> dict[OrderId, Order]:
-        return {id_: evolve(self._orders[id_]) for id_ in ids if id_ in self._orders}
+        known = {id_: self._known[id_].order for id_ in ids if id_ in self._known}
+        return {id_: evolve(order) for id_, order in known.items() if order is not None}
 
     async def put_many(self, orders: Sequence[Order]) -> None:
-        for order in orders:
-            known = self._orders.get(order.id)
-            if known is None or known.version < order.version:
-                self._orders[order.id] = evolve(order)
-            self._orders.move_to_end(order.id)
-        while len(self._orders) > self._max_orders:
-            self._orders.popitem(last=False)
+        self._put([(order.id, _Known(order.version, evolve(order))) for order in orders])
 
     async def forget_older(self, versions: Mapping[OrderId, int]) -> None:
-        for id_, version in versions.items():
-            if id_ in self._orders and self._orders[id_].version < version:
-                del self._orders[id_]
+        # The version stays, of what was not here as well: who has read an older one may still be about to put it.
+        self._put([(id_, _Known(version, None)) for id_, version in versions.items()])
+
+    def _put(self, new: Sequence[tuple[OrderId, _Known]]) -> None:
+        for id_, each in new:
+            known = self._known.get(id_)
+            if known is None or known.version < each.version or (known.version == each.version and not known.order):
+                self._known[id_] = each
+            self._known.move_to_end(id_)
+        while len(self._known) > self._max_orders:
+            self._known.popitem(last=False)
 
 
 @define(eq=False)

@@ -165,7 +165,7 @@ async def open_file_ledger(path: Path | str) -> AsyncIterator[FileLedger]:
     ledger = FileLedger(path)
     try:
         # Whoever opens wants to hear now that the file can't be used, and not with the first charge.
-        await ledger.entries()
+        await ledger.page(after=None, limit=1)
         yield ledger
     finally:
         await ledger.close()

@@ -282,12 +282,12 @@ async def test_an_order_read_before_an_invalidation_is_not_kept_after_it(
     assert await kept(in_redis, order) == at_version(order, 2)
 
 
-async def test_an_order_read_before_it_was_forgotten_is_not_kept_after_it(in_redis: RedisRecentOrders) -> None:
+async def test_an_order_read_before_it_was_forgotten_is_not_kept_after_it(recent: RecentOrders) -> None:
     order = a_new_order()
     read_before = at_version(order, 1)
-    await in_redis.forget_older({order.id: 2})
-    await in_redis.put_many([read_before])
-    assert await kept(in_redis, order) is None
+    await recent.forget_older({order.id: 2})
+    await recent.put_many([read_before])
+    assert await kept(recent, order) is None
 
 
 async def test_an_order_put_late_keeps_older_ones_out(raw: Any, namespace: str, in_redis: RedisRecentOrders) -> None:
