@@ -2,19 +2,33 @@ from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 from attrs import frozen
-from sqlalchemy import Row, insert, select
+from sqlalchemy import FromClause, Insert, Row, insert, select
 
 from adapters.sql.batches import Batch, among
 from adapters.sql.block import Block
 from adapters.sql.outbox import SqlOutbox
 from adapters.sql.reading import checked
-from adapters.sql.tables import order_events
+from adapters.sql.tables import order_events, outbox
 from adapters.wire import decode, encode
 from domain.events import Event
 from domain.ids import OrderId
 
 _COLUMNS: Final = tuple(order_events.c)
-_INSERT: Final = Batch(_COLUMNS, lambda new: insert(order_events).from_select([c.name for c in _COLUMNS], select(new)))
+_SENT: Final = ("order_id", "sequence", "type", "body")
+
+
+def _insert(new: FromClause) -> Insert:
+    return insert(order_events).from_select([column.name for column in _COLUMNS], select(new))
+
+
+def _insert_and_announce(new: FromClause) -> Insert:
+    # Both tables in one round trip, and the bodies travel once; SQLite has no such statement.
+    kept = _insert(new).returning(*(order_events.c[name] for name in _SENT)).cte("kept")
+    return insert(outbox).from_select(_SENT, select(kept))
+
+
+_INSERT: Final = Batch(_COLUMNS, _insert)
+_INSERT_AND_ANNOUNCE: Final = Batch(_COLUMNS, _insert_and_announce)
 _OF_ORDERS: Final = (
     select(order_events.c.order_id, order_events.c.body)
     .where(among(order_events.c.order_id, "ids"))
@@ -33,8 +47,12 @@ class SqlEvents:
             (event.order_id, event.sequence, event.type, event.at, body)
             for event, body in zip(events, bodies, strict=True)
         ]
-        await self._block.change_many(_INSERT, rows)
-        await self._outbox.put(events, bodies)
+        if self._block.dialect.name == "postgresql":
+            await self._block.change_many(_INSERT_AND_ANNOUNCE, rows)
+            self._outbox.announced(events)
+        else:
+            await self._block.change_many(_INSERT, rows)
+            await self._outbox.put(events, bodies)
 
     async def of_orders(self, ids: Collection[OrderId]) -> list[Event]:
         if not ids:

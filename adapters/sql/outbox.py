@@ -127,6 +127,10 @@ class SqlOutbox:
         """With their bodies, which the caller has encoded for the books as well."""
         await self._insert(_INSERT, events, bodies)
 
+    def announced(self, events: Sequence[Event]) -> None:
+        """Whoever waits for events is to hear of these."""
+        self._committed.events |= bool(events)
+
     async def _take_lease(self, by: str) -> bool:
         if self._block.dialect.name == "postgresql":
             await self._block.fetch(_MUST_LAST)
@@ -135,7 +139,7 @@ class SqlOutbox:
     async def _insert(self, statement: Batch, events: Sequence[Event], bodies: Sequence[str]) -> None:
         rows = [(event.order_id, event.sequence, event.type, body) for event, body in zip(events, bodies, strict=True)]
         await self._block.change_many(statement, rows)
-        self._committed.events |= bool(events)
+        self.announced(events)
 
 
 def _entry(row: Row[Any]) -> OutboxEntry:
