@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 from uuid import UUID
 
-from attrs import define, evolve, frozen
+from attrs import define, frozen
 
 from adapters.after_commit import RefreshingPublisher
 from adapters.memory.caches import MemoryRecentOrders
@@ -16,7 +16,7 @@ from application.ports import Aborted, Delivery, OutboxEntry, PaymentDeclined, U
 from application.process_payment import ProcessPayment
 from application.refund_order import RefundOrder
 from application.relay_events import RelayEvents
-from domain.ids import PaymentId, ProductId
+from domain.ids import OrderId, PaymentId, ProductId
 from domain.order import Order
 from domain.product import Product
 from tests.simulation.database import Locking
@@ -227,7 +227,16 @@ class _LeavesTheCachesAlone(RefreshingPublisher):
 
 class _TakesAnyVersion(MemoryRecentOrders):
     async def put_many(self, orders: Sequence[Order]) -> None:
-        self._orders.update((order.id, evolve(order)) for order in orders)
+        for order in orders:
+            self._known.pop(order.id, None)
+        await super().put_many(orders)
+
+
+class _ForgetsWhatItForgot(MemoryRecentOrders):
+    async def forget_older(self, versions: Mapping[OrderId, int]) -> None:
+        for id_, version in versions.items():
+            if id_ in self._known and self._known[id_].version < version:
+                del self._known[id_]
 
 
 @frozen
@@ -294,5 +303,8 @@ MUTATIONS: Final = (
     Mutation("tells of an order before the commit", Parts(place_order=_AnswersBeforeCommit)),
     Mutation("places an order again when there was no answer", Parts(place_order=_PlacesAgain)),
     Mutation("keeps older versions in the cache", Parts(recent_orders=_TakesAnyVersion)),
-    Mutation("does not refresh the caches after a crash", Parts(refreshing=_LeavesTheCachesAlone)),
+    Mutation(
+        "lets what was read before come after it was forgotten", Parts(recent_orders=_ForgetsWhatItForgot), seeds=2000
+    ),
+    Mutation("does not refresh the caches after a crash", Parts(refreshing=_LeavesTheCachesAlone), seeds=2000),
 )
