@@ -129,7 +129,7 @@ class Outbox(Protocol):
     async def claim(self, *, by: str, limit: int) -> list[OutboxEntry]:
         """The oldest entries, the events of one order in their order; none while another relay holds the claim.
 
-        The claim is the relay's for some seconds, and each call renews it. It ends by itself when the relay is gone.
+        The claim is the relay's for some seconds from each call on. It ends by itself when the relay is gone.
         """
 
     async def release(self, *, by: str) -> None:
