@@ -4,21 +4,25 @@ from attrs import frozen
 
 from application.changing import existing
 from application.ports import RecentOrders, UnitOfWork
+from application.unrecorded import NotYetRecorded, unrecorded
 from domain.events import Event
 from domain.ids import OrderId
 
 
 @frozen
 class GetHistory:
-    """What happened to one order, in order. Raise `UnknownOrder`."""
+    """What happened to one order, in order. Raise `UnknownOrder`, or `NotYetRecorded`."""
 
     _unit_of_work: UnitOfWork
     _recent: RecentOrders
 
     async def __call__(self, order_id: OrderId) -> Sequence[Event]:
         async with self._unit_of_work.reading() as tx:
-            order = existing((await tx.orders.get_many({order_id})).get(order_id), order_id)
+            order = (await tx.orders.get_many({order_id})).get(order_id)
             history = await tx.events.of_orders({order_id})
+        if order is None and await unrecorded({order_id}, self._recent):
+            raise NotYetRecorded(order_id)
+        order = existing(order, order_id)
         # Whoever has heard of a change must not read the order as it was before it.
         await self._recent.forget_older({order_id: max(order.version, history[-1].sequence)})
         return history

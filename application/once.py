@@ -5,7 +5,7 @@ from attrs import frozen
 
 from application.idempotency import Answer, IdempotencyKey, Kept
 from application.ports import Aborted, Clock, Transaction
-from domain.errors import DomainError
+from domain.errors import DomainError, UnknownOrder
 
 C = TypeVar("C")
 
@@ -50,7 +50,7 @@ async def once(
     """Do, of these calls, those that were not done yet under their keys; answer the others as they were answered.
 
     It is all one transaction with the work: there is never an effect without its key, nor a key without its effect.
-    What `work` raises is no answer, and is not kept.
+    What `work` raises is no answer, and is not kept; nor is it that there is no such order, which may yet be recorded.
     """
     kept = await tx.idempotency_keys.claim({call.key for call in calls if isinstance(call, Keyed)})
     # Of those under one new key in this batch the first is done, and answers for the others.
@@ -66,7 +66,7 @@ async def once(
         for place, call in to_do.items()
         if isinstance(call, Keyed)
     }
-    await tx.idempotency_keys.add_many(list(fresh.values()))
+    await tx.idempotency_keys.add_many([new for new in fresh.values() if not isinstance(new.answer, UnknownOrder)])
     return [
         _again(call, fresh.get(call.key) or kept.get(call.key))
         if isinstance(call, Keyed) and place not in done

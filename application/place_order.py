@@ -1,4 +1,5 @@
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from functools import partial
 
 from attrs import frozen
@@ -6,7 +7,7 @@ from attrs import frozen
 from application.once import Keyed, Outcome, once
 from application.ports import Clock, NewId, Transaction, UnitOfWork
 from domain.errors import DomainError, InvalidOrder, UnknownProduct
-from domain.events import OrderPlaced
+from domain.events import OrderAccepted, OrderPlaced
 from domain.ids import OrderId, ProductId, UserId
 from domain.order import Order, place_order
 from domain.order_line import MAX_QUANTITY, OrderLine
@@ -30,6 +31,35 @@ class OrderRequest:
 
 
 @frozen
+class NumberedRequest:
+    """A request with the id that its order has, and the moment at which it was asked for.
+
+    Both are given before anything is written: whatever road it takes, and however often, it is the same order.
+    """
+
+    order_id: OrderId
+    at: datetime
+    wanted: OrderRequest
+
+    @property
+    def product_ids(self) -> set[ProductId]:
+        return {item.product_id for item in self.wanted.items}
+
+
+@frozen
+class NumberRequests:
+    """Number a request; one under a key always gets the same id."""
+
+    _new_id: NewId
+    _now: Clock
+
+    def __call__(self, call: OrderRequest | Keyed[OrderRequest]) -> NumberedRequest | Keyed[NumberedRequest]:
+        if isinstance(call, Keyed):
+            return Keyed(NumberedRequest(call.key.order_id, self._now(), call.call), call.key, call.fingerprint)
+        return NumberedRequest(OrderId(self._new_id()), self._now(), call)
+
+
+@frozen
 class PlaceOrder:
     """Turn requests into orders, all in one transaction; refuse alone what must be refused.
 
@@ -37,36 +67,48 @@ class PlaceOrder:
     """
 
     _unit_of_work: UnitOfWork
-    _new_id: NewId
     _now: Clock
 
-    async def __call__(self, requests: Sequence[OrderRequest | Keyed[OrderRequest]]) -> Sequence[Outcome]:
+    async def __call__(self, requests: Sequence[NumberedRequest | Keyed[NumberedRequest]]) -> Sequence[Outcome]:
         async with self._unit_of_work() as tx:
             return await once(tx, requests, partial(self._place_all, tx), now=self._now)
 
-    async def _place_all(self, tx: Transaction, requests: Sequence[OrderRequest]) -> list[Order | DomainError]:
+    async def _place_all(self, tx: Transaction, requests: Sequence[NumberedRequest]) -> list[Order | DomainError]:
         outcomes: list[Order | DomainError] = []
         placed: list[tuple[Order, OrderPlaced]] = []
-        products = await tx.products.get_many({item.product_id for request in requests for item in request.items})
+        products = await tx.products.get_many({id_ for request in requests for id_ in request.product_ids})
         for request in requests:
             try:
-                order, event = self._place(request, products)
+                order, event = price_order(request, products)
             except DomainError as error:
                 outcomes.append(error)
             else:
                 outcomes.append(order)
                 placed.append((order, event))
-        await tx.orders.add_many([order for order, _ in placed])
-        await tx.events.add_many([event for _, event in placed])
+        await record(tx, placed)
         return outcomes
 
-    def _place(self, request: OrderRequest, products: Mapping[ProductId, Product]) -> tuple[Order, OrderPlaced]:
-        return place_order(
-            order_id=OrderId(self._new_id()),
-            user_id=request.user_id,
-            lines=[_price(item, products, f"items[{index}]") for index, item in enumerate(request.items)],
-            at=self._now(),
-        )
+
+def price_order(request: NumberedRequest, products: Mapping[ProductId, Product]) -> tuple[Order, OrderPlaced]:
+    """The order, at the prices of these products. Raise a `DomainError`."""
+    return place_order(
+        order_id=request.order_id,
+        user_id=request.wanted.user_id,
+        lines=[_price(item, products, f"items[{index}]") for index, item in enumerate(request.wanted.items)],
+        at=request.at,
+    )
+
+
+def wanted_in(order: Order | OrderAccepted) -> OrderRequest:
+    """What had been asked for."""
+    return OrderRequest(order.user_id, tuple(RequestedItem(line.product_id, line.quantity) for line in order.lines))
+
+
+async def record(tx: Transaction, placed: Iterable[tuple[Order, OrderPlaced]]) -> None:
+    """Write orders into the books, with the first event of each."""
+    placed = list(placed)
+    await tx.orders.add_many([order for order, _ in placed])
+    await tx.events.add_many([event for _, event in placed])
 
 
 def _price(item: RequestedItem, products: Mapping[ProductId, Product], field: str) -> OrderLine:

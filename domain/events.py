@@ -18,6 +18,32 @@ class EventId(NamedTuple):
 
 
 @frozen(kw_only=True)
+class AskedUnder:
+    """The key under which a client asked for something, whose key it is, and what stands for what was asked."""
+
+    scope: str
+    key: str
+    fingerprint: str
+
+
+@frozen(kw_only=True)
+class OrderAccepted:
+    """A customer was promised an order that is not in the books yet: everything that is needed to write it there.
+
+    It comes before the order's first version, and is no part of its history.
+    """
+
+    type: ClassVar[str] = "order.accepted"
+    order_id: OrderId
+    sequence: int = 0
+    at: datetime
+    user_id: UserId
+    lines: tuple[OrderLine, ...]
+    total: Money
+    asked_under: AskedUnder | None = None
+
+
+@frozen(kw_only=True)
 class OrderPlaced:
     """A customer agreed to buy."""
 
@@ -141,7 +167,8 @@ class OrderDeleted:
 
 
 Event = (
-    OrderPlaced
+    OrderAccepted
+    | OrderPlaced
     | PaymentRequested
     | StockReserved
     | OrderPaid

@@ -6,7 +6,8 @@ ProductId = NewType("ProductId", int)
 UserId = NewType("UserId", int)
 MAX_ID: Final = 2**63 - 1
 
-# Most rise with time (UUIDv7), which spares indexes; no rule relies on it.
+# UUIDs (RFC 9562): version 7, most of which rise with time, which spares indexes, or, for an order that was asked for
+# under a key, version 8, made of the key. No rule relies on their order.
 OrderId = NewType("OrderId", UUID)
 PaymentId = NewType("PaymentId", UUID)
 

@@ -80,19 +80,23 @@ async def open_books(container: Container) -> AsyncGenerator[None, None]:
 
 @asynccontextmanager
 async def open_broker(container: Container, *, publishing: bool, consuming: bool) -> AsyncGenerator[None, None]:
-    """The way to the broker and from it, and the provider's books: what relay and worker need."""
+    """The way to the broker, and the way from it with the provider's books, which a worker needs."""
     settings = container.settings()
+    queues = (
+        ("payments", container.payment_queue, container.dead_payments),
+        ("refunds", container.refund_queue, container.dead_refunds),
+        ("intake", container.intake_queue, container.dead_intake),
+    )
     async with AsyncExitStack() as stack:
         if consuming:
             await stack.enter_async_context(open_books(container))
         if not settings.amqp_url:
             broker = MemoryBroker()
             container.publisher.override(broker)
-            payments, refunds = broker.queue(*CONSUMERS["payments"]), broker.queue(*CONSUMERS["refunds"])
-            container.payment_queue.override(payments)
-            container.dead_payments.override(payments.dead_letters)
-            container.refund_queue.override(refunds)
-            container.dead_refunds.override(refunds.dead_letters)
+            for consumer, queue, dead in queues:
+                own = broker.queue(*CONSUMERS[consumer])
+                queue.override(own)
+                dead.override(own.dead_letters)
         else:
             topology = Topology(settings.namespace)
             await stack.enter_async_context(_declared(settings.amqp_url, topology))
@@ -100,10 +104,7 @@ async def open_broker(container: Container, *, publishing: bool, consuming: bool
                 publisher = open_publisher(settings.amqp_url, topology)
                 container.publisher.override(await stack.enter_async_context(publisher))
             if consuming:
-                for consumer, queue, dead in (
-                    ("payments", container.payment_queue, container.dead_payments),
-                    ("refunds", container.refund_queue, container.dead_refunds),
-                ):
+                for consumer, queue, dead in queues:
                     opened = open_queue(settings.amqp_url, topology, consumer)
                     queue.override(await stack.enter_async_context(opened))
                     letters = open_dead_letters(settings.amqp_url, topology, consumer)

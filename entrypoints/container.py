@@ -1,13 +1,15 @@
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from dependency_injector import containers, providers
 from sqlalchemy.ext.asyncio import AsyncEngine
 from uuid_utils.compat import uuid7
 
 from adapters.after_commit import RefreshingPublisher, TellOthers
+from adapters.intake_queue import PublishedIntake
 from adapters.memory.caches import MemoryCatalogueCache, MemoryRecentOrders
+from adapters.memory.price_list import MemoryPriceList
 from adapters.payments.ledger import Ledger
 from adapters.payments.simulated import SimulatedGateway
 from adapters.redis.catalogue_cache import RedisCatalogueCache
@@ -24,12 +26,14 @@ from application.find_stuck import FindStuck
 from application.get_history import GetHistory
 from application.get_order import GetOrder
 from application.get_product import GetProduct
+from application.intake import AutoIntake, DirectIntake, QueuedIntake
 from application.list_orders import ListOrders
 from application.list_products import ListProducts
 from application.manage_catalogue import AddProducts, AdjustStock
 from application.manage_dead_letters import DecideDeadLetters, ListDeadLetters
 from application.once import Keyed, Replayed
-from application.place_order import OrderRequest, PlaceOrder
+from application.patience import Patient
+from application.place_order import NumberRequests, PlaceOrder
 from application.ports import (
     CatalogueCache,
     Clock,
@@ -39,20 +43,25 @@ from application.ports import (
     NewId,
     OutboxSignal,
     PaymentGateway,
+    PriceList,
     ProviderRecord,
     RecentOrders,
     UnitOfWork,
 )
 from application.process_payment import ProcessPayment
+from application.queue_orders import QueueOrders
 from application.reconcile import Reconcile
 from application.record_dead_letters import RecordDeadLetters
+from application.record_orders import RecordOrders
+from application.refresh_prices import RefreshPrices
 from application.refund_order import RefundOrder
 from application.relay_events import RelayEvents
 from application.repair import Repair
 from application.request_payment import RequestPayment
 from application.request_refund import RequestRefund
 from application.resume_orders import ResumeOrders
-from domain.events import PaymentRequested, RefundRequested
+from application.unrecorded import TellUnrecorded
+from domain.events import OrderAccepted, PaymentRequested, RefundRequested
 from domain.ids import OrderId, ProductId
 from domain.order import Order
 from domain.product import Product
@@ -71,6 +80,12 @@ def _in_flight(settings: Settings) -> int:
     return settings.pool_size if settings.batch_max == 1 else settings.batches_in_flight
 
 
+def _changing(
+    use_case: providers.Provider[Any], recent_orders: providers.Provider[RecentOrders], batching: dict[str, object]
+) -> providers.Singleton[Any]:
+    return providers.Singleton(Batched, providers.Factory(TellUnrecorded, use_case, recent_orders), **batching)
+
+
 class Container(containers.DeclarativeContainer):
     """Which adapter stands behind which port. What is opened and closed is opened by the programs, and given here."""
 
@@ -79,8 +94,10 @@ class Container(containers.DeclarativeContainer):
     redis: providers.Dependency[GuardedRedis] = providers.Dependency()
     signal: providers.Dependency[OutboxSignal] = providers.Dependency()
     publisher: providers.Dependency[EventPublisher] = providers.Dependency()
+    intake_queue: providers.Dependency[EventQueue] = providers.Dependency()
     payment_queue: providers.Dependency[EventQueue] = providers.Dependency()
     refund_queue: providers.Dependency[EventQueue] = providers.Dependency()
+    dead_intake: providers.Dependency[DeadLetterQueue] = providers.Dependency()
     dead_payments: providers.Dependency[DeadLetterQueue] = providers.Dependency()
     dead_refunds: providers.Dependency[DeadLetterQueue] = providers.Dependency()
     ledger: providers.Dependency[Ledger] = providers.Dependency()
@@ -121,23 +138,45 @@ class Container(containers.DeclarativeContainer):
         "max_in_flight": providers.Callable(_in_flight, settings),
         "longest_wait": settings.provided.waiting_max.total_seconds.call(),
     }
-    place_order: providers.Provider[Batched[OrderRequest | Keyed[OrderRequest], Order | Replayed]] = (
-        providers.Singleton(Batched, providers.Factory(PlaceOrder, unit_of_work, new_id, now), **_batching)
+    # How an order gets in. The database has its patience where there is another way, and one for each of its uses.
+    price_list: providers.Provider[PriceList] = providers.Singleton(MemoryPriceList)
+    refresh_prices: providers.Provider[RefreshPrices] = providers.Factory(RefreshPrices, unit_of_work, price_list)
+    record_orders: providers.Provider[RecordOrders] = providers.Factory(RecordOrders, unit_of_work, now)
+    _placing = providers.Singleton(Batched, providers.Factory(PlaceOrder, unit_of_work, now), **_batching)
+    _recording = providers.Singleton(Batched, record_orders, **_batching)
+    _queueing = providers.Singleton(
+        Batched,
+        providers.Factory(
+            QueueOrders,
+            price_list,
+            providers.Factory(PublishedIntake, publisher),
+            recent_orders,
+            providers.Singleton(Patient, _recording),
+        ),
+        **_batching,
     )
-    request_payment: providers.Provider[Batched[OrderId | Keyed[OrderId], Order | Replayed]] = providers.Singleton(
-        Batched, providers.Factory(RequestPayment, unit_of_work, new_id, now), **_batching
+    _number = providers.Factory(NumberRequests, new_id, now)
+    place_order: providers.Provider[DirectIntake | QueuedIntake | AutoIntake] = providers.Selector(
+        settings.provided.intake,
+        direct=providers.Singleton(DirectIntake, _number, _placing),
+        queued=providers.Singleton(QueuedIntake, _number, _queueing, _placing),
+        auto=providers.Singleton(AutoIntake, _number, providers.Singleton(Patient, _placing), _queueing),
     )
-    cancel_order: providers.Provider[Batched[OrderId, Order]] = providers.Singleton(
-        Batched, providers.Factory(CancelOrder, unit_of_work, now), **_batching
+
+    request_payment: providers.Provider[Batched[OrderId | Keyed[OrderId], Order | Replayed]] = _changing(
+        providers.Factory(RequestPayment, unit_of_work, new_id, now), recent_orders, _batching
     )
-    complete_order: providers.Provider[Batched[OrderId, Order]] = providers.Singleton(
-        Batched, providers.Factory(CompleteOrder, unit_of_work, now), **_batching
+    cancel_order: providers.Provider[Batched[OrderId, Order]] = _changing(
+        providers.Factory(CancelOrder, unit_of_work, now), recent_orders, _batching
     )
-    request_refund: providers.Provider[Batched[OrderId, Order]] = providers.Singleton(
-        Batched, providers.Factory(RequestRefund, unit_of_work, now), **_batching
+    complete_order: providers.Provider[Batched[OrderId, Order]] = _changing(
+        providers.Factory(CompleteOrder, unit_of_work, now), recent_orders, _batching
     )
-    delete_order: providers.Provider[Batched[OrderId, Order]] = providers.Singleton(
-        Batched, providers.Factory(DeleteOrder, unit_of_work, now), **_batching
+    request_refund: providers.Provider[Batched[OrderId, Order]] = _changing(
+        providers.Factory(RequestRefund, unit_of_work, now), recent_orders, _batching
+    )
+    delete_order: providers.Provider[Batched[OrderId, Order]] = _changing(
+        providers.Factory(DeleteOrder, unit_of_work, now), recent_orders, _batching
     )
     get_order: providers.Provider[Batched[OrderId, Order]] = providers.Singleton(
         Batched, providers.Factory(GetOrder, unit_of_work, recent_orders), **_batching
@@ -145,8 +184,20 @@ class Container(containers.DeclarativeContainer):
     get_product: providers.Provider[Batched[ProductId, Product]] = providers.Singleton(
         Batched, providers.Factory(GetProduct, unit_of_work), **_batching
     )
-    batched = providers.List(
-        place_order, request_payment, cancel_order, complete_order, request_refund, delete_order, get_order, get_product
+    _others: ClassVar[tuple[providers.Provider[Any], ...]] = (
+        request_payment,
+        cancel_order,
+        complete_order,
+        request_refund,
+        delete_order,
+        get_order,
+        get_product,
+    )
+    batched = providers.Selector(
+        settings.provided.intake,
+        direct=providers.List(_placing, *_others),
+        queued=providers.List(_placing, _queueing, _recording, *_others),
+        auto=providers.List(_placing, _queueing, _recording, *_others),
     )
 
     add_products: providers.Provider[AddProducts] = providers.Factory(AddProducts, unit_of_work, now)
@@ -196,6 +247,13 @@ class Container(containers.DeclarativeContainer):
     )
     worker: providers.Provider[Worker] = providers.Factory(
         Worker,
+        intake=providers.Factory(
+            Consumer,
+            intake_queue,
+            OrderAccepted,
+            record_orders,
+            max_batch=settings.provided.batch_max,
+        ),
         payments=providers.Factory(
             Consumer,
             payment_queue,
@@ -211,6 +269,7 @@ class Container(containers.DeclarativeContainer):
             max_batch=settings.provided.batch_max,
         ),
         dead_letters=providers.List(
+            providers.Factory(RecordDeadLetters, "intake", dead_intake, unit_of_work),
             providers.Factory(RecordDeadLetters, "payments", dead_payments, unit_of_work),
             providers.Factory(RecordDeadLetters, "refunds", dead_refunds, unit_of_work),
         ),

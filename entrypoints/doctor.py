@@ -2,6 +2,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
+from attrs import evolve
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.rabbitmq.health import server_version as rabbitmq_version
@@ -32,20 +33,20 @@ async def examine(settings: Settings, engine: AsyncEngine) -> Sequence[ServerHea
     async def broker() -> str:
         return await rabbitmq_version(settings.amqp_url) if settings.amqp_url else "in this process"
 
-    # Orders are taken without the cache and without the broker, only slower and processed later.
-    return await asyncio.gather(
-        _ask("database", database, required=True),
-        _ask("cache", cache, required=False),
-        _ask("broker", broker, required=False),
-    )
+    servers = await asyncio.gather(_ask("database", database), _ask("cache", cache), _ask("broker", broker))
+    # Orders are taken without the cache, and without the broker, only slower and processed later; where they can be
+    # queued, without the database as well, as long as there is the broker.
+    needed = {"database"} if settings.intake == "direct" else {"database", "broker"}
+    works = settings.intake != "direct" and any(server.works for server in servers if server.name in needed)
+    return [evolve(server, required=server.name in needed and not works) for server in servers]
 
 
-async def _ask(name: str, version: Callable[[], Awaitable[str]], *, required: bool) -> ServerHealth:
+async def _ask(name: str, version: Callable[[], Awaitable[str]]) -> ServerHealth:
     try:
         async with asyncio.timeout(_PATIENCE):
-            return ServerHealth(name=name, version=await version(), problem=None, required=required)
+            return ServerHealth(name=name, version=await version(), problem=None)
     except TimeoutError:
         problem = f"gave no answer within {_PATIENCE:g} s; is it overloaded, or behind a firewall?"
     except Unavailable as error:
         problem = str(error)
-    return ServerHealth(name=name, version=None, problem=problem, required=required)
+    return ServerHealth(name=name, version=None, problem=problem)

@@ -18,6 +18,7 @@ from entrypoints.container import Container
 from entrypoints.demo import CATALOGUE
 from entrypoints.http.app import create_app
 from entrypoints.http.server import serve
+from entrypoints.prices import prices_known
 from entrypoints.relay import run_relay
 from entrypoints.settings import Settings
 
@@ -106,7 +107,10 @@ async def run_up(settings: Settings, stop: asyncio.Event, *, on_started: OnStart
 
 
 async def run_api(settings: Settings, stop: asyncio.Event, *, on_started: OnStarted) -> None:
-    async with open_container(settings, lock_timeout=_PATIENCE_WITH_LOCKS) as container:
+    async with AsyncExitStack() as stack:
+        container = await stack.enter_async_context(open_container(settings, lock_timeout=_PATIENCE_WITH_LOCKS))
+        if settings.intake != "direct":
+            await stack.enter_async_context(open_broker(container, publishing=True, consuming=False))
         await _tell_of_servers(container)
         await _expect_schema(container)
         await _run_intake(container, stop, on_started=on_started)
@@ -133,17 +137,20 @@ async def _run_intake(container: Container, stop: asyncio.Event, *, on_started: 
         request_timeout=settings.request_timeout.total_seconds(),
         max_body=settings.max_body,
     )
-    await serve(
-        app,
-        host=settings.host,
-        port=settings.port,
-        shutdown_timeout=settings.shutdown_timeout.total_seconds() * 0.8,
-        on_started=on_started,
-        stop=stop,
-    )
-    # A client that hung up leaves a call behind that is still being worked on.
-    for use_case in container.batched():
-        await use_case.drained()
+    async with AsyncExitStack() as stack:
+        if settings.intake != "direct":
+            await stack.enter_async_context(prices_known(container.refresh_prices()))
+        await serve(
+            app,
+            host=settings.host,
+            port=settings.port,
+            shutdown_timeout=settings.shutdown_timeout.total_seconds() * 0.8,
+            on_started=on_started,
+            stop=stop,
+        )
+        # A client that hung up leaves a call behind that is still being worked on.
+        for use_case in container.batched():
+            await use_case.drained()
 
 
 async def _then(event: asyncio.Event, work: Awaitable[None]) -> None:

@@ -50,6 +50,11 @@ class Settings:
         "holdfast",
         "prefix of exchanges, queues and cache keys, of a-z, 0-9, - and _: several shops can share servers",
     )
+    intake: Literal["direct", "queued", "auto"] = _setting(
+        "direct",
+        "where an order is safe when it is answered: `direct`, the database; `queued`, the broker; `auto`, the broker"
+        " while the database can't take it (the default where AMQP_URL is set)",
+    )
     order_expiry: timedelta = _setting(timedelta(minutes=30), "an order that nobody pays for is EXPIRED after this")
     stuck_after: timedelta = _setting(
         timedelta(minutes=10), "the request of an order that waits for the worker this long is announced again"
@@ -110,6 +115,13 @@ def read_settings(environment: Mapping[str, str], **given: object) -> Settings:
             msgspec.convert(values[attribute.name], attribute.type, strict=False, dec_hook=_as_it_is)
         except ValueError as error:
             problems.append(f"{name}: {error} ({attribute.metadata['doc']})")
+    if environment.get("AMQP_URL"):
+        values.setdefault("intake", "auto")
+    elif values.get("intake") in {"queued", "auto"}:
+        problems.append(
+            f"HOLDFAST_INTAKE: {values['intake']} needs a broker that keeps on disk what it is given; set AMQP_URL, or"
+            " write direct"
+        )
     problems += _incomplete(environment)
     if problems:
         raise InvalidSettings("\n".join(sorted(problems)))

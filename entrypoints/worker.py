@@ -11,7 +11,7 @@ from application.consumer import Consumer, Handled
 from application.expire_orders import ExpireOrders
 from application.record_dead_letters import RecordDeadLetters
 from application.resume_orders import ResumeOrders
-from domain.events import PaymentRequested, RefundRequested
+from domain.events import OrderAccepted, PaymentRequested, RefundRequested
 from entrypoints.waiting import repeat, until_first
 
 _LOOK_OFTEN: Final = 0.2
@@ -20,11 +20,12 @@ _LOOK_SELDOM: Final = 30.0
 
 @frozen(kw_only=True)
 class Worker:
-    """Takes payments and gives refunds, lets unpaid orders expire, and drives on those that are stuck.
+    """Records what was accepted, takes payments and gives refunds, lets unpaid orders expire, drives on the stuck.
 
     What can't be processed it brings into the table of dead letters.
     """
 
+    intake: Consumer[OrderAccepted]
     payments: Consumer[PaymentRequested]
     refunds: Consumer[RefundRequested]
     dead_letters: Sequence[RecordDeadLetters]
@@ -38,6 +39,7 @@ class Worker:
         """Work until told to stop; what is in flight then is finished."""
         async with asyncio.TaskGroup() as tasks:
             for _ in range(self.batches):
+                tasks.create_task(repeat(partial(_consume, self.intake, stop), stop, name="intake"))
                 tasks.create_task(repeat(partial(_consume, self.payments, stop), stop, name="payments"))
                 tasks.create_task(repeat(partial(_consume, self.refunds, stop), stop, name="refunds"))
             for record in self.dead_letters:
@@ -62,7 +64,9 @@ class Worker:
         return self.stuck_after.total_seconds()
 
 
-async def _consume(consumer: Consumer[PaymentRequested] | Consumer[RefundRequested], stop: asyncio.Event) -> float:
+async def _consume(
+    consumer: Consumer[OrderAccepted] | Consumer[PaymentRequested] | Consumer[RefundRequested], stop: asyncio.Event
+) -> float:
     deliveries = await until_first(consumer.receive(), stop)
     if deliveries:
         _tell(await consumer.handle(deliveries))

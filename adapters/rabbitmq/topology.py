@@ -13,11 +13,15 @@ from attrs.validators import min_len
 
 from adapters.delays import DELAYS
 from adapters.rabbitmq.link import Link, Patience, talking
-from domain.events import PaymentRequested, RefundRequested
+from domain.events import OrderAccepted, PaymentRequested, RefundRequested
 
 # Which events each consumer acts on.
 CONSUMERS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
-    {"payments": (PaymentRequested.type,), "refunds": (RefundRequested.type,)}
+    {
+        "payments": (PaymentRequested.type,),
+        "refunds": (RefundRequested.type,),
+        "intake": (OrderAccepted.type,),
+    }
 )
 
 # Events that somebody must get. Without a queue for them the broker gives them back, and they stay in the outbox. The

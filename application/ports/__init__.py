@@ -5,13 +5,14 @@ Whatever is written here is set-based: one call for a whole batch. An adapter th
 """
 
 from application.ports.basics import Aborted, Clock, NewId, Unavailable
-from application.ports.caches import CatalogueCache, CataloguePage, RecentOrders
+from application.ports.caches import CatalogueCache, CataloguePage, PriceList, RecentOrders
 from application.ports.messaging import (
     DeadDelivery,
     DeadLetterQueue,
     Delivery,
     EventPublisher,
     EventQueue,
+    IntakeQueue,
     OutboxSignal,
 )
 from application.ports.provider import Charge, PaymentDeclined, PaymentGateway, ProviderRecord
@@ -47,6 +48,7 @@ __all__ = [
     "Events",
     "IdempotencyKeys",
     "Inbox",
+    "IntakeQueue",
     "NewId",
     "OrderConflict",
     "Orders",
@@ -56,6 +58,7 @@ __all__ = [
     "PaymentDeclined",
     "PaymentGateway",
     "Payments",
+    "PriceList",
     "Products",
     "ProviderRecord",
     "RecentOrders",

@@ -44,3 +44,14 @@ class CatalogueCache(Protocol):
 
     async def new_edition(self) -> None:
         """The stock or the catalogue has changed: forget every page."""
+
+
+class PriceList(Protocol):
+    """What this process knows of what is sold. A price never changes, and a product is never taken away.
+
+    So what is found here may be agreed upon without the database, all but the stock. What is missing may exist.
+    """
+
+    def get_many(self, ids: Collection[ProductId]) -> dict[ProductId, Product]: ...
+
+    def put_many(self, products: Sequence[Product]) -> None: ...

@@ -7,7 +7,8 @@ from attrs import frozen
 
 from application.dead_letter import DeadMessage
 from application.ports.repositories import OutboxEntry
-from domain.events import Event
+from domain.events import Event, OrderAccepted
+from domain.ids import OrderId
 
 
 class EventPublisher(Protocol):
@@ -15,6 +16,13 @@ class EventPublisher(Protocol):
 
     async def publish(self, entries: Sequence[OutboxEntry]) -> list[OutboxEntry]:
         """Hand them over, and return those that the broker has confirmed. Raise `Unavailable`."""
+
+
+class IntakeQueue(Protocol):
+    """Where accepted orders wait, on disk, until they are recorded."""
+
+    async def put_many(self, accepted: Sequence[OrderAccepted]) -> set[OrderId]:
+        """Return those that are safe there. The others may be there or not. Raise `Unavailable`: so may all."""
 
 
 @frozen

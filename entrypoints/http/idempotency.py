@@ -10,6 +10,7 @@ from quart import request
 
 from application.idempotency import IdempotencyKey
 from application.once import Keyed, Replayed
+from application.queue_orders import Queued
 from domain.errors import DomainError
 from domain.order import Order
 from entrypoints.http.decoding import read_body
@@ -49,6 +50,15 @@ def answered(outcome: Order | Replayed, reply_of: Callable[[Order], Reply]) -> R
     if not isinstance(outcome, Replayed):
         return reply_of(outcome)
     answer = outcome.answer
-    reply = refuse(answer) if isinstance(answer, DomainError) else reply_of(answer)
+    return _replayed(refuse(answer) if isinstance(answer, DomainError) else reply_of(answer))
+
+
+def queued(outcome: Queued, reply_of: Callable[[Order], Reply]) -> Reply:
+    """As `answered`, for an order that is not recorded yet."""
+    reply = reply_of(outcome.order)
+    return _replayed(reply) if outcome.replayed else reply
+
+
+def _replayed(reply: Reply) -> Reply:
     reply.headers[REPLAYED] = "true"
     return reply

@@ -7,6 +7,7 @@ import msgspec
 from attrs import field, frozen
 from quart import Blueprint, request
 
+from application.queue_orders import Queued
 from domain.ids import OrderId
 from domain.order import Order, OrderStatus
 from entrypoints.http import cursors
@@ -19,7 +20,7 @@ from entrypoints.http.bodies import (
     PlaceOrderBody,
 )
 from entrypoints.http.decoding import read_body, read_json
-from entrypoints.http.idempotency import answered, keyed
+from entrypoints.http.idempotency import answered, keyed, queued
 from entrypoints.http.ids import order_id_of
 from entrypoints.http.query import Query
 from entrypoints.http.refusals import FieldError, InvalidRequest
@@ -63,7 +64,8 @@ class _Handlers:
     async def place(self) -> Reply:
         body = await read_json(_PLACE_ORDER)
         call = await keyed(body.to_request(), scope=f"customer {body.user_id}")
-        return answered(await self._services.place_order(call), _created)
+        outcome = await self._services.place_order(call)
+        return queued(outcome, _accepted) if isinstance(outcome, Queued) else answered(outcome, _created)
 
     async def page(self) -> Reply:
         query = Query.of(request.query_string, "user_id", "status", "limit", "cursor")
@@ -111,6 +113,11 @@ class _Handlers:
 
 def _created(order: Order) -> Reply:
     return reply(OrderBody.of(order), HTTPStatus.CREATED, location=f"/orders/{order.id}")
+
+
+def _accepted(order: Order) -> Reply:
+    """It is as safe as one that was created, and is recorded soon."""
+    return reply(OrderBody.of(order), HTTPStatus.ACCEPTED, location=f"/orders/{order.id}")
 
 
 def _accepted_until(reached: Collection[OrderStatus], order: Order) -> Reply:

@@ -19,6 +19,7 @@ from werkzeug.exceptions import (
 from application.batching import Overloaded
 from application.once import KeyInFlight, KeyReused
 from application.ports import Aborted, Unavailable
+from application.unrecorded import NotYetRecorded
 from domain.errors import (
     CurrencyMismatch,
     DomainError,
@@ -146,6 +147,12 @@ _KINDS: Final[Mapping[type[Exception], Kind]] = MappingProxyType(
         ),
         # What may pass by itself.
         Overloaded: OVERLOADED,
+        NotYetRecorded: Kind(
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            "not_yet_recorded",
+            "The order has been accepted, and is not recorded yet",
+            "Nothing was done: try again.",
+        ),
         Aborted: Kind(
             HTTPStatus.SERVICE_UNAVAILABLE,
             "aborted",

@@ -7,6 +7,7 @@ from application.list_orders import ListOrders
 from application.list_products import ListProducts
 from application.once import Keyed, Replayed
 from application.place_order import OrderRequest
+from application.queue_orders import Queued
 from domain.ids import OrderId, ProductId
 from domain.order import Order
 from domain.product import Product
@@ -17,7 +18,7 @@ from entrypoints.health import ServerHealth
 class Services:
     """Everything that the HTTP interface can ask for, one name a use case."""
 
-    place_order: Callable[[OrderRequest | Keyed[OrderRequest]], Awaitable[Order | Replayed]]
+    place_order: Callable[[OrderRequest | Keyed[OrderRequest]], Awaitable[Order | Queued | Replayed]]
     request_payment: Callable[[OrderId | Keyed[OrderId]], Awaitable[Order | Replayed]]
     cancel_order: Callable[[OrderId], Awaitable[Order]]
     complete_order: Callable[[OrderId], Awaitable[Order]]

@@ -13,7 +13,7 @@ from adapters.sql.tables import idempotency_keys
 from adapters.sql.unit_of_work import SqlUnitOfWork
 from application.idempotency import Answer, IdempotencyKey, Kept
 from application.once import Keyed, KeyInFlight
-from application.place_order import OrderRequest, PlaceOrder, RequestedItem
+from application.place_order import NumberRequests, OrderRequest, PlaceOrder, RequestedItem
 from application.ports import Aborted, UnitOfWork
 from domain.errors import DomainError, IllegalTransition, InvalidOrder, UnknownProduct
 from domain.ids import ProductId, UserId
@@ -187,16 +187,17 @@ async def test_whoever_holds_a_key_keeps_nobody_waiting(postgres_engine: AsyncEn
 async def test_a_key_in_flight_elsewhere_is_told_alone(postgres_engine: AsyncEngine) -> None:
     unit_of_work = SqlUnitOfWork(postgres_engine)
     await keep(unit_of_work, products=[a_product()])
-    place_order = PlaceOrder(unit_of_work, uuid7, lambda: NOW)
+    place_order, number = PlaceOrder(unit_of_work, lambda: NOW), NumberRequests(uuid7, lambda: NOW)
     request = OrderRequest(UserId(1), (RequestedItem(ProductId(1), 1),))
     tuesday = evolve(KEY, value="tuesday")
 
     async with asyncio.timeout(5), unit_of_work() as tx:
         await tx.idempotency_keys.claim([KEY])
-        outcomes = await place_order([Keyed(request, KEY, "f"), Keyed(request, tuesday, "f"), request])
+        calls = [Keyed(request, KEY, "f"), Keyed(request, tuesday, "f"), request]
+        outcomes = await place_order([number(call) for call in calls])
     assert [type(outcome) for outcome in outcomes] == [KeyInFlight, Order, Order]
 
-    [afterwards] = await place_order([Keyed(request, KEY, "f")])
+    [afterwards] = await place_order([number(Keyed(request, KEY, "f"))])
     assert isinstance(afterwards, Order)
 
 

@@ -3,7 +3,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dependency_injector import providers
 
 from adapters.memory.broker import MemoryBroker
 from adapters.memory.caches import MemoryRecentOrders
@@ -23,15 +22,19 @@ def a_container(settings: Settings) -> Container:
         raise AssertionError("nothing is asked of Redis here")
 
     broker = MemoryBroker()
-    payments, refunds = broker.queue("order.payment_requested"), broker.queue("order.refund_requested")
+    intake, payments, refunds = (
+        broker.queue(f"order.{event}") for event in ("accepted", "payment_requested", "refund_requested")
+    )
     return Container(
         settings=settings,
         engine=create_engine(settings.database_url or sqlite_url(settings.database_file)),
         redis=GuardedRedis(connect, 0.1, 0.5),
         signal=MemoryOutboxSignal(),
         publisher=broker,
+        intake_queue=intake,
         payment_queue=payments,
         refund_queue=refunds,
+        dead_intake=intake.dead_letters,
         dead_payments=payments.dead_letters,
         dead_refunds=refunds.dead_letters,
         ledger=MemoryLedger(),
@@ -77,5 +80,5 @@ async def test_the_handlers_and_the_relay_share_one_cache(container: Container) 
 
 def test_nothing_is_shared_between_two_containers(tmp_path: Path) -> None:
     first, second = (a_container(Settings(data=tmp_path)) for _ in range(2))
-    assert isinstance(first.place_order, providers.Singleton)
+    assert first.place_order() is first.place_order()
     assert first.place_order() is not second.place_order()

@@ -5,8 +5,10 @@ from application.batching import Batched
 from application.get_history import GetHistory
 from application.get_order import GetOrder
 from application.get_product import GetProduct
+from application.intake import DirectIntake
 from application.list_orders import ListOrders
 from application.list_products import ListProducts
+from application.unrecorded import TellUnrecorded
 from entrypoints.health import ServerHealth
 from entrypoints.http.services import Services
 from tests.unit.shop import Shop
@@ -20,12 +22,12 @@ def services_of(shop: Shop, servers: Sequence[ServerHealth] = ()) -> Services:
 
     recent = MemoryRecentOrders()
     return Services(
-        place_order=Batched(shop.place_order),
-        request_payment=Batched(shop.request_payment),
-        cancel_order=Batched(shop.cancel_order),
-        complete_order=Batched(shop.complete_order),
-        request_refund=Batched(shop.request_refund),
-        delete_order=Batched(shop.delete_order),
+        place_order=DirectIntake(shop.number, Batched(shop.place_numbered)),
+        request_payment=Batched(TellUnrecorded(shop.request_payment, recent)),
+        cancel_order=Batched(TellUnrecorded(shop.cancel_order, recent)),
+        complete_order=Batched(TellUnrecorded(shop.complete_order, recent)),
+        request_refund=Batched(TellUnrecorded(shop.request_refund, recent)),
+        delete_order=Batched(TellUnrecorded(shop.delete_order, recent)),
         get_order=Batched(GetOrder(shop.unsteady, recent)),
         list_orders=ListOrders(shop.unsteady, recent),
         list_products=ListProducts(shop.unsteady, MemoryCatalogueCache()),

@@ -19,19 +19,21 @@ from application.expire_orders import ExpireOrders
 from application.get_history import GetHistory
 from application.get_order import GetOrder
 from application.get_product import GetProduct
+from application.intake import DirectIntake
 from application.list_orders import ListOrders
 from application.list_products import ListProducts
 from application.manage_catalogue import AddProducts, AdjustStock
-from application.place_order import PlaceOrder
+from application.place_order import NumberRequests, PlaceOrder
 from application.ports import Clock, EventQueue, NewId, PaymentGateway, UnitOfWork
 from application.process_payment import ProcessPayment
 from application.record_dead_letters import RecordDeadLetters
+from application.record_orders import RecordOrders
 from application.refund_order import RefundOrder
 from application.relay_events import RelayEvents
 from application.request_payment import RequestPayment
 from application.request_refund import RequestRefund
 from application.resume_orders import ResumeOrders
-from domain.events import PaymentRequested, RefundRequested
+from domain.events import OrderAccepted, PaymentRequested, RefundRequested
 from entrypoints.relay import run_relay
 from entrypoints.worker import Worker
 from tests.simulation.broker import DeadLetterConnection, QueueConnection, SimulatedBroker
@@ -137,7 +139,8 @@ class House:
         def batched(work: Any) -> Any:
             return Batched(work, max_size=size, max_in_flight=in_flight)
 
-        self.place_order = batched(world.parts.place_order(uow, world.new_id, now))
+        self._placing = batched(world.parts.place_order(uow, now))
+        self.place_order = DirectIntake(NumberRequests(world.new_id, now), self._placing)
         self.request_payment = batched(RequestPayment(uow, world.new_id, now))
         self.cancel_order = batched(CancelOrder(uow, now))
         self.complete_order = batched(CompleteOrder(uow, now))
@@ -153,7 +156,7 @@ class House:
 
     async def run_api(self) -> None:
         await self.process.stop.wait()
-        batches = (self.place_order, self.request_payment, self.cancel_order, self.complete_order)
+        batches = (self._placing, self.request_payment, self.cancel_order, self.complete_order)
         for use_case in (*batches, self.request_refund, self.delete_order, self.get_order, self.get_product):
             await use_case.drained()
 
@@ -169,10 +172,11 @@ class House:
     async def run_worker(self) -> None:
         world, uow = self.world, self.unit_of_work
         gateway = world.parts.gateway(SimulatedPayments(world.faults, self.process, world.provider), world)
-        payments, refunds = (QueueConnection(queue, world.faults) for queue in world.broker.queues)
+        payments, refunds, intake = (QueueConnection(queue, world.faults) for queue in world.broker.queues)
         dead_letters = [DeadLetterConnection(queue.dead_letters, world.faults) for queue in world.broker.queues]
         batch = world.faults.chance.choice((1, 3, 256))
         worker = Worker(
+            intake=Consumer(self._queue(intake), OrderAccepted, RecordOrders(uow, world.now), max_batch=batch),
             payments=Consumer(
                 self._queue(payments),
                 PaymentRequested,
@@ -199,7 +203,7 @@ class House:
             await worker.run(self.process.stop)
         finally:
             # The broker sees that the connection has ended, however the process did.
-            for connection in (payments, refunds, *dead_letters):
+            for connection in (payments, refunds, intake, *dead_letters):
                 connection.lose()
 
     async def run_up(self) -> None:

@@ -12,7 +12,7 @@ from attrs import define, frozen
 from adapters.after_commit import RefreshingPublisher
 from adapters.memory.caches import MemoryRecentOrders
 from application.place_order import PlaceOrder
-from application.ports import Aborted, Delivery, OutboxEntry, PaymentDeclined, Unavailable
+from application.ports import Delivery, OutboxEntry, PaymentDeclined, Unavailable
 from application.process_payment import ProcessPayment
 from application.refund_order import RefundOrder
 from application.relay_events import RelayEvents
@@ -269,13 +269,17 @@ class _RefundsWithoutAsking(RefundOrder):
 
 @frozen
 class _PlacesAgain(PlaceOrder):
-    """Takes no answer for nothing done."""
+    """Takes no answer for nothing done, and begins anew with another id."""
 
     async def __call__(self, requests: Sequence[Any]) -> Any:
         try:
             return await super().__call__(requests)
-        except Unavailable as error:
-            raise Aborted(str(error)) from error
+        except Unavailable:
+            return await super().__call__([_renumbered(request) for request in requests])
+
+
+def _renumbered(request: Any) -> Any:
+    return evolve(request, order_id=OrderId(UUID(int=request.order_id.int ^ 1 << 40)))
 
 
 @frozen

@@ -10,9 +10,11 @@ from application.complete_order import CompleteOrder
 from application.delete_order import DeleteOrder
 from application.expire_orders import ExpireOrders
 from application.manage_catalogue import AddProducts, NewProduct
-from application.place_order import OrderRequest, PlaceOrder, RequestedItem
+from application.once import Keyed, Outcome
+from application.place_order import NumberRequests, OrderRequest, PlaceOrder, RequestedItem
 from application.ports import OutboxEntry, UnitOfWork
 from application.process_payment import ProcessPayment
+from application.record_orders import RecordOrders
 from application.refund_order import RefundOrder
 from application.request_payment import RequestPayment
 from application.request_refund import RequestRefund
@@ -40,7 +42,9 @@ class Shop:
     store: MemoryStore = field(factory=MemoryStore)
     unit_of_work: UnitOfWork = field(init=False)
     unsteady: UnsteadyUnitOfWork = field(init=False)
-    place_order: PlaceOrder = field(init=False)
+    number: NumberRequests = field(init=False)
+    place_numbered: PlaceOrder = field(init=False)
+    record_orders: RecordOrders = field(init=False)
     request_payment: RequestPayment = field(init=False)
     process_payment: ProcessPayment = field(init=False)
     cancel_order: CancelOrder = field(init=False)
@@ -53,7 +57,9 @@ class Shop:
     def __attrs_post_init__(self) -> None:
         self.unit_of_work = MemoryUnitOfWork(self.store)
         self.unsteady = UnsteadyUnitOfWork(self.unit_of_work)
-        self.place_order = PlaceOrder(self.unsteady, self.new_id, self.clock)
+        self.number = NumberRequests(self.new_id, self.clock)
+        self.place_numbered = PlaceOrder(self.unsteady, self.clock)
+        self.record_orders = RecordOrders(self.unsteady, self.clock)
         self.request_payment = RequestPayment(self.unsteady, self.new_id, self.clock)
         self.process_payment = ProcessPayment(self.unsteady, self.provider, self.clock)
         self.cancel_order = CancelOrder(self.unsteady, self.clock)
@@ -68,6 +74,9 @@ class Shop:
         [product] = await AddProducts(self.unit_of_work, self.clock)([new], made_by="test")
         assert isinstance(product, Product)
         return product
+
+    async def place_order(self, requests: Sequence[OrderRequest | Keyed[OrderRequest]]) -> Sequence[Outcome]:
+        return await self.place_numbered([self.number(request) for request in requests])
 
     async def order(self, *items: tuple[Product, int], user_id: int = 1) -> Order:
         [order] = await self.place_order([a_request(*items, user_id=user_id)])

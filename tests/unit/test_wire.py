@@ -8,7 +8,9 @@ from attrs import fields_dict
 from adapters.wire import MAX_BYTES, BadMessage, decode, encode
 from domain.events import (
     EVENT_TYPES,
+    AskedUnder,
     Event,
+    OrderAccepted,
     OrderCancelled,
     OrderCompleted,
     OrderDeleted,
@@ -27,6 +29,14 @@ from tests.unit.builders import NOW, PAYMENT, a_line, an_order, euros
 
 _ORDER_ID = OrderId(an_order().id)
 EVENTS: list[Event] = [
+    OrderAccepted(
+        order_id=_ORDER_ID,
+        at=NOW,
+        user_id=UserId(1),
+        lines=(a_line(1),),
+        total=euros(2500),
+        asked_under=AskedUnder(scope="customer 1", key='a "key"', fingerprint="0af1"),
+    ),
     OrderPlaced(
         order_id=_ORDER_ID,
         sequence=1,
@@ -46,7 +56,7 @@ EVENTS: list[Event] = [
     OrderRefunded(order_id=_ORDER_ID, sequence=10, at=NOW, payment_id=PAYMENT, amount=euros(2500)),
     OrderDeleted(order_id=_ORDER_ID, sequence=2**31 - 1, at=NOW),
 ]
-PAID = EVENTS[3]
+PAID = EVENTS[4]
 
 
 def changed(event: Event, **changes: Any) -> bytes:

@@ -1,0 +1,21 @@
+from collections.abc import Sequence
+
+from attrs import frozen
+
+from adapters.wire import encode
+from application.ports import EventPublisher, OutboxEntry
+from domain.events import OrderAccepted, event_id
+from domain.ids import OrderId
+
+
+@frozen
+class PublishedIntake:
+    """Accepted orders go the way of every event, but for the outbox: that is in the database, which may be gone."""
+
+    _publisher: EventPublisher
+
+    async def put_many(self, accepted: Sequence[OrderAccepted]) -> set[OrderId]:
+        entries = [
+            OutboxEntry(position, event_id(event), event.type, encode(event)) for position, event in enumerate(accepted)
+        ]
+        return {entry.id.order_id for entry in await self._publisher.publish(entries)}

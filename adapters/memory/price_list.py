@@ -1,0 +1,17 @@
+from collections.abc import Collection, Sequence
+
+from attrs import define, evolve, field
+
+from domain.ids import ProductId
+from domain.product import Product
+
+
+@define(eq=False)
+class MemoryPriceList:
+    _products: dict[ProductId, Product] = field(factory=dict, init=False)
+
+    def get_many(self, ids: Collection[ProductId]) -> dict[ProductId, Product]:
+        return {id_: evolve(self._products[id_]) for id_ in ids if id_ in self._products}
+
+    def put_many(self, products: Sequence[Product]) -> None:
+        self._products.update((product.id, evolve(product)) for product in products)
