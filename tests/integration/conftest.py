@@ -41,7 +41,7 @@ async def on_servers(
     await asyncio.to_thread(service.run, "migrate")
     yield service
     await asyncio.to_thread(service.kill)
-    await _remove_queues(amqp_url, namespace)
+    await remove_queues(amqp_url, namespace)
 
 
 @frozen
@@ -64,7 +64,7 @@ async def wired(on_servers: Service) -> AsyncIterator[Wired]:
         await asyncio.to_thread(on_servers.kill)
 
 
-async def _remove_queues(url: str, namespace: str) -> None:
+async def remove_queues(url: str, namespace: str) -> None:
     connection = await aio_pika.connect(url, timeout=10)
     async with connection, await connection.channel() as channel:
         topology = Topology(namespace)

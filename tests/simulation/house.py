@@ -8,6 +8,7 @@ from typing import Any, Final
 from attrs import define, field, frozen
 
 from adapters.after_commit import AfterCommit, RefreshingPublisher, TellOthers
+from adapters.memory.broker import MemoryBroker
 from adapters.memory.caches import MemoryCatalogueCache, MemoryRecentOrders
 from adapters.memory.signal import MemoryOutboxSignal
 from application.batching import Batched
@@ -172,11 +173,12 @@ class House:
     async def run_worker(self) -> None:
         world, uow = self.world, self.unit_of_work
         gateway = world.parts.gateway(SimulatedPayments(world.faults, self.process, world.provider), world)
-        payments, refunds, intake = (QueueConnection(queue, world.faults) for queue in world.broker.queues)
+        payments, refunds = (QueueConnection(queue, world.faults) for queue in world.broker.queues)
         dead_letters = [DeadLetterConnection(queue.dead_letters, world.faults) for queue in world.broker.queues]
         batch = world.faults.chance.choice((1, 3, 256))
         worker = Worker(
-            intake=Consumer(self._queue(intake), OrderAccepted, RecordOrders(uow, world.now), max_batch=batch),
+            # Nothing is queued here.
+            intake=Consumer(MemoryBroker().queue(), OrderAccepted, RecordOrders(uow, world.now)),
             payments=Consumer(
                 self._queue(payments),
                 PaymentRequested,
@@ -203,7 +205,7 @@ class House:
             await worker.run(self.process.stop)
         finally:
             # The broker sees that the connection has ended, however the process did.
-            for connection in (payments, refunds, intake, *dead_letters):
+            for connection in (payments, refunds, *dead_letters):
                 connection.lose()
 
     async def run_up(self) -> None:

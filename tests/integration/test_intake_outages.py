@@ -1,0 +1,146 @@
+"""Each of the three servers is gone for thirty seconds, under load: orders are accepted, found, and recorded."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from secrets import token_hex
+from typing import Any, Final
+from uuid import UUID
+
+import aiohttp
+import pytest
+from attrs import define, field
+
+from adapters.sql.engine import create_engine
+from adapters.sql.unit_of_work import SqlUnitOfWork
+from domain.ids import OrderId
+from domain.order import OrderStatus
+from tests.integration.conftest import remove_queues
+from tests.servers.server import Server
+from tests.service import Service, until
+
+OUTAGE: Final = 30.0
+RECOVERY: Final = 30.0
+_CLIENTS: Final = 8
+_OWN: Final = {"PostgreSQL": "own_postgres", "Redis": "own_redis", "RabbitMQ": "own_rabbitmq"}
+
+
+@define(eq=False)
+class Customers:
+    """People who order, look at what they have ordered, and pay for it; and what they were told."""
+
+    url: str
+    product: int
+    done: asyncio.Event = field(factory=asyncio.Event)
+    told: Counter[int] = field(factory=Counter)
+    versions: dict[str, int] = field(factory=dict)
+    wrong: list[str] = field(factory=list)
+
+    async def buy(self, client: aiohttp.ClientSession) -> None:
+        mine: list[str] = []
+        while not self.done.is_set():
+            body = {"user_id": 1, "items": [{"product_id": self.product, "quantity": 1}]}
+            status, answer = await self._ask(client, "POST", "/orders", body)
+            self.told[status] += 1
+            if status not in {201, 202}:
+                self.wrong.append(f"an order was answered with {status}: {answer}")
+                continue
+            mine.append(answer["order_id"])
+            self._see(answer)
+            for order_id in {mine[-1], mine[len(mine) // 2], mine[0]}:
+                await self.read(client, order_id)
+            # One of four is paid for at once, if that can be: it may have to wait for the database.
+            if len(mine) % 4 == 0:
+                status, answer = await self._ask(client, "POST", f"/orders/{mine[-1]}/pay")
+                if status in {200, 202}:
+                    self._see(answer)
+                elif status != 503:
+                    self.wrong.append(f"a payment was answered with {status}: {answer}")
+            await asyncio.sleep(0.02)
+
+    async def read(self, client: aiohttp.ClientSession, order_id: str) -> None:
+        status, answer = await self._ask(client, "GET", f"/orders/{order_id}")
+        if status == 200:
+            self._see(answer)
+        else:
+            self.wrong.append(f"an order was not found: {status}, {answer}")
+
+    def _see(self, order: Any) -> None:
+        before = self.versions.get(order["order_id"], 0)
+        if order["version"] < before:
+            self.wrong.append(f"an order was at version {before}, and then at {order['version']}")
+        self.versions[order["order_id"]] = max(before, order["version"])
+
+    async def _ask(self, client: aiohttp.ClientSession, method: str, path: str, body: object = None) -> tuple[int, Any]:
+        try:
+            async with client.request(method, self.url + path, json=body) as response:
+                return response.status, await response.json(content_type=None)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            return 0, repr(error)
+
+
+@pytest.fixture(params=["PostgreSQL killed", "PostgreSQL silent", "Redis killed", "RabbitMQ killed"])
+def outage(request: pytest.FixtureRequest) -> tuple[Server, str]:
+    name, manner = request.param.split()
+    server: Server = request.getfixturevalue(_OWN[name])
+    return server, manner
+
+
+@pytest.fixture
+async def service(
+    outage: tuple[Server, str], tmp_path: Path, new_database: Callable[[], str], redis_url: str, amqp_url: str
+) -> AsyncIterator[Service]:
+    """The server that is to be gone is the service's own; the others are shared."""
+    urls = {"DATABASE_URL": new_database(), "REDIS_URL": redis_url, "AMQP_URL": amqp_url}
+    own = {"PostgreSQL": "DATABASE_URL", "Redis": "REDIS_URL", "RabbitMQ": "AMQP_URL"}[outage[0].name]
+    namespace = f"test-{token_hex(6)}"
+    settings = {**urls, own: outage[0].url, "HOLDFAST_NAMESPACE": namespace, "HOLDFAST_STUCK_AFTER": "5s"}
+    service = Service(folder=tmp_path, settings=settings)
+    await asyncio.to_thread(service.run, "migrate")
+    await asyncio.to_thread(service.start_all, ["api", "worker", "relay"])
+    yield service
+    await asyncio.to_thread(service.kill)
+    if own != "AMQP_URL":
+        await remove_queues(amqp_url, namespace)
+
+
+async def test_any_one_server_may_be_gone_for_thirty_seconds(
+    outage: tuple[Server, str], service: Service, client: aiohttp.ClientSession
+) -> None:
+    server, manner = outage
+    product = await asyncio.to_thread(service.add_product, stock=1_000_000)
+    customers = Customers(service.url, product)
+    buying = [asyncio.create_task(customers.buy(client)) for _ in range(_CLIENTS)]
+    # Longer than the shop takes to hear of a new price.
+    await asyncio.sleep(6)
+
+    await asyncio.to_thread(server.pause if manner == "silent" else server.kill)
+    before = len(customers.versions)
+    await asyncio.sleep(OUTAGE)
+    taken = len(customers.versions) - before
+    await asyncio.to_thread(server.resume if manner == "silent" else server.start)
+    await asyncio.sleep(3)
+    customers.done.set()
+    await asyncio.gather(*buying)
+    for order_id in customers.versions:
+        await customers.read(client, order_id)
+
+    assert customers.wrong == []
+    assert taken > 100
+    assert (customers.told[202] > 0) == (server.name == "PostgreSQL")
+    await until(lambda: settled(service, customers), seconds=RECOVERY, what="every order is in the books, and goes on")
+    assert await service.findings() == []
+
+
+async def settled(service: Service, customers: Customers) -> bool:
+    """Every order that anybody was told of is recorded, and none waits for the worker."""
+    engine = create_engine(service.database)
+    try:
+        async with SqlUnitOfWork(engine).reading() as tx:
+            orders = await tx.orders.get_many({OrderId(UUID(id_)) for id_ in customers.versions})
+    finally:
+        await engine.dispose()
+    return len(orders) == len(customers.versions) and not any(
+        order.status is OrderStatus.PROCESSING for order in orders.values()
+    )

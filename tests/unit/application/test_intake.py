@@ -1,0 +1,171 @@
+"""Which road an order takes, and that it is one order on all of them."""
+
+import asyncio
+from uuid import UUID
+
+import pytest
+
+from application.batching import Batched, Overloaded
+from application.idempotency import IdempotencyKey
+from application.intake import AutoIntake
+from application.once import Keyed, KeyInFlight, Replayed
+from application.place_order import OrderRequest
+from application.ports import Aborted, Unavailable
+from application.queue_orders import Queued
+from domain.errors import InvalidOrder, UnknownProduct
+from domain.order import Order
+from domain.product import Product
+from tests.unit.builders import a_product
+from tests.unit.counter import Counter
+from tests.unit.shop import Shop, a_request
+from tests.unit.unsteady import Trouble
+
+GONE = Unavailable("the database is gone")
+
+
+@pytest.fixture
+def counter(shop: Shop) -> Counter:
+    return Counter(shop)
+
+
+@pytest.fixture
+async def pen(shop: Shop, counter: Counter) -> Product:
+    pen = await shop.sells()
+    await counter.learn_prices()
+    return pen
+
+
+def keyed(request: OrderRequest) -> Keyed[OrderRequest]:
+    return Keyed(request, IdempotencyKey(f"customer {request.user_id}", "monday"), repr(request))
+
+
+def test_the_id_under_a_key_is_the_same_for_good() -> None:
+    id_ = IdempotencyKey("customer 1", "monday").order_id
+    assert id_ == UUID("b9f95aa4-3adc-81ec-b662-2eb27b694ebb")
+    assert (id_.version, id_.variant) == (8, "specified in RFC 4122")
+    others = {IdempotencyKey("customer 2", "monday"), IdempotencyKey("customer 1", "tuesday")}
+    assert len({id_, *(key.order_id for key in others)}) == 3
+
+
+async def test_directly_an_order_is_in_the_books_when_it_is_answered(counter: Counter, pen: Product) -> None:
+    order = await counter.direct(a_request((pen, 1)))
+    assert isinstance(order, Order)
+    assert await counter.shop.now(order) == order
+    assert counter.queue.events == []
+
+
+async def test_directly_an_order_is_not_taken_without_the_database(counter: Counter, pen: Product) -> None:
+    counter.shop.unsteady.to_come.append(Trouble(GONE))
+    with pytest.raises(Unavailable):
+        await counter.direct(a_request((pen, 1)))
+    assert counter.queue.events == []
+
+
+async def test_queued_an_order_is_with_the_broker_when_it_is_answered(counter: Counter, pen: Product) -> None:
+    queued = await counter.queued(a_request((pen, 1)))
+    assert isinstance(queued, Queued)
+    assert [event.order_id for event in counter.queue.events] == [queued.order.id]
+
+
+async def test_queued_an_order_is_not_taken_without_the_broker(counter: Counter, pen: Product) -> None:
+    counter.queue.gone = True
+    with pytest.raises(Unavailable):
+        await counter.queued(a_request((pen, 1)))
+    assert counter.shop.store.orders == {}
+
+
+async def test_queued_the_database_is_asked_for_what_is_not_on_the_price_list(counter: Counter, pen: Product) -> None:
+    new = await counter.shop.sells()
+    assert isinstance(await counter.queued(a_request((new, 1))), Order)
+    with pytest.raises(UnknownProduct):
+        await counter.queued(a_request((pen, 1), (a_product(99), 1)))
+
+
+async def test_in_auto_the_database_comes_first(counter: Counter, pen: Product) -> None:
+    assert isinstance(await counter.auto(a_request((pen, 1))), Order)
+    assert counter.queue.events == []
+
+
+@pytest.mark.parametrize("error", [GONE, Aborted("the connection was lost"), Aborted("a deadlock")])
+async def test_in_auto_an_order_is_queued_while_the_database_can_not_take_it(
+    counter: Counter, pen: Product, error: Exception
+) -> None:
+    counter.shop.unsteady.to_come += [Trouble(error)] * 3
+    queued = await counter.auto(a_request((pen, 1)))
+    assert isinstance(queued, Queued)
+    counter.shop.unsteady.to_come.clear()
+    assert await counter.work_off() == [None]
+    assert await counter.shop.now(queued.order) == queued.order
+
+
+async def test_in_auto_an_order_is_queued_when_the_database_is_too_slow(shop: Shop, pen: Product) -> None:
+    counter = Counter(shop, patience=0.05)
+    await counter.learn_prices()
+    async with shop.store.writing:
+        queued = await counter.auto(a_request((pen, 1)))
+        assert isinstance(queued, Queued)
+    # It was on its way all the time.
+    async with asyncio.timeout(5):
+        await counter.placing.drained()
+    assert len(shop.store.orders) == 1
+    assert await counter.work_off() == [None]
+    assert [*shop.store.orders] == [queued.order.id]
+
+
+async def test_a_commit_that_was_not_answered_and_the_queue_make_one_order(counter: Counter, pen: Product) -> None:
+    counter.shop.unsteady.to_come.append(Trouble(GONE, committed=True))
+    queued = await counter.auto(a_request((pen, 1)))
+    assert isinstance(queued, Queued)
+    assert await counter.work_off() == [None]
+    assert await counter.shop.now(queued.order) == queued.order
+    assert len(counter.shop.store.orders) == 1
+
+
+async def test_what_the_rules_refuse_is_not_queued(counter: Counter, pen: Product) -> None:
+    with pytest.raises(InvalidOrder):
+        await counter.auto(a_request((pen, 0)))
+    with pytest.raises(UnknownProduct):
+        await counter.auto(a_request((a_product(99), 1)))
+    assert counter.queue.events == []
+
+
+@pytest.mark.parametrize("error", [Overloaded("too much"), KeyInFlight("at work")])
+async def test_what_is_no_fault_of_the_database_is_not_queued(counter: Counter, pen: Product, error: Exception) -> None:
+    async def place(_: object) -> Order:
+        raise error
+
+    auto = AutoIntake(counter.shop.number, place, Batched(counter.queue_orders))
+    with pytest.raises(type(error)):
+        await auto(a_request((pen, 1)))
+    assert counter.queue.events == []
+
+
+async def test_with_both_gone_nobody_is_told_of_an_order(counter: Counter, pen: Product) -> None:
+    counter.queue.gone = True
+    counter.shop.unsteady.to_come.append(Trouble(GONE))
+    with pytest.raises(Unavailable):
+        await counter.auto(a_request((pen, 1)))
+    assert counter.shop.store.orders == {}
+
+
+async def test_whether_there_is_such_a_product_can_not_be_told_without_the_database(counter: Counter) -> None:
+    counter.shop.unsteady.to_come.append(Trouble(GONE))
+    with pytest.raises(Unavailable):
+        await counter.auto(a_request((a_product(99), 1)))
+    assert counter.queue.events == []
+
+
+async def test_one_key_is_one_order_on_whatever_road_it_is_asked_for(counter: Counter, pen: Product) -> None:
+    call = keyed(a_request((pen, 1)))
+    queued = await counter.queued(call)
+    placed = await counter.direct(call)
+    queued_again = await counter.queued(call)
+    await counter.work_off()
+    placed_again = await counter.direct(call)
+    counter.shop.unsteady.to_come.append(Trouble(GONE))
+    in_auto = await counter.auto(call)
+    assert isinstance(queued, Queued)
+    assert placed == queued.order
+    assert queued_again == in_auto == Queued(queued.order, replayed=True)
+    assert placed_again == Replayed(queued.order)
+    assert [*counter.shop.store.orders] == [queued.order.id]

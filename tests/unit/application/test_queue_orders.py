@@ -1,0 +1,149 @@
+import pytest
+
+from application.idempotency import IdempotencyKey
+from application.once import Keyed, KeyReused
+from application.place_order import NumberedRequest, OrderRequest
+from application.ports import Unavailable
+from application.queue_orders import PriceUnknown, Queued
+from domain.errors import CurrencyMismatch, InvalidOrder
+from domain.order import Order, OrderStatus
+from domain.product import Product
+from tests.unit.builders import NOW, a_product
+from tests.unit.counter import Counter
+from tests.unit.shop import EXPIRY, Shop, a_request
+from tests.unit.unsteady import Trouble
+
+GONE = Unavailable("the database is gone")
+
+
+@pytest.fixture
+def counter(shop: Shop) -> Counter:
+    return Counter(shop)
+
+
+async def sells(counter: Counter, *, currency: str = "EUR") -> Product:
+    product = await counter.shop.sells(currency=currency)
+    await counter.learn_prices()
+    return product
+
+
+def keyed(request: OrderRequest, key: str = "monday") -> Keyed[OrderRequest]:
+    return Keyed(request, IdempotencyKey(f"customer {request.user_id}", key), repr(request))
+
+
+def numbered(
+    counter: Counter, *calls: OrderRequest | Keyed[OrderRequest]
+) -> list[NumberedRequest | Keyed[NumberedRequest]]:
+    return [counter.shop.number(call) for call in calls]
+
+
+async def test_a_queued_order_is_what_it_would_be_in_the_books(counter: Counter) -> None:
+    pen = await sells(counter)
+    requests = numbered(counter, a_request((pen, 2), user_id=7))
+
+    [queued] = await counter.queue_orders(requests)
+
+    assert isinstance(queued, Queued)
+    assert (queued.order.status, queued.order.version, queued.order.created_at) == (OrderStatus.PENDING, 1, NOW)
+    assert [queued.order] == await counter.shop.place_numbered(requests)
+
+
+async def test_it_is_found_at_once_and_is_in_no_book_yet(counter: Counter) -> None:
+    pen = await sells(counter)
+    [queued] = await counter.queue_orders(numbered(counter, a_request((pen, 2))))
+    assert isinstance(queued, Queued)
+    assert await counter.recent.get_many([queued.order.id]) == {queued.order.id: queued.order}
+    assert counter.shop.store.orders == {}
+
+
+async def test_what_must_be_refused_is_refused_alone_and_not_queued(counter: Counter) -> None:
+    pen, yen_pen = await sells(counter), await sells(counter, currency="JPY")
+    outcomes = await counter.queue_orders(
+        numbered(
+            counter,
+            a_request((pen, 1)),
+            a_request((pen, 0)),
+            a_request((pen, 1), (yen_pen, 1)),
+            a_request((pen, 1), (a_product(99), 1)),
+            a_request((pen, 2)),
+        )
+    )
+    assert [type(outcome) for outcome in outcomes] == [Queued, InvalidOrder, CurrencyMismatch, PriceUnknown, Queued]
+    assert [event.lines[0].quantity for event in counter.queue.events] == [1, 2]
+
+
+async def test_without_a_confirm_nobody_is_told_of_an_order(counter: Counter) -> None:
+    pen = await sells(counter)
+    counter.queue.confirms = False
+    requests = numbered(counter, keyed(a_request((pen, 1))), keyed(a_request((pen, 1))), a_request((pen, 1)))
+    outcomes = await counter.queue_orders(requests)
+    assert [type(outcome) for outcome in outcomes] == [Unavailable] * 3
+    assert await counter.recent.get_many([event.order_id for event in counter.queue.events]) == {}
+
+
+async def test_an_order_that_can_not_be_found_is_recorded_at_once(counter: Counter) -> None:
+    pen = await sells(counter)
+    counter.recent.gone = True
+    [order] = await counter.queue_orders(numbered(counter, a_request((pen, 1))))
+    assert isinstance(order, Order)
+    assert await counter.shop.now(order) == order
+    assert await counter.work_off() == [None]
+    assert len(counter.shop.store.orders) == 1
+
+
+async def test_it_is_accepted_though_it_can_be_neither_found_nor_recorded(counter: Counter) -> None:
+    pen = await sells(counter)
+    counter.recent.gone = True
+    counter.shop.unsteady.to_come.append(Trouble(GONE))
+    [queued] = await counter.queue_orders(numbered(counter, a_request((pen, 1))))
+    assert isinstance(queued, Queued)
+    assert await counter.work_off() == [None]
+    assert await counter.shop.now(queued.order) == queued.order
+
+
+async def test_under_one_key_it_is_one_order_and_the_same_answer(counter: Counter) -> None:
+    pen = await sells(counter)
+    call = keyed(a_request((pen, 1)))
+    [first, beside] = await counter.queue_orders(numbered(counter, call, call))
+    [later] = await counter.queue_orders(numbered(counter, call))
+    assert isinstance(first, Queued)
+    assert (first.replayed, beside, later) == (False, Queued(first.order, replayed=True), beside)
+    assert len(counter.queue.events) == 1
+
+
+async def test_who_asks_again_is_told_the_first_answer_though_the_order_has_gone_on(counter: Counter) -> None:
+    pen = await sells(counter)
+    call = keyed(a_request((pen, 1)))
+    [first] = await counter.queue_orders(numbered(counter, call))
+    assert isinstance(first, Queued)
+    await counter.work_off()
+    await counter.shop.cancel_order([first.order.id])
+    await counter.recent.put_many([await counter.shop.now(first.order)])
+    [again] = await counter.queue_orders(numbered(counter, call))
+    assert again == Queued(first.order, replayed=True)
+
+
+@pytest.mark.parametrize("together", [False, True])
+async def test_another_order_under_the_same_key_is_refused(counter: Counter, *, together: bool) -> None:
+    pen = await sells(counter)
+    calls = numbered(counter, keyed(a_request((pen, 1))), keyed(a_request((pen, 2))))
+    if together:
+        outcomes = [*await counter.queue_orders(calls)]
+    else:
+        outcomes = [(await counter.queue_orders([call]))[0] for call in calls]
+    assert [type(outcome) for outcome in outcomes] == [Queued, KeyReused]
+    assert [event.lines[0].quantity for event in counter.queue.events] == [1]
+
+
+async def test_two_processes_that_accept_one_key_at_once_tell_of_one_order(counter: Counter) -> None:
+    pen = await sells(counter)
+    call = keyed(a_request((pen, 1)))
+    [first] = await counter.queue_orders(numbered(counter, call))
+    # The other one looked before the first had put it there.
+    counter.recent.misses = 1
+    counter.shop.clock.forward(EXPIRY)
+    [second] = await counter.queue_orders(numbered(counter, call))
+    assert second == first
+    assert await counter.work_off() == [None, None]
+    assert isinstance(first, Queued)
+    assert await counter.shop.now(first.order) == first.order

@@ -1,0 +1,75 @@
+from collections.abc import Awaitable, Callable, Sequence
+from uuid import UUID
+
+import pytest
+
+from application.get_history import GetHistory
+from application.idempotency import IdempotencyKey
+from application.once import Keyed
+from application.queue_orders import Queued
+from application.unrecorded import NotYetRecorded, TellUnrecorded
+from domain.errors import UnknownOrder
+from domain.ids import OrderId
+from domain.order import Order
+from tests.unit.counter import Counter
+from tests.unit.shop import Shop, a_request
+
+NOBODYS = OrderId(UUID(int=404))
+
+
+@pytest.fixture
+def counter(shop: Shop) -> Counter:
+    return Counter(shop)
+
+
+async def queue(counter: Counter) -> OrderId:
+    pen = await counter.shop.sells()
+    await counter.learn_prices()
+    queued = await counter.queued(a_request((pen, 1)))
+    assert isinstance(queued, Queued)
+    return queued.order.id
+
+
+@pytest.mark.parametrize(
+    "name", ["request_payment", "cancel_order", "complete_order", "request_refund", "delete_order"]
+)
+async def test_an_order_that_waits_for_its_record_is_not_unknown(counter: Counter, name: str) -> None:
+    change: Callable[[Sequence[OrderId]], Awaitable[Sequence[object]]] = getattr(counter.shop, name)
+    waiting = await queue(counter)
+    outcomes = await TellUnrecorded(change, counter.recent)([waiting, NOBODYS, waiting])
+    assert [type(outcome) for outcome in outcomes] == [NotYetRecorded, UnknownOrder, NotYetRecorded]
+
+
+async def test_it_is_changed_once_it_is_recorded_under_the_same_key(counter: Counter) -> None:
+    waiting = await queue(counter)
+    pay = TellUnrecorded(counter.shop.request_payment, counter.recent)
+    call = Keyed(waiting, IdempotencyKey(f"order {waiting}", "monday"), "pay")
+    for _ in range(2):
+        outcomes = await pay([call, call])
+        assert [type(outcome) for outcome in outcomes] == [NotYetRecorded, NotYetRecorded]
+    await counter.work_off()
+    [paying] = await pay([call])
+    assert isinstance(paying, Order)
+
+
+async def test_a_deleted_order_stays_unknown(counter: Counter) -> None:
+    waiting = await queue(counter)
+    await counter.work_off()
+    [deleted] = await counter.shop.delete_order([waiting])
+    assert isinstance(deleted, Order)
+    await counter.recent.put_many([deleted])
+    [outcome] = await TellUnrecorded(counter.shop.cancel_order, counter.recent)([waiting])
+    assert isinstance(outcome, UnknownOrder)
+    with pytest.raises(UnknownOrder):
+        await GetHistory(counter.shop.unit_of_work, counter.recent)(waiting)
+
+
+async def test_its_history_is_yet_to_come(counter: Counter) -> None:
+    waiting = await queue(counter)
+    history = GetHistory(counter.shop.unit_of_work, counter.recent)
+    with pytest.raises(NotYetRecorded):
+        await history(waiting)
+    with pytest.raises(UnknownOrder):
+        await history(NOBODYS)
+    await counter.work_off()
+    assert [event.sequence for event in await history(waiting)] == [1]

@@ -1,0 +1,95 @@
+"""How orders get in, over memory, with the broker and the recent orders in the hands of a test."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from attrs import define, field
+
+from adapters.memory.caches import MemoryRecentOrders
+from adapters.memory.price_list import MemoryPriceList
+from adapters.wire import decode, encode
+from application.batching import Batched
+from application.intake import AutoIntake, DirectIntake, QueuedIntake
+from application.patience import Patient
+from application.ports import RecentOrders, Unavailable
+from application.queue_orders import QueueOrders
+from application.refresh_prices import RefreshPrices
+from domain.events import OrderAccepted
+from domain.ids import OrderId
+from domain.order import Order
+from tests.unit.shop import Shop
+
+
+@define(eq=False)
+class UnsteadyQueue:
+    """What the broker has on disk. It may be gone, and may keep what it does not confirm."""
+
+    events: list[OrderAccepted] = field(factory=list)
+    gone: bool = False
+    confirms: bool = True
+
+    async def put_many(self, accepted: Sequence[OrderAccepted]) -> set[OrderId]:
+        if self.gone:
+            raise Unavailable("the broker is gone")
+        for event in accepted:
+            travelled = decode(encode(event))
+            assert isinstance(travelled, OrderAccepted)
+            self.events.append(travelled)
+        return {event.order_id for event in accepted} if self.confirms else set()
+
+
+@define(eq=False)
+class ForgetfulOrders:
+    """Recent orders on a server that may be gone."""
+
+    _inner: RecentOrders = field(factory=MemoryRecentOrders)
+    gone: bool = False
+    # So many of the next looks find nothing.
+    misses: int = 0
+
+    async def get_many(self, ids: Collection[OrderId]) -> dict[OrderId, Order]:
+        if self.gone or self.misses:
+            self.misses = max(0, self.misses - 1)
+            return {}
+        return await self._inner.get_many(ids)
+
+    async def put_many(self, orders: Sequence[Order]) -> None:
+        if not self.gone:
+            await self._inner.put_many(orders)
+
+    async def forget_older(self, versions: Mapping[OrderId, int]) -> None:
+        await self._inner.forget_older(versions)
+
+
+@define(eq=False)
+class Counter:
+    """The three ways in, to one shop. `patience` is what `auto` has with the database, in seconds."""
+
+    shop: Shop = field(factory=Shop)
+    patience: float = 1.0
+    queue: UnsteadyQueue = field(factory=UnsteadyQueue)
+    recent: ForgetfulOrders = field(factory=ForgetfulOrders)
+    prices: MemoryPriceList = field(factory=MemoryPriceList)
+    placing: Batched[Any, Any] = field(init=False)
+    queue_orders: QueueOrders = field(init=False)
+    direct: DirectIntake = field(init=False)
+    queued: QueuedIntake = field(init=False)
+    auto: AutoIntake = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        number, place = self.shop.number, Batched(self.shop.place_numbered)
+        self.placing = place
+        record = Batched(self.shop.record_orders)
+        self.queue_orders = QueueOrders(self.prices, self.queue, self.recent, record)
+        queue = Batched(self.queue_orders)
+        self.direct = DirectIntake(number, place)
+        self.queued = QueuedIntake(number, queue, place)
+        self.auto = AutoIntake(number, Patient(place, seconds=self.patience, pause=self.patience), queue)
+
+    async def learn_prices(self) -> None:
+        await RefreshPrices(self.shop.unit_of_work, self.prices)()
+
+    async def work_off(self) -> Sequence[Exception | None]:
+        """What the worker does with what waits in the queue."""
+        events, self.queue.events = self.queue.events, []
+        return await self.shop.record_orders(events)
