@@ -68,6 +68,14 @@ async def kept(recent: RecentOrders, order: Order) -> Order | None:
     return (await recent.get_many([order.id])).get(order.id)
 
 
+async def test_an_event_before_the_first_version_forgets_nothing(recent: RecentOrders) -> None:
+    known, unknown = a_new_order(), a_new_order()
+    await recent.put_many([known])
+    await recent.forget_older({known.id: 0, unknown.id: 0})
+    await recent.put_many([unknown])
+    assert await recent.get_many({known.id, unknown.id}) == {known.id: known, unknown.id: unknown}
+
+
 async def test_an_order_that_was_put_is_found(recent: RecentOrders) -> None:
     orders = [a_new_order() for _ in range(3)]
     await recent.put_many(orders)
@@ -164,6 +172,14 @@ async def test_a_version_that_was_forgotten_up_to_is_kept_when_it_is_put(recent:
     await recent.forget_older({order.id: 2})
     await recent.put_many([at_version(order, 2)])
     assert await kept(recent, order) == at_version(order, 2)
+
+
+async def test_an_order_read_before_it_was_forgotten_is_not_kept_after_it(recent: RecentOrders) -> None:
+    order = a_new_order()
+    read_before = at_version(order, 1)
+    await recent.forget_older({order.id: 2})
+    await recent.put_many([read_before])
+    assert await kept(recent, order) is None
 
 
 async def test_what_a_caller_does_with_an_order_changes_nothing_that_is_kept(recent: RecentOrders) -> None:
@@ -280,14 +296,6 @@ async def test_an_order_read_before_an_invalidation_is_not_kept_after_it(
         assert await kept(another, order) == at_version(order, 2)
     await in_redis.put_many([order])
     assert await kept(in_redis, order) == at_version(order, 2)
-
-
-async def test_an_order_read_before_it_was_forgotten_is_not_kept_after_it(recent: RecentOrders) -> None:
-    order = a_new_order()
-    read_before = at_version(order, 1)
-    await recent.forget_older({order.id: 2})
-    await recent.put_many([read_before])
-    assert await kept(recent, order) is None
 
 
 async def test_an_order_put_late_keeps_older_ones_out(raw: Any, namespace: str, in_redis: RedisRecentOrders) -> None:

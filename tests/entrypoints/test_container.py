@@ -3,6 +3,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from adapters.memory.broker import MemoryBroker
 from adapters.memory.caches import MemoryRecentOrders
@@ -11,6 +12,8 @@ from adapters.payments.ledger import MemoryLedger
 from adapters.redis.client import GuardedRedis
 from adapters.redis.recent_orders import RedisRecentOrders
 from adapters.sql.engine import create_engine, sqlite_url
+from application.batching import Batched
+from application.intake import AutoIntake, DirectIntake, QueuedIntake
 from entrypoints.container import Container
 from entrypoints.settings import Settings
 
@@ -71,6 +74,16 @@ async def test_every_provider_can_be_built(container: Container) -> None:
 async def test_the_settings_decide_where_the_caches_are(container: Container, settings: Settings) -> None:
     expected = RedisRecentOrders if settings.redis_url else MemoryRecentOrders
     assert isinstance(container.recent_orders(), expected)
+
+
+@pytest.mark.parametrize(
+    ("intake", "expected"), [("direct", DirectIntake), ("queued", QueuedIntake), ("auto", AutoIntake)]
+)
+def test_the_settings_decide_how_an_order_gets_in(settings: Settings, intake: str, expected: type) -> None:
+    container = a_container(evolve(settings, intake=intake))
+    assert isinstance(container.place_order(), expected)
+    # Whatever is still at work when the process ends is waited for.
+    assert all(isinstance(use_case, Batched) for use_case in container.batched())
 
 
 async def test_the_handlers_and_the_relay_share_one_cache(container: Container) -> None:

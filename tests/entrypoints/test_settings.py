@@ -41,6 +41,18 @@ def test_every_setting_is_read_from_its_variable() -> None:
     assert settings.ledger == Path("books.db")
 
 
+def test_orders_are_queued_only_where_the_broker_keeps_them_on_disk() -> None:
+    servers = {"DATABASE_URL": "postgresql://h/x", "REDIS_URL": "redis://h", "AMQP_URL": "amqp://h/"}
+    assert read_settings({}).intake == "direct"
+    assert read_settings(servers).intake == "auto"
+    for intake in ("direct", "queued", "auto"):
+        assert read_settings({**servers, "HOLDFAST_INTAKE": intake}).intake == intake
+    assert read_settings({"HOLDFAST_INTAKE": "direct"}).intake == "direct"
+    for intake in ("queued", "auto"):
+        with pytest.raises(InvalidSettings, match="set AMQP_URL, or write direct"):
+            read_settings({"HOLDFAST_INTAKE": intake})
+
+
 def test_the_command_line_goes_before_the_environment() -> None:
     assert read_settings({"HOLDFAST_PORT": "81"}, port=82, host=None).port == 82
     with pytest.raises(InvalidSettings):
@@ -66,6 +78,8 @@ def test_the_environment_goes_before_the_file(tmp_path: Path) -> None:
         ("HOLDFAST_BATCH_MAX", "0", ">= 1"),
         ("HOLDFAST_GATEWAY_DECLINE_RATE", "1.5", "<= 1"),
         ("HOLDFAST_GATEWAY_DELAY", "2s-1s", "begins above its end"),
+        ("HOLDFAST_INTAKE", "sometimes", "direct"),
+        ("HOLDFAST_INTAKE", "auto", "set AMQP_URL"),
         ("HOLDFAST_LOG_LEVEL", "loud", "debug, info, warning or error"),
         ("HOLDFAST_NAMESPACE", "A b", "a-z, 0-9, - and _"),
         ("HOLDFAST_ORDER_EXPIRY", "99999999999999d", "too long"),

@@ -1,13 +1,17 @@
+import asyncio
 import inspect
 from collections.abc import Callable, Iterator
+from secrets import token_hex
 
 import pytest
 
 from tests.features.drivers.http import HttpShop
 from tests.features.drivers.memory import MemoryShop
+from tests.features.drivers.servers import reached_by_cable
 from tests.features.drivers.service import Service
 from tests.features.drivers.shop import Shop
 from tests.features.story import Story
+from tests.integration.conftest import remove_queues
 
 
 def pytest_bdd_before_step_call(step_func: Callable[..., object]) -> None:
@@ -38,10 +42,33 @@ def http(service: Service) -> Iterator[HttpShop]:
     shop.close()
 
 
+@pytest.fixture(scope="session")
+def service_on_servers(
+    tmp_path_factory: pytest.TempPathFactory, new_database: Callable[[], str], redis_url: str, amqp_url: str
+) -> Iterator[Service]:
+    """As `service`, with servers that can get out of its reach."""
+    namespace = f"test-{token_hex(6)}"
+    with reached_by_cable(database=new_database(), broker=amqp_url, redis=redis_url, namespace=namespace) as servers:
+        service = Service(tmp_path_factory.mktemp("service"), servers)
+        yield service
+        service.stop()
+    asyncio.run(remove_queues(amqp_url, namespace))
+
+
+@pytest.fixture
+def http_on_servers(service_on_servers: Service) -> Iterator[HttpShop]:
+    shop = HttpShop(service_on_servers)
+    yield shop
+    shop.close()
+
+
 @pytest.fixture(autouse=True, params=["memory", "http"])
 def shop(request: pytest.FixtureRequest) -> Shop:
     """The same features, told of the use cases in memory and of the running service."""
-    driver: Shop = request.getfixturevalue(request.param)
+    name = request.param
+    if name == "http" and request.node.get_closest_marker("servers"):
+        name = "http_on_servers"
+    driver: Shop = request.getfixturevalue(name)
     return driver
 
 

@@ -3,7 +3,7 @@ from itertools import count
 
 from attrs import define, field
 
-from tests.features.drivers.shop import OrderSeen, Refused, Shop
+from tests.features.drivers.shop import OrderSeen, Refused, Shop, TryAgain
 
 # Customers of one story are strangers to those of any other that is told to the same shop.
 _CUSTOMERS = count(1)
@@ -18,6 +18,7 @@ class Story:
     customer: int = field(factory=lambda: next(_CUSTOMERS))
     orders: list[str] = field(factory=list)
     refusal: Refused | None = None
+    sent_away: bool = False
     # The answers to what was asked for, in order.
     told: list[OrderSeen] = field(factory=list)
 
@@ -67,11 +68,13 @@ class _Allowing:
 
     def __enter__(self) -> None:
         self._story.refusal = None
+        self._story.sent_away = False
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> bool:
         if isinstance(error, Refused):
             self._story.refusal = error
-        return isinstance(error, Refused)
+        self._story.sent_away = isinstance(error, TryAgain)
+        return isinstance(error, Refused | TryAgain)
 
 
 def minor_units(amount: str, currency: str) -> int:

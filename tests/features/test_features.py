@@ -154,6 +154,22 @@ def the_service_is_started_again(shop: Shop) -> None:
     shop.start_again()
 
 
+@given("the books are out of reach")
+def the_books_are_out_of_reach(shop: Shop) -> None:
+    shop.lose_the_books()
+
+
+@given("the books and the post are out of reach")
+def the_books_and_the_post_are_out_of_reach(shop: Shop) -> None:
+    shop.lose_the_books(and_the_post=True)
+
+
+@when("the books are back")
+@when("the books and the post are back")
+def they_are_back(shop: Shop) -> None:
+    shop.find_them_again()
+
+
 # --- What has become of an order
 
 
@@ -204,6 +220,11 @@ def it_is_among_her_orders(story: Story) -> None:
 def that_is_refused(story: Story, reason: str) -> None:
     assert isinstance(story.refusal, Refused), "it was allowed"
     assert words(story.refusal.code) == reason
+
+
+@then("she is asked to try again")
+def she_is_asked_to_try_again(story: Story) -> None:
+    assert story.sent_away
 
 
 @then("that is not refused")

@@ -8,19 +8,20 @@ from application.get_product import GetProduct
 from application.intake import DirectIntake
 from application.list_orders import ListOrders
 from application.list_products import ListProducts
+from application.ports import RecentOrders
 from application.unrecorded import TellUnrecorded
 from entrypoints.health import ServerHealth
 from entrypoints.http.services import Services
 from tests.unit.shop import Shop
 
 
-def services_of(shop: Shop, servers: Sequence[ServerHealth] = ()) -> Services:
+def services_of(shop: Shop, servers: Sequence[ServerHealth] = (), *, recent: RecentOrders | None = None) -> Services:
     """What the container makes, over memory. `servers` is what a look at them finds."""
 
     async def check_health() -> Sequence[ServerHealth]:
         return servers
 
-    recent = MemoryRecentOrders()
+    recent = recent or MemoryRecentOrders()
     return Services(
         place_order=DirectIntake(shop.number, Batched(shop.place_numbered)),
         request_payment=Batched(TellUnrecorded(shop.request_payment, recent)),

@@ -49,7 +49,7 @@ async def wire(on_servers: Service) -> AsyncIterator[Cable]:
 @pytest.fixture
 async def wired(on_servers: Service, wire: Cable) -> Service:
     """An API whose way to PostgreSQL is in the hands of the test."""
-    on_servers.settings["DATABASE_URL"] = wire.url
+    on_servers.settings |= {"DATABASE_URL": wire.url, "HOLDFAST_INTAKE": "direct"}
     await asyncio.to_thread(on_servers.start_all, ["api"])
     return on_servers
 

@@ -10,7 +10,7 @@ from adapters.delays import DELAYS
 from adapters.wire import decode, encode
 from application.dead_letter import DeadMessage
 from application.ports import DeadDelivery, Delivery, OutboxEntry, Unavailable
-from domain.events import Event, EventId, OrderAccepted, PaymentRequested, RefundRequested, event_id
+from domain.events import Event, EventId, PaymentRequested, RefundRequested, event_id
 from domain.ids import OrderId
 from tests.simulation.faults import Faults
 from tests.unit.builders import NOW
@@ -203,13 +203,12 @@ class SimulatedBroker:
 
     _faults: Faults
     confirmed: list[OutboxEntry] = field(factory=list)
-    queues: tuple[SimulatedQueue, SimulatedQueue, SimulatedQueue] = field(init=False)
+    queues: tuple[SimulatedQueue, SimulatedQueue] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.queues = (
             SimulatedQueue(PaymentRequested, self._faults, "payments"),
             SimulatedQueue(RefundRequested, self._faults, "refunds"),
-            SimulatedQueue(OrderAccepted, self._faults, "intake"),
         )
 
     @property

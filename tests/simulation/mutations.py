@@ -310,5 +310,5 @@ MUTATIONS: Final = (
     Mutation(
         "lets what was read before come after it was forgotten", Parts(recent_orders=_ForgetsWhatItForgot), seeds=2000
     ),
-    Mutation("does not refresh the caches after a crash", Parts(refreshing=_LeavesTheCachesAlone), seeds=2000),
+    Mutation("does not refresh the caches after a crash", Parts(refreshing=_LeavesTheCachesAlone), seeds=4000),
 )

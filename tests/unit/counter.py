@@ -63,7 +63,10 @@ class ForgetfulOrders:
 
 @define(eq=False)
 class Counter:
-    """The three ways in, to one shop. `patience` is what `auto` has with the database, in seconds."""
+    """The three ways in, to one shop.
+
+    `patience` is what `auto` has with the database, in seconds. It asks again at once after it has waited in vain.
+    """
 
     shop: Shop = field(factory=Shop)
     patience: float = 1.0
@@ -84,7 +87,7 @@ class Counter:
         queue = Batched(self.queue_orders)
         self.direct = DirectIntake(number, place)
         self.queued = QueuedIntake(number, queue, place)
-        self.auto = AutoIntake(number, Patient(place, seconds=self.patience, pause=self.patience), queue)
+        self.auto = AutoIntake(number, Patient(place, seconds=self.patience, pause=0), queue)
 
     async def learn_prices(self) -> None:
         await RefreshPrices(self.shop.unit_of_work, self.prices)()

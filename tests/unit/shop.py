@@ -3,6 +3,7 @@ from datetime import timedelta
 
 from attrs import define, field
 
+from adapters.after_commit import AfterCommit, tell_nobody
 from adapters.memory.store import MemoryStore
 from adapters.memory.unit_of_work import MemoryUnitOfWork
 from application.cancel_order import CancelOrder
@@ -40,6 +41,7 @@ class Shop:
     new_id: CountedIds = field(factory=CountedIds)
     provider: Provider = field(factory=Provider)
     store: MemoryStore = field(factory=MemoryStore)
+    after_commit: AfterCommit = tell_nobody
     unit_of_work: UnitOfWork = field(init=False)
     unsteady: UnsteadyUnitOfWork = field(init=False)
     number: NumberRequests = field(init=False)
@@ -55,7 +57,7 @@ class Shop:
     expire_orders: ExpireOrders = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.unit_of_work = MemoryUnitOfWork(self.store)
+        self.unit_of_work = MemoryUnitOfWork(self.store, self.after_commit)
         self.unsteady = UnsteadyUnitOfWork(self.unit_of_work)
         self.number = NumberRequests(self.new_id, self.clock)
         self.place_numbered = PlaceOrder(self.unsteady, self.clock)

@@ -4,7 +4,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from attrs import define, field, frozen
 
-from application.ports import Transaction, UnitOfWork
+from application.ports import Transaction, Unavailable, UnitOfWork
 
 
 @frozen
@@ -21,12 +21,20 @@ class UnsteadyUnitOfWork:
 
     _inner: UnitOfWork
     to_come: deque[Trouble | None] = field(factory=deque, converter=deque)
+    # Out of reach for as long as this is so.
+    gone: bool = False
 
     def __call__(self) -> AbstractAsyncContextManager[Transaction]:
+        self._reach()
         return self._transaction()
 
     def reading(self) -> AbstractAsyncContextManager[Transaction]:
+        self._reach()
         return self._inner.reading()
+
+    def _reach(self) -> None:
+        if self.gone:
+            raise Unavailable("the database is gone")
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncGenerator[Transaction, None]:

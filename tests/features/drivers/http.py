@@ -18,7 +18,7 @@ from domain.ids import OrderId, ProductId
 from domain.money import Money
 from tests import invariants
 from tests.features.drivers.service import Service
-from tests.features.drivers.shop import ChargeSeen, OrderSeen, Refused
+from tests.features.drivers.shop import ChargeSeen, OrderSeen, Refused, TryAgain
 
 _PATIENCE = 30.0
 _NOBODY = 2**62
@@ -155,6 +155,18 @@ class HttpShop:
         self._service.run_with()
         self.settle()
 
+    def lose_the_books(self, *, and_the_post: bool = False) -> None:
+        assert self._service.servers is not None, "this needs a service on servers: tag the feature @servers"
+        # It reads the prices when it starts, and then every few seconds.
+        self._service.stop()
+        self._service.run_with()
+        self._service.servers.pull(broker=and_the_post)
+
+    def find_them_again(self) -> None:
+        assert self._service.servers is not None
+        self._service.servers.plug()
+        _wait(lambda: self._runner.run(self._all_are_entered()), "what was accepted to be entered")
+
     def _marker(self) -> str:
         """An order of a product that nobody else wants."""
         product = self.add_product("marker", price=1, currency="EUR", stock=1)
@@ -175,16 +187,23 @@ class HttpShop:
         if response.status_code in {404, 409, 422}:
             code = response.json()["type"].rpartition(":")[2]
             raise Refused(_CODES.get(code, code))
+        if response.status_code == httpx.codes.SERVICE_UNAVAILABLE and "Retry-After" in response.headers:
+            raise TryAgain
         assert response.is_success, f"{method} {path}: {response.status_code} {response.text}"
         return response.json() if response.content else None
 
     @asynccontextmanager
     async def _books(self) -> AsyncGenerator[SqlUnitOfWork, None]:
-        engine = create_engine(f"sqlite:///{self._service.data / 'holdfast.db'}")
+        engine = create_engine(self._service.database)
         try:
             yield SqlUnitOfWork(engine)
         finally:
             await engine.dispose()
+
+    async def _all_are_entered(self) -> bool:
+        ids = {OrderId(UUID(order)) for order in self._orders}
+        async with self._books() as unit_of_work, unit_of_work.reading() as tx:
+            return (await tx.orders.get_many(ids)).keys() == ids
 
     async def _provider(self) -> list[LedgerEntry]:
         async with open_file_ledger(self._service.data / "gateway.db") as ledger:

@@ -5,7 +5,9 @@ from uuid import UUID
 
 from attrs import define, field
 
-from adapters.memory.caches import MemoryRecentOrders
+from adapters.after_commit import TellOthers
+from adapters.memory.caches import MemoryCatalogueCache, MemoryRecentOrders
+from adapters.memory.signal import MemoryOutboxSignal
 from adapters.wire import decode
 from application.get_history import GetHistory
 from application.get_order import GetOrder
@@ -14,14 +16,16 @@ from application.list_orders import ListOrders
 from application.manage_catalogue import AddProducts, AdjustStock, NewProduct
 from application.once import Keyed, Outcome, Replayed
 from application.place_order import OrderRequest, RequestedItem
-from application.ports import OutboxEntry
+from application.ports import OutboxEntry, Unavailable
+from application.queue_orders import Queued
 from application.relay_events import RelayEvents
 from domain.errors import DomainError
 from domain.events import Event, PaymentRequested, RefundRequested
 from domain.ids import OrderId, ProductId, UserId
 from domain.money import Money
 from domain.order import Order
-from tests.features.drivers.shop import ChargeSeen, OrderSeen, Refused
+from tests.features.drivers.shop import ChargeSeen, OrderSeen, Refused, TryAgain
+from tests.unit.counter import Counter, ForgetfulOrders
 from tests.unit.provider import Crash
 from tests.unit.shop import EXPIRY
 from tests.unit.shop import Shop as UseCases
@@ -49,11 +53,18 @@ class Worker:
 class MemoryShop:
     """The use cases over memory. The worker does its work whenever a verb has to wait for it."""
 
-    _use_cases: UseCases = field(factory=UseCases)
+    _recent: ForgetfulOrders = field(factory=ForgetfulOrders)
+    _use_cases: UseCases = field(init=False)
+    _counter: Counter = field(init=False)
     _worker: Worker = field(factory=Worker)
     # A loop of its own: the steps are plain functions, since nobody would await a coroutine.
     _runner: asyncio.Runner = field(factory=lambda: asyncio.Runner(loop_factory=asyncio.new_event_loop))
     _runs: bool = True
+
+    def __attrs_post_init__(self) -> None:
+        tell_others = TellOthers(self._recent, MemoryCatalogueCache(), MemoryOutboxSignal())
+        self._use_cases = UseCases(after_commit=tell_others)
+        self._counter = Counter(self._use_cases, recent=self._recent)
 
     def close(self) -> None:
         findings = self._runner.run(self._use_cases.findings())
@@ -79,10 +90,10 @@ class MemoryShop:
         wanted = tuple(RequestedItem(ProductId(product), quantity) for product, quantity in items)
         request = OrderRequest(UserId(customer), wanted)
         call = request if key is None else Keyed(request, IdempotencyKey(f"customer {customer}", key), repr(wanted))
-        return _seen(self._one(self._use_cases.place_order, call))
+        return _seen(self._answer(self._counter.auto(call)))
 
     def order(self, order: str) -> OrderSeen:
-        return _seen(self._one(GetOrder(self._use_cases.unit_of_work, MemoryRecentOrders()), _id(order)))
+        return _seen(self._one(GetOrder(self._use_cases.unsteady, self._recent), _id(order)))
 
     def orders_of(self, customer: int) -> list[str]:
         listing = ListOrders(self._use_cases.unit_of_work, MemoryRecentOrders())(user_id=UserId(customer), limit=100)
@@ -142,6 +153,16 @@ class MemoryShop:
         self._runs = True
         self.settle()
 
+    def lose_the_books(self, *, and_the_post: bool = False) -> None:
+        self._runner.run(self._counter.learn_prices())
+        self._use_cases.unsteady.gone = True
+        self._counter.queue.gone = and_the_post
+
+    def find_them_again(self) -> None:
+        self._use_cases.unsteady.gone = self._counter.queue.gone = False
+        outcomes = self._runner.run(self._counter.work_off())
+        assert set(outcomes) <= {None}
+
     async def _relay_and_work(self) -> None:
         relay = RelayEvents(self._use_cases.unit_of_work, self._worker, "relay")
         while await relay():
@@ -156,11 +177,29 @@ class MemoryShop:
             return await use_case([call])
 
         [outcome] = self._runner.run(run())
-        if isinstance(outcome, Replayed):
-            outcome = outcome.answer
-        if isinstance(outcome, DomainError):
-            raise Refused(outcome.code)
-        return outcome
+        return _order(outcome)
+
+    def _answer(self, call: Awaitable[Order | Queued | Replayed]) -> Order:
+        async def wait() -> Order | Queued | Replayed:
+            return await call
+
+        try:
+            return _order(self._runner.run(wait()))
+        except DomainError as refusal:
+            raise Refused(refusal.code) from refusal
+        except Unavailable:
+            raise TryAgain from None
+
+
+def _order(outcome: Outcome | Queued) -> Order:
+    if isinstance(outcome, Queued):
+        return outcome.order
+    if isinstance(outcome, Replayed):
+        outcome = outcome.answer
+    if isinstance(outcome, DomainError):
+        raise Refused(outcome.code)
+    assert isinstance(outcome, Order)
+    return outcome
 
 
 def _seen(order: Order) -> OrderSeen:

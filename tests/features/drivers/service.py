@@ -10,6 +10,8 @@ from pathlib import Path
 import httpx
 from attrs import define, field
 
+from tests.features.drivers.servers import Servers
+
 _PATIENCE = 30.0
 
 
@@ -21,6 +23,8 @@ class Service:
     """
 
     data: Path
+    # The servers that it runs on, if it does: settings that every scenario has.
+    servers: Servers | None = None
     _port: int = field(init=False)
     _process: "subprocess.Popen[bytes] | None" = field(default=None, init=False)
     _settings: Mapping[str, str] | None = field(default=None, init=False)
@@ -29,6 +33,10 @@ class Service:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self._port = probe.getsockname()[1]
+
+    @property
+    def database(self) -> str:
+        return self.servers.database if self.servers is not None else f"sqlite:///{self.data / 'holdfast.db'}"
 
     @property
     def url(self) -> str:
@@ -58,13 +66,18 @@ class Service:
 
     def _start(self, settings: Mapping[str, str]) -> None:
         outside = {name: value for name, value in os.environ.items() if not _is_ours(name)}
+        servers = self.servers.settings if self.servers is not None else {}
         self.data.mkdir(parents=True, exist_ok=True)
         holdfast = str(Path(sys.executable).with_name("holdfast"))
         command = [holdfast, "up", "--port", str(self._port), "--data", str(self.data)]
         with (self.data / "output.txt").open("ab") as output:
             # Its own folder, so that no .env of whoever runs the tests is read.
             self._process = subprocess.Popen(
-                command, env={**outside, **settings}, cwd=self.data, stdout=output, stderr=subprocess.STDOUT
+                command,
+                env={**outside, **servers, **settings},
+                cwd=self.data,
+                stdout=output,
+                stderr=subprocess.STDOUT,
             )
         self._settings = settings
         try:

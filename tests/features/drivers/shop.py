@@ -12,6 +12,10 @@ class Refused(Exception):
         self.code = code
 
 
+class TryAgain(Exception):
+    """The shop can do nothing now, and has promised nothing."""
+
+
 @frozen
 class OrderSeen:
     """An order as a customer sees it."""
@@ -43,7 +47,7 @@ class Shop(Protocol):
     def stock_of(self, product: int) -> int: ...
 
     def place_order(self, customer: int, items: Sequence[tuple[int, int]], *, key: str | None = None) -> OrderSeen:
-        """Products and quantities. Return what the customer is told. Raise `Refused`."""
+        """Products and quantities. Return what the customer is told. Raise `Refused` or `TryAgain`."""
 
     def order(self, order: str) -> OrderSeen:
         """Raise `Refused`."""
@@ -85,3 +89,9 @@ class Shop(Protocol):
         """Ask to pay; the service dies between the charge and its record, and stays dead."""
 
     def start_again(self) -> None: ...
+
+    def lose_the_books(self, *, and_the_post: bool = False) -> None:
+        """The database can't be reached any more, nor, if so, what brings messages."""
+
+    def find_them_again(self) -> None:
+        """Both are reached again, and what was accepted meanwhile is entered."""

@@ -1,0 +1,87 @@
+"""What `IntakeQueue` promises, whatever broker stands behind it; then what RabbitMQ promises alone."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from uuid import uuid4
+
+import pytest
+from attrs import frozen
+
+from adapters.intake_queue import PublishedIntake
+from adapters.memory.broker import MemoryBroker
+from adapters.rabbitmq.publisher import open_publisher
+from adapters.rabbitmq.queue import open_queue
+from adapters.rabbitmq.topology import CONSUMERS
+from application.ports import EventQueue, IntakeQueue, Unavailable
+from domain.events import AskedUnder, OrderAccepted
+from domain.ids import OrderId, UserId
+from tests.brokers import channel, events_of, own_topology, receive
+from tests.cables import cable
+from tests.unit.builders import NOW, a_line, euros
+
+
+@frozen
+class Broker:
+    intake: IntakeQueue
+    accepted: EventQueue
+
+
+@pytest.fixture(params=["memory", "rabbitmq"])
+async def broker(request: pytest.FixtureRequest) -> AsyncIterator[Broker]:
+    if request.param == "memory":
+        memory = MemoryBroker()
+        yield Broker(PublishedIntake(memory), memory.queue(*CONSUMERS["intake"]))
+        return
+    url = request.getfixturevalue("amqp_url")
+    async with (
+        own_topology(url) as topology,
+        open_publisher(url, topology) as publisher,
+        open_queue(url, topology, "intake") as accepted,
+    ):
+        yield Broker(PublishedIntake(publisher), accepted)
+
+
+def an_accepted_order(key: str | None = None) -> OrderAccepted:
+    under = None if key is None else AskedUnder(scope="customer 1", key=key, fingerprint="f")
+    return OrderAccepted(
+        order_id=OrderId(uuid4()), at=NOW, user_id=UserId(1), lines=(a_line(),), total=euros(2500), asked_under=under
+    )
+
+
+async def test_what_is_safe_is_brought_to_whoever_records_it(broker: Broker) -> None:
+    events = [an_accepted_order(), an_accepted_order("monday")]
+    assert await broker.intake.put_many(events) == {event.order_id for event in events}
+    assert events_of(await receive(broker.accepted, 2)) == events
+
+
+async def test_nothing_to_put_is_no_trouble(broker: Broker) -> None:
+    assert await broker.intake.put_many([]) == set()
+
+
+async def test_calls_at_once_lose_nothing(broker: Broker) -> None:
+    calls = [[an_accepted_order() for _ in range(40)] for _ in range(8)]
+    safe = await asyncio.gather(*(broker.intake.put_many(events) for events in calls))
+    assert safe == [{event.order_id for event in events} for events in calls]
+    received = events_of(await receive(broker.accepted, 320))
+    assert {event.order_id for event in received} == set().union(*safe)
+
+
+async def test_an_order_that_no_queue_takes_is_not_safe(amqp_url: str) -> None:
+    async with own_topology(amqp_url) as topology, open_publisher(amqp_url, topology) as publisher:
+        async with channel(amqp_url) as open_channel:
+            await open_channel.queue_delete(topology.queue("intake"))
+        assert await PublishedIntake(publisher).put_many([an_accepted_order()]) == set()
+
+
+async def test_without_the_broker_nothing_is_safe(amqp_url: str) -> None:
+    async with (
+        own_topology(amqp_url) as topology,
+        cable(amqp_url) as wire,
+        open_publisher(wire.url, topology) as publisher,
+    ):
+        intake = PublishedIntake(publisher)
+        await intake.put_many([an_accepted_order()])
+        wire.plugged = False
+        wire.cut()
+        with pytest.raises(Unavailable):
+            await intake.put_many([an_accepted_order()])

@@ -1,0 +1,30 @@
+"""What `PriceList` promises."""
+
+from adapters.memory.price_list import MemoryPriceList
+from application.refresh_prices import RefreshPrices
+from domain.ids import ProductId
+from tests.unit.builders import a_product
+from tests.unit.shop import Shop
+
+
+def test_what_was_put_is_found_and_the_unknown_is_missing() -> None:
+    prices = MemoryPriceList()
+    prices.put_many([a_product(1), a_product(2)])
+    assert prices.get_many({ProductId(2), ProductId(3)}) == {2: a_product(2)}
+
+
+def test_it_holds_products_of_its_own() -> None:
+    prices, product = MemoryPriceList(), a_product(1, stock=5)
+    prices.put_many([product])
+    product.take(1)
+    prices.get_many([product.id])[product.id].take(2)
+    assert prices.get_many([product.id])[product.id].stock == 5
+
+
+async def test_the_whole_catalogue_gets_into_it() -> None:
+    shop, prices = Shop(), MemoryPriceList()
+    ids = {(await shop.sells()).id for _ in range(7)}
+    for page in (1, 3, 7, 500):
+        prices = MemoryPriceList()
+        await RefreshPrices(shop.unit_of_work, prices, page=page)()
+        assert prices.get_many(ids).keys() == ids

@@ -1,0 +1,125 @@
+"""What a client hears of how its order got in."""
+
+import json
+
+import pytest
+from attrs import evolve
+
+from application.ports import Unavailable
+from entrypoints.http.app import create_app
+from tests.http.browser import Browser
+from tests.http.wiring import services_of
+from tests.unit.counter import Counter
+from tests.unit.shop import Shop
+from tests.unit.unsteady import Trouble
+
+ORDER = {"user_id": 1, "items": [{"product_id": 1, "quantity": 2}]}
+GONE = Unavailable("the database is gone")
+
+
+@pytest.fixture
+async def counter(shop: Shop) -> Counter:
+    counter = Counter(shop)
+    await shop.sells()
+    await counter.learn_prices()
+    return counter
+
+
+@pytest.fixture
+def browser(counter: Counter) -> Browser:
+    services = services_of(counter.shop, recent=counter.recent)
+    return Browser(create_app(evolve(services, place_order=counter.auto)))
+
+
+async def test_an_order_that_is_queued_is_accepted_and_found_at_its_address(counter: Counter, browser: Browser) -> None:
+    counter.shop.unsteady.to_come.append(Trouble(GONE))
+    accepted = await browser.post("/orders", ORDER)
+    address = accepted.headers["Location"]
+    assert (accepted.status, address) == (202, f"/orders/{accepted.body['order_id']}")
+    found = await browser.get(address)
+    assert (found.status, found.body) == (200, accepted.body)
+    await counter.work_off()
+    assert (await browser.get(address)).body == accepted.body
+    assert [order["order_id"] for order in (await browser.get("/orders")).body["items"]] == [accepted.body["order_id"]]
+
+
+async def test_it_is_told_as_one_that_is_in_the_books(counter: Counter, browser: Browser) -> None:
+    counter.shop.unsteady.to_come.append(Trouble(GONE))
+    accepted = await browser.post("/orders", ORDER)
+    created = await browser.post("/orders", ORDER)
+    assert (accepted.status, created.status) == (202, 201)
+    assert {**accepted.body, "order_id": created.body["order_id"]} == created.body
+
+
+async def test_who_asks_again_is_told_the_same_before_it_is_recorded_and_after(
+    counter: Counter, browser: Browser
+) -> None:
+    counter.shop.unsteady.to_come.append(Trouble(GONE))
+    first = await browser.post("/orders", ORDER, key="monday")
+    counter.shop.unsteady.to_come.append(Trouble(GONE))
+    queued = await browser.post("/orders", ORDER, key="monday")
+    other = evolve_quantity(3)
+    counter.shop.unsteady.to_come.append(Trouble(GONE))
+    reused = await browser.post("/orders", other, key="monday")
+    await counter.work_off()
+    recorded = await browser.post("/orders", ORDER, key="monday")
+    assert [answer.status for answer in (first, queued, recorded)] == [202, 202, 201]
+    assert first.body == queued.body == recorded.body
+    assert "Idempotent-Replayed" not in first.headers
+    assert queued.headers["Idempotent-Replayed"] == recorded.headers["Idempotent-Replayed"] == "true"
+    assert (reused.status, reused.code) == (422, "idempotency_key_reused")
+
+
+def evolve_quantity(quantity: int) -> object:
+    order = json.loads(json.dumps(ORDER))
+    order["items"][0]["quantity"] = quantity
+    return order
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/pay", b""),
+        ("PATCH", "/status", b'{"status": "CANCELLED"}'),
+        ("PATCH", "/status", b'{"status": "COMPLETED"}'),
+        ("PATCH", "/status", b'{"status": "REFUNDED"}'),
+        ("DELETE", "", b""),
+        ("GET", "/events", b""),
+    ],
+)
+async def test_what_must_wait_for_its_record_is_worth_another_try(
+    counter: Counter, browser: Browser, method: str, path: str, body: bytes
+) -> None:
+    counter.shop.unsteady.to_come.append(Trouble(GONE))
+    address = (await browser.post("/orders", ORDER)).headers["Location"]
+    answer = await browser.send(method, address + path, body)
+    assert (answer.status, answer.code) == (503, "not_yet_recorded")
+    assert int(answer.headers["Retry-After"]) >= 1
+    await counter.work_off()
+    assert (await browser.send(method, address + path, body)).status in {200, 202, 204, 409}
+
+
+async def test_a_payment_that_had_to_wait_is_made_under_the_same_key(counter: Counter, browser: Browser) -> None:
+    counter.shop.unsteady.to_come.append(Trouble(GONE))
+    address = (await browser.post("/orders", ORDER)).headers["Location"]
+    waiting = await browser.post(f"{address}/pay", {}, key="tuesday")
+    await counter.work_off()
+    paying = await browser.post(f"{address}/pay", {}, key="tuesday")
+    assert (waiting.status, paying.status) == (503, 202)
+
+
+async def test_with_database_and_broker_gone_nothing_is_accepted(counter: Counter, browser: Browser) -> None:
+    counter.queue.gone = True
+    counter.shop.unsteady.to_come.append(Trouble(GONE))
+    answer = await browser.post("/orders", ORDER)
+    assert (answer.status, answer.code) == (503, "unavailable")
+    assert int(answer.headers["Retry-After"]) >= 1
+
+
+async def test_a_product_that_only_the_database_knows_of_is_not_called_unknown(
+    counter: Counter, browser: Browser
+) -> None:
+    counter.shop.unsteady.to_come.append(Trouble(GONE))
+    answer = await browser.post("/orders", {"user_id": 1, "items": [{"product_id": 99, "quantity": 1}]})
+    assert (answer.status, answer.code) == (503, "unavailable")
+    assert "Retry-After" in answer.headers

@@ -1,0 +1,255 @@
+"""What is answered 202 is as safe as what is answered 201, and is one order with it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from secrets import token_hex
+from typing import Any
+from uuid import UUID
+
+import aiohttp
+import pytest
+from attrs import frozen
+from redis.asyncio import Redis
+
+from adapters.rabbitmq.topology import Topology
+from adapters.sql.engine import create_engine
+from adapters.sql.unit_of_work import SqlUnitOfWork
+from domain.ids import OrderId
+from domain.order import Order
+from tests.brokers import count
+from tests.cables import Cable, cable
+from tests.servers import RabbitServer, RedisServer
+from tests.service import Service, until
+
+
+@frozen
+class Answer:
+    status: int
+    body: Any
+    retry_after: str | None
+    replayed: bool
+
+    @property
+    def order_id(self) -> str:
+        return str(self.body["order_id"])
+
+
+async def place(
+    client: aiohttp.ClientSession, service: Service, product: int, *, key: str | None = None, quantity: int = 1
+) -> Answer:
+    body = {"user_id": 1, "items": [{"product_id": product, "quantity": quantity}]}
+    headers = {} if key is None else {"Idempotency-Key": key}
+    async with client.post(f"{service.url}/orders", json=body, headers=headers) as response:
+        return Answer(
+            response.status,
+            await response.json(content_type=None),
+            response.headers.get("Retry-After"),
+            response.headers.get("Idempotent-Replayed") == "true",
+        )
+
+
+async def read(client: aiohttp.ClientSession, service: Service, order_id: str) -> Any:
+    async with client.get(f"{service.url}/orders/{order_id}") as response:
+        assert response.status == 200, await response.text()
+        return await response.json()
+
+
+async def recorded(database: str, ids: set[str]) -> dict[OrderId, Order]:
+    engine = create_engine(database)
+    try:
+        async with SqlUnitOfWork(engine).reading() as tx:
+            return await tx.orders.get_many({OrderId(UUID(id_)) for id_ in ids})
+    finally:
+        await engine.dispose()
+
+
+async def all_recorded(service: Service, ids: set[str]) -> bool:
+    return len(await recorded(str(service.database), ids)) == len(ids)
+
+
+@pytest.fixture
+async def wires(on_servers: Service) -> AsyncIterator[tuple[Cable, Cable]]:
+    """The ways to the database and to the broker."""
+    async with cable(on_servers.settings["DATABASE_URL"]) as database, cable(on_servers.settings["AMQP_URL"]) as broker:
+        yield database, broker
+
+
+@pytest.fixture
+async def product(on_servers: Service) -> int:
+    return await asyncio.to_thread(on_servers.add_product, stock=10)
+
+
+@pytest.fixture
+async def wired(on_servers: Service, product: int, wires: tuple[Cable, Cable]) -> Service:
+    """An API in `auto`, whose ways to PostgreSQL and RabbitMQ are in the hands of the test, and a worker.
+
+    The product is there before: an API knows the price of a new one only after some seconds.
+    """
+    database, broker = wires
+    worker = Service(folder=on_servers.folder, settings=dict(on_servers.settings))
+    on_servers.processes["worker"] = worker_process = worker.start("worker")
+    assert worker_process.running
+    on_servers.settings |= {"DATABASE_URL": database.url, "AMQP_URL": broker.url}
+    await asyncio.to_thread(on_servers.start_all, ["api"])
+    return on_servers
+
+
+def pull(*wires: Cable) -> None:
+    for wire in wires:
+        wire.plugged = False
+        wire.cut()
+
+
+async def test_one_key_is_one_order_on_whatever_road_it_came(
+    wired: Service, product: int, wires: tuple[Cable, Cable], client: aiohttp.ClientSession
+) -> None:
+    database, _ = wires
+
+    direct = await place(client, wired, product, key="monday")
+    pull(database)
+    queued = await place(client, wired, product, key="monday")
+    new = await place(client, wired, product, key="tuesday")
+    new_again = await place(client, wired, product, key="tuesday")
+    reused = await place(client, wired, product, key="tuesday", quantity=2)
+    database.plugged = True
+    ids = {direct.order_id, new.order_id}
+    await until(lambda: all_recorded(wired, ids), seconds=30, what="what was queued is recorded")
+    direct_again = await place(client, wired, product, key="monday")
+    await until(lambda: answers_directly(client, wired, product), seconds=30, what="the database is used again")
+    recorded_again = await place(client, wired, product, key="tuesday")
+
+    assert [direct.status, queued.status, new.status, new_again.status, reused.status] == [201, 202, 202, 202, 422]
+    assert direct.body == queued.body == direct_again.body
+    assert new.body == new_again.body == recorded_again.body
+    assert [a.replayed for a in (direct, queued, new, new_again, recorded_again)] == [False, True, False, True, True]
+    assert recorded_again.status == 201
+    assert len(await recorded(str(wired.database), ids)) == 2
+    assert await wired.findings() == []
+
+
+async def answers_directly(client: aiohttp.ClientSession, service: Service, product: int) -> bool:
+    return (await place(client, service, product)).status == 201
+
+
+async def test_an_order_whose_commit_was_not_answered_is_queued_as_the_same_order(
+    wired: Service, product: int, wires: tuple[Cable, Cable], client: aiohttp.ClientSession
+) -> None:
+    database, _ = wires
+
+    database.loses_answer_to = b"COMMIT"
+    accepted = await place(client, wired, product)
+
+    assert database.loses_answer_to is None, "no answer to a commit was lost"
+    assert accepted.status == 202
+    assert await read(client, wired, accepted.order_id) == accepted.body
+    await until(lambda: queue_is_empty(wired), seconds=20, what="the worker has dealt with it")
+    assert await _count(client, wired) == 1
+    assert await wired.findings() == []
+
+
+async def queue_is_empty(service: Service) -> bool:
+    return (
+        await count(service.settings["AMQP_URL"], Topology(service.settings["HOLDFAST_NAMESPACE"]).queue("intake")) == 0
+    )
+
+
+async def _count(client: aiohttp.ClientSession, service: Service) -> int:
+    async with client.get(f"{service.url}/orders?limit=200") as response:
+        return len((await response.json())["items"])
+
+
+@pytest.mark.parametrize("silent", [False, True])
+async def test_with_database_and_broker_gone_nobody_is_told_of_an_order(
+    wired: Service, product: int, wires: tuple[Cable, Cable], client: aiohttp.ClientSession, *, silent: bool
+) -> None:
+    assert (await place(client, wired, product)).status == 201
+
+    if silent:
+        for wire in wires:
+            wire.silence()
+            wire.silent_from_now = True
+    else:
+        pull(*wires)
+    answers = await asyncio.gather(*(place(client, wired, product) for _ in range(20)))
+
+    assert {answer.status for answer in answers} == {503}
+    assert all(int(answer.retry_after or 0) >= 1 for answer in answers)
+    for wire in wires:
+        wire.plugged, wire.silent_from_now = True, False
+        wire.cut_silent()
+    await until(lambda: answers_directly(client, wired, product), seconds=30, what="orders are taken again")
+
+
+async def test_an_order_waits_for_its_record_and_is_then_paid_for(
+    wired: Service, product: int, wires: tuple[Cable, Cable], client: aiohttp.ClientSession
+) -> None:
+    database, _ = wires
+    wired.processes["worker"].pause()
+    pull(database)
+    accepted = await place(client, wired, product)
+    database.plugged = True
+    url = f"{wired.url}/orders/{accepted.order_id}/pay"
+
+    async with client.post(url, headers={"Idempotency-Key": "pay"}) as response:
+        assert (response.status, (await response.json(content_type=None))["type"]) == (
+            503,
+            "urn:holdfast:problem:not_yet_recorded",
+        )
+    wired.processes["worker"].resume()
+    await until(lambda: all_recorded(wired, {accepted.order_id}), seconds=30, what="it is recorded")
+    async with client.post(url, headers={"Idempotency-Key": "pay"}) as response:
+        assert response.status in {200, 202}
+    assert (await read(client, wired, accepted.order_id))["version"] >= 2
+
+
+async def test_what_was_queued_survives_an_emptied_cache_and_a_killed_broker(
+    tmp_path: Path,
+    new_database: Callable[[], str],
+    own_redis: RedisServer,
+    own_rabbitmq: RabbitServer,
+    client: aiohttp.ClientSession,
+) -> None:
+    settings = {
+        "DATABASE_URL": new_database(),
+        "REDIS_URL": own_redis.url,
+        "AMQP_URL": own_rabbitmq.url,
+        "HOLDFAST_NAMESPACE": f"test-{token_hex(6)}",
+        "HOLDFAST_INTAKE": "queued",
+    }
+    service = Service(folder=tmp_path, settings=settings)
+    try:
+        await asyncio.to_thread(service.run, "migrate")
+        product = await asyncio.to_thread(service.add_product, stock=1_000_000)
+        await asyncio.to_thread(service.start_all, ["api"])
+        told: set[str] = set()
+        statuses: set[int] = set()
+        done = asyncio.Event()
+
+        async def buy() -> None:
+            while not done.is_set():
+                answer = await place(client, service, product)
+                statuses.add(answer.status)
+                if answer.status in {201, 202}:
+                    told.add(answer.order_id)
+
+        buying = [asyncio.create_task(buy()) for _ in range(8)]
+        await until(lambda: _longer(told, 300), seconds=30, what="orders are taken")
+        async with Redis.from_url(own_redis.url) as redis:
+            await redis.flushall()
+        await asyncio.to_thread(own_rabbitmq.kill)
+        done.set()
+        await asyncio.gather(*buying)
+        assert 202 in statuses
+        assert statuses <= {201, 202, 503}
+        assert len(await recorded(str(service.database), told)) < len(told)
+        await asyncio.to_thread(own_rabbitmq.start)
+        await asyncio.to_thread(service.start, "worker")
+        await until(lambda: all_recorded(service, told), seconds=30, what="every order is recorded")
+        assert await service.findings() == []
+    finally:
+        await asyncio.to_thread(service.kill)
+
+
+async def _longer(told: set[str], length: int) -> bool:
+    return len(told) >= length
