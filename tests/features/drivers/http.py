@@ -42,6 +42,8 @@ class HttpShop:
         self._client = httpx.Client(base_url=self._service.url, timeout=_PATIENCE)
 
     def close(self) -> None:
+        if self._service.servers is not None:
+            self._service.servers.plug()
         findings = self._runner.run(self._findings())
         self._client.close()
         self._runner.close()
