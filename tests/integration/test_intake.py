@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
@@ -15,8 +16,11 @@ from redis.asyncio import Redis
 from adapters.rabbitmq.topology import Topology
 from adapters.sql.engine import create_engine
 from adapters.sql.unit_of_work import SqlUnitOfWork
+from application.manage_catalogue import AddProducts, NewProduct
 from domain.ids import OrderId
+from domain.money import Money
 from domain.order import Order
+from domain.product import Product
 from tests.brokers import count
 from tests.cables import Cable, cable
 from tests.servers import RabbitServer, RedisServer
@@ -77,7 +81,14 @@ async def wires(on_servers: Service) -> AsyncIterator[tuple[Cable, Cable]]:
 
 @pytest.fixture
 async def product(on_servers: Service) -> int:
-    return await asyncio.to_thread(on_servers.add_product, stock=10)
+    engine = create_engine(on_servers.database)
+    try:
+        new = NewProduct(name="fountain pen", price=Money(1250, "EUR"), stock=10)
+        [added] = await AddProducts(SqlUnitOfWork(engine), lambda: datetime.now(UTC))([new], made_by="test")
+    finally:
+        await engine.dispose()
+    assert isinstance(added, Product)
+    return added.id
 
 
 @pytest.fixture
@@ -141,7 +152,8 @@ async def test_an_order_whose_commit_was_not_answered_is_queued_as_the_same_orde
     accepted = await place(client, wired, product)
 
     assert database.loses_answer_to is None, "no answer to a commit was lost"
-    assert accepted.status == 202
+    # 201 where it could not be found among the recent ones, and was found in the books instead.
+    assert accepted.status in {201, 202}
     assert await read(client, wired, accepted.order_id) == accepted.body
     await until(lambda: queue_is_empty(wired), seconds=20, what="the worker has dealt with it")
     assert await _count(client, wired) == 1

@@ -126,8 +126,8 @@ async def test_any_one_server_may_be_gone_for_thirty_seconds(
         await customers.read(client, order_id)
 
     assert customers.wrong == []
-    assert taken > 100
-    assert (customers.told[202] > 0) == (server.name == "PostgreSQL")
+    assert taken > 20
+    assert customers.told[202] > 0 or server.name != "PostgreSQL", "no order was queued"
     await until(lambda: settled(service, customers), seconds=RECOVERY, what="every order is in the books, and goes on")
     assert await service.findings() == []
 
