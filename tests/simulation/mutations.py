@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 from uuid import UUID
 
-from attrs import define, frozen
+from attrs import define, evolve, frozen
 
 from adapters.after_commit import RefreshingPublisher
 from adapters.memory.caches import MemoryRecentOrders
