@@ -28,7 +28,7 @@ from application.complete_order import CompleteOrder
 from application.idempotency import IdempotencyKey
 from application.manage_catalogue import AddProducts, NewProduct
 from application.once import Keyed
-from application.place_order import OrderRequest, PlaceOrder, RequestedItem
+from application.place_order import NumberedRequest, OrderRequest, PlaceOrder, RequestedItem
 from application.ports import UnitOfWork
 from application.process_payment import ProcessPayment
 from application.refund_order import RefundOrder
@@ -115,7 +115,7 @@ class _Shop:
     async def live_through(self, fate: OrderStatus, count: int) -> list[OrderId]:
         """Orders that came to this."""
         ids = [OrderId(uuid7()) for _ in range(count)]
-        await PlaceOrder(self._unit_of_work, iter(ids).__next__, self._now)([self._request(id_) for id_ in ids])
+        await PlaceOrder(self._unit_of_work, self._now)([self._request(id_) for id_ in ids])
         match fate:
             case OrderStatus.EXPIRED:
                 await change_each(self._unit_of_work, ids, lambda order: order.expire(at=self._at))
@@ -137,13 +137,14 @@ class _Shop:
     def _now(self) -> datetime:
         return self._at
 
-    def _request(self, id_: OrderId) -> Keyed[OrderRequest]:
+    def _request(self, id_: OrderId) -> Keyed[NumberedRequest]:
         items = [
             RequestedItem(product_id, self._chance.randint(1, 3))
             for product_id in self._chance.sample(self._products, self._chance.choice([1, 1, 2, 2, 3, 5]))
         ]
         key = IdempotencyKey(f"customer {_CUSTOMER}", str(id_))
-        return Keyed(OrderRequest(UserId(_CUSTOMER), tuple(items)), key, "as the first time")
+        wanted = OrderRequest(UserId(_CUSTOMER), tuple(items))
+        return Keyed(NumberedRequest(id_, self._at, wanted), key, "as the first time")
 
     async def _pay(self, ids: Sequence[OrderId], *, decline_rate: float = 0.0) -> None:
         gateway = SimulatedGateway(self._ledger, decline_rate=decline_rate)
