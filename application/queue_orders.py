@@ -43,6 +43,8 @@ class QueueOrders:
     _prices: PriceList
     _queue: IntakeQueue
     _recent: RecentOrders
+    # What this process has queued, for when the others' can't be had.
+    _queued: RecentOrders
     _record: Callable[[OrderAccepted], Awaitable[None]]
 
     async def __call__(self, calls: Sequence[Call]) -> Sequence[Order | Queued | DomainError | Unavailable]:
@@ -100,6 +102,7 @@ class QueueOrders:
         """Put them among the recent orders, and return those that can be read there."""
         if not orders:
             return {}
+        await self._queued.put_many(orders)
         await self._recent.put_many(orders)
         return await self._recent.get_many({order.id for order in orders})
 

@@ -139,6 +139,7 @@ class Container(containers.DeclarativeContainer):
         "longest_wait": settings.provided.waiting_max.total_seconds.call(),
     }
     # How an order gets in. The database has its patience where there is another way, and one for each of its uses.
+    _queued_here = providers.Singleton(MemoryRecentOrders)
     price_list: providers.Provider[PriceList] = providers.Singleton(MemoryPriceList)
     refresh_prices: providers.Provider[RefreshPrices] = providers.Factory(RefreshPrices, unit_of_work, price_list)
     record_orders: providers.Provider[RecordOrders] = providers.Factory(RecordOrders, unit_of_work, now)
@@ -151,6 +152,7 @@ class Container(containers.DeclarativeContainer):
             price_list,
             providers.Factory(PublishedIntake, publisher),
             recent_orders,
+            _queued_here,
             providers.Singleton(Patient, _recording),
         ),
         **_batching,
@@ -179,7 +181,7 @@ class Container(containers.DeclarativeContainer):
         providers.Factory(DeleteOrder, unit_of_work, now), recent_orders, _batching
     )
     get_order: providers.Provider[Batched[OrderId, Order]] = providers.Singleton(
-        Batched, providers.Factory(GetOrder, unit_of_work, recent_orders), **_batching
+        Batched, providers.Factory(GetOrder, unit_of_work, recent_orders, _queued_here), **_batching
     )
     get_product: providers.Provider[Batched[ProductId, Product]] = providers.Singleton(
         Batched, providers.Factory(GetProduct, unit_of_work), **_batching

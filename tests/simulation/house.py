@@ -147,7 +147,7 @@ class House:
         self.complete_order = batched(CompleteOrder(uow, now))
         self.request_refund = batched(RequestRefund(uow, now))
         self.delete_order = batched(DeleteOrder(uow, now))
-        self.get_order = batched(GetOrder(uow, self.recent_orders))
+        self.get_order = batched(GetOrder(uow, self.recent_orders, MemoryRecentOrders()))
         self.get_product = batched(GetProduct(uow))
         self.get_history = GetHistory(uow, self.recent_orders)
         self.list_orders = ListOrders(uow, self.recent_orders)

@@ -72,6 +72,7 @@ class Counter:
     patience: float = 1.0
     queue: UnsteadyQueue = field(factory=UnsteadyQueue)
     recent: ForgetfulOrders = field(factory=ForgetfulOrders)
+    own: MemoryRecentOrders = field(factory=MemoryRecentOrders)
     prices: MemoryPriceList = field(factory=MemoryPriceList)
     placing: Batched[Any, Any] = field(init=False)
     queue_orders: QueueOrders = field(init=False)
@@ -83,7 +84,7 @@ class Counter:
         number, place = self.shop.number, Batched(self.shop.place_numbered)
         self.placing = place
         record = Batched(self.shop.record_orders)
-        self.queue_orders = QueueOrders(self.prices, self.queue, self.recent, record)
+        self.queue_orders = QueueOrders(self.prices, self.queue, self.recent, self.own, record)
         queue = Batched(self.queue_orders)
         self.direct = DirectIntake(number, place)
         self.queued = QueuedIntake(number, queue, place)

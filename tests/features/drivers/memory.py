@@ -93,7 +93,7 @@ class MemoryShop:
         return _seen(self._answer(self._counter.auto(call)))
 
     def order(self, order: str) -> OrderSeen:
-        return _seen(self._one(GetOrder(self._use_cases.unsteady, self._recent), _id(order)))
+        return _seen(self._one(GetOrder(self._use_cases.unsteady, self._recent, self._counter.own), _id(order)))
 
     def orders_of(self, customer: int) -> list[str]:
         listing = ListOrders(self._use_cases.unit_of_work, MemoryRecentOrders())(user_id=UserId(customer), limit=100)

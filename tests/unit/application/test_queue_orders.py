@@ -1,11 +1,12 @@
 import pytest
 
+from application.get_order import GetOrder
 from application.idempotency import IdempotencyKey
 from application.once import Keyed, KeyReused
 from application.place_order import NumberedRequest, OrderRequest
 from application.ports import Unavailable
 from application.queue_orders import PriceUnknown, Queued
-from domain.errors import CurrencyMismatch, InvalidOrder
+from domain.errors import CurrencyMismatch, InvalidOrder, UnknownOrder
 from domain.order import Order, OrderStatus
 from domain.product import Product
 from tests.unit.builders import NOW, a_product
@@ -99,6 +100,21 @@ async def test_it_is_accepted_though_it_can_be_neither_found_nor_recorded(counte
     assert isinstance(queued, Queued)
     assert await counter.work_off() == [None]
     assert await counter.shop.now(queued.order) == queued.order
+
+
+async def test_it_is_found_by_whom_it_was_told_though_nobody_else_can_show_it(counter: Counter) -> None:
+    pen = await sells(counter)
+    find = GetOrder(counter.shop.unit_of_work, counter.recent, counter.own)
+    [queued] = await counter.queue_orders(numbered(counter, a_request((pen, 1))))
+    assert isinstance(queued, Queued)
+    counter.recent.gone = True
+    assert await find([queued.order.id]) == [queued.order]
+    await counter.work_off()
+    [cancelled] = await counter.shop.cancel_order([queued.order.id])
+    assert await find([queued.order.id]) == [cancelled]
+    await counter.shop.delete_order([queued.order.id])
+    [gone] = await find([queued.order.id])
+    assert isinstance(gone, UnknownOrder)
 
 
 async def test_under_one_key_it_is_one_order_and_the_same_answer(counter: Counter) -> None:
