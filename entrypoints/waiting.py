@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 import structlog
@@ -20,9 +21,18 @@ async def until_first(work: Coroutine[Any, Any, T], stop: asyncio.Event) -> T | 
         await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
         return working.result() if working.done() else None
     finally:
-        for task in (working, stopping):
-            task.cancel()
-        await asyncio.gather(working, stopping, return_exceptions=True)
+        stopping.cancel()
+        if not working.done():
+            working.cancel()
+            # Whatever it holds is let go of before anything else begins.
+            await asyncio.gather(working, return_exceptions=True)
+
+
+async def pause(seconds: float, stop: asyncio.Event) -> None:
+    """Let some time pass, at most until the stop."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await stop.wait()
 
 
 async def repeat(step: Callable[[], Awaitable[float]], stop: asyncio.Event, *, name: str) -> None:
@@ -34,19 +44,19 @@ async def repeat(step: Callable[[], Awaitable[float]], stop: asyncio.Event, *, n
     failures = 0
     while not stop.is_set():
         try:
-            pause = await step()
+            seconds = await step()
             failures = 0
         except (Unavailable, Aborted) as error:
-            pause = _growing(failures)
+            seconds = _growing(failures)
             failures += 1
-            log.warning("waiting for a server", reason=str(error), retry_in=pause)
+            log.warning("waiting for a server", reason=str(error), retry_in=seconds)
         except Exception:
             # Whatever it is, the work goes on when it has passed: a loop that died would leave orders waiting.
-            pause = _growing(failures)
+            seconds = _growing(failures)
             failures += 1
-            log.exception("failed, and tries again", retry_in=pause)
-        if pause:
-            await until_first(asyncio.sleep(pause), stop)
+            log.exception("failed, and tries again", retry_in=seconds)
+        if seconds:
+            await pause(seconds, stop)
 
 
 def _growing(failures: int) -> float:
