@@ -1,9 +1,10 @@
 from collections import ChainMap, Counter
 from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from copy import copy
 from datetime import datetime
 
-from attrs import define, evolve, field, frozen
+from attrs import define, field, frozen
 
 from adapters.after_commit import AfterCommit, tell_nobody
 from adapters.memory.dead_letters import MemoryDeadLetters
@@ -37,40 +38,56 @@ class MemoryUnitOfWork:
     async def _transaction(self) -> AsyncGenerator[Transaction, None]:
         async with self._store.writing:
             changes = Changes(self._store)
-            yield _MemoryTransaction.of(changes)
+            yield MemoryTransaction(changes)
             changes.commit()
         await self._after_commit(changes.committed)
 
     @asynccontextmanager
     async def _snapshot(self) -> AsyncGenerator[Transaction, None]:
-        yield _MemoryTransaction.of(Changes(self._store))
+        yield MemoryTransaction(Changes(self._store))
 
 
 @frozen
-class _MemoryTransaction:
-    orders: "MemoryOrders"
-    products: "MemoryProducts"
-    stock_adjustments: "MemoryStockAdjustments"
-    payments: "MemoryPayments"
-    events: "MemoryEvents"
-    outbox: "MemoryOutbox"
-    inbox: "MemoryInbox"
-    idempotency_keys: MemoryIdempotencyKeys
-    dead_letters: MemoryDeadLetters
+class MemoryTransaction:
+    """What one transaction has changed, and the repositories that change it, each made when it is asked for."""
 
-    @classmethod
-    def of(cls, changes: Changes) -> "_MemoryTransaction":
-        return cls(
-            MemoryOrders(changes),
-            MemoryProducts(changes),
-            MemoryStockAdjustments(changes),
-            MemoryPayments(changes),
-            MemoryEvents(changes),
-            MemoryOutbox(changes),
-            MemoryInbox(changes),
-            MemoryIdempotencyKeys(changes.idempotency_keys, changes.committed),
-            MemoryDeadLetters(changes.dead_letters),
-        )
+    _changes: Changes
+
+    @property
+    def orders(self) -> "MemoryOrders":
+        return MemoryOrders(self._changes)
+
+    @property
+    def products(self) -> "MemoryProducts":
+        return MemoryProducts(self._changes)
+
+    @property
+    def stock_adjustments(self) -> "MemoryStockAdjustments":
+        return MemoryStockAdjustments(self._changes)
+
+    @property
+    def payments(self) -> "MemoryPayments":
+        return MemoryPayments(self._changes)
+
+    @property
+    def events(self) -> "MemoryEvents":
+        return MemoryEvents(self._changes)
+
+    @property
+    def outbox(self) -> "MemoryOutbox":
+        return MemoryOutbox(self._changes)
+
+    @property
+    def inbox(self) -> "MemoryInbox":
+        return MemoryInbox(self._changes)
+
+    @property
+    def idempotency_keys(self) -> MemoryIdempotencyKeys:
+        return MemoryIdempotencyKeys(self._changes.idempotency_keys, self._changes.committed)
+
+    @property
+    def dead_letters(self) -> MemoryDeadLetters:
+        return MemoryDeadLetters(self._changes.dead_letters)
 
 
 @frozen
@@ -81,7 +98,7 @@ class MemoryOrders:
         for order in orders:
             if order.id in self._changes.orders:
                 raise Aborted(f"order {order.id} exists already")
-            self._changes.orders[order.id] = evolve(order)
+            self._changes.orders[order.id] = copy(order)
         self._changes.committed.orders += orders
 
     async def get_many(
@@ -90,7 +107,7 @@ class MemoryOrders:
         *,
         lock: bool = False,
     ) -> dict[OrderId, Order]:
-        found = {id_: evolve(self._changes.orders[id_]) for id_ in sorted(ids) if id_ in self._changes.orders}
+        found = {id_: copy(self._changes.orders[id_]) for id_ in sorted(ids) if id_ in self._changes.orders}
         if lock:
             # There is one writer, who has locked everything anyway.
             self._changes.committed.see(found.values())
@@ -101,7 +118,7 @@ class MemoryOrders:
             stored = self._changes.orders.get(order.id)
             if stored is None or stored.version != order.version - 1:
                 raise OrderConflict(f"order {order.id} changed since it was read")
-            self._changes.orders[order.id] = evolve(order)
+            self._changes.orders[order.id] = copy(order)
         self._changes.committed.orders += orders
 
     async def page(
@@ -113,7 +130,7 @@ class MemoryOrders:
             if not order.deleted and user_id in {None, order.user_id} and status in {None, order.status}
         ]
         newest_first = sorted(self._beside(found, before, lambda place, start: place < start), key=_place, reverse=True)
-        return [evolve(order) for order in newest_first[:limit]]
+        return [copy(order) for order in newest_first[:limit]]
 
     async def unpaid_since(self, moment: datetime, *, after: OrderId | None, limit: int) -> list[OrderId]:
         found = [
@@ -158,7 +175,7 @@ class MemoryProducts:
         for product in products:
             if product.id in self._changes.products:
                 raise Aborted(f"product {product.id} exists already")
-            self._changes.products[product.id] = evolve(product)
+            self._changes.products[product.id] = copy(product)
             self._changes.committed.catalogue = True
 
     async def get_many(
@@ -167,16 +184,16 @@ class MemoryProducts:
         *,
         lock: bool = False,  # noqa: ARG002 - there is one writer, who has locked everything
     ) -> dict[ProductId, Product]:
-        return {id_: evolve(self._changes.products[id_]) for id_ in sorted(ids) if id_ in self._changes.products}
+        return {id_: copy(self._changes.products[id_]) for id_ in sorted(ids) if id_ in self._changes.products}
 
     async def save_many(self, products: Sequence[Product]) -> None:
         for product in products:
-            self._changes.products[product.id] = evolve(product)
+            self._changes.products[product.id] = copy(product)
             self._changes.committed.catalogue = True
 
     async def page(self, *, after: ProductId | None, limit: int) -> list[Product]:
         ids = sorted(id_ for id_ in self._changes.products if after is None or id_ > after)
-        return [evolve(self._changes.products[id_]) for id_ in ids[:limit]]
+        return [copy(self._changes.products[id_]) for id_ in ids[:limit]]
 
     async def last_id(self) -> ProductId:
         return max(self._changes.products, default=ProductId(0))
@@ -214,11 +231,11 @@ class MemoryPayments:
         await self.save_many(payments)
 
     async def get_many(self, ids: Collection[PaymentId]) -> dict[PaymentId, Payment]:
-        return {id_: evolve(self._changes.payments[id_]) for id_ in sorted(ids) if id_ in self._changes.payments}
+        return {id_: copy(self._changes.payments[id_]) for id_ in sorted(ids) if id_ in self._changes.payments}
 
     async def save_many(self, payments: Sequence[Payment]) -> None:
         for payment in payments:
-            self._changes.payments[payment.id] = evolve(payment)
+            self._changes.payments[payment.id] = copy(payment)
 
 
 @frozen
