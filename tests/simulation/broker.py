@@ -240,9 +240,9 @@ class SimulatedBroker:
 
     def _take(self, entry: OutboxEntry) -> None:
         self.confirmed.append(entry)
-        event = decode(entry.body)
         for queue in self.queues:
-            if isinstance(event, queue.kind):
+            if entry.type == queue.kind.type:
+                event = decode(entry.body)
                 queue.put(event)
                 if self._faults.happens(self._faults.weather.duplicates):
                     queue.put_later(event, attempt=1, delay=5 * self._faults.chance.random())

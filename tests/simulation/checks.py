@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from adapters.memory.store import MemoryStore
 from adapters.wire import encode
 from application.ports import OutboxEntry
+from domain.errors import UnknownProduct
 from domain.events import (
     Event,
     EventId,
@@ -61,6 +62,8 @@ def promises(store: MemoryStore, diary: Diary) -> Iterator[str]:
         found = by_user.pop(request.user_id, [])
         if len(found) > 1:
             yield f"the wish of user {request.user_id} came true {len(found)} times"
+        if isinstance(answer, Refused) and not isinstance(answer.error, UnknownProduct):
+            yield f"user {request.user_id} was refused for no reason: {answer.error}"
         if isinstance(answer, Refused) and found:
             yield f"user {request.user_id} was refused, and order {found[0].id} exists"
         if isinstance(answer, Order) and [order.id for order in found] != [answer.id]:
@@ -70,6 +73,22 @@ def promises(store: MemoryStore, diary: Diary) -> Iterator[str]:
     for told in {(order.id, order.version): order for order in diary.told}.values():
         if (status := _status_at(store.events, told.id, told.version)) is not told.status:
             yield f"order {told.id} was said to be {told.status} in version {told.version}, and was {status}"
+
+
+def keys(store: MemoryStore, diary: Diary) -> Iterator[str]:
+    """Whatever was asked under one key was answered in one way, and nobody is to pay more often than was meant."""
+    for key, answers in diary.answers.items():
+        if any(not _are_the_same(answers[0], answer) for answer in answers):
+            yield f"under the key {key.value!r} of {key.scope} this was answered: {answers}"
+    for order_id, times in Counter(payment.order_id for payment in store.payments.values()).items():
+        if times > (meant := diary.meant_to_pay[order_id]):
+            yield f"order {order_id} was to be paid for {meant} times, and has {times} payments"
+
+
+def _are_the_same(one: Order | Refused, other: Order | Refused) -> bool:
+    if isinstance(one, Refused) and isinstance(other, Refused):
+        return type(one.error) is type(other.error) and str(one.error) == str(other.error)
+    return one == other
 
 
 def _status_at(events: dict[EventId, Event], order_id: OrderId, version: int) -> OrderStatus | None:

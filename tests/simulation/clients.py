@@ -1,10 +1,14 @@
 import asyncio
+from collections import Counter as Tally
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from random import Random
 from typing import Any, Final
 
 from attrs import define, field, frozen
 
+from application.idempotency import IdempotencyKey
+from application.once import Keyed, Replayed
 from application.place_order import OrderRequest, RequestedItem
 from application.ports import Aborted, Unavailable
 from domain.errors import DomainError
@@ -12,12 +16,17 @@ from domain.events import Event
 from domain.ids import OrderId, ProductId, UserId
 from domain.order import Order
 from tests.simulation.faults import Faults
-from tests.simulation.house import House
+from tests.simulation.house import Counter, House
 
 # In seconds: longer than anything takes that is going to end.
 _PATIENCE: Final = 30.0
+# The share of requests with an idempotency key; of those, what is asked twice at once, and what never again after an
+# answer.
+_WITH_KEY: Final = 0.5
+_IS_IMPATIENT: Final = 0.2
+_IS_SATISFIED: Final = 0.8
 
-Operation = Callable[[House], Coroutine[Any, Any, Any]]
+Operation = Callable[[Counter], Coroutine[Any, Any, Any]]
 
 
 @frozen
@@ -41,6 +50,9 @@ class Diary:
     tell: Callable[[str], None]
     wanted: list[tuple[OrderRequest, Order | Refused | Unknown]] = field(factory=list)
     told: list[Order] = field(factory=list)
+    # All that was answered under one key, and how often somebody meant to pay for an order.
+    answers: defaultdict[IdempotencyKey, list[Order | Refused]] = field(factory=lambda: defaultdict(list))
+    meant_to_pay: Tally[OrderId] = field(factory=Tally)
     complaints: list[str] = field(factory=list)
 
     def complain(self, what: str) -> None:
@@ -66,7 +78,8 @@ class Client:
         await self._place()
         for _ in range(visits):
             await asyncio.sleep(self._chance.choice((0.0, 0.05, 1.0)) * self._chance.random())
-            await self._chance.choice(_VISITS)(self)
+            errand = _ERRANDS.get(self._faults.weather.errand) if self._chance.random() < 0.5 else None
+            await (errand or self._chance.choice(_VISITS))(self)
         await asyncio.sleep(1)
         await self._refund()
 
@@ -79,26 +92,58 @@ class Client:
         request = OrderRequest(UserId(len(self._diary.wanted) + 1), items)
         number = len(self._diary.wanted)
         self._diary.wanted.append((request, Unknown("not answered yet")))
-        answer = await self._ask("place", lambda house: house.place_order(request))
+        if self._chance.random() < _WITH_KEY:
+            key = IdempotencyKey(f"customer {request.user_id}", self._name)
+            answer = await self._insist("place", "place_order", Keyed(request, key, "the same"))
+        else:
+            answer = await self._ask("place", lambda counter: counter.place_order(request))
         self._diary.wanted[number] = (request, answer)
         if isinstance(answer, Order):
             self._mine.append(answer.id)
+
+    async def _insist(self, what: str, verb: str, call: Keyed[Any]) -> Any:
+        """Ask under a key until there is an answer, at times twice at once, and at times once more."""
+        known: Any = Unknown("not answered yet")
+        for _ in range(4):
+            times = 2 if self._chance.random() < _IS_IMPATIENT else 1
+            asked = [self._ask(f"{what}, by a key", lambda counter: getattr(counter, verb)(call)) for _ in range(times)]
+            answers = [answer for answer in await asyncio.gather(*asked) if not isinstance(answer, Unknown)]
+            self._diary.answers[call.key] += answers
+            if answers:
+                known = answers[0]
+                if self._chance.random() < _IS_SATISFIED:
+                    break
+            await asyncio.sleep(self._chance.random())
+        return known
 
     async def _change(self, verb: str, *, first: bool = False) -> None:
         """Ask for a change of an order, and ask again when there is no answer."""
         if not self._mine:
             return
-        # The shop has people of its own, who look after everybody's orders.
-        whose = [order.id for order in self._diary.told] if self._chance.random() < 0.1 else self._mine
-        order_id = whose[0] if first else self._chance.choice(whose)
+        order_id = self._one_of_the_orders(first=first)
         for _ in range(3):
-            answer = await self._ask(f"{verb} {_short(order_id)}", lambda house: getattr(house, verb)(order_id))
+            answer = await self._ask(f"{verb} {_short(order_id)}", lambda counter: getattr(counter, verb)(order_id))
             if not isinstance(answer, Unknown):
                 return
             await asyncio.sleep(self._chance.random())
 
-    async def _pay(self) -> None:
-        await self._change("request_payment")
+    def _one_of_the_orders(self, *, first: bool) -> OrderId:
+        if first:
+            return self._mine[0]
+        # The shop has people of its own, who look after everybody's orders.
+        whose = [order.id for order in self._diary.told] if self._chance.random() < 0.1 else self._mine
+        return self._chance.choice(whose)
+
+    async def _pay(self, *, first: bool = False) -> None:
+        if not self._mine:
+            return
+        order_id = self._one_of_the_orders(first=first)
+        self._diary.meant_to_pay[order_id] += 1
+        if self._chance.random() < _WITH_KEY:
+            key = IdempotencyKey(f"order {order_id}", f"{self._name} {self._diary.meant_to_pay[order_id]}")
+            await self._insist(f"pay {_short(order_id)}", "request_payment", Keyed(order_id, key, "the same"))
+        else:
+            await self._ask(f"pay {_short(order_id)}", lambda counter: counter.request_payment(order_id))
 
     async def _cancel(self) -> None:
         await self._change("cancel_order")
@@ -116,21 +161,29 @@ class Client:
     async def _read(self) -> None:
         await self._change("get_order")
 
-    async def _look_around(self) -> None:
-        looks: list[tuple[str, Operation]] = [
-            *[("list orders", lambda house: house.list_orders(limit=50))] * 3,
-            ("list products", lambda house: house.list_products(limit=50)),
-            ("get product", lambda house: house.get_product(self._products[0])),
-        ]
+    async def _buy_and_give_back(self) -> None:
+        await self._pay(first=True)
+        await asyncio.sleep(1)
+        await self._refund()
+
+    async def _list_orders(self) -> None:
+        await self._ask("list orders", lambda counter: counter.list_orders(limit=50))
+
+    async def _list_products(self) -> None:
+        await self._ask("list products", lambda counter: counter.list_products(limit=50))
+
+    async def _look_at_a_product(self) -> None:
+        await self._ask("get product", lambda counter: counter.get_product(self._products[0]))
+
+    async def _look_back(self) -> None:
         if self._mine:
-            looks.append(("history", lambda house: house.get_history(self._mine[0])))
-        await self._ask(*self._chance.choice(looks))
+            await self._ask("history", lambda counter: counter.get_history(self._mine[0]))
 
     async def _restock(self) -> None:
         product, change = self._chance.choice(self._products), self._chance.choice((-2, 1, 3))
         await self._ask(
             f"restock {product} {change:+}",
-            lambda house: house.adjust_stock(product, change, reason="counted", made_by=self._name),
+            lambda counter: counter.adjust_stock(product, change, reason="counted", made_by=self._name),
         )
 
     async def _ask(self, what: str, operation: Operation) -> Any:
@@ -139,20 +192,26 @@ class Client:
             await asyncio.sleep(0.5)
             return Unknown("nobody answers")
         house = self._chance.choice(counters)
-        handling = house.process.begin(operation(house))
+        handling = house.process.begin(operation(house.counter))
         hangs_up = self._faults.happens(self._faults.weather.hang_ups)
         await asyncio.wait([handling], timeout=0.1 * self._chance.random() if hangs_up else _PATIENCE)
         answer = self._outcome(handling)
         self._diary.tell(f"{self._name}: {what}: {_told(answer)}")
-        if isinstance(answer, Order):
-            self._note(answer)
-        elif isinstance(answer, list):
-            for one in answer:
-                if isinstance(one, Order):
-                    self._note(one)
-                elif isinstance(one, Event):
-                    self._see(one.order_id, one.sequence)
+        if isinstance(answer, Replayed):
+            return self._replayed(answer)
+        for one in answer if isinstance(answer, list) else [answer]:
+            if isinstance(one, Order):
+                self._note(one)
+            elif isinstance(one, Event):
+                self._see(one.order_id, one.sequence)
         return answer
+
+    def _replayed(self, replayed: Replayed) -> Order | Refused:
+        """What was said the first time: the order may have moved on since."""
+        if isinstance(replayed.answer, DomainError):
+            return Refused(replayed.answer)
+        self._diary.told.append(replayed.answer)
+        return replayed.answer
 
     def _outcome(self, handling: "asyncio.Task[Any]") -> Any:
         if not handling.done():
@@ -193,8 +252,18 @@ _VISITS: Final[tuple[_Visit, ...]] = (
     Client._complete,  # noqa: SLF001
     Client._delete,  # noqa: SLF001
     Client._restock,  # noqa: SLF001
-    *(Client._look_around,) * 3,  # noqa: SLF001
+    *(Client._list_orders,) * 2,  # noqa: SLF001
+    Client._list_products,  # noqa: SLF001
+    Client._look_at_a_product,  # noqa: SLF001
+    Client._look_back,  # noqa: SLF001
 )
+# What the weather may have clients come for again and again.
+_ERRANDS: Final[dict[str, _Visit]] = {
+    "orders": Client._list_orders,  # noqa: SLF001
+    "products": Client._list_products,  # noqa: SLF001
+    "history": Client._look_back,  # noqa: SLF001
+    "money": Client._buy_and_give_back,  # noqa: SLF001
+}
 
 
 def _short(order_id: OrderId) -> str:
@@ -205,6 +274,8 @@ def _told(answer: Any) -> str:
     match answer:
         case Order():
             return f"{_short(answer.id)} is {answer.status.value}, version {answer.version}"
+        case Replayed(answer=answer):
+            return f"as the first time: {answer if isinstance(answer, DomainError) else _told(answer)}"
         case Refused():
             return f"refused, {answer.error}"
         case Unknown():

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from datetime import timedelta
+from functools import cached_property, partial
 from typing import Any, Final
 
 from attrs import define, field, frozen
@@ -38,7 +39,7 @@ from domain.events import OrderAccepted, PaymentRequested, RefundRequested
 from entrypoints.relay import run_relay
 from entrypoints.worker import Worker
 from tests.simulation.broker import DeadLetterConnection, QueueConnection, SimulatedBroker
-from tests.simulation.database import Database, Locking, SimulatedUnitOfWork
+from tests.simulation.database import LOCKING, Database, Locking, SimulatedUnitOfWork
 from tests.simulation.faults import Faults, Process
 from tests.simulation.stand_ins import (
     LateProvider,
@@ -52,7 +53,10 @@ from tests.simulation.stand_ins import (
     UnsteadyCache,
 )
 
-EXPIRY: Final = timedelta(seconds=6)
+CATALOGUE_AGE: Final = 0.5
+_EXPIRY: Final = timedelta(seconds=2)
+# A look at nothing shows nothing, and costs as much as one at something: there are few.
+_LOOKS_FOR_OVERDUE: Final = timedelta(seconds=1)
 _STUCK_AFTER: Final = timedelta(seconds=5)
 _NEVER: Final = timedelta(days=1)
 
@@ -74,7 +78,7 @@ class Parts:
     relay_events: Callable[..., Any] = RelayEvents
     refreshing: Callable[..., Any] = RefreshingPublisher
     recent_orders: Callable[[], Any] = MemoryRecentOrders
-    locking: Locking = field(factory=Locking)
+    locking: Locking = field(factory=lambda: LOCKING)
     unit_of_work: Callable[[UnitOfWork, "World"], UnitOfWork] = _as_it_is
     queue: Callable[[EventQueue, "World"], EventQueue] = _as_it_is
     gateway: Callable[[PaymentGateway, "World"], PaymentGateway] = _as_it_is
@@ -98,13 +102,62 @@ class World:
     def __attrs_post_init__(self) -> None:
         self.recent_orders = UnsteadyCache(self.parts.recent_orders, self.faults, {"get_many": lambda _: {}})
         self.catalogue_cache = UnsteadyCache(
-            lambda: MemoryCatalogueCache(time=_virtual_time), self.faults, {"get": lambda page: (page, None)}
+            lambda: MemoryCatalogueCache(max_age=CATALOGUE_AGE, time=_virtual_time),
+            self.faults,
+            {"get": lambda page: (page, None)},
         )
 
     @property
     def resumes(self) -> bool:
         """Only where the broker can lose something is it announced again: elsewhere that would hide a loss of ours."""
         return self.faults.weather.embedded or self.faults.weather.broker_losses > 0
+
+
+@define(eq=False)
+class Counter:
+    """What clients call."""
+
+    placing: Any
+    place_order: DirectIntake
+    request_payment: Any
+    cancel_order: Any
+    complete_order: Any
+    request_refund: Any
+    delete_order: Any
+    get_order: Any
+    get_product: Any
+    get_history: GetHistory
+    list_orders: ListOrders
+    list_products: ListProducts
+    add_products: AddProducts
+    adjust_stock: AdjustStock
+
+    @classmethod
+    def of(cls, world: World, uow: UnitOfWork, recent_orders: Any, catalogue_cache: Any) -> "Counter":
+        chance, now = world.faults.chance, world.now
+        batched: Any = partial(Batched, max_size=chance.choice((1, 2, 256)), max_in_flight=chance.choice((1, 2)))
+        placing = batched(world.parts.place_order(uow, now))
+        return cls(
+            placing=placing,
+            place_order=DirectIntake(NumberRequests(world.new_id, now), placing),
+            request_payment=batched(RequestPayment(uow, world.new_id, now)),
+            cancel_order=batched(CancelOrder(uow, now)),
+            complete_order=batched(CompleteOrder(uow, now)),
+            request_refund=batched(RequestRefund(uow, now)),
+            delete_order=batched(DeleteOrder(uow, now)),
+            get_order=batched(GetOrder(uow, recent_orders, MemoryRecentOrders())),
+            get_product=batched(GetProduct(uow)),
+            get_history=GetHistory(uow, recent_orders),
+            list_orders=ListOrders(uow, recent_orders),
+            list_products=ListProducts(uow, catalogue_cache),
+            add_products=AddProducts(uow, now),
+            adjust_stock=AdjustStock(uow, now),
+        )
+
+    async def drained(self) -> None:
+        batches = (self.placing, self.request_payment, self.cancel_order, self.complete_order)
+        for use_case in (*batches, self.request_refund, self.delete_order, self.get_order, self.get_product):
+            await use_case.drained()
 
 
 @define(eq=False, slots=False)
@@ -123,43 +176,21 @@ class House:
         recent, catalogue, signal = world.recent_orders, world.catalogue_cache, world.signal
         if faults.weather.embedded:
             recent, signal = world.parts.recent_orders(), MemoryOutboxSignal()
-            catalogue = MemoryCatalogueCache(time=_virtual_time)
+            catalogue = MemoryCatalogueCache(max_age=CATALOGUE_AGE, time=_virtual_time)
         self.recent_orders = SimulatedRecentOrders(faults, process, recent)
         self.catalogue_cache = SimulatedCatalogueCache(faults, process, catalogue)
         self.signal = SimulatedSignal(faults, process, signal)
         tell_others: AfterCommit = TellOthers(self.recent_orders, self.catalogue_cache, self.signal)
         self.unit_of_work = world.parts.unit_of_work(SimulatedUnitOfWork(world.database, process, tell_others), world)
-        self._open_the_counter()
 
-    def _open_the_counter(self) -> None:
-        """What clients call."""
-        world, uow, now = self.world, self.unit_of_work, self.world.now
-        chance = world.faults.chance
-        size, in_flight = chance.choice((1, 2, 256)), chance.choice((1, 2))
-
-        def batched(work: Any) -> Any:
-            return Batched(work, max_size=size, max_in_flight=in_flight)
-
-        self._placing = batched(world.parts.place_order(uow, now))
-        self.place_order = DirectIntake(NumberRequests(world.new_id, now), self._placing)
-        self.request_payment = batched(RequestPayment(uow, world.new_id, now))
-        self.cancel_order = batched(CancelOrder(uow, now))
-        self.complete_order = batched(CompleteOrder(uow, now))
-        self.request_refund = batched(RequestRefund(uow, now))
-        self.delete_order = batched(DeleteOrder(uow, now))
-        self.get_order = batched(GetOrder(uow, self.recent_orders, MemoryRecentOrders()))
-        self.get_product = batched(GetProduct(uow))
-        self.get_history = GetHistory(uow, self.recent_orders)
-        self.list_orders = ListOrders(uow, self.recent_orders)
-        self.list_products = ListProducts(uow, self.catalogue_cache)
-        self.add_products = AddProducts(uow, now)
-        self.adjust_stock = AdjustStock(uow, now)
+    @cached_property
+    def counter(self) -> Counter:
+        """Only what somebody calls is built: a relay has no clients."""
+        return Counter.of(self.world, self.unit_of_work, self.recent_orders, self.catalogue_cache)
 
     async def run_api(self) -> None:
         await self.process.stop.wait()
-        batches = (self._placing, self.request_payment, self.cancel_order, self.complete_order)
-        for use_case in (*batches, self.request_refund, self.delete_order, self.get_order, self.get_product):
-            await use_case.drained()
+        await self.counter.drained()
 
     async def run_relay(self) -> None:
         world, faults = self.world, self.world.faults
@@ -195,9 +226,9 @@ class House:
                 RecordDeadLetters(queue.consumer, SimulatedDeadLetterQueue(world.faults, self.process, dead), uow)
                 for queue, dead in zip(world.broker.queues, dead_letters, strict=True)
             ],
-            expire_orders=ExpireOrders(uow, world.now, EXPIRY),
+            expire_orders=ExpireOrders(uow, world.now, _EXPIRY),
             resume_orders=ResumeOrders(uow, world.now),
-            expiry=EXPIRY,
+            expiry=10 * _LOOKS_FOR_OVERDUE,
             stuck_after=_STUCK_AFTER if world.resumes else _NEVER,
             batches=world.faults.chance.choice((1, 2)),
         )

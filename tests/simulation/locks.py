@@ -1,6 +1,6 @@
 import asyncio
 from collections import deque
-from collections.abc import Callable, Collection, Hashable
+from collections.abc import Awaitable, Callable, Collection, Hashable
 
 from attrs import define, field
 
@@ -21,6 +21,8 @@ class RowLocks:
     """
 
     on_deadlock: Callable[[str], None]
+    # Awaited between two rows of one transaction: others may lock some meanwhile.
+    between: Callable[[], Awaitable[None]]
     rows: dict[Hashable, _Row] = field(factory=dict)
 
 
@@ -36,8 +38,7 @@ class Holder:
         """One after the other. Raise `Aborted` when everybody would wait for somebody else."""
         for number, key in enumerate(keys):
             if number:
-                # Others may lock rows between two of ours.
-                await asyncio.sleep(0)
+                await self._locks.between()
             row = self._locks.rows.get(key)
             if row is None:
                 self._locks.rows[key] = _Row(self)

@@ -15,10 +15,10 @@ GROUP: Final[ContextVar[list["asyncio.Task[Any]"] | None]] = ContextVar("GROUP",
 class _Handle:
     """A callback that waits for its turn: what asyncio has a class for, without what costs time."""
 
-    __slots__ = ("args", "call", "context", "due", "off")
+    __slots__ = ("args", "call", "due", "off", "run")
 
     def __init__(self, call: Callable[..., object], args: tuple[Any, ...], context: Context, due: float) -> None:
-        self.call, self.args, self.context, self.due, self.off = call, args, context, due, False
+        self.run, self.call, self.args, self.due, self.off = context.run, call, args, due, False
 
     def cancel(self) -> None:
         self.off = True
@@ -50,26 +50,27 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         asyncio._set_running_loop(self)  # noqa: SLF001 - meant for those who write an event loop
         try:
             task = self.create_task(main)
-            while not task.done():
-                self._turn()
-                if self.steps > max_steps:
-                    raise RuntimeError(f"no end after {max_steps} steps")
+            self._run_until_done(task, max_steps)
             return task.result()
         finally:
             asyncio._set_running_loop(None)  # noqa: SLF001 - as above
 
-    def _turn(self) -> None:
-        ready = self._ready
-        if not ready:
-            self._pass_time()
-        # One of those that can run, whichever: the last takes its place.
-        index = int(self._random() * len(ready))
-        handle = ready[index]
-        ready[index] = ready[-1]
-        ready.pop()
-        if not handle.off:
+    def _run_until_done(self, task: "asyncio.Task[Any]", max_steps: int) -> None:
+        # All that is simulated goes by here, so that nothing is looked up twice.
+        ready, random = self._ready, self._random
+        while not task.done():
+            if not ready:
+                self._pass_time()
+            # One of those that can run, whichever: the last takes its place.
+            index = int(random() * len(ready))
+            handle, ready[index] = ready[index], ready[-1]
+            ready.pop()
+            if handle.off:
+                continue
             self.steps += 1
-            handle.context.run(handle.call, *handle.args)
+            if self.steps > max_steps:
+                raise RuntimeError(f"no end after {max_steps} steps")
+            handle.run(handle.call, *handle.args)
 
     def _pass_time(self) -> None:
         while not self._ready:

@@ -2,8 +2,9 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
@@ -11,15 +12,19 @@ from attrs import define, evolve, frozen
 
 from adapters.after_commit import RefreshingPublisher
 from adapters.memory.caches import MemoryRecentOrders
+from adapters.memory.idempotency_keys import MemoryIdempotencyKeys
+from application.idempotency import IdempotencyKey, Kept
+from application.once import once
 from application.place_order import PlaceOrder
 from application.ports import Delivery, OutboxEntry, PaymentDeclined, Unavailable
 from application.process_payment import ProcessPayment
 from application.refund_order import RefundOrder
 from application.relay_events import RelayEvents
+from domain.errors import InvalidOrder
 from domain.ids import OrderId, PaymentId, ProductId
 from domain.order import Order
 from domain.product import Product
-from tests.simulation.database import Locking
+from tests.simulation.database import LOCKING
 from tests.simulation.house import Parts, World
 from tests.simulation.run import Report, simulate
 
@@ -30,7 +35,7 @@ class Mutation:
 
     name: str
     parts: Parts
-    seeds: int = 500
+    seeds: int = 1000
 
 
 def catch(mutation: Mutation) -> Report | None:
@@ -158,6 +163,75 @@ class _WithoutProductLocks(_Transactions):
     repositories = {"products": _ReadsUnlocked}  # noqa: RUF012 - as above
 
 
+class _KnowsNoKey(_Before):
+    async def claim(self, keys: Collection[IdempotencyKey]) -> dict[IdempotencyKey, Kept | None]:
+        return dict.fromkeys(keys)
+
+    async def add_many(self, kept: Sequence[Kept]) -> None: ...
+
+
+class _WithoutKeys(_Transactions):
+    repositories = {"idempotency_keys": _KnowsNoKey}  # noqa: RUF012 - as above
+
+
+class _ClaimsWhatIsTaken(_Before):
+    async def claim(self, keys: Collection[IdempotencyKey]) -> dict[IdempotencyKey, Kept | None]:
+        found = await self.inner.claim(keys)
+        return {key: found.get(key) for key in keys}
+
+
+class _WithoutClaims(_Transactions):
+    repositories = {"idempotency_keys": _ClaimsWhatIsTaken}  # noqa: RUF012 - as above
+
+
+class _AnswersAsOfNow(_Before):
+    async def claim(self, keys: Collection[IdempotencyKey]) -> dict[IdempotencyKey, Kept | None]:
+        found = await self.inner.claim(keys)
+        orders = self.world.database.store.orders
+        return {
+            key: evolve(kept, answer=orders[kept.answer.id]) if kept and isinstance(kept.answer, Order) else kept
+            for key, kept in found.items()
+        }
+
+
+class _RepliesAsOfNow(_Transactions):
+    repositories = {"idempotency_keys": _AnswersAsOfNow}  # noqa: RUF012 - as above
+
+
+class _WritesDown(_Before):
+    """Keeps to itself what is to be kept under keys."""
+
+    def __init__(self, inner: Any, world: World) -> None:
+        super().__init__(inner, world)
+        self.kept: list[Kept] = []
+
+    async def add_many(self, kept: Sequence[Kept]) -> None:
+        self.kept += kept
+
+
+class _KeepsKeysAfterwards(_Transactions):
+    """In a transaction of their own, when what was done is committed."""
+
+    @asynccontextmanager
+    async def _block(self, block: Any) -> Any:
+        async with block as tx:
+            keys = _WritesDown(tx.idempotency_keys, self.world)
+            yield _Exchanged(tx, {"idempotency_keys": keys})
+        if keys.kept:
+            async with self.inner() as tx:
+                await tx.idempotency_keys.add_many(keys.kept)
+
+
+class _KeepsKeysAtOnce(_Before):
+    async def add_many(self, kept: Sequence[Kept]) -> None:
+        stored = MemoryIdempotencyKeys(self.world.database.store.idempotency_keys)
+        await stored.add_many(kept)
+
+
+class _KeepsKeysBefore(_Transactions):
+    repositories = {"idempotency_keys": _KeepsKeysAtOnce}  # noqa: RUF012 - as above
+
+
 class _CommitsLater(_Before):
     """Answers first, and commits in a task that nobody waits for."""
 
@@ -181,10 +255,15 @@ class _CommitsLater(_Before):
         await block.__aexit__(None, None, None)
 
 
-class _LocksAsTheyCome(Locking):
-    def rows(self, call: str, argument: Any, options: dict[str, Any]) -> list[tuple[Any, ...]]:
-        rows = super().rows(call, argument, options)
-        return rows[::-1] if asyncio.get_running_loop().steps % 2 else rows  # type: ignore[attr-defined]
+def _in_any_order(rows: Callable[..., Sequence[Hashable]]) -> Callable[..., Sequence[Hashable]]:
+    def turned(*args: Any, **options: Any) -> Sequence[Hashable]:
+        found = rows(*args, **options)
+        return found[::-1] if asyncio.get_running_loop().steps % 2 else found  # type: ignore[attr-defined]
+
+    return turned
+
+
+_LOCKS_AS_THEY_COME: Final = {call: _in_any_order(rows) for call, rows in LOCKING.items()}
 
 
 @define(eq=False)
@@ -283,6 +362,23 @@ def _renumbered(request: Any) -> Any:
 
 
 @frozen
+class _KeepsWhatMayPass(PlaceOrder):
+    """Takes an error that may pass for an answer, and keeps it under the key."""
+
+    async def __call__(self, requests: Sequence[Any]) -> Any:
+        try:
+            return await super().__call__(requests)
+        except Unavailable as error:
+            refusal = InvalidOrder(str(error))
+            async with self._unit_of_work() as tx:
+                return await once(tx, requests, partial(_refuse_all, refusal), now=self._now)
+
+
+async def _refuse_all(refusal: InvalidOrder, calls: Sequence[Any]) -> list[InvalidOrder]:
+    return [refusal] * len(calls)
+
+
+@frozen
 class _AnswersBeforeCommit(PlaceOrder):
     def __attrs_post_init__(self) -> None:
         object.__setattr__(self, "_unit_of_work", _CommitsLater(self._unit_of_work, None))  # type: ignore[arg-type]
@@ -303,9 +399,15 @@ MUTATIONS: Final = (
     Mutation("takes no answer of the provider for a decline", Parts(gateway=_TakesNoAnswerForNo)),
     Mutation("refunds on paper only", Parts(gateway=_RefundsOnPaper)),
     Mutation("reads products without a lock", Parts(unit_of_work=_WithoutProductLocks)),
-    Mutation("locks rows in any order", Parts(locking=_LocksAsTheyCome()), seeds=4000),
+    Mutation("locks rows in any order", Parts(locking=_LOCKS_AS_THEY_COME)),
     Mutation("tells of an order before the commit", Parts(place_order=_AnswersBeforeCommit)),
     Mutation("places an order again when there was no answer", Parts(place_order=_PlacesAgain)),
+    Mutation("knows no idempotency keys", Parts(unit_of_work=_WithoutKeys)),
+    Mutation("works under a key that another works under", Parts(unit_of_work=_WithoutClaims)),
+    Mutation("answers a key with the order as it is by now", Parts(unit_of_work=_RepliesAsOfNow)),
+    Mutation("keeps keys after the commit", Parts(unit_of_work=_KeepsKeysAfterwards)),
+    Mutation("keeps keys before the commit", Parts(unit_of_work=_KeepsKeysBefore)),
+    Mutation("keeps an error under a key that may pass", Parts(place_order=_KeepsWhatMayPass)),
     Mutation("keeps older versions in the cache", Parts(recent_orders=_TakesAnyVersion)),
     Mutation(
         "lets what was read before come after it was forgotten", Parts(recent_orders=_ForgetsWhatItForgot), seeds=2000

@@ -3,8 +3,25 @@
 from collections.abc import Callable, Iterator
 from typing import Any, Final, get_type_hints
 
+from attrs import field, frozen
+
 from application import ports
 from application.ports import Transaction
+
+
+@frozen
+class Call:
+    """A method of a port, by its name, and the two points beside it."""
+
+    name: str
+    before: str = field(init=False)
+    after: str = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        # Put together once, and not at each of the many calls.
+        object.__setattr__(self, "before", f"{self.name} before")
+        object.__setattr__(self, "after", f"{self.name} after")
+
 
 REPOSITORIES: Final[dict[str, type]] = {
     name: get_type_hints(member.fget)["return"]
@@ -53,6 +70,6 @@ CRASH_POINTS: Final = tuple(
 )
 
 
-def implementing(port: type, wrap: Callable[[str], Callable[..., Any]]) -> dict[str, Any]:
-    """The methods of a class that stands in for a port, each made by `wrap` from its name."""
-    return {method: wrap(method) for method in methods(port)}
+def implementing(name: str, port: type, wrap: Callable[[str, Call], Callable[..., Any]]) -> dict[str, Any]:
+    """The methods of a class that stands in for a port, each made by `wrap` from its name and its points."""
+    return {method: wrap(method, Call(f"{name}.{method}")) for method in methods(port)}

@@ -24,7 +24,7 @@ from tests.simulation.broker import SimulatedBroker
 from tests.simulation.clients import Client, Diary
 from tests.simulation.database import Database
 from tests.simulation.faults import Faults, Process, Weather
-from tests.simulation.house import House, Parts, World
+from tests.simulation.house import CATALOGUE_AGE, House, Parts, World
 from tests.simulation.loop import SimulatedLoop
 from tests.simulation.stand_ins import LateProvider
 from tests.unit.builders import NOW, CountedIds
@@ -32,6 +32,7 @@ from tests.unit.builders import NOW, CountedIds
 _MAX_STEPS: Final = 200_000
 # In seconds of the simulation: for what has to expire, and for the longest pause before another attempt.
 _DRAINS_WITHIN: Final = 400
+_LOOKS_EVERY: Final = 0.2
 
 
 @frozen(kw_only=True)
@@ -115,12 +116,12 @@ class _Run:
         await asyncio.gather(
             *(
                 Client(f"client-{number}", self._chance, self._faults, self._diary, counters, products).run(
-                    visits=self._chance.randint(3, 10)
+                    visits=self._chance.randint(2, 7)
                 )
                 for number in range(self._chance.randint(1, 3))
             )
         )
-        self._faults.on = False
+        self._faults.end()
         self._tell("no more faults")
         await self._drain()
         await self._compare()
@@ -128,7 +129,10 @@ class _Run:
             process.end()
         for task in around:
             task.cancel()
-        await asyncio.wait([*around, *(task for process in self._processes for task in process.tasks)])
+        left = [*around, *(task for process in self._processes for task in process.tasks)]
+        await asyncio.wait([task for task in left if not task.done()])
+        for process in self._processes:
+            process.tasks.clear()
 
     async def _keep_running(self, name: str, program: Callable[[House], Coroutine[Any, Any, None]]) -> None:
         """Start a program, and start it again whenever it has ended."""
@@ -174,7 +178,7 @@ class _Run:
         while not self._world.database.store.products:
             process = Process("seed")
             self._processes.append(process)
-            adding = process.begin(House(self._world, process).add_products(new, made_by="seed"))
+            adding = process.begin(House(self._world, process).counter.add_products(new, made_by="seed"))
             await asyncio.wait([adding])
             if not adding.cancelled() and isinstance(adding.exception(), Unavailable | Aborted):
                 await asyncio.sleep(0.1)
@@ -186,11 +190,11 @@ class _Run:
         ]
 
     async def _drain(self) -> None:
-        for _ in range(_DRAINS_WITHIN):
+        for _ in range(round(_DRAINS_WITHIN / _LOOKS_EVERY)):
             left = list(self._left())
             if not left:
                 return
-            await asyncio.sleep(1)
+            await asyncio.sleep(_LOOKS_EVERY)
         self._findings += [f"after {_DRAINS_WITHIN} s, {what}" for what in left]
 
     def _left(self) -> Iterator[str]:
@@ -214,13 +218,14 @@ class _Run:
         ]
         self._findings += checks.books(store, charges)
         self._findings += checks.promises(store, self._diary)
+        self._findings += checks.keys(store, self._diary)
         self._findings += checks.announcements(store, broker.confirmed)
         self._findings += checks.dead_letters(store, broker.queues)
         await self._compare_caches()
 
     async def _compare_caches(self) -> None:
         # The pages of the catalogue may be as old as this.
-        await asyncio.sleep(2)
+        await asyncio.sleep(CATALOGUE_AGE)
         store = self._world.database.store
         while not (counters := self._counters()):  # noqa: ASYNC110 - the time that passes is simulated
             await asyncio.sleep(1)
@@ -231,7 +236,7 @@ class _Run:
                 for id_, order in kept.items()
                 if order != store.orders[id_]
             ]
-            listed = await house.process.begin(house.list_products(limit=50))
+            listed = await house.process.begin(house.counter.list_products(limit=50))
             if list(listed) != [store.products[id_] for id_ in sorted(store.products)]:
                 self._findings.append("the catalogue that is shown is not the one in the books")
 
@@ -263,7 +268,10 @@ def _heard(hear: Callable[[dict[str, Any]], None]) -> Iterator[None]:
 
     kept = structlog.get_config()
     structlog.configure(
-        processors=[swallow], wrapper_class=structlog.make_filtering_bound_logger(40), cache_logger_on_first_use=False
+        processors=[swallow],
+        wrapper_class=structlog.make_filtering_bound_logger(40),
+        logger_factory=structlog.ReturnLoggerFactory(),
+        cache_logger_on_first_use=False,
     )
     try:
         yield

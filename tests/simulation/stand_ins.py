@@ -10,7 +10,7 @@ from attrs import define, field
 from application.ports import OutboxSignal, Unavailable
 from tests.simulation.broker import DeadLetterConnection, QueueConnection
 from tests.simulation.faults import NO_ANSWER, Faults, Process
-from tests.simulation.points import PORTS, implementing
+from tests.simulation.points import PORTS, Call, implementing
 
 # As long as a cache on a server is left out after an outage, in seconds: what was read before it must not come later.
 _SETTLE: Final = 5.0
@@ -19,7 +19,7 @@ _SETTLE: Final = 5.0
 def _standing_in(
     name: str, *, on_failure: Callable[[Any], None] = lambda _: None, **errors: tuple[type[Exception], ...]
 ) -> type:
-    def wrap(method: str) -> Callable[..., Any]:
+    def wrap(method: str, call: Call) -> Callable[..., Any]:
         async def stand_in(self: Any, *args: Any, **options: Any) -> Any:
             effect = partial(getattr(self.inner, method), *args, **options)
             try:
@@ -28,13 +28,12 @@ def _standing_in(
                 on_failure(self.inner)
                 raise
 
-        call = f"{name}.{method}"
         return stand_in
 
     def init(self: Any, faults: Faults, process: Process, inner: Any) -> None:
         self.faults, self.process, self.inner = faults, process, inner
 
-    return type(f"Simulated{PORTS[name].__name__}", (), {"__init__": init, **implementing(PORTS[name], wrap)})
+    return type(f"Simulated{PORTS[name].__name__}", (), {"__init__": init, **implementing(name, PORTS[name], wrap)})
 
 
 # The caches never raise, that is their contract; servers fail before they have done something, and after it.
@@ -49,6 +48,10 @@ SimulatedDeadLetterQueue: Final = _standing_in(
 SimulatedPayments: Final = _standing_in("gateway", before=NO_ANSWER, after=NO_ANSWER)
 
 
+_NOTIFY: Final = Call("signal.notify")
+_WAIT: Final = Call("signal.wait")
+
+
 @define(eq=False)
 class SimulatedSignal:
     """Wakes the relay, where nothing goes wrong."""
@@ -58,13 +61,14 @@ class SimulatedSignal:
     _inner: OutboxSignal
 
     def notify(self) -> None:
-        self._faults.cross(self._process, "signal.notify before")
+        self._faults.cross(self._process, _NOTIFY.before)
         if not self._faults.happens(self._faults.weather.errors):
             self._inner.notify()
-        self._faults.cross(self._process, "signal.notify after")
+        self._faults.cross(self._process, _NOTIFY.after)
 
     async def wait(self, timeout: float) -> None:  # noqa: ASYNC109 - the port's signature
-        await self._faults.call(self._process, "signal.wait", partial(self._inner.wait, timeout))
+        # Looks without a signal are made seldom: most find nothing, and cost as much as those that do.
+        await self._faults.call(self._process, _WAIT, partial(self._inner.wait, 3 * timeout))
 
 
 @define(eq=False)
