@@ -1,15 +1,15 @@
-from collections import ChainMap
 from collections.abc import Collection, Sequence
 
 from attrs import evolve, frozen
 
+from adapters.memory.overlay import Overlay
 from adapters.wire import decode_if_readable
 from application.dead_letter import DeadLetter, DeadMessage
 
 
 @frozen
 class MemoryDeadLetters:
-    _letters: "ChainMap[int, DeadLetter]"
+    _letters: Overlay[int, DeadLetter]
 
     async def record(self, consumer: str, messages: Sequence[DeadMessage]) -> None:
         for message in messages:

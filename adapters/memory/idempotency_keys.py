@@ -1,10 +1,11 @@
-from collections.abc import Collection, MutableMapping, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from attrs import frozen
 
 from adapters.after_commit import Committed
 from adapters.answers import decode, encode
+from adapters.memory.overlay import Overlay
 from application.idempotency import IdempotencyKey, Kept
 from application.ports import Aborted
 from domain.order import Order
@@ -15,7 +16,7 @@ StoredAnswer = tuple[str, bytes, datetime]
 
 @frozen
 class MemoryIdempotencyKeys:
-    _stored: MutableMapping[IdempotencyKey, StoredAnswer]
+    _stored: Overlay[IdempotencyKey, StoredAnswer]
     _committed: Committed
 
     async def claim(self, keys: Collection[IdempotencyKey]) -> dict[IdempotencyKey, Kept | None]:

@@ -1,11 +1,11 @@
 import asyncio
-from collections import ChainMap
 from contextlib import AbstractAsyncContextManager
 
 from attrs import define, field
 
 from adapters.after_commit import Committed
 from adapters.memory.idempotency_keys import StoredAnswer
+from adapters.memory.overlay import Overlay
 from adapters.wire import encode
 from application.dead_letter import DeadLetter
 from application.idempotency import IdempotencyKey
@@ -40,35 +40,35 @@ class Changes:
     """A store as one transaction sees it: its own writes lie over what is committed."""
 
     store: MemoryStore
-    orders: ChainMap[OrderId, Order] = field(init=False)
-    products: ChainMap[ProductId, Product] = field(init=False)
-    payments: ChainMap[PaymentId, Payment] = field(init=False)
-    dead_letters: ChainMap[int, DeadLetter] = field(init=False)
+    orders: Overlay[OrderId, Order] = field(init=False)
+    products: Overlay[ProductId, Product] = field(init=False)
+    payments: Overlay[PaymentId, Payment] = field(init=False)
+    dead_letters: Overlay[int, DeadLetter] = field(init=False)
     adjustments: list[StockAdjustment] = field(factory=list, init=False)
     events: dict[EventId, Event] = field(factory=dict, init=False)
     sending: list[Event] = field(factory=list, init=False)
     sent: set[int] = field(factory=set, init=False)
     inbox: set[tuple[str, EventId]] = field(factory=set, init=False)
-    idempotency_keys: ChainMap[IdempotencyKey, StoredAnswer] = field(init=False)
+    idempotency_keys: Overlay[IdempotencyKey, StoredAnswer] = field(init=False)
     committed: Committed = field(factory=Committed, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.orders = ChainMap({}, self.store.orders)
-        self.products = ChainMap({}, self.store.products)
-        self.payments = ChainMap({}, self.store.payments)
-        self.idempotency_keys = ChainMap({}, self.store.idempotency_keys)
-        self.dead_letters = ChainMap({}, self.store.dead_letters)
+        self.orders = Overlay(self.store.orders)
+        self.products = Overlay(self.store.products)
+        self.payments = Overlay(self.store.payments)
+        self.idempotency_keys = Overlay(self.store.idempotency_keys)
+        self.dead_letters = Overlay(self.store.dead_letters)
 
     def commit(self) -> None:
         store = self.store
-        store.orders.update(self.orders.maps[0])
-        store.products.update(self.products.maps[0])
-        store.payments.update(self.payments.maps[0])
-        store.dead_letters.update(self.dead_letters.maps[0])
+        store.orders.update(self.orders.written)
+        store.products.update(self.products.written)
+        store.payments.update(self.payments.written)
+        store.dead_letters.update(self.dead_letters.written)
         store.adjustments += self.adjustments
         store.events |= self.events
         store.inbox |= self.inbox
-        store.idempotency_keys.update(self.idempotency_keys.maps[0])
+        store.idempotency_keys.update(self.idempotency_keys.written)
         for position in self.sent:
             store.outbox.pop(position, None)
         for event in self.sending:

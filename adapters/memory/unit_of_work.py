@@ -289,8 +289,8 @@ class MemoryInbox:
     _changes: Changes
 
     async def unseen(self, consumer: str, ids: Collection[EventId]) -> set[EventId]:
-        seen = self._changes.store.inbox | self._changes.inbox
-        return {id_ for id_ in ids if (consumer, id_) not in seen}
+        committed, own = self._changes.store.inbox, self._changes.inbox
+        return {id_ for id_ in ids if (consumer, id_) not in committed and (consumer, id_) not in own}
 
     async def record(self, consumer: str, ids: Collection[EventId]) -> set[EventId]:
         fresh = await self.unseen(consumer, ids)

@@ -13,6 +13,7 @@ from attrs import define, evolve, frozen
 from adapters.after_commit import RefreshingPublisher
 from adapters.memory.caches import MemoryRecentOrders
 from adapters.memory.idempotency_keys import MemoryIdempotencyKeys
+from adapters.memory.overlay import Overlay
 from application.idempotency import IdempotencyKey, Kept
 from application.once import once
 from application.place_order import PlaceOrder
@@ -224,8 +225,9 @@ class _KeepsKeysAfterwards(_Transactions):
 
 class _KeepsKeysAtOnce(_Before):
     async def add_many(self, kept: Sequence[Kept]) -> None:
-        stored = MemoryIdempotencyKeys(self.world.database.store.idempotency_keys)
-        await stored.add_many(kept)
+        stored = Overlay(self.world.database.store.idempotency_keys)
+        await MemoryIdempotencyKeys(stored).add_many(kept)
+        self.world.database.store.idempotency_keys |= stored.written
 
 
 class _KeepsKeysBefore(_Transactions):
