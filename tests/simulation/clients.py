@@ -22,7 +22,7 @@ from tests.simulation.house import Counter, House
 _PATIENCE: Final = 30.0
 # The share of requests with an idempotency key; of those, what is asked twice at once, and what never again after an
 # answer.
-_WITH_KEY: Final = 0.5
+_WITH_KEY: Final = 0.4
 _IS_IMPATIENT: Final = 0.2
 _IS_SATISFIED: Final = 0.8
 
@@ -78,9 +78,9 @@ class Client:
         await self._place()
         for _ in range(visits):
             await asyncio.sleep(self._chance.choice((0.0, 0.05, 1.0)) * self._chance.random())
-            errand = _ERRANDS.get(self._faults.weather.errand) if self._chance.random() < 0.5 else None
+            errand = _ERRANDS.get(self._faults.weather.errand) if self._chance.random() < 0.8 else None
             await (errand or self._chance.choice(_VISITS))(self)
-        await asyncio.sleep(1)
+        await asyncio.sleep(0.6)
         await self._refund()
 
     async def _place(self) -> None:
@@ -163,7 +163,7 @@ class Client:
 
     async def _buy_and_give_back(self) -> None:
         await self._pay(first=True)
-        await asyncio.sleep(1)
+        await asyncio.sleep(0.6)
         await self._refund()
 
     async def _list_orders(self) -> None:

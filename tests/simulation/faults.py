@@ -66,7 +66,7 @@ class Weather:
         others = [chance.choice(CRASH_POINTS) for _ in range(chance.choice((0, 1, 3, 5)))]
         weather = cls(
             embedded=chance.random() < 0.25,
-            errors=chance.choice((0.0, 0.01, 0.04)),
+            errors=chance.choice((0.0, 0.02, 0.06)),
             yields=chance.choice((0.02, 0.1, 0.3)),
             pauses=chance.choice((0.0, 0.02, 0.05)),
             declines=chance.choice((0.0, 0.3)),
@@ -75,7 +75,7 @@ class Weather:
             redeliveries=chance.choice((0.0, 0.0, 0.1)),
             poison=chance.choice((0.0, 0.0, 0.2)),
             slow_locks=chance.choice((0.0, 0.5)),
-            hang_ups=chance.choice((0.0, 0.1)),
+            hang_ups=chance.choice((0.0, 0.2)),
             cache_losses=chance.choice((0.0, 0.0, 0.01)),
             slow_caches=chance.choice((0.0, 0.0, 0.4)),
             broker_losses=chance.choice((0, 0, 0, 3)),

@@ -54,9 +54,9 @@ from tests.simulation.stand_ins import (
 )
 
 CATALOGUE_AGE: Final = 0.5
-_EXPIRY: Final = timedelta(seconds=2)
+_EXPIRY: Final = timedelta(seconds=1.5)
 # A look at nothing shows nothing, and costs as much as one at something: there are few.
-_LOOKS_FOR_OVERDUE: Final = timedelta(seconds=1)
+_LOOKS_FOR_OVERDUE: Final = timedelta(seconds=2)
 _STUCK_AFTER: Final = timedelta(seconds=5)
 _NEVER: Final = timedelta(days=1)
 

@@ -116,7 +116,7 @@ class _Run:
         await asyncio.gather(
             *(
                 Client(f"client-{number}", self._chance, self._faults, self._diary, counters, products).run(
-                    visits=self._chance.randint(2, 7)
+                    visits=self._chance.randint(1, 6)
                 )
                 for number in range(self._chance.randint(1, 3))
             )
