@@ -224,8 +224,8 @@ class _Run:
         await self._compare_caches()
 
     async def _compare_caches(self) -> None:
-        # The pages of the catalogue may be as old as this.
-        await asyncio.sleep(CATALOGUE_AGE)
+        # The pages of the catalogue may be as old as this, and what was told to a slow cache a second.
+        await asyncio.sleep(CATALOGUE_AGE + 1)
         store = self._world.database.store
         while not (counters := self._counters()):  # noqa: ASYNC110 - the time that passes is simulated
             await asyncio.sleep(1)

@@ -89,18 +89,22 @@ class UnsteadyCache:
 
     def __getattr__(self, method: str) -> Callable[..., Any]:
         async def call(*args: Any) -> Any:
-            if self._faults.happens(self._faults.weather.slow_caches):
+            # What is left out is not even sent, so that it can't arrive when the cache is trusted again.
+            sent = not self._is_gone()
+            if sent and self._faults.happens(self._faults.weather.slow_caches):
                 # What was told first may come last.
                 await asyncio.sleep(self._faults.chance.random())
-            now = asyncio.get_running_loop().time()
             if self._faults.happens(self._faults.weather.cache_losses):
                 self._faults.tell(f"a cache has lost everything: {type(self._cache).__name__}")
-                self._cache, self._gone_until = self._make(), now + _SETTLE
-            if now < self._gone_until:
+                self._cache, self._gone_until = self._make(), asyncio.get_running_loop().time() + _SETTLE
+            if not sent or self._is_gone():
                 return self._answers[method](*args) if method in self._answers else None
             return await getattr(self._cache, method)(*args)
 
         return call
+
+    def _is_gone(self) -> bool:
+        return asyncio.get_running_loop().time() < self._gone_until
 
 
 @define(eq=False)
