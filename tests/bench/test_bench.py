@@ -4,6 +4,8 @@ import json
 import signal
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,11 +30,11 @@ def bench(*arguments: str, folder: Path) -> "subprocess.Popen[str]":
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """One that PostgreSQL's own user may pass through."""
-    for parent in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
-        parent.chmod(0o755)
-    return tmp_path
+def folder() -> Iterator[Path]:
+    """One that PostgreSQL's own user may pass through, which pytest's are not."""
+    with tempfile.TemporaryDirectory(prefix="holdfast-test-") as made:
+        Path(made).chmod(0o755)
+        yield Path(made)
 
 
 @pytest.mark.usefixtures("server_programs", "wrk_program")
