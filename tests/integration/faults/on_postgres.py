@@ -13,7 +13,7 @@ from typing import Final
 
 import asyncpg
 
-from tests.integration.faults.fault import GOES_ON, Fault
+from tests.integration.faults.fault import Fault
 from tests.integration.faults.house import House
 from tests.service import until
 
@@ -247,7 +247,7 @@ FAULTS: Final = (
     Fault(name="A backend of PostgreSQL is killed, 3 times", breaking=_backend_killed, hold=0),
     Fault(name="Transactions are terminated, for 3 s", breaking=_transactions_terminated, hold=0),
     Fault(name="Answers to COMMIT are lost, 20 times", breaking=_commits_unanswered, hold=0),
-    Fault(name="A stranger locks what everybody buys, for 7 s", breaking=_locked, hold=7, goes_on=GOES_ON),
+    Fault(name="A stranger locks what everybody buys, for 7 s", breaking=_locked, hold=7, goes_on=("place", "read")),
     Fault(name="Deadlocks are forced, for 4 s", breaking=_deadlocks, hold=4),
     Fault(name="PostgreSQL has no connection left", breaking=_no_connection_left),
     Fault(name="PostgreSQL is read-only", breaking=_read_only),

@@ -159,7 +159,7 @@ async def _rubbish(house: House) -> AsyncIterator[None]:
             found = await connection.fetchval("SELECT count(*) FROM dead_letters WHERE decision IS NULL")
         return bool(found >= len(bad))
 
-    await until(set_aside, seconds=20, what="what can't be processed is in the table of dead letters")
+    await until(set_aside, seconds=60, what="what can't be processed is in the table of dead letters")
 
 
 @asynccontextmanager
