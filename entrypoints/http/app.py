@@ -4,16 +4,17 @@ from typing import Any, Final
 
 import structlog
 from attrs import define, field
-from quart import Quart, Request, Response, request
+from quart import Quart, Response, request
 from quart.routing import QuartMap
 from quart.wrappers.base import BaseRequestWebsocket
 from werkzeug.routing import MapAdapter
 
+from entrypoints.http.connection import LeanQuart
 from entrypoints.http.health import health_blueprint
 from entrypoints.http.orders import orders_blueprint
 from entrypoints.http.problems import kind_of
 from entrypoints.http.products import products_blueprint
-from entrypoints.http.replies import Reply, refuse
+from entrypoints.http.replies import UntypedResponse, refuse
 from entrypoints.http.services import Services
 
 _log: Final = structlog.get_logger("holdfast.http")
@@ -29,7 +30,7 @@ def create_app(services: Services, *, request_timeout: float = 10.0, max_body: i
     app.request_timeout = request_timeout
     # An address has one spelling; another one is not found rather than redirected to an HTML page.
     app.url_map.merge_slashes = False
-    app.response_class = Reply
+    app.response_class = UntypedResponse
     app.config["MAX_CONTENT_LENGTH"] = max_body
     app.config["BODY_TIMEOUT"] = request_timeout / 2
     # Quart would start a task for each answer. The server looks after clients that don't take theirs.
@@ -53,15 +54,7 @@ class _Routes(QuartMap):
         return MapAdapter(self, "localhost", request.root_path, "", request.scheme, request.path, request.method)
 
 
-class _Request(Request):
-    @property
-    def blueprints(self) -> list[str]:
-        """None, since none has hooks of its own. Quart looks for them several times a request, and slowly."""
-        return []
-
-
-class _Api(Quart):
-    request_class = _Request
+class _Api(LeanQuart):
     url_map_class = _Routes
     request_timeout: float
 

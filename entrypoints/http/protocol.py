@@ -1,8 +1,9 @@
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
-from uvicorn._types import ASGI3Application
+from uvicorn._types import ASGI3Application, ASGIReceiveCallable, ASGISendCallable, Scope
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
@@ -62,12 +63,18 @@ class ProblemProtocol(HttpToolsProtocol):
     _head_complete: bool = False
     _lingering: bool = False
     _refusal: Kind = BAD_PROTOCOL
+    _handling: asyncio.Task[None] | None = None
+    _is_abandoned: bool = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         super().connection_made(transport)
         self._receiving_since = self.loop.time()
         if self.server_state.stopping:
             self.shutdown()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._abandon()
 
     def data_received(self, data: bytes) -> None:
         if self._receiving_since is None:
@@ -117,7 +124,7 @@ class ProblemProtocol(HttpToolsProtocol):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         # Before the application is entered, which is nearly all that a request costs.
         if len(self.tasks) < self.server_state.admission.limit or self._must_enter(cycle):
-            super()._start_asgi_task(cycle, app)
+            super()._start_asgi_task(cycle, partial(self._handle, cycle, app))
         else:
             self._turn_away(cycle)
 
@@ -185,6 +192,7 @@ class ProblemProtocol(HttpToolsProtocol):
             # To the application this is a client that went away, and it stops working for it.
             self.cycle.disconnected = True
             self.cycle.message_event.set()
+            self._abandon()
         if answered or not self.transport.can_write_eof():
             self.transport.close()
             return
@@ -193,6 +201,37 @@ class ProblemProtocol(HttpToolsProtocol):
         self._lingering = True
         self.flow.resume_reading()
         self.loop.call_later(LINGER, self.transport.abort)
+
+    async def _handle(
+        self,
+        cycle: RequestResponseCycle,
+        app: ASGI3Application,
+        scope: Scope,
+        receive: ASGIReceiveCallable,
+        send: ASGISendCallable,
+    ) -> None:
+        """Let the application answer, until the client goes away.
+
+        An application that had to find that out by itself would need a task for each request that waits for it.
+        """
+        # Of requests in a pipeline uvicorn tells the last one only.
+        cycle.disconnected |= self._is_abandoned
+        if cycle.disconnected:
+            return
+        self._handling = asyncio.current_task()
+        try:
+            await app(scope, receive, send)
+        except asyncio.CancelledError:
+            cycle.disconnected |= self._is_abandoned
+            if not cycle.disconnected:
+                raise
+        finally:
+            self._handling = None
+
+    def _abandon(self) -> None:
+        self._is_abandoned = True
+        if self._handling is not None:
+            self._handling.cancel()
 
     def _in_flight(self) -> bool:
         # uvicorn types the cycle as if it were always there.

@@ -245,6 +245,16 @@ async def test_a_client_that_hangs_up_is_not_worked_for(site: Site, slow: SlowOr
         await slow.given_up.wait()
 
 
+async def test_a_client_that_hangs_up_in_the_middle_of_its_body_is_no_trouble(
+    app: Quart, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running(app) as site, site.connection() as connection:
+        await connection.send(POST + b"Expect: 100-continue\r\nContent-Length: 1000\r\n\r\n" + ORDER)
+        # Now it is being read.
+        await connection.reader.readuntil(b"\r\n\r\n")
+    assert caplog.records == []
+
+
 async def test_an_answer_that_nobody_takes_is_not_kept(shop: Shop, app: Quart) -> None:
     pen = await shop.sells()
     for _ in range(200):
