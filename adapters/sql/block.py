@@ -1,17 +1,20 @@
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, TypeVar
 
 from attrs import define, field
-from sqlalchemy import CursorResult, Dialect, Executable, Row
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy import Dialect, Executable, Row
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.sql.batches import Batch
-from adapters.sql.engine import ONE_WRITER, READING
+from adapters.sql.engine import ONE_WRITER
 from adapters.sql.errors import is_lost, server_name, translated
 from adapters.sql.finishing import undisturbed
+from adapters.sql.sessions import Session, open_session
 from application.ports import Aborted
+
+T = TypeVar("T")
 
 # Seconds that a writer waits for its turn on SQLite. Each turn is short; this bounds the queue.
 _TURN_TIMEOUT: Final = 10.0
@@ -27,7 +30,7 @@ class Block:
 
     _engine: AsyncEngine
     _writing: bool
-    _connection: AsyncConnection | None = field(default=None, init=False)
+    _session: Session | None = field(default=None, init=False)
     _has_turn: bool = field(default=False, init=False)
     _begun: bool = field(default=False, init=False)
     _error: Exception | None = field(default=None, init=False)
@@ -41,7 +44,7 @@ class Block:
     ) -> Sequence[Row[Any]]:
         if lock:
             self._expect_writing()
-        return (await self._run(statement, parameters)).all()
+        return await self._run(lambda session: session.fetch(statement, parameters))
 
     async def fetch_many(
         self, batch: Batch, rows: Sequence[tuple[Any, ...]], parameters: Mapping[str, Any], *, lock: bool = False
@@ -55,7 +58,7 @@ class Block:
     async def change(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> int:
         """Return the number of rows that were changed."""
         self._expect_writing()
-        return (await self._run(statement, parameters)).rowcount
+        return await self._run(lambda session: session.change(statement, parameters))
 
     async def change_many(self, batch: Batch, rows: Sequence[tuple[Any, ...]]) -> int:
         """Return the number of rows that were changed. For no rows nothing is sent."""
@@ -69,8 +72,8 @@ class Block:
             await self.rollback()
             raise Aborted("a statement failed in this transaction, which therefore can't commit") from self._error
         try:
-            if self._connection is not None:
-                await self._connection.commit()
+            if self._session is not None:
+                await self._session.commit()
         except Exception as error:  # noqa: BLE001 - whatever it was is told in the words of the ports
             self._give_up(error)
         finally:
@@ -81,10 +84,10 @@ class Block:
         with suppress(Exception):
             await self._give_back()
 
-    async def _run(self, statement: Executable, parameters: Mapping[str, Any] | None) -> CursorResult[Any]:
+    async def _run(self, ask: Callable[[Session], Coroutine[Any, Any, T]]) -> T:
         try:
             await self._take_turn()
-            result = await undisturbed(self._execute(statement, parameters), self.dialect)
+            answer = await undisturbed(self._ask(ask), self.dialect)
         except Exception as error:
             self._error = error
             if self._begun and is_lost(error):
@@ -94,31 +97,21 @@ class Block:
                 ) from error
             self._give_up(error)
         self._begun = True
-        return result
+        return answer
 
-    async def _execute(self, statement: Executable, parameters: Mapping[str, Any] | None) -> CursorResult[Any]:
-        connection = await self._borrow()
+    async def _ask(self, ask: Callable[[Session], Coroutine[Any, Any, T]]) -> T:
         try:
-            return await connection.execute(statement, parameters)
+            return await ask(await self._borrow())
         except Exception as error:
             if self._begun or not is_lost(error):
                 raise
         await self._throw_away()
-        connection = await self._borrow()
-        return await connection.execute(statement, parameters)
+        return await ask(await self._borrow())
 
-    async def _borrow(self) -> AsyncConnection:
-        if self._connection is None:
-            connection = self._engine.connect()
-            if not self._writing:
-                connection = self._engine.execution_options(**self._reading_options()).connect()
-            self._connection = await connection.start()
-        return self._connection
-
-    def _reading_options(self) -> dict[str, Any]:
-        # What a repository reads it reads with one statement, so that a transaction around it would add nothing but
-        # two round trips.
-        return {"isolation_level": "AUTOCOMMIT"} if self.dialect.name == "postgresql" else {READING: True}
+    async def _borrow(self) -> Session:
+        if self._session is None:
+            self._session = await open_session(self._engine, writing=self._writing)
+        return self._session
 
     async def _take_turn(self) -> None:
         lock = self._lock()
@@ -135,18 +128,16 @@ class Block:
         return self._engine.get_execution_options().get(ONE_WRITER) if self._writing else None
 
     async def _throw_away(self) -> None:
-        if self._connection is not None:
+        session, self._session = self._session, None
+        if session is not None:
             with suppress(Exception):
-                await self._connection.invalidate()
-            with suppress(Exception):
-                await self._connection.close()
-            self._connection = None
+                await session.throw_away()
 
     async def _give_back(self) -> None:
-        connection, self._connection = self._connection, None
+        session, self._session = self._session, None
         try:
-            if connection is not None:
-                await connection.close()
+            if session is not None:
+                await session.close()
         finally:
             if self._has_turn and (lock := self._lock()) is not None:
                 self._has_turn = False
