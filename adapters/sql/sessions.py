@@ -69,9 +69,9 @@ class SqliteSession:
 class PostgresSession:
     """Statements that SQLAlchemy has made, taken to the server by asyncpg itself.
 
-    To execute a statement through SQLAlchemy takes 160 microseconds of this process, whatever the statement does; asyncpg
-    takes 30. SQLAlchemy knows nothing of the transaction: whatever goes wrong in its beginning or its end, the
-    connection is not given back to the pool.
+    To execute a statement through SQLAlchemy takes 160 microseconds of this process, whatever the statement does;
+    asyncpg takes 30. SQLAlchemy's pool knows nothing of the transaction: when anything goes wrong in its beginning or
+    its end, the connection is not given back to it.
     """
 
     _connection: AsyncConnection
