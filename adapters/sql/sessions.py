@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final, Protocol, cast
 
-import asyncpg
+import asyncpg  # type: ignore[import-untyped]
 from attrs import define, field, frozen
 from sqlalchemy import Dialect, Executable, Row
 from sqlalchemy.exc import DBAPIError
@@ -118,7 +118,8 @@ class PostgresSession:
             return await question(driver)
         except BaseException as error:
             # Whoever is cancelled leaves a statement behind that may still be running.
-            self._is_unsound |= not isinstance(error, Exception) or not self._is_open
+            is_cancelled = not isinstance(error, Exception)
+            self._is_unsound |= is_cancelled or (self._is_transaction and not self._is_open)
             if isinstance(error, (asyncpg.PostgresError, asyncpg.InterfaceError)):
                 raise _as_sqlalchemy_tells(error, driver) from error
             raise
