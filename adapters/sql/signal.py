@@ -15,7 +15,7 @@ from adapters.sql.finishing import finish
 _log = structlog.get_logger("holdfast.signal")
 
 _CHANNEL: Final = "holdfast_outbox"
-_NOTIFY: Final = text(f"NOTIFY {_CHANNEL}")
+_NOTIFY: Final = f"NOTIFY {_CHANNEL}"
 _LOOK: Final = text("SELECT 1")
 _STATEMENT_TIMEOUT: Final = 2.0
 # Seconds between two attempts to reach the server, and between two looks at a connection that says nothing.
@@ -88,13 +88,15 @@ class PostgresOutboxSignal:
             await asyncio.sleep(_PAUSE)
 
     async def _send(self, connection: AsyncConnection) -> None:
-        self._own_pid = (await _driver(connection)).get_server_pid()
+        driver = await _driver(connection)
+        self._own_pid = driver.get_server_pid()
         while True:
             await self._wanted.wait()
             # Before it is sent: whoever calls from here on may have committed too late for those who are woken by it.
             self._wanted.clear()
             try:
-                await connection.execute(_NOTIFY)
+                # By the driver, as in `sessions.py`: it is said once a batch.
+                await driver.execute(_NOTIFY)
             except BaseException:
                 self._wanted.set()
                 raise
