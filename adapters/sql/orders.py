@@ -1,5 +1,6 @@
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any, Final
 
 import msgspec
@@ -58,20 +59,27 @@ _SAVE: Final = Batch((orders.c.id, *_CHANGING), _save)
 _PLACE: Final = (orders.c.created_at, orders.c.id)
 
 
-def _page(*conditions: ColumnElement[bool]) -> Select[Any]:
-    newest_first = [column.desc() for column in _PLACE]
-    return _ALL.where(NOT_DELETED, *conditions).order_by(*newest_first).limit(bindparam("limit"))
-
-
 def _place_of(parameter: str) -> ScalarSelect[Any]:
     """Looked up by the database, so that a page needs no more than an id to go on from: no row is ever removed."""
     start = orders.alias("start")
     return select(start.c.created_at, start.c.id).where(start.c.id == bindparam(parameter)).scalar_subquery()
 
 
-_OF_USER: Final = orders.c.user_id == bindparam("user_id")
-_IN_STATUS: Final = orders.c.status == bindparam("status")
-_BEFORE: Final = tuple_(*_PLACE) < _place_of("before")
+# What a page may be of, by the name of its parameter.
+_CONDITIONS: Final[dict[str, ColumnElement[bool]]] = {
+    "user_id": orders.c.user_id == bindparam("user_id"),
+    "status": orders.c.status == bindparam("status"),
+    "before": tuple_(*_PLACE) < _place_of("before"),
+}
+
+
+# Made once for each choice: to make it, and to compile it, takes longer than to run it.
+@cache
+def _page(*parameters: str) -> Select[Any]:
+    conditions = [_CONDITIONS[name] for name in parameters]
+    newest_first = [column.desc() for column in _PLACE]
+    return _ALL.where(NOT_DELETED, *conditions).order_by(*newest_first).limit(bindparam("limit"))
+
 
 _IDS: Final = select(orders.c.id).limit(bindparam("limit"))
 _UNPAID: Final = _IDS.where(UNPAID, orders.c.created_at <= bindparam("moment")).order_by(*_PLACE)
@@ -110,17 +118,9 @@ class SqlOrders:
     async def page(
         self, *, user_id: UserId | None, status: OrderStatus | None, before: OrderId | None, limit: int
     ) -> list[Order]:
-        parameters: dict[str, Any] = {"limit": limit}
-        conditions: list[ColumnElement[bool]] = []
-        for name, value, condition in (
-            ("user_id", user_id, _OF_USER),
-            ("status", status.value if status else None, _IN_STATUS),
-            ("before", before, _BEFORE),
-        ):
-            if value is not None:
-                parameters[name] = value
-                conditions.append(condition)
-        rows = await self._block.fetch(_page(*conditions), parameters)
+        asked = {"user_id": user_id, "status": status.value if status else None, "before": before}
+        given = {name: value for name, value in asked.items() if value is not None}
+        rows = await self._block.fetch(_page(*given), {**given, "limit": limit})
         return [checked("order", row.id, _order, row) for row in rows]
 
     async def unpaid_since(self, moment: datetime, *, after: OrderId | None, limit: int) -> list[OrderId]:
