@@ -1,4 +1,5 @@
 from collections.abc import Collection, Sequence
+from functools import cache
 from typing import Any, Final
 
 from attrs import frozen
@@ -45,6 +46,7 @@ _SAVE: Final = (
 )
 
 
+@cache
 def _page(*, decided: bool) -> Select[Any]:
     page = _ALL.where(dead_letters.c.id > bindparam("after")).order_by(dead_letters.c.id).limit(bindparam("limit"))
     return page if decided else page.where(UNDECIDED)
