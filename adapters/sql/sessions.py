@@ -1,5 +1,7 @@
-"""How statements reach the two databases, over one connection of the engine's pool."""
+"""How statements reach the databases, over one connection of the engine's pool."""
 
+import sqlite3
+from collections import namedtuple
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final, Protocol, cast
@@ -7,11 +9,10 @@ from typing import Any, Final, Protocol, cast
 import asyncpg  # type: ignore[import-untyped]
 from attrs import define, field, frozen
 from sqlalchemy import Dialect, Executable, Row
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from adapters.sql.engine import READING
-from adapters.sql.types import bind_processor
+from adapters.sql.types import bind_processor, result_processor
 
 # More than there are statements.
 _STATEMENTS: Final = 512
@@ -19,55 +20,13 @@ _STATEMENTS: Final = 512
 Parameters = Mapping[str, Any] | None
 
 
-class Session(Protocol):
-    """One transaction, which begins with its first statement."""
-
-    async def fetch(self, statement: Executable, parameters: Parameters) -> Sequence[Row[Any]]: ...
-
-    async def change(self, statement: Executable, parameters: Parameters) -> int:
-        """Return the number of rows that were changed."""
-
-    async def commit(self) -> None: ...
-
-    async def close(self) -> None:
-        """Give the connection back; what was not committed is rolled back."""
-
-    async def throw_away(self) -> None:
-        """Give the connection up, whatever state it is in."""
-
-
-async def open_session(engine: AsyncEngine, *, writing: bool) -> Session:
-    if engine.dialect.name == "postgresql":
-        return PostgresSession(await engine.connect().start(), is_transaction=writing)
-    options = {} if writing else {READING: True}
-    return SqliteSession(await engine.execution_options(**options).connect().start())
-
-
-@frozen
-class SqliteSession:
-    """SQLAlchemy's own."""
-
-    _connection: AsyncConnection
-
-    async def fetch(self, statement: Executable, parameters: Parameters) -> Sequence[Row[Any]]:
-        return (await self._connection.execute(statement, parameters)).all()
-
-    async def change(self, statement: Executable, parameters: Parameters) -> int:
-        return (await self._connection.execute(statement, parameters)).rowcount
-
-    async def commit(self) -> None:
-        await self._connection.commit()
-
-    async def close(self) -> None:
-        await self._connection.close()
-
-    async def throw_away(self) -> None:
-        await _throw_away(self._connection)
+async def open_session(engine: AsyncEngine, *, writing: bool) -> "Session":
+    return Session(await engine.connect().start(), _DRIVERS[engine.dialect.name], is_transaction=writing)
 
 
 @define(eq=False)
-class PostgresSession:
-    """Statements that SQLAlchemy has made, taken to the server by asyncpg itself.
+class Session:
+    """One transaction, which begins with its first statement: made by SQLAlchemy, taken to the database by its driver.
 
     To execute a statement through SQLAlchemy takes 160 microseconds of this process, whatever the statement does;
     asyncpg takes 30. SQLAlchemy's pool knows nothing of the transaction: when anything goes wrong in its beginning or
@@ -75,28 +34,30 @@ class PostgresSession:
     """
 
     _connection: AsyncConnection
+    _driver: "_Driver"
     # What is only read is read with one statement a repository, so that a transaction would add nothing but two round
     # trips.
-    _is_transaction: bool
+    _is_transaction: bool = field(kw_only=True)
     _is_open: bool = field(default=False, init=False)
     _is_unsound: bool = field(default=False, init=False)
 
     async def fetch(self, statement: Executable, parameters: Parameters) -> Sequence[Row[Any]]:
         made = _made(statement, self._connection.dialect)
-        rows = await self._ask(lambda driver: driver.fetch(made.sql, *made.arguments(parameters), record_class=_Record))
+        rows = await self._ask(lambda driver: self._driver.fetch(driver, made, made.arguments(parameters)))
         return cast("Sequence[Row[Any]]", rows)
 
     async def change(self, statement: Executable, parameters: Parameters) -> int:
+        """Return the number of rows that were changed."""
         made = _made(statement, self._connection.dialect)
-        status: str = await self._ask(lambda driver: driver.execute(made.sql, *made.arguments(parameters)))
-        # As in INSERT 0 30, or UPDATE 30.
-        return int(status.rpartition(" ")[2])
+        changed: int = await self._ask(lambda driver: self._driver.change(driver, made, made.arguments(parameters)))
+        return changed
 
     async def commit(self) -> None:
         if self._is_open:
             await self._end("COMMIT")
 
     async def close(self) -> None:
+        """Give the connection back; what was not committed is rolled back."""
         try:
             if self._is_open and not self._is_unsound:
                 await self._end("ROLLBACK")
@@ -107,34 +68,100 @@ class PostgresSession:
                 await self._connection.close()
 
     async def throw_away(self) -> None:
-        await _throw_away(self._connection)
+        """Give the connection up, whatever state it is in."""
+        try:
+            await self._connection.invalidate()
+        finally:
+            await self._connection.close()
 
     async def _ask(self, question: Callable[[Any], Any]) -> Any:
-        driver = self._driver()
+        connection = self._drivers_own()
         try:
             if self._is_transaction and not self._is_open:
-                await driver.execute("BEGIN")
+                await connection.execute(self._driver.begin)
                 self._is_open = True
-            return await question(driver)
+            return await question(connection)
         except BaseException as error:
             # Whoever is cancelled leaves a statement behind that may still be running.
             is_cancelled = not isinstance(error, Exception)
             self._is_unsound |= is_cancelled or (self._is_transaction and not self._is_open)
-            if isinstance(error, (asyncpg.PostgresError, asyncpg.InterfaceError)):
-                raise _as_sqlalchemy_tells(error, driver) from error
+            if isinstance(error, self._driver.errors):
+                raise self._driver.told(error, connection) from error
             raise
 
     async def _end(self, command: str) -> None:
         self._is_unsound = True
-        driver = self._driver()
+        connection = self._drivers_own()
         try:
-            await driver.execute(command)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            raise _as_sqlalchemy_tells(error, driver) from error
+            await connection.execute(command)
+        except self._driver.errors as error:
+            raise self._driver.told(error, connection) from error
         self._is_open = self._is_unsound = False
 
-    def _driver(self) -> Any:
+    def _drivers_own(self) -> Any:
         return cast(Any, self._connection.sync_connection).connection.driver_connection
+
+
+@frozen
+class _Made:
+    """A statement as a driver takes it: its text, which parameter stands where, and what its columns are."""
+
+    sql: str
+    # The name, the value where none is given, and what turns a value into that which the driver sends.
+    _places: tuple[tuple[str, Any, Callable[[Any], Any]], ...]
+    columns: tuple[Callable[[Any], Any], ...]
+    row: type[tuple[Any, ...]]
+
+    def arguments(self, parameters: Parameters) -> list[Any]:
+        given = parameters or {}
+        return [process(given.get(name, default)) for name, default, process in self._places]
+
+
+@lru_cache(_STATEMENTS)
+def _made(statement: Executable, dialect: Dialect) -> _Made:
+    compiled: Any = cast(Any, statement).compile(dialect=dialect)
+    binds = [(name, compiled.binds[name]) for name in compiled.positiontup or ()]
+    places = ((name, bind.effective_value, bind_processor(bind.type, dialect)) for name, bind in binds)
+    columns = list(getattr(statement, "exported_columns", ()))
+    row = namedtuple("Row", [str(column.key) for column in columns], rename=True)  # type: ignore[misc]  # noqa: PYI024 - known only now
+    return _Made(compiled.string, tuple(places), tuple(result_processor(c.type, dialect) for c in columns), row)
+
+
+class _Driver(Protocol):
+    """What the drivers say differently."""
+
+    @property
+    def begin(self) -> str: ...
+
+    @property
+    def errors(self) -> tuple[type[Exception], ...]: ...
+
+    async def fetch(self, connection: Any, made: _Made, arguments: Sequence[Any]) -> Sequence[Any]: ...
+
+    async def change(self, connection: Any, made: _Made, arguments: Sequence[Any]) -> int: ...
+
+    def told(self, error: Exception, connection: Any) -> DBAPIError:
+        """The error in SQLAlchemy's words, which `errors.py` reads for both."""
+
+
+class _Asyncpg:
+    begin = "BEGIN"
+    errors = (asyncpg.PostgresError, asyncpg.InterfaceError)
+
+    async def fetch(self, connection: Any, made: _Made, arguments: Sequence[Any]) -> Sequence[Any]:
+        rows: Sequence[Any] = await connection.fetch(made.sql, *arguments, record_class=_Record)
+        return rows
+
+    async def change(self, connection: Any, made: _Made, arguments: Sequence[Any]) -> int:
+        status = await connection.execute(made.sql, *arguments)
+        # As in INSERT 0 30, or UPDATE 30.
+        return int(status.rpartition(" ")[2])
+
+    def told(self, error: Exception, connection: Any) -> DBAPIError:
+        words: Any = Exception(str(error))
+        words.sqlstate = getattr(error, "sqlstate", None)
+        words.__cause__ = error
+        return DBAPIError(None, None, words, hide_parameters=True, connection_invalidated=connection.is_closed())
 
 
 class _Record(asyncpg.Record):  # type: ignore[misc]  # asyncpg has no types
@@ -147,37 +174,23 @@ class _Record(asyncpg.Record):  # type: ignore[misc]  # asyncpg has no types
             raise AttributeError(name) from None
 
 
-@frozen
-class _Made:
-    """A statement as asyncpg takes it: its text, and which parameter stands where."""
+class _Aiosqlite:
+    # A transaction that reads first and writes later may find itself too late; so it says at once that it writes.
+    begin = "BEGIN IMMEDIATE"
+    errors = (sqlite3.Error,)
 
-    sql: str
-    # The name, the value where none is given, and what turns a value into that which the driver sends.
-    _places: tuple[tuple[str, Any, Callable[[Any], Any]], ...]
+    async def fetch(self, connection: Any, made: _Made, arguments: Sequence[Any]) -> Sequence[Any]:
+        # The driver works in a thread of its own: this is the one call that goes there once.
+        rows = await connection.execute_fetchall(made.sql, arguments)
+        return [made.row(*(process(value) for process, value in zip(made.columns, row, strict=True))) for row in rows]
 
-    def arguments(self, parameters: Parameters) -> list[Any]:
-        given = parameters or {}
-        return [process(given.get(name, default)) for name, default, process in self._places]
+    async def change(self, connection: Any, made: _Made, arguments: Sequence[Any]) -> int:
+        cursor = await connection.execute(made.sql, arguments)
+        return int(cursor.rowcount)
 
-
-@lru_cache(_STATEMENTS)
-def _made(statement: Executable, dialect: Dialect) -> _Made:
-    compiled: Any = cast(Any, statement).compile(dialect=dialect)
-    binds = {name: compiled.binds[name] for name in compiled.positiontup or ()}
-    places = ((name, bind.effective_value, bind_processor(bind.type, dialect)) for name, bind in binds.items())
-    return _Made(compiled.string, tuple(places))
+    def told(self, error: Exception, connection: Any) -> DBAPIError:  # noqa: ARG002 - a file is never disconnected
+        kind = IntegrityError if isinstance(error, sqlite3.IntegrityError) else DBAPIError
+        return kind(None, None, error, hide_parameters=True)
 
 
-def _as_sqlalchemy_tells(error: Exception, driver: Any) -> DBAPIError:
-    """The same words for both databases: `errors.py` reads them."""
-    told: Any = Exception(str(error))
-    told.sqlstate = getattr(error, "sqlstate", None)
-    told.__cause__ = error
-    return DBAPIError(None, None, told, hide_parameters=True, connection_invalidated=driver.is_closed())
-
-
-async def _throw_away(connection: AsyncConnection) -> None:
-    try:
-        await connection.invalidate()
-    finally:
-        await connection.close()
+_DRIVERS: Final[Mapping[str, _Driver]] = {"postgresql": _Asyncpg(), "sqlite": _Aiosqlite()}

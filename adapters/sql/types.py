@@ -59,5 +59,10 @@ def bind_processor(type_: TypeEngine[Any], dialect: Dialect) -> Callable[[Any], 
     return type_.dialect_impl(dialect).bind_processor(dialect) or _as_it_is
 
 
+def result_processor(type_: TypeEngine[Any], dialect: Dialect) -> Callable[[Any], Any]:
+    """What turns that which the driver brings into a value."""
+    return type_.dialect_impl(dialect).result_processor(dialect, None) or _as_it_is
+
+
 def _as_it_is(value: Any) -> Any:
     return value
