@@ -21,7 +21,8 @@ _IDLE_TIMEOUT: Final = 5.0
 # Seconds that a writer of another process may keep this one waiting, on SQLite.
 _BUSY_TIMEOUT: Final = 5.0
 
-# Execution options, read by `Block`: who writes to SQLite takes this lock first; who only reads begins no transaction.
+# Execution options: who writes to SQLite takes this lock first (`Block`), and who only reads through SQLAlchemy itself
+# begins no transaction (below).
 ONE_WRITER: Final = "holdfast_one_writer"
 READING: Final = "holdfast_reading"
 
