@@ -21,7 +21,7 @@ Parameters = Mapping[str, Any] | None
 
 
 async def open_session(engine: AsyncEngine, *, writing: bool) -> "Session":
-    return Session(await engine.connect().start(), _DRIVERS[engine.dialect.name], is_transaction=writing)
+    return Session(await engine.connect().start(), DRIVERS[engine.dialect.name], is_transaction=writing)
 
 
 @define(eq=False)
@@ -193,4 +193,4 @@ class _Aiosqlite:
         return kind(None, None, error, hide_parameters=True)
 
 
-_DRIVERS: Final[Mapping[str, _Driver]] = {"postgresql": _Asyncpg(), "sqlite": _Aiosqlite()}
+DRIVERS: Final[Mapping[str, _Driver]] = {"postgresql": _Asyncpg(), "sqlite": _Aiosqlite()}

@@ -15,7 +15,7 @@ from adapters.sql.engine import create_engine, sqlite_url
 from adapters.sql.tables import metadata
 from adapters.sql.unit_of_work import SqlUnitOfWork
 from application.manage_catalogue import AddProducts, NewProduct
-from application.place_order import OrderRequest, PlaceOrder, RequestedItem
+from application.place_order import NumberRequests, OrderRequest, PlaceOrder, RequestedItem
 from application.process_payment import ProcessPayment
 from application.request_payment import RequestPayment
 from bench.books import Books
@@ -38,14 +38,15 @@ async def _trade(folder: Path) -> None:
     pens = [NewProduct(id=ProductId(n), name=f"Pen {n}", price=Money(100 * n, "EUR"), stock=50) for n in (1, 2)]
     await AddProducts(unit_of_work, _now)(pens, made_by="test")
     items = (RequestedItem(ProductId(1), 3), RequestedItem(ProductId(2), 1))
-    placed = await PlaceOrder(unit_of_work, uuid7, _now)([OrderRequest(UserId(1), items)] * 3)
+    requests = map(NumberRequests(uuid7, _now), [OrderRequest(UserId(1), items)] * 3)
+    placed = await PlaceOrder(unit_of_work, _now)(list(requests))
     paid = [order.id for order in placed[:2] if isinstance(order, Order)]
     await RequestPayment(unit_of_work, uuid7, _now)(paid)
     async with unit_of_work.reading() as tx:
         events = await tx.events.of_orders(paid)
     async with open_file_ledger(folder / "gateway.db") as ledger:
-        requests = [event for event in events if isinstance(event, PaymentRequested)]
-        await ProcessPayment(unit_of_work, SimulatedGateway(ledger), _now)(requests)
+        payments = [event for event in events if isinstance(event, PaymentRequested)]
+        await ProcessPayment(unit_of_work, SimulatedGateway(ledger), _now)(payments)
     await engine.dispose()
 
 

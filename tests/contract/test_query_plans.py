@@ -13,12 +13,13 @@ from typing import Any, get_args
 
 import pytest
 from attrs import evolve, frozen
-from sqlalchemy import event, text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from uuid_utils.compat import uuid7
 
 from adapters.payments.ledger import MemoryLedger
+from adapters.sql import sessions
 from adapters.sql.engine import create_engine
 from adapters.sql.migrate import migrate
 from adapters.sql.tables import metadata
@@ -163,22 +164,28 @@ def samples_of(known: Sequence[Order]) -> Arguments:
 
 
 @contextmanager
-def recording(engine: AsyncEngine) -> Iterator[list[tuple[str, Any]]]:
-    recorded: list[tuple[str, Any]] = []
+def recording() -> Iterator[list[tuple[str, tuple[Any, ...]]]]:
+    """What reaches the driver of either database."""
+    recorded: list[tuple[str, tuple[Any, ...]]] = []
 
-    def record(_connection: object, _cursor: object, statement: str, parameters: Any, *_: object) -> None:
-        recorded.append((statement, parameters))
+    def listening(ask: Callable[..., Any]) -> Callable[..., Any]:
+        async def asked(self: object, connection: object, made: Any, arguments: Sequence[Any]) -> Any:
+            recorded.append((made.sql, tuple(arguments)))
+            return await ask(self, connection, made, arguments)
 
-    event.listen(engine.sync_engine, "before_cursor_execute", record)
-    yield recorded
-    event.remove(engine.sync_engine, "before_cursor_execute", record)
+        return asked
+
+    with pytest.MonkeyPatch.context() as patch:
+        for driver, method in product(map(type, sessions.DRIVERS.values()), ("fetch", "change")):
+            patch.setattr(driver, method, listening(getattr(driver, method)))
+        yield recorded
 
 
 async def everything_sent(engine: AsyncEngine, known: Sequence[Order] = ()) -> list[Sent]:
     unit_of_work, sent = SqlUnitOfWork(engine), []
     for name, call in calls(samples_of(known)):
         # The tables refuse some of the examples, which were sent all the same.
-        with recording(engine) as recorded, suppress(Undone, Aborted, IntegrityError):
+        with recording() as recorded, suppress(Undone, Aborted, DBAPIError):
             async with unit_of_work() as tx:
                 await call(tx)
                 raise Undone
