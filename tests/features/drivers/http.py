@@ -1,7 +1,7 @@
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -168,6 +168,13 @@ class HttpShop:
         assert self._service.servers is not None
         self._service.servers.plug()
         _wait(lambda: self._runner.run(self._all_are_entered()), "what was accepted to be entered")
+        _wait(self._asks_the_books, "the books to be asked again")
+
+    def _asks_the_books(self) -> bool:
+        # Of a new product nobody else knows the price.
+        with suppress(TryAgain):
+            return bool(self._marker())
+        return False
 
     def _marker(self) -> str:
         """An order of a product that nobody else wants."""
@@ -190,7 +197,7 @@ class HttpShop:
             code = response.json()["type"].rpartition(":")[2]
             raise Refused(_CODES.get(code, code))
         if response.status_code == httpx.codes.SERVICE_UNAVAILABLE and "Retry-After" in response.headers:
-            raise TryAgain
+            raise TryAgain(response.text)
         assert response.is_success, f"{method} {path}: {response.status_code} {response.text}"
         return response.json() if response.content else None
 
