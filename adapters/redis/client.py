@@ -69,6 +69,7 @@ class GuardedRedis:
     _returning: asyncio.Task[None] | None = field(default=None, init=False)
     _lost: list[Redis] = field(factory=list, init=False)
     _is_closed: bool = field(default=False, init=False)
+    _writing: set[asyncio.Task[Any]] = field(factory=set, init=False)
 
     def stand_under(self, stamp_key: str) -> None:
         """Let a cache's entries be forgotten, by the removal of its stamp, whenever a write may have been missed."""
@@ -87,10 +88,10 @@ class GuardedRedis:
     async def read(self, *command: Argument) -> Any | None:
         if not self._may_read:
             return None
-        return await self._ask(lambda client: _execute(client, *command), writes=False)
+        return await self._ask(lambda client: _execute(client, *command))
 
     async def write(self, *command: Argument) -> Any | None:
-        return await self._ask(lambda client: _execute(client, *command), writes=True)
+        return await self._write(lambda client: _execute(client, *command))
 
     async def run(self, script: Script, keys: Sequence[Argument], arguments: Sequence[Argument]) -> Any | None:
         async def call(client: Redis) -> Any:
@@ -99,7 +100,7 @@ class GuardedRedis:
             except NoScriptError:
                 return await _execute(client, "EVAL", script.source, len(keys), *keys, *arguments)
 
-        return await self._ask(call, writes=True)
+        return await self._write(call)
 
     async def start(self) -> None:
         if not await self._return():
@@ -111,6 +112,8 @@ class GuardedRedis:
         if self._returning is not None:
             self._returning.cancel()
             await asyncio.wait({self._returning}, timeout=1)
+        if self._writing:
+            await asyncio.wait(self._writing, timeout=1)
         # The last chance to make good what was missed; the entry's time has to do it otherwise.
         if self._client is None and self._stamps:
             await self._return()
@@ -120,7 +123,15 @@ class GuardedRedis:
             self._client = None
         await self._close_lost()
 
-    async def _ask(self, call: Callable[[Redis], Awaitable[Any]], *, writes: bool) -> Any | None:
+    async def _write(self, call: Callable[[Redis], Awaitable[Any]]) -> Any | None:
+        # In a task of its own: a caller who goes away would leave it open whether it was written, and everybody would
+        # have to do without Redis until what it may have missed is forgotten.
+        writing = asyncio.get_running_loop().create_task(self._ask(call))
+        self._writing.add(writing)
+        writing.add_done_callback(self._writing.discard)
+        return await asyncio.shield(writing)
+
+    async def _ask(self, call: Callable[[Redis], Awaitable[Any]]) -> Any | None:
         client = self._client
         if client is None:
             return None
@@ -129,11 +140,6 @@ class GuardedRedis:
         except Exception as error:  # noqa: BLE001 - whatever goes wrong here, the caller goes on without Redis
             self._give_up(client, error)
             return None
-        except asyncio.CancelledError as error:
-            # It may have been written or not, as after a timeout.
-            if writes:
-                self._give_up(client, error)
-            raise
 
     async def _in_time(self, answer: Awaitable[T]) -> T:
         loop = asyncio.get_running_loop()

@@ -134,6 +134,8 @@ async def test_two_hundred_interleaved_puts_end_in_the_newest_versions(recent: R
     puts = [at_version(order, version) for order in orders for version in range(1, 51)]
     random.Random(7).shuffle(puts)
     seen: dict[OrderId, int] = {}
+    # What is put before the first generation has begun may be forgotten as it begins.
+    await recent.get_many([orders[0].id])
 
     async def watch() -> None:
         for _ in range(50):

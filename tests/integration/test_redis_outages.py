@@ -299,6 +299,18 @@ async def test_a_write_that_was_given_up_by_its_caller_is_taken_for_missed(road:
     assert await process.kept(order) in (None, at_version(order, 2))
 
 
+async def test_a_write_goes_on_without_its_caller_and_nobody_has_to_do_without_redis(road: Road, start: Start) -> None:
+    process, order = await start(road.url), a_new_order()
+    await process.orders.put_many([order])
+    put = asyncio.ensure_future(process.orders.put_many([at_version(order, 2)]))
+    await asyncio.sleep(0)
+    put.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await put
+    # At once: to return would take longer.
+    assert await process.kept(order) == at_version(order, 2)
+
+
 async def test_a_process_that_ends_makes_good_what_it_missed(
     road: Road, redis_url: str, namespace: str, start: Start
 ) -> None:
