@@ -68,8 +68,9 @@ class Session:
                 await self._connection.close()
 
     async def throw_away(self) -> None:
-        """Give the connection up, whatever state it is in."""
+        """Give the connection up, whatever state it is in, at once."""
         try:
+            self._driver.cut(self._drivers_own())
             await self._connection.invalidate()
         finally:
             await self._connection.close()
@@ -140,6 +141,9 @@ class _Driver(Protocol):
 
     async def change(self, connection: Any, made: _Made, arguments: Sequence[Any]) -> int: ...
 
+    def cut(self, connection: Any) -> None:
+        """Say no farewell where nobody may be listening."""
+
     def told(self, error: Exception, connection: Any) -> DBAPIError:
         """The error in SQLAlchemy's words, which `errors.py` reads for both."""
 
@@ -156,6 +160,10 @@ class _Asyncpg:
         status = await connection.execute(made.sql, *arguments)
         # As in INSERT 0 30, or UPDATE 30.
         return int(status.rpartition(" ")[2])
+
+    def cut(self, connection: Any) -> None:
+        # SQLAlchemy would wait two seconds for a server that is silent.
+        connection.terminate()
 
     def told(self, error: Exception, connection: Any) -> DBAPIError:
         words: Any = Exception(str(error))
@@ -187,6 +195,9 @@ class _Aiosqlite:
     async def change(self, connection: Any, made: _Made, arguments: Sequence[Any]) -> int:
         cursor = await connection.execute(made.sql, arguments)
         return int(cursor.rowcount)
+
+    def cut(self, connection: Any) -> None:
+        pass
 
     def told(self, error: Exception, connection: Any) -> DBAPIError:  # noqa: ARG002 - a file is never disconnected
         kind = IntegrityError if isinstance(error, sqlite3.IntegrityError) else DBAPIError
