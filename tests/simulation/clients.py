@@ -1,7 +1,7 @@
 import asyncio
 from collections import Counter as Tally
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from random import Random
 from typing import Any, Final
 
@@ -20,10 +20,7 @@ from tests.simulation.house import Counter, House
 
 # In seconds: longer than anything takes that is going to end.
 _PATIENCE: Final = 30.0
-# The share of requests with an idempotency key; of those, what is asked twice at once, and what never again after an
-# answer.
-_WITH_KEY: Final = 0.4
-_IS_IMPATIENT: Final = 0.2
+# The share of requests under a key that is not asked again after an answer.
 _IS_SATISFIED: Final = 0.8
 
 Operation = Callable[[Counter], Coroutine[Any, Any, Any]]
@@ -92,7 +89,7 @@ class Client:
         request = OrderRequest(UserId(len(self._diary.wanted) + 1), items)
         number = len(self._diary.wanted)
         self._diary.wanted.append((request, Unknown("not answered yet")))
-        if self._chance.random() < _WITH_KEY:
+        if self._chance.random() < self._faults.weather.keys:
             key = IdempotencyKey(f"customer {request.user_id}", self._name)
             answer = await self._insist("place", "place_order", Keyed(request, key, "the same"))
         else:
@@ -105,7 +102,7 @@ class Client:
         """Ask under a key until there is an answer, at times twice at once, and at times once more."""
         known: Any = Unknown("not answered yet")
         for _ in range(4):
-            times = 2 if self._chance.random() < _IS_IMPATIENT else 1
+            times = 2 if self._chance.random() < self._faults.weather.impatience else 1
             asked = [self._ask(f"{what}, by a key", lambda counter: getattr(counter, verb)(call)) for _ in range(times)]
             answers = [answer for answer in await asyncio.gather(*asked) if not isinstance(answer, Unknown)]
             self._diary.answers[call.key] += answers
@@ -135,15 +132,28 @@ class Client:
         return self._chance.choice(whose)
 
     async def _pay(self, *, first: bool = False) -> None:
-        if not self._mine:
-            return
-        order_id = self._one_of_the_orders(first=first)
+        if self._mine:
+            await self._pay_for(self._one_of_the_orders(first=first))
+
+    async def _pay_for(self, order_id: OrderId) -> None:
         self._diary.meant_to_pay[order_id] += 1
-        if self._chance.random() < _WITH_KEY:
+        if self._chance.random() < self._faults.weather.keys:
             key = IdempotencyKey(f"order {order_id}", f"{self._name} {self._diary.meant_to_pay[order_id]}")
             await self._insist(f"pay {_short(order_id)}", "request_payment", Keyed(order_id, key, "the same"))
         else:
             await self._ask(f"pay {_short(order_id)}", lambda counter: counter.request_payment(order_id))
+
+    async def _pay_and_watch(self) -> None:
+        """Whoever looks from all sides while an order goes on may see an older version after a newer one."""
+        await self._place()
+        if self._mine:
+            await asyncio.gather(self._pay_for(self._mine[-1]), self._watch(self._mine[-1]))
+
+    async def _watch(self, order_id: OrderId) -> None:
+        for _ in range(6):
+            await asyncio.sleep(0.2 * self._chance.random())
+            await self._ask("history", lambda counter: counter.get_history(order_id))
+            await self._ask(f"look at {_short(order_id)}", lambda counter: counter.get_order(order_id))
 
     async def _cancel(self) -> None:
         await self._change("cancel_order")
@@ -191,7 +201,7 @@ class Client:
         if not counters:
             await asyncio.sleep(0.5)
             return Unknown("nobody answers")
-        house = self._chance.choice(counters)
+        house, seen = self._chance.choice(counters), self._seen.copy()
         handling = house.process.begin(operation(house.counter))
         hangs_up = self._faults.happens(self._faults.weather.hang_ups)
         await asyncio.wait([handling], timeout=0.1 * self._chance.random() if hangs_up else _PATIENCE)
@@ -201,7 +211,7 @@ class Client:
             return self._replayed(answer)
         for one in answer if isinstance(answer, list) else [answer]:
             if isinstance(one, Order):
-                self._note(one)
+                self._note(one, seen)
             elif isinstance(one, Event):
                 self._see(one.order_id, one.sequence)
         return answer
@@ -229,12 +239,12 @@ class Client:
             return Unknown(repr(error))
         return handling.result()
 
-    def _note(self, order: Order) -> None:
+    def _note(self, order: Order, seen: Mapping[OrderId, int]) -> None:
+        """An answer is no older than what had been seen when it was asked for."""
         self._diary.told.append(order)
-        seen = self._seen.get(order.id, 0)
-        if order.version < seen:
+        if order.version < (version := seen.get(order.id, 0)):
             self._diary.complain(
-                f"{self._name} has seen version {seen} of order {order.id}, and then version {order.version}"
+                f"{self._name} has seen version {version} of order {order.id}, and then version {order.version}"
             )
         self._see(order.id, order.version)
 
@@ -263,6 +273,7 @@ _ERRANDS: Final[dict[str, _Visit]] = {
     "products": Client._list_products,  # noqa: SLF001
     "history": Client._look_back,  # noqa: SLF001
     "money": Client._buy_and_give_back,  # noqa: SLF001
+    "watch": Client._pay_and_watch,  # noqa: SLF001
 }
 
 

@@ -29,6 +29,10 @@ def _recorded(consumer: str, ids: Any) -> Sequence[Hashable]:
     return [("inbox", consumer, id_) for id_ in sorted(ids)]
 
 
+def _kept(answers: Any) -> Sequence[Hashable]:
+    return [("kept", kept.key) for kept in answers]
+
+
 def _numbered(*_: object) -> Sequence[Hashable]:
     return ["dead_letters"]
 
@@ -37,6 +41,9 @@ def _numbered(*_: object) -> Sequence[Hashable]:
 LOCKING: Final[Locking] = {
     "orders.get_many": partial(_read, "orders"),
     "orders.save_many": partial(_saved, "orders"),
+    # Whoever inserts the same waits, and finds out then.
+    "orders.add_many": partial(_saved, "orders"),
+    "idempotency_keys.add_many": _kept,
     "products.get_many": partial(_read, "products"),
     "products.save_many": partial(_saved, "products"),
     # Whoever records the same waits until this transaction has ended.

@@ -20,6 +20,10 @@ _LEADS_TO: Final[dict[str, dict[str, Any]]] = {
     "outbox.release": {"restarts": 5},
     "orders.page": {"errand": "orders"},
     "recent_orders.get_many": {"errand": "orders"},
+    "recent_orders.put_many": {"errand": "watch", "slow_caches": 0.4},
+    "recent_orders.forget_older": {"errand": "watch", "slow_caches": 0.4},
+    "idempotency_keys.claim": {"errand": "watch", "slow_caches": 0.4, "keys": 1.0, "impatience": 0.8},
+    "idempotency_keys.add_many": {"errand": "watch", "slow_caches": 0.4, "keys": 1.0, "impatience": 0.8},
     "products.page": {"errand": "products"},
     "catalogue_cache.get": {"errand": "products"},
     "catalogue_cache.put": {"errand": "products"},
@@ -55,6 +59,9 @@ class Weather:
     slow_caches: float
     broker_losses: int
     restarts: int
+    # The share of requests with an idempotency key, and of those what is asked twice at once.
+    keys: float = 0.4
+    impatience: float = 0.2
     # What clients come for above all, if for anything.
     errand: str = ""
     crashes: tuple[tuple[str, int], ...]

@@ -180,6 +180,11 @@ class _ClaimsWhatIsTaken(_Before):
         found = await self.inner.claim(keys)
         return {key: found.get(key) for key in keys}
 
+    async def add_many(self, kept: Sequence[Kept]) -> None:
+        # As with ON CONFLICT DO NOTHING: a primary key that raised would have the last word.
+        stored = self.world.database.store.idempotency_keys
+        await self.inner.add_many([new for new in kept if new.key not in stored])
+
 
 class _WithoutClaims(_Transactions):
     repositories = {"idempotency_keys": _ClaimsWhatIsTaken}  # noqa: RUF012 - as above
