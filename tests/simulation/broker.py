@@ -10,7 +10,7 @@ from adapters.delays import DELAYS
 from adapters.wire import decode, encode
 from application.dead_letter import DeadMessage
 from application.ports import DeadDelivery, Delivery, OutboxEntry, Unavailable
-from domain.events import Event, EventId, PaymentRequested, RefundRequested, event_id
+from domain.events import Event, EventId, OrderAccepted, PaymentRequested, RefundRequested, event_id
 from domain.ids import OrderId
 from tests.simulation.faults import Faults
 from tests.unit.builders import NOW
@@ -111,6 +111,8 @@ class SimulatedQueue:
 
     def put_poison(self, event: Event) -> None:
         poison = evolve(event, order_id=_NOBODYS_ORDER)
+        if isinstance(poison, OrderAccepted):
+            poison = evolve(poison, total=poison.total + poison.total)
         self.poison.add(encode(poison))
         self.put(poison)
 
@@ -203,17 +205,17 @@ class SimulatedBroker:
 
     _faults: Faults
     confirmed: list[OutboxEntry] = field(factory=list)
-    queues: tuple[SimulatedQueue, SimulatedQueue] = field(init=False)
+    accepted: list[OrderAccepted] = field(factory=list)
+    # By the name of who consumes them.
+    queues: dict[str, SimulatedQueue] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.queues = (
-            SimulatedQueue(PaymentRequested, self._faults, "payments"),
-            SimulatedQueue(RefundRequested, self._faults, "refunds"),
-        )
+        kinds = {"intake": OrderAccepted, "payments": PaymentRequested, "refunds": RefundRequested}
+        self.queues = {name: SimulatedQueue(kind, self._faults, name) for name, kind in kinds.items()}
 
     @property
     def empty(self) -> bool:
-        return all(queue.empty for queue in self.queues)
+        return all(queue.empty for queue in self.queues.values())
 
     async def publish(self, entries: Sequence[OutboxEntry]) -> list[OutboxEntry]:
         weather, happens = self._faults.weather, self._faults.happens
@@ -233,16 +235,23 @@ class SimulatedBroker:
         self._take(OutboxEntry(0, event_id(event), event.type, encode(event)))
 
     def lose_everything(self) -> None:
-        """Emptied by whoever looked after it, or gone together with the process that it was in."""
+        """Emptied by whoever looked after it, or gone together with the process that it was in.
+
+        All but accepted orders: they are nowhere else, and can't be announced again.
+        """
         self._faults.tell("the broker has lost what waited in it")
-        for queue in self.queues:
-            queue.lose_everything()
+        for name, queue in self.queues.items():
+            if name != "intake":
+                queue.lose_everything()
 
     def _take(self, entry: OutboxEntry) -> None:
-        self.confirmed.append(entry)
-        for queue in self.queues:
+        if entry.type != OrderAccepted.type:
+            self.confirmed.append(entry)
+        for queue in self.queues.values():
             if entry.type == queue.kind.type:
                 event = decode(entry.body)
+                if isinstance(event, OrderAccepted):
+                    self.accepted.append(event)
                 queue.put(event)
                 if self._faults.happens(self._faults.weather.duplicates):
                     queue.put_later(event, attempt=1, delay=5 * self._faults.chance.random())

@@ -3,13 +3,17 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 
+from attrs import evolve
+
 from adapters.memory.store import MemoryStore
 from adapters.wire import encode
 from application.ports import OutboxEntry
-from domain.errors import UnknownProduct
+from application.queue_orders import Queued
+from domain.errors import UnknownOrder, UnknownProduct
 from domain.events import (
     Event,
     EventId,
+    OrderAccepted,
     OrderCancelled,
     OrderCompleted,
     OrderExpired,
@@ -20,10 +24,11 @@ from domain.events import (
     PaymentRequested,
 )
 from domain.ids import OrderId, ProductId, UserId
-from domain.order import Order, OrderStatus
+from domain.order import Order, OrderStatus, place_order
 from tests.invariants import BookedCharge, history_findings, money_findings, stock_findings
 from tests.simulation.broker import SimulatedQueue, is_poison
-from tests.simulation.clients import Diary, Refused
+from tests.simulation.clients import Answer, Diary, Refused
+from tests.unit.builders import NOW
 
 BECOMES = {
     OrderPlaced: OrderStatus.PENDING,
@@ -68,6 +73,8 @@ def promises(store: MemoryStore, diary: Diary) -> Iterator[str]:
             yield f"user {request.user_id} was refused, and order {found[0].id} exists"
         if isinstance(answer, Order) and [order.id for order in found] != [answer.id]:
             yield f"user {request.user_id} was told of order {answer.id}, which does not exist"
+        if isinstance(answer, Order):
+            yield from _as_agreed(answer, store)
     for orders in by_user.values():
         yield f"order {orders[0].id} is nobody's wish"
     for told in {(order.id, order.version): order for order in diary.told}.values():
@@ -75,20 +82,61 @@ def promises(store: MemoryStore, diary: Diary) -> Iterator[str]:
             yield f"order {told.id} was said to be {told.status} in version {told.version}, and was {status}"
 
 
-def keys(store: MemoryStore, diary: Diary) -> Iterator[str]:
-    """Whatever was asked under one key was answered in one way, and nobody is to pay more often than was meant."""
+def accepted(store: MemoryStore, events: Iterable[OrderAccepted]) -> Iterator[str]:
+    """Each order that came to the broker is in the books."""
+    for event in events:
+        yield from _as_agreed(
+            place_order(order_id=event.order_id, user_id=event.user_id, lines=event.lines, at=event.at)[0], store
+        )
+
+
+def unknown(store: MemoryStore, diary: Diary) -> Iterator[str]:
+    """No order that a client was told of was said not to be there."""
+    for id_ in sorted(diary.unknown):
+        if id_ in store.orders and not store.orders[id_].deleted:
+            yield f"a client was told of order {id_}, and then that there is none"
+
+
+def _as_agreed(told: Order, store: MemoryStore) -> Iterator[str]:
+    found = store.orders.get(told.id)
+    if found is None:
+        yield f"order {told.id} was accepted, and is not in the books"
+    elif (found.user_id, found.lines, found.total) != (told.user_id, told.lines, told.total):
+        yield f"order {told.id} was agreed upon as {told}, and is {found}"
+
+
+def keys(store: MemoryStore, diary: Diary, *, queued: bool) -> Iterator[str]:
+    """Whatever was asked under one key was answered in one way, and nobody is to pay more often than was meant.
+
+    Where orders are queued, those who accept one at once, or again, can't know of each other while the caches are gone:
+    it is one order, and they say the same of it, but for the moment.
+    """
     for key, answers in diary.answers.items():
-        if any(not _are_the_same(answers[0], answer) for answer in answers):
+        if queued:
+            answers = _lasting(answers)
+        if any(not _are_the_same(answers[0], answer, queued=queued) for answer in answers):
             yield f"under the key {key.value!r} of {key.scope} this was answered: {answers}"
     for order_id, times in Counter(payment.order_id for payment in store.payments.values()).items():
         if times > (meant := diary.meant_to_pay[order_id]):
             yield f"order {order_id} was to be paid for {meant} times, and has {times} payments"
 
 
-def _are_the_same(one: Order | Refused, other: Order | Refused) -> bool:
+def _lasting(answers: list[Answer]) -> list[Answer]:
+    """All but what may be answered in another way later: such an order may be recorded, such a product be sold then."""
+    passing = (UnknownOrder, UnknownProduct)
+    lasting = [answer for answer in answers if not (isinstance(answer, Refused) and isinstance(answer.error, passing))]
+    return lasting or answers
+
+
+def _are_the_same(one: Answer, other: Answer, *, queued: bool) -> bool:
     if isinstance(one, Refused) and isinstance(other, Refused):
         return type(one.error) is type(other.error) and str(one.error) == str(other.error)
-    return one == other
+    return _timeless(one) == _timeless(other) if queued else one == other
+
+
+def _timeless(answer: Answer) -> object:
+    order = answer.order if isinstance(answer, Queued) else answer
+    return evolve(order, created_at=NOW, updated_at=NOW) if isinstance(order, Order) else order
 
 
 def _status_at(events: dict[EventId, Event], order_id: OrderId, version: int) -> OrderStatus | None:

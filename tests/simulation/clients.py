@@ -8,12 +8,15 @@ from typing import Any, Final
 from attrs import define, field, frozen
 
 from application.idempotency import IdempotencyKey
+from application.manage_catalogue import NewProduct
 from application.once import Keyed, Replayed
 from application.place_order import OrderRequest, RequestedItem
 from application.ports import Aborted, Unavailable
-from domain.errors import DomainError
+from application.queue_orders import Queued
+from domain.errors import DomainError, UnknownOrder
 from domain.events import Event
 from domain.ids import OrderId, ProductId, UserId
+from domain.money import Money
 from domain.order import Order
 from tests.simulation.faults import Faults
 from tests.simulation.house import Counter, House
@@ -40,6 +43,10 @@ class Unknown:
     reason: str
 
 
+# What is said to a wish.
+Answer = Order | Queued | Refused
+
+
 @define(eq=False)
 class Diary:
     """What all clients were told, to be compared with the books."""
@@ -48,8 +55,10 @@ class Diary:
     wanted: list[tuple[OrderRequest, Order | Refused | Unknown]] = field(factory=list)
     told: list[Order] = field(factory=list)
     # All that was answered under one key, and how often somebody meant to pay for an order.
-    answers: defaultdict[IdempotencyKey, list[Order | Refused]] = field(factory=lambda: defaultdict(list))
+    answers: defaultdict[IdempotencyKey, list[Answer]] = field(factory=lambda: defaultdict(list))
     meant_to_pay: Tally[OrderId] = field(factory=Tally)
+    # The orders that somebody had been told of, and was then told that there are none.
+    unknown: set[OrderId] = field(factory=set)
     complaints: list[str] = field(factory=list)
 
     def complain(self, what: str) -> None:
@@ -94,9 +103,29 @@ class Client:
             answer = await self._insist("place", "place_order", Keyed(request, key, "the same"))
         else:
             answer = await self._ask("place", lambda counter: counter.place_order(request))
-        self._diary.wanted[number] = (request, answer)
-        if isinstance(answer, Order):
-            self._mine.append(answer.id)
+        await self._got(number, request, answer)
+
+    async def _got(self, number: int, request: OrderRequest, answer: Any) -> None:
+        """Remember what became of a wish; whoever was told that it is queued looks for it at once."""
+        order = answer.order if isinstance(answer, Queued) else answer
+        self._diary.wanted[number] = (request, order)
+        if isinstance(order, Order) and order.id not in self._mine:
+            self._mine.append(order.id)
+        if isinstance(answer, Queued):
+            await self._ask(f"look at {_short(order.id)}", lambda counter: counter.get_order(order.id), order.id)
+
+    async def _order_too_early(self) -> None:
+        """What is refused under a key, because nobody sells it yet, may be accepted under that key later."""
+        number, product = len(self._diary.wanted), ProductId(1000 + len(self._diary.wanted))
+        request = OrderRequest(UserId(number + 1), (RequestedItem(product, 1),))
+        call = Keyed(request, IdempotencyKey(f"customer {request.user_id}", self._name), "the same")
+        self._diary.wanted.append((request, Unknown("not answered yet")))
+        await self._insist("place too early", "place_order", call)
+        new = NewProduct(id=product, name="new", price=Money(100, "EUR"), stock=5)
+        await self._ask("add a product", lambda counter: counter.add_products([new], made_by=self._name))
+        # By then every process knows its price.
+        await asyncio.sleep(6)
+        await self._got(number, request, await self._insist("place again", "place_order", call))
 
     async def _insist(self, what: str, verb: str, call: Keyed[Any]) -> Any:
         """Ask under a key until there is an answer, at times twice at once, and at times once more."""
@@ -119,7 +148,9 @@ class Client:
             return
         order_id = self._one_of_the_orders(first=first)
         for _ in range(3):
-            answer = await self._ask(f"{verb} {_short(order_id)}", lambda counter: getattr(counter, verb)(order_id))
+            answer = await self._ask(
+                f"{verb} {_short(order_id)}", lambda counter: getattr(counter, verb)(order_id), order_id
+            )
             if not isinstance(answer, Unknown):
                 return
             await asyncio.sleep(self._chance.random())
@@ -141,7 +172,7 @@ class Client:
             key = IdempotencyKey(f"order {order_id}", f"{self._name} {self._diary.meant_to_pay[order_id]}")
             await self._insist(f"pay {_short(order_id)}", "request_payment", Keyed(order_id, key, "the same"))
         else:
-            await self._ask(f"pay {_short(order_id)}", lambda counter: counter.request_payment(order_id))
+            await self._ask(f"pay {_short(order_id)}", lambda counter: counter.request_payment(order_id), order_id)
 
     async def _pay_and_watch(self) -> None:
         """Whoever looks from all sides while an order goes on may see an older version after a newer one."""
@@ -150,10 +181,10 @@ class Client:
             await asyncio.gather(self._pay_for(self._mine[-1]), self._watch(self._mine[-1]))
 
     async def _watch(self, order_id: OrderId) -> None:
-        for _ in range(6):
-            await asyncio.sleep(0.2 * self._chance.random())
-            await self._ask("history", lambda counter: counter.get_history(order_id))
-            await self._ask(f"look at {_short(order_id)}", lambda counter: counter.get_order(order_id))
+        for _ in range(8):
+            await asyncio.sleep(0.1 * self._chance.random())
+            await self._ask("history", lambda counter: counter.get_history(order_id), order_id)
+            await self._ask(f"look at {_short(order_id)}", lambda counter: counter.get_order(order_id), order_id)
 
     async def _cancel(self) -> None:
         await self._change("cancel_order")
@@ -196,7 +227,7 @@ class Client:
             lambda counter: counter.adjust_stock(product, change, reason="counted", made_by=self._name),
         )
 
-    async def _ask(self, what: str, operation: Operation) -> Any:
+    async def _ask(self, what: str, operation: Operation, about: OrderId | None = None) -> Any:
         counters = self._counters()
         if not counters:
             await asyncio.sleep(0.5)
@@ -209,6 +240,11 @@ class Client:
         self._diary.tell(f"{self._name}: {what}: {_told(answer)}")
         if isinstance(answer, Replayed):
             return self._replayed(answer)
+        if isinstance(answer, Queued):
+            self._note(answer.order, {} if answer.replayed else seen)
+            return answer
+        if about and isinstance(answer, Refused) and isinstance(answer.error, UnknownOrder):
+            self._diary.unknown.add(about)
         for one in answer if isinstance(answer, list) else [answer]:
             if isinstance(one, Order):
                 self._note(one, seen)
@@ -273,6 +309,8 @@ _ERRANDS: Final[dict[str, _Visit]] = {
     "products": Client._list_products,  # noqa: SLF001
     "history": Client._look_back,  # noqa: SLF001
     "money": Client._buy_and_give_back,  # noqa: SLF001
+    "place": Client._place,  # noqa: SLF001
+    "new": Client._order_too_early,  # noqa: SLF001
     "watch": Client._pay_and_watch,  # noqa: SLF001
 }
 
@@ -285,6 +323,8 @@ def _told(answer: Any) -> str:
     match answer:
         case Order():
             return f"{_short(answer.id)} is {answer.status.value}, version {answer.version}"
+        case Queued():
+            return f"{_short(answer.order.id)} is queued"
         case Replayed(answer=answer):
             return f"as the first time: {answer if isinstance(answer, DomainError) else _told(answer)}"
         case Refused():

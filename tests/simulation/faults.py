@@ -9,10 +9,17 @@ from attrs import define, evolve, field, frozen
 
 from application.ports import Aborted, Unavailable
 from tests.simulation.loop import GROUP
-from tests.simulation.points import CRASH_POINTS, Call
+from tests.simulation.points import BROKER, CRASH_POINTS, DATABASE, Call
 
 T = TypeVar("T")
 
+
+# In seconds: how long a server is away at least, how much longer at most, and how long anybody waits for an answer.
+_AWAY: Final = (1.0, 4.0)
+_GIVES_UP: Final = 3.0
+
+_QUEUED: Final = {"embedded": False, "intake": "queued", "errand": "place"}
+_AUTO: Final = {"embedded": False, "intake": "auto", "errand": "place"}
 
 # What few runs come to by themselves, and what leads there.
 _LEADS_TO: Final[dict[str, dict[str, Any]]] = {
@@ -37,6 +44,10 @@ _LEADS_TO: Final[dict[str, dict[str, Any]]] = {
     "dead_letter_queue.receive": {"errand": "money", "poison": 0.9},
     "dead_letter_queue.done": {"errand": "money", "poison": 0.9},
     "dead_letters.record": {"errand": "money", "poison": 0.9},
+    "price_list.get_many": _AUTO | {"away": (DATABASE,)},
+    "price_list.put_many": _QUEUED | {"errand": "new"},
+    "intake_queue.put_many": _QUEUED,
+    "orders.add_many": _AUTO | {"away": (DATABASE,), "silent": True},
 }
 
 
@@ -59,6 +70,10 @@ class Weather:
     slow_caches: float
     broker_losses: int
     restarts: int
+    # How orders get in, which servers are away for some time, and whether they are silent then, or refuse to answer.
+    intake: str
+    away: tuple[str, ...]
+    silent: bool
     # The share of requests with an idempotency key, and of those what is asked twice at once.
     keys: float = 0.4
     impatience: float = 0.2
@@ -87,13 +102,18 @@ class Weather:
             slow_caches=chance.choice((0.0, 0.0, 0.4)),
             broker_losses=chance.choice((0, 0, 0, 3)),
             restarts=chance.choice((0, 0, 1, 3)),
+            intake=chance.choice(("direct", "direct", "direct", "direct", "queued", "auto")),
+            away=chance.choice(((),) * 9 + ((DATABASE,), (BROKER,), (DATABASE, BROKER))),
+            silent=chance.random() < 0.5,
             # As many visits of the point are left in peace before the process ends there.
             crashes=(
                 *((point, chance.choice((0, 0, 0, 1, 3))) for point in others),
                 (own, 0 if own.split()[0] in _LEADS_TO else chance.choice((0, 0, 1))),
             ),
         )
-        return evolve(weather, **_LEADS_TO.get(own.split()[0], {}))
+        weather = evolve(weather, **_LEADS_TO.get(own.split()[0], {}))
+        # What is all in one process has no servers, and no way around them.
+        return evolve(weather, intake="direct", away=()) if weather.embedded else weather
 
 
 @define(eq=False)
@@ -129,6 +149,8 @@ class Faults:
     tell: Callable[[str], None]
     on: bool = True
     crashed: Counter[str] = field(factory=Counter)
+    # Until when which server is away.
+    _away: dict[str, float] = field(factory=dict, init=False)
     _crashes: dict[str, int] = field(init=False)
     _pauses: float = field(init=False)
     _delays: float = field(init=False)
@@ -141,8 +163,16 @@ class Faults:
     def end(self) -> None:
         """From now on nothing breaks, and nobody is slow. Who goes first is still left to chance."""
         self.on = False
+        self._away.clear()
         self._crashes.clear()
         self._pauses, self._delays = 0.0, self.weather.yields
+
+    def cut_off(self, server: str) -> None:
+        if self.on:
+            least, more = _AWAY
+            seconds = least + more * self.chance.random()
+            self.tell(f"{server} {'is silent' if self.weather.silent else 'is away'} for {seconds:.1f} s")
+            self._away[server] = asyncio.get_running_loop().time() + seconds
 
     def happens(self, rate: float) -> bool:
         return self.on and rate > 0 and self.chance.random() < rate
@@ -175,6 +205,8 @@ class Faults:
         drawn = self.chance.random()
         if drawn < self._delays:
             await self._delay(process, drawn)
+        if self._away and call.server in self._away:
+            await self._knock(process, call, effect)
         if before:
             self.fail(process, before, call.before)
         result = await effect()
@@ -182,6 +214,18 @@ class Faults:
         if after:
             self.fail(process, after, call.after)
         return result
+
+    async def _knock(self, process: Process, call: Call, effect: Callable[[], Awaitable[object]]) -> None:
+        """Raise `Unavailable` while the server is away: at once, or after a silence in which it may have happened."""
+        left = self._away[call.server] - asyncio.get_running_loop().time()
+        if left <= 0:
+            return
+        if self.weather.silent:
+            if self.happens(0.5):
+                await effect()
+            await asyncio.sleep(min(left, _GIVES_UP))
+            self.cross(process, call.after)
+        raise Unavailable(f"simulated: {call.server} is away: {call.before}")
 
     async def _delay(self, process: Process, drawn: float) -> None:
         """Let some time pass, or others go first."""

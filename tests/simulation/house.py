@@ -2,15 +2,18 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from datetime import timedelta
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any, Final
 
 from attrs import define, field, frozen
 
 from adapters.after_commit import AfterCommit, RefreshingPublisher, TellOthers
+from adapters.intake_queue import PublishedIntake
 from adapters.memory.broker import MemoryBroker
 from adapters.memory.caches import MemoryCatalogueCache, MemoryRecentOrders
+from adapters.memory.price_list import MemoryPriceList
 from adapters.memory.signal import MemoryOutboxSignal
 from application.batching import Batched
 from application.cancel_order import CancelOrder
@@ -21,21 +24,26 @@ from application.expire_orders import ExpireOrders
 from application.get_history import GetHistory
 from application.get_order import GetOrder
 from application.get_product import GetProduct
-from application.intake import DirectIntake
+from application.intake import AutoIntake, DirectIntake, QueuedIntake
 from application.list_orders import ListOrders
 from application.list_products import ListProducts
 from application.manage_catalogue import AddProducts, AdjustStock
+from application.patience import Patient
 from application.place_order import NumberRequests, PlaceOrder
-from application.ports import Clock, EventQueue, NewId, PaymentGateway, UnitOfWork
+from application.ports import Clock, EventQueue, IntakeQueue, NewId, PaymentGateway, PriceList, UnitOfWork
 from application.process_payment import ProcessPayment
+from application.queue_orders import QueueOrders
 from application.record_dead_letters import RecordDeadLetters
 from application.record_orders import RecordOrders
+from application.refresh_prices import RefreshPrices
 from application.refund_order import RefundOrder
 from application.relay_events import RelayEvents
 from application.request_payment import RequestPayment
 from application.request_refund import RequestRefund
 from application.resume_orders import ResumeOrders
+from application.unrecorded import TellUnrecorded
 from domain.events import OrderAccepted, PaymentRequested, RefundRequested
+from entrypoints.prices import prices_known
 from entrypoints.relay import run_relay
 from entrypoints.worker import Worker
 from tests.simulation.broker import DeadLetterConnection, QueueConnection, SimulatedBroker
@@ -46,7 +54,9 @@ from tests.simulation.stand_ins import (
     SimulatedCatalogueCache,
     SimulatedDeadLetterQueue,
     SimulatedDeliveries,
+    SimulatedIntakeQueue,
     SimulatedPayments,
+    SimulatedPriceList,
     SimulatedPublisher,
     SimulatedRecentOrders,
     SimulatedSignal,
@@ -73,6 +83,8 @@ class Parts:
     """
 
     place_order: Callable[..., Any] = PlaceOrder
+    auto_intake: Callable[..., Any] = AutoIntake
+    record_orders: Callable[..., Any] = RecordOrders
     process_payment: Callable[..., Any] = ProcessPayment
     refund_order: Callable[..., Any] = RefundOrder
     relay_events: Callable[..., Any] = RelayEvents
@@ -82,6 +94,7 @@ class Parts:
     unit_of_work: Callable[[UnitOfWork, "World"], UnitOfWork] = _as_it_is
     queue: Callable[[EventQueue, "World"], EventQueue] = _as_it_is
     gateway: Callable[[PaymentGateway, "World"], PaymentGateway] = _as_it_is
+    intake_queue: Callable[[IntakeQueue, "World"], IntakeQueue] = _as_it_is
 
 
 @define(kw_only=True, eq=False)
@@ -117,8 +130,8 @@ class World:
 class Counter:
     """What clients call."""
 
-    placing: Any
-    place_order: DirectIntake
+    batched: list[Any]
+    place_order: DirectIntake | QueuedIntake | AutoIntake
     request_payment: Any
     cancel_order: Any
     complete_order: Any
@@ -133,30 +146,47 @@ class Counter:
     adjust_stock: AdjustStock
 
     @classmethod
-    def of(cls, world: World, uow: UnitOfWork, recent_orders: Any, catalogue_cache: Any) -> "Counter":
-        chance, now = world.faults.chance, world.now
-        batched: Any = partial(Batched, max_size=chance.choice((1, 2, 256)), max_in_flight=chance.choice((1, 2)))
-        placing = batched(world.parts.place_order(uow, now))
+    def of(cls, house: "House") -> "Counter":
+        world, uow, recent_orders = house.world, house.unit_of_work, house.recent_orders
+        chance, now, parts = world.faults.chance, world.now, world.parts
+        size, in_flight = chance.choice((1, 2, 256)), chance.choice((1, 2))
+        every: list[Any] = []
+
+        def batched(use_case: Any) -> Any:
+            every.append(Batched(use_case, max_size=size, max_in_flight=in_flight))
+            return every[-1]
+
+        def changing(use_case: Any) -> Any:
+            return batched(TellUnrecorded(use_case, recent_orders))
+
+        queued_here = MemoryRecentOrders()
+        number, placing = NumberRequests(world.new_id, now), batched(parts.place_order(uow, now))
+        place_order: Any = DirectIntake(number, placing)
+        if world.faults.weather.intake != "direct":
+            recording = Patient(batched(parts.record_orders(uow, now)))
+            queueing = batched(QueueOrders(house.price_list, house.intake_queue, recent_orders, queued_here, recording))
+            place_order = QueuedIntake(number, queueing, placing)
+            if world.faults.weather.intake == "auto":
+                place_order = parts.auto_intake(number, Patient(placing), queueing)
         return cls(
-            placing=placing,
-            place_order=DirectIntake(NumberRequests(world.new_id, now), placing),
-            request_payment=batched(RequestPayment(uow, world.new_id, now)),
-            cancel_order=batched(CancelOrder(uow, now)),
-            complete_order=batched(CompleteOrder(uow, now)),
-            request_refund=batched(RequestRefund(uow, now)),
-            delete_order=batched(DeleteOrder(uow, now)),
-            get_order=batched(GetOrder(uow, recent_orders, MemoryRecentOrders())),
+            batched=every,
+            place_order=place_order,
+            request_payment=changing(RequestPayment(uow, world.new_id, now)),
+            cancel_order=changing(CancelOrder(uow, now)),
+            complete_order=changing(CompleteOrder(uow, now)),
+            request_refund=changing(RequestRefund(uow, now)),
+            delete_order=changing(DeleteOrder(uow, now)),
+            get_order=batched(GetOrder(uow, recent_orders, queued_here)),
             get_product=batched(GetProduct(uow)),
             get_history=GetHistory(uow, recent_orders),
             list_orders=ListOrders(uow, recent_orders),
-            list_products=ListProducts(uow, catalogue_cache),
+            list_products=ListProducts(uow, house.catalogue_cache),
             add_products=AddProducts(uow, now),
             adjust_stock=AdjustStock(uow, now),
         )
 
     async def drained(self) -> None:
-        batches = (self.placing, self.request_payment, self.cancel_order, self.complete_order)
-        for use_case in (*batches, self.request_refund, self.delete_order, self.get_order, self.get_product):
+        for use_case in self.batched:
             await use_case.drained()
 
 
@@ -186,11 +216,24 @@ class House:
     @cached_property
     def counter(self) -> Counter:
         """Only what somebody calls is built: a relay has no clients."""
-        return Counter.of(self.world, self.unit_of_work, self.recent_orders, self.catalogue_cache)
+        return Counter.of(self)
+
+    @cached_property
+    def price_list(self) -> PriceList:
+        return SimulatedPriceList(self.world.faults, self.process, MemoryPriceList())
+
+    @property
+    def intake_queue(self) -> IntakeQueue:
+        published = PublishedIntake(self.world.broker)
+        queue: IntakeQueue = SimulatedIntakeQueue(self.world.faults, self.process, published)
+        return self.world.parts.intake_queue(queue, self.world)
 
     async def run_api(self) -> None:
-        await self.process.stop.wait()
-        await self.counter.drained()
+        async with AsyncExitStack() as stack:
+            if self.world.faults.weather.intake != "direct":
+                await stack.enter_async_context(prices_known(RefreshPrices(self.unit_of_work, self.price_list)))
+            await self.process.stop.wait()
+            await self.counter.drained()
 
     async def run_relay(self) -> None:
         world, faults = self.world, self.world.faults
@@ -204,27 +247,35 @@ class House:
     async def run_worker(self) -> None:
         world, uow = self.world, self.unit_of_work
         gateway = world.parts.gateway(SimulatedPayments(world.faults, self.process, world.provider), world)
-        payments, refunds = (QueueConnection(queue, world.faults) for queue in world.broker.queues)
-        dead_letters = [DeadLetterConnection(queue.dead_letters, world.faults) for queue in world.broker.queues]
+        queues = dict(world.broker.queues)
+        if world.faults.weather.intake == "direct":
+            # Nothing is queued then, and whoever waits there costs time.
+            del queues["intake"]
+        connections = {name: QueueConnection(queue, world.faults) for name, queue in queues.items()}
+        dead_letters = {name: DeadLetterConnection(queue.dead_letters, world.faults) for name, queue in queues.items()}
         batch = world.faults.chance.choice((1, 3, 256))
         worker = Worker(
-            # Nothing is queued here.
-            intake=Consumer(MemoryBroker().queue(), OrderAccepted, RecordOrders(uow, world.now)),
+            intake=Consumer(
+                self._queue(connections["intake"]) if "intake" in connections else MemoryBroker().queue(),
+                OrderAccepted,
+                world.parts.record_orders(uow, world.now),
+                max_batch=batch,
+            ),
             payments=Consumer(
-                self._queue(payments),
+                self._queue(connections["payments"]),
                 PaymentRequested,
                 world.parts.process_payment(uow, gateway, world.now),
                 max_batch=batch,
             ),
             refunds=Consumer(
-                self._queue(refunds),
+                self._queue(connections["refunds"]),
                 RefundRequested,
                 world.parts.refund_order(uow, gateway, world.now),
                 max_batch=batch,
             ),
             dead_letters=[
-                RecordDeadLetters(queue.consumer, SimulatedDeadLetterQueue(world.faults, self.process, dead), uow)
-                for queue, dead in zip(world.broker.queues, dead_letters, strict=True)
+                RecordDeadLetters(name, SimulatedDeadLetterQueue(world.faults, self.process, dead), uow)
+                for name, dead in dead_letters.items()
             ],
             expire_orders=ExpireOrders(uow, world.now, _EXPIRY),
             resume_orders=ResumeOrders(uow, world.now),
@@ -236,7 +287,7 @@ class House:
             await worker.run(self.process.stop)
         finally:
             # The broker sees that the connection has ended, however the process did.
-            for connection in (payments, refunds, *dead_letters):
+            for connection in (*connections.values(), *dead_letters.values()):
                 connection.lose()
 
     async def run_up(self) -> None:

@@ -14,11 +14,14 @@ from adapters.after_commit import RefreshingPublisher
 from adapters.memory.caches import MemoryRecentOrders
 from adapters.memory.idempotency_keys import MemoryIdempotencyKeys
 from adapters.memory.overlay import Overlay
+from application.batching import Overloaded
 from application.idempotency import IdempotencyKey, Kept
-from application.once import once
+from application.intake import AutoIntake
+from application.once import Keyed, KeyInFlight, once
 from application.place_order import PlaceOrder
-from application.ports import Delivery, OutboxEntry, PaymentDeclined, Unavailable
+from application.ports import Aborted, Delivery, OutboxEntry, PaymentDeclined, Unavailable
 from application.process_payment import ProcessPayment
+from application.record_orders import RecordOrders
 from application.refund_order import RefundOrder
 from application.relay_events import RelayEvents
 from domain.errors import InvalidOrder
@@ -391,6 +394,67 @@ class _AnswersBeforeCommit(PlaceOrder):
         object.__setattr__(self, "_unit_of_work", _CommitsLater(self._unit_of_work, None))  # type: ignore[arg-type]
 
 
+class _ConfirmsAtOnce(_Before):
+    async def put_many(self, accepted: Sequence[Any]) -> set[OrderId]:
+        asyncio.create_task(self.inner.put_many(accepted)).add_done_callback(
+            lambda done: done.cancelled() or done.exception()
+        )
+        return {event.order_id for event in accepted}
+
+
+@frozen
+class _RecordsLater(RecordOrders):
+    def __attrs_post_init__(self) -> None:
+        object.__setattr__(self, "_unit_of_work", _CommitsLater(self._unit_of_work, None))  # type: ignore[arg-type]
+
+
+class _FindsNothing(_Before):
+    async def get_many(self, _: Any, **__: Any) -> dict[Any, Any]:
+        return {}
+
+
+class _WithoutALook(_Transactions):
+    repositories = {"orders": _FindsNothing}  # noqa: RUF012 - as above
+
+
+@frozen
+class _RecordsAgain(RecordOrders):
+    def __attrs_post_init__(self) -> None:
+        object.__setattr__(self, "_unit_of_work", _WithoutALook(self._unit_of_work, None))  # type: ignore[arg-type]
+
+
+@frozen
+class _StandsByRefusals(RecordOrders):
+    """Refuses an order that was accepted under a key, because another answer is kept under it."""
+
+    async def __call__(self, events: Sequence[Any]) -> Any:
+        keys = {
+            event.order_id: IdempotencyKey(event.asked_under.scope, event.asked_under.key)
+            for event in events
+            if event.asked_under
+        }
+        async with self._unit_of_work() as tx:
+            kept = await tx.idempotency_keys.claim(set(keys.values()))
+        answers = {id_: found.answer for id_, key in keys.items() if (found := kept.get(key))}
+        refused = {id_ for id_, answer in answers.items() if not isinstance(answer, Order)}
+        outcomes = iter(await super().__call__([event for event in events if event.order_id not in refused]))
+        return [answers[event.order_id] if event.order_id in refused else next(outcomes) for event in events]
+
+
+@frozen
+class _QueuesUnderANewId(AutoIntake):
+    async def __call__(self, request: Any) -> Any:
+        call = self._number(request)
+        try:
+            return await self._place(call)
+        except (Overloaded, KeyInFlight):
+            raise
+        except (Unavailable, Aborted):
+            if isinstance(call, Keyed):
+                return await self._queue(evolve(call, call=_renumbered(call.call)))
+            return await self._queue(_renumbered(call))
+
+
 MUTATIONS: Final = (
     Mutation("acknowledges before the work is done", Parts(queue=_AcknowledgesAtOnce)),
     Mutation("acknowledges what has failed", Parts(queue=_AcknowledgesFailures)),
@@ -419,5 +483,10 @@ MUTATIONS: Final = (
     Mutation(
         "lets what was read before come after it was forgotten", Parts(recent_orders=_ForgetsWhatItForgot), seeds=2000
     ),
+    Mutation("tells of a queued order before the confirm", Parts(intake_queue=_ConfirmsAtOnce)),
+    Mutation("acknowledges an accepted order before it is recorded", Parts(record_orders=_RecordsLater)),
+    Mutation("does not look whether an accepted order is recorded already", Parts(record_orders=_RecordsAgain)),
+    Mutation("lets a kept refusal stand against an accepted order", Parts(record_orders=_StandsByRefusals)),
+    Mutation("queues under a new id what may be recorded", Parts(auto_intake=_QueuesUnderANewId)),
     Mutation("does not refresh the caches after a crash", Parts(refreshing=_LeavesTheCachesAlone), seeds=4000),
 )

@@ -8,6 +8,9 @@ from attrs import field, frozen
 from application import ports
 from application.ports import Transaction
 
+DATABASE: Final = "the database"
+BROKER: Final = "the broker"
+
 
 @frozen
 class Call:
@@ -16,11 +19,14 @@ class Call:
     name: str
     before: str = field(init=False)
     after: str = field(init=False)
+    # Which server answers it, where there is one that may be away.
+    server: str = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         # Put together once, and not at each of the many calls.
         object.__setattr__(self, "before", f"{self.name} before")
         object.__setattr__(self, "after", f"{self.name} after")
+        object.__setattr__(self, "server", _SERVERS.get(self.name.split(".")[0], ""))
 
 
 REPOSITORIES: Final[dict[str, type]] = {
@@ -33,11 +39,19 @@ REPOSITORIES: Final[dict[str, type]] = {
 PORTS: Final[dict[str, type]] = {
     "recent_orders": ports.RecentOrders,
     "catalogue_cache": ports.CatalogueCache,
+    "price_list": ports.PriceList,
     "publisher": ports.EventPublisher,
+    "intake_queue": ports.IntakeQueue,
     "queue": ports.EventQueue,
     "dead_letter_queue": ports.DeadLetterQueue,
     "gateway": ports.PaymentGateway,
     "signal": ports.OutboxSignal,
+}
+
+_SERVERS: Final = {
+    "unit_of_work": DATABASE,
+    **dict.fromkeys(REPOSITORIES, DATABASE),
+    **dict.fromkeys(("publisher", "intake_queue", "queue", "dead_letter_queue"), BROKER),
 }
 
 # No process of the service calls these, and no process that runs here can end at them. What is missing in this list

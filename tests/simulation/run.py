@@ -109,9 +109,10 @@ class _Run:
             programs = {f"api-{number}": House.run_api for number in range(self._chance.randint(1, 2))}
             programs |= {f"worker-{number}": House.run_worker for number in range(self._chance.randint(1, 2))}
             programs["relay"] = House.run_relay
+        # Whoever starts finds a catalogue: prices that are not known at the start are long in coming.
+        products = await self._fill_shelves()
         around = [asyncio.create_task(self._keep_running(name, program)) for name, program in programs.items()]
         around += [asyncio.create_task(disturbance) for disturbance in self._disturbances()]
-        products = await self._fill_shelves()
         counters = partial(self._counters)
         await asyncio.gather(
             *(
@@ -156,6 +157,12 @@ class _Run:
             yield self._restart_something()
         for _ in range(self._faults.weather.broker_losses):
             yield self._empty_the_broker()
+        for server in self._faults.weather.away:
+            yield self._cut_off(server)
+
+    async def _cut_off(self, server: str) -> None:
+        await asyncio.sleep(self._chance.random())
+        self._faults.cut_off(server)
 
     async def _restart_something(self) -> None:
         await asyncio.sleep(5 * self._chance.random())
@@ -218,9 +225,13 @@ class _Run:
         ]
         self._findings += checks.books(store, charges)
         self._findings += checks.promises(store, self._diary)
-        self._findings += checks.keys(store, self._diary)
+        self._findings += checks.accepted(store, broker.accepted)
+        # An accepted order that nobody has recorded yet is unknown when the caches forget it.
+        if self._faults.weather.intake == "direct" or not self._faults.weather.cache_losses:
+            self._findings += checks.unknown(store, self._diary)
+        self._findings += checks.keys(store, self._diary, queued=self._faults.weather.intake != "direct")
         self._findings += checks.announcements(store, broker.confirmed)
-        self._findings += checks.dead_letters(store, broker.queues)
+        self._findings += checks.dead_letters(store, broker.queues.values())
         await self._compare_caches()
 
     async def _compare_caches(self) -> None:

@@ -1,13 +1,15 @@
 """The ports beside the database, as one process reaches them: each call may fail, or end the process."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Any, Final
 
 from attrs import define, field
 
-from application.ports import OutboxSignal, Unavailable
+from application.ports import OutboxSignal, PriceList, Unavailable
+from domain.ids import ProductId
+from domain.product import Product
 from tests.simulation.broker import DeadLetterConnection, QueueConnection
 from tests.simulation.faults import NO_ANSWER, Faults, Process
 from tests.simulation.points import PORTS, Call, implementing
@@ -40,12 +42,37 @@ def _standing_in(
 SimulatedRecentOrders: Final = _standing_in("recent_orders")
 SimulatedCatalogueCache: Final = _standing_in("catalogue_cache")
 SimulatedPublisher: Final = _standing_in("publisher", before=NO_ANSWER, after=NO_ANSWER)
+SimulatedIntakeQueue: Final = _standing_in("intake_queue", before=NO_ANSWER, after=NO_ANSWER)
 # A queue that fails has lost its connection: what it had brought is brought again.
 SimulatedDeliveries: Final = _standing_in("queue", on_failure=QueueConnection.lose, before=NO_ANSWER, after=NO_ANSWER)
 SimulatedDeadLetterQueue: Final = _standing_in(
     "dead_letter_queue", on_failure=DeadLetterConnection.lose, before=NO_ANSWER, after=NO_ANSWER
 )
 SimulatedPayments: Final = _standing_in("gateway", before=NO_ANSWER, after=NO_ANSWER)
+
+
+_LOOK_UP: Final = Call("price_list.get_many")
+_LEARN: Final = Call("price_list.put_many")
+
+
+@define(eq=False)
+class SimulatedPriceList:
+    """What a process knows by heart, where nothing goes wrong."""
+
+    _faults: Faults
+    _process: Process
+    _inner: PriceList
+
+    def get_many(self, ids: Collection[ProductId]) -> dict[ProductId, Product]:
+        self._faults.cross(self._process, _LOOK_UP.before)
+        known = self._inner.get_many(ids)
+        self._faults.cross(self._process, _LOOK_UP.after)
+        return known
+
+    def put_many(self, products: Sequence[Product]) -> None:
+        self._faults.cross(self._process, _LEARN.before)
+        self._inner.put_many(products)
+        self._faults.cross(self._process, _LEARN.after)
 
 
 _NOTIFY: Final = Call("signal.notify")
