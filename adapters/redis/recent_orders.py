@@ -20,7 +20,6 @@ _HEAD_BYTES: Final = STAMP_BYTES + _VERSION_DIGITS
 _ENCODER: Final = msgspec.json.Encoder()
 _DECODER: Final = msgspec.json.Decoder(Order)
 
-_ANY_GENERATION: Final = b""
 _NO_GENERATION: Final = b"-"
 
 # KEYS: the generation, then the orders. ARGV: the generation that the caller knew, a new one, its time to live, and
@@ -32,12 +31,12 @@ _NO_GENERATION: Final = b"-"
 _PUT: Final = Script(
     f"""
 local stamp = redis.call('GET', KEYS[1])
-local knows = ARGV[1] == '{_ANY_GENERATION.decode()}' or ARGV[1] == stamp
+local knows = ARGV[1] == stamp
 if stamp and string.sub(stamp, 1, {RUN_BYTES}) == string.sub(ARGV[2], 1, {RUN_BYTES}) then
     redis.call('PEXPIRE', KEYS[1], ARGV[3])
 else
     stamp = ARGV[2]
-    knows = ARGV[1] == '{_ANY_GENERATION.decode()}'
+    knows = false
     redis.call('SET', KEYS[1], stamp, 'PX', ARGV[3])
 end
 for i = 2, #KEYS do
@@ -79,9 +78,12 @@ class _Generation:
         A transaction that is just ending may have begun before a new generation was heard of, so that a generation
         counts only when it has been known for longer than a transaction takes.
         """
-        if not self._stamp:
-            return _ANY_GENERATION
-        return self._stamp if self._time() - self._since >= self._settle else _NO_GENERATION
+        is_settled = self._stamp and self._time() - self._since >= self._settle
+        return self._stamp if is_settled else _NO_GENERATION
+
+    @property
+    def is_unknown(self) -> bool:
+        return not self._stamp
 
 
 @define(eq=False)
@@ -130,6 +132,8 @@ class RedisRecentOrders:
     async def _put(self, entries: Sequence[tuple[OrderId, int, bytes]]) -> None:
         if not entries:
             return
+        if self._generation.is_unknown:
+            await self._learn_generation()
         arguments: list[Any] = [self._generation.known(), self._redis.new_stamp(), self._stamp_ttl()]
         for _, version, body in entries:
             arguments += (f"{version:0{_VERSION_DIGITS}}", self._entry_ttl(), body)
@@ -137,6 +141,16 @@ class RedisRecentOrders:
         stamp = await self._redis.run(_PUT, keys, arguments)
         if stamp is not None:
             self._generation.learn(stamp)
+
+    async def _learn_generation(self) -> None:
+        # Once in the life of a process. A put that names no generation could be held up on its way, come after an
+        # outage in which a newer version was missed, and be kept.
+        await self._redis.write("SET", self._generation_key, self._redis.new_stamp(), "NX", "PX", self._stamp_ttl())
+        stamp = await self._redis.read("GET", self._generation_key)
+        if self._redis.is_current(stamp):
+            self._generation.learn(stamp)
+        else:
+            await self._begin_generation()
 
     async def _begin_generation(self) -> None:
         # When another process does the same at this moment, the one that comes second is right, and the first learns

@@ -32,6 +32,7 @@ class Road:
     """The way to Redis, which a test can close in three manners."""
 
     _url: str
+    carried: int = field(default=0, init=False)
     _closed: str = field(default="", init=False)
     _open: asyncio.Event = field(factory=asyncio.Event, init=False)
     _server: asyncio.Server = field(init=False)
@@ -95,6 +96,7 @@ class Road:
             if not (is_answer and self._closed == "swallow answers"):
                 writer.write(data)
                 await writer.drain()
+                self.carried += not is_answer
         raise ConnectionResetError
 
 
@@ -135,8 +137,8 @@ async def start(namespace: str) -> AsyncIterator[Start]:
     """Starts a process on the given road to Redis."""
     async with AsyncExitStack() as stack:
 
-        async def start(url: str, *, patience: float = PATIENT) -> Process:
-            redis = await stack.enter_async_context(open_redis(url, timeout=patience, retry_every=0.05))
+        async def start(url: str, *, patience: float = PATIENT, retry_every: float = 0.05) -> Process:
+            redis = await stack.enter_async_context(open_redis(url, timeout=patience, retry_every=retry_every))
             return Process(RedisRecentOrders(redis, namespace, settle=0), RedisCatalogueCache(redis, namespace))
 
         yield start
@@ -266,6 +268,37 @@ async def test_a_reader_who_was_slower_than_the_outage_brings_nothing_old_back(
     assert await slow.kept(order) is None
     assert await cut_off.kept(order) is None
     assert await slow.page() is None
+
+
+@pytest.mark.parametrize("is_its_first_call", [False, True])
+async def test_a_put_that_is_on_its_way_while_a_newer_one_is_missed_is_not_kept_when_it_comes(
+    redis_url: str, start: Start, *, is_its_first_call: bool
+) -> None:
+    async with Road(redis_url) as slow_road, Road(redis_url) as other_road:
+        slow = await start(slow_road.url, patience=0.2, retry_every=60)
+        other = await start(other_road.url, patience=0.2)
+        order = a_new_order()
+        await other.orders.put_many([order])
+        if not is_its_first_call:
+            await slow.orders.put_many([order])
+        # It is sent, and its sender gives up waiting; what is on the road can't be called back.
+        await slow_road.close("silence")
+        await slow.orders.put_many([at_version(order, 2)])
+        await other_road.close("reset")
+        await other.orders.put_many([at_version(order, 3)])
+        other_road.open()
+        await has_returned(other)
+        carried = slow_road.carried
+
+        async def has_come() -> bool:
+            return slow_road.carried > carried
+
+        slow_road.open()
+        await until(has_come)
+        # Nobody waits for its answer any more; Redis has done it by one of these looks.
+        for _ in range(50):
+            assert await other.kept(order) is None
+            await asyncio.sleep(0.005)
 
 
 @pytest.mark.parametrize("manner", ["silence", "reset"])

@@ -368,6 +368,8 @@ class _PlacesAgain(PlaceOrder):
 
 
 def _renumbered(request: Any) -> Any:
+    if isinstance(request, Keyed):
+        return evolve(request, call=_renumbered(request.call))
     return evolve(request, order_id=OrderId(UUID(int=request.order_id.int ^ 1 << 40)))
 
 
@@ -450,8 +452,6 @@ class _QueuesUnderANewId(AutoIntake):
         except (Overloaded, KeyInFlight):
             raise
         except (Unavailable, Aborted):
-            if isinstance(call, Keyed):
-                return await self._queue(evolve(call, call=_renumbered(call.call)))
             return await self._queue(_renumbered(call))
 
 
