@@ -147,7 +147,7 @@ class RedisRecentOrders:
         # outage in which a newer version was missed, and be kept.
         await self._redis.write("SET", self._generation_key, self._redis.new_stamp(), "NX", "PX", self._stamp_ttl())
         stamp = await self._redis.read("GET", self._generation_key)
-        if self._redis.is_current(stamp):
+        if stamp is not None and self._redis.is_current(stamp):
             self._generation.learn(stamp)
         else:
             await self._begin_generation()

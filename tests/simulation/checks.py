@@ -73,10 +73,15 @@ def promises(store: MemoryStore, diary: Diary) -> Iterator[str]:
             yield f"user {request.user_id} was refused, and order {found[0].id} exists"
         if isinstance(answer, Order) and [order.id for order in found] != [answer.id]:
             yield f"user {request.user_id} was told of order {answer.id}, which does not exist"
-        if isinstance(answer, Order):
-            yield from _as_agreed(answer, store)
     for orders in by_user.values():
         yield f"order {orders[0].id} is nobody's wish"
+    for _, answer in diary.wanted:
+        if isinstance(answer, Order):
+            yield from _as_agreed(answer, store)
+    yield from _versions(store, diary)
+
+
+def _versions(store: MemoryStore, diary: Diary) -> Iterator[str]:
     for told in {(order.id, order.version): order for order in diary.told}.values():
         if (status := _status_at(store.events, told.id, told.version)) is not told.status:
             yield f"order {told.id} was said to be {told.status} in version {told.version}, and was {status}"
@@ -111,9 +116,8 @@ def keys(store: MemoryStore, diary: Diary, *, queued: bool) -> Iterator[str]:
     Where orders are queued, those who accept one at once, or again, can't know of each other while the caches are gone:
     it is one order, and they say the same of it, but for the moment.
     """
-    for key, answers in diary.answers.items():
-        if queued:
-            answers = _lasting(answers)
+    for key, every in diary.answers.items():
+        answers = _lasting(every) if queued else every
         if any(not _are_the_same(answers[0], answer, queued=queued) for answer in answers):
             yield f"under the key {key.value!r} of {key.scope} this was answered: {answers}"
     for order_id, times in Counter(payment.order_id for payment in store.payments.values()).items():
