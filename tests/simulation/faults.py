@@ -20,6 +20,17 @@ _GIVES_UP: Final = 3.0
 
 _QUEUED: Final = {"embedded": False, "intake": "queued", "errand": "place"}
 _AUTO: Final = {"embedded": False, "intake": "auto", "errand": "place"}
+# Slow caches that lose nothing, under somebody who looks from all sides.
+_WATCHED: Final = {
+    "embedded": False,
+    "intake": "direct",
+    "away": (),
+    "cache_losses": 0.0,
+    "slow_caches": 0.6,
+    "keys": 1.0,
+    "impatience": 0.6,
+    "errand": "watch",
+}
 
 # What few runs come to by themselves, and what leads there.
 _LEADS_TO: Final[dict[str, dict[str, Any]]] = {
@@ -27,9 +38,9 @@ _LEADS_TO: Final[dict[str, dict[str, Any]]] = {
     "outbox.release": {"restarts": 5},
     "orders.page": {"errand": "orders"},
     "recent_orders.get_many": {"errand": "orders"},
-    "catalogue_cache.new_edition": {"errand": "watch", "slow_caches": 0.4},
-    "recent_orders.put_many": {"errand": "watch", "slow_caches": 0.4},
-    "recent_orders.forget_older": {"errand": "watch", "slow_caches": 0.4},
+    "catalogue_cache.new_edition": _WATCHED,
+    "recent_orders.put_many": _WATCHED,
+    "recent_orders.forget_older": _WATCHED,
     "idempotency_keys.claim": {"errand": "watch", "keys": 1.0, "impatience": 0.8},
     "idempotency_keys.add_many": {"errand": "watch", "keys": 1.0, "impatience": 0.8},
     "products.page": {"errand": "products"},

@@ -481,7 +481,7 @@ MUTATIONS: Final = (
     Mutation("keeps an error under a key that may pass", Parts(place_order=_KeepsWhatMayPass)),
     Mutation("keeps older versions in the cache", Parts(recent_orders=_TakesAnyVersion)),
     Mutation(
-        "lets what was read before come after it was forgotten", Parts(recent_orders=_ForgetsWhatItForgot), seeds=2000
+        "lets what was read before come after it was forgotten", Parts(recent_orders=_ForgetsWhatItForgot), seeds=4000
     ),
     Mutation("tells of a queued order before the confirm", Parts(intake_queue=_ConfirmsAtOnce)),
     Mutation("acknowledges an accepted order before it is recorded", Parts(record_orders=_RecordsLater)),
