@@ -74,7 +74,8 @@ def _announced(
 ) -> None:
     """Each event came, those of an order in their order, and none that did not happen."""
     for order_id, history in histories.items():
-        came = list(dict.fromkeys(heard.get(OrderId(order_id), ())))
+        # 0 is that it was accepted: it is no part of the history, and may come at any time, or not at all.
+        came = [sequence for sequence in dict.fromkeys(heard.get(OrderId(order_id), ())) if sequence]
         expected = list(range(1, len(history) + 1))
         if missing := set(expected) - set(came):
             found.lost.append(f"of order {order_id} the events {sorted(missing)} were never announced")
