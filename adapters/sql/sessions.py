@@ -84,8 +84,7 @@ class Session:
             return await question(connection)
         except BaseException as error:
             # Whoever is cancelled leaves a statement behind that may still be running.
-            is_cancelled = not isinstance(error, Exception)
-            self._is_unsound |= is_cancelled or (self._is_transaction and not self._is_open)
+            self._is_unsound |= not self._driver.is_refusal(error) or (self._is_transaction and not self._is_open)
             if isinstance(error, self._driver.errors):
                 raise self._driver.told(error, connection) from error
             raise
@@ -141,6 +140,9 @@ class _Driver(Protocol):
 
     async def change(self, connection: Any, made: _Made, arguments: Sequence[Any]) -> int: ...
 
+    def is_refusal(self, error: BaseException) -> bool:
+        """Whether the database has refused a statement, and waits for the next one on the same connection."""
+
     def cut(self, connection: Any) -> None:
         """Say no farewell where nobody may be listening."""
 
@@ -150,7 +152,7 @@ class _Driver(Protocol):
 
 class _Asyncpg:
     begin = "BEGIN"
-    errors = (asyncpg.PostgresError, asyncpg.InterfaceError)
+    errors = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
     async def fetch(self, connection: Any, made: _Made, arguments: Sequence[Any]) -> Sequence[Any]:
         rows: Sequence[Any] = await connection.fetch(made.sql, *arguments, record_class=_Record)
@@ -161,6 +163,10 @@ class _Asyncpg:
         # As in INSERT 0 30, or UPDATE 30.
         return int(status.rpartition(" ")[2])
 
+    def is_refusal(self, error: BaseException) -> bool:
+        # What is worse is the last word of a session: its connection is closed by the server, if not at once.
+        return isinstance(error, asyncpg.PostgresError) and getattr(error, "severity_en", None) == "ERROR"
+
     def cut(self, connection: Any) -> None:
         # SQLAlchemy would wait two seconds for a server that is silent.
         connection.terminate()
@@ -169,7 +175,8 @@ class _Asyncpg:
         words: Any = Exception(str(error))
         words.sqlstate = getattr(error, "sqlstate", None)
         words.__cause__ = error
-        return DBAPIError(None, None, words, hide_parameters=True, connection_invalidated=connection.is_closed())
+        is_lost = connection.is_closed() or not self.is_refusal(error)
+        return DBAPIError(None, None, words, hide_parameters=True, connection_invalidated=is_lost)
 
 
 class _Record(asyncpg.Record):  # type: ignore[misc]  # asyncpg has no types
@@ -195,6 +202,9 @@ class _Aiosqlite:
     async def change(self, connection: Any, made: _Made, arguments: Sequence[Any]) -> int:
         cursor = await connection.execute(made.sql, arguments)
         return int(cursor.rowcount)
+
+    def is_refusal(self, error: BaseException) -> bool:
+        return isinstance(error, sqlite3.Error)
 
     def cut(self, connection: Any) -> None:
         pass
