@@ -15,17 +15,23 @@ _LONGEST_PAUSE: Final = 5.0
 
 async def until_first(work: Coroutine[Any, Any, T], stop: asyncio.Event) -> T | None:
     """The result of the work; None, and the work cancelled, when the stop comes first."""
-    working = asyncio.ensure_future(work)
-    stopping = asyncio.ensure_future(stop.wait())
     try:
-        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        return working.result() if working.done() else None
-    finally:
-        stopping.cancel()
-        if not working.done():
-            working.cancel()
-            # Whatever it holds is let go of before anything else begins.
-            await asyncio.gather(working, return_exceptions=True)
+        # The stop is a time limit that is set when it comes, so that the work needs no task of its own.
+        async with asyncio.timeout(None) as limit:
+            stopping = asyncio.ensure_future(_end(limit, stop))
+            try:
+                return await work
+            finally:
+                stopping.cancel()
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        return None
+
+
+async def _end(limit: asyncio.Timeout, stop: asyncio.Event) -> None:
+    await stop.wait()
+    limit.reschedule(asyncio.get_running_loop().time())
 
 
 async def pause(seconds: float, stop: asyncio.Event) -> None:

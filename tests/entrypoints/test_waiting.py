@@ -49,3 +49,59 @@ async def test_a_stop_ends_the_wait_but_not_the_step() -> None:
     async with asyncio.timeout(5):
         await waiting.repeat(step, stop, name="test")
     assert finished == ["step"]
+
+
+async def test_work_that_ends_before_the_stop_has_a_result() -> None:
+    async def work() -> str:
+        await asyncio.sleep(0)
+        return "done"
+
+    stop = asyncio.Event()
+    async with asyncio.timeout(5):
+        assert await waiting.until_first(work(), stop) == "done"
+        stop.set()
+        await asyncio.sleep(0.01)
+
+
+async def test_a_stop_ends_the_work_and_what_it_holds_is_let_go_of_first() -> None:
+    stop, let_go = asyncio.Event(), []
+
+    async def work() -> str:
+        asyncio.get_running_loop().call_soon(stop.set)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            let_go.append("all")
+        return "done"
+
+    async with asyncio.timeout(5):
+        assert await waiting.until_first(work(), stop) is None
+    assert let_go == ["all"]
+
+
+async def test_work_that_ran_out_of_its_own_time_fails() -> None:
+    async def work() -> None:
+        raise TimeoutError("of its own")
+
+    with pytest.raises(TimeoutError, match="of its own"):
+        await waiting.until_first(work(), asyncio.Event())
+
+
+async def test_whoever_is_cancelled_while_working_is_cancelled_and_not_stopped() -> None:
+    begun, ended = asyncio.Event(), []
+
+    async def work() -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append("work")
+
+    async with asyncio.timeout(5):
+        task = asyncio.create_task(waiting.until_first(work(), asyncio.Event()))
+        await begun.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert ended == ["work"]
