@@ -1,10 +1,10 @@
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
-from copy import copy
 from time import monotonic
 
 from attrs import define, evolve, field, frozen
 
+from adapters.memory.copies import copied
 from application.ports import CataloguePage
 from domain.ids import OrderId
 from domain.order import Order
@@ -28,10 +28,10 @@ class MemoryRecentOrders:
 
     async def get_many(self, ids: Collection[OrderId]) -> dict[OrderId, Order]:
         known = {id_: self._known[id_].order for id_ in ids if id_ in self._known}
-        return {id_: copy(order) for id_, order in known.items() if order is not None}
+        return {id_: copied(order) for id_, order in known.items() if order is not None}
 
     async def put_many(self, orders: Sequence[Order]) -> None:
-        self._put([(order.id, _Known(order.version, copy(order))) for order in orders])
+        self._put([(order.id, _Known(order.version, copied(order))) for order in orders])
 
     async def forget_older(self, versions: Mapping[OrderId, int]) -> None:
         # The version stays, of what was not here as well: who has read an older one may still be about to put it.
@@ -65,11 +65,11 @@ class MemoryCatalogueCache:
         kept_at, products = self._pages.get(page, (0.0, []))
         if page not in self._pages or self._time() - kept_at > self._max_age:
             return page, None
-        return page, [copy(product) for product in products]
+        return page, [copied(product) for product in products]
 
     async def put(self, page: CataloguePage, products: Sequence[Product]) -> None:
         if page.edition == str(self._edition):
-            self._pages[page] = (self._time(), [copy(product) for product in products])
+            self._pages[page] = (self._time(), [copied(product) for product in products])
 
     async def new_edition(self) -> None:
         self._edition += 1

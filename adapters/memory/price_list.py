@@ -1,7 +1,8 @@
 from collections.abc import Collection, Sequence
 
-from attrs import define, evolve, field
+from attrs import define, field
 
+from adapters.memory.copies import copied
 from domain.ids import ProductId
 from domain.product import Product
 
@@ -11,7 +12,7 @@ class MemoryPriceList:
     _products: dict[ProductId, Product] = field(factory=dict, init=False)
 
     def get_many(self, ids: Collection[ProductId]) -> dict[ProductId, Product]:
-        return {id_: evolve(self._products[id_]) for id_ in ids if id_ in self._products}
+        return {id_: copied(self._products[id_]) for id_ in ids if id_ in self._products}
 
     def put_many(self, products: Sequence[Product]) -> None:
-        self._products.update((product.id, evolve(product)) for product in products)
+        self._products.update((product.id, copied(product)) for product in products)

@@ -1,12 +1,12 @@
 from collections import ChainMap, Counter
 from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from copy import copy
 from datetime import datetime
 
 from attrs import define, field, frozen
 
 from adapters.after_commit import AfterCommit, tell_nobody
+from adapters.memory.copies import copied
 from adapters.memory.dead_letters import MemoryDeadLetters
 from adapters.memory.idempotency_keys import MemoryIdempotencyKeys
 from adapters.memory.store import Changes, MemoryStore
@@ -98,7 +98,7 @@ class MemoryOrders:
         for order in orders:
             if order.id in self._changes.orders:
                 raise Aborted(f"order {order.id} exists already")
-            self._changes.orders[order.id] = copy(order)
+            self._changes.orders[order.id] = copied(order)
         self._changes.committed.orders += orders
 
     async def get_many(
@@ -107,7 +107,7 @@ class MemoryOrders:
         *,
         lock: bool = False,
     ) -> dict[OrderId, Order]:
-        found = {id_: copy(self._changes.orders[id_]) for id_ in sorted(ids) if id_ in self._changes.orders}
+        found = {id_: copied(self._changes.orders[id_]) for id_ in sorted(ids) if id_ in self._changes.orders}
         if lock:
             # There is one writer, who has locked everything anyway.
             self._changes.committed.see(found.values())
@@ -118,7 +118,7 @@ class MemoryOrders:
             stored = self._changes.orders.get(order.id)
             if stored is None or stored.version != order.version - 1:
                 raise OrderConflict(f"order {order.id} changed since it was read")
-            self._changes.orders[order.id] = copy(order)
+            self._changes.orders[order.id] = copied(order)
         self._changes.committed.orders += orders
 
     async def page(
@@ -130,7 +130,7 @@ class MemoryOrders:
             if not order.deleted and user_id in {None, order.user_id} and status in {None, order.status}
         ]
         newest_first = sorted(self._beside(found, before, lambda place, start: place < start), key=_place, reverse=True)
-        return [copy(order) for order in newest_first[:limit]]
+        return [copied(order) for order in newest_first[:limit]]
 
     async def unpaid_since(self, moment: datetime, *, after: OrderId | None, limit: int) -> list[OrderId]:
         found = [
@@ -175,7 +175,7 @@ class MemoryProducts:
         for product in products:
             if product.id in self._changes.products:
                 raise Aborted(f"product {product.id} exists already")
-            self._changes.products[product.id] = copy(product)
+            self._changes.products[product.id] = copied(product)
             self._changes.committed.catalogue = True
 
     async def get_many(
@@ -184,16 +184,16 @@ class MemoryProducts:
         *,
         lock: bool = False,  # noqa: ARG002 - there is one writer, who has locked everything
     ) -> dict[ProductId, Product]:
-        return {id_: copy(self._changes.products[id_]) for id_ in sorted(ids) if id_ in self._changes.products}
+        return {id_: copied(self._changes.products[id_]) for id_ in sorted(ids) if id_ in self._changes.products}
 
     async def save_many(self, products: Sequence[Product]) -> None:
         for product in products:
-            self._changes.products[product.id] = copy(product)
+            self._changes.products[product.id] = copied(product)
             self._changes.committed.catalogue = True
 
     async def page(self, *, after: ProductId | None, limit: int) -> list[Product]:
         ids = sorted(id_ for id_ in self._changes.products if after is None or id_ > after)
-        return [copy(self._changes.products[id_]) for id_ in ids[:limit]]
+        return [copied(self._changes.products[id_]) for id_ in ids[:limit]]
 
     async def last_id(self) -> ProductId:
         return max(self._changes.products, default=ProductId(0))
@@ -231,11 +231,11 @@ class MemoryPayments:
         await self.save_many(payments)
 
     async def get_many(self, ids: Collection[PaymentId]) -> dict[PaymentId, Payment]:
-        return {id_: copy(self._changes.payments[id_]) for id_ in sorted(ids) if id_ in self._changes.payments}
+        return {id_: copied(self._changes.payments[id_]) for id_ in sorted(ids) if id_ in self._changes.payments}
 
     async def save_many(self, payments: Sequence[Payment]) -> None:
         for payment in payments:
-            self._changes.payments[payment.id] = copy(payment)
+            self._changes.payments[payment.id] = copied(payment)
 
 
 @frozen
