@@ -1,6 +1,5 @@
 """`holdfast simulate`: many seeds, one seed and its story, or the faults that are built in on purpose."""
 
-import gc
 import time
 from collections import Counter
 from typing import Final
@@ -11,7 +10,7 @@ from rich.table import Table
 
 from tests.simulation.mutations import MUTATIONS, catch
 from tests.simulation.points import CRASH_POINTS
-from tests.simulation.run import Report, simulate
+from tests.simulation.run import Report, seldom_collecting, simulate
 
 _SHOWN: Final = 40
 
@@ -38,9 +37,7 @@ def simulate_many(seeds: int) -> bool:
     crashed: Counter[str] = Counter()
     began, began_work = time.perf_counter(), time.process_time()
     columns = (MofNCompleteColumn(), TextColumn("seeds, {task.fields[rate]:.0f} a second"), TimeRemainingColumn())
-    # Whatever is there by now stays there: it need not be looked through again and again.
-    gc.freeze()
-    with Progress(*columns, console=console) as progress:
+    with seldom_collecting(), Progress(*columns, console=console) as progress:
         bar = progress.add_task("", total=seeds, rate=0.0)
         for seed in range(seeds):
             report = simulate(seed)
@@ -72,7 +69,8 @@ def simulate_mutations() -> bool:
     table = Table("what is wrong", "found with seed", "by")
     all_caught = True
     for mutation in track(MUTATIONS, "breaking one part after the other", console=console, transient=True):
-        report = catch(mutation)
+        with seldom_collecting():
+            report = catch(mutation)
         if report is None:
             all_caught = False
             table.add_row(mutation.name, f"NOT FOUND in {mutation.seeds}", "")

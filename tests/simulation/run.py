@@ -1,4 +1,5 @@
 import asyncio
+import gc
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
@@ -33,6 +34,8 @@ _MAX_STEPS: Final = 200_000
 # In seconds of the simulation: for what has to expire, and for the longest pause before another attempt.
 _DRAINS_WITHIN: Final = 400
 _LOOKS_EVERY: Final = 0.2
+# Made between two collections of garbage, where there are many runs.
+_NEW_OBJECTS: Final = 20_000
 
 
 @frozen(kw_only=True)
@@ -49,6 +52,20 @@ class Report:
 def simulate(seed: int, *, parts: Parts | None = None, tracing: bool = False) -> Report:
     """The same seed is the same story, to the last step."""
     return _Run(seed, parts or Parts(), tracing=tracing).report()
+
+
+@contextmanager
+def seldom_collecting() -> Iterator[None]:
+    """For many runs in a row: what is there by now stays, and need not be looked through again and again."""
+    kept = gc.get_threshold()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_NEW_OBJECTS, *kept[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*kept)
+        gc.unfreeze()
 
 
 @define(eq=False)

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -13,7 +13,7 @@ import pytest
 from tests.simulation.command import story
 from tests.simulation.mutations import MUTATIONS, Mutation, catch
 from tests.simulation.points import CRASH_POINTS
-from tests.simulation.run import simulate
+from tests.simulation.run import seldom_collecting, simulate
 
 _ROOT: Final = Path(__file__).parents[2]
 # Each crash point has as many runs of its own, which are more than a thousand together; one at which nobody has
@@ -21,6 +21,12 @@ _ROOT: Final = Path(__file__).parents[2]
 _ROUNDS: Final = 12
 _MOST_ROUNDS: Final = 80
 _PARTS: Final = 8
+
+
+@pytest.fixture(autouse=True)
+def _seldom_collecting() -> Iterator[None]:
+    with seldom_collecting():
+        yield
 
 
 @pytest.mark.parametrize("part", range(_PARTS))
