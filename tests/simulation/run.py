@@ -34,6 +34,8 @@ _MAX_STEPS: Final = 200_000
 # In seconds of the simulation: for what has to expire, and for the longest pause before another attempt.
 _DRAINS_WITHIN: Final = 400
 _LOOKS_EVERY: Final = 0.2
+# A visit of somebody who watches is as long as ten others: there are few of them, and more runs in the same time.
+_MOST_VISITS: Final = {"watch": 3}
 # Made between two collections of garbage, where there are many runs.
 _NEW_OBJECTS: Final = 20_000
 
@@ -134,7 +136,7 @@ class _Run:
         await asyncio.gather(
             *(
                 Client(f"client-{number}", self._chance, self._faults, self._diary, counters, products).run(
-                    visits=self._chance.randint(1, 6)
+                    visits=self._chance.randint(1, _MOST_VISITS.get(self._faults.weather.errand, 6))
                 )
                 for number in range(self._chance.randint(1, 3))
             )
