@@ -34,8 +34,9 @@ _MAX_STEPS: Final = 200_000
 # In seconds of the simulation: for what has to expire, and for the longest pause before another attempt.
 _DRAINS_WITHIN: Final = 400
 _LOOKS_EVERY: Final = 0.2
-# A visit of somebody who watches is as long as ten others: there are few of them, and more runs in the same time.
-_MOST_VISITS: Final = {"watch": 3}
+# Many short stories show more in the same time than few long ones; a visit of somebody who watches is as long as ten.
+_MOST_VISITS: Final = 4
+_MOST_TO_WATCH: Final = 3
 # Made between two collections of garbage, where there are many runs.
 _NEW_OBJECTS: Final = 20_000
 
@@ -133,10 +134,11 @@ class _Run:
         around = [asyncio.create_task(self._keep_running(name, program)) for name, program in programs.items()]
         around += [asyncio.create_task(disturbance) for disturbance in self._disturbances()]
         counters = partial(self._counters)
+        most_visits = _MOST_TO_WATCH if self._faults.weather.errand == "watch" else _MOST_VISITS
         await asyncio.gather(
             *(
                 Client(f"client-{number}", self._chance, self._faults, self._diary, counters, products).run(
-                    visits=self._chance.randint(1, _MOST_VISITS.get(self._faults.weather.errand, 6))
+                    visits=self._chance.randint(1, most_visits)
                 )
                 for number in range(self._chance.randint(1, 3))
             )
