@@ -166,18 +166,20 @@ class Faults:
     _crashes: dict[str, int] = field(init=False)
     _pauses: float = field(init=False)
     _delays: float = field(init=False)
+    _errors: float = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self._crashes = dict(self.weather.crashes)
         self._pauses = self.weather.pauses
         self._delays = max(self.weather.pauses, self.weather.yields)
+        self._errors = self.weather.errors
 
     def end(self) -> None:
         """From now on nothing breaks, and nobody is slow. Who goes first is still left to chance."""
         self.on = False
         self._away.clear()
         self._crashes.clear()
-        self._pauses, self._delays = 0.0, self.weather.yields
+        self._pauses, self._delays, self._errors = 0.0, self.weather.yields, 0.0
 
     def cut_off(self, server: str) -> None:
         if self.on:
@@ -212,18 +214,20 @@ class Faults:
         after: tuple[type[Exception], ...] = (),
     ) -> T:
         """Make a call of a port: it may fail, or its process crash, before the effect or after it."""
-        self.cross(process, call.before)
-        # Nearly all of the time of a simulation goes by here: a coroutine less is seeds more.
+        # Nearly all of the time of a simulation goes by here: a coroutine or a call less is seeds more.
+        if process.dead or call.before in self._crashes:
+            self.cross(process, call.before)
         drawn = self.chance.random()
         if drawn < self._delays:
             await self._delay(process, drawn)
         if self._away and call.server in self._away:
             await self._knock(process, call, effect)
-        if before:
+        if before and self._errors:
             self.fail(process, before, call.before)
         result = await effect()
-        self.cross(process, call.after)
-        if after:
+        if process.dead or call.after in self._crashes:
+            self.cross(process, call.after)
+        if after and self._errors:
             self.fail(process, after, call.after)
         return result
 
@@ -250,7 +254,7 @@ class Faults:
         await asyncio.sleep(self.chance.random() if self.happens(self.weather.slow_locks) else 0)
 
     def fail(self, process: Process, errors: tuple[type[Exception], ...], point: str) -> None:
-        if self.happens(self.weather.errors):
+        if self.happens(self._errors):
             error = self.chance.choice(errors)
             self.tell(f"{process.name} is told {error.__name__}: {point}")
             raise error(f"simulated: {point}")
