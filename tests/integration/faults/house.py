@@ -2,11 +2,12 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime
 from itertools import count
 from typing import Any, Final
+from uuid import UUID
 
 import asyncpg
 from aiormq.abc import DeliveredMessage
@@ -104,6 +105,15 @@ class House:
             found: int = await connection.fetchval(
                 "SELECT (SELECT count(*) FROM outbox) + (SELECT count(*) FROM orders WHERE status = 'PROCESSING'"
                 " OR (refund_requested AND status <> 'REFUNDED'))"
+            )
+        return found
+
+    async def unrecorded(self, told: Collection[UUID]) -> int:
+        """How many of these orders are not in the books yet."""
+        async with self.sql() as connection:
+            found: int = await connection.fetchval(
+                "SELECT count(*) FROM unnest($1::uuid[]) AS told (id) WHERE id NOT IN (SELECT id FROM orders)",
+                list(told),
             )
         return found
 

@@ -3,6 +3,7 @@
 import asyncio
 from contextlib import AsyncExitStack
 from typing import Final
+from uuid import UUID
 
 from attrs import define, field, frozen
 
@@ -57,7 +58,7 @@ async def run_fault(house: House, fault: Fault) -> Result:
             healed = loop.time()
             load.deadline = healed + fault.within
             await _placed(diary, diary.placed() + _AFTER)
-        drained = await _drained(house, healed + fault.within - loop.time())
+        drained = await _drained(house, diary, healed + fault.within - loop.time())
     recovered = loop.time() - healed
     findings = await look_through(house, diary)
     return Result(
@@ -79,9 +80,11 @@ async def _placed(diary: Diary, number: int) -> None:
     await until(there_are, seconds=60, what=f"{number} orders are placed")
 
 
-async def _drained(house: House, seconds: float) -> list[str]:
+async def _drained(house: House, diary: Diary, seconds: float) -> list[str]:
+    told = {UUID(each.order_id) for each in diary.told}
+
     async def nothing_waits() -> bool:
-        return not await house.waiting()
+        return not await house.waiting() and not await house.unrecorded(told)
 
     try:
         await until(nothing_waits, seconds=max(1.0, seconds), what="everything has drained")
