@@ -41,7 +41,6 @@ class Admission:
             return
         seen = (answered - self._answered) / passed
         self._looked_at, self._answered = now, answered
-        memory = exp(-passed / _MEMORY)
         if passed < _STALE:
             memory = exp(-passed / _MEMORY)
             self._see(memory * self._rate + (1 - memory) * seen)

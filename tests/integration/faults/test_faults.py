@@ -9,7 +9,7 @@ from tests.integration.faults.fault import Fault
 from tests.integration.faults.run import Street
 from tests.integration.faults.table import FAULTS
 
-# All of them take ten minutes.
+# All of them take minutes.
 TRIED = {
     "the-api-is-killed-5-times",
     "the-api-is-frozen-for-5-s",
