@@ -1,7 +1,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, TypeVar, cast
+from typing import Final, Generic, TypeVar, cast
 
 from attrs import define, field
 
@@ -9,6 +9,9 @@ from application.ports import Aborted, Unavailable
 
 C = TypeVar("C")
 R = TypeVar("R")
+
+# So few calls share one batch whatever is free: what a batch costs by itself outweighs them.
+_WORTH_A_BATCH: Final = 16
 
 
 class Overloaded(Unavailable):
@@ -66,6 +69,7 @@ class Batched(Generic[C, R]):
     _longest_wait: float = field(default=1.0, kw_only=True)
     _waiting: deque[_Waiting[C, R]] = field(factory=deque, init=False)
     _in_flight: set[asyncio.Task[None]] = field(factory=set, init=False)
+    _at_work: int = field(default=0, init=False)
 
     async def __call__(self, call: C) -> R:
         loop = asyncio.get_running_loop()
@@ -96,6 +100,8 @@ class Batched(Generic[C, R]):
         # One turn of the loop is given away first, so that calls made in the same turn share the batch.
         await asyncio.sleep(0)
         while batch := self._next_batch():
+            self._at_work += 1
+            self._start()
             try:
                 self._answer(batch, await each_alone(self._work, [waiting.call for waiting in batch]))
             except BaseException:
@@ -103,12 +109,17 @@ class Batched(Generic[C, R]):
                 for waiting in batch:
                     waiting.answer.cancel()
                 raise
+            finally:
+                self._at_work -= 1
         # In the same turn in which nobody was found waiting: whoever comes next must find this place free.
         self._in_flight.remove(cast("asyncio.Task[None]", asyncio.current_task()))
 
     def _next_batch(self) -> list[_Waiting[C, R]]:
+        # Shared out among the places that are free: while one is with the database, the process prepares the next.
+        share = -(-len(self._waiting) // (self._max_in_flight - self._at_work))
+        size = min(self._max_size, max(share, _WORTH_A_BATCH))
         batch: list[_Waiting[C, R]] = []
-        while self._waiting and len(batch) < self._max_size:
+        while self._waiting and len(batch) < size:
             waiting = self._waiting.popleft()
             # To work for those who have gone would keep the others waiting, just when there is too much to do.
             if not waiting.answer.cancelled():

@@ -76,8 +76,30 @@ async def test_an_idle_service_answers_a_call_without_waiting_for_others(work: D
 
 
 async def test_calls_made_in_the_same_moment_share_a_batch_and_each_gets_its_own_answer(work: Doubling) -> None:
-    assert await call_all(Batched(work), *range(100)) == [number * 2 for number in range(100)]
-    assert work.sizes == [100]
+    assert await call_all(Batched(work), *range(16)) == [number * 2 for number in range(16)]
+    assert work.sizes == [16]
+
+
+async def test_many_calls_are_shared_out_among_the_batches_that_may_be_in_flight(work: Doubling) -> None:
+    work.gate.clear()
+    calls = asyncio.create_task(call_all(Batched(work, max_in_flight=3), *range(100)))
+    await work.has_begun(3)
+    work.gate.set()
+    assert await calls == [number * 2 for number in range(100)]
+    assert work.sizes == [34, 33, 33]
+
+
+async def test_the_last_free_place_takes_all_that_wait(work: Doubling) -> None:
+    work.gate.clear()
+    batched = Batched(work, max_in_flight=2)
+    first = asyncio.create_task(batched(1))
+    await work.has_begun(1)
+    later = asyncio.create_task(call_all(batched, *range(100)))
+    await work.has_begun(2)
+    work.gate.set()
+    async with asyncio.timeout(TIME_LIMIT):
+        await asyncio.gather(first, later)
+    assert work.sizes == [1, 100]
 
 
 async def test_a_call_made_later_in_the_same_turn_shares_the_batch(work: Doubling) -> None:
