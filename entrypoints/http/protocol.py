@@ -1,4 +1,5 @@
 import asyncio
+import re
 from collections.abc import Sequence
 from functools import partial
 from typing import Final
@@ -31,6 +32,13 @@ LAST_CALL: Final = 0.3
 HEALTH: Final = "/health/"
 # After an answer that ends the connection: how long it is still read, so that the client sees the answer and no reset.
 LINGER: Final = 1.0
+
+# A request whose beginning and end nobody can be in doubt about, in small letters.
+_PLAIN: Final = re.compile(rb"(?:get|post|put|patch|delete) /(?!health/)[!-~]* http/1\.1\r\n(?:[!-~][ -~\t]*\r\n)+\Z")
+_UNUSUAL: Final = re.compile(
+    rb"\n(?:expect|upgrade|transfer-encoding|connection(?!: keep-alive\r)|content-length(?!: \d{1,9}\r))"
+)
+_LENGTH: Final = re.compile(rb"\ncontent-length: (\d+)")
 
 
 class State(ServerState):
@@ -78,6 +86,9 @@ class ProblemProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         if self._receiving_since is None:
+            if self._is_idle() and self._has_no_room() and is_plain(data):
+                self._turn_away_whole()
+                return
             self._receiving_since = self.loop.time()
         head_was_complete = self._head_complete
         self._received += len(data)
@@ -123,15 +134,29 @@ class ProblemProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         # Before the application is entered, which is nearly all that a request costs.
-        if len(self.tasks) < self.server_state.admission.limit or self._must_enter(cycle):
+        if cycle.scope["path"].startswith(HEALTH) or not self._has_no_room():
             super()._start_asgi_task(cycle, partial(self._handle, cycle, app))
         else:
             self._turn_away(cycle)
 
-    def _must_enter(self, cycle: RequestResponseCycle) -> bool:
+    def _is_idle(self) -> bool:
+        return not (self._in_flight() or self.pipeline or self._lingering or self.server_state.stopping)
+
+    def _has_no_room(self) -> bool:
         state = self.server_state
+        if len(self.tasks) < state.admission.limit:
+            return False
         state.admission.reached(now=self.loop.time(), answered=state.total_requests - state.turned_away)
-        return len(self.tasks) < state.admission.limit or cycle.scope["path"].startswith(HEALTH)
+        return len(self.tasks) >= state.admission.limit
+
+    def _turn_away_whole(self) -> None:
+        """As below, with a request that came in one piece, which is not even parsed."""
+        state = self.server_state
+        state.total_requests += 1
+        state.turned_away += 1
+        self.transport.write(state.refusal)
+        self._unset_keepalive_if_required()
+        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
 
     def _turn_away(self, cycle: RequestResponseCycle) -> None:
         state = self.server_state
@@ -241,6 +266,19 @@ class ProblemProtocol(HttpToolsProtocol):
     def _close_if_idle(self) -> None:
         if not self._in_flight() and not self._received:
             self.transport.close()
+
+
+def is_plain(data: bytes) -> bool:
+    """Whether this is one request, whole and alone, which an answer with a body does not surprise.
+
+    The parser is the judge of all others: it costs more than the rest of a refusal.
+    """
+    end = data.find(b"\r\n\r\n")
+    head = data[: end + 2].lower()
+    if not _PLAIN.match(head) or _UNUSUAL.search(head):
+        return False
+    lengths = _LENGTH.findall(head)
+    return len(lengths) <= 1 and len(data) - end - 4 == sum(map(int, lengths))
 
 
 def _answer(kind: Kind, headers: Sequence[tuple[bytes, bytes]] = ()) -> bytes:
