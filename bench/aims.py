@@ -2,23 +2,44 @@
 
 from typing import Final
 
+from attrs import frozen
+
 from bench.measure import Measured
 from bench.result import Aim, Peer, Result
 
-# Each was run before on a machine like the one that these aims are for: two cores, 24 GB, everything on it.
-_EARLIER: Final = "measured earlier on a like machine"
-MESSAGE_QUEUE: Final = Peer(
+
+@frozen
+class Measurement:
+    """What another system did earlier: on two cores and 24 GB, with everything on it, as here."""
+
+    name: str
+    per_s: float
+    ceiling_per_s: float
+    """Of the empty handler, on the same machine in the same week."""
+    how: str
+
+    def here(self, ceiling_per_s: float) -> Peer:
+        """What it would do on this machine, as far as the ceilings of the two tell how fast they are."""
+        source = f"{self.per_s:g}/s where the ceiling was {self.ceiling_per_s:,g}/s; {self.how}"
+        return Peer(self.name, self.per_s * ceiling_per_s / self.ceiling_per_s, source)
+
+
+_POST_CEILING: Final = 6400.0
+_GET_CEILING: Final = 7200.0
+MESSAGE_QUEUE: Final = Measurement(
     "punitarani/message-queue",
     440.0,
-    f"{_EARLIER}: three FastAPI replicas, nginx, RabbitMQ; it inserts one row an order; 32 connections",
+    _POST_CEILING,
+    "three FastAPI replicas, nginx, RabbitMQ; it inserts one row an order; 32 connections",
 )
-MESSAGE_QUEUE_READS: Final = Peer("punitarani/message-queue, reads", 1200.0, f"{_EARLIER}; p99 89 ms")
-VENDURE: Final = Peer(
+MESSAGE_QUEUE_READS: Final = Measurement("punitarani/message-queue, reads", 1200.0, _GET_CEILING, "p99 89 ms")
+VENDURE: Final = Measurement(
     "Vendure 3.7.3",
     14.8,
-    f"{_EARLIER}: two server processes and a worker on PostgreSQL, 8 connections; it also does tax and promotions",
+    _POST_CEILING,
+    "two server processes and a worker on PostgreSQL, 8 connections; it also does tax and promotions",
 )
-VENDURE_READS: Final = Peer("Vendure 3.7.3, reads", 316.0, f"{_EARLIER}; p99 175 ms")
+VENDURE_READS: Final = Measurement("Vendure 3.7.3, reads", 316.0, _GET_CEILING, "p99 175 ms")
 
 
 def at_least(aim: str, value: float | None, wanted: float, unit: str = "") -> Aim:
@@ -31,6 +52,11 @@ def at_most(aim: str, value: float | None, wanted: float, unit: str = "") -> Aim
 
 def shown(value: float | None, unit: str = "") -> str:
     return "not measured" if value is None else f"{value:.3g}{unit}" if abs(value) < 100 else f"{value:,.0f}{unit}"  # noqa: PLR2004 - three figures
+
+
+def times_best_peer(result: Result, wanted: float) -> Aim:
+    best = max(result.peers, key=lambda peer: peer.per_s)
+    return at_least(f"of {best.name}", result.completed_per_s / best.per_s, wanted, " x")
 
 
 def cpu_of_api(ours: Measured, ceiling: Measured) -> Aim:

@@ -17,7 +17,7 @@ class Aim(Struct, frozen=True):
 
 
 class Peer(Struct, frozen=True):
-    """Another system's figure. It was measured earlier, on a like machine, and not in this run."""
+    """Another system's figure. It was measured earlier, and is what that comes to on this machine."""
 
     name: str
     per_s: float

@@ -6,10 +6,11 @@ from typing import Final
 
 from attrs import frozen
 
+from bench.aims import Measurement
 from bench.loads import Customers
 from bench.measure import Measured
 from bench.options import Options, machine
-from bench.result import KEPT, Peer, Result, ratio
+from bench.result import KEPT, Result, ratio
 from bench.shops import Servers, Shop, open_ceiling, open_servers, open_shop
 from bench.usage import memory_by_process
 
@@ -35,7 +36,7 @@ class Stage:
         return self.customers[OURS].shop
 
     def conclude(
-        self, scenario: str, options: Options, measured: Mapping[str, Measured], peers: Sequence[Peer]
+        self, scenario: str, options: Options, measured: Mapping[str, Measured], peers: Sequence[Measurement]
     ) -> Result:
         """Check the books, and put together what was measured."""
         options.say("checking the books")
@@ -66,7 +67,7 @@ class Stage:
             memory_mb=memory,
             figures=small,
             invariants="; ".join(findings) or KEPT,
-            peers=list(peers),
+            peers=[peer.here(ceiling_per_s) for peer in peers],
             machine=machine(self.ours.ready()),
         )
 

@@ -5,7 +5,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from bench.aims import VENDURE, at_least, at_most
+from bench.aims import VENDURE, at_least, at_most, times_best_peer
 from bench.loads import ONE, post_empty
 from bench.measure import Work, interleaved
 from bench.options import Options
@@ -31,7 +31,7 @@ def lifecycle(options: Options) -> Result:
         reach=[
             at_least("of the ceiling", result.ratio_to_ceiling, 0.13),
             at_least("of one at a time", result.ratio_to_unbatched, 4, " x"),
-            at_least("of Vendure", result.completed_per_s / VENDURE.per_s, 50, " x"),
+            times_best_peer(result, 50),
             at_most("CPU an order", result.cpu_ms_per_order["total"], 1.6, " ms"),
         ],
     )

@@ -4,7 +4,7 @@ from functools import partial
 
 from msgspec.structs import replace
 
-from bench.aims import MESSAGE_QUEUE, at_least, at_most, cpu_of_api, grown, memory_of_api
+from bench.aims import MESSAGE_QUEUE, at_least, at_most, cpu_of_api, grown, memory_of_api, times_best_peer
 from bench.loads import post_empty
 from bench.measure import Measured, Work, interleaved
 from bench.options import Options
@@ -24,7 +24,7 @@ def place(options: Options) -> Result:
         reach=[
             at_least("of the ceiling", result.ratio_to_ceiling, 0.65),
             at_least("of one at a time", result.ratio_to_unbatched, 2, " x"),
-            at_least("of the best peer", result.completed_per_s / MESSAGE_QUEUE.per_s, 10, " x"),
+            times_best_peer(result, 10),
             at_most("p99", result.p99_ms, 50, " ms"),
             cpu_of_api(measured[OURS], measured[CEILING]),
             at_most("CPU an order", result.cpu_ms_per_order["total"], 0.6, " ms"),

@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 from msgspec.structs import replace
 
-from bench.aims import MESSAGE_QUEUE_READS, VENDURE_READS, at_least, grown, memory_of_api, within
+from bench.aims import MESSAGE_QUEUE_READS, VENDURE_READS, at_least, grown, memory_of_api, times_best_peer, within
 from bench.loads import get
 from bench.measure import Measured, Work, interleaved
 from bench.options import Options
@@ -42,7 +42,7 @@ def read(options: Options) -> Result:
         figures=result.figures | {"orders_read": len(paths[OURS])},
         reach=[
             at_least("of the ceiling", result.ratio_to_ceiling, 0.85),
-            at_least("of the best peer", result.completed_per_s / MESSAGE_QUEUE_READS.per_s, 5, " x"),
+            times_best_peer(result, 5),
             memory_of_api(result),
             *grown(result),
         ],
