@@ -21,9 +21,10 @@ from entrypoints.http.server import serve
 from entrypoints.prices import prices_known
 from entrypoints.relay import run_relay
 from entrypoints.settings import Settings
+from entrypoints.waiting import Stop
 
 # What is told to stop, and then has a bounded time to finish.
-Program = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
+Program = Callable[[Stop], Coroutine[Any, Any, None]]
 OnStarted = Callable[[str], None]
 
 # Seconds. A worker lets go of an order much sooner, unless it is frozen or cut off; and whoever asks for such an order
@@ -46,7 +47,7 @@ async def run_until_signalled(program: Program, *, patience: timedelta) -> None:
     A second signal ends the process at once; a program that doesn't even let itself be ended has two seconds more.
     Raise what the program raises, and `CutOff`.
     """
-    stop = asyncio.Event()
+    stop = Stop()
     running = asyncio.create_task(program(stop))
     loop = asyncio.get_running_loop()
 
@@ -84,7 +85,7 @@ def _end_process_after(seconds: float) -> None:
     timer.start()
 
 
-async def run_up(settings: Settings, stop: asyncio.Event, *, on_started: OnStarted) -> None:
+async def run_up(settings: Settings, stop: Stop, *, on_started: OnStarted) -> None:
     """API, relay and worker in one process, on whatever the settings name."""
     async with AsyncExitStack() as stack:
         if not settings.database_url:
@@ -99,14 +100,14 @@ async def run_up(settings: Settings, stop: asyncio.Event, *, on_started: OnStart
             # A broker in this process is empty at the start: what it held when the last one ended is announced again.
             await container.resume_orders()(idle=timedelta(0))
         # The intake stops first; what it has taken in until then still finds a relay and a worker.
-        stop_working = asyncio.Event()
+        stop_working = Stop()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(run_relay(container.relay_events(), container.signal(), stop_working))
             tasks.create_task(container.worker().run(stop_working))
             tasks.create_task(_then(stop_working, _run_intake(container, stop, on_started=on_started)))
 
 
-async def run_api(settings: Settings, stop: asyncio.Event, *, on_started: OnStarted) -> None:
+async def run_api(settings: Settings, stop: Stop, *, on_started: OnStarted) -> None:
     async with AsyncExitStack() as stack:
         container = await stack.enter_async_context(open_container(settings, lock_timeout=_PATIENCE_WITH_LOCKS))
         if settings.intake != "direct":
@@ -116,21 +117,21 @@ async def run_api(settings: Settings, stop: asyncio.Event, *, on_started: OnStar
         await _run_intake(container, stop, on_started=on_started)
 
 
-async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
+async def run_worker(settings: Settings, stop: Stop) -> None:
     async with open_container(settings) as container, open_broker(container, publishing=False, consuming=True):
         await _tell_of_servers(container)
         await _expect_schema(container)
         await container.worker().run(stop)
 
 
-async def run_relay_alone(settings: Settings, stop: asyncio.Event) -> None:
+async def run_relay_alone(settings: Settings, stop: Stop) -> None:
     async with open_container(settings) as container, open_broker(container, publishing=True, consuming=False):
         await _tell_of_servers(container)
         await _expect_schema(container)
         await run_relay(container.relay_events(), container.signal(), stop)
 
 
-async def _run_intake(container: Container, stop: asyncio.Event, *, on_started: OnStarted) -> None:
+async def _run_intake(container: Container, stop: Stop, *, on_started: OnStarted) -> None:
     settings = container.settings()
     app = create_app(
         container.services(),

@@ -1,4 +1,3 @@
-import asyncio
 from contextlib import suppress
 from typing import Final
 
@@ -6,13 +5,13 @@ import structlog
 
 from application.ports import Aborted, OutboxSignal, Unavailable
 from application.relay_events import RelayEvents
-from entrypoints.waiting import repeat, until_first
+from entrypoints.waiting import Stop, repeat
 
 # The signal is best effort: this often, in seconds, the relay looks without one.
 _LOOK_EVERY: Final = 1.0
 
 
-async def run_relay(relay_events: RelayEvents, signal: OutboxSignal, stop: asyncio.Event) -> None:
+async def run_relay(relay_events: RelayEvents, signal: OutboxSignal, stop: Stop) -> None:
     """Hand events to the broker until told to stop; what is in flight then is finished."""
     log = structlog.get_logger("holdfast.relay")
 
@@ -21,7 +20,7 @@ async def run_relay(relay_events: RelayEvents, signal: OutboxSignal, stop: async
         if sent:
             log.debug("events relayed", count=sent)
         else:
-            await until_first(signal.wait(_LOOK_EVERY), stop)
+            await stop.until_first(signal.wait(_LOOK_EVERY))
         return 0
 
     await repeat(step, stop, name="relay")

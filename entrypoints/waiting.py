@@ -1,7 +1,7 @@
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import structlog
 
@@ -13,25 +13,34 @@ _SHORTEST_PAUSE: Final = 0.2
 _LONGEST_PAUSE: Final = 5.0
 
 
-async def until_first(work: Coroutine[Any, Any, T], stop: asyncio.Event) -> T | None:
-    """The result of the work; None, and the work cancelled, when the stop comes first."""
-    try:
-        # The stop is a time limit that is set when it comes, so that the work needs no task of its own.
-        async with asyncio.timeout(None) as limit:
-            stopping = asyncio.ensure_future(_end(limit, stop))
-            try:
-                return await work
-            finally:
-                stopping.cancel()
-    except TimeoutError:
-        if not limit.expired():
-            raise
-        return None
+class Stop(asyncio.Event):
+    """Tells a program to stop, and ends what waits meanwhile for something else."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        # In the order in which they came.
+        self._limits: dict[asyncio.Timeout, None] = {}
 
-async def _end(limit: asyncio.Timeout, stop: asyncio.Event) -> None:
-    await stop.wait()
-    limit.reschedule(asyncio.get_running_loop().time())
+    def set(self) -> None:
+        if not self.is_set():
+            super().set()
+            for limit in self._limits:
+                limit.reschedule(asyncio.get_running_loop().time())
+
+    async def until_first(self, work: Awaitable[T]) -> T | None:
+        """The result of the work; None, and the work cancelled, when the stop comes first."""
+        try:
+            # The stop is a time limit that is set when it comes: neither it nor the work needs a task of its own.
+            async with asyncio.timeout(0 if self.is_set() else None) as limit:
+                self._limits[limit] = None
+                try:
+                    return await work
+                finally:
+                    del self._limits[limit]
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            return None
 
 
 async def pause(seconds: float, stop: asyncio.Event) -> None:

@@ -12,7 +12,7 @@ from application.expire_orders import ExpireOrders
 from application.record_dead_letters import RecordDeadLetters
 from application.resume_orders import ResumeOrders
 from domain.events import OrderAccepted, PaymentRequested, RefundRequested
-from entrypoints.waiting import repeat, until_first
+from entrypoints.waiting import Stop, repeat
 
 _LOOK_OFTEN: Final = 0.2
 _LOOK_SELDOM: Final = 30.0
@@ -35,7 +35,7 @@ class Worker:
     stuck_after: timedelta
     batches: int
 
-    async def run(self, stop: asyncio.Event) -> None:
+    async def run(self, stop: Stop) -> None:
         """Work until told to stop; what is in flight then is finished."""
         async with asyncio.TaskGroup() as tasks:
             for _ in range(self.batches):
@@ -65,16 +65,16 @@ class Worker:
 
 
 async def _consume(
-    consumer: Consumer[OrderAccepted] | Consumer[PaymentRequested] | Consumer[RefundRequested], stop: asyncio.Event
+    consumer: Consumer[OrderAccepted] | Consumer[PaymentRequested] | Consumer[RefundRequested], stop: Stop
 ) -> float:
-    deliveries = await until_first(consumer.receive(), stop)
+    deliveries = await stop.until_first(consumer.receive())
     if deliveries:
         _tell(await consumer.handle(deliveries))
     return 0
 
 
-async def _record(dead_letters: RecordDeadLetters, stop: asyncio.Event) -> float:
-    deliveries = await until_first(dead_letters.receive(), stop)
+async def _record(dead_letters: RecordDeadLetters, stop: Stop) -> float:
+    deliveries = await stop.until_first(dead_letters.receive())
     if deliveries:
         await dead_letters.record(deliveries)
     return 0

@@ -56,15 +56,15 @@ async def test_work_that_ends_before_the_stop_has_a_result() -> None:
         await asyncio.sleep(0)
         return "done"
 
-    stop = asyncio.Event()
+    stop = waiting.Stop()
     async with asyncio.timeout(5):
-        assert await waiting.until_first(work(), stop) == "done"
+        assert await stop.until_first(work()) == "done"
         stop.set()
         await asyncio.sleep(0.01)
 
 
 async def test_a_stop_ends_the_work_and_what_it_holds_is_let_go_of_first() -> None:
-    stop, let_go = asyncio.Event(), []
+    stop, let_go = waiting.Stop(), []
 
     async def work() -> str:
         asyncio.get_running_loop().call_soon(stop.set)
@@ -76,8 +76,35 @@ async def test_a_stop_ends_the_work_and_what_it_holds_is_let_go_of_first() -> No
         return "done"
 
     async with asyncio.timeout(5):
-        assert await waiting.until_first(work(), stop) is None
+        assert await stop.until_first(work()) is None
     assert let_go == ["all"]
+
+
+async def test_a_stop_ends_all_that_waits_however_often_it_is_told() -> None:
+    stop, let_go = waiting.Stop(), []
+
+    async def work(name: str) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            # Once more, while those who wait are on their way out.
+            stop.set()
+            let_go.append(name)
+
+    async with asyncio.timeout(5):
+        working = [asyncio.create_task(stop.until_first(work(name))) for name in ("first", "second")]
+        await asyncio.sleep(0)
+        stop.set()
+        stop.set()
+        assert await asyncio.gather(*working) == [None, None]
+    assert let_go == ["first", "second"]
+
+
+async def test_nothing_is_waited_for_after_the_stop() -> None:
+    stop = waiting.Stop()
+    stop.set()
+    async with asyncio.timeout(5):
+        assert await stop.until_first(asyncio.Event().wait()) is None
 
 
 async def test_work_that_ran_out_of_its_own_time_fails() -> None:
@@ -85,7 +112,7 @@ async def test_work_that_ran_out_of_its_own_time_fails() -> None:
         raise TimeoutError("of its own")
 
     with pytest.raises(TimeoutError, match="of its own"):
-        await waiting.until_first(work(), asyncio.Event())
+        await waiting.Stop().until_first(work())
 
 
 async def test_whoever_is_cancelled_while_working_is_cancelled_and_not_stopped() -> None:
@@ -99,7 +126,7 @@ async def test_whoever_is_cancelled_while_working_is_cancelled_and_not_stopped()
             ended.append("work")
 
     async with asyncio.timeout(5):
-        task = asyncio.create_task(waiting.until_first(work(), asyncio.Event()))
+        task = asyncio.create_task(waiting.Stop().until_first(work()))
         await begun.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):

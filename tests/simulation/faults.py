@@ -8,6 +8,7 @@ from typing import Any, Final, TypeVar
 from attrs import define, evolve, field, frozen
 
 from application.ports import Aborted, Unavailable
+from entrypoints.waiting import Stop
 from tests.simulation.loop import GROUP
 from tests.simulation.points import BROKER, CRASH_POINTS, DATABASE, Call
 
@@ -134,7 +135,7 @@ class Process:
 
     name: str
     tasks: list["asyncio.Task[Any]"] = field(factory=list, repr=False)
-    stop: asyncio.Event = field(factory=asyncio.Event, repr=False)
+    stop: Stop = field(factory=Stop, repr=False)
     dead: bool = False
 
     @property
