@@ -20,6 +20,7 @@ from domain.money import Money
 from domain.order import Order
 from tests.simulation.faults import Faults
 from tests.simulation.house import Counter, House
+from tests.simulation.loop import ended
 
 # In seconds: longer than anything takes that is going to end.
 _PATIENCE: Final = 30.0
@@ -235,7 +236,7 @@ class Client:
         house, seen = self._chance.choice(counters), self._seen.copy()
         handling = house.process.begin(operation(house.counter))
         hangs_up = self._faults.happens(self._faults.weather.hang_ups)
-        await asyncio.wait([handling], timeout=0.1 * self._chance.random() if hangs_up else _PATIENCE)
+        await ended(handling, within=0.1 * self._chance.random() if hangs_up else _PATIENCE)
         answer = self._outcome(handling)
         self._diary.tell(f"{self._name}: {what}: {_told(answer)}")
         if isinstance(answer, Replayed):
@@ -266,6 +267,9 @@ class Client:
         if handling.cancelled():
             return Unknown("the connection was reset")
         error = handling.exception()
+        if error is not None:
+            # Where it was raised would keep all that was known there, for the garbage collector to find.
+            error.__traceback__ = None
         if isinstance(error, DomainError):
             return Refused(error)
         if isinstance(error, Unavailable | Aborted):

@@ -58,7 +58,7 @@ class Database:
     """What is committed, and who is writing to it. Transactions run side by side, and lock the rows that they write."""
 
     faults: Faults
-    on_commit: Callable[[Committed], None]
+    on_commit: Callable[[MemoryStore, Committed], None]
     on_deadlock: Callable[[str], None]
     locking: Locking = field(factory=lambda: LOCKING)
     store: MemoryStore = field(factory=MemoryStore)
@@ -176,7 +176,8 @@ class _Writing:
             raise Aborted("a statement of this transaction has failed")
         self._tx.changes.commit()
         self._tx.holder.release()
-        self._unit_of_work.database.on_commit(self._tx.changes.committed)
+        database = self._unit_of_work.database
+        database.on_commit(database.store, self._tx.changes.committed)
 
 
 async def _nothing() -> None:

@@ -12,6 +12,22 @@ T = TypeVar("T")
 GROUP: Final[ContextVar[list["asyncio.Task[Any]"] | None]] = ContextVar("GROUP", default=None)
 
 
+async def ended(task: "asyncio.Task[Any]", *, within: float | None = None) -> None:
+    """Wait until a task has ended, or for so many seconds: `asyncio.wait` for one task, in a part of its time."""
+    loop = asyncio.get_running_loop()
+    over = loop.create_future()
+
+    def end(_: object = None) -> None:
+        if not over.done():
+            over.set_result(None)
+
+    task.add_done_callback(end)
+    limit = None if within is None else loop.call_later(within, end)
+    await over
+    if limit is not None:
+        limit.cancel()
+
+
 class _Handle:
     """A callback that waits for its turn: what asyncio has a class for, without what costs time."""
 
@@ -54,6 +70,8 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
             return task.result()
         finally:
             asyncio._set_running_loop(None)  # noqa: SLF001 - as above
+            self._ready.clear()
+            self._timers.clear()
 
     def _run_until_done(self, task: "asyncio.Task[Any]", max_steps: int) -> None:
         # All that is simulated goes by here, so that nothing is looked up twice.

@@ -12,6 +12,7 @@ import structlog
 from attrs import define, field, frozen
 
 from adapters.after_commit import Committed
+from adapters.memory.store import MemoryStore
 from adapters.payments.ledger import MemoryLedger
 from adapters.payments.simulated import SimulatedGateway
 from application.manage_catalogue import NewProduct
@@ -26,7 +27,7 @@ from tests.simulation.clients import Client, Diary
 from tests.simulation.database import Database
 from tests.simulation.faults import Faults, Process, Weather
 from tests.simulation.house import CATALOGUE_AGE, House, Parts, World
-from tests.simulation.loop import SimulatedLoop
+from tests.simulation.loop import SimulatedLoop, ended
 from tests.simulation.stand_ins import LateProvider
 from tests.unit.builders import NOW, CountedIds
 
@@ -72,11 +73,27 @@ def seldom_collecting() -> Iterator[None]:
 
 
 @define(eq=False)
+class _Tale:
+    """What happened, and when. It does not know the run, which would need the garbage collector to go otherwise."""
+
+    _loop: SimulatedLoop
+    _tracing: bool
+    lines: list[str] = field(factory=list, init=False)
+
+    def tell(self, what: str) -> None:
+        if self._tracing:
+            self.lines.append(f"{self._loop.time():8.3f}  {what}")
+
+    def now(self) -> datetime:
+        return NOW + timedelta(seconds=self._loop.time())
+
+
+@define(eq=False)
 class _Run:
     _seed: int
     _parts: Parts
     _tracing: bool = field(kw_only=True)
-    _trace: list[str] = field(factory=list, init=False)
+    _tale: _Tale = field(init=False)
     _findings: list[str] = field(factory=list, init=False)
     _alive: dict[str, House] = field(factory=dict, init=False)
     _processes: list[Process] = field(factory=list, init=False)
@@ -90,22 +107,26 @@ class _Run:
     def __attrs_post_init__(self) -> None:
         self._chance = Random(self._seed)
         self._loop = SimulatedLoop(self._chance)
+        self._tale = _Tale(self._loop, self._tracing)
         weather = Weather.of(self._seed, self._chance)
-        self._tell(str(weather))
-        self._faults = Faults(weather, self._chance, self._tell)
-        self._diary = Diary(self._tell)
+        self._tale.tell(str(weather))
+        self._faults = Faults(weather, self._chance, self._tale.tell)
+        self._diary = Diary(self._tale.tell)
         gateway = SimulatedGateway(
-            self._ledger, delay=(0.0, 0.2), decline_rate=weather.declines, seed=self._seed, now=self._now
+            self._ledger, delay=(0.0, 0.2), decline_rate=weather.declines, seed=self._seed, now=self._tale.now
         )
         self._world = World(
             parts=self._parts,
             faults=self._faults,
             database=Database(
-                self._faults, self._check_commit, on_deadlock=self._diary.complain, locking=self._parts.locking
+                self._faults,
+                partial(_check_commit, self._diary),
+                on_deadlock=self._diary.complain,
+                locking=self._parts.locking,
             ),
             broker=SimulatedBroker(self._faults),
             provider=LateProvider(gateway, self._faults),
-            now=self._now,
+            now=self._tale.now,
             new_id=CountedIds(),
         )
 
@@ -120,7 +141,7 @@ class _Run:
             findings=(*self._diary.complaints, *self._findings, *self._loop.troubles),
             crashed=self._faults.crashed,
             steps=self._loop.steps,
-            trace=tuple(self._trace),
+            trace=tuple(self._tale.lines),
         )
 
     async def _main(self) -> None:
@@ -144,7 +165,7 @@ class _Run:
             )
         )
         self._faults.end()
-        self._tell("no more faults")
+        self._tale.tell("no more faults")
         await self._drain()
         await self._compare()
         for process in self._processes:
@@ -153,6 +174,8 @@ class _Run:
             task.cancel()
         left = [*around, *(task for process in self._processes for task in process.tasks)]
         await asyncio.wait([task for task in left if not task.done()])
+        for task in left:
+            _forget_where_it_ended(task)
         for process in self._processes:
             process.tasks.clear()
 
@@ -163,7 +186,7 @@ class _Run:
             house = self._alive[name] = House(self._world, process)
             self._processes.append(process)
             running = process.begin(program(house))
-            await asyncio.wait([running])
+            await ended(running)
             process.end()
             error = None if running.cancelled() else running.exception()
             if error is not None and not isinstance(error, Unavailable | Aborted):
@@ -171,7 +194,7 @@ class _Run:
             if self._faults.weather.embedded:
                 self._world.broker.lose_everything()
             await asyncio.sleep(2 * self._chance.random())
-            self._tell(f"{name} starts again")
+            self._tale.tell(f"{name} starts again")
 
     def _disturbances(self) -> Iterator[Coroutine[Any, Any, None]]:
         for _ in range(self._faults.weather.restarts):
@@ -189,7 +212,7 @@ class _Run:
         await asyncio.sleep(5 * self._chance.random())
         if self._faults.on and self._alive:
             process = self._alive[self._chance.choice(list(self._alive))].process
-            self._tell(f"{process.name} is told to stop")
+            self._tale.tell(f"{process.name} is told to stop")
             process.stop.set()
 
     async def _empty_the_broker(self) -> None:
@@ -207,7 +230,7 @@ class _Run:
             process = Process("seed")
             self._processes.append(process)
             adding = process.begin(House(self._world, process).counter.add_products(new, made_by="seed"))
-            await asyncio.wait([adding])
+            await ended(adding)
             if not adding.cancelled() and isinstance(adding.exception(), Unavailable | Aborted):
                 await asyncio.sleep(0.1)
         return [product.id for product in new if product.id is not None]
@@ -272,22 +295,24 @@ class _Run:
             if list(listed) != [store.products[id_] for id_ in sorted(store.products)]:
                 self._findings.append("the catalogue that is shown is not the one in the books")
 
-    def _check_commit(self, committed: Committed) -> None:
-        if committed.catalogue or committed.orders:
-            for finding in checks.stock(self._world.database.store):
-                self._diary.complain(f"after a commit, {finding}")
-
-    def _now(self) -> datetime:
-        return NOW + timedelta(seconds=self._loop.time())
-
-    def _tell(self, what: str) -> None:
-        if self._tracing:
-            self._trace.append(f"{self._loop.time():8.3f}  {what}")
-
     def _hear(self, entry: dict[str, Any]) -> None:
         """A step of a program that failed with an error that nobody foresaw is logged with its traceback."""
         if entry.get("exc_info") is True:
             self._diary.complain(f"logged: {entry}")
+
+
+def _forget_where_it_ended(task: "asyncio.Task[Any]") -> None:
+    """A place in the code keeps all that was known there, and its task: much for the garbage collector to find."""
+    try:
+        task.exception()
+    except asyncio.CancelledError as error:
+        error.__traceback__ = None
+
+
+def _check_commit(diary: Diary, store: MemoryStore, committed: Committed) -> None:
+    if committed.catalogue or committed.orders:
+        for finding in checks.stock(store):
+            diary.complain(f"after a commit, {finding}")
 
 
 @contextmanager
