@@ -131,7 +131,8 @@ class UnsteadyCache:
         return call
 
     def _is_gone(self) -> bool:
-        return asyncio.get_running_loop().time() < self._gone_until
+        # To ask for the loop takes longer than all else here, and most caches are never gone.
+        return self._gone_until > 0 and asyncio.get_running_loop().time() < self._gone_until
 
 
 @define(eq=False)
