@@ -1,16 +1,18 @@
 from collections.abc import Callable, Sequence
 
 from application.ports import UnitOfWork
-from domain.errors import DomainError, UnknownOrder
+from domain.errors import DomainError, OrderDeleted, UnknownOrder
 from domain.events import Event
 from domain.ids import OrderId
 from domain.order import Order
 
 
 def existing(order: Order | None, order_id: OrderId) -> Order:
-    """Raise `UnknownOrder` when there is none, or when it was deleted."""
-    if order is None or order.deleted:
+    """Raise `UnknownOrder` when there is none, or, as `OrderDeleted`, when it was deleted."""
+    if order is None:
         raise UnknownOrder(f"there is no order {order_id}")
+    if order.deleted:
+        raise OrderDeleted(f"there is no order {order_id}")
     return order
 
 

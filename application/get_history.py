@@ -4,7 +4,7 @@ from attrs import frozen
 
 from application.changing import existing
 from application.ports import RecentOrders, UnitOfWork
-from application.unrecorded import NotYetRecorded, unrecorded
+from application.unrecorded import NotYetRecorded, Unrecorded
 from domain.events import Event
 from domain.ids import OrderId
 
@@ -15,12 +15,13 @@ class GetHistory:
 
     _unit_of_work: UnitOfWork
     _recent: RecentOrders
+    _unrecorded: Unrecorded
 
     async def __call__(self, order_id: OrderId) -> Sequence[Event]:
         async with self._unit_of_work.reading() as tx:
             order = (await tx.orders.get_many({order_id})).get(order_id)
             history = await tx.events.of_orders({order_id})
-        if order is None and await unrecorded({order_id}, self._recent):
+        if order is None and await self._unrecorded.get_many({order_id}):
             raise NotYetRecorded(order_id)
         order = existing(order, order_id)
         # Whoever has heard of a change must not read the order as it was before it.

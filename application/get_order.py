@@ -4,6 +4,7 @@ from attrs import frozen
 
 from application.changing import existing
 from application.ports import RecentOrders, UnitOfWork
+from application.unrecorded import Unrecorded
 from domain.errors import UnknownOrder
 from domain.ids import OrderId
 from domain.order import Order
@@ -11,14 +12,11 @@ from domain.order import Order
 
 @frozen
 class GetOrder:
-    """Find orders: among the recent ones first, then in the database, then among those that this process has queued.
-
-    These are a last resort, for when the recent ones are out of reach: nothing is known of what became of them.
-    """
+    """Find orders: among the recent ones first, then in the database, then among those that it doesn't have yet."""
 
     _unit_of_work: UnitOfWork
     _recent: RecentOrders
-    _queued: RecentOrders
+    _unrecorded: Unrecorded
 
     async def __call__(self, ids: Sequence[OrderId]) -> Sequence[Order | UnknownOrder]:
         found = await self._recent.get_many(set(ids))
@@ -27,7 +25,7 @@ class GetOrder:
             async with self._unit_of_work.reading() as tx:
                 stored = await tx.orders.get_many(missing)
             await self._recent.put_many(list(stored.values()))
-            found = await self._queued.get_many(missing - stored.keys()) | found | stored
+            found = await self._unrecorded.get_many(missing - stored.keys()) | found | stored
         return [_existing(found.get(order_id), order_id) for order_id in ids]
 
 

@@ -5,8 +5,9 @@ from attrs import frozen
 
 from application.once import Keyed, Replayed
 from application.ports import Aborted, RecentOrders
-from domain.errors import UnknownOrder
+from domain.errors import OrderDeleted, UnknownOrder
 from domain.ids import OrderId
+from domain.order import Order
 
 C = TypeVar("C", bound=OrderId | Keyed[OrderId])
 R = TypeVar("R")
@@ -20,27 +21,37 @@ class NotYetRecorded(Aborted):
 
 
 @frozen
+class Unrecorded:
+    """Who knows of orders that are not in the books, and were accepted all the same.
+
+    What became of an order that this process has queued nobody tells it: the books have to be asked first.
+    """
+
+    _recent: RecentOrders
+    # What this process has queued, for when the others' can't be had.
+    _queued_here: RecentOrders
+
+    async def get_many(self, ids: Collection[OrderId]) -> dict[OrderId, Order]:
+        if not ids:
+            return {}
+        return await self._queued_here.get_many(ids) | await self._recent.get_many(ids)
+
+
+@frozen
 class TellUnrecorded(Generic[C, R]):
     """Around a use case that changes orders: one that is only accepted so far is not unknown, it takes a moment."""
 
     _change: Callable[[Sequence[C]], Awaitable[Sequence[R]]]
-    _recent: RecentOrders
+    _unrecorded: Unrecorded
 
     async def __call__(self, calls: Sequence[C]) -> Sequence[R | NotYetRecorded]:
         outcomes = await self._change(calls)
         unknown = {_order_id(call) for call, outcome in zip(calls, outcomes, strict=True) if _is_unknown(outcome)}
-        accepted = await unrecorded(unknown, self._recent)
+        accepted = await self._unrecorded.get_many(unknown)
         return [
             NotYetRecorded(_order_id(call)) if _is_unknown(outcome) and _order_id(call) in accepted else outcome
             for call, outcome in zip(calls, outcomes, strict=True)
         ]
-
-
-async def unrecorded(unknown: Collection[OrderId], recent: RecentOrders) -> set[OrderId]:
-    """Of orders that are not in the books those that were accepted all the same."""
-    if not unknown:
-        return set()
-    return {id_ for id_, order in (await recent.get_many(unknown)).items() if not order.deleted}
 
 
 def _order_id(call: OrderId | Keyed[OrderId]) -> OrderId:
@@ -48,4 +59,5 @@ def _order_id(call: OrderId | Keyed[OrderId]) -> OrderId:
 
 
 def _is_unknown(outcome: object) -> bool:
-    return isinstance(outcome.answer if isinstance(outcome, Replayed) else outcome, UnknownOrder)
+    told = outcome.answer if isinstance(outcome, Replayed) else outcome
+    return isinstance(told, UnknownOrder) and not isinstance(told, OrderDeleted)

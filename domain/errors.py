@@ -68,3 +68,7 @@ class UnknownOrder(DomainError):
     """There is no such order, or it has been deleted."""
 
     code = "unknown_order"
+
+
+class OrderDeleted(UnknownOrder):
+    """There was such an order. To whoever asks there is none."""

@@ -60,7 +60,7 @@ from application.repair import Repair
 from application.request_payment import RequestPayment
 from application.request_refund import RequestRefund
 from application.resume_orders import ResumeOrders
-from application.unrecorded import TellUnrecorded
+from application.unrecorded import TellUnrecorded, Unrecorded
 from domain.events import OrderAccepted, PaymentRequested, RefundRequested
 from domain.ids import OrderId, ProductId
 from domain.order import Order
@@ -81,9 +81,9 @@ def _in_flight(settings: Settings) -> int:
 
 
 def _changing(
-    use_case: providers.Provider[Any], recent_orders: providers.Provider[RecentOrders], batching: dict[str, object]
+    use_case: providers.Provider[Any], unrecorded: providers.Provider[Unrecorded], batching: dict[str, object]
 ) -> providers.Singleton[Any]:
-    return providers.Singleton(Batched, providers.Factory(TellUnrecorded, use_case, recent_orders), **batching)
+    return providers.Singleton(Batched, providers.Factory(TellUnrecorded, use_case, unrecorded), **batching)
 
 
 class Container(containers.DeclarativeContainer):
@@ -140,6 +140,7 @@ class Container(containers.DeclarativeContainer):
     }
     # How an order gets in. The database has its patience where there is another way, and one for each of its uses.
     _queued_here = providers.Singleton(MemoryRecentOrders)
+    _unrecorded = providers.Singleton(Unrecorded, recent_orders, _queued_here)
     price_list: providers.Provider[PriceList] = providers.Singleton(MemoryPriceList)
     refresh_prices: providers.Provider[RefreshPrices] = providers.Factory(RefreshPrices, unit_of_work, price_list)
     record_orders: providers.Provider[RecordOrders] = providers.Factory(RecordOrders, unit_of_work, now)
@@ -166,22 +167,22 @@ class Container(containers.DeclarativeContainer):
     )
 
     request_payment: providers.Provider[Batched[OrderId | Keyed[OrderId], Order | Replayed]] = _changing(
-        providers.Factory(RequestPayment, unit_of_work, new_id, now), recent_orders, _batching
+        providers.Factory(RequestPayment, unit_of_work, new_id, now), _unrecorded, _batching
     )
     cancel_order: providers.Provider[Batched[OrderId, Order]] = _changing(
-        providers.Factory(CancelOrder, unit_of_work, now), recent_orders, _batching
+        providers.Factory(CancelOrder, unit_of_work, now), _unrecorded, _batching
     )
     complete_order: providers.Provider[Batched[OrderId, Order]] = _changing(
-        providers.Factory(CompleteOrder, unit_of_work, now), recent_orders, _batching
+        providers.Factory(CompleteOrder, unit_of_work, now), _unrecorded, _batching
     )
     request_refund: providers.Provider[Batched[OrderId, Order]] = _changing(
-        providers.Factory(RequestRefund, unit_of_work, now), recent_orders, _batching
+        providers.Factory(RequestRefund, unit_of_work, now), _unrecorded, _batching
     )
     delete_order: providers.Provider[Batched[OrderId, Order]] = _changing(
-        providers.Factory(DeleteOrder, unit_of_work, now), recent_orders, _batching
+        providers.Factory(DeleteOrder, unit_of_work, now), _unrecorded, _batching
     )
     get_order: providers.Provider[Batched[OrderId, Order]] = providers.Singleton(
-        Batched, providers.Factory(GetOrder, unit_of_work, recent_orders, _queued_here), **_batching
+        Batched, providers.Factory(GetOrder, unit_of_work, recent_orders, _unrecorded), **_batching
     )
     get_product: providers.Provider[Batched[ProductId, Product]] = providers.Singleton(
         Batched, providers.Factory(GetProduct, unit_of_work), **_batching
@@ -219,7 +220,7 @@ class Container(containers.DeclarativeContainer):
         get_product=get_product,
         list_orders=providers.Factory(ListOrders, unit_of_work, recent_orders),
         list_products=list_products,
-        get_history=providers.Factory(GetHistory, unit_of_work, recent_orders),
+        get_history=providers.Factory(GetHistory, unit_of_work, recent_orders, _unrecorded),
         check_health=check_health,
     )
 

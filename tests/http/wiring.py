@@ -9,7 +9,7 @@ from application.intake import DirectIntake
 from application.list_orders import ListOrders
 from application.list_products import ListProducts
 from application.ports import RecentOrders
-from application.unrecorded import TellUnrecorded
+from application.unrecorded import TellUnrecorded, Unrecorded
 from entrypoints.health import ServerHealth
 from entrypoints.http.services import Services
 from tests.unit.shop import Shop
@@ -22,17 +22,18 @@ def services_of(shop: Shop, servers: Sequence[ServerHealth] = (), *, recent: Rec
         return servers
 
     recent = recent or MemoryRecentOrders()
+    unrecorded = Unrecorded(recent, MemoryRecentOrders())
     return Services(
         place_order=DirectIntake(shop.number, Batched(shop.place_numbered)),
-        request_payment=Batched(TellUnrecorded(shop.request_payment, recent)),
-        cancel_order=Batched(TellUnrecorded(shop.cancel_order, recent)),
-        complete_order=Batched(TellUnrecorded(shop.complete_order, recent)),
-        request_refund=Batched(TellUnrecorded(shop.request_refund, recent)),
-        delete_order=Batched(TellUnrecorded(shop.delete_order, recent)),
-        get_order=Batched(GetOrder(shop.unsteady, recent, MemoryRecentOrders())),
+        request_payment=Batched(TellUnrecorded(shop.request_payment, unrecorded)),
+        cancel_order=Batched(TellUnrecorded(shop.cancel_order, unrecorded)),
+        complete_order=Batched(TellUnrecorded(shop.complete_order, unrecorded)),
+        request_refund=Batched(TellUnrecorded(shop.request_refund, unrecorded)),
+        delete_order=Batched(TellUnrecorded(shop.delete_order, unrecorded)),
+        get_order=Batched(GetOrder(shop.unsteady, recent, unrecorded)),
         list_orders=ListOrders(shop.unsteady, recent),
         list_products=ListProducts(shop.unsteady, MemoryCatalogueCache()),
         get_product=Batched(GetProduct(shop.unsteady)),
-        get_history=GetHistory(shop.unsteady, recent),
+        get_history=GetHistory(shop.unsteady, recent, unrecorded),
         check_health=check_health,
     )

@@ -80,6 +80,12 @@ async def wires(on_servers: Service) -> AsyncIterator[tuple[Cable, Cable]]:
 
 
 @pytest.fixture
+async def cache(on_servers: Service) -> AsyncIterator[Cable]:
+    async with cable(on_servers.settings["REDIS_URL"]) as redis:
+        yield redis
+
+
+@pytest.fixture
 async def product(on_servers: Service) -> int:
     engine = create_engine(on_servers.database)
     try:
@@ -92,8 +98,8 @@ async def product(on_servers: Service) -> int:
 
 
 @pytest.fixture
-async def wired(on_servers: Service, product: int, wires: tuple[Cable, Cable]) -> Service:
-    """An API in `auto`, whose ways to PostgreSQL and RabbitMQ are in the hands of the test, and a worker.
+async def wired(on_servers: Service, product: int, wires: tuple[Cable, Cable], cache: Cable) -> Service:
+    """An API in `auto`, whose ways to the servers are in the hands of the test, and a worker.
 
     The product is there before: an API knows the price of a new one only after some seconds.
     """
@@ -101,7 +107,7 @@ async def wired(on_servers: Service, product: int, wires: tuple[Cable, Cable]) -
     worker = Service(folder=on_servers.folder, settings=dict(on_servers.settings))
     on_servers.processes["worker"] = worker_process = worker.start("worker")
     assert worker_process.running
-    on_servers.settings |= {"DATABASE_URL": database.url, "AMQP_URL": broker.url}
+    on_servers.settings |= {"DATABASE_URL": database.url, "AMQP_URL": broker.url, "REDIS_URL": cache.url}
     await asyncio.to_thread(on_servers.start_all, ["api"])
     return on_servers
 
@@ -193,14 +199,23 @@ async def test_with_database_and_broker_gone_nobody_is_told_of_an_order(
     await until(lambda: answers_directly(client, wired, product), seconds=30, what="orders are taken again")
 
 
+@pytest.mark.parametrize("cache_gone", [False, True])
 async def test_an_order_waits_for_its_record_and_is_then_paid_for(
-    wired: Service, product: int, wires: tuple[Cable, Cable], client: aiohttp.ClientSession
+    wired: Service,
+    product: int,
+    wires: tuple[Cable, Cable],
+    cache: Cable,
+    client: aiohttp.ClientSession,
+    *,
+    cache_gone: bool,
 ) -> None:
     database, _ = wires
     wired.processes["worker"].pause()
     pull(database)
     accepted = await place(client, wired, product)
     database.plugged = True
+    if cache_gone:
+        pull(cache)
     url = f"{wired.url}/orders/{accepted.order_id}/pay"
 
     async with client.post(url, headers={"Idempotency-Key": "pay"}) as response:

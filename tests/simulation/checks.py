@@ -134,7 +134,7 @@ def _lasting(answers: list[Answer]) -> list[Answer]:
 
 def _are_the_same(one: Answer, other: Answer, *, queued: bool) -> bool:
     if isinstance(one, Refused) and isinstance(other, Refused):
-        return type(one.error) is type(other.error) and str(one.error) == str(other.error)
+        return one.error.code == other.error.code and str(one.error) == str(other.error)
     return _timeless(one) == _timeless(other) if queued else one == other
 
 

@@ -41,7 +41,7 @@ from application.relay_events import RelayEvents
 from application.request_payment import RequestPayment
 from application.request_refund import RequestRefund
 from application.resume_orders import ResumeOrders
-from application.unrecorded import TellUnrecorded
+from application.unrecorded import TellUnrecorded, Unrecorded
 from domain.events import OrderAccepted, PaymentRequested, RefundRequested
 from entrypoints.prices import prices_known
 from entrypoints.relay import run_relay
@@ -156,10 +156,12 @@ class Counter:
             every.append(Batched(use_case, max_size=size, max_in_flight=in_flight))
             return every[-1]
 
-        def changing(use_case: Any) -> Any:
-            return batched(TellUnrecorded(use_case, recent_orders))
-
         queued_here = MemoryRecentOrders()
+        unrecorded = Unrecorded(recent_orders, queued_here)
+
+        def changing(use_case: Any) -> Any:
+            return batched(TellUnrecorded(use_case, unrecorded))
+
         number, placing = NumberRequests(world.new_id, now), batched(parts.place_order(uow, now))
         place_order: Any = DirectIntake(number, placing)
         if world.faults.weather.intake != "direct":
@@ -176,9 +178,9 @@ class Counter:
             complete_order=changing(CompleteOrder(uow, now)),
             request_refund=changing(RequestRefund(uow, now)),
             delete_order=changing(DeleteOrder(uow, now)),
-            get_order=batched(GetOrder(uow, recent_orders, queued_here)),
+            get_order=batched(GetOrder(uow, recent_orders, unrecorded)),
             get_product=batched(GetProduct(uow)),
-            get_history=GetHistory(uow, recent_orders),
+            get_history=GetHistory(uow, recent_orders, unrecorded),
             list_orders=ListOrders(uow, recent_orders),
             list_products=ListProducts(uow, house.catalogue_cache),
             add_products=AddProducts(uow, now),

@@ -14,6 +14,7 @@ from application.patience import Patient
 from application.ports import RecentOrders, Unavailable
 from application.queue_orders import QueueOrders
 from application.refresh_prices import RefreshPrices
+from application.unrecorded import Unrecorded
 from domain.events import OrderAccepted
 from domain.ids import OrderId
 from domain.order import Order
@@ -74,6 +75,7 @@ class Counter:
     recent: ForgetfulOrders = field(factory=ForgetfulOrders)
     own: MemoryRecentOrders = field(factory=MemoryRecentOrders)
     prices: MemoryPriceList = field(factory=MemoryPriceList)
+    unrecorded: Unrecorded = field(init=False)
     placing: Batched[Any, Any] = field(init=False)
     queue_orders: QueueOrders = field(init=False)
     direct: DirectIntake = field(init=False)
@@ -83,6 +85,7 @@ class Counter:
     def __attrs_post_init__(self) -> None:
         number, place = self.shop.number, Batched(self.shop.place_numbered)
         self.placing = place
+        self.unrecorded = Unrecorded(self.recent, self.own)
         record = Batched(self.shop.record_orders)
         self.queue_orders = QueueOrders(self.prices, self.queue, self.recent, self.own, record)
         queue = Batched(self.queue_orders)

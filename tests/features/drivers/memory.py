@@ -93,7 +93,7 @@ class MemoryShop:
         return _seen(self._answer(self._counter.auto(call)))
 
     def order(self, order: str) -> OrderSeen:
-        return _seen(self._one(GetOrder(self._use_cases.unsteady, self._recent, self._counter.own), _id(order)))
+        return _seen(self._one(GetOrder(self._use_cases.unsteady, self._recent, self._counter.unrecorded), _id(order)))
 
     def orders_of(self, customer: int) -> list[str]:
         listing = ListOrders(self._use_cases.unit_of_work, MemoryRecentOrders())(user_id=UserId(customer), limit=100)
@@ -170,7 +170,9 @@ class MemoryShop:
         await self._worker.work(self._use_cases)
 
     def _history(self, order: str) -> Sequence[Event]:
-        return self._runner.run(GetHistory(self._use_cases.unit_of_work, MemoryRecentOrders())(_id(order)))
+        return self._runner.run(
+            GetHistory(self._use_cases.unit_of_work, MemoryRecentOrders(), self._counter.unrecorded)(_id(order))
+        )
 
     def _one(self, use_case: Callable[[Sequence[T]], Awaitable[Sequence[Outcome]]], call: T) -> Order:
         async def run() -> Sequence[Outcome]:

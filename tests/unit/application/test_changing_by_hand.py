@@ -7,12 +7,18 @@ import pytest
 from adapters.memory.caches import MemoryRecentOrders
 from application.get_history import GetHistory
 from application.ports import UnitOfWork
+from application.unrecorded import Unrecorded
 from domain.errors import IllegalTransition, UnknownOrder
 from domain.ids import OrderId
 from domain.order import Order, OrderStatus
 from tests.unit.shop import Shop, accepted, types
 
 NOBODYS = OrderId(UUID(int=404))
+
+
+def history_of(unit_of_work: UnitOfWork) -> GetHistory:
+    recent = MemoryRecentOrders()
+    return GetHistory(unit_of_work, recent, Unrecorded(recent, MemoryRecentOrders()))
 
 
 async def test_an_unpaid_order_is_cancelled(shop: Shop) -> None:
@@ -64,7 +70,7 @@ async def test_a_deleted_order_is_gone_for_everyone(shop: Shop) -> None:
         [refusal] = await use_case([order.id])
         assert isinstance(refusal, UnknownOrder)
     with pytest.raises(UnknownOrder):
-        await GetHistory(shop.unit_of_work, MemoryRecentOrders())(order.id)
+        await history_of(shop.unit_of_work)(order.id)
     assert types(await shop.outbox()) == ["placed", "deleted"]
 
 
@@ -81,11 +87,11 @@ async def test_the_history_of_an_order_is_told_in_order(shop: Shop) -> None:
     order = await shop.paid((await shop.sells(), 1))
     await shop.order((await shop.sells(), 1))
     unit_of_work: UnitOfWork = shop.unit_of_work
-    history = await GetHistory(unit_of_work, MemoryRecentOrders())(order.id)
+    history = await history_of(unit_of_work)(order.id)
     assert types(history) == ["placed", "payment_requested", "stock_reserved", "paid"]
     assert [event.sequence for event in history] == [1, 2, 3, 4]
 
 
 async def test_an_order_that_does_not_exist_has_no_history(shop: Shop) -> None:
     with pytest.raises(UnknownOrder):
-        await GetHistory(shop.unit_of_work, MemoryRecentOrders())(NOBODYS)
+        await history_of(shop.unit_of_work)(NOBODYS)

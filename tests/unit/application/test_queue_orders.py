@@ -104,7 +104,7 @@ async def test_it_is_accepted_though_it_can_be_neither_found_nor_recorded(counte
 
 async def test_it_is_found_by_whom_it_was_told_though_nobody_else_can_show_it(counter: Counter) -> None:
     pen = await sells(counter)
-    find = GetOrder(counter.shop.unit_of_work, counter.recent, counter.own)
+    find = GetOrder(counter.shop.unit_of_work, counter.recent, counter.unrecorded)
     [queued] = await counter.queue_orders(numbered(counter, a_request((pen, 1))))
     assert isinstance(queued, Queued)
     counter.recent.gone = True

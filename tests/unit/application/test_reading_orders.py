@@ -10,7 +10,9 @@ from application.delete_order import DeleteOrder
 from application.get_history import GetHistory
 from application.get_order import GetOrder
 from application.list_orders import ListOrders
+from application.ports import RecentOrders, UnitOfWork
 from application.request_payment import RequestPayment
+from application.unrecorded import Unrecorded
 from domain.errors import UnknownOrder
 from domain.ids import OrderId, UserId
 from domain.order import Order, OrderStatus
@@ -29,12 +31,18 @@ class NoRecentOrders:
         """Nothing is kept."""
 
 
+def finding(unit_of_work: UnitOfWork, recent: RecentOrders) -> GetOrder:
+    return GetOrder(unit_of_work, recent, nothing_queued(recent))
+
+
+def nothing_queued(recent: RecentOrders) -> Unrecorded:
+    return Unrecorded(recent, MemoryRecentOrders())
+
+
 async def test_orders_are_found_without_a_cache(shop: Shop) -> None:
     pen = await shop.sells()
     one, two = await shop.order((pen, 1)), await shop.order((pen, 2))
-    outcomes = await GetOrder(shop.unit_of_work, NoRecentOrders(), MemoryRecentOrders())(
-        [two.id, NOBODYS, one.id, two.id]
-    )
+    outcomes = await finding(shop.unit_of_work, NoRecentOrders())([two.id, NOBODYS, one.id, two.id])
     assert [outcomes[0], outcomes[2], outcomes[3]] == [two, one, two]
     assert isinstance(outcomes[1], UnknownOrder)
 
@@ -43,7 +51,7 @@ async def test_recent_orders_are_read_before_the_database(shop: Shop) -> None:
     order, recent = await shop.order((await shop.sells(), 1)), MemoryRecentOrders()
     await recent.put_many([order])
     del shop.store.orders[order.id]
-    assert await GetOrder(shop.unit_of_work, recent, MemoryRecentOrders())([order.id]) == [order]
+    assert await finding(shop.unit_of_work, recent)([order.id]) == [order]
     shop.store.orders[order.id] = order
 
 
@@ -51,12 +59,12 @@ async def test_recent_orders_and_others_are_found_together(shop: Shop) -> None:
     pen, recent = await shop.sells(), MemoryRecentOrders()
     one, two = await shop.order((pen, 1)), await shop.order((pen, 2))
     await recent.put_many([one])
-    assert await GetOrder(shop.unit_of_work, recent, MemoryRecentOrders())([one.id, two.id]) == [one, two]
+    assert await finding(shop.unit_of_work, recent)([one.id, two.id]) == [one, two]
 
 
 async def test_what_was_read_from_the_database_is_recent_then(shop: Shop) -> None:
     order, recent = await shop.order((await shop.sells(), 1)), MemoryRecentOrders()
-    await GetOrder(shop.unit_of_work, recent, MemoryRecentOrders())([order.id, NOBODYS])
+    await finding(shop.unit_of_work, recent)([order.id, NOBODYS])
     assert await recent.get_many({order.id, NOBODYS}) == {order.id: order}
 
 
@@ -65,7 +73,7 @@ async def test_a_deleted_order_is_not_found_whoever_remembers_it(shop: Shop) -> 
     deleted = accepted((await shop.delete_order([order.id]))[0])
     for remembered in ([], [deleted]):
         await recent.put_many(remembered)
-        [outcome] = await GetOrder(shop.unit_of_work, recent, MemoryRecentOrders())([order.id])
+        [outcome] = await finding(shop.unit_of_work, recent)([order.id])
         assert isinstance(outcome, UnknownOrder)
 
 
@@ -75,13 +83,13 @@ async def test_a_slow_reader_does_not_bring_an_old_version_back(shop: Shop) -> N
     cancelled = accepted((await shop.cancel_order([order.id]))[0])
     await recent.put_many([cancelled])
     await recent.put_many([order])
-    assert await GetOrder(shop.unit_of_work, recent, MemoryRecentOrders())([order.id]) == [cancelled]
+    assert await finding(shop.unit_of_work, recent)([order.id]) == [cancelled]
 
 
 async def test_a_client_reads_its_own_write_at_once(shop: Shop) -> None:
     recent = MemoryRecentOrders()
     told = MemoryUnitOfWork(shop.store, TellOthers(recent, MemoryCatalogueCache(), MemoryOutboxSignal()))
-    get_order, order = GetOrder(told, recent, MemoryRecentOrders()), await shop.order((await shop.sells(), 1))
+    get_order, order = finding(told, recent), await shop.order((await shop.sells(), 1))
     assert await get_order([order.id]) == [order]
 
     [cancelled] = await CancelOrder(told, shop.clock)([order.id])
@@ -101,7 +109,7 @@ async def test_an_answer_that_changes_nothing_is_not_followed_by_an_older_one(sh
     await shop.request_payment([order.id])
 
     [again] = await RequestPayment(told, shop.new_id, shop.clock)([order.id])
-    assert await GetOrder(told, recent, MemoryRecentOrders())([order.id]) == [again]
+    assert await finding(told, recent)([order.id]) == [again]
 
 
 async def test_whoever_has_seen_an_order_in_a_list_reads_no_older_one(shop: Shop) -> None:
@@ -109,15 +117,15 @@ async def test_whoever_has_seen_an_order_in_a_list_reads_no_older_one(shop: Shop
     await recent.put_many([order])
     await shop.cancel_order([order.id])
     listed = await ListOrders(shop.unit_of_work, recent)(limit=10)
-    assert await GetOrder(shop.unit_of_work, recent, MemoryRecentOrders())([order.id]) == listed
+    assert await finding(shop.unit_of_work, recent)([order.id]) == listed
 
 
 async def test_whoever_has_read_the_history_of_an_order_reads_no_older_one(shop: Shop) -> None:
     order, recent = await shop.order((await shop.sells(), 1)), MemoryRecentOrders()
     await recent.put_many([order])
     await shop.cancel_order([order.id])
-    [*_, last] = await GetHistory(shop.unit_of_work, recent)(order.id)
-    [found] = await GetOrder(shop.unit_of_work, recent, MemoryRecentOrders())([order.id])
+    [*_, last] = await GetHistory(shop.unit_of_work, recent, nothing_queued(recent))(order.id)
+    [found] = await finding(shop.unit_of_work, recent)([order.id])
     assert found.version == last.sequence
 
 

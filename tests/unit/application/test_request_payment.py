@@ -2,7 +2,7 @@ from uuid import UUID
 
 import pytest
 
-from domain.errors import IllegalTransition, UnknownOrder
+from domain.errors import IllegalTransition, OrderDeleted, UnknownOrder
 from domain.ids import OrderId
 from domain.order import Order, OrderStatus
 from domain.payment import PaymentStatus
@@ -70,7 +70,7 @@ async def test_what_cannot_be_paid_for_is_refused_alone(shop: Shop) -> None:
 
     outcomes = await shop.request_payment([cancelled.id, deleted.id, NOBODYS, open_.id])
 
-    assert [type(outcome) for outcome in outcomes] == [IllegalTransition, UnknownOrder, UnknownOrder, Order]
+    assert [type(outcome) for outcome in outcomes] == [IllegalTransition, OrderDeleted, UnknownOrder, Order]
     assert len(shop.store.payments) == 1
 
 

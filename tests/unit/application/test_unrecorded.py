@@ -30,19 +30,23 @@ async def queue(counter: Counter) -> OrderId:
     return queued.order.id
 
 
+@pytest.mark.parametrize("recent_gone", [False, True])
 @pytest.mark.parametrize(
     "name", ["request_payment", "cancel_order", "complete_order", "request_refund", "delete_order"]
 )
-async def test_an_order_that_waits_for_its_record_is_not_unknown(counter: Counter, name: str) -> None:
+async def test_an_order_that_waits_for_its_record_is_not_unknown(
+    counter: Counter, name: str, *, recent_gone: bool
+) -> None:
     change: Callable[[Sequence[OrderId]], Awaitable[Sequence[object]]] = getattr(counter.shop, name)
     waiting = await queue(counter)
-    outcomes = await TellUnrecorded(change, counter.recent)([waiting, NOBODYS, waiting])
+    counter.recent.gone = recent_gone
+    outcomes = await TellUnrecorded(change, counter.unrecorded)([waiting, NOBODYS, waiting])
     assert [type(outcome) for outcome in outcomes] == [NotYetRecorded, UnknownOrder, NotYetRecorded]
 
 
 async def test_it_is_changed_once_it_is_recorded_under_the_same_key(counter: Counter) -> None:
     waiting = await queue(counter)
-    pay = TellUnrecorded(counter.shop.request_payment, counter.recent)
+    pay = TellUnrecorded(counter.shop.request_payment, counter.unrecorded)
     call = Keyed(waiting, IdempotencyKey(f"order {waiting}", "monday"), "pay")
     for _ in range(2):
         outcomes = await pay([call, call])
@@ -52,21 +56,25 @@ async def test_it_is_changed_once_it_is_recorded_under_the_same_key(counter: Cou
     assert isinstance(paying, Order)
 
 
-async def test_a_deleted_order_stays_unknown(counter: Counter) -> None:
+@pytest.mark.parametrize("recent_gone", [False, True])
+async def test_a_deleted_order_stays_unknown(counter: Counter, *, recent_gone: bool) -> None:
     waiting = await queue(counter)
     await counter.work_off()
     [deleted] = await counter.shop.delete_order([waiting])
     assert isinstance(deleted, Order)
     await counter.recent.put_many([deleted])
-    [outcome] = await TellUnrecorded(counter.shop.cancel_order, counter.recent)([waiting])
+    counter.recent.gone = recent_gone
+    [outcome] = await TellUnrecorded(counter.shop.cancel_order, counter.unrecorded)([waiting])
     assert isinstance(outcome, UnknownOrder)
     with pytest.raises(UnknownOrder):
-        await GetHistory(counter.shop.unit_of_work, counter.recent)(waiting)
+        await GetHistory(counter.shop.unit_of_work, counter.recent, counter.unrecorded)(waiting)
 
 
-async def test_its_history_is_yet_to_come(counter: Counter) -> None:
+@pytest.mark.parametrize("recent_gone", [False, True])
+async def test_its_history_is_yet_to_come(counter: Counter, *, recent_gone: bool) -> None:
     waiting = await queue(counter)
-    history = GetHistory(counter.shop.unit_of_work, counter.recent)
+    counter.recent.gone = recent_gone
+    history = GetHistory(counter.shop.unit_of_work, counter.recent, counter.unrecorded)
     with pytest.raises(NotYetRecorded):
         await history(waiting)
     with pytest.raises(UnknownOrder):
