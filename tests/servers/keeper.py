@@ -9,23 +9,30 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+# States of a process that holds nothing any more.
+_ENDED = "ZX"
+
 
 def _parents() -> dict[int, int]:
-    """Every process of the machine, with its parent."""
+    """Every process of the machine that has not ended, with its parent."""
     found: dict[int, int] = {}
     if Path("/proc/self/stat").exists():
         for entry in Path("/proc").glob("[0-9]*/stat"):
             with suppress(OSError):
-                # The name, in parentheses, may hold anything; the parent is the second field after it.
-                found[int(entry.parent.name)] = int(entry.read_text(errors="replace").rpartition(")")[2].split()[1])
+                # The name, in parentheses, may hold anything.
+                state, parent, *_ = entry.read_text(errors="replace").rpartition(")")[2].split()
+                if state not in _ENDED:
+                    found[int(entry.parent.name)] = int(parent)
     else:
-        listing = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True)
+        listing = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,state="], capture_output=True, text=True, check=True)
         for line in listing.stdout.splitlines():
-            pid, parent = line.split()
-            found[int(pid)] = int(parent)
+            pid, parent, state = line.split()
+            if state[0] not in _ENDED:
+                found[int(pid)] = int(parent)
     return found
 
 
@@ -40,11 +47,37 @@ def tree(pid: int) -> list[int]:
     return found
 
 
-def signal_tree(pid: int, number: int) -> None:
-    """To every member: backends of PostgreSQL and ports of Erlang leave their parent's process group."""
-    for member in tree(pid):
+# Backends of PostgreSQL and ports of Erlang leave their parent's process group: it is each member that is told.
+
+
+def freeze_tree(pid: int) -> list[int]:
+    """Return who was frozen. Those that were born meanwhile are found as well: who is frozen bears no more."""
+    frozen: list[int] = []
+    while born := [member for member in tree(pid) if member not in frozen]:
+        _send(born, signal.SIGSTOP)
+        frozen += born
+    return frozen
+
+
+def thaw_tree(pid: int) -> None:
+    _send(tree(pid), signal.SIGCONT)
+
+
+def kill_tree(pid: int) -> list[int]:
+    """Return who was killed. They end soon, but not at once: `living` tells."""
+    frozen = freeze_tree(pid)
+    _send(frozen, signal.SIGKILL)
+    return frozen
+
+
+def living(pids: Iterable[int]) -> set[int]:
+    return _parents().keys() & pids
+
+
+def _send(pids: Iterable[int], number: int) -> None:
+    for pid in pids:
         with suppress(ProcessLookupError):
-            os.kill(member, number)
+            os.kill(pid, number)
 
 
 def main() -> None:
@@ -61,7 +94,7 @@ def main() -> None:
         elif verb == "removed":
             folders.discard(what)
     for pid in pids:
-        signal_tree(pid, signal.SIGKILL)
+        kill_tree(pid)
     for folder in folders:
         shutil.rmtree(folder, ignore_errors=True)
 

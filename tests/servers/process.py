@@ -153,17 +153,18 @@ class Process:
         return self.output(last=3_000)
 
     def kill(self) -> None:
-        """SIGKILL, to its children too."""
+        """SIGKILL, to its children too. When this returns, none of them holds anything any more."""
         if self._process is not None and self._process.returncode is None:
-            keeper.signal_tree(self.pid, signal.SIGKILL)
+            killed = keeper.kill_tree(self.pid)
             self.wait()
+            wait_until(lambda: not keeper.living(killed), seconds=_STOP_SECONDS, what=f"all of {self.argv[0]} ended")
 
     def pause(self) -> None:
         """Freeze it and its children: connections stay open and nothing answers."""
-        keeper.signal_tree(self.pid, signal.SIGSTOP)
+        keeper.freeze_tree(self.pid)
 
     def resume(self) -> None:
-        keeper.signal_tree(self.pid, signal.SIGCONT)
+        keeper.thaw_tree(self.pid)
 
     def stop(self, *, number: int = signal.SIGTERM, seconds: float = _STOP_SECONDS) -> int:
         """Ask it to end, and wait; killed when it doesn't, with a TimeoutError that says so."""

@@ -1,5 +1,8 @@
 import asyncio
 import socket
+import subprocess
+import sys
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -7,7 +10,7 @@ import pytest
 from aio_pika import connect
 from redis.asyncio import Redis
 
-from tests.servers import PostgresServer, RabbitServer, RedisServer
+from tests.servers import PostgresServer, Process, RabbitServer, RedisServer, keeper, plain_environment, wait_until
 
 
 async def test_the_shared_servers_serve(postgres_url: str, redis_url: str, amqp_url: str) -> None:
@@ -72,3 +75,31 @@ def test_a_closed_server_leaves_nothing_behind(own_redis: RedisServer) -> None:
     assert not folder.exists()
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", port or 0)) != 0
+
+
+# Bears children without a pause, as a server does while its clients come.
+_MOTHER = """
+import os, signal, time
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+while True:
+    if not os.fork():
+        time.sleep(0.5)
+        os._exit(0)
+    time.sleep(0.0005)
+"""
+
+
+@pytest.mark.parametrize("_", range(5))
+def test_who_is_killed_leaves_no_child_behind_that_was_just_born(tmp_path: Path, _: int) -> None:
+    mother = Process(argv=[sys.executable, "-c", _MOTHER], log=tmp_path / "log", env=plain_environment()).start()
+    wait_until(lambda: len(keeper.tree(mother.pid)) > 20, seconds=20, what="there are children")
+
+    mother.kill()
+
+    assert _of_session(mother.pid) == set()
+
+
+def _of_session(session: int) -> set[int]:
+    listing = subprocess.run(["ps", "-A", "-o", "pid=,sess=,state="], capture_output=True, text=True, check=True)
+    rows = [line.split() for line in listing.stdout.splitlines()]
+    return {int(pid) for pid, sid, state in rows if int(sid) == session and state not in {"Z", "X"}}

@@ -113,7 +113,7 @@ async def _routed_past(house: House) -> AsyncIterator[None]:
 @asynccontextmanager
 async def _unroutable(house: House) -> AsyncIterator[None]:
     """Nobody gets the requests, not even the stranger: they stay in the outbox."""
-    exchange = house.topology.exchange
+    exchange, payments = house.topology.exchange, house.topology.queue("payments")
     # What they declare when they start, they declare again after 15 s.
     await house.start("worker", "relay")
     async with channel(house.rabbitmq.url) as open_channel:
@@ -122,13 +122,20 @@ async def _unroutable(house: House) -> AsyncIterator[None]:
             await open_channel.queue_bind(EAR, exchange, routing_key=type_)
         await open_channel.queue_unbind(EAR, exchange, "#")
         for _ in range(20):
-            await open_channel.queue_unbind(house.topology.queue("payments"), exchange, _REQUEST)
+            await open_channel.queue_unbind(payments, exchange, _REQUEST)
             await asyncio.sleep(0.1)
         async with house.sql() as connection:
             stayed = await connection.fetchval("SELECT count(*) FROM outbox WHERE type = $1", _REQUEST)
         assert stayed, "every request was routed"
         yield
+        # Both get them again in one step: what came to the stranger alone would be confirmed, and reach no worker.
+        await open_channel.exchange_declare("healing", exchange_type="fanout")
+        for queue in (payments, EAR):
+            await open_channel.queue_bind(queue, "healing")
+        await open_channel.exchange_bind("healing", exchange, routing_key=_REQUEST)
+        await open_channel.queue_bind(payments, exchange, routing_key=_REQUEST)
         await open_channel.queue_bind(EAR, exchange, routing_key="#")
+        await open_channel.exchange_delete("healing")
         for type_ in others:
             await open_channel.queue_unbind(EAR, exchange, type_)
 
