@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any, Final
 
 from attrs import frozen
@@ -39,9 +40,10 @@ _ENOUGH_SECONDS: Final = 4
 _COLUMNS: Final = tuple(column for column in outbox.c if column.name != "position")
 _INSERT: Final = Batch(_COLUMNS, lambda new: insert(outbox).from_select([c.name for c in _COLUMNS], select(new)))
 _PUT_BACK: Final = Batch(_COLUMNS, lambda new: insert(outbox).from_select([c.name for c in _COLUMNS], _missing(new)))
-_REMOVE: Final = delete(outbox).where(among(outbox.c.position, "positions"))
+_DELETE: Final = delete(outbox).where(among(outbox.c.position, "positions"))
 # Nobody waits for the disk because of this: entries that a crash of the server brings back are sent once more.
 _NEED_NOT_LAST: Final = select(func.set_config("synchronous_commit", "off", true())).scalar_subquery() == "off"
+_REMOVE: Final = {"postgresql": _DELETE.where(_NEED_NOT_LAST), "sqlite": _DELETE}
 _MUST_LAST: Final = text(
     "SELECT set_config(name, reset_val, true) FROM pg_settings WHERE name = 'synchronous_commit' AND setting = 'off'"
 )
@@ -85,7 +87,15 @@ def _take(insert_: Any) -> Any:
 _HELD: Final = exists().where(
     leases.c.name == LEASE, leases.c.holder == bindparam("by"), leases.c.until > _Now(literal(_ENOUGH_SECONDS))
 )
-_OLDEST_IF_HELD: Final = _OLDEST.where(_HELD)
+
+
+def _oldest_if_held() -> Select[Any]:
+    """A row that says whether the lease is held, and those of the oldest beside it: a look at nothing is one read."""
+    lease, oldest = select(_HELD.label("is_held")).subquery("lease"), _OLDEST.subquery("oldest")
+    return select(lease.c.is_held, *oldest.c).select_from(lease.outerjoin(oldest, lease.c.is_held))
+
+
+_OLDEST_IF_HELD: Final = _oldest_if_held()
 _TAKE_LEASE: Final = {"postgresql": _take(postgresql.insert), "sqlite": _take(sqlite.insert)}
 _RELEASE_LEASE: Final = delete(leases).where(leases.c.name == LEASE, leases.c.holder == bindparam("by"))
 
@@ -104,18 +114,18 @@ class SqlOutbox:
 
     async def claim(self, *, by: str, limit: int) -> list[OutboxEntry]:
         rows = await self._block.fetch(_OLDEST_IF_HELD, {"by": by, "limit": limit}, lock=True)
-        if not rows and await self._take_lease(by):
-            rows = await self._block.fetch(_OLDEST, {"limit": limit})
-        return [_entry(row) for row in rows]
+        if not rows[0].is_held:
+            rows = await self._block.fetch(_OLDEST, {"limit": limit}) if await self._take_lease(by) else []
+        # A join promises no order.
+        return sorted((_entry(row) for row in rows if row.position is not None), key=attrgetter("position"))
 
     async def release(self, *, by: str) -> None:
         await self._block.change(_RELEASE_LEASE, {"by": by})
 
     async def remove(self, entries: Sequence[OutboxEntry]) -> None:
-        if not entries:
-            return
-        remove = _REMOVE.where(_NEED_NOT_LAST) if self._block.dialect.name == "postgresql" else _REMOVE
-        await self._block.change(remove, {"positions": [entry.position for entry in entries]})
+        if entries:
+            remove = _REMOVE[self._block.dialect.name]
+            await self._block.change(remove, {"positions": [entry.position for entry in entries]})
 
     async def put_back(self, events: Sequence[Event]) -> None:
         await self._insert(_PUT_BACK, events, [encode(event).decode() for event in events])

@@ -283,3 +283,12 @@ async def test_no_query_reads_through_a_table_that_grows_on_sqlite(sqlite_engine
 def is_a_walk(step: str, sent: Sent) -> bool:
     kind, name, *_ = step.split()
     return kind == "SCAN" and (name in GROWING or any(f"{table} AS {name}" in sent.statement for table in GROWING))
+
+
+async def test_no_statement_is_made_anew_for_each_call(sql_engine: AsyncEngine) -> None:
+    """To compile one takes longer than to run it."""
+    await everything_sent(sql_engine)
+    made = sessions._made.cache_info  # noqa: SLF001 - which nobody else wants to know
+    before = made().misses
+    await everything_sent(sql_engine)
+    assert made().misses == before

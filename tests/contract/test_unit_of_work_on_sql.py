@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from datetime import datetime
 from uuid import UUID
 
 import pytest
@@ -164,6 +165,18 @@ async def test_a_relay_that_goes_on_claiming_keeps_its_claim(sql_engine: AsyncEn
     assert await seconds_left(sql_engine) > 3.5
 
 
+async def test_a_look_that_finds_nothing_writes_nothing_while_the_claim_lasts(sql_engine: AsyncEngine) -> None:
+    """A relay that waits for events would otherwise wait for the disk as well, with each look."""
+    unit_of_work = SqlUnitOfWork(sql_engine)
+    await claim(unit_of_work, "relay 1")
+    lasts = "until + interval '1 h'" if sql_engine.dialect.name == "postgresql" else "datetime(until, '+1 hours')"
+    await execute(sql_engine, update(leases).values(until=text(lasts)))
+    before = await lasts_until(sql_engine)
+
+    assert await claim(unit_of_work, "relay 1") == []
+    assert await lasts_until(sql_engine) == before
+
+
 async def test_a_claim_that_is_released_is_free_at_once_and_nobody_elses_can_be(sql_engine: AsyncEngine) -> None:
     unit_of_work = SqlUnitOfWork(sql_engine)
     async with unit_of_work() as tx:
@@ -184,13 +197,19 @@ async def test_a_claim_lasts_for_seconds(sql_engine: AsyncEngine) -> None:
 
 async def seconds_left(sql_engine: AsyncEngine) -> float:
     now = func.clock_timestamp() if sql_engine.dialect.name == "postgresql" else text("datetime('now')")
+    until = await lasts_until(sql_engine)
     async with sql_engine.connect() as connection:
-        until = (await connection.execute(select(leases.c.until))).scalar_one()
         asked = (await connection.execute(select(now))).scalar_one()
     if isinstance(asked, str):
         asked = until.fromisoformat(f"{asked}+00:00")
     seconds: float = (until - asked).total_seconds()
     return seconds
+
+
+async def lasts_until(sql_engine: AsyncEngine) -> datetime:
+    async with sql_engine.connect() as connection:
+        until: datetime = (await connection.execute(select(leases.c.until))).scalar_one()
+    return until
 
 
 async def test_the_statements_are_the_same_for_every_size_of_a_batch(sql_engine: AsyncEngine) -> None:
