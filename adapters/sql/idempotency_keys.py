@@ -3,7 +3,7 @@ from hashlib import blake2b
 from typing import Any, Final
 
 from attrs import frozen
-from sqlalchemy import BigInteger, FromClause, Row, Select, bindparam, insert, select, text
+from sqlalchemy import BigInteger, FromClause, Row, Select, bindparam, insert, select, text, true
 
 from adapters.after_commit import Committed
 from adapters.answers import decode, encode
@@ -29,7 +29,14 @@ def _by_key(new: FromClause) -> Select[Any]:
     return select(*_COLUMNS).where(idempotency_keys.c.scope == new.c.scope, idempotency_keys.c.key == new.c.key)
 
 
-_BY_KEY: Final = Batch(_KEY, _by_key)
+def _each_by_key(new: FromClause) -> Select[Any]:
+    # The limit keeps PostgreSQL from joining the whole table, which it would go on doing on a connection that has
+    # planned this while the table was new.
+    one = _by_key(new).correlate(new).limit(1).lateral("one")
+    return select(*one.c).select_from(new.join(one, true()))
+
+
+_BY_KEY: Final = {"postgresql": Batch(_KEY, _each_by_key), "sqlite": Batch(_KEY, _by_key)}
 _INSERT: Final = Batch(
     _COLUMNS, lambda new: insert(idempotency_keys).from_select([c.name for c in _COLUMNS], select(new))
 )
@@ -50,7 +57,8 @@ class SqlIdempotencyKeys:
         free = await self._lock(keys)
         # A statement of its own: it sees what was committed until the locks were had. What is kept needs no lock, so
         # that those who ask again don't keep each other in flight.
-        rows = await self._block.fetch_many(_BY_KEY, [(key.scope, key.value) for key in keys], {}, lock=True)
+        by_key = _BY_KEY[self._block.dialect.name]
+        rows = await self._block.fetch_many(by_key, [(key.scope, key.value) for key in keys], {}, lock=True)
         found = [checked("the answer under the key", row.key, _kept, row) for row in rows]
         self._committed.see(kept.answer for kept in found if isinstance(kept.answer, Order))
         return {**dict.fromkeys(free), **{kept.key: kept for kept in found}}
