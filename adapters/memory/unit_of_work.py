@@ -266,7 +266,8 @@ class MemoryOutbox:
         by: str,  # noqa: ARG002 - a store in memory has one process, and so one relay
         limit: int,
     ) -> list[OutboxEntry]:
-        return list(self._changes.store.outbox.values())[:limit]
+        waiting = self._changes.store.outbox.items()
+        return [entry for position, entry in waiting if position not in self._changes.sent][:limit]
 
     async def release(self, *, by: str) -> None:
         """There is one relay, which claims nothing that another could want."""

@@ -76,6 +76,14 @@ async def test_what_is_not_removed_is_claimed_again_and_what_is_removed_is_gone(
     assert await claim(unit_of_work) == []
 
 
+async def test_what_a_transaction_removes_it_claims_no_more(unit_of_work: UnitOfWork) -> None:
+    await add(unit_of_work, *(cancelled(number, 1) for number in (1, 2, 3)))
+    first, *others = await claim(unit_of_work)
+    async with unit_of_work() as tx:
+        await tx.outbox.remove([first])
+        assert await tx.outbox.claim(by="relay 1", limit=100) == others
+
+
 async def test_a_position_is_never_used_again(unit_of_work: UnitOfWork) -> None:
     """A relay that comes too late removes what it sent, and nothing that took its place."""
     await add(unit_of_work, cancelled(1, 1))

@@ -29,27 +29,36 @@ class Broker:
         return types([entry for entry in self.confirmed if entry.id.order_id == order_id])
 
 
-def relay(shop: Shop, broker: Broker, *, limit: int = 512) -> RelayEvents:
+def new_relay(shop: Shop, broker: Broker, *, limit: int = 512) -> RelayEvents:
     return RelayEvents(shop.unsteady, broker, "relay-1", limit=limit)
+
+
+async def relay(shop: Shop, broker: Broker, *, limit: int = 512) -> int:
+    """One step of a relay that is started and stopped."""
+    step = new_relay(shop, broker, limit=limit)
+    try:
+        return await step()
+    finally:
+        await step.stop()
 
 
 async def test_every_event_reaches_the_broker_those_of_an_order_in_their_order(shop: Shop) -> None:
     pen, broker = await shop.sells(), Broker()
     orders = [await shop.paid((pen, 1)) for _ in range(3)]
 
-    assert await relay(shop, broker)() == 12
+    assert await relay(shop, broker) == 12
 
     assert await shop.outbox() == []
     for order in orders:
         assert broker.of(order.id) == ["placed", "payment_requested", "stock_reserved", "paid"]
-    assert await relay(shop, broker)() == 0
+    assert await relay(shop, broker) == 0
 
 
 async def test_a_limited_step_hands_over_the_oldest_first(shop: Shop) -> None:
     order, broker = await shop.paid((await shop.sells(), 1)), Broker()
-    assert await relay(shop, broker, limit=3)() == 3
+    assert await relay(shop, broker, limit=3) == 3
     assert broker.of(order.id) == ["placed", "payment_requested", "stock_reserved"]
-    assert await relay(shop, broker, limit=3)() == 1
+    assert await relay(shop, broker, limit=3) == 1
     assert broker.of(order.id)[-1] == "paid"
 
 
@@ -58,14 +67,14 @@ async def test_an_unconfirmed_event_holds_back_the_later_ones_of_its_order_alone
     stuck, other = await shop.paid((pen, 1)), await shop.paid((pen, 1))
     broker = Broker(refuses=lambda entry: entry.id == (stuck.id, 2))
 
-    assert await relay(shop, broker)() == 5
+    assert await relay(shop, broker) == 5
 
     assert broker.of(stuck.id) == ["placed"]
     assert broker.of(other.id) == ["placed", "payment_requested", "stock_reserved", "paid"]
     assert types(await shop.outbox()) == ["payment_requested", "stock_reserved", "paid"]
 
     broker.refuses = lambda _: False
-    assert await relay(shop, broker)() == 3
+    assert await relay(shop, broker) == 3
     assert broker.of(stuck.id) == ["placed", "payment_requested", "stock_reserved", "paid"]
 
 
@@ -74,7 +83,7 @@ async def test_when_the_broker_goes_midway_only_what_it_confirmed_is_gone_from_t
     broker = Broker(breaks=lambda entry: entry.type == "order.stock_reserved")
 
     with pytest.raises(Unavailable):
-        await relay(shop, broker)()
+        await relay(shop, broker)
 
     assert broker.of(order.id) == ["placed", "payment_requested"]
     assert types(await shop.outbox()) == ["stock_reserved", "paid"]
@@ -86,28 +95,56 @@ async def test_while_the_broker_is_gone_nothing_is_lost(shop: Shop) -> None:
 
     for _ in range(3):
         with pytest.raises(Unavailable):
-            await relay(shop, broker)()
+            await relay(shop, broker)
     assert await shop.outbox() == before
 
     broker.breaks = lambda _: False
-    await relay(shop, broker)()
+    await relay(shop, broker)
     assert broker.of(order.id) == ["placed", "payment_requested", "stock_reserved", "paid"]
 
 
-async def test_what_was_sent_and_not_marked_is_sent_again(shop: Shop) -> None:
-    order, broker = await shop.order((await shop.sells(), 1)), Broker()
+async def test_what_was_sent_is_removed_with_the_next_claim(shop: Shop) -> None:
+    pen, broker = await shop.sells(), Broker()
+    await shop.order((pen, 1))
+    step = new_relay(shop, broker)
+
+    assert await step() == 1
+    assert types(await shop.outbox()) == ["placed"]
+    await shop.order((pen, 1))
+    assert await step() == 1
+    assert types(broker.confirmed) == ["placed", "placed"]
+    assert await step() == 0
+    assert await shop.outbox() == []
+
+
+async def test_what_was_sent_and_could_not_be_removed_is_removed_later(shop: Shop) -> None:
+    await shop.order((await shop.sells(), 1))
+    broker = Broker()
+    step = new_relay(shop, broker)
     shop.unsteady.to_come.extend([None, Trouble(Unavailable("the database is gone"))])
 
+    assert await step() == 1
     with pytest.raises(Unavailable):
-        await relay(shop, broker)()
-    assert await relay(shop, broker)() == 1
+        await step()
+    assert await step() == 0
 
-    assert broker.of(order.id) == ["placed", "placed"]
+    assert types(broker.confirmed) == ["placed"]
+    assert await shop.outbox() == []
+
+
+async def test_what_was_sent_by_a_relay_that_is_gone_is_sent_again(shop: Shop) -> None:
+    await shop.order((await shop.sells(), 1))
+    broker = Broker()
+
+    assert await new_relay(shop, broker)() == 1
+    assert await relay(shop, broker) == 1
+
+    assert types(broker.confirmed) == ["placed", "placed"]
     assert await shop.outbox() == []
 
 
 async def test_the_broker_gets_the_bytes_of_the_books(shop: Shop) -> None:
     await shop.paid((await shop.sells(), 1))
     waiting, broker = await shop.outbox(), Broker()
-    await relay(shop, broker)()
+    await relay(shop, broker)
     assert broker.confirmed == waiting
