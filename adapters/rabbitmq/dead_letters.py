@@ -7,8 +7,8 @@ from typing import Any, Final
 import aiormq
 from aiormq.abc import DeliveredMessage
 from attrs import define, field
-from pamqp import commands
 
+from adapters.rabbitmq.frames import acknowledging
 from adapters.rabbitmq.link import Link, Pace, Patience, talking, write
 from adapters.rabbitmq.subscription import whole_number
 from adapters.rabbitmq.topology import DELIVERY_LIMIT, Topology
@@ -65,7 +65,8 @@ class RabbitDeadLetterQueue:
             return
         try:
             async with talking(self._link.where, self._patience.answer):
-                await write(self._channel, [commands.Basic.Ack(delivery_tag=tag) for tag in tags], flush=True)
+                acks = (acknowledging(tag, channel=self._channel.number) for tag in tags)
+                await write(self._channel, b"".join(acks), flush=True)
         except BaseException:
             await self.close()
             raise

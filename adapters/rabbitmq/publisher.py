@@ -3,8 +3,9 @@ from contextlib import asynccontextmanager
 
 from attrs import frozen
 
+from adapters.rabbitmq.frames import Message
 from adapters.rabbitmq.link import Patience
-from adapters.rabbitmq.sender import Message, Sender
+from adapters.rabbitmq.sender import Sender
 from adapters.rabbitmq.topology import REQUIRED, Topology
 from application.ports import OutboxEntry
 

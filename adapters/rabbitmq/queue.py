@@ -7,8 +7,9 @@ from typing import Any, Final
 import structlog
 from attrs import define, field
 
+from adapters.rabbitmq.frames import Message
 from adapters.rabbitmq.link import Pace, Patience
-from adapters.rabbitmq.sender import Message, Sender
+from adapters.rabbitmq.sender import Sender
 from adapters.rabbitmq.subscription import Receipt, Subscription
 from adapters.rabbitmq.topology import Topology
 from application.ports import Delivery, Unavailable

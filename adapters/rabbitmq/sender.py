@@ -1,35 +1,19 @@
 import asyncio
 from collections.abc import Sequence
 from itertools import count
-from typing import Any, Final
+from typing import Final
 from uuid import uuid4
 
 import aiormq
 import structlog
-from aiormq.abc import FrameType
-from attrs import define, field, frozen
-from pamqp import commands
-from pamqp.body import ContentBody
-from pamqp.header import ContentHeader
+from attrs import define, field
 
+from adapters.rabbitmq.confirms import Confirms
+from adapters.rabbitmq.frames import Message, publishing
 from adapters.rabbitmq.link import Link, Pace, Patience, in_words, talking, write
 from application.ports import Unavailable
 
-_PERSISTENT: Final = 2
-
 log: Final[structlog.stdlib.BoundLogger] = structlog.get_logger(__name__)
-
-
-@frozen
-class Message:
-    """What goes to an exchange (the nameless one brings it to the queue of that name), and whether it must arrive."""
-
-    routing_key: str
-    body: bytes
-    type: str | None
-    headers: dict[str, Any]
-    exchange: str = ""
-    mandatory: bool = True
 
 
 @define(eq=False)
@@ -59,9 +43,8 @@ class Sender:
         if not messages:
             return []
         link, channel = await self._open()
-        futures = await self._write(link, channel, messages)
-        await asyncio.wait(futures, timeout=self._patience.confirm)
-        errors = [_error(future) for future in futures]
+        confirms = await self._write(link, channel, messages)
+        errors = await confirms.wait(self._patience.confirm)
         refused = [error for error in errors if isinstance(error, aiormq.DeliveryError)]
         if refused:
             log.error("messages_refused", count=len(refused), of=len(messages), first=str(refused[0]))
@@ -97,25 +80,23 @@ class Sender:
         if link is not None:
             await link.close()
 
-    async def _write(
-        self, link: Link, channel: aiormq.Channel, messages: Sequence[Message]
-    ) -> list[asyncio.Future[Any]]:
-        frames: list[FrameType | ContentBody] = []
-        ids: list[str] = []
-        for message in messages:
-            ids.append(f"{self._prefix}-{next(self._numbers)}")
-            frames += _frames(message, ids[-1], channel.max_content_size)
+    async def _write(self, link: Link, channel: aiormq.Channel, messages: Sequence[Message]) -> Confirms:
+        ids = [f"{self._prefix}-{next(self._numbers)}" for _ in messages]
+        frames = b"".join(
+            publishing(message, id_=id_, channel=channel.number, max_size=channel.max_content_size)
+            for message, id_ in zip(messages, ids, strict=True)
+        )
         # Confirms are told apart by counting. Nobody may come between the counting and the writing, and a channel
         # on which the two no longer agree is of no use.
         async with self._writing:
-            futures = [_expect_confirm(channel, id_) for id_ in ids]
+            confirms = Confirms(channel, ids)
             try:
                 async with talking(link.where, self._patience.confirm):
                     await write(channel, frames)
             except BaseException:
                 await self._give_up(link)
                 raise
-        return futures
+        return confirms
 
     def _why(self, error: BaseException, where: str) -> str:
         if isinstance(error, TimeoutError):
@@ -124,35 +105,3 @@ class Sender:
                 " is one of its alarms on (memory, disk)?"
             )
         return in_words(error, where)
-
-
-def _frames(message: Message, id_: str, max_size: int) -> list[FrameType | ContentBody]:
-    properties = commands.Basic.Properties(
-        content_type="application/json",
-        delivery_mode=_PERSISTENT,
-        message_id=id_,
-        message_type=message.type,
-        headers=message.headers,
-    )
-    return [
-        commands.Basic.Publish(exchange=message.exchange, routing_key=message.routing_key, mandatory=message.mandatory),
-        ContentHeader(properties=properties, body_size=len(message.body)),
-        *(ContentBody(message.body[start : start + max_size]) for start in range(0, len(message.body), max_size)),
-    ]
-
-
-def _expect_confirm(channel: aiormq.Channel, message_id: str) -> asyncio.Future[Any]:
-    future = channel.create_future()
-    channel.delivery_tag += 1
-    channel.confirmations[channel.delivery_tag] = future
-    channel.message_id_delivery_tag[message_id] = channel.delivery_tag
-    future.add_done_callback(lambda _: channel.message_id_delivery_tag.pop(message_id, None))
-    return future
-
-
-def _error(future: asyncio.Future[Any]) -> BaseException | None:
-    if not future.done():
-        return TimeoutError()
-    if future.cancelled():
-        return ConnectionError("the connection was lost")
-    return future.exception()

@@ -9,6 +9,7 @@ from aiormq.abc import DeliveredMessage
 from attrs import define, field, frozen
 from pamqp import commands
 
+from adapters.rabbitmq.frames import acknowledging
 from adapters.rabbitmq.link import Link, Patience, talking, write
 from adapters.wire import decode
 from application.ports import Delivery, Unavailable
@@ -96,15 +97,16 @@ class Subscription:
             if tag not in tags:
                 break
             oldest = tag
-        acks = [commands.Basic.Ack(delivery_tag=tag) for tag in sorted(tags) if tag > oldest]
+        channel = self._channel.number
+        acks = [acknowledging(tag, channel=channel) for tag in sorted(tags) if tag > oldest]
         if oldest:
-            acks.insert(0, commands.Basic.Ack(delivery_tag=oldest, multiple=True))
+            acks.insert(0, acknowledging(oldest, channel=channel, and_all_before=True))
         for tag in tags:
             del self._unsettled[tag]
         try:
             async with talking(self._link.where, self._link.patience.answer):
                 # An ack is never answered. Should it get lost on its way, the message is brought again.
-                await write(self._channel, acks, flush=True)
+                await write(self._channel, b"".join(acks), flush=True)
         except BaseException:
             self.lose()
             raise
