@@ -20,6 +20,20 @@ _WARM_UP_SECONDS: Final = 2.0
 
 
 @frozen(kw_only=True)
+class Usage:
+    """What everybody had used up to a moment."""
+
+    at: float
+    cpu: Mapping[str, float]
+    load_cpu: float
+    busy: float
+
+    @classmethod
+    def of(cls, shop: Shop) -> "Usage":
+        return cls(at=time.monotonic(), cpu=cpu_by_process(shop.pids), load_cpu=_cpu_of_load(), busy=busy_seconds())
+
+
+@frozen(kw_only=True)
 class Window:
     """One stretch of work: what the load generator saw, what was completed until `seconds`, and what it cost."""
 
@@ -34,6 +48,18 @@ class Window:
     """Everybody's on this machine."""
     cpu_seconds: float
     """Over how long."""
+
+    @classmethod
+    def between(cls, before: Usage, after: Usage, *, load: Load, completed: int, seconds: float) -> "Window":
+        return cls(
+            load=load,
+            completed=completed,
+            seconds=seconds,
+            cpu={name: after.cpu[name] - before.cpu[name] for name in before.cpu},
+            load_cpu=after.load_cpu - before.load_cpu,
+            busy=after.busy - before.busy,
+            cpu_seconds=after.at - before.at,
+        )
 
 
 # Loads one build for so many seconds.
@@ -98,21 +124,12 @@ def watch(
     `settle` waits for what the work leaves behind, which is part of its cost; where it says when the work was done,
     that is the end of the window.
     """
-    began, busy_before = time.monotonic(), busy_seconds()
-    before, load_before = cpu_by_process(shop.pids), _cpu_of_load()
+    before = Usage.of(shop)
     load = work()
     done = settle() if settle else None
-    after, load_after = cpu_by_process(shop.pids), _cpu_of_load()
-    ended, busy_after = time.monotonic(), busy_seconds()
-    return Window(
-        load=load,
-        completed=completed(load),
-        seconds=load.seconds if done is None else done - began,
-        cpu={name: after[name] - before[name] for name in before},
-        load_cpu=load_after - load_before,
-        busy=busy_after - busy_before,
-        cpu_seconds=ended - began,
-    )
+    after = Usage.of(shop)
+    seconds = load.seconds if done is None else done - before.at
+    return Window.between(before, after, load=load, completed=completed(load), seconds=seconds)
 
 
 def _cpu_of_load() -> float:

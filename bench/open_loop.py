@@ -9,7 +9,7 @@ import asyncio
 import re
 from array import array
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Final, cast
 
 import uvloop
@@ -42,6 +42,8 @@ class Load:
     connections: int = 1000
     patience: float = 5.0
     """Seconds from when it was due after which a client gives its request up, and its connection with it."""
+    looks: Sequence[tuple[float, Callable[[], None]]] = ()
+    """What is called so many seconds after the beginning: soon done, since nothing is sent meanwhile."""
 
 
 @frozen
@@ -128,6 +130,8 @@ class _Clients:
         await asyncio.gather(*(self._connect() for _ in range(self._load.connections)))
         self._begin = self._loop.time()
         sweeping = self._loop.create_task(self._sweep_for_ever())
+        for moment, look in self._load.looks:
+            self._loop.call_at(self._begin + moment, look)
         try:
             for due, number in self._due():
                 while self._now() < due:  # noqa: ASYNC110 - time is what is waited for

@@ -14,6 +14,8 @@ _FIRST_RATE = 250.0
 _STEP = 2.0
 _KEEPS_UP = 0.7
 _QUIET_SHARE = 0.5
+_PLACED = (201, 202)
+_REFUSED = (429, 503)
 # The load around the overload, for its latency before and after.
 _BEFORE = 5.0
 _AFTER = 12.0
@@ -42,16 +44,28 @@ class Overload:
     by_second: list[Counter[int]] = field(repr=False)
 
     @property
-    def ratio(self) -> float:
-        return self.goodput / self.peak_goodput
+    def orders(self) -> int:
+        """Those that were placed, in time or not."""
+        return sum(self.outcomes[status] for status in _PLACED)
+
+    @property
+    def answers(self) -> int:
+        """Orders and refusals."""
+        return self.orders + sum(self.outcomes[status] for status in _REFUSED)
 
 
 def measure_overload(
-    port: int, request: Callable[[int], bytes], *, times: float = 3.0, seconds: float = 10.0
+    port: int,
+    request: Callable[[int], bytes],
+    *,
+    look: Callable[[], None],
+    times: float = 3.0,
+    seconds: float = 10.0,
 ) -> Overload:
-    """Find the peak, ask for so many times as much, and look on until all is as before.
+    """Find the peak, ask for so many times as much, and watch until all is as before.
 
-    `request` makes the n-th order, as in `Load`. The service has been started, and has products to sell.
+    `request` makes the n-th order, as in `Load`. The service has been started, and has products to sell. `look` is
+    called when the overload begins, and when it ends.
     """
     peak = find_peak(port, request)
     quiet, offered = _QUIET_SHARE * peak, times * peak
@@ -63,6 +77,7 @@ def measure_overload(
             seconds=end + _AFTER,
             request=request,
             connections=2000,
+            looks=[(moment, look) for moment in (_BEFORE, end)],
         )
     )
     before, during = result.between(1.0, _BEFORE), result.between(_BEFORE, end)
@@ -73,10 +88,10 @@ def measure_overload(
         goodput=during.good(within=DEADLINE) / seconds,
         outcomes=during.by_status(),
         p99_before=p99_before,
-        p50_good=during.percentile(0.5, (201, 202)),
-        p99_good=during.percentile(0.99, (201, 202)),
-        p999_good=during.percentile(0.999, (201, 202)),
-        p99_refused=during.percentile(0.99, (429, 503)),
+        p50_good=during.percentile(0.5, _PLACED),
+        p99_good=during.percentile(0.99, _PLACED),
+        p999_good=during.percentile(0.999, _PLACED),
+        p99_refused=during.percentile(0.99, _REFUSED),
         p99_after=result.between(end + _AFTER / 2, end + _AFTER).percentile(0.99),
         recovered_after=_recovery(result, end, p99_before),
         by_second=result.by_second(),

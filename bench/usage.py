@@ -12,22 +12,16 @@ _TICKS: Final = os.sysconf("SC_CLK_TCK")
 _KIB_PER_MB: Final = 1000 / 1.024
 
 
-def cpu_seconds(pid: int) -> float:
-    """Of a process, all that descend from it, and those of them that have ended and were waited for."""
-    return sum(_own_seconds(member) for member in keeper.tree(pid))
-
-
 def cpu_by_process(pids: Mapping[str, int]) -> dict[str, float]:
-    return {name: cpu_seconds(pid) for name, pid in pids.items()}
-
-
-def memory_mb(pid: int) -> float:
-    """Of a process and all that descend from it; what they share is counted once."""
-    return sum(_proportional_kib(member) for member in keeper.tree(pid)) / _KIB_PER_MB
+    """Seconds of each, all that descend from it, and those of them that have ended and were waited for."""
+    members = zip(pids, keeper.trees(list(pids.values())), strict=True)
+    return {name: sum(map(_own_seconds, tree)) for name, tree in members}
 
 
 def memory_by_process(pids: Mapping[str, int]) -> dict[str, float]:
-    return {name: memory_mb(pid) for name, pid in pids.items()}
+    """Megabytes of each and all that descend from it; what they share is counted once."""
+    members = zip(pids, keeper.trees(list(pids.values())), strict=True)
+    return {name: sum(map(_proportional_kib, tree)) / _KIB_PER_MB for name, tree in members}
 
 
 def seconds_of(stat: str) -> float:

@@ -67,6 +67,24 @@ async def test_the_clock_runs_from_when_a_request_was_due() -> None:
     assert result.good(within=0.3) < 30
 
 
+async def test_looks_are_taken_at_their_moments() -> None:
+    received: list[int] = []
+    looks: list[int] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        received.append(int(await reader.read(10)))
+        writer.write(CREATED)
+
+    def look() -> None:
+        looks.append(len(received))
+
+    async with server(answer) as load:
+        await open_loop(evolve(load, rate=lambda t: 400 if t >= 0.5 else 20, seconds=1.0, looks=[(0.5, look)]))
+    # Of 10 before it and 200 after it.
+    assert len(looks) == 1
+    assert looks[0] < 100
+
+
 async def test_a_client_gives_up_when_its_patience_is_over() -> None:
     async def never(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()

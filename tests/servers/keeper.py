@@ -9,7 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -38,12 +38,18 @@ def _parents() -> dict[int, int]:
 
 def tree(pid: int) -> list[int]:
     """A process and all that descend from it, parents first."""
+    return trees([pid])[0]
+
+
+def trees(pids: Sequence[int]) -> list[list[int]]:
+    """As `tree`, of each; all are looked at once, for each look reads through the whole machine."""
     children: dict[int, list[int]] = {}
     for child, parent in _parents().items():
         children.setdefault(parent, []).append(child)
-    found = [pid]
-    for ancestor in found:
-        found.extend(children.get(ancestor, ()))
+    found = [[pid] for pid in pids]
+    for members in found:
+        for ancestor in members:
+            members.extend(children.get(ancestor, ()))
     return found
 
 
