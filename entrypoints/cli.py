@@ -1,6 +1,7 @@
 """The command line: `holdfast --help`."""
 
 import gc
+import os
 import sys
 from functools import partial
 from importlib import import_module
@@ -20,7 +21,7 @@ from domain.money import Money
 from domain.product import Product
 from entrypoints import dead_letters, reconciling
 from entrypoints.connections import NotReady
-from entrypoints.console import CommandError, Data, command_settings, with_container, with_tables
+from entrypoints.console import CommandError, Data, Whole, command_settings, with_container, with_tables
 from entrypoints.container import Container
 from entrypoints.demo import CATALOGUE
 from entrypoints.health import ServerHealth
@@ -37,7 +38,7 @@ from entrypoints.programs import (
 from entrypoints.settings import InvalidSettings, Settings, redacted
 
 Host = Annotated[str | None, Parameter(help="Address to listen on. Default: 127.0.0.1")]
-Port = Annotated[int | None, Parameter(help="Port to listen on. Default: 8000")]
+Port = Annotated[Whole | None, Parameter(help="Port to listen on. Default: 8000")]
 
 
 # New objects after which garbage is looked for among them, and how often that is done before it is looked for among
@@ -52,7 +53,14 @@ _REFUSALS = (Aborted, CannotListen, CommandError, CutOff, DomainError, NotReady,
 def main() -> None:
     """Run the command that the arguments name, and exit: 0 done, 1 not done, 2 asked for wrongly."""
     try:
-        _make_app()(exit_on_error=False, print_error=False)
+        try:
+            _make_app()(exit_on_error=False, print_error=False)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever reads has seen enough, as in `| head`; nor is there anybody to tell at the exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except (CycloptsError, InvalidSettings) as error:
         _say(str(error))
         sys.exit(2)
@@ -204,10 +212,10 @@ def _of_the_tests(name: str) -> ModuleType:
 def add(
     *,
     name: str,
-    price: Annotated[int, Parameter(help="In minor units: 1250 is 12.50 EUR, or 1250 JPY.")],
+    price: Annotated[Whole, Parameter(help="In minor units: 1250 is 12.50 EUR, or 1250 JPY.")],
     currency: Annotated[str, Parameter(help="ISO 4217 code.")],
-    stock: int,
-    id: int | None = None,  # noqa: A002 - it becomes the option --id
+    stock: Whole,
+    id: Whole | None = None,  # noqa: A002 - it becomes the option --id
     data: Data = None,
 ) -> None:
     """Begin to sell something, and print its id."""
@@ -224,7 +232,7 @@ def add(
     with_tables(command_settings(data=data), work)
 
 
-def restock(product: int, change: int, *, reason: str, data: Data = None) -> None:
+def restock(product: Whole, change: Whole, *, reason: str, data: Data = None) -> None:
     """Count units in, or out with a negative change, and print what is left."""
 
     async def work(container: Container) -> None:

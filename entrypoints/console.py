@@ -1,12 +1,13 @@
 """What the commands of the command line share."""
 
 import os
-from collections.abc import Awaitable, Callable
+import re
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import uvloop
-from cyclopts import Parameter
+from cyclopts import Parameter, Token
 
 from adapters.sql.schema import schema_problem
 from entrypoints.connections import NotReady, open_container
@@ -14,6 +15,20 @@ from entrypoints.container import Container
 from entrypoints.logs import configure_logging
 from entrypoints.settings import Settings, environment_and_file, read_settings
 
+# More digits than any number has that can be meant.
+_WHOLE: Final = re.compile(r"[+-]?[0-9]{1,19}")
+
+
+
+def _whole(_: object, tokens: Sequence[Token]) -> int:
+    """cyclopts takes 12.50 for an int as well, and rounds it: nobody wants that of a price."""
+    text = tokens[0].value
+    if not _WHOLE.fullmatch(text):
+        raise ValueError(f"{text!r} is no whole number; write it in digits, as in 1250")
+    return int(text)
+
+
+Whole = Annotated[int, Parameter(converter=_whole)]
 Data = Annotated[Path | None, Parameter(help="Folder of the SQLite file. Default: .holdfast")]
 
 

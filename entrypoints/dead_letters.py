@@ -10,7 +10,7 @@ from cyclopts import App, Parameter
 
 from application.dead_letter import DeadLetter
 from domain.errors import DomainError
-from entrypoints.console import CommandError, Data, command_settings, with_tables
+from entrypoints.console import CommandError, Data, Whole, command_settings, with_tables
 from entrypoints.container import Container
 
 Everything = Annotated[bool, Parameter(name="--all", negative="", help="All that wait for a decision.")]
@@ -46,7 +46,7 @@ def list_letters(
     with_tables(command_settings(data=data), work)
 
 
-def show(id: int, /, *, data: Data = None) -> None:  # noqa: A002 - it is called so in the help
+def show(id: Whole, /, *, data: Data = None) -> None:  # noqa: A002 - it is called so in the help
     """Print everything that is known of a dead letter, and the message as it came."""
 
     async def work(container: Container) -> None:
@@ -70,7 +70,7 @@ def show(id: int, /, *, data: Data = None) -> None:  # noqa: A002 - it is called
     with_tables(command_settings(data=data), work)
 
 
-def replay(*ids: int, everything: Everything = False, by: By = None, data: Data = None) -> None:
+def replay(*ids: Whole, everything: Everything = False, by: By = None, data: Data = None) -> None:
     """Send dead letters once more. What was done already is not done again."""
     _expect_choice(ids, everything=everything)
 
@@ -82,7 +82,7 @@ def replay(*ids: int, everything: Everything = False, by: By = None, data: Data 
 
 
 def discard(
-    *ids: int,
+    *ids: Whole,
     everything: Everything = False,
     yes: Annotated[bool, Parameter(negative="", help="Don't ask.")] = False,
     by: By = None,

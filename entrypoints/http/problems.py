@@ -19,6 +19,7 @@ from werkzeug.exceptions import (
 from application.batching import Overloaded
 from application.once import KeyInFlight, KeyReused
 from application.ports import Aborted, Unavailable
+from application.queue_orders import PriceUnknown
 from application.unrecorded import NotYetRecorded
 from domain.errors import (
     CurrencyMismatch,
@@ -60,7 +61,7 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
         return _ENCODER.encode(self)
 
 
-_MAY_HAVE_HAPPENED: Final = "A change that was asked for may have been made or not: look before you try again."
+_MAY_HAVE_HAPPENED: Final = "Try again; if a change was asked for, it may have been made or not: look first."
 
 INTERNAL: Final = Kind(
     HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -157,6 +158,12 @@ _KINDS: Final[Mapping[type[Exception], Kind]] = MappingProxyType(
             HTTPStatus.SERVICE_UNAVAILABLE,
             "aborted",
             "Others were changing the same thing",
+            "Nothing was done: try again.",
+        ),
+        PriceUnknown: Kind(
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            "unavailable",
+            "What is sold, and for how much, can't be told now",
             "Nothing was done: try again.",
         ),
         Unavailable: Kind(

@@ -1,6 +1,8 @@
 """What a person does wrong at the command line, and what the command line says to it."""
 
 import asyncio
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -35,6 +37,9 @@ def shop(embedded: Service) -> Service:
         ((*ADD, "--id", "0"), 1, "an id is between 1"),
         (("products", "add", *ADD[2:6], "--currency", "XXY", "--stock", "1"), 1, "ISO 4217"),
         (("products", "restock", "1", "5", "--reason", "x"), 1, "there is no product 1"),
+        (("products", "add", *ADD[2:4], "--price", "12.50", *ADD[6:]), 2, "--price: '12.50' is no whole number"),
+        (("products", "restock", "1", "2.7", "--reason", "x"), 2, "'2.7' is no whole number"),
+        (("dead", "replay", "1", "1.4"), 2, "'1.4' is no whole number"),
         (("up", "--prot", "1"), 2, "--port"),
         (("up", "--port", "0"), 2, "HOLDFAST_PORT"),
         (("up", "--host", "999.1.1.1"), 1, "999.1.1.1"),
@@ -52,6 +57,25 @@ def test_a_mistake_is_answered_with_one_line(
     assert (found, len(lines)) == (status, 1), said
     assert lines[0].startswith("holdfast: ")
     assert advice in lines[0]
+
+
+def test_a_reader_that_has_seen_enough_is_no_trouble(shop: Service) -> None:
+    run(shop, "seed")
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        listed = subprocess.run(  # noqa: S603 - our own command
+            [HOLDFAST, "products", "list"],
+            env=shop.environment(),
+            cwd=shop.folder,
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            timeout=30,
+            check=False,
+        )
+    finally:
+        os.close(writing)
+    assert (listed.returncode, listed.stderr) == (1, b"")
 
 
 def test_a_shop_without_tables_says_what_to_do(embedded: Service) -> None:
