@@ -134,7 +134,8 @@ class Client:
         for _ in range(4):
             times = 2 if self._chance.random() < self._faults.weather.impatience else 1
             asked = [self._ask(f"{what}, by a key", lambda counter: getattr(counter, verb)(call)) for _ in range(times)]
-            answers = [answer for answer in await asyncio.gather(*asked) if not isinstance(answer, Unknown)]
+            told = await asyncio.gather(*asked) if times > 1 else [await asked[0]]
+            answers = [answer for answer in told if not isinstance(answer, Unknown)]
             self._diary.answers[call.key] += answers
             if answers:
                 known = answers[0]

@@ -15,7 +15,7 @@ from adapters.after_commit import Committed
 from adapters.memory.store import MemoryStore
 from adapters.payments.ledger import MemoryLedger
 from adapters.payments.simulated import SimulatedGateway
-from application.manage_catalogue import NewProduct
+from application.manage_catalogue import AddProducts, NewProduct
 from application.ports import Aborted, Unavailable
 from domain.ids import ProductId
 from domain.money import Money
@@ -109,7 +109,8 @@ class _Run:
         self._loop = SimulatedLoop(self._chance)
         self._tale = _Tale(self._loop, self._tracing)
         weather = Weather.of(self._seed, self._chance)
-        self._tale.tell(str(weather))
+        if self._tracing:
+            self._tale.tell(str(weather))
         self._faults = Faults(weather, self._chance, self._tale.tell)
         self._diary = Diary(self._tale.tell)
         gateway = SimulatedGateway(
@@ -229,7 +230,8 @@ class _Run:
         while not self._world.database.store.products:
             process = Process("seed")
             self._processes.append(process)
-            adding = process.begin(House(self._world, process).counter.add_products(new, made_by="seed"))
+            add_products = AddProducts(House(self._world, process).unit_of_work, self._world.now)
+            adding = process.begin(add_products(new, made_by="seed"))
             await ended(adding)
             if not adding.cancelled() and isinstance(adding.exception(), Unavailable | Aborted):
                 await asyncio.sleep(0.1)
