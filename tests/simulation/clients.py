@@ -186,6 +186,8 @@ class Client:
         for _ in range(8):
             await asyncio.sleep(0.1 * self._chance.random())
             await self._ask("history", lambda counter: counter.get_history(order_id), order_id)
+            # What was read or written before may come to the caches meanwhile.
+            await asyncio.sleep(0.5 * self._chance.random())
             await self._ask(f"look at {_short(order_id)}", lambda counter: counter.get_order(order_id), order_id)
 
     async def _cancel(self) -> None:

@@ -32,6 +32,17 @@ _WATCHED: Final = {
     "impatience": 0.6,
     "errand": "watch",
 }
+# All is quick, but for what caches are told of orders: what was read or written before comes to them when somebody has
+# seen what is newer.
+_LATE_NEWS: Final = _WATCHED | {
+    "slow_caches": 0.9,
+    "late_news": True,
+    "keys": 0.0,
+    "errors": 0.0,
+    "pauses": 0.0,
+    "unconfirmed": 0.0,
+    "restarts": 0,
+}
 
 # What few runs come to by themselves, and what leads there.
 _LEADS_TO: Final[dict[str, dict[str, Any]]] = {
@@ -39,6 +50,9 @@ _LEADS_TO: Final[dict[str, dict[str, Any]]] = {
     "outbox.release": {"restarts": 5},
     "orders.page": {"errand": "orders"},
     "recent_orders.get_many": {"errand": "orders"},
+    # Who fills the shelves crashes there, before anybody comes.
+    "products.add_many": _LATE_NEWS,
+    "stock_adjustments.add_many": _LATE_NEWS,
     "catalogue_cache.new_edition": _WATCHED,
     "recent_orders.put_many": _WATCHED,
     "recent_orders.forget_older": _WATCHED,
@@ -90,6 +104,8 @@ class Weather:
     # The share of requests with an idempotency key, and of those what is asked twice at once.
     keys: float = 0.4
     impatience: float = 0.2
+    # Whether slow caches are slow only where they are told of orders.
+    late_news: bool = False
     # What clients come for above all, if for anything.
     errand: str = ""
     crashes: tuple[tuple[str, int], ...]

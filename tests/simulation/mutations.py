@@ -10,7 +10,7 @@ from uuid import UUID
 
 from attrs import define, evolve, frozen
 
-from adapters.after_commit import RefreshingPublisher
+from adapters.after_commit import Committed, RefreshingPublisher
 from adapters.memory.caches import MemoryRecentOrders
 from adapters.memory.idempotency_keys import MemoryIdempotencyKeys
 from adapters.memory.overlay import Overlay
@@ -234,7 +234,7 @@ class _KeepsKeysAfterwards(_Transactions):
 class _KeepsKeysAtOnce(_Before):
     async def add_many(self, kept: Sequence[Kept]) -> None:
         stored = Overlay(self.world.database.store.idempotency_keys)
-        await MemoryIdempotencyKeys(stored).add_many(kept)
+        await MemoryIdempotencyKeys(stored, Committed()).add_many(kept)
         self.world.database.store.idempotency_keys |= stored.written
 
 
@@ -480,13 +480,11 @@ MUTATIONS: Final = (
     Mutation("keeps keys before the commit", Parts(unit_of_work=_KeepsKeysBefore)),
     Mutation("keeps an error under a key that may pass", Parts(place_order=_KeepsWhatMayPass)),
     Mutation("keeps older versions in the cache", Parts(recent_orders=_TakesAnyVersion)),
-    Mutation(
-        "lets what was read before come after it was forgotten", Parts(recent_orders=_ForgetsWhatItForgot), seeds=4000
-    ),
+    Mutation("lets what was read before come after it was forgotten", Parts(recent_orders=_ForgetsWhatItForgot)),
     Mutation("tells of a queued order before the confirm", Parts(intake_queue=_ConfirmsAtOnce)),
     Mutation("acknowledges an accepted order before it is recorded", Parts(record_orders=_RecordsLater)),
     Mutation("does not look whether an accepted order is recorded already", Parts(record_orders=_RecordsAgain)),
     Mutation("lets a kept refusal stand against an accepted order", Parts(record_orders=_StandsByRefusals)),
     Mutation("queues under a new id what may be recorded", Parts(auto_intake=_QueuesUnderANewId)),
-    Mutation("does not refresh the caches after a crash", Parts(refreshing=_LeavesTheCachesAlone), seeds=4000),
+    Mutation("does not refresh the caches after a crash", Parts(refreshing=_LeavesTheCachesAlone)),
 )

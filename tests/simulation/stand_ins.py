@@ -117,11 +117,12 @@ class UnsteadyCache:
     def __getattr__(self, method: str) -> Callable[..., Any]:
         async def call(*args: Any) -> Any:
             # What is left out is not even sent, so that it can't arrive when the cache is trusted again.
-            sent = not self._is_gone()
-            if sent and self._faults.happens(self._faults.weather.slow_caches):
+            sent, weather = not self._is_gone(), self._faults.weather
+            slow = weather.slow_caches if method == "put_many" or not weather.late_news else 0.0
+            if sent and self._faults.happens(slow):
                 # What was told first may come last.
                 await asyncio.sleep(self._faults.chance.random())
-            if self._faults.happens(self._faults.weather.cache_losses):
+            if self._faults.happens(weather.cache_losses):
                 self._faults.tell(f"a cache has lost everything: {type(self._cache).__name__}")
                 self._cache, self._gone_until = self._make(), asyncio.get_running_loop().time() + _SETTLE
             if not sent or self._is_gone():
