@@ -22,6 +22,7 @@ class _Pair:
     loses_answers: bool = False
 
     def abort(self) -> None:
+        self.flowing.set()
         self.client.transport.abort()
         self.server.transport.abort()
 
@@ -123,6 +124,8 @@ async def _to_server(source: asyncio.StreamReader, pair: _Pair, wire: Cable) -> 
                 pair.loses_answers, wire.loses_answer_to = True, None
             pair.server.write(data)
             await pair.server.drain()
+    # Not even a farewell goes through.
+    await pair.flowing.wait()
     pair.abort()
 
 
@@ -136,4 +139,5 @@ async def _to_client(source: asyncio.StreamReader, pair: _Pair, wire: Cable) -> 
                 break
             pair.client.write(data)
             await pair.client.drain()
+    await pair.flowing.wait()
     pair.abort()

@@ -1,13 +1,16 @@
 import asyncio
 import os
 from pathlib import Path
+from time import monotonic
 from typing import Any, Final
 
+import asyncpg  # type: ignore[import-untyped]
 from sqlalchemy import URL, Connection, event, make_url
 from sqlalchemy.exc import ArgumentError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from adapters.sql.errors import CANNOT_BE_OPENED, server_name
+from adapters.sql.silence import Silence
 from application.ports import Unavailable
 
 # Seconds that a new connection may take, and that somebody waits for one of the pool.
@@ -21,10 +24,13 @@ _IDLE_TIMEOUT: Final = 5.0
 # Seconds that a writer of another process may keep this one waiting, on SQLite.
 _BUSY_TIMEOUT: Final = 5.0
 
-# Execution options: who writes to SQLite takes this lock first (`Block`), and who only reads through SQLAlchemy itself
-# begins no transaction (below).
+# Execution options: who writes to SQLite takes this lock first (`Block`), who only reads through SQLAlchemy itself
+# begins no transaction (below), and who asks PostgreSQL is watched by this (`Session`).
 ONE_WRITER: Final = "holdfast_one_writer"
 READING: Final = "holdfast_reading"
+SILENCE: Final = "holdfast_silence"
+# Of a connection in the pool: when it was opened.
+_OPENED_AT: Final = "holdfast_opened_at"
 
 
 def sqlite_url(file: Path) -> URL:
@@ -77,16 +83,15 @@ def _postgresql(url: URL, pool_size: int, statement_timeout: float, lock_timeout
     ssl = options.pop("sslmode", options.pop("ssl", None))
     if options:
         raise ValueError(f"a PostgreSQL URL has the options sslmode and application_name, not {', '.join(options)}")
+    connect_args = {
+        "timeout": CONNECT_TIMEOUT,
+        # The server is asked to give up first; this is for one that doesn't answer at all.
+        "command_timeout": statement_timeout + 1.0,
+        "server_settings": server_settings(application, statement_timeout=statement_timeout, lock_timeout=lock_timeout),
+    }
     engine = create_async_engine(
         url.set(drivername="postgresql+asyncpg", query={} if ssl is None else {"ssl": ssl}),
-        connect_args={
-            "timeout": CONNECT_TIMEOUT,
-            # The server is asked to give up first; this is for one that doesn't answer at all.
-            "command_timeout": statement_timeout + 1.0,
-            "server_settings": server_settings(
-                application, statement_timeout=statement_timeout, lock_timeout=lock_timeout
-            ),
-        },
+        connect_args=connect_args,
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=_POOL_TIMEOUT,
@@ -95,13 +100,23 @@ def _postgresql(url: URL, pool_size: int, statement_timeout: float, lock_timeout
         # The messages of errors are logged; what customers ordered is not for the log.
         hide_parameters=True,
     )
+    _, address = engine.dialect.create_connect_args(engine.url)
+    silence = Silence(lambda: asyncpg.connect(**address, **connect_args))
+    engine.update_execution_options(**{SILENCE: silence})
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def remember(_connection: Any, record: Any) -> None:
+        record.info[_OPENED_AT] = monotonic()
 
     # A restarted server closes its connections, and the event loop has seen that by the time one is taken from the
     # pool. So this finds them without the round trip of a ping. What it can't find yet, `Block` does.
     @event.listens_for(engine.sync_engine, "checkout")
-    def refuse_closed(connection: Any, _record: Any, _proxy: Any) -> None:
+    def refuse_closed(connection: Any, record: Any, _proxy: Any) -> None:
+        if silence.is_in_doubt(record.info[_OPENED_AT]):
+            # Without a farewell, for which SQLAlchemy would wait.
+            connection.driver_connection.terminate()
         if connection.driver_connection.is_closed():
-            raise DisconnectionError("the server has closed the connection")
+            raise DisconnectionError("the connection is closed")
 
     return engine
 

@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections import namedtuple
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final, Protocol, cast
 
@@ -12,6 +12,8 @@ from sqlalchemy import Dialect, Executable, Row
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from adapters.sql.engine import SILENCE
+from adapters.sql.silence import Silence
 from adapters.sql.types import bind_processor, result_processor
 
 # More than there are statements.
@@ -21,7 +23,8 @@ Parameters = Mapping[str, Any] | None
 
 
 async def open_session(engine: AsyncEngine, *, writing: bool) -> "Session":
-    return Session(await engine.connect().start(), DRIVERS[engine.dialect.name], is_transaction=writing)
+    connection, silence = await engine.connect().start(), engine.get_execution_options().get(SILENCE)
+    return Session(connection, DRIVERS[engine.dialect.name], silence, is_transaction=writing)
 
 
 @define(eq=False)
@@ -35,6 +38,8 @@ class Session:
 
     _connection: AsyncConnection
     _driver: "_Driver"
+    # None where a database can't fall silent.
+    _silence: Silence | None
     # What is only read is read with one statement a repository, so that a transaction would add nothing but two round
     # trips.
     _is_transaction: bool = field(kw_only=True)
@@ -79,9 +84,9 @@ class Session:
         connection = self._drivers_own()
         try:
             if self._is_transaction and not self._is_open:
-                await connection.execute(self._driver.begin)
+                await self._answered(connection, connection.execute(self._driver.begin))
                 self._is_open = True
-            return await question(connection)
+            return await self._answered(connection, question(connection))
         except BaseException as error:
             # Whoever is cancelled leaves a statement behind that may still be running.
             self._is_unsound |= not self._driver.is_refusal(error) or (self._is_transaction and not self._is_open)
@@ -93,10 +98,13 @@ class Session:
         self._is_unsound = True
         connection = self._drivers_own()
         try:
-            await connection.execute(command)
+            await self._answered(connection, connection.execute(command))
         except self._driver.errors as error:
             raise self._driver.told(error, connection) from error
         self._is_open = self._is_unsound = False
+
+    async def _answered(self, connection: Any, answer: Awaitable[Any]) -> Any:
+        return await (answer if self._silence is None else self._silence.watched(connection, answer))
 
     def _drivers_own(self) -> Any:
         return cast(Any, self._connection.sync_connection).connection.driver_connection
