@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from enum import Enum
@@ -55,6 +55,8 @@ class Diary:
     outcomes: Counter[Outcome] = field(factory=Counter)
     meanwhile: Counter[tuple[str, Outcome]] = field(factory=Counter)
     """While the fault lasted, by what was asked for."""
+    reasons: defaultdict[str, Counter[str]] = field(factory=lambda: defaultdict(Counter))
+    """Why it was refused meanwhile, by what was asked for."""
     told: list[Told] = field(factory=list)
     wanted: set[int] = field(factory=set)
     """Each wish for an order is of a customer of its own."""
@@ -63,10 +65,11 @@ class Diary:
     slowest: float = 0.0
     faulty: bool = False
 
-    def note(self, what: str, outcome: Outcome) -> None:
+    def note(self, what: str, outcome: Outcome, reason: str = "") -> None:
         self.outcomes[outcome] += 1
         if self.faulty:
             self.meanwhile[what, outcome] += 1
+            self.reasons[what][reason] += outcome is Outcome.REFUSED
 
     def placed(self) -> int:
         return len({told.customer for told in self.told})
@@ -202,7 +205,7 @@ class _Client:
         if answer.status < 300:
             diary.note(what, Outcome.DONE)
             return answer
-        diary.note(what, Outcome.REFUSED)
+        diary.note(what, Outcome.REFUSED, code)
         if answer.status in {429, 503} or code == "idempotency_key_in_flight":
             if "Retry-After" not in answer.headers:
                 diary.troubles[f"{method}: {answer.status} {code} without Retry-After"] += 1

@@ -101,7 +101,8 @@ def _troubles(fault: Fault, diary: Diary) -> list[str]:
         found.append(f"{diary.outcomes[Outcome.UNKNOWN]} requests stayed without an answer")
     for what in fault.goes_on:
         if refused := diary.meanwhile[what, Outcome.REFUSED]:
-            found.append(f"meanwhile {refused} times it was refused to {what}")
+            why = ", ".join(reason for reason, times in diary.reasons[what].items() if times)
+            found.append(f"meanwhile {refused} times it was refused to {what}: {why}")
         if not diary.meanwhile[what, Outcome.DONE]:
             found.append(f"meanwhile nobody could {what}")
     return found
