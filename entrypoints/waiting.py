@@ -1,9 +1,10 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Final, TypeVar
+from typing import Final, Self, TypeVar
 
 import structlog
+from attrs import define, field
 
 from application.ports import Aborted, Unavailable
 
@@ -48,6 +49,33 @@ async def pause(seconds: float, stop: asyncio.Event) -> None:
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await stop.wait()
+
+
+@define(eq=False)
+class Turn:
+    """A block that is alone under its lock until it is left, or until its turn has ended by itself."""
+
+    _lock: asyncio.Lock
+    _end: asyncio.TimerHandle | None = field(default=None, init=False)
+    _is_ours: bool = field(default=False, init=False)
+
+    def end_after(self, seconds: float) -> None:
+        self._end = asyncio.get_running_loop().call_later(seconds, self._give_up)
+
+    async def __aenter__(self) -> Self:
+        await self._lock.acquire()
+        self._is_ours = True
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._end is not None:
+            self._end.cancel()
+        self._give_up()
+
+    def _give_up(self) -> None:
+        if self._is_ours:
+            self._is_ours = False
+            self._lock.release()
 
 
 async def repeat(step: Callable[[], Awaitable[float]], stop: asyncio.Event, *, name: str) -> None:

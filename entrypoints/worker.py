@@ -12,10 +12,13 @@ from application.expire_orders import ExpireOrders
 from application.record_dead_letters import RecordDeadLetters
 from application.resume_orders import ResumeOrders
 from domain.events import OrderAccepted, PaymentRequested, RefundRequested
-from entrypoints.waiting import Stop, repeat
+from entrypoints.waiting import Stop, Turn, repeat
 
 _LOOK_OFTEN: Final = 0.2
 _LOOK_SELDOM: Final = 30.0
+# Seconds after which a batch that isn't done yet no longer keeps the next one of its queue waiting. A batch costs as
+# much as many orders, and waiting makes it larger; but one that waits for a slow provider is not waited for.
+_APART: Final = 0.05
 
 
 @frozen(kw_only=True)
@@ -38,10 +41,10 @@ class Worker:
     async def run(self, stop: Stop) -> None:
         """Work until told to stop; what is in flight then is finished."""
         async with asyncio.TaskGroup() as tasks:
-            for _ in range(self.batches):
-                tasks.create_task(repeat(partial(_consume, self.intake, stop), stop, name="intake"))
-                tasks.create_task(repeat(partial(_consume, self.payments, stop), stop, name="payments"))
-                tasks.create_task(repeat(partial(_consume, self.refunds, stop), stop, name="refunds"))
+            for name, consumer in (("intake", self.intake), ("payments", self.payments), ("refunds", self.refunds)):
+                consume = partial(_consume, consumer, asyncio.Lock(), stop)
+                for _ in range(self.batches):
+                    tasks.create_task(repeat(consume, stop, name=name))
             for record in self.dead_letters:
                 tasks.create_task(repeat(partial(_record, record, stop), stop, name="dead_letters"))
             tasks.create_task(repeat(self._expire, stop, name="expiry"))
@@ -65,11 +68,15 @@ class Worker:
 
 
 async def _consume(
-    consumer: Consumer[OrderAccepted] | Consumer[PaymentRequested] | Consumer[RefundRequested], stop: Stop
+    consumer: Consumer[OrderAccepted] | Consumer[PaymentRequested] | Consumer[RefundRequested],
+    one_begins: asyncio.Lock,
+    stop: Stop,
 ) -> float:
-    deliveries = await stop.until_first(consumer.receive())
-    if deliveries:
-        _tell(await consumer.handle(deliveries))
+    async with Turn(one_begins) as turn:
+        deliveries = await stop.until_first(consumer.receive())
+        turn.end_after(_APART)
+        if deliveries:
+            _tell(await consumer.handle(deliveries))
     return 0
 
 

@@ -132,3 +132,38 @@ async def test_whoever_is_cancelled_while_working_is_cancelled_and_not_stopped()
         with pytest.raises(asyncio.CancelledError):
             await task
     assert ended == ["work"]
+
+
+async def test_a_turn_lasts_as_long_as_its_block() -> None:
+    lock = asyncio.Lock()
+    async with asyncio.timeout(5):
+        async with waiting.Turn(lock) as turn:
+            turn.end_after(60)
+            assert lock.locked()
+        async with waiting.Turn(lock):
+            assert lock.locked()
+    assert not lock.locked()
+
+
+async def test_a_turn_that_takes_too_long_ends_before_its_block_and_leaves_the_next_one_alone() -> None:
+    lock = asyncio.Lock()
+    async with asyncio.timeout(5):
+        async with waiting.Turn(lock) as slow:
+            slow.end_after(0)
+            next_one = waiting.Turn(lock)
+            await next_one.__aenter__()
+        assert lock.locked()
+        await next_one.__aexit__()
+    assert not lock.locked()
+
+
+async def test_a_turn_ends_when_its_block_fails() -> None:
+    lock = asyncio.Lock()
+
+    async def fail() -> None:
+        async with waiting.Turn(lock):
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        await fail()
+    assert not lock.locked()
