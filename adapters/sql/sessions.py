@@ -4,6 +4,7 @@ import sqlite3
 from collections import namedtuple
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any, Final, Protocol, cast
 
 import asyncpg  # type: ignore[import-untyped]
@@ -119,6 +120,7 @@ class _Made:
     _places: tuple[tuple[str, Any, Callable[[Any], Any]], ...]
     columns: tuple[Callable[[Any], Any], ...]
     row: type[tuple[Any, ...]]
+    record: "type[_Record]"
 
     def arguments(self, parameters: Parameters) -> list[Any]:
         given = parameters or {}
@@ -131,8 +133,10 @@ def _made(statement: Executable, dialect: Dialect) -> _Made:
     binds = [(name, compiled.binds[name]) for name in compiled.positiontup or ()]
     places = ((name, bind.effective_value, bind_processor(bind.type, dialect)) for name, bind in binds)
     columns = list(getattr(statement, "exported_columns", ()))
-    row = namedtuple("Row", [str(column.key) for column in columns], rename=True)  # type: ignore[misc]  # noqa: PYI024 - known only now
-    return _Made(compiled.string, tuple(places), tuple(result_processor(c.type, dialect) for c in columns), row)
+    names = [str(column.key) for column in columns]
+    row = namedtuple("Row", names, rename=True)  # type: ignore[misc]  # noqa: PYI024 - known only now
+    record = type("Record", (_Record,), {name: property(itemgetter(place)) for place, name in enumerate(names)})
+    return _Made(compiled.string, tuple(places), tuple(result_processor(c.type, dialect) for c in columns), row, record)
 
 
 class _Driver(Protocol):
@@ -163,7 +167,7 @@ class _Asyncpg:
     errors = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
     async def fetch(self, connection: Any, made: _Made, arguments: Sequence[Any]) -> Sequence[Any]:
-        rows: Sequence[Any] = await connection.fetch(made.sql, *arguments, record_class=_Record)
+        rows: Sequence[Any] = await connection.fetch(made.sql, *arguments, record_class=made.record)
         return rows
 
     async def change(self, connection: Any, made: _Made, arguments: Sequence[Any]) -> int:
@@ -188,7 +192,10 @@ class _Asyncpg:
 
 
 class _Record(asyncpg.Record):  # type: ignore[misc]  # asyncpg has no types
-    """A row whose columns are its attributes, as SQLAlchemy's are."""
+    """A row whose columns are its attributes, as SQLAlchemy's are.
+
+    Those of a statement that names its columns are properties, which take a fifth of the time of this look-up.
+    """
 
     def __getattr__(self, name: str) -> Any:
         try:
