@@ -13,10 +13,11 @@ from rich.console import Console
 
 from application.ports import Unavailable
 from bench.filling import fill
-from bench.options import Options
+from bench.options import MESSAGES, Options
 from bench.page import keep, kept
 from bench.report import show
 from bench.result import Result, encode
+from bench.scenarios.backlogged import backlog
 from bench.scenarios.living import hot, lifecycle
 from bench.scenarios.lonely import lonely
 from bench.scenarios.overloaded import overload
@@ -32,6 +33,9 @@ Seconds = Annotated[
     float, Parameter(help="How long each build is under load, in two rounds.", validator=Number(gte=1, lte=3600))
 ]
 Orders = Annotated[int, Parameter(help="Fill the shop with as many orders first.", validator=Number(gte=0))]
+Messages = Annotated[
+    int, Parameter(help="Let as many messages wait for the worker of backlog.", validator=Number(gte=1))
+]
 
 Scenario = Callable[[Options], Result]
 
@@ -45,6 +49,7 @@ SCENARIOS: Final[Mapping[str, Scenario]] = MappingProxyType(
         "lonely": lonely,
         "embedded": embedded,
         "overload": overload,
+        "backlog": backlog,
     }
 )
 _GROWING: Final = ("place", "read", "list")
@@ -76,22 +81,24 @@ def _make_app() -> App:
         suppress_keyboard_interrupt=False,
     )
     for name, scenario in SCENARIOS.items():
-        command = _command_on_many(scenario) if name in _GROWING else _command(scenario)
-        app.command(command, name=name, help=scenario.__doc__)
+        make = _command_on_many if name in _GROWING else _command_on_messages if name == "backlog" else _command
+        app.command(make(scenario), name=name, help=scenario.__doc__)
     app.command(measure_all, name="all")
     app.command(plot)
     app.command(fill)
     return app
 
 
-def measure_all(*, json: Json = False, seconds: Seconds = 10, orders: Orders = 0) -> bool:
+def measure_all(
+    *, json: Json = False, seconds: Seconds = 10, orders: Orders = 0, messages: Messages = MESSAGES
+) -> bool:
     """Every scenario, and docs/performance.md with a picture of each; with --orders, those that grow once more so."""
     results: list[Result] = []
     plays = [(scenario, 0) for scenario in SCENARIOS.values()]
     if orders:
         plays += [(SCENARIOS[name], orders) for name in _GROWING]
     for scenario, count in plays:
-        results.append(measure(scenario, seconds=seconds, orders=count))
+        results.append(measure(scenario, seconds=seconds, orders=count, messages=messages))
         show(results[-1], Console())
         # After each, so that what was measured is there whatever becomes of the rest.
         keep(_DOCS, results)
@@ -108,7 +115,7 @@ def plot() -> None:
 
 def _command(scenario: Scenario) -> Callable[..., bool]:
     def run(*, json: Json = False, seconds: Seconds = 10) -> bool:
-        return _tell(measure(scenario, seconds=seconds, orders=0), json=json)
+        return _tell(measure(scenario, seconds=seconds), json=json)
 
     return run
 
@@ -120,6 +127,13 @@ def _command_on_many(scenario: Scenario) -> Callable[..., bool]:
     return run
 
 
+def _command_on_messages(scenario: Scenario) -> Callable[..., bool]:
+    def run(*, json: Json = False, seconds: Seconds = 10, messages: Messages = MESSAGES) -> bool:
+        return _tell(measure(scenario, seconds=seconds, messages=messages), json=json)
+
+    return run
+
+
 def _tell(result: Result, *, json: bool) -> bool:
     show(result, Console())
     if json:
@@ -127,7 +141,7 @@ def _tell(result: Result, *, json: bool) -> bool:
     return result.kept
 
 
-def measure(scenario: Scenario, *, seconds: float, orders: int) -> Result:
+def measure(scenario: Scenario, *, seconds: float, orders: int = 0, messages: int = MESSAGES) -> Result:
     """Progress goes to standard error."""
     console = Console(stderr=True, highlight=False)
     with console.status("getting ready") as status:
@@ -136,7 +150,7 @@ def measure(scenario: Scenario, *, seconds: float, orders: int) -> Result:
             status.update(f"{scenario.__name__}: {what}")
 
         install(("PostgreSQL", "Redis", "RabbitMQ", "wrk"), say)
-        result = scenario(Options(seconds=seconds, orders=orders, say=say))
+        result = scenario(Options(seconds=seconds, orders=orders, messages=messages, say=say))
         return replace(result, about=scenario.__doc__ or "")
 
 

@@ -8,6 +8,7 @@ from attrs import frozen
 from bench.result import Machine
 from bench.shops import Say
 
+MESSAGES: Final = 1_000_000
 _BYTES_PER_GB: Final = 10**9
 
 
@@ -19,6 +20,8 @@ class Options:
     """How long each build is under load, in all its rounds."""
     orders: int = 0
     """How many there are before."""
+    messages: int = MESSAGES
+    """How many wait for a worker."""
     say: Say
 
 

@@ -51,6 +51,8 @@ def plot(result: Result) -> str:
     shapes: list[str] = []
     height = _MARGIN
     for title, bars in (("Completed a second", _rates(result)), ("Latency", _latencies(result))):
+        if not bars:
+            continue
         shapes += _panel(title, bars, height)
         height += _TITLE + _ROW * len(bars) + _MARGIN
     shapes += _costs(result, height)
@@ -72,7 +74,7 @@ def _rates(result: Result) -> list[_Bar]:
 
 def _latencies(result: Result) -> list[_Bar]:
     waits = (("p50", result.p50_ms, "ours"), ("p99", result.p99_ms, "ours"), ("p99.9", result.p999_ms, "late"))
-    return [_Bar(label, value, shown(value, " ms"), look) for label, value, look in waits]
+    return [_Bar(label, value, shown(value, " ms"), look) for label, value, look in waits if value is not None]
 
 
 def _panel(title: str, bars: Sequence[_Bar], top: float) -> Iterator[str]:

@@ -19,12 +19,14 @@ def show(result: Result, console: Console) -> None:
     for peer in result.peers:
         rates.add_row(f"{peer.name} (earlier)", shown(peer.per_s), _times(result.completed_per_s / peer.per_s))
     console.print(rates)
-    console.print(f"latency: p50 {result.p50_ms:.3g} ms, p99 {result.p99_ms:.3g} ms, p99.9 {result.p999_ms:.3g} ms")
+    waits = {"p50": result.p50_ms, "p99": result.p99_ms, "p99.9": result.p999_ms}
+    if told := [f"{share} {shown(wait, ' ms')}" for share, wait in waits.items() if wait is not None]:
+        console.print(f"latency: {', '.join(told)}")
     if result.refused_or_broken:
         console.print(f"refused or broken off: {result.refused_or_broken}")
     for name, value in result.figures.items():
         console.print(f"{name}: {value if isinstance(value, str) else shown(value)}")
-    costs = Table("process", "CPU ms an order", "cores busy", "memory MB")
+    costs = Table("process", "CPU ms each", "cores busy", "memory MB")
     for name in dict.fromkeys([*result.cpu_ms_per_order, *result.cores_busy]):
         costs.add_row(
             name,

@@ -40,15 +40,15 @@ class Result(Struct, frozen=True, kw_only=True):
     seconds: float
     orders: int
     """What was filled in before."""
-    accepted_per_s: float
+    accepted_per_s: float | None
     completed_per_s: float
     ceiling_per_s: float | None
     ratio_to_ceiling: float | None
     unbatched_per_s: float | None
     ratio_to_unbatched: float | None
-    p50_ms: float
-    p99_ms: float
-    p999_ms: float
+    p50_ms: float | None
+    p99_ms: float | None
+    p999_ms: float | None
     refused_or_broken: int
     cpu_ms_per_order: dict[str, float]
     cores_busy: dict[str, float]

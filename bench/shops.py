@@ -152,6 +152,15 @@ def open_ceiling() -> Iterator[Shop]:
         yield Shop(service, stack.enter_context(Books(sqlite_url(folder / "none.db"), folder / "none")))
 
 
+@asynccontextmanager
+async def engine_of(service: Service) -> AsyncIterator[AsyncEngine]:
+    engine = create_engine(service.database, statement_timeout=_STATEMENT_SECONDS)
+    try:
+        yield engine
+    finally:
+        await engine.dispose()
+
+
 async def _age(url: str) -> None:
     """Let PostgreSQL's log grow to the size at which its files are used again.
 
@@ -177,7 +186,7 @@ async def _create_database(url: str, name: str) -> None:
 
 
 async def _add_products(service: Service) -> None:
-    async with _engine(service) as engine:
+    async with engine_of(service) as engine:
         await AddProducts(SqlUnitOfWork(engine), lambda: datetime.now(UTC))(
             [
                 NewProduct(id=ProductId(number), name=f"Pen {number}", price=Money(100 * number, "EUR"), stock=_STOCK)
@@ -195,14 +204,5 @@ async def _add_orders(service: Service, count: int, say: Say) -> None:
         done += more
         say(f"filling: {done:,} of {count:,} orders")
 
-    async with _engine(service) as engine, open_file_ledger(service.data / "gateway.db") as ledger:
+    async with engine_of(service) as engine, open_file_ledger(service.data / "gateway.db") as ledger:
         await fill(engine, ledger, count=count, progress=progress)
-
-
-@asynccontextmanager
-async def _engine(service: Service) -> AsyncIterator[AsyncEngine]:
-    engine = create_engine(service.database, statement_timeout=_STATEMENT_SECONDS)
-    try:
-        yield engine
-    finally:
-        await engine.dispose()

@@ -58,6 +58,29 @@ def test_placing_is_measured_from_end_to_end(folder: Path) -> None:
 
 
 @pytest.mark.usefixtures("server_programs", "wrk_program")
+def test_a_worker_works_off_what_waits_for_it(folder: Path) -> None:
+    with bench("backlog", "--messages", "3000", "--seconds", "2", "--json", folder=folder) as process:
+        told, errors = process.communicate(timeout=_SECONDS)
+
+    assert process.returncode == 0, errors
+    result = json.loads(told.splitlines()[-1])
+    assert result["invariants"] == "kept"
+    assert result["completed_per_s"] > 0
+    figures = result["figures"]
+    assert figures["messages_waiting"] == 3000
+    assert 0 < figures["messages_done"] <= 3000
+    # Each order's request waits many times.
+    assert 0 < figures["orders_paid"] <= 3000 / 20
+    assert 10 < figures["worker_ready_mb"] <= figures["worker_highest_mb"]
+    assert figures["worker_at_the_end_mb"] <= figures["worker_highest_mb"]
+    assert result["cpu_ms_per_order"]["worker"] > 0
+    assert result["memory_mb"]["rabbitmq"] > 10
+    for missing in ("accepted_per_s", "ceiling_per_s", "unbatched_per_s", "p50_ms"):
+        assert result[missing] is None
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.usefixtures("server_programs", "wrk_program")
 def test_an_interrupted_run_leaves_nothing_behind(folder: Path) -> None:
     with bench("place", "--seconds", "3600", "--json", folder=folder) as process:
         # Its servers have a folder each, and are being started.

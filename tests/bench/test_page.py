@@ -1,11 +1,14 @@
 import json
+from io import StringIO
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
+from rich.console import Console
 
 from bench.page import keep, kept, what_limits
 from bench.plot import plot
+from bench.report import show
 from bench.result import encode
 from tests.bench.results import make_result
 
@@ -46,6 +49,20 @@ def test_a_picture_is_well_formed_and_shows_each_figure(missing: dict[str, None]
     assert {"Holdfast", "4,200/s", "a <peer> & friend *", "14 ms", "41 ms", "55 ms", "api 0.25"} <= words
     assert ("6,400/s" in words) is not bool(missing)
     assert "prefers-color-scheme: dark" in picture
+
+
+def test_what_was_not_measured_has_no_bar_and_no_latency(tmp_path: Path) -> None:
+    nothing = dict.fromkeys(("accepted_per_s", "ceiling_per_s", "unbatched_per_s", "p50_ms", "p99_ms", "p999_ms"))
+    result = make_result(scenario="backlog", peers=[], **nothing)
+
+    keep(tmp_path, [result])
+    show(result, Console(file=(told := StringIO())))
+
+    picture = (tmp_path / "performance" / "backlog.svg").read_text()
+    assert "4,200/s" in picture
+    assert "Latency" not in picture
+    assert "not measured" in (tmp_path / "performance.md").read_text()
+    assert "latency" not in told.getvalue()
 
 
 def test_no_bar_is_longer_than_its_picture() -> None:

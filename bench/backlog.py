@@ -1,0 +1,84 @@
+"""Requests to pay that wait for a worker, as many as are asked for, in the queue in which they wait in earnest."""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from random import Random
+from typing import Final
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+from uuid_utils.compat import uuid7
+
+from adapters.rabbitmq.link import Link, Patience, talking
+from adapters.rabbitmq.publisher import open_publisher
+from adapters.rabbitmq.topology import Topology
+from adapters.sql.unit_of_work import SqlUnitOfWork
+from application.place_order import NumberRequests, OrderRequest, PlaceOrder, RequestedItem
+from application.ports import OutboxEntry, Unavailable
+from application.request_payment import RequestPayment
+from bench.shops import PRODUCTS, Say
+from domain.events import PaymentRequested
+from domain.ids import ProductId, UserId
+from domain.order import Order
+
+# So often that to make the orders takes less time than to publish the requests.
+REQUESTS_OF_AN_ORDER: Final = 20
+_PLACED_AT_ONCE: Final = 500
+_CONFIRMED_AT_ONCE: Final = 1_000
+_PATIENCE: Final = Patience(confirm=60.0)
+
+# How many messages wait in a queue, without those that a consumer has in hand; and how many consumers it has.
+Count = Callable[[str], Awaitable[tuple[int, int]]]
+
+
+async def pile_up(engine: AsyncEngine, url: str, topology: Topology, *, count: int, say: Say) -> None:
+    """Publish so many requests as the relay would: of real orders, chosen by chance."""
+    requests = await _request_payments(engine, max(1, count // REQUESTS_OF_AN_ORDER), say)
+    chance = Random(count)  # noqa: S311 - the same each time
+    async with open_publisher(url, topology, patience=_PATIENCE) as publisher:
+        for begin in range(0, count, _CONFIRMED_AT_ONCE):
+            say(f"publishing: {begin:,} of {count:,} messages")
+            chosen = chance.choices(requests, k=min(_CONFIRMED_AT_ONCE, count - begin))
+            if len(await publisher.publish(chosen)) < len(chosen):
+                raise Unavailable("RabbitMQ did not confirm every message")
+
+
+@asynccontextmanager
+async def open_counter(url: str) -> AsyncGenerator[Count, None]:
+    link = await Link.open(url, name="bench", patience=_PATIENCE)
+    try:
+        channel = await link.channel()
+
+        async def count(queue: str) -> tuple[int, int]:
+            async with talking(link.where, _PATIENCE.answer):
+                state = await channel.queue_declare(queue, passive=True)
+            return state.message_count or 0, state.consumer_count or 0
+
+        yield count
+    finally:
+        await link.close()
+
+
+async def _request_payments(engine: AsyncEngine, count: int, say: Say) -> Sequence[OutboxEntry]:
+    """Place orders and ask to pay for them; what was to be published is taken out of the outbox."""
+    unit_of_work, chance = SqlUnitOfWork(engine), Random(count)  # noqa: S311 - the same each time
+    place, request = PlaceOrder(unit_of_work, _now), RequestPayment(unit_of_work, uuid7, _now)
+    number = NumberRequests(uuid7, _now)
+    requests: list[OutboxEntry] = []
+    for begin in range(0, count, _PLACED_AT_ONCE):
+        say(f"placing: {begin:,} of {count:,} orders")
+        wanted = [
+            OrderRequest(UserId(1), (RequestedItem(ProductId(chance.randint(1, PRODUCTS)), 1),))
+            for _ in range(min(_PLACED_AT_ONCE, count - begin))
+        ]
+        placed = await place([number(each) for each in wanted])
+        await request([order.id for order in placed if isinstance(order, Order)])
+        async with unit_of_work() as tx:
+            entries = await tx.outbox.page(after=None, limit=2 * _PLACED_AT_ONCE)
+            await tx.outbox.remove(entries)
+        requests += [entry for entry in entries if entry.type == PaymentRequested.type]
+    return requests
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
