@@ -2,7 +2,8 @@
 
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, nullcontext
 from types import MappingProxyType
 from typing import Annotated, Final, NoReturn
 
@@ -23,7 +24,7 @@ from bench.scenarios.lonely import lonely
 from bench.scenarios.overloaded import overload
 from bench.scenarios.placing import embedded, place
 from bench.scenarios.reading import list_pages, read
-from bench.shops import ROOT, install
+from bench.shops import ROOT, Grown, Say, install, open_grown
 from entrypoints.console import CommandError
 from entrypoints.settings import InvalidSettings
 from tests.servers import ServerFailed, ServerMissing
@@ -94,14 +95,19 @@ def measure_all(
 ) -> bool:
     """Every scenario, and docs/performance.md with a picture of each; with --orders, those that grow once more so."""
     results: list[Result] = []
-    plays = [(scenario, 0) for scenario in SCENARIOS.values()]
-    if orders:
-        plays += [(SCENARIOS[name], orders) for name in _GROWING]
-    for scenario, count in plays:
-        results.append(measure(scenario, seconds=seconds, orders=count, messages=messages))
+
+    def play(scenario: Scenario, grown: Grown | None = None) -> None:
+        results.append(measure(scenario, seconds=seconds, messages=messages, grown=grown))
         show(results[-1], Console())
         # After each, so that what was measured is there whatever becomes of the rest.
         keep(_DOCS, results)
+
+    for scenario in SCENARIOS.values():
+        play(scenario)
+    if orders:
+        with _grow(orders) as grown:
+            for name in _GROWING:
+                play(SCENARIOS[name], grown)
     kept_all = all(result.kept for result in results)
     if json:
         print(f'{{"scenario":"all","results":[{",".join(map(encode, results))}]}}')
@@ -122,7 +128,8 @@ def _command(scenario: Scenario) -> Callable[..., bool]:
 
 def _command_on_many(scenario: Scenario) -> Callable[..., bool]:
     def run(*, json: Json = False, seconds: Seconds = 10, orders: Orders = 0) -> bool:
-        return _tell(measure(scenario, seconds=seconds, orders=orders), json=json)
+        with _grow(orders) if orders else nullcontext() as grown:
+            return _tell(measure(scenario, seconds=seconds, grown=grown), json=json)
 
     return run
 
@@ -141,17 +148,31 @@ def _tell(result: Result, *, json: bool) -> bool:
     return result.kept
 
 
-def measure(scenario: Scenario, *, seconds: float, orders: int = 0, messages: int = MESSAGES) -> Result:
+@contextmanager
+def _grow(orders: int) -> Iterator[Grown]:
+    with ExitStack() as stack:
+        with _telling("fill") as say:
+            grown = stack.enter_context(open_grown(orders, say))
+        yield grown
+
+
+def measure(scenario: Scenario, *, seconds: float, messages: int = MESSAGES, grown: Grown | None = None) -> Result:
+    with _telling(scenario.__name__) as say:
+        result = scenario(Options(seconds=seconds, messages=messages, grown=grown, say=say))
+        return replace(result, about=scenario.__doc__ or "")
+
+
+@contextmanager
+def _telling(name: str) -> Iterator[Say]:
     """Progress goes to standard error."""
     console = Console(stderr=True, highlight=False)
     with console.status("getting ready") as status:
 
         def say(what: str) -> None:
-            status.update(f"{scenario.__name__}: {what}")
+            status.update(f"{name}: {what}")
 
         install(("PostgreSQL", "Redis", "RabbitMQ", "wrk"), say)
-        result = scenario(Options(seconds=seconds, orders=orders, messages=messages, say=say))
-        return replace(result, about=scenario.__doc__ or "")
+        yield say
 
 
 def _fail(message: str, status: int) -> NoReturn:

@@ -5,6 +5,7 @@ with ids, a customer and moments of its own. So a copy has in every table what a
 counted in that the copies hold, and `holdfast reconcile` finds nothing.
 """
 
+import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -22,7 +23,6 @@ from adapters.payments.ledger import Ledger, LedgerEntry, Outcome
 from adapters.payments.simulated import SimulatedGateway
 from adapters.sql.tables import idempotency_keys, inbox, order_events, order_items, orders, payments
 from adapters.sql.unit_of_work import SqlUnitOfWork
-from application.bounded import at_most
 from application.changing import change_each
 from application.complete_order import CompleteOrder
 from application.idempotency import IdempotencyKey
@@ -43,6 +43,8 @@ from domain.product import Product
 _PRODUCTS: Final = 1_000
 _TEMPLATES: Final = 1_000
 _CHUNK: Final = 20_000
+_CHUNKS_AT_ONCE: Final = 2
+_ENTERED_AT_ONCE: Final = 256
 # What becomes of a hundred orders.
 _FATES: Final[Mapping[OrderStatus, int]] = MappingProxyType(
     {
@@ -70,14 +72,21 @@ async def fill(engine: AsyncEngine, ledger: Ledger, *, count: int, progress: Pro
     """Add this many orders, and their charges to the provider's books; tell of each portion how many it was."""
     now = datetime.now(UTC)
     copies = _Copies(*await _live_through(SqlUnitOfWork(engine), ledger, now), now, count)
-    async with engine.connect() as connection:
-        await connection.execute(_MAKE_COPIES)
-        for begin in range(0, count, _CHUNK):
-            end = min(begin + _CHUNK, count)
-            charges = await _copy(connection, copies.chosen(begin, end))
-            await connection.commit()
-            await at_most(1_000, ledger.enter, [_entry(row, now) for row in charges])
-            progress(end - begin)
+    begins, entering = iter(range(0, count, _CHUNK)), asyncio.Lock()
+
+    async def copy_chunks() -> None:
+        async with engine.connect() as connection:
+            await connection.execute(_MAKE_COPIES)
+            for begin in begins:
+                end = min(begin + _CHUNK, count)
+                charges = await _copy(connection, copies.chosen(begin, end))
+                await connection.commit()
+                async with entering:
+                    await _enter(ledger, [_entry(row, now) for row in charges])
+                progress(end - begin)
+
+    # While the database makes some copies, the next ones are chosen, and a second core is used.
+    await asyncio.gather(*(copy_chunks() for _ in range(_CHUNKS_AT_ONCE)))
     async with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
         await connection.execute(text("VACUUM (ANALYZE)"))
 
@@ -220,6 +229,12 @@ async def _copy(connection: AsyncConnection, chosen: Mapping[str, Sequence[Any]]
         )
     await connection.execute(_COUNT_IN)
     return (await connection.execute(_CHARGED)).all()
+
+
+async def _enter(ledger: Ledger, entries: Sequence[LedgerEntry]) -> None:
+    """One portion after the other, so that none waits for its turn: a ledger that is asked too much refuses."""
+    for begin in range(0, len(entries), _ENTERED_AT_ONCE):
+        await asyncio.gather(*map(ledger.enter, entries[begin : begin + _ENTERED_AT_ONCE]))
 
 
 def _entry(payment: Row[Any], at: datetime) -> LedgerEntry:

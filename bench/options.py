@@ -6,7 +6,7 @@ from typing import Final
 from attrs import frozen
 
 from bench.result import Machine
-from bench.shops import Say
+from bench.shops import Grown, Say
 
 MESSAGES: Final = 1_000_000
 _BYTES_PER_GB: Final = 10**9
@@ -18,11 +18,16 @@ class Options:
 
     seconds: float
     """How long each build is under load, in all its rounds."""
-    orders: int = 0
-    """How many there are before."""
+    grown: Grown | None = None
+    """What our shop begins with, where that is not little."""
     messages: int = MESSAGES
     """How many wait for a worker."""
     say: Say
+
+    @property
+    def orders(self) -> int:
+        """How many there are before."""
+        return self.grown.orders if self.grown else 0
 
 
 def machine(versions: dict[str, str]) -> Machine:

@@ -1,6 +1,8 @@
 """The servers and processes that a scenario starts, all its own, and gone at its end."""
 
 import asyncio
+import os
+import shutil
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -30,6 +32,7 @@ from tests.service import Service
 
 ROOT: Final = Path(__file__).parents[1]
 PRODUCTS: Final = 20
+GROWN: Final = "grown"
 _STOCK: Final = 10**12
 _MIGRATION_SECONDS: Final = 60.0
 _STATEMENT_SECONDS: Final = 600.0
@@ -54,12 +57,26 @@ class Servers:
     def settings(self, name: str) -> dict[str, str]:
         """A database and a namespace of their own for the shop of this name."""
         asyncio.run(_create_database(self.postgres.url, name))
+        return self.settings_of_made(name)
+
+    def settings_of_made(self, name: str) -> dict[str, str]:
+        """Where the database is there already."""
         return {
             "DATABASE_URL": self.postgres.url.rpartition("/")[0] + f"/{name}",
             "REDIS_URL": self.redis.url,
             "AMQP_URL": self.rabbit.url,
             "HOLDFAST_NAMESPACE": name,
         }
+
+
+@frozen
+class Grown:
+    """A shop that was filled, of which others are copies: to fill one takes minutes, and to copy it seconds."""
+
+    orders: int
+    ledger: Path
+    postgres: PostgresServer
+    """It is stopped."""
 
 
 @define(eq=False)
@@ -97,37 +114,56 @@ def install(names: Sequence[str], say: Say) -> None:
 
 
 @contextmanager
-def open_servers() -> Iterator[Servers]:
-    """Started side by side."""
+def open_servers(grown: Grown | None = None) -> Iterator[Servers]:
+    """Started side by side; with a copy of what has grown, in the database GROWN."""
     with ExitStack() as stack:
-        servers = Servers(PostgresServer(), RedisServer(), RabbitServer())
+        servers = Servers(PostgresServer(like=grown.postgres if grown else None), RedisServer(), RabbitServer())
         every: list[Server] = [servers.postgres, servers.redis, servers.rabbit]
         for server in every:
             stack.callback(server.close)
         with ThreadPoolExecutor(len(every)) as threads:
             # Raises what one of them raised.
             list(threads.map(lambda server: server.start(), every))
+        if grown:
+            # What was copied is on its way to the disk, where no commit should have to wait for it.
+            os.sync()
         asyncio.run(_age(servers.postgres.url))
         yield servers
 
 
 @contextmanager
+def open_grown(orders: int, say: Say) -> Iterator[Grown]:
+    """Fill a shop, and stop its servers."""
+    folder = make_folder("bench-grown")
+    with ExitStack() as stack:
+        stack.callback(remove_folder, folder)
+        say("starting the servers")
+        servers = stack.enter_context(open_servers())
+        service = Service(folder=folder, settings=servers.settings(GROWN))
+        _furnish(service, orders, say)
+        for server in (servers.postgres, servers.redis, servers.rabbit):
+            server.stop()
+        yield Grown(orders, _ledger(service), servers.postgres)
+
+
+@contextmanager
 def open_shop(
-    programs: Sequence[str], settings: Mapping[str, str], *, servers: Servers | None, orders: int, say: Say
+    programs: Sequence[str],
+    settings: Mapping[str, str],
+    *,
+    servers: Servers | None,
+    orders: int | Grown,
+    say: Say,
 ) -> Iterator[Shop]:
-    """Run these programs on a catalogue and so many orders, which are made first."""
+    """Run these programs on a catalogue and so many orders, which are made first; or on those of one that has grown."""
     folder = make_folder("bench")
     service = Service(folder=folder, settings=dict(settings))
     with ExitStack() as stack:
         stack.callback(remove_folder, folder)
-        service.data.mkdir()
-        service.run("migrate", seconds=_MIGRATION_SECONDS)
-        asyncio.run(_add_products(service))
-        if orders:
-            asyncio.run(_add_orders(service, orders, say))
+        _furnish(service, orders, say)
         stack.callback(service.kill)
         service.start_all(programs)
-        books = stack.enter_context(Books(service.database, service.data / "gateway.db"))
+        books = stack.enter_context(Books(service.database, _ledger(service)))
         yield Shop(service, books, servers.pids if servers else {})
         service.stop()
 
@@ -177,6 +213,22 @@ async def _age(url: str) -> None:
         await connection.close()
 
 
+def _furnish(service: Service, orders: int | Grown, say: Say) -> None:
+    service.data.mkdir()
+    # What has grown has its tables already, but not its queues.
+    service.run("migrate", seconds=_MIGRATION_SECONDS)
+    if isinstance(orders, Grown):
+        shutil.copy(orders.ledger, _ledger(service))
+        return
+    asyncio.run(_add_products(service))
+    if orders:
+        asyncio.run(_add_orders(service, orders, say))
+
+
+def _ledger(service: Service) -> Path:
+    return service.data / "gateway.db"
+
+
 async def _create_database(url: str, name: str) -> None:
     connection = await asyncpg.connect(url, timeout=30)
     try:
@@ -204,5 +256,5 @@ async def _add_orders(service: Service, count: int, say: Say) -> None:
         done += more
         say(f"filling: {done:,} of {count:,} orders")
 
-    async with engine_of(service) as engine, open_file_ledger(service.data / "gateway.db") as ledger:
+    async with engine_of(service) as engine, open_file_ledger(_ledger(service)) as ledger:
         await fill(engine, ledger, count=count, progress=progress)

@@ -11,7 +11,7 @@ from bench.loads import Customers
 from bench.measure import Measured
 from bench.options import Options, machine
 from bench.result import KEPT, Result, ratio
-from bench.shops import Servers, Shop, open_ceiling, open_servers, open_shop
+from bench.shops import GROWN, Servers, Shop, open_ceiling, open_servers, open_shop
 from bench.usage import memory_by_process
 
 CEILING: Final = "ceiling"
@@ -76,19 +76,21 @@ class Stage:
 def open_stage(
     options: Options, programs: Sequence[str], *, least: int = 0, on_servers: bool = True
 ) -> Iterator[Stage]:
-    """Every shop has `least` orders, and ours as many as the options say."""
-    orders = {OURS: max(options.orders, least), UNBATCHED: least}
-    if options.orders > least:
-        orders[SMALL] = least
+    """Every shop has `least` orders; and ours is what has grown, if that has more."""
+    grown = options.grown if options.orders > least else None
+    names = [OURS, UNBATCHED, SMALL] if grown else [OURS, UNBATCHED]
     with ExitStack() as stack:
         options.say("starting the servers")
-        servers: Servers | None = stack.enter_context(open_servers()) if on_servers else None
+        servers: Servers | None = stack.enter_context(open_servers(grown)) if on_servers else None
         customers = {}
-        for number, (name, count) in enumerate(orders.items()):
-            settings = servers.settings(f"shop_{number}") if servers else {}
+        for number, name in enumerate(names):
+            own = grown if name == OURS else None
+            settings: dict[str, str] = {}
+            if servers:
+                settings = servers.settings_of_made(GROWN) if own else servers.settings(f"shop_{number}")
             if name == UNBATCHED:
                 settings |= _NO_BATCHES
             options.say(f"starting {name}")
-            shop = open_shop(programs, settings, servers=servers, orders=count, say=options.say)
+            shop = open_shop(programs, settings, servers=servers, orders=own or least, say=options.say)
             customers[name] = Customers(stack.enter_context(shop))
         yield Stage(stack.enter_context(open_ceiling()), customers)

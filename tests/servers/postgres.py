@@ -15,14 +15,22 @@ _PROTOCOL_3: Final = struct.pack("!i", 3 << 16)
 
 
 class PostgresServer(Server):
-    """Durable as in production; `settings` go into postgresql.conf. Without a password everybody is trusted."""
+    """Durable as in production; `settings` go into postgresql.conf. Without a password everybody is trusted.
+
+    One that is `like` another begins with a copy of its data, and its settings; the other has been stopped by then.
+    """
 
     name: ClassVar[str] = "PostgreSQL"
     # "Fast" shutdown: what is connected is thrown out, as packages do it.
     stop_signal: ClassVar[int] = signal.SIGINT
 
     def __init__(
-        self, *, settings: Mapping[str, str] | None = None, user: str = "postgres", password: str | None = None
+        self,
+        *,
+        settings: Mapping[str, str] | None = None,
+        user: str = "postgres",
+        password: str | None = None,
+        like: "PostgresServer | None" = None,
     ) -> None:
         self._programs = find_postgres()
         super().__init__()
@@ -32,10 +40,11 @@ class PostgresServer(Server):
             "max_connections": "200",
             **(settings or {}),
         }
-        self._data = self.folder / "data"
+        self.data: Final[Path] = self.folder / "data"
         # It refuses to run as root.
         self._runs_as = "nobody" if os.geteuid() == 0 else None
         self._user, self._password = user, password
+        self._like = like
 
     @property
     def url(self) -> str:
@@ -52,26 +61,37 @@ class PostgresServer(Server):
         )
 
     def _prepare(self) -> None:
-        if self._data.exists():
+        if self.data.exists():
             return
-        self._data.mkdir(mode=0o700)
+        if self._like is not None:
+            self._copy(self._like)
+            return
+        self.data.mkdir(mode=0o700)
         password = self.folder / "password"
         password.write_text(self._password or "unused")
-        for path in (self._data, password):
+        for path in (self.data, password):
             if self._runs_as:
                 shutil.chown(path, self._runs_as)
         made = self._run(
             "initdb",
-            *("-D", str(self._data), "-E", "UTF8", "--no-sync", "-U", self._user, "--pwfile", str(password)),
+            *("-D", str(self.data), "-E", "UTF8", "--no-sync", "-U", self._user, "--pwfile", str(password)),
             *("-A", "scram-sha-256" if self._password else "trust"),
         )
         if status := made.start().wait(seconds=60):
             raise ServerFailed(f"initdb ended with {status}: {made.tail()}")
-        with (self._data / "postgresql.conf").open("a") as conf:
+        with (self.data / "postgresql.conf").open("a") as conf:
             conf.writelines(f"{name} = {value}\n" for name, value in self._settings.items())
 
+    def _copy(self, other: "PostgresServer") -> None:
+        if other.running:
+            raise ServerFailed("the data of a server that is running can't be copied")
+        shutil.copytree(other.data, self.data)
+        if self._runs_as:
+            for path in (self.data, *self.data.rglob("*")):
+                shutil.chown(path, self._runs_as)
+
     def _build(self) -> Process:
-        return self._run("postgres", "-D", str(self._data), "-p", str(self.port))
+        return self._run("postgres", "-D", str(self.data), "-p", str(self.port))
 
     def _serves(self) -> bool:
         try:

@@ -10,7 +10,16 @@ import pytest
 from aio_pika import connect
 from redis.asyncio import Redis
 
-from tests.servers import PostgresServer, Process, RabbitServer, RedisServer, keeper, plain_environment, wait_until
+from tests.servers import (
+    PostgresServer,
+    Process,
+    RabbitServer,
+    RedisServer,
+    ServerFailed,
+    keeper,
+    plain_environment,
+    wait_until,
+)
 
 
 async def test_the_shared_servers_serve(postgres_url: str, redis_url: str, amqp_url: str) -> None:
@@ -38,6 +47,31 @@ async def test_postgres_keeps_its_data_and_its_port_when_killed(own_postgres: Po
     connection = await asyncpg.connect(own_postgres.url)
     assert await connection.fetchval("SELECT number FROM kept") == 7
     await connection.close()
+
+
+async def test_a_postgres_that_is_like_another_begins_with_its_data(own_postgres: PostgresServer) -> None:
+    connection = await asyncpg.connect(own_postgres.url)
+    await connection.execute("CREATE TABLE kept AS SELECT 7 AS number")
+    await connection.close()
+    await asyncio.to_thread(own_postgres.stop)
+    copy = PostgresServer(like=own_postgres)
+    try:
+        await asyncio.to_thread(copy.start)
+        await asyncio.to_thread(own_postgres.start)
+
+        in_copy, in_original = await asyncpg.connect(copy.url), await asyncpg.connect(own_postgres.url)
+        await in_copy.execute("UPDATE kept SET number = 8")
+        assert await in_copy.fetchval("SELECT number FROM kept") == 8
+        assert await in_original.fetchval("SELECT number FROM kept") == 7
+        await in_copy.close()
+        await in_original.close()
+    finally:
+        await asyncio.to_thread(copy.close)
+
+
+def test_a_running_postgres_is_not_copied(own_postgres: PostgresServer) -> None:
+    with pytest.raises(ServerFailed, match="running"), PostgresServer(like=own_postgres):
+        pass
 
 
 async def test_a_paused_postgres_is_silent_until_it_is_resumed(own_postgres: PostgresServer) -> None:
