@@ -270,12 +270,13 @@ class _Run:
             if entry.reference
         ]
         self._findings += checks.books(store, charges)
-        self._findings += checks.promises(store, self._diary)
+        queued = self._faults.weather.intake != "direct"
+        self._findings += checks.promises(store, self._diary, queued=queued)
         self._findings += checks.accepted(store, broker.accepted)
         # An accepted order that nobody has recorded yet is unknown when the caches forget it.
-        if self._faults.weather.intake == "direct" or not self._faults.weather.cache_losses:
+        if not queued or not self._faults.weather.cache_losses:
             self._findings += checks.unknown(store, self._diary)
-        self._findings += checks.keys(store, self._diary, queued=self._faults.weather.intake != "direct")
+        self._findings += checks.keys(store, self._diary, queued=queued)
         self._findings += checks.announcements(store, broker.confirmed)
         self._findings += checks.dead_letters(store, broker.queues.values())
         await self._compare_caches()
