@@ -19,7 +19,6 @@ from entrypoints.settings import Settings, environment_and_file, read_settings
 _WHOLE: Final = re.compile(r"[+-]?[0-9]{1,19}")
 
 
-
 def _whole(_: object, tokens: Sequence[Token]) -> int:
     """cyclopts takes 12.50 for an int as well, and rounds it: nobody wants that of a price."""
     text = tokens[0].value
