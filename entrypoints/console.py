@@ -20,7 +20,7 @@ _WHOLE: Final = re.compile(r"[+-]?[0-9]{1,19}")
 
 
 def _whole(_: object, tokens: Sequence[Token]) -> int:
-    """cyclopts takes 12.50 for an int as well, and rounds it: nobody wants that of a price."""
+    """What cyclopts rounds, it takes for an int as well: nobody wants a price of 12.50 to be 12."""
     text = tokens[0].value
     if not _WHOLE.fullmatch(text):
         raise ValueError(f"{text!r} is no whole number; write it in digits, as in 1250")

@@ -64,7 +64,7 @@ def test_a_reader_that_has_seen_enough_is_no_trouble(shop: Service) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     try:
-        listed = subprocess.run(  # noqa: S603 - our own command
+        listed = subprocess.run(
             [HOLDFAST, "products", "list"],
             env=shop.environment(),
             cwd=shop.folder,
