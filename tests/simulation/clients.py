@@ -183,7 +183,7 @@ class Client:
             await asyncio.gather(self._pay_for(self._mine[-1]), self._watch(self._mine[-1]))
 
     async def _watch(self, order_id: OrderId) -> None:
-        for _ in range(8):
+        for _ in range(6):
             await asyncio.sleep(0.1 * self._chance.random())
             await self._ask("history", lambda counter: counter.get_history(order_id), order_id)
             # What was read or written before may come to the caches meanwhile.
