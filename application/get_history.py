@@ -7,6 +7,7 @@ from application.ports import RecentOrders, UnitOfWork
 from application.unrecorded import NotYetRecorded, Unrecorded
 from domain.events import Event
 from domain.ids import OrderId
+from domain.order import Order
 
 
 @frozen
@@ -18,12 +19,18 @@ class GetHistory:
     _unrecorded: Unrecorded
 
     async def __call__(self, order_id: OrderId) -> Sequence[Event]:
-        async with self._unit_of_work.reading() as tx:
-            order = (await tx.orders.get_many({order_id})).get(order_id)
-            history = await tx.events.of_orders({order_id})
-        if order is None and await self._unrecorded.get_many({order_id}):
-            raise NotYetRecorded(order_id)
+        order, history = await self._read(order_id)
+        if order is None:
+            if await self._unrecorded.get_many({order_id}):
+                raise NotYetRecorded(order_id)
+            # It may have moved into the books between the two looks.
+            order, history = await self._read(order_id)
         order = existing(order, order_id)
         # Whoever has heard of a change must not read the order as it was before it.
         await self._recent.forget_older({order_id: max(order.version, history[-1].sequence)})
         return history
+
+    async def _read(self, order_id: OrderId) -> tuple[Order | None, Sequence[Event]]:
+        async with self._unit_of_work.reading() as tx:
+            order = (await tx.orders.get_many({order_id})).get(order_id)
+            return order, await tx.events.of_orders({order_id})

@@ -45,13 +45,19 @@ class TellUnrecorded(Generic[C, R]):
     _unrecorded: Unrecorded
 
     async def __call__(self, calls: Sequence[C]) -> Sequence[R | NotYetRecorded]:
-        outcomes = await self._change(calls)
-        unknown = {_order_id(call) for call, outcome in zip(calls, outcomes, strict=True) if _is_unknown(outcome)}
-        accepted = await self._unrecorded.get_many(unknown)
-        return [
-            NotYetRecorded(_order_id(call)) if _is_unknown(outcome) and _order_id(call) in accepted else outcome
-            for call, outcome in zip(calls, outcomes, strict=True)
-        ]
+        outcomes: list[R | NotYetRecorded] = list(await self._change(calls))
+        unknown = [index for index, outcome in enumerate(outcomes) if _is_unknown(outcome)]
+        accepted = await self._unrecorded.get_many({_order_id(calls[index]) for index in unknown})
+        for index in unknown:
+            if (order_id := _order_id(calls[index])) in accepted:
+                outcomes[index] = NotYetRecorded(order_id)
+        # Those that nobody knows may have moved into the books between the two looks.
+        unknown = [index for index in unknown if _order_id(calls[index]) not in accepted]
+        if unknown:
+            again = await self._change([calls[index] for index in unknown])
+            for index, outcome in zip(unknown, again, strict=True):
+                outcomes[index] = outcome
+        return outcomes
 
 
 def _order_id(call: OrderId | Keyed[OrderId]) -> OrderId:

@@ -1,13 +1,16 @@
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from uuid import UUID
 
 import pytest
+from attrs import frozen
 
+from adapters.memory.caches import MemoryRecentOrders
 from application.get_history import GetHistory
+from application.get_order import GetOrder
 from application.idempotency import IdempotencyKey
 from application.once import Keyed
 from application.queue_orders import Queued
-from application.unrecorded import NotYetRecorded, TellUnrecorded
+from application.unrecorded import NotYetRecorded, TellUnrecorded, Unrecorded
 from domain.errors import UnknownOrder
 from domain.ids import OrderId
 from domain.order import Order
@@ -81,3 +84,42 @@ async def test_its_history_is_yet_to_come(counter: Counter, *, recent_gone: bool
         await history(NOBODYS)
     await counter.work_off()
     assert [event.sequence for event in await history(waiting)] == [1]
+
+
+@frozen
+class RecordedMeanwhile:
+    """Whoever looks here comes too late: the order has just been recorded, and others have put it out."""
+
+    _counter: Counter
+
+    async def get_many(self, ids: Collection[OrderId]) -> dict[OrderId, Order]:
+        await self._counter.work_off()
+        return {}
+
+    async def put_many(self, orders: Sequence[Order]) -> None:
+        """Nothing is kept."""
+
+    async def forget_older(self, versions: Mapping[OrderId, int]) -> None:
+        """There is nothing."""
+
+
+async def test_an_order_that_is_recorded_between_two_looks_is_changed(counter: Counter) -> None:
+    waiting = await queue(counter)
+    unrecorded = Unrecorded(RecordedMeanwhile(counter), MemoryRecentOrders())
+    [paying] = await TellUnrecorded(counter.shop.request_payment, unrecorded)([waiting])
+    assert isinstance(paying, Order)
+
+
+async def test_an_order_that_is_recorded_between_two_looks_is_read(counter: Counter) -> None:
+    waiting = await queue(counter)
+    recent = RecordedMeanwhile(counter)
+    get_order = GetOrder(counter.shop.unit_of_work, MemoryRecentOrders(), Unrecorded(recent, MemoryRecentOrders()))
+    [order] = await get_order([waiting])
+    assert isinstance(order, Order)
+
+
+async def test_the_history_of_an_order_that_is_recorded_between_two_looks_is_read(counter: Counter) -> None:
+    waiting = await queue(counter)
+    recent = RecordedMeanwhile(counter)
+    history = await GetHistory(counter.shop.unit_of_work, recent, Unrecorded(recent, MemoryRecentOrders()))(waiting)
+    assert [event.sequence for event in history] == [1]
