@@ -77,7 +77,10 @@ def _now() -> datetime:
 
 def _in_flight(settings: Settings) -> int:
     # Without batches, as many transactions at once as there are connections take their place.
-    return settings.pool_size if settings.batch_max == 1 else settings.batches_in_flight
+    if settings.batch_max == 1:
+        return settings.pool_size
+    # SQLite has one writer: a second batch would wait for the first, and be missed by the one behind it.
+    return settings.batches_in_flight if settings.database_url else 1
 
 
 def _changing(

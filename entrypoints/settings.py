@@ -63,7 +63,7 @@ class Settings:
     shutdown_timeout: timedelta = _setting(timedelta(seconds=10), "how long a stopping process finishes its work")
     max_body: Count = _setting(64 * 1024, "largest request body, in bytes")
     batch_max: Count = _setting(256, "calls that share one transaction at most; 1 turns batching off")
-    batches_in_flight: Count = _setting(2, "batches of one use case that run at once")
+    batches_in_flight: Count = _setting(2, "batches of one use case that run at once; one on SQLite")
     waiting_max: timedelta = _setting(
         timedelta(seconds=1), "while a call of one use case has waited this long for its turn, more are answered 503"
     )
