@@ -55,9 +55,9 @@ class _Waiting(Generic[C, R]):
 class Batched(Generic[C, R]):
     """Calls that arrive while a batch is being worked on become the next batch.
 
-    There is no timer: an idle service answers the first call at once, and a busy one makes larger batches by
-    itself. The work runs in a task of its own, so that a caller who goes away cancels its wait and nothing else;
-    when its batch has not begun yet, nothing is done for it at all.
+    There is no timer: an idle service answers the first call at once, and a busy one makes larger batches by itself,
+    as many as may be in flight sharing the calls. The work runs in a task of its own, so that a caller who goes away
+    cancels its wait and nothing else; when its batch has not begun yet, nothing is done for it at all.
 
     Raise what the use case returned or raised for this call. Raise `Overloaded` at once while somebody has been waiting
     for longer than `longest_wait` seconds: whoever came now would wait no less.

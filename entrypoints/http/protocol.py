@@ -127,10 +127,7 @@ class ProblemProtocol(HttpToolsProtocol):
         self._head_complete = False
         if self.cycle.response_complete:
             # The answer came before the end of the request, whose rest has stopped the timer of the idle connection.
-            self._unset_keepalive_if_required()
-            self.timeout_keep_alive_task = self.loop.call_later(
-                self.timeout_keep_alive, self.timeout_keep_alive_handler
-            )
+            self._await_the_next()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         # Before the application is entered, which is nearly all that a request costs.
@@ -138,6 +135,10 @@ class ProblemProtocol(HttpToolsProtocol):
             super()._start_asgi_task(cycle, partial(self._handle, cycle, app))
         else:
             self._turn_away(cycle)
+
+    def _await_the_next(self) -> None:
+        self._unset_keepalive_if_required()
+        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
 
     def _is_idle(self) -> bool:
         return not (self._in_flight() or self.pipeline or self._lingering or self.server_state.stopping)
@@ -155,8 +156,7 @@ class ProblemProtocol(HttpToolsProtocol):
         state.total_requests += 1
         state.turned_away += 1
         self.transport.write(state.refusal)
-        self._unset_keepalive_if_required()
-        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+        self._await_the_next()
 
     def _turn_away(self, cycle: RequestResponseCycle) -> None:
         state = self.server_state

@@ -1,15 +1,17 @@
 """What is promised beyond the port where the data is in tables."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import event, func, select, text, update
+from sqlalchemy import func, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from adapters.sql import sessions
 from adapters.sql.engine import create_engine
 from adapters.sql.errors import BrokenRow
 from adapters.sql.tables import leases, order_events, order_items, orders, outbox, products
@@ -212,15 +214,23 @@ async def lasts_until(sql_engine: AsyncEngine) -> datetime:
     return until
 
 
-async def test_the_statements_are_the_same_for_every_size_of_a_batch(sql_engine: AsyncEngine) -> None:
+async def test_the_statements_are_the_same_for_every_size_of_a_batch(
+    sql_engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     unit_of_work = SqlUnitOfWork(sql_engine)
     sent: dict[int, set[str]] = {}
     await keep(unit_of_work, products=[a_product()])
 
-    def listen(_connection: object, _cursor: object, statement: str, *_: object) -> None:
-        statements.add(statement)
+    def listen(ask: Callable[..., Any]) -> Callable[..., Any]:
+        async def asked(self: object, connection: object, made: Any, arguments: Sequence[Any]) -> Any:
+            statements.add(made.sql)
+            return await ask(self, connection, made, arguments)
 
-    event.listen(sql_engine.sync_engine, "before_cursor_execute", listen)
+        return asked
+
+    driver = type(sessions.DRIVERS[sql_engine.dialect.name])
+    for method in ("fetch", "change"):
+        monkeypatch.setattr(driver, method, listen(getattr(driver, method)))
     for size in (1, 7, 40):
         statements: set[str] = set()
         new = [placed(number=size * 1000 + number) for number in range(1, size + 1)]
@@ -233,6 +243,7 @@ async def test_the_statements_are_the_same_for_every_size_of_a_batch(sql_engine:
             await tx.orders.save_many(list(found.values()))
         sent[size] = statements
     assert sent[1] == sent[7] == sent[40]
+    assert len(sent[1]) > 3
 
 
 async def test_more_rows_than_a_statement_may_have_variables_are_one_batch(sql_engine: AsyncEngine) -> None:
