@@ -1,3 +1,4 @@
+import asyncio
 from collections.abc import Sequence
 
 from attrs import frozen
@@ -18,4 +19,8 @@ class PublishedIntake:
         entries = [
             OutboxEntry(position, event_id(event), event.type, encode(event)) for position, event in enumerate(accepted)
         ]
-        return {entry.id.order_id for entry in await self._publisher.publish(entries)}
+        # It goes on without its caller, who may have little time: a connection is to be opened for the next one, and
+        # one that stays silent to be given up. What becomes of it then is nobody's concern.
+        sending = asyncio.ensure_future(self._publisher.publish(entries))
+        sending.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return {entry.id.order_id for entry in await asyncio.shield(sending)}

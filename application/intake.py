@@ -13,7 +13,7 @@ from domain.order import Order
 
 _Call = NumberedRequest | Keyed[NumberedRequest]
 _Place = Callable[[_Call], Awaitable[Order | Replayed]]
-_Queue = Callable[[_Call], Awaitable[Order | Queued]]
+_Queue = Callable[[_Call], Awaitable[Order | Queued | Replayed]]
 
 
 @frozen
@@ -29,7 +29,10 @@ class DirectIntake:
 
 @frozen
 class QueuedIntake:
-    """An order is in the queue when it is answered; the database is asked for what only it can tell."""
+    """An order is in the queue when it is answered, or in the books where the queue can't take it.
+
+    The database is asked for what only it can tell, too.
+    """
 
     _number: NumberRequests
     _queue: _Queue
@@ -45,9 +48,10 @@ class QueuedIntake:
 
 @frozen
 class AutoIntake:
-    """An order is in the books when it is answered, or in the queue while the database can't take it.
+    """An order is in the books when it is answered, or in the queue while the database can't take it in time.
 
-    It may get to both: what the database was asked for in vain may have happened. It has one id, and is one order.
+    One that the queue can't take either is recorded after all, if the database was only slow. So an order may get to
+    both: what the database was asked for in vain may have happened. It has one id, and is one order.
     """
 
     _number: NumberRequests

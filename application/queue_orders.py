@@ -1,12 +1,13 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
 from attrs import frozen
 
-from application.once import Keyed, KeyReused
+from application.once import Keyed, KeyReused, Replayed
 from application.place_order import NumberedRequest, price_order, wanted_in
-from application.ports import IntakeQueue, PriceList, RecentOrders, Unavailable
+from application.ports import PriceList, RecentOrders, Unavailable
 from domain.errors import DomainError
 from domain.events import AskedUnder, OrderAccepted
 from domain.ids import OrderId
@@ -27,6 +28,14 @@ class Queued:
     replayed: bool = False
 
 
+class Unconfirmed(Unavailable):
+    """The queue has not said that it has this order: it may be there or not."""
+
+    def __init__(self, event: OrderAccepted) -> None:
+        super().__init__("the broker did not confirm the order")
+        self.event = event
+
+
 class _New(NamedTuple):
     call: Call
     event: OrderAccepted
@@ -41,7 +50,8 @@ class QueueOrders:
     """
 
     _prices: PriceList
-    _queue: IntakeQueue
+    # `IntakeQueue.put_many`, in the time that there is for it.
+    _queue: Callable[[Sequence[OrderAccepted]], Awaitable[AbstractSet[OrderId]]]
     _recent: RecentOrders
     # What this process has queued, for when the others' can't be had.
     _queued: RecentOrders
@@ -61,7 +71,7 @@ class QueueOrders:
                 refused[place] = error
             else:
                 new[request.order_id] = _New(call, event)
-        safe = await self._queue.put_many([event for _, event in new.values()])
+        safe = await self._put([event for _, event in new.values()])
         # Two processes may have accepted an order under one key at once: both tell of the one that is found.
         found = await self._show([orders[id_] for id_ in new if id_ in safe])
         recorded = await self._record_all([event for id_, (_, event) in new.items() if id_ in safe - found.keys()])
@@ -69,7 +79,7 @@ class QueueOrders:
         def answer(call: Call) -> Order | Queued | DomainError | Unavailable:
             id_ = _request(call).order_id
             if id_ in new and id_ not in safe:
-                return Unavailable("the broker did not confirm the order")
+                return Unconfirmed(new[id_].event)
             order = found.get(id_, orders[id_])
             if wanted_in(order) != _request(call).wanted:
                 return KeyReused("something else was asked for under this key before")
@@ -98,6 +108,13 @@ class QueueOrders:
         )
         return order, event
 
+    async def _put(self, events: Sequence[OrderAccepted]) -> AbstractSet[OrderId]:
+        """Those that are safe in the queue."""
+        try:
+            return await self._queue(events) if events else set()
+        except Unavailable:
+            return set()
+
     async def _show(self, orders: Sequence[Order]) -> dict[OrderId, Order]:
         """Put them among the recent orders, and return those that can be read there."""
         if not orders:
@@ -117,6 +134,37 @@ class QueueOrders:
             elif isinstance(outcome, DomainError):
                 told[event.order_id] = outcome
         return told
+
+
+@frozen
+class QueueOrRecord:
+    """Queue an order; one that the queue did not confirm is recorded here and now, if that can be.
+
+    Without the books it is safe nowhere, and nobody is told of it: raise `Unavailable`.
+    """
+
+    _queue: Callable[[Call], Awaitable[Order | Queued]]
+    _place: Callable[[Call], Awaitable[Order | Replayed]]
+    _record: Callable[[OrderAccepted], Awaitable[None]]
+
+    async def __call__(self, call: Call) -> Order | Queued | Replayed:
+        try:
+            return await self._queue(call)
+        except Unconfirmed as unconfirmed:
+            event = unconfirmed.event
+        if isinstance(call, Keyed):
+            # Nobody was promised this order, and the books know what has been answered under its key.
+            return _first_or_again(call.call, await self._place(call))
+        # It may be there: a first attempt may have come to an end since.
+        await self._record(event)
+        return _order(event)
+
+
+def _first_or_again(request: NumberedRequest, answer: Order | Replayed) -> Order | Replayed:
+    """To a request that was recorded by its own first attempt, the order: it has not asked again."""
+    if isinstance(answer, Replayed) and isinstance(answer.answer, Order) and answer.answer.created_at == request.at:
+        return answer.answer
+    return answer
 
 
 def _request(call: Call) -> NumberedRequest:

@@ -1,6 +1,6 @@
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from dependency_injector import containers, providers
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -32,7 +32,7 @@ from application.list_products import ListProducts
 from application.manage_catalogue import AddProducts, AdjustStock
 from application.manage_dead_letters import DecideDeadLetters, ListDeadLetters
 from application.once import Keyed, Replayed
-from application.patience import Patient
+from application.patience import Patient, Persistent
 from application.place_order import NumberRequests, PlaceOrder
 from application.ports import (
     CatalogueCache,
@@ -40,6 +40,7 @@ from application.ports import (
     DeadLetterQueue,
     EventPublisher,
     EventQueue,
+    IntakeQueue,
     NewId,
     OutboxSignal,
     PaymentGateway,
@@ -49,7 +50,7 @@ from application.ports import (
     UnitOfWork,
 )
 from application.process_payment import ProcessPayment
-from application.queue_orders import QueueOrders
+from application.queue_orders import QueueOrders, QueueOrRecord
 from application.reconcile import Reconcile
 from application.record_dead_letters import RecordDeadLetters
 from application.record_orders import RecordOrders
@@ -69,6 +70,11 @@ from entrypoints.health import ServerHealth
 from entrypoints.http.services import Services
 from entrypoints.settings import Settings
 from entrypoints.worker import Worker
+
+# In seconds, with the database's 1 s before them: together less than the deadline of a request. A broker that was not
+# used for long has to be connected to; and a connection to the database that has fallen silent is found out after 3 s.
+_PATIENCE_WITH_BROKER: Final = 2.0
+_PATIENCE_AT_LAST: Final = 4.0
 
 
 def _now() -> datetime:
@@ -141,7 +147,8 @@ class Container(containers.DeclarativeContainer):
         "max_in_flight": providers.Callable(_in_flight, settings),
         "longest_wait": settings.provided.waiting_max.total_seconds.call(),
     }
-    # How an order gets in. The database has its patience where there is another way, and one for each of its uses.
+    # How an order gets in. Each server has its patience, and the database one for each of its uses: the longest where
+    # there is no other way left.
     _queued_here = providers.Singleton(MemoryRecentOrders)
     _unrecorded = providers.Singleton(Unrecorded, recent_orders, _queued_here)
     price_list: providers.Provider[PriceList] = providers.Singleton(MemoryPriceList)
@@ -149,24 +156,31 @@ class Container(containers.DeclarativeContainer):
     record_orders: providers.Provider[RecordOrders] = providers.Factory(RecordOrders, unit_of_work, now)
     _placing = providers.Singleton(Batched, providers.Factory(PlaceOrder, unit_of_work, now), **_batching)
     _recording = providers.Singleton(Batched, record_orders, **_batching)
+    _accepted: providers.Provider[IntakeQueue] = providers.Factory(PublishedIntake, publisher)
     _queueing = providers.Singleton(
         Batched,
         providers.Factory(
             QueueOrders,
             price_list,
-            providers.Factory(PublishedIntake, publisher),
+            providers.Singleton(Patient, _accepted.provided.put_many, seconds=_PATIENCE_WITH_BROKER),
             recent_orders,
             _queued_here,
             providers.Singleton(Patient, _recording),
         ),
         **_batching,
     )
+    _queue_or_record = providers.Singleton(
+        QueueOrRecord,
+        _queueing,
+        providers.Singleton(Patient, providers.Factory(Persistent, _placing), seconds=_PATIENCE_AT_LAST),
+        providers.Singleton(Patient, providers.Factory(Persistent, _recording), seconds=_PATIENCE_AT_LAST),
+    )
     _number = providers.Factory(NumberRequests, new_id, now)
     place_order: providers.Provider[DirectIntake | QueuedIntake | AutoIntake] = providers.Selector(
         settings.provided.intake,
         direct=providers.Singleton(DirectIntake, _number, _placing),
-        queued=providers.Singleton(QueuedIntake, _number, _queueing, _placing),
-        auto=providers.Singleton(AutoIntake, _number, providers.Singleton(Patient, _placing), _queueing),
+        queued=providers.Singleton(QueuedIntake, _number, _queue_or_record, _placing),
+        auto=providers.Singleton(AutoIntake, _number, providers.Singleton(Patient, _placing), _queue_or_record),
     )
 
     request_payment: providers.Provider[Batched[OrderId | Keyed[OrderId], Order | Replayed]] = _changing(

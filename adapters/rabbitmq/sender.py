@@ -26,7 +26,8 @@ class Sender:
     _link: Link | None = field(default=None, init=False)
     _channel: aiormq.Channel | None = field(default=None, init=False)
     _pace: Pace = field(init=False)
-    _opening: asyncio.Lock = field(factory=asyncio.Lock, init=False)
+    # All who want to send wait for the same one.
+    _opening: "asyncio.Task[tuple[Link, aiormq.Channel]] | None" = field(default=None, init=False)
     _writing: asyncio.Lock = field(factory=asyncio.Lock, init=False)
     # No two messages share an id: the broker's returns are told apart by it, and an event may be in flight twice.
     _prefix: str = field(factory=lambda: uuid4().hex, init=False)
@@ -57,23 +58,33 @@ class Sender:
         return [error is None for error in errors]
 
     async def close(self) -> None:
-        async with self._opening:
-            await self._drop()
+        if self._opening is not None:
+            self._opening.cancel()
+            await asyncio.wait([self._opening])
+        await self._drop()
 
     async def _open(self) -> tuple[Link, aiormq.Channel]:
-        async with self._opening:
-            if self._link is not None and self._channel is not None and not self._channel.is_closed:
-                return self._link, self._channel
-            await self._drop()
-            await self._pace.wait()
-            self._link = await Link.open(self._url, name=self._name, patience=self._patience)
-            self._channel = await self._link.channel(confirms=True)
+        if self._link is not None and self._channel is not None and not self._channel.is_closed:
             return self._link, self._channel
+        if self._opening is None or self._opening.done():
+            self._opening = asyncio.get_running_loop().create_task(self._connect())
+        return await asyncio.shield(self._opening)
+
+    async def _connect(self) -> tuple[Link, aiormq.Channel]:
+        await self._drop()
+        await self._pace.wait()
+        link = await Link.open(self._url, name=self._name, patience=self._patience)
+        try:
+            channel = await link.channel(confirms=True)
+        except BaseException:
+            await link.close()
+            raise
+        self._link, self._channel = link, channel
+        return link, channel
 
     async def _give_up(self, link: Link) -> None:
-        async with self._opening:
-            if self._link is link:
-                await self._drop()
+        if self._link is link:
+            await self._drop()
 
     async def _drop(self) -> None:
         link, self._link, self._channel = self._link, None, None

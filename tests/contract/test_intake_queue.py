@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
+from functools import partial
 from uuid import uuid4
 
 import pytest
@@ -9,6 +11,7 @@ from attrs import frozen
 
 from adapters.intake_queue import PublishedIntake
 from adapters.memory.broker import MemoryBroker
+from adapters.rabbitmq.link import Patience
 from adapters.rabbitmq.publisher import open_publisher
 from adapters.rabbitmq.queue import open_queue
 from adapters.rabbitmq.topology import CONSUMERS
@@ -16,7 +19,8 @@ from application.ports import EventQueue, IntakeQueue, Unavailable
 from domain.events import AskedUnder, OrderAccepted
 from domain.ids import OrderId, UserId
 from tests.brokers import channel, events_of, own_topology, receive
-from tests.cables import cable
+from tests.cables import PATIENCE, cable
+from tests.service import until
 from tests.unit.builders import NOW, a_line, euros
 
 
@@ -85,3 +89,38 @@ async def test_without_the_broker_nothing_is_safe(amqp_url: str) -> None:
         wire.cut()
         with pytest.raises(Unavailable):
             await intake.put_many([an_accepted_order()])
+
+
+async def soon(intake: IntakeQueue) -> bool:
+    """Whether an order is safe, to somebody who waits for half a second."""
+    event = an_accepted_order()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(0.5):
+            return await intake.put_many([event]) == {event.order_id}
+    return False
+
+
+async def test_a_connection_is_opened_though_nobody_waits_so_long(amqp_url: str) -> None:
+    async with (
+        own_topology(amqp_url) as topology,
+        cable(amqp_url) as wire,
+        open_publisher(wire.url, topology) as publisher,
+    ):
+        intake = PublishedIntake(publisher)
+        wire.delay = 0.1
+        assert not await soon(intake)
+        await until(partial(soon, intake), seconds=PATIENCE, what="an order is safe")
+
+
+async def test_a_silent_connection_is_given_up_though_nobody_waits_so_long(amqp_url: str) -> None:
+    async with (
+        own_topology(amqp_url) as topology,
+        cable(amqp_url) as wire,
+        open_publisher(wire.url, topology, patience=Patience(confirm=2, close=0.3)) as publisher,
+    ):
+        intake = PublishedIntake(publisher)
+        await intake.put_many([an_accepted_order()])
+        wire.silence()
+        assert not await soon(intake)
+        # Long before a heartbeat is missed.
+        await until(partial(soon, intake), seconds=10, what="an order is safe")

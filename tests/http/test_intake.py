@@ -109,8 +109,7 @@ async def test_a_payment_that_had_to_wait_is_made_under_the_same_key(counter: Co
 
 
 async def test_with_database_and_broker_gone_nothing_is_accepted(counter: Counter, browser: Browser) -> None:
-    counter.queue.gone = True
-    counter.shop.unsteady.to_come.append(Trouble(GONE))
+    counter.queue.gone = counter.shop.unsteady.gone = True
     answer = await browser.post("/orders", ORDER)
     assert (answer.status, answer.code) == (503, "unavailable")
     assert int(answer.headers["Retry-After"]) >= 1

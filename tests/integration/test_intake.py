@@ -5,10 +5,11 @@ from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from secrets import token_hex
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import aiohttp
+import asyncpg
 import pytest
 from attrs import frozen
 from redis.asyncio import Redis
@@ -25,6 +26,9 @@ from tests.brokers import count
 from tests.cables import Cable, cable
 from tests.servers import RabbitServer, RedisServer
 from tests.service import Service, until
+
+# Seconds: longer than the database is waited for where there is another road.
+SLOW: Final = 1.8
 
 
 @frozen
@@ -197,6 +201,63 @@ async def test_with_database_and_broker_gone_nobody_is_told_of_an_order(
         wire.plugged, wire.silent_from_now = True, False
         wire.cut_silent()
     await until(lambda: answers_directly(client, wired, product), seconds=30, what="orders are taken again")
+
+
+@pytest.mark.parametrize("silent", [False, True])
+async def test_without_the_broker_a_slow_database_costs_no_order(
+    wired: Service, product: int, wires: tuple[Cable, Cable], client: aiohttp.ClientSession, *, silent: bool
+) -> None:
+    database, broker = wires
+    if silent:
+        broker.silent_from_now = True
+        broker.silence()
+    else:
+        pull(broker)
+    stranger = await asyncpg.connect(database.url)
+    try:
+        async with stranger.transaction():
+            # What is placed meanwhile has its keys by then, and can't go on.
+            await stranger.execute("LOCK TABLE orders IN SHARE ROW EXCLUSIVE MODE")
+            keys = [None if number % 2 else f"key {number}" for number in range(20)]
+            asking = [asyncio.create_task(place(client, wired, product, key=key)) for key in keys]
+            await asyncio.sleep(SLOW)
+    finally:
+        await stranger.close()
+    answers = await asyncio.gather(*asking)
+
+    # 202 where it was found among the recent ones just when it was to be queued.
+    assert [answer.body for answer in answers if answer.status not in {201, 202}] == []
+    ids = {answer.order_id for answer in answers}
+    assert len(ids) == await _count(client, wired) == 20
+    assert await wired.findings() == []
+    broker.plugged, broker.silent_from_now = True, False
+    broker.cut_silent()
+    await until(lambda: queue_is_empty(wired), seconds=20, what="the worker has dealt with what came to the queue")
+    assert await _count(client, wired) == 20
+
+
+async def test_nobody_waits_long_where_there_is_no_road_left(
+    wired: Service, product: int, wires: tuple[Cable, Cable], client: aiohttp.ClientSession
+) -> None:
+    for wire in wires:
+        wire.silent_from_now = True
+        wire.silence()
+    loop = asyncio.get_running_loop()
+    took: list[float] = []
+
+    async def ask() -> None:
+        began = loop.time()
+        assert (await place(client, wired, product)).status == 503
+        took.append(loop.time() - began)
+
+    async with asyncio.TaskGroup() as asking:
+        # It takes the first ones some seconds to find out that nobody answers.
+        for _ in range(100):
+            asking.create_task(ask())
+            await asyncio.sleep(0.1)
+
+    assert max(took) < 10
+    assert sorted(took[-50:])[25] < 0.5
 
 
 @pytest.mark.parametrize("cache_gone", [False, True])

@@ -200,3 +200,11 @@ async def test_to_cancel_a_publish_at_any_moment_harms_none_that_follow(
     async with open_queue(amqp_url, topology, "payments") as queue:
         received = await receive(queue, 49)
     assert [delivery.event.sequence for delivery in received] == list(range(1, 50))
+
+
+async def test_all_who_wait_for_a_connection_wait_for_the_same_one(wire: Cable, publisher: RabbitPublisher) -> None:
+    wire.silent_from_now = True
+    async with asyncio.timeout(2 * QUICK.connect):
+        publishing = (publisher.publish(entries(order_paid())) for _ in range(5))
+        outcomes = await asyncio.gather(*publishing, return_exceptions=True)
+    assert {type(outcome) for outcome in outcomes} == {Unavailable}

@@ -28,11 +28,11 @@ from application.intake import AutoIntake, DirectIntake, QueuedIntake
 from application.list_orders import ListOrders
 from application.list_products import ListProducts
 from application.manage_catalogue import AddProducts, AdjustStock
-from application.patience import Patient
+from application.patience import Patient, Persistent
 from application.place_order import NumberRequests, PlaceOrder
 from application.ports import Clock, EventQueue, IntakeQueue, NewId, PaymentGateway, PriceList, UnitOfWork
 from application.process_payment import ProcessPayment
-from application.queue_orders import QueueOrders
+from application.queue_orders import QueueOrders, QueueOrRecord
 from application.record_dead_letters import RecordDeadLetters
 from application.record_orders import RecordOrders
 from application.refresh_prices import RefreshPrices
@@ -85,6 +85,7 @@ class Parts:
     place_order: Callable[..., Any] = PlaceOrder
     auto_intake: Callable[..., Any] = AutoIntake
     record_orders: Callable[..., Any] = RecordOrders
+    rescue: Callable[..., Any] = Persistent
     process_payment: Callable[..., Any] = ProcessPayment
     refund_order: Callable[..., Any] = RefundOrder
     relay_events: Callable[..., Any] = RelayEvents
@@ -165,11 +166,21 @@ class Counter:
         number, placing = NumberRequests(world.new_id, now), batched(parts.place_order(uow, now))
         place_order: Any = DirectIntake(number, placing)
         if world.faults.weather.intake != "direct":
-            recording = Patient(batched(parts.record_orders(uow, now)))
-            queueing = batched(QueueOrders(house.price_list, house.intake_queue, recent_orders, queued_here, recording))
-            place_order = QueuedIntake(number, queueing, placing)
+            recording = batched(parts.record_orders(uow, now))
+            queueing = batched(
+                QueueOrders(
+                    house.price_list,
+                    Patient(house.intake_queue.put_many, seconds=2.0),
+                    recent_orders,
+                    queued_here,
+                    Patient(recording),
+                )
+            )
+            last = (Patient(parts.rescue(work), seconds=4.0) for work in (placing, recording))
+            queue_or_record = QueueOrRecord(queueing, *last)
+            place_order = QueuedIntake(number, queue_or_record, placing)
             if world.faults.weather.intake == "auto":
-                place_order = parts.auto_intake(number, Patient(placing), queueing)
+                place_order = parts.auto_intake(number, Patient(placing), queue_or_record)
         return cls(
             batched=every,
             place_order=place_order,

@@ -18,6 +18,7 @@ from application.batching import Overloaded
 from application.idempotency import IdempotencyKey, Kept
 from application.intake import AutoIntake
 from application.once import Keyed, KeyInFlight, once
+from application.patience import Persistent
 from application.place_order import PlaceOrder
 from application.ports import Aborted, Delivery, OutboxEntry, PaymentDeclined, Unavailable
 from application.process_payment import ProcessPayment
@@ -25,6 +26,7 @@ from application.record_orders import RecordOrders
 from application.refund_order import RefundOrder
 from application.relay_events import RelayEvents
 from domain.errors import InvalidOrder
+from domain.events import OrderAccepted
 from domain.ids import OrderId, PaymentId, ProductId
 from domain.order import Order
 from domain.product import Product
@@ -444,6 +446,16 @@ class _StandsByRefusals(RecordOrders):
 
 
 @frozen
+class _TellsOfWhatIsNowhere(Persistent[Any, Any]):
+    async def __call__(self, call: Any) -> Any:
+        try:
+            return await super().__call__(call)
+        except (Unavailable, Aborted):
+            if not isinstance(call, OrderAccepted):
+                raise
+
+
+@frozen
 class _QueuesUnderANewId(AutoIntake):
     async def __call__(self, request: Any) -> Any:
         call = self._number(request)
@@ -485,6 +497,7 @@ MUTATIONS: Final = (
     Mutation("acknowledges an accepted order before it is recorded", Parts(record_orders=_RecordsLater)),
     Mutation("does not look whether an accepted order is recorded already", Parts(record_orders=_RecordsAgain)),
     Mutation("lets a kept refusal stand against an accepted order", Parts(record_orders=_StandsByRefusals)),
+    Mutation("tells of an order that is neither confirmed nor recorded", Parts(rescue=_TellsOfWhatIsNowhere)),
     Mutation("queues under a new id what may be recorded", Parts(auto_intake=_QueuesUnderANewId)),
     Mutation("does not refresh the caches after a crash", Parts(refreshing=_LeavesTheCachesAlone)),
 )

@@ -1,5 +1,6 @@
 """How orders get in, over memory, with the broker and the recent orders in the hands of a test."""
 
+import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -10,9 +11,9 @@ from adapters.memory.price_list import MemoryPriceList
 from adapters.wire import decode, encode
 from application.batching import Batched
 from application.intake import AutoIntake, DirectIntake, QueuedIntake
-from application.patience import Patient
+from application.patience import Patient, Persistent
 from application.ports import RecentOrders, Unavailable
-from application.queue_orders import QueueOrders
+from application.queue_orders import QueueOrders, QueueOrRecord
 from application.refresh_prices import RefreshPrices
 from application.unrecorded import Unrecorded
 from domain.events import OrderAccepted
@@ -23,11 +24,13 @@ from tests.unit.shop import Shop
 
 @define(eq=False)
 class UnsteadyQueue:
-    """What the broker has on disk. It may be gone, and may keep what it does not confirm."""
+    """What the broker has on disk. It may be gone or silent, and may keep what it does not confirm."""
 
     events: list[OrderAccepted] = field(factory=list)
     gone: bool = False
-    confirms: bool = True
+    silent: bool = False
+    # So many of what comes at once.
+    confirms: int = 1000
 
     async def put_many(self, accepted: Sequence[OrderAccepted]) -> set[OrderId]:
         if self.gone:
@@ -36,7 +39,9 @@ class UnsteadyQueue:
             travelled = decode(encode(event))
             assert isinstance(travelled, OrderAccepted)
             self.events.append(travelled)
-        return {event.order_id for event in accepted} if self.confirms else set()
+        if self.silent:
+            await asyncio.Event().wait()
+        return {event.order_id for event in accepted[: self.confirms]}
 
 
 @define(eq=False)
@@ -66,7 +71,8 @@ class ForgetfulOrders:
 class Counter:
     """The three ways in, to one shop.
 
-    `patience` is what `auto` has with the database, in seconds. It asks again at once after it has waited in vain.
+    `patience` is what it has with the broker, and `auto` with the database, in seconds. They are asked again at once
+    after they were waited for in vain. What is safe nowhere else may take the database as long as it likes.
     """
 
     shop: Shop = field(factory=Shop)
@@ -78,6 +84,7 @@ class Counter:
     unrecorded: Unrecorded = field(init=False)
     placing: Batched[Any, Any] = field(init=False)
     queue_orders: QueueOrders = field(init=False)
+    queue_or_record: QueueOrRecord = field(init=False)
     direct: DirectIntake = field(init=False)
     queued: QueuedIntake = field(init=False)
     auto: AutoIntake = field(init=False)
@@ -87,8 +94,10 @@ class Counter:
         self.placing = place
         self.unrecorded = Unrecorded(self.recent, self.own)
         record = Batched(self.shop.record_orders)
-        self.queue_orders = QueueOrders(self.prices, self.queue, self.recent, self.own, record)
-        queue = Batched(self.queue_orders)
+        put = Patient(self.queue.put_many, seconds=self.patience, pause=0)
+        self.queue_orders = QueueOrders(self.prices, put, self.recent, self.own, record)
+        last = Persistent(place, pause=0.01), Persistent(record, pause=0.01)
+        queue = self.queue_or_record = QueueOrRecord(Batched(self.queue_orders), *last)
         self.direct = DirectIntake(number, place)
         self.queued = QueuedIntake(number, queue, place)
         self.auto = AutoIntake(number, Patient(place, seconds=self.patience, pause=0), queue)

@@ -67,11 +67,11 @@ async def test_queued_an_order_is_with_the_broker_when_it_is_answered(counter: C
     assert [event.order_id for event in counter.queue.events] == [queued.order.id]
 
 
-async def test_queued_an_order_is_not_taken_without_the_broker(counter: Counter, pen: Product) -> None:
+async def test_queued_an_order_is_in_the_books_without_the_broker(counter: Counter, pen: Product) -> None:
     counter.queue.gone = True
-    with pytest.raises(Unavailable):
-        await counter.queued(a_request((pen, 1)))
-    assert counter.shop.store.orders == {}
+    order = await counter.queued(a_request((pen, 1)))
+    assert isinstance(order, Order)
+    assert await counter.shop.now(order) == order
 
 
 async def test_queued_the_database_is_asked_for_what_is_not_on_the_price_list(counter: Counter, pen: Product) -> None:
@@ -141,11 +141,28 @@ async def test_what_is_no_fault_of_the_database_is_not_queued(counter: Counter, 
 
 
 async def test_with_both_gone_nobody_is_told_of_an_order(counter: Counter, pen: Product) -> None:
-    counter.queue.gone = True
-    counter.shop.unsteady.to_come.append(Trouble(GONE))
+    counter.queue.gone = counter.shop.unsteady.gone = True
     with pytest.raises(Unavailable):
         await counter.auto(a_request((pen, 1)))
     assert counter.shop.store.orders == {}
+
+
+@pytest.mark.parametrize("under_a_key", [False, True])
+async def test_in_auto_a_slow_database_is_waited_for_without_the_broker(
+    shop: Shop, pen: Product, *, under_a_key: bool
+) -> None:
+    counter = Counter(shop, patience=0.05)
+    await counter.learn_prices()
+    counter.queue.gone = True
+    request = a_request((pen, 1))
+    async with shop.store.writing:
+        asking = asyncio.create_task(counter.auto(keyed(request) if under_a_key else request))
+        assert not (await asyncio.wait([asking], timeout=0.2))[0]
+    async with asyncio.timeout(5):
+        order = await asking
+        await counter.placing.drained()
+    assert isinstance(order, Order)
+    assert [*shop.store.orders] == [order.id]
 
 
 async def test_whether_there_is_such_a_product_can_not_be_told_without_the_database(counter: Counter) -> None:

@@ -5,7 +5,8 @@ import pytest
 from attrs import define, field
 
 from application.batching import Overloaded
-from application.patience import Patient
+from application.once import KeyInFlight
+from application.patience import Patient, Persistent
 from application.ports import Aborted, Unavailable
 from domain.errors import InvalidOrder
 
@@ -105,3 +106,28 @@ async def test_the_deadline_of_the_caller_is_not_taken_for_the_servers_fault() -
             await ask(1)
     server.trouble = None
     assert await ask(2) == 2
+
+
+async def test_what_others_are_at_work_on_is_tried_until_they_have_done() -> None:
+    troubles: list[Exception] = [KeyInFlight("at work"), Aborted("a deadlock")]
+
+    async def work(call: int) -> int:
+        if troubles:
+            raise troubles.pop(0)
+        return call
+
+    assert await Persistent(work, pause=0)(1) == 1
+
+
+async def test_others_who_never_end_do_not_make_a_server_silent() -> None:
+    stuck, server = Aborted("somebody is at work"), Server()
+
+    async def work(call: int) -> int:
+        if call == 0:
+            raise stuck
+        return await server(call)
+
+    ask = Patient(Persistent(work, seconds=0.05, pause=0.01), seconds=5, pause=5)
+    with pytest.raises(Aborted):
+        await ask(0)
+    assert await ask(1) == 1

@@ -1,12 +1,14 @@
+import asyncio
+
 import pytest
 
 from application.get_order import GetOrder
 from application.idempotency import IdempotencyKey
-from application.once import Keyed, KeyReused
+from application.once import Keyed, KeyReused, Replayed
 from application.place_order import NumberedRequest, OrderRequest
 from application.ports import Unavailable
 from application.queue_orders import PriceUnknown, Queued
-from domain.errors import CurrencyMismatch, InvalidOrder, UnknownOrder
+from domain.errors import CurrencyMismatch, InvalidOrder, UnknownOrder, UnknownProduct
 from domain.order import Order, OrderStatus
 from domain.product import Product
 from tests.unit.builders import NOW, a_product
@@ -73,13 +75,90 @@ async def test_what_must_be_refused_is_refused_alone_and_not_queued(counter: Cou
     assert [event.lines[0].quantity for event in counter.queue.events] == [1, 2]
 
 
-async def test_without_a_confirm_nobody_is_told_of_an_order(counter: Counter) -> None:
+def breaks(counter: Counter, manner: str) -> None:
+    counter.queue.gone = manner == "gone"
+    counter.queue.silent = manner == "silent"
+    counter.queue.confirms = 0
+
+
+@pytest.mark.parametrize("manner", ["gone", "silent", "unconfirmed"])
+async def test_what_is_safe_nowhere_nobody_is_told_of(shop: Shop, manner: str) -> None:
+    counter = Counter(shop, patience=0.05)
     pen = await sells(counter)
-    counter.queue.confirms = False
+    breaks(counter, manner)
+    shop.unsteady.gone = True
     requests = numbered(counter, keyed(a_request((pen, 1))), keyed(a_request((pen, 1))), a_request((pen, 1)))
-    outcomes = await counter.queue_orders(requests)
+    outcomes = await asyncio.gather(*map(counter.queue_or_record, requests), return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [Unavailable] * 3
     assert await counter.recent.get_many([event.order_id for event in counter.queue.events]) == {}
+    assert counter.shop.store.orders == {}
+
+
+@pytest.mark.parametrize("manner", ["gone", "silent", "unconfirmed"])
+async def test_an_order_that_is_not_confirmed_is_recorded_at_once(shop: Shop, manner: str) -> None:
+    counter = Counter(shop, patience=0.05)
+    pen = await sells(counter)
+    breaks(counter, manner)
+    order = await counter.queued(a_request((pen, 1)))
+    assert isinstance(order, Order)
+    assert await shop.now(order) == order
+    # It may have come to the queue all the same.
+    assert await counter.work_off() == ([] if manner == "gone" else [None])
+    assert [*shop.store.orders] == [order.id]
+
+
+async def test_what_is_confirmed_is_not_recorded_with_what_is_not(counter: Counter) -> None:
+    pen = await sells(counter)
+    counter.queue.confirms = 1
+    requests = numbered(counter, a_request((pen, 1)), a_request((pen, 1)))
+    queued, recorded = await asyncio.gather(*map(counter.queue_or_record, requests))
+    assert isinstance(queued, Queued)
+    assert isinstance(recorded, Order)
+    assert [*counter.shop.store.orders] == [recorded.id]
+
+
+async def test_an_order_that_is_not_confirmed_is_the_one_answer_under_its_key(counter: Counter) -> None:
+    pen = await sells(counter)
+    counter.queue.confirms = 0
+    call = keyed(a_request((pen, 1)))
+    first, other = numbered(counter, call), numbered(counter, keyed(a_request((pen, 2))))
+    counter.shop.clock.forward(EXPIRY)
+    calls = [*first, *numbered(counter, call), *other]
+    order, beside, another = await asyncio.gather(*map(counter.queue_or_record, calls), return_exceptions=True)
+    assert isinstance(order, Order)
+    assert isinstance(another, KeyReused)
+    # It has come there since the first look.
+    await counter.recent.put_many([order])
+    counter.recent.misses = 1
+    [again] = [await counter.queue_or_record(call) for call in numbered(counter, call)]
+    assert beside == again == await counter.direct(call) == Replayed(order)
+    assert await counter.work_off() == [None, None]
+    assert [*counter.shop.store.orders] == [order.id]
+
+
+async def test_without_the_queue_a_refusal_stays_what_it_was(counter: Counter) -> None:
+    """Nobody was promised an order, so that nothing overrules what the books say."""
+    missing = keyed(a_request((a_product(1), 1)))
+    with pytest.raises(UnknownProduct):
+        await counter.direct(missing)
+    pen = await sells(counter)
+    assert pen.id == a_product(1).id
+    counter.queue.gone = True
+    again, another = numbered(counter, missing, keyed(a_request((pen, 2))))
+    assert isinstance(await counter.queue_or_record(again), Replayed)
+    with pytest.raises(KeyReused):
+        await counter.queue_or_record(another)
+    assert counter.shop.store.orders == {}
+
+
+async def test_without_the_queue_who_asks_again_is_told_what_stands_in_the_books(counter: Counter) -> None:
+    pen = await sells(counter)
+    call = keyed(a_request((pen, 1)))
+    counter.queue.gone = counter.recent.gone = True
+    order = await counter.queued(call)
+    assert isinstance(order, Order)
+    counter.shop.clock.forward(EXPIRY)
+    assert await counter.queued(call) == Replayed(order)
 
 
 async def test_an_order_that_can_not_be_found_is_recorded_at_once(counter: Counter) -> None:
