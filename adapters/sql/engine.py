@@ -15,7 +15,7 @@ from application.ports import Unavailable
 
 # Seconds that a new connection may take, and that somebody waits for one of the pool.
 CONNECT_TIMEOUT: Final = 3.0
-_POOL_TIMEOUT: Final = 2.0
+POOL_TIMEOUT: Final = 2.0
 # Seconds that a transaction waits for rows that another one holds.
 LOCK_TIMEOUT: Final = 5.0
 # Seconds that a transaction may do nothing. None of ours waits for anything but the database, so that its process must
@@ -29,6 +29,9 @@ _BUSY_TIMEOUT: Final = 5.0
 ONE_WRITER: Final = "holdfast_one_writer"
 READING: Final = "holdfast_reading"
 SILENCE: Final = "holdfast_silence"
+# Where those who need a connection stand in line (`open_session`). The queue of the pool itself is none: a connection
+# that comes back goes to whoever asks next, and who was woken for it goes to the end again.
+LINE: Final = "holdfast_line"
 # Of a connection in the pool: when it was opened.
 _OPENED_AT: Final = "holdfast_opened_at"
 
@@ -94,7 +97,7 @@ def _postgresql(url: URL, pool_size: int, statement_timeout: float, lock_timeout
         connect_args=connect_args,
         pool_size=pool_size,
         max_overflow=0,
-        pool_timeout=_POOL_TIMEOUT,
+        pool_timeout=POOL_TIMEOUT,
         # The connection that was used last has the statements prepared.
         pool_use_lifo=True,
         # The messages of errors are logged; what customers ordered is not for the log.
@@ -102,7 +105,7 @@ def _postgresql(url: URL, pool_size: int, statement_timeout: float, lock_timeout
     )
     _, address = engine.dialect.create_connect_args(engine.url)
     silence = Silence(lambda: asyncpg.connect(**address, **connect_args))
-    engine.update_execution_options(**{SILENCE: silence})
+    engine.update_execution_options(**{SILENCE: silence, LINE: asyncio.Semaphore(pool_size)})
 
     @event.listens_for(engine.sync_engine, "connect")
     def remember(_connection: Any, record: Any) -> None:
@@ -130,11 +133,11 @@ def _sqlite(url: URL, pool_size: int, statement_timeout: float) -> AsyncEngine:
         connect_args={"timeout": min(_BUSY_TIMEOUT, statement_timeout), "isolation_level": None},
         pool_size=pool_size,
         max_overflow=0,
-        pool_timeout=_POOL_TIMEOUT,
+        pool_timeout=POOL_TIMEOUT,
         pool_use_lifo=True,
         hide_parameters=True,
         # SQLite has one writer. Those of this process wait in a queue for their turn; only other processes are polled.
-        execution_options={ONE_WRITER: asyncio.Lock()},
+        execution_options={ONE_WRITER: asyncio.Lock(), LINE: asyncio.Semaphore(pool_size)},
     )
 
     # A driver that finds out by itself leaves a thread behind, which may outlive the event loop, and complain.

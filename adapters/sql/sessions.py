@@ -1,5 +1,6 @@
 """How statements reach the databases, over one connection of the engine's pool."""
 
+import asyncio
 import sqlite3
 from collections import namedtuple
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -11,9 +12,10 @@ import asyncpg  # type: ignore[import-untyped]
 from attrs import define, field, frozen
 from sqlalchemy import Dialect, Executable, Row
 from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from adapters.sql.engine import SILENCE
+from adapters.sql.engine import LINE, POOL_TIMEOUT, SILENCE
 from adapters.sql.silence import Silence
 from adapters.sql.types import bind_processor, result_processor
 
@@ -24,8 +26,19 @@ Parameters = Mapping[str, Any] | None
 
 
 async def open_session(engine: AsyncEngine, *, writing: bool) -> "Session":
-    connection, silence = await engine.connect().start(), engine.get_execution_options().get(SILENCE)
-    return Session(connection, DRIVERS[engine.dialect.name], silence, is_transaction=writing)
+    options = engine.get_execution_options()
+    line: asyncio.Semaphore = options[LINE]
+    try:
+        async with asyncio.timeout(POOL_TIMEOUT):
+            await line.acquire()
+    except TimeoutError:
+        raise PoolTimeout("no connection has become free in time") from None
+    try:
+        connection = await engine.connect().start()
+    except BaseException:
+        line.release()
+        raise
+    return Session(connection, DRIVERS[engine.dialect.name], options.get(SILENCE), line, is_transaction=writing)
 
 
 @define(eq=False)
@@ -41,6 +54,7 @@ class Session:
     _driver: "_Driver"
     # None where a database can't fall silent.
     _silence: Silence | None
+    _line: asyncio.Semaphore
     # What is only read is read with one statement a repository, so that a transaction would add nothing but two round
     # trips.
     _is_transaction: bool = field(kw_only=True)
@@ -71,7 +85,7 @@ class Session:
             if self._is_unsound:
                 await self.throw_away()
             else:
-                await self._connection.close()
+                await self._give_back()
 
     async def throw_away(self) -> None:
         """Give the connection up, whatever state it is in, at once."""
@@ -79,7 +93,13 @@ class Session:
             self._driver.cut(self._drivers_own())
             await self._connection.invalidate()
         finally:
+            await self._give_back()
+
+    async def _give_back(self) -> None:
+        try:
             await self._connection.close()
+        finally:
+            self._line.release()
 
     async def _ask(self, question: Callable[[Any], Any]) -> Any:
         connection = self._drivers_own()

@@ -1,8 +1,14 @@
-"""Reading: one order, and pages of a list."""
+"""Reading: one order, and pages of a list.
 
+What it costs to show an order depends on how many lines it has: what is compared has as many of them.
+"""
+
+from collections.abc import Mapping
+from contextlib import closing
 from functools import partial
+from http import HTTPStatus
 from http.client import HTTPConnection
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from msgspec.structs import replace
@@ -14,6 +20,7 @@ from bench.options import Options
 from bench.result import Result
 from bench.shops import Shop
 from bench.stage import CEILING, OURS, SMALL, UNBATCHED, open_stage
+from tests.servers import ServerFailed
 
 _READ: Final = 5_000
 _PLACING_SECONDS: Final = 3.0
@@ -21,17 +28,21 @@ _PAGE: Final = 10
 _PAGES: Final = 1_000
 # Enough for all pages.
 _LISTED: Final = _PAGE * _PAGES
+_LINES: Final = 2
 _DEEP: Final = "page 1,000"
 _SMALL_DEEP: Final = f"{_DEEP}, {SMALL}"
 
 
 def read(options: Options) -> Result:
-    """GET /orders/{id}, of some thousands of orders in turn."""
+    """GET /orders/{id}, of some thousands of orders in turn, each of which was read before."""
     with open_stage(options, ["api"]) as stage:
         options.say("placing orders to read")
         for each in stage.customers.values():
             each.order(_PLACING_SECONDS)
         paths = {name: _order_paths(each.shop) for name, each in stage.customers.items()}
+        options.say("reading each once")
+        for name, each in stage.customers.items():
+            _read_all(each.shop, paths[name])
         works: dict[str, Work] = {CEILING: partial(get, stage.ceiling, paths[OURS])}
         works |= {name: partial(get, each.shop, paths[name]) for name, each in stage.customers.items()}
         measured = interleaved(works, seconds=options.seconds, say=options.say)
@@ -52,9 +63,12 @@ def read(options: Options) -> Result:
 def list_pages(options: Options) -> Result:
     """GET /orders with ten orders a page: the first page, and the 1,000th."""
     with open_stage(options, ["api"], least=_LISTED) as stage:
+        options.say("filling the first page")
+        for each in stage.customers.values():
+            each.others_ordered(_fill_page(each.shop))
         options.say("turning the pages")
         first = f"/orders?limit={_PAGE}"
-        deep = {name: _deep_page(each.shop, first) for name, each in stage.customers.items()}
+        deep = {name: _deep_page(each.shop) for name, each in stage.customers.items()}
         works: dict[str, Work] = {CEILING: partial(get, stage.ceiling, [first])}
         works |= {name: partial(get, each.shop, [first]) for name, each in stage.customers.items()}
         works[_DEEP] = partial(get, stage.ours, [deep[OURS]])
@@ -93,20 +107,62 @@ def _p99(measured: Measured) -> float:
 
 
 def _order_paths(shop: Shop) -> list[str]:
-    """Of orders chosen by chance among all there are."""
-    rows = shop.books.rows(f"SELECT id FROM orders ORDER BY random() LIMIT {_READ}")  # noqa: S608 - a number of ours
+    """Of orders chosen by chance among all there are of so many lines."""
+    rows = shop.books.rows(
+        f"SELECT order_id FROM order_items GROUP BY order_id HAVING count(*) = {_LINES}"  # noqa: S608 - numbers of ours
+        f" ORDER BY random() LIMIT {_READ}"
+    )
     return [f"/orders/{row[0]}" for row in rows]
 
 
-def _deep_page(shop: Shop, page: str) -> str:
-    """The address of the 1,000th page, found as anybody finds it: by turning the pages."""
-    connection = HTTPConnection("127.0.0.1", shop.service.port, timeout=30)
-    try:
-        following = page
+def _read_all(shop: Shop, paths: list[str]) -> None:
+    """As whoever has just placed them has them: a shop that was filled has them in the database only."""
+    with _asking(shop) as connection:
+        for path in paths:
+            _answer(connection, "GET", path)
+
+
+def _fill_page(shop: Shop) -> int:
+    """Place the orders of the first page, and return how many they are."""
+    items = [{"product_id": number, "quantity": 1} for number in range(1, _LINES + 1)]
+    with _asking(shop) as connection:
+        for _ in range(_PAGE):
+            _answer(connection, "POST", "/orders", {"user_id": 1, "items": items})
+    return _PAGE
+
+
+def _deep_page(shop: Shop) -> str:
+    """The address of the 1,000th page, found as anybody finds it: by turning the pages.
+
+    From there on it goes back, order by order, to a page with as many lines as the first one has.
+    """
+    with _asking(shop) as connection:
+
+        def page(path: str) -> Any:
+            return _answer(connection, "GET", path)
+
+        cursor = ""
         for _ in range(_PAGES - 1):
-            connection.request("GET", following)
-            cursor = msgspec.json.decode(connection.getresponse().read())["next"]
-            following = f"{page}&cursor={cursor}"
-    finally:
-        connection.close()
-    return following
+            cursor = f"&cursor={page(f'/orders?limit={_PAGE}{cursor}')['next']}"
+        while _lines(page(found := f"/orders?limit={_PAGE}{cursor}")) != _LINES * _PAGE:
+            cursor = f"&cursor={page(f'/orders?limit=1{cursor}')['next']}"
+    return found
+
+
+def _lines(page: Any) -> int:
+    return sum(len(order["items"]) for order in page["items"])
+
+
+def _asking(shop: Shop) -> "closing[HTTPConnection]":
+    return closing(HTTPConnection("127.0.0.1", shop.service.port, timeout=30))
+
+
+def _answer(connection: HTTPConnection, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+    """Raise `ServerFailed` for a refusal."""
+    headers = {"Content-Type": "application/json"} if body else {}
+    connection.request(method, path, msgspec.json.encode(body) if body else None, headers)
+    answer = connection.getresponse()
+    said = answer.read()
+    if answer.status >= HTTPStatus.BAD_REQUEST:
+        raise ServerFailed(f"{method} {path} was answered {answer.status}: {said[:200]!r}")
+    return msgspec.json.decode(said)

@@ -223,6 +223,27 @@ async def test_no_query_is_planned_for_a_shop_without_orders(postgres_engine: As
     assert {found for found in findings if found.partition(":")[0] not in COUNTS_EVERYTHING} == set()
 
 
+async def test_a_page_of_all_orders_is_not_planned_anew(grown: AsyncEngine) -> None:
+    """To plan it takes longer than to read it."""
+    engine = create_engine(grown.url, pool_size=1)
+    try:
+        for limit in (2, 11, 51, 201):
+            for _ in range(10):
+                async with SqlUnitOfWork(engine).reading() as tx:
+                    first = await tx.orders.page(user_id=None, status=None, before=None, limit=limit)
+                    await tx.orders.page(user_id=None, status=None, before=first[-1].id, limit=limit)
+        async with engine.connect() as connection:
+            planned = await connection.execute(
+                text("SELECT statement, custom_plans FROM pg_prepared_statements WHERE statement LIKE '%order_items%'")
+            )
+            found = planned.all()
+    finally:
+        await engine.dispose()
+    # What is prepared is planned for its parameters five times at first, whatever it is.
+    assert [row for row in found if row.custom_plans > 5] == []
+    assert found
+
+
 async def found_on_postgresql(engine: AsyncEngine, known: Sequence[Order] = ()) -> set[str]:
     sent = await everything_sent(engine, known)
     findings = set()

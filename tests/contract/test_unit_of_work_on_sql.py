@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import func, select, text, update
+from sqlalchemy import event, func, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -315,6 +315,58 @@ async def test_a_pool_that_is_used_up_is_told_within_its_bound(migrated_postgres
             with pytest.raises(Unavailable, match="every connection to it is in use"):
                 async with asyncio.timeout(4), unit_of_work() as second:
                     await second.products.last_id()
+    finally:
+        await engine.dispose()
+
+
+async def test_whoever_waits_for_a_connection_is_not_overtaken(migrated_postgres: str) -> None:
+    connections = 3
+    engine = create_engine(migrated_postgres, pool_size=connections)
+    unit_of_work, asked, served = SqlUnitOfWork(engine), list[Any](), list[Any]()
+    all_open = asyncio.Barrier(connections)
+
+    @event.listens_for(engine.sync_engine, "checkout")
+    def serve(*_: Any) -> None:
+        served.append(asyncio.current_task())
+
+    async def open_one() -> None:
+        async with unit_of_work.reading() as tx:
+            asked.append(asyncio.current_task())
+            await tx.products.last_id()
+            await all_open.wait()
+
+    async def keep_reading() -> None:
+        for _ in range(20):
+            async with unit_of_work.reading() as tx:
+                asked.append(asyncio.current_task())
+                await tx.products.last_id()
+
+    try:
+        await asyncio.gather(*(open_one() for _ in range(connections)))
+        async with asyncio.TaskGroup() as group:
+            for _ in range(10 * connections):
+                group.create_task(keep_reading())
+    finally:
+        await engine.dispose()
+    # Which of the connections is open first is chance.
+    assert served[connections:] == asked[connections:]
+
+
+async def test_a_block_that_is_left_early_keeps_no_connection(sql_engine: AsyncEngine) -> None:
+    engine = create_engine(sql_engine.url, pool_size=1)
+    unit_of_work = SqlUnitOfWork(engine)
+
+    async def leave(error: BaseException) -> None:
+        async with unit_of_work() as tx:
+            await tx.products.last_id()
+            raise error
+
+    try:
+        for error in (RuntimeError("a mistake"), asyncio.CancelledError()):
+            with pytest.raises(type(error)):
+                await leave(error)
+        async with unit_of_work.reading() as tx:
+            await tx.products.last_id()
     finally:
         await engine.dispose()
 
