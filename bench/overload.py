@@ -1,7 +1,8 @@
 """Three times what the service can do: how much it still does, and how soon it is itself again."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from statistics import mean
 
 from attrs import field, frozen
 
@@ -9,16 +10,22 @@ from bench.open_loop import Load, Result, run
 
 # A client that has waited this long for its order has gone elsewhere.
 DEADLINE = 1.0
+PLACED = (201, 202)
+REFUSED = (429, 503)
 # The search for the peak: where it begins, and which share of a rate counts as keeping up with it.
 _FIRST_RATE = 250.0
 _STEP = 2.0
 _KEEPS_UP = 0.7
 _QUIET_SHARE = 0.5
-_PLACED = (201, 202)
-_REFUSED = (429, 503)
+# Seconds until a queue is as long as it will be: what is in it has had a part of its work, and nothing is done yet.
+_SETTLES = 1.0
 # The load around the overload, for its latency before and after.
 _BEFORE = 5.0
 _AFTER = 12.0
+# The peak and the overload take turns, so that a machine that drifts drifts for both; and of the peak a little more is
+# asked than was done the last time, so that nothing is left undone for want of requests.
+_TURNS = 6
+_FULL = 1.2
 
 
 @frozen(kw_only=True)
@@ -26,32 +33,24 @@ class Overload:
     """Rates are requests a second, times are seconds."""
 
     peak_goodput: float
-    """The most that was answered in time, at any rate that was tried."""
+    """What was answered in time while a little more was asked for than could be."""
     offered: float
     goodput: float
     """What was answered in time while `offered` was asked for."""
-    outcomes: Counter[int]
-    """How the requests of the overload were answered; see `open_loop` for what is no status."""
+    turns: Sequence[Result] = field(repr=False)
+    """What was due each time that `offered` was asked for."""
     p99_before: float
-    p50_good: float
-    """Of those that were answered well during the overload, as the next two."""
-    p99_good: float
-    p999_good: float
     p99_refused: float
     p99_after: float
     recovered_after: float
     """From the end of the overload until requests were answered as before it, for good; infinite if they never were."""
-    by_second: list[Counter[int]] = field(repr=False)
+    placed: int
+    """All orders from beginning to end, in time or not."""
 
     @property
-    def orders(self) -> int:
-        """Those that were placed, in time or not."""
-        return sum(self.outcomes[status] for status in _PLACED)
-
-    @property
-    def answers(self) -> int:
-        """Orders and refusals."""
-        return self.orders + sum(self.outcomes[status] for status in _REFUSED)
+    def outcomes(self) -> Counter[int]:
+        """How the requests of the overload were answered; see `open_loop` for what is no status."""
+        return sum((turn.by_status() for turn in self.turns), Counter())
 
 
 def measure_overload(
@@ -62,39 +61,45 @@ def measure_overload(
     times: float = 3.0,
     seconds: float = 10.0,
 ) -> Overload:
-    """Find the peak, ask for so many times as much, and watch until all is as before.
+    """Ask by turns for the peak and for so many times as much as was done then, and watch until all is as before.
 
     `request` makes the n-th order, as in `Load`. The service has been started, and has products to sell. `look` is
-    called when the overload begins, and when it ends.
+    called whenever the overload has settled, and whenever it ends; settled it goes on for so many seconds in all.
     """
-    peak = find_peak(port, request)
-    quiet, offered = _QUIET_SHARE * peak, times * peak
-    end = _BEFORE + seconds
-    result = run(
-        Load(
-            port=port,
-            rate=lambda t: offered if _BEFORE <= t < end else quiet,
-            seconds=end + _AFTER,
-            request=request,
-            connections=2000,
-            looks=[(moment, look) for moment in (_BEFORE, end)],
+    turn = _SETTLES + seconds / _TURNS
+    goodput = find_peak(port, request)
+    quiet = _QUIET_SHARE * goodput
+
+    def ask(rate: float, *, seconds: float = turn, after: float = 0.0, looks: Sequence[float] = ()) -> Result:
+        return run(
+            Load(
+                port=port,
+                rate=lambda now: rate if now < seconds else quiet,
+                seconds=seconds + after,
+                request=request,
+                connections=2000,
+                looks=[(moment, look) for moment in looks],
+            )
         )
-    )
-    before, during = result.between(1.0, _BEFORE), result.between(_BEFORE, end)
-    p99_before = before.percentile(0.99)
+
+    before = ask(quiet, seconds=_BEFORE)
+    peaks, overloads = list[Result](), list[Result]()
+    for number in range(_TURNS):
+        peaks.append(ask(_FULL * goodput))
+        goodput = _goodput(peaks[-1], turn)
+        overloads.append(ask(times * goodput, after=_AFTER if number == _TURNS - 1 else 0.0, looks=(_SETTLES, turn)))
+    turns, last = [result.between(_SETTLES, turn) for result in overloads], overloads[-1]
+    p99_before = before.between(1.0, _BEFORE).percentile(0.99)
     return Overload(
-        peak_goodput=peak,
-        offered=len(during.due) / seconds,
-        goodput=during.good(within=DEADLINE) / seconds,
-        outcomes=during.by_status(),
+        peak_goodput=mean(_goodput(result, turn) for result in peaks),
+        offered=_TURNS / seconds * mean(len(result.due) for result in turns),
+        goodput=mean(_goodput(result, turn) for result in overloads),
+        turns=turns,
         p99_before=p99_before,
-        p50_good=during.percentile(0.5, _PLACED),
-        p99_good=during.percentile(0.99, _PLACED),
-        p999_good=during.percentile(0.999, _PLACED),
-        p99_refused=during.percentile(0.99, _REFUSED),
-        p99_after=result.between(end + _AFTER / 2, end + _AFTER).percentile(0.99),
-        recovered_after=_recovery(result, end, p99_before),
-        by_second=result.by_second(),
+        p99_refused=max(result.percentile(0.99, REFUSED) for result in turns),
+        p99_after=last.between(turn + _AFTER / 2, turn + _AFTER).percentile(0.99),
+        recovered_after=_recovery(last, turn, p99_before),
+        placed=sum(status in PLACED for result in (before, *peaks, *overloads) for status in result.status),
     )
 
 
@@ -102,14 +107,18 @@ def find_peak(port: int, request: Callable[[int], bytes], *, seconds: float = 3.
     """The highest goodput of all rates that were tried: up and up until it falls behind, then around that."""
 
     def goodput(rate: float) -> float:
-        result = run(Load(port=port, rate=lambda _: rate, seconds=seconds, request=request))
-        return result.good(within=DEADLINE) / seconds
+        return _goodput(run(Load(port=port, rate=lambda _: rate, seconds=seconds, request=request)), seconds)
 
     rate, peak = _FIRST_RATE, 0.0
     while (reached := goodput(rate)) > _KEEPS_UP * rate:
         rate, peak = rate * _STEP, reached
     peak = max(peak, reached)
     return max(peak, *(goodput(share * peak) for share in (1.0, 1.2, 1.5)))
+
+
+def _goodput(result: Result, end: float) -> float:
+    """What was answered in time in each second, from when the queue had settled."""
+    return result.answered_between(_SETTLES, end).good(within=DEADLINE) / (end - _SETTLES)
 
 
 def _recovery(result: Result, end: float, p99_before: float) -> float:

@@ -85,7 +85,12 @@ class Site:
 
 @asynccontextmanager
 async def running(
-    app: Quart, *, shutdown_timeout: float = 5.0, receive_timeout: float = 5.0, admission: Admission | None = None
+    app: Quart,
+    *,
+    shutdown_timeout: float = 5.0,
+    receive_timeout: float = 5.0,
+    keep_alive: int = 30,
+    admission: Admission | None = None,
 ) -> AsyncIterator[Site]:
     stop = asyncio.Event()
     started: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -96,6 +101,7 @@ async def running(
             port=0,
             shutdown_timeout=shutdown_timeout,
             receive_timeout=receive_timeout,
+            keep_alive=keep_alive,
             on_started=started.set_result,
             stop=stop,
             admission=admission,

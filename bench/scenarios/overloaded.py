@@ -12,16 +12,16 @@ from msgspec.structs import replace
 from bench.aims import MESSAGE_QUEUE, at_least, at_most
 from bench.loads import post_empty
 from bench.measure import Measured, Usage, Window, interleaved
+from bench.open_loop import Result as Answers
 from bench.open_loop import post
 from bench.options import Options
-from bench.overload import Overload, find_peak, measure_overload
+from bench.overload import PLACED, REFUSED, Overload, find_peak, measure_overload
 from bench.result import Result, ratio
 from bench.shops import PRODUCTS, Shop
 from bench.stage import CEILING, OURS, UNBATCHED, Stage, open_stage
 from bench.wrk import Latencies, Load
 
 _PREPARED: Final = 2_000
-_MICROSECONDS: Final = 1e6
 
 
 def overload(options: Options) -> Result:
@@ -29,11 +29,12 @@ def overload(options: Options) -> Result:
     with open_stage(options, ["api"]) as stage:
         measured = interleaved({CEILING: partial(post_empty, stage.ceiling)}, seconds=options.seconds, say=options.say)
         options.say("looking for the peak, then three times as much")
-        window, outcome = _attack(stage, options.seconds)
+        attacked, outcome = _attack(stage, options.seconds)
         options.say("looking for the peak of one at a time")
         unbatched_peak = find_peak(_port(stage.customers[UNBATCHED].shop), _requests())
         stage.customers[UNBATCHED].others_ordered(0, unheard=math.inf)
-        result = stage.conclude("overload", options, measured | {OURS: Measured([window])}, [MESSAGE_QUEUE])
+        result = stage.conclude("overload", options, measured | {OURS: attacked}, [MESSAGE_QUEUE])
+    answers = sum(outcome.outcomes[status] for status in (*PLACED, *REFUSED))
     return replace(
         result,
         accepted_per_s=outcome.goodput,
@@ -44,8 +45,9 @@ def overload(options: Options) -> Result:
         figures={
             "peak_per_s": outcome.peak_goodput,
             "offered_per_s": outcome.offered,
+            "offered_of_peak": ratio(outcome.offered, outcome.peak_goodput),
             # What an order and what a refusal costs can't be told apart here: a refusal is the cheaper one of the two.
-            "api_cpu_ms_an_answer": 1000 * window.cpu["api"] / max(1, outcome.answers),
+            "api_cpu_ms_an_answer": 1000 * sum(window.cpu["api"] for window in attacked.windows) / max(1, answers),
             "refused_p99_ms": 1000 * outcome.p99_refused,
             "p99_before_ms": 1000 * outcome.p99_before,
             "p99_after_ms": 1000 * outcome.p99_after,
@@ -59,24 +61,30 @@ def overload(options: Options) -> Result:
     )
 
 
-def _attack(stage: Stage, seconds: float) -> tuple[Window, Overload]:
-    """The overload alone, without the search for the peak and the quiet around it; and what came of it."""
+def _attack(stage: Stage, seconds: float) -> tuple[Measured, Overload]:
+    """The overload alone, without the search for the peak and what is around it; and what came of it."""
     ours, looks = stage.customers[OURS], list[Usage]()
     outcome = measure_overload(
         _port(ours.shop), _requests(), look=lambda: looks.append(Usage.of(ours.shop)), seconds=seconds
     )
     # Those of the search for the peak were answered as well, and nobody counted them.
-    ours.others_ordered(sum(second[201] for second in outcome.by_second), unheard=math.inf)
-    shares = ((50.0, outcome.p50_good), (99.0, outcome.p99_good), (99.9, outcome.p999_good))
-    good = round(outcome.goodput * seconds)
-    load = Load(
-        requests=outcome.outcomes.total(),
+    ours.others_ordered(outcome.placed, unheard=math.inf)
+    loads = [_load(turn, seconds / len(outcome.turns)) for turn in outcome.turns]
+    windows = [
+        Window.between(began, ended, load=load, completed=load.answered, seconds=load.seconds)
+        for began, ended, load in zip(looks[::2], looks[1::2], loads, strict=True)
+    ]
+    return Measured(windows), outcome
+
+
+def _load(turn: Answers, seconds: float) -> Load:
+    placed = [1000 * latency for status, latency in zip(turn.status, turn.latency, strict=True) if status in PLACED]
+    return Load(
+        requests=len(turn.status),
         seconds=seconds,
-        refused=outcome.outcomes.total() - good,
-        latencies=Latencies.of_shares([(share, wait * _MICROSECONDS) for share, wait in shares], good),
+        refused=len(turn.status) - len(placed),
+        latencies=Latencies.of_each(placed),
     )
-    began, ended = looks
-    return Window.between(began, ended, load=load, completed=outcome.orders, seconds=seconds), outcome
 
 
 def _port(shop: Shop) -> int:

@@ -14,7 +14,6 @@ from entrypoints.http.problems import STOPPING
 from entrypoints.http.protocol import ProblemProtocol, State
 
 _BACKLOG: Final = 2048
-_KEEP_ALIVE: Final = 30
 # How long work that was given up may take to end.
 _LAST_BREATH: Final = 1.0
 
@@ -135,12 +134,14 @@ async def serve(  # noqa: PLR0913 - each is a setting, given by name
     on_started: Callable[[str], None] | None = None,
     stop: asyncio.Event,
     receive_timeout: float = 30.0,
+    keep_alive: int = 30,
     admission: Admission | None = None,
 ) -> None:
     """Serve until `stop` is set, and return when what was in flight is done. Raise `AddressInUse` or `CannotListen`.
 
     `on_started` gets the URL under which the server answers from then on; port 0 takes a free port. A request has
-    `receive_timeout` seconds to arrive, and a client as long to take its answer.
+    `receive_timeout` seconds to arrive, and a client as long to take its answer; a connection that had one stays open
+    for `keep_alive` seconds without another.
     """
     config = uvicorn.Config(
         app,
@@ -152,7 +153,7 @@ async def serve(  # noqa: PLR0913 - each is a setting, given by name
         server_header=False,
         # Nothing asks where a client is, so that nobody has to be believed.
         proxy_headers=False,
-        timeout_keep_alive=_KEEP_ALIVE,
+        timeout_keep_alive=keep_alive,
         backlog=_BACKLOG,
     )
     server = Server(

@@ -39,6 +39,8 @@ def test_a_request_that_came_whole_and_alone_is_plain(request_: bytes) -> None:
         pytest.param(_HEAD + b"Expect: 100-continue\r\nContent-Length: 0\r\n\r\n", id="expect"),
         pytest.param(_HEAD + b"Connection: close\r\n\r\n", id="close"),
         pytest.param(_HEAD + b"Connection: keep-alive, close\r\n\r\n", id="close in a list"),
+        pytest.param(_HEAD + b"Proxy-Connection: close\r\n\r\n", id="a proxy's close"),
+        pytest.param(_HEAD + b"X: a\r\n" * 10_000 + b"\r\n", id="a head that is too long"),
         pytest.param(_HEAD + b"Upgrade: websocket\r\n\r\n", id="upgrade"),
         pytest.param(b"HEAD /orders HTTP/1.1\r\nHost: shop\r\n\r\n", id="head"),
         pytest.param(b"GET /health/live HTTP/1.1\r\nHost: shop\r\n\r\n", id="health"),

@@ -16,6 +16,8 @@ from tests.sockets import GET_LIVE, GET_ORDER, ORDER, POST, Answer, Connection, 
 from tests.unit.shop import Shop
 
 LIMIT = 4
+# Seconds for which a connection is kept without a request.
+KEEP_ALIVE = 2
 
 
 @frozen
@@ -49,7 +51,7 @@ def app(shop: Shop, slow: SlowOrders) -> Quart:
 
 @pytest.fixture
 async def site(app: Quart) -> AsyncIterator[Site]:
-    async with running(app, admission=Admission(presumed=0, least=LIMIT)) as site:
+    async with running(app, keep_alive=KEEP_ALIVE, admission=Admission(presumed=0, least=LIMIT)) as site:
         yield site
 
 
@@ -128,6 +130,25 @@ async def test_a_body_that_comes_after_the_refusal_is_not_taken_for_a_request(
     assert (await connection.answer()).status == 200
 
 
+async def test_a_body_behind_another_request_is_not_taken_for_a_request(
+    busy: object, site: Site, connection: Connection
+) -> None:
+    await connection.send(GET_LIVE)
+    assert (await connection.answer()).status == 200
+    inner = a_post(ORDER)
+    # One that is whole, and the beginning of the next, in one piece.
+    await connection.send(a_post(ORDER) + POST + b"Content-Length: %d\r\n\r\n" % len(inner))
+    assert_refused(await connection.answer())
+    assert_refused(await connection.answer())
+    await connection.send(inner)
+    async with site.connection() as other:
+        # By then what was sent before has been read, and by itself.
+        await other.send(GET_LIVE)
+        assert (await other.answer()).status == 200
+    await connection.send(GET_LIVE)
+    assert (await connection.answer()).status == 200
+
+
 async def test_many_requests_sent_at_once_are_all_answered_in_their_order(busy: object, connection: Connection) -> None:
     # Far more than Python has room for calls within calls.
     await connection.send(GET_LIVE + a_post(ORDER) * 4_000 + GET_LIVE)
@@ -135,6 +156,21 @@ async def test_many_requests_sent_at_once_are_all_answered_in_their_order(busy: 
     for _ in range(4_000):
         assert_refused(await connection.answer())
     assert (await connection.answer()).status == 200
+
+
+async def test_a_connection_is_kept_for_as_long_after_a_refusal_as_after_any_answer(
+    busy: object, connection: Connection
+) -> None:
+    loop = asyncio.get_running_loop()
+    # The first one of a connection is read in full, those after it are not.
+    await connection.send(a_post(ORDER))
+    assert_refused(await connection.answer())
+    await asyncio.sleep(KEEP_ALIVE / 4)
+    asked_at = loop.time()
+    await connection.send(a_post(ORDER))
+    assert_refused(await connection.answer())
+    assert await connection.is_closed()
+    assert KEEP_ALIVE - 0.1 < loop.time() - asked_at < KEEP_ALIVE + 2
 
 
 async def test_those_behind_a_request_that_is_being_answered_wait_for_it(
