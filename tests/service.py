@@ -1,6 +1,7 @@
 """The service as its users run it: real processes, on SQLite or on real servers."""
 
 import asyncio
+import secrets
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Iterable, Sequence
@@ -50,7 +51,8 @@ class Service:
 
     def run(self, *arguments: str, seconds: float = 30) -> str:
         """Run a command to its end and return what it printed. Raise AssertionError when it fails."""
-        name = f"{'-'.join(arguments)[:40]}-{len(list(self.folder.iterdir()))}".replace("/", "_")
+        # Of its own, though the same command runs beside it.
+        name = f"{'-'.join(arguments)[:40]}-{secrets.token_hex(4)}".replace("/", "_")
         process = Process(
             argv=[str(HOLDFAST), *arguments], env=self.environment(), log=self.folder / f"{name}.log", cwd=self.folder
         ).start()

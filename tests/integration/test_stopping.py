@@ -2,10 +2,12 @@
 
 import asyncio
 import json
+import re
 import signal
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -20,11 +22,21 @@ MARGIN = 5.0
 
 # All done, or something cut off: with a server that is silent it may be no more than the leave that is taken of it.
 STOPPED = {0, 1}
+# The signals that a process handles, in its status.
+_CAUGHT = re.compile(r"^SigCgt:\t(\w+)", re.MULTILINE)
 TIMES = ("HOLDFAST_SHUTDOWN_TIMEOUT", "HOLDFAST_GATEWAY_DELAY")
 
 
 async def stopped_in_time(process: Process, *, signals: int = 1) -> int:
     """Its exit status."""
+
+    async def is_awake() -> bool:
+        # A worker and a relay answer nobody: that it handles the signal tells that it has started.
+        status = await asyncio.to_thread(Path(f"/proc/{process.pid}/status").read_text)
+        caught = int(_CAUGHT.findall(status)[0], 16)
+        return bool(caught >> (signal.SIGTERM - 1) & 1)
+
+    await until(is_awake, seconds=30, what="it has started")
     began = time.monotonic()
     for _ in range(signals):
         process.send(signal.SIGTERM)
