@@ -193,7 +193,7 @@ def faults(
     only_list: Annotated[bool, Parameter(name="--list", help="Only name them.", negative="")] = False,
     houses: Annotated[int, Parameter(help="How many are tried at once, each on servers of its own.")] = 3,
 ) -> None:
-    """Break private servers and the processes on them, one after the other, under load; print what came of it."""
+    """Break private servers and the processes on them, some at once, under load; print what came of it."""
     if not _of_the_tests("tests.integration.faults.command").faults(
         keyword=keyword, only_list=only_list, houses=houses
     ):

@@ -1,4 +1,4 @@
-"""`holdfast faults`: break the servers and processes one after the other, under load, and print what came of it."""
+"""`holdfast faults`: break servers and processes, under load, and print what came of it."""
 
 import asyncio
 import time
@@ -26,10 +26,13 @@ def faults(*, keyword: str = "", only_list: bool = False, houses: int = 3) -> bo
     words = keyword.lower().split()
     chosen = [fault for fault in FAULTS if all(word in f"{fault.name} {fault.id}".lower() for word in words)]
     console = Console(highlight=False, soft_wrap=True)
-    if only_list or not chosen:
+    if not chosen:
+        console.print(f"no fault has all of these words: {keyword}; --list names them all", markup=False)
+        return False
+    if only_list:
         for fault in chosen:
             console.print(fault.name, markup=False)
-        return bool(chosen)
+        return True
     try:
         for server in ("PostgreSQL", "Redis", "RabbitMQ"):
             find_or_install(server, console.print)

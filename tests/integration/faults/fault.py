@@ -33,7 +33,7 @@ class Fault:
     nothing_unknown: bool = False
     """No request that was taken in stays without its answer, though others may find nobody there."""
     goes_on: tuple[str, ...] = ()
-    """Of place, read and pay, what is refused to nobody meanwhile."""
+    """Of place, read and pay, what is refused to nobody meanwhile, but for the moment that a queued order takes."""
     missing: Callable[[], str | None] = lambda: None
     """Why it can't be tried on this machine, if so."""
 
