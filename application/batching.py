@@ -10,8 +10,10 @@ from application.ports import Aborted, Unavailable
 C = TypeVar("C")
 R = TypeVar("R")
 
-# So few calls share one batch whatever is free: what a batch costs by itself outweighs them.
+# Fewer calls than these begin no batch beside another: what a batch costs by itself outweighs them.
 _WORTH_A_BATCH: Final = 16
+# Seconds after which a batch in flight is slow, so that nobody waits for its end any more.
+_SLOW: Final = 0.05
 
 
 class Overloaded(Unavailable):
@@ -55,9 +57,10 @@ class _Waiting(Generic[C, R]):
 class Batched(Generic[C, R]):
     """Calls that arrive while a batch is being worked on become the next batch.
 
-    There is no timer: an idle service answers the first call at once, and a busy one makes larger batches by itself,
-    as many as may be in flight sharing the calls. The work runs in a task of its own, so that a caller who goes away
-    cancels its wait and nothing else; when its batch has not begun yet, nothing is done for it at all.
+    An idle service answers the first call at once, and a busy one makes larger batches by itself, as many as may be in
+    flight sharing the calls. A few calls wait for the end of the batch in flight rather than begin one beside it,
+    unless that is slow. The work runs in a task of its own, so that a caller who goes away cancels its wait and nothing
+    else; when its batch has not begun yet, nothing is done for it at all.
 
     Raise what the use case returned or raised for this call. Raise `Overloaded` at once while somebody has been waiting
     for longer than `longest_wait` seconds: whoever came now would wait no less.
@@ -70,6 +73,9 @@ class Batched(Generic[C, R]):
     _waiting: deque[_Waiting[C, R]] = field(factory=deque, init=False)
     _in_flight: set[asyncio.Task[None]] = field(factory=set, init=False)
     _at_work: int = field(default=0, init=False)
+    # Of the batch that began last.
+    _is_slow: bool = field(default=False, init=False)
+    _patience: asyncio.TimerHandle | None = field(default=None, init=False)
 
     async def __call__(self, call: C) -> R:
         loop = asyncio.get_running_loop()
@@ -93,14 +99,17 @@ class Batched(Generic[C, R]):
         return now - self._waiting[0].since if self._waiting else 0.0
 
     def _start(self) -> None:
-        if self._waiting and len(self._in_flight) < self._max_in_flight:
+        worth_it = min(_WORTH_A_BATCH, self._max_size)
+        is_time = not self._in_flight or len(self._waiting) >= worth_it or self._is_slow
+        if self._waiting and is_time and len(self._in_flight) < self._max_in_flight:
             self._in_flight.add(asyncio.get_running_loop().create_task(self._work_off()))
 
     async def _work_off(self) -> None:
         # One turn of the loop is given away first, so that calls made in the same turn share the batch.
         await asyncio.sleep(0)
-        while batch := self._next_batch():
+        while batch := await self._next_batch():
             self._at_work += 1
+            self._be_patient()
             self._start()
             try:
                 self._answer(batch, await each_alone(self._work, [waiting.call for waiting in batch]))
@@ -114,10 +123,16 @@ class Batched(Generic[C, R]):
         # In the same turn in which nobody was found waiting: whoever comes next must find this place free.
         self._in_flight.remove(cast("asyncio.Task[None]", asyncio.current_task()))
 
-    def _next_batch(self) -> list[_Waiting[C, R]]:
+    async def _next_batch(self) -> list[_Waiting[C, R]]:
+        if self._max_in_flight == 1:
+            # Whoever misses the only batch waits for the whole of it: it leaves when nobody else comes.
+            here = 0
+            while here < len(self._waiting) < self._max_size:
+                here = len(self._waiting)
+                await asyncio.sleep(0)
         # Shared out among the places that are free: while one is with the database, the process prepares the next.
-        share = -(-len(self._waiting) // (self._max_in_flight - self._at_work))
-        size = min(self._max_size, max(share, _WORTH_A_BATCH))
+        shares = min(self._max_in_flight - self._at_work, max(1, len(self._waiting) // _WORTH_A_BATCH))
+        size = min(self._max_size, -(-len(self._waiting) // shares))
         batch: list[_Waiting[C, R]] = []
         while self._waiting and len(batch) < size:
             waiting = self._waiting.popleft()
@@ -125,6 +140,16 @@ class Batched(Generic[C, R]):
             if not waiting.answer.cancelled():
                 batch.append(waiting)
         return batch
+
+    def _be_patient(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+        self._is_slow = False
+        self._patience = asyncio.get_running_loop().call_later(_SLOW, self._lose_patience)
+
+    def _lose_patience(self) -> None:
+        self._is_slow = True
+        self._start()
 
     def _answer(self, batch: Sequence[_Waiting[C, R]], outcomes: Sequence[R | Exception]) -> None:
         for waiting, outcome in zip(batch, outcomes, strict=True):

@@ -16,7 +16,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import NullType
 
-from adapters.sql.types import Many, bind_processor
+from adapters.sql.types import Many, as_it_is, bind_processor
 
 _ROWS: Final = "new_rows"
 
@@ -60,12 +60,15 @@ class Batch:
         return made
 
     def parameters(self, dialect: Dialect, rows: Sequence[tuple[Any, ...]]) -> dict[str, Any]:
+        columns = zip(*rows, strict=True)
         if dialect.name == "postgresql":
-            columns = zip(*rows, strict=True)
             return {_parameter(key): list(values) for key, values in zip(self._columns, columns, strict=True)}
-        processors = [bind_processor(key.type, dialect) for key in self._columns]
-        prepared = [[process(item) for process, item in zip(processors, row, strict=True)] for row in rows]
-        return {_ROWS: msgspec.json.encode(prepared).decode()}
+        # By columns, since most of them are sent as they are.
+        prepared = [
+            values if (process := bind_processor(key.type, dialect)) is as_it_is else map(process, values)
+            for key, values in zip(self._columns, columns, strict=True)
+        ]
+        return {_ROWS: msgspec.json.encode(list(zip(*prepared, strict=True))).decode()}
 
     def _arrays(self) -> FromClause:
         values = [bindparam(_parameter(key), type_=Many(key.type)) for key in self._columns]

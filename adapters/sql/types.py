@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -54,15 +55,16 @@ class Many(TypeDecorator[list[Any]]):
         return msgspec.json.encode([process(item) for item in value]).decode()
 
 
+@lru_cache(512)
 def bind_processor(type_: TypeEngine[Any], dialect: Dialect) -> Callable[[Any], Any]:
     """What turns a value into that which the driver sends."""
-    return type_.dialect_impl(dialect).bind_processor(dialect) or _as_it_is
+    return type_.dialect_impl(dialect).bind_processor(dialect) or as_it_is
 
 
 def result_processor(type_: TypeEngine[Any], dialect: Dialect) -> Callable[[Any], Any]:
     """What turns that which the driver brings into a value."""
-    return type_.dialect_impl(dialect).result_processor(dialect, None) or _as_it_is
+    return type_.dialect_impl(dialect).result_processor(dialect, None) or as_it_is
 
 
-def _as_it_is(value: Any) -> Any:
+def as_it_is(value: Any) -> Any:
     return value

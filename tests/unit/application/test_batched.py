@@ -143,6 +143,62 @@ async def test_a_batch_may_begin_while_another_waits_but_no_third(work: Doubling
     assert work.batches == [[1], [2], [3, 4]]
 
 
+async def test_a_few_calls_wait_for_the_batch_in_flight_and_are_the_next_together(work: Doubling) -> None:
+    work.gate.clear()
+    batched = Batched(work, max_in_flight=2)
+    first = asyncio.create_task(batched(1))
+    await work.has_begun(1)
+    later = []
+    for number in (2, 3):
+        later.append(asyncio.create_task(batched(number)))
+        await turns_pass()
+    work.gate.set()
+    async with asyncio.timeout(TIME_LIMIT):
+        assert await asyncio.gather(first, *later) == [2, 4, 6]
+    assert work.batches == [[1], [2, 3]]
+
+
+async def test_nobody_waits_for_the_end_of_a_slow_batch(work: Doubling) -> None:
+    slow = asyncio.Event()
+
+    async def slow_for_one(numbers: Sequence[int]) -> Sequence[int | Exception]:
+        if 1 in numbers:
+            await slow.wait()
+        return await work(numbers)
+
+    batched = Batched(slow_for_one, max_in_flight=2)
+    first = asyncio.create_task(batched(1))
+    await turns_pass()
+    async with asyncio.timeout(TIME_LIMIT):
+        assert [await batched(number) for number in (2, 3, 4)] == [4, 6, 8]
+        # Long enough for every timer to have gone by.
+        await asyncio.sleep(0.1)
+        assert await batched(5) == 10
+        assert not first.done()
+        slow.set()
+        assert await first == 2
+
+
+async def test_calls_that_come_turn_after_turn_share_the_only_batch(work: Doubling) -> None:
+    batched, calls = Batched(work, max_in_flight=1), []
+    for number in range(8):
+        calls.append(asyncio.create_task(batched(number)))
+        await asyncio.sleep(0)
+    async with asyncio.timeout(TIME_LIMIT):
+        assert await asyncio.gather(*calls) == [number * 2 for number in range(8)]
+    assert work.sizes == [8]
+
+
+async def test_the_only_batch_leaves_when_it_is_full_though_calls_keep_coming(work: Doubling) -> None:
+    batched, calls = Batched(work, max_in_flight=1, max_size=4), []
+    for number in range(12):
+        calls.append(asyncio.create_task(batched(number)))
+        await asyncio.sleep(0)
+    assert work.sizes[:1] == [4]
+    async with asyncio.timeout(TIME_LIMIT):
+        assert await asyncio.gather(*calls) == [number * 2 for number in range(12)]
+
+
 async def test_a_batch_has_a_largest_size(work: Doubling) -> None:
     assert await call_all(Batched(work, max_size=8), *range(20)) == [number * 2 for number in range(20)]
     assert max(work.sizes) == 8
