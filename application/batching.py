@@ -10,8 +10,9 @@ from application.ports import Aborted, Unavailable
 C = TypeVar("C")
 R = TypeVar("R")
 
-# Fewer calls than these begin no batch beside another: what a batch costs by itself outweighs them.
-_WORTH_A_BATCH: Final = 16
+# What a batch costs by itself outweighs a few calls: so few are not shared out, and so few begin no batch beside another.
+_WORTH_SHARING: Final = 16
+_WORTH_A_PLACE: Final = 4
 # Seconds after which a batch in flight is slow, so that nobody waits for its end any more.
 _SLOW: Final = 0.05
 
@@ -99,7 +100,7 @@ class Batched(Generic[C, R]):
         return now - self._waiting[0].since if self._waiting else 0.0
 
     def _start(self) -> None:
-        worth_it = min(_WORTH_A_BATCH, self._max_size)
+        worth_it = min(_WORTH_A_PLACE, self._max_size)
         is_time = not self._in_flight or len(self._waiting) >= worth_it or self._is_slow
         if self._waiting and is_time and len(self._in_flight) < self._max_in_flight:
             self._in_flight.add(asyncio.get_running_loop().create_task(self._work_off()))
@@ -131,7 +132,7 @@ class Batched(Generic[C, R]):
                 here = len(self._waiting)
                 await asyncio.sleep(0)
         # Shared out among the places that are free: while one is with the database, the process prepares the next.
-        shares = min(self._max_in_flight - self._at_work, max(1, len(self._waiting) // _WORTH_A_BATCH))
+        shares = min(self._max_in_flight - self._at_work, max(1, len(self._waiting) // _WORTH_SHARING))
         size = min(self._max_size, -(-len(self._waiting) // shares))
         batch: list[_Waiting[C, R]] = []
         while self._waiting and len(batch) < size:
