@@ -10,7 +10,7 @@ from application.ports import Aborted, Unavailable
 C = TypeVar("C")
 R = TypeVar("R")
 
-# What a batch costs by itself outweighs a few calls: so few are not shared out, and so few begin no batch beside another.
+# What a batch costs by itself outweighs a few calls: so few are not shared out, and so few begin none beside another.
 _WORTH_SHARING: Final = 16
 _WORTH_A_PLACE: Final = 4
 # Seconds after which a batch in flight is slow, so that nobody waits for its end any more.

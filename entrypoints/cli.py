@@ -21,7 +21,7 @@ from domain.money import Money
 from domain.product import Product
 from entrypoints import dead_letters, reconciling
 from entrypoints.connections import NotReady
-from entrypoints.console import CommandError, Data, Whole, command_settings, with_container, with_tables
+from entrypoints.console import CommandError, Count, Data, Whole, command_settings, with_container, with_tables
 from entrypoints.container import Container
 from entrypoints.demo import CATALOGUE
 from entrypoints.health import ServerHealth
@@ -171,8 +171,8 @@ def doctor(*, data: Data = None) -> None:
 
 def simulate(
     *,
-    seeds: Annotated[int, Parameter(help="How many runs.")] = 1000,
-    seed: Annotated[int | None, Parameter(help="Run this one alone, and tell its story.")] = None,
+    seeds: Annotated[Count, Parameter(help="How many runs.")] = 1000,
+    seed: Annotated[Whole | None, Parameter(help="Run this one alone, and tell its story.")] = None,
     mutations: Annotated[
         bool, Parameter(help="Break one part after the other: each must be found.", negative="")
     ] = False,
@@ -191,7 +191,7 @@ def faults(
     *,
     keyword: Annotated[str, Parameter(name=["--keyword", "-k"], help="Only those with all these words.")] = "",
     only_list: Annotated[bool, Parameter(name="--list", help="Only name them.", negative="")] = False,
-    houses: Annotated[int, Parameter(help="How many are tried at once, each on servers of its own.")] = 3,
+    houses: Annotated[Count, Parameter(help="How many are tried at once, each on servers of its own.")] = 3,
 ) -> None:
     """Break private servers and the processes on them, some at once, under load; print what came of it."""
     if not _of_the_tests("tests.integration.faults.command").faults(

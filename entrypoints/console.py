@@ -8,6 +8,7 @@ from typing import Annotated, Final
 
 import uvloop
 from cyclopts import Parameter, Token
+from cyclopts.validators import Number
 
 from adapters.sql.schema import schema_problem
 from entrypoints.connections import NotReady, open_container
@@ -28,6 +29,7 @@ def _whole(_: object, tokens: Sequence[Token]) -> int:
 
 
 Whole = Annotated[int, Parameter(converter=_whole)]
+Count = Annotated[Whole, Parameter(validator=Number(gte=1))]
 Data = Annotated[Path | None, Parameter(help="Folder of the SQLite file. Default: .holdfast")]
 
 

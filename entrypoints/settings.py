@@ -176,7 +176,7 @@ def _url(name: str, text: str) -> str:
         # What can't be parsed can't be shown either: nobody knows where its password stands.
         raise ValueError(f"can't be read as a URL; write as in {schemes[0]}://user:password@host/name") from None
     if parts.scheme not in schemes:
-        raise ValueError(f"begins with {parts.scheme or 'no scheme'!r}; it has to begin with {schemes[0]}://")
+        raise ValueError(f"has to begin with {schemes[0]}://" + (f", not with {parts.scheme}" if parts.scheme else ""))
     if not parts.hostname:
         raise ValueError(f"names no host; write as in {schemes[0]}://user:password@host/name")
     if name == "REDIS_URL" and parts.path.strip("/") and not parts.path.strip("/").isdecimal():

@@ -110,7 +110,7 @@ class RabbitEventQueue:
         await self._move(
             receipt, self._topology.dead(self._consumer), _headers(receipt, reason) | {"attempts": attempt}
         )
-        log.warning("message_set_aside", consumer=self._consumer, reason=reason[:_LONGEST_REASON])
+        log.warning("a message was set aside", consumer=self._consumer, reason=reason[:_LONGEST_REASON])
 
     async def _pass_on(self, receipt: Receipt, queue: str, headers: dict[str, Any]) -> None:
         try:

@@ -48,7 +48,7 @@ class Sender:
         errors = await confirms.wait(self._patience.confirm)
         refused = [error for error in errors if isinstance(error, aiormq.DeliveryError)]
         if refused:
-            log.error("messages_refused", count=len(refused), of=len(messages), first=str(refused[0]))
+            log.error("messages were refused", count=len(refused), of=len(messages), first=str(refused[0]))
         lost = [error for error in errors if error is not None and not isinstance(error, aiormq.DeliveryError)]
         if lost:
             # A broker that owes us a confirm may be blocked for hours: this channel is given up, with its connection.
