@@ -23,6 +23,7 @@ from tests.service import Service, until
 OUTAGE: Final = 30.0
 RECOVERY: Final = 30.0
 _CLIENTS: Final = 8
+_TRIES: Final = 3
 _OWN: Final = {"PostgreSQL": "own_postgres", "Redis": "own_redis", "RabbitMQ": "own_rabbitmq"}
 
 
@@ -110,6 +111,24 @@ async def test_any_one_server_may_be_gone_for_thirty_seconds(
     outage: tuple[Server, str], service: Service, client: aiohttp.ClientSession
 ) -> None:
     server, manner = outage
+    for _ in range(_TRIES):
+        before = times_without_redis(service)
+        customers, taken = await live_through(server, manner, service, client)
+        # Redis has 0.1 s for an answer: a machine that is too busy for that takes a second server away.
+        if server.name == "Redis" or times_without_redis(service) == before:
+            break
+
+    assert customers.wrong == []
+    assert taken > 20
+    assert customers.told[202] > 0 or server.name != "PostgreSQL", "no order was queued"
+    await until(lambda: settled(service, customers), seconds=RECOVERY, what="every order is in the books, and goes on")
+    assert await service.findings() == []
+
+
+async def live_through(
+    server: Server, manner: str, service: Service, client: aiohttp.ClientSession
+) -> tuple[Customers, int]:
+    """What customers saw before, in and after an outage, and how many orders were taken in it."""
     customers = Customers(service.url)
     buying = [asyncio.create_task(customers.buy(client)) for _ in range(_CLIENTS)]
     await until(lambda: busy(customers), seconds=30, what="orders are taken")
@@ -124,12 +143,11 @@ async def test_any_one_server_may_be_gone_for_thirty_seconds(
     await asyncio.gather(*buying)
     for order_id in customers.versions:
         await customers.read(client, order_id)
+    return customers, taken
 
-    assert customers.wrong == []
-    assert taken > 20
-    assert customers.told[202] > 0 or server.name != "PostgreSQL", "no order was queued"
-    await until(lambda: settled(service, customers), seconds=RECOVERY, what="every order is in the books, and goes on")
-    assert await service.findings() == []
+
+def times_without_redis(service: Service) -> int:
+    return service.processes["api"].output().count("Redis does not answer")
 
 
 async def busy(customers: Customers) -> bool:
