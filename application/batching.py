@@ -13,8 +13,8 @@ R = TypeVar("R")
 # What a batch costs by itself outweighs a few calls: so few are not shared out, and so few begin none beside another.
 _WORTH_SHARING: Final = 16
 _WORTH_A_PLACE: Final = 4
-# Seconds after which a batch in flight is slow, so that nobody waits for its end any more.
-_SLOW: Final = 0.05
+# Seconds that a few calls wait for the end of the batch in flight, which may be a slow one.
+_PATIENCE: Final = 0.05
 
 
 class Overloaded(Unavailable):
@@ -59,9 +59,9 @@ class Batched(Generic[C, R]):
     """Calls that arrive while a batch is being worked on become the next batch.
 
     An idle service answers the first call at once, and a busy one makes larger batches by itself, as many as may be in
-    flight sharing the calls. A few calls wait for the end of the batch in flight rather than begin one beside it,
-    unless that is slow. The work runs in a task of its own, so that a caller who goes away cancels its wait and nothing
-    else; when its batch has not begun yet, nothing is done for it at all.
+    flight sharing the calls. A few calls wait some time for the end of the batch in flight rather than begin one beside
+    it. The work runs in a task of its own, so that a caller who goes away cancels its wait and nothing else; when its
+    batch has not begun yet, nothing is done for it at all.
 
     Raise what the use case returned or raised for this call. Raise `Overloaded` at once while somebody has been waiting
     for longer than `longest_wait` seconds: whoever came now would wait no less.
@@ -74,8 +74,6 @@ class Batched(Generic[C, R]):
     _waiting: deque[_Waiting[C, R]] = field(factory=deque, init=False)
     _in_flight: set[asyncio.Task[None]] = field(factory=set, init=False)
     _at_work: int = field(default=0, init=False)
-    # Of the batch that began last.
-    _is_slow: bool = field(default=False, init=False)
     _patience: asyncio.TimerHandle | None = field(default=None, init=False)
 
     async def __call__(self, call: C) -> R:
@@ -100,9 +98,17 @@ class Batched(Generic[C, R]):
         return now - self._waiting[0].since if self._waiting else 0.0
 
     def _start(self) -> None:
-        worth_it = min(_WORTH_A_PLACE, self._max_size)
-        is_time = not self._in_flight or len(self._waiting) >= worth_it or self._is_slow
-        if self._waiting and is_time and len(self._in_flight) < self._max_in_flight:
+        if not self._waiting or len(self._in_flight) >= self._max_in_flight:
+            return
+        loop = asyncio.get_running_loop()
+        if not self._in_flight or len(self._waiting) >= min(_WORTH_A_PLACE, self._max_size):
+            self._in_flight.add(loop.create_task(self._work_off()))
+        elif self._patience is None:
+            self._patience = loop.call_later(_PATIENCE, self._lose_patience)
+
+    def _lose_patience(self) -> None:
+        self._patience = None
+        if self._waiting and len(self._in_flight) < self._max_in_flight:
             self._in_flight.add(asyncio.get_running_loop().create_task(self._work_off()))
 
     async def _work_off(self) -> None:
@@ -110,7 +116,6 @@ class Batched(Generic[C, R]):
         await asyncio.sleep(0)
         while batch := await self._next_batch():
             self._at_work += 1
-            self._be_patient()
             self._start()
             try:
                 self._answer(batch, await each_alone(self._work, [waiting.call for waiting in batch]))
@@ -141,16 +146,6 @@ class Batched(Generic[C, R]):
             if not waiting.answer.cancelled():
                 batch.append(waiting)
         return batch
-
-    def _be_patient(self) -> None:
-        if self._patience is not None:
-            self._patience.cancel()
-        self._is_slow = False
-        self._patience = asyncio.get_running_loop().call_later(_SLOW, self._lose_patience)
-
-    def _lose_patience(self) -> None:
-        self._is_slow = True
-        self._start()
 
     def _answer(self, batch: Sequence[_Waiting[C, R]], outcomes: Sequence[R | Exception]) -> None:
         for waiting, outcome in zip(batch, outcomes, strict=True):
