@@ -13,7 +13,7 @@ R = TypeVar("R")
 # What a batch costs by itself outweighs a few calls: so few are not shared out, and so few begin none beside another.
 _WORTH_SHARING: Final = 16
 _WORTH_A_PLACE: Final = 4
-# Seconds that a few calls wait for the end of the batch in flight, which may be a slow one.
+# Seconds that anybody waits for a batch to end, or for others to come, while there is a place.
 _PATIENCE: Final = 0.05
 
 
@@ -73,7 +73,8 @@ class Batched(Generic[C, R]):
     _longest_wait: float = field(default=1.0, kw_only=True)
     _waiting: deque[_Waiting[C, R]] = field(factory=deque, init=False)
     _in_flight: set[asyncio.Task[None]] = field(factory=set, init=False)
-    _at_work: int = field(default=0, init=False)
+    # Those of them that have calls, and when each began: the oldest first.
+    _at_work: dict[asyncio.Task[None], float] = field(factory=dict, init=False)
     _patience: asyncio.TimerHandle | None = field(default=None, init=False)
 
     async def __call__(self, call: C) -> R:
@@ -100,44 +101,52 @@ class Batched(Generic[C, R]):
     def _start(self) -> None:
         if not self._waiting or len(self._in_flight) >= self._max_in_flight:
             return
-        loop = asyncio.get_running_loop()
-        if not self._in_flight or len(self._waiting) >= min(_WORTH_A_PLACE, self._max_size):
-            self._in_flight.add(loop.create_task(self._work_off()))
+        if not self._in_flight or len(self._waiting) >= min(_WORTH_A_PLACE, self._max_size) or self._is_one_slow():
+            self._begin()
         elif self._patience is None:
-            self._patience = loop.call_later(_PATIENCE, self._lose_patience)
+            self._patience = asyncio.get_running_loop().call_later(_PATIENCE, self._lose_patience)
+
+    def _begin(self) -> None:
+        self._in_flight.add(asyncio.get_running_loop().create_task(self._work_off()))
+
+    def _is_one_slow(self) -> bool:
+        now = asyncio.get_running_loop().time()
+        return now - next(iter(self._at_work.values()), now) >= _PATIENCE
 
     def _lose_patience(self) -> None:
         self._patience = None
         if self._waiting and len(self._in_flight) < self._max_in_flight:
-            self._in_flight.add(asyncio.get_running_loop().create_task(self._work_off()))
+            self._begin()
 
     async def _work_off(self) -> None:
-        # One turn of the loop is given away first, so that calls made in the same turn share the batch.
-        await asyncio.sleep(0)
-        while batch := await self._next_batch():
-            self._at_work += 1
-            self._start()
-            try:
-                self._answer(batch, await each_alone(self._work, [waiting.call for waiting in batch]))
-            except BaseException:
-                # The process is ending: nobody is left waiting for what will not come.
-                for waiting in batch:
-                    waiting.answer.cancel()
-                raise
-            finally:
-                self._at_work -= 1
-        # In the same turn in which nobody was found waiting: whoever comes next must find this place free.
-        self._in_flight.remove(cast("asyncio.Task[None]", asyncio.current_task()))
+        this = cast("asyncio.Task[None]", asyncio.current_task())
+        try:
+            # One turn of the loop is given away first, so that calls made in the same turn share the batch.
+            await asyncio.sleep(0)
+            while batch := await self._next_batch():
+                self._at_work[this] = asyncio.get_running_loop().time()
+                self._start()
+                await self._work_on(batch)
+                del self._at_work[this]
+        finally:
+            # In the same turn in which nobody was found waiting: whoever comes next must find this place free.
+            self._at_work.pop(this, None)
+            self._in_flight.remove(this)
+
+    async def _work_on(self, batch: Sequence[_Waiting[C, R]]) -> None:
+        try:
+            self._answer(batch, await each_alone(self._work, [waiting.call for waiting in batch]))
+        except BaseException:
+            # The process is ending: nobody is left waiting for what will not come.
+            for waiting in batch:
+                waiting.answer.cancel()
+            raise
 
     async def _next_batch(self) -> list[_Waiting[C, R]]:
         if self._max_in_flight == 1:
-            # Whoever misses the only batch waits for the whole of it: it leaves when nobody else comes.
-            here = 0
-            while here < len(self._waiting) < self._max_size:
-                here = len(self._waiting)
-                await asyncio.sleep(0)
+            await self._until_nobody_comes()
         # Shared out among the places that are free: while one is with the database, the process prepares the next.
-        shares = min(self._max_in_flight - self._at_work, max(1, len(self._waiting) // _WORTH_SHARING))
+        shares = min(self._max_in_flight - len(self._at_work), max(1, len(self._waiting) // _WORTH_SHARING))
         size = min(self._max_size, -(-len(self._waiting) // shares))
         batch: list[_Waiting[C, R]] = []
         while self._waiting and len(batch) < size:
@@ -146,6 +155,13 @@ class Batched(Generic[C, R]):
             if not waiting.answer.cancelled():
                 batch.append(waiting)
         return batch
+
+    async def _until_nobody_comes(self) -> None:
+        # Whoever misses the only batch waits for the whole of it.
+        now, here = asyncio.get_running_loop().time, 0
+        while here < len(self._waiting) < self._max_size and self._waited(now()) < _PATIENCE:
+            here = len(self._waiting)
+            await asyncio.sleep(0)
 
     def _answer(self, batch: Sequence[_Waiting[C, R]], outcomes: Sequence[R | Exception]) -> None:
         for waiting, outcome in zip(batch, outcomes, strict=True):

@@ -81,8 +81,11 @@ def list_pages(options: Options) -> Result:
     if SMALL in deep:
         small_deep = measured[_SMALL_DEEP].completed_per_s
         reach += [
-            within(f"with {result.orders:,} orders, of {_LISTED:,}", ratio, 0.1)
-            for ratio in (result.completed_per_s / measured[SMALL].completed_per_s, deep_per_s / small_deep)
+            within(f"{page}, with {result.orders:,} orders, of {_LISTED:,}", ratio, 0.1)
+            for page, ratio in (
+                ("the first page", result.completed_per_s / measured[SMALL].completed_per_s),
+                ("the 1,000th", deep_per_s / small_deep),
+            )
         ]
     return replace(
         result,

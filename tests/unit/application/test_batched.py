@@ -1,4 +1,5 @@
 import asyncio
+import time
 from collections import deque
 from collections.abc import Sequence
 
@@ -170,9 +171,15 @@ async def test_nobody_waits_long_for_the_end_of_a_slow_batch(work: Doubling) -> 
     first = asyncio.create_task(batched(1))
     await turns_pass()
     async with asyncio.timeout(TIME_LIMIT):
-        assert [await batched(number) for number in (2, 3, 4)] == [4, 6, 8]
-        assert not first.done()
-        slow.set()
+        assert await batched(2) == 4
+    for number in (3, 4):
+        # The batch is known to be slow by now.
+        later = asyncio.create_task(batched(number))
+        await turns_pass()
+        assert later.done()
+    assert not first.done()
+    slow.set()
+    async with asyncio.timeout(TIME_LIMIT):
         assert await first == 2
 
 
@@ -194,6 +201,18 @@ async def test_the_only_batch_leaves_when_it_is_full_though_calls_keep_coming(wo
     assert work.sizes[:1] == [4]
     async with asyncio.timeout(TIME_LIMIT):
         assert await asyncio.gather(*calls) == [number * 2 for number in range(12)]
+
+
+async def test_the_only_batch_leaves_after_a_while_though_calls_keep_coming(work: Doubling) -> None:
+    batched, calls = Batched(work, max_in_flight=1), []
+    for number in range(12):
+        calls.append(asyncio.create_task(batched(number)))
+        # A turn of the loop that has much else to do.
+        time.sleep(0.01)  # noqa: ASYNC251 - it is the loop that is to be held up
+        await asyncio.sleep(0)
+    async with asyncio.timeout(TIME_LIMIT):
+        assert await asyncio.gather(*calls) == [number * 2 for number in range(12)]
+    assert max(work.sizes) < 12
 
 
 async def test_a_batch_has_a_largest_size(work: Doubling) -> None:
@@ -380,3 +399,24 @@ async def test_nobody_waits_for_ever_when_the_process_ends() -> None:
     with pytest.raises(asyncio.CancelledError):
         async with asyncio.timeout(TIME_LIMIT):
             await batched(1)
+
+
+@pytest.mark.parametrize("places", [1, 2])
+async def test_a_batch_that_is_cancelled_keeps_no_place(places: int) -> None:
+    is_to_come = [True]
+
+    async def cancelled_once(numbers: Sequence[int]) -> Sequence[int | Exception]:
+        if is_to_come:
+            is_to_come.pop()
+            raise asyncio.CancelledError
+        return list(numbers)
+
+    batched = Batched(cancelled_once, max_in_flight=places)
+    with pytest.raises(asyncio.CancelledError):
+        await batched(1)
+    for number in (2, 3):
+        later = asyncio.create_task(batched(number))
+        await turns_pass()
+        assert later.done()
+    async with asyncio.timeout(TIME_LIMIT):
+        await batched.drained()
