@@ -59,9 +59,12 @@ class Batched(Generic[C, R]):
     """Calls that arrive while a batch is being worked on become the next batch.
 
     An idle service answers the first call at once, and a busy one makes larger batches by itself, as many as may be in
-    flight sharing the calls. A few calls wait some time for the end of the batch in flight rather than begin one beside
-    it. The work runs in a task of its own, so that a caller who goes away cancels its wait and nothing else; when its
-    batch has not begun yet, nothing is done for it at all.
+    flight sharing the calls. Where one is in flight, another begins beside it when some calls wait, when one has waited
+    for 50 ms, or when that one is known to take longer; and the only one that may be in flight begins when nobody else
+    comes, or after as long.
+
+    The work runs in a task of its own, so that a caller who goes away cancels its wait and nothing else; when its batch
+    has not begun yet, nothing is done for it at all.
 
     Raise what the use case returned or raised for this call. Raise `Overloaded` at once while somebody has been waiting
     for longer than `longest_wait` seconds: whoever came now would wait no less.
@@ -73,7 +76,7 @@ class Batched(Generic[C, R]):
     _longest_wait: float = field(default=1.0, kw_only=True)
     _waiting: deque[_Waiting[C, R]] = field(factory=deque, init=False)
     _in_flight: set[asyncio.Task[None]] = field(factory=set, init=False)
-    # Those of them that have calls, and when each began: the oldest first.
+    # Those of them that have their calls by now, and when each began: the oldest first.
     _at_work: dict[asyncio.Task[None], float] = field(factory=dict, init=False)
     _patience: asyncio.TimerHandle | None = field(default=None, init=False)
 

@@ -260,7 +260,7 @@ async def test_a_call_that_is_rolled_back_for_good_fails_after_a_bounded_number_
     assert work.sizes == [1, 1]
 
 
-async def test_the_server_going_away_between_two_tries_is_told_to_the_rest(work: Doubling) -> None:
+async def test_the_server_going_away_between_two_tries_is_told_to_whom_it_concerns(work: Doubling) -> None:
     work.to_come.extend([Poisoned(), None, Unavailable("gone")])
     answers = await call_all(Batched(work), 1, 2, 3)
     assert answers[0] == 2
