@@ -12,7 +12,7 @@ from cyclopts.validators import Number
 from msgspec.structs import replace
 from rich.console import Console
 
-from application.ports import Unavailable
+from application.errors import Unavailable
 from bench.filling import fill
 from bench.options import MESSAGES, Options
 from bench.page import keep, kept
@@ -25,7 +25,7 @@ from bench.scenarios.overloaded import overload
 from bench.scenarios.placing import embedded, place
 from bench.scenarios.reading import list_pages, read
 from bench.shops import ROOT, Grown, Say, install, open_grown
-from entrypoints.console import CommandError
+from entrypoints.cli.common import CommandError
 from entrypoints.settings import InvalidSettings
 from tests.servers import ServerFailed, ServerMissing
 

@@ -9,23 +9,24 @@ from typing import Final
 from sqlalchemy.ext.asyncio import AsyncEngine
 from uuid_utils.compat import uuid7
 
-from adapters.rabbitmq.link import Link, Patience, talking
+from adapters.rabbitmq.link import Link, Timeouts, talking
 from adapters.rabbitmq.publisher import open_publisher
 from adapters.rabbitmq.topology import Topology
 from adapters.sql.unit_of_work import SqlUnitOfWork
-from application.place_order import NumberRequests, OrderRequest, PlaceOrder, RequestedItem
-from application.ports import OutboxEntry, Unavailable
-from application.request_payment import RequestPayment
+from application.errors import Unavailable
+from application.intake.place_order import NumberRequests, OrderRequest, PlaceOrder, RequestedItem
+from application.payments.request_payment import RequestPayment
+from application.ports.persistence import OutboxEntry
 from bench.shops import PRODUCTS, Say
-from domain.events import PaymentRequested
 from domain.ids import ProductId, UserId
-from domain.order import Order
+from domain.orders.events import PaymentRequested
+from domain.orders.order import Order
 
 # So often that to make the orders takes less time than to publish the requests.
 REQUESTS_OF_AN_ORDER: Final = 20
 _PLACED_AT_ONCE: Final = 500
 _CONFIRMED_AT_ONCE: Final = 1_000
-_PATIENCE: Final = Patience(confirm=60.0)
+_TIMEOUT: Final = Timeouts(confirm=60.0)
 
 # How many messages wait in a queue, without those that a consumer has in hand; and how many consumers it has.
 Count = Callable[[str], Awaitable[tuple[int, int]]]
@@ -35,7 +36,7 @@ async def pile_up(engine: AsyncEngine, url: str, topology: Topology, *, count: i
     """Publish so many requests as the relay would: of real orders, chosen by chance."""
     requests = await _request_payments(engine, max(1, count // REQUESTS_OF_AN_ORDER), say)
     chance = Random(count)  # noqa: S311 - the same each time
-    async with open_publisher(url, topology, patience=_PATIENCE) as publisher:
+    async with open_publisher(url, topology, timeouts=_TIMEOUT) as publisher:
         for begin in range(0, count, _CONFIRMED_AT_ONCE):
             say(f"publishing: {begin:,} of {count:,} messages")
             chosen = chance.choices(requests, k=min(_CONFIRMED_AT_ONCE, count - begin))
@@ -45,12 +46,12 @@ async def pile_up(engine: AsyncEngine, url: str, topology: Topology, *, count: i
 
 @asynccontextmanager
 async def open_counter(url: str) -> AsyncGenerator[Count, None]:
-    link = await Link.open(url, name="bench", patience=_PATIENCE)
+    link = await Link.open(url, name="bench", timeouts=_TIMEOUT)
     try:
         channel = await link.channel()
 
         async def count(queue: str) -> tuple[int, int]:
-            async with talking(link.where, _PATIENCE.answer):
+            async with talking(link.where, _TIMEOUT.answer):
                 state = await channel.queue_declare(queue, passive=True)
             return state.message_count or 0, state.consumer_count or 0
 

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import URL, text
 
-from adapters.sql.engine import create_engine
+from adapters.sql.core.engine import create_engine
 
 # Not written with the application's own queries, which might be wrong in the same way as what they check.
 _STOCK: Final = """

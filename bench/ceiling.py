@@ -11,8 +11,8 @@ import uvloop
 from quart import Quart, Response, request
 
 from entrypoints.http.bodies import PlaceOrderBody
-from entrypoints.http.server import serve
-from entrypoints.programs import run_until_signalled
+from entrypoints.http.server.server import serve
+from entrypoints.programs.run import run_until_signalled
 
 _PLACE_ORDER: Final = msgspec.json.Decoder(PlaceOrderBody)
 _STOPPING_SECONDS: Final = 2.0
@@ -50,7 +50,7 @@ async def _serve(port: int, stop: asyncio.Event) -> None:
 
 def main() -> None:
     program = partial(_serve, int(sys.argv[1]))
-    uvloop.run(run_until_signalled(program, patience=timedelta(seconds=_STOPPING_SECONDS)))
+    uvloop.run(run_until_signalled(program, graceful_timeout=timedelta(seconds=_STOPPING_SECONDS)))
 
 
 if __name__ == "__main__":

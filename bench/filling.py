@@ -7,10 +7,10 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from adapters.payments.ledger import open_file_ledger
-from adapters.sql.engine import create_engine
+from adapters.payments.simulated.ledger import open_file_ledger
+from adapters.sql.core.engine import create_engine
 from bench.growth import fill as fill_database
-from entrypoints.console import CommandError, Data, command_settings
+from entrypoints.cli.common import CommandError, Data, command_settings
 
 _STATEMENT_SECONDS: Final = 600.0
 

@@ -19,26 +19,26 @@ from sqlalchemy import Row, Table, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from uuid_utils.compat import uuid7
 
-from adapters.payments.ledger import Ledger, LedgerEntry, Outcome
-from adapters.payments.simulated import SimulatedGateway
+from adapters.payments.simulated.gateway import SimulatedGateway
+from adapters.payments.simulated.ledger import Ledger, LedgerEntry, Outcome
 from adapters.sql.tables import idempotency_keys, inbox, order_events, order_items, orders, payments
 from adapters.sql.unit_of_work import SqlUnitOfWork
-from application.changing import change_each
-from application.complete_order import CompleteOrder
-from application.idempotency import IdempotencyKey
-from application.manage_catalogue import AddProducts, NewProduct
-from application.once import Keyed
-from application.place_order import NumberedRequest, OrderRequest, PlaceOrder, RequestedItem
-from application.ports import UnitOfWork
-from application.process_payment import ProcessPayment
-from application.refund_order import RefundOrder
-from application.request_payment import RequestPayment
-from application.request_refund import RequestRefund
-from domain.events import PaymentRequested, RefundRequested
+from application.catalogue.add_products import AddProducts, NewProduct
+from application.execution.idempotency import Keyed
+from application.intake.place_order import NumberedRequest, OrderRequest, PlaceOrder, RequestedItem
+from application.orders.changing import change_each
+from application.orders.complete_order import CompleteOrder
+from application.payments.process_payment import ProcessPayment
+from application.payments.refund_order import RefundOrder
+from application.payments.request_payment import RequestPayment
+from application.payments.request_refund import RequestRefund
+from application.ports.idempotency import IdempotencyKey
+from application.ports.persistence import UnitOfWork
+from domain.catalogue.product import Product
 from domain.ids import OrderId, PaymentId, ProductId, UserId
 from domain.money import Money
-from domain.order import OrderStatus
-from domain.product import Product
+from domain.orders.events import PaymentRequested, RefundRequested
+from domain.orders.status import OrderStatus
 
 _PRODUCTS: Final = 1_000
 _TEMPLATES: Final = 1_000

@@ -21,7 +21,7 @@ from attrs import define, field, frozen
 RESET: Final = -1
 """The connection ended before the answer did, or could not be had."""
 GIVEN_UP: Final = -2
-"""The client's patience was over."""
+"""The client's timeout was over."""
 
 _TICK: Final = 0.001
 _SWEEP: Final = 0.05
@@ -42,7 +42,7 @@ class Load:
     """The bytes of the n-th request, counted from 0: HTTP/1.1 that keeps its connection."""
     host: str = "127.0.0.1"
     connections: int = 1000
-    patience: float = 5.0
+    timeout: float = 5.0
     """Seconds from when it was due after which a client gives its request up, and its connection with it."""
     looks: Sequence[tuple[float, Callable[[], None]]] = ()
     """What is called so many seconds after the beginning: soon done, since nothing is sent meanwhile."""
@@ -197,7 +197,7 @@ class _Clients:
         while True:
             await asyncio.sleep(_SWEEP)
             now = self._now()
-            since = now - self._load.patience
+            since = now - self._load.timeout
             while self._waiting and self._waiting[0][0] < since:
                 due, _ = self._waiting.popleft()
                 self._result.add(due, GIVEN_UP, now - due)

@@ -17,10 +17,10 @@ import msgspec
 from attrs import define, field, frozen
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from adapters.payments.ledger import open_file_ledger
-from adapters.sql.engine import create_engine, sqlite_url
+from adapters.payments.simulated.ledger import open_file_ledger
+from adapters.sql.core.engine import create_engine, sqlite_url
 from adapters.sql.unit_of_work import SqlUnitOfWork
-from application.manage_catalogue import AddProducts, NewProduct
+from application.catalogue.add_products import AddProducts, NewProduct
 from bench.books import Books
 from bench.growth import fill
 from domain.ids import ProductId

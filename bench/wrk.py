@@ -14,7 +14,7 @@ from tests.servers.packages import find_wrk
 _SCRIPTS: Final = Path(__file__).with_name("load")
 _MARK: Final = "REPORT "
 # How much longer than told wrk may take: to begin, to hear the last answers, and to sum up.
-_PATIENCE: Final = 30.0
+_TIMEOUT: Final = 30.0
 
 CONNECTIONS: Final = 64
 
@@ -119,7 +119,7 @@ def run_wrk(
         cwd=_SCRIPTS,
     ).start()
     try:
-        status = process.wait(seconds=seconds + _PATIENCE)
+        status = process.wait(seconds=seconds + _TIMEOUT)
     finally:
         process.kill()
     if status:

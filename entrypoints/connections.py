@@ -12,18 +12,19 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.memory.broker import MemoryBroker
 from adapters.memory.signal import MemoryOutboxSignal
-from adapters.payments.ledger import open_file_ledger
+from adapters.payments.simulated.ledger import open_file_ledger
 from adapters.rabbitmq.dead_letters import open_dead_letters
 from adapters.rabbitmq.publisher import open_publisher
-from adapters.rabbitmq.queue import open_queue
-from adapters.rabbitmq.topology import CONSUMERS, Topology, declare_topology
+from adapters.rabbitmq.subscription import open_subscription
+from adapters.rabbitmq.topology import Topology, declare_topology
 from adapters.redis.client import open_redis
-from adapters.sql.engine import LOCK_TIMEOUT, create_engine, sqlite_url
+from adapters.sql.core.engine import LOCK_TIMEOUT, create_engine, sqlite_url
 from adapters.sql.signal import open_outbox_signal
+from application.messaging.subscriptions import WORK_QUEUES
 from entrypoints.container import Container
 from entrypoints.doctor import examine
+from entrypoints.loops import repeat
 from entrypoints.settings import InvalidSettings, Settings
-from entrypoints.waiting import repeat
 
 
 class NotReady(Exception):
@@ -31,7 +32,7 @@ class NotReady(Exception):
 
 
 # Seconds that the database has to see its connections off.
-_FAREWELL: Final = 2.0
+_CLOSE_TIMEOUT: Final = 2.0
 # Seconds between declarations: so long can a queue be missing that somebody deleted.
 _DECLARE_EVERY: Final = 15.0
 
@@ -64,7 +65,7 @@ async def open_container(settings: Settings, *, lock_timeout: float = LOCK_TIMEO
 async def _dispose(engine: AsyncEngine) -> None:
     # A server that has fallen silent would never hear the farewell.
     with suppress(TimeoutError):
-        async with asyncio.timeout(_FAREWELL):
+        async with asyncio.timeout(_CLOSE_TIMEOUT):
             await engine.dispose()
 
 
@@ -94,7 +95,7 @@ async def open_broker(container: Container, *, publishing: bool, consuming: bool
             broker = MemoryBroker()
             container.publisher.override(broker)
             for consumer, queue, dead in queues:
-                own = broker.queue(*CONSUMERS[consumer])
+                own = broker.queue(next(work for work in WORK_QUEUES if work.name == consumer))
                 queue.override(own)
                 dead.override(own.dead_letters)
         else:
@@ -105,7 +106,7 @@ async def open_broker(container: Container, *, publishing: bool, consuming: bool
                 container.publisher.override(await stack.enter_async_context(publisher))
             if consuming:
                 for consumer, queue, dead in queues:
-                    opened = open_queue(settings.amqp_url, topology, consumer)
+                    opened = open_subscription(settings.amqp_url, topology, consumer)
                     queue.override(await stack.enter_async_context(opened))
                     letters = open_dead_letters(settings.amqp_url, topology, consumer)
                     dead.override(await stack.enter_async_context(letters))

@@ -6,70 +6,61 @@ from dependency_injector import containers, providers
 from sqlalchemy.ext.asyncio import AsyncEngine
 from uuid_utils.compat import uuid7
 
-from adapters.after_commit import RefreshingPublisher, TellOthers
-from adapters.intake_queue import PublishedIntake
+from adapters.codecs.intake_queue import PublishedIntake
 from adapters.memory.caches import MemoryCatalogueCache, MemoryRecentOrders
 from adapters.memory.price_list import MemoryPriceList
-from adapters.payments.ledger import Ledger
-from adapters.payments.simulated import SimulatedGateway
+from adapters.payments.simulated.gateway import SimulatedGateway
+from adapters.payments.simulated.ledger import Ledger
 from adapters.redis.catalogue_cache import RedisCatalogueCache
 from adapters.redis.client import GuardedRedis
 from adapters.redis.recent_orders import RedisRecentOrders
 from adapters.sql.unit_of_work import SqlUnitOfWork
-from application.batching import Batched
-from application.cancel_order import CancelOrder
-from application.complete_order import CompleteOrder
-from application.consumer import Consumer
-from application.delete_order import DeleteOrder
-from application.expire_orders import ExpireOrders
-from application.find_stuck import FindStuck
-from application.get_history import GetHistory
-from application.get_order import GetOrder
-from application.get_product import GetProduct
-from application.intake import AutoIntake, DirectIntake, QueuedIntake
-from application.list_orders import ListOrders
-from application.list_products import ListProducts
-from application.manage_catalogue import AddProducts, AdjustStock
-from application.manage_dead_letters import DecideDeadLetters, ListDeadLetters
-from application.once import Keyed, Replayed
-from application.patience import Patient, Persistent
-from application.place_order import NumberRequests, PlaceOrder
-from application.ports import (
-    CatalogueCache,
-    Clock,
-    DeadLetterQueue,
-    EventPublisher,
-    EventQueue,
-    IntakeQueue,
-    NewId,
-    OutboxSignal,
-    PaymentGateway,
-    PriceList,
-    ProviderRecord,
-    RecentOrders,
-    UnitOfWork,
-)
-from application.process_payment import ProcessPayment
-from application.queue_orders import QueueOrders, QueueOrRecord
-from application.reconcile import Reconcile
-from application.record_dead_letters import RecordDeadLetters
-from application.record_orders import RecordOrders
-from application.refresh_prices import RefreshPrices
-from application.refund_order import RefundOrder
-from application.relay_events import RelayEvents
-from application.repair import Repair
-from application.request_payment import RequestPayment
-from application.request_refund import RequestRefund
-from application.resume_orders import ResumeOrders
-from application.unrecorded import TellUnrecorded, Unrecorded
-from domain.events import OrderAccepted, PaymentRequested, RefundRequested
+from application.catalogue.add_products import AddProducts
+from application.catalogue.adjust_stock import AdjustStock
+from application.catalogue.get_product import GetProduct
+from application.catalogue.list_products import ListProducts
+from application.execution.after_commit import InvalidatingPublisher, PropagateChanges
+from application.execution.batching import Batched
+from application.execution.circuit_breaker import CircuitBreaker
+from application.execution.idempotency import Keyed, Replayed
+from application.execution.retrying import Retrying
+from application.intake.order_intake import AutoIntake, DirectIntake, QueuedIntake
+from application.intake.persist_orders import PersistOrders
+from application.intake.place_order import NumberRequests, PlaceOrder
+from application.intake.queue_orders import QueueOrders, QueueOrRecord
+from application.intake.refresh_prices import RefreshPrices
+from application.intake.unrecorded import TellUnrecorded, Unrecorded
+from application.messaging.consumer import Consumer
+from application.messaging.dead_letters import DecideDeadLetters, ListDeadLetters, RecordDeadLetters
+from application.messaging.relay import RelayEvents
+from application.messaging.republish import RepublishRequests
+from application.orders.cancel_order import CancelOrder
+from application.orders.complete_order import CompleteOrder
+from application.orders.delete_order import DeleteOrder
+from application.orders.expire_orders import ExpireOrders
+from application.orders.get_history import GetHistory
+from application.orders.get_order import GetOrder
+from application.orders.list_orders import ListOrders
+from application.payments.process_payment import ProcessPayment
+from application.payments.refund_order import RefundOrder
+from application.payments.request_payment import RequestPayment
+from application.payments.request_refund import RequestRefund
+from application.ports.caching import CatalogueCache, PriceList, RecentOrders
+from application.ports.environment import Clock, NewId
+from application.ports.messaging import DeadLetterQueue, EventPublisher, IntakeQueue, OutboxSignal, Subscription
+from application.ports.payments import PaymentProvider, ProviderLedger
+from application.ports.persistence import UnitOfWork
+from application.reconciliation.find_stuck import FindStuck
+from application.reconciliation.reconcile import Reconcile
+from application.reconciliation.repair import Repair
+from domain.catalogue.product import Product
 from domain.ids import OrderId, ProductId
-from domain.order import Order
-from domain.product import Product
+from domain.orders.events import OrderAccepted, PaymentRequested, RefundRequested
+from domain.orders.order import Order
 from entrypoints.health import ServerHealth
 from entrypoints.http.services import Services
+from entrypoints.programs.worker import Worker
 from entrypoints.settings import Settings
-from entrypoints.worker import Worker
 
 # In seconds, with the database's 1 s before them: together less than the deadline of a request. A broker that was not
 # used for long has to be connected to; and a connection to the database that has fallen silent is found out after 3 s.
@@ -103,9 +94,9 @@ class Container(containers.DeclarativeContainer):
     redis: providers.Dependency[GuardedRedis] = providers.Dependency()
     signal: providers.Dependency[OutboxSignal] = providers.Dependency()
     publisher: providers.Dependency[EventPublisher] = providers.Dependency()
-    intake_queue: providers.Dependency[EventQueue] = providers.Dependency()
-    payment_queue: providers.Dependency[EventQueue] = providers.Dependency()
-    refund_queue: providers.Dependency[EventQueue] = providers.Dependency()
+    intake_queue: providers.Dependency[Subscription] = providers.Dependency()
+    payment_queue: providers.Dependency[Subscription] = providers.Dependency()
+    refund_queue: providers.Dependency[Subscription] = providers.Dependency()
     dead_intake: providers.Dependency[DeadLetterQueue] = providers.Dependency()
     dead_payments: providers.Dependency[DeadLetterQueue] = providers.Dependency()
     dead_refunds: providers.Dependency[DeadLetterQueue] = providers.Dependency()
@@ -129,9 +120,9 @@ class Container(containers.DeclarativeContainer):
     unit_of_work: providers.Provider[UnitOfWork] = providers.Singleton(
         SqlUnitOfWork,
         engine,
-        after_commit=providers.Factory(TellOthers, recent_orders, catalogue_cache, signal),
+        after_commit=providers.Factory(PropagateChanges, recent_orders, catalogue_cache, signal),
     )
-    gateway: providers.Provider[PaymentGateway] = providers.Singleton(
+    gateway: providers.Provider[PaymentProvider] = providers.Singleton(
         SimulatedGateway,
         ledger,
         delay=settings.provided.gateway_delay,
@@ -140,7 +131,7 @@ class Container(containers.DeclarativeContainer):
         seed=settings.provided.gateway_seed,
     )
     # To read the books has none of the troubles that are simulated.
-    provider_record: providers.Provider[ProviderRecord] = providers.Singleton(SimulatedGateway, ledger)
+    provider_ledger: providers.Provider[ProviderLedger] = providers.Singleton(SimulatedGateway, ledger)
 
     _batching: ClassVar[dict[str, object]] = {
         "max_size": settings.provided.batch_max,
@@ -153,34 +144,34 @@ class Container(containers.DeclarativeContainer):
     _unrecorded = providers.Singleton(Unrecorded, recent_orders, _queued_here)
     price_list: providers.Provider[PriceList] = providers.Singleton(MemoryPriceList)
     refresh_prices: providers.Provider[RefreshPrices] = providers.Factory(RefreshPrices, unit_of_work, price_list)
-    record_orders: providers.Provider[RecordOrders] = providers.Factory(RecordOrders, unit_of_work, now)
+    persist_orders: providers.Provider[PersistOrders] = providers.Factory(PersistOrders, unit_of_work, now)
     _placing = providers.Singleton(Batched, providers.Factory(PlaceOrder, unit_of_work, now), **_batching)
-    _recording = providers.Singleton(Batched, record_orders, **_batching)
+    _recording = providers.Singleton(Batched, persist_orders, **_batching)
     _accepted: providers.Provider[IntakeQueue] = providers.Factory(PublishedIntake, publisher)
     _queueing = providers.Singleton(
         Batched,
         providers.Factory(
             QueueOrders,
             price_list,
-            providers.Singleton(Patient, _accepted.provided.put_many, seconds=_PATIENCE_WITH_BROKER),
+            providers.Singleton(CircuitBreaker, _accepted.provided.put_many, seconds=_PATIENCE_WITH_BROKER),
             recent_orders,
             _queued_here,
-            providers.Singleton(Patient, _recording),
+            providers.Singleton(CircuitBreaker, _recording),
         ),
         **_batching,
     )
     _queue_or_record = providers.Singleton(
         QueueOrRecord,
         _queueing,
-        providers.Singleton(Patient, providers.Factory(Persistent, _placing), seconds=_PATIENCE_AT_LAST),
-        providers.Singleton(Patient, providers.Factory(Persistent, _recording), seconds=_PATIENCE_AT_LAST),
+        providers.Singleton(CircuitBreaker, providers.Factory(Retrying, _placing), seconds=_PATIENCE_AT_LAST),
+        providers.Singleton(CircuitBreaker, providers.Factory(Retrying, _recording), seconds=_PATIENCE_AT_LAST),
     )
     _number = providers.Factory(NumberRequests, new_id, now)
     place_order: providers.Provider[DirectIntake | QueuedIntake | AutoIntake] = providers.Selector(
         settings.provided.intake,
         direct=providers.Singleton(DirectIntake, _number, _placing),
         queued=providers.Singleton(QueuedIntake, _number, _queue_or_record, _placing),
-        auto=providers.Singleton(AutoIntake, _number, providers.Singleton(Patient, _placing), _queue_or_record),
+        auto=providers.Singleton(AutoIntake, _number, providers.Singleton(CircuitBreaker, _placing), _queue_or_record),
     )
 
     request_payment: providers.Provider[Batched[OrderId | Keyed[OrderId], Order | Replayed]] = _changing(
@@ -246,10 +237,10 @@ class Container(containers.DeclarativeContainer):
     relay_events: providers.Provider[RelayEvents] = providers.Factory(
         RelayEvents,
         unit_of_work,
-        providers.Factory(RefreshingPublisher, publisher, recent_orders, catalogue_cache),
+        providers.Factory(InvalidatingPublisher, publisher, recent_orders, catalogue_cache),
         providers.Callable(lambda settings: str(uuid7()) if settings.amqp_url else "up", settings),
     )
-    resume_orders: providers.Provider[ResumeOrders] = providers.Factory(ResumeOrders, unit_of_work, now)
+    republish_requests: providers.Provider[RepublishRequests] = providers.Factory(RepublishRequests, unit_of_work, now)
     expire_orders: providers.Provider[ExpireOrders] = providers.Factory(
         ExpireOrders, unit_of_work, now, settings.provided.order_expiry
     )
@@ -257,7 +248,7 @@ class Container(containers.DeclarativeContainer):
     reconcile: providers.Provider[Reconcile] = providers.Factory(
         Reconcile,
         unit_of_work,
-        provider_record,
+        provider_ledger,
         now,
         settings.provided.stuck_after,
         providers.Factory(FindStuck, unit_of_work, now, settings.provided.order_expiry, settings.provided.stuck_after),
@@ -271,7 +262,7 @@ class Container(containers.DeclarativeContainer):
             Consumer,
             intake_queue,
             OrderAccepted,
-            record_orders,
+            persist_orders,
             max_batch=settings.provided.batch_max,
         ),
         payments=providers.Factory(
@@ -294,7 +285,7 @@ class Container(containers.DeclarativeContainer):
             providers.Factory(RecordDeadLetters, "refunds", dead_refunds, unit_of_work),
         ),
         expire_orders=expire_orders,
-        resume_orders=resume_orders,
+        republish_requests=republish_requests,
         expiry=settings.provided.order_expiry,
         stuck_after=settings.provided.stuck_after,
         batches=settings.provided.worker_batches,

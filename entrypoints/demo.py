@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from application.manage_catalogue import NewProduct
+from application.catalogue.add_products import NewProduct
 from domain.ids import ProductId
 from domain.money import Money
 

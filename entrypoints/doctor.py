@@ -9,12 +9,12 @@ from adapters.rabbitmq.health import server_version as rabbitmq_version
 from adapters.redis.health import server_version as redis_version
 from adapters.sql.health import server_version as database_version
 from adapters.sql.schema import schema_problem
-from application.ports import Unavailable
+from application.errors import Unavailable
 from entrypoints.health import ServerHealth
 from entrypoints.settings import Settings
 
 # Seconds that a server has to answer in.
-_PATIENCE: Final = 3.0
+_TIMEOUT: Final = 3.0
 
 
 async def examine(settings: Settings, engine: AsyncEngine) -> Sequence[ServerHealth]:
@@ -43,10 +43,10 @@ async def examine(settings: Settings, engine: AsyncEngine) -> Sequence[ServerHea
 
 async def _ask(name: str, version: Callable[[], Awaitable[str]]) -> ServerHealth:
     try:
-        async with asyncio.timeout(_PATIENCE):
+        async with asyncio.timeout(_TIMEOUT):
             return ServerHealth(name=name, version=await version(), problem=None)
     except TimeoutError:
-        problem = f"gave no answer within {_PATIENCE:g} s; is it overloaded, or behind a firewall?"
+        problem = f"gave no answer within {_TIMEOUT:g} s; is it overloaded, or behind a firewall?"
     except Unavailable as error:
         problem = str(error)
     return ServerHealth(name=name, version=None, problem=problem)

@@ -12,12 +12,14 @@ import aiormq
 from aiormq.abc import DeliveredMessage
 from pamqp import commands
 
-from adapters.rabbitmq.topology import CONSUMERS, Topology, declare_topology
-from adapters.wire import encode
-from application.ports import Delivery, EventQueue, OutboxEntry
-from domain.events import Event, OrderPaid, PaymentRequested, RefundRequested, event_id
+from adapters.codecs.events import encode
+from adapters.rabbitmq.topology import Topology, declare_topology
+from application.messaging.subscriptions import WORK_QUEUES
+from application.ports.messaging import Delivery, Subscription
+from application.ports.persistence import OutboxEntry
 from domain.ids import OrderId, PaymentId
 from domain.money import Money
+from domain.orders.events import Event, OrderPaid, PaymentRequested, RefundRequested, event_id
 from tests.cables import PATIENCE
 
 
@@ -47,7 +49,7 @@ def entries(*events: Event) -> list[OutboxEntry]:
     return [OutboxEntry(position, event_id(event), event.type, encode(event)) for position, event in enumerate(events)]
 
 
-async def receive(queue: EventQueue, count: int, *, limit: int = 1000) -> list[Delivery]:
+async def receive(queue: Subscription, count: int, *, limit: int = 1000) -> list[Delivery]:
     """So many deliveries, however many calls that takes."""
     found: list[Delivery] = []
     async with asyncio.timeout(PATIENCE):
@@ -60,7 +62,7 @@ def events_of(deliveries: Sequence[Delivery]) -> list[Event]:
     return [delivery.event for delivery in deliveries]
 
 
-async def stays_empty(queue: EventQueue, seconds: float = 0.3) -> bool:
+async def stays_empty(queue: Subscription, seconds: float = 0.3) -> bool:
     try:
         async with asyncio.timeout(seconds):
             await queue.receive(1)
@@ -78,7 +80,7 @@ async def own_topology(url: str, *, delays: tuple[float, ...] = (0.05,)) -> Asyn
         yield topology
     finally:
         async with channel(url) as open_channel:
-            for consumer in CONSUMERS:
+            for consumer in (work.name for work in WORK_QUEUES):
                 for queue in topology.queues(consumer):
                     await open_channel.queue_delete(queue)
             await open_channel.exchange_delete(topology.exchange)

@@ -8,11 +8,12 @@ from collections.abc import Iterable, Mapping
 
 from attrs import frozen
 
-from application.ports import UnitOfWork
-from domain.events import Event
+from application.ports.persistence import UnitOfWork
+from domain.catalogue.product import Product
 from domain.ids import OrderId, PaymentId, ProductId
-from domain.order import Order, OrderStatus
-from domain.product import Product
+from domain.orders.events import Event
+from domain.orders.order import Order
+from domain.orders.status import OrderStatus
 
 _MONEY_IS_KEPT = {OrderStatus.PAID, OrderStatus.COMPLETED}
 

@@ -9,8 +9,8 @@ from typing import Any, Final
 from attrs import frozen
 from quart import Quart
 
-from entrypoints.http.admission import Admission
-from entrypoints.http.server import serve
+from entrypoints.http.server.concurrency_limit import ConcurrencyLimit
+from entrypoints.http.server.server import serve
 
 ORDER: Final = b'{"user_id":1,"items":[{"product_id":1,"quantity":1}]}'
 GET_LIVE: Final = b"GET /health/live HTTP/1.1\r\nHost: shop\r\n\r\n"
@@ -90,7 +90,7 @@ async def running(
     shutdown_timeout: float = 5.0,
     receive_timeout: float = 5.0,
     keep_alive: int = 30,
-    admission: Admission | None = None,
+    admission: ConcurrencyLimit | None = None,
 ) -> AsyncIterator[Site]:
     stop = asyncio.Event()
     started: asyncio.Future[str] = asyncio.get_running_loop().create_future()

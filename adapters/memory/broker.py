@@ -6,11 +6,13 @@ from typing import Final
 
 from attrs import define, field
 
-from adapters.delays import DELAYS
-from adapters.wire import BadMessage, decode, encode
-from application.dead_letter import DeadMessage
-from application.ports import Clock, DeadDelivery, Delivery, OutboxEntry
-from domain.events import Event
+from adapters.codecs.events import BadMessage, decode, encode
+from application.messaging.subscriptions import RETRY_DELAYS, WorkQueue
+from application.ports.environment import Clock
+from application.ports.messaging import DeadDelivery, Delivery
+from application.ports.persistence import OutboxEntry
+from domain.dead_letter import DeadMessage
+from domain.orders.events import Event
 
 
 def _utc_now() -> datetime:
@@ -23,22 +25,22 @@ _ROOM: Final = 10_000
 
 @define(eq=False)
 class MemoryBroker:
-    """Queues in this process. What waits in them is lost with it; `ResumeOrders` announces it again at the start."""
+    """Queues in this process. What waits in them is lost with it; `RepublishRequests` finds it again at the start."""
 
     _room: int = field(default=_ROOM, kw_only=True)
     _now: Clock = field(default=_utc_now, kw_only=True)
-    _queues: list["MemoryQueue"] = field(factory=list, init=False)
+    _queues: list["MemorySubscription"] = field(factory=list, init=False)
 
-    def queue(self, *types: str, delays: Sequence[float] = DELAYS) -> "MemoryQueue":
-        """A queue to which events of these types are brought from now on."""
-        queue = MemoryQueue(frozenset(types), delays=tuple(delays), now=self._now)
+    def queue(self, work: WorkQueue, *, delays: Sequence[float] = RETRY_DELAYS) -> "MemorySubscription":
+        """A queue to which the events of this work are brought from now on."""
+        queue = MemorySubscription(work.event.type, delays=tuple(delays), now=self._now)
         self._queues.append(queue)
         return queue
 
     async def publish(self, entries: Sequence[OutboxEntry]) -> list[OutboxEntry]:
         confirmed: list[OutboxEntry] = []
         for entry in entries:
-            queues = [queue for queue in self._queues if entry.type in queue.types]
+            queues = [queue for queue in self._queues if entry.type == queue.type]
             if all(queue.waiting() < self._room for queue in queues):
                 for queue in queues:
                     queue.bring(entry.body)
@@ -63,17 +65,17 @@ class MemoryDeadLetterQueue:
             await self._arrived.wait()
         return [DeadDelivery(message, tag=None) for message in self._dead[:limit]]
 
-    async def done(self, deliveries: Sequence[DeadDelivery]) -> None:
+    async def ack(self, deliveries: Sequence[DeadDelivery]) -> None:
         for delivery in deliveries:
             if delivery.message in self._dead:
                 self._dead.remove(delivery.message)
 
 
 @define(eq=False)
-class MemoryQueue:
+class MemorySubscription:
     """The events that wait for one consumer. The tag of a delivery is the moment of the first attempt at it."""
 
-    types: frozenset[str]
+    type: str
     _delays: tuple[float, ...] = field(kw_only=True)
     _now: Clock = field(default=_utc_now, kw_only=True)
     dead_letters: MemoryDeadLetterQueue = field(factory=MemoryDeadLetterQueue, init=False)
@@ -101,15 +103,15 @@ class MemoryQueue:
             await self._arrived.wait()
         return [self._waiting.popleft() for _ in range(min(limit, len(self._waiting)))]
 
-    async def done(self, deliveries: Sequence[Delivery]) -> None:
+    async def ack(self, deliveries: Sequence[Delivery]) -> None:
         """There is nothing to settle: what was received is no longer in the queue."""
 
-    async def later(self, delivery: Delivery, *, reason: str) -> None:  # noqa: ARG002 - it is logged by the worker
+    async def retry(self, delivery: Delivery, *, reason: str) -> None:  # noqa: ARG002 - it is logged by the worker
         delay = self._delays[min(delivery.attempt, len(self._delays)) - 1]
         again = Delivery(delivery.event, delivery.attempt + 1, delivery.tag)
         asyncio.get_running_loop().call_later(delay, self._put, again)
 
-    async def set_aside(self, delivery: Delivery, *, reason: str) -> None:
+    async def dead_letter(self, delivery: Delivery, *, reason: str) -> None:
         now = self._now()
         first_at = delivery.tag if isinstance(delivery.tag, datetime) else now
         self.dead_letters.put(

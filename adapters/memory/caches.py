@@ -5,10 +5,10 @@ from time import monotonic
 from attrs import define, evolve, field, frozen
 
 from adapters.memory.copies import copied
-from application.ports import CataloguePage
+from application.ports.caching import CataloguePage
+from domain.catalogue.product import Product
 from domain.ids import OrderId
-from domain.order import Order
-from domain.product import Product
+from domain.orders.order import Order
 
 
 @frozen
@@ -33,7 +33,7 @@ class MemoryRecentOrders:
     async def put_many(self, orders: Sequence[Order]) -> None:
         self._put([(order.id, _Known(order.version, copied(order))) for order in orders])
 
-    async def forget_older(self, versions: Mapping[OrderId, int]) -> None:
+    async def invalidate_below(self, versions: Mapping[OrderId, int]) -> None:
         # The version stays, of what was not here as well: who has read an older one may still be about to put it.
         self._put([(id_, _Known(version, None)) for id_, version in versions.items()])
 
@@ -71,6 +71,6 @@ class MemoryCatalogueCache:
         if page.edition == str(self._edition):
             self._pages[page] = (self._time(), [copied(product) for product in products])
 
-    async def new_edition(self) -> None:
+    async def begin_epoch(self) -> None:
         self._edition += 1
         self._pages.clear()

@@ -3,8 +3,8 @@ from collections.abc import Collection, Sequence
 from attrs import define, field
 
 from adapters.memory.copies import copied
+from domain.catalogue.product import Product
 from domain.ids import ProductId
-from domain.product import Product
 
 
 @define(eq=False)

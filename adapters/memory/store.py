@@ -1,20 +1,23 @@
 import asyncio
 from contextlib import AbstractAsyncContextManager
+from datetime import datetime
 
 from attrs import define, field
 
-from adapters.after_commit import Committed
-from adapters.memory.idempotency_keys import StoredAnswer
+from adapters.codecs.events import encode
 from adapters.memory.overlay import Overlay
-from adapters.wire import encode
-from application.dead_letter import DeadLetter
-from application.idempotency import IdempotencyKey
-from application.ports import OutboxEntry
-from domain.events import Event, EventId, event_id
+from application.execution.after_commit import Committed
+from application.ports.idempotency import IdempotencyKey
+from application.ports.persistence import OutboxEntry
+from domain.catalogue.product import Product, StockAdjustment
+from domain.dead_letter import DeadLetter
 from domain.ids import OrderId, PaymentId, ProductId
-from domain.order import Order
-from domain.payment import Payment
-from domain.product import Product, StockAdjustment
+from domain.orders.events import Event, EventId, event_id
+from domain.orders.order import Order
+from domain.payments.payment import Payment
+
+# The fingerprint, the answer as bytes, which nobody can change from outside, and when it was given.
+StoredAnswer = tuple[str, bytes, datetime]
 
 
 @define(eq=False)

@@ -8,22 +8,22 @@ import aiormq
 from aiormq.abc import DeliveredMessage
 from attrs import define, field
 
+from adapters.rabbitmq.active_consumer import whole_number
 from adapters.rabbitmq.frames import acknowledging
-from adapters.rabbitmq.link import Link, Pace, Patience, talking, write
-from adapters.rabbitmq.subscription import whole_number
+from adapters.rabbitmq.link import Link, ReconnectPacing, Timeouts, talking, write
 from adapters.rabbitmq.topology import DELIVERY_LIMIT, Topology
-from application.dead_letter import DeadMessage
-from application.ports import DeadDelivery
+from application.ports.messaging import DeadDelivery
+from domain.dead_letter import DeadMessage
 
 _LOOK_EVERY: Final = 1.0
 
 
 @asynccontextmanager
 async def open_dead_letters(
-    url: str, topology: Topology, consumer: str, *, look_every: float = _LOOK_EVERY, patience: Patience | None = None
+    url: str, topology: Topology, consumer: str, *, look_every: float = _LOOK_EVERY, timeouts: Timeouts | None = None
 ) -> AsyncGenerator["RabbitDeadLetterQueue", None]:
     """It connects when something is to be received. Leaving the block gives back what is not done."""
-    queue = RabbitDeadLetterQueue(url, topology.dead(consumer), look_every, patience or Patience())
+    queue = RabbitDeadLetterQueue(url, topology.dead(consumer), look_every, timeouts or Timeouts())
     try:
         yield queue
     finally:
@@ -41,15 +41,15 @@ class RabbitDeadLetterQueue:
     _url: str
     _queue: str
     _look_every: float
-    _patience: Patience
-    _pace: Pace = field(init=False)
+    _timeouts: Timeouts
+    _pacing: ReconnectPacing = field(init=False)
     _link: Link | None = field(default=None, init=False)
     _channel: aiormq.Channel | None = field(default=None, init=False)
     # What was fetched and is not done: until the connection ends, the broker brings it to nobody else.
     _held: dict[int, DeadDelivery] = field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._pace = Pace(self._patience.retry)
+        self._pacing = ReconnectPacing(self._timeouts.retry)
 
     async def receive(self, limit: int) -> list[DeadDelivery]:
         while not self._held:
@@ -58,13 +58,13 @@ class RabbitDeadLetterQueue:
                 await asyncio.sleep(self._look_every)
         return list(self._held.values())[:limit]
 
-    async def done(self, deliveries: Sequence[DeadDelivery]) -> None:
+    async def ack(self, deliveries: Sequence[DeadDelivery]) -> None:
         # What was lost with its connection is brought again, as another delivery.
         tags = [tag for tag, held in self._held.items() if any(delivery is held for delivery in deliveries)]
         if self._link is None or self._channel is None or not tags:
             return
         try:
-            async with talking(self._link.where, self._patience.answer):
+            async with talking(self._link.where, self._timeouts.answer):
                 acks = (acknowledging(tag, channel=self._channel.number) for tag in tags)
                 await write(self._channel, b"".join(acks), flush=True)
         except BaseException:
@@ -83,7 +83,7 @@ class RabbitDeadLetterQueue:
         try:
             link, channel = await self._open()
             while len(self._held) < limit:
-                async with talking(link.where, self._patience.answer):
+                async with talking(link.where, self._timeouts.answer):
                     message = await channel.basic_get(self._queue)
                 if message.delivery_tag is None:
                     return
@@ -95,8 +95,8 @@ class RabbitDeadLetterQueue:
     async def _open(self) -> tuple[Link, aiormq.Channel]:
         if self._link is None or self._channel is None or self._channel.is_closed:
             await self.close()
-            await self._pace.wait()
-            self._link = await Link.open(self._url, name=f"{self._queue} reader", patience=self._patience)
+            await self._pacing.wait()
+            self._link = await Link.open(self._url, name=f"{self._queue} reader", timeouts=self._timeouts)
             self._channel = await self._link.channel()
         return self._link, self._channel
 

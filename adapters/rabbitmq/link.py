@@ -18,7 +18,7 @@ from aiormq.connection import TCPTransportFactory, TLSTransportFactory
 from attrs import define, field, frozen
 from yarl import URL
 
-from application.ports import Unavailable
+from application.errors import Unavailable
 
 # A dead peer is seen after three of them, about 33 seconds.
 _HEARTBEAT: Final = "10"
@@ -30,7 +30,7 @@ _UNUSABLE: Final = (
 
 
 @frozen(kw_only=True)
-class Patience:
+class Timeouts:
     """Seconds: how long each thing may take, and how often it is done."""
 
     connect: float = 5.0
@@ -42,7 +42,7 @@ class Patience:
 
 
 @define(eq=False)
-class Pace:
+class ReconnectPacing:
     """Keeps attempts to connect at a distance from each other, with jitter, so that not all come back at once."""
 
     _interval: float
@@ -75,18 +75,18 @@ class Link:
     """One connection."""
 
     where: str
-    patience: Patience
+    timeouts: Timeouts
     _connection: aiormq.Connection
     _transport: _Transport
 
     @classmethod
-    async def open(cls, url: str, *, name: str, patience: Patience) -> "Link":
+    async def open(cls, url: str, *, name: str, timeouts: Timeouts) -> "Link":
         """`name` is what the broker's list of connections shows. Raise `Unavailable`."""
         transport = _Transport()
         connection, where = _prepare(url, name, transport)
-        link = cls(where, patience, connection, transport)
+        link = cls(where, timeouts, connection, transport)
         try:
-            async with talking(where, patience.connect):
+            async with talking(where, timeouts.connect):
                 await connection.connect()
         except BaseException:
             transport.cut()
@@ -99,7 +99,7 @@ class Link:
         return f"{properties.get('product', 'AMQP server')!s} {properties.get('version', 'of an unknown version')!s}"
 
     async def channel(self, *, confirms: bool = False) -> aiormq.Channel:
-        async with talking(self.where, self.patience.answer):
+        async with talking(self.where, self.timeouts.answer):
             # With room for what the socket brings in one go, batches are received as full as they can be.
             channel = await self._connection.channel(publisher_confirms=confirms, frame_buffer_size=1024)
             return cast("aiormq.Channel", channel)
@@ -110,12 +110,12 @@ class Link:
         ours = aiormq.ConnectionClosed(200, "closed by this side")
         try:
             with suppress(Exception):
-                async with asyncio.timeout(self.patience.close):
+                async with asyncio.timeout(self.timeouts.close):
                     await self._connection.close(ours)
         finally:
             self._transport.cut()
         with suppress(Exception):
-            async with asyncio.timeout(self.patience.close):
+            async with asyncio.timeout(self.timeouts.close):
                 await self._connection.close(ours)
 
 

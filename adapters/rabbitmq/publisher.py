@@ -4,18 +4,18 @@ from contextlib import asynccontextmanager
 from attrs import frozen
 
 from adapters.rabbitmq.frames import Message
-from adapters.rabbitmq.link import Patience
+from adapters.rabbitmq.link import Timeouts
 from adapters.rabbitmq.sender import Sender
 from adapters.rabbitmq.topology import REQUIRED, Topology
-from application.ports import OutboxEntry
+from application.ports.persistence import OutboxEntry
 
 
 @asynccontextmanager
 async def open_publisher(
-    url: str, topology: Topology, *, patience: Patience | None = None
+    url: str, topology: Topology, *, timeouts: Timeouts | None = None
 ) -> AsyncGenerator["RabbitPublisher", None]:
     """It connects when there is something to publish: a broker that is down stops nobody from starting."""
-    sender = Sender(url, f"{topology.namespace} publisher", patience or Patience())
+    sender = Sender(url, f"{topology.namespace} publisher", timeouts or Timeouts())
     try:
         yield RabbitPublisher(sender, topology)
     finally:

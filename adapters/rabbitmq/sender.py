@@ -10,8 +10,8 @@ from attrs import define, field
 
 from adapters.rabbitmq.confirms import Confirms
 from adapters.rabbitmq.frames import Message, publishing
-from adapters.rabbitmq.link import Link, Pace, Patience, in_words, talking, write
-from application.ports import Unavailable
+from adapters.rabbitmq.link import Link, ReconnectPacing, Timeouts, in_words, talking, write
+from application.errors import Unavailable
 
 log: Final[structlog.stdlib.BoundLogger] = structlog.get_logger(__name__)
 
@@ -22,10 +22,10 @@ class Sender:
 
     _url: str
     _name: str
-    _patience: Patience
+    _timeouts: Timeouts
     _link: Link | None = field(default=None, init=False)
     _channel: aiormq.Channel | None = field(default=None, init=False)
-    _pace: Pace = field(init=False)
+    _pacing: ReconnectPacing = field(init=False)
     # All who want to send wait for the same one.
     _opening: "asyncio.Task[tuple[Link, aiormq.Channel]] | None" = field(default=None, init=False)
     _writing: asyncio.Lock = field(factory=asyncio.Lock, init=False)
@@ -34,7 +34,7 @@ class Sender:
     _numbers: "count[int]" = field(factory=count, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._pace = Pace(self._patience.retry)
+        self._pacing = ReconnectPacing(self._timeouts.retry)
 
     async def send(self, messages: Sequence[Message]) -> list[bool]:
         """All of them in flight together, in this order. Return which were confirmed.
@@ -45,7 +45,7 @@ class Sender:
             return []
         link, channel = await self._open()
         confirms = await self._write(link, channel, messages)
-        errors = await confirms.wait(self._patience.confirm)
+        errors = await confirms.wait(self._timeouts.confirm)
         refused = [error for error in errors if isinstance(error, aiormq.DeliveryError)]
         if refused:
             log.error("messages were refused", count=len(refused), of=len(messages), first=str(refused[0]))
@@ -72,8 +72,8 @@ class Sender:
 
     async def _connect(self) -> tuple[Link, aiormq.Channel]:
         await self._drop()
-        await self._pace.wait()
-        link = await Link.open(self._url, name=self._name, patience=self._patience)
+        await self._pacing.wait()
+        link = await Link.open(self._url, name=self._name, timeouts=self._timeouts)
         try:
             channel = await link.channel(confirms=True)
         except BaseException:
@@ -102,7 +102,7 @@ class Sender:
         async with self._writing:
             confirms = Confirms(channel, ids)
             try:
-                async with talking(link.where, self._patience.confirm):
+                async with talking(link.where, self._timeouts.confirm):
                     await write(channel, frames)
             except BaseException:
                 await self._give_up(link)
@@ -112,7 +112,7 @@ class Sender:
     def _why(self, error: BaseException, where: str) -> str:
         if isinstance(error, TimeoutError):
             return (
-                f"RabbitMQ at {where} confirmed nothing within {self._patience.confirm:g} s:"
+                f"RabbitMQ at {where} confirmed nothing within {self._timeouts.confirm:g} s:"
                 " is one of its alarms on (memory, disk)?"
             )
         return in_words(error, where)

@@ -1,193 +1,151 @@
 import asyncio
-import random
-from collections import deque
-from collections.abc import Awaitable, Callable, Collection
-from typing import Any, Final, NoReturn
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any, Final
 
-import aiormq
-from aiormq.abc import DeliveredMessage
-from attrs import define, field, frozen
-from pamqp import commands
+import structlog
+from attrs import define, field
 
-from adapters.rabbitmq.frames import acknowledging
-from adapters.rabbitmq.link import Link, Patience, talking, write
-from adapters.wire import decode
-from application.ports import Delivery, Unavailable
+from adapters.rabbitmq.active_consumer import ActiveConsumer, Receipt
+from adapters.rabbitmq.frames import Message
+from adapters.rabbitmq.link import ReconnectPacing, Timeouts
+from adapters.rabbitmq.sender import Sender
+from adapters.rabbitmq.topology import Topology
+from application.errors import Unavailable
+from application.ports.messaging import Delivery
 
-# A message that came back unsettled so often may be what kills the workers: it is worked on alone.
-_SUSPECT: Final = 3
+_LONGEST_REASON: Final = 2000
+_LONGEST_NAME: Final = 100
 
-
-@frozen
-class Receipt:
-    """What settles a delivery. It is good for the subscription that brought it, and no other."""
-
-    subscription: "Subscription"
-    tag: int
-    message: DeliveredMessage
-
-    @property
-    def headers(self) -> dict[str, Any]:
-        return self.message.header.properties.headers or {}
+log: Final[structlog.stdlib.BoundLogger] = structlog.get_logger(__name__)
 
 
-# Puts away a message that can't be read, for this reason, and settles it.
-SetAside = Callable[[Receipt, int, str], Awaitable[None]]
+@asynccontextmanager
+async def open_subscription(
+    url: str, topology: Topology, consumer: str, *, prefetch: int = 512, timeouts: Timeouts | None = None
+) -> AsyncGenerator["RabbitSubscription", None]:
+    """It connects when something is to be received. Leaving the block gives back what was not settled, at once."""
+    queue = RabbitSubscription(url, topology, consumer, prefetch, timeouts or Timeouts())
+    try:
+        yield queue
+    finally:
+        await queue.close()
 
 
 @define(eq=False)
-class Subscription:
-    """What one consumer has in hand, over one connection. When that is lost, so is this, and everything in it.
+class RabbitSubscription:
+    """The events that wait for one consumer. Prefetched ones are taken from memory, in batches.
 
-    Nothing is lost with it in earnest: the broker brings again whatever was not settled.
+    To settle a delivery may raise `Unavailable`. That is always safe: the broker brings it again, and the inbox knows
+    what was done. For the same reason a message is first confirmed in its next place and then acknowledged in this
+    one: to stop between the two makes two of it, and never none.
     """
 
-    _link: Link
-    _channel: aiormq.Channel
-    _queue: str
-    _set_aside: SetAside
-    lost: bool = field(default=False, init=False)
-    _waiting: deque[Delivery] = field(factory=deque, init=False)
-    _suspects: list[Delivery] = field(factory=list, init=False)
-    _suspect_was_last: bool = field(default=False, init=False)
-    _unreadable: asyncio.Queue[tuple[Receipt, int, str]] = field(factory=asyncio.Queue, init=False)
-    # In the order in which they came, which is that of their tags.
-    _unsettled: dict[int, None] = field(factory=dict, init=False)
-    _changed: asyncio.Event = field(factory=asyncio.Event, init=False)
-    _tasks: list[asyncio.Task[None]] = field(factory=list, init=False)
+    _url: str
+    _topology: Topology
+    _consumer: str
+    _prefetch: int
+    _timeouts: Timeouts
+    _sender: Sender = field(init=False)
+    _pacing: ReconnectPacing = field(init=False)
+    _subscription: ActiveConsumer | None = field(default=None, init=False)
+    _opening: asyncio.Lock = field(factory=asyncio.Lock, init=False)
 
-    @classmethod
-    async def open(
-        cls, url: str, *, queue: str, prefetch: int, patience: Patience, set_aside: SetAside
-    ) -> "Subscription":
-        link = await Link.open(url, name=f"{queue} consumer", patience=patience)
-        try:
-            subscription = cls(link, await link.channel(), queue, set_aside)
-            await subscription._consume(prefetch)
-        except BaseException:
-            await link.close()
-            raise
-        return subscription
+    def __attrs_post_init__(self) -> None:
+        # Publishing has a connection of its own: an alarm of the broker blocks it, and must not block consuming.
+        self._sender = Sender(self._url, f"{self._topology.queue(self._consumer)} sender", self._timeouts)
+        self._pacing = ReconnectPacing(self._timeouts.retry)
 
-    async def wait(self) -> None:
-        """Until there is something to take, or the subscription is lost."""
-        while not (self._waiting or self._suspects or self.lost):
-            self._changed.clear()
-            await self._changed.wait()
+    async def receive(self, limit: int) -> list[Delivery]:
+        while True:
+            subscription = await self._subscribed()
+            await subscription.wait()
+            if taken := subscription.take(limit):
+                return taken
 
-    def take(self, limit: int) -> list[Delivery]:
-        """Those that are there, up to the limit; suspects take turns with them, one at a time and in any order.
+    async def ack(self, deliveries: Sequence[Delivery]) -> None:
+        receipts = [_receipt(delivery) for delivery in deliveries]
+        current = [receipt for receipt in receipts if not receipt.subscription.lost]
+        for subscription in {receipt.subscription for receipt in current}:
+            await subscription.settle([receipt.tag for receipt in current if receipt.subscription is subscription])
+        if len(current) < len(receipts):
+            raise Unavailable("the connection that brought these messages was lost: they will be brought again")
 
-        Were suspects taken in their order, the one that kills the worker would keep those behind it waiting for good.
-        """
-        if self._suspects and not (self._waiting and self._suspect_was_last):
-            self._suspect_was_last = True
-            return [self._suspects.pop(random.randrange(len(self._suspects)))]  # noqa: S311 - no secret
-        self._suspect_was_last = False
-        return [self._waiting.popleft() for _ in range(min(limit, len(self._waiting)))]
+    async def retry(self, delivery: Delivery, *, reason: str) -> None:
+        receipt = _receipt(delivery)
+        headers = _headers(receipt, reason) | {"attempt": delivery.attempt + 1}
+        await self._pass_on(receipt, self._topology.later(self._consumer, delivery.attempt), headers)
 
-    async def settle(self, tags: Collection[int]) -> None:
-        """Tell the broker that it may forget them. Raise `Unavailable`."""
-        # What was settled before is no longer here, and settling it again would cost the channel.
-        tags = {tag for tag in tags if tag in self._unsettled}
-        if not tags:
-            return
-        oldest = 0
-        for tag in self._unsettled:
-            if tag not in tags:
-                break
-            oldest = tag
-        channel = self._channel.number
-        acks = [acknowledging(tag, channel=channel) for tag in sorted(tags) if tag > oldest]
-        if oldest:
-            acks.insert(0, acknowledging(oldest, channel=channel, and_all_before=True))
-        for tag in tags:
-            del self._unsettled[tag]
-        try:
-            async with talking(self._link.where, self._link.patience.answer):
-                # An ack is never answered. Should it get lost on its way, the message is brought again.
-                await write(self._channel, b"".join(acks), flush=True)
-        except BaseException:
-            self.lose()
-            raise
-
-    def lose(self) -> None:
-        """Give it up; whoever holds it closes it, and the broker brings again what is unsettled."""
-        self.lost = True
-        self._waiting.clear()
-        self._suspects.clear()
-        self._changed.set()
+    async def dead_letter(self, delivery: Delivery, *, reason: str) -> None:
+        receipt = _receipt(delivery)
+        headers = _headers(receipt, reason) | {"attempts": delivery.attempt}
+        await self._pass_on(receipt, self._topology.dead(self._consumer), headers)
 
     async def close(self) -> None:
-        self.lose()
-        for task in self._tasks:
-            task.cancel()
-        await self._link.close()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        async with self._opening:
+            await self._end_subscription()
+        await self._sender.close()
 
-    async def _consume(self, prefetch: int) -> None:
-        self._channel.closing.add_done_callback(lambda _: self.lose())
-        self._channel.on_consumer_cancel_callbacks.add(lambda _: self.lose())
-        async with talking(self._link.where, self._link.patience.answer):
-            await self._channel.basic_qos(prefetch_count=prefetch)
-            await self._channel.basic_consume(self._queue, self._arrived)
-        for work in (self._watch, self._clear):
-            task = asyncio.create_task(work())
-            task.add_done_callback(lambda _: self.lose())
-            self._tasks.append(task)
+    async def _subscribed(self) -> ActiveConsumer:
+        async with self._opening:
+            if self._subscription is None or self._subscription.lost:
+                await self._end_subscription()
+                await self._pacing.wait()
+                queue = self._topology.queue(self._consumer)
+                self._subscription = await ActiveConsumer.open(
+                    self._url,
+                    queue=queue,
+                    prefetch=self._prefetch,
+                    timeouts=self._timeouts,
+                    set_aside=self._set_unreadable_aside,
+                )
+            return self._subscription
 
-    async def _arrived(self, message: DeliveredMessage) -> None:
-        if self.lost or message.delivery_tag is None:
-            return
-        self._unsettled[message.delivery_tag] = None
-        receipt = Receipt(self, message.delivery_tag, message)
-        returns = whole_number(receipt.headers.get("x-delivery-count"))
-        attempt = max(1, whole_number(receipt.headers.get("attempt"))) + returns
+    async def _end_subscription(self) -> None:
+        subscription, self._subscription = self._subscription, None
+        if subscription is not None:
+            await subscription.close()
+
+    async def _set_unreadable_aside(self, receipt: Receipt, attempt: int, reason: str) -> None:
+        await self._move(
+            receipt, self._topology.dead(self._consumer), _headers(receipt, reason) | {"attempts": attempt}
+        )
+        log.warning("a message was set aside", consumer=self._consumer, reason=reason[:_LONGEST_REASON])
+
+    async def _pass_on(self, receipt: Receipt, queue: str, headers: dict[str, Any]) -> None:
         try:
-            delivery = Delivery(decode(message.body), attempt, receipt)
-        except Exception as error:  # noqa: BLE001 - whatever is wrong with it, it must not get out of sight
-            self._unreadable.put_nowait((receipt, attempt, f"{type(error).__name__}: {error}"))
-            return
-        (self._waiting if returns < _SUSPECT else self._suspects).append(delivery)
-        self._changed.set()
+            await self._move(receipt, queue, headers)
+        except BaseException:
+            # Nobody will settle it any more, and the broker brings it again only when the subscription ends.
+            receipt.subscription.lose()
+            raise
 
-    async def _clear(self) -> NoReturn:
-        """Set aside what can't be read, beside the work and not in its way."""
-        while True:
-            unreadable = await self._unreadable.get()
-            while True:
-                try:
-                    await self._set_aside(*unreadable)
-                    break
-                except Unavailable:
-                    await asyncio.sleep(self._link.patience.retry)
-
-    async def _watch(self) -> None:
-        """Find out when the broker has forgotten us. A connection that looks alive proves nothing."""
-        overlooked = False
-        while True:
-            await asyncio.sleep(self._link.patience.watch)
-            try:
-                state = await self._look()
-            except Unavailable:
-                return
-            # Messages wait, and we have nothing in hand: once may be chance, twice in a row is not.
-            idle = bool(state.message_count) and not self._unsettled
-            if not state.consumer_count or (idle and overlooked):
-                return
-            overlooked = idle
-
-    async def _look(self) -> commands.Queue.DeclareOk:
-        # On a channel of its own, for a queue that is gone costs the channel on which one asks for it.
-        channel = await self._link.channel()
-        try:
-            async with talking(self._link.where, self._link.patience.answer):
-                return await channel.queue_declare(self._queue, passive=True)
-        finally:
-            async with talking(self._link.where, self._link.patience.answer):
-                await channel.close(aiormq.ChannelClosed(200, "closed by this side"))
+    async def _move(self, receipt: Receipt, queue: str, headers: dict[str, Any]) -> None:
+        if receipt.subscription.lost:
+            raise Unavailable("the connection that brought this message was lost: it will be brought again")
+        message = Message(queue, receipt.message.body, receipt.message.header.properties.message_type, headers)
+        if await self._sender.send([message]) != [True]:
+            raise Unavailable(
+                f"RabbitMQ did not take a message for {queue}: does it exist? `holdfast migrate` declares it"
+            )
+        await receipt.subscription.settle([receipt.tag])
 
 
-def whole_number(header: object) -> int:
-    """Headers are what others have written: whatever is no sensible count is none."""
-    return header if isinstance(header, int) and not isinstance(header, bool) and 0 <= header < 2**31 else 0
+def _receipt(delivery: Delivery) -> Receipt:
+    if not isinstance(delivery.tag, Receipt):
+        raise TypeError(f"a delivery with the tag {delivery.tag!r} was not received here")
+    return delivery.tag
+
+
+def _headers(receipt: Receipt, reason: str) -> dict[str, Any]:
+    """What is known of a message, for whoever looks into the queue. Headers of a stranger are not carried along."""
+    now = datetime.now(UTC).isoformat()
+    kept = {name: value for name in ("event-id", "first-at") if _is_short(value := receipt.headers.get(name))}
+    # A reason may quote what can't be encoded.
+    reason = reason[:_LONGEST_REASON].encode(errors="replace").decode()
+    return {"first-at": now, **kept, "last-at": now, "reason": reason}
+
+
+def _is_short(header: object) -> bool:
+    return isinstance(header, str) and len(header) <= _LONGEST_NAME

@@ -3,30 +3,18 @@
 Every queue is a quorum queue, and a message leaves one only for another: the broker itself never drops any.
 """
 
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any, Final
 
 import aiormq
 from attrs import field, frozen
 from attrs.validators import min_len
 
-from adapters.delays import DELAYS
-from adapters.rabbitmq.link import Link, Patience, talking
-from domain.events import OrderAccepted, PaymentRequested, RefundRequested
-
-# Which events each consumer acts on.
-CONSUMERS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
-    {
-        "payments": (PaymentRequested.type,),
-        "refunds": (RefundRequested.type,),
-        "intake": (OrderAccepted.type,),
-    }
-)
+from adapters.rabbitmq.link import Link, Timeouts, talking
+from application.messaging.subscriptions import RETRY_DELAYS, WORK_QUEUES
 
 # Events that somebody must get. Without a queue for them the broker gives them back, and they stay in the outbox. The
 # others tell of what was done: where nobody has subscribed to them they go nowhere, and that is no fault.
-REQUIRED: Final = frozenset(type_ for types in CONSUMERS.values() for type_ in types)
+REQUIRED: Final = frozenset(work.event.type for work in WORK_QUEUES)
 
 # How often a message may come back unsettled before the broker puts it among the dead letters by itself. That is for
 # one that kills its worker each time; a network that fails all day should not get there.
@@ -41,7 +29,7 @@ class Topology:
     """The names of everything, in a namespace of its own. `delays` are the seconds before each further attempt."""
 
     namespace: str = "holdfast"
-    delays: tuple[float, ...] = field(default=DELAYS, validator=min_len(1), kw_only=True)
+    delays: tuple[float, ...] = field(default=RETRY_DELAYS, validator=min_len(1), kw_only=True)
 
     @property
     def exchange(self) -> str:
@@ -88,7 +76,7 @@ def _quorum(*, dead_letters_to: str) -> dict[str, Any]:
 
 async def declare_topology(url: str, topology: Topology) -> None:
     """Declare what is missing. To do it again, or twice at once, is safe. Raise `Unavailable`."""
-    link = await Link.open(url, name=f"{topology.namespace} topology", patience=Patience())
+    link = await Link.open(url, name=f"{topology.namespace} topology", timeouts=Timeouts())
     try:
         channel = await link.channel()
         async with talking(link.where, 60):
@@ -99,8 +87,7 @@ async def declare_topology(url: str, topology: Topology) -> None:
 
 async def _declare(channel: aiormq.Channel, topology: Topology) -> None:
     await channel.exchange_declare(topology.exchange, exchange_type="topic", durable=True)
-    for consumer, types in CONSUMERS.items():
-        for queue, arguments in topology.queues(consumer).items():
+    for work in WORK_QUEUES:
+        for queue, arguments in topology.queues(work.name).items():
             await channel.queue_declare(queue, durable=True, arguments=arguments)
-        for type_ in types:
-            await channel.queue_bind(topology.queue(consumer), topology.exchange, routing_key=type_)
+        await channel.queue_bind(topology.queue(work.name), topology.exchange, routing_key=work.event.type)

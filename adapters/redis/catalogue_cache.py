@@ -6,8 +6,8 @@ import msgspec
 from attrs import define, evolve, field
 
 from adapters.redis.client import STAMP_BYTES, GuardedRedis, Script
-from application.ports import CataloguePage
-from domain.product import Product
+from application.ports.caching import CataloguePage
+from domain.catalogue.product import Product
 
 # A page: the stamp of its edition, and the products as JSON behind the digit of their shape. A change of Product's
 # fields needs another digit.
@@ -65,7 +65,7 @@ class RedisCatalogueCache:
             _PUT, [self._edition_key, self._key(page)], [page.edition, self._edition_ttl(), entry, ttl]
         )
 
-    async def new_edition(self) -> None:
+    async def begin_epoch(self) -> None:
         await self._begin_edition()
 
     async def _begin_edition(self) -> str | None:

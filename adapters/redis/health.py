@@ -10,7 +10,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 
 from adapters.redis.client import BadAddress
-from application.ports import Unavailable
+from application.errors import Unavailable
 
 _SECONDS: Final = 2.0
 

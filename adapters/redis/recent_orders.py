@@ -9,7 +9,7 @@ from attrs import define, field
 
 from adapters.redis.client import RUN_BYTES, STAMP_BYTES, GuardedRedis, Script
 from domain.ids import OrderId
-from domain.order import Order
+from domain.orders.order import Order
 
 # An entry: the stamp of its generation, the version as digits, and the order as JSON behind the digit of its shape.
 # A change of Order's fields needs another digit: what another release wrote is then not read, and not misread.
@@ -124,7 +124,7 @@ class RedisRecentOrders:
     async def put_many(self, orders: Sequence[Order]) -> None:
         await self._put([(order.id, order.version, SHAPE + _ENCODER.encode(order)) for order in orders])
 
-    async def forget_older(self, versions: Mapping[OrderId, int]) -> None:
+    async def invalidate_below(self, versions: Mapping[OrderId, int]) -> None:
         # An entry without a body takes the place of what is older, and of nothing: who read the order just before the
         # commit, and puts it just after this, comes too late as well.
         await self._put([(id_, version, b"") for id_, version in versions.items()])

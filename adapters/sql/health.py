@@ -3,7 +3,7 @@ from typing import Final
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from adapters.sql.connecting import connected
+from adapters.sql.core.connecting import connected
 
 _QUERIES: Final = {"postgresql": "SHOW server_version", "sqlite": "SELECT sqlite_version()"}
 _NAMES: Final = {"postgresql": "PostgreSQL", "sqlite": "SQLite"}

@@ -8,10 +8,10 @@ from alembic.util import CommandError
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from adapters.sql.connecting import connected
-from adapters.sql.engine import create_engine
-from adapters.sql.finishing import finish, undisturbed
-from application.ports import Unavailable
+from adapters.sql.core.connecting import connected
+from adapters.sql.core.engine import create_engine
+from adapters.sql.core.finishing import finish, undisturbed
+from application.errors import Unavailable
 
 _FOLDER: Final = Path(__file__).parent / "migrations"
 # On SQLite beginning is enough: there is one writer. Any number will do for PostgreSQL that nobody else takes; this is

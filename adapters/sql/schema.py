@@ -3,7 +3,7 @@ from typing import Final
 from sqlalchemy import Connection, inspect, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from adapters.sql.connecting import connected
+from adapters.sql.core.connecting import connected
 
 # The newest migration: what `tables.py` describes. Alembic could tell, but takes half a second to be imported, and a
 # start has no other use for it.

@@ -8,9 +8,9 @@ from attrs import define, field
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from adapters.sql.connecting import connected
-from adapters.sql.engine import create_engine
-from adapters.sql.finishing import finish
+from adapters.sql.core.connecting import connected
+from adapters.sql.core.engine import create_engine
+from adapters.sql.core.finishing import finish
 
 _log = structlog.get_logger("holdfast.signal")
 

@@ -22,7 +22,7 @@ from sqlalchemy import (
     text,
 )
 
-from adapters.sql.types import Id, UtcDateTime
+from adapters.sql.core.types import Id, UtcDateTime
 
 metadata: Final = MetaData()
 

@@ -4,19 +4,19 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from attrs import define, frozen
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from adapters.after_commit import AfterCommit, Committed, tell_nobody
-from adapters.sql.block import Block
-from adapters.sql.dead_letters import SqlDeadLetters
-from adapters.sql.events import SqlEvents
-from adapters.sql.finishing import finish
-from adapters.sql.idempotency_keys import SqlIdempotencyKeys
-from adapters.sql.inbox import SqlInbox
-from adapters.sql.orders import SqlOrders
-from adapters.sql.outbox import SqlOutbox
-from adapters.sql.payments import SqlPayments
-from adapters.sql.products import SqlProducts
-from adapters.sql.stock_adjustments import SqlStockAdjustments
-from application.ports import Transaction
+from adapters.sql.core.finishing import finish
+from adapters.sql.core.transaction import TransactionBlock
+from adapters.sql.repositories.dead_letters import SqlDeadLetters
+from adapters.sql.repositories.events import SqlEvents
+from adapters.sql.repositories.idempotency_keys import SqlIdempotencyKeys
+from adapters.sql.repositories.inbox import SqlInbox
+from adapters.sql.repositories.orders import SqlOrders
+from adapters.sql.repositories.outbox import SqlOutbox
+from adapters.sql.repositories.payments import SqlPayments
+from adapters.sql.repositories.products import SqlProducts
+from adapters.sql.repositories.stock_adjustments import SqlStockAdjustments
+from application.execution.after_commit import AfterCommit, Committed, propagate_nothing
+from application.ports.persistence import Transaction
 
 
 @define(eq=False)
@@ -28,7 +28,7 @@ class SqlUnitOfWork:
     """
 
     _engine: AsyncEngine
-    _after_commit: AfterCommit = tell_nobody
+    _after_commit: AfterCommit = propagate_nothing
 
     def __call__(self) -> AbstractAsyncContextManager[Transaction]:
         return self._transaction()
@@ -38,7 +38,7 @@ class SqlUnitOfWork:
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncGenerator[Transaction, None]:
-        block, committed = Block(self._engine, writing=True), Committed()
+        block, committed = TransactionBlock(self._engine, writing=True), Committed()
         try:
             yield _SqlTransaction.of(block, committed)
         except BaseException:
@@ -48,13 +48,13 @@ class SqlUnitOfWork:
 
     @asynccontextmanager
     async def _reading(self) -> AsyncGenerator[Transaction, None]:
-        block = Block(self._engine, writing=False)
+        block = TransactionBlock(self._engine, writing=False)
         try:
             yield _SqlTransaction.of(block, Committed())
         finally:
             await finish(block.rollback())
 
-    async def _commit(self, block: Block, committed: Committed) -> None:
+    async def _commit(self, block: TransactionBlock, committed: Committed) -> None:
         await block.commit()
         await self._after_commit(committed)
 
@@ -72,7 +72,7 @@ class _SqlTransaction:
     dead_letters: SqlDeadLetters
 
     @classmethod
-    def of(cls, block: Block, committed: Committed) -> "_SqlTransaction":
+    def of(cls, block: TransactionBlock, committed: Committed) -> "_SqlTransaction":
         outbox = SqlOutbox(block, committed)
         return cls(
             SqlOrders(block, committed),

@@ -5,10 +5,10 @@ from typing import Protocol
 
 from attrs import frozen
 
-from application.dead_letter import DeadMessage
-from application.ports.repositories import OutboxEntry
-from domain.events import Event, OrderAccepted
+from application.ports.persistence import OutboxEntry
+from domain.dead_letter import DeadMessage
 from domain.ids import OrderId
+from domain.orders.events import Event, OrderAccepted
 
 
 class EventPublisher(Protocol):
@@ -34,18 +34,18 @@ class Delivery:
     tag: object
 
 
-class EventQueue(Protocol):
+class Subscription(Protocol):
     """The events that wait for one consumer. What is not settled is brought again."""
 
     async def receive(self, limit: int) -> list[Delivery]:
         """Wait for at least one; take those that are there, up to the limit. Raise `Unavailable`."""
 
-    async def done(self, deliveries: Sequence[Delivery]) -> None: ...
+    async def ack(self, deliveries: Sequence[Delivery]) -> None: ...
 
-    async def later(self, delivery: Delivery, *, reason: str) -> None:
+    async def retry(self, delivery: Delivery, *, reason: str) -> None:
         """Bring it again after a delay that grows with each attempt."""
 
-    async def set_aside(self, delivery: Delivery, *, reason: str) -> None:
+    async def dead_letter(self, delivery: Delivery, *, reason: str) -> None:
         """Keep it as a dead letter, until a person decides."""
 
 
@@ -63,7 +63,7 @@ class DeadLetterQueue(Protocol):
     async def receive(self, limit: int) -> list[DeadDelivery]:
         """Wait for at least one; take those that are there, up to the limit. Raise `Unavailable`."""
 
-    async def done(self, deliveries: Sequence[DeadDelivery]) -> None:
+    async def ack(self, deliveries: Sequence[DeadDelivery]) -> None:
         """They are kept elsewhere now. Raise `Unavailable`: they are brought again."""
 
 

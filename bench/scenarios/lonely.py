@@ -25,7 +25,7 @@ _JSON: Final = {"Content-Type": "application/json"}
 _LOOK_EVERY: Final = 0.001
 # Between orders, so that the next one finds everybody waiting.
 _PAUSE: Final = 0.02
-_PATIENCE: Final = 30.0
+_TIMEOUT: Final = 30.0
 _HOW: Final = f"the client asks for the order every {_LOOK_EVERY * 1000:g} ms until it is PAID"
 
 
@@ -55,7 +55,7 @@ def _one_by_one(shop: Shop, order: Callable[[HTTPConnection], float], seconds: f
 
 
 def _load(shop: Shop, order: Callable[[HTTPConnection], float], seconds: float) -> Load:
-    connection = HTTPConnection("127.0.0.1", shop.service.port, timeout=_PATIENCE)
+    connection = HTTPConnection("127.0.0.1", shop.service.port, timeout=_TIMEOUT)
     waits: list[float] = []
     busy, end = 0.0, time.monotonic() + seconds
     try:
@@ -75,8 +75,8 @@ def _until_paid(connection: HTTPConnection) -> float:
     began = time.perf_counter()
     _ask(connection, "POST", f"{path}/pay")
     while _ask(connection, "GET", path)["status"] != "PAID":
-        if time.perf_counter() - began > _PATIENCE:
-            raise TimeoutError(f"{path} was not paid within {_PATIENCE:g} s")
+        if time.perf_counter() - began > _TIMEOUT:
+            raise TimeoutError(f"{path} was not paid within {_TIMEOUT:g} s")
         time.sleep(_LOOK_EVERY)
     return time.perf_counter() - began
 

@@ -9,12 +9,12 @@ from quart.routing import QuartMap
 from quart.wrappers.base import BaseRequestWebsocket
 from werkzeug.routing import MapAdapter
 
-from entrypoints.http.connection import LeanQuart
-from entrypoints.http.health import health_blueprint
-from entrypoints.http.orders import orders_blueprint
 from entrypoints.http.problems import kind_of
-from entrypoints.http.products import products_blueprint
 from entrypoints.http.replies import UntypedResponse, refuse
+from entrypoints.http.routes.health import health_blueprint
+from entrypoints.http.routes.orders import orders_blueprint
+from entrypoints.http.routes.products import products_blueprint
+from entrypoints.http.server.connection import LeanQuart
 from entrypoints.http.services import Services
 
 _log: Final = structlog.get_logger("holdfast.http")

@@ -7,8 +7,10 @@ from uuid import UUID
 
 from msgspec import Meta, Struct
 
-from application.place_order import OrderRequest, RequestedItem
-from domain.events import (
+from application.intake.place_order import OrderRequest, RequestedItem
+from domain.catalogue.product import Product
+from domain.ids import MAX_ID, ProductId, UserId
+from domain.orders.events import (
     Event,
     OrderFailed,
     OrderPaid,
@@ -17,10 +19,9 @@ from domain.events import (
     PaymentRequested,
     RefundRequested,
 )
-from domain.ids import MAX_ID, ProductId, UserId
-from domain.order import MAX_LINES, FailureReason, Order, OrderStatus
-from domain.order_line import MAX_QUANTITY, OrderLine
-from domain.product import Product
+from domain.orders.line import MAX_QUANTITY, OrderLine
+from domain.orders.order import MAX_LINES, Order
+from domain.orders.status import FailureReason, OrderStatus
 from entrypoints.health import ServerHealth
 
 NumberedId = Annotated[int, Meta(ge=1, le=MAX_ID)]

@@ -8,11 +8,11 @@ from typing import Final, TypeVar
 import msgspec
 from quart import request
 
-from application.idempotency import IdempotencyKey
-from application.once import Keyed, Replayed
-from application.queue_orders import Queued
+from application.execution.idempotency import Keyed, Replayed
+from application.intake.queue_orders import Queued
+from application.ports.idempotency import IdempotencyKey
 from domain.errors import DomainError
-from domain.order import Order
+from domain.orders.order import Order
 from entrypoints.http.decoding import read_body
 from entrypoints.http.refusals import FieldError, InvalidRequest
 from entrypoints.http.replies import Reply, refuse

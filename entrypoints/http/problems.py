@@ -16,11 +16,11 @@ from werkzeug.exceptions import (
     UnsupportedMediaType,
 )
 
-from application.batching import Overloaded
-from application.once import KeyInFlight, KeyReused
-from application.ports import Aborted, Unavailable
-from application.queue_orders import PriceUnknown
-from application.unrecorded import NotYetRecorded
+from application.errors import Aborted, Unavailable
+from application.execution.batching import Overloaded
+from application.execution.idempotency import KeyInFlight, KeyReused
+from application.intake.queue_orders import PriceUnknown
+from application.intake.unrecorded import NotYetRecorded
 from domain.errors import (
     CurrencyMismatch,
     DomainError,

@@ -5,7 +5,7 @@ from urllib.parse import parse_qsl
 from attrs import frozen
 
 from domain.ids import MAX_ID, UserId
-from domain.order import OrderStatus
+from domain.orders.status import OrderStatus
 from entrypoints.http.ids import whole_number_of
 from entrypoints.http.refusals import FieldError, InvalidRequest
 

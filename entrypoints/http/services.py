@@ -2,15 +2,15 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from attrs import frozen
 
-from application.get_history import GetHistory
-from application.list_orders import ListOrders
-from application.list_products import ListProducts
-from application.once import Keyed, Replayed
-from application.place_order import OrderRequest
-from application.queue_orders import Queued
+from application.catalogue.list_products import ListProducts
+from application.execution.idempotency import Keyed, Replayed
+from application.intake.place_order import OrderRequest
+from application.intake.queue_orders import Queued
+from application.orders.get_history import GetHistory
+from application.orders.list_orders import ListOrders
+from domain.catalogue.product import Product
 from domain.ids import OrderId, ProductId
-from domain.order import Order
-from domain.product import Product
+from domain.orders.order import Order
 from entrypoints.health import ServerHealth
 
 

@@ -9,20 +9,20 @@ from pathlib import Path
 import pytest
 from uuid_utils.compat import uuid7
 
-from adapters.payments.ledger import open_file_ledger
-from adapters.payments.simulated import SimulatedGateway
-from adapters.sql.engine import create_engine, sqlite_url
+from adapters.payments.simulated.gateway import SimulatedGateway
+from adapters.payments.simulated.ledger import open_file_ledger
+from adapters.sql.core.engine import create_engine, sqlite_url
 from adapters.sql.tables import metadata
 from adapters.sql.unit_of_work import SqlUnitOfWork
-from application.manage_catalogue import AddProducts, NewProduct
-from application.place_order import NumberRequests, OrderRequest, PlaceOrder, RequestedItem
-from application.process_payment import ProcessPayment
-from application.request_payment import RequestPayment
+from application.catalogue.add_products import AddProducts, NewProduct
+from application.intake.place_order import NumberRequests, OrderRequest, PlaceOrder, RequestedItem
+from application.payments.process_payment import ProcessPayment
+from application.payments.request_payment import RequestPayment
 from bench.books import Books
-from domain.events import PaymentRequested
 from domain.ids import ProductId, UserId
 from domain.money import Money
-from domain.order import Order
+from domain.orders.events import PaymentRequested
+from domain.orders.order import Order
 
 
 def _now() -> datetime:

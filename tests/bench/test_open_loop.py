@@ -91,7 +91,7 @@ async def test_a_client_gives_up_when_its_patience_is_over() -> None:
         raise ConnectionResetError
 
     async with server(never) as load:
-        result = await open_loop(evolve(load, patience=0.2, seconds=0.095))
+        result = await open_loop(evolve(load, timeout=0.2, seconds=0.095))
     assert result.by_status() == {GIVEN_UP: 10}
 
 

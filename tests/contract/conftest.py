@@ -10,16 +10,16 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from adapters.after_commit import AfterCommit
 from adapters.memory.store import MemoryStore
 from adapters.memory.unit_of_work import MemoryUnitOfWork
-from adapters.sql.engine import create_engine
+from adapters.sql.core.engine import create_engine
 from adapters.sql.migrate import migrate
 from adapters.sql.tables import metadata
 from adapters.sql.unit_of_work import SqlUnitOfWork
-from application.ports import UnitOfWork
-from domain.order import Order
-from domain.product import Product
+from application.execution.after_commit import AfterCommit
+from application.ports.persistence import UnitOfWork
+from domain.catalogue.product import Product
+from domain.orders.order import Order
 
 # Units of work over one and the same store, each telling somebody else of its commits.
 OpenUnitOfWork = Callable[[AfterCommit], UnitOfWork]

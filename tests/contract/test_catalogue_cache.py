@@ -14,9 +14,9 @@ from redis.asyncio import Redis
 from adapters.memory.caches import MemoryCatalogueCache
 from adapters.redis.catalogue_cache import RedisCatalogueCache
 from adapters.redis.client import open_redis
-from application.ports import CatalogueCache, CataloguePage
+from application.ports.caching import CatalogueCache, CataloguePage
+from domain.catalogue.product import Product
 from domain.ids import ProductId
-from domain.product import Product
 from tests.unit.builders import a_product
 
 FIRST_PAGE = CataloguePage(after=None, limit=10)
@@ -96,21 +96,21 @@ async def test_a_new_edition_forgets_every_page(cache: CatalogueCache) -> None:
     another = CataloguePage(ProductId(10), 10)
     await read(cache)
     await read(cache, another)
-    await cache.new_edition()
+    await cache.begin_epoch()
     assert await kept(cache) is None
     assert await kept(cache, another) is None
 
 
 async def test_a_page_read_before_a_new_edition_is_not_kept_after_it(cache: CatalogueCache) -> None:
     page, _ = await cache.get(FIRST_PAGE)
-    await cache.new_edition()
+    await cache.begin_epoch()
     await cache.put(page, PRODUCTS)
     assert await kept(cache) is None
 
 
 async def test_a_page_of_an_old_edition_does_not_displace_one_of_the_new(cache: CatalogueCache) -> None:
     page, _ = await cache.get(FIRST_PAGE)
-    await cache.new_edition()
+    await cache.begin_epoch()
     await read(cache, database=PRODUCTS[:3])
     await cache.put(page, PRODUCTS)
     assert await kept(cache) == PRODUCTS[:3]
@@ -133,7 +133,7 @@ async def test_no_reader_sees_stock_that_is_older_than_an_edition_it_knew_of(cac
         nonlocal stock
         for number in range(1, 101):
             stock = number
-            await cache.new_edition()
+            await cache.begin_epoch()
 
     async def buy() -> None:
         for _ in range(25):
@@ -156,7 +156,7 @@ async def test_processes_share_pages_and_editions(
     async with a_process(redis_url, namespace) as another:
         await read(in_redis)
         assert await kept(another) == PRODUCTS
-        await another.new_edition()
+        await another.begin_epoch()
         assert await kept(in_redis) is None
 
 
@@ -164,7 +164,7 @@ async def test_namespaces_do_not_see_each_other(redis_url: str, in_redis: RedisC
     await read(in_redis)
     async with a_process(redis_url, f"test:{secrets.token_hex(8)}") as another:
         assert await kept(another) is None
-        await another.new_edition()
+        await another.begin_epoch()
     assert await kept(in_redis) == PRODUCTS
 
 

@@ -7,28 +7,29 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from attrs import frozen
 
+from adapters.codecs.events import encode
 from adapters.memory.broker import MemoryBroker
 from adapters.rabbitmq.dead_letters import open_dead_letters
 from adapters.rabbitmq.publisher import open_publisher
-from adapters.rabbitmq.queue import open_queue
-from adapters.rabbitmq.topology import CONSUMERS
-from adapters.wire import encode
-from application.ports import DeadDelivery, DeadLetterQueue, EventPublisher, EventQueue, OutboxEntry
-from domain.events import event_id
+from adapters.rabbitmq.subscription import open_subscription
+from application.messaging.subscriptions import PAYMENTS
+from application.ports.messaging import DeadDelivery, DeadLetterQueue, EventPublisher, Subscription
+from application.ports.persistence import OutboxEntry
+from domain.orders.events import event_id
 from tests.brokers import PATIENCE, entries, own_topology, payment_requested, receive
 
 
 @frozen
 class Broker:
     publisher: EventPublisher
-    queue: EventQueue
+    queue: Subscription
     dead: DeadLetterQueue
 
-    async def set_aside(self, *numbers: int, reason: str = "UnknownOrder: there is none") -> list[bytes]:
+    async def dead_letter(self, *numbers: int, reason: str = "UnknownOrder: there is none") -> list[bytes]:
         events = [payment_requested(number) for number in numbers]
         await self.publisher.publish(entries(*events))
         for delivery in await receive(self.queue, len(events)):
-            await self.queue.set_aside(delivery, reason=reason)
+            await self.queue.dead_letter(delivery, reason=reason)
         return [encode(event) for event in events]
 
 
@@ -36,14 +37,14 @@ class Broker:
 async def broker(request: pytest.FixtureRequest) -> AsyncIterator[Broker]:
     if request.param == "memory":
         memory = MemoryBroker()
-        queue = memory.queue(*CONSUMERS["payments"], delays=(0.01,))
+        queue = memory.queue(PAYMENTS, delays=(0.01,))
         yield Broker(memory, queue, queue.dead_letters)
         return
     url = request.getfixturevalue("amqp_url")
     async with (
         own_topology(url, delays=(0.01,)) as topology,
         open_publisher(url, topology) as publisher,
-        open_queue(url, topology, "payments") as rabbit_queue,
+        open_subscription(url, topology, "payments") as rabbit_queue,
         open_dead_letters(url, topology, "payments", look_every=0.02) as dead,
     ):
         yield Broker(publisher, rabbit_queue, dead)
@@ -56,7 +57,7 @@ async def collect(queue: DeadLetterQueue, count: int, *, limit: int = 100) -> li
         while len(found) < count:
             batch = await queue.receive(limit)
             assert len(batch) <= limit
-            await queue.done(batch)
+            await queue.ack(batch)
             found += batch
     return found
 
@@ -78,7 +79,7 @@ async def test_to_receive_is_to_wait_for_the_first(broker: Broker) -> None:
     receiving = asyncio.create_task(broker.dead.receive(10))
     done, _ = await asyncio.wait([receiving], timeout=0.2)
     assert not done
-    sent = await broker.set_aside(1)
+    sent = await broker.dead_letter(1)
     async with asyncio.timeout(PATIENCE):
         assert bodies(await receiving) == sent
 
@@ -88,9 +89,9 @@ async def test_a_letter_tells_its_story(broker: Broker) -> None:
     await broker.publisher.publish(entries(payment_requested()))
     for _ in range(2):
         [delivery] = await receive(broker.queue, 1)
-        await broker.queue.later(delivery, reason="Aborted: a deadlock")
+        await broker.queue.retry(delivery, reason="Aborted: a deadlock")
     [delivery] = await receive(broker.queue, 1)
-    await broker.queue.set_aside(delivery, reason="KeyError: 'surprise'")
+    await broker.queue.dead_letter(delivery, reason="KeyError: 'surprise'")
     [letter] = await collect(broker.dead, 1)
     assert (letter.message.attempts, letter.message.reason) == (3, "KeyError: 'surprise'")
     assert began <= letter.message.first_at <= letter.message.last_at <= datetime.now(UTC)
@@ -110,19 +111,19 @@ async def test_what_can_not_be_read_is_kept_to_the_byte(broker: Broker) -> None:
 
 
 async def test_what_is_not_done_is_brought_again_and_what_is_done_is_not(broker: Broker) -> None:
-    sent = await broker.set_aside(1, 2, 3)
+    sent = await broker.dead_letter(1, 2, 3)
     async with asyncio.timeout(PATIENCE):
         first = await broker.dead.receive(1)
         assert bodies(first) == sent[:1]
         assert bodies(await broker.dead.receive(1)) == sent[:1]
-    await broker.dead.done(first)
-    await broker.dead.done(first)
+    await broker.dead.ack(first)
+    await broker.dead.ack(first)
     assert bodies(await collect(broker.dead, 2, limit=2)) == sent[1:]
     assert await stays_empty(broker.dead)
 
 
 async def test_more_than_a_batch_is_brought_in_batches(broker: Broker) -> None:
-    sent = await broker.set_aside(*range(1, 26))
+    sent = await broker.dead_letter(*range(1, 26))
     assert bodies(await collect(broker.dead, 25, limit=4)) == sent
 
 
@@ -130,7 +131,7 @@ async def test_to_give_up_waiting_loses_nothing(broker: Broker) -> None:
     sent: list[bytes] = []
     for turn in range(1, 6):
         receiving = asyncio.create_task(broker.dead.receive(10))
-        sent += await broker.set_aside(turn)
+        sent += await broker.dead_letter(turn)
         for _ in range(turn * 3):
             await asyncio.sleep(0)
         receiving.cancel()

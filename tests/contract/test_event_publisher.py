@@ -8,31 +8,31 @@ from attrs import frozen
 
 from adapters.memory.broker import MemoryBroker
 from adapters.rabbitmq.publisher import open_publisher
-from adapters.rabbitmq.queue import open_queue
-from adapters.rabbitmq.topology import CONSUMERS
-from application.ports import EventPublisher, EventQueue
+from adapters.rabbitmq.subscription import open_subscription
+from application.messaging.subscriptions import PAYMENTS, REFUNDS
+from application.ports.messaging import EventPublisher, Subscription
 from tests.brokers import entries, events_of, order_paid, own_topology, payment_requested, receive, refund_requested
 
 
 @frozen
 class Broker:
     publisher: EventPublisher
-    payments: EventQueue
-    refunds: EventQueue
+    payments: Subscription
+    refunds: Subscription
 
 
 @pytest.fixture(params=["memory", "rabbitmq"])
 async def broker(request: pytest.FixtureRequest) -> AsyncIterator[Broker]:
     if request.param == "memory":
         memory = MemoryBroker()
-        yield Broker(memory, memory.queue(*CONSUMERS["payments"]), memory.queue(*CONSUMERS["refunds"]))
+        yield Broker(memory, memory.queue(PAYMENTS), memory.queue(REFUNDS))
         return
     url = request.getfixturevalue("amqp_url")
     async with (
         own_topology(url) as topology,
         open_publisher(url, topology) as publisher,
-        open_queue(url, topology, "payments") as payments,
-        open_queue(url, topology, "refunds") as refunds,
+        open_subscription(url, topology, "payments") as payments,
+        open_subscription(url, topology, "refunds") as refunds,
     ):
         yield Broker(publisher, payments, refunds)
 
@@ -97,8 +97,8 @@ async def test_calls_at_once_lose_nothing_and_keep_their_own_order(broker: Broke
 
 async def test_the_broker_in_memory_confirms_nothing_that_it_has_no_room_for() -> None:
     broker = MemoryBroker(room=2)
-    payments = broker.queue(*CONSUMERS["payments"])
-    broker.queue(*CONSUMERS["refunds"])
+    payments = broker.queue(PAYMENTS)
+    broker.queue(REFUNDS)
     sent = entries(*(payment_requested() for _ in range(3)), refund_requested())
 
     assert await broker.publish(sent) == [*sent[:2], sent[3]]

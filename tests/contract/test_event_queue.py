@@ -1,4 +1,4 @@
-"""What `EventQueue` promises, whatever broker stands behind it."""
+"""What `Subscription` promises, whatever broker stands behind it."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -6,13 +6,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 from attrs import frozen
 
+from adapters.codecs.events import decode
 from adapters.memory.broker import MemoryBroker
 from adapters.rabbitmq.publisher import open_publisher
-from adapters.rabbitmq.queue import open_queue
-from adapters.rabbitmq.topology import CONSUMERS
-from adapters.wire import decode
-from application.ports import Delivery, EventPublisher, EventQueue
-from domain.events import Event
+from adapters.rabbitmq.subscription import open_subscription
+from application.messaging.subscriptions import PAYMENTS
+from application.ports.messaging import Delivery, EventPublisher, Subscription
+from domain.orders.events import Event
 from tests.brokers import (
     PATIENCE,
     entries,
@@ -32,7 +32,7 @@ DELAYS = (0.05, 0.1)
 @frozen
 class Broker:
     publisher: EventPublisher
-    queue: EventQueue
+    queue: Subscription
     # The oldest dead letter: its event, how often it was tried, and why it lies there.
     dead_letter: Callable[[], Awaitable[tuple[Event, int, str]]]
 
@@ -44,7 +44,7 @@ class Broker:
 async def broker(request: pytest.FixtureRequest) -> AsyncIterator[Broker]:
     if request.param == "memory":
         memory = MemoryBroker()
-        memory_queue = memory.queue(*CONSUMERS["payments"], delays=DELAYS)
+        memory_queue = memory.queue(PAYMENTS, delays=DELAYS)
 
         async def in_memory() -> tuple[Event, int, str]:
             [dead] = await memory_queue.dead_letters.receive(1)
@@ -56,7 +56,7 @@ async def broker(request: pytest.FixtureRequest) -> AsyncIterator[Broker]:
     async with (
         own_topology(url, delays=DELAYS) as topology,
         open_publisher(url, topology) as publisher,
-        open_queue(url, topology, "payments") as queue,
+        open_subscription(url, topology, "payments") as queue,
     ):
 
         async def in_rabbitmq() -> tuple[Event, int, str]:
@@ -111,9 +111,9 @@ async def test_what_is_done_is_not_brought_again(broker: Broker) -> None:
     deliveries = await receive(broker.queue, 5)
 
     # In parts and out of order, as a batch with stragglers would settle them.
-    await broker.queue.done([deliveries[1], deliveries[3]])
-    await broker.queue.done([deliveries[2], deliveries[0], deliveries[4]])
-    await broker.queue.done([])
+    await broker.queue.ack([deliveries[1], deliveries[3]])
+    await broker.queue.ack([deliveries[2], deliveries[0], deliveries[4]])
+    await broker.queue.ack([])
 
     assert await stays_empty(broker.queue)
 
@@ -125,17 +125,17 @@ async def test_later_brings_it_again_as_the_next_attempt(broker: Broker) -> None
     for attempt in range(1, 5):
         (delivery,) = await receive(broker.queue, 1)
         assert (delivery.event, delivery.attempt) == (event, attempt)
-        await broker.queue.later(delivery, reason="Unavailable: the provider is silent")
+        await broker.queue.retry(delivery, reason="Unavailable: the provider is silent")
 
     (delivery,) = await receive(broker.queue, 1)
-    await broker.queue.done([delivery])
+    await broker.queue.ack([delivery])
     assert await stays_empty(broker.queue)
 
 
 async def test_later_does_not_keep_the_others_waiting(broker: Broker) -> None:
     slow, quick = payment_requested(1), payment_requested(2)
     await broker.publish(slow)
-    await broker.queue.later((await receive(broker.queue, 1))[0], reason="Aborted: a deadlock")
+    await broker.queue.retry((await receive(broker.queue, 1))[0], reason="Aborted: a deadlock")
     await broker.publish(quick)
 
     received = await receive(broker.queue, 2)
@@ -146,9 +146,9 @@ async def test_later_does_not_keep_the_others_waiting(broker: Broker) -> None:
 async def test_what_is_set_aside_is_kept_with_its_reason(broker: Broker) -> None:
     event = payment_requested()
     await broker.publish(event)
-    await broker.queue.later((await receive(broker.queue, 1))[0], reason="Aborted: a deadlock")
+    await broker.queue.retry((await receive(broker.queue, 1))[0], reason="Aborted: a deadlock")
 
-    await broker.queue.set_aside((await receive(broker.queue, 1))[0], reason="UnknownOrder: there is no such order")
+    await broker.queue.dead_letter((await receive(broker.queue, 1))[0], reason="UnknownOrder: there is no such order")
 
     assert await broker.dead_letter() == (event, 2, "UnknownOrder: there is no such order")
     assert await stays_empty(broker.queue)
@@ -163,7 +163,7 @@ async def test_workers_at_one_queue_share_what_is_there(broker: Broker) -> None:
         while len(received) < len(events):
             batch = await broker.queue.receive(7)
             received.extend(batch)
-            await broker.queue.done(batch)
+            await broker.queue.ack(batch)
 
     workers = [asyncio.create_task(work()) for _ in range(5)]
     await asyncio.wait(workers, timeout=PATIENCE, return_when=asyncio.FIRST_COMPLETED)

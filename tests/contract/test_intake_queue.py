@@ -9,15 +9,16 @@ from uuid import uuid4
 import pytest
 from attrs import frozen
 
-from adapters.intake_queue import PublishedIntake
+from adapters.codecs.intake_queue import PublishedIntake
 from adapters.memory.broker import MemoryBroker
-from adapters.rabbitmq.link import Patience
+from adapters.rabbitmq.link import Timeouts
 from adapters.rabbitmq.publisher import open_publisher
-from adapters.rabbitmq.queue import open_queue
-from adapters.rabbitmq.topology import CONSUMERS
-from application.ports import EventQueue, IntakeQueue, Unavailable
-from domain.events import AskedUnder, OrderAccepted
+from adapters.rabbitmq.subscription import open_subscription
+from application.errors import Unavailable
+from application.messaging.subscriptions import INTAKE
+from application.ports.messaging import IntakeQueue, Subscription
 from domain.ids import OrderId, UserId
+from domain.orders.events import AskedUnder, OrderAccepted
 from tests.brokers import channel, events_of, own_topology, receive
 from tests.cables import PATIENCE, cable
 from tests.service import until
@@ -27,20 +28,20 @@ from tests.unit.builders import NOW, a_line, euros
 @frozen
 class Broker:
     intake: IntakeQueue
-    accepted: EventQueue
+    accepted: Subscription
 
 
 @pytest.fixture(params=["memory", "rabbitmq"])
 async def broker(request: pytest.FixtureRequest) -> AsyncIterator[Broker]:
     if request.param == "memory":
         memory = MemoryBroker()
-        yield Broker(PublishedIntake(memory), memory.queue(*CONSUMERS["intake"]))
+        yield Broker(PublishedIntake(memory), memory.queue(INTAKE))
         return
     url = request.getfixturevalue("amqp_url")
     async with (
         own_topology(url) as topology,
         open_publisher(url, topology) as publisher,
-        open_queue(url, topology, "intake") as accepted,
+        open_subscription(url, topology, "intake") as accepted,
     ):
         yield Broker(PublishedIntake(publisher), accepted)
 
@@ -116,7 +117,7 @@ async def test_a_silent_connection_is_given_up_though_nobody_waits_so_long(amqp_
     async with (
         own_topology(amqp_url) as topology,
         cable(amqp_url) as wire,
-        open_publisher(wire.url, topology, patience=Patience(confirm=2, close=0.3)) as publisher,
+        open_publisher(wire.url, topology, timeouts=Timeouts(confirm=2, close=0.3)) as publisher,
     ):
         intake = PublishedIntake(publisher)
         await intake.put_many([an_accepted_order()])

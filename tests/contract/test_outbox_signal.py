@@ -8,9 +8,9 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.memory.signal import MemoryOutboxSignal
-from adapters.sql.engine import create_engine
+from adapters.sql.core.engine import create_engine
 from adapters.sql.signal import PostgresOutboxSignal, open_outbox_signal
-from application.ports import OutboxSignal
+from application.ports.messaging import OutboxSignal
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What PaymentGateway promises, on the simulated provider with each kind of books; then what the books promise."""
+"""What PaymentProvider promises, on the simulated provider with each kind of books; then what the books promise."""
 
 import asyncio
 import os
@@ -13,9 +13,10 @@ from uuid import UUID
 import pytest
 from uuid_utils.compat import uuid7
 
-from adapters.payments.ledger import Ledger, MemoryLedger, Outcome, open_file_ledger
-from adapters.payments.simulated import AnotherAmount, SimulatedGateway, UnknownCharge
-from application.ports import Charge, PaymentDeclined, ProviderRecord, Unavailable
+from adapters.payments.simulated.gateway import AnotherAmount, SimulatedGateway, UnknownCharge
+from adapters.payments.simulated.ledger import Ledger, MemoryLedger, Outcome, open_file_ledger
+from application.errors import Unavailable
+from application.ports.payments import Charge, PaymentDeclined, ProviderLedger
 from domain.ids import PaymentId
 from domain.money import Money
 from tests.unit.builders import euros
@@ -251,7 +252,7 @@ async def test_the_record_tells_of_every_charge_in_pages_and_of_nothing_that_was
     await charging.refund(charged[1], euros(107))
     expected = [Charge(key=key, amount=euros(100 + keys.index(key)), refunded=key == charged[1]) for key in charged]
 
-    record: ProviderRecord = charging
+    record: ProviderLedger = charging
     found: list[Charge] = []
     while page := await record.charges(after=found[-1].key if found else None, limit=2):
         assert len(page) <= 2

@@ -1,7 +1,7 @@
 """What `PriceList` promises."""
 
 from adapters.memory.price_list import MemoryPriceList
-from application.refresh_prices import RefreshPrices
+from application.intake.refresh_prices import RefreshPrices
 from domain.ids import ProductId
 from tests.unit.builders import a_product
 from tests.unit.shop import Shop

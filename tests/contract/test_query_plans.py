@@ -18,21 +18,23 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from uuid_utils.compat import uuid7
 
-from adapters.payments.ledger import MemoryLedger
-from adapters.sql import sessions
-from adapters.sql.engine import create_engine
+from adapters.payments.simulated.ledger import MemoryLedger
+from adapters.sql.core import session as sessions
+from adapters.sql.core.engine import create_engine
 from adapters.sql.migrate import migrate
 from adapters.sql.tables import metadata
 from adapters.sql.unit_of_work import SqlUnitOfWork
-from application.dead_letter import DeadMessage
-from application.idempotency import IdempotencyKey, Kept
-from application.ports import Aborted, Transaction
+from application.errors import Aborted
+from application.ports.idempotency import IdempotencyKey, StoredResponse
+from application.ports.persistence import Transaction
 from bench.growth import fill
-from domain.events import OrderPlaced, event_id
+from domain.catalogue.product import StockAdjustment
+from domain.dead_letter import DeadMessage
 from domain.ids import OrderId, PaymentId, ProductId, UserId
-from domain.order import Order, OrderStatus
-from domain.payment import Payment
-from domain.product import StockAdjustment
+from domain.orders.events import OrderPlaced, event_id
+from domain.orders.order import Order
+from domain.orders.status import OrderStatus
+from domain.payments.payment import Payment
 from tests.simulation.points import REPOSITORIES, methods
 from tests.unit.builders import NOW, a_line, a_product, euros, placed
 
@@ -149,7 +151,7 @@ def samples_of(known: Sequence[Order]) -> Arguments:
         "inbox.ids": [event_id(placed_event) for placed_event in events],
         "idempotency_keys.keys": keys[:BATCH],
         "idempotency_keys.kept": [
-            Kept(IdempotencyKey("customer 1", str(order.id)), "asked", order, NOW) for order in orders
+            StoredResponse(IdempotencyKey("customer 1", str(order.id)), "asked", order, NOW) for order in orders
         ],
         "dead_letters.ids": list(range(1, 20)),
         "dead_letters.after": 10,

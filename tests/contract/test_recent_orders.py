@@ -18,9 +18,10 @@ from uuid_utils.compat import uuid7
 from adapters.memory.caches import MemoryRecentOrders
 from adapters.redis.client import open_redis
 from adapters.redis.recent_orders import RedisRecentOrders
-from application.ports import RecentOrders
+from application.ports.caching import RecentOrders
 from domain.ids import OrderId, PaymentId
-from domain.order import Order, OrderStatus
+from domain.orders.order import Order
+from domain.orders.status import OrderStatus
 from tests.unit.builders import LATER, NOW, PAYMENT, a_line, an_order, order_in
 
 
@@ -71,7 +72,7 @@ async def kept(recent: RecentOrders, order: Order) -> Order | None:
 async def test_an_event_before_the_first_version_forgets_nothing(recent: RecentOrders) -> None:
     known, unknown = a_new_order(), a_new_order()
     await recent.put_many([known])
-    await recent.forget_older({known.id: 0, unknown.id: 0})
+    await recent.invalidate_below({known.id: 0, unknown.id: 0})
     await recent.put_many([unknown])
     assert await recent.get_many({known.id, unknown.id}) == {known.id: known, unknown.id: unknown}
 
@@ -164,14 +165,14 @@ async def test_what_is_older_than_a_known_version_is_forgotten(
 ) -> None:
     order = at_version(a_new_order(), 2)
     await recent.put_many([order])
-    await recent.forget_older({order.id: version})
+    await recent.invalidate_below({order.id: version})
     assert await kept(recent, order) == (order if is_kept else None)
 
 
 async def test_a_version_that_was_forgotten_up_to_is_kept_when_it_is_put(recent: RecentOrders) -> None:
     order = a_new_order()
     await recent.put_many([at_version(order, 1)])
-    await recent.forget_older({order.id: 2})
+    await recent.invalidate_below({order.id: 2})
     await recent.put_many([at_version(order, 2)])
     assert await kept(recent, order) == at_version(order, 2)
 
@@ -179,7 +180,7 @@ async def test_a_version_that_was_forgotten_up_to_is_kept_when_it_is_put(recent:
 async def test_an_order_read_before_it_was_forgotten_is_not_kept_after_it(recent: RecentOrders) -> None:
     order = a_new_order()
     read_before = at_version(order, 1)
-    await recent.forget_older({order.id: 2})
+    await recent.invalidate_below({order.id: 2})
     await recent.put_many([read_before])
     assert await kept(recent, order) is None
 

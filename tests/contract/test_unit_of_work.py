@@ -4,10 +4,11 @@ import asyncio
 
 import pytest
 
-from adapters.after_commit import Committed
-from application.ports import Aborted, UnitOfWork
+from application.errors import Aborted
+from application.execution.after_commit import Committed
+from application.ports.persistence import UnitOfWork
+from domain.catalogue.product import Product
 from domain.ids import ProductId
-from domain.product import Product
 from tests.contract.conftest import OpenUnitOfWork, keep
 from tests.unit.builders import a_line, a_product, an_order, placed
 
@@ -81,7 +82,7 @@ async def test_batches_of_nothing_change_nothing(unit_of_work: UnitOfWork) -> No
         await tx.stock_adjustments.add_many([])
         await tx.events.add_many([])
         await tx.outbox.remove([])
-        await tx.outbox.put_back([])
+        await tx.outbox.re_enqueue([])
         assert await tx.products.get_many([]) == {}
         assert await tx.orders.get_many([]) == {}
         assert await tx.payments.get_many([]) == {}

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from adapters.sql.engine import create_engine
+from adapters.sql.core.engine import create_engine
 from adapters.sql.health import server_version
-from application.ports import Unavailable
+from application.errors import Unavailable
 
 
 @pytest.mark.parametrize(

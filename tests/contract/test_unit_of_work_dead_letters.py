@@ -5,9 +5,10 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from adapters.wire import encode
-from application.dead_letter import DeadLetter, DeadMessage, Decision
-from application.ports import Aborted, UnitOfWork
+from adapters.codecs.events import encode
+from application.errors import Aborted
+from application.ports.persistence import UnitOfWork
+from domain.dead_letter import DeadLetter, DeadMessage, Decision
 from tests.brokers import payment_requested
 from tests.unit.builders import LATER, NOW
 

@@ -5,10 +5,10 @@ from uuid import UUID
 
 import pytest
 
-from adapters.wire import decode
-from application.ports import OrderConflict, OutboxEntry, UnitOfWork
-from domain.events import Event, EventId, OrderCancelled, event_id
+from adapters.codecs.events import decode
+from application.ports.persistence import OrderConflict, OutboxEntry, UnitOfWork
 from domain.ids import OrderId
+from domain.orders.events import Event, EventId, OrderCancelled, event_id
 from tests.unit.builders import LATER, NOW, a_line, placed
 
 
@@ -110,7 +110,7 @@ async def test_what_is_put_back_leaves_once_more_and_the_history_stays_as_it_is(
     await add(unit_of_work, event)
     await remove(unit_of_work, *await claim(unit_of_work))
     async with unit_of_work() as tx:
-        await tx.outbox.put_back([event])
+        await tx.outbox.re_enqueue([event])
     assert [decode(entry.body) for entry in await claim(unit_of_work)] == [event]
     async with unit_of_work.reading() as tx:
         assert await tx.events.of_orders([event.order_id]) == [event]
@@ -121,7 +121,7 @@ async def test_what_is_put_back_while_it_is_still_there_leaves_once(unit_of_work
     await add(unit_of_work, event)
     for _ in range(2):
         async with unit_of_work() as tx:
-            await tx.outbox.put_back([event])
+            await tx.outbox.re_enqueue([event])
     assert [decode(entry.body) for entry in await claim(unit_of_work)] == [event]
 
 

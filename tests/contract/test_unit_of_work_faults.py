@@ -8,12 +8,13 @@ import pytest
 from sqlalchemy import QueuePool, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from adapters.after_commit import Committed
-from adapters.sql.engine import create_engine
+from adapters.sql.core.engine import create_engine
 from adapters.sql.health import server_version
 from adapters.sql.migrate import migrate
 from adapters.sql.unit_of_work import SqlUnitOfWork
-from application.ports import Aborted, Unavailable, UnitOfWork
+from application.errors import Aborted, Unavailable
+from application.execution.after_commit import Committed
+from application.ports.persistence import UnitOfWork
 from domain.ids import ProductId
 from tests.contract.conftest import keep
 from tests.servers import PostgresServer

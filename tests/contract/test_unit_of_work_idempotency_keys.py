@@ -7,34 +7,36 @@ from sqlalchemy import event, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 from uuid_utils.compat import uuid7
 
-from adapters.after_commit import Committed, tell_nobody
-from adapters.sql.errors import BrokenRow
+from adapters.sql.core.errors import BrokenRow
 from adapters.sql.tables import idempotency_keys
 from adapters.sql.unit_of_work import SqlUnitOfWork
-from application.idempotency import Answer, IdempotencyKey, Kept
-from application.once import Keyed, KeyInFlight
-from application.place_order import NumberRequests, OrderRequest, PlaceOrder, RequestedItem
-from application.ports import Aborted, UnitOfWork
+from application.errors import Aborted
+from application.execution.after_commit import Committed, propagate_nothing
+from application.execution.idempotency import Keyed, KeyInFlight
+from application.intake.place_order import NumberRequests, OrderRequest, PlaceOrder, RequestedItem
+from application.ports.idempotency import Answer, IdempotencyKey, StoredResponse
+from application.ports.persistence import UnitOfWork
 from domain.errors import DomainError, IllegalTransition, InvalidOrder, UnknownProduct
 from domain.ids import ProductId, UserId
-from domain.order import Order, OrderStatus
+from domain.orders.order import Order
+from domain.orders.status import OrderStatus
 from tests.contract.conftest import OpenUnitOfWork, keep
 from tests.unit.builders import LATER, NOW, a_product, an_order, order_in, placed
 
 KEY = IdempotencyKey("customer 1", "monday")
 
 
-def kept(key: IdempotencyKey = KEY, *, answer: Answer | None = None) -> Kept:
-    return Kept(key, "f" * 64, an_order() if answer is None else answer, NOW)
+def kept(key: IdempotencyKey = KEY, *, answer: Answer | None = None) -> StoredResponse:
+    return StoredResponse(key, "f" * 64, an_order() if answer is None else answer, NOW)
 
 
-async def add(unit_of_work: UnitOfWork, *new: Kept) -> None:
+async def add(unit_of_work: UnitOfWork, *new: StoredResponse) -> None:
     async with unit_of_work() as tx:
         await tx.idempotency_keys.claim([one.key for one in new])
         await tx.idempotency_keys.add_many(new)
 
 
-async def claim(unit_of_work: UnitOfWork, *keys: IdempotencyKey) -> dict[IdempotencyKey, Kept | None]:
+async def claim(unit_of_work: UnitOfWork, *keys: IdempotencyKey) -> dict[IdempotencyKey, StoredResponse | None]:
     async with unit_of_work() as tx:
         return await tx.idempotency_keys.claim(keys)
 
@@ -58,7 +60,7 @@ async def test_whoever_is_given_an_answer_again_is_not_to_find_an_older_order(
         heard.append(committed)
 
     order = evolve(an_order(), version=2)
-    await add(open_unit_of_work(tell_nobody), kept(answer=order))
+    await add(open_unit_of_work(propagate_nothing), kept(answer=order))
     await claim(open_unit_of_work(listen), KEY)
     assert [committed.seen for committed in heard] == [{order.id: 2}]
 

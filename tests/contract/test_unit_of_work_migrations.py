@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from adapters.sql.migrate import migrate
 from adapters.sql.schema import REVISION, schema_problem
 from adapters.sql.tables import metadata
-from application.ports import Unavailable
+from application.errors import Unavailable
 
 REVISIONS = ["0001", "0002", "0003", "0004", REVISION]
 

@@ -11,14 +11,15 @@ from sqlalchemy import event, func, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from adapters.sql import sessions
-from adapters.sql.engine import create_engine
-from adapters.sql.errors import BrokenRow
+from adapters.sql.core import session as sessions
+from adapters.sql.core.engine import create_engine
+from adapters.sql.core.errors import BrokenRow
 from adapters.sql.tables import leases, order_events, order_items, orders, outbox, products
 from adapters.sql.unit_of_work import SqlUnitOfWork
-from application.ports import Aborted, OrderConflict, OutboxEntry, Unavailable, UnitOfWork
+from application.errors import Aborted, Unavailable
+from application.ports.persistence import OrderConflict, OutboxEntry, UnitOfWork
 from domain.ids import PaymentId, ProductId
-from domain.payment import Payment
+from domain.payments.payment import Payment
 from tests.contract.conftest import keep
 from tests.unit.builders import LATER, a_line, a_product, an_order, euros, placed
 

@@ -6,10 +6,12 @@ from uuid import UUID
 import pytest
 from attrs import evolve
 
-from application.ports import Aborted, OrderConflict, UnitOfWork
+from application.errors import Aborted
+from application.ports.persistence import OrderConflict, UnitOfWork
 from domain.ids import MAX_ID, OrderId, PaymentId, ProductId, UserId
 from domain.money import MAX_MINOR, Money
-from domain.order import FailureReason, Order, OrderStatus, place_order
+from domain.orders.order import Order
+from domain.orders.status import FailureReason, OrderStatus
 from tests.contract.conftest import keep
 from tests.unit.builders import LATER, NOW, PAYMENT, a_line, a_product, an_order, order_in
 
@@ -56,7 +58,7 @@ async def test_an_order_in_any_state_is_read_as_it_was_written(shop: UnitOfWork,
 
 async def test_the_largest_values_are_kept_exactly(unit_of_work: UnitOfWork) -> None:
     product = evolve(a_product(), id=ProductId(MAX_ID), name="\U0001f58b\ufe0f Füllfederhalter 万年筆")
-    order, _ = place_order(
+    order, _ = Order.place(
         order_id=OrderId(UUID(int=2**128 - 1)),
         user_id=UserId(MAX_ID),
         lines=[evolve(a_line(), product_id=ProductId(MAX_ID), quantity=1, unit_price=Money(MAX_MINOR, "JPY"))],

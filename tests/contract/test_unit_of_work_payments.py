@@ -1,9 +1,9 @@
 from uuid import UUID
 
-from application.ports import UnitOfWork
+from application.ports.persistence import UnitOfWork
 from domain.ids import PaymentId
 from domain.money import MAX_MINOR, Money
-from domain.payment import Payment
+from domain.payments.payment import Payment
 from tests.contract.conftest import keep
 from tests.unit.builders import a_product, an_order
 

@@ -3,10 +3,11 @@ from uuid import UUID
 import pytest
 from attrs import evolve
 
-from application.ports import Aborted, StockCount, UnitOfWork
+from application.errors import Aborted
+from application.ports.persistence import StockCount, UnitOfWork
+from domain.catalogue.product import MAX_STOCK, Product, StockAdjustment
 from domain.ids import MAX_ID, PaymentId, ProductId
 from domain.money import MAX_MINOR, Money
-from domain.product import MAX_STOCK, Product, StockAdjustment
 from tests.contract.conftest import keep
 from tests.unit.builders import NOW, a_line, a_product, an_order
 

@@ -5,10 +5,10 @@ from uuid import UUID
 import pytest
 from attrs import evolve
 
-from application.once import KeyInFlight
-from application.ports import Aborted, Unavailable
+from application.errors import Aborted, Unavailable
+from application.execution.idempotency import KeyInFlight
 from domain.ids import OrderId
-from domain.order import Order
+from domain.orders.order import Order
 from entrypoints.http.app import create_app
 from entrypoints.http.services import Services
 from tests.http.browser import Answer, Browser

@@ -5,7 +5,7 @@ import json
 import pytest
 from attrs import evolve
 
-from application.ports import Unavailable
+from application.errors import Unavailable
 from entrypoints.http.app import create_app
 from tests.http.browser import Browser
 from tests.http.wiring import services_of

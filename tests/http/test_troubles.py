@@ -5,10 +5,11 @@ import pytest
 from attrs import evolve
 from structlog.testing import capture_logs
 
-from application.batching import Overloaded
-from application.ports import Aborted, OrderConflict, Unavailable
+from application.errors import Aborted, Unavailable
+from application.execution.batching import Overloaded
+from application.ports.persistence import OrderConflict
 from domain.ids import OrderId
-from domain.order import Order
+from domain.orders.order import Order
 from entrypoints.health import ServerHealth
 from entrypoints.http.app import create_app
 from entrypoints.http.services import Services

@@ -1,15 +1,15 @@
 from collections.abc import Sequence
 
 from adapters.memory.caches import MemoryCatalogueCache, MemoryRecentOrders
-from application.batching import Batched
-from application.get_history import GetHistory
-from application.get_order import GetOrder
-from application.get_product import GetProduct
-from application.intake import DirectIntake
-from application.list_orders import ListOrders
-from application.list_products import ListProducts
-from application.ports import RecentOrders
-from application.unrecorded import TellUnrecorded, Unrecorded
+from application.catalogue.get_product import GetProduct
+from application.catalogue.list_products import ListProducts
+from application.execution.batching import Batched
+from application.intake.order_intake import DirectIntake
+from application.intake.unrecorded import TellUnrecorded, Unrecorded
+from application.orders.get_history import GetHistory
+from application.orders.get_order import GetOrder
+from application.orders.list_orders import ListOrders
+from application.ports.caching import RecentOrders
 from entrypoints.health import ServerHealth
 from entrypoints.http.services import Services
 from tests.unit.shop import Shop

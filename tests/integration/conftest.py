@@ -9,7 +9,8 @@ import aiohttp
 import pytest
 from attrs import frozen
 
-from adapters.rabbitmq.topology import CONSUMERS, Topology
+from adapters.rabbitmq.topology import Topology
+from application.messaging.subscriptions import WORK_QUEUES
 from tests.cables import Cable, cable
 from tests.servers.fleet import VARIABLES
 from tests.service import Service
@@ -68,7 +69,7 @@ async def remove_queues(url: str, namespace: str) -> None:
     connection = await aio_pika.connect(url, timeout=10)
     async with connection, await connection.channel() as channel:
         topology = Topology(namespace)
-        for consumer in CONSUMERS:
+        for consumer in (work.name for work in WORK_QUEUES):
             for name in topology.queues(consumer):
                 await channel.queue_delete(name)
         await channel.exchange_delete(topology.exchange)

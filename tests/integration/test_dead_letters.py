@@ -10,15 +10,15 @@ from uuid import uuid4
 import aiohttp
 import pytest
 
-from adapters.payments.ledger import open_file_ledger
-from adapters.payments.simulated import SimulatedGateway
+from adapters.codecs.events import encode
+from adapters.payments.simulated.gateway import SimulatedGateway
+from adapters.payments.simulated.ledger import open_file_ledger
 from adapters.rabbitmq.topology import Topology
-from adapters.sql.engine import create_engine
+from adapters.sql.core.engine import create_engine
 from adapters.sql.unit_of_work import SqlUnitOfWork
-from adapters.wire import encode
-from domain.events import EventId, PaymentRequested
 from domain.ids import OrderId, PaymentId
 from domain.money import Money
+from domain.orders.events import EventId, PaymentRequested
 from tests.brokers import put
 from tests.servers import RabbitServer
 from tests.service import Service, until
@@ -122,7 +122,7 @@ async def test_a_dead_letter_is_seen_replayed_and_discarded_from_the_command_lin
     stranger = a_stranger()
     engine = create_engine(service.database)
     async with SqlUnitOfWork(engine)() as tx:
-        await tx.outbox.put_back([stranger])
+        await tx.outbox.re_enqueue([stranger])
     await engine.dispose()
     names = ("api", "worker", "relay") if "AMQP_URL" in service.settings else ("up",)
     await asyncio.to_thread(service.start_all, names)

@@ -13,9 +13,9 @@ from attrs import evolve, field, frozen
 from quart import Quart
 
 from domain.ids import OrderId
-from domain.order import Order
+from domain.orders.order import Order
 from entrypoints.http.app import create_app
-from entrypoints.http.server import AddressInUse, serve
+from entrypoints.http.server.server import AddressInUse, serve
 from tests.http.wiring import services_of
 from tests.sockets import GET_LIVE, GET_ORDER, ORDER, POST, Site, a_post, running
 from tests.unit.shop import Shop

@@ -15,13 +15,13 @@ from attrs import frozen
 from redis.asyncio import Redis
 
 from adapters.rabbitmq.topology import Topology
-from adapters.sql.engine import create_engine
+from adapters.sql.core.engine import create_engine
 from adapters.sql.unit_of_work import SqlUnitOfWork
-from application.manage_catalogue import AddProducts, NewProduct
+from application.catalogue.add_products import AddProducts, NewProduct
+from domain.catalogue.product import Product
 from domain.ids import OrderId
 from domain.money import Money
-from domain.order import Order
-from domain.product import Product
+from domain.orders.order import Order
 from tests.brokers import count
 from tests.cables import Cable, cable
 from tests.servers import RabbitServer, RedisServer

@@ -13,10 +13,10 @@ import aiohttp
 import pytest
 from attrs import define, field
 
-from adapters.sql.engine import create_engine
+from adapters.sql.core.engine import create_engine
 from adapters.sql.unit_of_work import SqlUnitOfWork
 from domain.ids import OrderId
-from domain.order import OrderStatus
+from domain.orders.status import OrderStatus
 from tests.integration.conftest import remove_queues
 from tests.servers.server import Server
 from tests.service import Service, until

@@ -43,7 +43,7 @@ async def test_overload_costs_little_of_what_could_be_done_and_passes_by_itself(
             request=lambda _: post("/orders", body),
             # More than may be in progress at once: who waits for a connection has not come to the service yet.
             connections=4000,
-            patience=10.0,
+            timeout=10.0,
         )
         return await asyncio.to_thread(run, load)
 

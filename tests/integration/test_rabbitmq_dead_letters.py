@@ -8,13 +8,14 @@ from datetime import UTC, datetime
 import pytest
 
 from adapters.rabbitmq.dead_letters import RabbitDeadLetterQueue, open_dead_letters
-from adapters.rabbitmq.link import Patience
+from adapters.rabbitmq.link import Timeouts
 from adapters.rabbitmq.topology import Topology
-from application.ports import DeadDelivery, Unavailable
+from application.errors import Unavailable
+from application.ports.messaging import DeadDelivery
 from tests.brokers import PATIENCE, channel, count, own_topology, put
 from tests.cables import Cable, cable
 
-QUICK = Patience(connect=2, answer=1, confirm=1, close=0.3, watch=0.3, retry=0.05)
+QUICK = Timeouts(connect=2, answer=1, confirm=1, close=0.3, watch=0.3, retry=0.05)
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ async def wire(amqp_url: str) -> AsyncIterator[Cable]:
 
 @pytest.fixture
 async def queue(wire: Cable, topology: Topology) -> AsyncIterator[RabbitDeadLetterQueue]:
-    async with open_dead_letters(wire.url, topology, "payments", look_every=0.02, patience=QUICK) as queue:
+    async with open_dead_letters(wire.url, topology, "payments", look_every=0.02, timeouts=QUICK) as queue:
         yield queue
 
 
@@ -56,10 +57,10 @@ async def test_a_lost_connection_brings_again_what_was_not_done(
         while await count(amqp_url, topology.dead("payments")) == 0:  # noqa: ASYNC110 - it tells nobody
             await asyncio.sleep(0.02)
     with suppress(Unavailable):
-        await queue.done(held)
+        await queue.ack(held)
     again = await receive_at_last(queue)
     assert [delivery.message.body for delivery in again] == [b"poison"]
-    await queue.done(again)
+    await queue.ack(again)
     await queue.close()
     assert await count(amqp_url, topology.dead("payments")) == 0
 
@@ -106,7 +107,7 @@ async def test_a_strangers_headers_do_no_harm(amqp_url: str, topology: Topology,
     async with asyncio.timeout(PATIENCE):
         while len(letters) < 3:
             batch = await queue.receive(10)
-            await queue.done(batch)
+            await queue.ack(batch)
             letters += batch
     assert [letter.message.body for letter in letters] == [b"strange", b"bare", b"zoneless"]
     assert [letter.message.attempts for letter in letters] == [1, 1, 1]

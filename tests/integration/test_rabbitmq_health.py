@@ -5,7 +5,7 @@ import pytest
 
 from adapters.rabbitmq.health import server_version
 from adapters.rabbitmq.topology import Topology, declare_topology
-from application.ports import Unavailable
+from application.errors import Unavailable
 from tests.brokers import channel, own_topology
 
 

@@ -5,11 +5,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from adapters.rabbitmq.link import Patience
+from adapters.rabbitmq.link import Timeouts
 from adapters.rabbitmq.publisher import RabbitPublisher, open_publisher
-from adapters.rabbitmq.queue import open_queue
+from adapters.rabbitmq.subscription import open_subscription
 from adapters.rabbitmq.topology import Topology, declare_topology
-from application.ports import OutboxEntry, Unavailable
+from application.errors import Unavailable
+from application.ports.persistence import OutboxEntry
 from tests.brokers import (
     channel,
     count,
@@ -25,7 +26,7 @@ from tests.brokers import (
 )
 from tests.cables import PATIENCE, Cable, cable
 
-QUICK = Patience(connect=2, answer=1, confirm=1, close=0.3, watch=0.3, retry=0.1)
+QUICK = Timeouts(connect=2, answer=1, confirm=1, close=0.3, watch=0.3, retry=0.1)
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ async def wire(amqp_url: str) -> AsyncIterator[Cable]:
 
 @pytest.fixture
 async def publisher(wire: Cable, topology: Topology) -> AsyncIterator[RabbitPublisher]:
-    async with open_publisher(wire.url, topology, patience=QUICK) as publisher:
+    async with open_publisher(wire.url, topology, timeouts=QUICK) as publisher:
         yield publisher
 
 
@@ -152,12 +153,12 @@ async def test_a_connection_that_breaks_under_load_costs_no_event(
         wire.cut()
     await asyncio.gather(*sending)
 
-    async with open_queue(amqp_url, topology, "payments") as queue:
+    async with open_subscription(amqp_url, topology, "payments") as queue:
         missing = {event.sequence for event in events}
         async with asyncio.timeout(PATIENCE):
             while missing:
                 deliveries = await queue.receive(512)
-                await queue.done(deliveries)
+                await queue.ack(deliveries)
                 missing -= {event.sequence for event in events_of(deliveries)}
 
 
@@ -197,7 +198,7 @@ async def test_to_cancel_a_publish_at_any_moment_harms_none_that_follow(
 
     sent = entries(*(payment_requested(number) for number in range(1, 50)))
     await publish_at_last(publisher, sent)
-    async with open_queue(amqp_url, topology, "payments") as queue:
+    async with open_subscription(amqp_url, topology, "payments") as queue:
         received = await receive(queue, 49)
     assert [delivery.event.sequence for delivery in received] == list(range(1, 50))
 

@@ -7,12 +7,13 @@ from datetime import datetime
 
 import pytest
 
-from adapters.rabbitmq.link import Patience
+from adapters.codecs.events import encode
+from adapters.rabbitmq.link import Timeouts
 from adapters.rabbitmq.publisher import RabbitPublisher, open_publisher
-from adapters.rabbitmq.queue import RabbitEventQueue, open_queue
+from adapters.rabbitmq.subscription import RabbitSubscription, open_subscription
 from adapters.rabbitmq.topology import Topology, declare_topology
-from adapters.wire import encode
-from application.ports import Delivery, Unavailable
+from application.errors import Unavailable
+from application.ports.messaging import Delivery
 from tests.brokers import (
     channel,
     count,
@@ -29,7 +30,7 @@ from tests.brokers import (
 )
 from tests.cables import PATIENCE, Cable, cable
 
-QUICK = Patience(connect=2, answer=1, confirm=1, close=0.3, watch=0.3, retry=0.1)
+QUICK = Timeouts(connect=2, answer=1, confirm=1, close=0.3, watch=0.3, retry=0.1)
 
 
 @pytest.fixture
@@ -51,12 +52,12 @@ async def wire(amqp_url: str) -> AsyncIterator[Cable]:
 
 
 @pytest.fixture
-async def queue(wire: Cable, topology: Topology) -> AsyncIterator[RabbitEventQueue]:
-    async with open_queue(wire.url, topology, "payments", patience=QUICK) as queue:
+async def queue(wire: Cable, topology: Topology) -> AsyncIterator[RabbitSubscription]:
+    async with open_subscription(wire.url, topology, "payments", timeouts=QUICK) as queue:
         yield queue
 
 
-async def receive_at_last(queue: RabbitEventQueue, expected: int) -> list[Delivery]:
+async def receive_at_last(queue: RabbitSubscription, expected: int) -> list[Delivery]:
     """As a worker does it: a broker that is gone for a while is tried again."""
     found: list[Delivery] = []
     async with asyncio.timeout(PATIENCE):
@@ -83,7 +84,7 @@ BAD = {
 
 @pytest.mark.parametrize("bad", BAD.values(), ids=BAD.keys())
 async def test_a_bad_message_is_set_aside_and_its_neighbours_are_not_delayed(
-    amqp_url: str, topology: Topology, publisher: RabbitPublisher, queue: RabbitEventQueue, bad: bytes
+    amqp_url: str, topology: Topology, publisher: RabbitPublisher, queue: RabbitSubscription, bad: bytes
 ) -> None:
     before, after = payment_requested(1), payment_requested(2)
     await publisher.publish(entries(before))
@@ -91,7 +92,7 @@ async def test_a_bad_message_is_set_aside_and_its_neighbours_are_not_delayed(
     await publisher.publish(entries(after))
 
     deliveries = await receive(queue, 2)
-    await queue.done(deliveries)
+    await queue.ack(deliveries)
 
     assert events_of(deliveries) == [before, after]
     message = await take(amqp_url, topology.dead("payments"))
@@ -101,25 +102,25 @@ async def test_a_bad_message_is_set_aside_and_its_neighbours_are_not_delayed(
     assert await stays_empty(queue)
 
 
-async def test_a_strangers_headers_do_no_harm(amqp_url: str, topology: Topology, queue: RabbitEventQueue) -> None:
+async def test_a_strangers_headers_do_no_harm(amqp_url: str, topology: Topology, queue: RabbitSubscription) -> None:
     event = payment_requested()
     strange = {"attempt": -5, "x-delivery-count": "many", "first-at": 7, "event-id": "x" * 10_000, "reason": True}
     await put(amqp_url, topology.queue("payments"), encode(event), **strange)
 
     (delivery,) = await receive(queue, 1)
     assert (delivery.event, delivery.attempt) == (event, 1)
-    await queue.set_aside(delivery, reason="\ud800" * 100_000)
+    await queue.dead_letter(delivery, reason="\ud800" * 100_000)
 
     assert (await take(amqp_url, topology.dead("payments"))).body == encode(event)
 
 
 async def test_a_dead_letter_tells_its_story(
-    amqp_url: str, topology: Topology, publisher: RabbitPublisher, queue: RabbitEventQueue
+    amqp_url: str, topology: Topology, publisher: RabbitPublisher, queue: RabbitSubscription
 ) -> None:
     event = payment_requested(3)
     await publisher.publish(entries(event))
-    await queue.later((await receive(queue, 1))[0], reason="Unavailable: silence")
-    await queue.set_aside((await receive(queue, 1))[0], reason="UnknownOrder: no such order")
+    await queue.retry((await receive(queue, 1))[0], reason="Unavailable: silence")
+    await queue.dead_letter((await receive(queue, 1))[0], reason="UnknownOrder: no such order")
 
     message = await take(amqp_url, topology.dead("payments"))
 
@@ -137,11 +138,11 @@ async def test_what_is_unsettled_is_brought_to_another_at_once_when_its_holder_s
 ) -> None:
     events = [payment_requested(number) for number in range(1, 6)]
     await publisher.publish(entries(*events))
-    async with open_queue(amqp_url, topology, "payments") as first:
+    async with open_subscription(amqp_url, topology, "payments") as first:
         held = await receive(first, 5)
-        await first.done([held[1], held[3]])
+        await first.ack([held[1], held[3]])
 
-    async with open_queue(amqp_url, topology, "payments") as second, asyncio.timeout(5):
+    async with open_subscription(amqp_url, topology, "payments") as second, asyncio.timeout(5):
         again = await receive(second, 3)
 
     assert events_of(again) == [events[0], events[2], events[4]]
@@ -154,15 +155,16 @@ async def test_competing_workers_share_without_loss(
     events = [payment_requested(number) for number in range(1, 301)]
     shares: list[list[int]] = [[], [], []]
 
-    async def work(queue: RabbitEventQueue, share: list[int]) -> None:
+    async def work(queue: RabbitSubscription, share: list[int]) -> None:
         while True:
             deliveries = await queue.receive(16)
-            await queue.done(deliveries)
+            await queue.ack(deliveries)
             share += [delivery.event.sequence for delivery in deliveries]
 
     async with AsyncExitStack() as stack:
         queues = [
-            await stack.enter_async_context(open_queue(amqp_url, topology, "payments", prefetch=16)) for _ in shares
+            await stack.enter_async_context(open_subscription(amqp_url, topology, "payments", prefetch=16))
+            for _ in shares
         ]
         workers = [asyncio.create_task(work(*each)) for each in zip(queues, shares, strict=True)]
         await publisher.publish(entries(*events))
@@ -176,7 +178,7 @@ async def test_competing_workers_share_without_loss(
 
 
 async def test_a_lost_connection_brings_everything_again(
-    wire: Cable, publisher: RabbitPublisher, queue: RabbitEventQueue
+    wire: Cable, publisher: RabbitPublisher, queue: RabbitSubscription
 ) -> None:
     events = [payment_requested(number) for number in range(1, 4)]
     await publisher.publish(entries(*events))
@@ -186,15 +188,15 @@ async def test_a_lost_connection_brings_everything_again(
     again = await receive_at_last(queue, 3)
 
     assert events_of(again) == events
-    for settle in (queue.done(held), queue.later(held[0], reason="x"), queue.set_aside(held[0], reason="x")):
+    for settle in (queue.ack(held), queue.retry(held[0], reason="x"), queue.dead_letter(held[0], reason="x")):
         with pytest.raises(Unavailable, match="brought again"):
             await settle
-    await queue.done(again)
+    await queue.ack(again)
     assert await stays_empty(queue)
 
 
 async def test_to_receive_while_the_broker_is_down_says_so_and_works_once_it_is_back(
-    wire: Cable, publisher: RabbitPublisher, queue: RabbitEventQueue
+    wire: Cable, publisher: RabbitPublisher, queue: RabbitSubscription
 ) -> None:
     event = payment_requested()
     await publisher.publish(entries(event))
@@ -211,7 +213,7 @@ async def test_to_receive_while_the_broker_is_down_says_so_and_works_once_it_is_
 
 
 async def test_one_who_waits_notices_that_the_connection_has_gone_silent(
-    wire: Cable, publisher: RabbitPublisher, queue: RabbitEventQueue
+    wire: Cable, publisher: RabbitPublisher, queue: RabbitSubscription
 ) -> None:
     receiving = asyncio.create_task(receive_at_last(queue, 1))
     await eventually(lambda: wire.connections() == 1)
@@ -229,14 +231,14 @@ async def test_one_who_waits_notices_that_the_connection_has_gone_silent(
 
 
 async def test_by_default_a_lost_consumer_is_noticed_within_15_seconds() -> None:
-    patience = Patience()
+    timeouts = Timeouts()
 
-    assert patience.watch + 2 * patience.answer <= 15
-    assert 2 * patience.watch + patience.answer <= 15
+    assert timeouts.watch + 2 * timeouts.answer <= 15
+    assert 2 * timeouts.watch + timeouts.answer <= 15
 
 
 async def test_a_queue_that_was_deleted_is_consumed_again_once_it_is_declared(
-    amqp_url: str, topology: Topology, publisher: RabbitPublisher, queue: RabbitEventQueue
+    amqp_url: str, topology: Topology, publisher: RabbitPublisher, queue: RabbitSubscription
 ) -> None:
     receiving = asyncio.create_task(queue.receive(1))
     await asyncio.sleep(0.2)
@@ -258,18 +260,18 @@ async def test_what_kills_its_worker_is_worked_on_alone(
     events = [payment_requested(number) for number in range(1, 4)]
     await publisher.publish(entries(*events))
     for _ in range(3):
-        async with open_queue(amqp_url, topology, "payments") as dying:
+        async with open_subscription(amqp_url, topology, "payments") as dying:
             await receive(dying, 3)
     fresh = [payment_requested(number) for number in range(4, 9)]
 
-    async with open_queue(amqp_url, topology, "payments") as queue:
+    async with open_subscription(amqp_url, topology, "payments") as queue:
         await publisher.publish(entries(*fresh))
         batches: list[list[Delivery]] = []
         async with asyncio.timeout(PATIENCE):
             while sum(map(len, batches)) < 8:
                 batches.append(await queue.receive(100))
         for batch in batches:
-            await queue.done(batch)
+            await queue.ack(batch)
 
     suspects = [batch for batch in batches if batch[0].attempt > 1]
     assert [len(batch) for batch in suspects] == [1, 1, 1]
@@ -278,7 +280,7 @@ async def test_what_kills_its_worker_is_worked_on_alone(
 
 
 async def test_when_later_fails_the_message_is_brought_again(
-    amqp_url: str, topology: Topology, publisher: RabbitPublisher, queue: RabbitEventQueue
+    amqp_url: str, topology: Topology, publisher: RabbitPublisher, queue: RabbitSubscription
 ) -> None:
     event = payment_requested()
     await publisher.publish(entries(event))
@@ -287,32 +289,32 @@ async def test_when_later_fails_the_message_is_brought_again(
         await open_channel.queue_delete(topology.later("payments", 1))
 
     with pytest.raises(Unavailable, match="holdfast migrate"):
-        await queue.later(delivery, reason="Aborted: a deadlock")
+        await queue.retry(delivery, reason="Aborted: a deadlock")
 
     assert events_of(await receive_at_last(queue, 1)) == [event]
 
 
-async def test_to_settle_twice_settles_once(publisher: RabbitPublisher, queue: RabbitEventQueue) -> None:
+async def test_to_settle_twice_settles_once(publisher: RabbitPublisher, queue: RabbitSubscription) -> None:
     await publisher.publish(entries(payment_requested(1), payment_requested(2)))
     first, second = await receive(queue, 2)
 
-    await queue.done([first])
-    await queue.done([first])
-    await queue.done([first, second])
+    await queue.ack([first])
+    await queue.ack([first])
+    await queue.ack([first, second])
 
     await publisher.publish(entries(payment_requested(3)))
     assert (await receive(queue, 1))[0].event.sequence == 3
 
 
 async def test_to_cancel_a_settlement_at_any_moment_loses_nothing(
-    amqp_url: str, topology: Topology, publisher: RabbitPublisher, queue: RabbitEventQueue
+    amqp_url: str, topology: Topology, publisher: RabbitPublisher, queue: RabbitSubscription
 ) -> None:
     events = [payment_requested(number) for number in range(1, 13)]
     await publisher.publish(entries(*events))
     settled: list[asyncio.Task[None]] = []
     for turn in range(12):
         (delivery,) = await receive_at_last(queue, 1)
-        settling = asyncio.create_task(queue.set_aside(delivery, reason="enough"))
+        settling = asyncio.create_task(queue.dead_letter(delivery, reason="enough"))
         for _ in range(turn * 3):
             await asyncio.sleep(0)
         settling.cancel()
@@ -335,7 +337,7 @@ async def test_memory_stays_bounded_however_much_waits(
     amqp_url: str, topology: Topology, publisher: RabbitPublisher
 ) -> None:
     await publisher.publish(entries(*(payment_requested(number) for number in range(1, 201))))
-    async with open_queue(amqp_url, topology, "payments", prefetch=20) as queue:
+    async with open_subscription(amqp_url, topology, "payments", prefetch=20) as queue:
         await queue.receive(1)
         await asyncio.sleep(0.3)  # everything that may come has come
         waiting = await count(amqp_url, topology.queue("payments"))

@@ -4,15 +4,16 @@ import asyncio
 
 import pytest
 
-from adapters.rabbitmq.link import Patience
+from adapters.rabbitmq.link import Timeouts
 from adapters.rabbitmq.publisher import RabbitPublisher, open_publisher
-from adapters.rabbitmq.queue import RabbitEventQueue, open_queue
+from adapters.rabbitmq.subscription import RabbitSubscription, open_subscription
 from adapters.rabbitmq.topology import Topology, declare_topology
-from application.ports import OutboxEntry, Unavailable
+from application.errors import Unavailable
+from application.ports.persistence import OutboxEntry
 from tests.brokers import entries, events_of, payment_requested, receive
 from tests.servers import RabbitServer
 
-QUICK = Patience(confirm=2, close=0.5, watch=1, retry=0.2)
+QUICK = Timeouts(confirm=2, close=0.5, watch=1, retry=0.2)
 TOPOLOGY = Topology(delays=(0.1,))
 
 
@@ -26,13 +27,13 @@ async def publish_at_last(publisher: RabbitPublisher, sent: list[OutboxEntry]) -
             sent = [entry for entry in sent if entry not in confirmed]
 
 
-async def drain(queue: RabbitEventQueue, expected: int) -> set[int]:
+async def drain(queue: RabbitSubscription, expected: int) -> set[int]:
     found: set[int] = set()
     async with asyncio.timeout(60):
         while len(found) < expected:
             try:
                 deliveries = await queue.receive(100)
-                await queue.done(deliveries)
+                await queue.ack(deliveries)
             except Unavailable:
                 continue
             found |= {delivery.event.sequence for delivery in deliveries}
@@ -43,12 +44,12 @@ async def test_confirmed_events_survive_a_server_that_is_killed(own_rabbitmq: Ra
     url = own_rabbitmq.url
     await declare_topology(url, TOPOLOGY)
     async with (
-        open_publisher(url, TOPOLOGY, patience=QUICK) as publisher,
-        open_queue(url, TOPOLOGY, "payments", patience=QUICK) as queue,
+        open_publisher(url, TOPOLOGY, timeouts=QUICK) as publisher,
+        open_subscription(url, TOPOLOGY, "payments", timeouts=QUICK) as queue,
     ):
         await publish_at_last(publisher, entries(*(payment_requested(number) for number in range(1, 101))))
         (waiting_for_later,) = await receive(queue, 1)
-        await queue.later(waiting_for_later, reason="Aborted: a deadlock")
+        await queue.retry(waiting_for_later, reason="Aborted: a deadlock")
 
         await asyncio.to_thread(own_rabbitmq.kill)
         with pytest.raises(Unavailable):
@@ -63,8 +64,8 @@ async def test_an_alarm_of_the_server_blocks_publishing_and_not_consuming(own_ra
     url = own_rabbitmq.url
     await declare_topology(url, TOPOLOGY)
     async with (
-        open_publisher(url, TOPOLOGY, patience=QUICK) as publisher,
-        open_queue(url, TOPOLOGY, "payments", patience=QUICK) as queue,
+        open_publisher(url, TOPOLOGY, timeouts=QUICK) as publisher,
+        open_subscription(url, TOPOLOGY, "payments", timeouts=QUICK) as queue,
     ):
         before, blocked = payment_requested(1), payment_requested(2)
         await publisher.publish(entries(before))
@@ -73,7 +74,7 @@ async def test_an_alarm_of_the_server_blocks_publishing_and_not_consuming(own_ra
         with pytest.raises(Unavailable, match="alarms"):
             await publisher.publish(entries(blocked))
         deliveries = await receive(queue, 1)
-        await queue.done(deliveries)
+        await queue.ack(deliveries)
         assert events_of(deliveries) == [before]
 
         await asyncio.to_thread(own_rabbitmq.ctl, "set_vm_memory_high_watermark", "0.6")

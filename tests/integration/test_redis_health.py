@@ -5,7 +5,7 @@ import pytest
 from redis.asyncio import Redis
 
 from adapters.redis.health import server_version
-from application.ports import Unavailable
+from application.errors import Unavailable
 from tests.servers import RedisServer
 
 

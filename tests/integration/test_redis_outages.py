@@ -16,9 +16,9 @@ from uuid_utils.compat import uuid7
 from adapters.redis.catalogue_cache import RedisCatalogueCache
 from adapters.redis.client import BadAddress, open_redis
 from adapters.redis.recent_orders import RedisRecentOrders
-from application.ports import CataloguePage
+from application.ports.caching import CataloguePage
 from domain.ids import OrderId
-from domain.order import Order
+from domain.orders.order import Order
 from tests.servers import RedisServer
 from tests.unit.builders import a_product, an_order
 
@@ -137,8 +137,8 @@ async def start(namespace: str) -> AsyncIterator[Start]:
     """Starts a process on the given road to Redis."""
     async with AsyncExitStack() as stack:
 
-        async def start(url: str, *, patience: float = PATIENT, retry_every: float = 0.05) -> Process:
-            redis = await stack.enter_async_context(open_redis(url, timeout=patience, retry_every=retry_every))
+        async def start(url: str, *, timeout: float = PATIENT, retry_every: float = 0.05) -> Process:  # noqa: ASYNC109 - as `open_redis` has it
+            redis = await stack.enter_async_context(open_redis(url, timeout=timeout, retry_every=retry_every))
             return Process(RedisRecentOrders(redis, namespace, settle=0), RedisCatalogueCache(redis, namespace))
 
         yield start
@@ -183,7 +183,7 @@ async def within(seconds: float) -> AsyncIterator[None]:
 
 @pytest.mark.parametrize("manner", ["silence", "reset", "swallow answers"])
 async def test_a_hundred_calls_without_redis_take_about_one_timeout(road: Road, start: Start, manner: str) -> None:
-    process, order = await start(road.url, patience=0.2), a_new_order()
+    process, order = await start(road.url, timeout=0.2), a_new_order()
     await has_returned(process)
     await road.close(manner)
     async with within(1.5):
@@ -196,7 +196,7 @@ async def test_a_hundred_calls_without_redis_take_about_one_timeout(road: Road, 
 
 
 async def test_a_hundred_calls_at_once_to_a_silent_redis_take_about_one_timeout(road: Road, start: Start) -> None:
-    process, order = await start(road.url, patience=0.2), a_new_order()
+    process, order = await start(road.url, timeout=0.2), a_new_order()
     await has_returned(process)
     await road.close("silence")
     async with within(1.5):
@@ -213,9 +213,9 @@ async def test_a_process_that_starts_without_redis_takes_it_up_when_it_is_there(
 ) -> None:
     await road.close(manner)
     async with within(2):
-        process = await start(road.url, patience=0.2)
+        process = await start(road.url, timeout=0.2)
         await process.orders.put_many([a_new_order()])
-        await process.catalogue.new_edition()
+        await process.catalogue.begin_epoch()
         assert await process.page() is None
     road.open()
     await has_returned(process)
@@ -233,7 +233,7 @@ async def test_nobody_listening_is_no_error(start: Start, unused_tcp_port: int) 
 async def test_an_order_whose_new_version_was_not_written_is_forgotten_by_all(
     road: Road, redis_url: str, start: Start, manner: str
 ) -> None:
-    cut_off, another = await start(road.url, patience=0.2), await start(redis_url)
+    cut_off, another = await start(road.url, timeout=0.2), await start(redis_url)
     order = a_new_order()
     await cut_off.orders.put_many([order])
     assert await another.kept(order) == order
@@ -253,14 +253,14 @@ async def test_an_order_whose_new_version_was_not_written_is_forgotten_by_all(
 async def test_a_reader_who_was_slower_than_the_outage_brings_nothing_old_back(
     road: Road, redis_url: str, start: Start
 ) -> None:
-    cut_off, slow = await start(road.url, patience=0.2), await start(redis_url)
+    cut_off, slow = await start(road.url, timeout=0.2), await start(redis_url)
     order = a_new_order()
     # It reads version 1 from the database, and is held up.
     assert await slow.kept(order) is None
     page, _ = await slow.catalogue.get(PAGE)
     await road.close("silence")
     await cut_off.orders.put_many([at_version(order, 2)])
-    await cut_off.catalogue.new_edition()
+    await cut_off.catalogue.begin_epoch()
     road.open()
     await has_returned(cut_off)
     await slow.orders.put_many([order])
@@ -275,8 +275,8 @@ async def test_a_put_that_is_on_its_way_while_a_newer_one_is_missed_is_not_kept_
     redis_url: str, start: Start, *, is_its_first_call: bool
 ) -> None:
     async with Road(redis_url) as slow_road, Road(redis_url) as other_road:
-        slow = await start(slow_road.url, patience=0.2, retry_every=60)
-        other = await start(other_road.url, patience=0.2)
+        slow = await start(slow_road.url, timeout=0.2, retry_every=60)
+        other = await start(other_road.url, timeout=0.2)
         order = a_new_order()
         await other.orders.put_many([order])
         if not is_its_first_call:
@@ -305,11 +305,11 @@ async def test_a_put_that_is_on_its_way_while_a_newer_one_is_missed_is_not_kept_
 async def test_a_page_whose_new_edition_was_not_written_is_forgotten_by_all(
     road: Road, redis_url: str, start: Start, manner: str
 ) -> None:
-    cut_off, another = await start(road.url, patience=0.2), await start(redis_url)
+    cut_off, another = await start(road.url, timeout=0.2), await start(redis_url)
     await another.keep_page(5)
     assert await cut_off.page() == [a_product(stock=5)]
     await road.close(manner)
-    await cut_off.catalogue.new_edition()
+    await cut_off.catalogue.begin_epoch()
     road.open()
     await has_returned(cut_off)
     assert await another.page() is None
@@ -358,7 +358,7 @@ async def test_a_process_that_ends_makes_good_what_it_missed(
 
 
 async def test_a_loop_that_is_held_up_itself_does_not_take_redis_for_gone(redis_url: str, start: Start) -> None:
-    process, order = await start(redis_url, patience=0.2), a_new_order()
+    process, order = await start(redis_url, timeout=0.2), a_new_order()
     await has_returned(process)
     await process.orders.put_many([order])
     for _ in range(5):
@@ -382,13 +382,13 @@ async def test_redis_killed_and_started_empty_is_used_again(own_redis: RedisServ
 
 
 async def test_redis_stopped_and_continued_shows_nothing_old(own_redis: RedisServer, start: Start) -> None:
-    process, reader = await start(own_redis.url, patience=0.2), await start(own_redis.url, patience=0.2)
+    process, reader = await start(own_redis.url, timeout=0.2), await start(own_redis.url, timeout=0.2)
     order = a_new_order()
     await process.orders.put_many([order])
     await process.keep_page(5)
     own_redis.pause()
     await process.orders.put_many([at_version(order, 2)])
-    await process.catalogue.new_edition()
+    await process.catalogue.begin_epoch()
     assert await reader.kept(order) is None
     own_redis.resume()
     await has_returned(reader)
@@ -406,7 +406,7 @@ async def test_redis_restarted_from_an_old_snapshot_between_two_calls_shows_noth
         await raw.save()
         # Both are lost: nobody is there to miss them.
         await process.orders.put_many([at_version(order, 2)])
-        await process.catalogue.new_edition()
+        await process.catalogue.begin_epoch()
         await asyncio.to_thread(own_redis.kill)
         await asyncio.to_thread(own_redis.start)
     async with Redis.from_url(own_redis.url) as raw:
@@ -424,7 +424,7 @@ async def test_a_full_redis_shows_nothing_old(own_redis: RedisServer, start: Sta
         await raw.config_set("maxmemory-policy", "noeviction")
         await raw.config_set("maxmemory", 1)
         await process.orders.put_many([at_version(order, 2)])
-        await process.catalogue.new_edition()
+        await process.catalogue.begin_epoch()
         await until(lambda: has_forgotten(another, order))
         assert await another.page() is None
         await raw.config_set("maxmemory", 0)

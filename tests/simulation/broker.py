@@ -6,12 +6,14 @@ from uuid import UUID
 
 from attrs import define, evolve, field
 
-from adapters.delays import DELAYS
-from adapters.wire import decode, encode
-from application.dead_letter import DeadMessage
-from application.ports import DeadDelivery, Delivery, OutboxEntry, Unavailable
-from domain.events import Event, EventId, OrderAccepted, PaymentRequested, RefundRequested, event_id
+from adapters.codecs.events import decode, encode
+from application.errors import Unavailable
+from application.messaging.subscriptions import RETRY_DELAYS
+from application.ports.messaging import DeadDelivery, Delivery
+from application.ports.persistence import OutboxEntry
+from domain.dead_letter import DeadMessage
 from domain.ids import OrderId
+from domain.orders.events import Event, EventId, OrderAccepted, PaymentRequested, RefundRequested, event_id
 from tests.simulation.faults import Faults
 from tests.unit.builders import NOW
 
@@ -77,7 +79,7 @@ class DeadLetterConnection:
             self.lose()
         return [DeadDelivery(dead.message, tag=dead) for dead in await self._dead_letters.take(self, limit)]
 
-    async def done(self, deliveries: Sequence[DeadDelivery]) -> None:
+    async def ack(self, deliveries: Sequence[DeadDelivery]) -> None:
         # What was lost with its connection is brought again, as another delivery.
         for delivery in deliveries:
             dead = delivery.tag
@@ -131,7 +133,7 @@ class SimulatedQueue:
     def put_later(self, event: Event, *, attempt: int, delay: float) -> None:
         # Until then it can't be received, and is not forgotten.
         self._last += 1
-        number, message = self._last, _Message(event, attempt, held_by=DELAYS)
+        number, message = self._last, _Message(event, attempt, held_by=RETRY_DELAYS)
         self.messages[number] = message
         asyncio.get_running_loop().call_later(delay, self.give_back, message)
 
@@ -165,16 +167,16 @@ class QueueConnection:
         taken = await self._queue.take(self, limit)
         return [Delivery(message.event, message.attempt, tag=(number, message)) for number, message in taken]
 
-    async def done(self, deliveries: Sequence[Delivery]) -> None:
+    async def ack(self, deliveries: Sequence[Delivery]) -> None:
         for delivery in deliveries:
             self._settle(delivery)
 
-    async def later(self, delivery: Delivery, *, reason: str) -> None:
+    async def retry(self, delivery: Delivery, *, reason: str) -> None:
         self._settle(delivery)
-        delay = DELAYS[min(delivery.attempt, len(DELAYS)) - 1]
+        delay = RETRY_DELAYS[min(delivery.attempt, len(RETRY_DELAYS)) - 1]
         self._queue.put_later(delivery.event, attempt=delivery.attempt + 1, delay=delay)
 
-    async def set_aside(self, delivery: Delivery, *, reason: str) -> None:
+    async def dead_letter(self, delivery: Delivery, *, reason: str) -> None:
         self._settle(delivery)
         self._faults.tell(f"set aside: {delivery.event.type} {delivery.event.order_id}: {reason}")
         now = NOW + timedelta(seconds=asyncio.get_running_loop().time())

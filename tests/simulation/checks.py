@@ -5,12 +5,13 @@ from collections.abc import Iterable, Iterator
 
 from attrs import evolve
 
+from adapters.codecs.events import encode
 from adapters.memory.store import MemoryStore
-from adapters.wire import encode
-from application.ports import OutboxEntry
-from application.queue_orders import Queued
+from application.intake.queue_orders import Queued
+from application.ports.persistence import OutboxEntry
 from domain.errors import UnknownOrder, UnknownProduct
-from domain.events import (
+from domain.ids import OrderId, ProductId, UserId
+from domain.orders.events import (
     Event,
     EventId,
     OrderAccepted,
@@ -23,8 +24,8 @@ from domain.events import (
     OrderRefunded,
     PaymentRequested,
 )
-from domain.ids import OrderId, ProductId, UserId
-from domain.order import Order, OrderStatus, place_order
+from domain.orders.order import Order
+from domain.orders.status import OrderStatus
 from tests.invariants import BookedCharge, history_findings, money_findings, stock_findings
 from tests.simulation.broker import SimulatedQueue, is_poison
 from tests.simulation.clients import Answer, Diary, Refused
@@ -96,7 +97,7 @@ def accepted(store: MemoryStore, events: Iterable[OrderAccepted]) -> Iterator[st
     """Each order that came to the broker is in the books."""
     for event in events:
         yield from _as_agreed(
-            place_order(order_id=event.order_id, user_id=event.user_id, lines=event.lines, at=event.at)[0], store
+            Order.place(order_id=event.order_id, user_id=event.user_id, lines=event.lines, at=event.at)[0], store
         )
 
 

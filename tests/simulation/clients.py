@@ -7,23 +7,23 @@ from typing import Any, Final
 
 from attrs import define, field, frozen
 
-from application.idempotency import IdempotencyKey
-from application.manage_catalogue import NewProduct
-from application.once import Keyed, Replayed
-from application.place_order import OrderRequest, RequestedItem
-from application.ports import Aborted, Unavailable
-from application.queue_orders import Queued
+from application.catalogue.add_products import NewProduct
+from application.errors import Aborted, Unavailable
+from application.execution.idempotency import Keyed, Replayed
+from application.intake.place_order import OrderRequest, RequestedItem
+from application.intake.queue_orders import Queued
+from application.ports.idempotency import IdempotencyKey
 from domain.errors import DomainError, UnknownOrder
-from domain.events import Event
 from domain.ids import OrderId, ProductId, UserId
 from domain.money import Money
-from domain.order import Order
+from domain.orders.events import Event
+from domain.orders.order import Order
 from tests.simulation.faults import Faults
 from tests.simulation.house import Counter, House
 from tests.simulation.loop import ended
 
 # In seconds: longer than anything takes that is going to end.
-_PATIENCE: Final = 30.0
+_TIMEOUT: Final = 30.0
 # The share of requests under a key that is not asked again after an answer.
 _IS_SATISFIED: Final = 0.8
 
@@ -239,7 +239,7 @@ class Client:
         house, seen = self._chance.choice(counters), self._seen.copy()
         handling = house.process.begin(operation(house.counter))
         hangs_up = self._faults.happens(self._faults.weather.hang_ups)
-        await ended(handling, within=0.1 * self._chance.random() if hangs_up else _PATIENCE)
+        await ended(handling, within=0.1 * self._chance.random() if hangs_up else _TIMEOUT)
         answer = self._outcome(handling)
         self._diary.tell(f"{self._name}: {what}: {_told(answer)}")
         if isinstance(answer, Replayed):

@@ -5,10 +5,11 @@ from typing import Any, Final
 
 from attrs import define, field
 
-from adapters.after_commit import AfterCommit, Committed
 from adapters.memory.store import Changes, MemoryStore
 from adapters.memory.unit_of_work import MemoryTransaction
-from application.ports import Aborted, Transaction
+from application.errors import Aborted
+from application.execution.after_commit import AfterCommit, Committed
+from application.ports.persistence import Transaction
 from tests.simulation.faults import EITHER, NO_ANSWER, Faults, Process
 from tests.simulation.locks import Holder, RowLocks
 from tests.simulation.points import REPOSITORIES, Call, implementing

@@ -7,8 +7,8 @@ from typing import Any, Final, TypeVar
 
 from attrs import define, evolve, field, frozen
 
-from application.ports import Aborted, Unavailable
-from entrypoints.waiting import Stop
+from application.errors import Aborted, Unavailable
+from entrypoints.loops import Stop
 from tests.simulation.loop import GROUP
 from tests.simulation.points import BROKER, CRASH_POINTS, DATABASE, Call
 
@@ -46,16 +46,16 @@ _LATE_NEWS: Final = _WATCHED | {
 
 # What few runs come to by themselves, and what leads there.
 _LEADS_TO: Final[dict[str, dict[str, Any]]] = {
-    "outbox.put_back": {"embedded": True, "errors": 0.04, "restarts": 8, "errand": "money"},
+    "outbox.re_enqueue": {"embedded": True, "errors": 0.04, "restarts": 8, "errand": "money"},
     "outbox.release": {"restarts": 5},
     "orders.page": {"errand": "orders"},
     "recent_orders.get_many": {"errand": "orders"},
     # Who fills the shelves crashes there, before anybody comes.
     "products.add_many": _LATE_NEWS,
     "stock_adjustments.add_many": _LATE_NEWS,
-    "catalogue_cache.new_edition": _WATCHED,
+    "catalogue_cache.begin_epoch": _WATCHED,
     "recent_orders.put_many": _WATCHED,
-    "recent_orders.forget_older": _WATCHED,
+    "recent_orders.invalidate_below": _WATCHED,
     "idempotency_keys.claim": {"errand": "watch", "keys": 1.0, "impatience": 0.8},
     "idempotency_keys.add_many": {"errand": "watch", "keys": 1.0, "impatience": 0.8},
     "products.page": {"errand": "products"},
@@ -65,11 +65,11 @@ _LEADS_TO: Final[dict[str, dict[str, Any]]] = {
     "gateway.charge": {"errand": "money"},
     "gateway.refund": {"errand": "money", "declines": 0.0},
     "payments.save_many": {"errand": "money"},
-    "queue.done": {"errand": "money"},
-    "queue.later": {"errand": "money", "errors": 0.15},
-    "queue.set_aside": {"errand": "money", "poison": 0.9},
+    "queue.ack": {"errand": "money"},
+    "queue.retry": {"errand": "money", "errors": 0.15},
+    "queue.dead_letter": {"errand": "money", "poison": 0.9},
     "dead_letter_queue.receive": {"errand": "money", "poison": 0.9},
-    "dead_letter_queue.done": {"errand": "money", "poison": 0.9},
+    "dead_letter_queue.ack": {"errand": "money", "poison": 0.9},
     "dead_letters.record": {"errand": "money", "poison": 0.9},
     "price_list.get_many": _AUTO | {"away": (DATABASE,)},
     "price_list.put_many": _QUEUED | {"errand": "new"},

@@ -9,43 +9,50 @@ from typing import Any, Final
 
 from attrs import define, field, frozen
 
-from adapters.after_commit import AfterCommit, RefreshingPublisher, TellOthers
-from adapters.intake_queue import PublishedIntake
+from adapters.codecs.intake_queue import PublishedIntake
 from adapters.memory.broker import MemoryBroker
 from adapters.memory.caches import MemoryCatalogueCache, MemoryRecentOrders
 from adapters.memory.price_list import MemoryPriceList
 from adapters.memory.signal import MemoryOutboxSignal
-from application.batching import Batched
-from application.cancel_order import CancelOrder
-from application.complete_order import CompleteOrder
-from application.consumer import Consumer
-from application.delete_order import DeleteOrder
-from application.expire_orders import ExpireOrders
-from application.get_history import GetHistory
-from application.get_order import GetOrder
-from application.get_product import GetProduct
-from application.intake import AutoIntake, DirectIntake, QueuedIntake
-from application.list_orders import ListOrders
-from application.list_products import ListProducts
-from application.manage_catalogue import AddProducts, AdjustStock
-from application.patience import Patient, Persistent
-from application.place_order import NumberRequests, PlaceOrder
-from application.ports import Clock, EventQueue, IntakeQueue, NewId, PaymentGateway, PriceList, UnitOfWork
-from application.process_payment import ProcessPayment
-from application.queue_orders import QueueOrders, QueueOrRecord
-from application.record_dead_letters import RecordDeadLetters
-from application.record_orders import RecordOrders
-from application.refresh_prices import RefreshPrices
-from application.refund_order import RefundOrder
-from application.relay_events import RelayEvents
-from application.request_payment import RequestPayment
-from application.request_refund import RequestRefund
-from application.resume_orders import ResumeOrders
-from application.unrecorded import TellUnrecorded, Unrecorded
-from domain.events import OrderAccepted, PaymentRequested, RefundRequested
-from entrypoints.prices import prices_known
-from entrypoints.relay import run_relay
-from entrypoints.worker import Worker
+from application.catalogue.add_products import AddProducts
+from application.catalogue.adjust_stock import AdjustStock
+from application.catalogue.get_product import GetProduct
+from application.catalogue.list_products import ListProducts
+from application.execution.after_commit import AfterCommit, InvalidatingPublisher, PropagateChanges
+from application.execution.batching import Batched
+from application.execution.circuit_breaker import CircuitBreaker
+from application.execution.retrying import Retrying
+from application.intake.order_intake import AutoIntake, DirectIntake, QueuedIntake
+from application.intake.persist_orders import PersistOrders
+from application.intake.place_order import NumberRequests, PlaceOrder
+from application.intake.queue_orders import QueueOrders, QueueOrRecord
+from application.intake.refresh_prices import RefreshPrices
+from application.intake.unrecorded import TellUnrecorded, Unrecorded
+from application.messaging.consumer import Consumer
+from application.messaging.dead_letters import RecordDeadLetters
+from application.messaging.relay import RelayEvents
+from application.messaging.republish import RepublishRequests
+from application.messaging.subscriptions import INTAKE
+from application.orders.cancel_order import CancelOrder
+from application.orders.complete_order import CompleteOrder
+from application.orders.delete_order import DeleteOrder
+from application.orders.expire_orders import ExpireOrders
+from application.orders.get_history import GetHistory
+from application.orders.get_order import GetOrder
+from application.orders.list_orders import ListOrders
+from application.payments.process_payment import ProcessPayment
+from application.payments.refund_order import RefundOrder
+from application.payments.request_payment import RequestPayment
+from application.payments.request_refund import RequestRefund
+from application.ports.caching import PriceList
+from application.ports.environment import Clock, NewId
+from application.ports.messaging import IntakeQueue, Subscription
+from application.ports.payments import PaymentProvider
+from application.ports.persistence import UnitOfWork
+from domain.orders.events import OrderAccepted, PaymentRequested, RefundRequested
+from entrypoints.programs.prices import prices_known
+from entrypoints.programs.relay import run_relay
+from entrypoints.programs.worker import Worker
 from tests.simulation.broker import DeadLetterConnection, QueueConnection, SimulatedBroker
 from tests.simulation.database import LOCKING, Database, Locking, SimulatedUnitOfWork
 from tests.simulation.faults import Faults, Process
@@ -84,17 +91,17 @@ class Parts:
 
     place_order: Callable[..., Any] = PlaceOrder
     auto_intake: Callable[..., Any] = AutoIntake
-    record_orders: Callable[..., Any] = RecordOrders
-    rescue: Callable[..., Any] = Persistent
+    persist_orders: Callable[..., Any] = PersistOrders
+    rescue: Callable[..., Any] = Retrying
     process_payment: Callable[..., Any] = ProcessPayment
     refund_order: Callable[..., Any] = RefundOrder
     relay_events: Callable[..., Any] = RelayEvents
-    refreshing: Callable[..., Any] = RefreshingPublisher
+    refreshing: Callable[..., Any] = InvalidatingPublisher
     recent_orders: Callable[[], Any] = MemoryRecentOrders
     locking: Locking = field(factory=lambda: LOCKING)
     unit_of_work: Callable[[UnitOfWork, "World"], UnitOfWork] = _as_it_is
-    queue: Callable[[EventQueue, "World"], EventQueue] = _as_it_is
-    gateway: Callable[[PaymentGateway, "World"], PaymentGateway] = _as_it_is
+    queue: Callable[[Subscription, "World"], Subscription] = _as_it_is
+    gateway: Callable[[PaymentProvider, "World"], PaymentProvider] = _as_it_is
     intake_queue: Callable[[IntakeQueue, "World"], IntakeQueue] = _as_it_is
 
 
@@ -166,21 +173,21 @@ class Counter:
         number, placing = NumberRequests(world.new_id, now), batched(parts.place_order(uow, now))
         place_order: Any = DirectIntake(number, placing)
         if world.faults.weather.intake != "direct":
-            recording = batched(parts.record_orders(uow, now))
+            recording = batched(parts.persist_orders(uow, now))
             queueing = batched(
                 QueueOrders(
                     house.price_list,
-                    Patient(house.intake_queue.put_many, seconds=2.0),
+                    CircuitBreaker(house.intake_queue.put_many, seconds=2.0),
                     recent_orders,
                     queued_here,
-                    Patient(recording),
+                    CircuitBreaker(recording),
                 )
             )
-            last = (Patient(parts.rescue(work), seconds=4.0) for work in (placing, recording))
+            last = (CircuitBreaker(parts.rescue(work), seconds=4.0) for work in (placing, recording))
             queue_or_record = QueueOrRecord(queueing, *last)
             place_order = QueuedIntake(number, queue_or_record, placing)
             if world.faults.weather.intake == "auto":
-                place_order = parts.auto_intake(number, Patient(placing), queue_or_record)
+                place_order = parts.auto_intake(number, CircuitBreaker(placing), queue_or_record)
         return cls(
             batched=every,
             place_order=place_order,
@@ -223,8 +230,8 @@ class House:
         self.recent_orders = SimulatedRecentOrders(faults, process, recent)
         self.catalogue_cache = SimulatedCatalogueCache(faults, process, catalogue)
         self.signal = SimulatedSignal(faults, process, signal)
-        tell_others: AfterCommit = TellOthers(self.recent_orders, self.catalogue_cache, self.signal)
-        self.unit_of_work = world.parts.unit_of_work(SimulatedUnitOfWork(world.database, process, tell_others), world)
+        propagate: AfterCommit = PropagateChanges(self.recent_orders, self.catalogue_cache, self.signal)
+        self.unit_of_work = world.parts.unit_of_work(SimulatedUnitOfWork(world.database, process, propagate), world)
 
     @cached_property
     def counter(self) -> Counter:
@@ -269,9 +276,9 @@ class House:
         batch = world.faults.chance.choice((1, 3, 256))
         worker = Worker(
             intake=Consumer(
-                self._queue(connections["intake"]) if "intake" in connections else MemoryBroker().queue(),
+                self._queue(connections["intake"]) if "intake" in connections else MemoryBroker().queue(INTAKE),
                 OrderAccepted,
-                world.parts.record_orders(uow, world.now),
+                world.parts.persist_orders(uow, world.now),
                 max_batch=batch,
             ),
             payments=Consumer(
@@ -291,7 +298,7 @@ class House:
                 for name, dead in dead_letters.items()
             ],
             expire_orders=ExpireOrders(uow, world.now, _EXPIRY),
-            resume_orders=ResumeOrders(uow, world.now),
+            republish_requests=RepublishRequests(uow, world.now),
             expiry=10 * _LOOKS_FOR_OVERDUE,
             stuck_after=_STUCK_AFTER if world.resumes else _NEVER,
             batches=world.faults.chance.choice((1, 2)),
@@ -305,12 +312,12 @@ class House:
 
     async def run_up(self) -> None:
         """All of it in one process, as `holdfast up` does."""
-        await ResumeOrders(self.unit_of_work, self.world.now)(idle=timedelta(0))
+        await RepublishRequests(self.unit_of_work, self.world.now)(idle=timedelta(0))
         async with asyncio.TaskGroup() as tasks:
             for program in (self.run_api, self.run_relay, self.run_worker):
                 tasks.create_task(program())
 
-    def _queue(self, connection: QueueConnection) -> EventQueue:
+    def _queue(self, connection: QueueConnection) -> Subscription:
         faults, process = self.world.faults, self.process
         return self.world.parts.queue(SimulatedDeliveries(faults, process, connection), self.world)
 

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Collection, Hashable
 
 from attrs import define, field
 
-from application.ports import Aborted
+from application.errors import Aborted
 
 
 @define(eq=False)

@@ -10,26 +10,29 @@ from uuid import UUID
 
 from attrs import define, evolve, frozen
 
-from adapters.after_commit import Committed, RefreshingPublisher
 from adapters.memory.caches import MemoryRecentOrders
-from adapters.memory.idempotency_keys import MemoryIdempotencyKeys
 from adapters.memory.overlay import Overlay
-from application.batching import Overloaded
-from application.idempotency import IdempotencyKey, Kept
-from application.intake import AutoIntake
-from application.once import Keyed, KeyInFlight, once
-from application.patience import Persistent
-from application.place_order import PlaceOrder
-from application.ports import Aborted, Delivery, OutboxEntry, PaymentDeclined, Unavailable
-from application.process_payment import ProcessPayment
-from application.record_orders import RecordOrders
-from application.refund_order import RefundOrder
-from application.relay_events import RelayEvents
+from adapters.memory.repositories.idempotency_keys import MemoryIdempotencyKeys
+from application.errors import Aborted, Unavailable
+from application.execution.after_commit import Committed, InvalidatingPublisher
+from application.execution.batching import Overloaded
+from application.execution.idempotency import Keyed, KeyInFlight, once
+from application.execution.retrying import Retrying
+from application.intake.order_intake import AutoIntake
+from application.intake.persist_orders import PersistOrders
+from application.intake.place_order import PlaceOrder
+from application.messaging.relay import RelayEvents
+from application.payments.process_payment import ProcessPayment
+from application.payments.refund_order import RefundOrder
+from application.ports.idempotency import IdempotencyKey, StoredResponse
+from application.ports.messaging import Delivery
+from application.ports.payments import PaymentDeclined
+from application.ports.persistence import OutboxEntry
+from domain.catalogue.product import Product
 from domain.errors import InvalidOrder
-from domain.events import OrderAccepted
 from domain.ids import OrderId, PaymentId, ProductId
-from domain.order import Order
-from domain.product import Product
+from domain.orders.events import OrderAccepted
+from domain.orders.order import Order
 from tests.simulation.database import LOCKING
 from tests.simulation.house import Parts, World
 from tests.simulation.run import Report, simulate
@@ -64,15 +67,15 @@ class _Before:
 class _AcknowledgesAtOnce(_Before):
     async def receive(self, limit: int) -> list[Delivery]:
         deliveries: list[Delivery] = await self.inner.receive(limit)
-        await self.inner.done(deliveries)
+        await self.inner.ack(deliveries)
         return deliveries
 
-    async def done(self, deliveries: Sequence[Delivery]) -> None: ...
+    async def ack(self, deliveries: Sequence[Delivery]) -> None: ...
 
 
 class _AcknowledgesFailures(_Before):
-    async def later(self, delivery: Delivery, *, reason: str) -> None:
-        await self.inner.done([delivery])
+    async def retry(self, delivery: Delivery, *, reason: str) -> None:
+        await self.inner.ack([delivery])
 
 
 class _NewKeyForEachAttempt(_Before):
@@ -170,10 +173,10 @@ class _WithoutProductLocks(_Transactions):
 
 
 class _KnowsNoKey(_Before):
-    async def claim(self, keys: Collection[IdempotencyKey]) -> dict[IdempotencyKey, Kept | None]:
+    async def claim(self, keys: Collection[IdempotencyKey]) -> dict[IdempotencyKey, StoredResponse | None]:
         return dict.fromkeys(keys)
 
-    async def add_many(self, kept: Sequence[Kept]) -> None: ...
+    async def add_many(self, kept: Sequence[StoredResponse]) -> None: ...
 
 
 class _WithoutKeys(_Transactions):
@@ -181,11 +184,11 @@ class _WithoutKeys(_Transactions):
 
 
 class _ClaimsWhatIsTaken(_Before):
-    async def claim(self, keys: Collection[IdempotencyKey]) -> dict[IdempotencyKey, Kept | None]:
+    async def claim(self, keys: Collection[IdempotencyKey]) -> dict[IdempotencyKey, StoredResponse | None]:
         found = await self.inner.claim(keys)
         return {key: found.get(key) for key in keys}
 
-    async def add_many(self, kept: Sequence[Kept]) -> None:
+    async def add_many(self, kept: Sequence[StoredResponse]) -> None:
         # As with ON CONFLICT DO NOTHING: a primary key that raised would have the last word.
         stored = self.world.database.store.idempotency_keys
         await self.inner.add_many([new for new in kept if new.key not in stored])
@@ -196,7 +199,7 @@ class _WithoutClaims(_Transactions):
 
 
 class _AnswersAsOfNow(_Before):
-    async def claim(self, keys: Collection[IdempotencyKey]) -> dict[IdempotencyKey, Kept | None]:
+    async def claim(self, keys: Collection[IdempotencyKey]) -> dict[IdempotencyKey, StoredResponse | None]:
         found = await self.inner.claim(keys)
         orders = self.world.database.store.orders
         return {
@@ -214,9 +217,9 @@ class _WritesDown(_Before):
 
     def __init__(self, inner: Any, world: World) -> None:
         super().__init__(inner, world)
-        self.kept: list[Kept] = []
+        self.kept: list[StoredResponse] = []
 
-    async def add_many(self, kept: Sequence[Kept]) -> None:
+    async def add_many(self, kept: Sequence[StoredResponse]) -> None:
         self.kept += kept
 
 
@@ -234,7 +237,7 @@ class _KeepsKeysAfterwards(_Transactions):
 
 
 class _KeepsKeysAtOnce(_Before):
-    async def add_many(self, kept: Sequence[Kept]) -> None:
+    async def add_many(self, kept: Sequence[StoredResponse]) -> None:
         stored = Overlay(self.world.database.store.idempotency_keys)
         await MemoryIdempotencyKeys(stored, Committed()).add_many(kept)
         self.world.database.store.idempotency_keys |= stored.written
@@ -311,7 +314,7 @@ class _KnowsNoWaves(RelayEvents):
 
 
 @frozen
-class _LeavesTheCachesAlone(RefreshingPublisher):
+class _LeavesTheCachesAlone(InvalidatingPublisher):
     async def publish(self, entries: Sequence[OutboxEntry]) -> list[OutboxEntry]:
         return await self._inner.publish(entries)
 
@@ -324,7 +327,7 @@ class _TakesAnyVersion(MemoryRecentOrders):
 
 
 class _ForgetsWhatItForgot(MemoryRecentOrders):
-    async def forget_older(self, versions: Mapping[OrderId, int]) -> None:
+    async def invalidate_below(self, versions: Mapping[OrderId, int]) -> None:
         for id_, version in versions.items():
             if id_ in self._known and self._known[id_].version < version:
                 del self._known[id_]
@@ -407,7 +410,7 @@ class _ConfirmsAtOnce(_Before):
 
 
 @frozen
-class _RecordsLater(RecordOrders):
+class _RecordsLater(PersistOrders):
     def __attrs_post_init__(self) -> None:
         object.__setattr__(self, "_unit_of_work", _CommitsLater(self._unit_of_work, None))  # type: ignore[arg-type]
 
@@ -422,13 +425,13 @@ class _WithoutALook(_Transactions):
 
 
 @frozen
-class _RecordsAgain(RecordOrders):
+class _RecordsAgain(PersistOrders):
     def __attrs_post_init__(self) -> None:
         object.__setattr__(self, "_unit_of_work", _WithoutALook(self._unit_of_work, None))  # type: ignore[arg-type]
 
 
 @frozen
-class _StandsByRefusals(RecordOrders):
+class _StandsByRefusals(PersistOrders):
     """Refuses an order that was accepted under a key, because another answer is kept under it."""
 
     async def __call__(self, events: Sequence[Any]) -> Any:
@@ -446,7 +449,7 @@ class _StandsByRefusals(RecordOrders):
 
 
 @frozen
-class _TellsOfWhatIsNowhere(Persistent[Any, Any]):
+class _TellsOfWhatIsNowhere(Retrying[Any, Any]):
     async def __call__(self, call: Any) -> Any:
         try:
             return await super().__call__(call)
@@ -494,9 +497,9 @@ MUTATIONS: Final = (
     Mutation("keeps older versions in the cache", Parts(recent_orders=_TakesAnyVersion)),
     Mutation("lets what was read before come after it was forgotten", Parts(recent_orders=_ForgetsWhatItForgot)),
     Mutation("tells of a queued order before the confirm", Parts(intake_queue=_ConfirmsAtOnce)),
-    Mutation("acknowledges an accepted order before it is recorded", Parts(record_orders=_RecordsLater)),
-    Mutation("does not look whether an accepted order is recorded already", Parts(record_orders=_RecordsAgain)),
-    Mutation("lets a kept refusal stand against an accepted order", Parts(record_orders=_StandsByRefusals)),
+    Mutation("acknowledges an accepted order before it is recorded", Parts(persist_orders=_RecordsLater)),
+    Mutation("does not look whether an accepted order is recorded already", Parts(persist_orders=_RecordsAgain)),
+    Mutation("lets a kept refusal stand against an accepted order", Parts(persist_orders=_StandsByRefusals)),
     Mutation("tells of an order that is neither confirmed nor recorded", Parts(rescue=_TellsOfWhatIsNowhere)),
     Mutation("queues under a new id what may be recorded", Parts(auto_intake=_QueuesUnderANewId)),
     Mutation("does not refresh the caches after a crash", Parts(refreshing=_LeavesTheCachesAlone)),

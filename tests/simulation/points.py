@@ -5,8 +5,8 @@ from typing import Any, Final, get_type_hints
 
 from attrs import field, frozen
 
-from application import ports
-from application.ports import Transaction
+from application.ports import caching, messaging, payments
+from application.ports.persistence import Transaction
 
 DATABASE: Final = "the database"
 BROKER: Final = "the broker"
@@ -37,15 +37,15 @@ REPOSITORIES: Final[dict[str, type]] = {
 
 # The ports beside the unit of work, under the names by which the crash points call them.
 PORTS: Final[dict[str, type]] = {
-    "recent_orders": ports.RecentOrders,
-    "catalogue_cache": ports.CatalogueCache,
-    "price_list": ports.PriceList,
-    "publisher": ports.EventPublisher,
-    "intake_queue": ports.IntakeQueue,
-    "queue": ports.EventQueue,
-    "dead_letter_queue": ports.DeadLetterQueue,
-    "gateway": ports.PaymentGateway,
-    "signal": ports.OutboxSignal,
+    "recent_orders": caching.RecentOrders,
+    "catalogue_cache": caching.CatalogueCache,
+    "price_list": caching.PriceList,
+    "publisher": messaging.EventPublisher,
+    "intake_queue": messaging.IntakeQueue,
+    "queue": messaging.Subscription,
+    "dead_letter_queue": messaging.DeadLetterQueue,
+    "gateway": payments.PaymentProvider,
+    "signal": messaging.OutboxSignal,
 }
 
 _SERVERS: Final = {

@@ -11,15 +11,15 @@ from typing import Any, Final
 import structlog
 from attrs import define, field, frozen
 
-from adapters.after_commit import Committed
 from adapters.memory.store import MemoryStore
-from adapters.payments.ledger import MemoryLedger
-from adapters.payments.simulated import SimulatedGateway
-from application.manage_catalogue import AddProducts, NewProduct
-from application.ports import Aborted, Unavailable
+from adapters.payments.simulated.gateway import SimulatedGateway
+from adapters.payments.simulated.ledger import MemoryLedger
+from application.catalogue.add_products import AddProducts, NewProduct
+from application.errors import Aborted, Unavailable
+from application.execution.after_commit import Committed
 from domain.ids import ProductId
 from domain.money import Money
-from domain.order import OrderStatus
+from domain.orders.status import OrderStatus
 from tests.invariants import BookedCharge
 from tests.simulation import checks
 from tests.simulation.broker import SimulatedBroker

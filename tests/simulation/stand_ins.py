@@ -7,9 +7,11 @@ from typing import Any, Final
 
 from attrs import define, field
 
-from application.ports import OutboxSignal, PriceList, Unavailable
+from application.errors import Unavailable
+from application.ports.caching import PriceList
+from application.ports.messaging import OutboxSignal
+from domain.catalogue.product import Product
 from domain.ids import ProductId
-from domain.product import Product
 from tests.simulation.broker import DeadLetterConnection, QueueConnection
 from tests.simulation.faults import NO_ANSWER, Faults, Process
 from tests.simulation.points import PORTS, Call, implementing

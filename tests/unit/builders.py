@@ -6,12 +6,13 @@ from uuid import UUID
 
 from attrs import define, field
 
-from domain.events import OrderPlaced
+from domain.catalogue.product import Product
 from domain.ids import OrderId, PaymentId, ProductId, UserId
 from domain.money import Money
-from domain.order import FailureReason, Order, OrderStatus, place_order
-from domain.order_line import OrderLine
-from domain.product import Product
+from domain.orders.events import OrderPlaced
+from domain.orders.line import OrderLine
+from domain.orders.order import Order
+from domain.orders.status import FailureReason, OrderStatus
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=1)
@@ -54,7 +55,7 @@ def a_line(number: int = 1, *, quantity: int = 2, price: int = 1250, currency: s
 
 
 def placed(*lines: OrderLine, number: int = 1) -> tuple[Order, OrderPlaced]:
-    return place_order(order_id=OrderId(UUID(int=number)), user_id=UserId(1), lines=lines or [a_line()], at=NOW)
+    return Order.place(order_id=OrderId(UUID(int=number)), user_id=UserId(1), lines=lines or [a_line()], at=NOW)
 
 
 def an_order(*lines: OrderLine, number: int = 1) -> Order:

@@ -6,19 +6,21 @@ from typing import Any
 
 from attrs import define, field
 
+from adapters.codecs.events import decode, encode
 from adapters.memory.caches import MemoryRecentOrders
 from adapters.memory.price_list import MemoryPriceList
-from adapters.wire import decode, encode
-from application.batching import Batched
-from application.intake import AutoIntake, DirectIntake, QueuedIntake
-from application.patience import Patient, Persistent
-from application.ports import RecentOrders, Unavailable
-from application.queue_orders import QueueOrders, QueueOrRecord
-from application.refresh_prices import RefreshPrices
-from application.unrecorded import Unrecorded
-from domain.events import OrderAccepted
+from application.errors import Unavailable
+from application.execution.batching import Batched
+from application.execution.circuit_breaker import CircuitBreaker
+from application.execution.retrying import Retrying
+from application.intake.order_intake import AutoIntake, DirectIntake, QueuedIntake
+from application.intake.queue_orders import QueueOrders, QueueOrRecord
+from application.intake.refresh_prices import RefreshPrices
+from application.intake.unrecorded import Unrecorded
+from application.ports.caching import RecentOrders
 from domain.ids import OrderId
-from domain.order import Order
+from domain.orders.events import OrderAccepted
+from domain.orders.order import Order
 from tests.unit.shop import Shop
 
 
@@ -63,20 +65,20 @@ class ForgetfulOrders:
         if not self.gone:
             await self._inner.put_many(orders)
 
-    async def forget_older(self, versions: Mapping[OrderId, int]) -> None:
-        await self._inner.forget_older(versions)
+    async def invalidate_below(self, versions: Mapping[OrderId, int]) -> None:
+        await self._inner.invalidate_below(versions)
 
 
 @define(eq=False)
 class Counter:
     """The three ways in, to one shop.
 
-    `patience` is what it has with the broker, and `auto` with the database, in seconds. They are asked again at once
+    `timeout` is what it has with the broker, and `auto` with the database, in seconds. They are asked again at once
     after they were waited for in vain. What is safe nowhere else may take the database as long as it likes.
     """
 
     shop: Shop = field(factory=Shop)
-    patience: float = 1.0
+    timeout: float = 1.0
     queue: UnsteadyQueue = field(factory=UnsteadyQueue)
     recent: ForgetfulOrders = field(factory=ForgetfulOrders)
     own: MemoryRecentOrders = field(factory=MemoryRecentOrders)
@@ -93,14 +95,14 @@ class Counter:
         number, place = self.shop.number, Batched(self.shop.place_numbered)
         self.placing = place
         self.unrecorded = Unrecorded(self.recent, self.own)
-        record = Batched(self.shop.record_orders)
-        put = Patient(self.queue.put_many, seconds=self.patience, pause=0)
+        record = Batched(self.shop.persist_orders)
+        put = CircuitBreaker(self.queue.put_many, seconds=self.timeout, pause=0)
         self.queue_orders = QueueOrders(self.prices, put, self.recent, self.own, record)
-        last = Persistent(place, pause=0.01), Persistent(record, pause=0.01)
+        last = Retrying(place, pause=0.01), Retrying(record, pause=0.01)
         queue = self.queue_or_record = QueueOrRecord(Batched(self.queue_orders), *last)
         self.direct = DirectIntake(number, place)
         self.queued = QueuedIntake(number, queue, place)
-        self.auto = AutoIntake(number, Patient(place, seconds=self.patience, pause=0), queue)
+        self.auto = AutoIntake(number, CircuitBreaker(place, seconds=self.timeout, pause=0), queue)
 
     async def learn_prices(self) -> None:
         await RefreshPrices(self.shop.unit_of_work, self.prices)()
@@ -108,4 +110,4 @@ class Counter:
     async def work_off(self) -> Sequence[Exception | None]:
         """What the worker does with what waits in the queue."""
         events, self.queue.events = self.queue.events, []
-        return await self.shop.record_orders(events)
+        return await self.shop.persist_orders(events)

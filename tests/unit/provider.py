@@ -3,7 +3,7 @@ from collections.abc import Collection
 
 from attrs import define, evolve, field
 
-from application.ports import Charge, PaymentDeclined
+from application.ports.payments import Charge, PaymentDeclined
 from domain.ids import PaymentId
 from domain.money import Money
 from tests.invariants import BookedCharge

@@ -3,28 +3,28 @@ from datetime import timedelta
 
 from attrs import define, field
 
-from adapters.after_commit import AfterCommit, tell_nobody
 from adapters.memory.store import MemoryStore
 from adapters.memory.unit_of_work import MemoryUnitOfWork
-from application.cancel_order import CancelOrder
-from application.complete_order import CompleteOrder
-from application.delete_order import DeleteOrder
-from application.expire_orders import ExpireOrders
-from application.manage_catalogue import AddProducts, NewProduct
-from application.once import Keyed, Outcome
-from application.place_order import NumberRequests, OrderRequest, PlaceOrder, RequestedItem
-from application.ports import OutboxEntry, UnitOfWork
-from application.process_payment import ProcessPayment
-from application.record_orders import RecordOrders
-from application.refund_order import RefundOrder
-from application.request_payment import RequestPayment
-from application.request_refund import RequestRefund
+from application.catalogue.add_products import AddProducts, NewProduct
+from application.execution.after_commit import AfterCommit, propagate_nothing
+from application.execution.idempotency import Keyed, Outcome
+from application.intake.persist_orders import PersistOrders
+from application.intake.place_order import NumberRequests, OrderRequest, PlaceOrder, RequestedItem
+from application.orders.cancel_order import CancelOrder
+from application.orders.complete_order import CompleteOrder
+from application.orders.delete_order import DeleteOrder
+from application.orders.expire_orders import ExpireOrders
+from application.payments.process_payment import ProcessPayment
+from application.payments.refund_order import RefundOrder
+from application.payments.request_payment import RequestPayment
+from application.payments.request_refund import RequestRefund
+from application.ports.persistence import OutboxEntry, UnitOfWork
+from domain.catalogue.product import Product
 from domain.errors import DomainError
-from domain.events import Event, PaymentRequested, RefundRequested
 from domain.ids import UserId
 from domain.money import Money
-from domain.order import Order
-from domain.product import Product
+from domain.orders.events import Event, PaymentRequested, RefundRequested
+from domain.orders.order import Order
 from tests import invariants
 from tests.unit.builders import CountedIds, ManualClock
 from tests.unit.provider import Provider
@@ -41,12 +41,12 @@ class Shop:
     new_id: CountedIds = field(factory=CountedIds)
     provider: Provider = field(factory=Provider)
     store: MemoryStore = field(factory=MemoryStore)
-    after_commit: AfterCommit = tell_nobody
+    after_commit: AfterCommit = propagate_nothing
     unit_of_work: UnitOfWork = field(init=False)
     unsteady: UnsteadyUnitOfWork = field(init=False)
     number: NumberRequests = field(init=False)
     place_numbered: PlaceOrder = field(init=False)
-    record_orders: RecordOrders = field(init=False)
+    persist_orders: PersistOrders = field(init=False)
     request_payment: RequestPayment = field(init=False)
     process_payment: ProcessPayment = field(init=False)
     cancel_order: CancelOrder = field(init=False)
@@ -61,7 +61,7 @@ class Shop:
         self.unsteady = UnsteadyUnitOfWork(self.unit_of_work)
         self.number = NumberRequests(self.new_id, self.clock)
         self.place_numbered = PlaceOrder(self.unsteady, self.clock)
-        self.record_orders = RecordOrders(self.unsteady, self.clock)
+        self.persist_orders = PersistOrders(self.unsteady, self.clock)
         self.request_payment = RequestPayment(self.unsteady, self.new_id, self.clock)
         self.process_payment = ProcessPayment(self.unsteady, self.provider, self.clock)
         self.cancel_order = CancelOrder(self.unsteady, self.clock)

@@ -1,18 +1,19 @@
 from attrs import evolve
 
-from adapters.after_commit import RefreshingPublisher
+from adapters.codecs.events import encode
 from adapters.memory.broker import MemoryBroker
 from adapters.memory.caches import MemoryCatalogueCache, MemoryRecentOrders
-from adapters.wire import encode
-from application.ports import CataloguePage, OutboxEntry
-from domain.events import OrderPlaced, StockReserved, event_id
+from application.execution.after_commit import InvalidatingPublisher
+from application.ports.caching import CataloguePage
+from application.ports.persistence import OutboxEntry
+from domain.orders.events import OrderPlaced, StockReserved, event_id
 from tests.unit.builders import NOW, an_order
 
 
 async def test_whoever_hears_of_an_event_finds_no_older_order() -> None:
     recent, order = MemoryRecentOrders(), evolve(an_order(), version=2)
     await recent.put_many([order])
-    publisher = RefreshingPublisher(MemoryBroker(), recent, MemoryCatalogueCache())
+    publisher = InvalidatingPublisher(MemoryBroker(), recent, MemoryCatalogueCache())
     event = StockReserved(order_id=order.id, sequence=3, at=NOW)
     await publisher.publish([OutboxEntry(1, event_id(event), event.type, encode(event))])
     assert await recent.get_many({order.id}) == {}
@@ -20,7 +21,7 @@ async def test_whoever_hears_of_an_event_finds_no_older_order() -> None:
 
 async def test_whoever_hears_that_stock_moved_finds_no_older_catalogue() -> None:
     catalogue = MemoryCatalogueCache()
-    publisher = RefreshingPublisher(MemoryBroker(), MemoryRecentOrders(), catalogue)
+    publisher = InvalidatingPublisher(MemoryBroker(), MemoryRecentOrders(), catalogue)
     order = an_order()
     placed = OrderPlaced(
         order_id=order.id, sequence=1, at=NOW, user_id=order.user_id, lines=order.lines, total=order.total

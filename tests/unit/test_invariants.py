@@ -3,7 +3,7 @@
 from attrs import evolve
 
 from domain.ids import OrderId, ProductId
-from domain.order import OrderStatus
+from domain.orders.status import OrderStatus
 from tests.invariants import BookedCharge, history_findings, money_findings, stock_findings
 from tests.unit.builders import PAYMENT, a_product, order_in, placed
 

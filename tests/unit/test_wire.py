@@ -5,8 +5,10 @@ from typing import Any
 import pytest
 from attrs import fields_dict
 
-from adapters.wire import MAX_BYTES, BadMessage, decode, encode
-from domain.events import (
+from adapters.codecs.events import MAX_BYTES, BadMessage, decode, encode
+from domain.ids import MAX_ID, OrderId, UserId
+from domain.money import MAX_MINOR
+from domain.orders.events import (
     EVENT_TYPES,
     AskedUnder,
     Event,
@@ -23,8 +25,6 @@ from domain.events import (
     RefundRequested,
     StockReserved,
 )
-from domain.ids import MAX_ID, OrderId, UserId
-from domain.money import MAX_MINOR
 from tests.unit.builders import NOW, PAYMENT, a_line, an_order, euros
 
 _ORDER_ID = OrderId(an_order().id)

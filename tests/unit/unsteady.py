@@ -4,7 +4,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from attrs import define, field, frozen
 
-from application.ports import Transaction, Unavailable, UnitOfWork
+from application.errors import Unavailable
+from application.ports.persistence import Transaction, UnitOfWork
 
 
 @frozen

@@ -9,10 +9,11 @@ from uuid import UUID
 import httpx
 from attrs import define, field
 
-from adapters.payments.ledger import LedgerEntry, Outcome, open_file_ledger
-from adapters.sql.engine import create_engine
+from adapters.payments.simulated.ledger import LedgerEntry, Outcome, open_file_ledger
+from adapters.sql.core.engine import create_engine
 from adapters.sql.unit_of_work import SqlUnitOfWork
-from application.manage_catalogue import AddProducts, AdjustStock, NewProduct
+from application.catalogue.add_products import AddProducts, NewProduct
+from application.catalogue.adjust_stock import AdjustStock
 from domain.errors import DomainError
 from domain.ids import OrderId, ProductId
 from domain.money import Money
@@ -20,7 +21,7 @@ from tests import invariants
 from tests.features.drivers.service import Service
 from tests.features.drivers.shop import ChargeSeen, OrderSeen, Refused, TryAgain
 
-_PATIENCE = 30.0
+_TIMEOUT = 30.0
 _NOBODY = 2**62
 # How the HTTP interface calls what it refuses before it becomes an order.
 _CODES = {"invalid_request": "invalid_order"}
@@ -39,7 +40,7 @@ class HttpShop:
 
     def __attrs_post_init__(self) -> None:
         self._service.run_with()
-        self._client = httpx.Client(base_url=self._service.url, timeout=_PATIENCE)
+        self._client = httpx.Client(base_url=self._service.url, timeout=_TIMEOUT)
 
     def close(self) -> None:
         if self._service.servers is not None:
@@ -131,12 +132,12 @@ class HttpShop:
     def bring_again(self, order: str, request: str) -> None:
         """Put the event into the outbox again, then have an order paid for that stands behind it in the queue."""
 
-        async def put_back() -> None:
+        async def re_enqueue() -> None:
             async with self._books() as unit_of_work, unit_of_work() as tx:
                 events = await tx.events.of_orders({OrderId(UUID(order))})
-                await tx.outbox.put_back([[event for event in events if event.type == request][-1]])
+                await tx.outbox.re_enqueue([[event for event in events if event.type == request][-1]])
 
-        self._runner.run(put_back())
+        self._runner.run(re_enqueue())
         marker = self._marker()
         self.ask_to_pay(marker)
         if request == "order.refund_requested":
@@ -241,7 +242,7 @@ def _now() -> datetime:
 
 
 def _wait(condition: Callable[[], bool], for_what: str) -> None:
-    give_up_at = time.monotonic() + _PATIENCE
+    give_up_at = time.monotonic() + _TIMEOUT
     while not condition():
-        assert time.monotonic() < give_up_at, f"waited {_PATIENCE} s for {for_what}"
+        assert time.monotonic() < give_up_at, f"waited {_TIMEOUT} s for {for_what}"
         time.sleep(0.02)

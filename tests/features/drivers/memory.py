@@ -5,25 +5,27 @@ from uuid import UUID
 
 from attrs import define, field
 
-from adapters.after_commit import TellOthers
+from adapters.codecs.events import decode
 from adapters.memory.caches import MemoryCatalogueCache, MemoryRecentOrders
 from adapters.memory.signal import MemoryOutboxSignal
-from adapters.wire import decode
-from application.get_history import GetHistory
-from application.get_order import GetOrder
-from application.idempotency import IdempotencyKey
-from application.list_orders import ListOrders
-from application.manage_catalogue import AddProducts, AdjustStock, NewProduct
-from application.once import Keyed, Outcome, Replayed
-from application.place_order import OrderRequest, RequestedItem
-from application.ports import OutboxEntry, Unavailable
-from application.queue_orders import Queued
-from application.relay_events import RelayEvents
+from application.catalogue.add_products import AddProducts, NewProduct
+from application.catalogue.adjust_stock import AdjustStock
+from application.errors import Unavailable
+from application.execution.after_commit import PropagateChanges
+from application.execution.idempotency import Keyed, Outcome, Replayed
+from application.intake.place_order import OrderRequest, RequestedItem
+from application.intake.queue_orders import Queued
+from application.messaging.relay import RelayEvents
+from application.orders.get_history import GetHistory
+from application.orders.get_order import GetOrder
+from application.orders.list_orders import ListOrders
+from application.ports.idempotency import IdempotencyKey
+from application.ports.persistence import OutboxEntry
 from domain.errors import DomainError
-from domain.events import Event, PaymentRequested, RefundRequested
 from domain.ids import OrderId, ProductId, UserId
 from domain.money import Money
-from domain.order import Order
+from domain.orders.events import Event, PaymentRequested, RefundRequested
+from domain.orders.order import Order
 from tests.features.drivers.shop import ChargeSeen, OrderSeen, Refused, TryAgain
 from tests.unit.counter import Counter, ForgetfulOrders
 from tests.unit.provider import Crash
@@ -62,8 +64,8 @@ class MemoryShop:
     _runs: bool = True
 
     def __attrs_post_init__(self) -> None:
-        tell_others = TellOthers(self._recent, MemoryCatalogueCache(), MemoryOutboxSignal())
-        self._use_cases = UseCases(after_commit=tell_others)
+        propagate = PropagateChanges(self._recent, MemoryCatalogueCache(), MemoryOutboxSignal())
+        self._use_cases = UseCases(after_commit=propagate)
         self._counter = Counter(self._use_cases, recent=self._recent)
 
     def close(self) -> None:

@@ -12,7 +12,7 @@ from attrs import define, field
 
 from tests.features.drivers.servers import Servers
 
-_PATIENCE = 30.0
+_TIMEOUT = 30.0
 
 
 @define(eq=False)
@@ -53,14 +53,14 @@ class Service:
         """Like a power cut: nothing is finished, nothing is said."""
         if self._process is not None:
             self._process.kill()
-            self._process.wait(_PATIENCE)
+            self._process.wait(_TIMEOUT)
             self._process = None
 
     def stop(self) -> None:
         if self._process is None:
             return
         self._process.terminate()
-        code = self._process.wait(_PATIENCE)
+        code = self._process.wait(_TIMEOUT)
         self._process = None
         assert code == 0, f"the service ended with {code}:\n{self._output()}"
 
@@ -88,7 +88,7 @@ class Service:
             raise
 
     def _wait_until_ready(self, process: "subprocess.Popen[bytes]") -> None:
-        give_up_at = time.monotonic() + _PATIENCE
+        give_up_at = time.monotonic() + _TIMEOUT
         while not self._is_ready():
             assert process.poll() is None, f"the service did not start:\n{self._output()}"
             assert time.monotonic() < give_up_at, f"the service is not ready:\n{self._output()}"

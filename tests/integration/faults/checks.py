@@ -7,8 +7,8 @@ from uuid import UUID
 
 from attrs import define, field
 
-from domain.events import EVENT_TYPES
 from domain.ids import OrderId
+from domain.orders.events import EVENT_TYPES
 from tests.integration.faults.clients import Diary, Told
 from tests.integration.faults.house import House
 from tests.simulation.checks import BECOMES

@@ -13,14 +13,14 @@ import asyncpg
 from aiormq.abc import DeliveredMessage
 from attrs import define, field
 
+from adapters.codecs.events import decode_if_readable
 from adapters.rabbitmq.topology import Topology, declare_topology
-from adapters.sql.engine import create_engine
+from adapters.sql.core.engine import create_engine
 from adapters.sql.unit_of_work import SqlUnitOfWork
-from adapters.wire import decode_if_readable
-from application.manage_catalogue import AddProducts, NewProduct
+from application.catalogue.add_products import AddProducts, NewProduct
+from domain.catalogue.product import Product
 from domain.ids import OrderId
 from domain.money import Money
-from domain.product import Product
 from tests.brokers import channel
 from tests.cables import Cable, cable
 from tests.servers import PostgresServer, Process, RabbitServer, RedisServer, free_port

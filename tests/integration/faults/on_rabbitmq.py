@@ -9,8 +9,8 @@ from typing import Final
 
 from aiormq.abc import DeliveredMessage
 
-from adapters.wire import encode
-from domain.events import EVENT_TYPES, PaymentRequested
+from adapters.codecs.events import encode
+from domain.orders.events import EVENT_TYPES, PaymentRequested
 from tests.brokers import channel, payment_requested
 from tests.integration.faults.fault import GOES_ON, Fault
 from tests.integration.faults.house import EAR, House
@@ -161,12 +161,12 @@ async def _rubbish(house: House) -> AsyncIterator[None]:
                 await open_channel.basic_publish(body, routing_key=house.topology.queue("payments"))
     yield
 
-    async def set_aside() -> bool:
+    async def dead_letter() -> bool:
         async with house.sql() as connection:
             found = await connection.fetchval("SELECT count(*) FROM dead_letters WHERE decision IS NULL")
         return bool(found >= len(bad))
 
-    await until(set_aside, seconds=60, what="what can't be processed is in the table of dead letters")
+    await until(dead_letter, seconds=60, what="what can't be processed is in the table of dead letters")
 
 
 @asynccontextmanager

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import pytest
 from attrs import define, field
 
-from application.batching import Batched, Overloaded
-from application.ports import Aborted, Unavailable
+from application.errors import Aborted, Unavailable
+from application.execution.batching import Batched, Overloaded
 from domain.errors import InvalidOrder
 
 TIME_LIMIT = 5.0

@@ -1,14 +1,15 @@
 import pytest
 
-from adapters.after_commit import Committed
 from adapters.memory.caches import MemoryCatalogueCache
 from adapters.memory.unit_of_work import MemoryUnitOfWork
-from application.get_product import GetProduct
-from application.list_products import ListProducts
-from application.manage_catalogue import AddProducts, AdjustStock, NewProduct
+from application.catalogue.add_products import AddProducts, NewProduct
+from application.catalogue.adjust_stock import AdjustStock
+from application.catalogue.get_product import GetProduct
+from application.catalogue.list_products import ListProducts
+from application.execution.after_commit import Committed
+from domain.catalogue.product import Product
 from domain.errors import OutOfStock, ProductExists, UnknownProduct
 from domain.ids import ProductId
-from domain.product import Product
 from tests.unit.builders import NOW, euros
 from tests.unit.shop import Shop
 
@@ -96,7 +97,7 @@ async def test_a_page_is_kept_until_the_stock_changes(shop: Shop) -> None:
 
     async def tell(committed: Committed) -> None:
         if committed.catalogue:
-            await cache.new_edition()
+            await cache.begin_epoch()
 
     adjust_stock = AdjustStock(MemoryUnitOfWork(shop.store, tell), shop.clock)
     await adjust_stock(pen.id, 1, reason="delivery", made_by="ada")

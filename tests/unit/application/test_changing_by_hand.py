@@ -5,12 +5,13 @@ from uuid import UUID
 import pytest
 
 from adapters.memory.caches import MemoryRecentOrders
-from application.get_history import GetHistory
-from application.ports import UnitOfWork
-from application.unrecorded import Unrecorded
+from application.intake.unrecorded import Unrecorded
+from application.orders.get_history import GetHistory
+from application.ports.persistence import UnitOfWork
 from domain.errors import IllegalTransition, UnknownOrder
 from domain.ids import OrderId
-from domain.order import Order, OrderStatus
+from domain.orders.order import Order
+from domain.orders.status import OrderStatus
 from tests.unit.shop import Shop, accepted, types
 
 NOBODYS = OrderId(UUID(int=404))

@@ -6,13 +6,15 @@ from uuid import UUID
 import pytest
 from attrs import define, field
 
-from adapters.memory.broker import MemoryBroker, MemoryQueue
-from adapters.wire import decode
-from application.consumer import Consumer
-from application.ports import Aborted, Delivery, Unavailable
+from adapters.codecs.events import decode
+from adapters.memory.broker import MemoryBroker, MemorySubscription
+from application.errors import Aborted, Unavailable
+from application.messaging.consumer import Consumer
+from application.messaging.subscriptions import PAYMENTS
+from application.ports.messaging import Delivery
 from domain.errors import IllegalTransition
-from domain.events import Event, OrderPaid, PaymentRequested
 from domain.ids import OrderId
+from domain.orders.events import Event, OrderPaid, PaymentRequested
 from tests.unit.builders import NOW, PAYMENT, euros
 from tests.unit.provider import Crash
 from tests.unit.shop import Shop
@@ -55,18 +57,18 @@ class Settled:
     async def receive(self, limit: int) -> list[Delivery]:
         return [self.waiting.popleft() for _ in range(min(limit, len(self.waiting)))]
 
-    async def done(self, deliveries: Sequence[Delivery]) -> None:
+    async def ack(self, deliveries: Sequence[Delivery]) -> None:
         self.done_ += deliveries
 
-    async def later(self, delivery: Delivery, *, reason: str) -> None:
+    async def retry(self, delivery: Delivery, *, reason: str) -> None:
         self.later_.append((delivery, reason))
 
-    async def set_aside(self, delivery: Delivery, *, reason: str) -> None:
+    async def dead_letter(self, delivery: Delivery, *, reason: str) -> None:
         self.aside.append((delivery, reason))
 
 
 def consumer(
-    queue: Settled | MemoryQueue, work: Work, *, max_batch: int = 256, max_attempts: int = 3
+    queue: Settled | MemorySubscription, work: Work, *, max_batch: int = 256, max_attempts: int = 3
 ) -> Consumer[PaymentRequested]:
     return Consumer(queue, PaymentRequested, work, max_batch=max_batch, max_attempts=max_attempts)
 
@@ -141,7 +143,7 @@ async def test_nothing_is_acknowledged_when_the_process_stops_in_its_work() -> N
 
 
 async def test_a_delivery_for_later_comes_again_as_the_next_attempt_until_it_is_set_aside() -> None:
-    queue, work = MemoryBroker().queue(PaymentRequested.type, delays=(0.0,)), Work(breaks={1: KeyError("surprise")})
+    queue, work = MemoryBroker().queue(PAYMENTS, delays=(0.0,)), Work(breaks={1: KeyError("surprise")})
     queue.put(request(1))
     consuming = consumer(queue, work, max_attempts=3)
     async with asyncio.timeout(5):
@@ -154,7 +156,7 @@ async def test_a_delivery_for_later_comes_again_as_the_next_attempt_until_it_is_
 
 async def test_a_payment_comes_through_once_the_provider_answers_again(shop: Shop) -> None:
     order, requested = await shop.payment_requested((await shop.sells(price=1250), 2))
-    queue = MemoryBroker().queue(PaymentRequested.type, delays=(0.0,))
+    queue = MemoryBroker().queue(PAYMENTS, delays=(0.0,))
     queue.put(requested)
     shop.provider.after.extend([Unavailable("no answer")] * 5)
     consuming = Consumer(queue, PaymentRequested, shop.process_payment, max_attempts=3)

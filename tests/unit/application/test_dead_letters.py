@@ -4,15 +4,15 @@ from datetime import timedelta
 
 import pytest
 
+from adapters.codecs.events import decode, encode
 from adapters.memory.broker import MemoryBroker, MemoryDeadLetterQueue
-from adapters.wire import decode, encode
-from application.consumer import Consumer
-from application.dead_letter import DeadLetter, DeadMessage, UnknownDeadLetter, UnreadableMessage
-from application.manage_dead_letters import DecideDeadLetters, ListDeadLetters
-from application.ports import Aborted
-from application.record_dead_letters import RecordDeadLetters
+from application.errors import Aborted
+from application.messaging.consumer import Consumer
+from application.messaging.dead_letters import DecideDeadLetters, ListDeadLetters, RecordDeadLetters
+from application.messaging.subscriptions import PAYMENTS
+from domain.dead_letter import DeadLetter, DeadMessage, UnknownDeadLetter, UnreadableMessage
 from domain.errors import IllegalTransition
-from domain.events import Event, PaymentRequested
+from domain.orders.events import Event, PaymentRequested
 from tests.unit.builders import NOW
 from tests.unit.provider import Crash
 from tests.unit.shop import Shop, types
@@ -23,7 +23,7 @@ def a_message(body: bytes, *, reason: str = "KeyError: 'surprise'") -> DeadMessa
     return DeadMessage(body=body, reason=reason, attempts=8, first_at=NOW, last_at=NOW)
 
 
-async def set_aside(shop: Shop, *dead: Event | bytes) -> list[int]:
+async def dead_letters_of(shop: Shop, *dead: Event | bytes) -> list[int]:
     """Record dead letters, and return their ids."""
     async with shop.unit_of_work() as tx:
         bodies = [each if isinstance(each, bytes) else encode(each) for each in dead]
@@ -68,7 +68,7 @@ async def test_wherever_recording_stops_each_letter_is_there_once(shop: Shop, tr
 async def test_a_replayed_letter_is_announced_once_more_and_names_who_decided(shop: Shop) -> None:
     _, request = await shop.payment_requested((await shop.sells(), 1))
     shop.store.outbox.clear()
-    [id_] = await set_aside(shop, request)
+    [id_] = await dead_letters_of(shop, request)
     [letter] = await decide(shop).replay([id_], by="ana")
     assert isinstance(letter, DeadLetter)
     assert (letter.decision, letter.decided_by, letter.decided_at) == ("REPLAYED", "ana", NOW)
@@ -79,7 +79,7 @@ async def test_a_replayed_letter_is_announced_once_more_and_names_who_decided(sh
 async def test_a_replay_that_is_rolled_back_did_nothing(shop: Shop) -> None:
     _, request = await shop.payment_requested((await shop.sells(), 1))
     shop.store.outbox.clear()
-    [id_] = await set_aside(shop, request)
+    [id_] = await dead_letters_of(shop, request)
     shop.unsteady.to_come.append(Trouble(Aborted("a deadlock")))
     with pytest.raises(Aborted):
         await decide(shop).replay([id_], by="ana")
@@ -92,7 +92,7 @@ async def test_to_replay_everything_twice_changes_nothing(shop: Shop) -> None:
     orders = [await shop.payment_requested((pen, 1)) for _ in range(5)]
     requests = [request for _, request in orders]
     shop.store.outbox.clear()
-    await set_aside(shop, *requests)
+    await dead_letters_of(shop, *requests)
 
     assert len(await decide(shop).replay_all(by="ana")) == 5
     assert list(await decide(shop).replay_all(by="ben")) == []
@@ -109,7 +109,7 @@ async def test_to_replay_everything_twice_changes_nothing(shop: Shop) -> None:
 
 async def test_what_is_decided_stays_decided(shop: Shop) -> None:
     _, request = await shop.payment_requested((await shop.sells(), 1))
-    [id_] = await set_aside(shop, request)
+    [id_] = await dead_letters_of(shop, request)
     await decide(shop).discard([id_], by="ana")
     shop.clock.forward(timedelta(hours=1))
     shop.store.outbox.clear()
@@ -123,7 +123,7 @@ async def test_what_is_decided_stays_decided(shop: Shop) -> None:
 
 async def test_what_can_not_be_replayed_is_refused_alone(shop: Shop) -> None:
     _, request = await shop.payment_requested((await shop.sells(), 1))
-    unreadable, readable = await set_aside(shop, b"not json", request)
+    unreadable, readable = await dead_letters_of(shop, b"not json", request)
     outcomes = await decide(shop).replay([unreadable, 999, readable], by="ana")
     assert [type(outcome) for outcome in outcomes] == [UnreadableMessage, UnknownDeadLetter, DeadLetter]
     assert [letter.id for letter in await waiting(shop)] == [unreadable]
@@ -141,7 +141,7 @@ async def test_one_poisonous_payment_among_a_thousand_delays_none_and_ends_in_th
     orders = [await shop.payment_requested((pen, 1)) for _ in range(1000)]
     unknown, poison = await shop.payment_requested((await shop.sells(), 1))
     del shop.store.orders[unknown.id]
-    queue = MemoryBroker().queue(PaymentRequested.type)
+    queue = MemoryBroker().queue(PAYMENTS)
     for _, request in [*orders[:500], (unknown, poison), *orders[500:]]:
         queue.put(request)
     consuming = Consumer(queue, PaymentRequested, shop.process_payment, max_batch=256)

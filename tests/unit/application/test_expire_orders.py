@@ -1,8 +1,8 @@
 from datetime import timedelta
 
-from application.expire_orders import ExpireOrders
-from application.ports import Aborted
-from domain.order import OrderStatus
+from application.errors import Aborted
+from application.orders.expire_orders import ExpireOrders
+from domain.orders.status import OrderStatus
 from tests.unit.shop import EXPIRY, Shop, types
 from tests.unit.unsteady import Trouble
 

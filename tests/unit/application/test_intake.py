@@ -5,16 +5,16 @@ from uuid import UUID
 
 import pytest
 
-from application.batching import Batched, Overloaded
-from application.idempotency import IdempotencyKey
-from application.intake import AutoIntake
-from application.once import Keyed, KeyInFlight, Replayed
-from application.place_order import OrderRequest
-from application.ports import Aborted, Unavailable
-from application.queue_orders import Queued
+from application.errors import Aborted, Unavailable
+from application.execution.batching import Batched, Overloaded
+from application.execution.idempotency import Keyed, KeyInFlight, Replayed
+from application.intake.order_intake import AutoIntake
+from application.intake.place_order import OrderRequest
+from application.intake.queue_orders import Queued
+from application.ports.idempotency import IdempotencyKey
+from domain.catalogue.product import Product
 from domain.errors import InvalidOrder, UnknownProduct
-from domain.order import Order
-from domain.product import Product
+from domain.orders.order import Order
 from tests.unit.builders import a_product
 from tests.unit.counter import Counter
 from tests.unit.shop import Shop, a_request
@@ -99,7 +99,7 @@ async def test_in_auto_an_order_is_queued_while_the_database_can_not_take_it(
 
 
 async def test_in_auto_an_order_is_queued_when_the_database_is_too_slow(shop: Shop, pen: Product) -> None:
-    counter = Counter(shop, patience=0.05)
+    counter = Counter(shop, timeout=0.05)
     await counter.learn_prices()
     async with shop.store.writing:
         queued = await counter.auto(a_request((pen, 1)))
@@ -151,7 +151,7 @@ async def test_with_both_gone_nobody_is_told_of_an_order(counter: Counter, pen: 
 async def test_in_auto_a_slow_database_is_waited_for_without_the_broker(
     shop: Shop, pen: Product, *, under_a_key: bool
 ) -> None:
-    counter = Counter(shop, patience=0.05)
+    counter = Counter(shop, timeout=0.05)
     await counter.learn_prices()
     counter.queue.gone = True
     request = a_request((pen, 1))

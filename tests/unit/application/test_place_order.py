@@ -1,11 +1,12 @@
 import pytest
 
-from application.place_order import OrderRequest, RequestedItem
+from application.intake.place_order import OrderRequest, RequestedItem
 from domain.errors import CurrencyMismatch, DomainError, InvalidAmount, InvalidOrder, UnknownProduct
 from domain.ids import ProductId, UserId
 from domain.money import MAX_MINOR, Money
-from domain.order import Order, OrderStatus
-from domain.order_line import MAX_QUANTITY
+from domain.orders.line import MAX_QUANTITY
+from domain.orders.order import Order
+from domain.orders.status import OrderStatus
 from tests.unit.builders import NOW, a_product
 from tests.unit.provider import Crash
 from tests.unit.shop import Shop, a_request, accepted, types

@@ -4,14 +4,14 @@ from uuid import UUID
 import pytest
 from attrs import define, evolve
 
-from application.ports import Unavailable
-from application.process_payment import ProcessPayment
+from application.errors import Unavailable
+from application.payments.process_payment import ProcessPayment
 from domain.errors import UnknownOrder
-from domain.events import PaymentRequested
 from domain.ids import OrderId, PaymentId
 from domain.money import Money
-from domain.order import FailureReason, OrderStatus
-from domain.payment import PaymentStatus
+from domain.orders.events import PaymentRequested
+from domain.orders.status import FailureReason, OrderStatus
+from domain.payments.payment import PaymentStatus
 from tests.unit.provider import Crash, Provider
 from tests.unit.shop import Shop, a_request, accepted, types
 from tests.unit.unsteady import Trouble

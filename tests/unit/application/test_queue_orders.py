@@ -2,15 +2,16 @@ import asyncio
 
 import pytest
 
-from application.get_order import GetOrder
-from application.idempotency import IdempotencyKey
-from application.once import Keyed, KeyReused, Replayed
-from application.place_order import NumberedRequest, OrderRequest
-from application.ports import Unavailable
-from application.queue_orders import PriceUnknown, Queued
+from application.errors import Unavailable
+from application.execution.idempotency import Keyed, KeyReused, Replayed
+from application.intake.place_order import NumberedRequest, OrderRequest
+from application.intake.queue_orders import PriceUnknown, Queued
+from application.orders.get_order import GetOrder
+from application.ports.idempotency import IdempotencyKey
+from domain.catalogue.product import Product
 from domain.errors import CurrencyMismatch, InvalidOrder, UnknownOrder, UnknownProduct
-from domain.order import Order, OrderStatus
-from domain.product import Product
+from domain.orders.order import Order
+from domain.orders.status import OrderStatus
 from tests.unit.builders import NOW, a_product
 from tests.unit.counter import Counter
 from tests.unit.shop import EXPIRY, Shop, a_request
@@ -83,7 +84,7 @@ def breaks(counter: Counter, manner: str) -> None:
 
 @pytest.mark.parametrize("manner", ["gone", "silent", "unconfirmed"])
 async def test_what_is_safe_nowhere_nobody_is_told_of(shop: Shop, manner: str) -> None:
-    counter = Counter(shop, patience=0.05)
+    counter = Counter(shop, timeout=0.05)
     pen = await sells(counter)
     breaks(counter, manner)
     shop.unsteady.gone = True
@@ -96,7 +97,7 @@ async def test_what_is_safe_nowhere_nobody_is_told_of(shop: Shop, manner: str) -
 
 @pytest.mark.parametrize("manner", ["gone", "silent", "unconfirmed"])
 async def test_an_order_that_is_not_confirmed_is_recorded_at_once(shop: Shop, manner: str) -> None:
-    counter = Counter(shop, patience=0.05)
+    counter = Counter(shop, timeout=0.05)
     pen = await sells(counter)
     breaks(counter, manner)
     order = await counter.queued(a_request((pen, 1)))

@@ -1,21 +1,23 @@
 from collections.abc import Collection, Sequence
 from uuid import UUID
 
-from adapters.after_commit import TellOthers
 from adapters.memory.caches import MemoryCatalogueCache, MemoryRecentOrders
 from adapters.memory.signal import MemoryOutboxSignal
 from adapters.memory.unit_of_work import MemoryUnitOfWork
-from application.cancel_order import CancelOrder
-from application.delete_order import DeleteOrder
-from application.get_history import GetHistory
-from application.get_order import GetOrder
-from application.list_orders import ListOrders
-from application.ports import RecentOrders, UnitOfWork
-from application.request_payment import RequestPayment
-from application.unrecorded import Unrecorded
+from application.execution.after_commit import PropagateChanges
+from application.intake.unrecorded import Unrecorded
+from application.orders.cancel_order import CancelOrder
+from application.orders.delete_order import DeleteOrder
+from application.orders.get_history import GetHistory
+from application.orders.get_order import GetOrder
+from application.orders.list_orders import ListOrders
+from application.payments.request_payment import RequestPayment
+from application.ports.caching import RecentOrders
+from application.ports.persistence import UnitOfWork
 from domain.errors import UnknownOrder
 from domain.ids import OrderId, UserId
-from domain.order import Order, OrderStatus
+from domain.orders.order import Order
+from domain.orders.status import OrderStatus
 from tests.unit.shop import Shop, accepted
 
 NOBODYS = OrderId(UUID(int=404))
@@ -88,7 +90,7 @@ async def test_a_slow_reader_does_not_bring_an_old_version_back(shop: Shop) -> N
 
 async def test_a_client_reads_its_own_write_at_once(shop: Shop) -> None:
     recent = MemoryRecentOrders()
-    told = MemoryUnitOfWork(shop.store, TellOthers(recent, MemoryCatalogueCache(), MemoryOutboxSignal()))
+    told = MemoryUnitOfWork(shop.store, PropagateChanges(recent, MemoryCatalogueCache(), MemoryOutboxSignal()))
     get_order, order = finding(told, recent), await shop.order((await shop.sells(), 1))
     assert await get_order([order.id]) == [order]
 
@@ -103,7 +105,7 @@ async def test_a_client_reads_its_own_write_at_once(shop: Shop) -> None:
 async def test_an_answer_that_changes_nothing_is_not_followed_by_an_older_one(shop: Shop) -> None:
     """The first request was committed, and nobody told the cache: its process had died, or never heard of it."""
     recent = MemoryRecentOrders()
-    told = MemoryUnitOfWork(shop.store, TellOthers(recent, MemoryCatalogueCache(), MemoryOutboxSignal()))
+    told = MemoryUnitOfWork(shop.store, PropagateChanges(recent, MemoryCatalogueCache(), MemoryOutboxSignal()))
     order = await shop.order((await shop.sells(), 1))
     await recent.put_many([order])
     await shop.request_payment([order.id])

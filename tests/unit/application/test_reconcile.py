@@ -7,17 +7,19 @@ from datetime import timedelta
 import pytest
 from attrs import define, field
 
-from adapters.wire import encode
-from application.dead_letter import DeadMessage
-from application.discrepancies import Discrepancy, Remedy
-from application.find_stuck import FindStuck
-from application.ports import Charge, ProviderRecord, Unavailable
-from application.reconcile import Reconcile
-from application.repair import Repair
-from domain.events import event_id
+from adapters.codecs.events import encode
+from application.errors import Unavailable
+from application.ports.payments import Charge, ProviderLedger
+from application.reconciliation.discrepancies import Discrepancy, Remedy
+from application.reconciliation.find_stuck import FindStuck
+from application.reconciliation.reconcile import Reconcile
+from application.reconciliation.repair import Repair
+from domain.dead_letter import DeadMessage
 from domain.ids import PaymentId
-from domain.order import Order, OrderStatus
-from domain.payment import PaymentStatus
+from domain.orders.events import event_id
+from domain.orders.order import Order
+from domain.orders.status import OrderStatus
+from domain.payments.payment import PaymentStatus
 from tests.unit.builders import PAYMENT, euros
 from tests.unit.provider import Crash
 from tests.unit.shop import EXPIRY, Shop
@@ -31,7 +33,7 @@ def shop() -> Shop:
     return Shop()
 
 
-async def found(shop: Shop, provider: ProviderRecord | None = None) -> list[Discrepancy]:
+async def found(shop: Shop, provider: ProviderLedger | None = None) -> list[Discrepancy]:
     find_stuck = FindStuck(shop.unit_of_work, shop.clock, EXPIRY, STUCK, page=2)
     return await Reconcile(shop.unit_of_work, provider or shop.provider, shop.clock, STUCK, find_stuck, page=2)()
 
@@ -40,7 +42,7 @@ async def found(shop: Shop, provider: ProviderRecord | None = None) -> list[Disc
 class Meanwhile:
     """The provider's record, and what happens in the shop while it is read: before a call of it or after."""
 
-    _inner: ProviderRecord
+    _inner: ProviderLedger
     before: deque[Callable[[], Awaitable[object]]] = field(factory=deque)
     after: deque[Callable[[], Awaitable[object]]] = field(factory=deque)
 

@@ -2,10 +2,10 @@ import asyncio
 
 import pytest
 
-from application.ports import Unavailable
+from application.errors import Unavailable
 from domain.errors import IllegalTransition
-from domain.order import OrderStatus
-from domain.payment import PaymentStatus
+from domain.orders.status import OrderStatus
+from domain.payments.payment import PaymentStatus
 from tests.unit.provider import Crash
 from tests.unit.shop import Shop, accepted, types
 from tests.unit.unsteady import Trouble

@@ -3,8 +3,9 @@ from collections.abc import Callable, Sequence
 import pytest
 from attrs import define, field
 
-from application.ports import OutboxEntry, Unavailable
-from application.relay_events import RelayEvents
+from application.errors import Unavailable
+from application.messaging.relay import RelayEvents
+from application.ports.persistence import OutboxEntry
 from domain.ids import OrderId
 from tests.unit.shop import Shop, types
 from tests.unit.unsteady import Trouble

@@ -4,8 +4,9 @@ import pytest
 
 from domain.errors import IllegalTransition, OrderDeleted, UnknownOrder
 from domain.ids import OrderId
-from domain.order import Order, OrderStatus
-from domain.payment import PaymentStatus
+from domain.orders.order import Order
+from domain.orders.status import OrderStatus
+from domain.payments.payment import PaymentStatus
 from tests.unit.shop import EXPIRY, Shop, accepted, types
 
 NOBODYS = OrderId(UUID(int=404))

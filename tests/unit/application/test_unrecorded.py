@@ -5,15 +5,15 @@ import pytest
 from attrs import frozen
 
 from adapters.memory.caches import MemoryRecentOrders
-from application.get_history import GetHistory
-from application.get_order import GetOrder
-from application.idempotency import IdempotencyKey
-from application.once import Keyed
-from application.queue_orders import Queued
-from application.unrecorded import NotYetRecorded, TellUnrecorded, Unrecorded
+from application.execution.idempotency import Keyed
+from application.intake.queue_orders import Queued
+from application.intake.unrecorded import NotYetRecorded, TellUnrecorded, Unrecorded
+from application.orders.get_history import GetHistory
+from application.orders.get_order import GetOrder
+from application.ports.idempotency import IdempotencyKey
 from domain.errors import UnknownOrder
 from domain.ids import OrderId
-from domain.order import Order
+from domain.orders.order import Order
 from tests.unit.counter import Counter
 from tests.unit.shop import Shop, a_request
 
@@ -99,7 +99,7 @@ class RecordedMeanwhile:
     async def put_many(self, orders: Sequence[Order]) -> None:
         """Nothing is kept."""
 
-    async def forget_older(self, versions: Mapping[OrderId, int]) -> None:
+    async def invalidate_below(self, versions: Mapping[OrderId, int]) -> None:
         """There is nothing."""
 
 

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from domain.errors import CurrencyMismatch, InvalidAmount, InvalidOrder
 from domain.ids import MAX_ID, ProductId, UserId
 from domain.money import MAX_MINOR
-from domain.order import MAX_LINES, OrderStatus, place_order
-from domain.order_line import MAX_QUANTITY, OrderLine
+from domain.orders.line import MAX_QUANTITY, OrderLine
+from domain.orders.order import MAX_LINES, Order
+from domain.orders.status import OrderStatus
 from tests.unit.builders import NOW, a_line, an_order, euros, placed
 
 prices = st.tuples(st.integers(0, 10**9), st.integers(1, 10**4))
@@ -104,4 +105,4 @@ def test_money_moves_only_for_an_order_with_a_payment() -> None:
 
 
 def from_lines(lines: list[OrderLine]) -> None:
-    place_order(order_id=an_order().id, user_id=UserId(1), lines=lines, at=NOW)
+    Order.place(order_id=an_order().id, user_id=UserId(1), lines=lines, at=NOW)

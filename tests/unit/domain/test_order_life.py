@@ -6,11 +6,12 @@ from itertools import product as pairs
 import pytest
 from attrs import evolve
 
+from domain.catalogue.product import Product
 from domain.errors import IllegalTransition, OutOfStock
-from domain.events import Event
 from domain.ids import ProductId
-from domain.order import FailureReason, Order, OrderStatus
-from domain.product import Product
+from domain.orders.events import Event
+from domain.orders.order import Order
+from domain.orders.status import FailureReason, OrderStatus
 from tests.unit.builders import LATER, NOW, PAYMENT, a_line, a_product, an_order, order_in, placed
 
 S = OrderStatus

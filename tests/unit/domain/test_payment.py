@@ -4,7 +4,7 @@ import pytest
 from attrs import evolve
 
 from domain.errors import IllegalTransition
-from domain.payment import Payment, PaymentStatus
+from domain.payments.payment import Payment, PaymentStatus
 from tests.unit.builders import PAYMENT, an_order, euros
 
 VERBS: Mapping[str, Callable[[Payment], None]] = {

@@ -4,9 +4,9 @@ from attrs.exceptions import FrozenAttributeError
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from domain.catalogue.product import MAX_STOCK
 from domain.errors import OutOfStock
 from domain.ids import MAX_ID, ProductId
-from domain.product import MAX_STOCK
 from tests.unit.builders import a_product
 
 units = st.integers(0, 10**6)

@@ -6,7 +6,8 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 
 from domain.errors import IllegalTransition, OutOfStock
 from domain.ids import ProductId
-from domain.order import FailureReason, Order
+from domain.orders.order import Order
+from domain.orders.status import FailureReason
 from tests.invariants import stock_findings
 from tests.unit.builders import NOW, PAYMENT, a_line, a_product, an_order
 

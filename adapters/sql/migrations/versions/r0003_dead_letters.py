@@ -5,7 +5,7 @@ from typing import Final
 import sqlalchemy as sa
 from alembic import op
 
-from adapters.sql.types import UtcDateTime
+from adapters.sql.core.types import UtcDateTime
 
 revision: Final = "0003"
 down_revision: Final = "0002"

@@ -1,0 +1,53 @@
+from collections import Counter
+from collections.abc import Collection, Sequence
+
+from attrs import frozen
+
+from adapters.memory.copies import copied
+from adapters.memory.repositories.stock_adjustments import MemoryStockAdjustments
+from adapters.memory.store import Changes
+from application.errors import Aborted
+from application.ports.persistence import StockCount
+from domain.catalogue.product import Product
+from domain.ids import ProductId
+
+
+@frozen
+class MemoryProducts:
+    _changes: Changes
+
+    async def add_many(self, products: Sequence[Product]) -> None:
+        for product in products:
+            if product.id in self._changes.products:
+                raise Aborted(f"product {product.id} exists already")
+            self._changes.products[product.id] = copied(product)
+            self._changes.committed.catalogue = True
+
+    async def get_many(
+        self,
+        ids: Collection[ProductId],
+        *,
+        lock: bool = False,  # noqa: ARG002 - there is one writer, who has locked everything
+    ) -> dict[ProductId, Product]:
+        return {id_: copied(self._changes.products[id_]) for id_ in sorted(ids) if id_ in self._changes.products}
+
+    async def save_many(self, products: Sequence[Product]) -> None:
+        for product in products:
+            self._changes.products[product.id] = copied(product)
+            self._changes.committed.catalogue = True
+
+    async def page(self, *, after: ProductId | None, limit: int) -> list[Product]:
+        ids = sorted(id_ for id_ in self._changes.products if after is None or id_ > after)
+        return [copied(self._changes.products[id_]) for id_ in ids[:limit]]
+
+    async def last_id(self) -> ProductId:
+        return max(self._changes.products, default=ProductId(0))
+
+    async def stock_counts(self, *, after: ProductId | None, limit: int) -> list[StockCount]:
+        products = await self.page(after=after, limit=limit)
+        counted_in = await MemoryStockAdjustments(self._changes).totals({product.id for product in products})
+        held = Counter[ProductId]()
+        for order in self._changes.orders.values():
+            if order.holds_stock:
+                held.update({line.product_id: line.quantity for line in order.lines})
+        return [StockCount(p.id, p.stock, held[p.id], counted_in[p.id]) for p in products]

@@ -1,0 +1,275 @@
+import asyncio
+import json
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Final, Protocol, TypeVar, cast
+from uuid import UUID
+
+from attrs import define, evolve, field, frozen
+
+from application.errors import Unavailable
+from application.execution.batching import Batched
+from domain.ids import PaymentId
+from domain.money import Money
+
+T = TypeVar("T")
+
+_SECONDS_FOR_A_LOCK: Final = 10.0
+
+
+class Outcome(StrEnum):
+    """What the provider answered when it was first asked under a key."""
+
+    CHARGED = "CHARGED"
+    DECLINED = "DECLINED"
+
+
+@frozen(kw_only=True)
+class LedgerEntry:
+    """What the provider has done under one key. `reference` is the provider's own name of a charge."""
+
+    key: PaymentId
+    amount: Money
+    outcome: Outcome
+    reference: str | None
+    refunded: bool = False
+    at: datetime
+
+    def can_refund(self, amount: Money) -> bool:
+        return self.outcome is Outcome.CHARGED and self.amount == amount
+
+
+class Ledger(Protocol):
+    """The provider's own books. What a method has returned is in them for good. Raise `Unavailable`."""
+
+    async def enter(self, entry: LedgerEntry) -> LedgerEntry:
+        """Keep the entry if its key is new, and return the one that is kept under the key."""
+
+    async def refund(self, key: PaymentId, amount: Money) -> LedgerEntry | None:
+        """Mark a charge of this amount as refunded; return the entry of the key as it is then."""
+
+    async def entries(self) -> list[LedgerEntry]:
+        """All of them, the oldest first."""
+
+    async def page(self, *, after: PaymentId | None, limit: int) -> list[LedgerEntry]:
+        """The oldest first; those that came after the entry of this key."""
+
+    async def get_many(self, keys: Collection[PaymentId]) -> dict[PaymentId, LedgerEntry]: ...
+
+
+@define(eq=False)
+class MemoryLedger:
+    """Books that end with the process."""
+
+    _entries: dict[PaymentId, LedgerEntry] = field(factory=dict, init=False)
+
+    async def enter(self, entry: LedgerEntry) -> LedgerEntry:
+        return self._entries.setdefault(entry.key, entry)
+
+    async def refund(self, key: PaymentId, amount: Money) -> LedgerEntry | None:
+        entry = self._entries.get(key)
+        if entry is not None and entry.can_refund(amount):
+            entry = self._entries[key] = evolve(entry, refunded=True)
+        return entry
+
+    async def entries(self) -> list[LedgerEntry]:
+        return list(self._entries.values())
+
+    async def page(self, *, after: PaymentId | None, limit: int) -> list[LedgerEntry]:
+        begin = 0 if after is None else list(self._entries).index(after) + 1
+        return list(self._entries.values())[begin : begin + limit]
+
+    async def get_many(self, keys: Collection[PaymentId]) -> dict[PaymentId, LedgerEntry]:
+        return {key: self._entries[key] for key in keys if key in self._entries}
+
+
+@frozen
+class _Refund:
+    key: PaymentId
+    amount: Money
+
+
+@define(eq=False)
+class FileLedger:
+    """Books in a file of SQLite, which several processes may keep at once; `open_file_ledger` opens it.
+
+    What was returned survives the end of the process and of the machine. Calls that are made at the same time share
+    one transaction.
+    """
+
+    _path: Path = field(converter=Path)
+    # One thread owns the connection, so that a caller who goes away can't let two transactions meet on it.
+    _thread: ThreadPoolExecutor = field(init=False)
+    _connection: sqlite3.Connection | None = field(default=None, init=False)
+    _batch: "Batched[LedgerEntry | _Refund, LedgerEntry | None]" = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger")
+        self._batch = Batched(self._work, max_in_flight=1)
+
+    async def enter(self, entry: LedgerEntry) -> LedgerEntry:
+        return cast("LedgerEntry", await self._batch(entry))
+
+    async def refund(self, key: PaymentId, amount: Money) -> LedgerEntry | None:
+        return await self._batch(_Refund(key, amount))
+
+    async def entries(self) -> list[LedgerEntry]:
+        return await self._in_thread(_all)
+
+    async def page(self, *, after: PaymentId | None, limit: int) -> list[LedgerEntry]:
+        parameters = {"after": None if after is None else str(after), "limit": limit}
+        return await self._in_thread(lambda connection: _entries(connection, _PAGE, parameters))
+
+    async def get_many(self, keys: Collection[PaymentId]) -> dict[PaymentId, LedgerEntry]:
+        parameters = {"keys": json.dumps([str(key) for key in keys])}
+        found = await self._in_thread(lambda connection: _entries(connection, _BY_KEYS, parameters))
+        return {entry.key: entry for entry in found}
+
+    async def close(self) -> None:
+        """Wait for what is under way, then let go of the file."""
+        await self._batch.drained()
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._disconnect)
+        self._thread.shutdown()
+
+    async def _work(self, calls: Sequence[LedgerEntry | _Refund]) -> Sequence[LedgerEntry | None]:
+        return await self._in_thread(lambda connection: _write(connection, calls))
+
+    async def _in_thread(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        def run() -> T:
+            try:
+                if self._connection is None:
+                    self._connection = _connect(self._path)
+                return work(self._connection)
+            except (sqlite3.Error, OSError) as error:
+                # Whatever state the connection is in, the next call begins with a new one.
+                self._disconnect()
+                raise Unavailable(f"the payment ledger {self._path} can't be used: {error}") from error
+
+        return await asyncio.get_running_loop().run_in_executor(self._thread, run)
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+
+@asynccontextmanager
+async def open_file_ledger(path: Path | str) -> AsyncIterator[FileLedger]:
+    """Open the books at a path, which need not exist. Raise `Unavailable` when there can be none."""
+    ledger = FileLedger(path)
+    try:
+        # Whoever opens wants to hear now that the file can't be used, and not with the first charge.
+        await ledger.page(after=None, limit=1)
+        yield ledger
+    finally:
+        await ledger.close()
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    connection = sqlite3.connect(path, timeout=_SECONDS_FOR_A_LOCK, isolation_level=None)
+    try:
+        _into_wal(connection)
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(
+            "CREATE TABLE IF NOT EXISTS ledger ("
+            "position INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, amount INTEGER NOT NULL, currency TEXT NOT NULL,"
+            " outcome TEXT NOT NULL, reference TEXT, refunded INTEGER NOT NULL, at TEXT NOT NULL)"
+        )
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _into_wal(connection: sqlite3.Connection) -> None:
+    """Two processes that make the file at once: SQLite does not wait for this lock by itself."""
+    give_up_at = time.monotonic() + _SECONDS_FOR_A_LOCK
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > give_up_at:
+                raise
+            time.sleep(0.01)
+        else:
+            return
+
+
+_ENTER: Final = """
+    INSERT INTO ledger (key, amount, currency, outcome, reference, refunded, at) VALUES (?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (key) DO NOTHING
+"""
+_REFUND: Final = """
+    UPDATE ledger SET refunded = 1 WHERE key = ? AND amount = ? AND currency = ? AND outcome = 'CHARGED'
+"""
+_FIND: Final = "SELECT key, amount, currency, outcome, reference, refunded, at FROM ledger WHERE key = ?"
+_ALL: Final = "SELECT key, amount, currency, outcome, reference, refunded, at FROM ledger ORDER BY position"
+_PAGE: Final = """
+    SELECT key, amount, currency, outcome, reference, refunded, at FROM ledger
+    WHERE position > coalesce((SELECT position FROM ledger WHERE key = :after), 0) ORDER BY position LIMIT :limit
+"""
+_BY_KEYS: Final = """
+    SELECT key, amount, currency, outcome, reference, refunded, at FROM ledger
+    WHERE key IN (SELECT value FROM json_each(:keys))
+"""
+
+_Row = tuple[str, int, str, str, str | None, int, str]
+
+
+def _write(connection: sqlite3.Connection, calls: Sequence[LedgerEntry | _Refund]) -> list[LedgerEntry | None]:
+    kept: list[LedgerEntry | None] = []
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        for call in calls:
+            if isinstance(call, _Refund):
+                connection.execute(_REFUND, (str(call.key), call.amount.minor, call.amount.currency))
+            else:
+                connection.execute(_ENTER, _row(call))
+            row: _Row | None = connection.execute(_FIND, (str(call.key),)).fetchone()
+            kept.append(None if row is None else _entry(row))
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    return kept
+
+
+def _all(connection: sqlite3.Connection) -> list[LedgerEntry]:
+    return _entries(connection, _ALL, {})
+
+
+def _entries(connection: sqlite3.Connection, query: str, parameters: Mapping[str, object]) -> list[LedgerEntry]:
+    rows: list[_Row] = connection.execute(query, parameters).fetchall()
+    return [_entry(row) for row in rows]
+
+
+def _row(entry: LedgerEntry) -> _Row:
+    return (
+        str(entry.key),
+        entry.amount.minor,
+        entry.amount.currency,
+        entry.outcome.value,
+        entry.reference,
+        int(entry.refunded),
+        entry.at.isoformat(),
+    )
+
+
+def _entry(row: _Row) -> LedgerEntry:
+    key, minor, currency, outcome, reference, refunded, at = row
+    return LedgerEntry(
+        key=PaymentId(UUID(key)),
+        amount=Money(minor, currency),
+        outcome=Outcome(outcome),
+        reference=reference,
+        refunded=bool(refunded),
+        at=datetime.fromisoformat(at),
+    )

@@ -1,0 +1,236 @@
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from functools import cache
+from typing import Any, Final
+
+import msgspec
+from attrs import frozen
+from sqlalchemy import (
+    FromClause,
+    Row,
+    ScalarSelect,
+    Select,
+    Update,
+    bindparam,
+    insert,
+    literal_column,
+    select,
+    tuple_,
+    update,
+)
+from sqlalchemy.sql.elements import ColumnElement
+
+from adapters.sql.core.bulk import BulkStatement, among
+from adapters.sql.core.reading import checked
+from adapters.sql.core.transaction import TransactionBlock
+from adapters.sql.repositories.lines import lines_of
+from adapters.sql.tables import NOT_DELETED, UNPAID, WAITING, order_items, orders
+from application.execution.after_commit import Committed
+from application.ports.persistence import OrderConflict
+from domain.ids import OrderId, ProductId, UserId
+from domain.money import Money
+from domain.orders.line import OrderLine
+from domain.orders.order import Order
+from domain.orders.status import FailureReason, OrderStatus
+
+_COLUMNS: Final = tuple(orders.c)
+# What `save_many` may change; everything else was agreed when the order was placed.
+_CHANGING: Final = tuple(
+    orders.c[name]
+    for name in (
+        "status",
+        "failure_reason",
+        "payment_id",
+        "holds_stock",
+        "refund_requested",
+        "deleted",
+        "version",
+        "updated_at",
+    )
+)
+_ITEMS: Final = tuple(order_items.c)
+
+# An order comes with its lines in one statement, of one row each.
+_ALL: Final = select(*_COLUMNS, lines_of(orders.c.id).label("lines"))
+_BY_ID: Final = _ALL.where(among(orders.c.id, "ids"))
+_BY_ID_LOCKED: Final = _BY_ID.order_by(orders.c.id).with_for_update(key_share=True, of=orders)
+
+_INSERT: Final = BulkStatement(
+    _COLUMNS, lambda new: insert(orders).from_select([c.name for c in _COLUMNS], select(new))
+)
+_INSERT_ITEMS: Final = BulkStatement(
+    _ITEMS, lambda new: insert(order_items).from_select([c.name for c in _ITEMS], select(new))
+)
+
+
+def _save(new: FromClause) -> Update:
+    changes = {column.name: new.c[column.name] for column in _CHANGING}
+    # The version that was read, or nothing: whoever changed the order in between is not overwritten.
+    return update(orders).values(changes).where(orders.c.id == new.c.id, orders.c.version == new.c.version - 1)
+
+
+_SAVE: Final = BulkStatement((orders.c.id, *_CHANGING), _save)
+
+
+# Where an order stands in time. An id need not rise with time; it only decides between orders of one moment.
+_PLACE: Final = (orders.c.created_at, orders.c.id)
+
+
+def _place_of(parameter: str) -> ScalarSelect[Any]:
+    """Looked up by the database, so that a page needs no more than an id to go on from: no row is ever removed."""
+    start = orders.alias("start")
+    return select(start.c.created_at, start.c.id).where(start.c.id == bindparam(parameter)).scalar_subquery()
+
+
+# What a page may be of, by the name of its parameter.
+_CONDITIONS: Final[dict[str, ColumnElement[bool]]] = {
+    "user_id": orders.c.user_id == bindparam("user_id"),
+    "status": orders.c.status == bindparam("status"),
+    "before": tuple_(*_PLACE) < _place_of("before"),
+}
+
+
+# Made once for each choice: to make it, and to compile it, takes longer than to run it.
+@cache
+def _page(*parameters: str) -> Select[Any]:
+    conditions = [_CONDITIONS[name] for name in parameters]
+    newest_first = [column.desc() for column in _PLACE]
+    return _ALL.where(NOT_DELETED, *conditions).order_by(*newest_first).limit(bindparam("limit"))
+
+
+# How long a page of all orders is at most, in steps. Of a limit that is a parameter PostgreSQL expects a tenth of the
+# table. A plan for so much is never worth keeping, and each page would be planned anew, which takes longer than to read
+# it. A few steps, since each is a statement of its own.
+_STEPS: Final = (16, 64, 256)
+
+
+@cache
+def _page_of_all(step: int, *parameters: str) -> Select[Any]:
+    """Not for those of one customer or one status: which index is best depends on whose, and on which.
+
+    A limit of what is in order leaves it in order.
+    """
+    found = _page(*parameters).limit(literal_column(str(step))).subquery("found")
+    return select(found).limit(bindparam("limit"))
+
+
+_IDS: Final = select(orders.c.id).limit(bindparam("limit"))
+_UNPAID: Final = _IDS.where(UNPAID, orders.c.created_at <= bindparam("moment")).order_by(*_PLACE)
+_UNPAID_AFTER: Final = _UNPAID.where(tuple_(*_PLACE) > _place_of("after"))
+# By id alone: when an order changed last is no place to go on from, since it may have changed again meanwhile.
+_WAITING: Final = _IDS.where(WAITING, orders.c.updated_at <= bindparam("moment")).order_by(orders.c.id)
+_WAITING_AFTER: Final = _WAITING.where(orders.c.id > bindparam("after"))
+
+
+@frozen
+class SqlOrders:
+    _block: TransactionBlock
+    _committed: Committed
+
+    async def add_many(self, orders: Sequence[Order]) -> None:
+        await self._block.change_many(_INSERT, [_row(order) for order in orders])
+        await self._block.change_many(_INSERT_ITEMS, [row for order in orders for row in _item_rows(order)])
+        self._committed.orders += orders
+
+    async def get_many(self, ids: Collection[OrderId], *, lock: bool = False) -> dict[OrderId, Order]:
+        if not ids:
+            return {}
+        statement = _BY_ID_LOCKED if lock else _BY_ID
+        rows = await self._block.fetch(statement, {"ids": list(ids)}, lock=lock)
+        found = {row.id: checked("order", row.id, _order, row) for row in rows}
+        if lock:
+            self._committed.see(found.values())
+        return found
+
+    async def save_many(self, orders: Sequence[Order]) -> None:
+        rows = [(order.id, *_changing(order)) for order in orders]
+        if await self._block.change_many(_SAVE, rows) < len(rows):
+            raise OrderConflict("an order changed since it was read")
+        self._committed.orders += orders
+
+    async def page(
+        self, *, user_id: UserId | None, status: OrderStatus | None, before: OrderId | None, limit: int
+    ) -> list[Order]:
+        asked = {"user_id": user_id, "status": status.value if status else None, "before": before}
+        given = {name: value for name, value in asked.items() if value is not None}
+        step = next((step for step in _STEPS if step >= limit), None)
+        is_of_all = user_id is None and status is None
+        statement = _page(*given) if step is None or not is_of_all else _page_of_all(step, *given)
+        rows = await self._block.fetch(statement, {**given, "limit": limit})
+        return [checked("order", row.id, _order, row) for row in rows]
+
+    async def unpaid_since(self, moment: datetime, *, after: OrderId | None, limit: int) -> list[OrderId]:
+        return await self._ids(_UNPAID if after is None else _UNPAID_AFTER, moment, after, limit)
+
+    async def waiting_since(self, moment: datetime, *, after: OrderId | None, limit: int) -> list[OrderId]:
+        return await self._ids(_WAITING if after is None else _WAITING_AFTER, moment, after, limit)
+
+    async def _ids(self, statement: Select[Any], moment: datetime, after: OrderId | None, limit: int) -> list[OrderId]:
+        parameters: dict[str, Any] = {"moment": moment, "limit": limit}
+        if after is not None:
+            parameters["after"] = after
+        rows = await self._block.fetch(statement, parameters)
+        return [row.id for row in rows]
+
+
+def _row(order: Order) -> tuple[Any, ...]:
+    status, reason, payment_id, holds_stock, refund_requested, deleted, version, updated_at = _changing(order)
+    return (
+        order.id,
+        order.user_id,
+        status,
+        order.total.minor,
+        order.total.currency,
+        reason,
+        payment_id,
+        holds_stock,
+        refund_requested,
+        deleted,
+        version,
+        order.created_at,
+        updated_at,
+    )
+
+
+def _changing(order: Order) -> tuple[Any, ...]:
+    return (
+        order.status.value,
+        order.failure_reason.value if order.failure_reason else None,
+        order.payment_id,
+        order.holds_stock,
+        order.refund_requested,
+        order.deleted,
+        order.version,
+        order.updated_at,
+    )
+
+
+def _item_rows(order: Order) -> list[tuple[Any, ...]]:
+    return [
+        (order.id, position, line.product_id, line.quantity, line.unit_price.minor)
+        for position, line in enumerate(order.lines)
+    ]
+
+
+_LINES: Final = msgspec.json.Decoder(list[tuple[int, ProductId, int, int]])
+
+
+def _order(row: Row[Any]) -> Order:
+    return Order(
+        id=row.id,
+        user_id=row.user_id,
+        lines=tuple(
+            OrderLine(product_id=product_id, quantity=quantity, unit_price=Money(unit_price, row.currency))
+            for _, product_id, quantity, unit_price in sorted(_LINES.decode(row.lines or "[]"))
+        ),
+        total=Money(row.total, row.currency),
+        status=OrderStatus(row.status),
+        failure_reason=FailureReason(row.failure_reason) if row.failure_reason else None,
+        payment_id=row.payment_id,
+        holds_stock=row.holds_stock,
+        refund_requested=row.refund_requested,
+        deleted=row.deleted,
+        version=row.version,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )

@@ -1,0 +1,119 @@
+from collections.abc import Collection, Sequence
+from typing import Any, Final
+
+from attrs import frozen
+from sqlalchemy import BigInteger, FromClause, Row, Select, Update, bindparam, cast, func, insert, select, update
+
+from adapters.sql.core.bulk import BulkStatement, among
+from adapters.sql.core.reading import checked
+from adapters.sql.core.transaction import TransactionBlock
+from adapters.sql.tables import order_items, orders, products, stock_adjustments
+from application.execution.after_commit import Committed
+from application.ports.persistence import StockCount
+from domain.catalogue.product import Product
+from domain.ids import ProductId
+from domain.money import Money
+
+_COLUMNS: Final = tuple(products.c)
+_ALL: Final = select(*_COLUMNS)
+_BY_ID: Final = _ALL.where(among(products.c.id, "ids"))
+# Everybody locks in this order, so that nobody waits in a circle. To place an order is to point at products from its
+# lines, which a mere FOR UPDATE would keep waiting.
+_BY_ID_LOCKED: Final = _BY_ID.order_by(products.c.id).with_for_update(key_share=True)
+_LAST_ID: Final = select(func.max(products.c.id))
+_INSERT: Final = BulkStatement(
+    _COLUMNS, lambda new: insert(products).from_select([c.name for c in _COLUMNS], select(new))
+)
+
+
+def _set_stock(new: FromClause) -> Update:
+    return update(products).values(stock=new.c.stock).where(products.c.id == new.c.id)
+
+
+_SET_STOCK: Final = BulkStatement((products.c.id, products.c.stock), _set_stock)
+
+
+def _page(*, after: bool) -> Select[Any]:
+    page = _ALL.order_by(products.c.id).limit(bindparam("limit"))
+    return page.where(products.c.id > bindparam("after")) if after else page
+
+
+_FIRST_PAGE: Final = _page(after=False)
+_NEXT_PAGE: Final = _page(after=True)
+
+
+# One statement, so that everything is of one moment, however fast orders come and go meanwhile.
+def _counts() -> Select[Any]:
+    page = select(products.c.id, products.c.stock).where(products.c.id > bindparam("after"))
+    page_ = page.order_by(products.c.id).limit(bindparam("limit")).cte("page")
+    held = (
+        select(order_items.c.product_id, func.sum(order_items.c.quantity).label("units"))
+        .join(orders, orders.c.id == order_items.c.order_id)
+        .where(orders.c.holds_stock, order_items.c.product_id.in_(select(page_.c.id)))
+        .group_by(order_items.c.product_id)
+        .subquery("held")
+    )
+    counted = (
+        select(stock_adjustments.c.product_id, func.sum(stock_adjustments.c.change).label("units"))
+        .where(stock_adjustments.c.product_id.in_(select(page_.c.id)))
+        .group_by(stock_adjustments.c.product_id)
+        .subquery("counted")
+    )
+    # PostgreSQL sums 64-bit integers into a numeric.
+    sums = [cast(func.coalesce(table.c.units, 0), BigInteger) for table in (held, counted)]
+    return (
+        select(page_.c.id, page_.c.stock, sums[0].label("held"), sums[1].label("counted_in"))
+        .outerjoin(held, held.c.product_id == page_.c.id)
+        .outerjoin(counted, counted.c.product_id == page_.c.id)
+        .order_by(page_.c.id)
+    )
+
+
+_COUNTS: Final = _counts()
+
+
+@frozen
+class SqlProducts:
+    _block: TransactionBlock
+    _committed: Committed
+
+    async def add_many(self, products: Sequence[Product]) -> None:
+        rows = [(p.id, p.name, p.price.minor, p.price.currency, p.stock, p.created_at) for p in products]
+        await self._block.change_many(_INSERT, rows)
+        self._committed.catalogue |= bool(products)
+
+    async def get_many(self, ids: Collection[ProductId], *, lock: bool = False) -> dict[ProductId, Product]:
+        if not ids:
+            return {}
+        statement = _BY_ID_LOCKED if lock else _BY_ID
+        rows = await self._block.fetch(statement, {"ids": list(ids)}, lock=lock)
+        return {row.id: checked("product", row.id, _product, row) for row in rows}
+
+    async def save_many(self, products: Sequence[Product]) -> None:
+        await self._block.change_many(_SET_STOCK, [(product.id, product.stock) for product in products])
+        self._committed.catalogue |= bool(products)
+
+    async def page(self, *, after: ProductId | None, limit: int) -> list[Product]:
+        if after is None:
+            rows = await self._block.fetch(_FIRST_PAGE, {"limit": limit})
+        else:
+            rows = await self._block.fetch(_NEXT_PAGE, {"limit": limit, "after": after})
+        return [checked("product", row.id, _product, row) for row in rows]
+
+    async def last_id(self) -> ProductId:
+        [row] = await self._block.fetch(_LAST_ID)
+        return ProductId(row[0] or 0)
+
+    async def stock_counts(self, *, after: ProductId | None, limit: int) -> list[StockCount]:
+        rows = await self._block.fetch(_COUNTS, {"after": after or 0, "limit": limit})
+        return [StockCount(row.id, row.stock, row.held, row.counted_in) for row in rows]
+
+
+def _product(row: Row[Any]) -> Product:
+    return Product(
+        id=row.id,
+        name=row.name,
+        price=Money(row.price, row.currency),
+        stock=row.stock,
+        created_at=row.created_at,
+    )

@@ -1,0 +1,36 @@
+from datetime import datetime
+
+from attrs import frozen
+
+from application.ports.environment import Clock
+from application.ports.persistence import UnitOfWork
+from domain.catalogue.product import Product, StockAdjustment
+from domain.errors import InvalidProduct, UnknownProduct
+from domain.ids import ProductId
+
+
+@frozen
+class AdjustStock:
+    """Count units in or out that no order moved, each change with its reason."""
+
+    _unit_of_work: UnitOfWork
+    _now: Clock
+
+    async def __call__(self, product_id: ProductId, change: int, *, reason: str, made_by: str) -> Product:
+        """Raise `UnknownProduct`, `InvalidProduct`, or `OutOfStock` when fewer are there than are to be removed."""
+        async with self._unit_of_work() as tx:
+            product = (await tx.products.get_many({product_id}, lock=True)).get(product_id)
+            if product is None:
+                raise UnknownProduct(f"there is no product {product_id}")
+            product.adjust(change)
+            await tx.products.save_many([product])
+            made = adjustment(product, change, reason=reason, made_by=made_by, at=self._now())
+            await tx.stock_adjustments.add_many([made])
+        return product
+
+
+def adjustment(product: Product, change: int, *, reason: str, made_by: str, at: datetime) -> StockAdjustment:
+    try:
+        return StockAdjustment(product_id=product.id, change=change, reason=reason, made_by=made_by, at=at)
+    except ValueError:
+        raise InvalidProduct("a reason, and who gives it, have 1 to 200 characters each", field="reason") from None

@@ -1,0 +1,85 @@
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+
+from attrs import frozen
+
+from application.execution.idempotency import Keyed, KeyInFlight, KeyReused, Outcome, Replayed, once
+from application.intake.place_order import record, wanted_in
+from application.ports.environment import Clock
+from application.ports.idempotency import IdempotencyKey
+from application.ports.persistence import Transaction, UnitOfWork
+from domain.errors import DomainError, InvalidOrder
+from domain.ids import OrderId
+from domain.orders.events import OrderAccepted, OrderPlaced
+from domain.orders.order import Order
+
+
+@frozen
+class PersistOrders:
+    """Write accepted orders into the books, as if they had been placed there; one that is there already is done.
+
+    What is accepted is never refused for what has happened since. Two orders under one id are a client's mistake, of
+    which nobody knew when the second one was accepted: that one is left to a person.
+    """
+
+    _unit_of_work: UnitOfWork
+    _now: Clock
+
+    async def __call__(self, events: Sequence[OrderAccepted]) -> Sequence[DomainError | KeyInFlight | None]:
+        outcomes: dict[OrderId, Outcome] = {}
+        async with self._unit_of_work() as tx:
+            orders = await tx.orders.get_many({event.order_id for event in events})
+            new: dict[OrderId, tuple[Order, OrderPlaced]] = {}
+            calls: list[OrderId | Keyed[OrderId]] = []
+            for event in events:
+                if event.order_id not in orders and event.order_id not in outcomes:
+                    try:
+                        new[event.order_id] = _placed(event)
+                    except DomainError as error:
+                        outcomes[event.order_id] = error
+                    else:
+                        orders[event.order_id] = new[event.order_id][0]
+                        calls.append(_call(event))
+            outcomes |= zip(new, await once(tx, calls, partial(_record_all, tx, new), now=self._now), strict=True)
+            # The key may have an answer already: a refusal, given before the order could be had. It stays, as every
+            # answer does; but the customer was promised this order since.
+            refused = [id_ for id_ in new if _is_refusal(outcomes[id_])]
+            await record(tx, [new[id_] for id_ in refused])
+        told = {id_: None if id_ in refused else _told(outcome) for id_, outcome in outcomes.items()}
+        return [told.get(event.order_id) or _difference(event, orders.get(event.order_id)) for event in events]
+
+
+async def _record_all(
+    tx: Transaction, new: Mapping[OrderId, tuple[Order, OrderPlaced]], ids: Iterable[OrderId]
+) -> list[Order]:
+    placed = [new[id_] for id_ in ids]
+    await record(tx, placed)
+    return [order for order, _ in placed]
+
+
+def _placed(event: OrderAccepted) -> tuple[Order, OrderPlaced]:
+    order, placed = Order.place(order_id=event.order_id, user_id=event.user_id, lines=event.lines, at=event.at)
+    if order.total != event.total:
+        raise InvalidOrder(f"the total of order {order.id} is not the sum of its lines")
+    return order, placed
+
+
+def _call(event: OrderAccepted) -> OrderId | Keyed[OrderId]:
+    under = event.asked_under
+    if under is None:
+        return event.order_id
+    return Keyed(event.order_id, IdempotencyKey(under.scope, under.key), under.fingerprint)
+
+
+def _is_refusal(outcome: Outcome) -> bool:
+    return isinstance(outcome, KeyReused) or (isinstance(outcome, Replayed) and isinstance(outcome.answer, DomainError))
+
+
+def _told(outcome: Outcome) -> DomainError | KeyInFlight | None:
+    return outcome if isinstance(outcome, DomainError | KeyInFlight) else None
+
+
+def _difference(event: OrderAccepted, order: Order | None) -> KeyReused | None:
+    if order is None or wanted_in(order) == wanted_in(event):
+        return None
+    return KeyReused(f"order {event.order_id} is in the books, and is another one")

@@ -1,0 +1,121 @@
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from functools import partial
+
+from attrs import frozen
+
+from application.execution.idempotency import Keyed, Outcome, once
+from application.ports.environment import Clock, NewId
+from application.ports.persistence import Transaction, UnitOfWork
+from domain.catalogue.product import Product
+from domain.errors import DomainError, InvalidOrder, UnknownProduct
+from domain.ids import OrderId, ProductId, UserId
+from domain.orders.events import OrderAccepted, OrderPlaced
+from domain.orders.line import MAX_QUANTITY, OrderLine
+from domain.orders.order import Order
+
+
+@frozen
+class RequestedItem:
+    """How many of which product."""
+
+    product_id: ProductId
+    quantity: int
+
+
+@frozen
+class OrderRequest:
+    """What a customer wants to order."""
+
+    user_id: UserId
+    items: tuple[RequestedItem, ...]
+
+
+@frozen
+class NumberedRequest:
+    """A request with the id that its order has, and the moment at which it was asked for.
+
+    Both are given before anything is written: whatever road it takes, and however often, it is the same order.
+    """
+
+    order_id: OrderId
+    at: datetime
+    wanted: OrderRequest
+
+    @property
+    def product_ids(self) -> set[ProductId]:
+        return {item.product_id for item in self.wanted.items}
+
+
+@frozen
+class NumberRequests:
+    """Number a request; one under a key always gets the same id."""
+
+    _new_id: NewId
+    _now: Clock
+
+    def __call__(self, call: OrderRequest | Keyed[OrderRequest]) -> NumberedRequest | Keyed[NumberedRequest]:
+        if isinstance(call, Keyed):
+            return Keyed(NumberedRequest(call.key.order_id, self._now(), call.call), call.key, call.fingerprint)
+        return NumberedRequest(OrderId(self._new_id()), self._now(), call)
+
+
+@frozen
+class PlaceOrder:
+    """Turn requests into orders, all in one transaction; refuse alone what must be refused.
+
+    A request under a key becomes one order, however often it is made.
+    """
+
+    _unit_of_work: UnitOfWork
+    _now: Clock
+
+    async def __call__(self, requests: Sequence[NumberedRequest | Keyed[NumberedRequest]]) -> Sequence[Outcome]:
+        async with self._unit_of_work() as tx:
+            return await once(tx, requests, partial(self._place_all, tx), now=self._now)
+
+    async def _place_all(self, tx: Transaction, requests: Sequence[NumberedRequest]) -> list[Order | DomainError]:
+        outcomes: list[Order | DomainError] = []
+        placed: list[tuple[Order, OrderPlaced]] = []
+        products = await tx.products.get_many({id_ for request in requests for id_ in request.product_ids})
+        for request in requests:
+            try:
+                order, event = price_order(request, products)
+            except DomainError as error:
+                outcomes.append(error)
+            else:
+                outcomes.append(order)
+                placed.append((order, event))
+        await record(tx, placed)
+        return outcomes
+
+
+def price_order(request: NumberedRequest, products: Mapping[ProductId, Product]) -> tuple[Order, OrderPlaced]:
+    """The order, at the prices of these products. Raise a `DomainError`."""
+    return Order.place(
+        order_id=request.order_id,
+        user_id=request.wanted.user_id,
+        lines=[_price(item, products, f"items[{index}]") for index, item in enumerate(request.wanted.items)],
+        at=request.at,
+    )
+
+
+def wanted_in(order: Order | OrderAccepted) -> OrderRequest:
+    """What had been asked for."""
+    return OrderRequest(order.user_id, tuple(RequestedItem(line.product_id, line.quantity) for line in order.lines))
+
+
+async def record(tx: Transaction, placed: Iterable[tuple[Order, OrderPlaced]]) -> None:
+    """Write orders into the books, with the first event of each."""
+    placed = list(placed)
+    await tx.orders.add_many([order for order, _ in placed])
+    await tx.events.add_many([event for _, event in placed])
+
+
+def _price(item: RequestedItem, products: Mapping[ProductId, Product], field: str) -> OrderLine:
+    product = products.get(item.product_id)
+    if product is None:
+        raise UnknownProduct(f"there is no product {item.product_id}", field=f"{field}.product_id")
+    if not 1 <= item.quantity <= MAX_QUANTITY:
+        raise InvalidOrder(f"a quantity is between 1 and {MAX_QUANTITY}", field=f"{field}.quantity")
+    return OrderLine(product_id=product.id, quantity=item.quantity, unit_price=product.price)

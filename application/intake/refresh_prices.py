@@ -1,0 +1,24 @@
+from attrs import field, frozen
+
+from application.ports.caching import PriceList
+from application.ports.persistence import UnitOfWork
+from domain.ids import ProductId
+
+
+@frozen
+class RefreshPrices:
+    """Read the whole catalogue into the price list. Raise `Unavailable`: what was known stays known."""
+
+    _unit_of_work: UnitOfWork
+    _prices: PriceList
+    _page: int = field(default=500, kw_only=True)
+
+    async def __call__(self) -> None:
+        last: ProductId | None = None
+        while True:
+            async with self._unit_of_work.reading() as tx:
+                products = await tx.products.page(after=last, limit=self._page)
+            self._prices.put_many(products)
+            if len(products) < self._page:
+                return
+            last = products[-1].id

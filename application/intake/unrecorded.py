@@ -1,0 +1,70 @@
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from typing import Generic, TypeVar
+
+from attrs import frozen
+
+from application.errors import Aborted
+from application.execution.idempotency import Keyed, Replayed
+from application.ports.caching import RecentOrders
+from domain.errors import OrderDeleted, UnknownOrder
+from domain.ids import OrderId
+from domain.orders.order import Order
+
+C = TypeVar("C", bound=OrderId | Keyed[OrderId])
+R = TypeVar("R")
+
+
+class NotYetRecorded(Aborted):
+    """The order has been accepted, and is on its way into the books. Nothing was done."""
+
+    def __init__(self, order_id: OrderId) -> None:
+        super().__init__(f"order {order_id} has been accepted, and is not recorded yet")
+
+
+@frozen
+class Unrecorded:
+    """Who knows of orders that are not in the books, and were accepted all the same.
+
+    What became of an order that this process has queued nobody tells it: the books have to be asked first.
+    """
+
+    _recent: RecentOrders
+    # What this process has queued, for when the others' can't be had.
+    _queued_here: RecentOrders
+
+    async def get_many(self, ids: Collection[OrderId]) -> dict[OrderId, Order]:
+        if not ids:
+            return {}
+        return await self._queued_here.get_many(ids) | await self._recent.get_many(ids)
+
+
+@frozen
+class TellUnrecorded(Generic[C, R]):
+    """Around a use case that changes orders: one that is only accepted so far is not unknown, it takes a moment."""
+
+    _change: Callable[[Sequence[C]], Awaitable[Sequence[R]]]
+    _unrecorded: Unrecorded
+
+    async def __call__(self, calls: Sequence[C]) -> Sequence[R | NotYetRecorded]:
+        outcomes: list[R | NotYetRecorded] = list(await self._change(calls))
+        unknown = [index for index, outcome in enumerate(outcomes) if _is_unknown(outcome)]
+        accepted = await self._unrecorded.get_many({_order_id(calls[index]) for index in unknown})
+        for index in unknown:
+            if (order_id := _order_id(calls[index])) in accepted:
+                outcomes[index] = NotYetRecorded(order_id)
+        # Those that nobody knows may have moved into the books between the two looks.
+        unknown = [index for index in unknown if _order_id(calls[index]) not in accepted]
+        if unknown:
+            again = await self._change([calls[index] for index in unknown])
+            for index, outcome in zip(unknown, again, strict=True):
+                outcomes[index] = outcome
+        return outcomes
+
+
+def _order_id(call: OrderId | Keyed[OrderId]) -> OrderId:
+    return call.call if isinstance(call, Keyed) else call
+
+
+def _is_unknown(outcome: object) -> bool:
+    told = outcome.answer if isinstance(outcome, Replayed) else outcome
+    return isinstance(told, UnknownOrder) and not isinstance(told, OrderDeleted)

@@ -1,0 +1,118 @@
+from collections.abc import Awaitable, Callable, Sequence
+
+from attrs import field, frozen
+
+from application.ports.environment import Clock
+from application.ports.messaging import DeadDelivery, DeadLetterQueue
+from application.ports.persistence import Transaction, UnitOfWork
+from domain.dead_letter import DeadLetter, UnknownDeadLetter
+from domain.errors import DomainError
+from domain.orders.events import Event
+
+
+@frozen
+class RecordDeadLetters:
+    """Bring what a consumer has set aside from its queue into the table, where a person finds it."""
+
+    _consumer: str
+    _queue: DeadLetterQueue
+    _unit_of_work: UnitOfWork
+    _limit: int = field(default=100, kw_only=True)
+
+    async def receive(self) -> Sequence[DeadDelivery]:
+        """Wait for dead messages. To be cancelled here loses none. Raise `Unavailable` when the broker is gone."""
+        return await self._queue.receive(self._limit)
+
+    async def record(self, deliveries: Sequence[DeadDelivery]) -> None:
+        """Raise `Unavailable` or `Aborted`: they are received again."""
+        async with self._unit_of_work() as tx:
+            await tx.dead_letters.record(self._consumer, [delivery.message for delivery in deliveries])
+        # To stop before this is safe: what is received again is the same letter.
+        await self._queue.ack(deliveries)
+
+
+@frozen
+class ListDeadLetters:
+    """Those that wait for a decision, the oldest first, or with `decided` all of them; a page at a time."""
+
+    _unit_of_work: UnitOfWork
+
+    async def __call__(self, *, decided: bool, after: int | None, limit: int) -> list[DeadLetter]:
+        async with self._unit_of_work.reading() as tx:
+            return await tx.dead_letters.page(decided=decided, after=after, limit=limit)
+
+    async def get(self, id_: int) -> DeadLetter:
+        """Raise `UnknownDeadLetter`."""
+        async with self._unit_of_work.reading() as tx:
+            return _existing((await tx.dead_letters.get_many({id_})).get(id_), id_)
+
+
+@frozen
+class DecideDeadLetters:
+    """Carry out what a person has decided about dead letters, and keep who it was, and when.
+
+    What the rules refuse (a letter that is decided already, one that can't be read) is refused alone.
+    """
+
+    _unit_of_work: UnitOfWork
+    _now: Clock
+    _page: int = field(default=200, kw_only=True)
+
+    async def replay(self, ids: Sequence[int], *, by: str) -> Sequence[DeadLetter | DomainError]:
+        """Announce their events once more, in the transaction that marks them: the inbox knows what was done."""
+        return await self._decide(ids, lambda letter: letter.replay(by=by, at=self._now()))
+
+    async def discard(self, ids: Sequence[int], *, by: str) -> Sequence[DeadLetter | DomainError]:
+        return await self._decide(ids, lambda letter: letter.discard(by=by, at=self._now()))
+
+    async def replay_all(self, *, by: str) -> Sequence[DeadLetter | DomainError]:
+        """All that wait for a decision."""
+        return await self._each_page(lambda ids: self.replay(ids, by=by))
+
+    async def discard_all(self, *, by: str) -> Sequence[DeadLetter | DomainError]:
+        """All that wait for a decision."""
+        return await self._each_page(lambda ids: self.discard(ids, by=by))
+
+    async def _each_page(
+        self, decide: Callable[[Sequence[int]], Awaitable[Sequence[DeadLetter | DomainError]]]
+    ) -> list[DeadLetter | DomainError]:
+        outcomes: list[DeadLetter | DomainError] = []
+        last: int | None = None
+        while ids := await self._waiting(last):
+            outcomes += await decide(ids)
+            last = ids[-1]
+        return outcomes
+
+    async def _waiting(self, after: int | None) -> list[int]:
+        async with self._unit_of_work.reading() as tx:
+            return [letter.id for letter in await tx.dead_letters.page(decided=False, after=after, limit=self._page)]
+
+    async def _decide(
+        self, ids: Sequence[int], decide: Callable[[DeadLetter], Event | None]
+    ) -> list[DeadLetter | DomainError]:
+        async with self._unit_of_work() as tx:
+            letters = await tx.dead_letters.get_many(set(ids), lock=True)
+            outcomes: list[DeadLetter | DomainError] = []
+            events: list[Event] = []
+            for id_ in ids:
+                try:
+                    letter = _existing(letters.get(id_), id_)
+                    event = decide(letter)
+                except DomainError as error:
+                    outcomes.append(error)
+                else:
+                    outcomes.append(letter)
+                    events += [event] if event is not None else []
+            await _keep(tx, [outcome for outcome in outcomes if isinstance(outcome, DeadLetter)], events)
+        return outcomes
+
+
+async def _keep(tx: Transaction, letters: Sequence[DeadLetter], events: Sequence[Event]) -> None:
+    await tx.dead_letters.save_many(letters)
+    await tx.outbox.re_enqueue(events)
+
+
+def _existing(letter: DeadLetter | None, id_: int) -> DeadLetter:
+    if letter is None:
+        raise UnknownDeadLetter(f"there is no dead letter {id_}: `holdfast dead list --all` names them")
+    return letter

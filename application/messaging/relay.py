@@ -1,0 +1,60 @@
+from collections.abc import Sequence
+
+from attrs import define, field
+
+from application.ports.messaging import EventPublisher
+from application.ports.persistence import OutboxEntry, UnitOfWork
+from domain.ids import OrderId
+
+
+@define(eq=False)
+class RelayEvents:
+    """Hand the oldest events of the outbox to the broker: at least once, and those of an order in their order.
+
+    Return how many were handed over. Raise `Unavailable` when the broker or the database is gone; nothing is lost.
+    What was handed over is removed in the transaction that claims the next.
+    """
+
+    _unit_of_work: UnitOfWork
+    _publisher: EventPublisher
+    _relay: str
+    _limit: int = field(default=512, kw_only=True)
+    # What the broker has confirmed, and is in the outbox still. To stop anywhere is safe: it is sent again.
+    _sent: list[OutboxEntry] = field(factory=list, init=False)
+
+    async def __call__(self) -> int:
+        async with self._unit_of_work() as tx:
+            await tx.outbox.remove(self._sent)
+            entries = await tx.outbox.claim(by=self._relay, limit=self._limit)
+        self._sent = []
+        await self._publish(entries)
+        return len(self._sent)
+
+    async def stop(self) -> None:
+        """Let another relay take over at once."""
+        async with self._unit_of_work() as tx:
+            await tx.outbox.remove(self._sent)
+            await tx.outbox.release(by=self._relay)
+        self._sent = []
+
+    async def _publish(self, entries: Sequence[OutboxEntry]) -> None:
+        held_up: set[OrderId] = set()
+        for wave in _one_an_order(entries):
+            ready = [entry for entry in wave if entry.id.order_id not in held_up]
+            confirmed = await self._publisher.publish(ready)
+            # Also when what follows fails.
+            self._sent += confirmed
+            held_up |= {entry.id.order_id for entry in ready} - {entry.id.order_id for entry in confirmed}
+
+
+def _one_an_order(entries: Sequence[OutboxEntry]) -> list[list[OutboxEntry]]:
+    """Waves in which no order stands twice: only when an event is confirmed may the next of its order follow."""
+    waves: list[list[OutboxEntry]] = []
+    seen: dict[OrderId, int] = {}
+    for entry in entries:
+        turn = seen.get(entry.id.order_id, 0)
+        seen[entry.id.order_id] = turn + 1
+        if turn == len(waves):
+            waves.append([])
+        waves[turn].append(entry)
+    return waves

@@ -1,0 +1,42 @@
+from collections.abc import Callable, Sequence
+
+from application.ports.persistence import UnitOfWork
+from domain.errors import DomainError, OrderDeleted, UnknownOrder
+from domain.ids import OrderId
+from domain.orders.events import Event
+from domain.orders.order import Order
+
+
+def existing(order: Order | None, order_id: OrderId) -> Order:
+    """Raise `UnknownOrder` when there is none, or, as `OrderDeleted`, when it was deleted."""
+    if order is None:
+        raise UnknownOrder(f"there is no order {order_id}")
+    if order.deleted:
+        raise OrderDeleted(f"there is no order {order_id}")
+    return order
+
+
+async def change_each(
+    unit_of_work: UnitOfWork, ids: Sequence[OrderId], change: Callable[[Order], Event | None]
+) -> list[Order | DomainError]:
+    """Change orders in one transaction; what the rules refuse is refused alone.
+
+    `change` returns the event of the change, or None where there was nothing to change.
+    """
+    outcomes: list[Order | DomainError] = []
+    changed: list[tuple[Order, Event]] = []
+    async with unit_of_work() as tx:
+        orders = await tx.orders.get_many(set(ids), lock=True)
+        for order_id in ids:
+            try:
+                order = existing(orders.get(order_id), order_id)
+                event = change(order)
+            except DomainError as error:
+                outcomes.append(error)
+            else:
+                outcomes.append(order)
+                if event is not None:
+                    changed.append((order, event))
+        await tx.orders.save_many([order for order, _ in changed])
+        await tx.events.add_many([event for _, event in changed])
+    return outcomes

@@ -1,0 +1,37 @@
+from collections.abc import Sequence
+
+from attrs import frozen
+
+from application.intake.unrecorded import NotYetRecorded, Unrecorded
+from application.orders.changing import existing
+from application.ports.caching import RecentOrders
+from application.ports.persistence import UnitOfWork
+from domain.ids import OrderId
+from domain.orders.events import Event
+from domain.orders.order import Order
+
+
+@frozen
+class GetHistory:
+    """What happened to one order, in order. Raise `UnknownOrder`, or `NotYetRecorded`."""
+
+    _unit_of_work: UnitOfWork
+    _recent: RecentOrders
+    _unrecorded: Unrecorded
+
+    async def __call__(self, order_id: OrderId) -> Sequence[Event]:
+        order, history = await self._read(order_id)
+        if order is None:
+            if await self._unrecorded.get_many({order_id}):
+                raise NotYetRecorded(order_id)
+            # It may have moved into the books between the two looks.
+            order, history = await self._read(order_id)
+        order = existing(order, order_id)
+        # Whoever has heard of a change must not read the order as it was before it.
+        await self._recent.invalidate_below({order_id: max(order.version, history[-1].sequence)})
+        return history
+
+    async def _read(self, order_id: OrderId) -> tuple[Order | None, Sequence[Event]]:
+        async with self._unit_of_work.reading() as tx:
+            order = (await tx.orders.get_many({order_id})).get(order_id)
+            return order, await tx.events.of_orders({order_id})

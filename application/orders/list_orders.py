@@ -1,0 +1,31 @@
+from collections.abc import Sequence
+
+from attrs import frozen
+
+from application.ports.caching import RecentOrders
+from application.ports.persistence import UnitOfWork
+from domain.ids import OrderId, UserId
+from domain.orders.order import Order
+from domain.orders.status import OrderStatus
+
+
+@frozen
+class ListOrders:
+    """Orders, newest first, by key: a page begins behind the last order of the page before."""
+
+    _unit_of_work: UnitOfWork
+    _recent: RecentOrders
+
+    async def __call__(
+        self,
+        *,
+        user_id: UserId | None = None,
+        status: OrderStatus | None = None,
+        before: OrderId | None = None,
+        limit: int,
+    ) -> Sequence[Order]:
+        async with self._unit_of_work.reading() as tx:
+            found = await tx.orders.page(user_id=user_id, status=status, before=before, limit=limit)
+        # Whoever has seen an order here must not read an older version of it afterwards.
+        await self._recent.put_many(found)
+        return found

@@ -1,0 +1,67 @@
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from attrs import field, frozen
+
+from application.errors import Unavailable
+from application.execution.concurrency import at_most
+from application.orders.changing import existing
+from application.ports.environment import Clock
+from application.ports.payments import PaymentProvider
+from application.ports.persistence import UnitOfWork
+from domain.orders.events import Event, EventId, RefundRequested, event_id
+
+CONSUMER: Final = "refunds"
+
+
+@frozen
+class RefundOrder:
+    """Give the money of orders back, and record it together with the stock.
+
+    A request may be brought any number of times. The outcome of a request is None when nothing is left to do, or
+    `Unavailable` when the provider gave no answer.
+    """
+
+    _unit_of_work: UnitOfWork
+    _gateway: PaymentProvider
+    _now: Clock
+    _max_refunds: int = field(default=64, kw_only=True)
+
+    async def __call__(self, requests: Sequence[RefundRequested]) -> Sequence[Unavailable | None]:
+        unique = {event_id(request): request for request in requests}
+        async with self._unit_of_work.reading() as tx:
+            unseen = await tx.inbox.unseen(CONSUMER, unique.keys())
+            orders = await tx.orders.get_many({key.order_id for key in unseen})
+        for key in unseen:
+            existing(orders.get(key.order_id), key.order_id)
+        # No transaction is open while the provider is asked, and to stop anywhere is safe: it gives back once a key.
+        answers = await self._refund({key: unique[key] for key in unique if key in unseen})
+        await self._record({key: unique[key] for key, answer in answers.items() if answer is None})
+        return [answers.get(event_id(request)) for request in requests]
+
+    async def _refund(self, requests: Mapping[EventId, RefundRequested]) -> dict[EventId, Unavailable | None]:
+        async def refund(request: RefundRequested) -> Unavailable | None:
+            try:
+                await self._gateway.refund(request.payment_id, request.amount)
+            except Unavailable as error:
+                return error
+            return None
+
+        return dict(zip(requests, await at_most(self._max_refunds, refund, requests.values()), strict=True))
+
+    async def _record(self, requests: Mapping[EventId, RefundRequested]) -> None:
+        events: list[Event] = []
+        async with self._unit_of_work() as tx:
+            orders = await tx.orders.get_many({key.order_id for key in requests}, lock=True)
+            fresh = await tx.inbox.record(CONSUMER, requests.keys())
+            payments = await tx.payments.get_many({requests[key].payment_id for key in fresh})
+            products = await tx.products.get_many(
+                {line.product_id for key in fresh for line in orders[key.order_id].lines}, lock=True
+            )
+            for key in sorted(fresh):
+                events.append(orders[key.order_id].refund(products, at=self._now()))
+                payments[requests[key].payment_id].refund()
+            await tx.orders.save_many([orders[event.order_id] for event in events])
+            await tx.products.save_many(list(products.values()))
+            await tx.payments.save_many(list(payments.values()))
+            await tx.events.add_many(events)

@@ -1,0 +1,51 @@
+from collections.abc import Sequence
+from functools import partial
+
+from attrs import frozen
+
+from application.execution.idempotency import Keyed, Outcome, once
+from application.orders.changing import existing
+from application.ports.environment import Clock, NewId
+from application.ports.persistence import Transaction, UnitOfWork
+from domain.errors import DomainError
+from domain.ids import OrderId, PaymentId
+from domain.orders.events import PaymentRequested
+from domain.orders.order import Order
+from domain.payments.payment import Payment
+
+
+@frozen
+class RequestPayment:
+    """Ask for the money of orders. One that is paid for, or being paid for, is returned as it is.
+
+    What was asked for under a key is done once, also when the payment has come to nothing since.
+    """
+
+    _unit_of_work: UnitOfWork
+    _new_id: NewId
+    _now: Clock
+
+    async def __call__(self, ids: Sequence[OrderId | Keyed[OrderId]]) -> Sequence[Outcome]:
+        async with self._unit_of_work() as tx:
+            return await once(tx, ids, partial(self._request_all, tx), now=self._now)
+
+    async def _request_all(self, tx: Transaction, ids: Sequence[OrderId]) -> list[Order | DomainError]:
+        outcomes: list[Order | DomainError] = []
+        requested: list[tuple[Order, PaymentRequested]] = []
+        orders = await tx.orders.get_many(set(ids), lock=True)
+        for order_id in ids:
+            try:
+                order = existing(orders.get(order_id), order_id)
+                if not order.is_paid_or_being_paid:
+                    event = order.request_payment(PaymentId(self._new_id()), at=self._now())
+                    requested.append((order, event))
+            except DomainError as error:
+                outcomes.append(error)
+            else:
+                outcomes.append(order)
+        await tx.orders.save_many([order for order, _ in requested])
+        await tx.payments.add_many(
+            [Payment(id=event.payment_id, order_id=order.id, amount=event.amount) for order, event in requested]
+        )
+        await tx.events.add_many([event for _, event in requested])
+        return outcomes

@@ -1,0 +1,25 @@
+from collections.abc import Sequence
+
+from attrs import frozen
+
+from application.orders.changing import change_each
+from application.ports.environment import Clock
+from application.ports.persistence import UnitOfWork
+from domain.errors import DomainError
+from domain.ids import OrderId
+from domain.orders.events import RefundRequested
+from domain.orders.order import Order
+
+
+@frozen
+class RequestRefund:
+    """Ask for the money of orders to be given back. One that was asked for already is returned as it is."""
+
+    _unit_of_work: UnitOfWork
+    _now: Clock
+
+    async def __call__(self, ids: Sequence[OrderId]) -> Sequence[Order | DomainError]:
+        return await change_each(self._unit_of_work, ids, self._request)
+
+    def _request(self, order: Order) -> RefundRequested | None:
+        return None if order.refund_requested else order.request_refund(at=self._now())

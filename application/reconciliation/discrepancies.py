@@ -1,0 +1,117 @@
+"""What is wrong between the shop's books, the provider's, and what is under way; told by comparing, without asking."""
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+from attrs import frozen
+
+from application.ports.payments import Charge
+from application.ports.persistence import StockCount
+from domain.ids import OrderId
+from domain.money import Money
+from domain.orders.events import Event
+from domain.orders.order import Order
+from domain.orders.status import OrderStatus
+from domain.payments.payment import Payment, PaymentStatus
+
+
+class Remedy(StrEnum):
+    """What heals a discrepancy safely. Where there is none, a person decides."""
+
+    PAY = "take the order through its payment"
+    REFUND = "refund the charge"
+    ANNOUNCE = "announce its request again"
+    EXPIRE = "let it expire"
+
+
+@frozen(kw_only=True)
+class Discrepancy:
+    """Something that is not as it should be, in words; `about` is what it is of: stock, payment, charge, ..."""
+
+    about: str
+    what: str
+    order_id: OrderId | None = None
+    charge: Charge | None = None
+    remedy: Remedy | None = None
+
+
+_MONEY_IS_KEPT: Final = frozenset({OrderStatus.PAID, OrderStatus.COMPLETED})
+# What the payment of an order has come to where the order stands here.
+_PAYMENT_OF: Final[Mapping[OrderStatus, PaymentStatus]] = MappingProxyType(
+    {
+        OrderStatus.PROCESSING: PaymentStatus.REQUESTED,
+        OrderStatus.PAID: PaymentStatus.CHARGED,
+        OrderStatus.COMPLETED: PaymentStatus.CHARGED,
+        OrderStatus.FAILED: PaymentStatus.FAILED,
+        OrderStatus.REFUNDED: PaymentStatus.REFUNDED,
+    }
+)
+
+
+def of_stock(counts: Sequence[StockCount]) -> list[Discrepancy]:
+    return [
+        Discrepancy(
+            about="stock",
+            what=f"product {count.product_id}: {count.left} left and {count.held} held by orders make"
+            f" {count.left + count.held}, but {count.counted_in} were counted in",
+        )
+        for count in counts
+        if count.left + count.held != count.counted_in
+    ]
+
+
+def of_history(order: Order, events: Sequence[Event]) -> list[Discrepancy]:
+    sequences = [event.sequence for event in events]
+    if sequences == list(range(1, order.version + 1)):
+        return []
+    what = f"its version is {order.version}, and its events are {', '.join(map(str, sequences)) or 'none'}"
+    return [Discrepancy(about="history", order_id=order.id, what=what)]
+
+
+def of_payment(order: Order, payment: Payment | None, charge: Charge | None, *, asked: bool) -> list[Discrepancy]:
+    """What an order should have, and has not; of its charge only where the provider was `asked`.
+
+    A charge that an order should not have is found from the charge.
+    """
+    expected = _PAYMENT_OF.get(order.status)
+    if expected is None:
+        return []
+    state, found = order.status.value, []
+    if payment is None:
+        found.append(("payment", f"it is {state}, and has no payment"))
+    elif payment.status is not expected:
+        found.append(("payment", f"it is {state}, and its payment is {payment.status.value}"))
+    if asked and order.status in _MONEY_IS_KEPT:
+        if charge is None:
+            found.append(("charge", f"it is {state}, and the provider has taken no money"))
+        elif charge.amount != order.total:
+            found.append(("charge", f"it is of {_words(order.total)}, and the provider took {_words(charge.amount)}"))
+        elif charge.refunded and not order.refund_requested:
+            found.append(("charge", f"it is {state}, and the provider has given the money back"))
+    return [Discrepancy(about=about, order_id=order.id, what=what) for about, what in found]
+
+
+def of_charge(charge: Charge, payment: Payment | None, order: Order | None, *, stuck: bool) -> list[Discrepancy]:
+    """Money that was taken and not given back, and that no order should have been charged."""
+    if charge.refunded:
+        return []
+    if payment is None or order is None:
+        # It may be another shop's: money that is not known to be ours is not moved.
+        what = f"the provider has taken {_words(charge.amount)} under {charge.key}, which is no payment of ours"
+        return [Discrepancy(about="charge", what=what, charge=charge)]
+    current = order.payment_id == charge.key
+    if current and order.status in _MONEY_IS_KEPT:
+        return []
+    if current and order.status is OrderStatus.PROCESSING:
+        what = f"{_words(charge.amount)} were taken, and it is still PROCESSING"
+        found = Discrepancy(about="charge", what=what, order_id=order.id, charge=charge, remedy=Remedy.PAY)
+        return [found] if stuck else []
+    state = order.status.value if current else f"{order.status.value}, under another payment"
+    what = f"{_words(charge.amount)} were taken under {charge.key}, and it is {state}"
+    return [Discrepancy(about="charge", what=what, order_id=order.id, charge=charge, remedy=Remedy.REFUND)]
+
+
+def _words(amount: Money) -> str:
+    return f"{amount.minor} minor units of {amount.currency}"

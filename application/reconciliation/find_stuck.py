@@ -1,0 +1,148 @@
+from collections.abc import Collection
+from datetime import timedelta
+
+from attrs import field, frozen
+
+from application.messaging.republish import last_requests
+from application.ports.environment import Clock
+from application.ports.persistence import OutboxEntry, UnitOfWork
+from application.reconciliation.discrepancies import Discrepancy, Remedy
+from domain.dead_letter import DeadLetter
+from domain.ids import OrderId
+from domain.orders.events import Event, EventId, event_id
+from domain.orders.order import Order
+
+
+@frozen
+class FindStuck:
+    """Find what does not go on: old entries of the outbox, dead letters, and orders past their deadline, and say why.
+
+    The deadline is `expiry` for an order that nobody pays for, and for one that waits for the worker none: after
+    `stuck_after` more it should have gone on.
+    """
+
+    _unit_of_work: UnitOfWork
+    _now: Clock
+    _expiry: timedelta
+    _stuck_after: timedelta
+    _page: int = field(default=500, kw_only=True)
+
+    async def __call__(
+        self, *, unreachable: str = "", told: Collection[OrderId | None] = frozenset()
+    ) -> list[Discrepancy]:
+        """`unreachable` says in words that the provider is out of reach; orders that were `told` of are left out."""
+        outbox = await self._outbox()
+        letters = await self._letters()
+        return [
+            *await self._old(outbox),
+            *map(_of_letter, letters),
+            *await self._waiting(outbox, letters, unreachable, told),
+            *await self._unpaid(),
+        ]
+
+    async def _outbox(self) -> list[OutboxEntry]:
+        entries: list[OutboxEntry] = []
+        last: int | None = None
+        async with self._unit_of_work.reading() as tx:
+            while page := await tx.outbox.page(after=last, limit=self._page):
+                entries += page
+                last = page[-1].position
+        return entries
+
+    async def _letters(self) -> list[DeadLetter]:
+        letters: list[DeadLetter] = []
+        last: int | None = None
+        async with self._unit_of_work.reading() as tx:
+            while page := await tx.dead_letters.page(decided=False, after=last, limit=self._page):
+                letters += page
+                last = page[-1].id
+        return letters
+
+    async def _old(self, outbox: list[OutboxEntry]) -> list[Discrepancy]:
+        """Entries that no relay takes. An entry has no date: that of its event is what it goes by."""
+        moment = self._now() - self._stuck_after
+        found: list[Discrepancy] = []
+        for begin in range(0, len(outbox), self._page):
+            entries = outbox[begin : begin + self._page]
+            async with self._unit_of_work.reading() as tx:
+                events = await tx.events.of_orders({entry.id.order_id for entry in entries})
+            at = {event_id(event): event.at for event in events}
+            found += [
+                Discrepancy(
+                    about="outbox",
+                    order_id=entry.id.order_id,
+                    what=f"{entry.type}, of {at[entry.id]:%Y-%m-%d %H:%M:%S}, waits for a relay: is one running,"
+                    " and does it reach the broker?",
+                )
+                for entry in entries
+                if entry.id in at and at[entry.id] <= moment
+            ]
+        return found
+
+    async def _waiting(
+        self,
+        outbox: list[OutboxEntry],
+        letters: list[DeadLetter],
+        unreachable: str,
+        told: Collection[OrderId | None],
+    ) -> list[Discrepancy]:
+        sending = {entry.id for entry in outbox}
+        dead = {event_id(letter.event): letter for letter in letters if letter.event is not None}
+        moment = self._now() - self._stuck_after
+        found: list[Discrepancy] = []
+        last: OrderId | None = None
+        while True:
+            async with self._unit_of_work.reading() as tx:
+                ids = await tx.orders.waiting_since(moment, after=last, limit=self._page)
+                orders = await tx.orders.get_many(ids)
+                requests = last_requests(await tx.events.of_orders(ids))
+            if not ids:
+                return found
+            found += [
+                _of_waiting(order, requests.get(order.id), sending, dead, unreachable)
+                for order in orders.values()
+                if order.id not in told
+            ]
+            last = ids[-1]
+
+    async def _unpaid(self) -> list[Discrepancy]:
+        moment = self._now() - self._expiry - self._stuck_after
+        found: list[Discrepancy] = []
+        last: OrderId | None = None
+        async with self._unit_of_work.reading() as tx:
+            while ids := await tx.orders.unpaid_since(moment, after=last, limit=self._page):
+                what = "nobody has paid for it, and it has not expired: is a worker running?"
+                found += [Discrepancy(about="stuck", what=what, order_id=id_, remedy=Remedy.EXPIRE) for id_ in ids]
+                last = ids[-1]
+        return found
+
+
+def _of_letter(letter: DeadLetter) -> Discrepancy:
+    return Discrepancy(
+        about="dead letter",
+        order_id=letter.event.order_id if letter.event else None,
+        what=f"dead letter {letter.id} of {letter.consumer} waits for a decision (`holdfast dead`):"
+        f" {letter.message.reason}",
+    )
+
+
+def _of_waiting(
+    order: Order,
+    request: Event | None,
+    sending: Collection[EventId],
+    dead: dict[EventId, DeadLetter],
+    unreachable: str,
+) -> Discrepancy:
+    """Why an order waits, as far as it can be known from here; only what may be lost is announced again."""
+    what = f"{order.status.value}, with no step since {order.updated_at:%Y-%m-%d %H:%M:%S}: "
+    remedy: Remedy | None = None
+    if request is None:
+        what += "it never asked the worker for anything"
+    elif event_id(request) in sending:
+        what += "its request waits in the outbox"
+    elif (letter := dead.get(event_id(request))) is not None:
+        what += f"its request is dead letter {letter.id}"
+    else:
+        what += unreachable or "its request is with the broker, or was lost there"
+        remedy = Remedy.ANNOUNCE
+    return Discrepancy(about="stuck", what=what, order_id=order.id, remedy=remedy)

@@ -1,0 +1,115 @@
+from collections.abc import AsyncIterator, Collection, Sequence
+from datetime import datetime, timedelta
+from itertools import groupby
+from operator import attrgetter
+
+from attrs import field, frozen
+
+from application.errors import Unavailable
+from application.ports.environment import Clock
+from application.ports.payments import Charge, ProviderLedger
+from application.ports.persistence import UnitOfWork
+from application.reconciliation.discrepancies import Discrepancy, of_charge, of_history, of_payment, of_stock
+from application.reconciliation.find_stuck import FindStuck
+from domain.ids import OrderId, PaymentId, ProductId
+from domain.orders.order import Order
+
+
+@frozen
+class Reconcile:
+    """Compare stock, orders, payments, the provider's record, the outbox and the dead letters; return what is wrong.
+
+    The shop may go on meanwhile: what concerns an order counts only when it is found twice, and the same both times.
+    Of an order that is under way the provider always knows first, so that orders are read before charges.
+    """
+
+    _unit_of_work: UnitOfWork
+    _provider: ProviderLedger
+    _now: Clock
+    _stuck_after: timedelta
+    _find_stuck: FindStuck
+    _page: int = field(default=500, kw_only=True)
+
+    async def __call__(self) -> list[Discrepancy]:
+        found = await self._stock()
+        unreachable = ""
+        # One look before any comparison: a provider out of reach is one finding, and not one for each order.
+        try:
+            await self._provider.charges(after=None, limit=1)
+        except Unavailable as error:
+            unreachable = f"the payment provider can't be reached: {error}"
+            found.append(Discrepancy(about="provider", what=unreachable))
+        found += [each async for each in self._orders(ask=not unreachable)]
+        if not unreachable:
+            found += [each async for each in self._charges()]
+        # An order whose charge is told of already needs no second finding.
+        told = {each.order_id for each in found if each.remedy is not None}
+        return found + await self._find_stuck(unreachable=unreachable, told=told)
+
+    async def _stock(self) -> list[Discrepancy]:
+        found: list[Discrepancy] = []
+        last: ProductId | None = None
+        async with self._unit_of_work.reading() as tx:
+            while counts := await tx.products.stock_counts(after=last, limit=self._page):
+                found += of_stock(counts)
+                last = counts[-1].product_id
+        return found
+
+    async def _orders(self, *, ask: bool) -> AsyncIterator[Discrepancy]:
+        last: OrderId | None = None
+        while True:
+            async with self._unit_of_work.reading() as tx:
+                orders = await tx.orders.page(user_id=None, status=None, before=last, limit=self._page)
+            if not orders:
+                return
+            suspects = await self._compare({order.id for order in orders}, ask=ask)
+            again = await self._compare({each.order_id for each in suspects if each.order_id}, ask=ask)
+            for each in again:
+                if each in suspects:
+                    yield each
+            last = orders[-1].id
+
+    async def _compare(self, ids: Collection[OrderId], *, ask: bool) -> list[Discrepancy]:
+        async with self._unit_of_work.reading() as tx:
+            orders = await tx.orders.get_many(ids)
+            keys = {order.payment_id for order in orders.values() if order.payment_id}
+            payments = await tx.payments.get_many(keys)
+            events = await tx.events.of_orders(ids)
+        charges = await self._provider.charges_of(keys) if ask and keys else {}
+        histories = {order_id: list(of_one) for order_id, of_one in groupby(events, key=attrgetter("order_id"))}
+        found: list[Discrepancy] = []
+        for order in orders.values():
+            found += of_history(order, histories.get(order.id, []))
+            payment = payments.get(order.payment_id) if order.payment_id else None
+            charge = charges.get(order.payment_id) if order.payment_id else None
+            found += of_payment(order, payment, charge, asked=ask)
+        return found
+
+    async def _charges(self) -> AsyncIterator[Discrepancy]:
+        last: PaymentId | None = None
+        while charges := await self._provider.charges(after=last, limit=self._page):
+            suspects = await self._explain(charges)
+            keys = {each.charge.key for each in suspects if each.charge}
+            # Asked for after the orders have been read, since a refund is given before it is recorded.
+            again = await self._provider.charges_of(keys) if keys else {}
+            for each in await self._explain(list(again.values())):
+                if each in suspects:
+                    yield each
+            last = charges[-1].key
+
+    async def _explain(self, charges: Sequence[Charge]) -> list[Discrepancy]:
+        async with self._unit_of_work.reading() as tx:
+            payments = await tx.payments.get_many({charge.key for charge in charges})
+            orders = await tx.orders.get_many({payment.order_id for payment in payments.values()})
+        found: list[Discrepancy] = []
+        for charge in charges:
+            payment = payments.get(charge.key)
+            order = orders.get(payment.order_id) if payment else None
+            found += of_charge(charge, payment, order, stuck=self._is_stuck(order))
+        return found
+
+    def _is_stuck(self, order: Order | None) -> bool:
+        return order is not None and order.updated_at <= self._moment()
+
+    def _moment(self) -> datetime:
+        return self._now() - self._stuck_after

@@ -1,0 +1,80 @@
+from collections.abc import Mapping, Sequence
+
+from attrs import frozen
+
+from application.errors import Unavailable
+from application.execution.batching import each_alone
+from application.messaging.republish import last_requests
+from application.orders.expire_orders import ExpireOrders
+from application.payments.process_payment import ProcessPayment
+from application.ports.payments import PaymentProvider
+from application.ports.persistence import UnitOfWork
+from application.reconciliation.discrepancies import Discrepancy, Remedy
+from domain.ids import OrderId
+from domain.orders.events import PaymentRequested
+from domain.orders.status import OrderStatus
+
+
+@frozen
+class Repair:
+    """Heal what is safe to heal. Return for each discrepancy what was done about it, or None: it is left.
+
+    Every remedy is a road that the shop takes anyway, and to take it twice changes nothing.
+    """
+
+    _unit_of_work: UnitOfWork
+    _gateway: PaymentProvider
+    _process_payment: ProcessPayment
+    _expire_orders: ExpireOrders
+
+    async def __call__(self, discrepancies: Sequence[Discrepancy]) -> list[str | None]:
+        ids = {
+            remedy: [each.order_id for each in discrepancies if each.remedy is remedy and each.order_id]
+            for remedy in Remedy
+        }
+        done: Mapping[Remedy, set[OrderId]] = {
+            Remedy.PAY: await self._pay(ids[Remedy.PAY]),
+            Remedy.ANNOUNCE: await self._announce(ids[Remedy.ANNOUNCE]),
+            Remedy.EXPIRE: set((await self._expire_orders()).expired) if ids[Remedy.EXPIRE] else set(),
+        }
+        return [await self._outcome(each, done) for each in discrepancies]
+
+    async def _outcome(self, discrepancy: Discrepancy, done: Mapping[Remedy, set[OrderId]]) -> str | None:
+        match discrepancy.remedy:
+            case None:
+                return None
+            case Remedy.REFUND:
+                return await self._refund(discrepancy)
+            case remedy:
+                healed = {Remedy.PAY: "it is PAID", Remedy.ANNOUNCE: "announced again", Remedy.EXPIRE: "it is EXPIRED"}
+                return healed[remedy] if discrepancy.order_id in done[remedy] else None
+
+    async def _refund(self, discrepancy: Discrepancy) -> str | None:
+        if discrepancy.charge is None:
+            return None
+        try:
+            await self._gateway.refund(discrepancy.charge.key, discrepancy.charge.amount)
+        except Unavailable:
+            return None
+        return "the money was given back"
+
+    async def _pay(self, ids: Sequence[OrderId]) -> set[OrderId]:
+        """The road of any payment, from where the order stands: the provider gives the answer that it gave before."""
+        if not ids:
+            return set()
+        async with self._unit_of_work.reading() as tx:
+            requests = last_requests(await tx.events.of_orders(ids))
+        await each_alone(
+            self._process_payment, [each for each in requests.values() if isinstance(each, PaymentRequested)]
+        )
+        async with self._unit_of_work.reading() as tx:
+            orders = await tx.orders.get_many(ids)
+        return {order.id for order in orders.values() if order.status is OrderStatus.PAID}
+
+    async def _announce(self, ids: Sequence[OrderId]) -> set[OrderId]:
+        if not ids:
+            return set()
+        async with self._unit_of_work() as tx:
+            requests = last_requests(await tx.events.of_orders(ids))
+            await tx.outbox.re_enqueue(list(requests.values()))
+        return set(requests)

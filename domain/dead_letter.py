@@ -1,0 +1,86 @@
+from datetime import datetime
+from enum import StrEnum
+from hashlib import sha256
+from typing import Final
+
+from attrs import define, field, frozen, setters
+from attrs.validators import ge
+
+from domain.errors import DomainError, IllegalTransition
+from domain.orders.events import Event
+
+_LONGEST_REASON: Final = 2000
+
+
+class UnknownDeadLetter(DomainError):
+    """There is no such dead letter."""
+
+    code = "unknown_dead_letter"
+
+
+class UnreadableMessage(DomainError):
+    """A message that this version can't read can't be sent again."""
+
+    code = "unreadable_message"
+
+
+class Decision(StrEnum):
+    """What a person decided about a dead letter."""
+
+    REPLAYED = "REPLAYED"
+    DISCARDED = "DISCARDED"
+
+
+def _printable(reason: str) -> str:
+    """A reason may quote a message: what no database takes, or what would steer a terminal, is written as its code."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in reason[:_LONGEST_REASON])
+
+
+@frozen(kw_only=True)
+class DeadMessage:
+    """A message that could not be processed: the bytes as they came, why, how often it was tried, and when."""
+
+    body: bytes
+    reason: str = field(converter=_printable)
+    attempts: int = field(validator=ge(1))
+    first_at: datetime
+    last_at: datetime
+
+    @property
+    def digest(self) -> str:
+        """Tells whether two messages are the same, those that nobody can read as well."""
+        return sha256(self.body).hexdigest()
+
+
+@define(kw_only=True)
+class DeadLetter:
+    """A message that waits for a person's decision, or had one. `event` is None where this version can't read it."""
+
+    id: int = field(on_setattr=setters.frozen)
+    consumer: str = field(on_setattr=setters.frozen)
+    message: DeadMessage = field(on_setattr=setters.frozen)
+    event: Event | None = field(on_setattr=setters.frozen)
+    decision: Decision | None = None
+    decided_by: str | None = None
+    decided_at: datetime | None = None
+
+    def replay(self, *, by: str, at: datetime) -> Event:
+        """Return what is to be sent again. Raise `UnreadableMessage` or `IllegalTransition`."""
+        if self.event is None:
+            raise UnreadableMessage(
+                f"dead letter {self.id} can't be read by this version ({self.message.reason}): discard it,"
+                " or replay it with a version that can"
+            )
+        self._decide(Decision.REPLAYED, by=by, at=at)
+        return self.event
+
+    def discard(self, *, by: str, at: datetime) -> None:
+        """Raise `IllegalTransition`."""
+        self._decide(Decision.DISCARDED, by=by, at=at)
+
+    def _decide(self, decision: Decision, *, by: str, at: datetime) -> None:
+        if self.decision is not None:
+            raise IllegalTransition(
+                f"dead letter {self.id} was {self.decision.value} by {self.decided_by} at {self.decided_at}"
+            )
+        self.decision, self.decided_by, self.decided_at = decision, by, at

@@ -1,0 +1,188 @@
+"""What happens to an order. Each change of an order is one event, and the order's version is its sequence number."""
+
+from datetime import datetime
+from typing import ClassVar, Final, NamedTuple, get_args
+
+from attrs import frozen
+
+from domain.ids import OrderId, PaymentId, UserId
+from domain.money import Money
+from domain.orders.line import OrderLine
+
+
+class EventId(NamedTuple):
+    """Names one event for good: no two events of an order share a sequence number."""
+
+    order_id: OrderId
+    sequence: int
+
+
+@frozen(kw_only=True)
+class AskedUnder:
+    """The key under which a client asked for something, whose key it is, and what stands for what was asked."""
+
+    scope: str
+    key: str
+    fingerprint: str
+
+
+@frozen(kw_only=True)
+class OrderAccepted:
+    """A customer was promised an order that is not in the books yet: everything that is needed to write it there.
+
+    It comes before the order's first version, and is no part of its history.
+    """
+
+    type: ClassVar[str] = "order.accepted"
+    order_id: OrderId
+    sequence: int = 0
+    at: datetime
+    user_id: UserId
+    lines: tuple[OrderLine, ...]
+    total: Money
+    asked_under: AskedUnder | None = None
+
+
+@frozen(kw_only=True)
+class OrderPlaced:
+    """A customer agreed to buy."""
+
+    type: ClassVar[str] = "order.placed"
+    order_id: OrderId
+    sequence: int
+    at: datetime
+    user_id: UserId
+    lines: tuple[OrderLine, ...]
+    total: Money
+
+
+@frozen(kw_only=True)
+class PaymentRequested:
+    """The customer wants to pay; the worker takes it from here."""
+
+    type: ClassVar[str] = "order.payment_requested"
+    order_id: OrderId
+    sequence: int
+    at: datetime
+    payment_id: PaymentId
+    amount: Money
+
+
+@frozen(kw_only=True)
+class StockReserved:
+    """The units of every line were taken out of stock for this order."""
+
+    type: ClassVar[str] = "order.stock_reserved"
+    order_id: OrderId
+    sequence: int
+    at: datetime
+
+
+@frozen(kw_only=True)
+class OrderPaid:
+    """The money was taken."""
+
+    type: ClassVar[str] = "order.paid"
+    order_id: OrderId
+    sequence: int
+    at: datetime
+    payment_id: PaymentId
+    amount: Money
+
+
+@frozen(kw_only=True)
+class OrderFailed:
+    """The payment came to nothing: no money was taken, and no stock is held. The customer may pay again."""
+
+    type: ClassVar[str] = "order.failed"
+    order_id: OrderId
+    sequence: int
+    at: datetime
+    payment_id: PaymentId
+    reason: str
+
+
+@frozen(kw_only=True)
+class OrderCancelled:
+    """The shop or the customer gave the order up before it was paid for."""
+
+    type: ClassVar[str] = "order.cancelled"
+    order_id: OrderId
+    sequence: int
+    at: datetime
+
+
+@frozen(kw_only=True)
+class OrderExpired:
+    """Nobody paid in time."""
+
+    type: ClassVar[str] = "order.expired"
+    order_id: OrderId
+    sequence: int
+    at: datetime
+
+
+@frozen(kw_only=True)
+class OrderCompleted:
+    """The shop delivered."""
+
+    type: ClassVar[str] = "order.completed"
+    order_id: OrderId
+    sequence: int
+    at: datetime
+
+
+@frozen(kw_only=True)
+class RefundRequested:
+    """The shop wants the money given back; the worker takes it from here."""
+
+    type: ClassVar[str] = "order.refund_requested"
+    order_id: OrderId
+    sequence: int
+    at: datetime
+    payment_id: PaymentId
+    amount: Money
+
+
+@frozen(kw_only=True)
+class OrderRefunded:
+    """The money was given back, and so was the stock."""
+
+    type: ClassVar[str] = "order.refunded"
+    order_id: OrderId
+    sequence: int
+    at: datetime
+    payment_id: PaymentId
+    amount: Money
+
+
+@frozen(kw_only=True)
+class OrderDeleted:
+    """An order that was never paid for was taken out of the books."""
+
+    type: ClassVar[str] = "order.deleted"
+    order_id: OrderId
+    sequence: int
+    at: datetime
+
+
+Event = (
+    OrderAccepted
+    | OrderPlaced
+    | PaymentRequested
+    | StockReserved
+    | OrderPaid
+    | OrderFailed
+    | OrderCancelled
+    | OrderExpired
+    | OrderCompleted
+    | RefundRequested
+    | OrderRefunded
+    | OrderDeleted
+)
+
+EVENT_TYPES: Final[tuple[type[Event], ...]] = get_args(Event)
+
+
+def event_id(event: Event) -> EventId:
+    return EventId(event.order_id, event.sequence)

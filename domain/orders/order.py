@@ -1,0 +1,190 @@
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Final
+
+from attrs import define, field, setters
+from attrs.validators import ge, max_len, min_len
+
+from domain.catalogue.product import Product
+from domain.errors import CurrencyMismatch, IllegalTransition, InvalidOrder, OutOfStock
+from domain.ids import OrderId, PaymentId, ProductId, UserId, is_id
+from domain.money import Money
+from domain.orders.events import (
+    OrderCancelled,
+    OrderCompleted,
+    OrderDeleted,
+    OrderExpired,
+    OrderFailed,
+    OrderPaid,
+    OrderPlaced,
+    OrderRefunded,
+    PaymentRequested,
+    RefundRequested,
+    StockReserved,
+)
+from domain.orders.line import OrderLine
+from domain.orders.status import HAS_A_PAYMENT, HAS_MONEY, LIFE, WAITS_FOR_WORKER, FailureReason, OrderStatus
+
+MAX_LINES: Final = 100
+
+
+@define(kw_only=True)
+class Order:
+    """What a customer agreed to buy, and how far payment has got.
+
+    Every change adds one to `version` and returns the event that carries it as its sequence number.
+    """
+
+    id: OrderId = field(on_setattr=setters.frozen)
+    user_id: UserId = field(validator=is_id, on_setattr=setters.frozen)
+    lines: tuple[OrderLine, ...] = field(validator=[min_len(1), max_len(MAX_LINES)], on_setattr=setters.frozen)
+    total: Money = field(on_setattr=setters.frozen)
+    status: OrderStatus = OrderStatus.PENDING
+    failure_reason: FailureReason | None = None
+    payment_id: PaymentId | None = None
+    holds_stock: bool = False
+    refund_requested: bool = False
+    deleted: bool = False
+    version: int = field(default=0, validator=ge(0))
+    created_at: datetime = field(on_setattr=setters.frozen)
+    updated_at: datetime
+
+    @total.validator
+    def _is_the_sum_of_the_lines(self, _: object, total: Money) -> None:
+        if total != _sum(self.lines):
+            raise InvalidOrder(f"the total of order {self.id} is not the sum of its lines")
+
+    @classmethod
+    def place(
+        cls, *, order_id: OrderId, user_id: UserId, lines: Sequence[OrderLine], at: datetime
+    ) -> "tuple[Order, OrderPlaced]":
+        """Begin an order. Raise `InvalidOrder`, `CurrencyMismatch` or `InvalidAmount`."""
+        products = [line.product_id for line in lines]
+        if not 1 <= len(lines) <= MAX_LINES:
+            raise InvalidOrder(f"an order has 1 to {MAX_LINES} items", field="items")
+        if len(set(products)) < len(products):
+            raise InvalidOrder("a product stands in one item only; add up its quantities", field="items")
+        order = cls(
+            id=order_id, user_id=user_id, lines=tuple(lines), total=_sum(lines), version=1, created_at=at, updated_at=at
+        )
+        placed = OrderPlaced(
+            order_id=order.id, sequence=order.version, at=at, user_id=user_id, lines=order.lines, total=order.total
+        )
+        return order, placed
+
+    @property
+    def is_paid_or_being_paid(self) -> bool:
+        """Asking for payment again would change nothing."""
+        return self.status in WAITS_FOR_WORKER | HAS_MONEY
+
+    def request_payment(self, payment_id: PaymentId, *, at: datetime) -> PaymentRequested:
+        self._become(OrderStatus.PROCESSING)
+        self.payment_id = payment_id
+        self.failure_reason = None
+        sequence = self._change(at)
+        return PaymentRequested(order_id=self.id, sequence=sequence, at=at, payment_id=payment_id, amount=self.total)
+
+    def reserve_stock(self, products: Mapping[ProductId, Product], *, at: datetime) -> StockReserved:
+        """Take the units of every line, or of none. Raise `OutOfStock`."""
+        if self.status is not OrderStatus.PROCESSING or self.holds_stock:
+            raise IllegalTransition(f"an order that is {self.status.value} takes no stock now")
+        short = [line for line in self.lines if products[line.product_id].stock < line.quantity]
+        if short:
+            raise OutOfStock(f"too few units are left of {', '.join(str(line.product_id) for line in short)}")
+        for line in self.lines:
+            products[line.product_id].take(line.quantity)
+        self.holds_stock = True
+        return StockReserved(order_id=self.id, sequence=self._change(at), at=at)
+
+    def pay(self, *, at: datetime) -> OrderPaid:
+        """Raise `IllegalTransition` when the order doesn't hold its stock."""
+        self._expect(OrderStatus.PAID)
+        if not self.holds_stock:
+            raise IllegalTransition(f"{self.status.value}, without its stock, cannot become PAID")
+        self._become(OrderStatus.PAID)
+        sequence = self._change(at)
+        return OrderPaid(order_id=self.id, sequence=sequence, at=at, payment_id=self._payment(), amount=self.total)
+
+    def fail(self, reason: FailureReason, products: Mapping[ProductId, Product], *, at: datetime) -> OrderFailed:
+        """The payment came to nothing: give back the stock that the order holds."""
+        self._become(OrderStatus.FAILED)
+        self.failure_reason = reason
+        self._give_back_stock(products)
+        sequence = self._change(at)
+        return OrderFailed(order_id=self.id, sequence=sequence, at=at, payment_id=self._payment(), reason=reason)
+
+    def cancel(self, *, at: datetime) -> OrderCancelled:
+        self._become(OrderStatus.CANCELLED)
+        return OrderCancelled(order_id=self.id, sequence=self._change(at), at=at)
+
+    def expire(self, *, at: datetime) -> OrderExpired:
+        self._become(OrderStatus.EXPIRED)
+        return OrderExpired(order_id=self.id, sequence=self._change(at), at=at)
+
+    def complete(self, *, at: datetime) -> OrderCompleted:
+        if self.refund_requested:
+            raise IllegalTransition(f"{self.status.value}, with a refund under way, cannot become COMPLETED")
+        self._become(OrderStatus.COMPLETED)
+        return OrderCompleted(order_id=self.id, sequence=self._change(at), at=at)
+
+    def request_refund(self, *, at: datetime) -> RefundRequested:
+        self._expect(OrderStatus.REFUNDED)
+        if self.refund_requested:
+            raise IllegalTransition(f"{self.status.value}, a refund is already under way")
+        self.refund_requested = True
+        sequence = self._change(at)
+        return RefundRequested(
+            order_id=self.id, sequence=sequence, at=at, payment_id=self._payment(), amount=self.total
+        )
+
+    def refund(self, products: Mapping[ProductId, Product], *, at: datetime) -> OrderRefunded:
+        """The money was given back: give back the stock that the order holds."""
+        self._become(OrderStatus.REFUNDED)
+        self._give_back_stock(products)
+        sequence = self._change(at)
+        return OrderRefunded(order_id=self.id, sequence=sequence, at=at, payment_id=self._payment(), amount=self.total)
+
+    def delete(self, *, at: datetime) -> OrderDeleted:
+        """Raise `IllegalTransition` when the order was paid for, or is being paid for."""
+        if self.deleted:
+            raise IllegalTransition(f"{self.status.value}, and deleted, cannot be deleted again")
+        if self.status in HAS_A_PAYMENT:
+            raise IllegalTransition(f"{self.status.value} cannot be deleted: only an order never paid for can")
+        self.deleted = True
+        return OrderDeleted(order_id=self.id, sequence=self._change(at), at=at)
+
+    def _become(self, status: OrderStatus) -> None:
+        self._expect(status)
+        self.status = status
+
+    def _expect(self, status: OrderStatus) -> None:
+        if self.deleted:
+            raise IllegalTransition(f"{self.status.value}, and deleted, cannot become {status.value}")
+        if status not in LIFE[self.status].next:
+            raise IllegalTransition(f"{self.status.value} cannot become {status.value}")
+
+    def _change(self, at: datetime) -> int:
+        self.version += 1
+        self.updated_at = at
+        return self.version
+
+    def _payment(self) -> PaymentId:
+        if self.payment_id is None:
+            raise InvalidOrder(f"order {self.id} is {self.status.value} and has no payment")
+        return self.payment_id
+
+    def _give_back_stock(self, products: Mapping[ProductId, Product]) -> None:
+        if self.holds_stock:
+            for line in self.lines:
+                products[line.product_id].give_back(line.quantity)
+        self.holds_stock = False
+
+
+def _sum(lines: Sequence[OrderLine]) -> Money:
+    total = lines[0].total
+    for line in lines[1:]:
+        try:
+            total += line.total
+        except CurrencyMismatch as error:
+            raise CurrencyMismatch(f"the items of an order have one currency: {error}", field="items") from None
+    return total

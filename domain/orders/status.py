@@ -1,0 +1,80 @@
+"""Where an order can stand, what may follow, and what each status means."""
+
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+from attrs import frozen
+
+from domain.payments.payment import PaymentStatus
+
+
+class OrderStatus(StrEnum):
+    """Where an order stands."""
+
+    PENDING = "PENDING"
+    PROCESSING = "PROCESSING"
+    PAID = "PAID"
+    FAILED = "FAILED"
+    COMPLETED = "COMPLETED"
+    CANCELLED = "CANCELLED"
+    EXPIRED = "EXPIRED"
+    REFUNDED = "REFUNDED"
+
+
+class FailureReason(StrEnum):
+    """Why a payment came to nothing."""
+
+    OUT_OF_STOCK = "out_of_stock"
+    PAYMENT_DECLINED = "payment_declined"
+
+
+@frozen(kw_only=True)
+class StatusRule:
+    """What one status means. `payment` is what the payment of an order has come to while it stands here."""
+
+    next: frozenset[OrderStatus] = frozenset()
+    payment: PaymentStatus | None = None
+    may_hold_stock: bool = False
+    set_by_hand: bool = False
+
+
+# The whole life of an order. What a status means is asked of this table: the sets below are read off it, and so is what
+# the SQL tables say of it.
+LIFE: Final[Mapping[OrderStatus, StatusRule]] = MappingProxyType(
+    {
+        OrderStatus.PENDING: StatusRule(
+            next=frozenset({OrderStatus.PROCESSING, OrderStatus.CANCELLED, OrderStatus.EXPIRED})
+        ),
+        OrderStatus.PROCESSING: StatusRule(
+            next=frozenset({OrderStatus.PAID, OrderStatus.FAILED}), payment=PaymentStatus.REQUESTED, may_hold_stock=True
+        ),
+        OrderStatus.PAID: StatusRule(
+            next=frozenset({OrderStatus.COMPLETED, OrderStatus.REFUNDED}),
+            payment=PaymentStatus.CHARGED,
+            may_hold_stock=True,
+        ),
+        OrderStatus.FAILED: StatusRule(next=frozenset({OrderStatus.PROCESSING}), payment=PaymentStatus.FAILED),
+        OrderStatus.COMPLETED: StatusRule(
+            next=frozenset({OrderStatus.REFUNDED}), payment=PaymentStatus.CHARGED, may_hold_stock=True, set_by_hand=True
+        ),
+        OrderStatus.CANCELLED: StatusRule(set_by_hand=True),
+        OrderStatus.EXPIRED: StatusRule(),
+        OrderStatus.REFUNDED: StatusRule(payment=PaymentStatus.REFUNDED, set_by_hand=True),
+    }
+)
+
+
+def _where(holds: Callable[[StatusRule], bool]) -> frozenset[OrderStatus]:
+    return frozenset(status for status, rule in LIFE.items() if holds(rule))
+
+
+# A worker has to bring these on.
+WAITS_FOR_WORKER: Final = _where(lambda rule: rule.payment is PaymentStatus.REQUESTED)
+# The provider has the money of these.
+HAS_MONEY: Final = _where(lambda rule: rule.payment is PaymentStatus.CHARGED)
+# Money is, was, or may yet be taken for these: they stay in the database.
+HAS_A_PAYMENT: Final = _where(lambda rule: rule.payment not in {None, PaymentStatus.FAILED})
+MAY_HOLD_STOCK: Final = _where(lambda rule: rule.may_hold_stock)
+SET_BY_HAND: Final = _where(lambda rule: rule.set_by_hand)

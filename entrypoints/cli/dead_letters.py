@@ -1,0 +1,147 @@
+"""`holdfast dead`: what could not be processed, and what becomes of it."""
+
+import getpass
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from domain.dead_letter import DeadLetter
+from domain.errors import DomainError
+from entrypoints.cli.common import CommandError, Data, Whole, command_settings, with_tables
+from entrypoints.container import Container
+
+Everything = Annotated[bool, Parameter(name="--all", negative="", help="All that wait for a decision.")]
+By = Annotated[str | None, Parameter(help="Who decides. Default: the user of the operating system.")]
+
+_PAGE = 200
+_WIDEST = 100
+
+
+def make_app() -> App:
+    app = App(name="dead", help="Look after messages that could not be processed.")
+    app.command(list_letters, name="list")
+    for command in (show, replay, discard):
+        app.command(command)
+    return app
+
+
+def list_letters(
+    *,
+    decided: Annotated[bool, Parameter(name="--all", negative="", help="Those that were decided as well.")] = False,
+    data: Data = None,
+) -> None:
+    """Print the dead letters that wait for a decision, the oldest first."""
+
+    async def work(container: Container) -> None:
+        list_dead_letters, last = container.list_dead_letters(), None
+        print(_LINE.format("ID", "CONSUMER", "ATTEMPTS", "LAST", "DECISION", "ORDER", "REASON"))
+        while page := await list_dead_letters(decided=decided, after=last, limit=_PAGE):
+            for letter in page:
+                print(_line(letter))
+            last = page[-1].id
+
+    with_tables(command_settings(data=data), work)
+
+
+def show(id: Whole, /, *, data: Data = None) -> None:  # noqa: A002 - it is called so in the help
+    """Print everything that is known of a dead letter, and the message as it came."""
+
+    async def work(container: Container) -> None:
+        letter = await container.list_dead_letters().get(id)
+        message = letter.message
+        decision = f"{letter.decision.value} by {letter.decided_by} at {letter.decided_at}" if letter.decision else "-"
+        for name, value in (
+            ("id", letter.id),
+            ("consumer", letter.consumer),
+            ("event", f"{letter.event.order_id}/{letter.event.sequence}" if letter.event else "can't be read"),
+            ("reason", message.reason),
+            ("attempts", message.attempts),
+            ("first", message.first_at),
+            ("last", message.last_at),
+            ("decision", decision),
+            ("bytes", len(message.body)),
+        ):
+            print(f"{name:9} {value}")
+        print(_printable(message.body.decode(errors="backslashreplace")))
+
+    with_tables(command_settings(data=data), work)
+
+
+def replay(*ids: Whole, everything: Everything = False, by: By = None, data: Data = None) -> None:
+    """Send dead letters once more. What was done already is not done again."""
+    _expect_choice(ids, everything=everything)
+
+    async def work(container: Container) -> None:
+        decide, who = container.decide_dead_letters(), by or _user()
+        _tell("replayed", await (decide.replay_all(by=who) if everything else decide.replay(ids, by=who)))
+
+    with_tables(command_settings(data=data), work)
+
+
+def discard(
+    *ids: Whole,
+    everything: Everything = False,
+    yes: Annotated[bool, Parameter(negative="", help="Don't ask.")] = False,
+    by: By = None,
+    data: Data = None,
+) -> None:
+    """Give dead letters up. They stay in the table, with the name of who decided."""
+    _expect_choice(ids, everything=everything)
+    if not yes:
+        _confirm("all dead letters" if everything else f"dead letter {', '.join(map(str, ids))}")
+
+    async def work(container: Container) -> None:
+        decide, who = container.decide_dead_letters(), by or _user()
+        _tell("discarded", await (decide.discard_all(by=who) if everything else decide.discard(ids, by=who)))
+
+    with_tables(command_settings(data=data), work)
+
+
+_LINE = "{:>6}  {:10} {:>8}  {:20} {:10} {:36}  {}"
+
+
+def _line(letter: DeadLetter) -> str:
+    return _LINE.format(
+        letter.id,
+        letter.consumer,
+        letter.message.attempts,
+        f"{letter.message.last_at:%Y-%m-%d %H:%M:%S}",
+        letter.decision.value if letter.decision else "-",
+        str(letter.event.order_id) if letter.event else "-",
+        letter.message.reason[:_WIDEST],
+    )
+
+
+def _printable(text: str) -> str:
+    """What a stranger wrote must not steer the terminal."""
+    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
+
+
+def _expect_choice(ids: Sequence[int], *, everything: bool) -> None:
+    if bool(ids) == everything:
+        raise CommandError("name dead letters by their ids, as `holdfast dead list` prints them, or say --all")
+
+
+def _confirm(what: str) -> None:
+    if not sys.stdin.isatty():
+        raise CommandError(f"to discard {what} without being asked, add --yes")
+    if input(f"Discard {what}? [y/N] ").strip().lower() not in {"y", "yes"}:
+        raise CommandError("nothing was discarded")
+
+
+def _tell(done: str, outcomes: Sequence[DeadLetter | DomainError]) -> None:
+    refused = [outcome for outcome in outcomes if isinstance(outcome, DomainError)]
+    print(f"{done} {len(outcomes) - len(refused)}")
+    if refused:
+        raise CommandError("\n".join(str(error) for error in refused))
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        # In a container a user may have a number and no name.
+        return f"user {os.getuid()}"

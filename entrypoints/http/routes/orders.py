@@ -1,0 +1,126 @@
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from functools import partial
+from http import HTTPStatus
+from typing import Final
+
+import msgspec
+from attrs import field, frozen
+from quart import Blueprint, request
+
+from application.intake.queue_orders import Queued
+from domain.ids import OrderId
+from domain.orders.order import Order
+from domain.orders.status import OrderStatus
+from entrypoints.http import cursors
+from entrypoints.http.bodies import (
+    ChangeStatusBody,
+    EventBody,
+    HistoryBody,
+    OrderBody,
+    OrdersBody,
+    PlaceOrderBody,
+)
+from entrypoints.http.decoding import read_body, read_json
+from entrypoints.http.idempotency import answered, keyed, queued
+from entrypoints.http.ids import order_id_of
+from entrypoints.http.query import Query
+from entrypoints.http.refusals import FieldError, InvalidRequest
+from entrypoints.http.replies import Reply, no_content, reply
+from entrypoints.http.services import Services
+
+_PLACE_ORDER: Final = msgspec.json.Decoder(PlaceOrderBody)
+_CHANGE_STATUS: Final = msgspec.json.Decoder(ChangeStatusBody)
+
+
+def orders_blueprint(services: Services) -> Blueprint:
+    handlers = _Handlers(services)
+    blueprint = Blueprint("orders", __name__, url_prefix="/orders")
+    for method, rule, handler in (
+        ("POST", "", handlers.place),
+        ("GET", "", handlers.page),
+        ("GET", "/<order_id>", handlers.get),
+        ("DELETE", "/<order_id>", handlers.delete),
+        ("POST", "/<order_id>/pay", handlers.pay),
+        ("PATCH", "/<order_id>/status", handlers.change_status),
+        ("GET", "/<order_id>/events", handlers.history),
+    ):
+        blueprint.add_url_rule(rule, view_func=handler, methods=[method])
+    return blueprint
+
+
+@frozen
+class _Handlers:
+    _services: Services
+    # The moves that a shop makes by hand. All others come of what happens.
+    _moves: Mapping[str, Callable[[OrderId], Awaitable[Order]]] = field(init=False)
+
+    @_moves.default
+    def _by_hand(self) -> Mapping[str, Callable[[OrderId], Awaitable[Order]]]:
+        return {
+            OrderStatus.CANCELLED.value: self._services.cancel_order,
+            OrderStatus.COMPLETED.value: self._services.complete_order,
+            OrderStatus.REFUNDED.value: self._services.request_refund,
+        }
+
+    async def place(self) -> Reply:
+        body = await read_json(_PLACE_ORDER)
+        call = await keyed(body.to_request(), scope=f"customer {body.user_id}")
+        outcome = await self._services.place_order(call)
+        return queued(outcome, _accepted) if isinstance(outcome, Queued) else answered(outcome, _created)
+
+    async def page(self) -> Reply:
+        query = Query.of(request.query_string, "user_id", "status", "limit", "cursor")
+        limit = query.limit()
+        orders = await self._services.list_orders(
+            user_id=query.user_id(),
+            status=query.status(),
+            before=query.cursor(cursors.order_at),
+            # One more than is shown tells whether there is a next page.
+            limit=limit + 1,
+        )
+        shown = orders[:limit]
+        following = cursors.after_order(shown[-1].id) if len(orders) > limit else None
+        return reply(OrdersBody([OrderBody.of(order) for order in shown], following))
+
+    async def get(self, order_id: str) -> Reply:
+        return reply(OrderBody.of(await self._services.get_order(order_id_of(order_id))))
+
+    async def delete(self, order_id: str) -> Reply:
+        await self._services.delete_order(order_id_of(order_id))
+        return no_content()
+
+    async def pay(self, order_id: str) -> Reply:
+        id_ = order_id_of(order_id)
+        if (await read_body()).strip() not in {b"", b"{}"}:
+            raise InvalidRequest(FieldError("body", "a request to pay has none: what is due stands in the order"))
+        call = await keyed(id_, scope=f"order {id_}")
+        return answered(
+            await self._services.request_payment(call),
+            partial(_accepted_until, {OrderStatus.PAID, OrderStatus.COMPLETED}),
+        )
+
+    async def change_status(self, order_id: str) -> Reply:
+        id_ = order_id_of(order_id)
+        status = (await read_json(_CHANGE_STATUS)).status
+        move = self._moves.get(status)
+        if move is None:
+            raise InvalidRequest(FieldError("status", f"by hand it becomes one of {', '.join(self._moves)}"))
+        return _accepted_until({OrderStatus(status)}, await move(id_))
+
+    async def history(self, order_id: str) -> Reply:
+        events = await self._services.get_history(order_id_of(order_id))
+        return reply(HistoryBody([EventBody.of(event) for event in events]))
+
+
+def _created(order: Order) -> Reply:
+    return reply(OrderBody.of(order), HTTPStatus.CREATED, location=f"/orders/{order.id}")
+
+
+def _accepted(order: Order) -> Reply:
+    """It is as safe as one that was created, and is recorded soon."""
+    return reply(OrderBody.of(order), HTTPStatus.ACCEPTED, location=f"/orders/{order.id}")
+
+
+def _accepted_until(reached: Collection[OrderStatus], order: Order) -> Reply:
+    """200 when the order is where it was to go, 202 while the worker has yet to bring it there."""
+    return reply(OrderBody.of(order), HTTPStatus.OK if order.status in reached else HTTPStatus.ACCEPTED)

@@ -1,0 +1,38 @@
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
+from typing import Final
+
+from application.intake.refresh_prices import RefreshPrices
+from entrypoints.loops import repeat
+
+# Seconds between two looks at the catalogue: so long can the price of a new product be known to the database alone.
+_LOOK_EVERY: Final = 5.0
+# A catalogue that takes long to read is read so much the less often, in times of what it takes.
+_REST: Final = 20
+# Seconds that a start waits for the first look. Without a database it goes on: nobody knows a price then.
+_FIRST_LOOK: Final = 3.0
+
+
+@asynccontextmanager
+async def prices_known(refresh: RefreshPrices) -> AsyncGenerator[None, None]:
+    """Keep the price list up to date, so that orders can be accepted while the database is gone."""
+    stop, known = asyncio.Event(), asyncio.Event()
+    now = asyncio.get_running_loop().time
+
+    async def look() -> float:
+        begun = now()
+        await refresh()
+        known.set()
+        return max(_LOOK_EVERY, _REST * (now() - begun))
+
+    looking = asyncio.create_task(repeat(look, stop, name="prices"))
+    try:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_FIRST_LOOK):
+                await known.wait()
+        yield
+    finally:
+        stop.set()
+        looking.cancel()
+        await asyncio.gather(looking, return_exceptions=True)

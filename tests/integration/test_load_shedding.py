@@ -1,0 +1,218 @@
+"""A server that has more to do than it can says so at once, on any kind of connection, and goes on with the rest."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from attrs import evolve, field, frozen
+from quart import Quart
+
+from domain.ids import OrderId
+from domain.orders.order import Order
+from entrypoints.http.app import create_app
+from entrypoints.http.server.concurrency_limit import ConcurrencyLimit
+from tests.http.wiring import services_of
+from tests.sockets import GET_LIVE, GET_ORDER, ORDER, POST, Answer, Connection, Site, a_post, running
+from tests.unit.shop import Shop
+
+LIMIT = 4
+# Seconds for which a connection is kept without a request.
+KEEP_ALIVE = 2
+
+
+@frozen
+class SlowOrders:
+    """Answers when it is told to."""
+
+    _order: Order
+    asked: asyncio.Semaphore = field(factory=lambda: asyncio.Semaphore(0))
+    may_answer: asyncio.Event = field(factory=asyncio.Event)
+
+    async def __call__(self, _: OrderId) -> Order:
+        self.asked.release()
+        await self.may_answer.wait()
+        return self._order
+
+
+@pytest.fixture
+async def shop() -> Shop:
+    return Shop()
+
+
+@pytest.fixture
+async def slow(shop: Shop) -> SlowOrders:
+    return SlowOrders(await shop.order((await shop.sells(), 1)))
+
+
+@pytest.fixture
+def app(shop: Shop, slow: SlowOrders) -> Quart:
+    return create_app(evolve(services_of(shop), get_order=slow), request_timeout=60)
+
+
+@pytest.fixture
+async def site(app: Quart) -> AsyncIterator[Site]:
+    async with running(app, keep_alive=KEEP_ALIVE, admission=ConcurrencyLimit(presumed=0, least=LIMIT)) as site:
+        yield site
+
+
+@pytest.fixture
+async def busy(site: Site, slow: SlowOrders) -> AsyncIterator[list["asyncio.Task[Answer]"]]:
+    """The answers to as many requests as may be in progress, which wait for `slow`."""
+
+    async def ask() -> Answer:
+        async with site.connection() as connection:
+            await connection.send(GET_ORDER)
+            return await connection.answer()
+
+    asking = [asyncio.create_task(ask()) for _ in range(LIMIT)]
+    async with asyncio.timeout(10):
+        for _ in asking:
+            await slow.asked.acquire()
+    yield asking
+    slow.may_answer.set()
+    await asyncio.gather(*asking)
+
+
+@pytest.fixture
+async def connection(site: Site) -> AsyncIterator[Connection]:
+    async with site.connection() as connection:
+        yield connection
+
+
+def assert_refused(answer: Answer) -> None:
+    assert (answer.status, answer.code) == (503, "overloaded")
+    assert int(answer.headers["retry-after"]) >= 1
+    assert answer.headers["cache-control"] == "no-store"
+
+
+async def test_one_more_than_can_be_answered_is_told_at_once_to_come_again(
+    busy: list["asyncio.Task[Answer]"], connection: Connection
+) -> None:
+    await connection.send(a_post(ORDER))
+    assert_refused(await connection.answer())
+    assert not any(answer.done() for answer in busy)
+
+
+async def test_the_same_connection_is_served_as_soon_as_there_is_room(
+    busy: list["asyncio.Task[Answer]"], slow: SlowOrders, connection: Connection
+) -> None:
+    await connection.send(a_post(ORDER))
+    assert_refused(await connection.answer())
+    slow.may_answer.set()
+    assert [(await answer).status for answer in busy] == [200] * LIMIT
+    await connection.send(a_post(ORDER))
+    assert (await connection.answer()).status == 201
+
+
+async def test_nothing_is_done_for_what_is_turned_away(busy: object, shop: Shop, connection: Connection) -> None:
+    before = len(shop.store.orders)
+    await connection.send(a_post(ORDER))
+    assert_refused(await connection.answer())
+    assert len(shop.store.orders) == before
+
+
+async def test_whether_the_process_lives_is_answered_all_the_same(busy: object, connection: Connection) -> None:
+    await connection.send(GET_LIVE)
+    assert (await connection.answer()).status == 200
+    await connection.send(GET_LIVE.replace(b"live", b"ready"))
+    assert (await connection.answer()).status == 200
+
+
+async def test_a_body_that_comes_after_the_refusal_is_not_taken_for_a_request(
+    busy: object, connection: Connection
+) -> None:
+    inner = a_post(ORDER)
+    request = POST + b"Content-Length: %d\r\n\r\n" % len(inner)
+    await connection.send(request)
+    assert_refused(await connection.answer())
+    await connection.send(inner[:10])
+    await connection.send(inner[10:] + GET_LIVE)
+    assert (await connection.answer()).status == 200
+
+
+async def test_a_body_behind_another_request_is_not_taken_for_a_request(
+    busy: object, site: Site, connection: Connection
+) -> None:
+    await connection.send(GET_LIVE)
+    assert (await connection.answer()).status == 200
+    inner = a_post(ORDER)
+    # One that is whole, and the beginning of the next, in one piece.
+    await connection.send(a_post(ORDER) + POST + b"Content-Length: %d\r\n\r\n" % len(inner))
+    assert_refused(await connection.answer())
+    assert_refused(await connection.answer())
+    await connection.send(inner)
+    async with site.connection() as other:
+        # By then what was sent before has been read, and by itself.
+        await other.send(GET_LIVE)
+        assert (await other.answer()).status == 200
+    await connection.send(GET_LIVE)
+    assert (await connection.answer()).status == 200
+
+
+async def test_many_requests_sent_at_once_are_all_answered_in_their_order(busy: object, connection: Connection) -> None:
+    # Far more than Python has room for calls within calls.
+    await connection.send(GET_LIVE + a_post(ORDER) * 4_000 + GET_LIVE)
+    assert (await connection.answer()).status == 200
+    for _ in range(4_000):
+        assert_refused(await connection.answer())
+    assert (await connection.answer()).status == 200
+
+
+async def test_a_connection_is_kept_for_as_long_after_a_refusal_as_after_any_answer(
+    busy: object, connection: Connection
+) -> None:
+    loop = asyncio.get_running_loop()
+    # The first one of a connection is read in full, those after it are not.
+    await connection.send(a_post(ORDER))
+    assert_refused(await connection.answer())
+    await asyncio.sleep(KEEP_ALIVE / 4)
+    asked_at = loop.time()
+    await connection.send(a_post(ORDER))
+    assert_refused(await connection.answer())
+    assert await connection.is_closed()
+    assert KEEP_ALIVE - 0.1 < loop.time() - asked_at < KEEP_ALIVE + 2
+
+
+async def test_those_behind_a_request_that_is_being_answered_wait_for_it(
+    site: Site, slow: SlowOrders, connection: Connection
+) -> None:
+    await connection.send(GET_ORDER + a_post(ORDER))
+    async with asyncio.timeout(10):
+        await slow.asked.acquire()
+    async with site.connection() as others:
+        for _ in range(LIMIT - 1):
+            async with site.connection() as other:
+                await other.send(GET_ORDER)
+                await asyncio.wait_for(slow.asked.acquire(), 10)
+        await others.send(GET_LIVE)
+        assert (await others.answer()).status == 200
+    slow.may_answer.set()
+    assert [(await connection.answer()).status for _ in range(2)] == [200, 201]
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        a_post(ORDER).replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"),
+        a_post(ORDER).replace(b"HTTP/1.1", b"HTTP/1.0"),
+        POST + b"Content-Length: 2\r\nExpect: 100-continue\r\n\r\n",
+    ],
+    ids=["close", "HTTP/1.0", "waits to be asked for its body"],
+)
+async def test_a_connection_that_can_not_go_on_ends_after_the_refusal(
+    busy: object, connection: Connection, request_: bytes
+) -> None:
+    await connection.send(request_)
+    answer = await connection.answer()
+    assert_refused(answer)
+    assert answer.headers["connection"] == "close"
+    assert await connection.is_closed()
+
+
+async def test_a_question_for_the_head_alone_gets_no_body(busy: object, connection: Connection) -> None:
+    await connection.send(GET_ORDER.replace(b"GET", b"HEAD"))
+    async with asyncio.timeout(10):
+        head = await connection.reader.readuntil(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 503 ")
+    await connection.send(GET_LIVE)
+    assert (await connection.answer()).status == 200

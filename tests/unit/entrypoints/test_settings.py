@@ -1,0 +1,122 @@
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from attrs import fields
+
+from entrypoints.settings import (
+    InvalidSettings,
+    Settings,
+    environment_and_file,
+    read_settings,
+    redacted,
+    variable,
+)
+
+
+def test_an_empty_environment_gives_the_defaults() -> None:
+    assert read_settings({}) == Settings()
+
+
+def test_other_peoples_variables_are_nobodys_business() -> None:
+    assert read_settings({"PATH": "/bin", "DATABASE_HOST": "x"}) == Settings()
+
+
+def test_every_setting_is_read_from_its_variable() -> None:
+    settings = read_settings(
+        {
+            "DATABASE_URL": "postgresql://u:p@h/x",
+            "REDIS_URL": "redis://h",
+            "AMQP_URL": "amqp://u:p@h/",
+            "HOLDFAST_PORT": "81",
+            "HOLDFAST_ORDER_EXPIRY": "90s",
+            "HOLDFAST_GATEWAY_DELAY": "50ms-1s",
+            "HOLDFAST_GATEWAY_LEDGER": "books.db",
+        }
+    )
+    assert settings.database_url == "postgresql://u:p@h/x"
+    assert settings.port == 81
+    assert settings.order_expiry == timedelta(seconds=90)
+    assert settings.gateway_delay == (0.05, 1.0)
+    assert settings.ledger == Path("books.db")
+
+
+def test_orders_are_queued_only_where_the_broker_keeps_them_on_disk() -> None:
+    servers = {"DATABASE_URL": "postgresql://h/x", "REDIS_URL": "redis://h", "AMQP_URL": "amqp://h/"}
+    assert read_settings({}).intake == "direct"
+    assert read_settings(servers).intake == "auto"
+    for intake in ("direct", "queued", "auto"):
+        assert read_settings({**servers, "HOLDFAST_INTAKE": intake}).intake == intake
+    assert read_settings({"HOLDFAST_INTAKE": "direct"}).intake == "direct"
+    for intake in ("queued", "auto"):
+        with pytest.raises(InvalidSettings, match="set AMQP_URL, or write direct"):
+            read_settings({"HOLDFAST_INTAKE": intake})
+
+
+def test_the_command_line_goes_before_the_environment() -> None:
+    assert read_settings({"HOLDFAST_PORT": "81"}, port=82, host=None).port == 82
+    with pytest.raises(InvalidSettings):
+        read_settings({"HOLDFAST_PORT": "81"}, port=0)
+
+
+def test_the_environment_goes_before_the_file(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_text("HOLDFAST_PORT=81\nHOLDFAST_HOST=::1\n")
+    assert environment_and_file({"HOLDFAST_PORT": "82"}, file) == {"HOLDFAST_PORT": "82", "HOLDFAST_HOST": "::1"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "advice"),
+    [
+        ("HOLDFAST_ORDER_EXPIRI", "30m", "did you mean HOLDFAST_ORDER_EXPIRY?"),
+        ("HOLDFAST_ORDER_EXPIRY", "5 minutes", "write a number and its unit"),
+        ("HOLDFAST_ORDER_EXPIRY", "-1", "write a number and its unit"),
+        ("HOLDFAST_REQUEST_TIMEOUT", "0", "write a number and its unit"),
+        ("HOLDFAST_REQUEST_TIMEOUT", "0s", "no time at all"),
+        ("HOLDFAST_PORT", "65536", "65535"),
+        ("HOLDFAST_PORT", "http", "int"),
+        ("HOLDFAST_BATCH_MAX", "0", ">= 1"),
+        ("HOLDFAST_GATEWAY_DECLINE_RATE", "1.5", "<= 1"),
+        ("HOLDFAST_GATEWAY_DELAY", "2s-1s", "begins above its end"),
+        ("HOLDFAST_INTAKE", "sometimes", "direct"),
+        ("HOLDFAST_INTAKE", "auto", "set AMQP_URL"),
+        ("HOLDFAST_LOG_LEVEL", "loud", "debug, info, warning or error"),
+        ("HOLDFAST_NAMESPACE", "A b", "a-z, 0-9, - and _"),
+        ("HOLDFAST_ORDER_EXPIRY", "99999999999999d", "too long"),
+        ("DATABASE_URL", "postgresql://h/x", "set together, or none of them"),
+        ("DATABASE_URL", "sqlite:///x", "has to begin with postgresql://"),
+        ("REDIS_URL", "redis://h:6379/abc", "redis://host:6379/0"),
+        ("DATABASE_URL", "mysql://h/x", "has to begin with postgresql://"),
+        ("DATABASE_URL", "postgresql://", "names no host"),
+        ("AMQP_URL", "localhost:5672", "has to begin with amqp://"),
+        ("REDIS_URL", "redis://[h", "can't be read as a URL"),
+    ],
+)
+def test_what_is_wrong_is_named_with_what_to_write(name: str, value: str, advice: str) -> None:
+    with pytest.raises(InvalidSettings) as refusal:
+        read_settings({name: value})
+    assert f"{name}: " in str(refusal.value) or "not set" in str(refusal.value)
+    assert advice in str(refusal.value)
+
+
+def test_everything_that_is_wrong_is_said_at_once() -> None:
+    with pytest.raises(InvalidSettings) as refusal:
+        read_settings({"HOLDFAST_PORT": "0", "HOLDFAST_BATCH_MAX": "x"})
+    assert len(str(refusal.value).splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    "url", ["mysql://u:secret@h/x", "postgresql://u:secret@[h/x", "postgresql://u:secret@:99999/x"]
+)
+def test_a_password_is_never_shown(url: str) -> None:
+    with pytest.raises(InvalidSettings) as refusal:
+        read_settings({"DATABASE_URL": url})
+    assert "secret" not in str(refusal.value)
+    assert "secret" not in redacted("postgresql://u:secret@h:5/x?y=z")
+
+
+def test_readme_tells_of_every_setting_and_its_default() -> None:
+    readme = (Path(__file__).parents[3] / "README.md").read_text()
+    for attribute in fields(Settings):
+        assert f"| `{variable(attribute)}` |" in readme
+        assert attribute.metadata["doc"] in readme
