@@ -12,7 +12,7 @@ from cyclopts.validators import Number
 from msgspec.structs import replace
 from rich.console import Console
 
-from application.errors import Unavailable
+from application.errors import Trouble
 from bench.filling import fill
 from bench.options import MESSAGES, Options
 from bench.page import keep, kept
@@ -68,7 +68,7 @@ def main() -> NoReturn:
         _fail(str(error), 2)
     except KeyboardInterrupt:
         _fail("interrupted; everything that was started is ended", _INTERRUPTED)
-    except (AssertionError, CommandError, ServerFailed, ServerMissing, TimeoutError, Unavailable) as error:
+    except (AssertionError, CommandError, ServerFailed, ServerMissing, TimeoutError, Trouble) as error:
         _fail(str(error), 1)
     sys.exit(0 if kept is not False else 1)
 

@@ -6,7 +6,7 @@ from typing import Final, Self, TypeVar
 import structlog
 from attrs import define, field
 
-from application.errors import Aborted, Unavailable
+from application.errors import Trouble
 
 T = TypeVar("T")
 
@@ -89,7 +89,7 @@ async def repeat(step: Callable[[], Awaitable[float]], stop: asyncio.Event, *, n
         try:
             seconds = await step()
             failures = 0
-        except (Unavailable, Aborted) as error:
+        except Trouble as error:
             seconds = _growing(failures)
             failures += 1
             log.warning("waiting for a server", reason=str(error), retry_in=seconds)

@@ -5,7 +5,7 @@ from typing import Final, Generic, TypeVar, cast
 
 from attrs import define, field
 
-from application.errors import Aborted, Unavailable
+from application.errors import Aborted, OutcomeUnknown, Overloaded, Unavailable
 
 C = TypeVar("C")
 R = TypeVar("R")
@@ -17,17 +17,13 @@ _WORTH_A_PLACE: Final = 4
 _MAX_WAIT: Final = 0.05
 
 
-class Overloaded(Unavailable):
-    """More calls are waiting than can be answered in time. Nothing was done."""
-
-
 async def each_alone(
     work: Callable[[Sequence[C]], Awaitable[Sequence[R | Exception]]], calls: Sequence[C]
 ) -> list[R | Exception]:
     """Do the calls as one batch; if the batch fails, one by one, so that a bad neighbour costs nobody.
 
-    A batch that was rolled back as a whole is tried once more first. One whose server is gone is not tried again:
-    its outcome is unknown, and a second try could do it twice.
+    A batch that was rolled back as a whole is tried once more first. One whose server is gone is not tried again; nor
+    is one whose outcome is unknown, which a second try could do twice.
     """
     for _ in range(2):
         try:
@@ -35,7 +31,7 @@ async def each_alone(
             if len(outcomes) != len(calls):
                 raise RuntimeError(f"{len(calls)} calls were given {len(outcomes)} outcomes")  # noqa: TRY301
             return outcomes  # noqa: TRY300
-        except Unavailable as error:
+        except (Unavailable, Overloaded, OutcomeUnknown) as error:
             return [error] * len(calls)
         except Aborted as error:
             failure: Exception = error

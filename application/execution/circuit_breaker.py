@@ -4,8 +4,7 @@ from typing import Generic, TypeVar
 
 from attrs import define, field
 
-from application.errors import Unavailable
-from application.execution.batching import Overloaded
+from application.errors import OutcomeUnknown, Overloaded, Unavailable
 
 C = TypeVar("C")
 R = TypeVar("R")
@@ -16,8 +15,9 @@ class CircuitBreaker(Generic[C, R]):
     """Calls of something whose server may be gone: none waits for longer than `seconds`.
 
     When one has waited in vain, the others are refused at once, all but one in every `pause` seconds, which finds out
-    whether the server is back. So a dead server costs one timeout now and then, and not one a request. What has
-    begun goes on without its caller: raise `Unavailable`, for it may have happened or not.
+    whether the server is back. So a dead server costs one timeout now and then, and not one a request.
+
+    Raise `Unavailable` for what is refused at once. What has begun goes on without its caller: raise `OutcomeUnknown`.
     """
 
     _work: Callable[[C], Awaitable[R]]
@@ -38,9 +38,12 @@ class CircuitBreaker(Generic[C, R]):
         except Overloaded:
             # It says nothing about the server.
             raise
-        except (TimeoutError, Unavailable) as error:
+        except (Unavailable, OutcomeUnknown):
             self._next_try = now() + self._pause
-            raise Unavailable(str(error) or f"there was no answer within {self._seconds:g} s") from error
+            raise
+        except TimeoutError as error:
+            self._next_try = now() + self._pause
+            raise OutcomeUnknown(f"there was no answer within {self._seconds:g} s") from error
         except Exception:
             # A refusal is an answer.
             self._next_try = None

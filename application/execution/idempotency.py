@@ -3,7 +3,7 @@ from typing import ClassVar, Generic, TypeVar
 
 from attrs import frozen
 
-from application.errors import Aborted
+from application.errors import NotDone
 from application.ports.environment import Clock
 from application.ports.idempotency import Answer, IdempotencyKey, StoredResponse
 from application.ports.persistence import Transaction
@@ -12,7 +12,7 @@ from domain.errors import DomainError, UnknownOrder
 C = TypeVar("C")
 
 
-class KeyInFlight(Aborted):
+class KeyInFlight(NotDone):
     """Another transaction is at work under the key; when it has ended, its answer is there to be had."""
 
 

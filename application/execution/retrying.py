@@ -5,6 +5,7 @@ from typing import Generic, TypeVar
 from attrs import field, frozen
 
 from application.errors import Aborted
+from application.execution.idempotency import KeyInFlight
 
 C = TypeVar("C")
 R = TypeVar("R")
@@ -14,7 +15,7 @@ R = TypeVar("R")
 class Retrying(Generic[C, R]):
     """Calls that are made again while others are at work on the same.
 
-    That is most often the same call, which took so long that something else was tried. Raise the last `Aborted` when
+    That is most often the same call, which took so long that something else was tried. Raise the last error when
     `seconds` are over: it says nothing about the server.
     """
 
@@ -28,7 +29,7 @@ class Retrying(Generic[C, R]):
         while True:
             try:
                 return await self._work(call)
-            except Aborted:
+            except (Aborted, KeyInFlight):
                 if now() + self._pause > end:
                     raise
                 await asyncio.sleep(self._pause)

@@ -4,9 +4,8 @@ from collections.abc import Awaitable, Callable
 
 from attrs import frozen
 
-from application.errors import Aborted, Unavailable
-from application.execution.batching import Overloaded
-from application.execution.idempotency import Keyed, KeyInFlight, Replayed
+from application.errors import Aborted, NotDone, OutcomeUnknown, Unavailable
+from application.execution.idempotency import Keyed, Replayed
 from application.intake.place_order import NumberedRequest, NumberRequests, OrderRequest
 from application.intake.queue_orders import PriceUnknown, Queued
 from domain.orders.order import Order
@@ -62,8 +61,13 @@ class AutoIntake:
         call = self._number(request)
         try:
             return await self._place(call)
-        except (Overloaded, KeyInFlight):
-            # More work is no help when there is too much of it; and what another does need not be done here.
-            raise
         except (Unavailable, Aborted):
+            # Not what is overloaded, nor what is in flight under the same key: more work is no help when there is too
+            # much of it, and what another does need not be done here.
             return await self._queue(call)
+        except OutcomeUnknown:
+            try:
+                return await self._queue(call)
+            except NotDone as error:
+                # Not in the queue, but maybe in the database.
+                raise OutcomeUnknown(str(error)) from error

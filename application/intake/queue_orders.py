@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from attrs import frozen
 
-from application.errors import Unavailable
+from application.errors import NotDone, OutcomeUnknown, Trouble
 from application.execution.idempotency import Keyed, KeyReused, Replayed
 from application.intake.place_order import NumberedRequest, price_order, wanted_in
 from application.ports.caching import PriceList, RecentOrders
@@ -17,8 +17,8 @@ from domain.orders.order import Order
 Call = NumberedRequest | Keyed[NumberedRequest]
 
 
-class PriceUnknown(Unavailable):
-    """Nobody but the database can tell whether there is such a product. Nothing was done."""
+class PriceUnknown(NotDone):
+    """Nobody but the database can tell whether there is such a product."""
 
 
 @frozen
@@ -29,7 +29,7 @@ class Queued:
     replayed: bool = False
 
 
-class Unconfirmed(Unavailable):
+class Unconfirmed(OutcomeUnknown):
     """The queue has not said that it has this order: it may be there or not."""
 
     def __init__(self, event: OrderAccepted) -> None:
@@ -58,7 +58,7 @@ class QueueOrders:
     _queued: RecentOrders
     _record: Callable[[OrderAccepted], Awaitable[None]]
 
-    async def __call__(self, calls: Sequence[Call]) -> Sequence[Order | Queued | DomainError | Unavailable]:
+    async def __call__(self, calls: Sequence[Call]) -> Sequence[Order | Queued | DomainError | Trouble]:
         orders = await self._recent.get_many({call.call.order_id for call in calls if isinstance(call, Keyed)})
         new: dict[OrderId, _New] = {}
         refused: dict[int, DomainError | PriceUnknown] = {}
@@ -77,7 +77,7 @@ class QueueOrders:
         found = await self._show([orders[id_] for id_ in new if id_ in safe])
         recorded = await self._record_all([event for id_, (_, event) in new.items() if id_ in safe - found.keys()])
 
-        def answer(call: Call) -> Order | Queued | DomainError | Unavailable:
+        def answer(call: Call) -> Order | Queued | DomainError | Trouble:
             id_ = _request(call).order_id
             if id_ in new and id_ not in safe:
                 return Unconfirmed(new[id_].event)
@@ -113,7 +113,7 @@ class QueueOrders:
         """Those that are safe in the queue."""
         try:
             return await self._queue(events) if events else set()
-        except Unavailable:
+        except Trouble:
             return set()
 
     async def _show(self, orders: Sequence[Order]) -> dict[OrderId, Order]:
@@ -141,7 +141,8 @@ class QueueOrders:
 class QueueOrRecord:
     """Queue an order; one that the queue did not confirm is recorded here and now, if that can be.
 
-    Without the books it is safe nowhere, and nobody is told of it: raise `Unavailable`.
+    Without the books it is safe nowhere, and nobody is told of it: raise
+    `OutcomeUnknown`, since it may yet come out of the queue.
     """
 
     _queue: Callable[[Call], Awaitable[Order | Queued]]
@@ -153,11 +154,15 @@ class QueueOrRecord:
             return await self._queue(call)
         except Unconfirmed as unconfirmed:
             event = unconfirmed.event
-        if isinstance(call, Keyed):
-            # Nobody was promised this order, and the books know what has been answered under its key.
-            return _first_or_again(call.call, await self._place(call))
-        # It may be there: a first attempt may have come to an end since.
-        await self._record(event)
+        try:
+            if isinstance(call, Keyed):
+                # Nobody was promised this order, and the database knows what has been answered under its key.
+                return _first_or_again(call.call, await self._place(call))
+            # It may be there: a first attempt may have come to an end since.
+            await self._record(event)
+        except NotDone as error:
+            # Not in the database, but maybe in the queue.
+            raise OutcomeUnknown(str(error)) from error
         return _order(event)
 
 

@@ -3,7 +3,7 @@ from typing import Generic, TypeVar
 
 from attrs import frozen
 
-from application.errors import Aborted
+from application.errors import NotDone
 from application.execution.idempotency import Keyed, Replayed
 from application.ports.caching import RecentOrders
 from domain.errors import OrderDeleted, UnknownOrder
@@ -14,8 +14,8 @@ C = TypeVar("C", bound=OrderId | Keyed[OrderId])
 R = TypeVar("R")
 
 
-class NotYetRecorded(Aborted):
-    """The order has been accepted, and is on its way into the books. Nothing was done."""
+class NotYetRecorded(NotDone):
+    """The order has been accepted, and is on its way into the books."""
 
     def __init__(self, order_id: OrderId) -> None:
         super().__init__(f"order {order_id} has been accepted, and is not recorded yet")

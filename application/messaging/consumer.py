@@ -3,7 +3,7 @@ from typing import Generic, TypeVar
 
 from attrs import field, frozen
 
-from application.errors import Aborted, Unavailable
+from application.errors import Trouble
 from application.execution.batching import each_alone
 from application.ports.messaging import Delivery, Subscription
 from domain.errors import DomainError
@@ -25,9 +25,8 @@ class Handled:
 class Consumer(Generic[E]):
     """Bring what waits in a queue to a use case, in batches, and settle each delivery by its outcome.
 
-    A delivery is acknowledged only after its use case has returned. What may pass by itself (`Unavailable`,
-    `Aborted`) is tried again for as long as it takes; what the rules refuse is set aside at once; anything else
-    after `max_attempts`.
+    A delivery is acknowledged only after its use case has returned. What may pass by itself (`Trouble`) is tried again
+    for as long as it takes; what the rules refuse is dead-lettered at once; anything else after `max_attempts`.
     """
 
     _queue: Subscription
@@ -41,11 +40,11 @@ class Consumer(Generic[E]):
         return await self.handle(await self.receive())
 
     async def receive(self) -> Sequence[Delivery]:
-        """Wait for deliveries. To be cancelled here loses none. Raise `Unavailable` when the broker is gone."""
+        """Wait for deliveries. To be cancelled here loses none. Raise `Trouble` when the broker is gone."""
         return await self._queue.receive(self._max_batch)
 
     async def handle(self, deliveries: Sequence[Delivery]) -> Handled:
-        """Deal with deliveries, and settle each. Raise `Unavailable` when the broker is gone: they come again."""
+        """Deal with deliveries, and settle each. Raise `Trouble` when the broker is gone: they come again."""
         events = [delivery.event for delivery in deliveries]
         outcomes = await each_alone(self._handle, events)
         done: list[Delivery] = []
@@ -72,7 +71,7 @@ class Consumer(Generic[E]):
         return await self._work(wanted)
 
     def _may_pass(self, delivery: Delivery, error: Exception) -> bool:
-        if isinstance(error, Unavailable | Aborted):
+        if isinstance(error, Trouble):
             return True
         return not isinstance(error, DomainError) and delivery.attempt < self._max_attempts
 

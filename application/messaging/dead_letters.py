@@ -20,11 +20,11 @@ class RecordDeadLetters:
     _limit: int = field(default=100, kw_only=True)
 
     async def receive(self) -> Sequence[DeadDelivery]:
-        """Wait for dead messages. To be cancelled here loses none. Raise `Unavailable` when the broker is gone."""
+        """Wait for dead messages. To be cancelled here loses none. Raise `Trouble` when the broker is gone."""
         return await self._queue.receive(self._limit)
 
     async def record(self, deliveries: Sequence[DeadDelivery]) -> None:
-        """Raise `Unavailable` or `Aborted`: they are received again."""
+        """Raise `Trouble`: they are received again."""
         async with self._unit_of_work() as tx:
             await tx.dead_letters.record(self._consumer, [delivery.message for delivery in deliveries])
         # To stop before this is safe: what is received again is the same letter.

@@ -11,7 +11,7 @@ from domain.ids import OrderId
 class RelayEvents:
     """Hand the oldest events of the outbox to the broker: at least once, and those of an order in their order.
 
-    Return how many were handed over. Raise `Unavailable` when the broker or the database is gone; nothing is lost.
+    Return how many were handed over. Raise `Trouble` when the broker or the database is gone; nothing is lost.
     What was handed over is removed in the transaction that claims the next.
     """
 

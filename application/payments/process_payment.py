@@ -3,7 +3,7 @@ from typing import Final
 
 from attrs import field, frozen
 
-from application.errors import Unavailable
+from application.errors import Trouble
 from application.execution.concurrency import at_most
 from application.orders.changing import existing
 from application.ports.environment import Clock
@@ -16,7 +16,7 @@ from domain.orders.status import FailureReason
 CONSUMER: Final = "payments"
 
 # The provider's reference, or why there is none.
-Answer = str | PaymentDeclined | Unavailable
+Answer = str | PaymentDeclined | Trouble
 
 
 @frozen
@@ -24,7 +24,7 @@ class ProcessPayment:
     """Take the stock and then the money for orders: the units of all lines or of none, and the money once.
 
     A request may be brought any number of times, and the process may stop anywhere: each step finds what was done.
-    The outcome of a request is None when nothing is left to do, or `Unavailable` when the provider gave no answer.
+    The outcome of a request is None when nothing is left to do, or `Trouble` when the provider gave no answer.
     """
 
     _unit_of_work: UnitOfWork
@@ -32,13 +32,13 @@ class ProcessPayment:
     _now: Clock
     _max_charges: int = field(default=64, kw_only=True)
 
-    async def __call__(self, requests: Sequence[PaymentRequested]) -> Sequence[Unavailable | None]:
+    async def __call__(self, requests: Sequence[PaymentRequested]) -> Sequence[Trouble | None]:
         reserved = await self._reserve_stock({event_id(request): request for request in requests})
         # No transaction is open while the provider is asked. To stop before, in or after this is safe: the stock is
         # held, and the next attempt asks under the same key and is given the same answer.
         answers = await self._charge(reserved)
-        unanswered = {key: answer for key, answer in answers.items() if isinstance(answer, Unavailable)}
-        await self._record(reserved, {key: a for key, a in answers.items() if not isinstance(a, Unavailable)})
+        unanswered = {key: answer for key, answer in answers.items() if isinstance(answer, Trouble)}
+        await self._record(reserved, {key: a for key, a in answers.items() if not isinstance(a, Trouble)})
         return [unanswered.get(event_id(request)) for request in requests]
 
     async def _reserve_stock(self, requests: Mapping[EventId, PaymentRequested]) -> dict[EventId, PaymentRequested]:
@@ -81,7 +81,7 @@ class ProcessPayment:
         async def charge(request: PaymentRequested) -> Answer:
             try:
                 return await self._gateway.charge(request.payment_id, request.amount)
-            except (PaymentDeclined, Unavailable) as error:
+            except (PaymentDeclined, Trouble) as error:
                 return error
 
         return dict(zip(requests, await at_most(self._max_charges, charge, requests.values()), strict=True))

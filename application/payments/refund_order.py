@@ -3,7 +3,7 @@ from typing import Final
 
 from attrs import field, frozen
 
-from application.errors import Unavailable
+from application.errors import Trouble
 from application.execution.concurrency import at_most
 from application.orders.changing import existing
 from application.ports.environment import Clock
@@ -19,7 +19,7 @@ class RefundOrder:
     """Give the money of orders back, and record it together with the stock.
 
     A request may be brought any number of times. The outcome of a request is None when nothing is left to do, or
-    `Unavailable` when the provider gave no answer.
+    `Trouble` when the provider gave no answer.
     """
 
     _unit_of_work: UnitOfWork
@@ -27,7 +27,7 @@ class RefundOrder:
     _now: Clock
     _max_refunds: int = field(default=64, kw_only=True)
 
-    async def __call__(self, requests: Sequence[RefundRequested]) -> Sequence[Unavailable | None]:
+    async def __call__(self, requests: Sequence[RefundRequested]) -> Sequence[Trouble | None]:
         unique = {event_id(request): request for request in requests}
         async with self._unit_of_work.reading() as tx:
             unseen = await tx.inbox.unseen(CONSUMER, unique.keys())
@@ -39,11 +39,11 @@ class RefundOrder:
         await self._record({key: unique[key] for key, answer in answers.items() if answer is None})
         return [answers.get(event_id(request)) for request in requests]
 
-    async def _refund(self, requests: Mapping[EventId, RefundRequested]) -> dict[EventId, Unavailable | None]:
-        async def refund(request: RefundRequested) -> Unavailable | None:
+    async def _refund(self, requests: Mapping[EventId, RefundRequested]) -> dict[EventId, Trouble | None]:
+        async def refund(request: RefundRequested) -> Trouble | None:
             try:
                 await self._gateway.refund(request.payment_id, request.amount)
-            except Unavailable as error:
+            except Trouble as error:
                 return error
             return None
 

@@ -15,14 +15,14 @@ class EventPublisher(Protocol):
     """The way to the broker."""
 
     async def publish(self, entries: Sequence[OutboxEntry]) -> list[OutboxEntry]:
-        """Hand them over, and return those that the broker has confirmed. Raise `Unavailable`."""
+        """Hand them over, and return those that the broker has confirmed. Raise `Trouble`."""
 
 
 class IntakeQueue(Protocol):
     """Where accepted orders wait, on disk, until they are recorded."""
 
     async def put_many(self, accepted: Sequence[OrderAccepted]) -> set[OrderId]:
-        """Return those that are safe there. The others may be there or not. Raise `Unavailable`: so may all."""
+        """Return those that are safe there. The others may be there or not. Raise `Trouble`: so may all."""
 
 
 @frozen
@@ -64,7 +64,7 @@ class DeadLetterQueue(Protocol):
         """Wait for at least one; take those that are there, up to the limit. Raise `Unavailable`."""
 
     async def ack(self, deliveries: Sequence[DeadDelivery]) -> None:
-        """They are kept elsewhere now. Raise `Unavailable`: they are brought again."""
+        """They are kept elsewhere now. Raise `Trouble`: they are brought again."""
 
 
 class OutboxSignal(Protocol):

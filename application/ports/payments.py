@@ -17,10 +17,10 @@ class PaymentProvider(Protocol):
     """The provider that takes the money. A key that it has seen before gets the first answer again, and no charge."""
 
     async def charge(self, key: PaymentId, amount: Money) -> str:
-        """Return the provider's reference. Raise `PaymentDeclined`, or `Unavailable`: then ask again with the key."""
+        """Return the provider's reference. Raise `PaymentDeclined`, or `Trouble`: then ask again with the key."""
 
     async def refund(self, key: PaymentId, amount: Money) -> None:
-        """Give back what was charged under the key. Raise `Unavailable`: then ask again."""
+        """Give back what was charged under the key. Raise `Trouble`: then ask again."""
 
 
 @frozen(kw_only=True)

@@ -5,7 +5,7 @@ from operator import attrgetter
 
 from attrs import field, frozen
 
-from application.errors import Unavailable
+from application.errors import Trouble
 from application.ports.environment import Clock
 from application.ports.payments import Charge, ProviderLedger
 from application.ports.persistence import UnitOfWork
@@ -36,7 +36,7 @@ class Reconcile:
         # One look before any comparison: a provider out of reach is one finding, and not one for each order.
         try:
             await self._provider.charges(after=None, limit=1)
-        except Unavailable as error:
+        except Trouble as error:
             unreachable = f"the payment provider can't be reached: {error}"
             found.append(Discrepancy(about="provider", what=unreachable))
         found += [each async for each in self._orders(ask=not unreachable)]

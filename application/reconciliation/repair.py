@@ -2,7 +2,7 @@ from collections.abc import Mapping, Sequence
 
 from attrs import frozen
 
-from application.errors import Unavailable
+from application.errors import Trouble
 from application.execution.batching import each_alone
 from application.messaging.republish import last_requests
 from application.orders.expire_orders import ExpireOrders
@@ -54,7 +54,7 @@ class Repair:
             return None
         try:
             await self._gateway.refund(discrepancy.charge.key, discrepancy.charge.amount)
-        except Unavailable:
+        except Trouble:
             return None
         return "the money was given back"
 

@@ -14,7 +14,7 @@ from iso4217 import Currency
 
 from adapters.rabbitmq.topology import Topology, declare_topology
 from application.catalogue.add_products import NewProduct
-from application.errors import Aborted, Unavailable
+from application.errors import Trouble
 from domain.catalogue.product import Product
 from domain.errors import DomainError
 from domain.ids import ProductId
@@ -40,7 +40,7 @@ _NEW_OBJECTS = 20_000
 _GENERATIONS = 50
 
 # What is told as it is: the message says what to do, and a stack trace would say nothing more.
-_REFUSALS = (Aborted, CannotListen, CommandError, CutOff, DomainError, NotReady, Unavailable)
+_REFUSALS = (CannotListen, CommandError, CutOff, DomainError, NotReady, Trouble)
 
 
 def main() -> None:
@@ -120,7 +120,7 @@ def migrate_database(*, data: Data = None) -> None:
         if settings.amqp_url:
             try:
                 await declare_topology(settings.amqp_url, Topology(settings.namespace))
-            except Unavailable as error:
+            except Trouble as error:
                 # No reason to hold anybody up: worker and relay declare them as soon as the broker is there.
                 _say(f"the queues are declared later: {error}")
             else:

@@ -16,8 +16,7 @@ from werkzeug.exceptions import (
     UnsupportedMediaType,
 )
 
-from application.errors import Aborted, Unavailable
-from application.execution.batching import Overloaded
+from application.errors import Aborted, OutcomeUnknown, Overloaded, Unavailable
 from application.execution.idempotency import KeyInFlight, KeyReused
 from application.intake.queue_orders import PriceUnknown
 from application.intake.unrecorded import NotYetRecorded
@@ -167,6 +166,12 @@ _KINDS: Final[Mapping[type[Exception], Kind]] = MappingProxyType(
             "Nothing was done: try again.",
         ),
         Unavailable: Kind(
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            "unavailable",
+            "A server that is needed gives no answer",
+            "Nothing was done: try again.",
+        ),
+        OutcomeUnknown: Kind(
             HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", "A server that is needed gives no answer", _MAY_HAVE_HAPPENED
         ),
         TimeoutError: Kind(

@@ -3,7 +3,7 @@ from typing import Final
 
 import structlog
 
-from application.errors import Aborted, Unavailable
+from application.errors import Trouble
 from application.messaging.relay import RelayEvents
 from application.ports.messaging import OutboxSignal
 from entrypoints.loops import Stop, repeat
@@ -28,5 +28,5 @@ async def run_relay(relay_events: RelayEvents, signal: OutboxSignal, stop: Stop)
         return 0
 
     await repeat(step, stop, name="relay")
-    with suppress(Unavailable, Aborted):
+    with suppress(Trouble):
         await relay_events.stop()

@@ -15,7 +15,7 @@ from uuid_utils.compat import uuid7
 
 from adapters.payments.simulated.gateway import AnotherAmount, SimulatedGateway, UnknownCharge
 from adapters.payments.simulated.ledger import Ledger, MemoryLedger, Outcome, open_file_ledger
-from application.errors import Unavailable
+from application.errors import OutcomeUnknown, Unavailable
 from application.ports.payments import Charge, PaymentDeclined, ProviderLedger
 from domain.ids import PaymentId
 from domain.money import Money
@@ -27,8 +27,8 @@ ROOT = Path(__file__).parents[2]
 CHARGING = """
 import asyncio, sys
 from uuid import UUID
-from adapters.payments.ledger import open_file_ledger
-from adapters.payments.simulated import SimulatedGateway
+from adapters.payments.simulated.ledger import open_file_ledger
+from adapters.payments.simulated.gateway import SimulatedGateway
 from domain.ids import PaymentId
 from domain.money import Money
 
@@ -136,7 +136,7 @@ async def test_half_of_the_failures_come_after_the_charge_and_a_retry_charges_on
     gateway = SimulatedGateway(ledger, failure_rate=1.0, seed=5)
     keys = [a_key() for _ in range(60)]
     for key in keys:
-        with pytest.raises(Unavailable, match=str(key)):
+        with pytest.raises(OutcomeUnknown, match=str(key)):
             await gateway.charge(key, euros(2500))
     charged = {entry.key for entry in await ledger.entries()}
     assert 15 <= len(charged) <= 45
@@ -151,7 +151,7 @@ async def test_whoever_asks_often_enough_is_answered(ledger: Ledger) -> None:
         try:
             await gateway.charge(key, euros(2500))
             break
-        except Unavailable:
+        except OutcomeUnknown:
             continue
     else:
         pytest.fail("a hundred attempts had no answer")
@@ -163,7 +163,7 @@ async def test_the_same_seed_fails_in_the_same_calls() -> None:
         gateway = SimulatedGateway(MemoryLedger(), failure_rate=0.5, seed=seed)
         keys = [PaymentId(UUID(int=number)) for number in range(50)]
         answers = await asyncio.gather(*(gateway.charge(key, euros(1)) for key in keys), return_exceptions=True)
-        return [isinstance(answer, Unavailable) for answer in answers]
+        return [isinstance(answer, OutcomeUnknown) for answer in answers]
 
     assert await failures(1) == await failures(1)
     assert await failures(1) != await failures(2)
@@ -231,7 +231,7 @@ async def test_a_refund_that_failed_is_given_once_when_it_is_asked_for_again(led
         await SimulatedGateway(ledger).charge(key, euros(100))
     gateway = SimulatedGateway(ledger, failure_rate=1.0, seed=11)
     for key in keys:
-        with pytest.raises(Unavailable):
+        with pytest.raises(OutcomeUnknown):
             await gateway.refund(key, euros(100))
     assert 5 <= sum(entry.refunded for entry in await ledger.entries()) <= 35
     for key in keys:

@@ -9,7 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.sql.unit_of_work import SqlUnitOfWork
-from application.errors import Aborted, Unavailable
+from application.errors import Aborted, OutcomeUnknown
 from tests.cables import Cable, cable
 from tests.contract.conftest import keep
 from tests.contract.test_unit_of_work_faults import PEN, borrowed, stock, take
@@ -41,7 +41,7 @@ def engine(wire: Cable, open_engines: Callable[[str], AsyncEngine]) -> AsyncEngi
 async def test_a_silent_connection_costs_a_moment_and_no_request(wire: Cable, engine: AsyncEngine) -> None:
     unit_of_work = SqlUnitOfWork(engine)
     await asyncio.gather(*(take(unit_of_work) for _ in range(6)), *(stock(unit_of_work) for _ in range(4)))
-    wire.detector()
+    wire.silence()
     async with asyncio.timeout(SOON):
         await asyncio.gather(take(unit_of_work), stock(unit_of_work))
     # All others that were open then are silent as well, and nobody has to find that out once more.
@@ -66,7 +66,7 @@ async def test_what_a_silent_connection_had_locked_is_free_for_others(
         taking = asyncio.create_task(take_silenced())
         # It says so in vain, and waits for the parameters.
         await until(partial(asks_for_parameters, postgres_engine), seconds=SOON, what="the server has parsed it")
-        wire.detector()
+        wire.silence()
         with pytest.raises(Aborted, match="was lost, and nothing done"):
             await taking
     async with asyncio.timeout(2):
@@ -92,7 +92,7 @@ async def test_a_commit_that_stays_unanswered_leaves_the_outcome_unknown(
             await tx.products.save_many([pen])
             wire.silence_answers()
 
-    with pytest.raises(Unavailable):
+    with pytest.raises(OutcomeUnknown):
         async with asyncio.timeout(SOON):
             await take_silenced()
     assert await stock(direct) == 99
@@ -123,7 +123,7 @@ async def test_where_nobody_can_be_asked_the_statement_has_its_own_time(
 ) -> None:
     unit_of_work = SqlUnitOfWork(open_engines(wire.url))
     await stock(unit_of_work)
-    wire.detector()
+    wire.silence()
     wire.silent_from_now = True
     waiting = asyncio.create_task(stock(unit_of_work))
     done, _ = await asyncio.wait({waiting}, timeout=4)

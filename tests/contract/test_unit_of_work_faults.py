@@ -12,7 +12,7 @@ from adapters.sql.core.engine import create_engine
 from adapters.sql.health import server_version
 from adapters.sql.migrate import migrate
 from adapters.sql.unit_of_work import SqlUnitOfWork
-from application.errors import Aborted, Unavailable
+from application.errors import Aborted, OutcomeUnknown, Unavailable
 from application.execution.after_commit import Committed
 from application.ports.persistence import UnitOfWork
 from domain.ids import ProductId
@@ -198,7 +198,7 @@ async def test_a_connection_lost_before_its_commit_is_answered_leaves_the_outcom
             await tx.products.save_many([pen])
             await terminate_others(postgres_engine)
 
-    with pytest.raises(Unavailable):
+    with pytest.raises(OutcomeUnknown):
         await terminated_just_before_its_commit()
     assert borrowed(engine) == 0
 

@@ -19,7 +19,7 @@ REVISIONS = ["0001", "0002", "0003", "0004", REVISION]
 
 MIGRATE = """
 import asyncio, sys
-from adapters.sql.engine import create_engine
+from adapters.sql.core.engine import create_engine
 from adapters.sql.migrate import migrate
 
 async def main():

@@ -16,7 +16,7 @@ from adapters.sql.core.engine import create_engine
 from adapters.sql.core.errors import BrokenRow
 from adapters.sql.tables import leases, order_events, order_items, orders, outbox, products
 from adapters.sql.unit_of_work import SqlUnitOfWork
-from application.errors import Aborted, Unavailable
+from application.errors import Aborted, Trouble, Unavailable
 from application.ports.persistence import OrderConflict, OutboxEntry, UnitOfWork
 from domain.ids import PaymentId, ProductId
 from domain.payments.payment import Payment
@@ -294,7 +294,7 @@ async def test_a_transaction_that_does_nothing_loses_what_it_has_locked(
     await keep(SqlUnitOfWork(postgres_engine), products=[a_product()])
     patient = create_engine(migrated_postgres, lock_timeout=9)
     try:
-        with pytest.raises((Aborted, Unavailable)):
+        with pytest.raises(Trouble):
             await _outlive_its_locks(SqlUnitOfWork(postgres_engine), SqlUnitOfWork(patient))
     finally:
         await patient.dispose()

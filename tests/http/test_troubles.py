@@ -5,8 +5,7 @@ import pytest
 from attrs import evolve
 from structlog.testing import capture_logs
 
-from application.errors import Aborted, Unavailable
-from application.execution.batching import Overloaded
+from application.errors import Aborted, OutcomeUnknown, Overloaded, Unavailable
 from application.ports.persistence import OrderConflict
 from domain.ids import OrderId
 from domain.orders.order import Order
@@ -31,6 +30,7 @@ def failing_with(services: Services, error: Exception) -> Browser:
     ("error", "code"),
     [
         (Unavailable("postgresql://shop:secret@db/shop gives no answer"), "unavailable"),
+        (OutcomeUnknown("no answer to the commit"), "unavailable"),
         (Overloaded("10000 calls are waiting already"), "overloaded"),
         (Aborted("deadlock"), "aborted"),
         (OrderConflict("order 1 changed"), "aborted"),
@@ -44,6 +44,22 @@ async def test_what_may_pass_by_itself_is_worth_another_try(services: Services, 
     assert int(answer.headers["Retry-After"]) >= 1
     assert str(error) not in str(answer.body)
     assert [(entry["event"], entry["code"]) for entry in logs] == [("request not served", code)]
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (Unavailable("gone"), "Nothing was done"),
+        (Aborted("deadlock"), "Nothing was done"),
+        (Overloaded("too much"), "Nothing was done"),
+        (OutcomeUnknown("no answer to the commit"), "it may have been made or not"),
+        (TimeoutError("db"), "it may have been made or not"),
+    ],
+)
+async def test_a_client_is_told_whether_something_may_have_happened(
+    services: Services, error: Exception, told: str
+) -> None:
+    assert told in (await failing_with(services, error).get(ADDRESS)).body["detail"]
 
 
 async def test_an_outage_does_not_flood_the_log(services: Services) -> None:

@@ -1,7 +1,7 @@
 """What must be true when everything has drained: the four invariants of the shop, and what its clients were told."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from attrs import evolve
 
@@ -28,7 +28,7 @@ from domain.orders.order import Order
 from domain.orders.status import OrderStatus
 from tests.invariants import BookedCharge, history_findings, money_findings, stock_findings
 from tests.simulation.broker import SimulatedQueue, is_poison
-from tests.simulation.clients import Answer, Diary, Refused
+from tests.simulation.clients import Answer, Diary, NothingDone, Refused
 from tests.unit.builders import NOW
 
 BECOMES = {
@@ -70,21 +70,27 @@ def promises(store: MemoryStore, diary: Diary, *, queued: bool) -> Iterator[str]
         by_user[order.user_id].append(order)
     for request, answer in diary.wanted:
         found = by_user.pop(request.user_id, [])
-        if len(found) > 1:
-            yield f"the wish of user {request.user_id} came true {len(found)} times"
-        if isinstance(answer, Refused) and not isinstance(answer.error, UnknownProduct):
-            yield f"user {request.user_id} was refused for no reason: {answer.error}"
-        passing = queued and isinstance(answer, Refused) and isinstance(answer.error, UnknownProduct)
-        if isinstance(answer, Refused) and found and not passing:
-            yield f"user {request.user_id} was refused, and order {found[0].id} exists"
-        if isinstance(answer, Order) and [order.id for order in found] != [answer.id]:
-            yield f"user {request.user_id} was told of order {answer.id}, which does not exist"
+        yield from _of_wish(request.user_id, answer, found, queued=queued)
     for orders in by_user.values():
         yield f"order {orders[0].id} is nobody's wish"
     for _, answer in diary.wanted:
         if isinstance(answer, Order):
             yield from _as_agreed(answer, store)
     yield from _versions(store, diary)
+
+
+def _of_wish(user_id: UserId, answer: object, found: Sequence[Order], *, queued: bool) -> Iterator[str]:
+    if len(found) > 1:
+        yield f"the wish of user {user_id} came true {len(found)} times"
+    if isinstance(answer, Refused) and not isinstance(answer.error, UnknownProduct):
+        yield f"user {user_id} was refused for no reason: {answer.error}"
+    passing = queued and isinstance(answer, Refused) and isinstance(answer.error, UnknownProduct)
+    if isinstance(answer, Refused) and found and not passing:
+        yield f"user {user_id} was refused, and order {found[0].id} exists"
+    if isinstance(answer, NothingDone) and found:
+        yield f"user {user_id} was told that nothing was done, and order {found[0].id} exists"
+    if isinstance(answer, Order) and [order.id for order in found] != [answer.id]:
+        yield f"user {user_id} was told of order {answer.id}, which does not exist"
 
 
 def _versions(store: MemoryStore, diary: Diary) -> Iterator[str]:

@@ -8,7 +8,7 @@ from typing import Any, Final
 from attrs import define, field, frozen
 
 from application.catalogue.add_products import NewProduct
-from application.errors import Aborted, Unavailable
+from application.errors import NotDone, Trouble
 from application.execution.idempotency import Keyed, Replayed
 from application.intake.place_order import OrderRequest, RequestedItem
 from application.intake.queue_orders import Queued
@@ -42,6 +42,11 @@ class Unknown:
     """No answer, or none that says whether it was done."""
 
     reason: str
+
+
+@frozen
+class NothingDone(Unknown):
+    """No answer, but that nothing was done."""
 
 
 # What is said to a wish.
@@ -275,8 +280,9 @@ class Client:
             error.__traceback__ = None
         if isinstance(error, DomainError):
             return Refused(error)
-        if isinstance(error, Unavailable | Aborted):
-            return Unknown(f"{type(error).__name__}: {error}")
+        if isinstance(error, Trouble):
+            kind = NothingDone if isinstance(error, NotDone) else Unknown
+            return kind(f"{type(error).__name__}: {error}")
         if error is not None:
             self._diary.complain(f"a client is told of {error!r}")
             return Unknown(repr(error))

@@ -10,7 +10,7 @@ from adapters.memory.unit_of_work import MemoryTransaction
 from application.errors import Aborted
 from application.execution.after_commit import AfterCommit, Committed
 from application.ports.persistence import Transaction
-from tests.simulation.faults import EITHER, NO_ANSWER, Faults, Process
+from tests.simulation.faults import NOT_DONE, OUT_OF_REACH, UNKNOWN, Faults, Process
 from tests.simulation.locks import Holder, RowLocks
 from tests.simulation.points import REPOSITORIES, Call, implementing
 
@@ -105,7 +105,7 @@ def _repository(name: str, port: type) -> type:
             if locks and tx.writes:
                 effect = partial(tx.lock, tx.database.locking[call.name](*args, **options), effect)
             try:
-                return await tx.database.faults.call(tx.process, call, effect, before=EITHER)
+                return await tx.database.faults.call(tx.process, call, effect, before=NOT_DONE)
             except BaseException:
                 tx.failed = True
                 raise
@@ -145,7 +145,7 @@ class _Reading:
 
     async def __aenter__(self) -> Any:
         database, process = self._unit_of_work.database, self._unit_of_work.process
-        await database.faults.call(process, _READ, _nothing, before=NO_ANSWER)
+        await database.faults.call(process, _READ, _nothing, before=OUT_OF_REACH)
         return _Transaction(database, process, writes=False)
 
     async def __aexit__(self, *_: object) -> None:
@@ -159,7 +159,7 @@ class _Writing:
 
     async def __aenter__(self) -> Any:
         database, process = self._unit_of_work.database, self._unit_of_work.process
-        await database.faults.call(process, _BEGIN, _nothing, before=NO_ANSWER)
+        await database.faults.call(process, _BEGIN, _nothing, before=OUT_OF_REACH)
         self._tx = _Transaction(database, process, writes=True)
         return self._tx
 
@@ -167,7 +167,7 @@ class _Writing:
         tx, faults, process = self._tx, self._unit_of_work.database.faults, self._unit_of_work.process
         try:
             if kind is None:
-                await faults.call(process, _COMMIT, self._commit, before=EITHER, after=NO_ANSWER)
+                await faults.call(process, _COMMIT, self._commit, before=(*NOT_DONE, *UNKNOWN), after=UNKNOWN)
                 await self._unit_of_work.after_commit(tx.changes.committed)
         finally:
             tx.holder.release()

@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar
 
 from attrs import define, evolve, field, frozen
 
-from application.errors import Aborted, Unavailable
+from application.errors import Aborted, OutcomeUnknown, Unavailable
 from entrypoints.loops import Stop
 from tests.simulation.loop import GROUP
 from tests.simulation.points import BROKER, CRASH_POINTS, DATABASE, Call
@@ -249,7 +249,7 @@ class Faults:
         return result
 
     async def _knock(self, process: Process, call: Call, effect: Callable[[], Awaitable[object]]) -> None:
-        """Raise `Unavailable` while the server is away: at once, or after a silence in which it may have happened."""
+        """Raise while the server is away: at once, or after a silence in which it may have happened."""
         left = self._away[call.server] - asyncio.get_running_loop().time()
         if left <= 0:
             return
@@ -258,7 +258,8 @@ class Faults:
                 await effect()
             await asyncio.sleep(min(left, _GIVES_UP))
             self.cross(process, call.after)
-        raise Unavailable(f"simulated: {call.server} is away: {call.before}")
+        kind = OutcomeUnknown if self.weather.silent and call.may_have_happened else Unavailable
+        raise kind(f"simulated: {call.server} is away: {call.before}")
 
     async def _delay(self, process: Process, drawn: float) -> None:
         """Let some time pass, or others go first."""
@@ -277,6 +278,7 @@ class Faults:
             raise error(f"simulated: {point}")
 
 
-NOTHING_HAPPENED = (Aborted,)
-NO_ANSWER = (Unavailable,)
-EITHER = (Aborted, Unavailable)
+OUT_OF_REACH = (Unavailable,)
+NOT_DONE = (Aborted, Unavailable)
+NO_ANSWER = (Unavailable, OutcomeUnknown)
+UNKNOWN = (OutcomeUnknown,)

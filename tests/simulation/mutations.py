@@ -13,10 +13,9 @@ from attrs import define, evolve, frozen
 from adapters.memory.caches import MemoryRecentOrders
 from adapters.memory.overlay import Overlay
 from adapters.memory.repositories.idempotency_keys import MemoryIdempotencyKeys
-from application.errors import Aborted, Unavailable
+from application.errors import Aborted, OutcomeUnknown, Trouble, Unavailable
 from application.execution.after_commit import Committed, InvalidatingPublisher
-from application.execution.batching import Overloaded
-from application.execution.idempotency import Keyed, KeyInFlight, once
+from application.execution.idempotency import Keyed, once
 from application.execution.retrying import Retrying
 from application.intake.order_intake import AutoIntake
 from application.intake.persist_orders import PersistOrders
@@ -94,7 +93,7 @@ class _TakesNoAnswerForNo(_Before):
     async def charge(self, key: PaymentId, amount: Any) -> str:
         try:
             return str(await self.inner.charge(key, amount))
-        except Unavailable as error:
+        except Trouble as error:
             raise PaymentDeclined(str(error)) from error
 
 
@@ -270,6 +269,21 @@ class _CommitsLater(_Before):
         await block.__aexit__(None, None, None)
 
 
+class _TakesSilenceForNothing(_Before):
+    """Tells of a commit that was not answered as of one that did not happen."""
+
+    def __call__(self) -> Any:
+        return self._block()
+
+    @asynccontextmanager
+    async def _block(self) -> Any:
+        try:
+            async with self.inner() as tx:
+                yield tx
+        except OutcomeUnknown as error:
+            raise Unavailable(str(error)) from error
+
+
 def _in_any_order(rows: Callable[..., Sequence[Hashable]]) -> Callable[..., Sequence[Hashable]]:
     def turned(*args: Any, **options: Any) -> Sequence[Hashable]:
         found = rows(*args, **options)
@@ -368,7 +382,7 @@ class _PlacesAgain(PlaceOrder):
     async def __call__(self, requests: Sequence[Any]) -> Any:
         try:
             return await super().__call__(requests)
-        except Unavailable:
+        except OutcomeUnknown:
             return await super().__call__([_renumbered(request) for request in requests])
 
 
@@ -385,7 +399,7 @@ class _KeepsWhatMayPass(PlaceOrder):
     async def __call__(self, requests: Sequence[Any]) -> Any:
         try:
             return await super().__call__(requests)
-        except Unavailable as error:
+        except Trouble as error:
             refusal = InvalidOrder(str(error))
             async with self._unit_of_work() as tx:
                 return await once(tx, requests, partial(_refuse_all, refusal), now=self._now)
@@ -453,7 +467,7 @@ class _TellsOfWhatIsNowhere(Retrying[Any, Any]):
     async def __call__(self, call: Any) -> Any:
         try:
             return await super().__call__(call)
-        except (Unavailable, Aborted):
+        except Trouble:
             if not isinstance(call, OrderAccepted):
                 raise
 
@@ -464,9 +478,7 @@ class _QueuesUnderANewId(AutoIntake):
         call = self._number(request)
         try:
             return await self._place(call)
-        except (Overloaded, KeyInFlight):
-            raise
-        except (Unavailable, Aborted):
+        except (Unavailable, Aborted, OutcomeUnknown):
             return await self._queue(_renumbered(call))
 
 
@@ -501,6 +513,7 @@ MUTATIONS: Final = (
     Mutation("does not look whether an accepted order is recorded already", Parts(persist_orders=_RecordsAgain)),
     Mutation("lets a kept refusal stand against an accepted order", Parts(persist_orders=_StandsByRefusals)),
     Mutation("tells of an order that is neither confirmed nor recorded", Parts(rescue=_TellsOfWhatIsNowhere)),
+    Mutation("says that nothing was done where nobody knows", Parts(unit_of_work=_TakesSilenceForNothing)),
     Mutation("queues under a new id what may be recorded", Parts(auto_intake=_QueuesUnderANewId)),
     Mutation("does not refresh the caches after a crash", Parts(refreshing=_LeavesTheCachesAlone)),
 )

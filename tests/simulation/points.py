@@ -21,12 +21,16 @@ class Call:
     after: str = field(init=False)
     # Which server answers it, where there is one that may be away.
     server: str = field(init=False)
+    # Whether it may have happened all the same when there is no answer. What is said in a transaction is rolled back.
+    may_have_happened: bool = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         # Put together once, and not at each of the many calls.
         object.__setattr__(self, "before", f"{self.name} before")
         object.__setattr__(self, "after", f"{self.name} after")
-        object.__setattr__(self, "server", _SERVERS.get(self.name.split(".")[0], ""))
+        port = self.name.split(".")[0]
+        object.__setattr__(self, "server", _SERVERS.get(port, ""))
+        object.__setattr__(self, "may_have_happened", self.name == "unit_of_work.commit" or port in PORTS)
 
 
 REPOSITORIES: Final[dict[str, type]] = {

@@ -15,7 +15,7 @@ from adapters.memory.store import MemoryStore
 from adapters.payments.simulated.gateway import SimulatedGateway
 from adapters.payments.simulated.ledger import MemoryLedger
 from application.catalogue.add_products import AddProducts, NewProduct
-from application.errors import Aborted, Unavailable
+from application.errors import Trouble
 from application.execution.after_commit import Committed
 from domain.ids import ProductId
 from domain.money import Money
@@ -190,7 +190,7 @@ class _Run:
             await ended(running)
             process.end()
             error = None if running.cancelled() else running.exception()
-            if error is not None and not isinstance(error, Unavailable | Aborted):
+            if error is not None and not isinstance(error, Trouble):
                 self._findings.append(f"{name} ended with {error!r}")
             if self._faults.weather.embedded:
                 self._world.broker.lose_everything()
@@ -233,7 +233,7 @@ class _Run:
             add_products = AddProducts(House(self._world, process).unit_of_work, self._world.now)
             adding = process.begin(add_products(new, made_by="seed"))
             await ended(adding)
-            if not adding.cancelled() and isinstance(adding.exception(), Unavailable | Aborted):
+            if not adding.cancelled() and isinstance(adding.exception(), Trouble):
                 await asyncio.sleep(0.1)
         return [product.id for product in new if product.id is not None]
 

@@ -7,13 +7,13 @@ from typing import Any, Final
 
 from attrs import define, field
 
-from application.errors import Unavailable
+from application.errors import OutcomeUnknown, Trouble
 from application.ports.caching import PriceList
 from application.ports.messaging import OutboxSignal
 from domain.catalogue.product import Product
 from domain.ids import ProductId
 from tests.simulation.broker import DeadLetterConnection, QueueConnection
-from tests.simulation.faults import NO_ANSWER, Faults, Process
+from tests.simulation.faults import NO_ANSWER, UNKNOWN, Faults, Process
 from tests.simulation.points import PORTS, Call, implementing
 
 # As long as a cache on a server is left out after an outage, in seconds: what was read before it must not come later.
@@ -28,7 +28,7 @@ def _standing_in(
             effect = partial(getattr(self.inner, method), *args, **options)
             try:
                 return await self.faults.call(self.process, call, effect, **errors)
-            except Unavailable:
+            except Trouble:
                 on_failure(self.inner)
                 raise
 
@@ -43,14 +43,14 @@ def _standing_in(
 # The caches never raise, that is their contract; servers fail before they have done something, and after it.
 SimulatedRecentOrders: Final = _standing_in("recent_orders")
 SimulatedCatalogueCache: Final = _standing_in("catalogue_cache")
-SimulatedPublisher: Final = _standing_in("publisher", before=NO_ANSWER, after=NO_ANSWER)
-SimulatedIntakeQueue: Final = _standing_in("intake_queue", before=NO_ANSWER, after=NO_ANSWER)
+SimulatedPublisher: Final = _standing_in("publisher", before=NO_ANSWER, after=UNKNOWN)
+SimulatedIntakeQueue: Final = _standing_in("intake_queue", before=NO_ANSWER, after=UNKNOWN)
 # A queue that fails has lost its connection: what it had brought is brought again.
-SimulatedDeliveries: Final = _standing_in("queue", on_failure=QueueConnection.lose, before=NO_ANSWER, after=NO_ANSWER)
+SimulatedDeliveries: Final = _standing_in("queue", on_failure=QueueConnection.lose, before=NO_ANSWER, after=UNKNOWN)
 SimulatedDeadLetterQueue: Final = _standing_in(
-    "dead_letter_queue", on_failure=DeadLetterConnection.lose, before=NO_ANSWER, after=NO_ANSWER
+    "dead_letter_queue", on_failure=DeadLetterConnection.lose, before=NO_ANSWER, after=UNKNOWN
 )
-SimulatedPayments: Final = _standing_in("gateway", before=NO_ANSWER, after=NO_ANSWER)
+SimulatedPayments: Final = _standing_in("gateway", before=NO_ANSWER, after=UNKNOWN)
 
 
 _LOOK_UP: Final = Call("price_list.get_many")
@@ -157,7 +157,7 @@ class LateProvider:
         self._faults.tell("the provider gives no answer, and does it later")
         loop = asyncio.get_running_loop()
         loop.call_later(self._faults.chance.random(), lambda: loop.create_task(_whatever(method(*args))))
-        raise Unavailable("simulated: no answer from the provider")
+        raise OutcomeUnknown("simulated: no answer from the provider")
 
 
 async def _whatever(work: Any) -> None:

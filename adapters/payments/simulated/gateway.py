@@ -9,7 +9,7 @@ from typing import Any, Final
 from attrs import define, field
 
 from adapters.payments.simulated.ledger import Ledger, LedgerEntry, Outcome
-from application.errors import Unavailable
+from application.errors import OutcomeUnknown
 from application.ports.environment import Clock
 from application.ports.payments import Charge, PaymentDeclined
 from domain.ids import PaymentId
@@ -50,7 +50,7 @@ class SimulatedGateway:
     """A provider for trying out and for tests, with its own books, that can be slow, decline, and fail.
 
     `delay` is the range of seconds that a call takes. `decline_rate` is the share of keys that are declined; which
-    ones, the seed decides. `failure_rate` is the share of calls that end in `Unavailable`: half of them before
+    ones, the seed decides. `failure_rate` is the share of calls that end in `OutcomeUnknown`: half of them before
     anything was done, and half after it.
     """
 
@@ -130,7 +130,7 @@ def _charge(entry: LedgerEntry) -> Charge:
 
 def _fail_if(fails: bool, key: PaymentId) -> None:  # noqa: FBT001 - it reads as a sentence
     if fails:
-        raise Unavailable(f"the payment provider gave no answer for payment {key}")
+        raise OutcomeUnknown(f"the payment provider gave no answer for payment {key}")
 
 
 def _words(amount: Money) -> str:

@@ -75,6 +75,13 @@ def is_lost(error: BaseException) -> bool:
     return isinstance(error, ConnectionError)
 
 
+def is_unanswered(error: BaseException) -> bool:
+    """The database has not said what has become of what was asked last."""
+    if isinstance(error, DBAPIError):
+        return error.connection_invalidated
+    return isinstance(error, TimeoutError | OSError)
+
+
 def translated(error: Exception, server: str) -> Exception:
     """The error in the words of the ports, or the same one where they have no word for it."""
     if isinstance(error, DBAPIError):

@@ -9,10 +9,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.sql.core.bulk import BulkStatement
 from adapters.sql.core.engine import ONE_WRITER
-from adapters.sql.core.errors import is_lost, server_name, translated
+from adapters.sql.core.errors import is_lost, is_unanswered, server_name, translated
 from adapters.sql.core.finishing import undisturbed
 from adapters.sql.core.session import Session, open_session
-from application.errors import Aborted
+from application.errors import Aborted, OutcomeUnknown
 
 T = TypeVar("T")
 
@@ -79,7 +79,10 @@ class TransactionBlock:
         try:
             if self._session is not None:
                 await self._session.commit()
-        except Exception as error:  # noqa: BLE001 - whatever it was is told in the words of the ports
+        except Exception as error:
+            if is_unanswered(error):
+                # It may be on the disk: nobody but the database can tell, and it does not.
+                raise OutcomeUnknown(f"{server_name(self._engine.url)} did not answer a commit") from error
             self._give_up(error)
         finally:
             await self._give_back()

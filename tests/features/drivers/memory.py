@@ -10,7 +10,7 @@ from adapters.memory.caches import MemoryCatalogueCache, MemoryRecentOrders
 from adapters.memory.signal import MemoryOutboxSignal
 from application.catalogue.add_products import AddProducts, NewProduct
 from application.catalogue.adjust_stock import AdjustStock
-from application.errors import Unavailable
+from application.errors import Trouble
 from application.execution.after_commit import PropagateChanges
 from application.execution.idempotency import Keyed, Outcome, Replayed
 from application.intake.place_order import OrderRequest, RequestedItem
@@ -191,7 +191,7 @@ class MemoryShop:
             return _order(self._runner.run(wait()))
         except DomainError as refusal:
             raise Refused(refusal.code) from refusal
-        except Unavailable:
+        except Trouble:
             raise TryAgain from None
 
 

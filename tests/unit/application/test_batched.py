@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import pytest
 from attrs import define, field
 
-from application.errors import Aborted, Unavailable
-from application.execution.batching import Batched, Overloaded
+from application.errors import Aborted, Overloaded, Unavailable
+from application.execution.batching import Batched
 from domain.errors import InvalidOrder
 
 TIME_LIMIT = 5.0

@@ -5,12 +5,12 @@ from uuid import UUID
 
 import pytest
 
-from application.errors import Aborted, Unavailable
-from application.execution.batching import Batched, Overloaded
+from application.errors import Aborted, OutcomeUnknown, Overloaded, Unavailable
+from application.execution.batching import Batched
 from application.execution.idempotency import Keyed, KeyInFlight, Replayed
 from application.intake.order_intake import AutoIntake
 from application.intake.place_order import OrderRequest
-from application.intake.queue_orders import Queued
+from application.intake.queue_orders import PriceUnknown, Queued
 from application.ports.idempotency import IdempotencyKey
 from domain.catalogue.product import Product
 from domain.errors import InvalidOrder, UnknownProduct
@@ -142,7 +142,8 @@ async def test_what_is_no_fault_of_the_database_is_not_queued(counter: Counter, 
 
 async def test_with_both_gone_nobody_is_told_of_an_order(counter: Counter, pen: Product) -> None:
     counter.queue.gone = counter.shop.unsteady.gone = True
-    with pytest.raises(Unavailable):
+    # The message may be with the broker all the same, as far as anybody can tell.
+    with pytest.raises(OutcomeUnknown):
         await counter.auto(a_request((pen, 1)))
     assert counter.shop.store.orders == {}
 
@@ -167,8 +168,18 @@ async def test_in_auto_a_slow_database_is_waited_for_without_the_broker(
 
 async def test_whether_there_is_such_a_product_can_not_be_told_without_the_database(counter: Counter) -> None:
     counter.shop.unsteady.to_come.append(Trouble(GONE))
-    with pytest.raises(Unavailable):
+    with pytest.raises(PriceUnknown):
         await counter.auto(a_request((a_product(99), 1)))
+    assert counter.queue.events == []
+
+
+async def test_what_the_database_may_have_is_not_told_of_as_not_done(counter: Counter) -> None:
+    async def place(_: object) -> Order:
+        raise OutcomeUnknown("there was no answer to the commit")
+
+    auto = AutoIntake(counter.shop.number, place, Batched(counter.queue_orders))
+    with pytest.raises(OutcomeUnknown):
+        await auto(a_request((a_product(99), 1)))
     assert counter.queue.events == []
 
 

@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from application.errors import Unavailable
+from application.errors import OutcomeUnknown, Unavailable
 from application.execution.idempotency import Keyed, KeyReused, Replayed
 from application.intake.place_order import NumberedRequest, OrderRequest
 from application.intake.queue_orders import PriceUnknown, Queued
@@ -90,7 +90,7 @@ async def test_what_is_safe_nowhere_nobody_is_told_of(shop: Shop, manner: str) -
     shop.unsteady.gone = True
     requests = numbered(counter, keyed(a_request((pen, 1))), keyed(a_request((pen, 1))), a_request((pen, 1)))
     outcomes = await asyncio.gather(*map(counter.queue_or_record, requests), return_exceptions=True)
-    assert [type(outcome) for outcome in outcomes] == [Unavailable] * 3
+    assert [type(outcome) for outcome in outcomes] == [OutcomeUnknown] * 3
     assert await counter.recent.get_many([event.order_id for event in counter.queue.events]) == {}
     assert counter.shop.store.orders == {}
 
