@@ -12,7 +12,7 @@ from quart import Quart, Response, request
 
 from entrypoints.http.bodies import PlaceOrderBody
 from entrypoints.http.server.server import serve
-from entrypoints.programs.run import run_until_signalled
+from entrypoints.programs.running import run_until_signalled
 
 _PLACE_ORDER: Final = msgspec.json.Decoder(PlaceOrderBody)
 _STOPPING_SECONDS: Final = 2.0

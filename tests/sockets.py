@@ -90,7 +90,7 @@ async def running(
     shutdown_timeout: float = 5.0,
     receive_timeout: float = 5.0,
     keep_alive: int = 30,
-    admission: ConcurrencyLimit | None = None,
+    concurrency: ConcurrencyLimit | None = None,
 ) -> AsyncIterator[Site]:
     stop = asyncio.Event()
     started: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -104,7 +104,7 @@ async def running(
             keep_alive=keep_alive,
             on_started=started.set_result,
             stop=stop,
-            admission=admission,
+            concurrency=concurrency,
         )
     )
     async with asyncio.timeout(10):

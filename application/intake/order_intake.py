@@ -1,6 +1,7 @@
 """How an accepted order becomes durable: in the database first, in the broker first, or in whichever can take it."""
 
 from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 from attrs import frozen
 
@@ -13,6 +14,12 @@ from domain.orders.order import Order
 _Call = NumberedRequest | Keyed[NumberedRequest]
 _Place = Callable[[_Call], Awaitable[Order | Replayed]]
 _Queue = Callable[[_Call], Awaitable[Order | Queued | Replayed]]
+
+
+class OrderIntake(Protocol):
+    """The road in: what becomes of a request when it is answered."""
+
+    async def __call__(self, request: OrderRequest | Keyed[OrderRequest], /) -> Order | Queued | Replayed: ...
 
 
 @frozen

@@ -1,37 +1,36 @@
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, TypeVar
+from typing import Any
 
 from attrs import field, frozen
 
 from application.errors import Trouble
 from application.execution.batching import each_alone
+from application.messaging.subscriptions import WorkQueue
 from application.ports.messaging import Delivery, Subscription
 from domain.errors import DomainError
 from domain.orders.events import Event
 
-E = TypeVar("E", bound=Event)
-
 
 @frozen
 class Handled:
-    """What became of a batch: done, to be brought again later, and set aside, each later and aside with its reason."""
+    """What became of a batch: how many were done, and which will be retried or were dead-lettered, with the reason."""
 
     done: int
-    later: tuple[tuple[Delivery, Exception], ...]
-    aside: tuple[tuple[Delivery, Exception], ...]
+    retried: tuple[tuple[Delivery, Exception], ...]
+    dead_lettered: tuple[tuple[Delivery, Exception], ...]
 
 
 @frozen
-class Consumer(Generic[E]):
+class Consumer:
     """Bring what waits in a queue to a use case, in batches, and settle each delivery by its outcome.
 
     A delivery is acknowledged only after its use case has returned. What may pass by itself (`Trouble`) is tried again
     for as long as it takes; what the rules refuse is dead-lettered at once; anything else after `max_attempts`.
     """
 
-    _queue: Subscription
-    _event_type: type[E]
-    _work: Callable[[Sequence[E]], Awaitable[Sequence[Exception | None]]]
+    work: WorkQueue
+    _subscription: Subscription
+    _handle_all: Callable[[Sequence[Any]], Awaitable[Sequence[Exception | None]]]
     _max_batch: int = field(default=256, kw_only=True)
     _max_attempts: int = field(default=8, kw_only=True)
 
@@ -41,34 +40,34 @@ class Consumer(Generic[E]):
 
     async def receive(self) -> Sequence[Delivery]:
         """Wait for deliveries. To be cancelled here loses none. Raise `Trouble` when the broker is gone."""
-        return await self._queue.receive(self._max_batch)
+        return await self._subscription.receive(self._max_batch)
 
     async def handle(self, deliveries: Sequence[Delivery]) -> Handled:
         """Deal with deliveries, and settle each. Raise `Trouble` when the broker is gone: they come again."""
         events = [delivery.event for delivery in deliveries]
         outcomes = await each_alone(self._handle, events)
         done: list[Delivery] = []
-        later: list[tuple[Delivery, Exception]] = []
-        aside: list[tuple[Delivery, Exception]] = []
+        retried: list[tuple[Delivery, Exception]] = []
+        dead_lettered: list[tuple[Delivery, Exception]] = []
         for delivery, outcome in zip(deliveries, outcomes, strict=True):
             if outcome is None:
                 done.append(delivery)
             elif self._may_pass(delivery, outcome):
-                later.append((delivery, outcome))
+                retried.append((delivery, outcome))
             else:
-                aside.append((delivery, outcome))
-        await self._queue.ack(done)
-        for delivery, error in later:
-            await self._queue.retry(delivery, reason=_reason(error))
-        for delivery, error in aside:
-            await self._queue.dead_letter(delivery, reason=_reason(error))
-        return Handled(len(done), tuple(later), tuple(aside))
+                dead_lettered.append((delivery, outcome))
+        await self._subscription.ack(done)
+        for delivery, error in retried:
+            await self._subscription.retry(delivery, reason=_reason(error))
+        for delivery, error in dead_lettered:
+            await self._subscription.dead_letter(delivery, reason=_reason(error))
+        return Handled(len(done), tuple(retried), tuple(dead_lettered))
 
     async def _handle(self, events: Sequence[Event]) -> Sequence[Exception | None]:
-        wanted = [event for event in events if isinstance(event, self._event_type)]
+        wanted = [event for event in events if isinstance(event, self.work.event)]
         if len(wanted) < len(events):
-            raise TypeError(f"only {self._event_type.type} belongs here")
-        return await self._work(wanted)
+            raise TypeError(f"only {self.work.event.type} belongs here")
+        return await self._handle_all(wanted)
 
     def _may_pass(self, delivery: Delivery, error: Exception) -> bool:
         if isinstance(error, Trouble):

@@ -5,6 +5,7 @@ from attrs import field, frozen
 
 from application.errors import Trouble
 from application.execution.concurrency import at_most
+from application.messaging.subscriptions import PAYMENTS
 from application.orders.changing import existing
 from application.ports.environment import Clock
 from application.ports.payments import PaymentDeclined, PaymentProvider
@@ -13,7 +14,7 @@ from domain.errors import OutOfStock
 from domain.orders.events import Event, EventId, PaymentRequested, event_id
 from domain.orders.status import FailureReason
 
-CONSUMER: Final = "payments"
+_CONSUMER: Final = PAYMENTS.name
 
 # The provider's reference, or why there is none.
 Answer = str | PaymentDeclined | Trouble
@@ -49,7 +50,7 @@ class ProcessPayment:
         async with self._unit_of_work() as tx:
             # Always the orders first, then the products, each in the order of their ids: nobody waits in a circle.
             orders = await tx.orders.get_many({request.order_id for request in requests.values()}, lock=True)
-            unseen = await tx.inbox.unseen(CONSUMER, requests.keys())
+            unseen = await tx.inbox.unseen(_CONSUMER, requests.keys())
             wanting = [order for order in orders.values() if not order.holds_stock]
             products = await tx.products.get_many(
                 {line.product_id for order in wanting for line in order.lines}, lock=True
@@ -74,7 +75,7 @@ class ProcessPayment:
             await tx.products.save_many(list(products.values()))
             await tx.payments.save_many(list(payments.values()))
             await tx.events.add_many(events)
-            await tx.inbox.record(CONSUMER, failed.keys())
+            await tx.inbox.record(_CONSUMER, failed.keys())
         return reserved
 
     async def _charge(self, requests: Mapping[EventId, PaymentRequested]) -> dict[EventId, Answer]:
@@ -93,7 +94,7 @@ class ProcessPayment:
         async with self._unit_of_work() as tx:
             orders = await tx.orders.get_many({key.order_id for key in answers}, lock=True)
             # Another worker may have been brought the same request: whoever comes second records nothing.
-            fresh = await tx.inbox.record(CONSUMER, answers.keys())
+            fresh = await tx.inbox.record(_CONSUMER, answers.keys())
             payments = await tx.payments.get_many({requests[key].payment_id for key in fresh})
             declined = {key.order_id for key in fresh if isinstance(answers[key], PaymentDeclined)}
             products = await tx.products.get_many(

@@ -5,13 +5,14 @@ from attrs import field, frozen
 
 from application.errors import Trouble
 from application.execution.concurrency import at_most
+from application.messaging.subscriptions import REFUNDS
 from application.orders.changing import existing
 from application.ports.environment import Clock
 from application.ports.payments import PaymentProvider
 from application.ports.persistence import UnitOfWork
 from domain.orders.events import Event, EventId, RefundRequested, event_id
 
-CONSUMER: Final = "refunds"
+_CONSUMER: Final = REFUNDS.name
 
 
 @frozen
@@ -30,7 +31,7 @@ class RefundOrder:
     async def __call__(self, requests: Sequence[RefundRequested]) -> Sequence[Trouble | None]:
         unique = {event_id(request): request for request in requests}
         async with self._unit_of_work.reading() as tx:
-            unseen = await tx.inbox.unseen(CONSUMER, unique.keys())
+            unseen = await tx.inbox.unseen(_CONSUMER, unique.keys())
             orders = await tx.orders.get_many({key.order_id for key in unseen})
         for key in unseen:
             existing(orders.get(key.order_id), key.order_id)
@@ -53,7 +54,7 @@ class RefundOrder:
         events: list[Event] = []
         async with self._unit_of_work() as tx:
             orders = await tx.orders.get_many({key.order_id for key in requests}, lock=True)
-            fresh = await tx.inbox.record(CONSUMER, requests.keys())
+            fresh = await tx.inbox.record(_CONSUMER, requests.keys())
             payments = await tx.payments.get_many({requests[key].payment_id for key in fresh})
             products = await tx.products.get_many(
                 {line.product_id for key in fresh for line in orders[key.order_id].lines}, lock=True

@@ -36,7 +36,7 @@ def list_letters(
     """Print the dead letters that wait for a decision, the oldest first."""
 
     async def work(container: Container) -> None:
-        list_dead_letters, last = container.list_dead_letters(), None
+        list_dead_letters, last = container.use_cases().list_dead_letters, None
         print(_LINE.format("ID", "CONSUMER", "ATTEMPTS", "LAST", "DECISION", "ORDER", "REASON"))
         while page := await list_dead_letters(decided=decided, after=last, limit=_PAGE):
             for letter in page:
@@ -50,7 +50,7 @@ def show(id: Whole, /, *, data: Data = None) -> None:  # noqa: A002 - it is call
     """Print everything that is known of a dead letter, and the message as it came."""
 
     async def work(container: Container) -> None:
-        letter = await container.list_dead_letters().get(id)
+        letter = await container.use_cases().list_dead_letters.get(id)
         message = letter.message
         decision = f"{letter.decision.value} by {letter.decided_by} at {letter.decided_at}" if letter.decision else "-"
         for name, value in (
@@ -75,7 +75,7 @@ def replay(*ids: Whole, everything: Everything = False, by: By = None, data: Dat
     _expect_choice(ids, everything=everything)
 
     async def work(container: Container) -> None:
-        decide, who = container.decide_dead_letters(), by or _user()
+        decide, who = container.use_cases().decide_dead_letters, by or _user()
         _tell("replayed", await (decide.replay_all(by=who) if everything else decide.replay(ids, by=who)))
 
     with_tables(command_settings(data=data), work)
@@ -94,7 +94,7 @@ def discard(
         _confirm("all dead letters" if everything else f"dead letter {', '.join(map(str, ids))}")
 
     async def work(container: Container) -> None:
-        decide, who = container.decide_dead_letters(), by or _user()
+        decide, who = container.use_cases().decide_dead_letters, by or _user()
         _tell("discarded", await (decide.discard_all(by=who) if everything else decide.discard(ids, by=who)))
 
     with_tables(command_settings(data=data), work)

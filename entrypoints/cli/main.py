@@ -27,7 +27,11 @@ from entrypoints.container import Container
 from entrypoints.demo import CATALOGUE
 from entrypoints.health import ServerHealth
 from entrypoints.http.server.server import CannotListen
-from entrypoints.programs.run import CutOff, Program, run_api, run_relay_alone, run_until_signalled, run_up, run_worker
+from entrypoints.programs.api import run_api
+from entrypoints.programs.relay import run_relay
+from entrypoints.programs.running import CutOff, Program, run_until_signalled
+from entrypoints.programs.up import run_up
+from entrypoints.programs.worker import run_worker
 from entrypoints.settings import InvalidSettings, Settings, redacted
 
 Host = Annotated[str | None, Parameter(help="Address to listen on. Default: 127.0.0.1")]
@@ -104,7 +108,7 @@ def worker() -> None:
 def relay() -> None:
     """Run the relay, which hands events to the broker."""
     settings = _server_settings("relay")
-    _run(settings, partial(run_relay_alone, settings))
+    _run(settings, partial(run_relay, settings))
 
 
 def migrate_database(*, data: Data = None) -> None:
@@ -133,7 +137,7 @@ def seed(*, data: Data = None) -> None:
     """Put the demo catalogue into the shop. What is there already stays as it is."""
 
     async def work(container: Container) -> None:
-        outcomes = await container.add_products()(CATALOGUE, made_by="holdfast seed")
+        outcomes = await container.use_cases().add_products(CATALOGUE, made_by="holdfast seed")
         added = [outcome for outcome in outcomes if isinstance(outcome, Product)]
         print(f"added {len(added)} products, {len(outcomes) - len(added)} were there already")
 
@@ -217,7 +221,7 @@ def add(
 
     async def work(container: Container) -> None:
         new = NewProduct(id=None if id is None else ProductId(id), name=name, price=Money(price, currency), stock=stock)
-        [product] = await container.add_products()([new], made_by="holdfast products")
+        [product] = await container.use_cases().add_products([new], made_by="holdfast products")
         if isinstance(product, Exception):
             raise product
         print(product.id)
@@ -229,7 +233,7 @@ def restock(product: Whole, change: Whole, *, reason: str, data: Data = None) ->
     """Count units in, or out with a negative change, and print what is left."""
 
     async def work(container: Container) -> None:
-        adjust = container.adjust_stock()
+        adjust = container.use_cases().adjust_stock
         changed = await adjust(ProductId(product), change, reason=reason, made_by="holdfast products")
         print(changed.stock)
 
@@ -241,7 +245,7 @@ def list_catalogue(*, data: Data = None) -> None:
 
     async def work(container: Container) -> None:
         last: ProductId | None = None
-        while page := await container.list_products()(after=last, limit=200):
+        while page := await container.use_cases().list_products(after=last, limit=200):
             for product in page:
                 print(f"{product.id:>8}  {product.stock:>12}  {_shown(product.price):>16}  {product.name}")
             last = page[-1].id

@@ -6,7 +6,6 @@ from cyclopts import Parameter
 
 from application.reconciliation.discrepancies import Discrepancy
 from entrypoints.cli.common import CommandError, Data, command_settings, with_tables
-from entrypoints.connections import open_books
 from entrypoints.container import Container
 
 _LINE = "{:12} {:36}  {}"
@@ -20,9 +19,9 @@ def reconcile(
     """Compare stock, orders, payments, the provider's record, the outbox and dead letters; exit 1 if they disagree."""
 
     async def work(container: Container) -> None:
-        async with open_books(container):
-            found = await container.reconcile()()
-            outcomes = await container.repair()(found) if repair else [None] * len(found)
+        use_cases = container.use_cases()
+        found = await use_cases.reconcile()
+        outcomes = await use_cases.repair(found) if repair else [None] * len(found)
         if found:
             print(_LINE.format("ABOUT", "ORDER", "WHAT"))
         for discrepancy, done in zip(found, outcomes, strict=True):

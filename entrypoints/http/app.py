@@ -9,19 +9,21 @@ from quart.routing import QuartMap
 from quart.wrappers.base import BaseRequestWebsocket
 from werkzeug.routing import MapAdapter
 
+from application.assembly import UseCases
 from entrypoints.http.problems import kind_of
 from entrypoints.http.replies import UntypedResponse, refuse
-from entrypoints.http.routes.health import health_blueprint
+from entrypoints.http.routes.health import CheckHealth, health_blueprint
 from entrypoints.http.routes.orders import orders_blueprint
 from entrypoints.http.routes.products import products_blueprint
 from entrypoints.http.server.connection import LeanQuart
-from entrypoints.http.services import Services
 
 _log: Final = structlog.get_logger("holdfast.http")
 
 
-def create_app(services: Services, *, request_timeout: float = 10.0, max_body: int = 65536) -> Quart:
-    """The HTTP interface over these services.
+def create_app(
+    use_cases: UseCases, check_health: CheckHealth, *, request_timeout: float = 10.0, max_body: int = 65536
+) -> Quart:
+    """The HTTP interface over these use cases.
 
     Every answer comes within `request_timeout` seconds, half of which a client may take to send its body of at most
     `max_body` bytes.
@@ -36,9 +38,9 @@ def create_app(services: Services, *, request_timeout: float = 10.0, max_body: i
     # Quart would start a task for each answer. The server looks after clients that don't take theirs.
     app.config["RESPONSE_TIMEOUT"] = None
     app.register_error_handler(Exception, _Refusals().answer)
-    app.register_blueprint(orders_blueprint(services))
-    app.register_blueprint(products_blueprint(services))
-    app.register_blueprint(health_blueprint(services))
+    app.register_blueprint(orders_blueprint(use_cases))
+    app.register_blueprint(products_blueprint(use_cases))
+    app.register_blueprint(health_blueprint(check_health))
     return app
 
 

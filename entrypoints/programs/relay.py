@@ -1,3 +1,5 @@
+"""The relay, which hands events from the outbox to the broker."""
+
 from contextlib import suppress
 from typing import Final
 
@@ -6,7 +8,11 @@ import structlog
 from application.errors import Trouble
 from application.messaging.relay import RelayEvents
 from application.ports.messaging import OutboxSignal
+from entrypoints.broker import queues_declared
+from entrypoints.connections import open_container
 from entrypoints.loops import Stop, repeat
+from entrypoints.programs.starting import expect_schema, tell_of_servers
+from entrypoints.settings import Settings
 
 # The signal is best effort: this often, in seconds, the relay looks without one.
 _LOOK_EVERY: Final = 1.0
@@ -15,7 +21,14 @@ _LOOK_EVERY: Final = 1.0
 _REST: Final = 0.005
 
 
-async def run_relay(relay_events: RelayEvents, signal: OutboxSignal, stop: Stop) -> None:
+async def run_relay(settings: Settings, stop: Stop) -> None:
+    async with open_container(settings) as container, queues_declared(settings):
+        await tell_of_servers(container)
+        await expect_schema(container)
+        await relay(container.use_cases().relay_events, container.outbox_signal(), stop)
+
+
+async def relay(relay_events: RelayEvents, signal: OutboxSignal, stop: Stop) -> None:
     """Hand events to the broker until told to stop; what is in flight then is finished."""
     log = structlog.get_logger("holdfast.relay")
 

@@ -1,5 +1,4 @@
 import asyncio
-from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Final
@@ -7,12 +6,15 @@ from typing import Final
 import structlog
 from attrs import frozen
 
+from application.assembly import UseCases
 from application.messaging.consumer import Consumer, Handled
 from application.messaging.dead_letters import RecordDeadLetters
-from application.messaging.republish import RepublishRequests
-from application.orders.expire_orders import ExpireOrders
-from domain.orders.events import OrderAccepted, PaymentRequested, RefundRequested
+from entrypoints.broker import queues_declared
+from entrypoints.connections import open_container
+from entrypoints.container import Container
 from entrypoints.loops import Stop, Turn, repeat
+from entrypoints.programs.starting import expect_provider, expect_schema, tell_of_servers
+from entrypoints.settings import Settings
 
 _LOOK_OFTEN: Final = 0.2
 _LOOK_SELDOM: Final = 30.0
@@ -23,17 +25,12 @@ _APART: Final = 0.05
 
 @frozen(kw_only=True)
 class Worker:
-    """Records what was accepted, takes payments and gives refunds, lets unpaid orders expire, drives on the stuck.
+    """Works on every queue, brings dead letters into their table, lets unpaid orders expire, republishes lost requests.
 
-    What can't be processed it brings into the table of dead letters.
+    `batches` is how many batches of one queue are worked on at once.
     """
 
-    intake: Consumer[OrderAccepted]
-    payments: Consumer[PaymentRequested]
-    refunds: Consumer[RefundRequested]
-    dead_letters: Sequence[RecordDeadLetters]
-    expire_orders: ExpireOrders
-    republish_requests: RepublishRequests
+    use_cases: UseCases
     expiry: timedelta
     stuck_after: timedelta
     batches: int
@@ -41,18 +38,18 @@ class Worker:
     async def run(self, stop: Stop) -> None:
         """Work until told to stop; what is in flight then is finished."""
         async with asyncio.TaskGroup() as tasks:
-            for name, consumer in (("intake", self.intake), ("payments", self.payments), ("refunds", self.refunds)):
+            for consumer in self.use_cases.consumers:
                 consume = partial(_consume, consumer, asyncio.Lock(), stop)
                 for _ in range(self.batches):
-                    tasks.create_task(repeat(consume, stop, name=name))
-            for record in self.dead_letters:
+                    tasks.create_task(repeat(consume, stop, name=consumer.work.name))
+            for record in self.use_cases.record_dead_letters:
                 tasks.create_task(repeat(partial(_record, record, stop), stop, name="dead_letters"))
             tasks.create_task(repeat(self._expire, stop, name="expiry"))
-            tasks.create_task(repeat(self._resume, stop, name="resume"))
+            tasks.create_task(repeat(self._republish, stop, name="republish"))
 
     async def _expire(self) -> float:
         log = structlog.get_logger("holdfast.expiry")
-        report = await self.expire_orders()
+        report = await self.use_cases.expire_orders()
         if report.expired:
             log.info("orders expired", count=len(report.expired))
         for order_id, error in report.failed:
@@ -60,18 +57,16 @@ class Worker:
         # An order is late by a tenth of its time at most.
         return max(_LOOK_OFTEN, min(self.expiry.total_seconds() / 10, _LOOK_SELDOM))
 
-    async def _resume(self) -> float:
-        resumed = await self.republish_requests(idle=self.stuck_after)
-        if resumed:
-            structlog.get_logger("holdfast.resume").warning("orders that waited too long go on", count=resumed)
+    async def _republish(self) -> float:
+        republished = await self.use_cases.republish_requests(idle=self.stuck_after)
+        if republished:
+            structlog.get_logger("holdfast.republish").warning(
+                "requests of orders that waited too long were republished", count=republished
+            )
         return self.stuck_after.total_seconds()
 
 
-async def _consume(
-    consumer: Consumer[OrderAccepted] | Consumer[PaymentRequested] | Consumer[RefundRequested],
-    one_begins: asyncio.Lock,
-    stop: Stop,
-) -> float:
+async def _consume(consumer: Consumer, one_begins: asyncio.Lock, stop: Stop) -> float:
     async with Turn(one_begins) as turn:
         deliveries = await stop.until_first(consumer.receive())
         turn.end_after(_APART)
@@ -89,20 +84,43 @@ async def _record(dead_letters: RecordDeadLetters, stop: Stop) -> float:
 
 def _tell(handled: Handled) -> None:
     log = structlog.get_logger("holdfast.worker")
-    log.debug("deliveries handled", done=handled.done, later=len(handled.later), aside=len(handled.aside))
-    for delivery, error in handled.later:
+    log.debug(
+        "deliveries handled",
+        done=handled.done,
+        retried=len(handled.retried),
+        dead_lettered=len(handled.dead_lettered),
+    )
+    for delivery, error in handled.retried:
         log.warning(
-            "a delivery is tried again later",
+            "a delivery will be retried",
             type=delivery.event.type,
             order_id=str(delivery.event.order_id),
             attempt=delivery.attempt,
             reason=str(error),
         )
-    for delivery, error in handled.aside:
+    for delivery, error in handled.dead_lettered:
         log.error(
-            "a delivery was set aside as a dead letter",
+            "a delivery was dead-lettered",
             type=delivery.event.type,
             order_id=str(delivery.event.order_id),
             attempt=delivery.attempt,
             exc_info=error,
         )
+
+
+async def run_worker(settings: Settings, stop: Stop) -> None:
+    async with open_container(settings) as container, queues_declared(settings):
+        await expect_provider(container)
+        await tell_of_servers(container)
+        await expect_schema(container)
+        await worker_of(container).run(stop)
+
+
+def worker_of(container: Container) -> Worker:
+    settings = container.settings()
+    return Worker(
+        use_cases=container.use_cases(),
+        expiry=settings.order_expiry,
+        stuck_after=settings.stuck_after,
+        batches=settings.worker_batches,
+    )

@@ -7,6 +7,19 @@ from quart import Quart
 from quart.testing import QuartClient
 from werkzeug.datastructures import Headers
 
+from application.assembly import UseCases
+from entrypoints.health import ServerHealth
+from entrypoints.http.app import create_app
+
+
+def app_over(use_cases: UseCases, servers: Sequence[ServerHealth] = (), **options: Any) -> Quart:
+    """The HTTP interface. `servers` is what a look at them finds."""
+
+    async def check_health() -> Sequence[ServerHealth]:
+        return servers
+
+    return create_app(use_cases, check_health, **options)
+
 
 @frozen
 class Answer:

@@ -3,11 +3,9 @@ from collections.abc import AsyncIterator
 import pytest
 from quart import Quart
 
+from application.assembly import UseCases
 from entrypoints.health import ServerHealth
-from entrypoints.http.app import create_app
-from entrypoints.http.services import Services
-from tests.http.browser import Browser
-from tests.http.wiring import services_of
+from tests.http.browser import Browser, app_over
 from tests.unit.shop import Shop
 
 
@@ -26,13 +24,13 @@ def servers() -> list[ServerHealth]:
 
 
 @pytest.fixture
-def services(shop: Shop, servers: list[ServerHealth]) -> Services:
-    return services_of(shop, servers)
+def use_cases(shop: Shop) -> UseCases:
+    return shop.use_cases
 
 
 @pytest.fixture
-def app(services: Services) -> Quart:
-    return create_app(services)
+def app(use_cases: UseCases, servers: list[ServerHealth]) -> Quart:
+    return app_over(use_cases, servers)
 
 
 @pytest.fixture

@@ -6,9 +6,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from quart import Quart
 
-from entrypoints.http.app import create_app
-from entrypoints.http.services import Services
-from tests.http.browser import Browser
+from application.assembly import UseCases
+from tests.http.browser import Browser, app_over
 from tests.unit.shop import Shop
 
 ITEM = b'{"product_id":1,"quantity":1}'
@@ -154,9 +153,9 @@ async def test_json_may_be_declared_in_each_of_its_ways(shop: Shop, browser: Bro
     assert answer.status == 201
 
 
-async def test_a_body_over_the_limit_is_refused(shop: Shop, services: Services) -> None:
+async def test_a_body_over_the_limit_is_refused(shop: Shop, use_cases: UseCases) -> None:
     await shop.sells()
-    browser = Browser(create_app(services, max_body=1000))
+    browser = Browser(app_over(use_cases, max_body=1000))
     just_fits = await browser.send("POST", "/orders", an_order().ljust(1000))
     too_large = await browser.send("POST", "/orders", an_order().ljust(1001))
     assert just_fits.status == 201

@@ -5,13 +5,12 @@ from uuid import UUID
 import pytest
 from attrs import evolve
 
+from application.assembly import UseCases
 from application.errors import Aborted, Unavailable
 from application.execution.idempotency import KeyInFlight
 from domain.ids import OrderId
 from domain.orders.order import Order
-from entrypoints.http.app import create_app
-from entrypoints.http.services import Services
-from tests.http.browser import Answer, Browser
+from tests.http.browser import Answer, Browser, app_over
 from tests.unit.shop import Shop
 from tests.unit.unsteady import Trouble
 
@@ -150,11 +149,11 @@ async def test_a_transaction_that_was_rolled_back_is_tried_again_under_the_same_
     assert "Idempotent-Replayed" not in answer.headers
 
 
-async def test_a_key_in_flight_is_worth_another_try(services: Services) -> None:
+async def test_a_key_in_flight_is_worth_another_try(use_cases: UseCases) -> None:
     async def busy(_: object) -> Order:
         raise KeyInFlight("a request under this key is being worked on")
 
-    browser = Browser(create_app(evolve(services, place_order=busy)))
+    browser = Browser(app_over(evolve(use_cases, place_order=busy)))
     answer = await browser.post("/orders", ORDER, key="monday")
     assert (answer.status, answer.code) == (409, "idempotency_key_in_flight")
     assert int(answer.headers["Retry-After"]) >= 1

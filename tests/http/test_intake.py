@@ -3,12 +3,9 @@
 import json
 
 import pytest
-from attrs import evolve
 
 from application.errors import Unavailable
-from entrypoints.http.app import create_app
-from tests.http.browser import Browser
-from tests.http.wiring import services_of
+from tests.http.browser import Browser, app_over
 from tests.unit.counter import Counter
 from tests.unit.shop import Shop
 from tests.unit.unsteady import Trouble
@@ -27,8 +24,7 @@ async def counter(shop: Shop) -> Counter:
 
 @pytest.fixture
 def browser(counter: Counter) -> Browser:
-    services = services_of(counter.shop, recent=counter.recent)
-    return Browser(create_app(evolve(services, place_order=counter.auto)))
+    return Browser(app_over(counter.auto))
 
 
 async def test_an_order_that_is_queued_is_accepted_and_found_at_its_address(counter: Counter, browser: Browser) -> None:

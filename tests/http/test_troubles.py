@@ -5,25 +5,24 @@ import pytest
 from attrs import evolve
 from structlog.testing import capture_logs
 
+from application.assembly import UseCases
 from application.errors import Aborted, OutcomeUnknown, Overloaded, Unavailable
 from application.ports.persistence import OrderConflict
 from domain.ids import OrderId
 from domain.orders.order import Order
 from entrypoints.health import ServerHealth
-from entrypoints.http.app import create_app
-from entrypoints.http.services import Services
-from tests.http.browser import Browser
+from tests.http.browser import Browser, app_over
 from tests.unit.shop import Shop
 from tests.unit.unsteady import Trouble
 
 ADDRESS = "/orders/01890a5d-ac96-774b-bcce-b302099a8057"
 
 
-def failing_with(services: Services, error: Exception) -> Browser:
+def failing_with(use_cases: UseCases, error: Exception) -> Browser:
     async def get_order(_: OrderId) -> NoReturn:
         raise error
 
-    return Browser(create_app(evolve(services, get_order=get_order)))
+    return Browser(app_over(evolve(use_cases, get_order=get_order)))
 
 
 @pytest.mark.parametrize(
@@ -37,9 +36,9 @@ def failing_with(services: Services, error: Exception) -> Browser:
         (TimeoutError("db"), "deadline"),
     ],
 )
-async def test_what_may_pass_by_itself_is_worth_another_try(services: Services, error: Exception, code: str) -> None:
+async def test_what_may_pass_by_itself_is_worth_another_try(use_cases: UseCases, error: Exception, code: str) -> None:
     with capture_logs() as logs:
-        answer = await failing_with(services, error).get(ADDRESS)
+        answer = await failing_with(use_cases, error).get(ADDRESS)
     assert (answer.status, answer.code) == (503, code)
     assert int(answer.headers["Retry-After"]) >= 1
     assert str(error) not in str(answer.body)
@@ -57,13 +56,13 @@ async def test_what_may_pass_by_itself_is_worth_another_try(services: Services, 
     ],
 )
 async def test_a_client_is_told_whether_something_may_have_happened(
-    services: Services, error: Exception, told: str
+    use_cases: UseCases, error: Exception, told: str
 ) -> None:
-    assert told in (await failing_with(services, error).get(ADDRESS)).body["detail"]
+    assert told in (await failing_with(use_cases, error).get(ADDRESS)).body["detail"]
 
 
-async def test_an_outage_does_not_flood_the_log(services: Services) -> None:
-    browser = failing_with(services, Unavailable("gone"))
+async def test_an_outage_does_not_flood_the_log(use_cases: UseCases) -> None:
+    browser = failing_with(use_cases, Unavailable("gone"))
     with capture_logs() as logs:
         for _ in range(20):
             assert (await browser.get(ADDRESS)).status == 503
@@ -71,9 +70,9 @@ async def test_an_outage_does_not_flood_the_log(services: Services) -> None:
 
 
 @pytest.mark.parametrize("error", [RuntimeError("secret"), KeyError("secret"), OSError("secret"), Exception("secret")])
-async def test_a_mistake_of_ours_is_told_to_the_log_alone(services: Services, error: Exception) -> None:
+async def test_a_mistake_of_ours_is_told_to_the_log_alone(use_cases: UseCases, error: Exception) -> None:
     with capture_logs() as logs:
-        answer = await failing_with(services, error).get(ADDRESS)
+        answer = await failing_with(use_cases, error).get(ADDRESS)
     assert (answer.status, answer.code) == (500, "internal")
     assert "secret" not in str(answer.body)
     assert [(entry["event"], entry["request"], entry["exc_info"]) for entry in logs] == [
@@ -81,12 +80,12 @@ async def test_a_mistake_of_ours_is_told_to_the_log_alone(services: Services, er
     ]
 
 
-async def test_an_answer_comes_within_its_deadline(services: Services) -> None:
+async def test_an_answer_comes_within_its_deadline(use_cases: UseCases) -> None:
     async def silent(_: OrderId) -> Order:
         await asyncio.Event().wait()
         raise AssertionError
 
-    browser = Browser(create_app(evolve(services, get_order=silent), request_timeout=0.05))
+    browser = Browser(app_over(evolve(use_cases, get_order=silent), request_timeout=0.05))
     async with asyncio.timeout(5):
         answer = await browser.get(ADDRESS)
     assert (answer.status, answer.code) == (503, "deadline")

@@ -14,9 +14,8 @@ from quart import Quart
 
 from domain.ids import OrderId
 from domain.orders.order import Order
-from entrypoints.http.app import create_app
 from entrypoints.http.server.server import AddressInUse, serve
-from tests.http.wiring import services_of
+from tests.http.browser import app_over
 from tests.sockets import GET_LIVE, GET_ORDER, ORDER, POST, Site, a_post, running
 from tests.unit.shop import Shop
 
@@ -54,7 +53,7 @@ async def slow(shop: Shop) -> SlowOrder:
 
 @pytest.fixture
 def app(shop: Shop, slow: SlowOrder) -> Quart:
-    return create_app(evolve(services_of(shop), get_order=slow), request_timeout=60)
+    return app_over(evolve(shop.use_cases, get_order=slow), request_timeout=60)
 
 
 @pytest.fixture
@@ -332,7 +331,7 @@ async def stopped_while_they_connect() -> list[bytes]:
                 answers.append(asyncio.ensure_future(loop.sock_recv(client, 15)))
                 await asyncio.sleep(0)
 
-        async with asyncio.timeout(10), running(create_app(services_of(Shop()))) as site:
+        async with asyncio.timeout(10), running(app_over(Shop().use_cases)) as site:
             connecting = asyncio.create_task(until_refused(site.port))
             await asyncio.sleep(0.05)
             site.stop.set()
@@ -374,7 +373,7 @@ async def test_it_serves_on_uvloop() -> None:
 async def served_and_stopped() -> tuple[int, int]:
     shop = Shop()
     await shop.sells()
-    async with running(create_app(services_of(shop))) as site, site.connection() as connection:
+    async with running(app_over(shop.use_cases)) as site, site.connection() as connection:
         await connection.send(a_post(ORDER))
         placed = await connection.answer()
         broken = await site.ask(b"hello\r\n\r\n")

@@ -9,9 +9,8 @@ from quart import Quart
 
 from domain.ids import OrderId
 from domain.orders.order import Order
-from entrypoints.http.app import create_app
 from entrypoints.http.server.concurrency_limit import ConcurrencyLimit
-from tests.http.wiring import services_of
+from tests.http.browser import app_over
 from tests.sockets import GET_LIVE, GET_ORDER, ORDER, POST, Answer, Connection, Site, a_post, running
 from tests.unit.shop import Shop
 
@@ -46,12 +45,12 @@ async def slow(shop: Shop) -> SlowOrders:
 
 @pytest.fixture
 def app(shop: Shop, slow: SlowOrders) -> Quart:
-    return create_app(evolve(services_of(shop), get_order=slow), request_timeout=60)
+    return app_over(evolve(shop.use_cases, get_order=slow), request_timeout=60)
 
 
 @pytest.fixture
 async def site(app: Quart) -> AsyncIterator[Site]:
-    async with running(app, keep_alive=KEEP_ALIVE, admission=ConcurrencyLimit(presumed=0, least=LIMIT)) as site:
+    async with running(app, keep_alive=KEEP_ALIVE, concurrency=ConcurrencyLimit(presumed=0, least=LIMIT)) as site:
         yield site
 
 

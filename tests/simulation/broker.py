@@ -8,12 +8,12 @@ from attrs import define, evolve, field
 
 from adapters.codecs.events import decode, encode
 from application.errors import Unavailable
-from application.messaging.subscriptions import RETRY_DELAYS
+from application.messaging.subscriptions import RETRY_DELAYS, WORK_QUEUES
 from application.ports.messaging import DeadDelivery, Delivery
 from application.ports.persistence import OutboxEntry
 from domain.dead_letter import DeadMessage
 from domain.ids import OrderId
-from domain.orders.events import Event, EventId, OrderAccepted, PaymentRequested, RefundRequested, event_id
+from domain.orders.events import Event, EventId, OrderAccepted, event_id
 from tests.simulation.faults import Faults
 from tests.unit.builders import NOW
 
@@ -212,8 +212,7 @@ class SimulatedBroker:
     queues: dict[str, SimulatedQueue] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        kinds = {"intake": OrderAccepted, "payments": PaymentRequested, "refunds": RefundRequested}
-        self.queues = {name: SimulatedQueue(kind, self._faults, name) for name, kind in kinds.items()}
+        self.queues = {work.name: SimulatedQueue(work.event, self._faults, work.name) for work in WORK_QUEUES}
 
     @property
     def empty(self) -> bool:

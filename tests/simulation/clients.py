@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from attrs import define, field, frozen
 
+from application.assembly import UseCases
 from application.catalogue.add_products import NewProduct
 from application.errors import NotDone, Trouble
 from application.execution.idempotency import Keyed, Replayed
@@ -19,7 +20,7 @@ from domain.money import Money
 from domain.orders.events import Event
 from domain.orders.order import Order
 from tests.simulation.faults import Faults
-from tests.simulation.house import Counter, House
+from tests.simulation.house import House
 from tests.simulation.loop import ended
 
 # In seconds: longer than anything takes that is going to end.
@@ -27,7 +28,7 @@ _TIMEOUT: Final = 30.0
 # The share of requests under a key that is not asked again after an answer.
 _IS_SATISFIED: Final = 0.8
 
-Operation = Callable[[Counter], Coroutine[Any, Any, Any]]
+Operation = Callable[[UseCases], Coroutine[Any, Any, Any]]
 
 
 @frozen
@@ -81,7 +82,7 @@ class Client:
     _faults: Faults
     _diary: Diary
     # The processes that answer, as they are when they are called.
-    _counters: Callable[[], Sequence[House]]
+    _open: Callable[[], Sequence[House]]
     _products: list[ProductId]
     _mine: list[OrderId] = field(factory=list)
     _seen: dict[OrderId, int] = field(factory=dict)
@@ -108,7 +109,7 @@ class Client:
             key = IdempotencyKey(f"customer {request.user_id}", self._name)
             answer = await self._insist("place", "place_order", Keyed(request, key, "the same"))
         else:
-            answer = await self._ask("place", lambda counter: counter.place_order(request))
+            answer = await self._ask("place", lambda shop: shop.place_order(request))
         await self._got(number, request, answer)
 
     async def _got(self, number: int, request: OrderRequest, answer: Any) -> None:
@@ -118,7 +119,7 @@ class Client:
         if isinstance(order, Order) and order.id not in self._mine:
             self._mine.append(order.id)
         if isinstance(answer, Queued):
-            await self._ask(f"look at {_short(order.id)}", lambda counter: counter.get_order(order.id), order.id)
+            await self._ask(f"look at {_short(order.id)}", lambda shop: shop.get_order(order.id), order.id)
 
     async def _order_too_early(self) -> None:
         """What is refused under a key, because nobody sells it yet, may be accepted under that key later."""
@@ -128,7 +129,7 @@ class Client:
         self._diary.wanted.append((request, Unknown("not answered yet")))
         await self._insist("place too early", "place_order", call)
         new = NewProduct(id=product, name="new", price=Money(100, "EUR"), stock=5)
-        await self._ask("add a product", lambda counter: counter.add_products([new], made_by=self._name))
+        await self._ask("add a product", lambda shop: shop.add_products([new], made_by=self._name))
         # By then every process knows its price.
         await asyncio.sleep(6)
         await self._got(number, request, await self._insist("place again", "place_order", call))
@@ -138,7 +139,7 @@ class Client:
         known: Any = Unknown("not answered yet")
         for _ in range(4):
             times = 2 if self._chance.random() < self._faults.weather.impatience else 1
-            asked = [self._ask(f"{what}, by a key", lambda counter: getattr(counter, verb)(call)) for _ in range(times)]
+            asked = [self._ask(f"{what}, by a key", lambda shop: getattr(shop, verb)(call)) for _ in range(times)]
             told = await asyncio.gather(*asked) if times > 1 else [await asked[0]]
             answers = [answer for answer in told if not isinstance(answer, Unknown)]
             self._diary.answers[call.key] += answers
@@ -155,9 +156,7 @@ class Client:
             return
         order_id = self._one_of_the_orders(first=first)
         for _ in range(3):
-            answer = await self._ask(
-                f"{verb} {_short(order_id)}", lambda counter: getattr(counter, verb)(order_id), order_id
-            )
+            answer = await self._ask(f"{verb} {_short(order_id)}", lambda shop: getattr(shop, verb)(order_id), order_id)
             if not isinstance(answer, Unknown):
                 return
             await asyncio.sleep(self._chance.random())
@@ -179,7 +178,7 @@ class Client:
             key = IdempotencyKey(f"order {order_id}", f"{self._name} {self._diary.meant_to_pay[order_id]}")
             await self._insist(f"pay {_short(order_id)}", "request_payment", Keyed(order_id, key, "the same"))
         else:
-            await self._ask(f"pay {_short(order_id)}", lambda counter: counter.request_payment(order_id), order_id)
+            await self._ask(f"pay {_short(order_id)}", lambda shop: shop.request_payment(order_id), order_id)
 
     async def _pay_and_watch(self) -> None:
         """Whoever looks from all sides while an order goes on may see an older version after a newer one."""
@@ -190,10 +189,10 @@ class Client:
     async def _watch(self, order_id: OrderId) -> None:
         for _ in range(6):
             await asyncio.sleep(0.1 * self._chance.random())
-            await self._ask("history", lambda counter: counter.get_history(order_id), order_id)
+            await self._ask("history", lambda shop: shop.get_history(order_id), order_id)
             # What was read or written before may come to the caches meanwhile.
             await asyncio.sleep(0.5 * self._chance.random())
-            await self._ask(f"look at {_short(order_id)}", lambda counter: counter.get_order(order_id), order_id)
+            await self._ask(f"look at {_short(order_id)}", lambda shop: shop.get_order(order_id), order_id)
 
     async def _cancel(self) -> None:
         await self._change("cancel_order")
@@ -217,32 +216,32 @@ class Client:
         await self._refund()
 
     async def _list_orders(self) -> None:
-        await self._ask("list orders", lambda counter: counter.list_orders(limit=50))
+        await self._ask("list orders", lambda shop: shop.list_orders(limit=50))
 
     async def _list_products(self) -> None:
-        await self._ask("list products", lambda counter: counter.list_products(limit=50))
+        await self._ask("list products", lambda shop: shop.list_products(limit=50))
 
     async def _look_at_a_product(self) -> None:
-        await self._ask("get product", lambda counter: counter.get_product(self._products[0]))
+        await self._ask("get product", lambda shop: shop.get_product(self._products[0]))
 
     async def _look_back(self) -> None:
         if self._mine:
-            await self._ask("history", lambda counter: counter.get_history(self._mine[0]))
+            await self._ask("history", lambda shop: shop.get_history(self._mine[0]))
 
     async def _restock(self) -> None:
         product, change = self._chance.choice(self._products), self._chance.choice((-2, 1, 3))
         await self._ask(
             f"restock {product} {change:+}",
-            lambda counter: counter.adjust_stock(product, change, reason="counted", made_by=self._name),
+            lambda shop: shop.adjust_stock(product, change, reason="counted", made_by=self._name),
         )
 
     async def _ask(self, what: str, operation: Operation, about: OrderId | None = None) -> Any:
-        counters = self._counters()
-        if not counters:
+        houses = self._open()
+        if not houses:
             await asyncio.sleep(0.5)
             return Unknown("nobody answers")
-        house, seen = self._chance.choice(counters), self._seen.copy()
-        handling = house.process.begin(operation(house.counter))
+        house, seen = self._chance.choice(houses), self._seen.copy()
+        handling = house.process.begin(operation(house.use_cases))
         hangs_up = self._faults.happens(self._faults.weather.hang_ups)
         await ended(handling, within=0.1 * self._chance.random() if hangs_up else _TIMEOUT)
         answer = self._outcome(handling)

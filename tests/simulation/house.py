@@ -1,7 +1,7 @@
-"""The whole application, wired for one process on simulated ports."""
+"""The whole application, assembled for one process on simulated ports."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from functools import cached_property
@@ -14,44 +14,15 @@ from adapters.memory.broker import MemoryBroker
 from adapters.memory.caches import MemoryCatalogueCache, MemoryRecentOrders
 from adapters.memory.price_list import MemoryPriceList
 from adapters.memory.signal import MemoryOutboxSignal
-from application.catalogue.add_products import AddProducts
-from application.catalogue.adjust_stock import AdjustStock
-from application.catalogue.get_product import GetProduct
-from application.catalogue.list_products import ListProducts
-from application.execution.after_commit import AfterCommit, InvalidatingPublisher, PropagateChanges
-from application.execution.batching import Batched
-from application.execution.circuit_breaker import CircuitBreaker
-from application.execution.retrying import Retrying
-from application.intake.order_intake import AutoIntake, DirectIntake, QueuedIntake
-from application.intake.persist_orders import PersistOrders
-from application.intake.place_order import NumberRequests, PlaceOrder
-from application.intake.queue_orders import QueueOrders, QueueOrRecord
-from application.intake.refresh_prices import RefreshPrices
-from application.intake.unrecorded import TellUnrecorded, Unrecorded
-from application.messaging.consumer import Consumer
-from application.messaging.dead_letters import RecordDeadLetters
-from application.messaging.relay import RelayEvents
-from application.messaging.republish import RepublishRequests
-from application.messaging.subscriptions import INTAKE
-from application.orders.cancel_order import CancelOrder
-from application.orders.complete_order import CompleteOrder
-from application.orders.delete_order import DeleteOrder
-from application.orders.expire_orders import ExpireOrders
-from application.orders.get_history import GetHistory
-from application.orders.get_order import GetOrder
-from application.orders.list_orders import ListOrders
-from application.payments.process_payment import ProcessPayment
-from application.payments.refund_order import RefundOrder
-from application.payments.request_payment import RequestPayment
-from application.payments.request_refund import RequestRefund
-from application.ports.caching import PriceList
+from application import assembly
+from application.assembly import Limits, Ports, UseCases
+from application.messaging.subscriptions import INTAKE, WorkQueue
 from application.ports.environment import Clock, NewId
-from application.ports.messaging import IntakeQueue, Subscription
+from application.ports.messaging import DeadLetterQueue, IntakeQueue, Subscription
 from application.ports.payments import PaymentProvider
 from application.ports.persistence import UnitOfWork
-from domain.orders.events import OrderAccepted, PaymentRequested, RefundRequested
 from entrypoints.programs.prices import prices_known
-from entrypoints.programs.relay import run_relay
+from entrypoints.programs.relay import relay
 from entrypoints.programs.worker import Worker
 from tests.simulation.broker import DeadLetterConnection, QueueConnection, SimulatedBroker
 from tests.simulation.database import LOCKING, Database, Locking, SimulatedUnitOfWork
@@ -84,25 +55,28 @@ def _as_it_is(inner: Any, _: Any) -> Any:
 
 @frozen(kw_only=True)
 class Parts:
-    """What the house is built of. A mutation exchanges one part for a broken one.
+    """What a mutation exchanges for something broken.
 
-    The last ones are given what they stand in front of, and the world.
+    `classes` are classes by the names that the assembly knows them by; the last ones are given what they stand in front
+    of, and the world.
     """
 
-    place_order: Callable[..., Any] = PlaceOrder
-    auto_intake: Callable[..., Any] = AutoIntake
-    persist_orders: Callable[..., Any] = PersistOrders
-    rescue: Callable[..., Any] = Retrying
-    process_payment: Callable[..., Any] = ProcessPayment
-    refund_order: Callable[..., Any] = RefundOrder
-    relay_events: Callable[..., Any] = RelayEvents
-    refreshing: Callable[..., Any] = InvalidatingPublisher
+    classes: Mapping[str, type] = field(factory=dict)
     recent_orders: Callable[[], Any] = MemoryRecentOrders
     locking: Locking = field(factory=lambda: LOCKING)
     unit_of_work: Callable[[UnitOfWork, "World"], UnitOfWork] = _as_it_is
-    queue: Callable[[Subscription, "World"], Subscription] = _as_it_is
-    gateway: Callable[[PaymentProvider, "World"], PaymentProvider] = _as_it_is
+    subscription: Callable[[Subscription, "World"], Subscription] = _as_it_is
+    provider: Callable[[PaymentProvider, "World"], PaymentProvider] = _as_it_is
     intake_queue: Callable[[IntakeQueue, "World"], IntakeQueue] = _as_it_is
+
+    def assemble(self, ports: Ports, limits: Limits) -> UseCases:
+        """What the product assembles, but for the classes that are exchanged."""
+        kept = {name: getattr(assembly, name) for name in self.classes}
+        try:
+            vars(assembly).update(self.classes)
+            return assembly.assemble(ports, limits)
+        finally:
+            vars(assembly).update(kept)
 
 
 @define(kw_only=True, eq=False)
@@ -134,92 +108,17 @@ class World:
         return self.faults.weather.embedded or self.faults.weather.broker_losses > 0
 
 
-@define(eq=False)
-class Counter:
-    """What clients call."""
-
-    batched: list[Any]
-    place_order: DirectIntake | QueuedIntake | AutoIntake
-    request_payment: Any
-    cancel_order: Any
-    complete_order: Any
-    request_refund: Any
-    delete_order: Any
-    get_order: Any
-    get_product: Any
-    get_history: GetHistory
-    list_orders: ListOrders
-    list_products: ListProducts
-    add_products: AddProducts
-    adjust_stock: AdjustStock
-
-    @classmethod
-    def of(cls, house: "House") -> "Counter":
-        world, uow, recent_orders = house.world, house.unit_of_work, house.recent_orders
-        chance, now, parts = world.faults.chance, world.now, world.parts
-        size, in_flight = chance.choice((1, 2, 256)), chance.choice((1, 2))
-        every: list[Any] = []
-
-        def batched(use_case: Any) -> Any:
-            every.append(Batched(use_case, max_size=size, max_in_flight=in_flight))
-            return every[-1]
-
-        queued_here = MemoryRecentOrders()
-        unrecorded = Unrecorded(recent_orders, queued_here)
-
-        def changing(use_case: Any) -> Any:
-            return batched(TellUnrecorded(use_case, unrecorded))
-
-        number, placing = NumberRequests(world.new_id, now), batched(parts.place_order(uow, now))
-        place_order: Any = DirectIntake(number, placing)
-        if world.faults.weather.intake != "direct":
-            recording = batched(parts.persist_orders(uow, now))
-            queueing = batched(
-                QueueOrders(
-                    house.price_list,
-                    CircuitBreaker(house.intake_queue.put_many, seconds=2.0),
-                    recent_orders,
-                    queued_here,
-                    CircuitBreaker(recording),
-                )
-            )
-            last = (CircuitBreaker(parts.rescue(work), seconds=4.0) for work in (placing, recording))
-            queue_or_record = QueueOrRecord(queueing, *last)
-            place_order = QueuedIntake(number, queue_or_record, placing)
-            if world.faults.weather.intake == "auto":
-                place_order = parts.auto_intake(number, CircuitBreaker(placing), queue_or_record)
-        return cls(
-            batched=every,
-            place_order=place_order,
-            request_payment=changing(RequestPayment(uow, world.new_id, now)),
-            cancel_order=changing(CancelOrder(uow, now)),
-            complete_order=changing(CompleteOrder(uow, now)),
-            request_refund=changing(RequestRefund(uow, now)),
-            delete_order=changing(DeleteOrder(uow, now)),
-            get_order=batched(GetOrder(uow, recent_orders, unrecorded)),
-            get_product=batched(GetProduct(uow)),
-            get_history=GetHistory(uow, recent_orders, unrecorded),
-            list_orders=ListOrders(uow, recent_orders),
-            list_products=ListProducts(uow, house.catalogue_cache),
-            add_products=AddProducts(uow, now),
-            adjust_stock=AdjustStock(uow, now),
-        )
-
-    async def drained(self) -> None:
-        for use_case in self.batched:
-            await use_case.drained()
-
-
 @define(eq=False, slots=False)
 class House:
     """The use cases and the programs of one process. It shares caches and broker where there are servers for them."""
 
     world: World
     process: Process
-    unit_of_work: UnitOfWork = field(init=False)
     recent_orders: Any = field(init=False)
     catalogue_cache: Any = field(init=False)
     signal: SimulatedSignal = field(init=False)
+    # What ends with this process, as the broker sees it.
+    _connections: list[QueueConnection | DeadLetterConnection] = field(factory=list, init=False)
 
     def __attrs_post_init__(self) -> None:
         world, process, faults = self.world, self.process, self.world.faults
@@ -230,96 +129,90 @@ class House:
         self.recent_orders = SimulatedRecentOrders(faults, process, recent)
         self.catalogue_cache = SimulatedCatalogueCache(faults, process, catalogue)
         self.signal = SimulatedSignal(faults, process, signal)
-        propagate: AfterCommit = PropagateChanges(self.recent_orders, self.catalogue_cache, self.signal)
-        self.unit_of_work = world.parts.unit_of_work(SimulatedUnitOfWork(world.database, process, propagate), world)
 
     @cached_property
-    def counter(self) -> Counter:
-        """Only what somebody calls is built: a relay has no clients."""
-        return Counter.of(self)
-
-    @cached_property
-    def price_list(self) -> PriceList:
-        return SimulatedPriceList(self.world.faults, self.process, MemoryPriceList())
-
-    @property
-    def intake_queue(self) -> IntakeQueue:
-        published = PublishedIntake(self.world.broker)
-        queue: IntakeQueue = SimulatedIntakeQueue(self.world.faults, self.process, published)
-        return self.world.parts.intake_queue(queue, self.world)
+    def use_cases(self) -> UseCases:
+        world, process, faults = self.world, self.process, self.world.faults
+        chance, parts = faults.chance, world.parts
+        published: IntakeQueue = SimulatedIntakeQueue(faults, process, PublishedIntake(world.broker))
+        provider: PaymentProvider = SimulatedPayments(faults, process, world.provider)
+        ports = Ports(
+            unit_of_work=lambda after: parts.unit_of_work(SimulatedUnitOfWork(world.database, process, after), world),
+            recent_orders=self.recent_orders,
+            queued_here=MemoryRecentOrders(),
+            catalogue_cache=self.catalogue_cache,
+            price_list=SimulatedPriceList(faults, process, MemoryPriceList()),
+            outbox_signal=self.signal,
+            publisher=SimulatedPublisher(faults, process, world.broker),
+            intake_queue=parts.intake_queue(published, world),
+            subscription=self._subscription,
+            dead_letter_queue=self._dead_letter_queue,
+            provider=parts.provider(provider, world),
+            provider_ledger=world.provider,
+            now=world.now,
+            new_id=world.new_id,
+            relay_name=process.name,
+        )
+        limits = Limits(
+            intake=faults.weather.intake,
+            batch_max=chance.choice((1, 2, 256)),
+            batches_in_flight=chance.choice((1, 2)),
+            consumer_batch_max=chance.choice((1, 3, 256)),
+            relay_batch_max=chance.choice((2, 5, 512)),
+            order_expiry=_EXPIRY,
+        )
+        return parts.assemble(ports, limits)
 
     async def run_api(self) -> None:
         async with AsyncExitStack() as stack:
             if self.world.faults.weather.intake != "direct":
-                await stack.enter_async_context(prices_known(RefreshPrices(self.unit_of_work, self.price_list)))
+                await stack.enter_async_context(prices_known(self.use_cases.refresh_prices))
             await self.process.stop.wait()
-            await self.counter.drained()
+            await self.use_cases.drained()
 
     async def run_relay(self) -> None:
-        world, faults = self.world, self.world.faults
-        publisher = world.parts.refreshing(
-            SimulatedPublisher(faults, self.process, world.broker), self.recent_orders, self.catalogue_cache
-        )
-        limit = faults.chance.choice((2, 5, 512))
-        relay_events = world.parts.relay_events(self.unit_of_work, publisher, self.process.name, limit=limit)
-        await run_relay(relay_events, self.signal, self.process.stop)
+        await relay(self.use_cases.relay_events, self.signal, self.process.stop)
 
     async def run_worker(self) -> None:
-        world, uow = self.world, self.unit_of_work
-        gateway = world.parts.gateway(SimulatedPayments(world.faults, self.process, world.provider), world)
-        queues = dict(world.broker.queues)
-        if world.faults.weather.intake == "direct":
-            # Nothing is queued then, and whoever waits there costs time.
-            del queues["intake"]
-        connections = {name: QueueConnection(queue, world.faults) for name, queue in queues.items()}
-        dead_letters = {name: DeadLetterConnection(queue.dead_letters, world.faults) for name, queue in queues.items()}
-        batch = world.faults.chance.choice((1, 3, 256))
         worker = Worker(
-            intake=Consumer(
-                self._queue(connections["intake"]) if "intake" in connections else MemoryBroker().queue(INTAKE),
-                OrderAccepted,
-                world.parts.persist_orders(uow, world.now),
-                max_batch=batch,
-            ),
-            payments=Consumer(
-                self._queue(connections["payments"]),
-                PaymentRequested,
-                world.parts.process_payment(uow, gateway, world.now),
-                max_batch=batch,
-            ),
-            refunds=Consumer(
-                self._queue(connections["refunds"]),
-                RefundRequested,
-                world.parts.refund_order(uow, gateway, world.now),
-                max_batch=batch,
-            ),
-            dead_letters=[
-                RecordDeadLetters(name, SimulatedDeadLetterQueue(world.faults, self.process, dead), uow)
-                for name, dead in dead_letters.items()
-            ],
-            expire_orders=ExpireOrders(uow, world.now, _EXPIRY),
-            republish_requests=RepublishRequests(uow, world.now),
+            use_cases=self.use_cases,
             expiry=10 * _LOOKS_FOR_OVERDUE,
-            stuck_after=_STUCK_AFTER if world.resumes else _NEVER,
-            batches=world.faults.chance.choice((1, 2)),
+            stuck_after=_STUCK_AFTER if self.world.resumes else _NEVER,
+            batches=self.world.faults.chance.choice((1, 2)),
         )
         try:
             await worker.run(self.process.stop)
         finally:
             # The broker sees that the connection has ended, however the process did.
-            for connection in (*connections.values(), *dead_letters.values()):
+            for connection in self._connections:
                 connection.lose()
 
     async def run_up(self) -> None:
         """All of it in one process, as `holdfast up` does."""
-        await RepublishRequests(self.unit_of_work, self.world.now)(idle=timedelta(0))
+        await self.use_cases.republish_requests(idle=timedelta(0))
         async with asyncio.TaskGroup() as tasks:
             for program in (self.run_api, self.run_relay, self.run_worker):
                 tasks.create_task(program())
 
-    def _queue(self, connection: QueueConnection) -> Subscription:
-        faults, process = self.world.faults, self.process
-        return self.world.parts.queue(SimulatedDeliveries(faults, process, connection), self.world)
+    def _subscription(self, work: WorkQueue) -> Subscription:
+        if self._is_idle(work):
+            return MemoryBroker().queue(work)
+        connection = QueueConnection(self.world.broker.queues[work.name], self.world.faults)
+        self._connections.append(connection)
+        subscription: Subscription = SimulatedDeliveries(self.world.faults, self.process, connection)
+        return self.world.parts.subscription(subscription, self.world)
+
+    def _dead_letter_queue(self, work: WorkQueue) -> DeadLetterQueue:
+        if self._is_idle(work):
+            return MemoryBroker().queue(work).dead_letters
+        connection = DeadLetterConnection(self.world.broker.queues[work.name].dead_letters, self.world.faults)
+        self._connections.append(connection)
+        queue: DeadLetterQueue = SimulatedDeadLetterQueue(self.world.faults, self.process, connection)
+        return queue
+
+    def _is_idle(self, work: WorkQueue) -> bool:
+        """Nothing is queued then, and to wait there would cost time."""
+        return work is INTAKE and self.world.faults.weather.intake == "direct"
 
 
 def _virtual_time() -> float:

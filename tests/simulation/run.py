@@ -14,7 +14,7 @@ from attrs import define, field, frozen
 from adapters.memory.store import MemoryStore
 from adapters.payments.simulated.gateway import SimulatedGateway
 from adapters.payments.simulated.ledger import MemoryLedger
-from application.catalogue.add_products import AddProducts, NewProduct
+from application.catalogue.add_products import NewProduct
 from application.errors import Trouble
 from application.execution.after_commit import Committed
 from domain.ids import ProductId
@@ -155,11 +155,11 @@ class _Run:
         products = await self._fill_shelves()
         around = [asyncio.create_task(self._keep_running(name, program)) for name, program in programs.items()]
         around += [asyncio.create_task(disturbance) for disturbance in self._disturbances()]
-        counters = partial(self._counters)
+        houses = partial(self._open)
         most_visits = _MOST_TO_WATCH if self._faults.weather.errand == "watch" else _MOST_VISITS
         await asyncio.gather(
             *(
-                Client(f"client-{number}", self._chance, self._faults, self._diary, counters, products).run(
+                Client(f"client-{number}", self._chance, self._faults, self._diary, houses, products).run(
                     visits=self._chance.randint(1, most_visits)
                 )
                 for number in range(self._chance.randint(1, 3))
@@ -230,14 +230,13 @@ class _Run:
         while not self._world.database.store.products:
             process = Process("seed")
             self._processes.append(process)
-            add_products = AddProducts(House(self._world, process).unit_of_work, self._world.now)
-            adding = process.begin(add_products(new, made_by="seed"))
+            adding = process.begin(House(self._world, process).use_cases.add_products(new, made_by="seed"))
             await ended(adding)
             if not adding.cancelled() and isinstance(adding.exception(), Trouble):
                 await asyncio.sleep(0.1)
         return [product.id for product in new if product.id is not None]
 
-    def _counters(self) -> list[House]:
+    def _open(self) -> list[House]:
         return [
             house for name, house in self._alive.items() if name.startswith(("api", "up")) and house.process.answers
         ]
@@ -285,16 +284,16 @@ class _Run:
         # The pages of the catalogue may be as old as this, and what was told to a slow cache a second.
         await asyncio.sleep(CATALOGUE_AGE + 1)
         store = self._world.database.store
-        while not (counters := self._counters()):  # noqa: ASYNC110 - the time that passes is simulated
+        while not (houses := self._open()):  # noqa: ASYNC110 - the time that passes is simulated
             await asyncio.sleep(1)
-        for house in counters:
+        for house in houses:
             kept = await house.process.begin(house.recent_orders.get_many(store.orders.keys()))
             self._findings += [
                 f"a cache still has version {order.version} of order {order.id}, which has {store.orders[id_].version}"
                 for id_, order in kept.items()
                 if order != store.orders[id_]
             ]
-            listed = await house.process.begin(house.counter.list_products(limit=50))
+            listed = await house.process.begin(house.use_cases.list_products(limit=50))
             if list(listed) != [store.products[id_] for id_ in sorted(store.products)]:
                 self._findings.append("the catalogue that is shown is not the one in the books")
 

@@ -4,16 +4,16 @@ import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from adapters.codecs.events import decode, encode
 from adapters.memory.caches import MemoryRecentOrders
 from adapters.memory.price_list import MemoryPriceList
+from application.assembly import Limits, UseCases, assemble
 from application.errors import Unavailable
 from application.execution.batching import Batched
 from application.execution.circuit_breaker import CircuitBreaker
 from application.execution.retrying import Retrying
-from application.intake.order_intake import AutoIntake, DirectIntake, QueuedIntake
 from application.intake.queue_orders import QueueOrders, QueueOrRecord
 from application.intake.refresh_prices import RefreshPrices
 from application.intake.unrecorded import Unrecorded
@@ -21,7 +21,7 @@ from application.ports.caching import RecentOrders
 from domain.ids import OrderId
 from domain.orders.events import OrderAccepted
 from domain.orders.order import Order
-from tests.unit.shop import Shop
+from tests.unit.shop import EXPIRY, Shop
 
 
 @define(eq=False)
@@ -84,25 +84,39 @@ class Counter:
     own: MemoryRecentOrders = field(factory=MemoryRecentOrders)
     prices: MemoryPriceList = field(factory=MemoryPriceList)
     unrecorded: Unrecorded = field(init=False)
-    placing: Batched[Any, Any] = field(init=False)
     queue_orders: QueueOrders = field(init=False)
     queue_or_record: QueueOrRecord = field(init=False)
-    direct: DirectIntake = field(init=False)
-    queued: QueuedIntake = field(init=False)
-    auto: AutoIntake = field(init=False)
+    direct: UseCases = field(init=False)
+    queued: UseCases = field(init=False)
+    auto: UseCases = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        number, place = self.shop.number, Batched(self.shop.place_numbered)
-        self.placing = place
+        self.direct, self.queued, self.auto = map(self._assembled, ("direct", "queued", "auto"))
+        # The parts of the queued road, each for the tests of that part alone.
         self.unrecorded = Unrecorded(self.recent, self.own)
-        record = Batched(self.shop.persist_orders)
+        place, record = Batched(self.shop.place_numbered), Batched(self.shop.persist_orders)
         put = CircuitBreaker(self.queue.put_many, seconds=self.timeout, pause=0)
         self.queue_orders = QueueOrders(self.prices, put, self.recent, self.own, record)
         last = Retrying(place, pause=0.01), Retrying(record, pause=0.01)
-        queue = self.queue_or_record = QueueOrRecord(Batched(self.queue_orders), *last)
-        self.direct = DirectIntake(number, place)
-        self.queued = QueuedIntake(number, queue, place)
-        self.auto = AutoIntake(number, CircuitBreaker(place, seconds=self.timeout, pause=0), queue)
+        self.queue_or_record = QueueOrRecord(Batched(self.queue_orders), *last)
+
+    def _assembled(self, intake: Any) -> UseCases:
+        ports = evolve(
+            self.shop.ports,
+            recent_orders=self.recent,
+            queued_here=self.own,
+            price_list=self.prices,
+            intake_queue=self.queue,
+        )
+        limits = Limits(
+            intake=intake,
+            database_timeout=self.timeout,
+            broker_timeout=self.timeout,
+            last_resort_timeout=30.0,
+            breaker_pause=0.0,
+            order_expiry=EXPIRY,
+        )
+        return assemble(ports, limits)
 
     async def learn_prices(self) -> None:
         await RefreshPrices(self.shop.unit_of_work, self.prices)()

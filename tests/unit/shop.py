@@ -3,13 +3,20 @@ from datetime import timedelta
 
 from attrs import define, field
 
+from adapters.codecs.intake_queue import PublishedIntake
+from adapters.memory.broker import MemoryBroker
+from adapters.memory.caches import MemoryCatalogueCache, MemoryRecentOrders
+from adapters.memory.price_list import MemoryPriceList
+from adapters.memory.signal import MemoryOutboxSignal
 from adapters.memory.store import MemoryStore
 from adapters.memory.unit_of_work import MemoryUnitOfWork
+from application.assembly import Limits, Ports, UseCases, assemble
 from application.catalogue.add_products import AddProducts, NewProduct
-from application.execution.after_commit import AfterCommit, propagate_nothing
+from application.execution.after_commit import PropagateChanges
 from application.execution.idempotency import Keyed, Outcome
 from application.intake.persist_orders import PersistOrders
 from application.intake.place_order import NumberRequests, OrderRequest, PlaceOrder, RequestedItem
+from application.messaging.subscriptions import WORK_QUEUES
 from application.orders.cancel_order import CancelOrder
 from application.orders.complete_order import CompleteOrder
 from application.orders.delete_order import DeleteOrder
@@ -18,6 +25,7 @@ from application.payments.process_payment import ProcessPayment
 from application.payments.refund_order import RefundOrder
 from application.payments.request_payment import RequestPayment
 from application.payments.request_refund import RequestRefund
+from application.ports.caching import RecentOrders
 from application.ports.persistence import OutboxEntry, UnitOfWork
 from domain.catalogue.product import Product
 from domain.errors import DomainError
@@ -35,13 +43,19 @@ EXPIRY = timedelta(minutes=30)
 
 @define(eq=False)
 class Shop:
-    """The use cases over memory, with time, ids, the provider and the troubles in the hands of a test."""
+    """The use cases over memory, with time, ids, the provider and the troubles in the hands of a test.
+
+    `use_cases` are those that run, as one caller has them; beside them stand those that many tests try by the batch.
+    """
 
     clock: ManualClock = field(factory=ManualClock)
     new_id: CountedIds = field(factory=CountedIds)
     provider: Provider = field(factory=Provider)
     store: MemoryStore = field(factory=MemoryStore)
-    after_commit: AfterCommit = propagate_nothing
+    recent: RecentOrders = field(factory=MemoryRecentOrders)
+    broker: MemoryBroker = field(factory=MemoryBroker)
+    ports: Ports = field(init=False)
+    use_cases: UseCases = field(init=False)
     unit_of_work: UnitOfWork = field(init=False)
     unsteady: UnsteadyUnitOfWork = field(init=False)
     number: NumberRequests = field(init=False)
@@ -57,8 +71,28 @@ class Shop:
     expire_orders: ExpireOrders = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.unit_of_work = MemoryUnitOfWork(self.store, self.after_commit)
+        catalogue, signal = MemoryCatalogueCache(), MemoryOutboxSignal()
+        self.unit_of_work = MemoryUnitOfWork(self.store, PropagateChanges(self.recent, catalogue, signal))
         self.unsteady = UnsteadyUnitOfWork(self.unit_of_work)
+        queues = {work: self.broker.queue(work) for work in WORK_QUEUES}
+        self.ports = Ports(
+            unit_of_work=lambda _: self.unsteady,
+            recent_orders=self.recent,
+            queued_here=MemoryRecentOrders(),
+            catalogue_cache=catalogue,
+            price_list=MemoryPriceList(),
+            outbox_signal=signal,
+            publisher=self.broker,
+            intake_queue=PublishedIntake(self.broker),
+            subscription=lambda work: queues[work],
+            dead_letter_queue=lambda work: queues[work].dead_letters,
+            provider=self.provider,
+            provider_ledger=self.provider,
+            now=self.clock,
+            new_id=self.new_id,
+            relay_name="relay",
+        )
+        self.use_cases = assemble(self.ports, Limits(order_expiry=EXPIRY))
         self.number = NumberRequests(self.new_id, self.clock)
         self.place_numbered = PlaceOrder(self.unsteady, self.clock)
         self.persist_orders = PersistOrders(self.unsteady, self.clock)

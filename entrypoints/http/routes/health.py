@@ -1,15 +1,18 @@
+from collections.abc import Awaitable, Callable, Sequence
 from http import HTTPStatus
 
 from attrs import frozen
 from quart import Blueprint
 
+from entrypoints.health import ServerHealth
 from entrypoints.http.bodies import LiveBody, ReadyBody
 from entrypoints.http.replies import Reply, reply
-from entrypoints.http.services import Services
+
+CheckHealth = Callable[[], Awaitable[Sequence[ServerHealth]]]
 
 
-def health_blueprint(services: Services) -> Blueprint:
-    handlers = _Handlers(services)
+def health_blueprint(check_health: CheckHealth) -> Blueprint:
+    handlers = _Handlers(check_health)
     blueprint = Blueprint("health", __name__, url_prefix="/health")
     blueprint.add_url_rule("/live", view_func=handlers.live, methods=["GET"])
     blueprint.add_url_rule("/ready", view_func=handlers.ready, methods=["GET"])
@@ -18,7 +21,7 @@ def health_blueprint(services: Services) -> Blueprint:
 
 @frozen
 class _Handlers:
-    _services: Services
+    _check_health: CheckHealth
 
     async def live(self) -> Reply:
         """The process answers. It asks no server: restarting this process would mend none of them."""
@@ -26,6 +29,5 @@ class _Handlers:
 
     async def ready(self) -> Reply:
         """Whether orders can be taken here. A replica that only lost a server it can do without stays in the pool."""
-        servers = await self._services.check_health()
-        body = ReadyBody.of(servers)
+        body = ReadyBody.of(await self._check_health())
         return reply(body, HTTPStatus.SERVICE_UNAVAILABLE if body.status == "unavailable" else HTTPStatus.OK)

@@ -7,6 +7,7 @@ import msgspec
 from attrs import field, frozen
 from quart import Blueprint, request
 
+from application.assembly import UseCases
 from application.intake.queue_orders import Queued
 from domain.ids import OrderId
 from domain.orders.order import Order
@@ -26,14 +27,13 @@ from entrypoints.http.ids import order_id_of
 from entrypoints.http.query import Query
 from entrypoints.http.refusals import FieldError, InvalidRequest
 from entrypoints.http.replies import Reply, no_content, reply
-from entrypoints.http.services import Services
 
 _PLACE_ORDER: Final = msgspec.json.Decoder(PlaceOrderBody)
 _CHANGE_STATUS: Final = msgspec.json.Decoder(ChangeStatusBody)
 
 
-def orders_blueprint(services: Services) -> Blueprint:
-    handlers = _Handlers(services)
+def orders_blueprint(use_cases: UseCases) -> Blueprint:
+    handlers = _Handlers(use_cases)
     blueprint = Blueprint("orders", __name__, url_prefix="/orders")
     for method, rule, handler in (
         ("POST", "", handlers.place),
@@ -50,28 +50,28 @@ def orders_blueprint(services: Services) -> Blueprint:
 
 @frozen
 class _Handlers:
-    _services: Services
+    _use_cases: UseCases
     # The moves that a shop makes by hand. All others come of what happens.
     _moves: Mapping[str, Callable[[OrderId], Awaitable[Order]]] = field(init=False)
 
     @_moves.default
     def _by_hand(self) -> Mapping[str, Callable[[OrderId], Awaitable[Order]]]:
         return {
-            OrderStatus.CANCELLED.value: self._services.cancel_order,
-            OrderStatus.COMPLETED.value: self._services.complete_order,
-            OrderStatus.REFUNDED.value: self._services.request_refund,
+            OrderStatus.CANCELLED.value: self._use_cases.cancel_order,
+            OrderStatus.COMPLETED.value: self._use_cases.complete_order,
+            OrderStatus.REFUNDED.value: self._use_cases.request_refund,
         }
 
     async def place(self) -> Reply:
         body = await read_json(_PLACE_ORDER)
         call = await keyed(body.to_request(), scope=f"customer {body.user_id}")
-        outcome = await self._services.place_order(call)
+        outcome = await self._use_cases.place_order(call)
         return queued(outcome, _accepted) if isinstance(outcome, Queued) else answered(outcome, _created)
 
     async def page(self) -> Reply:
         query = Query.of(request.query_string, "user_id", "status", "limit", "cursor")
         limit = query.limit()
-        orders = await self._services.list_orders(
+        orders = await self._use_cases.list_orders(
             user_id=query.user_id(),
             status=query.status(),
             before=query.cursor(cursors.order_at),
@@ -83,10 +83,10 @@ class _Handlers:
         return reply(OrdersBody([OrderBody.of(order) for order in shown], following))
 
     async def get(self, order_id: str) -> Reply:
-        return reply(OrderBody.of(await self._services.get_order(order_id_of(order_id))))
+        return reply(OrderBody.of(await self._use_cases.get_order(order_id_of(order_id))))
 
     async def delete(self, order_id: str) -> Reply:
-        await self._services.delete_order(order_id_of(order_id))
+        await self._use_cases.delete_order(order_id_of(order_id))
         return no_content()
 
     async def pay(self, order_id: str) -> Reply:
@@ -95,7 +95,7 @@ class _Handlers:
             raise InvalidRequest(FieldError("body", "a request to pay has none: what is due stands in the order"))
         call = await keyed(id_, scope=f"order {id_}")
         return answered(
-            await self._services.request_payment(call),
+            await self._use_cases.request_payment(call),
             partial(_accepted_until, {OrderStatus.PAID, OrderStatus.COMPLETED}),
         )
 
@@ -108,7 +108,7 @@ class _Handlers:
         return _accepted_until({OrderStatus(status)}, await move(id_))
 
     async def history(self, order_id: str) -> Reply:
-        events = await self._services.get_history(order_id_of(order_id))
+        events = await self._use_cases.get_history(order_id_of(order_id))
         return reply(HistoryBody([EventBody.of(event) for event in events]))
 
 

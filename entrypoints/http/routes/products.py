@@ -1,16 +1,16 @@
 from attrs import frozen
 from quart import Blueprint, request
 
+from application.assembly import UseCases
 from entrypoints.http import cursors
 from entrypoints.http.bodies import ProductBody, ProductsBody
 from entrypoints.http.ids import product_id_of
 from entrypoints.http.query import Query
 from entrypoints.http.replies import Reply, reply
-from entrypoints.http.services import Services
 
 
-def products_blueprint(services: Services) -> Blueprint:
-    handlers = _Handlers(services)
+def products_blueprint(use_cases: UseCases) -> Blueprint:
+    handlers = _Handlers(use_cases)
     blueprint = Blueprint("products", __name__, url_prefix="/products")
     blueprint.add_url_rule("", view_func=handlers.page, methods=["GET"])
     blueprint.add_url_rule("/<product_id>", view_func=handlers.get, methods=["GET"])
@@ -19,16 +19,16 @@ def products_blueprint(services: Services) -> Blueprint:
 
 @frozen
 class _Handlers:
-    _services: Services
+    _use_cases: UseCases
 
     async def page(self) -> Reply:
         query = Query.of(request.query_string, "limit", "cursor")
         limit = query.limit()
         # One more than is shown tells whether there is a next page.
-        products = await self._services.list_products(after=query.cursor(cursors.product_at), limit=limit + 1)
+        products = await self._use_cases.list_products(after=query.cursor(cursors.product_at), limit=limit + 1)
         shown = products[:limit]
         following = cursors.after_product(shown[-1].id) if len(products) > limit else None
         return reply(ProductsBody([ProductBody.of(product) for product in shown], following))
 
     async def get(self, product_id: str) -> Reply:
-        return reply(ProductBody.of(await self._services.get_product(product_id_of(product_id))))
+        return reply(ProductBody.of(await self._use_cases.get_product(product_id_of(product_id))))

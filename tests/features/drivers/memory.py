@@ -1,24 +1,18 @@
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from typing import TypeVar
 from uuid import UUID
 
 from attrs import define, field
 
 from adapters.codecs.events import decode
-from adapters.memory.caches import MemoryCatalogueCache, MemoryRecentOrders
-from adapters.memory.signal import MemoryOutboxSignal
-from application.catalogue.add_products import AddProducts, NewProduct
-from application.catalogue.adjust_stock import AdjustStock
+from application.assembly import UseCases
+from application.catalogue.add_products import NewProduct
 from application.errors import Trouble
-from application.execution.after_commit import PropagateChanges
 from application.execution.idempotency import Keyed, Outcome, Replayed
 from application.intake.place_order import OrderRequest, RequestedItem
 from application.intake.queue_orders import Queued
 from application.messaging.relay import RelayEvents
-from application.orders.get_history import GetHistory
-from application.orders.get_order import GetOrder
-from application.orders.list_orders import ListOrders
 from application.ports.idempotency import IdempotencyKey
 from application.ports.persistence import OutboxEntry
 from domain.errors import DomainError
@@ -29,8 +23,7 @@ from domain.orders.order import Order
 from tests.features.drivers.shop import ChargeSeen, OrderSeen, Refused, TryAgain
 from tests.unit.counter import Counter, ForgetfulOrders
 from tests.unit.provider import Crash
-from tests.unit.shop import EXPIRY
-from tests.unit.shop import Shop as UseCases
+from tests.unit.shop import EXPIRY, Shop
 
 T = TypeVar("T")
 
@@ -45,7 +38,7 @@ class Worker:
         self.waiting += [decode(entry.body) for entry in entries]
         return list(entries)
 
-    async def work(self, shop: UseCases) -> None:
+    async def work(self, shop: Shop) -> None:
         await shop.process_payment([event for event in self.waiting if isinstance(event, PaymentRequested)])
         await shop.refund_order([event for event in self.waiting if isinstance(event, RefundRequested)])
         self.waiting.clear()
@@ -56,7 +49,7 @@ class MemoryShop:
     """The use cases over memory. The worker does its work whenever a verb has to wait for it."""
 
     _recent: ForgetfulOrders = field(factory=ForgetfulOrders)
-    _use_cases: UseCases = field(init=False)
+    _shop: Shop = field(init=False)
     _counter: Counter = field(init=False)
     _worker: Worker = field(factory=Worker)
     # A loop of its own: the steps are plain functions, since nobody would await a coroutine.
@@ -64,59 +57,58 @@ class MemoryShop:
     _runs: bool = True
 
     def __attrs_post_init__(self) -> None:
-        propagate = PropagateChanges(self._recent, MemoryCatalogueCache(), MemoryOutboxSignal())
-        self._use_cases = UseCases(after_commit=propagate)
-        self._counter = Counter(self._use_cases, recent=self._recent)
+        self._shop = Shop(recent=self._recent)
+        self._counter = Counter(self._shop, recent=self._recent)
 
     def close(self) -> None:
-        findings = self._runner.run(self._use_cases.findings())
+        findings = self._runner.run(self._shop.findings())
         self._runner.close()
         assert findings == []
 
     def add_product(self, name: str, *, price: int, currency: str, stock: int) -> int:
-        add = AddProducts(self._use_cases.unit_of_work, self._use_cases.clock)
         [product] = self._runner.run(
-            add([NewProduct(name=name, price=Money(price, currency), stock=stock)], made_by="the shop")
+            self._use_cases.add_products(
+                [NewProduct(name=name, price=Money(price, currency), stock=stock)], made_by="the shop"
+            )
         )
         assert not isinstance(product, DomainError)
         return product.id
 
     def restock(self, product: int, units: int) -> None:
-        adjust = AdjustStock(self._use_cases.unit_of_work, self._use_cases.clock)
-        self._runner.run(adjust(ProductId(product), units, reason="delivery", made_by="the shop"))
+        self._runner.run(self._use_cases.adjust_stock(ProductId(product), units, reason="delivery", made_by="the shop"))
 
     def stock_of(self, product: int) -> int:
-        return self._use_cases.store.products[ProductId(product)].stock
+        return self._shop.store.products[ProductId(product)].stock
 
     def place_order(self, customer: int, items: Sequence[tuple[int, int]], *, key: str | None = None) -> OrderSeen:
         wanted = tuple(RequestedItem(ProductId(product), quantity) for product, quantity in items)
         request = OrderRequest(UserId(customer), wanted)
         call = request if key is None else Keyed(request, IdempotencyKey(f"customer {customer}", key), repr(wanted))
-        return _seen(self._answer(self._counter.auto(call)))
+        return _seen(self._answer(self._use_cases.place_order(call)))
 
     def order(self, order: str) -> OrderSeen:
-        return _seen(self._one(GetOrder(self._use_cases.unsteady, self._recent, self._counter.unrecorded), _id(order)))
+        return _seen(self._answer(self._use_cases.get_order(_id(order))))
 
     def orders_of(self, customer: int) -> list[str]:
-        listing = ListOrders(self._use_cases.unit_of_work, MemoryRecentOrders())(user_id=UserId(customer), limit=100)
+        listing = self._use_cases.list_orders(user_id=UserId(customer), limit=100)
         return [str(order.id) for order in self._runner.run(listing)]
 
     def ask_to_pay(self, order: str, *, key: str | None = None) -> OrderSeen:
         id_ = _id(order)
         call = id_ if key is None else Keyed(id_, IdempotencyKey(f"order {order}", key), "pay")
-        return _seen(self._one(self._use_cases.request_payment, call))
+        return _seen(self._answer(self._use_cases.request_payment(call)))
 
     def cancel(self, order: str) -> None:
-        self._one(self._use_cases.cancel_order, _id(order))
+        self._answer(self._use_cases.cancel_order(_id(order)))
 
     def complete(self, order: str) -> None:
-        self._one(self._use_cases.complete_order, _id(order))
+        self._answer(self._use_cases.complete_order(_id(order)))
 
     def refund(self, order: str) -> None:
-        self._one(self._use_cases.request_refund, _id(order))
+        self._answer(self._use_cases.request_refund(_id(order)))
 
     def delete(self, order: str) -> None:
-        self._one(self._use_cases.delete_order, _id(order))
+        self._answer(self._use_cases.delete_order(_id(order)))
 
     def settle(self) -> None:
         assert self._runs, "the service has stopped"
@@ -127,15 +119,15 @@ class MemoryShop:
 
     def charges_of(self, order: str) -> list[ChargeSeen]:
         payments = {event.payment_id for event in self._history(order) if isinstance(event, PaymentRequested)}
-        books = self._use_cases.provider.books
+        books = self._shop.provider.books
         return [ChargeSeen(charge.minor, charge.refunded) for charge in books if charge.key in payments]
 
     def decline_cards(self, *, declined: bool) -> None:
-        self._use_cases.provider.declines = declined
+        self._shop.provider.declines = declined
 
     def let_the_time_to_pay_pass(self) -> None:
-        self._use_cases.clock.forward(EXPIRY)
-        self._runner.run(self._use_cases.expire_orders())
+        self._shop.clock.forward(EXPIRY)
+        self._runner.run(self._shop.expire_orders())
 
     def bring_again(self, order: str, request: str) -> None:
         event = [event for event in self._history(order) if event.type == request][-1]
@@ -144,7 +136,7 @@ class MemoryShop:
 
     def stop_right_after_charging(self, order: str) -> None:
         self.ask_to_pay(order)
-        self._use_cases.provider.after.append(Crash())
+        self._shop.provider.after.append(Crash())
         try:
             self.settle()
         except Crash:
@@ -157,31 +149,26 @@ class MemoryShop:
 
     def lose_the_books(self, *, and_the_post: bool = False) -> None:
         self._runner.run(self._counter.learn_prices())
-        self._use_cases.unsteady.gone = True
+        self._shop.unsteady.gone = True
         self._counter.queue.gone = and_the_post
 
     def find_them_again(self) -> None:
-        self._use_cases.unsteady.gone = self._counter.queue.gone = False
+        self._shop.unsteady.gone = self._counter.queue.gone = False
         outcomes = self._runner.run(self._counter.work_off())
         assert set(outcomes) <= {None}
 
     async def _relay_and_work(self) -> None:
-        relay = RelayEvents(self._use_cases.unit_of_work, self._worker, "relay")
+        relay = RelayEvents(self._shop.unit_of_work, self._worker, "relay")
         while await relay():
             pass
-        await self._worker.work(self._use_cases)
+        await self._worker.work(self._shop)
 
     def _history(self, order: str) -> Sequence[Event]:
-        return self._runner.run(
-            GetHistory(self._use_cases.unit_of_work, MemoryRecentOrders(), self._counter.unrecorded)(_id(order))
-        )
+        return self._runner.run(self._use_cases.get_history(_id(order)))
 
-    def _one(self, use_case: Callable[[Sequence[T]], Awaitable[Sequence[Outcome]]], call: T) -> Order:
-        async def run() -> Sequence[Outcome]:
-            return await use_case([call])
-
-        [outcome] = self._runner.run(run())
-        return _order(outcome)
+    @property
+    def _use_cases(self) -> UseCases:
+        return self._counter.auto
 
     def _answer(self, call: Awaitable[Order | Queued | Replayed]) -> Order:
         async def wait() -> Order | Queued | Replayed:

@@ -69,8 +69,8 @@ class Settled:
 
 def consumer(
     queue: Settled | MemorySubscription, work: Work, *, max_batch: int = 256, max_attempts: int = 3
-) -> Consumer[PaymentRequested]:
-    return Consumer(queue, PaymentRequested, work, max_batch=max_batch, max_attempts=max_attempts)
+) -> Consumer:
+    return Consumer(PAYMENTS, queue, work, max_batch=max_batch, max_attempts=max_attempts)
 
 
 def numbers(deliveries: Sequence[Delivery]) -> list[int]:
@@ -80,7 +80,7 @@ def numbers(deliveries: Sequence[Delivery]) -> list[int]:
 async def test_what_was_done_is_acknowledged() -> None:
     queue, work = Settled.of(*map(request, range(5))), Work()
     handled = await consumer(queue, work, max_batch=3).step()
-    assert (handled.done, handled.later, handled.aside) == (3, (), ())
+    assert (handled.done, handled.retried, handled.dead_lettered) == (3, (), ())
     assert numbers(queue.done_) == work.done == [0, 1, 2]
 
 
@@ -89,7 +89,7 @@ async def test_what_was_done_is_acknowledged() -> None:
 async def test_what_may_pass_by_itself_is_tried_again_for_as_long_as_it_takes(error: Exception, attempt: int) -> None:
     queue = Settled.of(*map(request, range(3)), attempt=attempt)
     handled = await consumer(queue, Work(refuses={1: error})).step()
-    assert (handled.done, len(handled.later), handled.aside) == (2, 1, ())
+    assert (handled.done, len(handled.retried), handled.dead_lettered) == (2, 1, ())
     [(delivery, reason)] = queue.later_
     assert (delivery.event, reason) == (request(1), f"{type(error).__name__}: {error}")
     assert numbers(queue.done_) == [0, 2]
@@ -98,7 +98,7 @@ async def test_what_may_pass_by_itself_is_tried_again_for_as_long_as_it_takes(er
 async def test_a_batch_whose_database_is_gone_is_tried_again_as_a_whole() -> None:
     queue = Settled.of(*map(request, range(3)))
     handled = await consumer(queue, Work(breaks={1: Unavailable("gone")})).step()
-    assert (handled.done, len(handled.later), handled.aside) == (0, 3, ())
+    assert (handled.done, len(handled.retried), handled.dead_lettered) == (0, 3, ())
     assert queue.done_ == []
 
 
@@ -106,7 +106,7 @@ async def test_what_the_rules_refuse_is_set_aside_at_once() -> None:
     refusal = IllegalTransition("PAID cannot become PAID")
     queue = Settled.of(*map(request, range(3)))
     handled = await consumer(queue, Work(breaks={1: refusal})).step()
-    assert (handled.done, handled.later, len(handled.aside)) == (2, (), 1)
+    assert (handled.done, handled.retried, len(handled.dead_lettered)) == (2, (), 1)
     assert [(numbers([delivery]), reason) for delivery, reason in queue.aside] == [
         ([1], "IllegalTransition: PAID cannot become PAID")
     ]
@@ -116,13 +116,13 @@ async def test_what_the_rules_refuse_is_set_aside_at_once() -> None:
 async def test_what_nobody_foresaw_is_set_aside_after_some_attempts(attempt: int, *, aside: bool) -> None:
     queue = Settled.of(request(1), attempt=attempt)
     handled = await consumer(queue, Work(breaks={1: KeyError("surprise")}), max_attempts=3).step()
-    assert (len(handled.later), len(handled.aside)) == ((0, 1) if aside else (1, 0))
+    assert (len(handled.retried), len(handled.dead_lettered)) == ((0, 1) if aside else (1, 0))
 
 
 async def test_one_poisonous_delivery_among_a_thousand_delays_none_of_them() -> None:
     queue, work = Settled.of(*map(request, range(1000))), Work(breaks={500: KeyError("surprise")})
     handled = await consumer(queue, work, max_batch=1000).step()
-    assert (handled.done, len(handled.later)) == (999, 1)
+    assert (handled.done, len(handled.retried)) == (999, 1)
     assert work.done == [number for number in range(1000) if number != 500]
 
 
@@ -148,7 +148,7 @@ async def test_a_delivery_for_later_comes_again_as_the_next_attempt_until_it_is_
     consuming = consumer(queue, work, max_attempts=3)
     async with asyncio.timeout(5):
         handled = [await consuming.step() for _ in range(3)]
-    assert [(len(step.later), len(step.aside)) for step in handled] == [(1, 0), (1, 0), (0, 1)]
+    assert [(len(step.retried), len(step.dead_lettered)) for step in handled] == [(1, 0), (1, 0), (0, 1)]
     [dead] = await queue.dead_letters.receive(10)
     assert decode(dead.message.body) == request(1)
     assert (dead.message.attempts, dead.message.reason) == (3, "KeyError: 'surprise'")
@@ -159,7 +159,7 @@ async def test_a_payment_comes_through_once_the_provider_answers_again(shop: Sho
     queue = MemoryBroker().queue(PAYMENTS, delays=(0.0,))
     queue.put(requested)
     shop.provider.after.extend([Unavailable("no answer")] * 5)
-    consuming = Consumer(queue, PaymentRequested, shop.process_payment, max_attempts=3)
+    consuming = Consumer(PAYMENTS, queue, shop.process_payment, max_attempts=3)
     async with asyncio.timeout(5):
         done = [(await consuming.step()).done for _ in range(6)]
     assert done == [0, 0, 0, 0, 0, 1]

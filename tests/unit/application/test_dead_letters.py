@@ -144,7 +144,7 @@ async def test_one_poisonous_payment_among_a_thousand_delays_none_and_ends_in_th
     queue = MemoryBroker().queue(PAYMENTS)
     for _, request in [*orders[:500], (unknown, poison), *orders[500:]]:
         queue.put(request)
-    consuming = Consumer(queue, PaymentRequested, shop.process_payment, max_batch=256)
+    consuming = Consumer(PAYMENTS, queue, shop.process_payment, max_batch=256)
     async with asyncio.timeout(60):
         handled = [await consuming.step() for _ in range(4)]
     assert sum(step.done for step in handled) == 1000

@@ -48,7 +48,7 @@ def test_the_id_under_a_key_is_the_same_for_good() -> None:
 
 
 async def test_directly_an_order_is_in_the_books_when_it_is_answered(counter: Counter, pen: Product) -> None:
-    order = await counter.direct(a_request((pen, 1)))
+    order = await counter.direct.place_order(a_request((pen, 1)))
     assert isinstance(order, Order)
     assert await counter.shop.now(order) == order
     assert counter.queue.events == []
@@ -57,32 +57,32 @@ async def test_directly_an_order_is_in_the_books_when_it_is_answered(counter: Co
 async def test_directly_an_order_is_not_taken_without_the_database(counter: Counter, pen: Product) -> None:
     counter.shop.unsteady.to_come.append(Trouble(GONE))
     with pytest.raises(Unavailable):
-        await counter.direct(a_request((pen, 1)))
+        await counter.direct.place_order(a_request((pen, 1)))
     assert counter.queue.events == []
 
 
 async def test_queued_an_order_is_with_the_broker_when_it_is_answered(counter: Counter, pen: Product) -> None:
-    queued = await counter.queued(a_request((pen, 1)))
+    queued = await counter.queued.place_order(a_request((pen, 1)))
     assert isinstance(queued, Queued)
     assert [event.order_id for event in counter.queue.events] == [queued.order.id]
 
 
 async def test_queued_an_order_is_in_the_books_without_the_broker(counter: Counter, pen: Product) -> None:
     counter.queue.gone = True
-    order = await counter.queued(a_request((pen, 1)))
+    order = await counter.queued.place_order(a_request((pen, 1)))
     assert isinstance(order, Order)
     assert await counter.shop.now(order) == order
 
 
 async def test_queued_the_database_is_asked_for_what_is_not_on_the_price_list(counter: Counter, pen: Product) -> None:
     new = await counter.shop.sells()
-    assert isinstance(await counter.queued(a_request((new, 1))), Order)
+    assert isinstance(await counter.queued.place_order(a_request((new, 1))), Order)
     with pytest.raises(UnknownProduct):
-        await counter.queued(a_request((pen, 1), (a_product(99), 1)))
+        await counter.queued.place_order(a_request((pen, 1), (a_product(99), 1)))
 
 
 async def test_in_auto_the_database_comes_first(counter: Counter, pen: Product) -> None:
-    assert isinstance(await counter.auto(a_request((pen, 1))), Order)
+    assert isinstance(await counter.auto.place_order(a_request((pen, 1))), Order)
     assert counter.queue.events == []
 
 
@@ -91,7 +91,7 @@ async def test_in_auto_an_order_is_queued_while_the_database_can_not_take_it(
     counter: Counter, pen: Product, error: Exception
 ) -> None:
     counter.shop.unsteady.to_come += [Trouble(error)] * 3
-    queued = await counter.auto(a_request((pen, 1)))
+    queued = await counter.auto.place_order(a_request((pen, 1)))
     assert isinstance(queued, Queued)
     counter.shop.unsteady.to_come.clear()
     assert await counter.work_off() == [None]
@@ -102,11 +102,11 @@ async def test_in_auto_an_order_is_queued_when_the_database_is_too_slow(shop: Sh
     counter = Counter(shop, timeout=0.05)
     await counter.learn_prices()
     async with shop.store.writing:
-        queued = await counter.auto(a_request((pen, 1)))
+        queued = await counter.auto.place_order(a_request((pen, 1)))
         assert isinstance(queued, Queued)
     # It was on its way all the time.
     async with asyncio.timeout(5):
-        await counter.placing.drained()
+        await counter.auto.drained()
     assert len(shop.store.orders) == 1
     assert await counter.work_off() == [None]
     assert [*shop.store.orders] == [queued.order.id]
@@ -114,7 +114,7 @@ async def test_in_auto_an_order_is_queued_when_the_database_is_too_slow(shop: Sh
 
 async def test_a_commit_that_was_not_answered_and_the_queue_make_one_order(counter: Counter, pen: Product) -> None:
     counter.shop.unsteady.to_come.append(Trouble(GONE, committed=True))
-    queued = await counter.auto(a_request((pen, 1)))
+    queued = await counter.auto.place_order(a_request((pen, 1)))
     assert isinstance(queued, Queued)
     assert await counter.work_off() == [None]
     assert await counter.shop.now(queued.order) == queued.order
@@ -123,9 +123,9 @@ async def test_a_commit_that_was_not_answered_and_the_queue_make_one_order(count
 
 async def test_what_the_rules_refuse_is_not_queued(counter: Counter, pen: Product) -> None:
     with pytest.raises(InvalidOrder):
-        await counter.auto(a_request((pen, 0)))
+        await counter.auto.place_order(a_request((pen, 0)))
     with pytest.raises(UnknownProduct):
-        await counter.auto(a_request((a_product(99), 1)))
+        await counter.auto.place_order(a_request((a_product(99), 1)))
     assert counter.queue.events == []
 
 
@@ -144,7 +144,7 @@ async def test_with_both_gone_nobody_is_told_of_an_order(counter: Counter, pen: 
     counter.queue.gone = counter.shop.unsteady.gone = True
     # The message may be with the broker all the same, as far as anybody can tell.
     with pytest.raises(OutcomeUnknown):
-        await counter.auto(a_request((pen, 1)))
+        await counter.auto.place_order(a_request((pen, 1)))
     assert counter.shop.store.orders == {}
 
 
@@ -157,11 +157,11 @@ async def test_in_auto_a_slow_database_is_waited_for_without_the_broker(
     counter.queue.gone = True
     request = a_request((pen, 1))
     async with shop.store.writing:
-        asking = asyncio.create_task(counter.auto(keyed(request) if under_a_key else request))
+        asking = asyncio.create_task(counter.auto.place_order(keyed(request) if under_a_key else request))
         assert not (await asyncio.wait([asking], timeout=0.2))[0]
     async with asyncio.timeout(5):
         order = await asking
-        await counter.placing.drained()
+        await counter.auto.drained()
     assert isinstance(order, Order)
     assert [*shop.store.orders] == [order.id]
 
@@ -169,7 +169,7 @@ async def test_in_auto_a_slow_database_is_waited_for_without_the_broker(
 async def test_whether_there_is_such_a_product_can_not_be_told_without_the_database(counter: Counter) -> None:
     counter.shop.unsteady.to_come.append(Trouble(GONE))
     with pytest.raises(PriceUnknown):
-        await counter.auto(a_request((a_product(99), 1)))
+        await counter.auto.place_order(a_request((a_product(99), 1)))
     assert counter.queue.events == []
 
 
@@ -185,13 +185,13 @@ async def test_what_the_database_may_have_is_not_told_of_as_not_done(counter: Co
 
 async def test_one_key_is_one_order_on_whatever_road_it_is_asked_for(counter: Counter, pen: Product) -> None:
     call = keyed(a_request((pen, 1)))
-    queued = await counter.queued(call)
-    placed = await counter.direct(call)
-    queued_again = await counter.queued(call)
+    queued = await counter.queued.place_order(call)
+    placed = await counter.direct.place_order(call)
+    queued_again = await counter.queued.place_order(call)
     await counter.work_off()
-    placed_again = await counter.direct(call)
+    placed_again = await counter.direct.place_order(call)
     counter.shop.unsteady.to_come.append(Trouble(GONE))
-    in_auto = await counter.auto(call)
+    in_auto = await counter.auto.place_order(call)
     assert isinstance(queued, Queued)
     assert placed == queued.order
     assert queued_again == in_auto == Queued(queued.order, replayed=True)

@@ -100,7 +100,7 @@ async def test_an_order_that_is_not_confirmed_is_recorded_at_once(shop: Shop, ma
     counter = Counter(shop, timeout=0.05)
     pen = await sells(counter)
     breaks(counter, manner)
-    order = await counter.queued(a_request((pen, 1)))
+    order = await counter.queued.place_order(a_request((pen, 1)))
     assert isinstance(order, Order)
     assert await shop.now(order) == order
     # It may have come to the queue all the same.
@@ -132,7 +132,7 @@ async def test_an_order_that_is_not_confirmed_is_the_one_answer_under_its_key(co
     await counter.recent.put_many([order])
     counter.recent.misses = 1
     [again] = [await counter.queue_or_record(call) for call in numbered(counter, call)]
-    assert beside == again == await counter.direct(call) == Replayed(order)
+    assert beside == again == await counter.direct.place_order(call) == Replayed(order)
     assert await counter.work_off() == [None, None]
     assert [*counter.shop.store.orders] == [order.id]
 
@@ -141,7 +141,7 @@ async def test_without_the_queue_a_refusal_stays_what_it_was(counter: Counter) -
     """Nobody was promised an order, so that nothing overrules what the books say."""
     missing = keyed(a_request((a_product(1), 1)))
     with pytest.raises(UnknownProduct):
-        await counter.direct(missing)
+        await counter.direct.place_order(missing)
     pen = await sells(counter)
     assert pen.id == a_product(1).id
     counter.queue.gone = True
@@ -156,10 +156,10 @@ async def test_without_the_queue_who_asks_again_is_told_what_stands_in_the_books
     pen = await sells(counter)
     call = keyed(a_request((pen, 1)))
     counter.queue.gone = counter.recent.gone = True
-    order = await counter.queued(call)
+    order = await counter.queued.place_order(call)
     assert isinstance(order, Order)
     counter.shop.clock.forward(EXPIRY)
-    assert await counter.queued(call) == Replayed(order)
+    assert await counter.queued.place_order(call) == Replayed(order)
 
 
 async def test_an_order_that_can_not_be_found_is_recorded_at_once(counter: Counter) -> None:

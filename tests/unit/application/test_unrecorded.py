@@ -28,7 +28,7 @@ def counter(shop: Shop) -> Counter:
 async def queue(counter: Counter) -> OrderId:
     pen = await counter.shop.sells()
     await counter.learn_prices()
-    queued = await counter.queued(a_request((pen, 1)))
+    queued = await counter.queued.place_order(a_request((pen, 1)))
     assert isinstance(queued, Queued)
     return queued.order.id
 

@@ -1,6 +1,6 @@
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 from attrs import evolve
@@ -8,14 +8,17 @@ from attrs import evolve
 from adapters.memory.broker import MemoryBroker
 from adapters.memory.caches import MemoryRecentOrders
 from adapters.memory.signal import MemoryOutboxSignal
+from adapters.payments.simulated.gateway import SimulatedGateway
 from adapters.payments.simulated.ledger import MemoryLedger
 from adapters.redis.client import GuardedRedis
 from adapters.redis.recent_orders import RedisRecentOrders
 from adapters.sql.core.engine import create_engine, sqlite_url
-from application.execution.batching import Batched
+from application.assembly import Ports
 from application.intake.order_intake import AutoIntake, DirectIntake, QueuedIntake
 from application.messaging.subscriptions import WORK_QUEUES
+from entrypoints.broker import Broker
 from entrypoints.container import Container
+from entrypoints.payment_providers import Provider
 from entrypoints.settings import Settings
 
 
@@ -26,21 +29,15 @@ def a_container(settings: Settings) -> Container:
         raise AssertionError("nothing is asked of Redis here")
 
     broker = MemoryBroker()
-    intake, payments, refunds = (broker.queue(work) for work in WORK_QUEUES)
+    queues = {work: broker.queue(work) for work in WORK_QUEUES}
+    gateway = SimulatedGateway(MemoryLedger())
     return Container(
         settings=settings,
         engine=create_engine(settings.database_url or sqlite_url(settings.database_file)),
-        redis=GuardedRedis(connect, 0.1, 0.5),
-        signal=MemoryOutboxSignal(),
-        publisher=broker,
-        intake_queue=intake,
-        payment_queue=payments,
-        refund_queue=refunds,
-        dead_intake=intake.dead_letters,
-        dead_payments=payments.dead_letters,
-        dead_refunds=refunds.dead_letters,
-        ledger=MemoryLedger(),
-        check_health=list,
+        redis=GuardedRedis(connect, 0.1, 0.5) if settings.redis_url else None,
+        outbox_signal=MemoryOutboxSignal(),
+        broker=Broker(broker, queues, {work: queue.dead_letters for work, queue in queues.items()}),
+        provider=Provider(gateway, gateway),
     )
 
 
@@ -63,11 +60,24 @@ def container(settings: Settings) -> Iterator[Container]:
     container.engine().sync_engine.dispose()
 
 
-async def test_every_provider_can_be_built(container: Container) -> None:
+async def test_every_provider_can_be_built(container: Container, settings: Settings) -> None:
     # The keyword arguments of a factory are checked by nobody before it is called.
     built = {name: provider() for name, provider in container.providers.items()}
-    assert {"place_order", "worker", "relay_events", "services"} <= built.keys()
-    assert None not in built.values()
+    assert {"ports", "limits", "use_cases", "check_health"} <= built.keys()
+    assert {name for name, made in built.items() if made is None} == (set() if settings.redis_url else {"redis"})
+
+
+async def test_behind_each_port_stands_what_has_its_methods(container: Container) -> None:
+    made = container.ports()
+    ports = {name: port for name, port in get_type_hints(Ports).items() if getattr(port, "_is_protocol", False)}
+    missing = {
+        f"{name}.{method}"
+        for name, port in ports.items()
+        for method in vars(port)
+        if not method.startswith("_") and not callable(getattr(getattr(made, name), method, None))
+    }
+    assert len(ports) > 5
+    assert missing == set()
 
 
 async def test_the_settings_decide_where_the_caches_are(container: Container, settings: Settings) -> None:
@@ -80,17 +90,15 @@ async def test_the_settings_decide_where_the_caches_are(container: Container, se
 )
 def test_the_settings_decide_how_an_order_gets_in(settings: Settings, intake: str, expected: type) -> None:
     container = a_container(evolve(settings, intake=intake))
-    assert isinstance(container.place_order(), expected)
-    # Whatever is still at work when the process ends is waited for.
-    assert all(isinstance(use_case, Batched) for use_case in container.batched())
+    assert isinstance(container.use_cases().place_order, expected)
 
 
 async def test_the_handlers_and_the_relay_share_one_cache(container: Container) -> None:
-    assert container.recent_orders() is container.recent_orders()
-    assert container.unit_of_work() is container.unit_of_work()
+    assert container.ports().recent_orders is container.recent_orders()
+    assert container.use_cases() is container.use_cases()
 
 
 def test_nothing_is_shared_between_two_containers(tmp_path: Path) -> None:
     first, second = (a_container(Settings(data=tmp_path)) for _ in range(2))
-    assert first.place_order() is first.place_order()
-    assert first.place_order() is not second.place_order()
+    assert first.use_cases() is not second.use_cases()
+    assert first.recent_orders() is not second.recent_orders()

@@ -1,0 +1,263 @@
+"""Every use case, made from ports and limits: the whole composition, in one place.
+
+The programs, the tests and the simulation call `assemble`, so that what the simulation proves is what runs.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
+from typing import Any, Literal, TypeVar
+
+from attrs import field, frozen
+
+from application.catalogue.add_products import AddProducts
+from application.catalogue.adjust_stock import AdjustStock
+from application.catalogue.get_product import GetProduct
+from application.catalogue.list_products import ListProducts
+from application.execution.after_commit import AfterCommit, InvalidatingPublisher, PropagateChanges
+from application.execution.batching import Batched
+from application.execution.circuit_breaker import CircuitBreaker
+from application.execution.idempotency import Keyed, Outcome, Replayed
+from application.execution.retrying import Retrying
+from application.intake.order_intake import AutoIntake, DirectIntake, OrderIntake, QueuedIntake
+from application.intake.persist_orders import PersistOrders
+from application.intake.place_order import NumberedRequest, NumberRequests, PlaceOrder
+from application.intake.queue_orders import Queued, QueueOrders, QueueOrRecord
+from application.intake.refresh_prices import RefreshPrices
+from application.intake.unrecorded import TellUnrecorded, Unrecorded
+from application.messaging.consumer import Consumer
+from application.messaging.dead_letters import DecideDeadLetters, ListDeadLetters, RecordDeadLetters
+from application.messaging.relay import RelayEvents
+from application.messaging.republish import RepublishRequests
+from application.messaging.subscriptions import INTAKE, PAYMENTS, REFUNDS, WORK_QUEUES, WorkQueue
+from application.orders.cancel_order import CancelOrder
+from application.orders.complete_order import CompleteOrder
+from application.orders.delete_order import DeleteOrder
+from application.orders.expire_orders import ExpireOrders
+from application.orders.get_history import GetHistory
+from application.orders.get_order import GetOrder
+from application.orders.list_orders import ListOrders
+from application.payments.process_payment import ProcessPayment
+from application.payments.refund_order import RefundOrder
+from application.payments.request_payment import RequestPayment
+from application.payments.request_refund import RequestRefund
+from application.ports.caching import CatalogueCache, PriceList, RecentOrders
+from application.ports.environment import Clock, NewId
+from application.ports.messaging import DeadLetterQueue, EventPublisher, IntakeQueue, OutboxSignal, Subscription
+from application.ports.payments import PaymentProvider, ProviderLedger
+from application.ports.persistence import UnitOfWork
+from application.reconciliation.find_stuck import FindStuck
+from application.reconciliation.reconcile import Reconcile
+from application.reconciliation.repair import Repair
+from domain.catalogue.product import Product
+from domain.errors import DomainError
+from domain.ids import OrderId, ProductId
+from domain.orders.events import OrderAccepted
+from domain.orders.order import Order
+
+C = TypeVar("C")
+R = TypeVar("R")
+
+_PlaceCall = NumberedRequest | Keyed[NumberedRequest]
+
+
+@frozen(kw_only=True)
+class Ports:
+    """The world, as the use cases see it. To make an adapter opens nothing: what is not used costs nothing."""
+
+    # Given what has to be done after each commit.
+    unit_of_work: Callable[[AfterCommit], UnitOfWork]
+    recent_orders: RecentOrders
+    # What this process has queued, for when the others' recent orders can't be had.
+    queued_here: RecentOrders
+    catalogue_cache: CatalogueCache
+    price_list: PriceList
+    outbox_signal: OutboxSignal
+    publisher: EventPublisher
+    intake_queue: IntakeQueue
+    subscription: Callable[[WorkQueue], Subscription]
+    dead_letter_queue: Callable[[WorkQueue], DeadLetterQueue]
+    provider: PaymentProvider
+    provider_ledger: ProviderLedger
+    now: Clock
+    new_id: NewId
+    # Under which this process holds the lease on the outbox.
+    relay_name: str
+
+
+@frozen(kw_only=True)
+class Limits:
+    """How much at once, how long in seconds, and which road an order takes in."""
+
+    intake: Literal["direct", "queued", "auto"] = "direct"
+    batch_max: int = 256
+    batches_in_flight: int = 2
+    longest_wait: float = 1.0
+    consumer_batch_max: int = 256
+    relay_batch_max: int = 512
+    # Together less than the deadline of a request. A broker that was not used for long has to be connected to; and a
+    # connection to the database that has gone stale is found out after 3 s. The last is for where no other way is left.
+    database_timeout: float = 1.0
+    broker_timeout: float = 2.0
+    last_resort_timeout: float = 4.0
+    # How long a server that gave no answer is left alone.
+    breaker_pause: float = 1.0
+    order_expiry: timedelta = timedelta(minutes=30)
+    stuck_after: timedelta = timedelta(minutes=10)
+
+
+@frozen(kw_only=True)
+class UseCases:
+    """All that the shop can do, one name each. What many call at once is batched."""
+
+    place_order: OrderIntake
+    refresh_prices: RefreshPrices
+
+    get_order: Callable[[OrderId], Awaitable[Order]]
+    list_orders: ListOrders
+    get_history: GetHistory
+    cancel_order: Callable[[OrderId], Awaitable[Order]]
+    complete_order: Callable[[OrderId], Awaitable[Order]]
+    delete_order: Callable[[OrderId], Awaitable[Order]]
+    expire_orders: ExpireOrders
+
+    request_payment: Callable[[OrderId | Keyed[OrderId]], Awaitable[Order | Replayed]]
+    request_refund: Callable[[OrderId], Awaitable[Order]]
+
+    get_product: Callable[[ProductId], Awaitable[Product]]
+    list_products: ListProducts
+    add_products: AddProducts
+    adjust_stock: AdjustStock
+
+    consumers: Sequence[Consumer]
+    record_dead_letters: Sequence[RecordDeadLetters]
+    relay_events: RelayEvents
+    republish_requests: RepublishRequests
+    list_dead_letters: ListDeadLetters
+    decide_dead_letters: DecideDeadLetters
+
+    reconcile: Reconcile
+    repair: Repair
+
+    _batches: "_Batches" = field(alias="batches")
+
+    async def drained(self) -> None:
+        """Wait until every call of a batched use case has its answer, also for callers who have gone away."""
+        await self._batches.drained()
+
+
+@frozen
+class _Batches:
+    """Batches use cases, and knows each one that it has batched."""
+
+    _limits: Limits
+    _made: list[Callable[[], Awaitable[None]]] = field(factory=list, init=False)
+
+    def __call__(self, work: Callable[[Sequence[C]], Awaitable[Sequence[R | Exception]]]) -> Batched[C, R]:
+        batched: Batched[C, R] = Batched(
+            work,
+            max_size=self._limits.batch_max,
+            max_in_flight=self._limits.batches_in_flight,
+            longest_wait=self._limits.longest_wait,
+        )
+        self._made.append(batched.drained)
+        return batched
+
+    async def drained(self) -> None:
+        for drained in self._made:
+            await drained()
+
+
+def assemble(ports: Ports, limits: Limits) -> UseCases:
+    now, recent, provider = ports.now, ports.recent_orders, ports.provider
+    uow = ports.unit_of_work(PropagateChanges(recent, ports.catalogue_cache, ports.outbox_signal))
+    unrecorded = Unrecorded(recent, ports.queued_here)
+    batches = _Batches(limits)
+
+    def changing(
+        change: Callable[[Sequence[OrderId]], Awaitable[Sequence[Order | DomainError]]],
+    ) -> Batched[OrderId, Order]:
+        return batches(TellUnrecorded(change, unrecorded))
+
+    def changing_once(
+        change: Callable[[Sequence[OrderId | Keyed[OrderId]]], Awaitable[Sequence[Outcome]]],
+    ) -> Batched[OrderId | Keyed[OrderId], Order | Replayed]:
+        return batches(TellUnrecorded(change, unrecorded))
+
+    persist_orders = PersistOrders(uow, now)
+    process_payment = ProcessPayment(uow, provider, now)
+    expire_orders = ExpireOrders(uow, now, limits.order_expiry)
+    find_stuck = FindStuck(uow, now, limits.order_expiry, limits.stuck_after)
+
+    return UseCases(
+        place_order=_intake(ports, limits, batches, PlaceOrder(uow, now), persist_orders),
+        refresh_prices=RefreshPrices(uow, ports.price_list),
+        get_order=batches(GetOrder(uow, recent, unrecorded)),
+        list_orders=ListOrders(uow, recent),
+        get_history=GetHistory(uow, recent, unrecorded),
+        cancel_order=changing(CancelOrder(uow, now)),
+        complete_order=changing(CompleteOrder(uow, now)),
+        delete_order=changing(DeleteOrder(uow, now)),
+        expire_orders=expire_orders,
+        request_payment=changing_once(RequestPayment(uow, ports.new_id, now)),
+        request_refund=changing(RequestRefund(uow, now)),
+        get_product=batches(GetProduct(uow)),
+        list_products=ListProducts(uow, ports.catalogue_cache),
+        add_products=AddProducts(uow, now),
+        adjust_stock=AdjustStock(uow, now),
+        consumers=(
+            _consumer(INTAKE, ports, limits, persist_orders),
+            _consumer(PAYMENTS, ports, limits, process_payment),
+            _consumer(REFUNDS, ports, limits, RefundOrder(uow, provider, now)),
+        ),
+        record_dead_letters=[RecordDeadLetters(work.name, ports.dead_letter_queue(work), uow) for work in WORK_QUEUES],
+        relay_events=RelayEvents(
+            uow,
+            InvalidatingPublisher(ports.publisher, recent, ports.catalogue_cache),
+            ports.relay_name,
+            limit=limits.relay_batch_max,
+        ),
+        republish_requests=RepublishRequests(uow, now),
+        list_dead_letters=ListDeadLetters(uow),
+        decide_dead_letters=DecideDeadLetters(uow, now),
+        reconcile=Reconcile(uow, ports.provider_ledger, now, limits.stuck_after, find_stuck),
+        repair=Repair(uow, provider, process_payment, expire_orders),
+        batches=batches,
+    )
+
+
+def _consumer(
+    work: WorkQueue, ports: Ports, limits: Limits, handle: Callable[[Sequence[Any]], Awaitable[Sequence[Any]]]
+) -> Consumer:
+    return Consumer(work, ports.subscription(work), handle, max_batch=limits.consumer_batch_max)
+
+
+def _intake(
+    ports: Ports, limits: Limits, batches: _Batches, place_order: PlaceOrder, persist_orders: PersistOrders
+) -> OrderIntake:
+    """The road in. Each server has its timeout, and the database one for each of its uses."""
+    number = NumberRequests(ports.new_id, ports.now)
+    place: Batched[_PlaceCall, Order | Replayed] = batches(place_order)
+    if limits.intake == "direct":
+        return DirectIntake(number, place)
+    persist: Batched[OrderAccepted, None] = batches(persist_orders)
+
+    def breaker(work: Callable[[C], Awaitable[R]], seconds: float) -> CircuitBreaker[C, R]:
+        return CircuitBreaker(work, seconds=seconds, pause=limits.breaker_pause)
+
+    queue: Batched[_PlaceCall, Order | Queued] = batches(
+        QueueOrders(
+            ports.price_list,
+            breaker(ports.intake_queue.put_many, limits.broker_timeout),
+            ports.recent_orders,
+            ports.queued_here,
+            breaker(persist, limits.database_timeout),
+        )
+    )
+    queue_or_record = QueueOrRecord(
+        queue,
+        breaker(Retrying(place), limits.last_resort_timeout),
+        breaker(Retrying(persist), limits.last_resort_timeout),
+    )
+    if limits.intake == "queued":
+        return QueuedIntake(number, queue_or_record, place)
+    return AutoIntake(number, breaker(place, limits.database_timeout), queue_or_record)

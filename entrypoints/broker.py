@@ -1,0 +1,89 @@
+"""The ways to the broker and from it: RabbitMQ where it is named, else queues in this process."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Final
+
+from attrs import frozen
+
+from adapters.memory.broker import MemoryBroker
+from application.messaging.subscriptions import WORK_QUEUES, WorkQueue
+from application.ports.messaging import DeadLetterQueue, EventPublisher, Subscription
+from entrypoints.loops import repeat
+from entrypoints.settings import Settings
+
+# Seconds between declarations: so long can a queue be missing that somebody deleted.
+_DECLARE_EVERY: Final = 15.0
+
+
+@frozen
+class Broker:
+    """Each connects when it is first used: what a program doesn't use costs nothing."""
+
+    publisher: EventPublisher
+    _subscriptions: Mapping[WorkQueue, Subscription]
+    _dead_letter_queues: Mapping[WorkQueue, DeadLetterQueue]
+
+    def subscription(self, work: WorkQueue) -> Subscription:
+        return self._subscriptions[work]
+
+    def dead_letter_queue(self, work: WorkQueue) -> DeadLetterQueue:
+        return self._dead_letter_queues[work]
+
+
+@asynccontextmanager
+async def open_broker(settings: Settings) -> AsyncGenerator[Broker, None]:
+    if settings.amqp_url:
+        async with _rabbitmq(settings.amqp_url, settings.namespace) as broker:
+            yield broker
+    else:
+        memory = MemoryBroker()
+        queues = {work: memory.queue(work) for work in WORK_QUEUES}
+        yield Broker(memory, queues, {work: queue.dead_letters for work, queue in queues.items()})
+
+
+@asynccontextmanager
+async def _rabbitmq(url: str, namespace: str) -> AsyncGenerator[Broker, None]:
+    # Half of what a command takes to start, and only where RabbitMQ is.
+    from adapters.rabbitmq.dead_letters import open_dead_letters  # noqa: PLC0415
+    from adapters.rabbitmq.publisher import open_publisher  # noqa: PLC0415
+    from adapters.rabbitmq.subscription import open_subscription  # noqa: PLC0415
+    from adapters.rabbitmq.topology import Topology  # noqa: PLC0415
+
+    topology = Topology(namespace)
+    async with AsyncExitStack() as stack:
+        yield Broker(
+            await stack.enter_async_context(open_publisher(url, topology)),
+            {
+                work: await stack.enter_async_context(open_subscription(url, topology, work.name))
+                for work in WORK_QUEUES
+            },
+            {
+                work: await stack.enter_async_context(open_dead_letters(url, topology, work.name))
+                for work in WORK_QUEUES
+            },
+        )
+
+
+@asynccontextmanager
+async def queues_declared(settings: Settings) -> AsyncGenerator[None, None]:
+    """Keep the queues as they should be, whoever deletes one meanwhile, and whenever RabbitMQ comes."""
+    if not settings.amqp_url:
+        yield
+        return
+    from adapters.rabbitmq.topology import Topology, declare_topology  # noqa: PLC0415 - as above
+
+    stop = asyncio.Event()
+
+    async def declare() -> float:
+        await declare_topology(settings.amqp_url, Topology(settings.namespace))
+        return _DECLARE_EVERY
+
+    declaring = asyncio.create_task(repeat(declare, stop, name="topology"))
+    try:
+        yield
+    finally:
+        stop.set()
+        declaring.cancel()
+        await asyncio.gather(declaring, return_exceptions=True)

@@ -1,0 +1,36 @@
+"""Which payment provider takes the money, made of its own settings."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from attrs import frozen
+
+from adapters.payments.simulated.gateway import SimulatedGateway
+from adapters.payments.simulated.ledger import FileLedger
+from application.ports.payments import PaymentProvider, ProviderLedger
+from entrypoints.settings import Settings
+
+
+@frozen
+class Provider:
+    """The provider, and its record of what it has taken. Neither is asked for anything before it is used."""
+
+    gateway: PaymentProvider
+    ledger: ProviderLedger
+
+
+@asynccontextmanager
+async def open_provider(settings: Settings) -> AsyncGenerator[Provider, None]:
+    ledger = FileLedger(settings.ledger)
+    try:
+        gateway = SimulatedGateway(
+            ledger,
+            delay=settings.gateway_delay,
+            decline_rate=settings.gateway_decline_rate,
+            failure_rate=settings.gateway_failure_rate,
+            seed=settings.gateway_seed,
+        )
+        # To read the ledger has none of the troubles that are simulated.
+        yield Provider(gateway, SimulatedGateway(ledger))
+    finally:
+        await ledger.close()

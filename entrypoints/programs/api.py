@@ -1,0 +1,55 @@
+"""The HTTP interface."""
+
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from typing import Final
+
+from entrypoints.broker import queues_declared
+from entrypoints.connections import open_container
+from entrypoints.container import Container
+from entrypoints.http.app import create_app
+from entrypoints.http.server.server import serve
+from entrypoints.loops import Stop
+from entrypoints.programs.prices import prices_known
+from entrypoints.programs.starting import expect_schema, tell_of_servers
+from entrypoints.settings import Settings
+
+# Told the URL once the server answers there.
+OnStarted = Callable[[str], None]
+
+# Seconds. A worker lets go of an order much sooner, unless it is frozen or cut off; and a request for such an order
+# keeps all others waiting that are in the same batch.
+_LOCK_TIMEOUT: Final = 0.25
+
+
+async def run_api(settings: Settings, stop: Stop, *, on_started: OnStarted) -> None:
+    async with AsyncExitStack() as stack:
+        container = await stack.enter_async_context(open_container(settings, lock_timeout=_LOCK_TIMEOUT))
+        if settings.intake != "direct":
+            await stack.enter_async_context(queues_declared(settings))
+        await tell_of_servers(container)
+        await expect_schema(container)
+        await serve_http(container, stop, on_started=on_started)
+
+
+async def serve_http(container: Container, stop: Stop, *, on_started: OnStarted) -> None:
+    """Answer requests until told to stop, and finish what they have begun."""
+    settings, use_cases = container.settings(), container.use_cases()
+    app = create_app(
+        use_cases,
+        container.check_health(),
+        request_timeout=settings.request_timeout.total_seconds(),
+        max_body=settings.max_body,
+    )
+    async with AsyncExitStack() as stack:
+        if settings.intake != "direct":
+            await stack.enter_async_context(prices_known(use_cases.refresh_prices))
+        await serve(
+            app,
+            host=settings.host,
+            port=settings.port,
+            shutdown_timeout=settings.shutdown_timeout.total_seconds() * 0.8,
+            on_started=on_started,
+            stop=stop,
+        )
+        await use_cases.drained()

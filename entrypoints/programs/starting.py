@@ -1,0 +1,33 @@
+"""What every program does before it works."""
+
+import structlog
+
+from adapters.sql.schema import schema_problem
+from application.errors import Unavailable
+from entrypoints.connections import NotReady
+from entrypoints.container import Container
+
+
+async def tell_of_servers(container: Container) -> None:
+    """Log of each server whether it works."""
+    log = structlog.get_logger("holdfast")
+    for server in await container.check_health()():
+        if server.works:
+            log.info("server works", server=server.name, version=server.version)
+        else:
+            log.warning("server does not work", server=server.name, problem=server.problem)
+
+
+async def expect_schema(container: Container) -> None:
+    """Refuse to run on tables of another release; a database out of reach is waited for. Raise `NotReady`."""
+    try:
+        problem = await schema_problem(container.engine())
+    except Unavailable:
+        return
+    if problem is not None:
+        raise NotReady(problem)
+
+
+async def expect_provider(container: Container) -> None:
+    """Find out now, and not with the first charge, that the provider can't be used. Raise `Trouble`."""
+    await container.provider().ledger.charges(after=None, limit=1)

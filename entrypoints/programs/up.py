@@ -1,0 +1,57 @@
+"""API, relay and worker in one process."""
+
+import asyncio
+from collections.abc import Awaitable
+from contextlib import AsyncExitStack
+from datetime import timedelta
+
+from adapters.sql.schema import schema_problem
+from entrypoints.broker import queues_declared
+from entrypoints.connections import only_one, open_container
+from entrypoints.container import Container
+from entrypoints.demo import CATALOGUE
+from entrypoints.loops import Stop
+from entrypoints.programs.api import OnStarted, serve_http
+from entrypoints.programs.relay import relay
+from entrypoints.programs.starting import expect_provider, tell_of_servers
+from entrypoints.programs.worker import worker_of
+from entrypoints.settings import Settings
+
+
+async def run_up(settings: Settings, stop: Stop, *, on_started: OnStarted) -> None:
+    """On whatever the settings name."""
+    async with AsyncExitStack() as stack:
+        if not settings.database_url:
+            stack.enter_context(only_one(settings))
+        container = await stack.enter_async_context(open_container(settings))
+        await stack.enter_async_context(queues_declared(settings))
+        await expect_provider(container)
+        await _make_tables(container)
+        await tell_of_servers(container)
+        use_cases = container.use_cases()
+        if not settings.database_url:
+            await use_cases.add_products(CATALOGUE, made_by="holdfast up")
+        if not settings.amqp_url:
+            # A broker in this process is empty at the start: what it held when the last one ended is published again.
+            await use_cases.republish_requests(idle=timedelta(0))
+        # The intake stops first; what it has taken in until then still finds a relay and a worker.
+        stop_working = Stop()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(relay(use_cases.relay_events, container.outbox_signal(), stop_working))
+            tasks.create_task(worker_of(container).run(stop_working))
+            tasks.create_task(_then(stop_working, serve_http(container, stop, on_started=on_started)))
+
+
+async def _then(event: asyncio.Event, work: Awaitable[None]) -> None:
+    try:
+        await work
+    finally:
+        event.set()
+
+
+async def _make_tables(container: Container) -> None:
+    if await schema_problem(container.engine()) is not None:
+        # Alembic takes half a second to be imported, which a start without anything to do should not wait for.
+        from adapters.sql.migrate import migrate  # noqa: PLC0415
+
+        await migrate(container.engine())
