@@ -1,80 +1,44 @@
 """What is opened when a program starts, and closed when it ends, in the opposite order."""
 
-import asyncio
 import fcntl
 from collections.abc import AsyncGenerator, Generator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
-from pathlib import Path
-from typing import Final
-
-from sqlalchemy.ext.asyncio import AsyncEngine
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 
 from adapters.memory.signal import MemoryOutboxSignal
-from adapters.sql.core.engine import LOCK_TIMEOUT, create_engine, sqlite_url
-from adapters.sql.signal import open_outbox_signal
+from adapters.sql.core.engine import LOCK_TIMEOUT
+from application.ports.messaging import OutboxSignal
 from entrypoints.broker import open_broker
 from entrypoints.container import Container
+from entrypoints.database import NotReady, make_folder, open_engine
 from entrypoints.payment_providers import open_provider
-from entrypoints.settings import InvalidSettings, Settings
+from entrypoints.settings import Settings
 
-
-class NotReady(Exception):
-    """A program can't start; the message says what to do first."""
-
-
-# Seconds that the database has to close its connections in good order.
-_CLOSE_TIMEOUT: Final = 2.0
+# What only servers need is imported where it is opened: a command without them would wait for it in vain.
 
 
 @asynccontextmanager
 async def open_container(settings: Settings, *, lock_timeout: float = LOCK_TIMEOUT) -> AsyncGenerator[Container, None]:
     """Everything that a program may use. Servers are connected to when they are first asked, Redis at once."""
     async with AsyncExitStack() as stack:
-        if not settings.database_url:
-            make_folder(settings.data)
-        engine = _engine(settings, lock_timeout)
-        stack.push_async_callback(_dispose, engine)
-        signal = open_outbox_signal(engine) if settings.database_url else None
+        engine = await stack.enter_async_context(open_engine(settings, lock_timeout=lock_timeout))
+        signal: OutboxSignal = MemoryOutboxSignal()
+        if settings.database_url:
+            from adapters.sql.signal import open_outbox_signal  # noqa: PLC0415
+
+            signal = await stack.enter_async_context(open_outbox_signal(engine))
+        redis = None
+        if settings.redis_url:
+            from adapters.redis.client import open_redis  # noqa: PLC0415
+
+            redis = await stack.enter_async_context(open_redis(settings.redis_url))
         yield Container(
             settings=settings,
             engine=engine,
-            outbox_signal=await stack.enter_async_context(signal) if signal else MemoryOutboxSignal(),
-            redis=await _redis(stack, settings.redis_url) if settings.redis_url else None,
+            outbox_signal=signal,
+            redis=redis,
             broker=await stack.enter_async_context(open_broker(settings)),
             provider=await stack.enter_async_context(open_provider(settings)),
         )
-
-
-def _engine(settings: Settings, lock_timeout: float) -> AsyncEngine:
-    try:
-        return create_engine(
-            settings.database_url or sqlite_url(settings.database_file),
-            pool_size=settings.pool_size,
-            lock_timeout=lock_timeout,
-        )
-    except ValueError as error:
-        raise InvalidSettings(f"DATABASE_URL: {error}") from None
-
-
-async def _redis(stack: AsyncExitStack, url: str) -> object:
-    from adapters.redis.client import open_redis  # noqa: PLC0415 - as in the container
-
-    return await stack.enter_async_context(open_redis(url))
-
-
-async def _dispose(engine: AsyncEngine) -> None:
-    # A server that has fallen silent would never hear that its connections are closed.
-    with suppress(TimeoutError):
-        async with asyncio.timeout(_CLOSE_TIMEOUT):
-            await engine.dispose()
-
-
-def make_folder(folder: Path) -> None:
-    """Raise `NotReady`."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise NotReady(f"{folder} can't be the data folder: {error.strerror}; name another one with --data") from None
 
 
 @contextmanager

@@ -1,30 +1,36 @@
-"""What the commands of the command line share."""
+"""What the commands share.
+
+The help of every command imports this file, and the use cases with their adapters take half a second to import. So they
+are imported when a command runs; type checkers alone import them before.
+"""
 
 import os
 import re
+import sys
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
-import uvloop
 from cyclopts import Parameter, Token
 from cyclopts.validators import Number
 
-from adapters.sql.schema import schema_problem
-from entrypoints.connections import NotReady, open_container
-from entrypoints.container import Container
-from entrypoints.logs import configure_logging
+from entrypoints.errors import CannotGoOn
 from entrypoints.settings import Settings, environment_and_file, read_settings
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+    from application.assembly import UseCases
 
 # More digits than any number has that can be meant.
 _WHOLE: Final = re.compile(r"[+-]?[0-9]{1,19}")
 
 
 def _whole(_: object, tokens: Sequence[Token]) -> int:
-    """What cyclopts rounds, it takes for an int as well: nobody wants a price of 12.50 to be 12."""
+    """Refuse what cyclopts would round: a price of 12.50 is not 12."""
     text = tokens[0].value
     if not _WHOLE.fullmatch(text):
-        raise ValueError(f"{text!r} is no whole number; write it in digits, as in 1250")
+        raise ValueError(f"{text!r} is not a whole number; write digits only, as in 1250")
     return int(text)
 
 
@@ -33,31 +39,47 @@ Count = Annotated[Whole, Parameter(validator=Number(gte=1))]
 Data = Annotated[Path | None, Parameter(help="Folder of the SQLite file. Default: .holdfast")]
 
 
-class CommandError(Exception):
+class CommandError(CannotGoOn):
     """A command can't be carried out; the message says what to do."""
 
 
+def say(message: str) -> None:
+    """Each line on standard error, with the name of the program, as `grep` and others do."""
+    for line in message.splitlines():
+        print(f"holdfast: {line}", file=sys.stderr)
+
+
 def command_settings(**given: object) -> Settings:
+    from entrypoints.logs import configure_logging
+
     settings = read_settings(environment_and_file(os.environ), **given)
     configure_logging(settings)
     return settings
 
 
-def with_container(settings: Settings, work: Callable[[Container], Awaitable[None]]) -> None:
+def with_engine(settings: Settings, work: Callable[["AsyncEngine"], Awaitable[None]]) -> None:
+    """Do what needs the database alone."""
+    import asyncio
+
+    from entrypoints.database import open_engine
+
+    async def run() -> None:
+        async with open_engine(settings) as engine:
+            await work(engine)
+
+    asyncio.run(run())
+
+
+def with_use_cases(settings: Settings, work: Callable[["UseCases"], Awaitable[None]]) -> None:
+    """Do what needs the tables of this version. Raise `NotReady` without them."""
+    import asyncio
+
+    from entrypoints.connections import open_container
+    from entrypoints.programs.starting import demand_schema
+
     async def run() -> None:
         async with open_container(settings) as container:
-            await work(container)
+            await demand_schema(container)
+            await work(container.use_cases())
 
-    uvloop.run(run())
-
-
-def with_tables(settings: Settings, work: Callable[[Container], Awaitable[None]]) -> None:
-    """As `with_container`, for work that needs the tables of this version. Raise `NotReady` without them."""
-
-    async def checked(container: Container) -> None:
-        problem = await schema_problem(container.engine())
-        if problem is not None:
-            raise NotReady(problem)
-        await work(container)
-
-    with_container(settings, checked)
+    asyncio.run(run())

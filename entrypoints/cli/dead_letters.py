@@ -1,56 +1,52 @@
-"""`holdfast dead`: what could not be processed, and what becomes of it."""
+"""`holdfast dead`: messages that could not be processed, and what a person decides about them."""
 
 import getpass
 import os
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
 from domain.dead_letter import DeadLetter
 from domain.errors import DomainError
-from entrypoints.cli.common import CommandError, Data, Whole, command_settings, with_tables
-from entrypoints.container import Container
+from entrypoints.cli.common import CommandError, Data, Whole, command_settings, with_use_cases
 
-Everything = Annotated[bool, Parameter(name="--all", negative="", help="All that wait for a decision.")]
-By = Annotated[str | None, Parameter(help="Who decides. Default: the user of the operating system.")]
+if TYPE_CHECKING:
+    from application.assembly import UseCases
+
+Ids = Annotated[Whole, Parameter(help="Ids of dead letters, as `holdfast dead list` prints them.")]
+Everything = Annotated[bool, Parameter(name="--all", negative="", help="All dead letters that wait for a decision.")]
+By = Annotated[str | None, Parameter(help="Name of the person who decides. Default: the user of the operating system.")]
 
 _PAGE = 200
 _WIDEST = 100
 
 
-def make_app() -> App:
-    app = App(name="dead", help="Look after messages that could not be processed.")
-    app.command(list_letters, name="list")
-    for command in (show, replay, discard):
-        app.command(command)
-    return app
-
-
-def list_letters(
+def list_dead_letters(
     *,
-    decided: Annotated[bool, Parameter(name="--all", negative="", help="Those that were decided as well.")] = False,
+    decided: Annotated[bool, Parameter(name="--all", negative="", help="Also those that were decided.")] = False,
     data: Data = None,
 ) -> None:
-    """Print the dead letters that wait for a decision, the oldest first."""
-
-    async def work(container: Container) -> None:
-        list_dead_letters, last = container.use_cases().list_dead_letters, None
+    async def work(use_cases: "UseCases") -> None:
+        list_page, last = use_cases.list_dead_letters, None
         print(_LINE.format("ID", "CONSUMER", "ATTEMPTS", "LAST", "DECISION", "ORDER", "REASON"))
-        while page := await list_dead_letters(decided=decided, after=last, limit=_PAGE):
+        while page := await list_page(decided=decided, after=last, limit=_PAGE):
             for letter in page:
                 print(_line(letter))
             last = page[-1].id
 
-    with_tables(command_settings(data=data), work)
+    with_use_cases(command_settings(data=data), work)
 
 
-def show(id: Whole, /, *, data: Data = None) -> None:  # noqa: A002 - it is called so in the help
-    """Print everything that is known of a dead letter, and the message as it came."""
-
-    async def work(container: Container) -> None:
-        letter = await container.use_cases().list_dead_letters.get(id)
+def show(
+    id: Annotated[Whole, Parameter(help="Id of the dead letter.")],  # noqa: A002 - the help shows this name
+    /,
+    *,
+    data: Data = None,
+) -> None:
+    async def work(use_cases: "UseCases") -> None:
+        letter = await use_cases.list_dead_letters.get(id)
         message = letter.message
         decision = f"{letter.decision.value} by {letter.decided_by} at {letter.decided_at}" if letter.decision else "-"
         for name, value in (
@@ -67,37 +63,35 @@ def show(id: Whole, /, *, data: Data = None) -> None:  # noqa: A002 - it is call
             print(f"{name:9} {value}")
         print(_printable(message.body.decode(errors="backslashreplace")))
 
-    with_tables(command_settings(data=data), work)
+    with_use_cases(command_settings(data=data), work)
 
 
-def replay(*ids: Whole, everything: Everything = False, by: By = None, data: Data = None) -> None:
-    """Send dead letters once more. What was done already is not done again."""
+def replay(*ids: Ids, everything: Everything = False, by: By = None, data: Data = None) -> None:
     _expect_choice(ids, everything=everything)
 
-    async def work(container: Container) -> None:
-        decide, who = container.use_cases().decide_dead_letters, by or _user()
+    async def work(use_cases: "UseCases") -> None:
+        decide, who = use_cases.decide_dead_letters, by or _user()
         _tell("replayed", await (decide.replay_all(by=who) if everything else decide.replay(ids, by=who)))
 
-    with_tables(command_settings(data=data), work)
+    with_use_cases(command_settings(data=data), work)
 
 
 def discard(
-    *ids: Whole,
+    *ids: Ids,
     everything: Everything = False,
-    yes: Annotated[bool, Parameter(negative="", help="Don't ask.")] = False,
+    yes: Annotated[bool, Parameter(negative="", help="Discard without asking.")] = False,
     by: By = None,
     data: Data = None,
 ) -> None:
-    """Give dead letters up. They stay in the table, with the name of who decided."""
     _expect_choice(ids, everything=everything)
     if not yes:
         _confirm("all dead letters" if everything else f"dead letter {', '.join(map(str, ids))}")
 
-    async def work(container: Container) -> None:
-        decide, who = container.use_cases().decide_dead_letters, by or _user()
+    async def work(use_cases: "UseCases") -> None:
+        decide, who = use_cases.decide_dead_letters, by or _user()
         _tell("discarded", await (decide.discard_all(by=who) if everything else decide.discard(ids, by=who)))
 
-    with_tables(command_settings(data=data), work)
+    with_use_cases(command_settings(data=data), work)
 
 
 _LINE = "{:>6}  {:10} {:>8}  {:20} {:10} {:36}  {}"
@@ -116,18 +110,22 @@ def _line(letter: DeadLetter) -> str:
 
 
 def _printable(text: str) -> str:
-    """What a stranger wrote must not steer the terminal."""
+    """A message comes from outside: its control characters must not reach the terminal."""
     return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
 
 
 def _expect_choice(ids: Sequence[int], *, everything: bool) -> None:
     if bool(ids) == everything:
-        raise CommandError("name dead letters by their ids, as `holdfast dead list` prints them, or say --all")
+        raise CommandError(
+            "name dead letters by their ids, as `holdfast dead list` prints them; or write --all for all of them"
+        )
 
 
 def _confirm(what: str) -> None:
     if not sys.stdin.isatty():
-        raise CommandError(f"to discard {what} without being asked, add --yes")
+        raise CommandError(
+            f"nobody can be asked, because standard input is not a terminal; to discard {what} all the same, add --yes"
+        )
     if input(f"Discard {what}? [y/N] ").strip().lower() not in {"y", "yes"}:
         raise CommandError("nothing was discarded")
 

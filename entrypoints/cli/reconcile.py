@@ -1,25 +1,28 @@
-"""`holdfast reconcile`: whether the books agree, and what is done where they don't."""
+"""`holdfast reconcile`: the consistency check, and the repair of what it finds."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from application.reconciliation.discrepancies import Discrepancy
-from entrypoints.cli.common import CommandError, Data, command_settings, with_tables
-from entrypoints.container import Container
+from entrypoints.cli.common import CommandError, Data, command_settings, with_use_cases
+
+if TYPE_CHECKING:
+    from application.assembly import UseCases
 
 _LINE = "{:12} {:36}  {}"
 
 
 def reconcile(
     *,
-    repair: Annotated[bool, Parameter(negative="", help="Heal what is safe to heal, and say what is left.")] = False,
+    repair: Annotated[
+        bool, Parameter(negative="", help="Repair what is safe to repair, and print what is left.")
+    ] = False,
     data: Data = None,
 ) -> None:
-    """Compare stock, orders, payments, the provider's record, the outbox and dead letters; exit 1 if they disagree."""
+    settings = command_settings(data=data)
 
-    async def work(container: Container) -> None:
-        use_cases = container.use_cases()
+    async def work(use_cases: "UseCases") -> None:
         found = await use_cases.reconcile()
         outcomes = await use_cases.repair(found) if repair else [None] * len(found)
         if found:
@@ -30,12 +33,12 @@ def reconcile(
         if left and repair:
             raise CommandError(f"{left} of {len(found)} discrepancies are left for a person to decide")
         if left:
-            raise CommandError(f"{left} discrepancies; `holdfast reconcile --repair` heals what is safe to heal")
-        print(f"{len(found)} discrepancies, all healed" if found else "everything agrees")
+            raise CommandError(f"{left} discrepancies; `holdfast reconcile --repair` repairs what is safe to repair")
+        print(f"{len(found)} discrepancies, all repaired" if found else "everything agrees")
 
-    with_tables(command_settings(data=data), work)
+    with_use_cases(settings, work)
 
 
 def _line(discrepancy: Discrepancy, done: str | None, *, repair: bool) -> str:
     line = _LINE.format(discrepancy.about, str(discrepancy.order_id or "-"), discrepancy.what)
-    return f"{line} -> {f'healed: {done}' if done else 'left'}" if repair else line
+    return f"{line} -> {f'repaired: {done}' if done else 'left'}" if repair else line

@@ -10,13 +10,14 @@ from typing import Any, Final
 
 import structlog
 
+from entrypoints.errors import CannotGoOn
 from entrypoints.loops import Stop
 
 # What is told to stop, and then has a bounded time to finish.
 Program = Callable[[Stop], Coroutine[Any, Any, None]]
 
 
-class CutOff(Exception):
+class CutOff(CannotGoOn):
     """A program was told to stop, and had not finished in its time what it had begun."""
 
 

@@ -37,12 +37,9 @@ def shop(embedded: Service) -> Service:
         ((*ADD, "--id", "0"), 1, "an id is between 1"),
         (("products", "add", *ADD[2:6], "--currency", "XXY", "--stock", "1"), 1, "ISO 4217"),
         (("products", "restock", "1", "5", "--reason", "x"), 1, "there is no product 1"),
-        (("products", "add", *ADD[2:4], "--price", "12.50", *ADD[6:]), 2, "--price: '12.50' is no whole number"),
-        (("products", "restock", "1", "2.7", "--reason", "x"), 2, "'2.7' is no whole number"),
-        (("dead", "replay", "1", "1.4"), 2, "'1.4' is no whole number"),
-        (("simulate", "--seeds", "0"), 2, '"0" for --seeds. Must be >= 1'),
-        (("simulate", "--seed", "x"), 2, "--seed: 'x' is no whole number"),
-        (("faults", "--houses", "-1"), 2, '"-1" for --houses. Must be >= 1'),
+        (("products", "add", *ADD[2:4], "--price", "12.50", *ADD[6:]), 2, "--price: '12.50' is not a whole number"),
+        (("products", "restock", "1", "2.7", "--reason", "x"), 2, "'2.7' is not a whole number"),
+        (("dead", "replay", "1", "1.4"), 2, "'1.4' is not a whole number"),
         (("up", "--prot", "1"), 2, "--port"),
         (("up", "--port", "0"), 2, "HOLDFAST_PORT"),
         (("up", "--host", "999.1.1.1"), 1, "999.1.1.1"),
@@ -113,7 +110,7 @@ def test_a_data_folder_belongs_to_one_service(embedded: Service) -> None:
     embedded.start_all(["up"])
     status, said = run(embedded, "up")
     assert status == 1
-    assert "in use by another" in said
+    assert "another `holdfast up` uses" in said
 
 
 def test_the_doctor_finds_what_is_wrong(embedded: Service) -> None:

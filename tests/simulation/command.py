@@ -1,4 +1,4 @@
-"""`holdfast simulate`: many seeds, one seed and its story, or the faults that are built in on purpose."""
+"""Runs many seeds, one seed and its story, or the faults that are built in on purpose."""
 
 import time
 from collections import Counter
@@ -9,8 +9,11 @@ from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainin
 from rich.table import Table
 
 from tests.simulation.mutations import MUTATIONS, catch
-from tests.simulation.points import CRASH_POINTS
+from tests.simulation.points import CRASH_POINTS, MOST_ROUNDS
 from tests.simulation.run import Report, seldom_collecting, simulate
+
+# After as many, every crash point must have been hit.
+ENOUGH_SEEDS: Final = MOST_ROUNDS * len(CRASH_POINTS)
 
 _SHOWN: Final = 40
 
@@ -19,7 +22,7 @@ def story(report: Report, *, lines: int | None = None) -> str:
     """What happened, what was found, and how to see it again."""
     trace = report.trace[-lines:] if lines else report.trace
     found = [f"FOUND: {finding}" for finding in report.findings]
-    return "\n".join([*trace, *found, f"again: ./dev holdfast simulate --seed {report.seed}"])
+    return "\n".join([*trace, *found, f"again: ./dev simulate --seed {report.seed}"])
 
 
 def simulate_one(seed: int) -> bool:
@@ -50,17 +53,28 @@ def simulate_many(seeds: int) -> bool:
     spent, worked = time.perf_counter() - began, time.process_time() - began_work
     console.print(
         f"{seeds} seeds in {spent:.1f} s, {seeds / spent:.0f} a second"
-        f" and {seeds / worked:.0f} a second of processor time; nothing was found"
+        f" and {seeds / worked:.0f} a second of processor time"
     )
-    return _summary(console, crashed)
+    return summary(console, crashed, seeds=seeds)
 
 
-def _summary(console: Console, crashed: Counter[str]) -> bool:
+def summary(console: Console, crashed: Counter[str], *, seeds: int) -> bool:
+    """Print which crash points were hit. False when one was not, although there were enough seeds to hit them all."""
     missed = [point for point in CRASH_POINTS if point not in crashed]
     console.print(f"{crashed.total()} crashes at {len(CRASH_POINTS) - len(missed)} of {len(CRASH_POINTS)} crash points")
     for point in missed:
-        console.print(f"never crashed: {point}")
-    return not missed
+        console.print(f"not hit: {point}")
+    if not missed:
+        console.print("nothing was found")
+    elif seeds < ENOUGH_SEEDS:
+        console.print(
+            f"nothing was found, but {len(missed)} crash points were not hit: run more seeds"
+            f" ({ENOUGH_SEEDS} must hit all)",
+            soft_wrap=True,
+        )
+    else:
+        console.print(f"FAILED: {len(missed)} crash points were not hit in {seeds} seeds", soft_wrap=True)
+    return not missed or seeds < ENOUGH_SEEDS
 
 
 def simulate_mutations() -> bool:

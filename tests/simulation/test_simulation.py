@@ -12,14 +12,13 @@ import pytest
 
 from tests.simulation.command import story
 from tests.simulation.mutations import MUTATIONS, Mutation, catch
-from tests.simulation.points import CRASH_POINTS
+from tests.simulation.points import CRASH_POINTS, MOST_ROUNDS
 from tests.simulation.run import seldom_collecting, simulate
 
 _ROOT: Final = Path(__file__).parents[2]
 # Each crash point has as many runs of its own, which are more than a thousand together; one at which nobody has
-# crashed by then has more, for it is chance that decides. The parts can run at the same time.
+# crashed by then has up to `MOST_ROUNDS`. The parts can run at the same time.
 _ROUNDS: Final = 12
-_MOST_ROUNDS: Final = 80
 _PARTS: Final = 8
 
 
@@ -33,7 +32,7 @@ def _seldom_collecting() -> Iterator[None]:
 def test_whatever_breaks_the_books_are_right_in_the_end(part: int) -> None:
     crashed: Counter[str] = Counter()
     points = range(part, len(CRASH_POINTS), _PARTS)
-    for number in range(_MOST_ROUNDS):
+    for number in range(MOST_ROUNDS):
         for point in points if number < _ROUNDS else _missing(points, crashed):
             report = simulate(number * len(CRASH_POINTS) + point)
             crashed += report.crashed

@@ -9,6 +9,7 @@ from typing import Final, cast
 import uvicorn
 from quart import Quart
 
+from entrypoints.errors import CannotGoOn
 from entrypoints.http.problems import STOPPING
 from entrypoints.http.server.concurrency_limit import ConcurrencyLimit
 from entrypoints.http.server.protocol import ProblemProtocol, State
@@ -20,7 +21,7 @@ _FORCED_CLOSE_TIMEOUT: Final = 1.0
 _log: Final = logging.getLogger("holdfast.http")
 
 
-class CannotListen(Exception):
+class CannotListen(CannotGoOn):
     """The server can't be reached under the address that it was given."""
 
 

@@ -1,4 +1,4 @@
-"""`holdfast faults`: break servers and processes, under load, and print what came of it."""
+"""Breaks servers and processes, under load, and prints what came of it."""
 
 import asyncio
 import time
@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.status import Status
 from rich.table import Table
 
+from tests.dev_command import WrongArguments
 from tests.integration.faults.fault import Fault
 from tests.integration.faults.run import Result, Street
 from tests.integration.faults.table import FAULTS
@@ -21,18 +22,17 @@ from tests.servers.packages import find_or_install
 _WIDTH: Final = 140
 
 
-def faults(*, keyword: str = "", only_list: bool = False, houses: int = 3) -> bool:
-    """Those whose names hold all words of `keyword`. True when each was well, and none was left out."""
-    words = keyword.lower().split()
-    chosen = [fault for fault in FAULTS if all(word in f"{fault.name} {fault.id}".lower() for word in words)]
+def list_faults(keyword: str) -> bool:
     console = Console(highlight=False, soft_wrap=True)
-    if not chosen:
-        console.print(f"no fault has all of these words: {keyword}; --list names them all", markup=False)
-        return False
-    if only_list:
-        for fault in chosen:
-            console.print(fault.name, markup=False)
-        return True
+    for fault in _chosen(keyword):
+        console.print(fault.name, markup=False)
+    return True
+
+
+def try_faults(keyword: str, *, houses: int) -> bool:
+    """True when each was well, and none was left out."""
+    chosen = _chosen(keyword)
+    console = Console(highlight=False, soft_wrap=True)
     try:
         for server in ("PostgreSQL", "Redis", "RabbitMQ"):
             find_or_install(server, console.print)
@@ -41,6 +41,14 @@ def faults(*, keyword: str = "", only_list: bool = False, houses: int = 3) -> bo
         return False
     with console.status("starting the servers") as status:
         return asyncio.run(_Trial(chosen, console, status).run(houses))
+
+
+def _chosen(keyword: str) -> Sequence[Fault]:
+    words = keyword.lower().split()
+    chosen = [fault for fault in FAULTS if all(word in f"{fault.name} {fault.id}".lower() for word in words)]
+    if not chosen:
+        raise WrongArguments(f"no fault has all of these words: {keyword}; --list prints all faults")
+    return chosen
 
 
 @define(eq=False)

@@ -1,0 +1,92 @@
+"""Every command: where it is written, and its help.
+
+A command is named as text, so that cyclopts imports its file only when that command is asked for. `holdfast --help`
+would have to import all of them otherwise, with the libraries of every server. For the same reason the help stands
+here. Its first paragraph is shown in lists of commands, and all of it in the command's own help.
+"""
+
+from typing import Final
+
+from cyclopts import App
+
+_NEEDS_SERVERS: Final = "Set DATABASE_URL, REDIS_URL and AMQP_URL first."
+
+
+def make_app() -> App:
+    app = App(name="holdfast", help="An order engine.", version=_version, help_format="plaintext")
+    app.command(
+        "entrypoints.cli.programs:up",
+        help="Run the whole service in one process: API, worker and relay.\n\n"
+        "Without DATABASE_URL, REDIS_URL and AMQP_URL, the data is kept in SQLite, and demo products are added.",
+    )
+    app.command("entrypoints.cli.programs:api", help=f"Run the HTTP API.\n\n{_NEEDS_SERVERS}")
+    app.command(
+        "entrypoints.cli.programs:worker",
+        help=f"Run the worker: payments, refunds and the expiry of unpaid orders.\n\n{_NEEDS_SERVERS}",
+    )
+    app.command(
+        "entrypoints.cli.programs:relay",
+        help=f"Run the relay, which publishes events to RabbitMQ.\n\n{_NEEDS_SERVERS}",
+    )
+    app.command(
+        "entrypoints.cli.tables:migrate",
+        help="Create the tables and the queues, or bring them up to date.\n\n"
+        "This is safe at any time, and from several places at once.",
+    )
+    app.command(
+        "entrypoints.cli.tables:seed",
+        help="Add the demo products.\n\nProducts that exist already stay as they are.",
+    )
+    app.command(
+        "entrypoints.cli.doctor:doctor",
+        help="Check every server: whether it works, its version, and what is wrong with it.\n\n"
+        "The exit code is 1 if a server does not work.",
+    )
+    app.command(
+        "entrypoints.cli.reconcile:reconcile",
+        help="Compare stock, orders, payments, the provider's ledger, the outbox and dead letters.\n\n"
+        "The exit code is 1 if something does not agree and was not repaired.",
+    )
+    app.command(_make_products())
+    app.command(_make_dead_letters())
+    return app
+
+
+def _make_products() -> App:
+    app = App(name="products", help="Add, restock and list products.")
+    app.command("entrypoints.cli.products:add", help="Add a product, and print its id.")
+    app.command(
+        "entrypoints.cli.products:restock",
+        help="Add units to the stock of a product, or take some out, and print the new stock.",
+    )
+    app.command(
+        "entrypoints.cli.products:list_products", name="list", help="Print all products: id, stock, price and name."
+    )
+    return app
+
+
+def _make_dead_letters() -> App:
+    app = App(name="dead", help="Look after dead letters: messages that could not be processed.")
+    app.command(
+        "entrypoints.cli.dead_letters:list_dead_letters",
+        name="list",
+        help="Print the dead letters that wait for a decision, oldest first.",
+    )
+    app.command("entrypoints.cli.dead_letters:show", help="Print everything known about a dead letter.")
+    app.command(
+        "entrypoints.cli.dead_letters:replay",
+        help="Process dead letters again.\n\nWork that was done already is not repeated.",
+    )
+    app.command(
+        "entrypoints.cli.dead_letters:discard",
+        help="Discard dead letters.\n\nThey stay in the table, with the name of the person who decided.",
+    )
+    return app
+
+
+def _version() -> str:
+    """As pyproject.toml states it."""
+    # Only this one option needs the library.
+    from importlib import metadata
+
+    return metadata.version("holdfast")

@@ -1,0 +1,32 @@
+"""`holdfast doctor`: whether every server works."""
+
+from typing import TYPE_CHECKING
+
+from entrypoints.cli.common import CommandError, Data, command_settings, with_engine
+from entrypoints.settings import redacted
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+
+def doctor(*, data: Data = None) -> None:
+    settings = command_settings(data=data)
+    named = {
+        "database": settings.database_url or str(settings.database_file),
+        "cache": settings.redis_url,
+        "broker": settings.amqp_url,
+    }
+
+    from entrypoints.doctor import examine
+
+    async def work(engine: "AsyncEngine") -> None:
+        servers = list(await examine(settings, engine))
+        for server in servers:
+            state = "works" if server.works else "FAILS"
+            print(
+                f"{server.name:9} {state}  {server.version or server.problem}  {redacted(named[server.name])}".rstrip()
+            )
+        if not all(server.works for server in servers):
+            raise CommandError("not every server works; see above")
+
+    with_engine(settings, work)

@@ -1,0 +1,80 @@
+"""`holdfast up`, `api`, `worker` and `relay`: the programs that run until they are stopped.
+
+The programs are imported after the settings are read, so that neither a help text nor a wrong setting waits for them.
+"""
+
+import gc
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Final
+
+from cyclopts import Parameter
+
+from entrypoints.cli.common import Data, Whole, command_settings
+from entrypoints.settings import InvalidSettings, Settings
+
+if TYPE_CHECKING:
+    from entrypoints.programs.running import Program
+
+Host = Annotated[str | None, Parameter(help="Address to listen on. Default: 127.0.0.1")]
+Port = Annotated[Whole | None, Parameter(help="Port to listen on. Default: 8000")]
+
+_WELCOME: Final = """
+Holdfast listens on {url}
+
+  place an order:  curl -s {url}/orders -H 'Content-Type: application/json' \\
+                     -d '{{"user_id": 1, "items": [{{"product_id": 1, "quantity": 2}}]}}'
+  pay for it:      curl -s -X POST {url}/orders/ORDER_ID/pay
+  read it:         curl -s {url}/orders/ORDER_ID
+  list products:   curl -s {url}/products
+
+Press Ctrl-C to stop. Requests in progress are finished first, and nothing is lost.
+"""
+
+
+def up(*, host: Host = None, port: Port = None, data: Data = None) -> None:
+    settings = command_settings(host=host, port=port, data=data)
+    from entrypoints.programs.up import run_up
+
+    _run(settings, partial(run_up, settings, on_started=lambda url: print(_WELCOME.format(url=url), flush=True)))
+
+
+def api(*, host: Host = None, port: Port = None) -> None:
+    settings = _server_settings("api", host=host, port=port)
+    from entrypoints.programs.api import run_api
+
+    _run(settings, partial(run_api, settings, on_started=lambda url: print(f"Listening on {url}", flush=True)))
+
+
+def worker() -> None:
+    settings = _server_settings("worker")
+    from entrypoints.programs.worker import run_worker
+
+    _run(settings, partial(run_worker, settings))
+
+
+def relay() -> None:
+    settings = _server_settings("relay")
+    from entrypoints.programs.relay import run_relay
+
+    _run(settings, partial(run_relay, settings))
+
+
+def _server_settings(command: str, **given: object) -> Settings:
+    settings = command_settings(**given)
+    if not settings.database_url:
+        raise InvalidSettings(
+            f"holdfast {command} needs servers: set DATABASE_URL, REDIS_URL and AMQP_URL; `holdfast up` runs everything"
+            " in one process and needs none"
+        )
+    return settings
+
+
+def _run(settings: Settings, program: "Program") -> None:
+    import uvloop
+
+    from entrypoints.programs.running import run_until_signalled
+
+    # What is here by now stays for good: Python need not look through it for garbage again and again.
+    gc.collect()
+    gc.freeze()
+    uvloop.run(run_until_signalled(program, graceful_timeout=settings.shutdown_timeout))

@@ -1,0 +1,48 @@
+"""`holdfast migrate` and `holdfast seed`: what a new database needs."""
+
+from typing import TYPE_CHECKING
+
+from entrypoints.cli.common import Data, command_settings, say, with_engine, with_use_cases
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+    from application.assembly import UseCases
+
+
+def migrate(*, data: Data = None) -> None:
+    settings = command_settings(data=data)
+    from adapters.sql.migrate import migrate as migrate_tables
+
+    async def work(engine: "AsyncEngine") -> None:
+        applied = await migrate_tables(engine)
+        print(f"applied {', '.join(applied)}" if applied else "the tables are up to date")
+        if settings.amqp_url:
+            await _declare_queues(settings.amqp_url, settings.namespace)
+
+    with_engine(settings, work)
+
+
+async def _declare_queues(url: str, namespace: str) -> None:
+    from adapters.rabbitmq.topology import Topology, declare_topology
+    from application.errors import Trouble
+
+    try:
+        await declare_topology(url, Topology(namespace))
+    except Trouble as error:
+        # The command succeeds all the same: worker and relay declare the queues as soon as the broker is there.
+        say(f"the queues are not declared yet, worker and relay will declare them: {error}")
+    else:
+        print("the queues are declared")
+
+
+def seed(*, data: Data = None) -> None:
+    from domain.catalogue.product import Product
+    from entrypoints.demo import CATALOGUE
+
+    async def work(use_cases: "UseCases") -> None:
+        outcomes = await use_cases.add_products(CATALOGUE, made_by="holdfast seed")
+        added = [outcome for outcome in outcomes if isinstance(outcome, Product)]
+        print(f"added {len(added)} products, {len(outcomes) - len(added)} were there already")
+
+    with_use_cases(command_settings(data=data), work)

@@ -1,0 +1,51 @@
+"""The database, opened: what every program and nearly every command needs first."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from adapters.sql.core.engine import LOCK_TIMEOUT, create_engine, sqlite_url
+from entrypoints.errors import CannotGoOn
+from entrypoints.settings import InvalidSettings, Settings
+
+
+class NotReady(CannotGoOn):
+    """A program can't start; the message says what to do first."""
+
+
+# Seconds that the database has to close its connections in good order.
+_CLOSE_TIMEOUT: Final = 2.0
+
+
+@asynccontextmanager
+async def open_engine(settings: Settings, *, lock_timeout: float = LOCK_TIMEOUT) -> AsyncGenerator[AsyncEngine, None]:
+    """Nothing is connected before it is used. Raise `InvalidSettings` or `NotReady`."""
+    if not settings.database_url:
+        make_folder(settings.data)
+    try:
+        engine = create_engine(
+            settings.database_url or sqlite_url(settings.database_file),
+            pool_size=settings.pool_size,
+            lock_timeout=lock_timeout,
+        )
+    except ValueError as error:
+        raise InvalidSettings(f"DATABASE_URL: {error}") from None
+    try:
+        yield engine
+    finally:
+        # A server that has fallen silent would never hear that its connections are closed.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_CLOSE_TIMEOUT):
+                await engine.dispose()
+
+
+def make_folder(folder: Path) -> None:
+    """Raise `NotReady`."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise NotReady(f"{folder} can't be the data folder: {error.strerror}; name another one with --data") from None

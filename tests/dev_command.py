@@ -1,0 +1,32 @@
+"""The commands of `./dev` that are made of tests: their arguments and their exit codes."""
+
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+from cyclopts import App, CycloptsError
+
+
+class WrongArguments(Exception):
+    """The arguments name nothing that can be done; the message says what to write."""
+
+
+def run_command(name: str, command: Callable[..., bool], *, about: str) -> NoReturn:
+    """Run `./dev NAME`, and exit: 0 for True, 1 for False, 2 for wrong arguments."""
+    # cyclopts would keep the line breaks within a paragraph.
+    paragraphs = "\n\n".join(" ".join(paragraph.split()) for paragraph in about.split("\n\n"))
+    app = App(
+        name=f"./dev {name}",
+        help=paragraphs,
+        version_flags=[],
+        help_format="plaintext",
+        result_action="return_value",
+    )
+    app.default(command)
+    try:
+        well = app(exit_on_error=False, print_error=False)
+    except (CycloptsError, WrongArguments) as error:
+        sys.stderr.writelines(f"{name}: {line}\n" for line in str(error).splitlines())
+        sys.exit(2)
+    # None: the help was shown.
+    sys.exit(1 if well is False else 0)

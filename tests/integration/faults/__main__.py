@@ -1,0 +1,30 @@
+"""`./dev faults`: break servers and processes under load."""
+
+from typing import Annotated, Final
+
+from cyclopts import Parameter
+
+from entrypoints.cli.common import Count
+from tests.dev_command import run_command
+from tests.integration.faults.command import list_faults, try_faults
+
+_ABOUT: Final = """
+Start private servers, break them and the processes that use them under load, and print what came of it.
+
+Exit codes: 0, all went well; 1, a fault did harm, or could not be tried; 2, wrong arguments.
+"""
+
+
+def faults(
+    *,
+    keyword: Annotated[
+        str, Parameter(name=["--keyword", "-k"], help="Only faults whose name has all these words.")
+    ] = "",
+    only_list: Annotated[bool, Parameter(name="--list", help="Only print the names.", negative="")] = False,
+    houses: Annotated[Count, Parameter(help="Faults that are tried at once, each on servers of its own.")] = 3,
+) -> bool:
+    return list_faults(keyword) if only_list else try_faults(keyword, houses=houses)
+
+
+if __name__ == "__main__":
+    run_command("faults", faults, about=_ABOUT)

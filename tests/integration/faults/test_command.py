@@ -1,0 +1,32 @@
+"""`./dev faults`: what it says to those who ask, and its exit codes. `test_faults.py` breaks something."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (("--help",), 0, "Exit codes"),
+        (("--list", "-k", "redis full"), 0, "Redis is full and evicts nothing\n"),
+        (("--list", "-k", "redis unicorn"), 2, "no fault has all of these words: redis unicorn"),
+        (("--houses", "-1"), 2, 'faults: Invalid value "-1" for --houses. Must be >= 1'),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_it_says_what_can_be_done(arguments: tuple[str, ...], status: int, said: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.integration.faults", *arguments],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, said in done.stdout) == (status, True), done.stdout

@@ -1,0 +1,67 @@
+"""The commands of `holdfast`: each has a help, and none waits for libraries that it doesn't use."""
+
+import os
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cyclopts import App
+
+from entrypoints.cli.commands import make_app
+from tests.service import HOLDFAST
+
+ROOT = Path(__file__).parents[3]
+# Each takes a tenth of a second or more to be imported.
+SLOW = {"aiormq", "alembic", "asyncpg", "dependency_injector", "quart", "redis", "sqlalchemy", "structlog", "uvicorn"}
+
+
+def commands(app: App, *names: str) -> Iterator[tuple[str, ...]]:
+    yield names
+    for name, command in app.resolved_commands().items():
+        if not name.startswith("-"):
+            yield from commands(command, *names, name)
+
+
+def imported(*arguments: str) -> tuple[str, set[str]]:
+    """What a command prints, and the packages that it imports."""
+    done = subprocess.run(
+        [HOLDFAST, *arguments],
+        env=os.environ | {"PYTHONPROFILEIMPORTTIME": "1"},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    modules = (line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:"))
+    return done.stdout, {module.partition(".")[0] for module in modules}
+
+
+def test_there_are_commands() -> None:
+    assert {("up",), ("products", "list"), ("dead", "discard")} < set(commands(make_app()))
+
+
+@pytest.mark.parametrize("command", [*commands(make_app())], ids=lambda command: " ".join(command) or "holdfast")
+def test_every_command_shows_its_help(command: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exited:
+        make_app()([*command, "--help"], exit_on_error=False)
+    usage, _, about = capsys.readouterr().out.partition("\n\n")
+    assert not exited.value.code
+    assert usage.startswith(" ".join(("Usage: holdfast", *command)))
+    # A sentence, and not the first table of options.
+    assert about[0].isupper()
+
+
+@pytest.mark.parametrize("arguments", [("--version",), ("--help",), ("products", "--help"), ("up", "--help")])
+def test_nobody_waits_for_servers_that_are_not_asked(arguments: tuple[str, ...]) -> None:
+    printed, packages = imported(*arguments)
+    assert printed
+    # Without it, nothing would have been measured.
+    assert "cyclopts" in packages
+    assert packages & SLOW == set()
+
+
+def test_the_version_is_that_of_the_project() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert imported("--version")[0].strip() == project["version"]
