@@ -115,8 +115,8 @@ def test_a_password_is_never_shown(url: str) -> None:
     assert "secret" not in redacted("postgresql://u:secret@h:5/x?y=z")
 
 
-def test_readme_tells_of_every_setting_and_its_default() -> None:
-    readme = (Path(__file__).parents[3] / "README.md").read_text()
+def test_the_page_of_settings_tells_of_each_and_its_default() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "settings.md").read_text()
     for attribute in fields(Settings):
-        assert f"| `{variable(attribute)}` |" in readme
-        assert attribute.metadata["doc"] in readme
+        assert f"| `{variable(attribute)}` |" in page
+        assert attribute.metadata["doc"] in page
