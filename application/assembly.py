@@ -3,7 +3,7 @@
 The programs, the tests and the simulation call `assemble`, so that what the simulation proves is what runs.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Literal, TypeVar
 
@@ -53,6 +53,7 @@ from domain.errors import DomainError
 from domain.ids import OrderId, ProductId
 from domain.orders.events import OrderAccepted
 from domain.orders.order import Order
+from domain.orders.status import OrderStatus
 
 C = TypeVar("C")
 R = TypeVar("R")
@@ -139,6 +140,15 @@ class UseCases:
     repair: Repair
 
     _batches: "_Batches" = field(alias="batches")
+
+    @property
+    def by_hand(self) -> Mapping[OrderStatus, Callable[[OrderId], Awaitable[Order]]]:
+        """What brings an order to each status that a shop sets by hand. All others come of what happens."""
+        return {
+            OrderStatus.CANCELLED: self.cancel_order,
+            OrderStatus.COMPLETED: self.complete_order,
+            OrderStatus.REFUNDED: self.request_refund,
+        }
 
     async def drained(self) -> None:
         """Wait until every call of a batched use case has its answer, also for callers who have gone away."""

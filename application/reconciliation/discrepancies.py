@@ -1,9 +1,7 @@
 """What is wrong between the shop's books, the provider's, and what is under way; told by comparing, without asking."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
-from types import MappingProxyType
-from typing import Final
 
 from attrs import frozen
 
@@ -13,8 +11,8 @@ from domain.ids import OrderId
 from domain.money import Money
 from domain.orders.events import Event
 from domain.orders.order import Order
-from domain.orders.status import OrderStatus
-from domain.payments.payment import Payment, PaymentStatus
+from domain.orders.status import HAS_MONEY, LIFE, WAITS_FOR_WORKER
+from domain.payments.payment import Payment
 
 
 class Remedy(StrEnum):
@@ -35,19 +33,6 @@ class Discrepancy:
     order_id: OrderId | None = None
     charge: Charge | None = None
     remedy: Remedy | None = None
-
-
-_MONEY_IS_KEPT: Final = frozenset({OrderStatus.PAID, OrderStatus.COMPLETED})
-# What the payment of an order has come to where the order stands here.
-_PAYMENT_OF: Final[Mapping[OrderStatus, PaymentStatus]] = MappingProxyType(
-    {
-        OrderStatus.PROCESSING: PaymentStatus.REQUESTED,
-        OrderStatus.PAID: PaymentStatus.CHARGED,
-        OrderStatus.COMPLETED: PaymentStatus.CHARGED,
-        OrderStatus.FAILED: PaymentStatus.FAILED,
-        OrderStatus.REFUNDED: PaymentStatus.REFUNDED,
-    }
-)
 
 
 def of_stock(counts: Sequence[StockCount]) -> list[Discrepancy]:
@@ -75,7 +60,7 @@ def of_payment(order: Order, payment: Payment | None, charge: Charge | None, *, 
 
     A charge that an order should not have is found from the charge.
     """
-    expected = _PAYMENT_OF.get(order.status)
+    expected = LIFE[order.status].payment
     if expected is None:
         return []
     state, found = order.status.value, []
@@ -83,7 +68,7 @@ def of_payment(order: Order, payment: Payment | None, charge: Charge | None, *, 
         found.append(("payment", f"it is {state}, and has no payment"))
     elif payment.status is not expected:
         found.append(("payment", f"it is {state}, and its payment is {payment.status.value}"))
-    if asked and order.status in _MONEY_IS_KEPT:
+    if asked and order.status in HAS_MONEY:
         if charge is None:
             found.append(("charge", f"it is {state}, and the provider has taken no money"))
         elif charge.amount != order.total:
@@ -102,10 +87,10 @@ def of_charge(charge: Charge, payment: Payment | None, order: Order | None, *, s
         what = f"the provider has taken {_words(charge.amount)} under {charge.key}, which is no payment of ours"
         return [Discrepancy(about="charge", what=what, charge=charge)]
     current = order.payment_id == charge.key
-    if current and order.status in _MONEY_IS_KEPT:
+    if current and order.status in HAS_MONEY:
         return []
-    if current and order.status is OrderStatus.PROCESSING:
-        what = f"{_words(charge.amount)} were taken, and it is still PROCESSING"
+    if current and order.status in WAITS_FOR_WORKER:
+        what = f"{_words(charge.amount)} were taken, and it is still {order.status.value}"
         found = Discrepancy(about="charge", what=what, order_id=order.id, charge=charge, remedy=Remedy.PAY)
         return [found] if stuck else []
     state = order.status.value if current else f"{order.status.value}, under another payment"

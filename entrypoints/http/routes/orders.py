@@ -1,17 +1,16 @@
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Collection
 from functools import partial
 from http import HTTPStatus
 from typing import Final
 
 import msgspec
-from attrs import field, frozen
+from attrs import frozen
 from quart import Blueprint, request
 
 from application.assembly import UseCases
 from application.intake.queue_orders import Queued
-from domain.ids import OrderId
 from domain.orders.order import Order
-from domain.orders.status import OrderStatus
+from domain.orders.status import HAS_MONEY, SET_BY_HAND, OrderStatus
 from entrypoints.http import cursors
 from entrypoints.http.bodies import (
     ChangeStatusBody,
@@ -51,16 +50,6 @@ def orders_blueprint(use_cases: UseCases) -> Blueprint:
 @frozen
 class _Handlers:
     _use_cases: UseCases
-    # The moves that a shop makes by hand. All others come of what happens.
-    _moves: Mapping[str, Callable[[OrderId], Awaitable[Order]]] = field(init=False)
-
-    @_moves.default
-    def _by_hand(self) -> Mapping[str, Callable[[OrderId], Awaitable[Order]]]:
-        return {
-            OrderStatus.CANCELLED.value: self._use_cases.cancel_order,
-            OrderStatus.COMPLETED.value: self._use_cases.complete_order,
-            OrderStatus.REFUNDED.value: self._use_cases.request_refund,
-        }
 
     async def place(self) -> Reply:
         body = await read_json(_PLACE_ORDER)
@@ -96,16 +85,17 @@ class _Handlers:
         call = await keyed(id_, scope=f"order {id_}")
         return answered(
             await self._use_cases.request_payment(call),
-            partial(_accepted_until, {OrderStatus.PAID, OrderStatus.COMPLETED}),
+            partial(_accepted_until, HAS_MONEY),
         )
 
     async def change_status(self, order_id: str) -> Reply:
         id_ = order_id_of(order_id)
         status = (await read_json(_CHANGE_STATUS)).status
-        move = self._moves.get(status)
-        if move is None:
-            raise InvalidRequest(FieldError("status", f"by hand it becomes one of {', '.join(self._moves)}"))
-        return _accepted_until({OrderStatus(status)}, await move(id_))
+        if status not in SET_BY_HAND:
+            allowed = ", ".join(sorted(SET_BY_HAND))
+            raise InvalidRequest(FieldError("status", f"it can be set to one of {allowed}; others come by themselves"))
+        wanted = OrderStatus(status)
+        return _accepted_until({wanted}, await self._use_cases.by_hand[wanted](id_))
 
     async def history(self, order_id: str) -> Reply:
         events = await self._use_cases.get_history(order_id_of(order_id))
