@@ -53,10 +53,8 @@ async def open_container(settings: Settings, *, lock_timeout: float = LOCK_TIMEO
             raise InvalidSettings(f"DATABASE_URL: {error}") from None
         stack.push_async_callback(_dispose, engine)
         container = Container(settings=settings, engine=engine, check_health=partial(examine, settings, engine))
-        if settings.database_url:
-            container.signal.override(await stack.enter_async_context(open_outbox_signal(engine)))
-        else:
-            container.signal.override(MemoryOutboxSignal())
+        signal = open_outbox_signal(engine, in_process=MemoryOutboxSignal())
+        container.signal.override(await stack.enter_async_context(signal))
         if settings.redis_url:
             container.redis.override(await stack.enter_async_context(open_redis(settings.redis_url)))
         yield container

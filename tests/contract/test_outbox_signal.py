@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.memory.signal import MemoryOutboxSignal
 from adapters.sql.core.engine import create_engine
-from adapters.sql.signal import PostgresOutboxSignal, open_outbox_signal
+from adapters.sql.signal import open_outbox_signal
 from application.ports.messaging import OutboxSignal
 
 
@@ -34,7 +34,7 @@ async def signal(signal_engine: AsyncEngine | None, opened: AsyncExitStack) -> O
     return await listening(signal_engine, opened)
 
 
-async def listening(engine: AsyncEngine, opened: AsyncExitStack) -> PostgresOutboxSignal:
+async def listening(engine: AsyncEngine, opened: AsyncExitStack) -> OutboxSignal:
     """A signal that already hears others."""
     signal = await opened.enter_async_context(open_outbox_signal(engine))
     await signal.wait(5)
