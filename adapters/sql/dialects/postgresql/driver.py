@@ -34,10 +34,8 @@ class Asyncpg:
         return bool(connection.is_closed())
 
     def is_refusal(self, error: BaseException) -> bool:
-        if isinstance(error, asyncpg.PostgresError):
-            # What is worse is the last word of a session: its connection is closed by the server, if not at once.
-            return getattr(error, "severity_en", None) == "ERROR"
-        return _was_never_sent(error)
+        # What is worse is the last word of a session: its connection is closed by the server, if not at once.
+        return isinstance(error, asyncpg.PostgresError) and (error.severity_en == "ERROR" or _was_never_sent(error))
 
     def cut(self, connection: Any) -> None:
         # SQLAlchemy would wait two seconds for a server that is silent.
@@ -53,8 +51,8 @@ class Asyncpg:
 
 
 def _was_never_sent(error: BaseException) -> bool:
-    # The value can't be of its column's type. The server's own `DataError` is another class, of another family.
-    return isinstance(error, asyncpg.InterfaceError) and isinstance(error, ValueError)
+    # A value can't be of its parameter's type. What the server says itself says how severe it is.
+    return isinstance(error, asyncpg.DataError) and error.severity_en is None
 
 
 class _Record(asyncpg.Record):  # type: ignore[misc]  # asyncpg has no types
