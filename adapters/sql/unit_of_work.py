@@ -2,7 +2,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TypeVar
 
-from attrs import Factory, define, field, frozen
+from attrs import Factory, define, field
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.sql.core.finishing import finish
@@ -69,7 +69,7 @@ def _repository(make: Callable[[TransactionBlock, Committed], T]) -> T:
     return made
 
 
-@frozen
+@define(eq=False)
 class _SqlTransaction:
     block: TransactionBlock
     committed: Committed

@@ -130,3 +130,12 @@ async def test_without_a_server_nothing_fails_and_a_wait_lasts_its_time(opened: 
     assert 0.1 <= await seconds_until_woken(signal, at_most=0.1) < 2
     signal.notify()
     assert await seconds_until_woken(signal, at_most=5) < 1
+
+
+async def test_where_the_database_wakes_nobody_the_process_wakes_itself(sqlite_engine: AsyncEngine) -> None:
+    in_process = MemoryOutboxSignal()
+    async with open_outbox_signal(sqlite_engine, in_process) as signal:
+        assert signal is in_process
+    with pytest.raises(ValueError, match="SQLite can wake no other process"):
+        async with open_outbox_signal(sqlite_engine):
+            pass

@@ -243,6 +243,8 @@ class SqlDialect:
     name: str
     # A query for its version, which is the first word of the answer.
     version: str
+    # Whether a change of the tables is taken back with its transaction, so that a migration is all or nothing.
+    transactional_ddl: bool
     # What keeps a moment to the microsecond, and takes it and gives it with its zone.
     moment: TypeEngine[datetime]
     connections: Connections

@@ -1,7 +1,7 @@
 """The lines of orders, which are written in a batch of their own and read with their orders."""
 
 from collections.abc import Sequence
-from operator import attrgetter
+from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -16,20 +16,16 @@ from domain.money import Money
 from domain.orders.line import OrderLine
 from domain.orders.order import Order
 
-
-class NumberedLine(NamedTuple):
-    order_id: OrderId
-    position: int
-    line: OrderLine
-
+# The order, the place of the line in it, and the line.
+_NumberedLine = tuple[OrderId, int, OrderLine]
 
 # What is written into each column.
-_WRITTEN: Final[Written[NumberedLine]] = {
-    "order_id": attrgetter("order_id"),
-    "position": attrgetter("position"),
-    "product_id": attrgetter("line.product_id"),
-    "quantity": attrgetter("line.quantity"),
-    "unit_price": attrgetter("line.unit_price.minor"),
+_WRITTEN: Final[Written[_NumberedLine]] = {
+    "order_id": itemgetter(0),
+    "position": itemgetter(1),
+    "product_id": lambda numbered: numbered[2].product_id,
+    "quantity": lambda numbered: numbered[2].quantity,
+    "unit_price": lambda numbered: numbered[2].unit_price.minor,
 }
 
 
@@ -50,8 +46,8 @@ INSERT_LINES: Final = bulk_insert(order_items, _WRITTEN)
 _ROWS: Final = msgspec.json.Decoder(list[_Row])
 
 
-def numbered_lines(orders: Sequence[Order]) -> list[NumberedLine]:
-    return [NumberedLine(order.id, position, line) for order in orders for position, line in enumerate(order.lines)]
+def numbered_lines(orders: Sequence[Order]) -> list[_NumberedLine]:
+    return [(order.id, position, line) for order in orders for position, line in enumerate(order.lines)]
 
 
 def lines_of(order_id: Column[Any]) -> ColumnElement[Any]:

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import CheckConstraint
 
 from adapters.sql.core.bulk import BulkStatement, bulk_insert
+from adapters.sql.repositories import dead_letters, inbox
 from adapters.sql.tables import UNPAID, WAITING, metadata, payments
 
 MIGRATIONS = Path(__file__).parents[3] / "adapters" / "sql" / "migrations" / "versions"
@@ -62,3 +63,10 @@ def test_a_column_that_nobody_writes_is_named() -> None:
 def test_a_column_that_the_table_does_not_have_is_named() -> None:
     with pytest.raises(ValueError, match="payments has no colour"):
         BulkStatement(payments, {"colour": str}, lambda new, _: new.select())
+
+
+def test_every_column_of_the_tables_without_bulk_inserts_is_written() -> None:
+    written = {"dead_letters": {"consumer", *dead_letters._RECORDED, *dead_letters._DECIDED}}  # noqa: SLF001
+    written["inbox"] = {"consumer", *inbox._WRITTEN}  # noqa: SLF001
+    for table, names in written.items():
+        assert names == {column.name for column in metadata.tables[table].c if column.identity is None}

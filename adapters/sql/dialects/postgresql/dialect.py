@@ -109,6 +109,7 @@ class PostgresExpressions:
 POSTGRESQL: Final = SqlDialect(
     name="PostgreSQL",
     version="SHOW server_version",
+    transactional_ddl=True,
     moment=DateTime(timezone=True),
     connections=PostgresConnections(),
     driver=Asyncpg(),

@@ -84,6 +84,7 @@ class SqliteExpressions:
 SQLITE: Final = SqlDialect(
     name="SQLite",
     version="SELECT sqlite_version()",
+    transactional_ddl=True,
     moment=NaiveUtc(),
     connections=SqliteConnections(),
     driver=Aiosqlite(),
