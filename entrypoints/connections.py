@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 
 from adapters.memory.signal import MemoryOutboxSignal
 from adapters.sql.core.engine import LOCK_TIMEOUT
-from application.ports.messaging import OutboxSignal
+from adapters.sql.signal import open_outbox_signal
 from entrypoints.broker import open_broker
 from entrypoints.container import Container
 from entrypoints.database import NotReady, make_folder, open_engine
@@ -21,11 +21,7 @@ async def open_container(settings: Settings, *, lock_timeout: float = LOCK_TIMEO
     """Everything that a program may use. Servers are connected to when they are first asked, Redis at once."""
     async with AsyncExitStack() as stack:
         engine = await stack.enter_async_context(open_engine(settings, lock_timeout=lock_timeout))
-        signal: OutboxSignal = MemoryOutboxSignal()
-        if settings.database_url:
-            from adapters.sql.signal import open_outbox_signal  # noqa: PLC0415
-
-            signal = await stack.enter_async_context(open_outbox_signal(engine))
+        signal = open_outbox_signal(engine, in_process=MemoryOutboxSignal())
         redis = None
         if settings.redis_url:
             from adapters.redis.client import open_redis  # noqa: PLC0415
@@ -34,7 +30,7 @@ async def open_container(settings: Settings, *, lock_timeout: float = LOCK_TIMEO
         yield Container(
             settings=settings,
             engine=engine,
-            outbox_signal=signal,
+            outbox_signal=await stack.enter_async_context(signal),
             redis=redis,
             broker=await stack.enter_async_context(open_broker(settings)),
             provider=await stack.enter_async_context(open_provider(settings)),

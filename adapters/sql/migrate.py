@@ -5,21 +5,15 @@ from typing import Final
 from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.sql.core.connecting import connected
-from adapters.sql.core.engine import create_engine
+from adapters.sql.core.engine import backend_of, create_engine
 from adapters.sql.core.finishing import finish, undisturbed
 from application.errors import Unavailable
 
 _FOLDER: Final = Path(__file__).parent / "migrations"
-# On SQLite beginning is enough: there is one writer. Any number will do for PostgreSQL that nobody else takes; this is
-# "holdfast" in ASCII.
-_WAIT_FOR_OTHERS: Final = {
-    "postgresql": text(f"SELECT pg_advisory_xact_lock({int.from_bytes(b'holdfast', 'big')})"),
-    "sqlite": text("SELECT 1"),
-}
 _STATEMENT_TIMEOUT: Final = 600.0
 
 
@@ -34,14 +28,17 @@ async def migrate(engine: AsyncEngine) -> list[str]:
         engine.url.render_as_string(hide_password=False), pool_size=1, statement_timeout=_STATEMENT_TIMEOUT
     )
     try:
-        return await undisturbed(_migrate(patient), engine.dialect)
+        return await undisturbed(_migrate(patient), backend_of(engine))
     finally:
         await finish(patient.dispose())
 
 
 async def _migrate(engine: AsyncEngine) -> list[str]:
     async with connected(engine) as connection:
-        await connection.execute(_WAIT_FOR_OTHERS[engine.dialect.name])
+        wait_for_others = backend_of(engine).dialect.locks.migrating
+        # Without it, to begin is enough.
+        if wait_for_others is not None:
+            await connection.execute(wait_for_others)
         applied = await connection.run_sync(_upgrade)
         await connection.commit()
     return applied

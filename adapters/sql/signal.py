@@ -1,125 +1,55 @@
-import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
-from typing import Any, Final
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Final
 
-import structlog
-from attrs import define, field
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from adapters.sql.core.connecting import connected
-from adapters.sql.core.engine import create_engine
+from adapters.sql.core.engine import backend_of, create_engine
 from adapters.sql.core.finishing import finish
+from application.ports.messaging import OutboxSignal
 
-_log = structlog.get_logger("holdfast.signal")
-
-_CHANNEL: Final = "holdfast_outbox"
-_NOTIFY: Final = f"NOTIFY {_CHANNEL}"
-_LOOK: Final = text("SELECT 1")
 _STATEMENT_TIMEOUT: Final = 2.0
-# Seconds between two attempts to reach the server, and between two looks at a connection that says nothing.
-_PAUSE: Final = 1.0
-_QUIET: Final = 15.0
+# One that sends and one that listens.
+_POOL_SIZE: Final = 2
 
 
 @asynccontextmanager
-async def open_outbox_signal(engine: AsyncEngine) -> AsyncGenerator["PostgresOutboxSignal", None]:
-    """A signal through the server of this engine, on connections of its own. It need not be up yet."""
+async def open_outbox_signal(
+    engine: AsyncEngine, in_process: OutboxSignal | None = None
+) -> AsyncGenerator[OutboxSignal, None]:
+    """Wake the relays of every process on this database, over connections of its own. It need not be up yet.
+
+    A database that can tell other processes nothing leaves it at `in_process`, and the relays of others to look by
+    themselves. Raise `ValueError` when there is none.
+    """
+    dialect = backend_of(engine).dialect
+    if dialect.signal is None:
+        if in_process is None:
+            raise ValueError(f"{dialect.name} can wake no other process: give a signal for this one")
+        yield in_process
+        return
     own = create_engine(
-        engine.url.render_as_string(hide_password=False), pool_size=2, statement_timeout=_STATEMENT_TIMEOUT
+        engine.url.render_as_string(hide_password=False), pool_size=_POOL_SIZE, statement_timeout=_STATEMENT_TIMEOUT
     )
-    signal = PostgresOutboxSignal(own.execution_options(isolation_level="AUTOCOMMIT"))
+    each_by_itself = own.execution_options(isolation_level="AUTOCOMMIT")
+
+    @asynccontextmanager
+    async def connect() -> AsyncGenerator[AsyncConnection, None]:
+        async with connected(each_by_itself) as connection:
+            try:
+                yield connection
+            finally:
+                # Not back into the pool: it listens, or is broken.
+                await finish(connection.invalidate())
+
+    signal = dialect.signal(connect)
+
+    async def close() -> None:
+        await signal.close()
+        await own.dispose()
+
     try:
         yield signal
     finally:
-        await finish(signal.close())
-
-
-@define(eq=False)
-class PostgresOutboxSignal:
-    """Wakes the relays of every process on the same database.
-
-    NOTIFY is sent after the commit of an order, in a transaction of its own: inside, it would hold a lock on the whole
-    server until that commit is on the disk, so that no two orders could commit at once. Calls that come while one is on
-    its way become the next one. A process that never waits never listens.
-    """
-
-    _engine: AsyncEngine
-    _wanted: asyncio.Event = field(factory=asyncio.Event, init=False)
-    _heard: asyncio.Event = field(factory=asyncio.Event, init=False)
-    _own_pid: int = field(default=0, init=False)
-    _sender: asyncio.Task[None] | None = field(default=None, init=False)
-    _listener: asyncio.Task[None] | None = field(default=None, init=False)
-
-    def notify(self) -> None:
-        self._heard.set()
-        self._wanted.set()
-        if self._sender is None:
-            self._sender = asyncio.get_running_loop().create_task(self._keep(self._send))
-
-    async def wait(self, timeout: float) -> None:  # noqa: ASYNC109 - the port's signature
-        if self._listener is None:
-            self._listener = asyncio.get_running_loop().create_task(self._keep(self._listen))
-        with suppress(TimeoutError):
-            async with asyncio.timeout(timeout):
-                await self._heard.wait()
-        self._heard.clear()
-
-    async def close(self) -> None:
-        tasks = [task for task in (self._sender, self._listener) if task is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await self._engine.dispose()
-
-    async def _keep(self, work: Callable[[AsyncConnection], Awaitable[None]]) -> None:
-        """Work on a connection, and after any trouble on a new one. Whoever waits has a timeout of their own."""
-        while True:
-            try:
-                async with connected(self._engine) as connection:
-                    try:
-                        await work(connection)
-                    finally:
-                        # Not back into the pool: it listens, or is broken.
-                        await finish(connection.invalidate())
-            except Exception as error:  # noqa: BLE001 - whatever it is, a task that ended would leave the relay to look
-                _log.debug("the relay is not woken for a moment", reason=str(error))
-            await asyncio.sleep(_PAUSE)
-
-    async def _send(self, connection: AsyncConnection) -> None:
-        driver = await _driver(connection)
-        self._own_pid = driver.get_server_pid()
-        while True:
-            await self._wanted.wait()
-            # Before it is sent: whoever calls from here on may have committed too late for those who are woken by it.
-            self._wanted.clear()
-            try:
-                # By the driver, as in `sessions.py`: it is said once a batch.
-                await driver.execute(_NOTIFY)
-            except BaseException:
-                self._wanted.set()
-                raise
-
-    async def _listen(self, connection: AsyncConnection) -> None:
-        driver = await _driver(connection)
-        closed = asyncio.Event()
-        driver.add_termination_listener(lambda *_: closed.set())
-        await driver.add_listener(_CHANNEL, self._hear)
-        # Something may have been said while nobody listened.
-        self._heard.set()
-        while not closed.is_set():
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_QUIET):
-                    await closed.wait()
-            # A server that is gone without a word is found out by this.
-            await connection.execute(_LOOK)
-
-    def _hear(self, _connection: Any, pid: int, _channel: str, _payload: str) -> None:
-        # What this process says itself it has heard already.
-        if pid != self._own_pid:
-            self._heard.set()
-
-
-async def _driver(connection: AsyncConnection) -> Any:
-    return (await connection.get_raw_connection()).driver_connection
+        await finish(close())

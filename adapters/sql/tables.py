@@ -1,5 +1,7 @@
 """The tables as the code of this version expects them. Migrations bring a database here; a test compares the two."""
 
+from collections.abc import Iterable
+from enum import StrEnum
 from typing import Final
 
 from sqlalchemy import (
@@ -23,17 +25,34 @@ from sqlalchemy import (
 )
 
 from adapters.sql.core.types import Id, UtcDateTime
+from domain.dead_letter import Decision
+from domain.orders.status import HAS_MONEY, LIFE, MAY_EXPIRE, MAY_HOLD_STOCK, WAITS_FOR_WORKER, OrderStatus
+from domain.payments.payment import PaymentStatus
 
 metadata: Final = MetaData()
 
 # SQLite counts up by itself only in a column that is INTEGER to the letter.
 _Counter: Final = BigInteger().with_variant(Integer(), "sqlite")
 
+
+def _is(column: str, values: Iterable[StrEnum]) -> str:
+    """A condition, in the words in which the migrations have it: in the order in which the values were declared."""
+    wanted = set(values)
+    declared = [f"'{value}'" for value in type(next(iter(wanted))) if value in wanted]
+    return f"{column} IN ({', '.join(declared)})" if len(declared) > 1 else f"{column} = {declared[0]}"
+
+
+# What may yet become a charge, or is one.
+_OPEN_PAYMENTS: Final = {payment for status in WAITS_FOR_WORKER | HAS_MONEY if (payment := LIFE[status].payment)}
+
 # An index serves a query only when both state their condition in the same words.
 NOT_DELETED: Final = text("NOT deleted")
-UNPAID: Final = text("status = 'PENDING' AND NOT deleted")
-WAITING: Final = text("(status = 'PROCESSING' OR (refund_requested AND status <> 'REFUNDED'))")
+UNPAID: Final = text(f"{_is('status', MAY_EXPIRE)} AND NOT deleted")
+WAITING: Final = text(
+    f"({_is('status', WAITS_FOR_WORKER)} OR (refund_requested AND status <> '{OrderStatus.REFUNDED}'))"
+)
 UNDECIDED: Final = text("decision IS NULL")
+_OPEN: Final = text(_is("status", _OPEN_PAYMENTS))
 
 products: Final = Table(
     "products",
@@ -70,16 +89,11 @@ orders: Final = Table(
     Column("updated_at", UtcDateTime, nullable=False),
     PrimaryKeyConstraint("id", name="orders_pk"),
     CheckConstraint("user_id > 0", name="orders_user_is_positive"),
-    CheckConstraint(
-        "status IN ('PENDING', 'PROCESSING', 'PAID', 'FAILED', 'COMPLETED', 'CANCELLED', 'EXPIRED', 'REFUNDED')",
-        name="orders_status_is_known",
-    ),
+    CheckConstraint(_is("status", OrderStatus), name="orders_status_is_known"),
     CheckConstraint("total >= 0", name="orders_total_is_not_negative"),
     CheckConstraint("length(currency) = 3", name="orders_currency_is_a_code"),
     CheckConstraint("version >= 0", name="orders_version_is_not_negative"),
-    CheckConstraint(
-        "NOT holds_stock OR status IN ('PROCESSING', 'PAID', 'COMPLETED')", name="orders_hold_stock_while_it_is_theirs"
-    ),
+    CheckConstraint(f"NOT holds_stock OR {_is('status', MAY_HOLD_STOCK)}", name="orders_hold_stock_while_it_is_theirs"),
     # A page of a list is a stretch of one of these, read backwards.
     Index("orders_by_time", "created_at", "id", postgresql_where=NOT_DELETED, sqlite_where=NOT_DELETED),
     Index("orders_by_user", "user_id", "created_at", "id", postgresql_where=NOT_DELETED, sqlite_where=NOT_DELETED),
@@ -119,14 +133,14 @@ payments: Final = Table(
     ForeignKeyConstraint(["order_id"], ["orders.id"], name="payments_are_for_an_order"),
     CheckConstraint("amount >= 0", name="payments_amount_is_not_negative"),
     CheckConstraint("length(currency) = 3", name="payments_currency_is_a_code"),
-    CheckConstraint("status IN ('REQUESTED', 'CHARGED', 'FAILED', 'REFUNDED')", name="payments_status_is_known"),
+    CheckConstraint(_is("status", PaymentStatus), name="payments_status_is_known"),
     # The last word against charging twice: a second attempt has to wait until the first has come to nothing.
     Index(
         "payments_one_open_for_an_order",
         "order_id",
         unique=True,
-        postgresql_where=text("status IN ('REQUESTED', 'CHARGED')"),
-        sqlite_where=text("status IN ('REQUESTED', 'CHARGED')"),
+        postgresql_where=_OPEN,
+        sqlite_where=_OPEN,
     ),
 )
 
@@ -202,7 +216,7 @@ dead_letters: Final = Table(
     Column("decided_at", UtcDateTime),
     PrimaryKeyConstraint("id", name="dead_letters_pk"),
     CheckConstraint("attempts > 0", name="dead_letters_were_tried"),
-    CheckConstraint("decision IN ('REPLAYED', 'DISCARDED')", name="dead_letters_decision_is_known"),
+    CheckConstraint(_is("decision", Decision), name="dead_letters_decision_is_known"),
     CheckConstraint(
         "(decision IS NULL) = (decided_by IS NULL) AND (decision IS NULL) = (decided_at IS NULL)",
         name="dead_letters_are_decided_by_somebody",

@@ -1,7 +1,8 @@
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import TypeVar
 
-from attrs import define, frozen
+from attrs import Factory, define, field
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.sql.core.finishing import finish
@@ -21,7 +22,7 @@ from application.ports.persistence import Transaction
 
 @define(eq=False)
 class SqlUnitOfWork:
-    """Transactions on PostgreSQL or SQLite.
+    """Transactions on a database that SQLAlchemy knows.
 
     A block that is cancelled is rolled back; one that is cancelled while it commits is committed, and others are told
     of it, before the cancellation goes on.
@@ -40,7 +41,7 @@ class SqlUnitOfWork:
     async def _transaction(self) -> AsyncGenerator[Transaction, None]:
         block, committed = TransactionBlock(self._engine, writing=True), Committed()
         try:
-            yield _SqlTransaction.of(block, committed)
+            yield _SqlTransaction(block, committed)
         except BaseException:
             await finish(block.rollback())
             raise
@@ -50,7 +51,7 @@ class SqlUnitOfWork:
     async def _reading(self) -> AsyncGenerator[Transaction, None]:
         block = TransactionBlock(self._engine, writing=False)
         try:
-            yield _SqlTransaction.of(block, Committed())
+            yield _SqlTransaction(block, Committed())
         finally:
             await finish(block.rollback())
 
@@ -59,29 +60,25 @@ class SqlUnitOfWork:
         await self._after_commit(committed)
 
 
-@frozen
-class _SqlTransaction:
-    orders: SqlOrders
-    products: SqlProducts
-    stock_adjustments: SqlStockAdjustments
-    payments: SqlPayments
-    events: SqlEvents
-    outbox: SqlOutbox
-    inbox: SqlInbox
-    idempotency_keys: SqlIdempotencyKeys
-    dead_letters: SqlDeadLetters
+T = TypeVar("T")
 
-    @classmethod
-    def of(cls, block: TransactionBlock, committed: Committed) -> "_SqlTransaction":
-        outbox = SqlOutbox(block, committed)
-        return cls(
-            SqlOrders(block, committed),
-            SqlProducts(block, committed),
-            SqlStockAdjustments(block),
-            SqlPayments(block),
-            SqlEvents(block, outbox),
-            outbox,
-            SqlInbox(block),
-            SqlIdempotencyKeys(block, committed),
-            SqlDeadLetters(block),
-        )
+
+def _repository(make: Callable[[TransactionBlock, Committed], T]) -> T:
+    """Made with each transaction, over its block; what it writes is noted for those who hear of the commit."""
+    made: T = field(init=False, default=Factory(lambda tx: make(tx.block, tx.committed), takes_self=True))
+    return made
+
+
+@define(eq=False)
+class _SqlTransaction:
+    block: TransactionBlock
+    committed: Committed
+    orders: SqlOrders = _repository(SqlOrders)
+    products: SqlProducts = _repository(SqlProducts)
+    stock_adjustments: SqlStockAdjustments = _repository(lambda block, _: SqlStockAdjustments(block))
+    payments: SqlPayments = _repository(lambda block, _: SqlPayments(block))
+    events: SqlEvents = _repository(SqlEvents)
+    outbox: SqlOutbox = _repository(SqlOutbox)
+    inbox: SqlInbox = _repository(lambda block, _: SqlInbox(block))
+    idempotency_keys: SqlIdempotencyKeys = _repository(SqlIdempotencyKeys)
+    dead_letters: SqlDeadLetters = _repository(lambda block, _: SqlDeadLetters(block))

@@ -76,5 +76,7 @@ WAITS_FOR_WORKER: Final = _where(lambda rule: rule.payment is PaymentStatus.REQU
 HAS_MONEY: Final = _where(lambda rule: rule.payment is PaymentStatus.CHARGED)
 # Money is, was, or may yet be taken for these: they stay in the database.
 HAS_A_PAYMENT: Final = _where(lambda rule: rule.payment not in {None, PaymentStatus.FAILED})
+# Nobody has asked for payment, and nobody may in the end.
+MAY_EXPIRE: Final = _where(lambda rule: OrderStatus.EXPIRED in rule.next)
 MAY_HOLD_STOCK: Final = _where(lambda rule: rule.may_hold_stock)
 SET_BY_HAND: Final = _where(lambda rule: rule.set_by_hand)

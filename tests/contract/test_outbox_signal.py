@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.memory.signal import MemoryOutboxSignal
 from adapters.sql.core.engine import create_engine
-from adapters.sql.signal import PostgresOutboxSignal, open_outbox_signal
+from adapters.sql.signal import open_outbox_signal
 from application.ports.messaging import OutboxSignal
 
 
@@ -34,7 +34,7 @@ async def signal(signal_engine: AsyncEngine | None, opened: AsyncExitStack) -> O
     return await listening(signal_engine, opened)
 
 
-async def listening(engine: AsyncEngine, opened: AsyncExitStack) -> PostgresOutboxSignal:
+async def listening(engine: AsyncEngine, opened: AsyncExitStack) -> OutboxSignal:
     """A signal that already hears others."""
     signal = await opened.enter_async_context(open_outbox_signal(engine))
     await signal.wait(5)
@@ -130,3 +130,12 @@ async def test_without_a_server_nothing_fails_and_a_wait_lasts_its_time(opened: 
     assert 0.1 <= await seconds_until_woken(signal, at_most=0.1) < 2
     signal.notify()
     assert await seconds_until_woken(signal, at_most=5) < 1
+
+
+async def test_where_the_database_wakes_nobody_the_process_wakes_itself(sqlite_engine: AsyncEngine) -> None:
+    in_process = MemoryOutboxSignal()
+    async with open_outbox_signal(sqlite_engine, in_process) as signal:
+        assert signal is in_process
+    with pytest.raises(ValueError, match="SQLite can wake no other process"):
+        async with open_outbox_signal(sqlite_engine):
+            pass

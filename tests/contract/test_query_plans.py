@@ -19,8 +19,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from uuid_utils.compat import uuid7
 
 from adapters.payments.simulated.ledger import MemoryLedger
-from adapters.sql.core import session as sessions
-from adapters.sql.core.engine import create_engine
+from adapters.sql.core.compiled import compiled
+from adapters.sql.core.engine import backend_of, create_engine
 from adapters.sql.migrate import migrate
 from adapters.sql.tables import metadata
 from adapters.sql.unit_of_work import SqlUnitOfWork
@@ -166,8 +166,8 @@ def samples_of(known: Sequence[Order]) -> Arguments:
 
 
 @contextmanager
-def recording() -> Iterator[list[tuple[str, tuple[Any, ...]]]]:
-    """What reaches the driver of either database."""
+def recording(engine: AsyncEngine) -> Iterator[list[tuple[str, tuple[Any, ...]]]]:
+    """What reaches the driver of the database."""
     recorded: list[tuple[str, tuple[Any, ...]]] = []
 
     def listening(ask: Callable[..., Any]) -> Callable[..., Any]:
@@ -178,7 +178,8 @@ def recording() -> Iterator[list[tuple[str, tuple[Any, ...]]]]:
         return asked
 
     with pytest.MonkeyPatch.context() as patch:
-        for driver, method in product(map(type, sessions.DRIVERS.values()), ("fetch", "change")):
+        driver = type(backend_of(engine).dialect.driver)
+        for method in ("fetch", "change"):
             patch.setattr(driver, method, listening(getattr(driver, method)))
         yield recorded
 
@@ -187,7 +188,7 @@ async def everything_sent(engine: AsyncEngine, known: Sequence[Order] = ()) -> l
     unit_of_work, sent = SqlUnitOfWork(engine), []
     for name, call in calls(samples_of(known)):
         # The tables refuse some of the examples, which were sent all the same.
-        with recording() as recorded, suppress(Undone, Aborted, DBAPIError):
+        with recording(engine) as recorded, suppress(Undone, Aborted, DBAPIError):
             async with unit_of_work() as tx:
                 await call(tx)
                 raise Undone
@@ -322,7 +323,7 @@ def is_a_walk(step: str, sent: Sent) -> bool:
 async def test_no_statement_is_made_anew_for_each_call(sql_engine: AsyncEngine) -> None:
     """To compile one takes longer than to run it."""
     await everything_sent(sql_engine)
-    made = sessions._made.cache_info  # noqa: SLF001 - which nobody else wants to know
+    made = compiled.cache_info
     before = made().misses
     await everything_sent(sql_engine)
     assert made().misses == before

@@ -52,6 +52,18 @@ async def terminate_others(engine: AsyncEngine) -> None:
         )
 
 
+def terminate_unheard(url: str) -> None:
+    """As above, while this event loop stands still: it can't have heard of the end when it sends the next statement."""
+
+    async def terminate() -> None:
+        other = create_engine(url)
+        await terminate_others(other)
+        await other.dispose()
+
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, terminate()).result(timeout=10)
+
+
 async def test_a_block_cancelled_at_any_moment_leaks_no_connection_and_half_does_nothing(
     sql_engine: AsyncEngine,
 ) -> None:
@@ -151,15 +163,7 @@ async def test_a_connection_that_dies_at_its_first_statement_costs_no_request(
     engine = open_engines(migrated_postgres)
     unit_of_work = SqlUnitOfWork(engine)
     await keep(unit_of_work, products=[a_product(stock=9)])
-
-    async def terminate() -> None:
-        other = create_engine(migrated_postgres)
-        await terminate_others(other)
-        await other.dispose()
-
-    # This event loop stands still meanwhile, and so can't have heard of the end when the statement is sent.
-    with ThreadPoolExecutor(1) as thread:
-        thread.submit(asyncio.run, terminate()).result(timeout=10)
+    terminate_unheard(migrated_postgres)
     await take(unit_of_work)
     assert await stock(unit_of_work) == 8
 
@@ -185,7 +189,7 @@ async def test_a_session_terminated_in_a_transaction_is_nothing_done_and_may_be_
     assert await stock(unit_of_work) == 8
 
 
-async def test_a_connection_lost_before_its_commit_is_answered_leaves_the_outcome_unknown(
+async def test_a_connection_lost_before_a_commit_was_sent_is_nothing_done(
     migrated_postgres: str, postgres_engine: AsyncEngine, open_engines: Callable[[str], AsyncEngine]
 ) -> None:
     engine = open_engines(migrated_postgres)
@@ -198,8 +202,26 @@ async def test_a_connection_lost_before_its_commit_is_answered_leaves_the_outcom
             await tx.products.save_many([pen])
             await terminate_others(postgres_engine)
 
-    with pytest.raises(OutcomeUnknown):
+    with pytest.raises(Aborted, match="was lost, and nothing done"):
         await terminated_just_before_its_commit()
+    assert borrowed(engine) == 0
+
+
+async def test_a_connection_lost_before_its_commit_is_answered_leaves_the_outcome_unknown(
+    migrated_postgres: str, postgres_engine: AsyncEngine, open_engines: Callable[[str], AsyncEngine]
+) -> None:
+    engine = open_engines(migrated_postgres)
+    unit_of_work = SqlUnitOfWork(engine)
+    await keep(unit_of_work, products=[a_product(stock=9)])
+
+    async def terminated_unheard() -> None:
+        async with unit_of_work() as tx:
+            [pen] = (await tx.products.get_many([PEN], lock=True)).values()
+            await tx.products.save_many([pen])
+            terminate_unheard(migrated_postgres)
+
+    with pytest.raises(OutcomeUnknown):
+        await terminated_unheard()
     assert borrowed(engine) == 0
 
 

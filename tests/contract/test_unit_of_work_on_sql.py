@@ -11,8 +11,7 @@ from sqlalchemy import event, func, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from adapters.sql.core import session as sessions
-from adapters.sql.core.engine import create_engine
+from adapters.sql.core.engine import backend_of, create_engine
 from adapters.sql.core.errors import BrokenRow
 from adapters.sql.tables import leases, order_events, order_items, orders, outbox, products
 from adapters.sql.unit_of_work import SqlUnitOfWork
@@ -229,7 +228,7 @@ async def test_the_statements_are_the_same_for_every_size_of_a_batch(
 
         return asked
 
-    driver = type(sessions.DRIVERS[sql_engine.dialect.name])
+    driver = type(backend_of(sql_engine).dialect.driver)
     for method in ("fetch", "change"):
         monkeypatch.setattr(driver, method, listen(getattr(driver, method)))
     for size in (1, 7, 40):

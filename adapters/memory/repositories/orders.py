@@ -9,7 +9,7 @@ from application.errors import Aborted
 from application.ports.persistence import OrderConflict
 from domain.ids import OrderId, UserId
 from domain.orders.order import Order
-from domain.orders.status import OrderStatus
+from domain.orders.status import MAY_EXPIRE, WAITS_FOR_WORKER, OrderStatus
 
 # Where an order stands in time.
 _Place = tuple[datetime, OrderId]
@@ -61,7 +61,7 @@ class MemoryOrders:
         found = [
             order
             for order in self._changes.orders.values()
-            if order.status is OrderStatus.PENDING and not order.deleted and order.created_at <= moment
+            if order.status in MAY_EXPIRE and not order.deleted and order.created_at <= moment
         ]
         oldest_first = sorted(self._beside(found, after, lambda place, start: place > start), key=_place)
         return [order.id for order in oldest_first[:limit]]
@@ -72,7 +72,7 @@ class MemoryOrders:
             for order in self._changes.orders.values()
             if order.updated_at <= moment
             and (
-                order.status is OrderStatus.PROCESSING
+                order.status in WAITS_FOR_WORKER
                 or (order.refund_requested and order.status is not OrderStatus.REFUNDED)
             )
         ]

@@ -3,9 +3,10 @@ from contextlib import asynccontextmanager
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from adapters.sql.core.engine import READING
-from adapters.sql.core.errors import server_name, translated
+from adapters.sql.core.engine import backend_of
+from adapters.sql.core.errors import translated
 from adapters.sql.core.finishing import finish
+from adapters.sql.dialects.base import READING
 
 
 @asynccontextmanager
@@ -19,7 +20,7 @@ async def connected(engine: AsyncEngine, *, reading: bool = False) -> AsyncGener
         await connection.start()
         yield connection
     except Exception as error:
-        known = translated(error, server_name(engine.url))
+        known = translated(error, backend_of(engine))
         if known is error:
             raise
         raise known from error

@@ -2,7 +2,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from sqlalchemy import Dialect
+from adapters.sql.core.engine import Backend
 
 T = TypeVar("T")
 
@@ -28,10 +28,6 @@ async def finish(work: Coroutine[Any, Any, T]) -> T:
     raise cancelled
 
 
-async def undisturbed(work: Coroutine[Any, Any, T], dialect: Dialect) -> T:
-    """As `finish` on SQLite, whose statements are short, and nothing more elsewhere.
-
-    A SQLite connection that is closed in the middle of a statement lives on, locks included, for as long as anything
-    refers to its cursor, and a traceback is enough. A server would have rolled back.
-    """
-    return await (finish(work) if dialect.name == "sqlite" else work)
+async def undisturbed(work: Coroutine[Any, Any, T], backend: Backend) -> T:
+    """As `finish` where a statement would live on without the task that asked for it, and nothing more elsewhere."""
+    return await (finish(work) if backend.dialect.connections.outlive_a_cancellation else work)

@@ -1,22 +1,24 @@
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final, NoReturn, TypeVar
 
 from attrs import define, field
-from sqlalchemy import Dialect, Executable, Row
+from sqlalchemy import Executable, Row
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.sql.core.bulk import BulkStatement
-from adapters.sql.core.engine import ONE_WRITER
-from adapters.sql.core.errors import is_lost, is_unanswered, server_name, translated
+from adapters.sql.core.engine import Backend, backend_of
+from adapters.sql.core.errors import is_lost, is_unanswered, translated
 from adapters.sql.core.finishing import undisturbed
 from adapters.sql.core.session import Session, open_session
+from adapters.sql.dialects.base import SqlDialect
 from application.errors import Aborted, OutcomeUnknown
 
+E = TypeVar("E")
 T = TypeVar("T")
 
-# Seconds that a writer waits for its turn on SQLite. Each turn is short; this bounds the queue.
+# Seconds that a writer waits for its turn where there is one writer. Each turn is short; this bounds the queue.
 _TURN_TIMEOUT: Final = 10.0
 
 
@@ -30,14 +32,18 @@ class TransactionBlock:
 
     _engine: AsyncEngine
     _writing: bool
+    _backend: Backend = field(init=False)
     _session: Session | None = field(default=None, init=False)
     _has_turn: bool = field(default=False, init=False)
     _begun: bool = field(default=False, init=False)
     _error: Exception | None = field(default=None, init=False)
 
+    def __attrs_post_init__(self) -> None:
+        self._backend = backend_of(self._engine)
+
     @property
-    def dialect(self) -> Dialect:
-        return self._engine.dialect
+    def dialect(self) -> SqlDialect:
+        return self._backend.dialect
 
     async def fetch(
         self, statement: Executable, parameters: Mapping[str, Any] | None = None, *, lock: bool = False
@@ -48,44 +54,55 @@ class TransactionBlock:
 
     async def fetch_many(
         self,
-        batch: BulkStatement,
-        rows: Sequence[tuple[Any, ...]],
-        parameters: Mapping[str, Any],
+        batch: BulkStatement[E],
+        entities: Collection[E],
+        parameters: Mapping[str, Any] | None = None,
         *,
         lock: bool = False,
     ) -> Sequence[Row[Any]]:
-        """What the statement gives for these rows. For no rows nothing is sent."""
-        if not rows:
+        """What the first of the statements gives for these. For none nothing is sent."""
+        if not entities:
             return []
-        statement, arrays = batch.statement(self.dialect), batch.parameters(self.dialect, rows)
-        return await self.fetch(statement, {**parameters, **arrays}, lock=lock)
+        first, *rest = batch.statements(self.dialect)
+        given = {**(parameters or {}), **batch.parameters(self.dialect, entities)}
+        rows = await self.fetch(first, given, lock=lock)
+        for statement in rest:
+            await self.change(statement, given)
+        return rows
 
     async def change(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> int:
         """Return the number of rows that were changed."""
         self._expect_writing()
         return await self._run(lambda session: session.change(statement, parameters))
 
-    async def change_many(self, batch: BulkStatement, rows: Sequence[tuple[Any, ...]]) -> int:
-        """Return the number of rows that were changed. For no rows nothing is sent."""
-        if not rows:
+    async def change_many(self, batch: BulkStatement[E], entities: Collection[E]) -> int:
+        """Return the number of rows that the first of the statements changed. For none nothing is sent."""
+        if not entities:
             return 0
-        return await self.change(batch.statement(self.dialect), batch.parameters(self.dialect, rows))
+        given = batch.parameters(self.dialect, entities)
+        changed, *_ = [await self.change(statement, given) for statement in batch.statements(self.dialect)]
+        return changed
 
     async def commit(self) -> None:
         if self._error is not None:
             # PostgreSQL would answer this commit with a rollback, and without an error.
             await self.rollback()
             raise Aborted("a statement failed in this transaction, which therefore can't commit") from self._error
+        if self._session is not None and self._session.is_closed:
+            # No commit was sent.
+            await self.rollback()
+            raise Aborted(self._lost)
         try:
             if self._session is not None:
                 await self._session.commit()
         except Exception as error:
-            if is_unanswered(error):
+            if is_unanswered(error, self._backend):
                 # It may be on the disk: nobody but the database can tell, and it does not.
-                raise OutcomeUnknown(f"{server_name(self._engine.url)} did not answer a commit") from error
+                raise OutcomeUnknown(f"{self._backend.server} did not answer a commit") from error
             self._give_up(error)
         finally:
-            await self._give_back()
+            # Whatever becomes of the connection, a commit that was answered is one.
+            await self.rollback()
 
     async def rollback(self) -> None:
         """Never raise: giving back rolls back, and a connection that can't is thrown away by the pool."""
@@ -95,14 +112,12 @@ class TransactionBlock:
     async def _run(self, ask: Callable[[Session], Coroutine[Any, Any, T]]) -> T:
         try:
             await self._take_turn()
-            answer = await undisturbed(self._ask(ask), self.dialect)
+            answer = await undisturbed(self._ask(ask), self._backend)
         except Exception as error:
             self._error = error
-            if self._begun and is_lost(error):
+            if self._begun and is_lost(error, self._backend):
                 await self._throw_away()
-                raise Aborted(
-                    f"the connection to {server_name(self._engine.url)} was lost, and nothing done"
-                ) from error
+                raise Aborted(self._lost) from error
             self._give_up(error)
         self._begun = True
         return answer
@@ -111,7 +126,7 @@ class TransactionBlock:
         try:
             return await ask(await self._borrow())
         except Exception as error:
-            if self._begun or not is_lost(error):
+            if self._begun or not is_lost(error, self._backend):
                 raise
         await self._throw_away()
         return await ask(await self._borrow())
@@ -122,18 +137,15 @@ class TransactionBlock:
         return self._session
 
     async def _take_turn(self) -> None:
-        lock = self._lock()
-        if lock is None or self._has_turn:
+        lock = self._backend.writers_turn
+        if lock is None or self._has_turn or not self._writing:
             return
         try:
             async with asyncio.timeout(_TURN_TIMEOUT):
                 await lock.acquire()
         except TimeoutError:
-            raise Aborted(f"{server_name(self._engine.url)} is being written for too long") from None
+            raise Aborted(f"{self._backend.server} is being written for too long") from None
         self._has_turn = True
-
-    def _lock(self) -> asyncio.Lock | None:
-        return self._engine.get_execution_options().get(ONE_WRITER) if self._writing else None
 
     async def _throw_away(self) -> None:
         session, self._session = self._session, None
@@ -147,16 +159,20 @@ class TransactionBlock:
             if session is not None:
                 await session.close()
         finally:
-            if self._has_turn and (lock := self._lock()) is not None:
+            if self._has_turn and (lock := self._backend.writers_turn) is not None:
                 self._has_turn = False
                 lock.release()
+
+    @property
+    def _lost(self) -> str:
+        return f"the connection to {self._backend.server} was lost, and nothing done"
 
     def _expect_writing(self) -> None:
         if not self._writing:
             raise RuntimeError("a block that only reads can neither write nor lock")
 
     def _give_up(self, error: Exception) -> NoReturn:
-        known = translated(error, server_name(self._engine.url))
+        known = translated(error, self._backend)
         if known is error:
             raise error
         raise known from error

@@ -2,13 +2,15 @@
 
 from alembic import context
 
+from adapters.sql.dialects.registry import dialect_of
 from adapters.sql.tables import metadata
 
+connection = context.config.attributes["connection"]
 context.configure(
-    connection=context.config.attributes["connection"],
+    connection=connection,
     target_metadata=metadata,
-    # SQLite takes back a change of its tables as well as any other.
-    transactional_ddl=True,
+    # Alembic itself believes that SQLite can't.
+    transactional_ddl=dialect_of(connection.dialect).transactional_ddl,
     on_version_apply=context.config.attributes["on_version_apply"],
 )
 context.run_migrations()

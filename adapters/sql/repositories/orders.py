@@ -1,9 +1,10 @@
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from enum import StrEnum
 from functools import cache
+from operator import attrgetter
 from typing import Any, Final
 
-import msgspec
 from attrs import frozen
 from sqlalchemy import (
     FromClause,
@@ -12,7 +13,6 @@ from sqlalchemy import (
     Select,
     Update,
     bindparam,
-    insert,
     literal_column,
     select,
     tuple_,
@@ -20,56 +20,80 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.elements import ColumnElement
 
-from adapters.sql.core.bulk import BulkStatement, among
+from adapters.sql.core.bulk import BulkStatement, Written, bulk_insert
+from adapters.sql.core.expressions import among
 from adapters.sql.core.reading import checked
 from adapters.sql.core.transaction import TransactionBlock
-from adapters.sql.repositories.lines import lines_of
-from adapters.sql.tables import NOT_DELETED, UNPAID, WAITING, order_items, orders
+from adapters.sql.dialects.base import SqlDialect
+from adapters.sql.repositories.lines import INSERT_LINES, lines_in, lines_of, numbered_lines
+from adapters.sql.tables import NOT_DELETED, UNPAID, WAITING, orders
 from application.execution.after_commit import Committed
 from application.ports.persistence import OrderConflict
-from domain.ids import OrderId, ProductId, UserId
+from domain.ids import OrderId, UserId
 from domain.money import Money
-from domain.orders.line import OrderLine
 from domain.orders.order import Order
 from domain.orders.status import FailureReason, OrderStatus
 
-_COLUMNS: Final = tuple(orders.c)
-# What `save_many` may change; everything else was agreed when the order was placed.
-_CHANGING: Final = tuple(
-    orders.c[name]
-    for name in (
-        "status",
-        "failure_reason",
-        "payment_id",
-        "holds_stock",
-        "refund_requested",
-        "deleted",
-        "version",
-        "updated_at",
+
+def _value(member: StrEnum | None) -> str | None:
+    return member.value if member else None
+
+
+# What is written into each column; `_order` reads it.
+_WRITTEN: Final[Written[Order]] = {
+    "id": attrgetter("id"),
+    "user_id": attrgetter("user_id"),
+    "status": attrgetter("status.value"),
+    "total": attrgetter("total.minor"),
+    "currency": attrgetter("total.currency"),
+    "failure_reason": lambda order: _value(order.failure_reason),
+    "payment_id": attrgetter("payment_id"),
+    "holds_stock": attrgetter("holds_stock"),
+    "refund_requested": attrgetter("refund_requested"),
+    "deleted": attrgetter("deleted"),
+    "version": attrgetter("version"),
+    "created_at": attrgetter("created_at"),
+    "updated_at": attrgetter("updated_at"),
+}
+
+
+def _order(row: Row[Any]) -> Order:
+    return Order(
+        id=row.id,
+        user_id=row.user_id,
+        lines=lines_in(row.lines, row.currency),
+        total=Money(row.total, row.currency),
+        status=OrderStatus(row.status),
+        failure_reason=FailureReason(row.failure_reason) if row.failure_reason else None,
+        payment_id=row.payment_id,
+        holds_stock=row.holds_stock,
+        refund_requested=row.refund_requested,
+        deleted=row.deleted,
+        version=row.version,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
     )
-)
-_ITEMS: Final = tuple(order_items.c)
+
+
+# What was agreed when the order was placed; `save_many` may change everything else.
+_AGREED: Final = frozenset({"user_id", "total", "currency", "created_at"})
+_SAVED: Final = {name: get for name, get in _WRITTEN.items() if name not in _AGREED}
 
 # An order comes with its lines in one statement, of one row each.
-_ALL: Final = select(*_COLUMNS, lines_of(orders.c.id).label("lines"))
+_ALL: Final = select(*orders.c, lines_of(orders.c.id).label("lines"))
 _BY_ID: Final = _ALL.where(among(orders.c.id, "ids"))
 _BY_ID_LOCKED: Final = _BY_ID.order_by(orders.c.id).with_for_update(key_share=True, of=orders)
 
-_INSERT: Final = BulkStatement(
-    _COLUMNS, lambda new: insert(orders).from_select([c.name for c in _COLUMNS], select(new))
-)
-_INSERT_ITEMS: Final = BulkStatement(
-    _ITEMS, lambda new: insert(order_items).from_select([c.name for c in _ITEMS], select(new))
-)
+_INSERT: Final = bulk_insert(orders, _WRITTEN)
 
 
-def _save(new: FromClause) -> Update:
-    changes = {column.name: new.c[column.name] for column in _CHANGING}
+def _save(new: FromClause, _: SqlDialect) -> Update:
+    changes = {name: new.c[name] for name in _SAVED if name != "id"}
     # The version that was read, or nothing: whoever changed the order in between is not overwritten.
     return update(orders).values(changes).where(orders.c.id == new.c.id, orders.c.version == new.c.version - 1)
 
 
-_SAVE: Final = BulkStatement((orders.c.id, *_CHANGING), _save)
+_SAVE: Final = BulkStatement(orders, _SAVED, _save)
 
 
 # Where an order stands in time. An id need not rise with time; it only decides between orders of one moment.
@@ -128,8 +152,8 @@ class SqlOrders:
     _committed: Committed
 
     async def add_many(self, orders: Sequence[Order]) -> None:
-        await self._block.change_many(_INSERT, [_row(order) for order in orders])
-        await self._block.change_many(_INSERT_ITEMS, [row for order in orders for row in _item_rows(order)])
+        await self._block.change_many(_INSERT, orders)
+        await self._block.change_many(INSERT_LINES, numbered_lines(orders))
         self._committed.orders += orders
 
     async def get_many(self, ids: Collection[OrderId], *, lock: bool = False) -> dict[OrderId, Order]:
@@ -143,8 +167,7 @@ class SqlOrders:
         return found
 
     async def save_many(self, orders: Sequence[Order]) -> None:
-        rows = [(order.id, *_changing(order)) for order in orders]
-        if await self._block.change_many(_SAVE, rows) < len(rows):
+        if await self._block.change_many(_SAVE, orders) < len(orders):
             raise OrderConflict("an order changed since it was read")
         self._committed.orders += orders
 
@@ -171,66 +194,3 @@ class SqlOrders:
             parameters["after"] = after
         rows = await self._block.fetch(statement, parameters)
         return [row.id for row in rows]
-
-
-def _row(order: Order) -> tuple[Any, ...]:
-    status, reason, payment_id, holds_stock, refund_requested, deleted, version, updated_at = _changing(order)
-    return (
-        order.id,
-        order.user_id,
-        status,
-        order.total.minor,
-        order.total.currency,
-        reason,
-        payment_id,
-        holds_stock,
-        refund_requested,
-        deleted,
-        version,
-        order.created_at,
-        updated_at,
-    )
-
-
-def _changing(order: Order) -> tuple[Any, ...]:
-    return (
-        order.status.value,
-        order.failure_reason.value if order.failure_reason else None,
-        order.payment_id,
-        order.holds_stock,
-        order.refund_requested,
-        order.deleted,
-        order.version,
-        order.updated_at,
-    )
-
-
-def _item_rows(order: Order) -> list[tuple[Any, ...]]:
-    return [
-        (order.id, position, line.product_id, line.quantity, line.unit_price.minor)
-        for position, line in enumerate(order.lines)
-    ]
-
-
-_LINES: Final = msgspec.json.Decoder(list[tuple[int, ProductId, int, int]])
-
-
-def _order(row: Row[Any]) -> Order:
-    return Order(
-        id=row.id,
-        user_id=row.user_id,
-        lines=tuple(
-            OrderLine(product_id=product_id, quantity=quantity, unit_price=Money(unit_price, row.currency))
-            for _, product_id, quantity, unit_price in sorted(_LINES.decode(row.lines or "[]"))
-        ),
-        total=Money(row.total, row.currency),
-        status=OrderStatus(row.status),
-        failure_reason=FailureReason(row.failure_reason) if row.failure_reason else None,
-        payment_id=row.payment_id,
-        holds_stock=row.holds_stock,
-        refund_requested=row.refund_requested,
-        deleted=row.deleted,
-        version=row.version,
-        created_at=row.created_at,
-        updated_at=row.updated_at,
-    )

@@ -1,32 +1,28 @@
 from collections.abc import Sequence
+from functools import cache
 from operator import attrgetter
 from typing import Any, Final
 
 from attrs import frozen
 from sqlalchemy import (
+    Executable,
     FromClause,
     Row,
     Select,
     bindparam,
     delete,
     exists,
-    func,
     insert,
     literal,
     or_,
     select,
-    text,
-    true,
 )
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.functions import FunctionElement
 
 from adapters.codecs.events import encode
-from adapters.sql.core.bulk import BulkStatement, among
+from adapters.sql.core.bulk import BulkStatement, Written, written_whole
+from adapters.sql.core.expressions import FromNow, among
 from adapters.sql.core.transaction import TransactionBlock
-from adapters.sql.core.types import UtcDateTime
+from adapters.sql.dialects.base import SqlDialect
 from adapters.sql.tables import leases, outbox
 from application.execution.after_commit import Committed
 from application.ports.persistence import OutboxEntry
@@ -37,59 +33,50 @@ LEASE_SECONDS: Final = 5
 # A claim that lasts for so long is renewed later: a relay that is busy writes, and waits for the disk, once a second.
 _ENOUGH_SECONDS: Final = 4
 
-_COLUMNS: Final = tuple(column for column in outbox.c if column.name != "position")
-_INSERT: Final = BulkStatement(
-    _COLUMNS, lambda new: insert(outbox).from_select([c.name for c in _COLUMNS], select(new))
-)
-_PUT_BACK: Final = BulkStatement(
-    _COLUMNS, lambda new: insert(outbox).from_select([c.name for c in _COLUMNS], _missing(new))
-)
+# What is written into each column; `_entry` reads it.
+ENTRY_WRITTEN: Final[Written[Event]] = {
+    "order_id": attrgetter("order_id"),
+    "sequence": attrgetter("sequence"),
+    "type": attrgetter("type"),
+    "body": lambda event: encode(event).decode(),
+}
+
+
+def _entry(row: Row[Any]) -> OutboxEntry:
+    return OutboxEntry(row.position, EventId(row.order_id, row.sequence), row.type, row.body.encode())
+
+
+def _put_back(new: FromClause, _: SqlDialect) -> Executable:
+    here = exists().where(outbox.c.order_id == new.c.order_id, outbox.c.sequence == new.c.sequence)
+    return insert(outbox).from_select(list(new.c.keys()), select(new).where(~here))
+
+
+_PUT_BACK: Final = BulkStatement(outbox, written_whole(outbox, ENTRY_WRITTEN), _put_back)
 _DELETE: Final = delete(outbox).where(among(outbox.c.position, "positions"))
-# Nobody waits for the disk because of this: entries that a crash of the server brings back are sent once more.
-_NEED_NOT_LAST: Final = select(func.set_config("synchronous_commit", "off", true())).scalar_subquery() == "off"
-_REMOVE: Final = {"postgresql": _DELETE.where(_NEED_NOT_LAST), "sqlite": _DELETE}
-_MUST_LAST: Final = text(
-    "SELECT set_config(name, reset_val, true) FROM pg_settings WHERE name = 'synchronous_commit' AND setting = 'off'"
-)
 # The oldest that are there. Never those above the last one that was seen: a lower position may be committed later.
 _OLDEST: Final = select(*outbox.c).order_by(outbox.c.position).limit(bindparam("limit"))
 _PAGE: Final = _OLDEST.where(outbox.c.position > bindparam("after"))
 
 
-def _missing(new: FromClause) -> Select[Any]:
-    here = exists().where(outbox.c.order_id == new.c.order_id, outbox.c.sequence == new.c.sequence)
-    return select(new).where(~here)
+@cache
+def _remove(dialect: SqlDialect) -> Executable:
+    # Nobody waits for the disk because of this: entries that a crash of the server brings back are sent once more.
+    return dialect.durability.need_not_last(_DELETE)
 
 
-class _Now(FunctionElement[Any]):
-    """What the clock of the database says, some seconds from now: the clocks of two relays may differ."""
-
-    type = UtcDateTime()
-    inherit_cache = True
-
-
-# Not the moment at which the transaction began, which may have waited for the other relay's.
-@compiles(_Now, "postgresql")
-def _on_postgresql(element: _Now, compiler: SQLCompiler, **options: Any) -> str:
-    return f"clock_timestamp() + make_interval(secs => {compiler.process(element.clauses, **options)})"
-
-
-@compiles(_Now)
-def _on_sqlite(element: _Now, compiler: SQLCompiler, **options: Any) -> str:
-    return f"strftime('%Y-%m-%d %H:%M:%f000', 'now', {compiler.process(element.clauses, **options)} || ' seconds')"
-
-
-def _take(insert_: Any) -> Any:
-    new = insert_(leases).values(name=LEASE, holder=bindparam("by"), until=_Now(literal(LEASE_SECONDS)))
-    return new.on_conflict_do_update(
-        index_elements=[leases.c.name],
-        set_={"holder": new.excluded.holder, "until": new.excluded.until},
-        where=or_(leases.c.holder == new.excluded.holder, leases.c.until < _Now(literal(0))),
+@cache
+def _take_lease(dialect: SqlDialect) -> Executable:
+    return dialect.inserts.upsert(
+        leases,
+        {"name": literal(LEASE), "holder": bindparam("by"), "until": FromNow(literal(LEASE_SECONDS))},
+        key=[leases.c.name],
+        changes=lambda new: {"holder": new.holder, "until": new.until},
+        where=lambda new: or_(leases.c.holder == new.holder, leases.c.until < FromNow(literal(0))),
     )
 
 
 _HELD: Final = exists().where(
-    leases.c.name == LEASE, leases.c.holder == bindparam("by"), leases.c.until > _Now(literal(_ENOUGH_SECONDS))
+    leases.c.name == LEASE, leases.c.holder == bindparam("by"), leases.c.until > FromNow(literal(_ENOUGH_SECONDS))
 )
 
 
@@ -100,7 +87,6 @@ def _oldest_if_held() -> Select[Any]:
 
 
 _OLDEST_IF_HELD: Final = _oldest_if_held()
-_TAKE_LEASE: Final = {"postgresql": _take(postgresql.insert), "sqlite": _take(sqlite.insert)}
 _RELEASE_LEASE: Final = delete(leases).where(leases.c.name == LEASE, leases.c.holder == bindparam("by"))
 
 
@@ -128,33 +114,18 @@ class SqlOutbox:
 
     async def remove(self, entries: Sequence[OutboxEntry]) -> None:
         if entries:
-            remove = _REMOVE[self._block.dialect.name]
-            await self._block.change(remove, {"positions": [entry.position for entry in entries]})
+            positions = [entry.position for entry in entries]
+            await self._block.change(_remove(self._block.dialect), {"positions": positions})
 
     async def re_enqueue(self, events: Sequence[Event]) -> None:
-        await self._insert(_PUT_BACK, events, [encode(event).decode() for event in events])
+        await self._block.change_many(_PUT_BACK, events)
+        self._committed.events |= bool(events)
 
     async def page(self, *, after: int | None, limit: int) -> list[OutboxEntry]:
         return [_entry(row) for row in await self._block.fetch(_PAGE, {"after": after or 0, "limit": limit})]
 
-    async def put(self, events: Sequence[Event], bodies: Sequence[str]) -> None:
-        """With their bodies, which the caller has encoded for the books as well."""
-        await self._insert(_INSERT, events, bodies)
-
-    def announced(self, events: Sequence[Event]) -> None:
-        """Whoever waits for events is to hear of these."""
-        self._committed.events |= bool(events)
-
     async def _take_lease(self, by: str) -> bool:
-        if self._block.dialect.name == "postgresql":
-            await self._block.fetch(_MUST_LAST)
-        return bool(await self._block.change(_TAKE_LEASE[self._block.dialect.name], {"by": by}))
-
-    async def _insert(self, statement: BulkStatement, events: Sequence[Event], bodies: Sequence[str]) -> None:
-        rows = [(event.order_id, event.sequence, event.type, body) for event, body in zip(events, bodies, strict=True)]
-        await self._block.change_many(statement, rows)
-        self.announced(events)
-
-
-def _entry(row: Row[Any]) -> OutboxEntry:
-    return OutboxEntry(row.position, EventId(row.order_id, row.sequence), row.type, row.body.encode())
+        dialect = self._block.dialect
+        if dialect.durability.must_last is not None:
+            await self._block.fetch(dialect.durability.must_last)
+        return bool(await self._block.change(_take_lease(dialect), {"by": by}))

@@ -1,12 +1,15 @@
 from collections.abc import Collection, Sequence
+from operator import attrgetter
 from typing import Any, Final
 
 from attrs import frozen
-from sqlalchemy import BigInteger, FromClause, Row, Select, Update, bindparam, cast, func, insert, select, update
+from sqlalchemy import BigInteger, FromClause, Row, Select, Update, bindparam, cast, func, select, update
 
-from adapters.sql.core.bulk import BulkStatement, among
+from adapters.sql.core.bulk import BulkStatement, Written, bulk_insert
+from adapters.sql.core.expressions import among
 from adapters.sql.core.reading import checked
 from adapters.sql.core.transaction import TransactionBlock
+from adapters.sql.dialects.base import SqlDialect
 from adapters.sql.tables import order_items, orders, products, stock_adjustments
 from application.execution.after_commit import Committed
 from application.ports.persistence import StockCount
@@ -14,23 +17,41 @@ from domain.catalogue.product import Product
 from domain.ids import ProductId
 from domain.money import Money
 
-_COLUMNS: Final = tuple(products.c)
-_ALL: Final = select(*_COLUMNS)
+# What is written into each column; `_product` reads it.
+_WRITTEN: Final[Written[Product]] = {
+    "id": attrgetter("id"),
+    "name": attrgetter("name"),
+    "price": attrgetter("price.minor"),
+    "currency": attrgetter("price.currency"),
+    "stock": attrgetter("stock"),
+    "created_at": attrgetter("created_at"),
+}
+
+
+def _product(row: Row[Any]) -> Product:
+    return Product(
+        id=row.id,
+        name=row.name,
+        price=Money(row.price, row.currency),
+        stock=row.stock,
+        created_at=row.created_at,
+    )
+
+
+_ALL: Final = select(*products.c)
 _BY_ID: Final = _ALL.where(among(products.c.id, "ids"))
 # Everybody locks in this order, so that nobody waits in a circle. To place an order is to point at products from its
 # lines, which a mere FOR UPDATE would keep waiting.
 _BY_ID_LOCKED: Final = _BY_ID.order_by(products.c.id).with_for_update(key_share=True)
 _LAST_ID: Final = select(func.max(products.c.id))
-_INSERT: Final = BulkStatement(
-    _COLUMNS, lambda new: insert(products).from_select([c.name for c in _COLUMNS], select(new))
-)
+_INSERT: Final = bulk_insert(products, _WRITTEN)
 
 
-def _set_stock(new: FromClause) -> Update:
+def _set_stock(new: FromClause, _: SqlDialect) -> Update:
     return update(products).values(stock=new.c.stock).where(products.c.id == new.c.id)
 
 
-_SET_STOCK: Final = BulkStatement((products.c.id, products.c.stock), _set_stock)
+_SET_STOCK: Final = BulkStatement(products, {name: _WRITTEN[name] for name in ("id", "stock")}, _set_stock)
 
 
 def _page(*, after: bool) -> Select[Any]:
@@ -78,8 +99,7 @@ class SqlProducts:
     _committed: Committed
 
     async def add_many(self, products: Sequence[Product]) -> None:
-        rows = [(p.id, p.name, p.price.minor, p.price.currency, p.stock, p.created_at) for p in products]
-        await self._block.change_many(_INSERT, rows)
+        await self._block.change_many(_INSERT, products)
         self._committed.catalogue |= bool(products)
 
     async def get_many(self, ids: Collection[ProductId], *, lock: bool = False) -> dict[ProductId, Product]:
@@ -90,7 +110,7 @@ class SqlProducts:
         return {row.id: checked("product", row.id, _product, row) for row in rows}
 
     async def save_many(self, products: Sequence[Product]) -> None:
-        await self._block.change_many(_SET_STOCK, [(product.id, product.stock) for product in products])
+        await self._block.change_many(_SET_STOCK, products)
         self._committed.catalogue |= bool(products)
 
     async def page(self, *, after: ProductId | None, limit: int) -> list[Product]:
@@ -107,13 +127,3 @@ class SqlProducts:
     async def stock_counts(self, *, after: ProductId | None, limit: int) -> list[StockCount]:
         rows = await self._block.fetch(_COUNTS, {"after": after or 0, "limit": limit})
         return [StockCount(row.id, row.stock, row.held, row.counted_in) for row in rows]
-
-
-def _product(row: Row[Any]) -> Product:
-    return Product(
-        id=row.id,
-        name=row.name,
-        price=Money(row.price, row.currency),
-        stock=row.stock,
-        created_at=row.created_at,
-    )

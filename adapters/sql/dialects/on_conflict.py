@@ -1,0 +1,43 @@
+"""INSERT ... ON CONFLICT ... RETURNING, which more than one database has."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from attrs import frozen
+from sqlalchemy import Column, Executable, FromClause, Select, Table, TextClause, insert, select, true
+from sqlalchemy.sql.elements import ColumnElement
+
+
+@frozen
+class InsertsOnConflict:
+    # SQLAlchemy has a class of its own for each dialect, with nothing in common.
+    _insert: Callable[[Table], Any]
+
+    def upsert(  # noqa: PLR0913 - as in the protocol
+        self,
+        table: Table,
+        values: Mapping[str, ColumnElement[Any]],
+        *,
+        key: Sequence[Column[Any]],
+        key_where: TextClause | None = None,
+        changes: Callable[[Any], Mapping[str, Any]],
+        where: Callable[[Any], ColumnElement[bool]],
+    ) -> Executable:
+        inserting = self._insert(table).values(values)
+        new = inserting.excluded
+        statement: Executable = inserting.on_conflict_do_update(
+            index_elements=list(key), index_where=key_where, set_=changes(new), where=where(new)
+        )
+        return statement
+
+    def missing(self, table: Table, rows: Select[Any], key: Sequence[Column[Any]]) -> Sequence[Executable]:
+        # Without a condition SQLite would take ON CONFLICT for the ON of a join.
+        inserting = self._insert(table).from_select([column.name for column in table.c], rows.where(true()))
+        # When another transaction is inserting the same, this waits until that has ended.
+        return [inserting.on_conflict_do_nothing().returning(*key)]
+
+    def into_both(self, new: FromClause, first: Table, second: Table, shared: Sequence[str]) -> Sequence[Executable]:
+        return [
+            insert(first).from_select(list(new.c.keys()), select(new)),
+            insert(second).from_select(list(shared), select(*(new.c[name] for name in shared))),
+        ]

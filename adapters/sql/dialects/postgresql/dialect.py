@@ -1,0 +1,123 @@
+from collections.abc import Sequence
+from typing import Any, Final
+
+from attrs import frozen
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Column,
+    DateTime,
+    Delete,
+    Executable,
+    FromClause,
+    Select,
+    String,
+    Table,
+    Text,
+    bindparam,
+    column,
+    func,
+    insert,
+    select,
+    text,
+    true,
+)
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.types import TypeEngine
+
+from adapters.sql.dialects.base import SqlDialect
+from adapters.sql.dialects.on_conflict import InsertsOnConflict
+from adapters.sql.dialects.postgresql.connections import PostgresConnections
+from adapters.sql.dialects.postgresql.driver import Asyncpg
+from adapters.sql.dialects.postgresql.errors import PostgresErrors
+from adapters.sql.dialects.postgresql.signal import PostgresOutboxSignal
+
+
+@frozen
+class ArrayRows:
+    """Each column travels as an array. One prepared statement is then planned for every size of a batch."""
+
+    def list_type(self, item: TypeEngine[Any]) -> TypeEngine[Any]:
+        # A cast to VARCHAR(16)[] would cut off what is too long; as text it is refused when it is written.
+        return ARRAY(Text() if isinstance(item, String) else item)
+
+    def new(self, columns: Sequence[Column[Any]]) -> FromClause:
+        values = [bindparam(_parameter(each.name), type_=self.list_type(each.type)) for each in columns]
+        named = [column(each.name, each.type) for each in columns]
+        return func.unnest(*values).table_valued(*named, name="new").render_derived()
+
+    def parameters(self, names: Sequence[str], columns: Sequence[list[Any]]) -> dict[str, Any]:
+        return {_parameter(name): values for name, values in zip(names, columns, strict=True)}
+
+    def look_up(self, new: FromClause, matching: Select[Any]) -> Select[Any]:
+        # The limit keeps the server from joining the whole table, which it would go on doing on a connection that has
+        # planned this while the table was new.
+        one = matching.correlate(new).limit(1).lateral("one")
+        return select(*one.c).select_from(new.join(one, true()))
+
+
+def _parameter(name: str) -> str:
+    # The name of the column itself means something else to an INSERT or UPDATE.
+    return f"new_{name}"
+
+
+@frozen
+class PostgresInserts(InsertsOnConflict):
+    def into_both(self, new: FromClause, first: Table, second: Table, shared: Sequence[str]) -> Sequence[Executable]:
+        # Both tables in one round trip, and what they share travels once.
+        inserting = insert(first).from_select(list(new.c.keys()), select(new))
+        kept = inserting.returning(*(first.c[name] for name in shared)).cte("kept")
+        return [insert(second).from_select(list(shared), select(kept))]
+
+
+@frozen
+class AdvisoryLocks:
+    try_each = text(
+        "SELECT id FROM (SELECT id, pg_try_advisory_xact_lock(id) AS taken FROM unnest(CAST(:ids AS bigint[])) AS id)"
+        " AS tried WHERE taken"
+    ).bindparams(bindparam("ids", type_=ARRAY(BigInteger())))
+    # Any number will do that nobody else takes; this is "holdfast" in ASCII.
+    migrating = text(f"SELECT pg_advisory_xact_lock({int.from_bytes(b'holdfast', 'big')})")
+
+
+@frozen
+class SynchronousCommit:
+    _OFF = select(func.set_config("synchronous_commit", "off", true())).scalar_subquery() == "off"
+    must_last = text(
+        "SELECT set_config(name, reset_val, true) FROM pg_settings"
+        " WHERE name = 'synchronous_commit' AND setting = 'off'"
+    )
+
+    def need_not_last(self, delete: Delete) -> Delete:
+        # Part of the statement, which saves a round trip.
+        return delete.where(self._OFF)
+
+
+@frozen
+class PostgresExpressions:
+    def among(self, value: str, values: str) -> str:
+        return f"{value} = ANY ({values})"
+
+    def json_rows(self, columns: str) -> str:
+        return f"CAST(json_agg(json_build_array({columns})) AS text)"
+
+    def from_now(self, seconds: str) -> str:
+        # Not the moment at which the transaction began, which may have waited for others since.
+        return f"clock_timestamp() + make_interval(secs => {seconds})"
+
+
+POSTGRESQL: Final = SqlDialect(
+    name="PostgreSQL",
+    version="SHOW server_version",
+    transactional_ddl=True,
+    moment=DateTime(timezone=True),
+    connections=PostgresConnections(),
+    driver=Asyncpg(),
+    errors=PostgresErrors(),
+    rows=ArrayRows(),
+    inserts=PostgresInserts(postgresql.insert),
+    locks=AdvisoryLocks(),
+    durability=SynchronousCommit(),
+    expressions=PostgresExpressions(),
+    signal=PostgresOutboxSignal,
+)

@@ -1,0 +1,64 @@
+from typing import Any, Final
+
+from attrs import frozen
+from sqlalchemy.exc import DBAPIError
+
+from adapters.sql.dialects.base import UniqueKey
+from application.errors import Aborted, Unavailable
+
+# Whole classes, by the first two characters of SQLSTATE, and single states.
+_UNAVAILABLE_CLASSES: Final = frozenset({"08", "28", "53", "57", "58"})
+_UNAVAILABLE_STATES: Final = {
+    "25006": "is read-only now",
+    "25P03": "gave up on a transaction that had been idle for too long",
+    "28000": "refuses this user",
+    "28P01": "refuses the user's password",
+    "3D000": "has no database of this name",
+    "53100": "has no space left on its disk",
+    "53300": "has no connection left: raise max_connections, or make the pools smaller",
+    "57014": "took too long over a statement",
+    "57P01": "is shutting down",
+    "57P03": "is starting up or shutting down",
+}
+_ABORTED_STATES: Final = frozenset({"40001", "40P01", "55P03"})
+_SESSION_ENDED_STATES: Final = frozenset({"57P01", "57P02", "57P05", "25P03"})
+_UNIQUE: Final = "23505"
+
+
+@frozen
+class PostgresErrors:
+    def translated(self, error: DBAPIError, server: str) -> Exception | None:
+        state = _state(error)
+        if state is None:
+            return None
+        if state in _UNAVAILABLE_STATES:
+            return Unavailable(f"{server} {_UNAVAILABLE_STATES[state]}")
+        if state in _ABORTED_STATES:
+            return Aborted(str(_of_driver(error) or error.orig))
+        if state[:2] in _UNAVAILABLE_CLASSES:
+            return Unavailable(f"{server}: {_of_driver(error) or error.orig}")
+        return None
+
+    def broken_key(self, error: DBAPIError) -> str | None:
+        if _state(error) != _UNIQUE:
+            return None
+        return getattr(_of_driver(error), "constraint_name", None) or ""
+
+    def name_of(self, key: UniqueKey) -> str:
+        return key.name
+
+    def ends_session(self, error: DBAPIError) -> bool:
+        return _state(error) in _SESSION_ENDED_STATES
+
+    def leaves_commit_open(self, error: DBAPIError) -> bool:  # noqa: ARG002 - the server answers with what has become of it
+        return False
+
+
+def _state(error: DBAPIError) -> str | None:
+    state: str | None = getattr(error.orig, "sqlstate", None)
+    return state
+
+
+def _of_driver(error: DBAPIError) -> Any:
+    # SQLAlchemy puts an error of its own between the two.
+    return error.orig.__cause__ if error.orig is not None else None

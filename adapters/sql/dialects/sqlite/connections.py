@@ -1,0 +1,58 @@
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from attrs import frozen
+from sqlalchemy import URL, Connection, event
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from adapters.sql.dialects.base import READING, Timeouts
+from adapters.sql.dialects.sqlite.driver import BEGIN
+from adapters.sql.dialects.sqlite.errors import CANNOT_BE_OPENED
+from application.errors import Unavailable
+
+# Seconds that a writer of another process may keep this one waiting.
+_BUSY_TIMEOUT: Final = 5.0
+
+
+@frozen
+class SqliteConnections:
+    # Those of this process wait in line for their turn; only other processes are polled.
+    one_writer = True
+    # A connection that is closed in the middle of a statement lives on, locks included, for as long as anything refers
+    # to its cursor, and a traceback is enough.
+    outlive_a_cancellation = True
+
+    def address(self, url: URL, timeouts: Timeouts) -> tuple[URL, dict[str, Any]]:
+        if url.database in {None, "", ":memory:"}:
+            raise ValueError("a SQLite database is a file: sqlite:///path/of/the/file")
+        # None: the driver begins no transaction of its own.
+        connect = {"timeout": min(_BUSY_TIMEOUT, timeouts.statement), "isolation_level": None}
+        return url.set(drivername="sqlite+aiosqlite"), connect
+
+    def prepare(self, engine: AsyncEngine, connect: Mapping[str, Any]) -> None:  # noqa: ARG002 - a file is never silent
+        # A driver that finds out by itself leaves a thread behind, which may outlive the event loop, and complain.
+        @event.listens_for(engine.sync_engine, "do_connect")
+        def look_first(*_: Any) -> None:
+            file = Path(str(engine.url.database))
+            if file.is_dir() or not os.access(file.parent, os.W_OK | os.X_OK):
+                raise Unavailable(f"{self.server_name(engine.url)} {CANNOT_BE_OPENED}")
+
+        @event.listens_for(engine.sync_engine, "connect")
+        def set_up(connection: Any, _record: Any) -> None:
+            cursor = connection.cursor()
+            # Readers don't wait for the writer, nor it for them.
+            cursor.execute("PRAGMA journal_mode = WAL")
+            # A commit is on the disk when it returns.
+            cursor.execute("PRAGMA synchronous = FULL")
+            cursor.execute("PRAGMA foreign_keys = ON")
+            cursor.close()
+
+        @event.listens_for(engine.sync_engine, "begin")
+        def begin(connection: Connection) -> None:
+            if not connection.get_execution_options().get(READING, False):
+                connection.exec_driver_sql(BEGIN)
+
+    def server_name(self, url: URL) -> str:
+        return f"SQLite file {url.database}"
