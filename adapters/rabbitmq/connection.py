@@ -131,7 +131,7 @@ class BrokerConnection:
     async def talking(self, seconds: float, *, lost: type[Trouble] = Unavailable) -> AsyncGenerator[None, None]:
         """A block that speaks with the broker. It ends within the seconds.
 
-        Raise `lost` when there is no answer or a refusal. What our own side did wrong is raised as it is.
+        Raise `lost` when there is no answer, or a refusal. What our own side did wrong is raised as it is.
         """
         try:
             async with asyncio.timeout(seconds):
@@ -156,8 +156,8 @@ class BrokerConnection:
         """In good order if the broker plays its part, by force otherwise. Never raise."""
         # Without an error of ours, aiormq would end whoever still waits with a cancellation that nobody asked for.
         ours = aiormq.ConnectionClosed(200, "closed by this side")
-        # In a task: aio-pika waits for the end of the connection even when it is cancelled, and only to be cut ends one
-        # that is silent.
+        # In a task: aio-pika waits for the connection's end even when it is cancelled, and a silent one ends only when
+        # its socket is cut.
         closing = asyncio.create_task(self._connection.close(ours))
         closing.add_done_callback(lambda done: done.cancelled() or done.exception())
         try:
@@ -182,7 +182,8 @@ class BrokerConnection:
 async def _connect(connection: aio_pika.Connection) -> None:
     try:
         await connection.connect()
-    except (ValueError, KeyError):
+    except ValueError:
+        # As of a virtual host with too long a name.
         raise Unavailable(_UNUSABLE) from None
 
 

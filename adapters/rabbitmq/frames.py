@@ -1,7 +1,7 @@
 """Messages as AMQP 0-9-1 has them on the wire: what pamqp would write, in a fifth of the time.
 
-Of what a confirmed message costs, 20 µs of CPU when pamqp writes it, that saves the half. Nothing of pamqp's that is
-private is used; tests/unit/adapters/test_frames.py compares the two.
+A confirmed message costs 11 µs of CPU so, and 20 when pamqp writes it. Nothing of pamqp's that is private is used;
+tests/unit/adapters/test_frames.py compares the two.
 """
 
 from functools import lru_cache
