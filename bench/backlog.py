@@ -6,10 +6,11 @@ from datetime import UTC, datetime
 from random import Random
 from typing import Final
 
+from aio_pika.abc import AbstractQueue
 from sqlalchemy.ext.asyncio import AsyncEngine
 from uuid_utils.compat import uuid7
 
-from adapters.rabbitmq.link import Link, Timeouts, talking
+from adapters.rabbitmq.connection import BrokerConnection, Timeouts
 from adapters.rabbitmq.publisher import open_publisher
 from adapters.rabbitmq.topology import Topology
 from adapters.sql.unit_of_work import SqlUnitOfWork
@@ -46,18 +47,19 @@ async def pile_up(engine: AsyncEngine, url: str, topology: Topology, *, count: i
 
 @asynccontextmanager
 async def open_counter(url: str) -> AsyncGenerator[Count, None]:
-    link = await Link.open(url, name="bench", timeouts=_TIMEOUT)
+    connection = await BrokerConnection.open(url, name="bench", timeouts=_TIMEOUT)
+    queues: dict[str, AbstractQueue] = {}
+
+    async def count(name: str) -> tuple[int, int]:
+        queue = queues[name] = queues.get(name) or await connection.queue(name)
+        async with connection.talking(_TIMEOUT.answer):
+            state = await queue.declare()
+        return state.message_count or 0, state.consumer_count or 0
+
     try:
-        channel = await link.channel()
-
-        async def count(queue: str) -> tuple[int, int]:
-            async with talking(link.where, _TIMEOUT.answer):
-                state = await channel.queue_declare(queue, passive=True)
-            return state.message_count or 0, state.consumer_count or 0
-
         yield count
     finally:
-        await link.close()
+        await connection.close()
 
 
 async def _request_payments(engine: AsyncEngine, count: int, say: Say) -> Sequence[OutboxEntry]:

@@ -5,15 +5,16 @@ from collections.abc import Awaitable, Callable, Collection
 from typing import Any, Final, NoReturn
 
 import aiormq
+import structlog
 from aiormq.abc import DeliveredMessage
 from attrs import define, field, frozen
-from pamqp import commands
 
 from adapters.codecs.events import decode
-from adapters.rabbitmq.frames import acknowledging
-from adapters.rabbitmq.link import Link, Timeouts, talking, write
-from application.errors import Unavailable
+from adapters.rabbitmq.connection import BrokerConnection, Timeouts
+from application.errors import OutcomeUnknown, Trouble, Unavailable
 from application.ports.messaging import Delivery
+
+log: Final[structlog.stdlib.BoundLogger] = structlog.get_logger(__name__)
 
 # A message that came back unsettled so often may be what kills the workers: it is worked on alone.
 _SUSPECT: Final = 3
@@ -32,8 +33,8 @@ class Receipt:
         return self.message.header.properties.headers or {}
 
 
-# Puts away a message that can't be read, for this reason, and settles it.
-SetAside = Callable[[Receipt, int, str], Awaitable[None]]
+# Moves a message that can't be read to the dead letters, for this reason, and settles it.
+DeadLetter = Callable[[Receipt, int, str], Awaitable[None]]
 
 
 @define(eq=False)
@@ -43,10 +44,10 @@ class ActiveConsumer:
     Nothing is lost with it in earnest: the broker brings again whatever was not settled.
     """
 
-    _link: Link
+    _connection: BrokerConnection
     _channel: aiormq.Channel
     _queue: str
-    _set_aside: SetAside
+    _dead_letter: DeadLetter
     lost: bool = field(default=False, init=False)
     _waiting: deque[Delivery] = field(factory=deque, init=False)
     _suspects: list[Delivery] = field(factory=list, init=False)
@@ -54,21 +55,22 @@ class ActiveConsumer:
     _unreadable: asyncio.Queue[tuple[Receipt, int, str]] = field(factory=asyncio.Queue, init=False)
     # In the order in which they came, which is that of their tags.
     _unsettled: dict[int, None] = field(factory=dict, init=False)
+    _settling: asyncio.Lock = field(factory=asyncio.Lock, init=False)
     _changed: asyncio.Event = field(factory=asyncio.Event, init=False)
     _tasks: list[asyncio.Task[None]] = field(factory=list, init=False)
 
     @classmethod
     async def open(
-        cls, url: str, *, queue: str, prefetch: int, timeouts: Timeouts, set_aside: SetAside
+        cls, url: str, *, queue: str, prefetch: int, timeouts: Timeouts, dead_letter: DeadLetter
     ) -> "ActiveConsumer":
-        link = await Link.open(url, name=f"{queue} consumer", timeouts=timeouts)
+        connection = await BrokerConnection.open(url, name=f"{queue} consumer", timeouts=timeouts)
         try:
-            subscription = cls(link, await link.channel(), queue, set_aside)
-            await subscription._consume(prefetch)
+            consumer = cls(connection, await connection.underlay_channel(), queue, dead_letter)
+            await consumer._consume(prefetch)
         except BaseException:
-            await link.close()
+            await connection.close()
             raise
-        return subscription
+        return consumer
 
     async def wait(self) -> None:
         """Until there is something to take, or the subscription is lost."""
@@ -88,29 +90,40 @@ class ActiveConsumer:
         return [self._waiting.popleft() for _ in range(min(limit, len(self._waiting)))]
 
     async def settle(self, tags: Collection[int]) -> None:
-        """Tell the broker that it may forget them. Raise `Unavailable`."""
-        # What was settled before is no longer here, and settling it again would cost the channel.
-        tags = {tag for tag in tags if tag in self._unsettled}
-        if not tags:
-            return
+        """Tell the broker that it may forget them.
+
+        Raise `Unavailable` when it was not told, and `OutcomeUnknown` when it may not have heard: they come again.
+        """
+        # One at a time: an ack of all before a tag must not overtake one of a tag before it, which would then be
+        # acked twice, and that costs the channel. So would a tag that is not here any more.
+        async with self._settling:
+            acks = self._acks(set(tags))
+            if not acks:
+                return
+            if self.lost:
+                raise Unavailable("the connection that brought these messages was lost: they will be brought again")
+            try:
+                async with self._connection.talking(self._connection.timeouts.answer, lost=OutcomeUnknown):
+                    # An ack is never answered. The last one has gone to the socket when this returns, and all others
+                    # before it: closing the connection drops what has not.
+                    for at, (tag, and_all_before) in enumerate(acks, 1):
+                        await self._channel.basic_ack(tag, multiple=and_all_before, wait=at == len(acks))
+            except BaseException:
+                self.lose()
+                raise
+
+    def _acks(self, tags: set[int]) -> list[tuple[int, bool]]:
+        """Each tag that is unsettled, and settled with this; the oldest ones in one, with all that came before it."""
+        tags &= self._unsettled.keys()
         oldest = 0
         for tag in self._unsettled:
             if tag not in tags:
                 break
             oldest = tag
-        channel = self._channel.number
-        acks = [acknowledging(tag, channel=channel) for tag in sorted(tags) if tag > oldest]
-        if oldest:
-            acks.insert(0, acknowledging(oldest, channel=channel, and_all_before=True))
         for tag in tags:
             del self._unsettled[tag]
-        try:
-            async with talking(self._link.where, self._link.timeouts.answer):
-                # An ack is never answered. Should it get lost on its way, the message is brought again.
-                await write(self._channel, b"".join(acks), flush=True)
-        except BaseException:
-            self.lose()
-            raise
+        later = [(tag, False) for tag in sorted(tags) if tag > oldest]
+        return [(oldest, True), *later] if oldest else later
 
     def lose(self) -> None:
         """Give it up; whoever holds it closes it, and the broker brings again what is unsettled."""
@@ -123,19 +136,24 @@ class ActiveConsumer:
         self.lose()
         for task in self._tasks:
             task.cancel()
-        await self._link.close()
+        await self._connection.close()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _consume(self, prefetch: int) -> None:
         self._channel.closing.add_done_callback(lambda _: self.lose())
         self._channel.on_consumer_cancel_callbacks.add(lambda _: self.lose())
-        async with talking(self._link.where, self._link.timeouts.answer):
+        async with self._connection.talking(self._connection.timeouts.answer):
             await self._channel.basic_qos(prefetch_count=prefetch)
             await self._channel.basic_consume(self._queue, self._arrived)
         for work in (self._watch, self._clear):
             task = asyncio.create_task(work())
-            task.add_done_callback(lambda _: self.lose())
+            task.add_done_callback(self._ended)
             self._tasks.append(task)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a consumer was given up", queue=self._queue, exc_info=error)
+        self.lose()
 
     async def _arrived(self, message: DeliveredMessage) -> None:
         if self.lost or message.delivery_tag is None:
@@ -153,40 +171,32 @@ class ActiveConsumer:
         self._changed.set()
 
     async def _clear(self) -> NoReturn:
-        """Set aside what can't be read, beside the work and not in its way."""
+        """Dead-letter what can't be read, beside the work and not in its way."""
         while True:
             unreadable = await self._unreadable.get()
             while True:
                 try:
-                    await self._set_aside(*unreadable)
+                    await self._dead_letter(*unreadable)
                     break
-                except Unavailable:
-                    await asyncio.sleep(self._link.timeouts.retry)
+                except Trouble:
+                    await asyncio.sleep(self._connection.timeouts.retry)
 
     async def _watch(self) -> None:
         """Find out when the broker has forgotten us. A connection that looks alive proves nothing."""
-        overlooked = False
-        while True:
-            await asyncio.sleep(self._link.timeouts.watch)
-            try:
-                state = await self._look()
-            except Unavailable:
-                return
-            # Messages wait, and we have nothing in hand: once may be chance, twice in a row is not.
-            idle = bool(state.message_count) and not self._unsettled
-            if not state.consumer_count or (idle and overlooked):
-                return
-            overlooked = idle
-
-    async def _look(self) -> commands.Queue.DeclareOk:
-        # On a channel of its own, for a queue that is gone costs the channel on which one asks for it.
-        channel = await self._link.channel()
+        timeouts, overlooked = self._connection.timeouts, False
         try:
-            async with talking(self._link.where, self._link.timeouts.answer):
-                return await channel.queue_declare(self._queue, passive=True)
-        finally:
-            async with talking(self._link.where, self._link.timeouts.answer):
-                await channel.close(aiormq.ChannelClosed(200, "closed by this side"))
+            queue = await self._connection.queue(self._queue)
+            while True:
+                await asyncio.sleep(timeouts.watch)
+                async with self._connection.talking(timeouts.answer):
+                    state = await queue.declare()
+                # Messages wait, and we have nothing in hand: once may be chance, twice in a row is not.
+                idle = bool(state.message_count) and not self._unsettled
+                if not state.consumer_count or (idle and overlooked):
+                    return
+                overlooked = idle
+        except Trouble:
+            return
 
 
 def whole_number(header: object) -> int:

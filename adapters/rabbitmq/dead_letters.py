@@ -4,14 +4,13 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, Final
 
-import aiormq
-from aiormq.abc import DeliveredMessage
+from aio_pika.abc import AbstractIncomingMessage, AbstractQueue
 from attrs import define, field
 
 from adapters.rabbitmq.active_consumer import whole_number
-from adapters.rabbitmq.frames import acknowledging
-from adapters.rabbitmq.link import Link, ReconnectPacing, Timeouts, talking, write
+from adapters.rabbitmq.connection import BrokerConnection, ReconnectPacing, Timeouts
 from adapters.rabbitmq.topology import DELIVERY_LIMIT, Topology
+from application.errors import OutcomeUnknown
 from application.ports.messaging import DeadDelivery
 from domain.dead_letter import DeadMessage
 
@@ -39,14 +38,14 @@ class RabbitDeadLetterQueue:
     """
 
     _url: str
-    _queue: str
+    _name: str
     _look_every: float
     _timeouts: Timeouts
     _pacing: ReconnectPacing = field(init=False)
-    _link: Link | None = field(default=None, init=False)
-    _channel: aiormq.Channel | None = field(default=None, init=False)
+    _connection: BrokerConnection | None = field(default=None, init=False)
+    _queue: AbstractQueue | None = field(default=None, init=False)
     # What was fetched and is not done: until the connection ends, the broker brings it to nobody else.
-    _held: dict[int, DeadDelivery] = field(factory=dict, init=False)
+    _held: list[tuple[DeadDelivery, AbstractIncomingMessage]] = field(factory=list, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._pacing = ReconnectPacing(self._timeouts.retry)
@@ -56,54 +55,54 @@ class RabbitDeadLetterQueue:
             await self._fetch(limit)
             if not self._held:
                 await asyncio.sleep(self._look_every)
-        return list(self._held.values())[:limit]
+        return [delivery for delivery, _ in self._held[:limit]]
 
     async def ack(self, deliveries: Sequence[DeadDelivery]) -> None:
         # What was lost with its connection is brought again, as another delivery.
-        tags = [tag for tag, held in self._held.items() if any(delivery is held for delivery in deliveries)]
-        if self._link is None or self._channel is None or not tags:
+        done = [held for held in self._held if any(held[0] is delivery for delivery in deliveries)]
+        if self._connection is None or not done:
             return
         try:
-            async with talking(self._link.where, self._timeouts.answer):
-                acks = (acknowledging(tag, channel=self._channel.number) for tag in tags)
-                await write(self._channel, b"".join(acks), flush=True)
+            async with self._connection.talking(self._timeouts.answer, lost=OutcomeUnknown):
+                for held in done:
+                    await held[1].ack()
+                    self._held.remove(held)
         except BaseException:
             await self.close()
             raise
-        for tag in tags:
-            self._held.pop(tag, None)
 
     async def close(self) -> None:
-        link, self._link, self._channel = self._link, None, None
+        connection, self._connection, self._queue = self._connection, None, None
         self._held.clear()
-        if link is not None:
-            await link.close()
+        if connection is not None:
+            await connection.close()
 
     async def _fetch(self, limit: int) -> None:
         try:
-            link, channel = await self._open()
+            connection, queue = await self._open()
             while len(self._held) < limit:
-                async with talking(link.where, self._timeouts.answer):
-                    message = await channel.basic_get(self._queue)
-                if message.delivery_tag is None:
+                async with connection.talking(self._timeouts.answer):
+                    message = await queue.get(fail=False, timeout=None)
+                if message is None:
                     return
-                self._held[message.delivery_tag] = DeadDelivery(_dead_message(message), tag=None)
+                self._held.append((DeadDelivery(_dead_message(message), tag=None), message))
         except BaseException:
             await self.close()
             raise
 
-    async def _open(self) -> tuple[Link, aiormq.Channel]:
-        if self._link is None or self._channel is None or self._channel.is_closed:
+    async def _open(self) -> tuple[BrokerConnection, AbstractQueue]:
+        if self._connection is None or self._queue is None or self._queue.channel.is_closed:
             await self.close()
             await self._pacing.wait()
-            self._link = await Link.open(self._url, name=f"{self._queue} reader", timeouts=self._timeouts)
-            self._channel = await self._link.channel()
-        return self._link, self._channel
+            name = f"{self._name} reader"
+            self._connection = await BrokerConnection.open(self._url, name=name, timeouts=self._timeouts)
+            self._queue = await self._connection.queue(self._name)
+        return self._connection, self._queue
 
 
-def _dead_message(message: DeliveredMessage) -> DeadMessage:
+def _dead_message(message: AbstractIncomingMessage) -> DeadMessage:
     """Ours tell their story in headers. Of those that the broker gave up by itself it tells when and why."""
-    headers = message.header.properties.headers or {}
+    headers = message.headers
     attempts = max(1, whole_number(headers.get("attempts")) or whole_number(headers.get("attempt")))
     reason, last_at = headers.get("reason"), _moment(headers.get("last-at"))
     if (death := _death(headers)) and "attempts" not in headers:

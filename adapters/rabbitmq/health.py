@@ -1,10 +1,10 @@
-from adapters.rabbitmq.link import Link, Timeouts
+from adapters.rabbitmq.connection import BrokerConnection, Timeouts
 
 
 async def server_version(url: str) -> str:
     """Such as "RabbitMQ 3.13.7". Raise `Unavailable`, which says what is wrong."""
-    link = await Link.open(url, name="holdfast health", timeouts=Timeouts())
+    connection = await BrokerConnection.open(url, name="holdfast health", timeouts=Timeouts())
     try:
-        return link.version
+        return connection.version
     finally:
-        await link.close()
+        await connection.close()

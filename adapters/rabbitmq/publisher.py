@@ -3,8 +3,8 @@ from contextlib import asynccontextmanager
 
 from attrs import frozen
 
+from adapters.rabbitmq.connection import Timeouts
 from adapters.rabbitmq.frames import Message
-from adapters.rabbitmq.link import Timeouts
 from adapters.rabbitmq.sender import Sender
 from adapters.rabbitmq.topology import REQUIRED, Topology
 from application.ports.persistence import OutboxEntry

@@ -8,10 +8,10 @@ import aiormq
 import structlog
 from attrs import define, field
 
-from adapters.rabbitmq.confirms import Confirms
+from adapters.rabbitmq.connection import BrokerConnection, ReconnectPacing, Timeouts, in_words
 from adapters.rabbitmq.frames import Message, publishing
-from adapters.rabbitmq.link import Link, ReconnectPacing, Timeouts, in_words, talking, write
-from application.errors import Unavailable
+from adapters.rabbitmq.underlay import Confirms, write
+from application.errors import OutcomeUnknown, Unavailable
 
 log: Final[structlog.stdlib.BoundLogger] = structlog.get_logger(__name__)
 
@@ -23,11 +23,11 @@ class Sender:
     _url: str
     _name: str
     _timeouts: Timeouts
-    _link: Link | None = field(default=None, init=False)
+    _connection: BrokerConnection | None = field(default=None, init=False)
     _channel: aiormq.Channel | None = field(default=None, init=False)
     _pacing: ReconnectPacing = field(init=False)
     # All who want to send wait for the same one.
-    _opening: "asyncio.Task[tuple[Link, aiormq.Channel]] | None" = field(default=None, init=False)
+    _opening: "asyncio.Task[tuple[BrokerConnection, aiormq.Channel]] | None" = field(default=None, init=False)
     _writing: asyncio.Lock = field(factory=asyncio.Lock, init=False)
     # No two messages share an id: the broker's returns are told apart by it, and an event may be in flight twice.
     _prefix: str = field(factory=lambda: uuid4().hex, init=False)
@@ -39,12 +39,13 @@ class Sender:
     async def send(self, messages: Sequence[Message]) -> list[bool]:
         """All of them in flight together, in this order. Return which were confirmed.
 
-        The others were refused, or nobody knows. Raise `Unavailable` when none was confirmed and nobody knows why.
+        The others were refused, or nobody knows. Raise `Unavailable` when none of them was sent, and `OutcomeUnknown`
+        when none was confirmed and nobody knows why.
         """
         if not messages:
             return []
-        link, channel = await self._open()
-        confirms = await self._write(link, channel, messages)
+        connection, channel = await self._open()
+        confirms = await self._write(connection, channel, messages)
         errors = await confirms.wait(self._timeouts.confirm)
         refused = [error for error in errors if isinstance(error, aiormq.DeliveryError)]
         if refused:
@@ -52,9 +53,9 @@ class Sender:
         lost = [error for error in errors if error is not None and not isinstance(error, aiormq.DeliveryError)]
         if lost:
             # A broker that owes us a confirm may be blocked for hours: this channel is given up, with its connection.
-            await self._give_up(link)
+            await self._give_up(connection)
             if None not in errors:
-                raise Unavailable(self._why(lost[0], link.where)) from lost[0]
+                raise OutcomeUnknown(self._why(lost[0], connection.where)) from lost[0]
         return [error is None for error in errors]
 
     async def close(self) -> None:
@@ -63,35 +64,37 @@ class Sender:
             await asyncio.wait([self._opening])
         await self._drop()
 
-    async def _open(self) -> tuple[Link, aiormq.Channel]:
-        if self._link is not None and self._channel is not None and not self._channel.is_closed:
-            return self._link, self._channel
+    async def _open(self) -> tuple[BrokerConnection, aiormq.Channel]:
+        if self._connection is not None and self._channel is not None and not self._channel.is_closed:
+            return self._connection, self._channel
         if self._opening is None or self._opening.done():
             self._opening = asyncio.get_running_loop().create_task(self._connect())
         return await asyncio.shield(self._opening)
 
-    async def _connect(self) -> tuple[Link, aiormq.Channel]:
+    async def _connect(self) -> tuple[BrokerConnection, aiormq.Channel]:
         await self._drop()
         await self._pacing.wait()
-        link = await Link.open(self._url, name=self._name, timeouts=self._timeouts)
+        connection = await BrokerConnection.open(self._url, name=self._name, timeouts=self._timeouts)
         try:
-            channel = await link.channel(confirms=True)
+            channel = await connection.underlay_channel(confirms=True)
         except BaseException:
-            await link.close()
+            await connection.close()
             raise
-        self._link, self._channel = link, channel
-        return link, channel
+        self._connection, self._channel = connection, channel
+        return connection, channel
 
-    async def _give_up(self, link: Link) -> None:
-        if self._link is link:
+    async def _give_up(self, connection: BrokerConnection) -> None:
+        if self._connection is connection:
             await self._drop()
 
     async def _drop(self) -> None:
-        link, self._link, self._channel = self._link, None, None
-        if link is not None:
-            await link.close()
+        connection, self._connection, self._channel = self._connection, None, None
+        if connection is not None:
+            await connection.close()
 
-    async def _write(self, link: Link, channel: aiormq.Channel, messages: Sequence[Message]) -> Confirms:
+    async def _write(
+        self, connection: BrokerConnection, channel: aiormq.Channel, messages: Sequence[Message]
+    ) -> Confirms:
         ids = [f"{self._prefix}-{next(self._numbers)}" for _ in messages]
         frames = b"".join(
             publishing(message, id_=id_, channel=channel.number, max_size=channel.max_content_size)
@@ -100,12 +103,14 @@ class Sender:
         # Confirms are told apart by counting. Nobody may come between the counting and the writing, and a channel
         # on which the two no longer agree is of no use.
         async with self._writing:
+            if channel.is_closed:
+                raise Unavailable(f"the connection to RabbitMQ at {connection.where} was lost before anything was sent")
             confirms = Confirms(channel, ids)
             try:
-                async with talking(link.where, self._timeouts.confirm):
+                async with connection.talking(self._timeouts.confirm):
                     await write(channel, frames)
             except BaseException:
-                await self._give_up(link)
+                await self._give_up(connection)
                 raise
         return confirms
 

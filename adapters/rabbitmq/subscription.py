@@ -8,11 +8,11 @@ import structlog
 from attrs import define, field
 
 from adapters.rabbitmq.active_consumer import ActiveConsumer, Receipt
+from adapters.rabbitmq.connection import ReconnectPacing, Timeouts
 from adapters.rabbitmq.frames import Message
-from adapters.rabbitmq.link import ReconnectPacing, Timeouts
 from adapters.rabbitmq.sender import Sender
 from adapters.rabbitmq.topology import Topology
-from application.errors import Unavailable
+from application.errors import OutcomeUnknown, Unavailable
 from application.ports.messaging import Delivery
 
 _LONGEST_REASON: Final = 2000
@@ -37,7 +37,7 @@ async def open_subscription(
 class RabbitSubscription:
     """The events that wait for one consumer. Prefetched ones are taken from memory, in batches.
 
-    To settle a delivery may raise `Unavailable`. That is always safe: the broker brings it again, and the inbox knows
+    To settle a delivery may raise `Trouble`. That is always safe: the broker brings it again, and the inbox knows
     what was done. For the same reason a message is first confirmed in its next place and then acknowledged in this
     one: to stop between the two makes two of it, and never none.
     """
@@ -70,7 +70,8 @@ class RabbitSubscription:
         for subscription in {receipt.subscription for receipt in current}:
             await subscription.settle([receipt.tag for receipt in current if receipt.subscription is subscription])
         if len(current) < len(receipts):
-            raise Unavailable("the connection that brought these messages was lost: they will be brought again")
+            trouble = OutcomeUnknown if current else Unavailable
+            raise trouble("the connection that brought these messages was lost: they will be brought again")
 
     async def retry(self, delivery: Delivery, *, reason: str) -> None:
         receipt = _receipt(delivery)
@@ -98,7 +99,7 @@ class RabbitSubscription:
                     queue=queue,
                     prefetch=self._prefetch,
                     timeouts=self._timeouts,
-                    set_aside=self._set_unreadable_aside,
+                    dead_letter=self._dead_letter_unreadable,
                 )
             return self._subscription
 
@@ -107,11 +108,11 @@ class RabbitSubscription:
         if subscription is not None:
             await subscription.close()
 
-    async def _set_unreadable_aside(self, receipt: Receipt, attempt: int, reason: str) -> None:
+    async def _dead_letter_unreadable(self, receipt: Receipt, attempt: int, reason: str) -> None:
         await self._move(
             receipt, self._topology.dead(self._consumer), _headers(receipt, reason) | {"attempts": attempt}
         )
-        log.warning("a message was set aside", consumer=self._consumer, reason=reason[:_LONGEST_REASON])
+        log.warning("a message was dead-lettered", consumer=self._consumer, reason=reason[:_LONGEST_REASON])
 
     async def _pass_on(self, receipt: Receipt, queue: str, headers: dict[str, Any]) -> None:
         try:

@@ -5,11 +5,12 @@ Every queue is a quorum queue, and a message leaves one only for another: the br
 
 from typing import Any, Final
 
-import aiormq
+from aio_pika import ExchangeType
+from aio_pika.abc import AbstractChannel
 from attrs import field, frozen
 from attrs.validators import min_len
 
-from adapters.rabbitmq.link import Link, Timeouts, talking
+from adapters.rabbitmq.connection import BrokerConnection, Timeouts
 from application.messaging.subscriptions import RETRY_DELAYS, WORK_QUEUES
 
 # Events that somebody must get. Without a queue for them the broker gives them back, and they stay in the outbox. The
@@ -22,6 +23,9 @@ DELIVERY_LIMIT: Final = 1000
 # From a queue of dead letters there is nowhere to go: where none is named, RabbitMQ 4 would drop a message that came
 # back twenty times.
 _NEVER: Final = 2**31 - 1
+
+# Seconds for all of it: a cluster elects a leader for each quorum queue.
+_DECLARE_TIMEOUT: Final = 60.0
 
 
 @frozen
@@ -76,18 +80,20 @@ def _quorum(*, dead_letters_to: str) -> dict[str, Any]:
 
 async def declare_topology(url: str, topology: Topology) -> None:
     """Declare what is missing. To do it again, or twice at once, is safe. Raise `Unavailable`."""
-    link = await Link.open(url, name=f"{topology.namespace} topology", timeouts=Timeouts())
+    connection = await BrokerConnection.open(url, name=f"{topology.namespace} topology", timeouts=Timeouts())
     try:
-        channel = await link.channel()
-        async with talking(link.where, 60):
+        channel = await connection.channel()
+        async with connection.talking(_DECLARE_TIMEOUT):
             await _declare(channel, topology)
     finally:
-        await link.close()
+        await connection.close()
 
 
-async def _declare(channel: aiormq.Channel, topology: Topology) -> None:
-    await channel.exchange_declare(topology.exchange, exchange_type="topic", durable=True)
+async def _declare(channel: AbstractChannel, topology: Topology) -> None:
+    exchange = await channel.declare_exchange(topology.exchange, ExchangeType.TOPIC, durable=True)
     for work in WORK_QUEUES:
-        for queue, arguments in topology.queues(work.name).items():
-            await channel.queue_declare(queue, durable=True, arguments=arguments)
-        await channel.queue_bind(topology.queue(work.name), topology.exchange, routing_key=work.event.type)
+        queues = {
+            name: await channel.declare_queue(name, durable=True, arguments=arguments)
+            for name, arguments in topology.queues(work.name).items()
+        }
+        await queues[topology.queue(work.name)].bind(exchange, work.event.type)

@@ -11,10 +11,10 @@ from attrs import frozen
 
 from adapters.codecs.intake_queue import PublishedIntake
 from adapters.memory.broker import MemoryBroker
-from adapters.rabbitmq.link import Timeouts
+from adapters.rabbitmq.connection import Timeouts
 from adapters.rabbitmq.publisher import open_publisher
 from adapters.rabbitmq.subscription import open_subscription
-from application.errors import Unavailable
+from application.errors import Trouble
 from application.messaging.subscriptions import INTAKE
 from application.ports.messaging import IntakeQueue, Subscription
 from domain.ids import OrderId, UserId
@@ -88,7 +88,7 @@ async def test_without_the_broker_nothing_is_safe(amqp_url: str) -> None:
         await intake.put_many([an_accepted_order()])
         wire.plugged = False
         wire.cut()
-        with pytest.raises(Unavailable):
+        with pytest.raises(Trouble):
             await intake.put_many([an_accepted_order()])
 
 

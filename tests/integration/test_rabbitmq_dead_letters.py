@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 
 import pytest
 
+from adapters.rabbitmq.connection import Timeouts
 from adapters.rabbitmq.dead_letters import RabbitDeadLetterQueue, open_dead_letters
-from adapters.rabbitmq.link import Timeouts
 from adapters.rabbitmq.topology import Topology
-from application.errors import Unavailable
+from application.errors import Trouble, Unavailable
 from application.ports.messaging import DeadDelivery
 from tests.brokers import PATIENCE, channel, count, own_topology, put
 from tests.cables import Cable, cable
@@ -56,7 +56,7 @@ async def test_a_lost_connection_brings_again_what_was_not_done(
         # The broker takes a moment to see that we are gone.
         while await count(amqp_url, topology.dead("payments")) == 0:  # noqa: ASYNC110 - it tells nobody
             await asyncio.sleep(0.02)
-    with suppress(Unavailable):
+    with suppress(Trouble):
         await queue.ack(held)
     again = await receive_at_last(queue)
     assert [delivery.message.body for delivery in again] == [b"poison"]

@@ -70,3 +70,8 @@ async def test_a_queue_that_somebody_else_declared_is_said(amqp_url: str) -> Non
             finally:
                 await open_channel.queue_delete(ours.dead("payments"))
                 await open_channel.exchange_delete(ours.exchange)
+
+
+async def test_a_name_that_can_not_be_written_is_no_fault_of_the_broker(amqp_url: str) -> None:
+    with pytest.raises(ValueError, match="Max length exceeded"):
+        await declare_topology(amqp_url, Topology("x" * 300))

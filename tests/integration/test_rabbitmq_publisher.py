@@ -5,11 +5,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from adapters.rabbitmq.link import Timeouts
+from adapters.rabbitmq.connection import Timeouts
 from adapters.rabbitmq.publisher import RabbitPublisher, open_publisher
 from adapters.rabbitmq.subscription import open_subscription
 from adapters.rabbitmq.topology import Topology, declare_topology
-from application.errors import Unavailable
+from application.errors import OutcomeUnknown, Trouble, Unavailable
 from application.ports.persistence import OutboxEntry
 from tests.brokers import (
     channel,
@@ -53,7 +53,7 @@ async def publish_at_last(publisher: RabbitPublisher, sent: list[OutboxEntry]) -
         while sent:
             try:
                 confirmed = await publisher.publish(sent)
-            except Unavailable:
+            except Trouble:
                 continue
             sent = [entry for entry in sent if entry not in confirmed]
 
@@ -122,7 +122,7 @@ async def test_a_missing_exchange_is_named_with_what_to_do(
     async with channel(amqp_url) as open_channel:
         await open_channel.exchange_delete(topology.exchange)
 
-    with pytest.raises(Unavailable, match=rf"{topology.exchange}.*holdfast migrate"):
+    with pytest.raises(OutcomeUnknown, match=rf"{topology.exchange}.*holdfast migrate"):
         await publisher.publish(entries(payment_requested()))
 
     await declare_topology(amqp_url, topology)
@@ -162,6 +162,31 @@ async def test_a_connection_that_breaks_under_load_costs_no_event(
                 missing -= {event.sequence for event in events_of(deliveries)}
 
 
+async def test_nobody_knows_what_became_of_messages_whose_connection_broke(
+    wire: Cable, topology: Topology, publisher: RabbitPublisher
+) -> None:
+    await publisher.publish(entries(payment_requested()))
+    wire.silence_answers()
+    publishing = asyncio.create_task(publisher.publish(entries(payment_requested())))
+    await asyncio.sleep(0.1)  # it is on its way
+    wire.cut()
+
+    with pytest.raises(OutcomeUnknown):
+        await publishing
+
+
+async def test_what_can_not_be_written_is_no_fault_of_the_broker(wire: Cable, publisher: RabbitPublisher) -> None:
+    await publisher.publish(entries(payment_requested()))
+    (good,) = entries(payment_requested())
+    bad = OutboxEntry(good.position, good.id, "x" * 300, good.body)
+
+    with pytest.raises(OverflowError):
+        await publisher.publish([good, bad])
+
+    wire.plugged = False  # another connection would not be let through
+    assert await publisher.publish([good]) == [good]
+
+
 async def test_a_confirm_that_never_comes_is_not_waited_for(
     wire: Cable, topology: Topology, publisher: RabbitPublisher
 ) -> None:
@@ -169,7 +194,7 @@ async def test_a_confirm_that_never_comes_is_not_waited_for(
     wire.silence()
 
     async with asyncio.timeout(QUICK.confirm + 2 * QUICK.close + 1):
-        with pytest.raises(Unavailable, match="confirmed nothing within 1 s"):
+        with pytest.raises(OutcomeUnknown, match="confirmed nothing within 1 s"):
             await publisher.publish(entries(payment_requested()))
 
     sent = entries(payment_requested())

@@ -4,11 +4,11 @@ import asyncio
 
 import pytest
 
-from adapters.rabbitmq.link import Timeouts
+from adapters.rabbitmq.connection import Timeouts
 from adapters.rabbitmq.publisher import RabbitPublisher, open_publisher
 from adapters.rabbitmq.subscription import RabbitSubscription, open_subscription
 from adapters.rabbitmq.topology import Topology, declare_topology
-from application.errors import Unavailable
+from application.errors import OutcomeUnknown, Trouble
 from application.ports.persistence import OutboxEntry
 from tests.brokers import entries, events_of, payment_requested, receive
 from tests.servers import RabbitServer
@@ -22,7 +22,7 @@ async def publish_at_last(publisher: RabbitPublisher, sent: list[OutboxEntry]) -
         while sent:
             try:
                 confirmed = await publisher.publish(sent)
-            except Unavailable:
+            except Trouble:
                 continue
             sent = [entry for entry in sent if entry not in confirmed]
 
@@ -34,7 +34,7 @@ async def drain(queue: RabbitSubscription, expected: int) -> set[int]:
             try:
                 deliveries = await queue.receive(100)
                 await queue.ack(deliveries)
-            except Unavailable:
+            except Trouble:
                 continue
             found |= {delivery.event.sequence for delivery in deliveries}
     return found
@@ -52,7 +52,7 @@ async def test_confirmed_events_survive_a_server_that_is_killed(own_rabbitmq: Ra
         await queue.retry(waiting_for_later, reason="Aborted: a deadlock")
 
         await asyncio.to_thread(own_rabbitmq.kill)
-        with pytest.raises(Unavailable):
+        with pytest.raises(Trouble):
             await publisher.publish(entries(payment_requested(101)))
         await asyncio.to_thread(own_rabbitmq.start)
 
@@ -71,7 +71,7 @@ async def test_an_alarm_of_the_server_blocks_publishing_and_not_consuming(own_ra
         await publisher.publish(entries(before))
         await asyncio.to_thread(own_rabbitmq.ctl, "set_vm_memory_high_watermark", "0")
 
-        with pytest.raises(Unavailable, match="alarms"):
+        with pytest.raises(OutcomeUnknown, match="alarms"):
             await publisher.publish(entries(blocked))
         deliveries = await receive(queue, 1)
         await queue.ack(deliveries)

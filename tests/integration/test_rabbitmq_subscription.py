@@ -8,11 +8,11 @@ from datetime import datetime
 import pytest
 
 from adapters.codecs.events import encode
-from adapters.rabbitmq.link import Timeouts
+from adapters.rabbitmq.connection import Timeouts
 from adapters.rabbitmq.publisher import RabbitPublisher, open_publisher
 from adapters.rabbitmq.subscription import RabbitSubscription, open_subscription
 from adapters.rabbitmq.topology import Topology, declare_topology
-from application.errors import Unavailable
+from application.errors import OutcomeUnknown, Unavailable
 from application.ports.messaging import Delivery
 from tests.brokers import (
     channel,
@@ -83,7 +83,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("bad", BAD.values(), ids=BAD.keys())
-async def test_a_bad_message_is_set_aside_and_its_neighbours_are_not_delayed(
+async def test_a_bad_message_is_dead_lettered_and_its_neighbours_are_not_delayed(
     amqp_url: str, topology: Topology, publisher: RabbitPublisher, queue: RabbitSubscription, bad: bytes
 ) -> None:
     before, after = payment_requested(1), payment_requested(2)
@@ -304,6 +304,35 @@ async def test_to_settle_twice_settles_once(publisher: RabbitPublisher, queue: R
 
     await publisher.publish(entries(payment_requested(3)))
     assert (await receive(queue, 1))[0].event.sequence == 3
+
+
+async def test_acks_that_cross_each_other_cost_no_connection(
+    wire: Cable, publisher: RabbitPublisher, queue: RabbitSubscription
+) -> None:
+    await publisher.publish(entries(*(payment_requested(number) for number in range(1, 301))))
+    deliveries = await receive(queue, 300)
+    wire.plugged = False  # another connection would not be let through
+
+    # In parts that interleave, and so many at once that they have to wait for the socket.
+    await asyncio.gather(*(queue.ack(deliveries[at::20]) for at in reversed(range(20))))
+
+    fresh = payment_requested(301)
+    await publisher.publish(entries(fresh))
+    assert events_of(await receive(queue, 1)) == [fresh]
+
+
+async def test_what_a_lost_connection_brought_is_not_acked(
+    wire: Cable, publisher: RabbitPublisher, queue: RabbitSubscription
+) -> None:
+    await publisher.publish(entries(payment_requested(1), payment_requested(2)))
+    held = await receive(queue, 2)
+    wire.cut()
+    again = await receive_at_last(queue, 2)
+
+    with pytest.raises(Unavailable, match="will be brought again"):
+        await queue.ack(held)
+    with pytest.raises(OutcomeUnknown, match="will be brought again"):
+        await queue.ack([*held, *again])
 
 
 async def test_to_cancel_a_settlement_at_any_moment_loses_nothing(

@@ -1,16 +1,31 @@
+"""What aiormq keeps private, and we use: all of it stands here.
+
+It publishes messages in batches: written in one step, and confirmed to one future. A confirmed message, of fifty at a
+time, costs 11 µs of CPU so; 14 with a future of aiormq's for each; 48 through `aiormq.Channel.basic_publish` and 62
+through `aio_pika.Exchange.publish` (aiormq 7.2.4, uvloop). The bound on aiormq's version in pyproject.toml and
+tests/unit/adapters/test_aiormq_internals.py say when to look at this again.
+"""
+
 import asyncio
 from collections.abc import Sequence
 from typing import Any, Final, cast
 
 import aiormq
+from aiormq.abc import ChannelFrame, DeliveredMessage
 from attrs import define, field, frozen
+from pamqp import commands
 
 _WAITING: Final = TimeoutError()
 
 
+async def write(channel: aiormq.Channel, frames: bytes) -> None:
+    """Put frames on their way in one step. To be cancelled here, or to fail, leaves all of them unsent."""
+    await channel.write_queue.put(ChannelFrame(frames, should_close=False))
+
+
 @define(eq=False)
 class Confirms:
-    """What the broker says to messages that go out together.
+    """What the broker says to messages that go out together, and are the next that go out on their channel.
 
     aiormq keeps a future for each message, which costs five callbacks of the event loop. Here there is one for all,
     and what aiormq is given instead has just what it asks of a future.
@@ -64,8 +79,10 @@ class _Confirm:
     def cancelled(self) -> bool:
         return False
 
-    def set_result(self, _: object) -> None:
-        self._confirms.settle(self._index, None)
+    def set_result(self, answer: commands.Basic.Ack | DeliveredMessage) -> None:
+        # Only an ack confirms. On a channel that doesn't raise what is returned, that would come here as a result.
+        returned = aiormq.DeliveryError(answer, answer.delivery) if isinstance(answer, DeliveredMessage) else None
+        self._confirms.settle(self._index, returned)
 
     def set_exception(self, error: BaseException) -> None:
         self._confirms.settle(self._index, error)
