@@ -1,6 +1,9 @@
 import asyncio
+import sqlite3
 import sys
+import threading
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -129,6 +132,19 @@ async def test_two_processes_may_migrate_at_once(empty_database: str, empty_engi
     assert [error.decode() for _, error in outputs] == ["", ""]
     assert sorted(int(output) for output, _ in outputs) == [0, len(REVISIONS)]
     assert await schema_problem(empty_engine) is None
+
+
+async def test_a_file_that_another_process_is_just_making_is_waited_for(
+    tmp_path: Path, open_engines: Callable[[str], AsyncEngine]
+) -> None:
+    file = tmp_path / "new.db"
+    with closing(sqlite3.connect(file, isolation_level=None, check_same_thread=False)) as other:
+        # In the old journal mode, as whoever is just switching to WAL holds it: SQLite doesn't wait for this lock.
+        other.execute("BEGIN IMMEDIATE")
+        release = threading.Timer(0.3, other.execute, ["COMMIT"])
+        release.start()
+        assert await migrate(open_engines(f"sqlite:///{file}")) == REVISIONS
+        release.join()
 
 
 async def test_a_migration_that_is_interrupted_leaves_nothing_behind(

@@ -1,4 +1,6 @@
 import os
+import sqlite3
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -42,8 +44,7 @@ class SqliteConnections:
         @event.listens_for(engine.sync_engine, "connect")
         def set_up(connection: Any, _record: Any) -> None:
             cursor = connection.cursor()
-            # Readers don't wait for the writer, nor it for them.
-            cursor.execute("PRAGMA journal_mode = WAL")
+            _enter_wal(cursor)
             # A commit is on the disk when it returns.
             cursor.execute("PRAGMA synchronous = FULL")
             cursor.execute("PRAGMA foreign_keys = ON")
@@ -56,3 +57,18 @@ class SqliteConnections:
 
     def server_name(self, url: URL) -> str:
         return f"SQLite file {url.database}"
+
+
+def _enter_wal(cursor: Any) -> None:
+    """Readers don't wait for the writer then, nor it for them. Two processes may make the file at the same time."""
+    give_up_at = time.monotonic() + _BUSY_TIMEOUT
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            # SQLite does not wait for this lock by itself. Once the file is in WAL mode it is not asked for again.
+            if "locked" not in str(error) or time.monotonic() > give_up_at:
+                raise
+            time.sleep(0.01)
+        else:
+            return
