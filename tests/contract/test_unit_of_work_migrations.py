@@ -14,11 +14,11 @@ from sqlalchemy.engine.interfaces import ReflectedIndex
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.sql.migrate import migrate
-from adapters.sql.schema import REVISION, schema_problem
+from adapters.sql.schema import revisions, schema_problem
 from adapters.sql.tables import metadata
 from application.errors import Unavailable
 
-REVISIONS = ["0001", "0002", "0003", "0004", REVISION]
+REVISIONS = revisions()
 
 MIGRATE = """
 import asyncio, sys
