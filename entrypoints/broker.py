@@ -10,7 +10,6 @@ from attrs import frozen
 from adapters.memory.broker import MemoryBroker
 from application.messaging.subscriptions import WORK_QUEUES, WorkQueue
 from application.ports.messaging import DeadLetterQueue, EventPublisher, Subscription
-from entrypoints.loops import repeat
 from entrypoints.settings import Settings
 
 # Seconds between declarations: so long can a queue be missing that somebody deleted.
@@ -73,6 +72,7 @@ async def queues_declared(settings: Settings) -> AsyncGenerator[None, None]:
         yield
         return
     from adapters.rabbitmq.topology import Topology, declare_topology  # noqa: PLC0415 - as above
+    from entrypoints.loops import repeat  # noqa: PLC0415 - as above
 
     stop = asyncio.Event()
 

@@ -50,11 +50,15 @@ def say(message: str) -> None:
 
 
 def command_settings(**given: object) -> Settings:
-    from entrypoints.logs import configure_logging
+    return read_settings(environment_and_file(os.environ), **given)
 
-    settings = read_settings(environment_and_file(os.environ), **given)
-    configure_logging(settings)
-    return settings
+
+def _configure_logging(settings: Settings) -> None:
+    """Only what talks to servers has something to log; the library takes a tenth of the time of a command."""
+    if settings.database_url:
+        from entrypoints.logs import configure_logging
+
+        configure_logging(settings)
 
 
 def with_engine(settings: Settings, work: Callable[["AsyncEngine"], Awaitable[None]]) -> None:
@@ -62,6 +66,8 @@ def with_engine(settings: Settings, work: Callable[["AsyncEngine"], Awaitable[No
     import asyncio
 
     from entrypoints.database import open_engine
+
+    _configure_logging(settings)
 
     async def run() -> None:
         async with open_engine(settings) as engine:
@@ -75,7 +81,9 @@ def with_use_cases(settings: Settings, work: Callable[["UseCases"], Awaitable[No
     import asyncio
 
     from entrypoints.connections import open_container
-    from entrypoints.programs.starting import demand_schema
+    from entrypoints.schema import demand_schema
+
+    _configure_logging(settings)
 
     async def run() -> None:
         async with open_container(settings) as container:

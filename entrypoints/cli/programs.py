@@ -72,8 +72,10 @@ def _server_settings(command: str, **given: object) -> Settings:
 def _run(settings: Settings, program: "Program") -> None:
     import uvloop
 
+    from entrypoints.logs import configure_logging
     from entrypoints.programs.running import run_until_signalled
 
+    configure_logging(settings)
     # What is here by now stays for good: Python need not look through it for garbage again and again.
     gc.collect()
     gc.freeze()

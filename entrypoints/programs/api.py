@@ -11,7 +11,8 @@ from entrypoints.http.app import create_app
 from entrypoints.http.server.server import serve
 from entrypoints.loops import Stop
 from entrypoints.programs.prices import prices_known
-from entrypoints.programs.starting import expect_schema, tell_of_servers
+from entrypoints.programs.starting import tell_of_servers
+from entrypoints.schema import expect_schema
 from entrypoints.settings import Settings
 
 # Told the URL once the server answers there.

@@ -11,7 +11,8 @@ from application.ports.messaging import OutboxSignal
 from entrypoints.broker import queues_declared
 from entrypoints.connections import open_container
 from entrypoints.loops import Stop, repeat
-from entrypoints.programs.starting import expect_schema, tell_of_servers
+from entrypoints.programs.starting import tell_of_servers
+from entrypoints.schema import expect_schema
 from entrypoints.settings import Settings
 
 # The signal is best effort: this often, in seconds, the relay looks without one.

@@ -1,13 +1,8 @@
 """What every program does before it works."""
 
-from contextlib import suppress
-
 import structlog
 
-from adapters.sql.schema import schema_problem
-from application.errors import Unavailable
 from entrypoints.container import Container
-from entrypoints.database import NotReady
 
 
 async def tell_of_servers(container: Container) -> None:
@@ -18,19 +13,6 @@ async def tell_of_servers(container: Container) -> None:
             log.info("server works", server=server.name, version=server.version)
         else:
             log.warning("server does not work", server=server.name, problem=server.problem)
-
-
-async def expect_schema(container: Container) -> None:
-    """Refuse to run on tables of another release; a database out of reach is waited for. Raise `NotReady`."""
-    with suppress(Unavailable):
-        await demand_schema(container)
-
-
-async def demand_schema(container: Container) -> None:
-    """Refuse to work on tables of another release. Raise `NotReady`, and `Unavailable` without a database."""
-    problem = await schema_problem(container.engine())
-    if problem is not None:
-        raise NotReady(problem)
 
 
 async def expect_provider(container: Container) -> None:

@@ -13,7 +13,8 @@ from entrypoints.broker import queues_declared
 from entrypoints.connections import open_container
 from entrypoints.container import Container
 from entrypoints.loops import Stop, Turn, repeat
-from entrypoints.programs.starting import expect_provider, expect_schema, tell_of_servers
+from entrypoints.programs.starting import expect_provider, tell_of_servers
+from entrypoints.schema import expect_schema
 from entrypoints.settings import Settings
 
 _LOOK_OFTEN: Final = 0.2
