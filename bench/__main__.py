@@ -60,8 +60,9 @@ _INTERRUPTED: Final = 130
 
 def main() -> NoReturn:
     """Exit with 0 when the books were right, 1 when they were not or something failed, 2 when asked for wrongly."""
-    # As Ctrl-C, so that what was started is ended.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Both as Ctrl-C, so that what was started is ended; SIGINT is ignored where this was started in the background.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     try:
         kept = _make_app()(exit_on_error=False, print_error=False)
     except (CycloptsError, InvalidSettings) as error:

@@ -1,5 +1,6 @@
 """The commands of `./dev` that are made of tests: their arguments and their exit codes."""
 
+import signal
 import sys
 from collections.abc import Callable
 from typing import NoReturn
@@ -23,6 +24,9 @@ def run_command(name: str, command: Callable[..., bool], *, about: str) -> NoRet
         result_action="return_value",
     )
     app.default(command)
+    # Both as Ctrl-C, so that what was started is ended; SIGINT is ignored where this was started in the background.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     try:
         well = app(exit_on_error=False, print_error=False)
     except (CycloptsError, WrongArguments) as error:

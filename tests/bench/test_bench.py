@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,9 +18,10 @@ _ROOT = Path(__file__).parents[2]
 _SECONDS = 240
 
 
-def bench(*arguments: str, folder: Path) -> "subprocess.Popen[str]":
+@contextmanager
+def bench(*arguments: str, folder: Path) -> Iterator["subprocess.Popen[str]"]:
     """With a folder for temporary files of its own, so that what it leaves behind is seen."""
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-m", "bench", *arguments],
         cwd=_ROOT,
         env=plain_environment(TMPDIR=str(folder)),
@@ -27,6 +29,13 @@ def bench(*arguments: str, folder: Path) -> "subprocess.Popen[str]":
         stderr=subprocess.PIPE,
         text=True,
     )
+    try:
+        yield process
+    finally:
+        # A test that has failed must not wait for as long as it was to be measured.
+        if process.poll() is None:
+            process.kill()
+            process.communicate(timeout=60)
 
 
 @pytest.fixture
