@@ -2,21 +2,21 @@ from collections.abc import Awaitable, Callable, Sequence
 from http import HTTPStatus
 
 from attrs import frozen
-from quart import Blueprint
 
 from entrypoints.health import ServerHealth
 from entrypoints.http.bodies import LiveBody, ReadyBody
 from entrypoints.http.replies import Reply, reply
+from entrypoints.http.routes.route import Route
 
 CheckHealth = Callable[[], Awaitable[Sequence[ServerHealth]]]
 
 
-def health_blueprint(check_health: CheckHealth) -> Blueprint:
+def health_routes(check_health: CheckHealth) -> list[Route]:
     handlers = _Handlers(check_health)
-    blueprint = Blueprint("health", __name__, url_prefix="/health")
-    blueprint.add_url_rule("/live", view_func=handlers.live, methods=["GET"])
-    blueprint.add_url_rule("/ready", view_func=handlers.ready, methods=["GET"])
-    return blueprint
+    return [
+        Route("GET", "/health/live", handlers.live),
+        Route("GET", "/health/ready", handlers.ready),
+    ]
 
 
 @frozen
