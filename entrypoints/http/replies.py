@@ -7,7 +7,7 @@ from quart import Response
 from entrypoints.http.headers import PlainHeaders
 from entrypoints.http.problems import CONTENT_TYPE, Kind, headers_of, kind_of, problem_of
 
-# Nobody keeps an answer, and no browser takes it for anything but what it says it is.
+# A cache keeps no response, and a browser never guesses its type.
 _SECURITY_HEADERS: Final = (("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"))
 _JSON_HEADERS: Final = (("Content-Type", "application/json"), *_SECURITY_HEADERS)
 _PROBLEM_HEADERS: Final = (("Content-Type", CONTENT_TYPE), *_SECURITY_HEADERS)
@@ -16,7 +16,7 @@ _ENCODER: Final = msgspec.json.Encoder()
 
 
 class Reply(Response):
-    """A response that has no type unless it is given one."""
+    """A response that has a Content-Type only if its headers say so."""
 
     default_mimetype = None  # type: ignore[assignment]  # as in Werkzeug, whose own type for it Quart narrows
 

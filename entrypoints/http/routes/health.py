@@ -24,10 +24,10 @@ class _Handlers:
     _check_health: CheckHealth
 
     async def live(self) -> Reply:
-        """The process answers. It asks no server: restarting this process would mend none of them."""
+        """Answer 200. No server is asked: a restart of this process would repair none of them."""
         return reply(LiveBody())
 
     async def ready(self) -> Reply:
-        """Whether orders can be taken here. A replica that only lost a server it can do without stays in the pool."""
+        """Say whether orders can be placed here. A replica without a server that is not required stays in the pool."""
         body = ReadyBody.of(await self._check_health())
         return reply(body, HTTPStatus.SERVICE_UNAVAILABLE if body.status == "unavailable" else HTTPStatus.OK)

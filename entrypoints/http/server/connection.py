@@ -48,7 +48,7 @@ class Body:
         while more:
             message = await cast(Receive, self.receive)()
             if message["type"] != "http.request":
-                # The client disconnected: nobody waits for what would come of this.
+                # The client disconnected, so no answer is needed.
                 raise asyncio.CancelledError
             whole += message["body"]
             self._check(len(whole))

@@ -1,10 +1,12 @@
 """All that is used of uvicorn: its HTTP/1.1 protocol on httptools, and the state that its connections share.
 
-Most of it is not public, so `pyproject.toml` bounds uvicorn's version, and `tests/unit/entrypoints/
-test_uvicorn_internals.py` names what has changed. It is here for what uvicorn lacks: bounds on a request's head and on
-the time that it takes, problem+json, load shedding, and a stop that loses no request. One part is here for speed: the
-task of a request is cancelled when its client disconnects (`_handle`), so that Quart needs no task to watch for that
-(`connection.py`).
+It is here for what uvicorn lacks: bounds on a request's head and on the time that it takes, problem+json, load
+shedding, and a stop that loses no request. Two parts are for speed. The task of a request is cancelled when its client
+disconnects (`_handle`), so that Quart needs no task to watch for that: 15 µs a request, see `connection.py`. And a
+plain request is shed unparsed, see `shedding.py`.
+
+Most of it is not public. So `pyproject.toml` bounds uvicorn's version, and
+`tests/unit/entrypoints/test_uvicorn_internals.py` names what has changed.
 """
 
 import asyncio
@@ -24,11 +26,11 @@ from entrypoints.http.replies import raw_problem
 from entrypoints.http.server.asgi import App, Receive, Scope, Send
 from entrypoints.http.server.shedding import MAX_HEAD, LoadShedding, is_exempt, is_plain
 
-# A request that was refused may still be read to its end, so that the client sees the answer; not for ever.
+# A request that was refused is still read, so that the client sees the answer, up to this size.
 MAX_REQUEST: Final = 16 * 1024 * 1024
 # While the server stops: seconds for which an idle connection stays open, for a request that is on its way.
 IDLE_CLOSE_TIMEOUT: Final = 0.3
-# After an answer that ends the connection: how long it is still read, so that the client sees the answer and no reset.
+# Seconds for which a connection is read after its last answer, so that the client sees the answer and no reset.
 LINGER: Final = 1.0
 
 
@@ -136,7 +138,7 @@ class ProblemProtocol(HttpToolsProtocol):
         self.refuse(self._refusal)
 
     def shutdown(self) -> None:
-        """Take no more than the request that is here, or on its way."""
+        """Close after the request that is in progress, or on its way."""
         if self._in_flight():
             self.cycle.keep_alive = False
         else:
@@ -151,29 +153,29 @@ class ProblemProtocol(HttpToolsProtocol):
         self._stalled_since = None
 
     def refuse_overdue(self, since: float) -> None:
-        """End it when a request does not arrive, or an answer is not taken, since this time of the loop's clock."""
+        """End the connection if a request has been arriving, or an answer has not been read, since before this time."""
         if self._stalled_since is not None and self._stalled_since < since:
             self.transport.abort()
         elif self._receiving_since is not None and self._receiving_since < since:
             self.refuse(TOO_SLOW)
 
     def refuse(self, kind: Kind) -> None:
-        """End the connection, and say why, unless an answer is being given already."""
+        """End the connection with this problem, or after the answer that is in progress."""
         if self.transport.is_closing() or self._lingering:
             return
         if self._in_flight() and not self.cycle.more_body:
-            # What can't be read came behind a request that is still being answered.
+            # The malformed bytes came behind a request that is still being answered.
             self.cycle.keep_alive = False
         else:
             self.give_up(kind)
 
     def give_up(self, kind: Kind) -> None:
-        """End the connection now, and with it the request that is being worked on."""
+        """End the connection now, with this problem unless an answer has begun, and cancel its request."""
         if self.transport.is_closing() or self._lingering:
             return
         answered = self._in_flight() and self.cycle.response_started
         if self._in_flight():
-            # To the application this is a client that went away, and it stops working for it.
+            # The application sees a client that disconnected, and is cancelled.
             self.cycle.disconnected = True
             self.cycle.message_event.set()
             self._abandon()

@@ -16,18 +16,18 @@ from entrypoints.http.server.protocol import ProblemProtocol, State, protocol_fa
 from entrypoints.http.server.shedding import LoadShedding
 
 _BACKLOG: Final = 2048
-# How long work that was given up may take to end.
+# Seconds in which requests that were cancelled must end.
 _FORCED_CLOSE_TIMEOUT: Final = 1.0
 
 _log: Final = logging.getLogger("holdfast.http")
 
 
 class CannotListen(CannotGoOn):
-    """The server can't be reached under the address that it was given."""
+    """The server can't listen on the address that it was given."""
 
 
 class AddressInUse(CannotListen):
-    """Another process listens there."""
+    """Another process listens on the address."""
 
 
 async def serve(  # noqa: PLR0913 - each is a setting, given by name
@@ -72,13 +72,13 @@ async def serve(  # noqa: PLR0913 - each is a setting, given by name
 
 @frozen
 class _Connections:
-    """The open connections of a server, and their requests."""
+    """The open connections of a server, and the requests on them."""
 
     _state: State
     _loop: asyncio.AbstractEventLoop = field(factory=asyncio.get_running_loop, init=False)
 
     async def watch(self, stop: asyncio.Event, *, receive_timeout: float) -> None:
-        """End the connections that are too slow, until `stop` is set."""
+        """End connections that are too slow, until `stop` is set."""
         pause = min(1.0, receive_timeout / 2)
         while not stop.is_set():
             self._state.refresh_date()
@@ -106,7 +106,7 @@ class _Connections:
         await self._done_within(_FORCED_CLOSE_TIMEOUT)
 
     async def abandon(self) -> None:
-        """Abort what is left. The work for a client whose connection is gone is given up."""
+        """Abort the connections that are left, and cancel their requests."""
         for connection in self._state.open_connections():
             connection.transport.abort()
         if not await self._done_within(_FORCED_CLOSE_TIMEOUT):
