@@ -6,10 +6,9 @@ from contextlib import asynccontextmanager, suppress
 from hashlib import sha1
 from typing import Any, Final, TypeVar
 
-import hiredis
 import structlog
 from attrs import define, field, frozen
-from redis.asyncio import BlockingConnectionPool, Connection, Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, ResponseError
@@ -229,18 +228,10 @@ async def open_redis(url: str, *, timeout: float = 0.1, retry_every: float = 0.5
         await redis.close()
 
 
-class _Connection(Connection):
-    """Has commands put together in C: those of a batch of orders have more than a hundred arguments."""
-
-    def pack_command(self, *args: Any) -> list[bytes]:
-        return [hiredis.pack_command(args)]
-
-
 def _connector(url: str) -> Callable[[Callable[[Any], Awaitable[None]]], Redis]:
     def connect(on_connect: Callable[[Any], Awaitable[None]]) -> Redis:
         pool = BlockingConnectionPool.from_url(
             url,
-            connection_class=_Connection,
             max_connections=_MAX_CONNECTIONS,
             # Every wait is bounded by GuardedRedis, once for the whole call.
             timeout=None,

@@ -5,16 +5,15 @@ from typing import Any, Final
 import structlog
 from attrs import define, field
 from quart import Quart, Response, request
-from quart.routing import QuartMap
 from quart.wrappers.base import BaseRequestWebsocket
 from werkzeug.routing import MapAdapter
 
 from application.assembly import UseCases
 from entrypoints.http.problems import kind_of
-from entrypoints.http.replies import UntypedResponse, refuse
-from entrypoints.http.routes.health import CheckHealth, health_blueprint
-from entrypoints.http.routes.orders import orders_blueprint
-from entrypoints.http.routes.products import products_blueprint
+from entrypoints.http.replies import Reply, refuse
+from entrypoints.http.routes.health import CheckHealth, health_routes
+from entrypoints.http.routes.orders import orders_routes
+from entrypoints.http.routes.products import products_routes
 from entrypoints.http.server.connection import LeanQuart
 
 _log: Final = structlog.get_logger("holdfast.http")
@@ -32,33 +31,34 @@ def create_app(
     app.request_timeout = request_timeout
     # An address has one spelling; another one is not found rather than redirected to an HTML page.
     app.url_map.merge_slashes = False
-    app.response_class = UntypedResponse
+    app.response_class = Reply
     app.config["MAX_CONTENT_LENGTH"] = max_body
     app.config["BODY_TIMEOUT"] = request_timeout / 2
     # Quart would start a task for each answer. The server looks after clients that don't take theirs.
     app.config["RESPONSE_TIMEOUT"] = None
     app.register_error_handler(Exception, _Refusals().answer)
-    app.register_blueprint(orders_blueprint(use_cases))
-    app.register_blueprint(products_blueprint(use_cases))
-    app.register_blueprint(health_blueprint(check_health))
+    # A new resource is a file in routes/ and a line here.
+    for route in (*orders_routes(use_cases), *products_routes(use_cases), *health_routes(check_health)):
+        app.add_url_rule(
+            route.path, endpoint=f"{route.method} {route.path}", view_func=route.handler, methods=[route.method]
+        )
     return app
 
 
-class _Routes(QuartMap):
-    """Routes that are the same for every host: what the header Host says can lead nowhere, and break nothing."""
-
-    def bind_to_request(
-        self,
-        request: BaseRequestWebsocket,
-        subdomain: str | None,  # noqa: ARG002 - Quart's signature
-        server_name: str | None,  # noqa: ARG002 - Quart's signature
-    ) -> MapAdapter:
-        return MapAdapter(self, "localhost", request.root_path, "", request.scheme, request.path, request.method)
-
-
 class _Api(LeanQuart):
-    url_map_class = _Routes
     request_timeout: float
+
+    def create_url_adapter(self, request: BaseRequestWebsocket | None) -> MapAdapter | None:
+        """Bind the routes to every host alike: no value of the header Host can change or break the routing."""
+        if request is None:
+            return super().create_url_adapter(request)
+        return self.url_map.bind(
+            "localhost",
+            request.root_path,
+            url_scheme=request.scheme,
+            default_method=request.method,
+            path_info=request.path,
+        )
 
     async def dispatch_request(self, *args: Any, **kwargs: Any) -> Any:
         # Here and not in the handlers, so that none of them can forget it.
@@ -68,9 +68,9 @@ class _Api(LeanQuart):
 
 @define(eq=False)
 class _Refusals:
-    """Turns what was raised into an answer, and leaves in the log what somebody has to look into.
+    """Turns an exception into a response, and logs what somebody has to look into.
 
-    A server that is gone fails every request: of each kind of trouble that may pass, one a second is logged.
+    While a server is down every request fails: of each problem that may pass, one a second is logged.
     """
 
     _logged_at: dict[str, float] = field(factory=dict, init=False)

@@ -4,10 +4,11 @@ from werkzeug.datastructures import Headers
 
 
 class PlainHeaders(Headers):
-    """Headers that are made of pairs as they are.
+    """Headers that are made of pairs as they are, and that are looked up without an exception for one that is missing.
 
-    Werkzeug looks through each name and value for what the server refuses anyway, and raises and catches an error with
-    a text for each header that is asked for and isn't there.
+    Werkzeug checks each name and value for what the server refuses anyway. Its private list is set here for 7 µs a
+    request, 7% of an empty handler of Quart (requests and responses together). `pyproject.toml` bounds Werkzeug's
+    version, and `tests/unit/entrypoints/test_werkzeug_internals.py` names what has changed.
     """
 
     def __init__(self, pairs: list[tuple[str, str]]) -> None:

@@ -1,4 +1,4 @@
-"""The header Idempotency-Key: whoever has got no answer asks again with the same one, and nothing happens twice."""
+"""The header Idempotency-Key: a client that got no answer tries again with the same key, and nothing happens twice."""
 
 import re
 from collections.abc import Callable
@@ -27,7 +27,7 @@ C = TypeVar("C")
 
 
 async def keyed(call: C, *, scope: str) -> C | Keyed[C]:
-    """The call, under the key that the client has chosen, if it has. Raise `InvalidRequest`."""
+    """Return the call under the client's key, or the call alone if there is none. Raise `InvalidRequest`."""
     values = request.headers.getlist(HEADER)
     if not values:
         return call
@@ -40,13 +40,13 @@ async def keyed(call: C, *, scope: str) -> C | Keyed[C]:
 
 
 def _fingerprint(body: bytes) -> str:
-    """The same for the same request, however its JSON is spelt, and in every release: it is kept for good."""
+    """Hash the request. Equal requests have equal hashes, however their JSON is spelt and in every release."""
     content = _ENCODER.encode(msgspec.json.decode(body.strip() or b"{}"))
     return sha256(f"{request.method} {request.path}\n".encode() + content).hexdigest()
 
 
 def answered(outcome: Order | Replayed, reply_of: Callable[[Order], Reply]) -> Reply:
-    """What the client is told: the second time the same as the first, and that it is the second time."""
+    """Reply with the outcome. A replayed response equals the first, and has the header Idempotent-Replayed."""
     if not isinstance(outcome, Replayed):
         return reply_of(outcome)
     answer = outcome.answer
@@ -54,7 +54,7 @@ def answered(outcome: Order | Replayed, reply_of: Callable[[Order], Reply]) -> R
 
 
 def queued(outcome: Queued, reply_of: Callable[[Order], Reply]) -> Reply:
-    """As `answered`, for an order that is not recorded yet."""
+    """Reply as `answered` does, for an order that is not recorded yet."""
     reply = reply_of(outcome.order)
     return _replayed(reply) if outcome.replayed else reply
 

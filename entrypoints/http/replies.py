@@ -1,4 +1,3 @@
-from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Final
 
@@ -6,43 +5,42 @@ import msgspec
 from quart import Response
 
 from entrypoints.http.headers import PlainHeaders
-from entrypoints.http.problems import CONTENT_TYPE, headers_of, kind_of, problem_of
+from entrypoints.http.problems import CONTENT_TYPE, Kind, headers_of, kind_of, problem_of
 
-# Nobody keeps an answer, and no browser takes it for anything but what it says it is.
-SECURITY_HEADERS: Final = (("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"))
+# A cache keeps no response, and a browser never guesses its type.
+_SECURITY_HEADERS: Final = (("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"))
+_JSON_HEADERS: Final = (("Content-Type", "application/json"), *_SECURITY_HEADERS)
+_PROBLEM_HEADERS: Final = (("Content-Type", CONTENT_TYPE), *_SECURITY_HEADERS)
 
-_JSON_HEADERS: Final = (("Content-Type", "application/json"), *SECURITY_HEADERS)
-_PROBLEM_HEADERS: Final = (("Content-Type", CONTENT_TYPE), *SECURITY_HEADERS)
 _ENCODER: Final = msgspec.json.Encoder()
 
 
-class UntypedResponse(Response):
-    """A response that has no type unless it is given one."""
+class Reply(Response):
+    """A response that has a Content-Type only if its headers say so."""
 
     default_mimetype = None  # type: ignore[assignment]  # as in Werkzeug, whose own type for it Quart narrows
 
 
-class Reply(UntypedResponse):
-    """An answer whose bytes are all there, so that it is sent in one piece."""
-
-    def __init__(self, body: bytes, status: int, headers: Iterable[tuple[str, str]]) -> None:
-        # RFC 9110, section 8.6: an answer without content has no length.
-        length = () if status == HTTPStatus.NO_CONTENT else (("Content-Length", str(len(body))),)
-        super().__init__(None, status, PlainHeaders([*headers, *length]))
-        self.response = self.data_body_class(body)
-        self.body = body
-
-
 def reply(body: msgspec.Struct, status: HTTPStatus = HTTPStatus.OK, *, location: str | None = None) -> Reply:
-    headers = _JSON_HEADERS if location is None else (*_JSON_HEADERS, ("Location", location))
-    return Reply(_ENCODER.encode(body), status, headers)
+    headers = [*_JSON_HEADERS] if location is None else [*_JSON_HEADERS, ("Location", location)]
+    return Reply(_ENCODER.encode(body), status, PlainHeaders(headers))
 
 
 def no_content() -> Reply:
-    return Reply(b"", HTTPStatus.NO_CONTENT, SECURITY_HEADERS)
+    # RFC 9110, section 8.6: an answer without content has no length, as Quart would give it for b"".
+    return Reply(None, HTTPStatus.NO_CONTENT, PlainHeaders([*_SECURITY_HEADERS]))
 
 
 def refuse(error: Exception) -> Reply:
     kind = kind_of(error)
     problem = problem_of(kind, error)
-    return Reply(problem.encoded(), problem.status, (*_PROBLEM_HEADERS, *headers_of(kind, error)))
+    return Reply(problem.encoded(), problem.status, PlainHeaders([*_PROBLEM_HEADERS, *headers_of(kind, error)]))
+
+
+def raw_problem(kind: Kind, *headers: tuple[bytes, bytes]) -> bytes:
+    """A problem as the bytes of an HTTP/1.1 response, for a request that Quart never sees."""
+    body = problem_of(kind).encoded()
+    own = (*_PROBLEM_HEADERS, ("Content-Length", str(len(body))), *headers_of(kind))
+    lines = [*headers, *((name.lower().encode(), value.encode()) for name, value in own)]
+    status_line = f"HTTP/1.1 {kind.status.value} {kind.status.phrase}\r\n".encode()
+    return status_line + b"".join(name + b": " + value + b"\r\n" for name, value in lines) + b"\r\n" + body

@@ -2,21 +2,21 @@ from collections.abc import Awaitable, Callable, Sequence
 from http import HTTPStatus
 
 from attrs import frozen
-from quart import Blueprint
 
 from entrypoints.health import ServerHealth
 from entrypoints.http.bodies import LiveBody, ReadyBody
 from entrypoints.http.replies import Reply, reply
+from entrypoints.http.routes.route import Route
 
 CheckHealth = Callable[[], Awaitable[Sequence[ServerHealth]]]
 
 
-def health_blueprint(check_health: CheckHealth) -> Blueprint:
+def health_routes(check_health: CheckHealth) -> list[Route]:
     handlers = _Handlers(check_health)
-    blueprint = Blueprint("health", __name__, url_prefix="/health")
-    blueprint.add_url_rule("/live", view_func=handlers.live, methods=["GET"])
-    blueprint.add_url_rule("/ready", view_func=handlers.ready, methods=["GET"])
-    return blueprint
+    return [
+        Route("GET", "/health/live", handlers.live),
+        Route("GET", "/health/ready", handlers.ready),
+    ]
 
 
 @frozen
@@ -24,10 +24,10 @@ class _Handlers:
     _check_health: CheckHealth
 
     async def live(self) -> Reply:
-        """The process answers. It asks no server: restarting this process would mend none of them."""
+        """Answer 200. No server is asked: a restart of this process would repair none of them."""
         return reply(LiveBody())
 
     async def ready(self) -> Reply:
-        """Whether orders can be taken here. A replica that only lost a server it can do without stays in the pool."""
+        """Say whether orders can be placed here. A replica without a server that is not required stays in the pool."""
         body = ReadyBody.of(await self._check_health())
         return reply(body, HTTPStatus.SERVICE_UNAVAILABLE if body.status == "unavailable" else HTTPStatus.OK)

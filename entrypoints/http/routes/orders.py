@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 from attrs import frozen
-from quart import Blueprint, request
+from quart import request
 
 from application.assembly import UseCases
 from application.intake.queue_orders import Queued
@@ -26,25 +26,23 @@ from entrypoints.http.ids import order_id_of
 from entrypoints.http.query import Query
 from entrypoints.http.refusals import FieldError, InvalidRequest
 from entrypoints.http.replies import Reply, no_content, reply
+from entrypoints.http.routes.route import Route
 
 _PLACE_ORDER: Final = msgspec.json.Decoder(PlaceOrderBody)
 _CHANGE_STATUS: Final = msgspec.json.Decoder(ChangeStatusBody)
 
 
-def orders_blueprint(use_cases: UseCases) -> Blueprint:
+def orders_routes(use_cases: UseCases) -> list[Route]:
     handlers = _Handlers(use_cases)
-    blueprint = Blueprint("orders", __name__, url_prefix="/orders")
-    for method, rule, handler in (
-        ("POST", "", handlers.place),
-        ("GET", "", handlers.page),
-        ("GET", "/<order_id>", handlers.get),
-        ("DELETE", "/<order_id>", handlers.delete),
-        ("POST", "/<order_id>/pay", handlers.pay),
-        ("PATCH", "/<order_id>/status", handlers.change_status),
-        ("GET", "/<order_id>/events", handlers.history),
-    ):
-        blueprint.add_url_rule(rule, view_func=handler, methods=[method])
-    return blueprint
+    return [
+        Route("POST", "/orders", handlers.place),
+        Route("GET", "/orders", handlers.page),
+        Route("GET", "/orders/<order_id>", handlers.get),
+        Route("DELETE", "/orders/<order_id>", handlers.delete),
+        Route("POST", "/orders/<order_id>/pay", handlers.pay),
+        Route("PATCH", "/orders/<order_id>/status", handlers.change_status),
+        Route("GET", "/orders/<order_id>/events", handlers.history),
+    ]
 
 
 @frozen

@@ -1,5 +1,5 @@
 from attrs import frozen
-from quart import Blueprint, request
+from quart import request
 
 from application.assembly import UseCases
 from entrypoints.http import cursors
@@ -7,14 +7,15 @@ from entrypoints.http.bodies import ProductBody, ProductsBody
 from entrypoints.http.ids import product_id_of
 from entrypoints.http.query import Query
 from entrypoints.http.replies import Reply, reply
+from entrypoints.http.routes.route import Route
 
 
-def products_blueprint(use_cases: UseCases) -> Blueprint:
+def products_routes(use_cases: UseCases) -> list[Route]:
     handlers = _Handlers(use_cases)
-    blueprint = Blueprint("products", __name__, url_prefix="/products")
-    blueprint.add_url_rule("", view_func=handlers.page, methods=["GET"])
-    blueprint.add_url_rule("/<product_id>", view_func=handlers.get, methods=["GET"])
-    return blueprint
+    return [
+        Route("GET", "/products", handlers.page),
+        Route("GET", "/products/<product_id>", handlers.get),
+    ]
 
 
 @frozen

@@ -3,13 +3,13 @@ from typing import Final
 
 from attrs import define, field
 
-# Seconds that a request may wait for its answer when there are more than can be answered.
+# Seconds that a request may wait for its answer under overload.
 _AIM: Final = 0.4
-# Answers a second, for as long as nothing is known.
+# Answers a second, until the rate has been measured.
 _PRESUMED: Final = 2000.0
-# So many may be in progress at any time: what waits for a server, and shares a batch there, costs next to nothing.
+# So many may be in progress at any time: requests that share a batch, and wait for a server, cost next to nothing.
 _LEAST: Final = 128
-# Seconds between two looks at the rate, seconds within which a look counts most, and seconds after which it is stale.
+# Seconds between two measurements, seconds in which one counts most, and seconds after which it is stale.
 _LOOK_EVERY: Final = 0.05
 _MEMORY: Final = 0.5
 _STALE: Final = 2.0
@@ -17,11 +17,11 @@ _STALE: Final = 2.0
 
 @define(eq=False)
 class ConcurrencyLimit:
-    """How many requests may be in progress at once, so that none waits in a queue that is hopeless.
+    """How many requests may be in progress at once, so that each can still be answered in time.
 
-    As many as are answered in the time that one may wait: a queue of that length is through in that time, and no longer
-    one is. The rate is seen whenever the limit is reached, for only then the process does all that it can. So nothing
-    has to be set, and it holds on any machine, for any mixture of requests, and with servers of any speed.
+    The limit is the number of requests that are answered in the time that one may wait. The rate is measured whenever
+    the limit is reached, because only then the process works at its capacity. So nothing has to be configured: the
+    limit follows the machine, the mixture of requests, and the speed of the servers.
     """
 
     _presumed: float = field(default=_PRESUMED, kw_only=True)
@@ -35,7 +35,7 @@ class ConcurrencyLimit:
         self._see(self._presumed)
 
     def reached(self, *, now: float, answered: int) -> None:
-        """Told, whenever the limit is reached, how many have been answered so far; may raise the limit, or lower it."""
+        """Measure the rate, and raise or lower the limit. `answered` counts the answers so far."""
         passed = now - self._looked_at
         if passed < _LOOK_EVERY:
             return
@@ -45,7 +45,7 @@ class ConcurrencyLimit:
             memory = exp(-passed / _MEMORY)
             self._see(memory * self._rate + (1 - memory) * seen)
         else:
-            # What was answered in a lull is what was asked, and not what could have been.
+            # The rate in a lull is the rate of the requests, not the capacity.
             self._see(self._presumed)
 
     def _see(self, rate: float) -> None:

@@ -1,60 +1,53 @@
-import asyncio
-import re
-from collections.abc import Sequence
-from functools import partial
-from typing import Final
+"""All that is used of uvicorn: its HTTP/1.1 protocol on httptools, and the state that its connections share.
 
-from uvicorn._types import ASGI3Application, ASGIReceiveCallable, ASGISendCallable, Scope
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+It is here for what uvicorn lacks: bounds on a request's head and on the time that it takes, problem+json, load
+shedding, and a stop that loses no request. Two parts are for speed. The task of a request is cancelled when its client
+disconnects (`_handle`), so that Quart needs no task to watch for that: 15 µs a request, see `connection.py`. And a
+plain request is shed unparsed, see `shedding.py`.
+
+Most of it is not public. So `pyproject.toml` bounds uvicorn's version, and
+`tests/unit/entrypoints/test_uvicorn_internals.py` names what has changed.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from email.utils import formatdate
+from functools import partial
+from typing import Final, cast
+
+from quart import Quart
+from uvicorn import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from entrypoints.http.problems import (
-    BAD_PROTOCOL,
-    CONTENT_TYPE,
-    HEAD_TOO_LARGE,
-    OVERLOADED,
-    TOO_SLOW,
-    Kind,
-    headers_of,
-    problem_of,
-)
-from entrypoints.http.replies import SECURITY_HEADERS
-from entrypoints.http.server.concurrency_limit import ConcurrencyLimit
+from entrypoints.http.problems import BAD_PROTOCOL, HEAD_TOO_LARGE, OVERLOADED, TOO_SLOW, Kind
+from entrypoints.http.replies import raw_problem
+from entrypoints.http.server.asgi import App, Receive, Scope, Send
+from entrypoints.http.server.shedding import MAX_HEAD, LoadShedding, is_exempt, is_plain
 
-# URL and headers together. Browsers and proxies stay far below it.
-MAX_HEAD: Final = 32 * 1024
-# A request that was refused may still be read to its end, so that the client sees the answer; not for ever.
+# A request that was refused is still read, so that the client sees the answer, up to this size.
 MAX_REQUEST: Final = 16 * 1024 * 1024
-# While the server stops: how long a connection without a request is kept, for a request that is on its way to it.
-LAST_CALL: Final = 0.3
-
-# What is asked for here is answered whatever else goes on: whoever looks after the process has to know.
-HEALTH: Final = "/health/"
-# After an answer that ends the connection: how long it is still read, so that the client sees the answer and no reset.
+# While the server stops: seconds for which an idle connection stays open, for a request that is on its way.
+IDLE_CLOSE_TIMEOUT: Final = 0.3
+# Seconds for which a connection is read after its last answer, so that the client sees the answer and no reset.
 LINGER: Final = 1.0
-
-# A request whose beginning and end nobody can be in doubt about: its length stands in it once, or not at all.
-_HEADER: Final = (
-    rb"(?!(?i:expect|upgrade|transfer-encoding|(?:proxy-)?connection(?!: keep-alive\r)|content-length))"
-    rb"[!-~][ -~\t]*\r\n"
-)
-_PLAIN: Final = re.compile(
-    rb"(?:GET|POST|PUT|PATCH|DELETE) /(?!health/)[!-~]* HTTP/1\.1\r\n(?!\r)"
-    rb"(?:%(header)b)*(?:(?i:content-length): (\d{1,9})\r\n(?:%(header)b)*)?\r\n" % {b"header": _HEADER}
-)
 
 
 class State(ServerState):
     """What the connections of one server share."""
 
-    def __init__(self, concurrency: ConcurrencyLimit) -> None:
+    def __init__(self, shedding: LoadShedding) -> None:
         super().__init__()
         self.stopping = False
-        self.concurrency = concurrency
-        self.shed = 0
-        # Written once: to refuse has to be cheap, or refusing is what nobody keeps up with.
-        self.refusal = _answer(OVERLOADED)
-        self.refusal_head = self.refusal[: self.refusal.index(b"\r\n\r\n") + 4]
+        self.shedding = shedding
+
+    def refresh_date(self) -> None:
+        """Needed once a second: it is the header Date of every response."""
+        self.default_headers = [(b"date", formatdate(time.time(), usegmt=True).encode())]
+
+    def open_connections(self) -> list["ProblemProtocol"]:
+        return cast(list["ProblemProtocol"], list(self.connections))
 
 
 class _Refused(Exception):
@@ -76,7 +69,6 @@ class ProblemProtocol(HttpToolsProtocol):
     _refusal: Kind = BAD_PROTOCOL
     _handling: asyncio.Task[None] | None = None
     _is_abandoned: bool = False
-    _shed_at: float = float("-inf")
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         super().connection_made(transport)
@@ -90,8 +82,8 @@ class ProblemProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         if self._receiving_since is None:
-            if self._is_idle() and self._has_no_room() and is_plain(data):
-                self._shed_whole()
+            if self._is_idle() and self._must_shed() and is_plain(data):
+                self._shed_unparsed()
                 return
             self._receiving_since = self.loop.time()
         head_was_complete = self._head_complete
@@ -108,7 +100,7 @@ class ProblemProtocol(HttpToolsProtocol):
         super().on_message_begin()
         self._head_complete = False
         if self._receiving_since is None:
-            # It came in one piece with the end of the one before it.
+            # It came in one piece with the end of the request before it.
             self._receiving_since = self.loop.time()
 
     def on_headers_complete(self) -> None:
@@ -120,7 +112,7 @@ class ProblemProtocol(HttpToolsProtocol):
             self._refusal = HEAD_TOO_LARGE
             raise _Refused
         if hosts != 1 and (hosts or self.parser.get_http_version() != "1.0"):
-            # RFC 9112, section 3.2. What stands between here and the client may have chosen another of them.
+            # RFC 9112, section 3.2. A proxy between the client and this server may have chosen another of them.
             raise _Refused
         super().on_headers_complete()
         self._head_complete = True
@@ -134,69 +126,23 @@ class ProblemProtocol(HttpToolsProtocol):
         self._head_complete = False
         if self.cycle.response_complete:
             # The answer came before the end of the request, whose rest has stopped the timer of the idle connection.
-            self._await_the_next()
+            self._restart_keep_alive()
 
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        # Before the application is entered, which is nearly all that a request costs.
-        if cycle.scope["path"].startswith(HEALTH) or not self._has_no_room():
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: App) -> None:
+        if is_exempt(cycle.scope["path"]) or not self._must_shed():
             super()._start_asgi_task(cycle, partial(self._handle, cycle, app))
         else:
             self._shed(cycle)
-
-    def timeout_keep_alive_handler(self) -> None:
-        # A request that is turned away whole leaves the timer as it is: to set it anew is a good part of its cost.
-        idle_until = self._shed_at + self.timeout_keep_alive
-        if self.loop.time() < idle_until:
-            self.timeout_keep_alive_task = self.loop.call_at(idle_until, self.timeout_keep_alive_handler)
-        else:
-            super().timeout_keep_alive_handler()
-
-    def _await_the_next(self) -> None:
-        self._unset_keepalive_if_required()
-        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
-
-    def _is_idle(self) -> bool:
-        return not (self._in_flight() or self.pipeline or self._lingering or self.server_state.stopping)
-
-    def _has_no_room(self) -> bool:
-        state = self.server_state
-        if len(self.tasks) < state.concurrency.limit:
-            return False
-        state.concurrency.reached(now=self.loop.time(), answered=state.total_requests - state.shed)
-        return len(self.tasks) >= state.concurrency.limit
-
-    def _shed_whole(self) -> None:
-        """As below, with a request that came in one piece, which is not even parsed."""
-        state = self.server_state
-        state.total_requests += 1
-        state.shed += 1
-        self.transport.write(state.refusal)
-        self._shed_at = self.loop.time()
-
-    def _shed(self, cycle: RequestResponseCycle) -> None:
-        state = self.server_state
-        state.shed += 1
-        if cycle.keep_alive and not cycle.waiting_for_100_continue:
-            self.transport.write(state.refusal if cycle.scope["method"] != "HEAD" else state.refusal_head)
-        else:
-            # Whoever was to be asked for the body may send it all the same, or the next request.
-            self.give_up(OVERLOADED)
-        cycle.response_complete = True
-        if self.pipeline:
-            # Not at once: those that are turned away behind it would each be a call within a call.
-            self.loop.call_soon(self.on_response_complete)
-        else:
-            self.on_response_complete()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's signature
         self.refuse(self._refusal)
 
     def shutdown(self) -> None:
-        """Take no more than the request that is here, or on its way."""
+        """Close after the request that is in progress, or on its way."""
         if self._in_flight():
             self.cycle.keep_alive = False
         else:
-            self.loop.call_later(LAST_CALL, self._close_if_idle)
+            self.loop.call_later(IDLE_CLOSE_TIMEOUT, self._close_if_idle)
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -207,54 +153,70 @@ class ProblemProtocol(HttpToolsProtocol):
         self._stalled_since = None
 
     def refuse_overdue(self, since: float) -> None:
-        """End it when a request does not arrive, or an answer is not taken, since this time of the loop's clock."""
+        """End the connection if a request has been arriving, or an answer has not been read, since before this time."""
         if self._stalled_since is not None and self._stalled_since < since:
             self.transport.abort()
         elif self._receiving_since is not None and self._receiving_since < since:
             self.refuse(TOO_SLOW)
 
     def refuse(self, kind: Kind) -> None:
-        """End the connection, and say why, unless an answer is being given already."""
+        """End the connection with this problem, or after the answer that is in progress."""
         if self.transport.is_closing() or self._lingering:
             return
         if self._in_flight() and not self.cycle.more_body:
-            # What can't be read came behind a request that is being answered, and which is answered yet.
+            # The malformed bytes came behind a request that is still being answered.
             self.cycle.keep_alive = False
         else:
             self.give_up(kind)
 
     def give_up(self, kind: Kind) -> None:
-        """End the connection now, and with it the request that is being worked on."""
+        """End the connection now, with this problem unless an answer has begun, and cancel its request."""
         if self.transport.is_closing() or self._lingering:
             return
         answered = self._in_flight() and self.cycle.response_started
         if self._in_flight():
-            # To the application this is a client that went away, and it stops working for it.
+            # The application sees a client that disconnected, and is cancelled.
             self.cycle.disconnected = True
             self.cycle.message_event.set()
             self._abandon()
         if answered or not self.transport.can_write_eof():
             self.transport.close()
             return
-        self.transport.write(_answer(kind, [*self.server_state.default_headers, (b"connection", b"close")]))
+        self.transport.write(raw_problem(kind, *self.server_state.default_headers, (b"connection", b"close")))
         self.transport.write_eof()
         self._lingering = True
         self.flow.resume_reading()
         self.loop.call_later(LINGER, self.transport.abort)
 
-    async def _handle(
-        self,
-        cycle: RequestResponseCycle,
-        app: ASGI3Application,
-        scope: Scope,
-        receive: ASGIReceiveCallable,
-        send: ASGISendCallable,
-    ) -> None:
-        """Let the application answer, until the client goes away.
+    def _must_shed(self) -> bool:
+        state = self.server_state
+        return state.shedding.is_due(in_progress=len(self.tasks), finished=state.total_requests)
 
-        An application that had to find that out by itself would need a task for each request that waits for it.
-        """
-        # Of requests in a pipeline uvicorn tells the last one only.
+    def _shed_unparsed(self) -> None:
+        state = self.server_state
+        state.total_requests += 1
+        state.shedding.shed += 1
+        self.transport.write(state.shedding.response)
+        self._restart_keep_alive()
+
+    def _shed(self, cycle: RequestResponseCycle) -> None:
+        shedding = self.server_state.shedding
+        shedding.shed += 1
+        if cycle.keep_alive and not cycle.waiting_for_100_continue:
+            self.transport.write(shedding.response_to(cycle.scope["method"]))
+        else:
+            # A client that waits for 100 Continue may send the body all the same, or the next request.
+            self.give_up(OVERLOADED)
+        cycle.response_complete = True
+        if self.pipeline:
+            # Not at once: for each shed request behind this one it would be a call within a call.
+            self.loop.call_soon(self.on_response_complete)
+        else:
+            self.on_response_complete()
+
+    async def _handle(self, cycle: RequestResponseCycle, app: App, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let the application answer, until the client disconnects."""
+        # Of the requests in a pipeline, uvicorn marks only the last one as disconnected.
         cycle.disconnected |= self._is_abandoned
         if cycle.disconnected:
             return
@@ -273,6 +235,13 @@ class ProblemProtocol(HttpToolsProtocol):
         if self._handling is not None:
             self._handling.cancel()
 
+    def _restart_keep_alive(self) -> None:
+        self._unset_keepalive_if_required()
+        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+
+    def _is_idle(self) -> bool:
+        return not (self._in_flight() or self.pipeline or self._lingering or self.server_state.stopping)
+
     def _in_flight(self) -> bool:
         # uvicorn types the cycle as if it were always there.
         cycle: RequestResponseCycle | None = self.cycle
@@ -283,17 +252,17 @@ class ProblemProtocol(HttpToolsProtocol):
             self.transport.close()
 
 
-def is_plain(data: bytes) -> bool:
-    """Whether this is one request, whole and alone, which an answer with a body does not surprise.
-
-    The parser is the judge of all others: it costs more than the rest of a refusal.
-    """
-    head = _PLAIN.match(data, 0, MAX_HEAD)
-    return head is not None and len(data) - head.end() == int(head[1] or 0)
-
-
-def _answer(kind: Kind, headers: Sequence[tuple[bytes, bytes]] = ()) -> bytes:
-    body = problem_of(kind).encoded()
-    own = (("content-type", CONTENT_TYPE), ("content-length", str(len(body))), *SECURITY_HEADERS, *headers_of(kind))
-    lines = [*headers, *((name.lower().encode(), value.encode()) for name, value in own)]
-    return STATUS_LINE[kind.status] + b"".join(name + b": " + value + b"\r\n" for name, value in lines) + b"\r\n" + body
+def protocol_factory(app: Quart, state: State, *, keep_alive: int) -> Callable[[], ProblemProtocol]:
+    """Make the protocol of a connection, which stays open for `keep_alive` seconds after a request."""
+    config = Config(
+        app,
+        http=ProblemProtocol,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        # Nothing uses the client's address, so no header has to be trusted for it.
+        proxy_headers=False,
+        timeout_keep_alive=keep_alive,
+    )
+    return partial(ProblemProtocol, config, state, {})

@@ -2,128 +2,32 @@ import asyncio
 import errno
 import logging
 import socket
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Final, cast
 
-import uvicorn
+from attrs import field, frozen
 from quart import Quart
 
 from entrypoints.errors import CannotGoOn
 from entrypoints.http.problems import STOPPING
 from entrypoints.http.server.concurrency_limit import ConcurrencyLimit
-from entrypoints.http.server.protocol import ProblemProtocol, State
+from entrypoints.http.server.protocol import ProblemProtocol, State, protocol_factory
+from entrypoints.http.server.shedding import LoadShedding
 
 _BACKLOG: Final = 2048
-# How long work that was given up may take to end.
+# Seconds in which requests that were cancelled must end.
 _FORCED_CLOSE_TIMEOUT: Final = 1.0
 
 _log: Final = logging.getLogger("holdfast.http")
 
 
 class CannotListen(CannotGoOn):
-    """The server can't be reached under the address that it was given."""
+    """The server can't listen on the address that it was given."""
 
 
 class AddressInUse(CannotListen):
-    """Another process listens there."""
-
-
-class Server(uvicorn.Server):
-    """uvicorn in the caller's event loop: it leaves signals and the process alone, and stops when it is told to.
-
-    Stopping, it accepts no connection, answers the requests that have arrived, and gives up after
-    `shutdown_timeout` seconds those that are still being worked on: their clients get 503.
-    """
-
-    server_state: State
-
-    def __init__(  # noqa: PLR0913 - each is given by name
-        self,
-        config: uvicorn.Config,
-        *,
-        stop: asyncio.Event,
-        shutdown_timeout: float,
-        receive_timeout: float,
-        on_started: Callable[[str], None] | None = None,
-        concurrency: ConcurrencyLimit | None = None,
-    ) -> None:
-        super().__init__(config)
-        self.server_state = State(concurrency or ConcurrencyLimit())
-        self._stop = stop
-        self._shutdown_timeout = shutdown_timeout
-        self._receive_timeout = receive_timeout
-        self._on_started = on_started
-
-    @contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        """Signals are the caller's."""
-        yield
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        # The first answer may be given before the main loop has come round to its first tick.
-        await self.on_tick(0)
-        if self._on_started is not None and sockets:
-            self._on_started(_url(sockets[0]))
-
-    async def main_loop(self) -> None:
-        pause = min(1.0, self._receive_timeout / 2)
-        while not self._stop.is_set() and not await self.on_tick(0):
-            self._refuse_overdue()
-            try:
-                async with asyncio.timeout(pause):
-                    await self._stop.wait()
-            except TimeoutError:
-                continue
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self.server_state.stopping = True
-        for connection in self._connections():
-            connection.shutdown()
-        # One after the other without a turn of the loop between: whoever connects between the two is reset.
-        waiting = _accept_all(sockets or [])
-        for server in self.servers:
-            server.close()
-        loop = asyncio.get_running_loop()
-        await asyncio.gather(*(loop.connect_accepted_socket(self._protocol, each) for each in waiting))
-        if not await self._idle_within(self._shutdown_timeout):
-            connections = self._connections()
-            _log.warning("gave up %d connections after %s s", len(connections), self._shutdown_timeout)
-            for connection in connections:
-                connection.give_up(STOPPING)
-            await self._idle_within(_FORCED_CLOSE_TIMEOUT)
-        await self.abandon()
-
-    async def abandon(self) -> None:
-        """Let go of whatever is left. The work for a client whose connection is gone is given up."""
-        for server in getattr(self, "servers", []):
-            server.close()
-        for connection in self._connections():
-            connection.transport.abort()
-        if not await self._idle_within(_FORCED_CLOSE_TIMEOUT):
-            for task in self.server_state.tasks:
-                task.cancel()
-
-    def _protocol(self) -> ProblemProtocol:
-        return ProblemProtocol(self.config, self.server_state, {})
-
-    async def _idle_within(self, seconds: float) -> bool:
-        try:
-            async with asyncio.timeout(seconds):
-                while self.server_state.connections or self.server_state.tasks:  # noqa: ASYNC110 - uvicorn's plain sets
-                    await asyncio.sleep(0.02)
-        except TimeoutError:
-            return False
-        return True
-
-    def _refuse_overdue(self) -> None:
-        since = asyncio.get_running_loop().time() - self._receive_timeout
-        for connection in self._connections():
-            connection.refuse_overdue(since)
-
-    def _connections(self) -> list[ProblemProtocol]:
-        return cast(list[ProblemProtocol], list(self.server_state.connections))
+    """Another process listens on the address."""
 
 
 async def serve(  # noqa: PLR0913 - each is a setting, given by name
@@ -142,34 +46,81 @@ async def serve(  # noqa: PLR0913 - each is a setting, given by name
 
     `on_started` gets the URL under which the server answers from then on; port 0 takes a free port. A request has
     `receive_timeout` seconds to arrive, and a client as long to take its answer; a connection that had one stays open
-    for `keep_alive` seconds without another.
+    for `keep_alive` seconds without another. Requests that are still in progress `shutdown_timeout` seconds after
+    `stop` get 503.
     """
-    config = uvicorn.Config(
-        app,
-        http=ProblemProtocol,
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        # Nothing asks where a client is, so that nobody has to be believed.
-        proxy_headers=False,
-        timeout_keep_alive=keep_alive,
-        backlog=_BACKLOG,
-    )
-    server = Server(
-        config,
-        stop=stop,
-        shutdown_timeout=shutdown_timeout,
-        receive_timeout=receive_timeout,
-        on_started=on_started,
-        concurrency=concurrency,
-    )
+    state = State(LoadShedding(concurrency or ConcurrencyLimit()))
+    state.refresh_date()
+    new_connection = protocol_factory(app, state, keep_alive=keep_alive)
     with await _listen(host, port) as listener:
+        server = await asyncio.get_running_loop().create_server(new_connection, sock=listener, backlog=_BACKLOG)
+        connections = _Connections(state)
         try:
-            await server.serve(sockets=[listener])
+            if on_started is not None:
+                on_started(_url(listener))
+            await connections.watch(stop, receive_timeout=receive_timeout)
+            connections.begin_to_stop()
+            # No turn of the loop may come between the two: a client that connects there would be reset.
+            accepted = _accept_all(listener)
+            server.close()
+            await connections.take(accepted, new_connection)
+            await connections.finish(shutdown_timeout)
         finally:
-            await server.abandon()
+            server.close()
+            await connections.abandon()
+
+
+@frozen
+class _Connections:
+    """The open connections of a server, and the requests on them."""
+
+    _state: State
+    _loop: asyncio.AbstractEventLoop = field(factory=asyncio.get_running_loop, init=False)
+
+    async def watch(self, stop: asyncio.Event, *, receive_timeout: float) -> None:
+        """End connections that are too slow, until `stop` is set."""
+        pause = min(1.0, receive_timeout / 2)
+        while not stop.is_set():
+            self._state.refresh_date()
+            for connection in self._state.open_connections():
+                connection.refuse_overdue(self._loop.time() - receive_timeout)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await stop.wait()
+
+    def begin_to_stop(self) -> None:
+        self._state.stopping = True
+        for connection in self._state.open_connections():
+            connection.shutdown()
+
+    async def take(self, accepted: Sequence[socket.socket], new_connection: Callable[[], ProblemProtocol]) -> None:
+        await asyncio.gather(*(self._loop.connect_accepted_socket(new_connection, each) for each in accepted))
+
+    async def finish(self, timeout: float) -> None:  # noqa: ASYNC109 - what is left after it is refused, not cancelled
+        if await self._done_within(timeout):
+            return
+        connections = self._state.open_connections()
+        _log.warning("gave up %d connections after %s s", len(connections), timeout)
+        for connection in connections:
+            connection.give_up(STOPPING)
+        await self._done_within(_FORCED_CLOSE_TIMEOUT)
+
+    async def abandon(self) -> None:
+        """Abort the connections that are left, and cancel their requests."""
+        for connection in self._state.open_connections():
+            connection.transport.abort()
+        if not await self._done_within(_FORCED_CLOSE_TIMEOUT):
+            for task in self._state.tasks:
+                task.cancel()
+
+    async def _done_within(self, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                while self._state.connections or self._state.tasks:  # noqa: ASYNC110 - uvicorn's plain sets
+                    await asyncio.sleep(0.02)
+        except TimeoutError:
+            return False
+        return True
 
 
 async def _listen(host: str, port: int) -> socket.socket:
@@ -185,14 +136,13 @@ async def _listen(host: str, port: int) -> socket.socket:
         raise CannotListen(f"can't listen on {host}:{port}: {error.strerror or error}") from error
 
 
-def _accept_all(listeners: Sequence[socket.socket]) -> list[socket.socket]:
-    """Clients that are connected already as far as they know; to close the listener would reset them."""
+def _accept_all(listener: socket.socket) -> list[socket.socket]:
+    """Accept the clients whose connections the kernel has already made; to close the listener would reset them."""
     accepted: list[socket.socket] = []
-    for listener in listeners:
-        # Blocking or closed, out of descriptors, or a client that is gone again: what there was has been taken.
-        with suppress(OSError):
-            while True:
-                accepted.append(listener.accept()[0])
+    # Blocking or closed, out of descriptors, or a client that is gone again: what there was has been taken.
+    with suppress(OSError):
+        while True:
+            accepted.append(listener.accept()[0])
     return accepted
 
 

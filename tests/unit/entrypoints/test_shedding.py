@@ -1,6 +1,6 @@
 import pytest
 
-from entrypoints.http.server.protocol import is_plain
+from entrypoints.http.server.shedding import is_plain
 
 _HEAD = b"POST /orders HTTP/1.1\r\nHost: shop\r\nContent-Type: application/json\r\n"
 
