@@ -43,7 +43,7 @@ class Settings:
     database_url: str = _setting("", "PostgreSQL, as in postgresql://user:password@host/name; otherwise SQLite")
     redis_url: str = _setting("", "Redis, as in redis://host:6379/0; otherwise caches in this process")
     amqp_url: str = _setting("", "RabbitMQ, as in amqp://user:password@host/; otherwise a broker in this process")
-    data: Path = _setting(Path(".holdfast"), "folder of the SQLite file and of the simulated provider's books")
+    data: Path = _setting(Path(".holdfast"), "folder of the SQLite file and of the simulated provider's ledger")
     host: str = _setting("127.0.0.1", "address to listen on")
     port: Port = _setting(8000, "port to listen on")
     namespace: Annotated[str, msgspec.Meta(pattern="^[a-z0-9_-]{1,40}$")] = _setting(
@@ -57,7 +57,7 @@ class Settings:
     )
     order_expiry: timedelta = _setting(timedelta(minutes=30), "an order that nobody pays for is EXPIRED after this")
     stuck_after: timedelta = _setting(
-        timedelta(minutes=10), "the request of an order that waits for the worker this long is announced again"
+        timedelta(minutes=10), "the request of an order that waits for the worker this long is republished"
     )
     request_timeout: timedelta = _setting(timedelta(seconds=10), "deadline of an HTTP request")
     shutdown_timeout: timedelta = _setting(timedelta(seconds=10), "how long a stopping process finishes its work")
@@ -70,7 +70,7 @@ class Settings:
     pool_size: Count = _setting(10, "database connections of one process")
     worker_batches: Count = _setting(2, "batches of one queue that a worker handles at once")
     gateway_ledger: Path | None = _setting(
-        None, "file of the simulated provider's books; by default gateway.db in the data folder"
+        None, "file of the simulated provider's ledger; by default gateway.db in the data folder"
     )
     gateway_delay: tuple[float, float] = _setting((0.0, 0.0), "how long the simulated provider takes, as in 50ms-200ms")
     gateway_decline_rate: Rate = _setting(0.0, "share of charges that the simulated provider declines")
