@@ -61,9 +61,7 @@ class RedisCatalogueCache:
         entry = page.epoch.encode() + SHAPE + _ENCODER.encode(products)
         # Pages that were read together must not expire together.
         ttl = int(self._ttl * 1000 * random.uniform(0.9, 1.1))  # noqa: S311 - nothing is secret
-        await self._redis.run(
-            _PUT, [self._epoch_key, self._key(page)], [page.epoch, self._epoch_ttl(), entry, ttl]
-        )
+        await self._redis.run(_PUT, [self._epoch_key, self._key(page)], [page.epoch, self._epoch_ttl(), entry, ttl])
 
     async def begin_epoch(self) -> None:
         await self._begin_epoch()

@@ -74,7 +74,7 @@ def _run(settings: Settings, program: "Program") -> None:
 
     from entrypoints.programs.running import run_until_signalled
 
-    # What is here by now stays for good: Python need not look through it for garbage again and again.
+    # All objects made so far stay for good, so the garbage collector need not look through them again.
     gc.collect()
     gc.freeze()
     uvloop.run(run_until_signalled(program, graceful_timeout=settings.shutdown_timeout))

@@ -30,12 +30,12 @@ def create_app(
     """
     app = _Api(__name__, static_folder=None, template_folder=None)
     app.request_timeout = request_timeout
-    # An address has one spelling; another one is not found rather than redirected to an HTML page.
+    # A path has one spelling. Any other gets 404 and not a redirect with an HTML page.
     app.url_map.merge_slashes = False
     app.response_class = UntypedResponse
     app.config["MAX_CONTENT_LENGTH"] = max_body
     app.config["BODY_TIMEOUT"] = request_timeout / 2
-    # Quart would start a task for each answer. The server looks after clients that don't take theirs.
+    # With a timeout, Quart would start a task for each response. The server itself handles clients that don't read.
     app.config["RESPONSE_TIMEOUT"] = None
     app.register_error_handler(Exception, _Refusals().answer)
     app.register_blueprint(orders_blueprint(use_cases))
@@ -45,7 +45,7 @@ def create_app(
 
 
 class _Routes(QuartMap):
-    """Routes that are the same for every host: what the header Host says can lead nowhere, and break nothing."""
+    """Routes that are the same for every host, so that the Host header has no influence."""
 
     def bind_to_request(
         self,
@@ -68,9 +68,9 @@ class _Api(LeanQuart):
 
 @define(eq=False)
 class _Refusals:
-    """Turns what was raised into an answer, and leaves in the log what somebody has to look into.
+    """Turns an exception into a response, and logs those that need attention.
 
-    A server that is gone fails every request: of each kind of trouble that may pass, one a second is logged.
+    A missing server fails every request, so each kind of temporary problem is logged at most once a second.
     """
 
     _logged_at: dict[str, float] = field(factory=dict, init=False)

@@ -1,4 +1,4 @@
-"""Where the next page begins, as an opaque word of base64url: one letter for the list, and the key of the last item."""
+"""Cursors, which say where the next page begins: base64url of one letter for the list and the last item's key."""
 
 import binascii
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -42,11 +42,11 @@ def _key(kind: bytes, cursor: str, length: int) -> bytes:
         decoded = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
     except (binascii.Error, ValueError):
         raise _forged() from None
-    # Python's decoder skips what it does not know: only what would be written again the same way is a cursor.
+    # Python's decoder skips unknown characters. So only text that encodes to itself again is a cursor.
     if len(decoded) != 1 + length or decoded[:1] != kind or _cursor(kind, decoded[1:]) != cursor:
         raise _forged()
     return decoded[1:]
 
 
 def _forged() -> InvalidRequest:
-    return InvalidRequest(FieldError("cursor", "it is what `next` of the page before says, unchanged"))
+    return InvalidRequest(FieldError("cursor", "it must be the `next` of the previous page, unchanged"))

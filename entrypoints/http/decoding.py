@@ -9,7 +9,7 @@ from werkzeug.exceptions import RequestEntityTooLarge, RequestTimeout, Unsupport
 
 from entrypoints.http.refusals import FieldError, InvalidRequest, MalformedBody
 
-# As much of a stranger's text as an answer repeats.
+# The most characters of a client's text that a response repeats.
 _MAX_ECHO: Final = 100
 
 _WITH_PATH: Final = re.compile(r"(?P<rule>.*) - at `(?P<path>\$.*)`", re.DOTALL)
@@ -21,7 +21,7 @@ _NAMED_RULES: Final = {
 
 
 class Body(Protocol):
-    """What a request may send."""
+    """The JSON body of a request."""
 
     def members(self) -> int: ...
 
@@ -30,7 +30,7 @@ B = TypeVar("B", bound=Body)
 
 
 async def read_body() -> bytes:
-    """Raise `RequestTimeout` when the rest of it does not come, and `RequestEntityTooLarge`."""
+    """Raise `RequestTimeout` when the body does not arrive in time, or `RequestEntityTooLarge`."""
     try:
         async with asyncio.timeout(request.body_timeout):
             # Quart's own get_data starts a task of its own for each request.
@@ -50,7 +50,7 @@ async def read_json(decoder: msgspec.json.Decoder[B]) -> B:
 
 
 def decode(body: bytes, decoder: msgspec.json.Decoder[B]) -> B:
-    """Raise `MalformedBody` for what is no JSON, and `InvalidRequest` for JSON of another shape."""
+    """Raise `MalformedBody` for bytes that are not JSON, and `InvalidRequest` for JSON that breaks a rule."""
     try:
         decoded = decoder.decode(body)
     except msgspec.ValidationError as error:

@@ -1,4 +1,4 @@
-"""The header Idempotency-Key: whoever has got no answer asks again with the same one, and nothing happens twice."""
+"""The header Idempotency-Key, with which a client can repeat a request whose response it did not get."""
 
 import re
 from collections.abc import Callable
@@ -27,12 +27,12 @@ C = TypeVar("C")
 
 
 async def keyed(call: C, *, scope: str) -> C | Keyed[C]:
-    """The call, under the key that the client has chosen, if it has. Raise `InvalidRequest`."""
+    """The call, under the client's key if the request has one. Raise `InvalidRequest`."""
     values = request.headers.getlist(HEADER)
     if not values:
         return call
     if len(values) > 1:
-        raise InvalidRequest(FieldError(HEADER, "the header stands there once"))
+        raise InvalidRequest(FieldError(HEADER, "send the header only once"))
     key = values[0].strip(" \t")
     if _KEY.fullmatch(key) is None:
         raise InvalidRequest(FieldError(HEADER, "it is 1 to 255 printable ASCII characters"))
@@ -40,13 +40,13 @@ async def keyed(call: C, *, scope: str) -> C | Keyed[C]:
 
 
 def _fingerprint(body: bytes) -> str:
-    """The same for the same request, however its JSON is spelt, and in every release: it is kept for good."""
+    """Equal for equal requests, however their JSON is formatted. It is stored for good, so no release may change it."""
     content = _ENCODER.encode(msgspec.json.decode(body.strip() or b"{}"))
     return sha256(f"{request.method} {request.path}\n".encode() + content).hexdigest()
 
 
 def answered(outcome: Order | Replayed, reply_of: Callable[[Order], Reply]) -> Reply:
-    """What the client is told: the second time the same as the first, and that it is the second time."""
+    """The response. A stored response is sent again with the header that says so."""
     if not isinstance(outcome, Replayed):
         return reply_of(outcome)
     answer = outcome.answer

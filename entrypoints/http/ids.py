@@ -1,4 +1,4 @@
-"""Ids as they stand in a path. Each has one spelling, so that one thing has one address."""
+"""Ids in a path. Each has one spelling, so that each resource has one address."""
 
 import re
 from typing import Final
@@ -29,5 +29,5 @@ def product_id_of(text: str) -> ProductId:
 
 
 def whole_number_of(text: str) -> int | None:
-    """None when it is written in any other way than the usual one, or is longer than any id."""
+    """None if it has a sign, leading zeros or other characters, or is longer than any id."""
     return int(text) if _WHOLE_NUMBER.fullmatch(text) else None

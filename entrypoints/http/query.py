@@ -12,7 +12,7 @@ from entrypoints.http.refusals import FieldError, InvalidRequest
 DEFAULT_LIMIT: Final = 50
 MAX_LIMIT: Final = 200
 
-# More than any route knows, and few enough to be parsed at once.
+# More than any route has, and few enough to parse without delay.
 _MAX_PARAMETERS: Final = 20
 
 T = TypeVar("T")
@@ -20,13 +20,13 @@ T = TypeVar("T")
 
 @frozen
 class Query:
-    """The parameters of a list. Each of its questions raises `InvalidRequest`, which names the parameter."""
+    """The query parameters of a list. Each method raises `InvalidRequest`, which names the parameter."""
 
     _values: dict[str, str]
 
     @classmethod
     def of(cls, raw: bytes, *known: str) -> "Query":
-        """Raise `InvalidRequest` for a parameter that is unknown, or stands there twice."""
+        """Raise `InvalidRequest` for a parameter that is unknown or repeated."""
         if not raw:
             return cls({})
         try:
@@ -39,7 +39,7 @@ class Query:
             if name not in known:
                 errors.append(FieldError(name[:100], f"there is no such parameter here, only {', '.join(known)}"))
             elif name in values:
-                errors.append(FieldError(name, "a parameter stands there once"))
+                errors.append(FieldError(name, "send the parameter only once"))
             values[name] = value
         if errors:
             raise InvalidRequest(*errors)

@@ -1,4 +1,4 @@
-"""What a request is refused for before a use case hears of it."""
+"""Errors in a request that are found before a use case is called."""
 
 from msgspec import Struct
 
@@ -11,7 +11,7 @@ class FieldError(Struct, frozen=True):
 
 
 class MalformedBody(Exception):
-    """The body is not JSON, or is JSON that two readers could understand in two ways."""
+    """The body is not JSON, or is ambiguous JSON."""
 
 
 class InvalidRequest(Exception):
@@ -23,4 +23,4 @@ class InvalidRequest(Exception):
 
 
 class NotAnId(Exception):
-    """What stands in the path can be nobody's id."""
+    """The text in the path can't be an id."""

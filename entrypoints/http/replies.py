@@ -8,7 +8,7 @@ from quart import Response
 from entrypoints.http.headers import PlainHeaders
 from entrypoints.http.problems import CONTENT_TYPE, headers_of, kind_of, problem_of
 
-# Nobody keeps an answer, and no browser takes it for anything but what it says it is.
+# No cache may store a response, and no browser may guess another content type.
 SECURITY_HEADERS: Final = (("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"))
 
 _JSON_HEADERS: Final = (("Content-Type", "application/json"), *SECURITY_HEADERS)
@@ -23,7 +23,7 @@ class UntypedResponse(Response):
 
 
 class Reply(UntypedResponse):
-    """An answer whose bytes are all there, so that it is sent in one piece."""
+    """A response whose body is complete, so that it is sent in one piece."""
 
     def __init__(self, body: bytes, status: int, headers: Iterable[tuple[str, str]]) -> None:
         # RFC 9110, section 8.6: an answer without content has no length.

@@ -1,4 +1,4 @@
-"""What every program does before it works."""
+"""The checks that programs make when they start."""
 
 from contextlib import suppress
 
@@ -11,7 +11,7 @@ from entrypoints.database import NotReady
 
 
 async def tell_of_servers(container: Container) -> None:
-    """Log of each server whether it works."""
+    """Log for each server whether it works."""
     log = structlog.get_logger("holdfast")
     for server in await container.check_health()():
         if server.works:
@@ -21,18 +21,18 @@ async def tell_of_servers(container: Container) -> None:
 
 
 async def expect_schema(container: Container) -> None:
-    """Refuse to run on tables of another release; a database out of reach is waited for. Raise `NotReady`."""
+    """Raise `NotReady` for tables of another release. An unreachable database raises nothing: it is waited for."""
     with suppress(Unavailable):
         await demand_schema(container)
 
 
 async def demand_schema(container: Container) -> None:
-    """Refuse to work on tables of another release. Raise `NotReady`, and `Unavailable` without a database."""
+    """Raise `NotReady` for tables of another release, and `Unavailable` without a database."""
     problem = await schema_problem(container.engine())
     if problem is not None:
         raise NotReady(problem)
 
 
 async def expect_provider(container: Container) -> None:
-    """Find out now, and not with the first charge, that the provider can't be used. Raise `Trouble`."""
+    """Raise `Trouble` now, and not with the first charge, if the provider can't be used."""
     await container.provider().ledger.charges(after=None, limit=1)

@@ -24,10 +24,10 @@ class _Handlers:
     _check_health: CheckHealth
 
     async def live(self) -> Reply:
-        """The process answers. It asks no server: restarting this process would mend none of them."""
+        """The process answers. No server is checked, because restarting this process would repair none of them."""
         return reply(LiveBody())
 
     async def ready(self) -> Reply:
-        """Whether orders can be taken here. A replica that only lost a server it can do without stays in the pool."""
+        """Whether this process can take orders. A replica that lost a server it can do without stays in the pool."""
         body = ReadyBody.of(await self._check_health())
         return reply(body, HTTPStatus.SERVICE_UNAVAILABLE if body.status == "unavailable" else HTTPStatus.OK)
