@@ -35,7 +35,7 @@ Feature: Cancelling an order
       Then that is refused: illegal transition
       And her order is paid
 
-  Rule: An order that was never paid for can be taken out of the books
+  Rule: An order that was never paid for can be deleted
 
     Scenario: A cancelled order is deleted
       Given the shop has cancelled her order

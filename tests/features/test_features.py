@@ -124,7 +124,7 @@ def the_shop_deletes(story: Story) -> None:
         story.shop.delete(story.order)
 
 
-# --- What happens by itself, and what goes wrong
+# --- Time and failures
 
 
 @given("the time to pay has passed")
@@ -154,18 +154,18 @@ def the_service_is_started_again(shop: Shop) -> None:
     shop.start_again()
 
 
-@given("the books are out of reach")
-def the_books_are_out_of_reach(shop: Shop) -> None:
-    shop.lose_the_books()
+@given("the database is out of reach")
+def the_database_is_out_of_reach(shop: Shop) -> None:
+    shop.lose_database()
 
 
-@given("the books and the post are out of reach")
-def the_books_and_the_post_are_out_of_reach(shop: Shop) -> None:
-    shop.lose_the_books(and_the_post=True)
+@given("the database and the broker are out of reach")
+def the_database_and_the_broker_are_out_of_reach(shop: Shop) -> None:
+    shop.lose_database(and_broker=True)
 
 
-@when("the books are back")
-@when("the books and the post are back")
+@when("the database is back")
+@when("the database and the broker are back")
 def they_are_back(shop: Shop) -> None:
     shop.find_them_again()
 
@@ -249,7 +249,7 @@ def so_many_were_told(story: Story, number: str, reason: str) -> None:
     assert [words(reason or "") for reason in reasons].count(reason) == int(number)
 
 
-# --- Money, and what is announced
+# --- Money and events
 
 
 @then("her card has not been charged")
