@@ -42,7 +42,7 @@ def busy_of(stat: str) -> float:
 
 
 def _own_seconds(pid: int) -> float:
-    # It may have ended since it was found.
+    # The process may have ended since it was found.
     with suppress(OSError):
         return seconds_of(Path(f"/proc/{pid}/stat").read_text(errors="replace"))
     return 0.0
