@@ -1,4 +1,4 @@
-"""What only a socket can send: requests that are no HTTP, that do not end, and that are under way when it stops."""
+"""Requests that only a raw socket can send: invalid HTTP, unfinished requests, and requests during a stop."""
 
 import asyncio
 import random

@@ -1,4 +1,4 @@
-"""SIGTERM: whoever was heard is answered, and the process is gone in its time, whatever hangs."""
+"""SIGTERM: every received request is answered, and the process ends in time, whatever hangs."""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ TIMEOUT = 2.0
 # What a process may need beyond its bound: two seconds to be ended by force, the rest is for a busy machine.
 MARGIN = 5.0
 
-# All done, or something cut off: with a server that is silent it may be no more than the leave that is taken of it.
+# 0 if all work was done, 1 if something was cut off. With a silent server, that may be only the close of a connection.
 STOPPED = {0, 1}
 # The signals that a process handles, in its status.
 _CAUGHT = re.compile(r"^SigCgt:\t(\w+)", re.MULTILINE)
@@ -83,7 +83,7 @@ def service(request: pytest.FixtureRequest) -> Service:
     return service
 
 
-async def test_nobody_who_connects_while_it_stops_is_reset(service: Service) -> None:
+async def test_no_client_that_connects_while_it_stops_is_reset(service: Service) -> None:
     name = "api" if "AMQP_URL" in service.settings else "up"
     await asyncio.to_thread(service.start_all, [name])
     product = await asyncio.to_thread(service.add_product, stock=100_000)
@@ -99,7 +99,7 @@ async def test_nobody_who_connects_while_it_stops_is_reset(service: Service) -> 
             try:
                 reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
             except (ConnectionRefusedError, ConnectionResetError):
-                # Nobody has let this one in.
+                # The server has not accepted this connection.
                 return
             try:
                 writer.write(head.encode() + body)
@@ -159,7 +159,7 @@ async def test_a_payment_that_hangs_holds_up_nobody_and_goes_on_afterwards(
     await is_being_charged(client, service.url, product, order)
 
     assert await stopped_in_time(service.processes[name]) == 1
-    assert "stopped before everything was finished" in service.processes[name].output()
+    assert "stopped before all work was finished" in service.processes[name].output()
 
     service.settings["HOLDFAST_GATEWAY_DELAY"] = "0s"
     del service.processes[name]

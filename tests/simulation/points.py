@@ -19,7 +19,7 @@ class Call:
     name: str
     before: str = field(init=False)
     after: str = field(init=False)
-    # Which server answers it, where there is one that may be away.
+    # The server that answers it, if it may be away.
     server: str = field(init=False)
     # Whether it may have happened all the same when there is no answer. What is said in a transaction is rolled back.
     may_have_happened: bool = field(init=False)
@@ -61,7 +61,7 @@ _SERVERS: Final = {
 # No process of the service calls these, and no process that runs here can end at them. What is missing in this list
 # and never called is found by the tests.
 _NOT_CALLED: Final = {
-    # Only the checks of the books.
+    # Only the consistency checks.
     "stock_adjustments.totals",
     # Only `holdfast reconcile`, a command that a person gives.
     "products.stock_counts",

@@ -59,7 +59,7 @@ _LEARN: Final = Call("price_list.put_many")
 
 @define(eq=False)
 class SimulatedPriceList:
-    """What a process knows by heart, where nothing goes wrong."""
+    """The price list of a process, which never fails."""
 
     _faults: Faults
     _process: Process
@@ -102,7 +102,7 @@ class SimulatedSignal:
 
 @define(eq=False)
 class UnsteadyCache:
-    """A cache on a server that is slow at times, or emptied, and is then gone until adapters trust it again.
+    """A cache on a server that is sometimes slow, or emptied. It is then unused until adapters trust it again.
 
     It has the methods of the cache that `make` makes.
     """
@@ -140,7 +140,7 @@ class UnsteadyCache:
 
 @define(eq=False)
 class LateProvider:
-    """A provider that at times gives no answer, and does what it was asked for afterwards."""
+    """A provider that sometimes gives no answer and charges afterwards."""
 
     _inner: Any
     _faults: Faults

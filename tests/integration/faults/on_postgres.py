@@ -1,4 +1,4 @@
-"""What can happen to PostgreSQL and to the way there."""
+"""Faults of PostgreSQL and of the connections to it."""
 
 import asyncio
 import os
@@ -133,7 +133,7 @@ async def _no_connection_left(house: House) -> AsyncIterator[None]:
                 while True:
                     await stack.enter_async_context(house.sql())
 
-        # What the service holds it loses, and whoever is quicker takes it.
+        # The service loses its connections, and the quicker client takes them.
         async with house.sql() as connection:
             for _ in range(5):
                 await connection.execute(_END_ALL)

@@ -1,4 +1,4 @@
-"""What can happen to RabbitMQ, to the way there, and to the messages in it."""
+"""Faults of RabbitMQ, of the connections to it, and of the messages in it."""
 
 import asyncio
 import random
@@ -87,7 +87,7 @@ async def _silent(house: House) -> AsyncIterator[None]:
 async def _no_confirms(house: House) -> AsyncIterator[None]:
     house.to_rabbitmq.silence_answers()
     yield
-    # They never come, not even late: what was silent stays so until it is given up.
+    # The confirms never come: the connection stays silent until it is closed.
     house.to_rabbitmq.cut()
 
 
@@ -98,7 +98,7 @@ async def _queue_deleted(house: House) -> AsyncIterator[None]:
     async with channel(house.rabbitmq.url) as open_channel:
         await open_channel.queue_delete(house.topology.queue("payments"))
     yield
-    # Nobody but the service heals it.
+    # Only the service itself repairs it.
 
 
 @asynccontextmanager
