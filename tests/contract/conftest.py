@@ -21,7 +21,7 @@ from application.ports.persistence import UnitOfWork
 from domain.catalogue.product import Product
 from domain.orders.order import Order
 
-# Units of work over one and the same store, each telling somebody else of its commits.
+# Units of work over the same store, each with its own work after commits.
 OpenUnitOfWork = Callable[[AfterCommit], UnitOfWork]
 
 

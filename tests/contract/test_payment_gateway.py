@@ -1,4 +1,4 @@
-"""What PaymentProvider promises, on the simulated provider with each kind of books; then what the books promise."""
+"""The contract of PaymentProvider, on the simulated provider with each ledger; then the contract of the ledgers."""
 
 import asyncio
 import os
@@ -75,7 +75,7 @@ def a_key() -> PaymentId:
     return PaymentId(uuid7())
 
 
-async def test_a_charge_stands_in_the_books(ledger: Ledger) -> None:
+async def test_a_charge_is_in_the_ledger(ledger: Ledger) -> None:
     key = a_key()
     reference = await SimulatedGateway(ledger).charge(key, euros(2500))
     [entry] = await ledger.entries()
@@ -145,7 +145,7 @@ async def test_half_of_the_failures_come_after_the_charge_and_a_retry_charges_on
     assert Counter(entry.key for entry in await ledger.entries()) == Counter(keys)
 
 
-async def test_whoever_asks_often_enough_is_answered(ledger: Ledger) -> None:
+async def test_enough_retries_get_an_answer(ledger: Ledger) -> None:
     gateway, key = SimulatedGateway(ledger, failure_rate=0.7, seed=3), a_key()
     for _ in range(100):
         try:
@@ -263,7 +263,7 @@ async def test_the_record_tells_of_every_charge_in_pages_and_of_nothing_that_was
     assert await record.charges_of([]) == {}
 
 
-async def test_the_books_keep_the_order_of_the_charges(ledger: Ledger) -> None:
+async def test_the_ledger_keeps_the_order_of_the_charges(ledger: Ledger) -> None:
     gateway, keys = SimulatedGateway(ledger), [PaymentId(UUID(int=number)) for number in (3, 1, 2)]
     for key in keys:
         await gateway.charge(key, euros(100))
@@ -278,7 +278,7 @@ async def test_impossible_settings_are_refused(settings: dict[str, object]) -> N
         SimulatedGateway(MemoryLedger(), **settings)  # type: ignore[arg-type]
 
 
-async def test_books_on_a_disk_are_found_again_as_they_were(books: Path) -> None:
+async def test_a_ledger_on_disk_is_found_again_unchanged(books: Path) -> None:
     async with open_file_ledger(books) as ledger:
         gateway, key = SimulatedGateway(ledger), a_key()
         await gateway.charge(key, euros(2500))
@@ -288,7 +288,7 @@ async def test_books_on_a_disk_are_found_again_as_they_were(books: Path) -> None
         assert await ledger.entries() == entries
 
 
-async def test_a_caller_who_goes_away_leaves_the_books_in_order(books: Path) -> None:
+async def test_a_cancelled_caller_leaves_the_ledger_consistent(books: Path) -> None:
     async with open_file_ledger(books) as ledger:
         gateway, keys = SimulatedGateway(ledger), [a_key() for _ in range(50)]
         charges = [asyncio.ensure_future(gateway.charge(key, euros(100))) for key in keys]
@@ -301,8 +301,8 @@ async def test_a_caller_who_goes_away_leaves_the_books_in_order(books: Path) -> 
         assert Counter(entry.key for entry in await ledger.entries()) == Counter(keys)
 
 
-async def test_books_that_cannot_be_had_are_refused_with_their_place(tmp_path: Path) -> None:
-    (tmp_path / "a_file").write_text("these are no books, but they are long enough to be looked at " * 20)
+async def test_a_ledger_that_cannot_be_opened_is_named_with_its_path(tmp_path: Path) -> None:
+    (tmp_path / "a_file").write_text("this is no ledger, but it is long enough to be read as one " * 20)
     for path in (tmp_path / "a_file", tmp_path / "a_file" / "ledger.sqlite", tmp_path):
         with pytest.raises(Unavailable, match=str(path)):
             async with open_file_ledger(path):

@@ -12,7 +12,7 @@ from tests.unit.shop import EXPIRY, Shop, accepted, types
 NOBODYS = OrderId(UUID(int=404))
 
 
-async def test_a_payment_of_the_whole_total_is_announced(shop: Shop) -> None:
+async def test_a_payment_of_the_whole_total_is_requested(shop: Shop) -> None:
     pen = await shop.sells(price=1250)
     order, request = await shop.payment_requested((pen, 2))
 

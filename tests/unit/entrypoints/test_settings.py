@@ -18,7 +18,7 @@ def test_an_empty_environment_gives_the_defaults() -> None:
     assert read_settings({}) == Settings()
 
 
-def test_other_peoples_variables_are_nobodys_business() -> None:
+def test_variables_of_other_software_are_ignored() -> None:
     assert read_settings({"PATH": "/bin", "DATABASE_HOST": "x"}) == Settings()
 
 

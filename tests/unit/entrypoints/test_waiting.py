@@ -115,7 +115,7 @@ async def test_work_that_ran_out_of_its_own_time_fails() -> None:
         await waiting.Stop().until_first(work())
 
 
-async def test_whoever_is_cancelled_while_working_is_cancelled_and_not_stopped() -> None:
+async def test_work_that_is_cancelled_is_cancelled_and_not_stopped() -> None:
     begun, ended = asyncio.Event(), []
 
     async def work() -> None:
