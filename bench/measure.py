@@ -43,9 +43,9 @@ class Window:
     cpu: Mapping[str, float]
     """Seconds of CPU of each process of the shop."""
     load_cpu: float
-    """The load generator's."""
+    """The CPU seconds of the load generator."""
     busy: float
-    """Everybody's on this machine."""
+    """The CPU seconds of all processes on this machine."""
     cpu_seconds: float
     """Over how long."""
 

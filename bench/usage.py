@@ -31,7 +31,7 @@ def seconds_of(stat: str) -> float:
 
 
 def busy_seconds() -> float:
-    """Of all cores together, whoever used them: what a hypervisor took away counts as well."""
+    """The CPU time of all cores and processes, including the time that a hypervisor took away."""
     return busy_of(Path("/proc/stat").read_text())
 
 

@@ -1,4 +1,4 @@
-"""What must be true of a shop's data at any time, whoever wrote it and whatever broke meanwhile.
+"""The consistency checks of a shop's data, which must hold at any time, whatever broke meanwhile.
 
 Each function returns its findings as sentences; an empty list means that the data is consistent.
 """

@@ -93,7 +93,7 @@ class Batched(Generic[C, R]):
             await asyncio.wait(self._in_flight)
 
     def _waited(self, now: float) -> float:
-        """How long the first call that still waits has been waiting."""
+        """Seconds that the oldest waiting call has been waiting."""
         while self._waiting and self._waiting[0].answer.cancelled():
             self._waiting.popleft()
         return now - self._waiting[0].since if self._waiting else 0.0
@@ -144,7 +144,7 @@ class Batched(Generic[C, R]):
 
     async def _next_batch(self) -> list[_Waiting[C, R]]:
         if self._max_in_flight == 1:
-            await self._until_nobody_comes()
+            await self._until_no_more_calls_arrive()
         # The waiting calls are split among the free places: while the database works on one batch, the process prepares
         # the next.
         shares = min(self._max_in_flight - len(self._at_work), max(1, len(self._waiting) // _WORTH_SHARING))
@@ -157,7 +157,7 @@ class Batched(Generic[C, R]):
                 batch.append(waiting)
         return batch
 
-    async def _until_nobody_comes(self) -> None:
+    async def _until_no_more_calls_arrive(self) -> None:
         # A call that misses the only batch waits for all of it.
         now, here = asyncio.get_running_loop().time, 0
         while here < len(self._waiting) < self._max_size and self._waited(now()) < _MAX_WAIT:

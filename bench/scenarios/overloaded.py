@@ -62,7 +62,7 @@ def overload(options: Options) -> Result:
 
 
 def _attack(stage: Stage, seconds: float) -> tuple[Measured, Overload]:
-    """The overload alone, without the search for the peak and what is around it; and what came of it."""
+    """The overload alone, without the search for the peak, and its result."""
     ours, looks = stage.customers[OURS], list[Usage]()
     outcome = measure_overload(
         _port(ours.shop), _requests(), look=lambda: looks.append(Usage.of(ours.shop)), seconds=seconds

@@ -119,7 +119,7 @@ def _order_paths(shop: Shop) -> list[str]:
 
 
 def _read_all(shop: Shop, paths: list[str]) -> None:
-    """As whoever has just placed them has them: a shop that was filled has them in the database only."""
+    """Put the orders into the recent ones, as if just placed: a filled shop has them only in the database."""
     with _asking(shop) as connection:
         for path in paths:
             _answer(connection, "GET", path)

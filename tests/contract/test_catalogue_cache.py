@@ -137,14 +137,14 @@ async def test_no_reader_sees_stock_older_than_an_epoch_that_it_knew(cache: Cata
 
     async def buy() -> None:
         for _ in range(25):
-            announced = stock
+            committed_stock = stock
             page, products = await cache.get(FIRST_PAGE)
             if products is None:
                 products = [a_product(stock=stock)]
                 await asyncio.sleep(0)
                 await cache.put(page, products)
             # The newest change may not have begun its epoch yet; the one before it has.
-            assert products[0].stock >= announced - 1
+            assert products[0].stock >= committed_stock - 1
 
     await asyncio.gather(sell(), *(buy() for _ in range(8)))
     assert await kept(cache) in (None, [a_product(stock=100)])

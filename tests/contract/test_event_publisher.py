@@ -61,7 +61,7 @@ async def test_each_event_reaches_its_consumers(broker: Broker) -> None:
     assert events_of(await receive(broker.refunds, 1)) == [refund]
 
 
-async def test_an_event_that_nobody_waits_for_is_confirmed(broker: Broker) -> None:
+async def test_an_event_without_a_consumer_is_confirmed(broker: Broker) -> None:
     sent = entries(order_paid(1), payment_requested(2), order_paid(3))
 
     assert await broker.publisher.publish(sent) == sent

@@ -1,7 +1,7 @@
 @servers
 Feature: Ordering while the database is out of reach
-  A customer who wants to buy is not sent away because a server of the shop is gone.
-  What she is told of is hers, and what can't be kept is not promised.
+  A customer can order while a server of the shop is down.
+  An order that she was promised is kept, and one that can't be kept is not promised.
 
   Background:
     Given the shop has 5 fountain pens at 12.50 EUR each
@@ -22,7 +22,7 @@ Feature: Ordering while the database is out of reach
       When she pays
       Then her order is paid
       And her card has been charged 25.00 EUR
-      And it is told of her order: placed, payment requested, stock reserved, paid
+      And the events of her order are: placed, payment requested, stock reserved, paid
 
   Rule: What the shop can't sell is refused all the same
 

@@ -267,17 +267,17 @@ def it_was_charged_and_refunded(story: Story, amount: str, currency: str) -> Non
     assert story.shop.charges_of(story.order) == [ChargeSeen(minor_units(amount, currency), given_back=True)]
 
 
-@then("the payment has been announced once")
-def the_payment_was_announced_once(story: Story) -> None:
+@then("the payment has been recorded once")
+def the_payment_was_recorded_once(story: Story) -> None:
     assert story.shop.events_of(story.order).count("order.paid") == 1
 
 
-@then("the refund has been announced once")
-def the_refund_was_announced_once(story: Story) -> None:
+@then("the refund has been recorded once")
+def the_refund_was_recorded_once(story: Story) -> None:
     assert story.shop.events_of(story.order).count("order.refunded") == 1
 
 
-@then(parsers.parse("it is told of her order: {events}"))
-def it_is_told(story: Story, events: str) -> None:
+@then(parsers.parse("the events of her order are: {events}"))
+def the_events_are(story: Story, events: str) -> None:
     told = [words(event.removeprefix("order.")) for event in story.shop.events_of(story.order)]
     assert told == events.split(", ")

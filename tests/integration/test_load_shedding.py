@@ -21,7 +21,7 @@ KEEP_ALIVE = 2
 
 @frozen
 class SlowOrders:
-    """Answers when it is told to."""
+    """A use case that answers when the test lets it."""
 
     _order: Order
     asked: asyncio.Semaphore = field(factory=lambda: asyncio.Semaphore(0))

@@ -223,7 +223,7 @@ async def test_a_process_that_starts_without_redis_takes_it_up_when_it_is_there(
     assert await process.page() == [a_product(stock=5)]
 
 
-async def test_nobody_listening_is_no_error(start: Start, unused_tcp_port: int) -> None:
+async def test_no_server_at_the_address_is_no_error(start: Start, unused_tcp_port: int) -> None:
     process = await start(f"redis://127.0.0.1:{unused_tcp_port}/0")
     await process.orders.put_many([a_new_order()])
     assert await process.page() is None
@@ -281,7 +281,7 @@ async def test_a_put_that_is_on_its_way_while_a_newer_one_is_missed_is_not_kept_
         await other.orders.put_many([order])
         if not is_its_first_call:
             await slow.orders.put_many([order])
-        # It is sent, and its sender gives up waiting; what is on the road can't be called back.
+        # The command is sent, and its sender times out. A command in transit can't be recalled.
         await slow_road.close("silence")
         await slow.orders.put_many([at_version(order, 2)])
         await other_road.close("reset")
@@ -295,7 +295,7 @@ async def test_a_put_that_is_on_its_way_while_a_newer_one_is_missed_is_not_kept_
 
         slow_road.open()
         await until(has_come)
-        # Nobody waits for its answer any more; Redis has done it by one of these looks.
+        # No caller waits for its answer any more; Redis has run it by one of these reads.
         for _ in range(50):
             assert await other.kept(order) is None
             await asyncio.sleep(0.005)

@@ -31,7 +31,7 @@ async def stopped_in_time(process: Process, *, signals: int = 1) -> int:
     """Its exit status."""
 
     async def is_awake() -> bool:
-        # A worker and a relay answer nobody: that it handles the signal tells that it has started.
+        # A worker and a relay have no HTTP interface. They have started when they handle the signal.
         status = await asyncio.to_thread(Path(f"/proc/{process.pid}/status").read_text)
         caught = int(_CAUGHT.findall(status)[0], 16)
         return bool(caught >> (signal.SIGTERM - 1) & 1)
@@ -122,7 +122,7 @@ async def test_no_client_that_connects_while_it_stops_is_reset(service: Service)
     assert outcomes.keys() == {"HTTP/1.1 201 Created\r\n"}
 
 
-async def test_an_api_whose_database_hangs_answers_everybody_and_ends(
+async def test_an_api_whose_database_hangs_answers_every_request_and_ends(
     hurried: Wired, client: aiohttp.ClientSession
 ) -> None:
     service = hurried.service
@@ -146,7 +146,7 @@ async def test_an_api_whose_database_hangs_answers_everybody_and_ends(
 
 
 @pytest.mark.parametrize("name", ["worker", "up"])
-async def test_a_payment_that_hangs_holds_up_nobody_and_goes_on_afterwards(
+async def test_a_payment_that_hangs_holds_up_no_stop_and_goes_on_afterwards(
     hurried: Wired, embedded: Service, client: aiohttp.ClientSession, name: str
 ) -> None:
     service = hurried.service

@@ -17,7 +17,7 @@ from domain.orders.events import Event, EventId, OrderAccepted, event_id
 from tests.simulation.faults import Faults
 from tests.unit.builders import NOW
 
-_NOBODYS_ORDER: Final = OrderId(UUID(int=0x0195_5000_0000_7000_8000_FFFF_FFFF_FFFF))
+_UNKNOWN_ORDER: Final = OrderId(UUID(int=0x0195_5000_0000_7000_8000_FFFF_FFFF_FFFF))
 
 
 @define(eq=False)
@@ -112,7 +112,7 @@ class SimulatedQueue:
         return not self.messages and not self.dead_letters.messages
 
     def put_poison(self, event: Event) -> None:
-        poison = evolve(event, order_id=_NOBODYS_ORDER)
+        poison = evolve(event, order_id=_UNKNOWN_ORDER)
         if isinstance(poison, OrderAccepted):
             poison = evolve(poison, total=poison.total + poison.total)
         self.poison.add(encode(poison))
@@ -261,7 +261,7 @@ class SimulatedBroker:
 
 
 def is_poison(event: Event) -> bool:
-    return event.order_id == _NOBODYS_ORDER
+    return event.order_id == _UNKNOWN_ORDER
 
 
 def _named(id_: EventId) -> str:

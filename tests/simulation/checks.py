@@ -88,9 +88,9 @@ def _of_wish(user_id: UserId, answer: object, found: Sequence[Order], *, queued:
     if isinstance(answer, Refused) and found and not passing:
         yield f"user {user_id} was refused, and order {found[0].id} exists"
     if isinstance(answer, NothingDone) and found:
-        yield f"user {user_id} was told that nothing was done, and order {found[0].id} exists"
+        yield f"the answer to user {user_id} was that nothing was done, and order {found[0].id} exists"
     if isinstance(answer, Order) and [order.id for order in found] != [answer.id]:
-        yield f"user {user_id} was told of order {answer.id}, which does not exist"
+        yield f"the answer to user {user_id} was order {answer.id}, which does not exist"
 
 
 def _versions(store: MemoryStore, diary: Diary) -> Iterator[str]:
@@ -111,7 +111,7 @@ def unknown(store: MemoryStore, diary: Diary) -> Iterator[str]:
     """No order of a response was later answered as unknown."""
     for id_ in sorted(diary.unknown):
         if id_ in store.orders and not store.orders[id_].deleted:
-            yield f"a client was told of order {id_}, and then that there is none"
+            yield f"a client got order {id_} in an answer, and then that it is unknown"
 
 
 def _as_agreed(told: Order, store: MemoryStore) -> Iterator[str]:

@@ -49,7 +49,7 @@ LOCKING: Final[Locking] = {
     "products.save_many": partial(_saved, "products"),
     # Another transaction that records the same waits until this one has ended.
     "inbox.record": _recorded,
-    # A database numbers letters by itself; here nobody else may take the same number meanwhile.
+    # A database numbers letters by itself; here a lock keeps other transactions from taking the same number.
     "dead_letters.record": _numbered,
 }
 

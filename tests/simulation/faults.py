@@ -32,8 +32,8 @@ _WATCHED: Final = {
     "concurrent_repeats": 0.6,
     "errand": "watch",
 }
-# All is quick, but for what caches are told of orders: what was read or written before comes to them when somebody has
-# seen what is newer.
+# Everything is fast except the updates of orders in caches: an older version may arrive after a client has seen a newer
+# one.
 _LATE_NEWS: Final = _WATCHED | {
     "slow_caches": 0.9,
     "late_news": True,

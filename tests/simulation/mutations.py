@@ -129,7 +129,7 @@ class _Exchanged:
         return getattr(self._tx, name)
 
 
-class _ForgetsWhatWasDone(_Before):
+class _WithoutInboxEntries(_Before):
     async def unseen(self, _: str, ids: Collection[Any]) -> set[Any]:
         return set(ids)
 
@@ -138,7 +138,7 @@ class _ForgetsWhatWasDone(_Before):
 
 
 class _WithoutInbox(_Transactions):
-    repositories = {"inbox": _ForgetsWhatWasDone}  # noqa: RUF012 - as above
+    repositories = {"inbox": _WithoutInboxEntries}  # noqa: RUF012 - as above
 
 
 class _PublishesAtOnce(_Before):
@@ -247,7 +247,7 @@ class _KeepsKeysBefore(_Transactions):
 
 
 class _CommitsLater(_Before):
-    """Answers first, and commits in a task that nobody waits for."""
+    """Answers first, and commits in a task that it does not await."""
 
     def __call__(self) -> Any:
         return self._block()

@@ -87,8 +87,8 @@ CRASH_POINTS: Final = tuple(
     f"{call} {when}" for call in _calls() if call not in _NOT_CALLED for when in ("before", "after")
 )
 
-# Each crash point has a run of its own in every so many seeds. It is chance whether that run hits it, and one that is
-# not hit in as many runs is out of reach.
+# Each crash point has its own run in every this many seeds. A run may miss its point; a point that no run hits is out
+# of reach.
 MOST_ROUNDS: Final = 80
 
 

@@ -151,7 +151,7 @@ class _Run:
             programs = {f"api-{number}": House.run_api for number in range(self._chance.randint(1, 2))}
             programs |= {f"worker-{number}": House.run_worker for number in range(self._chance.randint(1, 2))}
             programs["relay"] = House.run_relay
-        # Whoever starts finds a catalogue: prices that are not known at the start are long in coming.
+        # The catalogue is filled before the programs start, because a price list that starts empty is refreshed late.
         products = await self._fill_shelves()
         around = [asyncio.create_task(self._keep_running(name, program)) for name, program in programs.items()]
         around += [asyncio.create_task(disturbance) for disturbance in self._disturbances()]
@@ -281,7 +281,7 @@ class _Run:
         await self._compare_caches()
 
     async def _compare_caches(self) -> None:
-        # The pages of the catalogue may be as old as this, and what was told to a slow cache a second.
+        # Pages of the catalogue may be this old; an update of a slow cache may take a second.
         await asyncio.sleep(CATALOGUE_AGE + 1)
         store = self._world.database.store
         while not (houses := self._open()):  # noqa: ASYNC110 - the time that passes is simulated

@@ -22,7 +22,7 @@ from tests.features.drivers.service import Service
 from tests.features.drivers.shop import ChargeSeen, OrderSeen, Refused, TryAgain
 
 _TIMEOUT = 30.0
-_NOBODY = 2**62
+_NEW_CUSTOMER = 2**62
 # How the HTTP interface calls what it refuses before it becomes an order.
 _CODES = {"invalid_request": "invalid_order"}
 
@@ -180,7 +180,7 @@ class HttpShop:
     def _marker(self) -> str:
         """An order of a product that no other order has."""
         product = self.add_product("marker", price=1, currency="EUR", stock=1)
-        return self.place_order(_NOBODY, [(product, 1)]).id
+        return self.place_order(_NEW_CUSTOMER, [(product, 1)]).id
 
     def _in_status(self, status: str, orders: Iterable[str]) -> set[str]:
         return {order for order in orders if self.order(order).status == status}

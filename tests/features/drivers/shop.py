@@ -47,7 +47,7 @@ class Shop(Protocol):
     def stock_of(self, product: int) -> int: ...
 
     def place_order(self, customer: int, items: Sequence[tuple[int, int]], *, key: str | None = None) -> OrderSeen:
-        """Products and quantities. Return what the customer is told. Raise `Refused` or `TryAgain`."""
+        """Place an order of products and quantities. Return the response. Raise `Refused` or `TryAgain`."""
 
     def order(self, order: str) -> OrderSeen:
         """Raise `Refused`."""

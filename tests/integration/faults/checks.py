@@ -54,7 +54,7 @@ def _wishes(found: Findings, diary: Diary, by_customer: Counter[int]) -> None:
         if by_customer[customer] > 1:
             found.doubled.append(f"the request of customer {customer} became {by_customer[customer]} orders")
         if not by_customer[customer] and customer in told:
-            found.lost.append(f"customer {customer} was told of an order that does not exist")
+            found.lost.append(f"customer {customer} got a response with an order that does not exist")
 
 
 def _told(found: Findings, told: Iterable[Told], histories: Mapping[UUID, Sequence[str]]) -> None:
@@ -62,7 +62,9 @@ def _told(found: Findings, told: Iterable[Told], histories: Mapping[UUID, Sequen
     for order in {(each.order_id, each.version): each for each in told}.values():
         history = histories.get(UUID(order.order_id), [])
         if len(history) < order.version:
-            found.lost.append(f"order {order.order_id} has {len(history)} events, and version {order.version} was told")
+            found.lost.append(
+                f"order {order.order_id} has {len(history)} events, and a response had version {order.version}"
+            )
             continue
         statuses = [_STATUS[type_] for type_ in history[: order.version] if type_ in _STATUS]
         if statuses[-1:] != [order.status]:

@@ -50,7 +50,7 @@ async def run_fault(house: House, fault: Fault) -> Result:
     diary = Diary()
     load = Load(house=house, diary=diary, api_is_there=fault.api_is_there)
     loop = asyncio.get_running_loop()
-    healed = 0.0
+    repaired = 0.0
     async with asyncio.timeout(_BOUND):
         async with clients(load):
             await _placed(diary, _BEFORE)
@@ -58,11 +58,11 @@ async def run_fault(house: House, fault: Fault) -> Result:
             async with fault.breaking(house):
                 await asyncio.sleep(fault.hold)
             diary.faulty = False
-            healed = loop.time()
-            load.deadline = healed + fault.within
+            repaired = loop.time()
+            load.deadline = repaired + fault.within
             await _placed(diary, diary.placed() + _AFTER)
-        drained = await _drained(house, diary, healed + fault.within - loop.time())
-    recovered = loop.time() - healed
+        drained = await _drained(house, diary, repaired + fault.within - loop.time())
+    recovered = loop.time() - repaired
     findings = await look_through(house, diary)
     return Result(
         fault=fault,
@@ -106,7 +106,7 @@ def _troubles(fault: Fault, diary: Diary) -> list[str]:
         if refused := {why: times for why, times in diary.reasons[what].items() if times and why != _A_MOMENT}:
             found.append(f"meanwhile {sum(refused.values())} times it was refused to {what}: {', '.join(refused)}")
         if not diary.meanwhile[what, Outcome.DONE]:
-            found.append(f"meanwhile nobody could {what}")
+            found.append(f"meanwhile no client could {what}")
     return found
 
 

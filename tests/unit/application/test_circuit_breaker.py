@@ -121,7 +121,7 @@ async def test_a_call_is_retried_until_the_other_one_has_finished() -> None:
 
 
 async def test_another_call_that_never_finishes_does_not_open_the_breaker() -> None:
-    stuck, server = Aborted("somebody is at work"), Server()
+    stuck, server = Aborted("another call is in progress"), Server()
 
     async def work(call: int) -> int:
         if call == 0:

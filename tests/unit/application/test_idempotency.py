@@ -190,10 +190,10 @@ async def test_a_payment_with_and_without_a_key_in_one_batch_is_one(shop: Shop) 
 
 
 async def test_an_unknown_order_is_not_a_stored_response_for_it_may_be_recorded_later(shop: Shop) -> None:
-    nobodys = accepted((await shop.place_order([a_request((await shop.sells(), 1))]))[0])
-    await shop.delete_order([nobodys.id])
-    [first] = await shop.request_payment([to_pay(nobodys)])
-    [again] = await shop.request_payment([to_pay(nobodys)])
+    order = accepted((await shop.place_order([a_request((await shop.sells(), 1))]))[0])
+    await shop.delete_order([order.id])
+    [first] = await shop.request_payment([to_pay(order)])
+    [again] = await shop.request_payment([to_pay(order)])
     assert isinstance(first, UnknownOrder)
     assert isinstance(again, UnknownOrder)
     assert shop.store.idempotency_keys == {}

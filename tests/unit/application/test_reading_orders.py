@@ -20,7 +20,7 @@ from domain.orders.order import Order
 from domain.orders.status import OrderStatus
 from tests.unit.shop import Shop, accepted
 
-NOBODYS = OrderId(UUID(int=404))
+UNKNOWN_ORDER = OrderId(UUID(int=404))
 
 
 class NoRecentOrders:
@@ -44,7 +44,7 @@ def nothing_queued(recent: RecentOrders) -> Unrecorded:
 async def test_orders_are_found_without_a_cache(shop: Shop) -> None:
     pen = await shop.sells()
     one, two = await shop.order((pen, 1)), await shop.order((pen, 2))
-    outcomes = await finding(shop.unit_of_work, NoRecentOrders())([two.id, NOBODYS, one.id, two.id])
+    outcomes = await finding(shop.unit_of_work, NoRecentOrders())([two.id, UNKNOWN_ORDER, one.id, two.id])
     assert [outcomes[0], outcomes[2], outcomes[3]] == [two, one, two]
     assert isinstance(outcomes[1], UnknownOrder)
 
@@ -66,8 +66,8 @@ async def test_recent_orders_and_others_are_found_together(shop: Shop) -> None:
 
 async def test_what_was_read_from_the_database_is_recent_then(shop: Shop) -> None:
     order, recent = await shop.order((await shop.sells(), 1)), MemoryRecentOrders()
-    await finding(shop.unit_of_work, recent)([order.id, NOBODYS])
-    assert await recent.get_many({order.id, NOBODYS}) == {order.id: order}
+    await finding(shop.unit_of_work, recent)([order.id, UNKNOWN_ORDER])
+    assert await recent.get_many({order.id, UNKNOWN_ORDER}) == {order.id: order}
 
 
 async def test_a_deleted_order_is_not_found_even_if_it_is_cached(shop: Shop) -> None:

@@ -52,7 +52,7 @@ async def test_two_workers_with_the_same_request_give_back_once(shop: Shop) -> N
 
 
 @pytest.mark.parametrize("status", ["pending", "processing", "failed", "cancelled"])
-async def test_an_order_that_nobody_paid_for_is_not_refunded(shop: Shop, status: str) -> None:
+async def test_an_unpaid_order_is_not_refunded(shop: Shop, status: str) -> None:
     pen = await shop.sells(stock=0)
     order = await shop.order((pen, 1))
     if status == "cancelled":

@@ -17,7 +17,7 @@ from domain.orders.order import Order
 from tests.unit.intakes import Intakes
 from tests.unit.shop import Shop, a_request
 
-NOBODYS = OrderId(UUID(int=404))
+UNKNOWN_ORDER = OrderId(UUID(int=404))
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ async def test_an_order_that_waits_for_its_record_is_not_unknown(
     change: Callable[[Sequence[OrderId]], Awaitable[Sequence[object]]] = getattr(intakes.shop, name)
     waiting = await queue(intakes)
     intakes.recent.gone = recent_gone
-    outcomes = await TellUnrecorded(change, intakes.unrecorded)([waiting, NOBODYS, waiting])
+    outcomes = await TellUnrecorded(change, intakes.unrecorded)([waiting, UNKNOWN_ORDER, waiting])
     assert [type(outcome) for outcome in outcomes] == [NotYetRecorded, UnknownOrder, NotYetRecorded]
 
 
@@ -81,7 +81,7 @@ async def test_its_history_is_yet_to_come(intakes: Intakes, *, recent_gone: bool
     with pytest.raises(NotYetRecorded):
         await history(waiting)
     with pytest.raises(UnknownOrder):
-        await history(NOBODYS)
+        await history(UNKNOWN_ORDER)
     await intakes.work_off()
     assert [event.sequence for event in await history(waiting)] == [1]
 

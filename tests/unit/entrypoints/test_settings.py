@@ -31,14 +31,14 @@ def test_every_setting_is_read_from_its_variable() -> None:
             "HOLDFAST_PORT": "81",
             "HOLDFAST_ORDER_EXPIRY": "90s",
             "HOLDFAST_GATEWAY_DELAY": "50ms-1s",
-            "HOLDFAST_GATEWAY_LEDGER": "books.db",
+            "HOLDFAST_GATEWAY_LEDGER": "ledger.db",
         }
     )
     assert settings.database_url == "postgresql://u:p@h/x"
     assert settings.port == 81
     assert settings.order_expiry == timedelta(seconds=90)
     assert settings.gateway_delay == (0.05, 1.0)
-    assert settings.ledger == Path("books.db")
+    assert settings.ledger == Path("ledger.db")
 
 
 def test_orders_are_queued_only_where_the_broker_keeps_them_on_disk() -> None:

@@ -30,7 +30,7 @@ async def test_a_step_that_fails_in_an_unknown_way_is_taken_again(monkeypatch: p
         if len(taken) == 2:
             stop.set()
             return 0
-        raise RuntimeError("nobody knows")
+        raise RuntimeError("an unexpected error")
 
     async with asyncio.timeout(5):
         await waiting.repeat(step, stop, name="test")
