@@ -63,12 +63,12 @@ _PlaceCall = NumberedRequest | Keyed[NumberedRequest]
 
 @frozen(kw_only=True)
 class Ports:
-    """The world, as the use cases see it. To make an adapter opens nothing: what is not used costs nothing."""
+    """The adapters behind all ports. Making an adapter opens no connection, so an unused one costs nothing."""
 
-    # Given what has to be done after each commit.
+    # Made with the work that follows each commit.
     unit_of_work: Callable[[AfterCommit], UnitOfWork]
     recent_orders: RecentOrders
-    # What this process has queued, for when the others' recent orders can't be had.
+    # The orders that this process has queued. They can be read here while the shared recent orders can't.
     queued_here: RecentOrders
     catalogue_cache: CatalogueCache
     price_list: PriceList
@@ -81,13 +81,13 @@ class Ports:
     provider_ledger: ProviderLedger
     now: Clock
     new_id: NewId
-    # Under which this process holds the lease on the outbox.
+    # The name under which this process holds the lease on the outbox.
     relay_name: str
 
 
 @frozen(kw_only=True)
 class Limits:
-    """How much at once, how long in seconds, and which road an order takes in."""
+    """The kind of intake, the sizes of batches, and the timeouts in seconds."""
 
     intake: Literal["direct", "queued", "auto"] = "direct"
     batch_max: int = 256
@@ -95,12 +95,12 @@ class Limits:
     longest_wait: float = 1.0
     consumer_batch_max: int = 256
     relay_batch_max: int = 512
-    # Together less than the deadline of a request. A broker that was not used for long has to be connected to; and a
-    # connection to the database that has gone stale is found out after 3 s. The last is for where no other way is left.
+    # Together these are less than the deadline of a request. The broker's timeout leaves time to connect. A stale
+    # connection to the database is detected after 3 s. The last timeout is for the last attempt to store an order.
     database_timeout: float = 1.0
     broker_timeout: float = 2.0
     last_resort_timeout: float = 4.0
-    # How long a server that gave no answer is left alone.
+    # How long the circuit breaker waits before it tries a server again.
     breaker_pause: float = 1.0
     order_expiry: timedelta = timedelta(minutes=30)
     stuck_after: timedelta = timedelta(minutes=10)
@@ -108,7 +108,7 @@ class Limits:
 
 @frozen(kw_only=True)
 class UseCases:
-    """All that the shop can do, one name each. What many call at once is batched."""
+    """Everything that the shop can do. Use cases that many call at once are batched."""
 
     place_order: OrderIntake
     refresh_prices: RefreshPrices
@@ -143,7 +143,7 @@ class UseCases:
 
     @property
     def by_hand(self) -> Mapping[OrderStatus, Callable[[OrderId], Awaitable[Order]]]:
-        """What brings an order to each status that a shop sets by hand. All others come of what happens."""
+        """The use case for each status that a shop sets by hand. No other status can be set from outside."""
         return {
             OrderStatus.CANCELLED: self.cancel_order,
             OrderStatus.COMPLETED: self.complete_order,
@@ -151,13 +151,13 @@ class UseCases:
         }
 
     async def drained(self) -> None:
-        """Wait until every call of a batched use case has its answer, also for callers who have gone away."""
+        """Wait until every call of a batched use case has its answer, even if its caller was cancelled."""
         await self._batches.drained()
 
 
 @frozen
 class _Batches:
-    """Batches use cases, and knows each one that it has batched."""
+    """Makes batched use cases, and remembers them so that all can be drained."""
 
     _limits: Limits
     _made: list[Callable[[], Awaitable[None]]] = field(factory=list, init=False)
@@ -244,7 +244,7 @@ def _consumer(
 def _intake(
     ports: Ports, limits: Limits, batches: _Batches, place_order: PlaceOrder, persist_orders: PersistOrders
 ) -> OrderIntake:
-    """The road in. Each server has its timeout, and the database one for each of its uses."""
+    """The intake that the limits name. Each server has its timeout, and the database has one for each use."""
     number = NumberRequests(ports.new_id, ports.now)
     place: Batched[_PlaceCall, Order | Replayed] = batches(place_order)
     if limits.intake == "direct":

@@ -1,20 +1,20 @@
-"""What any call of a port may raise, and may pass by itself: nothing happened, or nobody knows whether it did."""
+"""What any call of a port may raise: errors that may pass by themselves, with a known or an unknown outcome."""
 
 
 class Trouble(Exception):
-    """Something that may pass by itself. No request is to blame for it; trying again may succeed."""
+    """An error that may pass by itself. It is not the request's fault, and a retry may succeed."""
 
 
 class NotDone(Trouble):
-    """Nothing happened, and nothing will. To try again is safe."""
+    """Nothing happened, and nothing will. A retry is safe."""
 
 
 class Unavailable(NotDone):
-    """A server can't be reached, or can't do what was asked now. To try again at once is no use."""
+    """A server can't be reached, or can't do what was asked now. A retry at once is no use."""
 
 
 class Aborted(NotDone):
-    """What was begun was rolled back: a deadlock, a lock that took too long, another writer. Try again at once."""
+    """The transaction was rolled back: a deadlock, a lock timeout, another writer. Retry at once."""
 
 
 class Overloaded(NotDone):
@@ -22,7 +22,7 @@ class Overloaded(NotDone):
 
 
 class OutcomeUnknown(Trouble):
-    """It may have happened, now or later, or not: no answer came to a commit, a message, or a charge.
+    """A commit, a message or a charge got no answer: it may have happened, may still happen, or not.
 
-    To try again is safe only under the same id or key.
+    A retry is safe only under the same id or key.
     """

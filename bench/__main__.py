@@ -1,4 +1,4 @@
-"""`./dev bench`: what Holdfast does on this machine, each scenario on servers of its own."""
+"""`./dev bench`: measures Holdfast on this machine, each scenario on servers of its own."""
 
 import signal
 import sys
@@ -59,7 +59,7 @@ _INTERRUPTED: Final = 130
 
 
 def main() -> NoReturn:
-    """Exit with 0 when the books were right, 1 when they were not or something failed, 2 when asked for wrongly."""
+    """Exit with 0 if the data is consistent, 1 if it is not or something failed, 2 for wrong arguments."""
     # Both as Ctrl-C, so that what was started is ended; SIGINT is ignored where this was started in the background.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
@@ -68,7 +68,7 @@ def main() -> NoReturn:
     except (CycloptsError, InvalidSettings) as error:
         _fail(str(error), 2)
     except KeyboardInterrupt:
-        _fail("interrupted; everything that was started is ended", _INTERRUPTED)
+        _fail("interrupted; all started processes are ended", _INTERRUPTED)
     except (AssertionError, CommandError, ServerFailed, ServerMissing, TimeoutError, Trouble) as error:
         _fail(str(error), 1)
     sys.exit(0 if kept is not False else 1)
@@ -100,7 +100,7 @@ def measure_all(
     def play(scenario: Scenario, grown: Grown | None = None) -> None:
         results.append(measure(scenario, seconds=seconds, messages=messages, grown=grown))
         show(results[-1], Console())
-        # After each, so that what was measured is there whatever becomes of the rest.
+        # After each scenario, so that a later failure loses no results.
         keep(_DOCS, results)
 
     for scenario in SCENARIOS.values():
@@ -116,7 +116,7 @@ def measure_all(
 
 
 def plot() -> None:
-    """Make docs/performance.md and its pictures anew, of the results of the last time."""
+    """Make docs/performance.md and its pictures again, from the last results."""
     keep(_DOCS, kept(_DOCS))
 
 

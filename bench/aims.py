@@ -1,4 +1,4 @@
-"""What was to be reached, and what others reach."""
+"""The targets, and the figures of other systems."""
 
 from typing import Final
 
@@ -10,16 +10,16 @@ from bench.result import Aim, Peer, Result
 
 @frozen
 class Measurement:
-    """What another system did earlier: on two cores and 24 GB, with everything on it, as here."""
+    """The figures of another system, measured earlier, with everything on one machine of two cores and 24 GB."""
 
     name: str
     per_s: float
     ceiling_per_s: float
-    """Of the empty handler, on the same machine in the same week."""
+    """The rate of the empty handler, on the same machine in the same week."""
     how: str
 
     def here(self, ceiling_per_s: float) -> Peer:
-        """What it would do on this machine, as far as the ceilings of the two tell how fast they are."""
+        """The rate to expect on this machine, scaled by the two ceilings."""
         source = f"{self.per_s:g}/s where the ceiling was {self.ceiling_per_s:,g}/s; {self.how}"
         return Peer(self.name, self.per_s * ceiling_per_s / self.ceiling_per_s, source)
 
@@ -65,7 +65,7 @@ def cpu_of_api(ours: Measured, ceiling: Measured) -> Aim:
 
 
 def grown(result: Result) -> list[Aim]:
-    """Where the shop was filled before, it has to be as fast as one that was not."""
+    """A shop that was filled before has to be as fast as an empty one."""
     small = result.figures.get("with_few_orders_per_s")
     if not isinstance(small, float):
         return []

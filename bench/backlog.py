@@ -1,4 +1,4 @@
-"""Requests to pay that wait for a worker, as many as are asked for, in the queue in which they wait in earnest."""
+"""Payment requests that wait for a worker, in the real queue."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -23,18 +23,18 @@ from domain.ids import ProductId, UserId
 from domain.orders.events import PaymentRequested
 from domain.orders.order import Order
 
-# So often that to make the orders takes less time than to publish the requests.
+# So many that making the orders takes less time than publishing the requests.
 REQUESTS_OF_AN_ORDER: Final = 20
 _PLACED_AT_ONCE: Final = 500
 _CONFIRMED_AT_ONCE: Final = 1_000
 _TIMEOUT: Final = Timeouts(confirm=60.0)
 
-# How many messages wait in a queue, without those that a consumer has in hand; and how many consumers it has.
+# The messages that wait in a queue, without unacked ones, and the number of its consumers.
 Count = Callable[[str], Awaitable[tuple[int, int]]]
 
 
 async def pile_up(engine: AsyncEngine, url: str, topology: Topology, *, count: int, say: Say) -> None:
-    """Publish so many requests as the relay would: of real orders, chosen by chance."""
+    """Publish payment requests as the relay does, of real orders, chosen at random."""
     requests = await _request_payments(engine, max(1, count // REQUESTS_OF_AN_ORDER), say)
     chance = Random(count)  # noqa: S311 - the same each time
     async with open_publisher(url, topology, timeouts=_TIMEOUT) as publisher:
@@ -63,7 +63,7 @@ async def open_counter(url: str) -> AsyncGenerator[Count, None]:
 
 
 async def _request_payments(engine: AsyncEngine, count: int, say: Say) -> Sequence[OutboxEntry]:
-    """Place orders and ask to pay for them; what was to be published is taken out of the outbox."""
+    """Place orders and request their payment, and take their events out of the outbox."""
     unit_of_work, chance = SqlUnitOfWork(engine), Random(count)  # noqa: S311 - the same each time
     place, request = PlaceOrder(unit_of_work, _now), RequestPayment(unit_of_work, uuid7, _now)
     number = NumberRequests(uuid7, _now)

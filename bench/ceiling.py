@@ -24,7 +24,7 @@ class _Answer(msgspec.Struct):
 
 
 def create_empty_app() -> Quart:
-    """Quart as it comes: what any handler of it costs at least."""
+    """Plain Quart: the least that any handler costs."""
     app = Quart(__name__, static_folder=None, template_folder=None)
 
     @app.post("/orders")

@@ -1,4 +1,4 @@
-"""`./dev bench fill`: a database of one's own that has grown."""
+"""`./dev bench fill`: fills your own database with orders."""
 
 from typing import Annotated, Final
 
@@ -16,10 +16,10 @@ _STATEMENT_SECONDS: Final = 600.0
 
 
 def fill(*, orders: Annotated[int, Parameter(validator=Number(gte=1))] = 1_000_000, data: Data = None) -> None:
-    """Add orders to the migrated PostgreSQL that DATABASE_URL names, as years of business leave them there."""
+    """Add orders, as years of business leave them, to the migrated PostgreSQL that DATABASE_URL names."""
     settings = command_settings(data=data)
     if not settings.database_url:
-        raise CommandError("DATABASE_URL: not set; only PostgreSQL is filled")
+        raise CommandError("DATABASE_URL is not set; set it to a PostgreSQL database, the only kind that can be filled")
 
     async def run(bar: Progress) -> None:
         engine = create_engine(settings.database_url, statement_timeout=_STATEMENT_SECONDS)

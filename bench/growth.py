@@ -1,8 +1,8 @@
-"""A database as years of business leave it.
+"""Fills a database with orders, as years of business leave them.
 
-Some orders are lived through by the shop itself, one use case after the other; then PostgreSQL copies them, each copy
-with ids, a customer and moments of its own. So a copy has in every table what an order leaves there, the stock is
-counted in that the copies hold, and `holdfast reconcile` finds nothing.
+The use cases process some orders from beginning to end. PostgreSQL then copies these, each copy with its own ids,
+customer and times. So a copy has its rows in every table, stock adjustments cover the units that the copies hold, and
+`holdfast reconcile` finds nothing.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ _TEMPLATES: Final = 1_000
 _CHUNK: Final = 20_000
 _CHUNKS_AT_ONCE: Final = 2
 _ENTERED_AT_ONCE: Final = 256
-# What becomes of a hundred orders.
+# The final statuses of a hundred orders.
 _FATES: Final[Mapping[OrderStatus, int]] = MappingProxyType(
     {
         OrderStatus.COMPLETED: 63,
@@ -58,7 +58,7 @@ _FATES: Final[Mapping[OrderStatus, int]] = MappingProxyType(
 )
 _DAYS: Final = 365
 _ORDERS_OF_A_CUSTOMER: Final = 10
-# Whose orders are copied.
+# The customer whose orders are copied.
 _CUSTOMER: Final = 1
 # One order in so many still waits to be paid for, and was placed in these last minutes.
 _PENDING_ONE_IN: Final = 200
@@ -69,7 +69,7 @@ Progress = Callable[[int], None]
 
 
 async def fill(engine: AsyncEngine, ledger: Ledger, *, count: int, progress: Progress = lambda _: None) -> None:
-    """Add this many orders, and their charges to the provider's books; tell of each portion how many it was."""
+    """Add this many orders, and their charges to the provider's ledger. Yield the size of each portion."""
     now = datetime.now(UTC)
     copies = _Copies(*await _live_through(SqlUnitOfWork(engine), ledger, now), now, count)
     begins, entering = iter(range(0, count, _CHUNK)), asyncio.Lock()
@@ -85,7 +85,7 @@ async def fill(engine: AsyncEngine, ledger: Ledger, *, count: int, progress: Pro
                     await _enter(ledger, [_entry(row, now) for row in charges])
                 progress(end - begin)
 
-    # While the database makes some copies, the next ones are chosen, and a second core is used.
+    # The next copies are chosen while the database makes the current ones, so that a second core is used.
     await asyncio.gather(*(copy_chunks() for _ in range(_CHUNKS_AT_ONCE)))
     async with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
         await connection.execute(text("VACUUM (ANALYZE)"))
@@ -122,7 +122,7 @@ class _Shop:
     _at: datetime
 
     async def live_through(self, fate: OrderStatus, count: int) -> list[OrderId]:
-        """Orders that came to this."""
+        """Orders that end in this status."""
         ids = [OrderId(uuid7()) for _ in range(count)]
         await PlaceOrder(self._unit_of_work, self._now)([self._request(id_) for id_ in ids])
         match fate:
@@ -140,7 +140,7 @@ class _Shop:
             case OrderStatus.REFUNDED:
                 await self._pay(ids)
                 await self._refund(ids)
-        await self._forget_announcements(ids)
+        await self._empty_outbox(ids)
         return ids
 
     def _now(self) -> datetime:
@@ -170,8 +170,8 @@ class _Shop:
         requests = [event for event in events if isinstance(event, RefundRequested)]
         await RefundOrder(self._unit_of_work, SimulatedGateway(self._ledger), self._now)(requests)
 
-    async def _forget_announcements(self, ids: Collection[OrderId]) -> None:
-        """Everybody has heard of them."""
+    async def _empty_outbox(self, ids: Collection[OrderId]) -> None:
+        """Remove the events from the outbox, as if they had been relayed."""
         last: int | None = None
         async with self._unit_of_work() as tx:
             while page := await tx.outbox.page(after=last, limit=1_000):
@@ -181,7 +181,7 @@ class _Shop:
 
 @frozen
 class _Copies:
-    """What a copy has of its own, chosen by chance, which is the same each time."""
+    """The values of a copy that differ from its template, chosen at random, with the same seed each time."""
 
     _ended: Sequence[OrderId]
     _pending: Sequence[OrderId]
@@ -232,7 +232,7 @@ async def _copy(connection: AsyncConnection, chosen: Mapping[str, Sequence[Any]]
 
 
 async def _enter(ledger: Ledger, entries: Sequence[LedgerEntry]) -> None:
-    """One portion after the other, so that none waits for its turn: a ledger that is asked too much refuses."""
+    """One portion after the other, because the ledger sheds calls that wait too long."""
     for begin in range(0, len(entries), _ENTERED_AT_ONCE):
         await asyncio.gather(*map(ledger.enter, entries[begin : begin + _ENTERED_AT_ONCE]))
 

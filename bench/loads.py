@@ -1,4 +1,4 @@
-"""What is asked of a shop: one function for each kind of load."""
+"""The loads on a shop: one function for each kind."""
 
 import time
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ EVERYTHING: Final = (1, PRODUCTS)
 ONE: Final = (1, 1)
 # Chance in a load is the same each time.
 _SEED: Final = 7
-# What is accepted has to be done within this time after the load has ended.
+# All accepted orders have to be processed within this time after the end of the load.
 _DRAIN_SECONDS: Final = 180.0
 
 
@@ -33,7 +33,7 @@ def get(shop: Shop, paths: Sequence[str], seconds: float) -> Window:
 
 @define(eq=False)
 class Customers:
-    """They place orders, and remember how many were accepted: so many have to be in the books."""
+    """Place orders, and count the accepted ones: as many have to be in the database."""
 
     shop: Shop
     _before: int = field(init=False)
@@ -41,25 +41,25 @@ class Customers:
     _unheard: float = field(default=0, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._before = self.shop.books.orders()
+        self._before = self.shop.data.orders()
 
     def order(self, seconds: float) -> Window:
-        """Complete is what is in the database, and was answered."""
-        before = self.shop.books.orders()
+        """An order is complete when it is in the database and was answered."""
+        before = self.shop.data.orders()
         return watch(
             self.shop,
             lambda: self._load("place", seconds, EVERYTHING),
-            lambda load: min(load.answered, self.shop.books.orders() - before),
+            lambda load: min(load.answered, self.shop.data.orders() - before),
             settle=self._sent,
         )
 
     def live(self, seconds: float, *, products: tuple[int, int] = EVERYTHING) -> Window:
-        """Complete is what is PAID, until the last one is."""
-        before = self.shop.books.paid()
+        """An order is complete when it is PAID. Wait until the last one is."""
+        before = self.shop.data.paid()
         return watch(
             self.shop,
             lambda: self._load("lifecycle", seconds, products),
-            lambda _: self.shop.books.paid() - before,
+            lambda _: self.shop.data.paid() - before,
             settle=self._paid_for,
         )
 
@@ -69,29 +69,29 @@ class Customers:
         self._unheard += unheard
 
     def findings(self) -> list[str]:
-        """What is wrong with the books, and with what these customers were told."""
-        orders = self.shop.books.orders() - self._before
-        found = self.shop.books.findings()
+        """What is wrong with the data, or with the responses to these customers."""
+        orders = self.shop.data.orders() - self._before
+        found = self.shop.data.findings()
         if not self._accepted <= orders <= self._accepted + self._unheard:
-            found.append(f"{self._accepted} orders were accepted, and {orders} are in the books")
+            found.append(f"{self._accepted} orders were accepted, and {orders} are in the database")
         return found
 
     def _load(self, script: str, seconds: float, products: tuple[int, int]) -> Load:
         load = _post(self.shop, script, seconds, products)
         self._accepted += load.accepted
-        # At its end wrk doesn't wait for what it has asked last.
+        # When it ends, wrk doesn't wait for the responses to its last requests.
         self._unheard += CONNECTIONS + load.broken
         return load
 
     def _paid_for(self) -> float:
-        wait_until(lambda: not self.shop.books.processing(), seconds=_DRAIN_SECONDS, what="every order is paid for")
+        wait_until(lambda: not self.shop.data.processing(), seconds=_DRAIN_SECONDS, what="every order is paid for")
         done = time.monotonic()
         self._sent()
         return done
 
     def _sent(self) -> None:
         if self.shop.service.processes.keys() & {"up", "relay"}:
-            wait_until(lambda: not self.shop.books.unsent(), seconds=_DRAIN_SECONDS, what="every event was sent")
+            wait_until(lambda: not self.shop.data.unsent(), seconds=_DRAIN_SECONDS, what="every event was sent")
 
 
 def _post(shop: Shop, script: str, seconds: float, products: tuple[int, int]) -> Load:

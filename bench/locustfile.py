@@ -18,7 +18,7 @@ _user_ids: Final = count(random.randrange(1, 2**40))
 
 
 class Customer(HttpUser):
-    """Knows its own orders alone. A move that the rules refuse, as they may at any time, is no failure."""
+    """A customer who knows only its own orders. A change that the rules refuse is no failure."""
 
     wait_time = between(0.1, 0.5)
 

@@ -1,4 +1,4 @@
-"""Measuring: what happened between two moments, and how rounds are put together."""
+"""Measures what happens between two moments, and combines rounds."""
 
 import resource
 import time
@@ -21,7 +21,7 @@ _WARM_UP_SECONDS: Final = 2.0
 
 @frozen(kw_only=True)
 class Usage:
-    """What everybody had used up to a moment."""
+    """The CPU time that each process had used at a moment."""
 
     at: float
     cpu: Mapping[str, float]
@@ -43,9 +43,9 @@ class Window:
     cpu: Mapping[str, float]
     """Seconds of CPU of each process of the shop."""
     load_cpu: float
-    """The load generator's."""
+    """The CPU seconds of the load generator."""
     busy: float
-    """Everybody's on this machine."""
+    """The CPU seconds of all processes on this machine."""
     cpu_seconds: float
     """Over how long."""
 
@@ -104,7 +104,7 @@ class Measured:
 
     @property
     def cores_busy(self) -> dict[str, float]:
-        """How much of a core each process had on average; the load generator; and whoever else was at work."""
+        """The share of a core that each process had on average, with the load generator and other processes."""
         seconds = sum(window.cpu_seconds for window in self.windows)
         spent = {name: sum(window.cpu[name] for window in self.windows) for name in self.windows[0].cpu}
         spent[LOAD] = sum(window.load_cpu for window in self.windows)
@@ -119,10 +119,10 @@ def watch(
     *,
     settle: Callable[[], float | None] | None = None,
 ) -> Window:
-    """Do the work and look what it came to.
+    """Do the work and measure it.
 
-    `settle` waits for what the work leaves behind, which is part of its cost; where it says when the work was done,
-    that is the end of the window.
+    `settle` waits for work that is left, which is part of the cost. If it returns when the work was done, the window
+    ends there.
     """
     before = Usage.of(shop)
     load = work()

@@ -1,4 +1,4 @@
-"""Requests that are due at their time, whether the server keeps up or not.
+"""An open-loop load generator: each request is due at its time, whether the server keeps up or not.
 
 A client that waits for its answer before it asks again slows down with the server, and so hides the server's queue.
 Here the times are fixed beforehand, and the clock of a request runs from when it was due: time that it spends waiting
@@ -17,11 +17,11 @@ from typing import Final, cast
 import uvloop
 from attrs import define, field, frozen
 
-# What stands in the place of a status where there was no answer.
+# Used instead of a status where there was no response.
 RESET: Final = -1
 """The connection ended before the answer did, or could not be had."""
 GIVEN_UP: Final = -2
-"""The client's timeout was over."""
+"""The client's timeout expired."""
 
 _TICK: Final = 0.001
 _SWEEP: Final = 0.05
@@ -43,7 +43,7 @@ class Load:
     host: str = "127.0.0.1"
     connections: int = 1000
     timeout: float = 5.0
-    """Seconds from when it was due after which a client gives its request up, and its connection with it."""
+    """The client's timeout in seconds, from when a request was due. The client then closes the connection."""
     looks: Sequence[tuple[float, Callable[[], None]]] = ()
     """What is called so many seconds after the beginning: soon done, since nothing is sent meanwhile."""
 
@@ -137,13 +137,13 @@ class _Clients:
         try:
             for due, number in self._due():
                 while self._now() < due:
-                    # Asleep, and not waiting for an answer: on one machine whoever answers does the waking, which
-                    # would be half of what a refusal costs.
+                    # Sleep instead of waiting for a response. On one machine the server would pay for waking this
+                    # process, which is half of the cost of a refusal.
                     time.sleep(_TICK)  # noqa: ASYNC251 - the loop has nothing else to do
                     await asyncio.sleep(0)
                 self._waiting.append((due, number))
                 self._send()
-            while self._waiting or self._busy:  # noqa: ASYNC110 - everybody who changes these would have to tell
+            while self._waiting or self._busy:  # noqa: ASYNC110 - an event would have to be set wherever these change
                 await asyncio.sleep(_SWEEP)
         finally:
             for task in (sweeping, *self._opening):

@@ -14,7 +14,7 @@ _BYTES_PER_GB: Final = 10**9
 
 @frozen(kw_only=True)
 class Options:
-    """What the command line says of every scenario."""
+    """The command-line options of every scenario."""
 
     seconds: float
     """How long each build is under load, in all its rounds."""

@@ -1,4 +1,4 @@
-"""Three times what the service can do: how much it still does, and how soon it is itself again."""
+"""Overload, three times the peak: how much the service still does, and how soon it recovers."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -8,7 +8,7 @@ from attrs import field, frozen
 
 from bench.open_loop import Load, Result, run
 
-# A client that has waited this long for its order has gone elsewhere.
+# The client's timeout for an order.
 DEADLINE = 1.0
 PLACED = (201, 202)
 REFUSED = (429, 503)
@@ -17,13 +17,13 @@ _FIRST_RATE = 250.0
 _STEP = 2.0
 _KEEPS_UP = 0.7
 _QUIET_SHARE = 0.5
-# Seconds until a queue is as long as it will be: what is in it has had a part of its work, and nothing is done yet.
+# Seconds until the queue has its final length. Until then, the service works on requests without finishing them.
 _SETTLES = 1.0
 # The load around the overload, for its latency before and after.
 _BEFORE = 5.0
 _AFTER = 12.0
-# The peak and the overload take turns, so that a machine that drifts drifts for both; and of the peak a little more is
-# asked than was done the last time, so that nothing is left undone for want of requests.
+# The peak and the overload take turns, so that a change of the machine's speed affects both. The peak is offered a
+# little more than was done the last time, so that a lack of requests is not the limit.
 _TURNS = 6
 _FULL = 1.2
 
@@ -33,10 +33,10 @@ class Overload:
     """Rates are requests a second, times are seconds."""
 
     peak_goodput: float
-    """What was answered in time while a little more was asked for than could be."""
+    """The goodput while slightly more was offered than the service can do."""
     offered: float
     goodput: float
-    """What was answered in time while `offered` was asked for."""
+    """The goodput while `offered` was asked for."""
     turns: Sequence[Result] = field(repr=False)
     """What was due each time that `offered` was asked for."""
     p99_before: float

@@ -11,7 +11,7 @@ from bench.measure import OTHERS
 from bench.plot import plot
 from bench.result import Machine, Result, encode
 
-# What stands between these was written by a person, and stays.
+# The text between these markers was written by a person, and is kept.
 _BEGIN: Final = "<!-- by hand: what stands from here to the end of the page is kept -->"
 _BY_HAND: Final = f"""{_BEGIN}
 
@@ -20,14 +20,14 @@ _BY_HAND: Final = f"""{_BEGIN}
 """
 # From this share on a core is called full: a process that waits for nothing is not measured at more everywhere.
 _FULL: Final = 0.85
-# Others that had more than this share of the machine were in the way.
+# Other processes with more than this share of the machine distort the results.
 _DISTURBED: Final = 0.1
 
 _HOW: Final = """\
 Written by `./dev bench all`, but for the end. Every scenario starts servers and processes of its own, with `fsync`
 and `synchronous_commit` as PostgreSQL has them, and with files of its log to use again, as one has that is older than
 an hour. The empty handler (the ceiling), this build, and this build with `HOLDFAST_BATCH_MAX=1` (one at a time) stand
-ready together and are loaded in turns: only the ratios of one run can be compared. Afterwards the books are checked:
+ready together and are loaded in turns: only the ratios of one run can be compared. Afterwards the data is checked:
 orders, items, histories, stock and money. The ceiling is plain Quart on plain uvicorn, while Holdfast runs Quart with
 one task a request (`entrypoints/http/connection.py`), so that a read can be above it. What is marked * was not
 measured in this run: it is what another system did earlier on a like machine, times what the ceiling is here of what

@@ -1,4 +1,4 @@
-"""A result as a picture: SVG, readable on light and on dark ground, in which every bar has its figure beside it."""
+"""A result as an SVG picture, for light and dark backgrounds. Every bar has its figure beside it."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final

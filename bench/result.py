@@ -1,4 +1,4 @@
-"""What a scenario comes to, as it is printed, kept and plotted."""
+"""The result of a scenario, as it is printed, stored and plotted."""
 
 from typing import Any, Final
 

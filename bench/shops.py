@@ -1,4 +1,4 @@
-"""The servers and processes that a scenario starts, all its own, and gone at its end."""
+"""The servers and processes of a scenario, started for it alone and ended with it."""
 
 import asyncio
 import os
@@ -21,7 +21,7 @@ from adapters.payments.simulated.ledger import open_file_ledger
 from adapters.sql.core.engine import create_engine, sqlite_url
 from adapters.sql.unit_of_work import SqlUnitOfWork
 from application.catalogue.add_products import AddProducts, NewProduct
-from bench.books import Books
+from bench.consistency import ShopData
 from bench.growth import fill
 from domain.ids import ProductId
 from domain.money import Money
@@ -71,7 +71,7 @@ class Servers:
 
 @frozen
 class Grown:
-    """A shop that was filled, of which others are copies: to fill one takes minutes, and to copy it seconds."""
+    """A filled shop, from which others are copied: filling takes minutes, copying takes seconds."""
 
     orders: int
     ledger: Path
@@ -81,10 +81,10 @@ class Grown:
 
 @define(eq=False)
 class Shop:
-    """One build of Holdfast at work, and its books."""
+    """One running build of Holdfast, and its data."""
 
     service: Service
-    books: Books
+    data: ShopData
     servers: Mapping[str, int] = field(factory=dict)
 
     @property
@@ -125,7 +125,7 @@ def open_servers(grown: Grown | None = None) -> Iterator[Servers]:
             # Raises what one of them raised.
             list(threads.map(lambda server: server.start(), every))
         if grown:
-            # What was copied is on its way to the disk, where no commit should have to wait for it.
+            # Flush the copy to disk, so that no commit has to wait for it later.
             os.sync()
         asyncio.run(_age(servers.postgres.url))
         yield servers
@@ -163,14 +163,14 @@ def open_shop(
         _furnish(service, orders, say)
         stack.callback(service.kill)
         service.start_all(programs)
-        books = stack.enter_context(Books(service.database, _ledger(service)))
-        yield Shop(service, books, servers.pids if servers else {})
+        data = stack.enter_context(ShopData(service.database, _ledger(service)))
+        yield Shop(service, data, servers.pids if servers else {})
         service.stop()
 
 
 @contextmanager
 def open_ceiling() -> Iterator[Shop]:
-    """The empty handler, as if it were a shop; it has no books, and nobody reads them."""
+    """The empty handler as a shop. It has no data."""
     folder = make_folder("bench-ceiling")
     port = free_port()
     service = Service(folder=folder, port=port)
@@ -185,7 +185,7 @@ def open_ceiling() -> Iterator[Shop]:
         stack.callback(service.kill)
         service.processes["api"].start()
         service.wait_until_ready()
-        yield Shop(service, stack.enter_context(Books(sqlite_url(folder / "none.db"), folder / "none")))
+        yield Shop(service, stack.enter_context(ShopData(sqlite_url(folder / "none.db"), folder / "none")))
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""What a scenario is played on: the empty handler, this build, and this build with its batches turned off."""
+"""The three builds of a scenario: the empty handler, this build, and this build without batching."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -38,8 +38,8 @@ class Stage:
     def conclude(
         self, scenario: str, options: Options, measured: Mapping[str, Measured], peers: Sequence[Measurement]
     ) -> Result:
-        """Check the books, and put together what was measured."""
-        options.say("checking the books")
+        """Check the data, and combine the measurements."""
+        options.say("checking the data")
         ours, memory = measured[OURS], memory_by_process(self.ours.pids)
         findings = [finding for each in self.customers.values() for finding in each.findings()]
         ceiling_per_s = measured[CEILING].completed_per_s

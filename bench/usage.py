@@ -31,7 +31,7 @@ def seconds_of(stat: str) -> float:
 
 
 def busy_seconds() -> float:
-    """Of all cores together, whoever used them: what a hypervisor took away counts as well."""
+    """The CPU time of all cores and processes, including the time that a hypervisor took away."""
     return busy_of(Path("/proc/stat").read_text())
 
 
@@ -42,7 +42,7 @@ def busy_of(stat: str) -> float:
 
 
 def _own_seconds(pid: int) -> float:
-    # It may have ended since it was found.
+    # The process may have ended since it was found.
     with suppress(OSError):
         return seconds_of(Path(f"/proc/{pid}/stat").read_text(errors="replace"))
     return 0.0

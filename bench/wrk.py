@@ -1,4 +1,4 @@
-"""wrk, the load generator: what it is told, and what it tells."""
+"""wrk, the load generator: its command line and its report."""
 
 import secrets
 from collections.abc import Sequence
@@ -90,10 +90,10 @@ def parse(output: str) -> Load:
     """What `report.lua` told. Raise `ServerFailed` when it told nothing."""
     lines = [line for line in output.splitlines() if line.startswith(_MARK)]
     if not lines:
-        raise ServerFailed(f"wrk told nothing of its work:\n{output[-2000:]}")
+        raise ServerFailed(f"wrk printed no report; its output ends:\n{output[-2000:]}")
     report = msgspec.json.decode(lines[-1].removeprefix(_MARK), type=_Report)
     if not report.requests:
-        raise ServerFailed(f"wrk got no answer at all:\n{output[-2000:]}")
+        raise ServerFailed(f"wrk got no response; is the server running? Its output ends:\n{output[-2000:]}")
     return Load(
         requests=report.requests,
         seconds=report.microseconds / 1e6,

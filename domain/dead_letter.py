@@ -19,7 +19,7 @@ class UnknownDeadLetter(DomainError):
 
 
 class UnreadableMessage(DomainError):
-    """A message that this version can't read can't be sent again."""
+    """The message can't be replayed, because this version can't read it."""
 
     code = "unreadable_message"
 
@@ -32,13 +32,13 @@ class Decision(StrEnum):
 
 
 def _printable(reason: str) -> str:
-    """A reason may quote a message: what no database takes, or what would steer a terminal, is written as its code."""
+    """Escape control characters: a reason may quote a message, and databases and terminals must not see them raw."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in reason[:_LONGEST_REASON])
 
 
 @frozen(kw_only=True)
 class DeadMessage:
-    """A message that could not be processed: the bytes as they came, why, how often it was tried, and when."""
+    """A message that could not be processed: its bytes as received, the reason, and the attempts."""
 
     body: bytes
     reason: str = field(converter=_printable)
@@ -48,13 +48,13 @@ class DeadMessage:
 
     @property
     def digest(self) -> str:
-        """Tells whether two messages are the same, those that nobody can read as well."""
+        """Equal for equal messages, also for unreadable ones."""
         return sha256(self.body).hexdigest()
 
 
 @define(kw_only=True)
 class DeadLetter:
-    """A message that waits for a person's decision, or had one. `event` is None where this version can't read it."""
+    """A message that waits for a person's decision, or had one. `event` is None if this version can't read it."""
 
     id: int = field(on_setattr=setters.frozen)
     consumer: str = field(on_setattr=setters.frozen)
@@ -65,7 +65,7 @@ class DeadLetter:
     decided_at: datetime | None = None
 
     def replay(self, *, by: str, at: datetime) -> Event:
-        """Return what is to be sent again. Raise `UnreadableMessage` or `IllegalTransition`."""
+        """Return the event to be re-enqueued. Raise `UnreadableMessage` or `IllegalTransition`."""
         if self.event is None:
             raise UnreadableMessage(
                 f"dead letter {self.id} can't be read by this version ({self.message.reason}): discard it,"

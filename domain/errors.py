@@ -1,12 +1,12 @@
-"""Everything that the rules of the shop refuse."""
+"""The refusals of the shop's rules."""
 
 from typing import ClassVar
 
 
 class DomainError(Exception):
-    """A request that the rules refuse; trying it again changes nothing.
+    """A request that the rules refuse. A retry changes nothing.
 
-    `field` names the part of the request that is wrong, as in `items[1].quantity`, where it is one part.
+    `field` names the part of the request that is wrong, as in `items[1].quantity`, if it is one part.
     """
 
     code: ClassVar[str] = "refused"
@@ -17,25 +17,25 @@ class DomainError(Exception):
 
 
 class InvalidAmount(DomainError):
-    """A sum of money that is negative, or too large to be counted exactly."""
+    """An amount of money that is negative, or too large to be exact in JSON."""
 
     code = "invalid_amount"
 
 
 class CurrencyMismatch(DomainError):
-    """Sums of two currencies were to become one."""
+    """Amounts in different currencies can't be added."""
 
     code = "currency_mismatch"
 
 
 class InvalidOrder(DomainError):
-    """An order that can't be: no lines, a product twice, a quantity out of bounds."""
+    """An order without lines, with a product twice, with a quantity out of bounds, ..."""
 
     code = "invalid_order"
 
 
 class IllegalTransition(DomainError):
-    """An order or a payment can't go from the state that it is in to the one asked for."""
+    """An order, a payment or a dead letter can't go from its current state to the requested one."""
 
     code = "illegal_transition"
 
@@ -53,13 +53,13 @@ class UnknownProduct(DomainError):
 
 
 class InvalidProduct(DomainError):
-    """A product, or a change of its stock, that can't be."""
+    """A product, or a change of its stock, that breaks a rule."""
 
     code = "invalid_product"
 
 
 class ProductExists(DomainError):
-    """The id is another product's."""
+    """Another product has the id."""
 
     code = "product_exists"
 
@@ -71,4 +71,4 @@ class UnknownOrder(DomainError):
 
 
 class OrderDeleted(UnknownOrder):
-    """There was such an order. To whoever asks there is none."""
+    """The order was deleted. Clients get the same answer as for an unknown order."""

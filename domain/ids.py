@@ -1,13 +1,13 @@
 from typing import Any, Final, NewType
 from uuid import UUID
 
-# The whole numbers that PostgreSQL and SQLite keep as an id: 1 to `MAX_ID`.
+# Whole numbers from 1 to `MAX_ID`, the largest that PostgreSQL and SQLite can store.
 ProductId = NewType("ProductId", int)
 UserId = NewType("UserId", int)
 MAX_ID: Final = 2**63 - 1
 
-# UUIDs (RFC 9562): version 7, most of which rise with time, which spares indexes, or, for an order that was asked for
-# under a key, version 8, made of the key. No rule relies on their order.
+# UUIDs (RFC 9562). Most are version 7: they rise with time, which keeps indexes compact. An order that was requested
+# under an idempotency key has version 8, made from the key. No rule relies on their order.
 OrderId = NewType("OrderId", UUID)
 PaymentId = NewType("PaymentId", UUID)
 

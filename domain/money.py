@@ -11,7 +11,7 @@ MAX_MINOR: Final = 2**53 - 1
 
 @frozen
 class Money:
-    """A sum in one currency, counted in minor units (ISO 4217: cents, yen, fils) so that arithmetic is exact.
+    """An amount in one currency, in minor units (ISO 4217: cents, yen, fils), so that arithmetic is exact.
 
     Raise `InvalidAmount` below zero and above `MAX_MINOR`.
     """

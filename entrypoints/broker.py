@@ -1,4 +1,4 @@
-"""The ways to the broker and from it: RabbitMQ where it is named, else queues in this process."""
+"""The broker: RabbitMQ if AMQP_URL is set, else queues in this process."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
@@ -12,13 +12,13 @@ from application.messaging.subscriptions import WORK_QUEUES, WorkQueue
 from application.ports.messaging import DeadLetterQueue, EventPublisher, Subscription
 from entrypoints.settings import Settings
 
-# Seconds between declarations: so long can a queue be missing that somebody deleted.
+# Seconds between declarations: a deleted queue is missing for at most this long.
 _DECLARE_EVERY: Final = 15.0
 
 
 @frozen
 class Broker:
-    """Each connects when it is first used: what a program doesn't use costs nothing."""
+    """Each part connects when it is first used, so an unused one costs nothing."""
 
     publisher: EventPublisher
     _subscriptions: Mapping[WorkQueue, Subscription]
@@ -44,7 +44,7 @@ async def open_broker(settings: Settings) -> AsyncGenerator[Broker, None]:
 
 @asynccontextmanager
 async def _rabbitmq(url: str, namespace: str) -> AsyncGenerator[Broker, None]:
-    # Half of what a command takes to start, and only where RabbitMQ is.
+    # These imports take half of a command's start, so they are made only where RabbitMQ is used.
     from adapters.rabbitmq.dead_letters import open_dead_letters  # noqa: PLC0415
     from adapters.rabbitmq.publisher import open_publisher  # noqa: PLC0415
     from adapters.rabbitmq.subscription import open_subscription  # noqa: PLC0415
@@ -67,7 +67,7 @@ async def _rabbitmq(url: str, namespace: str) -> AsyncGenerator[Broker, None]:
 
 @asynccontextmanager
 async def queues_declared(settings: Settings) -> AsyncGenerator[None, None]:
-    """Keep the queues as they should be, whoever deletes one meanwhile, and whenever RabbitMQ comes."""
+    """Declare the queues again and again: RabbitMQ may start later, and a queue may be deleted meanwhile."""
     if not settings.amqp_url:
         yield
         return

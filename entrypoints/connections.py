@@ -1,4 +1,4 @@
-"""What is opened when a program starts, and closed when it ends, in the opposite order."""
+"""Connections that are opened when a program starts, and closed in the opposite order when it ends."""
 
 import fcntl
 from collections.abc import AsyncGenerator, Generator
@@ -13,12 +13,12 @@ from entrypoints.database import NotReady, make_folder, open_engine
 from entrypoints.payment_providers import open_provider
 from entrypoints.settings import Settings
 
-# What only servers need is imported where it is opened: a command without them would wait for it in vain.
+# Modules that only servers need are imported where they are used, so that a command without servers starts faster.
 
 
 @asynccontextmanager
 async def open_container(settings: Settings, *, lock_timeout: float = LOCK_TIMEOUT) -> AsyncGenerator[Container, None]:
-    """Everything that a program may use. Servers are connected to when they are first asked, Redis at once."""
+    """Everything that a program may use. Redis is connected at once, other servers when they are first used."""
     async with AsyncExitStack() as stack:
         engine = await stack.enter_async_context(open_engine(settings, lock_timeout=lock_timeout))
         signal = open_outbox_signal(engine, in_process=MemoryOutboxSignal())
@@ -39,7 +39,7 @@ async def open_container(settings: Settings, *, lock_timeout: float = LOCK_TIMEO
 
 @contextmanager
 def only_one(settings: Settings) -> Generator[None, None, None]:
-    """Keep the data folder for this process, whose caches know nothing of what another writes. Raise `NotReady`.
+    """Lock the data folder for this process. Its caches would miss another process's writes. Raise `NotReady`.
 
     The lock ends with the process, however it ends.
     """

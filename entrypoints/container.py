@@ -32,7 +32,7 @@ def _now() -> datetime:
 
 
 def _recent_orders_in_redis(redis: "GuardedRedis", namespace: str) -> RecentOrders:
-    # The client is imported only where Redis is: it takes a tenth of what a command takes to start.
+    # The client is imported only where Redis is used: the import takes a tenth of a command's start.
     from adapters.redis.recent_orders import RedisRecentOrders  # noqa: PLC0415
 
     return RedisRecentOrders(redis, namespace=namespace)
@@ -57,21 +57,21 @@ def _limits(settings: Settings) -> Limits:
 
 
 def _batches_in_flight(settings: Settings) -> int:
-    # Without batches, as many transactions at once as there are connections take their place.
+    # Without batching, each connection may have one transaction in flight.
     if settings.batch_max == 1:
         return settings.pool_size
-    # SQLite has one writer: a second batch would wait for the first, and be missed by the one behind it.
+    # SQLite has one writer: a second batch would only wait for the first, and take its calls from a larger third one.
     return settings.batches_in_flight if settings.database_url else 1
 
 
 def _relay_name(settings: Settings) -> str:
-    # Each relay has a name of its own, under which it holds the lease on the outbox; but there is one only where the
-    # broker is in its process, and it goes on with the lease of the one before it.
+    # Each relay holds the lease on the outbox under its own name. With the broker in this process there is one relay,
+    # and it continues the lease of the process before it.
     return str(uuid7()) if settings.amqp_url else "up"
 
 
 class Container(containers.DeclarativeContainer):
-    """Which adapter stands behind which port. What is opened and closed is opened by the programs, and given here."""
+    """Decides which adapter stands behind which port. The programs open the connections and pass them in."""
 
     settings: providers.Dependency[Settings] = providers.Dependency(instance_of=Settings)
     engine: providers.Dependency[AsyncEngine] = providers.Dependency(instance_of=AsyncEngine)

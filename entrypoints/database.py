@@ -1,4 +1,4 @@
-"""The database, opened: what every program and nearly every command needs first."""
+"""Opens the database, which every program and nearly every command needs first."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -17,13 +17,13 @@ class NotReady(CannotGoOn):
     """A program can't start; the message says what to do first."""
 
 
-# Seconds that the database has to close its connections in good order.
+# The graceful-close timeout of the database's connections, in seconds.
 _CLOSE_TIMEOUT: Final = 2.0
 
 
 @asynccontextmanager
 async def open_engine(settings: Settings, *, lock_timeout: float = LOCK_TIMEOUT) -> AsyncGenerator[AsyncEngine, None]:
-    """Nothing is connected before it is used. Raise `InvalidSettings` or `NotReady`."""
+    """Open the engine, which connects when it is first used. Raise `InvalidSettings` or `NotReady`."""
     if not settings.database_url:
         make_folder(settings.data)
     try:
@@ -37,7 +37,7 @@ async def open_engine(settings: Settings, *, lock_timeout: float = LOCK_TIMEOUT)
     try:
         yield engine
     finally:
-        # A server that has fallen silent would never hear that its connections are closed.
+        # A server that no longer answers would never confirm the close.
         with suppress(TimeoutError):
             async with asyncio.timeout(_CLOSE_TIMEOUT):
                 await engine.dispose()

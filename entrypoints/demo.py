@@ -1,4 +1,4 @@
-"""Something to sell, so that a new shop can be tried out."""
+"""Demo products, so that a new shop can be tried out."""
 
 from typing import Final
 

@@ -11,7 +11,7 @@ from application.errors import Unavailable
 from entrypoints.health import ServerHealth
 from entrypoints.settings import Settings
 
-# Seconds that a server has to answer in.
+# Seconds in which a server has to answer.
 _TIMEOUT: Final = 3.0
 
 
@@ -40,8 +40,8 @@ async def examine(settings: Settings, engine: AsyncEngine) -> Sequence[ServerHea
         return await server_version(settings.amqp_url)
 
     servers = await asyncio.gather(_ask("database", database), _ask("cache", cache), _ask("broker", broker))
-    # Orders are taken without the cache, and without the broker, only slower and processed later; where they can be
-    # queued, without the database as well, as long as there is the broker.
+    # Without the cache, orders are taken more slowly. Without the broker, they are processed later. Where they can be
+    # queued, either the database or the broker is enough.
     needed = {"database"} if settings.intake == "direct" else {"database", "broker"}
     works = settings.intake != "direct" and any(server.works for server in servers if server.name in needed)
     return [evolve(server, required=server.name in needed and not works) for server in servers]

@@ -3,9 +3,9 @@ from attrs import frozen
 
 @frozen
 class ServerHealth:
-    """Whether one server that Holdfast uses can be worked with. `problem` says what is wrong, and what to do.
+    """Whether one server that Holdfast uses works. `problem` says what is wrong, and what to do.
 
-    Without a server that is not `required` orders are still taken, only slower, or processed later.
+    Without a server that is not `required`, orders are still taken, but more slowly, or processed later.
     """
 
     name: str

@@ -7,7 +7,7 @@ from entrypoints.settings import Settings
 
 
 def configure_logging(settings: Settings) -> None:
-    """Everything that is logged, by us and by libraries, one line each on standard error."""
+    """Log everything, from our code and from libraries, to standard error, a line each."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_logger_name,
@@ -23,7 +23,8 @@ def configure_logging(settings: Settings) -> None:
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer()
         if settings.log_format == "json"
-        # Plain, for the other one shows the variables of every frame: passwords in URLs, and what customers ordered.
+        # Plain tracebacks: the default ones show the variables of every frame, with passwords in URLs and customers'
+        # orders.
         else structlog.dev.ConsoleRenderer(
             colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
         )
@@ -36,7 +37,7 @@ def configure_logging(settings: Settings) -> None:
         structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=[*processors, renderer])
     )
     logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
-    # Libraries tell of each reconnect at a level that is ours to use; the processes say it once, in their own words.
+    # Libraries log every reconnect. Our processes log an outage once, in their own words.
     for library in ("aiosqlite", "asyncio", "alembic", "quart", "uvicorn"):
         logging.getLogger(library).setLevel(logging.ERROR)
     logging.getLogger("aiormq").setLevel(logging.CRITICAL)

@@ -15,11 +15,11 @@ _LONGEST_PAUSE: Final = 5.0
 
 
 class Stop(asyncio.Event):
-    """Tells a program to stop, and ends what waits meanwhile for something else."""
+    """Tells a program to stop, and cancels what waits in `until_first`."""
 
     def __init__(self) -> None:
         super().__init__()
-        # In the order in which they came.
+        # In the order of arrival.
         self._limits: dict[asyncio.Timeout, None] = {}
 
     def set(self) -> None:
@@ -29,9 +29,9 @@ class Stop(asyncio.Event):
                 limit.reschedule(asyncio.get_running_loop().time())
 
     async def until_first(self, work: Awaitable[T]) -> T | None:
-        """The result of the work; None, and the work cancelled, when the stop comes first."""
+        """The result of the work. If the stop comes first, cancel the work and return None."""
         try:
-            # The stop is a time limit that is set when it comes: neither it nor the work needs a task of its own.
+            # The stop reschedules this timeout to now, so that neither the stop nor the work needs a task of its own.
             async with asyncio.timeout(0 if self.is_set() else None) as limit:
                 self._limits[limit] = None
                 try:
@@ -45,7 +45,7 @@ class Stop(asyncio.Event):
 
 
 async def pause(seconds: float, stop: asyncio.Event) -> None:
-    """Let some time pass, at most until the stop."""
+    """Sleep for some seconds, or until the stop."""
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await stop.wait()
@@ -53,7 +53,7 @@ async def pause(seconds: float, stop: asyncio.Event) -> None:
 
 @define(eq=False)
 class Turn:
-    """A block that is alone under its lock until it is left, or until its turn has ended by itself."""
+    """A block that holds a lock until it ends, or until `end_after` releases the lock earlier."""
 
     _lock: asyncio.Lock
     _end: asyncio.TimerHandle | None = field(default=None, init=False)
@@ -79,9 +79,9 @@ class Turn:
 
 
 async def repeat(step: Callable[[], Awaitable[float]], stop: asyncio.Event, *, name: str) -> None:
-    """Take a step again and again until told to stop, with a pause of as many seconds as the step says.
+    """Repeat a step until the stop, with pauses of as many seconds as the step returns.
 
-    A step that has begun is finished. One that fails is logged and taken again, after pauses that grow.
+    A step that has begun is finished. One that fails is logged and retried with backoff.
     """
     log = structlog.get_logger(f"holdfast.{name}")
     failures = 0
@@ -92,16 +92,16 @@ async def repeat(step: Callable[[], Awaitable[float]], stop: asyncio.Event, *, n
         except Trouble as error:
             seconds = _growing(failures)
             failures += 1
-            log.warning("waiting for a server", reason=str(error), retry_in=seconds)
+            log.warning("a server does not answer; trying again", reason=str(error), retry_in=seconds)
         except Exception:
-            # Whatever it is, the work goes on when it has passed: a loop that died would leave orders waiting.
+            # On any error the loop goes on, because orders would wait forever for a loop that ended.
             seconds = _growing(failures)
             failures += 1
-            log.exception("failed, and tries again", retry_in=seconds)
+            log.exception("a step failed; trying again", retry_in=seconds)
         if seconds:
             await pause(seconds, stop)
 
 
 def _growing(failures: int) -> float:
-    # The power is bounded as well: an outage of hours must not end in an overflow.
+    # The exponent is bounded, so that an outage of hours can't overflow the power.
     return min(_SHORTEST_PAUSE * 2.0 ** min(failures, 10), _LONGEST_PAUSE)

@@ -1,4 +1,4 @@
-"""Which payment provider takes the money, made of its own settings."""
+"""Opens the payment provider that the settings name."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -13,7 +13,7 @@ from entrypoints.settings import Settings
 
 @frozen
 class Provider:
-    """The provider, and its record of what it has taken. Neither is asked for anything before it is used."""
+    """The provider and its ledger. Neither is opened before it is used."""
 
     gateway: PaymentProvider
     ledger: ProviderLedger
@@ -30,7 +30,7 @@ async def open_provider(settings: Settings) -> AsyncGenerator[Provider, None]:
             failure_rate=settings.gateway_failure_rate,
             seed=settings.gateway_seed,
         )
-        # To read the ledger has none of the troubles that are simulated.
+        # Reading the ledger has none of the simulated faults.
         yield Provider(gateway, SimulatedGateway(ledger))
     finally:
         await ledger.close()

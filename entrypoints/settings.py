@@ -11,7 +11,7 @@ from attrs import Attribute, field, fields, frozen
 from dotenv import dotenv_values
 
 PREFIX: Final = "HOLDFAST_"
-# These are what other software calls them, too.
+# Other software uses these names, too.
 _SERVERS: Final = {"database_url": "DATABASE_URL", "redis_url": "REDIS_URL", "amqp_url": "AMQP_URL"}
 _SCHEMES: Final = {
     "DATABASE_URL": ("postgresql", "postgres", "postgresql+asyncpg"),
@@ -29,7 +29,7 @@ Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 
 
 class InvalidSettings(Exception):
-    """The environment can't be worked with. Each line names a variable, what is wrong with it, and what to write."""
+    """The settings are wrong. Each line names a variable, what is wrong with it, and what to write."""
 
 
 def _setting(default: Any, doc: str) -> Any:
@@ -38,12 +38,12 @@ def _setting(default: Any, doc: str) -> Any:
 
 @frozen(kw_only=True)
 class Settings:
-    """What can be set, with its default; the environment variable is `HOLDFAST_` and the name in capitals."""
+    """Every setting, with its default. The environment variable is `HOLDFAST_` and the name in capitals."""
 
     database_url: str = _setting("", "PostgreSQL, as in postgresql://user:password@host/name; otherwise SQLite")
     redis_url: str = _setting("", "Redis, as in redis://host:6379/0; otherwise caches in this process")
     amqp_url: str = _setting("", "RabbitMQ, as in amqp://user:password@host/; otherwise a broker in this process")
-    data: Path = _setting(Path(".holdfast"), "folder of the SQLite file and of the simulated provider's books")
+    data: Path = _setting(Path(".holdfast"), "folder of the SQLite file and of the simulated provider's ledger")
     host: str = _setting("127.0.0.1", "address to listen on")
     port: Port = _setting(8000, "port to listen on")
     namespace: Annotated[str, msgspec.Meta(pattern="^[a-z0-9_-]{1,40}$")] = _setting(
@@ -55,9 +55,9 @@ class Settings:
         "where an order is safe when it is answered: `direct`, the database; `queued`, the broker; `auto`, the broker"
         " while the database can't take it (the default where AMQP_URL is set)",
     )
-    order_expiry: timedelta = _setting(timedelta(minutes=30), "an order that nobody pays for is EXPIRED after this")
+    order_expiry: timedelta = _setting(timedelta(minutes=30), "an unpaid order is EXPIRED after this")
     stuck_after: timedelta = _setting(
-        timedelta(minutes=10), "the request of an order that waits for the worker this long is announced again"
+        timedelta(minutes=10), "the request of an order that waits for the worker this long is republished"
     )
     request_timeout: timedelta = _setting(timedelta(seconds=10), "deadline of an HTTP request")
     shutdown_timeout: timedelta = _setting(timedelta(seconds=10), "how long a stopping process finishes its work")
@@ -70,7 +70,7 @@ class Settings:
     pool_size: Count = _setting(10, "database connections of one process")
     worker_batches: Count = _setting(2, "batches of one queue that a worker handles at once")
     gateway_ledger: Path | None = _setting(
-        None, "file of the simulated provider's books; by default gateway.db in the data folder"
+        None, "file of the simulated provider's ledger; by default gateway.db in the data folder"
     )
     gateway_delay: tuple[float, float] = _setting((0.0, 0.0), "how long the simulated provider takes, as in 50ms-200ms")
     gateway_decline_rate: Rate = _setting(0.0, "share of charges that the simulated provider declines")
@@ -83,7 +83,7 @@ class Settings:
 
     @property
     def database_file(self) -> Path:
-        """Where SQLite keeps everything when no server is named."""
+        """The SQLite file that is used without DATABASE_URL."""
         return self.data / "holdfast.db"
 
     @property
@@ -97,9 +97,9 @@ def variable(attribute: "Attribute[Any]") -> str:
 
 
 def read_settings(environment: Mapping[str, str], **given: object) -> Settings:
-    """The settings of an environment; what was `given` on the command line goes before it.
+    """The settings of an environment. Values `given` on the command line override it.
 
-    Raise `InvalidSettings`, which speaks of everything that is wrong at once.
+    Raise `InvalidSettings`, which lists everything that is wrong.
     """
     known = {variable(attribute): attribute for attribute in fields(Settings)}
     problems = [_unknown(name, known) for name in environment if name.startswith(PREFIX) and name not in known]
@@ -129,7 +129,7 @@ def read_settings(environment: Mapping[str, str], **given: object) -> Settings:
 
 
 def _incomplete(environment: Mapping[str, str]) -> list[str]:
-    """Caches in one process know nothing of another, so that whoever shares one server has to share all."""
+    """Processes that share one server have to share all, because a cache in one process misses the writes of others."""
     missing = [name for name in _SERVERS.values() if not environment.get(name)]
     if not missing or len(missing) == len(_SERVERS):
         return []
@@ -137,7 +137,7 @@ def _incomplete(environment: Mapping[str, str]) -> list[str]:
 
 
 def environment_and_file(environment: Mapping[str, str], file: Path = Path(".env")) -> dict[str, str]:
-    """The environment, and below it what a `.env` file says."""
+    """The environment over the values of a `.env` file."""
     said = {name: value for name, value in dotenv_values(file).items() if value is not None} if file.is_file() else {}
     return {**said, **environment}
 
@@ -173,7 +173,7 @@ def _url(name: str, text: str) -> str:
         parts = urlsplit(text)
         _ = parts.port
     except ValueError:
-        # What can't be parsed can't be shown either: nobody knows where its password stands.
+        # A URL that can't be parsed can't be shown, because its password can't be found.
         raise ValueError(f"can't be read as a URL; write as in {schemes[0]}://user:password@host/name") from None
     if parts.scheme not in schemes:
         raise ValueError(f"has to begin with {schemes[0]}://" + (f", not with {parts.scheme}" if parts.scheme else ""))

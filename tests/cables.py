@@ -1,4 +1,4 @@
-"""A wire between a client and a server that a test can cut, silence, slow, pull out, and have lose an answer."""
+"""A TCP proxy between a client and a server, with which a test can break the connection in several ways."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,7 +7,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from attrs import define, field
 
-# A bound for every wait: far more than anything here takes.
+# The timeout of every wait in these tests: far more than anything here takes.
 PATIENCE = 30.0
 
 _PORTS = {"amqp": 5672, "postgresql": 5432}
@@ -36,7 +36,7 @@ class Cable:
     silent_from_now: bool = False
     # Seconds that everything takes more, in each direction.
     delay: float = 0.0
-    # Once: who sends these bytes loses the connection when the server answers, and not before.
+    # Once: a connection that sends these bytes is cut when the server answers, and not before.
     loses_answer_to: bytes | None = None
     _pairs: list[_Pair] = field(factory=list)
 
@@ -47,24 +47,24 @@ class Cable:
         self._pairs.clear()
 
     def silence(self) -> None:
-        """Connections stay open, and nothing goes through any more; new ones are let through."""
+        """Open connections stay open but pass nothing on. New ones work."""
         for pair in self._pairs:
             pair.flowing.clear()
 
     def silence_answers(self) -> None:
-        """What is sent arrives, and what is answered does not."""
+        """Requests arrive, and responses do not."""
         for pair in self._pairs:
             pair.answering.clear()
 
     def restore(self) -> None:
-        """As it was before: what was held back arrives now, as TCP sends again what was lost."""
+        """Restore the cable. Data that was held back arrives now, as TCP resends lost data."""
         self.plugged, self.silent_from_now, self.delay, self.loses_answer_to = True, False, 0.0, None
         for pair in self._pairs:
             pair.flowing.set()
             pair.answering.set()
 
     def cut_silent(self) -> None:
-        """What the broker does by itself once it has missed our heartbeats."""
+        """Cut the silent connections, as the broker does after missed heartbeats."""
         for pair in self._pairs:
             if not pair.flowing.is_set():
                 pair.abort()
@@ -124,7 +124,7 @@ async def _to_server(source: asyncio.StreamReader, pair: _Pair, wire: Cable) -> 
                 pair.loses_answers, wire.loses_answer_to = True, None
             pair.server.write(data)
             await pair.server.drain()
-    # Not even a farewell goes through.
+    # Not even a close goes through.
     await pair.flowing.wait()
     pair.abort()
 

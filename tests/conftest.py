@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 _FLEET: Final = pytest.StashKey[Fleet]()
 _HARBOUR: Final = pytest.StashKey[Harbour]()
-# What a fixture needs of the machine, so that it can be made ready while tests that don't need it run.
+# The servers that each fixture needs, so that they can be started while other tests run.
 _NEEDS: Final = {
     "postgres_url": ("url", "PostgreSQL"),
     "redis_url": ("url", "Redis"),
@@ -69,14 +69,14 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Nobody shall take a run for complete that was not."""
+    """Report missing servers, so that an incomplete run is not taken for a complete one."""
     missing = config.stash[_FLEET].missing()
     not_run = [report for kind in ("skipped", "error") for report in terminalreporter.getreports(kind)]
     if not missing and not terminalreporter.getreports("skipped"):
         return
     terminalreporter.section("TESTS THAT DID NOT RUN", sep="=", red=True, bold=True)
     for name, reason in missing.items():
-        terminalreporter.write_line(f"{name} could not be had: {reason}", red=True, bold=True)
+        terminalreporter.write_line(f"{name} could not be started: {reason}", red=True, bold=True)
     for report in not_run:
         terminalreporter.write_line(f"  {report.nodeid}: {_reason(report)}", red=True)
     for name in missing:
@@ -95,7 +95,7 @@ def _needed(config: pytest.Config, fixture: str) -> str:
     try:
         return config.stash[_HARBOUR].ask(what, name)
     except ServerMissing as missing:
-        # Whoever runs CI believes that everything ran.
+        # In CI a skipped test would go unnoticed.
         give_up = pytest.fail if os.environ.get("CI", "").lower() in {"true", "1"} else pytest.skip
         give_up(f"{name} is missing: {missing}", **({"pytrace": False} if give_up is pytest.fail else {}))
     except ConnectionError as failure:
@@ -129,7 +129,7 @@ def new_database(pytestconfig: pytest.Config) -> Iterator[Callable[[], str]]:
 
     def make() -> str:
         name = f"holdfast_test_{secrets.token_hex(6)}"
-        # A template that nobody can be connected to.
+        # A template that never has connections, which would block the copy.
         _run(partial(_execute, server, f"CREATE DATABASE {name} TEMPLATE template0"))
         made.append(name)
         return urlunsplit(urlsplit(server)._replace(path=f"/{name}"))

@@ -9,7 +9,7 @@ from cyclopts import App, CycloptsError
 
 
 class WrongArguments(Exception):
-    """The arguments name nothing that can be done; the message says what to write."""
+    """The arguments are wrong; the message says what to write."""
 
 
 def run_command(name: str, command: Callable[..., bool], *, about: str) -> NoReturn:

@@ -1,6 +1,6 @@
-"""What must be true of a shop's data at any time, whoever wrote it and whatever broke meanwhile.
+"""The consistency checks of a shop's data, which must hold at any time, whatever broke meanwhile.
 
-Each function returns its findings in words; none means that all is well.
+Each function returns its findings as sentences; an empty list means that the data is consistent.
 """
 
 from collections import defaultdict
@@ -19,8 +19,8 @@ _MONEY_IS_KEPT = {OrderStatus.PAID, OrderStatus.COMPLETED}
 
 
 @frozen
-class BookedCharge:
-    """One line in the books of the payment provider: money that it took."""
+class LedgerCharge:
+    """A charge in the provider's ledger."""
 
     key: PaymentId
     minor: int
@@ -30,7 +30,7 @@ class BookedCharge:
 def stock_findings(
     products: Iterable[Product], orders: Iterable[Order], adjustments: Mapping[ProductId, int]
 ) -> list[str]:
-    """Compare what is left and what orders hold with what was ever counted in: no unit is lost, none sold twice."""
+    """Compare the units that are left or held with all adjustments: no unit is lost, none is sold twice."""
     held: defaultdict[ProductId, int] = defaultdict(int)
     for order in orders:
         if order.holds_stock:
@@ -48,23 +48,23 @@ def stock_findings(
     return findings
 
 
-def money_findings(orders: Iterable[Order], charges: Iterable[BookedCharge]) -> list[str]:
-    """Compare the provider's books with ours: one charge for each order whose money is kept, none for any other."""
-    books: defaultdict[PaymentId, list[BookedCharge]] = defaultdict(list)
+def money_findings(orders: Iterable[Order], charges: Iterable[LedgerCharge]) -> list[str]:
+    """Compare the provider's ledger with the orders: one charge for each paid order, none for any other."""
+    by_payment: defaultdict[PaymentId, list[LedgerCharge]] = defaultdict(list)
     for charge in charges:
-        books[charge.key].append(charge)
+        by_payment[charge.key].append(charge)
     findings = []
     for order in orders:
         if _waits_for_the_worker(order):
-            continue  # Its money may or may not have moved yet: the worker knows when it goes on.
-        taken = books.pop(order.payment_id, []) if order.payment_id else []
+            continue  # Its charge may or may not have been made yet; the worker finds out when it continues.
+        taken = by_payment.pop(order.payment_id, []) if order.payment_id else []
         kept = [charge for charge in taken if not charge.refunded]
         if order.status in _MONEY_IS_KEPT and [charge.minor for charge in kept] != [order.total.minor]:
             findings.append(f"order {order.id} is {order.status.value} and its money was taken {len(kept)} times")
         if order.status not in _MONEY_IS_KEPT and kept:
             findings.append(f"order {order.id} is {order.status.value} and its money was taken")
     processing = {order.payment_id for order in orders if _waits_for_the_worker(order)}
-    strangers = [charge for key, taken in books.items() if key not in processing for charge in taken]
+    strangers = [charge for key, taken in by_payment.items() if key not in processing for charge in taken]
     findings += [f"charge {charge.key} is no order's" for charge in strangers if not charge.refunded]
     return findings
 
@@ -85,8 +85,8 @@ def history_findings(orders: Iterable[Order], events: Iterable[Event]) -> list[s
     ]
 
 
-async def findings(unit_of_work: UnitOfWork, charges: Iterable[BookedCharge] | None = None) -> list[str]:
-    """Check everything that one unit of work reaches; the money as well, where the provider's books are given."""
+async def findings(unit_of_work: UnitOfWork, charges: Iterable[LedgerCharge] | None = None) -> list[str]:
+    """Check all data of one unit of work, and also the charges if they are given."""
     async with unit_of_work.reading() as tx:
         products: list[Product] = []
         while page := await tx.products.page(after=products[-1].id if products else None, limit=500):

@@ -108,18 +108,18 @@ class Service:
         return int(printed.split()[-1])
 
     async def findings(self) -> list[str]:
-        """What is wrong with the data, in words; the provider's books are compared as well."""
+        """The findings about the data, also compared with the provider's ledger."""
         engine = create_engine(self.database)
         try:
             return await invariants.findings(SqlUnitOfWork(engine), await self.charges())
         finally:
             await engine.dispose()
 
-    async def charges(self) -> Sequence[invariants.BookedCharge]:
+    async def charges(self) -> Sequence[invariants.LedgerCharge]:
         """The money that the provider took."""
         async with open_file_ledger(self.data / "gateway.db") as ledger:
             return [
-                invariants.BookedCharge(
+                invariants.LedgerCharge(
                     key=PaymentId(UUID(str(entry.key))), minor=entry.amount.minor, refunded=entry.refunded
                 )
                 for entry in await ledger.entries()

@@ -1,4 +1,4 @@
-"""Events as bytes: what travels through the broker, and what the books keep.
+"""Events as bytes, for the broker and for the database.
 
 A message is one JSON object: `type` and `schema`, then the fields of the event.
 """
@@ -18,7 +18,7 @@ _ENCODER: Final = msgspec.json.Encoder()
 
 
 class BadMessage(Exception):
-    """Bytes that are no event that this version knows."""
+    """Bytes that this version can't read as an event."""
 
 
 class _Head(msgspec.Struct):
@@ -33,7 +33,7 @@ _DECODERS: Final[dict[str, msgspec.json.Decoder[Event]]] = {
 
 
 def encode(event: Event) -> bytes:
-    # The object of the event itself, with two members put in front: nothing is copied into a second shape.
+    # The event's own JSON object with two members put in front, so that no copy is needed.
     return _PREFIXES[type(event)] + _ENCODER.encode(event)[1:]
 
 
@@ -44,9 +44,9 @@ def decode(body: bytes | str) -> Event:
     try:
         head = _HEAD.decode(body)
         if head.schema != SCHEMA:
-            raise BadMessage(f"schema {head.schema} is not known here, only {SCHEMA}")
+            raise BadMessage(f"schema {head.schema} is unknown; this version reads schema {SCHEMA}")
         if head.type not in _DECODERS:
-            raise BadMessage(f"type {head.type!r} is not known here")
+            raise BadMessage(f"type {head.type!r} is unknown to this version")
         return _DECODERS[head.type].decode(body)
     except (DomainError, RecursionError, ValueError) as error:
         raise BadMessage(str(error)) from error

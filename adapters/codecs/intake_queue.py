@@ -12,7 +12,7 @@ from domain.orders.events import OrderAccepted, event_id
 
 @frozen
 class PublishedIntake:
-    """Accepted orders go the way of every event, but for the outbox: that is in the database, which may be gone."""
+    """Publishes accepted orders like any event, but without the outbox: the database may be gone."""
 
     _publisher: EventPublisher
 
@@ -20,8 +20,8 @@ class PublishedIntake:
         entries = [
             OutboxEntry(position, event_id(event), event.type, encode(event)) for position, event in enumerate(accepted)
         ]
-        # It goes on without its caller, who may have little time: a connection is to be opened for the next one, and
-        # one that stays silent to be given up. What becomes of it then is nobody's concern.
+        # The publish goes on if the caller is cancelled by its timeout. So a new connection is still opened for the
+        # next call, and a dead one is still detected. Its outcome is then ignored.
         sending = asyncio.ensure_future(self._publisher.publish(entries))
         sending.add_done_callback(lambda done: done.cancelled() or done.exception())
         return {entry.id.order_id for entry in await asyncio.shield(sending)}

@@ -1,6 +1,6 @@
-"""Answers as bytes: what is kept under an idempotency key, for good.
+"""Responses as bytes, as they are stored under idempotency keys, for good.
 
-Every later release has to read what this one writes: `schema` tells it how.
+Every later release has to read what this one writes; `schema` says how.
 """
 
 from typing import Final
@@ -14,7 +14,7 @@ from domain.orders.order import Order
 
 SCHEMA: Final = 1
 
-# Those that have a code of their own: the others are told apart within the service, and not by whoever asks.
+# The errors that have a code of their own. Clients can't tell the others apart.
 _REFUSALS: Final = {
     cls.code: cls
     for cls in vars(errors).values()
@@ -29,7 +29,7 @@ class _Refusal(msgspec.Struct):
 
 
 class _Stored(msgspec.Struct, omit_defaults=True):
-    """One of the two."""
+    """Either an order or a refusal."""
 
     schema: int
     order: Order | None = None
@@ -47,10 +47,10 @@ def encode(answer: Answer) -> bytes:
 
 
 def decode(stored: bytes | str) -> Answer:
-    """Raise `ValueError` or `DomainError` for what is no answer that this version knows."""
+    """Raise `ValueError` or `DomainError` for bytes that this version can't read as an answer."""
     read = _DECODER.decode(stored)
     if read.schema == SCHEMA and read.order is not None:
         return read.order
     if read.schema == SCHEMA and read.refusal is not None and read.refusal.code in _REFUSALS:
         return _REFUSALS[read.refusal.code](read.refusal.message, field=read.refusal.field)
-    raise ValueError("it is no answer that is known here")
+    raise ValueError("the stored response can't be read: its schema or its refusal code is unknown to this version")

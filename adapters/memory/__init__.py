@@ -1,1 +1,1 @@
-"""Every port in memory: the reference that the other adapters are held against."""
+"""Every port in memory: the reference for all other adapters."""

@@ -19,20 +19,20 @@ def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-# Events that may wait for one consumer. What has no room is not confirmed, and so waits in the outbox, on the disk.
+# Events that may wait for one consumer. Further events are not confirmed, and so wait in the outbox, on disk.
 _ROOM: Final = 10_000
 
 
 @define(eq=False)
 class MemoryBroker:
-    """Queues in this process. What waits in them is lost with it; `RepublishRequests` finds it again at the start."""
+    """Queues in this process. Their events are lost when it ends; `RepublishRequests` restores them at the start."""
 
     _room: int = field(default=_ROOM, kw_only=True)
     _now: Clock = field(default=_utc_now, kw_only=True)
     _queues: list["MemorySubscription"] = field(factory=list, init=False)
 
     def queue(self, work: WorkQueue, *, delays: Sequence[float] = RETRY_DELAYS) -> "MemorySubscription":
-        """A queue to which the events of this work are brought from now on."""
+        """A queue that receives the events of this work from now on."""
         queue = MemorySubscription(work.event.type, delays=tuple(delays), now=self._now)
         self._queues.append(queue)
         return queue
@@ -50,7 +50,7 @@ class MemoryBroker:
 
 @define(eq=False)
 class MemoryDeadLetterQueue:
-    """What was set aside. It stays here until somebody says that it is kept elsewhere."""
+    """The dead letters of one queue. Each stays here until it is acked."""
 
     _dead: list[DeadMessage] = field(factory=list, init=False)
     _arrived: asyncio.Event = field(factory=asyncio.Event, init=False)
@@ -89,7 +89,7 @@ class MemorySubscription:
         self._put(Delivery(event, attempt=1, tag=self._now()))
 
     def bring(self, body: bytes) -> None:
-        """Bytes, of whatever version: those that can't be read are set aside, and are in nobody's way."""
+        """Put encoded bytes, from any version. Unreadable ones are dead-lettered, and so block no others."""
         try:
             self.put(decode(body))
         except BadMessage as error:
@@ -104,7 +104,7 @@ class MemorySubscription:
         return [self._waiting.popleft() for _ in range(min(limit, len(self._waiting)))]
 
     async def ack(self, deliveries: Sequence[Delivery]) -> None:
-        """There is nothing to settle: what was received is no longer in the queue."""
+        """Do nothing: a received delivery is no longer in the queue."""
 
     async def retry(self, delivery: Delivery, *, reason: str) -> None:  # noqa: ARG002 - it is logged by the worker
         delay = self._delays[min(delivery.attempt, len(self._delays)) - 1]

@@ -13,7 +13,7 @@ from domain.orders.order import Order
 
 @frozen
 class _Known:
-    """The newest version of an order that was heard of, and the order; none where only the version is known."""
+    """The newest known version of an order, and the order, or None if only its version is known."""
 
     version: int
     order: Order | None
@@ -21,7 +21,7 @@ class _Known:
 
 @define(eq=False)
 class MemoryRecentOrders:
-    """The orders that were touched last, at most `max_orders` of them."""
+    """The orders that were written or read last, at most `max_orders` of them."""
 
     _max_orders: int = field(default=10_000, kw_only=True)
     _known: OrderedDict[OrderId, _Known] = field(factory=OrderedDict, init=False)
@@ -34,7 +34,7 @@ class MemoryRecentOrders:
         self._put([(order.id, _Known(order.version, copied(order))) for order in orders])
 
     async def invalidate_below(self, versions: Mapping[OrderId, int]) -> None:
-        # The version stays, of what was not here as well: who has read an older one may still be about to put it.
+        # The version is kept, even for an order that was not cached: a reader with an older one may be about to put it.
         self._put([(id_, _Known(version, None)) for id_, version in versions.items()])
 
     def _put(self, new: Sequence[tuple[OrderId, _Known]]) -> None:
@@ -49,28 +49,28 @@ class MemoryRecentOrders:
 
 @define(eq=False)
 class MemoryCatalogueCache:
-    """Pages of one edition of the catalogue.
+    """Pages of the current epoch of the catalogue.
 
-    Another process may change the stock in the same database without a word to this one, so that a page is kept
-    for `max_age` seconds only.
+    Another process may change the stock in the same database, which this process does not notice. So a page is kept for
+    `max_age` seconds only.
     """
 
     _max_age: float = field(default=1.0, kw_only=True)
     _time: Callable[[], float] = field(default=monotonic, kw_only=True)
-    _edition: int = field(default=0, init=False)
+    _epoch: int = field(default=0, init=False)
     _pages: dict[CataloguePage, tuple[float, list[Product]]] = field(factory=dict, init=False)
 
     async def get(self, page: CataloguePage) -> tuple[CataloguePage, list[Product] | None]:
-        page = evolve(page, edition=str(self._edition))
+        page = evolve(page, epoch=str(self._epoch))
         kept_at, products = self._pages.get(page, (0.0, []))
         if page not in self._pages or self._time() - kept_at > self._max_age:
             return page, None
         return page, [copied(product) for product in products]
 
     async def put(self, page: CataloguePage, products: Sequence[Product]) -> None:
-        if page.edition == str(self._edition):
+        if page.epoch == str(self._epoch):
             self._pages[page] = (self._time(), [copied(product) for product in products])
 
     async def begin_epoch(self) -> None:
-        self._edition += 1
+        self._epoch += 1
         self._pages.clear()

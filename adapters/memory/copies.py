@@ -6,9 +6,9 @@ _set: Final = object.__setattr__
 
 
 def copied(row: R) -> R:
-    """A row with the same values, as `copy.copy` makes it of a class with slots, in a third of the time.
+    """A copy of a row, as `copy.copy` makes it for a class with slots, in a third of the time.
 
-    Nothing is validated again: what is kept was valid when it was made.
+    Nothing is validated again: the row was valid when it was made.
     """
     kind = type(row)
     new = object.__new__(kind)

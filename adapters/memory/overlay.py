@@ -9,7 +9,7 @@ V = TypeVar("V")
 
 @define(eq=False)
 class Overlay(Mapping[K, V], Generic[K, V]):
-    """What one transaction has written, over what is committed: a `ChainMap` of two, at a fraction of its time."""
+    """The writes of one transaction over the committed data: a `ChainMap` of two, but much faster."""
 
     _committed: dict[K, V]
     written: dict[K, V] = field(factory=dict, init=False)

@@ -16,13 +16,13 @@ from domain.orders.events import Event, EventId, event_id
 from domain.orders.order import Order
 from domain.payments.payment import Payment
 
-# The fingerprint, the answer as bytes, which nobody can change from outside, and when it was given.
+# The fingerprint, the answer as bytes, so that no caller can change it, and when it was given.
 StoredAnswer = tuple[str, bytes, datetime]
 
 
 @define(eq=False)
 class MemoryStore:
-    """What is committed. It holds copies of its own, so that nobody changes them from outside."""
+    """The committed data. It holds its own copies, so that no caller can change them."""
 
     orders: dict[OrderId, Order] = field(factory=dict)
     products: dict[ProductId, Product] = field(factory=dict)
@@ -34,13 +34,13 @@ class MemoryStore:
     inbox: set[tuple[str, EventId]] = field(factory=set)
     idempotency_keys: dict[IdempotencyKey, StoredAnswer] = field(factory=dict)
     dead_letters: dict[int, DeadLetter] = field(factory=dict)
-    # One writer at a time: the strictest isolation there is, and what is given here may allow more.
+    # One writer at a time, which is the strictest isolation. Another lock given here may allow more.
     writing: AbstractAsyncContextManager[None] = field(factory=asyncio.Lock)
 
 
 @define(eq=False)
 class Changes:
-    """A store as one transaction sees it: its own writes lie over what is committed."""
+    """A store as one transaction sees it: its own writes over the committed data."""
 
     store: MemoryStore
     orders: Overlay[OrderId, Order] = field(init=False)

@@ -19,7 +19,7 @@ from application.ports.persistence import Transaction
 
 @define(eq=False)
 class MemoryUnitOfWork:
-    """Transactions on a store in memory. What they write is seen by others when they commit."""
+    """Transactions on a store in memory. Others see their writes after the commit."""
 
     _store: MemoryStore = field(factory=MemoryStore)
     _after_commit: AfterCommit = propagate_nothing
@@ -45,7 +45,7 @@ class MemoryUnitOfWork:
 
 @frozen
 class MemoryTransaction:
-    """What one transaction has changed, and the repositories that change it, each made when it is asked for."""
+    """The repositories of one transaction, each made when it is used."""
 
     _changes: Changes
 

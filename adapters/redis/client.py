@@ -16,9 +16,9 @@ from redis.exceptions import NoScriptError, ResponseError
 T = TypeVar("T")
 Argument = bytes | str | int
 
-# A stamp says under which state of Redis an entry was written: the run of the server, then chance.
+# An epoch says in which state of Redis an entry was written: the run id of the server, then random bytes.
 RUN_BYTES: Final = 12
-STAMP_BYTES: Final = RUN_BYTES + 16
+EPOCH_BYTES: Final = RUN_BYTES + 16
 
 _MAX_CONNECTIONS: Final = 32
 _NO_RUN: Final = b"-" * RUN_BYTES
@@ -27,7 +27,7 @@ _log = structlog.get_logger("holdfast.redis")
 
 
 class BadAddress(ValueError):
-    """Not a URL of a Redis server. The message leaves out what was given: there may be a password in it."""
+    """Not a URL of a Redis server. The message leaves the URL out: it may contain a password."""
 
     def __init__(self) -> None:
         super().__init__("not an address of Redis, which looks like redis://[user:password@]host[:6379][/0]")
@@ -35,7 +35,7 @@ class BadAddress(ValueError):
 
 @frozen
 class Script:
-    """A program that Redis runs as one step, sent once and then called by its digest."""
+    """A Lua script that Redis runs as one step. It is sent once, and then called by its digest."""
 
     source: str
     digest: str = field(init=False)
@@ -47,21 +47,21 @@ class Script:
 
 @define(eq=False)
 class GuardedRedis:
-    """Redis where it answers, and nothing at once where it doesn't: no call raises.
+    """A client of Redis whose calls never raise: they return None at once while Redis does not answer.
 
-    The first call that fails or is not answered in time gives the server up: from then on calls cost nothing, and
-    a task of this object tries to return. Whatever was written meanwhile is missing in Redis, so that an entry may
-    be older than what was committed. That is why a return begins with the removal of every stamp that the caches
-    stand under: all entries of all processes become unreadable before this process reads again.
+    The first call that fails or is not answered in time disconnects the client. From then on calls cost nothing, and a
+    task of this object tries to reconnect. Writes made meanwhile are missing in Redis, so an entry there may be older
+    than the database. That is why a reconnect begins by removing the epochs of all caches: all entries of all processes
+    become unreadable before this process reads again.
 
-    What remains: a process that alone is cut off, or dies, between its commit and its write to Redis leaves the old
-    entry readable for the others until it returns, or until the entry's time is over.
+    One gap remains. If a single process dies or is cut off between its commit and its write to Redis, the others read
+    the old entry until that process reconnects or the entry expires.
     """
 
     _connect: Callable[[Callable[[Any], Awaitable[None]]], Redis]
     _timeout: float
     _retry_every: float
-    _stamps: set[str] = field(factory=set, init=False)
+    _epoch_keys: set[str] = field(factory=set, init=False)
     _client: Redis | None = field(default=None, init=False)
     _may_read: bool = field(default=False, init=False)
     _run: bytes = field(default=_NO_RUN, init=False)
@@ -70,19 +70,19 @@ class GuardedRedis:
     _is_closed: bool = field(default=False, init=False)
     _writing: set[asyncio.Task[Any]] = field(factory=set, init=False)
 
-    def stand_under(self, stamp_key: str) -> None:
-        """Let a cache's entries be forgotten, by the removal of its stamp, whenever a write may have been missed."""
-        self._stamps.add(stamp_key)
+    def invalidate_through(self, epoch_key: str) -> None:
+        """Remove this epoch, and so invalidate the cache's entries, whenever a write may have been missed."""
+        self._epoch_keys.add(epoch_key)
 
-    def new_stamp(self) -> bytes:
-        return self._run + secrets.token_hex((STAMP_BYTES - RUN_BYTES) // 2).encode()
+    def new_epoch(self) -> bytes:
+        return self._run + secrets.token_hex((EPOCH_BYTES - RUN_BYTES) // 2).encode()
 
-    def is_current(self, stamp: bytes | None) -> bool:
-        """Whether a stamp that was read is of the server's present run.
+    def is_current(self, epoch: bytes | None) -> bool:
+        """Whether an epoch that was read is from the server's present run.
 
-        A server that was restarted may have come back with the data of an older snapshot, unseen by anyone.
+        A server that was restarted may have loaded an older snapshot without anyone noticing.
         """
-        return stamp is not None and len(stamp) == STAMP_BYTES and stamp.startswith(self._run)
+        return epoch is not None and len(epoch) == EPOCH_BYTES and epoch.startswith(self._run)
 
     async def read(self, *command: Argument) -> Any | None:
         if not self._may_read:
@@ -113,8 +113,8 @@ class GuardedRedis:
             await asyncio.wait({self._returning}, timeout=1)
         if self._writing:
             await asyncio.wait(self._writing, timeout=1)
-        # The last chance to make good what was missed; the entry's time has to do it otherwise.
-        if self._client is None and self._stamps:
+        # The last chance to invalidate entries whose update was missed. Otherwise they stay until they expire.
+        if self._client is None and self._epoch_keys:
             await self._return()
         self._may_read = False
         if self._client is not None:
@@ -123,8 +123,8 @@ class GuardedRedis:
         await self._close_lost()
 
     async def _write(self, call: Callable[[Redis], Awaitable[Any]]) -> Any | None:
-        # In a task of its own: a caller who goes away would leave it open whether it was written, and everybody would
-        # have to do without Redis until what it may have missed is forgotten.
+        # In a task of its own: if the caller were cancelled, it would be unknown whether the write happened, and the
+        # whole process would have to do without Redis until it has invalidated the caches.
         writing = asyncio.get_running_loop().create_task(self._ask(call))
         self._writing.add(writing)
         writing.add_done_callback(self._writing.discard)
@@ -136,14 +136,14 @@ class GuardedRedis:
             return None
         try:
             return await self._in_time(call(client))
-        except Exception as error:  # noqa: BLE001 - whatever goes wrong here, the caller goes on without Redis
+        except Exception as error:  # noqa: BLE001 - on any error the caller goes on without Redis
             self._give_up(client, error)
             return None
 
     async def _in_time(self, answer: Awaitable[T]) -> T:
         loop = asyncio.get_running_loop()
-        # The last fifth begins when the alarm is noticed: a loop that was itself held up for longer than the timeout
-        # first reads what has arrived meanwhile, and does not take its own delay for the server's.
+        # The last fifth of the timeout begins when the alarm runs. An event loop that was itself blocked for longer
+        # than the timeout then first reads what has arrived, and does not take its own delay for the server's.
         async with asyncio.timeout(None) as limit:
             alarm = loop.call_later(self._timeout * 0.8, lambda: limit.reschedule(loop.time() + self._timeout * 0.2))
             try:
@@ -157,7 +157,7 @@ class GuardedRedis:
         self._client, self._may_read = None, False
         self._lost.append(client)
         if self._returning is not None and not self._returning.done():
-            return  # The return itself has failed, and is tried again.
+            return  # The reconnect itself has failed, and is tried again.
         _log.warning("Redis does not answer; going on without it", reason=self._reason(error))
         if not self._is_closed:
             self._returning = asyncio.get_running_loop().create_task(self._keep_returning())
@@ -169,9 +169,9 @@ class GuardedRedis:
 
     async def _keep_returning(self) -> None:
         while not self._is_closed:
-            spread = random.uniform(0.8, 1.2)  # noqa: S311 - it keeps processes apart, nothing is secret
+            spread = random.uniform(0.8, 1.2)  # noqa: S311 - it spreads the processes; it is no secret
             await asyncio.sleep(max(self._retry_every * spread, self._timeout * 2))
-            # By now nobody uses these any more: calls that were under way have had their timeout.
+            # These are no longer in use: every call on them has reached its timeout.
             await self._close_lost()
             if await self._return():
                 _log.info("Redis is back")
@@ -181,12 +181,12 @@ class GuardedRedis:
         client = self._connect(self._on_connect)
         try:
             await self._in_time(_execute(client, "PING"))
-            # Writes first: what is committed from here on is no longer missed, and all that was missed before is
-            # covered by the removal that follows. Reads only after it.
+            # Writes come first: from here on no commit is missed, and removing the epochs covers all that were missed
+            # before. Reads are allowed only after that.
             self._client = client
-            if self._stamps:
+            if self._epoch_keys:
                 # DEL is allowed even where memory has run out and writes are refused.
-                await self._in_time(_execute(client, "DEL", *self._stamps))
+                await self._in_time(_execute(client, "DEL", *self._epoch_keys))
             self._may_read = self._client is client
         except Exception as error:  # noqa: BLE001 - as in `_ask`
             _log.debug("Redis still does not answer", reason=self._reason(error))
@@ -208,7 +208,7 @@ class GuardedRedis:
         try:
             info: bytes = await connection.read_response()
         except ResponseError:
-            # This user may not ask. A restart between two calls, from an older snapshot, then goes unnoticed.
+            # This user may not run INFO. A restart from an older snapshot between two calls then goes unnoticed.
             self._run = _NO_RUN
         else:
             self._run = info.partition(b"run_id:")[2][:RUN_BYTES].ljust(RUN_BYTES, b"-")
@@ -216,9 +216,9 @@ class GuardedRedis:
 
 @asynccontextmanager
 async def open_redis(url: str, *, timeout: float = 0.1, retry_every: float = 0.5) -> AsyncIterator[GuardedRedis]:  # noqa: ASYNC109 - it bounds each call, not this one
-    """Open whether Redis is there or not. Raise `BadAddress` only.
+    """Open the client, even if Redis is not reachable. Raise `BadAddress` only.
 
-    `timeout` bounds each call, connecting included; `retry_every` is the pause between attempts to return.
+    `timeout` bounds each call, connecting included; `retry_every` is the pause between attempts to reconnect.
     """
     redis = GuardedRedis(_connector(url), timeout=timeout, retry_every=retry_every)
     await redis.start()
@@ -233,7 +233,7 @@ def _connector(url: str) -> Callable[[Callable[[Any], Awaitable[None]]], Redis]:
         pool = BlockingConnectionPool.from_url(
             url,
             max_connections=_MAX_CONNECTIONS,
-            # Every wait is bounded by GuardedRedis, once for the whole call.
+            # GuardedRedis bounds each call as a whole.
             timeout=None,
             socket_timeout=None,
             socket_connect_timeout=None,

@@ -12,7 +12,7 @@ from domain.errors import DomainError, InvalidProduct, ProductExists
 from domain.ids import MAX_ID, ProductId
 from domain.money import Money
 
-# How often products are added anew because somebody took their ids in the meantime.
+# Attempts to add products, when another call takes the same ids in the meantime.
 _TRIES: Final = 10
 
 
@@ -28,18 +28,18 @@ class NewProduct:
 
 @frozen
 class AddProducts:
-    """Put products into the catalogue, their stock recorded as the first count; refuse alone what must be refused."""
+    """Add products to the catalogue, and record their first count. One that is refused is refused alone."""
 
     _unit_of_work: UnitOfWork
     _now: Clock
 
     async def __call__(self, new: Sequence[NewProduct], *, made_by: str) -> Sequence[Product | DomainError]:
-        """Raise `Aborted` when others add so many that no ids are left to this call."""
+        """Raise `Aborted` when other calls took the same ids in every attempt."""
         for _ in range(_TRIES - 1):
             try:
                 return await self._add(new, made_by)
             except Aborted:
-                # The ids that were free are another's now.
+                # Another call took the ids: try with the next ones.
                 continue
         return await self._add(new, made_by)
 

@@ -11,13 +11,13 @@ from domain.ids import ProductId
 
 @frozen
 class AdjustStock:
-    """Count units in or out that no order moved, each change with its reason."""
+    """Add units to the stock, or remove some, for a reason other than an order."""
 
     _unit_of_work: UnitOfWork
     _now: Clock
 
     async def __call__(self, product_id: ProductId, change: int, *, reason: str, made_by: str) -> Product:
-        """Raise `UnknownProduct`, `InvalidProduct`, or `OutOfStock` when fewer are there than are to be removed."""
+        """Raise `UnknownProduct`, `InvalidProduct`, or `OutOfStock` when there are too few units to remove."""
         async with self._unit_of_work() as tx:
             product = (await tx.products.get_many({product_id}, lock=True)).get(product_id)
             if product is None:
@@ -33,4 +33,4 @@ def adjustment(product: Product, change: int, *, reason: str, made_by: str, at: 
     try:
         return StockAdjustment(product_id=product.id, change=change, reason=reason, made_by=made_by, at=at)
     except ValueError:
-        raise InvalidProduct("a reason, and who gives it, have 1 to 200 characters each", field="reason") from None
+        raise InvalidProduct("the reason and its author have 1 to 200 characters each", field="reason") from None

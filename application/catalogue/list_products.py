@@ -10,7 +10,7 @@ from domain.ids import ProductId
 
 @frozen
 class ListProducts:
-    """The catalogue by id, from the cache where it is current."""
+    """Read a page of the catalogue by id, from the cache if it is current."""
 
     _unit_of_work: UnitOfWork
     _cache: CatalogueCache

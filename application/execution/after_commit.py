@@ -13,11 +13,11 @@ from domain.orders.order import Order
 
 @define(eq=False)
 class Committed:
-    """What a transaction has written that others want to hear of."""
+    """What a transaction has written, for the caches and the relay."""
 
     orders: list[Order] = field(factory=list)
-    # The versions of those that were locked, or stand in an answer that is given again: whoever changes none of them
-    # may still tell somebody how they are.
+    # The versions of orders that were locked or are part of a replayed response. Even if the transaction changed none
+    # of them, its caller may tell a client about them.
     seen: dict[OrderId, int] = field(factory=dict)
     catalogue: bool = False
     events: bool = False
@@ -27,19 +27,20 @@ class Committed:
             self.seen[order.id] = max(order.version, self.seen.get(order.id, 0))
 
 
-# What a unit of work awaits when it has committed, before its block is left. It never raises.
+# A unit of work awaits this after its commit, before its block ends. It never raises.
 AfterCommit = Callable[[Committed], Awaitable[None]]
 
 
 async def propagate_nothing(_: Committed) -> None:
-    """For a unit of work without caches and without a relay."""
+    """Do nothing: for a unit of work without caches and relay."""
 
 
 @frozen
 class PropagateChanges:
-    """Bring the caches up to date with what was committed, and wake the relay.
+    """Update the caches with what was committed, and wake the relay.
 
-    The catalogue is told before the orders: whoever reads that an order is paid for reads the stock that is left.
+    The catalogue is updated before the orders. So a client that reads a paid order then also reads the stock that is
+    left.
     """
 
     _recent: RecentOrders
@@ -53,8 +54,8 @@ class PropagateChanges:
             await self._catalogue.begin_epoch()
         if committed.orders:
             await self._recent.put_many(committed.orders)
-        # A process may have died, or not have heard of its commit, before it told the caches. Whoever asks again is
-        # answered with the order as it is, and must not read it as it was.
+        # A process may have died, or missed the answer to its commit, before it updated the caches. A client that
+        # repeats its request gets the current order, and must not read an older version afterwards.
         if unchanged := committed.seen.keys() - {order.id for order in committed.orders}:
             await self._recent.invalidate_below({id_: committed.seen[id_] for id_ in unchanged})
 
@@ -64,10 +65,10 @@ _MOVES_STOCK: Final = frozenset({StockReserved.type, OrderFailed.type, OrderRefu
 
 @frozen
 class InvalidatingPublisher:
-    """A publisher that lets no event overtake the caches.
+    """A publisher that invalidates older cache entries before it sends an event.
 
-    A process may die between its commit and its word to the caches. The outbox knows of every commit, so that what is
-    older than an event is forgotten here, before anybody can hear of the event.
+    A process may die between its commit and its update of the caches. The outbox has the event of every commit. So
+    entries older than an event are invalidated here, before a consumer can receive it.
     """
 
     _inner: EventPublisher

@@ -10,20 +10,21 @@ from application.errors import Aborted, OutcomeUnknown, Overloaded, Unavailable
 C = TypeVar("C")
 R = TypeVar("R")
 
-# What a batch costs by itself outweighs a few calls: so few are not shared out, and so few begin none beside another.
+# A batch has a fixed cost. So calls are split only into batches of at least the first number, and a batch begins beside
+# another only when at least the second number of calls wait.
 _WORTH_SHARING: Final = 16
 _WORTH_A_PLACE: Final = 4
-# Seconds that anybody waits for a batch to end, or for others to come, while there is a place.
+# Seconds that a call waits for a batch to end, or for more calls to arrive, while a batch could begin.
 _MAX_WAIT: Final = 0.05
 
 
 async def each_alone(
     work: Callable[[Sequence[C]], Awaitable[Sequence[R | Exception]]], calls: Sequence[C]
 ) -> list[R | Exception]:
-    """Do the calls as one batch; if the batch fails, one by one, so that a bad neighbour costs nobody.
+    """Do the calls as one batch; if the batch fails, one by one, so that a bad call fails alone.
 
-    A batch that was rolled back as a whole is tried once more first. One whose server is gone is not tried again; nor
-    is one whose outcome is unknown, which a second try could do twice.
+    A batch that was rolled back as a whole is tried once more first. If its server is unavailable, it is not tried
+    again. Nor is a batch with an unknown outcome, because its effect could then happen twice.
     """
     for _ in range(2):
         try:
@@ -35,7 +36,7 @@ async def each_alone(
             return [error] * len(calls)
         except Aborted as error:
             failure: Exception = error
-        except Exception as error:  # noqa: BLE001 - whatever a neighbour caused
+        except Exception as error:  # noqa: BLE001 - any call of the batch may have caused it
             failure = error
             break
     if len(calls) == 1:
@@ -52,18 +53,18 @@ class _Waiting(Generic[C, R]):
 
 @define(eq=False)
 class Batched(Generic[C, R]):
-    """Calls that arrive while a batch is being worked on become the next batch.
+    """Calls that arrive while a batch is in flight become the next batch.
 
-    An idle service answers the first call at once, and a busy one makes larger batches by itself, as many as may be in
-    flight sharing the calls. Where one is in flight, another begins beside it when some calls wait, when one has waited
-    for 50 ms, or when that one is known to take longer; and the only one that may be in flight begins when nobody else
-    comes, or after as long.
+    An idle service answers the first call at once, and a busy one makes larger batches by itself. The waiting calls are
+    split among as many batches as may be in flight. While one batch is in flight, another begins when a few calls wait,
+    when one call has waited for 50 ms, or when the first batch takes longer than that. If only one batch may be in
+    flight, it begins when no more calls arrive, or after 50 ms.
 
-    The work runs in a task of its own, so that a caller who goes away cancels its wait and nothing else; when its batch
-    has not begun yet, nothing is done for it at all.
+    The work runs in a task of its own, so that a cancelled caller ends its own wait and nothing else. If its batch has
+    not begun yet, its call is skipped.
 
-    Raise what the use case returned or raised for this call. Raise `Overloaded` at once while somebody has been waiting
-    for longer than `longest_wait` seconds: whoever came now would wait no less.
+    Raise what the use case returned or raised for this call. Raise `Overloaded` at once while another call has been
+    waiting for longer than `longest_wait` seconds: a new call would wait as long.
     """
 
     _work: Callable[[Sequence[C]], Awaitable[Sequence[R | Exception]]]
@@ -72,7 +73,7 @@ class Batched(Generic[C, R]):
     _longest_wait: float = field(default=1.0, kw_only=True)
     _waiting: deque[_Waiting[C, R]] = field(factory=deque, init=False)
     _in_flight: set[asyncio.Task[None]] = field(factory=set, init=False)
-    # Those of them that have their calls by now, and when each began: the oldest first.
+    # The tasks that are working on a batch, and when each batch began, oldest first.
     _at_work: dict[asyncio.Task[None], float] = field(factory=dict, init=False)
     _timer: asyncio.TimerHandle | None = field(default=None, init=False)
 
@@ -92,7 +93,7 @@ class Batched(Generic[C, R]):
             await asyncio.wait(self._in_flight)
 
     def _waited(self, now: float) -> float:
-        """How long the first of those who still wait has done so."""
+        """Seconds that the oldest waiting call has been waiting."""
         while self._waiting and self._waiting[0].answer.cancelled():
             self._waiting.popleft()
         return now - self._waiting[0].since if self._waiting else 0.0
@@ -120,7 +121,7 @@ class Batched(Generic[C, R]):
     async def _work_off(self) -> None:
         this = cast("asyncio.Task[None]", asyncio.current_task())
         try:
-            # One turn of the loop is given away first, so that calls made in the same turn share the batch.
+            # Yield to the event loop once, so that calls made in the same iteration share the batch.
             await asyncio.sleep(0)
             while batch := await self._next_batch():
                 self._at_work[this] = asyncio.get_running_loop().time()
@@ -128,7 +129,7 @@ class Batched(Generic[C, R]):
                 await self._work_on(batch)
                 del self._at_work[this]
         finally:
-            # In the same turn in which nobody was found waiting: whoever comes next must find this place free.
+            # No await since the queue was found empty: the next call must find this place free.
             self._at_work.pop(this, None)
             self._in_flight.remove(this)
 
@@ -136,27 +137,28 @@ class Batched(Generic[C, R]):
         try:
             self._answer(batch, await each_alone(self._work, [waiting.call for waiting in batch]))
         except BaseException:
-            # The process is ending: nobody is left waiting for what will not come.
+            # The process is ending: no caller may be left waiting for an answer that will not come.
             for waiting in batch:
                 waiting.answer.cancel()
             raise
 
     async def _next_batch(self) -> list[_Waiting[C, R]]:
         if self._max_in_flight == 1:
-            await self._until_nobody_comes()
-        # Shared out among the places that are free: while one is with the database, the process prepares the next.
+            await self._until_no_more_calls_arrive()
+        # The waiting calls are split among the free places: while the database works on one batch, the process prepares
+        # the next.
         shares = min(self._max_in_flight - len(self._at_work), max(1, len(self._waiting) // _WORTH_SHARING))
         size = min(self._max_size, -(-len(self._waiting) // shares))
         batch: list[_Waiting[C, R]] = []
         while self._waiting and len(batch) < size:
             waiting = self._waiting.popleft()
-            # To work for those who have gone would keep the others waiting, just when there is too much to do.
+            # Working for cancelled callers would keep the others waiting, just when the load is highest.
             if not waiting.answer.cancelled():
                 batch.append(waiting)
         return batch
 
-    async def _until_nobody_comes(self) -> None:
-        # Whoever misses the only batch waits for the whole of it.
+    async def _until_no_more_calls_arrive(self) -> None:
+        # A call that misses the only batch waits for all of it.
         now, here = asyncio.get_running_loop().time, 0
         while here < len(self._waiting) < self._max_size and self._waited(now()) < _MAX_WAIT:
             here = len(self._waiting)

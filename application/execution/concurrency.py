@@ -7,7 +7,7 @@ R = TypeVar("R")
 
 
 async def at_most(limit: int, work: Callable[[T], Awaitable[R]], items: Iterable[T]) -> list[R]:
-    """Do the work for all items at once, but for no more than `limit` at a time; results in the order of the items."""
+    """Do the work for all items, at most `limit` at a time. The results are in the order of the items."""
     permits = asyncio.Semaphore(limit)
 
     async def permitted(item: T) -> R:

@@ -13,18 +13,18 @@ C = TypeVar("C")
 
 
 class KeyInFlight(NotDone):
-    """Another transaction is at work under the key; when it has ended, its answer is there to be had."""
+    """Another transaction is working on a request under the key. Its response is stored when it ends."""
 
 
 class KeyReused(DomainError):
-    """Something else was asked for under the key before."""
+    """The key was used before, for a different request."""
 
     code: ClassVar[str] = "idempotency_key_reused"
 
 
 @frozen
 class Keyed(Generic[C]):
-    """A call under a key: it is done once, however often it is made. `fingerprint` stands for what it asks."""
+    """A call under a key: it is done once, however often it is made. `fingerprint` is a hash of the request."""
 
     call: C
     key: IdempotencyKey
@@ -33,12 +33,12 @@ class Keyed(Generic[C]):
 
 @frozen
 class Replayed:
-    """The answer of the first time, to a call that was made again."""
+    """The stored response, for a call that was made before."""
 
     answer: Answer
 
 
-# What becomes of one call: a refusal under a key is an answer like any other, and kept as well.
+# The outcome of one call. A refusal under a key is an answer like any other, and is stored as well.
 Outcome = Answer | Replayed | KeyInFlight
 
 
@@ -49,13 +49,15 @@ async def once(
     *,
     now: Clock,
 ) -> list[Outcome]:
-    """Do, of these calls, those that were not done yet under their keys; answer the others as they were answered.
+    """Do those calls that were not done yet under their keys; replay the stored responses of the others.
 
-    It is all one transaction with the work: there is never an effect without its key, nor a key without its effect.
-    What `work` raises is no answer, and is not kept; nor is it that there is no such order, which may yet be recorded.
+    Work and responses are written in one transaction: there is never an effect without its key, nor a key without its
+    effect. An exception from `work` is no answer and is not stored. Nor is `UnknownOrder`, because the order may be
+    recorded later.
     """
     kept = await tx.idempotency_keys.claim({call.key for call in calls if isinstance(call, Keyed)})
-    # Of those under one new key in this batch the first is done, and answers for the others.
+    # If several calls in this batch have the same new key, the first is done and its response is replayed to the
+    # others.
     first: dict[IdempotencyKey, int] = {}
     for place, call in enumerate(calls):
         if isinstance(call, Keyed) and call.key in kept and kept[call.key] is None:
@@ -79,7 +81,7 @@ async def once(
 
 def _again(call: Keyed[C], kept: StoredResponse | None) -> Outcome:
     if kept is None:
-        return KeyInFlight("a request under this key is being worked on")
+        return KeyInFlight("another request under this idempotency key is in progress; try again")
     if kept.fingerprint != call.fingerprint:
-        return KeyReused("something else was asked for under this key before")
+        return KeyReused("this idempotency key was used for a different request; use a new key")
     return Replayed(kept.answer)

@@ -13,10 +13,10 @@ R = TypeVar("R")
 
 @frozen
 class Retrying(Generic[C, R]):
-    """Calls that are made again while others are at work on the same.
+    """Calls that are repeated while another call is working on the same order or key.
 
-    That is most often the same call, which took so long that something else was tried. Raise the last error when
-    `seconds` are over: it says nothing about the server.
+    That is most often an earlier attempt of the same call, which timed out. Raise the last error after `seconds`: it
+    says nothing about the server.
     """
 
     _work: Callable[[C], Awaitable[R]]

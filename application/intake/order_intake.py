@@ -1,4 +1,4 @@
-"""How an accepted order becomes durable: in the database first, in the broker first, or in whichever can take it."""
+"""How an accepted order becomes durable: in the database, in the broker, or in the one that can take it."""
 
 from collections.abc import Awaitable, Callable
 from typing import Protocol
@@ -17,14 +17,14 @@ _Queue = Callable[[_Call], Awaitable[Order | Queued | Replayed]]
 
 
 class OrderIntake(Protocol):
-    """The road in: what becomes of a request when it is answered."""
+    """How a request becomes an order. Each intake says where the order is safe when the client is answered."""
 
     async def __call__(self, request: OrderRequest | Keyed[OrderRequest], /) -> Order | Queued | Replayed: ...
 
 
 @frozen
 class DirectIntake:
-    """An order is in the books when it is answered."""
+    """The order is in the database when the client is answered."""
 
     _number: NumberRequests
     _place: _Place
@@ -35,9 +35,9 @@ class DirectIntake:
 
 @frozen
 class QueuedIntake:
-    """An order is in the queue when it is answered, or in the books where the queue can't take it.
+    """The order is in the queue when the client is answered, or in the database if the queue can't take it.
 
-    The database is asked for what only it can tell, too.
+    An order whose price only the database knows is placed there.
     """
 
     _number: NumberRequests
@@ -54,10 +54,10 @@ class QueuedIntake:
 
 @frozen
 class AutoIntake:
-    """An order is in the books when it is answered, or in the queue while the database can't take it in time.
+    """The order is in the database when the client is answered, or in the queue if the database can't take it in time.
 
-    One that the queue can't take either is recorded after all, if the database was only slow. So an order may get to
-    both: what the database was asked for in vain may have happened. It has one id, and is one order.
+    If the queue can't take the order either, the database is tried again, because it may only have been slow. So an
+    order may reach both: the database may have committed without an answer. It has one id in both, and is one order.
     """
 
     _number: NumberRequests
@@ -69,8 +69,8 @@ class AutoIntake:
         try:
             return await self._place(call)
         except (Unavailable, Aborted):
-            # Not what is overloaded, nor what is in flight under the same key: more work is no help when there is too
-            # much of it, and what another does need not be done here.
+            # Neither `Overloaded` nor `KeyInFlight` is caught: more work does not help against overload, and the other
+            # request under the key is already doing this one's work.
             return await self._queue(call)
         except OutcomeUnknown:
             try:

@@ -16,10 +16,11 @@ from domain.orders.order import Order
 
 @frozen
 class PersistOrders:
-    """Write accepted orders into the books, as if they had been placed there; one that is there already is done.
+    """Write accepted orders into the database, as if they had been placed there. One that is there already is skipped.
 
-    What is accepted is never refused for what has happened since. Two orders under one id are a client's mistake, of
-    which nobody knew when the second one was accepted: that one is left to a person.
+    An accepted order is never refused for something that happened since. Two different orders under one id are a
+    client's mistake, which was not visible when the second was accepted. The second is dead-lettered for a person to
+    decide.
     """
 
     _unit_of_work: UnitOfWork
@@ -41,8 +42,8 @@ class PersistOrders:
                         orders[event.order_id] = new[event.order_id][0]
                         calls.append(_call(event))
             outcomes |= zip(new, await once(tx, calls, partial(_record_all, tx, new), now=self._now), strict=True)
-            # The key may have an answer already: a refusal, given before the order could be had. It stays, as every
-            # answer does; but the customer was promised this order since.
+            # The key may have a stored refusal, given before the order was accepted. The response stays, as every
+            # stored response does. But the customer has been promised this order since, so it is recorded.
             refused = [id_ for id_ in new if _is_refusal(outcomes[id_])]
             await record(tx, [new[id_] for id_ in refused])
         told = {id_: None if id_ in refused else _told(outcome) for id_, outcome in outcomes.items()}
@@ -82,4 +83,4 @@ def _told(outcome: Outcome) -> DomainError | KeyInFlight | None:
 def _difference(event: OrderAccepted, order: Order | None) -> KeyReused | None:
     if order is None or wanted_in(order) == wanted_in(event):
         return None
-    return KeyReused(f"order {event.order_id} is in the books, and is another one")
+    return KeyReused(f"another order is in the database under the id {event.order_id}")

@@ -33,9 +33,9 @@ class OrderRequest:
 
 @frozen
 class NumberedRequest:
-    """A request with the id that its order has, and the moment at which it was asked for.
+    """A request with the id and the time of its order.
 
-    Both are given before anything is written: whatever road it takes, and however often, it is the same order.
+    Both are set before anything is written. So it is the same order, however often and by whichever way it is stored.
     """
 
     order_id: OrderId
@@ -49,7 +49,7 @@ class NumberedRequest:
 
 @frozen
 class NumberRequests:
-    """Number a request; one under a key always gets the same id."""
+    """Give a request its order id. A request under a key always gets the same id."""
 
     _new_id: NewId
     _now: Clock
@@ -62,7 +62,7 @@ class NumberRequests:
 
 @frozen
 class PlaceOrder:
-    """Turn requests into orders, all in one transaction; refuse alone what must be refused.
+    """Turn requests into orders, all in one transaction. A request that is refused is refused alone.
 
     A request under a key becomes one order, however often it is made.
     """
@@ -101,12 +101,12 @@ def price_order(request: NumberedRequest, products: Mapping[ProductId, Product])
 
 
 def wanted_in(order: Order | OrderAccepted) -> OrderRequest:
-    """What had been asked for."""
+    """The request that the order was made from."""
     return OrderRequest(order.user_id, tuple(RequestedItem(line.product_id, line.quantity) for line in order.lines))
 
 
 async def record(tx: Transaction, placed: Iterable[tuple[Order, OrderPlaced]]) -> None:
-    """Write orders into the books, with the first event of each."""
+    """Write orders and their first events into the database."""
     placed = list(placed)
     await tx.orders.add_many([order for order, _ in placed])
     await tx.events.add_many([event for _, event in placed])

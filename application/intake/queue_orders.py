@@ -18,22 +18,22 @@ Call = NumberedRequest | Keyed[NumberedRequest]
 
 
 class PriceUnknown(NotDone):
-    """Nobody but the database can tell whether there is such a product."""
+    """The price list has no such product. Only the database can tell whether it exists."""
 
 
 @frozen
 class Queued:
-    """An order, as it was placed, that is safe in the queue and will be recorded; `replayed` to who asks again."""
+    """An order, as it was placed, that is safe in the queue. `replayed` says that the request is a repeated one."""
 
     order: Order
     replayed: bool = False
 
 
 class Unconfirmed(OutcomeUnknown):
-    """The queue has not said that it has this order: it may be there or not."""
+    """The broker did not confirm this order: it may be in the queue or not."""
 
     def __init__(self, event: OrderAccepted) -> None:
-        super().__init__("the broker did not confirm the order")
+        super().__init__("the broker did not confirm the order: it may be queued or not")
         self.event = event
 
 
@@ -44,17 +44,17 @@ class _New(NamedTuple):
 
 @frozen
 class QueueOrders:
-    """Accept orders without the database: each is priced and valid as it will be recorded, and safe on disk.
+    """Accept orders without the database: each is priced, validated, and safe on the broker's disk.
 
-    Whoever is told of an order finds it among the recent ones. One that can't be found there would be looked for in
-    the books, and so it is recorded here and now, if that can be: then it is returned as an order like any other.
+    A client that was promised an order must be able to read it, from the recent orders. If it can't be read there, it
+    is recorded in the database at once, if possible, and returned as a placed order.
     """
 
     _prices: PriceList
-    # `IntakeQueue.put_many`, in the time that there is for it.
+    # `IntakeQueue.put_many`, with its timeout.
     _queue: Callable[[Sequence[OrderAccepted]], Awaitable[AbstractSet[OrderId]]]
     _recent: RecentOrders
-    # What this process has queued, for when the others' can't be had.
+    # The orders that this process has queued. They can be read here while the shared recent orders can't.
     _queued: RecentOrders
     _record: Callable[[OrderAccepted], Awaitable[None]]
 
@@ -73,7 +73,7 @@ class QueueOrders:
             else:
                 new[request.order_id] = _New(call, event)
         safe = await self._put([event for _, event in new.values()])
-        # Two processes may have accepted an order under one key at once: both tell of the one that is found.
+        # Two processes may have accepted an order under one key at once: both return the one that is found.
         found = await self._show([orders[id_] for id_ in new if id_ in safe])
         recorded = await self._record_all([event for id_, (_, event) in new.items() if id_ in safe - found.keys()])
 
@@ -83,7 +83,7 @@ class QueueOrders:
                 return Unconfirmed(new[id_].event)
             order = found.get(id_, orders[id_])
             if wanted_in(order) != _request(call).wanted:
-                return KeyReused("something else was asked for under this key before")
+                return KeyReused("this idempotency key was used for a different request; use a new key")
             if id_ in new and new[id_].call is call:
                 return recorded.get(id_) or Queued(_as_placed(order))
             return Queued(_as_placed(order), replayed=True)
@@ -94,7 +94,7 @@ class QueueOrders:
         request = _request(call)
         products = self._prices.get_many(request.product_ids)
         if missing := request.product_ids - products.keys():
-            raise PriceUnknown(f"whether there is a product {min(missing)} can't be told now")
+            raise PriceUnknown(f"product {min(missing)} is not in the price list; only the database can tell its price")
         order, placed = price_order(request, products)
         under = None
         if isinstance(call, Keyed):
@@ -110,14 +110,14 @@ class QueueOrders:
         return order, event
 
     async def _put(self, events: Sequence[OrderAccepted]) -> AbstractSet[OrderId]:
-        """Those that are safe in the queue."""
+        """The ids of the orders that are safe in the queue."""
         try:
             return await self._queue(events) if events else set()
         except Trouble:
             return set()
 
     async def _show(self, orders: Sequence[Order]) -> dict[OrderId, Order]:
-        """Put them among the recent orders, and return those that can be read there."""
+        """Put the orders among the recent ones, and return those that can be read there."""
         if not orders:
             return {}
         await self._queued.put_many(orders)
@@ -125,7 +125,7 @@ class QueueOrders:
         return await self._recent.get_many({order.id for order in orders})
 
     async def _record_all(self, events: Iterable[OrderAccepted]) -> dict[OrderId, Order | DomainError]:
-        """Those that could be recorded, and those that are another order in the books. The others wait in the queue."""
+        """The orders that were recorded, or refused because another order has the id. The others wait in the queue."""
         events = list(events)
         outcomes = await asyncio.gather(*map(self._record, events), return_exceptions=True)
         told: dict[OrderId, Order | DomainError] = {}
@@ -139,10 +139,9 @@ class QueueOrders:
 
 @frozen
 class QueueOrRecord:
-    """Queue an order; one that the queue did not confirm is recorded here and now, if that can be.
+    """Queue an order; if the broker does not confirm it, record it in the database at once.
 
-    Without the books it is safe nowhere, and nobody is told of it: raise
-    `OutcomeUnknown`, since it may yet come out of the queue.
+    Raise `OutcomeUnknown` if the database can't take it either: the order may still arrive through the queue.
     """
 
     _queue: Callable[[Call], Awaitable[Order | Queued]]
@@ -156,9 +155,9 @@ class QueueOrRecord:
             event = unconfirmed.event
         try:
             if isinstance(call, Keyed):
-                # Nobody was promised this order, and the database knows what has been answered under its key.
+                # No client was promised this order, and the database has the stored response of its key.
                 return _first_or_again(call.call, await self._place(call))
-            # It may be there: a first attempt may have come to an end since.
+            # It may be recorded already: an earlier attempt may have finished since.
             await self._record(event)
         except NotDone as error:
             # Not in the database, but maybe in the queue.
@@ -167,7 +166,7 @@ class QueueOrRecord:
 
 
 def _first_or_again(request: NumberedRequest, answer: Order | Replayed) -> Order | Replayed:
-    """To a request that was recorded by its own first attempt, the order: it has not asked again."""
+    """A replayed response may come from an earlier attempt of this same request. Then it is a first response."""
     if isinstance(answer, Replayed) and isinstance(answer.answer, Order) and answer.answer.created_at == request.at:
         return answer.answer
     return answer
@@ -182,5 +181,5 @@ def _order(event: OrderAccepted) -> Order:
 
 
 def _as_placed(order: Order) -> Order:
-    """As it was at first: whoever asks again is told the same as before."""
+    """The order as it was placed: a repeated request gets the same response as the first one."""
     return Order.place(order_id=order.id, user_id=order.user_id, lines=order.lines, at=order.created_at)[0]

@@ -15,21 +15,21 @@ R = TypeVar("R")
 
 
 class NotYetRecorded(NotDone):
-    """The order has been accepted, and is on its way into the books."""
+    """The order has been accepted, and is not in the database yet."""
 
     def __init__(self, order_id: OrderId) -> None:
-        super().__init__(f"order {order_id} has been accepted, and is not recorded yet")
+        super().__init__(f"order {order_id} has been accepted and is not recorded yet: try again in a moment")
 
 
 @frozen
 class Unrecorded:
-    """Who knows of orders that are not in the books, and were accepted all the same.
+    """Finds accepted orders that are not in the database yet.
 
-    What became of an order that this process has queued nobody tells it: the books have to be asked first.
+    A process is not told when an order that it queued is recorded. So callers must look in the database first.
     """
 
     _recent: RecentOrders
-    # What this process has queued, for when the others' can't be had.
+    # The orders that this process has queued. They can be read here while the shared recent orders can't.
     _queued_here: RecentOrders
 
     async def get_many(self, ids: Collection[OrderId]) -> dict[OrderId, Order]:
@@ -40,7 +40,7 @@ class Unrecorded:
 
 @frozen
 class TellUnrecorded(Generic[C, R]):
-    """Around a use case that changes orders: one that is only accepted so far is not unknown, it takes a moment."""
+    """Wraps a use case that changes orders: for an accepted order it returns `NotYetRecorded`, not `UnknownOrder`."""
 
     _change: Callable[[Sequence[C]], Awaitable[Sequence[R]]]
     _unrecorded: Unrecorded
@@ -52,7 +52,7 @@ class TellUnrecorded(Generic[C, R]):
         for index in unknown:
             if (order_id := _order_id(calls[index])) in accepted:
                 outcomes[index] = NotYetRecorded(order_id)
-        # Those that nobody knows may have moved into the books between the two looks.
+        # An order found in neither place may have been recorded between the two reads.
         unknown = [index for index in unknown if _order_id(calls[index]) not in accepted]
         if unknown:
             again = await self._change([calls[index] for index in unknown])

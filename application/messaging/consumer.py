@@ -13,7 +13,7 @@ from domain.orders.events import Event
 
 @frozen
 class Handled:
-    """What became of a batch: how many were done, and which will be retried or were dead-lettered, with the reason."""
+    """The outcome of a batch: how many were acked, and which will be retried or were dead-lettered, with the reason."""
 
     done: int
     retried: tuple[tuple[Delivery, Exception], ...]
@@ -22,10 +22,10 @@ class Handled:
 
 @frozen
 class Consumer:
-    """Bring what waits in a queue to a use case, in batches, and settle each delivery by its outcome.
+    """Pass the deliveries of a queue to a use case, in batches, and settle each delivery by its outcome.
 
-    A delivery is acknowledged only after its use case has returned. What may pass by itself (`Trouble`) is tried again
-    for as long as it takes; what the rules refuse is dead-lettered at once; anything else after `max_attempts`.
+    A delivery is acknowledged only after its use case has returned. After a `Trouble` it is retried for as long as it
+    takes. After a `DomainError` it is dead-lettered at once, after any other error once it has had `max_attempts`.
     """
 
     work: WorkQueue
@@ -35,15 +35,15 @@ class Consumer:
     _max_attempts: int = field(default=8, kw_only=True)
 
     async def step(self) -> Handled:
-        """Wait for deliveries and deal with them."""
+        """Wait for deliveries and handle them."""
         return await self.handle(await self.receive())
 
     async def receive(self) -> Sequence[Delivery]:
-        """Wait for deliveries. To be cancelled here loses none. Raise `Trouble` when the broker is gone."""
+        """Wait for deliveries. Cancelling this call loses none. Raise `Trouble` when the broker is gone."""
         return await self._subscription.receive(self._max_batch)
 
     async def handle(self, deliveries: Sequence[Delivery]) -> Handled:
-        """Deal with deliveries, and settle each. Raise `Trouble` when the broker is gone: they come again."""
+        """Handle deliveries, and settle each. Raise `Trouble` when the broker is gone: it will deliver them again."""
         events = [delivery.event for delivery in deliveries]
         outcomes = await each_alone(self._handle, events)
         done: list[Delivery] = []
@@ -66,7 +66,7 @@ class Consumer:
     async def _handle(self, events: Sequence[Event]) -> Sequence[Exception | None]:
         wanted = [event for event in events if isinstance(event, self.work.event)]
         if len(wanted) < len(events):
-            raise TypeError(f"only {self.work.event.type} belongs here")
+            raise TypeError(f"queue {self.work.name} takes only {self.work.event.type} events, and got another type")
         return await self._handle_all(wanted)
 
     def _may_pass(self, delivery: Delivery, error: Exception) -> bool:

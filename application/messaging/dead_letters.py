@@ -12,7 +12,7 @@ from domain.orders.events import Event
 
 @frozen
 class RecordDeadLetters:
-    """Bring what a consumer has set aside from its queue into the table, where a person finds it."""
+    """Move a consumer's dead letters from their queue into the table, where a person finds them."""
 
     _consumer: str
     _queue: DeadLetterQueue
@@ -20,20 +20,20 @@ class RecordDeadLetters:
     _limit: int = field(default=100, kw_only=True)
 
     async def receive(self) -> Sequence[DeadDelivery]:
-        """Wait for dead messages. To be cancelled here loses none. Raise `Trouble` when the broker is gone."""
+        """Wait for dead messages. Cancelling this call loses none. Raise `Trouble` when the broker is gone."""
         return await self._queue.receive(self._limit)
 
     async def record(self, deliveries: Sequence[DeadDelivery]) -> None:
-        """Raise `Trouble`: they are received again."""
+        """Raise `Trouble`: the broker then delivers them again."""
         async with self._unit_of_work() as tx:
             await tx.dead_letters.record(self._consumer, [delivery.message for delivery in deliveries])
-        # To stop before this is safe: what is received again is the same letter.
+        # A crash before this line is safe: a message that is delivered again becomes the same dead letter.
         await self._queue.ack(deliveries)
 
 
 @frozen
 class ListDeadLetters:
-    """Those that wait for a decision, the oldest first, or with `decided` all of them; a page at a time."""
+    """A page of the dead letters that wait for a decision, or with `decided` of all, oldest first."""
 
     _unit_of_work: UnitOfWork
 
@@ -49,9 +49,9 @@ class ListDeadLetters:
 
 @frozen
 class DecideDeadLetters:
-    """Carry out what a person has decided about dead letters, and keep who it was, and when.
+    """Carry out a person's decision about dead letters, and record who decided, and when.
 
-    What the rules refuse (a letter that is decided already, one that can't be read) is refused alone.
+    A letter that is decided already, or can't be read, is refused alone.
     """
 
     _unit_of_work: UnitOfWork
@@ -59,7 +59,7 @@ class DecideDeadLetters:
     _page: int = field(default=200, kw_only=True)
 
     async def replay(self, ids: Sequence[int], *, by: str) -> Sequence[DeadLetter | DomainError]:
-        """Announce their events once more, in the transaction that marks them: the inbox knows what was done."""
+        """Re-enqueue their events in the transaction that marks them. The inbox knows what was done before."""
         return await self._decide(ids, lambda letter: letter.replay(by=by, at=self._now()))
 
     async def discard(self, ids: Sequence[int], *, by: str) -> Sequence[DeadLetter | DomainError]:
@@ -114,5 +114,5 @@ async def _keep(tx: Transaction, letters: Sequence[DeadLetter], events: Sequence
 
 def _existing(letter: DeadLetter | None, id_: int) -> DeadLetter:
     if letter is None:
-        raise UnknownDeadLetter(f"there is no dead letter {id_}: `holdfast dead list --all` names them")
+        raise UnknownDeadLetter(f"there is no dead letter {id_}: `holdfast dead list --all` lists them")
     return letter

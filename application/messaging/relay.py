@@ -9,17 +9,18 @@ from domain.ids import OrderId
 
 @define(eq=False)
 class RelayEvents:
-    """Hand the oldest events of the outbox to the broker: at least once, and those of an order in their order.
+    """Publish the oldest events of the outbox: each at least once, and the events of one order in sequence.
 
-    Return how many were handed over. Raise `Trouble` when the broker or the database is gone; nothing is lost.
-    What was handed over is removed in the transaction that claims the next.
+    Return how many the broker confirmed. Raise `Trouble` when the broker or the database is gone; nothing is lost. The
+    transaction that claims the next events removes the confirmed ones.
     """
 
     _unit_of_work: UnitOfWork
     _publisher: EventPublisher
     _relay: str
     _limit: int = field(default=512, kw_only=True)
-    # What the broker has confirmed, and is in the outbox still. To stop anywhere is safe: it is sent again.
+    # Entries that the broker has confirmed and that are still in the outbox. A crash anywhere is safe: they are sent
+    # again.
     _sent: list[OutboxEntry] = field(factory=list, init=False)
 
     async def __call__(self) -> int:
@@ -31,7 +32,7 @@ class RelayEvents:
         return len(self._sent)
 
     async def stop(self) -> None:
-        """Let another relay take over at once."""
+        """Release the lease, so that another relay can take over at once."""
         async with self._unit_of_work() as tx:
             await tx.outbox.remove(self._sent)
             await tx.outbox.release(by=self._relay)
@@ -42,13 +43,13 @@ class RelayEvents:
         for wave in _one_an_order(entries):
             ready = [entry for entry in wave if entry.id.order_id not in held_up]
             confirmed = await self._publisher.publish(ready)
-            # Also when what follows fails.
+            # Recorded here, in case a later wave fails.
             self._sent += confirmed
             held_up |= {entry.id.order_id for entry in ready} - {entry.id.order_id for entry in confirmed}
 
 
 def _one_an_order(entries: Sequence[OutboxEntry]) -> list[list[OutboxEntry]]:
-    """Waves in which no order stands twice: only when an event is confirmed may the next of its order follow."""
+    """Waves with at most one event of an order: the next event may follow only when this one is confirmed."""
     waves: list[list[OutboxEntry]] = []
     seen: dict[OrderId, int] = {}
     for entry in entries:

@@ -11,10 +11,10 @@ from domain.orders.events import Event, PaymentRequested, RefundRequested
 
 @frozen
 class RepublishRequests:
-    """Announce again the requests of orders that have waited for the worker too long: the broker may have lost them.
+    """Republish the requests of orders that have waited for the worker too long: the broker may have lost them.
 
-    A request that is not lost is brought twice then, which changes nothing; one that is still in the outbox stays
-    there once. Return how many were announced.
+    A request that was not lost is then delivered twice, which changes nothing. One that is still in the outbox stays
+    there once. Return how many were republished.
     """
 
     _unit_of_work: UnitOfWork
@@ -39,14 +39,14 @@ class RepublishRequests:
 
 
 def last_requests(events: Sequence[Event]) -> dict[OrderId, PaymentRequested | RefundRequested]:
-    """What each order asked the worker for last, of events that are in the order of their sequence numbers."""
+    """The last request of each order to the worker. The events are in the order of their sequence numbers."""
     return {event.order_id: event for event in events if isinstance(event, PaymentRequested | RefundRequested)}
 
 
 def _is_due(waited: timedelta, idle: timedelta) -> bool:
-    """Once after `idle`, then after twice, four times, ... as long: what can't go on must not fill the queues.
+    """True after `idle`, and again after two, four, ... times as long: a stuck order must not fill the queues.
 
-    It holds for one look in each of those spans, when the looks are `idle` apart.
+    It is true once for each of these spans, if the calls are `idle` apart.
     """
     if not idle:
         return True

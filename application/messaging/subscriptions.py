@@ -1,4 +1,4 @@
-"""Who consumes what: stated here once, for every broker, for the inbox, and for the dead letters."""
+"""Which consumer takes which event: stated once, for every broker, the inbox and the dead letters."""
 
 from typing import Final
 
@@ -6,14 +6,14 @@ from attrs import frozen
 
 from domain.orders.events import Event, OrderAccepted, PaymentRequested, RefundRequested
 
-# Seconds before the second, third, ... attempt; the last one goes for all that follow. So long may an order wait when
-# all is well again, after an outage of any length.
+# Seconds before the second, third, ... attempt; the last one applies to all further attempts. So after an outage of any
+# length, an order waits at most this long.
 RETRY_DELAYS: Final = (0.1, 0.5, 2.0, 5.0, 15.0)
 
 
 @frozen
 class WorkQueue:
-    """A queue of our own worker, by its name, and the event that its consumer acts on."""
+    """A queue of our own worker, and the event that its consumer handles."""
 
     name: str
     event: type[Event]

@@ -12,7 +12,7 @@ from domain.orders.order import Order
 
 @frozen
 class CancelOrder:
-    """Give up orders that nobody has paid for."""
+    """Cancel orders that are not paid for."""
 
     _unit_of_work: UnitOfWork
     _now: Clock

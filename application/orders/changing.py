@@ -8,7 +8,7 @@ from domain.orders.order import Order
 
 
 def existing(order: Order | None, order_id: OrderId) -> Order:
-    """Raise `UnknownOrder` when there is none, or, as `OrderDeleted`, when it was deleted."""
+    """Raise `UnknownOrder` if there is no order, and its subclass `OrderDeleted` if it was deleted."""
     if order is None:
         raise UnknownOrder(f"there is no order {order_id}")
     if order.deleted:
@@ -19,7 +19,7 @@ def existing(order: Order | None, order_id: OrderId) -> Order:
 async def change_each(
     unit_of_work: UnitOfWork, ids: Sequence[OrderId], change: Callable[[Order], Event | None]
 ) -> list[Order | DomainError]:
-    """Change orders in one transaction; what the rules refuse is refused alone.
+    """Change orders in one transaction; one that the rules refuse is refused alone.
 
     `change` returns the event of the change, or None where there was nothing to change.
     """

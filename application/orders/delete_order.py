@@ -12,7 +12,7 @@ from domain.orders.order import Order
 
 @frozen
 class DeleteOrder:
-    """Take orders that were never paid for out of the books."""
+    """Delete orders that were never paid for."""
 
     _unit_of_work: UnitOfWork
     _now: Clock

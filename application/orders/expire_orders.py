@@ -22,7 +22,7 @@ class ExpiryReport:
 
 @frozen
 class ExpireOrders:
-    """Let go of orders that nobody paid for in time, a page in one transaction; a bad one costs no other its turn."""
+    """Expire orders that were not paid in time, a page in one transaction. One that fails does not stop the others."""
 
     _unit_of_work: UnitOfWork
     _now: Clock

@@ -13,7 +13,7 @@ from domain.orders.order import Order
 
 @frozen
 class GetHistory:
-    """What happened to one order, in order. Raise `UnknownOrder`, or `NotYetRecorded`."""
+    """Read the events of one order, in sequence. Raise `UnknownOrder`, or `NotYetRecorded`."""
 
     _unit_of_work: UnitOfWork
     _recent: RecentOrders
@@ -24,10 +24,10 @@ class GetHistory:
         if order is None:
             if await self._unrecorded.get_many({order_id}):
                 raise NotYetRecorded(order_id)
-            # It may have moved into the books between the two looks.
+            # It may have been recorded between the two reads.
             order, history = await self._read(order_id)
         order = existing(order, order_id)
-        # Whoever has heard of a change must not read the order as it was before it.
+        # A client that has seen a change here must not read an older version of the order afterwards.
         await self._recent.invalidate_below({order_id: max(order.version, history[-1].sequence)})
         return history
 

@@ -13,7 +13,7 @@ from domain.orders.order import Order
 
 @frozen
 class GetOrder:
-    """Find orders: among the recent ones first, then in the database, then among those that it doesn't have yet."""
+    """Find orders: among the recent ones, then in the database, then among those not recorded yet."""
 
     _unit_of_work: UnitOfWork
     _recent: RecentOrders
@@ -21,7 +21,7 @@ class GetOrder:
 
     async def __call__(self, ids: Sequence[OrderId]) -> Sequence[Order | UnknownOrder]:
         found = await self._look(set(ids))
-        # An order that moved into the books behind the look at them is there at the second.
+        # An order that was recorded just after the first read is found by the second.
         found |= await self._look(set(ids) - found.keys())
         return [_existing(found.get(order_id), order_id) for order_id in ids]
 

@@ -11,7 +11,7 @@ from domain.orders.status import OrderStatus
 
 @frozen
 class ListOrders:
-    """Orders, newest first, by key: a page begins behind the last order of the page before."""
+    """List orders, newest first. A page begins after the order `before`, the last one of the previous page."""
 
     _unit_of_work: UnitOfWork
     _recent: RecentOrders
@@ -26,6 +26,6 @@ class ListOrders:
     ) -> Sequence[Order]:
         async with self._unit_of_work.reading() as tx:
             found = await tx.orders.page(user_id=user_id, status=status, before=before, limit=limit)
-        # Whoever has seen an order here must not read an older version of it afterwards.
+        # A client that has seen an order here must not read an older version of it afterwards.
         await self._recent.put_many(found)
         return found

@@ -16,15 +16,15 @@ from domain.orders.status import FailureReason
 
 _CONSUMER: Final = PAYMENTS.name
 
-# The provider's reference, or why there is none.
+# The provider's reference, or the error that it answered with.
 Answer = str | PaymentDeclined | Trouble
 
 
 @frozen
 class ProcessPayment:
-    """Take the stock and then the money for orders: the units of all lines or of none, and the money once.
+    """Reserve the stock of orders, all lines or none, and then charge each order once.
 
-    A request may be brought any number of times, and the process may stop anywhere: each step finds what was done.
+    A request may be delivered any number of times, and the process may stop anywhere: each step finds what was done.
     The outcome of a request is None when nothing is left to do, or `Trouble` when the provider gave no answer.
     """
 
@@ -35,20 +35,20 @@ class ProcessPayment:
 
     async def __call__(self, requests: Sequence[PaymentRequested]) -> Sequence[Trouble | None]:
         reserved = await self._reserve_stock({event_id(request): request for request in requests})
-        # No transaction is open while the provider is asked. To stop before, in or after this is safe: the stock is
-        # held, and the next attempt asks under the same key and is given the same answer.
+        # No transaction is open during the calls to the provider. A crash before, during or after them is safe: the
+        # order holds its stock, and the next attempt uses the same key and gets the same answer.
         answers = await self._charge(reserved)
         unanswered = {key: answer for key, answer in answers.items() if isinstance(answer, Trouble)}
         await self._record(reserved, {key: a for key, a in answers.items() if not isinstance(a, Trouble)})
         return [unanswered.get(event_id(request)) for request in requests]
 
     async def _reserve_stock(self, requests: Mapping[EventId, PaymentRequested]) -> dict[EventId, PaymentRequested]:
-        """Return the requests whose orders hold their stock now; the others are done, or FAILED here."""
+        """Return the requests whose orders hold their stock now. The others were handled before, or FAILED here."""
         reserved: dict[EventId, PaymentRequested] = {}
         failed: dict[EventId, PaymentRequested] = {}
         events: list[Event] = []
         async with self._unit_of_work() as tx:
-            # Always the orders first, then the products, each in the order of their ids: nobody waits in a circle.
+            # Lock the orders first, then the products, each in the order of their ids. So deadlocks can't form.
             orders = await tx.orders.get_many({request.order_id for request in requests.values()}, lock=True)
             unseen = await tx.inbox.unseen(_CONSUMER, requests.keys())
             wanting = [order for order in orders.values() if not order.holds_stock]
@@ -93,7 +93,7 @@ class ProcessPayment:
         events: list[Event] = []
         async with self._unit_of_work() as tx:
             orders = await tx.orders.get_many({key.order_id for key in answers}, lock=True)
-            # Another worker may have been brought the same request: whoever comes second records nothing.
+            # Another worker may have received the same request. The second worker records nothing.
             fresh = await tx.inbox.record(_CONSUMER, answers.keys())
             payments = await tx.payments.get_many({requests[key].payment_id for key in fresh})
             declined = {key.order_id for key in fresh if isinstance(answers[key], PaymentDeclined)}

@@ -17,9 +17,9 @@ _CONSUMER: Final = REFUNDS.name
 
 @frozen
 class RefundOrder:
-    """Give the money of orders back, and record it together with the stock.
+    """Refund orders through the provider, and record each refund together with the returned stock.
 
-    A request may be brought any number of times. The outcome of a request is None when nothing is left to do, or
+    A request may be delivered any number of times. The outcome of a request is None when nothing is left to do, or
     `Trouble` when the provider gave no answer.
     """
 
@@ -35,7 +35,7 @@ class RefundOrder:
             orders = await tx.orders.get_many({key.order_id for key in unseen})
         for key in unseen:
             existing(orders.get(key.order_id), key.order_id)
-        # No transaction is open while the provider is asked, and to stop anywhere is safe: it gives back once a key.
+        # No transaction is open during the calls to the provider. A crash is safe: it refunds once for each key.
         answers = await self._refund({key: unique[key] for key in unique if key in unseen})
         await self._record({key: unique[key] for key, answer in answers.items() if answer is None})
         return [answers.get(event_id(request)) for request in requests]

@@ -16,9 +16,9 @@ from domain.payments.payment import Payment
 
 @frozen
 class RequestPayment:
-    """Ask for the money of orders. One that is paid for, or being paid for, is returned as it is.
+    """Request the payment of orders. An order that is paid, or being paid, is returned unchanged.
 
-    What was asked for under a key is done once, also when the payment has come to nothing since.
+    A request under a key is done once, even if its payment has failed since.
     """
 
     _unit_of_work: UnitOfWork

@@ -13,7 +13,7 @@ from domain.orders.order import Order
 
 @frozen
 class RequestRefund:
-    """Ask for the money of orders to be given back. One that was asked for already is returned as it is."""
+    """Request the refund of orders. An order whose refund was requested before is returned unchanged."""
 
     _unit_of_work: UnitOfWork
     _now: Clock

@@ -1,4 +1,4 @@
-"""Everything that the use cases need of the world. Adapters stand behind these names.
+"""Everything that the use cases need from outside, as Protocols. Adapters implement them.
 
-Whatever is written here is set-based: one call for a whole batch. Any call may raise what `application.errors` has.
+The ports are set-based: one call takes a whole batch. Any call may raise the errors in `application.errors`.
 """

@@ -1,4 +1,4 @@
-"""What may be forgotten at any time."""
+"""Caches: what they hold may be lost at any time."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
@@ -21,35 +21,36 @@ class RecentOrders(Protocol):
     async def put_many(self, orders: Sequence[Order]) -> None: ...
 
     async def invalidate_below(self, versions: Mapping[OrderId, int]) -> None:
-        """Let nobody find an order any more in a version below the one given."""
+        """Remove every cached copy that is older than the version given."""
 
 
 @frozen
 class CataloguePage:
-    """Which part of the product list, and of which edition of it: every change of stock makes a new edition."""
+    """Which part of the product list, and in which cache epoch. Every change of stock begins a new epoch."""
 
     after: ProductId | None
     limit: int
-    edition: str | None = None
+    epoch: str | None = None
 
 
 class CatalogueCache(Protocol):
     """Pages of the product list. Best effort: it may be empty, slow or gone, and never raises."""
 
     async def get(self, page: CataloguePage) -> tuple[CataloguePage, list[Product] | None]:
-        """The page, with the edition that is current, and its products where they are kept."""
+        """The page with the current epoch, and its products if they are cached."""
 
     async def put(self, page: CataloguePage, products: Sequence[Product]) -> None:
-        """Keep the products of a page that `get` returned, unless there has been a new edition since."""
+        """Cache the products of a page that `get` returned, unless a new epoch has begun since."""
 
     async def begin_epoch(self) -> None:
-        """The stock or the catalogue has changed: forget every page."""
+        """The stock or the catalogue has changed: invalidate every page."""
 
 
 class PriceList(Protocol):
-    """What this process knows of what is sold. A price never changes, and a product is never taken away.
+    """The products that this process knows. A price never changes, and a product is never removed.
 
-    So what is found here may be agreed upon without the database, all but the stock. What is missing may exist.
+    So an order for a product found here can be priced without the database; only the stock is unknown. A product that
+    is missing here may exist.
     """
 
     def get_many(self, ids: Collection[ProductId]) -> dict[ProductId, Product]: ...

@@ -1,4 +1,4 @@
-"""Time and ids, which are given."""
+"""Time and new ids, as arguments, so that tests can choose them."""
 
 from collections.abc import Callable
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""What a client says so that it can ask again without harm, and what is kept for that."""
+"""Idempotency keys, with which a client can repeat a request safely, and the responses stored under them."""
 
 from datetime import datetime
 from hashlib import sha256
@@ -11,11 +11,11 @@ from domain.errors import DomainError
 from domain.ids import OrderId
 from domain.orders.order import Order
 
-# The bits of a UUID that say which kind it is: version 8 (RFC 9562), one's own way of making it.
+# The bits of a UUID that say which kind it is: version 8 (RFC 9562), an application's own layout.
 _KIND: Final = 0xF << 76 | 0b11 << 62
 _VERSION_8: Final = 0x8 << 76 | 0b10 << 62
 
-# What the shop says to a request: the order as it was at that moment, or why there is none.
+# The answer to a request: the order as it was at that moment, or why it was refused.
 Answer = Order | DomainError
 
 
@@ -23,8 +23,8 @@ Answer = Order | DomainError
 class IdempotencyKey:
     """A client's own name for one request.
 
-    `scope` says whose name it is, so that two clients may choose the same one. Nobody proves who they are yet: it is
-    taken from what is asked for, and an authenticated caller can take its place.
+    `scope` says whose key it is, so that two clients may choose the same one. There is no authentication yet: the scope
+    is taken from the request, and an authenticated caller can replace it.
     """
 
     scope: str
@@ -32,9 +32,9 @@ class IdempotencyKey:
 
     @property
     def order_id(self) -> OrderId:
-        """The id of the order that is asked for under this key, the same in every process and every release.
+        """The id of the order that is requested under this key, the same in every process and every release.
 
-        So it is one order, whichever road it takes into the books, and however often it is brought there.
+        So it is one order, whichever way it reaches the database, and however often.
         """
         digest = sha256(f"{self.scope}\0{self.value}".encode()).digest()
         return OrderId(UUID(int=int.from_bytes(digest[:16], "big") & ~_KIND | _VERSION_8))
@@ -42,7 +42,7 @@ class IdempotencyKey:
 
 @frozen
 class StoredResponse:
-    """What was answered under a key for the first time. `fingerprint` stands for what had been asked."""
+    """The first answer given under a key. `fingerprint` is a hash of the request."""
 
     key: IdempotencyKey
     fingerprint: str

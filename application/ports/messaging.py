@@ -1,4 +1,4 @@
-"""What goes to the broker, and what comes from it."""
+"""Sending to the broker, and receiving from it."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -12,22 +12,22 @@ from domain.orders.events import Event, OrderAccepted
 
 
 class EventPublisher(Protocol):
-    """The way to the broker."""
+    """Sends events to the broker."""
 
     async def publish(self, entries: Sequence[OutboxEntry]) -> list[OutboxEntry]:
-        """Hand them over, and return those that the broker has confirmed. Raise `Trouble`."""
+        """Send the entries, and return those that the broker has confirmed. Raise `Trouble`."""
 
 
 class IntakeQueue(Protocol):
-    """Where accepted orders wait, on disk, until they are recorded."""
+    """The queue where accepted orders wait, on disk, until they are recorded."""
 
     async def put_many(self, accepted: Sequence[OrderAccepted]) -> set[OrderId]:
-        """Return those that are safe there. The others may be there or not. Raise `Trouble`: so may all."""
+        """Return the orders that are safe in the queue. The others may be there or not; after a `Trouble` all may."""
 
 
 @frozen
 class Delivery:
-    """An event that the broker has brought, and which attempt at it this is, counted from 1."""
+    """An event from the broker, with the number of the attempt, from 1."""
 
     event: Event
     attempt: int
@@ -35,7 +35,7 @@ class Delivery:
 
 
 class Subscription(Protocol):
-    """The events that wait for one consumer. What is not settled is brought again."""
+    """The events that wait for one consumer. A delivery that is not settled comes again."""
 
     async def receive(self, limit: int) -> list[Delivery]:
         """Wait for at least one; take those that are there, up to the limit. Raise `Unavailable`."""
@@ -43,7 +43,7 @@ class Subscription(Protocol):
     async def ack(self, deliveries: Sequence[Delivery]) -> None: ...
 
     async def retry(self, delivery: Delivery, *, reason: str) -> None:
-        """Bring it again after a delay that grows with each attempt."""
+        """Deliver it again after a delay that grows with each attempt."""
 
     async def dead_letter(self, delivery: Delivery, *, reason: str) -> None:
         """Keep it as a dead letter, until a person decides."""
@@ -51,27 +51,27 @@ class Subscription(Protocol):
 
 @frozen
 class DeadDelivery:
-    """A message that was set aside."""
+    """A message that was dead-lettered."""
 
     message: DeadMessage
     tag: object
 
 
 class DeadLetterQueue(Protocol):
-    """What one consumer has set aside, on its way to the table. What is not done is brought again."""
+    """The dead letters of one consumer, on their way to the table. One that is not acked comes again."""
 
     async def receive(self, limit: int) -> list[DeadDelivery]:
         """Wait for at least one; take those that are there, up to the limit. Raise `Unavailable`."""
 
     async def ack(self, deliveries: Sequence[DeadDelivery]) -> None:
-        """They are kept elsewhere now. Raise `Trouble`: they are brought again."""
+        """Remove them: the table has them now. Raise `Trouble`: they come again."""
 
 
 class OutboxSignal(Protocol):
-    """Tells the relay that there is something in the outbox, so that it needs no polling. Best effort."""
+    """Tells the relay that the outbox has new entries, so that it need not poll. Best effort."""
 
     def notify(self) -> None:
         """Return at once, and never raise."""
 
-    async def wait(self, timeout: float) -> None:  # noqa: ASYNC109 - the bound is part of what is asked
-        """Until there was a `notify` since the last wait, or the seconds have passed."""
+    async def wait(self, timeout: float) -> None:  # noqa: ASYNC109 - the timeout is part of the interface
+        """Return when there was a `notify` since the last wait, or after `timeout` seconds."""

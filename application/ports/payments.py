@@ -1,4 +1,4 @@
-"""The provider that takes the money, and its books."""
+"""The payment provider, and its ledger."""
 
 from collections.abc import Collection
 from typing import Protocol
@@ -10,22 +10,22 @@ from domain.money import Money
 
 
 class PaymentDeclined(Exception):
-    """The provider took no money, and never will under this key."""
+    """The provider took no money, and will take none under this key."""
 
 
 class PaymentProvider(Protocol):
-    """The provider that takes the money. A key that it has seen before gets the first answer again, and no charge."""
+    """Takes the money. For a key that it has seen before, it repeats the first answer and charges nothing."""
 
     async def charge(self, key: PaymentId, amount: Money) -> str:
-        """Return the provider's reference. Raise `PaymentDeclined`, or `Trouble`: then ask again with the key."""
+        """Return the provider's reference. Raise `PaymentDeclined`, or `Trouble`: then retry with the same key."""
 
     async def refund(self, key: PaymentId, amount: Money) -> None:
-        """Give back what was charged under the key. Raise `Trouble`: then ask again."""
+        """Give back what was charged under the key. Raise `Trouble`: then retry."""
 
 
 @frozen(kw_only=True)
 class Charge:
-    """Money that the provider says it has taken."""
+    """A charge, as the provider has recorded it."""
 
     key: PaymentId
     amount: Money
@@ -33,10 +33,10 @@ class Charge:
 
 
 class ProviderLedger(Protocol):
-    """The provider's own books. Raise `Unavailable`."""
+    """The provider's own record of charges and refunds. Raise `Unavailable`."""
 
     async def charges(self, *, after: PaymentId | None, limit: int) -> list[Charge]:
-        """The oldest first; those that came after the charge of this key."""
+        """A page of charges, oldest first, after the charge with this key."""
 
     async def charges_of(self, keys: Collection[PaymentId]) -> dict[PaymentId, Charge]:
-        """Those that were made under these keys."""
+        """The charges made under these keys."""

@@ -1,4 +1,4 @@
-"""What is kept, and the transaction around it."""
+"""The repositories, and the transaction around them."""
 
 from collections.abc import Collection, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -23,40 +23,40 @@ class OrderConflict(Aborted):
 
 
 class Orders(Protocol):
-    """The orders of the shop. Nothing is tracked: a change is kept by saving it."""
+    """The orders of the shop. Nothing is tracked: a changed order must be saved."""
 
     async def add_many(self, orders: Sequence[Order]) -> None: ...
 
     async def get_many(self, ids: Collection[OrderId], *, lock: bool = False) -> dict[OrderId, Order]:
-        """Those that exist, deleted ones included. With `lock`, taken in the order of their ids, and held."""
+        """The orders that exist, deleted ones included. With `lock`, locked in the order of their ids."""
 
     async def save_many(self, orders: Sequence[Order]) -> None:
-        """Keep orders that have changed once since they were read. Raise `OrderConflict` when another did so too."""
+        """Save orders that changed once since they were read. Raise `OrderConflict` if another writer changed one."""
 
     async def page(
         self, *, user_id: UserId | None, status: OrderStatus | None, before: OrderId | None, limit: int
     ) -> list[Order]:
-        """Newest first, without the deleted, only those behind the order `before`; of one moment, by id.
+        """A page of orders after the order `before`, newest first and then by id, without deleted ones.
 
-        Behind an order that doesn't exist there is nothing.
+        The page is empty if the order `before` doesn't exist.
         """
 
     async def unpaid_since(self, moment: datetime, *, after: OrderId | None, limit: int) -> list[OrderId]:
-        """Orders that are PENDING, not deleted, and were placed at or before the moment.
+        """The ids of orders that are PENDING, not deleted, and were placed at or before the moment.
 
-        Oldest first, only those behind the order `after`; of one moment, by id.
+        Only those after the order `after`, oldest first and then by id.
         """
 
     async def waiting_since(self, moment: datetime, *, after: OrderId | None, limit: int) -> list[OrderId]:
-        """Orders that wait for the worker (PROCESSING, or a refund asked for and not given), by id, above `after`.
+        """Orders that wait for the worker (PROCESSING, or a refund requested and not given), by id, above `after`.
 
-        Only those with no change after the moment.
+        Only orders that have not changed since the moment.
         """
 
 
 @frozen
 class StockCount:
-    """Of one product: the units that are left, those that orders hold, and those that were counted in."""
+    """The units of one product that are left, that orders hold, and that were counted in."""
 
     product_id: ProductId
     left: int
@@ -71,10 +71,10 @@ class Products(Protocol):
         """Raise `Aborted` when one of the ids is taken."""
 
     async def get_many(self, ids: Collection[ProductId], *, lock: bool = False) -> dict[ProductId, Product]:
-        """Those that exist. With `lock`, taken in the order of their ids, and held until the transaction ends."""
+        """The products that exist. With `lock`, locked in the order of their ids until the transaction ends."""
 
     async def save_many(self, products: Sequence[Product]) -> None:
-        """Keep the stock of products that this transaction has locked."""
+        """Save the stock of products that this transaction has locked."""
 
     async def page(self, *, after: ProductId | None, limit: int) -> list[Product]:
         """In the order of their ids."""
@@ -83,7 +83,7 @@ class Products(Protocol):
         """The largest id in use, 0 when there are no products."""
 
     async def stock_counts(self, *, after: ProductId | None, limit: int) -> list[StockCount]:
-        """In the order of their ids, all as they are at one moment."""
+        """In the order of their ids, all read at one moment."""
 
 
 class StockAdjustments(Protocol):
@@ -106,7 +106,7 @@ class Payments(Protocol):
 
 
 class Events(Protocol):
-    """What happened to orders. Whatever is added is put into the outbox as well."""
+    """The history of orders. An event that is added is put into the outbox as well."""
 
     async def add_many(self, events: Sequence[Event]) -> None: ...
 
@@ -116,7 +116,7 @@ class Events(Protocol):
 
 @frozen
 class OutboxEntry:
-    """An event on its way to the broker, as the bytes that will travel. `position` names its place in the outbox."""
+    """An event on its way to the broker, encoded. `position` is its place in the outbox."""
 
     position: int
     id: EventId
@@ -125,63 +125,63 @@ class OutboxEntry:
 
 
 class Outbox(Protocol):
-    """The events that were not yet handed to the broker."""
+    """The events that the broker has not confirmed yet."""
 
     async def claim(self, *, by: str, limit: int) -> list[OutboxEntry]:
-        """The oldest entries, the events of one order in their order; none while another relay holds the claim.
+        """The oldest entries, the events of one order in sequence; none while another relay holds the lease.
 
-        The claim is the relay's for some seconds from each call on. It ends by itself when the relay is gone.
+        Each call prolongs the relay's lease by some seconds. The lease ends by itself when the relay is gone.
         """
 
     async def release(self, *, by: str) -> None:
-        """Give up the claim, so that another relay need not wait for its end."""
+        """Release the lease, so that another relay need not wait for its end."""
 
     async def remove(self, entries: Sequence[OutboxEntry]) -> None: ...
 
     async def re_enqueue(self, events: Sequence[Event]) -> None:
-        """Announce once more what the broker seems to have lost. What is here already stays here once."""
+        """Put events into the outbox again that the broker may have lost. One that is still there stays there once."""
 
     async def page(self, *, after: int | None, limit: int) -> list[OutboxEntry]:
-        """The entries in their order, above the position `after`, for somebody who only looks."""
+        """The entries by position, above `after`. It claims nothing."""
 
 
 class Inbox(Protocol):
-    """What each consumer has already done, written in the same transaction as the doing."""
+    """What each consumer has already done, written in the same transaction as the effect."""
 
     async def unseen(self, consumer: str, ids: Collection[EventId]) -> set[EventId]:
-        """Those that were not recorded yet."""
+        """The ids that are not recorded yet."""
 
     async def record(self, consumer: str, ids: Collection[EventId]) -> set[EventId]:
-        """Record them as done, and say which of them had not been."""
+        """Record them as done, and return those that were not recorded before."""
 
 
 class IdempotencyKeys(Protocol):
-    """What was answered under each key, kept for good, written in the same transaction as what was done."""
+    """The stored response of each key, kept for good, written in the same transaction as the effect."""
 
     async def claim(self, keys: Collection[IdempotencyKey]) -> dict[IdempotencyKey, StoredResponse | None]:
-        """What is kept under them; None where nothing is, and nobody else can keep anything until this has ended.
+        """The stored response of each key. None means: there is none, and this transaction alone can store one.
 
-        One that is missing is held by another transaction, for which nobody waits.
+        A key that is missing from the result is held by another transaction. This call does not wait for it.
         """
 
     async def add_many(self, kept: Sequence[StoredResponse]) -> None:
-        """Of keys that were claimed. Raise `Aborted` when one of them is kept already."""
+        """Store the responses of claimed keys. Raise `Aborted` when one of the keys has a response already."""
 
 
 class DeadLetters(Protocol):
-    """What could not be processed, kept until a person decides, and with the decision from then on."""
+    """Messages that could not be processed, and the decisions about them."""
 
     async def record(self, consumer: str, messages: Sequence[DeadMessage]) -> None:
-        """Keep them. A message that waits already is the same letter, tried more often; brought twice it is one."""
+        """Store them. A message that waits already gets more attempts; one that is delivered twice is stored once."""
 
     async def get_many(self, ids: Collection[int], *, lock: bool = False) -> dict[int, DeadLetter]:
-        """Those that exist. With `lock`, held until the transaction ends."""
+        """The letters that exist. With `lock`, locked until the transaction ends."""
 
     async def save_many(self, letters: Sequence[DeadLetter]) -> None:
-        """Keep the decisions on letters that this transaction has locked."""
+        """Save the decisions about letters that this transaction has locked."""
 
     async def page(self, *, decided: bool, after: int | None, limit: int) -> list[DeadLetter]:
-        """In the order in which they came: those that wait for a decision, with `decided` the others as well."""
+        """A page of the letters that wait for a decision, or with `decided` of all letters, in the order of arrival."""
 
 
 class Transaction(Protocol):
@@ -213,4 +213,4 @@ class UnitOfWork(Protocol):
     def __call__(self) -> AbstractAsyncContextManager[Transaction]: ...
 
     def reading(self) -> AbstractAsyncContextManager[Transaction]:
-        """A block that only reads what is committed, and waits for no writer."""
+        """A block that only reads committed data, and waits for no writer."""

@@ -1,4 +1,4 @@
-"""What is wrong between the shop's books, the provider's, and what is under way; told by comparing, without asking."""
+"""The comparisons of the consistency check, as pure functions: they read nothing themselves."""
 
 from collections.abc import Sequence
 from enum import StrEnum
@@ -16,17 +16,17 @@ from domain.payments.payment import Payment
 
 
 class Remedy(StrEnum):
-    """What heals a discrepancy safely. Where there is none, a person decides."""
+    """The safe repair of a discrepancy. Where there is none, a person decides."""
 
-    PAY = "take the order through its payment"
+    PAY = "process its payment"
     REFUND = "refund the charge"
-    ANNOUNCE = "announce its request again"
-    EXPIRE = "let it expire"
+    REPUBLISH = "republish its request"
+    EXPIRE = "expire it"
 
 
 @frozen(kw_only=True)
 class Discrepancy:
-    """Something that is not as it should be, in words; `about` is what it is of: stock, payment, charge, ..."""
+    """One finding of the consistency check. `about` is its kind: stock, payment, charge, ..."""
 
     about: str
     what: str
@@ -56,9 +56,9 @@ def of_history(order: Order, events: Sequence[Event]) -> list[Discrepancy]:
 
 
 def of_payment(order: Order, payment: Payment | None, charge: Charge | None, *, asked: bool) -> list[Discrepancy]:
-    """What an order should have, and has not; of its charge only where the provider was `asked`.
+    """What an order lacks. Its charge is compared only if the provider was `asked`.
 
-    A charge that an order should not have is found from the charge.
+    A charge that an order should not have is found by `of_charge`.
     """
     expected = LIFE[order.status].payment
     if expected is None:
@@ -79,12 +79,12 @@ def of_payment(order: Order, payment: Payment | None, charge: Charge | None, *, 
 
 
 def of_charge(charge: Charge, payment: Payment | None, order: Order | None, *, stuck: bool) -> list[Discrepancy]:
-    """Money that was taken and not given back, and that no order should have been charged."""
+    """A charge that was not refunded and that no order should have."""
     if charge.refunded:
         return []
     if payment is None or order is None:
-        # It may be another shop's: money that is not known to be ours is not moved.
-        what = f"the provider has taken {_words(charge.amount)} under {charge.key}, which is no payment of ours"
+        # It may belong to another shop. Money that is not known to be ours is not moved.
+        what = f"the provider has taken {_words(charge.amount)} under {charge.key}, which is no payment of this shop"
         return [Discrepancy(about="charge", what=what, charge=charge)]
     current = order.payment_id == charge.key
     if current and order.status in HAS_MONEY:

@@ -15,10 +15,10 @@ from domain.orders.order import Order
 
 @frozen
 class FindStuck:
-    """Find what does not go on: old entries of the outbox, dead letters, and orders past their deadline, and say why.
+    """Find what is stuck, and why: old entries of the outbox, dead letters, and orders past their deadline.
 
-    The deadline is `expiry` for an order that nobody pays for, and for one that waits for the worker none: after
-    `stuck_after` more it should have gone on.
+    An unpaid order is stuck `stuck_after` past its `expiry`. An order that waits for the worker is stuck after
+    `stuck_after`.
     """
 
     _unit_of_work: UnitOfWork
@@ -30,7 +30,7 @@ class FindStuck:
     async def __call__(
         self, *, unreachable: str = "", told: Collection[OrderId | None] = frozenset()
     ) -> list[Discrepancy]:
-        """`unreachable` says in words that the provider is out of reach; orders that were `told` of are left out."""
+        """`unreachable` is the provider's problem, if it has one. Orders in `told` were reported: leave them out."""
         outbox = await self._outbox()
         letters = await self._letters()
         return [
@@ -59,7 +59,7 @@ class FindStuck:
         return letters
 
     async def _old(self, outbox: list[OutboxEntry]) -> list[Discrepancy]:
-        """Entries that no relay takes. An entry has no date: that of its event is what it goes by."""
+        """Entries that no relay takes. An entry has no date, so the date of its event counts."""
         moment = self._now() - self._stuck_after
         found: list[Discrepancy] = []
         for begin in range(0, len(outbox), self._page):
@@ -111,7 +111,7 @@ class FindStuck:
         last: OrderId | None = None
         async with self._unit_of_work.reading() as tx:
             while ids := await tx.orders.unpaid_since(moment, after=last, limit=self._page):
-                what = "nobody has paid for it, and it has not expired: is a worker running?"
+                what = "it is unpaid and past its expiry: is a worker running?"
                 found += [Discrepancy(about="stuck", what=what, order_id=id_, remedy=Remedy.EXPIRE) for id_ in ids]
                 last = ids[-1]
         return found
@@ -133,7 +133,7 @@ def _of_waiting(
     dead: dict[EventId, DeadLetter],
     unreachable: str,
 ) -> Discrepancy:
-    """Why an order waits, as far as it can be known from here; only what may be lost is announced again."""
+    """Why an order waits, as far as it can be known from here. Only a request that may be lost is republished."""
     what = f"{order.status.value}, with no step since {order.updated_at:%Y-%m-%d %H:%M:%S}: "
     remedy: Remedy | None = None
     if request is None:
@@ -144,5 +144,5 @@ def _of_waiting(
         what += f"its request is dead letter {letter.id}"
     else:
         what += unreachable or "its request is with the broker, or was lost there"
-        remedy = Remedy.ANNOUNCE
+        remedy = Remedy.REPUBLISH
     return Discrepancy(about="stuck", what=what, order_id=order.id, remedy=remedy)

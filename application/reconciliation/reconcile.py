@@ -17,10 +17,10 @@ from domain.orders.order import Order
 
 @frozen
 class Reconcile:
-    """Compare stock, orders, payments, the provider's record, the outbox and the dead letters; return what is wrong.
+    """The consistency check: compare stock, orders, payments, the provider's ledger, the outbox and the dead letters.
 
-    The shop may go on meanwhile: what concerns an order counts only when it is found twice, and the same both times.
-    Of an order that is under way the provider always knows first, so that orders are read before charges.
+    The shop may run meanwhile: a finding about an order counts only if two comparisons give the same one. Orders are
+    read before charges, because the provider records a charge before the order does.
     """
 
     _unit_of_work: UnitOfWork
@@ -33,7 +33,7 @@ class Reconcile:
     async def __call__(self) -> list[Discrepancy]:
         found = await self._stock()
         unreachable = ""
-        # One look before any comparison: a provider out of reach is one finding, and not one for each order.
+        # One call before any comparison: an unreachable provider is one finding, not one for each order.
         try:
             await self._provider.charges(after=None, limit=1)
         except Trouble as error:
@@ -42,7 +42,7 @@ class Reconcile:
         found += [each async for each in self._orders(ask=not unreachable)]
         if not unreachable:
             found += [each async for each in self._charges()]
-        # An order whose charge is told of already needs no second finding.
+        # An order whose charge is reported already needs no second finding.
         told = {each.order_id for each in found if each.remedy is not None}
         return found + await self._find_stuck(unreachable=unreachable, told=told)
 
@@ -90,7 +90,7 @@ class Reconcile:
         while charges := await self._provider.charges(after=last, limit=self._page):
             suspects = await self._explain(charges)
             keys = {each.charge.key for each in suspects if each.charge}
-            # Asked for after the orders have been read, since a refund is given before it is recorded.
+            # Read after the orders, because a refund is given before it is recorded.
             again = await self._provider.charges_of(keys) if keys else {}
             for each in await self._explain(list(again.values())):
                 if each in suspects:

@@ -17,9 +17,9 @@ from domain.orders.status import OrderStatus
 
 @frozen
 class Repair:
-    """Heal what is safe to heal. Return for each discrepancy what was done about it, or None: it is left.
+    """Repair what is safe to repair. Return for each discrepancy what was done, or None if it is left.
 
-    Every remedy is a road that the shop takes anyway, and to take it twice changes nothing.
+    Every remedy is a use case of normal operation, and doing it twice changes nothing.
     """
 
     _unit_of_work: UnitOfWork
@@ -34,7 +34,7 @@ class Repair:
         }
         done: Mapping[Remedy, set[OrderId]] = {
             Remedy.PAY: await self._pay(ids[Remedy.PAY]),
-            Remedy.ANNOUNCE: await self._announce(ids[Remedy.ANNOUNCE]),
+            Remedy.REPUBLISH: await self._republish(ids[Remedy.REPUBLISH]),
             Remedy.EXPIRE: set((await self._expire_orders()).expired) if ids[Remedy.EXPIRE] else set(),
         }
         return [await self._outcome(each, done) for each in discrepancies]
@@ -46,8 +46,8 @@ class Repair:
             case Remedy.REFUND:
                 return await self._refund(discrepancy)
             case remedy:
-                healed = {Remedy.PAY: "it is PAID", Remedy.ANNOUNCE: "announced again", Remedy.EXPIRE: "it is EXPIRED"}
-                return healed[remedy] if discrepancy.order_id in done[remedy] else None
+                repaired = {Remedy.PAY: "it is PAID", Remedy.REPUBLISH: "republished", Remedy.EXPIRE: "it is EXPIRED"}
+                return repaired[remedy] if discrepancy.order_id in done[remedy] else None
 
     async def _refund(self, discrepancy: Discrepancy) -> str | None:
         if discrepancy.charge is None:
@@ -59,7 +59,7 @@ class Repair:
         return "the money was given back"
 
     async def _pay(self, ids: Sequence[OrderId]) -> set[OrderId]:
-        """The road of any payment, from where the order stands: the provider gives the answer that it gave before."""
+        """Process the payments again. The provider repeats the answer that it gave before."""
         if not ids:
             return set()
         async with self._unit_of_work.reading() as tx:
@@ -71,7 +71,7 @@ class Repair:
             orders = await tx.orders.get_many(ids)
         return {order.id for order in orders.values() if order.status is OrderStatus.PAID}
 
-    async def _announce(self, ids: Sequence[OrderId]) -> set[OrderId]:
+    async def _republish(self, ids: Sequence[OrderId]) -> set[OrderId]:
         if not ids:
             return set()
         async with self._unit_of_work() as tx:

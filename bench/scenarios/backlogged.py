@@ -1,4 +1,4 @@
-"""Messages wait, a million of them, and a worker comes: what that does to its memory."""
+"""A million messages wait for a worker: how its memory grows."""
 
 import asyncio
 import time
@@ -23,7 +23,7 @@ _CONSUMER: Final = "payments"
 _READY_SECONDS: Final = 30.0
 # Between looks at the worker's memory.
 _LOOK_EVERY: Final = 0.2
-# What its first batches add to a process, whatever waits: 4 to 7 MB. Were it to hold what waits, it would be hundreds.
+# A process grows by 4 to 7 MB with its first batches. If it held all waiting messages, it would grow by hundreds.
 _MAY_GROW: Final = 1.1
 _HOW: Final = (
     f"the request of each order waits {REQUESTS_OF_AN_ORDER} times, in any order: the first is worked on, and the"
@@ -32,16 +32,16 @@ _HOW: Final = (
 
 
 def backlog(options: Options) -> Result:
-    """Requests to pay wait, 1,000,000 unless told otherwise, and one worker begins: what is completed are messages."""
+    """Payment requests wait, 1,000,000 by default, and one worker starts. The completed units are messages."""
     with open_servers() as servers:
         settings = servers.settings("shop")
         with open_shop(["api"], settings, servers=servers, orders=0, say=options.say) as shop:
             found = uvloop.run(_work_off(shop, options))
             here = machine(shop.ready())
-            options.say("checking the books")
+            options.say("checking the data")
             shop.service.stop()
             findings = _findings(shop)
-            paid = shop.books.paid()
+            paid = shop.data.paid()
     measured, highest = Measured([found.window]), max(found.worker_mb)
     return Result(
         scenario="backlog",
@@ -127,9 +127,9 @@ def _memory_of_worker(shop: Shop) -> float:
 
 
 def _findings(shop: Shop) -> list[str]:
-    """Of the books; and nothing was wrong with any message."""
-    dead = uvloop.run(_dead(shop)) + shop.books.number("SELECT count(*) FROM dead_letters")
-    return shop.books.findings() + ([f"{dead} messages were set aside"] if dead else [])
+    """The findings about the data, and about dead-lettered messages."""
+    dead = uvloop.run(_dead(shop)) + shop.data.number("SELECT count(*) FROM dead_letters")
+    return shop.data.findings() + ([f"{dead} messages were dead-lettered"] if dead else [])
 
 
 async def _dead(shop: Shop) -> int:

@@ -38,7 +38,7 @@ def lifecycle(options: Options) -> Result:
 
 
 def hot(options: Options) -> Result:
-    """As lifecycle, but everybody wants one product; beside it, the same shop with all of its products."""
+    """As lifecycle, but all orders are for one product. For comparison, the same shop with all of its products."""
     with open_stage(options, PROGRAMS) as stage:
         works: dict[str, Work] = {CEILING: partial(post_empty, stage.ceiling), _MANY: stage.customers[OURS].live}
         works |= {name: partial(each.live, products=ONE) for name, each in stage.customers.items()}
@@ -54,5 +54,5 @@ def hot(options: Options) -> Result:
 
 def _waits(shop: Shop) -> dict[str, float]:
     """From the request to pay until the order is PAID, while the shop is full."""
-    waits = sorted(shop.books.seconds_to_paid())
+    waits = sorted(shop.data.seconds_to_paid())
     return {f"to_paid_p{share}_ms": 1000 * waits[len(waits) * share // 100] for share in (50, 99) if waits}

@@ -21,9 +21,9 @@ from bench.wrk import Latencies, Load
 
 _BODY: Final = b'{"user_id":1,"items":[{"product_id":1,"quantity":1}]}'
 _JSON: Final = {"Content-Type": "application/json"}
-# Between looks whether the order is paid: a hundredth of what the wait may be.
+# The interval between reads of the order: a hundredth of the allowed wait.
 _LOOK_EVERY: Final = 0.001
-# Between orders, so that the next one finds everybody waiting.
+# The pause between orders, so that the next one finds an idle service.
 _PAUSE: Final = 0.02
 _TIMEOUT: Final = 30.0
 _HOW: Final = f"the client asks for the order every {_LOOK_EVERY * 1000:g} ms until it is PAID"

@@ -1,4 +1,4 @@
-"""Three times what the shop can do, by clients that don't wait for each other."""
+"""Three times the peak, from clients that don't wait for each other."""
 
 import math
 from collections.abc import Callable
@@ -25,7 +25,7 @@ _PREPARED: Final = 2_000
 
 
 def overload(options: Options) -> Result:
-    """Three times its peak: how much it still does, and how soon it is itself again."""
+    """Three times the peak: how much the service still does, and how soon it recovers."""
     with open_stage(options, ["api"]) as stage:
         measured = interleaved({CEILING: partial(post_empty, stage.ceiling)}, seconds=options.seconds, say=options.say)
         options.say("looking for the peak, then three times as much")
@@ -62,12 +62,12 @@ def overload(options: Options) -> Result:
 
 
 def _attack(stage: Stage, seconds: float) -> tuple[Measured, Overload]:
-    """The overload alone, without the search for the peak and what is around it; and what came of it."""
+    """The overload alone, without the search for the peak, and its result."""
     ours, looks = stage.customers[OURS], list[Usage]()
     outcome = measure_overload(
         _port(ours.shop), _requests(), look=lambda: looks.append(Usage.of(ours.shop)), seconds=seconds
     )
-    # Those of the search for the peak were answered as well, and nobody counted them.
+    # The search for the peak also placed orders, which were not counted.
     ours.others_ordered(outcome.placed, unheard=math.inf)
     loads = [_load(turn, seconds / len(outcome.turns)) for turn in outcome.turns]
     windows = [

@@ -97,7 +97,7 @@ def list_pages(options: Options) -> Result:
 
 
 def _all_answered(result: Result, measured: dict[str, Measured]) -> str:
-    """Whoever asks for an order that is there has to get it."""
+    """Every read of an existing order has to succeed."""
     failed = {name: each.failed for name, each in measured.items() if each.failed and name != UNBATCHED}
     if not failed:
         return result.invariants
@@ -111,7 +111,7 @@ def _p99(measured: Measured) -> float:
 
 def _order_paths(shop: Shop) -> list[str]:
     """Of orders chosen by chance among all there are of so many lines."""
-    rows = shop.books.rows(
+    rows = shop.data.rows(
         f"SELECT order_id FROM order_items GROUP BY order_id HAVING count(*) = {_LINES}"  # noqa: S608 - numbers of ours
         f" ORDER BY random() LIMIT {_READ}"
     )
@@ -119,7 +119,7 @@ def _order_paths(shop: Shop) -> list[str]:
 
 
 def _read_all(shop: Shop, paths: list[str]) -> None:
-    """As whoever has just placed them has them: a shop that was filled has them in the database only."""
+    """Put the orders into the recent ones, as if just placed: a filled shop has them only in the database."""
     with _asking(shop) as connection:
         for path in paths:
             _answer(connection, "GET", path)

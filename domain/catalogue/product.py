@@ -8,7 +8,7 @@ from domain.errors import InvalidProduct, OutOfStock
 from domain.ids import ProductId, is_id
 from domain.money import Money
 
-# What can be counted in; far below what can be kept, so that giving back can't overflow.
+# The most units that can be counted in. It is far below `MAX_STOCK`, so that returned stock can't overflow.
 MAX_COUNT: Final = 10**12
 MAX_STOCK: Final = 2**53 - 1
 
@@ -24,19 +24,19 @@ class Product:
     created_at: datetime = field(on_setattr=setters.frozen)
 
     def take(self, quantity: int) -> None:
-        """Promise units to an order. Raise `OutOfStock`, and change nothing, when there are too few."""
+        """Reserve units for an order. Raise `OutOfStock`, and change nothing, when there are too few."""
         if quantity > self.stock:
             raise OutOfStock(f"product {self.id} has {self.stock} units left, {quantity} were asked for")
         self.stock -= quantity
 
     def give_back(self, quantity: int) -> None:
-        """Take back what `take` had promised."""
+        """Return units that `take` had reserved."""
         self.stock += quantity
 
     def adjust(self, change: int) -> None:
-        """Count units in or out that no order moved.
+        """Add or remove units, for a reason other than an order.
 
-        Raise `OutOfStock` when fewer than none would be left, and `InvalidProduct` when more than `MAX_COUNT` would.
+        Raise `OutOfStock` when the stock would be negative, and `InvalidProduct` when it would exceed `MAX_COUNT`.
         """
         if self.stock + change < 0:
             raise OutOfStock(f"product {self.id} has {self.stock} units left, {-change} were to be removed")

@@ -1,4 +1,4 @@
-"""What happens to an order. Each change of an order is one event, and the order's version is its sequence number."""
+"""The events of orders. Each change of an order is one event, and the order's version is its sequence number."""
 
 from datetime import datetime
 from typing import ClassVar, Final, NamedTuple, get_args
@@ -11,7 +11,7 @@ from domain.orders.line import OrderLine
 
 
 class EventId(NamedTuple):
-    """Names one event for good: no two events of an order share a sequence number."""
+    """Identifies one event: no two events of an order share a sequence number."""
 
     order_id: OrderId
     sequence: int
@@ -19,7 +19,7 @@ class EventId(NamedTuple):
 
 @frozen(kw_only=True)
 class AskedUnder:
-    """The key under which a client asked for something, whose key it is, and what stands for what was asked."""
+    """The idempotency key of a request, its scope, and the request's fingerprint."""
 
     scope: str
     key: str
@@ -28,7 +28,7 @@ class AskedUnder:
 
 @frozen(kw_only=True)
 class OrderAccepted:
-    """A customer was promised an order that is not in the books yet: everything that is needed to write it there.
+    """A customer was promised an order that is not in the database yet. The event has everything needed to record it.
 
     It comes before the order's first version, and is no part of its history.
     """
@@ -58,7 +58,7 @@ class OrderPlaced:
 
 @frozen(kw_only=True)
 class PaymentRequested:
-    """The customer wants to pay; the worker takes it from here."""
+    """The customer wants to pay; the worker processes the payment."""
 
     type: ClassVar[str] = "order.payment_requested"
     order_id: OrderId
@@ -92,7 +92,7 @@ class OrderPaid:
 
 @frozen(kw_only=True)
 class OrderFailed:
-    """The payment came to nothing: no money was taken, and no stock is held. The customer may pay again."""
+    """The payment failed: no money was taken, and no stock is held. The customer may pay again."""
 
     type: ClassVar[str] = "order.failed"
     order_id: OrderId
@@ -104,7 +104,7 @@ class OrderFailed:
 
 @frozen(kw_only=True)
 class OrderCancelled:
-    """The shop or the customer gave the order up before it was paid for."""
+    """The order was cancelled before it was paid."""
 
     type: ClassVar[str] = "order.cancelled"
     order_id: OrderId
@@ -114,7 +114,7 @@ class OrderCancelled:
 
 @frozen(kw_only=True)
 class OrderExpired:
-    """Nobody paid in time."""
+    """The order was not paid in time."""
 
     type: ClassVar[str] = "order.expired"
     order_id: OrderId
@@ -134,7 +134,7 @@ class OrderCompleted:
 
 @frozen(kw_only=True)
 class RefundRequested:
-    """The shop wants the money given back; the worker takes it from here."""
+    """The shop wants the money given back; the worker processes the refund."""
 
     type: ClassVar[str] = "order.refund_requested"
     order_id: OrderId
@@ -158,7 +158,7 @@ class OrderRefunded:
 
 @frozen(kw_only=True)
 class OrderDeleted:
-    """An order that was never paid for was taken out of the books."""
+    """An order that was never paid for was deleted."""
 
     type: ClassVar[str] = "order.deleted"
     order_id: OrderId

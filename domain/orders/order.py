@@ -63,7 +63,7 @@ class Order:
         if not 1 <= len(lines) <= MAX_LINES:
             raise InvalidOrder(f"an order has 1 to {MAX_LINES} items", field="items")
         if len(set(products)) < len(products):
-            raise InvalidOrder("a product stands in one item only; add up its quantities", field="items")
+            raise InvalidOrder("each product may be in one item only; add up its quantities", field="items")
         order = cls(
             id=order_id, user_id=user_id, lines=tuple(lines), total=_sum(lines), version=1, created_at=at, updated_at=at
         )
@@ -74,7 +74,7 @@ class Order:
 
     @property
     def is_paid_or_being_paid(self) -> bool:
-        """Asking for payment again would change nothing."""
+        """A new request for payment would change nothing."""
         return self.status in WAITS_FOR_WORKER | HAS_MONEY
 
     def request_payment(self, payment_id: PaymentId, *, at: datetime) -> PaymentRequested:
@@ -87,7 +87,7 @@ class Order:
     def reserve_stock(self, products: Mapping[ProductId, Product], *, at: datetime) -> StockReserved:
         """Take the units of every line, or of none. Raise `OutOfStock`."""
         if self.status is not OrderStatus.PROCESSING or self.holds_stock:
-            raise IllegalTransition(f"an order that is {self.status.value} takes no stock now")
+            raise IllegalTransition(f"order {self.id} is {self.status.value} and can't reserve stock now")
         short = [line for line in self.lines if products[line.product_id].stock < line.quantity]
         if short:
             raise OutOfStock(f"too few units are left of {', '.join(str(line.product_id) for line in short)}")
@@ -106,7 +106,7 @@ class Order:
         return OrderPaid(order_id=self.id, sequence=sequence, at=at, payment_id=self._payment(), amount=self.total)
 
     def fail(self, reason: FailureReason, products: Mapping[ProductId, Product], *, at: datetime) -> OrderFailed:
-        """The payment came to nothing: give back the stock that the order holds."""
+        """Record that the payment failed, and return the stock that the order holds."""
         self._become(OrderStatus.FAILED)
         self.failure_reason = reason
         self._give_back_stock(products)
@@ -138,7 +138,7 @@ class Order:
         )
 
     def refund(self, products: Mapping[ProductId, Product], *, at: datetime) -> OrderRefunded:
-        """The money was given back: give back the stock that the order holds."""
+        """Record that the money was given back, and return the stock that the order holds."""
         self._become(OrderStatus.REFUNDED)
         self._give_back_stock(products)
         sequence = self._change(at)

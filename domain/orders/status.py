@@ -1,4 +1,4 @@
-"""Where an order can stand, what may follow, and what each status means."""
+"""The statuses of an order, which may follow which, and what each one means."""
 
 from collections.abc import Callable, Mapping
 from enum import StrEnum
@@ -24,7 +24,7 @@ class OrderStatus(StrEnum):
 
 
 class FailureReason(StrEnum):
-    """Why a payment came to nothing."""
+    """Why a payment failed."""
 
     OUT_OF_STOCK = "out_of_stock"
     PAYMENT_DECLINED = "payment_declined"
@@ -32,7 +32,7 @@ class FailureReason(StrEnum):
 
 @frozen(kw_only=True)
 class StatusRule:
-    """What one status means. `payment` is what the payment of an order has come to while it stands here."""
+    """What one status means. `payment` is the status that the order's payment has meanwhile."""
 
     next: frozenset[OrderStatus] = frozenset()
     payment: PaymentStatus | None = None
@@ -40,8 +40,7 @@ class StatusRule:
     set_by_hand: bool = False
 
 
-# The whole life of an order. What a status means is asked of this table: the sets below are read off it, and so is what
-# the SQL tables say of it.
+# The whole life of an order. The sets below and the constraints of the SQL tables are derived from this table.
 LIFE: Final[Mapping[OrderStatus, StatusRule]] = MappingProxyType(
     {
         OrderStatus.PENDING: StatusRule(
@@ -70,11 +69,11 @@ def _where(holds: Callable[[StatusRule], bool]) -> frozenset[OrderStatus]:
     return frozenset(status for status, rule in LIFE.items() if holds(rule))
 
 
-# A worker has to bring these on.
+# A worker has to process these.
 WAITS_FOR_WORKER: Final = _where(lambda rule: rule.payment is PaymentStatus.REQUESTED)
-# The provider has the money of these.
+# The provider has the money for these.
 HAS_MONEY: Final = _where(lambda rule: rule.payment is PaymentStatus.CHARGED)
-# Money is, was, or may yet be taken for these: they stay in the database.
+# Money is, was, or may yet be taken for these, so they can't be deleted.
 HAS_A_PAYMENT: Final = _where(lambda rule: rule.payment not in {None, PaymentStatus.FAILED})
 # Nobody has asked for payment, and nobody may in the end.
 MAY_EXPIRE: Final = _where(lambda rule: OrderStatus.EXPIRED in rule.next)

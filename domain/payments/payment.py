@@ -32,7 +32,7 @@ class Payment:
         self.provider_reference = provider_reference
 
     def fail(self) -> None:
-        """Record that no money was taken, and that none will be under this id."""
+        """Record that no money was taken, and none will be under this id."""
         self._become(PaymentStatus.FAILED, after=PaymentStatus.REQUESTED)
 
     def refund(self) -> None:

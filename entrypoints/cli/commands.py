@@ -1,4 +1,4 @@
-"""Every command: where it is written, and its help.
+"""Every command: its function, and its help.
 
 A command is named as text, so that cyclopts imports its file only when that command is asked for. `holdfast --help`
 would have to import all of them otherwise, with the libraries of every server. For the same reason the help stands

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from application.assembly import UseCases
 
-# More digits than any number has that can be meant.
+# More digits than any sensible number has.
 _WHOLE: Final = re.compile(r"[+-]?[0-9]{1,19}")
 
 
@@ -44,7 +44,7 @@ class CommandError(CannotGoOn):
 
 
 def say(message: str) -> None:
-    """Each line on standard error, with the name of the program, as `grep` and others do."""
+    """Print each line on standard error, after the name of the program, as `grep` and others do."""
     for line in message.splitlines():
         print(f"holdfast: {line}", file=sys.stderr)
 
@@ -62,7 +62,7 @@ def _configure_logging(settings: Settings) -> None:
 
 
 def with_engine(settings: Settings, work: Callable[["AsyncEngine"], Awaitable[None]]) -> None:
-    """Do what needs the database alone."""
+    """Do work that needs only the database."""
     import asyncio
 
     from entrypoints.database import open_engine
@@ -77,7 +77,7 @@ def with_engine(settings: Settings, work: Callable[["AsyncEngine"], Awaitable[No
 
 
 def with_use_cases(settings: Settings, work: Callable[["UseCases"], Awaitable[None]]) -> None:
-    """Do what needs the tables of this version. Raise `NotReady` without them."""
+    """Do work that needs the tables of this version. Raise `NotReady` without them."""
     import asyncio
 
     from entrypoints.connections import open_container

@@ -124,7 +124,7 @@ def _expect_choice(ids: Sequence[int], *, everything: bool) -> None:
 def _confirm(what: str) -> None:
     if not sys.stdin.isatty():
         raise CommandError(
-            f"nobody can be asked, because standard input is not a terminal; to discard {what} all the same, add --yes"
+            f"can't ask for confirmation, because standard input is not a terminal; to discard {what}, add --yes"
         )
     if input(f"Discard {what}? [y/N] ").strip().lower() not in {"y", "yes"}:
         raise CommandError("nothing was discarded")

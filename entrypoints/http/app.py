@@ -29,12 +29,12 @@ def create_app(
     """
     app = _Api(__name__, static_folder=None, template_folder=None)
     app.request_timeout = request_timeout
-    # An address has one spelling; another one is not found rather than redirected to an HTML page.
+    # A path has one spelling. Any other gets 404 and not a redirect with an HTML page.
     app.url_map.merge_slashes = False
     app.response_class = Reply
     app.config["MAX_CONTENT_LENGTH"] = max_body
     app.config["BODY_TIMEOUT"] = request_timeout / 2
-    # Quart would start a task for each answer. The server looks after clients that don't take theirs.
+    # With a timeout, Quart would start a task for each response. The server itself handles clients that don't read.
     app.config["RESPONSE_TIMEOUT"] = None
     app.register_error_handler(Exception, _Refusals().answer)
     # A new resource is a file in routes/ and a line here.

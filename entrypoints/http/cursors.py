@@ -49,4 +49,4 @@ def _key(kind: bytes, cursor: str, length: int) -> bytes:
 
 
 def _forged() -> InvalidRequest:
-    return InvalidRequest(FieldError("cursor", "it is what `next` of the page before says, unchanged"))
+    return InvalidRequest(FieldError("cursor", "it must be the `next` of the previous page, unchanged"))

@@ -32,7 +32,7 @@ async def keyed(call: C, *, scope: str) -> C | Keyed[C]:
     if not values:
         return call
     if len(values) > 1:
-        raise InvalidRequest(FieldError(HEADER, "the header stands there once"))
+        raise InvalidRequest(FieldError(HEADER, "send the header only once"))
     key = values[0].strip(" \t")
     if _KEY.fullmatch(key) is None:
         raise InvalidRequest(FieldError(HEADER, "it is 1 to 255 printable ASCII characters"))

@@ -1,4 +1,4 @@
-"""Every error as `application/problem+json` (RFC 9457): one table says which error is answered how."""
+"""Every error as `application/problem+json` (RFC 9457). One table maps errors to responses."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -39,7 +39,7 @@ _ENCODER: Final = msgspec.json.Encoder()
 
 @frozen
 class Kind:
-    """One kind of problem. Without a `detail` the error's own words are given."""
+    """One kind of problem. Without a `detail`, the message of the error is sent."""
 
     status: HTTPStatus
     code: str
@@ -60,24 +60,24 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
         return _ENCODER.encode(self)
 
 
-_MAY_HAVE_HAPPENED: Final = "Try again; if a change was asked for, it may have been made or not: look first."
+_MAY_HAVE_HAPPENED: Final = "A change may have been made or not: look before you try again."
 
 INTERNAL: Final = Kind(
     HTTPStatus.INTERNAL_SERVER_ERROR,
     "internal",
-    "Something went wrong here",
-    f"The error has been recorded. {_MAY_HAVE_HAPPENED}",
+    "The service has an internal error",
+    f"The error has been logged. {_MAY_HAVE_HAPPENED}",
 )
 STOPPING: Final = Kind(
     HTTPStatus.SERVICE_UNAVAILABLE,
     "stopping",
-    "The service is being stopped",
-    f"The request took longer than the service may take to stop. {_MAY_HAVE_HAPPENED}",
+    "The service is stopping",
+    f"The request was not finished before the service stopped. {_MAY_HAVE_HAPPENED}",
 )
 BAD_PROTOCOL: Final = Kind(
     HTTPStatus.BAD_REQUEST,
     "bad_protocol",
-    "This is not HTTP/1.1 as it is understood here",
+    "The request is not valid HTTP/1.1",
     "The request line, a header or the framing of the body is malformed or ambiguous.",
 )
 HEAD_TOO_LARGE: Final = Kind(
@@ -87,7 +87,7 @@ HEAD_TOO_LARGE: Final = Kind(
     "Send a shorter URL, and fewer or shorter headers.",
 )
 OVERLOADED: Final = Kind(
-    HTTPStatus.SERVICE_UNAVAILABLE, "overloaded", "Too much is being asked for at once", "Nothing was done: try again."
+    HTTPStatus.SERVICE_UNAVAILABLE, "overloaded", "The service is overloaded", "Nothing was done: try again."
 )
 TOO_SLOW: Final = Kind(
     HTTPStatus.REQUEST_TIMEOUT,
@@ -98,35 +98,35 @@ TOO_SLOW: Final = Kind(
 
 _KINDS: Final[Mapping[type[Exception], Kind]] = MappingProxyType(
     {
-        # What the rules of the shop refuse.
+        # Refused by the rules of the shop.
         UnknownOrder: Kind(HTTPStatus.NOT_FOUND, UnknownOrder.code, "There is no such order"),
         UnknownProduct: Kind(HTTPStatus.NOT_FOUND, UnknownProduct.code, "There is no such product"),
         IllegalTransition: Kind(
             HTTPStatus.CONFLICT, IllegalTransition.code, "The status of the order does not allow this"
         ),
-        InvalidOrder: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, InvalidOrder.code, "There can be no such order"),
+        InvalidOrder: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, InvalidOrder.code, "The order breaks a rule"),
         CurrencyMismatch: Kind(
             HTTPStatus.UNPROCESSABLE_ENTITY, CurrencyMismatch.code, "An order has one currency only"
         ),
         InvalidAmount: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, InvalidAmount.code, "The amount is out of bounds"),
         DomainError: Kind(HTTPStatus.CONFLICT, DomainError.code, "The rules of the shop refuse this"),
-        # What was asked under a key before, or is being asked.
+        # Refused because of the idempotency key.
         KeyReused: Kind(
             HTTPStatus.UNPROCESSABLE_ENTITY,
             KeyReused.code,
-            "Something else was asked for under this Idempotency-Key",
-            "Ask again with the request that the key was first sent with, or choose another key.",
+            "This Idempotency-Key was used for a different request",
+            "Send the request that the key was first used for, or choose another key.",
         ),
         KeyInFlight: Kind(
             HTTPStatus.CONFLICT,
             "idempotency_key_in_flight",
-            "A request under this Idempotency-Key is being worked on",
-            "Nothing was done by this one: try again, and you get the answer of the other.",
+            "Another request under this Idempotency-Key is in progress",
+            "Nothing was done by this request: try again to get the response of the other.",
         ),
-        # What can't be read.
+        # Requests that can't be read.
         MalformedBody: Kind(HTTPStatus.BAD_REQUEST, "malformed_body", "The body can't be read"),
         InvalidRequest: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_request", "The request breaks a rule"),
-        NotAnId: Kind(HTTPStatus.NOT_FOUND, "not_an_id", "This is not how an id is written"),
+        NotAnId: Kind(HTTPStatus.NOT_FOUND, "not_an_id", "The id has the wrong format"),
         UnsupportedMediaType: Kind(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
             "unsupported_media_type",
@@ -135,17 +135,17 @@ _KINDS: Final[Mapping[type[Exception], Kind]] = MappingProxyType(
         ),
         RequestEntityTooLarge: Kind(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body_too_large", "The body is too large"),
         RequestTimeout: TOO_SLOW,
-        # What there is not.
+        # Unknown addresses.
         NotFound: Kind(
-            HTTPStatus.NOT_FOUND, "not_found", "There is nothing at this address", "No route has this path."
+            HTTPStatus.NOT_FOUND, "not_found", "There is nothing at this path", "Check the path of the request."
         ),
         MethodNotAllowed: Kind(
             HTTPStatus.METHOD_NOT_ALLOWED,
             "method_not_allowed",
-            "This can't be done at this address",
-            "The header Allow names the methods that can be used here.",
+            "This method is not allowed at this path",
+            "The header Allow lists the methods that are.",
         ),
-        # What may pass by itself.
+        # Temporary problems.
         Overloaded: OVERLOADED,
         NotYetRecorded: Kind(
             HTTPStatus.SERVICE_UNAVAILABLE,
@@ -156,23 +156,26 @@ _KINDS: Final[Mapping[type[Exception], Kind]] = MappingProxyType(
         Aborted: Kind(
             HTTPStatus.SERVICE_UNAVAILABLE,
             "aborted",
-            "Others were changing the same thing",
+            "Another request was changing the same data",
             "Nothing was done: try again.",
         ),
         PriceUnknown: Kind(
             HTTPStatus.SERVICE_UNAVAILABLE,
             "unavailable",
-            "What is sold, and for how much, can't be told now",
+            "The product can't be priced now",
             "Nothing was done: try again.",
         ),
         Unavailable: Kind(
             HTTPStatus.SERVICE_UNAVAILABLE,
             "unavailable",
-            "A server that is needed gives no answer",
+            "A server that the service needs does not answer",
             "Nothing was done: try again.",
         ),
         OutcomeUnknown: Kind(
-            HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", "A server that is needed gives no answer", _MAY_HAVE_HAPPENED
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            "unavailable",
+            "A server that the service needs does not answer",
+            _MAY_HAVE_HAPPENED,
         ),
         TimeoutError: Kind(
             HTTPStatus.SERVICE_UNAVAILABLE, "deadline", "There was no answer in time", _MAY_HAVE_HAPPENED
@@ -196,8 +199,8 @@ def problem_of(kind: Kind, error: Exception | None = None) -> Problem:
     if isinstance(error, InvalidRequest):
         errors = error.errors
     elif isinstance(error, DomainError) and error.field is not None:
-        # What names a part of the request is about the request, not about the address: a product that does not
-        # exist is 404 at /products/{id}, and 422 in an order.
+        # An error with a field is about the body, not the path: an unknown product is 404 at /products/{id}, and 422 in
+        # an order.
         errors = (FieldError(error.field, str(error)),)
         status = HTTPStatus.UNPROCESSABLE_ENTITY
     detail = kind.detail
@@ -207,13 +210,13 @@ def problem_of(kind: Kind, error: Exception | None = None) -> Problem:
 
 
 def headers_of(kind: Kind, error: Exception | None = None) -> list[tuple[str, str]]:
-    """The headers that go with this problem alone."""
+    """The additional headers of this problem."""
     headers: list[tuple[str, str]] = []
     if isinstance(error, KeyInFlight) or kind.status is HTTPStatus.SERVICE_UNAVAILABLE:
         headers.append(("Retry-After", _RETRY_AFTER))
     if isinstance(error, MethodNotAllowed) and error.valid_methods is not None:
         headers.append(("Allow", ", ".join(sorted(error.valid_methods))))
     if kind.status is HTTPStatus.REQUEST_TIMEOUT:
-        # The rest of the body may still come, and is not to be taken for the next request.
+        # The rest of the body may still arrive, and must not be taken for the next request.
         headers.append(("Connection", "close"))
     return headers

@@ -39,7 +39,7 @@ class Query:
             if name not in known:
                 errors.append(FieldError(name[:100], f"there is no such parameter here, only {', '.join(known)}"))
             elif name in values:
-                errors.append(FieldError(name, "a parameter stands there once"))
+                errors.append(FieldError(name, "send the parameter only once"))
             values[name] = value
         if errors:
             raise InvalidRequest(*errors)

@@ -15,11 +15,11 @@ from entrypoints.programs.starting import tell_of_servers
 from entrypoints.schema import expect_schema
 from entrypoints.settings import Settings
 
-# Told the URL once the server answers there.
+# Called with the URL when the server answers there.
 OnStarted = Callable[[str], None]
 
-# Seconds. A worker lets go of an order much sooner, unless it is frozen or cut off; and a request for such an order
-# keeps all others waiting that are in the same batch.
+# Seconds. A worker holds the lock of an order for less, unless it is frozen or cut off. A request for such an order
+# would keep all others in its batch waiting.
 _LOCK_TIMEOUT: Final = 0.25
 
 
@@ -34,7 +34,7 @@ async def run_api(settings: Settings, stop: Stop, *, on_started: OnStarted) -> N
 
 
 async def serve_http(container: Container, stop: Stop, *, on_started: OnStarted) -> None:
-    """Answer requests until told to stop, and finish what they have begun."""
+    """Answer requests until the stop, and finish those in progress."""
     settings, use_cases = container.settings(), container.use_cases()
     app = create_app(
         use_cases,

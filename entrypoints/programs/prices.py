@@ -6,11 +6,11 @@ from typing import Final
 from application.intake.refresh_prices import RefreshPrices
 from entrypoints.loops import repeat
 
-# Seconds between two looks at the catalogue: so long can the price of a new product be known to the database alone.
+# Seconds between two reads of the catalogue: for this long the price list may miss a new product.
 _LOOK_EVERY: Final = 5.0
-# A catalogue that takes long to read is read so much the less often, in times of what it takes.
+# The pause is at least this many times as long as the read, so that a large catalogue is read less often.
 _REST: Final = 20
-# Seconds that a start waits for the first look. Without a database it goes on: nobody knows a price then.
+# Seconds that a start waits for the first read. Without a database it goes on with an empty price list.
 _FIRST_LOOK: Final = 3.0
 
 

@@ -15,10 +15,10 @@ from entrypoints.programs.starting import tell_of_servers
 from entrypoints.schema import expect_schema
 from entrypoints.settings import Settings
 
-# The signal is best effort: this often, in seconds, the relay looks without one.
+# The signal is best effort, so the relay also looks at this interval, in seconds.
 _LOOK_EVERY: Final = 1.0
-# Seconds between two batches while events come in numbers: fewer and larger ones cost everybody less. An event that
-# comes alone finds the relay waiting, and waits for nothing.
+# Seconds between two batches under load: fewer and larger batches cost less. A single event finds the relay waiting and
+# is sent at once.
 _REST: Final = 0.005
 
 
@@ -30,7 +30,7 @@ async def run_relay(settings: Settings, stop: Stop) -> None:
 
 
 async def relay(relay_events: RelayEvents, signal: OutboxSignal, stop: Stop) -> None:
-    """Hand events to the broker until told to stop; what is in flight then is finished."""
+    """Publish events until the stop, and finish the batch in flight."""
     log = structlog.get_logger("holdfast.relay")
 
     async def step() -> float:

@@ -13,24 +13,24 @@ import structlog
 from entrypoints.errors import CannotGoOn
 from entrypoints.loops import Stop
 
-# What is told to stop, and then has a bounded time to finish.
+# A program, which finishes in a bounded time after the stop.
 Program = Callable[[Stop], Coroutine[Any, Any, None]]
 
 
 class CutOff(CannotGoOn):
-    """A program was told to stop, and had not finished in its time what it had begun."""
+    """A program did not finish its work within the graceful-close timeout."""
 
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
-# Seconds that a program which is ended has for its farewells.
+# Seconds that a cancelled program has to close its connections.
 _FORCED_CLOSE_TIMEOUT: Final = 2.0
 
 
 async def run_until_signalled(program: Program, *, graceful_timeout: timedelta) -> None:
-    """Run a program until SIGINT or SIGTERM, let it finish what it has begun, and end it when that takes too long.
+    """Run a program until SIGINT or SIGTERM, let it finish its work, and end it after the graceful-close timeout.
 
-    A second signal ends the process at once; a program that doesn't even let itself be ended has two seconds more.
-    Raise what the program raises, and `CutOff`.
+    A second signal ends the process at once. A program that ignores its cancellation is ended two seconds later. Raise
+    what the program raises, and `CutOff`.
     """
     stop = Stop()
     running = asyncio.create_task(program(stop))
@@ -40,7 +40,7 @@ async def run_until_signalled(program: Program, *, graceful_timeout: timedelta) 
         stop.set()
         for number in _SIGNALS:
             loop.remove_signal_handler(number)
-            # By the system, which needs no event loop that still turns. To be killed is safe at any moment.
+            # The system's default handler works even if the event loop hangs. A kill is safe at any moment.
             signal.signal(number, signal.SIG_DFL)
 
     for number in _SIGNALS:
@@ -55,14 +55,14 @@ async def run_until_signalled(program: Program, *, graceful_timeout: timedelta) 
         return
     running.cancel()
     await asyncio.wait({running}, timeout=_FORCED_CLOSE_TIMEOUT / 2)
-    raise CutOff("stopped before everything was finished; it goes on at the next start")
+    raise CutOff("stopped before all work was finished; nothing is lost, the next start continues it")
 
 
 def _end_process_after(seconds: float) -> None:
-    """From a thread, so that neither a task that refuses to end nor an event loop that hangs is waited for."""
+    """End the process from a thread, even if a task ignores its cancellation or the event loop hangs."""
 
     def end() -> None:
-        structlog.get_logger("holdfast").error("ended by force: something refused to stop")
+        structlog.get_logger("holdfast").error("process ended by force: its work did not stop in time")
         os._exit(1)
 
     timer = threading.Timer(seconds, end)

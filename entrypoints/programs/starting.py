@@ -1,4 +1,4 @@
-"""What every program does before it works."""
+"""The checks that programs make when they start."""
 
 import structlog
 
@@ -6,7 +6,7 @@ from entrypoints.container import Container
 
 
 async def tell_of_servers(container: Container) -> None:
-    """Log of each server whether it works."""
+    """Log for each server whether it works."""
     log = structlog.get_logger("holdfast")
     for server in await container.check_health()():
         if server.works:
@@ -16,5 +16,5 @@ async def tell_of_servers(container: Container) -> None:
 
 
 async def expect_provider(container: Container) -> None:
-    """Find out now, and not with the first charge, that the provider can't be used. Raise `Trouble`."""
+    """Raise `Trouble` now, and not with the first charge, if the provider can't be used."""
     await container.provider().ledger.charges(after=None, limit=1)

@@ -19,7 +19,7 @@ from entrypoints.settings import Settings
 
 
 async def run_up(settings: Settings, stop: Stop, *, on_started: OnStarted) -> None:
-    """On whatever the settings name."""
+    """Run everything, on SQLite or on the servers that the settings name."""
     async with AsyncExitStack() as stack:
         if not settings.database_url:
             stack.enter_context(only_one(settings))
@@ -32,9 +32,9 @@ async def run_up(settings: Settings, stop: Stop, *, on_started: OnStarted) -> No
         if not settings.database_url:
             await use_cases.add_products(CATALOGUE, made_by="holdfast up")
         if not settings.amqp_url:
-            # A broker in this process is empty at the start: what it held when the last one ended is published again.
+            # A broker in this process is empty at the start, so the requests that its predecessor held are republished.
             await use_cases.republish_requests(idle=timedelta(0))
-        # The intake stops first; what it has taken in until then still finds a relay and a worker.
+        # The API stops first, so that the relay and the worker can process what it has accepted.
         stop_working = Stop()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(relay(use_cases.relay_events, container.outbox_signal(), stop_working))
@@ -51,7 +51,7 @@ async def _then(event: asyncio.Event, work: Awaitable[None]) -> None:
 
 async def _make_tables(container: Container) -> None:
     if await schema_problem(container.engine()) is not None:
-        # Alembic takes half a second to be imported, which a start without anything to do should not wait for.
+        # Importing Alembic takes half a second, which a start without migrations should not spend.
         from adapters.sql.migrate import migrate  # noqa: PLC0415
 
         await migrate(container.engine())

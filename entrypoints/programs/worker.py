@@ -19,16 +19,16 @@ from entrypoints.settings import Settings
 
 _LOOK_OFTEN: Final = 0.2
 _LOOK_SELDOM: Final = 30.0
-# Seconds after which a batch that isn't done yet no longer keeps the next one of its queue waiting. A batch costs as
-# much as many orders, and waiting makes it larger; but one that waits for a slow provider is not waited for.
+# Seconds after which the next batch of a queue begins beside an unfinished one. Waiting makes batches larger and so
+# cheaper, but a batch that waits for a slow provider must not hold up the others.
 _APART: Final = 0.05
 
 
 @frozen(kw_only=True)
 class Worker:
-    """Works on every queue, brings dead letters into their table, lets unpaid orders expire, republishes lost requests.
+    """Processes every queue, records dead letters, expires unpaid orders, and republishes lost requests.
 
-    `batches` is how many batches of one queue are worked on at once.
+    `batches` is the number of batches of one queue that are processed at once.
     """
 
     use_cases: UseCases
@@ -37,7 +37,7 @@ class Worker:
     batches: int
 
     async def run(self, stop: Stop) -> None:
-        """Work until told to stop; what is in flight then is finished."""
+        """Work until the stop, and finish the batches in flight."""
         async with asyncio.TaskGroup() as tasks:
             for consumer in self.use_cases.consumers:
                 consume = partial(_consume, consumer, asyncio.Lock(), stop)
@@ -55,7 +55,7 @@ class Worker:
             log.info("orders expired", count=len(report.expired))
         for order_id, error in report.failed:
             log.error("an order could not expire", order_id=str(order_id), reason=str(error))
-        # An order is late by a tenth of its time at most.
+        # An order expires at most a tenth of its time late.
         return max(_LOOK_OFTEN, min(self.expiry.total_seconds() / 10, _LOOK_SELDOM))
 
     async def _republish(self) -> float:

@@ -14,7 +14,7 @@ import pytest
 from tests.servers import plain_environment, wait_until
 
 _ROOT = Path(__file__).parents[2]
-# The machine may have a lot to do beside it.
+# The machine may be busy.
 _SECONDS = 240
 
 

@@ -85,7 +85,7 @@ async def test_looks_are_taken_at_their_moments() -> None:
     assert looks[0] < 100
 
 
-async def test_a_client_gives_up_when_its_patience_is_over() -> None:
+async def test_a_client_gives_up_after_its_timeout() -> None:
     async def never(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
         raise ConnectionResetError

@@ -21,7 +21,7 @@ from application.ports.persistence import UnitOfWork
 from domain.catalogue.product import Product
 from domain.orders.order import Order
 
-# Units of work over one and the same store, each telling somebody else of its commits.
+# Units of work over the same store, each with its own work after commits.
 OpenUnitOfWork = Callable[[AfterCommit], UnitOfWork]
 
 
@@ -92,10 +92,10 @@ def open_unit_of_work(request: pytest.FixtureRequest) -> OpenUnitOfWork:
 
 @pytest.fixture
 def unit_of_work(open_unit_of_work: OpenUnitOfWork) -> UnitOfWork:
-    return open_unit_of_work(_tell_nobody)
+    return open_unit_of_work(_do_nothing)
 
 
-async def _tell_nobody(_: object) -> None:
+async def _do_nothing(_: object) -> None:
     pass
 
 

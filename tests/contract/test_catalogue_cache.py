@@ -36,7 +36,7 @@ async def raw(redis_url: str) -> AsyncIterator[Any]:
 
 @asynccontextmanager
 async def a_process(redis_url: str, namespace: str) -> AsyncIterator[RedisCatalogueCache]:
-    """The cache as one process sees it; on a loaded machine a test must not take slowness for an outage."""
+    """The cache of one process, with a timeout that a loaded machine does not exceed."""
     async with open_redis(redis_url, timeout=5) as redis:
         yield RedisCatalogueCache(redis, namespace)
 
@@ -58,7 +58,7 @@ def cache(request: pytest.FixtureRequest) -> CatalogueCache:
 async def read(
     cache: CatalogueCache, page: CataloguePage = FIRST_PAGE, *, database: Sequence[Product] = PRODUCTS
 ) -> list[Product]:
-    """As the use case does it: what is not kept is read from the database, and kept."""
+    """Read a page as the use case does: from the cache, or else from the database into the cache."""
     page, products = await cache.get(page)
     if products is None:
         await cache.put(page, database)
@@ -92,7 +92,7 @@ async def test_pages_are_told_apart(cache: CatalogueCache) -> None:
     assert [await kept(cache, page) for page in pages] == [[PRODUCTS[number]] for number in range(4)]
 
 
-async def test_a_new_edition_forgets_every_page(cache: CatalogueCache) -> None:
+async def test_a_new_epoch_invalidates_every_page(cache: CatalogueCache) -> None:
     another = CataloguePage(ProductId(10), 10)
     await read(cache)
     await read(cache, another)
@@ -101,14 +101,14 @@ async def test_a_new_edition_forgets_every_page(cache: CatalogueCache) -> None:
     assert await kept(cache, another) is None
 
 
-async def test_a_page_read_before_a_new_edition_is_not_kept_after_it(cache: CatalogueCache) -> None:
+async def test_a_page_read_before_a_new_epoch_is_not_kept_after_it(cache: CatalogueCache) -> None:
     page, _ = await cache.get(FIRST_PAGE)
     await cache.begin_epoch()
     await cache.put(page, PRODUCTS)
     assert await kept(cache) is None
 
 
-async def test_a_page_of_an_old_edition_does_not_displace_one_of_the_new(cache: CatalogueCache) -> None:
+async def test_a_page_of_an_old_epoch_does_not_replace_one_of_the_new(cache: CatalogueCache) -> None:
     page, _ = await cache.get(FIRST_PAGE)
     await cache.begin_epoch()
     await read(cache, database=PRODUCTS[:3])
@@ -126,7 +126,7 @@ async def test_what_a_caller_does_with_a_product_changes_nothing_that_is_kept(ca
     assert await kept(cache) == PRODUCTS
 
 
-async def test_no_reader_sees_stock_that_is_older_than_an_edition_it_knew_of(cache: CatalogueCache) -> None:
+async def test_no_reader_sees_stock_older_than_an_epoch_that_it_knew(cache: CatalogueCache) -> None:
     stock = 0
 
     async def sell() -> None:
@@ -137,22 +137,20 @@ async def test_no_reader_sees_stock_that_is_older_than_an_edition_it_knew_of(cac
 
     async def buy() -> None:
         for _ in range(25):
-            announced = stock
+            committed_stock = stock
             page, products = await cache.get(FIRST_PAGE)
             if products is None:
                 products = [a_product(stock=stock)]
                 await asyncio.sleep(0)
                 await cache.put(page, products)
-            # The change of this very moment may not be announced yet, the one before it is.
-            assert products[0].stock >= announced - 1
+            # The newest change may not have begun its epoch yet; the one before it has.
+            assert products[0].stock >= committed_stock - 1
 
     await asyncio.gather(sell(), *(buy() for _ in range(8)))
     assert await kept(cache) in (None, [a_product(stock=100)])
 
 
-async def test_processes_share_pages_and_editions(
-    redis_url: str, namespace: str, in_redis: RedisCatalogueCache
-) -> None:
+async def test_processes_share_pages_and_epochs(redis_url: str, namespace: str, in_redis: RedisCatalogueCache) -> None:
     async with a_process(redis_url, namespace) as another:
         await read(in_redis)
         assert await kept(another) == PRODUCTS
@@ -175,7 +173,7 @@ async def test_everything_that_is_kept_ends_by_itself(raw: Any, namespace: str, 
     assert all(0 < end <= 120_000 for end in ends)
 
 
-async def test_a_page_read_before_the_edition_was_lost_is_not_kept_after_it(
+async def test_a_page_read_before_the_epoch_was_lost_is_not_kept_after_it(
     raw: Any, namespace: str, in_redis: RedisCatalogueCache
 ) -> None:
     page, _ = await in_redis.get(FIRST_PAGE)
@@ -188,15 +186,15 @@ async def test_a_page_read_before_the_edition_was_lost_is_not_kept_after_it(
     assert await kept(in_redis) == PRODUCTS
 
 
-async def test_an_edition_of_an_earlier_run_of_the_server_is_over(
+async def test_an_epoch_of_an_earlier_run_of_the_server_has_ended(
     raw: Any, namespace: str, in_redis: RedisCatalogueCache
 ) -> None:
-    """A server may be restarted from an old snapshot between two calls, unseen by any process."""
+    """A server may be restarted from an old snapshot between two calls without any process noticing."""
     await read(in_redis)
     key = f"{namespace}:page:0:10"
-    stamp = await raw.get(f"{namespace}:edition")
-    earlier = b"0" * 12 + stamp[12:]
-    await raw.set(key, (await raw.get(key)).replace(stamp, earlier))
+    epoch = await raw.get(f"{namespace}:edition")
+    earlier = b"0" * 12 + epoch[12:]
+    await raw.set(key, (await raw.get(key)).replace(epoch, earlier))
     await raw.set(f"{namespace}:edition", earlier)
     assert await kept(in_redis) is None
     await read(in_redis)

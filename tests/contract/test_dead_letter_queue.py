@@ -1,4 +1,4 @@
-"""What `DeadLetterQueue` promises, whatever broker stands behind it."""
+"""The contract of `DeadLetterQueue`, for every broker."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -51,7 +51,7 @@ async def broker(request: pytest.FixtureRequest) -> AsyncIterator[Broker]:
 
 
 async def collect(queue: DeadLetterQueue, count: int, *, limit: int = 100) -> list[DeadDelivery]:
-    """So many, each done as it comes."""
+    """Receive this many, and ack each."""
     found: list[DeadDelivery] = []
     async with asyncio.timeout(PATIENCE):
         while len(found) < count:
@@ -107,10 +107,10 @@ async def test_what_can_not_be_read_is_kept_to_the_byte(broker: Broker) -> None:
     assert delivery.event == good
     [letter] = await collect(broker.dead, 1)
     assert letter.message.body == future
-    assert letter.message.reason == "BadMessage: schema 2 is not known here, only 1"
+    assert letter.message.reason == "BadMessage: schema 2 is unknown; this version reads schema 1"
 
 
-async def test_what_is_not_done_is_brought_again_and_what_is_done_is_not(broker: Broker) -> None:
+async def test_a_letter_is_delivered_again_until_it_is_acked(broker: Broker) -> None:
     sent = await broker.dead_letter(1, 2, 3)
     async with asyncio.timeout(PATIENCE):
         first = await broker.dead.receive(1)

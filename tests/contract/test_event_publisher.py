@@ -1,4 +1,4 @@
-"""What `EventPublisher` promises, whatever broker stands behind it."""
+"""The contract of `EventPublisher`, for every broker."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -37,7 +37,7 @@ async def broker(request: pytest.FixtureRequest) -> AsyncIterator[Broker]:
         yield Broker(publisher, payments, refunds)
 
 
-async def test_what_is_confirmed_is_brought_as_it_was(broker: Broker) -> None:
+async def test_a_confirmed_event_arrives_unchanged(broker: Broker) -> None:
     event = payment_requested()
     sent = entries(event)
 
@@ -52,7 +52,7 @@ async def test_nothing_to_publish_is_no_trouble(broker: Broker) -> None:
     assert await broker.publisher.publish([]) == []
 
 
-async def test_each_event_is_brought_to_those_who_act_on_it(broker: Broker) -> None:
+async def test_each_event_reaches_its_consumers(broker: Broker) -> None:
     payment, refund = payment_requested(), refund_requested()
 
     await broker.publisher.publish(entries(payment, refund))
@@ -61,7 +61,7 @@ async def test_each_event_is_brought_to_those_who_act_on_it(broker: Broker) -> N
     assert events_of(await receive(broker.refunds, 1)) == [refund]
 
 
-async def test_an_event_that_nobody_waits_for_is_confirmed(broker: Broker) -> None:
+async def test_an_event_without_a_consumer_is_confirmed(broker: Broker) -> None:
     sent = entries(order_paid(1), payment_requested(2), order_paid(3))
 
     assert await broker.publisher.publish(sent) == sent

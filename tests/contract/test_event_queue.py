@@ -1,4 +1,4 @@
-"""What `Subscription` promises, whatever broker stands behind it."""
+"""The contract of `Subscription`, for every broker."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -106,7 +106,7 @@ async def test_events_for_others_are_not_received(broker: Broker) -> None:
     assert await stays_empty(broker.queue)
 
 
-async def test_what_is_done_is_not_brought_again(broker: Broker) -> None:
+async def test_an_acked_delivery_does_not_come_again(broker: Broker) -> None:
     await broker.publish(*(payment_requested(number) for number in range(1, 6)))
     deliveries = await receive(broker.queue, 5)
 
@@ -118,7 +118,7 @@ async def test_what_is_done_is_not_brought_again(broker: Broker) -> None:
     assert await stays_empty(broker.queue)
 
 
-async def test_later_brings_it_again_as_the_next_attempt(broker: Broker) -> None:
+async def test_a_retry_delivers_it_again_as_the_next_attempt(broker: Broker) -> None:
     event = payment_requested()
     await broker.publish(event)
 
@@ -132,7 +132,7 @@ async def test_later_brings_it_again_as_the_next_attempt(broker: Broker) -> None
     assert await stays_empty(broker.queue)
 
 
-async def test_later_does_not_keep_the_others_waiting(broker: Broker) -> None:
+async def test_a_retry_does_not_keep_the_others_waiting(broker: Broker) -> None:
     slow, quick = payment_requested(1), payment_requested(2)
     await broker.publish(slow)
     await broker.queue.retry((await receive(broker.queue, 1))[0], reason="Aborted: a deadlock")
@@ -143,7 +143,7 @@ async def test_later_does_not_keep_the_others_waiting(broker: Broker) -> None:
     assert {delivery.event: delivery.attempt for delivery in received} == {quick: 1, slow: 2}
 
 
-async def test_what_is_set_aside_is_kept_with_its_reason(broker: Broker) -> None:
+async def test_a_dead_letter_is_kept_with_its_reason(broker: Broker) -> None:
     event = payment_requested()
     await broker.publish(event)
     await broker.queue.retry((await receive(broker.queue, 1))[0], reason="Aborted: a deadlock")

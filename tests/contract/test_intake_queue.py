@@ -1,4 +1,4 @@
-"""What `IntakeQueue` promises, whatever broker stands behind it; then what RabbitMQ promises alone."""
+"""The contract of `IntakeQueue`, for every broker; then what only RabbitMQ promises."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -53,7 +53,7 @@ def an_accepted_order(key: str | None = None) -> OrderAccepted:
     )
 
 
-async def test_what_is_safe_is_brought_to_whoever_records_it(broker: Broker) -> None:
+async def test_a_safe_order_is_delivered_to_its_consumer(broker: Broker) -> None:
     events = [an_accepted_order(), an_accepted_order("monday")]
     assert await broker.intake.put_many(events) == {event.order_id for event in events}
     assert events_of(await receive(broker.accepted, 2)) == events
@@ -93,7 +93,7 @@ async def test_without_the_broker_nothing_is_safe(amqp_url: str) -> None:
 
 
 async def soon(intake: IntakeQueue) -> bool:
-    """Whether an order is safe, to somebody who waits for half a second."""
+    """Whether an order is safe within half a second."""
     event = an_accepted_order()
     with suppress(TimeoutError):
         async with asyncio.timeout(0.5):
@@ -101,7 +101,7 @@ async def soon(intake: IntakeQueue) -> bool:
     return False
 
 
-async def test_a_connection_is_opened_though_nobody_waits_so_long(amqp_url: str) -> None:
+async def test_a_connection_is_opened_even_if_every_caller_timed_out(amqp_url: str) -> None:
     async with (
         own_topology(amqp_url) as topology,
         cable(amqp_url) as wire,
@@ -113,7 +113,7 @@ async def test_a_connection_is_opened_though_nobody_waits_so_long(amqp_url: str)
         await until(partial(soon, intake), seconds=PATIENCE, what="an order is safe")
 
 
-async def test_a_silent_connection_is_given_up_though_nobody_waits_so_long(amqp_url: str) -> None:
+async def test_a_silent_connection_is_closed_even_if_every_caller_timed_out(amqp_url: str) -> None:
     async with (
         own_topology(amqp_url) as topology,
         cable(amqp_url) as wire,

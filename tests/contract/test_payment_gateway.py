@@ -1,4 +1,4 @@
-"""What PaymentProvider promises, on the simulated provider with each kind of books; then what the books promise."""
+"""The contract of PaymentProvider, on the simulated provider with each ledger; then the contract of the ledgers."""
 
 import asyncio
 import os
@@ -48,9 +48,9 @@ asyncio.run(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])))
 """
 
 
-def a_charging_process(books: Path, first: int, last: int) -> "subprocess.Popen[str]":
+def a_charging_process(ledger_file: Path, first: int, last: int) -> "subprocess.Popen[str]":
     return subprocess.Popen(
-        [sys.executable, "-c", CHARGING, str(books), str(first), str(last)],
+        [sys.executable, "-c", CHARGING, str(ledger_file), str(first), str(last)],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
@@ -58,16 +58,16 @@ def a_charging_process(books: Path, first: int, last: int) -> "subprocess.Popen[
 
 
 @pytest.fixture
-def books(tmp_path: Path) -> Path:
+def ledger_file(tmp_path: Path) -> Path:
     return tmp_path / "provider" / "ledger.sqlite"
 
 
 @pytest.fixture(params=["memory", "file"])
-async def ledger(request: pytest.FixtureRequest, books: Path) -> AsyncIterator[Ledger]:
+async def ledger(request: pytest.FixtureRequest, ledger_file: Path) -> AsyncIterator[Ledger]:
     if request.param == "memory":
         yield MemoryLedger()
     else:
-        async with open_file_ledger(books) as file_ledger:
+        async with open_file_ledger(ledger_file) as file_ledger:
             yield file_ledger
 
 
@@ -75,7 +75,7 @@ def a_key() -> PaymentId:
     return PaymentId(uuid7())
 
 
-async def test_a_charge_stands_in_the_books(ledger: Ledger) -> None:
+async def test_a_charge_is_in_the_ledger(ledger: Ledger) -> None:
     key = a_key()
     reference = await SimulatedGateway(ledger).charge(key, euros(2500))
     [entry] = await ledger.entries()
@@ -145,7 +145,7 @@ async def test_half_of_the_failures_come_after_the_charge_and_a_retry_charges_on
     assert Counter(entry.key for entry in await ledger.entries()) == Counter(keys)
 
 
-async def test_whoever_asks_often_enough_is_answered(ledger: Ledger) -> None:
+async def test_enough_retries_get_an_answer(ledger: Ledger) -> None:
     gateway, key = SimulatedGateway(ledger, failure_rate=0.7, seed=3), a_key()
     for _ in range(100):
         try:
@@ -263,7 +263,7 @@ async def test_the_record_tells_of_every_charge_in_pages_and_of_nothing_that_was
     assert await record.charges_of([]) == {}
 
 
-async def test_the_books_keep_the_order_of_the_charges(ledger: Ledger) -> None:
+async def test_the_ledger_keeps_the_order_of_the_charges(ledger: Ledger) -> None:
     gateway, keys = SimulatedGateway(ledger), [PaymentId(UUID(int=number)) for number in (3, 1, 2)]
     for key in keys:
         await gateway.charge(key, euros(100))
@@ -278,18 +278,18 @@ async def test_impossible_settings_are_refused(settings: dict[str, object]) -> N
         SimulatedGateway(MemoryLedger(), **settings)  # type: ignore[arg-type]
 
 
-async def test_books_on_a_disk_are_found_again_as_they_were(books: Path) -> None:
-    async with open_file_ledger(books) as ledger:
+async def test_a_ledger_on_disk_is_found_again_unchanged(ledger_file: Path) -> None:
+    async with open_file_ledger(ledger_file) as ledger:
         gateway, key = SimulatedGateway(ledger), a_key()
         await gateway.charge(key, euros(2500))
         await gateway.refund(key, euros(2500))
         entries = await ledger.entries()
-    async with open_file_ledger(str(books)) as ledger:
+    async with open_file_ledger(str(ledger_file)) as ledger:
         assert await ledger.entries() == entries
 
 
-async def test_a_caller_who_goes_away_leaves_the_books_in_order(books: Path) -> None:
-    async with open_file_ledger(books) as ledger:
+async def test_a_cancelled_caller_leaves_the_ledger_consistent(ledger_file: Path) -> None:
+    async with open_file_ledger(ledger_file) as ledger:
         gateway, keys = SimulatedGateway(ledger), [a_key() for _ in range(50)]
         charges = [asyncio.ensure_future(gateway.charge(key, euros(100))) for key in keys]
         await asyncio.sleep(0)
@@ -301,27 +301,27 @@ async def test_a_caller_who_goes_away_leaves_the_books_in_order(books: Path) -> 
         assert Counter(entry.key for entry in await ledger.entries()) == Counter(keys)
 
 
-async def test_books_that_cannot_be_had_are_refused_with_their_place(tmp_path: Path) -> None:
-    (tmp_path / "a_file").write_text("these are no books, but they are long enough to be looked at " * 20)
+async def test_a_ledger_that_cannot_be_opened_is_named_with_its_path(tmp_path: Path) -> None:
+    (tmp_path / "a_file").write_text("this is no ledger, but it is long enough to be read as one " * 20)
     for path in (tmp_path / "a_file", tmp_path / "a_file" / "ledger.sqlite", tmp_path):
         with pytest.raises(Unavailable, match=str(path)):
             async with open_file_ledger(path):
                 pass
 
 
-async def test_processes_that_charge_the_same_keys_at_once_charge_each_once(books: Path) -> None:
-    processes = [a_charging_process(books, 1, 60) for _ in range(3)]
+async def test_processes_that_charge_the_same_keys_at_once_charge_each_once(ledger_file: Path) -> None:
+    processes = [a_charging_process(ledger_file, 1, 60) for _ in range(3)]
     answers = [await asyncio.to_thread(process.communicate, timeout=60) for process in processes]
     assert [process.returncode for process in processes] == [0, 0, 0]
     first, second, third = (sorted(output.splitlines()) for output, _ in answers)
     assert first == second == third
-    async with open_file_ledger(books) as ledger:
+    async with open_file_ledger(ledger_file) as ledger:
         assert sorted(entry.amount.minor for entry in await ledger.entries()) == list(range(1, 61))
 
 
-async def test_each_acknowledged_charge_survives_kill_9(books: Path) -> None:
+async def test_each_acknowledged_charge_survives_kill_9(ledger_file: Path) -> None:
     for round_ in range(3):
-        with a_charging_process(books, 1 + round_ * 5_000, (round_ + 1) * 5_000) as process:
+        with a_charging_process(ledger_file, 1 + round_ * 5_000, (round_ + 1) * 5_000) as process:
             assert process.stdout is not None
             try:
                 acknowledged = [await asyncio.to_thread(process.stdout.readline) for _ in range(30)]
@@ -329,7 +329,7 @@ async def test_each_acknowledged_charge_survives_kill_9(books: Path) -> None:
                 os.kill(process.pid, signal.SIGKILL)
             # Read on where readline stopped: communicate would pass over what it had read ahead.
             acknowledged += await asyncio.to_thread(process.stdout.readlines)
-        async with open_file_ledger(books) as ledger:
+        async with open_file_ledger(ledger_file) as ledger:
             entries = {f"{entry.amount.minor} {entry.reference}" for entry in await ledger.entries()}
         # The last line may have been cut off by the kill.
         whole = [line.strip() for line in acknowledged if line.endswith("\n")]

@@ -47,10 +47,10 @@ SMALL = {"products", "leases"}
 GROWING = metadata.tables.keys() - SMALL
 # To compare the stock with all that orders hold is to read all that orders hold.
 COUNTS_EVERYTHING = {"products.stock_counts"}
-# What SQLite would do if a new row could heal a broken foreign key. None is ever broken, and it knows that.
+# The check that SQLite would make if a new row could repair a broken foreign key. None is broken, so it is never run.
 NEVER_DONE = {("products.add_many", "SCAN order_items"), ("orders.add_many", "SCAN payments")}
 
-# What a relay that is away leaves, and people who decide about every letter for years.
+# The rows that are left by a relay that is down, and by years of decided dead letters.
 MORE = (
     "INSERT INTO outbox (order_id, sequence, type, body) SELECT order_id, sequence, type, body FROM order_events",
     """

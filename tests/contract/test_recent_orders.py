@@ -38,7 +38,7 @@ async def raw(redis_url: str) -> AsyncIterator[Any]:
 
 @asynccontextmanager
 async def a_process(redis_url: str, namespace: str, *, settle: float = 0) -> AsyncIterator[RedisRecentOrders]:
-    """Orders as one process sees them; on a loaded machine a test must not take slowness for an outage."""
+    """The recent orders of one process, with a timeout that a loaded machine does not exceed."""
     async with open_redis(redis_url, timeout=5) as redis:
         yield RedisRecentOrders(redis, namespace, ttl=60, settle=settle)
 
@@ -69,7 +69,7 @@ async def kept(recent: RecentOrders, order: Order) -> Order | None:
     return (await recent.get_many([order.id])).get(order.id)
 
 
-async def test_an_event_before_the_first_version_forgets_nothing(recent: RecentOrders) -> None:
+async def test_an_event_before_the_first_version_invalidates_nothing(recent: RecentOrders) -> None:
     known, unknown = a_new_order(), a_new_order()
     await recent.put_many([known])
     await recent.invalidate_below({known.id: 0, unknown.id: 0})
@@ -135,7 +135,7 @@ async def test_two_hundred_interleaved_puts_end_in_the_newest_versions(recent: R
     puts = [at_version(order, version) for order in orders for version in range(1, 51)]
     random.Random(7).shuffle(puts)
     seen: dict[OrderId, int] = {}
-    # What is put before the first generation has begun may be forgotten as it begins.
+    # An order that is put before the first epoch has begun may be invalidated when it begins.
     await recent.get_many([orders[0].id])
 
     async def watch() -> None:
@@ -160,7 +160,7 @@ async def test_a_deleted_order_stays_deleted(recent: RecentOrders) -> None:
 
 
 @pytest.mark.parametrize(("version", "is_kept"), [(1, True), (2, True), (3, False)])
-async def test_what_is_older_than_a_known_version_is_forgotten(
+async def test_what_is_older_than_a_known_version_is_invalidated(
     recent: RecentOrders, version: int, *, is_kept: bool
 ) -> None:
     order = at_version(a_new_order(), 2)
@@ -169,7 +169,7 @@ async def test_what_is_older_than_a_known_version_is_forgotten(
     assert await kept(recent, order) == (order if is_kept else None)
 
 
-async def test_a_version_that_was_forgotten_up_to_is_kept_when_it_is_put(recent: RecentOrders) -> None:
+async def test_the_version_of_an_invalidation_is_kept_when_it_is_put(recent: RecentOrders) -> None:
     order = a_new_order()
     await recent.put_many([at_version(order, 1)])
     await recent.invalidate_below({order.id: 2})
@@ -177,7 +177,7 @@ async def test_a_version_that_was_forgotten_up_to_is_kept_when_it_is_put(recent:
     assert await kept(recent, order) == at_version(order, 2)
 
 
-async def test_an_order_read_before_it_was_forgotten_is_not_kept_after_it(recent: RecentOrders) -> None:
+async def test_an_order_read_before_its_invalidation_is_not_kept_after_it(recent: RecentOrders) -> None:
     order = a_new_order()
     read_before = at_version(order, 1)
     await recent.invalidate_below({order.id: 2})
@@ -288,13 +288,13 @@ async def test_an_order_read_before_an_invalidation_is_not_kept_after_it(
     raw: Any, namespace: str, redis_url: str, in_redis: RedisRecentOrders
 ) -> None:
     order = a_new_order()
-    # Read by a slow process, while another commits version 2, fails to write it here, and makes good for it.
+    # A slow process reads it. Meanwhile another commits version 2, fails to write it to Redis, and begins a new epoch.
     assert await kept(in_redis, order) is None
     await raw.delete(f"{namespace}:generation")
     await in_redis.put_many([order])
     async with a_process(redis_url, namespace) as another:
         assert await kept(another, order) is None
-        # From here on the database is asked, and what it says is kept.
+        # From here on the database answers, and its answer is cached.
         await another.put_many([at_version(order, 2)])
         assert await kept(another, order) == at_version(order, 2)
     await in_redis.put_many([order])
@@ -312,8 +312,8 @@ async def test_an_order_put_late_keeps_older_ones_out(raw: Any, namespace: str, 
     assert await kept(in_redis, order) == at_version(order, 3)
 
 
-async def test_a_generation_just_heard_of_is_not_trusted_yet(raw: Any, namespace: str, redis_url: str) -> None:
-    """Another task of the slow process may have heard of it, after the slow one had read the database."""
+async def test_an_epoch_just_learned_is_not_trusted_yet(raw: Any, namespace: str, redis_url: str) -> None:
+    """Another task of the slow process may have learned the new epoch after the slow one had read the database."""
     order, now = a_new_order(), [0.0]
     async with open_redis(redis_url, timeout=5) as redis:
         slow = RedisRecentOrders(redis, namespace, settle=5, time=lambda: now[0])
@@ -328,17 +328,17 @@ async def test_a_generation_just_heard_of_is_not_trusted_yet(raw: Any, namespace
         assert await kept(slow, order) == order
 
 
-async def test_a_generation_of_an_earlier_run_of_the_server_is_over(
+async def test_an_epoch_of_an_earlier_run_of_the_server_has_ended(
     raw: Any, namespace: str, in_redis: RedisRecentOrders
 ) -> None:
-    """A server may be restarted from an old snapshot between two calls, unseen by any process."""
+    """A server may be restarted from an old snapshot between two calls without any process noticing."""
     order = a_new_order()
     await in_redis.put_many([order])
-    stamp = await raw.get(f"{namespace}:generation")
-    earlier = b"0" * 12 + stamp[12:]
+    epoch = await raw.get(f"{namespace}:generation")
+    earlier = b"0" * 12 + epoch[12:]
     entry = await raw.get(f"{namespace}:order:{order.id}")
     await raw.set(f"{namespace}:generation", earlier)
-    await raw.set(f"{namespace}:order:{order.id}", entry.replace(stamp, earlier))
+    await raw.set(f"{namespace}:order:{order.id}", entry.replace(epoch, earlier))
     assert await kept(in_redis, order) is None
     await in_redis.put_many([at_version(order, 2)])
     assert await kept(in_redis, order) == at_version(order, 2)

@@ -1,6 +1,6 @@
-Feature: Asking again
-  An answer can get lost on its way. A customer who puts a key on her request can ask again under it without harm:
-  she is told what she was told the first time, and nothing happens twice.
+Feature: Repeating a request
+  A response can get lost. A customer who sends a key with her request can safely repeat the request under it:
+  she gets the first response again, and nothing happens twice.
 
   Background:
     Given the shop has 5 fountain pens at 12.50 EUR each

@@ -1,11 +1,11 @@
 Feature: Cancelling an order
-  Until it is paid for, an order can be given up at no cost.
+  Until it is paid for, an order can be cancelled at no cost.
 
   Background:
     Given the shop has 5 fountain pens at 12.50 EUR each
     And a customer has ordered 2 fountain pens
 
-  Rule: An order that nobody has paid for can be cancelled
+  Rule: An unpaid order can be cancelled
 
     Scenario: She has changed her mind
       When the shop cancels her order
@@ -35,7 +35,7 @@ Feature: Cancelling an order
       Then that is refused: illegal transition
       And her order is paid
 
-  Rule: An order that was never paid for can be taken out of the books
+  Rule: An order that was never paid for can be deleted
 
     Scenario: A cancelled order is deleted
       Given the shop has cancelled her order

@@ -15,7 +15,7 @@ from tests.integration.conftest import remove_queues
 
 
 def pytest_bdd_before_step_call(step_func: Callable[..., object]) -> None:
-    """Fail what would pass without running: nobody awaits a step."""
+    """Fail a step that is a coroutine: it would never be awaited, and so pass without running."""
     if inspect.iscoroutinefunction(step_func) or inspect.isasyncgenfunction(step_func):
         pytest.fail(f"the step {step_func.__name__} is a coroutine and would never run; make it a plain function")
 
@@ -46,7 +46,7 @@ def http(service: Service) -> Iterator[HttpShop]:
 def service_on_servers(
     tmp_path_factory: pytest.TempPathFactory, new_database: Callable[[], str], redis_url: str, amqp_url: str
 ) -> Iterator[Service]:
-    """As `service`, with servers that can get out of its reach."""
+    """As `service`, with servers that a scenario can disconnect."""
     namespace = f"test-{token_hex(6)}"
     with reached_by_cable(database=new_database(), broker=amqp_url, redis=redis_url, namespace=namespace) as servers:
         service = Service(tmp_path_factory.mktemp("service"), servers)
@@ -64,7 +64,7 @@ def http_on_servers(service_on_servers: Service) -> Iterator[HttpShop]:
 
 @pytest.fixture(autouse=True, params=["memory", "http"])
 def shop(request: pytest.FixtureRequest) -> Shop:
-    """The same features, told of the use cases in memory and of the running service."""
+    """The same features, run on the use cases in memory and on the running service."""
     name = request.param
     if name == "http" and request.node.get_closest_marker("servers"):
         name = "http_on_servers"

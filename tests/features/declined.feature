@@ -13,7 +13,7 @@ Feature: A card that is declined
       Then her order has failed: payment declined
       And her card has not been charged
       And 5 fountain pens are left
-      And it is told of her order: placed, payment requested, stock reserved, failed
+      And the events of her order are: placed, payment requested, stock reserved, failed
 
   Rule: She may try again, as often as she likes
 
@@ -31,7 +31,7 @@ Feature: A card that is declined
       Then her order has failed: payment declined
       And 5 fountain pens are left
 
-  Rule: An order that failed may be given up
+  Rule: A failed order may be deleted
 
     Scenario: She has had enough
       Given she has paid

@@ -12,7 +12,7 @@ Feature: The same request arrives twice
       When the request for her payment arrives again
       Then her order is paid
       And her card has been charged 25.00 EUR
-      And the payment has been announced once
+      And the payment has been recorded once
       And 3 fountain pens are left
 
     Scenario: The request of a payment that was declined
@@ -40,5 +40,5 @@ Feature: The same request arrives twice
       And the shop has refunded her order
       When the request for her refund arrives again
       Then her order is refunded
-      And the refund has been announced once
+      And the refund has been recorded once
       And 5 fountain pens are left

@@ -1,5 +1,5 @@
-Feature: Orders that nobody pays for
-  An order does not wait for its money for ever.
+Feature: Orders that are not paid for
+  An order does not wait for its payment for ever.
 
   Background:
     Given the shop has 5 fountain pens at 12.50 EUR each

@@ -1,66 +1,66 @@
 @servers
-Feature: Ordering while the books are out of reach
-  A customer who wants to buy is not sent away because a server of the shop is gone.
-  What she is told of is hers, and what can't be kept is not promised.
+Feature: Ordering while the database is out of reach
+  A customer can order while a server of the shop is down.
+  An order that she was promised is kept, and one that can't be kept is not promised.
 
   Background:
     Given the shop has 5 fountain pens at 12.50 EUR each
 
-  Rule: An order is accepted without the books, and entered as soon as they are back
+  Rule: An order is accepted without the database, and recorded as soon as it is back
 
     Scenario: She orders, and is told what she will pay
-      Given the books are out of reach
+      Given the database is out of reach
       When a customer orders 2 fountain pens
       Then her order awaits payment
       And its total is 25.00 EUR
 
-    Scenario: She pays when the books are back
-      Given the books are out of reach
+    Scenario: She pays when the database is back
+      Given the database is out of reach
       And a customer has ordered 2 fountain pens
-      When the books are back
+      When the database is back
       Then her order is among her orders
       When she pays
       Then her order is paid
       And her card has been charged 25.00 EUR
-      And it is told of her order: placed, payment requested, stock reserved, paid
+      And the events of her order are: placed, payment requested, stock reserved, paid
 
   Rule: What the shop can't sell is refused all the same
 
     Scenario: A number of units that can't be
-      Given the books are out of reach
+      Given the database is out of reach
       When a customer orders 0 fountain pens
       Then her order is refused: invalid order
 
   Rule: An order is one order, however she asks for it
 
-    Scenario: She asks again without the books, and with them
-      Given the books are out of reach
+    Scenario: She asks again without the database, and with it
+      Given the database is out of reach
       And a customer has ordered 2 fountain pens under the key "monday"
       When she orders 2 fountain pens under the key "monday"
       Then she is told the same as before
-      When the books are back
+      When the database is back
       And she orders 2 fountain pens under the key "monday"
       Then she is told the same as before
       And she has 1 order
 
-    Scenario: Her first order was entered, and she does not know
+    Scenario: Her first order was recorded, and she does not know
       Given a customer has ordered 2 fountain pens under the key "monday"
-      And the books are out of reach
+      And the database is out of reach
       When she orders 2 fountain pens under the key "monday"
       Then she is told the same as before
-      When the books are back
+      When the database is back
       Then she has 1 order
 
   Rule: Nothing is promised that can't be kept
 
-    Scenario: There is nothing to write an order down in
-      Given the books and the post are out of reach
+    Scenario: There is nowhere to store an order
+      Given the database and the broker are out of reach
       When a customer orders 2 fountain pens
       Then she is asked to try again
-      When the books and the post are back
+      When the database and the broker are back
       Then she has 0 orders
 
-    Scenario: Only the books can tell whether the shop sells it
-      Given the books are out of reach
+    Scenario: Only the database can tell whether the shop sells it
+      Given the database is out of reach
       When a customer orders 1 unicorn
       Then she is asked to try again

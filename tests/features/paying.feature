@@ -12,7 +12,7 @@ Feature: Paying for an order
       Then her order is paid
       And her card has been charged 25.00 EUR
       And 3 fountain pens are left
-      And it is told of her order: placed, payment requested, stock reserved, paid
+      And the events of her order are: placed, payment requested, stock reserved, paid
 
   Rule: An order is paid for at most once
 
@@ -20,14 +20,14 @@ Feature: Paying for an order
       When she asks to pay twice
       Then her order is paid
       And her card has been charged 25.00 EUR
-      And the payment has been announced once
+      And the payment has been recorded once
 
     Scenario: She asks to pay again after she has paid
       Given she has paid
       When she pays
       Then her order is paid
       And her card has been charged 25.00 EUR
-      And the payment has been announced once
+      And the payment has been recorded once
 
   Rule: The shop completes what was paid for, and nothing else
 

@@ -49,7 +49,7 @@ Feature: Placing an order
       When a customer orders 1 fountain pen and 1 folding fan
       Then her order is refused: currency mismatch
 
-    Scenario: A refused order is in nobody's way
+    Scenario: A refused order holds up no other
       Given a customer has ordered 1 unicorn
       When another customer orders 1 fountain pen
       Then her order awaits payment

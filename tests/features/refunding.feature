@@ -30,7 +30,7 @@ Feature: Giving the money back
       When the shop refunds her order
       Then that is not refused
       And her order is refunded
-      And the refund has been announced once
+      And the refund has been recorded once
       And 5 fountain pens are left
 
   Rule: An order whose money is on its way back is not completed

@@ -5,13 +5,13 @@ from attrs import define, field
 
 from tests.features.drivers.shop import OrderSeen, Refused, Shop, TryAgain
 
-# Customers of one story are strangers to those of any other that is told to the same shop.
+# Each story has customers of its own, because all stories share one shop.
 _CUSTOMERS = count(1)
 
 
 @define(eq=False)
 class Story:
-    """What the words of a scenario stand for: the products by their names, "her", "her order", "that"."""
+    """The meaning of the words in a scenario: the products by their names, "her", "her order", "that"."""
 
     shop: Shop
     products: dict[str, int] = field(factory=dict)
@@ -19,7 +19,7 @@ class Story:
     orders: list[str] = field(factory=list)
     refusal: Refused | None = None
     sent_away: bool = False
-    # The answers to what was asked for, in order.
+    # The responses to her requests, in order.
     told: list[OrderSeen] = field(factory=list)
 
     @property

@@ -124,7 +124,7 @@ def the_shop_deletes(story: Story) -> None:
         story.shop.delete(story.order)
 
 
-# --- What happens by itself, and what goes wrong
+# --- Time and failures
 
 
 @given("the time to pay has passed")
@@ -154,18 +154,18 @@ def the_service_is_started_again(shop: Shop) -> None:
     shop.start_again()
 
 
-@given("the books are out of reach")
-def the_books_are_out_of_reach(shop: Shop) -> None:
-    shop.lose_the_books()
+@given("the database is out of reach")
+def the_database_is_out_of_reach(shop: Shop) -> None:
+    shop.lose_database()
 
 
-@given("the books and the post are out of reach")
-def the_books_and_the_post_are_out_of_reach(shop: Shop) -> None:
-    shop.lose_the_books(and_the_post=True)
+@given("the database and the broker are out of reach")
+def the_database_and_the_broker_are_out_of_reach(shop: Shop) -> None:
+    shop.lose_database(and_broker=True)
 
 
-@when("the books are back")
-@when("the books and the post are back")
+@when("the database is back")
+@when("the database and the broker are back")
 def they_are_back(shop: Shop) -> None:
     shop.find_them_again()
 
@@ -249,7 +249,7 @@ def so_many_were_told(story: Story, number: str, reason: str) -> None:
     assert [words(reason or "") for reason in reasons].count(reason) == int(number)
 
 
-# --- Money, and what is announced
+# --- Money and events
 
 
 @then("her card has not been charged")
@@ -267,17 +267,17 @@ def it_was_charged_and_refunded(story: Story, amount: str, currency: str) -> Non
     assert story.shop.charges_of(story.order) == [ChargeSeen(minor_units(amount, currency), given_back=True)]
 
 
-@then("the payment has been announced once")
-def the_payment_was_announced_once(story: Story) -> None:
+@then("the payment has been recorded once")
+def the_payment_was_recorded_once(story: Story) -> None:
     assert story.shop.events_of(story.order).count("order.paid") == 1
 
 
-@then("the refund has been announced once")
-def the_refund_was_announced_once(story: Story) -> None:
+@then("the refund has been recorded once")
+def the_refund_was_recorded_once(story: Story) -> None:
     assert story.shop.events_of(story.order).count("order.refunded") == 1
 
 
-@then(parsers.parse("it is told of her order: {events}"))
-def it_is_told(story: Story, events: str) -> None:
+@then(parsers.parse("the events of her order are: {events}"))
+def the_events_are(story: Story, events: str) -> None:
     told = [words(event.removeprefix("order.")) for event in story.shop.events_of(story.order)]
     assert told == events.split(", ")

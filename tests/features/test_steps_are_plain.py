@@ -18,7 +18,7 @@ def a_plain_step() -> None:
 
 
 @pytest.mark.parametrize("step", [a_coroutine_step, a_generator_step])
-def test_a_step_that_nobody_would_await_fails(step: Callable[..., object]) -> None:
+def test_a_step_that_is_a_coroutine_fails(step: Callable[..., object]) -> None:
     with pytest.raises(pytest.fail.Exception, match=f"{step.__name__} is a coroutine"):
         pytest_bdd_before_step_call(step)
 

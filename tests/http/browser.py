@@ -13,7 +13,7 @@ from entrypoints.http.app import create_app
 
 
 def app_over(use_cases: UseCases, servers: Sequence[ServerHealth] = (), **options: Any) -> Quart:
-    """The HTTP interface. `servers` is what a look at them finds."""
+    """The HTTP interface. `servers` is the result of the health check."""
 
     async def check_health() -> Sequence[ServerHealth]:
         return servers
@@ -23,7 +23,7 @@ def app_over(use_cases: UseCases, servers: Sequence[ServerHealth] = (), **option
 
 @frozen
 class Answer:
-    """What came back, with its JSON read."""
+    """A response, with its JSON decoded."""
 
     status: int
     headers: Headers
@@ -31,7 +31,7 @@ class Answer:
 
     @property
     def code(self) -> str:
-        """Of a problem, which is looked at whole before: whatever is refused is refused in one form."""
+        """The code of a problem. First check its whole form, which is the same for every refusal."""
         assert self.headers["Content-Type"] == "application/problem+json"
         assert self.body["status"] == self.status
         assert self.body["title"]
@@ -47,7 +47,7 @@ class Answer:
 
 @frozen
 class Browser:
-    """A client of the HTTP interface, without a network between."""
+    """A client of the HTTP interface, without a network."""
 
     _app: Quart
 

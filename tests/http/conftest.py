@@ -11,7 +11,7 @@ from tests.unit.shop import Shop
 
 @pytest.fixture
 async def shop() -> AsyncIterator[Shop]:
-    """A shop whose stock, money and histories are looked through when the test has ended."""
+    """A shop whose data is checked for consistency after the test."""
     shop = Shop()
     yield shop
     assert await shop.findings() == []
@@ -19,7 +19,7 @@ async def shop() -> AsyncIterator[Shop]:
 
 @pytest.fixture
 def servers() -> list[ServerHealth]:
-    """What a look at the servers finds."""
+    """The result of the health check."""
     return [ServerHealth("database", "SQLite 3.45", None)]
 
 

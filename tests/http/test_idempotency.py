@@ -18,7 +18,7 @@ ORDER = {"user_id": 1, "items": [{"product_id": 1, "quantity": 2}]}
 
 
 def same(one: Answer, other: Answer) -> bool:
-    """But for the word that it is the second time."""
+    """The response without the header that says it is replayed."""
     headers = [
         [(name, value) for name, value in answer.headers.items() if name.lower() != "idempotent-replayed"]
         for answer in (one, other)
@@ -26,7 +26,7 @@ def same(one: Answer, other: Answer) -> bool:
     return (one.status, one.body, headers[0]) == (other.status, other.body, headers[1])
 
 
-async def test_who_asks_again_is_answered_the_same_and_told_so(shop: Shop, browser: Browser) -> None:
+async def test_a_repeated_request_gets_the_stored_response_and_is_told_so(shop: Shop, browser: Browser) -> None:
     await shop.sells()
     first = await browser.post("/orders", ORDER, key="monday")
     again = await browser.post("/orders", ORDER, key="monday")
@@ -134,7 +134,7 @@ async def test_what_may_pass_is_not_the_answer(
     retry = await browser.post("/orders", ORDER, key="monday")
     assert (failed.status, retry.status) == (503, 201)
     assert "Idempotent-Replayed" not in failed.headers
-    # Where the commit was done and its answer lost, this is the answer that was lost.
+    # If the commit happened and only its answer was lost, this is the lost response.
     assert ("Idempotent-Replayed" in retry.headers) is committed
     assert len(shop.store.orders) == 1
 

@@ -1,4 +1,4 @@
-"""What a client hears of how its order got in."""
+"""The responses that a client gets while orders are queued."""
 
 import json
 
@@ -6,7 +6,7 @@ import pytest
 
 from application.errors import Unavailable
 from tests.http.browser import Browser, app_over
-from tests.unit.counter import Counter
+from tests.unit.intakes import Intakes
 from tests.unit.shop import Shop
 from tests.unit.unsteady import Trouble
 
@@ -15,49 +15,49 @@ GONE = Unavailable("the database is gone")
 
 
 @pytest.fixture
-async def counter(shop: Shop) -> Counter:
-    counter = Counter(shop)
+async def intakes(shop: Shop) -> Intakes:
+    intakes = Intakes(shop)
     await shop.sells()
-    await counter.learn_prices()
-    return counter
+    await intakes.learn_prices()
+    return intakes
 
 
 @pytest.fixture
-def browser(counter: Counter) -> Browser:
-    return Browser(app_over(counter.auto))
+def browser(intakes: Intakes) -> Browser:
+    return Browser(app_over(intakes.auto))
 
 
-async def test_an_order_that_is_queued_is_accepted_and_found_at_its_address(counter: Counter, browser: Browser) -> None:
-    counter.shop.unsteady.to_come.append(Trouble(GONE))
+async def test_an_order_that_is_queued_is_accepted_and_found_at_its_address(intakes: Intakes, browser: Browser) -> None:
+    intakes.shop.unsteady.to_come.append(Trouble(GONE))
     accepted = await browser.post("/orders", ORDER)
     address = accepted.headers["Location"]
     assert (accepted.status, address) == (202, f"/orders/{accepted.body['order_id']}")
     found = await browser.get(address)
     assert (found.status, found.body) == (200, accepted.body)
-    await counter.work_off()
+    await intakes.work_off()
     assert (await browser.get(address)).body == accepted.body
     assert [order["order_id"] for order in (await browser.get("/orders")).body["items"]] == [accepted.body["order_id"]]
 
 
-async def test_it_is_told_as_one_that_is_in_the_books(counter: Counter, browser: Browser) -> None:
-    counter.shop.unsteady.to_come.append(Trouble(GONE))
+async def test_a_queued_order_is_read_like_one_in_the_database(intakes: Intakes, browser: Browser) -> None:
+    intakes.shop.unsteady.to_come.append(Trouble(GONE))
     accepted = await browser.post("/orders", ORDER)
     created = await browser.post("/orders", ORDER)
     assert (accepted.status, created.status) == (202, 201)
     assert {**accepted.body, "order_id": created.body["order_id"]} == created.body
 
 
-async def test_who_asks_again_is_told_the_same_before_it_is_recorded_and_after(
-    counter: Counter, browser: Browser
+async def test_a_repeated_request_gets_the_same_response_before_and_after_recording(
+    intakes: Intakes, browser: Browser
 ) -> None:
-    counter.shop.unsteady.to_come.append(Trouble(GONE))
+    intakes.shop.unsteady.to_come.append(Trouble(GONE))
     first = await browser.post("/orders", ORDER, key="monday")
-    counter.shop.unsteady.to_come.append(Trouble(GONE))
+    intakes.shop.unsteady.to_come.append(Trouble(GONE))
     queued = await browser.post("/orders", ORDER, key="monday")
     other = evolve_quantity(3)
-    counter.shop.unsteady.to_come.append(Trouble(GONE))
+    intakes.shop.unsteady.to_come.append(Trouble(GONE))
     reused = await browser.post("/orders", other, key="monday")
-    await counter.work_off()
+    await intakes.work_off()
     recorded = await browser.post("/orders", ORDER, key="monday")
     assert [answer.status for answer in (first, queued, recorded)] == [202, 202, 201]
     assert first.body == queued.body == recorded.body
@@ -84,37 +84,37 @@ def evolve_quantity(quantity: int) -> object:
     ],
 )
 async def test_what_must_wait_for_its_record_is_worth_another_try(
-    counter: Counter, browser: Browser, method: str, path: str, body: bytes
+    intakes: Intakes, browser: Browser, method: str, path: str, body: bytes
 ) -> None:
-    counter.shop.unsteady.to_come.append(Trouble(GONE))
+    intakes.shop.unsteady.to_come.append(Trouble(GONE))
     address = (await browser.post("/orders", ORDER)).headers["Location"]
     answer = await browser.send(method, address + path, body)
     assert (answer.status, answer.code) == (503, "not_yet_recorded")
     assert int(answer.headers["Retry-After"]) >= 1
-    await counter.work_off()
+    await intakes.work_off()
     assert (await browser.send(method, address + path, body)).status in {200, 202, 204, 409}
 
 
-async def test_a_payment_that_had_to_wait_is_made_under_the_same_key(counter: Counter, browser: Browser) -> None:
-    counter.shop.unsteady.to_come.append(Trouble(GONE))
+async def test_a_payment_that_had_to_wait_is_made_under_the_same_key(intakes: Intakes, browser: Browser) -> None:
+    intakes.shop.unsteady.to_come.append(Trouble(GONE))
     address = (await browser.post("/orders", ORDER)).headers["Location"]
     waiting = await browser.post(f"{address}/pay", {}, key="tuesday")
-    await counter.work_off()
+    await intakes.work_off()
     paying = await browser.post(f"{address}/pay", {}, key="tuesday")
     assert (waiting.status, paying.status) == (503, 202)
 
 
-async def test_with_database_and_broker_gone_nothing_is_accepted(counter: Counter, browser: Browser) -> None:
-    counter.queue.gone = counter.shop.unsteady.gone = True
+async def test_with_database_and_broker_gone_nothing_is_accepted(intakes: Intakes, browser: Browser) -> None:
+    intakes.queue.gone = intakes.shop.unsteady.gone = True
     answer = await browser.post("/orders", ORDER)
     assert (answer.status, answer.code) == (503, "unavailable")
     assert int(answer.headers["Retry-After"]) >= 1
 
 
 async def test_a_product_that_only_the_database_knows_of_is_not_called_unknown(
-    counter: Counter, browser: Browser
+    intakes: Intakes, browser: Browser
 ) -> None:
-    counter.shop.unsteady.to_come.append(Trouble(GONE))
+    intakes.shop.unsteady.to_come.append(Trouble(GONE))
     answer = await browser.post("/orders", {"user_id": 1, "items": [{"product_id": 99, "quantity": 1}]})
     assert (answer.status, answer.code) == (503, "unavailable")
     assert "Retry-After" in answer.headers

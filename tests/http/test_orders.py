@@ -6,7 +6,7 @@ from domain.ids import OrderId
 from tests.http.browser import Browser
 from tests.unit.shop import Shop
 
-NOBODYS = "/orders/01890a5d-ac96-774b-bcce-b302099a8057"
+UNKNOWN_ADDRESS = "/orders/01890a5d-ac96-774b-bcce-b302099a8057"
 
 
 async def pay(shop: Shop, order_id: str) -> None:
@@ -74,15 +74,15 @@ async def test_a_total_that_can_not_be_counted_exactly_is_refused(shop: Shop, br
 
 @pytest.mark.parametrize("address", ["", "/events"])
 async def test_an_order_that_does_not_exist_is_not_found(browser: Browser, address: str) -> None:
-    answer = await browser.get(NOBODYS + address)
+    answer = await browser.get(UNKNOWN_ADDRESS + address)
     assert (answer.status, answer.code) == (404, "unknown_order")
 
 
 async def test_nothing_can_be_done_to_an_order_that_does_not_exist(browser: Browser) -> None:
     for answer in (
-        await browser.send("POST", f"{NOBODYS}/pay"),
-        await browser.patch(f"{NOBODYS}/status", {"status": "CANCELLED"}),
-        await browser.delete(NOBODYS),
+        await browser.send("POST", f"{UNKNOWN_ADDRESS}/pay"),
+        await browser.patch(f"{UNKNOWN_ADDRESS}/status", {"status": "CANCELLED"}),
+        await browser.delete(UNKNOWN_ADDRESS),
     ):
         assert (answer.status, answer.code) == (404, "unknown_order")
 
@@ -119,7 +119,7 @@ async def test_a_failed_payment_says_why_and_may_be_tried_again(shop: Shop, brow
     assert (again.status, again.body["status"], again.body["failure_reason"]) == (202, "PROCESSING", None)
 
 
-async def test_an_order_that_was_given_up_is_not_paid_for(shop: Shop, browser: Browser) -> None:
+async def test_a_cancelled_order_is_not_paid_for(shop: Shop, browser: Browser) -> None:
     await shop.sells()
     order_id = (await browser.order())["order_id"]
     cancelled = await browser.patch(f"/orders/{order_id}/status", {"status": "CANCELLED"})

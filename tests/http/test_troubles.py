@@ -36,7 +36,7 @@ def failing_with(use_cases: UseCases, error: Exception) -> Browser:
         (TimeoutError("db"), "deadline"),
     ],
 )
-async def test_what_may_pass_by_itself_is_worth_another_try(use_cases: UseCases, error: Exception, code: str) -> None:
+async def test_a_temporary_problem_is_worth_a_retry(use_cases: UseCases, error: Exception, code: str) -> None:
     with capture_logs() as logs:
         answer = await failing_with(use_cases, error).get(ADDRESS)
     assert (answer.status, answer.code) == (503, code)
@@ -51,8 +51,8 @@ async def test_what_may_pass_by_itself_is_worth_another_try(use_cases: UseCases,
         (Unavailable("gone"), "Nothing was done"),
         (Aborted("deadlock"), "Nothing was done"),
         (Overloaded("too much"), "Nothing was done"),
-        (OutcomeUnknown("no answer to the commit"), "it may have been made or not"),
-        (TimeoutError("db"), "it may have been made or not"),
+        (OutcomeUnknown("no answer to the commit"), "may have been made or not"),
+        (TimeoutError("db"), "may have been made or not"),
     ],
 )
 async def test_a_client_is_told_whether_something_may_have_happened(
@@ -70,7 +70,7 @@ async def test_an_outage_does_not_flood_the_log(use_cases: UseCases) -> None:
 
 
 @pytest.mark.parametrize("error", [RuntimeError("secret"), KeyError("secret"), OSError("secret"), Exception("secret")])
-async def test_a_mistake_of_ours_is_told_to_the_log_alone(use_cases: UseCases, error: Exception) -> None:
+async def test_an_internal_error_is_written_to_the_log_alone(use_cases: UseCases, error: Exception) -> None:
     with capture_logs() as logs:
         answer = await failing_with(use_cases, error).get(ADDRESS)
     assert (answer.status, answer.code) == (500, "internal")

@@ -47,7 +47,7 @@ async def on_servers(
 
 @frozen
 class Wired:
-    """The service on servers, behind cables that a test can silence."""
+    """The service on servers, behind cables that a test can interrupt."""
 
     service: Service
     cables: dict[str, Cable]

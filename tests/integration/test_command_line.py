@@ -1,4 +1,4 @@
-"""What a person does wrong at the command line, and what the command line says to it."""
+"""The command line: wrong arguments and their error messages."""
 
 import asyncio
 import os

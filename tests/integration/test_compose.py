@@ -1,4 +1,4 @@
-"""What `docker compose up` promises, without a container engine: read, and run natively."""
+"""compose.yaml without a container engine: its contents are checked, and its services run natively."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Poison in the whole service: it is set aside with its reason, it delays nobody, and a person finds it."""
+"""Poison messages in the whole service: they are dead-lettered with their reason, and delay no other message."""
 
 import asyncio
 from collections.abc import Iterator
@@ -84,7 +84,7 @@ async def test_poison_delays_none_of_a_thousand_though_the_broker_is_killed_mean
 ) -> None:
     service, queue = on_own_broker, Topology(on_own_broker.settings["HOLDFAST_NAMESPACE"]).queue("payments")
     product = await asyncio.to_thread(service.add_product, stock=ORDERS)
-    # Poison first, before any worker is there, so that everybody comes after it.
+    # The poison comes first, before any worker starts, so that all good messages are behind it.
     stranger = a_stranger()
     await put(own_rabbitmq.url, queue, b"\xff no JSON")
     await put(own_rabbitmq.url, queue, encode(stranger))
@@ -133,7 +133,7 @@ async def test_a_dead_letter_is_seen_replayed_and_discarded_from_the_command_lin
     assert "UnknownOrder: there is no order" in shown
     assert encode(stranger).decode() in shown
 
-    # Nothing has changed, and so it comes back as a new letter.
+    # Nothing has changed, so the message becomes a new dead letter.
     assert "replayed 1" in await asyncio.to_thread(service.run, "dead", "replay", "--all", "--by", "ana")
     [line] = await dead(service, 1)
     assert line.split()[0] == "2"
@@ -144,7 +144,7 @@ async def test_a_dead_letter_is_seen_replayed_and_discarded_from_the_command_lin
     assert "DISCARDED by ben" in await asyncio.to_thread(service.run, "dead", "show", "2")
 
 
-async def test_reconcile_finds_money_that_is_nobodys_and_says_so_with_its_exit(embedded: Service) -> None:
+async def test_reconcile_reports_a_charge_without_an_order_and_exits_with_1(embedded: Service) -> None:
     await asyncio.to_thread(embedded.run, "migrate")
     assert "everything agrees" in await asyncio.to_thread(embedded.run, "reconcile")
     async with open_file_ledger(embedded.data / "gateway.db") as ledger:

@@ -1,4 +1,4 @@
-"""Whatever falls silent, every request is answered in its time; and all is well again as soon as it speaks."""
+"""Every request is answered within its deadline while servers don't answer; afterwards everything works again."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""What only a socket can send: requests that are no HTTP, that do not end, and that are under way when it stops."""
+"""Requests that only a raw socket can send: invalid HTTP, unfinished requests, and requests during a stop."""
 
 import asyncio
 import random
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 @frozen
 class SlowOrder:
-    """A use case that answers when it is told to."""
+    """A use case that answers when the test lets it."""
 
     asked: asyncio.Event = field(factory=asyncio.Event)
     may_answer: asyncio.Event = field(factory=asyncio.Event)
@@ -254,7 +254,7 @@ async def test_a_client_that_hangs_up_in_the_middle_of_its_body_is_no_trouble(
     assert caplog.records == []
 
 
-async def test_an_answer_that_nobody_takes_is_not_kept(shop: Shop, app: Quart) -> None:
+async def test_a_response_that_the_client_does_not_read_is_dropped(shop: Shop, app: Quart) -> None:
     pen = await shop.sells()
     for _ in range(200):
         await shop.order((pen, 1))

@@ -13,13 +13,13 @@ from attrs import frozen
 from tests.cables import Cable, cable
 from tests.service import Service, until
 
-# Not kept, and worth another try: in flight, overloaded, gone for a moment.
+# Responses that are not stored and are worth a retry: in flight, overloaded, unavailable.
 TRY_AGAIN = {409, 503}
 
 
 @frozen
 class Answer:
-    """What a client was told under a key."""
+    """The response to a client under a key."""
 
     status: int
     body: bytes
@@ -48,7 +48,7 @@ async def wire(on_servers: Service) -> AsyncIterator[Cable]:
 
 @pytest.fixture
 async def wired(on_servers: Service, wire: Cable) -> Service:
-    """An API whose way to PostgreSQL is in the hands of the test."""
+    """An API with a cable to PostgreSQL that the test can interrupt."""
     on_servers.settings |= {"DATABASE_URL": wire.url, "HOLDFAST_INTAKE": "direct"}
     await asyncio.to_thread(on_servers.start_all, ["api"])
     return on_servers
@@ -66,7 +66,7 @@ async def ask(client: aiohttp.ClientSession, url: str, key: str, *, product: int
 
 
 async def ask_until_told(client: aiohttp.ClientSession, url: str, key: str, *, product: int) -> Answer:
-    """As a client does that doesn't give up."""
+    """Retry like a client that doesn't give up."""
     async with asyncio.timeout(60):
         while True:
             try:
@@ -86,7 +86,7 @@ async def orders(client: aiohttp.ClientSession, service: Service, customer: int 
 
 
 def the_same(answers: Sequence[Answer]) -> Answer:
-    """All but the word that it is a replay."""
+    """The response without the header that says it is replayed."""
     [told] = {(answer.status, answer.body, answer.location) for answer in answers}
     return Answer(*told, replayed=False)
 
@@ -97,7 +97,7 @@ async def test_two_hundred_at_once_under_one_key_are_one_order(service: Service,
 
     answers = await asyncio.gather(*(ask(client, service.url, key, product=product) for _ in range(200)))
     assert {answer.status for answer in answers} <= {201, 409}
-    # Whoever was told that it is in flight asks again, and is told the rest.
+    # A client that got "in flight" retries, and gets the stored response.
     answers += await asyncio.gather(*(ask(client, service.url, key, product=product) for _ in range(200)))
 
     told = [answer for answer in answers if answer.status == 201]
@@ -135,7 +135,7 @@ async def test_two_processes_make_one_order_of_one_key(
     assert await on_servers.findings() == []
 
 
-async def test_whoever_asks_again_while_the_service_is_killed_gets_one_order(
+async def test_a_client_that_retries_while_the_service_is_killed_gets_one_order(
     service: Service, client: aiohttp.ClientSession
 ) -> None:
     product = await asyncio.to_thread(service.add_product, stock=10)
@@ -183,7 +183,7 @@ async def _count(client: aiohttp.ClientSession, service: Service) -> int:
         cursor = f"&cursor={page['next']}"
 
 
-async def test_an_order_whose_commit_was_not_answered_is_told_to_whoever_asks_again(
+async def test_an_order_whose_commit_was_not_answered_is_returned_to_a_retry(
     wired: Service, wire: Cable, client: aiohttp.ClientSession
 ) -> None:
     product = await asyncio.to_thread(wired.add_product, stock=10)
@@ -210,7 +210,7 @@ async def test_no_order_is_read_as_it_was_before_the_answer_that_was_given_again
         async with client.post(f"{wired.url}{order}/pay", headers={"Idempotency-Key": "tuesday"}) as response:
             return response.status, (await response.json(content_type=None)).get("version", 0)
 
-    # The process never hears of its commit, and so the caches don't hear of it either.
+    # The process gets no answer to its commit, so it does not update the caches.
     wire.loses_answer_to = b"COMMIT"
     assert await pay() == (503, 0)
     told = await pay()

@@ -22,7 +22,7 @@ COPIED = [
 PACKAGES = ("domain", "application", "adapters", "entrypoints")
 
 
-def test_the_image_runs_as_nobody_special_and_says_how_it_is() -> None:
+def test_the_image_runs_without_root_and_has_a_health_check() -> None:
     assert int(dockerfile_instruction("USER")) > 0
     assert json.loads(dockerfile_instruction("ENTRYPOINT")) == ["holdfast"]
     _, _, command = dockerfile_instruction("HEALTHCHECK").partition("CMD ")

@@ -1,4 +1,4 @@
-"""What is answered 202 is as safe as what is answered 201, and is one order with it."""
+"""An order that is answered with 202 is as safe as one with 201, and both are one order."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -27,7 +27,7 @@ from tests.cables import Cable, cable
 from tests.servers import RabbitServer, RedisServer
 from tests.service import Service, until
 
-# Seconds: longer than the database is waited for where there is another road.
+# Seconds: longer than the timeout of the database when the queue can take the order.
 SLOW: Final = 1.8
 
 
@@ -78,7 +78,7 @@ async def all_recorded(service: Service, ids: set[str]) -> bool:
 
 @pytest.fixture
 async def wires(on_servers: Service) -> AsyncIterator[tuple[Cable, Cable]]:
-    """The ways to the database and to the broker."""
+    """The cables to the database and to the broker."""
     async with cable(on_servers.settings["DATABASE_URL"]) as database, cable(on_servers.settings["AMQP_URL"]) as broker:
         yield database, broker
 
@@ -103,7 +103,7 @@ async def product(on_servers: Service) -> int:
 
 @pytest.fixture
 async def wired(on_servers: Service, product: int, wires: tuple[Cable, Cable], cache: Cable) -> Service:
-    """An API in `auto`, whose ways to the servers are in the hands of the test, and a worker.
+    """An API in `auto`, with cables to the servers that the test can interrupt, and a worker.
 
     The product is there before: an API knows the price of a new one only after some seconds.
     """
@@ -122,7 +122,7 @@ def pull(*wires: Cable) -> None:
         wire.cut()
 
 
-async def test_one_key_is_one_order_on_whatever_road_it_came(
+async def test_one_key_is_one_order_by_every_intake(
     wired: Service, product: int, wires: tuple[Cable, Cable], client: aiohttp.ClientSession
 ) -> None:
     database, _ = wires
@@ -162,7 +162,7 @@ async def test_an_order_whose_commit_was_not_answered_is_queued_as_the_same_orde
     accepted = await place(client, wired, product)
 
     assert database.loses_answer_to is None, "no answer to a commit was lost"
-    # 201 where it could not be found among the recent ones, and was found in the books instead.
+    # 201 if it was not found among the recent orders but in the database.
     assert accepted.status in {201, 202}
     assert await read(client, wired, accepted.order_id) == accepted.body
     await until(lambda: queue_is_empty(wired), seconds=20, what="the worker has dealt with it")
@@ -182,7 +182,7 @@ async def _count(client: aiohttp.ClientSession, service: Service) -> int:
 
 
 @pytest.mark.parametrize("silent", [False, True])
-async def test_with_database_and_broker_gone_nobody_is_told_of_an_order(
+async def test_with_database_and_broker_gone_no_order_is_promised(
     wired: Service, product: int, wires: tuple[Cable, Cable], client: aiohttp.ClientSession, *, silent: bool
 ) -> None:
     assert (await place(client, wired, product)).status == 201
@@ -225,7 +225,7 @@ async def test_without_the_broker_a_slow_database_costs_no_order(
         await stranger.close()
     answers = await asyncio.gather(*asking)
 
-    # 202 where it was found among the recent ones just when it was to be queued.
+    # 202 if it was found among the recent orders when it was about to be queued.
     assert [answer.body for answer in answers if answer.status not in {201, 202}] == []
     ids = {answer.order_id for answer in answers}
     assert len(ids) == await _count(client, wired) == 20
@@ -236,7 +236,7 @@ async def test_without_the_broker_a_slow_database_costs_no_order(
     assert await _count(client, wired) == 20
 
 
-async def test_nobody_waits_long_where_there_is_no_road_left(
+async def test_no_request_waits_long_when_no_intake_is_left(
     wired: Service, product: int, wires: tuple[Cable, Cable], client: aiohttp.ClientSession
 ) -> None:
     for wire in wires:
@@ -251,7 +251,7 @@ async def test_nobody_waits_long_where_there_is_no_road_left(
         took.append(loop.time() - began)
 
     async with asyncio.TaskGroup() as asking:
-        # It takes the first ones some seconds to find out that nobody answers.
+        # The first requests take some seconds, until their timeouts.
         for _ in range(100):
             asking.create_task(ask())
             await asyncio.sleep(0.1)

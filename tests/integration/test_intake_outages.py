@@ -30,7 +30,7 @@ _OWN: Final = {"PostgreSQL": "own_postgres", "Redis": "own_redis", "RabbitMQ": "
 
 @define(eq=False)
 class Customers:
-    """People who order, look at what they have ordered, and pay for it; and what they were told."""
+    """Customers who order, read their orders and pay, and the responses to them."""
 
     url: str
     done: asyncio.Event = field(factory=asyncio.Event)
@@ -38,7 +38,7 @@ class Customers:
     versions: dict[str, int] = field(factory=dict)
     wrong: list[str] = field(factory=list)
     unreadable: list[str] = field(factory=list)
-    """What they had ordered and were told to ask for later."""
+    """The ordered ones that were answered with "not recorded yet"."""
 
     async def buy(self, client: aiohttp.ClientSession) -> None:
         mine: list[str] = []
@@ -123,7 +123,7 @@ async def test_any_one_server_may_be_gone_for_thirty_seconds(
         assert taken > 20
         assert customers.told[202] > 0 or server.name != "PostgreSQL", "no order was queued"
         recorded = partial(settled, service, customers)
-        await until(recorded, seconds=RECOVERY, what="every order is in the books, and goes on")
+        await until(recorded, seconds=RECOVERY, what="every order is in the database, and is processed")
         assert await service.findings() == []
         # Redis has 0.1 s for an answer: a machine that is too busy for that takes a second server away, and only what
         # can be read then is another matter.
@@ -162,7 +162,7 @@ async def busy(customers: Customers) -> bool:
 
 
 async def settled(service: Service, customers: Customers) -> bool:
-    """Every order that anybody was told of is recorded, and none waits for the worker."""
+    """Every order of a response is recorded, and none waits for the worker."""
     engine = create_engine(service.database)
     try:
         async with SqlUnitOfWork(engine).reading() as tx:

@@ -1,4 +1,4 @@
-"""A server that has more to do than it can says so at once, on any kind of connection, and goes on with the rest."""
+"""Load shedding: an overloaded server refuses requests at once, on any kind of connection, and answers the rest."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -21,7 +21,7 @@ KEEP_ALIVE = 2
 
 @frozen
 class SlowOrders:
-    """Answers when it is told to."""
+    """A use case that answers when the test lets it."""
 
     _order: Order
     asked: asyncio.Semaphore = field(factory=lambda: asyncio.Semaphore(0))
@@ -103,7 +103,7 @@ async def test_the_same_connection_is_served_as_soon_as_there_is_room(
     assert (await connection.answer()).status == 201
 
 
-async def test_nothing_is_done_for_what_is_turned_away(busy: object, shop: Shop, connection: Connection) -> None:
+async def test_nothing_is_done_for_a_shed_request(busy: object, shop: Shop, connection: Connection) -> None:
     before = len(shop.store.orders)
     await connection.send(a_post(ORDER))
     assert_refused(await connection.answer())

@@ -69,7 +69,7 @@ async def test_overload_costs_little_of_what_could_be_done_and_passes_by_itself(
     assert outcomes.keys() <= {201, 202, 503, GIVEN_UP}, outcomes
     assert outcomes[GIVEN_UP] < 0.01 * outcomes.total()
     assert not outcomes[503] or during.percentile(0.9, (503,)) < DEADLINE
-    # Ten seconds after its end nobody could tell that it was.
+    # Ten seconds after its end the overload must have left no trace.
     assert after.by_status().keys() == {201}
     assert after.good(within=DEADLINE) > 0.95 * len(after.due)
     assert RESET not in result.by_status()

@@ -1,4 +1,4 @@
-"""Redis refuses, resets, falls silent, runs full, forgets or goes back in time: nobody reads what is out of date."""
+"""Redis refuses, resets, doesn't answer, runs full, or loses data: no client reads outdated orders."""
 
 import asyncio
 import secrets
@@ -23,13 +23,13 @@ from tests.servers import RedisServer
 from tests.unit.builders import a_product, an_order
 
 PAGE = CataloguePage(after=None, limit=10)
-# Long enough that a loaded machine is not taken for a silent server, where silence is not the matter.
-PATIENT = 1.0
+# A long timeout, for tests in which a loaded machine must not look like an outage.
+LONG_TIMEOUT = 1.0
 
 
 @define(eq=False)
 class Road:
-    """The way to Redis, which a test can close in three manners."""
+    """A proxy to Redis, which a test can close in three manners."""
 
     _url: str
     carried: int = field(default=0, init=False)
@@ -137,7 +137,7 @@ async def start(namespace: str) -> AsyncIterator[Start]:
     """Starts a process on the given road to Redis."""
     async with AsyncExitStack() as stack:
 
-        async def start(url: str, *, timeout: float = PATIENT, retry_every: float = 0.05) -> Process:  # noqa: ASYNC109 - as `open_redis` has it
+        async def start(url: str, *, timeout: float = LONG_TIMEOUT, retry_every: float = 0.05) -> Process:  # noqa: ASYNC109 - as `open_redis` has it
             redis = await stack.enter_async_context(open_redis(url, timeout=timeout, retry_every=retry_every))
             return Process(RedisRecentOrders(redis, namespace, settle=0), RedisCatalogueCache(redis, namespace))
 
@@ -158,7 +158,7 @@ async def until(condition: Callable[[], Awaitable[bool]]) -> None:
             await asyncio.sleep(0.01)
 
 
-async def has_forgotten(process: Process, order: Order) -> bool:
+async def has_invalidated(process: Process, order: Order) -> bool:
     return await process.kept(order) is None
 
 
@@ -223,14 +223,14 @@ async def test_a_process_that_starts_without_redis_takes_it_up_when_it_is_there(
     assert await process.page() == [a_product(stock=5)]
 
 
-async def test_nobody_listening_is_no_error(start: Start, unused_tcp_port: int) -> None:
+async def test_no_server_at_the_address_is_no_error(start: Start, unused_tcp_port: int) -> None:
     process = await start(f"redis://127.0.0.1:{unused_tcp_port}/0")
     await process.orders.put_many([a_new_order()])
     assert await process.page() is None
 
 
 @pytest.mark.parametrize("manner", ["silence", "reset", "swallow answers"])
-async def test_an_order_whose_new_version_was_not_written_is_forgotten_by_all(
+async def test_an_order_whose_new_version_was_not_written_is_invalidated_for_all(
     road: Road, redis_url: str, start: Start, manner: str
 ) -> None:
     cut_off, another = await start(road.url, timeout=0.2), await start(redis_url)
@@ -281,7 +281,7 @@ async def test_a_put_that_is_on_its_way_while_a_newer_one_is_missed_is_not_kept_
         await other.orders.put_many([order])
         if not is_its_first_call:
             await slow.orders.put_many([order])
-        # It is sent, and its sender gives up waiting; what is on the road can't be called back.
+        # The command is sent, and its sender times out. A command in transit can't be recalled.
         await slow_road.close("silence")
         await slow.orders.put_many([at_version(order, 2)])
         await other_road.close("reset")
@@ -295,14 +295,14 @@ async def test_a_put_that_is_on_its_way_while_a_newer_one_is_missed_is_not_kept_
 
         slow_road.open()
         await until(has_come)
-        # Nobody waits for its answer any more; Redis has done it by one of these looks.
+        # No caller waits for its answer any more; Redis has run it by one of these reads.
         for _ in range(50):
             assert await other.kept(order) is None
             await asyncio.sleep(0.005)
 
 
 @pytest.mark.parametrize("manner", ["silence", "reset"])
-async def test_a_page_whose_new_edition_was_not_written_is_forgotten_by_all(
+async def test_a_page_whose_new_epoch_was_not_written_is_invalidated_for_all(
     road: Road, redis_url: str, start: Start, manner: str
 ) -> None:
     cut_off, another = await start(road.url, timeout=0.2), await start(redis_url)
@@ -325,14 +325,14 @@ async def test_a_write_that_was_given_up_by_its_caller_is_taken_for_missed(road:
     put.cancel()
     with pytest.raises(asyncio.CancelledError):
         await put
-    # What was on its way is lost with the connection.
+    # Data in transit is lost with the connection.
     await road.close("reset")
     road.open()
     await has_returned(process)
     assert await process.kept(order) in (None, at_version(order, 2))
 
 
-async def test_a_write_goes_on_without_its_caller_and_nobody_has_to_do_without_redis(road: Road, start: Start) -> None:
+async def test_a_write_goes_on_without_its_caller_and_redis_stays_in_use(road: Road, start: Start) -> None:
     process, order = await start(road.url), a_new_order()
     await process.orders.put_many([order])
     put = asyncio.ensure_future(process.orders.put_many([at_version(order, 2)]))
@@ -344,12 +344,12 @@ async def test_a_write_goes_on_without_its_caller_and_nobody_has_to_do_without_r
     assert await process.kept(order) == at_version(order, 2)
 
 
-async def test_a_process_that_ends_makes_good_what_it_missed(
+async def test_a_process_that_ends_invalidates_what_it_missed(
     road: Road, redis_url: str, namespace: str, start: Start
 ) -> None:
     another, order = await start(redis_url), a_new_order()
     await another.orders.put_many([order])
-    async with open_redis(road.url, timeout=PATIENT, retry_every=60) as redis:
+    async with open_redis(road.url, timeout=LONG_TIMEOUT, retry_every=60) as redis:
         orders = RedisRecentOrders(redis, namespace)
         await road.close("reset")
         await orders.put_many([at_version(order, 2)])
@@ -404,7 +404,7 @@ async def test_redis_restarted_from_an_old_snapshot_between_two_calls_shows_noth
     await process.keep_page(5)
     async with Redis.from_url(own_redis.url) as raw:
         await raw.save()
-        # Both are lost: nobody is there to miss them.
+        # Both are lost at once, so that no process notices the outage.
         await process.orders.put_many([at_version(order, 2)])
         await process.catalogue.begin_epoch()
         await asyncio.to_thread(own_redis.kill)
@@ -425,7 +425,7 @@ async def test_a_full_redis_shows_nothing_old(own_redis: RedisServer, start: Sta
         await raw.config_set("maxmemory", 1)
         await process.orders.put_many([at_version(order, 2)])
         await process.catalogue.begin_epoch()
-        await until(lambda: has_forgotten(another, order))
+        await until(lambda: has_invalidated(another, order))
         assert await another.page() is None
         await raw.config_set("maxmemory", 0)
     await has_returned(process)

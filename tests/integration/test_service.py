@@ -67,14 +67,14 @@ async def statuses(client: aiohttp.ClientSession, service: Service, ids: list[st
 async def settled(client: aiohttp.ClientSession, service: Service, ids: list[str], *, seconds: float = 60) -> None:
     waiting = set(ids)
 
-    async def nobody_waits() -> bool:
+    async def no_order_waits() -> bool:
         for order_id in list(waiting):
             if (await read(client, service, order_id))["status"] == "PROCESSING":
                 return False
             waiting.remove(order_id)
         return True
 
-    await until(nobody_waits, seconds=seconds, what="every PROCESSING order ends")
+    await until(no_order_waits, seconds=seconds, what="every PROCESSING order ends")
 
 
 async def test_two_hundred_clients_get_fifty_units_once_each(service: Service, client: aiohttp.ClientSession) -> None:
@@ -245,7 +245,7 @@ def start_intake_again(service: Service) -> None:
     service.wait_until_ready()
 
 
-async def test_an_order_that_nobody_pays_for_expires(stopped: Service, client: aiohttp.ClientSession) -> None:
+async def test_an_unpaid_order_expires(stopped: Service, client: aiohttp.ClientSession) -> None:
     stopped.settings["HOLDFAST_ORDER_EXPIRY"] = "1s"
     await asyncio.to_thread(start, stopped)
     product = await asyncio.to_thread(stopped.add_product, stock=10)

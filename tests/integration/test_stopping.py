@@ -1,4 +1,4 @@
-"""SIGTERM: whoever was heard is answered, and the process is gone in its time, whatever hangs."""
+"""SIGTERM: every received request is answered, and the process ends in time, whatever hangs."""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ TIMEOUT = 2.0
 # What a process may need beyond its bound: two seconds to be ended by force, the rest is for a busy machine.
 MARGIN = 5.0
 
-# All done, or something cut off: with a server that is silent it may be no more than the leave that is taken of it.
+# 0 if all work was done, 1 if something was cut off. With a silent server, that may be only the close of a connection.
 STOPPED = {0, 1}
 # The signals that a process handles, in its status.
 _CAUGHT = re.compile(r"^SigCgt:\t(\w+)", re.MULTILINE)
@@ -31,7 +31,7 @@ async def stopped_in_time(process: Process, *, signals: int = 1) -> int:
     """Its exit status."""
 
     async def is_awake() -> bool:
-        # A worker and a relay answer nobody: that it handles the signal tells that it has started.
+        # A worker and a relay have no HTTP interface. They have started when they handle the signal.
         status = await asyncio.to_thread(Path(f"/proc/{process.pid}/status").read_text)
         caught = int(_CAUGHT.findall(status)[0], 16)
         return bool(caught >> (signal.SIGTERM - 1) & 1)
@@ -83,7 +83,7 @@ def service(request: pytest.FixtureRequest) -> Service:
     return service
 
 
-async def test_nobody_who_connects_while_it_stops_is_reset(service: Service) -> None:
+async def test_no_client_that_connects_while_it_stops_is_reset(service: Service) -> None:
     name = "api" if "AMQP_URL" in service.settings else "up"
     await asyncio.to_thread(service.start_all, [name])
     product = await asyncio.to_thread(service.add_product, stock=100_000)
@@ -99,7 +99,7 @@ async def test_nobody_who_connects_while_it_stops_is_reset(service: Service) -> 
             try:
                 reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
             except (ConnectionRefusedError, ConnectionResetError):
-                # Nobody has let this one in.
+                # The server has not accepted this connection.
                 return
             try:
                 writer.write(head.encode() + body)
@@ -122,7 +122,7 @@ async def test_nobody_who_connects_while_it_stops_is_reset(service: Service) -> 
     assert outcomes.keys() == {"HTTP/1.1 201 Created\r\n"}
 
 
-async def test_an_api_whose_database_hangs_answers_everybody_and_ends(
+async def test_an_api_whose_database_hangs_answers_every_request_and_ends(
     hurried: Wired, client: aiohttp.ClientSession
 ) -> None:
     service = hurried.service
@@ -146,7 +146,7 @@ async def test_an_api_whose_database_hangs_answers_everybody_and_ends(
 
 
 @pytest.mark.parametrize("name", ["worker", "up"])
-async def test_a_payment_that_hangs_holds_up_nobody_and_goes_on_afterwards(
+async def test_a_payment_that_hangs_holds_up_no_stop_and_goes_on_afterwards(
     hurried: Wired, embedded: Service, client: aiohttp.ClientSession, name: str
 ) -> None:
     service = hurried.service
@@ -159,7 +159,7 @@ async def test_a_payment_that_hangs_holds_up_nobody_and_goes_on_afterwards(
     await is_being_charged(client, service.url, product, order)
 
     assert await stopped_in_time(service.processes[name]) == 1
-    assert "stopped before everything was finished" in service.processes[name].output()
+    assert "stopped before all work was finished" in service.processes[name].output()
 
     service.settings["HOLDFAST_GATEWAY_DELAY"] = "0s"
     del service.processes[name]

@@ -91,7 +91,7 @@ class Fleet(socketserver.ThreadingTCPServer):
         return server.start().url
 
     def missing(self) -> dict[str, str]:
-        """The servers that were needed and couldn't be had, each with its reason."""
+        """The servers that were needed and couldn't be started, each with its reason."""
         with self._lock:
             ended = {name: had.exception() for (_, name), had in self._had.items() if had.done()}
         return {name: str(error) for name, error in ended.items() if error is not None}

@@ -1,7 +1,7 @@
 """Ends what a test run started, however the run itself ends; also run as a program of its own, by path.
 
-The run holds one end of a pipe and this program the other. When the run is gone, even by SIGKILL, the pipe closes,
-and what was told here and not taken back is killed and removed.
+The run holds one end of a pipe and this program the other. When the run is gone, even by SIGKILL, the pipe closes, and
+every process and folder that is still registered here is killed or removed.
 """
 
 import os
@@ -53,7 +53,7 @@ def trees(pids: Sequence[int]) -> list[list[int]]:
     return found
 
 
-# Backends of PostgreSQL and ports of Erlang leave their parent's process group: it is each member that is told.
+# Backends of PostgreSQL and ports of Erlang leave their parent's process group: so each process is registered.
 
 
 def freeze_tree(pid: int) -> list[int]:

@@ -66,7 +66,7 @@ def find_rabbitmq() -> Path:
 
 
 def find_nginx() -> Path:
-    # Root's folders are not on everybody's PATH.
+    # The folders of root's programs may not be on the PATH.
     if program := shutil.which("nginx", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin"])):
         return Path(program)
     raise _missing("nginx")

@@ -26,7 +26,7 @@ class ServerFailed(Exception):
 
 @define(eq=False)
 class _Keeper:
-    """One for each process of the run: what it is told of is ended when that process is gone."""
+    """One for each process of the run. It ends the registered programs when that process is gone."""
 
     _pipe: int | None = None
     _lock: threading.Lock = field(factory=threading.Lock)
@@ -44,7 +44,7 @@ class _Keeper:
             [sys.executable, "-I", "-S", keeper.__file__], stdin=theirs, start_new_session=True, cwd="/"
         )
         os.close(theirs)
-        # It outlives us by design, so nobody shall warn that it was not waited for.
+        # It outlives this process by design, so suppress the warning that it was not waited for.
         process.returncode = 0
         return ours
 

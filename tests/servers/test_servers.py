@@ -124,7 +124,7 @@ while True:
 
 
 @pytest.mark.parametrize("_", range(5))
-def test_who_is_killed_leaves_no_child_behind_that_was_just_born(tmp_path: Path, _: int) -> None:
+def test_a_killed_process_leaves_no_newborn_child_behind(tmp_path: Path, _: int) -> None:
     mother = Process(argv=[sys.executable, "-c", _MOTHER], log=tmp_path / "log", env=plain_environment()).start()
     wait_until(lambda: len(keeper.tree(mother.pid)) > 20, seconds=20, what="there are children")
 

@@ -17,14 +17,14 @@ from domain.orders.events import Event, EventId, OrderAccepted, event_id
 from tests.simulation.faults import Faults
 from tests.unit.builders import NOW
 
-_NOBODYS_ORDER: Final = OrderId(UUID(int=0x0195_5000_0000_7000_8000_FFFF_FFFF_FFFF))
+_UNKNOWN_ORDER: Final = OrderId(UUID(int=0x0195_5000_0000_7000_8000_FFFF_FFFF_FFFF))
 
 
 @define(eq=False)
 class _Message:
     event: Event
     attempt: int = 1
-    # Who has it now: a connection, or the delay that it waits for; nobody when it waits in the queue.
+    # The connection that has it, or the delay that it waits for; None while it waits in the queue.
     held_by: object = None
 
 
@@ -36,7 +36,7 @@ class _Dead:
 
 @define(eq=False)
 class SimulatedDeadLetters:
-    """What one consumer has set aside, until somebody says that it is kept elsewhere; at times it is here twice."""
+    """The dead letters of one consumer, until they are acked. Sometimes one is here twice."""
 
     _faults: Faults
     messages: list[_Dead] = field(factory=list)
@@ -55,7 +55,7 @@ class SimulatedDeadLetters:
         self._arrived.set()
 
     async def take(self, by: object, limit: int) -> list[_Dead]:
-        """Whoever has some already is brought the same again, and nobody else is."""
+        """A process that has unacked ones gets the same again, and no other process does."""
         while True:
             found = [dead for dead in self.messages if dead.held_by is by]
             found += [dead for dead in self.messages if dead.held_by is None]
@@ -69,7 +69,7 @@ class SimulatedDeadLetters:
 
 @define(eq=False)
 class DeadLetterConnection:
-    """The way of one process to what was set aside."""
+    """One process's connection to the dead letters."""
 
     _dead_letters: SimulatedDeadLetters
     _faults: Faults
@@ -80,7 +80,7 @@ class DeadLetterConnection:
         return [DeadDelivery(dead.message, tag=dead) for dead in await self._dead_letters.take(self, limit)]
 
     async def ack(self, deliveries: Sequence[DeadDelivery]) -> None:
-        # What was lost with its connection is brought again, as another delivery.
+        # A delivery that was lost with its connection comes again as another delivery.
         for delivery in deliveries:
             dead = delivery.tag
             if isinstance(dead, _Dead) and dead.held_by is self and dead in self._dead_letters.messages:
@@ -92,14 +92,14 @@ class DeadLetterConnection:
 
 @define(eq=False)
 class SimulatedQueue:
-    """The messages for one consumer, until they are settled: those that wait, and those that somebody has."""
+    """The messages for one consumer, until they are settled: waiting ones and delivered ones."""
 
     kind: type[Event]
     _faults: Faults
     consumer: str
     messages: dict[int, _Message] = field(factory=dict)
     dead_letters: SimulatedDeadLetters = field(init=False)
-    # What is to be found in the table of dead letters in the end, as bytes.
+    # The messages that must be in the table of dead letters in the end, as bytes.
     poison: set[bytes] = field(factory=set)
     _last: int = 0
     _arrived: asyncio.Event = field(factory=asyncio.Event)
@@ -112,7 +112,7 @@ class SimulatedQueue:
         return not self.messages and not self.dead_letters.messages
 
     def put_poison(self, event: Event) -> None:
-        poison = evolve(event, order_id=_NOBODYS_ORDER)
+        poison = evolve(event, order_id=_UNKNOWN_ORDER)
         if isinstance(poison, OrderAccepted):
             poison = evolve(poison, total=poison.total + poison.total)
         self.poison.add(encode(poison))
@@ -131,7 +131,7 @@ class SimulatedQueue:
         self._arrived.set()
 
     def put_later(self, event: Event, *, attempt: int, delay: float) -> None:
-        # Until then it can't be received, and is not forgotten.
+        # Until then it can't be received, and is not lost.
         self._last += 1
         number, message = self._last, _Message(event, attempt, held_by=RETRY_DELAYS)
         self.messages[number] = message
@@ -156,7 +156,7 @@ class SimulatedQueue:
 
 @define(eq=False)
 class QueueConnection:
-    """The way of one process to a queue. What it had and did not settle is brought again when it ends."""
+    """One process's connection to a queue. Its unsettled deliveries come again when the process ends."""
 
     _queue: SimulatedQueue
     _faults: Faults
@@ -178,7 +178,7 @@ class QueueConnection:
 
     async def dead_letter(self, delivery: Delivery, *, reason: str) -> None:
         self._settle(delivery)
-        self._faults.tell(f"set aside: {delivery.event.type} {delivery.event.order_id}: {reason}")
+        self._faults.tell(f"dead-lettered: {delivery.event.type} {delivery.event.order_id}: {reason}")
         now = NOW + timedelta(seconds=asyncio.get_running_loop().time())
         self._queue.dead_letters.put(
             DeadMessage(
@@ -187,7 +187,7 @@ class QueueConnection:
         )
 
     def lose(self) -> None:
-        """The connection was lost: what it had is brought again, and can't be settled any more."""
+        """The connection was lost: its deliveries come again, and can't be settled through it."""
         for message in self._queue.messages.values():
             if message.held_by is self:
                 self._queue.give_back(message)
@@ -203,12 +203,12 @@ class QueueConnection:
 
 @define(eq=False)
 class SimulatedBroker:
-    """Keeps what it confirmed, and brings it again until it is settled, at times twice or in another order."""
+    """Keeps confirmed events, and delivers them until they are settled, sometimes twice or out of order."""
 
     _faults: Faults
     confirmed: list[OutboxEntry] = field(factory=list)
     accepted: list[OrderAccepted] = field(factory=list)
-    # By the name of who consumes them.
+    # By the name of the consumer.
     queues: dict[str, SimulatedQueue] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -231,14 +231,14 @@ class SimulatedBroker:
             returned.append(entry)
         return returned
 
-    def announce(self, event: Event) -> None:
-        """Take an event that comes by no outbox."""
+    def publish_now(self, event: Event) -> None:
+        """Take an event that did not come through the outbox."""
         self._take(OutboxEntry(0, event_id(event), event.type, encode(event)))
 
     def lose_everything(self) -> None:
-        """Emptied by whoever looked after it, or gone together with the process that it was in.
+        """Lose all messages: an operator emptied the broker, or its process ended.
 
-        All but accepted orders: they are nowhere else, and can't be announced again.
+        Accepted orders stay: they are nowhere else, and can't be republished.
         """
         self._faults.tell("the broker has lost what waited in it")
         for name, queue in self.queues.items():
@@ -261,7 +261,7 @@ class SimulatedBroker:
 
 
 def is_poison(event: Event) -> bool:
-    return event.order_id == _NOBODYS_ORDER
+    return event.order_id == _UNKNOWN_ORDER
 
 
 def _named(id_: EventId) -> str:

@@ -1,4 +1,4 @@
-"""What must be true when everything has drained: the four invariants of the shop, and what its clients were told."""
+"""What must be true when everything has drained: the four invariants, and the responses to the clients."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -26,7 +26,7 @@ from domain.orders.events import (
 )
 from domain.orders.order import Order
 from domain.orders.status import OrderStatus
-from tests.invariants import BookedCharge, history_findings, money_findings, stock_findings
+from tests.invariants import LedgerCharge, history_findings, money_findings, stock_findings
 from tests.simulation.broker import SimulatedQueue, is_poison
 from tests.simulation.clients import Answer, Diary, NothingDone, Refused
 from tests.unit.builders import NOW
@@ -50,7 +50,7 @@ def stock(store: MemoryStore) -> list[str]:
     return stock_findings(store.products.values(), store.orders.values(), counted)
 
 
-def books(store: MemoryStore, charges: Iterable[BookedCharge]) -> list[str]:
+def shop_data(store: MemoryStore, charges: Iterable[LedgerCharge]) -> list[str]:
     events = [store.events[id_] for id_ in sorted(store.events)]
     return [
         *stock(store),
@@ -60,10 +60,10 @@ def books(store: MemoryStore, charges: Iterable[BookedCharge]) -> list[str]:
 
 
 def promises(store: MemoryStore, diary: Diary, *, queued: bool) -> Iterator[str]:
-    """Each order that a client was told of exists, once, and was what the client was told.
+    """Each order of a response exists once, and was as the response showed it.
 
-    Where orders are queued, one that is refused because nobody sells that yet may be accepted when it is asked for
-    again, and that answer be lost, or the kept refusal be told once more.
+    Where orders are queued, an order may be refused because its product does not exist yet, and be accepted by a retry.
+    The retry's response may be lost, or be the stored refusal.
     """
     by_user: dict[UserId, list[Order]] = defaultdict(list)
     for order in store.orders.values():
@@ -72,7 +72,7 @@ def promises(store: MemoryStore, diary: Diary, *, queued: bool) -> Iterator[str]
         found = by_user.pop(request.user_id, [])
         yield from _of_wish(request.user_id, answer, found, queued=queued)
     for orders in by_user.values():
-        yield f"order {orders[0].id} is nobody's wish"
+        yield f"order {orders[0].id} was not requested"
     for _, answer in diary.wanted:
         if isinstance(answer, Order):
             yield from _as_agreed(answer, store)
@@ -81,16 +81,16 @@ def promises(store: MemoryStore, diary: Diary, *, queued: bool) -> Iterator[str]
 
 def _of_wish(user_id: UserId, answer: object, found: Sequence[Order], *, queued: bool) -> Iterator[str]:
     if len(found) > 1:
-        yield f"the wish of user {user_id} came true {len(found)} times"
+        yield f"the request of user {user_id} became {len(found)} orders"
     if isinstance(answer, Refused) and not isinstance(answer.error, UnknownProduct):
         yield f"user {user_id} was refused for no reason: {answer.error}"
     passing = queued and isinstance(answer, Refused) and isinstance(answer.error, UnknownProduct)
     if isinstance(answer, Refused) and found and not passing:
         yield f"user {user_id} was refused, and order {found[0].id} exists"
     if isinstance(answer, NothingDone) and found:
-        yield f"user {user_id} was told that nothing was done, and order {found[0].id} exists"
+        yield f"the answer to user {user_id} was that nothing was done, and order {found[0].id} exists"
     if isinstance(answer, Order) and [order.id for order in found] != [answer.id]:
-        yield f"user {user_id} was told of order {answer.id}, which does not exist"
+        yield f"the answer to user {user_id} was order {answer.id}, which does not exist"
 
 
 def _versions(store: MemoryStore, diary: Diary) -> Iterator[str]:
@@ -100,7 +100,7 @@ def _versions(store: MemoryStore, diary: Diary) -> Iterator[str]:
 
 
 def accepted(store: MemoryStore, events: Iterable[OrderAccepted]) -> Iterator[str]:
-    """Each order that came to the broker is in the books."""
+    """Each order that the broker received is in the database."""
     for event in events:
         yield from _as_agreed(
             Order.place(order_id=event.order_id, user_id=event.user_id, lines=event.lines, at=event.at)[0], store
@@ -108,25 +108,25 @@ def accepted(store: MemoryStore, events: Iterable[OrderAccepted]) -> Iterator[st
 
 
 def unknown(store: MemoryStore, diary: Diary) -> Iterator[str]:
-    """No order that a client was told of was said not to be there."""
+    """No order of a response was later answered as unknown."""
     for id_ in sorted(diary.unknown):
         if id_ in store.orders and not store.orders[id_].deleted:
-            yield f"a client was told of order {id_}, and then that there is none"
+            yield f"a client got order {id_} in an answer, and then that it is unknown"
 
 
 def _as_agreed(told: Order, store: MemoryStore) -> Iterator[str]:
     found = store.orders.get(told.id)
     if found is None:
-        yield f"order {told.id} was accepted, and is not in the books"
+        yield f"order {told.id} was accepted, and is not in the database"
     elif (found.user_id, found.lines, found.total) != (told.user_id, told.lines, told.total):
         yield f"order {told.id} was agreed upon as {told}, and is {found}"
 
 
 def keys(store: MemoryStore, diary: Diary, *, queued: bool) -> Iterator[str]:
-    """Whatever was asked under one key was answered in one way, and nobody is to pay more often than was meant.
+    """All requests under one key got the same response, and no order has more payments than its client requested.
 
-    Where orders are queued, those who accept one at once, or again, can't know of each other while the caches are gone:
-    it is one order, and they say the same of it, but for the moment.
+    Where orders are queued, two processes may accept the same order while the caches are gone. It is one order, and
+    their responses differ only in the time.
     """
     for key, every in diary.answers.items():
         answers = _lasting(every) if queued else every
@@ -138,7 +138,7 @@ def keys(store: MemoryStore, diary: Diary, *, queued: bool) -> Iterator[str]:
 
 
 def _lasting(answers: list[Answer]) -> list[Answer]:
-    """All but what may be answered in another way later: such an order may be recorded, such a product be sold then."""
+    """The final answers. An unknown order may be recorded later, and an unknown product be added."""
     passing = (UnknownOrder, UnknownProduct)
     lasting = [answer for answer in answers if not (isinstance(answer, Refused) and isinstance(answer.error, passing))]
     return lasting or answers
@@ -165,28 +165,28 @@ def _status_at(events: dict[EventId, Event], order_id: OrderId, version: int) ->
     return status
 
 
-def announcements(store: MemoryStore, confirmed: Iterable[OutboxEntry]) -> Iterator[str]:
-    """Each event reached the broker, none that did not happen did, and those of an order came in their order."""
+def publications(store: MemoryStore, confirmed: Iterable[OutboxEntry]) -> Iterator[str]:
+    """The broker got each event and no other, and those of an order in sequence."""
     came: dict[OrderId, list[int]] = defaultdict(list)
     for entry in confirmed:
         event = store.events.get(entry.id)
         if event is None:
-            yield f"event {entry.id.sequence} of order {entry.id.order_id} was announced, and never happened"
+            yield f"event {entry.id.sequence} of order {entry.id.order_id} was published, and never happened"
         elif encode(event) != entry.body:
-            yield f"event {entry.id.sequence} of order {entry.id.order_id} was announced as another"
+            yield f"event {entry.id.sequence} of order {entry.id.order_id} was published as another"
         if entry.id.sequence not in came[entry.id.order_id]:
             came[entry.id.order_id].append(entry.id.sequence)
     for order in store.orders.values():
         if came[order.id] != list(range(1, order.version + 1)):
-            yield f"order {order.id} has {order.version} events, and the broker was brought {came[order.id]}"
+            yield f"order {order.id} has {order.version} events, and the broker got {came[order.id]}"
 
 
 def dead_letters(store: MemoryStore, queues: Iterable[SimulatedQueue]) -> Iterator[str]:
-    """Whatever was poison is kept, once, and nothing else is."""
+    """Every poison message is a dead letter once, and nothing else is."""
     kept = Counter((letter.consumer, letter.message.body) for letter in store.dead_letters.values())
     for letter in store.dead_letters.values():
         if letter.event is None or not is_poison(letter.event):
-            yield f"set aside: {letter.message.body!r}: {letter.message.reason}"
+            yield f"dead-lettered: {letter.message.body!r}: {letter.message.reason}"
     for (consumer, body), times in kept.items():
         if times > 1:
             yield f"a dead letter of {consumer} is kept {times} times: {body!r}"

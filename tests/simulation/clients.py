@@ -23,9 +23,9 @@ from tests.simulation.faults import Faults
 from tests.simulation.house import House
 from tests.simulation.loop import ended
 
-# In seconds: longer than anything takes that is going to end.
+# In seconds: longer than any call takes that ends at all.
 _TIMEOUT: Final = 30.0
-# The share of requests under a key that is not asked again after an answer.
+# The share of requests under a key that are not repeated after a response.
 _IS_SATISFIED: Final = 0.8
 
 Operation = Callable[[UseCases], Coroutine[Any, Any, Any]]
@@ -33,38 +33,38 @@ Operation = Callable[[UseCases], Coroutine[Any, Any, Any]]
 
 @frozen
 class Refused:
-    """The shop said no: nothing was done."""
+    """The shop refused the request: nothing was done."""
 
     error: DomainError
 
 
 @frozen
 class Unknown:
-    """No answer, or none that says whether it was done."""
+    """No answer, or one that does not say whether it was done."""
 
     reason: str
 
 
 @frozen
 class NothingDone(Unknown):
-    """No answer, but that nothing was done."""
+    """An answer that only says that nothing was done."""
 
 
-# What is said to a wish.
+# The answer to a request to place an order.
 Answer = Order | Queued | Refused
 
 
 @define(eq=False)
 class Diary:
-    """What all clients were told, to be compared with the books."""
+    """The responses to all clients, to be compared with the data."""
 
     tell: Callable[[str], None]
     wanted: list[tuple[OrderRequest, Order | Refused | Unknown]] = field(factory=list)
     told: list[Order] = field(factory=list)
-    # All that was answered under one key, and how often somebody meant to pay for an order.
+    # All answers under one key, and how many payments the clients of an order intended.
     answers: defaultdict[IdempotencyKey, list[Answer]] = field(factory=lambda: defaultdict(list))
     meant_to_pay: Tally[OrderId] = field(factory=Tally)
-    # The orders that somebody had been told of, and was then told that there are none.
+    # The orders that were in a response, and were then answered as unknown.
     unknown: set[OrderId] = field(factory=set)
     complaints: list[str] = field(factory=list)
 
@@ -75,7 +75,7 @@ class Diary:
 
 @define(eq=False)
 class Client:
-    """Somebody who orders, pays, changes their mind, hangs up and asks again."""
+    """A client that orders, pays, cancels, hangs up and retries."""
 
     _name: str
     _chance: Random
@@ -101,7 +101,7 @@ class Client:
         if self._chance.random() < 0.05:
             some.append(ProductId(999))
         items = tuple(RequestedItem(id_, self._chance.randint(1, 3)) for id_ in some)
-        # Each wish has a user of its own, so that the books tell how often it came true.
+        # Each request has a user of its own, so that the data shows how many orders it became.
         request = OrderRequest(UserId(len(self._diary.wanted) + 1), items)
         number = len(self._diary.wanted)
         self._diary.wanted.append((request, Unknown("not answered yet")))
@@ -113,7 +113,7 @@ class Client:
         await self._got(number, request, answer)
 
     async def _got(self, number: int, request: OrderRequest, answer: Any) -> None:
-        """Remember what became of a wish; whoever was told that it is queued looks for it at once."""
+        """Record the answer to a request. A queued order is read at once."""
         order = answer.order if isinstance(answer, Queued) else answer
         self._diary.wanted[number] = (request, order)
         if isinstance(order, Order) and order.id not in self._mine:
@@ -122,7 +122,7 @@ class Client:
             await self._ask(f"look at {_short(order.id)}", lambda shop: shop.get_order(order.id), order.id)
 
     async def _order_too_early(self) -> None:
-        """What is refused under a key, because nobody sells it yet, may be accepted under that key later."""
+        """An order that is refused under a key, because its product does not exist yet, may be accepted later."""
         number, product = len(self._diary.wanted), ProductId(1000 + len(self._diary.wanted))
         request = OrderRequest(UserId(number + 1), (RequestedItem(product, 1),))
         call = Keyed(request, IdempotencyKey(f"customer {request.user_id}", self._name), "the same")
@@ -135,10 +135,10 @@ class Client:
         await self._got(number, request, await self._insist("place again", "place_order", call))
 
     async def _insist(self, what: str, verb: str, call: Keyed[Any]) -> Any:
-        """Ask under a key until there is an answer, at times twice at once, and at times once more."""
+        """Repeat a request under a key until there is an answer, sometimes twice at once, and sometimes once more."""
         known: Any = Unknown("not answered yet")
         for _ in range(4):
-            times = 2 if self._chance.random() < self._faults.weather.impatience else 1
+            times = 2 if self._chance.random() < self._faults.weather.concurrent_repeats else 1
             asked = [self._ask(f"{what}, by a key", lambda shop: getattr(shop, verb)(call)) for _ in range(times)]
             told = await asyncio.gather(*asked) if times > 1 else [await asked[0]]
             answers = [answer for answer in told if not isinstance(answer, Unknown)]
@@ -151,7 +151,7 @@ class Client:
         return known
 
     async def _change(self, verb: str, *, first: bool = False) -> None:
-        """Ask for a change of an order, and ask again when there is no answer."""
+        """Request a change of an order, and retry when there is no answer."""
         if not self._mine:
             return
         order_id = self._one_of_the_orders(first=first)
@@ -164,7 +164,7 @@ class Client:
     def _one_of_the_orders(self, *, first: bool) -> OrderId:
         if first:
             return self._mine[0]
-        # The shop has people of its own, who look after everybody's orders.
+        # Employees of the shop change the orders of any customer.
         whose = [order.id for order in self._diary.told] if self._chance.random() < 0.1 else self._mine
         return self._chance.choice(whose)
 
@@ -181,7 +181,7 @@ class Client:
             await self._ask(f"pay {_short(order_id)}", lambda shop: shop.request_payment(order_id), order_id)
 
     async def _pay_and_watch(self) -> None:
-        """Whoever looks from all sides while an order goes on may see an older version after a newer one."""
+        """Read an order through every process while it changes: a stale version after a newer one would show."""
         await self._place()
         if self._mine:
             await asyncio.gather(self._pay_for(self._mine[-1]), self._watch(self._mine[-1]))
@@ -198,7 +198,7 @@ class Client:
         await self._change("cancel_order")
 
     async def _refund(self) -> None:
-        # What was ordered first is the likeliest to be paid for by now.
+        # The first order is the most likely to be paid by now.
         await self._change("request_refund", first=True)
 
     async def _complete(self) -> None:
@@ -261,7 +261,7 @@ class Client:
         return answer
 
     def _replayed(self, replayed: Replayed) -> Order | Refused:
-        """What was said the first time: the order may have moved on since."""
+        """A stored response: the order may have changed since."""
         if isinstance(replayed.answer, DomainError):
             return Refused(replayed.answer)
         self._diary.told.append(replayed.answer)
@@ -275,7 +275,7 @@ class Client:
             return Unknown("the connection was reset")
         error = handling.exception()
         if error is not None:
-            # Where it was raised would keep all that was known there, for the garbage collector to find.
+            # The traceback would keep all local variables alive until a garbage collection.
             error.__traceback__ = None
         if isinstance(error, DomainError):
             return Refused(error)
@@ -288,7 +288,7 @@ class Client:
         return handling.result()
 
     def _note(self, order: Order, seen: Mapping[OrderId, int]) -> None:
-        """An answer is no older than what had been seen when it was asked for."""
+        """An answer is no older than the newest version that had been seen before the request."""
         self._diary.told.append(order)
         if order.version < (version := seen.get(order.id, 0)):
             self._diary.complain(
@@ -315,7 +315,7 @@ _VISITS: Final[tuple[_Visit, ...]] = (
     Client._look_at_a_product,  # noqa: SLF001
     Client._look_back,  # noqa: SLF001
 )
-# What the weather may have clients come for again and again.
+# The errands that the weather may make clients repeat.
 _ERRANDS: Final[dict[str, _Visit]] = {
     "orders": Client._list_orders,  # noqa: SLF001
     "products": Client._list_products,  # noqa: SLF001

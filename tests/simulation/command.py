@@ -1,4 +1,4 @@
-"""Runs many seeds, one seed and its story, or the faults that are built in on purpose."""
+"""Runs many seeds, one seed with its trace, or the faults that are built in on purpose."""
 
 import time
 from collections import Counter

@@ -42,21 +42,21 @@ def _numbered(*_: object) -> Sequence[Hashable]:
 LOCKING: Final[Locking] = {
     "orders.get_many": partial(_read, "orders"),
     "orders.save_many": partial(_saved, "orders"),
-    # Whoever inserts the same waits, and finds out then.
+    # Another transaction that inserts the same key waits, and then fails.
     "orders.add_many": partial(_saved, "orders"),
     "idempotency_keys.add_many": _kept,
     "products.get_many": partial(_read, "products"),
     "products.save_many": partial(_saved, "products"),
-    # Whoever records the same waits until this transaction has ended.
+    # Another transaction that records the same waits until this one has ended.
     "inbox.record": _recorded,
-    # A database numbers letters by itself; here nobody else may take the same number meanwhile.
+    # A database numbers letters by itself; here a lock keeps other transactions from taking the same number.
     "dead_letters.record": _numbered,
 }
 
 
 @define(eq=False)
 class Database:
-    """What is committed, and who is writing to it. Transactions run side by side, and lock the rows that they write."""
+    """The committed data and its locks. Transactions run side by side, and lock the rows that they write."""
 
     faults: Faults
     on_commit: Callable[[MemoryStore, Committed], None]
@@ -88,7 +88,7 @@ class _Transaction:
         return await effect()
 
     def claimed(self, keys: Any) -> list[Any]:
-        """What somebody else has claimed is left out, and not waited for."""
+        """A key that another transaction has claimed is left out, and not waited for."""
         in_order = sorted(keys, key=lambda key: (key.scope, key.value))
         return [key for key in in_order if self.holder.try_take(("key", key))]
 

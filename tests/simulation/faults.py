@@ -15,13 +15,13 @@ from tests.simulation.points import BROKER, CRASH_POINTS, DATABASE, Call
 T = TypeVar("T")
 
 
-# In seconds: how long a server is away at least, how much longer at most, and how long anybody waits for an answer.
+# In seconds: the shortest outage, its longest extension, and the timeout of a call.
 _AWAY: Final = (1.0, 4.0)
 _GIVES_UP: Final = 3.0
 
 _QUEUED: Final = {"embedded": False, "intake": "queued", "errand": "place"}
 _AUTO: Final = {"embedded": False, "intake": "auto", "errand": "place"}
-# Slow caches that lose nothing, under somebody who looks from all sides.
+# Slow caches that lose nothing, with a client that reads through every process.
 _WATCHED: Final = {
     "embedded": False,
     "intake": "direct",
@@ -29,11 +29,11 @@ _WATCHED: Final = {
     "cache_losses": 0.0,
     "slow_caches": 0.6,
     "keys": 1.0,
-    "impatience": 0.6,
+    "concurrent_repeats": 0.6,
     "errand": "watch",
 }
-# All is quick, but for what caches are told of orders: what was read or written before comes to them when somebody has
-# seen what is newer.
+# Everything is fast except the updates of orders in caches: an older version may arrive after a client has seen a newer
+# one.
 _LATE_NEWS: Final = _WATCHED | {
     "slow_caches": 0.9,
     "late_news": True,
@@ -44,20 +44,20 @@ _LATE_NEWS: Final = _WATCHED | {
     "restarts": 0,
 }
 
-# What few runs come to by themselves, and what leads there.
+# The crash points that few runs reach, and the weather that leads there.
 _LEADS_TO: Final[dict[str, dict[str, Any]]] = {
     "outbox.re_enqueue": {"embedded": True, "errors": 0.04, "restarts": 8, "errand": "money"},
     "outbox.release": {"restarts": 5},
     "orders.page": {"errand": "orders"},
     "recent_orders.get_many": {"errand": "orders"},
-    # Who fills the shelves crashes there, before anybody comes.
+    # The process that adds the products crashes there, before any client starts.
     "products.add_many": _LATE_NEWS,
     "stock_adjustments.add_many": _LATE_NEWS,
     "catalogue_cache.begin_epoch": _WATCHED,
     "recent_orders.put_many": _WATCHED,
     "recent_orders.invalidate_below": _WATCHED,
-    "idempotency_keys.claim": {"errand": "watch", "keys": 1.0, "impatience": 0.8},
-    "idempotency_keys.add_many": {"errand": "watch", "keys": 1.0, "impatience": 0.8},
+    "idempotency_keys.claim": {"errand": "watch", "keys": 1.0, "concurrent_repeats": 0.8},
+    "idempotency_keys.add_many": {"errand": "watch", "keys": 1.0, "concurrent_repeats": 0.8},
     "products.page": {"errand": "products"},
     "catalogue_cache.get": {"errand": "products"},
     "catalogue_cache.put": {"errand": "products"},
@@ -103,10 +103,10 @@ class Weather:
     silent: bool
     # The share of requests with an idempotency key, and of those what is asked twice at once.
     keys: float = 0.4
-    impatience: float = 0.2
+    concurrent_repeats: float = 0.2
     # Whether slow caches are slow only where they are told of orders.
     late_news: bool = False
-    # What clients come for above all, if for anything.
+    # The errand that clients prefer, if any.
     errand: str = ""
     crashes: tuple[tuple[str, int], ...]
 
@@ -134,14 +134,14 @@ class Weather:
             intake=chance.choice(("direct", "direct", "direct", "direct", "queued", "auto")),
             away=chance.choice(((),) * 9 + ((DATABASE,), (BROKER,), (DATABASE, BROKER))),
             silent=chance.random() < 0.5,
-            # As many visits of the point are left in peace before the process ends there.
+            # The number of visits of the crash point before the process ends there.
             crashes=(
                 *((point, chance.choice((0, 0, 0, 1, 3))) for point in others),
                 (own, 0 if own.split()[0] in _LEADS_TO else chance.choice((0, 0, 1))),
             ),
         )
         weather = evolve(weather, **_LEADS_TO.get(own.split()[0], {}))
-        # What is all in one process has no servers, and no way around them.
+        # With everything in one process there are no servers that could be away.
         return evolve(weather, intake="direct", away=()) if weather.embedded else weather
 
 
@@ -171,7 +171,7 @@ class Process:
 
 @define(eq=False)
 class Faults:
-    """Decides at each call of a port what becomes of it, and remembers where processes crashed."""
+    """Decides the outcome of each call of a port, and remembers where processes crashed."""
 
     weather: Weather
     chance: Random
@@ -192,7 +192,7 @@ class Faults:
         self._errors = self.weather.errors
 
     def end(self) -> None:
-        """From now on nothing breaks, and nobody is slow. Who goes first is still left to chance."""
+        """From now on nothing breaks and nothing is slow. The order of the tasks is still random."""
         self.on = False
         self._away.clear()
         self._crashes.clear()
@@ -249,7 +249,7 @@ class Faults:
         return result
 
     async def _knock(self, process: Process, call: Call, effect: Callable[[], Awaitable[object]]) -> None:
-        """Raise while the server is away: at once, or after a silence in which it may have happened."""
+        """Raise while the server is away: at once, or after a timeout in which the call may have happened."""
         left = self._away[call.server] - asyncio.get_running_loop().time()
         if left <= 0:
             return

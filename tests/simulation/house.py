@@ -70,7 +70,7 @@ class Parts:
     intake_queue: Callable[[IntakeQueue, "World"], IntakeQueue] = _as_it_is
 
     def assemble(self, ports: Ports, limits: Limits) -> UseCases:
-        """What the product assembles, but for the classes that are exchanged."""
+        """The product's assembly, with some classes exchanged."""
         kept = {name: getattr(assembly, name) for name in self.classes}
         try:
             vars(assembly).update(self.classes)
@@ -104,7 +104,7 @@ class World:
 
     @property
     def resumes(self) -> bool:
-        """Only where the broker can lose something is it announced again: elsewhere that would hide a loss of ours."""
+        """Republish only if the broker can lose messages: otherwise that would hide a loss in our own code."""
         return self.faults.weather.embedded or self.faults.weather.broker_losses > 0
 
 

@@ -35,7 +35,7 @@ class Holder:
     wants: Hashable = None
 
     async def take(self, keys: Collection[Hashable]) -> None:
-        """One after the other. Raise `Aborted` when everybody would wait for somebody else."""
+        """Lock one after the other. Raise `Aborted` on a deadlock."""
         for number, key in enumerate(keys):
             if number:
                 await self._locks.between()
@@ -47,7 +47,7 @@ class Holder:
                 await self._wait(key, row)
 
     def try_take(self, key: Hashable) -> bool:
-        """Lock it, unless somebody else has."""
+        """Lock the row, unless another transaction has locked it."""
         row = self._locks.rows.get(key)
         if row is None:
             self._locks.rows[key] = _Row(self)
@@ -61,7 +61,7 @@ class Holder:
             self._locks.on_deadlock(f"two transactions wait for each other at {key}")
             raise Aborted("deadlock")
         row.waiting.append((self, turn))
-        # Cancelled while waiting, it is passed over; cancelled when it had its turn, it owns the row and lets go of it.
+        # If it was cancelled while waiting, it is skipped. If it had the lock already, it releases it.
         await turn
         self.wants = None
 

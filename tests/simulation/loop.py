@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
 
-# Whoever runs: each task that is begun by one of a group belongs to that group, too.
+# The group of the running task: a task that it starts belongs to the same group.
 GROUP: Final[ContextVar[list["asyncio.Task[Any]"] | None]] = ContextVar("GROUP", default=None)
 
 
@@ -42,9 +42,9 @@ class _Handle(partial[object]):
 
 
 class SimulatedLoop(asyncio.AbstractEventLoop):
-    """An event loop whose chance decides who runs next, and in which time passes only when nobody can run.
+    """An event loop that picks the next task at random, and in which time passes only when no task can run.
 
-    It has no sockets, files or threads: whatever happens in it, the seed has decided.
+    It has no sockets, files or threads, so the seed decides everything that happens.
     """
 
     def __init__(self, chance: Random) -> None:
@@ -57,7 +57,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         self.troubles: list[str] = []
 
     def run(self, main: Coroutine[Any, Any, T], *, max_steps: int) -> T:
-        """Run until `main` has ended. Raise RuntimeError when that takes more steps, or when nobody can go on."""
+        """Run until `main` has ended. Raise RuntimeError when that takes more steps, or when no task can run."""
         asyncio._set_running_loop(self)  # noqa: SLF001 - meant for those who write an event loop
         try:
             task = self.create_task(main)
@@ -88,7 +88,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
     def _pass_time(self) -> None:
         while not self._ready:
             if not self._timers:
-                raise RuntimeError("everybody waits for somebody else")
+                raise RuntimeError("deadlock: every task waits for another one")
             self._now = max(self._now, self._timers[0][0])
             while self._timers and self._timers[0][0] <= self._now:
                 handle = heapq.heappop(self._timers)[2]

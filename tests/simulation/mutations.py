@@ -129,7 +129,7 @@ class _Exchanged:
         return getattr(self._tx, name)
 
 
-class _ForgetsWhatWasDone(_Before):
+class _WithoutInboxEntries(_Before):
     async def unseen(self, _: str, ids: Collection[Any]) -> set[Any]:
         return set(ids)
 
@@ -138,18 +138,18 @@ class _ForgetsWhatWasDone(_Before):
 
 
 class _WithoutInbox(_Transactions):
-    repositories = {"inbox": _ForgetsWhatWasDone}  # noqa: RUF012 - as above
+    repositories = {"inbox": _WithoutInboxEntries}  # noqa: RUF012 - as above
 
 
-class _AnnouncesAtOnce(_Before):
+class _PublishesAtOnce(_Before):
     async def add_many(self, events: Sequence[Any]) -> None:
         await self.inner.add_many(events)
         for event in events:
-            self.world.broker.announce(event)
+            self.world.broker.publish_now(event)
 
 
 class _PublishesBeforeCommit(_Transactions):
-    repositories = {"events": _AnnouncesAtOnce}  # noqa: RUF012 - as above
+    repositories = {"events": _PublishesAtOnce}  # noqa: RUF012 - as above
 
 
 class _OnlyTakes(_Before):
@@ -247,7 +247,7 @@ class _KeepsKeysBefore(_Transactions):
 
 
 class _CommitsLater(_Before):
-    """Answers first, and commits in a task that nobody waits for."""
+    """Answers first, and commits in a task that it does not await."""
 
     def __call__(self) -> Any:
         return self._block()
@@ -269,8 +269,8 @@ class _CommitsLater(_Before):
         await block.__aexit__(None, None, None)
 
 
-class _TakesSilenceForNothing(_Before):
-    """Tells of a commit that was not answered as of one that did not happen."""
+class _TakesNoAnswerForNotDone(_Before):
+    """Reports a commit without an answer as one that did not happen."""
 
     def __call__(self) -> Any:
         return self._block()
@@ -340,7 +340,7 @@ class _TakesAnyVersion(MemoryRecentOrders):
         await super().put_many(orders)
 
 
-class _ForgetsWhatItForgot(MemoryRecentOrders):
+class _ForgetsItsInvalidations(MemoryRecentOrders):
     async def invalidate_below(self, versions: Mapping[OrderId, int]) -> None:
         for id_, version in versions.items():
             if id_ in self._known and self._known[id_].version < version:
@@ -394,7 +394,7 @@ def _renumbered(request: Any) -> Any:
 
 @frozen
 class _KeepsWhatMayPass(PlaceOrder):
-    """Takes an error that may pass for an answer, and keeps it under the key."""
+    """Stores a temporary error as the response of the key."""
 
     async def __call__(self, requests: Sequence[Any]) -> Any:
         try:
@@ -446,7 +446,7 @@ class _RecordsAgain(PersistOrders):
 
 @frozen
 class _StandsByRefusals(PersistOrders):
-    """Refuses an order that was accepted under a key, because another answer is kept under it."""
+    """Refuses an order that was accepted under a key, because the key has another stored response."""
 
     async def __call__(self, events: Sequence[Any]) -> Any:
         keys = {
@@ -512,13 +512,13 @@ MUTATIONS: Final = (
     Mutation("keeps keys before the commit", Parts(unit_of_work=_KeepsKeysBefore)),
     Mutation("keeps an error under a key that may pass", _with(PlaceOrder=_KeepsWhatMayPass)),
     Mutation("keeps older versions in the cache", Parts(recent_orders=_TakesAnyVersion)),
-    Mutation("lets what was read before come after it was forgotten", Parts(recent_orders=_ForgetsWhatItForgot)),
+    Mutation("keeps an order that was read before its invalidation", Parts(recent_orders=_ForgetsItsInvalidations)),
     Mutation("tells of a queued order before the confirm", Parts(intake_queue=_ConfirmsAtOnce)),
     Mutation("acknowledges an accepted order before it is recorded", _with(PersistOrders=_RecordsLater)),
     Mutation("does not look whether an accepted order is recorded already", _with(PersistOrders=_RecordsAgain)),
     Mutation("lets a kept refusal stand against an accepted order", _with(PersistOrders=_StandsByRefusals)),
     Mutation("tells of an order that is neither confirmed nor recorded", _with(Retrying=_TellsOfWhatIsNowhere)),
-    Mutation("says that nothing was done where nobody knows", Parts(unit_of_work=_TakesSilenceForNothing)),
+    Mutation("reports an unknown outcome as not done", Parts(unit_of_work=_TakesNoAnswerForNotDone)),
     Mutation("queues under a new id what may be recorded", _with(AutoIntake=_QueuesUnderANewId)),
     Mutation("does not refresh the caches after a crash", _with(InvalidatingPublisher=_LeavesTheCachesAlone)),
 )

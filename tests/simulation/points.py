@@ -19,7 +19,7 @@ class Call:
     name: str
     before: str = field(init=False)
     after: str = field(init=False)
-    # Which server answers it, where there is one that may be away.
+    # The server that answers it, if it may be away.
     server: str = field(init=False)
     # Whether it may have happened all the same when there is no answer. What is said in a transaction is rolled back.
     may_have_happened: bool = field(init=False)
@@ -61,7 +61,7 @@ _SERVERS: Final = {
 # No process of the service calls these, and no process that runs here can end at them. What is missing in this list
 # and never called is found by the tests.
 _NOT_CALLED: Final = {
-    # Only the checks of the books.
+    # Only the consistency checks.
     "stock_adjustments.totals",
     # Only `holdfast reconcile`, a command that a person gives.
     "products.stock_counts",
@@ -87,8 +87,8 @@ CRASH_POINTS: Final = tuple(
     f"{call} {when}" for call in _calls() if call not in _NOT_CALLED for when in ("before", "after")
 )
 
-# Each crash point has a run of its own in every so many seeds. It is chance whether that run hits it, and one that is
-# not hit in as many runs is out of reach.
+# Each crash point has its own run in every this many seeds. A run may miss its point; a point that no run hits is out
+# of reach.
 MOST_ROUNDS: Final = 80
 
 

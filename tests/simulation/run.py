@@ -20,7 +20,7 @@ from application.execution.after_commit import Committed
 from domain.ids import ProductId
 from domain.money import Money
 from domain.orders.status import OrderStatus
-from tests.invariants import BookedCharge
+from tests.invariants import LedgerCharge
 from tests.simulation import checks
 from tests.simulation.broker import SimulatedBroker
 from tests.simulation.clients import Client, Diary
@@ -35,7 +35,7 @@ _MAX_STEPS: Final = 200_000
 # In seconds of the simulation: for what has to expire, and for the longest pause before another attempt.
 _DRAINS_WITHIN: Final = 400
 _LOOKS_EVERY: Final = 0.2
-# Many short stories show more in the same time than few long ones; a visit of somebody who watches is as long as ten.
+# Many short runs find more in the same time than few long ones. A visit of a watching client is as long as ten.
 _MOST_VISITS: Final = 4
 _MOST_TO_WATCH: Final = 3
 # Made between two collections of garbage, where there are many runs.
@@ -44,7 +44,7 @@ _NEW_OBJECTS: Final = 20_000
 
 @frozen(kw_only=True)
 class Report:
-    """How one seed went. Without findings, all was well."""
+    """The result of one seed. Without findings, all was well."""
 
     seed: int
     findings: tuple[str, ...]
@@ -54,7 +54,7 @@ class Report:
 
 
 def simulate(seed: int, *, parts: Parts | None = None, tracing: bool = False) -> Report:
-    """The same seed is the same story, to the last step."""
+    """A run of the whole shop. The same seed gives the same run, to the last step."""
     return _Run(seed, parts or Parts(), tracing=tracing).report()
 
 
@@ -151,7 +151,7 @@ class _Run:
             programs = {f"api-{number}": House.run_api for number in range(self._chance.randint(1, 2))}
             programs |= {f"worker-{number}": House.run_worker for number in range(self._chance.randint(1, 2))}
             programs["relay"] = House.run_relay
-        # Whoever starts finds a catalogue: prices that are not known at the start are long in coming.
+        # The catalogue is filled before the programs start, because a price list that starts empty is refreshed late.
         products = await self._fill_shelves()
         around = [asyncio.create_task(self._keep_running(name, program)) for name, program in programs.items()]
         around += [asyncio.create_task(disturbance) for disturbance in self._disturbances()]
@@ -176,7 +176,7 @@ class _Run:
         left = [*around, *(task for process in self._processes for task in process.tasks)]
         await asyncio.wait([task for task in left if not task.done()])
         for task in left:
-            _forget_where_it_ended(task)
+            _clear_traceback(task)
         for process in self._processes:
             process.tasks.clear()
 
@@ -264,24 +264,24 @@ class _Run:
     async def _compare(self) -> None:
         store, broker = self._world.database.store, self._world.broker
         charges = [
-            BookedCharge(entry.key, entry.amount.minor, refunded=entry.refunded)
+            LedgerCharge(entry.key, entry.amount.minor, refunded=entry.refunded)
             for entry in await self._ledger.entries()
             if entry.reference
         ]
-        self._findings += checks.books(store, charges)
+        self._findings += checks.shop_data(store, charges)
         queued = self._faults.weather.intake != "direct"
         self._findings += checks.promises(store, self._diary, queued=queued)
         self._findings += checks.accepted(store, broker.accepted)
-        # An accepted order that nobody has recorded yet is unknown when the caches forget it.
+        # An accepted order that is not recorded yet is unknown when the caches lose it.
         if not queued or not self._faults.weather.cache_losses:
             self._findings += checks.unknown(store, self._diary)
         self._findings += checks.keys(store, self._diary, queued=queued)
-        self._findings += checks.announcements(store, broker.confirmed)
+        self._findings += checks.publications(store, broker.confirmed)
         self._findings += checks.dead_letters(store, broker.queues.values())
         await self._compare_caches()
 
     async def _compare_caches(self) -> None:
-        # The pages of the catalogue may be as old as this, and what was told to a slow cache a second.
+        # Pages of the catalogue may be this old; an update of a slow cache may take a second.
         await asyncio.sleep(CATALOGUE_AGE + 1)
         store = self._world.database.store
         while not (houses := self._open()):  # noqa: ASYNC110 - the time that passes is simulated
@@ -295,16 +295,16 @@ class _Run:
             ]
             listed = await house.process.begin(house.use_cases.list_products(limit=50))
             if list(listed) != [store.products[id_] for id_ in sorted(store.products)]:
-                self._findings.append("the catalogue that is shown is not the one in the books")
+                self._findings.append("the listed catalogue is not the one in the database")
 
     def _hear(self, entry: dict[str, Any]) -> None:
-        """A step of a program that failed with an error that nobody foresaw is logged with its traceback."""
+        """Record unexpected errors: programs log them with their traceback."""
         if entry.get("exc_info") is True:
             self._diary.complain(f"logged: {entry}")
 
 
-def _forget_where_it_ended(task: "asyncio.Task[Any]") -> None:
-    """A place in the code keeps all that was known there, and its task: much for the garbage collector to find."""
+def _clear_traceback(task: "asyncio.Task[Any]") -> None:
+    """Drop the traceback: it would keep all local variables and the task alive until a garbage collection."""
     try:
         task.exception()
     except asyncio.CancelledError as error:
@@ -319,7 +319,7 @@ def _check_commit(diary: Diary, store: MemoryStore, committed: Committed) -> Non
 
 @contextmanager
 def _heard(hear: Callable[[dict[str, Any]], None]) -> Iterator[None]:
-    """Let nothing be printed, and hear of every error that is logged."""
+    """Print nothing, and pass on every logged error."""
 
     def swallow(_: object, __: str, entry: dict[str, Any]) -> Any:
         hear(entry)

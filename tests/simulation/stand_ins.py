@@ -16,7 +16,7 @@ from tests.simulation.broker import DeadLetterConnection, QueueConnection
 from tests.simulation.faults import NO_ANSWER, UNKNOWN, Faults, Process
 from tests.simulation.points import PORTS, Call, implementing
 
-# As long as a cache on a server is left out after an outage, in seconds: what was read before it must not come later.
+# Seconds for which a cache is not used after an outage: an order that was read before it must not be put later.
 _SETTLE: Final = 5.0
 
 
@@ -59,7 +59,7 @@ _LEARN: Final = Call("price_list.put_many")
 
 @define(eq=False)
 class SimulatedPriceList:
-    """What a process knows by heart, where nothing goes wrong."""
+    """The price list of a process, which never fails."""
 
     _faults: Faults
     _process: Process
@@ -102,7 +102,7 @@ class SimulatedSignal:
 
 @define(eq=False)
 class UnsteadyCache:
-    """A cache on a server that is slow at times, or emptied, and is then gone until adapters trust it again.
+    """A cache on a server that is sometimes slow, or emptied. It is then unused until adapters trust it again.
 
     It has the methods of the cache that `make` makes.
     """
@@ -122,7 +122,7 @@ class UnsteadyCache:
             sent, weather = not self._is_gone(), self._faults.weather
             slow = weather.slow_caches if method == "put_many" or not weather.late_news else 0.0
             if sent and self._faults.happens(slow):
-                # What was told first may come last.
+                # The first update may arrive last.
                 await asyncio.sleep(self._faults.chance.random())
             if self._faults.happens(weather.cache_losses):
                 self._faults.tell(f"a cache has lost everything: {type(self._cache).__name__}")
@@ -140,7 +140,7 @@ class UnsteadyCache:
 
 @define(eq=False)
 class LateProvider:
-    """A provider that at times gives no answer, and does what it was asked for afterwards."""
+    """A provider that sometimes gives no answer and charges afterwards."""
 
     _inner: Any
     _faults: Faults

@@ -1,4 +1,4 @@
-"""The whole shop, some hundred times, each time with other faults: the books are right in the end."""
+"""The whole shop, some hundred times, each time with other faults: the data is consistent in the end."""
 
 import os
 import subprocess
@@ -29,7 +29,7 @@ def _seldom_collecting() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("part", range(_PARTS))
-def test_whatever_breaks_the_books_are_right_in_the_end(part: int) -> None:
+def test_whatever_breaks_the_data_is_consistent_in_the_end(part: int) -> None:
     crashed: Counter[str] = Counter()
     points = range(part, len(CRASH_POINTS), _PARTS)
     for number in range(MOST_ROUNDS):

@@ -21,7 +21,7 @@ PAYMENT = PaymentId(UUID(int=0x0195_5000_0000_7000_8000_0000_0000_0001))
 
 @define
 class ManualClock:
-    """Time that passes when a test says so."""
+    """A clock that the test moves."""
 
     moment: datetime = NOW
 
@@ -63,7 +63,7 @@ def an_order(*lines: OrderLine, number: int = 1) -> Order:
 
 
 def order_in(status: OrderStatus) -> tuple[Order, dict[ProductId, Product]]:
-    """An order that came to a status by the road that leads there, and the product that it is about."""
+    """An order that reached a status through its usual transitions, and its product."""
     order, products = an_order(), {ProductId(1): a_product()}
     if status is OrderStatus.CANCELLED:
         order.cancel(at=NOW)

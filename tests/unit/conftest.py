@@ -11,7 +11,7 @@ settings.load_profile("unit")
 
 @pytest.fixture
 async def shop() -> AsyncIterator[Shop]:
-    """A shop whose stock, money and histories are looked through when the test has ended."""
+    """A shop whose data is checked for consistency after the test."""
     shop = Shop()
     yield shop
     assert await shop.findings() == []

@@ -6,16 +6,16 @@ from attrs import define, evolve, field
 from application.ports.payments import Charge, PaymentDeclined
 from domain.ids import PaymentId
 from domain.money import Money
-from tests.invariants import BookedCharge
+from tests.invariants import LedgerCharge
 
 
 class Crash(BaseException):
-    """The process stops here. Nothing that handles errors gets to see it."""
+    """The process stops here. No error handling may catch it."""
 
 
 @define(eq=False)
 class Provider:
-    """A payment provider with books of its own, and with troubles when a test has some for it.
+    """A payment provider with its own ledger, and with the errors that a test gives it.
 
     A trouble is raised by one call, before it has taken effect (`before`) or after (`after`).
     """
@@ -27,13 +27,13 @@ class Provider:
     _declined: set[PaymentId] = field(factory=set)
 
     @property
-    def books(self) -> list[BookedCharge]:
-        return [BookedCharge(key, charge.amount.minor, charge.refunded) for key, charge in self._charges.items()]
+    def ledger(self) -> list[LedgerCharge]:
+        return [LedgerCharge(key, charge.amount.minor, charge.refunded) for key, charge in self._charges.items()]
 
     @property
     def taken(self) -> int:
-        """What customers have paid in all, in minor units, and not been given back."""
-        return sum(charge.minor for charge in self.books if not charge.refunded)
+        """The sum of all charges that were not refunded, in minor units."""
+        return sum(charge.minor for charge in self.ledger if not charge.refunded)
 
     async def charge(self, key: PaymentId, amount: Money) -> str:
         if self.before:
@@ -66,9 +66,9 @@ class Provider:
         return {key: self._charges[key] for key in keys if key in self._charges}
 
     def lose(self, key: PaymentId) -> None:
-        """The provider knows nothing of it any more."""
+        """Delete the charge from the ledger."""
         del self._charges[key]
 
-    def forget(self, key: PaymentId) -> None:
-        """Of a card that was declined: the next answer under the key is another one, as no provider should do it."""
+    def clear_decline(self, key: PaymentId) -> None:
+        """Let the next charge under a declined key succeed, which no provider should do."""
         self._declined.discard(key)

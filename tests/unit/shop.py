@@ -43,7 +43,7 @@ EXPIRY = timedelta(minutes=30)
 
 @define(eq=False)
 class Shop:
-    """The use cases over memory, with time, ids, the provider and the troubles in the hands of a test.
+    """The use cases in memory, with a clock, ids, a provider and errors that a test controls.
 
     `use_cases` are those that run, as one caller has them; beside them stand those that many tests try by the batch.
     """
@@ -139,7 +139,7 @@ class Shop:
         return event
 
     async def now(self, order: Order) -> Order:
-        """The order as it is in the books."""
+        """The order as it is in the database."""
         async with self.unit_of_work.reading() as tx:
             return (await tx.orders.get_many({order.id}))[order.id]
 
@@ -156,7 +156,7 @@ class Shop:
             return await tx.outbox.claim(by="test", limit=1000)
 
     async def findings(self) -> list[str]:
-        return await invariants.findings(self.unit_of_work, self.provider.books)
+        return await invariants.findings(self.unit_of_work, self.provider.ledger)
 
 
 def a_request(*items: tuple[Product, int], user_id: int = 1) -> OrderRequest:

@@ -10,7 +10,7 @@ from domain.orders.events import OrderPlaced, StockReserved, event_id
 from tests.unit.builders import NOW, an_order
 
 
-async def test_whoever_hears_of_an_event_finds_no_older_order() -> None:
+async def test_after_an_event_was_published_no_older_order_is_read() -> None:
     recent, order = MemoryRecentOrders(), evolve(an_order(), version=2)
     await recent.put_many([order])
     publisher = InvalidatingPublisher(MemoryBroker(), recent, MemoryCatalogueCache())
@@ -19,7 +19,7 @@ async def test_whoever_hears_of_an_event_finds_no_older_order() -> None:
     assert await recent.get_many({order.id}) == {}
 
 
-async def test_whoever_hears_that_stock_moved_finds_no_older_catalogue() -> None:
+async def test_after_a_change_of_stock_was_published_no_older_catalogue_is_read() -> None:
     catalogue = MemoryCatalogueCache()
     publisher = InvalidatingPublisher(MemoryBroker(), MemoryRecentOrders(), catalogue)
     order = an_order()

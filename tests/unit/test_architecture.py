@@ -1,4 +1,4 @@
-"""What the import contracts can't say."""
+"""Rules of the architecture that the import contracts can't express."""
 
 import ast
 from collections.abc import Iterator

@@ -1,14 +1,14 @@
-"""The checks that every other test leans on find what they are there to find."""
+"""The consistency checks that other tests rely on find each kind of damage."""
 
 from attrs import evolve
 
 from domain.ids import OrderId, ProductId
 from domain.orders.status import OrderStatus
-from tests.invariants import BookedCharge, history_findings, money_findings, stock_findings
+from tests.invariants import LedgerCharge, history_findings, money_findings, stock_findings
 from tests.unit.builders import PAYMENT, a_product, order_in, placed
 
 PEN = ProductId(1)
-CHARGE = BookedCharge(PAYMENT, 2500, refunded=False)
+CHARGE = LedgerCharge(PAYMENT, 2500, refunded=False)
 
 
 def test_whole_stock_has_no_findings() -> None:

@@ -10,7 +10,7 @@ from application.ports.persistence import Transaction, UnitOfWork
 
 @frozen
 class Trouble:
-    """What one transaction raises: before its commit, so that nothing happened, or after it."""
+    """The error that one transaction raises: before its commit, so that nothing happened, or after it."""
 
     error: BaseException
     committed: bool = False
@@ -18,7 +18,7 @@ class Trouble:
 
 @define(eq=False)
 class UnsteadyUnitOfWork:
-    """Transactions that fail as told: one entry for each to come, None for one that works."""
+    """Transactions that fail as the test says: one entry for each, None for one that works."""
 
     _inner: UnitOfWork
     to_come: deque[Trouble | None] = field(factory=deque, converter=deque)

@@ -28,7 +28,7 @@ class MemoryDeadLetters:
         self,
         ids: Collection[int],
         *,
-        lock: bool = False,  # noqa: ARG002 - there is one writer, who has locked everything
+        lock: bool = False,  # noqa: ARG002 - the only writer has locked everything
     ) -> dict[int, DeadLetter]:
         return {id_: evolve(self._letters[id_]) for id_ in sorted(ids) if id_ in self._letters}
 

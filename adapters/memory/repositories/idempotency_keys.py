@@ -17,7 +17,7 @@ class MemoryIdempotencyKeys:
     _committed: Committed
 
     async def claim(self, keys: Collection[IdempotencyKey]) -> dict[IdempotencyKey, StoredResponse | None]:
-        # There is one writer, who has claimed everything.
+        # The only writer has claimed every key.
         found = {key: self._kept(key) for key in keys}
         self._committed.see(kept.answer for kept in found.values() if kept and isinstance(kept.answer, Order))
         return found
@@ -25,7 +25,7 @@ class MemoryIdempotencyKeys:
     async def add_many(self, kept: Sequence[StoredResponse]) -> None:
         for new in kept:
             if new.key in self._stored:
-                raise Aborted(f"something is kept under the key {new.key.value} already")
+                raise Aborted(f"a response is stored under the key {new.key.value} already")
             self._stored[new.key] = (new.fingerprint, encode(new.answer), new.at)
 
     def _kept(self, key: IdempotencyKey) -> StoredResponse | None:

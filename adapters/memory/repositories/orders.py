@@ -11,7 +11,7 @@ from domain.ids import OrderId, UserId
 from domain.orders.order import Order
 from domain.orders.status import MAY_EXPIRE, WAITS_FOR_WORKER, OrderStatus
 
-# Where an order stands in time.
+# The position of an order in time.
 _Place = tuple[datetime, OrderId]
 
 
@@ -34,7 +34,7 @@ class MemoryOrders:
     ) -> dict[OrderId, Order]:
         found = {id_: copied(self._changes.orders[id_]) for id_ in sorted(ids) if id_ in self._changes.orders}
         if lock:
-            # There is one writer, who has locked everything anyway.
+            # The only writer has locked everything anyway.
             self._changes.committed.see(found.values())
         return found
 
@@ -81,7 +81,7 @@ class MemoryOrders:
     def _beside(
         self, orders: Sequence[Order], of: OrderId | None, side: Callable[[_Place, _Place], bool]
     ) -> Sequence[Order]:
-        """Those on one side of an order, in time."""
+        """The orders before or after another order, in time."""
         if of is None:
             return orders
         start = self._changes.orders.get(of)

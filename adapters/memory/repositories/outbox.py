@@ -21,7 +21,7 @@ class MemoryOutbox:
         return [entry for position, entry in waiting if position not in self._changes.sent][:limit]
 
     async def release(self, *, by: str) -> None:
-        """There is one relay, which claims nothing that another could want."""
+        """Do nothing: there is only one relay."""
 
     async def remove(self, entries: Sequence[OutboxEntry]) -> None:
         self._changes.sent.update(entry.position for entry in entries)

@@ -27,7 +27,7 @@ class MemoryProducts:
         self,
         ids: Collection[ProductId],
         *,
-        lock: bool = False,  # noqa: ARG002 - there is one writer, who has locked everything
+        lock: bool = False,  # noqa: ARG002 - the only writer has locked everything
     ) -> dict[ProductId, Product]:
         return {id_: copied(self._changes.products[id_]) for id_ in sorted(ids) if id_ in self._changes.products}
 

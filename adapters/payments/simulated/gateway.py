@@ -19,11 +19,11 @@ _DIGESTS: Final = 2**64
 
 
 class UnknownCharge(ValueError):
-    """Nothing was charged under the key, so that nothing can be given back."""
+    """Nothing was charged under the key, so nothing can be refunded."""
 
 
 class AnotherAmount(ValueError):
-    """The key stands for another sum: one key is one payment."""
+    """The key was used with another amount: one key is one payment."""
 
 
 class _Failure(Enum):
@@ -47,11 +47,11 @@ def _utc_now() -> datetime:
 
 @define(eq=False)
 class SimulatedGateway:
-    """A provider for trying out and for tests, with its own books, that can be slow, decline, and fail.
+    """A provider for demos and tests, with its own ledger, that can be slow, decline, and fail.
 
-    `delay` is the range of seconds that a call takes. `decline_rate` is the share of keys that are declined; which
-    ones, the seed decides. `failure_rate` is the share of calls that end in `OutcomeUnknown`: half of them before
-    anything was done, and half after it.
+    `delay` is the range of seconds that a call takes. `decline_rate` is the share of keys that are declined; the seed
+    decides which ones. `failure_rate` is the share of calls that end in `OutcomeUnknown`: half of them before anything
+    was done, and half after it.
     """
 
     _ledger: Ledger
@@ -85,7 +85,7 @@ class SimulatedGateway:
         return entry.reference
 
     async def refund(self, key: PaymentId, amount: Money) -> None:
-        """Raise `UnknownCharge` or `AnotherAmount` as well: then asking again is no use."""
+        """Also raise `UnknownCharge` or `AnotherAmount`: then a retry is no use."""
         failure = await self._begin(key)
         entry = await self._ledger.refund(key, amount)
         if entry is None:
@@ -100,7 +100,7 @@ class SimulatedGateway:
 
     async def charges(self, *, after: PaymentId | None, limit: int) -> list[Charge]:
         charges: list[Charge] = []
-        # What was declined stands in the books as well: a page of nothing else is not the last one.
+        # Declined charges are in the ledger as well: a page with nothing else is not the last one.
         while len(charges) < limit and (entries := await self._ledger.page(after=after, limit=limit - len(charges))):
             charges += [_charge(entry) for entry in entries if entry.outcome is Outcome.CHARGED]
             after = entries[-1].key
@@ -111,8 +111,8 @@ class SimulatedGateway:
         return {key: _charge(entry) for key, entry in entries.items() if entry.outcome is Outcome.CHARGED}
 
     async def _begin(self, key: PaymentId) -> _Failure | None:
-        """Take the time that a call takes, and return how it will fail, if it does so later."""
-        # All chance is drawn before anything is awaited, so that it depends on the order of the calls alone.
+        """Wait as long as a call takes, and return how it will fail, if it fails later."""
+        # All random numbers are drawn before the first await, so that they depend on the order of the calls alone.
         seconds, drawn = self._chance.uniform(*self._delay), self._chance.random()
         if seconds > 0:
             await asyncio.sleep(seconds)

@@ -32,7 +32,7 @@ class Outcome(StrEnum):
 
 @frozen(kw_only=True)
 class LedgerEntry:
-    """What the provider has done under one key. `reference` is the provider's own name of a charge."""
+    """What the provider has done under one key. `reference` is the provider's own id of a charge."""
 
     key: PaymentId
     amount: Money
@@ -46,26 +46,26 @@ class LedgerEntry:
 
 
 class Ledger(Protocol):
-    """The provider's own books. What a method has returned is in them for good. Raise `Unavailable`."""
+    """The provider's own record. What a method has returned is stored for good. Raise `Unavailable`."""
 
     async def enter(self, entry: LedgerEntry) -> LedgerEntry:
-        """Keep the entry if its key is new, and return the one that is kept under the key."""
+        """Store the entry if its key is new, and return the one stored under the key."""
 
     async def refund(self, key: PaymentId, amount: Money) -> LedgerEntry | None:
-        """Mark a charge of this amount as refunded; return the entry of the key as it is then."""
+        """Mark a charge of this amount as refunded, and return the key's entry after that."""
 
     async def entries(self) -> list[LedgerEntry]:
-        """All of them, the oldest first."""
+        """All entries, oldest first."""
 
     async def page(self, *, after: PaymentId | None, limit: int) -> list[LedgerEntry]:
-        """The oldest first; those that came after the entry of this key."""
+        """A page of entries, oldest first, after the entry with this key."""
 
     async def get_many(self, keys: Collection[PaymentId]) -> dict[PaymentId, LedgerEntry]: ...
 
 
 @define(eq=False)
 class MemoryLedger:
-    """Books that end with the process."""
+    """A ledger that ends with the process."""
 
     _entries: dict[PaymentId, LedgerEntry] = field(factory=dict, init=False)
 
@@ -97,14 +97,14 @@ class _Refund:
 
 @define(eq=False)
 class FileLedger:
-    """Books in a file of SQLite, which several processes may keep at once; `open_file_ledger` opens it.
+    """A ledger in an SQLite file, which several processes may use at once; `open_file_ledger` opens it.
 
     What was returned survives the end of the process and of the machine. Calls that are made at the same time share
     one transaction.
     """
 
     _path: Path = field(converter=Path)
-    # One thread owns the connection, so that a caller who goes away can't let two transactions meet on it.
+    # One thread owns the connection, so that a cancelled caller can't leave two transactions on it at once.
     _thread: ThreadPoolExecutor = field(init=False)
     _connection: sqlite3.Connection | None = field(default=None, init=False)
     _batch: "Batched[LedgerEntry | _Refund, LedgerEntry | None]" = field(init=False)
@@ -132,7 +132,7 @@ class FileLedger:
         return {entry.key: entry for entry in found}
 
     async def close(self) -> None:
-        """Wait for what is under way, then let go of the file."""
+        """Wait for calls in progress, then close the file."""
         await self._batch.drained()
         await asyncio.get_running_loop().run_in_executor(self._thread, self._disconnect)
         self._thread.shutdown()
@@ -147,7 +147,7 @@ class FileLedger:
                     self._connection = _connect(self._path)
                 return work(self._connection)
             except (sqlite3.Error, OSError) as error:
-                # Whatever state the connection is in, the next call begins with a new one.
+                # The state of the connection is unknown, so the next call opens a new one.
                 self._disconnect()
                 raise Unavailable(f"the payment ledger {self._path} can't be used: {error}") from error
 
@@ -161,10 +161,10 @@ class FileLedger:
 
 @asynccontextmanager
 async def open_file_ledger(path: Path | str) -> AsyncIterator[FileLedger]:
-    """Open the books at a path, which need not exist. Raise `Unavailable` when there can be none."""
+    """Open the ledger at a path, which need not exist. Raise `Unavailable` if it can't be opened."""
     ledger = FileLedger(path)
     try:
-        # Whoever opens wants to hear now that the file can't be used, and not with the first charge.
+        # An unusable file must be reported now, and not with the first charge.
         await ledger.page(after=None, limit=1)
         yield ledger
     finally:
@@ -189,7 +189,7 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def _into_wal(connection: sqlite3.Connection) -> None:
-    """Two processes that make the file at once: SQLite does not wait for this lock by itself."""
+    """Switch to WAL mode. SQLite itself does not wait for this lock when two processes create the file at once."""
     give_up_at = time.monotonic() + _SECONDS_FOR_A_LOCK
     while True:
         try:

@@ -79,7 +79,7 @@ class _Handlers:
     async def pay(self, order_id: str) -> Reply:
         id_ = order_id_of(order_id)
         if (await read_body()).strip() not in {b"", b"{}"}:
-            raise InvalidRequest(FieldError("body", "a request to pay has none: what is due stands in the order"))
+            raise InvalidRequest(FieldError("body", "send no body: the amount due is in the order"))
         call = await keyed(id_, scope=f"order {id_}")
         return answered(
             await self._use_cases.request_payment(call),
@@ -91,7 +91,7 @@ class _Handlers:
         status = (await read_json(_CHANGE_STATUS)).status
         if status not in SET_BY_HAND:
             allowed = ", ".join(sorted(SET_BY_HAND))
-            raise InvalidRequest(FieldError("status", f"it can be set to one of {allowed}; others come by themselves"))
+            raise InvalidRequest(FieldError("status", f"it can be set to {allowed}; the service sets the others"))
         wanted = OrderStatus(status)
         return _accepted_until({wanted}, await self._use_cases.by_hand[wanted](id_))
 
@@ -105,10 +105,10 @@ def _created(order: Order) -> Reply:
 
 
 def _accepted(order: Order) -> Reply:
-    """It is as safe as one that was created, and is recorded soon."""
+    """The response for a queued order, which is as safe as a created one and is recorded soon."""
     return reply(OrderBody.of(order), HTTPStatus.ACCEPTED, location=f"/orders/{order.id}")
 
 
 def _accepted_until(reached: Collection[OrderStatus], order: Order) -> Reply:
-    """200 when the order is where it was to go, 202 while the worker has yet to bring it there."""
+    """200 if the order has reached its status, 202 while the worker still has to process it."""
     return reply(OrderBody.of(order), HTTPStatus.OK if order.status in reached else HTTPStatus.ACCEPTED)

@@ -22,18 +22,18 @@ from tests.features.drivers.service import Service
 from tests.features.drivers.shop import ChargeSeen, OrderSeen, Refused, TryAgain
 
 _TIMEOUT = 30.0
-_NOBODY = 2**62
+_NEW_CUSTOMER = 2**62
 # How the HTTP interface calls what it refuses before it becomes an order.
 _CODES = {"invalid_request": "invalid_order"}
 
 
 @define(eq=False)
 class HttpShop:
-    """The running service, as customers and the shop reach it, and the books of the payment provider beside it."""
+    """The running service, over HTTP, with its database and the ledger of the payment provider."""
 
     _service: Service
     _client: httpx.Client = field(init=False)
-    # The adapters are asynchronous, and the steps are plain functions, since nobody would await a coroutine.
+    # The adapters are asynchronous, and the steps are plain functions, because a coroutine would not be awaited.
     _runner: asyncio.Runner = field(factory=lambda: asyncio.Runner(loop_factory=asyncio.new_event_loop))
     _orders: list[str] = field(factory=list, init=False)
     _refunding: set[str] = field(factory=set, init=False)
@@ -55,7 +55,7 @@ class HttpShop:
         new = NewProduct(name=name, price=Money(price, currency), stock=stock)
 
         async def add() -> int:
-            async with self._books() as unit_of_work:
+            async with self._database() as unit_of_work:
                 [product] = await AddProducts(unit_of_work, _now)([new], made_by="the shop")
             assert not isinstance(product, DomainError)
             return product.id
@@ -64,7 +64,7 @@ class HttpShop:
 
     def restock(self, product: int, units: int) -> None:
         async def adjust() -> None:
-            async with self._books() as unit_of_work:
+            async with self._database() as unit_of_work:
                 await AdjustStock(unit_of_work, _now)(ProductId(product), units, reason="delivery", made_by="the shop")
 
         self._runner.run(adjust())
@@ -130,10 +130,10 @@ class HttpShop:
         _wait(lambda: self.order(last).status == "EXPIRED", "an order to expire")
 
     def bring_again(self, order: str, request: str) -> None:
-        """Put the event into the outbox again, then have an order paid for that stands behind it in the queue."""
+        """Re-enqueue the event, then wait until an order is paid whose request is behind it in the queue."""
 
         async def re_enqueue() -> None:
-            async with self._books() as unit_of_work, unit_of_work() as tx:
+            async with self._database() as unit_of_work, unit_of_work() as tx:
                 events = await tx.events.of_orders({OrderId(UUID(order))})
                 await tx.outbox.re_enqueue([[event for event in events if event.type == request][-1]])
 
@@ -147,10 +147,10 @@ class HttpShop:
         self.settle()
 
     def stop_right_after_charging(self, order: str) -> None:
-        """Have the provider charge and then give no answer, and kill the service while it has none."""
+        """Make the provider charge without answering, and kill the service meanwhile."""
         self._service.run_with(HOLDFAST_GATEWAY_FAILURE_RATE="1")
         self.ask_to_pay(order)
-        # Half of the failures come before the charge: the service asks again until it was made.
+        # Half of the failures come before the charge, so the service retries until the charge is made.
         _wait(lambda: bool(self.charges_of(order)), "the charge")
         self._service.kill()
 
@@ -158,29 +158,29 @@ class HttpShop:
         self._service.run_with()
         self.settle()
 
-    def lose_the_books(self, *, and_the_post: bool = False) -> None:
+    def lose_database(self, *, and_broker: bool = False) -> None:
         assert self._service.servers is not None, "this needs a service on servers: tag the feature @servers"
         # It reads the prices when it starts, and then every few seconds.
         self._service.stop()
         self._service.run_with()
-        self._service.servers.pull(broker=and_the_post)
+        self._service.servers.pull(broker=and_broker)
 
     def find_them_again(self) -> None:
         assert self._service.servers is not None
         self._service.servers.plug()
-        _wait(lambda: self._runner.run(self._all_are_entered()), "what was accepted to be entered")
-        _wait(self._asks_the_books, "the books to be asked again")
+        _wait(lambda: self._runner.run(self._all_are_entered()), "all accepted orders to be recorded")
+        _wait(self._uses_database, "the database to be used again")
 
-    def _asks_the_books(self) -> bool:
-        # Of a new product nobody else knows the price.
+    def _uses_database(self) -> bool:
+        # A product that the price list does not have, so that only the database can price it.
         with suppress(TryAgain):
             return bool(self._marker())
         return False
 
     def _marker(self) -> str:
-        """An order of a product that nobody else wants."""
+        """An order of a product that no other order has."""
         product = self.add_product("marker", price=1, currency="EUR", stock=1)
-        return self.place_order(_NOBODY, [(product, 1)]).id
+        return self.place_order(_NEW_CUSTOMER, [(product, 1)]).id
 
     def _in_status(self, status: str, orders: Iterable[str]) -> set[str]:
         return {order for order in orders if self.order(order).status == status}
@@ -203,7 +203,7 @@ class HttpShop:
         return response.json() if response.content else None
 
     @asynccontextmanager
-    async def _books(self) -> AsyncGenerator[SqlUnitOfWork, None]:
+    async def _database(self) -> AsyncGenerator[SqlUnitOfWork, None]:
         engine = create_engine(self._service.database)
         try:
             yield SqlUnitOfWork(engine)
@@ -212,7 +212,7 @@ class HttpShop:
 
     async def _all_are_entered(self) -> bool:
         ids = {OrderId(UUID(order)) for order in self._orders}
-        async with self._books() as unit_of_work, unit_of_work.reading() as tx:
+        async with self._database() as unit_of_work, unit_of_work.reading() as tx:
             return (await tx.orders.get_many(ids)).keys() == ids
 
     async def _provider(self) -> list[LedgerEntry]:
@@ -221,11 +221,11 @@ class HttpShop:
 
     async def _findings(self) -> list[str]:
         charges = [
-            invariants.BookedCharge(entry.key, entry.amount.minor, entry.refunded)
+            invariants.LedgerCharge(entry.key, entry.amount.minor, entry.refunded)
             for entry in await self._provider()
             if entry.outcome is Outcome.CHARGED
         ]
-        async with self._books() as unit_of_work:
+        async with self._database() as unit_of_work:
             return await invariants.findings(unit_of_work, charges)
 
 

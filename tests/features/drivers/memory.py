@@ -21,7 +21,7 @@ from domain.money import Money
 from domain.orders.events import Event, PaymentRequested, RefundRequested
 from domain.orders.order import Order
 from tests.features.drivers.shop import ChargeSeen, OrderSeen, Refused, TryAgain
-from tests.unit.counter import Counter, ForgetfulOrders
+from tests.unit.intakes import Intakes, UnsteadyRecentOrders
 from tests.unit.provider import Crash
 from tests.unit.shop import EXPIRY, Shop
 
@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 @define(eq=False)
 class Worker:
-    """What the relay hands over waits here until it is done; after a crash it is still here."""
+    """Published events wait here until they are handled, also across a crash."""
 
     waiting: list[Event] = field(factory=list)
 
@@ -46,19 +46,19 @@ class Worker:
 
 @define(eq=False)
 class MemoryShop:
-    """The use cases over memory. The worker does its work whenever a verb has to wait for it."""
+    """The use cases in memory. A verb that has to wait for the worker runs it."""
 
-    _recent: ForgetfulOrders = field(factory=ForgetfulOrders)
+    _recent: UnsteadyRecentOrders = field(factory=UnsteadyRecentOrders)
     _shop: Shop = field(init=False)
-    _counter: Counter = field(init=False)
+    _intakes: Intakes = field(init=False)
     _worker: Worker = field(factory=Worker)
-    # A loop of its own: the steps are plain functions, since nobody would await a coroutine.
+    # An event loop of its own: the steps are plain functions, because a coroutine would not be awaited.
     _runner: asyncio.Runner = field(factory=lambda: asyncio.Runner(loop_factory=asyncio.new_event_loop))
     _runs: bool = True
 
     def __attrs_post_init__(self) -> None:
         self._shop = Shop(recent=self._recent)
-        self._counter = Counter(self._shop, recent=self._recent)
+        self._intakes = Intakes(self._shop, recent=self._recent)
 
     def close(self) -> None:
         findings = self._runner.run(self._shop.findings())
@@ -119,8 +119,8 @@ class MemoryShop:
 
     def charges_of(self, order: str) -> list[ChargeSeen]:
         payments = {event.payment_id for event in self._history(order) if isinstance(event, PaymentRequested)}
-        books = self._shop.provider.books
-        return [ChargeSeen(charge.minor, charge.refunded) for charge in books if charge.key in payments]
+        ledger = self._shop.provider.ledger
+        return [ChargeSeen(charge.minor, charge.refunded) for charge in ledger if charge.key in payments]
 
     def decline_cards(self, *, declined: bool) -> None:
         self._shop.provider.declines = declined
@@ -147,14 +147,14 @@ class MemoryShop:
         self._runs = True
         self.settle()
 
-    def lose_the_books(self, *, and_the_post: bool = False) -> None:
-        self._runner.run(self._counter.learn_prices())
+    def lose_database(self, *, and_broker: bool = False) -> None:
+        self._runner.run(self._intakes.learn_prices())
         self._shop.unsteady.gone = True
-        self._counter.queue.gone = and_the_post
+        self._intakes.queue.gone = and_broker
 
     def find_them_again(self) -> None:
-        self._shop.unsteady.gone = self._counter.queue.gone = False
-        outcomes = self._runner.run(self._counter.work_off())
+        self._shop.unsteady.gone = self._intakes.queue.gone = False
+        outcomes = self._runner.run(self._intakes.work_off())
         assert set(outcomes) <= {None}
 
     async def _relay_and_work(self) -> None:
@@ -168,7 +168,7 @@ class MemoryShop:
 
     @property
     def _use_cases(self) -> UseCases:
-        return self._counter.auto
+        return self._intakes.auto
 
     def _answer(self, call: Awaitable[Order | Queued | Replayed]) -> Order:
         async def wait() -> Order | Queued | Replayed:

@@ -1,4 +1,4 @@
-"""What surrounds a service on servers: their addresses, and the ways to them, which a scenario can cut."""
+"""The servers of a service: their addresses, and the cables to them, which a scenario can cut."""
 
 import asyncio
 import threading
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 @define(eq=False)
 class Servers:
-    """The database itself, and what the service is told of: the ways to the database and the broker are cables."""
+    """The database, and the settings of the service, which reaches the database and the broker through cables."""
 
     database: str
     database_cable: Cable

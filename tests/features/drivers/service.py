@@ -43,14 +43,14 @@ class Service:
         return f"http://127.0.0.1:{self._port}"
 
     def run_with(self, **settings: str) -> None:
-        """Have it run with these settings and no others; a restart is orderly."""
+        """Run the service with exactly these settings; if it has to restart, it stops gracefully first."""
         if self._process is not None and self._process.poll() is None and self._settings == settings:
             return
         self.stop()
         self._start(settings)
 
     def kill(self) -> None:
-        """Like a power cut: nothing is finished, nothing is said."""
+        """SIGKILL, like a power cut: no work is finished."""
         if self._process is not None:
             self._process.kill()
             self._process.wait(_TIMEOUT)
@@ -71,7 +71,7 @@ class Service:
         holdfast = str(Path(sys.executable).with_name("holdfast"))
         command = [holdfast, "up", "--port", str(self._port), "--data", str(self.data)]
         with (self.data / "output.txt").open("ab") as output:
-            # Its own folder, so that no .env of whoever runs the tests is read.
+            # Its own folder, so that the developer's .env is not read.
             self._process = subprocess.Popen(
                 command,
                 env={**outside, **servers, **settings},
@@ -83,7 +83,7 @@ class Service:
         try:
             self._wait_until_ready(self._process)
         except BaseException:
-            # The next scenario begins anew, rather than with what is left of this one.
+            # The next scenario starts a new service instead of using what is left of this one.
             self.kill()
             raise
 

@@ -5,7 +5,7 @@ from attrs import frozen
 
 
 class Refused(Exception):
-    """The shop said no. `code` names the rule."""
+    """The shop refused the request. `code` names the rule."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
@@ -13,7 +13,7 @@ class Refused(Exception):
 
 
 class TryAgain(Exception):
-    """The shop can do nothing now, and has promised nothing."""
+    """The shop is unavailable, and has promised nothing."""
 
 
 @frozen
@@ -28,14 +28,14 @@ class OrderSeen:
 
 @frozen
 class ChargeSeen:
-    """Money that the payment provider took for an order, by its own books."""
+    """A charge for an order in the ledger of the payment provider."""
 
     minor: int
     given_back: bool
 
 
 class Shop(Protocol):
-    """What people do with a shop. Each verb returns when its consequences are there to be seen.
+    """The actions of customers and of the shop. Each verb returns when its effects are visible.
 
     One driver does it in memory, another with the running service: the features can't tell them apart.
     """
@@ -47,7 +47,7 @@ class Shop(Protocol):
     def stock_of(self, product: int) -> int: ...
 
     def place_order(self, customer: int, items: Sequence[tuple[int, int]], *, key: str | None = None) -> OrderSeen:
-        """Products and quantities. Return what the customer is told. Raise `Refused` or `TryAgain`."""
+        """Place an order of products and quantities. Return the response. Raise `Refused` or `TryAgain`."""
 
     def order(self, order: str) -> OrderSeen:
         """Raise `Refused`."""
@@ -73,7 +73,7 @@ class Shop(Protocol):
         """Raise `Refused`."""
 
     def events_of(self, order: str) -> list[str]:
-        """What was announced about an order: the types of its events, in order."""
+        """The types of the order's events, in sequence."""
 
     def charges_of(self, order: str) -> list[ChargeSeen]: ...
 
@@ -83,15 +83,15 @@ class Shop(Protocol):
     def let_the_time_to_pay_pass(self) -> None: ...
 
     def bring_again(self, order: str, request: str) -> None:
-        """The last event of this type that the order has, is brought to the worker once more, and dealt with."""
+        """Deliver the order's last event of this type to the worker again, and wait until it is handled."""
 
     def stop_right_after_charging(self, order: str) -> None:
-        """Ask to pay; the service dies between the charge and its record, and stays dead."""
+        """Request the payment; kill the service between the charge and its record."""
 
     def start_again(self) -> None: ...
 
-    def lose_the_books(self, *, and_the_post: bool = False) -> None:
-        """The database can't be reached any more, nor, if so, what brings messages."""
+    def lose_database(self, *, and_broker: bool = False) -> None:
+        """Disconnect the database, and the broker too if `and_broker`."""
 
     def find_them_again(self) -> None:
-        """Both are reached again, and what was accepted meanwhile is entered."""
+        """Reconnect both, and wait until all accepted orders are recorded."""

@@ -9,9 +9,9 @@ from tests.dev_command import run_command
 from tests.integration.faults.command import list_faults, try_faults
 
 _ABOUT: Final = """
-Start private servers, break them and the processes that use them under load, and print what came of it.
+Start private servers, break them and the processes that use them under load, and print the results.
 
-Exit codes: 0, all went well; 1, a fault did harm, or could not be tried; 2, wrong arguments.
+Exit codes: 0, no fault did harm; 1, a fault did harm, or could not be tried; 2, wrong arguments.
 """
 
 

@@ -1,4 +1,4 @@
-"""Clients that place, pay, read, cancel and ask for refunds; they ask again until they are told, and write it down."""
+"""Clients that place, pay, read, cancel and refund orders. They retry until they get a response, and record it."""
 
 import asyncio
 import random
@@ -14,7 +14,7 @@ from attrs import define, field, frozen
 
 from tests.integration.faults.house import DEADLINE, House
 
-# Beyond its deadline, a reply may take so many seconds more on a busy machine.
+# The seconds by which a response may exceed its deadline on a busy machine.
 MARGIN: Final = 2.0
 _PAUSE: Final = (0.01, 0.05)
 _ASK_AGAIN: Final = 0.2
@@ -29,7 +29,7 @@ class Outcome(Enum):
 
 @frozen
 class Told:
-    """An order as a client was told of it."""
+    """An order as a response showed it."""
 
     order_id: str
     customer: int
@@ -45,23 +45,23 @@ class Answer:
 
 
 class NeverTold(Exception):
-    """A client asked again until its time was over."""
+    """A client retried until its timeout."""
 
 
 @define(eq=False)
 class Diary:
-    """What all clients asked for, and what they were told."""
+    """The requests of all clients, and their responses."""
 
     outcomes: Counter[Outcome] = field(factory=Counter)
     meanwhile: Counter[tuple[str, Outcome]] = field(factory=Counter)
-    """While the fault lasted, by what was asked for."""
+    """The outcomes during the fault, by kind of request."""
     reasons: defaultdict[str, Counter[str]] = field(factory=lambda: defaultdict(Counter))
-    """Why it was refused meanwhile, by what was asked for."""
+    """The reasons for refusals during the fault, by kind of request."""
     told: list[Told] = field(factory=list)
     wanted: set[int] = field(factory=set)
-    """Each wish for an order is of a customer of its own."""
+    """Each request to place an order has a customer of its own."""
     troubles: Counter[str] = field(factory=Counter)
-    """What no client may ever see."""
+    """Responses that no client may ever get."""
     slowest: float = 0.0
     faulty: bool = False
 
@@ -77,12 +77,12 @@ class Diary:
 
 @define(kw_only=True, eq=False)
 class Load:
-    """Many clients at once. When it is over, each brings to an end what it has begun, by the deadline."""
+    """Many clients at once. At the end, each finishes what it has begun, by the deadline."""
 
     house: House
     diary: Diary
     api_is_there: bool
-    """Whether every request has to be answered, since nobody touches the API."""
+    """Whether every request has to be answered, because the fault leaves the API alone."""
     clients: int = 12
     over: bool = False
     deadline: float | None = None
@@ -125,7 +125,7 @@ class _Client:
             path = f"/orders/{told.order_id}/pay"
             self._told(await self._insist("pay", "POST", path, key=f"pay {key}"))
             if self._chance.random() < 0.3:
-                # Impatient: once more, as something new.
+                # A client that does not wait: it sends the request again, without a key.
                 self._told(await self._insist("pay", "POST", path))
         elif self._chance.random() < 0.5:
             await self._become(told.order_id, "CANCELLED")
@@ -151,7 +151,7 @@ class _Client:
         await asyncio.sleep(self._chance.uniform(*_PAUSE))
 
     def _told(self, answer: Answer) -> Told | None:
-        """Whoever was told of a version is never told of an older one, but by an answer that is given again."""
+        """After a response with a version, only a replayed response may show an older one."""
         if "order_id" not in answer.body:
             return None
         body = answer.body
@@ -166,21 +166,21 @@ class _Client:
     async def _insist(
         self, what: str, method: str, path: str, *, key: str | None = None, body: Mapping[str, Any] | None = None
     ) -> Answer:
-        """Ask until there is an answer that stays. Raise `NeverTold`."""
+        """Send the request until there is a final response. Raise `NeverTold`."""
         while True:
             answer = await self._ask(what, method, path, key=key, body=body)
             if answer is not None:
                 return answer
             deadline = self._load.deadline
             if deadline is not None and asyncio.get_running_loop().time() > deadline:
-                self._load.diary.troubles[f"{method} was never answered for good"] += 1
+                self._load.diary.troubles[f"{method} never got a final response"] += 1
                 raise NeverTold
             await asyncio.sleep(_ASK_AGAIN * self._chance.uniform(0.5, 1.5))
 
     async def _ask(
         self, what: str, method: str, path: str, *, key: str | None, body: Mapping[str, Any] | None
     ) -> Answer | None:
-        """Ask once. None where it has to be asked again."""
+        """Send the request once. None if it has to be repeated."""
         diary = self._load.diary
         loop = asyncio.get_running_loop()
         began = loop.time()
@@ -211,14 +211,14 @@ class _Client:
                 diary.troubles[f"{method}: {answer.status} {code} without Retry-After"] += 1
             return None
         if answer.status != 409:
-            # Nothing that is asked for here breaks a rule, and nobody asks for an order that is not there.
+            # No request here breaks a rule or names an unknown order.
             diary.troubles[f"{method}: {answer.status} {code}"] += 1
         return answer if answer.status < 500 else None
 
 
 @asynccontextmanager
 async def clients(load: Load) -> AsyncIterator[None]:
-    """All of them, until they have come to their end. Whoever leaves with an error leaves no client behind."""
+    """Run all clients to their end. If one fails, the others are cancelled."""
     connector, timeout = aiohttp.TCPConnector(limit=0), aiohttp.ClientTimeout(DEADLINE + 2 * MARGIN)
     async with aiohttp.ClientSession(connector=connector, timeout=timeout) as http:
         tasks = [

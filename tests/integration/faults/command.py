@@ -1,4 +1,4 @@
-"""Breaks servers and processes, under load, and prints what came of it."""
+"""Breaks servers and processes under load, and prints the results."""
 
 import asyncio
 import time
@@ -30,7 +30,7 @@ def list_faults(keyword: str) -> bool:
 
 
 def try_faults(keyword: str, *, houses: int) -> bool:
-    """True when each was well, and none was left out."""
+    """True if every fault was tried and did no harm."""
     chosen = _chosen(keyword)
     console = Console(highlight=False, soft_wrap=True)
     try:
@@ -53,7 +53,7 @@ def _chosen(keyword: str) -> Sequence[Fault]:
 
 @define(eq=False)
 class _Trial:
-    """Faults on their way through some houses at once: they mostly wait, and so the machine is put to use."""
+    """Runs several faults at once, each on servers of its own. They mostly wait, so this uses the machine better."""
 
     _chosen: Sequence[Fault]
     _console: Console
@@ -102,7 +102,7 @@ class _Trial:
             return self.skipped[-1]
         try:
             result = await street.run(fault)
-        except Exception as error:  # noqa: BLE001 - the others shall be tried as well
+        except Exception as error:  # noqa: BLE001 - the other faults are tried all the same
             self.failed.append(f"FAILED {fault.name}: {error or repr(error)}")
             return self.failed[-1]
         self.results[fault.id] = result

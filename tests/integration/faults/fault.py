@@ -8,11 +8,11 @@ from attrs import frozen
 
 from tests.integration.faults.house import House
 
-# What breaks, around the time for which it stays broken: leaving the block heals it. Whoever can look whether the
-# fault really took place does, and raises AssertionError when it did not.
+# Breaks something; leaving the block repairs it. If it can be checked that the fault really happened, the block does so
+# and raises AssertionError if it did not.
 Break = Callable[[House], AbstractAsyncContextManager[None]]
 
-# For whoever feels nothing of the fault.
+# For requests that the fault must not affect.
 GOES_ON: Final = ("place", "read", "pay")
 
 RECOVERS_WITHIN: Final = 30.0
@@ -20,22 +20,22 @@ RECOVERS_WITHIN: Final = 30.0
 
 @frozen(kw_only=True)
 class Fault:
-    """A row. What it promises besides the invariants is said here, and is all that clients may see meanwhile."""
+    """A row of the table: a fault, and what must hold meanwhile besides the invariants."""
 
     name: str
     breaking: Break
     hold: float = 3.0
     """Seconds for which it stays broken."""
     within: float = RECOVERS_WITHIN
-    """Seconds after which all is done that was begun."""
+    """Seconds after which all accepted work is done."""
     api_is_there: bool = True
     """Every request is answered, within its deadline."""
     nothing_unknown: bool = False
-    """No request that was taken in stays without its answer, though others may find nobody there."""
+    """Every request that was accepted gets a response, although others may be refused a connection."""
     goes_on: tuple[str, ...] = ()
-    """Of place, read and pay, what is refused to nobody meanwhile, but for the moment that a queued order takes."""
+    """The actions (place, read, pay) that are never refused meanwhile, except for an order that is not recorded yet."""
     missing: Callable[[], str | None] = lambda: None
-    """Why it can't be tried on this machine, if so."""
+    """Why the fault can't be tried on this machine, if it can't."""
 
     @property
     def id(self) -> str:

@@ -1,4 +1,4 @@
-"""The service on private servers, each behind a cable, and a stranger who listens to everything that is announced."""
+"""The service on private servers, each behind a cable, and another consumer that receives every event."""
 
 import asyncio
 from collections import defaultdict
@@ -31,13 +31,13 @@ from tests.service import Service
 DEADLINE: Final = 5.0
 SETTINGS: Final[Mapping[str, str]] = {
     "HOLDFAST_REQUEST_TIMEOUT": f"{DEADLINE:g}s",
-    # A clock that is an hour fast must not let them all expire.
+    # Long enough that a clock that is an hour fast does not expire all orders.
     "HOLDFAST_ORDER_EXPIRY": "3h",
     "HOLDFAST_GATEWAY_DELAY": "1ms-20ms",
     "HOLDFAST_GATEWAY_DECLINE_RATE": "0.05",
 }
 PROCESSES: Final = ("api", "worker", "relay")
-# The first is what everybody wants, and of the last there are too few.
+# The first product is in every order, and the last has too few units.
 STOCKS: Final = (1_000_000, 1_000_000, 1_000_000, 200)
 EAR: Final = "stranger"
 
@@ -54,9 +54,9 @@ class House:
     products: list[int] = field(factory=list)
     customers: Iterator[int] = field(factory=lambda: count(1))
     changed: set[str] = field(factory=set)
-    """Processes that run under other settings than they should."""
+    """Processes that run with special settings."""
     heard: defaultdict[OrderId, list[int]] = field(factory=lambda: defaultdict(list))
-    """The events of each order by their numbers, each as often as it came, in the order in which they came."""
+    """The sequence numbers of each order's events, in the order of arrival, with duplicates."""
 
     @property
     def topology(self) -> Topology:
@@ -91,7 +91,7 @@ class House:
 
     @asynccontextmanager
     async def sql(self) -> AsyncIterator[Any]:
-        """A connection of a stranger, straight to the server."""
+        """A connection to the server from outside the service, without the cable."""
         connection = await asyncpg.connect(self.postgres.url, timeout=10, server_settings={"application_name": EAR})
         try:
             yield connection
@@ -100,7 +100,7 @@ class House:
                 await connection.close(timeout=2)
 
     async def waiting(self) -> int:
-        """How much is still to be done: events that no broker has, orders that wait for a worker."""
+        """The amount of work left: events in the outbox, and orders that wait for a worker."""
         async with self.sql() as connection:
             found: int = await connection.fetchval(
                 "SELECT (SELECT count(*) FROM outbox) + (SELECT count(*) FROM orders WHERE status = 'PROCESSING'"
@@ -109,7 +109,7 @@ class House:
         return found
 
     async def unrecorded(self, told: Collection[UUID]) -> int:
-        """How many of these orders are not in the books yet."""
+        """How many of these orders are not in the database yet."""
         async with self.sql() as connection:
             found: int = await connection.fetchval(
                 "SELECT count(*) FROM unnest($1::uuid[]) AS told (id) WHERE id NOT IN (SELECT id FROM orders)",
@@ -118,7 +118,7 @@ class House:
         return found
 
     async def listen(self) -> None:
-        """Take down what the stranger's queue holds by now."""
+        """Read the events that have arrived in the other consumer's queue."""
         async with channel(self.rabbitmq.url) as open_channel, asyncio.timeout(30):
             declared = await open_channel.queue_declare(EAR, passive=True)
             left = declared.message_count or 0

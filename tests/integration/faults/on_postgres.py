@@ -1,4 +1,4 @@
-"""What can happen to PostgreSQL and to the way there."""
+"""Faults of PostgreSQL and of the connections to it."""
 
 import asyncio
 import os
@@ -133,7 +133,7 @@ async def _no_connection_left(house: House) -> AsyncIterator[None]:
                 while True:
                     await stack.enter_async_context(house.sql())
 
-        # What the service holds it loses, and whoever is quicker takes it.
+        # The service loses its connections, and the quicker client takes them.
         async with house.sql() as connection:
             for _ in range(5):
                 await connection.execute(_END_ALL)
@@ -210,8 +210,8 @@ async def _silent(house: House) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def _forgotten(house: House) -> AsyncIterator[None]:
-    """As by a firewall that forgets connections: those that are open stay silent for ever, new ones work."""
+async def _stale(house: House) -> AsyncIterator[None]:
+    """As by a firewall that drops idle connections: open ones never answer again, new ones work."""
     house.to_postgres.silence()
     yield
 
@@ -242,7 +242,7 @@ FAULTS: Final = (
     Fault(name="PostgreSQL is down for 5 s", breaking=_down, hold=5),
     Fault(name="PostgreSQL is frozen for 5 s", breaking=_frozen, hold=5),
     Fault(name="PostgreSQL falls silent for 7 s", breaking=_silent, hold=7),
-    Fault(name="PostgreSQL's open connections fall silent for good", breaking=_forgotten, hold=1),
+    Fault(name="PostgreSQL's open connections fall silent for good", breaking=_stale, hold=1),
     Fault(name="PostgreSQL is slow: 200 ms a round trip", breaking=_slow, hold=4),
     Fault(name="Connections to PostgreSQL are cut, 20 times", breaking=_cut, hold=0),
     Fault(name="A backend of PostgreSQL is killed, 3 times", breaking=_backend_killed, hold=0),

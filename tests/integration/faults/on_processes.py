@@ -1,4 +1,4 @@
-"""What can happen to the processes of Holdfast, to the payment provider, and to several things at once."""
+"""Faults of Holdfast's processes, of the payment provider, and of several servers at once."""
 
 import asyncio
 import random
@@ -30,7 +30,7 @@ async def _api_killed(house: House) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def _hundred_kills(house: House) -> AsyncIterator[None]:
-    """API and PostgreSQL, each when chance says so, in the middle of whatever they do."""
+    """Kill API and PostgreSQL at random moments."""
     chance = random.Random(100)
     kills = {"api": 40, "postgres": 60}
 
@@ -125,7 +125,7 @@ async def _worker_frozen(house: House) -> AsyncIterator[None]:
 
     async def holds_locks() -> bool:
         await asyncio.to_thread(frozen.pause)
-        # What others hold they let go of in this time.
+        # Other workers release their locks in this time.
         await asyncio.sleep(0.1)
         locked[:] = await _locked_orders(house)
         if not locked:
@@ -134,12 +134,12 @@ async def _worker_frozen(house: House) -> AsyncIterator[None]:
 
     await until(holds_locks, seconds=60, what="the worker is frozen in a transaction")
     async with aiohttp.ClientSession() as http, asyncio.TaskGroup() as tasks:
-        impatient = [tasks.create_task(_pay_again_and_again(http, house, order_id)) for order_id in locked[:3]]
+        clients = [tasks.create_task(_pay_again_and_again(http, house, order_id)) for order_id in locked[:3]]
         neighbour = tasks.create_task(_buy_for(http, house, seconds=8))
         yield
-        # Whoever asks for an order that is locked is not to keep the others from theirs.
+        # Requests for locked orders must not hold up the others.
         assert set(await neighbour) == {201, 202}
-        for task in impatient:
+        for task in clients:
             task.cancel()
     await asyncio.to_thread(frozen.resume)
 
@@ -232,7 +232,7 @@ async def _database_and_cache_restarted(house: House) -> AsyncIterator[None]:
 
 
 _on_api: Final = partial(Fault, api_is_there=False)
-# Whatever becomes of workers and relays, and of the provider: who orders and reads feels nothing.
+# Faults of workers, relays and the provider must not affect placing and reading.
 _behind: Final = partial(Fault, goes_on=GOES_ON)
 
 FAULTS: Final = (

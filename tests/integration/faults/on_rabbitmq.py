@@ -1,4 +1,4 @@
-"""What can happen to RabbitMQ, to the way there, and to the messages in it."""
+"""Faults of RabbitMQ, of the connections to it, and of the messages in it."""
 
 import asyncio
 import random
@@ -87,7 +87,7 @@ async def _silent(house: House) -> AsyncIterator[None]:
 async def _no_confirms(house: House) -> AsyncIterator[None]:
     house.to_rabbitmq.silence_answers()
     yield
-    # They never come, not even late: what was silent stays so until it is given up.
+    # The confirms never come: the connection stays silent until it is closed.
     house.to_rabbitmq.cut()
 
 
@@ -98,7 +98,7 @@ async def _queue_deleted(house: House) -> AsyncIterator[None]:
     async with channel(house.rabbitmq.url) as open_channel:
         await open_channel.queue_delete(house.topology.queue("payments"))
     yield
-    # Nobody but the service heals it.
+    # Only the service itself repairs it.
 
 
 @asynccontextmanager
@@ -112,7 +112,7 @@ async def _routed_past(house: House) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def _unroutable(house: House) -> AsyncIterator[None]:
-    """Nobody gets the requests, not even the stranger: they stay in the outbox."""
+    """No queue gets the requests, so they stay in the outbox."""
     exchange, payments = house.topology.exchange, house.topology.queue("payments")
     # What they declare when they start, they declare again after 15 s.
     await house.start("worker", "relay")
@@ -129,20 +129,20 @@ async def _unroutable(house: House) -> AsyncIterator[None]:
         assert stayed, "every request was routed"
         yield
         # Both get them again in one step: what came to the stranger alone would be confirmed, and reach no worker.
-        await open_channel.exchange_declare("healing", exchange_type="fanout")
+        await open_channel.exchange_declare("repair", exchange_type="fanout")
         for queue in (payments, EAR):
-            await open_channel.queue_bind(queue, "healing")
-        await open_channel.exchange_bind("healing", exchange, routing_key=_REQUEST)
+            await open_channel.queue_bind(queue, "repair")
+        await open_channel.exchange_bind("repair", exchange, routing_key=_REQUEST)
         await open_channel.queue_bind(payments, exchange, routing_key=_REQUEST)
         await open_channel.queue_bind(EAR, exchange, routing_key="#")
-        await open_channel.exchange_delete("healing")
+        await open_channel.exchange_delete("repair")
         for type_ in others:
             await open_channel.queue_unbind(EAR, exchange, type_)
 
 
 @asynccontextmanager
 async def _rubbish(house: House) -> AsyncIterator[None]:
-    """Among the good requests: what can't be read, what nobody knows, what is of another time, and what is too much."""
+    """Bad messages among the good requests: unreadable, unknown, of another version, and too large."""
     known = encode(payment_requested())
     bad = (
         b"",

@@ -1,4 +1,4 @@
-"""What can happen to Redis and to the way there. No order is refused, and none of one's own is missing."""
+"""Faults of Redis and of the connections to it. No order is refused, and clients can read their own orders."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""One fault under load: break, hold, heal, wait until all has drained, and look through the books."""
+"""One fault under load: break, hold, repair, wait until everything has drained, and check the data."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -13,11 +13,11 @@ from tests.integration.faults.fault import Fault
 from tests.integration.faults.house import DEADLINE, PROCESSES, House, open_house
 from tests.service import until
 
-# Orders that are placed before anything breaks, and after it was healed.
+# The number of orders placed before the fault, and after its repair.
 _BEFORE: Final = 20
 _AFTER: Final = 10
-# What is said of an order that was queued until a worker has recorded it. On a machine that has so much to do, the
-# database may let an order wait for longer than a second in any row.
+# The code for an order that is queued and not recorded yet. On a busy machine, any fault may make the database slower
+# than a second.
 _A_MOMENT: Final = "not_yet_recorded"
 # Far more than a fault takes, with all that it waits for.
 _BOUND: Final = 600.0
@@ -30,11 +30,11 @@ class Result:
     refused: int
     unknown: int
     recovered: float
-    """Seconds from the healing until all was done that had been begun."""
+    """Seconds from the repair until all accepted work was done."""
     slowest: float
     findings: Findings
     troubles: list[str]
-    """What clients saw that they must not see."""
+    """Responses that clients must not get."""
 
     @property
     def well(self) -> bool:
@@ -50,7 +50,7 @@ async def run_fault(house: House, fault: Fault) -> Result:
     diary = Diary()
     load = Load(house=house, diary=diary, api_is_there=fault.api_is_there)
     loop = asyncio.get_running_loop()
-    healed = 0.0
+    repaired = 0.0
     async with asyncio.timeout(_BOUND):
         async with clients(load):
             await _placed(diary, _BEFORE)
@@ -58,11 +58,11 @@ async def run_fault(house: House, fault: Fault) -> Result:
             async with fault.breaking(house):
                 await asyncio.sleep(fault.hold)
             diary.faulty = False
-            healed = loop.time()
-            load.deadline = healed + fault.within
+            repaired = loop.time()
+            load.deadline = repaired + fault.within
             await _placed(diary, diary.placed() + _AFTER)
-        drained = await _drained(house, diary, healed + fault.within - loop.time())
-    recovered = loop.time() - healed
+        drained = await _drained(house, diary, repaired + fault.within - loop.time())
+    recovered = loop.time() - repaired
     findings = await look_through(house, diary)
     return Result(
         fault=fault,
@@ -106,19 +106,19 @@ def _troubles(fault: Fault, diary: Diary) -> list[str]:
         if refused := {why: times for why, times in diary.reasons[what].items() if times and why != _A_MOMENT}:
             found.append(f"meanwhile {sum(refused.values())} times it was refused to {what}: {', '.join(refused)}")
         if not diary.meanwhile[what, Outcome.DONE]:
-            found.append(f"meanwhile nobody could {what}")
+            found.append(f"meanwhile no client could {what}")
     return found
 
 
 @define(eq=False)
 class Street:
-    """The house that faults are tried in, one after the other. One in which something went wrong is left."""
+    """The servers for faults, one after the other. After a failed fault, they are replaced."""
 
     _stack: AsyncExitStack | None = field(default=None, init=False)
     _house: House | None = field(default=None, init=False)
 
     async def run(self, fault: Fault) -> Result:
-        """Raise what nobody foresaw; what was foreseen and is wrong is in the result."""
+        """Raise unexpected errors; findings are in the result."""
         well = False
         try:
             if self._house is None:

@@ -1,4 +1,4 @@
-"""`./dev faults`: what it says to those who ask, and its exit codes. `test_faults.py` breaks something."""
+"""`./dev faults`: its output and its exit codes. `test_faults.py` tries some faults."""
 
 import subprocess
 import sys

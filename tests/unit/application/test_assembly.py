@@ -14,7 +14,7 @@ from tests.unit.shop import Shop, a_request
 @pytest.mark.parametrize(
     ("intake", "expected"), [("direct", DirectIntake), ("queued", QueuedIntake), ("auto", AutoIntake)]
 )
-def test_the_limits_decide_which_road_an_order_takes_in(shop: Shop, intake: str, expected: type) -> None:
+def test_the_limits_decide_the_intake(shop: Shop, intake: str, expected: type) -> None:
     assert isinstance(assemble(shop.ports, Limits(intake=intake)).place_order, expected)  # type: ignore[arg-type]
 
 
@@ -37,7 +37,7 @@ async def test_an_order_is_placed_paid_for_and_read(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("name", ["place_order", "cancel_order", "get_order", "request_payment"])
-async def test_what_a_client_has_left_behind_is_waited_for(shop: Shop, name: str) -> None:
+async def test_drained_waits_for_calls_of_cancelled_clients(shop: Shop, name: str) -> None:
     pen = await shop.sells()
     order = await shop.order((pen, 1))
     asked, may_answer = asyncio.Event(), asyncio.Event()

@@ -15,7 +15,7 @@ POISON = 1313
 
 
 class Poisoned(Exception):
-    """What a bad call does to the batch that it is in."""
+    """The error that a bad call raises for its whole batch."""
 
 
 @define(eq=False)
@@ -159,7 +159,7 @@ async def test_a_few_calls_wait_for_the_batch_in_flight_and_are_the_next_togethe
     assert work.batches == [[1], [2, 3]]
 
 
-async def test_nobody_waits_long_for_the_end_of_a_slow_batch(work: Doubling) -> None:
+async def test_no_call_waits_long_for_the_end_of_a_slow_batch(work: Doubling) -> None:
     slow = asyncio.Event()
 
     async def slow_for_one(numbers: Sequence[int]) -> Sequence[int | Exception]:
@@ -227,7 +227,7 @@ async def test_what_is_refused_is_refused_alone(work: Doubling) -> None:
     assert isinstance(refused, InvalidOrder)
 
 
-async def test_a_bad_neighbour_costs_nobody(work: Doubling) -> None:
+async def test_a_bad_call_fails_alone(work: Doubling) -> None:
     one, poison, two = await call_all(Batched(work), 1, POISON, 2)
     assert (one, two) == (2, 4)
     assert isinstance(poison, Poisoned)
@@ -260,7 +260,7 @@ async def test_a_call_that_is_rolled_back_for_good_fails_after_a_bounded_number_
     assert work.sizes == [1, 1]
 
 
-async def test_the_server_going_away_between_two_tries_is_told_to_whom_it_concerns(work: Doubling) -> None:
+async def test_a_server_lost_between_two_tries_fails_only_the_calls_that_were_left(work: Doubling) -> None:
     work.to_come.extend([Poisoned(), None, Unavailable("gone")])
     answers = await call_all(Batched(work), 1, 2, 3)
     assert answers[0] == 2
@@ -268,7 +268,7 @@ async def test_the_server_going_away_between_two_tries_is_told_to_whom_it_concer
     assert answers[2] == 6
 
 
-async def test_a_caller_who_goes_away_loses_its_wait_and_nothing_else(work: Doubling) -> None:
+async def test_a_cancelled_caller_ends_its_own_wait_and_nothing_else(work: Doubling) -> None:
     work.gate.clear()
     batched = Batched(work)
     leaving, staying = asyncio.create_task(batched(1)), asyncio.create_task(batched(2))
@@ -284,7 +284,7 @@ async def test_a_caller_who_goes_away_loses_its_wait_and_nothing_else(work: Doub
     assert work.batches == [[1, 2]]
 
 
-async def test_nothing_is_done_for_a_caller_who_left_before_its_batch_began(work: Doubling) -> None:
+async def test_nothing_is_done_for_a_caller_that_was_cancelled_before_its_batch_began(work: Doubling) -> None:
     work.gate.clear()
     batched = Batched(work, max_in_flight=1)
     first = asyncio.create_task(batched(1))
@@ -300,7 +300,7 @@ async def test_nothing_is_done_for_a_caller_who_left_before_its_batch_began(work
     assert work.batches == [[1], [3]]
 
 
-async def test_no_batch_is_begun_when_everybody_has_left(work: Doubling) -> None:
+async def test_no_batch_begins_when_every_caller_was_cancelled(work: Doubling) -> None:
     batched = Batched(work)
     leaving = asyncio.create_task(batched(1))
     await asyncio.sleep(0)
@@ -312,7 +312,7 @@ async def test_no_batch_is_begun_when_everybody_has_left(work: Doubling) -> None
     assert work.batches == [[2]]
 
 
-async def test_a_batch_is_full_of_those_who_stay(work: Doubling) -> None:
+async def test_a_full_batch_has_no_cancelled_callers(work: Doubling) -> None:
     work.gate.clear()
     batched = Batched(work, max_in_flight=1, max_size=2)
     first = asyncio.create_task(batched(1))
@@ -327,7 +327,7 @@ async def test_a_batch_is_full_of_those_who_stay(work: Doubling) -> None:
     assert work.batches == [[1], [3, 5], [7]]
 
 
-async def test_more_calls_are_turned_away_with_nothing_done_while_one_waits_too_long(work: Doubling) -> None:
+async def test_more_calls_are_shed_with_nothing_done_while_one_waits_too_long(work: Doubling) -> None:
     work.gate.clear()
     batched = Batched(work, max_in_flight=1, longest_wait=0.05)
     first = asyncio.create_task(batched(1))
@@ -346,7 +346,7 @@ async def test_more_calls_are_turned_away_with_nothing_done_while_one_waits_too_
     assert work.batches == [[1], [2], [4]]
 
 
-async def test_who_has_left_keeps_nobody_out(work: Doubling) -> None:
+async def test_a_cancelled_caller_sheds_no_other_call(work: Doubling) -> None:
     work.gate.clear()
     batched = Batched(work, max_in_flight=1, longest_wait=0.05)
     first = asyncio.create_task(batched(1))
@@ -385,13 +385,13 @@ async def test_an_idle_service_is_drained_at_once(work: Doubling) -> None:
 
 
 async def test_a_call_made_in_the_very_turn_in_which_a_batch_ends_is_answered(work: Doubling) -> None:
-    # Whoever has its answer calls again before anybody else could notice that the batch has ended.
+    # A caller that gets its answer calls again before any other task could notice the end of the batch.
     batched = Batched(work, max_in_flight=1)
     async with asyncio.timeout(TIME_LIMIT):
         assert [await batched(number) for number in range(5)] == [0, 2, 4, 6, 8]
 
 
-async def test_nobody_waits_for_ever_when_the_process_ends() -> None:
+async def test_no_caller_waits_for_ever_when_the_process_ends() -> None:
     async def stuck(_: Sequence[int]) -> Sequence[int]:
         raise asyncio.CancelledError
 

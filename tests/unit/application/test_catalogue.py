@@ -90,7 +90,7 @@ async def test_a_page_is_kept_until_the_stock_changes(shop: Shop) -> None:
     list_products = ListProducts(shop.unit_of_work, cache)
     assert [product.stock for product in await list_products(limit=10)] == [5]
 
-    # Changed behind the back of the cache, which shows that the page was kept.
+    # Changed without telling the cache, which shows that the page was cached.
     shop.store.products[pen.id].stock = 4
     assert [product.stock for product in await list_products(limit=10)] == [5]
     shop.store.products[pen.id].stock = 5
@@ -104,7 +104,7 @@ async def test_a_page_is_kept_until_the_stock_changes(shop: Shop) -> None:
     assert [product.stock for product in await list_products(limit=10)] == [6]
 
 
-async def test_whoever_changes_a_listed_product_changes_nothing_for_others(shop: Shop) -> None:
+async def test_changing_a_listed_product_changes_nothing_for_others(shop: Shop) -> None:
     await shop.sells(stock=5)
     list_products = ListProducts(shop.unit_of_work, MemoryCatalogueCache())
     (await list_products(limit=10))[0].stock = 99

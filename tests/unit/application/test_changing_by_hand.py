@@ -14,7 +14,7 @@ from domain.orders.order import Order
 from domain.orders.status import OrderStatus
 from tests.unit.shop import Shop, accepted, types
 
-NOBODYS = OrderId(UUID(int=404))
+UNKNOWN_ORDER = OrderId(UUID(int=404))
 
 
 def history_of(unit_of_work: UnitOfWork) -> GetHistory:
@@ -34,7 +34,7 @@ async def test_what_cannot_be_cancelled_is_refused_alone(shop: Shop) -> None:
     pen = await shop.sells()
     paid, open_ = await shop.paid((pen, 1)), await shop.order((pen, 1))
 
-    outcomes = await shop.cancel_order([paid.id, NOBODYS, open_.id])
+    outcomes = await shop.cancel_order([paid.id, UNKNOWN_ORDER, open_.id])
 
     assert [type(outcome) for outcome in outcomes] == [IllegalTransition, UnknownOrder, Order]
     assert await shop.now(paid) == paid
@@ -95,4 +95,4 @@ async def test_the_history_of_an_order_is_told_in_order(shop: Shop) -> None:
 
 async def test_an_order_that_does_not_exist_has_no_history(shop: Shop) -> None:
     with pytest.raises(UnknownOrder):
-        await history_of(shop.unit_of_work)(NOBODYS)
+        await history_of(shop.unit_of_work)(UNKNOWN_ORDER)

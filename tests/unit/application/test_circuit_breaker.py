@@ -13,7 +13,7 @@ from domain.errors import InvalidOrder
 
 @define(eq=False)
 class Server:
-    """Does what the last thing that was said of it tells: an error, silence, or an answer."""
+    """A server that does what the test has set last: raise an error, not answer, or answer."""
 
     trouble: Any = None
     asked: list[int] = field(factory=list)
@@ -30,14 +30,14 @@ class Server:
 GONE = Unavailable("gone")
 
 
-def patient(server: Server) -> CircuitBreaker[int, int]:
+def breaker_of(server: Server) -> CircuitBreaker[int, int]:
     return CircuitBreaker(server, seconds=0.05, pause=0.2)
 
 
 @pytest.mark.parametrize("trouble", [GONE, asyncio.Event])
 async def test_a_dead_server_is_asked_once_in_a_while(trouble: Any) -> None:
     server = Server(trouble)
-    ask = patient(server)
+    ask = breaker_of(server)
     loop = asyncio.get_running_loop()
     begun = loop.time()
     while loop.time() < begun + 0.9:
@@ -49,7 +49,7 @@ async def test_a_dead_server_is_asked_once_in_a_while(trouble: Any) -> None:
 
 async def test_it_is_used_again_once_it_answers() -> None:
     server = Server(GONE)
-    ask = patient(server)
+    ask = breaker_of(server)
     with pytest.raises(Unavailable):
         await ask(1)
     server.trouble = None
@@ -63,21 +63,21 @@ async def test_it_is_used_again_once_it_answers() -> None:
     assert await asyncio.gather(*map(ask, range(50))) == list(range(50))
 
 
-async def test_while_one_looks_whether_it_is_back_the_others_do_not_wait() -> None:
+async def test_while_one_call_tests_the_server_the_others_are_refused_at_once() -> None:
     server = Server(asyncio.Event)
-    ask = patient(server)
+    ask = breaker_of(server)
     with pytest.raises(OutcomeUnknown):
         await ask(1)
     await asyncio.sleep(0.25)
     outcomes = await asyncio.gather(*map(ask, range(2, 12)), return_exceptions=True)
-    # The one that looked may have been heard; the others were not even sent.
+    # Only the call that tested the server may have reached it; the others were not sent.
     assert [type(outcome) for outcome in outcomes] == [OutcomeUnknown, *[Unavailable] * 9]
     assert server.asked == [1, 2]
 
 
 async def test_a_client_that_hangs_up_while_it_looks_does_not_keep_the_way_closed() -> None:
     server = Server(asyncio.Event)
-    ask = patient(server)
+    ask = breaker_of(server)
     with pytest.raises(OutcomeUnknown):
         await ask(1)
     await asyncio.sleep(0.25)
@@ -92,7 +92,7 @@ async def test_a_client_that_hangs_up_while_it_looks_does_not_keep_the_way_close
 @pytest.mark.parametrize("error", [InvalidOrder("no"), Aborted("deadlock"), Overloaded("too much"), ValueError("bug")])
 async def test_an_error_that_is_an_answer_is_passed_on_and_closes_nothing(error: Exception) -> None:
     server = Server(error)
-    ask = patient(server)
+    ask = breaker_of(server)
     for _ in range(3):
         with pytest.raises(type(error)):
             await ask(1)
@@ -109,7 +109,7 @@ async def test_the_deadline_of_the_caller_is_not_taken_for_the_servers_fault() -
     assert await ask(2) == 2
 
 
-async def test_what_others_are_at_work_on_is_tried_until_they_have_done() -> None:
+async def test_a_call_is_retried_until_the_other_one_has_finished() -> None:
     troubles: list[Exception] = [KeyInFlight("at work"), Aborted("a deadlock")]
 
     async def work(call: int) -> int:
@@ -120,8 +120,8 @@ async def test_what_others_are_at_work_on_is_tried_until_they_have_done() -> Non
     assert await Retrying(work, pause=0)(1) == 1
 
 
-async def test_others_who_never_end_do_not_make_a_server_silent() -> None:
-    stuck, server = Aborted("somebody is at work"), Server()
+async def test_another_call_that_never_finishes_does_not_open_the_breaker() -> None:
+    stuck, server = Aborted("another call is in progress"), Server()
 
     async def work(call: int) -> int:
         if call == 0:

@@ -77,7 +77,7 @@ def numbers(deliveries: Sequence[Delivery]) -> list[int]:
     return [delivery.event.order_id.int for delivery in deliveries]
 
 
-async def test_what_was_done_is_acknowledged() -> None:
+async def test_a_handled_delivery_is_acked() -> None:
     queue, work = Settled.of(*map(request, range(5))), Work()
     handled = await consumer(queue, work, max_batch=3).step()
     assert (handled.done, handled.retried, handled.dead_lettered) == (3, (), ())
@@ -86,7 +86,7 @@ async def test_what_was_done_is_acknowledged() -> None:
 
 @pytest.mark.parametrize("error", [Unavailable("no answer"), Aborted("deadlock")])
 @pytest.mark.parametrize("attempt", [1, 1000])
-async def test_what_may_pass_by_itself_is_tried_again_for_as_long_as_it_takes(error: Exception, attempt: int) -> None:
+async def test_a_temporary_problem_is_retried_for_as_long_as_it_takes(error: Exception, attempt: int) -> None:
     queue = Settled.of(*map(request, range(3)), attempt=attempt)
     handled = await consumer(queue, Work(refuses={1: error})).step()
     assert (handled.done, len(handled.retried), handled.dead_lettered) == (2, 1, ())
@@ -95,14 +95,14 @@ async def test_what_may_pass_by_itself_is_tried_again_for_as_long_as_it_takes(er
     assert numbers(queue.done_) == [0, 2]
 
 
-async def test_a_batch_whose_database_is_gone_is_tried_again_as_a_whole() -> None:
+async def test_a_batch_whose_database_is_gone_is_retried_as_a_whole() -> None:
     queue = Settled.of(*map(request, range(3)))
     handled = await consumer(queue, Work(breaks={1: Unavailable("gone")})).step()
     assert (handled.done, len(handled.retried), handled.dead_lettered) == (0, 3, ())
     assert queue.done_ == []
 
 
-async def test_what_the_rules_refuse_is_set_aside_at_once() -> None:
+async def test_what_the_rules_refuse_is_dead_lettered_at_once() -> None:
     refusal = IllegalTransition("PAID cannot become PAID")
     queue = Settled.of(*map(request, range(3)))
     handled = await consumer(queue, Work(breaks={1: refusal})).step()
@@ -113,7 +113,7 @@ async def test_what_the_rules_refuse_is_set_aside_at_once() -> None:
 
 
 @pytest.mark.parametrize(("attempt", "aside"), [(1, False), (2, False), (3, True), (4, True)])
-async def test_what_nobody_foresaw_is_set_aside_after_some_attempts(attempt: int, *, aside: bool) -> None:
+async def test_an_unexpected_error_is_dead_lettered_after_some_attempts(attempt: int, *, aside: bool) -> None:
     queue = Settled.of(request(1), attempt=attempt)
     handled = await consumer(queue, Work(breaks={1: KeyError("surprise")}), max_attempts=3).step()
     assert (len(handled.retried), len(handled.dead_lettered)) == ((0, 1) if aside else (1, 0))
@@ -132,7 +132,10 @@ async def test_an_event_that_belongs_elsewhere_is_not_taken_for_ours() -> None:
     handled = await consumer(queue, work).step()
     assert (handled.done, work.done) == (2, [1, 2])
     [(delivery, reason)] = queue.aside
-    assert (delivery.event, reason) == (stranger, "TypeError: only order.payment_requested belongs here")
+    assert (delivery.event, reason) == (
+        stranger,
+        "TypeError: queue payments takes only order.payment_requested events, and got another type",
+    )
 
 
 async def test_nothing_is_acknowledged_when_the_process_stops_in_its_work() -> None:
@@ -142,7 +145,7 @@ async def test_nothing_is_acknowledged_when_the_process_stops_in_its_work() -> N
     assert (queue.done_, queue.later_, queue.aside) == ([], [], [])
 
 
-async def test_a_delivery_for_later_comes_again_as_the_next_attempt_until_it_is_set_aside() -> None:
+async def test_a_retried_delivery_comes_again_as_the_next_attempt_until_it_is_dead_lettered() -> None:
     queue, work = MemoryBroker().queue(PAYMENTS, delays=(0.0,)), Work(breaks={1: KeyError("surprise")})
     queue.put(request(1))
     consuming = consumer(queue, work, max_attempts=3)

@@ -45,7 +45,7 @@ async def record(shop: Shop, queue: MemoryDeadLetterQueue) -> None:
         await recording.record(await recording.receive())
 
 
-async def test_what_was_set_aside_comes_into_the_table(shop: Shop) -> None:
+async def test_dead_letters_come_into_the_table(shop: Shop) -> None:
     queue = MemoryDeadLetterQueue()
     queue.put(a_message(b"poison"))
     await record(shop, queue)
@@ -65,7 +65,7 @@ async def test_wherever_recording_stops_each_letter_is_there_once(shop: Shop, tr
     assert [(letter.message.body, letter.message.attempts) for letter in await waiting(shop)] == [(b"1", 8), (b"2", 8)]
 
 
-async def test_a_replayed_letter_is_announced_once_more_and_names_who_decided(shop: Shop) -> None:
+async def test_a_replayed_letter_is_re_enqueued_and_names_who_decided(shop: Shop) -> None:
     _, request = await shop.payment_requested((await shop.sells(), 1))
     shop.store.outbox.clear()
     [id_] = await dead_letters_of(shop, request)
@@ -96,7 +96,7 @@ async def test_to_replay_everything_twice_changes_nothing(shop: Shop) -> None:
 
     assert len(await decide(shop).replay_all(by="ana")) == 5
     assert list(await decide(shop).replay_all(by="ben")) == []
-    # And once more by whatever else announces them.
+    # And once more by another republish.
     brought: Sequence[PaymentRequested] = [*requests, *requests]
     assert await shop.process_payment(brought) == [None] * 10
     assert await shop.process_payment(brought) == [None] * 10

@@ -55,7 +55,7 @@ async def test_a_transaction_that_was_rolled_back_is_tried_once_more(shop: Shop)
 
 
 async def test_an_order_paid_for_at_the_last_moment_is_no_failure(shop: Shop) -> None:
-    """Between finding that it is overdue and letting go of it, its customer asks to pay."""
+    """The customer requests payment after the order was found overdue and before it expires."""
     order = await shop.order((await shop.sells(), 1))
     shop.clock.forward(EXPIRY)
     overdue = await shop.expire_orders._overdue(None)  # noqa: SLF001 - the two steps are taken apart here

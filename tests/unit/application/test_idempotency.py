@@ -1,4 +1,4 @@
-"""Asking again under a key, for orders and for payments alike."""
+"""Repeated requests under a key, for orders and for payments."""
 
 import asyncio
 from datetime import timedelta
@@ -155,7 +155,7 @@ async def test_an_answer_that_was_lost_is_given_again(shop: Shop, error: BaseExc
     assert again == Replayed(order)
 
 
-async def test_those_who_ask_at_once_are_told_the_same(shop: Shop) -> None:
+async def test_concurrent_requests_under_a_key_get_the_same_answer(shop: Shop) -> None:
     pen = await shop.sells()
     place_order = Batched(shop.place_order, max_size=7, max_in_flight=3)
     outcomes = await asyncio.gather(*(place_order(keyed((pen, 2))) for _ in range(50)))
@@ -189,11 +189,11 @@ async def test_a_payment_with_and_without_a_key_in_one_batch_is_one(shop: Shop) 
     assert len(shop.store.payments) == 1
 
 
-async def test_that_nobody_knows_an_order_is_not_kept_for_it_may_yet_be_recorded(shop: Shop) -> None:
-    nobodys = accepted((await shop.place_order([a_request((await shop.sells(), 1))]))[0])
-    await shop.delete_order([nobodys.id])
-    [first] = await shop.request_payment([to_pay(nobodys)])
-    [again] = await shop.request_payment([to_pay(nobodys)])
+async def test_an_unknown_order_is_not_a_stored_response_for_it_may_be_recorded_later(shop: Shop) -> None:
+    order = accepted((await shop.place_order([a_request((await shop.sells(), 1))]))[0])
+    await shop.delete_order([order.id])
+    [first] = await shop.request_payment([to_pay(order)])
+    [again] = await shop.request_payment([to_pay(order)])
     assert isinstance(first, UnknownOrder)
     assert isinstance(again, UnknownOrder)
     assert shop.store.idempotency_keys == {}

@@ -1,4 +1,4 @@
-"""Which road an order takes, and that it is one order on all of them."""
+"""The three kinds of intake: where an order is stored, and that it is one order in all of them."""
 
 import asyncio
 from uuid import UUID
@@ -16,7 +16,7 @@ from domain.catalogue.product import Product
 from domain.errors import InvalidOrder, UnknownProduct
 from domain.orders.order import Order
 from tests.unit.builders import a_product
-from tests.unit.counter import Counter
+from tests.unit.intakes import Intakes
 from tests.unit.shop import Shop, a_request
 from tests.unit.unsteady import Trouble
 
@@ -24,14 +24,14 @@ GONE = Unavailable("the database is gone")
 
 
 @pytest.fixture
-def counter(shop: Shop) -> Counter:
-    return Counter(shop)
+def intakes(shop: Shop) -> Intakes:
+    return Intakes(shop)
 
 
 @pytest.fixture
-async def pen(shop: Shop, counter: Counter) -> Product:
+async def pen(shop: Shop, intakes: Intakes) -> Product:
     pen = await shop.sells()
-    await counter.learn_prices()
+    await intakes.learn_prices()
     return pen
 
 
@@ -47,153 +47,153 @@ def test_the_id_under_a_key_is_the_same_for_good() -> None:
     assert len({id_, *(key.order_id for key in others)}) == 3
 
 
-async def test_directly_an_order_is_in_the_books_when_it_is_answered(counter: Counter, pen: Product) -> None:
-    order = await counter.direct.place_order(a_request((pen, 1)))
+async def test_directly_an_order_is_in_the_database_when_it_is_answered(intakes: Intakes, pen: Product) -> None:
+    order = await intakes.direct.place_order(a_request((pen, 1)))
     assert isinstance(order, Order)
-    assert await counter.shop.now(order) == order
-    assert counter.queue.events == []
+    assert await intakes.shop.now(order) == order
+    assert intakes.queue.events == []
 
 
-async def test_directly_an_order_is_not_taken_without_the_database(counter: Counter, pen: Product) -> None:
-    counter.shop.unsteady.to_come.append(Trouble(GONE))
+async def test_directly_an_order_is_not_taken_without_the_database(intakes: Intakes, pen: Product) -> None:
+    intakes.shop.unsteady.to_come.append(Trouble(GONE))
     with pytest.raises(Unavailable):
-        await counter.direct.place_order(a_request((pen, 1)))
-    assert counter.queue.events == []
+        await intakes.direct.place_order(a_request((pen, 1)))
+    assert intakes.queue.events == []
 
 
-async def test_queued_an_order_is_with_the_broker_when_it_is_answered(counter: Counter, pen: Product) -> None:
-    queued = await counter.queued.place_order(a_request((pen, 1)))
+async def test_queued_an_order_is_with_the_broker_when_it_is_answered(intakes: Intakes, pen: Product) -> None:
+    queued = await intakes.queued.place_order(a_request((pen, 1)))
     assert isinstance(queued, Queued)
-    assert [event.order_id for event in counter.queue.events] == [queued.order.id]
+    assert [event.order_id for event in intakes.queue.events] == [queued.order.id]
 
 
-async def test_queued_an_order_is_in_the_books_without_the_broker(counter: Counter, pen: Product) -> None:
-    counter.queue.gone = True
-    order = await counter.queued.place_order(a_request((pen, 1)))
+async def test_queued_an_order_is_in_the_database_without_the_broker(intakes: Intakes, pen: Product) -> None:
+    intakes.queue.gone = True
+    order = await intakes.queued.place_order(a_request((pen, 1)))
     assert isinstance(order, Order)
-    assert await counter.shop.now(order) == order
+    assert await intakes.shop.now(order) == order
 
 
-async def test_queued_the_database_is_asked_for_what_is_not_on_the_price_list(counter: Counter, pen: Product) -> None:
-    new = await counter.shop.sells()
-    assert isinstance(await counter.queued.place_order(a_request((new, 1))), Order)
+async def test_queued_the_database_is_asked_for_what_is_not_on_the_price_list(intakes: Intakes, pen: Product) -> None:
+    new = await intakes.shop.sells()
+    assert isinstance(await intakes.queued.place_order(a_request((new, 1))), Order)
     with pytest.raises(UnknownProduct):
-        await counter.queued.place_order(a_request((pen, 1), (a_product(99), 1)))
+        await intakes.queued.place_order(a_request((pen, 1), (a_product(99), 1)))
 
 
-async def test_in_auto_the_database_comes_first(counter: Counter, pen: Product) -> None:
-    assert isinstance(await counter.auto.place_order(a_request((pen, 1))), Order)
-    assert counter.queue.events == []
+async def test_in_auto_the_database_comes_first(intakes: Intakes, pen: Product) -> None:
+    assert isinstance(await intakes.auto.place_order(a_request((pen, 1))), Order)
+    assert intakes.queue.events == []
 
 
 @pytest.mark.parametrize("error", [GONE, Aborted("the connection was lost"), Aborted("a deadlock")])
 async def test_in_auto_an_order_is_queued_while_the_database_can_not_take_it(
-    counter: Counter, pen: Product, error: Exception
+    intakes: Intakes, pen: Product, error: Exception
 ) -> None:
-    counter.shop.unsteady.to_come += [Trouble(error)] * 3
-    queued = await counter.auto.place_order(a_request((pen, 1)))
+    intakes.shop.unsteady.to_come += [Trouble(error)] * 3
+    queued = await intakes.auto.place_order(a_request((pen, 1)))
     assert isinstance(queued, Queued)
-    counter.shop.unsteady.to_come.clear()
-    assert await counter.work_off() == [None]
-    assert await counter.shop.now(queued.order) == queued.order
+    intakes.shop.unsteady.to_come.clear()
+    assert await intakes.work_off() == [None]
+    assert await intakes.shop.now(queued.order) == queued.order
 
 
 async def test_in_auto_an_order_is_queued_when_the_database_is_too_slow(shop: Shop, pen: Product) -> None:
-    counter = Counter(shop, timeout=0.05)
-    await counter.learn_prices()
+    intakes = Intakes(shop, timeout=0.05)
+    await intakes.learn_prices()
     async with shop.store.writing:
-        queued = await counter.auto.place_order(a_request((pen, 1)))
+        queued = await intakes.auto.place_order(a_request((pen, 1)))
         assert isinstance(queued, Queued)
     # It was on its way all the time.
     async with asyncio.timeout(5):
-        await counter.auto.drained()
+        await intakes.auto.drained()
     assert len(shop.store.orders) == 1
-    assert await counter.work_off() == [None]
+    assert await intakes.work_off() == [None]
     assert [*shop.store.orders] == [queued.order.id]
 
 
-async def test_a_commit_that_was_not_answered_and_the_queue_make_one_order(counter: Counter, pen: Product) -> None:
-    counter.shop.unsteady.to_come.append(Trouble(GONE, committed=True))
-    queued = await counter.auto.place_order(a_request((pen, 1)))
+async def test_a_commit_that_was_not_answered_and_the_queue_make_one_order(intakes: Intakes, pen: Product) -> None:
+    intakes.shop.unsteady.to_come.append(Trouble(GONE, committed=True))
+    queued = await intakes.auto.place_order(a_request((pen, 1)))
     assert isinstance(queued, Queued)
-    assert await counter.work_off() == [None]
-    assert await counter.shop.now(queued.order) == queued.order
-    assert len(counter.shop.store.orders) == 1
+    assert await intakes.work_off() == [None]
+    assert await intakes.shop.now(queued.order) == queued.order
+    assert len(intakes.shop.store.orders) == 1
 
 
-async def test_what_the_rules_refuse_is_not_queued(counter: Counter, pen: Product) -> None:
+async def test_what_the_rules_refuse_is_not_queued(intakes: Intakes, pen: Product) -> None:
     with pytest.raises(InvalidOrder):
-        await counter.auto.place_order(a_request((pen, 0)))
+        await intakes.auto.place_order(a_request((pen, 0)))
     with pytest.raises(UnknownProduct):
-        await counter.auto.place_order(a_request((a_product(99), 1)))
-    assert counter.queue.events == []
+        await intakes.auto.place_order(a_request((a_product(99), 1)))
+    assert intakes.queue.events == []
 
 
 @pytest.mark.parametrize("error", [Overloaded("too much"), KeyInFlight("at work")])
-async def test_what_is_no_fault_of_the_database_is_not_queued(counter: Counter, pen: Product, error: Exception) -> None:
+async def test_what_is_no_fault_of_the_database_is_not_queued(intakes: Intakes, pen: Product, error: Exception) -> None:
     async def place(_: object) -> Order:
         raise error
 
-    auto = AutoIntake(counter.shop.number, place, Batched(counter.queue_orders))
+    auto = AutoIntake(intakes.shop.number, place, Batched(intakes.queue_orders))
     with pytest.raises(type(error)):
         await auto(a_request((pen, 1)))
-    assert counter.queue.events == []
+    assert intakes.queue.events == []
 
 
-async def test_with_both_gone_nobody_is_told_of_an_order(counter: Counter, pen: Product) -> None:
-    counter.queue.gone = counter.shop.unsteady.gone = True
-    # The message may be with the broker all the same, as far as anybody can tell.
+async def test_with_both_gone_no_order_is_promised(intakes: Intakes, pen: Product) -> None:
+    intakes.queue.gone = intakes.shop.unsteady.gone = True
+    # The message may still be with the broker.
     with pytest.raises(OutcomeUnknown):
-        await counter.auto.place_order(a_request((pen, 1)))
-    assert counter.shop.store.orders == {}
+        await intakes.auto.place_order(a_request((pen, 1)))
+    assert intakes.shop.store.orders == {}
 
 
 @pytest.mark.parametrize("under_a_key", [False, True])
 async def test_in_auto_a_slow_database_is_waited_for_without_the_broker(
     shop: Shop, pen: Product, *, under_a_key: bool
 ) -> None:
-    counter = Counter(shop, timeout=0.05)
-    await counter.learn_prices()
-    counter.queue.gone = True
+    intakes = Intakes(shop, timeout=0.05)
+    await intakes.learn_prices()
+    intakes.queue.gone = True
     request = a_request((pen, 1))
     async with shop.store.writing:
-        asking = asyncio.create_task(counter.auto.place_order(keyed(request) if under_a_key else request))
+        asking = asyncio.create_task(intakes.auto.place_order(keyed(request) if under_a_key else request))
         assert not (await asyncio.wait([asking], timeout=0.2))[0]
     async with asyncio.timeout(5):
         order = await asking
-        await counter.auto.drained()
+        await intakes.auto.drained()
     assert isinstance(order, Order)
     assert [*shop.store.orders] == [order.id]
 
 
-async def test_whether_there_is_such_a_product_can_not_be_told_without_the_database(counter: Counter) -> None:
-    counter.shop.unsteady.to_come.append(Trouble(GONE))
+async def test_whether_there_is_such_a_product_can_not_be_told_without_the_database(intakes: Intakes) -> None:
+    intakes.shop.unsteady.to_come.append(Trouble(GONE))
     with pytest.raises(PriceUnknown):
-        await counter.auto.place_order(a_request((a_product(99), 1)))
-    assert counter.queue.events == []
+        await intakes.auto.place_order(a_request((a_product(99), 1)))
+    assert intakes.queue.events == []
 
 
-async def test_what_the_database_may_have_is_not_told_of_as_not_done(counter: Counter) -> None:
+async def test_an_order_that_the_database_may_have_is_an_unknown_outcome(intakes: Intakes) -> None:
     async def place(_: object) -> Order:
         raise OutcomeUnknown("there was no answer to the commit")
 
-    auto = AutoIntake(counter.shop.number, place, Batched(counter.queue_orders))
+    auto = AutoIntake(intakes.shop.number, place, Batched(intakes.queue_orders))
     with pytest.raises(OutcomeUnknown):
         await auto(a_request((a_product(99), 1)))
-    assert counter.queue.events == []
+    assert intakes.queue.events == []
 
 
-async def test_one_key_is_one_order_on_whatever_road_it_is_asked_for(counter: Counter, pen: Product) -> None:
+async def test_one_key_is_one_order_by_every_intake(intakes: Intakes, pen: Product) -> None:
     call = keyed(a_request((pen, 1)))
-    queued = await counter.queued.place_order(call)
-    placed = await counter.direct.place_order(call)
-    queued_again = await counter.queued.place_order(call)
-    await counter.work_off()
-    placed_again = await counter.direct.place_order(call)
-    counter.shop.unsteady.to_come.append(Trouble(GONE))
-    in_auto = await counter.auto.place_order(call)
+    queued = await intakes.queued.place_order(call)
+    placed = await intakes.direct.place_order(call)
+    queued_again = await intakes.queued.place_order(call)
+    await intakes.work_off()
+    placed_again = await intakes.direct.place_order(call)
+    intakes.shop.unsteady.to_come.append(Trouble(GONE))
+    in_auto = await intakes.auto.place_order(call)
     assert isinstance(queued, Queued)
     assert placed == queued.order
     assert queued_again == in_auto == Queued(queued.order, replayed=True)
     assert placed_again == Replayed(queued.order)
-    assert [*counter.shop.store.orders] == [queued.order.id]
+    assert [*intakes.shop.store.orders] == [queued.order.id]

@@ -13,85 +13,85 @@ from domain.money import Money
 from domain.orders.events import OrderAccepted
 from domain.orders.order import Order
 from tests.unit.builders import a_product
-from tests.unit.counter import Counter
+from tests.unit.intakes import Intakes
 from tests.unit.provider import Crash
 from tests.unit.shop import Shop, a_request, accepted, types
 from tests.unit.unsteady import Trouble
 
 
 @pytest.fixture
-def counter(shop: Shop) -> Counter:
-    return Counter(shop)
+def intakes(shop: Shop) -> Intakes:
+    return Intakes(shop)
 
 
 def keyed(request: OrderRequest, key: str = "monday") -> Keyed[OrderRequest]:
     return Keyed(request, IdempotencyKey(f"customer {request.user_id}", key), repr(request))
 
 
-async def queue(counter: Counter, *calls: OrderRequest | Keyed[OrderRequest]) -> list[OrderAccepted]:
-    """Accept them in processes that know nothing of each other, and return what waits for the worker."""
-    await counter.learn_prices()
+async def queue(intakes: Intakes, *calls: OrderRequest | Keyed[OrderRequest]) -> list[OrderAccepted]:
+    """Accept them in separate processes, and return the events that wait for the worker."""
+    await intakes.learn_prices()
     for call in calls:
-        await Counter(counter.shop, queue=counter.queue, prices=counter.prices).queue_orders(
-            [counter.shop.number(call)]
+        await Intakes(intakes.shop, queue=intakes.queue, prices=intakes.prices).queue_orders(
+            [intakes.shop.number(call)]
         )
-    return counter.queue.events
+    return intakes.queue.events
 
 
-async def test_what_was_queued_is_recorded_like_any_order(shop: Shop, counter: Counter) -> None:
+async def test_what_was_queued_is_recorded_like_any_order(shop: Shop, intakes: Intakes) -> None:
     pen = await shop.sells()
-    [event] = await queue(counter, keyed(a_request((pen, 2))))
+    [event] = await queue(intakes, keyed(a_request((pen, 2))))
 
-    assert await counter.work_off() == [None]
+    assert await intakes.work_off() == [None]
 
     order = shop.store.orders[event.order_id]
     assert types(await shop.history(order)) == types(await shop.outbox()) == ["placed"]
     assert await shop.place_order([keyed(a_request((pen, 2)))]) == [Replayed(order)]
 
 
-async def test_what_is_brought_any_number_of_times_is_one_order(shop: Shop, counter: Counter) -> None:
+async def test_what_is_brought_any_number_of_times_is_one_order(shop: Shop, intakes: Intakes) -> None:
     pen = await shop.sells()
-    [event] = await queue(counter, keyed(a_request((pen, 2))))
+    [event] = await queue(intakes, keyed(a_request((pen, 2))))
     assert await shop.persist_orders([event, event]) == [None, None]
     assert await shop.persist_orders([event]) == [None]
     assert types(await shop.outbox()) == ["placed"]
 
 
-async def test_an_order_that_was_placed_directly_as_well_stays_as_it_is(shop: Shop, counter: Counter) -> None:
+async def test_an_order_that_was_placed_directly_as_well_stays_as_it_is(shop: Shop, intakes: Intakes) -> None:
     pen = await shop.sells()
     call = keyed(a_request((pen, 2)))
-    await queue(counter, call)
+    await queue(intakes, call)
     order = accepted((await shop.place_order([call]))[0])
     await shop.cancel_order([order.id])
     await shop.delete_order([order.id])
     before = await shop.now(order)
-    assert await counter.work_off() == [None]
+    assert await intakes.work_off() == [None]
     assert await shop.now(order) == before
 
 
-async def test_an_order_whose_commit_was_not_answered_is_not_recorded_again(shop: Shop, counter: Counter) -> None:
+async def test_an_order_whose_commit_was_not_answered_is_not_recorded_again(shop: Shop, intakes: Intakes) -> None:
     pen = await shop.sells()
     request = shop.number(a_request((pen, 2)))
-    await counter.learn_prices()
+    await intakes.learn_prices()
     shop.unsteady.to_come.append(Trouble(Crash(), committed=True))
     with pytest.raises(Crash):
         await shop.place_numbered([request])
-    await counter.queue_orders([request])
-    assert await counter.work_off() == [None]
+    await intakes.queue_orders([request])
+    assert await intakes.work_off() == [None]
     assert len(shop.store.orders) == 1
 
 
-async def test_what_was_refused_before_is_recorded_once_it_was_accepted(shop: Shop, counter: Counter) -> None:
+async def test_what_was_refused_before_is_recorded_once_it_was_accepted(shop: Shop, intakes: Intakes) -> None:
     unknown = keyed(a_request((a_product(2), 1)))
     await shop.sells()
     [refusal] = await shop.place_order([unknown])
     assert isinstance(refusal, UnknownProduct)
     await shop.sells()
-    events = list(await queue(counter, unknown))
+    events = list(await queue(intakes, unknown))
     assert await shop.persist_orders(events) == [None]
     assert await shop.persist_orders(events) == [None]
     assert [*shop.store.orders] == [event.order_id for event in events]
-    # What was answered under the key is answered for good.
+    # The stored response of the key stays.
     [again] = await shop.place_order([unknown])
     assert isinstance(again, Replayed)
     assert isinstance(again.answer, UnknownProduct)
@@ -99,10 +99,10 @@ async def test_what_was_refused_before_is_recorded_once_it_was_accepted(shop: Sh
 
 @pytest.mark.parametrize("together", [False, True])
 async def test_another_order_under_the_same_key_is_left_to_a_person(
-    shop: Shop, counter: Counter, *, together: bool
+    shop: Shop, intakes: Intakes, *, together: bool
 ) -> None:
     pen = await shop.sells()
-    first, second = await queue(counter, keyed(a_request((pen, 1))), keyed(a_request((pen, 2))))
+    first, second = await queue(intakes, keyed(a_request((pen, 1))), keyed(a_request((pen, 2))))
     if together:
         outcomes = [*await shop.persist_orders([first, second])]
     else:
@@ -112,9 +112,9 @@ async def test_another_order_under_the_same_key_is_left_to_a_person(
     assert [order.lines[0].quantity for order in shop.store.orders.values()] == [1]
 
 
-async def test_what_can_not_be_an_order_is_refused_alone(shop: Shop, counter: Counter) -> None:
+async def test_what_can_not_be_an_order_is_refused_alone(shop: Shop, intakes: Intakes) -> None:
     pen = await shop.sells()
-    good, bad = await queue(counter, a_request((pen, 1)), keyed(a_request((pen, 1))))
+    good, bad = await queue(intakes, a_request((pen, 1)), keyed(a_request((pen, 1))))
     bad = evolve(bad, total=Money(1, "EUR"))
     outcomes = await shop.persist_orders([bad, good])
     assert isinstance(outcomes[0], InvalidOrder)
@@ -123,7 +123,7 @@ async def test_what_can_not_be_an_order_is_refused_alone(shop: Shop, counter: Co
     assert shop.store.idempotency_keys == {}
 
 
-async def test_an_order_under_a_key_of_an_earlier_release_is_not_made_twice(shop: Shop, counter: Counter) -> None:
+async def test_an_order_under_a_key_of_an_earlier_release_is_not_made_twice(shop: Shop, intakes: Intakes) -> None:
     pen = await shop.sells()
     call = keyed(a_request((pen, 1)))
     request = shop.number(call)
@@ -132,15 +132,15 @@ async def test_an_order_under_a_key_of_an_earlier_release_is_not_made_twice(shop
     earlier = evolve(request, call=evolve(request.call, order_id=OrderId(UUID(int=7))))
     [order] = await shop.place_numbered([earlier])
     assert isinstance(order, Order)
-    [event] = await queue(counter, call)
+    [event] = await queue(intakes, call)
     assert event.order_id != order.id
-    assert await counter.work_off() == [None]
+    assert await intakes.work_off() == [None]
     assert [*shop.store.orders] == [order.id]
 
 
-async def test_a_transaction_that_was_rolled_back_leaves_nothing(shop: Shop, counter: Counter) -> None:
+async def test_a_transaction_that_was_rolled_back_leaves_nothing(shop: Shop, intakes: Intakes) -> None:
     pen = await shop.sells()
-    [event] = await queue(counter, keyed(a_request((pen, 1))))
+    [event] = await queue(intakes, keyed(a_request((pen, 1))))
     shop.unsteady.to_come.append(Trouble(Aborted("deadlock")))
     with pytest.raises(Aborted):
         await shop.persist_orders([event])

@@ -19,7 +19,7 @@ from tests.unit.unsteady import Trouble
 
 @define(eq=False)
 class CountingProvider(Provider):
-    """Knows how many charges it was asked for at once."""
+    """A provider that counts concurrent charges."""
 
     at_once: int = 0
     most: int = 0
@@ -56,7 +56,7 @@ async def test_an_order_that_cannot_be_filled_takes_neither_stock_nor_money(shop
     order = await shop.now(order)
     assert (order.status, order.failure_reason) == (OrderStatus.FAILED, FailureReason.OUT_OF_STOCK)
     assert (await shop.stock_of(pen), await shop.stock_of(ink)) == (5, 1)
-    assert shop.provider.books == []
+    assert shop.provider.ledger == []
     assert shop.store.payments[request.payment_id].status is PaymentStatus.FAILED
 
 
@@ -84,21 +84,21 @@ async def test_a_new_attempt_after_a_decline_takes_the_money_once(shop: Shop) ->
 
 
 @pytest.mark.parametrize("declines", [False, True])
-async def test_a_request_that_is_brought_again_changes_nothing(shop: Shop, *, declines: bool) -> None:
+async def test_a_request_that_is_delivered_again_changes_nothing(shop: Shop, *, declines: bool) -> None:
     pen = await shop.sells(stock=5)
     shop.provider.declines = declines
     order, request = await shop.payment_requested((pen, 2))
     await shop.process_payment([request])
-    settled, stock, books = await shop.now(order), await shop.stock_of(pen), shop.provider.books
+    settled, stock, ledger = await shop.now(order), await shop.stock_of(pen), shop.provider.ledger
     shop.provider.declines = False
 
     assert await shop.process_payment([request]) == [None]
 
-    assert (await shop.now(order), await shop.stock_of(pen), shop.provider.books) == (settled, stock, books)
+    assert (await shop.now(order), await shop.stock_of(pen), shop.provider.ledger) == (settled, stock, ledger)
 
 
-async def test_a_request_out_of_stock_that_is_brought_again_stays_refused(shop: Shop) -> None:
-    """The customer was told; whoever wants the restocked units asks for payment anew."""
+async def test_a_request_out_of_stock_that_is_delivered_again_stays_refused(shop: Shop) -> None:
+    """The customer was told that it failed. To get the restocked units, a new payment must be requested."""
     pen = await shop.sells(stock=1)
     order, request = await shop.payment_requested((pen, 2))
     await shop.process_payment([request])
@@ -108,7 +108,7 @@ async def test_a_request_out_of_stock_that_is_brought_again_stays_refused(shop: 
 
     shop.store.products[pen.id].stock = 1
     assert (await shop.now(order)).status is OrderStatus.FAILED
-    assert shop.provider.books == []
+    assert shop.provider.ledger == []
 
 
 async def test_a_request_that_stands_twice_in_a_batch_is_done_once(shop: Shop) -> None:
@@ -173,11 +173,11 @@ async def test_a_crash_around_the_charge_is_made_up_for(shop: Shop, when: str) -
 async def test_without_an_answer_the_order_waits_and_is_charged_once(shop: Shop, when: str) -> None:
     pen = await shop.sells(stock=5, price=1250)
     order, request = await shop.payment_requested((pen, 2))
-    silence = Unavailable("the provider did not answer")
-    getattr(shop.provider, when).extend([silence, silence])
+    no_answer = Unavailable("the provider did not answer")
+    getattr(shop.provider, when).extend([no_answer, no_answer])
 
     for _ in range(2):
-        assert await shop.process_payment([request]) == [silence]
+        assert await shop.process_payment([request]) == [no_answer]
         waiting = await shop.now(order)
         assert (waiting.status, waiting.holds_stock) == (OrderStatus.PROCESSING, True)
         assert await shop.stock_of(pen) == 3
@@ -187,15 +187,15 @@ async def test_without_an_answer_the_order_waits_and_is_charged_once(shop: Shop,
     assert (shop.provider.taken, await shop.stock_of(pen)) == (2500, 3)
 
 
-async def test_one_without_an_answer_holds_up_none_of_its_neighbours(shop: Shop) -> None:
+async def test_a_payment_without_an_answer_holds_up_no_other(shop: Shop) -> None:
     pen = await shop.sells(stock=10)
     settled = [await shop.payment_requested((pen, 1)) for _ in range(3)]
-    silence = Unavailable("the provider did not answer")
-    shop.provider.before.append(silence)
+    no_answer = Unavailable("the provider did not answer")
+    shop.provider.before.append(no_answer)
 
     outcomes = await shop.process_payment([request for _, request in settled])
 
-    assert outcomes == [silence, None, None]
+    assert outcomes == [no_answer, None, None]
     statuses = [(await shop.now(order)).status for order, _ in settled]
     assert statuses == [OrderStatus.PROCESSING, OrderStatus.PAID, OrderStatus.PAID]
 
@@ -212,10 +212,10 @@ async def test_two_hundred_want_fifty_units_and_fifty_get_them(shop: Shop) -> No
     statuses = [(await shop.now(order)).status for order in orders]
     assert (statuses.count(OrderStatus.PAID), statuses.count(OrderStatus.FAILED)) == (50, 150)
     assert await shop.stock_of(pen) == 0
-    assert len(shop.provider.books) == 50
+    assert len(shop.provider.ledger) == 50
 
 
-async def test_a_later_order_gets_what_a_larger_one_before_it_could_not_have(shop: Shop) -> None:
+async def test_a_small_order_gets_the_units_that_a_larger_one_before_it_could_not_get(shop: Shop) -> None:
     pen = await shop.sells(stock=3)
     (large, first), (small, second) = [await shop.payment_requested((pen, units)) for units in (4, 3)]
     await shop.process_payment([first, second])
@@ -237,7 +237,7 @@ async def test_a_request_for_an_order_that_does_not_exist_is_refused(shop: Shop)
     _, request = await shop.payment_requested((await shop.sells(), 1))
     with pytest.raises(UnknownOrder):
         await shop.process_payment([evolve(request, order_id=OrderId(UUID(int=404)))])
-    assert shop.provider.books == []
+    assert shop.provider.ledger == []
 
 
 async def test_nothing_to_do_is_no_error(shop: Shop) -> None:

@@ -20,11 +20,11 @@ from domain.orders.order import Order
 from domain.orders.status import OrderStatus
 from tests.unit.shop import Shop, accepted
 
-NOBODYS = OrderId(UUID(int=404))
+UNKNOWN_ORDER = OrderId(UUID(int=404))
 
 
 class NoRecentOrders:
-    """The cache is gone: it finds nothing and keeps nothing."""
+    """A cache that is gone: it finds and keeps nothing."""
 
     async def get_many(self, ids: Collection[OrderId]) -> dict[OrderId, Order]:
         return {}
@@ -44,7 +44,7 @@ def nothing_queued(recent: RecentOrders) -> Unrecorded:
 async def test_orders_are_found_without_a_cache(shop: Shop) -> None:
     pen = await shop.sells()
     one, two = await shop.order((pen, 1)), await shop.order((pen, 2))
-    outcomes = await finding(shop.unit_of_work, NoRecentOrders())([two.id, NOBODYS, one.id, two.id])
+    outcomes = await finding(shop.unit_of_work, NoRecentOrders())([two.id, UNKNOWN_ORDER, one.id, two.id])
     assert [outcomes[0], outcomes[2], outcomes[3]] == [two, one, two]
     assert isinstance(outcomes[1], UnknownOrder)
 
@@ -66,11 +66,11 @@ async def test_recent_orders_and_others_are_found_together(shop: Shop) -> None:
 
 async def test_what_was_read_from_the_database_is_recent_then(shop: Shop) -> None:
     order, recent = await shop.order((await shop.sells(), 1)), MemoryRecentOrders()
-    await finding(shop.unit_of_work, recent)([order.id, NOBODYS])
-    assert await recent.get_many({order.id, NOBODYS}) == {order.id: order}
+    await finding(shop.unit_of_work, recent)([order.id, UNKNOWN_ORDER])
+    assert await recent.get_many({order.id, UNKNOWN_ORDER}) == {order.id: order}
 
 
-async def test_a_deleted_order_is_not_found_whoever_remembers_it(shop: Shop) -> None:
+async def test_a_deleted_order_is_not_found_even_if_it_is_cached(shop: Shop) -> None:
     order, recent = await shop.order((await shop.sells(), 1)), MemoryRecentOrders()
     deleted = accepted((await shop.delete_order([order.id]))[0])
     for remembered in ([], [deleted]):
@@ -80,7 +80,7 @@ async def test_a_deleted_order_is_not_found_whoever_remembers_it(shop: Shop) -> 
 
 
 async def test_a_slow_reader_does_not_bring_an_old_version_back(shop: Shop) -> None:
-    """It read the database before a change, and comes to the cache after it."""
+    """A slow reader: it read the database before a change, and puts the order into the cache after it."""
     order, recent = await shop.order((await shop.sells(), 1)), MemoryRecentOrders()
     cancelled = accepted((await shop.cancel_order([order.id]))[0])
     await recent.put_many([cancelled])
@@ -103,7 +103,7 @@ async def test_a_client_reads_its_own_write_at_once(shop: Shop) -> None:
 
 
 async def test_an_answer_that_changes_nothing_is_not_followed_by_an_older_one(shop: Shop) -> None:
-    """The first request was committed, and nobody told the cache: its process had died, or never heard of it."""
+    """The first request was committed, and the cache was not updated, because its process died."""
     recent = MemoryRecentOrders()
     told = MemoryUnitOfWork(shop.store, PropagateChanges(recent, MemoryCatalogueCache(), MemoryOutboxSignal()))
     order = await shop.order((await shop.sells(), 1))
@@ -114,7 +114,7 @@ async def test_an_answer_that_changes_nothing_is_not_followed_by_an_older_one(sh
     assert await finding(told, recent)([order.id]) == [again]
 
 
-async def test_whoever_has_seen_an_order_in_a_list_reads_no_older_one(shop: Shop) -> None:
+async def test_after_an_order_was_listed_no_older_version_is_read(shop: Shop) -> None:
     order, recent = await shop.order((await shop.sells(), 1)), MemoryRecentOrders()
     await recent.put_many([order])
     await shop.cancel_order([order.id])
@@ -122,7 +122,7 @@ async def test_whoever_has_seen_an_order_in_a_list_reads_no_older_one(shop: Shop
     assert await finding(shop.unit_of_work, recent)([order.id]) == listed
 
 
-async def test_whoever_has_read_the_history_of_an_order_reads_no_older_one(shop: Shop) -> None:
+async def test_after_a_history_was_read_no_older_version_is_read(shop: Shop) -> None:
     order, recent = await shop.order((await shop.sells(), 1)), MemoryRecentOrders()
     await recent.put_many([order])
     await shop.cancel_order([order.id])

@@ -1,4 +1,4 @@
-"""Each discrepancy is made by hand, found, and healed or left."""
+"""Each kind of discrepancy is made by hand, found, and repaired or left."""
 
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection
@@ -29,7 +29,7 @@ STUCK = timedelta(minutes=10)
 
 @pytest.fixture
 def shop() -> Shop:
-    """Without a look at the end: what is left for a person is still wrong then."""
+    """A shop without the check at the end: a discrepancy that is left for a person is still there."""
     return Shop()
 
 
@@ -72,7 +72,7 @@ def payment_of(order: Order) -> PaymentId:
     return order.payment_id
 
 
-async def test_a_shop_in_order_has_nothing_to_tell(shop: Shop) -> None:
+async def test_a_consistent_shop_has_no_discrepancies(shop: Shop) -> None:
     pen = await shop.sells(stock=20)
     await shop.order((pen, 1))
     await shop.payment_requested((pen, 2))
@@ -172,7 +172,7 @@ async def test_a_charge_of_an_order_that_has_failed_is_found_and_refunded(shop: 
     if again:
         assert await shop.process_payment([await shop.ask_for_payment(order)]) == [None]
     taken = shop.provider.taken
-    shop.provider.forget(key)
+    shop.provider.clear_decline(key)
     await shop.provider.charge(key, euros(100))
 
     [discrepancy] = await found(shop)
@@ -221,29 +221,29 @@ async def test_a_refund_under_way_is_no_discrepancy(shop: Shop) -> None:
     assert await found(shop) == []
 
 
-async def test_an_order_that_the_broker_lost_is_found_stuck_and_announced_again(shop: Shop) -> None:
+async def test_an_order_that_the_broker_lost_is_found_stuck_and_republished(shop: Shop) -> None:
     order, request = await shop.payment_requested((await shop.sells(), 1))
     await relayed(shop)
     shop.clock.forward(STUCK)
     [discrepancy] = await found(shop)
-    assert (discrepancy.about, discrepancy.order_id, discrepancy.remedy) == ("stuck", order.id, Remedy.ANNOUNCE)
+    assert (discrepancy.about, discrepancy.order_id, discrepancy.remedy) == ("stuck", order.id, Remedy.REPUBLISH)
     assert discrepancy.what.endswith("its request is with the broker, or was lost there")
-    assert await repair(shop, [discrepancy]) == ["announced again"]
+    assert await repair(shop, [discrepancy]) == ["republished"]
     assert [entry.body for entry in await shop.outbox()] == [encode(request)]
 
 
-async def test_a_refund_that_the_broker_lost_is_found_stuck_and_announced_again(shop: Shop) -> None:
+async def test_a_refund_that_the_broker_lost_is_found_stuck_and_republished(shop: Shop) -> None:
     order = await shop.paid((await shop.sells(), 1))
     request = await shop.refund_requested(order)
     await relayed(shop)
     shop.clock.forward(STUCK)
     [discrepancy] = await found(shop)
     assert (discrepancy.about, discrepancy.order_id) == ("stuck", order.id)
-    assert await repair(shop, [discrepancy]) == ["announced again"]
+    assert await repair(shop, [discrepancy]) == ["republished"]
     assert [entry.body for entry in await shop.outbox()] == [encode(request)]
 
 
-async def test_an_order_that_waits_in_the_outbox_is_told_so_and_not_announced_twice(shop: Shop) -> None:
+async def test_an_order_that_waits_in_the_outbox_is_reported_and_not_republished(shop: Shop) -> None:
     order, _ = await shop.payment_requested((await shop.sells(), 1))
     shop.clock.forward(STUCK)
     discrepancies = await found(shop)
@@ -258,7 +258,7 @@ async def test_an_order_that_waits_in_the_outbox_is_told_so_and_not_announced_tw
     assert await shop.outbox() == entries
 
 
-async def test_an_order_whose_request_is_a_dead_letter_is_told_so(shop: Shop) -> None:
+async def test_an_order_whose_request_is_a_dead_letter_is_reported(shop: Shop) -> None:
     order, request = await shop.payment_requested((await shop.sells(), 1))
     await relayed(shop)
     moment = shop.clock()
@@ -275,7 +275,7 @@ async def test_an_order_whose_request_is_a_dead_letter_is_told_so(shop: Shop) ->
     assert await shop.outbox() == []
 
 
-async def test_a_provider_out_of_reach_is_told_once_and_explains_who_waits(shop: Shop) -> None:
+async def test_an_unreachable_provider_is_reported_once_and_explains_waiting_orders(shop: Shop) -> None:
     pen = await shop.sells()
     await shop.paid((pen, 1))
     order, _ = await shop.payment_requested((pen, 1))
@@ -301,7 +301,7 @@ async def test_an_order_that_should_have_expired_is_found_and_expires(shop: Shop
     assert await found(shop) == []
 
 
-async def test_an_order_that_charged_without_its_stock_is_taken_through_its_payment(shop: Shop) -> None:
+async def test_a_charged_order_without_its_stock_is_repaired_by_processing_its_payment(shop: Shop) -> None:
     pen = await shop.sells(stock=5, price=100)
     order, request = await shop.payment_requested((pen, 1))
     await shop.provider.charge(request.payment_id, euros(100))
@@ -311,7 +311,7 @@ async def test_an_order_that_charged_without_its_stock_is_taken_through_its_paym
     assert ((await shop.now(order)).status, await shop.stock_of(pen)) == (OrderStatus.PAID, 4)
 
 
-async def test_money_of_an_order_that_found_no_stock_is_given_back_in_the_end(shop: Shop) -> None:
+async def test_money_of_an_order_that_found_no_stock_is_refunded_in_the_end(shop: Shop) -> None:
     pen = await shop.sells(stock=1, price=100)
     order, request = await shop.payment_requested((pen, 1))
     await shop.paid((pen, 1))

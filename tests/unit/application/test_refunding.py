@@ -52,7 +52,7 @@ async def test_two_workers_with_the_same_request_give_back_once(shop: Shop) -> N
 
 
 @pytest.mark.parametrize("status", ["pending", "processing", "failed", "cancelled"])
-async def test_an_order_that_nobody_paid_for_is_not_refunded(shop: Shop, status: str) -> None:
+async def test_an_unpaid_order_is_not_refunded(shop: Shop, status: str) -> None:
     pen = await shop.sells(stock=0)
     order = await shop.order((pen, 1))
     if status == "cancelled":
@@ -102,13 +102,13 @@ async def test_a_crash_around_the_commit_gives_the_stock_back_once(shop: Shop, *
     assert (shop.provider.taken, await shop.stock_of(pen)) == (0, 5)
 
 
-async def test_one_without_an_answer_holds_up_none_of_its_neighbours(shop: Shop) -> None:
+async def test_a_payment_without_an_answer_holds_up_no_other(shop: Shop) -> None:
     pen = await shop.sells(stock=5)
     orders = [await shop.paid((pen, 1)) for _ in range(3)]
     requests = [await shop.refund_requested(order) for order in orders]
-    silence = Unavailable("no answer")
-    shop.provider.before.append(silence)
+    no_answer = Unavailable("no answer")
+    shop.provider.before.append(no_answer)
 
-    assert await shop.refund_order(requests) == [silence, None, None]
+    assert await shop.refund_order(requests) == [no_answer, None, None]
     assert [(await shop.now(order)).status.value for order in orders] == ["PAID", "REFUNDED", "REFUNDED"]
     assert await shop.refund_order(requests) == [None] * 3

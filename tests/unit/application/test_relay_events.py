@@ -13,7 +13,7 @@ from tests.unit.unsteady import Trouble
 
 @define(eq=False)
 class Broker:
-    """Remembers what it confirmed. `refuses` says of an entry that it gets no confirm, `breaks` when it goes away."""
+    """A broker that records what it confirmed. `refuses` selects entries without a confirm, `breaks` when it fails."""
 
     refuses: Callable[[OutboxEntry], bool] = lambda _: False
     breaks: Callable[[OutboxEntry], bool] = lambda _: False
@@ -144,7 +144,7 @@ async def test_what_was_sent_by_a_relay_that_is_gone_is_sent_again(shop: Shop) -
     assert await shop.outbox() == []
 
 
-async def test_the_broker_gets_the_bytes_of_the_books(shop: Shop) -> None:
+async def test_the_broker_gets_the_bytes_of_the_database(shop: Shop) -> None:
     await shop.paid((await shop.sells(), 1))
     waiting, broker = await shop.outbox(), Broker()
     await relay(shop, broker)

@@ -13,39 +13,39 @@ async def lost(shop: Shop) -> None:
     shop.store.outbox.clear()
 
 
-async def announced(shop: Shop) -> list[Event]:
+async def republished(shop: Shop) -> list[Event]:
     return [decode(entry.body) for entry in await shop.outbox()]
 
 
-async def test_a_payment_that_the_broker_lost_is_announced_again(shop: Shop) -> None:
+async def test_a_payment_that_the_broker_lost_is_republished(shop: Shop) -> None:
     _, request = await shop.payment_requested((await shop.sells(), 1))
     await lost(shop)
     shop.clock.forward(IDLE)
 
     assert await RepublishRequests(shop.unit_of_work, shop.clock)(idle=IDLE) == 1
 
-    assert await announced(shop) == [request]
+    assert await republished(shop) == [request]
 
 
-async def test_a_refund_that_the_broker_lost_is_announced_again(shop: Shop) -> None:
+async def test_a_refund_that_the_broker_lost_is_republished(shop: Shop) -> None:
     request = await shop.refund_requested(await shop.paid((await shop.sells(), 1)))
     await lost(shop)
     shop.clock.forward(IDLE)
     assert await RepublishRequests(shop.unit_of_work, shop.clock)(idle=IDLE) == 1
-    assert await announced(shop) == [request]
+    assert await republished(shop) == [request]
 
 
-async def test_only_the_last_attempt_to_pay_is_announced_again(shop: Shop) -> None:
+async def test_only_the_last_attempt_to_pay_is_republished(shop: Shop) -> None:
     shop.provider.declines = True
     order = await shop.paid((await shop.sells(), 1))
     request = await shop.ask_for_payment(order)
     await lost(shop)
     shop.clock.forward(IDLE)
     await RepublishRequests(shop.unit_of_work, shop.clock)(idle=IDLE)
-    assert await announced(shop) == [request]
+    assert await republished(shop) == [request]
 
 
-async def test_orders_that_wait_for_nobody_or_not_for_long_are_left_alone(shop: Shop) -> None:
+async def test_orders_that_do_not_wait_or_not_for_long_are_left_alone(shop: Shop) -> None:
     pen = await shop.sells()
     await shop.order((pen, 1))
     await shop.paid((pen, 1))
@@ -56,24 +56,24 @@ async def test_orders_that_wait_for_nobody_or_not_for_long_are_left_alone(shop: 
     await lost(shop)
 
     assert await RepublishRequests(shop.unit_of_work, shop.clock)(idle=IDLE) == 0
-    assert await announced(shop) == []
+    assert await republished(shop) == []
 
 
-async def test_more_orders_than_a_page_holds_are_resumed_in_one_go(shop: Shop) -> None:
+async def test_more_orders_than_a_page_holds_are_republished_in_one_go(shop: Shop) -> None:
     pen = await shop.sells(stock=7)
     requests = [(await shop.payment_requested((pen, 1)))[1] for _ in range(7)]
     await lost(shop)
     shop.clock.forward(IDLE)
     assert await RepublishRequests(shop.unit_of_work, shop.clock, page=3)(idle=IDLE) == 7
-    assert await announced(shop) == requests
+    assert await republished(shop) == requests
 
 
-async def test_a_request_announced_again_though_it_was_not_lost_changes_nothing(shop: Shop) -> None:
+async def test_a_request_republished_though_it_was_not_lost_changes_nothing(shop: Shop) -> None:
     order, request = await shop.payment_requested((await shop.sells(stock=5, price=100), 1))
     await lost(shop)
     shop.clock.forward(IDLE)
     await RepublishRequests(shop.unit_of_work, shop.clock)(idle=IDLE)
-    assert await announced(shop) == [request]
+    assert await republished(shop) == [request]
 
     assert await shop.process_payment([request, request]) == [None, None]
 
@@ -81,13 +81,13 @@ async def test_a_request_announced_again_though_it_was_not_lost_changes_nothing(
     assert shop.provider.taken == 100
 
 
-async def test_what_cannot_go_on_is_announced_more_and_more_seldom(shop: Shop) -> None:
+async def test_a_stuck_order_is_republished_more_and_more_seldom(shop: Shop) -> None:
     await shop.payment_requested((await shop.sells(stock=5, price=100), 1))
     resume = RepublishRequests(shop.unit_of_work, shop.clock)
-    announced_after = []
+    republished_after = []
     for look in range(1, 18):
         await lost(shop)
         shop.clock.forward(IDLE)
         if await resume(idle=IDLE):
-            announced_after.append(look)
-    assert announced_after == [1, 2, 4, 8, 16]
+            republished_after.append(look)
+    assert republished_after == [1, 2, 4, 8, 16]

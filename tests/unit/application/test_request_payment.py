@@ -9,10 +9,10 @@ from domain.orders.status import OrderStatus
 from domain.payments.payment import PaymentStatus
 from tests.unit.shop import EXPIRY, Shop, accepted, types
 
-NOBODYS = OrderId(UUID(int=404))
+UNKNOWN_ORDER = OrderId(UUID(int=404))
 
 
-async def test_a_payment_of_the_whole_total_is_announced(shop: Shop) -> None:
+async def test_a_payment_of_the_whole_total_is_requested(shop: Shop) -> None:
     pen = await shop.sells(price=1250)
     order, request = await shop.payment_requested((pen, 2))
 
@@ -69,7 +69,7 @@ async def test_what_cannot_be_paid_for_is_refused_alone(shop: Shop) -> None:
     await shop.cancel_order([cancelled.id])
     await shop.delete_order([deleted.id])
 
-    outcomes = await shop.request_payment([cancelled.id, deleted.id, NOBODYS, open_.id])
+    outcomes = await shop.request_payment([cancelled.id, deleted.id, UNKNOWN_ORDER, open_.id])
 
     assert [type(outcome) for outcome in outcomes] == [IllegalTransition, OrderDeleted, UnknownOrder, Order]
     assert len(shop.store.payments) == 1

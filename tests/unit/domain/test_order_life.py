@@ -146,7 +146,7 @@ def test_a_refund_gives_the_stock_back_once() -> None:
     assert products[ProductId(1)].stock == 5
 
 
-def test_a_new_attempt_to_pay_forgets_why_the_last_one_failed() -> None:
+def test_a_new_attempt_to_pay_clears_the_failure_reason() -> None:
     order, _ = order_in(S.FAILED)
     assert order.failure_reason is DECLINED
     order.request_payment(PAYMENT, at=NOW)

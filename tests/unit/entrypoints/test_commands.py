@@ -54,7 +54,7 @@ def test_every_command_shows_its_help(command: tuple[str, ...], capsys: pytest.C
 
 
 @pytest.mark.parametrize("arguments", [("--version",), ("--help",), ("products", "--help"), ("up", "--help")])
-def test_nobody_waits_for_servers_that_are_not_asked(arguments: tuple[str, ...]) -> None:
+def test_no_command_imports_libraries_of_servers_that_it_does_not_use(arguments: tuple[str, ...]) -> None:
     printed, packages = imported(*arguments)
     assert printed
     # Without it, nothing would have been measured.

@@ -61,7 +61,7 @@ def container(settings: Settings) -> Iterator[Container]:
 
 
 async def test_every_provider_can_be_built(container: Container, settings: Settings) -> None:
-    # The keyword arguments of a factory are checked by nobody before it is called.
+    # The keyword arguments of a factory are not checked before it is called.
     built = {name: provider() for name, provider in container.providers.items()}
     assert {"ports", "limits", "use_cases", "check_health"} <= built.keys()
     assert {name for name, made in built.items() if made is None} == (set() if settings.redis_url else {"redis"})

@@ -18,7 +18,7 @@ def test_an_empty_environment_gives_the_defaults() -> None:
     assert read_settings({}) == Settings()
 
 
-def test_other_peoples_variables_are_nobodys_business() -> None:
+def test_variables_of_other_software_are_ignored() -> None:
     assert read_settings({"PATH": "/bin", "DATABASE_HOST": "x"}) == Settings()
 
 
@@ -31,14 +31,14 @@ def test_every_setting_is_read_from_its_variable() -> None:
             "HOLDFAST_PORT": "81",
             "HOLDFAST_ORDER_EXPIRY": "90s",
             "HOLDFAST_GATEWAY_DELAY": "50ms-1s",
-            "HOLDFAST_GATEWAY_LEDGER": "books.db",
+            "HOLDFAST_GATEWAY_LEDGER": "ledger.db",
         }
     )
     assert settings.database_url == "postgresql://u:p@h/x"
     assert settings.port == 81
     assert settings.order_expiry == timedelta(seconds=90)
     assert settings.gateway_delay == (0.05, 1.0)
-    assert settings.ledger == Path("books.db")
+    assert settings.ledger == Path("ledger.db")
 
 
 def test_orders_are_queued_only_where_the_broker_keeps_them_on_disk() -> None:

@@ -30,7 +30,7 @@ async def test_a_step_that_fails_in_an_unknown_way_is_taken_again(monkeypatch: p
         if len(taken) == 2:
             stop.set()
             return 0
-        raise RuntimeError("nobody knows")
+        raise RuntimeError("an unexpected error")
 
     async with asyncio.timeout(5):
         await waiting.repeat(step, stop, name="test")
@@ -115,7 +115,7 @@ async def test_work_that_ran_out_of_its_own_time_fails() -> None:
         await waiting.Stop().until_first(work())
 
 
-async def test_whoever_is_cancelled_while_working_is_cancelled_and_not_stopped() -> None:
+async def test_work_that_is_cancelled_is_cancelled_and_not_stopped() -> None:
     begun, ended = asyncio.Event(), []
 
     async def work() -> None:

@@ -1,4 +1,4 @@
-"""How orders get in, over memory, with the broker and the recent orders in the hands of a test."""
+"""The three kinds of intake in memory, with a broker and recent orders that a test controls."""
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
@@ -26,12 +26,12 @@ from tests.unit.shop import EXPIRY, Shop
 
 @define(eq=False)
 class UnsteadyQueue:
-    """What the broker has on disk. It may be gone or silent, and may keep what it does not confirm."""
+    """The broker's queue. It may be gone or silent, and may keep events that it does not confirm."""
 
     events: list[OrderAccepted] = field(factory=list)
     gone: bool = False
     silent: bool = False
-    # So many of what comes at once.
+    # The number of events of one call that are confirmed.
     confirms: int = 1000
 
     async def put_many(self, accepted: Sequence[OrderAccepted]) -> set[OrderId]:
@@ -47,12 +47,12 @@ class UnsteadyQueue:
 
 
 @define(eq=False)
-class ForgetfulOrders:
+class UnsteadyRecentOrders:
     """Recent orders on a server that may be gone."""
 
     _inner: RecentOrders = field(factory=MemoryRecentOrders)
     gone: bool = False
-    # So many of the next looks find nothing.
+    # The number of next reads that find nothing.
     misses: int = 0
 
     async def get_many(self, ids: Collection[OrderId]) -> dict[OrderId, Order]:
@@ -70,17 +70,17 @@ class ForgetfulOrders:
 
 
 @define(eq=False)
-class Counter:
-    """The three ways in, to one shop.
+class Intakes:
+    """The three kinds of intake of one shop.
 
-    `timeout` is what it has with the broker, and `auto` with the database, in seconds. They are asked again at once
-    after they were waited for in vain. What is safe nowhere else may take the database as long as it likes.
+    `timeout` is the timeout of the broker, and in `auto` of the database, in seconds. After a timeout the circuit
+    breaker lets the next call through at once. The last attempt to store an order has a long timeout.
     """
 
     shop: Shop = field(factory=Shop)
     timeout: float = 1.0
     queue: UnsteadyQueue = field(factory=UnsteadyQueue)
-    recent: ForgetfulOrders = field(factory=ForgetfulOrders)
+    recent: UnsteadyRecentOrders = field(factory=UnsteadyRecentOrders)
     own: MemoryRecentOrders = field(factory=MemoryRecentOrders)
     prices: MemoryPriceList = field(factory=MemoryPriceList)
     unrecorded: Unrecorded = field(init=False)
@@ -92,7 +92,7 @@ class Counter:
 
     def __attrs_post_init__(self) -> None:
         self.direct, self.queued, self.auto = map(self._assembled, ("direct", "queued", "auto"))
-        # The parts of the queued road, each for the tests of that part alone.
+        # The parts of the queued intake, for tests of one part alone.
         self.unrecorded = Unrecorded(self.recent, self.own)
         place, record = Batched(self.shop.place_numbered), Batched(self.shop.persist_orders)
         put = CircuitBreaker(self.queue.put_many, seconds=self.timeout, pause=0)
@@ -122,6 +122,6 @@ class Counter:
         await RefreshPrices(self.shop.unit_of_work, self.prices)()
 
     async def work_off(self) -> Sequence[Exception | None]:
-        """What the worker does with what waits in the queue."""
+        """Process the waiting events, as the worker does."""
         events, self.queue.events = self.queue.events, []
         return await self.shop.persist_orders(events)

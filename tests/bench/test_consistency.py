@@ -1,4 +1,4 @@
-"""The benchmarks' own look at the books: each kind of damage has to be seen."""
+"""The benchmarks' own consistency check: it has to find each kind of damage."""
 
 import asyncio
 import sqlite3
@@ -18,7 +18,7 @@ from application.catalogue.add_products import AddProducts, NewProduct
 from application.intake.place_order import NumberRequests, OrderRequest, PlaceOrder, RequestedItem
 from application.payments.process_payment import ProcessPayment
 from application.payments.request_payment import RequestPayment
-from bench.books import Books
+from bench.consistency import ShopData
 from domain.ids import ProductId, UserId
 from domain.money import Money
 from domain.orders.events import PaymentRequested
@@ -51,10 +51,10 @@ async def _trade(folder: Path) -> None:
 
 
 @pytest.fixture
-def books(tmp_path: Path) -> Iterator[Books]:
+def data(tmp_path: Path) -> Iterator[ShopData]:
     asyncio.run(_trade(tmp_path))
-    with Books(sqlite_url(tmp_path / "holdfast.db"), tmp_path / "gateway.db") as books:
-        yield books
+    with ShopData(sqlite_url(tmp_path / "holdfast.db"), tmp_path / "gateway.db") as data:
+        yield data
 
 
 def _change(file: Path, statement: str) -> None:
@@ -65,11 +65,11 @@ def _change(file: Path, statement: str) -> None:
     connection.close()
 
 
-def test_good_books_have_no_findings(books: Books) -> None:
-    assert books.findings() == []
-    assert (books.orders(), books.paid(), books.processing(), books.unsent()) == (3, 2, False, True)
-    assert len(books.seconds_to_paid()) == 2
-    assert all(0 <= seconds < 60 for seconds in books.seconds_to_paid())
+def test_consistent_data_has_no_findings(data: ShopData) -> None:
+    assert data.findings() == []
+    assert (data.orders(), data.paid(), data.processing(), data.unsent()) == (3, 2, False, True)
+    assert len(data.seconds_to_paid()) == 2
+    assert all(0 <= seconds < 60 for seconds in data.seconds_to_paid())
 
 
 @pytest.mark.parametrize(
@@ -87,6 +87,6 @@ def test_good_books_have_no_findings(books: Books) -> None:
         ("gateway.db", "UPDATE ledger SET refunded = 1", "2 paid orders were not charged for"),
     ],
 )
-def test_damage_is_found(books: Books, tmp_path: Path, file: str, damage: str, finding: str) -> None:
+def test_damage_is_found(data: ShopData, tmp_path: Path, file: str, damage: str, finding: str) -> None:
     _change(tmp_path / file, damage)
-    assert any(found.startswith(finding) for found in books.findings()), books.findings()
+    assert any(found.startswith(finding) for found in data.findings()), data.findings()

@@ -1,4 +1,4 @@
-"""What stands in a shop's books, asked of the tables themselves: as fast with a million orders as with a hundred."""
+"""The benchmarks' own consistency check, in SQL: fast even with a million orders."""
 
 import asyncio
 import sqlite3
@@ -12,7 +12,7 @@ from sqlalchemy import URL, text
 
 from adapters.sql.core.engine import create_engine
 
-# Not written with the application's own queries, which might be wrong in the same way as what they check.
+# Not with the application's own queries, which might have the same mistake as the code that they check.
 _STOCK: Final = """
     SELECT p.id, p.stock, coalesce(h.units, 0), coalesce(a.units, 0) FROM products p
     LEFT JOIN (
@@ -47,7 +47,7 @@ _TO_PAID: Final = """
 """
 
 
-class Books:
+class ShopData:
     """One database and its provider's ledger. Its methods block; close it at the end."""
 
     def __init__(self, database: str | URL, ledger: Path) -> None:
@@ -74,7 +74,7 @@ class Books:
         return bool(self.rows("SELECT 1 FROM outbox LIMIT 1"))
 
     def seconds_to_paid(self) -> list[float]:
-        """Of each paid order, from the request to pay until it was paid, by the shop's own clock."""
+        """For each paid order, the seconds from the payment request to the payment, by the shop's clock."""
         return [(_moment(paid) - _moment(asked)).total_seconds() for asked, paid in self.rows(_TO_PAID)]
 
     def findings(self) -> list[str]:
