@@ -159,7 +159,7 @@ async def test_only_three_moves_are_made_by_hand(shop: Shop, browser: Browser, s
     answer = await browser.patch(f"/orders/{order_id}/status", {"status": status})
     assert (answer.status, answer.code) == (422, "invalid_request")
     assert answer.errors == {
-        "status": "it can be set to one of CANCELLED, COMPLETED, REFUNDED; others come by themselves"
+        "status": "it can be set to CANCELLED, COMPLETED, REFUNDED; the service sets the others"
     }
 
 

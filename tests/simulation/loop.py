@@ -63,6 +63,9 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
             task = self.create_task(main)
             self._run_until_done(task, max_steps)
             return task.result()
+        except RuntimeError:
+            self._cancel_all()
+            raise
         finally:
             asyncio._set_running_loop(None)  # noqa: SLF001 - as above
             self._ready.clear()
@@ -84,6 +87,20 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
             if self.steps > max_steps:
                 raise RuntimeError(f"no end after {max_steps} steps")
             handle()
+
+    def _cancel_all(self) -> None:
+        """End what a run without an end has left behind, which the garbage collector would complain about."""
+        left = asyncio.all_tasks(self)
+        for task in left:
+            task.cancel()
+        for _ in range(100 * len(left)):
+            if not self._ready and (not self._timers or all(task.done() for task in left)):
+                break
+            if not self._ready:
+                self._pass_time()
+            handle = self._ready.pop()
+            if not handle.off:
+                handle()
 
     def _pass_time(self) -> None:
         while not self._ready:
