@@ -158,9 +158,7 @@ async def test_only_three_moves_are_made_by_hand(shop: Shop, browser: Browser, s
     order_id = (await browser.order())["order_id"]
     answer = await browser.patch(f"/orders/{order_id}/status", {"status": status})
     assert (answer.status, answer.code) == (422, "invalid_request")
-    assert answer.errors == {
-        "status": "it can be set to CANCELLED, COMPLETED, REFUNDED; the service sets the others"
-    }
+    assert answer.errors == {"status": "it can be set to CANCELLED, COMPLETED, REFUNDED; the service sets the others"}
 
 
 async def test_an_order_that_was_never_paid_for_can_be_deleted(shop: Shop, browser: Browser) -> None:

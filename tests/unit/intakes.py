@@ -78,7 +78,7 @@ class Intakes:
     """
 
     shop: Shop = field(factory=Shop)
-    timeout: float = 1.0
+    timeout: float = 30.0
     queue: UnsteadyQueue = field(factory=UnsteadyQueue)
     recent: UnsteadyRecentOrders = field(factory=UnsteadyRecentOrders)
     own: MemoryRecentOrders = field(factory=MemoryRecentOrders)
