@@ -64,7 +64,7 @@ def test_tests_without_their_server_are_skipped_and_named_loudly(tests: Path, wo
     assert done.returncode == 0, done.stdout
     assert "1 passed, 2 skipped" in done.stdout
     _, _, summary = done.stdout.partition("TESTS THAT DID NOT RUN")
-    assert "Redis could not be had: Redis is not installed" in summary
+    assert "Redis could not be started: Redis is not installed" in summary
     assert "apt-get install redis-server" in summary
     assert "test_example.py::test_with_redis:" in summary
     assert "test_example.py::test_with_a_redis_of_its_own:" in summary
@@ -76,7 +76,7 @@ def test_a_missing_server_is_a_failure_in_ci(tests: Path) -> None:
 
     assert done.returncode == 1
     assert "1 passed, 2 errors" in done.stdout
-    assert "Redis could not be had" in done.stdout
+    assert "Redis could not be started" in done.stdout
 
 
 def test_a_named_server_that_is_not_there_is_a_failure_that_shows_no_password(tests: Path) -> None:
