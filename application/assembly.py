@@ -17,7 +17,7 @@ from application.execution.after_commit import AfterCommit, InvalidatingPublishe
 from application.execution.batching import Batched
 from application.execution.circuit_breaker import CircuitBreaker
 from application.execution.idempotency import Keyed, Outcome, Replayed
-from application.execution.retrying import Retrying
+from application.execution.retry_conflicts import Retrying
 from application.intake.order_intake import AutoIntake, DirectIntake, OrderIntake, QueuedIntake
 from application.intake.persist_orders import PersistOrders
 from application.intake.place_order import NumberedRequest, NumberRequests, PlaceOrder

@@ -29,7 +29,7 @@ and `synchronous_commit` as PostgreSQL has them, and with files of its log to us
 an hour. The empty handler (the ceiling), this build, and this build with `HOLDFAST_BATCH_MAX=1` (one at a time) stand
 ready together and are loaded in turns: only the ratios of one run can be compared. Afterwards the data is checked:
 orders, items, histories, stock and money. The ceiling is plain Quart on plain uvicorn, while Holdfast runs Quart with
-one task a request (`entrypoints/http/connection.py`), so that a read can be above it. What is marked * was not
+one task a request (`entrypoints/http/server/connection.py`), so that a read can be above it. What is marked * was not
 measured in this run: it is what another system did earlier on a like machine, times what the ceiling is here of what
 it was there."""
 

@@ -40,4 +40,5 @@ def configure_logging(settings: Settings) -> None:
     # Libraries log every reconnect. Our processes log an outage once, in their own words.
     for library in ("aiosqlite", "asyncio", "alembic", "quart", "uvicorn"):
         logging.getLogger(library).setLevel(logging.ERROR)
-    logging.getLogger("aiormq").setLevel(logging.CRITICAL)
+    for library in ("aio_pika", "aiormq"):
+        logging.getLogger(library).setLevel(logging.CRITICAL)

@@ -35,7 +35,10 @@ class Delivery:
 
 
 class Subscription(Protocol):
-    """The events that wait for one consumer. A delivery that is not settled comes again."""
+    """The events that wait for one consumer. A delivery that is not settled comes again.
+
+    Each way to settle one may raise `Trouble`: then it comes again, and the inbox knows what was done.
+    """
 
     async def receive(self, limit: int) -> list[Delivery]:
         """Wait for at least one; take those that are there, up to the limit. Raise `Unavailable`."""

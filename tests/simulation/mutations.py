@@ -16,7 +16,7 @@ from adapters.memory.repositories.idempotency_keys import MemoryIdempotencyKeys
 from application.errors import Aborted, OutcomeUnknown, Trouble, Unavailable
 from application.execution.after_commit import Committed, InvalidatingPublisher
 from application.execution.idempotency import Keyed, once
-from application.execution.retrying import Retrying
+from application.execution.retry_conflicts import Retrying
 from application.intake.order_intake import AutoIntake
 from application.intake.persist_orders import PersistOrders
 from application.intake.place_order import PlaceOrder

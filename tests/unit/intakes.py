@@ -13,7 +13,7 @@ from application.assembly import Limits, UseCases, assemble
 from application.errors import Unavailable
 from application.execution.batching import Batched
 from application.execution.circuit_breaker import CircuitBreaker
-from application.execution.retrying import Retrying
+from application.execution.retry_conflicts import Retrying
 from application.intake.queue_orders import QueueOrders, QueueOrRecord
 from application.intake.refresh_prices import RefreshPrices
 from application.intake.unrecorded import Unrecorded

@@ -7,7 +7,7 @@ from attrs import define, field
 from application.errors import Aborted, OutcomeUnknown, Overloaded, Unavailable
 from application.execution.circuit_breaker import CircuitBreaker
 from application.execution.idempotency import KeyInFlight
-from application.execution.retrying import Retrying
+from application.execution.retry_conflicts import Retrying
 from domain.errors import InvalidOrder
 
 
