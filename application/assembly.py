@@ -160,7 +160,7 @@ class _Batches:
     """Makes batched use cases, and remembers them so that all can be drained."""
 
     _limits: Limits
-    _made: list[Callable[[], Awaitable[None]]] = field(factory=list, init=False)
+    _made: list[Batched[Any, Any]] = field(factory=list, init=False)
 
     def __call__(self, work: Callable[[Sequence[C]], Awaitable[Sequence[R | Exception]]]) -> Batched[C, R]:
         batched: Batched[C, R] = Batched(
@@ -169,12 +169,14 @@ class _Batches:
             max_in_flight=self._limits.batches_in_flight,
             longest_wait=self._limits.longest_wait,
         )
-        self._made.append(batched.drained)
+        self._made.append(batched)
         return batched
 
     async def drained(self) -> None:
-        for drained in self._made:
-            await drained()
+        # A batch of one use case may make calls of another.
+        while busy := [batched for batched in self._made if batched.is_busy]:
+            for batched in busy:
+                await batched.drained()
 
 
 def assemble(ports: Ports, limits: Limits) -> UseCases:

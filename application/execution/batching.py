@@ -87,6 +87,10 @@ class Batched(Generic[C, R]):
         self._start()
         return await waiting.answer
 
+    @property
+    def is_busy(self) -> bool:
+        return bool(self._in_flight)
+
     async def drained(self) -> None:
         """Wait until every call that was made has its answer."""
         while self._in_flight:

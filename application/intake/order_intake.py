@@ -5,7 +5,7 @@ from typing import Protocol
 
 from attrs import frozen
 
-from application.errors import Aborted, NotDone, OutcomeUnknown, Unavailable
+from application.errors import Aborted, OutcomeUnknown, Overloaded, Unavailable
 from application.execution.idempotency import Keyed, Replayed
 from application.intake.place_order import NumberedRequest, NumberRequests, OrderRequest
 from application.intake.queue_orders import PriceUnknown, Queued
@@ -75,6 +75,6 @@ class AutoIntake:
         except OutcomeUnknown:
             try:
                 return await self._queue(call)
-            except NotDone as error:
+            except (Aborted, Overloaded, PriceUnknown, Unavailable) as error:
                 # Not in the queue, but maybe in the database.
                 raise OutcomeUnknown(str(error)) from error

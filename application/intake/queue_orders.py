@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from attrs import frozen
 
-from application.errors import NotDone, OutcomeUnknown, Trouble
+from application.errors import Aborted, NotDone, OutcomeUnknown, Overloaded, Trouble, Unavailable
 from application.execution.idempotency import Keyed, KeyReused, Replayed
 from application.intake.place_order import NumberedRequest, price_order, wanted_in
 from application.ports.caching import PriceList, RecentOrders
@@ -159,7 +159,7 @@ class QueueOrRecord:
                 return _first_or_again(call.call, await self._place(call))
             # It may be recorded already: an earlier attempt may have finished since.
             await self._record(event)
-        except NotDone as error:
+        except (Aborted, Overloaded, Unavailable) as error:
             # Not in the database, but maybe in the queue.
             raise OutcomeUnknown(str(error)) from error
         return _order(event)

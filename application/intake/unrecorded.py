@@ -45,8 +45,8 @@ class TellUnrecorded(Generic[C, R]):
     _change: Callable[[Sequence[C]], Awaitable[Sequence[R]]]
     _unrecorded: Unrecorded
 
-    async def __call__(self, calls: Sequence[C]) -> Sequence[R | NotYetRecorded]:
-        outcomes: list[R | NotYetRecorded] = list(await self._change(calls))
+    async def __call__(self, calls: Sequence[C]) -> Sequence[R | Exception]:
+        outcomes: list[R | Exception] = list(await self._change(calls))
         unknown = [index for index, outcome in enumerate(outcomes) if _is_unknown(outcome)]
         accepted = await self._unrecorded.get_many({_order_id(calls[index]) for index in unknown})
         for index in unknown:
@@ -55,10 +55,15 @@ class TellUnrecorded(Generic[C, R]):
         # An order found in neither place may have been recorded between the two reads.
         unknown = [index for index in unknown if _order_id(calls[index]) not in accepted]
         if unknown:
-            again = await self._change([calls[index] for index in unknown])
-            for index, outcome in zip(unknown, again, strict=True):
+            for index, outcome in zip(unknown, await self._again([calls[index] for index in unknown]), strict=True):
                 outcomes[index] = outcome
         return outcomes
+
+    async def _again(self, calls: Sequence[C]) -> Sequence[R | Exception]:
+        try:
+            return await self._change(calls)
+        except Exception as error:  # noqa: BLE001 - any: the first transaction has committed the other calls
+            return [error] * len(calls)
 
 
 def _order_id(call: OrderId | Keyed[OrderId]) -> OrderId:

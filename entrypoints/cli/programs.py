@@ -3,7 +3,6 @@
 The programs are imported after the settings are read, so that neither a help text nor a wrong setting waits for them.
 """
 
-import gc
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -76,7 +75,4 @@ def _run(settings: Settings, program: "Program") -> None:
     from entrypoints.programs.running import run_until_signalled
 
     configure_logging(settings)
-    # What is here by now stays for good: Python need not look through it for garbage again and again.
-    gc.collect()
-    gc.freeze()
     uvloop.run(run_until_signalled(program, graceful_timeout=settings.shutdown_timeout))

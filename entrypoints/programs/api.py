@@ -11,7 +11,7 @@ from entrypoints.http.app import create_app
 from entrypoints.http.server.server import serve
 from entrypoints.loops import Stop
 from entrypoints.programs.prices import prices_known
-from entrypoints.programs.starting import tell_of_servers
+from entrypoints.programs.starting import freeze_objects, tell_of_servers
 from entrypoints.schema import expect_schema
 from entrypoints.settings import Settings
 
@@ -45,6 +45,7 @@ async def serve_http(container: Container, stop: Stop, *, on_started: OnStarted)
     async with AsyncExitStack() as stack:
         if settings.intake != "direct":
             await stack.enter_async_context(prices_known(use_cases.refresh_prices))
+        freeze_objects()
         await serve(
             app,
             host=settings.host,

@@ -11,7 +11,7 @@ from application.ports.messaging import OutboxSignal
 from entrypoints.broker import queues_declared
 from entrypoints.connections import open_container
 from entrypoints.loops import Stop, repeat
-from entrypoints.programs.starting import tell_of_servers
+from entrypoints.programs.starting import freeze_objects, tell_of_servers
 from entrypoints.schema import expect_schema
 from entrypoints.settings import Settings
 
@@ -26,6 +26,7 @@ async def run_relay(settings: Settings, stop: Stop) -> None:
     async with open_container(settings) as container, queues_declared(settings):
         await tell_of_servers(container)
         await expect_schema(container)
+        freeze_objects()
         await relay(container.use_cases().relay_events, container.outbox_signal(), stop)
 
 

@@ -13,7 +13,7 @@ from entrypoints.broker import queues_declared
 from entrypoints.connections import open_container
 from entrypoints.container import Container
 from entrypoints.loops import Stop, Turn, repeat
-from entrypoints.programs.starting import expect_provider, tell_of_servers
+from entrypoints.programs.starting import expect_provider, freeze_objects, tell_of_servers
 from entrypoints.schema import expect_schema
 from entrypoints.settings import Settings
 
@@ -114,7 +114,9 @@ async def run_worker(settings: Settings, stop: Stop) -> None:
         await expect_provider(container)
         await tell_of_servers(container)
         await expect_schema(container)
-        await worker_of(container).run(stop)
+        worker = worker_of(container)
+        freeze_objects()
+        await worker.run(stop)
 
 
 def worker_of(container: Container) -> Worker:

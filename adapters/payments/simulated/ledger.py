@@ -13,7 +13,7 @@ from uuid import UUID
 
 from attrs import define, evolve, field, frozen
 
-from application.errors import Unavailable
+from application.errors import OutcomeUnknown, Unavailable
 from application.execution.batching import Batched
 from domain.ids import PaymentId
 from domain.money import Money
@@ -146,6 +146,9 @@ class FileLedger:
                 if self._connection is None:
                     self._connection = _connect(self._path)
                 return work(self._connection)
+            except OutcomeUnknown:
+                self._disconnect()
+                raise
             except (sqlite3.Error, OSError) as error:
                 # The state of the connection is unknown, so the next call opens a new one.
                 self._disconnect()
@@ -234,12 +237,19 @@ def _write(connection: sqlite3.Connection, calls: Sequence[LedgerEntry | _Refund
                 connection.execute(_ENTER, _row(call))
             row: _Row | None = connection.execute(_FIND, (str(call.key),)).fetchone()
             kept.append(None if row is None else _entry(row))
-        connection.execute("COMMIT")
+        _commit(connection)
     except BaseException:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
     return kept
+
+
+def _commit(connection: sqlite3.Connection) -> None:
+    try:
+        connection.execute("COMMIT")
+    except sqlite3.Error as error:
+        raise OutcomeUnknown(f"the payment ledger did not confirm a commit: {error}") from error
 
 
 def _all(connection: sqlite3.Connection) -> list[LedgerEntry]:

@@ -46,8 +46,8 @@ def parsed_url(url: str | URL) -> tuple[URL, SqlDialect]:
 
 
 def dialect_of(dialect: Dialect) -> SqlDialect:
-    """What stands behind a dialect of SQLAlchemy's."""
-    return _loaded(dialect.name)
+    """What stands behind a dialect of SQLAlchemy's; SQLite's where a statement is only shown to a person."""
+    return _loaded(dialect.name if is_known(dialect) else "sqlite")
 
 
 def is_known(dialect: Dialect) -> bool:

@@ -14,10 +14,12 @@ handler reads the body itself, in the server's own task, which the server cancel
 import asyncio
 from collections.abc import Generator
 from functools import partial
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from quart import Quart, Request
 from quart.asgi import ASGIHTTPConnection
+from quart.sessions import NullSession, SessionInterface
+from quart.wrappers.base import BaseRequestWebsocket
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from entrypoints.http.headers import PlainHeaders
@@ -106,8 +108,19 @@ class Connection(ASGIHTTPConnection):
         )
 
 
+class _NoSessions(SessionInterface):
+    """Opens none: nothing here is kept in a cookie."""
+
+    async def open_session(self, app: Quart, request: BaseRequestWebsocket) -> NullSession:  # noqa: ARG002 - Quart's signature
+        return _NO_SESSION
+
+
+_NO_SESSION: Final = NullSession()
+
+
 class LeanQuart(Quart):
-    """Quart, with all its hooks and signals, on connections of this kind."""
+    """Quart, with all its hooks and signals, on connections of this kind; without sessions."""
 
     asgi_http_class = Connection
     request_class = LeanRequest
+    session_interface = _NoSessions()  # type: ignore[assignment]  # Quart types it as its own default

@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import CheckConstraint
+from sqlalchemy import CheckConstraint, literal, select
 
 from adapters.sql.core.bulk import BulkStatement, bulk_insert
+from adapters.sql.core.expressions import FromNow, JsonRows, among
 from adapters.sql.repositories import dead_letters, inbox
-from adapters.sql.tables import UNPAID, WAITING, metadata, payments
+from adapters.sql.tables import UNPAID, WAITING, metadata, orders, payments
 
 MIGRATIONS = Path(__file__).parents[3] / "adapters" / "sql" / "migrations" / "versions"
 
@@ -70,3 +71,8 @@ def test_every_column_of_the_tables_without_bulk_inserts_is_written() -> None:
     written["inbox"] = {"consumer", *inbox._WRITTEN}  # noqa: SLF001
     for table, names in written.items():
         assert names == {column.name for column in metadata.tables[table].c if column.identity is None}
+
+
+def test_a_statement_can_be_shown_to_a_person() -> None:
+    statement = select(orders.c.id, JsonRows(orders.c.version), FromNow(literal(5))).where(among(orders.c.id, "ids"))
+    assert "SELECT" in str(statement)

@@ -5,6 +5,7 @@ import pytest
 from attrs import frozen
 
 from adapters.memory.caches import MemoryRecentOrders
+from application.errors import Aborted, Unavailable
 from application.execution.idempotency import Keyed
 from application.intake.queue_orders import Queued
 from application.intake.unrecorded import NotYetRecorded, TellUnrecorded, Unrecorded
@@ -16,6 +17,7 @@ from domain.ids import OrderId
 from domain.orders.order import Order
 from tests.unit.intakes import Intakes
 from tests.unit.shop import Shop, a_request
+from tests.unit.unsteady import Trouble
 
 UNKNOWN_ORDER = OrderId(UUID(int=404))
 
@@ -57,6 +59,17 @@ async def test_it_is_changed_once_it_is_recorded_under_the_same_key(intakes: Int
     await intakes.work_off()
     [paying] = await pay([call])
     assert isinstance(paying, Order)
+
+
+@pytest.mark.parametrize("error", [Unavailable("no connection"), Aborted("deadlock"), RuntimeError("a mistake")])
+async def test_what_is_done_stays_done_when_the_second_look_for_others_fails(
+    intakes: Intakes, error: Exception
+) -> None:
+    shop = intakes.shop
+    order = await shop.order((await shop.sells(), 1))
+    shop.unsteady.to_come.extend([None, Trouble(error)])
+    cancelled, other = await TellUnrecorded(shop.cancel_order, intakes.unrecorded)([order.id, UNKNOWN_ORDER])
+    assert (cancelled, other) == (await shop.now(order), error)
 
 
 @pytest.mark.parametrize("recent_gone", [False, True])
