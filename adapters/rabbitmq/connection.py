@@ -117,7 +117,7 @@ class BrokerConnection:
             return await self._connection.channel(publisher_confirms=False)
 
     async def queue(self, name: str) -> AbstractQueue:
-        """Return a queue to inspect and fetch from. It has its own channel: RabbitMQ closes that if it has no such queue."""
+        """Return a queue to inspect and fetch from, on its own channel: a missing queue makes RabbitMQ close that."""
         channel = await self.channel()
         return await channel.get_queue(name, ensure=False)
 

@@ -14,9 +14,9 @@ R = TypeVar("R")
 class CircuitBreaker(Generic[C, R]):
     """A wrapper around calls to a server that may be down: no call waits for longer than `seconds`.
 
-    After a call has timed out or found the server unavailable, the breaker opens. Calls are then refused at once, except
-    one call in every `pause` seconds, which tests whether the server is back. So a dead server costs one timeout in each
-    pause, not one for each request.
+    After a call has timed out or found the server unavailable, the breaker opens. Calls are then refused at once,
+    except one call in every `pause` seconds, which tests whether the server is back. So a dead server costs one timeout
+    in each pause, not one for each request.
 
     Raise `Unavailable` for a call that is refused at once, and `OutcomeUnknown` for a call that timed out: it may still
     have an effect on the server.
