@@ -53,7 +53,7 @@ class ActiveConsumer:
     _suspects: list[Delivery] = field(factory=list, init=False)
     _suspect_was_last: bool = field(default=False, init=False)
     _unreadable: asyncio.Queue[tuple[Receipt, int, str]] = field(factory=asyncio.Queue, init=False)
-    # The unacknowledged tags. The order of arrival is ascending.
+    # The unacknowledged tags in order of arrival, which is ascending.
     _unsettled: dict[int, None] = field(factory=dict, init=False)
     _settling: asyncio.Lock = field(factory=asyncio.Lock, init=False)
     _changed: asyncio.Event = field(factory=asyncio.Event, init=False)
@@ -93,8 +93,8 @@ class ActiveConsumer:
     async def settle(self, tags: Collection[int]) -> None:
         """Ack the deliveries with these tags.
 
-        Raise `Unavailable` if no ack was sent, and `OutcomeUnknown` if RabbitMQ may not have received every ack. It
-        redelivers the messages whose acks it has not received.
+        Raise `Unavailable` if no ack was sent, and `OutcomeUnknown` if RabbitMQ may not have received every ack.
+        RabbitMQ redelivers each message whose ack it has not received.
         """
         # Acks are sent one call at a time. If a multiple ack overtook the single ack of a lower tag, that tag would be
         # acked twice. RabbitMQ closes the channel for a double ack, and for an unknown tag.
@@ -106,8 +106,8 @@ class ActiveConsumer:
                 raise Unavailable("the connection that received these messages was lost: they will be redelivered")
             try:
                 async with self._connection.talking(self._connection.timeouts.answer, lost=OutcomeUnknown):
-                    # RabbitMQ does not reply to an ack. After the wait for the last ack, all of them have been written
-                    # to the socket. Closing the connection would drop an ack that has not.
+                    # RabbitMQ does not reply to an ack. After the wait for the last ack, all acks have been written to
+                    # the socket. Closing the connection would drop acks that are still buffered.
                     for at, (tag, and_all_before) in enumerate(acks, 1):
                         await self._channel.basic_ack(tag, multiple=and_all_before, wait=at == len(acks))
             except BaseException:

@@ -201,7 +201,7 @@ def in_words(error: BaseException, where: str) -> str:
             return f"RabbitMQ at {where} says {error}: run `holdfast migrate`, which declares it"
         case aiormq.ChannelPreconditionFailed() if "inequivalent" in str(error):
             return (
-                f"RabbitMQ at {where} says {error}: something else has declared it."
+                f"RabbitMQ at {where} says {error}: another program has declared it with other arguments."
                 " Delete it when it is empty, and run `holdfast migrate`"
             )
         case aiormq.AMQPChannelError():

@@ -170,7 +170,7 @@ class QueueOrRecord:
 
 
 def _first_or_again(request: NumberedRequest, answer: Order | Replayed) -> Order | Replayed:
-    """Return the order, without the mark of a replayed response if this request itself has placed it.
+    """Return the answer, as a first response if this request itself has placed the order.
 
     If the stored order has the time of this request, an earlier attempt of this request wrote it. The client has not
     seen that response, so it is not marked as replayed.

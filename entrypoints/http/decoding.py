@@ -72,7 +72,7 @@ def _refuse_duplicates(body: bytes) -> None:
         names = [name for name, _ in pairs]
         for name in names:
             if names.count(name) > 1:
-                raise MalformedBody(f"The member {_short(name)} stands twice in one object.")
+                raise MalformedBody(f"The member {_short(name)} appears twice in one object.")
 
     json.loads(body, object_pairs_hook=members)
 

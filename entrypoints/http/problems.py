@@ -143,7 +143,7 @@ _KINDS: Final[Mapping[type[Exception], Kind]] = MappingProxyType(
             HTTPStatus.METHOD_NOT_ALLOWED,
             "method_not_allowed",
             "This method is not allowed at this path",
-            "The header Allow lists the methods that are.",
+            "The header Allow lists the allowed methods.",
         ),
         # Temporary problems.
         Overloaded: OVERLOADED,
