@@ -16,13 +16,13 @@ from application.ports.messaging import Delivery
 
 log: Final[structlog.stdlib.BoundLogger] = structlog.get_logger(__name__)
 
-# A message that came back unsettled so often may be what kills the workers: it is worked on alone.
+# A message that was redelivered this many times may be killing the workers: it is processed alone.
 _SUSPECT: Final = 3
 
 
 @frozen
 class Receipt:
-    """What settles a delivery. It is good for the subscription that brought it, and no other."""
+    """The tag and the message of a delivery. The tag is valid only in the subscription that received it."""
 
     subscription: "ActiveConsumer"
     tag: int
@@ -33,15 +33,15 @@ class Receipt:
         return self.message.header.properties.headers or {}
 
 
-# Moves a message that can't be read to the dead letters, for this reason, and settles it.
+# Moves an unreadable message to the dead letters, with its attempt number and the reason, and acks it.
 DeadLetter = Callable[[Receipt, int, str], Awaitable[None]]
 
 
 @define(eq=False)
 class ActiveConsumer:
-    """What one consumer has in hand, over one connection. When that is lost, so is this, and everything in it.
+    """The open subscription of one consumer: a connection and its unacknowledged deliveries.
 
-    Nothing is lost with it in earnest: the broker brings again whatever was not settled.
+    It can't be used after the connection is lost. No message is lost: RabbitMQ redelivers the unacknowledged ones.
     """
 
     _connection: BrokerConnection
@@ -53,7 +53,7 @@ class ActiveConsumer:
     _suspects: list[Delivery] = field(factory=list, init=False)
     _suspect_was_last: bool = field(default=False, init=False)
     _unreadable: asyncio.Queue[tuple[Receipt, int, str]] = field(factory=asyncio.Queue, init=False)
-    # In the order in which they came, which is that of their tags.
+    # The unacknowledged tags in order of arrival, which is ascending.
     _unsettled: dict[int, None] = field(factory=dict, init=False)
     _settling: asyncio.Lock = field(factory=asyncio.Lock, init=False)
     _changed: asyncio.Event = field(factory=asyncio.Event, init=False)
@@ -73,15 +73,16 @@ class ActiveConsumer:
         return consumer
 
     async def wait(self) -> None:
-        """Until there is something to take, or the subscription is lost."""
+        """Wait until there is a delivery to take, or the subscription is lost."""
         while not (self._waiting or self._suspects or self.lost):
             self._changed.clear()
             await self._changed.wait()
 
     def take(self, limit: int) -> list[Delivery]:
-        """Those that are there, up to the limit; suspects take turns with them, one at a time and in any order.
+        """Return at most `limit` waiting deliveries, or one suspect alone. If both wait, the two kinds take turns.
 
-        Were suspects taken in their order, the one that kills the worker would keep those behind it waiting for good.
+        The choice of the suspect is random. In queue order, a message that kills the worker would block the suspects
+        behind it for ever.
         """
         if self._suspects and not (self._waiting and self._suspect_was_last):
             self._suspect_was_last = True
@@ -90,22 +91,23 @@ class ActiveConsumer:
         return [self._waiting.popleft() for _ in range(min(limit, len(self._waiting)))]
 
     async def settle(self, tags: Collection[int]) -> None:
-        """Tell the broker that it may forget them.
+        """Ack the deliveries with these tags.
 
-        Raise `Unavailable` when it was not told, and `OutcomeUnknown` when it may not have heard: they come again.
+        Raise `Unavailable` if no ack was sent, and `OutcomeUnknown` if RabbitMQ may not have received every ack.
+        RabbitMQ redelivers each message whose ack it has not received.
         """
-        # One at a time: an ack of all before a tag must not overtake one of a tag before it, which would then be
-        # acked twice, and that costs the channel. So would a tag that is not here any more.
+        # Acks are sent one call at a time. If a multiple ack overtook the single ack of a lower tag, that tag would be
+        # acked twice. RabbitMQ closes the channel for a double ack, and for an unknown tag.
         async with self._settling:
             acks = self._acks(set(tags))
             if not acks:
                 return
             if self.lost:
-                raise Unavailable("the connection that brought these messages was lost: they will be brought again")
+                raise Unavailable("the connection that received these messages was lost: they will be redelivered")
             try:
                 async with self._connection.talking(self._connection.timeouts.answer, lost=OutcomeUnknown):
-                    # An ack is never answered. The last one has gone to the socket when this returns, and all others
-                    # before it: closing the connection drops what has not.
+                    # RabbitMQ does not reply to an ack. After the wait for the last ack, all acks have been written to
+                    # the socket. Closing the connection would drop acks that are still buffered.
                     for at, (tag, and_all_before) in enumerate(acks, 1):
                         await self._channel.basic_ack(tag, multiple=and_all_before, wait=at == len(acks))
             except BaseException:
@@ -113,7 +115,11 @@ class ActiveConsumer:
                 raise
 
     def _acks(self, tags: set[int]) -> list[tuple[int, bool]]:
-        """Each tag that is unsettled, and settled with this; the oldest ones in one, with all that came before it."""
+        """Remove the tags from the unacknowledged ones and return the acks to send, as pairs of tag and `multiple`.
+
+        One multiple ack covers the oldest tags without a gap. Every other tag gets its own ack. Unknown tags are
+        ignored.
+        """
         tags &= self._unsettled.keys()
         oldest = 0
         for tag in self._unsettled:
@@ -126,7 +132,7 @@ class ActiveConsumer:
         return [(oldest, True), *later] if oldest else later
 
     def lose(self) -> None:
-        """Give it up; whoever holds it closes it, and the broker brings again what is unsettled."""
+        """Mark the subscription as lost. Its owner closes it, and RabbitMQ redelivers the unacknowledged messages."""
         self.lost = True
         self._waiting.clear()
         self._suspects.clear()
@@ -152,7 +158,7 @@ class ActiveConsumer:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("a consumer was given up", queue=self._queue, exc_info=error)
+            log.error("a consumer failed and is closed", queue=self._queue, exc_info=error)
         self.lose()
 
     async def _arrived(self, message: DeliveredMessage) -> None:
@@ -164,14 +170,14 @@ class ActiveConsumer:
         attempt = max(1, whole_number(receipt.headers.get("attempt"))) + returns
         try:
             delivery = Delivery(decode(message.body), attempt, receipt)
-        except Exception as error:  # noqa: BLE001 - whatever is wrong with it, it must not get out of sight
+        except Exception as error:  # noqa: BLE001 - after any error the message is dead-lettered
             self._unreadable.put_nowait((receipt, attempt, f"{type(error).__name__}: {error}"))
             return
         (self._waiting if returns < _SUSPECT else self._suspects).append(delivery)
         self._changed.set()
 
     async def _clear(self) -> NoReturn:
-        """Dead-letter what can't be read, beside the work and not in its way."""
+        """Dead-letter unreadable messages in the background, so that they don't delay the others."""
         while True:
             unreadable = await self._unreadable.get()
             while True:
@@ -182,7 +188,10 @@ class ActiveConsumer:
                     await asyncio.sleep(self._connection.timeouts.retry)
 
     async def _watch(self) -> None:
-        """Find out when the broker has forgotten us. A connection that looks alive proves nothing."""
+        """Return when RabbitMQ no longer delivers to this consumer. The subscription is then lost.
+
+        The queue has to be asked: an open connection does not prove that the consumer still exists.
+        """
         timeouts, overlooked = self._connection.timeouts, False
         try:
             queue = await self._connection.queue(self._queue)
@@ -190,7 +199,7 @@ class ActiveConsumer:
                 await asyncio.sleep(timeouts.watch)
                 async with self._connection.talking(timeouts.answer):
                     state = await queue.declare()
-                # Messages wait, and we have nothing in hand: once may be chance, twice in a row is not.
+                # The queue has messages, but none is unacknowledged here. Once may be chance, twice in a row is not.
                 idle = bool(state.message_count) and not self._unsettled
                 if not state.consumer_count or (idle and overlooked):
                     return
@@ -200,5 +209,5 @@ class ActiveConsumer:
 
 
 def whole_number(header: object) -> int:
-    """Headers are what others have written: whatever is no sensible count is none."""
+    """Headers are untrusted. Anything that is not a valid count is read as 0."""
     return header if isinstance(header, int) and not isinstance(header, bool) and 0 <= header < 2**31 else 0

@@ -1,7 +1,7 @@
-"""Connections to RabbitMQ, over aio-pika. Whatever goes wrong with one leaves here as `Trouble`, in words.
+"""Connections to RabbitMQ, over aio-pika. Every connection error is raised as `Trouble`, with a readable message.
 
-aio-pika is taken without its robust layer: a connection that is lost is given up, with everything that hung on it,
-and a new one is opened. There is nothing to restore, and so nothing that is restored wrongly.
+aio-pika is used without its robust layer: a lost connection is closed with its channels and consumers, and a new one is
+opened. Nothing is restored, so nothing can be restored wrongly.
 """
 
 import asyncio
@@ -22,23 +22,23 @@ from yarl import URL
 
 from application.errors import Trouble, Unavailable
 
-# A dead peer is seen after three of them, about 33 seconds.
+# In seconds. A dead peer is detected after three missed heartbeats, about 33 seconds.
 _HEARTBEAT: Final = "10"
-# As many as a socket brings in one go. With the ten that a channel has by default, and that can't be said to one of
-# aio-pika's, a consumer finds three messages at a time where it could have fifty.
+# As many frames as one read of the socket returns. By default aiormq buffers ten, and a consumer then gets three
+# messages at a time instead of fifty. aio-pika's channels have no option for it.
 _FRAME_BUFFER: Final = 1024
 _PORTS: Final = {"amqp": 5672, "amqps": 5671}
 _UNUSABLE: Final = (
     "AMQP_URL can't be used: it should look like amqp://user:password@host:5672/vhost,"
     " with special characters in the password written as %XX"
 )
-# What the broker, and the way to it, can do wrong.
+# Errors of the broker or of the network.
 _OF_THE_BROKER: Final = (aiormq.AMQPError, aiormq.ChannelInvalidStateError, OSError, EOFError)
 
 
 @frozen(kw_only=True)
 class Timeouts:
-    """Seconds: how long each thing may take, and how often it is done."""
+    """In seconds. `watch` is the pause between checks of a consumer, `retry` the pause between attempts."""
 
     connect: float = 5.0
     answer: float = 5.0
@@ -50,7 +50,7 @@ class Timeouts:
 
 @define(eq=False)
 class ReconnectPacing:
-    """Keeps attempts to connect at a distance from each other, with jitter, so that not all come back at once."""
+    """Spaces out the attempts to connect, with jitter, so that the processes don't all reconnect at once."""
 
     _interval: float
     _not_before: float = field(default=0.0, init=False)
@@ -58,12 +58,12 @@ class ReconnectPacing:
     async def wait(self) -> None:
         loop = asyncio.get_running_loop()
         await asyncio.sleep(max(0.0, self._not_before - loop.time()))
-        jitter = random.uniform(1.0, 1.5)  # noqa: S311 - it spreads load, and guards nothing
+        jitter = random.uniform(1.0, 1.5)  # noqa: S311 - no secret
         self._not_before = loop.time() + self._interval * jitter
 
 
 class _Transport(aiormq.TransportFactory):
-    """Remembers the socket: one that is silent must be cut, for it would never be closed in good order."""
+    """Keeps the socket, to abort it if the broker is silent: a normal close would wait for a reply for ever."""
 
     writer: StreamWriter | None = None
 
@@ -79,7 +79,7 @@ class _Transport(aiormq.TransportFactory):
 
 @define(eq=False)
 class BrokerConnection:
-    """One connection."""
+    """One connection to RabbitMQ. `where` is its host and port."""
 
     where: str
     timeouts: Timeouts
@@ -88,7 +88,7 @@ class BrokerConnection:
 
     @classmethod
     async def open(cls, url: str, *, name: str, timeouts: Timeouts) -> "BrokerConnection":
-        """`name` is what the broker's list of connections shows. Raise `Unavailable`."""
+        """Connect. The broker lists the connection under `name`. Raise `Unavailable`."""
         connection, where = _prepare(url, name)
         transport = _Transport()
         connection.kwargs["transport_factory"] = transport
@@ -98,7 +98,7 @@ class BrokerConnection:
                 await _connect(connection)
         except BaseException:
             transport.cut()
-            # It has nothing to close, and is told so: else it would begin to close itself when it is collected.
+            # There is nothing to close any more. But aio-pika would try it when the object is garbage-collected.
             await connection.close()
             raise
         return opened
@@ -109,29 +109,29 @@ class BrokerConnection:
         return f"{properties.get('product', 'AMQP server')!s} {properties.get('version', 'of an unknown version')!s}"
 
     async def channel(self) -> AbstractChannel:
-        """For what is not done for each message.
+        """Open a channel for everything that is not done for each message.
 
-        Keep it: until the connection ends, aio-pika holds on to 4 KB of each channel that was closed.
+        Reuse it: aio-pika keeps 4 KB of each closed channel until the connection is closed.
         """
         async with self.talking(self.timeouts.answer):
             return await self._connection.channel(publisher_confirms=False)
 
     async def queue(self, name: str) -> AbstractQueue:
-        """A queue to look at and to fetch from, on a channel of its own: one that is missing costs its channel."""
+        """Return a queue to inspect and fetch from, on its own channel: a missing queue makes RabbitMQ close that."""
         channel = await self.channel()
         return await channel.get_queue(name, ensure=False)
 
     async def underlay_channel(self, *, confirms: bool = False) -> aiormq.Channel:
-        """A channel of the layer beneath, for what is done for each message."""
+        """Open a channel of aiormq, the library under aio-pika, for everything that is done for each message."""
         async with self.talking(self.timeouts.answer):
             channel = await self._underlay.channel(publisher_confirms=confirms, frame_buffer_size=_FRAME_BUFFER)
             return cast("aiormq.Channel", channel)
 
     @asynccontextmanager
     async def talking(self, seconds: float, *, lost: type[Trouble] = Unavailable) -> AsyncGenerator[None, None]:
-        """A block that speaks with the broker. It ends within the seconds.
+        """Bound the time of a block that calls the broker, and translate its errors.
 
-        Raise `lost` when there is no answer, or a refusal. What our own side did wrong is raised as it is.
+        Raise `lost` if the broker does not reply in time, or refuses. An error of our own code is raised unchanged.
         """
         try:
             async with asyncio.timeout(seconds):
@@ -142,22 +142,22 @@ class BrokerConnection:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
                 raise
-            # Nobody has cancelled us: this is how aiormq ends what waits on a connection that it gives up.
+            # This task was not cancelled: aiormq cancels whatever waits on a connection that it closes.
             raise lost(f"the connection to RabbitMQ at {self.where} was lost") from None
         except Trouble:
             raise
         except Exception as error:
-            # On a connection that ended without a word, aiormq raises Exception itself, or what it failed to read.
+            # If the connection was dropped, aiormq may raise a plain Exception, or the error of its frame parser.
             if not isinstance(error, _OF_THE_BROKER) and not self._is_closed:
                 raise
             raise lost(in_words(error, self.where)) from error
 
     async def close(self) -> None:
-        """In good order if the broker plays its part, by force otherwise. Never raise."""
-        # Without an error of ours, aiormq would end whoever still waits with a cancellation that nobody asked for.
+        """Close the connection normally if the broker replies, and abort the socket otherwise. Never raise."""
+        # Calls that still wait get this error. Without it, aiormq would cancel them.
         ours = aiormq.ConnectionClosed(200, "closed by this side")
-        # In a task: aio-pika waits for the connection's end even when it is cancelled, and a silent one ends only when
-        # its socket is cut.
+        # In a task: even when it is cancelled, aio-pika waits until the connection is closed. If the broker is silent,
+        # that happens only when the socket is aborted.
         closing = asyncio.create_task(self._connection.close(ours))
         closing.add_done_callback(lambda done: done.cancelled() or done.exception())
         try:
@@ -183,12 +183,12 @@ async def _connect(connection: aio_pika.Connection) -> None:
     try:
         await connection.connect()
     except ValueError:
-        # As of a virtual host with too long a name.
+        # Raised, for example, if the name of the virtual host is too long.
         raise Unavailable(_UNUSABLE) from None
 
 
 def in_words(error: BaseException, where: str) -> str:
-    """What is wrong, and what to do about it."""
+    """Return a message that says what is wrong, and what to do about it."""
     match error:
         case aiormq.ProbableAuthenticationError() | aiormq.AuthenticationError():
             return f"RabbitMQ at {where} refuses the user or the password: check AMQP_URL"
@@ -201,7 +201,7 @@ def in_words(error: BaseException, where: str) -> str:
             return f"RabbitMQ at {where} says {error}: run `holdfast migrate`, which declares it"
         case aiormq.ChannelPreconditionFailed() if "inequivalent" in str(error):
             return (
-                f"RabbitMQ at {where} says {error}: something else has declared it."
+                f"RabbitMQ at {where} says {error}: another program has declared it with other arguments."
                 " Delete it when it is empty, and run `holdfast migrate`"
             )
         case aiormq.AMQPChannelError():
@@ -214,14 +214,14 @@ def in_words(error: BaseException, where: str) -> str:
 
 
 def _prepare(url: str, name: str) -> tuple[aio_pika.Connection, str]:
-    """The connection, not yet opened, and where it leads."""
+    """Return the connection, not opened yet, and its host and port."""
     try:
         parts = urlsplit(url)
         port = parts.port or _PORTS[parts.scheme]
         query = urlencode({"heartbeat": _HEARTBEAT, **dict(parse_qsl(parts.query))})
         address = URL(parts._replace(query=query).geturl())
     except (ValueError, KeyError):
-        # What exactly is wrong is not repeated: half of a password with a slash in it looks like a port.
+        # The cause is not repeated: it may quote a password. If that has a slash, a part of it is parsed as the port.
         raise Unavailable(_UNUSABLE) from None
     if not parts.hostname:
         raise Unavailable(_UNUSABLE)

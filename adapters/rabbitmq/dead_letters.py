@@ -21,7 +21,7 @@ _LOOK_EVERY: Final = 1.0
 async def open_dead_letters(
     url: str, topology: Topology, consumer: str, *, look_every: float = _LOOK_EVERY, timeouts: Timeouts | None = None
 ) -> AsyncGenerator["RabbitDeadLetterQueue", None]:
-    """It connects when something is to be received. Leaving the block gives back what is not done."""
+    """Connect at the first `receive`. Leaving the block returns unacknowledged messages to the queue."""
     queue = RabbitDeadLetterQueue(url, topology.dead(consumer), look_every, timeouts or Timeouts())
     try:
         yield queue
@@ -31,10 +31,10 @@ async def open_dead_letters(
 
 @define(eq=False)
 class RabbitDeadLetterQueue:
-    """The queue to which the consumer, and the broker itself, send what can't be processed.
+    """The queue to which the consumer and the broker itself send messages that can't be processed.
 
-    It is looked into from time to time: there is no hurry, and a look that is answered proves that the connection
-    lives, which a subscription would have to be watched for.
+    It is polled, because dead letters are not urgent. Each reply to a poll proves that the connection is alive; a
+    subscription would need a watchdog for that.
     """
 
     _url: str
@@ -44,7 +44,7 @@ class RabbitDeadLetterQueue:
     _pacing: ReconnectPacing = field(init=False)
     _connection: BrokerConnection | None = field(default=None, init=False)
     _queue: AbstractQueue | None = field(default=None, init=False)
-    # What was fetched and is not done: until the connection ends, the broker brings it to nobody else.
+    # Fetched and unacknowledged. Until the connection is closed, RabbitMQ delivers them to no other consumer.
     _held: list[tuple[DeadDelivery, AbstractIncomingMessage]] = field(factory=list, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -58,7 +58,7 @@ class RabbitDeadLetterQueue:
         return [delivery for delivery, _ in self._held[:limit]]
 
     async def ack(self, deliveries: Sequence[DeadDelivery]) -> None:
-        # What was lost with its connection is brought again, as another delivery.
+        # A delivery whose connection was lost is not held any more. RabbitMQ redelivers its message.
         done = [held for held in self._held if any(held[0] is delivery for delivery in deliveries)]
         if self._connection is None or not done:
             return
@@ -101,18 +101,22 @@ class RabbitDeadLetterQueue:
 
 
 def _dead_message(message: AbstractIncomingMessage) -> DeadMessage:
-    """Ours tell their story in headers. Of those that the broker gave up by itself it tells when and why."""
+    """Read attempts, reason and times from the headers.
+
+    The consumer writes these headers itself. For a message that RabbitMQ has dead-lettered, `x-death` has the reason
+    and the time.
+    """
     headers = message.headers
     attempts = max(1, whole_number(headers.get("attempts")) or whole_number(headers.get("attempt")))
     reason, last_at = headers.get("reason"), _moment(headers.get("last-at"))
     if (death := _death(headers)) and "attempts" not in headers:
-        reason, last_at = f"RabbitMQ gave it up: {death.get('reason')}", _moment(death.get("time"))
+        reason, last_at = f"RabbitMQ dead-lettered it: {death.get('reason')}", _moment(death.get("time"))
         attempts += DELIVERY_LIMIT if death.get("reason") == "delivery_limit" else 0
     last_at = last_at or datetime.now(UTC)
     first_at = _moment(headers.get("first-at")) or last_at
     return DeadMessage(
         body=message.body,
-        reason=reason if isinstance(reason, str) else "nobody has said why",
+        reason=reason if isinstance(reason, str) else "no reason was given",
         attempts=attempts,
         first_at=min(first_at, last_at),
         last_at=last_at,
@@ -125,7 +129,7 @@ def _death(headers: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 
 def _moment(header: object) -> datetime | None:
-    """Headers are what others have written: whatever is no moment is none."""
+    """Headers are untrusted. Anything that is not a valid time is read as None."""
     try:
         moment = datetime.fromisoformat(header) if isinstance(header, str) else header
     except ValueError:

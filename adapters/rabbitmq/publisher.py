@@ -14,7 +14,7 @@ from application.ports.persistence import OutboxEntry
 async def open_publisher(
     url: str, topology: Topology, *, timeouts: Timeouts | None = None
 ) -> AsyncGenerator["RabbitPublisher", None]:
-    """It connects when there is something to publish: a broker that is down stops nobody from starting."""
+    """Connect at the first `publish`, so that a process can start while the broker is down."""
     sender = Sender(url, f"{topology.namespace} publisher", timeouts or Timeouts())
     try:
         yield RabbitPublisher(sender, topology)
@@ -24,7 +24,7 @@ async def open_publisher(
 
 @frozen
 class RabbitPublisher:
-    """Events on their way to everyone, each under its type as the routing key."""
+    """Publishes events to the exchange, each with its type as the routing key."""
 
     _sender: Sender
     _topology: Topology

@@ -18,7 +18,7 @@ log: Final[structlog.stdlib.BoundLogger] = structlog.get_logger(__name__)
 
 @define(eq=False)
 class Sender:
-    """Publishes with confirms over a connection of its own, which is opened when there is something to send."""
+    """Publishes with confirms over its own connection, which is opened when the first message is sent."""
 
     _url: str
     _name: str
@@ -26,10 +26,11 @@ class Sender:
     _connection: BrokerConnection | None = field(default=None, init=False)
     _channel: aiormq.Channel | None = field(default=None, init=False)
     _pacing: ReconnectPacing = field(init=False)
-    # All who want to send wait for the same one.
+    # All callers of `send` wait for the same attempt to connect.
     _opening: "asyncio.Task[tuple[BrokerConnection, aiormq.Channel]] | None" = field(default=None, init=False)
     _writing: asyncio.Lock = field(factory=asyncio.Lock, init=False)
-    # No two messages share an id: the broker's returns are told apart by it, and an event may be in flight twice.
+    # Each message has an id of its own, to match the messages that the broker returns. An event's id is not enough,
+    # because an event may be in flight twice.
     _prefix: str = field(factory=lambda: uuid4().hex, init=False)
     _numbers: "count[int]" = field(factory=count, init=False)
 
@@ -37,10 +38,10 @@ class Sender:
         self._pacing = ReconnectPacing(self._timeouts.retry)
 
     async def send(self, messages: Sequence[Message]) -> list[bool]:
-        """All of them in flight together, in this order. Return which were confirmed.
+        """Send all messages at once, in this order. Return for each whether it was confirmed.
 
-        The others were refused, or nobody knows. Raise `Unavailable` when none of them was sent, and `OutcomeUnknown`
-        when none was confirmed and nobody knows why.
+        A message that was not confirmed was refused, or its outcome is unknown. Raise `Unavailable` if no message was
+        sent. Raise `OutcomeUnknown` if no message was confirmed and the outcome of at least one is unknown.
         """
         if not messages:
             return []
@@ -52,7 +53,7 @@ class Sender:
             log.error("messages were refused", count=len(refused), of=len(messages), first=str(refused[0]))
         lost = [error for error in errors if error is not None and not isinstance(error, aiormq.DeliveryError)]
         if lost:
-            # A broker that owes us a confirm may be blocked for hours: this channel is given up, with its connection.
+            # A broker that does not confirm may be blocked for hours, so the connection is closed with its channel.
             await self._give_up(connection)
             if None not in errors:
                 raise OutcomeUnknown(self._why(lost[0], connection.where)) from lost[0]
@@ -100,8 +101,8 @@ class Sender:
             publishing(message, id_=id_, channel=channel.number, max_size=channel.max_content_size)
             for message, id_ in zip(messages, ids, strict=True)
         )
-        # Confirms are told apart by counting. Nobody may come between the counting and the writing, and a channel
-        # on which the two no longer agree is of no use.
+        # The broker numbers the messages of a channel, and confirms a number. So messages must be counted and written
+        # without another call in between. If the write fails, the count is wrong and the channel can't be used.
         async with self._writing:
             if channel.is_closed:
                 raise Unavailable(f"the connection to RabbitMQ at {connection.where} was lost before anything was sent")

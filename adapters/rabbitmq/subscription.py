@@ -25,7 +25,7 @@ log: Final[structlog.stdlib.BoundLogger] = structlog.get_logger(__name__)
 async def open_subscription(
     url: str, topology: Topology, consumer: str, *, prefetch: int = 512, timeouts: Timeouts | None = None
 ) -> AsyncGenerator["RabbitSubscription", None]:
-    """It connects when something is to be received. Leaving the block gives back what was not settled, at once."""
+    """Connect at the first `receive`. Leaving the block returns unacknowledged messages to the queue at once."""
     queue = RabbitSubscription(url, topology, consumer, prefetch, timeouts or Timeouts())
     try:
         yield queue
@@ -35,11 +35,11 @@ async def open_subscription(
 
 @define(eq=False)
 class RabbitSubscription:
-    """The events that wait for one consumer. Prefetched ones are taken from memory, in batches.
+    """Receives the events of one consumer. They are prefetched, and returned in batches.
 
-    To settle a delivery may raise `Trouble`. That is always safe: the broker brings it again, and the inbox knows
-    what was done. For the same reason a message is first confirmed in its next place and then acknowledged in this
-    one: to stop between the two makes two of it, and never none.
+    `ack`, `retry` and `dead_letter` may raise `Trouble`. That is always safe: RabbitMQ redelivers the message, and the
+    inbox knows which messages were processed. When a message moves to another queue, the copy there is confirmed before
+    the message is acked here. A crash in between duplicates the message and never loses it.
     """
 
     _url: str
@@ -53,7 +53,8 @@ class RabbitSubscription:
     _opening: asyncio.Lock = field(factory=asyncio.Lock, init=False)
 
     def __attrs_post_init__(self) -> None:
-        # Publishing has a connection of its own: an alarm of the broker blocks it, and must not block consuming.
+        # Publishing has its own connection: an alarm of the broker blocks a connection that publishes, and consuming
+        # must go on.
         self._sender = Sender(self._url, f"{self._topology.queue(self._consumer)} sender", self._timeouts)
         self._pacing = ReconnectPacing(self._timeouts.retry)
 
@@ -71,7 +72,7 @@ class RabbitSubscription:
             await subscription.settle([receipt.tag for receipt in current if receipt.subscription is subscription])
         if len(current) < len(receipts):
             trouble = OutcomeUnknown if current else Unavailable
-            raise trouble("the connection that brought these messages was lost: they will be brought again")
+            raise trouble("the connection that received these messages was lost: they will be redelivered")
 
     async def retry(self, delivery: Delivery, *, reason: str) -> None:
         receipt = _receipt(delivery)
@@ -118,32 +119,32 @@ class RabbitSubscription:
         try:
             await self._move(receipt, queue, headers)
         except BaseException:
-            # Nobody will settle it any more, and the broker brings it again only when the subscription ends.
+            # This message will not be acked any more. RabbitMQ redelivers it only after the subscription is closed.
             receipt.subscription.lose()
             raise
 
     async def _move(self, receipt: Receipt, queue: str, headers: dict[str, Any]) -> None:
         if receipt.subscription.lost:
-            raise Unavailable("the connection that brought this message was lost: it will be brought again")
+            raise Unavailable("the connection that received this message was lost: it will be redelivered")
         message = Message(queue, receipt.message.body, receipt.message.header.properties.message_type, headers)
         if await self._sender.send([message]) != [True]:
             raise Unavailable(
-                f"RabbitMQ did not take a message for {queue}: does it exist? `holdfast migrate` declares it"
+                f"RabbitMQ did not accept a message for {queue}: does the queue exist? `holdfast migrate` declares it"
             )
         await receipt.subscription.settle([receipt.tag])
 
 
 def _receipt(delivery: Delivery) -> Receipt:
     if not isinstance(delivery.tag, Receipt):
-        raise TypeError(f"a delivery with the tag {delivery.tag!r} was not received here")
+        raise TypeError(f"a delivery with the tag {delivery.tag!r} was not received from RabbitMQ")
     return delivery.tag
 
 
 def _headers(receipt: Receipt, reason: str) -> dict[str, Any]:
-    """What is known of a message, for whoever looks into the queue. Headers of a stranger are not carried along."""
+    """Return the headers of a copy: its times and the reason. Of the original headers, only known ones are kept."""
     now = datetime.now(UTC).isoformat()
     kept = {name: value for name in ("event-id", "first-at") if _is_short(value := receipt.headers.get(name))}
-    # A reason may quote what can't be encoded.
+    # A reason may quote text that is not valid Unicode.
     reason = reason[:_LONGEST_REASON].encode(errors="replace").decode()
     return {"first-at": now, **kept, "last-at": now, "reason": reason}
 

@@ -1,6 +1,6 @@
-"""What stands in the broker. It is declared in one step, and found everywhere else.
+"""The exchange and the queues in RabbitMQ. `declare_topology` declares all of them; other code expects them to exist.
 
-Every queue is a quorum queue, and a message leaves one only for another: the broker itself never drops any.
+Every queue is a quorum queue. The broker itself moves messages between queues, and never drops one.
 """
 
 from typing import Any, Final
@@ -13,24 +13,24 @@ from attrs.validators import min_len
 from adapters.rabbitmq.connection import BrokerConnection, Timeouts
 from application.messaging.subscriptions import RETRY_DELAYS, WORK_QUEUES
 
-# Events that somebody must get. Without a queue for them the broker gives them back, and they stay in the outbox. The
-# others tell of what was done: where nobody has subscribed to them they go nowhere, and that is no fault.
+# Events that must reach a queue. If there is none, the broker returns the event, and it stays in the outbox. All other
+# events are notifications: the broker may drop them if no queue is bound to them.
 REQUIRED: Final = frozenset(work.event.type for work in WORK_QUEUES)
 
-# How often a message may come back unsettled before the broker puts it among the dead letters by itself. That is for
-# one that kills its worker each time; a network that fails all day should not get there.
+# After this many redeliveries, RabbitMQ itself dead-letters a message. The limit is for a message that kills its worker
+# each time. It is so high that a network that fails all day does not reach it.
 DELIVERY_LIMIT: Final = 1000
-# From a queue of dead letters there is nowhere to go: where none is named, RabbitMQ 4 would drop a message that came
-# back twenty times.
+# For the queues of dead letters, whose messages can't be dead-lettered again. Without a limit of their own, RabbitMQ 4
+# would drop a message after twenty redeliveries.
 _NEVER: Final = 2**31 - 1
 
-# Seconds for all of it: a cluster elects a leader for each quorum queue.
+# Seconds to declare everything: a cluster elects a leader for each quorum queue.
 _DECLARE_TIMEOUT: Final = 60.0
 
 
 @frozen
 class Topology:
-    """The names of everything, in a namespace of its own. `delays` are the seconds before each further attempt."""
+    """The names of the exchange and the queues, in one namespace. `delays` are the seconds before each retry."""
 
     namespace: str = "holdfast"
     delays: tuple[float, ...] = field(default=RETRY_DELAYS, validator=min_len(1), kw_only=True)
@@ -46,11 +46,11 @@ class Topology:
         return f"{self.namespace}.{consumer}.dead"
 
     def later(self, consumer: str, attempt: int) -> str:
-        """Where a message waits after this attempt at it."""
+        """Return the queue in which a message waits after this attempt has failed."""
         return self._later(consumer, self.delays[min(attempt, len(self.delays)) - 1])
 
     def queues(self, consumer: str) -> dict[str, dict[str, Any]]:
-        """Each queue with its arguments; those that others send their dead to come first."""
+        """Return each queue with its arguments. A queue comes before the queues that dead-letter to it."""
         own, dead = self.queue(consumer), self.dead(consumer)
         waiting = {
             self._later(consumer, delay): _quorum(dead_letters_to=own) | {"x-message-ttl": round(delay * 1000)}
@@ -71,15 +71,15 @@ def _quorum(*, dead_letters_to: str) -> dict[str, Any]:
         "x-queue-type": "quorum",
         "x-dead-letter-exchange": "",
         "x-dead-letter-routing-key": dead_letters_to,
-        # The message stays until the other queue has confirmed it. That needs the overflow named, though no queue
-        # here has a maximum length that it could apply to.
+        # The message stays until the other queue has confirmed it. RabbitMQ does so only with this overflow policy,
+        # although no queue here has a maximum length.
         "x-dead-letter-strategy": "at-least-once",
         "x-overflow": "reject-publish",
     }
 
 
 async def declare_topology(url: str, topology: Topology) -> None:
-    """Declare what is missing. To do it again, or twice at once, is safe. Raise `Unavailable`."""
+    """Declare the missing exchange and queues. Repeated and concurrent calls are safe. Raise `Unavailable`."""
     connection = await BrokerConnection.open(url, name=f"{topology.namespace} topology", timeouts=Timeouts())
     try:
         channel = await connection.channel()

@@ -1,9 +1,9 @@
-"""What aiormq keeps private, and we use: all of it stands here.
+"""All private parts of aiormq that this project uses.
 
-It publishes messages in batches: written in one step, and confirmed to one future. A confirmed message, of fifty at a
-time, costs 11 µs of CPU so; 14 with a future of aiormq's for each; 48 through `aiormq.Channel.basic_publish` and 62
-through `aio_pika.Exchange.publish` (aiormq 7.2.4, uvloop). The bound on aiormq's version in pyproject.toml and
-tests/unit/adapters/test_aiormq_internals.py say when to look at this again.
+They publish messages in batches: one write for all messages, and one future for all confirms. In batches of fifty, a
+confirmed message costs 11 µs of CPU. It costs 14 µs with a future of aiormq for each message, 48 through
+`aiormq.Channel.basic_publish` and 62 through `aio_pika.Exchange.publish` (aiormq 7.2.4, uvloop). `pyproject.toml`
+bounds aiormq's version, and tests/unit/adapters/test_aiormq_internals.py names what has changed.
 """
 
 import asyncio
@@ -19,23 +19,23 @@ _WAITING: Final = TimeoutError()
 
 
 async def write(channel: aiormq.Channel, frames: bytes) -> None:
-    """Put frames on their way in one step. To be cancelled here, or to fail, leaves all of them unsent."""
+    """Queue all frames to be written at once. If this fails or is cancelled, no frame is sent."""
     await channel.write_queue.put(ChannelFrame(frames, should_close=False))
 
 
 @define(eq=False)
 class Confirms:
-    """What the broker says to messages that go out together, and are the next that go out on their channel.
+    """The confirms of one batch of messages. The batch must be the next that is written to the channel.
 
-    aiormq keeps a future for each message, which costs five callbacks of the event loop. Here there is one for all,
-    and what aiormq is given instead has just what it asks of a future.
+    aiormq keeps a future for each message, which costs five callbacks of the event loop. Here one future serves the
+    whole batch. aiormq gets a `_Confirm` for each message, which has only the methods that aiormq calls.
     """
 
     _channel: aiormq.Channel
     _ids: Sequence[str]
     _errors: list[BaseException | None] = field(init=False)
     _left: int = field(init=False)
-    # The channel breaks it when it is lost.
+    # The channel cancels this future, or sets its exception, when the channel is lost.
     _all: asyncio.Future[None] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -44,11 +44,14 @@ class Confirms:
         for index, id_ in enumerate(self._ids):
             self._channel.delivery_tag += 1
             self._channel.confirmations[self._channel.delivery_tag] = cast(Any, _Confirm(self, index))
-            # A message that is returned names its id only.
+            # A returned message has only its id, not its delivery tag.
             self._channel.message_id_delivery_tag[id_] = self._channel.delivery_tag
 
     async def wait(self, seconds: float) -> list[BaseException | None]:
-        """What is wrong with each: None when it was confirmed, `DeliveryError` when it was refused."""
+        """Return the error of each message: None if it was confirmed, `DeliveryError` if it was refused.
+
+        Any other error means that the outcome is unknown.
+        """
         await asyncio.wait([self._all], timeout=seconds)
         if self._left and self._all.done():
             lost = ConnectionError("the connection was lost") if self._all.cancelled() else self._all.exception()
@@ -68,7 +71,7 @@ class Confirms:
 
 @frozen
 class _Confirm:
-    """One of them, as aiormq takes it for a future."""
+    """The confirm of one message, with the methods of a future that aiormq calls."""
 
     _confirms: Confirms
     _index: int
@@ -80,7 +83,7 @@ class _Confirm:
         return False
 
     def set_result(self, answer: commands.Basic.Ack | DeliveredMessage) -> None:
-        # Only an ack confirms. On a channel that doesn't raise what is returned, that would come here as a result.
+        # A channel that does not raise for returned messages would pass them here. Only an ack is a confirm.
         returned = aiormq.DeliveryError(answer, answer.delivery) if isinstance(answer, DeliveredMessage) else None
         self._confirms.settle(self._index, returned)
 

@@ -9,8 +9,8 @@ from adapters.redis.client import EPOCH_BYTES, GuardedRedis, Script
 from application.ports.caching import CataloguePage
 from domain.catalogue.product import Product
 
-# A page: its epoch, and the products as JSON behind the digit of their shape. A change of Product's fields needs
-# another digit.
+# The value of a page: its epoch, a digit for the shape of the JSON, and the products as JSON. A change of Product's
+# fields needs another digit.
 SHAPE: Final = b"1"
 _HEAD_BYTES: Final = EPOCH_BYTES + len(SHAPE)
 
@@ -75,12 +75,12 @@ class RedisCatalogueCache:
         return f"{self._namespace}:page:{page.after or 0}:{page.limit}"
 
     def _epoch_ttl(self) -> int:
-        # Each put prolongs it, so that the epoch outlives its pages.
+        # Each put prolongs the epoch, so that it outlives its pages.
         return int(self._ttl * 2000)
 
 
 def _decode(entry: bytes | None, epoch: bytes) -> list[Product] | None:
-    """Return None for whatever this release can't read."""
+    """Return the products, or None if the page is missing, of another epoch, or unreadable for this release."""
     if entry is None or not entry.startswith(epoch + SHAPE):
         return None
     try:

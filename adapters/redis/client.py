@@ -16,7 +16,7 @@ from redis.exceptions import NoScriptError, ResponseError
 T = TypeVar("T")
 Argument = bytes | str | int
 
-# An epoch says in which state of Redis an entry was written: the run id of the server, then random bytes.
+# An epoch identifies the state of Redis in which an entry was written: the run id of the server, then random bytes.
 RUN_BYTES: Final = 12
 EPOCH_BYTES: Final = RUN_BYTES + 16
 
@@ -27,7 +27,7 @@ _log = structlog.get_logger("holdfast.redis")
 
 
 class BadAddress(ValueError):
-    """Not a URL of a Redis server. The message leaves the URL out: it may contain a password."""
+    """The URL is not one of a Redis server. The message leaves out the URL, which may contain a password."""
 
     def __init__(self) -> None:
         super().__init__("not an address of Redis, which looks like redis://[user:password@]host[:6379][/0]")
@@ -35,7 +35,7 @@ class BadAddress(ValueError):
 
 @frozen
 class Script:
-    """A Lua script that Redis runs as one step. It is sent once, and then called by its digest."""
+    """A Lua script, which Redis runs atomically. Its source is sent once, and it is then called by its digest."""
 
     source: str
     digest: str = field(init=False)
@@ -47,15 +47,15 @@ class Script:
 
 @define(eq=False)
 class GuardedRedis:
-    """A client of Redis whose calls never raise: they return None at once while Redis does not answer.
+    """A client of Redis whose calls never raise: they return None at once while Redis is unavailable.
 
-    The first call that fails or is not answered in time disconnects the client. From then on calls cost nothing, and a
-    task of this object tries to reconnect. Writes made meanwhile are missing in Redis, so an entry there may be older
-    than the database. That is why a reconnect begins by removing the epochs of all caches: all entries of all processes
-    become unreadable before this process reads again.
+    The first call that fails or times out disconnects the client. From then on calls cost nothing, and a task of this
+    object tries to reconnect. Writes in the meantime do not reach Redis, so an entry there may be older than the
+    database. So a reconnect begins by removing the epochs of all caches: all entries of all processes become unreadable
+    before this process reads again.
 
-    One gap remains. If a single process dies or is cut off between its commit and its write to Redis, the others read
-    the old entry until that process reconnects or the entry expires.
+    One gap remains. If a single process dies or is disconnected between its commit and its write to Redis, the other
+    processes read the old entry until that process reconnects or the entry expires.
     """
 
     _connect: Callable[[Callable[[Any], Awaitable[None]]], Redis]
@@ -71,16 +71,16 @@ class GuardedRedis:
     _writing: set[asyncio.Task[Any]] = field(factory=set, init=False)
 
     def invalidate_through(self, epoch_key: str) -> None:
-        """Remove this epoch, and so invalidate the cache's entries, whenever a write may have been missed."""
+        """Remove this epoch at each reconnect, to invalidate its cache: a write to the cache may have been missed."""
         self._epoch_keys.add(epoch_key)
 
     def new_epoch(self) -> bytes:
         return self._run + secrets.token_hex((EPOCH_BYTES - RUN_BYTES) // 2).encode()
 
     def is_current(self, epoch: bytes | None) -> bool:
-        """Whether an epoch that was read is from the server's present run.
+        """Return whether an epoch that was read is from the server's current run.
 
-        A server that was restarted may have loaded an older snapshot without anyone noticing.
+        A restarted server may have loaded an older snapshot, and no client may have noticed the restart.
         """
         return epoch is not None and len(epoch) == EPOCH_BYTES and epoch.startswith(self._run)
 
@@ -123,8 +123,8 @@ class GuardedRedis:
         await self._close_lost()
 
     async def _write(self, call: Callable[[Redis], Awaitable[Any]]) -> Any | None:
-        # In a task of its own: if the caller were cancelled, it would be unknown whether the write happened, and the
-        # whole process would have to do without Redis until it has invalidated the caches.
+        # In a task of its own. If a cancelled caller cancelled the write, its outcome would be unknown, and this
+        # process would have to disconnect from Redis and invalidate all caches.
         writing = asyncio.get_running_loop().create_task(self._ask(call))
         self._writing.add(writing)
         writing.add_done_callback(self._writing.discard)
@@ -142,8 +142,8 @@ class GuardedRedis:
 
     async def _in_time(self, answer: Awaitable[T]) -> T:
         loop = asyncio.get_running_loop()
-        # The last fifth of the timeout begins when the alarm runs. An event loop that was itself blocked for longer
-        # than the timeout then first reads what has arrived, and does not take its own delay for the server's.
+        # The last fifth of the timeout begins when the alarm runs. If the event loop itself was blocked for longer than
+        # the timeout, it then reads a reply that has arrived, and does not take its own delay for the server's.
         async with asyncio.timeout(None) as limit:
             alarm = loop.call_later(self._timeout * 0.8, lambda: limit.reschedule(loop.time() + self._timeout * 0.2))
             try:
@@ -157,7 +157,7 @@ class GuardedRedis:
         self._client, self._may_read = None, False
         self._lost.append(client)
         if self._returning is not None and not self._returning.done():
-            return  # The reconnect itself has failed, and is tried again.
+            return  # The reconnect itself has failed; its task tries again.
         _log.warning("Redis does not answer; going on without it", reason=self._reason(error))
         if not self._is_closed:
             self._returning = asyncio.get_running_loop().create_task(self._keep_returning())
@@ -169,9 +169,9 @@ class GuardedRedis:
 
     async def _keep_returning(self) -> None:
         while not self._is_closed:
-            spread = random.uniform(0.8, 1.2)  # noqa: S311 - it spreads the processes; it is no secret
+            spread = random.uniform(0.8, 1.2)  # noqa: S311 - no secret
             await asyncio.sleep(max(self._retry_every * spread, self._timeout * 2))
-            # These are no longer in use: every call on them has reached its timeout.
+            # The lost clients are no longer in use: every call on them has ended or timed out.
             await self._close_lost()
             if await self._return():
                 _log.info("Redis is back")
@@ -181,11 +181,11 @@ class GuardedRedis:
         client = self._connect(self._on_connect)
         try:
             await self._in_time(_execute(client, "PING"))
-            # Writes come first: from here on no commit is missed, and removing the epochs covers all that were missed
-            # before. Reads are allowed only after that.
+            # Writes are allowed first, so that no commit is missed from here on. Removing the epochs then invalidates
+            # all entries that earlier commits have missed. Reads are allowed only after that.
             self._client = client
             if self._epoch_keys:
-                # DEL is allowed even where memory has run out and writes are refused.
+                # Redis accepts DEL even if its memory is full and it refuses writes.
                 await self._in_time(_execute(client, "DEL", *self._epoch_keys))
             self._may_read = self._client is client
         except Exception as error:  # noqa: BLE001 - as in `_ask`
@@ -208,14 +208,14 @@ class GuardedRedis:
         try:
             info: bytes = await connection.read_response()
         except ResponseError:
-            # This user may not run INFO. A restart from an older snapshot between two calls then goes unnoticed.
+            # This user may not run INFO. So a restart from an older snapshot between two calls is not detected.
             self._run = _NO_RUN
         else:
             self._run = info.partition(b"run_id:")[2][:RUN_BYTES].ljust(RUN_BYTES, b"-")
 
 
 @asynccontextmanager
-async def open_redis(url: str, *, timeout: float = 0.1, retry_every: float = 0.5) -> AsyncIterator[GuardedRedis]:  # noqa: ASYNC109 - it bounds each call, not this one
+async def open_redis(url: str, *, timeout: float = 0.1, retry_every: float = 0.5) -> AsyncIterator[GuardedRedis]:  # noqa: ASYNC109 - the timeout of each call, not of this one
     """Open the client, even if Redis is not reachable. Raise `BadAddress` only.
 
     `timeout` bounds each call, connecting included; `retry_every` is the pause between attempts to reconnect.

@@ -16,9 +16,9 @@ _SECONDS: Final = 2.0
 
 
 async def server_version(url: str) -> str:
-    """What answers at the URL, as "Redis 7.0.15".
+    """Return the name and version of the server at the URL, as "Redis 7.0.15".
 
-    Raise `Unavailable`, whose message says what is wrong and what to do, and never holds the password.
+    Raise `Unavailable`. Its message says what is wrong and what to do, and never contains the password.
     """
     try:
         redis = Redis.from_url(url, retry=Retry(NoBackoff(), 0), protocol=2, driver_info=None, socket_timeout=None)
@@ -55,11 +55,11 @@ def _what_is_wrong(error: Exception) -> str:
         return "refuses the user or the password: correct them in REDIS_URL"
     if isinstance(error, NoPermissionError):
         return "does not let this user ask for its version: grant the user the command INFO"
-    # A name with several addresses gives several errors in one.
+    # If the host name has several addresses, one error combines the errors of all.
     if isinstance(cause, ConnectionRefusedError) or f"[Errno {errno.ECONNREFUSED}]" in words:
         return "refuses the connection: start it, or correct the address in REDIS_URL"
     if isinstance(cause, socket.gaierror):
-        return "can't be found: its name is unknown here; correct the host in REDIS_URL"
+        return "can't be found: its host name is unknown; correct the host in REDIS_URL"
     if isinstance(cause, FileNotFoundError):
         return "can't be found: there is no such socket; start it, or correct the path in REDIS_URL"
     return f"can't be used: {words or type(error).__name__}"

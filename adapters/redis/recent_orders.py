@@ -11,8 +11,8 @@ from adapters.redis.client import EPOCH_BYTES, RUN_BYTES, GuardedRedis, Script
 from domain.ids import OrderId
 from domain.orders.order import Order
 
-# An entry: its epoch, the version as digits, and the order as JSON behind the digit of its shape. A change of Order's
-# fields needs another digit: an entry of another release is then ignored instead of misread.
+# An entry: its epoch, the version as digits, a digit for the shape of the JSON, and the order as JSON. A change of
+# Order's fields needs another digit, so that an entry of another release is ignored instead of misread.
 SHAPE: Final = b"1"
 _VERSION_DIGITS: Final = 19
 _HEAD_BYTES: Final = EPOCH_BYTES + _VERSION_DIGITS
@@ -22,12 +22,12 @@ _DECODER: Final = msgspec.json.Decoder(Order)
 
 _NO_EPOCH: Final = b"-"
 
-# KEYS: the epoch, then the orders. ARGV: the epoch that the caller knew, a new one, its time to live, and for each
-# order its version, its time to live and its body. An entry of another epoch counts as none.
+# KEYS: the epoch, then the orders. ARGV: the epoch that the caller knew, a new epoch, the epoch's time to live, and for
+# each order its version, its time to live and its body. An entry of another epoch counts as missing.
 #
-# Redis may have missed a newer version of an order that was read or committed in an epoch that has ended. So the body
-# of such an order is not kept. An entry without a body is: it keeps older versions out, and the next read of the order
-# from the database fills it.
+# If an order was read or committed in an epoch that has ended, Redis may have missed a newer version of it. So only an
+# entry without a body is written. It keeps out older versions, and the next read of the order from the database fills
+# in the body.
 _PUT: Final = Script(
     f"""
 local epoch = redis.call('GET', KEYS[1])
@@ -59,7 +59,7 @@ return epoch
 
 @define(eq=False)
 class _KnownEpoch:
-    """The epoch of the entries of all processes, as far as this process knows it."""
+    """The current epoch of the entries, which all processes share, as far as this process knows it."""
 
     _settle: float
     _time: Callable[[], float]
@@ -73,10 +73,10 @@ class _KnownEpoch:
             self._current = epoch
 
     def known(self) -> bytes:
-        """The epoch in which an order that is put now was read or committed.
+        """Return the epoch in which an order that is put now was certainly read or committed.
 
-        A transaction that is just ending may have begun before this process learned of a new epoch. So an epoch counts
-        only after it has been known for longer than a transaction takes.
+        A transaction that is just ending may have begun before this process learned of a new epoch. So an epoch is
+        returned only after it has been known for longer than a transaction takes.
         """
         is_settled = self._current and self._time() - self._since >= self._settle
         return self._current if is_settled else _NO_EPOCH
@@ -90,7 +90,7 @@ class _KnownEpoch:
 class RedisRecentOrders:
     """The orders that any process has recently written or read, for about `ttl` seconds.
 
-    For `settle` seconds after an outage of Redis, little is cached and the database answers.
+    For `settle` seconds after an outage of Redis, few orders are cached, and most are read from the database.
     """
 
     _redis: GuardedRedis
@@ -125,8 +125,8 @@ class RedisRecentOrders:
         await self._put([(order.id, order.version, SHAPE + _ENCODER.encode(order)) for order in orders])
 
     async def invalidate_below(self, versions: Mapping[OrderId, int]) -> None:
-        # An entry without a body replaces an older one, and is also written where there is none. So a reader that read
-        # the order just before the commit and puts it just after this comes too late.
+        # An entry without a body replaces an older entry, and is also written if there is none. So a reader that read
+        # the order just before the commit can't put that older version afterwards.
         await self._put([(id_, version, b"") for id_, version in versions.items()])
 
     async def _put(self, entries: Sequence[tuple[OrderId, int, bytes]]) -> None:
@@ -143,8 +143,8 @@ class RedisRecentOrders:
             self._epoch.learn(epoch)
 
     async def _learn_epoch(self) -> None:
-        # Once in the life of a process. A put without an epoch could be delayed until after an outage in which a newer
-        # version was missed, and then be kept.
+        # Called once in the life of a process. A put without an epoch could be delayed until after an outage in which a
+        # newer version was missed, and its older version would then stay.
         await self._redis.write("SET", self._epoch_key, self._redis.new_epoch(), "NX", "PX", self._epoch_ttl())
         epoch = await self._redis.read("GET", self._epoch_key)
         if epoch is not None and self._redis.is_current(epoch):
@@ -153,8 +153,8 @@ class RedisRecentOrders:
             await self._begin_epoch()
 
     async def _begin_epoch(self) -> None:
-        # If another process does the same at this moment, the second epoch wins, and the first process learns of it
-        # with its next call.
+        # If two processes begin an epoch at once, the second epoch wins, and the first process learns of it with its
+        # next call.
         epoch = self._redis.new_epoch()
         if await self._redis.write("SET", self._epoch_key, epoch, "PX", self._epoch_ttl()) is not None:
             self._epoch.learn(epoch)
@@ -163,7 +163,7 @@ class RedisRecentOrders:
         return f"{self._namespace}:order:{id_}"
 
     def _epoch_ttl(self) -> int:
-        # Each put prolongs it, so that the epoch outlives its entries.
+        # Each put prolongs the epoch, so that it outlives its entries.
         return int(self._ttl * 2000)
 
     def _entry_ttl(self) -> int:
@@ -176,7 +176,7 @@ def _is_of(entry: bytes | None, epoch: bytes) -> bool:
 
 
 def _decode(entry: bytes, id_: OrderId) -> Order | None:
-    """Return None for whatever this release can't read."""
+    """Return the order, or None if this release can't read the entry."""
     if entry[_HEAD_BYTES : _HEAD_BYTES + len(SHAPE)] != SHAPE:
         return None
     try:

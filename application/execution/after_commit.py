@@ -13,11 +13,11 @@ from domain.orders.order import Order
 
 @define(eq=False)
 class Committed:
-    """What a transaction has written, for the caches and the relay."""
+    """The changes of a committed transaction, for the caches and the relay."""
 
     orders: list[Order] = field(factory=list)
-    # The versions of orders that were locked or are part of a replayed response. Even if the transaction changed none
-    # of them, its caller may tell a client about them.
+    # The versions of orders that were locked, or that are part of a replayed response. Even if the transaction did not
+    # change these orders, its caller may send them to a client.
     seen: dict[OrderId, int] = field(factory=dict)
     catalogue: bool = False
     events: bool = False
@@ -27,20 +27,19 @@ class Committed:
             self.seen[order.id] = max(order.version, self.seen.get(order.id, 0))
 
 
-# A unit of work awaits this after its commit, before its block ends. It never raises.
+# A unit of work awaits this callback after its commit, before its block ends. The callback never raises.
 AfterCommit = Callable[[Committed], Awaitable[None]]
 
 
 async def propagate_nothing(_: Committed) -> None:
-    """Do nothing: for a unit of work without caches and relay."""
+    """Do nothing. For a unit of work without caches and relay."""
 
 
 @frozen
 class PropagateChanges:
-    """Update the caches with what was committed, and wake the relay.
+    """Update the caches after a commit, and wake the relay.
 
-    The catalogue is updated before the orders. So a client that reads a paid order then also reads the stock that is
-    left.
+    The catalogue is updated before the orders. So a client that has read a paid order also reads the reduced stock.
     """
 
     _recent: RecentOrders
@@ -54,8 +53,8 @@ class PropagateChanges:
             await self._catalogue.begin_epoch()
         if committed.orders:
             await self._recent.put_many(committed.orders)
-        # A process may have died, or missed the answer to its commit, before it updated the caches. A client that
-        # repeats its request gets the current order, and must not read an older version afterwards.
+        # An earlier process may have died, or missed the reply to its commit, before it updated the caches. A client
+        # that repeats its request gets the current order, and must not read an older version afterwards.
         if unchanged := committed.seen.keys() - {order.id for order in committed.orders}:
             await self._recent.invalidate_below({id_: committed.seen[id_] for id_ in unchanged})
 
@@ -67,8 +66,8 @@ _MOVES_STOCK: Final = frozenset({StockReserved.type, OrderFailed.type, OrderRefu
 class InvalidatingPublisher:
     """A publisher that invalidates older cache entries before it sends an event.
 
-    A process may die between its commit and its update of the caches. The outbox has the event of every commit. So
-    entries older than an event are invalidated here, before a consumer can receive it.
+    A process may die between its commit and its update of the caches. But the outbox has the events of every commit. So
+    the cache entries that are older than an event are invalidated here, before a consumer can receive the event.
     """
 
     _inner: EventPublisher

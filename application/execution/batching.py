@@ -10,21 +10,21 @@ from application.errors import Aborted, OutcomeUnknown, Overloaded, Unavailable
 C = TypeVar("C")
 R = TypeVar("R")
 
-# A batch has a fixed cost. So calls are split only into batches of at least the first number, and a batch begins beside
-# another only when at least the second number of calls wait.
+# A batch has a fixed cost. So calls are split only into batches of at least `_WORTH_SHARING`, and a batch begins beside
+# another only when at least `_WORTH_A_PLACE` calls wait.
 _WORTH_SHARING: Final = 16
 _WORTH_A_PLACE: Final = 4
-# Seconds that a call waits for a batch to end, or for more calls to arrive, while a batch could begin.
+# Seconds that a call waits, while a batch could begin, for another batch to end or for more calls to arrive.
 _MAX_WAIT: Final = 0.05
 
 
 async def each_alone(
     work: Callable[[Sequence[C]], Awaitable[Sequence[R | Exception]]], calls: Sequence[C]
 ) -> list[R | Exception]:
-    """Do the calls as one batch; if the batch fails, one by one, so that a bad call fails alone.
+    """Do the calls as one batch. If the batch fails, do them one by one, so that a bad call fails alone.
 
-    A batch that was rolled back as a whole is tried once more first. If its server is unavailable, it is not tried
-    again. Nor is a batch with an unknown outcome, because its effect could then happen twice.
+    A batch that was rolled back as a whole is first tried once more. A batch is not tried again if its server is
+    unavailable, or if its outcome is unknown: its effect could then happen twice.
     """
     for _ in range(2):
         try:
@@ -55,16 +55,16 @@ class _Waiting(Generic[C, R]):
 class Batched(Generic[C, R]):
     """Calls that arrive while a batch is in flight become the next batch.
 
-    An idle service answers the first call at once, and a busy one makes larger batches by itself. The waiting calls are
-    split among as many batches as may be in flight. While one batch is in flight, another begins when a few calls wait,
-    when one call has waited for 50 ms, or when the first batch takes longer than that. If only one batch may be in
-    flight, it begins when no more calls arrive, or after 50 ms.
+    An idle service does the first call at once, and a busy service makes larger batches by itself. The waiting calls
+    are split among as many batches as may be in flight. While one batch is in flight, another begins when a few calls
+    wait, when one call has waited for 50 ms, or when the first batch takes longer than 50 ms. If only one batch may be
+    in flight, it begins when no more calls arrive, or after 50 ms.
 
     The work runs in a task of its own, so that a cancelled caller ends its own wait and nothing else. If its batch has
     not begun yet, its call is skipped.
 
-    Raise what the use case returned or raised for this call. Raise `Overloaded` at once while another call has been
-    waiting for longer than `longest_wait` seconds: a new call would wait as long.
+    Raise the error that the use case returned or raised for this call. Raise `Overloaded` at once while another call
+    has been waiting for longer than `longest_wait` seconds: a new call would wait as long.
     """
 
     _work: Callable[[Sequence[C]], Awaitable[Sequence[R | Exception]]]
@@ -92,12 +92,12 @@ class Batched(Generic[C, R]):
         return bool(self._in_flight)
 
     async def drained(self) -> None:
-        """Wait until every call that was made has its answer."""
+        """Wait until every call that was made has its outcome."""
         while self._in_flight:
             await asyncio.wait(self._in_flight)
 
     def _waited(self, now: float) -> float:
-        """Seconds that the oldest waiting call has been waiting."""
+        """Return the seconds for which the oldest waiting call has been waiting."""
         while self._waiting and self._waiting[0].answer.cancelled():
             self._waiting.popleft()
         return now - self._waiting[0].since if self._waiting else 0.0
@@ -141,7 +141,7 @@ class Batched(Generic[C, R]):
         try:
             self._answer(batch, await each_alone(self._work, [waiting.call for waiting in batch]))
         except BaseException:
-            # The process is ending: no caller may be left waiting for an answer that will not come.
+            # The process is ending, and this batch gets no outcome. Its callers must not wait for ever.
             for waiting in batch:
                 waiting.answer.cancel()
             raise
@@ -149,20 +149,20 @@ class Batched(Generic[C, R]):
     async def _next_batch(self) -> list[_Waiting[C, R]]:
         if self._max_in_flight == 1:
             await self._until_no_more_calls_arrive()
-        # The waiting calls are split among the free places: while the database works on one batch, the process prepares
-        # the next.
+        # The waiting calls are split among the batches that may begin: while the database works on one batch, the
+        # process prepares the next.
         shares = min(self._max_in_flight - len(self._at_work), max(1, len(self._waiting) // _WORTH_SHARING))
         size = min(self._max_size, -(-len(self._waiting) // shares))
         batch: list[_Waiting[C, R]] = []
         while self._waiting and len(batch) < size:
             waiting = self._waiting.popleft()
-            # Working for cancelled callers would keep the others waiting, just when the load is highest.
+            # A call whose caller was cancelled would delay the others, just when the load is highest.
             if not waiting.answer.cancelled():
                 batch.append(waiting)
         return batch
 
     async def _until_no_more_calls_arrive(self) -> None:
-        # A call that misses the only batch waits for all of it.
+        # A call that misses the batch must wait until the whole batch has ended.
         now, here = asyncio.get_running_loop().time, 0
         while here < len(self._waiting) < self._max_size and self._waited(now()) < _MAX_WAIT:
             here = len(self._waiting)

@@ -14,17 +14,18 @@ R = TypeVar("R")
 class CircuitBreaker(Generic[C, R]):
     """A wrapper around calls to a server that may be down: no call waits for longer than `seconds`.
 
-    After a call has timed out, the others are refused at once. Only one call in every `pause` seconds is let through,
-    to test whether the server is back. So a dead server costs one timeout now and then, not one for each request.
+    After a call has timed out or found the server unavailable, the breaker opens. Calls are then refused at once,
+    except one call in every `pause` seconds, which tests whether the server is back. So a dead server costs one timeout
+    in each pause, not one for each request.
 
-    Raise `Unavailable` for a call that is refused at once, and `OutcomeUnknown` for one that timed out: its work may go
-    on without its caller.
+    Raise `Unavailable` for a call that is refused at once, and `OutcomeUnknown` for a call that timed out: it may still
+    have an effect on the server.
     """
 
     _work: Callable[[C], Awaitable[R]]
     _seconds: float = field(default=1.0, kw_only=True)
     _pause: float = field(default=1.0, kw_only=True)
-    # In the event loop's time; None while the server answers.
+    # In the event loop's time; None while the breaker is closed.
     _next_try: float | None = field(default=None, init=False)
 
     async def __call__(self, call: C) -> R:
@@ -37,7 +38,7 @@ class CircuitBreaker(Generic[C, R]):
             async with asyncio.timeout(self._seconds):
                 answer = await self._work(call)
         except Overloaded:
-            # This error says nothing about the server.
+            # This process is overloaded, not the server.
             raise
         except (Unavailable, OutcomeUnknown):
             self._next_try = now() + self._pause
@@ -46,7 +47,7 @@ class CircuitBreaker(Generic[C, R]):
             self._next_try = now() + self._pause
             raise OutcomeUnknown(f"the server did not answer within {self._seconds:g} s") from error
         except Exception:
-            # A refusal is an answer.
+            # The server has refused this call, so it is up.
             self._next_try = None
             raise
         self._next_try = None

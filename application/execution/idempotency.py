@@ -13,18 +13,18 @@ C = TypeVar("C")
 
 
 class KeyInFlight(NotDone):
-    """Another transaction is working on a request under the key. Its response is stored when it ends."""
+    """Another transaction is working on a request under the key. It stores its response when it commits."""
 
 
 class KeyReused(DomainError):
-    """The key was used before, for a different request."""
+    """The key was used for a different request before."""
 
     code: ClassVar[str] = "idempotency_key_reused"
 
 
 @frozen
 class Keyed(Generic[C]):
-    """A call under a key: it is done once, however often it is made. `fingerprint` is a hash of the request."""
+    """A call under a key: it is done once, however often it is repeated. `fingerprint` is a hash of the request."""
 
     call: C
     key: IdempotencyKey
@@ -33,12 +33,12 @@ class Keyed(Generic[C]):
 
 @frozen
 class Replayed:
-    """The stored response, for a call that was made before."""
+    """The stored response to an earlier call under the same key."""
 
     answer: Answer
 
 
-# The outcome of one call. A refusal under a key is an answer like any other, and is stored as well.
+# The outcome of one call. A refusal is a response like any other: under a key, it is stored as well.
 Outcome = Answer | Replayed | KeyInFlight
 
 
@@ -49,15 +49,14 @@ async def once(
     *,
     now: Clock,
 ) -> list[Outcome]:
-    """Do those calls that were not done yet under their keys; replay the stored responses of the others.
+    """Do the calls whose keys have no stored response, and replay the stored responses of the others.
 
-    Work and responses are written in one transaction: there is never an effect without its key, nor a key without its
-    effect. An exception from `work` is no answer and is not stored. Nor is `UnknownOrder`, because the order may be
-    recorded later.
+    Effects and responses are written in one transaction: an effect is never stored without its key, nor a key without
+    its effect. An exception that `work` raises is not stored. `UnknownOrder` is not stored either, because the order
+    may be recorded later.
     """
     kept = await tx.idempotency_keys.claim({call.key for call in calls if isinstance(call, Keyed)})
-    # If several calls in this batch have the same new key, the first is done and its response is replayed to the
-    # others.
+    # If several calls in this batch have the same new key, the first is done. The others get its response, replayed.
     first: dict[IdempotencyKey, int] = {}
     for place, call in enumerate(calls):
         if isinstance(call, Keyed) and call.key in kept and kept[call.key] is None:

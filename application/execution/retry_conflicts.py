@@ -13,10 +13,10 @@ R = TypeVar("R")
 
 @frozen
 class Retrying(Generic[C, R]):
-    """Calls that are repeated while another call is working on the same order or key.
+    """Repeats a call while another call is working on the same order or key.
 
-    That is most often an earlier attempt of the same call, which timed out. Raise the last error after `seconds`: it
-    says nothing about the server.
+    The other call is most often an earlier attempt of this call, which timed out. After `seconds`, raise the last
+    error, which does not mean that the server is down.
     """
 
     _work: Callable[[C], Awaitable[R]]

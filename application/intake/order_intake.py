@@ -1,4 +1,4 @@
-"""How an accepted order becomes durable: in the database, in the broker, or in the one that can take it."""
+"""Makes an accepted order durable: in the database, in the broker, or in whichever is available."""
 
 from collections.abc import Awaitable, Callable
 from typing import Protocol
@@ -17,14 +17,14 @@ _Queue = Callable[[_Call], Awaitable[Order | Queued | Replayed]]
 
 
 class OrderIntake(Protocol):
-    """How a request becomes an order. Each intake says where the order is safe when the client is answered."""
+    """Turns a request into an order. Each intake says where the order is stored when the response is sent."""
 
     async def __call__(self, request: OrderRequest | Keyed[OrderRequest], /) -> Order | Queued | Replayed: ...
 
 
 @frozen
 class DirectIntake:
-    """The order is in the database when the client is answered."""
+    """The order is in the database when the response is sent."""
 
     _number: NumberRequests
     _place: _Place
@@ -35,9 +35,9 @@ class DirectIntake:
 
 @frozen
 class QueuedIntake:
-    """The order is in the queue when the client is answered, or in the database if the queue can't take it.
+    """The order is in the queue when the response is sent, or in the database if the queue can't take the order.
 
-    An order whose price only the database knows is placed there.
+    If the price list lacks a product, the order is placed in the database, which has every price.
     """
 
     _number: NumberRequests
@@ -54,10 +54,11 @@ class QueuedIntake:
 
 @frozen
 class AutoIntake:
-    """The order is in the database when the client is answered, or in the queue if the database can't take it in time.
+    """The order is in the database when the response is sent, or in the queue if the database is too slow or down.
 
-    If the queue can't take the order either, the database is tried again, because it may only have been slow. So an
-    order may reach both: the database may have committed without an answer. It has one id in both, and is one order.
+    If the queue can't take the order either, the database is tried again, because it may only have been slow. An order
+    may reach both: the database may have committed without a reply. The order has the same id in both, so it is
+    recorded once.
     """
 
     _number: NumberRequests
@@ -69,8 +70,8 @@ class AutoIntake:
         try:
             return await self._place(call)
         except (Unavailable, Aborted):
-            # Neither `Overloaded` nor `KeyInFlight` is caught: more work does not help against overload, and the other
-            # request under the key is already doing this one's work.
+            # `Overloaded` is not caught, because more work does not help against overload. `KeyInFlight` is not caught,
+            # because another request under the key is already placing this order.
             return await self._queue(call)
         except OutcomeUnknown:
             try:

@@ -16,11 +16,10 @@ from domain.orders.order import Order
 
 @frozen
 class PersistOrders:
-    """Write accepted orders into the database, as if they had been placed there. One that is there already is skipped.
+    """Write accepted orders into the database, as if they had been placed there. Recorded orders are skipped.
 
-    An accepted order is never refused for something that happened since. Two different orders under one id are a
-    client's mistake, which was not visible when the second was accepted. The second is dead-lettered for a person to
-    decide.
+    An accepted order is never refused because of a later change. If a client sends two different orders under one id,
+    the mistake may not be visible when the second is accepted. The second is dead-lettered for a person to decide.
     """
 
     _unit_of_work: UnitOfWork
@@ -42,8 +41,8 @@ class PersistOrders:
                         orders[event.order_id] = new[event.order_id][0]
                         calls.append(_call(event))
             outcomes |= zip(new, await once(tx, calls, partial(_record_all, tx, new), now=self._now), strict=True)
-            # The key may have a stored refusal, given before the order was accepted. The response stays, as every
-            # stored response does. But the customer has been promised this order since, so it is recorded.
+            # The key may have a stored refusal from before the order was accepted. A stored response is never changed.
+            # But the customer has been promised this order since then, so the order is recorded.
             refused = [id_ for id_ in new if _is_refusal(outcomes[id_])]
             await record(tx, [new[id_] for id_ in refused])
         told = {id_: None if id_ in refused else _told(outcome) for id_, outcome in outcomes.items()}

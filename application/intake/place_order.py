@@ -17,7 +17,7 @@ from domain.orders.order import Order
 
 @frozen
 class RequestedItem:
-    """How many of which product."""
+    """A product and its quantity."""
 
     product_id: ProductId
     quantity: int
@@ -25,7 +25,7 @@ class RequestedItem:
 
 @frozen
 class OrderRequest:
-    """What a customer wants to order."""
+    """A customer's request for an order."""
 
     user_id: UserId
     items: tuple[RequestedItem, ...]
@@ -35,7 +35,7 @@ class OrderRequest:
 class NumberedRequest:
     """A request with the id and the time of its order.
 
-    Both are set before anything is written. So it is the same order, however often and by whichever way it is stored.
+    Both are set before anything is written. So the order is the same one, even if it is stored twice or in two ways.
     """
 
     order_id: OrderId
@@ -62,9 +62,9 @@ class NumberRequests:
 
 @frozen
 class PlaceOrder:
-    """Turn requests into orders, all in one transaction. A request that is refused is refused alone.
+    """Turn requests into orders, all in one transaction. The refusal of one request does not affect the others.
 
-    A request under a key becomes one order, however often it is made.
+    A request under a key becomes one order, however often it is repeated.
     """
 
     _unit_of_work: UnitOfWork
@@ -91,7 +91,7 @@ class PlaceOrder:
 
 
 def price_order(request: NumberedRequest, products: Mapping[ProductId, Product]) -> tuple[Order, OrderPlaced]:
-    """The order, at the prices of these products. Raise a `DomainError`."""
+    """Return the order at the prices of these products, and its first event. Raise a `DomainError`."""
     return Order.place(
         order_id=request.order_id,
         user_id=request.wanted.user_id,
@@ -101,7 +101,7 @@ def price_order(request: NumberedRequest, products: Mapping[ProductId, Product])
 
 
 def wanted_in(order: Order | OrderAccepted) -> OrderRequest:
-    """The request that the order was made from."""
+    """Return the request that the order was made from."""
     return OrderRequest(order.user_id, tuple(RequestedItem(line.product_id, line.quantity) for line in order.lines))
 
 

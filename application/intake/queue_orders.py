@@ -18,19 +18,19 @@ Call = NumberedRequest | Keyed[NumberedRequest]
 
 
 class PriceUnknown(NotDone):
-    """The price list has no such product. Only the database can tell whether it exists."""
+    """The price list lacks a product. Only the database can tell whether the product exists."""
 
 
 @frozen
 class Queued:
-    """An order, as it was placed, that is safe in the queue. `replayed` says that the request is a repeated one."""
+    """An order that is stored in the queue, in its first state. `replayed` is set if the request is a repeated one."""
 
     order: Order
     replayed: bool = False
 
 
 class Unconfirmed(OutcomeUnknown):
-    """The broker did not confirm this order: it may be in the queue or not."""
+    """The broker did not confirm this order: the order may be in the queue or not."""
 
     def __init__(self, event: OrderAccepted) -> None:
         super().__init__("the broker did not confirm the order: it may be queued or not")
@@ -44,17 +44,17 @@ class _New(NamedTuple):
 
 @frozen
 class QueueOrders:
-    """Accept orders without the database: each is priced, validated, and safe on the broker's disk.
+    """Accept orders without the database: each order is priced, validated, and stored on the broker's disk.
 
-    A client that was promised an order must be able to read it, from the recent orders. If it can't be read there, it
-    is recorded in the database at once, if possible, and returned as a placed order.
+    A client that was promised an order must be able to read the order, from the recent orders. If that fails, the order
+    is recorded in the database at once if possible, and returned as a placed order.
     """
 
     _prices: PriceList
     # `IntakeQueue.put_many`, with its timeout.
     _queue: Callable[[Sequence[OrderAccepted]], Awaitable[AbstractSet[OrderId]]]
     _recent: RecentOrders
-    # The orders that this process has queued. They can be read here while the shared recent orders can't.
+    # The orders that this process has queued. They can be read here while the shared recent orders are unavailable.
     _queued: RecentOrders
     _record: Callable[[OrderAccepted], Awaitable[None]]
 
@@ -73,7 +73,7 @@ class QueueOrders:
             else:
                 new[request.order_id] = _New(call, event)
         safe = await self._put([event for _, event in new.values()])
-        # Two processes may have accepted an order under one key at once: both return the one that is found.
+        # Two processes may have accepted an order under one key at once. Both return the one in the recent orders.
         found = await self._show([orders[id_] for id_ in new if id_ in safe])
         recorded = await self._record_all([event for id_, (_, event) in new.items() if id_ in safe - found.keys()])
 
@@ -110,14 +110,14 @@ class QueueOrders:
         return order, event
 
     async def _put(self, events: Sequence[OrderAccepted]) -> AbstractSet[OrderId]:
-        """The ids of the orders that are safe in the queue."""
+        """Queue the orders, and return the ids of those that the broker has confirmed."""
         try:
             return await self._queue(events) if events else set()
         except Trouble:
             return set()
 
     async def _show(self, orders: Sequence[Order]) -> dict[OrderId, Order]:
-        """Put the orders among the recent ones, and return those that can be read there."""
+        """Write the orders to the recent orders, and return the orders that can be read from there."""
         if not orders:
             return {}
         await self._queued.put_many(orders)
@@ -125,7 +125,10 @@ class QueueOrders:
         return await self._recent.get_many({order.id for order in orders})
 
     async def _record_all(self, events: Iterable[OrderAccepted]) -> dict[OrderId, Order | DomainError]:
-        """The orders that were recorded, or refused because another order has the id. The others wait in the queue."""
+        """Record the orders. Return each recorded order, or its refusal if another order has the id.
+
+        An order that can't be recorded now is left out of the result. A worker records it from the queue.
+        """
         events = list(events)
         outcomes = await asyncio.gather(*map(self._record, events), return_exceptions=True)
         told: dict[OrderId, Order | DomainError] = {}
@@ -139,9 +142,9 @@ class QueueOrders:
 
 @frozen
 class QueueOrRecord:
-    """Queue an order; if the broker does not confirm it, record it in the database at once.
+    """Queue an order; if the broker does not confirm the order, record it in the database at once.
 
-    Raise `OutcomeUnknown` if the database can't take it either: the order may still arrive through the queue.
+    Raise `OutcomeUnknown` if the database can't take the order either: it may still arrive through the queue.
     """
 
     _queue: Callable[[Call], Awaitable[Order | Queued]]
@@ -155,9 +158,10 @@ class QueueOrRecord:
             event = unconfirmed.event
         try:
             if isinstance(call, Keyed):
-                # No client was promised this order, and the database has the stored response of its key.
+                # No client has been promised this order. An earlier response under the key must stand, so the order is
+                # placed like any other.
                 return _first_or_again(call.call, await self._place(call))
-            # It may be recorded already: an earlier attempt may have finished since.
+            # An earlier attempt may have recorded the order in the meantime. Then this call changes nothing.
             await self._record(event)
         except (Aborted, Overloaded, Unavailable) as error:
             # Not in the database, but maybe in the queue.
@@ -166,7 +170,11 @@ class QueueOrRecord:
 
 
 def _first_or_again(request: NumberedRequest, answer: Order | Replayed) -> Order | Replayed:
-    """A replayed response may come from an earlier attempt of this same request. Then it is a first response."""
+    """Return the answer, as a first response if this request itself has placed the order.
+
+    If the stored order has the time of this request, an earlier attempt of this request wrote it. The client has not
+    seen that response, so it is not marked as replayed.
+    """
     if isinstance(answer, Replayed) and isinstance(answer.answer, Order) and answer.answer.created_at == request.at:
         return answer.answer
     return answer
@@ -181,5 +189,5 @@ def _order(event: OrderAccepted) -> Order:
 
 
 def _as_placed(order: Order) -> Order:
-    """The order as it was placed: a repeated request gets the same response as the first one."""
+    """Return the order in its first state, so that a repeated request gets the same response as the first."""
     return Order.place(order_id=order.id, user_id=order.user_id, lines=order.lines, at=order.created_at)[0]

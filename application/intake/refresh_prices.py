@@ -7,7 +7,7 @@ from domain.ids import ProductId
 
 @frozen
 class RefreshPrices:
-    """Read the whole catalogue into the price list. Raise `Unavailable`; known prices then stay."""
+    """Read the whole catalogue into the price list. Raise `Unavailable`; the prices read before then stay."""
 
     _unit_of_work: UnitOfWork
     _prices: PriceList

@@ -25,11 +25,12 @@ class NotYetRecorded(NotDone):
 class Unrecorded:
     """Finds accepted orders that are not in the database yet.
 
-    A process is not told when an order that it queued is recorded. So callers must look in the database first.
+    A process is not notified when an order that it queued is recorded, and may still find the order here. So callers
+    must look in the database first.
     """
 
     _recent: RecentOrders
-    # The orders that this process has queued. They can be read here while the shared recent orders can't.
+    # The orders that this process has queued. They can be read here while the shared recent orders are unavailable.
     _queued_here: RecentOrders
 
     async def get_many(self, ids: Collection[OrderId]) -> dict[OrderId, Order]:

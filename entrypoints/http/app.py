@@ -22,14 +22,14 @@ _log: Final = structlog.get_logger("holdfast.http")
 def create_app(
     use_cases: UseCases, check_health: CheckHealth, *, request_timeout: float = 10.0, max_body: int = 65536
 ) -> Quart:
-    """The HTTP interface over these use cases.
+    """Return the HTTP interface to these use cases.
 
-    Every answer comes within `request_timeout` seconds, half of which a client may take to send its body of at most
-    `max_body` bytes.
+    Every response is sent within `request_timeout` seconds. A body has at most `max_body` bytes, and must arrive within
+    half of that time.
     """
     app = _Api(__name__, static_folder=None, template_folder=None)
     app.request_timeout = request_timeout
-    # A path has one spelling. Any other gets 404 and not a redirect with an HTML page.
+    # A path has one spelling. Any other spelling gets 404, not a redirect with an HTML page.
     app.url_map.merge_slashes = False
     app.response_class = Reply
     app.config["MAX_CONTENT_LENGTH"] = max_body
@@ -49,7 +49,7 @@ class _Api(LeanQuart):
     request_timeout: float
 
     def create_url_adapter(self, request: BaseRequestWebsocket | None) -> MapAdapter | None:
-        """Bind the routes to every host alike: no value of the header Host can change or break the routing."""
+        """Bind the routes without the host: no value of the header Host can change or break the routing."""
         if request is None:
             return super().create_url_adapter(request)
         return self.url_map.bind(
@@ -61,16 +61,16 @@ class _Api(LeanQuart):
         )
 
     async def dispatch_request(self, *args: Any, **kwargs: Any) -> Any:
-        # Here and not in the handlers, so that none of them can forget it.
+        # The timeout is set here, so that no handler can forget it.
         async with asyncio.timeout(self.request_timeout):
             return await super().dispatch_request(*args, **kwargs)
 
 
 @define(eq=False)
 class _Refusals:
-    """Turns an exception into a response, and logs what somebody has to look into.
+    """Turns an exception into a response, and logs the errors that are not the client's.
 
-    While a server is down every request fails: of each problem that may pass, one a second is logged.
+    While a server is down, every request fails. So each kind of temporary problem is logged at most once a second.
     """
 
     _logged_at: dict[str, float] = field(factory=dict, init=False)

@@ -1,4 +1,4 @@
-"""The JSON of requests and answers. Amounts are in minor units, times are RFC 3339 in UTC."""
+"""The JSON of requests and responses. Amounts are in minor units, times are RFC 3339 in UTC."""
 
 from collections.abc import Sequence
 from datetime import datetime

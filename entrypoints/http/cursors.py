@@ -1,4 +1,4 @@
-"""Where the next page begins, as opaque base64url: one letter for the list, then the key of the last item."""
+"""Opaque cursors of pages, in base64url: one letter for the list, then the key of the last item of the page."""
 
 import binascii
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -21,12 +21,12 @@ def after_product(product_id: ProductId) -> str:
 
 
 def order_at(cursor: str) -> OrderId:
-    """Raise `InvalidRequest`."""
+    """Return the order after which the page begins. Raise `InvalidRequest`."""
     return OrderId(UUID(bytes=_key(_ORDERS, cursor, 16)))
 
 
 def product_at(cursor: str) -> ProductId:
-    """Raise `InvalidRequest`."""
+    """Return the product after which the page begins. Raise `InvalidRequest`."""
     number = int.from_bytes(_key(_PRODUCTS, cursor, 8), "big")
     if not 1 <= number <= MAX_ID:
         raise _forged()

@@ -9,7 +9,7 @@ from werkzeug.exceptions import RequestEntityTooLarge, RequestTimeout, Unsupport
 
 from entrypoints.http.refusals import FieldError, InvalidRequest, MalformedBody
 
-# How much of the text of a request an answer repeats.
+# Characters of a request's text that a response repeats.
 _MAX_ECHO: Final = 100
 
 _WITH_PATH: Final = re.compile(r"(?P<rule>.*) - at `(?P<path>\$.*)`", re.DOTALL)
@@ -30,7 +30,7 @@ B = TypeVar("B", bound=Body)
 
 
 async def read_body() -> bytes:
-    """Raise `RequestTimeout` when the rest of the body does not arrive, and `RequestEntityTooLarge`."""
+    """Return the whole body. Raise `RequestTimeout` if it does not arrive in time, or `RequestEntityTooLarge`."""
     try:
         async with asyncio.timeout(request.body_timeout):
             # Quart's own get_data starts a task of its own for each request.
@@ -43,14 +43,14 @@ async def read_body() -> bytes:
 
 
 async def read_json(decoder: msgspec.json.Decoder[B]) -> B:
-    """Raise `UnsupportedMediaType`, and what `read_body` and `decode` raise."""
+    """Return the decoded body. Raise `UnsupportedMediaType`, and the errors of `read_body` and `decode`."""
     if request.headers.get("Content-Type") != "application/json" and not request.is_json:
         raise UnsupportedMediaType
     return decode(await read_body(), decoder)
 
 
 def decode(body: bytes, decoder: msgspec.json.Decoder[B]) -> B:
-    """Raise `MalformedBody` for a body that is not JSON, and `InvalidRequest` for JSON of another shape."""
+    """Decode JSON. Raise `MalformedBody` if it is not valid JSON, and `InvalidRequest` if it has another shape."""
     try:
         decoded = decoder.decode(body)
     except msgspec.ValidationError as error:
@@ -61,7 +61,7 @@ def decode(body: bytes, decoder: msgspec.json.Decoder[B]) -> B:
         raise MalformedBody("The JSON is not UTF-8.") from None
     except msgspec.DecodeError as error:
         raise MalformedBody(f"The JSON can't be parsed: {error}.") from None
-    # A member needs a colon. Where there are more colons than members, a member may have been written twice.
+    # Each member has a colon. If there are more colons than members, a member may have been written twice.
     if body.count(b":") != decoded.members():
         _refuse_duplicates(body)
     return decoded
@@ -72,7 +72,7 @@ def _refuse_duplicates(body: bytes) -> None:
         names = [name for name, _ in pairs]
         for name in names:
             if names.count(name) > 1:
-                raise MalformedBody(f"The member {_short(name)} stands twice in one object.")
+                raise MalformedBody(f"The member {_short(name)} appears twice in one object.")
 
     json.loads(body, object_pairs_hook=members)
 

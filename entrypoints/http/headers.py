@@ -4,11 +4,11 @@ from werkzeug.datastructures import Headers
 
 
 class PlainHeaders(Headers):
-    """Headers that are made of pairs as they are, and that are looked up without an exception for one that is missing.
+    """Headers that take their pairs unchecked, and whose look-up raises no internal exception for a missing name.
 
-    Werkzeug checks each name and value for what the server refuses anyway. Its private list is set here for 7 µs a
-    request, 7% of an empty handler of Quart (requests and responses together). `pyproject.toml` bounds Werkzeug's
-    version, and `tests/unit/entrypoints/test_werkzeug_internals.py` names what has changed.
+    Werkzeug checks each name and value for characters that the server refuses anyway. Setting Werkzeug's private list
+    instead saves 7 µs a request, 7% of an empty handler of Quart (requests and responses together). `pyproject.toml`
+    bounds Werkzeug's version, and `tests/unit/entrypoints/test_werkzeug_internals.py` names what has changed.
     """
 
     def __init__(self, pairs: list[tuple[str, str]]) -> None:

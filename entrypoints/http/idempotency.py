@@ -1,4 +1,4 @@
-"""The header Idempotency-Key: a client that got no answer tries again with the same key, and nothing happens twice."""
+"""The header Idempotency-Key: a client that got no response repeats its request safely under the same key."""
 
 import re
 from collections.abc import Callable
@@ -40,13 +40,13 @@ async def keyed(call: C, *, scope: str) -> C | Keyed[C]:
 
 
 def _fingerprint(body: bytes) -> str:
-    """Hash the request. Equal requests have equal hashes, however their JSON is spelt and in every release."""
+    """Hash the request. Equal requests have equal hashes in every release, however their JSON is formatted."""
     content = _ENCODER.encode(msgspec.json.decode(body.strip() or b"{}"))
     return sha256(f"{request.method} {request.path}\n".encode() + content).hexdigest()
 
 
 def answered(outcome: Order | Replayed, reply_of: Callable[[Order], Reply]) -> Reply:
-    """Reply with the outcome. A replayed response equals the first, and has the header Idempotent-Replayed."""
+    """Return the response. A replayed response equals the first one, and has the header Idempotent-Replayed."""
     if not isinstance(outcome, Replayed):
         return reply_of(outcome)
     answer = outcome.answer
@@ -54,7 +54,7 @@ def answered(outcome: Order | Replayed, reply_of: Callable[[Order], Reply]) -> R
 
 
 def queued(outcome: Queued, reply_of: Callable[[Order], Reply]) -> Reply:
-    """Reply as `answered` does, for an order that is not recorded yet."""
+    """Return the response for an order that is not recorded yet, marked as in `answered` if it is replayed."""
     reply = reply_of(outcome.order)
     return _replayed(reply) if outcome.replayed else reply
 

@@ -12,7 +12,7 @@ _WHOLE_NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,18}")
 
 
 def order_id_of(text: str) -> OrderId:
-    """Raise `NotAnId`."""
+    """Parse the id of an order. Raise `NotAnId`."""
     if _UUID.fullmatch(text) is None:
         raise NotAnId(
             "The id of an order is a UUID in lower case with hyphens, as in 01890a5d-ac96-774b-bcce-b302099a8057."
@@ -21,7 +21,7 @@ def order_id_of(text: str) -> OrderId:
 
 
 def product_id_of(text: str) -> ProductId:
-    """Raise `NotAnId`."""
+    """Parse the id of a product. Raise `NotAnId`."""
     number = whole_number_of(text)
     if number is None or not 1 <= number <= MAX_ID:
         raise NotAnId(f"The id of a product is a whole number from 1 to {MAX_ID}, without leading zeros.")
@@ -29,5 +29,5 @@ def product_id_of(text: str) -> ProductId:
 
 
 def whole_number_of(text: str) -> int | None:
-    """Return None for leading zeros, signs, other digits than 0 to 9, and numbers longer than any id."""
+    """Parse a whole number. Return None for leading zeros, signs, digits other than 0 to 9, and too long numbers."""
     return int(text) if _WHOLE_NUMBER.fullmatch(text) else None

@@ -143,7 +143,7 @@ _KINDS: Final[Mapping[type[Exception], Kind]] = MappingProxyType(
             HTTPStatus.METHOD_NOT_ALLOWED,
             "method_not_allowed",
             "This method is not allowed at this path",
-            "The header Allow lists the methods that are.",
+            "The header Allow lists the allowed methods.",
         ),
         # Temporary problems.
         Overloaded: OVERLOADED,
@@ -199,8 +199,8 @@ def problem_of(kind: Kind, error: Exception | None = None) -> Problem:
     if isinstance(error, InvalidRequest):
         errors = error.errors
     elif isinstance(error, DomainError) and error.field is not None:
-        # An error with a field is about the body, not the path: an unknown product is 404 at /products/{id}, and 422 in
-        # an order.
+        # An error with a field concerns the body, not the path. So an unknown product is 404 at /products/{id}, but 422
+        # in the body of an order.
         errors = (FieldError(error.field, str(error)),)
         status = HTTPStatus.UNPROCESSABLE_ENTITY
     detail = kind.detail
@@ -210,7 +210,7 @@ def problem_of(kind: Kind, error: Exception | None = None) -> Problem:
 
 
 def headers_of(kind: Kind, error: Exception | None = None) -> list[tuple[str, str]]:
-    """The additional headers of this problem."""
+    """Return the additional headers of this problem."""
     headers: list[tuple[str, str]] = []
     if isinstance(error, KeyInFlight) or kind.status is HTTPStatus.SERVICE_UNAVAILABLE:
         headers.append(("Retry-After", _RETRY_AFTER))

@@ -12,7 +12,7 @@ from entrypoints.http.refusals import FieldError, InvalidRequest
 DEFAULT_LIMIT: Final = 50
 MAX_LIMIT: Final = 200
 
-# More than any route has, and few enough to be parsed quickly.
+# More parameters than any route has, and few enough to be parsed quickly.
 _MAX_PARAMETERS: Final = 20
 
 T = TypeVar("T")
@@ -20,13 +20,13 @@ T = TypeVar("T")
 
 @frozen
 class Query:
-    """The query parameters of a list. Each method raises `InvalidRequest`, which names the parameter."""
+    """The query parameters of a list. Each method raises `InvalidRequest` with the name of the wrong parameter."""
 
     _values: dict[str, str]
 
     @classmethod
     def of(cls, raw: bytes, *known: str) -> "Query":
-        """Raise `InvalidRequest` for a parameter that is unknown or given twice."""
+        """Parse the query. Raise `InvalidRequest` for a parameter that is unknown or given twice."""
         if not raw:
             return cls({})
         try:

@@ -4,7 +4,7 @@ from msgspec import Struct
 
 
 class FieldError(Struct, frozen=True):
-    """Which part of a request is wrong, as in `items[0].quantity`, and the rule that it breaks."""
+    """The path of the wrong part of a request, such as `items[0].quantity`, and the rule that this part breaks."""
 
     field: str
     rule: str
@@ -15,7 +15,7 @@ class MalformedBody(Exception):
 
 
 class InvalidRequest(Exception):
-    """The request can be read, and breaks a rule."""
+    """The request can be parsed, but breaks a rule."""
 
     def __init__(self, *errors: FieldError) -> None:
         super().__init__("; ".join(f"{error.field}: {error.rule}" for error in errors))
@@ -23,4 +23,4 @@ class InvalidRequest(Exception):
 
 
 class NotAnId(Exception):
-    """A part of the path has not the form of an id."""
+    """A part of the path does not have the format of an id."""

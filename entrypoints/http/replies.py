@@ -7,7 +7,7 @@ from quart import Response
 from entrypoints.http.headers import PlainHeaders
 from entrypoints.http.problems import CONTENT_TYPE, Kind, headers_of, kind_of, problem_of
 
-# A cache keeps no response, and a browser never guesses its type.
+# Tell caches not to store a response, and browsers not to guess its type.
 _SECURITY_HEADERS: Final = (("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"))
 _JSON_HEADERS: Final = (("Content-Type", "application/json"), *_SECURITY_HEADERS)
 _PROBLEM_HEADERS: Final = (("Content-Type", CONTENT_TYPE), *_SECURITY_HEADERS)
@@ -16,9 +16,9 @@ _ENCODER: Final = msgspec.json.Encoder()
 
 
 class Reply(Response):
-    """A response that has a Content-Type only if its headers say so."""
+    """A response without a default Content-Type."""
 
-    default_mimetype = None  # type: ignore[assignment]  # as in Werkzeug, whose own type for it Quart narrows
+    default_mimetype = None  # type: ignore[assignment]  # None is allowed in Werkzeug; Quart narrows the type
 
 
 def reply(body: msgspec.Struct, status: HTTPStatus = HTTPStatus.OK, *, location: str | None = None) -> Reply:
@@ -27,7 +27,7 @@ def reply(body: msgspec.Struct, status: HTTPStatus = HTTPStatus.OK, *, location:
 
 
 def no_content() -> Reply:
-    # RFC 9110, section 8.6: an answer without content has no length, as Quart would give it for b"".
+    # RFC 9110, section 8.6: a 204 response has no Content-Length. Quart would set it if the body were b"".
     return Reply(None, HTTPStatus.NO_CONTENT, PlainHeaders([*_SECURITY_HEADERS]))
 
 
@@ -38,7 +38,7 @@ def refuse(error: Exception) -> Reply:
 
 
 def raw_problem(kind: Kind, *headers: tuple[bytes, bytes]) -> bytes:
-    """A problem as the bytes of an HTTP/1.1 response, for a request that Quart never sees."""
+    """Return a problem as the bytes of an HTTP/1.1 response, for a request that does not reach Quart."""
     body = problem_of(kind).encoded()
     own = (*_PROBLEM_HEADERS, ("Content-Length", str(len(body))), *headers_of(kind))
     lines = [*headers, *((name.lower().encode(), value.encode()) for name, value in own)]

@@ -44,7 +44,7 @@ async def test_a_sqlite_file_that_cannot_be_opened_is_named(
 
 async def test_a_sqlite_file_that_is_none_is_named(open_engines: Callable[[str], AsyncEngine], tmp_path: Path) -> None:
     (tmp_path / "shop.db").write_text("a shopping list" * 100)
-    with pytest.raises(Unavailable, match="is no database"):
+    with pytest.raises(Unavailable, match="is not a database"):
         await server_version(open_engines(f"sqlite:///{tmp_path / 'shop.db'}"))
 
 

@@ -91,7 +91,7 @@ async def test_an_order_never_has_two_payments_under_way(sql_engine: AsyncEngine
     order = an_order()
     await keep(unit_of_work, products=[a_product()], orders=[order])
     payments = [Payment(id=PaymentId(UUID(int=n)), order_id=order.id, amount=euros(2500)) for n in (1, 2)]
-    with pytest.raises(OrderConflict, match="payment under way"):
+    with pytest.raises(OrderConflict, match="open payment"):
         async with unit_of_work() as tx:
             await tx.payments.add_many(payments)
 

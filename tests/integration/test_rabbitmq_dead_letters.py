@@ -87,7 +87,7 @@ async def test_what_the_broker_gave_up_by_itself_says_so(
         await open_channel.basic_reject(message.delivery_tag, requeue=False)
     [letter] = await receive_at_last(queue)
     assert letter.message.body == b"it kills its worker"
-    assert (letter.message.reason, letter.message.attempts) == ("RabbitMQ gave it up: rejected", 4)
+    assert (letter.message.reason, letter.message.attempts) == ("RabbitMQ dead-lettered it: rejected", 4)
     assert abs((datetime.now(UTC) - letter.message.last_at).total_seconds()) < 60
 
 

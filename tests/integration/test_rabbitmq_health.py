@@ -65,7 +65,7 @@ async def test_a_queue_that_somebody_else_declared_is_said(amqp_url: str) -> Non
         async with channel(amqp_url) as open_channel:
             await open_channel.queue_declare(ours.dead("payments"), exclusive=False, durable=True)
             try:
-                with pytest.raises(Unavailable, match="something else has declared it"):
+                with pytest.raises(Unavailable, match="another program has declared it"):
                     await declare_topology(amqp_url, ours)
             finally:
                 await open_channel.queue_delete(ours.dead("payments"))

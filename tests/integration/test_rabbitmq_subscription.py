@@ -189,7 +189,7 @@ async def test_a_lost_connection_brings_everything_again(
 
     assert events_of(again) == events
     for settle in (queue.ack(held), queue.retry(held[0], reason="x"), queue.dead_letter(held[0], reason="x")):
-        with pytest.raises(Unavailable, match="brought again"):
+        with pytest.raises(Unavailable, match="redelivered"):
             await settle
     await queue.ack(again)
     assert await stays_empty(queue)
@@ -329,9 +329,9 @@ async def test_what_a_lost_connection_brought_is_not_acked(
     wire.cut()
     again = await receive_at_last(queue, 2)
 
-    with pytest.raises(Unavailable, match="will be brought again"):
+    with pytest.raises(Unavailable, match="will be redelivered"):
         await queue.ack(held)
-    with pytest.raises(OutcomeUnknown, match="will be brought again"):
+    with pytest.raises(OutcomeUnknown, match="will be redelivered"):
         await queue.ack([*held, *again])
 
 

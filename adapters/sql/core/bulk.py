@@ -1,7 +1,7 @@
-"""Statements over any number of rows whose text is always the same.
+"""Statements over any number of rows, with the same text for every number.
 
-A database then plans one prepared statement for every size of a batch, SQLAlchemy compiles once, and no limit on the
-number of variables is ever met.
+So the database plans one prepared statement for all sizes of batches, SQLAlchemy compiles the statement once, and a
+batch never exceeds the maximum number of parameters.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -14,16 +14,16 @@ from adapters.sql.dialects.base import SqlDialect
 
 E = TypeVar("E")
 
-# What goes into each column, by its name.
+# For each column, by its name: the function that gets the value from an entity.
 Written = Mapping[str, Callable[[E], Any]]
 Build = Callable[[FromClause, SqlDialect], Executable | Sequence[Executable]]
 
 
 @define(eq=False)
 class BulkStatement(Generic[E]):
-    """One or more statements over the same rows, made once for each dialect by `build(new, dialect)`.
+    """One or more statements over the same rows, built once for each dialect by `build(new, dialect)`.
 
-    `new` has the columns of the table that `written` names, filled from each of the things that are handed over.
+    `new` has one row for each entity, with those columns of the table that `written` names.
     """
 
     _table: Table
@@ -48,12 +48,12 @@ class BulkStatement(Generic[E]):
 
 
 def bulk_insert(table: Table, written: Written[E]) -> BulkStatement[E]:
-    """Put rows into a table, of which every column is written but those that the database counts up by itself."""
+    """Return an insert that writes every column of the table, except its identity columns."""
     return BulkStatement(table, written_whole(table, written), lambda new, _: insert_new(table, new))
 
 
 def written_whole(table: Table, written: Written[E]) -> Written[E]:
-    """Raise `ValueError` when a column is forgotten."""
+    """Return `written`. Raise `ValueError` if it lacks a column, other than an identity column."""
     if forgotten := {column.name for column in table.c if column.identity is None} - written.keys():
         raise ValueError(f"nothing is written into {', '.join(sorted(forgotten))} of the table {table.name}")
     return written

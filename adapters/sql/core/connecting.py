@@ -11,9 +11,9 @@ from adapters.sql.dialects.base import READING
 
 @asynccontextmanager
 async def connected(engine: AsyncEngine, *, reading: bool = False) -> AsyncGenerator[AsyncConnection, None]:
-    """A connection for what is no use case: nothing is committed by itself. Raise `Unavailable` or `Aborted`.
+    """Open a connection outside of any use case. Nothing is committed implicitly. Raise `Unavailable` or `Aborted`.
 
-    Whoever is only `reading` waits for no writer.
+    With `reading`, the connection begins no write transaction, so it does not wait for another writer.
     """
     connection = engine.execution_options(**{READING: reading}).connect()
     try:

@@ -10,9 +10,9 @@ from adapters.sql.dialects.registry import parsed_url, sqlite_url
 
 __all__ = ["LOCK_TIMEOUT", "POOL_TIMEOUT", "Backend", "backend_of", "create_engine", "sqlite_url"]
 
-# Seconds that somebody waits for a connection of the pool.
+# Seconds that a caller waits for a connection of the pool.
 POOL_TIMEOUT: Final = 2.0
-# Seconds that a transaction waits for rows that another one holds.
+# Seconds that a transaction waits for rows that another transaction has locked.
 LOCK_TIMEOUT: Final = 5.0
 
 _BACKEND: Final = "holdfast_backend"
@@ -20,15 +20,15 @@ _BACKEND: Final = "holdfast_backend"
 
 @frozen(kw_only=True, eq=False)
 class Backend:
-    """What an engine of ours has beside SQLAlchemy's pool."""
+    """The parts of an engine that SQLAlchemy does not have."""
 
     dialect: SqlDialect
-    # For messages: which database it is, without user and password.
+    # The name of the database in messages, without user and password.
     server: str
-    # Where those who need a connection stand in line (`open_session`). The queue of the pool itself is none: a
-    # connection that comes back goes to whoever asks next, and who was woken for it goes to the end again.
+    # Callers that need a connection wait here, in order (`open_session`). SQLAlchemy's pool does not keep the order: a
+    # returned connection goes to the next caller that asks, and the waiter woken for it goes back to the end.
     line: asyncio.Semaphore
-    # Where a database has one writer: whoever writes takes this lock first (`TransactionBlock`).
+    # For a database that allows one writer at a time: each writer takes this lock first (`TransactionBlock`).
     writers_turn: asyncio.Lock | None
     watch: Watch | None
 
@@ -41,9 +41,9 @@ def backend_of(engine: AsyncEngine) -> Backend:
 def create_engine(
     url: str | URL, *, pool_size: int = 10, statement_timeout: float = 10.0, lock_timeout: float = LOCK_TIMEOUT
 ) -> AsyncEngine:
-    """Make ready for a database; nothing is connected yet. Raise `ValueError` for a URL that no dialect knows.
+    """Return an engine for the database, without connecting. Raise `ValueError` for a URL that no dialect knows.
 
-    Both times are in seconds; `lock_timeout` is for rows that another transaction holds.
+    Both timeouts are in seconds. `lock_timeout` bounds the wait for rows that another transaction has locked.
     """
     parsed, dialect = parsed_url(url)
     connections = dialect.connections
@@ -54,9 +54,9 @@ def create_engine(
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=POOL_TIMEOUT,
-        # The connection that was used last has the statements prepared.
+        # The connection that was used last has the statements prepared already.
         pool_use_lifo=True,
-        # The messages of errors are logged; what customers ordered is not for the log.
+        # Error messages are logged. Parameters are hidden, because they contain the customers' orders.
         hide_parameters=True,
     )
     backend = Backend(

@@ -1,4 +1,4 @@
-"""What the errors of the databases mean to the application."""
+"""Translates the errors of the databases into those of the application."""
 
 import socket
 from typing import Final
@@ -13,43 +13,44 @@ from application.ports.persistence import OrderConflict
 
 
 class BrokenRow(Exception):
-    """What is stored is not what it says it is: a rule of the domain refuses it."""
+    """A stored row breaks a rule of the domain."""
 
 
 _UNREACHABLE: Final[dict[type[Exception], str]] = {
-    PoolTimeout: "has answered too slowly: every connection to it is in use",
+    PoolTimeout: "is too slow: every connection to it is in use",
     TimeoutError: "did not answer in time",
     ConnectionRefusedError: "refuses connections: is it running there?",
-    socket.gaierror: "can't be found: the name of the host is not known",
+    socket.gaierror: "can't be found: its host name is unknown",
 }
 
-# The keys that an order breaks when somebody else has changed it meanwhile; a test compares them with the tables.
+# The keys that an order violates if another transaction has changed it concurrently. A test compares the keys with the
+# tables.
 CONFLICTS: Final = {
     UniqueKey(
         name="order_events_pk", table="order_events", columns=("order_id", "sequence"), is_primary=True
-    ): "an order has an event of this number already",
+    ): "an order has an event with this number already",
     UniqueKey(
         name="payments_one_open_for_an_order", table="payments", columns=("order_id",), is_primary=False
-    ): "an order has a payment under way already",
+    ): "an order has an open payment already",
 }
 
 
 def is_lost(error: BaseException, backend: Backend) -> bool:
-    """The connection is gone, and with it the transaction, as long as no commit was sent."""
+    """Return whether the connection was lost. Unless a commit was sent, the transaction is rolled back."""
     if isinstance(error, DBAPIError):
         return error.connection_invalidated or backend.dialect.errors.ends_session(error)
     return isinstance(error, ConnectionError)
 
 
 def is_unanswered(error: BaseException, backend: Backend) -> bool:
-    """The database has not said what has become of the commit that was sent."""
+    """Return whether the outcome of a commit that ended with this error is unknown."""
     if isinstance(error, DBAPIError):
         return error.connection_invalidated or backend.dialect.errors.leaves_commit_open(error)
     return isinstance(error, TimeoutError | OSError)
 
 
 def translated(error: Exception, backend: Backend) -> Exception:
-    """The error in the words of the ports, or the same one where they have no word for it."""
+    """Return the error of the application that corresponds to this error, or this error itself if there is none."""
     if isinstance(error, DBAPIError):
         return _of_database(error, backend) or error
     for kind, words in _UNREACHABLE.items():
@@ -73,5 +74,5 @@ def _of_database(error: DBAPIError, backend: Backend) -> Exception | None:
 
 
 def _message(error: DBAPIError) -> str:
-    # SQLAlchemy puts an error of its own before that of the driver.
+    # SQLAlchemy wraps the error of the driver in an error of its own.
     return str((error.orig.__cause__ or error.orig) if error.orig is not None else error)

@@ -1,4 +1,4 @@
-"""SQL that every database says in its own way."""
+"""SQL expressions whose syntax differs between databases."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from adapters.sql.dialects.registry import dialect_of
 
 
 class _Among(FunctionElement[Any]):
-    # Were it Boolean, SQLAlchemy would compare it with 1 where there is no such type, and no index would be used.
+    # With the type Boolean, SQLAlchemy would add `= 1` for a database that has no Boolean, and no index would be used.
     type = NullType()
     inherit_cache = True
 
@@ -26,7 +26,7 @@ def _compile_among(element: _Among, compiler: SQLCompiler, **options: Any) -> st
 
 
 def among(key: Column[Any], parameter: str) -> ColumnElement[bool]:
-    """Whether the column holds one of the values of a parameter, which is a list."""
+    """Return the condition that the column has one of the values of a parameter, which is a list."""
     return _Among(key, bindparam(parameter, type_=Many(key.type)))
 
 
@@ -43,7 +43,7 @@ def _compile_json_rows(element: JsonRows, compiler: SQLCompiler, **options: Any)
 
 
 class FromNow(FunctionElement[Any]):
-    """What the clock of the database says, some seconds from now: those of two processes may differ."""
+    """The time some seconds from now, by the clock of the database: the clocks of two processes may differ."""
 
     type = UtcDateTime()
     inherit_cache = True

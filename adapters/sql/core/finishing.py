@@ -8,10 +8,10 @@ T = TypeVar("T")
 
 
 async def finish(work: Coroutine[Any, Any, T]) -> T:
-    """Await something that must not be left half done.
+    """Await work that must not be interrupted, and return its result.
 
-    When the waiting task is cancelled meanwhile, it is cancelled after the work has ended. Without this a cancelled
-    request would leave its connection in the middle of a transaction, or not know whether it has committed.
+    If the waiting task is cancelled, the cancellation is delayed until the work has ended. Otherwise a cancelled
+    request would leave its connection in the middle of a transaction, or would not know whether it has committed.
     """
     task = asyncio.ensure_future(work)
     cancelled: asyncio.CancelledError | None = None
@@ -23,11 +23,11 @@ async def finish(work: Coroutine[Any, Any, T]) -> T:
     if cancelled is None:
         return task.result()
     if not task.cancelled():
-        # Asked for, so that asyncio doesn't report it as never seen: the cancellation is what the caller hears of.
+        # The caller gets the cancellation. Retrieving the error keeps asyncio from logging it as never retrieved.
         task.exception()
     raise cancelled
 
 
 async def undisturbed(work: Coroutine[Any, Any, T], backend: Backend) -> T:
-    """As `finish` where a statement would live on without the task that asked for it, and nothing more elsewhere."""
+    """Await the work; as `finish` does, if a statement of this database would go on after a cancellation."""
     return await (finish(work) if backend.dialect.connections.outlive_a_cancellation else work)

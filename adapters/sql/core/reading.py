@@ -9,8 +9,8 @@ T = TypeVar("T")
 
 
 def checked(what: str, id_: object, read: Callable[[Row[Any]], T], row: Row[Any]) -> T:
-    """What a row says. Raise `BrokenRow` when a rule refuses it: no request is to blame for that."""
+    """Return the entity of a row. Raise `BrokenRow` if the row breaks a rule, which is not the fault of the request."""
     try:
         return read(row)
     except Exception as error:
-        raise BrokenRow(f"{what} {id_} is stored in a way that can't be: {error}") from error
+        raise BrokenRow(f"{what} {id_} is stored with invalid values: {error}") from error

@@ -1,4 +1,4 @@
-"""How statements reach the databases, over one connection of the engine's pool."""
+"""Sends statements to the database, over one connection of the engine's pool."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -31,25 +31,25 @@ async def open_session(engine: AsyncEngine, *, writing: bool) -> "Session":
 
 @define(eq=False)
 class Session:
-    """One transaction, which begins with its first statement: made by SQLAlchemy, taken to the database by its driver.
+    """One transaction, which begins with its first statement.
 
-    SQLAlchemy's pool knows nothing of the transaction: when anything goes wrong in its beginning or its end, the
-    connection is not given back to it.
+    SQLAlchemy compiles the statements, and the driver sends them. SQLAlchemy's pool does not know about the
+    transaction. So if its begin or its end fails, the connection is closed and not returned to the pool.
     """
 
     _connection: AsyncConnection
     _driver: Driver
     _watch: Watch | None
     _line: asyncio.Semaphore
-    # What is only read is read with one statement a repository, so that a transaction would add nothing but two round
-    # trips.
+    # False if the session only reads. Each repository then reads with one statement, and a transaction would only add
+    # two round trips.
     _is_transaction: bool = field(kw_only=True)
     _is_open: bool = field(default=False, init=False)
     _is_unsound: bool = field(default=False, init=False)
 
     @property
     def is_closed(self) -> bool:
-        """Whether it is known that nothing can be sent any more."""
+        """Whether the connection is known to be closed."""
         return self._driver.is_closed(raw_connection(self._connection))
 
     async def fetch(self, statement: Executable, parameters: Parameters) -> Sequence[Row[Any]]:
@@ -70,7 +70,7 @@ class Session:
             await self._end("COMMIT")
 
     async def close(self) -> None:
-        """Give the connection back; what was not committed is rolled back."""
+        """Roll back if the transaction was not committed, and return the connection to the pool."""
         try:
             if self._is_open and not self._is_unsound:
                 await self._end("ROLLBACK")
@@ -81,7 +81,7 @@ class Session:
                 await self._give_back()
 
     async def throw_away(self) -> None:
-        """Give the connection up, whatever state it is in, at once."""
+        """Close the connection at once, in whatever state it is, instead of returning it to the pool."""
         try:
             self._driver.cut(raw_connection(self._connection))
             await self._connection.invalidate()
@@ -102,7 +102,7 @@ class Session:
                 self._is_open = True
             return await self._answered(connection, question(connection))
         except BaseException as error:
-            # Whoever is cancelled leaves a statement behind that may still be running.
+            # After a cancellation, the statement may still be running on the connection.
             self._is_unsound |= not self._driver.is_refusal(error) or (self._is_transaction and not self._is_open)
             if isinstance(error, self._driver.errors):
                 raise self._driver.told(error, connection) from error

@@ -18,16 +18,17 @@ from application.errors import Aborted, OutcomeUnknown
 E = TypeVar("E")
 T = TypeVar("T")
 
-# Seconds that a writer waits for its turn where there is one writer. Each turn is short; this bounds the queue.
+# Seconds that a writer waits for its turn, if the database allows one writer. A turn is short; this bounds the queue.
 _TURN_TIMEOUT: Final = 10.0
 
 
 @define(eq=False)
 class TransactionBlock:
-    """What one block of a unit of work says to the database, over one connection.
+    """The statements of one block of a unit of work, over one connection.
 
-    The connection is borrowed at the first statement. When it turns out to be dead then, nothing has been done on it,
-    and the statement is tried once more on another: so a restarted server costs no request.
+    The connection is taken from the pool at the first statement. If this statement finds the connection dead, nothing
+    has been done on it, and the statement is tried once more on another connection. So a restart of the server fails no
+    request.
     """
 
     _engine: AsyncEngine
@@ -60,7 +61,7 @@ class TransactionBlock:
         *,
         lock: bool = False,
     ) -> Sequence[Row[Any]]:
-        """What the first of the statements gives for these. For none nothing is sent."""
+        """Send the statements, and return the rows of the first one. Without entities, nothing is sent."""
         if not entities:
             return []
         first, *rest = batch.statements(self.dialect)
@@ -76,7 +77,10 @@ class TransactionBlock:
         return await self._run(lambda session: session.change(statement, parameters))
 
     async def change_many(self, batch: BulkStatement[E], entities: Collection[E]) -> int:
-        """Return the number of rows that the first of the statements changed. For none nothing is sent."""
+        """Send the statements, and return the number of rows that the first one changed.
+
+        Without entities, nothing is sent.
+        """
         if not entities:
             return 0
         given = batch.parameters(self.dialect, entities)
@@ -85,11 +89,11 @@ class TransactionBlock:
 
     async def commit(self) -> None:
         if self._error is not None:
-            # PostgreSQL would answer this commit with a rollback, and without an error.
+            # PostgreSQL would roll back at this commit, and would report no error.
             await self.rollback()
             raise Aborted("a statement failed in this transaction, which therefore can't commit") from self._error
         if self._session is not None and self._session.is_closed:
-            # No commit was sent.
+            # No commit was sent, so the server has rolled back.
             await self.rollback()
             raise Aborted(self._lost)
         try:
@@ -97,15 +101,15 @@ class TransactionBlock:
                 await self._session.commit()
         except Exception as error:
             if is_unanswered(error, self._backend):
-                # It may be on the disk: nobody but the database can tell, and it does not.
+                # The commit may be on the disk. Only the database knows, and it has not replied.
                 raise OutcomeUnknown(f"{self._backend.server} did not answer a commit") from error
             self._give_up(error)
         finally:
-            # Whatever becomes of the connection, a commit that was answered is one.
+            # A confirmed commit stays confirmed, even if returning the connection fails.
             await self.rollback()
 
     async def rollback(self) -> None:
-        """Never raise: giving back rolls back, and a connection that can't is thrown away by the pool."""
+        """Roll back, and return the connection to the pool, or close it if the rollback fails. Never raise."""
         with suppress(Exception):
             await self._give_back()
 
@@ -144,7 +148,7 @@ class TransactionBlock:
             async with asyncio.timeout(_TURN_TIMEOUT):
                 await lock.acquire()
         except TimeoutError:
-            raise Aborted(f"{self._backend.server} is being written for too long") from None
+            raise Aborted(f"{self._backend.server} was busy with other writers for too long") from None
         self._has_turn = True
 
     async def _throw_away(self) -> None:

@@ -8,12 +8,12 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from adapters.sql.dialects.registry import dialect_of, is_known
 
-# Where a database has no such type, 32 hex digits, which sort as the ids themselves do.
+# A database without a UUID type stores 32 hex digits, which sort in the order of the ids.
 Id: Final = Uuid
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """A moment, which is given back with its zone."""
+    """A moment, which is read back with its time zone."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -23,12 +23,12 @@ class UtcDateTime(TypeDecorator[datetime]):
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
         if value is not None and value.tzinfo is None:
-            raise ValueError(f"{value} names no time zone, and so no moment")
+            raise ValueError(f"{value} has no time zone, so it is not a moment")
         return value
 
 
 class Many(TypeDecorator[list[Any]]):
-    """Any number of values as one parameter."""
+    """A list of any number of values as one parameter."""
 
     impl = Text
     cache_ok = True

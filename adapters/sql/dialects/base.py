@@ -1,7 +1,7 @@
 """What a database does in its own way. All that the statements of `adapters/sql` know of a database stands here.
 
-A new database is a folder beside this file, with one `SqlDialect` in it, and its line in `registry.py`. A database without
-partial indexes also needs its options in `tables.py`: the conditions of the two unique ones are rules.
+A new database is a folder beside this file, with one `SqlDialect` in it, and its line in `registry.py`. A database
+without partial indexes also needs its options in `tables.py`: the conditions of the two unique ones are rules.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -18,15 +18,15 @@ from sqlalchemy.types import TypeEngine
 
 from application.ports.messaging import OutboxSignal
 
-# Seconds that a new connection may take.
+# Seconds that opening a connection may take.
 CONNECT_TIMEOUT: Final = 3.0
-# An execution option of a connection: whoever only reads through SQLAlchemy itself waits for no writer.
+# An execution option of a connection that only reads through SQLAlchemy: it then does not wait for a writer.
 READING: Final = "holdfast_reading"
 
 
 @frozen(kw_only=True)
 class Timeouts:
-    """In seconds: how long a statement may take, and how long it may wait for rows that others have locked."""
+    """In seconds: how long a statement may take, and how long it may wait for rows that are locked."""
 
     statement: float
     lock: float
@@ -34,7 +34,7 @@ class Timeouts:
 
 @frozen(kw_only=True)
 class UniqueKey:
-    """A primary key or a unique index, by its name and by what it is on."""
+    """A primary key or a unique index: its name, its table and its columns."""
 
     name: str
     table: str
@@ -43,57 +43,57 @@ class UniqueKey:
 
 
 class Watch(Protocol):
-    """Sees to it that nobody waits for long on a connection from which no answer will come."""
+    """Detects connections on which no reply will arrive, so that no caller waits for one for long."""
 
     async def watched(self, connection: Any, answer: Awaitable[Any]) -> Any:
-        """Await the answer. Raise the driver's error for a lost connection when none will come."""
+        """Await the answer. Raise the driver's error for a lost connection if no answer will arrive."""
 
 
 class Connections(Protocol):
-    """How connections are opened, and what they are told first."""
+    """Opens connections, and sets them up."""
 
     @property
     def one_writer(self) -> bool:
-        """Whether one transaction at a time may write. Those of this process then wait in line for their turn."""
+        """Whether only one transaction at a time may write. The writers of this process then wait for their turn."""
 
     @property
     def outlive_a_cancellation(self) -> bool:
-        """Whether a statement that is cancelled goes on, and keeps its locks. It is then awaited, and must be short."""
+        """Whether a cancelled statement goes on, and keeps its locks. It is then awaited, and must be short."""
 
     def address(self, url: URL, timeouts: Timeouts) -> tuple[URL, dict[str, Any]]:
-        """The URL with the name of the driver, and the arguments with which the driver connects.
+        """Return the URL with the name of the driver, and the arguments with which the driver connects.
 
-        Raise `ValueError`, without the password in it. A commit must be on the disk before it is answered; the server
-        should end a statement, a wait for a lock and an idle transaction by itself, in their time.
+        The arguments must ensure that a commit is on the disk when it returns. They should make the server end a slow
+        statement, a wait for a lock and an idle transaction by itself. Raise `ValueError`, without the password.
         """
 
     def prepare(self, engine: AsyncEngine, connect: Mapping[str, Any]) -> Watch | None:
-        """Listen to the events of a new engine: prepare new connections, and let none out of the pool that is closed.
+        """Listen to the events of a new engine: set up new connections, and keep closed ones from leaving the pool.
 
-        What watches its connections is given back; None where a connection can't fall silent.
+        Return the watch of its connections, or None if a connection of this database can't become silent.
         """
 
     def server_name(self, url: URL) -> str:
-        """For messages: what it is and where, without user and password."""
+        """Return the name of the server for messages: what it is and where, without user and password."""
 
 
 class Compiled(Protocol):
-    """A statement as a driver takes it."""
+    """A compiled statement for a driver."""
 
     @property
     def sql(self) -> str: ...
 
     @property
     def columns(self) -> tuple[Callable[[Any], Any], ...]:
-        """What turns that which the driver brings into values, for a driver that brings no values."""
+        """For each column, the function that converts a value from the driver, if the driver does not."""
 
     @property
     def row(self) -> type[Any]:
-        """What `Driver.row` made for its columns."""
+        """The class that `Driver.row` made for the columns."""
 
 
 class Driver(Protocol):
-    """How statements reach the database over a raw connection of the driver, past SQLAlchemy."""
+    """Sends statements over a raw connection of the driver, without SQLAlchemy."""
 
     @property
     def begin(self) -> str:
@@ -101,69 +101,69 @@ class Driver(Protocol):
 
     @property
     def errors(self) -> tuple[type[Exception], ...]:
-        """All that the driver may raise, but for the errors of the operating system."""
+        """All errors that the driver may raise, except those of the operating system."""
 
     def row(self, names: Sequence[str]) -> type[Any]:
-        """A class for rows whose columns are attributes of these names."""
+        """Return a class for rows whose columns are attributes with these names."""
 
     def run(self, connection: Any, command: str) -> Awaitable[Any]:
-        """`begin`, COMMIT or ROLLBACK. Locks that a database keeps beyond the transaction are given back here."""
+        """Run `begin`, COMMIT or ROLLBACK. The end also releases locks that the database keeps beyond a transaction."""
 
     async def fetch(self, connection: Any, statement: Compiled, arguments: Sequence[Any]) -> Sequence[Any]: ...
 
     async def change(self, connection: Any, statement: Compiled, arguments: Sequence[Any]) -> int:
-        """Return how many rows matched, be it that some were so already."""
+        """Return how many rows matched, including rows that already had the new values."""
 
     def is_closed(self, connection: Any) -> bool:
-        """Whether it is known that nothing can be sent any more."""
+        """Return whether the connection is known to be closed."""
 
     def is_refusal(self, error: BaseException) -> bool:
-        """Whether only this statement has failed, refused or never sent, and the connection is sound."""
+        """Return whether only the statement has failed, refused or never sent, and the connection is sound."""
 
     def cut(self, connection: Any) -> None:
-        """Close it without waiting for anybody."""
+        """Close the connection without waiting for the server."""
 
     def told(self, error: Exception, connection: Any) -> DBAPIError:
-        """The error as SQLAlchemy would wrap it, which `Errors` reads for both, `connection_invalidated` included."""
+        """Return the error wrapped as by SQLAlchemy, with `connection_invalidated`, so that `Errors` can read it."""
 
 
 class Errors(Protocol):
-    """What the errors of the database mean, be they SQLAlchemy's or made by `Driver.told`."""
+    """Interprets the errors of the database, which SQLAlchemy or `Driver.told` has wrapped."""
 
     def translated(self, error: DBAPIError, server: str) -> Exception | None:
-        """`Unavailable` or `Aborted`, or None where neither is true. A key that is not unique is asked for below."""
+        """Return `Unavailable` or `Aborted`, or None if neither applies. `broken_key` handles duplicate keys."""
 
     def broken_key(self, error: DBAPIError) -> str | None:
-        """The key that would not have been unique, as the database calls it; None where it is another error."""
+        """Return the database's name of the unique key that was violated, or None for any other error."""
 
     def name_of(self, key: UniqueKey) -> str:
-        """What the database calls this key in its errors."""
+        """Return the name that the database gives this key in its errors."""
 
     def ends_session(self, error: DBAPIError) -> bool:
-        """Whether the server has closed the connection with this error, and rolled back."""
+        """Return whether the server has closed the connection with this error, and rolled back."""
 
     def leaves_commit_open(self, error: DBAPIError) -> bool:
-        """Whether a COMMIT that ends with this error may have happened, beyond what a lost connection says."""
+        """Return whether a COMMIT with this error may have happened. Lost connections are handled elsewhere."""
 
 
 class Rows(Protocol):
-    """Any number of rows, or of values, as parameters of a statement whose text is always the same."""
+    """Passes any number of rows or values as parameters to a statement whose text is always the same."""
 
     def list_type(self, item: TypeEngine[Any]) -> TypeEngine[Any]:
-        """The type of a parameter that is a list; an array, or a document with `documents.JsonList`."""
+        """Return the type of a list parameter: an array, or a JSON document (`documents.JsonList`)."""
 
     def new(self, columns: Sequence[Column[Any]]) -> FromClause:
-        """The rows as a table `new` with these columns, in the order in which they were given."""
+        """Return a table `new` with these columns. Its rows are in the order of the parameters."""
 
     def parameters(self, names: Sequence[str], columns: Sequence[list[Any]]) -> dict[str, Any]:
-        """The parameters of `new`; the rows are given column by column."""
+        """Return the parameters of `new`. `columns` has the values of each column."""
 
     def look_up(self, new: FromClause, matching: Select[Any]) -> Select[Any]:
-        """The rows of `matching`, at most one for each of `new`, found by its index one by one."""
+        """Return the rows of `matching`, at most one for each row of `new`, each found by an index look-up."""
 
 
 class Inserts(Protocol):
-    """Several statements are sent one after the other, with the same parameters; the answer is that of the first."""
+    """Builds inserts. If there are several statements, all get the same parameters; the result is that of the first."""
 
     def upsert(  # noqa: PLR0913 - a statement has so many parts
         self,
@@ -175,78 +175,82 @@ class Inserts(Protocol):
         changes: Callable[[Any], Mapping[str, Any]],
         where: Callable[[Any], ColumnElement[bool]],
     ) -> Executable:
-        """Insert a row; where its key is taken, change the row that is there, if it is such as `where` says.
+        """Insert a row. If its key is taken, apply `changes` to the existing row if that meets the condition `where`.
 
-        Both are given the columns of the new row. `changes` and `where` see the old row as it was, all of it, also
-        where assignments are made one after the other. A row that stays as it was counts as none.
+        `changes` and `where` get the columns of the new row. In their expressions, the table's columns have the values
+        from before the change, even if the database makes the assignments one by one. An unchanged row is not counted.
         """
 
     def missing(self, table: Table, rows: Select[Any], key: Sequence[Column[Any]]) -> Sequence[Executable]:
-        """Insert the rows whose primary key is not taken, and answer with the `key` of each of these.
+        """Insert the rows whose primary key is not taken. The result is the `key` of each inserted row.
 
-        Whoever is inserting the same is waited for. Without RETURNING: select those that are missing, for update, and
-        insert those that are missing then; a key that was taken in between is an error, and so `Aborted`.
+        The insert waits for other transactions that are inserting the same keys. Without RETURNING, use two statements:
+        select the missing keys for update, then insert the missing rows. A key that is taken in between is then an
+        error, which becomes `Aborted`.
         """
 
     def into_both(self, new: FromClause, first: Table, second: Table, shared: Sequence[str]) -> Sequence[Executable]:
-        """Insert new rows into one table, and those columns of them that both have into the other."""
+        """Insert the new rows into `first`, and their columns `shared` into `second`."""
 
 
 class Locks(Protocol):
     @property
     def try_each(self) -> Executable | None:
-        """Try to lock each of the 64-bit `ids` until the transaction ends, without waiting; answer with each `id` had.
+        """Try to lock each of the 64-bit `ids` until the transaction ends, without waiting. Select each locked `id`.
 
-        None where whoever writes is alone anyway.
+        None if the database allows only one writer anyway.
         """
 
     @property
     def migrating(self) -> Executable | None:
-        """Wait until nobody else migrates, and keep others waiting until the transaction ends; None as above."""
+        """Lock migrations until the transaction ends: wait for one that is running, and block others. None as above."""
 
 
 class Durability(Protocol):
-    """Commits that need not wait for the disk, where the database can be told so for one transaction."""
+    """Commits without waiting for the disk, if the database has that option for a single transaction."""
 
     def need_not_last(self, delete: Delete) -> Delete:
-        """A statement whose transaction may be forgotten by a crash."""
+        """Return the statement, changed so that a crash may undo its transaction after the commit."""
 
     @property
     def must_last(self) -> Executable | None:
-        """Sent before something that must not be forgotten, perhaps in the same transaction; None where none may be."""
+        """Undo `need_not_last` in this transaction, before a durable change. None if every commit is durable."""
 
 
 class Expressions(Protocol):
-    """SQL made of SQL. Another clock than the database's would be one more that may be wrong."""
+    """Builds SQL expressions from the SQL of their operands."""
 
     def among(self, value: str, values: str) -> str:
-        """Whether a value is in a list, whose type is `Rows.list_type`. It must use an index."""
+        """Return the condition that a value is in a list of `Rows.list_type`. It must be able to use an index."""
 
     def json_rows(self, columns: str) -> str:
-        """All rows of a group as a JSON array of arrays, in any order, as text."""
+        """Return all rows of a group as the text of a JSON array of arrays, in any order."""
 
     def from_now(self, seconds: str) -> str:
-        """The moment that is so many seconds after now, and not after the beginning of the transaction."""
+        """Return the time so many seconds from now, not from the beginning of the transaction.
+
+        It is the database's time: the clock of this process would be one more that may be wrong.
+        """
 
 
 class ClosableSignal(OutboxSignal, Protocol):
     async def close(self) -> None: ...
 
 
-# Opens a connection on which each statement is a transaction, and which nobody uses after that.
+# Opens a connection in autocommit mode, which is not returned to the pool.
 Connect = Callable[[], AbstractAsyncContextManager[AsyncConnection]]
 
 
 @frozen(kw_only=True, eq=False)
 class SqlDialect:
-    """One database: its name for people, and what it does in its own way."""
+    """One database: its name in messages, and all its differences from other databases."""
 
     name: str
-    # A query for its version, which is the first word of the answer.
+    # A query for the version, which is the first word of the result.
     version: str
-    # Whether a change of the tables is taken back with its transaction, so that a migration is all or nothing.
+    # Whether a rollback also undoes changes of the tables, so that a migration is done completely or not at all.
     transactional_ddl: bool
-    # What keeps a moment to the microsecond, and takes it and gives it with its zone.
+    # A column type for moments, with microseconds. Values have a time zone.
     moment: TypeEngine[datetime]
     connections: Connections
     driver: Driver
@@ -256,5 +260,5 @@ class SqlDialect:
     locks: Locks
     durability: Durability
     expressions: Expressions
-    # Makes what wakes the relays of all processes; None where the database can tell other processes nothing.
+    # Makes the signal that wakes the relays of all processes. None if the database can't notify other processes.
     signal: Callable[[Connect], ClosableSignal] | None

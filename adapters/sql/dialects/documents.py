@@ -11,7 +11,7 @@ _Processor = Callable[[Any], Any]
 
 
 class JsonList(TypeDecorator[list[Any]]):
-    """A list as `[1, 2, ...]`, each value as the driver would send it."""
+    """A list as `[1, 2, ...]`, with each value converted as for the driver."""
 
     impl = Text
     cache_ok = True
@@ -43,7 +43,7 @@ class JsonRows(TypeDecorator[list[list[Any]]]):
         processors = [_processor(item, dialect) for item in self.items]
 
         def encode(columns: Sequence[Sequence[Any]]) -> str:
-            # By columns, since most of them are sent as they are.
+            # Column by column, because most columns need no conversion.
             prepared = [
                 values if process is None else map(process, values)
                 for process, values in zip(processors, columns, strict=True)

@@ -1,4 +1,4 @@
-"""INSERT ... ON CONFLICT ... RETURNING, which more than one database has."""
+"""Inserts with ON CONFLICT and RETURNING, for the databases that have both."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 @frozen
 class InsertsOnConflict:
-    # SQLAlchemy has a class of its own for each dialect, with nothing in common.
+    # The `insert` of SQLAlchemy's dialect. Each dialect has its own class, without a common base class for ON CONFLICT.
     _insert: Callable[[Table], Any]
 
     def upsert(  # noqa: PLR0913 - as in the protocol
@@ -31,9 +31,9 @@ class InsertsOnConflict:
         return statement
 
     def missing(self, table: Table, rows: Select[Any], key: Sequence[Column[Any]]) -> Sequence[Executable]:
-        # Without a condition SQLite would take ON CONFLICT for the ON of a join.
+        # SQLite would parse ON CONFLICT as the ON of a join, if there were no WHERE.
         inserting = self._insert(table).from_select([column.name for column in table.c], rows.where(true()))
-        # When another transaction is inserting the same, this waits until that has ended.
+        # If another transaction is inserting the same key, the insert waits until that transaction has ended.
         return [inserting.on_conflict_do_nothing().returning(*key)]
 
     def into_both(self, new: FromClause, first: Table, second: Table, shared: Sequence[str]) -> Sequence[Executable]:

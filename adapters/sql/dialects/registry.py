@@ -1,4 +1,4 @@
-"""Which database stands behind which URL. Only the one that is used is imported, with its driver."""
+"""Finds the dialect for a URL. Only the dialect that is used is imported, with its driver."""
 
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -24,7 +24,7 @@ def _sqlite() -> SqlDialect:
     return SQLITE
 
 
-# By the name that SQLAlchemy gives to each.
+# By SQLAlchemy's names of the dialects.
 _LOADERS: Final[Mapping[str, Callable[[], SqlDialect]]] = MappingProxyType(
     {"postgresql": _postgresql, "sqlite": _sqlite}
 )
@@ -32,11 +32,11 @@ _ALIASES: Final = MappingProxyType({"postgres": "postgresql"})
 
 
 def parsed_url(url: str | URL) -> tuple[URL, SqlDialect]:
-    """Raise `ValueError`."""
+    """Return the parsed URL and its dialect. Raise `ValueError`."""
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):
-        # Neither the URL nor the cause is repeated: there may be a password in it.
+        # The message repeats neither the URL nor the cause, because both may contain a password.
         raise ValueError("the database URL can't be read; it looks like postgresql://user@host:5432/name") from None
     name = parsed.drivername.partition("+")[0]
     name = _ALIASES.get(name, name)
@@ -51,7 +51,7 @@ def dialect_of(dialect: Dialect) -> SqlDialect:
 
 
 def is_known(dialect: Dialect) -> bool:
-    """Statements are also compiled for no database at all, to be shown to a person."""
+    """Return whether there is a `SqlDialect`. There is none if a statement is only compiled to be printed."""
     return dialect.name in _LOADERS
 
 
@@ -61,5 +61,5 @@ def _loaded(name: str) -> SqlDialect:
 
 
 def sqlite_url(file: Path) -> URL:
-    """A file's address; in a name, `?`, `#` and `%` mean themselves."""
+    """Return the URL of a file. In the file's name, `?`, `#` and `%` have no special meaning."""
     return URL.create("sqlite", database=str(file))

@@ -40,8 +40,8 @@ def _product(row: Row[Any]) -> Product:
 
 _ALL: Final = select(*products.c)
 _BY_ID: Final = _ALL.where(among(products.c.id, "ids"))
-# Everybody locks in this order, so that nobody waits in a circle. To place an order is to point at products from its
-# lines, which a mere FOR UPDATE would keep waiting.
+# All transactions lock in this order, so that they can't deadlock. FOR NO KEY UPDATE: inserting an order line takes a
+# key-share lock on its product, and FOR UPDATE would block it.
 _BY_ID_LOCKED: Final = _BY_ID.order_by(products.c.id).with_for_update(key_share=True)
 _LAST_ID: Final = select(func.max(products.c.id))
 _INSERT: Final = bulk_insert(products, _WRITTEN)

@@ -1,4 +1,4 @@
-"""ASGI's types, as far as they are needed here: those of uvicorn and of Quart are not public."""
+"""The ASGI types that are used here. The types of uvicorn and of Quart are not public."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any

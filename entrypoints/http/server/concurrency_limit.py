@@ -3,13 +3,13 @@ from typing import Final
 
 from attrs import define, field
 
-# Seconds that a request may wait for its answer under overload.
+# Seconds that a request may wait for its response under overload.
 _AIM: Final = 0.4
-# Answers a second, until the rate has been measured.
+# Responses a second, until the rate has been measured.
 _PRESUMED: Final = 2000.0
-# So many may be in progress at any time: requests that share a batch, and wait for a server, cost next to nothing.
+# The limit is never lower: requests that share a batch and wait for a server cost almost no CPU.
 _LEAST: Final = 128
-# Seconds between two measurements, seconds in which one counts most, and seconds after which it is stale.
+# Seconds between two measurements, the time constant of their moving average, and seconds after which it is stale.
 _LOOK_EVERY: Final = 0.05
 _MEMORY: Final = 0.5
 _STALE: Final = 2.0
@@ -17,10 +17,10 @@ _STALE: Final = 2.0
 
 @define(eq=False)
 class ConcurrencyLimit:
-    """How many requests may be in progress at once, so that each can still be answered in time.
+    """The number of requests that may be in progress at once, so that each still gets its response in time.
 
-    The limit is the number of requests that are answered in the time that one may wait. The rate is measured whenever
-    the limit is reached, because only then the process works at its capacity. So nothing has to be configured: the
+    The limit is the rate of responses, multiplied by the time that a request may wait. The rate is measured whenever
+    the limit is reached, because only then does the process work at its capacity. So nothing has to be configured: the
     limit follows the machine, the mixture of requests, and the speed of the servers.
     """
 
@@ -35,7 +35,7 @@ class ConcurrencyLimit:
         self._see(self._presumed)
 
     def reached(self, *, now: float, answered: int) -> None:
-        """Measure the rate, and raise or lower the limit. `answered` counts the answers so far."""
+        """Measure the rate, and raise or lower the limit. `answered` counts the responses so far."""
         passed = now - self._looked_at
         if passed < _LOOK_EVERY:
             return
@@ -45,7 +45,7 @@ class ConcurrencyLimit:
             memory = exp(-passed / _MEMORY)
             self._see(memory * self._rate + (1 - memory) * seen)
         else:
-            # The rate in a lull is the rate of the requests, not the capacity.
+            # The limit was not reached for a while. The rate since then is the rate of the requests, not the capacity.
             self._see(self._presumed)
 
     def _see(self, rate: float) -> None:

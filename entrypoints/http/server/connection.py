@@ -1,12 +1,12 @@
-"""All that is used of Quart's inside: how a request comes to it.
+"""All internals of Quart that are used: how Quart receives a request.
 
-Quart starts two tasks for each request, one of which reads the body and waits for the client to disconnect. Here the
+Quart starts two tasks for each request. One of them reads the body and waits for the client to disconnect. Here the
 handler reads the body itself, in the server's own task, which the server cancels when the client disconnects
-(`protocol.py`). What each part gives was measured as CPU a request, of which an empty handler of Quart takes 100 µs:
+(`protocol.py`). Each part saves CPU for each request, of which an empty handler of Quart takes 100 µs:
 
 - one task, and a body that is read when it is awaited: 15 µs
 - no names of blueprints: 8 µs
-- a request made without Werkzeug's checks: half of what `headers.py` says
+- a request made without Werkzeug's checks: half of the saving that `headers.py` states
 
 `pyproject.toml` bounds Quart's version, and `tests/unit/entrypoints/test_quart_internals.py` names what has changed.
 """
@@ -50,7 +50,7 @@ class Body:
         while more:
             message = await cast(Receive, self.receive)()
             if message["type"] != "http.request":
-                # The client disconnected, so no answer is needed.
+                # The client disconnected, so no response is needed.
                 raise asyncio.CancelledError
             whole += message["body"]
             self._check(len(whole))
@@ -70,12 +70,12 @@ class LeanRequest(Request):
 
     @property
     def blueprints(self) -> list[str]:
-        """None, since there are no blueprints. Quart looks for their hooks several times a request, and slowly."""
+        """Return no names: the app has no blueprints. Quart's own look-up runs several times a request, and is slow."""
         return []
 
 
 class Connection(ASGIHTTPConnection):
-    """One request and its answer."""
+    """One request and its response."""
 
     async def __call__(self, receive: Receive, send: Send) -> None:
         request = self._create_request_from_scope(send)

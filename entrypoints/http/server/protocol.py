@@ -1,11 +1,11 @@
-"""All that is used of uvicorn: its HTTP/1.1 protocol on httptools, and the state that its connections share.
+"""All parts of uvicorn that are used: its HTTP/1.1 protocol on httptools, and the state that its connections share.
 
-It is here for what uvicorn lacks: bounds on a request's head and on the time that it takes, problem+json, load
-shedding, and a stop that loses no request. Two parts are for speed. The task of a request is cancelled when its client
-disconnects (`_handle`), so that Quart needs no task to watch for that: 15 µs a request, see `connection.py`. And a
-plain request is shed unparsed, see `shedding.py`.
+This subclass adds what uvicorn lacks: bounds on the size of a request's head and on the time that a request may take
+to arrive, problem+json, load shedding, and a stop that loses no request. Two parts are for speed. The task of a request
+is cancelled when the client disconnects (`_handle`), so Quart needs no task that waits for the disconnect: 15 µs a
+request, see `connection.py`. And a plain request is shed unparsed, see `shedding.py`.
 
-Most of it is not public. So `pyproject.toml` bounds uvicorn's version, and
+Most of these parts are not public. So `pyproject.toml` bounds uvicorn's version, and
 `tests/unit/entrypoints/test_uvicorn_internals.py` names what has changed.
 """
 
@@ -26,16 +26,16 @@ from entrypoints.http.replies import raw_problem
 from entrypoints.http.server.asgi import App, Receive, Scope, Send
 from entrypoints.http.server.shedding import MAX_HEAD, LoadShedding, is_exempt, is_plain
 
-# A request that was refused is still read, so that the client sees the answer, up to this size.
+# The rest of a refused request is still read, up to this size, so that the client receives the response.
 MAX_REQUEST: Final = 16 * 1024 * 1024
-# While the server stops: seconds for which an idle connection stays open, for a request that is on its way.
+# While the server stops: seconds for which an idle connection stays open, for a request that the client has just sent.
 IDLE_CLOSE_TIMEOUT: Final = 0.3
-# Seconds for which a connection is read after its last answer, so that the client sees the answer and no reset.
+# Seconds for which a connection is read after its last response, so that the client receives the response and no reset.
 LINGER: Final = 1.0
 
 
 class State(ServerState):
-    """What the connections of one server share."""
+    """The state that the connections of one server share."""
 
     def __init__(self, shedding: LoadShedding) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class State(ServerState):
         self.shedding = shedding
 
     def refresh_date(self) -> None:
-        """Needed once a second: it is the header Date of every response."""
+        """Set the header Date of all responses. To be called once a second."""
         self.default_headers = [(b"date", formatdate(time.time(), usegmt=True).encode())]
 
     def open_connections(self) -> list["ProblemProtocol"]:
@@ -51,11 +51,11 @@ class State(ServerState):
 
 
 class _Refused(Exception):
-    """Stops the parser."""
+    """Stops the parser; the connection is then refused."""
 
 
 class ProblemProtocol(HttpToolsProtocol):
-    """Uvicorn's HTTP/1.1, with problem+json for what can't be parsed, and with bounds on what a request may be.
+    """Uvicorn's HTTP/1.1 protocol with bounds on requests, and with a problem+json response if one can't be parsed.
 
     Uvicorn bounds neither the head of a request nor the time that a request may take to arrive.
     """
@@ -93,14 +93,14 @@ class ProblemProtocol(HttpToolsProtocol):
         if self._received > MAX_REQUEST:
             self.transport.abort()
         elif not head_was_complete and not self._head_complete and self._received > MAX_HEAD:
-            # A header that does not end reaches none of the parser's callbacks.
+            # The parser calls no callback before a header is complete, so an endless header is found here.
             self.refuse(HEAD_TOO_LARGE)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._head_complete = False
         if self._receiving_since is None:
-            # It came in one piece with the end of the request before it.
+            # This request has begun in the same data in which the previous request ended.
             self._receiving_since = self.loop.time()
 
     def on_headers_complete(self) -> None:
@@ -112,7 +112,7 @@ class ProblemProtocol(HttpToolsProtocol):
             self._refusal = HEAD_TOO_LARGE
             raise _Refused
         if hosts != 1 and (hosts or self.parser.get_http_version() != "1.0"):
-            # RFC 9112, section 3.2. A proxy between the client and this server may have chosen another of them.
+            # RFC 9112, section 3.2. A proxy in front of this server may have used another Host header than this server.
             raise _Refused
         super().on_headers_complete()
         self._head_complete = True
@@ -125,7 +125,8 @@ class ProblemProtocol(HttpToolsProtocol):
         self._received = 0
         self._head_complete = False
         if self.cycle.response_complete:
-            # The answer came before the end of the request, whose rest has stopped the timer of the idle connection.
+            # The response was sent before the whole request had arrived. The rest of the request cancelled the
+            # keep-alive timer. Start it again.
             self._restart_keep_alive()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: App) -> None:
@@ -138,7 +139,7 @@ class ProblemProtocol(HttpToolsProtocol):
         self.refuse(self._refusal)
 
     def shutdown(self) -> None:
-        """Close after the request that is in progress, or on its way."""
+        """Close the connection after the current request. If there is none, wait a moment for a request first."""
         if self._in_flight():
             self.cycle.keep_alive = False
         else:
@@ -153,29 +154,29 @@ class ProblemProtocol(HttpToolsProtocol):
         self._stalled_since = None
 
     def refuse_overdue(self, since: float) -> None:
-        """End the connection if a request has been arriving, or an answer has not been read, since before this time."""
+        """End the connection if a request began to arrive, or the client stopped reading, before the time `since`."""
         if self._stalled_since is not None and self._stalled_since < since:
             self.transport.abort()
         elif self._receiving_since is not None and self._receiving_since < since:
             self.refuse(TOO_SLOW)
 
     def refuse(self, kind: Kind) -> None:
-        """End the connection with this problem, or after the answer that is in progress."""
+        """End the connection: with this problem, or after the current response if its request has arrived in full."""
         if self.transport.is_closing() or self._lingering:
             return
         if self._in_flight() and not self.cycle.more_body:
-            # The malformed bytes came behind a request that is still being answered.
+            # The malformed bytes follow a request whose response is still in progress.
             self.cycle.keep_alive = False
         else:
             self.give_up(kind)
 
     def give_up(self, kind: Kind) -> None:
-        """End the connection now, with this problem unless an answer has begun, and cancel its request."""
+        """End the connection now, and cancel its request. Send this problem, unless a response has begun."""
         if self.transport.is_closing() or self._lingering:
             return
         answered = self._in_flight() and self.cycle.response_started
         if self._in_flight():
-            # The application sees a client that disconnected, and is cancelled.
+            # To the application it looks as if the client had disconnected: its task is cancelled.
             self.cycle.disconnected = True
             self.cycle.message_event.set()
             self._abandon()
@@ -205,18 +206,18 @@ class ProblemProtocol(HttpToolsProtocol):
         if cycle.keep_alive and not cycle.waiting_for_100_continue:
             self.transport.write(shedding.response_to(cycle.scope["method"]))
         else:
-            # A client that waits for 100 Continue may send the body all the same, or the next request.
+            # A client that waits for 100 Continue may now send the body or the next request. They can't be told apart.
             self.give_up(OVERLOADED)
         cycle.response_complete = True
         if self.pipeline:
-            # Not at once: for each shed request behind this one it would be a call within a call.
+            # Scheduled, not called: a direct call would recurse once for each shed request in the pipeline.
             self.loop.call_soon(self.on_response_complete)
         else:
             self.on_response_complete()
 
     async def _handle(self, cycle: RequestResponseCycle, app: App, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let the application answer, until the client disconnects."""
-        # Of the requests in a pipeline, uvicorn marks only the last one as disconnected.
+        """Run the application for one request. Cancel it if the client disconnects."""
+        # If a connection with a pipeline is lost, uvicorn marks only its last request as disconnected.
         cycle.disconnected |= self._is_abandoned
         if cycle.disconnected:
             return
@@ -243,7 +244,7 @@ class ProblemProtocol(HttpToolsProtocol):
         return not (self._in_flight() or self.pipeline or self._lingering or self.server_state.stopping)
 
     def _in_flight(self) -> bool:
-        # uvicorn types the cycle as if it were always there.
+        # uvicorn declares the cycle as never None, but it is None before the first request.
         cycle: RequestResponseCycle | None = self.cycle
         return cycle is not None and not cycle.response_complete
 
@@ -253,7 +254,7 @@ class ProblemProtocol(HttpToolsProtocol):
 
 
 def protocol_factory(app: Quart, state: State, *, keep_alive: int) -> Callable[[], ProblemProtocol]:
-    """Make the protocol of a connection, which stays open for `keep_alive` seconds after a request."""
+    """Return a factory of protocols, whose connections stay open for `keep_alive` seconds after a request."""
     config = Config(
         app,
         http=ProblemProtocol,
@@ -261,7 +262,7 @@ def protocol_factory(app: Quart, state: State, *, keep_alive: int) -> Callable[[
         lifespan="off",
         log_config=None,
         access_log=False,
-        # Nothing uses the client's address, so no header has to be trusted for it.
+        # The client's address is not used, so the proxy's headers for it need not be trusted.
         proxy_headers=False,
         timeout_keep_alive=keep_alive,
     )

@@ -16,7 +16,7 @@ from entrypoints.http.server.protocol import ProblemProtocol, State, protocol_fa
 from entrypoints.http.server.shedding import LoadShedding
 
 _BACKLOG: Final = 2048
-# Seconds in which requests that were cancelled must end.
+# Seconds that cancelled requests have to end.
 _FORCED_CLOSE_TIMEOUT: Final = 1.0
 
 _log: Final = logging.getLogger("holdfast.http")
@@ -42,12 +42,12 @@ async def serve(  # noqa: PLR0913 - each is a setting, given by name
     keep_alive: int = 30,
     concurrency: ConcurrencyLimit | None = None,
 ) -> None:
-    """Serve until `stop` is set, and return when what was in flight is done. Raise `AddressInUse` or `CannotListen`.
+    """Serve until `stop` is set, and return when the requests in progress are done.
 
-    `on_started` gets the URL under which the server answers from then on; port 0 takes a free port. A request has
-    `receive_timeout` seconds to arrive, and a client as long to take its answer; a connection that had one stays open
-    for `keep_alive` seconds without another. Requests that are still in progress `shutdown_timeout` seconds after
-    `stop` get 503.
+    `on_started` is called with the server's URL as soon as it accepts requests. Port 0 takes a free port. A request
+    must arrive within `receive_timeout` seconds, and a client must not stop reading its response for longer than that.
+    An idle connection stays open for `keep_alive` seconds after a request. Requests that are still in progress
+    `shutdown_timeout` seconds after `stop` get 503. Raise `AddressInUse` or `CannotListen`.
     """
     state = State(LoadShedding(concurrency or ConcurrencyLimit()))
     state.refresh_date()
@@ -60,7 +60,7 @@ async def serve(  # noqa: PLR0913 - each is a setting, given by name
                 on_started(_url(listener))
             await connections.watch(stop, receive_timeout=receive_timeout)
             connections.begin_to_stop()
-            # No turn of the loop may come between the two: a client that connects there would be reset.
+            # No await between these two calls: a client that connects in between would be reset.
             accepted = _accept_all(listener)
             server.close()
             await connections.take(accepted, new_connection)
@@ -96,17 +96,17 @@ class _Connections:
     async def take(self, accepted: Sequence[socket.socket], new_connection: Callable[[], ProblemProtocol]) -> None:
         await asyncio.gather(*(self._loop.connect_accepted_socket(new_connection, each) for each in accepted))
 
-    async def finish(self, timeout: float) -> None:  # noqa: ASYNC109 - what is left after it is refused, not cancelled
+    async def finish(self, timeout: float) -> None:  # noqa: ASYNC109 - requests left after it are refused, not cancelled
         if await self._done_within(timeout):
             return
         connections = self._state.open_connections()
-        _log.warning("gave up %d connections after %s s", len(connections), timeout)
+        _log.warning("closed %d busy connections after %s s", len(connections), timeout)
         for connection in connections:
             connection.give_up(STOPPING)
         await self._done_within(_FORCED_CLOSE_TIMEOUT)
 
     async def abandon(self) -> None:
-        """Abort the connections that are left, and cancel their requests."""
+        """Abort the connections that are still open, and cancel their requests."""
         for connection in self._state.open_connections():
             connection.transport.abort()
         if not await self._done_within(_FORCED_CLOSE_TIMEOUT):
@@ -137,9 +137,9 @@ async def _listen(host: str, port: int) -> socket.socket:
 
 
 def _accept_all(listener: socket.socket) -> list[socket.socket]:
-    """Accept the clients whose connections the kernel has already made; to close the listener would reset them."""
+    """Accept the connections that the kernel has already established: closing the listener would reset them."""
     accepted: list[socket.socket] = []
-    # Blocking or closed, out of descriptors, or a client that is gone again: what there was has been taken.
+    # Any error ends the loop: no more connections, no more descriptors, or a client that is gone.
     with suppress(OSError):
         while True:
             accepted.append(listener.accept()[0])

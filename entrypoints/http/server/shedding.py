@@ -11,10 +11,11 @@ from entrypoints.http.server.concurrency_limit import ConcurrencyLimit
 # URL and headers together. Browsers and proxies stay far below it.
 MAX_HEAD: Final = 32 * 1024
 
-# Health checks are answered under any load: the operator has to know how the process is.
+# Health checks are never shed: the operator must see the state of the process under any load.
 _HEALTH: Final = "/health/"
 
-# A request whose beginning and end are in no doubt: its length is given once, or not at all.
+# Matches only a head that leaves no doubt where the request ends: it has at most one Content-Length, and no other
+# framing.
 _HEADER: Final = (
     rb"(?!(?i:expect|upgrade|transfer-encoding|(?:proxy-)?connection(?!: keep-alive\r)|content-length))"
     rb"[!-~][ -~\t]*\r\n"
@@ -27,10 +28,10 @@ _PLAIN: Final = re.compile(
 
 @define(eq=False)
 class LoadShedding:
-    """Which requests are refused with 503, and what that response is.
+    """Decides which requests are refused with 503, and has the encoded response.
 
-    A refusal happens before Quart, which is nearly all that a request costs. The response is encoded once: at three
-    times the capacity, two of three requests get it.
+    Requests are refused before they reach Quart, which causes nearly all of a request's cost. The response is encoded
+    once: at three times the capacity, two of three requests get it.
     """
 
     _concurrency: ConcurrencyLimit
@@ -38,7 +39,7 @@ class LoadShedding:
     response: bytes = field(factory=lambda: raw_problem(OVERLOADED), init=False)
 
     def is_due(self, *, in_progress: int, finished: int) -> bool:
-        """Whether the next request exceeds the limit. `finished` counts responses, those of shed requests included."""
+        """Return whether the next request exceeds the limit. `finished` counts all responses, also to shed requests."""
         if in_progress < self._concurrency.limit:
             return False
         self._concurrency.reached(now=time.monotonic(), answered=finished - self.shed)
@@ -53,11 +54,10 @@ def is_exempt(path: str) -> bool:
 
 
 def is_plain(data: bytes) -> bool:
-    """Whether this is exactly one whole request that may be shed, and whose response may have a body.
+    """Return whether the data is exactly one whole request that may be shed, and whose response may have a body.
 
-    Every other request goes to the parser, which costs more than the rest of a refusal: with it a refusal takes
-    6.7 µs of Python instead of 1.9. At three times the capacity that is 6% to 8% of what is still answered
-    (docs/performance-notes.md).
+    Every other request goes to the parser, which makes a refusal take 6.7 µs of Python instead of 1.9. At three times
+    the capacity, the parser would cost 6% to 8% of the throughput (docs/performance-notes.md).
     """
     head = _PLAIN.match(data, 0, MAX_HEAD)
     return head is not None and len(data) - head.end() == int(head[1] or 0)

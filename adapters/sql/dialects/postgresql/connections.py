@@ -11,17 +11,17 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from adapters.sql.dialects.base import CONNECT_TIMEOUT, Timeouts
 from adapters.sql.dialects.postgresql.stale_connections import StaleConnectionDetector
 
-# Seconds that a transaction may do nothing. None of ours waits for anything but the database, so that its process must
-# be frozen or cut off, and what it has locked would be kept from everybody.
+# Seconds that a transaction may be idle. Our transactions wait only for the database, so the process of an idle one is
+# frozen or disconnected. Its locks would block all others.
 _IDLE_TIMEOUT: Final = 5.0
-# Of a connection in the pool: when it was opened.
+# The key in a pooled connection's `info` for the time when it was opened.
 _OPENED_AT: Final = "holdfast_opened_at"
 
 
 @frozen
 class PostgresConnections:
     one_writer = False
-    # The server rolls back.
+    # After a cancellation, the server rolls back.
     outlive_a_cancellation = False
 
     def address(self, url: URL, timeouts: Timeouts) -> tuple[URL, dict[str, Any]]:
@@ -32,7 +32,7 @@ class PostgresConnections:
             raise ValueError(f"a PostgreSQL URL has the options sslmode and application_name, not {', '.join(options)}")
         connect = {
             "timeout": CONNECT_TIMEOUT,
-            # The server is asked to give up first; this is for one that doesn't answer at all.
+            # The server's own timeout comes first. This one is for a server that does not reply at all.
             "command_timeout": timeouts.statement + 1.0,
             "server_settings": _server_settings(application, timeouts),
         }
@@ -46,12 +46,12 @@ class PostgresConnections:
         def remember(_connection: Any, record: Any) -> None:
             record.info[_OPENED_AT] = monotonic()
 
-        # A restarted server closes its connections, and the event loop has seen that by the time one is taken from the
-        # pool. So this finds them without the round trip of a ping. What it can't find yet, `TransactionBlock` does.
+        # A server that restarts closes its connections, and the event loop has usually noticed that before a connection
+        # is taken from the pool. So no ping is needed to find closed connections. `TransactionBlock` handles the rest.
         @event.listens_for(engine.sync_engine, "checkout")
         def refuse_closed(connection: Any, record: Any, _proxy: Any) -> None:
             if detector.is_in_doubt(record.info[_OPENED_AT]):
-                # Without a farewell, for which SQLAlchemy would wait.
+                # A normal close would wait for the server.
                 connection.driver_connection.terminate()
             if connection.driver_connection.is_closed():
                 raise DisconnectionError("the connection is closed")
@@ -64,16 +64,16 @@ class PostgresConnections:
 
 
 def _server_settings(application: str, timeouts: Timeouts) -> dict[str, str]:
-    """What the server is told when a connection is opened."""
+    """Return the settings that a new connection sends to the server."""
     return {
         "application_name": application,
         "statement_timeout": _milliseconds(timeouts.statement),
         "lock_timeout": _milliseconds(timeouts.lock),
         "idle_in_transaction_session_timeout": _milliseconds(_IDLE_TIMEOUT),
-        # Statements here are short: to compile one takes longer than to run it.
+        # The statements are short: compiling one takes longer than running it.
         "jit": "off",
-        # What a connection has planned while a table was new it goes on doing for as long as the table's statistics
-        # stay as they were: for a minute, in which many orders come. There is an index for everything.
+        # A connection that planned a statement while a table was new keeps that plan until the table's statistics
+        # change: for a minute, in which many orders arrive. Every statement has an index.
         "enable_seqscan": "off",
     }
 

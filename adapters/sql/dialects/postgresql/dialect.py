@@ -35,10 +35,10 @@ from adapters.sql.dialects.postgresql.signal import PostgresOutboxSignal
 
 @frozen
 class ArrayRows:
-    """Each column travels as an array. One prepared statement is then planned for every size of a batch."""
+    """Each column is sent as an array, so that one prepared statement serves every size of a batch."""
 
     def list_type(self, item: TypeEngine[Any]) -> TypeEngine[Any]:
-        # A cast to VARCHAR(16)[] would cut off what is too long; as text it is refused when it is written.
+        # A cast to VARCHAR(16)[] would truncate a too long value. As text, such a value is refused by the column.
         return ARRAY(Text() if isinstance(item, String) else item)
 
     def new(self, columns: Sequence[Column[Any]]) -> FromClause:
@@ -50,21 +50,21 @@ class ArrayRows:
         return {_parameter(name): values for name, values in zip(names, columns, strict=True)}
 
     def look_up(self, new: FromClause, matching: Select[Any]) -> Select[Any]:
-        # The limit keeps the server from joining the whole table, which it would go on doing on a connection that has
-        # planned this while the table was new.
+        # The limit keeps the server from scanning the whole table for the join. A connection that planned the statement
+        # while the table was new would keep such a plan.
         one = matching.correlate(new).limit(1).lateral("one")
         return select(*one.c).select_from(new.join(one, true()))
 
 
 def _parameter(name: str) -> str:
-    # The name of the column itself means something else to an INSERT or UPDATE.
+    # SQLAlchemy reserves the name of the column itself for the parameters of an INSERT or UPDATE.
     return f"new_{name}"
 
 
 @frozen
 class PostgresInserts(InsertsOnConflict):
     def into_both(self, new: FromClause, first: Table, second: Table, shared: Sequence[str]) -> Sequence[Executable]:
-        # Both tables in one round trip, and what they share travels once.
+        # Both tables are written in one round trip, and the shared columns are sent once.
         inserting = insert(first).from_select(list(new.c.keys()), select(new))
         kept = inserting.returning(*(first.c[name] for name in shared)).cte("kept")
         return [insert(second).from_select(list(shared), select(kept))]
@@ -76,7 +76,7 @@ class AdvisoryLocks:
         "SELECT id FROM (SELECT id, pg_try_advisory_xact_lock(id) AS taken FROM unnest(CAST(:ids AS bigint[])) AS id)"
         " AS tried WHERE taken"
     ).bindparams(bindparam("ids", type_=ARRAY(BigInteger())))
-    # Any number will do that nobody else takes; this is "holdfast" in ASCII.
+    # Any number that no other application uses; this is "holdfast" in ASCII.
     migrating = text(f"SELECT pg_advisory_xact_lock({int.from_bytes(b'holdfast', 'big')})")
 
 
@@ -89,7 +89,7 @@ class SynchronousCommit:
     )
 
     def need_not_last(self, delete: Delete) -> Delete:
-        # Part of the statement, which saves a round trip.
+        # The setting is part of the statement, which saves a round trip.
         return delete.where(self._OFF)
 
 
@@ -102,7 +102,7 @@ class PostgresExpressions:
         return f"CAST(json_agg(json_build_array({columns})) AS text)"
 
     def from_now(self, seconds: str) -> str:
-        # Not the moment at which the transaction began, which may have waited for others since.
+        # Not now(), which is the time when the transaction began: it may have waited for locks since then.
         return f"clock_timestamp() + make_interval(secs => {seconds})"
 
 

@@ -27,18 +27,18 @@ class Asyncpg:
 
     async def change(self, connection: Any, statement: Compiled, arguments: Sequence[Any]) -> int:
         status = await connection.execute(statement.sql, *arguments)
-        # As in INSERT 0 30, or UPDATE 30.
+        # The status is INSERT 0 30 or UPDATE 30, for example.
         return int(status.rpartition(" ")[2])
 
     def is_closed(self, connection: Any) -> bool:
         return bool(connection.is_closed())
 
     def is_refusal(self, error: BaseException) -> bool:
-        # What is worse is the last word of a session: its connection is closed by the server, if not at once.
+        # After an error of a higher severity, the server closes the connection, though perhaps not at once.
         return isinstance(error, asyncpg.PostgresError) and (error.severity_en == "ERROR" or _was_never_sent(error))
 
     def cut(self, connection: Any) -> None:
-        # SQLAlchemy would wait two seconds for a server that is silent.
+        # SQLAlchemy's own close would wait two seconds for a silent server.
         connection.terminate()
 
     def told(self, error: Exception, connection: Any) -> DBAPIError:
@@ -51,14 +51,15 @@ class Asyncpg:
 
 
 def _was_never_sent(error: BaseException) -> bool:
-    # A value can't be of its parameter's type. What the server says itself says how severe it is.
+    # asyncpg could not encode a value as its parameter's type. An error from the server has a severity.
     return isinstance(error, asyncpg.DataError) and error.severity_en is None
 
 
 class _Record(asyncpg.Record):  # type: ignore[misc]  # asyncpg has no types
-    """A row whose columns are its attributes, as SQLAlchemy's are.
+    """A row whose columns are attributes, as in SQLAlchemy.
 
-    Those of a statement that names its columns are properties, which take a fifth of the time of this look-up.
+    If the names of the columns are known, a subclass has properties for them (`Asyncpg.row`). A property takes a fifth
+    of the time of this look-up.
     """
 
     def __getattr__(self, name: str) -> Any:

@@ -6,11 +6,11 @@ from sqlalchemy.exc import DBAPIError
 from adapters.sql.dialects.base import UniqueKey
 from application.errors import Aborted, Unavailable
 
-# Whole classes, by the first two characters of SQLSTATE, and single states.
+# Classes of errors, by the first two characters of SQLSTATE, and single states.
 _UNAVAILABLE_CLASSES: Final = frozenset({"08", "28", "53", "57", "58"})
 _UNAVAILABLE_STATES: Final = {
     "25006": "is read-only now",
-    "25P03": "gave up on a transaction that had been idle for too long",
+    "25P03": "ended a transaction that had been idle for too long",
     "28000": "refuses this user",
     "28P01": "refuses the user's password",
     "3D000": "has no database of this name",
@@ -50,7 +50,7 @@ class PostgresErrors:
     def ends_session(self, error: DBAPIError) -> bool:
         return _state(error) in _SESSION_ENDED_STATES
 
-    def leaves_commit_open(self, error: DBAPIError) -> bool:  # noqa: ARG002 - the server answers with what has become of it
+    def leaves_commit_open(self, error: DBAPIError) -> bool:  # noqa: ARG002 - the server reports the outcome
         return False
 
 
@@ -60,5 +60,5 @@ def _state(error: DBAPIError) -> str | None:
 
 
 def _of_driver(error: DBAPIError) -> Any:
-    # SQLAlchemy puts an error of its own between the two.
+    # SQLAlchemy wraps the error of the driver in an error of its own.
     return error.orig.__cause__ if error.orig is not None else None

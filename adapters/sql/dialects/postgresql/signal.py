@@ -15,7 +15,7 @@ _log = structlog.get_logger("holdfast.signal")
 _CHANNEL: Final = "holdfast_outbox"
 _NOTIFY: Final = f"NOTIFY {_CHANNEL}"
 _LOOK: Final = text("SELECT 1")
-# Seconds between two attempts to reach the server, and between two looks at a connection that says nothing.
+# Seconds between two attempts to connect, and between two checks of a connection without notifications.
 _PAUSE: Final = 1.0
 _QUIET: Final = 15.0
 
@@ -24,9 +24,9 @@ _QUIET: Final = 15.0
 class PostgresOutboxSignal:
     """Wakes the relays of every process on the same database.
 
-    NOTIFY is sent after the commit of an order, in a transaction of its own: inside, it would hold a lock on the whole
-    server until that commit is on the disk, so that no two orders could commit at once. Calls that come while one is on
-    its way become the next one. A process that never waits never listens.
+    NOTIFY is sent after the commit of an order, in its own transaction. As a part of the order's transaction, NOTIFY
+    would hold a lock on the whole server until the commit is on the disk, and no two orders could commit at once. Calls
+    of `notify` while a NOTIFY is being sent are combined into the next one. A process that never waits never listens.
     """
 
     _connect: Connect
@@ -57,13 +57,13 @@ class PostgresOutboxSignal:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _keep(self, work: Callable[[AsyncConnection], Awaitable[None]]) -> None:
-        """Work on a connection, and after any trouble on a new one. Whoever waits has a timeout of their own."""
+        """Run the work on a connection, and after any error on a new one. Callers of `wait` have their own timeout."""
         while True:
             try:
                 async with self._connect() as connection:
                     await work(connection)
-            except Exception as error:  # noqa: BLE001 - whatever it is, a task that ended would leave the relay to look
-                _log.debug("the relay is not woken for a moment", reason=str(error))
+            except Exception as error:  # noqa: BLE001 - the task must not end: the relay would have to poll
+                _log.debug("the connection that wakes the relay was lost", reason=str(error))
             await asyncio.sleep(_PAUSE)
 
     async def _send(self, connection: AsyncConnection) -> None:
@@ -71,10 +71,10 @@ class PostgresOutboxSignal:
         self._own_pid = driver.get_server_pid()
         while True:
             await self._wanted.wait()
-            # Before it is sent: whoever calls from here on may have committed too late for those who are woken by it.
+            # Cleared before NOTIFY is sent: the relays that it wakes may not see the commit of a later caller.
             self._wanted.clear()
             try:
-                # By the driver, as in `core/session.py`: it is said once a batch.
+                # Through the driver, as in `core/session.py`, because NOTIFY is sent for each batch.
                 await driver.execute(_NOTIFY)
             except BaseException:
                 self._wanted.set()
@@ -85,17 +85,17 @@ class PostgresOutboxSignal:
         closed = asyncio.Event()
         driver.add_termination_listener(lambda *_: closed.set())
         await driver.add_listener(_CHANNEL, self._hear)
-        # Something may have been said while nobody listened.
+        # A notification may have been missed before this process listened.
         self._heard.set()
         while not closed.is_set():
             with suppress(TimeoutError):
                 async with asyncio.timeout(_QUIET):
                     await closed.wait()
-            # A server that is gone without a word is found out by this.
+            # This query fails if the server is gone without having closed the connection.
             await connection.execute(_LOOK)
 
     def _hear(self, _connection: Any, pid: int, _channel: str, _payload: str) -> None:
-        # What this process says itself it has heard already.
+        # `notify` has already woken the relay of this process.
         if pid != self._own_pid:
             self._heard.set()
 

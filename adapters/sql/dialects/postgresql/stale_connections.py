@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL that have fallen silent, as when something on the way has forgotten them."""
+"""Finds silent connections to PostgreSQL, such as those that a firewall has forgotten."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -11,32 +11,35 @@ from attrs import define, field
 
 _log = structlog.get_logger("holdfast.postgresql")
 
-# Seconds after which the server is asked what has become of a statement, and how often is looked for such.
+# Seconds after which the server is asked for the state of a statement, and seconds between two checks for late ones.
 _TIMEOUT: Final = 2.0
 _LOOK_EVERY: Final = 1.0
 
-# Who is at work, be it only waiting for a lock, may take its time. Who listens has never got the statement, or has
-# answered it in vain; or both are on their way just now, and so it counts after a second only.
+# A server process that executes the statement, or waits for a lock, is left alone. A process that waits for the client
+# has never received the statement, or its reply was lost. Either may also be in transit at the moment. So a process
+# counts only after it has waited for a second.
 _LISTENING: Final = (
     "SELECT pid FROM pg_stat_activity WHERE pid = ANY($1::int[])"
-    # In the middle of a statement, when it has been parsed and is not bound yet, `active` says nothing.
+    # Between parsing and binding a statement, a process is `active` although it waits for the client.
     " AND (state <> 'active' OR wait_event = 'ClientRead')"
     " AND state_change < clock_timestamp() - interval '1 second'"
 )
-# They would keep their locks: in the middle of a statement for ever, since no timeout of the server counts there.
+# Otherwise silent connections would keep their locks. In the middle of a statement they would keep them for ever,
+# because no timeout of the server applies there.
 _END: Final = "SELECT pg_terminate_backend(pid) FROM unnest($1::int[]) AS silent (pid)"
 
 
 @define(eq=False)
 class StaleConnectionDetector:
-    """Ends connections on which no answer will come, long before their statements have had their time.
+    """Closes connections on which no reply will arrive, long before their statements time out.
 
-    A statement that is not answered soon is asked after on a new connection. Where that can't be had nothing is known,
-    and the statement's own time bounds the wait. Once one has fallen silent, all that are as old are in doubt.
+    If a statement has no reply after two seconds, a new connection asks the server for its state. If no new connection
+    can be opened, the state is unknown, and the statement's own timeout bounds the wait. Once a connection has become
+    silent, all connections that were opened before then are in doubt.
     """
 
     _connect: Callable[[], Awaitable[Any]]
-    # Those of whom an answer is expected, and since when, or since they were last asked after.
+    # The connections that wait for a reply, each with the time when it was asked, or was last checked.
     _asked: dict[Any, float] = field(factory=dict, init=False)
     _look_next: asyncio.TimerHandle | None = field(default=None, init=False)
     _asking_after: asyncio.Task[None] | None = field(default=None, init=False)
@@ -53,7 +56,7 @@ class StaleConnectionDetector:
             del self._asked[connection]
 
     def is_in_doubt(self, opened_at: float) -> bool:
-        """Whether a connection that was opened then, by `monotonic`, may be silent as well."""
+        """Return whether a connection that was opened then (`monotonic`) may be silent as well."""
         return opened_at < self._found_at
 
     def _look(self) -> None:
@@ -69,17 +72,17 @@ class StaleConnectionDetector:
             self._asking_after = loop.create_task(self._ask_after({c.get_server_pid(): c for c in late}, now))
 
     async def _ask_after(self, late: dict[int, Any], now: float) -> None:
-        # Whatever goes wrong here, they are asked after again.
+        # After any error, the connections are checked again later.
         with suppress(Exception):
             async with asyncio.timeout(_TIMEOUT):
                 server = await self._connect()
                 try:
                     listening = [row["pid"] for row in await server.fetch(_LISTENING, list(late))]
-                    # An answer may have come meanwhile.
+                    # A reply may have arrived in the meantime.
                     silent = [pid for pid in listening if self._asked.get(late[pid]) == now]
                     if silent:
                         self._found_at = monotonic()
-                        _log.warning("connections have fallen silent, and are given up", count=len(silent))
+                        _log.warning("connections have become silent, and are closed", count=len(silent))
                         for pid in silent:
                             late[pid].terminate()
                         await server.fetch(_END, silent)

@@ -14,27 +14,27 @@ from adapters.sql.dialects.sqlite.driver import BEGIN
 from adapters.sql.dialects.sqlite.errors import CANNOT_BE_OPENED
 from application.errors import Unavailable
 
-# Seconds that a writer of another process may keep this one waiting.
+# Seconds to wait for a writer in another process.
 _BUSY_TIMEOUT: Final = 5.0
 
 
 @frozen
 class SqliteConnections:
-    # Those of this process wait in line for their turn; only other processes are polled.
+    # Writers of this process wait in order. SQLite only polls for the writers of other processes.
     one_writer = True
-    # A connection that is closed in the middle of a statement lives on, locks included, for as long as anything refers
-    # to its cursor, and a traceback is enough.
+    # A connection that is closed in the middle of a statement stays open, with its locks, as long as anything refers to
+    # its cursor. A traceback is enough for that.
     outlive_a_cancellation = True
 
     def address(self, url: URL, timeouts: Timeouts) -> tuple[URL, dict[str, Any]]:
         if url.database in {None, "", ":memory:"}:
             raise ValueError("a SQLite database is a file: sqlite:///path/of/the/file")
-        # None: the driver begins no transaction of its own.
+        # With the isolation level None, the driver does not begin transactions by itself.
         connect = {"timeout": min(_BUSY_TIMEOUT, timeouts.statement), "isolation_level": None}
         return url.set(drivername="sqlite+aiosqlite"), connect
 
     def prepare(self, engine: AsyncEngine, connect: Mapping[str, Any]) -> None:  # noqa: ARG002 - a file is never silent
-        # A driver that finds out by itself leaves a thread behind, which may outlive the event loop, and complain.
+        # If the driver itself fails to open the file, its thread may outlive the event loop and log an error.
         @event.listens_for(engine.sync_engine, "do_connect")
         def look_first(*_: Any) -> None:
             file = Path(str(engine.url.database))
@@ -60,13 +60,16 @@ class SqliteConnections:
 
 
 def _enter_wal(cursor: Any) -> None:
-    """Readers don't wait for the writer then, nor it for them. Two processes may make the file at the same time."""
+    """Switch the file to WAL mode, in which readers and the writer don't wait for each other.
+
+    Two processes may create the file at the same time, so the switch is retried.
+    """
     give_up_at = time.monotonic() + _BUSY_TIMEOUT
     while True:
         try:
             cursor.execute("PRAGMA journal_mode = WAL")
         except sqlite3.OperationalError as error:
-            # SQLite does not wait for this lock by itself. Once the file is in WAL mode it is not asked for again.
+            # SQLite's busy timeout does not apply to this lock. A file in WAL mode does not need the lock any more.
             if "locked" not in str(error) or time.monotonic() > give_up_at:
                 raise
             time.sleep(0.01)

@@ -18,7 +18,7 @@ _ROWS: Final = "new_rows"
 
 
 class NaiveUtc(TypeDecorator[datetime]):
-    """SQLite knows no time zones: a moment is kept in UTC, and is given back with its zone."""
+    """A moment, stored in UTC because SQLite has no time zones, and read back with its time zone."""
 
     impl = DateTime
     cache_ok = True
@@ -32,7 +32,7 @@ class NaiveUtc(TypeDecorator[datetime]):
 
 @frozen
 class DocumentRows:
-    """The rows travel as one JSON document."""
+    """Rows are sent as one JSON document."""
 
     def list_type(self, item: TypeEngine[Any]) -> TypeEngine[Any]:
         return JsonList(item)
@@ -49,13 +49,13 @@ class DocumentRows:
     def parameters(self, names: Sequence[str], columns: Sequence[list[Any]]) -> dict[str, Any]:  # noqa: ARG002
         return {_ROWS: columns}
 
-    def look_up(self, new: FromClause, matching: Select[Any]) -> Select[Any]:  # noqa: ARG002 - it joins them as they are
+    def look_up(self, new: FromClause, matching: Select[Any]) -> Select[Any]:  # noqa: ARG002 - `matching` joins it already
         return matching
 
 
 @frozen
 class WriterLocks:
-    """Whoever writes is alone, and has locked everything."""
+    """No locks are needed: the only writer has locked the whole database."""
 
     try_each = None
     migrating = None
@@ -94,6 +94,6 @@ SQLITE: Final = SqlDialect(
     locks=WriterLocks(),
     durability=FullDurability(),
     expressions=SqliteExpressions(),
-    # A file can tell other processes nothing.
+    # SQLite can't notify other processes.
     signal=None,
 )

@@ -8,9 +8,9 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 
 from adapters.sql.dialects.base import Compiled
 
-# A transaction that reads first and writes later may find itself too late; so whoever may write says so at once.
+# A transaction that reads first and writes later fails if another has written in between. IMMEDIATE locks at the begin.
 BEGIN: Final = "BEGIN IMMEDIATE"
-# A number of more than 64 bits, or a lone surrogate: it never came to a statement.
+# The errors for a number of more than 64 bits, and for a lone surrogate. The statement was not executed.
 _CANNOT_BE_SENT: Final = (OverflowError, UnicodeEncodeError)
 
 
@@ -27,7 +27,7 @@ class Aiosqlite:
         return executed
 
     async def fetch(self, connection: Any, statement: Compiled, arguments: Sequence[Any]) -> Sequence[Any]:
-        # The driver works in a thread of its own: this is the one call that goes there once.
+        # The driver works in a thread. This is its only call that fetches in a single switch to that thread.
         rows = await connection.execute_fetchall(statement.sql, arguments)
         columns, make = statement.columns, statement.row
         return [make(*(process(value) for process, value in zip(columns, row, strict=True))) for row in rows]

@@ -6,13 +6,13 @@ from sqlalchemy.exc import DBAPIError
 from adapters.sql.dialects.base import UniqueKey
 from application.errors import Aborted, Unavailable
 
-CANNOT_BE_OPENED: Final = "can't be opened: does its folder exist, and may it be written?"
+CANNOT_BE_OPENED: Final = "can't be opened: does its folder exist, and is it writable?"
 _UNAVAILABLE: Final = {
     "SQLITE_CANTOPEN": CANNOT_BE_OPENED,
     "SQLITE_CORRUPT": "is damaged: restore it from a backup",
     "SQLITE_FULL": "has no space left on its disk",
     "SQLITE_IOERR": "can't be read or written",
-    "SQLITE_NOTADB": "is no database",
+    "SQLITE_NOTADB": "is not a database",
     "SQLITE_READONLY": "is read-only",
 }
 _NOT_UNIQUE: Final = frozenset({"SQLITE_CONSTRAINT_PRIMARYKEY", "SQLITE_CONSTRAINT_UNIQUE"})
@@ -41,12 +41,12 @@ class SqliteErrors:
         return False
 
     def leaves_commit_open(self, error: DBAPIError) -> bool:
-        # What was written and not flushed may yet be found by whoever opens the file next.
+        # A commit that was written and not flushed may still be found when the file is opened again.
         return _name(error).startswith("SQLITE_IOERR")
 
 
 def _of_driver(error: DBAPIError) -> BaseException | None:
-    # SQLAlchemy puts an error of its own between the two.
+    # SQLAlchemy wraps the error of the driver in an error of its own.
     return (error.orig.__cause__ or error.orig) if error.orig is not None else None
 
 
