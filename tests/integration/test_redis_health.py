@@ -20,7 +20,7 @@ async def test_the_server_says_what_it_is(redis_url: str) -> None:
     [
         ("redis://:secret@127.0.0.1:1/0", "Redis at 127.0.0.1:1 refuses the connection: start it"),
         ("redis://:secret@localhost:1/0", "Redis at localhost:1 refuses the connection: start it"),
-        ("redis://:secret@redis.invalid/0", "Redis at redis.invalid:6379 can't be found: its name is unknown"),
+        ("redis://:secret@redis.invalid/0", "Redis at redis.invalid:6379 can't be found: its host name is unknown"),
         ("unix://:secret@/nowhere/redis.sock", "Redis at /nowhere/redis.sock can't be found: there is no such socket"),
         ("http://:secret@localhost", "not an address of Redis, which looks like redis://"),
         ("redis://:sec/ret@localhost", "not an address of Redis, which looks like redis://"),
