@@ -32,17 +32,22 @@ class InvalidSettings(Exception):
     """The settings are wrong. Each line names a variable, what is wrong with it, and what to write."""
 
 
-def _setting(default: Any, doc: str) -> Any:
-    return field(default=default, metadata={"doc": doc})
+def _setting(default: Any, doc: str, *, secret: bool = False) -> Any:
+    """One of the settings. A secret one, such as an address with a password, is not part of `repr`."""
+    return field(default=default, metadata={"doc": doc}, repr=not secret)
 
 
 @frozen(kw_only=True)
 class Settings:
     """Every setting, with its default. The environment variable is `HOLDFAST_` and the name in capitals."""
 
-    database_url: str = _setting("", "PostgreSQL, as in postgresql://user:password@host/name; otherwise SQLite")
-    redis_url: str = _setting("", "Redis, as in redis://host:6379/0; otherwise caches in this process")
-    amqp_url: str = _setting("", "RabbitMQ, as in amqp://user:password@host/; otherwise a broker in this process")
+    database_url: str = _setting(
+        "", "PostgreSQL, as in postgresql://user:password@host/name; otherwise SQLite", secret=True
+    )
+    redis_url: str = _setting("", "Redis, as in redis://host:6379/0; otherwise caches in this process", secret=True)
+    amqp_url: str = _setting(
+        "", "RabbitMQ, as in amqp://user:password@host/; otherwise a broker in this process", secret=True
+    )
     data: Path = _setting(Path(".holdfast"), "folder of the SQLite file and of the simulated provider's ledger")
     host: str = _setting("127.0.0.1", "address to listen on")
     port: Port = _setting(8000, "port to listen on")

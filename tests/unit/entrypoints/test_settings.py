@@ -120,3 +120,16 @@ def test_the_page_of_settings_tells_of_each_and_its_default() -> None:
     for attribute in fields(Settings):
         assert f"| `{variable(attribute)}` |" in page
         assert attribute.metadata["doc"] in page
+
+
+def test_no_address_with_its_password_is_shown() -> None:
+    secret = "hunter2"
+    settings = read_settings(
+        {
+            "DATABASE_URL": f"postgresql://shop:{secret}@db/shop",
+            "REDIS_URL": f"redis://:{secret}@cache/0",
+            "AMQP_URL": f"amqp://shop:{secret}@broker/",
+        }
+    )
+    assert secret in settings.database_url
+    assert secret not in repr(settings)
