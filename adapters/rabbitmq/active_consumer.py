@@ -106,8 +106,8 @@ class ActiveConsumer:
                 raise Unavailable("the connection that received these messages was lost: they will be redelivered")
             try:
                 async with self._connection.talking(self._connection.timeouts.answer, lost=OutcomeUnknown):
-                    # RabbitMQ does not reply to an ack. After the wait for the last ack, all acks have been written to
-                    # the socket. Closing the connection would drop acks that are still buffered.
+                    # RabbitMQ does not reply to an ack. `wait=True` on the last ack waits only until all acks have been
+                    # written to the socket. Closing the connection would drop those that are still buffered.
                     for at, (tag, and_all_before) in enumerate(acks, 1):
                         await self._channel.basic_ack(tag, multiple=and_all_before, wait=at == len(acks))
             except BaseException:
@@ -199,7 +199,8 @@ class ActiveConsumer:
                 await asyncio.sleep(timeouts.watch)
                 async with self._connection.talking(timeouts.answer):
                     state = await queue.declare()
-                # The queue has messages, but none is unacknowledged here. Once may be chance, twice in a row is not.
+                # Messages are waiting in the queue, but this consumer holds none. Seen once, that may be chance. Seen
+                # twice in a row, the consumer is gone.
                 idle = bool(state.message_count) and not self._unsettled
                 if not state.consumer_count or (idle and overlooked):
                     return

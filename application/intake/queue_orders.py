@@ -46,8 +46,9 @@ class _New(NamedTuple):
 class QueueOrders:
     """Accept orders without the database: each order is priced, validated, and stored on the broker's disk.
 
-    A client that was promised an order must be able to read the order, from the recent orders. If that fails, the order
-    is recorded in the database at once if possible, and returned as a placed order.
+    The client must be able to read an order as soon as it gets the response. So the order is written to the recent
+    orders. If it can't be read back from there, it is recorded in the database at once, if possible, and returned as a
+    placed order.
     """
 
     _prices: PriceList
@@ -73,7 +74,8 @@ class QueueOrders:
             else:
                 new[request.order_id] = _New(call, event)
         safe = await self._put([event for _, event in new.values()])
-        # Two processes may have accepted an order under one key at once. Both return the one in the recent orders.
+        # Two processes may each have accepted a request with the same key, and so the same order id, at once. Both
+        # return the order that is in the recent orders.
         found = await self._show([orders[id_] for id_ in new if id_ in safe])
         recorded = await self._record_all([event for id_, (_, event) in new.items() if id_ in safe - found.keys()])
 
@@ -158,8 +160,8 @@ class QueueOrRecord:
             event = unconfirmed.event
         try:
             if isinstance(call, Keyed):
-                # No client has been promised this order. An earlier response under the key must stand, so the order is
-                # placed like any other.
+                # The key may already have a stored response, which must be returned. So the order is placed in the
+                # usual way, which looks up the key. No client has been promised this order yet.
                 return _first_or_again(call.call, await self._place(call))
             # An earlier attempt may have recorded the order in the meantime. Then this call changes nothing.
             await self._record(event)
@@ -170,10 +172,9 @@ class QueueOrRecord:
 
 
 def _first_or_again(request: NumberedRequest, answer: Order | Replayed) -> Order | Replayed:
-    """Return the answer, as a first response if this request itself has placed the order.
+    """Return the answer, without the replayed mark if an earlier attempt to place this same request wrote the order.
 
-    If the stored order has the time of this request, an earlier attempt of this request wrote it. The client has not
-    seen that response, so it is not marked as replayed.
+    Then the order's time is the request's time, and the client has not seen a response.
     """
     if isinstance(answer, Replayed) and isinstance(answer.answer, Order) and answer.answer.created_at == request.at:
         return answer.answer

@@ -1,9 +1,10 @@
-"""All parts of uvicorn that are used: its HTTP/1.1 protocol on httptools, and the state that its connections share.
+"""The only module that uses uvicorn: its HTTP/1.1 protocol on httptools, and the state that its connections share.
 
-This subclass adds what uvicorn lacks: bounds on the size of a request's head and on the time that a request may take
-to arrive, problem+json, load shedding, and a stop that loses no request. Two parts are for speed. The task of a request
-is cancelled when the client disconnects (`_handle`), so Quart needs no task that waits for the disconnect: 15 µs a
-request, see `connection.py`. And a plain request is shed unparsed, see `shedding.py`.
+`ProblemProtocol`, a subclass of that protocol, adds what uvicorn lacks: bounds on the size of a request's head and on
+the time that a request may take to arrive, problem+json, load shedding, and a stop that loses no request. Two parts are
+for speed. The task of a request is cancelled when the client disconnects (`_handle`), so Quart needs no task that waits
+for the disconnect, which saves 15 µs a request, see `connection.py`. And a plain request is shed unparsed, see
+`shedding.py`.
 
 Most of these parts are not public. So `pyproject.toml` bounds uvicorn's version, and
 `tests/unit/entrypoints/test_uvicorn_internals.py` names what has changed.
@@ -154,14 +155,20 @@ class ProblemProtocol(HttpToolsProtocol):
         self._stalled_since = None
 
     def refuse_overdue(self, since: float) -> None:
-        """End the connection if a request began to arrive, or the client stopped reading, before the time `since`."""
+        """End the connection if a request has been arriving since before the time `since`.
+
+        Or if the client has not been reading since before then.
+        """
         if self._stalled_since is not None and self._stalled_since < since:
             self.transport.abort()
         elif self._receiving_since is not None and self._receiving_since < since:
             self.refuse(TOO_SLOW)
 
     def refuse(self, kind: Kind) -> None:
-        """End the connection: with this problem, or after the current response if its request has arrived in full."""
+        """End the connection with this problem.
+
+        If a complete request is still being answered, its response is finished first, and the problem is not sent.
+        """
         if self.transport.is_closing() or self._lingering:
             return
         if self._in_flight() and not self.cycle.more_body:
