@@ -3,9 +3,14 @@
 import signal
 import sys
 from collections.abc import Callable
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, Parameter
+from cyclopts.validators import Number
+
+from entrypoints.cli.common import Whole
+
+Count = Annotated[Whole, Parameter(validator=Number(gte=1))]
 
 
 class WrongArguments(Exception):

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 from cyclopts import Parameter, Token
-from cyclopts.validators import Number
 
 from entrypoints.errors import CannotGoOn
 from entrypoints.settings import Settings, environment_and_file, read_settings
@@ -35,7 +34,6 @@ def _whole(_: object, tokens: Sequence[Token]) -> int:
 
 
 Whole = Annotated[int, Parameter(converter=_whole)]
-Count = Annotated[Whole, Parameter(validator=Number(gte=1))]
 Data = Annotated[Path | None, Parameter(help="Folder of the SQLite file. Default: .holdfast")]
 
 

@@ -4,8 +4,8 @@ from typing import Annotated, Final
 
 from cyclopts import Parameter
 
-from entrypoints.cli.common import Count, Whole
-from tests.dev_command import run_command
+from entrypoints.cli.common import Whole
+from tests.dev_command import Count, run_command
 from tests.simulation.command import ENOUGH_SEEDS, simulate_many, simulate_mutations, simulate_one
 
 _ABOUT: Final = f"""

@@ -1,7 +1,6 @@
 import asyncio
 import json
 import sqlite3
-import time
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -13,6 +12,7 @@ from uuid import UUID
 
 from attrs import define, evolve, field, frozen
 
+from adapters.sqlite_wal import enter_wal
 from application.errors import OutcomeUnknown, Unavailable
 from application.execution.batching import Batched
 from domain.ids import PaymentId
@@ -178,7 +178,7 @@ def _connect(path: Path) -> sqlite3.Connection:
     path.parent.mkdir(parents=True, exist_ok=True)
     connection = sqlite3.connect(path, timeout=_SECONDS_FOR_A_LOCK, isolation_level=None)
     try:
-        _into_wal(connection)
+        enter_wal(connection.execute, timeout=_SECONDS_FOR_A_LOCK)
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute(
             "CREATE TABLE IF NOT EXISTS ledger ("
@@ -189,20 +189,6 @@ def _connect(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
-
-
-def _into_wal(connection: sqlite3.Connection) -> None:
-    """Switch to WAL mode. SQLite itself does not wait for this lock when two processes create the file at once."""
-    give_up_at = time.monotonic() + _SECONDS_FOR_A_LOCK
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > give_up_at:
-                raise
-            time.sleep(0.01)
-        else:
-            return
 
 
 _ENTER: Final = """

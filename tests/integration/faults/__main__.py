@@ -4,8 +4,7 @@ from typing import Annotated, Final
 
 from cyclopts import Parameter
 
-from entrypoints.cli.common import Count
-from tests.dev_command import run_command
+from tests.dev_command import Count, run_command
 from tests.integration.faults.command import list_faults, try_faults
 
 _ABOUT: Final = """

@@ -1,6 +1,4 @@
 import os
-import sqlite3
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -12,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from adapters.sql.dialects.base import READING, Timeouts
 from adapters.sql.dialects.sqlite.driver import BEGIN
 from adapters.sql.dialects.sqlite.errors import CANNOT_BE_OPENED
+from adapters.sqlite_wal import enter_wal
 from application.errors import Unavailable
 
 # Seconds to wait for a writer in another process.
@@ -44,7 +43,7 @@ class SqliteConnections:
         @event.listens_for(engine.sync_engine, "connect")
         def set_up(connection: Any, _record: Any) -> None:
             cursor = connection.cursor()
-            _enter_wal(cursor)
+            enter_wal(cursor.execute, timeout=_BUSY_TIMEOUT)
             # A commit is on the disk when it returns.
             cursor.execute("PRAGMA synchronous = FULL")
             cursor.execute("PRAGMA foreign_keys = ON")
@@ -57,21 +56,3 @@ class SqliteConnections:
 
     def server_name(self, url: URL) -> str:
         return f"SQLite file {url.database}"
-
-
-def _enter_wal(cursor: Any) -> None:
-    """Switch the file to WAL mode, in which readers and the writer don't wait for each other.
-
-    Two processes may create the file at the same time, so the switch is retried.
-    """
-    give_up_at = time.monotonic() + _BUSY_TIMEOUT
-    while True:
-        try:
-            cursor.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError as error:
-            # SQLite's busy timeout does not apply to this lock. A file in WAL mode does not need the lock any more.
-            if "locked" not in str(error) or time.monotonic() > give_up_at:
-                raise
-            time.sleep(0.01)
-        else:
-            return
