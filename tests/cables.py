@@ -38,6 +38,8 @@ class Cable:
     delay: float = 0.0
     # Once: a connection that sends these bytes is cut when the server answers, and not before.
     loses_answer_to: bytes | None = None
+    # How often data came that did not go on at once.
+    held_back: int = 0
     _pairs: list[_Pair] = field(factory=list)
 
     def cut(self) -> None:
@@ -119,6 +121,8 @@ async def _to_server(source: asyncio.StreamReader, pair: _Pair, wire: Cable) -> 
     with suppress(OSError):
         while data := await source.read(65536):
             await asyncio.sleep(wire.delay)
+            if not pair.flowing.is_set():
+                wire.held_back += 1
             await pair.flowing.wait()
             if wire.loses_answer_to is not None and wire.loses_answer_to in data:
                 pair.loses_answers, wire.loses_answer_to = True, None

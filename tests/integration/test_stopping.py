@@ -8,10 +8,12 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Literal
 
 import aiohttp
 import pytest
 
+from tests.cables import Cable
 from tests.integration.conftest import Wired
 from tests.servers import Process
 from tests.service import Service, until
@@ -27,23 +29,36 @@ _CAUGHT = re.compile(r"^SigCgt:\t(\w+)", re.MULTILINE)
 TIMES = ("HOLDFAST_SHUTDOWN_TIMEOUT", "HOLDFAST_GATEWAY_DELAY")
 
 
-async def stopped_in_time(process: Process, *, signals: int = 1) -> int:
+async def stopped_in_time(process: Process, *, signals: Literal[1, 2] = 1) -> int:
     """Its exit status."""
 
-    async def is_awake() -> bool:
-        # A worker and a relay have no HTTP interface. They have started when they handle the signal.
+    async def handles_it() -> bool:
         status = await asyncio.to_thread(Path(f"/proc/{process.pid}/status").read_text)
         caught = int(_CAUGHT.findall(status)[0], 16)
         return bool(caught >> (signal.SIGTERM - 1) & 1)
 
-    await until(is_awake, seconds=30, what="it has started")
+    async def has_handled_it() -> bool:
+        return not process.running or not await handles_it()
+
+    # A worker and a relay have no HTTP interface. They have started when they handle the signal.
+    await until(handles_it, seconds=30, what="it has started")
     began = time.monotonic()
-    for _ in range(signals):
+    process.send(signal.SIGTERM)
+    if signals > 1:
+        await until(has_handled_it, seconds=30, what="it has handled the first signal")
         process.send(signal.SIGTERM)
-        await asyncio.sleep(0.2)
     status = await asyncio.to_thread(process.wait, seconds=30)
     assert time.monotonic() - began < TIMEOUT + MARGIN, process.tail()
     return status
+
+
+async def holds_something_back(cable: Cable) -> None:
+    """Wait until a process has sent something through the silent cable."""
+
+    async def held() -> bool:
+        return cable.held_back > 0
+
+    await until(held, seconds=30, what="the cable holds something back")
 
 
 @pytest.fixture
@@ -139,7 +154,7 @@ async def test_an_api_whose_database_hangs_answers_every_request_and_ends(
             return response.status
 
     asking = [asyncio.create_task(ask()) for _ in range(20)]
-    await asyncio.sleep(0.3)
+    await holds_something_back(hurried.cables["PostgreSQL"])
     assert not any(each.done() for each in asking)
     assert await stopped_in_time(service.processes["api"]) in STOPPED
     assert await asyncio.gather(*asking) == [503] * 20
@@ -182,15 +197,22 @@ async def test_a_relay_whose_broker_is_silent_ends(hurried: Wired, client: aioht
     hurried.cables["RabbitMQ"].silence()
     hurried.cables["RabbitMQ"].silent_from_now = True
     await place(client, service.url, product)
-    await asyncio.sleep(0.3)
+    await holds_something_back(hurried.cables["RabbitMQ"])
     assert await stopped_in_time(service.processes["relay"]) in STOPPED
 
 
 @pytest.mark.parametrize("name", ["api", "relay", "worker"])
 async def test_a_process_whose_servers_are_all_silent_ends(hurried: Wired, name: str) -> None:
-    service = hurried.service
-    await asyncio.to_thread(service.start_all, {"api", name})
-    await asyncio.sleep(0.5)
+    service, database = hurried.service, hurried.cables["PostgreSQL"]
+    await asyncio.to_thread(service.start_all, ["api"])
+    connections = database.connections()
+
+    async def is_connected() -> bool:
+        return database.connections() > connections
+
+    if name != "api":
+        await asyncio.to_thread(service.start, name)
+        await until(is_connected, seconds=30, what="it is connected to the database")
     for cable in hurried.cables.values():
         cable.silence()
         cable.silent_from_now = True
