@@ -11,7 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 import pytest
 
-from tests.servers import PostgresServer, RabbitServer, RedisServer, ServerMissing
+from tests.servers import PostgresServer, RabbitServer, RedisServer, ServerMissing, TlsRedisServer
 from tests.servers.fleet import Fleet, Harbour
 from tests.servers.packages import PACKAGES
 
@@ -29,6 +29,7 @@ _NEEDS: Final = {
     "own_rabbitmq": ("program", "RabbitMQ"),
     "nginx_program": ("program", "nginx"),
     "curl_program": ("program", "curl"),
+    "openssl_program": ("program", "openssl"),
     "wrk_program": ("program", "wrk"),
 }
 
@@ -171,6 +172,14 @@ def own_redis(pytestconfig: pytest.Config) -> Iterator[RedisServer]:
     """As `own_postgres`."""
     _needed(pytestconfig, "own_redis")
     with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture
+def tls_redis(pytestconfig: pytest.Config) -> Iterator[TlsRedisServer]:
+    """As `own_postgres`."""
+    _needed(pytestconfig, "own_redis")
+    with TlsRedisServer(openssl=Path(_needed(pytestconfig, "openssl_program"))) as server:
         yield server
 
 

@@ -8,19 +8,16 @@ from typing import Any, Final, TypeVar
 
 import structlog
 from attrs import define, field, frozen
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, ResponseError
 
+from adapters.redis.connections import Argument, Connection, Connections, OnConnect, connector
+
 T = TypeVar("T")
-Argument = bytes | str | int
 
 # An epoch identifies the state of Redis in which an entry was written: the run id of the server, then random bytes.
 RUN_BYTES: Final = 12
 EPOCH_BYTES: Final = RUN_BYTES + 16
 
-_MAX_CONNECTIONS: Final = 32
 _NO_RUN: Final = b"-" * RUN_BYTES
 
 _log = structlog.get_logger("holdfast.redis")
@@ -58,15 +55,16 @@ class GuardedRedis:
     processes read the old entry until that process reconnects or the entry expires.
     """
 
-    _connect: Callable[[Callable[[Any], Awaitable[None]]], Redis]
+    _connect: Callable[[OnConnect], Callable[[], Connection]]
     _timeout: float
+    _connect_timeout: float
     _retry_every: float
     _epoch_keys: set[str] = field(factory=set, init=False)
-    _client: Redis | None = field(default=None, init=False)
+    _client: Connections | None = field(default=None, init=False)
     _may_read: bool = field(default=False, init=False)
     _run: bytes = field(default=_NO_RUN, init=False)
     _returning: asyncio.Task[None] | None = field(default=None, init=False)
-    _lost: list[Redis] = field(factory=list, init=False)
+    _lost: list[Connections] = field(factory=list, init=False)
     _is_closed: bool = field(default=False, init=False)
     _writing: set[asyncio.Task[Any]] = field(factory=set, init=False)
 
@@ -87,17 +85,17 @@ class GuardedRedis:
     async def read(self, *command: Argument) -> Any | None:
         if not self._may_read:
             return None
-        return await self._ask(lambda client: _execute(client, *command))
+        return await self._ask(lambda client: client.execute(*command))
 
     async def write(self, *command: Argument) -> Any | None:
-        return await self._write(lambda client: _execute(client, *command))
+        return await self._write(lambda client: client.execute(*command))
 
     async def run(self, script: Script, keys: Sequence[Argument], arguments: Sequence[Argument]) -> Any | None:
-        async def call(client: Redis) -> Any:
+        async def call(client: Connections) -> Any:
             try:
-                return await _execute(client, "EVALSHA", script.digest, len(keys), *keys, *arguments)
+                return await client.execute("EVALSHA", script.digest, len(keys), *keys, *arguments)
             except NoScriptError:
-                return await _execute(client, "EVAL", script.source, len(keys), *keys, *arguments)
+                return await client.execute("EVAL", script.source, len(keys), *keys, *arguments)
 
         return await self._write(call)
 
@@ -115,14 +113,16 @@ class GuardedRedis:
             await asyncio.wait(self._writing, timeout=1)
         # The last chance to invalidate entries whose update was missed. Otherwise they stay until they expire.
         if self._client is None and self._epoch_keys:
-            await self._return()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(1):
+                    await self._return()
         self._may_read = False
         if self._client is not None:
             self._lost.append(self._client)
             self._client = None
         await self._close_lost()
 
-    async def _write(self, call: Callable[[Redis], Awaitable[Any]]) -> Any | None:
+    async def _write(self, call: Callable[[Connections], Awaitable[Any]]) -> Any | None:
         # In a task of its own. If a cancelled caller cancelled the write, its outcome would be unknown, and this
         # process would have to disconnect from Redis and invalidate all caches.
         writing = asyncio.get_running_loop().create_task(self._ask(call))
@@ -130,7 +130,7 @@ class GuardedRedis:
         writing.add_done_callback(self._writing.discard)
         return await asyncio.shield(writing)
 
-    async def _ask(self, call: Callable[[Redis], Awaitable[Any]]) -> Any | None:
+    async def _ask(self, call: Callable[[Connections], Awaitable[Any]]) -> Any | None:
         client = self._client
         if client is None:
             return None
@@ -151,7 +151,7 @@ class GuardedRedis:
             finally:
                 alarm.cancel()
 
-    def _give_up(self, client: Redis, error: BaseException) -> None:
+    def _give_up(self, client: Connections, error: BaseException) -> None:
         if self._client is not client:
             return
         self._client, self._may_read = None, False
@@ -178,15 +178,16 @@ class GuardedRedis:
                 return
 
     async def _return(self) -> bool:
-        client = self._connect(self._on_connect)
+        client = Connections(self._connect(self._on_connect), self._connect_timeout)
         try:
-            await self._in_time(_execute(client, "PING"))
+            await client.open()
+            await self._in_time(client.execute("PING"))
             # Writes are allowed first, so that no commit is missed from here on. Removing the epochs then invalidates
             # all entries that earlier commits have missed. Reads are allowed only after that.
             self._client = client
             if self._epoch_keys:
                 # Redis accepts DEL even if its memory is full and it refuses writes.
-                await self._in_time(_execute(client, "DEL", *self._epoch_keys))
+                await self._in_time(client.execute("DEL", *self._epoch_keys))
             self._may_read = self._client is client
         except Exception as error:  # noqa: BLE001 - as in `_ask`
             _log.debug("Redis still does not answer", reason=self._reason(error))
@@ -200,7 +201,7 @@ class GuardedRedis:
         while self._lost:
             with suppress(Exception):
                 async with asyncio.timeout(1):
-                    await self._lost.pop().aclose()
+                    await self._lost.pop().close()
 
     async def _on_connect(self, connection: Any) -> None:
         await connection.on_connect()
@@ -215,44 +216,25 @@ class GuardedRedis:
 
 
 @asynccontextmanager
-async def open_redis(url: str, *, timeout: float = 0.1, retry_every: float = 0.5) -> AsyncIterator[GuardedRedis]:  # noqa: ASYNC109 - the timeout of each call, not of this one
+async def open_redis(
+    url: str,
+    *,
+    timeout: float = 0.1,  # noqa: ASYNC109 - the timeout of each call, not of this one
+    connect_timeout: float = 2.0,
+    retry_every: float = 0.5,
+) -> AsyncIterator[GuardedRedis]:
     """Open the client, even if Redis is not reachable. Raise `BadAddress` only.
 
-    `timeout` bounds each call, connecting included; `retry_every` is the pause between attempts to reconnect.
+    `timeout` bounds each call, and `connect_timeout` the opening of a connection, for which no call waits;
+    `retry_every` is the pause between attempts to reconnect.
     """
-    redis = GuardedRedis(_connector(url), timeout=timeout, retry_every=retry_every)
+    try:
+        connect = connector(url)
+    except ValueError:
+        raise BadAddress from None
+    redis = GuardedRedis(connect, timeout=timeout, connect_timeout=connect_timeout, retry_every=retry_every)
     await redis.start()
     try:
         yield redis
     finally:
         await redis.close()
-
-
-def _connector(url: str) -> Callable[[Callable[[Any], Awaitable[None]]], Redis]:
-    def connect(on_connect: Callable[[Any], Awaitable[None]]) -> Redis:
-        pool = BlockingConnectionPool.from_url(
-            url,
-            max_connections=_MAX_CONNECTIONS,
-            # GuardedRedis bounds each call as a whole.
-            timeout=None,
-            socket_timeout=None,
-            socket_connect_timeout=None,
-            retry=Retry(NoBackoff(), 0),
-            # Fewer round trips for a new connection.
-            protocol=2,
-            driver_info=None,
-            redis_connect_func=on_connect,
-        )
-        return Redis.from_pool(pool)
-
-    async def nothing(_: Any) -> None: ...
-
-    try:
-        connect(nothing)
-    except ValueError:
-        raise BadAddress from None
-    return connect
-
-
-async def _execute(client: Any, *command: Argument) -> Any:
-    return await client.execute_command(*command)

@@ -137,8 +137,16 @@ async def start(namespace: str) -> AsyncIterator[Start]:
     """Starts a process on the given road to Redis."""
     async with AsyncExitStack() as stack:
 
-        async def start(url: str, *, timeout: float = LONG_TIMEOUT, retry_every: float = 0.05) -> Process:  # noqa: ASYNC109 - as `open_redis` has it
-            redis = await stack.enter_async_context(open_redis(url, timeout=timeout, retry_every=retry_every))
+        async def start(
+            url: str,
+            *,
+            timeout: float = LONG_TIMEOUT,  # noqa: ASYNC109 - as `open_redis` has it
+            connect_timeout: float = 2.0,
+            retry_every: float = 0.05,
+        ) -> Process:
+            redis = await stack.enter_async_context(
+                open_redis(url, timeout=timeout, connect_timeout=connect_timeout, retry_every=retry_every)
+            )
             return Process(RedisRecentOrders(redis, namespace, settle=0), RedisCatalogueCache(redis, namespace))
 
         yield start
@@ -213,7 +221,7 @@ async def test_a_process_that_starts_without_redis_takes_it_up_when_it_is_there(
 ) -> None:
     await road.close(manner)
     async with within(2):
-        process = await start(road.url, timeout=0.2)
+        process = await start(road.url, timeout=0.2, connect_timeout=0.2)
         await process.orders.put_many([a_new_order()])
         await process.catalogue.begin_epoch()
         assert await process.page() is None
@@ -433,7 +441,11 @@ async def test_a_full_redis_shows_nothing_old(own_redis: RedisServer, start: Sta
 
 
 @pytest.mark.parametrize(
-    "url", ["", "localhost", "http://localhost", "redis://:sec/ret@localhost", "redis://:secret@h:port"]
+    "url",
+    [
+        *("", "localhost", "http://localhost", "redis://:sec/ret@localhost", "redis://:secret@h:port"),
+        *("redis://:secret@h/0?ssl=true", "rediss://:secret@h/0?ssl_cert_reqs=maybe"),
+    ],
 )
 async def test_what_is_no_address_is_said_at_once_and_not_repeated(url: str) -> None:
     with pytest.raises(BadAddress, match="redis://") as refused:

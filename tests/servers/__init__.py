@@ -4,7 +4,7 @@ from tests.servers.packages import ServerMissing
 from tests.servers.postgres import PostgresServer
 from tests.servers.process import Process, ServerFailed, free_port, plain_environment, wait_until
 from tests.servers.rabbitmq import RabbitServer
-from tests.servers.redis import RedisServer
+from tests.servers.redis import RedisServer, TlsRedisServer
 from tests.servers.server import Server
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "Server",
     "ServerFailed",
     "ServerMissing",
+    "TlsRedisServer",
     "free_port",
     "plain_environment",
     "wait_until",

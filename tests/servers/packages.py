@@ -26,6 +26,7 @@ PACKAGES: Final[Mapping[str, str]] = MappingProxyType(
         "nginx": "nginx",
         "curl": "curl",
         "libfaketime": "faketime",
+        "openssl": "openssl",
         "wrk": "wrk",
     }
 )
@@ -86,6 +87,13 @@ def find_faketime() -> Path:
     raise _missing("libfaketime")
 
 
+def find_openssl() -> Path:
+    """Makes the certificates of servers with TLS."""
+    if program := shutil.which("openssl"):
+        return Path(program)
+    raise _missing("openssl")
+
+
 def find_wrk() -> Path:
     """The benchmarks' load generator."""
     if program := shutil.which("wrk"):
@@ -101,6 +109,7 @@ FINDERS: Final[Mapping[str, Callable[[], Path]]] = MappingProxyType(
         "nginx": find_nginx,
         "curl": find_curl,
         "libfaketime": find_faketime,
+        "openssl": find_openssl,
         "wrk": find_wrk,
     }
 )
