@@ -1,12 +1,13 @@
 import asyncio
 from contextlib import AbstractAsyncContextManager
-from datetime import datetime
+from datetime import UTC, datetime
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 from adapters.codecs.events import encode
 from adapters.memory.overlay import Overlay
 from application.execution.after_commit import Committed
+from application.ports.environment import Clock
 from application.ports.idempotency import IdempotencyKey
 from application.ports.persistence import OutboxEntry
 from domain.catalogue.product import Product, StockAdjustment
@@ -20,6 +21,18 @@ from domain.payments.payment import Payment
 StoredAnswer = tuple[str, bytes, datetime]
 
 
+@frozen
+class Lease:
+    """Who alone may do something, and until when."""
+
+    holder: str
+    until: datetime
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
 @define(eq=False)
 class MemoryStore:
     """The committed data. It holds its own copies, so that no caller can change them."""
@@ -31,9 +44,12 @@ class MemoryStore:
     events: dict[EventId, Event] = field(factory=dict)
     outbox: dict[int, OutboxEntry] = field(factory=dict)
     last_position: int = 0
+    leases: dict[str, Lease] = field(factory=dict)
     inbox: set[tuple[str, EventId]] = field(factory=set)
     idempotency_keys: dict[IdempotencyKey, StoredAnswer] = field(factory=dict)
     dead_letters: dict[int, DeadLetter] = field(factory=dict)
+    # The clock of the database, by which leases end.
+    now: Clock = field(default=_utc_now, kw_only=True)
     # One writer at a time, which is the strictest isolation. Another lock given here may allow more.
     writing: AbstractAsyncContextManager[None] = field(factory=asyncio.Lock)
 
@@ -51,6 +67,7 @@ class Changes:
     events: dict[EventId, Event] = field(factory=dict, init=False)
     sending: list[Event] = field(factory=list, init=False)
     sent: set[int] = field(factory=set, init=False)
+    leases: Overlay[str, Lease] = field(init=False)
     inbox: set[tuple[str, EventId]] = field(factory=set, init=False)
     idempotency_keys: Overlay[IdempotencyKey, StoredAnswer] = field(init=False)
     committed: Committed = field(factory=Committed, init=False)
@@ -61,6 +78,7 @@ class Changes:
         self.payments = Overlay(self.store.payments)
         self.idempotency_keys = Overlay(self.store.idempotency_keys)
         self.dead_letters = Overlay(self.store.dead_letters)
+        self.leases = Overlay(self.store.leases)
 
     def commit(self) -> None:
         store = self.store
@@ -68,6 +86,7 @@ class Changes:
         store.products.update(self.products.written)
         store.payments.update(self.payments.written)
         store.dead_letters.update(self.dead_letters.written)
+        store.leases.update(self.leases.written)
         store.adjustments += self.adjustments
         store.events |= self.events
         store.inbox |= self.inbox

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 from attrs import frozen
 
@@ -124,13 +124,18 @@ class OutboxEntry:
     body: bytes
 
 
+# How long a relay keeps the others out after its last claim.
+LEASE_SECONDS: Final = 5
+
+
 class Outbox(Protocol):
     """The events that the broker has not confirmed yet."""
 
     async def claim(self, *, by: str, limit: int) -> list[OutboxEntry]:
         """The oldest entries, the events of one order in sequence; none while another relay holds the lease.
 
-        Each call prolongs the relay's lease by some seconds. The lease ends by itself when the relay is gone.
+        A call makes the relay's lease last for up to `LEASE_SECONDS` by the clock of the database. When the relay is
+        gone, the lease ends by itself within that time, whether the clock is set meanwhile or not.
         """
 
     async def release(self, *, by: str) -> None:

@@ -2,25 +2,24 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import event, func, select, text, update
+from sqlalchemy import event, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.sql.core.engine import backend_of, create_engine
 from adapters.sql.core.errors import BrokenRow
-from adapters.sql.tables import leases, order_events, order_items, orders, outbox, products
+from adapters.sql.tables import order_events, order_items, orders, outbox, products
 from adapters.sql.unit_of_work import SqlUnitOfWork
 from application.errors import Aborted, Trouble, Unavailable
 from application.ports.persistence import OrderConflict, OutboxEntry, UnitOfWork
 from domain.ids import PaymentId, ProductId
 from domain.payments.payment import Payment
 from tests.contract.conftest import keep
-from tests.unit.builders import LATER, a_line, a_product, an_order, euros, placed
+from tests.unit.builders import LATER, a_product, an_order, euros, placed
 
 PEN = ProductId(1)
 
@@ -121,97 +120,6 @@ async def test_a_block_in_which_a_statement_failed_cannot_commit(sql_engine: Asy
         await go_on_regardless()
     async with unit_of_work.reading() as tx:
         assert await tx.products.last_id() == PEN
-
-
-async def test_one_relay_at_a_time_has_the_claim(sql_engine: AsyncEngine) -> None:
-    unit_of_work = SqlUnitOfWork(sql_engine)
-    _, placed_event = placed()
-    async with unit_of_work() as tx:
-        await tx.events.add_many([placed_event])
-    assert len(await claim(unit_of_work, "relay 1")) == 1
-    assert await claim(unit_of_work, "relay 2") == []
-    assert len(await claim(unit_of_work, "relay 1")) == 1
-
-
-async def test_of_relays_that_claim_at_once_one_gets_all(sql_engine: AsyncEngine) -> None:
-    unit_of_work = SqlUnitOfWork(sql_engine)
-    async with unit_of_work() as tx:
-        await tx.events.add_many([placed(a_line(), number=number)[1] for number in (1, 2, 3)])
-    async with asyncio.timeout(10):
-        claims = await asyncio.gather(*(claim(unit_of_work, f"relay {number}") for number in range(4)))
-    assert sorted(len(entries) for entries in claims) == [0, 0, 0, 3]
-
-
-async def test_the_claim_of_a_relay_that_is_gone_ends_by_itself(sql_engine: AsyncEngine) -> None:
-    unit_of_work = SqlUnitOfWork(sql_engine)
-    _, placed_event = placed()
-    async with unit_of_work() as tx:
-        await tx.events.add_many([placed_event])
-    await claim(unit_of_work, "relay 1")
-    lasts = "until - interval '5 s'" if sql_engine.dialect.name == "postgresql" else "datetime(until, '-5 seconds')"
-    await execute(sql_engine, update(leases).values(until=text(lasts)))
-    assert len(await claim(unit_of_work, "relay 2")) == 1
-    assert await claim(unit_of_work, "relay 1") == []
-
-
-async def test_a_relay_that_goes_on_claiming_keeps_its_claim(sql_engine: AsyncEngine) -> None:
-    unit_of_work = SqlUnitOfWork(sql_engine)
-    async with unit_of_work() as tx:
-        await tx.events.add_many([placed(number=number)[1] for number in (1, 2)])
-    await claim(unit_of_work, "relay 1")
-    lasts = "until - interval '2 s'" if sql_engine.dialect.name == "postgresql" else "datetime(until, '-2 seconds')"
-    await execute(sql_engine, update(leases).values(until=text(lasts)))
-
-    async with unit_of_work() as tx:
-        assert len(await tx.outbox.claim(by="relay 1", limit=1)) == 1
-    assert await seconds_left(sql_engine) > 3.5
-
-
-async def test_a_look_that_finds_nothing_writes_nothing_while_the_claim_lasts(sql_engine: AsyncEngine) -> None:
-    """A relay that waits for events would otherwise wait for the disk as well, with each look."""
-    unit_of_work = SqlUnitOfWork(sql_engine)
-    await claim(unit_of_work, "relay 1")
-    lasts = "until + interval '1 h'" if sql_engine.dialect.name == "postgresql" else "datetime(until, '+1 hours')"
-    await execute(sql_engine, update(leases).values(until=text(lasts)))
-    before = await lasts_until(sql_engine)
-
-    assert await claim(unit_of_work, "relay 1") == []
-    assert await lasts_until(sql_engine) == before
-
-
-async def test_a_claim_that_is_released_is_free_at_once_and_nobody_elses_can_be(sql_engine: AsyncEngine) -> None:
-    unit_of_work = SqlUnitOfWork(sql_engine)
-    async with unit_of_work() as tx:
-        await tx.events.add_many([placed()[1]])
-    await claim(unit_of_work, "relay 1")
-    async with unit_of_work() as tx:
-        await tx.outbox.release(by="relay 2")
-    assert await claim(unit_of_work, "relay 2") == []
-    async with unit_of_work() as tx:
-        await tx.outbox.release(by="relay 1")
-    assert len(await claim(unit_of_work, "relay 2")) == 1
-
-
-async def test_a_claim_lasts_for_seconds(sql_engine: AsyncEngine) -> None:
-    await claim(SqlUnitOfWork(sql_engine), "relay 1")
-    assert 3 < await seconds_left(sql_engine) < 7
-
-
-async def seconds_left(sql_engine: AsyncEngine) -> float:
-    now = func.clock_timestamp() if sql_engine.dialect.name == "postgresql" else text("datetime('now')")
-    until = await lasts_until(sql_engine)
-    async with sql_engine.connect() as connection:
-        asked = (await connection.execute(select(now))).scalar_one()
-    if isinstance(asked, str):
-        asked = until.fromisoformat(f"{asked}+00:00")
-    seconds: float = (until - asked).total_seconds()
-    return seconds
-
-
-async def lasts_until(sql_engine: AsyncEngine) -> datetime:
-    async with sql_engine.connect() as connection:
-        until: datetime = (await connection.execute(select(leases.c.until))).scalar_one()
-    return until
 
 
 async def test_the_statements_are_the_same_for_every_size_of_a_batch(

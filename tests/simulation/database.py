@@ -9,6 +9,7 @@ from adapters.memory.store import Changes, MemoryStore
 from adapters.memory.unit_of_work import MemoryTransaction
 from application.errors import Aborted
 from application.execution.after_commit import AfterCommit, Committed
+from application.ports.environment import Clock
 from application.ports.persistence import Transaction
 from tests.simulation.faults import NOT_DONE, OUT_OF_REACH, UNKNOWN, Faults, Process
 from tests.simulation.locks import Holder, RowLocks
@@ -34,6 +35,10 @@ def _kept(answers: Any) -> Sequence[Hashable]:
     return [("kept", kept.key) for kept in answers]
 
 
+def _lease(*_: object, **__: object) -> Sequence[Hashable]:
+    return ["lease"]
+
+
 def _numbered(*_: object) -> Sequence[Hashable]:
     return ["dead_letters"]
 
@@ -49,6 +54,8 @@ LOCKING: Final[Locking] = {
     "products.save_many": partial(_saved, "products"),
     # Another transaction that records the same waits until this one has ended.
     "inbox.record": _recorded,
+    "outbox.claim": _lease,
+    "outbox.release": _lease,
     # A database numbers letters by itself; here a lock keeps other transactions from taking the same number.
     "dead_letters.record": _numbered,
 }
@@ -61,11 +68,14 @@ class Database:
     faults: Faults
     on_commit: Callable[[MemoryStore, Committed], None]
     on_deadlock: Callable[[str], None]
+    # The clock of its server.
+    now: Clock
     locking: Locking = field(factory=lambda: LOCKING)
-    store: MemoryStore = field(factory=MemoryStore)
+    store: MemoryStore = field(init=False)
     locks: RowLocks = field(init=False)
 
     def __attrs_post_init__(self) -> None:
+        self.store = MemoryStore(now=self.now)
         self.locks = RowLocks(self.on_deadlock, self.faults.linger)
 
 

@@ -97,6 +97,8 @@ class Weather:
     slow_caches: float
     broker_losses: int
     restarts: int
+    # How often the clock of the database is set, forward or back.
+    clock_steps: int
     # How orders get in, which servers are away for some time, and whether they are silent then, or refuse to answer.
     intake: str
     away: tuple[str, ...]
@@ -131,6 +133,7 @@ class Weather:
             slow_caches=chance.choice((0.0, 0.0, 0.4)),
             broker_losses=chance.choice((0, 0, 0, 3)),
             restarts=chance.choice((0, 0, 1, 3)),
+            clock_steps=chance.choice((0, 0, 0, 2)),
             intake=chance.choice(("direct", "direct", "direct", "direct", "queued", "auto")),
             away=chance.choice(((),) * 9 + ((DATABASE,), (BROKER,), (DATABASE, BROKER))),
             silent=chance.random() < 0.5,

@@ -151,7 +151,7 @@ class House:
             provider_ledger=world.provider,
             now=world.now,
             new_id=world.new_id,
-            relay_name=process.name,
+            relay_name="up" if faults.weather.embedded else str(world.new_id()),
         )
         limits = Limits(
             intake=faults.weather.intake,

@@ -171,6 +171,19 @@ class _WithoutProductLocks(_Transactions):
     repositories = {"products": _ReadsUnlocked}  # noqa: RUF012 - as above
 
 
+class _BelievesAnyLease(_Before):
+    async def claim(self, *, by: str, limit: int) -> list[OutboxEntry]:
+        store = self.world.database.store
+        if any(lease.holder != by and lease.until > store.now() for lease in store.leases.values()):
+            return []
+        entries: list[OutboxEntry] = await self.inner.claim(by=by, limit=limit)
+        return entries
+
+
+class _WithoutADoubt(_Transactions):
+    repositories = {"outbox": _BelievesAnyLease}  # noqa: RUF012 - as above
+
+
 class _KnowsNoKey(_Before):
     async def claim(self, keys: Collection[IdempotencyKey]) -> dict[IdempotencyKey, StoredResponse | None]:
         return dict.fromkeys(keys)
@@ -495,6 +508,7 @@ MUTATIONS: Final = (
     Mutation("removes from the outbox before publishing", _with(RelayEvents=_PublishesAfterRemoving)),
     Mutation("takes what was sent for confirmed", _with(RelayEvents=_TakesSentForConfirmed)),
     Mutation("sends the next event without the confirm of the last", _with(RelayEvents=_KnowsNoWaves)),
+    Mutation("believes a lease in the future", Parts(unit_of_work=_WithoutADoubt)),
     Mutation("gives stock back twice", _with(ProcessPayment=_GivesBackTwice)),
     Mutation("never gives stock back", Parts(unit_of_work=_GivesNothingBack)),
     Mutation("charges without stock", _with(ProcessPayment=_ChargesWithoutStock)),

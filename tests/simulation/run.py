@@ -17,6 +17,7 @@ from adapters.payments.simulated.ledger import MemoryLedger
 from application.catalogue.add_products import NewProduct
 from application.errors import Trouble
 from application.execution.after_commit import Committed
+from application.ports.environment import Clock
 from domain.ids import ProductId
 from domain.money import Money
 from domain.orders.status import OrderStatus
@@ -35,6 +36,7 @@ _MAX_STEPS: Final = 200_000
 # In seconds of the simulation: for what has to expire, and for the longest pause before another attempt.
 _DRAINS_WITHIN: Final = 400
 _LOOKS_EVERY: Final = 0.2
+_CLOCK_STEPS: Final = (timedelta(seconds=3), timedelta(minutes=2), timedelta(days=1), timedelta(days=366))
 # Many short runs find more in the same time than few long ones. A visit of a watching client is as long as ten.
 _MOST_VISITS: Final = 4
 _MOST_TO_WATCH: Final = 3
@@ -87,6 +89,20 @@ class _Tale:
     def now(self) -> datetime:
         return NOW + timedelta(seconds=self._loop.time())
 
+    def clock(self) -> "_ServerClock":
+        return _ServerClock(self.now)
+
+
+@define(eq=False)
+class _ServerClock:
+    """A clock of its own, which somebody may set."""
+
+    _now: Clock
+    ahead: timedelta = timedelta(0)
+
+    def __call__(self) -> datetime:
+        return self._now() + self.ahead
+
 
 @define(eq=False)
 class _Run:
@@ -101,6 +117,7 @@ class _Run:
     _loop: SimulatedLoop = field(init=False)
     _faults: Faults = field(init=False)
     _diary: Diary = field(init=False)
+    _database_clock: _ServerClock = field(init=False)
     _ledger: MemoryLedger = field(factory=MemoryLedger, init=False)
     _world: World = field(init=False)
 
@@ -113,6 +130,7 @@ class _Run:
             self._tale.tell(str(weather))
         self._faults = Faults(weather, self._chance, self._tale.tell)
         self._diary = Diary(self._tale.tell)
+        self._database_clock = self._tale.clock()
         gateway = SimulatedGateway(
             self._ledger, delay=(0.0, 0.2), decline_rate=weather.declines, seed=self._seed, now=self._tale.now
         )
@@ -123,6 +141,7 @@ class _Run:
                 self._faults,
                 partial(_check_commit, self._diary),
                 on_deadlock=self._diary.complain,
+                now=self._database_clock,
                 locking=self._parts.locking,
             ),
             broker=SimulatedBroker(self._faults),
@@ -204,10 +223,19 @@ class _Run:
             yield self._empty_the_broker()
         for server in self._faults.weather.away:
             yield self._cut_off(server)
+        for _ in range(self._faults.weather.clock_steps):
+            yield self._set_a_clock()
 
     async def _cut_off(self, server: str) -> None:
         await asyncio.sleep(self._chance.random())
         self._faults.cut_off(server)
+
+    async def _set_a_clock(self) -> None:
+        await asyncio.sleep(5 * self._chance.random())
+        if self._faults.on:
+            step = self._chance.choice(_CLOCK_STEPS) * self._chance.choice((1, -1))
+            self._tale.tell(f"the clock of the database is set by {step.total_seconds():.0f} s")
+            self._database_clock.ahead += step
 
     async def _restart_something(self) -> None:
         await asyncio.sleep(5 * self._chance.random())

@@ -153,7 +153,7 @@ class Shop:
 
     async def outbox(self) -> list[OutboxEntry]:
         async with self.unit_of_work() as tx:
-            return await tx.outbox.claim(by="test", limit=1000)
+            return await tx.outbox.page(after=None, limit=1000)
 
     async def findings(self) -> list[str]:
         return await invariants.findings(self.unit_of_work, self.provider.ledger)

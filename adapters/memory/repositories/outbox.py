@@ -1,27 +1,34 @@
 from collections.abc import Sequence
+from datetime import timedelta
+from typing import Final
 
 from attrs import frozen
 
-from adapters.memory.store import Changes
-from application.ports.persistence import OutboxEntry
+from adapters.memory.store import Changes, Lease
+from application.ports.persistence import LEASE_SECONDS, OutboxEntry
 from domain.orders.events import Event, event_id
+
+_RELAY: Final = "relay"
+_LEASE: Final = timedelta(seconds=LEASE_SECONDS)
 
 
 @frozen
 class MemoryOutbox:
     _changes: Changes
 
-    async def claim(
-        self,
-        *,
-        by: str,  # noqa: ARG002 - a store in memory has one process, and so one relay
-        limit: int,
-    ) -> list[OutboxEntry]:
+    async def claim(self, *, by: str, limit: int) -> list[OutboxEntry]:
+        now, lease = self._changes.store.now(), self._changes.leases.get(_RELAY)
+        # A lease that ends later than one that begins now is void: the clock was set back after it was taken.
+        if lease is not None and lease.holder != by and now < lease.until <= now + _LEASE:
+            return []
+        self._changes.leases[_RELAY] = Lease(by, now + _LEASE)
         waiting = self._changes.store.outbox.items()
         return [entry for position, entry in waiting if position not in self._changes.sent][:limit]
 
     async def release(self, *, by: str) -> None:
-        """Do nothing: there is only one relay."""
+        lease = self._changes.leases.get(_RELAY)
+        if lease is not None and lease.holder == by:
+            self._changes.leases[_RELAY] = Lease(by, self._changes.store.now())
 
     async def remove(self, entries: Sequence[OutboxEntry]) -> None:
         self._changes.sent.update(entry.position for entry in entries)

@@ -25,13 +25,15 @@ from adapters.sql.core.transaction import TransactionBlock
 from adapters.sql.dialects.base import SqlDialect
 from adapters.sql.tables import leases, outbox
 from application.execution.after_commit import Committed
-from application.ports.persistence import OutboxEntry
+from application.ports.persistence import LEASE_SECONDS, OutboxEntry
 from domain.orders.events import Event, EventId
 
 LEASE: Final = "relay"
-LEASE_SECONDS: Final = 5
 # A claim that lasts for so long is renewed later: a relay that is busy writes, and waits for the disk, once a second.
-_ENOUGH_SECONDS: Final = 4
+_ENOUGH_SECONDS: Final = LEASE_SECONDS - 1
+# The end of a lease that is taken now. A lease that ends later is void: the server's clock was set back after it was
+# taken, and a relay that died would keep the others out for as long as the clock was set back.
+_LEASE_END: Final = FromNow(literal(LEASE_SECONDS))
 
 # What is written into each column; `_entry` reads it.
 ENTRY_WRITTEN: Final[Written[Event]] = {
@@ -68,15 +70,20 @@ def _remove(dialect: SqlDialect) -> Executable:
 def _take_lease(dialect: SqlDialect) -> Executable:
     return dialect.inserts.upsert(
         leases,
-        {"name": literal(LEASE), "holder": bindparam("by"), "until": FromNow(literal(LEASE_SECONDS))},
+        {"name": literal(LEASE), "holder": bindparam("by"), "until": _LEASE_END},
         key=[leases.c.name],
         changes=lambda new: {"holder": new.holder, "until": new.until},
-        where=lambda new: or_(leases.c.holder == new.holder, leases.c.until < FromNow(literal(0))),
+        where=lambda new: or_(
+            leases.c.holder == new.holder, leases.c.until < FromNow(literal(0)), leases.c.until > _LEASE_END
+        ),
     )
 
 
 _HELD: Final = exists().where(
-    leases.c.name == LEASE, leases.c.holder == bindparam("by"), leases.c.until > FromNow(literal(_ENOUGH_SECONDS))
+    leases.c.name == LEASE,
+    leases.c.holder == bindparam("by"),
+    leases.c.until > FromNow(literal(_ENOUGH_SECONDS)),
+    leases.c.until <= _LEASE_END,
 )
 
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import asyncpg
 
-from tests.integration.faults.fault import Fault
+from tests.integration.faults.fault import GOES_ON, Fault
 from tests.integration.faults.house import House
 from tests.service import until
 
@@ -155,6 +155,18 @@ async def _read_only(house: House) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
+async def _set_back(house: House) -> AsyncIterator[None]:
+    # Every server on a machine has the same clock, so the lease is moved instead: it ends as if the clock had been set
+    # back after the relay's last claim.
+    await house.kill("relay")
+    async with house.sql() as connection:
+        moved = await connection.execute("UPDATE leases SET until = clock_timestamp() + interval '2 min'")
+        assert moved == "UPDATE 1", "no relay has held the lease"
+    await house.start("relay")
+    yield
+
+
+@asynccontextmanager
 async def _disk_full(house: House) -> AsyncIterator[None]:
     """The tables that grow are brought onto a small disk, which is then filled to the last byte."""
     disk = house.postgres.folder / "disk"
@@ -250,6 +262,12 @@ FAULTS: Final = (
     Fault(name="Answers to COMMIT are lost, 20 times", breaking=_commits_unanswered, hold=0),
     Fault(name="A stranger locks what everybody buys, for 7 s", breaking=_locked, hold=7, goes_on=("place", "read")),
     Fault(name="Deadlocks are forced, for 4 s", breaking=_deadlocks, hold=4),
+    Fault(
+        name="PostgreSQL's clock is set back by two minutes, and the relay dies",
+        breaking=_set_back,
+        within=15,
+        goes_on=GOES_ON,
+    ),
     Fault(name="PostgreSQL has no connection left", breaking=_no_connection_left),
     Fault(name="PostgreSQL is read-only", breaking=_read_only),
     Fault(name="PostgreSQL's disk is full", breaking=_disk_full, missing=_no_mount),
