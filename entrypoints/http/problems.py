@@ -86,6 +86,12 @@ HEAD_TOO_LARGE: Final = Kind(
     "The head of the request is too large",
     "Send a shorter URL, and fewer or shorter headers.",
 )
+UNKNOWN_CODING: Final = Kind(
+    HTTPStatus.NOT_IMPLEMENTED,
+    "unknown_transfer_coding",
+    "The transfer coding of the body is not known",
+    "Send the body with a Content-Length, or with Transfer-Encoding: chunked and nothing else.",
+)
 OVERLOADED: Final = Kind(
     HTTPStatus.SERVICE_UNAVAILABLE, "overloaded", "The service is overloaded", "Nothing was done: try again."
 )

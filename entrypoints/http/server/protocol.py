@@ -1,10 +1,10 @@
 """The only module that uses uvicorn: its HTTP/1.1 protocol on httptools, and the state that its connections share.
 
 `ProblemProtocol`, a subclass of that protocol, adds what uvicorn lacks: bounds on the size of a request's head and on
-the time that a request may take to arrive, problem+json, load shedding, and a stop that loses no request. Two parts are
-for speed. The task of a request is cancelled when the client disconnects (`_handle`), so Quart needs no task that waits
-for the disconnect, which saves 15 µs a request, see `connection.py`. And a plain request is shed unparsed, see
-`shedding.py`.
+the time that a request may take to arrive, problem+json, load shedding, a stop that loses no request, and framing that
+leaves no doubt where a request ends. Two parts are for speed. The task of a request is cancelled when the client
+disconnects (`_handle`), so Quart needs no task that waits for the disconnect, which saves 15 µs a request, see
+`connection.py`. And a plain request is shed unparsed, see `shedding.py`.
 
 Most of these parts are not public. So `pyproject.toml` bounds uvicorn's version, and
 `tests/unit/entrypoints/test_uvicorn_internals.py` names what has changed.
@@ -17,6 +17,8 @@ from email.utils import formatdate
 from functools import partial
 from typing import Final, cast
 
+from attrs import frozen
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from quart import Quart
 from uvicorn import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -25,7 +27,8 @@ from uvicorn.server import ServerState
 from entrypoints.http.problems import BAD_PROTOCOL, HEAD_TOO_LARGE, OVERLOADED, TOO_SLOW, Kind
 from entrypoints.http.replies import raw_problem
 from entrypoints.http.server.asgi import App, Receive, Scope, Send
-from entrypoints.http.server.shedding import MAX_HEAD, LoadShedding, is_exempt, is_plain
+from entrypoints.http.server.framing import MAX_HEAD, head_without_upgrade, problem_of_head
+from entrypoints.http.server.shedding import LoadShedding, is_exempt, is_plain
 
 # The rest of a refused request is still read, up to this size, so that the client receives the response.
 MAX_REQUEST: Final = 16 * 1024 * 1024
@@ -68,6 +71,10 @@ class ProblemProtocol(HttpToolsProtocol):
     _head_complete: bool = False
     _lingering: bool = False
     _refusal: Kind = BAD_PROTOCOL
+    # The problem of the last request in the pipeline. It is sent when those before it have their responses.
+    _refusal_in_turn: Kind | None = None
+    # The parser has stopped at a head with Upgrade.
+    _at_upgrade: bool = False
     _handling: asyncio.Task[None] | None = None
     _is_abandoned: bool = False
 
@@ -90,7 +97,7 @@ class ProblemProtocol(HttpToolsProtocol):
         head_was_complete = self._head_complete
         self._received += len(data)
         if not self._lingering:
-            super().data_received(data)
+            self._parse(data)
         if self._received > MAX_REQUEST:
             self.transport.abort()
         elif not head_was_complete and not self._head_complete and self._received > MAX_HEAD:
@@ -98,6 +105,9 @@ class ProblemProtocol(HttpToolsProtocol):
             self.refuse(HEAD_TOO_LARGE)
 
     def on_message_begin(self) -> None:
+        if self._lingering or self.transport.is_closing():
+            # The client was told that this connection ends, and does not expect that this request is done.
+            raise _Refused
         super().on_message_begin()
         self._head_complete = False
         if self._receiving_since is None:
@@ -105,39 +115,49 @@ class ProblemProtocol(HttpToolsProtocol):
             self._receiving_since = self.loop.time()
 
     def on_headers_complete(self) -> None:
-        size, hosts = len(self.url), 0
-        for name, value in self.headers:
-            size += len(name) + len(value)
-            hosts += name == b"host"
-        if size > MAX_HEAD:
-            self._refusal = HEAD_TOO_LARGE
+        version = self.parser.get_http_version()
+        if (problem := problem_of_head(version, self.url, self.headers)) is not None:
+            self._refusal = problem
             raise _Refused
-        if hosts != 1 and (hosts or self.parser.get_http_version() != "1.0"):
-            # RFC 9112, section 3.2. A proxy in front of this server may have used another Host header than this server.
-            raise _Refused
+        if self.parser.should_upgrade():
+            if self.parser.get_method() == b"CONNECT":
+                raise _Refused
+            self._at_upgrade = True
+            return
+        if version == "1.0":
+            # RFC 9110, section 10.1.1: a client of HTTP/1.0 does not know the response 100.
+            self.expect_100_continue = False
         super().on_headers_complete()
+        # The parser adds the fields of a trailer here. They must not be taken for headers (RFC 9110, section 6.5.1).
+        self.headers = []
         self._head_complete = True
         if self.server_state.stopping:
             self.cycle.keep_alive = False
 
     def on_message_complete(self) -> None:
+        if self._at_upgrade:
+            return
         super().on_message_complete()
         self._receiving_since = None
         self._received = 0
         self._head_complete = False
+        if self.headers and not self.parser.should_keep_alive():
+            # The trailer has ended the parser's work on this connection.
+            self.cycle.keep_alive = False
+            if self.cycle.response_complete:
+                self.transport.close()
         if self.cycle.response_complete:
             # The response was sent before the whole request had arrived. The rest of the request cancelled the
             # keep-alive timer. Start it again.
             self._restart_keep_alive()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: App) -> None:
-        if is_exempt(cycle.scope["path"]) or not self._must_shed():
+        if self._refusal_in_turn is not None and cycle is self.cycle:
+            self.give_up(self._refusal_in_turn)
+        elif is_exempt(cycle.scope["path"]) or not self._must_shed():
             super()._start_asgi_task(cycle, partial(self._handle, cycle, app))
         else:
             self._shed(cycle)
-
-    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's signature
-        self.refuse(self._refusal)
 
     def shutdown(self) -> None:
         """Close the connection after the current request. If there is none, wait a moment for a request first."""
@@ -165,15 +185,16 @@ class ProblemProtocol(HttpToolsProtocol):
             self.refuse(TOO_SLOW)
 
     def refuse(self, kind: Kind) -> None:
-        """End the connection with this problem.
+        """End the connection with this problem, after the responses to the requests before it.
 
-        If a complete request is still being answered, its response is finished first, and the problem is not sent.
+        If the malformed bytes follow a complete request, its response is the last one, and the problem is not sent.
         """
         if self.transport.is_closing() or self._lingering:
             return
         if self._in_flight() and not self.cycle.more_body:
-            # The malformed bytes follow a request whose response is still in progress.
             self.cycle.keep_alive = False
+        elif self.pipeline:
+            self._refusal_in_turn = kind
         else:
             self.give_up(kind)
 
@@ -181,20 +202,60 @@ class ProblemProtocol(HttpToolsProtocol):
         """End the connection now, and cancel its request. Send this problem, unless a response has begun."""
         if self.transport.is_closing() or self._lingering:
             return
-        answered = self._in_flight() and self.cycle.response_started
+        half_answered = self._in_flight() and self.cycle.response_started
+        answered_early = self._head_complete and self.cycle.response_complete
         if self._in_flight():
             # To the application it looks as if the client had disconnected: its task is cancelled.
             self.cycle.disconnected = True
             self.cycle.message_event.set()
             self._abandon()
-        if answered or not self.transport.can_write_eof():
+        if half_answered or not self.transport.can_write_eof():
             self.transport.close()
             return
-        self.transport.write(raw_problem(kind, *self.server_state.default_headers, (b"connection", b"close")))
+        if not answered_early:
+            self.transport.write(raw_problem(kind, *self.server_state.default_headers, (b"connection", b"close")))
+        self._linger()
+
+    def close_after_response(self) -> None:
+        """Close the connection, whose last response has been written."""
+        if self._head_complete and self.transport.can_write_eof():
+            self._linger()
+        else:
+            self.transport.close()
+
+    def _linger(self) -> None:
+        """Send no more, and read on for a moment: data that arrives after a close would reset the connection."""
         self.transport.write_eof()
         self._lingering = True
         self.flow.resume_reading()
         self.loop.call_later(LINGER, self.transport.abort)
+
+    def _parse(self, data: bytes) -> None:
+        self._unset_keepalive_if_required()
+        rest = memoryview(data)
+        try:
+            while rest:
+                rest = self._parse_until_upgrade(rest)
+        except HttpParserError:
+            self.refuse(self._refusal)
+
+    def _parse_until_upgrade(self, data: memoryview) -> memoryview:
+        """Parse the data up to the end of a head with Upgrade, and return the rest.
+
+        The parser takes whatever follows such a head for another protocol, also the body. No other protocol is spoken
+        here, so the header is ignored (RFC 9110, section 7.8): a new parser gets the same head without it.
+        """
+        try:
+            self.parser.feed_data(data)
+        except HttpParserUpgrade as upgrade:
+            parser = self.parser
+            head = head_without_upgrade(parser.get_method(), self.url, parser.get_http_version(), self.headers)
+            self._at_upgrade = False
+            self.parser = HttpRequestParser(self)
+            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+            self.parser.feed_data(head)
+            return data[upgrade.args[0] :]
+        return data[:0]
 
     def _must_shed(self) -> bool:
         state = self.server_state
@@ -229,6 +290,10 @@ class ProblemProtocol(HttpToolsProtocol):
         if cycle.disconnected:
             return
         self._handling = asyncio.current_task()
+        if cycle.more_body:
+            cycle.transport = cast(asyncio.Transport, _TransportOfIncompleteRequest(self))
+            if cycle.waiting_for_100_continue:
+                send = partial(self._send_to_waiting_client, cycle, send)
         try:
             await app(scope, receive, send)
         except asyncio.CancelledError:
@@ -237,6 +302,15 @@ class ProblemProtocol(HttpToolsProtocol):
                 raise
         finally:
             self._handling = None
+
+    async def _send_to_waiting_client(self, cycle: RequestResponseCycle, send: Send, message: object) -> None:
+        """Send a message of the response to a client that may wait for 100 Continue.
+
+        If it gets another response first, it may send the body or the next request. They can't be told apart.
+        """
+        if cycle.waiting_for_100_continue and cycle.more_body:
+            cycle.keep_alive = False
+        await send(message)
 
     def _abandon(self) -> None:
         self._is_abandoned = True
@@ -258,6 +332,22 @@ class ProblemProtocol(HttpToolsProtocol):
     def _close_if_idle(self) -> None:
         if not self._in_flight() and not self._received:
             self.transport.close()
+
+
+@frozen
+class _TransportOfIncompleteRequest:
+    """The transport of a request whose body is still arriving. Closing it does not lose the response."""
+
+    _protocol: ProblemProtocol
+
+    def write(self, data: bytes) -> None:
+        self._protocol.transport.write(data)
+
+    def is_closing(self) -> bool:
+        return self._protocol.transport.is_closing()
+
+    def close(self) -> None:
+        self._protocol.close_after_response()
 
 
 def protocol_factory(app: Quart, state: State, *, keep_alive: int) -> Callable[[], ProblemProtocol]:

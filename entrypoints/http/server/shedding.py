@@ -7,9 +7,7 @@ from attrs import define, field
 from entrypoints.http.problems import OVERLOADED
 from entrypoints.http.replies import raw_problem
 from entrypoints.http.server.concurrency_limit import ConcurrencyLimit
-
-# URL and headers together. Browsers and proxies stay far below it.
-MAX_HEAD: Final = 32 * 1024
+from entrypoints.http.server.framing import MAX_HEAD
 
 # Health checks are never shed: the operator must see the state of the process under any load.
 _HEALTH: Final = "/health/"

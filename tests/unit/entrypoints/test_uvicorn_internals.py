@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from attrs import define, field
+from httptools import HttpParserError, HttpParserUpgrade
 from uvicorn import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
@@ -58,7 +59,6 @@ OVERRIDDEN = {
     "on_headers_complete": [],
     "on_message_complete": [],
     "_start_asgi_task": ["cycle", "app"],
-    "send_400_response": ["msg"],
     "shutdown": [],
     "pause_writing": [],
     "resume_writing": [],
@@ -196,18 +196,33 @@ async def test_the_parser_calls_what_is_overridden(protocol: Told) -> None:
     assert (protocol.url, protocol.headers) == (b"/orders", [(b"host", b"shop")])
     assert protocol.cycle.scope["path"] == "/orders"
     assert protocol.cycle.scope["method"] == "GET"
+    assert protocol.cycle.scope["headers"] is protocol.headers
 
 
-async def test_what_is_no_http_is_answered_by_send_400_response(protocol: Told) -> None:
-    protocol.data_received(b"hello\r\n\r\n")
-    assert "send_400_response" in protocol.called
+async def test_the_parser_raises_for_what_is_no_http_and_for_an_exception_in_a_callback(
+    protocol: Told, app: App, state: ServerState
+) -> None:
+    with pytest.raises(HttpParserError):
+        protocol.parser.feed_data(b"hello\r\n\r\n")
+    refusing = connected(Refusing, app, state)
+    with pytest.raises(HttpParserError):
+        refusing.parser.feed_data(REQUEST)
+    assert "_start_asgi_task" not in refusing.called
 
 
-async def test_an_exception_in_on_headers_complete_becomes_send_400_response(app: App, state: ServerState) -> None:
-    protocol = connected(Refusing, app, state)
-    protocol.data_received(REQUEST)
-    assert "send_400_response" in protocol.called
-    assert "_start_asgi_task" not in protocol.called
+async def test_the_parser_stops_behind_a_head_with_upgrade_and_says_where(protocol: Told) -> None:
+    head = REQUEST.removesuffix(b"\r\n") + b"Connection: upgrade\r\nUpgrade: h2c\r\n\r\n"
+    with pytest.raises(HttpParserUpgrade) as upgrade:
+        protocol.parser.feed_data(memoryview(head + REQUEST))
+    assert upgrade.value.args == (len(head),)
+
+
+async def test_the_parser_adds_a_trailer_to_the_headers_of_the_protocol(protocol: Told) -> None:
+    protocol.parser.feed_data(CHUNKED + b"\r\n")
+    protocol.headers = []
+    protocol.parser.feed_data(b"0\r\nTrailer-Field: x\r\nConnection: close\r\n\r\n")
+    assert protocol.headers == [(b"trailer-field", b"x"), (b"connection", b"close")]
+    assert b"trailer-field" not in dict(protocol.cycle.scope["headers"])
 
 
 async def test_a_request_behind_another_waits_in_the_pipeline_and_is_started_by_on_response_complete(

@@ -1,0 +1,52 @@
+"""Which heads leave a doubt where their request ends, or which resource it is for (RFC 9112, section 11).
+
+The parser refuses most of them: two lengths, obsolete line folding, a bare LF or CR, a malformed chunk. Here are the
+others.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from entrypoints.http.problems import BAD_PROTOCOL, HEAD_TOO_LARGE, UNKNOWN_CODING, Kind
+
+# URL and headers together. Browsers and proxies stay far below it.
+MAX_HEAD: Final = 32 * 1024
+
+_Fields = Iterable[tuple[bytes, bytes]]
+
+
+def problem_of_head(version: str, url: bytes, headers: _Fields) -> Kind | None:
+    """Return why the request is refused, or None. The names of the headers are in lower case."""
+    size, hosts, codings = len(url), 0, b""
+    for name, value in headers:
+        size += len(name) + len(value)
+        hosts += name == b"host"
+        if name == b"transfer-encoding":
+            codings += b"," + value.lower()
+    if size > MAX_HEAD:
+        return HEAD_TOO_LARGE
+    if version != "1.1" and (version != "1.0" or codings):
+        # RFC 9112, section 6.1: HTTP/1.0 has no Transfer-Encoding, so a proxy may have read the body differently.
+        return BAD_PROTOCOL
+    if hosts != 1 and (hosts or version == "1.1"):
+        # RFC 9112, section 3.2. A proxy in front of this server may have used another Host header than this server.
+        return BAD_PROTOCOL
+    if b"#" in url:
+        # RFC 9112, section 3.2: no request target has a fragment.
+        return BAD_PROTOCOL
+    if codings and codings != b",chunked":
+        return _problem_of_codings(codings)
+    return None
+
+
+def head_without_upgrade(method: bytes, url: bytes, version: str, headers: _Fields) -> bytes:
+    fields = b"".join(b"%b: %b\r\n" % field for field in headers if field[0] != b"upgrade")
+    return b"%b %b HTTP/%b\r\n%b\r\n" % (method, url, version.encode(), fields)
+
+
+def _problem_of_codings(codings: bytes) -> Kind | None:
+    """RFC 9112, section 6.1: 501 for a coding that is not known. The last one must be `chunked`."""
+    names = [name.strip(b" \t") for name in codings.split(b",") if name.strip(b" \t")]
+    if names == [b"chunked"]:
+        return None
+    return UNKNOWN_CODING if names[-1:] == [b"chunked"] else BAD_PROTOCOL
