@@ -2,7 +2,7 @@ import asyncio
 import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection
-from typing import Any, Final, NoReturn
+from typing import Final, NoReturn
 
 import aiormq
 import structlog
@@ -11,6 +11,7 @@ from attrs import define, field, frozen
 
 from adapters.codecs.events import decode
 from adapters.rabbitmq.connection import BrokerConnection, Timeouts
+from adapters.rabbitmq.received import Received
 from application.errors import OutcomeUnknown, Trouble, Unavailable
 from application.ports.messaging import Delivery
 
@@ -26,11 +27,7 @@ class Receipt:
 
     subscription: "ActiveConsumer"
     tag: int
-    message: DeliveredMessage
-
-    @property
-    def headers(self) -> dict[str, Any]:
-        return self.message.header.properties.headers or {}
+    message: Received
 
 
 # Moves an unreadable message to the dead letters, with its attempt number and the reason, and acks it.
@@ -165,9 +162,13 @@ class ActiveConsumer:
         if self.lost or message.delivery_tag is None:
             return
         self._unsettled[message.delivery_tag] = None
-        receipt = Receipt(self, message.delivery_tag, message)
-        returns = whole_number(receipt.headers.get("x-delivery-count"))
-        attempt = max(1, whole_number(receipt.headers.get("attempt"))) + returns
+        receipt = Receipt(self, message.delivery_tag, Received.of(message))
+        headers = receipt.message.headers
+        returns = whole_number(headers.get("x-delivery-count"))
+        attempt = max(1, whole_number(headers.get("attempt"))) + returns
+        if receipt.message.problem is not None:
+            self._unreadable.put_nowait((receipt, attempt, receipt.message.problem))
+            return
         try:
             delivery = Delivery(decode(message.body), attempt, receipt)
         except Exception as error:  # noqa: BLE001 - after any error the message is dead-lettered
@@ -186,6 +187,10 @@ class ActiveConsumer:
                     break
                 except Trouble:
                     await asyncio.sleep(self._connection.timeouts.retry)
+                except Exception:
+                    # It stays in the queue, unacknowledged. The others must not wait for it.
+                    log.exception("an unreadable message can't be dead-lettered", queue=self._queue)
+                    break
 
     async def _watch(self) -> None:
         """Return when RabbitMQ no longer delivers to this consumer. The subscription is then lost.

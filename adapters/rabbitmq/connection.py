@@ -20,6 +20,7 @@ from attrs import define, field, frozen
 from pamqp.common import FieldTable
 from yarl import URL
 
+from adapters.rabbitmq.received import ClearReader
 from application.errors import Trouble, Unavailable
 
 # In seconds. A dead peer is detected after three missed heartbeats, about 33 seconds.
@@ -63,14 +64,17 @@ class ReconnectPacing:
 
 
 class _Transport(aiormq.TransportFactory):
-    """Keeps the socket, to abort it if the broker is silent: a normal close would wait for a reply for ever."""
+    """Hides from aiormq what the senders of messages have written (see received.py).
+
+    It keeps the socket, to abort it if the broker is silent: a normal close would wait for a reply for ever.
+    """
 
     writer: StreamWriter | None = None
 
     async def create(self, url: URL, **kwargs: Any) -> tuple[StreamReader, StreamWriter]:
         factory = TLSTransportFactory() if url.scheme == "amqps" else TCPTransportFactory()
         reader, self.writer = await factory.create(url, **kwargs)
-        return reader, self.writer
+        return cast("StreamReader", ClearReader(reader)), self.writer
 
     def cut(self) -> None:
         if self.writer is not None:

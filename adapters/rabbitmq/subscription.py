@@ -126,7 +126,7 @@ class RabbitSubscription:
     async def _move(self, receipt: Receipt, queue: str, headers: dict[str, Any]) -> None:
         if receipt.subscription.lost:
             raise Unavailable("the connection that received this message was lost: it will be redelivered")
-        message = Message(queue, receipt.message.body, receipt.message.header.properties.message_type, headers)
+        message = Message(queue, receipt.message.body, receipt.message.type, headers)
         if await self._sender.send([message]) != [True]:
             raise Unavailable(
                 f"RabbitMQ did not accept a message for {queue}: does the queue exist? `holdfast migrate` declares it"
@@ -143,7 +143,7 @@ def _receipt(delivery: Delivery) -> Receipt:
 def _headers(receipt: Receipt, reason: str) -> dict[str, Any]:
     """Return the headers of a copy: its times and the reason. Of the original headers, only known ones are kept."""
     now = datetime.now(UTC).isoformat()
-    kept = {name: value for name in ("event-id", "first-at") if _is_short(value := receipt.headers.get(name))}
+    kept = {name: value for name in ("event-id", "first-at") if _is_short(value := receipt.message.headers.get(name))}
     # A reason may quote text that is not valid Unicode.
     reason = reason[:_LONGEST_REASON].encode(errors="replace").decode()
     return {"first-at": now, **kept, "last-at": now, "reason": reason}

@@ -1,20 +1,23 @@
-"""What adapters/rabbitmq/underlay.py knows of aiormq's inside, and adapters/rabbitmq/connection.py of aio-pika's.
+"""What adapters/rabbitmq/underlay.py and received.py know of aiormq's inside, and connection.py of aio-pika's.
 
 A new version of theirs that fails here is not to be used before those files have been looked at again.
 """
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, cast
 
 import aio_pika
 import aiormq
+import aiormq.connection
+import pamqp.frame
 import pytest
 from aiormq.abc import ChannelFrame
 from pamqp import commands
 from pamqp.body import ContentBody
 from pamqp.header import ContentHeader
 
+from adapters.rabbitmq.received import ClearReader
 from adapters.rabbitmq.underlay import Confirms, write
 from tests.cables import PATIENCE
 
@@ -161,3 +164,12 @@ async def test_aio_pika_hands_a_transport_factory_on() -> None:
         await connection.connect()
     await connection.close()
     assert connection.is_closed
+
+
+async def test_aiormq_reads_a_transport_only_as_ours_can_be_read() -> None:
+    source = asyncio.StreamReader()
+    source.feed_data(pamqp.frame.marshal(commands.Channel.OpenOk(), 3))
+    source.feed_eof()
+    receiver = aiormq.connection.FrameReceiver(cast(asyncio.StreamReader, ClearReader(source)))
+
+    assert [type(frame) async for _, _, frame in receiver] == [commands.Channel.OpenOk]
