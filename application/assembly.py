@@ -13,7 +13,7 @@ from application.catalogue.add_products import AddProducts
 from application.catalogue.adjust_stock import AdjustStock
 from application.catalogue.get_product import GetProduct
 from application.catalogue.list_products import ListProducts
-from application.execution.after_commit import AfterCommit, InvalidatingPublisher, PropagateChanges
+from application.execution.after_commit import AfterCommit, InvalidateOlder, PropagateChanges
 from application.execution.batching import Batched
 from application.execution.circuit_breaker import CircuitBreaker
 from application.execution.idempotency import Keyed, Outcome, Replayed
@@ -224,7 +224,8 @@ def assemble(ports: Ports, limits: Limits) -> UseCases:
         record_dead_letters=[RecordDeadLetters(work.name, ports.dead_letter_queue(work), uow) for work in WORK_QUEUES],
         relay_events=RelayEvents(
             uow,
-            InvalidatingPublisher(ports.publisher, recent, ports.catalogue_cache),
+            ports.publisher,
+            InvalidateOlder(recent, ports.catalogue_cache),
             ports.relay_name,
             limit=limits.relay_batch_max,
         ),

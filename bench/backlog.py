@@ -41,7 +41,7 @@ async def pile_up(engine: AsyncEngine, url: str, topology: Topology, *, count: i
         for begin in range(0, count, _CONFIRMED_AT_ONCE):
             say(f"publishing: {begin:,} of {count:,} messages")
             chosen = chance.choices(requests, k=min(_CONFIRMED_AT_ONCE, count - begin))
-            if len(await publisher.publish(chosen)) < len(chosen):
+            if len(await publisher.enqueue(chosen)) < len(chosen):
                 raise Unavailable("RabbitMQ did not confirm every message")
 
 

@@ -12,7 +12,7 @@ from domain.orders.events import OrderAccepted, event_id
 
 @frozen
 class PublishedIntake:
-    """Publishes accepted orders like any event, but without the outbox: the database may be gone."""
+    """Enqueues accepted orders like any work, but without the outbox: the database may be gone."""
 
     _publisher: EventPublisher
 
@@ -20,8 +20,8 @@ class PublishedIntake:
         entries = [
             OutboxEntry(position, event_id(event), event.type, encode(event)) for position, event in enumerate(accepted)
         ]
-        # The publish goes on if the caller is cancelled by its timeout. So a new connection is still opened for the
+        # The call goes on if the caller is cancelled by its timeout. So a new connection is still opened for the
         # next call, and a dead one is still detected. Its outcome is then ignored.
-        sending = asyncio.ensure_future(self._publisher.publish(entries))
+        sending = asyncio.ensure_future(self._publisher.enqueue(entries))
         sending.add_done_callback(lambda done: done.cancelled() or done.exception())
         return {entry.id.order_id for entry in await asyncio.shield(sending)}

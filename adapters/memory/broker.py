@@ -29,23 +29,27 @@ class MemoryBroker:
 
     _room: int = field(default=_ROOM, kw_only=True)
     _now: Clock = field(default=_utc_now, kw_only=True)
-    _queues: list["MemorySubscription"] = field(factory=list, init=False)
+    # By the type of the event.
+    _queues: dict[str, "MemorySubscription"] = field(factory=dict, init=False)
 
     def queue(self, work: WorkQueue, *, delays: Sequence[float] = RETRY_DELAYS) -> "MemorySubscription":
-        """A queue that receives the events of this work from now on."""
+        """The queue of this work, empty."""
         queue = MemorySubscription(work.event.type, delays=tuple(delays), now=self._now)
-        self._queues.append(queue)
+        self._queues[work.event.type] = queue
         return queue
 
-    async def publish(self, entries: Sequence[OutboxEntry]) -> list[OutboxEntry]:
+    async def enqueue(self, entries: Sequence[OutboxEntry]) -> list[OutboxEntry]:
         confirmed: list[OutboxEntry] = []
         for entry in entries:
-            queues = [queue for queue in self._queues if entry.type == queue.type]
-            if all(queue.waiting() < self._room for queue in queues):
-                for queue in queues:
-                    queue.bring(entry.body)
+            queue = self._queues.get(entry.type)
+            if queue is not None and queue.waiting() < self._room:
+                queue.bring(entry.body)
                 confirmed.append(entry)
         return confirmed
+
+    async def announce(self, entries: Sequence[OutboxEntry]) -> list[OutboxEntry]:
+        """Do nothing: in this process nobody else listens."""
+        return list(entries)
 
 
 @define(eq=False)

@@ -6,7 +6,8 @@ from attrs import frozen
 from adapters.rabbitmq.connection import Timeouts
 from adapters.rabbitmq.frames import Message
 from adapters.rabbitmq.sender import Sender
-from adapters.rabbitmq.topology import REQUIRED, Topology
+from adapters.rabbitmq.topology import Topology
+from application.messaging.subscriptions import QUEUE_OF
 from application.ports.persistence import OutboxEntry
 
 
@@ -14,31 +15,45 @@ from application.ports.persistence import OutboxEntry
 async def open_publisher(
     url: str, topology: Topology, *, timeouts: Timeouts | None = None
 ) -> AsyncGenerator["RabbitPublisher", None]:
-    """Connect at the first `publish`, so that a process can start while the broker is down."""
-    sender = Sender(url, f"{topology.namespace} publisher", timeouts or Timeouts())
+    """Connect when the first message is sent, so that a process can start while the broker is down."""
+    timeouts = timeouts or Timeouts()
+    work = Sender(url, f"{topology.namespace} work", timeouts)
+    # A queue of somebody else's that confirms nothing, or that RabbitMQ slows down, holds up this connection alone.
+    announcements = Sender(url, f"{topology.namespace} announcements", timeouts)
     try:
-        yield RabbitPublisher(sender, topology)
+        yield RabbitPublisher(work, announcements, topology)
     finally:
-        await sender.close()
+        await work.close()
+        await announcements.close()
 
 
 @frozen
 class RabbitPublisher:
-    """Publishes events to the exchange, each with its type as the routing key."""
+    """Sends work to its queue by name, and announcements to the exchange, with their type as the routing key.
 
-    _sender: Sender
+    The confirm of an exchange only proves that the queues that are bound to it have the message, whosever they are.
+    Work goes through the default exchange, which routes to the queue of that name and to no other. If that queue is
+    missing, RabbitMQ returns the message, and it counts as refused.
+    """
+
+    _work: Sender
+    _announcements: Sender
     _topology: Topology
 
-    async def publish(self, entries: Sequence[OutboxEntry]) -> list[OutboxEntry]:
-        confirmed = await self._sender.send([self._message(entry) for entry in entries])
-        return [entry for entry, done in zip(entries, confirmed, strict=True) if done]
+    async def enqueue(self, entries: Sequence[OutboxEntry]) -> list[OutboxEntry]:
+        messages = [_message(entry, self._topology.queue(QUEUE_OF[entry.type].name)) for entry in entries]
+        return _confirmed(entries, await self._work.send(messages))
 
-    def _message(self, entry: OutboxEntry) -> Message:
-        return Message(
-            entry.type,
-            entry.body,
-            entry.type,
-            {"event-id": f"{entry.id.order_id}/{entry.id.sequence}"},
-            exchange=self._topology.exchange,
-            mandatory=entry.type in REQUIRED,
-        )
+    async def announce(self, entries: Sequence[OutboxEntry]) -> list[OutboxEntry]:
+        # Nobody need listen, so what reaches no queue at all is confirmed as well.
+        messages = [_message(entry, entry.type, self._topology.exchange, mandatory=False) for entry in entries]
+        return _confirmed(entries, await self._announcements.send(messages))
+
+
+def _message(entry: OutboxEntry, routing_key: str, exchange: str = "", *, mandatory: bool = True) -> Message:
+    headers = {"event-id": f"{entry.id.order_id}/{entry.id.sequence}"}
+    return Message(routing_key, entry.body, entry.type, headers, exchange, mandatory)
+
+
+def _confirmed(entries: Sequence[OutboxEntry], confirmed: Sequence[bool]) -> list[OutboxEntry]:
+    return [entry for entry, done in zip(entries, confirmed, strict=True) if done]

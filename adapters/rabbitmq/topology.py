@@ -1,8 +1,11 @@
 """The exchange and the queues in RabbitMQ. `declare_topology` declares all of them; other code expects them to exist.
 
-Every queue is a quorum queue. The broker itself moves messages between queues, and never drops one.
+The exchange is for others, who bind their queues to it. Our own queues are bound to nothing: what is for them is sent
+to them by name. Every queue is a quorum queue. The broker itself moves messages between queues, and never drops one.
 """
 
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from aio_pika import ExchangeType
@@ -12,10 +15,6 @@ from attrs.validators import min_len
 
 from adapters.rabbitmq.connection import BrokerConnection, Timeouts
 from application.messaging.subscriptions import RETRY_DELAYS, WORK_QUEUES
-
-# Events that must reach a queue. If there is none, the broker returns the event, and it stays in the outbox. All other
-# events are notifications: the broker may drop them if no queue is bound to them.
-REQUIRED: Final = frozenset(work.event.type for work in WORK_QUEUES)
 
 # After this many redeliveries, RabbitMQ itself dead-letters a message. The limit is for a message that kills its worker
 # each time. It is so high that a network that fails all day does not reach it.
@@ -80,20 +79,31 @@ def _quorum(*, dead_letters_to: str) -> dict[str, Any]:
 
 async def declare_topology(url: str, topology: Topology) -> None:
     """Declare the missing exchange and queues. Repeated and concurrent calls are safe. Raise `Unavailable`."""
+    async with _channel(url, topology) as channel:
+        await channel.declare_exchange(topology.exchange, ExchangeType.TOPIC, durable=True)
+        for work in WORK_QUEUES:
+            for name, arguments in topology.queues(work.name).items():
+                await channel.declare_queue(name, durable=True, arguments=arguments)
+
+
+async def remove_old_bindings(url: str, topology: Topology) -> None:
+    """Remove the bindings through which earlier releases sent work to our queues. The queues must exist.
+
+    While there is a binding, the queue gets work twice: by its name, and as an announcement. That changes nothing, and
+    costs time. Processes of an earlier release need the bindings and make them again. Raise `Unavailable`.
+    """
+    async with _channel(url, topology) as channel:
+        for work in WORK_QUEUES:
+            queue = await channel.get_queue(topology.queue(work.name), ensure=False)
+            await queue.unbind(topology.exchange, work.event.type)
+
+
+@asynccontextmanager
+async def _channel(url: str, topology: Topology) -> AsyncGenerator[AbstractChannel, None]:
     connection = await BrokerConnection.open(url, name=f"{topology.namespace} topology", timeouts=Timeouts())
     try:
         channel = await connection.channel()
         async with connection.talking(_DECLARE_TIMEOUT):
-            await _declare(channel, topology)
+            yield channel
     finally:
         await connection.close()
-
-
-async def _declare(channel: AbstractChannel, topology: Topology) -> None:
-    exchange = await channel.declare_exchange(topology.exchange, ExchangeType.TOPIC, durable=True)
-    for work in WORK_QUEUES:
-        queues = {
-            name: await channel.declare_queue(name, durable=True, arguments=arguments)
-            for name, arguments in topology.queues(work.name).items()
-        }
-        await queues[topology.queue(work.name)].bind(exchange, work.event.type)

@@ -4,7 +4,7 @@ from typing import Final
 from attrs import define, field, frozen
 
 from application.ports.caching import CatalogueCache, RecentOrders
-from application.ports.messaging import EventPublisher, OutboxSignal
+from application.ports.messaging import OutboxSignal
 from application.ports.persistence import OutboxEntry
 from domain.ids import OrderId
 from domain.orders.events import OrderFailed, OrderRefunded, StockReserved
@@ -63,19 +63,18 @@ _MOVES_STOCK: Final = frozenset({StockReserved.type, OrderFailed.type, OrderRefu
 
 
 @frozen
-class InvalidatingPublisher:
-    """A publisher that invalidates older cache entries before it sends an event.
+class InvalidateOlder:
+    """Invalidate the cache entries that are older than these events, before anybody can receive the events.
 
-    A process may die between its commit and its update of the caches. But the outbox has the events of every commit. So
-    the cache entries that are older than an event are invalidated here, before a consumer can receive the event.
+    A process may die between its commit and its update of the caches. But the outbox has the events of every commit.
     """
 
-    _inner: EventPublisher
     _recent: RecentOrders
     _catalogue: CatalogueCache
 
-    async def publish(self, entries: Sequence[OutboxEntry]) -> list[OutboxEntry]:
+    async def __call__(self, entries: Sequence[OutboxEntry]) -> None:
+        if not entries:
+            return
         await self._recent.invalidate_below({entry.id.order_id: entry.id.sequence for entry in entries})
         if any(entry.type in _MOVES_STOCK for entry in entries):
             await self._catalogue.begin_epoch()
-        return await self._inner.publish(entries)

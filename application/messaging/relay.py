@@ -1,7 +1,8 @@
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from attrs import define, field
 
+from application.messaging.subscriptions import QUEUE_OF
 from application.ports.messaging import EventPublisher
 from application.ports.persistence import OutboxEntry, UnitOfWork
 from domain.ids import OrderId
@@ -9,18 +10,19 @@ from domain.ids import OrderId
 
 @define(eq=False)
 class RelayEvents:
-    """Publish the oldest events of the outbox: each at least once, and the events of one order in sequence.
+    """Publish the oldest events of the outbox: each at least once, and those of one order announced in sequence.
 
-    Return how many the broker confirmed. Raise `Trouble` when the broker or the database is gone; nothing is lost. The
+    Work is sent to its queue first, and waits for no announcement. Return how many events are done: announced, and in
+    their queue where they are work. Raise `Trouble` when the broker or the database is gone; nothing is lost. The
     transaction that claims the next events removes the confirmed ones.
     """
 
     _unit_of_work: UnitOfWork
     _publisher: EventPublisher
+    _invalidate_older: Callable[[Sequence[OutboxEntry]], Awaitable[None]]
     _relay: str
     _limit: int = field(default=512, kw_only=True)
-    # Entries that the broker has confirmed and that are still in the outbox. A crash anywhere is safe: they are sent
-    # again.
+    # Entries that are done and still in the outbox. A crash anywhere is safe: they are sent again.
     _sent: list[OutboxEntry] = field(factory=list, init=False)
 
     async def __call__(self) -> int:
@@ -39,13 +41,16 @@ class RelayEvents:
         self._sent = []
 
     async def _publish(self, entries: Sequence[OutboxEntry]) -> None:
+        await self._invalidate_older(entries)
+        work = [entry for entry in entries if entry.type in QUEUE_OF]
+        waiting = {entry.id for entry in work} - {entry.id for entry in await self._publisher.enqueue(work)}
         held_up: set[OrderId] = set()
         for wave in _one_an_order(entries):
             ready = [entry for entry in wave if entry.id.order_id not in held_up]
-            confirmed = await self._publisher.publish(ready)
+            announced = await self._publisher.announce(ready)
             # Recorded here, in case a later wave fails.
-            self._sent += confirmed
-            held_up |= {entry.id.order_id for entry in ready} - {entry.id.order_id for entry in confirmed}
+            self._sent += [entry for entry in announced if entry.id not in waiting]
+            held_up |= {entry.id.order_id for entry in ready} - {entry.id.order_id for entry in announced}
 
 
 def _one_an_order(entries: Sequence[OutboxEntry]) -> list[list[OutboxEntry]]:

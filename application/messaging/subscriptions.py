@@ -1,5 +1,7 @@
 """Which consumer takes which event: stated once, for every broker, the inbox and the dead letters."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 from attrs import frozen
@@ -24,3 +26,6 @@ PAYMENTS: Final = WorkQueue("payments", PaymentRequested)
 REFUNDS: Final = WorkQueue("refunds", RefundRequested)
 
 WORK_QUEUES: Final = (INTAKE, PAYMENTS, REFUNDS)
+
+# By the type of the event. An event that is not here is nobody's work: it is only announced.
+QUEUE_OF: Final[Mapping[str, WorkQueue]] = MappingProxyType({work.event.type: work for work in WORK_QUEUES})

@@ -12,10 +12,22 @@ from domain.orders.events import Event, OrderAccepted
 
 
 class EventPublisher(Protocol):
-    """Sends events to the broker."""
+    """Sends events to the broker: our own work to its queue, and the news to everybody who listens.
 
-    async def publish(self, entries: Sequence[OutboxEntry]) -> list[OutboxEntry]:
-        """Send the entries, and return those that the broker has confirmed. Raise `Trouble`."""
+    The two have nothing to do with each other: what becomes of one says nothing about the other.
+    """
+
+    async def enqueue(self, entries: Sequence[OutboxEntry]) -> list[OutboxEntry]:
+        """Put each entry into the work queue of its type. Return those that this very queue has confirmed.
+
+        Raise `Trouble`.
+        """
+
+    async def announce(self, entries: Sequence[OutboxEntry]) -> list[OutboxEntry]:
+        """Publish the entries to the queues that others have bound. Return those that none of these has refused.
+
+        Raise `Trouble`.
+        """
 
 
 class IntakeQueue(Protocol):

@@ -24,11 +24,12 @@ def migrate(*, data: Data = None) -> None:
 
 
 async def _declare_queues(url: str, namespace: str) -> None:
-    from adapters.rabbitmq.topology import Topology, declare_topology
+    from adapters.rabbitmq.topology import Topology, declare_topology, remove_old_bindings
     from application.errors import Trouble
 
     try:
         await declare_topology(url, Topology(namespace))
+        await remove_old_bindings(url, Topology(namespace))
     except Trouble as error:
         # The command succeeds all the same: worker and relay declare the queues as soon as the broker is there.
         say(f"the queues are not declared yet, worker and relay will declare them: {error}")

@@ -27,7 +27,7 @@ class Broker:
 
     async def dead_letter(self, *numbers: int, reason: str = "UnknownOrder: there is none") -> list[bytes]:
         events = [payment_requested(number) for number in numbers]
-        await self.publisher.publish(entries(*events))
+        await self.publisher.enqueue(entries(*events))
         for delivery in await receive(self.queue, len(events)):
             await self.queue.dead_letter(delivery, reason=reason)
         return [encode(event) for event in events]
@@ -86,7 +86,7 @@ async def test_to_receive_is_to_wait_for_the_first(broker: Broker) -> None:
 
 async def test_a_letter_tells_its_story(broker: Broker) -> None:
     began = datetime.now(UTC)
-    await broker.publisher.publish(entries(payment_requested()))
+    await broker.publisher.enqueue(entries(payment_requested()))
     for _ in range(2):
         [delivery] = await receive(broker.queue, 1)
         await broker.queue.retry(delivery, reason="Aborted: a deadlock")
@@ -102,7 +102,7 @@ async def test_what_can_not_be_read_is_kept_to_the_byte(broker: Broker) -> None:
     event = payment_requested()
     future = encode(event).replace(b'"schema":1', b'"schema":2')
     good = payment_requested(2)
-    await broker.publisher.publish([OutboxEntry(1, event_id(event), event.type, future), *entries(good)])
+    await broker.publisher.enqueue([OutboxEntry(1, event_id(event), event.type, future), *entries(good)])
     [delivery] = await receive(broker.queue, 1)
     assert delivery.event == good
     [letter] = await collect(broker.dead, 1)

@@ -11,7 +11,16 @@ from adapters.rabbitmq.publisher import open_publisher
 from adapters.rabbitmq.subscription import open_subscription
 from application.messaging.subscriptions import PAYMENTS, REFUNDS
 from application.ports.messaging import EventPublisher, Subscription
-from tests.brokers import entries, events_of, order_paid, own_topology, payment_requested, receive, refund_requested
+from tests.brokers import (
+    entries,
+    events_of,
+    order_paid,
+    own_topology,
+    payment_requested,
+    receive,
+    refund_requested,
+    stays_empty,
+)
 
 
 @frozen
@@ -37,11 +46,11 @@ async def broker(request: pytest.FixtureRequest) -> AsyncIterator[Broker]:
         yield Broker(publisher, payments, refunds)
 
 
-async def test_a_confirmed_event_arrives_unchanged(broker: Broker) -> None:
+async def test_confirmed_work_arrives_unchanged(broker: Broker) -> None:
     event = payment_requested()
     sent = entries(event)
 
-    assert await broker.publisher.publish(sent) == sent
+    assert await broker.publisher.enqueue(sent) == sent
 
     (delivery,) = await receive(broker.payments, 1)
     assert delivery.event == event
@@ -49,29 +58,36 @@ async def test_a_confirmed_event_arrives_unchanged(broker: Broker) -> None:
 
 
 async def test_nothing_to_publish_is_no_trouble(broker: Broker) -> None:
-    assert await broker.publisher.publish([]) == []
+    assert await broker.publisher.enqueue([]) == []
+    assert await broker.publisher.announce([]) == []
 
 
-async def test_each_event_reaches_its_consumers(broker: Broker) -> None:
+async def test_each_event_reaches_its_consumer(broker: Broker) -> None:
     payment, refund = payment_requested(), refund_requested()
 
-    await broker.publisher.publish(entries(payment, refund))
+    await broker.publisher.enqueue(entries(payment, refund))
 
     assert events_of(await receive(broker.payments, 1)) == [payment]
     assert events_of(await receive(broker.refunds, 1)) == [refund]
 
 
-async def test_an_event_without_a_consumer_is_confirmed(broker: Broker) -> None:
+async def test_an_announcement_without_a_listener_is_confirmed(broker: Broker) -> None:
     sent = entries(order_paid(1), payment_requested(2), order_paid(3))
 
-    assert await broker.publisher.publish(sent) == sent
+    assert await broker.publisher.announce(sent) == sent
+
+
+async def test_an_announcement_is_nobodys_work(broker: Broker) -> None:
+    await broker.publisher.announce(entries(payment_requested(), refund_requested()))
+    assert await stays_empty(broker.payments)
+    assert await stays_empty(broker.refunds)
 
 
 async def test_events_of_one_call_arrive_in_their_order(broker: Broker) -> None:
     events = [payment_requested(number) for number in range(1, 401)]
     sent = entries(*events)
 
-    assert await broker.publisher.publish(sent) == sent
+    assert await broker.publisher.enqueue(sent) == sent
 
     assert events_of(await receive(broker.payments, 400)) == events
 
@@ -79,8 +95,8 @@ async def test_events_of_one_call_arrive_in_their_order(broker: Broker) -> None:
 async def test_an_event_may_be_published_again(broker: Broker) -> None:
     event = payment_requested()
 
-    await broker.publisher.publish(entries(event))
-    await broker.publisher.publish(entries(event, event))
+    await broker.publisher.enqueue(entries(event))
+    await broker.publisher.enqueue(entries(event, event))
 
     assert events_of(await receive(broker.payments, 3)) == [event] * 3
 
@@ -88,7 +104,7 @@ async def test_an_event_may_be_published_again(broker: Broker) -> None:
 async def test_calls_at_once_lose_nothing_and_keep_their_own_order(broker: Broker) -> None:
     calls = [[payment_requested(number) for number in range(1, 41)] for _ in range(8)]
 
-    confirmed = await asyncio.gather(*(broker.publisher.publish(entries(*events)) for events in calls))
+    confirmed = await asyncio.gather(*(broker.publisher.enqueue(entries(*events)) for events in calls))
 
     assert confirmed == [entries(*events) for events in calls]
     received = events_of(await receive(broker.payments, 320))
@@ -101,6 +117,6 @@ async def test_the_broker_in_memory_confirms_nothing_that_it_has_no_room_for() -
     broker.queue(REFUNDS)
     sent = entries(*(payment_requested() for _ in range(3)), refund_requested())
 
-    assert await broker.publish(sent) == [*sent[:2], sent[3]]
+    assert await broker.enqueue(sent) == [*sent[:2], sent[3]]
     await receive(payments, 2)
-    assert await broker.publish(sent[2:3]) == sent[2:3]
+    assert await broker.enqueue(sent[2:3]) == sent[2:3]

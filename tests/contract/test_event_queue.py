@@ -10,7 +10,7 @@ from adapters.codecs.events import decode
 from adapters.memory.broker import MemoryBroker
 from adapters.rabbitmq.publisher import open_publisher
 from adapters.rabbitmq.subscription import open_subscription
-from application.messaging.subscriptions import PAYMENTS
+from application.messaging.subscriptions import PAYMENTS, REFUNDS
 from application.ports.messaging import Delivery, EventPublisher, Subscription
 from domain.orders.events import Event
 from tests.brokers import (
@@ -37,7 +37,7 @@ class Broker:
     dead_letter: Callable[[], Awaitable[tuple[Event, int, str]]]
 
     async def publish(self, *events: Event) -> None:
-        assert len(await self.publisher.publish(entries(*events))) == len(events)
+        assert len(await self.publisher.enqueue(entries(*events))) == len(events)
 
 
 @pytest.fixture(params=["memory", "rabbitmq"])
@@ -45,6 +45,7 @@ async def broker(request: pytest.FixtureRequest) -> AsyncIterator[Broker]:
     if request.param == "memory":
         memory = MemoryBroker()
         memory_queue = memory.queue(PAYMENTS, delays=DELAYS)
+        memory.queue(REFUNDS)
 
         async def in_memory() -> tuple[Event, int, str]:
             [dead] = await memory_queue.dead_letters.receive(1)

@@ -72,9 +72,15 @@ async def test_calls_at_once_lose_nothing(broker: Broker) -> None:
 
 
 async def test_an_order_that_no_queue_takes_is_not_safe(amqp_url: str) -> None:
-    async with own_topology(amqp_url) as topology, open_publisher(amqp_url, topology) as publisher:
-        async with channel(amqp_url) as open_channel:
-            await open_channel.queue_delete(topology.queue("intake"))
+    async with (
+        own_topology(amqp_url) as topology,
+        open_publisher(amqp_url, topology) as publisher,
+        channel(amqp_url) as open_channel,
+    ):
+        # Somebody else's queue, which gets all that is published.
+        await open_channel.queue_declare(audit := f"{topology.namespace}.audit", exclusive=True)
+        await open_channel.queue_bind(audit, topology.exchange, routing_key="#")
+        await open_channel.queue_delete(topology.queue("intake"))
         assert await PublishedIntake(publisher).put_many([an_accepted_order()]) == set()
 
 

@@ -8,9 +8,11 @@ import pytest
 from adapters.rabbitmq.connection import Timeouts
 from adapters.rabbitmq.publisher import RabbitPublisher, open_publisher
 from adapters.rabbitmq.subscription import open_subscription
-from adapters.rabbitmq.topology import Topology, declare_topology
+from adapters.rabbitmq.topology import Topology, declare_topology, remove_old_bindings
 from application.errors import OutcomeUnknown, Trouble, Unavailable
+from application.messaging.subscriptions import QUEUE_OF
 from application.ports.persistence import OutboxEntry
+from domain.orders.events import Event
 from tests.brokers import (
     channel,
     count,
@@ -52,7 +54,7 @@ async def publish_at_last(publisher: RabbitPublisher, sent: list[OutboxEntry]) -
     async with asyncio.timeout(PATIENCE):
         while sent:
             try:
-                confirmed = await publisher.publish(sent)
+                confirmed = await publisher.enqueue(sent)
             except Trouble:
                 continue
             sent = [entry for entry in sent if entry not in confirmed]
@@ -62,14 +64,14 @@ async def test_an_event_that_must_arrive_is_unconfirmed_while_its_queue_is_gone(
     amqp_url: str, topology: Topology, publisher: RabbitPublisher
 ) -> None:
     payments = entries(*(payment_requested(number) for number in range(1, 20)))
-    others = entries(refund_requested(), order_paid())
+    others = entries(refund_requested(), refund_requested())
     async with channel(amqp_url) as open_channel:
         await open_channel.queue_delete(topology.queue("payments"))
 
-    assert await publisher.publish([others[0], *payments, others[1]]) == others
+    assert await publisher.enqueue([others[0], *payments, others[1]]) == others
 
     await declare_topology(amqp_url, topology)
-    assert await publisher.publish(payments) == payments
+    assert await publisher.enqueue(payments) == payments
     assert await count(amqp_url, topology.queue("payments")) == len(payments)
 
 
@@ -84,7 +86,60 @@ async def test_an_event_that_the_broker_refuses_is_unconfirmed(
         await open_channel.queue_bind(full, topology.exchange, routing_key="order.paid")
         refused, taken = entries(order_paid(), payment_requested())
 
-        assert await publisher.publish([refused, taken]) == [taken]
+        assert await publisher.announce([refused, taken]) == [taken]
+        assert await publisher.enqueue([taken]) == [taken]
+
+
+@pytest.mark.parametrize("work", [payment_requested(), refund_requested()], ids=lambda work: work.type)
+async def test_what_only_a_stranger_has_is_not_taken_for_enqueued(
+    amqp_url: str, topology: Topology, publisher: RabbitPublisher, work: Event
+) -> None:
+    async with channel(amqp_url) as open_channel:
+        audit = f"{topology.namespace}.audit"
+        await open_channel.queue_declare(audit, exclusive=True)
+        await open_channel.queue_bind(audit, topology.exchange, routing_key="#")
+        await open_channel.queue_delete(topology.queue(QUEUE_OF[work.type].name))
+
+        assert await publisher.enqueue(entries(work)) == []
+
+
+async def test_a_queue_without_any_binding_gets_its_work(
+    amqp_url: str, topology: Topology, publisher: RabbitPublisher
+) -> None:
+    await remove_old_bindings(amqp_url, topology)
+    sent = entries(payment_requested())
+    assert await publisher.enqueue(sent) == sent
+    assert await count(amqp_url, topology.queue("payments")) == 1
+
+
+async def test_after_an_upgrade_work_comes_once(amqp_url: str, topology: Topology, publisher: RabbitPublisher) -> None:
+    queue, (before, after) = topology.queue("payments"), entries(payment_requested(1), payment_requested(2))
+    async with channel(amqp_url) as open_channel:
+        await open_channel.queue_bind(queue, topology.exchange, routing_key=before.type)
+    # As an earlier release sent it.
+    await publisher.announce([before])
+
+    await remove_old_bindings(amqp_url, topology)
+    await remove_old_bindings(amqp_url, topology)
+    await publisher.enqueue([after])
+    await publisher.announce([after])
+
+    assert [(await take(amqp_url, queue)).body for _ in range(2)] == [before.body, after.body]
+    assert await count(amqp_url, queue) == 0
+
+
+async def test_strangers_hear_of_requests_and_never_of_accepted_orders(
+    amqp_url: str, topology: Topology, publisher: RabbitPublisher
+) -> None:
+    async with channel(amqp_url) as open_channel:
+        audit = f"{topology.namespace}.audit"
+        await open_channel.queue_declare(audit, exclusive=True)
+        await open_channel.queue_bind(audit, topology.exchange, routing_key="#")
+        sent = entries(payment_requested())
+        await publisher.enqueue(sent)
+        assert (await open_channel.basic_get(audit, no_ack=True)).delivery_tag is None
+        await publisher.announce(sent)
+        assert (await open_channel.basic_get(audit, no_ack=True)).body == sent[0].body
 
 
 async def test_messages_are_persistent_and_say_what_they_are(
@@ -92,7 +147,7 @@ async def test_messages_are_persistent_and_say_what_they_are(
 ) -> None:
     (entry,) = entries(payment_requested(7))
 
-    await publisher.publish([entry, entry])
+    await publisher.enqueue([entry, entry])
 
     first, second = [await take(amqp_url, topology.queue("payments")) for _ in range(2)]
     properties = first.header.properties
@@ -111,7 +166,7 @@ async def test_a_body_larger_than_a_frame_arrives_whole(
     (entry,) = entries(payment_requested())
     large = OutboxEntry(entry.position, entry.id, entry.type, entry.body + b" " * 250_000)
 
-    assert await publisher.publish([large]) == [large]
+    assert await publisher.enqueue([large]) == [large]
 
     assert (await take(amqp_url, topology.queue("payments"))).body == large.body
 
@@ -123,10 +178,11 @@ async def test_a_missing_exchange_is_named_with_what_to_do(
         await open_channel.exchange_delete(topology.exchange)
 
     with pytest.raises(OutcomeUnknown, match=rf"{topology.exchange}.*holdfast migrate"):
-        await publisher.publish(entries(payment_requested()))
+        await publisher.announce(entries(order_paid()))
 
     await declare_topology(amqp_url, topology)
-    await publish_at_last(publisher, entries(payment_requested()))
+    sent = entries(order_paid())
+    assert await publisher.announce(sent) == sent
 
 
 async def test_a_broker_that_is_down_is_connected_to_once_it_is_back(
@@ -135,12 +191,12 @@ async def test_a_broker_that_is_down_is_connected_to_once_it_is_back(
     wire.plugged = False
     for _ in range(3):
         with pytest.raises(Unavailable, match="can't be reached") as refusal:
-            await publisher.publish(entries(payment_requested()))
+            await publisher.enqueue(entries(payment_requested()))
         assert "guest" not in str(refusal.value)
 
     wire.plugged = True
     sent = entries(payment_requested())
-    assert await publisher.publish(sent) == sent
+    assert await publisher.enqueue(sent) == sent
 
 
 async def test_a_connection_that_breaks_under_load_costs_no_event(
@@ -165,37 +221,37 @@ async def test_a_connection_that_breaks_under_load_costs_no_event(
 async def test_nobody_knows_what_became_of_messages_whose_connection_broke(
     wire: Cable, topology: Topology, publisher: RabbitPublisher
 ) -> None:
-    await publisher.publish(entries(payment_requested()))
-    wire.loses_answer_to = b"order.payment_requested"
+    await publisher.enqueue(entries(payment_requested()))
+    wire.loses_answer_to = topology.queue("payments").encode()
 
     with pytest.raises(OutcomeUnknown):
-        await publisher.publish(entries(payment_requested()))
+        await publisher.enqueue(entries(payment_requested()))
 
 
 async def test_what_can_not_be_written_is_no_fault_of_the_broker(wire: Cable, publisher: RabbitPublisher) -> None:
-    await publisher.publish(entries(payment_requested()))
+    await publisher.announce(entries(payment_requested()))
     (good,) = entries(payment_requested())
     bad = OutboxEntry(good.position, good.id, "x" * 300, good.body)
 
     with pytest.raises(OverflowError):
-        await publisher.publish([good, bad])
+        await publisher.announce([good, bad])
 
     wire.plugged = False  # another connection would not be let through
-    assert await publisher.publish([good]) == [good]
+    assert await publisher.announce([good]) == [good]
 
 
 async def test_a_confirm_that_never_comes_is_not_waited_for(
     wire: Cable, topology: Topology, publisher: RabbitPublisher
 ) -> None:
-    await publisher.publish(entries(payment_requested()))
+    await publisher.enqueue(entries(payment_requested()))
     wire.silence()
 
     async with asyncio.timeout(QUICK.confirm + 2 * QUICK.close + 1):
         with pytest.raises(OutcomeUnknown, match="confirmed nothing within 1 s"):
-            await publisher.publish(entries(payment_requested()))
+            await publisher.enqueue(entries(payment_requested()))
 
     sent = entries(payment_requested())
-    assert await publisher.publish(sent) == sent
+    assert await publisher.enqueue(sent) == sent
 
 
 async def test_a_silent_broker_is_given_up_while_connecting(
@@ -205,14 +261,14 @@ async def test_a_silent_broker_is_given_up_while_connecting(
 
     async with asyncio.timeout(QUICK.connect + 2 * QUICK.close + 1):
         with pytest.raises(Unavailable, match="did not answer within 2 s"):
-            await publisher.publish(entries(payment_requested()))
+            await publisher.enqueue(entries(payment_requested()))
 
 
 async def test_to_cancel_a_publish_at_any_moment_harms_none_that_follow(
     amqp_url: str, topology: Topology, publisher: RabbitPublisher
 ) -> None:
     for turn in range(30):
-        publishing = asyncio.create_task(publisher.publish(entries(order_paid(), order_paid())))
+        publishing = asyncio.create_task(publisher.enqueue(entries(refund_requested(), refund_requested())))
         for _ in range(turn):
             await asyncio.sleep(0)
         publishing.cancel()
@@ -228,6 +284,6 @@ async def test_to_cancel_a_publish_at_any_moment_harms_none_that_follow(
 async def test_all_who_wait_for_a_connection_wait_for_the_same_one(wire: Cable, publisher: RabbitPublisher) -> None:
     wire.silent_from_now = True
     async with asyncio.timeout(2 * QUICK.connect):
-        publishing = (publisher.publish(entries(order_paid())) for _ in range(5))
+        publishing = (publisher.enqueue(entries(payment_requested())) for _ in range(5))
         outcomes = await asyncio.gather(*publishing, return_exceptions=True)
     assert {type(outcome) for outcome in outcomes} == {Unavailable}

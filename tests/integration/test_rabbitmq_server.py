@@ -21,7 +21,7 @@ async def publish_at_last(publisher: RabbitPublisher, sent: list[OutboxEntry]) -
     async with asyncio.timeout(60):
         while sent:
             try:
-                confirmed = await publisher.publish(sent)
+                confirmed = await publisher.enqueue(sent)
             except Trouble:
                 continue
             sent = [entry for entry in sent if entry not in confirmed]
@@ -53,7 +53,7 @@ async def test_confirmed_events_survive_a_server_that_is_killed(own_rabbitmq: Ra
 
         await asyncio.to_thread(own_rabbitmq.kill)
         with pytest.raises(Trouble):
-            await publisher.publish(entries(payment_requested(101)))
+            await publisher.enqueue(entries(payment_requested(101)))
         await asyncio.to_thread(own_rabbitmq.start)
 
         await publish_at_last(publisher, entries(payment_requested(101)))
@@ -68,11 +68,11 @@ async def test_an_alarm_of_the_server_blocks_publishing_and_not_consuming(own_ra
         open_subscription(url, TOPOLOGY, "payments", timeouts=QUICK) as queue,
     ):
         before, blocked = payment_requested(1), payment_requested(2)
-        await publisher.publish(entries(before))
+        await publisher.enqueue(entries(before))
         await asyncio.to_thread(own_rabbitmq.ctl, "set_vm_memory_high_watermark", "0")
 
         with pytest.raises(OutcomeUnknown, match="alarms"):
-            await publisher.publish(entries(blocked))
+            await publisher.enqueue(entries(blocked))
         deliveries = await receive(queue, 1)
         await queue.ack(deliveries)
         assert events_of(deliveries) == [before]

@@ -87,9 +87,9 @@ async def test_a_bad_message_is_dead_lettered_and_its_neighbours_are_not_delayed
     amqp_url: str, topology: Topology, publisher: RabbitPublisher, queue: RabbitSubscription, bad: bytes
 ) -> None:
     before, after = payment_requested(1), payment_requested(2)
-    await publisher.publish(entries(before))
+    await publisher.enqueue(entries(before))
     await put(amqp_url, topology.queue("payments"), bad)
-    await publisher.publish(entries(after))
+    await publisher.enqueue(entries(after))
 
     deliveries = await receive(queue, 2)
     await queue.ack(deliveries)
@@ -118,7 +118,7 @@ async def test_a_dead_letter_tells_its_story(
     amqp_url: str, topology: Topology, publisher: RabbitPublisher, queue: RabbitSubscription
 ) -> None:
     event = payment_requested(3)
-    await publisher.publish(entries(event))
+    await publisher.enqueue(entries(event))
     await queue.retry((await receive(queue, 1))[0], reason="Unavailable: silence")
     await queue.dead_letter((await receive(queue, 1))[0], reason="UnknownOrder: no such order")
 
@@ -137,7 +137,7 @@ async def test_what_is_unsettled_is_brought_to_another_at_once_when_its_holder_s
     amqp_url: str, topology: Topology, publisher: RabbitPublisher
 ) -> None:
     events = [payment_requested(number) for number in range(1, 6)]
-    await publisher.publish(entries(*events))
+    await publisher.enqueue(entries(*events))
     async with open_subscription(amqp_url, topology, "payments") as first:
         held = await receive(first, 5)
         await first.ack([held[1], held[3]])
@@ -167,7 +167,7 @@ async def test_competing_workers_share_without_loss(
             for _ in shares
         ]
         workers = [asyncio.create_task(work(*each)) for each in zip(queues, shares, strict=True)]
-        await publisher.publish(entries(*events))
+        await publisher.enqueue(entries(*events))
         await eventually(lambda: sum(map(len, shares)) >= len(events))
         for worker in workers:
             worker.cancel()
@@ -181,7 +181,7 @@ async def test_a_lost_connection_brings_everything_again(
     wire: Cable, publisher: RabbitPublisher, queue: RabbitSubscription
 ) -> None:
     events = [payment_requested(number) for number in range(1, 4)]
-    await publisher.publish(entries(*events))
+    await publisher.enqueue(entries(*events))
     held = await receive(queue, 3)
     wire.cut()
 
@@ -199,7 +199,7 @@ async def test_to_receive_while_the_broker_is_down_says_so_and_works_once_it_is_
     wire: Cable, publisher: RabbitPublisher, queue: RabbitSubscription
 ) -> None:
     event = payment_requested()
-    await publisher.publish(entries(event))
+    await publisher.enqueue(entries(event))
     wire.plugged = False
     for _ in range(3):
         async with asyncio.timeout(5):
@@ -220,7 +220,7 @@ async def test_one_who_waits_notices_that_the_connection_has_gone_silent(
     await asyncio.sleep(0.2)  # it subscribes
     wire.silence()
     event = payment_requested()
-    await publisher.publish(entries(event))
+    await publisher.enqueue(entries(event))
 
     await eventually(lambda: wire.connections() == 1)
     # The broker has a watch of its own, and until then keeps what it has sent into the silence.
@@ -249,7 +249,7 @@ async def test_a_queue_that_was_deleted_is_consumed_again_once_it_is_declared(
 
     await declare_topology(amqp_url, topology)
     event = payment_requested()
-    await publisher.publish(entries(event))
+    await publisher.enqueue(entries(event))
 
     assert events_of(await receive_at_last(queue, 1)) == [event]
 
@@ -258,14 +258,14 @@ async def test_what_kills_its_worker_is_worked_on_alone(
     amqp_url: str, topology: Topology, publisher: RabbitPublisher
 ) -> None:
     events = [payment_requested(number) for number in range(1, 4)]
-    await publisher.publish(entries(*events))
+    await publisher.enqueue(entries(*events))
     for _ in range(3):
         async with open_subscription(amqp_url, topology, "payments") as dying:
             await receive(dying, 3)
     fresh = [payment_requested(number) for number in range(4, 9)]
 
     async with open_subscription(amqp_url, topology, "payments") as queue:
-        await publisher.publish(entries(*fresh))
+        await publisher.enqueue(entries(*fresh))
         batches: list[list[Delivery]] = []
         async with asyncio.timeout(PATIENCE):
             while sum(map(len, batches)) < 8:
@@ -283,7 +283,7 @@ async def test_when_later_fails_the_message_is_brought_again(
     amqp_url: str, topology: Topology, publisher: RabbitPublisher, queue: RabbitSubscription
 ) -> None:
     event = payment_requested()
-    await publisher.publish(entries(event))
+    await publisher.enqueue(entries(event))
     (delivery,) = await receive(queue, 1)
     async with channel(amqp_url) as open_channel:
         await open_channel.queue_delete(topology.later("payments", 1))
@@ -295,21 +295,21 @@ async def test_when_later_fails_the_message_is_brought_again(
 
 
 async def test_to_settle_twice_settles_once(publisher: RabbitPublisher, queue: RabbitSubscription) -> None:
-    await publisher.publish(entries(payment_requested(1), payment_requested(2)))
+    await publisher.enqueue(entries(payment_requested(1), payment_requested(2)))
     first, second = await receive(queue, 2)
 
     await queue.ack([first])
     await queue.ack([first])
     await queue.ack([first, second])
 
-    await publisher.publish(entries(payment_requested(3)))
+    await publisher.enqueue(entries(payment_requested(3)))
     assert (await receive(queue, 1))[0].event.sequence == 3
 
 
 async def test_acks_that_cross_each_other_cost_no_connection(
     wire: Cable, publisher: RabbitPublisher, queue: RabbitSubscription
 ) -> None:
-    await publisher.publish(entries(*(payment_requested(number) for number in range(1, 301))))
+    await publisher.enqueue(entries(*(payment_requested(number) for number in range(1, 301))))
     deliveries = await receive(queue, 300)
     wire.plugged = False  # another connection would not be let through
 
@@ -317,14 +317,14 @@ async def test_acks_that_cross_each_other_cost_no_connection(
     await asyncio.gather(*(queue.ack(deliveries[at::20]) for at in reversed(range(20))))
 
     fresh = payment_requested(301)
-    await publisher.publish(entries(fresh))
+    await publisher.enqueue(entries(fresh))
     assert events_of(await receive(queue, 1)) == [fresh]
 
 
 async def test_what_a_lost_connection_brought_is_not_acked(
     wire: Cable, publisher: RabbitPublisher, queue: RabbitSubscription
 ) -> None:
-    await publisher.publish(entries(payment_requested(1), payment_requested(2)))
+    await publisher.enqueue(entries(payment_requested(1), payment_requested(2)))
     held = await receive(queue, 2)
     wire.cut()
     again = await receive_at_last(queue, 2)
@@ -339,7 +339,7 @@ async def test_to_cancel_a_settlement_at_any_moment_loses_nothing(
     amqp_url: str, topology: Topology, publisher: RabbitPublisher, queue: RabbitSubscription
 ) -> None:
     events = [payment_requested(number) for number in range(1, 13)]
-    await publisher.publish(entries(*events))
+    await publisher.enqueue(entries(*events))
     settled: list[asyncio.Task[None]] = []
     for turn in range(12):
         (delivery,) = await receive_at_last(queue, 1)
@@ -365,7 +365,7 @@ async def test_to_cancel_a_settlement_at_any_moment_loses_nothing(
 async def test_memory_stays_bounded_however_much_waits(
     amqp_url: str, topology: Topology, publisher: RabbitPublisher
 ) -> None:
-    await publisher.publish(entries(*(payment_requested(number) for number in range(1, 201))))
+    await publisher.enqueue(entries(*(payment_requested(number) for number in range(1, 201))))
     async with open_subscription(amqp_url, topology, "payments", prefetch=20) as queue:
         await queue.receive(1)
         await asyncio.sleep(0.3)  # everything that may come has come

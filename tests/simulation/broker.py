@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Final
 from uuid import UUID
@@ -8,7 +8,7 @@ from attrs import define, evolve, field
 
 from adapters.codecs.events import decode, encode
 from application.errors import Unavailable
-from application.messaging.subscriptions import RETRY_DELAYS, WORK_QUEUES
+from application.messaging.subscriptions import QUEUE_OF, RETRY_DELAYS, WORK_QUEUES
 from application.ports.messaging import DeadDelivery, Delivery
 from application.ports.persistence import OutboxEntry
 from domain.dead_letter import DeadMessage
@@ -206,7 +206,9 @@ class SimulatedBroker:
     """Keeps confirmed events, and delivers them until they are settled, sometimes twice or out of order."""
 
     _faults: Faults
-    confirmed: list[OutboxEntry] = field(factory=list)
+    # What others heard, and the requests that came to our own queues.
+    announced: list[OutboxEntry] = field(factory=list)
+    enqueued: list[OutboxEntry] = field(factory=list)
     accepted: list[OrderAccepted] = field(factory=list)
     # By the name of the consumer.
     queues: dict[str, SimulatedQueue] = field(init=False)
@@ -218,22 +220,16 @@ class SimulatedBroker:
     def empty(self) -> bool:
         return all(queue.empty for queue in self.queues.values())
 
-    async def publish(self, entries: Sequence[OutboxEntry]) -> list[OutboxEntry]:
-        weather, happens = self._faults.weather, self._faults.happens
-        returned: list[OutboxEntry] = []
-        for entry in entries:
-            if happens(weather.unconfirmed):
-                self._faults.tell(f"not confirmed: {_named(entry.id)} {entry.type}")
-                if happens(0.5):
-                    self._take(entry)
-                continue
-            self._take(entry)
-            returned.append(entry)
-        return returned
+    async def enqueue(self, entries: Sequence[OutboxEntry]) -> list[OutboxEntry]:
+        return self._confirmed(entries, self._put)
 
-    def publish_now(self, event: Event) -> None:
-        """Take an event that did not come through the outbox."""
-        self._take(OutboxEntry(0, event_id(event), event.type, encode(event)))
+    async def announce(self, entries: Sequence[OutboxEntry]) -> list[OutboxEntry]:
+        return self._confirmed(entries, self.announced.append)
+
+    def enqueue_now(self, event: Event) -> None:
+        """Take work that did not come through the outbox."""
+        if event.type in QUEUE_OF:
+            self._put(OutboxEntry(0, event_id(event), event.type, encode(event)))
 
     def lose_everything(self) -> None:
         """Lose all messages: an operator emptied the broker, or its process ended.
@@ -245,19 +241,30 @@ class SimulatedBroker:
             if name != "intake":
                 queue.lose_everything()
 
-    def _take(self, entry: OutboxEntry) -> None:
-        if entry.type != OrderAccepted.type:
-            self.confirmed.append(entry)
-        for queue in self.queues.values():
-            if entry.type == queue.kind.type:
-                event = decode(entry.body)
-                if isinstance(event, OrderAccepted):
-                    self.accepted.append(event)
-                queue.put(event)
-                if self._faults.happens(self._faults.weather.duplicates):
-                    queue.put_later(event, attempt=1, delay=5 * self._faults.chance.random())
-                if self._faults.happens(self._faults.weather.poison):
-                    queue.put_poison(event)
+    def _confirmed(self, entries: Sequence[OutboxEntry], take: Callable[[OutboxEntry], object]) -> list[OutboxEntry]:
+        weather, happens = self._faults.weather, self._faults.happens
+        returned: list[OutboxEntry] = []
+        for entry in entries:
+            if happens(weather.unconfirmed):
+                self._faults.tell(f"not confirmed: {_named(entry.id)} {entry.type}")
+                if happens(0.5):
+                    take(entry)
+                continue
+            take(entry)
+            returned.append(entry)
+        return returned
+
+    def _put(self, entry: OutboxEntry) -> None:
+        queue, event = self.queues[QUEUE_OF[entry.type].name], decode(entry.body)
+        if isinstance(event, OrderAccepted):
+            self.accepted.append(event)
+        else:
+            self.enqueued.append(entry)
+        queue.put(event)
+        if self._faults.happens(self._faults.weather.duplicates):
+            queue.put_later(event, attempt=1, delay=5 * self._faults.chance.random())
+        if self._faults.happens(self._faults.weather.poison):
+            queue.put_poison(event)
 
 
 def is_poison(event: Event) -> bool:

@@ -8,6 +8,7 @@ from attrs import evolve
 from adapters.codecs.events import encode
 from adapters.memory.store import MemoryStore
 from application.intake.queue_orders import Queued
+from application.messaging.subscriptions import QUEUE_OF
 from application.ports.persistence import OutboxEntry
 from domain.errors import UnknownOrder, UnknownProduct
 from domain.ids import OrderId, ProductId, UserId
@@ -165,10 +166,20 @@ def _status_at(events: dict[EventId, Event], order_id: OrderId, version: int) ->
     return status
 
 
-def publications(store: MemoryStore, confirmed: Iterable[OutboxEntry]) -> Iterator[str]:
-    """The broker got each event and no other, and those of an order in sequence."""
+def work(store: MemoryStore, enqueued: Iterable[OutboxEntry]) -> Iterator[str]:
+    """Every request came to its queue, and nothing else did."""
+    came = {entry.id for entry in enqueued}
+    for entry_id in sorted(came - store.events.keys()):
+        yield f"event {entry_id.sequence} of order {entry_id.order_id} was enqueued, and never happened"
+    for id_, event in store.events.items():
+        if event.type in QUEUE_OF and id_ not in came:
+            yield f"the {event.type} {id_.sequence} of order {id_.order_id} never came to its queue"
+
+
+def publications(store: MemoryStore, announced: Iterable[OutboxEntry]) -> Iterator[str]:
+    """Others heard of each event and of no other, and of those of an order in sequence."""
     came: dict[OrderId, list[int]] = defaultdict(list)
-    for entry in confirmed:
+    for entry in announced:
         event = store.events.get(entry.id)
         if event is None:
             yield f"event {entry.id.sequence} of order {entry.id.order_id} was published, and never happened"
@@ -178,7 +189,7 @@ def publications(store: MemoryStore, confirmed: Iterable[OutboxEntry]) -> Iterat
             came[entry.id.order_id].append(entry.id.sequence)
     for order in store.orders.values():
         if came[order.id] != list(range(1, order.version + 1)):
-            yield f"order {order.id} has {order.version} events, and the broker got {came[order.id]}"
+            yield f"order {order.id} has {order.version} events, and others heard of {came[order.id]}"
 
 
 def dead_letters(store: MemoryStore, queues: Iterable[SimulatedQueue]) -> Iterator[str]:

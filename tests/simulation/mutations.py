@@ -14,13 +14,14 @@ from adapters.memory.caches import MemoryRecentOrders
 from adapters.memory.overlay import Overlay
 from adapters.memory.repositories.idempotency_keys import MemoryIdempotencyKeys
 from application.errors import Aborted, OutcomeUnknown, Trouble, Unavailable
-from application.execution.after_commit import Committed, InvalidatingPublisher
+from application.execution.after_commit import Committed, InvalidateOlder
 from application.execution.idempotency import Keyed, once
 from application.execution.retry_conflicts import Retrying
 from application.intake.order_intake import AutoIntake
 from application.intake.persist_orders import PersistOrders
 from application.intake.place_order import PlaceOrder
 from application.messaging.relay import RelayEvents
+from application.messaging.subscriptions import QUEUE_OF
 from application.payments.process_payment import ProcessPayment
 from application.payments.refund_order import RefundOrder
 from application.ports.idempotency import IdempotencyKey, StoredResponse
@@ -145,7 +146,7 @@ class _PublishesAtOnce(_Before):
     async def add_many(self, events: Sequence[Any]) -> None:
         await self.inner.add_many(events)
         for event in events:
-            self.world.broker.publish_now(event)
+            self.world.broker.enqueue_now(event)
 
 
 class _PublishesBeforeCommit(_Transactions):
@@ -314,7 +315,8 @@ class _PublishesAfterRemoving(RelayEvents):
         async with self._unit_of_work() as tx:
             entries = await tx.outbox.claim(by=self._relay, limit=self._limit)
             await tx.outbox.remove(entries)
-        await self._publisher.publish(entries)
+        await self._publisher.enqueue([entry for entry in entries if entry.type in QUEUE_OF])
+        await self._publisher.announce(entries)
         return len(entries)
 
 
@@ -323,7 +325,8 @@ class _TakesSentForConfirmed(RelayEvents):
     async def __call__(self) -> int:
         async with self._unit_of_work() as tx:
             entries = await tx.outbox.claim(by=self._relay, limit=self._limit)
-        await self._publisher.publish(entries)
+        await self._publisher.enqueue([entry for entry in entries if entry.type in QUEUE_OF])
+        await self._publisher.announce(entries)
         async with self._unit_of_work() as tx:
             await tx.outbox.remove(entries)
         return len(entries)
@@ -334,16 +337,16 @@ class _KnowsNoWaves(RelayEvents):
     async def __call__(self) -> int:
         async with self._unit_of_work() as tx:
             entries = await tx.outbox.claim(by=self._relay, limit=self._limit)
-        confirmed = await self._publisher.publish(entries)
+        await self._publisher.enqueue([entry for entry in entries if entry.type in QUEUE_OF])
+        confirmed = await self._publisher.announce(entries)
         async with self._unit_of_work() as tx:
             await tx.outbox.remove(confirmed)
         return len(confirmed)
 
 
 @frozen
-class _LeavesTheCachesAlone(InvalidatingPublisher):
-    async def publish(self, entries: Sequence[OutboxEntry]) -> list[OutboxEntry]:
-        return await self._inner.publish(entries)
+class _LeavesTheCachesAlone(InvalidateOlder):
+    async def __call__(self, entries: Sequence[OutboxEntry]) -> None: ...
 
 
 class _TakesAnyVersion(MemoryRecentOrders):
@@ -534,5 +537,5 @@ MUTATIONS: Final = (
     Mutation("tells of an order that is neither confirmed nor recorded", _with(Retrying=_TellsOfWhatIsNowhere)),
     Mutation("reports an unknown outcome as not done", Parts(unit_of_work=_TakesNoAnswerForNotDone)),
     Mutation("queues under a new id what may be recorded", _with(AutoIntake=_QueuesUnderANewId)),
-    Mutation("does not refresh the caches after a crash", _with(InvalidatingPublisher=_LeavesTheCachesAlone)),
+    Mutation("does not refresh the caches after a crash", _with(InvalidateOlder=_LeavesTheCachesAlone)),
 )

@@ -304,7 +304,8 @@ class _Run:
         if not queued or not self._faults.weather.cache_losses:
             self._findings += checks.unknown(store, self._diary)
         self._findings += checks.keys(store, self._diary, queued=queued)
-        self._findings += checks.publications(store, broker.confirmed)
+        self._findings += checks.publications(store, broker.announced)
+        self._findings += checks.work(store, broker.enqueued)
         self._findings += checks.dead_letters(store, broker.queues.values())
         await self._compare_caches()
 

@@ -34,14 +34,20 @@ class Worker:
 
     waiting: list[Event] = field(factory=list)
 
-    async def publish(self, entries: Sequence[OutboxEntry]) -> list[OutboxEntry]:
+    async def enqueue(self, entries: Sequence[OutboxEntry]) -> list[OutboxEntry]:
         self.waiting += [decode(entry.body) for entry in entries]
+        return list(entries)
+
+    async def announce(self, entries: Sequence[OutboxEntry]) -> list[OutboxEntry]:
         return list(entries)
 
     async def work(self, shop: Shop) -> None:
         await shop.process_payment([event for event in self.waiting if isinstance(event, PaymentRequested)])
         await shop.refund_order([event for event in self.waiting if isinstance(event, RefundRequested)])
         self.waiting.clear()
+
+
+async def _nothing(_: Sequence[OutboxEntry]) -> None: ...
 
 
 @define(eq=False)
@@ -158,7 +164,7 @@ class MemoryShop:
         assert set(outcomes) <= {None}
 
     async def _relay_and_work(self) -> None:
-        relay = RelayEvents(self._shop.unit_of_work, self._worker, "relay")
+        relay = RelayEvents(self._shop.unit_of_work, self._worker, _nothing, "relay")
         while await relay():
             pass
         await self._worker.work(self._shop)

@@ -13,13 +13,21 @@ from tests.unit.unsteady import Trouble
 
 @define(eq=False)
 class Broker:
-    """A broker that records what it confirmed. `refuses` selects entries without a confirm, `breaks` when it fails."""
+    """A broker that records what it confirmed. `refuses` selects unconfirmed announcements, `breaks` when it fails."""
 
     refuses: Callable[[OutboxEntry], bool] = lambda _: False
     breaks: Callable[[OutboxEntry], bool] = lambda _: False
+    # The same, of work that its queue does not take.
+    full: Callable[[OutboxEntry], bool] = lambda _: False
+    enqueued: list[OutboxEntry] = field(factory=list, init=False)
     confirmed: list[OutboxEntry] = field(factory=list, init=False)
 
-    async def publish(self, entries: Sequence[OutboxEntry]) -> list[OutboxEntry]:
+    async def enqueue(self, entries: Sequence[OutboxEntry]) -> list[OutboxEntry]:
+        taken = [entry for entry in entries if not self.full(entry)]
+        self.enqueued += taken
+        return taken
+
+    async def announce(self, entries: Sequence[OutboxEntry]) -> list[OutboxEntry]:
         if any(map(self.breaks, entries)):
             raise Unavailable("the broker is gone")
         confirmed = [entry for entry in entries if not self.refuses(entry)]
@@ -31,7 +39,10 @@ class Broker:
 
 
 def new_relay(shop: Shop, broker: Broker, *, limit: int = 512) -> RelayEvents:
-    return RelayEvents(shop.unsteady, broker, "relay-1", limit=limit)
+    return RelayEvents(shop.unsteady, broker, _nothing, "relay-1", limit=limit)
+
+
+async def _nothing(_: Sequence[OutboxEntry]) -> None: ...
 
 
 async def relay(shop: Shop, broker: Broker, *, limit: int = 512) -> int:
@@ -77,6 +88,29 @@ async def test_an_unconfirmed_event_holds_back_the_later_ones_of_its_order_alone
     broker.refuses = lambda _: False
     assert await relay(shop, broker) == 3
     assert broker.of(stuck.id) == ["placed", "payment_requested", "stock_reserved", "paid"]
+
+
+async def test_work_reaches_its_queue_whatever_becomes_of_announcements(shop: Shop) -> None:
+    pen = await shop.sells()
+    stuck, _ = await shop.payment_requested((pen, 1))
+    broker = Broker(refuses=lambda _: True)
+
+    await relay(shop, broker)
+
+    assert [entry.id for entry in broker.enqueued] == [(stuck.id, 2)]
+
+
+async def test_an_event_whose_queue_does_not_take_it_stays(shop: Shop) -> None:
+    order, _ = await shop.payment_requested((await shop.sells(), 1))
+    broker = Broker(full=lambda _: True)
+
+    assert await relay(shop, broker) == 1
+    assert types(await shop.outbox()) == ["payment_requested"]
+
+    broker.full = lambda _: False
+    assert await relay(shop, broker) == 1
+    assert [entry.id for entry in broker.enqueued] == [(order.id, 2)]
+    assert await shop.outbox() == []
 
 
 async def test_when_the_broker_goes_midway_only_what_it_confirmed_is_gone_from_the_outbox(shop: Shop) -> None:
