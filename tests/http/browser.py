@@ -71,12 +71,15 @@ class Browser:
         *,
         content_type: str | None = "application/json",
         keys: Sequence[str] = (),
+        more: Sequence[tuple[str, str]] = (),
     ) -> Answer:
-        """`keys` are the values of Idempotency-Key, of which there should be one at most."""
-        headers = Headers([("Idempotency-Key", key) for key in keys])
+        """`keys` are the values of Idempotency-Key, of which there should be one at most; `more` are more headers."""
+        headers = Headers([*(("Idempotency-Key", key) for key in keys), *more])
         if content_type is not None:
             headers["Content-Type"] = content_type
-        response = await QuartClient(self._app).open(path, method=method, data=body, headers=headers)
+        # Quart's client sends another raw path than it is given.
+        raw = {"raw_path": path.partition("?")[0].encode()}
+        response = await QuartClient(self._app).open(path, method=method, data=body, headers=headers, scope_base=raw)
         content = await response.get_data(as_text=False)
         if content:
             assert response.headers["Cache-Control"] == "no-store"

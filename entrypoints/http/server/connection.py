@@ -78,6 +78,7 @@ class Connection(ASGIHTTPConnection):
     """One request and its response."""
 
     async def __call__(self, receive: Receive, send: Send) -> None:
+        self.scope["path"] = _path_as_sent(self.scope["raw_path"])
         request = self._create_request_from_scope(send)
         request.body.receive = receive
         await self.handle_request(request, send)
@@ -106,6 +107,15 @@ class Connection(ASGIHTTPConnection):
             body_timeout=self.app.config["BODY_TIMEOUT"],
             send_push_promise=partial(self._send_push_promise, send),
         )
+
+
+def _path_as_sent(raw: bytes) -> str:
+    """Return the path that routes are compared with. Nothing is decoded, so each resource has one address only.
+
+    Werkzeug takes several slashes at the beginning for one. No route has `%2F`, which stands for them here.
+    """
+    path = raw.decode("ascii")
+    return f"/%2F{path[2:]}" if path.startswith("//") else path
 
 
 class _NoSessions(SessionInterface):

@@ -120,7 +120,7 @@ async def test_a_request_is_handled_in_the_task_of_the_server_and_no_other_is_st
     task, tasks, body, again = seen
     assert (task, tasks) == (asyncio.current_task(), {asyncio.current_task()})
     assert (body, again) == (BODY, BODY)
-    assert (start["status"], b"".join(each["body"] for each in bodies)) == (200, b"a b")
+    assert (start["status"], b"".join(each["body"] for each in bodies)) == (200, b"a%20b")
 
 
 async def test_the_hooks_of_an_application_are_called() -> None:
