@@ -11,7 +11,7 @@ from entrypoints.broker import open_broker
 from entrypoints.container import Container
 from entrypoints.database import NotReady, make_folder, open_engine
 from entrypoints.payment_providers import open_provider
-from entrypoints.settings import Settings
+from entrypoints.settings import InvalidSettings, Settings
 
 # Modules that only servers need are imported where they are used, so that a command without servers starts faster.
 
@@ -24,9 +24,12 @@ async def open_container(settings: Settings, *, lock_timeout: float = LOCK_TIMEO
         signal = open_outbox_signal(engine, in_process=MemoryOutboxSignal())
         redis = None
         if settings.redis_url:
-            from adapters.redis.client import open_redis  # noqa: PLC0415
+            from adapters.redis.client import BadAddress, open_redis  # noqa: PLC0415
 
-            redis = await stack.enter_async_context(open_redis(settings.redis_url))
+            try:
+                redis = await stack.enter_async_context(open_redis(settings.redis_url))
+            except BadAddress as error:
+                raise InvalidSettings(f"REDIS_URL: {error}") from None
         yield Container(
             settings=settings,
             engine=engine,
@@ -44,7 +47,12 @@ def only_one(settings: Settings) -> Generator[None, None, None]:
     The lock ends with the process, however it ends.
     """
     make_folder(settings.data)
-    with (settings.data / "lock").open("w") as lock:
+    file = settings.data / "lock"
+    try:
+        lock = file.open("w")
+    except OSError as error:
+        raise NotReady(f"{file} can't be written: {error.strerror}; name another folder with --data") from None
+    with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -1,9 +1,14 @@
 import logging
 import sys
+from collections.abc import Callable
 
 import structlog
+from structlog.typing import EventDict
 
 from entrypoints.settings import Settings
+from entrypoints.shown import shown, without_secrets
+
+_TRACEBACK = "exception"
 
 
 def configure_logging(settings: Settings) -> None:
@@ -29,9 +34,12 @@ def configure_logging(settings: Settings) -> None:
             colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
         )
     )
-    processors: list[structlog.typing.Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
-    if settings.log_format == "json":
-        processors.append(structlog.processors.format_exc_info)
+    processors: list[structlog.typing.Processor] = [
+        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+        structlog.processors.format_exc_info,
+        # JSON writes every control character as its code.
+        _hide_secrets if settings.log_format == "json" else _show,
+    ]
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=[*processors, renderer])
@@ -42,3 +50,27 @@ def configure_logging(settings: Settings) -> None:
         logging.getLogger(library).setLevel(logging.ERROR)
     for library in ("aio_pika", "aiormq"):
         logging.getLogger(library).setLevel(logging.CRITICAL)
+
+
+def _hide_secrets(_logger: object, _method: str, event: EventDict) -> EventDict:
+    return _each_text(event, without_secrets)
+
+
+def _show(_logger: object, _method: str, event: EventDict) -> EventDict:
+    """Nothing from outside may steer a terminal, or end a line and forge the next one."""
+    traceback = event.pop(_TRACEBACK, None)
+    event = _each_text(event, shown)
+    if traceback is not None:
+        # Its lines are indented: the message of an error may have a line that looks like one of the log.
+        event[_TRACEBACK] = "\n".join(f"  {shown(line)}" for line in str(traceback).split("\n"))
+    return event
+
+
+def _each_text(event: EventDict, change: Callable[[str], str]) -> EventDict:
+    """Change all texts, and the representations of everything that is neither a text nor a number."""
+    return {
+        name: value
+        if isinstance(value, int | float | None)
+        else change(value if isinstance(value, str) else repr(value))
+        for name, value in event.items()
+    }

@@ -2,28 +2,32 @@ import re
 from collections.abc import Mapping
 from datetime import timedelta
 from difflib import get_close_matches
+from io import StringIO
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Final, Literal
-from urllib.parse import urlsplit
 
 import msgspec
 from attrs import Attribute, field, fields, frozen
 from dotenv import dotenv_values
+from dotenv.parser import parse_stream
+
+from entrypoints.server_urls import AMQP, DATABASE, REDIS, UrlRules, expect_text, is_host, with_password
 
 PREFIX: Final = "HOLDFAST_"
 # Other software uses these names, too.
 _SERVERS: Final = {"database_url": "DATABASE_URL", "redis_url": "REDIS_URL", "amqp_url": "AMQP_URL"}
-_SCHEMES: Final = {
-    "DATABASE_URL": ("postgresql", "postgres", "postgresql+asyncpg"),
-    "REDIS_URL": ("redis", "rediss"),
-    "AMQP_URL": ("amqp", "amqps"),
-}
+_URLS: Final[Mapping[str, UrlRules]] = MappingProxyType(
+    {"database_url": DATABASE, "redis_url": REDIS, "amqp_url": AMQP}
+)
+_PASSWORDS: Final = {"database_url": "database_password", "redis_url": "redis_password", "amqp_url": "amqp_password"}
 
 _UNITS: Final = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _LONGEST: Final = 3650 * 86400
-_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", re.ASCII)
 
-Count = Annotated[int, msgspec.Meta(ge=1)]
+Count = Annotated[int, msgspec.Meta(ge=1, le=10_000)]
+Bytes = Annotated[int, msgspec.Meta(ge=1, le=2**30)]
 Rate = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 
@@ -48,10 +52,15 @@ class Settings:
     amqp_url: str = _setting(
         "", "RabbitMQ, as in amqp://user:password@host/; otherwise a broker in this process", secret=True
     )
+    database_password: str = _setting(
+        "", "password of the user in DATABASE_URL, as it is: nothing in it needs to be encoded", secret=True
+    )
+    redis_password: str = _setting("", "password for REDIS_URL, in the same way", secret=True)
+    amqp_password: str = _setting("", "password of the user in AMQP_URL, in the same way", secret=True)
     data: Path = _setting(Path(".holdfast"), "folder of the SQLite file and of the simulated provider's ledger")
     host: str = _setting("127.0.0.1", "address to listen on")
     port: Port = _setting(8000, "port to listen on")
-    namespace: Annotated[str, msgspec.Meta(pattern="^[a-z0-9_-]{1,40}$")] = _setting(
+    namespace: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9_-]{1,40}\Z")] = _setting(
         "holdfast",
         "prefix of exchanges, queues and cache keys, of a-z, 0-9, - and _: several shops can share servers",
     )
@@ -66,7 +75,7 @@ class Settings:
     )
     request_timeout: timedelta = _setting(timedelta(seconds=10), "deadline of an HTTP request")
     shutdown_timeout: timedelta = _setting(timedelta(seconds=10), "how long a stopping process finishes its work")
-    max_body: Count = _setting(64 * 1024, "largest request body, in bytes")
+    max_body: Bytes = _setting(64 * 1024, "largest request body, in bytes")
     batch_max: Count = _setting(256, "calls that share one transaction at most; 1 turns batching off")
     batches_in_flight: Count = _setting(2, "batches of one use case that run at once; one on SQLite")
     waiting_max: timedelta = _setting(
@@ -116,7 +125,9 @@ def read_settings(environment: Mapping[str, str], **given: object) -> Settings:
         if said is None:
             continue
         try:
-            values[attribute.name] = _parse(name, attribute, said) if isinstance(said, str) else said
+            if isinstance(said, str | Path):
+                expect_text(str(said))
+            values[attribute.name] = _parse(attribute, said) if isinstance(said, str) else said
             msgspec.convert(values[attribute.name], attribute.type, strict=False, dec_hook=_as_it_is)
         except ValueError as error:
             problems.append(f"{name}: {error} ({attribute.metadata['doc']})")
@@ -128,6 +139,7 @@ def read_settings(environment: Mapping[str, str], **given: object) -> Settings:
             " write direct"
         )
     problems += _incomplete(environment)
+    problems += _put_passwords(values, environment)
     if problems:
         raise InvalidSettings("\n".join(sorted(problems)))
     return msgspec.convert(values, Settings, strict=False, dec_hook=_as_it_is)
@@ -141,24 +153,47 @@ def _incomplete(environment: Mapping[str, str]) -> list[str]:
     return [f"{name}: not set; {', '.join(_SERVERS.values())} are set together, or none of them" for name in missing]
 
 
+def _put_passwords(values: dict[str, object], environment: Mapping[str, str]) -> list[str]:
+    """Put each password that has a variable of its own into its URL."""
+    problems = []
+    for url_name, name in _PASSWORDS.items():
+        password, url = values.pop(name, None), values.get(url_name)
+        if password is None:
+            continue
+        if not environment.get(_SERVERS[url_name]):
+            problems.append(f"{PREFIX}{name.upper()}: goes with {_SERVERS[url_name]}, which is not set")
+        elif url is not None:
+            try:
+                values[url_name] = with_password(str(url), str(password), _URLS[url_name])
+            except ValueError as error:
+                problems.append(f"{PREFIX}{name.upper()}: {error}")
+    return problems
+
+
 def environment_and_file(environment: Mapping[str, str], file: Path = Path(".env")) -> dict[str, str]:
-    """The environment over the values of a `.env` file."""
-    said = {name: value for name, value in dotenv_values(file).items() if value is not None} if file.is_file() else {}
+    """The environment over the values of a `.env` file. Raise `InvalidSettings`."""
+    try:
+        # A folder of this name is somebody's virtual environment.
+        if not file.is_file():
+            return dict(environment)
+        text = file.read_bytes().decode()
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise InvalidSettings(f"{file}: line {line} is no text in UTF-8; save the file as UTF-8") from None
+    except OSError as error:
+        raise InvalidSettings(f"{file}: can't be read: {error.strerror}") from None
+    wrong = [binding.original.line for binding in parse_stream(StringIO(text)) if binding.error]
+    if wrong:
+        raise InvalidSettings("\n".join(f"{file}: line {line} can't be read; write NAME=value" for line in wrong))
+    said = {name: value for name, value in dotenv_values(stream=StringIO(text)).items() if value is not None}
     return {**said, **environment}
 
 
-def redacted(url: str) -> str:
-    """A URL that can be shown: without its password."""
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    user = parts.username or ""
-    return parts._replace(netloc=f"{user}:***@{parts.netloc.rpartition('@')[2]}").geturl()
-
-
-def _parse(name: str, attribute: "Attribute[Any]", text: str) -> object:
-    if attribute.name in _SERVERS:
-        return _url(name, text)
+def _parse(attribute: "Attribute[Any]", text: str) -> object:
+    if attribute.name in _URLS:
+        _URLS[attribute.name].read(text)
+    if attribute.name == "host" and not is_host(text):
+        raise ValueError(f"{text!r} is neither a host name nor an IP address")
     if attribute.type is timedelta:
         return _duration(text)
     if attribute.type in {Path, Path | None}:
@@ -172,36 +207,21 @@ def _parse(name: str, attribute: "Attribute[Any]", text: str) -> object:
     return text
 
 
-def _url(name: str, text: str) -> str:
-    schemes = _SCHEMES[name]
-    try:
-        parts = urlsplit(text)
-        _ = parts.port
-    except ValueError:
-        # A URL that can't be parsed can't be shown, because its password can't be found.
-        raise ValueError(f"can't be read as a URL; write as in {schemes[0]}://user:password@host/name") from None
-    if parts.scheme not in schemes:
-        raise ValueError(f"has to begin with {schemes[0]}://" + (f", not with {parts.scheme}" if parts.scheme else ""))
-    if not parts.hostname:
-        raise ValueError(f"names no host; write as in {schemes[0]}://user:password@host/name")
-    if name == "REDIS_URL" and parts.path.strip("/") and not parts.path.strip("/").isdecimal():
-        raise ValueError("names no database by its number; write as in redis://host:6379/0")
-    return text
-
-
 def _duration(text: str) -> timedelta:
     seconds = _seconds(text)
-    if seconds <= 0:
-        raise ValueError(f"{text!r} is no time at all; write as in 500ms, 10s, 30m or 2h")
     if seconds > _LONGEST:
-        raise ValueError(f"{text!r} is too long; 3650d is the longest")
-    return timedelta(seconds=seconds)
+        raise ValueError(f"{text[:40]!r} is too long; 3650d is the longest")
+    # Of less than a microsecond, nothing is left.
+    duration = timedelta(seconds=seconds)
+    if not duration:
+        raise ValueError(f"{text!r} is no time at all; write as in 500ms, 10s, 30m or 2h")
+    return duration
 
 
 def _seconds(text: str) -> float:
     match = _DURATION.fullmatch(text)
     if match is None:
-        raise ValueError(f"{text!r} is no duration; write a number and its unit, as in 500ms, 10s, 30m or 2h")
+        raise ValueError(f"{text[:40]!r} is no duration; write a number and its unit, as in 500ms, 10s, 30m or 2h")
     return float(match[1]) * _UNITS[match[2]]
 
 

@@ -10,6 +10,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 
 from adapters.redis.client import BadAddress
+from adapters.redis.connections import connector
 from application.errors import Unavailable
 
 _SECONDS: Final = 2.0
@@ -21,9 +22,10 @@ async def server_version(url: str) -> str:
     Raise `Unavailable`. Its message says what is wrong and what to do, and never contains the password.
     """
     try:
-        redis = Redis.from_url(url, retry=Retry(NoBackoff(), 0), protocol=2, driver_info=None, socket_timeout=None)
+        connector(url)
     except ValueError:
         raise Unavailable(f"REDIS_URL is {BadAddress()}") from None
+    redis = Redis.from_url(url, retry=Retry(NoBackoff(), 0), protocol=2, driver_info=None, socket_timeout=None)
     at = _address(redis)
     try:
         async with asyncio.timeout(_SECONDS):

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from domain.dead_letter import DeadLetter
 from domain.errors import DomainError
-from entrypoints.cli.common import CommandError, Data, Whole, command_settings, with_use_cases
+from entrypoints.cli.common import CommandError, Data, Whole, command_settings, tell, with_use_cases
 
 if TYPE_CHECKING:
     from application.assembly import UseCases
@@ -30,10 +30,10 @@ def list_dead_letters(
 ) -> None:
     async def work(use_cases: "UseCases") -> None:
         list_page, last = use_cases.list_dead_letters, None
-        print(_LINE.format("ID", "CONSUMER", "ATTEMPTS", "LAST", "DECISION", "ORDER", "REASON"))
+        tell(_LINE.format("ID", "CONSUMER", "ATTEMPTS", "LAST", "DECISION", "ORDER", "REASON"))
         while page := await list_page(decided=decided, after=last, limit=_PAGE):
             for letter in page:
-                print(_line(letter))
+                tell(_line(letter))
             last = page[-1].id
 
     with_use_cases(command_settings(data=data), work)
@@ -60,8 +60,8 @@ def show(
             ("decision", decision),
             ("bytes", len(message.body)),
         ):
-            print(f"{name:9} {value}")
-        print(_printable(message.body.decode(errors="backslashreplace")))
+            tell(f"{name:9} {value}")
+        tell(message.body.decode(errors="backslashreplace"))
 
     with_use_cases(command_settings(data=data), work)
 
@@ -109,11 +109,6 @@ def _line(letter: DeadLetter) -> str:
     )
 
 
-def _printable(text: str) -> str:
-    """A message comes from outside: its control characters must not reach the terminal."""
-    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
-
-
 def _expect_choice(ids: Sequence[int], *, everything: bool) -> None:
     if bool(ids) == everything:
         raise CommandError(
@@ -122,17 +117,21 @@ def _expect_choice(ids: Sequence[int], *, everything: bool) -> None:
 
 
 def _confirm(what: str) -> None:
-    if not sys.stdin.isatty():
+    if sys.stdin is None or not sys.stdin.isatty():
         raise CommandError(
             f"can't ask for confirmation, because standard input is not a terminal; to discard {what}, add --yes"
         )
-    if input(f"Discard {what}? [y/N] ").strip().lower() not in {"y", "yes"}:
+    try:
+        answer = input(f"Discard {what}? [y/N] ")
+    except EOFError:
+        answer = ""
+    if answer.strip().lower() not in {"y", "yes"}:
         raise CommandError("nothing was discarded")
 
 
 def _tell(done: str, outcomes: Sequence[DeadLetter | DomainError]) -> None:
     refused = [outcome for outcome in outcomes if isinstance(outcome, DomainError)]
-    print(f"{done} {len(outcomes) - len(refused)}")
+    tell(f"{done} {len(outcomes) - len(refused)}")
     if refused:
         raise CommandError("\n".join(str(error) for error in refused))
 

@@ -2,8 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from entrypoints.cli.common import CommandError, Data, command_settings, with_engine
-from entrypoints.settings import redacted
+from entrypoints.cli.common import CommandError, Data, command_settings, tell, with_engine
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -23,9 +22,7 @@ def doctor(*, data: Data = None) -> None:
         servers = list(await examine(settings, engine))
         for server in servers:
             state = "works" if server.works else "FAILS"
-            print(
-                f"{server.name:9} {state}  {server.version or server.problem}  {redacted(named[server.name])}".rstrip()
-            )
+            tell(f"{server.name:9} {state}  {server.version or server.problem}  {named[server.name]}".rstrip())
         if not all(server.works for server in servers):
             raise CommandError("not every server works; see above")
 

@@ -7,7 +7,7 @@ from iso4217 import Currency
 
 from domain.ids import ProductId
 from domain.money import Money
-from entrypoints.cli.common import CommandError, Data, Whole, command_settings, with_use_cases
+from entrypoints.cli.common import CommandError, Data, Whole, command_settings, tell, with_use_cases
 
 if TYPE_CHECKING:
     from application.assembly import UseCases
@@ -33,7 +33,7 @@ def add(
         [product] = await use_cases.add_products([new], made_by="holdfast products")
         if isinstance(product, Exception):
             raise product
-        print(product.id)
+        tell(product.id)
 
     with_use_cases(command_settings(data=data), work)
 
@@ -48,7 +48,7 @@ def restock(
     async def work(use_cases: "UseCases") -> None:
         adjust = use_cases.adjust_stock
         changed = await adjust(ProductId(product), change, reason=reason, made_by="holdfast products")
-        print(changed.stock)
+        tell(changed.stock)
 
     with_use_cases(command_settings(data=data), work)
 
@@ -58,7 +58,7 @@ def list_products(*, data: Data = None) -> None:
         last: ProductId | None = None
         while page := await use_cases.list_products(after=last, limit=_PAGE):
             for product in page:
-                print(f"{product.id:>8}  {product.stock:>12}  {_shown(product.price):>16}  {product.name}")
+                tell(f"{product.id:>8}  {product.stock:>12}  {_shown(product.price):>16}  {product.name}")
             last = page[-1].id
 
     with_use_cases(command_settings(data=data), work)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 from cyclopts import Parameter
 
-from entrypoints.cli.common import Data, Whole, command_settings
+from entrypoints.cli.common import Data, Whole, command_settings, flush_output, tell
 from entrypoints.settings import InvalidSettings, Settings
 
 if TYPE_CHECKING:
@@ -34,14 +34,14 @@ def up(*, host: Host = None, port: Port = None, data: Data = None) -> None:
     settings = command_settings(host=host, port=port, data=data)
     from entrypoints.programs.up import run_up
 
-    _run(settings, partial(run_up, settings, on_started=lambda url: print(_WELCOME.format(url=url), flush=True)))
+    _run(settings, partial(run_up, settings, on_started=lambda url: _announce(_WELCOME.format(url=url))))
 
 
 def api(*, host: Host = None, port: Port = None) -> None:
     settings = _server_settings("api", host=host, port=port)
     from entrypoints.programs.api import run_api
 
-    _run(settings, partial(run_api, settings, on_started=lambda url: print(f"Listening on {url}", flush=True)))
+    _run(settings, partial(run_api, settings, on_started=lambda url: _announce(f"Listening on {url}")))
 
 
 def worker() -> None:
@@ -56,6 +56,12 @@ def relay() -> None:
     from entrypoints.programs.relay import run_relay
 
     _run(settings, partial(run_relay, settings))
+
+
+def _announce(text: str) -> None:
+    for line in text.splitlines():
+        tell(line)
+    flush_output()
 
 
 def _server_settings(command: str, **given: object) -> Settings:

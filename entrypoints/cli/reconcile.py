@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from application.reconciliation.discrepancies import Discrepancy
-from entrypoints.cli.common import CommandError, Data, command_settings, with_use_cases
+from entrypoints.cli.common import CommandError, Data, command_settings, tell, with_use_cases
 
 if TYPE_CHECKING:
     from application.assembly import UseCases
@@ -26,15 +26,15 @@ def reconcile(
         found = await use_cases.reconcile()
         outcomes = await use_cases.repair(found) if repair else [None] * len(found)
         if found:
-            print(_LINE.format("ABOUT", "ORDER", "WHAT"))
+            tell(_LINE.format("ABOUT", "ORDER", "WHAT"))
         for discrepancy, done in zip(found, outcomes, strict=True):
-            print(_line(discrepancy, done, repair=repair))
+            tell(_line(discrepancy, done, repair=repair))
         left = outcomes.count(None)
         if left and repair:
             raise CommandError(f"{left} of {len(found)} discrepancies are left for a person to decide")
         if left:
             raise CommandError(f"{left} discrepancies; `holdfast reconcile --repair` repairs what is safe to repair")
-        print(f"{len(found)} discrepancies, all repaired" if found else "everything agrees")
+        tell(f"{len(found)} discrepancies, all repaired" if found else "everything agrees")
 
     with_use_cases(settings, work)
 

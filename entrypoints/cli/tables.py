@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from entrypoints.cli.common import Data, command_settings, say, with_engine, with_use_cases
+from entrypoints.cli.common import Data, command_settings, say, tell, with_engine, with_use_cases
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -16,7 +16,7 @@ def migrate(*, data: Data = None) -> None:
 
     async def work(engine: "AsyncEngine") -> None:
         applied = await migrate_tables(engine)
-        print(f"applied {', '.join(applied)}" if applied else "the tables are up to date")
+        tell(f"applied {', '.join(applied)}" if applied else "the tables are up to date")
         if settings.amqp_url:
             await _declare_queues(settings.amqp_url, settings.namespace)
 
@@ -34,7 +34,7 @@ async def _declare_queues(url: str, namespace: str) -> None:
         # The command succeeds all the same: worker and relay declare the queues as soon as the broker is there.
         say(f"the queues are not declared yet, worker and relay will declare them: {error}")
     else:
-        print("the queues are declared")
+        tell("the queues are declared")
 
 
 def seed(*, data: Data = None) -> None:
@@ -44,6 +44,6 @@ def seed(*, data: Data = None) -> None:
     async def work(use_cases: "UseCases") -> None:
         outcomes = await use_cases.add_products(CATALOGUE, made_by="holdfast seed")
         added = [outcome for outcome in outcomes if isinstance(outcome, Product)]
-        print(f"added {len(added)} products, {len(outcomes) - len(added)} were there already")
+        tell(f"added {len(added)} products, {len(outcomes) - len(added)} were there already")
 
     with_use_cases(command_settings(data=data), work)

@@ -59,6 +59,88 @@ def test_a_mistake_is_answered_with_one_line(
     assert advice in lines[0]
 
 
+SERVERS = {"DATABASE_URL": "postgresql://h/x", "REDIS_URL": "redis://h/0", "AMQP_URL": "amqp://h/"}
+
+
+@pytest.mark.parametrize("command", ["api", "doctor"])
+@pytest.mark.parametrize(
+    ("settings", "advice"),
+    [
+        ({**SERVERS, "REDIS_URL": "redis://h/0?ssl=true"}, "REDIS_URL: has no option 'ssl'"),
+        ({**SERVERS, "REDIS_URL": "redis://h/0?password=%ff"}, "REDIS_URL: has a %XX that is no text"),
+        ({**SERVERS, "AMQP_URL": "amqps://h/?cafile=/none"}, "AMQP_URL: the option cafile is not a file"),
+        ({**SERVERS, "DATABASE_URL": "postgresql://u:p@ss/w#hun@h/x"}, "DATABASE_URL: can't be read as a URL"),
+        ({"HOLDFAST_NAMESPACE": "shop\n"}, "HOLDFAST_NAMESPACE: contains a control character"),
+        ({"HOLDFAST_DATA": os.fsdecode(b"\xff")}, "HOLDFAST_DATA: is no text in UTF-8"),
+    ],
+    ids=lambda value: str(value)[-40:] if isinstance(value, str) else "",
+)
+def test_a_setting_that_cannot_be_used_ends_every_command(
+    embedded: Service, command: str, settings: dict[str, str], advice: str
+) -> None:
+    status, said = run(embedded, command, **settings)
+    assert (status, len(said.splitlines())) == (2, 1), said
+    assert said.startswith(f"holdfast: {advice}")
+    assert "hun" not in said
+
+
+@pytest.mark.parametrize("variable", ["PGSSLMODE", "PGSSLNEGOTIATION", "PGTARGETSESSIONATTRS"])
+def test_a_variable_that_the_driver_refuses_is_told_in_words(embedded: Service, variable: str) -> None:
+    servers = {name: url.replace("//h", "//127.0.0.1:1") for name, url in SERVERS.items()}
+    status, said = run(embedded, "doctor", **servers, **{variable: "bogus"})
+    assert status == 1
+    assert "correct DATABASE_URL, or a variable PG..." in said
+    assert "Traceback" not in said
+
+
+def test_an_env_file_of_another_encoding_is_named(shop: Service) -> None:
+    shop.folder.joinpath(".env").write_bytes(b"# f\xfcr den Laden\n")
+    status, said = run(shop, "products", "list")
+    assert (status, said) == (2, "holdfast: .env: line 1 is no text in UTF-8; save the file as UTF-8\n")
+
+
+def test_an_argument_that_is_no_text_is_named(shop: Service) -> None:
+    status, said = run(shop, *ADD[:3], os.fsdecode(b"Pen \xff"), *ADD[4:])
+    assert (status, len(said.splitlines())) == (2, 1)
+    assert said.startswith("holdfast: the argument 'Pen \\udcff' is no text in UTF-8")
+
+
+@pytest.mark.parametrize(
+    ("shell", "status", "said"),
+    [
+        ("{} products list >/dev/full", 1, "holdfast: standard output can't be written: No space left on device\n"),
+        ("{} --help >/dev/full", 1, "holdfast: standard output can't be written: No space left on device\n"),
+        ("{} products list >&-", 0, ""),
+        ("{} products list 2>&- >/dev/null", 0, ""),
+        ("{} products restock 9 1 --reason x 2>&-", 1, ""),
+        ("{} dead discard 1 <&- 2>&1", 1, "holdfast: can't ask for confirmation, because"),
+        ("PYTHONIOENCODING=ascii {} products list", 0, "F\\xfcller"),
+        ("LC_ALL=C PYTHONUTF8=0 PYTHONCOERCECLOCALE=0 {} products list", 0, "F\\xfcller"),
+        # Neither the terminal is steered, nor a line forged.
+        ("{} products list", 0, "F\u00fcller\\x1b[2J\\n9  pen\\u202e\n"),
+        ("mkdir gone && cd gone && rmdir ../gone && {} products list", 1, "can't be the data folder"),
+    ],
+    ids=lambda value: str(value)[:40] if isinstance(value, str) else "",
+)
+def test_every_output_takes_every_text_or_says_why_not(shop: Service, shell: str, status: int, said: str) -> None:
+    shop.run("products", "add", "--name", "F\u00fcller\x1b[2J\n9  pen\u202e", *ADD[4:])
+    environment = shop.environment()
+    if "gone" in shell:
+        del environment["HOLDFAST_DATA"]
+    done = subprocess.run(
+        ["/bin/sh", "-c", shell.format(HOLDFAST)],
+        env=environment | {"PYTHONUTF8": "1"} if "PYTHON" not in shell else environment,
+        cwd=shop.folder,
+        capture_output=True,
+        timeout=30,
+        check=False,
+    )
+    output = (done.stdout + done.stderr).decode()
+    assert done.returncode == status, output
+    assert said in output
+    assert "Traceback" not in output
+
+
 def test_a_reader_that_has_seen_enough_is_no_trouble(shop: Service) -> None:
     run(shop, "seed")
     reading, writing = os.pipe()

@@ -10,6 +10,7 @@ import pytest
 from cyclopts import App
 
 from entrypoints.cli.commands import make_app
+from entrypoints.cli.common import show_traceback
 from tests.service import HOLDFAST
 
 ROOT = Path(__file__).parents[3]
@@ -65,3 +66,10 @@ def test_no_command_imports_libraries_of_servers_that_it_does_not_use(arguments:
 def test_the_version_is_that_of_the_project() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert imported("--version")[0].strip() == project["version"]
+
+
+def test_a_traceback_of_a_command_shows_no_secret_and_steers_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    error = ValueError("\x1b[2J redis://h/0?password=hunter2")
+    show_traceback(ValueError, error, None)
+    said = capsys.readouterr().err
+    assert said == "ValueError: \\x1b[2J redis://h/0?***\n"

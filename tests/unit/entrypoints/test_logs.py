@@ -46,3 +46,51 @@ def test_what_is_below_the_level_is_not_said(capsys: pytest.CaptureFixture[str])
     said = capsys.readouterr().err
     assert "by the way" not in said
     assert "look out" in said
+
+
+HOSTILE = "a\x1b[2J\n2026-01-01T00:00:00Z [error] forged\r\u202e\udcff"
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+@pytest.mark.parametrize("way", ["event", "value", "of another type", "library", "error", "error of a library"])
+def test_nothing_from_outside_steers_a_terminal_or_forges_a_line(
+    log_format: Literal["text", "json"], way: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure_logging(Settings(log_format=log_format))
+    error = ValueError(HOSTILE)
+    match way:
+        case "event":
+            structlog.get_logger("test").warning(HOSTILE)
+        case "value":
+            structlog.get_logger("test").warning("refused", reason=HOSTILE)
+        case "of another type":
+            structlog.get_logger("test").warning("refused", reasons=[Odd()])
+        case "library":
+            logging.getLogger("test").warning("refused: %s", HOSTILE)
+        case "error":
+            structlog.get_logger("test").error("failed", exc_info=error)
+        case _:
+            logging.getLogger("test").error("failed", exc_info=error)
+    lines = capsys.readouterr().err.rstrip("\n").split("\n")
+    assert all(line.isprintable() for line in lines)
+    assert [line for line in lines if "forged" in line]
+    assert not [line for line in lines if line.startswith("2026-01-01")]
+
+
+class Odd:
+    def __repr__(self) -> str:
+        return HOSTILE
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_no_url_is_logged_with_its_password(
+    log_format: Literal["text", "json"], capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure_logging(Settings(log_format=log_format))
+    secret = "terc3s"[::-1]
+    url = f"redis://h/0?password={secret}"
+    structlog.get_logger("test").warning(f"can't use {url}", url=url, urls=[url])
+    logging.getLogger("test").error("can't use %s", url, exc_info=ValueError(url))
+    said = capsys.readouterr().err
+    assert "redis://h/0" in said
+    assert secret not in said

@@ -1,5 +1,6 @@
 from typing import Any, Final
 
+import asyncpg  # type: ignore[import-untyped]
 from attrs import frozen
 from sqlalchemy.exc import DBAPIError
 
@@ -28,6 +29,12 @@ _UNIQUE: Final = "23505"
 @frozen
 class PostgresErrors:
     def translated(self, error: DBAPIError, server: str) -> Exception | None:
+        driver = _of_driver(error)
+        if isinstance(driver, asyncpg.ClientConfigurationError):
+            # Not the fault of a statement: the driver also reads variables such as PGSSLMODE, and files that they name.
+            return Unavailable(
+                f"{server} can't be used: {driver}; correct DATABASE_URL, or a variable PG... or its file"
+            )
         state = _state(error)
         if state is None:
             return None

@@ -1,0 +1,61 @@
+"""What a person may see of a text that came from outside."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from entrypoints.shown import shown
+
+SECRET = "hunter2"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"redis://h/0?password={SECRET}",
+        f"redis://h/0?db=1&password={SECRET}#x",
+        f"redis://h#{SECRET}",
+        f"redis://:{SECRET}@h:6379/0",
+        f"redis://{SECRET}@h",
+        f"postgresql://holdfast:p@ss/w#{SECRET}@h:5432/x",
+        f"postgresql://u:p'{SECRET}\"<>@h/x",
+        f"postgresql+asyncpg://u:{SECRET}@[::1]/x",
+        f"AMQP://u:?{SECRET}@h/",
+        f"amqps://u:p://{SECRET}@h/",
+        f"amqp://user:{SECRET}@h/",
+        f"amqp://user:password@{SECRET}@h/",
+    ],
+)
+@pytest.mark.parametrize("sentence", ["{}", "can't connect to '{}': refused", "({}, 5)", "two: {} {}"])
+def test_a_url_is_shown_without_what_may_be_secret(url: str, sentence: str) -> None:
+    text = shown(sentence.format(url, url))
+    assert SECRET not in text
+    assert "***" in text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Listening on http://127.0.0.1:8000",
+        "write as in postgresql://user:password@host/name",
+        "PostgreSQL at db:5432, database shop refuses connections",
+        "ask ana@example.org",
+        "Füllfederhalter 鋼筆 🖋",
+    ],
+)
+def test_what_is_no_secret_is_shown(text: str) -> None:
+    assert shown(text) == text
+
+
+def test_a_server_can_be_recognised() -> None:
+    assert shown(f"redis://u:{SECRET}@cache:6379/0") == "redis://***@cache:6379/0"
+
+
+@given(st.text())
+def test_no_character_reaches_a_terminal_that_could_steer_it(text: str) -> None:
+    assert shown(text).isprintable()
+
+
+@pytest.mark.parametrize("text", ["\x1b[31mred", "a\nb", "a\rb", "\x9b2J", "\u202egpj.exe", "\u2028", "\udcff", "\x7f"])
+def test_a_control_character_is_shown_as_its_code(text: str) -> None:
+    assert shown(text).startswith(("\\", "a\\"))
