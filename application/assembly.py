@@ -103,6 +103,8 @@ class Limits:
     # How long the circuit breaker waits before it tries a server again.
     breaker_pause: float = 1.0
     order_expiry: timedelta = timedelta(minutes=30)
+    # The pause between two looks for unpaid orders. A time without two looks was an outage.
+    expiry_look: timedelta = timedelta(seconds=30)
     stuck_after: timedelta = timedelta(minutes=10)
 
 
@@ -197,7 +199,7 @@ def assemble(ports: Ports, limits: Limits) -> UseCases:
 
     persist_orders = PersistOrders(uow, now)
     process_payment = ProcessPayment(uow, provider, now)
-    expire_orders = ExpireOrders(uow, now, limits.order_expiry)
+    expire_orders = ExpireOrders(uow, now, limits.order_expiry, look_every=limits.expiry_look)
     find_stuck = FindStuck(uow, now, limits.order_expiry, limits.stuck_after)
 
     return UseCases(

@@ -287,6 +287,7 @@ _TABLES: Final[tuple[tuple[Table, str, Mapping[str, str]], ...]] = (
             "payment_id": "CASE WHEN t.payment_id IS NOT NULL THEN c.payment_id END",
             "created_at": "c.at",
             "updated_at": _AT.format("updated_at"),
+            "recorded_at": "c.at",
         },
     ),
     (order_items, "t.order_id = o.id", {"order_id": "c.id"}),

@@ -1,7 +1,7 @@
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from dependency_injector import containers, providers
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -44,6 +44,12 @@ def _catalogue_in_redis(redis: "GuardedRedis", namespace: str) -> CatalogueCache
     return RedisCatalogueCache(redis, namespace=namespace)
 
 
+# An order expires at most a tenth of its time late.
+_LATE: Final = 10
+_LOOK_OFTEN: Final = timedelta(seconds=0.2)
+_LOOK_SELDOM: Final = timedelta(seconds=30)
+
+
 def _limits(settings: Settings) -> Limits:
     return Limits(
         intake=settings.intake,
@@ -52,6 +58,7 @@ def _limits(settings: Settings) -> Limits:
         longest_wait=settings.waiting_max.total_seconds(),
         consumer_batch_max=settings.batch_max,
         order_expiry=settings.order_expiry,
+        expiry_look=max(_LOOK_OFTEN, min(settings.order_expiry / _LATE, _LOOK_SELDOM)),
         stuck_after=settings.stuck_after,
     )
 

@@ -69,7 +69,9 @@ class Settings:
         "where an order is safe when it is answered: `direct`, the database; `queued`, the broker; `auto`, the broker"
         " while the database can't take it (the default where AMQP_URL is set)",
     )
-    order_expiry: timedelta = _setting(timedelta(minutes=30), "an unpaid order is EXPIRED after this")
+    order_expiry: timedelta = _setting(
+        timedelta(minutes=30), "how long a customer has to pay, outages not counted; then the order is EXPIRED"
+    )
     stuck_after: timedelta = _setting(
         timedelta(minutes=10), "the request of an order that waits for the worker this long is republished"
     )

@@ -14,6 +14,7 @@ from domain.catalogue.product import Product, StockAdjustment
 from domain.dead_letter import DeadLetter
 from domain.ids import OrderId, PaymentId, ProductId
 from domain.orders.events import Event, EventId, event_id
+from domain.orders.expiry import OpenPeriod
 from domain.orders.order import Order
 from domain.payments.payment import Payment
 
@@ -48,7 +49,11 @@ class MemoryStore:
     inbox: set[tuple[str, EventId]] = field(factory=set)
     idempotency_keys: dict[IdempotencyKey, StoredAnswer] = field(factory=dict)
     dead_letters: dict[int, DeadLetter] = field(factory=dict)
-    # The clock of the database, by which leases end.
+    # When each order was recorded, or what counts as that time.
+    recorded_at: dict[OrderId, datetime] = field(factory=dict)
+    # The newest last.
+    open_periods: list[OpenPeriod] = field(factory=list)
+    # The clock of the database, by which orders are recorded and leases end.
     now: Clock = field(default=_utc_now, kw_only=True)
     # One writer at a time, which is the strictest isolation. Another lock given here may allow more.
     writing: AbstractAsyncContextManager[None] = field(factory=asyncio.Lock)
@@ -70,6 +75,9 @@ class Changes:
     leases: Overlay[str, Lease] = field(init=False)
     inbox: set[tuple[str, EventId]] = field(factory=set, init=False)
     idempotency_keys: Overlay[IdempotencyKey, StoredAnswer] = field(init=False)
+    recorded_at: Overlay[OrderId, datetime] = field(init=False)
+    # The open periods from this transaction on, if it has noted one.
+    open_periods: list[OpenPeriod] | None = field(default=None, init=False)
     committed: Committed = field(factory=Committed, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -79,6 +87,7 @@ class Changes:
         self.idempotency_keys = Overlay(self.store.idempotency_keys)
         self.dead_letters = Overlay(self.store.dead_letters)
         self.leases = Overlay(self.store.leases)
+        self.recorded_at = Overlay(self.store.recorded_at)
 
     def commit(self) -> None:
         store = self.store
@@ -87,6 +96,9 @@ class Changes:
         store.payments.update(self.payments.written)
         store.dead_letters.update(self.dead_letters.written)
         store.leases.update(self.leases.written)
+        store.recorded_at.update(self.recorded_at.written)
+        if self.open_periods is not None:
+            store.open_periods = self.open_periods
         store.adjustments += self.adjustments
         store.events |= self.events
         store.inbox |= self.inbox

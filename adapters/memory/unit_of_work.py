@@ -7,6 +7,7 @@ from adapters.memory.repositories.dead_letters import MemoryDeadLetters
 from adapters.memory.repositories.events import MemoryEvents
 from adapters.memory.repositories.idempotency_keys import MemoryIdempotencyKeys
 from adapters.memory.repositories.inbox import MemoryInbox
+from adapters.memory.repositories.open_periods import MemoryOpenPeriods
 from adapters.memory.repositories.orders import MemoryOrders
 from adapters.memory.repositories.outbox import MemoryOutbox
 from adapters.memory.repositories.payments import MemoryPayments
@@ -84,3 +85,7 @@ class MemoryTransaction:
     @property
     def dead_letters(self) -> MemoryDeadLetters:
         return MemoryDeadLetters(self._changes.dead_letters)
+
+    @property
+    def open_periods(self) -> MemoryOpenPeriods:
+        return MemoryOpenPeriods(self._changes)

@@ -87,6 +87,8 @@ orders: Final = Table(
     Column("version", Integer, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
+    # By the clock of the database. Since then the order can be paid for.
+    Column("recorded_at", UtcDateTime, nullable=False),
     PrimaryKeyConstraint("id", name="orders_pk"),
     CheckConstraint("user_id > 0", name="orders_user_is_positive"),
     CheckConstraint(_is("status", OrderStatus), name="orders_status_is_known"),
@@ -98,7 +100,7 @@ orders: Final = Table(
     Index("orders_by_time", "created_at", "id", postgresql_where=NOT_DELETED, sqlite_where=NOT_DELETED),
     Index("orders_by_user", "user_id", "created_at", "id", postgresql_where=NOT_DELETED, sqlite_where=NOT_DELETED),
     Index("orders_by_status", "status", "created_at", "id", postgresql_where=NOT_DELETED, sqlite_where=NOT_DELETED),
-    Index("orders_unpaid", "created_at", "id", postgresql_where=UNPAID, sqlite_where=UNPAID),
+    Index("orders_unpaid", "recorded_at", "id", postgresql_where=UNPAID, sqlite_where=UNPAID),
     # Paged by id; the moment stands beside it, so that no row is visited that is not due.
     Index("orders_waiting", "id", "updated_at", postgresql_where=WAITING, sqlite_where=WAITING),
 )
@@ -249,6 +251,15 @@ stock_adjustments: Final = Table(
     CheckConstraint("length(reason) > 0", name="stock_adjustments_have_a_reason"),
     CheckConstraint("length(made_by) > 0", name="stock_adjustments_have_an_author"),
     Index("stock_adjustments_by_product", "product_id"),
+)
+
+# The shop was open: one row for each time between two outages. A customer's time to pay passes in no other time.
+open_periods: Final = Table(
+    "open_periods",
+    metadata,
+    Column("since", UtcDateTime, nullable=False),
+    Column("until", UtcDateTime, nullable=False),
+    PrimaryKeyConstraint("since", name="open_periods_pk"),
 )
 
 leases: Final = Table(

@@ -1,5 +1,6 @@
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Final
 
 from attrs import field, frozen
 
@@ -9,7 +10,11 @@ from application.ports.environment import Clock
 from application.ports.persistence import UnitOfWork
 from domain.errors import DomainError
 from domain.ids import OrderId
+from domain.orders.expiry import payable_for
 from domain.orders.order import Order
+
+# The open periods that are looked at. If there are more within the time to pay, orders expire later.
+PERIODS: Final = 1000
 
 
 @frozen
@@ -22,14 +27,22 @@ class ExpiryReport:
 
 @frozen
 class ExpireOrders:
-    """Expire orders that were not paid in time, a page in one transaction. One that fails does not stop the others."""
+    """Expire orders that were not paid in time, a page in one transaction. One that fails does not stop the others.
+
+    Each call notes that the shop is open. A call comes every `look_every`; if two are missing, there was an outage, and
+    its time does not count as time to pay.
+    """
 
     _unit_of_work: UnitOfWork
     _now: Clock
-    _after: timedelta
+    _time_to_pay: timedelta
+    look_every: timedelta = field(kw_only=True)
     _page: int = field(default=500, kw_only=True)
 
     async def __call__(self) -> ExpiryReport:
+        async with self._unit_of_work() as tx:
+            await tx.open_periods.note(longest_gap=2 * self.look_every)
+            await tx.orders.redate_unpaid()
         expired: list[OrderId] = []
         failed: list[tuple[OrderId, Exception]] = []
         last: OrderId | None = None
@@ -45,7 +58,8 @@ class ExpireOrders:
 
     async def _overdue(self, last: OrderId | None) -> list[OrderId]:
         async with self._unit_of_work.reading() as tx:
-            return await tx.orders.unpaid_since(self._now() - self._after, after=last, limit=self._page)
+            moment = payable_for(self._time_to_pay, await tx.open_periods.newest(limit=PERIODS))
+            return await tx.orders.unpaid_since(moment, after=last, limit=self._page) if moment else []
 
     async def _expire(self, ids: Sequence[OrderId]) -> Sequence[Order | DomainError]:
         return await change_each(self._unit_of_work, ids, lambda order: order.expire(at=self._now()))

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from contextlib import AbstractAsyncContextManager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 from attrs import frozen
@@ -13,6 +13,7 @@ from domain.catalogue.product import Product, StockAdjustment
 from domain.dead_letter import DeadLetter, DeadMessage
 from domain.ids import OrderId, PaymentId, ProductId, UserId
 from domain.orders.events import Event, EventId
+from domain.orders.expiry import OpenPeriod
 from domain.orders.order import Order
 from domain.orders.status import OrderStatus
 from domain.payments.payment import Payment
@@ -25,7 +26,8 @@ class OrderConflict(Aborted):
 class Orders(Protocol):
     """The orders of the shop. Nothing is tracked: a changed order must be saved."""
 
-    async def add_many(self, orders: Sequence[Order]) -> None: ...
+    async def add_many(self, orders: Sequence[Order]) -> None:
+        """The time at which an order is recorded is kept with it, by the database's clock: since then it is payable."""
 
     async def get_many(self, ids: Collection[OrderId], *, lock: bool = False) -> dict[OrderId, Order]:
         """The orders that exist, deleted ones included. With `lock`, locked in the order of their ids."""
@@ -42,10 +44,13 @@ class Orders(Protocol):
         """
 
     async def unpaid_since(self, moment: datetime, *, after: OrderId | None, limit: int) -> list[OrderId]:
-        """The ids of orders that are PENDING, not deleted, and were placed at or before the moment.
+        """The ids of orders that are PENDING, not deleted, and were recorded at or before the moment.
 
         Only those after the order `after`, oldest first and then by id.
         """
+
+    async def redate_unpaid(self) -> None:
+        """Unpaid orders that were recorded in the future are recorded now: the database's clock was wrong then."""
 
     async def waiting_since(self, moment: datetime, *, after: OrderId | None, limit: int) -> list[OrderId]:
         """Orders that wait for the worker (PROCESSING, or a refund requested and not given), by id, above `after`.
@@ -189,6 +194,20 @@ class DeadLetters(Protocol):
         """A page of the letters that wait for a decision, or with `decided` of all letters, in the order of arrival."""
 
 
+class OpenPeriods(Protocol):
+    """When the shop was open. One clock counts, the database's, however wrong those of the processes are."""
+
+    async def note(self, *, longest_gap: timedelta) -> None:
+        """The shop is open now.
+
+        The time since the last note counts as open up to `longest_gap`; a longer one was an outage. Periods in the
+        future are removed: the database's clock was wrong then.
+        """
+
+    async def newest(self, *, limit: int) -> list[OpenPeriod]:
+        """The newest first, by their beginning."""
+
+
 class Transaction(Protocol):
     """The repositories, all of one transaction."""
 
@@ -210,6 +229,8 @@ class Transaction(Protocol):
     def idempotency_keys(self) -> IdempotencyKeys: ...
     @property
     def dead_letters(self) -> DeadLetters: ...
+    @property
+    def open_periods(self) -> OpenPeriods: ...
 
 
 class UnitOfWork(Protocol):

@@ -1,15 +1,17 @@
 from collections.abc import Collection
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from attrs import field, frozen
 
 from application.messaging.republish import last_requests
+from application.orders.expire_orders import PERIODS
 from application.ports.environment import Clock
 from application.ports.persistence import OutboxEntry, UnitOfWork
 from application.reconciliation.discrepancies import Discrepancy, Remedy
 from domain.dead_letter import DeadLetter
 from domain.ids import OrderId
 from domain.orders.events import Event, EventId, event_id
+from domain.orders.expiry import OpenPeriod, payable_for
 from domain.orders.order import Order
 
 
@@ -106,11 +108,14 @@ class FindStuck:
             last = ids[-1]
 
     async def _unpaid(self) -> list[Discrepancy]:
-        moment = self._now() - self._expiry - self._stuck_after
         found: list[Discrepancy] = []
         last: OrderId | None = None
         async with self._unit_of_work.reading() as tx:
-            while ids := await tx.orders.unpaid_since(moment, after=last, limit=self._page):
+            # While no worker runs, nobody notes that the shop is open. But customers could pay.
+            noted = await tx.open_periods.newest(limit=PERIODS)
+            since = noted[0].until if noted else datetime.min.replace(tzinfo=UTC)
+            moment = payable_for(self._expiry + self._stuck_after, [OpenPeriod(since, self._now()), *noted])
+            while moment and (ids := await tx.orders.unpaid_since(moment, after=last, limit=self._page)):
                 what = "it is unpaid and past its expiry: is a worker running?"
                 found += [Discrepancy(about="stuck", what=what, order_id=id_, remedy=Remedy.EXPIRE) for id_ in ids]
                 last = ids[-1]

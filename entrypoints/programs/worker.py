@@ -17,8 +17,6 @@ from entrypoints.programs.starting import expect_provider, freeze_objects, tell_
 from entrypoints.schema import expect_schema
 from entrypoints.settings import Settings
 
-_LOOK_OFTEN: Final = 0.2
-_LOOK_SELDOM: Final = 30.0
 # Seconds after which the next batch of a queue begins beside an unfinished one. Waiting makes batches larger and so
 # cheaper, but a batch that waits for a slow provider must not hold up the others.
 _APART: Final = 0.05
@@ -32,7 +30,6 @@ class Worker:
     """
 
     use_cases: UseCases
-    expiry: timedelta
     stuck_after: timedelta
     batches: int
 
@@ -55,8 +52,7 @@ class Worker:
             log.info("orders expired", count=len(report.expired))
         for order_id, error in report.failed:
             log.error("an order could not expire", order_id=str(order_id), reason=str(error))
-        # An order expires at most a tenth of its time late.
-        return max(_LOOK_OFTEN, min(self.expiry.total_seconds() / 10, _LOOK_SELDOM))
+        return self.use_cases.expire_orders.look_every.total_seconds()
 
     async def _republish(self) -> float:
         republished = await self.use_cases.republish_requests(idle=self.stuck_after)
@@ -123,7 +119,6 @@ def worker_of(container: Container) -> Worker:
     settings = container.settings()
     return Worker(
         use_cases=container.use_cases(),
-        expiry=settings.order_expiry,
         stuck_after=settings.stuck_after,
         batches=settings.worker_batches,
     )

@@ -1,5 +1,5 @@
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -218,41 +218,80 @@ async def test_a_list_can_be_of_one_user_in_one_state_and_leaves_out_the_deleted
     assert await numbers(UserId(3), None) == []
 
 
-async def test_unpaid_orders_are_those_pending_since_the_moment_or_before(shop: UnitOfWork) -> None:
+async def recorded(shop: UnitOfWork, *orders: Order) -> datetime:
+    """Record the orders, one after the other, and return a moment between the last and any later one."""
+    for order in orders:
+        await keep(shop, orders=[order])
+        # SQLite counts milliseconds.
+        await asyncio.sleep(0.002)
+    async with shop() as tx:
+        await tx.open_periods.note(longest_gap=timedelta(0))
+    async with shop.reading() as tx:
+        [newest] = await tx.open_periods.newest(limit=1)
+    await asyncio.sleep(0.002)
+    return newest.until
+
+
+async def test_unpaid_orders_are_those_pending_and_recorded_at_the_moment_or_before(shop: UnitOfWork) -> None:
+    """When an order was placed, by the clock of a process, makes no difference."""
     old, just, new, paid_for, deleted = (an_order(number=number) for number in (1, 2, 3, 4, 5))
-    new = evolve(new, created_at=NOW + timedelta(microseconds=1))
-    old = evolve(old, created_at=NOW - timedelta(days=1))
+    old = evolve(old, created_at=NOW + timedelta(days=1))
+    new = evolve(new, created_at=NOW - timedelta(days=1))
     paid_for.request_payment(PAYMENT, at=NOW)
     deleted.delete(at=NOW)
-    await keep(shop, orders=[old, just, new, paid_for, deleted])
+    nothing = await recorded(shop)
+    moment = await recorded(shop, old, paid_for, deleted, just)
+    await recorded(shop, new)
     async with shop.reading() as tx:
-        assert await tx.orders.unpaid_since(NOW, after=None, limit=10) == [old.id, just.id]
-        assert await tx.orders.unpaid_since(NOW, after=None, limit=1) == [old.id]
-        assert await tx.orders.unpaid_since(NOW, after=old.id, limit=10) == [just.id]
-        assert await tx.orders.unpaid_since(NOW, after=just.id, limit=10) == []
+        assert await tx.orders.unpaid_since(nothing, after=None, limit=10) == []
+        assert await tx.orders.unpaid_since(moment, after=None, limit=10) == [old.id, just.id]
+        assert await tx.orders.unpaid_since(moment, after=None, limit=1) == [old.id]
+        assert await tx.orders.unpaid_since(moment, after=old.id, limit=10) == [just.id]
+        assert await tx.orders.unpaid_since(moment, after=just.id, limit=10) == []
 
 
-async def test_unpaid_orders_come_oldest_first_whatever_their_ids_are_and_each_once(shop: UnitOfWork) -> None:
-    minutes = {9: 0, 2: 1, 7: 1, 5: 1, 1: 2, 8: 3}
-    orders = {number: placed_after(minute, number) for number, minute in minutes.items()}
-    await keep(shop, orders=list(orders.values()))
+async def test_a_change_of_an_order_is_no_new_record_of_it(shop: UnitOfWork) -> None:
+    order = an_order()
+    moment = await recorded(shop, order)
+    # It has no verb that leaves it PENDING.
+    order.version, order.updated_at = 2, LATER
+    await save(shop, order)
+    async with shop.reading() as tx:
+        assert await tx.orders.unpaid_since(moment, after=None, limit=10) == [order.id]
 
-    numbers: list[int] = []
+
+async def test_what_was_recorded_in_the_past_is_not_dated_anew(shop: UnitOfWork) -> None:
+    order = an_order()
+    moment = await recorded(shop, order)
+    async with shop() as tx:
+        await tx.orders.redate_unpaid()
+    async with shop.reading() as tx:
+        assert await tx.orders.unpaid_since(moment, after=None, limit=10) == [order.id]
+
+
+async def test_unpaid_orders_come_as_they_were_recorded_whatever_their_ids_are_and_each_once(shop: UnitOfWork) -> None:
+    numbers = [9, 2, 7, 5, 1]
+    orders = {number: an_order(number=number) for number in numbers}
+    moment = await recorded(shop, *orders.values())
+    async with shop.reading() as tx:
+        in_order = [id_.int for id_ in await tx.orders.unpaid_since(moment, after=None, limit=10)]
+    assert in_order == numbers
+
+    found: list[int] = []
     last: OrderId | None = None
-    moment = NOW + timedelta(minutes=2)
     while True:
         async with shop.reading() as tx:
             page = await tx.orders.unpaid_since(moment, after=last, limit=2)
         if not page:
             break
-        numbers += [id_.int for id_ in page]
+        found += [id_.int for id_ in page]
         last = page[-1]
         # What was dealt with is no longer unpaid, and is still a place to go on from.
         expired = [orders[id_.int] for id_ in page]
         for order in expired:
             order.expire(at=LATER)
         await save(shop, *expired)
-    assert numbers == [9, 2, 5, 7, 1]
+    assert found == in_order
 
 
 async def test_an_order_that_moves_on_while_waiting_ones_are_paged_hides_none_behind_it(shop: UnitOfWork) -> None:

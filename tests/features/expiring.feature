@@ -28,3 +28,16 @@ Feature: Orders that are not paid for
       When the time to pay has passed
       Then her order is paid
       And 3 fountain pens are left
+
+  Rule: The time in which nobody can pay is no time to pay
+
+    Scenario: The shop is closed before she has paid
+      Given the shop has been closed for a weekend
+      When she pays
+      Then her order is paid
+      And her card has been charged 25.00 EUR
+
+    Scenario: The shop was closed, and she forgets to pay
+      Given the shop has been closed for a weekend
+      When the time to pay has passed
+      Then her order has expired

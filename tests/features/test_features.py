@@ -133,6 +133,11 @@ def the_time_to_pay_has_passed(shop: Shop) -> None:
     shop.let_the_time_to_pay_pass()
 
 
+@given("the shop has been closed for a weekend")
+def the_shop_has_been_closed(shop: Shop) -> None:
+    shop.close_for_a_weekend()
+
+
 @when("the request for her payment arrives again")
 def the_payment_is_brought_again(story: Story) -> None:
     story.shop.bring_again(story.order, "order.payment_requested")

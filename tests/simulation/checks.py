@@ -2,8 +2,9 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
 
-from attrs import evolve
+from attrs import define, evolve, field
 
 from adapters.codecs.events import encode
 from adapters.memory.store import MemoryStore
@@ -30,6 +31,7 @@ from domain.orders.status import OrderStatus
 from tests.invariants import LedgerCharge, history_findings, money_findings, stock_findings
 from tests.simulation.broker import SimulatedQueue, is_poison
 from tests.simulation.clients import Answer, Diary, NothingDone, Refused
+from tests.simulation.house import EXPIRY, LOOKS_FOR_OVERDUE
 from tests.unit.builders import NOW
 
 BECOMES = {
@@ -58,6 +60,31 @@ def shop_data(store: MemoryStore, charges: Iterable[LedgerCharge]) -> list[str]:
         *history_findings(store.orders.values(), events),
         *money_findings(list(store.orders.values()), charges),
     ]
+
+
+# Seconds from a statement to the commit, if each call in between is slow.
+_LONGEST_TRANSACTION: Final = 5.0
+
+
+@define(eq=False)
+class TimeToPay:
+    """Whether customers had the time to pay, by a clock that nobody sets."""
+
+    _since: dict[OrderId, float] = field(factory=dict, init=False)
+
+    def too_short(
+        self, orders: Iterable[Order], store: MemoryStore, now: float, away: Sequence[tuple[float, float]], steps: int
+    ) -> Iterator[str]:
+        """`away` are the outages of the database. Each of them, and each step of its clock, hides up to two looks."""
+        hidden = (len(away) + steps) * 2 * LOOKS_FOR_OVERDUE.total_seconds()
+        for order in orders:
+            # An order is recorded some time before its commit.
+            before = (store.now() - store.recorded_at[order.id]).total_seconds()
+            since = self._since.setdefault(order.id, now - min(max(before, 0.0), _LONGEST_TRANSACTION))
+            if order.status is OrderStatus.EXPIRED:
+                lost = sum(max(min(end, now) - max(begin, since), 0.0) for begin, end in away)
+                if now - since - lost < EXPIRY.total_seconds() - hidden - 0.001:
+                    yield f"order {order.id} expired after {now - since:.3f} s, of which {lost:.3f} s were an outage"
 
 
 def promises(store: MemoryStore, diary: Diary, *, queued: bool) -> Iterator[str]:

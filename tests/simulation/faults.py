@@ -181,6 +181,8 @@ class Faults:
     tell: Callable[[str], None]
     on: bool = True
     crashed: Counter[str] = field(factory=Counter)
+    # From when until when which server was away.
+    outages: list[tuple[str, float, float]] = field(factory=list, init=False)
     # Until when which server is away.
     _away: dict[str, float] = field(factory=dict, init=False)
     _crashes: dict[str, int] = field(init=False)
@@ -197,6 +199,8 @@ class Faults:
     def end(self) -> None:
         """From now on nothing breaks and nothing is slow. The order of the tasks is still random."""
         self.on = False
+        now = asyncio.get_running_loop().time()
+        self.outages = [(server, begin, min(end, now)) for server, begin, end in self.outages]
         self._away.clear()
         self._crashes.clear()
         self._pauses, self._delays, self._errors = 0.0, self.weather.yields, 0.0
@@ -206,7 +210,9 @@ class Faults:
             least, more = _AWAY
             seconds = least + more * self.chance.random()
             self.tell(f"{server} {'is silent' if self.weather.silent else 'is away'} for {seconds:.1f} s")
-            self._away[server] = asyncio.get_running_loop().time() + seconds
+            now = asyncio.get_running_loop().time()
+            self._away[server] = now + seconds
+            self.outages.append((server, now, now + seconds))
 
     def happens(self, rate: float) -> bool:
         return self.on and rate > 0 and self.chance.random() < rate

@@ -42,9 +42,9 @@ from tests.simulation.stand_ins import (
 )
 
 CATALOGUE_AGE: Final = 0.5
-_EXPIRY: Final = timedelta(seconds=1.5)
+EXPIRY: Final = timedelta(seconds=3)
 # A look at nothing shows nothing, and costs as much as one at something: there are few.
-_LOOKS_FOR_OVERDUE: Final = timedelta(seconds=2)
+LOOKS_FOR_OVERDUE: Final = timedelta(seconds=1)
 _STUCK_AFTER: Final = timedelta(seconds=5)
 _NEVER: Final = timedelta(days=1)
 
@@ -159,7 +159,8 @@ class House:
             batches_in_flight=chance.choice((1, 2)),
             consumer_batch_max=chance.choice((1, 3, 256)),
             relay_batch_max=chance.choice((2, 5, 512)),
-            order_expiry=_EXPIRY,
+            order_expiry=EXPIRY,
+            expiry_look=LOOKS_FOR_OVERDUE,
         )
         return parts.assemble(ports, limits)
 
@@ -176,7 +177,6 @@ class House:
     async def run_worker(self) -> None:
         worker = Worker(
             use_cases=self.use_cases,
-            expiry=10 * _LOOKS_FOR_OVERDUE,
             stuck_after=_STUCK_AFTER if self.world.resumes else _NEVER,
             batches=self.world.faults.chance.choice((1, 2)),
         )

@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
 from uuid import UUID
@@ -32,6 +33,7 @@ from domain.catalogue.product import Product
 from domain.errors import InvalidOrder
 from domain.ids import OrderId, PaymentId, ProductId
 from domain.orders.events import OrderAccepted
+from domain.orders.expiry import OpenPeriod
 from domain.orders.order import Order
 from tests.simulation.database import LOCKING
 from tests.simulation.house import Parts, World
@@ -488,6 +490,17 @@ class _TellsOfWhatIsNowhere(Retrying[Any, Any]):
                 raise
 
 
+class _AlwaysOpen(_Before):
+    """Counts the time of an outage, too."""
+
+    async def newest(self, *, limit: int) -> list[OpenPeriod]:
+        return [OpenPeriod(datetime.min.replace(tzinfo=UTC), self.world.database.now())]
+
+
+class _CountsOutages(_Transactions):
+    repositories = {"open_periods": _AlwaysOpen}  # noqa: RUF012 - as above
+
+
 @frozen
 class _QueuesUnderANewId(AutoIntake):
     async def __call__(self, request: Any) -> Any:
@@ -537,5 +550,6 @@ MUTATIONS: Final = (
     Mutation("tells of an order that is neither confirmed nor recorded", _with(Retrying=_TellsOfWhatIsNowhere)),
     Mutation("reports an unknown outcome as not done", Parts(unit_of_work=_TakesNoAnswerForNotDone)),
     Mutation("queues under a new id what may be recorded", _with(AutoIntake=_QueuesUnderANewId)),
+    Mutation("counts an outage as time to pay", Parts(unit_of_work=_CountsOutages)),
     Mutation("does not refresh the caches after a crash", _with(InvalidateOlder=_LeavesTheCachesAlone)),
 )

@@ -29,6 +29,7 @@ from tests.simulation.database import Database
 from tests.simulation.faults import Faults, Process, Weather
 from tests.simulation.house import CATALOGUE_AGE, House, Parts, World
 from tests.simulation.loop import SimulatedLoop, ended
+from tests.simulation.points import DATABASE
 from tests.simulation.stand_ins import LateProvider
 from tests.unit.builders import NOW, CountedIds
 
@@ -99,6 +100,7 @@ class _ServerClock:
 
     _now: Clock
     ahead: timedelta = timedelta(0)
+    steps: int = 0
 
     def __call__(self) -> datetime:
         return self._now() + self.ahead
@@ -118,6 +120,7 @@ class _Run:
     _faults: Faults = field(init=False)
     _diary: Diary = field(init=False)
     _database_clock: _ServerClock = field(init=False)
+    _time_to_pay: checks.TimeToPay = field(factory=checks.TimeToPay, init=False)
     _ledger: MemoryLedger = field(factory=MemoryLedger, init=False)
     _world: World = field(init=False)
 
@@ -139,7 +142,7 @@ class _Run:
             faults=self._faults,
             database=Database(
                 self._faults,
-                partial(_check_commit, self._diary),
+                self._on_commit,
                 on_deadlock=self._diary.complain,
                 now=self._database_clock,
                 locking=self._parts.locking,
@@ -149,6 +152,14 @@ class _Run:
             now=self._tale.now,
             new_id=CountedIds(),
         )
+
+    def _on_commit(self, store: MemoryStore, committed: Committed) -> None:
+        _check_commit(self._diary, store, committed)
+        away = [(begin, end) for server, begin, end in self._faults.outages if server == DATABASE]
+        for finding in self._time_to_pay.too_short(
+            committed.orders, store, self._loop.time(), away, self._database_clock.steps
+        ):
+            self._diary.complain(finding)
 
     def report(self) -> Report:
         with _heard(self._hear):
@@ -236,6 +247,7 @@ class _Run:
             step = self._chance.choice(_CLOCK_STEPS) * self._chance.choice((1, -1))
             self._tale.tell(f"the clock of the database is set by {step.total_seconds():.0f} s")
             self._database_clock.ahead += step
+            self._database_clock.steps += 1
 
     async def _restart_something(self) -> None:
         await asyncio.sleep(5 * self._chance.random())

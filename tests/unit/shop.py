@@ -1,7 +1,7 @@
 from collections.abc import Sequence
 from datetime import timedelta
 
-from attrs import define, field
+from attrs import Factory, define, field
 
 from adapters.codecs.intake_queue import PublishedIntake
 from adapters.memory.broker import MemoryBroker
@@ -29,7 +29,7 @@ from application.ports.caching import RecentOrders
 from application.ports.persistence import OutboxEntry, UnitOfWork
 from domain.catalogue.product import Product
 from domain.errors import DomainError
-from domain.ids import UserId
+from domain.ids import OrderId, UserId
 from domain.money import Money
 from domain.orders.events import Event, PaymentRequested, RefundRequested
 from domain.orders.order import Order
@@ -39,6 +39,7 @@ from tests.unit.provider import Provider
 from tests.unit.unsteady import UnsteadyUnitOfWork
 
 EXPIRY = timedelta(minutes=30)
+LOOK_EVERY = timedelta(seconds=30)
 
 
 @define(eq=False)
@@ -51,7 +52,7 @@ class Shop:
     clock: ManualClock = field(factory=ManualClock)
     new_id: CountedIds = field(factory=CountedIds)
     provider: Provider = field(factory=Provider)
-    store: MemoryStore = field(factory=MemoryStore)
+    store: MemoryStore = field(default=Factory(lambda shop: MemoryStore(now=shop.clock), takes_self=True))
     recent: RecentOrders = field(factory=MemoryRecentOrders)
     broker: MemoryBroker = field(factory=MemoryBroker)
     ports: Ports = field(init=False)
@@ -103,7 +104,7 @@ class Shop:
         self.delete_order = DeleteOrder(self.unsteady, self.clock)
         self.request_refund = RequestRefund(self.unsteady, self.clock)
         self.refund_order = RefundOrder(self.unsteady, self.provider, self.clock)
-        self.expire_orders = ExpireOrders(self.unsteady, self.clock, EXPIRY)
+        self.expire_orders = ExpireOrders(self.unsteady, self.clock, EXPIRY, look_every=LOOK_EVERY)
 
     async def sells(self, *, stock: int = 5, price: int = 1250, currency: str = "EUR") -> Product:
         new = NewProduct(name="fountain pen", price=Money(price, currency), stock=stock)
@@ -131,6 +132,16 @@ class Shop:
         order, request = await self.payment_requested(*items)
         assert await self.process_payment([request]) == [None]
         return await self.now(order)
+
+    async def is_open_for(self, time: timedelta) -> list[OrderId]:
+        """Let the time pass while the worker looks for unpaid orders. Return those that have expired."""
+        expired: list[OrderId] = []
+        while time > timedelta(0):
+            expired += (await self.expire_orders()).expired
+            step = min(time, LOOK_EVERY)
+            self.clock.forward(step)
+            time -= step
+        return expired
 
     async def refund_requested(self, order: Order) -> RefundRequested:
         [outcome] = await self.request_refund([order.id])

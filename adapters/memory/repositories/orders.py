@@ -1,4 +1,4 @@
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from attrs import frozen
@@ -24,6 +24,7 @@ class MemoryOrders:
             if order.id in self._changes.orders:
                 raise Aborted(f"order {order.id} exists already")
             self._changes.orders[order.id] = copied(order)
+            self._changes.recorded_at[order.id] = self._changes.store.now()
         self._changes.committed.orders += orders
 
     async def get_many(
@@ -54,17 +55,26 @@ class MemoryOrders:
             for order in self._changes.orders.values()
             if not order.deleted and user_id in {None, order.user_id} and status in {None, order.status}
         ]
-        newest_first = sorted(self._beside(found, before, lambda place, start: place < start), key=_place, reverse=True)
+        newest_first = sorted(self._before(found, before), key=_place, reverse=True)
         return [copied(order) for order in newest_first[:limit]]
 
     async def unpaid_since(self, moment: datetime, *, after: OrderId | None, limit: int) -> list[OrderId]:
+        recorded_at = self._changes.recorded_at
         found = [
             order
             for order in self._changes.orders.values()
-            if order.status in MAY_EXPIRE and not order.deleted and order.created_at <= moment
+            if order.status in MAY_EXPIRE and not order.deleted and recorded_at[order.id] <= moment
         ]
-        oldest_first = sorted(self._beside(found, after, lambda place, start: place > start), key=_place)
-        return [order.id for order in oldest_first[:limit]]
+        places = sorted((recorded_at[order.id], order.id) for order in found)
+        if after is not None:
+            places = [place for place in places if after in recorded_at and place > (recorded_at[after], after)]
+        return [id_ for _, id_ in places[:limit]]
+
+    async def redate_unpaid(self) -> None:
+        now = self._changes.store.now()
+        for order in self._changes.orders.values():
+            if order.status in MAY_EXPIRE and self._changes.recorded_at[order.id] > now:
+                self._changes.recorded_at[order.id] = now
 
     async def waiting_since(self, moment: datetime, *, after: OrderId | None, limit: int) -> list[OrderId]:
         ids = [
@@ -78,14 +88,12 @@ class MemoryOrders:
         ]
         return sorted(id_ for id_ in ids if after is None or id_ > after)[:limit]
 
-    def _beside(
-        self, orders: Sequence[Order], of: OrderId | None, side: Callable[[_Place, _Place], bool]
-    ) -> Sequence[Order]:
-        """The orders before or after another order, in time."""
-        if of is None:
+    def _before(self, orders: Sequence[Order], before: OrderId | None) -> Sequence[Order]:
+        """The orders before another order, in time."""
+        if before is None:
             return orders
-        start = self._changes.orders.get(of)
-        return [order for order in orders if start is not None and side(_place(order), _place(start))]
+        start = self._changes.orders.get(before)
+        return [order for order in orders if start is not None and _place(order) < _place(start)]
 
 
 def _place(order: Order) -> _Place:

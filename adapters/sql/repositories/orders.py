@@ -7,12 +7,16 @@ from typing import Any, Final
 
 from attrs import frozen
 from sqlalchemy import (
+    Column,
     FromClause,
+    Insert,
     Row,
     ScalarSelect,
     Select,
     Update,
     bindparam,
+    insert,
+    literal,
     literal_column,
     select,
     tuple_,
@@ -20,8 +24,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.elements import ColumnElement
 
-from adapters.sql.core.bulk import BulkStatement, Written, bulk_insert
-from adapters.sql.core.expressions import among
+from adapters.sql.core.bulk import BulkStatement, Written
+from adapters.sql.core.expressions import FromNow, among
 from adapters.sql.core.reading import checked
 from adapters.sql.core.transaction import TransactionBlock
 from adapters.sql.dialects.base import SqlDialect
@@ -80,11 +84,19 @@ _AGREED: Final = frozenset({"user_id", "total", "currency", "created_at"})
 _SAVED: Final = {name: get for name, get in _WRITTEN.items() if name not in _AGREED}
 
 # An order comes with its lines in one statement, of one row each.
-_ALL: Final = select(*orders.c, lines_of(orders.c.id).label("lines"))
+_ALL: Final = select(*(orders.c[name] for name in _WRITTEN), lines_of(orders.c.id).label("lines"))
 _BY_ID: Final = _ALL.where(among(orders.c.id, "ids"))
 _BY_ID_LOCKED: Final = _BY_ID.order_by(orders.c.id).with_for_update(key_share=True, of=orders)
 
-_INSERT: Final = bulk_insert(orders, _WRITTEN)
+# As a subquery, which is evaluated once: PostgreSQL looks up no volatile expression in an index.
+_NOW: Final = select(FromNow(literal(0))).scalar_subquery()
+
+
+def _insert(new: FromClause, _: SqlDialect) -> Insert:
+    return insert(orders).from_select([*new.c.keys(), "recorded_at"], select(*new.c, _NOW))
+
+
+_INSERT: Final = BulkStatement(orders, _WRITTEN, _insert)
 
 
 def _save(new: FromClause, _: SqlDialect) -> Update:
@@ -100,17 +112,22 @@ _SAVE: Final = BulkStatement(orders, _SAVED, _save)
 _PLACE: Final = (orders.c.created_at, orders.c.id)
 
 
-def _place_of(parameter: str) -> ScalarSelect[Any]:
+# The same for unpaid orders, whose time to pay begins when they are recorded.
+_UNPAID_PLACE: Final = (orders.c.recorded_at, orders.c.id)
+
+
+def _place_of(parameter: str, place: Sequence[Column[Any]]) -> ScalarSelect[Any]:
     """Looked up by the database, so that a page needs no more than an id to go on from: no row is ever removed."""
     start = orders.alias("start")
-    return select(start.c.created_at, start.c.id).where(start.c.id == bindparam(parameter)).scalar_subquery()
+    columns = [start.c[column.name] for column in place]
+    return select(*columns).where(start.c.id == bindparam(parameter)).scalar_subquery()
 
 
 # What a page may be of, by the name of its parameter.
 _CONDITIONS: Final[dict[str, ColumnElement[bool]]] = {
     "user_id": orders.c.user_id == bindparam("user_id"),
     "status": orders.c.status == bindparam("status"),
-    "before": tuple_(*_PLACE) < _place_of("before"),
+    "before": tuple_(*_PLACE) < _place_of("before", _PLACE),
 }
 
 
@@ -139,8 +156,9 @@ def _page_of_all(step: int, *parameters: str) -> Select[Any]:
 
 
 _IDS: Final = select(orders.c.id).limit(bindparam("limit"))
-_UNPAID: Final = _IDS.where(UNPAID, orders.c.created_at <= bindparam("moment")).order_by(*_PLACE)
-_UNPAID_AFTER: Final = _UNPAID.where(tuple_(*_PLACE) > _place_of("after"))
+_UNPAID: Final = _IDS.where(UNPAID, orders.c.recorded_at <= bindparam("moment")).order_by(*_UNPAID_PLACE)
+_UNPAID_AFTER: Final = _UNPAID.where(tuple_(*_UNPAID_PLACE) > _place_of("after", _UNPAID_PLACE))
+_REDATE: Final = update(orders).values(recorded_at=_NOW).where(UNPAID, orders.c.recorded_at > _NOW)
 # By id alone: when an order changed last is no place to go on from, since it may have changed again meanwhile.
 _WAITING: Final = _IDS.where(WAITING, orders.c.updated_at <= bindparam("moment")).order_by(orders.c.id)
 _WAITING_AFTER: Final = _WAITING.where(orders.c.id > bindparam("after"))
@@ -184,6 +202,9 @@ class SqlOrders:
 
     async def unpaid_since(self, moment: datetime, *, after: OrderId | None, limit: int) -> list[OrderId]:
         return await self._ids(_UNPAID if after is None else _UNPAID_AFTER, moment, after, limit)
+
+    async def redate_unpaid(self) -> None:
+        await self._block.change(_REDATE)
 
     async def waiting_since(self, moment: datetime, *, after: OrderId | None, limit: int) -> list[OrderId]:
         return await self._ids(_WAITING if after is None else _WAITING_AFTER, moment, after, limit)

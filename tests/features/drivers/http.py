@@ -2,15 +2,17 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import httpx
 from attrs import define, field
+from sqlalchemy import select, update
 
 from adapters.payments.simulated.ledger import LedgerEntry, Outcome, open_file_ledger
 from adapters.sql.core.engine import create_engine
+from adapters.sql.tables import open_periods, orders
 from adapters.sql.unit_of_work import SqlUnitOfWork
 from application.catalogue.add_products import AddProducts, NewProduct
 from application.catalogue.adjust_stock import AdjustStock
@@ -128,6 +130,28 @@ class HttpShop:
         last = self._marker()
         self._service.run_with(HOLDFAST_ORDER_EXPIRY="1ms")
         _wait(lambda: self.order(last).status == "EXPIRED", "an order to expire")
+
+    def close_for_a_weekend(self) -> None:
+        """Date back all that the database knows of time, and have an order expire whose time had passed before."""
+        overdue = self._marker()
+        self._service.stop()
+
+        async def date_back() -> None:
+            weekend, hour = timedelta(days=3), timedelta(hours=1)
+            engine = create_engine(self._service.database)
+            async with engine.begin() as connection:
+                for period in (await connection.execute(select(open_periods))).all():
+                    dated = {"since": period.since - weekend - 2 * hour, "until": period.until - weekend}
+                    found = open_periods.c.since == period.since
+                    await connection.execute(update(open_periods).where(found).values(dated))
+                for order in (await connection.execute(select(orders.c.id, orders.c.recorded_at))).all():
+                    at = order.recorded_at - weekend - (hour if order.id == UUID(overdue) else timedelta(0))
+                    await connection.execute(update(orders).where(orders.c.id == order.id).values(recorded_at=at))
+            await engine.dispose()
+
+        self._runner.run(date_back())
+        self._service.run_with()
+        _wait(lambda: self.order(overdue).status == "EXPIRED", "an order to expire")
 
     def bring_again(self, order: str, request: str) -> None:
         """Re-enqueue the event, then wait until an order is paid whose request is behind it in the queue."""

@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import Awaitable, Sequence
+from datetime import timedelta
 from typing import TypeVar
 from uuid import UUID
 
@@ -132,7 +133,12 @@ class MemoryShop:
         self._shop.provider.declines = declined
 
     def let_the_time_to_pay_pass(self) -> None:
-        self._shop.clock.forward(EXPIRY)
+        self._runner.run(self._shop.is_open_for(EXPIRY))
+        self._runner.run(self._shop.expire_orders())
+
+    def close_for_a_weekend(self) -> None:
+        self._runner.run(self._shop.expire_orders())
+        self._shop.clock.forward(timedelta(days=3))
         self._runner.run(self._shop.expire_orders())
 
     def bring_again(self, order: str, request: str) -> None:

@@ -82,6 +82,9 @@ class Shop(Protocol):
 
     def let_the_time_to_pay_pass(self) -> None: ...
 
+    def close_for_a_weekend(self) -> None:
+        """Stop the service, start it three days later, and wait until it has looked for unpaid orders."""
+
     def bring_again(self, order: str, request: str) -> None:
         """Deliver the order's last event of this type to the worker again, and wait until it is handled."""
 

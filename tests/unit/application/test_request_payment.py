@@ -86,7 +86,7 @@ async def test_an_order_that_came_to_its_end_takes_no_money(shop: Shop, end: str
     if end == "cancelled":
         await shop.cancel_order([order.id])
     if end == "expired":
-        shop.clock.forward(EXPIRY)
+        await shop.is_open_for(EXPIRY)
         await shop.expire_orders()
 
     [outcome] = await shop.request_payment([order.id])
