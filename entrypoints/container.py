@@ -8,12 +8,15 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from uuid_utils.compat import uuid7
 
 from adapters.codecs.intake_queue import PublishedIntake
+from adapters.memory.cache_owner import MemoryCacheOwner
 from adapters.memory.caches import MemoryCatalogueCache, MemoryRecentOrders
 from adapters.memory.price_list import MemoryPriceList
+from adapters.sql.mark import SqlDatabaseMarks
 from adapters.sql.unit_of_work import SqlUnitOfWork
 from application.assembly import Limits, Ports, UseCases, assemble
 from application.execution.after_commit import AfterCommit
-from application.ports.caching import CatalogueCache, PriceList, RecentOrders
+from application.execution.one_database import KeepCachesToDatabase
+from application.ports.caching import CacheOwner, CatalogueCache, PriceList, RecentOrders
 from application.ports.environment import Clock, NewId
 from application.ports.messaging import IntakeQueue, OutboxSignal
 from application.ports.persistence import UnitOfWork
@@ -42,6 +45,12 @@ def _catalogue_in_redis(redis: "GuardedRedis", namespace: str) -> CatalogueCache
     from adapters.redis.catalogue_cache import RedisCatalogueCache  # noqa: PLC0415 - as above
 
     return RedisCatalogueCache(redis, namespace=namespace)
+
+
+def _cache_owner_in_redis(redis: "GuardedRedis", namespace: str) -> CacheOwner:
+    from adapters.redis.cache_owner import RedisCacheOwner  # noqa: PLC0415 - as above
+
+    return RedisCacheOwner(redis, namespace=namespace)
 
 
 # An order expires at most a tenth of its time late.
@@ -107,6 +116,19 @@ class Container(containers.DeclarativeContainer):
         partial, SqlUnitOfWork, engine
     )
     intake_queue: providers.Provider[IntakeQueue] = providers.Factory(PublishedIntake, broker.provided.publisher)
+
+    _cache_owners: providers.Provider[Sequence[CacheOwner]] = providers.Selector(
+        _where_caches_are,
+        redis=providers.List(
+            providers.Factory(_cache_owner_in_redis, redis, settings.provided.namespace),
+            providers.Singleton(MemoryCacheOwner, queued_here),
+        ),
+        # They end with this process, which has the data folder to itself.
+        memory=providers.List(),
+    )
+    keep_caches: providers.Provider[KeepCachesToDatabase] = providers.Factory(
+        KeepCachesToDatabase, providers.Factory(SqlDatabaseMarks, engine), _cache_owners
+    )
 
     ports: providers.Provider[Ports] = providers.Factory(
         Ports,

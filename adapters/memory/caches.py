@@ -33,6 +33,9 @@ class MemoryRecentOrders:
     async def put_many(self, orders: Sequence[Order]) -> None:
         self._put([(order.id, _Known(order.version, copied(order))) for order in orders])
 
+    def clear(self) -> None:
+        self._known.clear()
+
     async def invalidate_below(self, versions: Mapping[OrderId, int]) -> None:
         # The version is kept, even for an order that was not cached: a reader with an older one may be about to put it.
         self._put([(id_, _Known(version, None)) for id_, version in versions.items()])

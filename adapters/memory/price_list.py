@@ -14,5 +14,5 @@ class MemoryPriceList:
     def get_many(self, ids: Collection[ProductId]) -> dict[ProductId, Product]:
         return {id_: copied(self._products[id_]) for id_ in ids if id_ in self._products}
 
-    def put_many(self, products: Sequence[Product]) -> None:
-        self._products.update((product.id, copied(product)) for product in products)
+    def replace_all(self, products: Sequence[Product]) -> None:
+        self._products = {product.id: copied(product) for product in products}

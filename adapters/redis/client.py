@@ -72,6 +72,10 @@ class GuardedRedis:
         """Remove this epoch at each reconnect, to invalidate its cache: a write to the cache may have been missed."""
         self._epoch_keys.add(epoch_key)
 
+    @property
+    def epoch_keys(self) -> Sequence[str]:
+        return sorted(self._epoch_keys)
+
     def new_epoch(self) -> bytes:
         return self._run + secrets.token_hex((EPOCH_BYTES - RUN_BYTES) // 2).encode()
 

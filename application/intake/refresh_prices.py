@@ -2,6 +2,7 @@ from attrs import field, frozen
 
 from application.ports.caching import PriceList
 from application.ports.persistence import UnitOfWork
+from domain.catalogue.product import Product
 from domain.ids import ProductId
 
 
@@ -15,10 +16,12 @@ class RefreshPrices:
 
     async def __call__(self) -> None:
         last: ProductId | None = None
+        catalogue: list[Product] = []
         while True:
             async with self._unit_of_work.reading() as tx:
                 products = await tx.products.page(after=last, limit=self._page)
-            self._prices.put_many(products)
+            catalogue += products
             if len(products) < self._page:
-                return
+                break
             last = products[-1].id
+        self._prices.replace_all(catalogue)

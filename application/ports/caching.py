@@ -55,4 +55,38 @@ class PriceList(Protocol):
 
     def get_many(self, ids: Collection[ProductId]) -> dict[ProductId, Product]: ...
 
-    def put_many(self, products: Sequence[Product]) -> None: ...
+    def replace_all(self, products: Sequence[Product]) -> None:
+        """Hold these products, the whole catalogue, and no others: a restored database may lack some."""
+
+
+@frozen
+class DatabaseMark:
+    """What tells a database from others, and from itself before it was restored from a backup."""
+
+    identity: str
+    # It never falls while the database goes on.
+    position: int
+
+    def continues(self, earlier: "DatabaseMark") -> bool:
+        """Return whether the database of the earlier mark has gone on to this one. It must have been taken before."""
+        return self.identity == earlier.identity and self.position >= earlier.position
+
+
+class DatabaseMarks(Protocol):
+    """The mark of the database that this process uses."""
+
+    async def current(self) -> DatabaseMark | None:
+        """None if the database can't tell at the moment. Raise `Unavailable`."""
+
+
+class CacheOwner(Protocol):
+    """The database that the entries of some caches come from. Best effort, as the caches are: it never raises."""
+
+    async def get(self) -> DatabaseMark | None:
+        """The last mark. None if it is unknown, or can't be read at the moment."""
+
+    async def change(self, mark: DatabaseMark, *, since: DatabaseMark | None) -> None:
+        """Note this mark, and invalidate all entries unless it continues the mark `since`, which `get` returned.
+
+        Nothing happens if there is another mark in the meantime.
+        """

@@ -10,6 +10,7 @@ from entrypoints.container import Container
 from entrypoints.http.app import create_app
 from entrypoints.http.server.server import serve
 from entrypoints.loops import Stop
+from entrypoints.programs.caches import caches_kept
 from entrypoints.programs.prices import prices_known
 from entrypoints.programs.starting import freeze_objects, tell_of_servers
 from entrypoints.schema import expect_schema
@@ -43,6 +44,8 @@ async def serve_http(container: Container, stop: Stop, *, on_started: OnStarted)
         max_body=settings.max_body,
     )
     async with AsyncExitStack() as stack:
+        if settings.redis_url:
+            await stack.enter_async_context(caches_kept(container.keep_caches()))
         if settings.intake != "direct":
             await stack.enter_async_context(prices_known(use_cases.refresh_prices))
         freeze_objects()

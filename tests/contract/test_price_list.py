@@ -9,16 +9,23 @@ from tests.unit.shop import Shop
 
 def test_what_was_put_is_found_and_the_unknown_is_missing() -> None:
     prices = MemoryPriceList()
-    prices.put_many([a_product(1), a_product(2)])
+    prices.replace_all([a_product(1), a_product(2)])
     assert prices.get_many({ProductId(2), ProductId(3)}) == {2: a_product(2)}
 
 
 def test_it_holds_products_of_its_own() -> None:
     prices, product = MemoryPriceList(), a_product(1, stock=5)
-    prices.put_many([product])
+    prices.replace_all([product])
     product.take(1)
     prices.get_many([product.id])[product.id].take(2)
     assert prices.get_many([product.id])[product.id].stock == 5
+
+
+def test_what_is_not_in_the_catalogue_any_more_is_forgotten() -> None:
+    prices = MemoryPriceList()
+    prices.replace_all([a_product(1), a_product(2)])
+    prices.replace_all([a_product(2), a_product(3)])
+    assert prices.get_many({ProductId(1), ProductId(2), ProductId(3)}).keys() == {2, 3}
 
 
 async def test_the_whole_catalogue_gets_into_it() -> None:

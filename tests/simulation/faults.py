@@ -72,7 +72,7 @@ _LEADS_TO: Final[dict[str, dict[str, Any]]] = {
     "dead_letter_queue.ack": {"errand": "money", "poison": 0.9},
     "dead_letters.record": {"errand": "money", "poison": 0.9},
     "price_list.get_many": _AUTO | {"away": (DATABASE,)},
-    "price_list.put_many": _QUEUED | {"errand": "new"},
+    "price_list.replace_all": _QUEUED | {"errand": "new"},
     "intake_queue.put_many": _QUEUED,
     "orders.add_many": _AUTO | {"away": (DATABASE,), "silent": True},
 }

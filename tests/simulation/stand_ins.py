@@ -54,7 +54,7 @@ SimulatedPayments: Final = _standing_in("gateway", before=NO_ANSWER, after=UNKNO
 
 
 _LOOK_UP: Final = Call("price_list.get_many")
-_LEARN: Final = Call("price_list.put_many")
+_LEARN: Final = Call("price_list.replace_all")
 
 
 @define(eq=False)
@@ -71,9 +71,9 @@ class SimulatedPriceList:
         self._faults.cross(self._process, _LOOK_UP.after)
         return known
 
-    def put_many(self, products: Sequence[Product]) -> None:
+    def replace_all(self, products: Sequence[Product]) -> None:
         self._faults.cross(self._process, _LEARN.before)
-        self._inner.put_many(products)
+        self._inner.replace_all(products)
         self._faults.cross(self._process, _LEARN.after)
 
 

@@ -260,5 +260,8 @@ class SqlDialect:
     locks: Locks
     durability: Durability
     expressions: Expressions
+    # Selects one row, `identity` and `position`, by which a restored database can be recognised (`DatabaseMark`). The
+    # position is NULL while the server can't tell. None if nobody but the process that has the database caches it.
+    mark: Executable | None
     # Makes the signal that wakes the relays of all processes. None if the database can't notify other processes.
     signal: Callable[[Connect], ClosableSignal] | None

@@ -30,6 +30,7 @@ from adapters.sql.dialects.on_conflict import InsertsOnConflict
 from adapters.sql.dialects.postgresql.connections import PostgresConnections
 from adapters.sql.dialects.postgresql.driver import Asyncpg
 from adapters.sql.dialects.postgresql.errors import PostgresErrors
+from adapters.sql.dialects.postgresql.mark import MARK
 from adapters.sql.dialects.postgresql.signal import PostgresOutboxSignal
 
 
@@ -119,5 +120,6 @@ POSTGRESQL: Final = SqlDialect(
     locks=AdvisoryLocks(),
     durability=SynchronousCommit(),
     expressions=PostgresExpressions(),
+    mark=MARK,
     signal=PostgresOutboxSignal,
 )

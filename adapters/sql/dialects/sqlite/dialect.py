@@ -94,6 +94,8 @@ SQLITE: Final = SqlDialect(
     locks=WriterLocks(),
     durability=FullDurability(),
     expressions=SqliteExpressions(),
+    # A file has one process, whose caches end with it.
+    mark=None,
     # SQLite can't notify other processes.
     signal=None,
 )
