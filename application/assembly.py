@@ -24,6 +24,7 @@ from application.intake.place_order import NumberedRequest, NumberRequests, Plac
 from application.intake.queue_orders import Queued, QueueOrders, QueueOrRecord
 from application.intake.refresh_prices import RefreshPrices
 from application.intake.unrecorded import TellUnrecorded, Unrecorded
+from application.messaging.by_order import ByOrder
 from application.messaging.consumer import Consumer
 from application.messaging.dead_letters import DecideDeadLetters, ListDeadLetters, RecordDeadLetters
 from application.messaging.relay import RelayEvents
@@ -220,8 +221,8 @@ def assemble(ports: Ports, limits: Limits) -> UseCases:
         adjust_stock=AdjustStock(uow, now),
         consumers=(
             _consumer(INTAKE, ports, limits, persist_orders),
-            _consumer(PAYMENTS, ports, limits, process_payment),
-            _consumer(REFUNDS, ports, limits, RefundOrder(uow, provider, now)),
+            _consumer(PAYMENTS, ports, limits, ByOrder(process_payment)),
+            _consumer(REFUNDS, ports, limits, ByOrder(RefundOrder(uow, provider, now))),
         ),
         record_dead_letters=[RecordDeadLetters(work.name, ports.dead_letter_queue(work), uow) for work in WORK_QUEUES],
         relay_events=RelayEvents(

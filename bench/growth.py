@@ -21,7 +21,7 @@ from uuid_utils.compat import uuid7
 
 from adapters.payments.simulated.gateway import SimulatedGateway
 from adapters.payments.simulated.ledger import Ledger, LedgerEntry, Outcome
-from adapters.sql.tables import idempotency_keys, inbox, order_events, order_items, orders, payments
+from adapters.sql.tables import idempotency_keys, order_events, order_items, orders, payments
 from adapters.sql.unit_of_work import SqlUnitOfWork
 from application.catalogue.add_products import AddProducts, NewProduct
 from application.execution.idempotency import Keyed
@@ -37,7 +37,6 @@ from application.ports.persistence import UnitOfWork
 from domain.catalogue.product import Product
 from domain.ids import OrderId, PaymentId, ProductId, UserId
 from domain.money import Money
-from domain.orders.events import PaymentRequested, RefundRequested
 from domain.orders.status import OrderStatus
 
 _PRODUCTS: Final = 1_000
@@ -158,17 +157,11 @@ class _Shop:
     async def _pay(self, ids: Sequence[OrderId], *, decline_rate: float = 0.0) -> None:
         gateway = SimulatedGateway(self._ledger, decline_rate=decline_rate)
         await RequestPayment(self._unit_of_work, uuid7, self._now)(ids)
-        async with self._unit_of_work.reading() as tx:
-            events = await tx.events.of_orders(ids)
-        requests = [event for event in events if isinstance(event, PaymentRequested)]
-        await ProcessPayment(self._unit_of_work, gateway, self._now)(requests)
+        await ProcessPayment(self._unit_of_work, gateway, self._now)(ids)
 
     async def _refund(self, ids: Sequence[OrderId]) -> None:
         await RequestRefund(self._unit_of_work, self._now)(ids)
-        async with self._unit_of_work.reading() as tx:
-            events = await tx.events.of_orders(ids)
-        requests = [event for event in events if isinstance(event, RefundRequested)]
-        await RefundOrder(self._unit_of_work, SimulatedGateway(self._ledger), self._now)(requests)
+        await RefundOrder(self._unit_of_work, SimulatedGateway(self._ledger), self._now)(ids)
 
     async def _empty_outbox(self, ids: Collection[OrderId]) -> None:
         """Remove the events from the outbox, as if they had been relayed."""
@@ -305,8 +298,6 @@ _TABLES: Final[tuple[tuple[Table, str, Mapping[str, str]], ...]] = (
         "t.order_id = o.id",
         {"order_id": "c.id", "at": _AT.format("at"), "body": _SAID.format("t.body", _AT.format("at"))},
     ),
-    # Which consumers there are is a matter of the index: the table can't be asked by order.
-    (inbox, "t.order_id = o.id AND t.consumer IN ('payments', 'refunds')", {"order_id": "c.id"}),
     (
         idempotency_keys,
         f"t.key = o.id::text AND t.scope = 'customer {_CUSTOMER}'",

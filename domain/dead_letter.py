@@ -1,3 +1,4 @@
+from collections.abc import Collection
 from datetime import datetime
 from enum import StrEnum
 from hashlib import sha256
@@ -7,7 +8,7 @@ from attrs import define, field, frozen, setters
 from attrs.validators import ge
 
 from domain.errors import DomainError, IllegalTransition
-from domain.orders.events import Event
+from domain.orders.events import Event, OrderAccepted
 
 _LONGEST_REASON: Final = 2000
 
@@ -22,6 +23,12 @@ class UnreadableMessage(DomainError):
     """The message can't be replayed, because this version can't read it."""
 
     code = "unreadable_message"
+
+
+class ForeignMessage(DomainError):
+    """The message can't be replayed, because it is no event of this shop."""
+
+    code = "foreign_message"
 
 
 class Decision(StrEnum):
@@ -64,12 +71,21 @@ class DeadLetter:
     decided_by: str | None = None
     decided_at: datetime | None = None
 
-    def replay(self, *, by: str, at: datetime) -> Event:
-        """Return the event to be re-enqueued. Raise `UnreadableMessage` or `IllegalTransition`."""
+    def replay(self, *, by: str, at: datetime, history: Collection[Event]) -> Event:
+        """Return the event to be re-enqueued. `history` has all events of its order.
+
+        Raise `UnreadableMessage`, `ForeignMessage` or `IllegalTransition`. An accepted order is in no history yet: it
+        is checked again when it is recorded.
+        """
         if self.event is None:
             raise UnreadableMessage(
                 f"dead letter {self.id} can't be read by this version ({self.message.reason}): discard it,"
                 " or replay it with a version that can"
+            )
+        if not isinstance(self.event, OrderAccepted) and self.event not in history:
+            raise ForeignMessage(
+                f"dead letter {self.id} says what never happened here: order {self.event.order_id} has no such event;"
+                " it was forged, or is from before a restore of the database: discard it"
             )
         self._decide(Decision.REPLAYED, by=by, at=at)
         return self.event

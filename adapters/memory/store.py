@@ -46,7 +46,6 @@ class MemoryStore:
     outbox: dict[int, OutboxEntry] = field(factory=dict)
     last_position: int = 0
     leases: dict[str, Lease] = field(factory=dict)
-    inbox: set[tuple[str, EventId]] = field(factory=set)
     idempotency_keys: dict[IdempotencyKey, StoredAnswer] = field(factory=dict)
     dead_letters: dict[int, DeadLetter] = field(factory=dict)
     # When each order was recorded, or what counts as that time.
@@ -73,7 +72,6 @@ class Changes:
     sending: list[Event] = field(factory=list, init=False)
     sent: set[int] = field(factory=set, init=False)
     leases: Overlay[str, Lease] = field(init=False)
-    inbox: set[tuple[str, EventId]] = field(factory=set, init=False)
     idempotency_keys: Overlay[IdempotencyKey, StoredAnswer] = field(init=False)
     recorded_at: Overlay[OrderId, datetime] = field(init=False)
     # The open periods from this transaction on, if it has noted one.
@@ -101,7 +99,6 @@ class Changes:
             store.open_periods = self.open_periods
         store.adjustments += self.adjustments
         store.events |= self.events
-        store.inbox |= self.inbox
         store.idempotency_keys.update(self.idempotency_keys.written)
         for position in self.sent:
             store.outbox.pop(position, None)

@@ -6,7 +6,6 @@ from attrs import define, field, frozen
 from adapters.memory.repositories.dead_letters import MemoryDeadLetters
 from adapters.memory.repositories.events import MemoryEvents
 from adapters.memory.repositories.idempotency_keys import MemoryIdempotencyKeys
-from adapters.memory.repositories.inbox import MemoryInbox
 from adapters.memory.repositories.open_periods import MemoryOpenPeriods
 from adapters.memory.repositories.orders import MemoryOrders
 from adapters.memory.repositories.outbox import MemoryOutbox
@@ -73,10 +72,6 @@ class MemoryTransaction:
     @property
     def outbox(self) -> MemoryOutbox:
         return MemoryOutbox(self._changes)
-
-    @property
-    def inbox(self) -> MemoryInbox:
-        return MemoryInbox(self._changes)
 
     @property
     def idempotency_keys(self) -> MemoryIdempotencyKeys:

@@ -38,7 +38,7 @@ class RabbitSubscription:
     """Receives the events of one consumer. They are prefetched, and returned in batches.
 
     `ack`, `retry` and `dead_letter` may raise `Trouble`. That is always safe: RabbitMQ redelivers the message, and the
-    inbox knows which messages were processed. When a message moves to another queue, the copy there is confirmed before
+    database knows what was done. When a message moves to another queue, the copy there is confirmed before
     the message is acked here. A crash in between duplicates the message and never loses it.
     """
 

@@ -177,6 +177,8 @@ outbox: Final = Table(
     postgresql_with={"autovacuum_vacuum_scale_factor": "0", "autovacuum_vacuum_threshold": "5000"},
 )
 
+# Not used any more: what is due is read from the orders. Workers of the previous release, which may run beside those of
+# this one, still write it.
 inbox: Final = Table(
     "inbox",
     metadata,

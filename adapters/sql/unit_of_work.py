@@ -10,7 +10,6 @@ from adapters.sql.core.transaction import TransactionBlock
 from adapters.sql.repositories.dead_letters import SqlDeadLetters
 from adapters.sql.repositories.events import SqlEvents
 from adapters.sql.repositories.idempotency_keys import SqlIdempotencyKeys
-from adapters.sql.repositories.inbox import SqlInbox
 from adapters.sql.repositories.open_periods import SqlOpenPeriods
 from adapters.sql.repositories.orders import SqlOrders
 from adapters.sql.repositories.outbox import SqlOutbox
@@ -80,7 +79,6 @@ class _SqlTransaction:
     payments: SqlPayments = _repository(lambda block, _: SqlPayments(block))
     events: SqlEvents = _repository(SqlEvents)
     outbox: SqlOutbox = _repository(SqlOutbox)
-    inbox: SqlInbox = _repository(lambda block, _: SqlInbox(block))
     idempotency_keys: SqlIdempotencyKeys = _repository(SqlIdempotencyKeys)
     dead_letters: SqlDeadLetters = _repository(lambda block, _: SqlDeadLetters(block))
     open_periods: SqlOpenPeriods = _repository(lambda block, _: SqlOpenPeriods(block))

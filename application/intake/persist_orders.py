@@ -4,12 +4,13 @@ from functools import partial
 from attrs import frozen
 
 from application.execution.idempotency import Keyed, KeyInFlight, KeyReused, Outcome, Replayed, once
-from application.intake.place_order import record, wanted_in
+from application.intake.place_order import NumberedRequest, price_order, record, wanted_in
 from application.ports.environment import Clock
 from application.ports.idempotency import IdempotencyKey
 from application.ports.persistence import Transaction, UnitOfWork
+from domain.catalogue.product import Product
 from domain.errors import DomainError, InvalidOrder
-from domain.ids import OrderId
+from domain.ids import OrderId, ProductId
 from domain.orders.events import OrderAccepted, OrderPlaced
 from domain.orders.order import Order
 
@@ -18,8 +19,9 @@ from domain.orders.order import Order
 class PersistOrders:
     """Write accepted orders into the database, as if they had been placed there. Recorded orders are skipped.
 
-    An accepted order is never refused because of a later change. If a client sends two different orders under one id,
-    the mistake may not be visible when the second is accepted. The second is dead-lettered for a person to decide.
+    An accepted order is never refused because of a later change: no product is ever removed, and no price changes. If a
+    client sends two different orders under one id, the mistake may not be visible when the second is accepted. The
+    second is dead-lettered for a person to decide. So is an order at other prices, which no API can have accepted.
     """
 
     _unit_of_work: UnitOfWork
@@ -29,12 +31,14 @@ class PersistOrders:
         outcomes: dict[OrderId, Outcome] = {}
         async with self._unit_of_work() as tx:
             orders = await tx.orders.get_many({event.order_id for event in events})
+            missing = [event for event in events if event.order_id not in orders]
+            products = await tx.products.get_many({line.product_id for event in missing for line in event.lines})
             new: dict[OrderId, tuple[Order, OrderPlaced]] = {}
             calls: list[OrderId | Keyed[OrderId]] = []
             for event in events:
                 if event.order_id not in orders and event.order_id not in outcomes:
                     try:
-                        new[event.order_id] = _placed(event)
+                        new[event.order_id] = _placed(event, products)
                     except DomainError as error:
                         outcomes[event.order_id] = error
                     else:
@@ -57,10 +61,11 @@ async def _record_all(
     return [order for order, _ in placed]
 
 
-def _placed(event: OrderAccepted) -> tuple[Order, OrderPlaced]:
-    order, placed = Order.place(order_id=event.order_id, user_id=event.user_id, lines=event.lines, at=event.at)
-    if order.total != event.total:
-        raise InvalidOrder(f"the total of order {order.id} is not the sum of its lines")
+def _placed(event: OrderAccepted, products: Mapping[ProductId, Product]) -> tuple[Order, OrderPlaced]:
+    """Price the order from the database, as if it was placed there, and compare: the message may be forged."""
+    order, placed = price_order(NumberedRequest(event.order_id, event.at, wanted_in(event)), products)
+    if (order.lines, order.total) != (event.lines, event.total):
+        raise InvalidOrder(f"order {order.id} was accepted at prices that its products do not have")
     return order, placed
 
 

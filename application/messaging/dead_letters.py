@@ -1,10 +1,10 @@
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from attrs import field, frozen
 
 from application.ports.environment import Clock
 from application.ports.messaging import DeadDelivery, DeadLetterQueue
-from application.ports.persistence import Transaction, UnitOfWork
+from application.ports.persistence import UnitOfWork
 from domain.dead_letter import DeadLetter, UnknownDeadLetter
 from domain.errors import DomainError
 from domain.orders.events import Event
@@ -59,11 +59,28 @@ class DecideDeadLetters:
     _page: int = field(default=200, kw_only=True)
 
     async def replay(self, ids: Sequence[int], *, by: str) -> Sequence[DeadLetter | DomainError]:
-        """Re-enqueue their events in the transaction that marks them. The inbox knows what was done before."""
-        return await self._decide(ids, lambda letter: letter.replay(by=by, at=self._now()))
+        """Re-enqueue their events in the transaction that marks them. What was done before is not done again.
+
+        A message that was never an event of this shop is refused: replayed, it would leave here as one.
+        """
+        async with self._unit_of_work() as tx:
+            letters = await tx.dead_letters.get_many(set(ids), lock=True)
+            told = [letter.event for letter in letters.values() if letter.event is not None]
+            history = set(await tx.events.of_orders({event.order_id for event in told}))
+            events: list[Event] = []
+            outcomes = _decide(
+                letters, ids, lambda letter: events.append(letter.replay(by=by, at=self._now(), history=history))
+            )
+            await tx.dead_letters.save_many(_decided(outcomes))
+            await tx.outbox.re_enqueue(events)
+        return outcomes
 
     async def discard(self, ids: Sequence[int], *, by: str) -> Sequence[DeadLetter | DomainError]:
-        return await self._decide(ids, lambda letter: letter.discard(by=by, at=self._now()))
+        async with self._unit_of_work() as tx:
+            letters = await tx.dead_letters.get_many(set(ids), lock=True)
+            outcomes = _decide(letters, ids, lambda letter: letter.discard(by=by, at=self._now()))
+            await tx.dead_letters.save_many(_decided(outcomes))
+        return outcomes
 
     async def replay_all(self, *, by: str) -> Sequence[DeadLetter | DomainError]:
         """All that wait for a decision."""
@@ -87,29 +104,24 @@ class DecideDeadLetters:
         async with self._unit_of_work.reading() as tx:
             return [letter.id for letter in await tx.dead_letters.page(decided=False, after=after, limit=self._page)]
 
-    async def _decide(
-        self, ids: Sequence[int], decide: Callable[[DeadLetter], Event | None]
-    ) -> list[DeadLetter | DomainError]:
-        async with self._unit_of_work() as tx:
-            letters = await tx.dead_letters.get_many(set(ids), lock=True)
-            outcomes: list[DeadLetter | DomainError] = []
-            events: list[Event] = []
-            for id_ in ids:
-                try:
-                    letter = _existing(letters.get(id_), id_)
-                    event = decide(letter)
-                except DomainError as error:
-                    outcomes.append(error)
-                else:
-                    outcomes.append(letter)
-                    events += [event] if event is not None else []
-            await _keep(tx, [outcome for outcome in outcomes if isinstance(outcome, DeadLetter)], events)
-        return outcomes
+
+def _decide(
+    letters: Mapping[int, DeadLetter], ids: Sequence[int], decide: Callable[[DeadLetter], None]
+) -> list[DeadLetter | DomainError]:
+    outcomes: list[DeadLetter | DomainError] = []
+    for id_ in ids:
+        try:
+            letter = _existing(letters.get(id_), id_)
+            decide(letter)
+        except DomainError as error:
+            outcomes.append(error)
+        else:
+            outcomes.append(letter)
+    return outcomes
 
 
-async def _keep(tx: Transaction, letters: Sequence[DeadLetter], events: Sequence[Event]) -> None:
-    await tx.dead_letters.save_many(letters)
-    await tx.outbox.re_enqueue(events)
+def _decided(outcomes: Sequence[DeadLetter | DomainError]) -> list[DeadLetter]:
+    return [outcome for outcome in outcomes if isinstance(outcome, DeadLetter)]
 
 
 def _existing(letter: DeadLetter | None, id_: int) -> DeadLetter:

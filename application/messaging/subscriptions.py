@@ -1,4 +1,4 @@
-"""Which consumer takes which event: stated once, for every broker, the inbox and the dead letters."""
+"""Which consumer takes which event: stated once, for every broker and the dead letters."""
 
 from collections.abc import Mapping
 from types import MappingProxyType

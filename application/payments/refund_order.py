@@ -1,68 +1,68 @@
-from collections.abc import Mapping, Sequence
-from typing import Final
+from collections.abc import Iterable, Sequence
 
 from attrs import field, frozen
 
 from application.errors import Trouble
 from application.execution.concurrency import at_most
-from application.messaging.subscriptions import REFUNDS
-from application.orders.changing import existing
 from application.ports.environment import Clock
 from application.ports.payments import PaymentProvider
 from application.ports.persistence import UnitOfWork
-from domain.orders.events import Event, EventId, RefundRequested, event_id
-
-_CONSUMER: Final = REFUNDS.name
+from domain.errors import UnknownOrder
+from domain.ids import OrderId
+from domain.orders.events import Event
+from domain.orders.order import Order
 
 
 @frozen
 class RefundOrder:
     """Refund orders through the provider, and record each refund together with the returned stock.
 
-    A request may be delivered any number of times. The outcome of a request is None when nothing is left to do, or
-    `Trouble` when the provider gave no answer.
+    Whether a refund is due, of which payment, and how much, is read from the order. So an order may be named any number
+    of times, by anybody. The outcome for an order is None when nothing is left to do, `UnknownOrder`, or `Trouble` when
+    the provider gave no answer.
     """
 
     _unit_of_work: UnitOfWork
-    _gateway: PaymentProvider
+    _provider: PaymentProvider
     _now: Clock
     _max_refunds: int = field(default=64, kw_only=True)
 
-    async def __call__(self, requests: Sequence[RefundRequested]) -> Sequence[Trouble | None]:
-        unique = {event_id(request): request for request in requests}
+    async def __call__(self, ids: Sequence[OrderId]) -> Sequence[UnknownOrder | Trouble | None]:
+        # Read without a lock: a refund that is due stays due until it is given.
         async with self._unit_of_work.reading() as tx:
-            unseen = await tx.inbox.unseen(_CONSUMER, unique.keys())
-            orders = await tx.orders.get_many({key.order_id for key in unseen})
-        for key in unseen:
-            existing(orders.get(key.order_id), key.order_id)
+            orders = await tx.orders.get_many(set(ids))
+        outcomes: dict[OrderId, UnknownOrder | Trouble | None] = {
+            id_: UnknownOrder(f"there is no order {id_}") for id_ in ids if id_ not in orders
+        }
         # No transaction is open during the calls to the provider. A crash is safe: it refunds once for each key.
-        answers = await self._refund({key: unique[key] for key in unique if key in unseen})
-        await self._record({key: unique[key] for key, answer in answers.items() if answer is None})
-        return [answers.get(event_id(request)) for request in requests]
+        answers = await self._refund([order for order in orders.values() if order.refund_is_due])
+        await self._record([id_ for id_, answer in answers.items() if answer is None])
+        outcomes |= answers
+        return [outcomes.get(id_) for id_ in ids]
 
-    async def _refund(self, requests: Mapping[EventId, RefundRequested]) -> dict[EventId, Trouble | None]:
-        async def refund(request: RefundRequested) -> Trouble | None:
+    async def _refund(self, orders: Sequence[Order]) -> dict[OrderId, Trouble | None]:
+        async def refund(order: Order) -> Trouble | None:
             try:
-                await self._gateway.refund(request.payment_id, request.amount)
+                await self._provider.refund(order.payment, order.total)
             except Trouble as error:
                 return error
             return None
 
-        return dict(zip(requests, await at_most(self._max_refunds, refund, requests.values()), strict=True))
+        answers = await at_most(self._max_refunds, refund, orders)
+        return {order.id: answer for order, answer in zip(orders, answers, strict=True)}
 
-    async def _record(self, requests: Mapping[EventId, RefundRequested]) -> None:
+    async def _record(self, ids: Iterable[OrderId]) -> None:
         events: list[Event] = []
         async with self._unit_of_work() as tx:
-            orders = await tx.orders.get_many({key.order_id for key in requests}, lock=True)
-            fresh = await tx.inbox.record(_CONSUMER, requests.keys())
-            payments = await tx.payments.get_many({requests[key].payment_id for key in fresh})
-            products = await tx.products.get_many(
-                {line.product_id for key in fresh for line in orders[key.order_id].lines}, lock=True
-            )
-            for key in sorted(fresh):
-                events.append(orders[key.order_id].refund(products, at=self._now()))
-                payments[requests[key].payment_id].refund()
-            await tx.orders.save_many([orders[event.order_id] for event in events])
+            orders = await tx.orders.get_many(set(ids), lock=True)
+            # Another worker may have given the same refund, and have recorded it. Then this one records nothing.
+            due = [order for order in orders.values() if order.refund_is_due]
+            payments = await tx.payments.get_many({order.payment for order in due})
+            products = await tx.products.get_many({line.product_id for order in due for line in order.lines}, lock=True)
+            for order in due:
+                events.append(order.refund(products, at=self._now()))
+                payments[order.payment].refund()
+            await tx.orders.save_many(due)
             await tx.products.save_many(list(products.values()))
             await tx.payments.save_many(list(payments.values()))
             await tx.events.add_many(events)

@@ -49,7 +49,7 @@ class Delivery:
 class Subscription(Protocol):
     """The events that wait for one consumer. A delivery that is not settled comes again.
 
-    Each way to settle one may raise `Trouble`: then it comes again, and the inbox knows what was done.
+    Each way to settle one may raise `Trouble`: then it comes again, and the database knows what was done.
     """
 
     async def receive(self, limit: int) -> list[Delivery]:

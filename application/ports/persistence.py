@@ -155,16 +155,6 @@ class Outbox(Protocol):
         """The entries by position, above `after`. It claims nothing."""
 
 
-class Inbox(Protocol):
-    """What each consumer has already done, written in the same transaction as the effect."""
-
-    async def unseen(self, consumer: str, ids: Collection[EventId]) -> set[EventId]:
-        """The ids that are not recorded yet."""
-
-    async def record(self, consumer: str, ids: Collection[EventId]) -> set[EventId]:
-        """Record them as done, and return those that were not recorded before."""
-
-
 class IdempotencyKeys(Protocol):
     """The stored response of each key, kept for good, written in the same transaction as the effect."""
 
@@ -223,8 +213,6 @@ class Transaction(Protocol):
     def events(self) -> Events: ...
     @property
     def outbox(self) -> Outbox: ...
-    @property
-    def inbox(self) -> Inbox: ...
     @property
     def idempotency_keys(self) -> IdempotencyKeys: ...
     @property

@@ -89,7 +89,8 @@ class FindStuck:
         told: Collection[OrderId | None],
     ) -> list[Discrepancy]:
         sending = {entry.id for entry in outbox}
-        dead = {event_id(letter.event): letter for letter in letters if letter.event is not None}
+        # By the whole event: an unauthenticated message may have the id of a request that it is not.
+        dead = {letter.event: letter for letter in letters if letter.event is not None}
         moment = self._now() - self._stuck_after
         found: list[Discrepancy] = []
         last: OrderId | None = None
@@ -135,7 +136,7 @@ def _of_waiting(
     order: Order,
     request: Event | None,
     sending: Collection[EventId],
-    dead: dict[EventId, DeadLetter],
+    dead: dict[Event, DeadLetter],
     unreachable: str,
 ) -> Discrepancy:
     """Why an order waits, as far as it can be known from here. Only a request that may be lost is republished."""
@@ -145,7 +146,7 @@ def _of_waiting(
         what += "it never asked the worker for anything"
     elif event_id(request) in sending:
         what += "its request waits in the outbox"
-    elif (letter := dead.get(event_id(request))) is not None:
+    elif (letter := dead.get(request)) is not None:
         what += f"its request is dead letter {letter.id}"
     else:
         what += unreachable or "its request is with the broker, or was lost there"

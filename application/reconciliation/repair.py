@@ -11,7 +11,6 @@ from application.ports.payments import PaymentProvider
 from application.ports.persistence import UnitOfWork
 from application.reconciliation.discrepancies import Discrepancy, Remedy
 from domain.ids import OrderId
-from domain.orders.events import PaymentRequested
 from domain.orders.status import OrderStatus
 
 
@@ -62,11 +61,7 @@ class Repair:
         """Process the payments again. The provider repeats the answer that it gave before."""
         if not ids:
             return set()
-        async with self._unit_of_work.reading() as tx:
-            requests = last_requests(await tx.events.of_orders(ids))
-        await each_alone(
-            self._process_payment, [each for each in requests.values() if isinstance(each, PaymentRequested)]
-        )
+        await each_alone(self._process_payment, ids)
         async with self._unit_of_work.reading() as tx:
             orders = await tx.orders.get_many(ids)
         return {order.id for order in orders.values() if order.status is OrderStatus.PAID}

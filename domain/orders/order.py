@@ -77,6 +77,23 @@ class Order:
         """A new request for payment would change nothing."""
         return self.status in WAITS_FOR_WORKER | HAS_MONEY
 
+    @property
+    def payment(self) -> PaymentId:
+        """The id of the last payment that was requested. Raise `InvalidOrder` when there was none."""
+        if self.payment_id is None:
+            raise InvalidOrder(f"order {self.id} is {self.status.value} and has no payment")
+        return self.payment_id
+
+    @property
+    def charge_is_due(self) -> bool:
+        """The total is to be charged under `payment_id`. A later read may find that it has been."""
+        return self.status in WAITS_FOR_WORKER
+
+    @property
+    def refund_is_due(self) -> bool:
+        """The charge under `payment_id` is to be refunded. A requested refund is never withdrawn."""
+        return self.refund_requested and self.status in HAS_MONEY
+
     def request_payment(self, payment_id: PaymentId, *, at: datetime) -> PaymentRequested:
         self._become(OrderStatus.PROCESSING)
         self.payment_id = payment_id
@@ -103,7 +120,7 @@ class Order:
             raise IllegalTransition(f"{self.status.value}, without its stock, cannot become PAID")
         self._become(OrderStatus.PAID)
         sequence = self._change(at)
-        return OrderPaid(order_id=self.id, sequence=sequence, at=at, payment_id=self._payment(), amount=self.total)
+        return OrderPaid(order_id=self.id, sequence=sequence, at=at, payment_id=self.payment, amount=self.total)
 
     def fail(self, reason: FailureReason, products: Mapping[ProductId, Product], *, at: datetime) -> OrderFailed:
         """Record that the payment failed, and return the stock that the order holds."""
@@ -111,7 +128,7 @@ class Order:
         self.failure_reason = reason
         self._give_back_stock(products)
         sequence = self._change(at)
-        return OrderFailed(order_id=self.id, sequence=sequence, at=at, payment_id=self._payment(), reason=reason)
+        return OrderFailed(order_id=self.id, sequence=sequence, at=at, payment_id=self.payment, reason=reason)
 
     def cancel(self, *, at: datetime) -> OrderCancelled:
         self._become(OrderStatus.CANCELLED)
@@ -133,16 +150,14 @@ class Order:
             raise IllegalTransition(f"{self.status.value}, a refund is already under way")
         self.refund_requested = True
         sequence = self._change(at)
-        return RefundRequested(
-            order_id=self.id, sequence=sequence, at=at, payment_id=self._payment(), amount=self.total
-        )
+        return RefundRequested(order_id=self.id, sequence=sequence, at=at, payment_id=self.payment, amount=self.total)
 
     def refund(self, products: Mapping[ProductId, Product], *, at: datetime) -> OrderRefunded:
         """Record that the money was given back, and return the stock that the order holds."""
         self._become(OrderStatus.REFUNDED)
         self._give_back_stock(products)
         sequence = self._change(at)
-        return OrderRefunded(order_id=self.id, sequence=sequence, at=at, payment_id=self._payment(), amount=self.total)
+        return OrderRefunded(order_id=self.id, sequence=sequence, at=at, payment_id=self.payment, amount=self.total)
 
     def delete(self, *, at: datetime) -> OrderDeleted:
         """Raise `IllegalTransition` when the order was paid for, or is being paid for."""
@@ -167,11 +182,6 @@ class Order:
         self.version += 1
         self.updated_at = at
         return self.version
-
-    def _payment(self) -> PaymentId:
-        if self.payment_id is None:
-            raise InvalidOrder(f"order {self.id} is {self.status.value} and has no payment")
-        return self.payment_id
 
     def _give_back_stock(self, products: Mapping[ProductId, Product]) -> None:
         if self.holds_stock:

@@ -21,7 +21,6 @@ from application.payments.request_payment import RequestPayment
 from bench.consistency import ShopData
 from domain.ids import ProductId, UserId
 from domain.money import Money
-from domain.orders.events import PaymentRequested
 from domain.orders.order import Order
 
 
@@ -42,11 +41,8 @@ async def _trade(folder: Path) -> None:
     placed = await PlaceOrder(unit_of_work, _now)(list(requests))
     paid = [order.id for order in placed[:2] if isinstance(order, Order)]
     await RequestPayment(unit_of_work, uuid7, _now)(paid)
-    async with unit_of_work.reading() as tx:
-        events = await tx.events.of_orders(paid)
     async with open_file_ledger(folder / "gateway.db") as ledger:
-        payments = [event for event in events if isinstance(event, PaymentRequested)]
-        await ProcessPayment(unit_of_work, SimulatedGateway(ledger), _now)(payments)
+        await ProcessPayment(unit_of_work, SimulatedGateway(ledger), _now)(paid)
     await engine.dispose()
 
 

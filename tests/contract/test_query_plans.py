@@ -31,7 +31,7 @@ from bench.growth import fill
 from domain.catalogue.product import StockAdjustment
 from domain.dead_letter import DeadMessage
 from domain.ids import OrderId, PaymentId, ProductId, UserId
-from domain.orders.events import OrderPlaced, event_id
+from domain.orders.events import OrderPlaced
 from domain.orders.order import Order
 from domain.orders.status import OrderStatus
 from domain.payments.payment import Payment
@@ -149,7 +149,6 @@ def samples_of(known: Sequence[Order]) -> Arguments:
         ],
         "outbox.after": 10,
         "outbox.entries": entries,
-        "inbox.ids": [event_id(placed_event) for placed_event in events],
         "idempotency_keys.keys": keys[:BATCH],
         "idempotency_keys.kept": [
             StoredResponse(IdempotencyKey("customer 1", str(order.id)), "asked", order, NOW) for order in orders

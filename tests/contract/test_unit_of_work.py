@@ -88,8 +88,6 @@ async def test_batches_of_nothing_change_nothing(unit_of_work: UnitOfWork) -> No
         assert await tx.payments.get_many([]) == {}
         assert await tx.stock_adjustments.totals([]) == {}
         assert await tx.events.of_orders([]) == []
-        assert await tx.inbox.unseen("payments", []) == set()
-        assert await tx.inbox.record("payments", []) == set()
         await tx.idempotency_keys.add_many([])
         assert await tx.idempotency_keys.claim([]) == {}
 

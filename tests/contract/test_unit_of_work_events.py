@@ -1,4 +1,4 @@
-"""Events, the outbox that they leave through, and the inbox that remembers them."""
+"""Events, and the outbox that they leave through."""
 
 import asyncio
 from uuid import UUID
@@ -156,41 +156,6 @@ async def test_an_event_that_commits_late_still_leaves(unit_of_work: UnitOfWork)
         may_commit.set()
         await asyncio.gather(late, early)
     assert 1 in [entry.id.order_id.int for entry in await claim(unit_of_work)]
-
-
-async def test_a_consumer_records_each_event_once(unit_of_work: UnitOfWork) -> None:
-    async with unit_of_work() as tx:
-        assert await tx.inbox.record("payments", seen(1, 2)) == seen(1, 2)
-        assert await tx.inbox.record("payments", seen(2, 3)) == seen(3)
-    async with unit_of_work() as tx:
-        assert await tx.inbox.unseen("payments", seen(1, 4)) == seen(4)
-        assert await tx.inbox.unseen("refunds", seen(1, 4)) == seen(1, 4)
-        assert await tx.inbox.record("payments", seen(1, 2, 3)) == set()
-        assert await tx.inbox.record("refunds", seen(1)) == seen(1)
-
-
-async def test_what_was_recorded_in_a_block_that_raised_is_unseen(unit_of_work: UnitOfWork) -> None:
-    async def fail_after_recording() -> None:
-        async with unit_of_work() as tx:
-            await tx.inbox.record("payments", seen(1))
-            raise LookupError("the shop is on fire")
-
-    with pytest.raises(LookupError, match="on fire"):
-        await fail_after_recording()
-    async with unit_of_work.reading() as tx:
-        assert await tx.inbox.unseen("payments", seen(1)) == seen(1)
-
-
-async def test_of_many_who_record_the_same_at_once_each_event_is_fresh_for_one(unit_of_work: UnitOfWork) -> None:
-    async def record(*numbers: int) -> set[EventId]:
-        async with unit_of_work() as tx:
-            fresh = await tx.inbox.record("payments", [EventId(OrderId(UUID(int=number)), 1) for number in numbers])
-            await asyncio.sleep(0)
-            return fresh
-
-    async with asyncio.timeout(10):
-        fresh = await asyncio.gather(*(record(*numbers) for numbers in ([1, 2, 3], [3, 2, 1], [2, 3], [3, 1])))
-    assert sorted(id_ for each in fresh for id_ in each) == sorted(seen(1, 2, 3))
 
 
 async def test_placing_and_cancelling_keep_their_times(unit_of_work: UnitOfWork) -> None:

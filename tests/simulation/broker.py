@@ -12,8 +12,9 @@ from application.messaging.subscriptions import QUEUE_OF, RETRY_DELAYS, WORK_QUE
 from application.ports.messaging import DeadDelivery, Delivery
 from application.ports.persistence import OutboxEntry
 from domain.dead_letter import DeadMessage
-from domain.ids import OrderId
-from domain.orders.events import Event, EventId, OrderAccepted, event_id
+from domain.ids import OrderId, PaymentId
+from domain.money import Money
+from domain.orders.events import Event, EventId, OrderAccepted, PaymentRequested, RefundRequested, event_id
 from tests.simulation.faults import Faults
 from tests.unit.builders import NOW
 
@@ -114,7 +115,12 @@ class SimulatedQueue:
     def put_poison(self, event: Event) -> None:
         poison = evolve(event, order_id=_UNKNOWN_ORDER)
         if isinstance(poison, OrderAccepted):
+            # Its total is not that of its lines, or its lines have prices that the shop never asked.
             poison = evolve(poison, total=poison.total + poison.total)
+            if self._faults.happens(0.5):
+                lines = tuple(evolve(line, unit_price=Money(1, line.unit_price.currency)) for line in poison.lines)
+                total = Money(sum(line.quantity for line in lines), poison.total.currency)
+                poison = evolve(poison, lines=lines, total=total)
         self.poison.add(encode(poison))
         self.put(poison)
 
@@ -224,7 +230,7 @@ class SimulatedBroker:
         return self._confirmed(entries, self._put)
 
     async def announce(self, entries: Sequence[OutboxEntry]) -> list[OutboxEntry]:
-        return self._confirmed(entries, self.announced.append)
+        return self._confirmed(entries, self._hear)
 
     def enqueue_now(self, event: Event) -> None:
         """Take work that did not come through the outbox."""
@@ -265,6 +271,25 @@ class SimulatedBroker:
             queue.put_later(event, attempt=1, delay=5 * self._faults.chance.random())
         if self._faults.happens(self._faults.weather.poison):
             queue.put_poison(event)
+
+    def _hear(self, entry: OutboxEntry) -> None:
+        self.announced.append(entry)
+        if self._faults.happens(self._faults.weather.strangers):
+            self._forge(entry)
+
+    def _forge(self, entry: OutboxEntry) -> None:
+        """A stranger who hears of an order asks for money that nobody asked for, under ids that may come."""
+        chance, order_id = self._faults.chance, entry.id.order_id
+        kind, queue = chance.choice(((PaymentRequested, "payments"), (RefundRequested, "refunds")))
+        forged = kind(
+            order_id=order_id,
+            sequence=chance.choice((entry.id.sequence, entry.id.sequence + 1, entry.id.sequence + 2, 2**31 - 1)),
+            at=NOW,
+            payment_id=PaymentId(UUID(int=chance.getrandbits(128))),
+            amount=Money(chance.choice((0, 1, 10**9)), chance.choice(("EUR", "USD"))),
+        )
+        self._faults.tell(f"forged: {_named(event_id(forged))} {forged.type}")
+        self.queues[queue].put_later(forged, attempt=1, delay=chance.random() / 2)
 
 
 def is_poison(event: Event) -> bool:

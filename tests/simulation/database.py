@@ -27,10 +27,6 @@ def _saved(table: str, rows: Any) -> Sequence[Hashable]:
     return [(table, id_) for id_ in sorted(row.id for row in rows)]
 
 
-def _recorded(consumer: str, ids: Any) -> Sequence[Hashable]:
-    return [("inbox", consumer, id_) for id_ in sorted(ids)]
-
-
 def _kept(answers: Any) -> Sequence[Hashable]:
     return [("kept", kept.key) for kept in answers]
 
@@ -52,8 +48,6 @@ LOCKING: Final[Locking] = {
     "idempotency_keys.add_many": _kept,
     "products.get_many": partial(_read, "products"),
     "products.save_many": partial(_saved, "products"),
-    # Another transaction that records the same waits until this one has ended.
-    "inbox.record": _recorded,
     "outbox.claim": _lease,
     "outbox.release": _lease,
     # A database numbers letters by itself; here a lock keeps other transactions from taking the same number.

@@ -91,6 +91,7 @@ class Weather:
     duplicates: float
     redeliveries: float
     poison: float
+    strangers: float
     slow_locks: float
     hang_ups: float
     cache_losses: float
@@ -127,6 +128,7 @@ class Weather:
             duplicates=chance.choice((0.0, 0.05, 0.3)),
             redeliveries=chance.choice((0.0, 0.0, 0.1)),
             poison=chance.choice((0.0, 0.0, 0.2)),
+            strangers=chance.choice((0.0, 0.0, 0.5)),
             slow_locks=chance.choice((0.0, 0.5)),
             hang_ups=chance.choice((0.0, 0.2)),
             cache_losses=chance.choice((0.0, 0.0, 0.01)),

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
-from attrs import define, evolve, frozen
+from attrs import define, evolve, field, frozen
 
 from adapters.memory.caches import MemoryRecentOrders
 from adapters.memory.overlay import Overlay
@@ -21,6 +21,7 @@ from application.execution.retry_conflicts import Retrying
 from application.intake.order_intake import AutoIntake
 from application.intake.persist_orders import PersistOrders
 from application.intake.place_order import PlaceOrder
+from application.messaging.by_order import ByOrder
 from application.messaging.relay import RelayEvents
 from application.messaging.subscriptions import QUEUE_OF
 from application.payments.process_payment import ProcessPayment
@@ -32,9 +33,10 @@ from application.ports.persistence import OutboxEntry
 from domain.catalogue.product import Product
 from domain.errors import InvalidOrder
 from domain.ids import OrderId, PaymentId, ProductId
-from domain.orders.events import OrderAccepted
+from domain.orders.events import EventId, OrderAccepted, event_id
 from domain.orders.expiry import OpenPeriod
 from domain.orders.order import Order
+from domain.orders.status import HAS_MONEY
 from tests.simulation.database import LOCKING
 from tests.simulation.house import Parts, World
 from tests.simulation.run import Report, simulate
@@ -130,18 +132,6 @@ class _Exchanged:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._tx, name)
-
-
-class _WithoutInboxEntries(_Before):
-    async def unseen(self, _: str, ids: Collection[Any]) -> set[Any]:
-        return set(ids)
-
-    async def record(self, _: str, ids: Collection[Any]) -> set[Any]:
-        return set(ids)
-
-
-class _WithoutInbox(_Transactions):
-    repositories = {"inbox": _WithoutInboxEntries}  # noqa: RUF012 - as above
 
 
 class _PublishesAtOnce(_Before):
@@ -367,9 +357,9 @@ class _ForgetsItsInvalidations(MemoryRecentOrders):
 
 @frozen
 class _GivesBackTwice(ProcessPayment):
-    async def _record(self, requests: Any, answers: Mapping[Any, Any]) -> None:
-        await super()._record(requests, answers)
-        declined = {key.order_id for key, answer in answers.items() if isinstance(answer, PaymentDeclined)}
+    async def _record(self, charged: Any, answers: Mapping[Any, Any]) -> None:
+        await super()._record(charged, answers)
+        declined = {id_ for id_, answer in answers.items() if isinstance(answer, PaymentDeclined)}
         async with self._unit_of_work() as tx:
             for order in (await tx.orders.get_many(declined, lock=True)).values():
                 products = await tx.products.get_many({line.product_id for line in order.lines}, lock=True)
@@ -382,15 +372,76 @@ class _GivesBackTwice(ProcessPayment):
 class _ChargesWithoutStock(ProcessPayment):
     """Asks for the money of those that came to nothing as well."""
 
-    async def _reserve_stock(self, requests: Any) -> Any:
-        await super()._reserve_stock(requests)
-        return dict(requests)
+    async def _reserve_stock(self, ids: Any) -> Any:
+        _, unknown = await super()._reserve_stock(ids)
+        async with self._unit_of_work.reading() as tx:
+            orders = await tx.orders.get_many(ids)
+        return {id_: order for id_, order in orders.items() if order.payment_id}, unknown
 
 
 @frozen
 class _RefundsWithoutAsking(RefundOrder):
-    async def _refund(self, requests: Any) -> Any:
-        return dict.fromkeys(requests)
+    async def _refund(self, orders: Any) -> Any:
+        return {order.id: None for order in orders}
+
+
+@frozen
+class _RefundsWhoeverIsNamed(RefundOrder):
+    async def __call__(self, ids: Sequence[Any]) -> Any:
+        async with self._unit_of_work.reading() as tx:
+            orders = await tx.orders.get_many(set(ids))
+        await self._refund([order for order in orders.values() if order.status in HAS_MONEY])
+        return await super().__call__(ids)
+
+
+class _Told:
+    """The provider, asked for what a message says."""
+
+    def __init__(self, inner: Any, message: Any) -> None:
+        self.inner, self.message = inner, message
+
+    async def charge(self, key: PaymentId, _: Any) -> Any:
+        return await self.inner.charge(key, self.message.amount)
+
+    async def refund(self, key: PaymentId, amount: Any) -> None:
+        await self.inner.refund(key, amount)
+
+
+class _ToldUnder(_Told):
+    async def charge(self, _: PaymentId, amount: Any) -> Any:
+        return await self.inner.charge(self.message.payment_id, amount)
+
+
+@frozen
+class _BelievesTheAmount(ByOrder[Any]):
+    async def __call__(self, messages: Sequence[Any]) -> Any:
+        return [await self._told(message) for message in messages]
+
+    async def _told(self, message: Any, told: Callable[..., Any] = _Told) -> Any:
+        work: Any = self._work
+        [outcome] = await evolve(work, provider=told(work._provider, message))([message.order_id])  # noqa: SLF001
+        return outcome
+
+
+@frozen
+class _BelievesThePayment(_BelievesTheAmount):
+    async def _told(self, message: Any, told: Callable[..., Any] = _ToldUnder) -> Any:
+        return await super()._told(message, told)
+
+
+@frozen
+class _RemembersMessages(ByOrder[Any]):
+    """Skips a message with the id of another that was handled."""
+
+    seen: set[EventId] = field(factory=set, init=False)
+
+    async def __call__(self, messages: Sequence[Any]) -> Any:
+        outcomes = {}
+        for message in messages:
+            if event_id(message) not in self.seen:
+                [outcomes[event_id(message)]] = await self._work([message.order_id])
+        self.seen.update(id_ for id_, outcome in outcomes.items() if outcome is None)
+        return [outcomes.get(event_id(message)) for message in messages]
 
 
 @frozen
@@ -519,7 +570,10 @@ def _with(**classes: type) -> Parts:
 MUTATIONS: Final = (
     Mutation("acknowledges before the work is done", Parts(subscription=_AcknowledgesAtOnce)),
     Mutation("acknowledges what has failed", Parts(subscription=_AcknowledgesFailures)),
-    Mutation("has no inbox", Parts(unit_of_work=_WithoutInbox)),
+    Mutation("skips a message with the id of one before", _with(ByOrder=_RemembersMessages)),
+    Mutation("takes the amount from the message", _with(ByOrder=_BelievesTheAmount)),
+    Mutation("takes the payment from the message", _with(ByOrder=_BelievesThePayment)),
+    Mutation("refunds an order that a message names", _with(RefundOrder=_RefundsWhoeverIsNamed)),
     Mutation("publishes before the commit", Parts(unit_of_work=_PublishesBeforeCommit)),
     Mutation("removes from the outbox before publishing", _with(RelayEvents=_PublishesAfterRemoving)),
     Mutation("takes what was sent for confirmed", _with(RelayEvents=_TakesSentForConfirmed)),

@@ -16,6 +16,7 @@ from application.execution.after_commit import PropagateChanges
 from application.execution.idempotency import Keyed, Outcome
 from application.intake.persist_orders import PersistOrders
 from application.intake.place_order import NumberRequests, OrderRequest, PlaceOrder, RequestedItem
+from application.messaging.by_order import ByOrder
 from application.messaging.subscriptions import WORK_QUEUES
 from application.orders.cancel_order import CancelOrder
 from application.orders.complete_order import CompleteOrder
@@ -63,12 +64,12 @@ class Shop:
     place_numbered: PlaceOrder = field(init=False)
     persist_orders: PersistOrders = field(init=False)
     request_payment: RequestPayment = field(init=False)
-    process_payment: ProcessPayment = field(init=False)
+    process_payment: ByOrder[Exception | None] = field(init=False)
     cancel_order: CancelOrder = field(init=False)
     complete_order: CompleteOrder = field(init=False)
     delete_order: DeleteOrder = field(init=False)
     request_refund: RequestRefund = field(init=False)
-    refund_order: RefundOrder = field(init=False)
+    refund_order: ByOrder[Exception | None] = field(init=False)
     expire_orders: ExpireOrders = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -98,13 +99,13 @@ class Shop:
         self.place_numbered = PlaceOrder(self.unsteady, self.clock)
         self.persist_orders = PersistOrders(self.unsteady, self.clock)
         self.request_payment = RequestPayment(self.unsteady, self.new_id, self.clock)
-        self.process_payment = ProcessPayment(self.unsteady, self.provider, self.clock)
+        self.process_payment = ByOrder(ProcessPayment(self.unsteady, self.provider, self.clock))
         self.cancel_order = CancelOrder(self.unsteady, self.clock)
         self.complete_order = CompleteOrder(self.unsteady, self.clock)
         self.delete_order = DeleteOrder(self.unsteady, self.clock)
         self.request_refund = RequestRefund(self.unsteady, self.clock)
-        self.refund_order = RefundOrder(self.unsteady, self.provider, self.clock)
         self.expire_orders = ExpireOrders(self.unsteady, self.clock, EXPIRY, look_every=LOOK_EVERY)
+        self.refund_order = ByOrder(RefundOrder(self.unsteady, self.provider, self.clock))
 
     async def sells(self, *, stock: int = 5, price: int = 1250, currency: str = "EUR") -> Product:
         new = NewProduct(name="fountain pen", price=Money(price, currency), stock=stock)

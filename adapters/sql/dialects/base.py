@@ -181,14 +181,6 @@ class Inserts(Protocol):
         from before the change, even if the database makes the assignments one by one. An unchanged row is not counted.
         """
 
-    def missing(self, table: Table, rows: Select[Any], key: Sequence[Column[Any]]) -> Sequence[Executable]:
-        """Insert the rows whose primary key is not taken. The result is the `key` of each inserted row.
-
-        The insert waits for other transactions that are inserting the same keys. Without RETURNING, use two statements:
-        select the missing keys for update, then insert the missing rows. A key that is taken in between is then an
-        error, which becomes `Aborted`.
-        """
-
     def into_both(self, new: FromClause, first: Table, second: Table, shared: Sequence[str]) -> Sequence[Executable]:
         """Insert the new rows into `first`, and their columns `shared` into `second`."""
 

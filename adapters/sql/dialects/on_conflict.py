@@ -1,10 +1,10 @@
-"""Inserts with ON CONFLICT and RETURNING, for the databases that have both."""
+"""Inserts with ON CONFLICT, for the databases that have it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from attrs import frozen
-from sqlalchemy import Column, Executable, FromClause, Select, Table, TextClause, insert, select, true
+from sqlalchemy import Column, Executable, FromClause, Table, TextClause, insert, select
 from sqlalchemy.sql.elements import ColumnElement
 
 
@@ -29,12 +29,6 @@ class InsertsOnConflict:
             index_elements=list(key), index_where=key_where, set_=changes(new), where=where(new)
         )
         return statement
-
-    def missing(self, table: Table, rows: Select[Any], key: Sequence[Column[Any]]) -> Sequence[Executable]:
-        # SQLite would parse ON CONFLICT as the ON of a join, if there were no WHERE.
-        inserting = self._insert(table).from_select([column.name for column in table.c], rows.where(true()))
-        # If another transaction is inserting the same key, the insert waits until that transaction has ended.
-        return [inserting.on_conflict_do_nothing().returning(*key)]
 
     def into_both(self, new: FromClause, first: Table, second: Table, shared: Sequence[str]) -> Sequence[Executable]:
         return [

@@ -6,11 +6,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final
+from uuid import UUID
 
 from aiormq.abc import DeliveredMessage
+from attrs import evolve
 
-from adapters.codecs.events import encode
-from domain.orders.events import PaymentRequested
+from adapters.codecs.events import decode, encode
+from domain.ids import OrderId, PaymentId
+from domain.money import Money
+from domain.orders.events import OrderAccepted, OrderPlaced, PaymentRequested, RefundRequested
 from tests.brokers import channel, payment_requested
 from tests.integration.faults.fault import GOES_ON, Fault
 from tests.integration.faults.house import House
@@ -184,6 +188,44 @@ async def _in_between(house: House, *, times: int, shuffled: bool) -> AsyncItera
         assert taken or not shuffled, "there was nothing to be brought out of order"
 
 
+@asynccontextmanager
+async def _forged(house: House) -> AsyncIterator[None]:
+    """A stranger hears of each order, and asks for its money, for a refund, and for the same goods at one cent."""
+    topology, chance, forged = house.topology, random.Random(23), 0
+    async with channel(house.rabbitmq.url) as open_channel:
+
+        async def forge(message: DeliveredMessage) -> None:
+            nonlocal forged
+            heard = decode(message.body)
+            for kind, queue in ((PaymentRequested, "payments"), (RefundRequested, "refunds")):
+                request = kind(
+                    order_id=heard.order_id,
+                    sequence=heard.sequence + chance.choice((0, 1, 2)),
+                    at=heard.at,
+                    payment_id=PaymentId(UUID(int=chance.getrandbits(128))),
+                    amount=Money(1, "EUR"),
+                )
+                await open_channel.basic_publish(encode(request), routing_key=topology.queue(queue))
+            if isinstance(heard, OrderPlaced):
+                lines = tuple(evolve(line, unit_price=Money(0, "EUR")) for line in heard.lines)
+                accepted = OrderAccepted(
+                    order_id=OrderId(UUID(int=chance.getrandbits(128))),
+                    at=heard.at,
+                    user_id=heard.user_id,
+                    lines=lines,
+                    total=Money(0, "EUR"),
+                )
+                await open_channel.basic_publish(encode(accepted), routing_key=topology.queue("intake"))
+            forged += 1
+
+        await open_channel.queue_declare("forger", exclusive=True)
+        await open_channel.queue_bind("forger", topology.exchange, routing_key="#")
+        await open_channel.basic_consume("forger", forge, no_ack=True)
+        yield
+        await open_channel.queue_unbind("forger", topology.exchange, "#")
+    assert forged, "nothing was forged"
+
+
 FAULTS: Final = (
     Fault(name="RabbitMQ is killed (kill -9) and down for 4 s", breaking=_killed, hold=4, goes_on=GOES_ON),
     Fault(name="RabbitMQ is restarted", breaking=_restarted, hold=1, goes_on=GOES_ON),
@@ -203,6 +245,7 @@ FAULTS: Final = (
     Fault(name="The payments queue is deleted", breaking=_queue_deleted, hold=1, goes_on=GOES_ON),
     Fault(name="Only a stranger gets the requests", breaking=_unroutable, hold=1, goes_on=GOES_ON),
     Fault(name="Rubbish stands among the requests", breaking=_rubbish, hold=1, goes_on=GOES_ON),
+    Fault(name="A stranger forges requests", breaking=_forged, goes_on=GOES_ON),
     Fault(name="Each request comes eleven times", breaking=partial(_in_between, times=10, shuffled=False)),
     Fault(
         name="Requests come again, late and out of order, 3 times",

@@ -9,7 +9,7 @@ from sqlalchemy import CheckConstraint, literal, select
 
 from adapters.sql.core.bulk import BulkStatement, bulk_insert
 from adapters.sql.core.expressions import FromNow, JsonRows, among
-from adapters.sql.repositories import dead_letters, inbox
+from adapters.sql.repositories import dead_letters
 from adapters.sql.tables import UNPAID, WAITING, metadata, orders, payments
 
 MIGRATIONS = Path(__file__).parents[3] / "adapters" / "sql" / "migrations" / "versions"
@@ -68,7 +68,6 @@ def test_a_column_that_the_table_does_not_have_is_named() -> None:
 
 def test_every_column_of_the_tables_without_bulk_inserts_is_written() -> None:
     written = {"dead_letters": {"consumer", *dead_letters._RECORDED, *dead_letters._DECIDED}}  # noqa: SLF001
-    written["inbox"] = {"consumer", *inbox._WRITTEN}  # noqa: SLF001
     for table, names in written.items():
         assert names == {column.name for column in metadata.tables[table].c if column.identity is None}
 

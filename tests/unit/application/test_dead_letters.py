@@ -1,8 +1,10 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
+from attrs import evolve
 
 from adapters.codecs.events import decode, encode
 from adapters.memory.broker import MemoryBroker, MemoryDeadLetterQueue
@@ -10,9 +12,10 @@ from application.errors import Aborted
 from application.messaging.consumer import Consumer
 from application.messaging.dead_letters import DecideDeadLetters, ListDeadLetters, RecordDeadLetters
 from application.messaging.subscriptions import PAYMENTS
-from domain.dead_letter import DeadLetter, DeadMessage, UnknownDeadLetter, UnreadableMessage
+from domain.dead_letter import DeadLetter, DeadMessage, ForeignMessage, UnknownDeadLetter, UnreadableMessage
 from domain.errors import IllegalTransition
-from domain.orders.events import Event, PaymentRequested
+from domain.ids import OrderId, PaymentId
+from domain.orders.events import Event, PaymentRequested, RefundRequested
 from tests.unit.builders import NOW
 from tests.unit.provider import Crash
 from tests.unit.shop import Shop, types
@@ -130,6 +133,26 @@ async def test_what_can_not_be_replayed_is_refused_alone(shop: Shop) -> None:
     assert [type(outcome) for outcome in await decide(shop).replay_all(by="ana")] == [UnreadableMessage]
     assert [type(outcome) for outcome in await decide(shop).discard_all(by="ana")] == [DeadLetter]
     assert await waiting(shop) == []
+
+
+async def test_a_message_that_was_never_an_event_here_is_not_replayed(shop: Shop) -> None:
+    """Replayed, it would leave through the outbox as an event of the order, and be one to everybody."""
+    order, request = await shop.payment_requested((await shop.sells(), 1))
+    shop.store.outbox.clear()
+    forged = [
+        evolve(request, amount=request.amount * 2),
+        evolve(request, payment_id=PaymentId(UUID(int=7))),
+        evolve(request, sequence=request.sequence + 1),
+        evolve(request, at=request.at + timedelta(seconds=1)),
+        evolve(request, order_id=OrderId(UUID(int=404))),
+        RefundRequested(
+            order_id=order.id, sequence=2, at=request.at, payment_id=request.payment_id, amount=request.amount
+        ),
+    ]
+    outcomes = await decide(shop).replay(await dead_letters_of(shop, *forged), by="ana")
+    assert [type(outcome) for outcome in outcomes] == [ForeignMessage] * len(forged)
+    assert await shop.outbox() == []
+    assert len(await decide(shop).discard_all(by="ana")) == len(forged)
 
 
 async def test_a_reason_can_not_steer_a_terminal() -> None:

@@ -8,7 +8,7 @@ from application.execution.idempotency import Keyed, KeyReused, Replayed
 from application.intake.place_order import OrderRequest
 from application.ports.idempotency import IdempotencyKey
 from domain.errors import InvalidOrder, UnknownProduct
-from domain.ids import OrderId
+from domain.ids import OrderId, ProductId
 from domain.money import Money
 from domain.orders.events import OrderAccepted
 from domain.orders.order import Order
@@ -121,6 +121,31 @@ async def test_what_can_not_be_an_order_is_refused_alone(shop: Shop, intakes: In
     assert outcomes[1] is None
     assert [*shop.store.orders] == [good.order_id]
     assert shop.store.idempotency_keys == {}
+
+
+@pytest.mark.parametrize("price", [0, 1, 1249, 1251])
+async def test_an_order_at_a_price_that_its_product_does_not_have_is_refused_alone(
+    shop: Shop, intakes: Intakes, price: int
+) -> None:
+    pen = await shop.sells(price=1250)
+    good, forged = await queue(intakes, a_request((pen, 1)), keyed(a_request((pen, 2))))
+    [line] = forged.lines
+    forged = evolve(forged, lines=(evolve(line, unit_price=Money(price, "EUR")),), total=Money(2 * price, "EUR"))
+    outcomes = await shop.persist_orders([forged, good])
+    assert isinstance(outcomes[0], InvalidOrder)
+    assert outcomes[1] is None
+    assert [*shop.store.orders] == [good.order_id]
+    assert shop.store.idempotency_keys == {}
+
+
+async def test_an_order_of_a_product_that_does_not_exist_is_refused_alone(shop: Shop, intakes: Intakes) -> None:
+    pen = await shop.sells()
+    good, forged = await queue(intakes, a_request((pen, 1)), a_request((pen, 1)))
+    forged = evolve(forged, lines=(evolve(forged.lines[0], product_id=ProductId(404)),))
+    outcomes = await shop.persist_orders([forged, good])
+    assert isinstance(outcomes[0], UnknownProduct)
+    assert outcomes[1] is None
+    assert [*shop.store.orders] == [good.order_id]
 
 
 async def test_an_order_under_a_key_of_an_earlier_release_is_not_made_twice(shop: Shop, intakes: Intakes) -> None:

@@ -228,16 +228,18 @@ async def test_the_provider_is_asked_for_a_bounded_number_of_charges_at_once(sho
     requests = [(await shop.payment_requested((pen, 1)))[1] for _ in range(20)]
     provider = CountingProvider()
     process = ProcessPayment(shop.unit_of_work, provider, shop.clock, max_charges=4)
-    assert await process(requests) == [None] * 20
+    assert await process([request.order_id for request in requests]) == [None] * 20
     assert provider.most == 4
     shop.provider = provider
 
 
-async def test_a_request_for_an_order_that_does_not_exist_is_refused(shop: Shop) -> None:
+async def test_a_request_for_an_order_that_does_not_exist_is_refused_alone(shop: Shop) -> None:
     _, request = await shop.payment_requested((await shop.sells(), 1))
-    with pytest.raises(UnknownOrder):
-        await shop.process_payment([evolve(request, order_id=OrderId(UUID(int=404)))])
-    assert shop.provider.ledger == []
+    stranger = evolve(request, order_id=OrderId(UUID(int=404)))
+    refused, done = await shop.process_payment([stranger, request])
+    assert isinstance(refused, UnknownOrder)
+    assert done is None
+    assert [charge.key for charge in shop.provider.ledger] == [request.payment_id]
 
 
 async def test_nothing_to_do_is_no_error(shop: Shop) -> None:

@@ -5,10 +5,11 @@ from collections.abc import Awaitable, Callable, Collection
 from datetime import timedelta
 
 import pytest
-from attrs import define, field
+from attrs import define, evolve, field
 
-from adapters.codecs.events import encode
+from adapters.codecs.events import decode, encode
 from application.errors import Unavailable
+from application.payments.process_payment import ProcessPayment
 from application.ports.payments import Charge, ProviderLedger
 from application.reconciliation.discrepancies import Discrepancy, Remedy
 from application.reconciliation.find_stuck import FindStuck
@@ -59,7 +60,8 @@ class Meanwhile:
 
 
 async def repair(shop: Shop, discrepancies: list[Discrepancy]) -> list[str | None]:
-    return await Repair(shop.unit_of_work, shop.provider, shop.process_payment, shop.expire_orders)(discrepancies)
+    process_payment = ProcessPayment(shop.unit_of_work, shop.provider, shop.clock)
+    return await Repair(shop.unit_of_work, shop.provider, process_payment, shop.expire_orders)(discrepancies)
 
 
 async def relayed(shop: Shop) -> None:
@@ -273,6 +275,21 @@ async def test_an_order_whose_request_is_a_dead_letter_is_reported(shop: Shop) -
     assert stuck.what.endswith("its request is dead letter 1")
     assert await repair(shop, [letter, stuck]) == [None, None]
     assert await shop.outbox() == []
+
+
+async def test_a_dead_letter_with_the_id_of_a_request_does_not_keep_the_request_from_being_republished(
+    shop: Shop,
+) -> None:
+    _, request = await shop.payment_requested((await shop.sells(), 1))
+    await relayed(shop)
+    moment, forged = shop.clock(), evolve(request, amount=request.amount * 2)
+    message = DeadMessage(body=encode(forged), reason="forged", attempts=1, first_at=moment, last_at=moment)
+    async with shop.unit_of_work() as tx:
+        await tx.dead_letters.record("payments", [message])
+    shop.clock.forward(STUCK)
+    discrepancies = await found(shop)
+    assert await repair(shop, discrepancies) == [None, "republished"]
+    assert [decode(entry.body) for entry in await shop.outbox()] == [request]
 
 
 async def test_an_unreachable_provider_is_reported_once_and_explains_waiting_orders(shop: Shop) -> None:
