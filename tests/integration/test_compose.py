@@ -10,7 +10,10 @@ from typing import Any
 
 import httpx
 import pytest
+from aio_pika.connection import make_url
 
+from adapters.sql.core.engine import create_engine
+from entrypoints.settings import read_settings
 from tests.servers.compose import ROOT, NativeCompose, read_compose
 from tests.servers.process import make_folder, remove_folder
 
@@ -22,7 +25,7 @@ REPLICAS = {"api1", "api2", "api3"}
 
 def test_everything_that_the_issue_asks_for_is_there() -> None:
     assert {"postgres", "redis", "rabbitmq", "migrate", "seed", "worker", "relay", "nginx"} | REPLICAS == set(SERVICES)
-    assert SERVICES["nginx"]["ports"] == ["8000:8000"]
+    assert SERVICES["nginx"]["ports"] == ["127.0.0.1:8000:8000"]
     assert "management" in SERVICES["rabbitmq"]["image"]
 
 
@@ -66,9 +69,21 @@ def test_every_folder_that_is_mounted_exists() -> None:
             assert (ROOT / source).is_file() if source.startswith(".") else source in COMPOSE["volumes"]
 
 
-def test_only_nginx_can_be_reached_from_other_machines() -> None:
-    published = {port for name, service in SERVICES.items() if name != "nginx" for port in service.get("ports", ())}
+def test_nothing_can_be_reached_from_other_machines() -> None:
+    published = {port for service in SERVICES.values() for port in service.get("ports", ())}
+    assert published
     assert all(port.startswith("127.0.0.1:") for port in published)
+
+
+@pytest.mark.parametrize("password", ["p@ss/w#rd", "a:b@c/d?e#f&g=h%20+", "ünï ©ode", "${X}", "'\"", "[::1]"])
+@pytest.mark.parametrize("name", OURS)
+def test_a_password_of_any_characters_arrives_at_the_server(name: str, password: str) -> None:
+    services = read_compose(POSTGRES_PASSWORD=password, RABBITMQ_PASSWORD=password)["services"]
+    settings = read_settings(services[name]["environment"])
+    database, broker = create_engine(settings.database_url).url, make_url(settings.amqp_url)
+    assert (database.host, database.password) == ("postgres", services["postgres"]["environment"]["POSTGRES_PASSWORD"])
+    assert (broker.host, broker.password) == ("rabbitmq", services["rabbitmq"]["environment"]["RABBITMQ_DEFAULT_PASS"])
+    assert database.password == broker.password == password
 
 
 @pytest.fixture
@@ -83,7 +98,8 @@ def folder() -> Iterator[Path]:
 async def composed(
     folder: Path, nginx_program: Path, curl_program: Path, server_programs: None
 ) -> AsyncIterator[NativeCompose]:
-    compose = NativeCompose(folder)
+    # Characters that have a meaning in a URL.
+    compose = NativeCompose(folder, POSTGRES_PASSWORD="p@ss/w#rd", RABBITMQ_PASSWORD="p@ss/w%3Ard?")
     try:
         await asyncio.to_thread(compose.up)
         yield compose

@@ -28,11 +28,22 @@ _PORTS: Final = {"postgres": 5432, "redis": 6379, "rabbitmq": 5672, "nginx": 800
 _API_PORT: Final = 8000
 
 
-def read_compose() -> dict[str, Any]:
-    """As the engine sees it: with anchors merged and the defaults of variables filled in."""
-    text = (ROOT / "compose.yaml").read_text()
-    compose: dict[str, Any] = yaml.safe_load(re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", text))
+def read_compose(**variables: str) -> dict[str, Any]:
+    """As the engine sees it: with anchors merged, and then each variable, or its default, put into the values."""
+    compose: dict[str, Any] = _filled(yaml.safe_load((ROOT / "compose.yaml").read_text()), variables)
     return compose
+
+
+def _filled(value: Any, variables: Mapping[str, str]) -> Any:
+    match value:
+        case dict():
+            return {key: _filled(each, variables) for key, each in value.items()}
+        case list():
+            return [_filled(each, variables) for each in value]
+        case str():
+            return re.sub(r"\$\{(\w+):-([^}]*)\}", lambda found: variables.get(found[1]) or found[2], value)
+        case _:
+            return value
 
 
 def dockerfile_instruction(name: str) -> str:
@@ -61,8 +72,8 @@ async def _create_database(url: str, name: str) -> None:
 class NativeCompose:
     """Starts the services as the engine does: in the order of `depends_on`, waiting for each health check."""
 
-    def __init__(self, folder: Path) -> None:
-        self.services: Final[Mapping[str, dict[str, Any]]] = read_compose()["services"]
+    def __init__(self, folder: Path, **variables: str) -> None:
+        self.services: Final[Mapping[str, dict[str, Any]]] = read_compose(**variables)["services"]
         self.ports: Final = {name: free_port() for name in self.services if name.startswith("api") or name == "nginx"}
         self.processes: Final[dict[str, Process]] = {}
         self._servers: Final[dict[str, Server]] = {}

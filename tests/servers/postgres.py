@@ -6,6 +6,7 @@ import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar, Final
+from urllib.parse import quote
 
 from tests.servers.packages import find_postgres
 from tests.servers.process import Process, ServerFailed, plain_environment
@@ -48,7 +49,7 @@ class PostgresServer(Server):
 
     @property
     def url(self) -> str:
-        secret = f":{self._password}" if self._password else ""
+        secret = f":{quote(self._password, safe='')}" if self._password else ""
         return f"postgresql://{self._user}{secret}@127.0.0.1:{self.port}/postgres"
 
     def _run(self, program: str, *arguments: str) -> Process:
