@@ -1,8 +1,12 @@
 """Rules of the architecture that the import contracts can't express."""
 
 import ast
-from collections.abc import Iterator
+import re
+import sys
+import tomllib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Final
 
 from domain.orders.status import SET_BY_HAND
 from tests.unit.shop import Shop
@@ -27,6 +31,56 @@ def test_no_module_of_ours_reaches_into_another_for_what_is_private() -> None:
     ]
     assert len(files) > 200
     assert private == []
+
+
+# The names under which distributions are imported, where these differ.
+_IMPORTED_AS: Final = {
+    "aio-pika": "aio_pika",
+    "dependency-injector": "dependency_injector",
+    "import-linter": "importlinter",
+    "pytest-asyncio": "pytest_asyncio",
+    "pytest-bdd": "pytest_bdd",
+    "python-dotenv": "dotenv",
+    "pyyaml": "yaml",
+    "uuid-utils": "uuid_utils",
+}
+_OURS: Final = {*_PRODUCT, "bench", "tests"}
+
+
+def _declared(requirements: Iterable[str]) -> set[str]:
+    names = {re.split(r"[\[<>=!~; ]", requirement)[0] for requirement in requirements}
+    return {_IMPORTED_AS.get(name, name) for name in names}
+
+
+def _foreign(packages: Iterable[str]) -> dict[str, str]:
+    """What is imported from outside, anywhere in these packages, with a file that does."""
+    found = {}
+    for file in (file for package in packages for file in (_ROOT / package).rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Import):
+                modules = [name.name for name in node.names]
+            elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
+                modules = [node.module]
+            else:
+                continue
+            found |= {module.partition(".")[0]: str(file.relative_to(_ROOT)) for module in modules}
+    return {name: file for name, file in found.items() if name not in sys.stdlib_module_names | _OURS}
+
+
+def test_whatever_is_imported_is_a_declared_dependency() -> None:
+    project = tomllib.loads((_ROOT / "pyproject.toml").read_text())
+    runtime = _declared(project["project"]["dependencies"])
+    development = runtime | _declared(project["dependency-groups"]["dev"])
+    product, others = _foreign(_PRODUCT), _foreign(["bench", "tests"])
+    assert {name: file for name, file in product.items() if name not in runtime} == {}
+    assert {name: file for name, file in others.items() if name not in development} == {}
+
+
+def test_whatever_is_declared_is_imported_or_named_here() -> None:
+    project = tomllib.loads((_ROOT / "pyproject.toml").read_text())
+    # Drivers that SQLAlchemy imports by the name in a URL.
+    by_name = {"aiosqlite"}
+    assert _declared(project["project"]["dependencies"]) - _foreign(_PRODUCT).keys() <= by_name
 
 
 def test_whatever_status_is_set_by_hand_has_its_use_case(shop: Shop) -> None:
