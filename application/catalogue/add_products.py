@@ -7,7 +7,7 @@ from application.catalogue.adjust_stock import adjustment
 from application.errors import Aborted
 from application.ports.environment import Clock
 from application.ports.persistence import Transaction, UnitOfWork
-from domain.catalogue.product import MAX_COUNT, Product
+from domain.catalogue.product import MAX_COUNT, MAX_TEXT, Product
 from domain.errors import DomainError, InvalidProduct, ProductExists
 from domain.ids import MAX_ID, ProductId
 from domain.money import Money
@@ -75,7 +75,6 @@ class AddProducts:
             return InvalidProduct(f"an id is between 1 and {MAX_ID}; {id_} is not", field="id")
         if not 0 <= new.stock <= MAX_COUNT:
             return InvalidProduct(f"the stock is between 0 and {MAX_COUNT}", field="stock")
-        try:
-            return Product(id=id_, name=new.name, price=new.price, stock=new.stock, created_at=self._now())
-        except ValueError:
-            return InvalidProduct("a name has 1 to 200 characters", field="name")
+        if not 1 <= len(new.name) <= MAX_TEXT:
+            return InvalidProduct(f"a name has 1 to {MAX_TEXT} characters", field="name")
+        return Product(id=id_, name=new.name, price=new.price, stock=new.stock, created_at=self._now())

@@ -4,7 +4,7 @@ from attrs import frozen
 
 from application.ports.environment import Clock
 from application.ports.persistence import UnitOfWork
-from domain.catalogue.product import Product, StockAdjustment
+from domain.catalogue.product import MAX_TEXT, Product, StockAdjustment
 from domain.errors import InvalidProduct, UnknownProduct
 from domain.ids import ProductId
 
@@ -30,7 +30,7 @@ class AdjustStock:
 
 
 def adjustment(product: Product, change: int, *, reason: str, made_by: str, at: datetime) -> StockAdjustment:
-    try:
-        return StockAdjustment(product_id=product.id, change=change, reason=reason, made_by=made_by, at=at)
-    except ValueError:
-        raise InvalidProduct("the reason and its author have 1 to 200 characters each", field="reason") from None
+    """Raise `InvalidProduct`."""
+    if not all(1 <= len(text) <= MAX_TEXT for text in (reason, made_by)):
+        raise InvalidProduct(f"the reason and its author have 1 to {MAX_TEXT} characters each", field="reason")
+    return StockAdjustment(product_id=product.id, change=change, reason=reason, made_by=made_by, at=at)

@@ -8,10 +8,11 @@ from application.execution.idempotency import Keyed, Outcome, once
 from application.ports.environment import Clock, NewId
 from application.ports.persistence import Transaction, UnitOfWork
 from domain.catalogue.product import Product
-from domain.errors import DomainError, InvalidOrder, UnknownProduct
+from domain.errors import DomainError, UnknownProduct
 from domain.ids import OrderId, ProductId, UserId
 from domain.orders.events import OrderAccepted, OrderPlaced
-from domain.orders.line import MAX_QUANTITY, OrderLine
+from domain.orders.limits import expect_within_limits
+from domain.orders.line import OrderLine
 from domain.orders.order import Order
 
 
@@ -45,6 +46,10 @@ class NumberedRequest:
     @property
     def product_ids(self) -> set[ProductId]:
         return {item.product_id for item in self.wanted.items}
+
+    @property
+    def quantities(self) -> list[int]:
+        return [item.quantity for item in self.wanted.items]
 
 
 @frozen
@@ -80,6 +85,7 @@ class PlaceOrder:
         products = await tx.products.get_many({id_ for request in requests for id_ in request.product_ids})
         for request in requests:
             try:
+                expect_within_limits(request.quantities)
                 order, event = price_order(request, products)
             except DomainError as error:
                 outcomes.append(error)
@@ -116,6 +122,4 @@ def _price(item: RequestedItem, products: Mapping[ProductId, Product], field: st
     product = products.get(item.product_id)
     if product is None:
         raise UnknownProduct(f"there is no product {item.product_id}", field=f"{field}.product_id")
-    if not 1 <= item.quantity <= MAX_QUANTITY:
-        raise InvalidOrder(f"a quantity is between 1 and {MAX_QUANTITY}", field=f"{field}.quantity")
     return OrderLine(product_id=product.id, quantity=item.quantity, unit_price=product.price)

@@ -12,6 +12,7 @@ from application.ports.caching import PriceList, RecentOrders
 from domain.errors import DomainError
 from domain.ids import OrderId
 from domain.orders.events import AskedUnder, OrderAccepted
+from domain.orders.limits import expect_within_limits
 from domain.orders.order import Order
 
 Call = NumberedRequest | Keyed[NumberedRequest]
@@ -94,6 +95,7 @@ class QueueOrders:
 
     def _accept(self, call: Call) -> tuple[Order, OrderAccepted]:
         request = _request(call)
+        expect_within_limits(request.quantities)
         products = self._prices.get_many(request.product_ids)
         if missing := request.product_ids - products.keys():
             raise PriceUnknown(f"product {min(missing)} is not in the price list; only the database can tell its price")

@@ -2,14 +2,17 @@ from datetime import datetime
 from typing import Final
 
 from attrs import define, field, frozen, setters
-from attrs.validators import ge, le, max_len, min_len
+from attrs.validators import ge, le, min_len
 
 from domain.errors import InvalidProduct, OutOfStock
 from domain.ids import ProductId, is_id
 from domain.money import Money
 
+# Limits of what enters, which may change with a later release. What is stored is read without them.
+MAX_TEXT: Final = 200
 # The most units that can be counted in. It is far below `MAX_STOCK`, so that returned stock can't overflow.
 MAX_COUNT: Final = 10**12
+# The largest stock that every reader of JSON keeps exact.
 MAX_STOCK: Final = 2**53 - 1
 
 
@@ -18,7 +21,7 @@ class Product:
     """Something sold, and how many units of it can still be promised."""
 
     id: ProductId = field(validator=is_id, on_setattr=setters.frozen)
-    name: str = field(validator=[min_len(1), max_len(200)])
+    name: str = field(validator=min_len(1))
     price: Money
     stock: int = field(validator=[ge(0), le(MAX_STOCK)])
     created_at: datetime = field(on_setattr=setters.frozen)
@@ -51,6 +54,6 @@ class StockAdjustment:
 
     product_id: ProductId
     change: int
-    reason: str = field(validator=[min_len(1), max_len(200)])
-    made_by: str = field(validator=[min_len(1), max_len(200)])
+    reason: str = field(validator=min_len(1))
+    made_by: str = field(validator=min_len(1))
     at: datetime

@@ -6,7 +6,8 @@ from attrs.validators import ge, le
 from domain.ids import ProductId, is_id
 from domain.money import Money
 
-MAX_QUANTITY: Final = 1_000_000
+# The most that a database can store. A new order may ask for less (`limits.py`).
+_MOST: Final = 2**31 - 1
 
 
 @frozen(kw_only=True)
@@ -14,7 +15,7 @@ class OrderLine:
     """Some units of one product, at the price that was agreed when the order was placed."""
 
     product_id: ProductId = field(validator=is_id)
-    quantity: int = field(validator=[ge(1), le(MAX_QUANTITY)])
+    quantity: int = field(validator=[ge(1), le(_MOST)])
     unit_price: Money
 
     @property

@@ -1,9 +1,8 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Final
 
 from attrs import define, field, setters
-from attrs.validators import ge, max_len, min_len
+from attrs.validators import ge, min_len
 
 from domain.catalogue.product import Product
 from domain.errors import CurrencyMismatch, IllegalTransition, InvalidOrder, OutOfStock
@@ -25,8 +24,6 @@ from domain.orders.events import (
 from domain.orders.line import OrderLine
 from domain.orders.status import HAS_A_PAYMENT, HAS_MONEY, LIFE, WAITS_FOR_WORKER, FailureReason, OrderStatus
 
-MAX_LINES: Final = 100
-
 
 @define(kw_only=True)
 class Order:
@@ -37,7 +34,7 @@ class Order:
 
     id: OrderId = field(on_setattr=setters.frozen)
     user_id: UserId = field(validator=is_id, on_setattr=setters.frozen)
-    lines: tuple[OrderLine, ...] = field(validator=[min_len(1), max_len(MAX_LINES)], on_setattr=setters.frozen)
+    lines: tuple[OrderLine, ...] = field(validator=min_len(1), on_setattr=setters.frozen)
     total: Money = field(on_setattr=setters.frozen)
     status: OrderStatus = OrderStatus.PENDING
     failure_reason: FailureReason | None = None
@@ -60,8 +57,8 @@ class Order:
     ) -> "tuple[Order, OrderPlaced]":
         """Begin an order. Raise `InvalidOrder`, `CurrencyMismatch` or `InvalidAmount`."""
         products = [line.product_id for line in lines]
-        if not 1 <= len(lines) <= MAX_LINES:
-            raise InvalidOrder(f"an order has 1 to {MAX_LINES} items", field="items")
+        if not lines:
+            raise InvalidOrder("an order has items", field="items")
         if len(set(products)) < len(products):
             raise InvalidOrder("each product may be in one item only; add up its quantities", field="items")
         order = cls(

@@ -66,6 +66,9 @@ def list_products(*, data: Data = None) -> None:
 
 def _shown(money: Money) -> str:
     """As people write it: 1250 minor units are 12.50 EUR, and 1250 JPY."""
-    digits = Currency(money.currency).exponent or 0
+    # A product keeps its price when ISO 4217 withdraws the currency. The digits are no longer known then.
+    digits = {known.code: known.exponent for known in Currency}.get(money.currency)
+    if digits is None:
+        return f"{money.minor} minor {money.currency}"
     whole, rest = divmod(money.minor, 10**digits)
     return f"{whole}.{rest:0{digits}} {money.currency}" if digits else f"{whole} {money.currency}"

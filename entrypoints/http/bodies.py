@@ -19,8 +19,9 @@ from domain.orders.events import (
     PaymentRequested,
     RefundRequested,
 )
-from domain.orders.line import MAX_QUANTITY, OrderLine
-from domain.orders.order import MAX_LINES, Order
+from domain.orders.limits import MAX_LINES, MAX_QUANTITY
+from domain.orders.line import OrderLine
+from domain.orders.order import Order
 from domain.orders.status import FailureReason, OrderStatus
 from entrypoints.health import ServerHealth
 

@@ -4,7 +4,7 @@ from application.intake.place_order import OrderRequest, RequestedItem
 from domain.errors import CurrencyMismatch, DomainError, InvalidAmount, InvalidOrder, UnknownProduct
 from domain.ids import ProductId, UserId
 from domain.money import MAX_MINOR, Money
-from domain.orders.line import MAX_QUANTITY
+from domain.orders.limits import MAX_LINES, MAX_QUANTITY
 from domain.orders.order import Order
 from domain.orders.status import OrderStatus
 from tests.unit.builders import NOW, a_product
@@ -76,6 +76,7 @@ async def test_what_must_be_refused_is_refused_alone(shop: Shop) -> None:
         ([(1, MAX_QUANTITY + 1)], InvalidOrder, "items[0].quantity"),
         ([(1, 2**63)], InvalidOrder, "items[0].quantity"),
         ([], InvalidOrder, "items"),
+        ([(1, 1)] * (MAX_LINES + 1), InvalidOrder, "items"),
         ([(1, 1), (1, 1)], InvalidOrder, "items"),
         ([(2, 2)], InvalidAmount, None),
     ],

@@ -58,10 +58,9 @@ def test_an_id_that_no_database_keeps_is_refused(number: int) -> None:
         a_product(number)
 
 
-@pytest.mark.parametrize("name", ["", "x" * 201])
-def test_a_product_has_a_name_of_reasonable_length(name: str) -> None:
+def test_a_product_has_a_name() -> None:
     with pytest.raises(ValueError, match="name"):
-        evolve(a_product(), name=name)
+        evolve(a_product(), name="")
 
 
 def test_a_product_keeps_its_identity() -> None:
