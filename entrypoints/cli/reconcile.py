@@ -1,5 +1,6 @@
 """`holdfast reconcile`: the consistency check, and the repair of what it finds."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
@@ -29,14 +30,21 @@ def reconcile(
             tell(_LINE.format("ABOUT", "ORDER", "WHAT"))
         for discrepancy, done in zip(found, outcomes, strict=True):
             tell(_line(discrepancy, done, repair=repair))
-        left = outcomes.count(None)
-        if left and repair:
-            raise CommandError(f"{left} of {len(found)} discrepancies are left for a person to decide")
-        if left:
-            raise CommandError(f"{left} discrepancies; `holdfast reconcile --repair` repairs what is safe to repair")
+        if None in outcomes:
+            raise CommandError(what_is_left(found, outcomes, repair=repair))
         tell(f"{len(found)} discrepancies, all repaired" if found else "everything agrees")
 
     with_use_cases(settings, work)
+
+
+def what_is_left(found: Sequence[Discrepancy], outcomes: Sequence[str | None], *, repair: bool) -> str:
+    left = outcomes.count(None)
+    if repair:
+        return f"{left} of {len(found)} discrepancies are left for a person to decide"
+    repairable = sum(each.remedy is not None for each in found)
+    if not repairable:
+        return f"{left} discrepancies, all for a person to decide: no repair of them is safe"
+    return f"{left} discrepancies; `holdfast reconcile --repair` can repair {repairable} of them"
 
 
 def _line(discrepancy: Discrepancy, done: str | None, *, repair: bool) -> str:

@@ -1,6 +1,7 @@
 """deploy/nginx.conf, in front of replicas of the test's own."""
 
 import asyncio
+import json
 import re
 import socket
 from collections.abc import AsyncIterator, Iterator
@@ -9,12 +10,12 @@ from pathlib import Path
 
 import httpx
 import pytest
-from attrs import define, field
+from attrs import define, field, frozen
 
 from entrypoints.settings import Settings
 from tests.servers import Process, free_port, plain_environment
 from tests.servers.compose import ROOT, nginx_config, read_compose
-from tests.servers.process import make_folder, remove_folder
+from tests.servers.process import make_folder, remove_folder, wait_until
 
 _OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 _REFUSAL = (
@@ -54,8 +55,17 @@ async def replicas() -> AsyncIterator[list[Replica]]:
         yield replicas
 
 
+@frozen
+class Nginx:
+    port: int
+    process: Process
+
+    def log(self) -> str:
+        return self.process.log.read_bytes().decode("latin-1")
+
+
 @pytest.fixture
-def nginx_port(nginx_program: Path, replicas: list[Replica]) -> Iterator[int]:
+def nginx(nginx_program: Path, replicas: list[Replica]) -> Iterator[Nginx]:
     # Not pytest's own folder: nginx's workers are not root, and may not pass through it.
     folder, port = make_folder("nginx"), free_port()
     addresses = {f"api{number}": replica.port for number, replica in enumerate(replicas, 1)}
@@ -63,9 +73,14 @@ def nginx_port(nginx_program: Path, replicas: list[Replica]) -> Iterator[int]:
     argv = [str(nginx_program), "-c", str(folder / "nginx.conf"), "-g", "daemon off;"]
     nginx = Process(argv=argv, env=plain_environment(), log=folder / "log").start()
     nginx.wait_for(lambda: listens(port), seconds=10, what="nginx listens")
-    yield port
+    yield Nginx(port=port, process=nginx)
     nginx.kill()
     remove_folder(folder)
+
+
+@pytest.fixture
+def nginx_port(nginx: Nginx) -> int:
+    return nginx.port
 
 
 @pytest.fixture
@@ -138,17 +153,65 @@ async def test_what_is_too_large_reaches_no_replica(client: httpx.AsyncClient, r
     assert heads(replicas) == []
 
 
+async def talk(port: int, request: bytes) -> str:
+    """The answer to these very bytes."""
+    async with asyncio.timeout(10):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request)
+        answer = (await reader.read()).decode()
+        writer.close()
+        await writer.wait_closed()
+    return answer
+
+
+@pytest.mark.parametrize("answer", [_OK, None], ids=["answered", "not answered"])
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        b"%1b[2J",
+        b"%9b2J",
+        b"%c2%9b2J",
+        b"%0a%7b%7d",
+        b"%e2%80%ae",
+        b"\x9b2J",
+        b"\xc2\x9b2J",
+        b"\x1b[2J",
+        b"\x7f",
+        b'"',
+        b"\\",
+    ],
+)
+async def test_no_request_steers_a_terminal_that_shows_the_log(
+    nginx: Nginx, replicas: list[Replica], hostile: bytes, answer: bytes | None
+) -> None:
+    for replica in replicas:
+        replica.answer = answer
+    for line in (b"GET /a" + hostile + b"?q HTTP/1.1", b"GET / HTTP/1.1\r\nReferer: " + hostile):
+        await talk(nginx.port, line + b"\r\nHost: a\r\nConnection: close\r\n\r\n")
+    # A client of its own, after which the lines of those before are written.
+    await talk(nginx.port, b"GET /the-end HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    await asyncio.to_thread(wait_until, lambda: "/the-end" in nginx.log(), seconds=10, what="the log is written")
+    log = nginx.log()
+    assert re.findall(r"[^ -~\n]", log) == []
+    access = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
+    assert len(access) == 3
+
+
+async def test_the_log_names_the_path_that_was_asked_for(nginx: Nginx, replicas: list[Replica]) -> None:
+    for replica in replicas:
+        replica.answer = None
+    await talk(nginx.port, b"GET /orders/7?token=secret HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    await asyncio.to_thread(wait_until, lambda: "\n{" in f"\n{nginx.log()}", seconds=10, what="the log is written")
+    [line] = [line for line in nginx.log().splitlines() if line.startswith("{")]
+    assert (json.loads(line)["path"], json.loads(line)["status"]) == ("/orders/7", 502)
+
+
 @pytest.mark.parametrize(
     "request_line",
     ["NONSENSE", "GET / HTTP/1.1\r\nHost: a\r\nHost: b", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: -1"],
 )
 async def test_what_is_no_http_is_a_problem_too(nginx_port: int, replicas: list[Replica], request_line: str) -> None:
-    async with asyncio.timeout(10):
-        reader, writer = await asyncio.open_connection("127.0.0.1", nginx_port)
-        writer.write(request_line.encode() + b"\r\n\r\n")
-        answer = (await reader.read()).decode()
-        writer.close()
-        await writer.wait_closed()
+    answer = await talk(nginx_port, request_line.encode() + b"\r\n\r\n")
     assert '"type":"urn:holdfast:problem:bad_protocol"' in answer
     assert heads(replicas) == []
 
