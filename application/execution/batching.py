@@ -24,7 +24,8 @@ async def each_alone(
     """Do the calls as one batch. If the batch fails, do them one by one, so that a bad call fails alone.
 
     A batch that was rolled back as a whole is first tried once more. A batch is not tried again if its server is
-    unavailable, or if its outcome is unknown: its effect could then happen twice.
+    unavailable, or if its outcome is unknown: its effect could then happen twice. Once a call done alone finds its
+    server unavailable, the calls after it are not tried, and have the same outcome.
     """
     for _ in range(2):
         try:
@@ -41,7 +42,12 @@ async def each_alone(
             break
     if len(calls) == 1:
         return [failure]
-    return [outcome for call in calls for outcome in await each_alone(work, [call])]
+    outcomes = []
+    for call in calls:
+        outcomes += await each_alone(work, [call])
+        if isinstance(outcomes[-1], Unavailable):
+            break
+    return outcomes + outcomes[-1:] * (len(calls) - len(outcomes))
 
 
 @define

@@ -3,7 +3,7 @@ from collections.abc import Collection, Mapping, Sequence
 from attrs import field, frozen
 
 from application.errors import Trouble
-from application.execution.concurrency import at_most
+from application.execution.concurrency import at_most, until_unavailable
 from application.ports.environment import Clock
 from application.ports.payments import PaymentDeclined, PaymentProvider
 from application.ports.persistence import UnitOfWork
@@ -76,13 +76,18 @@ class ProcessPayment:
         return reserved, set(ids) - orders.keys()
 
     async def _charge(self, orders: Mapping[OrderId, Order]) -> dict[OrderId, Answer]:
-        async def charge(order: Order) -> Answer:
+        async def charge(order: Order) -> str:
+            return await self._provider.charge(order.payment, order.total)
+
+        charge_unless_gone = until_unavailable(charge)
+
+        async def answer(order: Order) -> Answer:
             try:
-                return await self._provider.charge(order.payment, order.total)
+                return await charge_unless_gone(order)
             except (PaymentDeclined, Trouble) as error:
                 return error
 
-        return dict(zip(orders, await at_most(self._max_charges, charge, orders.values()), strict=True))
+        return dict(zip(orders, await at_most(self._max_charges, answer, orders.values()), strict=True))
 
     async def _record(self, charged: Mapping[OrderId, Order], answers: Mapping[OrderId, str | PaymentDeclined]) -> None:
         events: list[Event] = []

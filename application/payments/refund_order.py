@@ -3,7 +3,7 @@ from collections.abc import Iterable, Sequence
 from attrs import field, frozen
 
 from application.errors import Trouble
-from application.execution.concurrency import at_most
+from application.execution.concurrency import at_most, until_unavailable
 from application.ports.environment import Clock
 from application.ports.payments import PaymentProvider
 from application.ports.persistence import UnitOfWork
@@ -41,14 +41,19 @@ class RefundOrder:
         return [outcomes.get(id_) for id_ in ids]
 
     async def _refund(self, orders: Sequence[Order]) -> dict[OrderId, Trouble | None]:
-        async def refund(order: Order) -> Trouble | None:
+        async def refund(order: Order) -> None:
+            await self._provider.refund(order.payment, order.total)
+
+        refund_unless_gone = until_unavailable(refund)
+
+        async def answer(order: Order) -> Trouble | None:
             try:
-                await self._provider.refund(order.payment, order.total)
+                await refund_unless_gone(order)
             except Trouble as error:
                 return error
             return None
 
-        answers = await at_most(self._max_refunds, refund, orders)
+        answers = await at_most(self._max_refunds, answer, orders)
         return {order.id: answer for order, answer in zip(orders, answers, strict=True)}
 
     async def _record(self, ids: Iterable[OrderId]) -> None:

@@ -1,17 +1,20 @@
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from attrs import frozen
 
 from application.errors import Trouble
 from application.execution.batching import each_alone
+from application.execution.concurrency import until_unavailable
 from application.messaging.republish import last_requests
 from application.orders.expire_orders import ExpireOrders
 from application.payments.process_payment import ProcessPayment
-from application.ports.payments import PaymentProvider
+from application.ports.payments import Charge, PaymentProvider
 from application.ports.persistence import UnitOfWork
 from application.reconciliation.discrepancies import Discrepancy, Remedy
 from domain.ids import OrderId
 from domain.orders.status import OrderStatus
+
+_Refund = Callable[[Charge], Awaitable[None]]
 
 
 @frozen
@@ -22,7 +25,7 @@ class Repair:
     """
 
     _unit_of_work: UnitOfWork
-    _gateway: PaymentProvider
+    _provider: PaymentProvider
     _process_payment: ProcessPayment
     _expire_orders: ExpireOrders
 
@@ -36,26 +39,23 @@ class Repair:
             Remedy.REPUBLISH: await self._republish(ids[Remedy.REPUBLISH]),
             Remedy.EXPIRE: set((await self._expire_orders()).expired) if ids[Remedy.EXPIRE] else set(),
         }
-        return [await self._outcome(each, done) for each in discrepancies]
+        refund = until_unavailable(self._refund)
+        return [await self._outcome(each, done, refund) for each in discrepancies]
 
-    async def _outcome(self, discrepancy: Discrepancy, done: Mapping[Remedy, set[OrderId]]) -> str | None:
+    async def _refund(self, charge: Charge) -> None:
+        await self._provider.refund(charge.key, charge.amount)
+
+    async def _outcome(
+        self, discrepancy: Discrepancy, done: Mapping[Remedy, set[OrderId]], refund: _Refund
+    ) -> str | None:
         match discrepancy.remedy:
             case None:
                 return None
             case Remedy.REFUND:
-                return await self._refund(discrepancy)
+                return await _refunded(discrepancy.charge, refund)
             case remedy:
                 repaired = {Remedy.PAY: "it is PAID", Remedy.REPUBLISH: "republished", Remedy.EXPIRE: "it is EXPIRED"}
                 return repaired[remedy] if discrepancy.order_id in done[remedy] else None
-
-    async def _refund(self, discrepancy: Discrepancy) -> str | None:
-        if discrepancy.charge is None:
-            return None
-        try:
-            await self._gateway.refund(discrepancy.charge.key, discrepancy.charge.amount)
-        except Trouble:
-            return None
-        return "the money was given back"
 
     async def _pay(self, ids: Sequence[OrderId]) -> set[OrderId]:
         """Process the payments again. The provider repeats the answer that it gave before."""
@@ -73,3 +73,13 @@ class Repair:
             requests = last_requests(await tx.events.of_orders(ids))
             await tx.outbox.re_enqueue(list(requests.values()))
         return set(requests)
+
+
+async def _refunded(charge: Charge | None, refund: _Refund) -> str | None:
+    if charge is None:
+        return None
+    try:
+        await refund(charge)
+    except Trouble:
+        return None
+    return "the money was given back"

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import pytest
 from attrs import define, field
 
-from application.errors import Aborted, Overloaded, Unavailable
-from application.execution.batching import Batched
+from application.errors import Aborted, OutcomeUnknown, Overloaded, Unavailable
+from application.execution.batching import Batched, each_alone
 from domain.errors import InvalidOrder
 
 TIME_LIMIT = 5.0
@@ -260,12 +260,35 @@ async def test_a_call_that_is_rolled_back_for_good_fails_after_a_bounded_number_
     assert work.sizes == [1, 1]
 
 
-async def test_a_server_lost_between_two_tries_fails_only_the_calls_that_were_left(work: Doubling) -> None:
-    work.to_come.extend([Poisoned(), None, Unavailable("gone")])
-    answers = await call_all(Batched(work), 1, 2, 3)
-    assert answers[0] == 2
-    assert isinstance(answers[1], Unavailable)
-    assert answers[2] == 6
+@pytest.mark.parametrize("done", [0, 1, 5])
+async def test_calls_that_are_left_when_a_server_is_lost_are_not_tried(work: Doubling, done: int) -> None:
+    """Each of them would wait for the server in turn."""
+    gone = Unavailable("gone")
+    work.to_come.extend([Poisoned(), *[None] * done, gone])
+    numbers = range(1, 9)
+    answers = await call_all(Batched(work), *numbers)
+    assert answers == [*(2 * number for number in numbers[:done]), *[gone] * (8 - done)]
+    assert work.sizes == [8, *[1] * (done + 1)]
+
+
+async def test_a_call_that_is_told_of_a_lost_server_is_the_last_one_that_is_tried() -> None:
+    """The use case may have found another server lost, and tell so for the one call."""
+    gone, sizes = Unavailable("the provider is gone"), []
+
+    async def work(numbers: Sequence[int]) -> Sequence[int | Exception]:
+        sizes.append(len(numbers))
+        if len(numbers) > 1:
+            raise Poisoned
+        return [gone]
+
+    assert await each_alone(work, [1, 2, 3]) == [gone] * 3
+    assert sizes == [3, 1]
+
+
+@pytest.mark.parametrize("error", [OutcomeUnknown("no answer"), Poisoned()])
+async def test_any_other_error_of_a_call_keeps_no_other_from_being_tried(work: Doubling, error: Exception) -> None:
+    work.to_come.extend([Poisoned(), error])
+    assert await call_all(Batched(work), 1, 2, 3) == [error, 4, 6]
 
 
 async def test_a_cancelled_caller_ends_its_own_wait_and_nothing_else(work: Doubling) -> None:

@@ -4,7 +4,7 @@ from uuid import UUID
 import pytest
 from attrs import define, evolve
 
-from application.errors import Unavailable
+from application.errors import OutcomeUnknown, Unavailable
 from application.payments.process_payment import ProcessPayment
 from domain.errors import UnknownOrder
 from domain.ids import OrderId, PaymentId
@@ -190,7 +190,7 @@ async def test_without_an_answer_the_order_waits_and_is_charged_once(shop: Shop,
 async def test_a_payment_without_an_answer_holds_up_no_other(shop: Shop) -> None:
     pen = await shop.sells(stock=10)
     settled = [await shop.payment_requested((pen, 1)) for _ in range(3)]
-    no_answer = Unavailable("the provider did not answer")
+    no_answer = OutcomeUnknown("the provider did not answer")
     shop.provider.before.append(no_answer)
 
     outcomes = await shop.process_payment([request for _, request in settled])
@@ -198,6 +198,18 @@ async def test_a_payment_without_an_answer_holds_up_no_other(shop: Shop) -> None
     assert outcomes == [no_answer, None, None]
     statuses = [(await shop.now(order)).status for order, _ in settled]
     assert statuses == [OrderStatus.PROCESSING, OrderStatus.PAID, OrderStatus.PAID]
+
+
+async def test_a_provider_that_is_gone_is_asked_once_and_everybody_waits(shop: Shop) -> None:
+    pen = await shop.sells(stock=10)
+    settled = [await shop.payment_requested((pen, 1)) for _ in range(5)]
+    gone = Unavailable("the provider can't be reached")
+    shop.provider.before.append(gone)
+
+    assert await shop.process_payment([request for _, request in settled]) == [gone] * 5
+    assert [(await shop.now(order)).status for order, _ in settled] == [OrderStatus.PROCESSING] * 5
+
+    assert await shop.process_payment([request for _, request in settled]) == [None] * 5
 
 
 async def test_two_hundred_want_fifty_units_and_fifty_get_them(shop: Shop) -> None:

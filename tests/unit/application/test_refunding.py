@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from application.errors import Unavailable
+from application.errors import OutcomeUnknown, Unavailable
 from domain.errors import IllegalTransition
 from domain.orders.status import OrderStatus
 from domain.payments.payment import PaymentStatus
@@ -106,7 +106,7 @@ async def test_a_payment_without_an_answer_holds_up_no_other(shop: Shop) -> None
     pen = await shop.sells(stock=5)
     orders = [await shop.paid((pen, 1)) for _ in range(3)]
     requests = [await shop.refund_requested(order) for order in orders]
-    no_answer = Unavailable("no answer")
+    no_answer = OutcomeUnknown("no answer")
     shop.provider.before.append(no_answer)
 
     assert await shop.refund_order(requests) == [no_answer, None, None]
