@@ -224,7 +224,9 @@ def assemble(ports: Ports, limits: Limits) -> UseCases:
             _consumer(PAYMENTS, ports, limits, ByOrder(process_payment)),
             _consumer(REFUNDS, ports, limits, ByOrder(RefundOrder(uow, provider, now))),
         ),
-        record_dead_letters=[RecordDeadLetters(work.name, ports.dead_letter_queue(work), uow) for work in WORK_QUEUES],
+        record_dead_letters=[
+            RecordDeadLetters(work.name, ports.dead_letter_queue(work), uow, now) for work in WORK_QUEUES
+        ],
         relay_events=RelayEvents(
             uow,
             ports.publisher,

@@ -13,6 +13,10 @@ from domain.orders.events import EVENT_TYPES, Event
 SCHEMA: Final = 1
 MAX_BYTES: Final = 256 * 1024
 
+# A sequence number is a column of 32 bits. In these years a moment exists in every time zone.
+_MAX_SEQUENCE: Final = 2**31 - 1
+_FIRST_YEAR, _LAST_YEAR = 1970, 9998
+
 _PREFIXES: Final = {kind: f'{{"type":"{kind.type}","schema":{SCHEMA},'.encode() for kind in EVENT_TYPES}
 _ENCODER: Final = msgspec.json.Encoder()
 
@@ -47,9 +51,19 @@ def decode(body: bytes | str) -> Event:
             raise BadMessage(f"schema {head.schema} is unknown; this version reads schema {SCHEMA}")
         if head.type not in _DECODERS:
             raise BadMessage(f"type {head.type!r} is unknown to this version")
-        return _DECODERS[head.type].decode(body)
+        event = _DECODERS[head.type].decode(body)
+        _expect_storable(event)
     except (DomainError, RecursionError, ValueError) as error:
         raise BadMessage(str(error)) from error
+    return event
+
+
+def _expect_storable(event: Event) -> None:
+    """No database can store these, and a message that can't be recorded would be tried again and again."""
+    if not 0 <= event.sequence <= _MAX_SEQUENCE:
+        raise BadMessage(f"a sequence number is between 0 and {_MAX_SEQUENCE}, not {event.sequence}")
+    if event.at.tzinfo is None or not _FIRST_YEAR <= event.at.year <= _LAST_YEAR:
+        raise BadMessage(f"{event.at} is no moment that can be stored")
 
 
 def decode_if_readable(body: bytes) -> Event | None:

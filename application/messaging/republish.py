@@ -1,8 +1,11 @@
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import partial
 
 from attrs import field, frozen
 
+from application.errors import Trouble
+from application.execution.batching import each_alone
 from application.ports.environment import Clock
 from application.ports.persistence import UnitOfWork
 from domain.ids import OrderId
@@ -10,32 +13,55 @@ from domain.orders.events import Event, PaymentRequested, RefundRequested
 
 
 @frozen
+class Republished:
+    """How many requests were republished, and which orders could not be read or written, with the reason."""
+
+    count: int
+    failed: tuple[tuple[OrderId, Exception], ...]
+
+
+@frozen
 class RepublishRequests:
     """Republish the requests of orders that have waited for the worker too long: the broker may have lost them.
 
     A request that was not lost is then delivered twice, which changes nothing. One that is still in the outbox stays
-    there once. Return how many were republished.
+    there once. An order that fails does not stop the others.
     """
 
     _unit_of_work: UnitOfWork
     _now: Clock
     _page: int = field(default=500, kw_only=True)
 
-    async def __call__(self, *, idle: timedelta) -> int:
+    async def __call__(self, *, idle: timedelta) -> Republished:
+        """Raise `Trouble` if the database is gone."""
         moment = self._now() - idle
-        resumed = 0
+        count = 0
+        failed: list[tuple[OrderId, Exception]] = []
         last: OrderId | None = None
-        while True:
-            async with self._unit_of_work() as tx:
-                ids = await tx.orders.waiting_since(moment, after=last, limit=self._page)
-                if not ids:
-                    return resumed
-                orders = await tx.orders.get_many(ids)
-                due = [id_ for id_ in ids if _is_due(self._now() - orders[id_].updated_at, idle)]
-                requests = last_requests(await tx.events.of_orders(due))
-                await tx.outbox.re_enqueue(list(requests.values()))
-            resumed += len(requests)
+        while ids := await self._waiting(moment, last):
+            outcomes = await each_alone(partial(self._republish, idle), ids)
+            for order_id, outcome in zip(ids, outcomes, strict=True):
+                if isinstance(outcome, Trouble):
+                    raise outcome
+                if isinstance(outcome, Exception):
+                    failed.append((order_id, outcome))
+                else:
+                    count += outcome
             last = ids[-1]
+        return Republished(count, tuple(failed))
+
+    async def _waiting(self, moment: datetime, last: OrderId | None) -> list[OrderId]:
+        async with self._unit_of_work.reading() as tx:
+            return await tx.orders.waiting_since(moment, after=last, limit=self._page)
+
+    async def _republish(self, idle: timedelta, ids: Sequence[OrderId]) -> list[bool]:
+        """Return for each order whether its request was republished."""
+        async with self._unit_of_work() as tx:
+            orders = await tx.orders.get_many(ids)
+            due = [id_ for id_ in ids if id_ in orders and _is_due(self._now() - orders[id_].updated_at, idle)]
+            requests = last_requests(await tx.events.of_orders(due))
+            await tx.outbox.re_enqueue(list(requests.values()))
+        return [id_ in requests for id_ in ids]
 
 
 def last_requests(events: Sequence[Event]) -> dict[OrderId, PaymentRequested | RefundRequested]:

@@ -1,11 +1,11 @@
 """The events of orders. Each change of an order is one event, and the order's version is its sequence number."""
 
 from datetime import datetime
-from typing import ClassVar, Final, NamedTuple, get_args
+from typing import Any, ClassVar, Final, NamedTuple, get_args
 
-from attrs import frozen
+from attrs import field, frozen
 
-from domain.ids import OrderId, PaymentId, UserId
+from domain.ids import OrderId, PaymentId, UserId, is_id
 from domain.money import Money
 from domain.orders.line import OrderLine
 
@@ -17,13 +17,18 @@ class EventId(NamedTuple):
     sequence: int
 
 
+def _without_null(_: Any, attribute: Any, value: str) -> None:
+    if "\0" in value:
+        raise ValueError(f"{attribute.name} has a null character, which no database can store")
+
+
 @frozen(kw_only=True)
 class AskedUnder:
     """The idempotency key of a request, its scope, and the request's fingerprint."""
 
-    scope: str
-    key: str
-    fingerprint: str
+    scope: str = field(validator=_without_null)
+    key: str = field(validator=_without_null)
+    fingerprint: str = field(validator=_without_null)
 
 
 @frozen(kw_only=True)
@@ -37,7 +42,7 @@ class OrderAccepted:
     order_id: OrderId
     sequence: int = 0
     at: datetime
-    user_id: UserId
+    user_id: UserId = field(validator=is_id)
     lines: tuple[OrderLine, ...]
     total: Money
     asked_under: AskedUnder | None = None

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from domain.dead_letter import DeadLetter
-from domain.errors import DomainError
 from entrypoints.cli.common import CommandError, Data, Whole, command_settings, tell, with_use_cases
 
 if TYPE_CHECKING:
@@ -129,8 +128,8 @@ def _confirm(what: str) -> None:
         raise CommandError("nothing was discarded")
 
 
-def _tell(done: str, outcomes: Sequence[DeadLetter | DomainError]) -> None:
-    refused = [outcome for outcome in outcomes if isinstance(outcome, DomainError)]
+def _tell(done: str, outcomes: Sequence[DeadLetter | Exception]) -> None:
+    refused = [outcome for outcome in outcomes if isinstance(outcome, Exception)]
     tell(f"{done} {len(outcomes) - len(refused)}")
     if refused:
         raise CommandError("\n".join(str(error) for error in refused))

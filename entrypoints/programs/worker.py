@@ -55,11 +55,12 @@ class Worker:
         return self.use_cases.expire_orders.look_every.total_seconds()
 
     async def _republish(self) -> float:
+        log = structlog.get_logger("holdfast.republish")
         republished = await self.use_cases.republish_requests(idle=self.stuck_after)
-        if republished:
-            structlog.get_logger("holdfast.republish").warning(
-                "requests of orders that waited too long were republished", count=republished
-            )
+        if republished.count:
+            log.warning("requests of orders that waited too long were republished", count=republished.count)
+        for order_id, error in republished.failed:
+            log.error("the request of an order can't be republished", order_id=str(order_id), reason=str(error))
         return self.stuck_after.total_seconds()
 
 

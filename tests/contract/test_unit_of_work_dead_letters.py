@@ -2,11 +2,15 @@
 
 import asyncio
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
+from attrs import evolve
 
 from adapters.codecs.events import encode
+from adapters.memory.broker import MemoryDeadLetterQueue
 from application.errors import Aborted
+from application.messaging.dead_letters import RecordDeadLetters
 from application.ports.persistence import UnitOfWork
 from domain.dead_letter import DeadLetter, DeadMessage, Decision
 from tests.brokers import payment_requested
@@ -53,6 +57,29 @@ async def test_what_nobody_can_read_is_kept_to_the_byte(unit_of_work: UnitOfWork
     [letter] = await letters(unit_of_work)
     assert (letter.message.body, letter.event) == (body, None)
     assert letter.message.reason.startswith("BadMessage: ")
+
+
+REFUSED = {
+    "a time after all others": {"last_at": datetime.fromisoformat("9999-12-31T23:59:59-14:00")},
+    "a time before all others": {"first_at": datetime.fromisoformat("0001-01-01T00:00:00+14:00")},
+    "a time without a zone": {"first_at": datetime(2026, 1, 1)},  # noqa: DTZ001 - that is the example
+    "an attempt above all others": {"attempts": 2**70},
+}
+
+
+@pytest.mark.parametrize("values", REFUSED.values(), ids=REFUSED.keys())
+async def test_a_value_that_a_database_refuses_keeps_no_letter_out(
+    unit_of_work: UnitOfWork, values: dict[str, Any]
+) -> None:
+    queue = MemoryDeadLetterQueue()
+    sent = [message(b"1"), evolve(message(b"2"), **values), message(b"3")]
+    for each in sent:
+        queue.put(each)
+    recording = RecordDeadLetters("payments", queue, unit_of_work, lambda: LATER)
+    await recording.record(await recording.receive())
+    found = await letters(unit_of_work)
+    assert sorted(letter.message.body for letter in found) == [b"1", b"2", b"3"]
+    assert {letter.message for letter in found} >= {sent[0], sent[2]}
 
 
 async def test_one_that_is_brought_twice_is_one(unit_of_work: UnitOfWork) -> None:

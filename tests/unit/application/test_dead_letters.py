@@ -8,9 +8,9 @@ from attrs import evolve
 
 from adapters.codecs.events import decode, encode
 from adapters.memory.broker import MemoryBroker, MemoryDeadLetterQueue
-from application.errors import Aborted
+from application.errors import OutcomeUnknown
 from application.messaging.consumer import Consumer
-from application.messaging.dead_letters import DecideDeadLetters, ListDeadLetters, RecordDeadLetters
+from application.messaging.dead_letters import DecideDeadLetters, ListDeadLetters, NotRecorded, RecordDeadLetters
 from application.messaging.subscriptions import PAYMENTS
 from domain.dead_letter import DeadLetter, DeadMessage, ForeignMessage, UnknownDeadLetter, UnreadableMessage
 from domain.errors import IllegalTransition
@@ -43,7 +43,7 @@ def decide(shop: Shop) -> DecideDeadLetters:
 
 
 async def record(shop: Shop, queue: MemoryDeadLetterQueue) -> None:
-    recording = RecordDeadLetters("payments", queue, shop.unsteady)
+    recording = RecordDeadLetters("payments", queue, shop.unsteady, shop.clock)
     async with asyncio.timeout(5):
         await recording.record(await recording.receive())
 
@@ -56,7 +56,7 @@ async def test_dead_letters_come_into_the_table(shop: Shop) -> None:
     assert (letter.consumer, letter.message, letter.event) == ("payments", a_message(b"poison"), None)
 
 
-@pytest.mark.parametrize("trouble", [Trouble(Aborted("a deadlock")), Trouble(Crash(), committed=True)])
+@pytest.mark.parametrize("trouble", [Trouble(OutcomeUnknown("no answer")), Trouble(Crash(), committed=True)])
 async def test_wherever_recording_stops_each_letter_is_there_once(shop: Shop, trouble: Trouble) -> None:
     queue = MemoryDeadLetterQueue()
     queue.put(a_message(b"1"))
@@ -66,6 +66,36 @@ async def test_wherever_recording_stops_each_letter_is_there_once(shop: Shop, tr
         await record(shop, queue)
     await record(shop, queue)
     assert [(letter.message.body, letter.message.attempts) for letter in await waiting(shop)] == [(b"1", 8), (b"2", 8)]
+
+
+REFUSED = Trouble(OverflowError("date value out of range"))
+
+
+async def test_one_that_the_database_refuses_delays_no_other_and_is_stored_with_its_bytes(shop: Shop) -> None:
+    queue = MemoryDeadLetterQueue()
+    for body in (b"1", b"2", b"3"):
+        queue.put(a_message(body))
+    # All together, and the second by itself.
+    shop.unsteady.to_come.extend([REFUSED, None, REFUSED])
+    await record(shop, queue)
+    letters = {letter.message.body: letter.message for letter in await waiting(shop)}
+    assert letters[b"1"] == a_message(b"1")
+    assert letters[b"3"] == a_message(b"3")
+    assert letters[b"2"].reason == (
+        "KeyError: 'surprise' (its attempts and times can't be stored: OverflowError: date value out of range)"
+    )
+    assert letters[b"2"].attempts == 1
+
+
+async def test_one_that_can_not_be_stored_at_all_stays_in_the_queue_and_is_named(shop: Shop) -> None:
+    queue = MemoryDeadLetterQueue()
+    for body in (b"1", b"2"):
+        queue.put(a_message(body))
+    shop.unsteady.to_come.extend([REFUSED, REFUSED, None, REFUSED])
+    with pytest.raises(NotRecorded, match=a_message(b"1").digest):
+        await record(shop, queue)
+    assert [letter.message.body for letter in await waiting(shop)] == [b"2"]
+    assert [delivery.message.body for delivery in await queue.receive(10)] == [b"1"]
 
 
 async def test_a_replayed_letter_is_re_enqueued_and_names_who_decided(shop: Shop) -> None:
@@ -83,11 +113,22 @@ async def test_a_replay_that_is_rolled_back_did_nothing(shop: Shop) -> None:
     _, request = await shop.payment_requested((await shop.sells(), 1))
     shop.store.outbox.clear()
     [id_] = await dead_letters_of(shop, request)
-    shop.unsteady.to_come.append(Trouble(Aborted("a deadlock")))
-    with pytest.raises(Aborted):
+    shop.unsteady.to_come.append(Trouble(OutcomeUnknown("no answer")))
+    with pytest.raises(OutcomeUnknown):
         await decide(shop).replay([id_], by="ana")
     assert await shop.outbox() == []
     assert [letter.id for letter in await waiting(shop)] == [id_]
+
+
+async def test_a_letter_that_can_not_be_written_keeps_no_other_from_its_replay(shop: Shop) -> None:
+    requests = [(await shop.payment_requested((await shop.sells(), 1)))[1] for _ in range(2)]
+    shop.store.outbox.clear()
+    ids = await dead_letters_of(shop, *requests)
+    shop.unsteady.to_come.extend([REFUSED, REFUSED])
+    refused, replayed = await decide(shop).replay(ids, by="ana")
+    assert isinstance(refused, OverflowError)
+    assert isinstance(replayed, DeadLetter)
+    assert [decode(entry.body) for entry in await shop.outbox()] == requests[1:]
 
 
 async def test_to_replay_everything_twice_changes_nothing(shop: Shop) -> None:

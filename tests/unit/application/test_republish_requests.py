@@ -4,6 +4,7 @@ from adapters.codecs.events import decode
 from application.messaging.republish import RepublishRequests
 from domain.orders.events import Event
 from tests.unit.shop import Shop
+from tests.unit.unsteady import Trouble
 
 IDLE = timedelta(seconds=15)
 
@@ -22,7 +23,7 @@ async def test_a_payment_that_the_broker_lost_is_republished(shop: Shop) -> None
     await lost(shop)
     shop.clock.forward(IDLE)
 
-    assert await RepublishRequests(shop.unit_of_work, shop.clock)(idle=IDLE) == 1
+    assert (await RepublishRequests(shop.unit_of_work, shop.clock)(idle=IDLE)).count == 1
 
     assert await republished(shop) == [request]
 
@@ -31,8 +32,22 @@ async def test_a_refund_that_the_broker_lost_is_republished(shop: Shop) -> None:
     request = await shop.refund_requested(await shop.paid((await shop.sells(), 1)))
     await lost(shop)
     shop.clock.forward(IDLE)
-    assert await RepublishRequests(shop.unit_of_work, shop.clock)(idle=IDLE) == 1
+    assert (await RepublishRequests(shop.unit_of_work, shop.clock)(idle=IDLE)).count == 1
     assert await republished(shop) == [request]
+
+
+async def test_an_order_that_can_not_be_written_keeps_no_other_from_it(shop: Shop) -> None:
+    orders = [await shop.payment_requested((await shop.sells(), 1)) for _ in range(2)]
+    await lost(shop)
+    shop.clock.forward(IDLE)
+    refusal = ValueError("a row that breaks a rule")
+    shop.unsteady.to_come.extend([Trouble(refusal), Trouble(refusal)])
+
+    outcome = await RepublishRequests(shop.unsteady, shop.clock)(idle=IDLE)
+
+    [(failed, error)] = outcome.failed
+    assert (outcome.count, error) == (1, refusal)
+    assert await republished(shop) == [request for order, request in orders if order.id != failed]
 
 
 async def test_only_the_last_attempt_to_pay_is_republished(shop: Shop) -> None:
@@ -55,7 +70,7 @@ async def test_orders_that_do_not_wait_or_not_for_long_are_left_alone(shop: Shop
     await shop.payment_requested((pen, 1))
     await lost(shop)
 
-    assert await RepublishRequests(shop.unit_of_work, shop.clock)(idle=IDLE) == 0
+    assert (await RepublishRequests(shop.unit_of_work, shop.clock)(idle=IDLE)).count == 0
     assert await republished(shop) == []
 
 
@@ -64,7 +79,7 @@ async def test_more_orders_than_a_page_holds_are_republished_in_one_go(shop: Sho
     requests = [(await shop.payment_requested((pen, 1)))[1] for _ in range(7)]
     await lost(shop)
     shop.clock.forward(IDLE)
-    assert await RepublishRequests(shop.unit_of_work, shop.clock, page=3)(idle=IDLE) == 7
+    assert (await RepublishRequests(shop.unit_of_work, shop.clock, page=3)(idle=IDLE)).count == 7
     assert await republished(shop) == requests
 
 
@@ -88,6 +103,6 @@ async def test_a_stuck_order_is_republished_more_and_more_seldom(shop: Shop) -> 
     for look in range(1, 18):
         await lost(shop)
         shop.clock.forward(IDLE)
-        if await resume(idle=IDLE):
+        if (await resume(idle=IDLE)).count:
             republished_after.append(look)
     assert republished_after == [1, 2, 4, 8, 16]
