@@ -16,6 +16,7 @@ from application.catalogue.list_products import ListProducts
 from application.execution.after_commit import AfterCommit, InvalidateOlder, PropagateChanges
 from application.execution.batching import Batched
 from application.execution.circuit_breaker import CircuitBreaker
+from application.execution.conditional import OrderCall
 from application.execution.idempotency import Keyed, Outcome, Replayed
 from application.execution.retry_conflicts import Retrying
 from application.intake.order_intake import AutoIntake, DirectIntake, OrderIntake, QueuedIntake
@@ -119,13 +120,13 @@ class UseCases:
     get_order: Callable[[OrderId], Awaitable[Order]]
     list_orders: ListOrders
     get_history: GetHistory
-    cancel_order: Callable[[OrderId], Awaitable[Order]]
-    complete_order: Callable[[OrderId], Awaitable[Order]]
-    delete_order: Callable[[OrderId], Awaitable[Order]]
+    cancel_order: Callable[[OrderCall], Awaitable[Order]]
+    complete_order: Callable[[OrderCall], Awaitable[Order]]
+    delete_order: Callable[[OrderCall], Awaitable[Order]]
     expire_orders: ExpireOrders
 
-    request_payment: Callable[[OrderId | Keyed[OrderId]], Awaitable[Order | Replayed]]
-    request_refund: Callable[[OrderId], Awaitable[Order]]
+    request_payment: Callable[[OrderCall | Keyed[OrderCall]], Awaitable[Order | Replayed]]
+    request_refund: Callable[[OrderCall], Awaitable[Order]]
 
     get_product: Callable[[ProductId], Awaitable[Product]]
     list_products: ListProducts
@@ -145,7 +146,7 @@ class UseCases:
     _batches: "_Batches" = field(alias="batches")
 
     @property
-    def by_hand(self) -> Mapping[OrderStatus, Callable[[OrderId], Awaitable[Order]]]:
+    def by_hand(self) -> Mapping[OrderStatus, Callable[[OrderCall], Awaitable[Order]]]:
         """The use case for each status that a shop sets by hand. No other status can be set from outside."""
         return {
             OrderStatus.CANCELLED: self.cancel_order,
@@ -189,13 +190,13 @@ def assemble(ports: Ports, limits: Limits) -> UseCases:
     batches = _Batches(limits)
 
     def changing(
-        change: Callable[[Sequence[OrderId]], Awaitable[Sequence[Order | DomainError]]],
-    ) -> Batched[OrderId, Order]:
+        change: Callable[[Sequence[OrderCall]], Awaitable[Sequence[Order | DomainError]]],
+    ) -> Batched[OrderCall, Order]:
         return batches(TellUnrecorded(change, unrecorded))
 
     def changing_once(
-        change: Callable[[Sequence[OrderId | Keyed[OrderId]]], Awaitable[Sequence[Outcome]]],
-    ) -> Batched[OrderId | Keyed[OrderId], Order | Replayed]:
+        change: Callable[[Sequence[OrderCall | Keyed[OrderCall]]], Awaitable[Sequence[Outcome]]],
+    ) -> Batched[OrderCall | Keyed[OrderCall], Order | Replayed]:
         return batches(TellUnrecorded(change, unrecorded))
 
     persist_orders = PersistOrders(uow, now)

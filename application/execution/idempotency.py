@@ -1,15 +1,20 @@
 from collections.abc import Awaitable, Callable, Sequence
-from typing import ClassVar, Generic, TypeVar
+from typing import ClassVar, Final, Generic, TypeVar
 
 from attrs import frozen
 
 from application.errors import NotDone
+from application.execution.conditional import PreconditionFailed
 from application.ports.environment import Clock
 from application.ports.idempotency import Answer, IdempotencyKey, StoredResponse
 from application.ports.persistence import Transaction
 from domain.errors import DomainError, UnknownOrder
 
 C = TypeVar("C")
+
+
+# Refusals that say nothing about the next request under the same key.
+_NOT_STORED: Final = (UnknownOrder, PreconditionFailed)
 
 
 class KeyInFlight(NotDone):
@@ -53,7 +58,7 @@ async def once(
 
     Effects and responses are written in one transaction: an effect is never stored without its key, nor a key without
     its effect. An exception that `work` raises is not stored. `UnknownOrder` is not stored either, because the order
-    may be recorded later.
+    may be recorded later, nor is `PreconditionFailed`, because the caller decides again.
     """
     kept = await tx.idempotency_keys.claim({call.key for call in calls if isinstance(call, Keyed)})
     # If several calls in this batch have the same new key, the first is done. The others get its response, replayed.
@@ -69,7 +74,7 @@ async def once(
         for place, call in to_do.items()
         if isinstance(call, Keyed)
     }
-    await tx.idempotency_keys.add_many([new for new in fresh.values() if not isinstance(new.answer, UnknownOrder)])
+    await tx.idempotency_keys.add_many([new for new in fresh.values() if not isinstance(new.answer, _NOT_STORED)])
     return [
         _again(call, fresh.get(call.key) or kept.get(call.key))
         if isinstance(call, Keyed) and place not in done

@@ -4,13 +4,14 @@ from typing import Generic, TypeVar
 from attrs import frozen
 
 from application.errors import NotDone
+from application.execution.conditional import OrderCall, order_id_in
 from application.execution.idempotency import Keyed, Replayed
 from application.ports.caching import RecentOrders
 from domain.errors import OrderDeleted, UnknownOrder
 from domain.ids import OrderId
 from domain.orders.order import Order
 
-C = TypeVar("C", bound=OrderId | Keyed[OrderId])
+C = TypeVar("C", bound=OrderCall | Keyed[OrderCall])
 R = TypeVar("R")
 
 
@@ -67,8 +68,8 @@ class TellUnrecorded(Generic[C, R]):
             return [error] * len(calls)
 
 
-def _order_id(call: OrderId | Keyed[OrderId]) -> OrderId:
-    return call.call if isinstance(call, Keyed) else call
+def _order_id(call: OrderCall | Keyed[OrderCall]) -> OrderId:
+    return order_id_in(call.call if isinstance(call, Keyed) else call)
 
 
 def _is_unknown(outcome: object) -> bool:

@@ -1,5 +1,6 @@
 from collections.abc import Callable, Sequence
 
+from application.execution.conditional import OrderCall, expect, order_id_in
 from application.ports.persistence import UnitOfWork
 from domain.errors import DomainError, OrderDeleted, UnknownOrder
 from domain.ids import OrderId
@@ -17,19 +18,21 @@ def existing(order: Order | None, order_id: OrderId) -> Order:
 
 
 async def change_each(
-    unit_of_work: UnitOfWork, ids: Sequence[OrderId], change: Callable[[Order], Event | None]
+    unit_of_work: UnitOfWork, calls: Sequence[OrderCall], change: Callable[[Order], Event | None]
 ) -> list[Order | DomainError]:
-    """Change orders in one transaction; one that the rules refuse is refused alone.
+    """Change orders in one transaction; one that the rules or its condition refuse is refused alone.
 
     `change` returns the event of the change, or None where there was nothing to change.
     """
     outcomes: list[Order | DomainError] = []
     changed: list[tuple[Order, Event]] = []
     async with unit_of_work() as tx:
-        orders = await tx.orders.get_many(set(ids), lock=True)
-        for order_id in ids:
+        orders = await tx.orders.get_many({order_id_in(call) for call in calls}, lock=True)
+        for call in calls:
+            order_id = order_id_in(call)
             try:
                 order = existing(orders.get(order_id), order_id)
+                expect(call, order)
                 event = change(order)
             except DomainError as error:
                 outcomes.append(error)

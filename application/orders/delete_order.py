@@ -2,11 +2,11 @@ from collections.abc import Sequence
 
 from attrs import frozen
 
+from application.execution.conditional import OrderCall
 from application.orders.changing import change_each
 from application.ports.environment import Clock
 from application.ports.persistence import UnitOfWork
 from domain.errors import DomainError
-from domain.ids import OrderId
 from domain.orders.order import Order
 
 
@@ -17,5 +17,5 @@ class DeleteOrder:
     _unit_of_work: UnitOfWork
     _now: Clock
 
-    async def __call__(self, ids: Sequence[OrderId]) -> Sequence[Order | DomainError]:
-        return await change_each(self._unit_of_work, ids, lambda order: order.delete(at=self._now()))
+    async def __call__(self, calls: Sequence[OrderCall]) -> Sequence[Order | DomainError]:
+        return await change_each(self._unit_of_work, calls, lambda order: order.delete(at=self._now()))

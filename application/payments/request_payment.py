@@ -3,12 +3,13 @@ from functools import partial
 
 from attrs import frozen
 
+from application.execution.conditional import OrderCall, expect, order_id_in
 from application.execution.idempotency import Keyed, Outcome, once
 from application.orders.changing import existing
 from application.ports.environment import Clock, NewId
 from application.ports.persistence import Transaction, UnitOfWork
 from domain.errors import DomainError
-from domain.ids import OrderId, PaymentId
+from domain.ids import PaymentId
 from domain.orders.events import PaymentRequested
 from domain.orders.order import Order
 from domain.payments.payment import Payment
@@ -25,17 +26,19 @@ class RequestPayment:
     _new_id: NewId
     _now: Clock
 
-    async def __call__(self, ids: Sequence[OrderId | Keyed[OrderId]]) -> Sequence[Outcome]:
+    async def __call__(self, calls: Sequence[OrderCall | Keyed[OrderCall]]) -> Sequence[Outcome]:
         async with self._unit_of_work() as tx:
-            return await once(tx, ids, partial(self._request_all, tx), now=self._now)
+            return await once(tx, calls, partial(self._request_all, tx), now=self._now)
 
-    async def _request_all(self, tx: Transaction, ids: Sequence[OrderId]) -> list[Order | DomainError]:
+    async def _request_all(self, tx: Transaction, calls: Sequence[OrderCall]) -> list[Order | DomainError]:
         outcomes: list[Order | DomainError] = []
         requested: list[tuple[Order, PaymentRequested]] = []
-        orders = await tx.orders.get_many(set(ids), lock=True)
-        for order_id in ids:
+        orders = await tx.orders.get_many({order_id_in(call) for call in calls}, lock=True)
+        for call in calls:
+            order_id = order_id_in(call)
             try:
                 order = existing(orders.get(order_id), order_id)
+                expect(call, order)
                 if not order.is_paid_or_being_paid:
                     event = order.request_payment(PaymentId(self._new_id()), at=self._now())
                     requested.append((order, event))

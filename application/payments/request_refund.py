@@ -2,11 +2,11 @@ from collections.abc import Sequence
 
 from attrs import frozen
 
+from application.execution.conditional import OrderCall
 from application.orders.changing import change_each
 from application.ports.environment import Clock
 from application.ports.persistence import UnitOfWork
 from domain.errors import DomainError
-from domain.ids import OrderId
 from domain.orders.events import RefundRequested
 from domain.orders.order import Order
 
@@ -18,8 +18,8 @@ class RequestRefund:
     _unit_of_work: UnitOfWork
     _now: Clock
 
-    async def __call__(self, ids: Sequence[OrderId]) -> Sequence[Order | DomainError]:
-        return await change_each(self._unit_of_work, ids, self._request)
+    async def __call__(self, calls: Sequence[OrderCall]) -> Sequence[Order | DomainError]:
+        return await change_each(self._unit_of_work, calls, self._request)
 
     def _request(self, order: Order) -> RefundRequested | None:
         return None if order.refund_requested else order.request_refund(at=self._now())

@@ -9,11 +9,13 @@ from quart.wrappers.base import BaseRequestWebsocket
 from werkzeug.routing import MapAdapter
 
 from application.assembly import UseCases
+from entrypoints.http.guards import refuse_what_is_not_honoured
 from entrypoints.http.problems import kind_of
 from entrypoints.http.replies import Reply, refuse
 from entrypoints.http.routes.health import CheckHealth, health_routes
 from entrypoints.http.routes.orders import orders_routes
 from entrypoints.http.routes.products import products_routes
+from entrypoints.http.routes.route import Route
 from entrypoints.http.server.connection import LeanQuart
 
 _log: Final = structlog.get_logger("holdfast.http")
@@ -38,15 +40,18 @@ def create_app(
     app.config["RESPONSE_TIMEOUT"] = None
     app.register_error_handler(Exception, _Refusals().answer)
     # A new resource is a file in routes/ and a line here.
+    app.routes = {}
     for route in (*orders_routes(use_cases), *products_routes(use_cases), *health_routes(check_health)):
-        app.add_url_rule(
-            route.path, endpoint=f"{route.method} {route.path}", view_func=route.handler, methods=[route.method]
-        )
+        endpoint = f"{route.method} {route.path}"
+        app.routes[endpoint] = route
+        app.add_url_rule(route.path, endpoint=endpoint, view_func=route.handler, methods=[route.method])
     return app
 
 
 class _Api(LeanQuart):
     request_timeout: float
+    # By the name of their endpoint.
+    routes: dict[str, Route]
 
     def create_url_adapter(self, request: BaseRequestWebsocket | None) -> MapAdapter | None:
         """Bind the routes without the host: no value of the header Host can change or break the routing."""
@@ -63,6 +68,9 @@ class _Api(LeanQuart):
     async def dispatch_request(self, *args: Any, **kwargs: Any) -> Any:
         # The timeout is set here, so that no handler can forget it.
         async with asyncio.timeout(self.request_timeout):
+            if (rule := request.url_rule) is not None and request.method != "OPTIONS":
+                honoured = self.routes[rule.endpoint].honours
+                refuse_what_is_not_honoured(request.method, request.headers, honoured=honoured)
             return await super().dispatch_request(*args, **kwargs)
 
 

@@ -54,6 +54,14 @@ class ChangeStatusBody(Struct, frozen=True, forbid_unknown_fields=True):
         return 1
 
 
+class PayBody(Struct, frozen=True, forbid_unknown_fields=True):
+    """Nothing: the amount due is in the order."""
+
+    def members(self) -> int:
+        """How many members the JSON has when none is written twice."""
+        return 0
+
+
 class ProductBody(Struct, frozen=True):
     id: int
     name: str

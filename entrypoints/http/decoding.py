@@ -44,9 +44,24 @@ async def read_body() -> bytes:
 
 async def read_json(decoder: msgspec.json.Decoder[B]) -> B:
     """Return the decoded body. Raise `UnsupportedMediaType`, and the errors of `read_body` and `decode`."""
-    if request.headers.get("Content-Type") != "application/json" and not request.is_json:
-        raise UnsupportedMediaType
+    _expect_json(request.headers.get("Content-Type", ""))
     return decode(await read_body(), decoder)
+
+
+async def read_json_if_any(decoder: msgspec.json.Decoder[B]) -> B | None:
+    """Return the decoded body, or None if there is none. Without a Content-Type, it is JSON. Raise as `read_json`."""
+    body = await read_body()
+    if not body.strip():
+        return None
+    _expect_json(request.headers.get("Content-Type", "application/json"))
+    return decode(body, decoder)
+
+
+def _expect_json(content_type: str) -> None:
+    if content_type == "application/json":
+        return
+    if not request.is_json or request.mimetype_params.get("charset", "utf-8").lower() not in {"utf-8", "utf8"}:
+        raise UnsupportedMediaType
 
 
 def decode(body: bytes, decoder: msgspec.json.Decoder[B]) -> B:

@@ -14,10 +14,10 @@ from application.ports.idempotency import IdempotencyKey
 from domain.errors import DomainError
 from domain.orders.order import Order
 from entrypoints.http.decoding import read_body
+from entrypoints.http.guards import IDEMPOTENCY_KEY
 from entrypoints.http.refusals import FieldError, InvalidRequest
 from entrypoints.http.replies import Reply, refuse
 
-HEADER: Final = "Idempotency-Key"
 REPLAYED: Final = "Idempotent-Replayed"
 
 _KEY: Final = re.compile(r"[ -~]{1,255}")
@@ -28,14 +28,14 @@ C = TypeVar("C")
 
 async def keyed(call: C, *, scope: str) -> C | Keyed[C]:
     """Return the call under the client's key, or the call alone if there is none. Raise `InvalidRequest`."""
-    values = request.headers.getlist(HEADER)
+    values = request.headers.getlist(IDEMPOTENCY_KEY)
     if not values:
         return call
     if len(values) > 1:
-        raise InvalidRequest(FieldError(HEADER, "send the header only once"))
+        raise InvalidRequest(FieldError(IDEMPOTENCY_KEY, "send the header only once"))
     key = values[0].strip(" \t")
     if _KEY.fullmatch(key) is None:
-        raise InvalidRequest(FieldError(HEADER, "it is 1 to 255 printable ASCII characters"))
+        raise InvalidRequest(FieldError(IDEMPOTENCY_KEY, "it is 1 to 255 printable ASCII characters"))
     return Keyed(call, IdempotencyKey(scope, key), _fingerprint(await read_body()))
 
 

@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 from attrs import frozen
 from werkzeug.exceptions import (
+    ExpectationFailed,
     HTTPException,
     MethodNotAllowed,
     NotFound,
@@ -17,6 +18,7 @@ from werkzeug.exceptions import (
 )
 
 from application.errors import Aborted, OutcomeUnknown, Overloaded, Unavailable
+from application.execution.conditional import PreconditionFailed
 from application.execution.idempotency import KeyInFlight, KeyReused
 from application.intake.queue_orders import PriceUnknown
 from application.intake.unrecorded import NotYetRecorded
@@ -29,7 +31,14 @@ from domain.errors import (
     UnknownOrder,
     UnknownProduct,
 )
-from entrypoints.http.refusals import FieldError, InvalidRequest, MalformedBody, NotAnId
+from entrypoints.http.refusals import (
+    FieldError,
+    InvalidHeader,
+    InvalidRequest,
+    MalformedBody,
+    NotAnId,
+    UnknownEncoding,
+)
 
 CONTENT_TYPE: Final = "application/problem+json"
 
@@ -116,7 +125,23 @@ _KINDS: Final[Mapping[type[Exception], Kind]] = MappingProxyType(
         ),
         InvalidAmount: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, InvalidAmount.code, "The amount is out of bounds"),
         DomainError: Kind(HTTPStatus.CONFLICT, DomainError.code, "The rules of the shop refuse this"),
-        # Refused because of the idempotency key.
+        # Refused because of a header.
+        PreconditionFailed: Kind(
+            HTTPStatus.PRECONDITION_FAILED, PreconditionFailed.code, "The precondition of the request does not hold"
+        ),
+        InvalidHeader: Kind(HTTPStatus.BAD_REQUEST, "invalid_header", "A header of the request can't be honoured"),
+        UnknownEncoding: Kind(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            "unsupported_encoding",
+            "The body is encoded",
+            "Send the body as it is, without Content-Encoding.",
+        ),
+        ExpectationFailed: Kind(
+            HTTPStatus.EXPECTATION_FAILED,
+            "expectation_failed",
+            "The expectation of the request is not known",
+            "Send no header Expect, or Expect: 100-continue.",
+        ),
         KeyReused: Kind(
             HTTPStatus.UNPROCESSABLE_ENTITY,
             KeyReused.code,
@@ -137,7 +162,7 @@ _KINDS: Final[Mapping[type[Exception], Kind]] = MappingProxyType(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
             "unsupported_media_type",
             "The body is not declared as JSON",
-            "Send JSON, with the header Content-Type: application/json.",
+            "Send JSON in UTF-8, with the header Content-Type: application/json.",
         ),
         RequestEntityTooLarge: Kind(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body_too_large", "The body is too large"),
         RequestTimeout: TOO_SLOW,
@@ -222,6 +247,9 @@ def headers_of(kind: Kind, error: Exception | None = None) -> list[tuple[str, st
         headers.append(("Retry-After", _RETRY_AFTER))
     if isinstance(error, MethodNotAllowed) and error.valid_methods is not None:
         headers.append(("Allow", ", ".join(sorted(error.valid_methods))))
+    if isinstance(error, UnknownEncoding):
+        # RFC 9110, section 12.5.3.
+        headers.append(("Accept-Encoding", "identity"))
     if kind.status is HTTPStatus.REQUEST_TIMEOUT:
         # The rest of the body may still arrive, and must not be taken for the next request.
         headers.append(("Connection", "close"))

@@ -22,5 +22,13 @@ class InvalidRequest(Exception):
         self.errors = errors
 
 
+class InvalidHeader(InvalidRequest):
+    """A header that can't be read, or that asks for what can't be done."""
+
+
+class UnknownEncoding(Exception):
+    """The body is compressed or encoded."""
+
+
 class NotAnId(Exception):
     """A part of the path does not have the format of an id."""

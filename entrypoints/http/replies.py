@@ -21,14 +21,17 @@ class Reply(Response):
     default_mimetype = None  # type: ignore[assignment]  # None is allowed in Werkzeug; Quart narrows the type
 
 
-def reply(body: msgspec.Struct, status: HTTPStatus = HTTPStatus.OK, *, location: str | None = None) -> Reply:
-    headers = [*_JSON_HEADERS] if location is None else [*_JSON_HEADERS, ("Location", location)]
-    return Reply(_ENCODER.encode(body), status, PlainHeaders(headers))
+def reply(body: msgspec.Struct, status: HTTPStatus = HTTPStatus.OK, *headers: tuple[str, str]) -> Reply:
+    return Reply(_ENCODER.encode(body), status, PlainHeaders([*_JSON_HEADERS, *headers]))
 
 
 def no_content() -> Reply:
     # RFC 9110, section 8.6: a 204 response has no Content-Length. Quart would set it if the body were b"".
     return Reply(None, HTTPStatus.NO_CONTENT, PlainHeaders([*_SECURITY_HEADERS]))
+
+
+def not_modified(etag: str) -> Reply:
+    return Reply(None, HTTPStatus.NOT_MODIFIED, PlainHeaders([*_SECURITY_HEADERS, ("ETag", etag)]))
 
 
 def refuse(error: Exception) -> Reply:

@@ -106,13 +106,31 @@ async def test_a_body_that_breaks_a_rule_is_answered_with_the_field(browser: Bro
     assert answer.errors[field]
 
 
-@pytest.mark.parametrize("body", [b"null", b"[]", b"{}x", b'{"amount":1}', b'"', b"\x00", b"{" * 9])
-async def test_a_request_to_pay_says_nothing_more(shop: Shop, browser: Browser, body: bytes) -> None:
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        *((body, 422, "invalid_request") for body in (b"null", b"[]", b'"{}"', b"0", b"true", b'{"amount":1}')),
+        *((body, 400, "malformed_body") for body in (b"{}x", b"{}{}", b'"', b"\x00", b"{" * 9, b"{,}")),
+    ],
+)
+async def test_a_request_to_pay_says_nothing_more(
+    shop: Shop, browser: Browser, body: bytes, status: int, code: str
+) -> None:
     await shop.sells()
     order_id = (await browser.order())["order_id"]
     answer = await browser.send("POST", f"/orders/{order_id}/pay", body)
-    assert (answer.status, list(answer.errors)) == (422, ["body"])
+    assert (answer.status, answer.code) == (status, code)
     assert (await browser.get(f"/orders/{order_id}")).body["status"] == "PENDING"
+
+
+@pytest.mark.parametrize("body", [b"", b" ", b"\r\n", b"{}", b"{ }", b" {\t}\r\n", b"{\n}"])
+async def test_a_request_to_pay_may_be_written_in_any_way(shop: Shop, browser: Browser, body: bytes) -> None:
+    await shop.sells()
+    path = f"/orders/{(await browser.order())['order_id']}/pay"
+    first = await browser.send("POST", path, body, keys=["monday"])
+    # However its JSON is formatted, it is the same request.
+    again = await browser.send("POST", path, b"{  }", keys=["monday"])
+    assert (first.status, again.status, again.body) == (202, 202, first.body)
 
 
 @pytest.mark.parametrize(

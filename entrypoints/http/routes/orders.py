@@ -18,29 +18,34 @@ from entrypoints.http.bodies import (
     HistoryBody,
     OrderBody,
     OrdersBody,
+    PayBody,
     PlaceOrderBody,
 )
-from entrypoints.http.decoding import read_body, read_json
+from entrypoints.http.decoding import read_json, read_json_if_any
+from entrypoints.http.guards import IDEMPOTENCY_KEY
 from entrypoints.http.idempotency import answered, keyed, queued
 from entrypoints.http.ids import order_id_of
+from entrypoints.http.preconditions import GUARDS, Preconditions, etag_of, only_if
 from entrypoints.http.query import Query
 from entrypoints.http.refusals import FieldError, InvalidRequest
-from entrypoints.http.replies import Reply, no_content, reply
+from entrypoints.http.replies import Reply, no_content, not_modified, reply
 from entrypoints.http.routes.route import Route
 
+_KEY: Final = frozenset({IDEMPOTENCY_KEY})
 _PLACE_ORDER: Final = msgspec.json.Decoder(PlaceOrderBody)
+_PAY: Final = msgspec.json.Decoder(PayBody)
 _CHANGE_STATUS: Final = msgspec.json.Decoder(ChangeStatusBody)
 
 
 def orders_routes(use_cases: UseCases) -> list[Route]:
     handlers = _Handlers(use_cases)
     return [
-        Route("POST", "/orders", handlers.place),
+        Route("POST", "/orders", handlers.place, honours=_KEY),
         Route("GET", "/orders", handlers.page),
-        Route("GET", "/orders/<order_id>", handlers.get),
-        Route("DELETE", "/orders/<order_id>", handlers.delete),
-        Route("POST", "/orders/<order_id>/pay", handlers.pay),
-        Route("PATCH", "/orders/<order_id>/status", handlers.change_status),
+        Route("GET", "/orders/<order_id>", handlers.get, honours=GUARDS),
+        Route("DELETE", "/orders/<order_id>", handlers.delete, honours=GUARDS),
+        Route("POST", "/orders/<order_id>/pay", handlers.pay, honours=GUARDS | _KEY),
+        Route("PATCH", "/orders/<order_id>/status", handlers.change_status, honours=GUARDS),
         Route("GET", "/orders/<order_id>/events", handlers.history),
     ]
 
@@ -70,17 +75,20 @@ class _Handlers:
         return reply(OrdersBody([OrderBody.of(order) for order in shown], following))
 
     async def get(self, order_id: str) -> Reply:
-        return reply(OrderBody.of(await self._use_cases.get_order(order_id_of(order_id))))
+        preconditions = Preconditions.of(request.headers)
+        order = await self._use_cases.get_order(order_id_of(order_id))
+        if preconditions is not None and preconditions.spare_body(order):
+            return not_modified(etag_of(order))
+        return _reply(order)
 
     async def delete(self, order_id: str) -> Reply:
-        await self._use_cases.delete_order(order_id_of(order_id))
+        await self._use_cases.delete_order(only_if(order_id_of(order_id), request.headers))
         return no_content()
 
     async def pay(self, order_id: str) -> Reply:
         id_ = order_id_of(order_id)
-        if (await read_body()).strip() not in {b"", b"{}"}:
-            raise InvalidRequest(FieldError("body", "send no body: the amount due is in the order"))
-        call = await keyed(id_, scope=f"order {id_}")
+        await read_json_if_any(_PAY)
+        call = await keyed(only_if(id_, request.headers), scope=f"order {id_}")
         return answered(
             await self._use_cases.request_payment(call),
             partial(_accepted_until, HAS_MONEY),
@@ -93,22 +101,26 @@ class _Handlers:
             allowed = ", ".join(sorted(SET_BY_HAND))
             raise InvalidRequest(FieldError("status", f"it can be set to {allowed}; the service sets the others"))
         wanted = OrderStatus(status)
-        return _accepted_until({wanted}, await self._use_cases.by_hand[wanted](id_))
+        return _accepted_until({wanted}, await self._use_cases.by_hand[wanted](only_if(id_, request.headers)))
 
     async def history(self, order_id: str) -> Reply:
         events = await self._use_cases.get_history(order_id_of(order_id))
         return reply(HistoryBody([EventBody.of(event) for event in events]))
 
 
+def _reply(order: Order, status: HTTPStatus = HTTPStatus.OK, *headers: tuple[str, str]) -> Reply:
+    return reply(OrderBody.of(order), status, ("ETag", etag_of(order)), *headers)
+
+
 def _created(order: Order) -> Reply:
-    return reply(OrderBody.of(order), HTTPStatus.CREATED, location=f"/orders/{order.id}")
+    return _reply(order, HTTPStatus.CREATED, ("Location", f"/orders/{order.id}"))
 
 
 def _accepted(order: Order) -> Reply:
     """The response for a queued order, which is as safe as a created one and is recorded soon."""
-    return reply(OrderBody.of(order), HTTPStatus.ACCEPTED, location=f"/orders/{order.id}")
+    return _reply(order, HTTPStatus.ACCEPTED, ("Location", f"/orders/{order.id}"))
 
 
 def _accepted_until(reached: Collection[OrderStatus], order: Order) -> Reply:
     """200 if the order has reached its status, 202 while the worker still has to process it."""
-    return reply(OrderBody.of(order), HTTPStatus.OK if order.status in reached else HTTPStatus.ACCEPTED)
+    return _reply(order, HTTPStatus.OK if order.status in reached else HTTPStatus.ACCEPTED)

@@ -10,3 +10,5 @@ class Route:
     method: str
     path: str
     handler: Callable[..., Awaitable[Reply]]
+    # The headers that the handler itself honours. `guards.py` refuses the others that must not be ignored.
+    honours: frozenset[str] = frozenset()

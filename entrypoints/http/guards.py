@@ -1,0 +1,56 @@
+"""Headers that must not be ignored: a guard that is not applied, or bytes that mean something else.
+
+What such a header asks for is honoured by the route, or refused here before anything is done. All other headers are
+looked up where they are used.
+"""
+
+from collections.abc import Collection
+from typing import Final
+
+from werkzeug.datastructures import Headers
+from werkzeug.exceptions import ExpectationFailed
+
+from application.execution.conditional import PreconditionFailed
+from entrypoints.http.preconditions import GUARDS
+from entrypoints.http.refusals import FieldError, InvalidHeader, UnknownEncoding
+
+IDEMPOTENCY_KEY: Final = "Idempotency-Key"
+_SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_OVERRIDES: Final = frozenset({"X-Http-Method", "X-Http-Method-Override", "X-Method-Override"})
+_REFUSED: Final = {
+    "Content-Range": "send the whole body: a part of one is not understood here",
+    **dict.fromkeys(_OVERRIDES, "send the method itself in the request line"),
+}
+# With these the meaning of a request hangs on which one is read.
+_SINGLE: Final = frozenset({"Content-Type", "Content-Encoding"})
+_GUARDING: Final = frozenset({IDEMPOTENCY_KEY, "Content-Encoding", "Expect", *GUARDS, *_REFUSED})
+
+
+def refuse_what_is_not_honoured(method: str, headers: Headers, *, honoured: Collection[str]) -> None:
+    """Check the headers of a request to a route that itself looks at those in `honoured`.
+
+    Raise `InvalidHeader`, `PreconditionFailed`, `UnknownEncoding` or `ExpectationFailed`.
+    """
+    sent = [name for name, _ in headers]
+    names = set(sent)
+    if len(names) < len(sent):
+        for name in _SINGLE & names:
+            if sent.count(name) > 1:
+                raise InvalidHeader(FieldError(name, "send the header only once"))
+    for name in _GUARDING & names if not _GUARDING.isdisjoint(names) else ():
+        if name not in honoured:
+            _refuse(name, method, headers)
+
+
+def _refuse(name: str, method: str, headers: Headers) -> None:
+    value = headers.get(name, "").strip(" \t").lower()
+    if name in _REFUSED:
+        raise InvalidHeader(FieldError(name, _REFUSED[name]))
+    if name == "Content-Encoding" and value not in {"", "identity"}:
+        raise UnknownEncoding
+    if name == "Expect" and value != "100-continue":
+        raise ExpectationFailed
+    if name == IDEMPOTENCY_KEY:
+        raise InvalidHeader(FieldError(name, "this request has the same effect however often it is sent: send no key"))
+    if name in GUARDS and (method not in _SAFE or (name == "If-Match" and value != "*")):
+        raise PreconditionFailed(f"what is at this path has neither an entity tag nor a date: send no {name}")

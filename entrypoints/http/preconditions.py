@@ -1,0 +1,127 @@
+"""Conditional requests (RFC 9110, section 13): the version of an order is its strong entity tag.
+
+An order has no Last-Modified, since that is exact to the second only. `updated_at`, which is exact, decides about
+If-Unmodified-Since and If-Modified-Since.
+"""
+
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Final
+
+from attrs import frozen
+from werkzeug.datastructures import Headers
+
+from application.execution.conditional import OnlyIf, OrderCall, PreconditionFailed
+from domain.ids import OrderId
+from domain.orders.order import Order
+from entrypoints.http.refusals import FieldError, InvalidHeader
+
+# Those that guard a change. If-Modified-Since guards none (RFC 9110, section 13.1.3).
+GUARDS: Final = frozenset({"If-Match", "If-None-Match", "If-Unmodified-Since"})
+_NAMES: Final = GUARDS | {"If-Modified-Since"}
+
+_ANY: Final = "*"
+# An entity tag, or nothing, and the comma behind it. An empty element of a list is allowed (RFC 9110, section 5.6.1).
+_ELEMENT: Final = re.compile(r'[ \t]*(?P<tag>(?:W/)?"[!#-~\x80-\xff]*")?[ \t]*(?:,|\Z)')
+_DATE_FORMATS: Final = ("%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %d %H:%M:%S %Y")
+
+
+def etag_of(order: Order) -> str:
+    return f'"v{order.version}"'
+
+
+@frozen
+class Preconditions:
+    """The conditions of one request. None stands for a header that was not sent."""
+
+    _match: frozenset[str] | None
+    _none_match: frozenset[str] | None
+    _unmodified_since: datetime | None
+    _modified_since: datetime | None
+
+    @classmethod
+    def of(cls, headers: Headers) -> "Preconditions | None":
+        """Return the preconditions, or None if there are none. Raise `InvalidHeader`."""
+        if _NAMES.isdisjoint({name for name, _ in headers}):
+            return None
+        return cls(
+            _tags(headers, "If-Match"),
+            _tags(headers, "If-None-Match"),
+            _date(headers, "If-Unmodified-Since"),
+            # RFC 9110, section 13.1.3: a date that is not valid is ignored. It guards nothing.
+            _date_in(headers.get("If-Modified-Since", "")),
+        )
+
+    def allow_change(self, order: Order) -> bool:
+        return self._expect_this(order) and not self._exclude_this(order)
+
+    def spare_body(self, order: Order) -> bool:
+        """Return whether a client that reads the order has it already. Raise `PreconditionFailed`."""
+        if not self._expect_this(order):
+            raise PreconditionFailed(f"order {order.id} is at version {order.version}")
+        if self._none_match is not None:
+            return self._exclude_this(order)
+        return self._modified_since is not None and order.updated_at <= self._modified_since
+
+    def _expect_this(self, order: Order) -> bool:
+        # RFC 9110, section 13.2.2: If-Match takes precedence over the date. A weak tag never matches strongly.
+        if self._match is not None:
+            return _ANY in self._match or etag_of(order) in self._match
+        return self._unmodified_since is None or order.updated_at <= self._unmodified_since
+
+    def _exclude_this(self, order: Order) -> bool:
+        # RFC 9110, section 13.1.2: a weak comparison.
+        tags = self._none_match or frozenset()
+        return not tags.isdisjoint({_ANY, etag_of(order), f"W/{etag_of(order)}"})
+
+
+def only_if(order_id: OrderId, headers: Headers) -> OrderCall:
+    """Return the order to be changed, with the preconditions of the request. Raise `InvalidHeader`."""
+    preconditions = Preconditions.of(headers)
+    return order_id if preconditions is None else OnlyIf(order_id, preconditions.allow_change)
+
+
+def _tags(headers: Headers, name: str) -> frozenset[str] | None:
+    values = headers.getlist(name)
+    if not values:
+        return None
+    text = ",".join(values)
+    tags = frozenset({_ANY} if text.strip(" \t") == _ANY else _elements(name, text))
+    if not tags:
+        raise _no_tags(name)
+    return tags
+
+
+def _elements(name: str, text: str) -> Iterable[str]:
+    position = 0
+    while position < len(text):
+        element = _ELEMENT.match(text, position)
+        if element is None:
+            raise _no_tags(name)
+        if element["tag"] is not None:
+            yield element["tag"]
+        position = element.end()
+
+
+def _no_tags(name: str) -> InvalidHeader:
+    return InvalidHeader(FieldError(name, 'it is * or a list of entity tags, as in "v3": the ETag of a response'))
+
+
+def _date(headers: Headers, name: str) -> datetime | None:
+    values = headers.getlist(name)
+    if not values:
+        return None
+    date = _date_in(values[0])
+    if date is None or len(values) > 1:
+        raise InvalidHeader(FieldError(name, "it is one date, as in Sun, 06 Nov 1994 08:49:37 GMT"))
+    return date
+
+
+def _date_in(text: str) -> datetime | None:
+    for form in _DATE_FORMATS:
+        try:
+            return datetime.strptime(text.strip(" \t"), form).replace(tzinfo=UTC)
+        except ValueError:
+            continue
+    return None
