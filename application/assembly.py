@@ -12,7 +12,7 @@ from attrs import field, frozen
 from application.catalogue.add_products import AddProducts
 from application.catalogue.adjust_stock import AdjustStock
 from application.catalogue.get_product import GetProduct
-from application.catalogue.list_products import ListProducts
+from application.catalogue.list_products import ListProducts, ReadPages
 from application.execution.after_commit import AfterCommit, InvalidateOlder, PropagateChanges
 from application.execution.batching import Batched
 from application.execution.circuit_breaker import CircuitBreaker
@@ -217,7 +217,7 @@ def assemble(ports: Ports, limits: Limits) -> UseCases:
         request_payment=changing_once(RequestPayment(uow, ports.new_id, now)),
         request_refund=changing(RequestRefund(uow, now)),
         get_product=batches(GetProduct(uow)),
-        list_products=ListProducts(uow, ports.catalogue_cache),
+        list_products=ListProducts(batches(ReadPages(uow, ports.catalogue_cache))),
         add_products=AddProducts(uow, now),
         adjust_stock=AdjustStock(uow, now),
         consumers=(

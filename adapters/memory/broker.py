@@ -84,10 +84,12 @@ class MemorySubscription:
     _now: Clock = field(default=_utc_now, kw_only=True)
     dead_letters: MemoryDeadLetterQueue = field(factory=MemoryDeadLetterQueue, init=False)
     _waiting: deque[Delivery] = field(factory=deque, init=False)
+    # Deliveries that wait for their next attempt. During an outage of the provider, that is nearly all of them.
+    _delayed: int = field(default=0, init=False)
     _arrived: asyncio.Event = field(factory=asyncio.Event, init=False)
 
     def waiting(self) -> int:
-        return len(self._waiting)
+        return len(self._waiting) + self._delayed
 
     def put(self, event: Event) -> None:
         self._put(Delivery(event, attempt=1, tag=self._now()))
@@ -113,7 +115,8 @@ class MemorySubscription:
     async def retry(self, delivery: Delivery, *, reason: str) -> None:  # noqa: ARG002 - it is logged by the worker
         delay = self._delays[min(delivery.attempt, len(self._delays)) - 1]
         again = Delivery(delivery.event, delivery.attempt + 1, delivery.tag)
-        asyncio.get_running_loop().call_later(delay, self._put, again)
+        self._delayed += 1
+        asyncio.get_running_loop().call_later(delay, self._put_again, again)
 
     async def dead_letter(self, delivery: Delivery, *, reason: str) -> None:
         now = self._now()
@@ -123,6 +126,10 @@ class MemorySubscription:
                 body=encode(delivery.event), reason=reason, attempts=delivery.attempt, first_at=first_at, last_at=now
             )
         )
+
+    def _put_again(self, delivery: Delivery) -> None:
+        self._delayed -= 1
+        self._put(delivery)
 
     def _put(self, delivery: Delivery) -> None:
         self._waiting.append(delivery)

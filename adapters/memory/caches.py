@@ -18,13 +18,19 @@ class _Known:
     version: int
     order: Order | None
 
+    @property
+    def size(self) -> int:
+        return 1 + (len(self.order.lines) if self.order else 0)
+
 
 @define(eq=False)
 class MemoryRecentOrders:
-    """The orders that were written or read last, at most `max_orders` of them."""
+    """The orders that were written or read last: at most `max_size` of them and their lines, counted together."""
 
-    _max_orders: int = field(default=10_000, kw_only=True)
+    # An order has up to a hundred lines, which take most of its memory: about 30 MB in all.
+    _max_size: int = field(default=50_000, kw_only=True)
     _known: OrderedDict[OrderId, _Known] = field(factory=OrderedDict, init=False)
+    _size: int = field(default=0, init=False)
 
     async def get_many(self, ids: Collection[OrderId]) -> dict[OrderId, Order]:
         known = {id_: self._known[id_].order for id_ in ids if id_ in self._known}
@@ -35,6 +41,7 @@ class MemoryRecentOrders:
 
     def clear(self) -> None:
         self._known.clear()
+        self._size = 0
 
     async def invalidate_below(self, versions: Mapping[OrderId, int]) -> None:
         # The version is kept, even for an order that was not cached: a reader with an older one may be about to put it.
@@ -45,34 +52,42 @@ class MemoryRecentOrders:
             known = self._known.get(id_)
             if known is None or known.version < each.version or (known.version == each.version and not known.order):
                 self._known[id_] = each
+                self._size += each.size - (known.size if known else 0)
             self._known.move_to_end(id_)
-        while len(self._known) > self._max_orders:
-            self._known.popitem(last=False)
+        while self._size > self._max_size:
+            _, oldest = self._known.popitem(last=False)
+            self._size -= oldest.size
 
 
 @define(eq=False)
 class MemoryCatalogueCache:
-    """Pages of the current epoch of the catalogue.
+    """Pages of the current epoch of the catalogue: at most `max_pages`, those that were read last.
 
     Another process may change the stock in the same database, which this process does not notice. So a page is kept for
     `max_age` seconds only.
     """
 
     _max_age: float = field(default=1.0, kw_only=True)
+    # Clients choose where a page begins and how long it is.
+    _max_pages: int = field(default=200, kw_only=True)
     _time: Callable[[], float] = field(default=monotonic, kw_only=True)
     _epoch: int = field(default=0, init=False)
-    _pages: dict[CataloguePage, tuple[float, list[Product]]] = field(factory=dict, init=False)
+    _pages: OrderedDict[CataloguePage, tuple[float, list[Product]]] = field(factory=OrderedDict, init=False)
 
     async def get(self, page: CataloguePage) -> tuple[CataloguePage, list[Product] | None]:
         page = evolve(page, epoch=str(self._epoch))
         kept_at, products = self._pages.get(page, (0.0, []))
         if page not in self._pages or self._time() - kept_at > self._max_age:
             return page, None
+        self._pages.move_to_end(page)
         return page, [copied(product) for product in products]
 
     async def put(self, page: CataloguePage, products: Sequence[Product]) -> None:
         if page.epoch == str(self._epoch):
             self._pages[page] = (self._time(), [copied(product) for product in products])
+            self._pages.move_to_end(page)
+            if len(self._pages) > self._max_pages:
+                self._pages.popitem(last=False)
 
     async def begin_epoch(self) -> None:
         self._epoch += 1

@@ -17,14 +17,32 @@ _HEAD_BYTES: Final = EPOCH_BYTES + len(SHAPE)
 _ENCODER: Final = msgspec.json.Encoder()
 _DECODER: Final = msgspec.json.Decoder(list[Product])
 
-# KEYS: the epoch, the page. ARGV: the epoch that was current before the database was read, its time to live, the page,
-# its time to live.
+_EPOCH: Final = "epoch"
+
+# KEYS: the catalogue. ARGV: the new epoch, its time to live.
+_BEGIN: Final = Script(
+    f"""
+redis.call('DEL', KEYS[1])
+redis.call('HSET', KEYS[1], '{_EPOCH}', ARGV[1])
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+return 1
+"""
+)
+
+# KEYS: the catalogue. ARGV: the epoch that was current before the database was read, the page's name, the page, the
+# number of fields that there may be. One page too many takes the place of all others.
 _PUT: Final = Script(
-    """
-if redis.call('GET', KEYS[1]) == ARGV[1] then
-    redis.call('PEXPIRE', KEYS[1], ARGV[2])
-    redis.call('SET', KEYS[2], ARGV[3], 'PX', ARGV[4])
+    f"""
+if redis.call('HGET', KEYS[1], '{_EPOCH}') ~= ARGV[1] then
+    return 0
 end
+if redis.call('HLEN', KEYS[1]) >= tonumber(ARGV[4]) and redis.call('HEXISTS', KEYS[1], ARGV[2]) == 0 then
+    local ttl = redis.call('PTTL', KEYS[1])
+    redis.call('DEL', KEYS[1])
+    redis.call('HSET', KEYS[1], '{_EPOCH}', ARGV[1])
+    redis.call('PEXPIRE', KEYS[1], ttl)
+end
+redis.call('HSET', KEYS[1], ARGV[2], ARGV[3])
 return 1
 """
 )
@@ -32,7 +50,7 @@ return 1
 
 @define(eq=False)
 class RedisCatalogueCache:
-    """Pages of the current epoch of the catalogue, shared by all processes.
+    """Pages of the current epoch of the catalogue, shared by all processes: one hash, which ends with the epoch.
 
     A process that dies after its commit and before the new epoch leaves the old pages readable for about `ttl` seconds.
     """
@@ -40,14 +58,16 @@ class RedisCatalogueCache:
     _redis: GuardedRedis
     _namespace: str = "holdfast"
     _ttl: float = 60
-    _epoch_key: str = field(init=False)
+    # Clients choose where a page begins and how long it is.
+    _max_pages: int = field(default=1_000, kw_only=True)
+    _key: str = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._epoch_key = f"{self._namespace}:edition"
-        self._redis.invalidate_through(self._epoch_key)
+        self._key = f"{self._namespace}:catalogue"
+        self._redis.invalidate_through(self._key)
 
     async def get(self, page: CataloguePage) -> tuple[CataloguePage, list[Product] | None]:
-        answer = await self._redis.read("MGET", self._epoch_key, self._key(page))
+        answer = await self._redis.read("HMGET", self._key, _EPOCH, _name(page))
         if answer is None:
             return evolve(page, epoch=None), None
         epoch, entry = answer
@@ -59,24 +79,21 @@ class RedisCatalogueCache:
         if page.epoch is None:
             return
         entry = page.epoch.encode() + SHAPE + _ENCODER.encode(products)
-        # Pages that were read together must not expire together.
-        ttl = int(self._ttl * 1000 * random.uniform(0.9, 1.1))  # noqa: S311 - nothing is secret
-        await self._redis.run(_PUT, [self._epoch_key, self._key(page)], [page.epoch, self._epoch_ttl(), entry, ttl])
+        await self._redis.run(_PUT, [self._key], [page.epoch, _name(page), entry, 1 + self._max_pages])
 
     async def begin_epoch(self) -> None:
         await self._begin_epoch()
 
     async def _begin_epoch(self) -> str | None:
         epoch = self._redis.new_epoch()
-        answer = await self._redis.write("SET", self._epoch_key, epoch, "PX", self._epoch_ttl())
+        # The catalogues of several shops must not expire together.
+        ttl = int(self._ttl * 1000 * random.uniform(0.9, 1.1))  # noqa: S311 - nothing is secret
+        answer = await self._redis.run(_BEGIN, [self._key], [epoch, ttl])
         return None if answer is None else epoch.decode()
 
-    def _key(self, page: CataloguePage) -> str:
-        return f"{self._namespace}:page:{page.after or 0}:{page.limit}"
 
-    def _epoch_ttl(self) -> int:
-        # Each put prolongs the epoch, so that it outlives its pages.
-        return int(self._ttl * 2000)
+def _name(page: CataloguePage) -> str:
+    return f"{page.after or 0}:{page.limit}"
 
 
 def _decode(entry: bytes | None, epoch: bytes) -> list[Product] | None:

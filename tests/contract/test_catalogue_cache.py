@@ -20,6 +20,7 @@ from domain.ids import ProductId
 from tests.unit.builders import a_product
 
 FIRST_PAGE = CataloguePage(after=None, limit=10)
+MAX_PAGES = 20
 PRODUCTS = [a_product(number, stock=number) for number in range(1, 11)]
 
 
@@ -38,7 +39,7 @@ async def raw(redis_url: str) -> AsyncIterator[Any]:
 async def a_process(redis_url: str, namespace: str) -> AsyncIterator[RedisCatalogueCache]:
     """The cache of one process, with a timeout that a loaded machine does not exceed."""
     async with open_redis(redis_url, timeout=5) as redis:
-        yield RedisCatalogueCache(redis, namespace)
+        yield RedisCatalogueCache(redis, namespace, max_pages=MAX_PAGES)
 
 
 @pytest.fixture
@@ -50,7 +51,7 @@ async def in_redis(redis_url: str, namespace: str) -> AsyncIterator[RedisCatalog
 @pytest.fixture(params=["memory", "redis"])
 def cache(request: pytest.FixtureRequest) -> CatalogueCache:
     if request.param == "memory":
-        return MemoryCatalogueCache(max_age=60)
+        return MemoryCatalogueCache(max_age=60, max_pages=MAX_PAGES)
     in_redis: CatalogueCache = request.getfixturevalue("in_redis")
     return in_redis
 
@@ -116,6 +117,19 @@ async def test_a_page_of_an_old_epoch_does_not_replace_one_of_the_new(cache: Cat
     assert await kept(cache) == PRODUCTS[:3]
 
 
+async def test_pages_beyond_the_limit_take_the_place_of_others(cache: CatalogueCache) -> None:
+    pages = [CataloguePage(ProductId(number), limit) for number in range(1, 51) for limit in (1, 2, 3)]
+    for page in pages:
+        await read(cache, page, database=PRODUCTS[: page.limit])
+        # Whatever was there before, the newest page is kept.
+        assert await kept(cache, page) == PRODUCTS[: page.limit]
+    assert 1 <= sum([await kept(cache, page) is not None for page in pages]) <= MAX_PAGES
+    # A page that is replaced takes no other's place.
+    for _ in range(2 * MAX_PAGES):
+        await cache.put((await cache.get(pages[-1]))[0], PRODUCTS)
+    assert await kept(cache, pages[-1]) == PRODUCTS
+
+
 async def test_what_a_caller_does_with_a_product_changes_nothing_that_is_kept(cache: CatalogueCache) -> None:
     products = [evolve(product) for product in PRODUCTS]
     await read(cache, database=products)
@@ -169,7 +183,7 @@ async def test_namespaces_do_not_see_each_other(redis_url: str, in_redis: RedisC
 async def test_everything_that_is_kept_ends_by_itself(raw: Any, namespace: str, in_redis: RedisCatalogueCache) -> None:
     await read(in_redis)
     ends = [await raw.pttl(key) async for key in raw.scan_iter(f"{namespace}:*")]
-    assert len(ends) == 2
+    assert len(ends) == 1
     assert all(0 < end <= 120_000 for end in ends)
 
 
@@ -177,7 +191,7 @@ async def test_a_page_read_before_the_epoch_was_lost_is_not_kept_after_it(
     raw: Any, namespace: str, in_redis: RedisCatalogueCache
 ) -> None:
     page, _ = await in_redis.get(FIRST_PAGE)
-    await raw.delete(f"{namespace}:edition")
+    await raw.delete(f"{namespace}:catalogue")
     await in_redis.put(page, PRODUCTS)
     assert await kept(in_redis) is None
     await in_redis.put(page, PRODUCTS)
@@ -191,11 +205,10 @@ async def test_an_epoch_of_an_earlier_run_of_the_server_has_ended(
 ) -> None:
     """A server may be restarted from an old snapshot between two calls without any process noticing."""
     await read(in_redis)
-    key = f"{namespace}:page:0:10"
-    epoch = await raw.get(f"{namespace}:edition")
+    key = f"{namespace}:catalogue"
+    epoch = await raw.hget(key, "epoch")
     earlier = b"0" * 12 + epoch[12:]
-    await raw.set(key, (await raw.get(key)).replace(epoch, earlier))
-    await raw.set(f"{namespace}:edition", earlier)
+    await raw.hset(key, mapping={"epoch": earlier, "0:10": (await raw.hget(key, "0:10")).replace(epoch, earlier)})
     assert await kept(in_redis) is None
     await read(in_redis)
     assert await kept(in_redis) == PRODUCTS
@@ -216,8 +229,8 @@ async def test_a_page_that_cannot_be_read_is_missing(
     raw: Any, namespace: str, in_redis: RedisCatalogueCache, spoil: Callable[[bytes], bytes]
 ) -> None:
     await read(in_redis)
-    key = f"{namespace}:page:0:10"
-    await raw.set(key, spoil(await raw.get(key)), px=60_000)
+    key = f"{namespace}:catalogue"
+    await raw.hset(key, "0:10", spoil(await raw.hget(key, "0:10")))
     assert await kept(in_redis) is None
     await read(in_redis)
     assert await kept(in_redis) == PRODUCTS

@@ -120,3 +120,18 @@ async def test_the_broker_in_memory_confirms_nothing_that_it_has_no_room_for() -
     assert await broker.enqueue(sent) == [*sent[:2], sent[3]]
     await receive(payments, 2)
     assert await broker.enqueue(sent[2:3]) == sent[2:3]
+
+
+async def test_what_waits_for_its_next_attempt_takes_room_in_memory_as_well() -> None:
+    """Otherwise the whole backlog would gather here while the provider is away."""
+    broker = MemoryBroker(room=2)
+    payments = broker.queue(PAYMENTS, delays=[0.01])
+    first, second, third = entries(*(payment_requested() for _ in range(3)))
+    assert await broker.enqueue([first, second]) == [first, second]
+    deliveries = await receive(payments, 2)
+    for delivery in deliveries:
+        await payments.retry(delivery, reason="the provider is away")
+    assert await broker.enqueue([third]) == []
+    again = await receive(payments, 2)
+    assert [delivery.attempt for delivery in again] == [2, 2]
+    assert await broker.enqueue([third]) == [third]

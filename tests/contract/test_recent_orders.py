@@ -195,6 +195,22 @@ async def test_what_a_caller_does_with_an_order_changes_nothing_that_is_kept(rec
     assert (await recent.get_many([order.id]))[order.id].status is OrderStatus.PENDING
 
 
+async def test_in_memory_orders_and_their_lines_are_bounded_together() -> None:
+    recent = MemoryRecentOrders(max_size=50)
+    small = [a_new_order() for _ in range(100)]
+    await recent.put_many(small)
+    assert [id_ for order in small for id_ in await recent.get_many([order.id])] == [order.id for order in small[-25:]]
+    large = evolve(an_order(*(a_line(number) for number in range(1, 41))), id=OrderId(uuid7()))
+    await recent.put_many([large])
+    assert await kept(recent, large) == large
+    assert len(await recent.get_many([order.id for order in small])) == 4
+    # Versions without an order count as well.
+    await recent.invalidate_below({OrderId(uuid7()): 2 for _ in range(100)})
+    assert await kept(recent, large) is None
+    await recent.put_many(small)
+    assert len(await recent.get_many([order.id for order in small])) == 25
+
+
 async def test_two_processes_see_one_order(redis_url: str, namespace: str, in_redis: RedisRecentOrders) -> None:
     order = a_new_order()
     async with a_process(redis_url, namespace) as another:

@@ -1,12 +1,20 @@
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
 import pytest
+from attrs import define, field
 
 from adapters.memory.caches import MemoryCatalogueCache
 from adapters.memory.unit_of_work import MemoryUnitOfWork
 from application.catalogue.add_products import AddProducts, NewProduct
 from application.catalogue.adjust_stock import AdjustStock
 from application.catalogue.get_product import GetProduct
-from application.catalogue.list_products import ListProducts
+from application.catalogue.list_products import ListProducts, ReadPages
 from application.execution.after_commit import Committed
+from application.execution.batching import Batched
+from application.ports.caching import CatalogueCache
+from application.ports.persistence import Transaction, UnitOfWork
 from domain.catalogue.product import Product
 from domain.errors import OutOfStock, ProductExists, UnknownProduct
 from domain.ids import ProductId
@@ -75,9 +83,13 @@ async def test_products_are_found_one_by_one(shop: Shop) -> None:
     assert isinstance(missing, UnknownProduct)
 
 
+def listing(unit_of_work: UnitOfWork, cache: CatalogueCache) -> ListProducts:
+    return ListProducts(Batched(ReadPages(unit_of_work, cache)))
+
+
 async def test_the_catalogue_is_paged_by_id(shop: Shop) -> None:
     pens = [await shop.sells() for _ in range(5)]
-    list_products = ListProducts(shop.unit_of_work, MemoryCatalogueCache())
+    list_products = listing(shop.unit_of_work, MemoryCatalogueCache())
     first = await list_products(limit=2)
     second = await list_products(after=first[-1].id, limit=2)
     third = await list_products(after=second[-1].id, limit=2)
@@ -87,7 +99,7 @@ async def test_the_catalogue_is_paged_by_id(shop: Shop) -> None:
 async def test_a_page_is_kept_until_the_stock_changes(shop: Shop) -> None:
     cache = MemoryCatalogueCache(time=lambda: 0.0)
     pen = await shop.sells(stock=5)
-    list_products = ListProducts(shop.unit_of_work, cache)
+    list_products = listing(shop.unit_of_work, cache)
     assert [product.stock for product in await list_products(limit=10)] == [5]
 
     # Changed without telling the cache, which shows that the page was cached.
@@ -106,6 +118,56 @@ async def test_a_page_is_kept_until_the_stock_changes(shop: Shop) -> None:
 
 async def test_changing_a_listed_product_changes_nothing_for_others(shop: Shop) -> None:
     await shop.sells(stock=5)
-    list_products = ListProducts(shop.unit_of_work, MemoryCatalogueCache())
+    list_products = listing(shop.unit_of_work, MemoryCatalogueCache())
     (await list_products(limit=10))[0].stock = 99
     assert [product.stock for product in await list_products(limit=10)] == [5]
+
+
+@define(eq=False)
+class CountedReads:
+    """A unit of work that counts its readings, each of which takes some iterations of the event loop."""
+
+    _inner: UnitOfWork
+    count: int = field(default=0, init=False)
+
+    def __call__(self) -> AbstractAsyncContextManager[Transaction]:
+        return self._inner()
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncGenerator[Transaction, None]:
+        self.count += 1
+        for _ in range(10):
+            await asyncio.sleep(0)
+        async with self._inner.reading() as tx:
+            yield tx
+
+
+@pytest.mark.parametrize("is_cached", [True, False])
+async def test_a_missing_page_is_read_once_for_all_who_ask_at_once(shop: Shop, *, is_cached: bool) -> None:
+    await shop.sells()
+    reads = CountedReads(shop.unit_of_work)
+    # With a cache that forgets everything, as while Redis is away, the second batch reads again.
+    cache = MemoryCatalogueCache() if is_cached else MemoryCatalogueCache(max_age=-1)
+    list_products = listing(reads, cache)
+    answers = await asyncio.gather(*(list_products(limit=10) for _ in range(200)))
+    assert all(len(products) == 1 for products in answers)
+    assert reads.count <= 4
+
+
+async def test_pages_that_are_asked_for_at_once_are_told_apart(shop: Shop) -> None:
+    pens = [await shop.sells() for _ in range(5)]
+    list_products = listing(shop.unit_of_work, MemoryCatalogueCache())
+    asked = [(after, limit) for after in (None, *(pen.id for pen in pens)) for limit in (1, 2, 10)] * 3
+    pages = await asyncio.gather(*(list_products(after=after, limit=limit) for after, limit in asked))
+    assert pages == [[pen for pen in pens if pen.id > (after or 0)][:limit] for after, limit in asked]
+
+
+async def test_a_reader_who_comes_after_a_change_sees_it_while_others_read(shop: Shop) -> None:
+    pen = await shop.sells(stock=5)
+    list_products = listing(CountedReads(shop.unit_of_work), MemoryCatalogueCache(max_age=-1))
+    before = asyncio.ensure_future(list_products(limit=10))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    await AdjustStock(shop.unit_of_work, shop.clock)(pen.id, 1, reason="delivery", made_by="ada")
+    assert [product.stock for product in await list_products(limit=10)] == [6]
+    assert [product.stock for product in await before] in ([5], [6])
