@@ -5,6 +5,7 @@ from typing import Final
 from attrs import evolve
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from adapters.sql.health import holding_back_vacuum
 from adapters.sql.health import server_version as database_version
 from adapters.sql.schema import schema_problem
 from application.errors import Unavailable
@@ -45,6 +46,19 @@ async def examine(settings: Settings, engine: AsyncEngine) -> Sequence[ServerHea
     needed = {"database"} if settings.intake == "direct" else {"database", "broker"}
     works = settings.intake != "direct" and any(server.works for server in servers if server.name in needed)
     return [evolve(server, required=server.name in needed and not works) for server in servers]
+
+
+async def warnings(engine: AsyncEngine) -> list[str]:
+    """What works as yet, and won't for long. Never raise."""
+    try:
+        async with asyncio.timeout(_TIMEOUT):
+            holders = await holding_back_vacuum(engine)
+    except (TimeoutError, Unavailable):
+        return []
+    return [
+        f"removed rows can't be cleaned up, which slows every query down: end the {holder}, or wait for its end"
+        for holder in holders
+    ]
 
 
 async def _ask(name: str, version: Callable[[], Awaitable[str]]) -> ServerHealth:

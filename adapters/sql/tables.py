@@ -173,8 +173,24 @@ outbox: Final = Table(
     # Whether an event is here still: while the broker is away, there is much to look through.
     Index("outbox_by_event", "order_id", "sequence"),
     sqlite_autoincrement=True,
-    # Every row is deleted soon: clean up by count, not by a share of a size that is always about none.
-    postgresql_with={"autovacuum_vacuum_scale_factor": "0", "autovacuum_vacuum_threshold": "5000"},
+    # Every row is deleted soon: clean up by count, not by a share of a size that is always about none, and fast.
+    postgresql_with={
+        "autovacuum_vacuum_scale_factor": "0",
+        "autovacuum_vacuum_threshold": "5000",
+        "autovacuum_vacuum_cost_delay": "0",
+    },
+)
+
+# One row: see `repositories/outbox_mark.py`.
+outbox_mark: Final = Table(
+    "outbox_mark",
+    metadata,
+    Column("id", SmallInteger, nullable=False, autoincrement=False),
+    Column("position", BigInteger, nullable=False),
+    Column("noted", BigInteger, nullable=False),
+    Column("writers", Text, nullable=False),
+    PrimaryKeyConstraint("id", name="outbox_mark_pk"),
+    CheckConstraint("id = 1", name="outbox_mark_is_one"),
 )
 
 # Not used any more: what is due is read from the orders. Workers of the previous release, which may run beside those of

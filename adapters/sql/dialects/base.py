@@ -194,6 +194,14 @@ class Locks(Protocol):
         """
 
     @property
+    def writers(self) -> Executable | None:
+        """Select `writers`: the names of all other open transactions that may have written to the table `table`.
+
+        They are one text, with blanks between them. A transaction is among them before it takes a value of a sequence
+        for a new row, and until after its commit can be seen. None if the database allows only one writer anyway.
+        """
+
+    @property
     def migrating(self) -> Executable | None:
         """Lock migrations until the transaction ends: wait for one that is running, and block others. None as above."""
 
@@ -240,6 +248,9 @@ class SqlDialect:
     name: str
     # A query for the version, which is the first word of the result.
     version: str
+    # A query for what keeps rows that were removed from being cleaned up, each as `holder` (words for a person) and
+    # `since` (a moment, or NULL if it is not known), the oldest first. None if they are cleaned up in any case.
+    holding_back_vacuum: str | None
     # Whether a rollback also undoes changes of the tables, so that a migration is done completely or not at all.
     transactional_ddl: bool
     # A column type for moments, with microseconds. Values have a time zone.

@@ -23,6 +23,7 @@ from adapters.sql.core.bulk import BulkStatement, Written, written_whole
 from adapters.sql.core.expressions import FromNow, among
 from adapters.sql.core.transaction import TransactionBlock
 from adapters.sql.dialects.base import SqlDialect
+from adapters.sql.repositories.outbox_mark import NOT_BELOW, raise_mark
 from adapters.sql.tables import leases, outbox
 from application.execution.after_commit import Committed
 from application.ports.persistence import LEASE_SECONDS, OutboxEntry
@@ -56,8 +57,9 @@ def _put_back(new: FromClause, _: SqlDialect) -> Executable:
 _PUT_BACK: Final = BulkStatement(outbox, written_whole(outbox, ENTRY_WRITTEN), _put_back)
 _DELETE: Final = delete(outbox).where(among(outbox.c.position, "positions"))
 # The oldest that are there. Never those above the last one that was seen: a lower position may be committed later.
-_OLDEST: Final = select(*outbox.c).order_by(outbox.c.position).limit(bindparam("limit"))
-_PAGE: Final = _OLDEST.where(outbox.c.position > bindparam("after"))
+_IN_ORDER: Final = select(*outbox.c).order_by(outbox.c.position).limit(bindparam("limit"))
+_OLDEST: Final = _IN_ORDER.where(NOT_BELOW)
+_PAGE: Final = _IN_ORDER.where(outbox.c.position > bindparam("after"))
 
 
 @cache
@@ -112,9 +114,17 @@ class SqlOutbox:
     async def claim(self, *, by: str, limit: int) -> list[OutboxEntry]:
         rows = await self._block.fetch(_OLDEST_IF_HELD, {"by": by, "limit": limit}, lock=True)
         if not rows[0].is_held:
-            rows = await self._block.fetch(_OLDEST, {"limit": limit}) if await self._take_lease(by) else []
+            return await self._claim_anew(by, limit)
         # A join promises no order.
         return sorted((_entry(row) for row in rows if row.position is not None), key=attrgetter("position"))
+
+    async def _claim_anew(self, by: str, limit: int) -> list[OutboxEntry]:
+        """As the first claim of a relay, and once a second while it works."""
+        if not await self._take_lease(by):
+            return []
+        entries = [_entry(row) for row in await self._block.fetch(_OLDEST, {"limit": limit})]
+        await raise_mark(self._block, entries)
+        return entries
 
     async def release(self, *, by: str) -> None:
         await self._block.change(_RELEASE_LEASE, {"by": by})

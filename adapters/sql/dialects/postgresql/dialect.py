@@ -77,6 +77,19 @@ class AdvisoryLocks:
         "SELECT id FROM (SELECT id, pg_try_advisory_xact_lock(id) AS taken FROM unnest(CAST(:ids AS bigint[])) AS id)"
         " AS tried WHERE taken"
     ).bindparams(bindparam("ids", type_=ARRAY(BigInteger())))
+    # A writer locks the table before it takes a position, and releases it after its commit can be seen. Who has only
+    # read, or has written elsewhere, is not among them, however long it has been open.
+    writers = (
+        text(
+            "SELECT coalesce(string_agg(virtualtransaction, ' '), '') AS writers FROM pg_locks"
+            " WHERE locktype = 'relation' AND mode = 'RowExclusiveLock' AND granted"
+            " AND relation = CAST(CAST(:table AS text) AS regclass)"
+            " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+            " AND pid IS DISTINCT FROM pg_backend_pid()"
+        )
+        .bindparams(bindparam("table", type_=Text()))
+        .columns(column("writers", Text()))
+    )
     # Any number that no other application uses; this is "holdfast" in ASCII.
     migrating = text(f"SELECT pg_advisory_xact_lock({int.from_bytes(b'holdfast', 'big')})")
 
@@ -107,9 +120,34 @@ class PostgresExpressions:
         return f"clock_timestamp() + make_interval(secs => {seconds})"
 
 
+# Without the text of the query, which may contain data. Of other users' sessions the server tells neither the state nor
+# since when: they count when thousands of transactions were begun after them.
+_HOLDING_BACK_VACUUM: Final = """
+WITH sessions AS (
+    SELECT *, greatest(age(backend_xmin), age(backend_xid)) AS age FROM pg_stat_activity
+    WHERE (datname = current_database() OR datname IS NULL) AND backend_type IS DISTINCT FROM 'autovacuum worker'
+)
+SELECT format(
+        'session %s of user %s, application_name %L, %s',
+        pid, usename, application_name, coalesce(state, 'in a transaction')
+    ) AS holder, xact_start AS since
+FROM sessions
+WHERE age IS NOT NULL AND pid <> pg_backend_pid()
+    AND (xact_start < clock_timestamp() - interval '1 min' OR (xact_start IS NULL AND age > 10000))
+UNION ALL
+SELECT format('prepared transaction %L of user %s', gid, owner), prepared FROM pg_prepared_xacts
+WHERE database = current_database() AND prepared < clock_timestamp() - interval '1 min'
+UNION ALL
+SELECT format('replication slot %s, which nobody reads', slot_name), NULL FROM pg_replication_slots
+WHERE NOT active AND xmin IS NOT NULL
+ORDER BY since NULLS LAST LIMIT 5
+"""
+
+
 POSTGRESQL: Final = SqlDialect(
     name="PostgreSQL",
     version="SHOW server_version",
+    holding_back_vacuum=_HOLDING_BACK_VACUUM,
     transactional_ddl=True,
     moment=DateTime(timezone=True),
     connections=PostgresConnections(),

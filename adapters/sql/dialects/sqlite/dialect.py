@@ -58,6 +58,7 @@ class WriterLocks:
     """No locks are needed: the only writer has locked the whole database."""
 
     try_each = None
+    writers = None
     migrating = None
 
 
@@ -84,6 +85,7 @@ class SqliteExpressions:
 SQLITE: Final = SqlDialect(
     name="SQLite",
     version="SELECT sqlite_version()",
+    holding_back_vacuum=None,
     transactional_ddl=True,
     moment=NaiveUtc(),
     connections=SqliteConnections(),

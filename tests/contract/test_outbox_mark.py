@@ -1,0 +1,176 @@
+"""Claims don't walk over what has left the outbox, and none passes over what is committed late."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import select, text, update
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from adapters.sql.tables import leases, outbox_mark
+from adapters.sql.unit_of_work import SqlUnitOfWork
+from application.ports.persistence import LEASE_SECONDS, OutboxEntry
+from domain.ids import OrderId
+from domain.orders.events import Event, OrderCancelled
+from tests.contract.test_query_plans import recording
+from tests.unit.builders import LATER
+
+# Entries that came and went: a claim that walks over them reads hundreds of pages.
+_GONE = 12_000
+_FEW_PAGES = 60
+
+
+def cancelled(number: int) -> Event:
+    return OrderCancelled(order_id=OrderId(UUID(int=number)), sequence=1, at=LATER)
+
+
+async def step(engine: AsyncEngine, sent: list[OutboxEntry]) -> list[OutboxEntry]:
+    """A step of the relay, in which the mark may be raised: that is done with each renewal of the lease."""
+    async with engine.begin() as connection:
+        await connection.execute(update(leases).values(until=text(f"until - interval '{LEASE_SECONDS - 2} s'")))
+    async with SqlUnitOfWork(engine)() as tx:
+        await tx.outbox.remove(sent)
+        return await tx.outbox.claim(by="relay 1", limit=512)
+
+
+async def pass_through(engine: AsyncEngine, count: int) -> None:
+    """Bring entries into the outbox and out of it, as a relay does."""
+    async with SqlUnitOfWork(engine)() as tx:
+        await tx.events.add_many([cancelled(number) for number in range(1, count + 1)])
+    sent: list[OutboxEntry] = []
+    while entries := await step(engine, sent):
+        sent = entries
+    await step(engine, sent)
+    await step(engine, [])
+
+
+@asynccontextmanager
+async def holding_back_vacuum(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    async with engine.connect() as connection:
+        await connection.execution_options(isolation_level="REPEATABLE READ")
+        await connection.execute(text("SELECT count(*) FROM products"))
+        yield connection
+
+
+async def pages_read(engine: AsyncEngine) -> int:
+    """How many pages the statements of a claim read, of tables and indexes, however often."""
+    with recording(engine) as recorded:
+        async with SqlUnitOfWork(engine)() as tx:
+            await tx.outbox.claim(by="relay 1", limit=512)
+    pages = 0
+    async with engine.connect() as connection:
+        driver: Any = (await connection.get_raw_connection()).driver_connection
+        for statement, arguments in recorded:
+            if not statement.startswith(("SELECT", "WITH")):
+                continue
+            [[plan]] = await driver.fetch(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}", *arguments)
+            pages += plan[0]["Plan"]["Shared Hit Blocks"] + plan[0]["Plan"]["Shared Read Blocks"]
+    return pages
+
+
+async def test_a_claim_does_not_walk_over_what_has_left_while_a_session_holds_back_vacuum(
+    postgres_engine: AsyncEngine,
+) -> None:
+    async with holding_back_vacuum(postgres_engine):
+        await pass_through(postgres_engine, _GONE)
+        assert await pages_read(postgres_engine) < _FEW_PAGES
+        # It would be no test if there were nothing to walk over.
+        async with postgres_engine.begin() as connection:
+            await connection.execute(outbox_mark.delete())
+        assert await pages_read(postgres_engine) > 4 * _FEW_PAGES
+
+
+async def test_the_mark_is_kept_when_the_relay_stops(postgres_engine: AsyncEngine) -> None:
+    async with holding_back_vacuum(postgres_engine):
+        await pass_through(postgres_engine, _GONE)
+        async with SqlUnitOfWork(postgres_engine)() as tx:
+            await tx.outbox.release(by="relay 1")
+        assert await pages_read(postgres_engine) < _FEW_PAGES
+
+
+async def test_an_entry_that_is_committed_late_is_claimed_however_often_others_passed_it(
+    postgres_engine: AsyncEngine,
+) -> None:
+    async with SqlUnitOfWork(postgres_engine)() as late:
+        await late.events.add_many([cancelled(100_000)])
+        await pass_through(postgres_engine, 10)
+        await pass_through_more(postgres_engine)
+    assert [entry.id.order_id.int for entry in await step(postgres_engine, [])] == [100_000]
+
+
+async def pass_through_more(engine: AsyncEngine) -> None:
+    for number in range(200, 205):
+        async with SqlUnitOfWork(engine)() as tx:
+            await tx.events.add_many([cancelled(number)])
+        await step(engine, await step(engine, []))
+
+
+async def test_an_entry_that_the_broker_does_not_confirm_is_claimed_again_and_again(
+    postgres_engine: AsyncEngine,
+) -> None:
+    async with SqlUnitOfWork(postgres_engine)() as tx:
+        await tx.events.add_many([cancelled(100_000)])
+    sent: list[OutboxEntry] = []
+    for number in range(1, 10):
+        async with SqlUnitOfWork(postgres_engine)() as tx:
+            await tx.events.add_many([cancelled(number)])
+        stuck, *sent = await step(postgres_engine, sent)
+        assert stuck.id.order_id.int == 100_000
+
+
+async def test_the_mark_rises_past_a_writer_that_gave_up(postgres_engine: AsyncEngine) -> None:
+    async def give_up_late() -> None:
+        async with SqlUnitOfWork(postgres_engine)() as tx:
+            await tx.events.add_many([cancelled(100_000)])
+            await pass_through(postgres_engine, 10)
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        await give_up_late()
+    before = await mark(postgres_engine)
+    await step(postgres_engine, [])
+    assert await mark(postgres_engine) > before
+
+
+async def test_no_entry_is_missed_whatever_is_committed_when(postgres_engine: AsyncEngine) -> None:
+    """Writers whose commits overtake each other, beside a relay that raises the mark with each step."""
+    chance, writers, rounds = random.Random(7), 4, 15
+    claimed: set[int] = set()
+    numbers = iter(range(1, 10_000))
+
+    async def write() -> None:
+        for _ in range(rounds):
+            async with SqlUnitOfWork(postgres_engine)() as tx:
+                for _ in range(chance.choice((1, 1, 3))):
+                    await tx.events.add_many([cancelled(next(numbers))])
+                    await asyncio.sleep(chance.choice((0, 0.01, 0.1)))
+
+    async def relay() -> None:
+        sent: list[OutboxEntry] = []
+        while True:
+            sent = await step(postgres_engine, sent)
+            claimed.update(entry.id.order_id.int for entry in sent)
+
+    async with asyncio.timeout(120):
+        relaying = asyncio.create_task(relay())
+        await asyncio.gather(*(write() for _ in range(writers)))
+        written = next(numbers) - 1
+        while len(claimed) < written and not relaying.done():
+            marked = await mark(postgres_engine)
+            async with SqlUnitOfWork(postgres_engine).reading() as tx:
+                left = await tx.outbox.page(after=None, limit=512)
+            assert [entry.position for entry in left if entry.position < marked] == []
+        relaying.cancel()
+        await asyncio.gather(relaying, return_exceptions=True)
+    assert claimed == set(range(1, written + 1))
+    assert await mark(postgres_engine) > 0
+
+
+async def mark(engine: AsyncEngine) -> int:
+    async with engine.connect() as connection:
+        position: int | None = (await connection.execute(select(outbox_mark.c.position))).scalar()
+    return position or 0
