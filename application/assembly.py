@@ -48,6 +48,7 @@ from application.ports.messaging import DeadLetterQueue, EventPublisher, IntakeQ
 from application.ports.payments import PaymentProvider, ProviderLedger
 from application.ports.persistence import UnitOfWork
 from application.reconciliation.find_stuck import FindStuck
+from application.reconciliation.find_unrecorded import FindUnrecorded
 from application.reconciliation.reconcile import Reconcile
 from application.reconciliation.repair import Repair
 from domain.catalogue.product import Product
@@ -238,8 +239,10 @@ def assemble(ports: Ports, limits: Limits) -> UseCases:
         republish_requests=RepublishRequests(uow, now),
         list_dead_letters=ListDeadLetters(uow),
         decide_dead_letters=DecideDeadLetters(uow, now),
-        reconcile=Reconcile(uow, ports.provider_ledger, now, limits.stuck_after, find_stuck),
-        repair=Repair(uow, provider, process_payment, expire_orders),
+        reconcile=Reconcile(
+            uow, ports.provider_ledger, now, limits.stuck_after, find_stuck, FindUnrecorded(uow, recent, now)
+        ),
+        repair=Repair(uow, provider, process_payment, expire_orders, persist_orders),
         batches=batches,
     )
 

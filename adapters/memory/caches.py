@@ -43,6 +43,12 @@ class MemoryRecentOrders:
         self._known.clear()
         self._size = 0
 
+    async def put_accepted(self, orders: Sequence[Order]) -> None:
+        await self.put_many(orders)
+
+    async def scan(self, cursor: int) -> tuple[int, list[Order]]:  # noqa: ARG002 - one call returns all
+        return 0, [copied(known.order) for known in self._known.values() if known.order is not None]
+
     async def invalidate_below(self, versions: Mapping[OrderId, int]) -> None:
         # The version is kept, even for an order that was not cached: a reader with an older one may be about to put it.
         self._put([(id_, _Known(version, None)) for id_, version in versions.items()])

@@ -8,6 +8,7 @@ import msgspec
 from attrs import define, field
 
 from adapters.redis.client import EPOCH_BYTES, RUN_BYTES, GuardedRedis, Script
+from application.errors import Unavailable
 from domain.ids import OrderId
 from domain.orders.order import Order
 
@@ -21,6 +22,8 @@ _ENCODER: Final = msgspec.json.Encoder()
 _DECODER: Final = msgspec.json.Decoder(Order)
 
 _NO_EPOCH: Final = b"-"
+# Looked through in one call of `scan`, which has the same short timeout as any other.
+_SCANNED_AT_ONCE: Final = 500
 
 # KEYS: the epoch, then the orders. ARGV: the epoch that the caller knew, a new epoch, the epoch's time to live, and for
 # each order its version, its time to live and its body. An entry of another epoch counts as missing.
@@ -50,6 +53,8 @@ for i = 2, #KEYS do
     local can_be_filled = knows and body ~= '' and known and known_version == version and not is_readable
     if not known or known_version < version or can_be_filled then
         redis.call('SET', KEYS[i], epoch .. version .. (knows and body or ''), 'PX', ttl)
+    elseif known_version == version and redis.call('PTTL', KEYS[i]) > tonumber(ttl) then
+        redis.call('PEXPIRE', KEYS[i], ttl)
     end
 end
 return epoch
@@ -96,6 +101,8 @@ class RedisRecentOrders:
     _redis: GuardedRedis
     _namespace: str = "holdfast"
     _ttl: float = 600
+    # For accepted orders, until they are recorded.
+    _long_ttl: float = 24 * 3600
     _settle: float = field(default=5.0, kw_only=True)
     _time: Callable[[], float] = field(default=monotonic, kw_only=True)
     _epoch_key: str = field(init=False)
@@ -118,25 +125,38 @@ class RedisRecentOrders:
             await self._begin_epoch()
             return {}
         self._epoch.learn(epoch)
-        found = {id_: _decode(entry, id_) for id_, entry in zip(wanted, entries, strict=True) if _is_of(entry, epoch)}
-        return {id_: order for id_, order in found.items() if order is not None}
+        found = {id_: _decode(entry) for id_, entry in zip(wanted, entries, strict=True) if _is_of(entry, epoch)}
+        return {id_: order for id_, order in found.items() if order is not None and order.id == id_}
 
     async def put_many(self, orders: Sequence[Order]) -> None:
-        await self._put([(order.id, order.version, SHAPE + _ENCODER.encode(order)) for order in orders])
+        await self._put(_entries(orders), self._ttl)
+
+    async def put_accepted(self, orders: Sequence[Order]) -> None:
+        await self._put(_entries(orders), self._long_ttl)
+
+    async def scan(self, cursor: int) -> tuple[int, list[Order]]:
+        # In no certain epoch: a version that is outdated here still shows that the order was told of.
+        page = await self._redis.read("SCAN", cursor, "MATCH", f"{self._key_prefix}*", "COUNT", _SCANNED_AT_ONCE)
+        next_cursor, keys = page or (0, [])
+        entries = await self._redis.read("MGET", *keys) if keys else []
+        if page is None or entries is None:
+            raise Unavailable("Redis does not answer, and so the recent orders can't be looked through")
+        orders = [_decode(entry) if entry else None for entry in entries]
+        return int(next_cursor), [order for order in orders if order is not None]
 
     async def invalidate_below(self, versions: Mapping[OrderId, int]) -> None:
         # An entry without a body replaces an older entry, and is also written if there is none. So a reader that read
         # the order just before the commit can't put that older version afterwards.
-        await self._put([(id_, version, b"") for id_, version in versions.items()])
+        await self._put([(id_, version, b"") for id_, version in versions.items()], self._ttl)
 
-    async def _put(self, entries: Sequence[tuple[OrderId, int, bytes]]) -> None:
+    async def _put(self, entries: Sequence[tuple[OrderId, int, bytes]], ttl: float) -> None:
         if not entries:
             return
         if self._epoch.is_unknown:
             await self._learn_epoch()
         arguments: list[Any] = [self._epoch.known(), self._redis.new_epoch(), self._epoch_ttl()]
         for _, version, body in entries:
-            arguments += (f"{version:0{_VERSION_DIGITS}}", self._entry_ttl(), body)
+            arguments += (f"{version:0{_VERSION_DIGITS}}", _spread(ttl), body)
         keys = [self._epoch_key, *(self._key(id_) for id_, _, _ in entries)]
         epoch = await self._redis.run(_PUT, keys, arguments)
         if epoch is not None:
@@ -160,27 +180,35 @@ class RedisRecentOrders:
             self._epoch.learn(epoch)
 
     def _key(self, id_: OrderId) -> str:
-        return f"{self._namespace}:order:{id_}"
+        return f"{self._key_prefix}{id_}"
+
+    @property
+    def _key_prefix(self) -> str:
+        return f"{self._namespace}:order:"
 
     def _epoch_ttl(self) -> int:
         # Each put prolongs the epoch, so that it outlives its entries.
         return int(self._ttl * 2000)
 
-    def _entry_ttl(self) -> int:
-        # Orders that were placed together must not expire together.
-        return int(self._ttl * 1000 * random.uniform(0.9, 1.1))  # noqa: S311 - nothing is secret
+
+def _entries(orders: Sequence[Order]) -> list[tuple[OrderId, int, bytes]]:
+    return [(order.id, order.version, SHAPE + _ENCODER.encode(order)) for order in orders]
+
+
+def _spread(ttl: float) -> int:
+    # In ms. Orders that were placed together must not expire together.
+    return int(ttl * 1000 * random.uniform(0.9, 1.1))  # noqa: S311 - nothing is secret
 
 
 def _is_of(entry: bytes | None, epoch: bytes) -> bool:
     return entry is not None and len(entry) > _HEAD_BYTES and entry.startswith(epoch)
 
 
-def _decode(entry: bytes, id_: OrderId) -> Order | None:
+def _decode(entry: bytes) -> Order | None:
     """Return the order, or None if this release can't read the entry."""
     if entry[_HEAD_BYTES : _HEAD_BYTES + len(SHAPE)] != SHAPE:
         return None
     try:
-        order = _DECODER.decode(memoryview(entry)[_HEAD_BYTES + len(SHAPE) :])
+        return _DECODER.decode(memoryview(entry)[_HEAD_BYTES + len(SHAPE) :])
     except Exception:  # noqa: BLE001 - foreign bytes can break JSON, types and the rules of the domain
         return None
-    return order if order.id == id_ else None

@@ -125,7 +125,7 @@ class QueueOrders:
         if not orders:
             return {}
         await self._queued.put_many(orders)
-        await self._recent.put_many(orders)
+        await self._recent.put_accepted(orders)
         return await self._recent.get_many({order.id for order in orders})
 
     async def _record_all(self, events: Iterable[OrderAccepted]) -> dict[OrderId, Order | DomainError]:

@@ -11,7 +11,7 @@ from domain.orders.order import Order
 
 
 class RecentOrders(Protocol):
-    """Orders that were lately written or read. Best effort: it may be empty, slow or gone, and never raises.
+    """Orders that were lately written or read. Best effort: it may be empty, slow or gone. Only `scan` raises.
 
     An order is only ever replaced by a newer version of itself, and a deleted one is kept as deleted.
     """
@@ -20,8 +20,21 @@ class RecentOrders(Protocol):
 
     async def put_many(self, orders: Sequence[Order]) -> None: ...
 
+    async def put_accepted(self, orders: Sequence[Order]) -> None:
+        """Put orders that were accepted and are not in the database yet. They are kept for a day, or until `put_many`.
+
+        If one is lost on its way to the database, it is still known here.
+        """
+
     async def invalidate_below(self, versions: Mapping[OrderId, int]) -> None:
         """Remove every cached copy that is older than the version given."""
+
+    async def scan(self, cursor: int) -> tuple[int, list[Order]]:
+        """Some of the orders that are here, and the cursor of the next call: 0 begins, and 0 is the end.
+
+        An order may come twice, or in an older version. Raise `Unavailable`, because a check must not pass for want of
+        an answer.
+        """
 
 
 @frozen

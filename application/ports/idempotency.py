@@ -40,6 +40,11 @@ class IdempotencyKey:
         return OrderId(UUID(int=int.from_bytes(digest[:16], "big") & ~_KIND | _VERSION_8))
 
 
+def is_of_a_key(order_id: OrderId) -> bool:
+    """Whether the id was made from an idempotency key."""
+    return order_id.int & _KIND == _VERSION_8
+
+
 @frozen
 class StoredResponse:
     """The first answer given under a key. `fingerprint` is a hash of the request."""

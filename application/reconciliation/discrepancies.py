@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from attrs import frozen
 
+from application.ports.idempotency import is_of_a_key
 from application.ports.payments import Charge
 from application.ports.persistence import StockCount
 from domain.ids import OrderId
@@ -22,6 +23,7 @@ class Remedy(StrEnum):
     REFUND = "refund the charge"
     REPUBLISH = "republish its request"
     EXPIRE = "expire it"
+    RECORD = "record it"
 
 
 @frozen(kw_only=True)
@@ -32,6 +34,8 @@ class Discrepancy:
     what: str
     order_id: OrderId | None = None
     charge: Charge | None = None
+    # The order as it was told to a client, if the database doesn't have it.
+    told: Order | None = None
     remedy: Remedy | None = None
 
 
@@ -96,6 +100,21 @@ def of_charge(charge: Charge, payment: Payment | None, order: Order | None, *, s
     state = order.status.value if current else f"{order.status.value}, under another payment"
     what = f"{_words(charge.amount)} were taken under {charge.key}, and it is {state}"
     return [Discrepancy(about="charge", what=what, order_id=order.id, charge=charge, remedy=Remedy.REFUND)]
+
+
+def of_unrecorded(order: Order) -> Discrepancy:
+    """An order that a client was told of some time ago, and that is not in the database."""
+    what, remedy = (
+        f"a client was told of it at {order.created_at:%Y-%m-%d %H:%M:%S}, and it is not in the database: ",
+        None,
+    )
+    if order.version > 1:
+        what += f"it is in version {order.version} among the recent orders. Was an older backup restored?"
+    elif is_of_a_key(order.id):
+        what += "it waits in the intake queue, or was lost. The client can repeat its request under the same key"
+    else:
+        what, remedy = what + "it waits in the intake queue, or was lost", Remedy.RECORD
+    return Discrepancy(about="accepted", what=what, order_id=order.id, told=order, remedy=remedy)
 
 
 def _words(amount: Money) -> str:

@@ -11,16 +11,18 @@ from application.ports.payments import Charge, ProviderLedger
 from application.ports.persistence import UnitOfWork
 from application.reconciliation.discrepancies import Discrepancy, of_charge, of_history, of_payment, of_stock
 from application.reconciliation.find_stuck import FindStuck
+from application.reconciliation.find_unrecorded import FindUnrecorded
 from domain.ids import OrderId, PaymentId, ProductId
 from domain.orders.order import Order
 
 
 @frozen
 class Reconcile:
-    """The consistency check: compare stock, orders, payments, the provider's ledger, the outbox and the dead letters.
+    """The consistency check: compare stock, orders, payments, the provider's ledger, and what clients were told of.
 
-    The shop may run meanwhile: a finding about an order counts only if two comparisons give the same one. Orders are
-    read before charges, because the provider records a charge before the order does.
+    The outbox and the dead letters are looked through for what is stuck. The shop may run meanwhile: a finding about an
+    order counts only if two comparisons give the same one. Orders are read before charges, because the provider records
+    a charge before the order does.
     """
 
     _unit_of_work: UnitOfWork
@@ -28,6 +30,7 @@ class Reconcile:
     _now: Clock
     _stuck_after: timedelta
     _find_stuck: FindStuck
+    _find_unrecorded: FindUnrecorded
     _page: int = field(default=500, kw_only=True)
 
     async def __call__(self) -> list[Discrepancy]:
@@ -44,7 +47,10 @@ class Reconcile:
             found += [each async for each in self._charges()]
         # An order whose charge is reported already needs no second finding.
         told = {each.order_id for each in found if each.remedy is not None}
-        return found + await self._find_stuck(unreachable=unreachable, told=told)
+        found += await self._find_stuck(unreachable=unreachable, told=told)
+        return found + await self._find_unrecorded(
+            told={each.order_id for each in found if each.about == "dead letter"}
+        )
 
     async def _stock(self) -> list[Discrepancy]:
         found: list[Discrepancy] = []

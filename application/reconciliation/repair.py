@@ -1,10 +1,12 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Final
 
 from attrs import frozen
 
 from application.errors import Trouble
 from application.execution.batching import each_alone
 from application.execution.concurrency import until_unavailable
+from application.intake.persist_orders import PersistOrders
 from application.messaging.republish import last_requests
 from application.orders.expire_orders import ExpireOrders
 from application.payments.process_payment import ProcessPayment
@@ -12,9 +14,17 @@ from application.ports.payments import Charge, PaymentProvider
 from application.ports.persistence import UnitOfWork
 from application.reconciliation.discrepancies import Discrepancy, Remedy
 from domain.ids import OrderId
+from domain.orders.events import OrderAccepted
+from domain.orders.order import Order
 from domain.orders.status import OrderStatus
 
 _Refund = Callable[[Charge], Awaitable[None]]
+_REPAIRED: Final = {
+    Remedy.PAY: "it is PAID",
+    Remedy.REPUBLISH: "republished",
+    Remedy.EXPIRE: "it is EXPIRED",
+    Remedy.RECORD: "recorded",
+}
 
 
 @frozen
@@ -28,6 +38,7 @@ class Repair:
     _provider: PaymentProvider
     _process_payment: ProcessPayment
     _expire_orders: ExpireOrders
+    _persist_orders: PersistOrders
 
     async def __call__(self, discrepancies: Sequence[Discrepancy]) -> list[str | None]:
         ids = {
@@ -38,6 +49,7 @@ class Repair:
             Remedy.PAY: await self._pay(ids[Remedy.PAY]),
             Remedy.REPUBLISH: await self._republish(ids[Remedy.REPUBLISH]),
             Remedy.EXPIRE: set((await self._expire_orders()).expired) if ids[Remedy.EXPIRE] else set(),
+            Remedy.RECORD: await self._record([each.told for each in discrepancies if each.remedy is Remedy.RECORD]),
         }
         refund = until_unavailable(self._refund)
         return [await self._outcome(each, done, refund) for each in discrepancies]
@@ -54,8 +66,7 @@ class Repair:
             case Remedy.REFUND:
                 return await _refunded(discrepancy.charge, refund)
             case remedy:
-                repaired = {Remedy.PAY: "it is PAID", Remedy.REPUBLISH: "republished", Remedy.EXPIRE: "it is EXPIRED"}
-                return repaired[remedy] if discrepancy.order_id in done[remedy] else None
+                return _REPAIRED[remedy] if discrepancy.order_id in done[remedy] else None
 
     async def _pay(self, ids: Sequence[OrderId]) -> set[OrderId]:
         """Process the payments again. The provider repeats the answer that it gave before."""
@@ -65,6 +76,12 @@ class Repair:
         async with self._unit_of_work.reading() as tx:
             orders = await tx.orders.get_many(ids)
         return {order.id for order in orders.values() if order.status is OrderStatus.PAID}
+
+    async def _record(self, orders: Sequence[Order | None]) -> set[OrderId]:
+        """Record accepted orders as the worker would have done."""
+        accepted = [_accepted(order) for order in orders if order is not None]
+        outcomes = await each_alone(self._persist_orders, accepted)
+        return {event.order_id for event, outcome in zip(accepted, outcomes, strict=True) if outcome is None}
 
     async def _republish(self, ids: Sequence[OrderId]) -> set[OrderId]:
         if not ids:
@@ -83,3 +100,9 @@ async def _refunded(charge: Charge | None, refund: _Refund) -> str | None:
     except Trouble:
         return None
     return "the money was given back"
+
+
+def _accepted(order: Order) -> OrderAccepted:
+    return OrderAccepted(
+        order_id=order.id, at=order.created_at, user_id=order.user_id, lines=order.lines, total=order.total
+    )

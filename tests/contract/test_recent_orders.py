@@ -18,6 +18,7 @@ from uuid_utils.compat import uuid7
 from adapters.memory.caches import MemoryRecentOrders
 from adapters.redis.client import open_redis
 from adapters.redis.recent_orders import RedisRecentOrders
+from application.errors import Unavailable
 from application.ports.caching import RecentOrders
 from domain.ids import OrderId, PaymentId
 from domain.orders.order import Order
@@ -114,6 +115,61 @@ async def test_a_newer_version_replaces_an_older_one(recent: RecentOrders) -> No
     await recent.put_many([order])
     await recent.put_many([at_version(order, 2)])
     assert await kept(recent, order) == at_version(order, 2)
+
+
+async def scanned(recent: RecentOrders) -> dict[OrderId, Order]:
+    found: dict[OrderId, Order] = {}
+    cursor = 0
+    while True:
+        cursor, orders = await recent.scan(cursor)
+        found |= {order.id: order for order in orders}
+        if not cursor:
+            return found
+
+
+async def test_a_scan_finds_every_order_that_is_here_and_nothing_else(recent: RecentOrders) -> None:
+    accepted, placed, invalid = [[a_new_order() for _ in range(count)] for count in (700, 700, 3)]
+    await recent.put_many([*placed, *invalid])
+    await recent.put_accepted(accepted)
+    await recent.invalidate_below({order.id: 9 for order in invalid})
+    assert await scanned(recent) == {order.id: order for order in (*accepted, *placed)}
+
+
+async def test_a_scan_of_nothing_finds_nothing(recent: RecentOrders) -> None:
+    assert await scanned(recent) == {}
+
+
+async def test_an_accepted_order_is_found_like_any_other(recent: RecentOrders) -> None:
+    order = a_new_order()
+    await recent.put_accepted([order])
+    assert await kept(recent, order) == order
+    await recent.put_many([at_version(order, order.version + 1)])
+    await recent.put_accepted([order])
+    assert await kept(recent, order) == at_version(order, order.version + 1)
+
+
+async def test_an_accepted_order_is_kept_until_it_is_recorded(
+    in_redis: RedisRecentOrders, raw: Any, namespace: str
+) -> None:
+    order = a_new_order()
+    await in_redis.put_accepted([order])
+    assert await raw.ttl(f"{namespace}:order:{order.id}") > 3600
+    await in_redis.put_many([order])
+    assert await raw.ttl(f"{namespace}:order:{order.id}") < 3600
+
+
+async def test_a_scan_finds_what_another_epoch_has_left(in_redis: RedisRecentOrders, raw: Any, namespace: str) -> None:
+    order = a_new_order()
+    await in_redis.put_accepted([order])
+    await raw.delete(f"{namespace}:generation")
+    assert await kept(in_redis, order) is None
+    assert await scanned(in_redis) == {order.id: order}
+
+
+async def test_a_scan_that_gets_no_answer_says_so() -> None:
+    async with open_redis("redis://127.0.0.1:1/0") as redis:
+        with pytest.raises(Unavailable, match="Redis does not answer"):
+            await RedisRecentOrders(redis).scan(0)
 
 
 @pytest.mark.parametrize("older", [2, 9])

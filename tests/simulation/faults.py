@@ -55,6 +55,7 @@ _LEADS_TO: Final[dict[str, dict[str, Any]]] = {
     "stock_adjustments.add_many": _LATE_NEWS,
     "catalogue_cache.begin_epoch": _WATCHED,
     "recent_orders.put_many": _WATCHED,
+    "recent_orders.put_accepted": _QUEUED,
     "recent_orders.invalidate_below": _WATCHED,
     "idempotency_keys.claim": {"errand": "watch", "keys": 1.0, "concurrent_repeats": 0.8},
     "idempotency_keys.add_many": {"errand": "watch", "keys": 1.0, "concurrent_repeats": 0.8},

@@ -570,7 +570,7 @@ def _with(**classes: type) -> Parts:
 MUTATIONS: Final = (
     Mutation("acknowledges before the work is done", Parts(subscription=_AcknowledgesAtOnce)),
     Mutation("acknowledges what has failed", Parts(subscription=_AcknowledgesFailures)),
-    Mutation("skips a message with the id of one before", _with(ByOrder=_RemembersMessages)),
+    Mutation("skips a message with the id of one before", _with(ByOrder=_RemembersMessages), seeds=4000),
     Mutation("takes the amount from the message", _with(ByOrder=_BelievesTheAmount)),
     Mutation("takes the payment from the message", _with(ByOrder=_BelievesThePayment)),
     Mutation("refunds an order that a message names", _with(RefundOrder=_RefundsWhoeverIsNamed)),

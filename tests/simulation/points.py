@@ -65,6 +65,7 @@ _NOT_CALLED: Final = {
     "stock_adjustments.totals",
     # Only `holdfast reconcile`, a command that a person gives.
     "products.stock_counts",
+    "recent_orders.scan",
     "outbox.page",
     # Only `holdfast dead`, with which a person looks at dead letters and decides about them.
     "dead_letters.get_many",

@@ -65,6 +65,15 @@ class UnsteadyRecentOrders:
         if not self.gone:
             await self._inner.put_many(orders)
 
+    async def put_accepted(self, orders: Sequence[Order]) -> None:
+        if not self.gone:
+            await self._inner.put_accepted(orders)
+
+    async def scan(self, cursor: int) -> tuple[int, list[Order]]:
+        if self.gone:
+            raise Unavailable("the recent orders are gone")
+        return await self._inner.scan(cursor)
+
     async def invalidate_below(self, versions: Mapping[OrderId, int]) -> None:
         await self._inner.invalidate_below(versions)
 

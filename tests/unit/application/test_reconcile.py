@@ -6,22 +6,27 @@ from datetime import timedelta
 
 import pytest
 from attrs import define, evolve, field
+from uuid_utils.compat import uuid7
 
 from adapters.codecs.events import decode, encode
+from adapters.memory.caches import MemoryRecentOrders
 from application.errors import Unavailable
 from application.payments.process_payment import ProcessPayment
+from application.ports.idempotency import IdempotencyKey
 from application.ports.payments import Charge, ProviderLedger
 from application.reconciliation.discrepancies import Discrepancy, Remedy
 from application.reconciliation.find_stuck import FindStuck
+from application.reconciliation.find_unrecorded import FindUnrecorded
 from application.reconciliation.reconcile import Reconcile
 from application.reconciliation.repair import Repair
 from domain.dead_letter import DeadMessage
-from domain.ids import PaymentId
-from domain.orders.events import event_id
+from domain.ids import OrderId, PaymentId
+from domain.orders.events import OrderAccepted, event_id
 from domain.orders.order import Order
 from domain.orders.status import OrderStatus
 from domain.payments.payment import PaymentStatus
 from tests.unit.builders import PAYMENT, euros
+from tests.unit.intakes import UnsteadyRecentOrders
 from tests.unit.provider import Crash
 from tests.unit.shop import EXPIRY, Shop
 
@@ -36,7 +41,10 @@ def shop() -> Shop:
 
 async def found(shop: Shop, provider: ProviderLedger | None = None) -> list[Discrepancy]:
     find_stuck = FindStuck(shop.unit_of_work, shop.clock, EXPIRY, STUCK, page=2)
-    return await Reconcile(shop.unit_of_work, provider or shop.provider, shop.clock, STUCK, find_stuck, page=2)()
+    find_unrecorded = FindUnrecorded(shop.unit_of_work, shop.recent, shop.clock)
+    return await Reconcile(
+        shop.unit_of_work, provider or shop.provider, shop.clock, STUCK, find_stuck, find_unrecorded, page=2
+    )()
 
 
 @define(eq=False)
@@ -61,7 +69,12 @@ class Meanwhile:
 
 async def repair(shop: Shop, discrepancies: list[Discrepancy]) -> list[str | None]:
     process_payment = ProcessPayment(shop.unit_of_work, shop.provider, shop.clock)
-    return await Repair(shop.unit_of_work, shop.provider, process_payment, shop.expire_orders)(discrepancies)
+    return await Repair(shop.unit_of_work, shop.provider, process_payment, shop.expire_orders, shop.persist_orders)(
+        discrepancies
+    )
+    return await Repair(
+        shop.unit_of_work, shop.provider, shop.process_payment, shop.expire_orders, shop.persist_orders
+    )(discrepancies)
 
 
 async def relayed(shop: Shop) -> None:
@@ -367,3 +380,74 @@ async def test_an_order_that_moves_on_meanwhile_is_no_discrepancy(shop: Shop, wh
     getattr(provider, when).append(refund)
     assert await found(shop, provider) == []
     assert (await shop.now(order)).status is OrderStatus.REFUNDED
+
+
+async def accepted_and_lost(shop: Shop, *, age: timedelta = timedelta(minutes=3)) -> Order:
+    """An order that was answered 202, and that the queue has lost."""
+    order = evolve(await shop.order((await shop.sells(), 1)), id=OrderId(uuid7()))
+    await shop.recent.put_accepted([order])
+    await relayed(shop)
+    shop.clock.forward(age)
+    return order
+
+
+async def test_an_accepted_order_that_was_never_recorded_is_found_and_recorded(shop: Shop) -> None:
+    order = await accepted_and_lost(shop)
+    [discrepancy] = await found(shop)
+    assert (discrepancy.about, discrepancy.order_id, discrepancy.remedy) == ("accepted", order.id, Remedy.RECORD)
+    assert await repair(shop, [discrepancy]) == ["recorded"]
+    assert await shop.now(order) == order
+    assert [event.sequence for event in await shop.history(order)] == [1]
+    assert await found(shop) == []
+
+
+async def test_an_accepted_order_may_be_recorded_twice(shop: Shop) -> None:
+    await accepted_and_lost(shop)
+    discrepancies = await found(shop)
+    assert await repair(shop, discrepancies) == await repair(shop, discrepancies) == ["recorded"]
+
+
+async def test_an_order_that_was_accepted_just_now_is_on_its_way(shop: Shop) -> None:
+    await accepted_and_lost(shop, age=timedelta(seconds=90))
+    assert await found(shop) == []
+
+
+async def test_an_accepted_order_of_a_key_is_left_since_its_key_is_not_known(shop: Shop) -> None:
+    lost = evolve(await accepted_and_lost(shop, age=timedelta(0)), id=IdempotencyKey("customer 1", "monday").order_id)
+    shop.recent = MemoryRecentOrders()
+    await shop.recent.put_accepted([lost])
+    shop.clock.forward(timedelta(minutes=3))
+    [discrepancy] = await found(shop)
+    assert discrepancy.order_id == lost.id
+    assert "repeat its request under the same key" in discrepancy.what
+    assert await repair(shop, [discrepancy]) == [None]
+
+
+async def test_an_order_that_a_restored_database_does_not_know_is_left(shop: Shop) -> None:
+    order = await shop.paid((await shop.sells(), 1))
+    shop.provider.lose(payment_of(order))
+    await relayed(shop)
+    shop.clock.forward(timedelta(minutes=3))
+    shop.store.orders.clear()
+    shop.store.events.clear()
+    [discrepancy] = [each for each in await found(shop) if each.about == "accepted"]
+    assert (discrepancy.order_id, discrepancy.remedy) == (order.id, None)
+    assert "Was an older backup restored?" in discrepancy.what
+
+
+async def test_an_accepted_order_that_is_a_dead_letter_is_reported_once(shop: Shop) -> None:
+    order = await accepted_and_lost(shop)
+    event = OrderAccepted(
+        order_id=order.id, at=order.created_at, user_id=order.user_id, lines=order.lines, total=order.total
+    )
+    message = DeadMessage(body=encode(event), reason="?", attempts=1, first_at=shop.clock(), last_at=shop.clock())
+    async with shop.unit_of_work() as tx:
+        await tx.dead_letters.record("intake", [message])
+    assert [(each.about, each.order_id) for each in await found(shop)] == [("dead letter", order.id)]
+
+
+async def test_a_check_without_the_recent_orders_does_not_pass(shop: Shop) -> None:
+    shop.recent = UnsteadyRecentOrders(gone=True)
+    [discrepancy] = await found(shop)
+    assert (discrepancy.about, discrepancy.what) == ("accepted", "not checked: the recent orders are gone")
+    assert await repair(shop, [discrepancy]) == [None]

@@ -1,0 +1,50 @@
+from collections.abc import Collection
+from datetime import timedelta
+from typing import Final
+
+from attrs import frozen
+
+from application.errors import Unavailable
+from application.ports.caching import RecentOrders
+from application.ports.environment import Clock
+from application.ports.persistence import UnitOfWork
+from application.reconciliation.discrepancies import Discrepancy, of_unrecorded
+from domain.ids import OrderId
+from domain.orders.order import Order
+
+# Much longer than an accepted order waits for its next attempt, and shorter than recent orders are kept.
+_LONG_AGO: Final = timedelta(minutes=2)
+
+
+@frozen
+class FindUnrecorded:
+    """Find orders that a client was told of, that are not in the database, and that have had time to get there.
+
+    Only the recent orders know of them. One that still waits in a long intake queue is found as well: recording it
+    twice changes nothing.
+    """
+
+    _unit_of_work: UnitOfWork
+    _recent: RecentOrders
+    _now: Clock
+
+    async def __call__(self, *, told: Collection[OrderId | None] = frozenset()) -> list[Discrepancy]:
+        """Orders in `told` were reported: leave them out."""
+        missing: dict[OrderId, Order] = {}
+        cursor = 0
+        while True:
+            try:
+                cursor, orders = await self._recent.scan(cursor)
+            except Unavailable as error:
+                found = [of_unrecorded(order) for order in missing.values()]
+                return [*found, Discrepancy(about="accepted", what=f"not checked: {error}")]
+            missing |= await self._missing([order for order in orders if order.id not in told])
+            if not cursor:
+                return [of_unrecorded(order) for order in missing.values()]
+
+    async def _missing(self, orders: list[Order]) -> dict[OrderId, Order]:
+        moment = self._now() - _LONG_AGO
+        old = {order.id: order for order in orders if order.created_at <= moment}
+        async with self._unit_of_work.reading() as tx:
+            recorded = await tx.orders.get_many(old.keys())
+        return {id_: order for id_, order in old.items() if id_ not in recorded}
