@@ -14,7 +14,8 @@ from quart import Quart
 
 from domain.ids import OrderId
 from domain.orders.order import Order
-from entrypoints.http.server.server import AddressInUse, serve
+from entrypoints.http.server.listening import AddressInUse
+from entrypoints.http.server.server import serve
 from tests.http.browser import app_over
 from tests.sockets import GET_LIVE, GET_ORDER, ORDER, POST, Site, a_post, running
 from tests.unit.shop import Shop

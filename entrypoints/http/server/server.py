@@ -1,33 +1,23 @@
 import asyncio
-import errno
 import logging
 import socket
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from typing import Final, cast
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack, suppress
+from typing import Final
 
 from attrs import field, frozen
 from quart import Quart
 
-from entrypoints.errors import CannotGoOn
 from entrypoints.http.problems import STOPPING
 from entrypoints.http.server.concurrency_limit import ConcurrencyLimit
+from entrypoints.http.server.listening import BACKLOG, accept_all, listen, url_of
 from entrypoints.http.server.protocol import ProblemProtocol, State, protocol_factory
 from entrypoints.http.server.shedding import LoadShedding
 
-_BACKLOG: Final = 2048
 # Seconds that cancelled requests have to end.
 _FORCED_CLOSE_TIMEOUT: Final = 1.0
 
 _log: Final = logging.getLogger("holdfast.http")
-
-
-class CannotListen(CannotGoOn):
-    """The server can't listen on the address that it was given."""
-
-
-class AddressInUse(CannotListen):
-    """Another process listens on the address."""
 
 
 async def serve(  # noqa: PLR0913 - each is a setting, given by name
@@ -42,7 +32,7 @@ async def serve(  # noqa: PLR0913 - each is a setting, given by name
     keep_alive: int = 30,
     concurrency: ConcurrencyLimit | None = None,
 ) -> None:
-    """Serve until `stop` is set, and return when the requests in progress are done.
+    """Serve on all addresses of the host until `stop` is set, and return when the requests in progress are done.
 
     `on_started` is called with the server's URL as soon as it accepts requests. Port 0 takes a free port. A request
     must arrive within `receive_timeout` seconds, and a client must not stop reading its response for longer than that.
@@ -52,21 +42,23 @@ async def serve(  # noqa: PLR0913 - each is a setting, given by name
     state = State(LoadShedding(concurrency or ConcurrencyLimit()))
     state.refresh_date()
     new_connection = protocol_factory(app, state, keep_alive=keep_alive)
-    with await _listen(host, port) as listener:
-        server = await asyncio.get_running_loop().create_server(new_connection, sock=listener, backlog=_BACKLOG)
+    loop = asyncio.get_running_loop()
+    with ExitStack() as stack:
+        listeners = [stack.enter_context(listener) for listener in await listen(host, port)]
+        servers = [await loop.create_server(new_connection, sock=each, backlog=BACKLOG) for each in listeners]
         connections = _Connections(state)
         try:
             if on_started is not None:
-                on_started(_url(listener))
+                on_started(url_of(listeners[0]))
             await connections.watch(stop, receive_timeout=receive_timeout)
             connections.begin_to_stop()
             # No await between these two calls: a client that connects in between would be reset.
-            accepted = _accept_all(listener)
-            server.close()
+            accepted = [connection for listener in listeners for connection in accept_all(listener)]
+            _close(servers)
             await connections.take(accepted, new_connection)
             await connections.finish(shutdown_timeout)
         finally:
-            server.close()
+            _close(servers)
             await connections.abandon()
 
 
@@ -123,29 +115,6 @@ class _Connections:
         return True
 
 
-async def _listen(host: str, port: int) -> socket.socket:
-    try:
-        found = await asyncio.get_running_loop().getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
-        family, *_, address = found[0]
-        return socket.create_server(cast(tuple[str, int], address[:2]), family=family, backlog=_BACKLOG)
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise AddressInUse(f"{host}:{port} is in use: stop what listens there, or choose another port") from error
-        raise CannotListen(f"can't listen on {host}:{port}: {error.strerror or error}") from error
-
-
-def _accept_all(listener: socket.socket) -> list[socket.socket]:
-    """Accept the connections that the kernel has already established: closing the listener would reset them."""
-    accepted: list[socket.socket] = []
-    # Any error ends the loop: no more connections, no more descriptors, or a client that is gone.
-    with suppress(OSError):
-        while True:
-            accepted.append(listener.accept()[0])
-    return accepted
-
-
-def _url(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if listener.family is socket.AF_INET6 else f"http://{host}:{port}"
+def _close(servers: Iterable[asyncio.Server]) -> None:
+    for server in servers:
+        server.close()
