@@ -1,7 +1,11 @@
-from collections.abc import Callable
+import asyncio
+import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
+import structlog
 from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
@@ -11,49 +15,118 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from adapters.sql.core.connecting import connected
 from adapters.sql.core.engine import backend_of, create_engine
 from adapters.sql.core.finishing import finish, undisturbed
-from application.errors import Unavailable
+from adapters.sql.schema import current_revision, revisions
+from application.errors import Aborted, Unavailable
+
+_log = structlog.get_logger("holdfast.migrate")
 
 _FOLDER: Final = Path(__file__).parent / "migrations"
-_STATEMENT_TIMEOUT: Final = 600.0
+# Seconds. Nobody waits for an answer here, and some steps take long.
+_STATEMENT_TIMEOUT: Final = 3600.0
+# Everybody who needs the table waits behind a step that waits for it. So a step gives up soon, and is tried again.
+_LOCK_TIMEOUT: Final = 1.0
+_SHORTEST_PAUSE: Final = 0.2
+_LONGEST_PAUSE: Final = 5.0
+# After so many seconds of attempts, the tables are taken to be locked by somebody who will not let go.
+_TRIES_FOR: Final = 300.0
+# Between two looks whether another migrator is done.
+_LOOK_EVERY: Final = 0.2
 
 
-async def migrate(engine: AsyncEngine) -> list[str]:
-    """Bring the tables to what this version needs, and say which revisions that took: none when they were there.
+async def migrate(engine: AsyncEngine, *, to: str | None = None) -> list[str]:
+    """Bring the tables to what this version needs, or to the revision `to`. Return the revisions that were applied.
 
-    It is one transaction: all of it happens or nothing, and a second migrator waits for the first. Raise `Unavailable`
-    or `Aborted`.
+    Each revision is one transaction. One that is rolled back, because others use the tables, is tried again. A second
+    migrator waits for the first, however long that takes. Raise `Unavailable` or `Aborted`.
     """
-    # Nobody waits for an answer here, and some migrations take long.
     patient = create_engine(
-        engine.url.render_as_string(hide_password=False), pool_size=1, statement_timeout=_STATEMENT_TIMEOUT
+        engine.url.render_as_string(hide_password=False),
+        pool_size=2,
+        statement_timeout=_STATEMENT_TIMEOUT,
+        lock_timeout=_LOCK_TIMEOUT,
     )
     try:
-        return await undisturbed(_migrate(patient), backend_of(engine))
+        async with _alone(patient):
+            return await _migrate(patient, to or revisions()[-1])
     finally:
         await finish(patient.dispose())
 
 
-async def _migrate(engine: AsyncEngine) -> list[str]:
+@asynccontextmanager
+async def _alone(engine: AsyncEngine) -> AsyncGenerator[None, None]:
+    """Wait until no other migrator is at work, and keep others waiting."""
+    locks = backend_of(engine).dialect.locks
+    if locks.migrating is None:
+        # Each step is alone, as any transaction is. It looks for itself which revision it finds.
+        yield
+        return
     async with connected(engine) as connection:
-        wait_for_others = backend_of(engine).dialect.locks.migrating
-        # Without it, to begin is enough.
-        if wait_for_others is not None:
-            await connection.execute(wait_for_others)
-        applied = await connection.run_sync(_upgrade)
-        await connection.commit()
-    return applied
+        # In no transaction, which the server would end for being idle. The lock ends with the connection.
+        autocommit = await connection.execution_options(isolation_level="AUTOCOMMIT")
+        waits = False
+        # Not a statement that waits: every timeout of the server would cut it.
+        while not (await autocommit.execute(locks.migrating)).scalar():
+            if not waits:
+                _log.info("another migrator is at work; waiting for it")
+                waits = True
+            await asyncio.sleep(_LOOK_EVERY)
+        try:
+            yield
+        finally:
+            await finish(connection.invalidate())
 
 
-def _upgrade(connection: Connection) -> list[str]:
+async def _migrate(engine: AsyncEngine, target: str) -> list[str]:
     applied: list[str] = []
+    give_up_at = time.monotonic() + _TRIES_FOR
+    pause = _SHORTEST_PAUSE
+    while True:
+        try:
+            step = await undisturbed(_apply_next(engine, target), backend_of(engine))
+        except Aborted as error:
+            if time.monotonic() > give_up_at:
+                raise Aborted(_gave_up(applied, error)) from error
+            _log.info("others use the tables; trying again", reason=str(error), retry_in=pause)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+            continue
+        if step is None:
+            return applied
+        applied.append(step)
+        give_up_at, pause = time.monotonic() + _TRIES_FOR, _SHORTEST_PAUSE
+
+
+def _gave_up(applied: list[str], error: Aborted) -> str:
+    done = f"applied {', '.join(applied)}, and nothing of the next one" if applied else "nothing was applied"
+    return f"{done}: for {_TRIES_FOR:g} s others used the tables ({error}); stop them, and run this again"
+
+
+async def _apply_next(engine: AsyncEngine, target: str) -> str | None:
+    """Apply the revision after the one that is found, in one transaction. None: the target is reached."""
+    async with connected(engine) as connection:
+        step = await connection.run_sync(_upgrade, target)
+        await connection.commit()
+    return step
+
+
+def _upgrade(connection: Connection, target: str) -> str | None:
+    known, found = revisions(), current_revision(connection)
+    if found is not None and found not in known:
+        raise Unavailable(
+            f"the tables can't be migrated: they are at revision {found}, which this version doesn't know. Are they a"
+            " newer version's?"
+        )
+    if found is not None and found >= target:
+        return None
+    step = known[0] if found is None else known[known.index(found) + 1]
     try:
-        command.upgrade(_config(connection, lambda step, **_: applied.append(step.up_revision_id)), "head")
+        command.upgrade(_config(connection), step)
     except CommandError as error:
-        raise Unavailable(f"the tables can't be migrated, are they a newer version's? {error}") from error
-    return applied
+        raise Unavailable(f"the tables can't be migrated: {error}") from error
+    return step
 
 
-def _config(connection: Connection, on_version_apply: Callable[..., None]) -> Config:
-    config = Config(attributes={"connection": connection, "on_version_apply": on_version_apply})
+def _config(connection: Connection) -> Config:
+    config = Config(attributes={"connection": connection})
     config.set_main_option("script_location", str(_FOLDER).replace("%", "%%"))
     return config

@@ -23,7 +23,7 @@ def revisions() -> list[str]:
 async def schema_problem(engine: AsyncEngine) -> str | None:
     """Why this version can't work on the tables, in words for a person, or None. Raise `Unavailable`."""
     async with connected(engine, reading=True) as connection:
-        found = await connection.run_sync(_current_revision)
+        found = await connection.run_sync(current_revision)
     needed = revisions()[-1]
     if found == needed:
         return None
@@ -34,7 +34,8 @@ async def schema_problem(engine: AsyncEngine) -> str | None:
     return f"the tables are at revision {found}, which this version doesn't know: start the newer one that made it"
 
 
-def _current_revision(connection: Connection) -> str | None:
+def current_revision(connection: Connection) -> str | None:
+    """None: there are no tables yet."""
     if not inspect(connection).has_table("alembic_version"):
         return None
     revision: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()

@@ -203,7 +203,10 @@ class Locks(Protocol):
 
     @property
     def migrating(self) -> Executable | None:
-        """Lock migrations until the transaction ends: wait for one that is running, and block others. None as above."""
+        """Try to lock migrations until the connection ends, without waiting. Select whether it is locked now.
+
+        None as above.
+        """
 
 
 class Durability(Protocol):

@@ -11,6 +11,5 @@ context.configure(
     target_metadata=metadata,
     # Alembic itself believes that SQLite can't.
     transactional_ddl=dialect_of(connection.dialect).transactional_ddl,
-    on_version_apply=context.config.attributes["on_version_apply"],
 )
 context.run_migrations()

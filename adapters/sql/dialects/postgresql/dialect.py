@@ -91,7 +91,7 @@ class AdvisoryLocks:
         .columns(column("writers", Text()))
     )
     # Any number that no other application uses; this is "holdfast" in ASCII.
-    migrating = text(f"SELECT pg_advisory_xact_lock({int.from_bytes(b'holdfast', 'big')})")
+    migrating = text(f"SELECT pg_try_advisory_lock({int.from_bytes(b'holdfast', 'big')})")
 
 
 @frozen
