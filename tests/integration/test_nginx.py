@@ -216,6 +216,40 @@ async def test_what_is_no_http_is_a_problem_too(nginx_port: int, replicas: list[
     assert heads(replicas) == []
 
 
+@pytest.mark.parametrize(
+    ("request_head", "status", "code"),
+    [
+        ("TRACE /orders HTTP/1.1\r\nHost: a", 405, "method_not_allowed"),
+        ("POST /orders HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip", 501, "unknown_transfer_coding"),
+        ("POST /orders HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked", 501, "unknown_transfer_coding"),
+        ("GET /orders HTTP/2.0\r\nHost: a", 505, "bad_protocol"),
+        ("GET /orders HTTP/9.9\r\nHost: a", 505, "bad_protocol"),
+        ("GET /problem/502 HTTP/1.1\r\nHost: a", 404, "not_found"),
+        ("GET /problem/ HTTP/1.1\r\nHost: a", 404, "not_found"),
+        ("GET /problem/x HTTP/1.1\r\nHost: a", 404, "not_found"),
+    ],
+)
+async def test_what_nginx_itself_refuses_has_the_form_of_a_problem(
+    nginx_port: int, replicas: list[Replica], request_head: str, status: int, code: str
+) -> None:
+    head, _, body = (await talk(nginx_port, f"{request_head}\r\nConnection: close\r\n\r\n".encode())).partition(
+        "\r\n\r\n"
+    )
+    assert head.startswith(f"HTTP/1.1 {status} ")
+    assert "\r\nContent-Type: application/problem+json\r\n" in f"{head}\r\n"
+    problem = json.loads(body)
+    assert (problem["status"], problem["type"]) == (status, f"urn:holdfast:problem:{code}")
+    assert heads(replicas) == []
+
+
+def test_every_refusal_of_nginx_has_its_status_in_its_body() -> None:
+    config = (ROOT / "deploy" / "nginx.conf").read_text()
+    bodies = re.findall(r"location = /problem/(\d+) {[^}]*return (\d+) '(.*)';", config)
+    assert len(bodies) == config.count("error_page ")
+    for location, status, body in bodies:
+        assert location == status == str(json.loads(body)["status"])
+
+
 def test_nginx_sends_to_the_replicas_of_the_compose_file_alone() -> None:
     config = (ROOT / "deploy" / "nginx.conf").read_text()
     replicas = [
