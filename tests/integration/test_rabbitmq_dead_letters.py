@@ -15,7 +15,8 @@ from application.ports.messaging import DeadDelivery
 from tests.brokers import PATIENCE, channel, count, own_topology, put
 from tests.cables import Cable, cable
 
-QUICK = Timeouts(connect=2, answer=1, confirm=1, close=0.3, watch=0.3, retry=0.05)
+# Long enough for a busy machine, short enough for the tests that wait for them.
+QUICK = Timeouts(connect=5, answer=5, confirm=5, close=0.3, watch=0.3, retry=0.05)
 
 
 @pytest.fixture

@@ -30,7 +30,8 @@ from tests.brokers import (
 )
 from tests.cables import PATIENCE, Cable, cable
 
-QUICK = Timeouts(connect=2, answer=1, confirm=1, close=0.3, watch=0.3, retry=0.1)
+# Long enough for a busy machine, short enough for the tests that wait for them.
+QUICK = Timeouts(connect=5, answer=5, confirm=20, close=0.3, watch=0.3, retry=0.1)
 
 
 @pytest.fixture
