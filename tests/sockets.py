@@ -91,6 +91,7 @@ async def running(
     receive_timeout: float = 5.0,
     keep_alive: int = 30,
     concurrency: ConcurrencyLimit | None = None,
+    max_connections: int | None = None,
 ) -> AsyncIterator[Site]:
     stop = asyncio.Event()
     started: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -105,6 +106,7 @@ async def running(
             on_started=started.set_result,
             stop=stop,
             concurrency=concurrency,
+            max_connections=max_connections,
         )
     )
     async with asyncio.timeout(10):

@@ -79,6 +79,8 @@ def _run(settings: Settings, program: "Program") -> None:
 
     from entrypoints.logs import configure_logging
     from entrypoints.programs.running import run_until_signalled
+    from entrypoints.programs.starting import raise_descriptor_limit
 
     configure_logging(settings)
+    raise_descriptor_limit()
     uvloop.run(run_until_signalled(program, graceful_timeout=settings.shutdown_timeout))

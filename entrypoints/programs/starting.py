@@ -1,6 +1,8 @@
 """The checks that programs make when they start."""
 
 import gc
+import resource
+from contextlib import suppress
 
 import structlog
 
@@ -14,6 +16,17 @@ def freeze_objects() -> None:
     """
     gc.collect()
     gc.freeze()
+
+
+def raise_descriptor_limit() -> None:
+    """Take as many file descriptors as the system lets this process have: each connection needs one.
+
+    The soft limit is 1,024 on most systems, for the sake of programs that use select().
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # Some systems refuse a limit that they themselves give.
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 async def tell_of_servers(container: Container) -> None:

@@ -1,6 +1,8 @@
 import asyncio
 import errno
+import resource
 import socket
+import sys
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from typing import Any, Final
@@ -8,6 +10,8 @@ from typing import Any, Final
 from entrypoints.errors import CannotGoOn
 
 BACKLOG: Final = 2048
+# Descriptors for servers, files and the log.
+_OTHER_DESCRIPTORS: Final = 256
 
 
 class CannotListen(CannotGoOn):
@@ -42,6 +46,18 @@ async def listen(host: str, port: int) -> Sequence[socket.socket]:
         _raise_for(failures, f"{host}:{port}", some_work=bool(listeners))
         undone.pop_all()
     return listeners
+
+
+def room_for_connections() -> int:
+    """Return for how many connections this process may have file descriptors, beside its others.
+
+    Without a descriptor the kernel can't say who wants to connect, and the event loop closes whoever comes next. It
+    accepts a whole backlog at once, before it calls anybody.
+    """
+    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if descriptors == resource.RLIM_INFINITY:
+        return sys.maxsize
+    return descriptors - min(descriptors // 2, BACKLOG + _OTHER_DESCRIPTORS)
 
 
 def accept_all(listener: socket.socket) -> list[socket.socket]:

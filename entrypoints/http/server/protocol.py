@@ -15,6 +15,8 @@ import time
 from collections.abc import Callable
 from email.utils import formatdate
 from functools import partial
+from heapq import nsmallest
+from operator import itemgetter
 from typing import Final, cast
 
 from attrs import frozen
@@ -36,15 +38,19 @@ MAX_REQUEST: Final = 16 * 1024 * 1024
 IDLE_CLOSE_TIMEOUT: Final = 0.3
 # Seconds for which a connection is read after its last response, so that the client receives the response and no reset.
 LINGER: Final = 1.0
+# Connections that are closed together when there are too many, since all are looked through for that.
+_CLOSED_AT_ONCE: Final = 32
 
 
 class State(ServerState):
     """The state that the connections of one server share."""
 
-    def __init__(self, shedding: LoadShedding) -> None:
+    def __init__(self, shedding: LoadShedding, max_connections: int) -> None:
         super().__init__()
         self.stopping = False
         self.shedding = shedding
+        self.max_connections = max_connections
+        self.closed_for_room = 0
 
     def refresh_date(self) -> None:
         """Set the header Date of all responses. To be called once a second."""
@@ -52,6 +58,16 @@ class State(ServerState):
 
     def open_connections(self) -> list["ProblemProtocol"]:
         return cast(list["ProblemProtocol"], list(self.connections))
+
+    def make_room(self) -> None:
+        """Close those connections that have been idle, or have been sending a request, for the longest time.
+
+        The one that waits for the shortest time stays open: its client may just have connected.
+        """
+        waiting = [(since, each) for each in self.open_connections() if (since := each.waiting_since()) is not None]
+        for _, connection in nsmallest(min(_CLOSED_AT_ONCE, len(waiting) - 1), waiting, key=itemgetter(0)):
+            connection.leave_to_others()
+            self.closed_for_room += 1
 
 
 class _Refused(Exception):
@@ -83,6 +99,8 @@ class ProblemProtocol(HttpToolsProtocol):
         self._receiving_since = self.loop.time()
         if self.server_state.stopping:
             self.shutdown()
+        elif len(self.connections) > self.server_state.max_connections:
+            self.server_state.make_room()
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
@@ -183,6 +201,20 @@ class ProblemProtocol(HttpToolsProtocol):
             self.transport.abort()
         elif self._receiving_since is not None and self._receiving_since < since:
             self.refuse(TOO_SLOW)
+
+    def waiting_since(self) -> float | None:
+        """Return since when the server waits for the client, or None while the client waits for the server."""
+        if self.pipeline or self._lingering or (self._in_flight() and not self.cycle.more_body):
+            return None
+        if self._receiving_since is not None or self.timeout_keep_alive_task is None:
+            return self._receiving_since
+        return self.timeout_keep_alive_task.when() - self.timeout_keep_alive
+
+    def leave_to_others(self) -> None:
+        """Close the connection at once. A client that has begun a request is told that nothing was done."""
+        if self._receiving_since is not None and self._received and not self._in_flight():
+            self.transport.write(raw_problem(OVERLOADED, *self.server_state.default_headers, (b"connection", b"close")))
+        self.transport.close()
 
     def refuse(self, kind: Kind) -> None:
         """End the connection with this problem, after the responses to the requests before it.

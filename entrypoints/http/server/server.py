@@ -10,7 +10,7 @@ from quart import Quart
 
 from entrypoints.http.problems import STOPPING
 from entrypoints.http.server.concurrency_limit import ConcurrencyLimit
-from entrypoints.http.server.listening import BACKLOG, accept_all, listen, url_of
+from entrypoints.http.server.listening import BACKLOG, accept_all, listen, room_for_connections, url_of
 from entrypoints.http.server.protocol import ProblemProtocol, State, protocol_factory
 from entrypoints.http.server.shedding import LoadShedding
 
@@ -31,15 +31,18 @@ async def serve(  # noqa: PLR0913 - each is a setting, given by name
     receive_timeout: float = 30.0,
     keep_alive: int = 30,
     concurrency: ConcurrencyLimit | None = None,
+    max_connections: int | None = None,
 ) -> None:
     """Serve on all addresses of the host until `stop` is set, and return when the requests in progress are done.
 
     `on_started` is called with the server's URL as soon as it accepts requests. Port 0 takes a free port. A request
     must arrive within `receive_timeout` seconds, and a client must not stop reading its response for longer than that.
     An idle connection stays open for `keep_alive` seconds after a request. Requests that are still in progress
-    `shutdown_timeout` seconds after `stop` get 503. Raise `AddressInUse` or `CannotListen`.
+    `shutdown_timeout` seconds after `stop` get 503. Above `max_connections`, those are closed that have been waiting
+    for their client for the longest time; by default there are as many as this process has descriptors for. Raise
+    `AddressInUse` or `CannotListen`.
     """
-    state = State(LoadShedding(concurrency or ConcurrencyLimit()))
+    state = State(LoadShedding(concurrency or ConcurrencyLimit()), max_connections or room_for_connections())
     state.refresh_date()
     new_connection = protocol_factory(app, state, keep_alive=keep_alive)
     loop = asyncio.get_running_loop()
@@ -76,9 +79,16 @@ class _Connections:
             self._state.refresh_date()
             for connection in self._state.open_connections():
                 connection.refuse_overdue(self._loop.time() - receive_timeout)
+            self._tell_of_those_closed_for_room()
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await stop.wait()
+
+    def _tell_of_those_closed_for_room(self) -> None:
+        closed, self._state.closed_for_room = self._state.closed_for_room, 0
+        if closed:
+            most = self._state.max_connections
+            _log.warning("closed %d connections, idle or slow to send, since there are more than %d", closed, most)
 
     def begin_to_stop(self) -> None:
         self._state.stopping = True
