@@ -13,7 +13,7 @@ from application.catalogue.add_products import AddProducts
 from application.catalogue.adjust_stock import AdjustStock
 from application.catalogue.get_product import GetProduct
 from application.catalogue.list_products import ListProducts, ReadPages
-from application.execution.after_commit import AfterCommit, InvalidateOlder, PropagateChanges
+from application.execution.after_commit import AfterCommit, InvalidateOlder, PropagateChanges, tell_nobody
 from application.execution.batching import Batched
 from application.execution.circuit_breaker import CircuitBreaker
 from application.execution.conditional import OrderCall
@@ -86,6 +86,8 @@ class Ports:
     new_id: NewId
     # The name under which this process holds the lease on the outbox.
     relay_name: str
+    # Told of every order that a committed transaction changed.
+    order_log: Callable[[Sequence[Order]], None] = tell_nobody
 
 
 @frozen(kw_only=True)
@@ -186,7 +188,7 @@ class _Batches:
 
 def assemble(ports: Ports, limits: Limits) -> UseCases:
     now, recent, provider = ports.now, ports.recent_orders, ports.provider
-    uow = ports.unit_of_work(PropagateChanges(recent, ports.catalogue_cache, ports.outbox_signal))
+    uow = ports.unit_of_work(PropagateChanges(recent, ports.catalogue_cache, ports.outbox_signal, ports.order_log))
     unrecorded = Unrecorded(recent, ports.queued_here)
     batches = _Batches(limits)
 

@@ -11,6 +11,7 @@ from adapters.codecs.intake_queue import PublishedIntake
 from adapters.memory.cache_owner import MemoryCacheOwner
 from adapters.memory.caches import MemoryCatalogueCache, MemoryRecentOrders
 from adapters.memory.price_list import MemoryPriceList
+from adapters.sql.heartbeats import SqlHeartbeats
 from adapters.sql.mark import SqlDatabaseMarks
 from adapters.sql.unit_of_work import SqlUnitOfWork
 from application.assembly import Limits, Ports, UseCases, assemble
@@ -23,6 +24,7 @@ from application.ports.persistence import UnitOfWork
 from entrypoints.broker import Broker
 from entrypoints.doctor import examine
 from entrypoints.health import ServerHealth
+from entrypoints.order_log import log_changes
 from entrypoints.payment_providers import Provider
 from entrypoints.settings import Settings
 
@@ -112,6 +114,7 @@ class Container(containers.DeclarativeContainer):
     )
     queued_here: providers.Provider[RecentOrders] = providers.Singleton(MemoryRecentOrders)
     price_list: providers.Provider[PriceList] = providers.Singleton(MemoryPriceList)
+    heartbeats: providers.Provider[SqlHeartbeats] = providers.Factory(SqlHeartbeats, engine)
     unit_of_work: providers.Provider[Callable[[AfterCommit], UnitOfWork]] = providers.Factory(
         partial, SqlUnitOfWork, engine
     )
@@ -146,6 +149,7 @@ class Container(containers.DeclarativeContainer):
         provider_ledger=provider.provided.ledger,
         now=now,
         new_id=new_id,
+        order_log=providers.Object(log_changes),
         relay_name=providers.Callable(_relay_name, settings),
     )
     limits: providers.Provider[Limits] = providers.Callable(_limits, settings)

@@ -7,9 +7,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.sql.health import holding_back_vacuum
 from adapters.sql.health import server_version as database_version
+from adapters.sql.heartbeats import SqlHeartbeats
 from adapters.sql.schema import schema_problem
-from application.errors import Unavailable
+from application.errors import Trouble, Unavailable
 from entrypoints.health import ServerHealth
+from entrypoints.heartbeat import KINDS, missing
 from entrypoints.settings import Settings
 
 # Seconds in which a server has to answer.
@@ -53,11 +55,17 @@ async def warnings(engine: AsyncEngine) -> list[str]:
     try:
         async with asyncio.timeout(_TIMEOUT):
             holders = await holding_back_vacuum(engine)
-    except (TimeoutError, Unavailable):
+            if await schema_problem(engine) is not None:
+                return []
+            absent = missing(await SqlHeartbeats(engine).all())
+    except (TimeoutError, Trouble):
         return []
     return [
-        f"removed rows can't be cleaned up, which slows every query down: end the {holder}, or wait for its end"
-        for holder in holders
+        *(f"no {kind} is at work, so {KINDS[kind]} wait: start one with `holdfast {kind}`" for kind in absent),
+        *(
+            f"removed rows can't be cleaned up, which slows every query down: end the {holder}, or wait for its end"
+            for holder in holders
+        ),
     ]
 
 

@@ -288,3 +288,12 @@ leases: Final = Table(
     Column("until", UtcDateTime, nullable=False),
     PrimaryKeyConstraint("name", name="leases_pk"),
 )
+
+heartbeats: Final = Table(
+    "heartbeats",
+    metadata,
+    Column("kind", String(16), nullable=False),
+    Column("instance", String(200), nullable=False),
+    Column("seen_at", UtcDateTime, nullable=False),
+    PrimaryKeyConstraint("kind", "instance", name="heartbeats_pk"),
+)

@@ -35,6 +35,10 @@ async def propagate_nothing(_: Committed) -> None:
     """Do nothing. For a unit of work without caches and relay."""
 
 
+def tell_nobody(_: Sequence[Order]) -> None:
+    """Do nothing. For a process that logs no changes."""
+
+
 @frozen
 class PropagateChanges:
     """Update the caches after a commit, and wake the relay.
@@ -45,8 +49,12 @@ class PropagateChanges:
     _recent: RecentOrders
     _catalogue: CatalogueCache
     _signal: OutboxSignal
+    # Called with every order that was changed, at each change; it returns at once, and never raises.
+    _tell: Callable[[Sequence[Order]], None] = tell_nobody
 
     async def __call__(self, committed: Committed) -> None:
+        if committed.orders:
+            self._tell(committed.orders)
         if committed.events:
             self._signal.notify()
         if committed.catalogue:

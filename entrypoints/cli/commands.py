@@ -43,6 +43,10 @@ def make_app() -> App:
         "The exit code is 1 if a server does not work.",
     )
     app.command(
+        "entrypoints.cli.status:status",
+        help="Show what waits and who is at work: orders by status, outbox, queues, workers and relays.",
+    )
+    app.command(
         "entrypoints.cli.reconcile:reconcile",
         help="Compare stock, orders, payments, the provider's ledger, the outbox and dead letters.\n\n"
         "The exit code is 1 if something does not agree and was not repaired.",

@@ -10,6 +10,7 @@ from application.messaging.relay import RelayEvents
 from application.ports.messaging import OutboxSignal
 from entrypoints.broker import queues_declared
 from entrypoints.connections import open_container
+from entrypoints.heartbeat import RELAY, heard_of
 from entrypoints.loops import Stop, repeat
 from entrypoints.programs.starting import freeze_objects, tell_of_servers
 from entrypoints.schema import expect_schema
@@ -27,7 +28,8 @@ async def run_relay(settings: Settings, stop: Stop) -> None:
         await tell_of_servers(container)
         await expect_schema(container)
         freeze_objects()
-        await relay(container.use_cases().relay_events, container.outbox_signal(), stop)
+        async with heard_of(container.heartbeats(), RELAY):
+            await relay(container.use_cases().relay_events, container.outbox_signal(), stop)
 
 
 async def relay(relay_events: RelayEvents, signal: OutboxSignal, stop: Stop) -> None:

@@ -10,6 +10,7 @@ from entrypoints.broker import queues_declared
 from entrypoints.connections import only_one, open_container
 from entrypoints.container import Container
 from entrypoints.demo import CATALOGUE
+from entrypoints.heartbeat import RELAY, WORKER, heard_of
 from entrypoints.loops import Stop
 from entrypoints.programs.api import OnStarted, serve_http
 from entrypoints.programs.relay import relay
@@ -36,7 +37,7 @@ async def run_up(settings: Settings, stop: Stop, *, on_started: OnStarted) -> No
             await use_cases.republish_requests(idle=timedelta(0))
         # The API stops first, so that the relay and the worker can process what it has accepted.
         stop_working = Stop()
-        async with asyncio.TaskGroup() as tasks:
+        async with heard_of(container.heartbeats(), WORKER, RELAY), asyncio.TaskGroup() as tasks:
             tasks.create_task(relay(use_cases.relay_events, container.outbox_signal(), stop_working))
             tasks.create_task(worker_of(container).run(stop_working))
             tasks.create_task(_then(stop_working, serve_http(container, stop, on_started=on_started)))

@@ -12,6 +12,7 @@ from application.messaging.dead_letters import RecordDeadLetters
 from entrypoints.broker import queues_declared
 from entrypoints.connections import open_container
 from entrypoints.container import Container
+from entrypoints.heartbeat import WORKER, heard_of
 from entrypoints.loops import Stop, Turn, repeat
 from entrypoints.programs.starting import expect_provider, freeze_objects, tell_of_servers
 from entrypoints.schema import expect_schema
@@ -113,7 +114,8 @@ async def run_worker(settings: Settings, stop: Stop) -> None:
         await expect_schema(container)
         worker = worker_of(container)
         freeze_objects()
-        await worker.run(stop)
+        async with heard_of(container.heartbeats(), WORKER):
+            await worker.run(stop)
 
 
 def worker_of(container: Container) -> Worker:

@@ -1,12 +1,15 @@
 """The command line: wrong arguments and their error messages."""
 
 import asyncio
+import json
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from domain.orders.status import OrderStatus
 from tests.servers import Process
 from tests.service import HOLDFAST, Service
 
@@ -210,3 +213,24 @@ def test_the_doctor_finds_what_is_wrong(embedded: Service) -> None:
         ["broker", "FAILS"],
     ]
     assert "s3cret" not in said
+
+
+def test_the_status_shows_what_waits_and_who_is_at_work(embedded: Service) -> None:
+    embedded.start_all(["up"])
+
+    def found() -> Any:
+        return json.loads(embedded.run("status", "--json"))
+
+    embedded.processes["up"].wait_for(lambda: found()["missing"] == [], seconds=30, what="both are at work")
+    seen = found()
+    assert {each["kind"] for each in seen["processes"]} == {"worker", "relay"}
+    assert set(seen["orders"]) == set(OrderStatus)
+    assert (seen["dead_letters"], seen["oldest_waiting"], seen["queues"]) == (0, None, [])
+
+    embedded.stop()
+    assert found()["missing"] == ["worker", "relay"]
+    lines = embedded.run("status").splitlines()
+    assert [line.split() for line in lines[-2:]] == [
+        ["worker", "MISSING", "none", "is", "at", "work"],
+        ["relay", "MISSING", "none", "is", "at", "work"],
+    ]

@@ -1,0 +1,92 @@
+"""Who is at work: each worker and relay writes every few seconds that it is there, by the clock of the database."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from functools import cache
+from typing import Final
+
+from attrs import frozen
+from sqlalchemy import Executable, bindparam, delete, literal, or_, select, true
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from adapters.sql.core.expressions import FromNow
+from adapters.sql.core.finishing import finish
+from adapters.sql.core.transaction import TransactionBlock
+from adapters.sql.dialects.base import SqlDialect
+from adapters.sql.tables import heartbeats
+
+# Seconds after which a process that writes no more is forgotten. Until then, a person can see what has died, and when.
+_KEPT: Final = 86_400
+
+
+@frozen
+class Heartbeat:
+    """The last that was heard of a process: its kind, its own name, and seconds since then.
+
+    `age` is None if it was heard of in the future: the clock of the database was set back, and nothing is known of it.
+    """
+
+    kind: str
+    instance: str
+    age: float | None
+
+
+_ALL: Final = select(*heartbeats.c, FromNow(literal(0)).label("now")).order_by(heartbeats.c.kind, heartbeats.c.instance)
+_FORGET: Final = delete(heartbeats).where(
+    or_(heartbeats.c.seen_at < FromNow(literal(-_KEPT)), heartbeats.c.seen_at > FromNow(literal(0)))
+)
+_END: Final = delete(heartbeats).where(
+    heartbeats.c.kind == bindparam("is_kind"), heartbeats.c.instance == bindparam("is_instance")
+)
+
+
+@cache
+def _forget(dialect: SqlDialect) -> Executable:
+    # Nobody waits for the disk because of a heartbeat.
+    return dialect.durability.need_not_last(_FORGET)
+
+
+@cache
+def _beat(dialect: SqlDialect) -> Executable:
+    return dialect.inserts.upsert(
+        heartbeats,
+        {"kind": bindparam("is_kind"), "instance": bindparam("is_instance"), "seen_at": FromNow(literal(0))},
+        key=[heartbeats.c.kind, heartbeats.c.instance],
+        changes=lambda new: {"seen_at": new.seen_at},
+        where=lambda _: true(),
+    )
+
+
+@frozen
+class SqlHeartbeats:
+    """Raise `Trouble`: the database can't be reached, or can't be written."""
+
+    _engine: AsyncEngine
+
+    async def beat(self, kind: str, instance: str) -> None:
+        async with self._block() as block:
+            await block.change(_forget(block.dialect))
+            await block.change(_beat(block.dialect), {"is_kind": kind, "is_instance": instance})
+
+    async def end(self, kind: str, instance: str) -> None:
+        """Forget a process that stops in order: nobody is missing."""
+        async with self._block() as block:
+            await block.change(_END, {"is_kind": kind, "is_instance": instance})
+
+    async def all(self) -> list[Heartbeat]:
+        async with self._block(writing=False) as block:
+            rows = await block.fetch(_ALL)
+        ages = [(row.now - row.seen_at).total_seconds() for row in rows]
+        return [
+            Heartbeat(row.kind, row.instance, age if age >= 0 else None) for row, age in zip(rows, ages, strict=True)
+        ]
+
+    @asynccontextmanager
+    async def _block(self, *, writing: bool = True) -> AsyncGenerator[TransactionBlock, None]:
+        block = TransactionBlock(self._engine, writing)
+        try:
+            yield block
+            if writing:
+                await block.commit()
+        finally:
+            await finish(block.rollback())

@@ -1,0 +1,56 @@
+"""What waits in the database, in numbers. It reads along whole indexes: for a person, and not for each second."""
+
+from datetime import datetime
+from typing import Final
+
+from attrs import frozen
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from adapters.sql.core.connecting import connected
+from adapters.sql.repositories.outbox_mark import NOT_BELOW
+from adapters.sql.tables import NOT_DELETED, UNDECIDED, WAITING, dead_letters, orders, outbox
+from domain.ids import OrderId
+from domain.orders.status import OrderStatus
+
+
+@frozen
+class WaitingOrder:
+    """An order that waits for the worker, and since when."""
+
+    id: OrderId
+    status: OrderStatus
+    since: datetime
+
+
+@frozen
+class Overview:
+    """How many orders there are in each status, and how much waits where. `oldest` waits for the worker."""
+
+    orders: dict[OrderStatus, int]
+    outbox: int
+    dead_letters: int
+    oldest: WaitingOrder | None
+
+
+_ORDERS: Final = select(orders.c.status, func.count().label("number")).where(NOT_DELETED).group_by(orders.c.status)
+_OUTBOX: Final = select(func.count()).select_from(outbox).where(NOT_BELOW)
+_LETTERS: Final = select(func.count()).select_from(dead_letters).where(UNDECIDED)
+_OLDEST: Final = (
+    select(orders.c.id, orders.c.status, orders.c.updated_at).where(WAITING).order_by(orders.c.updated_at).limit(1)
+)
+
+
+async def overview(engine: AsyncEngine) -> Overview:
+    """Raise `Unavailable`."""
+    async with connected(engine, reading=True) as connection:
+        counts = {row.status: row.number for row in (await connection.execute(_ORDERS)).all()}
+        outbox_length: int = (await connection.execute(_OUTBOX)).scalar_one()
+        letters: int = (await connection.execute(_LETTERS)).scalar_one()
+        oldest = (await connection.execute(_OLDEST)).first()
+    return Overview(
+        orders={status: counts.get(status.value, 0) for status in OrderStatus},
+        outbox=outbox_length,
+        dead_letters=letters,
+        oldest=WaitingOrder(oldest.id, OrderStatus(oldest.status), oldest.updated_at) if oldest else None,
+    )

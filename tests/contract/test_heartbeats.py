@@ -1,0 +1,91 @@
+"""Who is known to be at work, by the clock of the database."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from adapters.sql.heartbeats import SqlHeartbeats
+from adapters.sql.overview import overview
+from adapters.sql.tables import heartbeats
+from adapters.sql.unit_of_work import SqlUnitOfWork
+from domain.orders.status import OrderStatus
+from entrypoints.doctor import warnings
+from entrypoints.heartbeat import DEAD_AFTER, RELAY, WORKER, heard_of, missing
+from tests.contract.conftest import keep
+from tests.unit.builders import a_product, placed
+
+
+async def step_clock(engine: AsyncEngine, seconds: float) -> None:
+    """No test can set a server's clock, so what was written moves the other way."""
+    async with engine.begin() as connection:
+        for seen_at in (await connection.execute(select(heartbeats.c.seen_at))).scalars().all():
+            moved = seen_at - timedelta(seconds=seconds)
+            await connection.execute(update(heartbeats).where(heartbeats.c.seen_at == seen_at).values(seen_at=moved))
+
+
+async def test_a_process_is_heard_of_until_it_is_not(sql_engine: AsyncEngine) -> None:
+    heard = SqlHeartbeats(sql_engine)
+    assert missing(await heard.all()) == [WORKER, RELAY]
+    await heard.beat(WORKER, "here:1")
+    await heard.beat(RELAY, "here:2")
+    await heard.beat(RELAY, "here:2")
+    assert missing(await heard.all()) == []
+    assert [(each.kind, each.instance) for each in await heard.all()] == [(RELAY, "here:2"), (WORKER, "here:1")]
+
+    await step_clock(sql_engine, DEAD_AFTER)
+    assert missing(await heard.all()) == [WORKER, RELAY]
+    await heard.beat(WORKER, "here:3")
+    assert missing(await heard.all()) == [RELAY]
+
+
+@pytest.mark.parametrize("back", [60, 120, 366 * 86_400])
+async def test_a_heartbeat_in_the_future_is_not_believed(sql_engine: AsyncEngine, back: float) -> None:
+    heard = SqlHeartbeats(sql_engine)
+    await heard.beat(WORKER, "here:1")
+    await step_clock(sql_engine, -back)
+    assert [each.age for each in await heard.all()] == [None]
+    assert WORKER in missing(await heard.all())
+    await heard.beat(WORKER, "here:2")
+    assert [each.instance for each in await heard.all()] == ["here:2"]
+
+
+async def test_the_dead_are_forgotten_after_a_day(sql_engine: AsyncEngine) -> None:
+    heard = SqlHeartbeats(sql_engine)
+    await heard.beat(WORKER, "here:1")
+    await step_clock(sql_engine, 90_000)
+    await heard.beat(WORKER, "here:2")
+    assert [each.instance for each in await heard.all()] == ["here:2"]
+
+
+async def test_a_program_is_heard_of_while_it_runs_and_not_missed_when_it_has_stopped(sql_engine: AsyncEngine) -> None:
+    heard = SqlHeartbeats(sql_engine)
+    async with heard_of(heard, WORKER):
+        while missing(await heard.all()) != [RELAY]:
+            pass
+    assert await heard.all() == []
+
+
+async def test_the_doctor_names_who_is_missing(sql_engine: AsyncEngine) -> None:
+    heard = SqlHeartbeats(sql_engine)
+    await heard.beat(WORKER, "here:1")
+    assert [warning.partition(",")[0] for warning in await warnings(sql_engine)] == ["no relay is at work"]
+    await heard.beat(RELAY, "here:1")
+    assert await warnings(sql_engine) == []
+
+
+async def test_the_overview_counts_what_waits(sql_engine: AsyncEngine) -> None:
+    unit_of_work: Any = SqlUnitOfWork(sql_engine)
+    empty = await overview(sql_engine)
+    assert (set(empty.orders.values()), empty.outbox, empty.dead_letters, empty.oldest) == ({0}, 0, 0, None)
+
+    await keep(unit_of_work, products=[a_product()])
+    order, event = placed()
+    async with unit_of_work() as tx:
+        await tx.orders.add_many([order])
+        await tx.events.add_many([event])
+    seen = await overview(sql_engine)
+    assert (seen.orders[OrderStatus.PENDING], seen.orders[OrderStatus.PAID], seen.outbox) == (1, 0, 1)
+    assert seen.oldest is None
