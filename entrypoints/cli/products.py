@@ -1,6 +1,6 @@
 """`holdfast products`: the catalogue."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 from cyclopts import Parameter
 from iso4217 import Currency
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from application.assembly import UseCases
 
 _PAGE = 200
+# The digits of each currency's minor unit. Gold, "no currency" and the like have none, so nothing is priced in them.
+_DIGITS: Final = {known.code: known.exponent for known in Currency if known.exponent is not None}
 
 
 def add(
@@ -24,8 +26,10 @@ def add(
     id: Annotated[Whole | None, Parameter(help="Default: the next free id.")] = None,  # noqa: A002 - the option is --id
     data: Data = None,
 ) -> None:
-    if currency not in {known.code for known in Currency}:
-        raise CommandError(f"{currency!r} is not a currency code of ISO 4217; write one, as in EUR, USD or JPY")
+    if currency not in _DIGITS:
+        raise CommandError(
+            f"{currency!r} is not the code of a currency of ISO 4217 with minor units; write one, as in EUR, USD or JPY"
+        )
     from application.catalogue.add_products import NewProduct
 
     async def work(use_cases: "UseCases") -> None:
@@ -67,7 +71,7 @@ def list_products(*, data: Data = None) -> None:
 def _shown(money: Money) -> str:
     """As people write it: 1250 minor units are 12.50 EUR, and 1250 JPY."""
     # A product keeps its price when ISO 4217 withdraws the currency. The digits are no longer known then.
-    digits = {known.code: known.exponent for known in Currency}.get(money.currency)
+    digits = _DIGITS.get(money.currency)
     if digits is None:
         return f"{money.minor} minor {money.currency}"
     whole, rest = divmod(money.minor, 10**digits)

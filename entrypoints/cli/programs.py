@@ -34,14 +34,14 @@ def up(*, host: Host = None, port: Port = None, data: Data = None) -> None:
     settings = command_settings(host=host, port=port, data=data)
     from entrypoints.programs.up import run_up
 
-    _run(settings, partial(run_up, settings, on_started=lambda url: _announce(_WELCOME.format(url=url))))
+    _run(settings, partial(run_up, settings, on_started=partial(_announce, settings, _WELCOME)))
 
 
 def api(*, host: Host = None, port: Port = None) -> None:
     settings = _server_settings("api", host=host, port=port)
     from entrypoints.programs.api import run_api
 
-    _run(settings, partial(run_api, settings, on_started=lambda url: _announce(f"Listening on {url}")))
+    _run(settings, partial(run_api, settings, on_started=partial(_announce, settings, "Listening on {url}")))
 
 
 def worker() -> None:
@@ -58,8 +58,14 @@ def relay() -> None:
     _run(settings, partial(run_relay, settings))
 
 
-def _announce(text: str) -> None:
-    for line in text.splitlines():
+def _announce(settings: Settings, text: str, url: str) -> None:
+    """Tell where the API listens: a person in words, and those who read JSON in the log."""
+    if settings.log_format == "json":
+        import structlog
+
+        structlog.get_logger("holdfast").info("listening", url=url)
+        return
+    for line in text.format(url=url).splitlines():
         tell(line)
     flush_output()
 

@@ -38,7 +38,10 @@ def shop(embedded: Service) -> Service:
         (("products", "add", *ADD[2:-1], "-1"), 1, "between 0 and"),
         (("products", "add", "--name", "", *ADD[4:]), 1, "1 to 200 characters"),
         ((*ADD, "--id", "0"), 1, "an id is between 1"),
-        (("products", "add", *ADD[2:6], "--currency", "XXY", "--stock", "1"), 1, "ISO 4217"),
+        *(
+            (("products", "add", *ADD[2:6], "--currency", code, "--stock", "1"), 1, "ISO 4217")
+            for code in ("XXY", "XXX", "XTS", "XAU", "XDR", "eur", "")
+        ),
         (("products", "restock", "1", "5", "--reason", "x"), 1, "there is no product 1"),
         (("products", "add", *ADD[2:4], "--price", "12.50", *ADD[6:]), 2, "--price: '12.50' is not a whole number"),
         (("products", "restock", "1", "2.7", "--reason", "x"), 2, "'2.7' is not a whole number"),
@@ -234,3 +237,10 @@ def test_the_status_shows_what_waits_and_who_is_at_work(embedded: Service) -> No
         ["worker", "MISSING", "none", "is", "at", "work"],
         ["relay", "MISSING", "none", "is", "at", "work"],
     ]
+
+
+def test_in_json_every_line_is_json(embedded: Service) -> None:
+    embedded.settings["HOLDFAST_LOG_FORMAT"] = "json"
+    embedded.start_all(["up"]).stop()
+    lines = [json.loads(line) for line in embedded.processes["up"].output().splitlines()]
+    assert [line["url"] for line in lines if line["event"] == "listening"] == [embedded.url]
