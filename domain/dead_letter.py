@@ -71,6 +71,11 @@ class DeadLetter:
     decided_by: str | None = None
     decided_at: datetime | None = None
 
+    def __attrs_post_init__(self) -> None:
+        """Raise `ValueError` for half a decision."""
+        if len({part is None for part in (self.decision, self.decided_by, self.decided_at)}) > 1:
+            raise ValueError(f"dead letter {self.id}: a decision has an author and a time")
+
     def replay(self, *, by: str, at: datetime, history: Collection[Event]) -> Event:
         """Return the event to be re-enqueued. `history` has all events of its order.
 

@@ -1,6 +1,9 @@
 """The refusals of the shop's rules."""
 
+from collections.abc import Sequence
 from typing import ClassVar
+
+from domain.ids import ProductId
 
 
 class DomainError(Exception):
@@ -41,9 +44,13 @@ class IllegalTransition(DomainError):
 
 
 class OutOfStock(DomainError):
-    """Fewer units are left than were asked for."""
+    """Fewer units of these products are left than were asked for."""
 
     code = "out_of_stock"
+
+    def __init__(self, message: str, *, products: Sequence[ProductId] = (), field: str | None = None) -> None:
+        super().__init__(message, field=field)
+        self.products = tuple(products)
 
 
 class UnknownProduct(DomainError):

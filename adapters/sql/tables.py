@@ -89,6 +89,8 @@ orders: Final = Table(
     Column("updated_at", UtcDateTime, nullable=False),
     # By the clock of the database. Since then the order can be paid for.
     Column("recorded_at", UtcDateTime, nullable=False),
+    # JSON: a few ids, which nobody searches for.
+    Column("out_of_stock", Text),
     PrimaryKeyConstraint("id", name="orders_pk"),
     CheckConstraint("user_id > 0", name="orders_user_is_positive"),
     CheckConstraint(_is("status", OrderStatus), name="orders_status_is_known"),

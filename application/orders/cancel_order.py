@@ -7,15 +7,20 @@ from application.orders.changing import change_each
 from application.ports.environment import Clock
 from application.ports.persistence import UnitOfWork
 from domain.errors import DomainError
+from domain.orders.events import OrderCancelled
 from domain.orders.order import Order
+from domain.orders.status import OrderStatus
 
 
 @frozen
 class CancelOrder:
-    """Cancel orders that are not paid for."""
+    """Cancel orders that are not paid for. An order that is cancelled already is returned unchanged."""
 
     _unit_of_work: UnitOfWork
     _now: Clock
 
     async def __call__(self, calls: Sequence[OrderCall]) -> Sequence[Order | DomainError]:
-        return await change_each(self._unit_of_work, calls, lambda order: order.cancel(at=self._now()))
+        return await change_each(self._unit_of_work, calls, self._cancel)
+
+    def _cancel(self, order: Order) -> OrderCancelled | None:
+        return None if order.status is OrderStatus.CANCELLED else order.cancel(at=self._now())

@@ -8,21 +8,32 @@ from domain.orders.events import Event
 from domain.orders.order import Order
 
 
-def existing(order: Order | None, order_id: OrderId) -> Order:
-    """Raise `UnknownOrder` if there is no order, and its subclass `OrderDeleted` if it was deleted."""
+def known(order: Order | None, order_id: OrderId) -> Order:
+    """Return the order, also a deleted one. Raise `UnknownOrder` if there is none."""
     if order is None:
         raise UnknownOrder(f"there is no order {order_id}")
-    if order.deleted:
-        raise OrderDeleted(f"there is no order {order_id}")
     return order
 
 
+def existing(order: Order | None, order_id: OrderId) -> Order:
+    """Raise `UnknownOrder` if there is no order, and its subclass `OrderDeleted` if it was deleted."""
+    found = known(order, order_id)
+    if found.deleted:
+        raise OrderDeleted(f"there is no order {order_id}")
+    return found
+
+
 async def change_each(
-    unit_of_work: UnitOfWork, calls: Sequence[OrderCall], change: Callable[[Order], Event | None]
+    unit_of_work: UnitOfWork,
+    calls: Sequence[OrderCall],
+    change: Callable[[Order], Event | None],
+    *,
+    find: Callable[[Order | None, OrderId], Order] = existing,
 ) -> list[Order | DomainError]:
     """Change orders in one transaction; one that the rules or its condition refuse is refused alone.
 
-    `change` returns the event of the change, or None where there was nothing to change.
+    `change` returns the event of the change, or None where the order is as it was asked for already. `find` refuses an
+    order that is not there.
     """
     outcomes: list[Order | DomainError] = []
     changed: list[tuple[Order, Event]] = []
@@ -31,7 +42,7 @@ async def change_each(
         for call in calls:
             order_id = order_id_in(call)
             try:
-                order = existing(orders.get(order_id), order_id)
+                order = find(orders.get(order_id), order_id)
                 expect(call, order)
                 event = change(order)
             except DomainError as error:

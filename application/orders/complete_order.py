@@ -7,15 +7,20 @@ from application.orders.changing import change_each
 from application.ports.environment import Clock
 from application.ports.persistence import UnitOfWork
 from domain.errors import DomainError
+from domain.orders.events import OrderCompleted
 from domain.orders.order import Order
+from domain.orders.status import OrderStatus
 
 
 @frozen
 class CompleteOrder:
-    """Close orders that were paid for and delivered."""
+    """Close orders that were paid for and delivered. An order that is completed already is returned unchanged."""
 
     _unit_of_work: UnitOfWork
     _now: Clock
 
     async def __call__(self, calls: Sequence[OrderCall]) -> Sequence[Order | DomainError]:
-        return await change_each(self._unit_of_work, calls, lambda order: order.complete(at=self._now()))
+        return await change_each(self._unit_of_work, calls, self._complete)
+
+    def _complete(self, order: Order) -> OrderCompleted | None:
+        return None if order.status is OrderStatus.COMPLETED else order.complete(at=self._now())

@@ -63,8 +63,9 @@ class ProcessPayment:
                     if not order.holds_stock:
                         events.append(order.reserve_stock(products, at=self._now()))
                     reserved[order.id] = order
-                except OutOfStock:
-                    events.append(order.fail(FailureReason.OUT_OF_STOCK, products, at=self._now()))
+                except OutOfStock as short:
+                    reason = FailureReason.OUT_OF_STOCK
+                    events.append(order.fail(reason, products, at=self._now(), out_of_stock=short.products))
                     failed.append(order)
             payments = await tx.payments.get_many({order.payment_id for order in failed if order.payment_id})
             for payment in payments.values():

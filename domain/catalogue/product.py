@@ -52,7 +52,7 @@ class Product:
 class StockAdjustment:
     """A change of stock that no order made: the first count, a restock, a correction."""
 
-    product_id: ProductId
+    product_id: ProductId = field(validator=is_id)
     change: int
     reason: str = field(validator=min_len(1))
     made_by: str = field(validator=min_len(1))

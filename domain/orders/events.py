@@ -5,9 +5,13 @@ from typing import Any, ClassVar, Final, NamedTuple, get_args
 
 from attrs import field, frozen
 
-from domain.ids import OrderId, PaymentId, UserId, is_id
+from domain.ids import OrderId, PaymentId, ProductId, UserId, is_id
 from domain.money import Money
 from domain.orders.line import OrderLine
+
+# Characters, as many as are stored.
+_MAX_KEY: Final = 255
+_MAX_TEXT: Final = 64
 
 
 class EventId(NamedTuple):
@@ -17,18 +21,19 @@ class EventId(NamedTuple):
     sequence: int
 
 
-def _without_null(_: Any, attribute: Any, value: str) -> None:
-    if "\0" in value:
-        raise ValueError(f"{attribute.name} has a null character, which no database can store")
+def _is_printable(_: Any, attribute: Any, value: str) -> None:
+    most = _MAX_KEY if attribute.name == "key" else _MAX_TEXT
+    if not (1 <= len(value) <= most and value.isascii() and value.isprintable()):
+        raise ValueError(f"{attribute.name} is 1 to {most} printable ASCII characters")
 
 
 @frozen(kw_only=True)
 class AskedUnder:
-    """The idempotency key of a request, its scope, and the request's fingerprint."""
+    """The idempotency key of a request, its scope, and the request's fingerprint: printable ASCII, as it is stored."""
 
-    scope: str = field(validator=_without_null)
-    key: str = field(validator=_without_null)
-    fingerprint: str = field(validator=_without_null)
+    scope: str = field(validator=_is_printable)
+    key: str = field(validator=_is_printable)
+    fingerprint: str = field(validator=_is_printable)
 
 
 @frozen(kw_only=True)
@@ -97,7 +102,10 @@ class OrderPaid:
 
 @frozen(kw_only=True)
 class OrderFailed:
-    """The payment failed: no money was taken, and no stock is held. The customer may pay again."""
+    """The payment failed: no money was taken, and no stock is held. The customer may pay again.
+
+    `out_of_stock` has the products with too few units, if that is the reason. Events of earlier releases lack it.
+    """
 
     type: ClassVar[str] = "order.failed"
     order_id: OrderId
@@ -105,6 +113,7 @@ class OrderFailed:
     at: datetime
     payment_id: PaymentId
     reason: str
+    out_of_stock: tuple[ProductId, ...] = ()
 
 
 @frozen(kw_only=True)

@@ -1,5 +1,6 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Final
 
 from attrs import define, field, setters
 from attrs.validators import ge, min_len
@@ -23,6 +24,9 @@ from domain.orders.events import (
 )
 from domain.orders.line import OrderLine
 from domain.orders.status import HAS_A_PAYMENT, HAS_MONEY, LIFE, WAITS_FOR_WORKER, FailureReason, OrderStatus
+from domain.payments.payment import PaymentStatus
+
+_MAY_BE_REFUNDED: Final = {PaymentStatus.CHARGED, PaymentStatus.REFUNDED}
 
 
 @define(kw_only=True)
@@ -42,25 +46,40 @@ class Order:
     holds_stock: bool = False
     refund_requested: bool = False
     deleted: bool = False
+    # The products of which too few units were left, if the last payment failed for that reason.
+    out_of_stock: tuple[ProductId, ...] = ()
     version: int = field(default=0, validator=ge(0))
     created_at: datetime = field(on_setattr=setters.frozen)
     updated_at: datetime
+
+    @lines.validator
+    def _name_each_product_once(self, _: object, lines: tuple[OrderLine, ...]) -> None:
+        if len({line.product_id for line in lines}) < len(lines):
+            raise InvalidOrder("each product may be in one item only; add up its quantities", field="items")
 
     @total.validator
     def _is_the_sum_of_the_lines(self, _: object, total: Money) -> None:
         if total != _sum(self.lines):
             raise InvalidOrder(f"the total of order {self.id} is not the sum of its lines")
 
+    def __attrs_post_init__(self) -> None:
+        """Raise `InvalidOrder` for what no verb leads to. Most orders have none of these marks."""
+        if self.holds_stock and not LIFE[self.status].may_hold_stock:
+            raise InvalidOrder(f"order {self.id} is {self.status.value} and holds stock")
+        if self.refund_requested and LIFE[self.status].payment not in _MAY_BE_REFUNDED:
+            raise InvalidOrder(f"order {self.id} is {self.status.value} and a refund was requested")
+        if self.deleted and self.status in HAS_A_PAYMENT:
+            raise InvalidOrder(f"order {self.id} is {self.status.value} and deleted")
+        if self.failure_reason and self.status is not OrderStatus.FAILED:
+            raise InvalidOrder(f"order {self.id} is {self.status.value} and has a failure reason")
+
     @classmethod
     def place(
         cls, *, order_id: OrderId, user_id: UserId, lines: Sequence[OrderLine], at: datetime
     ) -> "tuple[Order, OrderPlaced]":
         """Begin an order. Raise `InvalidOrder`, `CurrencyMismatch` or `InvalidAmount`."""
-        products = [line.product_id for line in lines]
         if not lines:
             raise InvalidOrder("an order has items", field="items")
-        if len(set(products)) < len(products):
-            raise InvalidOrder("each product may be in one item only; add up its quantities", field="items")
         order = cls(
             id=order_id, user_id=user_id, lines=tuple(lines), total=_sum(lines), version=1, created_at=at, updated_at=at
         )
@@ -95,6 +114,7 @@ class Order:
         self._become(OrderStatus.PROCESSING)
         self.payment_id = payment_id
         self.failure_reason = None
+        self.out_of_stock = ()
         sequence = self._change(at)
         return PaymentRequested(order_id=self.id, sequence=sequence, at=at, payment_id=payment_id, amount=self.total)
 
@@ -102,9 +122,9 @@ class Order:
         """Take the units of every line, or of none. Raise `OutOfStock`."""
         if self.status is not OrderStatus.PROCESSING or self.holds_stock:
             raise IllegalTransition(f"order {self.id} is {self.status.value} and can't reserve stock now")
-        short = [line for line in self.lines if products[line.product_id].stock < line.quantity]
+        short = [line.product_id for line in self.lines if products[line.product_id].stock < line.quantity]
         if short:
-            raise OutOfStock(f"too few units are left of {', '.join(str(line.product_id) for line in short)}")
+            raise OutOfStock(f"too few units are left of {', '.join(map(str, short))}", products=short)
         for line in self.lines:
             products[line.product_id].take(line.quantity)
         self.holds_stock = True
@@ -119,13 +139,27 @@ class Order:
         sequence = self._change(at)
         return OrderPaid(order_id=self.id, sequence=sequence, at=at, payment_id=self.payment, amount=self.total)
 
-    def fail(self, reason: FailureReason, products: Mapping[ProductId, Product], *, at: datetime) -> OrderFailed:
+    def fail(
+        self,
+        reason: FailureReason,
+        products: Mapping[ProductId, Product],
+        *,
+        at: datetime,
+        out_of_stock: Sequence[ProductId] = (),
+    ) -> OrderFailed:
         """Record that the payment failed, and return the stock that the order holds."""
         self._become(OrderStatus.FAILED)
         self.failure_reason = reason
+        self.out_of_stock = tuple(out_of_stock)
         self._give_back_stock(products)
-        sequence = self._change(at)
-        return OrderFailed(order_id=self.id, sequence=sequence, at=at, payment_id=self.payment, reason=reason)
+        return OrderFailed(
+            order_id=self.id,
+            sequence=self._change(at),
+            at=at,
+            payment_id=self.payment,
+            reason=reason,
+            out_of_stock=self.out_of_stock,
+        )
 
     def cancel(self, *, at: datetime) -> OrderCancelled:
         self._become(OrderStatus.CANCELLED)
@@ -136,6 +170,7 @@ class Order:
         return OrderExpired(order_id=self.id, sequence=self._change(at), at=at)
 
     def complete(self, *, at: datetime) -> OrderCompleted:
+        self._expect(OrderStatus.COMPLETED)
         if self.refund_requested:
             raise IllegalTransition(f"{self.status.value}, with a refund under way, cannot become COMPLETED")
         self._become(OrderStatus.COMPLETED)

@@ -1,4 +1,5 @@
 from enum import StrEnum
+from typing import Final
 
 from attrs import define, field, setters
 
@@ -16,6 +17,10 @@ class PaymentStatus(StrEnum):
     REFUNDED = "REFUNDED"
 
 
+# The provider took the money of these.
+_TAKEN: Final = {PaymentStatus.CHARGED, PaymentStatus.REFUNDED}
+
+
 @define(kw_only=True)
 class Payment:
     """One attempt to take the money of one order. Its id is the key under which the provider charges once."""
@@ -25,6 +30,11 @@ class Payment:
     amount: Money = field(on_setattr=setters.frozen)
     status: PaymentStatus = PaymentStatus.REQUESTED
     provider_reference: str | None = None
+
+    def __attrs_post_init__(self) -> None:
+        """Raise `ValueError` for what no verb leads to."""
+        if (self.provider_reference is not None) != (self.status in _TAKEN):
+            raise ValueError(f"payment {self.id} is {self.status.value}, with the reference {self.provider_reference}")
 
     def charge(self, provider_reference: str) -> None:
         """Record that the provider took the money."""

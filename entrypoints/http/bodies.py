@@ -94,6 +94,8 @@ class OrderBody(Struct, frozen=True):
     currency: str
     items: list[OrderLineBody]
     failure_reason: FailureReason | None
+    out_of_stock: tuple[int, ...]
+    refund_requested: bool
     created_at: datetime
     updated_at: datetime
     version: int
@@ -108,6 +110,8 @@ class OrderBody(Struct, frozen=True):
             order.total.currency,
             [OrderLineBody.of(line) for line in order.lines],
             order.failure_reason,
+            order.out_of_stock,
+            order.refund_requested,
             order.created_at,
             order.updated_at,
             order.version,
@@ -177,6 +181,7 @@ def _data(event: Event) -> dict[str, Any]:
             amount = event.amount
             return {"payment_id": event.payment_id, "amount": amount.minor, "currency": amount.currency}
         case OrderFailed():
-            return {"payment_id": event.payment_id, "reason": event.reason}
+            data = {"payment_id": event.payment_id, "reason": event.reason}
+            return {**data, "out_of_stock": event.out_of_stock} if event.out_of_stock else data
         case _:
             return {}

@@ -98,7 +98,13 @@ async def test_every_change_of_an_order_is_kept(shop: UnitOfWork) -> None:
     order.request_payment(PAYMENT, at=LATER)
     await save(shop, order)
     assert await stored(shop, order.id) == {order.id: order}
-    order.fail(FailureReason.OUT_OF_STOCK, {}, at=LATER)
+    order.fail(FailureReason.OUT_OF_STOCK, {}, at=LATER, out_of_stock=[ProductId(1), ProductId(MAX_ID)])
+    await save(shop, order)
+    assert await stored(shop, order.id) == {order.id: order}
+    order.request_payment(PaymentId(UUID(int=7)), at=LATER)
+    await save(shop, order)
+    assert await stored(shop, order.id) == {order.id: order}
+    order.fail(FailureReason.PAYMENT_DECLINED, {}, at=LATER)
     await save(shop, order)
     assert await stored(shop, order.id) == {order.id: order}
     order.delete(at=LATER)

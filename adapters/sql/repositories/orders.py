@@ -5,6 +5,7 @@ from functools import cache
 from operator import attrgetter
 from typing import Any, Final
 
+import msgspec
 from attrs import frozen
 from sqlalchemy import (
     Column,
@@ -33,7 +34,7 @@ from adapters.sql.repositories.lines import INSERT_LINES, lines_in, lines_of, nu
 from adapters.sql.tables import NOT_DELETED, UNPAID, WAITING, orders
 from application.execution.after_commit import Committed
 from application.ports.persistence import OrderConflict
-from domain.ids import OrderId, UserId
+from domain.ids import OrderId, ProductId, UserId
 from domain.money import Money
 from domain.orders.order import Order
 from domain.orders.status import FailureReason, OrderStatus
@@ -42,6 +43,9 @@ from domain.orders.status import FailureReason, OrderStatus
 def _value(member: StrEnum | None) -> str | None:
     return member.value if member else None
 
+
+_IDS_AS_JSON: Final = msgspec.json.Encoder()
+_IDS_FROM_JSON: Final = msgspec.json.Decoder(tuple[ProductId, ...])
 
 # What is written into each column; `_order` reads it.
 _WRITTEN: Final[Written[Order]] = {
@@ -58,6 +62,7 @@ _WRITTEN: Final[Written[Order]] = {
     "version": attrgetter("version"),
     "created_at": attrgetter("created_at"),
     "updated_at": attrgetter("updated_at"),
+    "out_of_stock": lambda order: _IDS_AS_JSON.encode(order.out_of_stock).decode() if order.out_of_stock else None,
 }
 
 
@@ -76,6 +81,8 @@ def _order(row: Row[Any]) -> Order:
         version=row.version,
         created_at=row.created_at,
         updated_at=row.updated_at,
+        # The previous release, which may run beside this one, leaves it as it is when an order is paid for again.
+        out_of_stock=_IDS_FROM_JSON.decode(row.out_of_stock) if row.out_of_stock and row.failure_reason else (),
     )
 
 

@@ -1,6 +1,7 @@
 import asyncio
 from collections.abc import Awaitable, Sequence
 from datetime import timedelta
+from hashlib import sha256
 from typing import TypeVar
 from uuid import UUID
 
@@ -90,7 +91,8 @@ class MemoryShop:
     def place_order(self, customer: int, items: Sequence[tuple[int, int]], *, key: str | None = None) -> OrderSeen:
         wanted = tuple(RequestedItem(ProductId(product), quantity) for product, quantity in items)
         request = OrderRequest(UserId(customer), wanted)
-        call = request if key is None else Keyed(request, IdempotencyKey(f"customer {customer}", key), repr(wanted))
+        fingerprint = sha256(repr(wanted).encode()).hexdigest()
+        call = request if key is None else Keyed(request, IdempotencyKey(f"customer {customer}", key), fingerprint)
         return _seen(self._answer(self._use_cases.place_order(call)))
 
     def order(self, order: str) -> OrderSeen:

@@ -1,3 +1,4 @@
+from hashlib import sha256
 from uuid import UUID
 
 import pytest
@@ -25,7 +26,9 @@ def intakes(shop: Shop) -> Intakes:
 
 
 def keyed(request: OrderRequest, key: str = "monday") -> Keyed[OrderRequest]:
-    return Keyed(request, IdempotencyKey(f"customer {request.user_id}", key), repr(request))
+    return Keyed(
+        request, IdempotencyKey(f"customer {request.user_id}", key), sha256(repr(request).encode()).hexdigest()
+    )
 
 
 async def queue(intakes: Intakes, *calls: OrderRequest | Keyed[OrderRequest]) -> list[OrderAccepted]:

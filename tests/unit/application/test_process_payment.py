@@ -9,7 +9,7 @@ from application.payments.process_payment import ProcessPayment
 from domain.errors import UnknownOrder
 from domain.ids import OrderId, PaymentId
 from domain.money import Money
-from domain.orders.events import PaymentRequested
+from domain.orders.events import OrderFailed, PaymentRequested
 from domain.orders.status import FailureReason, OrderStatus
 from domain.payments.payment import PaymentStatus
 from tests.unit.provider import Crash, Provider
@@ -55,6 +55,10 @@ async def test_an_order_that_cannot_be_filled_takes_neither_stock_nor_money(shop
 
     order = await shop.now(order)
     assert (order.status, order.failure_reason) == (OrderStatus.FAILED, FailureReason.OUT_OF_STOCK)
+    assert order.out_of_stock == (ink.id,)
+    failed = (await shop.history(order))[-1]
+    assert isinstance(failed, OrderFailed)
+    assert failed.out_of_stock == (ink.id,)
     assert (await shop.stock_of(pen), await shop.stock_of(ink)) == (5, 1)
     assert shop.provider.ledger == []
     assert shop.store.payments[request.payment_id].status is PaymentStatus.FAILED
@@ -81,6 +85,14 @@ async def test_a_new_attempt_after_a_decline_takes_the_money_once(shop: Shop) ->
 
     assert (await shop.now(order)).status is OrderStatus.PAID
     assert (shop.provider.taken, await shop.stock_of(pen)) == (2500, 3)
+
+
+async def test_a_new_attempt_forgets_what_was_out_of_stock(shop: Shop) -> None:
+    pen, ink = await shop.sells(stock=1), await shop.sells(stock=1)
+    order = await shop.paid((pen, 2), (ink, 2))
+    assert order.out_of_stock == (pen.id, ink.id)
+    await shop.ask_for_payment(order)
+    assert (await shop.now(order)).out_of_stock == ()
 
 
 @pytest.mark.parametrize("declines", [False, True])

@@ -1,4 +1,5 @@
 import asyncio
+from hashlib import sha256
 
 import pytest
 
@@ -32,7 +33,9 @@ async def sells(intakes: Intakes, *, currency: str = "EUR") -> Product:
 
 
 def keyed(request: OrderRequest, key: str = "monday") -> Keyed[OrderRequest]:
-    return Keyed(request, IdempotencyKey(f"customer {request.user_id}", key), repr(request))
+    return Keyed(
+        request, IdempotencyKey(f"customer {request.user_id}", key), sha256(repr(request).encode()).hexdigest()
+    )
 
 
 def numbered(

@@ -1,4 +1,6 @@
+from collections.abc import Collection
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from attrs import evolve
@@ -12,8 +14,8 @@ from domain.money import MAX_MINOR
 from domain.orders.limits import MAX_LINES, MAX_QUANTITY, expect_within_limits
 from domain.orders.line import OrderLine
 from domain.orders.order import Order
-from domain.orders.status import OrderStatus
-from tests.unit.builders import NOW, a_line, an_order, euros, placed
+from domain.orders.status import HAS_A_PAYMENT, MAY_HOLD_STOCK, FailureReason, OrderStatus
+from tests.unit.builders import NOW, a_line, an_order, euros, order_in, placed
 
 prices = st.tuples(st.integers(0, 10**9), st.integers(1, 10**4))
 
@@ -86,6 +88,34 @@ def test_ids_are_bounded(number: int) -> None:
 def test_an_order_whose_total_is_not_the_sum_of_its_lines_is_found_when_it_is_loaded() -> None:
     with pytest.raises(InvalidOrder, match="not the sum"):
         evolve(an_order(), total=euros(1))
+
+
+def test_an_order_with_a_product_in_two_lines_is_found_when_it_is_loaded() -> None:
+    order = an_order(a_line(1), a_line(2))
+    with pytest.raises(InvalidOrder, match="one item only"):
+        evolve(order, lines=(*order.lines, order.lines[0]), total=order.total + order.lines[0].total)
+
+
+@pytest.mark.parametrize("status", OrderStatus)
+@pytest.mark.parametrize(
+    ("marks", "of"),
+    [
+        ({"holds_stock": True}, MAY_HOLD_STOCK),
+        ({"refund_requested": True}, {OrderStatus.PAID, OrderStatus.COMPLETED, OrderStatus.REFUNDED}),
+        ({"deleted": True}, set(OrderStatus) - HAS_A_PAYMENT),
+        ({"failure_reason": FailureReason.PAYMENT_DECLINED}, {OrderStatus.FAILED}),
+    ],
+    ids=lambda value: "".join(value) if isinstance(value, dict) else "",
+)
+def test_an_order_in_a_state_that_no_verb_leads_to_is_found_when_it_is_loaded(
+    marks: dict[str, Any], of: Collection[OrderStatus], status: OrderStatus
+) -> None:
+    order, _ = order_in(status)
+    if status in of:
+        assert evolve(order, **marks).status is status
+    else:
+        with pytest.raises(InvalidOrder, match=status.value):
+            evolve(order, **marks)
 
 
 def test_an_order_with_a_negative_version_is_found_when_it_is_loaded() -> None:

@@ -20,7 +20,15 @@ ALLOWED = {
 
 
 def a_payment(status: PaymentStatus) -> Payment:
-    return Payment(id=PAYMENT, order_id=an_order().id, amount=euros(2500), status=status)
+    reference = "ref-0" if status in {PaymentStatus.CHARGED, PaymentStatus.REFUNDED} else None
+    return Payment(id=PAYMENT, order_id=an_order().id, amount=euros(2500), status=status, provider_reference=reference)
+
+
+@pytest.mark.parametrize("status", PaymentStatus)
+def test_a_payment_has_a_reference_while_the_provider_took_its_money(status: PaymentStatus) -> None:
+    payment = a_payment(status)
+    with pytest.raises(ValueError, match=status.value):
+        evolve(payment, provider_reference=None if payment.provider_reference else "ref-1")
 
 
 @pytest.mark.parametrize("status", PaymentStatus)
