@@ -13,7 +13,7 @@ from entrypoints.loops import Stop
 from entrypoints.programs.caches import caches_kept
 from entrypoints.programs.prices import prices_known
 from entrypoints.programs.starting import freeze_objects, tell_of_servers
-from entrypoints.schema import expect_schema
+from entrypoints.schema import schema_expected
 from entrypoints.settings import Settings
 
 # Called with the URL when the server answers there.
@@ -30,7 +30,7 @@ async def run_api(settings: Settings, stop: Stop, *, on_started: OnStarted) -> N
         if settings.intake != "direct":
             await stack.enter_async_context(queues_declared(settings))
         await tell_of_servers(container)
-        await expect_schema(container)
+        await stack.enter_async_context(schema_expected(container, stop))
         await serve_http(container, stop, on_started=on_started)
 
 

@@ -26,7 +26,7 @@ _REST: Final = 0.005
 async def run_relay(settings: Settings, stop: Stop) -> None:
     async with open_container(settings) as container, queues_declared(settings):
         await tell_of_servers(container)
-        await expect_schema(container)
+        await expect_schema(container, stop)
         freeze_objects()
         async with heard_of(container.heartbeats(), RELAY):
             await relay(container.use_cases().relay_events, container.outbox_signal(), stop)

@@ -111,7 +111,7 @@ async def run_worker(settings: Settings, stop: Stop) -> None:
     async with open_container(settings) as container, queues_declared(settings):
         await expect_provider(container)
         await tell_of_servers(container)
-        await expect_schema(container)
+        await expect_schema(container, stop)
         worker = worker_of(container)
         freeze_objects()
         async with heard_of(container.heartbeats(), WORKER):

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from attrs import define, evolve, field, frozen
 
+from adapters.sqlite_file import identity
 from adapters.sqlite_wal import enter_wal
 from application.errors import OutcomeUnknown, Unavailable
 from application.execution.batching import Batched
@@ -107,6 +108,8 @@ class FileLedger:
     # One thread owns the connection, so that a cancelled caller can't leave two transactions on it at once.
     _thread: ThreadPoolExecutor = field(init=False)
     _connection: sqlite3.Connection | None = field(default=None, init=False)
+    # What was opened first.
+    _file: tuple[int, int] | None = field(default=None, init=False)
     _batch: "Batched[LedgerEntry | _Refund, LedgerEntry | None]" = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -143,8 +146,11 @@ class FileLedger:
     async def _in_thread(self, work: Callable[[sqlite3.Connection], T]) -> T:
         def run() -> T:
             try:
+                if self._file is not None and identity(self._path) != self._file:
+                    raise Unavailable(f"the payment ledger {self._path} was deleted or replaced while it was in use")
                 if self._connection is None:
                     self._connection = _connect(self._path)
+                    self._file = identity(self._path)
                 return work(self._connection)
             except OutcomeUnknown:
                 self._disconnect()

@@ -9,12 +9,36 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.sql.dialects.base import READING, Timeouts
 from adapters.sql.dialects.sqlite.driver import BEGIN
-from adapters.sql.dialects.sqlite.errors import CANNOT_BE_OPENED
+from adapters.sql.dialects.sqlite.errors import CANNOT_BE_OPENED, WAS_REMOVED
+from adapters.sqlite_file import identity
 from adapters.sqlite_wal import enter_wal
 from application.errors import Unavailable
 
 # Seconds to wait for a writer in another process.
 _BUSY_TIMEOUT: Final = 5.0
+
+
+def _expect_the_same_file(engine: AsyncEngine, server: str) -> None:
+    """Refuse to go on, once the file that was opened first has been deleted, or another has taken its place."""
+    file = str(engine.url.database)
+    opened: list[tuple[int, int]] = []
+
+    def look() -> None:
+        if opened and identity(file) != opened[0]:
+            raise Unavailable(f"{server} {WAS_REMOVED}")
+
+    @event.listens_for(engine.sync_engine, "do_connect")
+    def before(*_: Any) -> None:
+        look()
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def after(*_: Any) -> None:
+        if not opened and (found := identity(file)):
+            opened.append(found)
+
+    @event.listens_for(engine.sync_engine, "checkout")
+    def at_each_use(*_: Any) -> None:
+        look()
 
 
 @frozen
@@ -33,6 +57,8 @@ class SqliteConnections:
         return url.set(drivername="sqlite+aiosqlite"), connect
 
     def prepare(self, engine: AsyncEngine, connect: Mapping[str, Any]) -> None:  # noqa: ARG002 - a file is never silent
+        _expect_the_same_file(engine, self.server_name(engine.url))
+
         # If the driver itself fails to open the file, its thread may outlive the event loop and log an error.
         @event.listens_for(engine.sync_engine, "do_connect")
         def look_first(*_: Any) -> None:

@@ -7,6 +7,10 @@ from adapters.sql.dialects.base import UniqueKey
 from application.errors import Aborted, Unavailable
 
 CANNOT_BE_OPENED: Final = "can't be opened: does its folder exist, and is it writable?"
+WAS_REMOVED: Final = (
+    "was deleted, or replaced by another file, while it was in use: stop Holdfast, put the file back or restore it"
+    " from a backup, and start again"
+)
 _UNAVAILABLE: Final = {
     "SQLITE_CANTOPEN": CANNOT_BE_OPENED,
     "SQLITE_CORRUPT": "is damaged: restore it from a backup",

@@ -1,0 +1,85 @@
+"""A SQLite file that is deleted or replaced under a running service: nothing is promised that would not be kept."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from adapters.payments.simulated.gateway import SimulatedGateway
+from adapters.payments.simulated.ledger import FileLedger
+from adapters.sql.schema import schema_problem
+from adapters.sql.unit_of_work import SqlUnitOfWork
+from application.errors import Unavailable
+from tests.contract.conftest import keep
+from tests.unit.builders import PAYMENT, a_product, euros
+
+Removal = Callable[[Path], object]
+
+
+def replace(file: Path) -> None:
+    """As a restore does that forgets that the service runs."""
+    shutil.copy(file, file.with_suffix(".copy"))
+    file.with_suffix(".copy").replace(file)
+
+
+def move(file: Path, to: Path) -> None:
+    file.rename(to)
+
+
+def remove_folder(file: Path) -> None:
+    shutil.rmtree(file.parent)
+
+
+removals = pytest.mark.parametrize("remove", [Path.unlink, replace, remove_folder])
+
+
+@removals
+@pytest.mark.parametrize("connections", ["pooled", "new"])
+async def test_a_database_that_was_removed_takes_no_order_and_is_not_ready(
+    sqlite_engine: AsyncEngine, remove: Removal, connections: str
+) -> None:
+    unit_of_work = SqlUnitOfWork(sqlite_engine)
+    await keep(unit_of_work, products=[a_product(1)])
+    if connections == "new":
+        await sqlite_engine.dispose()
+    file = Path(str(sqlite_engine.url.database))
+    remove(file)
+    left = sorted(file.parent.glob("*.db"))
+    with pytest.raises(Unavailable, match="was deleted, or replaced by another file"):
+        await keep(unit_of_work, products=[a_product(2)])
+    with pytest.raises(Unavailable, match="was deleted"):
+        async with unit_of_work.reading() as tx:
+            await tx.products.last_id()
+    with pytest.raises(Unavailable, match="was deleted"):
+        await schema_problem(sqlite_engine)
+    # Nobody makes an empty database in its place, which would look like a shop without orders.
+    assert sorted(file.parent.glob("*.db")) == left
+
+
+async def test_a_database_that_is_put_back_works_again(sqlite_engine: AsyncEngine) -> None:
+    unit_of_work = SqlUnitOfWork(sqlite_engine)
+    await keep(unit_of_work, products=[a_product(1)])
+    file = Path(str(sqlite_engine.url.database))
+    move(file, file.with_suffix(".moved"))
+    with pytest.raises(Unavailable):
+        await keep(unit_of_work, products=[a_product(2)])
+    move(file.with_suffix(".moved"), file)
+    await keep(unit_of_work, products=[a_product(2)])
+
+
+@removals
+async def test_a_ledger_that_was_removed_charges_nobody(tmp_path: Path, remove: Removal) -> None:
+    file = tmp_path / "books" / "gateway.db"
+    ledger = FileLedger(file)
+    gateway = SimulatedGateway(ledger)
+    try:
+        await gateway.charge(PAYMENT, euros(1))
+        remove(file)
+        for _ in range(2):
+            with pytest.raises(Unavailable, match="deleted or replaced"):
+                await gateway.charge(PAYMENT, euros(1))
+    finally:
+        await ledger.close()
+    assert file.exists() == (remove is replace)
