@@ -11,6 +11,7 @@ from werkzeug.routing import MapAdapter
 from application.assembly import UseCases
 from entrypoints.http.guards import refuse_what_is_not_honoured
 from entrypoints.http.problems import kind_of
+from entrypoints.http.query import parameters
 from entrypoints.http.replies import Reply, refuse
 from entrypoints.http.routes.health import CheckHealth, health_routes
 from entrypoints.http.routes.orders import orders_routes
@@ -69,8 +70,10 @@ class _Api(LeanQuart):
         # The timeout is set here, so that no handler can forget it.
         async with asyncio.timeout(self.request_timeout):
             if (rule := request.url_rule) is not None and request.method != "OPTIONS":
-                honoured = self.routes[rule.endpoint].honours
-                refuse_what_is_not_honoured(request.method, request.headers, honoured=honoured)
+                route = self.routes[rule.endpoint]
+                refuse_what_is_not_honoured(request.method, request.headers, honoured=route.honours)
+                if request.query_string and not route.parameters:
+                    parameters(request.query_string, route.parameters)
             return await super().dispatch_request(*args, **kwargs)
 
 

@@ -1,27 +1,17 @@
 import asyncio
 import json
-import re
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 from quart import request
 from werkzeug.exceptions import RequestEntityTooLarge, RequestTimeout, UnsupportedMediaType
 
-from entrypoints.http.refusals import FieldError, InvalidRequest, MalformedBody
-
-# Characters of a request's text that a response repeats.
-_MAX_ECHO: Final = 100
-
-_WITH_PATH: Final = re.compile(r"(?P<rule>.*) - at `(?P<path>\$.*)`", re.DOTALL)
-_NAMED_MEMBER: Final = re.compile(r"Object (?P<rule>missing required|contains unknown) field `(?P<name>.*)`", re.DOTALL)
-_NAMED_RULES: Final = {
-    "missing required": "it is required, and missing",
-    "contains unknown": "there is no such field here",
-}
+from entrypoints.http.field_errors import field_errors, short
+from entrypoints.http.refusals import InvalidRequest, MalformedBody
 
 
 class Body(Protocol):
-    """The body of a request, as a Struct."""
+    """The body of a request: a Struct."""
 
     def members(self) -> int: ...
 
@@ -69,7 +59,7 @@ def decode(body: bytes, decoder: msgspec.json.Decoder[B]) -> B:
     try:
         decoded = decoder.decode(body)
     except msgspec.ValidationError as error:
-        raise InvalidRequest(_field_error(str(error))) from None
+        raise InvalidRequest(*field_errors(body, decoder.type, error)) from None
     except RecursionError:
         raise MalformedBody("The JSON is nested too deeply.") from None
     except UnicodeDecodeError:
@@ -87,20 +77,6 @@ def _refuse_duplicates(body: bytes) -> None:
         names = [name for name, _ in pairs]
         for name in names:
             if names.count(name) > 1:
-                raise MalformedBody(f"The member {_short(name)} appears twice in one object.")
+                raise MalformedBody(f"The member {short(name)} appears twice in one object.")
 
     json.loads(body, object_pairs_hook=members)
-
-
-def _field_error(message: str) -> FieldError:
-    path = ""
-    if at := _WITH_PATH.fullmatch(message):
-        message, path = at["rule"], at["path"].removeprefix("$").removeprefix(".")
-    if named := _NAMED_MEMBER.fullmatch(message):
-        name = _short(named["name"])
-        return FieldError(f"{path}.{name}" if path else name, _NAMED_RULES[named["rule"]])
-    return FieldError(path or "body", message.replace("`", "").lower())
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= _MAX_ECHO else f"{name[:_MAX_ECHO]}..."

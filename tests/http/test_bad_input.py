@@ -14,6 +14,9 @@ ITEM = b'{"product_id":1,"quantity":1}'
 ADDRESS = "/orders/01890a5d-ac96-774b-bcce-b302099a8057"
 
 
+MISSING_IN_ITEM_4 = ["items[4].product_id", "items[4].quantity"]
+
+
 def an_order(**changes: Any) -> bytes:
     return json.dumps({"user_id": 1, "items": [{"product_id": 1, "quantity": 1}], **changes}).encode()
 
@@ -102,8 +105,63 @@ async def test_a_body_that_can_not_be_read_in_one_way_only_is_malformed(browser:
 async def test_a_body_that_breaks_a_rule_is_answered_with_the_field(browser: Browser, body: bytes, field: str) -> None:
     answer = await browser.send("POST", "/orders", body)
     assert (answer.status, answer.code) == (422, "invalid_request")
-    assert list(answer.errors) == [field]
     assert answer.errors[field]
+
+
+@pytest.mark.parametrize(
+    ("body", "fields"),
+    [
+        (b"{}", ["user_id", "items"]),
+        (b'{"user":1}', ["user_id", "items", "user"]),
+        (an_order(user_id="1", status="PAID", total_price=1), ["user_id", "status", "total_price"]),
+        (an_order(user_id=0, items=[]), ["user_id", "items"]),
+        (
+            of_items({"product_id": 0, "quantity": 0}, {"product_id": 1, "quantity": 1}, {"quantity": 1.5, "price": 1}),
+            ["items[0].product_id", "items[0].quantity", "items[2].product_id", "items[2].quantity", "items[2].price"],
+        ),
+        (of_items(1, None, "x", [], {}), ["items[0]", "items[1]", "items[2]", "items[3]", *MISSING_IN_ITEM_4]),
+        # Behind the first error it is no JSON, so nothing more can be said.
+        (b'{"user_id":"1","items":[{"product_id":0}', ["user_id"]),
+    ],
+)
+async def test_every_rule_that_a_body_breaks_is_told(browser: Browser, body: bytes, fields: list[str]) -> None:
+    answer = await browser.send("POST", "/orders", body)
+    assert (answer.status, answer.code) == (422, "invalid_request")
+    assert [error["field"] for error in answer.body["errors"]] == fields
+    assert all(answer.errors.values())
+
+
+async def test_a_body_that_breaks_a_thousand_rules_is_told_of_some(browser: Browser) -> None:
+    answer = await browser.send("POST", "/orders", of_items(*[{}] * 1000))
+    assert answer.status == 422
+    assert 10 < len(answer.body["errors"]) <= 100
+
+
+@pytest.mark.parametrize(
+    ("query", "fields"),
+    [
+        ("limit=0&user_id=x&status=paid&cursor=1&page=2", ["limit", "user_id", "status", "cursor", "page"]),
+        ("limit=1&limit=0&user=1", ["limit", "user"]),
+        ("limit=0&limit=1", ["limit", "limit"]),
+    ],
+)
+async def test_every_parameter_that_is_wrong_is_told(browser: Browser, query: str, fields: list[str]) -> None:
+    answer = await browser.get(f"/orders?{query}")
+    assert (answer.status, answer.code) == (422, "invalid_request")
+    assert [error["field"] for error in answer.body["errors"]] == fields
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("POST", "/orders"), ("GET", ADDRESS), ("GET", f"{ADDRESS}/events"), ("DELETE", ADDRESS), ("GET", "/products/1")],
+)
+async def test_a_parameter_that_does_nothing_is_refused(shop: Shop, browser: Browser, method: str, path: str) -> None:
+    await shop.sells()
+    for query in ("x=1", "limit=1", "expand=payments"):
+        answer = await browser.send(method, f"{path}?{query}", an_order() if method == "POST" else b"")
+        assert (answer.status, answer.code) == (422, "invalid_request")
+        assert list(answer.errors) == [query.partition("=")[0]]
+    assert (await browser.get("/orders")).body["items"] == []
 
 
 @pytest.mark.parametrize(

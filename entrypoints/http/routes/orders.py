@@ -11,7 +11,7 @@ from application.assembly import UseCases
 from application.intake.queue_orders import Queued
 from domain.orders.order import Order
 from domain.orders.status import HAS_MONEY, SET_BY_HAND, OrderStatus
-from entrypoints.http import cursors
+from entrypoints.http import cursors, query
 from entrypoints.http.bodies import (
     ChangeStatusBody,
     EventBody,
@@ -26,12 +26,17 @@ from entrypoints.http.guards import IDEMPOTENCY_KEY
 from entrypoints.http.idempotency import answered, keyed, queued
 from entrypoints.http.ids import order_id_of
 from entrypoints.http.preconditions import GUARDS, Preconditions, etag_of, only_if
-from entrypoints.http.query import Query
 from entrypoints.http.refusals import FieldError, InvalidRequest
 from entrypoints.http.replies import Reply, no_content, not_modified, reply
 from entrypoints.http.routes.route import Route
 
 _KEY: Final = frozenset({IDEMPOTENCY_KEY})
+_PARAMETERS: Final = {
+    "user_id": query.user_id,
+    "status": query.status,
+    "limit": query.limit,
+    "cursor": cursors.order_at,
+}
 _PLACE_ORDER: Final = msgspec.json.Decoder(PlaceOrderBody)
 _PAY: Final = msgspec.json.Decoder(PayBody)
 _CHANGE_STATUS: Final = msgspec.json.Decoder(ChangeStatusBody)
@@ -41,7 +46,7 @@ def orders_routes(use_cases: UseCases) -> list[Route]:
     handlers = _Handlers(use_cases)
     return [
         Route("POST", "/orders", handlers.place, honours=_KEY),
-        Route("GET", "/orders", handlers.page),
+        Route("GET", "/orders", handlers.page, parameters=_PARAMETERS),
         Route("GET", "/orders/<order_id>", handlers.get, honours=GUARDS),
         Route("DELETE", "/orders/<order_id>", handlers.delete, honours=GUARDS),
         Route("POST", "/orders/<order_id>/pay", handlers.pay, honours=GUARDS | _KEY),
@@ -61,12 +66,12 @@ class _Handlers:
         return queued(outcome, _accepted) if isinstance(outcome, Queued) else answered(outcome, _created)
 
     async def page(self) -> Reply:
-        query = Query.of(request.query_string, "user_id", "status", "limit", "cursor")
-        limit = query.limit()
+        wanted = query.parameters(request.query_string, _PARAMETERS)
+        limit = wanted.get("limit", query.DEFAULT_LIMIT)
         orders = await self._use_cases.list_orders(
-            user_id=query.user_id(),
-            status=query.status(),
-            before=query.cursor(cursors.order_at),
+            user_id=wanted.get("user_id"),
+            status=wanted.get("status"),
+            before=wanted.get("cursor"),
             # One more than is shown tells whether there is a next page.
             limit=limit + 1,
         )

@@ -1,7 +1,8 @@
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
-from attrs import frozen
+from attrs import field, frozen
 
+from entrypoints.http.query import Reader
 from entrypoints.http.replies import Reply
 
 
@@ -12,3 +13,5 @@ class Route:
     handler: Callable[..., Awaitable[Reply]]
     # The headers that the handler itself honours. `guards.py` refuses the others that must not be ignored.
     honours: frozenset[str] = frozenset()
+    # The parameters that its query may have.
+    parameters: Mapping[str, Reader] = field(factory=dict)
