@@ -42,7 +42,7 @@ from application.payments.process_payment import ProcessPayment
 from application.payments.refund_order import RefundOrder
 from application.payments.request_payment import RequestPayment
 from application.payments.request_refund import RequestRefund
-from application.ports.caching import CatalogueCache, PriceList, RecentOrders
+from application.ports.caching import CacheFence, CatalogueCache, PriceList, RecentOrders
 from application.ports.environment import Clock, NewId
 from application.ports.messaging import DeadLetterQueue, EventPublisher, IntakeQueue, OutboxSignal, Subscription
 from application.ports.payments import PaymentProvider, ProviderLedger
@@ -74,6 +74,7 @@ class Ports:
     # The orders that this process has queued. They can be read here while the shared recent orders can't.
     queued_here: RecentOrders
     catalogue_cache: CatalogueCache
+    cache_fence: CacheFence
     price_list: PriceList
     outbox_signal: OutboxSignal
     publisher: EventPublisher
@@ -188,7 +189,8 @@ class _Batches:
 
 def assemble(ports: Ports, limits: Limits) -> UseCases:
     now, recent, provider = ports.now, ports.recent_orders, ports.provider
-    uow = ports.unit_of_work(PropagateChanges(recent, ports.catalogue_cache, ports.outbox_signal, ports.order_log))
+    catalogue, fence = ports.catalogue_cache, ports.cache_fence
+    uow = ports.unit_of_work(PropagateChanges(recent, catalogue, fence, ports.outbox_signal, ports.order_log))
     unrecorded = Unrecorded(recent, ports.queued_here)
     batches = _Batches(limits)
 
@@ -210,7 +212,7 @@ def assemble(ports: Ports, limits: Limits) -> UseCases:
     return UseCases(
         place_order=_intake(ports, limits, batches, PlaceOrder(uow, now), persist_orders),
         refresh_prices=RefreshPrices(uow, ports.price_list),
-        get_order=batches(GetOrder(uow, recent, unrecorded)),
+        get_order=batches(GetOrder(uow, recent, unrecorded, fence)),
         list_orders=ListOrders(uow, recent),
         get_history=GetHistory(uow, recent, unrecorded),
         cancel_order=changing(CancelOrder(uow, now)),
@@ -220,7 +222,7 @@ def assemble(ports: Ports, limits: Limits) -> UseCases:
         request_payment=changing_once(RequestPayment(uow, ports.new_id, now)),
         request_refund=changing(RequestRefund(uow, now)),
         get_product=batches(GetProduct(uow)),
-        list_products=ListProducts(batches(ReadPages(uow, ports.catalogue_cache))),
+        list_products=ListProducts(batches(ReadPages(uow, catalogue, fence))),
         add_products=AddProducts(uow, now),
         adjust_stock=AdjustStock(uow, now),
         consumers=(

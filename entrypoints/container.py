@@ -1,6 +1,8 @@
+import os
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from socket import gethostname
 from typing import TYPE_CHECKING, Final
 
 from dependency_injector import containers, providers
@@ -8,16 +10,18 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from uuid_utils.compat import uuid7
 
 from adapters.codecs.intake_queue import PublishedIntake
+from adapters.memory.cache_fence import NoCacheFence
 from adapters.memory.cache_owner import MemoryCacheOwner
 from adapters.memory.caches import MemoryCatalogueCache, MemoryRecentOrders
 from adapters.memory.price_list import MemoryPriceList
+from adapters.sql.cache_fence import SqlCacheFence
 from adapters.sql.heartbeats import SqlHeartbeats
 from adapters.sql.mark import SqlDatabaseMarks
 from adapters.sql.unit_of_work import SqlUnitOfWork
 from application.assembly import Limits, Ports, UseCases, assemble
 from application.execution.after_commit import AfterCommit
 from application.execution.one_database import KeepCachesToDatabase
-from application.ports.caching import CacheOwner, CatalogueCache, PriceList, RecentOrders
+from application.ports.caching import CacheFence, CacheOwner, CatalogueCache, PriceList, RecentOrders
 from application.ports.environment import Clock, NewId
 from application.ports.messaging import IntakeQueue, OutboxSignal
 from application.ports.persistence import UnitOfWork
@@ -47,6 +51,10 @@ def _catalogue_in_redis(redis: "GuardedRedis", namespace: str) -> CatalogueCache
     from adapters.redis.catalogue_cache import RedisCatalogueCache  # noqa: PLC0415 - as above
 
     return RedisCatalogueCache(redis, namespace=namespace)
+
+
+def _cache_fence(engine: AsyncEngine, redis: "GuardedRedis", namespace: str) -> CacheFence:
+    return SqlCacheFence(engine, f"{namespace} {gethostname()} {os.getpid()}", lambda: redis.is_away)
 
 
 def _cache_owner_in_redis(redis: "GuardedRedis", namespace: str) -> CacheOwner:
@@ -120,6 +128,11 @@ class Container(containers.DeclarativeContainer):
     )
     intake_queue: providers.Provider[IntakeQueue] = providers.Factory(PublishedIntake, broker.provided.publisher)
 
+    cache_fence: providers.Provider[CacheFence] = providers.Selector(
+        _where_caches_are,
+        redis=providers.Singleton(_cache_fence, engine, redis, settings.provided.namespace),
+        memory=providers.Singleton(NoCacheFence),
+    )
     _cache_owners: providers.Provider[Sequence[CacheOwner]] = providers.Selector(
         _where_caches_are,
         redis=providers.List(
@@ -139,6 +152,7 @@ class Container(containers.DeclarativeContainer):
         recent_orders=recent_orders,
         queued_here=queued_here,
         catalogue_cache=catalogue_cache,
+        cache_fence=cache_fence,
         price_list=price_list,
         outbox_signal=outbox_signal,
         publisher=broker.provided.publisher,

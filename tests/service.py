@@ -47,7 +47,8 @@ class Service:
         return self.settings.get("DATABASE_URL") or sqlite_url(self.data / "holdfast.db")
 
     def environment(self) -> dict[str, str]:
-        return plain_environment(HOLDFAST_DATA=str(self.data), HOLDFAST_PORT=str(self.port), **self.settings)
+        own = {"HOLDFAST_DATA": str(self.data), "HOLDFAST_PORT": str(self.port)}
+        return plain_environment(**own | self.settings)
 
     def run(self, *arguments: str, seconds: float = 30) -> str:
         """Run a command to its end and return what it printed. Raise AssertionError when it fails."""

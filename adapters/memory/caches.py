@@ -36,8 +36,9 @@ class MemoryRecentOrders:
         known = {id_: self._known[id_].order for id_ in ids if id_ in self._known}
         return {id_: copied(order) for id_, order in known.items() if order is not None}
 
-    async def put_many(self, orders: Sequence[Order]) -> None:
+    async def put_many(self, orders: Sequence[Order]) -> bool:
         self._put([(order.id, _Known(order.version, copied(order))) for order in orders])
+        return True
 
     def clear(self) -> None:
         self._known.clear()
@@ -49,9 +50,10 @@ class MemoryRecentOrders:
     async def scan(self, cursor: int) -> tuple[int, list[Order]]:  # noqa: ARG002 - one call returns all
         return 0, [copied(known.order) for known in self._known.values() if known.order is not None]
 
-    async def invalidate_below(self, versions: Mapping[OrderId, int]) -> None:
+    async def invalidate_below(self, versions: Mapping[OrderId, int]) -> bool:
         # The version is kept, even for an order that was not cached: a reader with an older one may be about to put it.
         self._put([(id_, _Known(version, None)) for id_, version in versions.items()])
+        return True
 
     def _put(self, new: Sequence[tuple[OrderId, _Known]]) -> None:
         for id_, each in new:
@@ -95,6 +97,7 @@ class MemoryCatalogueCache:
             if len(self._pages) > self._max_pages:
                 self._pages.popitem(last=False)
 
-    async def begin_epoch(self) -> None:
+    async def begin_epoch(self) -> bool:
         self._epoch += 1
         self._pages.clear()
+        return True

@@ -81,8 +81,8 @@ class RedisCatalogueCache:
         entry = page.epoch.encode() + SHAPE + _ENCODER.encode(products)
         await self._redis.run(_PUT, [self._key], [page.epoch, _name(page), entry, 1 + self._max_pages])
 
-    async def begin_epoch(self) -> None:
-        await self._begin_epoch()
+    async def begin_epoch(self) -> bool:
+        return await self._begin_epoch() is not None
 
     async def _begin_epoch(self) -> str | None:
         epoch = self._redis.new_epoch()

@@ -51,8 +51,8 @@ class GuardedRedis:
     database. So a reconnect begins by removing the epochs of all caches: all entries of all processes become unreadable
     before this process reads again.
 
-    One gap remains. If a single process dies or is disconnected between its commit and its write to Redis, the other
-    processes read the old entry until that process reconnects or the entry expires.
+    Meanwhile other processes may still reach Redis. `CacheFence` keeps them from reading there. One gap remains: if a
+    process dies between its commit and its write to Redis, others read the old entry until the relay invalidates it.
     """
 
     _connect: Callable[[OnConnect], Callable[[], Connection]]
@@ -71,6 +71,11 @@ class GuardedRedis:
     def invalidate_through(self, epoch_key: str) -> None:
         """Remove this epoch at each reconnect, to invalidate its cache: a write to the cache may have been missed."""
         self._epoch_keys.add(epoch_key)
+
+    @property
+    def is_away(self) -> bool:
+        """Whether this process does without Redis. What it has missed is invalidated before it uses Redis again."""
+        return not self._may_read
 
     @property
     def epoch_keys(self) -> Sequence[str]:

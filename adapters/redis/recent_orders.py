@@ -128,8 +128,8 @@ class RedisRecentOrders:
         found = {id_: _decode(entry) for id_, entry in zip(wanted, entries, strict=True) if _is_of(entry, epoch)}
         return {id_: order for id_, order in found.items() if order is not None and order.id == id_}
 
-    async def put_many(self, orders: Sequence[Order]) -> None:
-        await self._put(_entries(orders), self._ttl)
+    async def put_many(self, orders: Sequence[Order]) -> bool:
+        return await self._put(_entries(orders), self._ttl)
 
     async def put_accepted(self, orders: Sequence[Order]) -> None:
         await self._put(_entries(orders), self._long_ttl)
@@ -144,14 +144,14 @@ class RedisRecentOrders:
         orders = [_decode(entry) if entry else None for entry in entries]
         return int(next_cursor), [order for order in orders if order is not None]
 
-    async def invalidate_below(self, versions: Mapping[OrderId, int]) -> None:
+    async def invalidate_below(self, versions: Mapping[OrderId, int]) -> bool:
         # An entry without a body replaces an older entry, and is also written if there is none. So a reader that read
         # the order just before the commit can't put that older version afterwards.
-        await self._put([(id_, version, b"") for id_, version in versions.items()], self._ttl)
+        return await self._put([(id_, version, b"") for id_, version in versions.items()], self._ttl)
 
-    async def _put(self, entries: Sequence[tuple[OrderId, int, bytes]], ttl: float) -> None:
+    async def _put(self, entries: Sequence[tuple[OrderId, int, bytes]], ttl: float) -> bool:
         if not entries:
-            return
+            return True
         if self._epoch.is_unknown:
             await self._learn_epoch()
         arguments: list[Any] = [self._epoch.known(), self._redis.new_epoch(), self._epoch_ttl()]
@@ -159,8 +159,10 @@ class RedisRecentOrders:
             arguments += (f"{version:0{_VERSION_DIGITS}}", _spread(ttl), body)
         keys = [self._epoch_key, *(self._key(id_) for id_, _, _ in entries)]
         epoch = await self._redis.run(_PUT, keys, arguments)
-        if epoch is not None:
-            self._epoch.learn(epoch)
+        if epoch is None:
+            return False
+        self._epoch.learn(epoch)
+        return True
 
     async def _learn_epoch(self) -> None:
         # Called once in the life of a process. A put without an epoch could be delayed until after an outage in which a

@@ -4,7 +4,7 @@ from typing import Final
 from attrs import frozen
 
 from application.execution.concurrency import at_most
-from application.ports.caching import CatalogueCache, CataloguePage
+from application.ports.caching import CacheFence, CatalogueCache, CataloguePage
 from application.ports.persistence import UnitOfWork
 from domain.catalogue.product import Product
 from domain.ids import ProductId
@@ -19,10 +19,11 @@ class ReadPages:
 
     _unit_of_work: UnitOfWork
     _cache: CatalogueCache
+    _fence: CacheFence
 
     async def __call__(self, wanted: Sequence[CataloguePage]) -> Sequence[Sequence[Product]]:
         pages = list(dict.fromkeys(wanted))
-        looked_up = await at_most(_AT_ONCE, self._cache.get, pages)
+        looked_up = await at_most(_AT_ONCE, self._look_up, pages)
         found: dict[CataloguePage, Sequence[Product]] = {
             page: products for page, (_, products) in zip(pages, looked_up, strict=True) if products is not None
         }
@@ -38,6 +39,9 @@ class ReadPages:
             await at_most(_AT_ONCE, lambda page: self._cache.put(missing[page], read[page]), missing)
             found |= read
         return [found[page] for page in wanted]
+
+    async def _look_up(self, page: CataloguePage) -> tuple[CataloguePage, Sequence[Product] | None]:
+        return (page, None) if self._fence.is_up() else await self._cache.get(page)
 
 
 @frozen

@@ -3,7 +3,7 @@ from typing import Final
 
 from attrs import define, field, frozen
 
-from application.ports.caching import CatalogueCache, RecentOrders
+from application.ports.caching import CacheFence, CatalogueCache, RecentOrders
 from application.ports.messaging import OutboxSignal
 from application.ports.persistence import OutboxEntry
 from domain.ids import OrderId
@@ -44,10 +44,14 @@ class PropagateChanges:
     """Update the caches after a commit, and wake the relay.
 
     The catalogue is updated before the orders. So a client that has read a paid order also reads the reduced stock.
+
+    If the shared caches can't be updated, the fence is raised before anybody is told of the commit: another process
+    could still read the older versions there.
     """
 
     _recent: RecentOrders
     _catalogue: CatalogueCache
+    _fence: CacheFence
     _signal: OutboxSignal
     # Called with every order that was changed, at each change; it returns at once, and never raises.
     _tell: Callable[[Sequence[Order]], None] = tell_nobody
@@ -57,14 +61,22 @@ class PropagateChanges:
             self._tell(committed.orders)
         if committed.events:
             self._signal.notify()
-        if committed.catalogue:
-            await self._catalogue.begin_epoch()
+        is_told = await self._catalogue.begin_epoch() if committed.catalogue else True
         if committed.orders:
-            await self._recent.put_many(committed.orders)
+            # Of a new order there is no older version that could be read.
+            is_told &= await self._recent.put_many(committed.orders) or all(
+                _is_new(order) for order in committed.orders
+            )
         # An earlier process may have died, or missed the reply to its commit, before it updated the caches. A client
         # that repeats its request gets the current order, and must not read an older version afterwards.
         if unchanged := committed.seen.keys() - {order.id for order in committed.orders}:
-            await self._recent.invalidate_below({id_: committed.seen[id_] for id_ in unchanged})
+            is_told &= await self._recent.invalidate_below({id_: committed.seen[id_] for id_ in unchanged})
+        if not is_told:
+            await self._fence.raise_and_wait()
+
+
+def _is_new(order: Order) -> bool:
+    return order.version == 1
 
 
 _MOVES_STOCK: Final = frozenset({StockReserved.type, OrderFailed.type, OrderRefunded.type})

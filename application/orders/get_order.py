@@ -4,7 +4,7 @@ from attrs import frozen
 
 from application.intake.unrecorded import Unrecorded
 from application.orders.changing import existing
-from application.ports.caching import RecentOrders
+from application.ports.caching import CacheFence, RecentOrders
 from application.ports.persistence import UnitOfWork
 from domain.errors import UnknownOrder
 from domain.ids import OrderId
@@ -18,6 +18,7 @@ class GetOrder:
     _unit_of_work: UnitOfWork
     _recent: RecentOrders
     _unrecorded: Unrecorded
+    _fence: CacheFence
 
     async def __call__(self, ids: Sequence[OrderId]) -> Sequence[Order | UnknownOrder]:
         found = await self._look(set(ids))
@@ -28,12 +29,13 @@ class GetOrder:
     async def _look(self, ids: Collection[OrderId]) -> dict[OrderId, Order]:
         if not ids:
             return {}
-        found = await self._recent.get_many(ids)
+        found = {} if self._fence.is_up() else await self._recent.get_many(ids)
         missing = set(ids) - found.keys()
         if missing:
             async with self._unit_of_work.reading() as tx:
                 stored = await tx.orders.get_many(missing)
             await self._recent.put_many(list(stored.values()))
+            # Also while the fence is up: an order that is not in the database has no newer version there.
             found = await self._unrecorded.get_many(missing - stored.keys()) | found | stored
         return found
 

@@ -18,7 +18,8 @@ class RecentOrders(Protocol):
 
     async def get_many(self, ids: Collection[OrderId]) -> dict[OrderId, Order]: ...
 
-    async def put_many(self, orders: Sequence[Order]) -> None: ...
+    async def put_many(self, orders: Sequence[Order]) -> bool:
+        """Return whether older versions of these orders can't be read here any more, by any process."""
 
     async def put_accepted(self, orders: Sequence[Order]) -> None:
         """Put orders that were accepted and are not in the database yet. They are kept for a day, or until `put_many`.
@@ -26,8 +27,8 @@ class RecentOrders(Protocol):
         If one is lost on its way to the database, it is still known here.
         """
 
-    async def invalidate_below(self, versions: Mapping[OrderId, int]) -> None:
-        """Remove every cached copy that is older than the version given."""
+    async def invalidate_below(self, versions: Mapping[OrderId, int]) -> bool:
+        """Remove every cached copy that is older than the version given. Return what `put_many` returns."""
 
     async def scan(self, cursor: int) -> tuple[int, list[Order]]:
         """Some of the orders that are here, and the cursor of the next call: 0 begins, and 0 is the end.
@@ -55,8 +56,24 @@ class CatalogueCache(Protocol):
     async def put(self, page: CataloguePage, products: Sequence[Product]) -> None:
         """Cache the products of a page that `get` returned, unless a new epoch has begun since."""
 
-    async def begin_epoch(self) -> None:
-        """The stock or the catalogue has changed: invalidate every page."""
+    async def begin_epoch(self) -> bool:
+        """The stock or the catalogue has changed: invalidate every page. Return whether no process reads one."""
+
+
+class CacheFence(Protocol):
+    """Keeps all processes from reading in the shared caches while one of them can't invalidate there.
+
+    It stands in the database, which a process that has just committed can reach. It never raises.
+    """
+
+    async def raise_and_wait(self) -> None:
+        """Return when no process reads in the shared caches, until this one can invalidate there again."""
+
+    def is_up(self) -> bool:
+        """Return whether this process must not read in the shared caches, as far as `look` has found out."""
+
+    async def look(self) -> None:
+        """Find out whether the fence is up, and keep it up if this process has raised it and needs it still."""
 
 
 class PriceList(Protocol):

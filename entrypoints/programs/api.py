@@ -10,7 +10,7 @@ from entrypoints.container import Container
 from entrypoints.http.app import create_app
 from entrypoints.http.server.server import serve
 from entrypoints.loops import Stop
-from entrypoints.programs.caches import caches_kept
+from entrypoints.programs.caches import caches_kept, fence_watched
 from entrypoints.programs.prices import prices_known
 from entrypoints.programs.starting import freeze_objects, tell_of_servers
 from entrypoints.schema import schema_expected
@@ -46,6 +46,7 @@ async def serve_http(container: Container, stop: Stop, *, on_started: OnStarted)
     async with AsyncExitStack() as stack:
         if settings.redis_url:
             await stack.enter_async_context(caches_kept(container.keep_caches()))
+            await stack.enter_async_context(fence_watched(container.cache_fence()))
         if settings.intake != "direct":
             await stack.enter_async_context(prices_known(use_cases.refresh_prices))
         freeze_objects()

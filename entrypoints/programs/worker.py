@@ -1,4 +1,5 @@
 import asyncio
+from contextlib import AsyncExitStack
 from datetime import timedelta
 from functools import partial
 from typing import Final
@@ -14,6 +15,7 @@ from entrypoints.connections import open_container
 from entrypoints.container import Container
 from entrypoints.heartbeat import WORKER, heard_of
 from entrypoints.loops import Stop, Turn, repeat
+from entrypoints.programs.caches import fence_watched
 from entrypoints.programs.starting import expect_provider, freeze_objects, tell_of_servers
 from entrypoints.schema import expect_schema
 from entrypoints.settings import Settings
@@ -108,7 +110,11 @@ def _tell(handled: Handled) -> None:
 
 
 async def run_worker(settings: Settings, stop: Stop) -> None:
-    async with open_container(settings) as container, queues_declared(settings):
+    async with AsyncExitStack() as stack:
+        container = await stack.enter_async_context(open_container(settings))
+        await stack.enter_async_context(queues_declared(settings))
+        if settings.redis_url:
+            await stack.enter_async_context(fence_watched(container.cache_fence()))
         await expect_provider(container)
         await tell_of_servers(container)
         await expect_schema(container, stop)

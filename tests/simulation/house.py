@@ -11,6 +11,7 @@ from attrs import define, field, frozen
 
 from adapters.codecs.intake_queue import PublishedIntake
 from adapters.memory.broker import MemoryBroker
+from adapters.memory.cache_fence import NoCacheFence
 from adapters.memory.caches import MemoryCatalogueCache, MemoryRecentOrders
 from adapters.memory.price_list import MemoryPriceList
 from adapters.memory.signal import MemoryOutboxSignal
@@ -95,11 +96,13 @@ class World:
     catalogue_cache: Any = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.recent_orders = UnsteadyCache(self.parts.recent_orders, self.faults, {"get_many": lambda _: {}})
+        # What a cache that is gone answers: nothing is found, and nobody is told of a change.
+        recent_gone = {"get_many": lambda _: {}, **dict.fromkeys(("put_many", "invalidate_below"), lambda _: False)}
+        self.recent_orders = UnsteadyCache(self.parts.recent_orders, self.faults, recent_gone)
         self.catalogue_cache = UnsteadyCache(
             lambda: MemoryCatalogueCache(max_age=CATALOGUE_AGE, time=_virtual_time),
             self.faults,
-            {"get": lambda page: (page, None)},
+            {"get": lambda page: (page, None), "begin_epoch": lambda: False},
         )
 
     @property
@@ -141,6 +144,8 @@ class House:
             recent_orders=self.recent_orders,
             queued_here=MemoryRecentOrders(),
             catalogue_cache=self.catalogue_cache,
+            # A cache that is gone is gone for all processes here.
+            cache_fence=NoCacheFence(),
             price_list=SimulatedPriceList(faults, process, MemoryPriceList()),
             outbox_signal=self.signal,
             publisher=SimulatedPublisher(faults, process, world.broker),

@@ -342,17 +342,18 @@ class _LeavesTheCachesAlone(InvalidateOlder):
 
 
 class _TakesAnyVersion(MemoryRecentOrders):
-    async def put_many(self, orders: Sequence[Order]) -> None:
+    async def put_many(self, orders: Sequence[Order]) -> bool:
         for order in orders:
             self._known.pop(order.id, None)
-        await super().put_many(orders)
+        return await super().put_many(orders)
 
 
 class _ForgetsItsInvalidations(MemoryRecentOrders):
-    async def invalidate_below(self, versions: Mapping[OrderId, int]) -> None:
+    async def invalidate_below(self, versions: Mapping[OrderId, int]) -> bool:
         for id_, version in versions.items():
             if id_ in self._known and self._known[id_].version < version:
                 del self._known[id_]
+        return True
 
 
 @frozen

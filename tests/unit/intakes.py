@@ -61,9 +61,8 @@ class UnsteadyRecentOrders:
             return {}
         return await self._inner.get_many(ids)
 
-    async def put_many(self, orders: Sequence[Order]) -> None:
-        if not self.gone:
-            await self._inner.put_many(orders)
+    async def put_many(self, orders: Sequence[Order]) -> bool:
+        return not self.gone and await self._inner.put_many(orders)
 
     async def put_accepted(self, orders: Sequence[Order]) -> None:
         if not self.gone:
@@ -74,8 +73,8 @@ class UnsteadyRecentOrders:
             raise Unavailable("the recent orders are gone")
         return await self._inner.scan(cursor)
 
-    async def invalidate_below(self, versions: Mapping[OrderId, int]) -> None:
-        await self._inner.invalidate_below(versions)
+    async def invalidate_below(self, versions: Mapping[OrderId, int]) -> bool:
+        return await self._inner.invalidate_below(versions)
 
 
 @define(eq=False)

@@ -5,6 +5,7 @@ from attrs import Factory, define, field
 
 from adapters.codecs.intake_queue import PublishedIntake
 from adapters.memory.broker import MemoryBroker
+from adapters.memory.cache_fence import NoCacheFence
 from adapters.memory.caches import MemoryCatalogueCache, MemoryRecentOrders
 from adapters.memory.price_list import MemoryPriceList
 from adapters.memory.signal import MemoryOutboxSignal
@@ -74,7 +75,9 @@ class Shop:
 
     def __attrs_post_init__(self) -> None:
         catalogue, signal = MemoryCatalogueCache(), MemoryOutboxSignal()
-        self.unit_of_work = MemoryUnitOfWork(self.store, PropagateChanges(self.recent, catalogue, signal))
+        self.unit_of_work = MemoryUnitOfWork(
+            self.store, PropagateChanges(self.recent, catalogue, NoCacheFence(), signal)
+        )
         self.unsteady = UnsteadyUnitOfWork(self.unit_of_work)
         queues = {work: self.broker.queue(work) for work in WORK_QUEUES}
         self.ports = Ports(
@@ -82,6 +85,7 @@ class Shop:
             recent_orders=self.recent,
             queued_here=MemoryRecentOrders(),
             catalogue_cache=catalogue,
+            cache_fence=NoCacheFence(),
             price_list=MemoryPriceList(),
             outbox_signal=signal,
             publisher=self.broker,

@@ -2,14 +2,17 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any, Final
 
+import aiohttp
 from redis.asyncio import Redis
 
 from tests.integration.faults.fault import GOES_ON, Fault
 from tests.integration.faults.house import House
+from tests.servers import free_port
+from tests.service import until
 
 
 @asynccontextmanager
@@ -84,6 +87,43 @@ async def _cut(house: House) -> AsyncIterator[None]:
     yield
 
 
+@asynccontextmanager
+async def _lost_by_one(house: House) -> AsyncIterator[None]:
+    """The first API deletes orders while it can't reach Redis; the second one, which can, must not show them."""
+    port = free_port()
+    second = f"http://127.0.0.1:{port}"
+    # Worker and relay have lost Redis as well: nobody else invalidates what the second one reads.
+    await house.start("api-2", HOLDFAST_PORT=str(port), REDIS_URL=house.redis.url)
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(20)) as http:
+
+        async def ask(method: str, url: str, body: Any = None) -> tuple[int, Any]:
+            async with http.request(method, url, json=body) as response:
+                return response.status, await response.json(content_type=None)
+
+        async def is_there() -> bool:
+            with suppress(aiohttp.ClientError):
+                return (await ask("GET", f"{second}/health/live"))[0] == 200
+            return False
+
+        await until(is_there, seconds=30, what="the second API answers")
+        wanted = {"user_id": next(house.customers), "items": [{"product_id": house.products[0], "quantity": 1}]}
+        for _ in range(20):
+            _, placed = await ask("POST", f"{house.service.url}/orders", wanted)
+            path = f"/orders/{placed['order_id']}"
+            before, _ = await ask("GET", second + path)
+            house.to_redis.silence()
+            house.to_redis.silent_from_now = True
+            deleted, _ = await ask("DELETE", house.service.url + path)
+            after, read = await ask("GET", second + path)
+            await asyncio.sleep(0.1)
+            house.to_redis.restore()
+            if (before, deleted) == (200, 204) and after == 200:
+                raise AssertionError(f"an order that was deleted is read on another replica: {read}")
+            await asyncio.sleep(0.5)
+    yield
+    await house.kill("api-2")
+
+
 _fault: Final = partial(Fault, goes_on=GOES_ON)
 
 FAULTS: Final = (
@@ -95,4 +135,5 @@ FAULTS: Final = (
     _fault(name="Redis is full and evicts nothing", breaking=_full, hold=3),
     _fault(name="Redis is slow: 200 ms a round trip", breaking=_slow, hold=3),
     _fault(name="Connections to Redis are cut, 20 times", breaking=_cut, hold=0),
+    _fault(name="One of two APIs loses Redis while it deletes an order, 20 times", breaking=_lost_by_one, hold=0),
 )

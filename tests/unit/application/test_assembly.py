@@ -75,9 +75,11 @@ class _Nothing:
     async def get_many(self, _: object) -> dict[object, object]:
         return {}
 
-    async def put_many(self, _: object) -> None: ...
+    async def put_many(self, _: object) -> bool:
+        return False
 
-    async def invalidate_below(self, _: object) -> None: ...
+    async def invalidate_below(self, _: object) -> bool:
+        return False
 
 
 class _Slowly:

@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 import pytest
 from attrs import define, field
 
+from adapters.memory.cache_fence import NoCacheFence
 from adapters.memory.caches import MemoryCatalogueCache
 from adapters.memory.unit_of_work import MemoryUnitOfWork
 from application.catalogue.add_products import AddProducts, NewProduct
@@ -84,7 +85,7 @@ async def test_products_are_found_one_by_one(shop: Shop) -> None:
 
 
 def listing(unit_of_work: UnitOfWork, cache: CatalogueCache) -> ListProducts:
-    return ListProducts(Batched(ReadPages(unit_of_work, cache)))
+    return ListProducts(Batched(ReadPages(unit_of_work, cache, NoCacheFence())))
 
 
 async def test_the_catalogue_is_paged_by_id(shop: Shop) -> None:

@@ -3,6 +3,7 @@ from hashlib import sha256
 
 import pytest
 
+from adapters.memory.cache_fence import NoCacheFence
 from application.errors import OutcomeUnknown, Unavailable
 from application.execution.idempotency import Keyed, KeyReused, Replayed
 from application.intake.place_order import NumberedRequest, OrderRequest
@@ -187,7 +188,7 @@ async def test_it_is_accepted_though_it_can_be_neither_found_nor_recorded(intake
 
 async def test_a_queued_order_is_found_here_while_the_shared_cache_is_gone(intakes: Intakes) -> None:
     pen = await sells(intakes)
-    find = GetOrder(intakes.shop.unit_of_work, intakes.recent, intakes.unrecorded)
+    find = GetOrder(intakes.shop.unit_of_work, intakes.recent, intakes.unrecorded, NoCacheFence())
     [queued] = await intakes.queue_orders(numbered(intakes, a_request((pen, 1))))
     assert isinstance(queued, Queued)
     intakes.recent.gone = True

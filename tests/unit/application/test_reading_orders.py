@@ -1,6 +1,7 @@
 from collections.abc import Collection, Sequence
 from uuid import UUID
 
+from adapters.memory.cache_fence import NoCacheFence
 from adapters.memory.caches import MemoryCatalogueCache, MemoryRecentOrders
 from adapters.memory.signal import MemoryOutboxSignal
 from adapters.memory.unit_of_work import MemoryUnitOfWork
@@ -29,12 +30,13 @@ class NoRecentOrders:
     async def get_many(self, ids: Collection[OrderId]) -> dict[OrderId, Order]:
         return {}
 
-    async def put_many(self, orders: Sequence[Order]) -> None:
+    async def put_many(self, orders: Sequence[Order]) -> bool:
         """Nothing is kept."""
+        return True
 
 
 def finding(unit_of_work: UnitOfWork, recent: RecentOrders) -> GetOrder:
-    return GetOrder(unit_of_work, recent, nothing_queued(recent))
+    return GetOrder(unit_of_work, recent, nothing_queued(recent), NoCacheFence())
 
 
 def nothing_queued(recent: RecentOrders) -> Unrecorded:
@@ -90,7 +92,9 @@ async def test_a_slow_reader_does_not_bring_an_old_version_back(shop: Shop) -> N
 
 async def test_a_client_reads_its_own_write_at_once(shop: Shop) -> None:
     recent = MemoryRecentOrders()
-    told = MemoryUnitOfWork(shop.store, PropagateChanges(recent, MemoryCatalogueCache(), MemoryOutboxSignal()))
+    told = MemoryUnitOfWork(
+        shop.store, PropagateChanges(recent, MemoryCatalogueCache(), NoCacheFence(), MemoryOutboxSignal())
+    )
     get_order, order = finding(told, recent), await shop.order((await shop.sells(), 1))
     assert await get_order([order.id]) == [order]
 
@@ -105,7 +109,9 @@ async def test_a_client_reads_its_own_write_at_once(shop: Shop) -> None:
 async def test_an_answer_that_changes_nothing_is_not_followed_by_an_older_one(shop: Shop) -> None:
     """The first request was committed, and the cache was not updated, because its process died."""
     recent = MemoryRecentOrders()
-    told = MemoryUnitOfWork(shop.store, PropagateChanges(recent, MemoryCatalogueCache(), MemoryOutboxSignal()))
+    told = MemoryUnitOfWork(
+        shop.store, PropagateChanges(recent, MemoryCatalogueCache(), NoCacheFence(), MemoryOutboxSignal())
+    )
     order = await shop.order((await shop.sells(), 1))
     await recent.put_many([order])
     await shop.request_payment([order.id])

@@ -4,6 +4,7 @@ from uuid import UUID
 import pytest
 from attrs import frozen
 
+from adapters.memory.cache_fence import NoCacheFence
 from adapters.memory.caches import MemoryRecentOrders
 from application.errors import Aborted, Unavailable
 from application.execution.idempotency import Keyed
@@ -109,11 +110,13 @@ class RecordedMeanwhile:
         await self._intakes.work_off()
         return {}
 
-    async def put_many(self, orders: Sequence[Order]) -> None:
+    async def put_many(self, orders: Sequence[Order]) -> bool:
         """Nothing is kept."""
+        return True
 
-    async def invalidate_below(self, versions: Mapping[OrderId, int]) -> None:
+    async def invalidate_below(self, versions: Mapping[OrderId, int]) -> bool:
         """There is nothing."""
+        return True
 
 
 async def test_an_order_that_is_recorded_between_two_looks_is_changed(intakes: Intakes) -> None:
@@ -126,7 +129,8 @@ async def test_an_order_that_is_recorded_between_two_looks_is_changed(intakes: I
 async def test_an_order_that_is_recorded_between_two_looks_is_read(intakes: Intakes) -> None:
     waiting = await queue(intakes)
     recent = RecordedMeanwhile(intakes)
-    get_order = GetOrder(intakes.shop.unit_of_work, MemoryRecentOrders(), Unrecorded(recent, MemoryRecentOrders()))
+    unrecorded = Unrecorded(recent, MemoryRecentOrders())
+    get_order = GetOrder(intakes.shop.unit_of_work, MemoryRecentOrders(), unrecorded, NoCacheFence())
     [order] = await get_order([waiting])
     assert isinstance(order, Order)
 

@@ -1,0 +1,102 @@
+import asyncio
+import math
+from collections.abc import Callable
+from functools import cache
+from time import monotonic
+from typing import Final
+
+import structlog
+from attrs import define, field
+from sqlalchemy import Executable, bindparam, literal, or_, select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from adapters.sql.core.expressions import FromNow
+from adapters.sql.core.finishing import finish
+from adapters.sql.core.transaction import TransactionBlock
+from adapters.sql.dialects.base import SqlDialect
+from adapters.sql.tables import leases
+from application.errors import Trouble
+
+# The fence is a lease that ends by itself if its process does.
+_NAME: Final = "caches"
+SECONDS: Final = 5.0
+# Seconds from the raising until every process has looked. Each looks more than twice as often.
+SETTLE: Final = 0.5
+
+_END: Final = FromNow(literal(SECONDS))
+# A fence that ends later than a fence can is void: the server's clock was set back.
+_SEEN: Final = select(leases.c.name).where(
+    leases.c.name == _NAME, leases.c.until > FromNow(literal(0)), leases.c.until <= _END
+)
+
+_log = structlog.get_logger("holdfast.caches")
+
+
+@cache
+def _raise(dialect: SqlDialect) -> Executable:
+    return dialect.inserts.upsert(
+        leases,
+        {"name": literal(_NAME), "holder": bindparam("by"), "until": _END},
+        key=[leases.c.name],
+        changes=lambda new: {"holder": new.holder, "until": new.until},
+        where=lambda new: or_(leases.c.until < new.until, leases.c.until > _END),
+    )
+
+
+@define(eq=False)
+class SqlCacheFence:
+    _engine: AsyncEngine
+    # The name of this process, for people who look into the table.
+    _by: str
+    # Whether this process still can't invalidate in the shared caches.
+    _is_needed: Callable[[], bool]
+    _settle: float = field(default=SETTLE, kw_only=True)
+    _time: Callable[[], float] = field(default=monotonic, kw_only=True)
+    _raising: asyncio.Lock = field(factory=asyncio.Lock, init=False)
+    # When the fence that this process has raised ends, and from when on all know of it.
+    _ends: float = field(default=-math.inf, init=False)
+    _settled: float = field(default=-math.inf, init=False)
+    # Until when the fence that was seen at the last look may be up.
+    _seen_until: float = field(default=-math.inf, init=False)
+
+    def is_up(self) -> bool:
+        return self._time() < self._seen_until
+
+    async def raise_and_wait(self) -> None:
+        async with self._raising:
+            # While it is up it is kept up by `look`.
+            if self._time() > self._ends:
+                _log.warning("this process can't invalidate what is cached: no process reads there meanwhile")
+                if not await self._keep_up():
+                    return
+                self._settled = self._time() + self._settle
+        await asyncio.sleep(max(0.0, self._settled - self._time()))
+
+    async def look(self) -> None:
+        if self._ends > -math.inf:
+            if not self._is_needed():
+                self._ends = -math.inf
+            elif self._time() > self._ends - SECONDS / 2:
+                await self._keep_up()
+        asked, block = self._time(), TransactionBlock(self._engine, writing=False)
+        try:
+            is_up = bool(await block.fetch(_SEEN))
+        except Trouble:
+            # Without the database nobody commits. A fence that was seen ends by itself.
+            return
+        finally:
+            await finish(block.rollback())
+        self._seen_until = asked + SECONDS if is_up else -math.inf
+
+    async def _keep_up(self) -> bool:
+        began, block = self._time(), TransactionBlock(self._engine, writing=True)
+        try:
+            await block.change(_raise(block.dialect), {"by": self._by})
+            await block.commit()
+        except Trouble as error:
+            _log.warning("others may read older versions of orders until they expire", reason=str(error))
+            return False
+        finally:
+            await finish(block.rollback())
+        self._ends = began + SECONDS
+        return True
