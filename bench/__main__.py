@@ -1,6 +1,5 @@
 """`./dev bench`: measures Holdfast on this machine, each scenario on servers of its own."""
 
-import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -28,6 +27,7 @@ from bench.shops import ROOT, Grown, Say, install, open_grown
 from entrypoints.cli.common import CommandError
 from entrypoints.settings import InvalidSettings
 from tests.servers import ServerFailed, ServerMissing
+from tests.servers.process import hear_signals
 
 Json = Annotated[bool, Parameter(help="Print the result as one object, too, on the last line.", negative="")]
 Seconds = Annotated[
@@ -60,9 +60,7 @@ _INTERRUPTED: Final = 130
 
 def main() -> NoReturn:
     """Exit with 0 if the data is consistent, 1 if it is not or something failed, 2 for wrong arguments."""
-    # Both as Ctrl-C, so that what was started is ended; SIGINT is ignored where this was started in the background.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler)
+    hear_signals()
     try:
         kept = _make_app()(exit_on_error=False, print_error=False)
     except (CycloptsError, InvalidSettings) as error:

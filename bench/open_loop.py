@@ -25,6 +25,8 @@ GIVEN_UP: Final = -2
 
 _TICK: Final = 0.001
 _SWEEP: Final = 0.05
+# How long a server may take to accept the first connections.
+_CONNECT_SECONDS: Final = 60.0
 _LENGTH: Final = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _CLOSES: Final = re.compile(rb"\r\nconnection: *close", re.IGNORECASE)
 _HEAD_END: Final = b"\r\n\r\n"
@@ -129,7 +131,8 @@ class _Clients:
     _begin: float = field(default=0.0, init=False)
 
     async def run(self) -> Result:
-        await asyncio.gather(*(self._connect() for _ in range(self._load.connections)))
+        async with asyncio.timeout(_CONNECT_SECONDS):
+            await asyncio.gather(*(self._connect() for _ in range(self._load.connections)))
         self._begin = self._loop.time()
         sweeping = self._loop.create_task(self._sweep_for_ever())
         for moment, look in self._load.looks:
@@ -146,11 +149,18 @@ class _Clients:
             while self._waiting or self._busy:  # noqa: ASYNC110 - an event would have to be set wherever these change
                 await asyncio.sleep(_SWEEP)
         finally:
-            for task in (sweeping, *self._opening):
-                task.cancel()
-            for connection in self._all:
-                connection.close()
+            await self._close({sweeping, *self._opening})
         return self._result
+
+    async def _close(self, tasks: set[asyncio.Task[None]]) -> None:
+        for task in tasks:
+            task.cancel()
+        # Before the connections: one of the tasks may have just opened another.
+        await asyncio.wait(tasks)
+        closing, self._all = self._all, set()
+        # What is not among all is not replaced when it is lost.
+        for connection in closing:
+            connection.close()
 
     def made(self, connection: "_Connection") -> None:
         self._all.add(connection)

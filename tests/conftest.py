@@ -14,6 +14,7 @@ import pytest
 from tests.servers import PostgresServer, RabbitServer, RedisServer, ServerMissing, TlsRedisServer
 from tests.servers.fleet import Fleet, Harbour
 from tests.servers.packages import PACKAGES
+from tests.servers.process import end_with_parent, hear_signals
 
 T = TypeVar("T")
 
@@ -36,10 +37,12 @@ _NEEDS: Final = {
 
 def pytest_configure(config: pytest.Config) -> None:
     given: dict[str, str] | None = getattr(config, "workerinput", None)
+    hear_signals()
     if given is None:
         config.stash[_FLEET] = Fleet(say=lambda line: _say(config, line))
         config.stash[_HARBOUR] = Harbour(config.stash[_FLEET].address)
     else:
+        end_with_parent()
         config.stash[_HARBOUR] = Harbour(given["holdfast_fleet"])
 
 

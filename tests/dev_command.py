@@ -1,6 +1,5 @@
 """The commands of `./dev` that are made of tests: their arguments and their exit codes."""
 
-import signal
 import sys
 from collections.abc import Callable
 from typing import Annotated, NoReturn
@@ -9,6 +8,7 @@ from cyclopts import App, CycloptsError, Parameter
 from cyclopts.validators import Number
 
 from entrypoints.cli.common import Whole
+from tests.servers.process import hear_signals
 
 Count = Annotated[Whole, Parameter(validator=Number(gte=1))]
 
@@ -29,9 +29,7 @@ def run_command(name: str, command: Callable[..., bool], *, about: str) -> NoRet
         result_action="return_value",
     )
     app.default(command)
-    # Both as Ctrl-C, so that what was started is ended; SIGINT is ignored where this was started in the background.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler)
+    hear_signals()
     try:
         well = app(exit_on_error=False, print_error=False)
     except (CycloptsError, WrongArguments) as error:

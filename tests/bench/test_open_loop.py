@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from attrs import evolve
 
@@ -108,3 +108,24 @@ async def test_a_connection_that_ends_before_its_answer_is_told_from_one_that_sa
     async with server(answer) as load:
         result = await open_loop(evolve(load, seconds=0.095))
     assert result.by_status() == {201: 5, RESET: 5}
+
+
+async def test_no_connection_is_opened_when_all_are_closed() -> None:
+    accepted: list[asyncio.StreamWriter] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        accepted.append(writer)
+        with suppress(OSError, EOFError):
+            while await reader.readuntil(b"\r\n\r\n"):
+                await reader.read(10)
+                writer.write(CREATED)
+        writer.transport.abort()
+
+    async with asyncio.timeout(20), await asyncio.start_server(serve, "127.0.0.1", 0) as listening:
+        load = evolve(LOAD, port=listening.sockets[0].getsockname()[1], seconds=0.095)
+        result = await open_loop(load)
+        # Whatever was begun comes about in as many turns of the loop.
+        for _ in range(200):
+            await asyncio.sleep(0)
+    assert result.by_status() == {201: 10}
+    assert len(accepted) == load.connections

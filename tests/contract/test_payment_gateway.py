@@ -324,7 +324,8 @@ async def test_each_acknowledged_charge_survives_kill_9(ledger_file: Path) -> No
         with a_charging_process(ledger_file, 1 + round_ * 5_000, (round_ + 1) * 5_000) as process:
             assert process.stdout is not None
             try:
-                acknowledged = [await asyncio.to_thread(process.stdout.readline) for _ in range(30)]
+                async with asyncio.timeout(60):
+                    acknowledged = [await asyncio.to_thread(process.stdout.readline) for _ in range(30)]
             finally:
                 os.kill(process.pid, signal.SIGKILL)
             # Read on where readline stopped: communicate would pass over what it had read ahead.

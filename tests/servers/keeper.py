@@ -88,6 +88,7 @@ def _send(pids: Iterable[int], number: int) -> None:
 
 def main() -> None:
     pids: set[int] = set()
+    groups: set[int] = set()
     folders: set[str] = set()
     for line in sys.stdin:
         verb, what = line.rstrip("\n").split(" ", 1)
@@ -95,12 +96,17 @@ def main() -> None:
             pids.add(int(what))
         elif verb == "ended":
             pids.discard(int(what))
+        elif verb == "group":
+            groups.add(int(what))
         elif verb == "folder":
             folders.add(what)
         elif verb == "removed":
             folders.discard(what)
     for pid in pids:
         kill_tree(pid)
+    for group in groups:
+        with suppress(ProcessLookupError):
+            os.killpg(group, signal.SIGKILL)
     for folder in folders:
         shutil.rmtree(folder, ignore_errors=True)
 

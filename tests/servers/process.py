@@ -1,3 +1,4 @@
+import ctypes
 import os
 import pwd
 import random
@@ -18,10 +19,30 @@ from attrs import define, field
 from tests.servers import keeper
 
 _STOP_SECONDS: Final = 15.0
+# As <sys/prctl.h> has it.
+_PR_SET_PDEATHSIG: Final = 1
 
 
 class ServerFailed(Exception):
     """A process of a test ended, or did not do in time what it was started for. Holds the end of its log."""
+
+
+def hear_signals() -> None:
+    """Let SIGINT and SIGTERM interrupt this process, so that what it started is ended.
+
+    SIGINT is ignored where a shell has started it in the background, and so it is in its children.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+
+
+def end_with_parent() -> None:
+    """End this process with its parent, and with it everything that it has started, however each of them ends."""
+    # Programs that it starts are in its process group, unless they are a `Process`, which is registered by itself.
+    os.setpgid(0, 0)
+    _tell_keeper("group", os.getpid())
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 @define(eq=False)

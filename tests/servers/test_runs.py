@@ -1,14 +1,17 @@
 """How whole runs of pytest end: tried on runs of their own, where Redis is missing and can't be installed."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from tests.servers import plain_environment, wait_until
+from tests.servers import Process, keeper, plain_environment, wait_until
 
 _ROOT = Path(__file__).parents[2]
 _TESTS = """
@@ -99,3 +102,94 @@ def test_private_servers_end_with_a_run_that_is_killed(tests: Path, server_progr
             return probe.connect_ex(("127.0.0.1", int(port))) != 0 and not Path(folder).exists()
 
     wait_until(gone, seconds=10, what="its Redis and its folder are gone")
+
+
+# A loop that hears nothing, a wait for a program, and a wait of an event loop.
+_ENDLESS = """
+import asyncio, os, pathlib, subprocess, sys
+
+def note():
+    pathlib.Path(__file__).with_name(f"{os.getpid()}.pid").touch()
+
+def test_busy():
+    note()
+    while True: pass
+
+def test_program():
+    note()
+    program = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(3600)"])
+    pathlib.Path(__file__).with_name(f"{program.pid}.pid").touch()
+    program.wait()
+
+def test_event_loop():
+    note()
+    asyncio.run(asyncio.sleep(3600))
+"""
+
+
+def in_background(*argv: object, folder: Path) -> Process:
+    """As a shell starts it with `&`, or nohup: it ignores SIGINT, and so do its children."""
+    return Process(
+        argv=["/bin/sh", "-c", "trap '' INT; exec \"$@\"", "sh", sys.executable, *map(str, argv)],
+        env=plain_environment(),
+        log=folder / "log",
+        cwd=_ROOT,
+    ).start()
+
+
+def expect_all_gone(process: Process, others: Iterable[int] = ()) -> None:
+    with suppress(TimeoutError):
+        process.wait(seconds=60)
+    wait_until(lambda: not keeper.living([process.pid, *others]), seconds=30, what=f"it and {list(others)} are gone")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL], ids=lambda number: number.name)
+def test_a_run_in_the_background_ends_with_all_that_it_has_started(tests: Path, number: signal.Signals) -> None:
+    tests.write_text(_ENDLESS)
+    options = ("-p", "tests.conftest", "-c", tests.parent / "pytest.ini", "-n3", tests)
+    run = in_background("-m", "pytest", *options, folder=tests.parent)
+
+    def noted() -> list[int]:
+        return [int(file.stem) for file in tests.parent.glob("*.pid")]
+
+    try:
+        # Three workers and one program.
+        run.wait_for(lambda: len(noted()) == 4, seconds=60, what="all tests run")
+        run.send(number)
+        expect_all_gone(run, noted())
+    finally:
+        run.kill()
+
+
+def hears(process: Process, number: signal.Signals) -> bool:
+    """Whether the program has a handler of its own."""
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    caught = next(line.split()[1] for line in status.splitlines() if line.startswith("SigCgt"))
+    return bool(int(caught, 16) >> (number - 1) & 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "programs", "number"),
+    [
+        (("-m", "tests.simulation", "--seeds", "1000000"), 0, signal.SIGINT),
+        (("-m", "tests.simulation", "--seeds", "1000000"), 0, signal.SIGTERM),
+        # The keeper and `holdfast up`.
+        (("-m", "bench", "embedded", "--seconds", "600"), 2, signal.SIGTERM),
+    ],
+    ids=["simulate-SIGINT", "simulate-SIGTERM", "bench-SIGTERM"],
+)
+def test_a_command_in_the_background_ends_with_all_that_it_has_started(
+    tmp_path: Path, arguments: tuple[str, ...], programs: int, number: signal.Signals, wrk_program: Path
+) -> None:
+    command = in_background(*arguments, folder=tmp_path)
+    try:
+        command.wait_for(
+            lambda: hears(command, number) and len(keeper.tree(command.pid)) > programs,
+            seconds=60,
+            what="it is at work",
+        )
+        started = keeper.tree(command.pid)
+        command.send(number)
+        expect_all_gone(command, started)
+    finally:
+        command.kill()
