@@ -2,6 +2,7 @@ import re
 from collections.abc import Mapping
 from datetime import timedelta
 from difflib import get_close_matches
+from hashlib import sha256
 from io import StringIO
 from pathlib import Path
 from types import MappingProxyType
@@ -92,6 +93,11 @@ class Settings:
     gateway_decline_rate: Rate = _setting(0.0, "share of charges that the simulated provider declines")
     gateway_failure_rate: Rate = _setting(0.0, "share of its calls that fail, half of them after charging")
     gateway_seed: int = _setting(0, "what the simulated provider's chance begins with")
+    cursor_key: str = _setting(
+        "",
+        "signs the cursors of lists, the same for all API processes; by default it is made from DATABASE_URL",
+        secret=True,
+    )
     log_level: Literal["debug", "info", "warning", "error"] = _setting(
         "info", "the least that is logged: debug, info, warning or error"
     )
@@ -101,6 +107,12 @@ class Settings:
     def database_file(self) -> Path:
         """The SQLite file that is used without DATABASE_URL."""
         return self.data / "holdfast.db"
+
+    @property
+    def cursor_secret(self) -> bytes:
+        """What the cursors of lists are signed with: 32 bytes, the same in all processes with the same database."""
+        shared = self.cursor_key or self.database_url or str(self.database_file.resolve())
+        return sha256(b"cursors of " + shared.encode()).digest()
 
     @property
     def ledger(self) -> Path:

@@ -9,6 +9,7 @@ from quart.wrappers.base import BaseRequestWebsocket
 from werkzeug.routing import MapAdapter
 
 from application.assembly import UseCases
+from entrypoints.http.cursors import Cursors
 from entrypoints.http.guards import refuse_what_is_not_honoured
 from entrypoints.http.problems import kind_of
 from entrypoints.http.query import parameters
@@ -23,13 +24,19 @@ _log: Final = structlog.get_logger("holdfast.http")
 
 
 def create_app(
-    use_cases: UseCases, check_health: CheckHealth, *, request_timeout: float = 10.0, max_body: int = 65536
+    use_cases: UseCases,
+    check_health: CheckHealth,
+    *,
+    cursor_secret: bytes,
+    request_timeout: float = 10.0,
+    max_body: int = 65536,
 ) -> Quart:
     """Return the HTTP interface to these use cases.
 
     Every response is sent within `request_timeout` seconds. A body has at most `max_body` bytes, and must arrive within
-    half of that time.
+    half of that time. `cursor_secret` has at most 64 bytes.
     """
+    cursors = Cursors(cursor_secret)
     app = _Api(__name__, static_folder=None, template_folder=None)
     app.request_timeout = request_timeout
     # A path has one spelling. Any other spelling gets 404, not a redirect with an HTML page.
@@ -42,7 +49,8 @@ def create_app(
     app.register_error_handler(Exception, _Refusals().answer)
     # A new resource is a file in routes/ and a line here.
     app.routes = {}
-    for route in (*orders_routes(use_cases), *products_routes(use_cases), *health_routes(check_health)):
+    lists = (*orders_routes(use_cases, cursors), *products_routes(use_cases, cursors))
+    for route in (*lists, *health_routes(check_health)):
         endpoint = f"{route.method} {route.path}"
         app.routes[endpoint] = route
         app.add_url_rule(route.path, endpoint=endpoint, view_func=route.handler, methods=[route.method])

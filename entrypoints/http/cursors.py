@@ -1,52 +1,68 @@
-"""Opaque cursors of pages, in base64url: one letter for the list, then the key of the last item of the page."""
+"""Opaque cursors of pages, in base64url: the key of the last item of the page, and a signature.
+
+The signature covers the list and its filter as well. So a client can't make a cursor, which would be a page of its own
+in every cache, nor take it to another list.
+"""
 
 import binascii
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from hashlib import blake2b
+from hmac import compare_digest
 from typing import Final
 from uuid import UUID
 
-from domain.ids import MAX_ID, OrderId, ProductId
+from attrs import field, frozen
+
+from domain.ids import OrderId, ProductId, UserId
+from domain.orders.status import OrderStatus
 from entrypoints.http.refusals import FieldError, InvalidRequest
 
-_ORDERS: Final = b"o"
-_PRODUCTS: Final = b"p"
+_PRODUCTS: Final = "products"
+_SIGNATURE: Final = 12
 
 
-def after_order(order_id: OrderId) -> str:
-    return _cursor(_ORDERS, order_id.bytes)
+@frozen
+class Cursors:
+    """The cursors of all processes with the same secret. Each method that reads one raises `InvalidRequest`."""
+
+    _secret: bytes = field(repr=False)
+
+    def after_order(self, order_id: OrderId, user_id: UserId | None, status: OrderStatus | None) -> str:
+        return self._cursor(_orders(user_id, status), order_id.bytes)
+
+    def order_at(self, cursor: str, user_id: UserId | None, status: OrderStatus | None) -> OrderId:
+        """Return the order after which the page of the list with this filter begins."""
+        return OrderId(UUID(bytes=self._key(_orders(user_id, status), cursor)))
+
+    def after_product(self, product_id: ProductId) -> str:
+        return self._cursor(_PRODUCTS, product_id.to_bytes(8, "big"))
+
+    def product_at(self, cursor: str) -> ProductId:
+        """Return the product after which the page begins."""
+        return ProductId(int.from_bytes(self._key(_PRODUCTS, cursor), "big"))
+
+    def _cursor(self, of: str, key: bytes) -> str:
+        return urlsafe_b64encode(key + self._signature(of, key)).rstrip(b"=").decode()
+
+    def _key(self, of: str, cursor: str) -> bytes:
+        try:
+            decoded = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+        except (binascii.Error, ValueError):
+            raise _forged() from None
+        key, signature = decoded[:-_SIGNATURE], decoded[-_SIGNATURE:]
+        # Python's decoder skips unknown characters, so only text that encodes to itself again is a cursor.
+        if not compare_digest(signature, self._signature(of, key)) or self._cursor(of, key) != cursor:
+            raise _forged()
+        return key
+
+    def _signature(self, of: str, key: bytes) -> bytes:
+        return blake2b(of.encode() + b"\0" + key, key=self._secret, digest_size=_SIGNATURE).digest()
 
 
-def after_product(product_id: ProductId) -> str:
-    return _cursor(_PRODUCTS, product_id.to_bytes(8, "big"))
-
-
-def order_at(cursor: str) -> OrderId:
-    """Return the order after which the page begins. Raise `InvalidRequest`."""
-    return OrderId(UUID(bytes=_key(_ORDERS, cursor, 16)))
-
-
-def product_at(cursor: str) -> ProductId:
-    """Return the product after which the page begins. Raise `InvalidRequest`."""
-    number = int.from_bytes(_key(_PRODUCTS, cursor, 8), "big")
-    if not 1 <= number <= MAX_ID:
-        raise _forged()
-    return ProductId(number)
-
-
-def _cursor(kind: bytes, key: bytes) -> str:
-    return urlsafe_b64encode(kind + key).rstrip(b"=").decode()
-
-
-def _key(kind: bytes, cursor: str, length: int) -> bytes:
-    try:
-        decoded = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
-    except (binascii.Error, ValueError):
-        raise _forged() from None
-    # Python's decoder skips unknown characters, so only text that encodes to itself again is a cursor.
-    if len(decoded) != 1 + length or decoded[:1] != kind or _cursor(kind, decoded[1:]) != cursor:
-        raise _forged()
-    return decoded[1:]
+def _orders(user_id: UserId | None, status: OrderStatus | None) -> str:
+    return f"orders {user_id} {status}"
 
 
 def _forged() -> InvalidRequest:
-    return InvalidRequest(FieldError("cursor", "it must be the `next` of the previous page, unchanged"))
+    rule = "it must be the `next` of the previous page, unchanged, with the parameters of that page"
+    return InvalidRequest(FieldError("cursor", rule))

@@ -62,6 +62,11 @@ def status(text: str) -> OrderStatus:
     return OrderStatus[text]
 
 
+def cursor(text: str) -> str:
+    """Return it as it is: only with the other parameters it can be verified."""
+    return text
+
+
 def _whole_number(name: str, text: str, largest: int) -> int:
     number = whole_number_of(text)
     if number is None or not 1 <= number <= largest:

@@ -42,6 +42,7 @@ async def serve_http(container: Container, stop: Stop, *, on_started: OnStarted)
         container.check_health(),
         request_timeout=settings.request_timeout.total_seconds(),
         max_body=settings.max_body,
+        cursor_secret=settings.cursor_secret,
     )
     async with AsyncExitStack() as stack:
         if settings.redis_url:

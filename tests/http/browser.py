@@ -18,7 +18,7 @@ def app_over(use_cases: UseCases, servers: Sequence[ServerHealth] = (), **option
     async def check_health() -> Sequence[ServerHealth]:
         return servers
 
-    return create_app(use_cases, check_health, **options)
+    return create_app(use_cases, check_health, **{"cursor_secret": b"a secret", **options})
 
 
 @frozen

@@ -3,7 +3,8 @@ from uuid import UUID
 
 import pytest
 
-from tests.http.browser import Browser
+from application.assembly import UseCases
+from tests.http.browser import Browser, app_over
 from tests.unit.shop import Shop
 
 KEY = UUID("01890a5d-ac96-774b-bcce-b302099a8057")
@@ -141,6 +142,43 @@ async def test_a_forged_cursor_of_products_is_refused(browser: Browser, cursor: 
     answer = await browser.get(f"/products?cursor={cursor}")
     assert (answer.status, answer.code) == (422, "invalid_request")
     assert list(answer.errors) == ["cursor"]
+
+
+async def test_a_cursor_belongs_to_its_list_and_its_filter(shop: Shop, browser: Browser) -> None:
+    for _ in range(2):
+        await shop.sells()
+    for user in (1, 1, 2, 2):
+        await browser.order(user_id=user)
+
+    async def cursor_of(path: str) -> str:
+        return str((await browser.get(path)).body["next"])
+
+    lists = ["/orders?limit=1", "/orders?limit=1&user_id=1", "/orders?limit=1&status=PENDING", "/products?limit=1"]
+    for made_for in lists:
+        cursor = await cursor_of(made_for)
+        for used_for in lists:
+            answer = await browser.get(f"{used_for}&cursor={cursor}")
+            assert answer.status == (200 if used_for == made_for else 422), (made_for, used_for)
+        # The size of a page is not part of the list.
+        assert (await browser.get(f"{made_for.replace('limit=1', 'limit=5')}&cursor={cursor}")).status == 200
+
+
+async def test_a_cursor_is_valid_in_all_processes_with_the_same_secret(shop: Shop, use_cases: UseCases) -> None:
+    for _ in range(2):
+        await shop.sells()
+    one, other, stranger = (Browser(app_over(use_cases, cursor_secret=secret * 32)) for secret in (b"a", b"a", b"b"))
+    cursor = (await one.get("/products?limit=1")).body["next"]
+    assert (await other.get(f"/products?cursor={cursor}")).status == 200
+    assert (await stranger.get(f"/products?cursor={cursor}")).status == 422
+
+
+async def test_no_change_of_a_cursor_makes_another(shop: Shop, browser: Browser) -> None:
+    for _ in range(3):
+        await shop.sells()
+    cursor = (await browser.get("/products?limit=1")).body["next"]
+    for place, character in enumerate(cursor):
+        changed = cursor[:place] + ("A" if character != "A" else "B") + cursor[place + 1 :]
+        assert (await browser.get(f"/products?cursor={changed}")).status == 422
 
 
 async def test_products_know_no_parameters_of_orders(browser: Browser) -> None:

@@ -11,7 +11,7 @@ from application.assembly import UseCases
 from application.intake.queue_orders import Queued
 from domain.orders.order import Order
 from domain.orders.status import HAS_MONEY, SET_BY_HAND, OrderStatus
-from entrypoints.http import cursors, query
+from entrypoints.http import query
 from entrypoints.http.bodies import (
     ChangeStatusBody,
     EventBody,
@@ -21,6 +21,7 @@ from entrypoints.http.bodies import (
     PayBody,
     PlaceOrderBody,
 )
+from entrypoints.http.cursors import Cursors
 from entrypoints.http.decoding import read_json, read_json_if_any
 from entrypoints.http.guards import IDEMPOTENCY_KEY
 from entrypoints.http.idempotency import answered, keyed, queued
@@ -35,15 +36,15 @@ _PARAMETERS: Final = {
     "user_id": query.user_id,
     "status": query.status,
     "limit": query.limit,
-    "cursor": cursors.order_at,
+    "cursor": query.cursor,
 }
 _PLACE_ORDER: Final = msgspec.json.Decoder(PlaceOrderBody)
 _PAY: Final = msgspec.json.Decoder(PayBody)
 _CHANGE_STATUS: Final = msgspec.json.Decoder(ChangeStatusBody)
 
 
-def orders_routes(use_cases: UseCases) -> list[Route]:
-    handlers = _Handlers(use_cases)
+def orders_routes(use_cases: UseCases, cursors: Cursors) -> list[Route]:
+    handlers = _Handlers(use_cases, cursors)
     return [
         Route("POST", "/orders", handlers.place, honours=_KEY),
         Route("GET", "/orders", handlers.page, parameters=_PARAMETERS),
@@ -58,6 +59,7 @@ def orders_routes(use_cases: UseCases) -> list[Route]:
 @frozen
 class _Handlers:
     _use_cases: UseCases
+    _cursors: Cursors
 
     async def place(self) -> Reply:
         body = await read_json(_PLACE_ORDER)
@@ -68,15 +70,16 @@ class _Handlers:
     async def page(self) -> Reply:
         wanted = query.parameters(request.query_string, _PARAMETERS)
         limit = wanted.get("limit", query.DEFAULT_LIMIT)
+        user_id, status, cursor = wanted.get("user_id"), wanted.get("status"), wanted.get("cursor")
         orders = await self._use_cases.list_orders(
-            user_id=wanted.get("user_id"),
-            status=wanted.get("status"),
-            before=wanted.get("cursor"),
+            user_id=user_id,
+            status=status,
+            before=None if cursor is None else self._cursors.order_at(cursor, user_id, status),
             # One more than is shown tells whether there is a next page.
             limit=limit + 1,
         )
         shown = orders[:limit]
-        following = cursors.after_order(shown[-1].id) if len(orders) > limit else None
+        following = self._cursors.after_order(shown[-1].id, user_id, status) if len(orders) > limit else None
         return reply(OrdersBody([OrderBody.of(order) for order in shown], following))
 
     async def get(self, order_id: str) -> Reply:

@@ -4,17 +4,18 @@ from attrs import frozen
 from quart import request
 
 from application.assembly import UseCases
-from entrypoints.http import cursors, query
+from entrypoints.http import query
 from entrypoints.http.bodies import ProductBody, ProductsBody
+from entrypoints.http.cursors import Cursors
 from entrypoints.http.ids import product_id_of
 from entrypoints.http.replies import Reply, reply
 from entrypoints.http.routes.route import Route
 
-_PARAMETERS: Final = {"limit": query.limit, "cursor": cursors.product_at}
+_PARAMETERS: Final = {"limit": query.limit, "cursor": query.cursor}
 
 
-def products_routes(use_cases: UseCases) -> list[Route]:
-    handlers = _Handlers(use_cases)
+def products_routes(use_cases: UseCases, cursors: Cursors) -> list[Route]:
+    handlers = _Handlers(use_cases, cursors)
     return [
         Route("GET", "/products", handlers.page, parameters=_PARAMETERS),
         Route("GET", "/products/<product_id>", handlers.get),
@@ -24,14 +25,16 @@ def products_routes(use_cases: UseCases) -> list[Route]:
 @frozen
 class _Handlers:
     _use_cases: UseCases
+    _cursors: Cursors
 
     async def page(self) -> Reply:
         wanted = query.parameters(request.query_string, _PARAMETERS)
-        limit = wanted.get("limit", query.DEFAULT_LIMIT)
+        limit, cursor = wanted.get("limit", query.DEFAULT_LIMIT), wanted.get("cursor")
+        after = None if cursor is None else self._cursors.product_at(cursor)
         # One more than is shown tells whether there is a next page.
-        products = await self._use_cases.list_products(after=wanted.get("cursor"), limit=limit + 1)
+        products = await self._use_cases.list_products(after=after, limit=limit + 1)
         shown = products[:limit]
-        following = cursors.after_product(shown[-1].id) if len(products) > limit else None
+        following = self._cursors.after_product(shown[-1].id) if len(products) > limit else None
         return reply(ProductsBody([ProductBody.of(product) for product in shown], following))
 
     async def get(self, product_id: str) -> Reply:
