@@ -3,18 +3,19 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
-from sqlalchemy import Connection
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy import Connection, event, text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from adapters.sql.core.connecting import connected
 from adapters.sql.core.engine import backend_of, create_engine
 from adapters.sql.core.finishing import finish, undisturbed
+from adapters.sql.dialects.base import SqlDialect
 from adapters.sql.schema import current_revision, revisions
 from application.errors import Aborted, Unavailable
 
@@ -45,11 +46,23 @@ async def migrate(engine: AsyncEngine, *, to: str | None = None) -> list[str]:
         statement_timeout=_STATEMENT_TIMEOUT,
         lock_timeout=_LOCK_TIMEOUT,
     )
+    _suspend_foreign_keys(patient)
     try:
         async with _alone(patient):
             return await _migrate(patient, to or revisions()[-1])
     finally:
         await finish(patient.dispose())
+
+
+def _suspend_foreign_keys(engine: AsyncEngine) -> None:
+    statements = backend_of(engine).dialect.suspend_foreign_keys
+    if statements is not None:
+
+        @event.listens_for(engine.sync_engine, "connect")
+        def suspend(connection: Any, _record: Any) -> None:
+            cursor = connection.cursor()
+            cursor.execute(statements[0])
+            cursor.close()
 
 
 @asynccontextmanager
@@ -105,8 +118,17 @@ async def _apply_next(engine: AsyncEngine, target: str) -> str | None:
     """Apply the revision after the one that is found, in one transaction. None: the target is reached."""
     async with connected(engine) as connection:
         step = await connection.run_sync(_upgrade, target)
+        await _expect_whole(connection, backend_of(engine).dialect)
         await connection.commit()
     return step
+
+
+async def _expect_whole(connection: AsyncConnection, dialect: SqlDialect) -> None:
+    """Raise before the commit if the step has broken a foreign key while these were not checked."""
+    if dialect.suspend_foreign_keys is not None:
+        broken = (await connection.execute(text(dialect.suspend_foreign_keys[1]))).all()
+        if broken:
+            raise RuntimeError(f"the migration would leave {len(broken)} rows that refer to nothing, as {broken[0]}")
 
 
 def _upgrade(connection: Connection, target: str) -> str | None:

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -77,10 +78,10 @@ async def test_migrations_make_the_same_constraints_and_indexes_as_the_tables_of
     async with expected.begin() as connection:
         await connection.run_sync(metadata.create_all)
     async with empty_engine.connect() as made, expected.connect() as wanted:
-        assert await made.run_sync(_details) == await wanted.run_sync(_details)
+        assert await made.run_sync(details) == await wanted.run_sync(details)
 
 
-def _details(connection: Connection) -> dict[str, object]:
+def details(connection: Connection) -> dict[str, tuple[Any, ...]]:
     inspector = inspect(connection)
     return {
         table: (

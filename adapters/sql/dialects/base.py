@@ -256,6 +256,9 @@ class SqlDialect:
     holding_back_vacuum: str | None
     # Whether a rollback also undoes changes of the tables, so that a migration is done completely or not at all.
     transactional_ddl: bool
+    # How a migrator's connection stops to check foreign keys, and selects the rows that would break one. None if tables
+    # that others refer to can be changed in place.
+    suspend_foreign_keys: tuple[str, str] | None
     # A column type for moments, with microseconds. Values have a time zone.
     moment: TypeEngine[datetime]
     connections: Connections

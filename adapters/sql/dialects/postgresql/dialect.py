@@ -149,6 +149,7 @@ POSTGRESQL: Final = SqlDialect(
     version="SHOW server_version",
     holding_back_vacuum=_HOLDING_BACK_VACUUM,
     transactional_ddl=True,
+    suspend_foreign_keys=None,
     moment=DateTime(timezone=True),
     connections=PostgresConnections(),
     driver=Asyncpg(),

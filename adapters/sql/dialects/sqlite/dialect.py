@@ -87,6 +87,8 @@ SQLITE: Final = SqlDialect(
     version="SELECT sqlite_version()",
     holding_back_vacuum=None,
     transactional_ddl=True,
+    # It is too late for this in a transaction.
+    suspend_foreign_keys=("PRAGMA foreign_keys = OFF", "PRAGMA foreign_key_check"),
     moment=NaiveUtc(),
     connections=SqliteConnections(),
     driver=Aiosqlite(),
