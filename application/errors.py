@@ -13,6 +13,10 @@ class Unavailable(NotDone):
     """A server can't be reached, or can't do what was asked now. A retry at once is no use."""
 
 
+class Misconfigured(Unavailable):
+    """A server refuses what was asked, and no waiting mends that. The message says what a person has to do."""
+
+
 class Aborted(NotDone):
     """The transaction was rolled back: a deadlock, a lock timeout, another writer. Retry at once."""
 

@@ -71,7 +71,8 @@ async def queues_declared(settings: Settings) -> AsyncGenerator[None, None]:
     if not settings.amqp_url:
         yield
         return
-    from adapters.rabbitmq.topology import Topology, declare_topology  # noqa: PLC0415 - as above
+    from adapters.rabbitmq.declaring import declare_topology  # noqa: PLC0415 - as above
+    from adapters.rabbitmq.topology import Topology  # noqa: PLC0415 - as above
     from entrypoints.loops import repeat  # noqa: PLC0415 - as above
 
     stop = asyncio.Event()

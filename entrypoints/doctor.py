@@ -69,6 +69,23 @@ async def warnings(engine: AsyncEngine) -> list[str]:
     ]
 
 
+async def queue_problems(settings: Settings) -> list[str]:
+    """What keeps messages from their queues, though RabbitMQ works. Never raise."""
+    if not settings.amqp_url:
+        return []
+    from adapters.rabbitmq.declaring import topology_problems  # noqa: PLC0415 - imported only where RabbitMQ is
+    from adapters.rabbitmq.topology import Topology  # noqa: PLC0415 - as above
+
+    try:
+        async with asyncio.timeout(_TIMEOUT):
+            return await topology_problems(settings.amqp_url, Topology(settings.namespace))
+    except TimeoutError:
+        return [f"RabbitMQ did not say within {_TIMEOUT:g} s which queues there are"]
+    except Unavailable:
+        # `examine` says so.
+        return []
+
+
 async def _ask(name: str, version: Callable[[], Awaitable[str]]) -> ServerHealth:
     try:
         async with asyncio.timeout(_TIMEOUT):

@@ -6,7 +6,7 @@ from typing import Final, Self, TypeVar
 import structlog
 from attrs import define, field
 
-from application.errors import Trouble
+from application.errors import Misconfigured, Trouble
 
 T = TypeVar("T")
 
@@ -89,6 +89,11 @@ async def repeat(step: Callable[[], Awaitable[float]], stop: asyncio.Event, *, n
         try:
             seconds = await step()
             failures = 0
+        except Misconfigured as error:
+            # Once a person has mended it, the loop goes on by itself.
+            seconds = _LONGEST_PAUSE
+            failures += 1
+            log.error("a server refuses this, and no waiting mends it", reason=str(error), retry_in=seconds)  # noqa: TRY400 - it is no fault of the code
         except Trouble as error:
             seconds = _growing(failures)
             failures += 1

@@ -13,8 +13,8 @@ from aiormq.abc import DeliveredMessage
 from pamqp import commands
 
 from adapters.codecs.events import encode
-from adapters.rabbitmq.topology import Topology, declare_topology
-from application.messaging.subscriptions import WORK_QUEUES
+from adapters.rabbitmq.declaring import declare_topology
+from adapters.rabbitmq.topology import Topology
 from application.ports.messaging import Delivery, Subscription
 from application.ports.persistence import OutboxEntry
 from domain.ids import OrderId, PaymentId
@@ -75,15 +75,25 @@ async def stays_empty(queue: Subscription, seconds: float = 0.3) -> bool:
 async def own_topology(url: str, *, delays: tuple[float, ...] = (0.05,)) -> AsyncIterator[Topology]:
     """A namespace for one test, gone afterwards."""
     topology = Topology(f"test-{secrets.token_hex(6)}", delays=delays)
-    await declare_topology(url, topology)
-    try:
+    async with removed(url, topology):
+        await declare_topology(url, topology)
         yield topology
+
+
+@asynccontextmanager
+async def removed(url: str, topology: Topology) -> AsyncIterator[None]:
+    """Whatever the block declares in this namespace is gone afterwards."""
+    try:
+        yield
     finally:
-        async with channel(url) as open_channel:
-            for consumer in (work.name for work in WORK_QUEUES):
-                for queue in topology.queues(consumer):
-                    await open_channel.queue_delete(queue)
-            await open_channel.exchange_delete(topology.exchange)
+        await remove(url, topology)
+
+
+async def remove(url: str, topology: Topology) -> None:
+    async with channel(url) as open_channel:
+        for queue in topology.all_queues:
+            await open_channel.queue_delete(queue)
+        await open_channel.exchange_delete(topology.exchange)
 
 
 @asynccontextmanager

@@ -52,14 +52,18 @@ class Service:
 
     def run(self, *arguments: str, seconds: float = 30) -> str:
         """Run a command to its end and return what it printed. Raise AssertionError when it fails."""
+        status, output = self.try_to_run(*arguments, seconds=seconds)
+        assert status == 0, f"holdfast {' '.join(arguments)} exited with {status}:\n{output[-3000:]}"
+        return output
+
+    def try_to_run(self, *arguments: str, seconds: float = 30) -> tuple[int, str]:
+        """Run a command to its end and return its exit status and what it printed."""
         # Of its own, though the same command runs beside it.
         name = f"{'-'.join(arguments)[:40]}-{secrets.token_hex(4)}".replace("/", "_")
         process = Process(
             argv=[str(HOLDFAST), *arguments], env=self.environment(), log=self.folder / f"{name}.log", cwd=self.folder
         ).start()
-        status = process.wait(seconds=seconds)
-        assert status == 0, f"holdfast {' '.join(arguments)} exited with {status}:\n{process.tail()}"
-        return process.output()
+        return process.wait(seconds=seconds), process.output()
 
     def start(self, command: str, *, name: str | None = None) -> Process:
         """Start a long-running command; one that was started before under the name is started anew."""

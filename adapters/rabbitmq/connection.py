@@ -20,8 +20,9 @@ from attrs import define, field, frozen
 from pamqp.common import FieldTable
 from yarl import URL
 
+from adapters.rabbitmq.errors import translated
 from adapters.rabbitmq.received import ClearReader
-from application.errors import Trouble, Unavailable
+from application.errors import Misconfigured, Trouble, Unavailable
 
 # In seconds. A dead peer is detected after three missed heartbeats, about 33 seconds.
 _HEARTBEAT: Final = "10"
@@ -135,7 +136,8 @@ class BrokerConnection:
     async def talking(self, seconds: float, *, lost: type[Trouble] = Unavailable) -> AsyncGenerator[None, None]:
         """Bound the time of a block that calls the broker, and translate its errors.
 
-        Raise `lost` if the broker does not reply in time, or refuses. An error of our own code is raised unchanged.
+        Raise `lost` if the broker does not reply in time, or refuses: instead of `Unavailable`, `Misconfigured` if no
+        waiting mends it, and `Missing` if there is no such queue. An error of our own code is raised unchanged.
         """
         try:
             async with asyncio.timeout(seconds):
@@ -154,7 +156,7 @@ class BrokerConnection:
             # If the connection was dropped, aiormq may raise a plain Exception, or the error of its frame parser.
             if not isinstance(error, _OF_THE_BROKER) and not self._is_closed:
                 raise
-            raise lost(in_words(error, self.where)) from error
+            raise translated(error, self.where, lost) from error
 
     async def close(self) -> None:
         """Close the connection normally if the broker replies, and abort the socket otherwise. Never raise."""
@@ -188,33 +190,7 @@ async def _connect(connection: aio_pika.Connection) -> None:
         await connection.connect()
     except ValueError:
         # Raised, for example, if the name of the virtual host is too long.
-        raise Unavailable(_UNUSABLE) from None
-
-
-def in_words(error: BaseException, where: str) -> str:
-    """Return a message that says what is wrong, and what to do about it."""
-    match error:
-        case aiormq.ProbableAuthenticationError() | aiormq.AuthenticationError():
-            return f"RabbitMQ at {where} refuses the user or the password: check AMQP_URL"
-        case aiormq.InvalidFrameError() if "Connection.OpenOk" in str(error):
-            return (
-                f"RabbitMQ at {where} has no such virtual host, or this user may not use it: check the path of"
-                " AMQP_URL (none at all, or %2F, stands for the virtual host '/')"
-            )
-        case aiormq.ChannelNotFoundEntity():
-            return f"RabbitMQ at {where} says {error}: run `holdfast migrate`, which declares it"
-        case aiormq.ChannelPreconditionFailed() if "inequivalent" in str(error):
-            return (
-                f"RabbitMQ at {where} says {error}: another program has declared it with other arguments."
-                " Delete it when it is empty, and run `holdfast migrate`"
-            )
-        case aiormq.AMQPChannelError():
-            return f"RabbitMQ at {where} says {error}"
-        case _:
-            return (
-                f"RabbitMQ at {where} can't be reached ({str(error) or 'the connection was lost'}):"
-                " is it running, and is AMQP_URL right?"
-            )
+        raise Misconfigured(_UNUSABLE) from None
 
 
 def _prepare(url: str, name: str) -> tuple[aio_pika.Connection, str]:
@@ -226,8 +202,8 @@ def _prepare(url: str, name: str) -> tuple[aio_pika.Connection, str]:
         address = URL(parts._replace(query=query).geturl())
     except (ValueError, KeyError):
         # The cause is not repeated: it may quote a password. If that has a slash, a part of it is parsed as the port.
-        raise Unavailable(_UNUSABLE) from None
+        raise Misconfigured(_UNUSABLE) from None
     if not parts.hostname:
-        raise Unavailable(_UNUSABLE)
+        raise Misconfigured(_UNUSABLE)
     properties: FieldTable = {"connection_name": name, "product": "Holdfast"}
     return aio_pika.Connection(address, client_properties=properties), f"{parts.hostname}:{port}"

@@ -8,7 +8,8 @@ import aiormq
 import structlog
 from attrs import define, field
 
-from adapters.rabbitmq.connection import BrokerConnection, ReconnectPacing, Timeouts, in_words
+from adapters.rabbitmq.connection import BrokerConnection, ReconnectPacing, Timeouts
+from adapters.rabbitmq.errors import in_words
 from adapters.rabbitmq.frames import Message, publishing
 from adapters.rabbitmq.underlay import Confirms, write
 from application.errors import OutcomeUnknown, Unavailable

@@ -1,19 +1,14 @@
-"""The exchange and the queues in RabbitMQ. `declare_topology` declares all of them; other code expects them to exist.
+"""The names of the exchange and the queues in RabbitMQ, and what each queue is. `declaring.py` declares them.
 
 The exchange is for others, who bind their queues to it. Our own queues are bound to nothing: what is for them is sent
 to them by name. Every queue is a quorum queue. The broker itself moves messages between queues, and never drops one.
 """
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from typing import Any, Final
 
-from aio_pika import ExchangeType
-from aio_pika.abc import AbstractChannel
 from attrs import field, frozen
 from attrs.validators import min_len
 
-from adapters.rabbitmq.connection import BrokerConnection, Timeouts
 from application.messaging.subscriptions import RETRY_DELAYS, WORK_QUEUES
 
 # After this many redeliveries, RabbitMQ itself dead-letters a message. The limit is for a message that kills its worker
@@ -22,9 +17,6 @@ DELIVERY_LIMIT: Final = 1000
 # For the queues of dead letters, whose messages can't be dead-lettered again. Without a limit of their own, RabbitMQ 4
 # would drop a message after twenty redeliveries.
 _NEVER: Final = 2**31 - 1
-
-# Seconds to declare everything: a cluster elects a leader for each quorum queue.
-_DECLARE_TIMEOUT: Final = 60.0
 
 
 @frozen
@@ -61,6 +53,10 @@ class Topology:
             **waiting,
         }
 
+    @property
+    def all_queues(self) -> dict[str, dict[str, Any]]:
+        return {name: arguments for work in WORK_QUEUES for name, arguments in self.queues(work.name).items()}
+
     def _later(self, consumer: str, delay: float) -> str:
         return f"{self.namespace}.{consumer}.later.{round(delay * 1000)}"
 
@@ -75,35 +71,3 @@ def _quorum(*, dead_letters_to: str) -> dict[str, Any]:
         "x-dead-letter-strategy": "at-least-once",
         "x-overflow": "reject-publish",
     }
-
-
-async def declare_topology(url: str, topology: Topology) -> None:
-    """Declare the missing exchange and queues. Repeated and concurrent calls are safe. Raise `Unavailable`."""
-    async with _channel(url, topology) as channel:
-        await channel.declare_exchange(topology.exchange, ExchangeType.TOPIC, durable=True)
-        for work in WORK_QUEUES:
-            for name, arguments in topology.queues(work.name).items():
-                await channel.declare_queue(name, durable=True, arguments=arguments)
-
-
-async def remove_old_bindings(url: str, topology: Topology) -> None:
-    """Remove the bindings through which earlier releases sent work to our queues. The queues must exist.
-
-    While there is a binding, the queue gets work twice: by its name, and as an announcement. That changes nothing, and
-    costs time. Processes of an earlier release need the bindings and make them again. Raise `Unavailable`.
-    """
-    async with _channel(url, topology) as channel:
-        for work in WORK_QUEUES:
-            queue = await channel.get_queue(topology.queue(work.name), ensure=False)
-            await queue.unbind(topology.exchange, work.event.type)
-
-
-@asynccontextmanager
-async def _channel(url: str, topology: Topology) -> AsyncGenerator[AbstractChannel, None]:
-    connection = await BrokerConnection.open(url, name=f"{topology.namespace} topology", timeouts=Timeouts())
-    try:
-        channel = await connection.channel()
-        async with connection.talking(_DECLARE_TIMEOUT):
-            yield channel
-    finally:
-        await connection.close()

@@ -31,7 +31,8 @@ def make_app() -> App:
     app.command(
         "entrypoints.cli.tables:migrate",
         help="Create the tables and the queues, or bring them up to date.\n\n"
-        "This is safe at any time, and from several places at once.",
+        "This is safe at any time, and from several places at once. The exit code is 1 if a server refuses it for good,"
+        " such as a queue of another kind that has a name of ours.",
     )
     app.command(
         "entrypoints.cli.tables:seed",
@@ -39,8 +40,8 @@ def make_app() -> App:
     )
     app.command(
         "entrypoints.cli.doctor:doctor",
-        help="Check every server: whether it works, its version, and what is wrong with it.\n\n"
-        "The exit code is 1 if a server does not work.",
+        help="Check every server: whether it works, its version, and what is wrong with it and with its queues.\n\n"
+        "The exit code is 1 if something does not work.",
     )
     app.command(
         "entrypoints.cli.status:status",

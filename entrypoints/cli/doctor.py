@@ -16,16 +16,19 @@ def doctor(*, data: Data = None) -> None:
         "broker": settings.amqp_url,
     }
 
-    from entrypoints.doctor import examine, warnings
+    from entrypoints.doctor import examine, queue_problems, warnings
 
     async def work(engine: "AsyncEngine") -> None:
         servers = list(await examine(settings, engine))
         for server in servers:
             state = "works" if server.works else "FAILS"
             tell(f"{server.name:9} {state}  {server.version or server.problem}  {named[server.name]}".rstrip())
+        problems = await queue_problems(settings)
+        for problem in problems:
+            tell(f"queues    FAILS  {problem}")
         for warning in await warnings(engine):
             tell(f"warning   {warning}")
-        if not all(server.works for server in servers):
+        if problems or not all(server.works for server in servers):
             raise CommandError("not every server works; see above")
 
     with_engine(settings, work)

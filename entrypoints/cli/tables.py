@@ -24,12 +24,16 @@ def migrate(*, data: Data = None) -> None:
 
 
 async def _declare_queues(url: str, namespace: str) -> None:
-    from adapters.rabbitmq.topology import Topology, declare_topology, remove_old_bindings
-    from application.errors import Trouble
+    from adapters.rabbitmq.declaring import declare_topology, remove_old_bindings
+    from adapters.rabbitmq.topology import Topology
+    from application.errors import Misconfigured, Trouble
 
     try:
         await declare_topology(url, Topology(namespace))
         await remove_old_bindings(url, Topology(namespace))
+    except Misconfigured:
+        # No waiting mends that, so that the command fails.
+        raise
     except Trouble as error:
         # The command succeeds all the same: worker and relay declare the queues as soon as the broker is there.
         say(f"the queues are not declared yet, worker and relay will declare them: {error}")

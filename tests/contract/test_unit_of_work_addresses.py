@@ -1,14 +1,18 @@
 """Where the database is, and what is said when it isn't there."""
 
+import secrets
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
+import asyncpg
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.sql.core.engine import create_engine
 from adapters.sql.health import server_version
-from application.errors import Unavailable
+from adapters.sql.unit_of_work import SqlUnitOfWork
+from application.errors import Misconfigured, Unavailable
 
 
 @pytest.mark.parametrize(
@@ -30,8 +34,27 @@ async def test_a_database_that_does_not_exist_is_named(
     migrated_postgres: str, open_engines: Callable[[str], AsyncEngine]
 ) -> None:
     url = f"{migrated_postgres.rpartition('/')[0]}/no_such_shop"
-    with pytest.raises(Unavailable, match="database no_such_shop has no database of this name"):
+    with pytest.raises(Misconfigured, match="database no_such_shop has no database of this name"):
         await server_version(open_engines(url))
+
+
+async def test_a_right_that_the_user_lacks_is_named(
+    migrated_postgres: str, open_engines: Callable[[str], AsyncEngine]
+) -> None:
+    user = f"clerk_{secrets.token_hex(4)}"
+    parts = urlsplit(migrated_postgres)
+    address = f"{user}:hidden@{parts.hostname}:{parts.port or 5432}"
+    admin = await asyncpg.connect(migrated_postgres.replace("postgresql+asyncpg", "postgresql"), timeout=30)
+    try:
+        await admin.execute(f"CREATE ROLE {user} LOGIN PASSWORD 'hidden'")
+        shop = SqlUnitOfWork(open_engines(urlunsplit(parts._replace(netloc=address))))
+        with pytest.raises(Misconfigured, match=r"refuses a right that this user needs.*grant") as refusal:
+            async with shop() as tx:
+                await tx.products.page(after=None, limit=1)
+        assert "hidden" not in str(refusal.value)
+    finally:
+        await admin.execute(f"DROP ROLE {user}")
+        await admin.close()
 
 
 @pytest.mark.parametrize("path", ["/no/such/folder/shop.db", "/"])

@@ -5,13 +5,14 @@ from secrets import token_hex
 
 import pytest
 
+from adapters.rabbitmq.topology import Topology
+from tests.brokers import remove
 from tests.features.drivers.http import HttpShop
 from tests.features.drivers.memory import MemoryShop
 from tests.features.drivers.servers import reached_by_cable
 from tests.features.drivers.service import Service
 from tests.features.drivers.shop import Shop
 from tests.features.story import Story
-from tests.integration.conftest import remove_queues
 
 
 def pytest_bdd_before_step_call(step_func: Callable[..., object]) -> None:
@@ -48,11 +49,14 @@ def service_on_servers(
 ) -> Iterator[Service]:
     """As `service`, with servers that a scenario can disconnect."""
     namespace = f"test-{token_hex(6)}"
-    with reached_by_cable(database=new_database(), broker=amqp_url, redis=redis_url, namespace=namespace) as servers:
-        service = Service(tmp_path_factory.mktemp("service"), servers)
-        yield service
-        service.stop()
-    asyncio.run(remove_queues(amqp_url, namespace))
+    servers = reached_by_cable(database=new_database(), broker=amqp_url, redis=redis_url, namespace=namespace)
+    try:
+        with servers as settings:
+            service = Service(tmp_path_factory.mktemp("service"), settings)
+            yield service
+            service.stop()
+    finally:
+        asyncio.run(remove(amqp_url, Topology(namespace)))
 
 
 @pytest.fixture

@@ -4,13 +4,12 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from secrets import token_hex
 
-import aio_pika
 import aiohttp
 import pytest
 from attrs import frozen
 
 from adapters.rabbitmq.topology import Topology
-from application.messaging.subscriptions import WORK_QUEUES
+from tests.brokers import removed
 from tests.cables import Cable, cable
 from tests.servers.fleet import VARIABLES
 from tests.service import Service
@@ -39,10 +38,12 @@ async def on_servers(
             "HOLDFAST_NAMESPACE": namespace,
         },
     )
-    await asyncio.to_thread(service.run, "migrate")
-    yield service
-    await asyncio.to_thread(service.kill)
-    await remove_queues(amqp_url, namespace)
+    async with removed(amqp_url, Topology(namespace)):
+        try:
+            await asyncio.to_thread(service.run, "migrate")
+            yield service
+        finally:
+            await asyncio.to_thread(service.kill)
 
 
 @frozen
@@ -63,16 +64,6 @@ async def wired(on_servers: Service) -> AsyncIterator[Wired]:
             on_servers.settings[variable] = cables[name].url
         yield Wired(on_servers, cables)
         await asyncio.to_thread(on_servers.kill)
-
-
-async def remove_queues(url: str, namespace: str) -> None:
-    connection = await aio_pika.connect(url, timeout=10)
-    async with connection, await connection.channel() as channel:
-        topology = Topology(namespace)
-        for consumer in (work.name for work in WORK_QUEUES):
-            for name in topology.queues(consumer):
-                await channel.queue_delete(name)
-        await channel.exchange_delete(topology.exchange)
 
 
 @pytest.fixture

@@ -13,11 +13,12 @@ import aiohttp
 import pytest
 from attrs import define, field
 
+from adapters.rabbitmq.topology import Topology
 from adapters.sql.core.engine import create_engine
 from adapters.sql.unit_of_work import SqlUnitOfWork
 from domain.ids import OrderId
 from domain.orders.status import OrderStatus
-from tests.integration.conftest import remove_queues
+from tests.brokers import removed
 from tests.servers.server import Server
 from tests.service import Service, until
 
@@ -102,14 +103,15 @@ async def service(
     namespace = f"test-{token_hex(6)}"
     settings = {**urls, own: outage[0].url, "HOLDFAST_NAMESPACE": namespace, "HOLDFAST_STUCK_AFTER": "5s"}
     service = Service(folder=tmp_path, settings=settings)
-    await asyncio.to_thread(service.run, "migrate")
-    # Before the start: an API knows the price of a new product only after some seconds.
-    await asyncio.to_thread(service.add_product, stock=1_000_000)
-    await asyncio.to_thread(service.start_all, ["api", "worker", "relay"])
-    yield service
-    await asyncio.to_thread(service.kill)
-    if own != "AMQP_URL":
-        await remove_queues(amqp_url, namespace)
+    async with removed(amqp_url, Topology(namespace)):
+        try:
+            await asyncio.to_thread(service.run, "migrate")
+            # Before the start: an API knows the price of a new product only after some seconds.
+            await asyncio.to_thread(service.add_product, stock=1_000_000)
+            await asyncio.to_thread(service.start_all, ["api", "worker", "relay"])
+            yield service
+        finally:
+            await asyncio.to_thread(service.kill)
 
 
 async def test_any_one_server_may_be_gone_for_thirty_seconds(

@@ -3,10 +3,11 @@ from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
+from adapters.rabbitmq.declaring import declare_topology
 from adapters.rabbitmq.health import server_version
-from adapters.rabbitmq.topology import Topology, declare_topology
+from adapters.rabbitmq.topology import Topology
 from application.errors import Unavailable
-from tests.brokers import channel, own_topology
+from tests.brokers import own_topology
 
 
 async def test_a_server_tells_its_version(amqp_url: str) -> None:
@@ -57,19 +58,6 @@ async def test_a_url_that_is_none_is_said_without_repeating_it(url: str) -> None
 async def test_to_declare_twice_is_safe(amqp_url: str) -> None:
     async with own_topology(amqp_url) as topology:
         await declare_topology(amqp_url, topology)
-
-
-async def test_a_queue_that_somebody_else_declared_is_said(amqp_url: str) -> None:
-    async with own_topology(amqp_url) as theirs:
-        ours = Topology(f"{theirs.namespace}-other")
-        async with channel(amqp_url) as open_channel:
-            await open_channel.queue_declare(ours.dead("payments"), exclusive=False, durable=True)
-            try:
-                with pytest.raises(Unavailable, match="another program has declared it"):
-                    await declare_topology(amqp_url, ours)
-            finally:
-                await open_channel.queue_delete(ours.dead("payments"))
-                await open_channel.exchange_delete(ours.exchange)
 
 
 async def test_a_name_that_can_not_be_written_is_no_fault_of_the_broker(amqp_url: str) -> None:

@@ -6,9 +6,10 @@ from collections.abc import AsyncIterator
 import pytest
 
 from adapters.rabbitmq.connection import Timeouts
+from adapters.rabbitmq.declaring import declare_topology, remove_old_bindings
 from adapters.rabbitmq.publisher import RabbitPublisher, open_publisher
 from adapters.rabbitmq.subscription import open_subscription
-from adapters.rabbitmq.topology import Topology, declare_topology, remove_old_bindings
+from adapters.rabbitmq.topology import Topology
 from application.errors import OutcomeUnknown, Trouble, Unavailable
 from application.messaging.subscriptions import QUEUE_OF
 from application.ports.persistence import OutboxEntry

@@ -5,9 +5,10 @@ import asyncio
 import pytest
 
 from adapters.rabbitmq.connection import Timeouts
+from adapters.rabbitmq.declaring import declare_topology
 from adapters.rabbitmq.publisher import RabbitPublisher, open_publisher
 from adapters.rabbitmq.subscription import RabbitSubscription, open_subscription
-from adapters.rabbitmq.topology import Topology, declare_topology
+from adapters.rabbitmq.topology import Topology
 from application.errors import OutcomeUnknown, Trouble
 from application.ports.persistence import OutboxEntry
 from tests.brokers import entries, events_of, payment_requested, receive

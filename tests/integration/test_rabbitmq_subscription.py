@@ -9,9 +9,10 @@ import pytest
 
 from adapters.codecs.events import encode
 from adapters.rabbitmq.connection import Timeouts
+from adapters.rabbitmq.declaring import declare_topology
 from adapters.rabbitmq.publisher import RabbitPublisher, open_publisher
 from adapters.rabbitmq.subscription import RabbitSubscription, open_subscription
-from adapters.rabbitmq.topology import Topology, declare_topology
+from adapters.rabbitmq.topology import Topology
 from application.errors import OutcomeUnknown, Unavailable
 from application.ports.messaging import Delivery
 from tests.brokers import (

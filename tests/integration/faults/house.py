@@ -14,7 +14,8 @@ from aiormq.abc import DeliveredMessage
 from attrs import define, field
 
 from adapters.codecs.events import decode_if_readable
-from adapters.rabbitmq.topology import Topology, declare_topology
+from adapters.rabbitmq.declaring import declare_topology
+from adapters.rabbitmq.topology import Topology
 from adapters.sql.core.engine import create_engine
 from adapters.sql.unit_of_work import SqlUnitOfWork
 from application.catalogue.add_products import AddProducts, NewProduct

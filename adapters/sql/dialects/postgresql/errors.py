@@ -5,21 +5,27 @@ from attrs import frozen
 from sqlalchemy.exc import DBAPIError
 
 from adapters.sql.dialects.base import UniqueKey
-from application.errors import Aborted, Unavailable
+from application.errors import Aborted, Misconfigured, Unavailable
 
 # Classes of errors, by the first two characters of SQLSTATE, and single states.
 _UNAVAILABLE_CLASSES: Final = frozenset({"08", "28", "53", "57", "58"})
 _UNAVAILABLE_STATES: Final = {
-    "25006": "is read-only now",
-    "25P03": "ended a transaction that had been idle for too long",
-    "28000": "refuses this user",
-    "28P01": "refuses the user's password",
-    "3D000": "has no database of this name",
-    "53100": "has no space left on its disk",
-    "53300": "has no connection left: raise max_connections, or make the pools smaller",
-    "57014": "took too long over a statement",
-    "57P01": "is shutting down",
-    "57P03": "is starting up or shutting down",
+    "25006": " is read-only now",
+    "25P03": " ended a transaction that had been idle for too long",
+    "53100": " has no space left on its disk",
+    "53300": " has no connection left: raise max_connections, or make the pools smaller",
+    "57014": " took too long over a statement",
+    "57P01": " is shutting down",
+    "57P03": " is starting up or shutting down",
+}
+# No waiting mends these.
+_MISCONFIGURED_STATES: Final = {
+    "28000": "refuses this user: check DATABASE_URL, and pg_hba.conf",
+    "28P01": "refuses the user's password: check DATABASE_URL",
+    "3D000": "has no database of this name: create it, or check DATABASE_URL",
+    "3F000": "has no schema of this name: check DATABASE_URL, and the user's search_path",
+    "42501": "refuses a right that this user needs: make it the owner of the tables, or grant it the right",
+    "42P01": "lacks a table: run `holdfast migrate`",
 }
 _ABORTED_STATES: Final = frozenset({"40001", "40P01", "55P03"})
 _SESSION_ENDED_STATES: Final = frozenset({"57P01", "57P02", "57P05", "25P03"})
@@ -32,18 +38,18 @@ class PostgresErrors:
         driver = _of_driver(error)
         if isinstance(driver, asyncpg.ClientConfigurationError):
             # Not the fault of a statement: the driver also reads variables such as PGSSLMODE, and files that they name.
-            return Unavailable(
+            return Misconfigured(
                 f"{server} can't be used: {driver}; correct DATABASE_URL, or a variable PG... or its file"
             )
         state = _state(error)
         if state is None:
             return None
-        if state in _UNAVAILABLE_STATES:
-            return Unavailable(f"{server} {_UNAVAILABLE_STATES[state]}")
+        if (words := _MISCONFIGURED_STATES.get(state)) is not None:
+            return Misconfigured(f"{server} {words} ({driver or error.orig})")
         if state in _ABORTED_STATES:
-            return Aborted(str(_of_driver(error) or error.orig))
-        if state[:2] in _UNAVAILABLE_CLASSES:
-            return Unavailable(f"{server}: {_of_driver(error) or error.orig}")
+            return Aborted(str(driver or error.orig))
+        if state in _UNAVAILABLE_STATES or state[:2] in _UNAVAILABLE_CLASSES:
+            return Unavailable(f"{server}{_UNAVAILABLE_STATES.get(state, f': {driver or error.orig}')}")
         return None
 
     def broken_key(self, error: DBAPIError) -> str | None:

@@ -1,0 +1,115 @@
+"""Declares the exchange and the queues in RabbitMQ, and looks whether they are there. Other code expects them to exist.
+
+RabbitMQ closes the channel of a call that it refuses. So each call is made by itself, and one that is refused keeps no
+other queue from being declared.
+"""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Final, TypeVar
+
+import aiormq
+from attrs import define, field
+
+from adapters.rabbitmq.connection import BrokerConnection, Timeouts
+from adapters.rabbitmq.errors import Missing
+from adapters.rabbitmq.topology import Topology
+from application.errors import Misconfigured
+from application.messaging.subscriptions import WORK_QUEUES
+
+T = TypeVar("T")
+
+# Seconds for one declaration: a cluster elects a leader for each quorum queue.
+_DECLARE_TIMEOUT: Final = 60.0
+
+
+async def declare_topology(url: str, topology: Topology) -> None:
+    """Declare the missing exchange and queues. Repeated and concurrent calls are safe.
+
+    Raise `Unavailable`. Raise `Misconfigured` after everything else is declared: it names all that was refused.
+    """
+    refused = []
+    async with _asking(url, topology) as ask:
+        for declare in _declarations(topology).values():
+            try:
+                await ask(declare)
+            except Misconfigured as error:
+                refused.append(str(error))
+    if refused:
+        raise Misconfigured("\n".join(refused))
+
+
+async def topology_problems(url: str, topology: Topology) -> list[str]:
+    """Say what is missing and what is of another kind than ours. Nothing is declared. Raise `Unavailable`."""
+    problems = []
+    async with _asking(url, topology) as ask:
+        for name, declare in _declarations(topology).items():
+            is_exchange = name == topology.exchange
+            try:
+                await ask(_looking(name, is_exchange=is_exchange))
+                # It exists, so that this compares it with ours and makes nothing.
+                await ask(declare)
+            except Missing:
+                what = "exchange" if is_exchange else "queue"
+                problems.append(f"{what} {name} is missing: run `holdfast migrate`, or start a worker")
+            except Misconfigured as error:
+                problems.append(str(error))
+    return problems
+
+
+async def remove_old_bindings(url: str, topology: Topology) -> None:
+    """Remove the bindings through which earlier releases sent work to our queues. The queues must exist.
+
+    While there is a binding, the queue gets work twice: by its name, and as an announcement. That changes nothing, and
+    costs time. Processes of an earlier release need the bindings and make them again. Raise `Unavailable`.
+    """
+    async with _asking(url, topology) as ask:
+        for work in WORK_QUEUES:
+            await ask(_unbinding(topology.queue(work.name), topology.exchange, work.event.type))
+
+
+Call = Callable[[aiormq.Channel], Awaitable[T]]
+
+
+def _declarations(topology: Topology) -> dict[str, Call[Any]]:
+    def exchange(channel: aiormq.Channel) -> Awaitable[Any]:
+        return channel.exchange_declare(topology.exchange, exchange_type="topic", durable=True)
+
+    def queue(name: str, arguments: dict[str, Any]) -> Call[Any]:
+        return lambda channel: channel.queue_declare(name, durable=True, arguments=arguments)
+
+    queues = topology.all_queues.items()
+    return {topology.exchange: exchange, **{name: queue(name, arguments) for name, arguments in queues}}
+
+
+def _unbinding(queue: str, exchange: str, key: str) -> Call[Any]:
+    return lambda channel: channel.queue_unbind(queue, exchange, key)
+
+
+def _looking(name: str, *, is_exchange: bool) -> Call[Any]:
+    if is_exchange:
+        return lambda channel: channel.exchange_declare(name, passive=True)
+    return lambda channel: channel.queue_declare(name, passive=True)
+
+
+@define(eq=False)
+class _Asking:
+    """Makes calls one after the other, on another channel once RabbitMQ has closed one."""
+
+    _connection: BrokerConnection
+    _channel: aiormq.Channel | None = field(default=None, init=False)
+
+    async def __call__(self, call: Call[T]) -> T:
+        if self._channel is None or self._channel.is_closed:
+            self._channel = await self._connection.underlay_channel()
+        async with self._connection.talking(_DECLARE_TIMEOUT):
+            return await call(self._channel)
+
+
+@asynccontextmanager
+async def _asking(url: str, topology: Topology) -> AsyncGenerator[_Asking, None]:
+    connection = await BrokerConnection.open(url, name=f"{topology.namespace} topology", timeouts=Timeouts())
+    try:
+        yield _Asking(connection)
+    finally:
+        await connection.close()
