@@ -131,13 +131,15 @@ async def send(url: str, queue: str, body: bytes, header: bytes, *, key: bytes =
 
 async def collect(url: str, topology: Topology, expected: int) -> list[DeadDelivery]:
     found: list[DeadDelivery] = []
-    async with open_dead_letters(url, topology, "payments", look_every=0.02, timeouts=QUICK) as dead:
-        async with asyncio.timeout(PATIENCE):
-            while len(found) < expected:
-                batch = await dead.receive(100)
-                await dead.ack(batch)
-                found += batch
-    async with asyncio.timeout(PATIENCE):
+    async with (
+        open_dead_letters(url, topology, "payments", look_every=0.02, timeouts=QUICK) as dead,
+        asyncio.timeout(PATIENCE),
+    ):
+        while len(found) < expected:
+            batch = await dead.receive(100)
+            await dead.ack(batch)
+            found += batch
+        # When a connection is closed, RabbitMQ forgets the acks that it has not carried out yet.
         while await count(url, topology.dead("payments")):  # noqa: ASYNC110 - the broker tells nobody
             await asyncio.sleep(0.02)
     return found
