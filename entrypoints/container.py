@@ -14,7 +14,6 @@ from adapters.memory.cache_fence import NoCacheFence
 from adapters.memory.cache_owner import MemoryCacheOwner
 from adapters.memory.caches import MemoryCatalogueCache, MemoryRecentOrders
 from adapters.memory.price_list import MemoryPriceList
-from adapters.sql.cache_fence import SqlCacheFence
 from adapters.sql.heartbeats import SqlHeartbeats
 from adapters.sql.mark import SqlDatabaseMarks
 from adapters.sql.unit_of_work import SqlUnitOfWork
@@ -26,7 +25,6 @@ from application.ports.environment import Clock, NewId
 from application.ports.messaging import IntakeQueue, OutboxSignal
 from application.ports.persistence import UnitOfWork
 from entrypoints.broker import Broker
-from entrypoints.doctor import examine
 from entrypoints.health import ServerHealth
 from entrypoints.order_log import log_changes
 from entrypoints.payment_providers import Provider
@@ -54,6 +52,8 @@ def _catalogue_in_redis(redis: "GuardedRedis", namespace: str) -> CatalogueCache
 
 
 def _cache_fence(engine: AsyncEngine, redis: "GuardedRedis", namespace: str) -> CacheFence:
+    from adapters.sql.cache_fence import SqlCacheFence  # noqa: PLC0415 - as above
+
     return SqlCacheFence(engine, f"{namespace} {gethostname()} {os.getpid()}", lambda: redis.is_away)
 
 
@@ -61,6 +61,13 @@ def _cache_owner_in_redis(redis: "GuardedRedis", namespace: str) -> CacheOwner:
     from adapters.redis.cache_owner import RedisCacheOwner  # noqa: PLC0415 - as above
 
     return RedisCacheOwner(redis, namespace=namespace)
+
+
+def _health_check(settings: Settings, engine: AsyncEngine) -> Callable[[], Awaitable[Sequence[ServerHealth]]]:
+    # The same: most commands don't ask the servers how they are.
+    from entrypoints.doctor import examine  # noqa: PLC0415
+
+    return partial(examine, settings, engine)
 
 
 # An order expires at most a tenth of its time late.
@@ -169,5 +176,5 @@ class Container(containers.DeclarativeContainer):
     limits: providers.Provider[Limits] = providers.Callable(_limits, settings)
     use_cases: providers.Provider[UseCases] = providers.Singleton(assemble, ports, limits)
     check_health: providers.Provider[Callable[[], Awaitable[Sequence[ServerHealth]]]] = providers.Factory(
-        partial, examine, settings, engine
+        _health_check, settings, engine
     )

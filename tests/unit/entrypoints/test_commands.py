@@ -63,6 +63,12 @@ def test_no_command_imports_libraries_of_servers_that_it_does_not_use(arguments:
     assert packages & SLOW == set()
 
 
+def test_a_command_on_a_file_imports_nothing_that_only_servers_need(tmp_path: Path) -> None:
+    imported("migrate", "--data", str(tmp_path))
+    _, packages = imported("products", "list", "--data", str(tmp_path))
+    assert packages & SLOW == {"dependency_injector", "sqlalchemy"}
+
+
 def test_the_version_is_that_of_the_project() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert imported("--version")[0].strip() == project["version"]
