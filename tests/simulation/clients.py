@@ -2,6 +2,7 @@ import asyncio
 from collections import Counter as Tally
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from functools import partial
 from random import Random
 from typing import Any, Final
 
@@ -10,6 +11,7 @@ from attrs import define, field, frozen
 from application.assembly import UseCases
 from application.catalogue.add_products import NewProduct
 from application.errors import NotDone, Trouble
+from application.execution.conditional import OnlyIf, OrderCall
 from application.execution.idempotency import Keyed, Replayed
 from application.intake.place_order import OrderRequest, RequestedItem
 from application.intake.queue_orders import Queued
@@ -156,7 +158,13 @@ class Client:
             return
         order_id = self._one_of_the_orders(first=first)
         for _ in range(3):
-            answer = await self._ask(f"{verb} {_short(order_id)}", lambda shop: getattr(shop, verb)(order_id), order_id)
+            version = self._seen.get(order_id, 0)
+            # Half of the orders are changed only in the version that the client has seen.
+            guarded = verb != "get_order" and version > 0 and order_id.int % 2 == 0
+            call = OnlyIf(order_id, partial(_has_version, version)) if guarded else order_id
+            answer = await self._ask(f"{verb} {_short(order_id)}", partial(_call, verb, call), order_id)
+            if guarded and isinstance(answer, Order) and answer.version > version + 1:
+                self._diary.complain(f"{verb} of version {version} of order {order_id} made version {answer.version}")
             if not isinstance(answer, Unknown):
                 return
             await asyncio.sleep(self._chance.random())
@@ -325,6 +333,14 @@ _ERRANDS: Final[dict[str, _Visit]] = {
     "new": Client._order_too_early,  # noqa: SLF001
     "watch": Client._pay_and_watch,  # noqa: SLF001
 }
+
+
+def _call(verb: str, call: OrderCall, shop: UseCases) -> Any:
+    return getattr(shop, verb)(call)
+
+
+def _has_version(version: int, order: Order) -> bool:
+    return order.version == version
 
 
 def _short(order_id: OrderId) -> str:

@@ -16,6 +16,7 @@ from adapters.memory.overlay import Overlay
 from adapters.memory.repositories.idempotency_keys import MemoryIdempotencyKeys
 from application.errors import Aborted, OutcomeUnknown, Trouble, Unavailable
 from application.execution.after_commit import Committed, InvalidateOlder
+from application.execution.conditional import order_id_in
 from application.execution.idempotency import Keyed, once
 from application.execution.retry_conflicts import Retrying
 from application.intake.order_intake import AutoIntake
@@ -26,6 +27,7 @@ from application.messaging.relay import RelayEvents
 from application.messaging.subscriptions import QUEUE_OF
 from application.payments.process_payment import ProcessPayment
 from application.payments.refund_order import RefundOrder
+from application.payments.request_refund import RequestRefund
 from application.ports.idempotency import IdempotencyKey, StoredResponse
 from application.ports.messaging import Delivery
 from application.ports.payments import PaymentDeclined
@@ -480,6 +482,12 @@ async def _refuse_all(refusal: InvalidOrder, calls: Sequence[Any]) -> list[Inval
 
 
 @frozen
+class _OverlooksConditions(RequestRefund):
+    async def __call__(self, calls: Sequence[Any]) -> Any:
+        return await super().__call__([order_id_in(call) for call in calls])
+
+
+@frozen
 class _AnswersBeforeCommit(PlaceOrder):
     def __attrs_post_init__(self) -> None:
         object.__setattr__(self, "_unit_of_work", _CommitsLater(self._unit_of_work, None))  # type: ignore[arg-type]
@@ -605,6 +613,7 @@ MUTATIONS: Final = (
     Mutation("tells of an order that is neither confirmed nor recorded", _with(Retrying=_TellsOfWhatIsNowhere)),
     Mutation("reports an unknown outcome as not done", Parts(unit_of_work=_TakesNoAnswerForNotDone)),
     Mutation("queues under a new id what may be recorded", _with(AutoIntake=_QueuesUnderANewId)),
+    Mutation("overlooks the condition of a change", _with(RequestRefund=_OverlooksConditions)),
     Mutation("counts an outage as time to pay", Parts(unit_of_work=_CountsOutages)),
     Mutation("does not refresh the caches after a crash", _with(InvalidateOlder=_LeavesTheCachesAlone)),
 )
