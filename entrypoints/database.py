@@ -22,14 +22,16 @@ _CLOSE_TIMEOUT: Final = 2.0
 
 
 @asynccontextmanager
-async def open_engine(settings: Settings, *, lock_timeout: float = LOCK_TIMEOUT) -> AsyncGenerator[AsyncEngine, None]:
+async def open_engine(
+    settings: Settings, *, lock_timeout: float = LOCK_TIMEOUT, pool_size: int | None = None
+) -> AsyncGenerator[AsyncEngine, None]:
     """Open the engine, which connects when it is first used. Raise `InvalidSettings` or `NotReady`."""
     if not settings.database_url:
         make_folder(settings.data)
     try:
         engine = create_engine(
             settings.database_url or sqlite_url(settings.database_file),
-            pool_size=settings.pool_size,
+            pool_size=pool_size or settings.pool_size,
             lock_timeout=lock_timeout,
         )
     except ValueError as error:

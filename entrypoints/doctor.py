@@ -2,10 +2,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-from attrs import evolve
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from adapters.sql.health import holding_back_vacuum
+from adapters.sql.health import expect_writable, holding_back_vacuum
 from adapters.sql.health import server_version as database_version
 from adapters.sql.heartbeats import SqlHeartbeats
 from adapters.sql.schema import schema_problem
@@ -26,6 +25,7 @@ async def examine(settings: Settings, engine: AsyncEngine) -> Sequence[ServerHea
         problem = await schema_problem(engine)
         if problem is not None:
             raise Unavailable(problem)
+        await expect_writable(engine)
         return version
 
     async def cache() -> str:
@@ -42,12 +42,7 @@ async def examine(settings: Settings, engine: AsyncEngine) -> Sequence[ServerHea
 
         return await server_version(settings.amqp_url)
 
-    servers = await asyncio.gather(_ask("database", database), _ask("cache", cache), _ask("broker", broker))
-    # Without the cache, orders are taken more slowly. Without the broker, they are processed later. Where they can be
-    # queued, either the database or the broker is enough.
-    needed = {"database"} if settings.intake == "direct" else {"database", "broker"}
-    works = settings.intake != "direct" and any(server.works for server in servers if server.name in needed)
-    return [evolve(server, required=server.name in needed and not works) for server in servers]
+    return await asyncio.gather(_ask("database", database), _ask("cache", cache), _ask("broker", broker))
 
 
 async def warnings(engine: AsyncEngine) -> list[str]:

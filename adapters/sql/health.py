@@ -1,8 +1,20 @@
-from sqlalchemy import text
+from datetime import UTC, datetime
+from typing import Final
+from uuid import uuid4
+
+from sqlalchemy import String, column, insert, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.sql.core.connecting import connected
 from adapters.sql.core.engine import backend_of
+from adapters.sql.core.finishing import finish
+from adapters.sql.core.transaction import TransactionBlock
+from adapters.sql.schema import revisions
+from adapters.sql.tables import heartbeats
+from application.errors import Unavailable
+
+_REVISION: Final = text("SELECT version_num FROM alembic_version").columns(column("version_num", String()))
+_PROBE: Final = insert(heartbeats)
 
 
 async def server_version(engine: AsyncEngine) -> str:
@@ -12,6 +24,18 @@ async def server_version(engine: AsyncEngine) -> str:
         version = str((await connection.execute(text(dialect.version))).scalar_one())
     # Debian adds its own number in brackets.
     return f"{dialect.name} {version.split(maxsplit=1)[0]}"
+
+
+async def expect_writable(engine: AsyncEngine) -> None:
+    """Write a row as requests do, and roll back. Raise if nothing can be written, or if the tables are older."""
+    block = TransactionBlock(engine, writing=True)
+    try:
+        await block.change(_PROBE, {"kind": "probe", "instance": str(uuid4()), "seen_at": datetime.now(UTC)})
+        found = (await block.fetch(_REVISION))[0].version_num
+    finally:
+        await finish(block.rollback())
+    if found < revisions()[-1]:
+        raise Unavailable(f"the tables are at revision {found}, this version needs {revisions()[-1]}")
 
 
 async def holding_back_vacuum(engine: AsyncEngine) -> list[str]:

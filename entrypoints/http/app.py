@@ -14,18 +14,19 @@ from entrypoints.http.guards import refuse_what_is_not_honoured
 from entrypoints.http.problems import kind_of
 from entrypoints.http.query import parameters
 from entrypoints.http.replies import Reply, refuse
-from entrypoints.http.routes.health import CheckHealth, health_routes
+from entrypoints.http.routes.health import health_routes
 from entrypoints.http.routes.orders import orders_routes
 from entrypoints.http.routes.products import products_routes
 from entrypoints.http.routes.route import Route
 from entrypoints.http.server.connection import LeanQuart
+from entrypoints.readiness import CheckReadiness
 
 _log: Final = structlog.get_logger("holdfast.http")
 
 
 def create_app(
     use_cases: UseCases,
-    check_health: CheckHealth,
+    check_readiness: CheckReadiness,
     *,
     cursor_secret: bytes,
     request_timeout: float = 10.0,
@@ -50,7 +51,7 @@ def create_app(
     # A new resource is a file in routes/ and a line here.
     app.routes = {}
     lists = (*orders_routes(use_cases, cursors), *products_routes(use_cases, cursors))
-    for route in (*lists, *health_routes(check_health)):
+    for route in (*lists, *health_routes(check_readiness)):
         endpoint = f"{route.method} {route.path}"
         app.routes[endpoint] = route
         app.add_url_rule(route.path, endpoint=endpoint, view_func=route.handler, methods=[route.method])

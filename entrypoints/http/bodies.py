@@ -1,6 +1,5 @@
 """The JSON of requests and responses. Amounts are in minor units, times are RFC 3339 in UTC."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -23,7 +22,7 @@ from domain.orders.limits import MAX_LINES, MAX_QUANTITY
 from domain.orders.line import OrderLine
 from domain.orders.order import Order
 from domain.orders.status import FailureReason, OrderStatus
-from entrypoints.health import ServerHealth
+from entrypoints.readiness import Readiness
 
 NumberedId = Annotated[int, Meta(ge=1, le=MAX_ID)]
 
@@ -147,25 +146,18 @@ class LiveBody(Struct, frozen=True):
     status: str = "ok"
 
 
-class ServerBody(Struct, frozen=True):
-    name: str
-    works: bool
-    version: str | None
-    problem: str | None
-
-
 class ReadyBody(Struct, frozen=True):
+    """Anybody may ask: no address, no version, and no server's own words."""
+
     status: str
-    servers: list[ServerBody]
+    orders: bool
+    payments: bool
+    missing: tuple[str, ...]
 
     @classmethod
-    def of(cls, servers: Sequence[ServerHealth]) -> "ReadyBody":
-        failing = [server for server in servers if not server.works]
-        status = "unavailable" if any(server.required for server in failing) else "degraded" if failing else "ok"
-        return cls(
-            status,
-            [ServerBody(server.name, server.works, server.version, server.problem) for server in servers],
-        )
+    def of(cls, readiness: Readiness) -> "ReadyBody":
+        status = "unavailable" if not readiness.orders else "degraded" if readiness.missing else "ok"
+        return cls(status, readiness.orders, readiness.payments, readiness.missing)
 
 
 def _data(event: Event) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from entrypoints.loops import Stop
 from entrypoints.programs.caches import caches_kept, fence_watched
 from entrypoints.programs.prices import prices_known
 from entrypoints.programs.starting import freeze_objects, tell_of_servers
+from entrypoints.readiness import open_readiness
 from entrypoints.schema import schema_expected
 from entrypoints.settings import Settings
 
@@ -37,14 +38,14 @@ async def run_api(settings: Settings, stop: Stop, *, on_started: OnStarted) -> N
 async def serve_http(container: Container, stop: Stop, *, on_started: OnStarted) -> None:
     """Answer requests until the stop, and finish those in progress."""
     settings, use_cases = container.settings(), container.use_cases()
-    app = create_app(
-        use_cases,
-        container.check_health(),
-        request_timeout=settings.request_timeout.total_seconds(),
-        max_body=settings.max_body,
-        cursor_secret=settings.cursor_secret,
-    )
     async with AsyncExitStack() as stack:
+        app = create_app(
+            use_cases,
+            await stack.enter_async_context(open_readiness(settings, container.redis())),
+            request_timeout=settings.request_timeout.total_seconds(),
+            max_body=settings.max_body,
+            cursor_secret=settings.cursor_secret,
+        )
         if settings.redis_url:
             await stack.enter_async_context(caches_kept(container.keep_caches()))
             await stack.enter_async_context(fence_watched(container.cache_fence()))

@@ -1,6 +1,6 @@
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from attrs import frozen
 from quart import Quart
@@ -8,17 +8,19 @@ from quart.testing import QuartClient
 from werkzeug.datastructures import Headers
 
 from application.assembly import UseCases
-from entrypoints.health import ServerHealth
 from entrypoints.http.app import create_app
+from entrypoints.readiness import Readiness
+
+READY: Final = Readiness(orders=True, payments=True, missing=())
 
 
-def app_over(use_cases: UseCases, servers: Sequence[ServerHealth] = (), **options: Any) -> Quart:
-    """The HTTP interface. `servers` is the result of the health check."""
+def app_over(use_cases: UseCases, readiness: Sequence[Readiness] = (READY,), **options: Any) -> Quart:
+    """The HTTP interface. The last of `readiness` is the result of the next check."""
 
-    async def check_health() -> Sequence[ServerHealth]:
-        return servers
+    async def check_readiness() -> Readiness:
+        return readiness[-1]
 
-    return create_app(use_cases, check_health, **{"cursor_secret": b"a secret", **options})
+    return create_app(use_cases, check_readiness, **{"cursor_secret": b"a secret", **options})
 
 
 @frozen

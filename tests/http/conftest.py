@@ -4,8 +4,8 @@ import pytest
 from quart import Quart
 
 from application.assembly import UseCases
-from entrypoints.health import ServerHealth
-from tests.http.browser import Browser, app_over
+from entrypoints.readiness import Readiness
+from tests.http.browser import READY, Browser, app_over
 from tests.unit.shop import Shop
 
 
@@ -18,9 +18,9 @@ async def shop() -> AsyncIterator[Shop]:
 
 
 @pytest.fixture
-def servers() -> list[ServerHealth]:
-    """The result of the health check."""
-    return [ServerHealth("database", "SQLite 3.45", None)]
+def readiness() -> list[Readiness]:
+    """The last one is the result of the next check."""
+    return [READY]
 
 
 @pytest.fixture
@@ -29,8 +29,8 @@ def use_cases(shop: Shop) -> UseCases:
 
 
 @pytest.fixture
-def app(use_cases: UseCases, servers: list[ServerHealth]) -> Quart:
-    return app_over(use_cases, servers)
+def app(use_cases: UseCases, readiness: list[Readiness]) -> Quart:
+    return app_over(use_cases, readiness)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from application.errors import Aborted, OutcomeUnknown, Overloaded, Unavailable
 from application.ports.persistence import OrderConflict
 from domain.ids import OrderId
 from domain.orders.order import Order
-from entrypoints.health import ServerHealth
+from entrypoints.readiness import Readiness
 from tests.http.browser import Browser, app_over
 from tests.unit.shop import Shop
 from tests.unit.unsteady import Trouble
@@ -99,31 +99,22 @@ async def test_an_order_is_placed_though_its_first_transaction_was_rolled_back(s
     assert len((await browser.get("/orders")).body["items"]) == 1
 
 
-async def test_the_process_says_that_it_lives(browser: Browser, servers: list[ServerHealth]) -> None:
-    servers.append(ServerHealth("broker", None, "amqp://broker refuses connections: is RabbitMQ running?"))
+async def test_the_process_says_that_it_lives(browser: Browser, readiness: list[Readiness]) -> None:
+    readiness.append(Readiness(orders=False, payments=False, missing=("broker", "database")))
     answer = await browser.get("/health/live")
     assert (answer.status, answer.body) == (200, {"status": "ok"})
 
 
-async def test_it_is_ready_while_every_server_works(browser: Browser, servers: list[ServerHealth]) -> None:
+async def test_it_is_ready_while_it_can_take_orders(browser: Browser, readiness: list[Readiness]) -> None:
     ready = await browser.get("/health/ready")
-    servers.append(ServerHealth("broker", None, "it refuses connections: is RabbitMQ running?"))
+    assert (ready.status, ready.body) == (200, {"status": "ok", "orders": True, "payments": True, "missing": []})
+
+    readiness.append(Readiness(orders=True, payments=False, missing=("worker",)))
+    partly = await browser.get("/health/ready")
+    named = {"orders": True, "payments": False, "missing": ["worker"]}
+    assert (partly.status, partly.body) == (200, {"status": "degraded", **named})
+
+    readiness.append(Readiness(orders=False, payments=False, missing=("database",)))
     unready = await browser.get("/health/ready")
-    database = {"name": "database", "works": True, "version": "SQLite 3.45", "problem": None}
-    broker = {
-        "name": "broker",
-        "works": False,
-        "version": None,
-        "problem": "it refuses connections: is RabbitMQ running?",
-    }
-    assert (ready.status, ready.body) == (200, {"status": "ok", "servers": [database]})
-    assert (unready.status, unready.body) == (503, {"status": "unavailable", "servers": [database, broker]})
-
-
-async def test_it_stays_ready_without_a_server_that_it_can_do_without(
-    browser: Browser, servers: list[ServerHealth]
-) -> None:
-    servers.append(ServerHealth("cache", None, "it refuses connections: is Redis running?", required=False))
-    answer = await browser.get("/health/ready")
-    assert (answer.status, answer.body["status"]) == (200, "degraded")
-    assert [server["works"] for server in answer.body["servers"]] == [True, False]
+    named = {"orders": False, "payments": False, "missing": ["database"]}
+    assert (unready.status, unready.body) == (503, {"status": "unavailable", **named})

@@ -113,8 +113,15 @@ async def test_nothing_is_done_for_a_shed_request(busy: object, shop: Shop, conn
 async def test_whether_the_process_lives_is_answered_all_the_same(busy: object, connection: Connection) -> None:
     await connection.send(GET_LIVE)
     assert (await connection.answer()).status == 200
-    await connection.send(GET_LIVE.replace(b"live", b"ready"))
-    assert (await connection.answer()).status == 200
+
+
+@pytest.mark.parametrize("path", [b"/health/ready", b"/health/live/", b"/health/", b"/health"])
+async def test_whether_it_is_ready_is_a_request_like_any_other(
+    busy: object, connection: Connection, path: bytes
+) -> None:
+    """Those who ask for it must not take the place of orders."""
+    await connection.send(GET_LIVE.replace(b"/health/live", path))
+    assert_refused(await connection.answer())
 
 
 async def test_a_body_that_comes_after_the_refusal_is_not_taken_for_a_request(

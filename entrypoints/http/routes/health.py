@@ -1,18 +1,15 @@
-from collections.abc import Awaitable, Callable, Sequence
 from http import HTTPStatus
 
 from attrs import frozen
 
-from entrypoints.health import ServerHealth
 from entrypoints.http.bodies import LiveBody, ReadyBody
 from entrypoints.http.replies import Reply, reply
 from entrypoints.http.routes.route import Route
+from entrypoints.readiness import CheckReadiness
 
-CheckHealth = Callable[[], Awaitable[Sequence[ServerHealth]]]
 
-
-def health_routes(check_health: CheckHealth) -> list[Route]:
-    handlers = _Handlers(check_health)
+def health_routes(check_readiness: CheckReadiness) -> list[Route]:
+    handlers = _Handlers(check_readiness)
     return [
         Route("GET", "/health/live", handlers.live),
         Route("GET", "/health/ready", handlers.ready),
@@ -21,13 +18,13 @@ def health_routes(check_health: CheckHealth) -> list[Route]:
 
 @frozen
 class _Handlers:
-    _check_health: CheckHealth
+    _check_readiness: CheckReadiness
 
     async def live(self) -> Reply:
         """Answer 200. No server is asked: a restart of this process would repair none of them."""
         return reply(LiveBody())
 
     async def ready(self) -> Reply:
-        """Say whether orders can be placed here. A replica without a server that is not required stays in the pool."""
-        body = ReadyBody.of(await self._check_health())
-        return reply(body, HTTPStatus.SERVICE_UNAVAILABLE if body.status == "unavailable" else HTTPStatus.OK)
+        """Say whether orders can be placed here. A replica that can take them stays in the pool without the rest."""
+        readiness = await self._check_readiness()
+        return reply(ReadyBody.of(readiness), HTTPStatus.OK if readiness.orders else HTTPStatus.SERVICE_UNAVAILABLE)

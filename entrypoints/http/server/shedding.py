@@ -9,8 +9,9 @@ from entrypoints.http.replies import raw_problem
 from entrypoints.http.server.concurrency_limit import ConcurrencyLimit
 from entrypoints.http.server.framing import MAX_HEAD
 
-# Health checks are never shed: the operator must see the state of the process under any load.
-_HEALTH: Final = "/health/"
+# Never shed: a process that lives says so under any load. Whether it is ready is another question: under overload it is
+# not, and the answer costs as much as that to any other request.
+_EXEMPT: Final = "/health/live"
 
 # Matches only a head that leaves no doubt where the request ends: it has at most one Content-Length, and no other
 # framing.
@@ -19,7 +20,7 @@ _HEADER: Final = (
     rb"[!-~][ -~\t]*\r\n"
 )
 _PLAIN: Final = re.compile(
-    rb"(?:GET|POST|PUT|PATCH|DELETE) /(?!health/)[!-~]* HTTP/1\.1\r\n(?!\r)"
+    rb"(?:GET|POST|PUT|PATCH|DELETE) /(?!health/live)[!-~]* HTTP/1\.1\r\n(?!\r)"
     rb"(?:%(header)b)*(?:(?i:content-length): (\d{1,9})\r\n(?:%(header)b)*)?\r\n" % {b"header": _HEADER}
 )
 
@@ -48,7 +49,7 @@ class LoadShedding:
 
 
 def is_exempt(path: str) -> bool:
-    return path.startswith(_HEALTH)
+    return path == _EXEMPT
 
 
 def is_plain(data: bytes) -> bool:

@@ -1,0 +1,189 @@
+"""Ready means able: what is missing is named, and strangers hear no more than that."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import aiormq
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from adapters.rabbitmq.connection import BrokerConnection, Timeouts
+from adapters.rabbitmq.probe import BrokerProbe
+from adapters.rabbitmq.topology import Topology
+from adapters.redis.client import open_redis
+from adapters.sql.core.engine import create_engine
+from adapters.sql.health import expect_writable
+from adapters.sql.heartbeats import SqlHeartbeats
+from adapters.sql.migrate import migrate
+from adapters.sql.schema import revisions
+from application.errors import Unavailable
+from application.messaging.subscriptions import WORK_QUEUES
+from entrypoints.heartbeat import RELAY, WORKER
+from entrypoints.readiness import open_readiness
+from entrypoints.settings import Settings
+from tests.brokers import own_topology
+
+CONSUMERS = {f"consumer of {work.name}" for work in WORK_QUEUES}
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+async def database(
+    request: pytest.FixtureRequest, new_database: Callable[[], str], tmp_path: Path
+) -> AsyncIterator[tuple[Settings, AsyncEngine]]:
+    """Settings of a shop whose database is migrated, with a worker and a relay at work."""
+    url = new_database() if request.param == "postgres" else ""
+    settings = Settings(data=tmp_path, database_url=url)
+    engine = create_engine(url or f"sqlite:///{settings.database_file}")
+    await migrate(engine)
+    for kind in (WORKER, RELAY):
+        await SqlHeartbeats(engine).beat(kind, "here:1")
+    yield settings, engine
+    await engine.dispose()
+
+
+async def test_it_is_ready_when_all_is_there(database: tuple[Settings, AsyncEngine]) -> None:
+    async with open_readiness(database[0], None) as check:
+        found = await check()
+    assert (found.orders, found.payments, found.missing) == (True, True, ())
+
+
+@pytest.mark.parametrize("kind", [WORKER, RELAY])
+async def test_who_is_missing_is_named_and_orders_are_still_taken(
+    database: tuple[Settings, AsyncEngine], kind: str
+) -> None:
+    settings, engine = database
+    await SqlHeartbeats(engine).end(kind, "here:1")
+    async with open_readiness(settings, None) as check:
+        found = await check()
+    assert (found.orders, found.payments, found.missing) == (True, False, (kind,))
+
+
+async def test_tables_of_an_older_version_are_not_ready(database: tuple[Settings, AsyncEngine]) -> None:
+    settings, engine = database
+    async with engine.begin() as connection:
+        await connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
+    with pytest.raises(Unavailable, match=f"needs {revisions()[-1]}"):
+        await expect_writable(engine)
+    async with open_readiness(settings, None) as check:
+        assert not (await check()).orders
+
+
+async def test_a_check_leaves_nothing_behind(database: tuple[Settings, AsyncEngine]) -> None:
+    settings, engine = database
+    async with open_readiness(settings, None) as check:
+        await check()
+    assert {each.kind for each in await SqlHeartbeats(engine).all()} == {WORKER, RELAY}
+
+
+async def test_a_database_that_only_reads_is_not_ready(new_database: Callable[[], str], tmp_path: Path) -> None:
+    settings = Settings(data=tmp_path, database_url=new_database())
+    engine = create_engine(settings.database_url)
+    await migrate(engine)
+    async with engine.begin() as connection:
+        name = (await connection.execute(text("SELECT current_database()"))).scalar_one()
+        await connection.execute(text(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on'))
+    await engine.dispose()
+    async with open_readiness(settings, None) as check:
+        found = await check()
+    assert (found.orders, "database" in found.missing) == (False, True)
+
+
+async def test_a_database_that_is_not_there_is_not_ready(tmp_path: Path) -> None:
+    settings = Settings(data=tmp_path, database_url="postgresql://ana:hidden@127.0.0.1:1/shop")
+    async with open_readiness(settings, None) as check:
+        found = await check()
+    assert (found.orders, found.missing) == (False, ("database",))
+
+
+async def test_checks_open_no_new_connections(new_database: Callable[[], str], tmp_path: Path) -> None:
+    settings = Settings(data=tmp_path, database_url=new_database())
+    engine = create_engine(settings.database_url)
+    await migrate(engine)
+    count = text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
+    async with engine.connect() as connection, open_readiness(settings, None) as check:
+        for _ in range(3):
+            await asyncio.gather(*(check() for _ in range(300)))
+        assert (await connection.execute(count)).scalar_one() == 1
+    await engine.dispose()
+
+
+# A port on which nothing listens.
+GONE = {
+    "database": {"database_url": "postgresql://postgres@127.0.0.1:1/shop"},
+    "cache": {"redis_url": "redis://127.0.0.1:1/0"},
+    "broker": {"amqp_url": "amqp://guest:guest@127.0.0.1:1/"},
+}
+
+
+@pytest.fixture
+def urls(new_database: Callable[[], str], redis_url: str, amqp_url: str) -> dict[str, Any]:
+    return {"database_url": new_database(), "redis_url": redis_url, "amqp_url": amqp_url}
+
+
+@pytest.mark.parametrize(
+    ("intake", "gone", "orders"),
+    [
+        ("direct", (), "taken"),
+        ("direct", ("database",), "refused"),
+        ("direct", ("broker", "cache"), "taken"),
+        ("auto", ("database",), "taken"),
+        ("auto", ("broker",), "taken"),
+        ("queued", ("database", "cache"), "taken"),
+        ("auto", ("database", "broker"), "refused"),
+        ("queued", ("database", "broker"), "refused"),
+    ],
+)
+async def test_it_is_ready_while_an_order_can_be_made_durable(
+    urls: dict[str, Any], amqp_url: str, intake: str, gone: tuple[str, ...], orders: str
+) -> None:
+    for server in gone:
+        urls |= GONE[server]
+    async with own_topology(amqp_url) as topology, open_redis(urls["redis_url"]) as redis:
+        settings = Settings(**urls, intake=intake, namespace=topology.namespace)
+        if "database" not in gone:
+            engine = create_engine(settings.database_url)
+            await migrate(engine)
+            await engine.dispose()
+        async with open_readiness(settings, redis) as check:
+            found = await check()
+    assert (found.orders, found.payments) == (orders == "taken", False)
+    assert set(GONE) & set(found.missing) == set(gone)
+
+
+async def probed(url: str, topology: Topology) -> set[str]:
+    probe = BrokerProbe(url, topology)
+    try:
+        return set(await probe.check())
+    finally:
+        await probe.close()
+
+
+async def test_queues_without_consumers_are_named(amqp_url: str) -> None:
+    async with own_topology(amqp_url) as topology:
+        assert await probed(amqp_url, topology) == CONSUMERS
+
+
+async def test_a_queue_that_is_missing_or_of_another_kind_is_named_and_not_made(amqp_url: str) -> None:
+    async with own_topology(amqp_url) as topology:
+        connection = await BrokerConnection.open(amqp_url, name="test", timeouts=Timeouts())
+        channel = await connection.underlay_channel()
+        await channel.queue_delete(topology.queue("payments"))
+        await channel.queue_delete(topology.queue("refunds"))
+        await channel.queue_declare(topology.queue("refunds"), durable=True, arguments={"x-queue-type": "classic"})
+        probe = BrokerProbe(amqp_url, topology)
+        for _ in range(2):
+            assert set(await probe.check()) == {"queue payments", "queue refunds", "consumer of intake"}
+        await probe.close()
+        with pytest.raises(aiormq.ChannelNotFoundEntity):
+            await (await connection.underlay_channel()).queue_declare(topology.queue("payments"), passive=True)
+        await connection.close()
+
+
+async def test_a_broker_that_is_not_there_is_tried_seldom() -> None:
+    probe = BrokerProbe("amqp://guest:guest@127.0.0.1:1/", Topology("shop"))
+    for _ in range(100):
+        with pytest.raises(Unavailable, match="can't be reached"):
+            await probe.check()
