@@ -9,14 +9,16 @@ from domain.ids import ProductId
 class DomainError(Exception):
     """A request that the rules refuse. A retry changes nothing.
 
-    `field` names the part of the request that is wrong, as in `items[1].quantity`, if it is one part.
+    `field` names the part of the request that is wrong, as in `items[1].quantity`, if it is one part. `others` are the
+    errors of the other parts that are wrong.
     """
 
     code: ClassVar[str] = "refused"
 
-    def __init__(self, message: str, *, field: str | None = None) -> None:
+    def __init__(self, message: str, *, field: str | None = None, others: "Sequence[DomainError]" = ()) -> None:
         super().__init__(message)
         self.field = field
+        self.others = tuple(others)
 
 
 class InvalidAmount(DomainError):

@@ -6,6 +6,7 @@ Every later release has to read what this one writes; `schema` says how.
 from typing import Final
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from application.ports.idempotency import Answer
 from domain import errors
@@ -26,6 +27,8 @@ class _Refusal(msgspec.Struct):
     code: str
     message: str
     field: str | None
+    # Since then, a refusal names all that is wrong.
+    others: "list[_Refusal] | UnsetType" = UNSET
 
 
 class _Stored(msgspec.Struct, omit_defaults=True):
@@ -43,7 +46,7 @@ _DECODER: Final = msgspec.json.Decoder(_Stored)
 def encode(answer: Answer) -> bytes:
     if isinstance(answer, Order):
         return _ENCODER.encode(_Stored(SCHEMA, order=answer))
-    return _ENCODER.encode(_Stored(SCHEMA, refusal=_Refusal(answer.code, str(answer), answer.field)))
+    return _ENCODER.encode(_Stored(SCHEMA, refusal=_refusal(answer)))
 
 
 def decode(stored: bytes | str) -> Answer:
@@ -52,5 +55,16 @@ def decode(stored: bytes | str) -> Answer:
     if read.schema == SCHEMA and read.order is not None:
         return read.order
     if read.schema == SCHEMA and read.refusal is not None and read.refusal.code in _REFUSALS:
-        return _REFUSALS[read.refusal.code](read.refusal.message, field=read.refusal.field)
+        return _error(read.refusal)
     raise ValueError("the stored response can't be read: its schema or its refusal code is unknown to this version")
+
+
+def _refusal(error: DomainError) -> _Refusal:
+    others = [_refusal(other) for other in error.others]
+    return _Refusal(error.code, str(error), error.field, others or UNSET)
+
+
+def _error(refusal: _Refusal) -> DomainError:
+    error = _REFUSALS.get(refusal.code, DomainError)(refusal.message, field=refusal.field)
+    error.others = tuple(_error(other) for other in refusal.others or ())
+    return error

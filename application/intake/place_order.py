@@ -101,7 +101,7 @@ def price_order(request: NumberedRequest, products: Mapping[ProductId, Product])
     return Order.place(
         order_id=request.order_id,
         user_id=request.wanted.user_id,
-        lines=[_price(item, products, f"items[{index}]") for index, item in enumerate(request.wanted.items)],
+        lines=_price(request.wanted.items, products),
         at=request.at,
     )
 
@@ -118,8 +118,17 @@ async def record(tx: Transaction, placed: Iterable[tuple[Order, OrderPlaced]]) -
     await tx.events.add_many([event for _, event in placed])
 
 
-def _price(item: RequestedItem, products: Mapping[ProductId, Product], field: str) -> OrderLine:
-    product = products.get(item.product_id)
-    if product is None:
-        raise UnknownProduct(f"there is no product {item.product_id}", field=f"{field}.product_id")
-    return OrderLine(product_id=product.id, quantity=item.quantity, unit_price=product.price)
+def _price(items: Sequence[RequestedItem], products: Mapping[ProductId, Product]) -> list[OrderLine]:
+    """Raise `UnknownProduct`."""
+    try:
+        return [
+            OrderLine(product_id=item.product_id, quantity=item.quantity, unit_price=products[item.product_id].price)
+            for item in items
+        ]
+    except KeyError:
+        first, *others = [
+            UnknownProduct(f"there is no product {item.product_id}", field=f"items[{index}].product_id")
+            for index, item in enumerate(items)
+            if item.product_id not in products
+        ]
+        raise UnknownProduct(str(first), field=first.field, others=others) from None

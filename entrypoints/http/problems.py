@@ -232,7 +232,7 @@ def problem_of(kind: Kind, error: Exception | None = None) -> Problem:
     elif isinstance(error, DomainError) and error.field is not None:
         # An error with a field concerns the body, not the path. So an unknown product is 404 at /products/{id}, but 422
         # in the body of an order.
-        errors = (FieldError(error.field, str(error)),)
+        errors = tuple(FieldError(each.field or "body", str(each)) for each in (error, *error.others))
         status = HTTPStatus.UNPROCESSABLE_ENTITY
     detail = kind.detail
     if detail is None:

@@ -55,6 +55,19 @@ async def test_a_refusal_is_repeated_word_for_word(shop: Shop, browser: Browser)
     assert (await browser.post("/orders", ORDER, key="tuesday")).status == 201
 
 
+async def test_a_refusal_names_all_that_is_wrong_and_so_does_its_repetition(shop: Shop, browser: Browser) -> None:
+    await shop.sells()
+    order = {"user_id": 1, "items": [{"product_id": number, "quantity": 1} for number in (8, 1, 9)]}
+    first = await browser.post("/orders", order, key="monday")
+    again = await browser.post("/orders", order, key="monday")
+    assert first.errors == {
+        "items[0].product_id": "there is no product 8",
+        "items[2].product_id": "there is no product 9",
+    }
+    assert again.headers["Idempotent-Replayed"] == "true"
+    assert same(first, again)
+
+
 async def test_another_body_under_the_key_is_refused(shop: Shop, browser: Browser) -> None:
     await shop.sells()
     await browser.post("/orders", ORDER, key="monday")

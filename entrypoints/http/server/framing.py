@@ -4,6 +4,7 @@ The parser refuses most of them: two lengths, obsolete line folding, a bare LF o
 others.
 """
 
+import re
 from collections.abc import Iterable
 from typing import Final
 
@@ -11,6 +12,9 @@ from entrypoints.http.problems import BAD_PROTOCOL, HEAD_TOO_LARGE, UNKNOWN_CODI
 
 # URL and headers together. Browsers and proxies stay far below it.
 MAX_HEAD: Final = 32 * 1024
+
+# RFC 9112, section 3.2: the absolute form, as proxies send it, without a user (RFC 9110, section 4.2.4), and `*`.
+_OTHER_FORMS: Final = re.compile(rb"\*|(?i:https?)://[^/?@]+(?:[/?].*)?")
 
 _Fields = Iterable[tuple[bytes, bytes]]
 
@@ -31,7 +35,7 @@ def problem_of_head(version: str, url: bytes, headers: _Fields) -> Kind | None:
     if hosts != 1 and (hosts or version == "1.1"):
         # RFC 9112, section 3.2. A proxy in front of this server may have used another Host header than this server.
         return BAD_PROTOCOL
-    if b"#" in url:
+    if b"#" in url or (url[:1] != b"/" and not _OTHER_FORMS.fullmatch(url)):
         # RFC 9112, section 3.2: no request target has a fragment.
         return BAD_PROTOCOL
     if codings and codings != b",chunked":
