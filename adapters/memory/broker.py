@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from adapters.codecs.events import BadMessage, decode, encode
 from application.messaging.subscriptions import RETRY_DELAYS, WorkQueue
@@ -114,7 +114,7 @@ class MemorySubscription:
 
     async def retry(self, delivery: Delivery, *, reason: str) -> None:  # noqa: ARG002 - it is logged by the worker
         delay = self._delays[min(delivery.attempt, len(self._delays)) - 1]
-        again = Delivery(delivery.event, delivery.attempt + 1, delivery.tag)
+        again = evolve(delivery, attempt=delivery.attempt + 1)
         self._delayed += 1
         asyncio.get_running_loop().call_later(delay, self._put_again, again)
 

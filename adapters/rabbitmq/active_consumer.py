@@ -170,7 +170,7 @@ class ActiveConsumer:
             self._unreadable.put_nowait((receipt, attempt, receipt.message.problem))
             return
         try:
-            delivery = Delivery(decode(message.body), attempt, receipt)
+            delivery = Delivery(decode(message.body), attempt, receipt, whole_number(headers.get("failures")))
         except Exception as error:  # noqa: BLE001 - after any error the message is dead-lettered
             self._unreadable.put_nowait((receipt, attempt, f"{type(error).__name__}: {error}"))
             return

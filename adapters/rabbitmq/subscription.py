@@ -76,7 +76,7 @@ class RabbitSubscription:
 
     async def retry(self, delivery: Delivery, *, reason: str) -> None:
         receipt = _receipt(delivery)
-        headers = _headers(receipt, reason) | {"attempt": delivery.attempt + 1}
+        headers = _headers(receipt, reason) | {"attempt": delivery.attempt + 1, "failures": delivery.failures}
         await self._pass_on(receipt, self._topology.later(self._consumer, delivery.attempt), headers)
 
     async def dead_letter(self, delivery: Delivery, *, reason: str) -> None:

@@ -1,7 +1,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from application.errors import Trouble
 from application.execution.batching import each_alone
@@ -25,14 +25,15 @@ class Consumer:
     """Pass the deliveries of a queue to a use case, in batches, and settle each delivery by its outcome.
 
     A delivery is acknowledged only after its use case has returned. After a `Trouble` it is retried for as long as it
-    takes. After a `DomainError` it is dead-lettered at once, after any other error once it has had `max_attempts`.
+    takes. After a `DomainError` it is dead-lettered at once, after any other error once that was so `max_failures`
+    times: the attempts during an outage don't count.
     """
 
     work: WorkQueue
     _subscription: Subscription
     _handle_all: Callable[[Sequence[Any]], Awaitable[Sequence[Exception | None]]]
     _max_batch: int = field(default=256, kw_only=True)
-    _max_attempts: int = field(default=8, kw_only=True)
+    _max_failures: int = field(default=8, kw_only=True)
 
     async def step(self) -> Handled:
         """Wait for deliveries and handle them."""
@@ -52,8 +53,10 @@ class Consumer:
         for delivery, outcome in zip(deliveries, outcomes, strict=True):
             if outcome is None:
                 done.append(delivery)
-            elif self._may_pass(delivery, outcome):
+            elif isinstance(outcome, Trouble):
                 retried.append((delivery, outcome))
+            elif not isinstance(outcome, DomainError) and delivery.failures + 1 < self._max_failures:
+                retried.append((evolve(delivery, failures=delivery.failures + 1), outcome))
             else:
                 dead_lettered.append((delivery, outcome))
         await self._subscription.ack(done)
@@ -68,11 +71,6 @@ class Consumer:
         if len(wanted) < len(events):
             raise TypeError(f"queue {self.work.name} takes only {self.work.event.type} events, and got another type")
         return await self._handle_all(wanted)
-
-    def _may_pass(self, delivery: Delivery, error: Exception) -> bool:
-        if isinstance(error, Trouble):
-            return True
-        return not isinstance(error, DomainError) and delivery.attempt < self._max_attempts
 
 
 def _reason(error: Exception) -> str:

@@ -39,11 +39,15 @@ class IntakeQueue(Protocol):
 
 @frozen
 class Delivery:
-    """An event from the broker, with the number of the attempt, from 1."""
+    """An event from the broker, with the number of the attempt, from 1.
+
+    `failures` counts the earlier attempts that ended with an error that nobody had foreseen, and not with `Trouble`.
+    """
 
     event: Event
     attempt: int
     tag: object
+    failures: int = 0
 
 
 class Subscription(Protocol):
@@ -58,7 +62,7 @@ class Subscription(Protocol):
     async def ack(self, deliveries: Sequence[Delivery]) -> None: ...
 
     async def retry(self, delivery: Delivery, *, reason: str) -> None:
-        """Deliver it again after a delay that grows with each attempt."""
+        """Deliver it again, as the next attempt with as many failures, after a delay that grows with each attempt."""
 
     async def dead_letter(self, delivery: Delivery, *, reason: str) -> None:
         """Keep it as a dead letter, until a person decides."""

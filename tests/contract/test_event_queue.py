@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
-from attrs import frozen
+from attrs import evolve, frozen
 
 from adapters.codecs.events import decode
 from adapters.memory.broker import MemoryBroker
@@ -131,6 +131,14 @@ async def test_a_retry_delivers_it_again_as_the_next_attempt(broker: Broker) -> 
     (delivery,) = await receive(broker.queue, 1)
     await broker.queue.ack([delivery])
     assert await stays_empty(broker.queue)
+
+
+async def test_a_retry_carries_the_failures(broker: Broker) -> None:
+    await broker.publish(payment_requested())
+    for failures in (0, 3, 3):
+        (delivery,) = await receive(broker.queue, 1)
+        assert delivery.failures == failures
+        await broker.queue.retry(evolve(delivery, failures=3), reason="KeyError: 'surprise'")
 
 
 async def test_a_retry_does_not_keep_the_others_waiting(broker: Broker) -> None:

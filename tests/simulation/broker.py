@@ -25,6 +25,7 @@ _UNKNOWN_ORDER: Final = OrderId(UUID(int=0x0195_5000_0000_7000_8000_FFFF_FFFF_FF
 class _Message:
     event: Event
     attempt: int = 1
+    failures: int = 0
     # The connection that has it, or the delay that it waits for; None while it waits in the queue.
     held_by: object = None
 
@@ -136,10 +137,10 @@ class SimulatedQueue:
         self.messages[self._last] = _Message(event, attempt)
         self._arrived.set()
 
-    def put_later(self, event: Event, *, attempt: int, delay: float) -> None:
+    def put_later(self, event: Event, *, attempt: int, failures: int = 0, delay: float) -> None:
         # Until then it can't be received, and is not lost.
         self._last += 1
-        number, message = self._last, _Message(event, attempt, held_by=RETRY_DELAYS)
+        number, message = self._last, _Message(event, attempt, failures, held_by=RETRY_DELAYS)
         self.messages[number] = message
         asyncio.get_running_loop().call_later(delay, self.give_back, message)
 
@@ -171,7 +172,9 @@ class QueueConnection:
         if self._faults.happens(self._faults.weather.redeliveries):
             self.lose()
         taken = await self._queue.take(self, limit)
-        return [Delivery(message.event, message.attempt, tag=(number, message)) for number, message in taken]
+        return [
+            Delivery(message.event, message.attempt, (number, message), message.failures) for number, message in taken
+        ]
 
     async def ack(self, deliveries: Sequence[Delivery]) -> None:
         for delivery in deliveries:
@@ -180,7 +183,7 @@ class QueueConnection:
     async def retry(self, delivery: Delivery, *, reason: str) -> None:
         self._settle(delivery)
         delay = RETRY_DELAYS[min(delivery.attempt, len(RETRY_DELAYS)) - 1]
-        self._queue.put_later(delivery.event, attempt=delivery.attempt + 1, delay=delay)
+        self._queue.put_later(delivery.event, attempt=delivery.attempt + 1, failures=delivery.failures, delay=delay)
 
     async def dead_letter(self, delivery: Delivery, *, reason: str) -> None:
         self._settle(delivery)

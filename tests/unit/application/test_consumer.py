@@ -51,8 +51,8 @@ class Settled:
     aside: list[tuple[Delivery, str]] = field(factory=list, init=False)
 
     @classmethod
-    def of(cls, *events: Event, attempt: int = 1) -> "Settled":
-        return cls(deque(Delivery(event, attempt, tag) for tag, event in enumerate(events)))
+    def of(cls, *events: Event, attempt: int = 1, failures: int = 0) -> "Settled":
+        return cls(deque(Delivery(event, attempt, tag, failures) for tag, event in enumerate(events)))
 
     async def receive(self, limit: int) -> list[Delivery]:
         return [self.waiting.popleft() for _ in range(min(limit, len(self.waiting)))]
@@ -68,9 +68,9 @@ class Settled:
 
 
 def consumer(
-    queue: Settled | MemorySubscription, work: Work, *, max_batch: int = 256, max_attempts: int = 3
+    queue: Settled | MemorySubscription, work: Work, *, max_batch: int = 256, max_failures: int = 3
 ) -> Consumer:
-    return Consumer(PAYMENTS, queue, work, max_batch=max_batch, max_attempts=max_attempts)
+    return Consumer(PAYMENTS, queue, work, max_batch=max_batch, max_failures=max_failures)
 
 
 def numbers(deliveries: Sequence[Delivery]) -> list[int]:
@@ -112,10 +112,13 @@ async def test_what_the_rules_refuse_is_dead_lettered_at_once() -> None:
     ]
 
 
-@pytest.mark.parametrize(("attempt", "aside"), [(1, False), (2, False), (3, True), (4, True)])
-async def test_an_unexpected_error_is_dead_lettered_after_some_attempts(attempt: int, *, aside: bool) -> None:
-    queue = Settled.of(request(1), attempt=attempt)
-    handled = await consumer(queue, Work(breaks={1: KeyError("surprise")}), max_attempts=3).step()
+@pytest.mark.parametrize("attempt", [1, 1000])
+@pytest.mark.parametrize(("failures", "aside"), [(0, False), (1, False), (2, True), (3, True)])
+async def test_an_unexpected_error_is_dead_lettered_after_some_of_them_and_not_after_other_attempts(
+    failures: int, attempt: int, *, aside: bool
+) -> None:
+    queue = Settled.of(request(1), attempt=attempt, failures=failures)
+    handled = await consumer(queue, Work(breaks={1: KeyError("surprise")}), max_failures=3).step()
     assert (len(handled.retried), len(handled.dead_lettered)) == ((0, 1) if aside else (1, 0))
 
 
@@ -128,7 +131,7 @@ async def test_one_poisonous_delivery_among_a_thousand_delays_none_of_them() -> 
 
 async def test_an_event_that_belongs_elsewhere_is_not_taken_for_ours() -> None:
     stranger = OrderPaid(order_id=OrderId(UUID(int=9)), sequence=4, at=NOW, payment_id=PAYMENT, amount=euros(1))
-    queue, work = Settled.of(request(1), stranger, request(2), attempt=3), Work()
+    queue, work = Settled.of(request(1), stranger, request(2), failures=2), Work()
     handled = await consumer(queue, work).step()
     assert (handled.done, work.done) == (2, [1, 2])
     [(delivery, reason)] = queue.aside
@@ -148,7 +151,7 @@ async def test_nothing_is_acknowledged_when_the_process_stops_in_its_work() -> N
 async def test_a_retried_delivery_comes_again_as_the_next_attempt_until_it_is_dead_lettered() -> None:
     queue, work = MemoryBroker().queue(PAYMENTS, delays=(0.0,)), Work(breaks={1: KeyError("surprise")})
     queue.put(request(1))
-    consuming = consumer(queue, work, max_attempts=3)
+    consuming = consumer(queue, work, max_failures=3)
     async with asyncio.timeout(5):
         handled = [await consuming.step() for _ in range(3)]
     assert [(len(step.retried), len(step.dead_lettered)) for step in handled] == [(1, 0), (1, 0), (0, 1)]
@@ -157,12 +160,28 @@ async def test_a_retried_delivery_comes_again_as_the_next_attempt_until_it_is_de
     assert (dead.message.attempts, dead.message.reason) == (3, "KeyError: 'surprise'")
 
 
+async def test_attempts_during_an_outage_do_not_count_as_failures() -> None:
+    queue, work = MemoryBroker().queue(PAYMENTS, delays=(0.0,)), Work()
+    queue.put(request(1))
+    consuming = consumer(queue, work, max_failures=3)
+    errors = [Unavailable("gone")] * 5 + [KeyError("surprise"), Unavailable("gone")] * 2 + [KeyError("surprise")]
+    steps = []
+    async with asyncio.timeout(5):
+        for error in errors:
+            work.breaks = {1: error}
+            handled = await consuming.step()
+            steps.append((len(handled.retried), len(handled.dead_lettered)))
+    assert steps == [(1, 0)] * 9 + [(0, 1)]
+    [dead] = await queue.dead_letters.receive(10)
+    assert dead.message.attempts == 10
+
+
 async def test_a_payment_comes_through_once_the_provider_answers_again(shop: Shop) -> None:
     order, requested = await shop.payment_requested((await shop.sells(price=1250), 2))
     queue = MemoryBroker().queue(PAYMENTS, delays=(0.0,))
     queue.put(requested)
     shop.provider.after.extend([Unavailable("no answer")] * 5)
-    consuming = Consumer(PAYMENTS, queue, shop.process_payment, max_attempts=3)
+    consuming = Consumer(PAYMENTS, queue, shop.process_payment, max_failures=3)
     async with asyncio.timeout(5):
         done = [(await consuming.step()).done for _ in range(6)]
     assert done == [0, 0, 0, 0, 0, 1]
