@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from adapters.codecs.shapes import EVENT_SHAPES, EventShape
 from domain.errors import DomainError
 from domain.orders.events import EVENT_TYPES, Event
 
@@ -31,14 +32,15 @@ class _Head(msgspec.Struct):
 
 
 _HEAD: Final = msgspec.json.Decoder(_Head)
-_DECODERS: Final[dict[str, msgspec.json.Decoder[Event]]] = {
-    kind.type: msgspec.json.Decoder(kind) for kind in EVENT_TYPES
+_KINDS: Final[dict[str, type[Event]]] = {kind.type: kind for kind in EVENT_TYPES}
+_DECODERS: Final[dict[str, msgspec.json.Decoder[EventShape]]] = {
+    kind.type: msgspec.json.Decoder(shape) for kind, shape in EVENT_SHAPES.items()
 }
 
 
 def encode(event: Event) -> bytes:
-    # The event's own JSON object with two members put in front, so that no copy is needed.
-    return _PREFIXES[type(event)] + _ENCODER.encode(event)[1:]
+    # The JSON object of its shape, with two members put in front.
+    return _PREFIXES[type(event)] + _ENCODER.encode(EVENT_SHAPES[type(event)].of(event))[1:]
 
 
 def decode(body: bytes | str) -> Event:
@@ -51,7 +53,7 @@ def decode(body: bytes | str) -> Event:
             raise BadMessage(f"schema {head.schema} is unknown; this version reads schema {SCHEMA}")
         if head.type not in _DECODERS:
             raise BadMessage(f"type {head.type!r} is unknown to this version")
-        event = _DECODERS[head.type].decode(body)
+        event = _DECODERS[head.type].decode(body).restored(_KINDS[head.type])
         _expect_storable(event)
     except (DomainError, RecursionError, ValueError) as error:
         raise BadMessage(str(error)) from error

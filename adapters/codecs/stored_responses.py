@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from adapters.codecs.shapes import OrderShape
 from application.ports.idempotency import Answer
 from domain import errors
 from domain.errors import DomainError
@@ -35,7 +36,7 @@ class _Stored(msgspec.Struct, omit_defaults=True):
     """Either an order or a refusal."""
 
     schema: int
-    order: Order | None = None
+    order: OrderShape | None = None
     refusal: _Refusal | None = None
 
 
@@ -45,7 +46,7 @@ _DECODER: Final = msgspec.json.Decoder(_Stored)
 
 def encode(answer: Answer) -> bytes:
     if isinstance(answer, Order):
-        return _ENCODER.encode(_Stored(SCHEMA, order=answer))
+        return _ENCODER.encode(_Stored(SCHEMA, order=OrderShape.of(answer)))
     return _ENCODER.encode(_Stored(SCHEMA, refusal=_refusal(answer)))
 
 
@@ -53,7 +54,7 @@ def decode(stored: bytes | str) -> Answer:
     """Raise `ValueError` or `DomainError` for bytes that this version can't read as an answer."""
     read = _DECODER.decode(stored)
     if read.schema == SCHEMA and read.order is not None:
-        return read.order
+        return read.order.restored()
     if read.schema == SCHEMA and read.refusal is not None and read.refusal.code in _REFUSALS:
         return _error(read.refusal)
     raise ValueError("the stored response can't be read: its schema or its refusal code is unknown to this version")

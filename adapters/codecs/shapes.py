@@ -1,0 +1,261 @@
+"""The shapes of what is stored and sent, apart from the domain's classes: they decide which bytes are written.
+
+Every later release has to read them. So a field here keeps its name and its meaning for good, and a new field has a
+default. A field of the domain may be renamed: then only `of` and `restored` change. The order of the fields is that of
+the bytes.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final, Protocol, Self
+from uuid import UUID
+
+from msgspec import Struct
+
+from domain.ids import OrderId, PaymentId, ProductId, UserId
+from domain.money import Money
+from domain.orders import events
+from domain.orders.events import AskedUnder, Event, OrderAccepted, OrderFailed, OrderPlaced
+from domain.orders.line import OrderLine
+from domain.orders.order import Order
+from domain.orders.status import FailureReason, OrderStatus
+
+
+class MoneyShape(Struct):
+    currency: str
+    minor: int
+
+    @classmethod
+    def of(cls, money: Money) -> Self:
+        return cls(money.currency, money.minor)
+
+    def restored(self) -> Money:
+        return Money(self.minor, self.currency)
+
+
+class LineShape(Struct):
+    product_id: int
+    quantity: int
+    unit_price: MoneyShape
+
+    @classmethod
+    def of(cls, line: OrderLine) -> Self:
+        return cls(line.product_id, line.quantity, MoneyShape.of(line.unit_price))
+
+    def restored(self) -> OrderLine:
+        return OrderLine(
+            product_id=ProductId(self.product_id), quantity=self.quantity, unit_price=self.unit_price.restored()
+        )
+
+
+class OrderShape(Struct, kw_only=True):
+    created_at: datetime
+    deleted: bool
+    failure_reason: str | None
+    holds_stock: bool
+    id: UUID
+    lines: list[LineShape]
+    out_of_stock: Sequence[int] = ()
+    payment_id: UUID | None
+    refund_requested: bool
+    status: str
+    total: MoneyShape
+    updated_at: datetime
+    user_id: int
+    version: int
+
+    @classmethod
+    def of(cls, order: Order) -> Self:
+        return cls(
+            created_at=order.created_at,
+            deleted=order.deleted,
+            failure_reason=order.failure_reason,
+            holds_stock=order.holds_stock,
+            id=order.id,
+            lines=[LineShape.of(line) for line in order.lines],
+            out_of_stock=order.out_of_stock,
+            payment_id=order.payment_id,
+            refund_requested=order.refund_requested,
+            status=order.status,
+            total=MoneyShape.of(order.total),
+            updated_at=order.updated_at,
+            user_id=order.user_id,
+            version=order.version,
+        )
+
+    def restored(self) -> Order:
+        return Order(
+            id=OrderId(self.id),
+            user_id=UserId(self.user_id),
+            lines=tuple(line.restored() for line in self.lines),
+            total=self.total.restored(),
+            status=OrderStatus(self.status),
+            failure_reason=None if self.failure_reason is None else FailureReason(self.failure_reason),
+            payment_id=None if self.payment_id is None else PaymentId(self.payment_id),
+            holds_stock=self.holds_stock,
+            refund_requested=self.refund_requested,
+            deleted=self.deleted,
+            out_of_stock=tuple(ProductId(id_) for id_ in self.out_of_stock),
+            version=self.version,
+            created_at=self.created_at,
+            updated_at=self.updated_at,
+        )
+
+
+class AskedUnderShape(Struct):
+    fingerprint: str
+    key: str
+    scope: str
+
+
+class EventShape(Protocol):
+    @classmethod
+    def of(cls, event: Any, /) -> Self: ...
+
+    def restored(self, kind: Any, /) -> Event:
+        """Return the event of this kind. Raise `ValueError` or `DomainError` for what breaks the rules of its class."""
+
+
+class AcceptedShape(Struct, kw_only=True):
+    asked_under: AskedUnderShape | None = None
+    at: datetime
+    lines: list[LineShape]
+    order_id: UUID
+    sequence: int = 0
+    total: MoneyShape
+    user_id: int
+
+    @classmethod
+    def of(cls, event: OrderAccepted, /) -> Self:
+        under = event.asked_under
+        return cls(
+            asked_under=None if under is None else AskedUnderShape(under.fingerprint, under.key, under.scope),
+            at=event.at,
+            lines=[LineShape.of(line) for line in event.lines],
+            order_id=event.order_id,
+            sequence=event.sequence,
+            total=MoneyShape.of(event.total),
+            user_id=event.user_id,
+        )
+
+    def restored(self, kind: type[OrderAccepted], /) -> OrderAccepted:
+        under = self.asked_under
+        return kind(
+            order_id=OrderId(self.order_id),
+            sequence=self.sequence,
+            at=self.at,
+            user_id=UserId(self.user_id),
+            lines=tuple(line.restored() for line in self.lines),
+            total=self.total.restored(),
+            asked_under=None
+            if under is None
+            else AskedUnder(scope=under.scope, key=under.key, fingerprint=under.fingerprint),
+        )
+
+
+class PlacedShape(Struct):
+    at: datetime
+    lines: list[LineShape]
+    order_id: UUID
+    sequence: int
+    total: MoneyShape
+    user_id: int
+
+    @classmethod
+    def of(cls, event: OrderPlaced, /) -> Self:
+        lines = [LineShape.of(line) for line in event.lines]
+        return cls(event.at, lines, event.order_id, event.sequence, MoneyShape.of(event.total), event.user_id)
+
+    def restored(self, kind: type[OrderPlaced], /) -> OrderPlaced:
+        return kind(
+            order_id=OrderId(self.order_id),
+            sequence=self.sequence,
+            at=self.at,
+            user_id=UserId(self.user_id),
+            lines=tuple(line.restored() for line in self.lines),
+            total=self.total.restored(),
+        )
+
+
+class MoneyMovedShape(Struct):
+    """Of events about an amount: what was requested, taken, or given back."""
+
+    amount: MoneyShape
+    at: datetime
+    order_id: UUID
+    payment_id: UUID
+    sequence: int
+
+    @classmethod
+    def of(cls, event: Any, /) -> Self:
+        return cls(MoneyShape.of(event.amount), event.at, event.order_id, event.payment_id, event.sequence)
+
+    def restored(self, kind: Any, /) -> Event:
+        event: Event = kind(
+            order_id=self.order_id,
+            sequence=self.sequence,
+            at=self.at,
+            payment_id=self.payment_id,
+            amount=self.amount.restored(),
+        )
+        return event
+
+
+class FailedShape(Struct, kw_only=True):
+    at: datetime
+    order_id: UUID
+    out_of_stock: Sequence[int] = ()
+    payment_id: UUID
+    reason: str
+    sequence: int
+
+    @classmethod
+    def of(cls, event: OrderFailed, /) -> Self:
+        return cls(
+            at=event.at,
+            order_id=event.order_id,
+            out_of_stock=event.out_of_stock,
+            payment_id=event.payment_id,
+            reason=event.reason,
+            sequence=event.sequence,
+        )
+
+    def restored(self, kind: type[OrderFailed], /) -> OrderFailed:
+        return kind(
+            order_id=OrderId(self.order_id),
+            sequence=self.sequence,
+            at=self.at,
+            payment_id=PaymentId(self.payment_id),
+            reason=self.reason,
+            out_of_stock=tuple(ProductId(id_) for id_ in self.out_of_stock),
+        )
+
+
+class HappenedShape(Struct):
+    """Of events of which only their type tells more."""
+
+    at: datetime
+    order_id: UUID
+    sequence: int
+
+    @classmethod
+    def of(cls, event: Any, /) -> Self:
+        return cls(event.at, event.order_id, event.sequence)
+
+    def restored(self, kind: Any, /) -> Event:
+        event: Event = kind(order_id=self.order_id, sequence=self.sequence, at=self.at)
+        return event
+
+
+_WITH_DATA: Final[Mapping[type[Event], type[EventShape]]] = {
+    events.OrderAccepted: AcceptedShape,
+    events.OrderPlaced: PlacedShape,
+    events.PaymentRequested: MoneyMovedShape,
+    events.OrderPaid: MoneyMovedShape,
+    events.OrderFailed: FailedShape,
+    events.RefundRequested: MoneyMovedShape,
+    events.OrderRefunded: MoneyMovedShape,
+}
+EVENT_SHAPES: Final[Mapping[type[Event], type[EventShape]]] = {
+    kind: _WITH_DATA.get(kind, HappenedShape) for kind in events.EVENT_TYPES
+}

@@ -1,0 +1,171 @@
+"""What the files in `golden/` mean: for each kind, the file's name and its value.
+
+A name is what it is, then a number that rises with each change of the shape. The values are written out here, so that
+no helper of other tests can change them.
+"""
+
+from datetime import UTC, datetime
+from typing import Final
+from uuid import UUID
+
+from application.ports.idempotency import Answer
+from domain import errors
+from domain.catalogue.product import Product
+from domain.ids import OrderId, PaymentId, ProductId, UserId
+from domain.money import Money
+from domain.orders.events import (
+    AskedUnder,
+    Event,
+    OrderAccepted,
+    OrderCancelled,
+    OrderCompleted,
+    OrderDeleted,
+    OrderExpired,
+    OrderFailed,
+    OrderPaid,
+    OrderPlaced,
+    OrderRefunded,
+    PaymentRequested,
+    RefundRequested,
+    StockReserved,
+)
+from domain.orders.line import OrderLine
+from domain.orders.order import Order
+from domain.orders.status import FailureReason, OrderStatus
+
+ORDER_ID: Final = OrderId(UUID("019b0c2e-7a00-7123-8456-0123456789ab"))
+PAYMENT_ID: Final = PaymentId(UUID("019b0c2e-7b00-7fed-9cba-ba9876543210"))
+AT: Final = datetime(2026, 11, 29, 4, 30, 15, 123456, tzinfo=UTC)
+LATER: Final = datetime(2026, 11, 29, 5, tzinfo=UTC)
+USER_ID: Final = UserId(9_007_199_254_740_993)
+TOTAL: Final = Money(29_97, "EUR")
+LINES: Final = (
+    OrderLine(product_id=ProductId(7), quantity=2, unit_price=Money(12_49, "EUR")),
+    OrderLine(product_id=ProductId(9_223_372_036_854_775_807), quantity=1, unit_price=Money(4_99, "EUR")),
+)
+
+_ACCEPTED: Final = OrderAccepted(
+    order_id=ORDER_ID,
+    at=AT,
+    user_id=USER_ID,
+    lines=LINES,
+    total=TOTAL,
+    asked_under=AskedUnder(scope="customer 12", key='a "key" ~', fingerprint="0123456789abcdef" * 4),
+)
+_FAILED: Final = OrderFailed(order_id=ORDER_ID, sequence=3, at=AT, payment_id=PAYMENT_ID, reason="payment_declined")
+_OUT_OF_STOCK: Final = OrderFailed(
+    order_id=ORDER_ID,
+    sequence=3,
+    at=AT,
+    payment_id=PAYMENT_ID,
+    reason="out_of_stock",
+    out_of_stock=(ProductId(7), ProductId(8)),
+)
+
+# Of the outbox, the history, messages in RabbitMQ, accepted orders and dead letters.
+EVENTS: Final[dict[str, Event]] = {
+    "order.accepted.1.json": _ACCEPTED,
+    "order.accepted-without-key.1.json": OrderAccepted(
+        order_id=ORDER_ID, at=LATER, user_id=USER_ID, lines=LINES, total=TOTAL
+    ),
+    "order.placed.1.json": OrderPlaced(order_id=ORDER_ID, sequence=1, at=AT, user_id=USER_ID, lines=LINES, total=TOTAL),
+    "order.payment_requested.1.json": PaymentRequested(
+        order_id=ORDER_ID, sequence=2, at=AT, payment_id=PAYMENT_ID, amount=TOTAL
+    ),
+    "order.stock_reserved.1.json": StockReserved(order_id=ORDER_ID, sequence=3, at=LATER),
+    "order.paid.1.json": OrderPaid(order_id=ORDER_ID, sequence=4, at=AT, payment_id=PAYMENT_ID, amount=TOTAL),
+    # Before it named the products that were out of stock.
+    "order.failed.1.json": _FAILED,
+    "order.failed.2.json": _FAILED,
+    "order.failed-out-of-stock.2.json": _OUT_OF_STOCK,
+    "order.cancelled.1.json": OrderCancelled(order_id=ORDER_ID, sequence=2, at=AT),
+    "order.expired.1.json": OrderExpired(order_id=ORDER_ID, sequence=2, at=AT),
+    "order.completed.1.json": OrderCompleted(order_id=ORDER_ID, sequence=5, at=AT),
+    "order.refund_requested.1.json": RefundRequested(
+        order_id=ORDER_ID, sequence=5, at=AT, payment_id=PAYMENT_ID, amount=TOTAL
+    ),
+    "order.refunded.1.json": OrderRefunded(
+        order_id=ORDER_ID, sequence=6, at=AT, payment_id=PAYMENT_ID, amount=Money(2**53 - 1, "JPY")
+    ),
+    "order.deleted.1.json": OrderDeleted(order_id=ORDER_ID, sequence=2**31 - 1, at=AT),
+}
+
+PLACED: Final = Order(id=ORDER_ID, user_id=USER_ID, lines=LINES, total=TOTAL, version=1, created_at=AT, updated_at=AT)
+FAILED: Final = Order(
+    id=ORDER_ID,
+    user_id=USER_ID,
+    lines=LINES,
+    total=TOTAL,
+    status=OrderStatus.FAILED,
+    failure_reason=FailureReason.OUT_OF_STOCK,
+    payment_id=PAYMENT_ID,
+    out_of_stock=(ProductId(7),),
+    version=3,
+    created_at=AT,
+    updated_at=LATER,
+)
+# Every mark that an order can have beside these.
+REFUND_REQUESTED: Final = Order(
+    id=ORDER_ID,
+    user_id=USER_ID,
+    lines=LINES,
+    total=TOTAL,
+    status=OrderStatus.PAID,
+    payment_id=PAYMENT_ID,
+    holds_stock=True,
+    refund_requested=True,
+    version=5,
+    created_at=AT,
+    updated_at=LATER,
+)
+DELETED: Final = Order(
+    id=ORDER_ID,
+    user_id=USER_ID,
+    lines=LINES,
+    total=TOTAL,
+    status=OrderStatus.EXPIRED,
+    deleted=True,
+    version=3,
+    created_at=AT,
+    updated_at=LATER,
+)
+
+# Under idempotency keys.
+STORED_RESPONSES: Final[dict[str, Answer]] = {
+    # Before it named the products that were out of stock.
+    "placed.1.json": PLACED,
+    "placed.2.json": PLACED,
+    "failed.2.json": FAILED,
+    "refund_requested.2.json": REFUND_REQUESTED,
+    "deleted.2.json": DELETED,
+    "refusal-refused.1.json": errors.DomainError("it is refused"),
+    "refusal-invalid_amount.1.json": errors.InvalidAmount("the amount is too large"),
+    "refusal-currency_mismatch.1.json": errors.CurrencyMismatch("EUR and JPY can't be added"),
+    "refusal-invalid_order.1.json": errors.InvalidOrder("an item has 1 unit at least", field="items[1].quantity"),
+    "refusal-illegal_transition.1.json": errors.IllegalTransition("order 1 is PAID and can't become CANCELLED"),
+    "refusal-out_of_stock.1.json": errors.OutOfStock("product 7 has 1 unit left"),
+    "refusal-unknown_product.1.json": errors.UnknownProduct("there is no product 404", field="items[0].product_id"),
+    "refusal-with-others.2.json": errors.UnknownProduct(
+        "there is no product 404",
+        field="items[0].product_id",
+        others=(errors.UnknownProduct("there is no product 405", field="items[2].product_id"),),
+    ),
+    "refusal-invalid_product.1.json": errors.InvalidProduct("a name has 1 character at least", field="name"),
+    "refusal-product_exists.1.json": errors.ProductExists("product 7 exists already", field="id"),
+    "refusal-unknown_order.1.json": errors.UnknownOrder(f"there is no order {ORDER_ID}"),
+}
+
+# In Redis. A release ignores the entries of another shape; the number is that of the shape.
+CACHED_ORDERS: Final[dict[str, Order]] = {"failed.1.json": FAILED, "failed.2.json": FAILED}
+CACHED_PAGES: Final[dict[str, list[Product]]] = {
+    "page.1.json": [
+        Product(id=ProductId(7), name='Füllfeder "Ada"', price=Money(12_49, "EUR"), stock=0, created_at=AT),
+        Product(
+            id=ProductId(9_223_372_036_854_775_807),
+            name="ink",
+            price=Money(0, "JPY"),
+            stock=2**53 - 1,
+            created_at=LATER,
+        ),
+    ]
+}
