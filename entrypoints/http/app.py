@@ -4,7 +4,8 @@ from typing import Any, Final
 
 import structlog
 from attrs import define, field
-from quart import Quart, Response, request
+from quart import Quart, Request, Response, request
+from quart.ctx import RequestContext
 from quart.wrappers.base import BaseRequestWebsocket
 from werkzeug.routing import MapAdapter
 
@@ -75,15 +76,22 @@ class _Api(LeanQuart):
             path_info=request.path,
         )
 
-    async def dispatch_request(self, *args: Any, **kwargs: Any) -> Any:
+    async def dispatch_request(self, request_context: RequestContext | None = None) -> Any:
         # The timeout is set here, so that no handler can forget it.
         async with asyncio.timeout(self.request_timeout):
-            if (rule := request.url_rule) is not None and request.method != "OPTIONS":
-                route = self.routes[rule.endpoint]
-                refuse_what_is_not_honoured(request.method, request.headers, honoured=route.honours)
-                if request.query_string and not route.parameters:
-                    parameters(request.query_string, route.parameters)
-            return await super().dispatch_request(*args, **kwargs)
+            # The context has the request itself, which costs less than `request`, a proxy of it.
+            if request_context is not None:
+                self._check(request_context.request)
+            return await super().dispatch_request(request_context)
+
+    def _check(self, request: Request) -> None:
+        """Refuse a request to one of the routes that asks for what its route does not do."""
+        if request.url_rule is None or request.method == "OPTIONS":
+            return
+        route = self.routes[request.url_rule.endpoint]
+        refuse_what_is_not_honoured(request.method, request.headers, honoured=route.honours)
+        if request.query_string and not route.parameters:
+            parameters(request.query_string, route.parameters)
 
 
 @define(eq=False)

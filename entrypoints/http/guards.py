@@ -31,13 +31,15 @@ def refuse_what_is_not_honoured(method: str, headers: Headers, *, honoured: Coll
 
     Raise `InvalidHeader`, `PreconditionFailed`, `UnknownEncoding` or `ExpectationFailed`.
     """
-    sent = [name for name, _ in headers]
-    names = set(sent)
-    if len(names) < len(sent):
-        for name in _SINGLE & names:
-            if sent.count(name) > 1:
+    # Each request comes here: what loops, loops in C.
+    names = dict(iter(headers))
+    if len(names) < len(headers):
+        for name in _SINGLE & names.keys():
+            if len(headers.getlist(name)) > 1:
                 raise InvalidHeader(FieldError(name, "send the header only once"))
-    for name in _GUARDING & names if not _GUARDING.isdisjoint(names) else ():
+    if _GUARDING.isdisjoint(names):
+        return
+    for name in sorted(_GUARDING & names.keys()):
         if name not in honoured:
             _refuse(name, method, headers)
 

@@ -7,6 +7,7 @@ If-Unmodified-Since and If-Modified-Since.
 import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from operator import itemgetter
 from typing import Final
 
 from attrs import frozen
@@ -43,7 +44,7 @@ class Preconditions:
     @classmethod
     def of(cls, headers: Headers) -> "Preconditions | None":
         """Return the preconditions, or None if there are none. Raise `InvalidHeader`."""
-        if _NAMES.isdisjoint({name for name, _ in headers}):
+        if _NAMES.isdisjoint(map(itemgetter(0), headers)):
             return None
         return cls(
             _tags(headers, "If-Match"),
