@@ -11,6 +11,8 @@ from werkzeug.routing import MapAdapter
 
 from application.assembly import UseCases
 from entrypoints.http.cursors import Cursors
+from entrypoints.http.decoding import read_body
+from entrypoints.http.digests import expect_digests
 from entrypoints.http.guards import refuse_what_is_not_honoured
 from entrypoints.http.problems import kind_of
 from entrypoints.http.query import parameters
@@ -80,18 +82,18 @@ class _Api(LeanQuart):
         # The timeout is set here, so that no handler can forget it.
         async with asyncio.timeout(self.request_timeout):
             # The context has the request itself, which costs less than `request`, a proxy of it.
-            if request_context is not None:
-                self._check(request_context.request)
+            if request_context is not None and self._check(request_context.request):
+                expect_digests(request_context.request.headers, await read_body())
             return await super().dispatch_request(request_context)
 
-    def _check(self, request: Request) -> None:
-        """Refuse a request to one of the routes that asks for what its route does not do."""
+    def _check(self, request: Request) -> bool:
+        """Refuse a request that asks for what its route does not do. Return whether it has digests of its body."""
         if request.url_rule is None or request.method == "OPTIONS":
-            return
+            return False
         route = self.routes[request.url_rule.endpoint]
-        refuse_what_is_not_honoured(request.method, request.headers, honoured=route.honours)
         if request.query_string and not route.parameters:
             parameters(request.query_string, route.parameters)
+        return refuse_what_is_not_honoured(request.method, request.headers, honoured=route.honours)
 
 
 @define(eq=False)

@@ -11,6 +11,7 @@ from werkzeug.datastructures import Headers
 from werkzeug.exceptions import ExpectationFailed
 
 from application.execution.conditional import PreconditionFailed
+from entrypoints.http.digests import DIGESTS
 from entrypoints.http.preconditions import GUARDS
 from entrypoints.http.refusals import FieldError, InvalidHeader, UnknownEncoding
 
@@ -18,18 +19,20 @@ IDEMPOTENCY_KEY: Final = "Idempotency-Key"
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _OVERRIDES: Final = frozenset({"X-Http-Method", "X-Http-Method-Override", "X-Method-Override"})
 _REFUSED: Final = {
+    "Content-Transfer-Encoding": "send the body as it is: HTTP needs no such encoding",
     "Content-Range": "send the whole body: a part of one is not understood here",
     **dict.fromkeys(_OVERRIDES, "send the method itself in the request line"),
 }
 # With these the meaning of a request hangs on which one is read.
 _SINGLE: Final = frozenset({"Content-Type", "Content-Encoding"})
-_GUARDING: Final = frozenset({IDEMPOTENCY_KEY, "Content-Encoding", "Expect", *GUARDS, *_REFUSED})
+_GUARDING: Final = frozenset({IDEMPOTENCY_KEY, "Content-Encoding", "Expect", *DIGESTS, *GUARDS, *_REFUSED})
 
 
-def refuse_what_is_not_honoured(method: str, headers: Headers, *, honoured: Collection[str]) -> None:
+def refuse_what_is_not_honoured(method: str, headers: Headers, *, honoured: Collection[str]) -> bool:
     """Check the headers of a request to a route that itself looks at those in `honoured`.
 
-    Raise `InvalidHeader`, `PreconditionFailed`, `UnknownEncoding` or `ExpectationFailed`.
+    Return whether there are digests, which the caller has to compare with the body. Raise `InvalidHeader`,
+    `PreconditionFailed`, `UnknownEncoding` or `ExpectationFailed`.
     """
     # Each request comes here: what loops, loops in C.
     names = dict(iter(headers))
@@ -38,10 +41,11 @@ def refuse_what_is_not_honoured(method: str, headers: Headers, *, honoured: Coll
             if len(headers.getlist(name)) > 1:
                 raise InvalidHeader(FieldError(name, "send the header only once"))
     if _GUARDING.isdisjoint(names):
-        return
+        return False
     for name in sorted(_GUARDING & names.keys()):
         if name not in honoured:
             _refuse(name, method, headers)
+    return not DIGESTS.isdisjoint(names)
 
 
 def _refuse(name: str, method: str, headers: Headers) -> None:

@@ -1,6 +1,8 @@
 """A header that changes what the bytes of a request mean is honoured or refused, never overlooked."""
 
 import gzip
+from base64 import b64encode
+from hashlib import new
 from typing import Any
 
 import pytest
@@ -72,6 +74,7 @@ async def test_json_in_another_charset_or_another_format_is_refused(
     [
         ("Content-Range", "bytes 0-10/100"),
         ("Content-Range", "bytes */*"),
+        ("Content-Transfer-Encoding", "base64"),
         ("X-HTTP-Method-Override", "DELETE"),
         ("X-HTTP-Method", "PUT"),
         ("X-Method-Override", "GET"),
@@ -95,4 +98,51 @@ async def test_an_expectation_that_is_not_known_is_refused(browser: Browser, ord
     for method, path, body in requests_with_bodies(order):
         answer = await browser.send(method, path, body, more=[("Expect", expectation)])
         assert (answer.status, answer.code) == (417, "expectation_failed")
+    assert await changed_nothing(browser, order)
+
+
+def digests(body: bytes) -> list[tuple[str, str]]:
+    def in_base64(algorithm: str) -> str:
+        return b64encode(new(algorithm, body, usedforsecurity=False).digest()).decode()
+
+    return [
+        ("Content-Digest", f"sha-256=:{in_base64('sha256')}:"),
+        ("Content-Digest", f"unknown=:AAAA:, sha-512=:{in_base64('sha512')}:"),
+        ("Repr-Digest", f"sha-256=:{in_base64('sha256')}:"),
+        ("Digest", f"SHA-256={in_base64('sha256')},MD5={in_base64('md5')}"),
+        ("Digest", f"SHA={in_base64('sha1')}"),
+        ("Content-MD5", in_base64("md5")),
+    ]
+
+
+@pytest.mark.parametrize("which", range(6))
+async def test_a_body_that_is_not_the_one_that_was_sent_is_refused(browser: Browser, order: Any, which: int) -> None:
+    for method, path, body in requests_with_bodies(order):
+        header, value = digests(body + b" ")[which]
+        answer = await browser.send(method, path, body, more=[(header, value)])
+        assert (answer.status, answer.code, list(answer.errors)) == (400, "invalid_header", [header.title()])
+    assert await changed_nothing(browser, order)
+    for method, path, body in requests_with_bodies(order)[::2]:
+        answer = await browser.send(method, path, body, more=[digests(body)[which]])
+        assert answer.status in {201, 202}
+
+
+@pytest.mark.parametrize(
+    ("header", "value"),
+    [
+        ("Content-Digest", "unknown=:AAAA:"),
+        ("Content-Digest", ""),
+        ("Content-Digest", "sha-256"),
+        ("Content-Digest", "sha-256=:!:"),
+        ("Content-Digest", "sha-256=:\xff:"),
+        ("Digest", "crc32c=AAAA"),
+        ("Content-MD5", "x"),
+    ],
+)
+async def test_a_digest_that_can_not_be_compared_is_refused(
+    browser: Browser, order: Any, header: str, value: str
+) -> None:
+    for method, path, body in requests_with_bodies(order):
+        answer = await browser.send(method, path, body, more=[(header, value)])
+        assert (answer.status, answer.code, list(answer.errors)) == (400, "invalid_header", [header.title()])
     assert await changed_nothing(browser, order)

@@ -1,0 +1,47 @@
+"""Digests of a body (RFC 9530, the older Digest and Content-MD5): a body that was changed on its way is not used."""
+
+import binascii
+from base64 import b64decode
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from hashlib import md5, sha1, sha256, sha512
+from typing import Any, Final
+
+from werkzeug.datastructures import Headers
+
+from entrypoints.http.refusals import FieldError, InvalidHeader
+
+_MD5: Final = "Content-Md5"
+DIGESTS: Final = frozenset({"Content-Digest", "Repr-Digest", "Digest", _MD5})
+# The weak ones find damage, if not malice.
+_ALGORITHMS: Final[Mapping[str, Callable[[bytes], Any]]] = {
+    "sha-256": sha256,
+    "sha-512": sha512,
+    "sha": partial(sha1, usedforsecurity=False),
+    "md5": partial(md5, usedforsecurity=False),
+}
+
+
+def expect_digests(headers: Headers, body: bytes) -> None:
+    """Raise `InvalidHeader` if the body has another digest than the headers say, or if no algorithm is known."""
+    for name in sorted(DIGESTS):
+        values = headers.getlist(name)
+        if not values:
+            continue
+        known = [(algorithm, said) for algorithm, said in _said(name, ",".join(values)) if algorithm in _ALGORITHMS]
+        if not known:
+            raise InvalidHeader(FieldError(name, "send the digest of one of these algorithms: sha-256, sha-512"))
+        for algorithm, said in known:
+            if said != _ALGORITHMS[algorithm](body).digest():
+                rule = f"the body that arrived has another {algorithm} digest: send it again"
+                raise InvalidHeader(FieldError(name, rule))
+
+
+def _said(name: str, text: str) -> Iterator[tuple[str, bytes]]:
+    for part in [f"md5={text}"] if name == _MD5 else text.split(","):
+        algorithm, _, written = part.strip(" \t").partition("=")
+        try:
+            # RFC 9530 writes a digest between colons, its predecessor without.
+            yield algorithm.lower(), b64decode(written.strip(" \t").strip(":"), validate=True)
+        except (binascii.Error, ValueError):
+            raise InvalidHeader(FieldError(name, "a digest is written in base64, as in sha-256=:...:")) from None
