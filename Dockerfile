@@ -33,6 +33,6 @@ USER 10001
 WORKDIR /var/lib/holdfast
 VOLUME /var/lib/holdfast
 EXPOSE 8000
-HEALTHCHECK --interval=15s --timeout=10s --start-period=30s --retries=3 CMD ["holdfast", "doctor"]
+HEALTHCHECK --interval=15s --timeout=10s --start-period=30s --retries=3 CMD ["python", "-m", "entrypoints.alive"]
 ENTRYPOINT ["holdfast"]
 CMD ["up"]

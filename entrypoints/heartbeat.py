@@ -10,6 +10,7 @@ from typing import Final
 
 from adapters.sql.heartbeats import Heartbeat, SqlHeartbeats
 from application.errors import Trouble
+from entrypoints.alive import DEAD_AFTER, NOTE_EVERY, note
 from entrypoints.loops import repeat
 
 RELAY: Final = "relay"
@@ -17,10 +18,27 @@ WORKER: Final = "worker"
 # What each kind does while it is there.
 KINDS: Final = {WORKER: "payments and refunds", RELAY: "events and the requests for the worker"}
 
-_EVERY: Final = 5.0
-# Seconds without a heartbeat after which a process counts as dead: three are missed, and the database was slow.
-DEAD_AFTER: Final = 20.0
 _END_WITHIN: Final = 1.0
+
+
+@asynccontextmanager
+async def noted_alive(*programs: str) -> AsyncGenerator[None, None]:
+    """While the block lasts and the event loop turns, each of these programs is noted as alive (see `alive.py`)."""
+    stop = asyncio.Event()
+
+    async def write() -> float:
+        # Without a place to write, only the health check of a container fails.
+        with suppress(OSError):
+            for program in programs:
+                note(program)
+        return NOTE_EVERY
+
+    writing = asyncio.create_task(repeat(write, stop, name="alive"))
+    try:
+        yield
+    finally:
+        stop.set()
+        await asyncio.gather(writing, return_exceptions=True)
 
 
 @asynccontextmanager
@@ -31,11 +49,12 @@ async def heard_of(heartbeats: SqlHeartbeats, *kinds: str) -> AsyncGenerator[Non
     async def beat() -> float:
         for kind in kinds:
             await heartbeats.beat(kind, instance)
-        return _EVERY
+        return NOTE_EVERY
 
     beating = asyncio.create_task(repeat(beat, stop, name="heartbeat"))
     try:
-        yield
+        async with noted_alive(*kinds):
+            yield
     finally:
         stop.set()
         beating.cancel()

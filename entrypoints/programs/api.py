@@ -7,6 +7,7 @@ from typing import Final
 from entrypoints.broker import queues_declared
 from entrypoints.connections import open_container
 from entrypoints.container import Container
+from entrypoints.heartbeat import noted_alive
 from entrypoints.http.app import create_app
 from entrypoints.http.server.server import serve
 from entrypoints.loops import Stop
@@ -39,6 +40,7 @@ async def serve_http(container: Container, stop: Stop, *, on_started: OnStarted)
     """Answer requests until the stop, and finish those in progress."""
     settings, use_cases = container.settings(), container.use_cases()
     async with AsyncExitStack() as stack:
+        await stack.enter_async_context(noted_alive("api"))
         app = create_app(
             use_cases,
             await stack.enter_async_context(open_readiness(settings, container.redis())),

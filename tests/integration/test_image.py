@@ -26,7 +26,7 @@ def test_the_image_runs_without_root_and_has_a_health_check() -> None:
     assert int(dockerfile_instruction("USER")) > 0
     assert json.loads(dockerfile_instruction("ENTRYPOINT")) == ["holdfast"]
     _, _, command = dockerfile_instruction("HEALTHCHECK").partition("CMD ")
-    assert json.loads(command) == ["holdfast", "doctor"]
+    assert json.loads(command) == ["python", "-m", "entrypoints.alive"]
 
 
 def test_every_stage_begins_with_the_same_python() -> None:
