@@ -38,6 +38,7 @@ from application.orders.expire_orders import ExpireOrders
 from application.orders.get_history import GetHistory
 from application.orders.get_order import GetOrder
 from application.orders.list_orders import ListOrders
+from application.payments.pipeline import ProviderPipeline
 from application.payments.process_payment import ProcessPayment
 from application.payments.refund_order import RefundOrder
 from application.payments.request_payment import RequestPayment
@@ -100,6 +101,8 @@ class Limits:
     batches_in_flight: int = 2
     longest_wait: float = 1.0
     consumer_batch_max: int = 256
+    # Calls to the payment provider at once, of charges and of refunds each.
+    max_charges: int = 128
     relay_batch_max: int = 512
     # Together these are less than the deadline of a request. The broker's timeout leaves time to connect. A stale
     # connection to the database is detected after 3 s. The last timeout is for the last attempt to store an order.
@@ -205,7 +208,8 @@ def assemble(ports: Ports, limits: Limits) -> UseCases:
         return batches(TellUnrecorded(change, unrecorded))
 
     persist_orders = PersistOrders(uow, now)
-    process_payment = ProcessPayment(uow, provider, now)
+    process_payment = ProviderPipeline(ProcessPayment(uow, provider, now), max_calls=limits.max_charges)
+    refund_order = ProviderPipeline(RefundOrder(uow, provider, now), max_calls=limits.max_charges)
     expire_orders = ExpireOrders(uow, now, limits.order_expiry, look_every=limits.expiry_look)
     find_stuck = FindStuck(uow, now, limits.order_expiry, limits.stuck_after)
 
@@ -228,7 +232,7 @@ def assemble(ports: Ports, limits: Limits) -> UseCases:
         consumers=(
             _consumer(INTAKE, ports, limits, persist_orders),
             _consumer(PAYMENTS, ports, limits, ByOrder(process_payment)),
-            _consumer(REFUNDS, ports, limits, ByOrder(RefundOrder(uow, provider, now))),
+            _consumer(REFUNDS, ports, limits, ByOrder(refund_order)),
         ),
         record_dead_letters=[
             RecordDeadLetters(work.name, ports.dead_letter_queue(work), uow, now) for work in WORK_QUEUES
@@ -246,7 +250,7 @@ def assemble(ports: Ports, limits: Limits) -> UseCases:
         reconcile=Reconcile(
             uow, ports.provider_ledger, now, limits.stuck_after, find_stuck, FindUnrecorded(uow, recent, now)
         ),
-        repair=Repair(uow, provider, process_payment, expire_orders, persist_orders),
+        repair=Repair(uow, provider, process_payment.until_done, expire_orders, persist_orders),
         batches=batches,
     )
 
@@ -254,7 +258,13 @@ def assemble(ports: Ports, limits: Limits) -> UseCases:
 def _consumer(
     work: WorkQueue, ports: Ports, limits: Limits, handle: Callable[[Sequence[Any]], Awaitable[Sequence[Any]]]
 ) -> Consumer:
-    return Consumer(work, ports.subscription(work), handle, max_batch=limits.consumer_batch_max)
+    return Consumer(
+        work,
+        ports.subscription(work),
+        handle,
+        max_batch=limits.consumer_batch_max,
+        max_late=limits.max_charges,
+    )
 
 
 def _intake(

@@ -23,6 +23,7 @@ from bench.scenarios.lonely import lonely
 from bench.scenarios.overloaded import overload
 from bench.scenarios.placing import embedded, place
 from bench.scenarios.reading import list_pages, read
+from bench.scenarios.slowed import slow
 from bench.shops import ROOT, Grown, Say, install, open_grown
 from entrypoints.cli.common import CommandError
 from entrypoints.settings import InvalidSettings
@@ -51,6 +52,7 @@ SCENARIOS: Final[Mapping[str, Scenario]] = MappingProxyType(
         "embedded": embedded,
         "overload": overload,
         "backlog": backlog,
+        "slow": slow,
     }
 )
 _GROWING: Final = ("place", "read", "list")

@@ -77,6 +77,12 @@ class ShopData:
         """For each paid order, the seconds from the payment request to the payment, by the shop's clock."""
         return [(_moment(paid) - _moment(asked)).total_seconds() for asked, paid in self.rows(_TO_PAID)]
 
+    def paid_between(self, start: datetime, end: datetime) -> int:
+        """How many orders became PAID from `start` on and before `end`, by the shop's clock."""
+        return sum(
+            start <= _moment(at) < end for (at,) in self.rows("SELECT at FROM order_events WHERE type = 'order.paid'")
+        )
+
     def findings(self) -> list[str]:
         """What is wrong between orders, items, histories, stock and money, in words."""
         found = [

@@ -28,6 +28,7 @@ from application.execution.idempotency import Keyed
 from application.intake.place_order import NumberedRequest, OrderRequest, PlaceOrder, RequestedItem
 from application.orders.changing import change_each
 from application.orders.complete_order import CompleteOrder
+from application.payments.pipeline import ProviderPipeline
 from application.payments.process_payment import ProcessPayment
 from application.payments.refund_order import RefundOrder
 from application.payments.request_payment import RequestPayment
@@ -157,11 +158,12 @@ class _Shop:
     async def _pay(self, ids: Sequence[OrderId], *, decline_rate: float = 0.0) -> None:
         gateway = SimulatedGateway(self._ledger, decline_rate=decline_rate)
         await RequestPayment(self._unit_of_work, uuid7, self._now)(ids)
-        await ProcessPayment(self._unit_of_work, gateway, self._now)(ids)
+        await ProviderPipeline(ProcessPayment(self._unit_of_work, gateway, self._now)).until_done(ids)
 
     async def _refund(self, ids: Sequence[OrderId]) -> None:
         await RequestRefund(self._unit_of_work, self._now)(ids)
-        await RefundOrder(self._unit_of_work, SimulatedGateway(self._ledger), self._now)(ids)
+        refund = RefundOrder(self._unit_of_work, SimulatedGateway(self._ledger), self._now)
+        await ProviderPipeline(refund).until_done(ids)
 
     async def _empty_outbox(self, ids: Collection[OrderId]) -> None:
         """Remove the events from the outbox, as if they had been relayed."""

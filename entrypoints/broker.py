@@ -14,6 +14,8 @@ from entrypoints.settings import Settings
 
 # Seconds between declarations: a deleted queue is missing for at most this long.
 _DECLARE_EVERY: Final = 15.0
+# Messages that a consumer has ready beside those that wait for the payment provider.
+_READY: Final = 512
 
 
 @frozen
@@ -34,7 +36,7 @@ class Broker:
 @asynccontextmanager
 async def open_broker(settings: Settings) -> AsyncGenerator[Broker, None]:
     if settings.amqp_url:
-        async with _rabbitmq(settings.amqp_url, settings.namespace) as broker:
+        async with _rabbitmq(settings.amqp_url, settings.namespace, prefetch=_READY + settings.max_charges) as broker:
             yield broker
     else:
         memory = MemoryBroker()
@@ -43,7 +45,7 @@ async def open_broker(settings: Settings) -> AsyncGenerator[Broker, None]:
 
 
 @asynccontextmanager
-async def _rabbitmq(url: str, namespace: str) -> AsyncGenerator[Broker, None]:
+async def _rabbitmq(url: str, namespace: str, *, prefetch: int) -> AsyncGenerator[Broker, None]:
     # These imports take half of a command's start, so they are made only where RabbitMQ is used.
     from adapters.rabbitmq.dead_letters import open_dead_letters  # noqa: PLC0415
     from adapters.rabbitmq.publisher import open_publisher  # noqa: PLC0415
@@ -55,7 +57,7 @@ async def _rabbitmq(url: str, namespace: str) -> AsyncGenerator[Broker, None]:
         yield Broker(
             await stack.enter_async_context(open_publisher(url, topology)),
             {
-                work: await stack.enter_async_context(open_subscription(url, topology, work.name))
+                work: await stack.enter_async_context(open_subscription(url, topology, work.name, prefetch=prefetch))
                 for work in WORK_QUEUES
             },
             {

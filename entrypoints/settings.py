@@ -85,6 +85,9 @@ class Settings:
         timedelta(seconds=1), "while a call of one use case has waited this long for its turn, more are answered 503"
     )
     pool_size: Count = _setting(10, "database connections of one process")
+    max_charges: Count = _setting(
+        128, "charges that a worker asks the payment provider for at once, and as many refunds"
+    )
     worker_batches: Count = _setting(2, "batches of one queue that a worker handles at once")
     gateway_ledger: Path | None = _setting(
         None, "file of the simulated provider's ledger; by default gateway.db in the data folder"

@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from typing import TypeVar
 
 from application.errors import Unavailable
@@ -24,7 +24,7 @@ async def at_most(limit: int, work: Callable[[T], Awaitable[R]], items: Iterable
     try:
         return await asyncio.gather(*tasks)
     finally:
-        await _ended(tasks)
+        await end(tasks)
 
 
 def until_unavailable(work: Callable[[T], Awaitable[R]]) -> Callable[[T], Awaitable[R]]:
@@ -47,7 +47,7 @@ def until_unavailable(work: Callable[[T], Awaitable[R]]) -> Callable[[T], Awaita
     return unless_gone
 
 
-async def _ended(tasks: Sequence["asyncio.Future[R]"]) -> None:
+async def end(tasks: Collection["asyncio.Future[R]"]) -> None:
     """Cancel what still runs, and wait for it, also while being cancelled again."""
     cancelled: asyncio.CancelledError | None = None
     while running := [task for task in tasks if not task.done()]:
@@ -57,5 +57,8 @@ async def _ended(tasks: Sequence["asyncio.Future[R]"]) -> None:
             await asyncio.wait(running)
         except asyncio.CancelledError as error:
             cancelled = error
+    for task in tasks:
+        # Nobody will ask for its error, which must not be logged as one that was missed.
+        _ = task.cancelled() or task.exception()
     if cancelled is not None:
         raise cancelled

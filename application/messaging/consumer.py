@@ -1,10 +1,12 @@
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from attrs import evolve, field, frozen
+from attrs import define, evolve, field, frozen
 
 from application.errors import Trouble
 from application.execution.batching import each_alone
+from application.execution.concurrency import end
 from application.messaging.subscriptions import WorkQueue
 from application.ports.messaging import Delivery, Subscription
 from domain.errors import DomainError
@@ -20,20 +22,33 @@ class Handled:
     dead_lettered: tuple[tuple[Delivery, Exception], ...]
 
 
-@frozen
+# The outcome of a delivery; a future of it where the use case waits for a slow server.
+Outcome = Exception | None
+Told = Outcome | asyncio.Future[Outcome]
+
+
+@define(eq=False)
 class Consumer:
     """Pass the deliveries of a queue to a use case, in batches, and settle each delivery by its outcome.
 
-    A delivery is acknowledged only after its use case has returned. After a `Trouble` it is retried for as long as it
+    A delivery is acknowledged only after its use case has finished. After a `Trouble` it is retried for as long as it
     takes. After a `DomainError` it is dead-lettered at once, after any other error once that was so `max_failures`
     times: the attempts during an outage don't count.
+
+    A delivery whose outcome comes later is settled by `settle`. While `max_late` deliveries wait for it, no more are
+    received.
     """
 
     work: WorkQueue
     _subscription: Subscription
-    _handle_all: Callable[[Sequence[Any]], Awaitable[Sequence[Exception | None]]]
+    _handle_all: Callable[[Sequence[Any]], Awaitable[Sequence[Told]]]
     _max_batch: int = field(default=256, kw_only=True)
     _max_failures: int = field(default=8, kw_only=True)
+    _max_late: int = field(default=128, kw_only=True)
+    _late: set[asyncio.Future[Outcome]] = field(factory=set, init=False)
+    # Late deliveries with their outcomes, to be settled.
+    _finished: list[tuple[Delivery, Outcome]] = field(factory=list, init=False)
+    _changed: asyncio.Event = field(factory=asyncio.Event, init=False)
 
     async def step(self) -> Handled:
         """Wait for deliveries and handle them."""
@@ -41,16 +56,64 @@ class Consumer:
 
     async def receive(self) -> Sequence[Delivery]:
         """Wait for deliveries. Cancelling this call loses none. Raise `Trouble` when the broker is gone."""
+        await self._until(lambda: len(self._late) < self._max_late)
         return await self._subscription.receive(self._max_batch)
 
     async def handle(self, deliveries: Sequence[Delivery]) -> Handled:
-        """Handle deliveries, and settle each. Raise `Trouble` when the broker is gone: it will deliver them again."""
-        events = [delivery.event for delivery in deliveries]
-        outcomes = await each_alone(self._handle, events)
+        """Handle deliveries, and settle those with an outcome. Raise `Trouble` when the broker is gone.
+
+        The broker will deliver again what was not settled.
+        """
+        outcomes = await each_alone(self._handle, [delivery.event for delivery in deliveries])
+        settled: list[tuple[Delivery, Outcome]] = []
+        for delivery, outcome in zip(deliveries, outcomes, strict=True):
+            if isinstance(outcome, asyncio.Future):
+                self._await_later(delivery, outcome)
+            else:
+                settled.append((delivery, outcome))
+        return await self._settle(settled)
+
+    async def settle(self) -> Handled:
+        """Wait for late outcomes, and settle their deliveries: all that have come meanwhile. Raise as `handle` does.
+
+        Cancelling this call while it waits loses none.
+        """
+        await self._until(lambda: bool(self._finished))
+        finished = list(self._finished)
+        try:
+            return await self._settle(finished)
+        finally:
+            del self._finished[: len(finished)]
+            self._changed.set()
+
+    async def nothing_is_late(self) -> None:
+        """Wait until every late outcome has come, and `settle` is done with it."""
+        await self._until(lambda: not self._late and not self._finished)
+
+    async def close(self) -> None:
+        """Stop waiting for what is late. The broker will deliver it again."""
+        await end(list(self._late))
+
+    def _await_later(self, delivery: Delivery, outcome: asyncio.Future[Outcome]) -> None:
+        def finish(done: asyncio.Future[Outcome]) -> None:
+            self._late.discard(done)
+            if not done.cancelled():
+                self._finished.append((delivery, done.result()))
+            self._changed.set()
+
+        self._late.add(outcome)
+        outcome.add_done_callback(finish)
+
+    async def _until(self, holds: Callable[[], bool]) -> None:
+        while not holds():
+            self._changed.clear()
+            await self._changed.wait()
+
+    async def _settle(self, outcomes: Sequence[tuple[Delivery, Outcome]]) -> Handled:
         done: list[Delivery] = []
         retried: list[tuple[Delivery, Exception]] = []
         dead_lettered: list[tuple[Delivery, Exception]] = []
-        for delivery, outcome in zip(deliveries, outcomes, strict=True):
+        for delivery, outcome in outcomes:
             if outcome is None:
                 done.append(delivery)
             elif isinstance(outcome, Trouble):
@@ -66,7 +129,7 @@ class Consumer:
             await self._subscription.dead_letter(delivery, reason=_reason(error))
         return Handled(len(done), tuple(retried), tuple(dead_lettered))
 
-    async def _handle(self, events: Sequence[Event]) -> Sequence[Exception | None]:
+    async def _handle(self, events: Sequence[Event]) -> Sequence[Told]:
         wanted = [event for event in events if isinstance(event, self.work.event)]
         if len(wanted) < len(events):
             raise TypeError(f"queue {self.work.name} takes only {self.work.event.type} events, and got another type")

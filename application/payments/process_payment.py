@@ -1,9 +1,7 @@
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 
-from attrs import field, frozen
+from attrs import frozen
 
-from application.errors import Trouble
-from application.execution.concurrency import at_most, until_unavailable
 from application.ports.environment import Clock
 from application.ports.payments import PaymentDeclined, PaymentProvider
 from application.ports.persistence import UnitOfWork
@@ -13,43 +11,25 @@ from domain.orders.events import Event
 from domain.orders.order import Order
 from domain.orders.status import FailureReason
 
-# The provider's reference, or the error that it answered with.
-Answer = str | PaymentDeclined | Trouble
+# The provider's reference, or why it took no money.
+Answer = str | PaymentDeclined
 
 
 @frozen
 class ProcessPayment:
-    """Reserve the stock of orders, all lines or none, and then charge each order once.
+    """Reserve the stock of orders, all lines or none, and then charge each order once: work for a `ProviderPipeline`.
 
     Whether a charge is due, under which payment, and how much, is read from the order under its lock. So an order may
-    be named any number of times, by anybody, and the process may stop anywhere: each step finds what was done.
-
-    The outcome for an order is None when nothing is left to do, `UnknownOrder`, or `Trouble` when the provider gave no
-    answer.
+    be named any number of times, by anybody.
     """
 
     _unit_of_work: UnitOfWork
     _provider: PaymentProvider
     _now: Clock
-    _max_charges: int = field(default=64, kw_only=True)
 
-    async def __call__(self, ids: Sequence[OrderId]) -> Sequence[UnknownOrder | Trouble | None]:
-        outcomes: dict[OrderId, UnknownOrder | Trouble] = {}
-        reserved, unknown = await self._reserve_stock(set(ids))
-        outcomes |= {id_: UnknownOrder(f"there is no order {id_}") for id_ in unknown}
-        # No transaction is open during the calls to the provider. A crash before, during or after them is safe: the
-        # order holds its stock, and the next attempt uses the same key and gets the same answer.
-        answers = await self._charge(reserved)
-        outcomes |= {id_: answer for id_, answer in answers.items() if isinstance(answer, Trouble)}
-        await self._record(reserved, {id_: a for id_, a in answers.items() if not isinstance(a, Trouble)})
-        return [outcomes.get(id_) for id_ in ids]
-
-    async def _reserve_stock(self, ids: Collection[OrderId]) -> tuple[dict[OrderId, Order], set[OrderId]]:
-        """Return the orders that hold their stock and are to be charged now, and the ids that belong to no order.
-
-        Nothing is due for the others, or they FAILED here.
-        """
-        reserved: dict[OrderId, Order] = {}
+    async def due(self, ids: Collection[OrderId]) -> dict[OrderId, Order | UnknownOrder]:
+        """Return the orders that hold their stock and are to be charged now. Orders without stock FAILED here."""
+        reserved: dict[OrderId, Order | UnknownOrder] = {}
         failed: list[Order] = []
         events: list[Event] = []
         async with self._unit_of_work() as tx:
@@ -74,23 +54,17 @@ class ProcessPayment:
             await tx.products.save_many(list(products.values()))
             await tx.payments.save_many(list(payments.values()))
             await tx.events.add_many(events)
-        return reserved, set(ids) - orders.keys()
+        return reserved | {id_: UnknownOrder(f"there is no order {id_}") for id_ in ids if id_ not in orders}
 
-    async def _charge(self, orders: Mapping[OrderId, Order]) -> dict[OrderId, Answer]:
-        async def charge(order: Order) -> str:
+    async def ask(self, order: Order) -> Answer:
+        try:
             return await self._provider.charge(order.payment, order.total)
+        except PaymentDeclined as declined:
+            return declined
 
-        charge_unless_gone = until_unavailable(charge)
-
-        async def answer(order: Order) -> Answer:
-            try:
-                return await charge_unless_gone(order)
-            except (PaymentDeclined, Trouble) as error:
-                return error
-
-        return dict(zip(orders, await at_most(self._max_charges, answer, orders.values()), strict=True))
-
-    async def _record(self, charged: Mapping[OrderId, Order], answers: Mapping[OrderId, str | PaymentDeclined]) -> None:
+    async def record(self, answered: Sequence[tuple[Order, Answer]]) -> list[None]:
+        charged = {order.id: order for order, _ in answered}
+        answers = {order.id: answer for order, answer in answered}
         events: list[Event] = []
         async with self._unit_of_work() as tx:
             orders = await tx.orders.get_many(answers.keys(), lock=True)
@@ -113,3 +87,4 @@ class ProcessPayment:
             await tx.products.save_many(list(products.values()))
             await tx.payments.save_many(list(payments.values()))
             await tx.events.add_many(events)
+        return [None] * len(answered)

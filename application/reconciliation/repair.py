@@ -9,7 +9,6 @@ from application.execution.concurrency import until_unavailable
 from application.intake.persist_orders import PersistOrders
 from application.messaging.republish import last_requests
 from application.orders.expire_orders import ExpireOrders
-from application.payments.process_payment import ProcessPayment
 from application.ports.payments import Charge, PaymentProvider
 from application.ports.persistence import UnitOfWork
 from application.reconciliation.discrepancies import Discrepancy, Remedy
@@ -36,7 +35,7 @@ class Repair:
 
     _unit_of_work: UnitOfWork
     _provider: PaymentProvider
-    _process_payment: ProcessPayment
+    _process_payment: Callable[[Sequence[OrderId]], Awaitable[Sequence[Exception | None]]]
     _expire_orders: ExpireOrders
     _persist_orders: PersistOrders
 

@@ -40,13 +40,26 @@ class Worker:
         """Work until the stop, and finish the batches in flight."""
         async with asyncio.TaskGroup() as tasks:
             for consumer in self.use_cases.consumers:
-                consume = partial(_consume, consumer, asyncio.Lock(), stop)
-                for _ in range(self.batches):
-                    tasks.create_task(repeat(consume, stop, name=consumer.work.name))
+                tasks.create_task(self._work_off(consumer, stop))
             for record in self.use_cases.record_dead_letters:
                 tasks.create_task(repeat(partial(_record, record, stop), stop, name="dead_letters"))
             tasks.create_task(repeat(self._expire, stop, name="expiry"))
             tasks.create_task(repeat(self._republish, stop, name="republish"))
+
+    async def _work_off(self, consumer: Consumer, stop: Stop) -> None:
+        """Take deliveries until the stop, and settle all that were taken, also those that wait for a slow server."""
+        name, all_settled = consumer.work.name, Stop()
+        consume, settle = partial(_consume, consumer, asyncio.Lock(), stop), partial(_settle, consumer, all_settled)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(repeat(settle, all_settled, name=name))
+                async with asyncio.TaskGroup() as taking:
+                    for _ in range(self.batches):
+                        taking.create_task(repeat(consume, stop, name=name))
+                await consumer.nothing_is_late()
+                all_settled.set()
+        finally:
+            await consumer.close()
 
     async def _expire(self) -> float:
         log = structlog.get_logger("holdfast.expiry")
@@ -73,6 +86,14 @@ async def _consume(consumer: Consumer, one_begins: asyncio.Lock, stop: Stop) -> 
         turn.end_after(_APART)
         if deliveries:
             _tell(await consumer.handle(deliveries))
+    return 0
+
+
+async def _settle(consumer: Consumer, all_settled: Stop) -> float:
+    # The stop comes when nothing is late. So it can't interrupt a settlement.
+    handled = await all_settled.until_first(consumer.settle())
+    if handled is not None:
+        _tell(handled)
     return 0
 
 

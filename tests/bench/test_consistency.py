@@ -16,6 +16,7 @@ from adapters.sql.tables import metadata
 from adapters.sql.unit_of_work import SqlUnitOfWork
 from application.catalogue.add_products import AddProducts, NewProduct
 from application.intake.place_order import NumberRequests, OrderRequest, PlaceOrder, RequestedItem
+from application.payments.pipeline import ProviderPipeline
 from application.payments.process_payment import ProcessPayment
 from application.payments.request_payment import RequestPayment
 from bench.consistency import ShopData
@@ -42,7 +43,7 @@ async def _trade(folder: Path) -> None:
     paid = [order.id for order in placed[:2] if isinstance(order, Order)]
     await RequestPayment(unit_of_work, uuid7, _now)(paid)
     async with open_file_ledger(folder / "gateway.db") as ledger:
-        await ProcessPayment(unit_of_work, SimulatedGateway(ledger), _now)(paid)
+        await ProviderPipeline(ProcessPayment(unit_of_work, SimulatedGateway(ledger), _now)).until_done(paid)
     await engine.dispose()
 
 

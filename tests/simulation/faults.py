@@ -93,6 +93,8 @@ class Weather:
     redeliveries: float
     poison: float
     strangers: float
+    # In seconds. Answers within a moment are recorded with their batch, others when they come.
+    slowest_charge: float
     slow_locks: float
     hang_ups: float
     cache_losses: float
@@ -130,6 +132,7 @@ class Weather:
             redeliveries=chance.choice((0.0, 0.0, 0.1)),
             poison=chance.choice((0.0, 0.0, 0.2)),
             strangers=chance.choice((0.0, 0.0, 0.5)),
+            slowest_charge=chance.choice((0.02, 0.2, 0.2, 3.0)),
             slow_locks=chance.choice((0.0, 0.5)),
             hang_ups=chance.choice((0.0, 0.2)),
             cache_losses=chance.choice((0.0, 0.0, 0.01)),

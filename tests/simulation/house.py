@@ -30,6 +30,7 @@ from tests.simulation.database import LOCKING, Database, Locking, SimulatedUnitO
 from tests.simulation.faults import Faults, Process
 from tests.simulation.stand_ins import (
     LateProvider,
+    OnceAtATime,
     SimulatedCatalogueCache,
     SimulatedDeadLetterQueue,
     SimulatedDeliveries,
@@ -91,6 +92,7 @@ class World:
     provider: LateProvider
     now: Clock
     new_id: NewId
+    complain: Callable[[str], None]
     signal: MemoryOutboxSignal = field(factory=MemoryOutboxSignal)
     recent_orders: Any = field(init=False)
     catalogue_cache: Any = field(init=False)
@@ -138,7 +140,7 @@ class House:
         world, process, faults = self.world, self.process, self.world.faults
         chance, parts = faults.chance, world.parts
         published: IntakeQueue = SimulatedIntakeQueue(faults, process, PublishedIntake(world.broker))
-        provider: PaymentProvider = SimulatedPayments(faults, process, world.provider)
+        provider: PaymentProvider = OnceAtATime(SimulatedPayments(faults, process, world.provider), world.complain)
         ports = Ports(
             unit_of_work=lambda after: parts.unit_of_work(SimulatedUnitOfWork(world.database, process, after), world),
             recent_orders=self.recent_orders,
@@ -164,6 +166,7 @@ class House:
             batches_in_flight=chance.choice((1, 2)),
             consumer_batch_max=chance.choice((1, 3, 256)),
             relay_batch_max=chance.choice((2, 5, 512)),
+            max_charges=chance.choice((1, 2, 128)),
             order_expiry=EXPIRY,
             expiry_look=LOOKS_FOR_OVERDUE,
         )

@@ -25,6 +25,7 @@ from application.intake.place_order import PlaceOrder
 from application.messaging.by_order import ByOrder
 from application.messaging.relay import RelayEvents
 from application.messaging.subscriptions import QUEUE_OF
+from application.payments.pipeline import ProviderPipeline
 from application.payments.process_payment import ProcessPayment
 from application.payments.refund_order import RefundOrder
 from application.payments.request_refund import RequestRefund
@@ -360,9 +361,9 @@ class _ForgetsItsInvalidations(MemoryRecentOrders):
 
 @frozen
 class _GivesBackTwice(ProcessPayment):
-    async def _record(self, charged: Any, answers: Mapping[Any, Any]) -> None:
-        await super()._record(charged, answers)
-        declined = {id_ for id_, answer in answers.items() if isinstance(answer, PaymentDeclined)}
+    async def record(self, answered: Sequence[tuple[Order, Any]]) -> list[None]:
+        await super().record(answered)
+        declined = {order.id for order, answer in answered if isinstance(answer, PaymentDeclined)}
         async with self._unit_of_work() as tx:
             for order in (await tx.orders.get_many(declined, lock=True)).values():
                 products = await tx.products.get_many({line.product_id for line in order.lines}, lock=True)
@@ -375,26 +376,35 @@ class _GivesBackTwice(ProcessPayment):
 class _ChargesWithoutStock(ProcessPayment):
     """Asks for the money of those that came to nothing as well."""
 
-    async def _reserve_stock(self, ids: Any) -> Any:
-        _, unknown = await super()._reserve_stock(ids)
+    async def due(self, ids: Any) -> Any:
+        found = await super().due(ids)
         async with self._unit_of_work.reading() as tx:
             orders = await tx.orders.get_many(ids)
-        return {id_: order for id_, order in orders.items() if order.payment_id}, unknown
+        return found | {id_: order for id_, order in orders.items() if order.payment_id}
 
 
 @frozen
 class _RefundsWithoutAsking(RefundOrder):
-    async def _refund(self, orders: Any) -> Any:
-        return {order.id: None for order in orders}
+    async def ask(self, order: Order) -> None: ...
 
 
 @frozen
 class _RefundsWhoeverIsNamed(RefundOrder):
-    async def __call__(self, ids: Sequence[Any]) -> Any:
+    async def due(self, ids: Any) -> Any:
+        found = await super().due(ids)
         async with self._unit_of_work.reading() as tx:
-            orders = await tx.orders.get_many(set(ids))
-        await self._refund([order for order in orders.values() if order.status in HAS_MONEY])
-        return await super().__call__(ids)
+            orders = await tx.orders.get_many(ids)
+        return found | {id_: order for id_, order in orders.items() if order.status in HAS_MONEY}
+
+
+class _AsksEachTime(ProviderPipeline[Any]):
+    def _ask(self, order: Order, ask: Callable[..., Any]) -> Any:
+        return asyncio.get_running_loop().create_task(self._permitted(order, ask))
+
+
+class _AcknowledgesWhatIsLate(ProviderPipeline[Any]):
+    async def __call__(self, ids: Sequence[Any]) -> Any:
+        return [None if isinstance(outcome, asyncio.Future) else outcome for outcome in await super().__call__(ids)]
 
 
 class _Told:
@@ -421,8 +431,9 @@ class _BelievesTheAmount(ByOrder[Any]):
         return [await self._told(message) for message in messages]
 
     async def _told(self, message: Any, told: Callable[..., Any] = _Told) -> Any:
-        work: Any = self._work
-        [outcome] = await evolve(work, provider=told(work._provider, message))([message.order_id])  # noqa: SLF001
+        work: Any = self._work._work  # type: ignore[attr-defined]  # noqa: SLF001 - of the pipeline
+        told_work = evolve(work, provider=told(work._provider, message))  # noqa: SLF001
+        [outcome] = await ProviderPipeline(told_work).until_done([message.order_id])
         return outcome
 
 
@@ -442,7 +453,8 @@ class _RemembersMessages(ByOrder[Any]):
         outcomes = {}
         for message in messages:
             if event_id(message) not in self.seen:
-                [outcomes[event_id(message)]] = await self._work([message.order_id])
+                [outcome] = await self._work([message.order_id])
+                outcomes[event_id(message)] = await outcome if isinstance(outcome, asyncio.Future) else outcome
         self.seen.update(id_ for id_, outcome in outcomes.items() if outcome is None)
         return [outcomes.get(event_id(message)) for message in messages]
 
@@ -593,6 +605,8 @@ MUTATIONS: Final = (
     Mutation("charges without stock", _with(ProcessPayment=_ChargesWithoutStock)),
     Mutation("charges with a new key for each attempt", Parts(provider=_NewKeyForEachAttempt)),
     Mutation("takes no answer of the provider for a decline", Parts(provider=_TakesNoAnswerForNo)),
+    Mutation("asks the provider twice at once about a payment", _with(ProviderPipeline=_AsksEachTime)),
+    Mutation("acknowledges what waits for a slow provider", _with(ProviderPipeline=_AcknowledgesWhatIsLate)),
     Mutation("refunds on paper only", Parts(provider=_RefundsOnPaper)),
     Mutation("reads products without a lock", Parts(unit_of_work=_WithoutProductLocks)),
     Mutation("locks rows in any order", Parts(locking=_LOCKS_AS_THEY_COME)),

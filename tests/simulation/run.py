@@ -135,7 +135,11 @@ class _Run:
         self._diary = Diary(self._tale.tell)
         self._database_clock = self._tale.clock()
         gateway = SimulatedGateway(
-            self._ledger, delay=(0.0, 0.2), decline_rate=weather.declines, seed=self._seed, now=self._tale.now
+            self._ledger,
+            delay=(0.0, weather.slowest_charge),
+            decline_rate=weather.declines,
+            seed=self._seed,
+            now=self._tale.now,
         )
         self._world = World(
             parts=self._parts,
@@ -151,6 +155,7 @@ class _Run:
             provider=LateProvider(gateway, self._faults),
             now=self._tale.now,
             new_id=CountedIds(),
+            complain=self._diary.complain,
         )
 
     def _on_commit(self, store: MemoryStore, committed: Committed) -> None:

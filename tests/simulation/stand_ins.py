@@ -160,5 +160,29 @@ class LateProvider:
         raise OutcomeUnknown("simulated: no answer from the provider")
 
 
+@define(eq=False)
+class OnceAtATime:
+    """The provider as one process asks it: never about one payment in two calls at once."""
+
+    _inner: Any
+    _complain: Callable[[str], None]
+    _running: set[Any] = field(factory=set, init=False)
+
+    async def charge(self, *args: Any) -> str:
+        return str(await self._ask("charge", *args))
+
+    async def refund(self, *args: Any) -> None:
+        await self._ask("refund", *args)
+
+    async def _ask(self, method: str, key: Any, *args: Any) -> Any:
+        if (method, key) in self._running:
+            self._complain(f"payment {key} was asked about in two calls at once: {method}")
+        self._running.add((method, key))
+        try:
+            return await getattr(self._inner, method)(key, *args)
+        finally:
+            self._running.discard((method, key))
+
+
 async def _whatever(work: Any) -> None:
     await asyncio.gather(work, return_exceptions=True)

@@ -23,6 +23,7 @@ from application.orders.cancel_order import CancelOrder
 from application.orders.complete_order import CompleteOrder
 from application.orders.delete_order import DeleteOrder
 from application.orders.expire_orders import ExpireOrders
+from application.payments.pipeline import ProviderPipeline
 from application.payments.process_payment import ProcessPayment
 from application.payments.refund_order import RefundOrder
 from application.payments.request_payment import RequestPayment
@@ -103,13 +104,15 @@ class Shop:
         self.place_numbered = PlaceOrder(self.unsteady, self.clock)
         self.persist_orders = PersistOrders(self.unsteady, self.clock)
         self.request_payment = RequestPayment(self.unsteady, self.new_id, self.clock)
-        self.process_payment = ByOrder(ProcessPayment(self.unsteady, self.provider, self.clock))
+        self.process_payment = ByOrder(
+            ProviderPipeline(ProcessPayment(self.unsteady, self.provider, self.clock)).until_done
+        )
         self.cancel_order = CancelOrder(self.unsteady, self.clock)
         self.complete_order = CompleteOrder(self.unsteady, self.clock)
         self.delete_order = DeleteOrder(self.unsteady, self.clock)
         self.request_refund = RequestRefund(self.unsteady, self.clock)
         self.expire_orders = ExpireOrders(self.unsteady, self.clock, EXPIRY, look_every=LOOK_EVERY)
-        self.refund_order = ByOrder(RefundOrder(self.unsteady, self.provider, self.clock))
+        self.refund_order = ByOrder(ProviderPipeline(RefundOrder(self.unsteady, self.provider, self.clock)).until_done)
 
     async def sells(self, *, stock: int = 5, price: int = 1250, currency: str = "EUR") -> Product:
         new = NewProduct(name="fountain pen", price=Money(price, currency), stock=stock)

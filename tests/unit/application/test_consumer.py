@@ -9,7 +9,7 @@ from attrs import define, field
 from adapters.codecs.events import decode
 from adapters.memory.broker import MemoryBroker, MemorySubscription
 from application.errors import Aborted, Unavailable
-from application.messaging.consumer import Consumer
+from application.messaging.consumer import Consumer, Handled
 from application.messaging.subscriptions import PAYMENTS
 from application.ports.messaging import Delivery
 from domain.errors import IllegalTransition
@@ -187,3 +187,32 @@ async def test_a_payment_comes_through_once_the_provider_answers_again(shop: Sho
     assert done == [0, 0, 0, 0, 0, 1]
     assert (await shop.now(order)).status.value == "PAID"
     assert shop.provider.taken == 2500
+
+
+async def test_no_more_is_received_while_too_many_deliveries_wait_for_a_slow_server() -> None:
+    late: list[asyncio.Future[Exception | None]] = []
+
+    async def work(events: Sequence[PaymentRequested]) -> list[asyncio.Future[Exception | None]]:
+        late.extend(asyncio.get_running_loop().create_future() for _ in events)
+        return late[-len(events) :]
+
+    queue = Settled.of(*map(request, range(6)))
+    slow = Consumer(PAYMENTS, queue, work, max_batch=2, max_late=4)
+    async with asyncio.timeout(10):
+        for _ in range(2):
+            assert await slow.step() == Handled(0, (), ())
+        receiving = asyncio.create_task(slow.receive())
+        settling = asyncio.create_task(slow.settle())
+        await asyncio.sleep(0)
+        assert (receiving.done(), settling.done(), queue.done_) == (False, False, [])
+        late[1].set_result(None)
+        late[2].set_result(Unavailable("gone"))
+        handled = await settling
+        assert (handled.done, numbers([delivery for delivery, _ in handled.retried])) == (1, [2])
+        assert (numbers(queue.done_), [numbers([each]) for each, _ in queue.later_]) == ([1], [[2]])
+        assert numbers(await receiving) == [4, 5]
+        # What is cut off is neither settled nor waited for.
+        await slow.close()
+        await slow.nothing_is_late()
+    assert [future.cancelled() for future in late] == [True, False, False, True]
+    assert numbers(queue.done_) == [1]

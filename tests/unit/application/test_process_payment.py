@@ -5,6 +5,7 @@ import pytest
 from attrs import define, evolve
 
 from application.errors import OutcomeUnknown, Unavailable
+from application.payments.pipeline import ProviderPipeline
 from application.payments.process_payment import ProcessPayment
 from domain.errors import UnknownOrder
 from domain.ids import OrderId, PaymentId
@@ -251,8 +252,8 @@ async def test_the_provider_is_asked_for_a_bounded_number_of_charges_at_once(sho
     pen = await shop.sells(stock=100)
     requests = [(await shop.payment_requested((pen, 1)))[1] for _ in range(20)]
     provider = CountingProvider()
-    process = ProcessPayment(shop.unit_of_work, provider, shop.clock, max_charges=4)
-    assert await process([request.order_id for request in requests]) == [None] * 20
+    process = ProviderPipeline(ProcessPayment(shop.unit_of_work, provider, shop.clock), max_calls=4)
+    assert await process.until_done([request.order_id for request in requests]) == [None] * 20
     assert provider.most == 4
     shop.provider = provider
 

@@ -11,6 +11,7 @@ from uuid_utils.compat import uuid7
 from adapters.codecs.events import decode, encode
 from adapters.memory.caches import MemoryRecentOrders
 from application.errors import Unavailable
+from application.payments.pipeline import ProviderPipeline
 from application.payments.process_payment import ProcessPayment
 from application.ports.idempotency import IdempotencyKey
 from application.ports.payments import Charge, ProviderLedger
@@ -68,7 +69,7 @@ class Meanwhile:
 
 
 async def repair(shop: Shop, discrepancies: list[Discrepancy]) -> list[str | None]:
-    process_payment = ProcessPayment(shop.unit_of_work, shop.provider, shop.clock)
+    process_payment = ProviderPipeline(ProcessPayment(shop.unit_of_work, shop.provider, shop.clock)).until_done
     return await Repair(shop.unit_of_work, shop.provider, process_payment, shop.expire_orders, shop.persist_orders)(
         discrepancies
     )

@@ -1,0 +1,119 @@
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from math import inf
+from typing import Final, Generic, Protocol, TypeVar
+
+from attrs import define, field
+
+from application.execution.batching import Batched, each_alone
+from application.execution.concurrency import end, until_unavailable
+from domain.errors import UnknownOrder
+from domain.ids import OrderId, PaymentId
+from domain.orders.order import Order
+
+A = TypeVar("A")
+
+Outcome = Exception | None
+
+# Seconds for which the answers of a batch are awaited together, so that those of a fast provider are recorded in one
+# transaction. After that each answer is recorded when it comes.
+_TOGETHER: Final = 0.025
+
+
+class ProviderWork(Protocol[A]):
+    """Work that asks the provider about orders. It may stop at any point: each step finds what was done."""
+
+    async def due(self, ids: Collection[OrderId]) -> Mapping[OrderId, Order | UnknownOrder]:
+        """Return the orders that the provider is to be asked about now, prepared for it. Others are left out."""
+
+    async def ask(self, order: Order) -> A:
+        """Ask the provider, outside of any transaction. Raise `Trouble` when there was no answer: then ask again."""
+
+    async def record(self, answered: Sequence[tuple[Order, A]]) -> Sequence[None]:
+        """Record answers in one transaction. One that is not due any more changes nothing."""
+
+
+@define(eq=False)
+class ProviderPipeline(Generic[A]):
+    """Prepares orders in batches, asks the provider about each, and records the answers as they come.
+
+    The outcome for an order is None when nothing is left to do, or an error. Where the provider is slow it is a future
+    of that outcome, so that no order waits for the answer to another.
+
+    The provider is asked at most `max_calls` times at once, over all batches, and once at a time for each payment.
+    """
+
+    _work: ProviderWork[A]
+    _max_calls: int = field(default=128, kw_only=True)
+    _together: float = field(default=_TOGETHER, kw_only=True)
+    _permits: asyncio.Semaphore = field(init=False)
+    _asked: dict[PaymentId, asyncio.Task[A]] = field(factory=dict, init=False)
+    _record_late: Batched[tuple[Order, A], None] = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._permits = asyncio.Semaphore(self._max_calls)
+        # No call is shed: its money may have been taken already.
+        self._record_late = Batched(self._work.record, longest_wait=inf)
+
+    async def __call__(self, ids: Sequence[OrderId]) -> Sequence[Outcome | asyncio.Future[Outcome]]:
+        found = await self._work.due(set(ids))
+        due = {id_: order for id_, order in found.items() if isinstance(order, Order)}
+        unknown = {id_: error for id_, error in found.items() if not isinstance(error, Order)}
+        # No transaction is open during the calls to the provider. A crash before, during or after them is safe: the
+        # next attempt uses the same key and gets the same answer.
+        ask = until_unavailable(self._work.ask)
+        asked = {id_: self._ask(order, ask) for id_, order in due.items()}
+        try:
+            if asked:
+                await asyncio.wait(asked.values(), timeout=self._together)
+            outcomes = await self._record({id_: (due[id_], task) for id_, task in asked.items() if task.done()})
+        except BaseException:
+            # What is repeated must not run beside its repetition.
+            await end(asked.values())
+            raise
+        late = {
+            id_: asyncio.ensure_future(self._finish(due[id_], task))
+            for id_, task in asked.items()
+            if id_ not in outcomes
+        }
+        return [(unknown | outcomes | late).get(id_) for id_ in ids]
+
+    async def until_done(self, ids: Sequence[OrderId]) -> list[Outcome]:
+        """The outcomes, when all have come."""
+        outcomes = await self(ids)
+        return [await outcome if isinstance(outcome, asyncio.Future) else outcome for outcome in outcomes]
+
+    def _ask(self, order: Order, ask: Callable[[Order], Awaitable[A]]) -> asyncio.Task[A]:
+        """The call that asks about this payment. A second delivery of its request joins the first."""
+        key = order.payment
+        if key not in self._asked:
+            task = self._asked[key] = asyncio.get_running_loop().create_task(self._permitted(order, ask))
+            task.add_done_callback(lambda _: self._asked.pop(key))
+        return self._asked[key]
+
+    async def _permitted(self, order: Order, ask: Callable[[Order], Awaitable[A]]) -> A:
+        async with self._permits:
+            return await ask(order)
+
+    async def _record(self, answered: Mapping[OrderId, tuple[Order, asyncio.Task[A]]]) -> dict[OrderId, Outcome]:
+        outcomes: dict[OrderId, Outcome] = {}
+        answers: dict[OrderId, tuple[Order, A]] = {}
+        for id_, (order, task) in answered.items():
+            error = task.exception()
+            if error is None:
+                answers[id_] = order, task.result()
+            elif isinstance(error, Exception):
+                outcomes[id_] = error
+            else:
+                raise error
+        if answers:
+            recorded = await each_alone(self._work.record, list(answers.values()))
+            outcomes |= dict(zip(answers, recorded, strict=True))
+        return outcomes
+
+    async def _finish(self, order: Order, task: asyncio.Task[A]) -> Outcome:
+        try:
+            await self._record_late((order, await task))
+        except Exception as error:  # noqa: BLE001 - any error is the outcome of this order, and of no other
+            return error
+        return None
