@@ -68,7 +68,7 @@ class Stage:
             figures=small,
             invariants="; ".join(findings) or KEPT,
             peers=[peer.here(ceiling_per_s) for peer in peers],
-            machine=machine(self.ours.ready()),
+            machine=machine(self.ours.versions()),
         )
 
 

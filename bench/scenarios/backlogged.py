@@ -37,7 +37,7 @@ def backlog(options: Options) -> Result:
         settings = servers.settings("shop")
         with open_shop(["api"], settings, servers=servers, orders=0, say=options.say) as shop:
             found = uvloop.run(_work_off(shop, options))
-            here = machine(shop.ready())
+            here = machine(shop.versions())
             options.say("checking the data")
             shop.service.stop()
             findings = _findings(shop)

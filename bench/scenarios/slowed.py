@@ -99,7 +99,7 @@ def _waits(
         waits = Latencies.of_each([1000 * each for each in shop.data.seconds_to_paid()])
         load = Load(requests=len(ids), seconds=options.seconds, latencies=waits)
         window = Window.between(before, after, load=load, completed=len(ids), seconds=after.at - before.at)
-        return window, waits, answers, memory_by_process(shop.pids), shop.ready(), shop.data.findings()
+        return window, waits, answers, memory_by_process(shop.pids), shop.versions(), shop.data.findings()
 
 
 def _throughput(servers: Servers, options: Options) -> tuple[float, list[str]]:
