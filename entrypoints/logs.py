@@ -31,7 +31,7 @@ def configure_logging(settings: Settings) -> None:
         # Plain tracebacks: the default ones show the variables of every frame, with passwords in URLs and customers'
         # orders.
         else structlog.dev.ConsoleRenderer(
-            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+            colors=sys.stderr is not None and sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
         )
     )
     processors: list[structlog.typing.Processor] = [

@@ -10,6 +10,7 @@ from cyclopts import Parameter
 
 from domain.dead_letter import DeadLetter
 from entrypoints.cli.common import CommandError, Data, Whole, command_settings, tell, with_use_cases
+from entrypoints.shown import printable
 
 if TYPE_CHECKING:
     from application.assembly import UseCases
@@ -137,7 +138,8 @@ def _tell(done: str, outcomes: Sequence[DeadLetter | Exception]) -> None:
 
 def _user() -> str:
     try:
-        return getpass.getuser()
+        # Environment variables decide, and may hold what is no text.
+        return printable(getpass.getuser())
     except (KeyError, OSError):
         # In a container a user may have a number and no name.
         return f"user {os.getuid()}"

@@ -1,4 +1,5 @@
 import logging
+import sys
 from collections.abc import Iterator
 from typing import Literal
 
@@ -94,3 +95,9 @@ def test_no_url_is_logged_with_its_password(
     said = capsys.readouterr().err
     assert "redis://h/0" in said
     assert secret not in said
+
+
+def test_a_process_without_standard_error_logs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", None)
+    configure_logging(Settings())
+    structlog.get_logger("test").warning("nobody hears this")

@@ -9,6 +9,7 @@ from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.sql.dialects.base import CONNECT_TIMEOUT, Timeouts
+from adapters.sql.dialects.postgresql.driver import Asyncpg
 from adapters.sql.dialects.postgresql.stale_connections import StaleConnectionDetector
 
 # Seconds that a transaction may be idle. Our transactions wait only for the database, so the process of an idle one is
@@ -16,6 +17,9 @@ from adapters.sql.dialects.postgresql.stale_connections import StaleConnectionDe
 _IDLE_TIMEOUT: Final = 5.0
 # The key in a pooled connection's `info` for the time when it was opened.
 _OPENED_AT: Final = "holdfast_opened_at"
+_PORT: Final = 5432
+# SQLAlchemy's name of the argument for the function that connects.
+_CREATOR: Final = "async_creator_fn"
 
 
 @frozen
@@ -31,16 +35,20 @@ class PostgresConnections:
         if options:
             raise ValueError(f"a PostgreSQL URL has the options sslmode and application_name, not {', '.join(options)}")
         connect = {
+            _CREATOR: _connect,
             "timeout": CONNECT_TIMEOUT,
             # The server's own timeout comes first. This one is for a server that does not reply at all.
             "command_timeout": timeouts.statement + 1.0,
             "server_settings": _server_settings(application, timeouts),
         }
-        return url.set(drivername="postgresql+asyncpg", query={} if ssl is None else {"ssl": ssl}), connect
+        # Without a port, the driver would look at PGPORT, and messages would name another server.
+        complete = url.set(port=url.port or _PORT, query={} if ssl is None else {"ssl": ssl})
+        return complete.set(drivername="postgresql+asyncpg"), connect
 
     def prepare(self, engine: AsyncEngine, connect: Mapping[str, Any]) -> StaleConnectionDetector:
         _, address = engine.dialect.create_connect_args(engine.url)
-        detector = StaleConnectionDetector(lambda: asyncpg.connect(**address, **connect))
+        options = {**address, **{name: value for name, value in connect.items() if name != _CREATOR}}
+        detector = StaleConnectionDetector(lambda: _connect(**options))
 
         @event.listens_for(engine.sync_engine, "connect")
         def remember(_connection: Any, record: Any) -> None:
@@ -59,8 +67,19 @@ class PostgresConnections:
         return detector
 
     def server_name(self, url: URL) -> str:
-        where = f"{url.host or 'the default socket'}:{url.port or 5432}"
+        where = f"{url.host or 'the default socket'}:{url.port or _PORT}"
         return f"PostgreSQL at {where}, database {url.database or url.username}"
+
+
+async def _connect(**options: Any) -> Any:
+    try:
+        return await asyncpg.connect(**options)
+    except (OSError, TimeoutError, *Asyncpg.errors):
+        raise
+    except Exception as error:
+        # The driver also reads variables such as PGUSER and files such as ~/.pgpass. Its own code fails over what it
+        # can't read there.
+        raise asyncpg.ClientConfigurationError(f"{type(error).__name__}: {error}") from error
 
 
 def _server_settings(application: str, timeouts: Timeouts) -> dict[str, str]:
