@@ -91,7 +91,7 @@ async def removed(url: str, topology: Topology) -> AsyncIterator[None]:
 
 async def remove(url: str, topology: Topology) -> None:
     async with channel(url) as open_channel:
-        for queue in topology.all_queues:
+        for queue in (*topology.all_queues, *topology.former_queues):
             await open_channel.queue_delete(queue)
         await open_channel.exchange_delete(topology.exchange)
 

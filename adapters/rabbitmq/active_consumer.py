@@ -45,6 +45,8 @@ class ActiveConsumer:
     _channel: aiormq.Channel
     _queue: str
     _dead_letter: DeadLetter
+    # How many deliveries may wait here for their next attempt. The others leave room for new ones.
+    _room: int
     lost: bool = field(default=False, init=False)
     _waiting: deque[Delivery] = field(factory=deque, init=False)
     _suspects: list[Delivery] = field(factory=list, init=False)
@@ -62,7 +64,7 @@ class ActiveConsumer:
     ) -> "ActiveConsumer":
         connection = await BrokerConnection.open(url, name=f"{queue} consumer", timeouts=timeouts)
         try:
-            consumer = cls(connection, await connection.underlay_channel(), queue, dead_letter)
+            consumer = cls(connection, await connection.underlay_channel(), queue, dead_letter, prefetch // 2)
             await consumer._consume(prefetch)
         except BaseException:
             await connection.close()
@@ -86,6 +88,20 @@ class ActiveConsumer:
             return [self._suspects.pop(random.randrange(len(self._suspects)))]  # noqa: S311 - no secret
         self._suspect_was_last = False
         return [self._waiting.popleft() for _ in range(min(limit, len(self._waiting)))]
+
+    def hand_out_again(self, delivery: Delivery, delay: float) -> bool:
+        """Let an unsettled delivery wait here for so many seconds. Return False if there is no room for it."""
+        if self.lost or not self._room:
+            return False
+        self._room -= 1
+        asyncio.get_running_loop().call_later(delay, self._hand_out, delivery)
+        return True
+
+    def _hand_out(self, delivery: Delivery) -> None:
+        self._room += 1
+        if not self.lost:
+            self._waiting.append(delivery)
+            self._changed.set()
 
     async def settle(self, tags: Collection[int]) -> None:
         """Ack the deliveries with these tags.

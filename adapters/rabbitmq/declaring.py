@@ -4,12 +4,12 @@ RabbitMQ closes the channel of a call that it refuses. So each call is made by i
 other queue from being declared.
 """
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, TypeVar
 
 import aiormq
-from attrs import define, field
+from attrs import define, field, frozen
 
 from adapters.rabbitmq.connection import BrokerConnection, Timeouts
 from adapters.rabbitmq.errors import Missing
@@ -68,6 +68,58 @@ async def remove_old_bindings(url: str, topology: Topology) -> None:
             await ask(_unbinding(topology.queue(work.name), topology.exchange, work.event.type))
 
 
+async def remove_former_queues(url: str, topology: Topology) -> list[str]:
+    """Remove the empty queues of earlier releases. Return those that still have messages, which return by themselves.
+
+    No worker of an earlier release may run: it declares them again, and a message that it puts there at this moment
+    would be lost, and republished much later. Raise `Unavailable`.
+    """
+    left = []
+    async with _asking(url, topology) as ask:
+        for name in topology.former_queues:
+            try:
+                state = await ask(_looking(name, is_exchange=False))
+            except Missing:
+                continue
+            if state.message_count:
+                left.append(name)
+            else:
+                await ask(_removing(name, is_exchange=False))
+    return left
+
+
+@frozen
+class Found:
+    """An exchange or a queue of a namespace, and what would be lost or stopped with it."""
+
+    name: str
+    is_exchange: bool
+    messages: int = 0
+    consumers: int = 0
+
+
+async def found_in(url: str, topology: Topology) -> list[Found]:
+    """Return what there is of this namespace, also of earlier releases. Raise `Unavailable`."""
+    found = []
+    async with _asking(url, topology) as ask:
+        for name in (topology.exchange, *topology.all_queues, *topology.former_queues):
+            is_exchange = name == topology.exchange
+            try:
+                state = await ask(_looking(name, is_exchange=is_exchange))
+            except Missing:
+                continue
+            counts = {} if is_exchange else {"messages": state.message_count, "consumers": state.consumer_count}
+            found.append(Found(name, is_exchange, **counts))
+    return found
+
+
+async def remove(url: str, topology: Topology, found: Sequence[Found]) -> None:
+    """Remove exchanges and queues with all that is in them. Raise `Unavailable`."""
+    async with _asking(url, topology) as ask:
+        for each in found:
+            await ask(_removing(each.name, is_exchange=each.is_exchange))
+
+
 Call = Callable[[aiormq.Channel], Awaitable[T]]
 
 
@@ -90,6 +142,12 @@ def _looking(name: str, *, is_exchange: bool) -> Call[Any]:
     if is_exchange:
         return lambda channel: channel.exchange_declare(name, passive=True)
     return lambda channel: channel.queue_declare(name, passive=True)
+
+
+def _removing(name: str, *, is_exchange: bool) -> Call[Any]:
+    if is_exchange:
+        return lambda channel: channel.exchange_delete(name)
+    return lambda channel: channel.queue_delete(name)
 
 
 @define(eq=False)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import structlog
-from attrs import define, field
+from attrs import define, evolve, field
 
 from adapters.rabbitmq.active_consumer import ActiveConsumer, Receipt
 from adapters.rabbitmq.connection import ReconnectPacing, Timeouts
@@ -77,7 +77,10 @@ class RabbitSubscription:
     async def retry(self, delivery: Delivery, *, reason: str) -> None:
         receipt = _receipt(delivery)
         headers = _headers(receipt, reason) | {"attempt": delivery.attempt + 1, "failures": delivery.failures}
-        await self._pass_on(receipt, self._topology.later(self._consumer, delivery.attempt), headers)
+        pause = self._topology.pause(delivery.attempt)
+        # If this process ends meanwhile, RabbitMQ redelivers the message, as the attempt that it was.
+        if pause is None or not receipt.subscription.hand_out_again(_next(delivery, receipt, headers), pause):
+            await self._pass_on(receipt, self._topology.later(self._consumer), headers)
 
     async def dead_letter(self, delivery: Delivery, *, reason: str) -> None:
         receipt = _receipt(delivery)
@@ -138,6 +141,11 @@ def _receipt(delivery: Delivery) -> Receipt:
     if not isinstance(delivery.tag, Receipt):
         raise TypeError(f"a delivery with the tag {delivery.tag!r} was not received from RabbitMQ")
     return delivery.tag
+
+
+def _next(delivery: Delivery, receipt: Receipt, headers: dict[str, Any]) -> Delivery:
+    again = evolve(receipt, message=evolve(receipt.message, headers=headers))
+    return evolve(delivery, attempt=delivery.attempt + 1, tag=again)
 
 
 def _headers(receipt: Receipt, reason: str) -> dict[str, Any]:

@@ -19,6 +19,10 @@ DELIVERY_LIMIT: Final = 1000
 _NEVER: Final = 2**31 - 1
 
 
+# Earlier releases had a queue for each of these, too.
+_FORMER_DELAYS: Final = (0.1, 0.5, 2.0, 5.0)
+
+
 @frozen
 class Topology:
     """The names of the exchange and the queues, in one namespace. `delays` are the seconds before each retry."""
@@ -36,26 +40,31 @@ class Topology:
     def dead(self, consumer: str) -> str:
         return f"{self.namespace}.{consumer}.dead"
 
-    def later(self, consumer: str, attempt: int) -> str:
-        """Return the queue in which a message waits after this attempt has failed."""
-        return self._later(consumer, self.delays[min(attempt, len(self.delays)) - 1])
+    def later(self, consumer: str) -> str:
+        """Return the queue in which a message waits for the last of the delays."""
+        return self._later(consumer, self.delays[-1])
+
+    def pause(self, attempt: int) -> float | None:
+        """Return for how long a message waits in the worker after this attempt, or None if it waits in `later`."""
+        return self.delays[attempt - 1] if attempt < len(self.delays) else None
 
     def queues(self, consumer: str) -> dict[str, dict[str, Any]]:
         """Return each queue with its arguments. A queue comes before the queues that dead-letter to it."""
         own, dead = self.queue(consumer), self.dead(consumer)
-        waiting = {
-            self._later(consumer, delay): _quorum(dead_letters_to=own) | {"x-message-ttl": round(delay * 1000)}
-            for delay in self.delays
-        }
         return {
             dead: {"x-queue-type": "quorum", "x-delivery-limit": _NEVER},
             own: _quorum(dead_letters_to=dead) | {"x-delivery-limit": DELIVERY_LIMIT},
-            **waiting,
+            self.later(consumer): _quorum(dead_letters_to=own) | {"x-message-ttl": round(self.delays[-1] * 1000)},
         }
 
     @property
     def all_queues(self) -> dict[str, dict[str, Any]]:
         return {name: arguments for work in WORK_QUEUES for name, arguments in self.queues(work.name).items()}
+
+    @property
+    def former_queues(self) -> list[str]:
+        """Return the queues of earlier releases. A message in one returns to its work queue by itself."""
+        return [self._later(work.name, delay) for work in WORK_QUEUES for delay in _FORMER_DELAYS]
 
     def _later(self, consumer: str, delay: float) -> str:
         return f"{self.namespace}.{consumer}.later.{round(delay * 1000)}"

@@ -8,8 +8,9 @@ from attrs import frozen
 
 from domain.orders.events import Event, OrderAccepted, PaymentRequested, RefundRequested
 
-# Seconds before the second, third, ... attempt; the last one applies to all further attempts. So after an outage of any
-# length, an order waits at most this long.
+# Seconds before the second, third, ... attempt. A message waits for the last one in a queue of the broker, and for the
+# others in the worker that has it: a queue for each delay would cost the broker three files each. The last one applies
+# to all further attempts. So after an outage of any length, an order waits at most this long.
 RETRY_DELAYS: Final = (0.1, 0.5, 2.0, 5.0, 15.0)
 
 

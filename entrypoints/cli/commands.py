@@ -48,6 +48,11 @@ def make_app() -> App:
         help="Show what waits and who is at work: orders by status, outbox, queues, workers and relays.",
     )
     app.command(
+        "entrypoints.cli.namespace:remove_namespace",
+        help="Take the queues and the exchange of a shop away from RabbitMQ: those of HOLDFAST_NAMESPACE.\n\n"
+        "Without --yes, it only lists them, and what is in them. The database and Redis stay as they are.",
+    )
+    app.command(
         "entrypoints.cli.reconcile:reconcile",
         help="Compare stock, orders, payments, the provider's ledger, the outbox and dead letters.\n\n"
         "The exit code is 1 if something does not agree and was not repaired.",

@@ -24,13 +24,14 @@ def migrate(*, data: Data = None) -> None:
 
 
 async def _declare_queues(url: str, namespace: str) -> None:
-    from adapters.rabbitmq.declaring import declare_topology, remove_old_bindings
+    from adapters.rabbitmq.declaring import declare_topology, remove_former_queues, remove_old_bindings
     from adapters.rabbitmq.topology import Topology
     from application.errors import Misconfigured, Trouble
 
     try:
         await declare_topology(url, Topology(namespace))
         await remove_old_bindings(url, Topology(namespace))
+        left = await remove_former_queues(url, Topology(namespace))
     except Misconfigured:
         # No waiting mends that, so that the command fails.
         raise
@@ -39,6 +40,11 @@ async def _declare_queues(url: str, namespace: str) -> None:
         say(f"the queues are not declared yet, worker and relay will declare them: {error}")
     else:
         tell("the queues are declared")
+        if left:
+            say(
+                f"{len(left)} queues of an earlier release still have messages, which return to their work queue by"
+                f" themselves: run `holdfast migrate` again in a minute, to remove {', '.join(left)}"
+            )
 
 
 def seed(*, data: Data = None) -> None:

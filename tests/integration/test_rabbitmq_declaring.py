@@ -9,11 +9,17 @@ from urllib.parse import urlsplit, urlunsplit
 import aiormq
 import pytest
 
-from adapters.rabbitmq.declaring import declare_topology, topology_problems
+from adapters.rabbitmq.declaring import (
+    declare_topology,
+    found_in,
+    remove_former_queues,
+    topology_problems,
+)
 from adapters.rabbitmq.health import server_version
 from adapters.rabbitmq.topology import Topology
 from application.errors import Misconfigured, Unavailable
-from tests.brokers import channel, own_topology, removed
+from application.messaging.subscriptions import RETRY_DELAYS
+from tests.brokers import channel, own_topology, put, removed, take
 from tests.cables import PATIENCE
 from tests.servers import RabbitServer
 from tests.service import Service
@@ -145,6 +151,59 @@ async def test_a_right_that_the_user_lacks_is_named(own_rabbitmq: RabbitServer) 
     assert "rabbitmqctl set_permissions" in str(refusal.value)
     assert "secret" not in str(refusal.value)
     assert await exists(url, topology.queue("intake"))
+
+
+async def test_a_namespace_takes_nine_queues(amqp_url: str) -> None:
+    async with own_topology(amqp_url, delays=RETRY_DELAYS) as topology:
+        found = await found_in(amqp_url, topology)
+    assert len([each for each in found if not each.is_exchange]) == 9
+
+
+async def test_the_empty_queues_of_an_earlier_release_are_removed(amqp_url: str) -> None:
+    async with own_topology(amqp_url, delays=RETRY_DELAYS) as topology:
+        work = topology.queue("payments")
+        waiting, *empty = [name for name in topology.former_queues if name.startswith(f"{work}.")]
+        async with channel(amqp_url) as open_channel:
+            for name in (waiting, *empty):
+                arguments = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": work, "x-message-ttl": 1500}
+                await open_channel.queue_declare(name, durable=True, arguments={"x-queue-type": "quorum", **arguments})
+        await put(amqp_url, waiting, b"it waits for its next attempt")
+
+        assert await remove_former_queues(amqp_url, topology) == [waiting]
+        assert not await exists(amqp_url, empty[0])
+        assert (await take(amqp_url, work)).body == b"it waits for its next attempt"
+        async with asyncio.timeout(PATIENCE):
+            while await remove_former_queues(amqp_url, topology):  # noqa: ASYNC110 - the broker tells nobody
+                await asyncio.sleep(0.1)
+        assert not await exists(amqp_url, waiting)
+        assert await exists(amqp_url, topology.later("payments"))
+
+
+async def test_a_namespace_is_removed_once_that_is_confirmed_and_nobody_works_in_it(on_servers: Service) -> None:
+    url, topology = on_servers.settings["AMQP_URL"], Topology(on_servers.settings["HOLDFAST_NAMESPACE"])
+    await put(url, topology.dead("payments"), b"a dead letter")
+
+    status, said = await asyncio.to_thread(on_servers.try_to_run, "remove-namespace")
+    assert status == 1
+    for name in (topology.exchange, *topology.all_queues):
+        assert name in said
+    assert f"{topology.dead('payments')}  NOT EMPTY: 1 messages" in said
+    assert "add --yes" in said
+
+    async with channel(url) as worker:
+        await worker.basic_consume(topology.queue("payments"), _ignore)
+        status, said = await asyncio.to_thread(on_servers.try_to_run, "remove-namespace", "--yes")
+    assert status == 1
+    assert "stop the workers first" in said
+    assert await exists(url, topology.queue("payments"))
+
+    assert "removed 10 exchanges and queues" in await asyncio.to_thread(on_servers.run, "remove-namespace", "--yes")
+    assert await found_in(url, topology) == []
+    assert "there is nothing" in await asyncio.to_thread(on_servers.run, "remove-namespace", "--yes")
+
+
+async def _ignore(_: aiormq.abc.DeliveredMessage) -> None:
+    """A consumer that takes what there is, and does nothing."""
 
 
 async def test_a_queue_of_another_kind_stops_no_other_and_is_named_by_every_program(on_servers: Service) -> None:

@@ -288,12 +288,62 @@ async def test_when_later_fails_the_message_is_brought_again(
     await publisher.enqueue(entries(event))
     (delivery,) = await receive(queue, 1)
     async with channel(amqp_url) as open_channel:
-        await open_channel.queue_delete(topology.later("payments", 1))
+        await open_channel.queue_delete(topology.later("payments"))
 
     with pytest.raises(Unavailable, match="holdfast migrate"):
         await queue.retry(delivery, reason="Aborted: a deadlock")
 
     assert events_of(await receive_at_last(queue, 1)) == [event]
+
+
+async def test_all_delays_but_the_last_are_waited_for_in_the_worker(
+    amqp_url: str, topology: Topology, publisher: RabbitPublisher
+) -> None:
+    patient = Topology(topology.namespace, delays=(0.05, 0.05, 60.0, *topology.delays))
+    event = payment_requested()
+    await publisher.enqueue(entries(event))
+    async with channel(amqp_url) as open_channel:
+        await open_channel.queue_delete(topology.later("payments"))
+    async with open_subscription(amqp_url, patient, "payments", timeouts=QUICK) as queue:
+        for attempt in (1, 2, 3):
+            (delivery,) = await receive(queue, 1)
+            assert (delivery.event, delivery.attempt) == (event, attempt)
+            await queue.retry(delivery, reason="Aborted: a deadlock")
+    # The worker has stopped while it waited there.
+    async with open_subscription(amqp_url, patient, "payments", timeouts=QUICK) as queue:
+        (delivery,) = await receive(queue, 1)
+        assert delivery.event == event
+        await queue.ack([delivery])
+        assert await stays_empty(queue)
+
+
+async def test_what_waits_in_the_worker_leaves_room_for_others(
+    amqp_url: str, topology: Topology, publisher: RabbitPublisher
+) -> None:
+    patient = Topology(topology.namespace, delays=(60.0, *topology.delays))
+    await publisher.enqueue(entries(*(payment_requested(number) for number in range(1, 11))))
+    async with open_subscription(amqp_url, patient, "payments", prefetch=10, timeouts=QUICK) as queue:
+        for delivery in await receive(queue, 10):
+            await queue.retry(delivery, reason="Unavailable: the provider is silent")
+        # Half of the ten wait here for a minute. The others have been in the broker meanwhile.
+        again = await receive(queue, 5)
+        assert [delivery.attempt for delivery in again] == [2] * 5
+        await queue.ack(again)
+        await publisher.enqueue(entries(*(payment_requested(number) for number in range(11, 21))))
+        assert len(await receive(queue, 5)) == 5
+
+
+async def test_a_dead_letter_tells_when_it_first_failed_though_it_waited_in_the_worker(
+    amqp_url: str, topology: Topology, publisher: RabbitPublisher
+) -> None:
+    patient = Topology(topology.namespace, delays=(0.05, *topology.delays))
+    await publisher.enqueue(entries(payment_requested()))
+    async with open_subscription(amqp_url, patient, "payments", timeouts=QUICK) as queue:
+        await queue.retry((await receive(queue, 1))[0], reason="Unavailable: silence")
+        await queue.dead_letter((await receive(queue, 1))[0], reason="UnknownOrder: no such order")
+    headers = headers_of(await take(amqp_url, topology.dead("payments")))
+    assert headers["attempts"] == 2
+    assert datetime.fromisoformat(headers["first-at"]) < datetime.fromisoformat(headers["last-at"])
 
 
 async def test_to_settle_twice_settles_once(publisher: RabbitPublisher, queue: RabbitSubscription) -> None:
