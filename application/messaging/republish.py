@@ -1,6 +1,7 @@
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
+from typing import Final
 
 from attrs import field, frozen
 
@@ -10,6 +11,10 @@ from application.ports.environment import Clock
 from application.ports.persistence import UnitOfWork
 from domain.ids import OrderId
 from domain.orders.events import Event, PaymentRequested, RefundRequested
+
+_EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
+# An order that is dated in the future has its turn once in as many times `idle`.
+_TURNS: Final = 8
 
 
 @frozen
@@ -34,11 +39,11 @@ class RepublishRequests:
 
     async def __call__(self, *, idle: timedelta) -> Republished:
         """Raise `Trouble` if the database is gone."""
-        moment = self._now() - idle
+        now = self._now()
         count = 0
         failed: list[tuple[OrderId, Exception]] = []
         last: OrderId | None = None
-        while ids := await self._waiting(moment, last):
+        while ids := await self._waiting(now, idle, last):
             outcomes = await each_alone(partial(self._republish, idle), ids)
             for order_id, outcome in zip(ids, outcomes, strict=True):
                 if isinstance(outcome, Trouble):
@@ -50,15 +55,15 @@ class RepublishRequests:
             last = ids[-1]
         return Republished(count, tuple(failed))
 
-    async def _waiting(self, moment: datetime, last: OrderId | None) -> list[OrderId]:
+    async def _waiting(self, now: datetime, idle: timedelta, last: OrderId | None) -> list[OrderId]:
         async with self._unit_of_work.reading() as tx:
-            return await tx.orders.waiting_since(moment, after=last, limit=self._page)
+            return await tx.orders.waiting_since(now - idle, ahead=now + idle, after=last, limit=self._page)
 
     async def _republish(self, idle: timedelta, ids: Sequence[OrderId]) -> list[bool]:
         """Return for each order whether its request was republished."""
         async with self._unit_of_work() as tx:
             orders = await tx.orders.get_many(ids)
-            due = [id_ for id_ in ids if id_ in orders and _is_due(self._now() - orders[id_].updated_at, idle)]
+            due = [id_ for id_ in ids if id_ in orders and _is_due(orders[id_].updated_at, self._now(), idle)]
             requests = last_requests(await tx.events.of_orders(due))
             await tx.outbox.re_enqueue(list(requests.values()))
         return [id_ in requests for id_ in ids]
@@ -69,12 +74,15 @@ def last_requests(events: Sequence[Event]) -> dict[OrderId, PaymentRequested | R
     return {event.order_id: event for event in events if isinstance(event, PaymentRequested | RefundRequested)}
 
 
-def _is_due(waited: timedelta, idle: timedelta) -> bool:
+def _is_due(since: datetime, now: datetime, idle: timedelta) -> bool:
     """True after `idle`, and again after two, four, ... times as long: a stuck order must not fill the queues.
 
-    It is true once for each of these spans, if the calls are `idle` apart.
+    It is true once for each of these spans, if the calls are `idle` apart. An order that is dated in the future says
+    nothing of how long it has waited: it has its turn now and then, as long as it waits.
     """
     if not idle:
         return True
-    spans = waited // idle
+    if since > now:
+        return (now - _EPOCH) // idle % _TURNS == 0
+    spans = (now - since) // idle
     return spans > 0 and spans & (spans - 1) == 0

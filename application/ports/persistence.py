@@ -52,10 +52,13 @@ class Orders(Protocol):
     async def redate_unpaid(self) -> None:
         """Unpaid orders that were recorded in the future are recorded now: the database's clock was wrong then."""
 
-    async def waiting_since(self, moment: datetime, *, after: OrderId | None, limit: int) -> list[OrderId]:
+    async def waiting_since(
+        self, moment: datetime, *, ahead: datetime, after: OrderId | None, limit: int
+    ) -> list[OrderId]:
         """Orders that wait for the worker (PROCESSING, or a refund requested and not given), by id, above `after`.
 
-        Only orders that have not changed since the moment.
+        Only orders that have not changed since the moment. One that is dated later than `ahead` is among them, too: the
+        clock of the process that changed it was wrong, and nobody knows how long it has waited.
         """
 
 

@@ -62,7 +62,7 @@ class FindStuck:
 
     async def _old(self, outbox: list[OutboxEntry]) -> list[Discrepancy]:
         """Entries that no relay takes. An entry has no date, so the date of its event counts."""
-        moment = self._now() - self._stuck_after
+        now = self._now()
         found: list[Discrepancy] = []
         for begin in range(0, len(outbox), self._page):
             entries = outbox[begin : begin + self._page]
@@ -77,7 +77,8 @@ class FindStuck:
                     " and does it reach the broker?",
                 )
                 for entry in entries
-                if entry.id in at and at[entry.id] <= moment
+                # Neither new, nor dated in the future by a clock that was wrong.
+                if entry.id in at and abs(now - at[entry.id]) >= self._stuck_after
             ]
         return found
 
@@ -91,12 +92,14 @@ class FindStuck:
         sending = {entry.id for entry in outbox}
         # By the whole event: an unauthenticated message may have the id of a request that it is not.
         dead = {letter.event: letter for letter in letters if letter.event is not None}
-        moment = self._now() - self._stuck_after
+        now = self._now()
         found: list[Discrepancy] = []
         last: OrderId | None = None
         while True:
             async with self._unit_of_work.reading() as tx:
-                ids = await tx.orders.waiting_since(moment, after=last, limit=self._page)
+                ids = await tx.orders.waiting_since(
+                    now - self._stuck_after, ahead=now + self._stuck_after, after=last, limit=self._page
+                )
                 orders = await tx.orders.get_many(ids)
                 requests = last_requests(await tx.events.of_orders(ids))
             if not ids:

@@ -127,6 +127,7 @@ def samples_of(known: Sequence[Order]) -> Arguments:
         "limit": BATCH,
         "longest_gap": timedelta(minutes=1),
         "moment": datetime.now(UTC) - timedelta(minutes=10),
+        "ahead": datetime.now(UTC) + timedelta(minutes=10),
         "user_id": UserId(7),
         "status": OrderStatus.COMPLETED,
         "consumer": "payments",

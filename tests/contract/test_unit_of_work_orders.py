@@ -306,11 +306,14 @@ async def test_an_order_that_moves_on_while_waiting_ones_are_paged_hides_none_be
         order.request_payment(PaymentId(order.id), at=NOW)
     await keep(shop, orders=waiting)
     async with shop.reading() as tx:
-        assert await tx.orders.waiting_since(NOW, after=None, limit=1) == [order_id(1)]
+        assert await tx.orders.waiting_since(NOW, ahead=LATER, after=None, limit=1) == [order_id(1)]
     waiting[0].fail(FailureReason.OUT_OF_STOCK, {}, at=LATER)
     await save(shop, waiting[0])
     async with shop.reading() as tx:
-        assert await tx.orders.waiting_since(NOW, after=order_id(1), limit=10) == [order_id(2), order_id(3)]
+        assert await tx.orders.waiting_since(NOW, ahead=LATER, after=order_id(1), limit=10) == [
+            order_id(2),
+            order_id(3),
+        ]
 
 
 async def test_waiting_orders_are_those_that_the_worker_has_to_deal_with(shop: UnitOfWork) -> None:
@@ -328,10 +331,17 @@ async def test_waiting_orders_are_those_that_the_worker_has_to_deal_with(shop: U
     assert numbered[processing].status is OrderStatus.PROCESSING
     await keep(shop, orders=list(numbered.values()))
     async with shop.reading() as tx:
-        assert await tx.orders.waiting_since(NOW, after=None, limit=10) == [order_id(processing), order_id(refunding)]
-        assert await tx.orders.waiting_since(NOW, after=None, limit=1) == [order_id(processing)]
-        assert await tx.orders.waiting_since(NOW, after=order_id(processing), limit=10) == [order_id(refunding)]
-        assert await tx.orders.waiting_since(LATER, after=order_id(refunding), limit=10) == [order_id(fresh)]
+        assert await tx.orders.waiting_since(NOW, ahead=LATER, after=None, limit=10) == [
+            order_id(processing),
+            order_id(refunding),
+        ]
+        assert await tx.orders.waiting_since(NOW, ahead=LATER, after=None, limit=1) == [order_id(processing)]
+        assert await tx.orders.waiting_since(NOW, ahead=LATER, after=order_id(processing), limit=10) == [
+            order_id(refunding)
+        ]
+        assert await tx.orders.waiting_since(LATER, ahead=LATER, after=order_id(refunding), limit=10) == [
+            order_id(fresh)
+        ]
 
 
 async def test_a_locked_order_is_changed_by_one_after_the_other(shop: UnitOfWork) -> None:
@@ -358,3 +368,13 @@ async def test_a_locked_order_is_changed_by_one_after_the_other(shop: UnitOfWork
         may_go_on.set()
         await first
         assert await second is OrderStatus.PROCESSING
+
+
+@pytest.mark.parametrize("by", [timedelta(minutes=2), timedelta(days=1), timedelta(days=366)])
+async def test_an_order_that_is_dated_in_the_future_waits_as_well(shop: UnitOfWork, by: timedelta) -> None:
+    """The clock of the process that changed it was ahead, and was set right since."""
+    order, _ = order_in(OrderStatus.PROCESSING)
+    await keep(shop, orders=[evolve(order, updated_at=LATER + by)])
+    async with shop.reading() as tx:
+        assert await tx.orders.waiting_since(NOW, ahead=LATER, after=None, limit=10) == [order.id]
+        assert await tx.orders.waiting_since(NOW, ahead=LATER + by, after=None, limit=10) == []

@@ -76,11 +76,13 @@ class MemoryOrders:
             if order.status in MAY_EXPIRE and self._changes.recorded_at[order.id] > now:
                 self._changes.recorded_at[order.id] = now
 
-    async def waiting_since(self, moment: datetime, *, after: OrderId | None, limit: int) -> list[OrderId]:
+    async def waiting_since(
+        self, moment: datetime, *, ahead: datetime, after: OrderId | None, limit: int
+    ) -> list[OrderId]:
         ids = [
             order.id
             for order in self._changes.orders.values()
-            if order.updated_at <= moment
+            if not moment < order.updated_at <= ahead
             and (
                 order.status in WAITS_FOR_WORKER
                 or (order.refund_requested and order.status is not OrderStatus.REFUNDED)

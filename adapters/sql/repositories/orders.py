@@ -19,6 +19,7 @@ from sqlalchemy import (
     insert,
     literal,
     literal_column,
+    or_,
     select,
     tuple_,
     update,
@@ -167,7 +168,8 @@ _UNPAID: Final = _IDS.where(UNPAID, orders.c.recorded_at <= bindparam("moment"))
 _UNPAID_AFTER: Final = _UNPAID.where(tuple_(*_UNPAID_PLACE) > _place_of("after", _UNPAID_PLACE))
 _REDATE: Final = update(orders).values(recorded_at=_NOW).where(UNPAID, orders.c.recorded_at > _NOW)
 # By id alone: when an order changed last is no place to go on from, since it may have changed again meanwhile.
-_WAITING: Final = _IDS.where(WAITING, orders.c.updated_at <= bindparam("moment")).order_by(orders.c.id)
+_NO_STEP: Final = or_(orders.c.updated_at <= bindparam("moment"), orders.c.updated_at > bindparam("ahead"))
+_WAITING: Final = _IDS.where(WAITING, _NO_STEP).order_by(orders.c.id)
 _WAITING_AFTER: Final = _WAITING.where(orders.c.id > bindparam("after"))
 
 
@@ -208,16 +210,20 @@ class SqlOrders:
         return [checked("order", row.id, _order, row) for row in rows]
 
     async def unpaid_since(self, moment: datetime, *, after: OrderId | None, limit: int) -> list[OrderId]:
-        return await self._ids(_UNPAID if after is None else _UNPAID_AFTER, moment, after, limit)
+        return await self._ids(_UNPAID if after is None else _UNPAID_AFTER, after, limit, moment=moment)
 
     async def redate_unpaid(self) -> None:
         await self._block.change(_REDATE)
 
-    async def waiting_since(self, moment: datetime, *, after: OrderId | None, limit: int) -> list[OrderId]:
-        return await self._ids(_WAITING if after is None else _WAITING_AFTER, moment, after, limit)
+    async def waiting_since(
+        self, moment: datetime, *, ahead: datetime, after: OrderId | None, limit: int
+    ) -> list[OrderId]:
+        return await self._ids(_WAITING if after is None else _WAITING_AFTER, after, limit, moment=moment, ahead=ahead)
 
-    async def _ids(self, statement: Select[Any], moment: datetime, after: OrderId | None, limit: int) -> list[OrderId]:
-        parameters: dict[str, Any] = {"moment": moment, "limit": limit}
+    async def _ids(
+        self, statement: Select[Any], after: OrderId | None, limit: int, **moments: datetime
+    ) -> list[OrderId]:
+        parameters: dict[str, Any] = {**moments, "limit": limit}
         if after is not None:
             parameters["after"] = after
         rows = await self._block.fetch(statement, parameters)

@@ -1,5 +1,7 @@
 from datetime import timedelta
 
+import pytest
+
 from adapters.codecs.events import decode
 from application.messaging.republish import RepublishRequests
 from domain.orders.events import Event
@@ -106,3 +108,27 @@ async def test_a_stuck_order_is_republished_more_and_more_seldom(shop: Shop) -> 
         if (await resume(idle=IDLE)).count:
             republished_after.append(look)
     assert republished_after == [1, 2, 4, 8, 16]
+
+
+@pytest.mark.parametrize("ahead", [timedelta(minutes=2), timedelta(days=1), timedelta(days=366)])
+async def test_what_was_asked_for_in_the_future_is_republished_now_and_then(shop: Shop, ahead: timedelta) -> None:
+    """The clock was ahead when the payment was requested, and was set right since."""
+    shop.clock.forward(ahead)
+    _, request = await shop.payment_requested((await shop.sells(), 1))
+    shop.clock.forward(-ahead)
+    count = 0
+    for _ in range(16):
+        await lost(shop)
+        shop.clock.forward(IDLE / 4)
+        count += (await RepublishRequests(shop.unit_of_work, shop.clock)(idle=IDLE / 4)).count
+        assert await republished(shop) in ([], [request])
+    assert 0 < count <= 4
+
+
+async def test_at_the_start_what_was_asked_for_in_the_future_is_republished(shop: Shop) -> None:
+    shop.clock.forward(timedelta(days=1))
+    _, request = await shop.payment_requested((await shop.sells(), 1))
+    shop.clock.forward(-timedelta(days=1))
+    await lost(shop)
+    assert (await RepublishRequests(shop.unit_of_work, shop.clock)(idle=timedelta(0))).count == 1
+    assert await republished(shop) == [request]
