@@ -17,10 +17,15 @@ from entrypoints.settings import InvalidSettings, Settings
 
 
 @asynccontextmanager
-async def open_container(settings: Settings, *, lock_timeout: float = LOCK_TIMEOUT) -> AsyncGenerator[Container, None]:
-    """Everything that a program may use. Redis is connected at once, other servers when they are first used."""
+async def open_container(
+    settings: Settings, *, new: bool = False, lock_timeout: float = LOCK_TIMEOUT
+) -> AsyncGenerator[Container, None]:
+    """Everything that a program may use. With `new`, missing files are made.
+
+    Redis is connected at once, other servers when they are first used.
+    """
     async with AsyncExitStack() as stack:
-        engine = await stack.enter_async_context(open_engine(settings, lock_timeout=lock_timeout))
+        engine = await stack.enter_async_context(open_engine(settings, new=new, lock_timeout=lock_timeout))
         signal = open_outbox_signal(engine, in_process=MemoryOutboxSignal())
         redis = None
         if settings.redis_url:
@@ -36,7 +41,7 @@ async def open_container(settings: Settings, *, lock_timeout: float = LOCK_TIMEO
             outbox_signal=await stack.enter_async_context(signal),
             redis=redis,
             broker=await stack.enter_async_context(open_broker(settings)),
-            provider=await stack.enter_async_context(open_provider(settings)),
+            provider=await stack.enter_async_context(open_provider(settings, new=new)),
         )
 
 

@@ -23,11 +23,20 @@ _CLOSE_TIMEOUT: Final = 2.0
 
 @asynccontextmanager
 async def open_engine(
-    settings: Settings, *, lock_timeout: float = LOCK_TIMEOUT, pool_size: int | None = None
+    settings: Settings, *, new: bool = False, lock_timeout: float = LOCK_TIMEOUT, pool_size: int | None = None
 ) -> AsyncGenerator[AsyncEngine, None]:
-    """Open the engine, which connects when it is first used. Raise `InvalidSettings` or `NotReady`."""
+    """Open the engine, which connects when it is first used. Raise `InvalidSettings` or `NotReady`.
+
+    With `new`, folder and file are made if there is none. Otherwise nothing is made.
+    """
     if not settings.database_url:
-        make_folder(settings.data)
+        if new:
+            make_folder(settings.data)
+        elif not settings.database_file.exists():
+            raise NotReady(
+                f"there is no shop in {settings.data} yet: run `holdfast migrate`, or `holdfast up`, or name another"
+                " folder with --data"
+            )
     try:
         engine = create_engine(
             settings.database_url or sqlite_url(settings.database_file),

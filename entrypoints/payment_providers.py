@@ -17,11 +17,14 @@ class Provider:
 
     gateway: PaymentProvider
     ledger: ProviderLedger
+    # The file behind both.
+    books: FileLedger
 
 
 @asynccontextmanager
-async def open_provider(settings: Settings) -> AsyncGenerator[Provider, None]:
-    ledger = FileLedger(settings.ledger)
+async def open_provider(settings: Settings, *, new: bool) -> AsyncGenerator[Provider, None]:
+    """With `new`, the file is made if there is none."""
+    ledger = FileLedger(settings.ledger, new=new)
     try:
         gateway = SimulatedGateway(
             ledger,
@@ -31,6 +34,6 @@ async def open_provider(settings: Settings) -> AsyncGenerator[Provider, None]:
             seed=settings.gateway_seed,
         )
         # Reading the ledger has none of the simulated faults.
-        yield Provider(gateway, SimulatedGateway(ledger))
+        yield Provider(gateway, SimulatedGateway(ledger), ledger)
     finally:
         await ledger.close()

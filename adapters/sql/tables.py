@@ -282,6 +282,9 @@ open_periods: Final = Table(
     PrimaryKeyConstraint("since", name="open_periods_pk"),
 )
 
+# One row, made with the table: what tells this shop from any other, wherever else there is something of it.
+shop: Final = Table("shop", metadata, Column("id", Id, nullable=False), PrimaryKeyConstraint("id", name="shop_pk"))
+
 leases: Final = Table(
     "leases",
     metadata,

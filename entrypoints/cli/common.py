@@ -106,8 +106,8 @@ def _configure_logging(settings: Settings) -> None:
         configure_logging(settings)
 
 
-def with_engine(settings: Settings, work: Callable[["AsyncEngine"], Awaitable[None]]) -> None:
-    """Do work that needs only the database."""
+def with_engine(settings: Settings, work: Callable[["AsyncEngine"], Awaitable[None]], *, new: bool = False) -> None:
+    """Do work that needs only the database. With `new`, a missing file is made."""
     import asyncio
 
     from entrypoints.database import open_engine
@@ -115,17 +115,20 @@ def with_engine(settings: Settings, work: Callable[["AsyncEngine"], Awaitable[No
     _configure_logging(settings)
 
     async def run() -> None:
-        async with open_engine(settings) as engine:
+        async with open_engine(settings, new=new) as engine:
             await work(engine)
 
     asyncio.run(run())
 
 
-def with_use_cases(settings: Settings, work: Callable[["UseCases"], Awaitable[None]]) -> None:
-    """Do work that needs the tables of this version. Raise `NotReady` without them."""
+def with_use_cases(
+    settings: Settings, work: Callable[["UseCases"], Awaitable[None]], *, with_ledger: bool = False
+) -> None:
+    """Do work that needs the tables of this version, and maybe the provider's ledger. Raise `NotReady` without them."""
     import asyncio
 
     from entrypoints.connections import open_container
+    from entrypoints.own_ledger import expect_own_ledger
     from entrypoints.schema import demand_schema
 
     _configure_logging(settings)
@@ -133,6 +136,8 @@ def with_use_cases(settings: Settings, work: Callable[["UseCases"], Awaitable[No
     async def run() -> None:
         async with open_container(settings) as container:
             await demand_schema(container)
+            if with_ledger:
+                await expect_own_ledger(container)
             await work(container.use_cases())
 
     asyncio.run(run())

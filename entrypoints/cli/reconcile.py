@@ -34,7 +34,7 @@ def reconcile(
             raise CommandError(what_is_left(found, outcomes, repair=repair))
         tell(f"{len(found)} discrepancies, all repaired" if found else "everything agrees")
 
-    with_use_cases(settings, work)
+    with_use_cases(settings, work, with_ledger=True)
 
 
 def what_is_left(found: Sequence[Discrepancy], outcomes: Sequence[str | None], *, repair: bool) -> str:

@@ -20,7 +20,7 @@ def migrate(*, data: Data = None) -> None:
         if settings.amqp_url:
             await _declare_queues(settings.amqp_url, settings.namespace)
 
-    with_engine(settings, work)
+    with_engine(settings, work, new=True)
 
 
 async def _declare_queues(url: str, namespace: str) -> None:

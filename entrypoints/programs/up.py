@@ -12,6 +12,7 @@ from entrypoints.container import Container
 from entrypoints.demo import CATALOGUE
 from entrypoints.heartbeat import RELAY, WORKER, heard_of
 from entrypoints.loops import Stop
+from entrypoints.own_ledger import expect_own_ledger
 from entrypoints.programs.api import OnStarted, serve_http
 from entrypoints.programs.relay import relay
 from entrypoints.programs.starting import expect_provider, tell_of_servers
@@ -24,10 +25,11 @@ async def run_up(settings: Settings, stop: Stop, *, on_started: OnStarted) -> No
     async with AsyncExitStack() as stack:
         if not settings.database_url:
             stack.enter_context(only_one(settings))
-        container = await stack.enter_async_context(open_container(settings))
+        container = await stack.enter_async_context(open_container(settings, new=True))
         await stack.enter_async_context(queues_declared(settings))
         await expect_provider(container)
         await _make_tables(container)
+        await expect_own_ledger(container, claim=True)
         await tell_of_servers(container)
         use_cases = container.use_cases()
         if not settings.database_url:

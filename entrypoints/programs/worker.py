@@ -15,6 +15,7 @@ from entrypoints.connections import open_container
 from entrypoints.container import Container
 from entrypoints.heartbeat import WORKER, heard_of
 from entrypoints.loops import Stop, Turn, repeat
+from entrypoints.own_ledger import expect_own_ledger
 from entrypoints.programs.caches import fence_watched
 from entrypoints.programs.starting import expect_provider, freeze_objects, tell_of_servers
 from entrypoints.schema import expect_schema
@@ -132,13 +133,15 @@ def _tell(handled: Handled) -> None:
 
 async def run_worker(settings: Settings, stop: Stop) -> None:
     async with AsyncExitStack() as stack:
-        container = await stack.enter_async_context(open_container(settings))
+        container = await stack.enter_async_context(open_container(settings, new=True))
         await stack.enter_async_context(queues_declared(settings))
         if settings.redis_url:
             await stack.enter_async_context(fence_watched(container.cache_fence()))
         await expect_provider(container)
         await tell_of_servers(container)
         await expect_schema(container, stop)
+        if not stop.is_set():
+            await expect_own_ledger(container, claim=True)
         worker = worker_of(container)
         freeze_objects()
         async with heard_of(container.heartbeats(), WORKER):

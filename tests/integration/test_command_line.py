@@ -135,7 +135,7 @@ def test_an_argument_that_is_no_text_is_named(shop: Service) -> None:
         ("LC_ALL=C PYTHONUTF8=0 PYTHONCOERCECLOCALE=0 {} products list", 0, "F\\xfcller"),
         # Neither the terminal is steered, nor a line forged.
         ("{} products list", 0, "F\u00fcller\\x1b[2J\\n9  pen\\u202e\n"),
-        ("mkdir gone && cd gone && rmdir ../gone && {} products list", 1, "can't be the data folder"),
+        ("mkdir gone && cd gone && rmdir ../gone && {} products list", 1, "there is no shop in .holdfast yet"),
     ],
     ids=lambda value: str(value)[:40] if isinstance(value, str) else "",
 )

@@ -105,6 +105,8 @@ class FileLedger:
     """
 
     _path: Path = field(converter=Path)
+    # Whether the file may be made. Whoever only reads would take an empty one for a shop that nobody has paid.
+    _new: bool = field(default=True, kw_only=True)
     # One thread owns the connection, so that a cancelled caller can't leave two transactions on it at once.
     _thread: ThreadPoolExecutor = field(init=False)
     _connection: sqlite3.Connection | None = field(default=None, init=False)
@@ -134,6 +136,14 @@ class FileLedger:
         found = await self._in_thread(lambda connection: _entries(connection, _BY_KEYS, parameters))
         return {entry.key: entry for entry in found}
 
+    async def owner(self) -> UUID | None:
+        """The shop whose ledger this is. None: nobody has claimed it yet."""
+        return await self._in_thread(_owner)
+
+    async def claim(self, shop: UUID) -> UUID:
+        """Make it the ledger of this shop, unless it is another's. Return the shop whose ledger it is."""
+        return await self._in_thread(lambda connection: _claim(connection, shop))
+
     async def close(self) -> None:
         """Wait for calls in progress, then close the file."""
         await self._batch.drained()
@@ -149,7 +159,9 @@ class FileLedger:
                 if self._file is not None and identity(self._path) != self._file:
                     raise Unavailable(f"the payment ledger {self._path} was deleted or replaced while it was in use")
                 if self._connection is None:
-                    self._connection = _connect(self._path)
+                    if not self._new and identity(self._path) is None:
+                        raise Unavailable(_NONE.format(self._path))
+                    self._connection = _connect(self._path, new=self._new)
                     self._file = identity(self._path)
                 return work(self._connection)
             except OutcomeUnknown:
@@ -180,23 +192,35 @@ async def open_file_ledger(path: Path | str) -> AsyncIterator[FileLedger]:
         await ledger.close()
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    path.parent.mkdir(parents=True, exist_ok=True)
+def _connect(path: Path, *, new: bool) -> sqlite3.Connection:
+    if new:
+        path.parent.mkdir(parents=True, exist_ok=True)
     connection = sqlite3.connect(path, timeout=_SECONDS_FOR_A_LOCK, isolation_level=None)
     try:
         enter_wal(connection.execute, timeout=_SECONDS_FOR_A_LOCK)
         connection.execute("PRAGMA synchronous = FULL")
-        connection.execute(
-            "CREATE TABLE IF NOT EXISTS ledger ("
-            "position INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, amount INTEGER NOT NULL, currency TEXT NOT NULL,"
-            " outcome TEXT NOT NULL, reference TEXT, refunded INTEGER NOT NULL, at TEXT NOT NULL)"
-        )
+        if new:
+            for table in _TABLES:
+                connection.execute(table)
     except BaseException:
         connection.close()
         raise
     return connection
 
 
+_NONE: Final = (
+    "there is no payment ledger {}: name this shop's with HOLDFAST_GATEWAY_LEDGER, or start a worker, which makes one"
+)
+_TABLES: Final = (
+    """
+    CREATE TABLE IF NOT EXISTS ledger (
+        position INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, amount INTEGER NOT NULL, currency TEXT NOT NULL,
+        outcome TEXT NOT NULL, reference TEXT, refunded INTEGER NOT NULL, at TEXT NOT NULL
+    )
+    """,
+    # One row at most. Ledgers of earlier releases have no such table.
+    "CREATE TABLE IF NOT EXISTS owner (one INTEGER PRIMARY KEY CHECK (one = 1), shop TEXT NOT NULL)",
+)
 _ENTER: Final = """
     INSERT INTO ledger (key, amount, currency, outcome, reference, refunded, at) VALUES (?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (key) DO NOTHING
@@ -242,6 +266,18 @@ def _commit(connection: sqlite3.Connection) -> None:
         connection.execute("COMMIT")
     except sqlite3.Error as error:
         raise OutcomeUnknown(f"the payment ledger did not confirm a commit: {error}") from error
+
+
+def _owner(connection: sqlite3.Connection) -> UUID | None:
+    if connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'owner'").fetchone() is None:
+        return None
+    row = connection.execute("SELECT shop FROM owner").fetchone()
+    return None if row is None else UUID(row[0])
+
+
+def _claim(connection: sqlite3.Connection, shop: UUID) -> UUID:
+    connection.execute("INSERT INTO owner VALUES (1, ?) ON CONFLICT DO NOTHING", (str(shop),))
+    return _owner(connection) or shop
 
 
 def _all(connection: sqlite3.Connection) -> list[LedgerEntry]:

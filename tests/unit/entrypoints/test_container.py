@@ -9,7 +9,7 @@ from adapters.memory.broker import MemoryBroker
 from adapters.memory.caches import MemoryRecentOrders
 from adapters.memory.signal import MemoryOutboxSignal
 from adapters.payments.simulated.gateway import SimulatedGateway
-from adapters.payments.simulated.ledger import MemoryLedger
+from adapters.payments.simulated.ledger import FileLedger, MemoryLedger
 from adapters.redis.client import GuardedRedis
 from adapters.redis.recent_orders import RedisRecentOrders
 from adapters.sql.core.engine import create_engine, sqlite_url
@@ -37,7 +37,7 @@ def a_container(settings: Settings) -> Container:
         redis=GuardedRedis(connect, timeout=0.1, connect_timeout=2, retry_every=0.5) if settings.redis_url else None,
         outbox_signal=MemoryOutboxSignal(),
         broker=Broker(broker, queues, {work: queue.dead_letters for work, queue in queues.items()}),
-        provider=Provider(gateway, gateway),
+        provider=Provider(gateway, gateway, FileLedger(settings.ledger)),
     )
 
 
