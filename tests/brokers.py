@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+import struct
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from pamqp import commands
 from adapters.codecs.events import encode
 from adapters.rabbitmq.declaring import declare_topology
 from adapters.rabbitmq.topology import Topology
+from adapters.rabbitmq.underlay import write
 from application.ports.messaging import Delivery, Subscription
 from application.ports.persistence import OutboxEntry
 from domain.ids import OrderId, PaymentId
@@ -97,11 +99,11 @@ async def remove(url: str, topology: Topology) -> None:
 
 
 @asynccontextmanager
-async def channel(url: str) -> AsyncIterator[aiormq.abc.AbstractChannel]:
+async def channel(url: str, *, confirms: bool = True) -> AsyncIterator[aiormq.abc.AbstractChannel]:
     async with asyncio.timeout(PATIENCE):
         connection = await aiormq.connect(url)
     try:
-        yield await connection.channel()
+        yield await connection.channel(publisher_confirms=confirms)
     finally:
         await connection.close(aiormq.ConnectionClosed(200, "the test is over"))
 
@@ -126,6 +128,28 @@ async def put(url: str, queue: str, body: bytes, **headers: Any) -> None:
     async with channel(url) as open_channel:
         properties = commands.Basic.Properties(delivery_mode=2, headers=headers or None)
         await open_channel.basic_publish(body, routing_key=queue, properties=properties, mandatory=True)
+
+
+def short(text: bytes) -> bytes:
+    """A short string of AMQP."""
+    return bytes([len(text)]) + text
+
+
+async def put_raw(
+    url: str, queue: str, body: bytes, properties: bytes, *, key: bytes = b"", exchange: str = ""
+) -> None:
+    """A message whose properties no library has looked at; returns when the broker has it."""
+
+    def frame(kind: int, payload: bytes) -> bytes:
+        return struct.pack(">BHI", kind, open_channel.number, len(payload)) + payload + b"\xce"
+
+    async with channel(url, confirms=False) as open_channel:
+        assert isinstance(open_channel, aiormq.Channel)
+        publish = b"\x00\x3c\x00\x28\x00\x00" + short(exchange.encode()) + short(key or queue.encode()) + b"\x00"
+        content = b"\x00\x3c\x00\x00" + struct.pack(">Q", len(body)) + properties
+        await write(open_channel, frame(1, publish) + frame(2, content) + (frame(3, body) if body else b""))
+        # It answers in order.
+        await open_channel.queue_declare(queue, passive=True)
 
 
 def headers_of(message: DeliveredMessage) -> dict[str, Any]:

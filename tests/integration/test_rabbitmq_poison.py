@@ -13,19 +13,25 @@ from adapters.rabbitmq.connection import Timeouts
 from adapters.rabbitmq.dead_letters import open_dead_letters
 from adapters.rabbitmq.subscription import open_subscription
 from adapters.rabbitmq.topology import Topology
-from adapters.rabbitmq.underlay import write
 from application.ports.messaging import DeadDelivery
-from tests.brokers import channel, count, events_of, own_topology, payment_requested, put, receive, stays_empty
+from tests.brokers import (
+    channel,
+    count,
+    events_of,
+    own_topology,
+    payment_requested,
+    put,
+    put_raw,
+    receive,
+    short,
+    stays_empty,
+)
 from tests.cables import PATIENCE
 
 QUICK = Timeouts(connect=5, answer=5, confirm=20, close=0.5, watch=0.3, retry=0.1)
 
 CONTENT_TYPE, ENCODING, HEADERS, MODE, PRIORITY, CORRELATION = (1 << bit for bit in (15, 14, 13, 12, 11, 10))
 REPLY_TO, EXPIRATION, MESSAGE_ID, TIMESTAMP, TYPE, USER, APP = (1 << bit for bit in (9, 8, 7, 6, 5, 4, 3))
-
-
-def short(text: bytes) -> bytes:
-    return bytes([len(text)]) + text
 
 
 def table(*fields: bytes) -> bytes:
@@ -114,21 +120,6 @@ async def topology(amqp_url: str) -> AsyncIterator[Topology]:
         yield topology
 
 
-async def send(url: str, queue: str, body: bytes, header: bytes, *, key: bytes = b"", exchange: bytes = b"") -> None:
-    """A message whose bytes no library has looked at; returns when the broker has it."""
-
-    def frame(kind: int, payload: bytes) -> bytes:
-        return struct.pack(">BHI", kind, open_channel.number, len(payload)) + payload + b"\xce"
-
-    async with channel(url) as open_channel:
-        assert isinstance(open_channel, aiormq.Channel)
-        publish = b"\x00\x3c\x00\x28\x00\x00" + short(exchange) + short(key or queue.encode()) + b"\x00"
-        content = b"\x00\x3c\x00\x00" + struct.pack(">Q", len(body)) + header
-        await write(open_channel, frame(1, publish) + frame(2, content) + (frame(3, body) if body else b""))
-        # It answers in order.
-        await open_channel.queue_declare(queue, passive=True)
-
-
 async def collect(url: str, topology: Topology, expected: int) -> list[DeadDelivery]:
     found: list[DeadDelivery] = []
     async with (
@@ -151,7 +142,7 @@ async def test_what_can_not_be_read_is_set_aside_and_delays_nobody(
 ) -> None:
     body, good = encode(payment_requested(1)), [payment_requested(2), payment_requested(3)]
     await put(amqp_url, topology.queue("payments"), encode(good[0]))
-    await send(amqp_url, topology.queue("payments"), body, header)
+    await put_raw(amqp_url, topology.queue("payments"), body, header)
     await put(amqp_url, topology.queue("payments"), encode(good[1]))
 
     async with open_subscription(amqp_url, topology, "payments", timeouts=QUICK) as queue:
@@ -170,7 +161,7 @@ async def test_what_can_not_be_read_is_set_aside_and_delays_nobody(
 @pytest.mark.parametrize("header", TAKEN.values(), ids=TAKEN.keys())
 async def test_what_means_nothing_here_changes_nothing(amqp_url: str, topology: Topology, header: bytes) -> None:
     event = payment_requested()
-    await send(amqp_url, topology.queue("payments"), encode(event), header)
+    await put_raw(amqp_url, topology.queue("payments"), encode(event), header)
 
     async with open_subscription(amqp_url, topology, "payments", timeouts=QUICK) as queue:
         (delivery,) = await receive(queue, 1)
@@ -188,8 +179,8 @@ async def test_a_routing_key_that_is_no_utf8_is_not_read(amqp_url: str, topology
         for name in (queue_name, topology.dead("payments")):
             await open_channel.queue_bind(name, exchange)
         try:
-            await send(
-                amqp_url, queue_name, encode(event), properties(MODE, b"\x02"), key=b"\xff", exchange=exchange.encode()
+            await put_raw(
+                amqp_url, queue_name, encode(event), properties(MODE, b"\x02"), key=b"\xff", exchange=exchange
             )
         finally:
             await open_channel.exchange_delete(exchange)
@@ -203,7 +194,7 @@ async def test_whatever_lies_in_the_dead_letter_queue_blocks_nobody(amqp_url: st
     hostile = {**SET_ASIDE, **TAKEN}
     bodies = [f"{number}".encode() for number in range(len(hostile))]
     for body, header in zip(bodies, hostile.values(), strict=True):
-        await send(amqp_url, topology.dead("payments"), body, header)
+        await put_raw(amqp_url, topology.dead("payments"), body, header)
     await put(amqp_url, topology.dead("payments"), b"good", reason="UnknownOrder: there is none")
 
     letters = await collect(amqp_url, topology, len(bodies) + 1)
@@ -215,7 +206,7 @@ async def test_whatever_lies_in_the_dead_letter_queue_blocks_nobody(amqp_url: st
 
 
 async def test_what_the_broker_dead_letters_itself_may_be_poison_too(amqp_url: str, topology: Topology) -> None:
-    await send(amqp_url, topology.queue("payments"), b"poison", SET_ASIDE["a timestamp in microseconds"])
+    await put_raw(amqp_url, topology.queue("payments"), b"poison", SET_ASIDE["a timestamp in microseconds"])
     async with channel(amqp_url) as open_channel:
         # A library that it kills; the broker then brings it again.
         with pytest.raises((aiormq.AMQPError, asyncio.CancelledError, ValueError)):
