@@ -124,7 +124,7 @@ async def _unroutable(house: House) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def _rubbish(house: House) -> AsyncIterator[None]:
-    """Bad messages among the good ones: unreadable, also in their properties, unknown, of another version, too large."""
+    """Bad messages among good ones: unreadable, also in their properties, unknown, of another version, too large."""
     known = encode(payment_requested())
     bad = (
         b"",
