@@ -241,6 +241,7 @@ def assemble(ports: Ports, limits: Limits) -> UseCases:
             uow,
             ports.publisher,
             InvalidateOlder(recent, ports.catalogue_cache),
+            now,
             ports.relay_name,
             limit=limits.relay_batch_max,
         ),

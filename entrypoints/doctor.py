@@ -1,10 +1,11 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
 from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from adapters.sql.health import expect_writable, holding_back_vacuum
+from adapters.sql.health import expect_writable, holding_back_vacuum, refused_announcements
 from adapters.sql.health import server_version as database_version
 from adapters.sql.heartbeats import SqlHeartbeats
 from adapters.sql.schema import schema_problem
@@ -45,18 +46,20 @@ async def examine(settings: Settings, engine: AsyncEngine) -> Sequence[ServerHea
     return await asyncio.gather(_ask("database", database), _ask("cache", cache), _ask("broker", broker))
 
 
-async def warnings(engine: AsyncEngine) -> list[str]:
-    """What works as yet, and won't for long. Never raise."""
+async def warnings(settings: Settings, engine: AsyncEngine) -> list[str]:
+    """What works as yet, and won't for long, and what others miss. Never raise."""
     try:
         async with asyncio.timeout(_TIMEOUT):
             holders = await holding_back_vacuum(engine)
             if await schema_problem(engine) is not None:
                 return []
             absent = missing(await SqlHeartbeats(engine).all())
+            refused = await refused_announcements(engine)
     except (TimeoutError, Trouble):
         return []
     return [
         *(f"no {kind} is at work, so {KINDS[kind]} wait: start one with `holdfast {kind}`" for kind in absent),
+        *_of_announcements(refused, f"{settings.namespace}.events"),
         *(
             f"removed rows can't be cleaned up, which slows every query down: end the {holder}, or wait for its end"
             for holder in holders
@@ -79,6 +82,15 @@ async def queue_problems(settings: Settings) -> list[str]:
     except Unavailable:
         # `examine` says so.
         return []
+
+
+def _of_announcements(refused: tuple[int, datetime] | None, exchange: str) -> list[str]:
+    if refused is None:
+        return []
+    count, since = refused
+    found = f"announcements are refused by the broker since {since:%Y-%m-%d %H:%M:%S}, {count} wait"
+    advice = "See which with `rabbitmqctl list_bindings` and `rabbitmqctl list_queues name messages arguments`"
+    return [f"{found}: a queue that is bound to {exchange} rejects them. {advice}"]
 
 
 async def _ask(name: str, version: Callable[[], Awaitable[str]]) -> ServerHealth:

@@ -9,7 +9,7 @@ from adapters.memory.overlay import Overlay
 from application.execution.after_commit import Committed
 from application.ports.environment import Clock
 from application.ports.idempotency import IdempotencyKey
-from application.ports.persistence import OutboxEntry
+from application.ports.persistence import Announcement, OutboxEntry
 from domain.catalogue.product import Product, StockAdjustment
 from domain.dead_letter import DeadLetter
 from domain.ids import OrderId, PaymentId, ProductId
@@ -45,6 +45,7 @@ class MemoryStore:
     events: dict[EventId, Event] = field(factory=dict)
     outbox: dict[int, OutboxEntry] = field(factory=dict)
     last_position: int = 0
+    announcements: dict[int, Announcement] = field(factory=dict)
     leases: dict[str, Lease] = field(factory=dict)
     idempotency_keys: dict[IdempotencyKey, StoredAnswer] = field(factory=dict)
     dead_letters: dict[int, DeadLetter] = field(factory=dict)
@@ -71,6 +72,8 @@ class Changes:
     events: dict[EventId, Event] = field(factory=dict, init=False)
     sending: list[Event] = field(factory=list, init=False)
     sent: set[int] = field(factory=set, init=False)
+    # None for one that is removed.
+    announcements: dict[int, Announcement | None] = field(factory=dict, init=False)
     leases: Overlay[str, Lease] = field(init=False)
     idempotency_keys: Overlay[IdempotencyKey, StoredAnswer] = field(init=False)
     recorded_at: Overlay[OrderId, datetime] = field(init=False)
@@ -87,6 +90,12 @@ class Changes:
         self.leases = Overlay(self.store.leases)
         self.recorded_at = Overlay(self.store.recorded_at)
 
+    def waiting_announcements(self) -> dict[int, Announcement]:
+        if not self.announcements:
+            return self.store.announcements
+        waiting = self.store.announcements | self.announcements
+        return {position: each for position, each in sorted(waiting.items()) if each is not None}
+
     def commit(self) -> None:
         store = self.store
         store.orders.update(self.orders.written)
@@ -102,6 +111,7 @@ class Changes:
         store.idempotency_keys.update(self.idempotency_keys.written)
         for position in self.sent:
             store.outbox.pop(position, None)
+        store.announcements = self.waiting_announcements()
         for event in self.sending:
             store.last_position += 1
             store.outbox[store.last_position] = OutboxEntry(

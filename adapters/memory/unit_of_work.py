@@ -3,6 +3,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from attrs import define, field, frozen
 
+from adapters.memory.repositories.announcements import MemoryAnnouncements
 from adapters.memory.repositories.dead_letters import MemoryDeadLetters
 from adapters.memory.repositories.events import MemoryEvents
 from adapters.memory.repositories.idempotency_keys import MemoryIdempotencyKeys
@@ -72,6 +73,10 @@ class MemoryTransaction:
     @property
     def outbox(self) -> MemoryOutbox:
         return MemoryOutbox(self._changes)
+
+    @property
+    def announcements(self) -> MemoryAnnouncements:
+        return MemoryAnnouncements(self._changes)
 
     @property
     def idempotency_keys(self) -> MemoryIdempotencyKeys:

@@ -19,7 +19,7 @@ async def open_publisher(
     timeouts = timeouts or Timeouts()
     work = Sender(url, f"{topology.namespace} work", timeouts)
     # A queue of somebody else's that confirms nothing, or that RabbitMQ slows down, holds up this connection alone.
-    announcements = Sender(url, f"{topology.namespace} announcements", timeouts)
+    announcements = Sender(url, f"{topology.namespace} announcements", timeouts, tells_refusals=False)
     try:
         yield RabbitPublisher(work, announcements, topology)
     finally:

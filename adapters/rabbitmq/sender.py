@@ -24,6 +24,8 @@ class Sender:
     _url: str
     _name: str
     _timeouts: Timeouts
+    # False where a refusal is the caller's to tell of.
+    _tells_refusals: bool = field(default=True, kw_only=True)
     _connection: BrokerConnection | None = field(default=None, init=False)
     _channel: aiormq.Channel | None = field(default=None, init=False)
     _pacing: ReconnectPacing = field(init=False)
@@ -50,7 +52,7 @@ class Sender:
         confirms = await self._write(connection, channel, messages)
         errors = await confirms.wait(self._timeouts.confirm)
         refused = [error for error in errors if isinstance(error, aiormq.DeliveryError)]
-        if refused:
+        if refused and self._tells_refusals:
             log.error("messages were refused", count=len(refused), of=len(messages), first=str(refused[0]))
         lost = [error for error in errors if error is not None and not isinstance(error, aiormq.DeliveryError)]
         if lost:

@@ -2,7 +2,7 @@ from datetime import UTC, datetime
 from typing import Final
 from uuid import uuid4
 
-from sqlalchemy import String, column, insert, text
+from sqlalchemy import String, column, func, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.sql.core.connecting import connected
@@ -10,7 +10,7 @@ from adapters.sql.core.engine import backend_of
 from adapters.sql.core.finishing import finish
 from adapters.sql.core.transaction import TransactionBlock
 from adapters.sql.schema import revisions
-from adapters.sql.tables import heartbeats
+from adapters.sql.tables import announcements, heartbeats
 from application.errors import Unavailable
 
 _REVISION: Final = text("SELECT version_num FROM alembic_version").columns(column("version_num", String()))
@@ -36,6 +36,14 @@ async def expect_writable(engine: AsyncEngine) -> None:
         await finish(block.rollback())
     if found < revisions()[-1]:
         raise Unavailable(f"the tables are at revision {found}, this version needs {revisions()[-1]}")
+
+
+async def refused_announcements(engine: AsyncEngine) -> tuple[int, datetime] | None:
+    """How many announcements wait because others' queues refused them, and since when. Raise `Unavailable`."""
+    waiting = select(func.count(), func.min(announcements.c.since))
+    async with connected(engine, reading=True) as connection:
+        count, since = (await connection.execute(waiting)).one()
+    return (count, since) if count else None
 
 
 async def holding_back_vacuum(engine: AsyncEngine) -> list[str]:

@@ -183,6 +183,25 @@ outbox: Final = Table(
     },
 )
 
+# What others' queues have refused, and the later ones of the same orders: taken out of the outbox, which stays short.
+# `position` is that of the outbox.
+announcements: Final = Table(
+    "announcements",
+    metadata,
+    Column("position", BigInteger, nullable=False, autoincrement=False),
+    Column("order_id", Id, nullable=False),
+    Column("sequence", Integer, nullable=False),
+    Column("type", String(64), nullable=False),
+    Column("body", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("not_before", UtcDateTime, nullable=False),
+    Column("since", UtcDateTime, nullable=False),
+    PrimaryKeyConstraint("position", name="announcements_pk"),
+    # Whether an order has one, for each entry that is claimed.
+    Index("announcements_by_order", "order_id", "position"),
+    Index("announcements_by_time", "not_before"),
+)
+
 # One row: see `repositories/outbox_mark.py`.
 outbox_mark: Final = Table(
     "outbox_mark",

@@ -7,6 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.sql.core.finishing import finish
 from adapters.sql.core.transaction import TransactionBlock
+from adapters.sql.repositories.announcements import SqlAnnouncements
 from adapters.sql.repositories.dead_letters import SqlDeadLetters
 from adapters.sql.repositories.events import SqlEvents
 from adapters.sql.repositories.idempotency_keys import SqlIdempotencyKeys
@@ -79,6 +80,7 @@ class _SqlTransaction:
     payments: SqlPayments = _repository(lambda block, _: SqlPayments(block))
     events: SqlEvents = _repository(SqlEvents)
     outbox: SqlOutbox = _repository(SqlOutbox)
+    announcements: SqlAnnouncements = _repository(lambda block, _: SqlAnnouncements(block))
     idempotency_keys: SqlIdempotencyKeys = _repository(SqlIdempotencyKeys)
     dead_letters: SqlDeadLetters = _repository(lambda block, _: SqlDeadLetters(block))
     open_periods: SqlOpenPeriods = _repository(lambda block, _: SqlOpenPeriods(block))

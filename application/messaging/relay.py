@@ -1,66 +1,142 @@
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Final
 
 from attrs import define, field
 
+from application.messaging.announcing import Announcer
 from application.messaging.subscriptions import QUEUE_OF
+from application.ports.environment import Clock
 from application.ports.messaging import EventPublisher
-from application.ports.persistence import OutboxEntry, UnitOfWork
-from domain.ids import OrderId
+from application.ports.persistence import LONGEST_DELAY, Announcement, OutboxEntry, Transaction, UnitOfWork
+
+# Between two looks for announcements that were put off, while none is known to wait.
+_LOOK_SELDOM: Final = timedelta(seconds=5)
 
 
 @define(eq=False)
 class RelayEvents:
-    """Publish the oldest events of the outbox: each at least once, and those of one order announced in sequence.
+    """Publish the oldest events of the outbox: to its queue what is work, and to everybody who listens each of them.
 
-    Work is sent to its queue first, and waits for no announcement. Return how many events are done: announced, and in
-    their queue where they are work. Raise `Trouble` when the broker or the database is gone; nothing is lost. The
-    transaction that claims the next events removes the confirmed ones.
+    Both happen at least once, and what becomes of one says nothing about the other. Work waits for no announcement. The
+    announcements of an order go out in sequence. One that is refused is put off with the later ones of its order, and
+    holds up nothing else. An entry leaves the outbox with the claim after it was announced or put off and, if it is
+    work, is in its queue. A crash anywhere is safe: what was not removed is sent again.
+
+    Return how many events are done. Raise `Trouble` when the broker or the database is gone; nothing is lost.
     """
 
     _unit_of_work: UnitOfWork
     _publisher: EventPublisher
     _invalidate_older: Callable[[Sequence[OutboxEntry]], Awaitable[None]]
+    _now: Clock
     _relay: str
     _limit: int = field(default=512, kw_only=True)
-    # Entries that are done and still in the outbox. A crash anywhere is safe: they are sent again.
-    _sent: list[OutboxEntry] = field(factory=list, init=False)
+    _announcer: Announcer = field(init=False)
+    # What was claimed last. Of that, by position: what is in its queue, and what is announced or put off.
+    _claimed: Sequence[OutboxEntry] = field(default=(), init=False)
+    _enqueued: set[int] = field(factory=set, init=False)
+    _told: set[int] = field(factory=set, init=False)
+    # What is not stored yet.
+    _heard_late: list[OutboxEntry] = field(factory=list, init=False)
+    _put_off: list[Announcement] = field(factory=list, init=False)
+    _looked_at: datetime | None = field(default=None, init=False)
+    # Since when announcements wait that were refused; None while none is known.
+    refused_since: datetime | None = field(default=None, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._announcer = Announcer(self._publisher, self._now)
 
     async def __call__(self) -> int:
-        async with self._unit_of_work() as tx:
-            await tx.outbox.remove(self._sent)
-            entries = await tx.outbox.claim(by=self._relay, limit=self._limit)
-        self._sent = []
-        await self._publish(entries)
-        return len(self._sent)
+        late = await self._claim()
+        in_flight = self._announcer.in_flight
+        tell = [each for each in self._claimed if each.position not in self._told and each.position not in in_flight]
+        work = [each for each in self._claimed if each.type in QUEUE_OF and each.position not in self._enqueued]
+        await self._invalidate_older(self._claimed)
+        self._announcer.begin(tell, late)
+        if work:
+            self._enqueued.update(each.position for each in await self._publisher.enqueue(work))
+        trouble = await self._announcer.wait()
+        self._note_outcomes()
+        if trouble is not None:
+            raise trouble
+        return len(self._done()) + len(self._heard_late)
 
     async def stop(self) -> None:
         """Release the lease, so that another relay can take over at once."""
+        await self._announcer.stop()
+        self._note_outcomes()
         async with self._unit_of_work() as tx:
-            await tx.outbox.remove(self._sent)
+            await self._store(tx)
             await tx.outbox.release(by=self._relay)
-        self._sent = []
+        self._forget_stored(())
 
-    async def _publish(self, entries: Sequence[OutboxEntry]) -> None:
-        await self._invalidate_older(entries)
-        work = [entry for entry in entries if entry.type in QUEUE_OF]
-        waiting = {entry.id for entry in work} - {entry.id for entry in await self._publisher.enqueue(work)}
-        held_up: set[OrderId] = set()
-        for wave in _one_an_order(entries):
-            ready = [entry for entry in wave if entry.id.order_id not in held_up]
-            announced = await self._publisher.announce(ready)
-            # Recorded here, in case a later wave fails.
-            self._sent += [entry for entry in announced if entry.id not in waiting]
-            held_up |= {entry.id.order_id for entry in ready} - {entry.id.order_id for entry in announced}
+    async def _claim(self) -> Sequence[Announcement]:
+        """Store what has become of the last claim, and claim anew. Return the announcements whose time has come."""
+        self._note_outcomes()
+        now, announcer = self._now(), self._announcer
+        looks = not announcer.is_busy and self._is_time_to_look(now)
+        late: Sequence[Announcement] = ()
+        async with self._unit_of_work() as tx:
+            await self._store(tx)
+            # Those in flight are the oldest, and come again.
+            claimed = await tx.outbox.claim(by=self._relay, limit=self._limit + len(announcer.in_flight))
+            if looks:
+                late = await self._due(tx, now)
+        self._forget_stored(claimed)
+        if looks:
+            self._know_waiting(late, now)
+        return late
 
+    async def _due(self, tx: Transaction, now: datetime) -> list[Announcement]:
+        probing = self._announcer.probing
+        moment = now + LONGEST_DELAY if probing.takes_early else now
+        return await tx.announcements.due(moment, by=self._relay, limit=min(probing.orders, self._limit))
 
-def _one_an_order(entries: Sequence[OutboxEntry]) -> list[list[OutboxEntry]]:
-    """Waves with at most one event of an order: the next event may follow only when this one is confirmed."""
-    waves: list[list[OutboxEntry]] = []
-    seen: dict[OrderId, int] = {}
-    for entry in entries:
-        turn = seen.get(entry.id.order_id, 0)
-        seen[entry.id.order_id] = turn + 1
-        if turn == len(waves):
-            waves.append([])
-        waves[turn].append(entry)
-    return waves
+    def _is_time_to_look(self, now: datetime) -> bool:
+        if self._looked_at is None:
+            return True
+        pause = self._announcer.probing.pause if self.refused_since else _LOOK_SELDOM
+        # A clock that was set back must not end the looks.
+        return not timedelta(0) <= now - self._looked_at < pause
+
+    def _know_waiting(self, late: Sequence[Announcement], now: datetime) -> None:
+        self._looked_at = now
+        if late:
+            self.refused_since = min(
+                [each.since for each in late] + ([self.refused_since] if self.refused_since else [])
+            )
+        elif self._announcer.probing.takes_early:
+            # Nothing waits any more.
+            self._announcer.probing.reset()
+            self.refused_since = None
+
+    async def _store(self, tx: Transaction) -> None:
+        await tx.outbox.remove(self._done())
+        if self._heard_late:
+            await tx.announcements.remove(self._heard_late)
+        if self._put_off:
+            await tx.announcements.put_off(self._put_off)
+
+    def _forget_stored(self, claimed: Sequence[OutboxEntry]) -> None:
+        self._claimed = claimed
+        positions = {each.position for each in claimed}
+        self._enqueued &= positions
+        self._told &= positions
+        self._heard_late, self._put_off = [], []
+
+    def _note_outcomes(self) -> None:
+        outcomes = self._announcer.take_outcomes()
+        self._told.update(each.position for each in outcomes.heard)
+        self._told.update(each.entry.position for each in outcomes.put_off)
+        self._heard_late += outcomes.heard_late
+        self._put_off += outcomes.put_off
+        if self.refused_since is None and (refused := [each.since for each in outcomes.put_off if each.attempts]):
+            self.refused_since = min(refused)
+
+    def _done(self) -> list[OutboxEntry]:
+        return [
+            each
+            for each in self._claimed
+            if each.position in self._told and (each.position in self._enqueued or each.type not in QUEUE_OF)
+        ]

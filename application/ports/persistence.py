@@ -124,12 +124,16 @@ class Events(Protocol):
 
 @frozen
 class OutboxEntry:
-    """An event on its way to the broker, encoded. `position` is its place in the outbox."""
+    """An event on its way to the broker, encoded. `position` is its place in the outbox.
+
+    It is `held_up` if an earlier announcement of its order waits among the `Announcements`.
+    """
 
     position: int
     id: EventId
     type: str
     body: bytes
+    held_up: bool = False
 
 
 # How long a relay keeps the others out after its last claim.
@@ -137,7 +141,7 @@ LEASE_SECONDS: Final = 5
 
 
 class Outbox(Protocol):
-    """The events that the broker has not confirmed yet."""
+    """The events that have not been dealt with yet: announced or put off, and in their queue where they are work."""
 
     async def claim(self, *, by: str, limit: int) -> list[OutboxEntry]:
         """The oldest entries, the events of one order in sequence; none while another relay holds the lease.
@@ -156,6 +160,35 @@ class Outbox(Protocol):
 
     async def page(self, *, after: int | None, limit: int) -> list[OutboxEntry]:
         """The entries by position, above `after`. It claims nothing."""
+
+
+@frozen(kw_only=True)
+class Announcement:
+    """An announcement that was put off. `attempts` counts refusals, `since` is when it was first put off."""
+
+    entry: OutboxEntry
+    attempts: int
+    not_before: datetime
+    since: datetime
+
+
+# An announcement is put off for so long at most. A `not_before` that is later is void: a clock was set back.
+LONGEST_DELAY: Final = timedelta(hours=4)
+
+
+class Announcements(Protocol):
+    """The announcements that others' queues refused, and the later ones of the same orders, which wait behind them."""
+
+    async def put_off(self, announcements: Sequence[Announcement]) -> None:
+        """Keep them; one that is here already is replaced."""
+
+    async def remove(self, entries: Sequence[OutboxEntry]) -> None: ...
+
+    async def due(self, moment: datetime, *, by: str, limit: int) -> list[Announcement]:
+        """All announcements of the orders that have one with a `not_before` that is past or void, by order in sequence.
+
+        Of so many orders at most, the longest due first. None while another relay than `by` holds the lease.
+        """
 
 
 class IdempotencyKeys(Protocol):
@@ -216,6 +249,8 @@ class Transaction(Protocol):
     def events(self) -> Events: ...
     @property
     def outbox(self) -> Outbox: ...
+    @property
+    def announcements(self) -> Announcements: ...
     @property
     def idempotency_keys(self) -> IdempotencyKeys: ...
     @property

@@ -26,7 +26,7 @@ def doctor(*, data: Data = None) -> None:
         problems = await queue_problems(settings)
         for problem in problems:
             tell(f"queues    FAILS  {problem}")
-        for warning in await warnings(engine):
+        for warning in await warnings(settings, engine):
             tell(f"warning   {warning}")
         if problems or not all(server.works for server in servers):
             raise CommandError("not every server works; see above")

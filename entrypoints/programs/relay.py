@@ -1,6 +1,7 @@
 """The relay, which hands events from the outbox to the broker."""
 
 from contextlib import suppress
+from datetime import datetime
 from typing import Final
 
 import structlog
@@ -35,9 +36,13 @@ async def run_relay(settings: Settings, stop: Stop) -> None:
 async def relay(relay_events: RelayEvents, signal: OutboxSignal, stop: Stop) -> None:
     """Publish events until the stop, and finish the batch in flight."""
     log = structlog.get_logger("holdfast.relay")
+    refused = False
 
     async def step() -> float:
+        nonlocal refused
         sent = await relay_events()
+        if refused != (refused := relay_events.refused_since is not None):
+            _tell_refused(log, relay_events.refused_since)
         if sent:
             log.debug("events relayed", count=sent)
             return _REST if sent > 1 else 0
@@ -47,3 +52,14 @@ async def relay(relay_events: RelayEvents, signal: OutboxSignal, stop: Stop) -> 
     await repeat(step, stop, name="relay")
     with suppress(Trouble):
         await relay_events.stop()
+
+
+def _tell_refused(log: structlog.stdlib.BoundLogger, since: datetime | None) -> None:
+    if since is None:
+        log.info("every announcement was taken")
+    else:
+        log.warning(
+            "announcements are refused; they are tried ever more rarely, and work goes on",
+            since=since.isoformat(),
+            advice="a queue that is bound to the events rejects them: `holdfast doctor` says more",
+        )

@@ -1,6 +1,8 @@
 """What `holdfast doctor` says of a database that works, and won't for long."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +11,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.sql.core.engine import backend_of
 from adapters.sql.health import holding_back_vacuum
+from adapters.sql.unit_of_work import SqlUnitOfWork
+from application.ports.persistence import Announcement
+from entrypoints.doctor import warnings
+from entrypoints.settings import Settings
+from tests.brokers import entries, order_paid
 
 
 async def test_a_healthy_database_has_nothing_that_holds_back_vacuum(sql_engine: AsyncEngine) -> None:
@@ -35,3 +42,20 @@ async def _after_no_time(engine: AsyncEngine) -> list[str]:
     async with asyncio.timeout(20), engine.connect() as connection:
         rows = (await connection.execute(text(query.replace("1 min", "0 s")))).all()
     return [f"{row.holder} since {row.since}" for row in rows if "autovacuum" not in row.holder]
+
+
+async def test_announcements_that_are_refused_are_told_with_what_to_do(sql_engine: AsyncEngine, tmp_path: Path) -> None:
+    settings = Settings(data=tmp_path, namespace="pens")
+    assert not any("announcements" in warning for warning in await warnings(settings, sql_engine))
+    since = datetime(2026, 11, 21, 12, tzinfo=UTC)
+    async with SqlUnitOfWork(sql_engine)() as tx:
+        await tx.announcements.put_off(
+            [
+                Announcement(entry=entry, attempts=1, not_before=since, since=since + timedelta(days=entry.position))
+                for entry in entries(order_paid(1), order_paid(2))
+            ]
+        )
+    [warning] = [each for each in await warnings(settings, sql_engine) if "announcements" in each]
+    assert "announcements are refused by the broker since 2026-11-21 12:00:00, 2 wait" in warning
+    assert "pens.events" in warning
+    assert "rabbitmqctl list_bindings" in warning

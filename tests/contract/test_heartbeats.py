@@ -14,6 +14,7 @@ from adapters.sql.unit_of_work import SqlUnitOfWork
 from domain.orders.status import OrderStatus
 from entrypoints.doctor import warnings
 from entrypoints.heartbeat import DEAD_AFTER, RELAY, WORKER, heard_of, missing
+from entrypoints.settings import Settings
 from tests.contract.conftest import keep
 from tests.unit.builders import a_product, placed
 
@@ -71,9 +72,9 @@ async def test_a_program_is_heard_of_while_it_runs_and_not_missed_when_it_has_st
 async def test_the_doctor_names_who_is_missing(sql_engine: AsyncEngine) -> None:
     heard = SqlHeartbeats(sql_engine)
     await heard.beat(WORKER, "here:1")
-    assert [warning.partition(",")[0] for warning in await warnings(sql_engine)] == ["no relay is at work"]
+    assert [warning.partition(",")[0] for warning in await warnings(Settings(), sql_engine)] == ["no relay is at work"]
     await heard.beat(RELAY, "here:1")
-    assert await warnings(sql_engine) == []
+    assert await warnings(Settings(), sql_engine) == []
 
 
 async def test_the_overview_counts_what_waits(sql_engine: AsyncEngine) -> None:

@@ -26,12 +26,12 @@ from adapters.sql.tables import metadata
 from adapters.sql.unit_of_work import SqlUnitOfWork
 from application.errors import Aborted
 from application.ports.idempotency import IdempotencyKey, StoredResponse
-from application.ports.persistence import Transaction
+from application.ports.persistence import Announcement, OutboxEntry, Transaction
 from bench.growth import fill
 from domain.catalogue.product import StockAdjustment
 from domain.dead_letter import DeadMessage
 from domain.ids import OrderId, PaymentId, ProductId, UserId
-from domain.orders.events import OrderPlaced
+from domain.orders.events import EventId, OrderPlaced
 from domain.orders.order import Order
 from domain.orders.status import OrderStatus
 from domain.payments.payment import Payment
@@ -67,7 +67,12 @@ MORE = (
     INSERT INTO stock_adjustments (product_id, change, reason, made_by, at)
     SELECT 1 + i % 1000, 0, 'counted', 'ana', now() FROM generate_series(1, 50000) AS i
     """,
-    "ANALYZE outbox, dead_letters, stock_adjustments",
+    """
+    INSERT INTO announcements (position, order_id, sequence, type, body, attempts, not_before, since)
+    SELECT position, order_id, sequence, type, body, 1, now() + position * interval '1 s', now()
+    FROM outbox WHERE position % 2 = 0
+    """,
+    "ANALYZE announcements, outbox, dead_letters, stock_adjustments",
 )
 
 Arguments = Mapping[str, Any]
@@ -150,6 +155,16 @@ def samples_of(known: Sequence[Order]) -> Arguments:
         ],
         "outbox.after": 10,
         "outbox.entries": entries,
+        "announcements.entries": entries,
+        "announcements.announcements": [
+            Announcement(
+                entry=OutboxEntry(10**9 + number, EventId(OrderId(uuid7()), 1), "order.placed", b"{}"),
+                attempts=1,
+                not_before=NOW,
+                since=NOW,
+            )
+            for number in range(BATCH)
+        ],
         "idempotency_keys.keys": keys[:BATCH],
         "idempotency_keys.kept": [
             StoredResponse(IdempotencyKey("customer 1", str(order.id)), "asked", order, NOW) for order in orders

@@ -215,8 +215,11 @@ class SimulatedBroker:
     """Keeps confirmed events, and delivers them until they are settled, sometimes twice or out of order."""
 
     _faults: Faults
-    # What others heard, and the requests that came to our own queues.
+    # What the stranger whose queue may be full has got, what the others heard, and the requests in our own queues.
     announced: list[OutboxEntry] = field(factory=list)
+    heard: list[OutboxEntry] = field(factory=list)
+    # Whether the stranger's queue is full, and refuses what `Weather.refuses` names.
+    refuses: bool = True
     enqueued: list[OutboxEntry] = field(factory=list)
     accepted: list[OrderAccepted] = field(factory=list)
     # By the name of the consumer.
@@ -233,7 +236,9 @@ class SimulatedBroker:
         return self._confirmed(entries, self._put)
 
     async def announce(self, entries: Sequence[OutboxEntry]) -> list[OutboxEntry]:
-        return self._confirmed(entries, self._hear)
+        self.heard += entries
+        full = self._faults.weather.refuses if self.refuses else ()
+        return self._confirmed([entry for entry in entries if entry.type not in full], self._hear)
 
     def enqueue_now(self, event: Event) -> None:
         """Take work that did not come through the outbox."""

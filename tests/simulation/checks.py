@@ -34,6 +34,9 @@ from tests.simulation.clients import Answer, Diary, NothingDone, Refused
 from tests.simulation.house import EXPIRY, LOOKS_FOR_OVERDUE
 from tests.unit.builders import NOW
 
+# Each restart and each crash of a relay may repeat an announcement, and so may each refusal, ever more rarely.
+_TOO_OFTEN = 40
+
 BECOMES = {
     OrderPlaced: OrderStatus.PENDING,
     PaymentRequested: OrderStatus.PROCESSING,
@@ -217,6 +220,13 @@ def publications(store: MemoryStore, announced: Iterable[OutboxEntry]) -> Iterat
     for order in store.orders.values():
         if came[order.id] != list(range(1, order.version + 1)):
             yield f"order {order.id} has {order.version} events, and others heard of {came[order.id]}"
+
+
+def repetitions(heard: Iterable[OutboxEntry]) -> Iterator[str]:
+    """Nobody heard of an event again and again because somebody else refused it."""
+    for (order_id, sequence), times in Counter(entry.id for entry in heard).items():
+        if times > _TOO_OFTEN:
+            yield f"event {sequence} of order {order_id} was announced {times} times"
 
 
 def dead_letters(store: MemoryStore, queues: Iterable[SimulatedQueue]) -> Iterator[str]:

@@ -8,6 +8,7 @@ from typing import Any, Final, TypeVar
 from attrs import define, evolve, field, frozen
 
 from application.errors import Aborted, OutcomeUnknown, Unavailable
+from domain.orders.events import OrderPaid, OrderPlaced, PaymentRequested, RefundRequested
 from entrypoints.loops import Stop
 from tests.simulation.loop import GROUP
 from tests.simulation.points import BROKER, CRASH_POINTS, DATABASE, Call
@@ -44,10 +45,15 @@ _LATE_NEWS: Final = _WATCHED | {
     "restarts": 0,
 }
 
+_REFUSED: Final = ((OrderPlaced.type,), (PaymentRequested.type, RefundRequested.type, OrderPaid.type))
+
 # The crash points that few runs reach, and the weather that leads there.
 _LEADS_TO: Final[dict[str, dict[str, Any]]] = {
     "outbox.re_enqueue": {"embedded": True, "errors": 0.04, "restarts": 8, "errand": "money"},
     "outbox.release": {"restarts": 5},
+    "announcements.put_off": {"unconfirmed": 0.6},
+    # What was put off is due after five seconds, so that the run must last longer.
+    "announcements.remove": {"unconfirmed": 0.4, "pauses": 0.4, "errors": 0.0, "restarts": 0, "refuses": ()},
     "orders.page": {"errand": "orders"},
     "recent_orders.get_many": {"errand": "orders"},
     # The process that adds the products crashes there, before any client starts.
@@ -106,6 +112,8 @@ class Weather:
     # How orders get in, which servers are away for some time, and whether they are silent then, or refuse to answer.
     intake: str
     away: tuple[str, ...]
+    # The types of events that a stranger's full queue refuses until everything else has drained.
+    refuses: tuple[str, ...]
     silent: bool
     # The share of requests with an idempotency key, and of those what is asked twice at once.
     keys: float = 0.4
@@ -142,6 +150,7 @@ class Weather:
             clock_steps=chance.choice((0, 0, 0, 2)),
             intake=chance.choice(("direct", "direct", "direct", "direct", "queued", "auto")),
             away=chance.choice(((),) * 9 + ((DATABASE,), (BROKER,), (DATABASE, BROKER))),
+            refuses=chance.choice(((),) * 5 + _REFUSED),
             silent=chance.random() < 0.5,
             # The number of visits of the crash point before the process ends there.
             crashes=(

@@ -22,6 +22,7 @@ from application.execution.retry_conflicts import Retrying
 from application.intake.order_intake import AutoIntake
 from application.intake.persist_orders import PersistOrders
 from application.intake.place_order import PlaceOrder
+from application.messaging.announcing import Announcer, delay_after
 from application.messaging.by_order import ByOrder
 from application.messaging.relay import RelayEvents
 from application.messaging.subscriptions import QUEUE_OF
@@ -327,16 +328,60 @@ class _TakesSentForConfirmed(RelayEvents):
         return len(entries)
 
 
+class _AnnouncesTogether(Announcer):
+    async def _announce(self, batch: Sequence[OutboxEntry]) -> None:
+        heard = {entry.position for entry in await self._heard(batch)}
+        self._note_heard([entry for entry in batch if entry.position in heard])
+        refused = [entry for entry in batch if entry.position not in heard]
+        self._put_off(refused, lambda attempts: delay_after(attempts + 1), refusals=1)
+
+
 @define(eq=False)
 class _KnowsNoWaves(RelayEvents):
-    async def __call__(self) -> int:
-        async with self._unit_of_work() as tx:
-            entries = await tx.outbox.claim(by=self._relay, limit=self._limit)
-        await self._publisher.enqueue([entry for entry in entries if entry.type in QUEUE_OF])
-        confirmed = await self._publisher.announce(entries)
-        async with self._unit_of_work() as tx:
-            await tx.outbox.remove(confirmed)
-        return len(confirmed)
+    def __attrs_post_init__(self) -> None:
+        self._announcer = _AnnouncesTogether(self._publisher, self._now)
+
+
+class _OneOutcome(_Before):
+    """Takes as work only what was announced."""
+
+    def __init__(self, inner: Any, world: Any) -> None:
+        super().__init__(inner, world)
+        self._announced: set[Any] = set()
+
+    async def announce(self, entries: Sequence[OutboxEntry]) -> list[OutboxEntry]:
+        announced: list[OutboxEntry] = await self.inner.announce(entries)
+        self._announced |= {entry.id for entry in announced}
+        return announced
+
+    async def enqueue(self, entries: Sequence[OutboxEntry]) -> list[OutboxEntry]:
+        taken: list[OutboxEntry] = await self.inner.enqueue([each for each in entries if each.id in self._announced])
+        return taken
+
+
+@define(eq=False)
+class _LetsWorkWait(RelayEvents):
+    def __attrs_post_init__(self) -> None:
+        self._publisher = _OneOutcome(self._publisher, None)
+        RelayEvents.__attrs_post_init__(self)
+
+
+@define(eq=False)
+class _DropsWhatIsRefused(RelayEvents):
+    def _note_outcomes(self) -> None:
+        RelayEvents._note_outcomes(self)  # noqa: SLF001 - it is this class
+        self._put_off = []
+
+
+class _AnnouncesAtOnce(Announcer):
+    def begin(self, entries: Sequence[OutboxEntry], late: Sequence[Any]) -> None:
+        super().begin([evolve(entry, held_up=False) for entry in entries], late)
+
+
+@define(eq=False)
+class _KnowsNobodyBehind(RelayEvents):
+    def __attrs_post_init__(self) -> None:
+        self._announcer = _AnnouncesAtOnce(self._publisher, self._now)
 
 
 @frozen
@@ -600,6 +645,9 @@ MUTATIONS: Final = (
     Mutation("takes what was sent for confirmed", _with(RelayEvents=_TakesSentForConfirmed)),
     Mutation("sends the next event without the confirm of the last", _with(RelayEvents=_KnowsNoWaves)),
     Mutation("believes a lease in the future", Parts(unit_of_work=_WithoutADoubt)),
+    Mutation("lets work wait for its announcement", _with(RelayEvents=_LetsWorkWait)),
+    Mutation("drops an announcement that is refused", _with(RelayEvents=_DropsWhatIsRefused)),
+    Mutation("announces what waits behind a refused announcement", _with(RelayEvents=_KnowsNobodyBehind)),
     Mutation("gives stock back twice", _with(ProcessPayment=_GivesBackTwice)),
     Mutation("never gives stock back", Parts(unit_of_work=_GivesNothingBack)),
     Mutation("charges without stock", _with(ProcessPayment=_ChargesWithoutStock)),

@@ -202,7 +202,10 @@ class _Run:
         )
         self._faults.end()
         self._tale.tell("no more faults")
-        await self._drain()
+        await self._drain(self._left)
+        # Until here, a stranger's full queue has refused announcements, and nobody had to wait for it.
+        self._world.broker.refuses = False
+        await self._drain(self._unheard)
         await self._compare()
         for process in self._processes:
             process.end()
@@ -286,9 +289,9 @@ class _Run:
             house for name, house in self._alive.items() if name.startswith(("api", "up")) and house.process.answers
         ]
 
-    async def _drain(self) -> None:
+    async def _drain(self, what_is_left: Callable[[], Iterator[str]]) -> None:
         for _ in range(round(_DRAINS_WITHIN / _LOOKS_EVERY)):
-            left = list(self._left())
+            left = list(what_is_left())
             if not left:
                 return
             await asyncio.sleep(_LOOKS_EVERY)
@@ -306,6 +309,10 @@ class _Run:
             elif order.refund_requested and order.status is not OrderStatus.REFUNDED:
                 yield f"the refund of order {order.id} still waits"
 
+    def _unheard(self) -> Iterator[str]:
+        if waiting := self._world.database.store.announcements:
+            yield f"{len(waiting)} announcements still wait"
+
     async def _compare(self) -> None:
         store, broker = self._world.database.store, self._world.broker
         charges = [
@@ -322,6 +329,8 @@ class _Run:
             self._findings += checks.unknown(store, self._diary)
         self._findings += checks.keys(store, self._diary, queued=queued)
         self._findings += checks.publications(store, broker.announced)
+        self._findings += checks.publications(store, broker.heard)
+        self._findings += checks.repetitions(broker.heard)
         self._findings += checks.work(store, broker.enqueued)
         self._findings += checks.dead_letters(store, broker.queues.values())
         await self._compare_caches()

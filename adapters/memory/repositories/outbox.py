@@ -2,13 +2,13 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from adapters.memory.store import Changes, Lease
 from application.ports.persistence import LEASE_SECONDS, OutboxEntry
 from domain.orders.events import Event, event_id
 
-_RELAY: Final = "relay"
+RELAY: Final = "relay"
 _LEASE: Final = timedelta(seconds=LEASE_SECONDS)
 
 
@@ -17,18 +17,21 @@ class MemoryOutbox:
     _changes: Changes
 
     async def claim(self, *, by: str, limit: int) -> list[OutboxEntry]:
-        now, lease = self._changes.store.now(), self._changes.leases.get(_RELAY)
+        now, lease = self._changes.store.now(), self._changes.leases.get(RELAY)
         # A lease that ends later than one that begins now is void: the clock was set back after it was taken.
         if lease is not None and lease.holder != by and now < lease.until <= now + _LEASE:
             return []
-        self._changes.leases[_RELAY] = Lease(by, now + _LEASE)
-        waiting = self._changes.store.outbox.items()
-        return [entry for position, entry in waiting if position not in self._changes.sent][:limit]
+        self._changes.leases[RELAY] = Lease(by, now + _LEASE)
+        here = [entry for entry in self._changes.store.outbox.values() if entry.position not in self._changes.sent]
+        held_up = {each.entry.id.order_id for each in self._changes.waiting_announcements().values()}
+        return [
+            evolve(entry, held_up=True) if held_up and entry.id.order_id in held_up else entry for entry in here[:limit]
+        ]
 
     async def release(self, *, by: str) -> None:
-        lease = self._changes.leases.get(_RELAY)
+        lease = self._changes.leases.get(RELAY)
         if lease is not None and lease.holder == by:
-            self._changes.leases[_RELAY] = Lease(by, self._changes.store.now())
+            self._changes.leases[RELAY] = Lease(by, self._changes.store.now())
 
     async def remove(self, entries: Sequence[OutboxEntry]) -> None:
         self._changes.sent.update(entry.position for entry in entries)

@@ -24,7 +24,7 @@ from adapters.sql.core.expressions import FromNow, among
 from adapters.sql.core.transaction import TransactionBlock
 from adapters.sql.dialects.base import SqlDialect
 from adapters.sql.repositories.outbox_mark import NOT_BELOW, raise_mark
-from adapters.sql.tables import leases, outbox
+from adapters.sql.tables import announcements, leases, outbox
 from application.execution.after_commit import Committed
 from application.ports.persistence import LEASE_SECONDS, OutboxEntry
 from domain.orders.events import Event, EventId
@@ -46,7 +46,8 @@ ENTRY_WRITTEN: Final[Written[Event]] = {
 
 
 def _entry(row: Row[Any]) -> OutboxEntry:
-    return OutboxEntry(row.position, EventId(row.order_id, row.sequence), row.type, row.body.encode())
+    id_ = EventId(row.order_id, row.sequence)
+    return OutboxEntry(row.position, id_, row.type, row.body.encode(), bool(row.held_up))
 
 
 def _put_back(new: FromClause, _: SqlDialect) -> Executable:
@@ -56,8 +57,17 @@ def _put_back(new: FromClause, _: SqlDialect) -> Executable:
 
 _PUT_BACK: Final = BulkStatement(outbox, written_whole(outbox, ENTRY_WRITTEN), _put_back)
 _DELETE: Final = delete(outbox).where(among(outbox.c.position, "positions"))
+# Not EXISTS: PostgreSQL may answer that one by reading all announcements, where it expects to find few.
+_HELD_UP: Final = (
+    select(announcements.c.position)
+    .where(announcements.c.order_id == outbox.c.order_id)
+    .order_by(announcements.c.position)
+    .limit(1)
+    .scalar_subquery()
+    .is_not(None)
+)
 # The oldest that are there. Never those above the last one that was seen: a lower position may be committed later.
-_IN_ORDER: Final = select(*outbox.c).order_by(outbox.c.position).limit(bindparam("limit"))
+_IN_ORDER: Final = select(*outbox.c, _HELD_UP.label("held_up")).order_by(outbox.c.position).limit(bindparam("limit"))
 _OLDEST: Final = _IN_ORDER.where(NOT_BELOW)
 _PAGE: Final = _IN_ORDER.where(outbox.c.position > bindparam("after"))
 

@@ -172,7 +172,7 @@ class MemoryShop:
         assert set(outcomes) <= {None}
 
     async def _relay_and_work(self) -> None:
-        relay = RelayEvents(self._shop.unit_of_work, self._worker, _nothing, "relay")
+        relay = RelayEvents(self._shop.unit_of_work, self._worker, _nothing, self._shop.clock, "relay")
         while await relay():
             pass
         await self._worker.work(self._shop)

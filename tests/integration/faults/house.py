@@ -101,10 +101,11 @@ class House:
                 await connection.close(timeout=2)
 
     async def waiting(self) -> int:
-        """The amount of work left: events in the outbox, and orders that wait for a worker."""
+        """The amount of work left: events in the outbox or put off, and orders that wait for a worker."""
         async with self.sql() as connection:
             found: int = await connection.fetchval(
-                "SELECT (SELECT count(*) FROM outbox) + (SELECT count(*) FROM orders WHERE status = 'PROCESSING'"
+                "SELECT (SELECT count(*) FROM outbox) + (SELECT count(*) FROM announcements)"
+                " + (SELECT count(*) FROM orders WHERE status = 'PROCESSING'"
                 " OR (refund_requested AND status <> 'REFUNDED'))"
             )
         return found

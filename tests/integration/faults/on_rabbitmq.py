@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -15,7 +16,7 @@ from adapters.codecs.events import decode, encode
 from domain.ids import OrderId, PaymentId
 from domain.money import Money
 from domain.orders.events import OrderAccepted, OrderPlaced, PaymentRequested, RefundRequested
-from tests.brokers import channel, payment_requested, put_raw
+from tests.brokers import channel, headers_of, payment_requested, put_raw
 from tests.integration.faults.fault import GOES_ON, Fault
 from tests.integration.faults.house import House
 from tests.service import until
@@ -120,6 +121,36 @@ async def _unroutable(house: House) -> AsyncIterator[None]:
             stayed = await connection.fetchval("SELECT count(*) FROM outbox WHERE type = $1", _REQUEST)
         assert stayed, "every request was taken for enqueued"
     yield
+
+
+@asynccontextmanager
+async def _strangers_queue_is_full(house: House) -> AsyncIterator[None]:
+    """Somebody bound a queue to all events that takes five, refuses the others, and is never read."""
+    copies: Counter[object] = Counter()
+
+    async def count(message: DeliveredMessage) -> None:
+        copies[headers_of(message)["event-id"]] += 1
+
+    async def nobody_waits() -> bool:
+        async with house.sql() as connection:
+            waiting: int = await connection.fetchval(
+                "SELECT count(*) FROM orders WHERE status = 'PROCESSING' AND updated_at < now() - interval '3 s'"
+            )
+            refused: int = await connection.fetchval("SELECT count(*) FROM announcements")
+        return not waiting and refused > 0
+
+    async with channel(house.rabbitmq.url) as open_channel:
+        full = {"x-max-length": 5, "x-overflow": "reject-publish"}
+        await open_channel.queue_declare("copies", exclusive=True)
+        await open_channel.queue_bind("copies", house.topology.exchange, routing_key="#")
+        await open_channel.basic_consume("copies", count, no_ack=True)
+        await open_channel.queue_declare("full", arguments=full)
+        await open_channel.queue_bind("full", house.topology.exchange, routing_key="#")
+        yield
+        await until(nobody_waits, seconds=60, what="no order waits for its payment while announcements are refused")
+        await open_channel.queue_delete("full")
+        assert copies, "nobody heard of anything"
+        assert max(copies.values()) <= 5, f"one event was heard {max(copies.values())} times"
 
 
 @asynccontextmanager
@@ -248,6 +279,13 @@ FAULTS: Final = (
     Fault(name="Confirms never come", breaking=_no_confirms, hold=12, goes_on=GOES_ON),
     Fault(name="The payments queue is deleted", breaking=_queue_deleted, hold=1, goes_on=GOES_ON),
     Fault(name="Only a stranger gets the requests", breaking=_unroutable, hold=1, goes_on=GOES_ON),
+    Fault(
+        name="A stranger's queue is full and refuses all events",
+        breaking=_strangers_queue_is_full,
+        hold=6,
+        within=60,
+        goes_on=GOES_ON,
+    ),
     Fault(name="Rubbish stands among the requests", breaking=_rubbish, hold=1, goes_on=GOES_ON),
     Fault(name="A stranger forges requests", breaking=_forged, goes_on=GOES_ON),
     Fault(name="Each request comes eleven times", breaking=partial(_in_between, times=10, shuffled=False)),

@@ -1,9 +1,13 @@
+import asyncio
+from collections import Counter
 from collections.abc import Callable, Sequence
+from datetime import timedelta
+from itertools import pairwise
 
 import pytest
 from attrs import define, field
 
-from application.errors import Unavailable
+from application.errors import OutcomeUnknown, Unavailable
 from application.messaging.relay import RelayEvents
 from application.ports.persistence import OutboxEntry
 from domain.ids import OrderId
@@ -19,6 +23,10 @@ class Broker:
     breaks: Callable[[OutboxEntry], bool] = lambda _: False
     # The same, of work that its queue does not take.
     full: Callable[[OutboxEntry], bool] = lambda _: False
+    # Announcements after which the connection is lost, and an event without which no announcement is answered.
+    loses: Callable[[OutboxEntry], bool] = lambda _: False
+    hangs: asyncio.Event | None = None
+    tried: list[OutboxEntry] = field(factory=list, init=False)
     enqueued: list[OutboxEntry] = field(factory=list, init=False)
     confirmed: list[OutboxEntry] = field(factory=list, init=False)
 
@@ -30,6 +38,11 @@ class Broker:
     async def announce(self, entries: Sequence[OutboxEntry]) -> list[OutboxEntry]:
         if any(map(self.breaks, entries)):
             raise Unavailable("the broker is gone")
+        self.tried += entries
+        if self.hangs is not None:
+            await self.hangs.wait()
+        if any(map(self.loses, entries)):
+            raise OutcomeUnknown("the connection was lost")
         confirmed = [entry for entry in entries if not self.refuses(entry)]
         self.confirmed += confirmed
         return confirmed
@@ -39,7 +52,12 @@ class Broker:
 
 
 def new_relay(shop: Shop, broker: Broker, *, limit: int = 512) -> RelayEvents:
-    return RelayEvents(shop.unsteady, broker, _nothing, "relay-1", limit=limit)
+    return RelayEvents(shop.unsteady, broker, _nothing, shop.clock, "relay-1", limit=limit)
+
+
+def waiting(shop: Shop) -> list[str]:
+    """The announcements that were put off."""
+    return types([each.entry for each in shop.store.announcements.values()])
 
 
 async def _nothing(_: Sequence[OutboxEntry]) -> None: ...
@@ -79,15 +97,181 @@ async def test_an_unconfirmed_event_holds_back_the_later_ones_of_its_order_alone
     stuck, other = await shop.paid((pen, 1)), await shop.paid((pen, 1))
     broker = Broker(refuses=lambda entry: entry.id == (stuck.id, 2))
 
-    assert await relay(shop, broker) == 5
+    assert await relay(shop, broker) == 8
 
     assert broker.of(stuck.id) == ["placed"]
     assert broker.of(other.id) == ["placed", "payment_requested", "stock_reserved", "paid"]
-    assert types(await shop.outbox()) == ["payment_requested", "stock_reserved", "paid"]
+    assert await shop.outbox() == []
+    assert waiting(shop) == ["payment_requested", "stock_reserved", "paid"]
 
     broker.refuses = lambda _: False
+    shop.clock.forward(timedelta(seconds=5))
     assert await relay(shop, broker) == 3
     assert broker.of(stuck.id) == ["placed", "payment_requested", "stock_reserved", "paid"]
+    assert waiting(shop) == []
+
+
+async def test_an_event_that_comes_later_waits_behind_the_refused_one(shop: Shop) -> None:
+    order, request = await shop.payment_requested((await shop.sells(), 1))
+    broker = Broker(refuses=lambda entry: entry.id.sequence == 2)
+    await relay(shop, broker)
+    await shop.process_payment([request])
+
+    await relay(shop, broker)
+
+    assert broker.of(order.id) == ["placed"]
+    assert waiting(shop) == ["payment_requested", "stock_reserved", "paid"]
+    broker.refuses = lambda _: False
+    shop.clock.forward(timedelta(seconds=5))
+    await relay(shop, broker)
+    assert broker.of(order.id) == ["placed", "payment_requested", "stock_reserved", "paid"]
+
+
+async def test_a_later_event_goes_along_with_the_one_that_held_it_up(shop: Shop) -> None:
+    order, request = await shop.payment_requested((await shop.sells(), 1))
+    broker = Broker(refuses=lambda entry: entry.id.sequence == 2)
+    await relay(shop, broker)
+    await shop.process_payment([request])
+    broker.refuses = lambda _: False
+    shop.clock.forward(timedelta(seconds=5))
+
+    await relay(shop, broker)
+
+    assert broker.of(order.id) == ["placed", "payment_requested", "stock_reserved", "paid"]
+    assert waiting(shop) == []
+
+
+async def test_a_refused_announcement_is_tried_ever_more_rarely(shop: Shop) -> None:
+    await shop.order((await shop.sells(), 1))
+    broker = Broker(refuses=lambda _: True)
+    step = new_relay(shop, broker)
+    tried: list[float] = []
+
+    for second in range(24 * 3600):
+        if second % 5 == 0:
+            before = len(broker.tried)
+            await step()
+            tried += [second] * (len(broker.tried) - before)
+        shop.clock.forward(timedelta(seconds=1))
+
+    assert len(tried) == 12
+    gaps = [later - earlier for earlier, later in pairwise(tried)]
+    assert gaps[:3] == [5, 20, 80]
+    assert all(4 * 3600 <= gap <= 4 * 3600 + 60 for gap in gaps[6:])
+
+
+async def test_the_first_that_is_taken_releases_the_others_soon(shop: Shop) -> None:
+    pen, broker = await shop.sells(), Broker(refuses=lambda _: True)
+    step = new_relay(shop, broker)
+    for _ in range(40):
+        await shop.order((pen, 1))
+        await step()
+        shop.clock.forward(timedelta(seconds=30))
+    await step()
+    assert step.refused_since is not None
+    assert len(waiting(shop)) == 40
+    broker.refuses = lambda _: False
+    shop.clock.forward(timedelta(minutes=20))
+
+    for _ in range(10):
+        await step()
+
+    assert len(broker.confirmed) == 40
+    assert waiting(shop) == []
+    assert step.refused_since is None
+
+
+async def test_one_that_is_taken_now_and_then_makes_nobody_hear_the_others_again_and_again(shop: Shop) -> None:
+    pen, broker = await shop.sells(), Broker(refuses=lambda _: True)
+    step = new_relay(shop, broker)
+    for _ in range(50):
+        await shop.order((pen, 1))
+    # A queue with room for one, from which somebody takes one every minute.
+    room = 1
+
+    def refuses(_: OutboxEntry) -> bool:
+        nonlocal room
+        room -= 1
+        return room < 0
+
+    broker.refuses = refuses
+    for _ in range(3 * 24 * 60):
+        await step()
+        shop.clock.forward(timedelta(minutes=1))
+        room = 1
+
+    assert waiting(shop) == []
+    assert max(Counter(entry.id for entry in broker.tried).values()) <= 20
+
+
+async def test_a_clock_that_was_a_year_ahead_puts_nothing_off_for_a_year(shop: Shop) -> None:
+    await shop.order((await shop.sells(), 1))
+    broker = Broker(refuses=lambda _: True)
+    shop.clock.forward(timedelta(days=366))
+    await relay(shop, broker)
+    shop.clock.forward(-timedelta(days=366))
+    broker.refuses = lambda _: False
+
+    await relay(shop, broker)
+
+    assert types(broker.confirmed) == ["placed"]
+
+
+async def test_work_is_not_held_up_by_announcements_without_an_answer(shop: Shop) -> None:
+    pen, broker = await shop.sells(), Broker(hangs=asyncio.Event())
+    await shop.payment_requested((pen, 1))
+    step = new_relay(shop, broker)
+    await step()
+    for number in range(2, 6):
+        await shop.payment_requested((pen, 1))
+        async with asyncio.timeout(0.5):
+            await step()
+        assert len(broker.enqueued) == number
+
+    assert broker.hangs is not None
+    broker.hangs.set()
+    await step.stop()
+    step = new_relay(shop, broker)
+    for _ in range(20):
+        shop.clock.forward(timedelta(seconds=5))
+        await step()
+    assert sorted({entry.id for entry in broker.confirmed}) == sorted(shop.store.events)
+    assert len({entry.id for entry in broker.enqueued}) == 5
+
+
+async def test_work_is_enqueued_once_while_its_announcement_is_put_off(shop: Shop) -> None:
+    await shop.payment_requested((await shop.sells(), 1))
+    broker = Broker(refuses=lambda _: True)
+    step = new_relay(shop, broker)
+    for _ in range(200):
+        await step()
+        shop.clock.forward(timedelta(seconds=1))
+    assert types(broker.enqueued) == ["payment_requested"]
+
+
+async def test_an_announcement_is_heard_once_while_its_queue_takes_no_work(shop: Shop) -> None:
+    await shop.payment_requested((await shop.sells(), 1))
+    broker = Broker(full=lambda _: True)
+    step = new_relay(shop, broker)
+    for _ in range(200):
+        await step()
+        shop.clock.forward(timedelta(seconds=1))
+    assert types(broker.confirmed) == ["placed", "payment_requested"]
+    assert types(await shop.outbox()) == ["payment_requested"]
+
+
+async def test_what_may_have_been_heard_is_put_off_and_not_tried_again_at_once(shop: Shop) -> None:
+    await shop.order((await shop.sells(), 1))
+    broker = Broker(loses=lambda _: True)
+    step = new_relay(shop, broker)
+    for _ in range(4):
+        await step()
+        shop.clock.forward(timedelta(seconds=1))
+    assert len(broker.tried) == 1
+    broker.loses = lambda _: False
+    shop.clock.forward(timedelta(seconds=5))
+    await step()
+    assert types(broker.confirmed) == ["placed"]
 
 
 async def test_work_reaches_its_queue_whatever_becomes_of_announcements(shop: Shop) -> None:

@@ -1,0 +1,76 @@
+from collections.abc import Sequence
+from datetime import datetime
+from operator import attrgetter
+from typing import Any, Final
+
+from attrs import frozen
+from sqlalchemy import Row, Select, bindparam, delete, exists, literal, select, union_all
+
+from adapters.sql.core.bulk import Written, bulk_insert
+from adapters.sql.core.expressions import FromNow, among
+from adapters.sql.core.transaction import TransactionBlock
+from adapters.sql.repositories.outbox import LEASE
+from adapters.sql.tables import announcements, leases
+from application.ports.persistence import LONGEST_DELAY, Announcement, OutboxEntry
+from domain.orders.events import EventId
+
+# What is written into each column; `_announcement` reads it.
+_WRITTEN: Final[Written[Announcement]] = {
+    "position": attrgetter("entry.position"),
+    "order_id": attrgetter("entry.id.order_id"),
+    "sequence": attrgetter("entry.id.sequence"),
+    "type": attrgetter("entry.type"),
+    "body": lambda announcement: announcement.entry.body.decode(),
+    "attempts": attrgetter("attempts"),
+    "not_before": attrgetter("not_before"),
+    "since": attrgetter("since"),
+}
+
+
+def _announcement(row: Row[Any]) -> Announcement:
+    entry = OutboxEntry(row.position, EventId(row.order_id, row.sequence), row.type, row.body.encode())
+    return Announcement(entry=entry, attempts=row.attempts, not_before=row.not_before, since=row.since)
+
+
+_INSERT: Final = bulk_insert(announcements, _WRITTEN)
+_DELETE: Final = delete(announcements).where(among(announcements.c.position, "positions"))
+# Looked up after the claim of the same transaction, which takes the lease or finds it taken.
+_HELD: Final = exists().where(
+    leases.c.name == LEASE, leases.c.holder == bindparam("by"), leases.c.until > FromNow(literal(0))
+)
+
+
+def _due() -> Select[Any]:
+    """The orders, from one stretch of the index by time for each condition."""
+    by_time = select(announcements.c.order_id).order_by(announcements.c.not_before).limit(bindparam("limit"))
+    past = by_time.where(announcements.c.not_before <= bindparam("moment")).subquery("past")
+    void = by_time.where(announcements.c.not_before > bindparam("void")).subquery("void")
+    orders = union_all(select(past.c.order_id), select(void.c.order_id)).subquery("orders")
+    return select(orders.c.order_id).where(_HELD)
+
+
+_DUE: Final = _due()
+_OF_ORDERS: Final = (
+    select(*announcements.c)
+    .where(among(announcements.c.order_id, "order_ids"))
+    .order_by(announcements.c.order_id, announcements.c.position)
+)
+
+
+@frozen
+class SqlAnnouncements:
+    _block: TransactionBlock
+
+    async def put_off(self, announcements: Sequence[Announcement]) -> None:
+        await self.remove([each.entry for each in announcements])
+        await self._block.change_many(_INSERT, announcements)
+
+    async def remove(self, entries: Sequence[OutboxEntry]) -> None:
+        await self._block.change(_DELETE, {"positions": [entry.position for entry in entries]})
+
+    async def due(self, moment: datetime, *, by: str, limit: int) -> list[Announcement]:
+        parameters = {"moment": moment, "void": moment + LONGEST_DELAY, "by": by, "limit": limit}
+        orders = {row.order_id for row in await self._block.fetch(_DUE, parameters)}
+        if not orders:
+            return []
+        return [_announcement(row) for row in await self._block.fetch(_OF_ORDERS, {"order_ids": list(orders)})]

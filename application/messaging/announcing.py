@@ -1,0 +1,190 @@
+import asyncio
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import timedelta
+from typing import Final
+
+from attrs import define, field
+
+from application.errors import OutcomeUnknown, Trouble
+from application.ports.environment import Clock
+from application.ports.messaging import EventPublisher
+from application.ports.persistence import LONGEST_DELAY, Announcement, OutboxEntry
+from domain.ids import OrderId
+
+# The wait after the first refusal. It is four times as long after each further one: whoever does hear an announcement
+# hears it once more at each attempt.
+_FIRST_DELAY: Final = timedelta(seconds=5)
+# Between two rounds with announcements that were put off, while these are refused: the shortest and the longest pause.
+_SHORTEST_PAUSE: Final = timedelta(seconds=1)
+_LONGEST_PAUSE: Final = timedelta(minutes=1)
+# Seconds that the relay waits for a round of announcements before it goes on with work.
+_PATIENCE: Final = 1.0
+
+
+@define(eq=False)
+class Outcomes:
+    """What has become of announcements: heard at once, heard after they had been put off, and put off."""
+
+    heard: list[OutboxEntry] = field(factory=list)
+    heard_late: list[OutboxEntry] = field(factory=list)
+    put_off: list[Announcement] = field(factory=list)
+
+
+@define(eq=False)
+class Probing:
+    """How those that were put off are tried again, beside the times that each of them has.
+
+    While they are refused, one order at a time is tried, ever more rarely: most attempts would only be heard again by
+    those who heard before. As soon as one is taken, the others need not wait for their time. The next round takes twice
+    as many, due or not, until one is refused again.
+    """
+
+    orders: int = 1
+    takes_early: bool = False
+    pause: timedelta = _SHORTEST_PAUSE
+
+    def learn(self, *, tried: int, refused: int) -> None:
+        if not refused:
+            self.orders, self.takes_early, self.pause = 2 * tried, True, timedelta(0)
+        elif refused < tried:
+            self.orders, self.takes_early, self.pause = tried - refused, False, _SHORTEST_PAUSE
+        else:
+            pause = min(max(2 * self.pause, _SHORTEST_PAUSE), _LONGEST_PAUSE)
+            self.orders, self.takes_early, self.pause = 1, False, pause
+
+    def reset(self) -> None:
+        self.orders, self.takes_early, self.pause = 1, False, _SHORTEST_PAUSE
+
+
+@define(eq=False)
+class Announcer:
+    """Announces events in rounds, beside the work, which waits for a round no longer than a moment.
+
+    Within a round, an announcement that is not confirmed is put off with the later ones of its order.
+    """
+
+    _publisher: EventPublisher
+    _now: Clock
+    # Since they were taken last.
+    _outcomes: Outcomes = field(factory=Outcomes, init=False)
+    _round: asyncio.Task[None] | None = field(default=None, init=False)
+    # The positions of the entries in the round, and those among them that were put off before.
+    in_flight: Collection[int] = field(default=frozenset(), init=False)
+    _late: Mapping[int, Announcement] = field(factory=dict, init=False)
+    _is_slow: bool = field(default=False, init=False)
+    probing: Probing = field(factory=Probing, init=False)
+
+    @property
+    def is_busy(self) -> bool:
+        return self._round is not None and not self._round.done()
+
+    def take_outcomes(self) -> Outcomes:
+        taken, self._outcomes = self._outcomes, Outcomes()
+        return taken
+
+    def begin(self, entries: Sequence[OutboxEntry], late: Sequence[Announcement]) -> None:
+        """Begin a round, unless there is one. What can't be part of it is put off at once."""
+        if self.is_busy:
+            self._wait_behind(entries, _FIRST_DELAY)
+            return
+        joined = {each.entry.id.order_id for each in late}
+        # An entry that is held up goes along if what holds it up does.
+        waiting = [each for each in entries if each.held_up and each.id.order_id not in joined]
+        self._late = {each.entry.position: each for each in late}
+        if waiting:
+            self._wait_behind(waiting, LONGEST_DELAY)
+            entries = [each for each in entries if not each.held_up or each.id.order_id in joined]
+        batch = [*(each.entry for each in late), *entries] if late else entries
+        if batch:
+            self.in_flight = {entry.position for entry in batch}
+            self._round = asyncio.get_running_loop().create_task(self._announce(batch))
+
+    async def wait(self) -> Trouble | None:
+        """Wait for the round, but not for long. Return why the rest of it was not sent, if the broker is gone."""
+        if self._round is None:
+            return None
+        if not self._round.done():
+            await asyncio.wait([self._round], timeout=0 if self._is_slow else _PATIENCE)
+        self._is_slow = self.is_busy
+        if self._is_slow:
+            return None
+        ended, self._round, self.in_flight = self._round, None, frozenset()
+        try:
+            ended.result()
+        except Trouble as trouble:
+            return trouble
+        return None
+
+    async def stop(self) -> None:
+        """End the round. What has no outcome yet is announced again by the next relay."""
+        if self._round is not None:
+            self._round.cancel()
+            await asyncio.wait([self._round])
+            self._round, self.in_flight = None, frozenset()
+
+    async def _announce(self, batch: Sequence[OutboxEntry]) -> None:
+        held_up: set[OrderId] = set()
+        for wave in _one_an_order(batch):
+            ready = wave
+            if held_up:
+                ready = [entry for entry in wave if entry.id.order_id not in held_up]
+                self._wait_behind([entry for entry in wave if entry.id.order_id in held_up], LONGEST_DELAY)
+            heard = await self._heard(ready)
+            self._note_heard(heard)
+            if len(heard) < len(ready):
+                known = {entry.position for entry in heard}
+                refused = [entry for entry in ready if entry.position not in known]
+                held_up |= {entry.id.order_id for entry in refused}
+                self._put_off(refused, lambda attempts: delay_after(attempts + 1), refusals=1)
+        if self._late:
+            tried = {each.entry.id.order_id for each in self._late.values()}
+            self.probing.learn(tried=len(tried), refused=len(tried & held_up))
+
+    async def _heard(self, entries: Sequence[OutboxEntry]) -> Sequence[OutboxEntry]:
+        if not entries:
+            return entries
+        try:
+            return await self._publisher.announce(entries)
+        except OutcomeUnknown:
+            # Some may have heard them, and would hear them again if all were tried again at once.
+            return []
+
+    def _note_heard(self, entries: Sequence[OutboxEntry]) -> None:
+        if not self._late:
+            self._outcomes.heard += entries
+            return
+        for entry in entries:
+            is_late = entry.position in self._late
+            (self._outcomes.heard_late if is_late else self._outcomes.heard).append(entry)
+
+    def _wait_behind(self, entries: Sequence[OutboxEntry], delay: timedelta) -> None:
+        """Put off what was not tried. It goes along with the one before it, at the latest after the delay."""
+        self._put_off(entries, lambda _: delay, refusals=0)
+
+    def _put_off(self, entries: Sequence[OutboxEntry], delay: Callable[[int], timedelta], *, refusals: int) -> None:
+        now = self._now()
+        for entry in entries:
+            before = self._late.get(entry.position)
+            attempts = before.attempts if before else 0
+            not_before, since = now + delay(attempts), before.since if before else now
+            self._outcomes.put_off.append(
+                Announcement(entry=entry, attempts=attempts + refusals, not_before=not_before, since=since)
+            )
+
+
+def delay_after(attempts: int) -> timedelta:
+    """How long an announcement is put off that was refused so often."""
+    return min(_FIRST_DELAY * pow(4.0, min(attempts - 1, 10)), LONGEST_DELAY)
+
+
+def _one_an_order(entries: Sequence[OutboxEntry]) -> list[list[OutboxEntry]]:
+    """Waves with at most one event of an order: the next event may follow only when this one is confirmed."""
+    waves: list[list[OutboxEntry]] = []
+    seen: dict[OrderId, int] = {}
+    for entry in entries:
+        turn = seen.get(entry.id.order_id, 0)
+        seen[entry.id.order_id] = turn + 1
+        if turn == len(waves):
+            waves.append([])
+        waves[turn].append(entry)
+    return waves
