@@ -319,6 +319,7 @@ async def stopped_while_they_connect() -> list[bytes]:
     loop = asyncio.get_running_loop()
     with ExitStack() as clients:
         answers: list[asyncio.Future[bytes]] = []
+        several = asyncio.Event()
 
         async def until_refused(port: int) -> None:
             # One in each turn of the loop, so that one comes in the very turn in which the server stops to listen.
@@ -330,11 +331,13 @@ async def stopped_while_they_connect() -> list[bytes]:
                 client.sendall(GET_LIVE)
                 client.setblocking(False)  # noqa: FBT003 - Python's name for it
                 answers.append(asyncio.ensure_future(loop.sock_recv(client, 15)))
+                if len(answers) > 10:
+                    several.set()
                 await asyncio.sleep(0)
 
         async with asyncio.timeout(10), running(app_over(Shop().use_cases)) as site:
             connecting = asyncio.create_task(until_refused(site.port))
-            await asyncio.sleep(0.05)
+            await several.wait()
             site.stop.set()
             await connecting
             return await asyncio.gather(*answers)
