@@ -62,8 +62,10 @@ class ProviderPipeline(Generic[A]):
         # No transaction is open during the calls to the provider. A crash before, during or after them is safe: the
         # next attempt uses the same key and gets the same answer.
         ask = until_unavailable(self._work.ask)
-        asked = {id_: self._ask(order, ask) for id_, order in due.items()}
+        asked: dict[OrderId, asyncio.Task[A]] = {}
         try:
+            for id_, order in due.items():
+                asked[id_] = self._ask(order, ask)
             if asked:
                 await asyncio.wait(asked.values(), timeout=self._together)
             outcomes = await self._record({id_: (due[id_], task) for id_, task in asked.items() if task.done()})
