@@ -7,8 +7,8 @@ from alembic import op
 
 from adapters.sql.core.types import Id, UtcDateTime
 
-revision: Final = "0010"
-down_revision: Final = "0009"
+revision: Final = "0011"
+down_revision: Final = "0010"
 branch_labels: Final = None
 depends_on: Final = None
 
