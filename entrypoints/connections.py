@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Generator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 
 from adapters.memory.signal import MemoryOutboxSignal
-from adapters.sql.core.engine import LOCK_TIMEOUT
+from adapters.sql.core.engine import LOCK_TIMEOUT, STATEMENT_TIMEOUT
 from adapters.sql.signal import open_outbox_signal
 from entrypoints.broker import open_broker
 from entrypoints.container import Container
@@ -18,14 +18,20 @@ from entrypoints.settings import InvalidSettings, Settings
 
 @asynccontextmanager
 async def open_container(
-    settings: Settings, *, new: bool = False, lock_timeout: float = LOCK_TIMEOUT
+    settings: Settings,
+    *,
+    new: bool = False,
+    lock_timeout: float = LOCK_TIMEOUT,
+    statement_timeout: float = STATEMENT_TIMEOUT,
 ) -> AsyncGenerator[Container, None]:
     """Everything that a program may use. With `new`, missing files are made.
 
     Redis is connected at once, other servers when they are first used.
     """
     async with AsyncExitStack() as stack:
-        engine = await stack.enter_async_context(open_engine(settings, new=new, lock_timeout=lock_timeout))
+        engine = await stack.enter_async_context(
+            open_engine(settings, new=new, lock_timeout=lock_timeout, statement_timeout=statement_timeout)
+        )
         signal = open_outbox_signal(engine, in_process=MemoryOutboxSignal())
         redis = None
         if settings.redis_url:

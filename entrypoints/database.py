@@ -8,7 +8,7 @@ from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from adapters.sql.core.engine import LOCK_TIMEOUT, create_engine, sqlite_url
+from adapters.sql.core.engine import LOCK_TIMEOUT, STATEMENT_TIMEOUT, create_engine, sqlite_url
 from entrypoints.errors import CannotGoOn
 from entrypoints.settings import InvalidSettings, Settings
 
@@ -23,7 +23,12 @@ _CLOSE_TIMEOUT: Final = 2.0
 
 @asynccontextmanager
 async def open_engine(
-    settings: Settings, *, new: bool = False, lock_timeout: float = LOCK_TIMEOUT, pool_size: int | None = None
+    settings: Settings,
+    *,
+    new: bool = False,
+    lock_timeout: float = LOCK_TIMEOUT,
+    statement_timeout: float = STATEMENT_TIMEOUT,
+    pool_size: int | None = None,
 ) -> AsyncGenerator[AsyncEngine, None]:
     """Open the engine, which connects when it is first used. Raise `InvalidSettings` or `NotReady`.
 
@@ -42,6 +47,7 @@ async def open_engine(
             settings.database_url or sqlite_url(settings.database_file),
             pool_size=pool_size or settings.pool_size,
             lock_timeout=lock_timeout,
+            statement_timeout=statement_timeout,
         )
     except ValueError as error:
         raise InvalidSettings(f"DATABASE_URL: {error}") from None

@@ -41,6 +41,11 @@ Whole = Annotated[int, Parameter(converter=_whole)]
 Data = Annotated[Path | None, Parameter(help="Folder of the SQLite file. Default: .holdfast")]
 
 
+# Seconds. Only the person waits who gave the command, and the consistency check reads all that there is.
+_LOCK_TIMEOUT: Final = 60.0
+_STATEMENT_TIMEOUT: Final = 600.0
+
+
 class CommandError(CannotGoOn):
     """A command can't be carried out; the message says what to do."""
 
@@ -134,7 +139,9 @@ def with_use_cases(
     _configure_logging(settings)
 
     async def run() -> None:
-        async with open_container(settings) as container:
+        async with open_container(
+            settings, lock_timeout=_LOCK_TIMEOUT, statement_timeout=_STATEMENT_TIMEOUT
+        ) as container:
             await demand_schema(container)
             if with_ledger:
                 await expect_own_ledger(container)

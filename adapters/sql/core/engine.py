@@ -8,12 +8,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from adapters.sql.dialects.base import SqlDialect, Timeouts, Watch
 from adapters.sql.dialects.registry import parsed_url, sqlite_url
 
-__all__ = ["LOCK_TIMEOUT", "POOL_TIMEOUT", "Backend", "backend_of", "create_engine", "sqlite_url"]
+__all__ = ["LOCK_TIMEOUT", "POOL_TIMEOUT", "STATEMENT_TIMEOUT", "Backend", "backend_of", "create_engine", "sqlite_url"]
 
 # Seconds that a caller waits for a connection of the pool.
 POOL_TIMEOUT: Final = 2.0
 # Seconds that a transaction waits for rows that another transaction has locked.
 LOCK_TIMEOUT: Final = 5.0
+# Seconds that a statement may take.
+STATEMENT_TIMEOUT: Final = 10.0
 
 _BACKEND: Final = "holdfast_backend"
 
@@ -39,7 +41,11 @@ def backend_of(engine: AsyncEngine) -> Backend:
 
 
 def create_engine(
-    url: str | URL, *, pool_size: int = 10, statement_timeout: float = 10.0, lock_timeout: float = LOCK_TIMEOUT
+    url: str | URL,
+    *,
+    pool_size: int = 10,
+    statement_timeout: float = STATEMENT_TIMEOUT,
+    lock_timeout: float = LOCK_TIMEOUT,
 ) -> AsyncEngine:
     """Return an engine for the database, without connecting. Raise `ValueError` for a URL that no dialect knows.
 
