@@ -337,7 +337,7 @@ async def test_a_body_that_is_malformed_after_its_early_response_gets_no_second_
 
 
 async def test_a_body_that_stops_after_its_early_response_gets_no_second_response(app: Quart) -> None:
-    async with running(app, receive_timeout=0.1) as site, site.connection() as connection:
+    async with running(app, receive_timeout=1.5) as site, site.connection() as connection:
         await connection.send(b"POST /nowhere HTTP/1.1\r\nHost: shop\r\nContent-Length: 10\r\n\r\n")
         assert (await connection.answer()).status == 404
         assert await connection.is_closed()
