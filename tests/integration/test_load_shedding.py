@@ -115,7 +115,9 @@ async def test_whether_the_process_lives_is_answered_all_the_same(busy: object, 
     assert (await connection.answer()).status == 200
 
 
-@pytest.mark.parametrize("path", [b"/health/ready", b"/health/live/", b"/health/", b"/health"])
+@pytest.mark.parametrize(
+    "path", [b"/health/ready", b"/health/live/", b"/health/", b"/health", b"/health/%6cive", b"//health/live"]
+)
 async def test_whether_it_is_ready_is_a_request_like_any_other(
     busy: object, connection: Connection, path: bytes
 ) -> None:

@@ -172,7 +172,7 @@ class ProblemProtocol(HttpToolsProtocol):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: App) -> None:
         if self._refusal_in_turn is not None and cycle is self.cycle:
             self.give_up(self._refusal_in_turn)
-        elif is_exempt(cycle.scope["path"]) or not self._must_shed():
+        elif is_exempt(cycle.scope["raw_path"]) or not self._must_shed():
             super()._start_asgi_task(cycle, partial(self._handle, cycle, app))
         else:
             self._shed(cycle)

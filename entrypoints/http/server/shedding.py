@@ -11,7 +11,7 @@ from entrypoints.http.server.framing import MAX_HEAD
 
 # Never shed: a process that lives says so under any load. Whether it is ready is another question: under overload it is
 # not, and the answer costs as much as that to any other request.
-_EXEMPT: Final = "/health/live"
+_EXEMPT: Final = b"/health/live"
 
 # Matches only a head that leaves no doubt where the request ends: it has at most one Content-Length, and no other
 # framing.
@@ -48,8 +48,8 @@ class LoadShedding:
         return self.response if method != "HEAD" else self.response[: self.response.index(b"\r\n\r\n") + 4]
 
 
-def is_exempt(path: str) -> bool:
-    return path == _EXEMPT
+def is_exempt(raw_path: bytes) -> bool:
+    return raw_path == _EXEMPT
 
 
 def is_plain(data: bytes) -> bool:

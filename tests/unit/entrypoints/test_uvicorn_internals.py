@@ -194,7 +194,7 @@ async def test_the_parser_calls_what_is_overridden(protocol: Told) -> None:
     assert [name for name in protocol.called if name in PARSER_CALLS] == PARSER_CALLS
     assert protocol.parser.get_http_version() == "1.1"
     assert (protocol.url, protocol.headers) == (b"/orders", [(b"host", b"shop")])
-    assert protocol.cycle.scope["path"] == "/orders"
+    assert protocol.cycle.scope["raw_path"] == b"/orders"
     assert protocol.cycle.scope["method"] == "GET"
     assert protocol.cycle.scope["headers"] is protocol.headers
 
