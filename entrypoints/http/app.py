@@ -5,7 +5,6 @@ from typing import Any, Final
 import structlog
 from attrs import define, field
 from quart import Quart, Request, Response, request
-from quart.ctx import RequestContext
 from quart.wrappers.base import BaseRequestWebsocket
 from werkzeug.routing import MapAdapter
 
@@ -78,7 +77,8 @@ class _Api(LeanQuart):
             path_info=request.path,
         )
 
-    async def dispatch_request(self, request_context: RequestContext | None = None) -> Any:
+    # The context is a RequestContext of Quart 0.22, and an AppContext of 0.23; both have the request.
+    async def dispatch_request(self, request_context: Any = None) -> Any:
         # The timeout is set here, so that no handler can forget it.
         async with asyncio.timeout(self.request_timeout):
             # The context has the request itself, which costs less than `request`, a proxy of it.
