@@ -40,7 +40,7 @@ _OF_THE_BROKER: Final = (aiormq.AMQPError, aiormq.ChannelInvalidStateError, OSEr
 
 @frozen(kw_only=True)
 class Timeouts:
-    """In seconds. `watch` is the pause between checks of a consumer, `retry` the pause between attempts."""
+    """In seconds. `watch` is the pause between checks of a consumer or queue, `retry` the pause between attempts."""
 
     connect: float = 5.0
     answer: float = 5.0

@@ -4,7 +4,8 @@ RabbitMQ closes the channel of a call that it refuses. So each call is made by i
 other queue from being declared.
 """
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, TypeVar
 
@@ -55,6 +56,27 @@ async def topology_problems(url: str, topology: Topology) -> list[str]:
             except Misconfigured as error:
                 problems.append(str(error))
     return problems
+
+
+async def of_another_kind(connection: BrokerConnection, queues: Mapping[str, dict[str, Any]]) -> dict[str, str]:
+    """Return which of these queues have other arguments than these, and why. One that is missing is not made."""
+
+    async def look(name: str, arguments: dict[str, Any]) -> str | None:
+        ask = _Asking(connection)
+        try:
+            await ask(_looking(name, is_exchange=False))
+            await ask(_declaring(name, arguments))
+        except Missing:
+            return None
+        except Misconfigured as error:
+            # A user may have the right to write to a queue, and none to declare it.
+            return None if isinstance(error.__cause__, aiormq.ChannelAccessRefused) else str(error)
+        await ask.close()
+        return None
+
+    # At once, since a connection that is just being opened is waited for.
+    found = await asyncio.gather(*(look(name, arguments) for name, arguments in queues.items()))
+    return {name: problem for name, problem in zip(queues, found, strict=True) if problem is not None}
 
 
 async def remove_old_bindings(url: str, topology: Topology) -> None:
@@ -127,11 +149,12 @@ def _declarations(topology: Topology) -> dict[str, Call[Any]]:
     def exchange(channel: aiormq.Channel) -> Awaitable[Any]:
         return channel.exchange_declare(topology.exchange, exchange_type="topic", durable=True)
 
-    def queue(name: str, arguments: dict[str, Any]) -> Call[Any]:
-        return lambda channel: channel.queue_declare(name, durable=True, arguments=arguments)
-
     queues = topology.all_queues.items()
-    return {topology.exchange: exchange, **{name: queue(name, arguments) for name, arguments in queues}}
+    return {topology.exchange: exchange, **{name: _declaring(name, arguments) for name, arguments in queues}}
+
+
+def _declaring(name: str, arguments: dict[str, Any]) -> Call[Any]:
+    return lambda channel: channel.queue_declare(name, durable=True, arguments=arguments)
 
 
 def _unbinding(queue: str, exchange: str, key: str) -> Call[Any]:
@@ -162,6 +185,11 @@ class _Asking:
             self._channel = await self._connection.underlay_channel()
         async with self._connection.talking(_DECLARE_TIMEOUT):
             return await call(self._channel)
+
+    async def close(self) -> None:
+        if self._channel is not None and not self._channel.is_closed:
+            async with self._connection.talking(self._connection.timeouts.answer):
+                await self._channel.close()
 
 
 @asynccontextmanager

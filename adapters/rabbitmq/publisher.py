@@ -7,7 +7,7 @@ from adapters.rabbitmq.connection import Timeouts
 from adapters.rabbitmq.frames import Message
 from adapters.rabbitmq.sender import Sender
 from adapters.rabbitmq.topology import Topology
-from application.messaging.subscriptions import QUEUE_OF
+from application.messaging.subscriptions import QUEUE_OF, WORK_QUEUES
 from application.ports.persistence import OutboxEntry
 
 
@@ -17,7 +17,8 @@ async def open_publisher(
 ) -> AsyncGenerator["RabbitPublisher", None]:
     """Connect when the first message is sent, so that a process can start while the broker is down."""
     timeouts = timeouts or Timeouts()
-    work = Sender(url, f"{topology.namespace} work", timeouts)
+    queues = {name: topology.queues(queue.name)[name] for queue in WORK_QUEUES for name in [topology.queue(queue.name)]}
+    work = Sender(url, f"{topology.namespace} work", timeouts, queues)
     # A queue of somebody else's that confirms nothing, or that RabbitMQ slows down, holds up this connection alone.
     announcements = Sender(url, f"{topology.namespace} announcements", timeouts, tells_refusals=False)
     try:

@@ -1,7 +1,7 @@
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import count
-from typing import Final
+from typing import Any, Final
 from uuid import uuid4
 
 import aiormq
@@ -9,6 +9,7 @@ import structlog
 from attrs import define, field
 
 from adapters.rabbitmq.connection import BrokerConnection, ReconnectPacing, Timeouts
+from adapters.rabbitmq.declaring import of_another_kind
 from adapters.rabbitmq.errors import in_words
 from adapters.rabbitmq.frames import Message, publishing
 from adapters.rabbitmq.underlay import Confirms, write
@@ -19,11 +20,19 @@ log: Final[structlog.stdlib.BoundLogger] = structlog.get_logger(__name__)
 
 @define(eq=False)
 class Sender:
-    """Publishes with confirms over its own connection, which is opened when the first message is sent."""
+    """Publishes with confirms over its own connection, which is opened when the first message is sent.
+
+    `queues` are those to which it sends by name, with their arguments. Nothing is sent to one that is of another kind:
+    its confirm would not mean that the message is safe.
+    """
 
     _url: str
     _name: str
     _timeouts: Timeouts
+    _queues: Mapping[str, dict[str, Any]] = field(factory=dict)
+    # Of another kind, and why. It is looked at again after a pause.
+    _unsafe: dict[str, str] = field(factory=dict, init=False)
+    _looked_at: float = field(default=0.0, init=False)
     # False where a refusal is the caller's to tell of.
     _tells_refusals: bool = field(default=True, kw_only=True)
     _connection: BrokerConnection | None = field(default=None, init=False)
@@ -49,6 +58,24 @@ class Sender:
         if not messages:
             return []
         connection, channel = await self._open()
+        if not self._unsafe:
+            return await self._send(connection, channel, messages)
+        if asyncio.get_running_loop().time() > self._looked_at + self._timeouts.watch:
+            await self._look(connection)
+        is_safe = [bool(message.exchange) or message.routing_key not in self._unsafe for message in messages]
+        safe = [message for message, is_sent in zip(messages, is_safe, strict=True) if is_sent]
+        outcomes = iter(await self._send(connection, channel, safe) if safe else [])
+        return [is_sent and next(outcomes) for is_sent in is_safe]
+
+    async def _look(self, connection: BrokerConnection) -> None:
+        self._unsafe = await of_another_kind(connection, self._queues)
+        self._looked_at = asyncio.get_running_loop().time()
+        for reason in self._unsafe.values():
+            log.error("nothing is sent to a queue that may lose it", reason=reason)
+
+    async def _send(
+        self, connection: BrokerConnection, channel: aiormq.Channel, messages: Sequence[Message]
+    ) -> list[bool]:
         confirms = await self._write(connection, channel, messages)
         errors = await confirms.wait(self._timeouts.confirm)
         refused = [error for error in errors if isinstance(error, aiormq.DeliveryError)]
@@ -81,6 +108,7 @@ class Sender:
         connection = await BrokerConnection.open(self._url, name=self._name, timeouts=self._timeouts)
         try:
             channel = await connection.underlay_channel(confirms=True)
+            await self._look(connection)
         except BaseException:
             await connection.close()
             raise

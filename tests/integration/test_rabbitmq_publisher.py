@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -142,6 +143,25 @@ async def test_strangers_hear_of_requests_and_never_of_accepted_orders(
         assert (await open_channel.basic_get(audit, no_ack=True)).delivery_tag is None
         await publisher.announce(sent)
         assert (await open_channel.basic_get(audit, no_ack=True)).body == sent[0].body
+
+
+@pytest.mark.parametrize("kind", [{"durable": True}, {"exclusive": True}], ids=["classic", "of another program"])
+async def test_nothing_is_sent_to_a_queue_whose_confirm_does_not_mean_that_it_is_safe(
+    amqp_url: str, topology: Topology, publisher: RabbitPublisher, kind: dict[str, Any]
+) -> None:
+    payments, refunds = entries(payment_requested(1)), entries(refund_requested(2))
+    async with channel(amqp_url) as open_channel:
+        await open_channel.queue_delete(topology.queue("payments"))
+        await open_channel.queue_declare(topology.queue("payments"), **kind)
+
+        assert await publisher.enqueue([*payments, *refunds, *payments]) == refunds
+        assert await publisher.enqueue(payments) == []
+        assert (await open_channel.queue_declare(topology.queue("payments"), passive=True)).message_count == 0
+        await open_channel.queue_delete(topology.queue("payments"))
+
+    # Once a person has mended it.
+    await declare_topology(amqp_url, topology)
+    await publish_at_last(publisher, payments)
 
 
 async def test_messages_are_persistent_and_say_what_they_are(
