@@ -123,6 +123,32 @@ async def _unroutable(house: House) -> AsyncIterator[None]:
     yield
 
 
+async def _work_goes_on(house: House) -> bool:
+    """Announcements wait, and no order has waited for its payment for long."""
+    async with house.sql() as connection:
+        waiting: int = await connection.fetchval(
+            "SELECT count(*) FROM orders WHERE status = 'PROCESSING' AND updated_at < now() - interval '3 s'"
+        )
+        put_off: int = await connection.fetchval("SELECT count(*) FROM announcements")
+    return not waiting and put_off > 0
+
+
+@asynccontextmanager
+async def _strangers_queue_is_silent(house: House) -> AsyncIterator[None]:
+    """Somebody bound a queue to all events whose process hangs in the broker: nothing that is for it is confirmed."""
+    find = '{ok, Q} = rabbit_amqqueue:lookup(rabbit_misc:r(<<"/">>, queue, <<"silent">>)), '
+    async with channel(house.rabbitmq.url) as open_channel:
+        await open_channel.queue_declare("silent", durable=True)
+        await open_channel.queue_bind("silent", house.topology.exchange, routing_key="#")
+        await asyncio.to_thread(house.rabbitmq.ctl, "eval", find + "sys:suspend(amqqueue:get_pid(Q)).")
+        try:
+            yield
+            await until(partial(_work_goes_on, house), seconds=60, what="no order waits while nothing is confirmed")
+        finally:
+            await asyncio.to_thread(house.rabbitmq.ctl, "eval", find + "sys:resume(amqqueue:get_pid(Q)).")
+        await open_channel.queue_delete("silent")
+
+
 @asynccontextmanager
 async def _strangers_queue_is_full(house: House) -> AsyncIterator[None]:
     """Somebody bound a queue to all events that takes five, refuses the others, and is never read."""
@@ -130,14 +156,6 @@ async def _strangers_queue_is_full(house: House) -> AsyncIterator[None]:
 
     async def count(message: DeliveredMessage) -> None:
         copies[headers_of(message)["event-id"]] += 1
-
-    async def nobody_waits() -> bool:
-        async with house.sql() as connection:
-            waiting: int = await connection.fetchval(
-                "SELECT count(*) FROM orders WHERE status = 'PROCESSING' AND updated_at < now() - interval '3 s'"
-            )
-            refused: int = await connection.fetchval("SELECT count(*) FROM announcements")
-        return not waiting and refused > 0
 
     async with channel(house.rabbitmq.url) as open_channel:
         full = {"x-max-length": 5, "x-overflow": "reject-publish"}
@@ -147,7 +165,7 @@ async def _strangers_queue_is_full(house: House) -> AsyncIterator[None]:
         await open_channel.queue_declare("full", arguments=full)
         await open_channel.queue_bind("full", house.topology.exchange, routing_key="#")
         yield
-        await until(nobody_waits, seconds=60, what="no order waits for its payment while announcements are refused")
+        await until(partial(_work_goes_on, house), seconds=60, what="no order waits while announcements are refused")
         await open_channel.queue_delete("full")
         assert copies, "nobody heard of anything"
         assert max(copies.values()) <= 5, f"one event was heard {max(copies.values())} times"
@@ -283,6 +301,13 @@ FAULTS: Final = (
         name="A stranger's queue is full and refuses all events",
         breaking=_strangers_queue_is_full,
         hold=6,
+        within=60,
+        goes_on=GOES_ON,
+    ),
+    Fault(
+        name="A stranger's queue hangs and confirms no event",
+        breaking=_strangers_queue_is_silent,
+        hold=15,
         within=60,
         goes_on=GOES_ON,
     ),
