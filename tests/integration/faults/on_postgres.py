@@ -7,6 +7,7 @@ import signal
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -44,6 +45,36 @@ async def _down(house: House) -> AsyncIterator[None]:
     await asyncio.to_thread(house.postgres.stop)
     yield
     await asyncio.to_thread(house.postgres.start)
+
+
+@asynccontextmanager
+async def _down_for_longer_than_the_time_to_pay(house: House) -> AsyncIterator[None]:
+    time_to_pay = timedelta(seconds=12)
+    await house.start("worker", HOLDFAST_ORDER_EXPIRY=f"{time_to_pay.total_seconds():g}s")
+    # It has noted that the shop is open.
+    await until(partial(_is_noted, house), seconds=20, what="the worker looks for unpaid orders")
+    began = datetime.now(UTC)
+    await asyncio.to_thread(house.postgres.stop)
+    yield
+    await asyncio.to_thread(house.postgres.start)
+    ended = datetime.now(UTC)
+    await until(partial(_is_noted, house), seconds=20, what="the worker looks for unpaid orders again")
+    # So the orders that would have expired at once have done so by the next look.
+    await asyncio.sleep(time_to_pay.total_seconds() / 5)
+    async with house.sql() as connection:
+        expired = await connection.fetch("SELECT id, recorded_at, updated_at FROM orders WHERE status = 'EXPIRED'")
+    # A tenth of the time lies between two looks. Two that are missing are an outage.
+    least = time_to_pay * 0.8
+    for order in expired:
+        lost = max(min(ended, order["updated_at"]) - max(began, order["recorded_at"]), timedelta(0))
+        had = order["updated_at"] - order["recorded_at"] - lost
+        assert had >= least - timedelta(seconds=1), f"order {order['id']} expired, and could be paid for during {had}"
+
+
+async def _is_noted(house: House) -> bool:
+    async with house.sql() as connection:
+        noted = "SELECT count(*) > 0 FROM open_periods WHERE until > clock_timestamp() - interval '2 s'"
+        return bool(await connection.fetchval(noted))
 
 
 @asynccontextmanager
@@ -252,6 +283,11 @@ FAULTS: Final = (
     Fault(name="PostgreSQL is restarted", breaking=_restarted, hold=1),
     Fault(name="PostgreSQL is killed (kill -9)", breaking=_killed, hold=1),
     Fault(name="PostgreSQL is down for 5 s", breaking=_down, hold=5),
+    Fault(
+        name="PostgreSQL is down for longer than customers have to pay",
+        breaking=_down_for_longer_than_the_time_to_pay,
+        hold=15,
+    ),
     Fault(name="PostgreSQL is frozen for 5 s", breaking=_frozen, hold=5),
     Fault(name="PostgreSQL falls silent for 7 s", breaking=_silent, hold=7),
     Fault(name="PostgreSQL's open connections fall silent for good", breaking=_stale, hold=1),
