@@ -28,6 +28,7 @@ async def test_a_session_that_holds_back_vacuum_is_named_without_its_query(
 ) -> None:
     async with postgres_engine.connect() as connection:
         await connection.execution_options(isolation_level="REPEATABLE READ")
+        await connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
         await connection.execute(text(f"{statement} -- a secret"))
         pid = (await connection.execute(text("SELECT pg_backend_pid()"))).scalar_one()
         [holder] = await _after_no_time(postgres_engine)

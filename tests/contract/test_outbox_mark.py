@@ -52,6 +52,8 @@ async def pass_through(engine: AsyncEngine, count: int) -> None:
 async def holding_back_vacuum(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     async with engine.connect() as connection:
         await connection.execution_options(isolation_level="REPEATABLE READ")
+        # The sessions of the service are ended when they are idle for seconds; that of a stranger is not.
+        await connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
         await connection.execute(text("SELECT count(*) FROM products"))
         yield connection
 
