@@ -2,6 +2,7 @@ import asyncio
 import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection
+from functools import partial
 from typing import Final, NoReturn
 
 import aiormq
@@ -9,7 +10,7 @@ import structlog
 from aiormq.abc import DeliveredMessage
 from attrs import define, field, frozen
 
-from adapters.codecs.events import decode
+from adapters.codecs.events import MAX_BYTES, decode
 from adapters.rabbitmq.connection import BrokerConnection, Timeouts
 from adapters.rabbitmq.received import Received
 from application.errors import OutcomeUnknown, Trouble, Unavailable
@@ -51,7 +52,8 @@ class ActiveConsumer:
     _waiting: deque[Delivery] = field(factory=deque, init=False)
     _suspects: list[Delivery] = field(factory=list, init=False)
     _suspect_was_last: bool = field(default=False, init=False)
-    _unreadable: asyncio.Queue[tuple[Receipt, int, str]] = field(factory=asyncio.Queue, init=False)
+    # What removes each unreadable message from the queue.
+    _set_aside: asyncio.Queue[Callable[[], Awaitable[None]]] = field(factory=asyncio.Queue, init=False)
     # The unacknowledged tags in order of arrival, which is ascending.
     _unsettled: dict[int, None] = field(factory=dict, init=False)
     _settling: asyncio.Lock = field(factory=asyncio.Lock, init=False)
@@ -127,6 +129,15 @@ class ActiveConsumer:
                 self.lose()
                 raise
 
+    async def _reject(self, tag: int) -> None:
+        """Let the broker dead-letter a message."""
+        # Until the broker was told, no multiple ack may cover the tag.
+        async with self._settling, self._connection.talking(self._connection.timeouts.answer, lost=OutcomeUnknown):
+            if tag in self._unsettled:
+                await self._channel.basic_reject(tag, requeue=False)
+                del self._unsettled[tag]
+                log.warning("a message is too large, and was dead-lettered", queue=self._queue, longest=MAX_BYTES)
+
     def _acks(self, tags: set[int]) -> list[tuple[int, bool]]:
         """Remove the tags from the unacknowledged ones and return the acks to send, as pairs of tag and `multiple`.
 
@@ -179,16 +190,21 @@ class ActiveConsumer:
             return
         self._unsettled[message.delivery_tag] = None
         receipt = Receipt(self, message.delivery_tag, Received.of(message))
+        if len(message.body) > MAX_BYTES:
+            # The broker moves it: hundreds of messages of this size would not fit into the memory of this process.
+            self._set_aside.put_nowait(partial(self._reject, message.delivery_tag))
+            return
         headers = receipt.message.headers
         returns = whole_number(headers.get("x-delivery-count"))
         attempt = max(1, whole_number(headers.get("attempt"))) + returns
         if receipt.message.problem is not None:
-            self._unreadable.put_nowait((receipt, attempt, receipt.message.problem))
+            self._set_aside.put_nowait(partial(self._dead_letter, receipt, attempt, receipt.message.problem))
             return
         try:
             delivery = Delivery(decode(message.body), attempt, receipt, whole_number(headers.get("failures")))
         except Exception as error:  # noqa: BLE001 - after any error the message is dead-lettered
-            self._unreadable.put_nowait((receipt, attempt, f"{type(error).__name__}: {error}"))
+            reason = f"{type(error).__name__}: {error}"
+            self._set_aside.put_nowait(partial(self._dead_letter, receipt, attempt, reason))
             return
         (self._waiting if returns < _SUSPECT else self._suspects).append(delivery)
         self._changed.set()
@@ -196,10 +212,10 @@ class ActiveConsumer:
     async def _clear(self) -> NoReturn:
         """Dead-letter unreadable messages in the background, so that they don't delay the others."""
         while True:
-            unreadable = await self._unreadable.get()
+            set_aside = await self._set_aside.get()
             while True:
                 try:
-                    await self._dead_letter(*unreadable)
+                    await set_aside()
                     break
                 except Trouble:
                     await asyncio.sleep(self._connection.timeouts.retry)

@@ -7,6 +7,7 @@ from typing import Any, Final
 import aiormq
 from attrs import define, field
 
+from adapters.codecs.events import MAX_BYTES
 from adapters.rabbitmq.active_consumer import whole_number
 from adapters.rabbitmq.connection import BrokerConnection, ReconnectPacing, Timeouts
 from adapters.rabbitmq.received import Received
@@ -119,7 +120,7 @@ def _dead_message(message: Received, now: datetime) -> DeadMessage:
     attempts = max(1, whole_number(headers.get("attempts")) or whole_number(headers.get("attempt")))
     reason, last_at = headers.get("reason"), _moment(headers.get("last-at"), now)
     if (death := _death(headers)) and "attempts" not in headers:
-        reason, last_at = f"RabbitMQ dead-lettered it: {death.get('reason')}", _moment(death.get("time"), now)
+        reason, last_at = _why(death, message.body), _moment(death.get("time"), now)
         attempts += DELIVERY_LIMIT if death.get("reason") == "delivery_limit" else 0
     last_at = last_at or now
     first_at = _moment(headers.get("first-at"), now) or last_at
@@ -130,6 +131,13 @@ def _dead_message(message: Received, now: datetime) -> DeadMessage:
         first_at=min(first_at, last_at),
         last_at=last_at,
     )
+
+
+def _why(death: Mapping[str, Any], body: bytes) -> str:
+    # The consumer leaves it to the broker to dead-letter what is too large for its memory.
+    if death.get("reason") == "rejected" and len(body) > MAX_BYTES:
+        return f"BadMessage: a message has at most {MAX_BYTES} bytes, this one {len(body)}"
+    return f"RabbitMQ dead-lettered it: {death.get('reason')}"
 
 
 def _death(headers: Mapping[str, Any]) -> Mapping[str, Any] | None:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import aiormq
 import pytest
 
-from adapters.codecs.events import encode
+from adapters.codecs.events import MAX_BYTES, encode
 from adapters.rabbitmq.connection import Timeouts
 from adapters.rabbitmq.dead_letters import open_dead_letters
 from adapters.rabbitmq.subscription import open_subscription
@@ -218,18 +218,26 @@ async def test_what_the_broker_dead_letters_itself_may_be_poison_too(amqp_url: s
     assert letter.message.body == b"poison"
 
 
-async def test_a_message_of_20_mb_is_set_aside(amqp_url: str, topology: Topology) -> None:
-    large, good = b"x" * 20 * 2**20, payment_requested()
+async def test_messages_that_are_too_large_are_set_aside_in_their_order(amqp_url: str, topology: Topology) -> None:
+    good = [payment_requested(number) for number in range(1, 5)]
+    large = [b"x" * 20 * 2**20, encode(good[0]) + b" " * 300_000, b"y" * 2**20]
     async with channel(amqp_url) as open_channel:
-        await open_channel.basic_publish(large, routing_key=topology.queue("payments"))
-    await put(amqp_url, topology.queue("payments"), encode(good))
+        for event, body in zip(good, [*large, b""], strict=True):
+            await open_channel.basic_publish(encode(event), routing_key=topology.queue("payments"))
+            if body:
+                await open_channel.basic_publish(body, routing_key=topology.queue("payments"))
 
     async with open_subscription(amqp_url, topology, "payments", timeouts=QUICK) as queue:
-        deliveries = await receive(queue, 1)
-        assert events_of(deliveries) == [good]
+        deliveries = await receive(queue, len(good))
+        assert events_of(deliveries) == good
         await queue.ack(deliveries)
-        [letter] = await collect(amqp_url, topology, 1)
-    assert letter.message.body == large
+        letters = await collect(amqp_url, topology, len(large))
+        assert await stays_empty(queue)
+    assert [letter.message.body for letter in letters] == large
+    assert [letter.message.reason for letter in letters] == [
+        f"BadMessage: a message has at most {MAX_BYTES} bytes, this one {len(body)}" for body in large
+    ]
+    assert [letter.message.attempts for letter in letters] == [1, 1, 1]
 
 
 @pytest.mark.parametrize(
