@@ -11,6 +11,7 @@ from domain.errors import DomainError, IllegalTransition
 from domain.orders.events import Event, OrderAccepted
 
 _LONGEST_REASON: Final = 2000
+_LONGEST_NAME: Final = 200
 
 
 class UnknownDeadLetter(DomainError):
@@ -29,6 +30,12 @@ class ForeignMessage(DomainError):
     """The message can't be replayed, because it is no event of this shop."""
 
     code = "foreign_message"
+
+
+class InvalidDecision(DomainError):
+    """A decision without a name that can be kept."""
+
+    code = "invalid_decision"
 
 
 class Decision(StrEnum):
@@ -96,10 +103,12 @@ class DeadLetter:
         return self.event
 
     def discard(self, *, by: str, at: datetime) -> None:
-        """Raise `IllegalTransition`."""
+        """Raise `InvalidDecision` or `IllegalTransition`."""
         self._decide(Decision.DISCARDED, by=by, at=at)
 
     def _decide(self, decision: Decision, *, by: str, at: datetime) -> None:
+        if not 1 <= len(by) <= _LONGEST_NAME:
+            raise InvalidDecision(f"the name of the person who decides has 1 to {_LONGEST_NAME} characters")
         if self.decision is not None:
             raise IllegalTransition(
                 f"dead letter {self.id} was {self.decision.value} by {self.decided_by} at {self.decided_at}"

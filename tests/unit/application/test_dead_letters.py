@@ -12,7 +12,14 @@ from application.errors import OutcomeUnknown
 from application.messaging.consumer import Consumer
 from application.messaging.dead_letters import DecideDeadLetters, ListDeadLetters, NotRecorded, RecordDeadLetters
 from application.messaging.subscriptions import PAYMENTS
-from domain.dead_letter import DeadLetter, DeadMessage, ForeignMessage, UnknownDeadLetter, UnreadableMessage
+from domain.dead_letter import (
+    DeadLetter,
+    DeadMessage,
+    ForeignMessage,
+    InvalidDecision,
+    UnknownDeadLetter,
+    UnreadableMessage,
+)
 from domain.errors import IllegalTransition
 from domain.ids import OrderId, PaymentId
 from domain.orders.events import Event, PaymentRequested, RefundRequested
@@ -149,6 +156,14 @@ async def test_to_replay_everything_twice_changes_nothing(shop: Shop) -> None:
     assert [(await shop.now(order)).status.value for order, _ in orders] == ["PAID"] * 5
     assert (shop.provider.taken, await shop.stock_of(pen)) == (500, 5)
     assert await shop.findings() == []
+
+
+@pytest.mark.parametrize("name", ["", "x" * 201])
+async def test_a_name_that_can_not_be_kept_decides_nothing(shop: Shop, name: str) -> None:
+    [id_] = await dead_letters_of(shop, b"poison")
+    [refused] = await decide(shop).discard([id_], by=name)
+    assert isinstance(refused, InvalidDecision)
+    assert [letter.id for letter in await waiting(shop)] == [id_]
 
 
 async def test_what_is_decided_stays_decided(shop: Shop) -> None:
