@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
     from application.assembly import UseCases
+    from entrypoints.settings import Settings
 
 
 def migrate(*, data: Data = None) -> None:
@@ -17,10 +18,23 @@ def migrate(*, data: Data = None) -> None:
     async def work(engine: "AsyncEngine") -> None:
         applied = await migrate_tables(engine)
         tell(f"applied {', '.join(applied)}" if applied else "the tables are up to date")
+        if not settings.database_url:
+            await _make_ledger(settings, engine)
         if settings.amqp_url:
             await _declare_queues(settings.amqp_url, settings.namespace)
 
     with_engine(settings, work, new=True)
+
+
+async def _make_ledger(settings: "Settings", engine: "AsyncEngine") -> None:
+    """A shop in one folder has its ledger there, too. On servers, a worker makes it."""
+    from adapters.sql.shop import shop_id
+    from entrypoints.payment_providers import open_provider
+
+    async with open_provider(settings, new=True) as provider:
+        shop = await shop_id(engine)
+        if shop is not None:
+            await provider.books.claim(shop)
 
 
 async def _declare_queues(url: str, namespace: str) -> None:
