@@ -112,7 +112,8 @@ async def open_engines() -> AsyncIterator[Callable[[str], AsyncEngine]]:
     opened: list[AsyncEngine] = []
 
     def open_engine(url: str) -> AsyncEngine:
-        opened.append(create_engine(url))
+        # Longer than any test waits.
+        opened.append(create_engine(url, statement_timeout=60))
         return opened[-1]
 
     yield open_engine
