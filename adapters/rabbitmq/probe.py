@@ -33,6 +33,7 @@ class BrokerProbe:
 
     async def check(self) -> dict[str, str]:
         """Return what is missing, and why. Raise `Unavailable`: the broker takes no messages."""
+        self._expect_due()
         missing: dict[str, str] = {}
         try:
             await self._publish()
@@ -48,6 +49,12 @@ class BrokerProbe:
         connection, self._connection, self._channel = self._connection, None, None
         if connection is not None:
             await connection.close()
+
+    def _expect_due(self) -> None:
+        """Raise what the last attempt raised, until another one is due."""
+        at, reason = self._lost
+        if self._connection is None and asyncio.get_running_loop().time() - at < _RECONNECT_EVERY:
+            raise Unavailable(reason)
 
     async def _publish(self) -> None:
         """Publish to nobody: while the broker has an alarm of memory or disk, it confirms nothing."""
@@ -75,9 +82,6 @@ class BrokerProbe:
 
     async def _connected(self) -> BrokerConnection:
         if self._connection is None:
-            at, reason = self._lost
-            if asyncio.get_running_loop().time() - at < _RECONNECT_EVERY:
-                raise Unavailable(reason)
             name = f"{self._topology.namespace} readiness"
             self._connection = await BrokerConnection.open(self._url, name=name, timeouts=_TIMEOUTS)
         return self._connection

@@ -1,18 +1,21 @@
 """What happens to the server itself, and that it costs no event."""
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 
 from adapters.rabbitmq.connection import Timeouts
 from adapters.rabbitmq.declaring import declare_topology
+from adapters.rabbitmq.probe import BrokerProbe
 from adapters.rabbitmq.publisher import RabbitPublisher, open_publisher
 from adapters.rabbitmq.subscription import RabbitSubscription, open_subscription
 from adapters.rabbitmq.topology import Topology
-from application.errors import OutcomeUnknown, Trouble
+from application.errors import OutcomeUnknown, Trouble, Unavailable
 from application.ports.persistence import OutboxEntry
 from tests.brokers import entries, events_of, payment_requested, receive
 from tests.servers import RabbitServer
+from tests.service import until
 
 QUICK = Timeouts(confirm=2, close=0.5, watch=1, retry=0.2)
 TOPOLOGY = Topology(delays=(0.1,))
@@ -81,3 +84,24 @@ async def test_an_alarm_of_the_server_blocks_publishing_and_not_consuming(own_ra
         await asyncio.to_thread(own_rabbitmq.ctl, "set_vm_memory_high_watermark", "0.6")
         await publish_at_last(publisher, entries(blocked))
         assert await drain(queue, 1) == {2}
+
+
+async def test_a_server_with_an_alarm_is_not_ready_until_it_is_over(own_rabbitmq: RabbitServer) -> None:
+    await declare_topology(own_rabbitmq.url, TOPOLOGY)
+    probe = BrokerProbe(own_rabbitmq.url, TOPOLOGY)
+    await probe.check()
+
+    await asyncio.to_thread(own_rabbitmq.ctl, "set_vm_memory_high_watermark", "0")
+    with pytest.raises(Unavailable, match="did not answer"):
+        await probe.check()
+
+    await asyncio.to_thread(own_rabbitmq.ctl, "set_vm_memory_high_watermark", "0.6")
+
+    async def is_ready() -> bool:
+        with suppress(Unavailable):
+            await probe.check()
+            return True
+        return False
+
+    await until(is_ready, seconds=60, what="the broker takes messages again")
+    await probe.close()
