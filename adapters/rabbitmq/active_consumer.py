@@ -46,13 +46,13 @@ class ActiveConsumer:
     _channel: aiormq.Channel
     _queue: str
     _dead_letter: DeadLetter
-    # How many deliveries may wait here for their next attempt. The others leave room for new ones.
+    # How many more deliveries may wait here for their next attempt, so that there is room for new ones.
     _room: int
     lost: bool = field(default=False, init=False)
     _waiting: deque[Delivery] = field(factory=deque, init=False)
     _suspects: list[Delivery] = field(factory=list, init=False)
     _suspect_was_last: bool = field(default=False, init=False)
-    # What removes each unreadable message from the queue.
+    # Calls that are still to be made. Each of them removes an unreadable message from RabbitMQ's queue.
     _set_aside: asyncio.Queue[Callable[[], Awaitable[None]]] = field(factory=asyncio.Queue, init=False)
     # The unacknowledged tags in order of arrival, which is ascending.
     _unsettled: dict[int, None] = field(factory=dict, init=False)
@@ -131,7 +131,7 @@ class ActiveConsumer:
 
     async def _reject(self, tag: int) -> None:
         """Let the broker dead-letter a message."""
-        # Until the broker was told, no multiple ack may cover the tag.
+        # The tag stays among the unsettled ones until the reject is sent: a multiple ack would ack it otherwise.
         async with self._settling, self._connection.talking(self._connection.timeouts.answer, lost=OutcomeUnknown):
             if tag in self._unsettled:
                 await self._channel.basic_reject(tag, requeue=False)

@@ -165,7 +165,8 @@ class QueueOrRecord:
                 # The key may already have a stored response, which must be returned. So the order is placed in the
                 # usual way, which looks up the key. No client has been promised this order yet.
                 return _first_or_again(call.call, await self._place(call))
-            # An earlier attempt may have recorded the order in the meantime. Then this call changes nothing.
+            # `AutoIntake` may have tried to place this order in the database before, and that attempt may have
+            # committed meanwhile. Then this call changes nothing.
             await self._record(event)
         except (Aborted, Overloaded, Unavailable) as error:
             # Not in the database, but maybe in the queue.
@@ -174,9 +175,9 @@ class QueueOrRecord:
 
 
 def _first_or_again(request: NumberedRequest, answer: Order | Replayed) -> Order | Replayed:
-    """Return the answer, without the replayed mark if an earlier attempt to place this same request wrote the order.
+    """Return the answer, without the replayed mark if an earlier attempt at this same request wrote the order.
 
-    Then the order's time is the request's time, and the client has not seen a response.
+    That attempt sent no response, so for the client this is the first one. Such an order has the time of the request.
     """
     if isinstance(answer, Replayed) and isinstance(answer.answer, Order) and answer.answer.created_at == request.at:
         return answer.answer

@@ -11,10 +11,10 @@ from application.ports.messaging import EventPublisher
 from application.ports.persistence import LONGEST_DELAY, Announcement, OutboxEntry
 from domain.ids import OrderId
 
-# The wait after the first refusal. It is four times as long after each further one: whoever does hear an announcement
-# hears it once more at each attempt.
+# The wait after the first refusal. Each further refusal makes it four times as long, because services whose queues take
+# the announcement get another copy at each attempt.
 _FIRST_DELAY: Final = timedelta(seconds=5)
-# Between two rounds with announcements that were put off, while these are refused: the shortest and the longest pause.
+# The shortest and the longest pause between two rounds of put-off announcements, while they are refused.
 _SHORTEST_PAUSE: Final = timedelta(seconds=1)
 _LONGEST_PAUSE: Final = timedelta(minutes=1)
 # Seconds that the relay waits for a round of announcements before it goes on with work.
@@ -23,7 +23,10 @@ _PATIENCE: Final = 1.0
 
 @define(eq=False)
 class Outcomes:
-    """What has become of announcements: heard at once, heard after they had been put off, and put off."""
+    """The outcomes of announcements: confirmed at the first attempt, confirmed after being put off, and put off.
+
+    An announcement is heard when the broker has confirmed it, so that no queue refused it.
+    """
 
     heard: list[OutboxEntry] = field(factory=list)
     heard_late: list[OutboxEntry] = field(factory=list)
@@ -32,11 +35,11 @@ class Outcomes:
 
 @define(eq=False)
 class Probing:
-    """How those that were put off are tried again, beside the times that each of them has.
+    """How many put-off announcements are tried again and when, in addition to the time that each of them has.
 
-    While they are refused, one order at a time is tried, ever more rarely: most attempts would only be heard again by
-    those who heard before. As soon as one is taken, the others need not wait for their time. The next round takes twice
-    as many, due or not, until one is refused again.
+    While they are refused, one order at a time is tried, less and less often: more attempts would mostly send more
+    copies to services that already have the event. As soon as the announcements of one order are confirmed, the next
+    round tries twice as many orders, even those whose time has not come. This goes on until one is refused.
     """
 
     orders: int = 1
@@ -58,14 +61,14 @@ class Probing:
 
 @define(eq=False)
 class Announcer:
-    """Announces events in rounds, beside the work, which waits for a round no longer than a moment.
+    """Announces events in rounds, while the relay goes on with work. Work waits only a moment for a round.
 
     Within a round, an announcement that is not confirmed is put off with the later ones of its order.
     """
 
     _publisher: EventPublisher
     _now: Clock
-    # Since they were taken last.
+    # The outcomes since the last `take_outcomes`.
     _outcomes: Outcomes = field(factory=Outcomes, init=False)
     _round: asyncio.Task[None] | None = field(default=None, init=False)
     # The positions of the entries in the round, and those among them that were put off before.
@@ -88,7 +91,7 @@ class Announcer:
             self._wait_behind(entries, _FIRST_DELAY)
             return
         joined = {each.entry.id.order_id for each in late}
-        # An entry that is held up goes along if what holds it up does.
+        # An entry that is held up joins this round if the announcement that it waits for is in this round.
         waiting = [each for each in entries if each.held_up and each.id.order_id not in joined]
         self._late = {each.entry.position: each for each in late}
         if waiting:
@@ -146,7 +149,7 @@ class Announcer:
         try:
             return await self._publisher.announce(entries)
         except OutcomeUnknown:
-            # Some may have heard them, and would hear them again if all were tried again at once.
+            # Some services may have these events. Trying all again at once would send them more copies.
             return []
 
     def _note_heard(self, entries: Sequence[OutboxEntry]) -> None:
@@ -158,7 +161,7 @@ class Announcer:
             (self._outcomes.heard_late if is_late else self._outcomes.heard).append(entry)
 
     def _wait_behind(self, entries: Sequence[OutboxEntry], delay: timedelta) -> None:
-        """Put off what was not tried. It goes along with the one before it, at the latest after the delay."""
+        """Put off entries that were not tried: until the announcement before each is confirmed, `delay` at most."""
         self._put_off(entries, lambda _: delay, refusals=0)
 
     def _put_off(self, entries: Sequence[OutboxEntry], delay: Callable[[int], timedelta], *, refusals: int) -> None:
@@ -173,7 +176,7 @@ class Announcer:
 
 
 def delay_after(attempts: int) -> timedelta:
-    """How long an announcement is put off that was refused so often."""
+    """Return how long an announcement is put off after this many refusals."""
     return min(_FIRST_DELAY * pow(4.0, min(attempts - 1, 10)), LONGEST_DELAY)
 
 

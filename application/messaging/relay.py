@@ -10,18 +10,18 @@ from application.ports.environment import Clock
 from application.ports.messaging import EventPublisher
 from application.ports.persistence import LONGEST_DELAY, Announcement, OutboxEntry, Transaction, UnitOfWork
 
-# Between two looks for announcements that were put off, while none is known to wait.
+# The pause between two looks for put-off announcements, while none is known.
 _LOOK_SELDOM: Final = timedelta(seconds=5)
 
 
 @define(eq=False)
 class RelayEvents:
-    """Publish the oldest events of the outbox: to its queue what is work, and to everybody who listens each of them.
+    """Publish the oldest events of the outbox. Each is announced to other services, and work goes to its queue as well.
 
-    Both happen at least once, and what becomes of one says nothing about the other. Work waits for no announcement. The
-    announcements of an order go out in sequence. One that is refused is put off with the later ones of its order, and
-    holds up nothing else. An entry leaves the outbox with the claim after it was announced or put off and, if it is
-    work, is in its queue. A crash anywhere is safe: what was not removed is sent again.
+    An event is announced at least once, and enqueued at least once if it is work. Either can fail without the other.
+    Work waits for no announcement. The announcements of an order go out in sequence. One that is refused is put off
+    with the later ones of its order, and holds up nothing else. Once an entry is announced or put off and, if it is
+    work, in its queue, the next claim removes it. A crash anywhere is safe: what was not removed is sent again.
 
     Return how many events are done. Raise `Trouble` when the broker or the database is gone; nothing is lost.
     """
@@ -33,15 +33,16 @@ class RelayEvents:
     _relay: str
     _limit: int = field(default=512, kw_only=True)
     _announcer: Announcer = field(init=False)
-    # What was claimed last. Of that, by position: what is in its queue, and what is announced or put off.
+    # The entries of the last claim.
     _claimed: Sequence[OutboxEntry] = field(default=(), init=False)
+    # The positions of those in their queue, and of those that are announced or put off.
     _enqueued: set[int] = field(factory=set, init=False)
     _told: set[int] = field(factory=set, init=False)
-    # What is not stored yet.
+    # Outcomes that the next transaction stores: late announcements that were confirmed, and what is to be put off.
     _heard_late: list[OutboxEntry] = field(factory=list, init=False)
     _put_off: list[Announcement] = field(factory=list, init=False)
     _looked_at: datetime | None = field(default=None, init=False)
-    # Since when announcements wait that were refused; None while none is known.
+    # The time since which refused announcements have been waiting; None if none is known.
     refused_since: datetime | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -79,7 +80,7 @@ class RelayEvents:
         late: Sequence[Announcement] = ()
         async with self._unit_of_work() as tx:
             await self._store(tx)
-            # Those in flight are the oldest, and come again.
+            # Entries in flight are the oldest of the outbox, so this claim returns them again, beyond the limit.
             claimed = await tx.outbox.claim(by=self._relay, limit=self._limit + len(announcer.in_flight))
             if looks:
                 late = await self._due(tx, now)
@@ -97,7 +98,7 @@ class RelayEvents:
         if self._looked_at is None:
             return True
         pause = self._announcer.probing.pause if self.refused_since else _LOOK_SELDOM
-        # A clock that was set back must not end the looks.
+        # The difference is negative after the clock was set back. Look then, too.
         return not timedelta(0) <= now - self._looked_at < pause
 
     def _know_waiting(self, late: Sequence[Announcement], now: datetime) -> None:

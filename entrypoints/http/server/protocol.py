@@ -2,11 +2,11 @@
 
 `ProblemProtocol`, a subclass of that protocol, adds what uvicorn lacks: bounds on the size of a request's head and on
 the time that a request may take to arrive, problem+json, load shedding, a stop that loses no request, and framing that
-leaves no doubt where a request ends. Two parts are for speed. The task of a request is cancelled when the client
-disconnects (`_handle`), so Quart needs no task that waits for the disconnect, which saves 15 µs a request, see
-`connection.py`. And a plain request is shed unparsed, see `shedding.py`.
+leaves no doubt where a request ends. Two parts are for speed. When the client disconnects, the task of its request is
+cancelled (`_handle`). So Quart needs no second task that waits for the disconnect, which saves 15 µs a request (see
+`connection.py`). And under overload, a simple request is refused without being parsed (see `shedding.py`).
 
-Most of these parts are not public. So `pyproject.toml` bounds uvicorn's version, and
+Most of what is used of uvicorn is not public. So `pyproject.toml` bounds uvicorn's version, and
 `tests/unit/entrypoints/test_uvicorn_internals.py` names what has changed.
 """
 
@@ -38,7 +38,7 @@ MAX_REQUEST: Final = 16 * 1024 * 1024
 IDLE_CLOSE_TIMEOUT: Final = 0.3
 # Seconds for which a connection is read after its last response, so that the client receives the response and no reset.
 LINGER: Final = 1.0
-# Connections that are closed together when there are too many, since all are looked through for that.
+# How many connections are closed at once when there are too many: each time, all of them are looked through.
 _CLOSED_AT_ONCE: Final = 32
 
 
@@ -160,7 +160,7 @@ class ProblemProtocol(HttpToolsProtocol):
         self._received = 0
         self._head_complete = False
         if self.headers and not self.parser.should_keep_alive():
-            # The trailer has ended the parser's work on this connection.
+            # The parser reads no further request on this connection, because of a field in the trailer.
             self.cycle.keep_alive = False
             if self.cycle.response_complete:
                 self.transport.close()
@@ -193,10 +193,7 @@ class ProblemProtocol(HttpToolsProtocol):
         self._stalled_since = None
 
     def refuse_overdue(self, since: float) -> None:
-        """End the connection if a request has been arriving since before the time `since`.
-
-        Or if the client has not been reading since before then.
-        """
+        """End the connection if its request began to arrive before `since`, or the client stopped reading before it."""
         if self._stalled_since is not None and self._stalled_since < since:
             self.transport.abort()
         elif self._receiving_since is not None and self._receiving_since < since:
@@ -217,9 +214,9 @@ class ProblemProtocol(HttpToolsProtocol):
         self.transport.close()
 
     def refuse(self, kind: Kind) -> None:
-        """End the connection with this problem, after the responses to the requests before it.
+        """End the connection. Earlier requests get their responses first, and then this problem is sent.
 
-        If the malformed bytes follow a complete request, its response is the last one, and the problem is not sent.
+        But if the newest request is complete and waits for its response, that response is the last thing sent.
         """
         if self.transport.is_closing() or self._lingering:
             return

@@ -19,7 +19,7 @@ from application.intake.place_order import NumberRequests, OrderRequest, PlaceOr
 from application.payments.pipeline import ProviderPipeline
 from application.payments.process_payment import ProcessPayment
 from application.payments.request_payment import RequestPayment
-from bench.consistency import ShopData
+from bench.invariants import ShopData
 from domain.ids import ProductId, UserId
 from domain.money import Money
 from domain.orders.order import Order
