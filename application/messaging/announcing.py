@@ -1,6 +1,7 @@
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import timedelta
+from operator import attrgetter
 from typing import Final
 
 from attrs import define, field
@@ -72,7 +73,7 @@ class Announcer:
     _outcomes: Outcomes = field(factory=Outcomes, init=False)
     _round: asyncio.Task[None] | None = field(default=None, init=False)
     # The positions of the entries in the round, and those among them that were put off before.
-    in_flight: Collection[int] = field(default=frozenset(), init=False)
+    _positions: Collection[int] = field(default=frozenset(), init=False)
     _late: Mapping[int, Announcement] = field(factory=dict, init=False)
     _is_slow: bool = field(default=False, init=False)
     probing: Probing = field(factory=Probing, init=False)
@@ -80,6 +81,11 @@ class Announcer:
     @property
     def is_busy(self) -> bool:
         return self._round is not None and not self._round.done()
+
+    @property
+    def in_flight(self) -> Collection[int]:
+        """The positions of the entries in a round that goes on. What a failed one did not send is sent by the next."""
+        return self._positions if self.is_busy else frozenset()
 
     def take_outcomes(self) -> Outcomes:
         taken, self._outcomes = self._outcomes, Outcomes()
@@ -97,10 +103,15 @@ class Announcer:
         if waiting:
             self._wait_behind(waiting, LONGEST_DELAY)
             entries = [each for each in entries if not each.held_up or each.id.order_id in joined]
-        batch = [*(each.entry for each in late), *entries] if late else entries
+        batch = entries
+        if late:
+            # One that was not sent in an earlier round may be older than one that was put off meanwhile.
+            batch = sorted([*(each.entry for each in late), *entries], key=attrgetter("position"))
         if batch:
-            self.in_flight = {entry.position for entry in batch}
+            self._positions = {entry.position for entry in batch}
             self._round = asyncio.get_running_loop().create_task(self._announce(batch))
+            # Nobody may wait for it: work that fails ends the step before.
+            self._round.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     async def wait(self) -> Trouble | None:
         """Wait for the round, but not for long. Return why the rest of it was not sent, if the broker is gone."""
@@ -111,7 +122,7 @@ class Announcer:
         self._is_slow = self.is_busy
         if self._is_slow:
             return None
-        ended, self._round, self.in_flight = self._round, None, frozenset()
+        ended, self._round = self._round, None
         try:
             ended.result()
         except Trouble as trouble:
@@ -123,7 +134,7 @@ class Announcer:
         if self._round is not None:
             self._round.cancel()
             await asyncio.wait([self._round])
-            self._round, self.in_flight = None, frozenset()
+            self._round = None
 
     async def _announce(self, batch: Sequence[OutboxEntry]) -> None:
         held_up: set[OrderId] = set()

@@ -26,11 +26,17 @@ class Broker:
     # Announcements after which the connection is lost, and an event without which no announcement is answered.
     loses: Callable[[OutboxEntry], bool] = lambda _: False
     hangs: asyncio.Event | None = None
+    work_breaks: bool = False
     tried: list[OutboxEntry] = field(factory=list, init=False)
     enqueued: list[OutboxEntry] = field(factory=list, init=False)
     confirmed: list[OutboxEntry] = field(factory=list, init=False)
 
     async def enqueue(self, entries: Sequence[OutboxEntry]) -> list[OutboxEntry]:
+        if self.work_breaks:
+            # The announcements fail meanwhile.
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            raise Unavailable("the broker is gone")
         taken = [entry for entry in entries if not self.full(entry)]
         self.enqueued += taken
         return taken
@@ -237,6 +243,20 @@ async def test_work_is_not_held_up_by_announcements_without_an_answer(shop: Shop
         await step()
     assert sorted({entry.id for entry in broker.confirmed}) == sorted(shop.store.events)
     assert len({entry.id for entry in broker.enqueued}) == 5
+
+
+async def test_a_round_that_failed_beside_failing_work_is_overtaken_by_nothing(shop: Shop) -> None:
+    order, request = await shop.payment_requested((await shop.sells(), 1))
+    broker = Broker(breaks=lambda _: True, work_breaks=True)
+    step = new_relay(shop, broker)
+    with pytest.raises(Unavailable):
+        await step()
+    await shop.process_payment([request])
+    broker.breaks, broker.work_breaks = lambda _: False, False
+
+    await step()
+
+    assert broker.of(order.id) == ["placed", "payment_requested", "stock_reserved", "paid"]
 
 
 async def test_work_is_enqueued_once_while_its_announcement_is_put_off(shop: Shop) -> None:
