@@ -19,8 +19,8 @@ from adapters.payments.simulated.ledger import open_file_ledger
 from adapters.sql.core.engine import create_engine, sqlite_url
 from adapters.sql.unit_of_work import SqlUnitOfWork
 from application.catalogue.add_products import AddProducts, NewProduct
-from bench.invariants import ShopData
 from bench.growth import fill
+from bench.invariants import ShopData
 from domain.ids import ProductId
 from domain.money import Money
 from entrypoints.doctor import examine
