@@ -29,6 +29,11 @@ def note(program: str) -> None:
         os.close(file)
 
 
+def forget(program: str) -> None:
+    """Remove the note of a program that has ended. Raise `OSError`."""
+    os.unlink(_file_of(program))  # noqa: PTH108 - see below
+
+
 def seconds_since(program: str) -> float | None:
     """Seconds since the last note, or None if there is none from this start of the machine."""
     try:

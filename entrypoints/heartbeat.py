@@ -10,7 +10,7 @@ from typing import Final
 
 from adapters.sql.heartbeats import Heartbeat, SqlHeartbeats
 from application.errors import Trouble
-from entrypoints.alive import DEAD_AFTER, NOTE_EVERY, note
+from entrypoints.alive import DEAD_AFTER, NOTE_EVERY, forget, note
 from entrypoints.loops import repeat
 
 RELAY: Final = "relay"
@@ -39,6 +39,9 @@ async def noted_alive(*programs: str) -> AsyncGenerator[None, None]:
     finally:
         stop.set()
         await asyncio.gather(writing, return_exceptions=True)
+        for program in programs:
+            with suppress(OSError):
+                forget(program)
 
 
 @asynccontextmanager
