@@ -46,7 +46,8 @@ class Orders(Protocol):
     async def unpaid_since(self, moment: datetime, *, after: OrderId | None, limit: int) -> list[OrderId]:
         """The ids of orders that are PENDING, not deleted, and were recorded at or before the moment.
 
-        Only those after the order `after`, oldest first and then by id.
+        Only those after the order `after`, oldest first and then by id. None if the moment is in the future: the
+        database's clock was set back after the moment was read from it.
         """
 
     async def redate_unpaid(self) -> None:

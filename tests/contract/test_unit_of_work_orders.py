@@ -256,6 +256,14 @@ async def test_unpaid_orders_are_those_pending_and_recorded_at_the_moment_or_bef
         assert await tx.orders.unpaid_since(moment, after=just.id, limit=10) == []
 
 
+async def test_no_order_is_unpaid_since_a_moment_in_the_future(shop: UnitOfWork) -> None:
+    """The clock of the database was set back meanwhile, and orders are recorded long before that moment."""
+    moment = await recorded(shop, an_order())
+    async with shop.reading() as tx:
+        for step in (timedelta(minutes=1), timedelta(days=365)):
+            assert await tx.orders.unpaid_since(moment + step, after=None, limit=10) == []
+
+
 async def test_a_change_of_an_order_is_no_new_record_of_it(shop: UnitOfWork) -> None:
     order = an_order()
     moment = await recorded(shop, order)

@@ -59,6 +59,8 @@ class MemoryOrders:
         return [copied(order) for order in newest_first[:limit]]
 
     async def unpaid_since(self, moment: datetime, *, after: OrderId | None, limit: int) -> list[OrderId]:
+        if moment > self._changes.store.now():
+            return []
         recorded_at = self._changes.recorded_at
         found = [
             order

@@ -30,6 +30,7 @@ from adapters.sql.core.bulk import BulkStatement, Written
 from adapters.sql.core.expressions import FromNow, among
 from adapters.sql.core.reading import checked
 from adapters.sql.core.transaction import TransactionBlock
+from adapters.sql.core.types import UtcDateTime
 from adapters.sql.dialects.base import SqlDialect
 from adapters.sql.repositories.lines import INSERT_LINES, lines_in, lines_of, numbered_lines
 from adapters.sql.tables import NOT_DELETED, UNPAID, WAITING, orders
@@ -164,7 +165,8 @@ def _page_of_all(step: int, *parameters: str) -> Select[Any]:
 
 
 _IDS: Final = select(orders.c.id).limit(bindparam("limit"))
-_UNPAID: Final = _IDS.where(UNPAID, orders.c.recorded_at <= bindparam("moment")).order_by(*_UNPAID_PLACE)
+_MOMENT: Final = bindparam("moment", type_=UtcDateTime())
+_UNPAID: Final = _IDS.where(UNPAID, orders.c.recorded_at <= _MOMENT, _MOMENT <= _NOW).order_by(*_UNPAID_PLACE)
 _UNPAID_AFTER: Final = _UNPAID.where(tuple_(*_UNPAID_PLACE) > _place_of("after", _UNPAID_PLACE))
 _REDATE: Final = update(orders).values(recorded_at=_NOW).where(UNPAID, orders.c.recorded_at > _NOW)
 # By id alone: when an order changed last is no place to go on from, since it may have changed again meanwhile.
