@@ -1,6 +1,5 @@
 """The broker: RabbitMQ if AMQP_URL is set, else queues in this process."""
 
-import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
@@ -10,6 +9,7 @@ from attrs import frozen
 from adapters.memory.broker import MemoryBroker
 from application.messaging.subscriptions import WORK_QUEUES, WorkQueue
 from application.ports.messaging import DeadLetterQueue, EventPublisher, Subscription
+from entrypoints.loops import repeated
 from entrypoints.settings import Settings
 
 # Seconds between declarations: a deleted queue is missing for at most this long.
@@ -75,18 +75,10 @@ async def queues_declared(settings: Settings) -> AsyncGenerator[None, None]:
         return
     from adapters.rabbitmq.declaring import declare_topology  # noqa: PLC0415 - as above
     from adapters.rabbitmq.topology import Topology  # noqa: PLC0415 - as above
-    from entrypoints.loops import repeat  # noqa: PLC0415 - as above
-
-    stop = asyncio.Event()
 
     async def declare() -> float:
         await declare_topology(settings.amqp_url, Topology(settings.namespace))
         return _DECLARE_EVERY
 
-    declaring = asyncio.create_task(repeat(declare, stop, name="topology"))
-    try:
+    async with repeated(declare, name="topology"):
         yield
-    finally:
-        stop.set()
-        declaring.cancel()
-        await asyncio.gather(declaring, return_exceptions=True)

@@ -5,13 +5,12 @@ import os
 import socket
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, suppress
-from functools import partial
 from typing import Final
 
 from adapters.sql.heartbeats import Heartbeat, SqlHeartbeats
 from application.errors import Trouble
 from entrypoints.alive import DEAD_AFTER, NOTE_EVERY, forget, note
-from entrypoints.loops import repeat
+from entrypoints.loops import repeated
 
 RELAY: Final = "relay"
 WORKER: Final = "worker"
@@ -24,7 +23,6 @@ _END_WITHIN: Final = 1.0
 @asynccontextmanager
 async def noted_alive(*programs: str) -> AsyncGenerator[None, None]:
     """While the block lasts and the event loop turns, each of these programs is noted as alive (see `alive.py`)."""
-    stop = asyncio.Event()
 
     async def write() -> float:
         # Without a place to write, only the health check of a container fails.
@@ -33,12 +31,10 @@ async def noted_alive(*programs: str) -> AsyncGenerator[None, None]:
                 note(program)
         return NOTE_EVERY
 
-    writing = asyncio.create_task(repeat(write, stop, name="alive"))
     try:
-        yield
+        async with repeated(write, name="alive"):
+            yield
     finally:
-        stop.set()
-        await asyncio.gather(writing, return_exceptions=True)
         for program in programs:
             with suppress(OSError):
                 forget(program)
@@ -47,25 +43,21 @@ async def noted_alive(*programs: str) -> AsyncGenerator[None, None]:
 @asynccontextmanager
 async def heard_of(heartbeats: SqlHeartbeats, *kinds: str) -> AsyncGenerator[None, None]:
     """While the block lasts, this process is known to be at work as each of these kinds."""
-    instance, stop = f"{socket.gethostname()}:{os.getpid()}"[:200], asyncio.Event()
+    instance = f"{socket.gethostname()}:{os.getpid()}"[:200]
 
     async def beat() -> float:
         for kind in kinds:
             await heartbeats.beat(kind, instance)
         return NOTE_EVERY
 
-    beating = asyncio.create_task(repeat(beat, stop, name="heartbeat"))
     try:
-        async with noted_alive(*kinds):
+        async with repeated(beat, name="heartbeat"), noted_alive(*kinds):
             yield
     finally:
-        stop.set()
-        beating.cancel()
-        await asyncio.gather(beating, return_exceptions=True)
         with suppress(Trouble, TimeoutError):
             async with asyncio.timeout(_END_WITHIN):
-                for end in (partial(heartbeats.end, kind, instance) for kind in kinds):
-                    await end()
+                for kind in kinds:
+                    await heartbeats.end(kind, instance)
 
 
 def missing(heard: Sequence[Heartbeat]) -> list[str]:

@@ -1,6 +1,6 @@
 import asyncio
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from typing import Final, Self, TypeVar
 
 from attrs import define, field
@@ -43,11 +43,11 @@ class Stop(asyncio.Event):
             return None
 
 
-async def pause(seconds: float, stop: asyncio.Event) -> None:
-    """Sleep for some seconds, or until the stop."""
+async def pause(seconds: float, end: asyncio.Event) -> None:
+    """Sleep for some seconds, or until the event is set."""
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
-            await stop.wait()
+            await end.wait()
 
 
 @define(eq=False)
@@ -107,6 +107,19 @@ async def repeat(step: Callable[[], Awaitable[float]], stop: asyncio.Event, *, n
             log.exception("a step failed; trying again", retry_in=seconds)
         if seconds:
             await pause(seconds, stop)
+
+
+@asynccontextmanager
+async def repeated(step: Callable[[], Awaitable[float]], *, name: str) -> AsyncGenerator[None, None]:
+    """Repeat a step beside the block, as `repeat` does. A step that has not ended with the block is cancelled."""
+    stop = asyncio.Event()
+    repeating = asyncio.create_task(repeat(step, stop, name=name))
+    try:
+        yield
+    finally:
+        stop.set()
+        repeating.cancel()
+        await asyncio.gather(repeating, return_exceptions=True)
 
 
 def _growing(failures: int) -> float:

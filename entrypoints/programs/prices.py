@@ -1,10 +1,10 @@
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Final
 
 from application.intake.refresh_prices import RefreshPrices
-from entrypoints.loops import repeat
+from entrypoints.loops import pause, repeated
 
 # Seconds between two reads of the catalogue: for this long the price list may miss a new product.
 _LOOK_EVERY: Final = 5.0
@@ -17,7 +17,7 @@ _FIRST_LOOK: Final = 3.0
 @asynccontextmanager
 async def prices_known(refresh: RefreshPrices) -> AsyncGenerator[None, None]:
     """Keep the price list up to date, so that orders can be accepted while the database is gone."""
-    stop, known = asyncio.Event(), asyncio.Event()
+    known = asyncio.Event()
     now = asyncio.get_running_loop().time
 
     async def look() -> float:
@@ -26,13 +26,6 @@ async def prices_known(refresh: RefreshPrices) -> AsyncGenerator[None, None]:
         known.set()
         return max(_LOOK_EVERY, _REST * (now() - begun))
 
-    looking = asyncio.create_task(repeat(look, stop, name="prices"))
-    try:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_FIRST_LOOK):
-                await known.wait()
+    async with repeated(look, name="prices"):
+        await pause(_FIRST_LOOK, known)
         yield
-    finally:
-        stop.set()
-        looking.cancel()
-        await asyncio.gather(looking, return_exceptions=True)
