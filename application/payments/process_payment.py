@@ -63,20 +63,20 @@ class ProcessPayment:
             return declined
 
     async def record(self, answered: Sequence[tuple[Order, Answer]]) -> list[None]:
-        charged = {order.id: order for order, _ in answered}
-        answers = {order.id: answer for order, answer in answered}
+        # By payment: an order may have a failed payment, whose answer comes again, beside the one that is due.
+        answers = {order.payment: answer for order, answer in answered}
         events: list[Event] = []
         async with self._unit_of_work() as tx:
-            orders = await tx.orders.get_many(answers.keys(), lock=True)
+            orders = await tx.orders.get_many({order.id for order, _ in answered}, lock=True)
             # Another worker may have got the same answer, and have recorded it. Then this one records nothing.
-            open_ = [o for o in orders.values() if o.charge_is_due and o.payment_id == charged[o.id].payment_id]
+            open_ = [order for order in orders.values() if order.charge_is_due and order.payment in answers]
             payments = await tx.payments.get_many({order.payment for order in open_})
-            declined = [order for order in open_ if isinstance(answers[order.id], PaymentDeclined)]
+            declined = [order for order in open_ if isinstance(answers[order.payment], PaymentDeclined)]
             products = await tx.products.get_many(
                 {line.product_id for order in declined for line in order.lines}, lock=True
             )
             for order in open_:
-                answer = answers[order.id]
+                answer = answers[order.payment]
                 if isinstance(answer, PaymentDeclined):
                     events.append(order.fail(FailureReason.PAYMENT_DECLINED, products, at=self._now()))
                     payments[order.payment].fail()

@@ -11,6 +11,7 @@ from domain.errors import UnknownOrder
 from domain.ids import OrderId, PaymentId
 from domain.money import Money
 from domain.orders.events import OrderFailed, PaymentRequested
+from domain.orders.order import Order
 from domain.orders.status import FailureReason, OrderStatus
 from domain.payments.payment import PaymentStatus
 from tests.unit.provider import Crash, Provider
@@ -86,6 +87,31 @@ async def test_a_new_attempt_after_a_decline_takes_the_money_once(shop: Shop) ->
 
     assert (await shop.now(order)).status is OrderStatus.PAID
     assert (shop.provider.taken, await shop.stock_of(pen)) == (2500, 3)
+
+
+@pytest.mark.parametrize("comes_first", [False, True])
+async def test_a_late_answer_for_a_failed_payment_hides_no_answer_for_the_next_one(
+    shop: Shop, *, comes_first: bool
+) -> None:
+    pen = await shop.sells(stock=5, price=1250)
+    order, request = await shop.payment_requested((pen, 2))
+    shop.provider.declines = True
+    first = await shop.now(order)
+    assert await shop.process_payment([request]) == [None]
+    shop.provider.declines = False
+    await shop.ask_for_payment(order)
+    second = await shop.now(order)
+    work = ProcessPayment(shop.unsteady, shop.provider, shop.clock)
+    [due] = (await work.due([order.id])).values()
+    assert isinstance(due, Order)
+    # Two answers of slow calls: the decline, which another worker has recorded before, and the charge.
+    answered = [(first, await work.ask(first)), (second, await work.ask(due))]
+
+    assert list(await work.record(answered if comes_first else answered[::-1])) == [None, None]
+
+    assert (await shop.now(order)).status is OrderStatus.PAID
+    assert shop.provider.taken == 2500
+    assert await shop.findings() == []
 
 
 async def test_a_new_attempt_forgets_what_was_out_of_stock(shop: Shop) -> None:
