@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any
 
 from attrs import define, evolve, field, frozen
@@ -122,11 +123,20 @@ class Consumer:
                 retried.append((evolve(delivery, failures=delivery.failures + 1), outcome))
             else:
                 dead_lettered.append((delivery, outcome))
-        await self._subscription.ack(done)
-        for delivery, error in retried:
-            await self._subscription.retry(delivery, reason=_reason(error))
-        for delivery, error in dead_lettered:
-            await self._subscription.dead_letter(delivery, reason=_reason(error))
+        # Each is tried, whatever becomes of the others: late outcomes may belong to a connection that was lost, or to
+        # the one that is open now. The broker delivers again only what the lost one had.
+        subscription, troubles = self._subscription, []
+        for settle in (
+            partial(subscription.ack, done),
+            *(partial(subscription.retry, each, reason=_reason(error)) for each, error in retried),
+            *(partial(subscription.dead_letter, each, reason=_reason(error)) for each, error in dead_lettered),
+        ):
+            try:
+                await settle()
+            except Trouble as trouble:
+                troubles.append(trouble)
+        if troubles:
+            raise troubles[0]
         return Handled(len(done), tuple(retried), tuple(dead_lettered))
 
     async def _handle(self, events: Sequence[Event]) -> Sequence[Told]:

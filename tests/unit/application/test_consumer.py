@@ -67,6 +67,29 @@ class Settled:
         self.aside.append((delivery, reason))
 
 
+@define(eq=False)
+class HalfLost(Settled):
+    """A queue whose first deliveries came over a connection that was lost since: to settle one of them fails."""
+
+    lost: int = 1
+
+    async def ack(self, deliveries: Sequence[Delivery]) -> None:
+        await super().ack([each for each in deliveries if each.tag >= self.lost])
+        self._expect_none_lost(deliveries)
+
+    async def retry(self, delivery: Delivery, *, reason: str) -> None:
+        self._expect_none_lost([delivery])
+        await super().retry(delivery, reason=reason)
+
+    async def dead_letter(self, delivery: Delivery, *, reason: str) -> None:
+        self._expect_none_lost([delivery])
+        await super().dead_letter(delivery, reason=reason)
+
+    def _expect_none_lost(self, deliveries: Sequence[Delivery]) -> None:
+        if any(each.tag < self.lost for each in deliveries):
+            raise Unavailable("the connection that received this message was lost")
+
+
 def consumer(
     queue: Settled | MemorySubscription, work: Work, *, max_batch: int = 256, max_failures: int = 3
 ) -> Consumer:
@@ -216,3 +239,28 @@ async def test_no_more_is_received_while_too_many_deliveries_wait_for_a_slow_ser
         await slow.nothing_is_late()
     assert [future.cancelled() for future in late] == [True, False, False, True]
     assert numbers(queue.done_) == [1]
+
+
+@pytest.mark.parametrize(
+    "of_the_lost", [None, Unavailable("no answer"), IllegalTransition("PAID cannot become PAID")], ids=repr
+)
+async def test_what_a_lost_connection_had_keeps_nothing_else_from_being_settled(of_the_lost: Exception | None) -> None:
+    queue, late = HalfLost.of(*map(request, range(4))), dict[int, asyncio.Future[Exception | None]]()
+
+    async def work(events: Sequence[PaymentRequested]) -> list[asyncio.Future[Exception | None]]:
+        late.update({event.order_id.int: asyncio.get_running_loop().create_future() for event in events})
+        return list(late.values())
+
+    slow = Consumer(PAYMENTS, queue, work)
+    async with asyncio.timeout(10):
+        await slow.step()
+        outcomes = [of_the_lost, None, Unavailable("no answer"), IllegalTransition("PAID cannot become PAID")]
+        for number, outcome in enumerate(outcomes):
+            late[number].set_result(outcome)
+        await asyncio.sleep(0)
+        with pytest.raises(Unavailable, match="was lost"):
+            await slow.settle()
+        await slow.nothing_is_late()
+    assert numbers(queue.done_) == [1]
+    assert [numbers([delivery]) for delivery, _ in queue.later_] == [[2]]
+    assert [numbers([delivery]) for delivery, _ in queue.aside] == [[3]]
