@@ -21,6 +21,10 @@ _LONGEST_NAME: Final = 100
 log: Final[structlog.stdlib.BoundLogger] = structlog.get_logger(__name__)
 
 
+class _Refused(Unavailable):
+    """A queue of ours is missing, refuses a message, or is of another kind."""
+
+
 @asynccontextmanager
 async def open_subscription(
     url: str, topology: Topology, consumer: str, *, prefetch: int = 512, timeouts: Timeouts | None = None
@@ -55,7 +59,9 @@ class RabbitSubscription:
     def __attrs_post_init__(self) -> None:
         # Publishing has its own connection: an alarm of the broker blocks a connection that publishes, and consuming
         # must go on.
-        self._sender = Sender(self._url, f"{self._topology.queue(self._consumer)} sender", self._timeouts)
+        own = self._topology.queue(self._consumer)
+        others = {name: arguments for name, arguments in self._topology.queues(self._consumer).items() if name != own}
+        self._sender = Sender(self._url, f"{own} sender", self._timeouts, others)
         self._pacing = ReconnectPacing(self._timeouts.retry)
 
     async def receive(self, limit: int) -> list[Delivery]:
@@ -80,12 +86,12 @@ class RabbitSubscription:
         pause = self._topology.pause(delivery.attempt)
         # If this process ends meanwhile, RabbitMQ redelivers the message, as the attempt that it was.
         if pause is None or not receipt.subscription.hand_out_again(_next(delivery, receipt, headers), pause):
-            await self._pass_on(receipt, self._topology.later(self._consumer), headers)
+            await self._pass_on(delivery, self._topology.later(self._consumer), headers)
 
     async def dead_letter(self, delivery: Delivery, *, reason: str) -> None:
         receipt = _receipt(delivery)
         headers = _headers(receipt, reason) | {"attempts": delivery.attempt}
-        await self._pass_on(receipt, self._topology.dead(self._consumer), headers)
+        await self._pass_on(delivery, self._topology.dead(self._consumer), headers)
 
     async def close(self) -> None:
         async with self._opening:
@@ -118,9 +124,16 @@ class RabbitSubscription:
         )
         log.warning("a message was dead-lettered", consumer=self._consumer, reason=reason[:_LONGEST_REASON])
 
-    async def _pass_on(self, receipt: Receipt, queue: str, headers: dict[str, Any]) -> None:
+    async def _pass_on(self, delivery: Delivery, queue: str, headers: dict[str, Any]) -> None:
+        receipt = _receipt(delivery)
         try:
             await self._move(receipt, queue, headers)
+        except _Refused:
+            # It waits here, for the longest delay. A lost subscription would bring all others again, again and again.
+            again, pause = _next(delivery, receipt, headers), self._topology.delays[-1]
+            if not receipt.subscription.hand_out_again(again, pause):
+                receipt.subscription.lose()
+            raise
         except BaseException:
             # This message will not be acked any more. RabbitMQ redelivers it only after the subscription is closed.
             receipt.subscription.lose()
@@ -131,8 +144,9 @@ class RabbitSubscription:
             raise Unavailable("the connection that received this message was lost: it will be redelivered")
         message = Message(queue, receipt.message.body, receipt.message.type, headers)
         if await self._sender.send([message]) != [True]:
-            raise Unavailable(
-                f"RabbitMQ did not accept a message for {queue}: does the queue exist? `holdfast migrate` declares it"
+            raise _Refused(
+                f"RabbitMQ did not accept a message for {queue}: does the queue exist, and is it ours?"
+                " `holdfast migrate` declares it, or says what is wrong"
             )
         await receipt.subscription.settle([receipt.tag])
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from datetime import datetime
+from typing import Any
 
 import pytest
 
@@ -293,6 +294,42 @@ async def test_when_later_fails_the_message_is_brought_again(
         await queue.retry(delivery, reason="Aborted: a deadlock")
 
     assert events_of(await receive_at_last(queue, 1)) == [event]
+
+
+@pytest.mark.parametrize("which", ["later", "dead"])
+@pytest.mark.parametrize("kind", [None, {"durable": True}, {"exclusive": True}], ids=["gone", "classic", "of another"])
+async def test_a_delivery_is_kept_that_its_next_queue_can_not_be_trusted_with(
+    amqp_url: str, topology: Topology, publisher: RabbitPublisher, which: str, kind: dict[str, Any] | None
+) -> None:
+    """It waits in the worker, and costs the others nothing: they are settled, and none comes again."""
+    next_queue = getattr(topology, which)("payments")
+    async with channel(amqp_url) as stranger:
+        await stranger.queue_delete(next_queue)
+        if kind is not None:
+            await stranger.queue_declare(next_queue, **kind)
+        bad, *good = [payment_requested(number) for number in (1, 2, 3)]
+        await publisher.enqueue(entries(bad, *good))
+        async with open_subscription(amqp_url, topology, "payments", timeouts=QUICK) as queue:
+            first, *others = await receive(queue, 3)
+            for attempt in (1, 2):
+                assert (first.event, first.attempt) == (bad, attempt)
+                with pytest.raises(Unavailable, match="holdfast migrate"):
+                    await (queue.retry if which == "later" else queue.dead_letter)(first, reason="a surprise")
+                (first,) = await receive(queue, 1)
+            await queue.ack(others)
+            if kind is not None:
+                assert (await stranger.queue_declare(next_queue, passive=True)).message_count == 0
+                await stranger.queue_delete(next_queue)
+            # Once a person has mended it.
+            await declare_topology(amqp_url, topology)
+            async with asyncio.timeout(PATIENCE):
+                while True:
+                    try:
+                        await queue.dead_letter(first, reason="a surprise")
+                        break
+                    except Unavailable:
+                        (first,) = await queue.receive(1)
+    assert (await take(amqp_url, topology.dead("payments"))).body == encode(bad)
 
 
 async def test_all_delays_but_the_last_are_waited_for_in_the_worker(
