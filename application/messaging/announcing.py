@@ -101,7 +101,10 @@ class Announcer:
         waiting = [each for each in entries if each.held_up and each.id.order_id not in joined]
         self._late = {each.entry.position: each for each in late}
         if waiting:
-            self._wait_behind(waiting, LONGEST_DELAY)
+            # The round before may have ended since the claim, and nothing that is to come would release these.
+            just_heard = {each.id.order_id for each in self._outcomes.heard_late}
+            self._wait_behind([each for each in waiting if each.id.order_id in just_heard], _FIRST_DELAY)
+            self._wait_behind([each for each in waiting if each.id.order_id not in just_heard], LONGEST_DELAY)
             entries = [each for each in entries if not each.held_up or each.id.order_id in joined]
         batch = entries
         if late:
@@ -138,21 +141,33 @@ class Announcer:
 
     async def _announce(self, batch: Sequence[OutboxEntry]) -> None:
         held_up: set[OrderId] = set()
-        for wave in _one_an_order(batch):
-            ready = wave
-            if held_up:
-                ready = [entry for entry in wave if entry.id.order_id not in held_up]
-                self._wait_behind([entry for entry in wave if entry.id.order_id in held_up], LONGEST_DELAY)
-            heard = await self._heard(ready)
-            self._note_heard(heard)
-            if len(heard) < len(ready):
-                known = {entry.position for entry in heard}
-                refused = [entry for entry in ready if entry.position not in known]
-                held_up |= {entry.id.order_id for entry in refused}
-                self._put_off(refused, lambda attempts: delay_after(attempts + 1), refusals=1)
+        left = set(self._late)
+        try:
+            for wave in _one_an_order(batch):
+                await self._announce_wave(wave, held_up)
+                left -= {entry.position for entry in wave}
+        except BaseException:
+            # Each of these waited for the one before it, which may have been heard. Its own time may be hours away.
+            entries = [self._late[position].entry for position in sorted(left)]
+            self._wait_behind([each for each in entries if each.id.order_id not in held_up], _FIRST_DELAY)
+            raise
         if self._late:
             tried = {each.entry.id.order_id for each in self._late.values()}
             self.probing.learn(tried=len(tried), refused=len(tried & held_up))
+
+    async def _announce_wave(self, wave: Sequence[OutboxEntry], held_up: set[OrderId]) -> None:
+        """Add the orders of those that were refused to `held_up`."""
+        ready = wave
+        if held_up:
+            ready = [entry for entry in wave if entry.id.order_id not in held_up]
+            self._wait_behind([entry for entry in wave if entry.id.order_id in held_up], LONGEST_DELAY)
+        heard = await self._heard(ready)
+        self._note_heard(heard)
+        if len(heard) < len(ready):
+            known = {entry.position for entry in heard}
+            refused = [entry for entry in ready if entry.position not in known]
+            held_up |= {entry.id.order_id for entry in refused}
+            self._put_off(refused, lambda attempts: delay_after(attempts + 1), refusals=1)
 
     async def _heard(self, entries: Sequence[OutboxEntry]) -> Sequence[OutboxEntry]:
         if not entries:

@@ -1,6 +1,6 @@
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from itertools import pairwise
 
@@ -23,9 +23,11 @@ class Broker:
     breaks: Callable[[OutboxEntry], bool] = lambda _: False
     # The same, of work that its queue does not take.
     full: Callable[[OutboxEntry], bool] = lambda _: False
-    # Announcements after which the connection is lost, and an event without which no announcement is answered.
+    # Announcements after which the connection is lost, and an event without which no announcement is answered, or none
+    # with this sequence number.
     loses: Callable[[OutboxEntry], bool] = lambda _: False
     hangs: asyncio.Event | None = None
+    hangs_at: int | None = None
     work_breaks: bool = False
     tried: list[OutboxEntry] = field(factory=list, init=False)
     enqueued: list[OutboxEntry] = field(factory=list, init=False)
@@ -45,7 +47,7 @@ class Broker:
         if any(map(self.breaks, entries)):
             raise Unavailable("the broker is gone")
         self.tried += entries
-        if self.hangs is not None:
+        if self.hangs is not None and self.hangs_at in {None, *(entry.id.sequence for entry in entries)}:
             await self.hangs.wait()
         if any(map(self.loses, entries)):
             raise OutcomeUnknown("the connection was lost")
@@ -57,16 +59,22 @@ class Broker:
         return types([entry for entry in self.confirmed if entry.id.order_id == order_id])
 
 
-def new_relay(shop: Shop, broker: Broker, *, limit: int = 512) -> RelayEvents:
-    return RelayEvents(shop.unsteady, broker, _nothing, shop.clock, "relay-1", limit=limit)
+async def _nothing(_: Sequence[OutboxEntry]) -> None: ...
+
+
+def new_relay(
+    shop: Shop,
+    broker: Broker,
+    *,
+    limit: int = 512,
+    after_claim: Callable[[Sequence[OutboxEntry]], Awaitable[None]] = _nothing,
+) -> RelayEvents:
+    return RelayEvents(shop.unsteady, broker, after_claim, shop.clock, "relay-1", limit=limit)
 
 
 def waiting(shop: Shop) -> list[str]:
     """The announcements that were put off."""
     return types([each.entry for each in shop.store.announcements.values()])
-
-
-async def _nothing(_: Sequence[OutboxEntry]) -> None: ...
 
 
 async def relay(shop: Shop, broker: Broker, *, limit: int = 512) -> int:
@@ -145,6 +153,67 @@ async def test_a_later_event_goes_along_with_the_one_that_held_it_up(shop: Shop)
 
     assert broker.of(order.id) == ["placed", "payment_requested", "stock_reserved", "paid"]
     assert waiting(shop) == []
+
+
+@pytest.mark.parametrize("ends", ["the broker goes", "the relay stops"])
+async def test_what_waited_behind_one_that_was_heard_follows_soon_although_the_round_was_cut_off(
+    shop: Shop, ends: str
+) -> None:
+    order, request = await shop.payment_requested((await shop.sells(), 1))
+    broker = Broker(refuses=lambda entry: entry.id.sequence == 2)
+    await relay(shop, broker)
+    await shop.process_payment([request])
+    await relay(shop, broker)
+    broker.refuses = lambda _: False
+    shop.clock.forward(timedelta(seconds=5))
+
+    if ends == "the broker goes":
+        broker.breaks = lambda entry: entry.id.sequence == 3
+        with pytest.raises(Unavailable):
+            await relay(shop, broker)
+        broker.breaks = lambda _: False
+    else:
+        broker.hangs_at, broker.hangs = 3, asyncio.Event()
+        await relay(shop, broker)
+        broker.hangs = None
+    assert broker.of(order.id) == ["placed", "payment_requested"]
+    shop.clock.forward(timedelta(seconds=5))
+    await relay(shop, broker)
+
+    assert broker.of(order.id) == ["placed", "payment_requested", "stock_reserved", "paid"]
+    assert waiting(shop) == []
+
+
+async def test_what_was_claimed_just_before_the_one_ahead_of_it_was_heard_follows_soon(shop: Shop) -> None:
+    pen = await shop.sells()
+    await shop.payment_requested((pen, 1))
+    order, request = await shop.payment_requested((pen, 1))
+    stuck, _ = await shop.payment_requested((pen, 1))
+    broker = Broker(refuses=lambda entry: entry.id.sequence == 2)
+    await relay(shop, broker)
+    broker.refuses = lambda entry: entry.id.order_id == stuck.id
+    shop.clock.forward(timedelta(seconds=5))
+
+    async def let_the_round_end(claimed: Sequence[OutboxEntry]) -> None:
+        if claimed and broker.hangs is not None:
+            broker.hangs.set()
+            async with asyncio.timeout(10):
+                while broker.of(order.id) != ["placed", "payment_requested"]:  # noqa: ASYNC110 - a task of the relay
+                    await asyncio.sleep(0)
+
+    step = new_relay(shop, broker, after_claim=let_the_round_end)
+    # The first order is heard. So the next round tries the two others, and ends after the claim that follows.
+    await step()
+    broker.hangs = asyncio.Event()
+    await step()
+    await shop.process_payment([request])
+    await step()
+    broker.hangs = None
+    for _ in range(3):
+        shop.clock.forward(timedelta(seconds=5))
+        await step()
+
+    assert broker.of(order.id) == ["placed", "payment_requested", "stock_reserved", "paid"]
 
 
 async def test_a_refused_announcement_is_tried_ever_more_rarely(shop: Shop) -> None:
