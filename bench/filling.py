@@ -7,7 +7,7 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from adapters.payments.simulated.ledger import open_file_ledger
+from adapters.payments.simulated.file_ledger import open_file_ledger
 from adapters.sql.core.engine import create_engine
 from bench.growth import fill as fill_database
 from entrypoints.cli.common import CommandError, Data, command_settings

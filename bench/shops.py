@@ -15,7 +15,7 @@ import asyncpg  # type: ignore[import-untyped]  # it has no types
 from attrs import define, field, frozen
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from adapters.payments.simulated.ledger import open_file_ledger
+from adapters.payments.simulated.file_ledger import open_file_ledger
 from adapters.sql.core.engine import create_engine, sqlite_url
 from adapters.sql.unit_of_work import SqlUnitOfWork
 from application.catalogue.add_products import AddProducts, NewProduct

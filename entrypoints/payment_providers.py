@@ -5,8 +5,8 @@ from contextlib import asynccontextmanager
 
 from attrs import frozen
 
+from adapters.payments.simulated.file_ledger import FileLedger
 from adapters.payments.simulated.gateway import SimulatedGateway
-from adapters.payments.simulated.ledger import FileLedger
 from application.ports.payments import PaymentProvider, ProviderLedger
 from entrypoints.settings import Settings
 

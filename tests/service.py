@@ -14,7 +14,7 @@ from uuid import UUID
 from attrs import define, field
 from sqlalchemy import URL
 
-from adapters.payments.simulated.ledger import open_file_ledger
+from adapters.payments.simulated.file_ledger import open_file_ledger
 from adapters.sql.core.engine import create_engine, sqlite_url
 from adapters.sql.unit_of_work import SqlUnitOfWork
 from domain.ids import PaymentId

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from uuid_utils.compat import uuid7
 
+from adapters.payments.simulated.file_ledger import open_file_ledger
 from adapters.payments.simulated.gateway import SimulatedGateway
-from adapters.payments.simulated.ledger import open_file_ledger
 from adapters.sql.core.engine import create_engine, sqlite_url
 from adapters.sql.tables import metadata
 from adapters.sql.unit_of_work import SqlUnitOfWork

@@ -13,8 +13,9 @@ from uuid import UUID
 import pytest
 from uuid_utils.compat import uuid7
 
+from adapters.payments.simulated.file_ledger import open_file_ledger
 from adapters.payments.simulated.gateway import AnotherAmount, SimulatedGateway, UnknownCharge
-from adapters.payments.simulated.ledger import Ledger, MemoryLedger, Outcome, open_file_ledger
+from adapters.payments.simulated.ledger import Ledger, MemoryLedger, Outcome
 from application.errors import OutcomeUnknown, Unavailable
 from application.ports.payments import Charge, PaymentDeclined, ProviderLedger
 from domain.ids import PaymentId
@@ -27,7 +28,7 @@ ROOT = Path(__file__).parents[2]
 CHARGING = """
 import asyncio, sys
 from uuid import UUID
-from adapters.payments.simulated.ledger import open_file_ledger
+from adapters.payments.simulated.file_ledger import open_file_ledger
 from adapters.payments.simulated.gateway import SimulatedGateway
 from domain.ids import PaymentId
 from domain.money import Money

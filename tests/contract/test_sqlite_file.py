@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from adapters.payments.simulated.file_ledger import FileLedger
 from adapters.payments.simulated.gateway import SimulatedGateway
-from adapters.payments.simulated.ledger import FileLedger
 from adapters.sql.schema import schema_problem
 from adapters.sql.unit_of_work import SqlUnitOfWork
 from application.errors import Unavailable

@@ -11,8 +11,8 @@ import aiohttp
 import pytest
 
 from adapters.codecs.events import encode
+from adapters.payments.simulated.file_ledger import open_file_ledger
 from adapters.payments.simulated.gateway import SimulatedGateway
-from adapters.payments.simulated.ledger import open_file_ledger
 from adapters.rabbitmq.topology import Topology
 from adapters.sql.core.engine import create_engine
 from adapters.sql.unit_of_work import SqlUnitOfWork

@@ -10,7 +10,8 @@ import httpx
 from attrs import define, field
 from sqlalchemy import select, update
 
-from adapters.payments.simulated.ledger import LedgerEntry, Outcome, open_file_ledger
+from adapters.payments.simulated.file_ledger import open_file_ledger
+from adapters.payments.simulated.ledger import LedgerEntry, Outcome
 from adapters.sql.core.engine import create_engine
 from adapters.sql.tables import open_periods, orders
 from adapters.sql.unit_of_work import SqlUnitOfWork

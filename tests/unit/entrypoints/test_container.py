@@ -8,8 +8,9 @@ from attrs import evolve
 from adapters.memory.broker import MemoryBroker
 from adapters.memory.caches import MemoryRecentOrders
 from adapters.memory.signal import MemoryOutboxSignal
+from adapters.payments.simulated.file_ledger import FileLedger
 from adapters.payments.simulated.gateway import SimulatedGateway
-from adapters.payments.simulated.ledger import FileLedger, MemoryLedger
+from adapters.payments.simulated.ledger import MemoryLedger
 from adapters.redis.client import GuardedRedis
 from adapters.redis.recent_orders import RedisRecentOrders
 from adapters.sql.core.engine import create_engine, sqlite_url
