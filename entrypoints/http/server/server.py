@@ -9,9 +9,10 @@ from attrs import field, frozen
 from quart import Quart
 
 from entrypoints.http.problems import STOPPING
+from entrypoints.http.server.closing import State
 from entrypoints.http.server.concurrency_limit import ConcurrencyLimit
 from entrypoints.http.server.listening import BACKLOG, accept_all, listen, room_for_connections, url_of
-from entrypoints.http.server.protocol import ProblemProtocol, State, protocol_factory
+from entrypoints.http.server.protocol import ProblemProtocol, protocol_factory
 from entrypoints.http.server.shedding import LoadShedding
 
 # Seconds that cancelled requests have to end.

@@ -1,4 +1,7 @@
-"""The inside of uvicorn that `entrypoints/http/server/protocol.py` stands on. A failure names what has changed."""
+"""The inside of uvicorn that `protocol.py` and `closing.py` in `entrypoints/http/server` stand on.
+
+A failure names what has changed.
+"""
 
 import asyncio
 import inspect
@@ -50,7 +53,7 @@ class App:
         await send({"type": "http.response.body"})
 
 
-# Each method that protocol.py overrides, with its parameters.
+# Each method that the two override, with its parameters.
 OVERRIDDEN = {
     "connection_made": ["transport"],
     "connection_lost": ["exc"],
@@ -63,7 +66,7 @@ OVERRIDDEN = {
     "pause_writing": [],
     "resume_writing": [],
 }
-# Each method that protocol.py calls besides, with its parameters.
+# Each method that they call besides, with its parameters.
 CALLED = {
     "__init__": ["config", "server_state", "app_state", "_loop"],
     "on_response_complete": [],
