@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 def identity(file: Path | str) -> tuple[int, int] | None:
-    """What tells the file from any other that takes its place. None: there is no file.
+    """The mark that tells the file from any other that takes its place. None: there is no file.
 
     A connection goes on in a file that was deleted, and nothing that it writes there is kept.
     """

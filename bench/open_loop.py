@@ -158,7 +158,7 @@ class _Clients:
         # Before the connections: one of the tasks may have just opened another.
         await asyncio.wait(tasks)
         closing, self._all = self._all, set()
-        # What is not among all is not replaced when it is lost.
+        # A connection that is not among all is not replaced when it is lost.
         for connection in closing:
             connection.close()
 

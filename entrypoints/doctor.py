@@ -47,7 +47,7 @@ async def examine(settings: Settings, engine: AsyncEngine) -> Sequence[ServerHea
 
 
 async def warnings(settings: Settings, engine: AsyncEngine) -> list[str]:
-    """What works as yet, and won't for long, and what others miss. Never raise."""
+    """Problems that stop nothing yet, and those that other services notice. Never raise."""
     try:
         async with asyncio.timeout(_TIMEOUT):
             holders = await holding_back_vacuum(engine)
@@ -68,7 +68,7 @@ async def warnings(settings: Settings, engine: AsyncEngine) -> list[str]:
 
 
 async def queue_problems(settings: Settings) -> list[str]:
-    """What keeps messages from their queues, though RabbitMQ works. Never raise."""
+    """Problems that keep messages from their queues, though RabbitMQ works. Never raise."""
     if not settings.amqp_url:
         return []
     from adapters.rabbitmq.declaring import topology_problems  # noqa: PLC0415 - imported only where RabbitMQ is

@@ -1,8 +1,8 @@
 """Whether this process can take orders, and whether their payments go on: tested, and not only asked.
 
-Everybody who asks within a second gets the same answer, of one test. The test has connections of its own, which stay
-open, so that it takes none from requests. Strangers may ask, so the answer names what is missing and nothing else; what
-to do about it is in the log, and `holdfast doctor` tells it.
+All callers within a second get the same answer, of one test. The test has connections of its own, which stay open, so
+that it takes none from requests. Anybody may call, so the answer names the missing parts and nothing else. The log says
+why they are missing, and `holdfast doctor` what to do.
 """
 
 import asyncio

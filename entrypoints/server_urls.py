@@ -76,7 +76,7 @@ def _virtual_host(path: str) -> str | None:
 
 @frozen(kw_only=True)
 class UrlRules:
-    """What the URL of one server looks like. `problem_of_path` returns what is wrong with a path, or None."""
+    """The form that the URL of one server has. `problem_of_path` returns what is wrong with a path, or None."""
 
     schemes: tuple[str, ...]
     example: str

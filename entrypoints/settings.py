@@ -113,7 +113,7 @@ class Settings:
 
     @property
     def cursor_secret(self) -> bytes:
-        """What the cursors of lists are signed with: 32 bytes, the same in all processes with the same database."""
+        """The secret that signs the cursors of lists: 32 bytes, the same in all processes with the same database."""
         shared = self.cursor_key or self.database_url or str(self.database_file.resolve())
         return sha256(b"cursors of " + shared.encode()).digest()
 

@@ -24,7 +24,7 @@ StoredAnswer = tuple[str, bytes, datetime]
 
 @frozen
 class Lease:
-    """Who alone may do something, and until when."""
+    """The one process that may do something, and until when."""
 
     holder: str
     until: datetime

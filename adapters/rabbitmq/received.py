@@ -36,7 +36,7 @@ _LENGTH: Final = Struct(">I")
 
 # pamqp takes a time that grows with the square of the size. Our own properties have about 200 bytes.
 _LARGEST: Final = 16 * 1024
-# What a dead letter shows of properties that can't be decoded.
+# Bytes that a dead letter shows of properties that can't be decoded.
 _SHOWN: Final = 900
 # These mean that the body is as it is. Some clients always send the second.
 _PLAIN: Final = frozenset({"", "utf-8", "identity"})

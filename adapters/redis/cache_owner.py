@@ -10,7 +10,7 @@ from application.ports.caching import DatabaseMark
 _TTL_MS: Final = 7 * 24 * 3600 * 1000
 
 # KEYS: the mark, then the epochs of the caches. ARGV: the mark that was read, empty if there was none; the new mark;
-# its time to live; 1 to invalidate. What is no mark counts as missing.
+# its time to live; 1 to invalidate. Any other value under its key counts as a missing mark.
 _CHANGE: Final = Script(
     """
 local known = redis.call('GET', KEYS[1])

@@ -74,7 +74,7 @@ class GuardedRedis:
 
     @property
     def is_away(self) -> bool:
-        """Whether this process does without Redis. What it has missed is invalidated before it uses Redis again."""
+        """Whether this process does without Redis. Before it uses Redis again, it invalidates what it missed."""
         return not self._may_read
 
     @property

@@ -47,7 +47,7 @@ async def refused_announcements(engine: AsyncEngine) -> tuple[int, datetime] | N
 
 
 async def holding_back_vacuum(engine: AsyncEngine) -> list[str]:
-    """What keeps removed rows from being cleaned up for more than a minute: queries grow slower the longer it lasts.
+    """Sessions and slots that keep removed rows from being cleaned up for more than a minute, which slows queries down.
 
     Raise `Unavailable`.
     """

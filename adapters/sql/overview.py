@@ -1,4 +1,4 @@
-"""What waits in the database, in numbers. It reads along whole indexes: for a person, and not for each second."""
+"""Numbers of what waits in the database. Whole indexes are read for them: for a person, and not for each second."""
 
 from datetime import datetime
 from typing import Final

@@ -9,7 +9,7 @@ from application.ports.caching import CacheOwner, DatabaseMarks
 class KeepCachesToDatabase:
     """Invalidate the caches of a database that was restored from a backup, or is another one.
 
-    Raise `Unavailable`. What is cached then stays in use: orders that are accepted meanwhile must be readable.
+    Raise `Unavailable`. Then the caches stay in use, since orders that are accepted meanwhile must be readable.
     """
 
     _marks: DatabaseMarks

@@ -84,7 +84,7 @@ class Announcer:
 
     @property
     def in_flight(self) -> Collection[int]:
-        """The positions of the entries in a round that goes on. What a failed one did not send is sent by the next."""
+        """The positions of the entries in a round that goes on. After a failed round, the next one sends the rest."""
         return self._positions if self.is_busy else frozenset()
 
     def take_outcomes(self) -> Outcomes:
@@ -92,7 +92,7 @@ class Announcer:
         return taken
 
     def begin(self, entries: Sequence[OutboxEntry], late: Sequence[Announcement]) -> None:
-        """Begin a round, unless there is one. What can't be part of it is put off at once."""
+        """Begin a round, unless there is one. Entries that can't be part of it are put off at once."""
         if self.is_busy:
             self._wait_behind(entries, _FIRST_DELAY)
             return
@@ -133,7 +133,7 @@ class Announcer:
         return None
 
     async def stop(self) -> None:
-        """End the round. What has no outcome yet is announced again by the next relay."""
+        """End the round. The next relay announces again the entries that have no outcome yet."""
         if self._round is not None:
             self._round.cancel()
             await asyncio.wait([self._round])

@@ -13,8 +13,8 @@ R = TypeVar("R")
 class ByOrder(Generic[R]):
     """Pass to a use case which orders the messages name, and nothing else.
 
-    Messages are not authenticated, and may be from before a restore of the database. So a message says only which order
-    to look at. What is due is in the database.
+    Messages are not authenticated, and may be from before a restore of the database. So a message only names an
+    order, and the database says whether anything is due.
     """
 
     _work: Callable[[Sequence[OrderId]], Awaitable[Sequence[R]]]

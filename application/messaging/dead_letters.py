@@ -104,7 +104,7 @@ class DecideDeadLetters:
     _page: int = field(default=200, kw_only=True)
 
     async def replay(self, ids: Sequence[int], *, by: str) -> Sequence[DeadLetter | Exception]:
-        """Re-enqueue their events in the transaction that marks them. What was done before is not done again.
+        """Re-enqueue their events in the transaction that marks them. A repetition changes nothing.
 
         A message that was never an event of this shop is refused: replayed, it would leave here as one.
         """

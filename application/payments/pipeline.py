@@ -70,7 +70,7 @@ class ProviderPipeline(Generic[A]):
                 await asyncio.wait(asked.values(), timeout=self._together)
             outcomes = await self._record({id_: (due[id_], task) for id_, task in asked.items() if task.done()})
         except BaseException:
-            # What is repeated must not run beside its repetition.
+            # The batch will be repeated, and no call may run beside its repetition.
             await end(asked.values())
             raise
         late = {

@@ -91,7 +91,7 @@ class PriceList(Protocol):
 
 @frozen
 class DatabaseMark:
-    """What tells a database from others, and from itself before it was restored from a backup."""
+    """The identity and position that tell a database from others, and from itself before a restore from a backup."""
 
     identity: str
     # It never falls while the database goes on.

@@ -147,7 +147,7 @@ def _pay(shop: Shop, ids: Sequence[OrderId], seconds: float) -> Answers:
 
 
 def _all_paid(shop: Shop) -> None:
-    # What was asked for last may not have begun.
+    # The payments of requests that are still in the outbox have not begun.
     wait_until(lambda: not shop.data.unsent(), seconds=_DRAIN_SECONDS, what="every event was sent")
     wait_until(lambda: not shop.data.processing(), seconds=_DRAIN_SECONDS, what="every order is paid for")
     wait_until(lambda: not shop.data.unsent(), seconds=_DRAIN_SECONDS, what="every event was sent")

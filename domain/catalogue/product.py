@@ -8,7 +8,7 @@ from domain.errors import InvalidProduct, OutOfStock
 from domain.ids import ProductId, is_id
 from domain.money import Money
 
-# Limits of what enters, which may change with a later release. What is stored is read without them.
+# Limits of new data, which may change with a later release. Stored data is read without them.
 MAX_TEXT: Final = 200
 # The most units that can be counted in. It is far below `MAX_STOCK`, so that returned stock can't overflow.
 MAX_COUNT: Final = 10**12

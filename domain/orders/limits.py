@@ -1,4 +1,4 @@
-"""What a new order may ask for.
+"""The limits of a new order.
 
 A limit may change with a later release. So it is checked where a request enters, and never when a stored order is read:
 an order keeps what was once accepted.

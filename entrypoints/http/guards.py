@@ -1,6 +1,6 @@
 """Headers that must not be ignored: a guard that is not applied, or bytes that mean something else.
 
-What such a header asks for is honoured by the route, or refused here before anything is done. All other headers are
+The route honours such a header, or it is refused here before anything is done. All other headers are
 looked up where they are used.
 """
 

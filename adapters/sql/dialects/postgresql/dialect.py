@@ -77,8 +77,8 @@ class AdvisoryLocks:
         "SELECT id FROM (SELECT id, pg_try_advisory_xact_lock(id) AS taken FROM unnest(CAST(:ids AS bigint[])) AS id)"
         " AS tried WHERE taken"
     ).bindparams(bindparam("ids", type_=ARRAY(BigInteger())))
-    # A writer locks the table before it takes a position, and releases it after its commit can be seen. Who has only
-    # read, or has written elsewhere, is not among them, however long it has been open.
+    # A writer locks the table before it takes a position, and releases it after its commit can be seen. A
+    # transaction that has only read, or has written elsewhere, is not among them, however long it has been open.
     writers = (
         text(
             "SELECT coalesce(string_agg(virtualtransaction, ' '), '') AS writers FROM pg_locks"
