@@ -4,7 +4,7 @@ from datetime import timedelta
 from operator import attrgetter
 from typing import Final
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from application.errors import OutcomeUnknown, Trouble
 from application.ports.environment import Clock
@@ -26,12 +26,13 @@ _PATIENCE: Final = 1.0
 class Outcomes:
     """The outcomes of announcements: confirmed at the first attempt, confirmed after being put off, and put off.
 
-    An announcement is heard when the broker has confirmed it, so that no queue refused it.
+    An announcement is heard when the broker has confirmed it, so that no queue refused it. `put_off` is by position,
+    since the last outcome of an announcement counts.
     """
 
     heard: list[OutboxEntry] = field(factory=list)
     heard_late: list[OutboxEntry] = field(factory=list)
-    put_off: list[Announcement] = field(factory=list)
+    put_off: dict[int, Announcement] = field(factory=dict)
 
 
 @define(eq=False)
@@ -98,8 +99,10 @@ class Announcer:
             return
         joined = {each.entry.id.order_id for each in late}
         # An entry that is held up joins this round if the announcement that it waits for is in this round.
-        waiting = [each for each in entries if each.held_up and each.id.order_id not in joined]
         self._late = {each.entry.position: each for each in late}
+        # Work that its queue has not taken yet is in the outbox, too.
+        entries = [each for each in entries if each.position not in self._late]
+        waiting = [each for each in entries if each.held_up and each.id.order_id not in joined]
         if waiting:
             # The round before may have ended since the claim, and nothing that is to come would release these.
             just_heard = {each.id.order_id for each in self._outcomes.heard_late}
@@ -141,16 +144,8 @@ class Announcer:
 
     async def _announce(self, batch: Sequence[OutboxEntry]) -> None:
         held_up: set[OrderId] = set()
-        left = set(self._late)
-        try:
-            for wave in _one_an_order(batch):
-                await self._announce_wave(wave, held_up)
-                left -= {entry.position for entry in wave}
-        except BaseException:
-            # Each of these waited for the one before it, which may have been heard. Its own time may be hours away.
-            entries = [self._late[position].entry for position in sorted(left)]
-            self._wait_behind([each for each in entries if each.id.order_id not in held_up], _FIRST_DELAY)
-            raise
+        for wave in _one_an_order(batch):
+            await self._announce_wave(wave, held_up)
         if self._late:
             tried = {each.entry.id.order_id for each in self._late.values()}
             self.probing.learn(tried=len(tried), refused=len(tried & held_up))
@@ -182,9 +177,18 @@ class Announcer:
         if not self._late:
             self._outcomes.heard += entries
             return
-        for entry in entries:
-            is_late = entry.position in self._late
-            (self._outcomes.heard_late if is_late else self._outcomes.heard).append(entry)
+        heard_late = {entry.id.order_id: entry for entry in entries if entry.position in self._late}
+        self._outcomes.heard += [entry for entry in entries if entry.position not in self._late]
+        self._outcomes.heard_late += heard_late.values()
+        for entry in heard_late.values():
+            self._outcomes.put_off.pop(entry.position, None)
+        # The rest of these orders waits for nothing any more. If this round is cut off, or the relay dies, the next one
+        # must not find the time that they have in the table, which may be hours away.
+        soon = self._now() + _FIRST_DELAY
+        for position, each in self._late.items():
+            before = heard_late.get(each.entry.id.order_id)
+            if before is not None and before.position < position:
+                self._outcomes.put_off[position] = evolve(each, not_before=soon)
 
     def _wait_behind(self, entries: Sequence[OutboxEntry], delay: timedelta) -> None:
         """Put off entries that were not tried: until the announcement before each is confirmed, `delay` at most."""
@@ -196,8 +200,8 @@ class Announcer:
             before = self._late.get(entry.position)
             attempts = before.attempts if before else 0
             not_before, since = now + delay(attempts), before.since if before else now
-            self._outcomes.put_off.append(
-                Announcement(entry=entry, attempts=attempts + refusals, not_before=not_before, since=since)
+            self._outcomes.put_off[entry.position] = Announcement(
+                entry=entry, attempts=attempts + refusals, not_before=not_before, since=since
             )
 
 

@@ -40,7 +40,7 @@ class RelayEvents:
     _told: set[int] = field(factory=set, init=False)
     # Outcomes that the next transaction stores: late announcements that were confirmed, and what is to be put off.
     _heard_late: list[OutboxEntry] = field(factory=list, init=False)
-    _put_off: list[Announcement] = field(factory=list, init=False)
+    _put_off: dict[int, Announcement] = field(factory=dict, init=False)
     _looked_at: datetime | None = field(default=None, init=False)
     # The time since which refused announcements have been waiting; None if none is known.
     refused_since: datetime | None = field(default=None, init=False)
@@ -117,22 +117,28 @@ class RelayEvents:
         if self._heard_late:
             await tx.announcements.remove(self._heard_late)
         if self._put_off:
-            await tx.announcements.put_off(self._put_off)
+            await tx.announcements.put_off(list(self._put_off.values()))
 
     def _forget_stored(self, claimed: Sequence[OutboxEntry]) -> None:
         self._claimed = claimed
         positions = {each.position for each in claimed}
         self._enqueued &= positions
         self._told &= positions
-        self._heard_late, self._put_off = [], []
+        # Put off by a relay that has died, while its queue took no work.
+        self._told.update(each.position for each in claimed if each.is_put_off)
+        self._heard_late, self._put_off = [], {}
 
     def _note_outcomes(self) -> None:
         outcomes = self._announcer.take_outcomes()
-        self._told.update(each.position for each in outcomes.heard)
-        self._told.update(each.entry.position for each in outcomes.put_off)
+        self._told.update(each.position for each in (*outcomes.heard, *outcomes.heard_late))
+        self._told.update(outcomes.put_off)
         self._heard_late += outcomes.heard_late
-        self._put_off += outcomes.put_off
-        if self.refused_since is None and (refused := [each.since for each in outcomes.put_off if each.attempts]):
+        for entry in outcomes.heard_late:
+            self._put_off.pop(entry.position, None)
+        self._put_off |= outcomes.put_off
+        if self.refused_since is None and (
+            refused := [each.since for each in outcomes.put_off.values() if each.attempts]
+        ):
             self.refused_since = min(refused)
 
     def _done(self) -> list[OutboxEntry]:

@@ -127,14 +127,24 @@ class Events(Protocol):
 class OutboxEntry:
     """An event on its way to the broker, encoded. `position` is its place in the outbox.
 
-    It is `held_up` if an earlier announcement of its order waits among the `Announcements`.
+    `first_put_off` is the position of the first announcement of its order that waits among the `Announcements`.
     """
 
     position: int
     id: EventId
     type: str
     body: bytes
-    held_up: bool = False
+    first_put_off: int | None = None
+
+    @property
+    def held_up(self) -> bool:
+        """Whether an announcement of its order waits, so that its own has to wait, too."""
+        return self.first_put_off is not None
+
+    @property
+    def is_put_off(self) -> bool:
+        """Whether its own announcement is the one that waits."""
+        return self.first_put_off == self.position
 
 
 # How long a relay keeps the others out after its last claim.

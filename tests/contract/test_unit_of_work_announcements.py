@@ -110,6 +110,21 @@ async def test_a_claim_says_whether_an_earlier_announcement_waits(
     assert found == {EventId(held.order_id, 4): is_put_off, EventId(free.order_id, 2): False}
 
 
+async def test_a_claim_says_which_announcements_wait_themselves(unit_of_work: UnitOfWork) -> None:
+    own = payment_requested(2)
+    behind = payment_requested(4, order_id=own.order_id)
+    async with unit_of_work() as tx:
+        await tx.outbox.re_enqueue([own])
+    [entry] = await claimed(unit_of_work)
+    async with unit_of_work() as tx:
+        await tx.outbox.re_enqueue([behind])
+    await put_off(unit_of_work, evolve(an_announcement(1), entry=entry))
+    assert [(each.id.sequence, each.held_up, each.is_put_off) for each in await claimed(unit_of_work)] == [
+        (2, True, True),
+        (4, True, False),
+    ]
+
+
 async def test_what_a_transaction_puts_off_holds_up_what_it_claims(unit_of_work: UnitOfWork) -> None:
     held = payment_requested(4)
     async with unit_of_work() as tx:

@@ -370,12 +370,12 @@ class _LetsWorkWait(RelayEvents):
 class _DropsWhatIsRefused(RelayEvents):
     def _note_outcomes(self) -> None:
         RelayEvents._note_outcomes(self)  # noqa: SLF001 - it is this class
-        self._put_off = []
+        self._put_off = {}
 
 
 class _AnnouncesAtOnce(Announcer):
     def begin(self, entries: Sequence[OutboxEntry], late: Sequence[Any]) -> None:
-        super().begin([evolve(entry, held_up=False) for entry in entries], late)
+        super().begin([evolve(entry, first_put_off=None) for entry in entries], late)
 
 
 @define(eq=False)

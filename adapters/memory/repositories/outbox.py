@@ -6,6 +6,7 @@ from attrs import evolve, frozen
 
 from adapters.memory.store import Changes, Lease
 from application.ports.persistence import LEASE_SECONDS, OutboxEntry
+from domain.ids import OrderId
 from domain.orders.events import Event, event_id
 
 RELAY: Final = "relay"
@@ -23,9 +24,12 @@ class MemoryOutbox:
             return []
         self._changes.leases[RELAY] = Lease(by, now + _LEASE)
         here = [entry for entry in self._changes.store.outbox.values() if entry.position not in self._changes.sent]
-        held_up = {each.entry.id.order_id for each in self._changes.waiting_announcements().values()}
+        first: dict[OrderId, int] = {}
+        for position, each in sorted(self._changes.waiting_announcements().items()):
+            first.setdefault(each.entry.id.order_id, position)
         return [
-            evolve(entry, held_up=True) if held_up and entry.id.order_id in held_up else entry for entry in here[:limit]
+            evolve(entry, first_put_off=first[entry.id.order_id]) if entry.id.order_id in first else entry
+            for entry in here[:limit]
         ]
 
     async def release(self, *, by: str) -> None:

@@ -47,7 +47,7 @@ ENTRY_WRITTEN: Final[Written[Event]] = {
 
 def _entry(row: Row[Any]) -> OutboxEntry:
     id_ = EventId(row.order_id, row.sequence)
-    return OutboxEntry(row.position, id_, row.type, row.body.encode(), bool(row.held_up))
+    return OutboxEntry(row.position, id_, row.type, row.body.encode(), row.first_put_off)
 
 
 def _put_back(new: FromClause, _: SqlDialect) -> Executable:
@@ -58,16 +58,17 @@ def _put_back(new: FromClause, _: SqlDialect) -> Executable:
 _PUT_BACK: Final = BulkStatement(outbox, written_whole(outbox, ENTRY_WRITTEN), _put_back)
 _DELETE: Final = delete(outbox).where(among(outbox.c.position, "positions"))
 # Not EXISTS: PostgreSQL may answer that one by reading all announcements, where it expects to find few.
-_HELD_UP: Final = (
+_FIRST_PUT_OFF: Final = (
     select(announcements.c.position)
     .where(announcements.c.order_id == outbox.c.order_id)
     .order_by(announcements.c.position)
     .limit(1)
     .scalar_subquery()
-    .is_not(None)
 )
 # The oldest that are there. Never those above the last one that was seen: a lower position may be committed later.
-_IN_ORDER: Final = select(*outbox.c, _HELD_UP.label("held_up")).order_by(outbox.c.position).limit(bindparam("limit"))
+_IN_ORDER: Final = (
+    select(*outbox.c, _FIRST_PUT_OFF.label("first_put_off")).order_by(outbox.c.position).limit(bindparam("limit"))
+)
 _OLDEST: Final = _IN_ORDER.where(NOT_BELOW)
 _PAGE: Final = _IN_ORDER.where(outbox.c.position > bindparam("after"))
 

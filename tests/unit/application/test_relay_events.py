@@ -9,7 +9,7 @@ from attrs import define, field
 
 from application.errors import OutcomeUnknown, Unavailable
 from application.messaging.relay import RelayEvents
-from application.ports.persistence import OutboxEntry
+from application.ports.persistence import LEASE_SECONDS, OutboxEntry
 from domain.ids import OrderId
 from tests.unit.shop import Shop, types
 from tests.unit.unsteady import Trouble
@@ -256,6 +256,28 @@ async def test_the_first_that_is_taken_releases_the_others_soon(shop: Shop) -> N
     assert step.refused_since is None
 
 
+async def test_what_waited_behind_a_confirmed_one_does_not_wait_on_when_the_relay_dies(shop: Shop) -> None:
+    order = await shop.paid((await shop.sells(), 1))
+    broker = Broker(refuses=lambda entry: entry.id.sequence == 2)
+    await relay(shop, broker)
+    broker.refuses = lambda _: False
+    shop.clock.forward(timedelta(seconds=5))
+    broker.hangs_at, broker.hangs = 3, asyncio.Event()
+    dying = new_relay(shop, broker)
+    await dying()
+    await dying()
+    assert waiting(shop) == ["stock_reserved", "paid"]
+
+    broker.hangs = None
+    shop.clock.forward(timedelta(seconds=LEASE_SECONDS + 1))
+    other = RelayEvents(shop.unsteady, broker, _nothing, shop.clock, "relay-2")
+    await other()
+    await other.stop()
+    await dying.stop()
+
+    assert broker.of(order.id) == ["placed", "payment_requested", "stock_reserved", "paid"]
+
+
 async def test_one_that_is_taken_now_and_then_makes_nobody_hear_the_others_again_and_again(shop: Shop) -> None:
     pen, broker = await shop.sells(), Broker(refuses=lambda _: True)
     step = new_relay(shop, broker)
@@ -336,6 +358,44 @@ async def test_work_is_enqueued_once_while_its_announcement_is_put_off(shop: Sho
         await step()
         shop.clock.forward(timedelta(seconds=1))
     assert types(broker.enqueued) == ["payment_requested"]
+
+
+async def test_a_put_off_announcement_keeps_its_time_when_the_relay_dies_while_its_queue_takes_no_work(
+    shop: Shop,
+) -> None:
+    order, _ = await shop.payment_requested((await shop.sells(), 1))
+    broker = Broker(refuses=lambda entry: entry.id.sequence == 2, full=lambda _: True)
+    for _ in range(3):
+        await relay(shop, broker)
+    assert types(broker.tried) == ["placed", "payment_requested"]
+
+    broker.refuses = broker.full = lambda _: False
+    shop.clock.forward(timedelta(seconds=5))
+    await relay(shop, broker)
+
+    assert broker.of(order.id) == ["placed", "payment_requested"]
+    assert types(broker.enqueued) == ["payment_requested"]
+    assert waiting(shop) == []
+
+
+async def test_work_that_waits_behind_another_announcement_is_announced_once_when_the_relay_has_died(
+    shop: Shop,
+) -> None:
+    order, _ = await shop.payment_requested((await shop.sells(), 1))
+    broker = Broker(refuses=lambda _: True, full=lambda _: True)
+    await relay(shop, broker)
+    assert waiting(shop) == ["placed", "payment_requested"]
+    broker.refuses = lambda entry: entry.id.sequence == 2
+    shop.clock.forward(timedelta(seconds=5))
+    await relay(shop, broker)
+    assert types(broker.tried) == ["placed", "placed", "payment_requested"]
+
+    broker.refuses = lambda _: False
+    shop.clock.forward(timedelta(seconds=5))
+    await relay(shop, broker)
+
+    assert broker.of(order.id) == ["placed", "payment_requested"]
+    assert waiting(shop) == []
 
 
 async def test_an_announcement_is_heard_once_while_its_queue_takes_no_work(shop: Shop) -> None:
