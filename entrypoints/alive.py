@@ -11,7 +11,10 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-PROGRAMS: Final = ("api", "worker", "relay")
+API: Final = "api"
+WORKER: Final = "worker"
+RELAY: Final = "relay"
+PROGRAMS: Final = (API, WORKER, RELAY)
 # Seconds between two notes, and after how many without one a program counts as dead.
 NOTE_EVERY: Final = 5.0
 DEAD_AFTER: Final = 20.0

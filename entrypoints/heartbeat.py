@@ -9,12 +9,10 @@ from typing import Final
 
 from adapters.sql.heartbeats import Heartbeat, SqlHeartbeats
 from application.errors import Trouble
-from entrypoints.alive import DEAD_AFTER, NOTE_EVERY, forget, note
+from entrypoints.alive import DEAD_AFTER, NOTE_EVERY, RELAY, WORKER, forget, note
 from entrypoints.loops import repeated
 
-RELAY: Final = "relay"
-WORKER: Final = "worker"
-# What each kind does while it is there.
+# The work that each kind does.
 KINDS: Final = {WORKER: "payments and refunds", RELAY: "events and the requests for the worker"}
 
 _END_WITHIN: Final = 1.0

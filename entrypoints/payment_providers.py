@@ -18,7 +18,7 @@ class Provider:
     gateway: PaymentProvider
     ledger: ProviderLedger
     # The file behind both.
-    books: FileLedger
+    file: FileLedger
 
 
 @asynccontextmanager

@@ -20,7 +20,7 @@ from application.errors import Trouble
 # The fence is a lease that ends by itself if its process does.
 _NAME: Final = "caches"
 SECONDS: Final = 5.0
-# Seconds from the raising until every process has looked. Each looks more than twice as often.
+# Seconds from the raising until every process has looked.
 SETTLE: Final = 0.5
 
 _END: Final = FromNow(literal(SECONDS))

@@ -19,7 +19,7 @@ _FIRST_DELAY: Final = timedelta(seconds=5)
 _SHORTEST_PAUSE: Final = timedelta(seconds=1)
 _LONGEST_PAUSE: Final = timedelta(minutes=1)
 # Seconds that the relay waits for a round of announcements before it goes on with work.
-_PATIENCE: Final = 1.0
+_TIMEOUT: Final = 1.0
 
 
 @define(eq=False)
@@ -124,7 +124,7 @@ class Announcer:
         if self._round is None:
             return None
         if not self._round.done():
-            await asyncio.wait([self._round], timeout=0 if self._is_slow else _PATIENCE)
+            await asyncio.wait([self._round], timeout=0 if self._is_slow else _TIMEOUT)
         self._is_slow = self.is_busy
         if self._is_slow:
             return None

@@ -34,7 +34,7 @@ async def _make_ledger(settings: "Settings", engine: "AsyncEngine") -> None:
     async with open_provider(settings, new=True) as provider:
         shop = await shop_id(engine)
         if shop is not None:
-            await provider.books.claim(shop)
+            await provider.file.claim(shop)
 
 
 async def _declare_queues(url: str, namespace: str) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import Final
 
+from entrypoints.alive import API
 from entrypoints.broker import queues_declared
 from entrypoints.connections import open_container
 from entrypoints.container import Container
@@ -40,7 +41,7 @@ async def serve_http(container: Container, stop: Stop, *, on_started: OnStarted)
     """Answer requests until the stop, and finish those in progress."""
     settings, use_cases = container.settings(), container.use_cases()
     async with AsyncExitStack() as stack:
-        await stack.enter_async_context(noted_alive("api"))
+        await stack.enter_async_context(noted_alive(API))
         app = create_app(
             use_cases,
             await stack.enter_async_context(open_readiness(settings, container.redis())),

@@ -3,6 +3,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
+from adapters.sql.cache_fence import SETTLE
 from application.errors import Trouble
 from application.execution.one_database import KeepCachesToDatabase
 from application.ports.caching import CacheFence
@@ -12,8 +13,8 @@ from entrypoints.loops import pause, repeated
 _LOOK_AT_MARK_EVERY: Final = 1.0
 # Seconds that a start waits for the first look. Without a database it goes on with what is cached.
 _FIRST_LOOK: Final = 3.0
-# Seconds between two looks at the fence. A process that raises it waits for more than twice as long.
-_LOOK_AT_FENCE_EVERY: Final = 0.2
+# Seconds between two looks at the fence: a process that raises it waits until all have looked, the slow ones, too.
+_LOOK_AT_FENCE_EVERY: Final = SETTLE / 2.5
 
 
 @asynccontextmanager

@@ -9,9 +9,10 @@ import structlog
 from application.errors import Trouble
 from application.messaging.relay import RelayEvents
 from application.ports.messaging import OutboxSignal
+from entrypoints.alive import RELAY
 from entrypoints.broker import queues_declared
 from entrypoints.connections import open_container
-from entrypoints.heartbeat import RELAY, heard_of
+from entrypoints.heartbeat import heard_of
 from entrypoints.loops import Stop, repeat
 from entrypoints.programs.starting import freeze_objects, tell_of_servers
 from entrypoints.schema import expect_schema

@@ -6,11 +6,12 @@ from contextlib import AsyncExitStack
 from datetime import timedelta
 
 from adapters.sql.schema import schema_problem
+from entrypoints.alive import RELAY, WORKER
 from entrypoints.broker import queues_declared
 from entrypoints.connections import only_one, open_container
 from entrypoints.container import Container
 from entrypoints.demo import CATALOGUE
-from entrypoints.heartbeat import RELAY, WORKER, heard_of
+from entrypoints.heartbeat import heard_of
 from entrypoints.loops import Stop
 from entrypoints.own_ledger import expect_own_ledger
 from entrypoints.programs.api import OnStarted, serve_http

@@ -10,10 +10,11 @@ from attrs import frozen
 from application.assembly import UseCases
 from application.messaging.consumer import Consumer, Handled
 from application.messaging.dead_letters import RecordDeadLetters
+from entrypoints.alive import WORKER
 from entrypoints.broker import queues_declared
 from entrypoints.connections import open_container
 from entrypoints.container import Container
-from entrypoints.heartbeat import WORKER, heard_of
+from entrypoints.heartbeat import heard_of
 from entrypoints.loops import Stop, Turn, repeat
 from entrypoints.own_ledger import expect_own_ledger
 from entrypoints.programs.caches import fence_watched

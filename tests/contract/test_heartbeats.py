@@ -12,8 +12,9 @@ from adapters.sql.overview import overview
 from adapters.sql.tables import heartbeats
 from adapters.sql.unit_of_work import SqlUnitOfWork
 from domain.orders.status import OrderStatus
+from entrypoints.alive import DEAD_AFTER, RELAY, WORKER
 from entrypoints.doctor import warnings
-from entrypoints.heartbeat import DEAD_AFTER, RELAY, WORKER, heard_of, missing
+from entrypoints.heartbeat import heard_of, missing
 from entrypoints.settings import Settings
 from tests.contract.conftest import keep
 from tests.unit.builders import a_product, placed

@@ -71,7 +71,7 @@ async def test_a_database_that_is_put_back_works_again(sqlite_engine: AsyncEngin
 
 @removals
 async def test_a_ledger_that_was_removed_charges_nobody(tmp_path: Path, remove: Removal) -> None:
-    file = tmp_path / "books" / "gateway.db"
+    file = tmp_path / "ledger" / "gateway.db"
     ledger = FileLedger(file)
     gateway = SimulatedGateway(ledger)
     try:

@@ -1,4 +1,4 @@
-"""An id for the shop whose database this is, by which its books elsewhere are known."""
+"""An id for the shop whose database this is, by which its payment ledger is known."""
 
 from typing import Final
 from uuid import uuid4

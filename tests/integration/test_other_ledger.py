@@ -1,4 +1,4 @@
-"""Whoever only reads makes no files, and nobody works with the books of another shop."""
+"""A command that only reads makes no files, and no program works with the ledger of another shop."""
 
 from collections.abc import Iterator
 from pathlib import Path
