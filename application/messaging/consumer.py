@@ -11,7 +11,10 @@ from application.execution.concurrency import end
 from application.messaging.subscriptions import WorkQueue
 from application.ports.messaging import Delivery, Subscription
 from domain.errors import DomainError
-from domain.orders.events import Event
+
+
+class Misplaced(Exception):
+    """A readable event that is no work of this queue."""
 
 
 @frozen
@@ -33,8 +36,8 @@ class Consumer:
     """Pass the deliveries of a queue to a use case, in batches, and settle each delivery by its outcome.
 
     A delivery is acknowledged only after its use case has finished. After a `Trouble` it is retried for as long as it
-    takes. After a `DomainError` it is dead-lettered at once, after any other error once that was so `max_failures`
-    times: the attempts during an outage don't count.
+    takes. After a `DomainError`, or if it belongs to another queue, it is dead-lettered at once, after any other error
+    once that was so `max_failures` times: the attempts during an outage don't count.
 
     A delivery whose outcome comes later is settled by `settle`. While `max_late` deliveries wait for it, no more are
     received.
@@ -65,9 +68,14 @@ class Consumer:
 
         The broker will deliver again what was not settled.
         """
-        outcomes = await each_alone(self._handle, [delivery.event for delivery in deliveries])
-        settled: list[tuple[Delivery, Outcome]] = []
-        for delivery, outcome in zip(deliveries, outcomes, strict=True):
+        ours = [delivery for delivery in deliveries if isinstance(delivery.event, self.work.event)]
+        settled: list[tuple[Delivery, Outcome]] = [
+            (delivery, Misplaced(f"queue {self.work.name} takes only {self.work.event.type} events"))
+            for delivery in deliveries
+            if not isinstance(delivery.event, self.work.event)
+        ]
+        outcomes = await each_alone(self._handle_all, [delivery.event for delivery in ours]) if ours else []
+        for delivery, outcome in zip(ours, outcomes, strict=True):
             if isinstance(outcome, asyncio.Future):
                 self._await_later(delivery, outcome)
             else:
@@ -119,7 +127,7 @@ class Consumer:
                 done.append(delivery)
             elif isinstance(outcome, Trouble):
                 retried.append((delivery, outcome))
-            elif not isinstance(outcome, DomainError) and delivery.failures + 1 < self._max_failures:
+            elif not isinstance(outcome, DomainError | Misplaced) and delivery.failures + 1 < self._max_failures:
                 retried.append((evolve(delivery, failures=delivery.failures + 1), outcome))
             else:
                 dead_lettered.append((delivery, outcome))
@@ -138,12 +146,6 @@ class Consumer:
         if troubles:
             raise troubles[0]
         return Handled(len(done), tuple(retried), tuple(dead_lettered))
-
-    async def _handle(self, events: Sequence[Event]) -> Sequence[Told]:
-        wanted = [event for event in events if isinstance(event, self.work.event)]
-        if len(wanted) < len(events):
-            raise TypeError(f"queue {self.work.name} takes only {self.work.event.type} events, and got another type")
-        return await self._handle_all(wanted)
 
 
 def _reason(error: Exception) -> str:

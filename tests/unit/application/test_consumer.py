@@ -152,16 +152,30 @@ async def test_one_poisonous_delivery_among_a_thousand_delays_none_of_them() -> 
     assert work.done == [number for number in range(1000) if number != 500]
 
 
-async def test_an_event_that_belongs_elsewhere_is_not_taken_for_ours() -> None:
-    stranger = OrderPaid(order_id=OrderId(UUID(int=9)), sequence=4, at=NOW, payment_id=PAYMENT, amount=euros(1))
-    queue, work = Settled.of(request(1), stranger, request(2), failures=2), Work()
-    handled = await consumer(queue, work).step()
-    assert (handled.done, work.done) == (2, [1, 2])
-    [(delivery, reason)] = queue.aside
-    assert (delivery.event, reason) == (
-        stranger,
-        "TypeError: queue payments takes only order.payment_requested events, and got another type",
-    )
+async def test_an_event_that_belongs_elsewhere_is_set_aside_at_once_and_breaks_up_no_batch() -> None:
+    """As when somebody has bound the queue to all events of the shop."""
+    strangers = [
+        OrderPaid(order_id=OrderId(UUID(int=number)), sequence=4, at=NOW, payment_id=PAYMENT, amount=euros(1))
+        for number in (8, 9)
+    ]
+    batches: list[list[int]] = []
+
+    async def work(events: Sequence[PaymentRequested]) -> list[None]:
+        batches.append([event.order_id.int for event in events])
+        return [None] * len(events)
+
+    queue = Settled.of(strangers[0], request(1), request(2), strangers[1], request(3), strangers[0])
+    consuming = Consumer(PAYMENTS, queue, work, max_batch=5)
+    assert (await consuming.step()).done == 3
+    assert (await consuming.step()).done == 0
+
+    assert batches == [[1, 2, 3]]
+    assert numbers(queue.done_) == [1, 2, 3]
+    assert queue.later_ == []
+    reason = "Misplaced: queue payments takes only order.payment_requested events"
+    assert [(delivery.event, why) for delivery, why in queue.aside] == [
+        (stranger, reason) for stranger in (*strangers, strangers[0])
+    ]
 
 
 async def test_nothing_is_acknowledged_when_the_process_stops_in_its_work() -> None:
