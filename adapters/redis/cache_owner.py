@@ -10,10 +10,11 @@ from application.ports.caching import DatabaseMark
 _TTL_MS: Final = 7 * 24 * 3600 * 1000
 
 # KEYS: the mark, then the epochs of the caches. ARGV: the mark that was read, empty if there was none; the new mark;
-# its time to live; 1 to invalidate. Any other value under its key counts as a missing mark.
+# its time to live; 1 to invalidate. Any other value under its key counts as a missing mark: MGET, unlike GET, does not
+# refuse to read a value of another type.
 _CHANGE: Final = Script(
     """
-local known = redis.call('GET', KEYS[1])
+local known = redis.call('MGET', KEYS[1])[1]
 if not known or not string.match(known, '^%d+ ') then
     known = ''
 end
@@ -42,7 +43,8 @@ class RedisCacheOwner:
     _namespace: str = "holdfast"
 
     async def get(self) -> DatabaseMark | None:
-        return _mark(await self._redis.read("GET", self._key))
+        found = await self._redis.read("MGET", self._key)
+        return _mark(found[0]) if found else None
 
     async def change(self, mark: DatabaseMark, *, since: DatabaseMark | None) -> None:
         continues = since is not None and mark.continues(since)

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 
 import structlog
 from attrs import define, field, frozen
-from redis.exceptions import NoScriptError, ResponseError
+from redis.exceptions import AuthenticationError, NoPermissionError, NoScriptError, ResponseError
 
 from adapters.redis.connections import Argument, Connection, Connections, OnConnect, connector
 
@@ -19,6 +19,10 @@ RUN_BYTES: Final = 12
 EPOCH_BYTES: Final = RUN_BYTES + 16
 
 _NO_RUN: Final = b"-" * RUN_BYTES
+
+# What no waiting mends is tried more rarely, by this factor.
+_FOR_GOOD: Final = (AuthenticationError, NoPermissionError)
+_MORE_RARELY: Final = 10
 
 _log = structlog.get_logger("holdfast.redis")
 
@@ -63,6 +67,8 @@ class GuardedRedis:
     _client: Connections | None = field(default=None, init=False)
     _may_read: bool = field(default=False, init=False)
     _run: bytes = field(default=_NO_RUN, init=False)
+    # Why this process does without Redis, or did so last.
+    _trouble: BaseException | None = field(default=None, init=False)
     _returning: asyncio.Task[None] | None = field(default=None, init=False)
     _lost: list[Connections] = field(factory=list, init=False)
     _is_closed: bool = field(default=False, init=False)
@@ -110,7 +116,7 @@ class GuardedRedis:
 
     async def start(self) -> None:
         if not await self._return():
-            _log.warning("Redis does not answer; starting without it")
+            self._tell("starting without it")
             self._returning = asyncio.get_running_loop().create_task(self._keep_returning())
 
     async def close(self) -> None:
@@ -163,15 +169,25 @@ class GuardedRedis:
     def _give_up(self, client: Connections, error: BaseException) -> None:
         if self._client is not client:
             return
-        self._client, self._may_read = None, False
+        self._client, self._may_read, self._trouble = None, False, error
         self._lost.append(client)
         if self._returning is not None and not self._returning.done():
             return  # The reconnect itself has failed; its task tries again.
-        _log.warning("Redis does not answer; going on without it", reason=self._reason(error))
+        self._tell("going on without it")
         if not self._is_closed:
             self._returning = asyncio.get_running_loop().create_task(self._keep_returning())
 
-    def _reason(self, error: BaseException) -> str:
+    def _tell(self, what_now: str) -> None:
+        error = self._trouble
+        if isinstance(error, _FOR_GOOD):
+            advice = "correct the user or the password in REDIS_URL, or give that user its rights (`ACL SETUSER`)"
+            _log.error(f"Redis refuses this user; {what_now}", reason=self._reason(error), advice=advice)
+        elif isinstance(error, ResponseError):
+            _log.warning(f"Redis refuses a command; {what_now}", reason=self._reason(error))
+        else:
+            _log.warning(f"Redis does not answer; {what_now}", reason=self._reason(error))
+
+    def _reason(self, error: BaseException | None) -> str:
         if isinstance(error, TimeoutError):
             return f"no answer in {self._timeout:g} s"
         return str(error) or type(error).__name__
@@ -179,7 +195,8 @@ class GuardedRedis:
     async def _keep_returning(self) -> None:
         while not self._is_closed:
             spread = random.uniform(0.8, 1.2)  # noqa: S311 - no secret
-            await asyncio.sleep(max(self._retry_every * spread, self._timeout * 2))
+            rarely = _MORE_RARELY if isinstance(self._trouble, _FOR_GOOD) else 1
+            await asyncio.sleep(max(self._retry_every * spread * rarely, self._timeout * 2))
             # The lost clients are no longer in use: every call on them has ended or timed out.
             await self._close_lost()
             if await self._return():
@@ -199,6 +216,7 @@ class GuardedRedis:
                 await self._in_time(client.execute("DEL", *self._epoch_keys))
             self._may_read = self._client is client
         except Exception as error:  # noqa: BLE001 - as in `_ask`
+            self._trouble = error
             _log.debug("Redis still does not answer", reason=self._reason(error))
         finally:
             if not self._may_read:

@@ -1,5 +1,6 @@
 """What `CacheOwner` and `DatabaseMarks` promise: no entry is used that comes from another database."""
 
+import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable
 
@@ -153,6 +154,41 @@ async def test_entries_in_redis_of_which_nobody_knows_the_database_are_invalidat
     await in_redis.owner.change(FIRST, since=None)
     assert not await in_redis.have(order)
     assert await in_redis.owner.get() == FIRST
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["RPUSH {} x", "HSET {} x y", "SADD {} x", "ZADD {} 1 x", "XADD {} * x y", "SETBIT {} 9 1"],
+    ids=lambda command: command.split()[0],
+)
+@pytest.mark.parametrize("key", ["database", "generation", "catalogue"])
+async def test_a_key_of_another_type_under_one_of_our_names_is_replaced(
+    in_redis: Caches, redis_url: str, namespace: str, key: str, command: str
+) -> None:
+    await in_redis.owner.change(FIRST, since=None)
+    await in_redis.fill()
+    async with Redis.from_url(redis_url) as raw:
+        await raw.delete(f"{namespace}:{key}")
+        await raw.execute_command(*command.format(f"{namespace}:{key}").split())
+    if key == "database":
+        assert await in_redis.owner.get() is None
+    await in_redis.owner.change(FIRST, since=None)
+
+    async def all_work() -> bool:
+        assert in_redis.catalogue is not None
+        await in_redis.owner.change(FIRST, since=await in_redis.owner.get())
+        mark, order = await in_redis.owner.get(), an_order_of_its_own()
+        for _ in range(2):
+            await in_redis.orders.put_many([order])
+        page, _ = await in_redis.catalogue.get(PAGE)
+        await in_redis.catalogue.put(page, [a_product()])
+        _, products = await in_redis.catalogue.get(PAGE)
+        return mark == FIRST and products is not None and order.id in await in_redis.orders.get_many([order.id])
+
+    # The client may have to connect again first.
+    async with asyncio.timeout(30):
+        while not await all_work():  # noqa: ASYNC110 - what is waited for happens in a server
+            await asyncio.sleep(0.05)
 
 
 async def test_namespaces_have_their_own_database(in_redis: Caches, redis_url: str) -> None:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 import pytest
 from attrs import define, evolve, field, frozen
 from redis.asyncio import Redis
+from structlog.testing import capture_logs
 from uuid_utils.compat import uuid7
 
 from adapters.redis.catalogue_cache import RedisCatalogueCache
@@ -439,6 +440,34 @@ async def test_a_full_redis_shows_nothing_old(own_redis: RedisServer, start: Sta
         await raw.config_set("maxmemory", 0)
     await has_returned(process)
     await has_returned(another)
+
+
+async def test_a_right_that_the_user_lacks_is_an_error_that_says_so(own_redis: RedisServer, start: Start) -> None:
+    url = own_redis.url.replace("redis://", "redis://shop:secret@")
+    async with Redis.from_url(own_redis.url) as raw:
+        await raw.execute_command("ACL", "SETUSER", "shop", "on", ">secret", "~*", "+@all", "-eval", "-evalsha")
+        with capture_logs() as said:
+            process, order = await start(url), a_new_order()
+            assert not await process.orders.put_many([order])
+        assert await process.kept(order) is None
+        [line] = said
+        assert (line["log_level"], line["event"]) == ("error", "Redis refuses this user; going on without it")
+        assert "no permissions to run" in line["reason"]
+        assert "ACL SETUSER" in line["advice"]
+        await raw.execute_command("ACL", "SETUSER", "shop", "+@all")
+    await has_returned(process)
+
+
+async def test_a_wrong_password_is_an_error_that_says_so_at_the_start(own_redis: RedisServer, start: Start) -> None:
+    async with Redis.from_url(own_redis.url) as raw:
+        await raw.execute_command("ACL", "SETUSER", "shop", "on", ">secret", "~*", "+@all")
+        with capture_logs() as said:
+            process = await start(own_redis.url.replace("redis://", "redis://shop:mistyped@"))
+        [line] = [line for line in said if line["log_level"] != "debug"]
+        assert (line["log_level"], line["event"]) == ("error", "Redis refuses this user; starting without it")
+        assert "mistyped" not in str(said)
+        await raw.execute_command("ACL", "SETUSER", "shop", ">mistyped")
+    await has_returned(process)
 
 
 @pytest.mark.parametrize(
