@@ -37,11 +37,8 @@ async def open_engine(
     if not settings.database_url:
         if new:
             make_folder(settings.data)
-        elif not settings.database_file.exists():
-            raise NotReady(
-                f"there is no shop in {settings.data} yet: run `holdfast migrate`, or `holdfast up`, or name another"
-                " folder with --data"
-            )
+        else:
+            _expect_shop(settings)
     try:
         engine = create_engine(
             settings.database_url or sqlite_url(settings.database_file),
@@ -58,6 +55,19 @@ async def open_engine(
         with suppress(TimeoutError):
             async with asyncio.timeout(_CLOSE_TIMEOUT):
                 await engine.dispose()
+
+
+def _expect_shop(settings: Settings) -> None:
+    file = settings.database_file
+    try:
+        file.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        raise NotReady(
+            f"there is no shop in {settings.data} yet: run `holdfast migrate`, or `holdfast up`, or name another"
+            " folder with --data"
+        ) from None
+    except OSError as error:
+        raise NotReady(f"{file} can't be reached: {error.strerror}; name another folder with --data") from None
 
 
 def make_folder(folder: Path) -> None:

@@ -51,10 +51,17 @@ def _is_readable(name: str) -> bool:
         return False
 
 
+def _is_folder(name: str) -> bool:
+    try:
+        return Path(name).is_dir()
+    except OSError:
+        return False
+
+
 _TEXT: Final = _Option(value="a text", allows=bool)
 _SECRET_OF_TLS: Final = _Option(value="a text", allows=bool, only_tls=True)
 _FILE: Final = _Option(value="a file that can be read", allows=_is_readable, only_tls=True)
-_FOLDER: Final = _Option(value="a folder", allows=lambda name: Path(name).is_dir(), only_tls=True)
+_FOLDER: Final = _Option(value="a folder", allows=_is_folder, only_tls=True)
 _SSL_MODE: Final = _one_of("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 
 

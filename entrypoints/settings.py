@@ -115,7 +115,8 @@ class Settings:
     def cursor_secret(self) -> bytes:
         """The secret that signs the cursors of lists: 32 bytes, the same in all processes with the same database."""
         shared = self.cursor_key or self.database_url or str(self.database_file.resolve())
-        return sha256(b"cursors of " + shared.encode()).digest()
+        # The folder in which the service was started may have a name that is not UTF-8.
+        return sha256(b"cursors of " + shared.encode(errors="surrogateescape")).digest()
 
     @property
     def ledger(self) -> Path:

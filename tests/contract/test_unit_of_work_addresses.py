@@ -1,5 +1,6 @@
 """Where the database is, and what is said when it isn't there."""
 
+import os
 import secrets
 from collections.abc import Callable
 from pathlib import Path
@@ -63,6 +64,14 @@ async def test_a_sqlite_file_that_cannot_be_opened_is_named(
 ) -> None:
     with pytest.raises(Unavailable, match=f"SQLite file {path} can't be opened"):
         await server_version(open_engines(f"sqlite:///{path}"))
+
+
+async def test_a_sqlite_file_that_is_no_file_is_not_opened(
+    open_engines: Callable[[str], AsyncEngine], tmp_path: Path
+) -> None:
+    os.mkfifo(tmp_path / "shop.db")
+    with pytest.raises(Unavailable, match="can't be opened"):
+        await server_version(open_engines(f"sqlite:///{tmp_path / 'shop.db'}"))
 
 
 async def test_a_sqlite_file_that_is_none_is_named(open_engines: Callable[[str], AsyncEngine], tmp_path: Path) -> None:

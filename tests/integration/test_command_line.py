@@ -205,6 +205,16 @@ def test_a_data_folder_may_have_any_name(embedded: Service, name: str, tmp_path:
     assert (tmp_path / name / "holdfast.db").is_file()
 
 
+@pytest.mark.parametrize(
+    "command", ["products list", "dead list", "reconcile", "status", "doctor", "seed", "migrate", "up"]
+)
+def test_a_data_folder_that_can_not_be_reached_is_named(embedded: Service, command: str) -> None:
+    # Like a folder of somebody else's, but also for root.
+    status, said = run(embedded, *command.split(), "--data", "a" * 300)
+    assert (status, len(said.splitlines())) == (1, 1), said
+    assert "File name too long; name another" in said
+
+
 def test_a_data_folder_belongs_to_one_service(embedded: Service) -> None:
     embedded.start_all(["up"])
     status, said = run(embedded, "up")

@@ -1,3 +1,4 @@
+import os
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -183,3 +184,13 @@ def test_no_address_with_its_password_is_shown() -> None:
     )
     assert secret in settings.database_url
     assert secret not in repr(settings)
+
+
+def test_cursors_can_be_signed_in_a_folder_of_any_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    secrets = set()
+    for name in (b"caf\xe9", b"caf\xc3\xa9", b"caf\x1b"):
+        folder = tmp_path / os.fsdecode(name)
+        folder.mkdir()
+        monkeypatch.chdir(folder)
+        secrets.add(read_settings({}).cursor_secret)
+    assert len(secrets) == 3

@@ -63,7 +63,8 @@ class SqliteConnections:
         @event.listens_for(engine.sync_engine, "do_connect")
         def look_first(*_: Any) -> None:
             file = Path(str(engine.url.database))
-            if file.is_dir() or not os.access(file.parent, os.W_OK | os.X_OK):
+            usable = not os.access(file, os.F_OK) or (os.access(file, os.R_OK) and file.is_file())
+            if not usable or not os.access(file.parent, os.W_OK | os.X_OK):
                 raise Unavailable(f"{self.server_name(engine.url)} {CANNOT_BE_OPENED}")
 
         @event.listens_for(engine.sync_engine, "connect")
