@@ -1,4 +1,4 @@
-"""What the files in `golden/` mean: for each kind, the file's name and its value.
+"""The meaning of the files in `golden/`: for each kind, the file's name and its value.
 
 A name is what it is, then a number that rises with each change of the shape. The values are written out here, so that
 no helper of other tests can change them.

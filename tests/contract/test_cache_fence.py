@@ -1,4 +1,4 @@
-"""What `CacheFence` promises: no process reads what another one could not invalidate."""
+"""The promise of `CacheFence`: no process reads an entry that another one could not invalidate."""
 
 import asyncio
 import secrets

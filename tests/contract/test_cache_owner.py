@@ -1,4 +1,4 @@
-"""What `CacheOwner` and `DatabaseMarks` promise: no entry is used that comes from another database."""
+"""The promise of `CacheOwner` and `DatabaseMarks`: no entry is used that comes from another database."""
 
 import asyncio
 import secrets

@@ -1,4 +1,4 @@
-"""What `holdfast doctor` says of a database that works, and won't for long."""
+"""Warnings of `holdfast doctor` about a database that works, and won't for long."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta

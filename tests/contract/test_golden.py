@@ -1,4 +1,4 @@
-"""What earlier releases stored is read for good, and what this one stores has a known shape.
+"""Data of earlier releases is read for good, and the data of this one has a known shape.
 
 A file in `golden/` is never changed and never removed, since somebody's database has such bytes. When a test here fails
 after a change of a shape, give the shape a way to read the old bytes, and add files with the next number and their

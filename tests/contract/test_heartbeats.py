@@ -1,4 +1,4 @@
-"""Who is known to be at work, by the clock of the database."""
+"""Workers and relays are known to be at work, by the clock of the database."""
 
 from datetime import timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""A command waits longer than a request may: only the person waits who gave it."""
+"""A command waits longer than a request may, since only the person who gave it has to wait."""
 
 import asyncio
 

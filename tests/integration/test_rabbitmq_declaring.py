@@ -1,4 +1,4 @@
-"""What is of another kind than ours, what may not be done, and what is missing: it is said, and the rest goes on."""
+"""Queues of another kind, missing rights and missing queues are named, and everything else goes on."""
 
 import asyncio
 import secrets

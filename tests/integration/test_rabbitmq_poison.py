@@ -1,4 +1,4 @@
-"""Whatever a stranger can put on a queue is set aside with its bytes and a reason, and delays nobody."""
+"""A message that can't be read is set aside with its bytes and a reason, and delays no other."""
 
 import asyncio
 import struct

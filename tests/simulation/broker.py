@@ -215,7 +215,7 @@ class SimulatedBroker:
     """Keeps confirmed events, and delivers them until they are settled, sometimes twice or out of order."""
 
     _faults: Faults
-    # What the stranger whose queue may be full has got, what the others heard, and the requests in our own queues.
+    # What the foreign queue that may be full has got, the events that others heard, and the requests in our own queues.
     announced: list[OutboxEntry] = field(factory=list)
     heard: list[OutboxEntry] = field(factory=list)
     # Whether the stranger's queue is full, and refuses what `Weather.refuses` names.

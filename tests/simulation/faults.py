@@ -52,7 +52,7 @@ _LEADS_TO: Final[dict[str, dict[str, Any]]] = {
     "outbox.re_enqueue": {"embedded": True, "errors": 0.04, "restarts": 8, "errand": "money"},
     "outbox.release": {"restarts": 5},
     "announcements.put_off": {"unconfirmed": 0.6},
-    # What was put off is due after five seconds, so that the run must last longer.
+    # Announcements that were put off are due after five seconds, so that the run must last longer.
     "announcements.remove": {"unconfirmed": 0.4, "pauses": 0.4, "errors": 0.0, "restarts": 0, "refuses": ()},
     "orders.page": {"errand": "orders"},
     "recent_orders.get_many": {"errand": "orders"},

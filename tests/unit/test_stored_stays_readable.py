@@ -1,4 +1,4 @@
-"""What was entered under the rules of that day is read under those of any later day."""
+"""Data that was accepted under the rules of its day is read under those of any later day."""
 
 from pathlib import Path
 

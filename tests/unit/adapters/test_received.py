@@ -1,4 +1,4 @@
-"""What a message may hold, and that none of it reaches the library that reads the connection."""
+"""No property of a message, readable or not, reaches the library that reads the connection."""
 
 import asyncio
 import struct

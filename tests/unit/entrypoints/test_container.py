@@ -14,7 +14,7 @@ from adapters.payments.simulated.ledger import MemoryLedger
 from adapters.redis.client import GuardedRedis
 from adapters.redis.recent_orders import RedisRecentOrders
 from adapters.sql.core.engine import create_engine, sqlite_url
-from application.assembly import Ports
+from application.assembly import Limits, Ports
 from application.intake.order_intake import AutoIntake, DirectIntake, QueuedIntake
 from application.messaging.subscriptions import WORK_QUEUES
 from entrypoints.broker import Broker
@@ -66,6 +66,12 @@ async def test_every_provider_can_be_built(container: Container, settings: Setti
     built = {name: provider() for name, provider in container.providers.items()}
     assert {"ports", "limits", "use_cases", "check_health"} <= built.keys()
     assert {name for name, made in built.items() if made is None} == (set() if settings.redis_url else {"redis"})
+
+
+def test_the_defaults_of_the_settings_are_those_of_the_limits(container: Container, settings: Settings) -> None:
+    """The tests and the simulation take the latter, and show what a shop does that sets nothing."""
+    in_flight = Limits().batches_in_flight if settings.database_url else 1
+    assert container.limits() == evolve(Limits(), batches_in_flight=in_flight)
 
 
 async def test_behind_each_port_stands_what_has_its_methods(container: Container) -> None:

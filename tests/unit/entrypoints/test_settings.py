@@ -107,7 +107,7 @@ def test_what_is_wrong_is_named_with_what_to_write(name: str, value: str, advice
     assert advice in str(refusal.value)
 
 
-# What no library can write, or what ends a line or a string of C.
+# Characters that no library can write, or that end a line or a string of C.
 @pytest.mark.parametrize("hostile", ["a\0b", "a\nb", "\x1b[2J", "shop\n", "\udcff", "a\x7f"])
 @pytest.mark.parametrize("attribute", fields(Settings), ids=lambda attribute: attribute.name)
 def test_no_setting_takes_what_is_no_text(attribute: "Attribute[object]", hostile: str) -> None:

@@ -1,4 +1,4 @@
-"""What a person may see of a text that came from outside."""
+"""A text from outside is shown without secrets and without control characters."""
 
 import pytest
 from hypothesis import given
