@@ -124,6 +124,23 @@ async def test_an_entry_that_the_broker_does_not_confirm_is_claimed_again_and_ag
         assert stuck.id.order_id.int == 100_000
 
 
+async def test_what_comes_after_positions_began_anew_is_claimed(postgres_engine: AsyncEngine) -> None:
+    """As in a copy of the tables that was made by logical replication, which does not copy sequences."""
+    await pass_through(postgres_engine, 10)
+    assert await mark(postgres_engine) > 1
+    async with postgres_engine.begin() as connection:
+        await connection.execute(text("ALTER SEQUENCE outbox_position_seq RESTART"))
+    async with SqlUnitOfWork(postgres_engine)() as tx:
+        await tx.events.add_many([cancelled(100_000)])
+
+    found = await step(postgres_engine, []) or await step(postgres_engine, [])
+
+    assert [entry.id.order_id.int for entry in found] == [100_000]
+    await step(postgres_engine, found)
+    await pass_through_more(postgres_engine)
+    assert 0 < await mark(postgres_engine) <= 7
+
+
 async def test_the_mark_rises_past_a_writer_that_gave_up(postgres_engine: AsyncEngine) -> None:
     async def give_up_late() -> None:
         async with SqlUnitOfWork(postgres_engine)() as tx:

@@ -198,7 +198,8 @@ class Locks(Protocol):
         """Select `writers`: the names of all other open transactions that may have written to the table `table`.
 
         They are one text, with blanks between them. A transaction is among them before it takes a value of a sequence
-        for a new row, and until after its commit can be seen. None if the database allows only one writer anyway.
+        for a new row, and until after its commit can be seen. Select as well `last`, the last value of the sequence of
+        the table's column `column`, or NULL if it is not known. None if the database allows only one writer anyway.
         """
 
     @property

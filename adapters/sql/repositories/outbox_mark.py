@@ -8,7 +8,8 @@ mark follows in two steps. First the highest position that was seen is noted, wi
 and have written to the outbox: whoever may still commit a lower position is among them, since a writer locks the table
 before it takes a position. When all of them have ended, the next look sees what they left, and the mark is raised to
 the noted position, or to the lowest entry that this look finds. All of it is kept in the database, so that it is never
-ahead of the data: neither after a failover nor after a restore.
+ahead of the data: neither after a failover nor after a restore. Positions begin anew where only the tables were copied,
+as logical replication does. The mark is dropped then, because new entries would stand below it.
 """
 
 from collections.abc import Sequence
@@ -52,7 +53,12 @@ async def raise_mark(block: TransactionBlock, seen: Sequence[OutboxEntry]) -> No
     rows = await block.fetch(_READ)
     position, noted, writers = (rows[0].position, rows[0].noted, rows[0].writers) if rows else (0, 0, "")
     # A statement of its own, after the one that saw the entries and before the one that looks for the lowest.
-    at_work: str = (await block.fetch(block.dialect.locks.writers, {"table": outbox.name}))[0].writers
+    parameters = {"table": outbox.name, "column": outbox.c.position.name}
+    [now] = await block.fetch(block.dialect.locks.writers, parameters)
+    if now.last is not None and now.last < position - 1:
+        await block.change(_write(block.dialect), {"new_position": 0, "new_noted": 0, "new_writers": ""})
+        return
+    at_work: str = now.writers
     if not set(writers.split()).isdisjoint(at_work.split()):
         return
     raised = min([noted, *(row.position for row in await block.fetch(_LOWEST))]) if noted > position else position

@@ -81,14 +81,18 @@ class AdvisoryLocks:
     # transaction that has only read, or has written elsewhere, is not among them, however long it has been open.
     writers = (
         text(
-            "SELECT coalesce(string_agg(virtualtransaction, ' '), '') AS writers FROM pg_locks"
+            "SELECT coalesce(string_agg(virtualtransaction, ' '), '') AS writers,"
+            # An identity column is written without a right to its sequence.
+            " (SELECT CASE WHEN has_sequence_privilege(id, 'USAGE, SELECT') THEN pg_sequence_last_value(id) END FROM"
+            " CAST(pg_get_serial_sequence(CAST(:table AS text), CAST(:column AS text)) AS regclass) AS id) AS last"
+            " FROM pg_locks"
             " WHERE locktype = 'relation' AND mode = 'RowExclusiveLock' AND granted"
             " AND relation = CAST(CAST(:table AS text) AS regclass)"
             " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
             " AND pid IS DISTINCT FROM pg_backend_pid()"
         )
-        .bindparams(bindparam("table", type_=Text()))
-        .columns(column("writers", Text()))
+        .bindparams(bindparam("table", type_=Text()), bindparam("column", type_=Text()))
+        .columns(column("writers", Text()), column("last", BigInteger()))
     )
     # Any number that no other application uses; this is "holdfast" in ASCII.
     migrating = text(f"SELECT pg_try_advisory_lock({int.from_bytes(b'holdfast', 'big')})")
