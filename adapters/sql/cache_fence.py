@@ -11,8 +11,7 @@ from sqlalchemy import Executable, bindparam, literal, or_, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.sql.core.expressions import FromNow
-from adapters.sql.core.finishing import finish
-from adapters.sql.core.transaction import TransactionBlock
+from adapters.sql.core.transaction import one_transaction
 from adapters.sql.dialects.base import SqlDialect
 from adapters.sql.tables import leases
 from application.errors import Trouble
@@ -78,25 +77,22 @@ class SqlCacheFence:
                 self._ends = -math.inf
             elif self._time() > self._ends - SECONDS / 2:
                 await self._keep_up()
-        asked, block = self._time(), TransactionBlock(self._engine, writing=False)
+        asked = self._time()
         try:
-            is_up = bool(await block.fetch(_SEEN))
+            async with one_transaction(self._engine, writing=False) as block:
+                is_up = bool(await block.fetch(_SEEN))
         except Trouble:
             # Without the database nobody commits. A fence that was seen ends by itself.
             return
-        finally:
-            await finish(block.rollback())
         self._seen_until = asked + SECONDS if is_up else -math.inf
 
     async def _keep_up(self) -> bool:
-        began, block = self._time(), TransactionBlock(self._engine, writing=True)
+        began = self._time()
         try:
-            await block.change(_raise(block.dialect), {"by": self._by})
-            await block.commit()
+            async with one_transaction(self._engine, writing=True) as block:
+                await block.change(_raise(block.dialect), {"by": self._by})
         except Trouble as error:
             _log.warning("others may read older versions of orders until they expire", reason=str(error))
             return False
-        finally:
-            await finish(block.rollback())
         self._ends = began + SECONDS
         return True

@@ -1,7 +1,5 @@
 """Who is at work: each worker and relay writes every few seconds that it is there, by the clock of the database."""
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from functools import cache
 from typing import Final
 
@@ -10,8 +8,7 @@ from sqlalchemy import Executable, bindparam, delete, literal, or_, select, true
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.sql.core.expressions import FromNow
-from adapters.sql.core.finishing import finish
-from adapters.sql.core.transaction import TransactionBlock
+from adapters.sql.core.transaction import one_transaction
 from adapters.sql.dialects.base import SqlDialect
 from adapters.sql.tables import heartbeats
 
@@ -64,29 +61,19 @@ class SqlHeartbeats:
     _engine: AsyncEngine
 
     async def beat(self, kind: str, instance: str) -> None:
-        async with self._block() as block:
+        async with one_transaction(self._engine, writing=True) as block:
             await block.change(_forget(block.dialect))
             await block.change(_beat(block.dialect), {"is_kind": kind, "is_instance": instance})
 
     async def end(self, kind: str, instance: str) -> None:
         """Forget a process that stops in order: nobody is missing."""
-        async with self._block() as block:
+        async with one_transaction(self._engine, writing=True) as block:
             await block.change(_END, {"is_kind": kind, "is_instance": instance})
 
     async def all(self) -> list[Heartbeat]:
-        async with self._block(writing=False) as block:
+        async with one_transaction(self._engine, writing=False) as block:
             rows = await block.fetch(_ALL)
         ages = [(row.now - row.seen_at).total_seconds() for row in rows]
         return [
             Heartbeat(row.kind, row.instance, age if age >= 0 else None) for row, age in zip(rows, ages, strict=True)
         ]
-
-    @asynccontextmanager
-    async def _block(self, *, writing: bool = True) -> AsyncGenerator[TransactionBlock, None]:
-        block = TransactionBlock(self._engine, writing)
-        try:
-            yield block
-            if writing:
-                await block.commit()
-        finally:
-            await finish(block.rollback())

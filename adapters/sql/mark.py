@@ -1,8 +1,7 @@
 from attrs import frozen
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from adapters.sql.core.finishing import finish
-from adapters.sql.core.transaction import TransactionBlock
+from adapters.sql.core.transaction import one_transaction
 from application.ports.caching import DatabaseMark
 
 
@@ -13,11 +12,8 @@ class SqlDatabaseMarks:
     _engine: AsyncEngine
 
     async def current(self) -> DatabaseMark | None:
-        block = TransactionBlock(self._engine, writing=False)
-        if block.dialect.mark is None:
-            return None
-        try:
+        async with one_transaction(self._engine, writing=False) as block:
+            if block.dialect.mark is None:
+                return None
             (row,) = await block.fetch(block.dialect.mark)
-        finally:
-            await finish(block.rollback())
         return None if row.position is None else DatabaseMark(row.identity, row.position)

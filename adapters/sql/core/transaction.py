@@ -1,6 +1,6 @@
 import asyncio
-from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, NoReturn, TypeVar
 
 from attrs import define, field
@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from adapters.sql.core.bulk import BulkStatement
 from adapters.sql.core.engine import Backend, backend_of
 from adapters.sql.core.errors import is_lost, is_unanswered, translated
-from adapters.sql.core.finishing import undisturbed
+from adapters.sql.core.finishing import finish, undisturbed
 from adapters.sql.core.session import Session, open_session
 from adapters.sql.dialects.base import SqlDialect
 from application.errors import Aborted, OutcomeUnknown
@@ -180,3 +180,15 @@ class TransactionBlock:
         if known is error:
             raise error
         raise known from error
+
+
+@asynccontextmanager
+async def one_transaction(engine: AsyncEngine, *, writing: bool) -> AsyncGenerator[TransactionBlock, None]:
+    """A block outside of the unit of work. If it writes, its end commits; an error rolls back."""
+    block = TransactionBlock(engine, writing)
+    try:
+        yield block
+        if writing:
+            await block.commit()
+    finally:
+        await finish(block.rollback())
