@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from werkzeug.datastructures import Headers
 
-from entrypoints.http.refusals import FieldError, InvalidHeader
+from entrypoints.http.refusals import FieldError, InvalidHeader, each_header
 
 _MD5: Final = "Content-Md5"
 DIGESTS: Final = frozenset({"Content-Digest", "Repr-Digest", "Digest", _MD5})
@@ -24,17 +24,18 @@ _ALGORITHMS: Final[Mapping[str, Callable[[bytes], Any]]] = {
 
 def expect_digests(headers: Headers, body: bytes) -> None:
     """Raise `InvalidHeader` if the body has another digest than the headers say, or if no algorithm is known."""
-    for name in sorted(DIGESTS):
-        values = headers.getlist(name)
-        if not values:
-            continue
-        known = [(algorithm, said) for algorithm, said in _said(name, ",".join(values)) if algorithm in _ALGORITHMS]
-        if not known:
-            raise InvalidHeader(FieldError(name, "send the digest of one of these algorithms: sha-256, sha-512"))
-        for algorithm, said in known:
-            if said != _ALGORITHMS[algorithm](body).digest():
-                rule = f"the body that arrived has another {algorithm} digest: send it again"
-                raise InvalidHeader(FieldError(name, rule))
+    each_header((name for name in sorted(DIGESTS) if name in headers), lambda name: _expect(name, headers, body))
+
+
+def _expect(name: str, headers: Headers, body: bytes) -> None:
+    text = ",".join(headers.getlist(name))
+    known = [(algorithm, said) for algorithm, said in _said(name, text) if algorithm in _ALGORITHMS]
+    if not known:
+        raise InvalidHeader(FieldError(name, "send the digest of one of these algorithms: sha-256, sha-512"))
+    for algorithm, said in known:
+        if said != _ALGORITHMS[algorithm](body).digest():
+            rule = f"the body that arrived has another {algorithm} digest: send it again"
+            raise InvalidHeader(FieldError(name, rule))
 
 
 def _said(name: str, text: str) -> Iterator[tuple[str, bytes]]:

@@ -13,7 +13,7 @@ from werkzeug.exceptions import ExpectationFailed
 from application.execution.conditional import PreconditionFailed
 from entrypoints.http.digests import DIGESTS
 from entrypoints.http.preconditions import GUARDS
-from entrypoints.http.refusals import FieldError, InvalidHeader, UnknownEncoding
+from entrypoints.http.refusals import FieldError, InvalidHeader, UnknownEncoding, each_header
 
 IDEMPOTENCY_KEY: Final = "Idempotency-Key"
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -37,15 +37,17 @@ def refuse_what_is_not_honoured(method: str, headers: Headers, *, honoured: Coll
     # Each request comes here: what loops, loops in C.
     names = dict(iter(headers))
     if len(names) < len(headers):
-        for name in _SINGLE & names.keys():
-            if len(headers.getlist(name)) > 1:
-                raise InvalidHeader(FieldError(name, "send the header only once"))
+        each_header(sorted(_SINGLE & names.keys()), lambda name: _expect_once(name, headers))
     if _GUARDING.isdisjoint(names):
         return False
-    for name in sorted(_GUARDING & names.keys()):
-        if name not in honoured:
-            _refuse(name, method, headers)
+    refused = (name for name in sorted(_GUARDING & names.keys()) if name not in honoured)
+    each_header(refused, lambda name: _refuse(name, method, headers))
     return not DIGESTS.isdisjoint(names)
+
+
+def _expect_once(name: str, headers: Headers) -> None:
+    if len(headers.getlist(name)) > 1:
+        raise InvalidHeader(FieldError(name, "send the header only once"))
 
 
 def _refuse(name: str, method: str, headers: Headers) -> None:

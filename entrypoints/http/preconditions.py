@@ -5,10 +5,10 @@ If-Unmodified-Since and If-Modified-Since.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from operator import itemgetter
-from typing import Final
+from typing import Any, Final
 
 from attrs import frozen
 from werkzeug.datastructures import Headers
@@ -16,7 +16,7 @@ from werkzeug.datastructures import Headers
 from application.execution.conditional import OnlyIf, OrderCall, PreconditionFailed
 from domain.ids import OrderId
 from domain.orders.order import Order
-from entrypoints.http.refusals import FieldError, InvalidHeader
+from entrypoints.http.refusals import FieldError, InvalidHeader, each_header
 
 # Those that guard a change. If-Modified-Since guards none (RFC 9110, section 13.1.3).
 GUARDS: Final = frozenset({"If-Match", "If-None-Match", "If-Unmodified-Since"})
@@ -46,10 +46,11 @@ class Preconditions:
         """Return the preconditions, or None if there are none. Raise `InvalidHeader`."""
         if _NAMES.isdisjoint(map(itemgetter(0), headers)):
             return None
+        guards = each_header(_READERS, lambda name: _READERS[name](headers, name))
         return cls(
-            _tags(headers, "If-Match"),
-            _tags(headers, "If-None-Match"),
-            _date(headers, "If-Unmodified-Since"),
+            guards["If-Match"],
+            guards["If-None-Match"],
+            guards["If-Unmodified-Since"],
             # RFC 9110, section 13.1.3: a date that is not valid is ignored. It guards nothing.
             _date_in(headers.get("If-Modified-Since", "")),
         )
@@ -126,3 +127,10 @@ def _date_in(text: str) -> datetime | None:
         except ValueError:
             continue
     return None
+
+
+_READERS: Final[Mapping[str, Callable[[Headers, str], Any]]] = {
+    "If-Match": _tags,
+    "If-None-Match": _tags,
+    "If-Unmodified-Since": _date,
+}

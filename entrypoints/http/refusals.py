@@ -1,6 +1,11 @@
 """Errors of a request that are found before a use case is called."""
 
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
 from msgspec import Struct
+
+T = TypeVar("T")
 
 
 class FieldError(Struct, frozen=True):
@@ -24,6 +29,20 @@ class InvalidRequest(Exception):
 
 class InvalidHeader(InvalidRequest):
     """A header that can't be read, or that asks for what can't be done."""
+
+
+def each_header(names: Iterable[str], read: Callable[[str], T]) -> dict[str, T]:
+    """Return what `read` finds in each of these headers. Raise one `InvalidHeader` with the errors of all of them."""
+    found: dict[str, T] = {}
+    errors: list[FieldError] = []
+    for name in names:
+        try:
+            found[name] = read(name)
+        except InvalidHeader as error:
+            errors += error.errors
+    if errors:
+        raise InvalidHeader(*errors)
+    return found
 
 
 class UnknownEncoding(Exception):

@@ -146,3 +146,19 @@ async def test_a_digest_that_can_not_be_compared_is_refused(
         answer = await browser.send(method, path, body, more=[(header, value)])
         assert (answer.status, answer.code, list(answer.errors)) == (400, "invalid_header", [header.title()])
     assert await changed_nothing(browser, order)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["If-Match", "If-None-Match", "If-Unmodified-Since"],
+        ["Content-Range", "Content-Transfer-Encoding", "Idempotency-Key", "X-Http-Method-Override"],
+        ["Content-Digest", "Content-Md5", "Digest", "Repr-Digest"],
+    ],
+)
+async def test_every_header_that_is_wrong_is_told(browser: Browser, order: Any, names: list[str]) -> None:
+    path = f"/orders/{order['order_id']}"
+    answer = await browser.send("DELETE", path, more=[(name, "a wrong value") for name in names])
+    assert (answer.status, answer.code) == (400, "invalid_header")
+    assert [error["field"] for error in answer.body["errors"]] == names
+    assert await changed_nothing(browser, order)
