@@ -69,6 +69,24 @@ async def test_a_database_that_is_put_back_works_again(sqlite_engine: AsyncEngin
     await keep(unit_of_work, products=[a_product(2)])
 
 
+@pytest.mark.parametrize("change", [Path.unlink, replace])
+async def test_a_database_whose_log_was_removed_takes_no_order_and_keeps_what_it_took(
+    sqlite_engine: AsyncEngine, change: Removal, open_engines: Callable[[str], AsyncEngine]
+) -> None:
+    unit_of_work = SqlUnitOfWork(sqlite_engine)
+    await keep(unit_of_work, products=[a_product(1)])
+    await keep(unit_of_work, products=[a_product(2)])
+    change(Path(f"{sqlite_engine.url.database}-wal"))
+    for _ in range(3):
+        with pytest.raises(Unavailable, match="has lost its -wal file"):
+            await keep(unit_of_work, products=[a_product(3)])
+    await sqlite_engine.dispose()
+
+    started_again = SqlUnitOfWork(open_engines(f"sqlite:///{sqlite_engine.url.database}"))
+    async with started_again.reading() as tx:
+        assert await tx.products.last_id() == 2
+
+
 @removals
 async def test_a_ledger_that_was_removed_charges_nobody(tmp_path: Path, remove: Removal) -> None:
     file = tmp_path / "ledger" / "gateway.db"

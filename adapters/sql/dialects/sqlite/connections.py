@@ -9,23 +9,32 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.sql.dialects.base import READING, Timeouts
 from adapters.sql.dialects.sqlite.driver import BEGIN
-from adapters.sql.dialects.sqlite.errors import CANNOT_BE_OPENED, WAS_REMOVED
+from adapters.sql.dialects.sqlite.errors import CANNOT_BE_OPENED, LOST_ITS_LOG, WAS_REMOVED
 from adapters.sqlite_file import identity
 from adapters.sqlite_wal import enter_wal
 from application.errors import Unavailable
 
 # Seconds to wait for a writer in another process.
 _BUSY_TIMEOUT: Final = 5.0
+# The name under which a connection keeps the identity of its log.
+_LOG: Final = "log"
 
 
 def _expect_the_same_file(engine: AsyncEngine, server: str) -> None:
-    """Refuse to go on, once the file that was opened first has been deleted, or another has taken its place."""
-    file = str(engine.url.database)
+    """Refuse to go on, once the file that was opened first has been deleted, or another has taken its place.
+
+    The same holds for its log, into which each commit is written. SQLite itself removes that with the last connection,
+    and then it has written all of it into the file, also if the log was deleted before. So nothing may be opened anew.
+    """
+    file, log = str(engine.url.database), f"{engine.url.database}-wal"
     opened: list[tuple[int, int]] = []
+    log_is_lost = False
 
     def look() -> None:
         if opened and identity(file) != opened[0]:
             raise Unavailable(f"{server} {WAS_REMOVED}")
+        if log_is_lost:
+            raise Unavailable(f"{server} {LOST_ITS_LOG}")
 
     @event.listens_for(engine.sync_engine, "do_connect")
     def before(*_: Any) -> None:
@@ -37,7 +46,10 @@ def _expect_the_same_file(engine: AsyncEngine, server: str) -> None:
             opened.append(found)
 
     @event.listens_for(engine.sync_engine, "checkout")
-    def at_each_use(*_: Any) -> None:
+    def at_each_use(_connection: Any, record: Any, _proxy: Any) -> None:
+        nonlocal log_is_lost
+        found = identity(log)
+        log_is_lost = log_is_lost or record.info.setdefault(_LOG, found) != found
         look()
 
 
@@ -74,6 +86,8 @@ class SqliteConnections:
             # A commit is on the disk when it returns.
             cursor.execute("PRAGMA synchronous = FULL")
             cursor.execute("PRAGMA foreign_keys = ON")
+            # The first read opens the log, which is not removed from then on: see `_expect_the_same_file`.
+            cursor.execute("SELECT count(*) FROM sqlite_master")
             cursor.close()
 
         @event.listens_for(engine.sync_engine, "begin")
