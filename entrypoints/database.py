@@ -60,14 +60,17 @@ async def open_engine(
 def _expect_shop(settings: Settings) -> None:
     file = settings.database_file
     try:
-        file.stat()
+        # SQLite would make a database of an empty file.
+        is_there = file.stat().st_size > 0
     except (FileNotFoundError, NotADirectoryError):
+        is_there = False
+    except OSError as error:
+        raise NotReady(f"{file} can't be reached: {error.strerror}; name another folder with --data") from None
+    if not is_there:
         raise NotReady(
             f"there is no shop in {settings.data} yet: run `holdfast migrate`, or `holdfast up`, or name another"
             " folder with --data"
-        ) from None
-    except OSError as error:
-        raise NotReady(f"{file} can't be reached: {error.strerror}; name another folder with --data") from None
+        )
 
 
 def make_folder(folder: Path) -> None:

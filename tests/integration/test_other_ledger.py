@@ -45,6 +45,15 @@ def test_a_command_makes_no_shop_where_there_is_none(embedded: Service, command:
     assert files(embedded.folder) == set()
 
 
+@pytest.mark.parametrize("command", READING, ids=" ".join)
+def test_a_command_makes_no_shop_of_an_empty_file(embedded: Service, command: tuple[str, ...]) -> None:
+    embedded.folder.joinpath("holdfast.db").touch()
+    status, said = run(embedded, *command, "--data", ".")
+    assert status == 1, said
+    assert "there is no shop in . yet" in said
+    assert [path.stat().st_size for path in files(embedded.folder)] == [0]
+
+
 @pytest.fixture
 def shops(tmp_path: Path) -> Iterator[tuple[Service, Service]]:
     """Two shops, each with a ledger of its own, that were open once."""
