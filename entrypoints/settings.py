@@ -194,7 +194,8 @@ def environment_and_file(environment: Mapping[str, str], file: Path = Path(".env
         # A folder of this name is somebody's virtual environment.
         if not file.is_file():
             return dict(environment)
-        text = file.read_bytes().decode()
+        # Editors on Windows begin a file with a mark of its encoding.
+        text = file.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise InvalidSettings(f"{file}: line {line} is no text in UTF-8; save the file as UTF-8") from None
