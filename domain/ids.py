@@ -12,6 +12,11 @@ OrderId = NewType("OrderId", UUID)
 PaymentId = NewType("PaymentId", UUID)
 
 
+def first_payment_of(order_id: OrderId) -> PaymentId:
+    """The id of a payment that is requested together with its order, the same in whichever way the order is stored."""
+    return PaymentId(order_id)
+
+
 def is_id(_: object, attribute: Any, value: Any) -> None:
     """Validate a numbered id for attrs. Raise `ValueError`."""
     if not 1 <= value <= MAX_ID:

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, Final, Protocol, Self
 from uuid import UUID
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from domain.ids import OrderId, PaymentId, ProductId, UserId
 from domain.money import Money
@@ -121,6 +121,8 @@ class AcceptedShape(Struct, kw_only=True):
     at: datetime
     lines: list[LineShape]
     order_id: UUID
+    # Written only where it is set: most orders have none, and a release without it wrote the same bytes.
+    pay: bool | UnsetType = UNSET
     sequence: int = 0
     total: MoneyShape
     user_id: int
@@ -133,6 +135,7 @@ class AcceptedShape(Struct, kw_only=True):
             at=event.at,
             lines=[LineShape.of(line) for line in event.lines],
             order_id=event.order_id,
+            pay=event.pay or UNSET,
             sequence=event.sequence,
             total=MoneyShape.of(event.total),
             user_id=event.user_id,
@@ -150,6 +153,7 @@ class AcceptedShape(Struct, kw_only=True):
             asked_under=None
             if under is None
             else AskedUnder(scope=under.scope, key=under.key, fingerprint=under.fingerprint),
+            pay=self.pay is True,
         )
 
 

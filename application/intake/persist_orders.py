@@ -4,14 +4,14 @@ from functools import partial
 from attrs import frozen
 
 from application.execution.idempotency import Keyed, KeyInFlight, KeyReused, Outcome, Replayed, once
-from application.intake.place_order import NumberedRequest, price_order, record, wanted_in
+from application.intake.place_order import Placed, is_made_of, numbered_in, price_order, record
 from application.ports.environment import Clock
 from application.ports.idempotency import IdempotencyKey
 from application.ports.persistence import Transaction, UnitOfWork
 from domain.catalogue.product import Product
 from domain.errors import DomainError, InvalidOrder
 from domain.ids import OrderId, ProductId
-from domain.orders.events import OrderAccepted, OrderPlaced
+from domain.orders.events import OrderAccepted
 from domain.orders.order import Order
 
 
@@ -33,7 +33,7 @@ class PersistOrders:
             orders = await tx.orders.get_many({event.order_id for event in events})
             missing = [event for event in events if event.order_id not in orders]
             products = await tx.products.get_many({line.product_id for event in missing for line in event.lines})
-            new: dict[OrderId, tuple[Order, OrderPlaced]] = {}
+            new: dict[OrderId, Placed] = {}
             calls: list[OrderId | Keyed[OrderId]] = []
             for event in events:
                 if event.order_id not in orders and event.order_id not in outcomes:
@@ -42,7 +42,7 @@ class PersistOrders:
                     except DomainError as error:
                         outcomes[event.order_id] = error
                     else:
-                        orders[event.order_id] = new[event.order_id][0]
+                        orders[event.order_id] = new[event.order_id].order
                         calls.append(_call(event))
             outcomes |= zip(new, await once(tx, calls, partial(_record_all, tx, new), now=self._now), strict=True)
             # The key may have a stored refusal from before the order was accepted. A stored response is never changed.
@@ -53,20 +53,18 @@ class PersistOrders:
         return [told.get(event.order_id) or _difference(event, orders.get(event.order_id)) for event in events]
 
 
-async def _record_all(
-    tx: Transaction, new: Mapping[OrderId, tuple[Order, OrderPlaced]], ids: Iterable[OrderId]
-) -> list[Order]:
+async def _record_all(tx: Transaction, new: Mapping[OrderId, Placed], ids: Iterable[OrderId]) -> list[Order]:
     placed = [new[id_] for id_ in ids]
     await record(tx, placed)
-    return [order for order, _ in placed]
+    return [each.order for each in placed]
 
 
-def _placed(event: OrderAccepted, products: Mapping[ProductId, Product]) -> tuple[Order, OrderPlaced]:
+def _placed(event: OrderAccepted, products: Mapping[ProductId, Product]) -> Placed:
     """Price the order from the database, as if it was placed there, and compare: the message may be forged."""
-    order, placed = price_order(NumberedRequest(event.order_id, event.at, wanted_in(event)), products)
-    if (order.lines, order.total) != (event.lines, event.total):
-        raise InvalidOrder(f"order {order.id} was accepted at prices that its products do not have")
-    return order, placed
+    placed = price_order(numbered_in(event), products)
+    if (placed.order.lines, placed.order.total) != (event.lines, event.total):
+        raise InvalidOrder(f"order {event.order_id} was accepted at prices that its products do not have")
+    return placed
 
 
 def _call(event: OrderAccepted) -> OrderId | Keyed[OrderId]:
@@ -85,6 +83,6 @@ def _told(outcome: Outcome) -> DomainError | KeyInFlight | None:
 
 
 def _difference(event: OrderAccepted, order: Order | None) -> KeyReused | None:
-    if order is None or wanted_in(order) == wanted_in(event):
+    if order is None or is_made_of(numbered_in(event).wanted, order):
         return None
     return KeyReused(f"another order is in the database under the id {event.order_id}")

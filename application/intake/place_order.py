@@ -1,6 +1,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
+from typing import NamedTuple
 
 from attrs import frozen
 
@@ -9,11 +10,12 @@ from application.ports.environment import Clock, NewId
 from application.ports.persistence import Transaction, UnitOfWork
 from domain.catalogue.product import Product
 from domain.errors import DomainError, UnknownProduct
-from domain.ids import OrderId, ProductId, UserId
-from domain.orders.events import OrderAccepted, OrderPlaced
+from domain.ids import OrderId, ProductId, UserId, first_payment_of
+from domain.orders.events import Event, OrderAccepted
 from domain.orders.limits import expect_within_limits
 from domain.orders.line import OrderLine
 from domain.orders.order import Order
+from domain.payments.payment import Payment
 
 
 @frozen
@@ -26,10 +28,11 @@ class RequestedItem:
 
 @frozen
 class OrderRequest:
-    """A customer's request for an order."""
+    """A customer's request for an order, and with `pay` for its payment as well. The same product may come twice."""
 
     user_id: UserId
     items: tuple[RequestedItem, ...]
+    pay: bool = False
 
 
 @frozen
@@ -48,8 +51,15 @@ class NumberedRequest:
         return {item.product_id for item in self.wanted.items}
 
     @property
-    def quantities(self) -> list[int]:
-        return [item.quantity for item in self.wanted.items]
+    def quantities(self) -> list[tuple[ProductId, int]]:
+        return [(item.product_id, item.quantity) for item in self.wanted.items]
+
+
+class Placed(NamedTuple):
+    """A new order and its first events. It may wait for its payment already."""
+
+    order: Order
+    events: tuple[Event, ...]
 
 
 @frozen
@@ -81,49 +91,82 @@ class PlaceOrder:
 
     async def _place_all(self, tx: Transaction, requests: Sequence[NumberedRequest]) -> list[Order | DomainError]:
         outcomes: list[Order | DomainError] = []
-        placed: list[tuple[Order, OrderPlaced]] = []
+        placed: list[Placed] = []
         products = await tx.products.get_many({id_ for request in requests for id_ in request.product_ids})
         for request in requests:
             try:
                 expect_within_limits(request.quantities)
-                order, event = price_order(request, products)
+                new = price_order(request, products)
             except DomainError as error:
                 outcomes.append(error)
             else:
-                outcomes.append(order)
-                placed.append((order, event))
+                outcomes.append(new.order)
+                placed.append(new)
         await record(tx, placed)
         return outcomes
 
 
-def price_order(request: NumberedRequest, products: Mapping[ProductId, Product]) -> tuple[Order, OrderPlaced]:
-    """Return the order at the prices of these products, and its first event. Raise a `DomainError`."""
-    return Order.place(
-        order_id=request.order_id,
-        user_id=request.wanted.user_id,
-        lines=_price(request.wanted.items, products),
-        at=request.at,
+def price_order(request: NumberedRequest, products: Mapping[ProductId, Product]) -> Placed:
+    """Return the order at the prices of these products, in its first state. Raise a `DomainError`."""
+    return place(request, _price(request.wanted.items, products))
+
+
+def place(request: NumberedRequest, lines: Sequence[OrderLine]) -> Placed:
+    """Return the order with these lines, in its first state. Raise a `DomainError`."""
+    order, placed = Order.place(order_id=request.order_id, user_id=request.wanted.user_id, lines=lines, at=request.at)
+    if not request.wanted.pay:
+        return Placed(order, (placed,))
+    return Placed(order, (placed, order.request_payment(first_payment_of(order.id), at=request.at)))
+
+
+def numbered_in(event: OrderAccepted) -> NumberedRequest:
+    """Return the request that was accepted."""
+    items = tuple(RequestedItem(line.product_id, line.quantity) for line in event.lines)
+    return NumberedRequest(event.order_id, event.at, OrderRequest(event.user_id, items, event.pay))
+
+
+def asked_to_pay(order: Order) -> bool | None:
+    """Whether its payment was requested together with it. None: that can't be told, since it was requested again."""
+    return None if order.payment_id not in {None, first_payment_of(order.id)} else order.payment_id is not None
+
+
+def is_made_of(wanted: OrderRequest, order: Order) -> bool:
+    """Whether the order was made from a request like this one, as far as the order can tell."""
+    return (
+        order.user_id == wanted.user_id
+        and _units(order.lines) == _units(wanted.items)
+        and asked_to_pay(order) in {None, wanted.pay}
     )
 
 
-def wanted_in(order: Order | OrderAccepted) -> OrderRequest:
-    """Return the request that the order was made from."""
-    return OrderRequest(order.user_id, tuple(RequestedItem(line.product_id, line.quantity) for line in order.lines))
-
-
-async def record(tx: Transaction, placed: Iterable[tuple[Order, OrderPlaced]]) -> None:
-    """Write orders and their first events into the database."""
+async def record(tx: Transaction, placed: Iterable[Placed]) -> None:
+    """Write orders and their first events into the database, and the payments that were requested with them."""
     placed = list(placed)
-    await tx.orders.add_many([order for order, _ in placed])
-    await tx.events.add_many([event for _, event in placed])
+    await tx.orders.add_many([new.order for new in placed])
+    await tx.payments.add_many(
+        [
+            Payment(id=new.order.payment_id, order_id=new.order.id, amount=new.order.total)
+            for new in placed
+            if new.order.payment_id is not None
+        ]
+    )
+    await tx.events.add_many([event for new in placed for event in new.events])
+
+
+def _units(items: Iterable[RequestedItem | OrderLine]) -> list[tuple[ProductId, int]]:
+    """The products in the order in which they first come, each with its quantities added up."""
+    units: dict[ProductId, int] = {}
+    for item in items:
+        units[item.product_id] = units.get(item.product_id, 0) + item.quantity
+    return list(units.items())
 
 
 def _price(items: Sequence[RequestedItem], products: Mapping[ProductId, Product]) -> list[OrderLine]:
-    """Raise `UnknownProduct`."""
+    """Return one line for each product, with its quantities added up. Raise `UnknownProduct`."""
     try:
         return [
-            OrderLine(product_id=item.product_id, quantity=item.quantity, unit_price=products[item.product_id].price)
-            for item in items
+            OrderLine(product_id=product_id, quantity=quantity, unit_price=products[product_id].price)
+            for product_id, quantity in _units(items)
         ]
     except KeyError:
         first, *others = [

@@ -7,7 +7,7 @@ from attrs import frozen
 
 from application.errors import Aborted, NotDone, OutcomeUnknown, Overloaded, Trouble, Unavailable
 from application.execution.idempotency import Keyed, KeyReused, Replayed
-from application.intake.place_order import NumberedRequest, price_order, wanted_in
+from application.intake.place_order import NumberedRequest, is_made_of, numbered_in, place, price_order
 from application.ports.caching import PriceList, RecentOrders
 from domain.errors import DomainError
 from domain.ids import OrderId
@@ -64,14 +64,14 @@ class QueueOrders:
         orders = await self._recent.get_many({call.call.order_id for call in calls if isinstance(call, Keyed)})
         new: dict[OrderId, _New] = {}
         refused: dict[int, DomainError | PriceUnknown] = {}
-        for place, call in enumerate(calls):
+        for index, call in enumerate(calls):
             request = _request(call)
             if request.order_id in orders:
                 continue
             try:
                 orders[request.order_id], event = self._accept(call)
             except (DomainError, PriceUnknown) as error:
-                refused[place] = error
+                refused[index] = error
             else:
                 new[request.order_id] = _New(call, event)
         safe = await self._put([event for _, event in new.values()])
@@ -85,13 +85,13 @@ class QueueOrders:
             if id_ in new and id_ not in safe:
                 return Unconfirmed(new[id_].event)
             order = found.get(id_, orders[id_])
-            if wanted_in(order) != _request(call).wanted:
+            if not is_made_of(_request(call).wanted, order):
                 return KeyReused("this idempotency key was used for a different request; use a new key")
             if id_ in new and new[id_].call is call:
-                return recorded.get(id_) or Queued(_as_placed(order))
-            return Queued(_as_placed(order), replayed=True)
+                return recorded.get(id_) or Queued(_as_placed(call, order))
+            return Queued(_as_placed(call, order), replayed=True)
 
-        return [refused[place] if place in refused else answer(call) for place, call in enumerate(calls)]
+        return [refused[index] if index in refused else answer(call) for index, call in enumerate(calls)]
 
     def _accept(self, call: Call) -> tuple[Order, OrderAccepted]:
         request = _request(call)
@@ -99,17 +99,18 @@ class QueueOrders:
         products = self._prices.get_many(request.product_ids)
         if missing := request.product_ids - products.keys():
             raise PriceUnknown(f"product {min(missing)} is not in the price list; only the database can tell its price")
-        order, placed = price_order(request, products)
+        order, _ = price_order(request, products)
         under = None
         if isinstance(call, Keyed):
             under = AskedUnder(scope=call.key.scope, key=call.key.value, fingerprint=call.fingerprint)
         event = OrderAccepted(
             order_id=order.id,
-            at=placed.at,
-            user_id=placed.user_id,
-            lines=placed.lines,
-            total=placed.total,
+            at=order.created_at,
+            user_id=order.user_id,
+            lines=order.lines,
+            total=order.total,
             asked_under=under,
+            pay=request.wanted.pay,
         )
         return order, event
 
@@ -189,9 +190,9 @@ def _request(call: Call) -> NumberedRequest:
 
 
 def _order(event: OrderAccepted) -> Order:
-    return Order.place(order_id=event.order_id, user_id=event.user_id, lines=event.lines, at=event.at)[0]
+    return place(numbered_in(event), event.lines).order
 
 
-def _as_placed(order: Order) -> Order:
+def _as_placed(call: Call, order: Order) -> Order:
     """Return the order in its first state, so that a repeated request gets the same response as the first."""
-    return Order.place(order_id=order.id, user_id=order.user_id, lines=order.lines, at=order.created_at)[0]
+    return place(NumberedRequest(order.id, order.created_at, _request(call).wanted), order.lines).order

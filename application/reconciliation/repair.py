@@ -7,6 +7,7 @@ from application.errors import Trouble
 from application.execution.batching import each_alone
 from application.execution.concurrency import until_unavailable
 from application.intake.persist_orders import PersistOrders
+from application.intake.place_order import asked_to_pay
 from application.messaging.republish import last_requests
 from application.orders.expire_orders import ExpireOrders
 from application.ports.payments import Charge, PaymentProvider
@@ -103,5 +104,10 @@ async def _refunded(charge: Charge | None, refund: _Refund) -> str | None:
 
 def _accepted(order: Order) -> OrderAccepted:
     return OrderAccepted(
-        order_id=order.id, at=order.created_at, user_id=order.user_id, lines=order.lines, total=order.total
+        order_id=order.id,
+        at=order.created_at,
+        user_id=order.user_id,
+        lines=order.lines,
+        total=order.total,
+        pay=bool(asked_to_pay(order)),
     )

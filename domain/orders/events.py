@@ -51,6 +51,8 @@ class OrderAccepted:
     lines: tuple[OrderLine, ...]
     total: Money
     asked_under: AskedUnder | None = None
+    # The customer wants to pay at once.
+    pay: bool = False
 
 
 @frozen(kw_only=True)

@@ -8,15 +8,23 @@ from collections.abc import Sequence
 from typing import Final
 
 from domain.errors import InvalidOrder
+from domain.ids import ProductId
 
 MAX_LINES: Final = 100
 MAX_QUANTITY: Final = 1_000_000
 
 
-def expect_within_limits(quantities: Sequence[int]) -> None:
-    """Check the quantities of the lines of a new order. Raise `InvalidOrder`."""
-    if not 1 <= len(quantities) <= MAX_LINES:
+def expect_within_limits(items: Sequence[tuple[ProductId, int]]) -> None:
+    """Check the products and quantities of a new order. A product may come twice. Raise `InvalidOrder`."""
+    if not 1 <= len(items) <= MAX_LINES:
         raise InvalidOrder(f"an order has 1 to {MAX_LINES} items", field="items")
-    for index, quantity in enumerate(quantities):
+    units: dict[ProductId, int] = {}
+    for index, (product_id, quantity) in enumerate(items):
         if not 1 <= quantity <= MAX_QUANTITY:
             raise InvalidOrder(f"a quantity is between 1 and {MAX_QUANTITY}", field=f"items[{index}].quantity")
+        units[product_id] = units.get(product_id, 0) + quantity
+        if units[product_id] > MAX_QUANTITY:
+            raise InvalidOrder(
+                f"the quantities of product {product_id} add up to more than {MAX_QUANTITY}",
+                field=f"items[{index}].quantity",
+            )

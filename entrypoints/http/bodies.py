@@ -35,14 +35,15 @@ class RequestedItemBody(Struct, frozen=True, forbid_unknown_fields=True):
 class PlaceOrderBody(Struct, frozen=True, forbid_unknown_fields=True):
     user_id: NumberedId
     items: Annotated[tuple[RequestedItemBody, ...], Meta(min_length=1, max_length=MAX_LINES)]
+    pay: bool = False
 
     def members(self) -> int:
         """How many members the JSON has when none is written twice."""
-        return 2 + 2 * len(self.items)
+        return 2 + self.pay + 2 * len(self.items)
 
     def to_request(self) -> OrderRequest:
         items = tuple(RequestedItem(ProductId(item.product_id), item.quantity) for item in self.items)
-        return OrderRequest(UserId(self.user_id), items)
+        return OrderRequest(UserId(self.user_id), items, self.pay)
 
 
 class ChangeStatusBody(Struct, frozen=True, forbid_unknown_fields=True):

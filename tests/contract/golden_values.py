@@ -68,6 +68,10 @@ EVENTS: Final[dict[str, Event]] = {
     "order.accepted-without-key.1.json": OrderAccepted(
         order_id=ORDER_ID, at=LATER, user_id=USER_ID, lines=LINES, total=TOTAL
     ),
+    # Asked to pay in the same request.
+    "order.accepted-to-pay.2.json": OrderAccepted(
+        order_id=ORDER_ID, at=LATER, user_id=USER_ID, lines=LINES, total=TOTAL, pay=True
+    ),
     "order.placed.1.json": OrderPlaced(order_id=ORDER_ID, sequence=1, at=AT, user_id=USER_ID, lines=LINES, total=TOTAL),
     "order.payment_requested.1.json": PaymentRequested(
         order_id=ORDER_ID, sequence=2, at=AT, payment_id=PAYMENT_ID, amount=TOTAL

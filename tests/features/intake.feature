@@ -24,6 +24,22 @@ Feature: Ordering while the database is out of reach
       And her card has been charged 25.00 EUR
       And the events of her order are: placed, payment requested, stock reserved, paid
 
+    Scenario: She orders and pays in one step, and pays when the database is back
+      Given the database is out of reach
+      And a customer has ordered and paid for 2 fountain pens under the key "now"
+      When the database is back
+      And she orders and pays for 2 fountain pens under the key "now"
+      Then she is told the same as before
+      And her order is paid
+      And her card has been charged 25.00 EUR
+      And the events of her order are: placed, payment requested, stock reserved, paid
+
+    Scenario: The same key does not pay for what was only ordered
+      Given the database is out of reach
+      And a customer has ordered 2 fountain pens under the key "now"
+      When she orders and pays for 2 fountain pens under the key "now"
+      Then that is refused: idempotency key reused
+
   Rule: What the shop can't sell is refused all the same
 
     Scenario: A number of units that can't be

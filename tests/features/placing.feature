@@ -13,6 +13,11 @@ Feature: Placing an order
       Then her order awaits payment
       And its total is 28.00 EUR
 
+    Scenario: The same product twice
+      When a customer orders 1 fountain pen and 2 fountain pens
+      Then her order awaits payment
+      And its total is 37.50 EUR
+
     Scenario: She finds it again at once
       When a customer orders 1 fountain pen
       Then her order is among her orders
@@ -24,6 +29,26 @@ Feature: Placing an order
       Then her order awaits payment
       And 5 fountain pens are left
       And her card has not been charged
+
+  Rule: A customer can order and pay in one step
+
+    Scenario: She orders and pays at once
+      When a customer orders and pays for 2 fountain pens
+      Then her order is paid
+      And her card has been charged 25.00 EUR
+      And the events of her order are: placed, payment requested, stock reserved, paid
+
+    Scenario: She orders and pays for more than is on the shelf
+      When a customer orders and pays for 7 fountain pens
+      Then her order has failed: out of stock
+      And her card has not been charged
+
+    Scenario: She asks twice, and pays once
+      When a customer orders and pays for 2 fountain pens under the key "now"
+      And she orders and pays for 2 fountain pens under the key "now"
+      Then she is told the same as before
+      And she has 1 order
+      And her card has been charged 25.00 EUR
 
   Rule: What the shop can't sell is refused, with the reason
 
@@ -40,8 +65,8 @@ Feature: Placing an order
         | 0       |
         | 1000001 |
 
-    Scenario: The same product twice
-      When a customer orders 1 fountain pen and 2 fountain pens
+    Scenario: Too many units, in two parts
+      When a customer orders 1000000 fountain pens and 1 fountain pen
       Then her order is refused: invalid order
 
     Scenario: Two currencies in one order

@@ -38,16 +38,16 @@ class Story:
         product = self.shop.add_product(_singular(name), price=price, currency=currency, stock=stock)
         self.products[_singular(name)] = product
 
-    def someone_orders(self, items: str, *, key: str | None = None) -> None:
+    def someone_orders(self, items: str, *, key: str | None = None, pay: bool = False) -> None:
         self.customer = next(_CUSTOMERS)
-        self.she_orders(items, key=key)
+        self.she_orders(items, key=key, pay=pay)
 
-    def she_orders(self, items: str, *, key: str | None = None) -> None:
+    def she_orders(self, items: str, *, key: str | None = None, pay: bool = False) -> None:
         """Items as in `2 fountain pens and 1 bottle of ink`."""
         wanted = [item.split(" ", 1) for item in items.split(" and ")]
         with self.allowing_refusal():
             told = self.shop.place_order(
-                self.customer, [(self.product(name), int(quantity)) for quantity, name in wanted], key=key
+                self.customer, [(self.product(name), int(quantity)) for quantity, name in wanted], key=key, pay=pay
             )
             self.told.append(told)
             if told.id not in self.orders:

@@ -47,15 +47,33 @@ def units_are_left(story: Story, units: str, name: str) -> None:
 KEY = r'( under the key "(?P<key>.+)")?'
 
 
-@given(parsers.re(rf"(a|another) customer has ordered (?P<items>[^\"]+?){KEY}"))
-@when(parsers.re(rf"(a|another) customer orders (?P<items>[^\"]+?){KEY}"))
+@given(parsers.re(rf"(a|another) customer has ordered (?P<items>\d[^\"]+?){KEY}"))
+@when(parsers.re(rf"(a|another) customer orders (?P<items>\d[^\"]+?){KEY}"))
 def a_customer_orders(story: Story, items: str, key: str | None) -> None:
     story.someone_orders(items, key=key)
 
 
-@when(parsers.re(rf"she orders (?P<items>[^\"]+?){KEY}"))
+@when(parsers.re(rf"she orders (?P<items>\d[^\"]+?){KEY}"))
 def she_orders(story: Story, items: str, key: str | None) -> None:
     story.she_orders(items, key=key)
+
+
+@given(parsers.re(rf"(a|another) customer has ordered and paid for (?P<items>[^\"]+?){KEY}"))
+def a_customer_has_ordered_and_paid(story: Story, items: str, key: str | None) -> None:
+    story.someone_orders(items, key=key, pay=True)
+
+
+@when(parsers.re(rf"(a|another) customer orders and pays for (?P<items>[^\"]+?){KEY}"))
+def a_customer_orders_and_pays(story: Story, items: str, key: str | None) -> None:
+    story.someone_orders(items, key=key, pay=True)
+    story.shop.settle()
+
+
+@when(parsers.re(rf"she orders and pays for (?P<items>[^\"]+?){KEY}"))
+def she_orders_and_pays(story: Story, items: str, key: str | None) -> None:
+    story.she_orders(items, key=key, pay=True)
+    if not story.refusal:
+        story.shop.settle()
 
 
 @given("she has paid")

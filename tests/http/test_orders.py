@@ -54,16 +54,30 @@ async def test_an_order_is_answered_with_its_price_and_its_address(shop: Shop, b
     assert (await browser.get(f"/orders/{order_id}")).body == answer.body
 
 
+async def test_an_order_is_placed_and_its_payment_requested_in_one_request(shop: Shop, browser: Browser) -> None:
+    pen = await shop.sells()
+    item = {"product_id": pen.id, "quantity": 1}
+    wanted = {"user_id": 7, "items": [item, item], "pay": True}
+    answer, again = [await browser.post("/orders", wanted, key="now") for _ in range(2)]
+    order = answer.body
+    assert (answer.status, order["status"], order["version"]) == (201, "PROCESSING", 2)
+    assert order["items"] == [{"product_id": pen.id, "quantity": 2, "unit_price": 1250}]
+    assert (again.status, again.body) == (201, order)
+    other = await browser.post("/orders", wanted | {"pay": False}, key="now")
+    assert (other.status, other.code) == (422, "idempotency_key_reused")
+
+
 async def test_what_is_wrong_with_an_order_is_named(shop: Shop, browser: Browser) -> None:
     pen = await shop.sells()
     sake = await shop.sells(currency="JPY")
     a_pen, some_sake = {"product_id": pen.id, "quantity": 1}, {"product_id": sake.id, "quantity": 1}
     unknown = await browser.post("/orders", {"user_id": 1, "items": [a_pen, {"product_id": 9, "quantity": 1}]})
-    twice = await browser.post("/orders", {"user_id": 1, "items": [a_pen, a_pen]})
+    many = [a_pen | {"quantity": 1_000_000}, a_pen]
+    twice = await browser.post("/orders", {"user_id": 1, "items": many})
     mixed = await browser.post("/orders", {"user_id": 1, "items": [a_pen, some_sake]})
     assert (unknown.status, unknown.code) == (422, "unknown_product")
     assert unknown.errors == {"items[1].product_id": "there is no product 9"}
-    assert (twice.status, twice.code, list(twice.errors)) == (422, "invalid_order", ["items"])
+    assert (twice.status, twice.code, list(twice.errors)) == (422, "invalid_order", ["items[1].quantity"])
     assert (mixed.status, mixed.code, list(mixed.errors)) == (422, "currency_mismatch", ["items"])
     assert (await browser.get("/orders")).body["items"] == []
 

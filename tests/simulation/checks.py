@@ -12,7 +12,7 @@ from application.intake.queue_orders import Queued
 from application.messaging.subscriptions import QUEUE_OF
 from application.ports.persistence import OutboxEntry
 from domain.errors import UnknownOrder, UnknownProduct
-from domain.ids import OrderId, ProductId, UserId
+from domain.ids import OrderId, ProductId, UserId, first_payment_of
 from domain.orders.events import (
     Event,
     EventId,
@@ -102,6 +102,9 @@ def promises(store: MemoryStore, diary: Diary, *, queued: bool) -> Iterator[str]
     for request, answer in diary.wanted:
         found = by_user.pop(request.user_id, [])
         yield from _of_wish(request.user_id, answer, found, queued=queued)
+        for order in found:
+            if (first_payment_of(order.id) in store.payments) is not request.pay:
+                yield f"user {request.user_id} wanted {'to pay' if request.pay else 'not to pay'} with order {order.id}"
     for orders in by_user.values():
         yield f"order {orders[0].id} was not requested"
     for _, answer in diary.wanted:
@@ -164,7 +167,8 @@ def keys(store: MemoryStore, diary: Diary, *, queued: bool) -> Iterator[str]:
         if any(not _are_the_same(answers[0], answer, queued=queued) for answer in answers):
             yield f"under the key {key.value!r} of {key.scope} this was answered: {answers}"
     for order_id, times in Counter(payment.order_id for payment in store.payments.values()).items():
-        if times > (meant := diary.meant_to_pay[order_id]):
+        meant = diary.meant_to_pay[order_id] + (first_payment_of(order_id) in store.payments)
+        if times > meant:
             yield f"order {order_id} was to be paid for {meant} times, and has {times} payments"
 
 

@@ -29,6 +29,8 @@ from tests.simulation.loop import ended
 _TIMEOUT: Final = 30.0
 # The share of requests under a key that are not repeated after a response.
 _IS_SATISFIED: Final = 0.8
+# The share of orders that are to be paid for in the same request.
+_PAYS_AT_ONCE: Final = 0.2
 
 Operation = Callable[[UseCases], Coroutine[Any, Any, Any]]
 
@@ -104,7 +106,8 @@ class Client:
             some.append(ProductId(999))
         items = tuple(RequestedItem(id_, self._chance.randint(1, 3)) for id_ in some)
         # Each request has a user of its own, so that the data shows how many orders it became.
-        request = OrderRequest(UserId(len(self._diary.wanted) + 1), items)
+        pay = self._chance.random() < _PAYS_AT_ONCE
+        request = OrderRequest(UserId(len(self._diary.wanted) + 1), items, pay)
         number = len(self._diary.wanted)
         self._diary.wanted.append((request, Unknown("not answered yet")))
         if self._chance.random() < self._faults.weather.keys:

@@ -564,6 +564,14 @@ class _RecordsLater(PersistOrders):
         object.__setattr__(self, "_unit_of_work", _CommitsLater(self._unit_of_work, None))  # type: ignore[arg-type]
 
 
+@frozen
+class _OnlyRecords(PersistOrders):
+    """Loses on the queued road that an order is to be paid for."""
+
+    async def __call__(self, events: Sequence[Any]) -> Any:
+        return await super().__call__([evolve(event, pay=False) for event in events])
+
+
 class _FindsNothing(_Before):
     async def get_many(self, _: Any, **__: Any) -> dict[Any, Any]:
         return {}
@@ -671,6 +679,7 @@ MUTATIONS: Final = (
     Mutation("tells of a queued order before the confirm", Parts(intake_queue=_ConfirmsAtOnce)),
     Mutation("acknowledges an accepted order before it is recorded", _with(PersistOrders=_RecordsLater)),
     Mutation("does not look whether an accepted order is recorded already", _with(PersistOrders=_RecordsAgain)),
+    Mutation("forgets that an accepted order is to be paid for", _with(PersistOrders=_OnlyRecords)),
     Mutation("lets a kept refusal stand against an accepted order", _with(PersistOrders=_StandsByRefusals)),
     Mutation("tells of an order that is neither confirmed nor recorded", _with(Retrying=_TellsOfWhatIsNowhere)),
     Mutation("reports an unknown outcome as not done", Parts(unit_of_work=_TakesNoAnswerForNotDone)),

@@ -36,6 +36,7 @@ EVENTS: list[Event] = [
         lines=(a_line(1),),
         total=euros(2500),
         asked_under=AskedUnder(scope="customer 1", key='a "key"', fingerprint="0af1"),
+        pay=True,
     ),
     OrderPlaced(
         order_id=_ORDER_ID,

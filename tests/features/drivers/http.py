@@ -76,9 +76,12 @@ class HttpShop:
         stock: int = self._ask("GET", f"/products/{product}")["stock"]
         return stock
 
-    def place_order(self, customer: int, items: Sequence[tuple[int, int]], *, key: str | None = None) -> OrderSeen:
+    def place_order(
+        self, customer: int, items: Sequence[tuple[int, int]], *, key: str | None = None, pay: bool = False
+    ) -> OrderSeen:
         wanted = [{"product_id": product, "quantity": quantity} for product, quantity in items]
-        told = _seen(self._ask("POST", "/orders", json={"user_id": customer, "items": wanted}, headers=_under(key)))
+        body = {"user_id": customer, "items": wanted} | ({"pay": True} if pay else {})
+        told = _seen(self._ask("POST", "/orders", json=body, headers=_under(key)))
         if told.id not in self._orders:
             self._orders.append(told.id)
         return told

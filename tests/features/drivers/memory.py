@@ -88,10 +88,12 @@ class MemoryShop:
     def stock_of(self, product: int) -> int:
         return self._shop.store.products[ProductId(product)].stock
 
-    def place_order(self, customer: int, items: Sequence[tuple[int, int]], *, key: str | None = None) -> OrderSeen:
+    def place_order(
+        self, customer: int, items: Sequence[tuple[int, int]], *, key: str | None = None, pay: bool = False
+    ) -> OrderSeen:
         wanted = tuple(RequestedItem(ProductId(product), quantity) for product, quantity in items)
-        request = OrderRequest(UserId(customer), wanted)
-        fingerprint = sha256(repr(wanted).encode()).hexdigest()
+        request = OrderRequest(UserId(customer), wanted, pay)
+        fingerprint = sha256(repr(request).encode()).hexdigest()
         call = request if key is None else Keyed(request, IdempotencyKey(f"customer {customer}", key), fingerprint)
         return _seen(self._answer(self._use_cases.place_order(call)))
 

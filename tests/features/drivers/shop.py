@@ -46,8 +46,13 @@ class Shop(Protocol):
 
     def stock_of(self, product: int) -> int: ...
 
-    def place_order(self, customer: int, items: Sequence[tuple[int, int]], *, key: str | None = None) -> OrderSeen:
-        """Place an order of products and quantities. Return the response. Raise `Refused` or `TryAgain`."""
+    def place_order(
+        self, customer: int, items: Sequence[tuple[int, int]], *, key: str | None = None, pay: bool = False
+    ) -> OrderSeen:
+        """Place an order of products and quantities, and with `pay` ask to pay for it in the same request.
+
+        Return the response. Raise `Refused` or `TryAgain`.
+        """
 
     def order(self, order: str) -> OrderSeen:
         """Raise `Refused`."""

@@ -1,9 +1,11 @@
 import pytest
+from attrs import evolve
 
 from application.intake.place_order import OrderRequest, RequestedItem
 from domain.errors import CurrencyMismatch, DomainError, InvalidAmount, InvalidOrder, UnknownProduct
 from domain.ids import ProductId, UserId
 from domain.money import MAX_MINOR, Money
+from domain.orders.events import PaymentRequested
 from domain.orders.limits import MAX_LINES, MAX_QUANTITY
 from domain.orders.order import Order
 from domain.orders.status import OrderStatus
@@ -48,7 +50,6 @@ async def test_what_must_be_refused_is_refused_alone(shop: Shop) -> None:
         a_request((pen, 1), (a_product(99), 1)),
         a_request((pen, 0)),
         a_request(),
-        a_request((pen, 1), (pen, 2)),
         a_request((pen, 1), (yen_pen, 1)),
         a_request((pen, 2)),
     ]
@@ -58,7 +59,6 @@ async def test_what_must_be_refused_is_refused_alone(shop: Shop) -> None:
     assert [type(outcome) for outcome in outcomes] == [
         Order,
         UnknownProduct,
-        InvalidOrder,
         InvalidOrder,
         InvalidOrder,
         CurrencyMismatch,
@@ -77,7 +77,8 @@ async def test_what_must_be_refused_is_refused_alone(shop: Shop) -> None:
         ([(1, 2**63)], InvalidOrder, "items[0].quantity"),
         ([], InvalidOrder, "items"),
         ([(1, 1)] * (MAX_LINES + 1), InvalidOrder, "items"),
-        ([(1, 1), (1, 1)], InvalidOrder, "items"),
+        ([(1, MAX_QUANTITY), (2, 1), (1, 1)], InvalidOrder, "items[2].quantity"),
+        ([(1, 1), (1, 1), (99, 1)], UnknownProduct, "items[2].product_id"),
         ([(2, 2)], InvalidAmount, None),
     ],
 )
@@ -92,6 +93,33 @@ async def test_a_refusal_names_the_part_that_is_wrong(
 
     assert isinstance(outcome, refusal)
     assert outcome.field == field
+
+
+async def test_the_quantities_of_a_product_that_comes_twice_are_added_up(shop: Shop) -> None:
+    pen, ink = await shop.sells(), await shop.sells(price=300)
+
+    order = await shop.order((pen, 1), (ink, 1), (pen, 2))
+
+    assert [(line.product_id, line.quantity) for line in order.lines] == [(pen.id, 3), (ink.id, 1)]
+    assert order.total == Money(3 * 1250 + 300, "EUR")
+
+
+async def test_an_order_to_pay_is_placed_and_its_payment_requested_in_one_transaction(shop: Shop) -> None:
+    pen = await shop.sells()
+    request = evolve(a_request((pen, 2)), pay=True)
+    shop.unsteady.to_come.append(Trouble(Crash()))
+    with pytest.raises(Crash):
+        await shop.place_order([request])
+    assert (shop.store.orders, shop.store.payments) == ({}, {})
+
+    order = accepted((await shop.place_order([request]))[0])
+
+    assert (order.status, order.version) == (OrderStatus.PROCESSING, 2)
+    assert types(await shop.history(order)) == types(await shop.outbox()) == ["placed", "payment_requested"]
+    await shop.process_payment([event for event in await shop.history(order) if isinstance(event, PaymentRequested)])
+    assert (await shop.now(order)).status is OrderStatus.PAID
+    assert [(charge.key, charge.minor) for charge in shop.provider.ledger] == [(order.payment, 2500)]
+    assert await shop.findings() == []
 
 
 @pytest.mark.parametrize("committed", [False, True])

@@ -2,6 +2,7 @@ import asyncio
 from hashlib import sha256
 
 import pytest
+from attrs import evolve
 
 from adapters.memory.cache_fence import NoCacheFence
 from application.errors import OutcomeUnknown, Unavailable
@@ -16,7 +17,7 @@ from domain.orders.order import Order
 from domain.orders.status import OrderStatus
 from tests.unit.builders import NOW, a_product
 from tests.unit.intakes import Intakes
-from tests.unit.shop import EXPIRY, Shop, a_request
+from tests.unit.shop import EXPIRY, Shop, a_request, types
 from tests.unit.unsteady import Trouble
 
 GONE = Unavailable("the database is gone")
@@ -54,6 +55,30 @@ async def test_a_queued_order_equals_a_placed_one(intakes: Intakes) -> None:
     assert isinstance(queued, Queued)
     assert (queued.order.status, queued.order.version, queued.order.created_at) == (OrderStatus.PENDING, 1, NOW)
     assert [queued.order] == await intakes.shop.place_numbered(requests)
+
+
+async def test_a_queued_order_to_pay_equals_a_placed_one_and_is_recorded_with_its_payment(intakes: Intakes) -> None:
+    pen = await sells(intakes)
+    requests = numbered(intakes, keyed(evolve(a_request((pen, 1), (pen, 1)), pay=True)))
+
+    [queued] = await intakes.queue_orders(requests)
+    [again] = await intakes.queue_orders(requests)
+
+    assert isinstance(queued, Queued)
+    assert (queued.order.status, queued.order.version) == (OrderStatus.PROCESSING, 2)
+    assert again == Queued(queued.order, replayed=True)
+    assert await intakes.work_off() == [None]
+    assert await intakes.shop.now(queued.order) == queued.order
+    assert types(await intakes.shop.history(queued.order)) == ["placed", "payment_requested"]
+    assert types(await intakes.shop.outbox()) == ["placed", "payment_requested"]
+
+
+@pytest.mark.parametrize("pay", [False, True])
+async def test_the_same_order_to_pay_and_not_to_pay_are_two_requests(intakes: Intakes, *, pay: bool) -> None:
+    pen = await sells(intakes)
+    first, other = evolve(a_request((pen, 1)), pay=pay), evolve(a_request((pen, 1)), pay=not pay)
+    [_, refused] = [(await intakes.queue_orders(numbered(intakes, keyed(each))))[0] for each in (first, other)]
+    assert isinstance(refused, KeyReused)
 
 
 async def test_a_queued_order_is_found_at_once_and_is_not_in_the_database(intakes: Intakes) -> None:

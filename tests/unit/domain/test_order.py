@@ -41,15 +41,18 @@ def test_an_order_has_items() -> None:
 
 
 def test_a_new_order_has_a_bounded_number_of_items_and_of_units_in_each() -> None:
-    expect_within_limits([MAX_QUANTITY] * MAX_LINES)
-    for quantities, field in (
+    a, b = ProductId(1), ProductId(2)
+    expect_within_limits([(ProductId(number), MAX_QUANTITY) for number in range(1, MAX_LINES + 1)])
+    expect_within_limits([(a, MAX_QUANTITY - 1), (b, MAX_QUANTITY), (a, 1)])
+    for items, field in (
         ([], "items"),
-        ([1] * (MAX_LINES + 1), "items"),
-        ([1, 0], "items[1].quantity"),
-        ([MAX_QUANTITY + 1], "items[0].quantity"),
+        ([(a, 1)] * (MAX_LINES + 1), "items"),
+        ([(a, 1), (b, 0)], "items[1].quantity"),
+        ([(a, MAX_QUANTITY + 1)], "items[0].quantity"),
+        ([(a, MAX_QUANTITY - 1), (b, 1), (a, 2)], "items[2].quantity"),
     ):
         with pytest.raises(InvalidOrder) as refusal:
-            expect_within_limits(quantities)
+            expect_within_limits(items)
         assert refusal.value.field == field
 
 
