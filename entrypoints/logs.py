@@ -5,6 +5,7 @@ from collections.abc import Callable
 import structlog
 from structlog.typing import EventDict
 
+from application.execution.working_for import request_ids
 from entrypoints.settings import Settings
 from entrypoints.shown import shown, without_secrets
 
@@ -14,7 +15,7 @@ _TRACEBACK = "exception"
 def configure_logging(settings: Settings) -> None:
     """Log everything, from our code and from libraries, to standard error, a line each."""
     shared: list[structlog.typing.Processor] = [
-        structlog.contextvars.merge_contextvars,
+        _name_requests,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -50,6 +51,16 @@ def configure_logging(settings: Settings) -> None:
         logging.getLogger(library).setLevel(logging.ERROR)
     for library in ("aio_pika", "aiormq"):
         logging.getLogger(library).setLevel(logging.CRITICAL)
+
+
+def _name_requests(_logger: object, _method: str, event: EventDict) -> EventDict:
+    """Name the request that caused this line, or the requests of the batch that did."""
+    ids = request_ids()
+    if len(ids) == 1:
+        event["request_id"] = ids[0]
+    elif ids:
+        event["request_ids"] = ", ".join(ids)
+    return event
 
 
 def _hide_secrets(_logger: object, _method: str, event: EventDict) -> EventDict:

@@ -32,6 +32,7 @@ class Answer:
     def code(self) -> str:
         assert self.headers["content-type"] == "application/problem+json"
         assert self.body["status"] == self.status
+        assert self.body["request_id"] == self.headers["request-id"]
         return str(self.body["type"]).rpartition(":")[2]
 
 
@@ -50,6 +51,7 @@ class Connection:
             first, *lines = head.rstrip().split("\r\n")
             headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
             content = await self.reader.readexactly(int(headers["content-length"]))
+        assert headers["request-id"]
         return Answer(int(first.split()[1]), headers, json.loads(content))
 
     async def is_closed(self) -> bool:

@@ -6,6 +6,7 @@ from typing import Final, Generic, TypeVar, cast
 from attrs import define, field
 
 from application.errors import Aborted, OutcomeUnknown, Overloaded, Unavailable
+from application.execution.working_for import WorkingFor, request_ids
 
 C = TypeVar("C")
 R = TypeVar("R")
@@ -55,6 +56,7 @@ class _Waiting(Generic[C, R]):
     call: C
     answer: asyncio.Future[R]
     since: float
+    request_ids: tuple[str, ...]
 
 
 @define(eq=False)
@@ -88,7 +90,7 @@ class Batched(Generic[C, R]):
         now = loop.time()
         if (waited := self._waited(now)) > self._longest_wait:
             raise Overloaded(f"{len(self._waiting)} calls are waiting already, one of them for {waited:.1f} s")
-        waiting: _Waiting[C, R] = _Waiting(call, loop.create_future(), now)
+        waiting: _Waiting[C, R] = _Waiting(call, loop.create_future(), now, request_ids())
         self._waiting.append(waiting)
         self._start()
         return await waiting.answer
@@ -145,7 +147,10 @@ class Batched(Generic[C, R]):
 
     async def _work_on(self, batch: Sequence[_Waiting[C, R]]) -> None:
         try:
-            self._answer(batch, await each_alone(self._work, [waiting.call for waiting in batch]))
+            # The task inherited the request of the call that started it, and works for many.
+            with WorkingFor(id_ for waiting in batch for id_ in waiting.request_ids):
+                outcomes = await each_alone(self._work, [waiting.call for waiting in batch])
+            self._answer(batch, outcomes)
         except BaseException:
             # The process is ending, and this batch gets no outcome. Its callers must not wait for ever.
             for waiting in batch:

@@ -63,6 +63,7 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
     title: str
     status: int
     detail: str
+    request_id: str
     errors: tuple[FieldError, ...] = ()
 
     def encoded(self) -> bytes:
@@ -224,7 +225,7 @@ def kind_of(error: Exception) -> Kind:
     return INTERNAL
 
 
-def problem_of(kind: Kind, error: Exception | None = None) -> Problem:
+def problem_of(kind: Kind, error: Exception | None = None, *, request_id: str) -> Problem:
     errors: tuple[FieldError, ...] = ()
     status = kind.status
     if isinstance(error, InvalidRequest):
@@ -237,7 +238,7 @@ def problem_of(kind: Kind, error: Exception | None = None) -> Problem:
     detail = kind.detail
     if detail is None:
         detail = error.description if isinstance(error, HTTPException) else str(error)
-    return Problem(f"urn:holdfast:problem:{kind.code}", kind.title, status, detail or kind.title, errors)
+    return Problem(f"urn:holdfast:problem:{kind.code}", kind.title, status, detail or kind.title, request_id, errors)
 
 
 def headers_of(kind: Kind, error: Exception | None = None) -> list[tuple[str, str]]:

@@ -4,8 +4,10 @@ from typing import Final
 import msgspec
 from quart import Response
 
+from application.execution.working_for import request_ids
 from entrypoints.http.headers import PlainHeaders
 from entrypoints.http.problems import CONTENT_TYPE, Kind, headers_of, kind_of, problem_of
+from entrypoints.http.request_ids import REQUEST_ID
 
 # Tell caches not to store a response, and browsers not to guess its type.
 _SECURITY_HEADERS: Final = (("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"))
@@ -36,14 +38,14 @@ def not_modified(etag: str) -> Reply:
 
 def refuse(error: Exception) -> Reply:
     kind = kind_of(error)
-    problem = problem_of(kind, error)
+    problem = problem_of(kind, error, request_id="".join(request_ids()))
     return Reply(problem.encoded(), problem.status, PlainHeaders([*_PROBLEM_HEADERS, *headers_of(kind, error)]))
 
 
-def raw_problem(kind: Kind, *headers: tuple[bytes, bytes]) -> bytes:
+def raw_problem(kind: Kind, request_id: str, *headers: tuple[bytes, bytes]) -> bytes:
     """Return a problem as the bytes of an HTTP/1.1 response, for a request that does not reach Quart."""
-    body = problem_of(kind).encoded()
-    own = (*_PROBLEM_HEADERS, ("Content-Length", str(len(body))), *headers_of(kind))
+    body = problem_of(kind, request_id=request_id).encoded()
+    own = (*_PROBLEM_HEADERS, ("Content-Length", str(len(body))), *headers_of(kind), (REQUEST_ID, request_id))
     lines = [*headers, *((name.lower().encode(), value.encode()) for name, value in own)]
     status_line = f"HTTP/1.1 {kind.status.value} {kind.status.phrase}\r\n".encode()
     return status_line + b"".join(name + b": " + value + b"\r\n" for name, value in lines) + b"\r\n" + body

@@ -1,4 +1,5 @@
 import json
+import re
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -11,6 +12,7 @@ from application.assembly import UseCases
 from entrypoints.http.app import create_app
 from entrypoints.readiness import Readiness
 
+REQUEST_ID: Final = re.compile("[A-Za-z0-9_-]{1,64}")
 READY: Final = Readiness(orders=True, payments=True, missing=())
 
 
@@ -38,6 +40,7 @@ class Answer:
         assert self.body["status"] == self.status
         assert self.body["title"]
         assert self.body["detail"]
+        assert self.body["request_id"] == self.headers["Request-Id"]
         prefix, _, code = self.body["type"].rpartition(":")
         assert prefix == "urn:holdfast:problem"
         return str(code)
@@ -83,6 +86,7 @@ class Browser:
         raw = {"raw_path": path.partition("?")[0].encode()}
         response = await QuartClient(self._app).open(path, method=method, data=body, headers=headers, scope_base=raw)
         content = await response.get_data(as_text=False)
+        assert REQUEST_ID.fullmatch(response.headers["Request-Id"])
         if content:
             assert response.headers["Cache-Control"] == "no-store"
             assert response.headers["X-Content-Type-Options"] == "nosniff"

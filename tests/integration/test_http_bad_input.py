@@ -174,6 +174,23 @@ async def test_a_head_that_does_not_come_is_not_waited_for(app: Quart, content: 
     assert (answer.status, answer.code) == (408, "request_timeout")
 
 
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (b"GET / HTTP/1.1\r\nHost: shop\r\nRequest-Id: tuesday\r\nCookie", "request_timeout"),
+        (POST + b"request-id: tuesday\r\nContent-Length: 9\r\n\r\n{", "request_timeout"),
+        (POST + b"Request-Id: tuesday\r\nTransfer-Encoding: gzip\r\n\r\n{}", "bad_protocol"),
+        (b"GET /health/live HTTP/1.1\r\nRequest-Id: tuesday\r\n\r\n", "bad_protocol"),
+    ],
+)
+async def test_a_request_that_reaches_no_handler_is_named_if_it_said_its_id(
+    app: Quart, content: bytes, code: str
+) -> None:
+    async with running(app, receive_timeout=0.1) as site:
+        answer = await site.ask(content)
+    assert (answer.code, answer.headers["request-id"]) == (code, "tuesday")
+
+
 async def test_a_body_over_the_limit_is_refused_and_the_client_sees_it(site: Site) -> None:
     chunks = b"".join(b"8000\r\n" + b" " * 0x8000 + b"\r\n" for _ in range(64))
     async with site.connection() as connection:
@@ -345,11 +362,11 @@ async def stopped_while_they_connect() -> list[bytes]:
 
 async def test_stopping_gives_up_what_takes_too_long(app: Quart, slow: SlowOrder) -> None:
     async with running(app, shutdown_timeout=0.1) as site, site.connection() as connection:
-        await connection.send(GET_ORDER)
+        await connection.send(GET_ORDER.replace(b"\r\n\r\n", b"\r\nRequest-Id: tuesday\r\n\r\n"))
         await slow.asked.wait()
         site.stop.set()
         answer = await connection.answer()
-        assert (answer.status, answer.code) == (503, "stopping")
+        assert (answer.status, answer.code, answer.headers["request-id"]) == (503, "stopping", "tuesday")
         await slow.given_up.wait()
 
 

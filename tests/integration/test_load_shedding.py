@@ -110,6 +110,26 @@ async def test_nothing_is_done_for_a_shed_request(busy: object, shop: Shop, conn
     assert len(shop.store.orders) == before
 
 
+@pytest.mark.parametrize(
+    "spelling", [b"Request-Id: monday-7", b"request-id:monday-7 ", b"X: 1\r\nREQUEST-ID: monday-7"]
+)
+async def test_a_shed_request_is_named_in_its_answer(busy: object, connection: Connection, spelling: bytes) -> None:
+    await connection.send(a_post(ORDER))
+    made = await connection.answer()
+    named = a_post(ORDER).replace(b"\r\n\r\n", b"\r\n" + spelling + b"\r\n\r\n")
+    # The first one of a connection is read in full, those after it are not.
+    for request in (named, named + named):
+        await connection.send(request)
+    for _ in range(3):
+        answer = await connection.answer()
+        assert_refused(answer)
+        assert answer.headers["request-id"] == "monday-7"
+    await connection.send(a_post(b"\r\nRequest-Id: not-of-a-header\r\n"))
+    another = await connection.answer()
+    assert_refused(another)
+    assert len({made.headers["request-id"], another.headers["request-id"], "not-of-a-header"}) == 3
+
+
 async def test_whether_the_process_lives_is_answered_all_the_same(busy: object, connection: Connection) -> None:
     await connection.send(GET_LIVE)
     assert (await connection.answer()).status == 200

@@ -17,6 +17,8 @@ from uvicorn.server import ServerState
 
 from entrypoints.http.problems import OVERLOADED, TOO_SLOW, Kind
 from entrypoints.http.replies import raw_problem
+from entrypoints.http.request_ids import REQUEST_ID, new_request_id, request_id_of
+from entrypoints.http.server.asgi import Scope
 from entrypoints.http.server.shedding import LoadShedding
 
 # While the server stops: seconds for which an idle connection stays open, for a request that the client has just sent.
@@ -107,7 +109,7 @@ class ClosingProtocol(HttpToolsProtocol):
     def leave_to_others(self) -> None:
         """Close the connection at once. A client that has begun a request is told that nothing was done."""
         if self._receiving_since is not None and self._received and not self._in_flight():
-            self.transport.write(raw_problem(OVERLOADED, *self.server_state.default_headers, (b"connection", b"close")))
+            self._write_last(OVERLOADED)
         self.transport.close()
 
     def refuse(self, kind: Kind) -> None:
@@ -139,7 +141,7 @@ class ClosingProtocol(HttpToolsProtocol):
             self.transport.close()
             return
         if not answered_early:
-            self.transport.write(raw_problem(kind, *self.server_state.default_headers, (b"connection", b"close")))
+            self._write_last(kind)
         self._linger()
 
     def close_after_response(self) -> None:
@@ -148,6 +150,19 @@ class ClosingProtocol(HttpToolsProtocol):
             self._linger()
         else:
             self.transport.close()
+
+    def _write_last(self, kind: Kind) -> None:
+        headers = (*self.server_state.default_headers, (b"connection", b"close"))
+        self.transport.write(raw_problem(kind, self._request_id(), *headers))
+
+    def _request_id(self) -> str:
+        """Return the id of the newest request: the one that its log lines have, or that its head brought."""
+        # uvicorn declares the scope as never None, but it is None before the first request begins to arrive.
+        scope: Scope | None = cast(Scope | None, self.scope)
+        if scope is None:
+            return new_request_id()
+        given: str | None = scope.get(REQUEST_ID)
+        return given or request_id_of(scope["headers"])
 
     def _linger(self) -> None:
         """Send no more, and read on for a moment: data that arrives after a close would reset the connection."""

@@ -19,11 +19,14 @@ from typing import Any, Final, cast
 from quart import Quart, Request
 from quart.asgi import ASGIHTTPConnection
 from quart.sessions import NullSession, SessionInterface
+from quart.typing import ResponseTypes
 from quart.wrappers.base import BaseRequestWebsocket
 from werkzeug.exceptions import RequestEntityTooLarge
 
+from application.execution.working_for import WorkingFor
 from entrypoints.http.headers import PlainHeaders
-from entrypoints.http.server.asgi import Receive, Send
+from entrypoints.http.request_ids import REQUEST_ID, request_id_of
+from entrypoints.http.server.asgi import Receive, Scope, Send
 
 
 class Body:
@@ -77,11 +80,21 @@ class LeanRequest(Request):
 class Connection(ASGIHTTPConnection):
     """One request and its response."""
 
+    _request_id: str
+
     async def __call__(self, receive: Receive, send: Send) -> None:
         self.scope["path"] = _path_as_sent(self.scope["raw_path"])
         request = self._create_request_from_scope(send)
         request.body.receive = receive
-        await self.handle_request(request, send)
+        self._request_id = request_id_of(self.scope["headers"])
+        # A response that does not come from here names the request, too (`closing.py`).
+        cast(Scope, self.scope)[REQUEST_ID] = self._request_id
+        with WorkingFor((self._request_id,)):
+            await self.handle_request(request, send)
+
+    async def _send_response(self, send: Send, response: ResponseTypes) -> None:
+        response.headers.add(REQUEST_ID, self._request_id)
+        await super()._send_response(send, response)
 
     def _create_request_from_scope(self, send: Send) -> LeanRequest:
         scope = self.scope

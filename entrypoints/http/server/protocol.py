@@ -21,6 +21,7 @@ from uvicorn import Config
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from entrypoints.http.problems import BAD_PROTOCOL, HEAD_TOO_LARGE, OVERLOADED, Kind
+from entrypoints.http.request_ids import request_id_in, request_id_of
 from entrypoints.http.server.asgi import App, Receive, Scope, Send
 from entrypoints.http.server.closing import ClosingProtocol, State, TransportOfIncompleteRequest
 from entrypoints.http.server.framing import MAX_HEAD, head_without_upgrade, problem_of_head
@@ -55,7 +56,7 @@ class ProblemProtocol(ClosingProtocol):
     def data_received(self, data: bytes) -> None:
         if self._receiving_since is None:
             if self._is_idle() and self._must_shed() and is_plain(data):
-                self._shed_unparsed()
+                self._shed_unparsed(data)
                 return
             self._receiving_since = self.loop.time()
         head_was_complete = self._head_complete
@@ -154,18 +155,19 @@ class ProblemProtocol(ClosingProtocol):
         state = self.server_state
         return state.shedding.is_due(in_progress=len(self.tasks), finished=state.total_requests)
 
-    def _shed_unparsed(self) -> None:
+    def _shed_unparsed(self, data: bytes) -> None:
         state = self.server_state
         state.total_requests += 1
         state.shedding.shed += 1
-        self.transport.write(state.shedding.response)
+        self.transport.write(state.shedding.response(request_id_in(data)))
         self._restart_keep_alive()
 
     def _shed(self, cycle: RequestResponseCycle) -> None:
         shedding = self.server_state.shedding
         shedding.shed += 1
         if cycle.keep_alive and not cycle.waiting_for_100_continue:
-            self.transport.write(shedding.response_to(cycle.scope["method"]))
+            request_id = request_id_of(cycle.scope["headers"])
+            self.transport.write(shedding.response_to(cycle.scope["method"], request_id))
         else:
             # A client that waits for 100 Continue may now send the body or the next request. They can't be told apart.
             self.give_up(OVERLOADED)

@@ -30,12 +30,13 @@ class LoadShedding:
     """Decides which requests are refused with 503, and has the encoded response.
 
     Requests are refused before they reach Quart, which causes nearly all of a request's cost. The response is encoded
-    once: at three times the capacity, two of three requests get it.
+    once, but for the id of the request: at three times the capacity, two of three requests get it.
     """
 
     _concurrency: ConcurrencyLimit
     shed: int = field(default=0, init=False)
-    response: bytes = field(factory=lambda: raw_problem(OVERLOADED), init=False)
+    # By the length of the id, which the length of the content depends on: the pieces between which the id stands.
+    _pieces: dict[int, list[bytes]] = field(factory=dict, init=False)
 
     def is_due(self, *, in_progress: int, finished: int) -> bool:
         """Return whether the next request exceeds the limit. `finished` counts all responses, also to shed requests."""
@@ -44,8 +45,17 @@ class LoadShedding:
         self._concurrency.reached(now=time.monotonic(), answered=finished - self.shed)
         return in_progress >= self._concurrency.limit
 
-    def response_to(self, method: str) -> bytes:
-        return self.response if method != "HEAD" else self.response[: self.response.index(b"\r\n\r\n") + 4]
+    def response_to(self, method: str, request_id: str) -> bytes:
+        response = self.response(request_id)
+        return response if method != "HEAD" else response[: response.index(b"\r\n\r\n") + 4]
+
+    def response(self, request_id: str) -> bytes:
+        pieces = self._pieces.get(len(request_id))
+        if pieces is None:
+            # Nothing else in a response is in angle brackets.
+            name = "<" * len(request_id)
+            pieces = self._pieces[len(request_id)] = raw_problem(OVERLOADED, name).split(name.encode())
+        return request_id.encode().join(pieces)
 
 
 def is_exempt(raw_path: bytes) -> bool:

@@ -8,6 +8,7 @@ from attrs import define, field
 
 from application.errors import Aborted, OutcomeUnknown, Overloaded, Unavailable
 from application.execution.batching import Batched, each_alone
+from application.execution.working_for import WorkingFor, request_ids
 from domain.errors import InvalidOrder
 
 TIME_LIMIT = 5.0
@@ -443,3 +444,42 @@ async def test_a_batch_that_is_cancelled_keeps_no_place(places: int) -> None:
         assert later.done()
     async with asyncio.timeout(TIME_LIMIT):
         await batched.drained()
+
+
+@define(eq=False)
+class Noting:
+    """Doubles numbers, and notes for which requests it does each batch. A task that it starts outlives the batch."""
+
+    seen: list[tuple[str, ...]] = field(factory=list)
+    goes_on: asyncio.Event = field(factory=asyncio.Event)
+    outliving: "asyncio.Task[tuple[str, ...]] | None" = None
+
+    async def __call__(self, numbers: Sequence[int]) -> Sequence[int | Exception]:
+        self.outliving = self.outliving or asyncio.create_task(self._outlive())
+        await asyncio.sleep(0)
+        self.seen.append(request_ids())
+        return [number * 2 for number in numbers]
+
+    async def _outlive(self) -> tuple[str, ...]:
+        await self.goes_on.wait()
+        return request_ids()
+
+
+async def test_a_batch_works_for_the_requests_that_are_in_it_and_for_no_other() -> None:
+    noting = Noting()
+    batched = Batched(noting, max_in_flight=1)
+
+    async def ask(number: int) -> tuple[str, ...]:
+        with WorkingFor([f"request-{number}"]):
+            await batched(number)
+            return request_ids()
+
+    async with asyncio.timeout(TIME_LIMIT):
+        assert await ask(1) == ("request-1",)
+        assert await asyncio.gather(ask(2), ask(3)) == [("request-2",), ("request-3",)]
+        await batched(4)
+        assert noting.seen == [("request-1",), ("request-2", "request-3"), ()]
+        # A task that opens a connection again, say, works for all later requests as well.
+        noting.goes_on.set()
+        assert noting.outliving is not None
+        assert await noting.outliving == ()

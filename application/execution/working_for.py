@@ -1,0 +1,34 @@
+"""Which requests the running code works for, so that each line of the log names them.
+
+The ids are kept in the context of the running task. Tasks that it starts inherit them, and some live longer than the
+request, such as one that opens a connection again. So the ids end with the request, for all who inherited them.
+"""
+
+from collections.abc import Iterable
+from contextvars import ContextVar, Token
+from typing import Final
+
+
+class WorkingFor:
+    """The code of this block works for the requests with these ids."""
+
+    __slots__ = ("_before", "request_ids")
+
+    def __init__(self, request_ids: Iterable[str]) -> None:
+        self.request_ids = tuple(request_ids)
+
+    def __enter__(self) -> None:
+        self._before: Token[WorkingFor | None] = _current.set(self)
+
+    def __exit__(self, *_: object) -> None:
+        self.request_ids = ()
+        _current.reset(self._before)
+
+
+_current: Final[ContextVar[WorkingFor | None]] = ContextVar("working_for", default=None)
+
+
+def request_ids() -> tuple[str, ...]:
+    """Return the ids of the requests that the running code works for: none, one, or those of a batch."""
+    current = _current.get()
+    return () if current is None else current.request_ids
