@@ -103,6 +103,8 @@ class Limits:
     consumer_batch_max: int = 256
     # Calls to the payment provider at once, of charges and of refunds each.
     max_charges: int = 128
+    # For one of these calls, in seconds.
+    charge_timeout: float = 30.0
     relay_batch_max: int = 512
     # Together these are less than the deadline of a request. The broker's timeout leaves time to connect. A stale
     # connection to the database is detected after 3 s. The last timeout is for the last attempt to store an order.
@@ -208,8 +210,12 @@ def assemble(ports: Ports, limits: Limits) -> UseCases:
         return batches(TellUnrecorded(change, unrecorded))
 
     persist_orders = PersistOrders(uow, now)
-    process_payment = ProviderPipeline(ProcessPayment(uow, provider, now), max_calls=limits.max_charges)
-    refund_order = ProviderPipeline(RefundOrder(uow, provider, now), max_calls=limits.max_charges)
+    process_payment = ProviderPipeline(
+        ProcessPayment(uow, provider, now), max_calls=limits.max_charges, timeout=limits.charge_timeout
+    )
+    refund_order = ProviderPipeline(
+        RefundOrder(uow, provider, now), max_calls=limits.max_charges, timeout=limits.charge_timeout
+    )
     expire_orders = ExpireOrders(uow, now, limits.order_expiry, look_every=limits.expiry_look)
     find_stuck = FindStuck(uow, now, limits.order_expiry, limits.stuck_after)
 

@@ -84,6 +84,7 @@ def _limits(settings: Settings) -> Limits:
         longest_wait=settings.waiting_max.total_seconds(),
         consumer_batch_max=settings.batch_max,
         max_charges=settings.max_charges,
+        charge_timeout=settings.charge_timeout.total_seconds(),
         order_expiry=settings.order_expiry,
         expiry_look=max(_LOOK_OFTEN, min(settings.order_expiry / _LATE, _LOOK_SELDOM)),
         stuck_after=settings.stuck_after,

@@ -88,6 +88,10 @@ class Settings:
     max_charges: Count = _setting(
         128, "charges that a worker asks the payment provider for at once, and as many refunds"
     )
+    charge_timeout: timedelta = _setting(
+        timedelta(seconds=30),
+        "how long a worker waits for the payment provider's answer; then it asks again under the same key",
+    )
     worker_batches: Count = _setting(2, "batches of one queue that a worker handles at once")
     gateway_ledger: Path | None = _setting(
         None, "file of the simulated provider's ledger; by default gateway.db in the data folder"
@@ -157,6 +161,7 @@ def read_settings(environment: Mapping[str, str], **given: object) -> Settings:
             " write direct"
         )
     problems += _incomplete(environment)
+    problems += _never_answered(values)
     problems += _put_passwords(values, environment)
     if problems:
         raise InvalidSettings("\n".join(sorted(problems)))
@@ -169,6 +174,15 @@ def _incomplete(environment: Mapping[str, str]) -> list[str]:
     if not missing or len(missing) == len(_SERVERS):
         return []
     return [f"{name}: not set; {', '.join(_SERVERS.values())} are set together, or none of them" for name in missing]
+
+
+def _never_answered(values: Mapping[str, object]) -> list[str]:
+    """A simulated provider that takes longer than its answer is awaited would never charge anybody."""
+    delay, timeout = values.get("gateway_delay"), values.get("charge_timeout", fields(Settings).charge_timeout.default)
+    if not isinstance(delay, tuple) or not isinstance(timeout, timedelta) or delay[1] < timeout.total_seconds():
+        return []
+    least = f"is not below HOLDFAST_CHARGE_TIMEOUT, which is {timeout.total_seconds():g} s"
+    return [f"HOLDFAST_GATEWAY_DELAY: {delay[1]:g} s {least}: no charge would ever be answered"]
 
 
 def _put_passwords(values: dict[str, object], environment: Mapping[str, str]) -> list[str]:

@@ -5,6 +5,7 @@ from typing import Final, Generic, Protocol, TypeVar
 
 from attrs import define, field
 
+from application.errors import OutcomeUnknown
 from application.execution.batching import Batched, each_alone
 from application.execution.concurrency import end, until_unavailable
 from domain.errors import UnknownOrder
@@ -40,11 +41,14 @@ class ProviderPipeline(Generic[A]):
     The outcome for an order is None when nothing is left to do, or an error. Where the provider is slow it is a future
     of that outcome, so that no order waits for the answer to another.
 
-    The provider is asked at most `max_calls` times at once, over all batches, and once at a time for each payment.
+    The provider is asked at most `max_calls` times at once, over all batches, and once at a time for each payment. A
+    call without an answer is cancelled after `timeout` seconds, so that it makes room for others. Its outcome is
+    unknown: ask again. The payment is the key of each call about it, so that all of them have one effect.
     """
 
     _work: ProviderWork[A]
     _max_calls: int = field(default=128, kw_only=True)
+    _timeout: float = field(default=30.0, kw_only=True)
     _together: float = field(default=_TOGETHER, kw_only=True)
     _permits: asyncio.Semaphore = field(init=False)
     _asked: dict[PaymentId, asyncio.Task[A]] = field(factory=dict, init=False)
@@ -95,7 +99,13 @@ class ProviderPipeline(Generic[A]):
 
     async def _permitted(self, order: Order, ask: Callable[[Order], Awaitable[A]]) -> A:
         async with self._permits:
-            return await ask(order)
+            try:
+                async with asyncio.timeout(self._timeout):
+                    return await ask(order)
+            except TimeoutError as error:
+                raise OutcomeUnknown(
+                    f"the payment provider gave no answer for payment {order.payment} within {self._timeout:g} s"
+                ) from error
 
     async def _record(self, answered: Mapping[OrderId, tuple[Order, asyncio.Task[A]]]) -> dict[OrderId, Outcome]:
         outcomes: dict[OrderId, Outcome] = {}

@@ -14,7 +14,11 @@ class PaymentDeclined(Exception):
 
 
 class PaymentProvider(Protocol):
-    """Takes the money. For a key that it has seen before, it repeats the first answer and charges nothing."""
+    """Takes the money. For a key that it has seen before, it repeats the first answer and charges nothing.
+
+    A call that takes too long is cancelled, and made again with the same key. Cancelling a call ends it at once. It may
+    have taken effect, or still do so.
+    """
 
     async def charge(self, key: PaymentId, amount: Money) -> str:
         """Return the provider's reference. Raise `PaymentDeclined`, or `Trouble`: then retry with the same key."""

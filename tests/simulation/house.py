@@ -49,6 +49,8 @@ EXPIRY: Final = timedelta(seconds=3)
 LOOKS_FOR_OVERDUE: Final = timedelta(seconds=1)
 _STUCK_AFTER: Final = timedelta(seconds=5)
 _NEVER: Final = timedelta(days=1)
+# More than any charge takes.
+_CHARGE_TIMEOUT: Final = 5.0
 
 
 def _as_it_is(inner: Any, _: Any) -> Any:
@@ -167,6 +169,7 @@ class House:
             consumer_batch_max=chance.choice((1, 3, 256)),
             relay_batch_max=chance.choice((2, 5, 512)),
             max_charges=chance.choice((1, 2, 128)),
+            charge_timeout=_CHARGE_TIMEOUT,
             order_expiry=EXPIRY,
             expiry_look=LOOKS_FOR_OVERDUE,
         )

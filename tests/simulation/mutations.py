@@ -447,6 +447,12 @@ class _AsksEachTime(ProviderPipeline[Any]):
         return asyncio.get_running_loop().create_task(self._permitted(order, ask))
 
 
+class _WaitsForEver(ProviderPipeline[Any]):
+    async def _permitted(self, order: Order, ask: Callable[..., Any]) -> Any:
+        async with self._permits:
+            return await ask(order)
+
+
 class _AcknowledgesWhatIsLate(ProviderPipeline[Any]):
     async def __call__(self, ids: Sequence[Any]) -> Any:
         return [None if isinstance(outcome, asyncio.Future) else outcome for outcome in await super().__call__(ids)]
@@ -663,6 +669,7 @@ MUTATIONS: Final = (
     Mutation("takes no answer of the provider for a decline", Parts(provider=_TakesNoAnswerForNo)),
     Mutation("asks the provider twice at once about a payment", _with(ProviderPipeline=_AsksEachTime)),
     Mutation("acknowledges what waits for a slow provider", _with(ProviderPipeline=_AcknowledgesWhatIsLate)),
+    Mutation("waits for ever for the provider's answer", _with(ProviderPipeline=_WaitsForEver)),
     Mutation("refunds on paper only", Parts(provider=_RefundsOnPaper)),
     Mutation("reads products without a lock", Parts(unit_of_work=_WithoutProductLocks)),
     Mutation("locks rows in any order", Parts(locking=_LOCKS_AS_THEY_COME)),

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from attrs import define, field
 
-from application.errors import OutcomeUnknown, Trouble
+from application.errors import Trouble
 from application.ports.caching import PriceList
 from application.ports.messaging import OutboxSignal
 from domain.catalogue.product import Product
@@ -140,7 +140,7 @@ class UnsteadyCache:
 
 @define(eq=False)
 class LateProvider:
-    """A provider that sometimes gives no answer and charges afterwards."""
+    """A provider that sometimes never answers, and charges after a while."""
 
     _inner: Any
     _faults: Faults
@@ -157,7 +157,7 @@ class LateProvider:
         self._faults.tell("the provider gives no answer, and does it later")
         loop = asyncio.get_running_loop()
         loop.call_later(self._faults.chance.random(), lambda: loop.create_task(_whatever(method(*args))))
-        raise OutcomeUnknown("simulated: no answer from the provider")
+        return await loop.create_future()
 
 
 @define(eq=False)

@@ -14,7 +14,7 @@ from application.payments.process_payment import ProcessPayment
 from application.payments.refund_order import RefundOrder
 from domain.ids import OrderId, PaymentId
 from domain.money import Money
-from domain.orders.events import PaymentRequested
+from domain.orders.events import Event, PaymentRequested, RefundRequested
 from domain.orders.order import Order
 from domain.orders.status import OrderStatus
 from entrypoints.loops import Stop
@@ -75,8 +75,9 @@ async def shop(provider: SlowProvider) -> AsyncIterator[Shop]:
     assert await shop.findings() == []
 
 
-def charging(shop: Shop, *, max_calls: int = 128) -> ProviderPipeline[object]:
-    return ProviderPipeline(ProcessPayment(shop.unsteady, shop.provider, shop.clock), max_calls=max_calls)
+def charging(shop: Shop, *, max_calls: int = 128, timeout: float = 30.0) -> ProviderPipeline[object]:
+    work = ProcessPayment(shop.unsteady, shop.provider, shop.clock)
+    return ProviderPipeline(work, max_calls=max_calls, timeout=timeout)
 
 
 async def asked_for(shop: Shop, count: int) -> list[Order]:
@@ -167,6 +168,34 @@ async def test_the_provider_is_asked_a_bounded_number_of_times_at_once_over_all_
     assert provider.most_at_once == 4
 
 
+async def test_a_call_without_an_answer_makes_room_for_the_next_and_its_payment_is_asked_about_again(
+    shop: Shop, provider: SlowProvider
+) -> None:
+    silent, other = await asked_for(shop, 2)
+    provider.hold(silent)
+    pipeline = charging(shop, max_calls=1, timeout=0.05)
+    async with asyncio.timeout(TIME_LIMIT):
+        no_answer, paid = await pipeline.until_done([silent.id, other.id])
+        assert isinstance(no_answer, OutcomeUnknown)
+        assert str(silent.payment) in str(no_answer)
+        assert paid is None
+        assert provider.running == []
+        assert await statuses(shop, [silent, other]) == ["PROCESSING", "PAID"]
+        provider.answer(silent)
+        assert await pipeline.until_done([silent.id]) == [None]
+    assert {charge.key for charge in provider.ledger} == {silent.payment, other.payment}
+
+
+async def test_a_call_that_waits_for_its_turn_has_all_of_its_time_when_it_begins(
+    shop: Shop, provider: SlowProvider
+) -> None:
+    orders = await asked_for(shop, 3)
+    provider.hold(*orders[:2])
+    # The third waits for twice the timeout before it is asked about at all.
+    outcomes = await charging(shop, max_calls=1, timeout=0.05).until_done(ids(orders))
+    assert [type(outcome) for outcome in outcomes] == [OutcomeUnknown, OutcomeUnknown, type(None)]
+
+
 @pytest.mark.parametrize("error", [OutcomeUnknown("no answer"), Unavailable("gone"), LookupError("a surprise")])
 @pytest.mark.parametrize("late", [False, True])
 async def test_an_error_is_the_outcome_of_its_order_alone(
@@ -223,14 +252,15 @@ class Worked:
     stop: Stop = field(factory=Stop)
     running: asyncio.Task[None] = field(init=False)
 
-    def start(self, *, max_charges: int) -> None:
-        use_cases = assemble(self.shop.ports, evolve(Limits(), max_charges=max_charges))
+    def start(self, *, max_charges: int, charge_timeout: float = 30.0) -> None:
+        limits = evolve(Limits(), max_charges=max_charges, charge_timeout=charge_timeout)
+        use_cases = assemble(self.shop.ports, limits)
         worker = Worker(use_cases=use_cases, stuck_after=timedelta(days=1), batches=2)
         self.running = asyncio.create_task(worker.run(self.stop))
 
 
-async def bring(shop: Shop, orders: list[Order]) -> None:
-    wanted, type_ = set(ids(orders)), PaymentRequested.type
+async def bring(shop: Shop, orders: list[Order], event: type[Event] = PaymentRequested) -> None:
+    wanted, type_ = set(ids(orders)), event.type
     entries = [entry for entry in await shop.outbox() if entry.type == type_ and entry.id.order_id in wanted]
     assert len(await shop.broker.enqueue(entries)) == len(orders)
 
@@ -261,6 +291,33 @@ async def test_a_worker_goes_on_while_charges_are_slow_and_settles_all_before_it
         await worked.running
     assert set(await statuses(shop, slow)) == {"PAID"}
     assert provider.most_at_once <= 8
+
+
+@pytest.mark.parametrize("refunds", [False, True])
+async def test_a_provider_that_never_answers_does_not_stop_a_worker_with_one_call_at_once(
+    shop: Shop, provider: SlowProvider, *, refunds: bool
+) -> None:
+    orders, done = await asked_for(shop, 4), {"PAID"}
+    if refunds:
+        orders, done = [await shop.paid((await shop.sells(stock=10), 1)) for _ in orders], {"REFUNDED"}
+        for order in orders:
+            await shop.refund_requested(order)
+    silent, *others = orders
+    provider.hold(silent)
+    worked = Worked(shop)
+    worked.start(max_charges=1, charge_timeout=0.05)
+    await bring(shop, orders, RefundRequested if refunds else PaymentRequested)
+
+    async def are_done(orders: list[Order]) -> bool:
+        return set(await statuses(shop, orders)) == done
+
+    async with asyncio.timeout(TIME_LIMIT):
+        await until(lambda: are_done(others))
+        assert not await are_done([silent])
+        provider.answer(silent)
+        await until(lambda: are_done([silent]))
+        worked.stop.set()
+        await worked.running
 
 
 async def test_a_worker_that_is_cut_off_leaves_no_call_running(shop: Shop, provider: SlowProvider) -> None:

@@ -54,6 +54,17 @@ def test_orders_are_queued_only_where_the_broker_keeps_them_on_disk() -> None:
             read_settings({"HOLDFAST_INTAKE": intake})
 
 
+def test_a_simulated_provider_answers_within_the_time_that_its_answer_is_awaited() -> None:
+    assert read_settings({"HOLDFAST_GATEWAY_DELAY": "29s"}).gateway_delay == (29.0, 29.0)
+    assert read_settings({"HOLDFAST_GATEWAY_DELAY": "30s", "HOLDFAST_CHARGE_TIMEOUT": "31s"}).gateway_delay[1] == 30
+    for said in (
+        {"HOLDFAST_GATEWAY_DELAY": "1s-30s"},
+        {"HOLDFAST_GATEWAY_DELAY": "2s", "HOLDFAST_CHARGE_TIMEOUT": "2s"},
+    ):
+        with pytest.raises(InvalidSettings, match="HOLDFAST_CHARGE_TIMEOUT"):
+            read_settings(said)
+
+
 def test_the_command_line_goes_before_the_environment() -> None:
     assert read_settings({"HOLDFAST_PORT": "81"}, port=82, host=None).port == 82
     with pytest.raises(InvalidSettings):
