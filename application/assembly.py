@@ -12,7 +12,7 @@ from attrs import field, frozen
 from application.catalogue.add_products import AddProducts
 from application.catalogue.adjust_stock import AdjustStock
 from application.catalogue.get_product import GetProduct
-from application.catalogue.list_products import ListProducts, ReadPages
+from application.catalogue.list_products import CountLeft, ListProducts, ReadPages, ReadStock
 from application.execution.after_commit import AfterCommit, InvalidateOlder, PropagateChanges, tell_nobody
 from application.execution.batching import Batched
 from application.execution.circuit_breaker import CircuitBreaker
@@ -43,7 +43,7 @@ from application.payments.process_payment import ProcessPayment
 from application.payments.refund_order import RefundOrder
 from application.payments.request_payment import RequestPayment
 from application.payments.request_refund import RequestRefund
-from application.ports.caching import CacheFence, CatalogueCache, PriceList, RecentOrders
+from application.ports.caching import CacheFence, CatalogueCache, PriceList, RecentOrders, StockCache
 from application.ports.environment import Clock, NewId
 from application.ports.messaging import DeadLetterQueue, EventPublisher, IntakeQueue, OutboxSignal, Subscription
 from application.ports.payments import PaymentProvider, ProviderLedger
@@ -75,6 +75,7 @@ class Ports:
     # The orders that this process has queued. They can be read here while the shared recent orders can't.
     queued_here: RecentOrders
     catalogue_cache: CatalogueCache
+    stock_cache: StockCache
     cache_fence: CacheFence
     price_list: PriceList
     outbox_signal: OutboxSignal
@@ -194,8 +195,8 @@ class _Batches:
 
 def assemble(ports: Ports, limits: Limits) -> UseCases:
     now, recent, provider = ports.now, ports.recent_orders, ports.provider
-    catalogue, fence = ports.catalogue_cache, ports.cache_fence
-    uow = ports.unit_of_work(PropagateChanges(recent, catalogue, fence, ports.outbox_signal, ports.order_log))
+    catalogue, stock, fence = ports.catalogue_cache, ports.stock_cache, ports.cache_fence
+    uow = ports.unit_of_work(PropagateChanges(recent, catalogue, stock, fence, ports.outbox_signal, ports.order_log))
     unrecorded = Unrecorded(recent, ports.queued_here)
     batches = _Batches(limits)
 
@@ -217,6 +218,7 @@ def assemble(ports: Ports, limits: Limits) -> UseCases:
         RefundOrder(uow, provider, now), max_calls=limits.max_charges, timeout=limits.charge_timeout
     )
     expire_orders = ExpireOrders(uow, now, limits.order_expiry, look_every=limits.expiry_look)
+    count_left = CircuitBreaker(CountLeft(uow), seconds=limits.database_timeout, pause=limits.breaker_pause)
     find_stuck = FindStuck(uow, now, limits.order_expiry, limits.stuck_after)
 
     return UseCases(
@@ -232,7 +234,7 @@ def assemble(ports: Ports, limits: Limits) -> UseCases:
         request_payment=changing_once(RequestPayment(uow, ports.new_id, now)),
         request_refund=changing(RequestRefund(uow, now)),
         get_product=batches(GetProduct(uow)),
-        list_products=ListProducts(batches(ReadPages(uow, catalogue, fence))),
+        list_products=ListProducts(batches(ReadPages(uow, catalogue, fence, ReadStock(stock, count_left)))),
         add_products=AddProducts(uow, now),
         adjust_stock=AdjustStock(uow, now),
         consumers=(
@@ -246,7 +248,7 @@ def assemble(ports: Ports, limits: Limits) -> UseCases:
         relay_events=RelayEvents(
             uow,
             ports.publisher,
-            InvalidateOlder(recent, ports.catalogue_cache),
+            InvalidateOlder(recent),
             now,
             ports.relay_name,
             limit=limits.relay_batch_max,

@@ -12,7 +12,7 @@ from uuid_utils.compat import uuid7
 from adapters.codecs.intake_queue import PublishedIntake
 from adapters.memory.cache_fence import NoCacheFence
 from adapters.memory.cache_owner import MemoryCacheOwner
-from adapters.memory.caches import MemoryCatalogueCache, MemoryRecentOrders
+from adapters.memory.caches import MemoryCatalogueCache, MemoryRecentOrders, MemoryStockCache
 from adapters.memory.price_list import MemoryPriceList
 from adapters.sql.heartbeats import SqlHeartbeats
 from adapters.sql.mark import SqlDatabaseMarks
@@ -20,7 +20,7 @@ from adapters.sql.unit_of_work import SqlUnitOfWork
 from application.assembly import Limits, Ports, UseCases, assemble
 from application.execution.after_commit import AfterCommit
 from application.execution.one_database import KeepCachesToDatabase
-from application.ports.caching import CacheFence, CacheOwner, CatalogueCache, PriceList, RecentOrders
+from application.ports.caching import CacheFence, CacheOwner, CatalogueCache, PriceList, RecentOrders, StockCache
 from application.ports.environment import Clock, NewId
 from application.ports.messaging import IntakeQueue, OutboxSignal
 from application.ports.persistence import UnitOfWork
@@ -49,6 +49,12 @@ def _catalogue_in_redis(redis: "GuardedRedis", namespace: str) -> CatalogueCache
     from adapters.redis.catalogue_cache import RedisCatalogueCache  # noqa: PLC0415 - as above
 
     return RedisCatalogueCache(redis, namespace=namespace)
+
+
+def _stock_in_redis(redis: "GuardedRedis", namespace: str) -> StockCache:
+    from adapters.redis.stock_cache import RedisStockCache  # noqa: PLC0415 - as above
+
+    return RedisStockCache(redis, namespace=namespace)
 
 
 def _cache_fence(engine: AsyncEngine, redis: "GuardedRedis", namespace: str) -> CacheFence:
@@ -129,6 +135,11 @@ class Container(containers.DeclarativeContainer):
         redis=providers.Singleton(_catalogue_in_redis, redis, settings.provided.namespace),
         memory=providers.Singleton(MemoryCatalogueCache),
     )
+    stock_cache: providers.Provider[StockCache] = providers.Selector(
+        _where_caches_are,
+        redis=providers.Singleton(_stock_in_redis, redis, settings.provided.namespace),
+        memory=providers.Singleton(MemoryStockCache),
+    )
     queued_here: providers.Provider[RecentOrders] = providers.Singleton(MemoryRecentOrders)
     price_list: providers.Provider[PriceList] = providers.Singleton(MemoryPriceList)
     heartbeats: providers.Provider[SqlHeartbeats] = providers.Factory(SqlHeartbeats, engine)
@@ -161,6 +172,7 @@ class Container(containers.DeclarativeContainer):
         recent_orders=recent_orders,
         queued_here=queued_here,
         catalogue_cache=catalogue_cache,
+        stock_cache=stock_cache,
         cache_fence=cache_fence,
         price_list=price_list,
         outbox_signal=outbox_signal,

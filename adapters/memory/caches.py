@@ -1,13 +1,15 @@
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
+from math import inf
 from time import monotonic
 
 from attrs import define, evolve, field, frozen
 
 from adapters.memory.copies import copied
 from application.ports.caching import CataloguePage
+from application.ports.persistence import StockLevel
 from domain.catalogue.product import Product
-from domain.ids import OrderId
+from domain.ids import OrderId, ProductId
 from domain.orders.order import Order
 
 
@@ -101,3 +103,35 @@ class MemoryCatalogueCache:
         self._epoch += 1
         self._pages.clear()
         return True
+
+
+@define(eq=False)
+class MemoryStockCache:
+    """The stock of products, all of which is forgotten every `max_age` seconds, as another process may change it."""
+
+    _max_age: float = field(default=1.0, kw_only=True)
+    _time: Callable[[], float] = field(default=monotonic, kw_only=True)
+    _epoch: int = field(default=0, init=False)
+    _since: float = field(default=-inf, init=False)
+    _levels: dict[ProductId, StockLevel] = field(factory=dict, init=False)
+
+    async def get_many(self, ids: Collection[ProductId]) -> tuple[str | None, dict[ProductId, StockLevel]]:
+        if self._time() - self._since > self._max_age:
+            self._epoch += 1
+            self._since = self._time()
+            self._levels.clear()
+        return str(self._epoch), {id_: self._levels[id_] for id_ in ids if id_ in self._levels}
+
+    async def put_read(self, levels: Mapping[ProductId, StockLevel], *, epoch: str | None) -> None:
+        if epoch == str(self._epoch):
+            self._put(levels)
+
+    async def put_committed(self, levels: Mapping[ProductId, StockLevel]) -> bool:
+        self._put(levels)
+        return True
+
+    def _put(self, levels: Mapping[ProductId, StockLevel]) -> None:
+        for id_, level in levels.items():
+            known = self._levels.get(id_)
+            if known is None or known.version < level.version:
+                self._levels[id_] = level

@@ -11,7 +11,7 @@ from domain.catalogue.product import Product
 
 # The value of a page: its epoch, a digit for the shape of the JSON, and the products as JSON. A change of Product's
 # fields needs another digit.
-SHAPE: Final = b"1"
+SHAPE: Final = b"2"
 _HEAD_BYTES: Final = EPOCH_BYTES + len(SHAPE)
 
 _ENCODER: Final = msgspec.json.Encoder()

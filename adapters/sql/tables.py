@@ -63,6 +63,7 @@ products: Final = Table(
     Column("currency", CHAR(3), nullable=False),
     Column("stock", BigInteger, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
+    Column("version", BigInteger, nullable=False),
     PrimaryKeyConstraint("id", name="products_pk"),
     CheckConstraint("id > 0", name="products_id_is_positive"),
     CheckConstraint("length(name) > 0", name="products_have_a_name"),

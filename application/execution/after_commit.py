@@ -1,13 +1,11 @@
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Final
 
 from attrs import define, field, frozen
 
-from application.ports.caching import CacheFence, CatalogueCache, RecentOrders
+from application.ports.caching import CacheFence, CatalogueCache, RecentOrders, StockCache
 from application.ports.messaging import OutboxSignal
-from application.ports.persistence import OutboxEntry
-from domain.ids import OrderId
-from domain.orders.events import OrderFailed, OrderRefunded, StockReserved
+from application.ports.persistence import OutboxEntry, StockLevel
+from domain.ids import OrderId, ProductId
 from domain.orders.order import Order
 
 
@@ -19,7 +17,9 @@ class Committed:
     # The versions of orders that were locked, or that are part of a replayed response. Even if the transaction did not
     # change these orders, its caller may send them to a client.
     seen: dict[OrderId, int] = field(factory=dict)
+    # Whether a product was added, or changed in more than its stock.
     catalogue: bool = False
+    stock: dict[ProductId, StockLevel] = field(factory=dict)
     events: bool = False
 
     def see(self, orders: Iterable[Order]) -> None:
@@ -51,6 +51,7 @@ class PropagateChanges:
 
     _recent: RecentOrders
     _catalogue: CatalogueCache
+    _stock: StockCache
     _fence: CacheFence
     _signal: OutboxSignal
     # Called with every order that was changed, at each change; it returns at once, and never raises.
@@ -62,6 +63,8 @@ class PropagateChanges:
         if committed.events:
             self._signal.notify()
         is_told = await self._catalogue.begin_epoch() if committed.catalogue else True
+        if committed.stock:
+            is_told &= await self._stock.put_committed(committed.stock)
         if committed.orders:
             # Of a new order there is no older version that could be read.
             is_told &= await self._recent.put_many(committed.orders) or all(
@@ -79,9 +82,6 @@ def _is_new(order: Order) -> bool:
     return order.version == 1
 
 
-_MOVES_STOCK: Final = frozenset({StockReserved.type, OrderFailed.type, OrderRefunded.type})
-
-
 @frozen
 class InvalidateOlder:
     """Invalidate the cache entries that are older than these events, before anybody can receive the events.
@@ -90,11 +90,7 @@ class InvalidateOlder:
     """
 
     _recent: RecentOrders
-    _catalogue: CatalogueCache
 
     async def __call__(self, entries: Sequence[OutboxEntry]) -> None:
-        if not entries:
-            return
-        await self._recent.invalidate_below({entry.id.order_id: entry.id.sequence for entry in entries})
-        if any(entry.type in _MOVES_STOCK for entry in entries):
-            await self._catalogue.begin_epoch()
+        if entries:
+            await self._recent.invalidate_below({entry.id.order_id: entry.id.sequence for entry in entries})

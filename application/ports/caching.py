@@ -5,6 +5,7 @@ from typing import Protocol
 
 from attrs import frozen
 
+from application.ports.persistence import StockLevel
 from domain.catalogue.product import Product
 from domain.ids import OrderId, ProductId
 from domain.orders.order import Order
@@ -40,7 +41,7 @@ class RecentOrders(Protocol):
 
 @frozen
 class CataloguePage:
-    """Which part of the product list, and in which cache epoch. Every change of stock begins a new epoch."""
+    """Which part of the product list, and in which cache epoch. Every change of a name or a price begins a new one."""
 
     after: ProductId | None
     limit: int
@@ -48,7 +49,10 @@ class CataloguePage:
 
 
 class CatalogueCache(Protocol):
-    """Pages of the product list. Best effort: it may be empty, slow or gone, and never raises."""
+    """Pages of the product list. Best effort: it may be empty, slow or gone, and never raises.
+
+    The stock in them is that of the time when they were read. It changes with every sale, and no epoch ends with it.
+    """
 
     async def get(self, page: CataloguePage) -> tuple[CataloguePage, list[Product] | None]:
         """The page with the current epoch, and its products if they are cached."""
@@ -57,7 +61,24 @@ class CatalogueCache(Protocol):
         """Cache the products of a page that `get` returned, unless a new epoch has begun since."""
 
     async def begin_epoch(self) -> bool:
-        """The stock or the catalogue has changed: invalidate every page. Return whether no process reads one."""
+        """The catalogue has changed: invalidate every page. Return whether no process reads one."""
+
+
+class StockCache(Protocol):
+    """How much is left of products that were lately listed. Best effort: it may be empty, slow or gone, never raises.
+
+    A level is only ever replaced by that of a newer version. All of them end together within some seconds. So the stock
+    of a process that died between its commit and `put_committed` is outdated here for that long at most.
+    """
+
+    async def get_many(self, ids: Collection[ProductId]) -> tuple[str | None, dict[ProductId, StockLevel]]:
+        """The current epoch, and the levels that are known in it."""
+
+    async def put_read(self, levels: Mapping[ProductId, StockLevel], *, epoch: str | None) -> None:
+        """Put levels that were read after `get_many` returned this epoch, unless the epoch has ended since."""
+
+    async def put_committed(self, levels: Mapping[ProductId, StockLevel]) -> bool:
+        """The stock has changed. Return whether no process reads an older level."""
 
 
 class CacheFence(Protocol):

@@ -73,6 +73,14 @@ class StockCount:
     counted_in: int
 
 
+@frozen
+class StockLevel:
+    """The units of a product that are left, and the version of the product that says so."""
+
+    version: int
+    units: int
+
+
 class Products(Protocol):
     """What the shop sells, and how much of it is left."""
 
@@ -87,6 +95,9 @@ class Products(Protocol):
 
     async def page(self, *, after: ProductId | None, limit: int) -> list[Product]:
         """In the order of their ids."""
+
+    async def stock_of(self, ids: Collection[ProductId]) -> dict[ProductId, StockLevel]:
+        """The stock of the products that exist."""
 
     async def last_id(self) -> ProductId:
         """The largest id in use, 0 when there are no products."""

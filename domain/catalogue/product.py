@@ -25,16 +25,18 @@ class Product:
     price: Money
     stock: int = field(validator=[ge(0), le(MAX_STOCK)])
     created_at: datetime = field(on_setattr=setters.frozen)
+    # One more with each change, of the stock as well.
+    version: int = field(default=1, validator=ge(1))
 
     def take(self, quantity: int) -> None:
         """Reserve units for an order. Raise `OutOfStock`, and change nothing, when there are too few."""
         if quantity > self.stock:
             raise OutOfStock(f"product {self.id} has {self.stock} units left, {quantity} were asked for")
-        self.stock -= quantity
+        self._set_stock(self.stock - quantity)
 
     def give_back(self, quantity: int) -> None:
         """Return units that `take` had reserved."""
-        self.stock += quantity
+        self._set_stock(self.stock + quantity)
 
     def adjust(self, change: int) -> None:
         """Add or remove units, for a reason other than an order.
@@ -45,7 +47,11 @@ class Product:
             raise OutOfStock(f"product {self.id} has {self.stock} units left, {-change} were to be removed")
         if self.stock + change > MAX_COUNT:
             raise InvalidProduct(f"product {self.id} can have {MAX_COUNT} units at most", field="stock")
-        self.stock += change
+        self._set_stock(self.stock + change)
+
+    def _set_stock(self, stock: int) -> None:
+        self.stock = stock
+        self.version += 1
 
 
 @frozen(kw_only=True)

@@ -162,8 +162,8 @@ STORED_RESPONSES: Final[dict[str, Answer]] = {
 # In Redis. A release ignores the entries of another shape; the number is that of the shape.
 CACHED_ORDERS: Final[dict[str, Order]] = {"failed.1.json": FAILED, "failed.2.json": FAILED}
 CACHED_PAGES: Final[dict[str, list[Product]]] = {
-    "page.1.json": [
-        Product(id=ProductId(7), name='Füllfeder "Ada"', price=Money(12_49, "EUR"), stock=0, created_at=AT),
+    name: [
+        Product(id=ProductId(7), name='Füllfeder "Ada"', price=Money(12_49, "EUR"), stock=0, created_at=AT, version=17),
         Product(
             id=ProductId(9_223_372_036_854_775_807),
             name="ink",
@@ -172,4 +172,5 @@ CACHED_PAGES: Final[dict[str, list[Product]]] = {
             created_at=LATER,
         ),
     ]
+    for name in ("page.1.json", "page.2.json")
 }

@@ -14,11 +14,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from uuid_utils.compat import uuid7
 
 from adapters.memory.cache_fence import NoCacheFence
-from adapters.memory.caches import MemoryCatalogueCache, MemoryRecentOrders
+from adapters.memory.caches import MemoryCatalogueCache, MemoryRecentOrders, MemoryStockCache
 from adapters.memory.signal import MemoryOutboxSignal
 from adapters.redis.catalogue_cache import RedisCatalogueCache
 from adapters.redis.client import open_redis
 from adapters.redis.recent_orders import RedisRecentOrders
+from adapters.redis.stock_cache import RedisStockCache
 from adapters.sql.cache_fence import SECONDS, SqlCacheFence
 from adapters.sql.core.engine import create_engine
 from adapters.sql.tables import leases
@@ -223,7 +224,7 @@ async def start(postgres_engine: AsyncEngine, redis_url: str) -> AsyncIterator[S
             recent = RedisRecentOrders(redis, namespace, settle=0)
             catalogue = RedisCatalogueCache(redis, namespace)
             fence = SqlCacheFence(postgres_engine, "a replica", lambda: redis.is_away, settle=0)
-            told = PropagateChanges(recent, catalogue, fence, MemoryOutboxSignal())
+            told = PropagateChanges(recent, catalogue, RedisStockCache(redis, namespace), fence, MemoryOutboxSignal())
             return Replica(wire, SqlUnitOfWork(postgres_engine, told), recent, catalogue, fence)
 
         yield start
@@ -314,7 +315,7 @@ class OutOfReach(MemoryRecentOrders):
 async def test_a_new_order_waits_for_nobody(sql_engine: AsyncEngine) -> None:
     """There is no older version of it that anybody could read."""
     fence = Counting()
-    told = PropagateChanges(OutOfReach(), MemoryCatalogueCache(), fence, MemoryOutboxSignal())
+    told = PropagateChanges(OutOfReach(), MemoryCatalogueCache(), MemoryStockCache(), fence, MemoryOutboxSignal())
     uow = SqlUnitOfWork(sql_engine, told)
     lines = an_order().lines
     order, _ = Order.place(order_id=OrderId(uuid7()), user_id=an_order().user_id, lines=lines, at=NOW)

@@ -23,7 +23,8 @@ from tests.unit.builders import NOW, PAYMENT, a_line, placed
 ORDER = OrderId(UUID(int=1))
 # As the first releases wrote them, by the table: each is inserted as soon as there is such a table.
 ROWS: dict[str, str] = {
-    "products": "INSERT INTO products VALUES (1, 'pen', 1250, 'EUR', 3, :now)",
+    "products": "INSERT INTO products (id, name, price, currency, stock, created_at)"
+    " VALUES (1, 'pen', 1250, 'EUR', 3, :now)",
     "orders": "INSERT INTO orders (id, user_id, status, total, currency, failure_reason, payment_id, holds_stock,"
     " refund_requested, deleted, version, created_at, updated_at)"
     " VALUES (:order, 1, 'PROCESSING', 2500, 'EUR', NULL, :payment, true, false, false, 3, :now, :now)",

@@ -12,7 +12,7 @@ from attrs import define, field, frozen
 from adapters.codecs.intake_queue import PublishedIntake
 from adapters.memory.broker import MemoryBroker
 from adapters.memory.cache_fence import NoCacheFence
-from adapters.memory.caches import MemoryCatalogueCache, MemoryRecentOrders
+from adapters.memory.caches import MemoryCatalogueCache, MemoryRecentOrders, MemoryStockCache
 from adapters.memory.price_list import MemoryPriceList
 from adapters.memory.signal import MemoryOutboxSignal
 from application import assembly
@@ -40,6 +40,7 @@ from tests.simulation.stand_ins import (
     SimulatedPublisher,
     SimulatedRecentOrders,
     SimulatedSignal,
+    SimulatedStockCache,
     UnsteadyCache,
 )
 
@@ -98,6 +99,7 @@ class World:
     signal: MemoryOutboxSignal = field(factory=MemoryOutboxSignal)
     recent_orders: Any = field(init=False)
     catalogue_cache: Any = field(init=False)
+    stock_cache: Any = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         # What a cache that is gone answers: nothing is found, and nobody is told of a change.
@@ -107,6 +109,11 @@ class World:
             lambda: MemoryCatalogueCache(max_age=CATALOGUE_AGE, time=_virtual_time),
             self.faults,
             {"get": lambda page: (page, None), "begin_epoch": lambda: False},
+        )
+        self.stock_cache = UnsteadyCache(
+            lambda: MemoryStockCache(max_age=CATALOGUE_AGE, time=_virtual_time),
+            self.faults,
+            {"get_many": lambda _: (None, {}), "put_committed": lambda _: False},
         )
 
     @property
@@ -123,6 +130,7 @@ class House:
     process: Process
     recent_orders: Any = field(init=False)
     catalogue_cache: Any = field(init=False)
+    stock_cache: Any = field(init=False)
     signal: SimulatedSignal = field(init=False)
     # What ends with this process, as the broker sees it.
     _connections: list[QueueConnection | DeadLetterConnection] = field(factory=list, init=False)
@@ -130,11 +138,14 @@ class House:
     def __attrs_post_init__(self) -> None:
         world, process, faults = self.world, self.process, self.world.faults
         recent, catalogue, signal = world.recent_orders, world.catalogue_cache, world.signal
+        stock = world.stock_cache
         if faults.weather.embedded:
             recent, signal = world.parts.recent_orders(), MemoryOutboxSignal()
             catalogue = MemoryCatalogueCache(max_age=CATALOGUE_AGE, time=_virtual_time)
+            stock = MemoryStockCache(max_age=CATALOGUE_AGE, time=_virtual_time)
         self.recent_orders = SimulatedRecentOrders(faults, process, recent)
         self.catalogue_cache = SimulatedCatalogueCache(faults, process, catalogue)
+        self.stock_cache = SimulatedStockCache(faults, process, stock)
         self.signal = SimulatedSignal(faults, process, signal)
 
     @cached_property
@@ -148,6 +159,7 @@ class House:
             recent_orders=self.recent_orders,
             queued_here=MemoryRecentOrders(),
             catalogue_cache=self.catalogue_cache,
+            stock_cache=self.stock_cache,
             # A cache that is gone is gone for all processes here.
             cache_fence=NoCacheFence(),
             price_list=SimulatedPriceList(faults, process, MemoryPriceList()),

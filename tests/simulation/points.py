@@ -43,6 +43,7 @@ REPOSITORIES: Final[dict[str, type]] = {
 PORTS: Final[dict[str, type]] = {
     "recent_orders": caching.RecentOrders,
     "catalogue_cache": caching.CatalogueCache,
+    "stock_cache": caching.StockCache,
     "price_list": caching.PriceList,
     "publisher": messaging.EventPublisher,
     "intake_queue": messaging.IntakeQueue,

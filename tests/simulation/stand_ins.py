@@ -43,6 +43,7 @@ def _standing_in(
 # The caches never raise, that is their contract; servers fail before they have done something, and after it.
 SimulatedRecentOrders: Final = _standing_in("recent_orders")
 SimulatedCatalogueCache: Final = _standing_in("catalogue_cache")
+SimulatedStockCache: Final = _standing_in("stock_cache")
 SimulatedPublisher: Final = _standing_in("publisher", before=NO_ANSWER, after=UNKNOWN)
 SimulatedIntakeQueue: Final = _standing_in("intake_queue", before=NO_ANSWER, after=UNKNOWN)
 # A queue that fails has lost its connection: what it had brought is brought again.
@@ -117,7 +118,7 @@ class UnsteadyCache:
         self._cache = self._make()
 
     def __getattr__(self, method: str) -> Callable[..., Any]:
-        async def call(*args: Any) -> Any:
+        async def call(*args: Any, **options: Any) -> Any:
             # What is left out is not even sent, so that it can't arrive when the cache is trusted again.
             sent, weather = not self._is_gone(), self._faults.weather
             slow = weather.slow_caches if method == "put_many" or not weather.late_news else 0.0
@@ -129,7 +130,7 @@ class UnsteadyCache:
                 self._cache, self._gone_until = self._make(), asyncio.get_running_loop().time() + _SETTLE
             if not sent or self._is_gone():
                 return self._answers[method](*args) if method in self._answers else None
-            return await getattr(self._cache, method)(*args)
+            return await getattr(self._cache, method)(*args, **options)
 
         return call
 

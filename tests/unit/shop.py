@@ -6,7 +6,7 @@ from attrs import Factory, define, field
 from adapters.codecs.intake_queue import PublishedIntake
 from adapters.memory.broker import MemoryBroker
 from adapters.memory.cache_fence import NoCacheFence
-from adapters.memory.caches import MemoryCatalogueCache, MemoryRecentOrders
+from adapters.memory.caches import MemoryCatalogueCache, MemoryRecentOrders, MemoryStockCache
 from adapters.memory.price_list import MemoryPriceList
 from adapters.memory.signal import MemoryOutboxSignal
 from adapters.memory.store import MemoryStore
@@ -75,9 +75,9 @@ class Shop:
     expire_orders: ExpireOrders = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        catalogue, signal = MemoryCatalogueCache(), MemoryOutboxSignal()
+        catalogue, stock, signal = MemoryCatalogueCache(), MemoryStockCache(), MemoryOutboxSignal()
         self.unit_of_work = MemoryUnitOfWork(
-            self.store, PropagateChanges(self.recent, catalogue, NoCacheFence(), signal)
+            self.store, PropagateChanges(self.recent, catalogue, stock, NoCacheFence(), signal)
         )
         self.unsteady = UnsteadyUnitOfWork(self.unit_of_work)
         queues = {work: self.broker.queue(work) for work in WORK_QUEUES}
@@ -86,6 +86,7 @@ class Shop:
             recent_orders=self.recent,
             queued_here=MemoryRecentOrders(),
             catalogue_cache=catalogue,
+            stock_cache=stock,
             cache_fence=NoCacheFence(),
             price_list=MemoryPriceList(),
             outbox_signal=signal,

@@ -7,7 +7,7 @@ from adapters.memory.copies import copied
 from adapters.memory.repositories.stock_adjustments import MemoryStockAdjustments
 from adapters.memory.store import Changes
 from application.errors import Aborted
-from application.ports.persistence import StockCount
+from application.ports.persistence import StockCount, StockLevel
 from domain.catalogue.product import Product
 from domain.ids import ProductId
 
@@ -34,11 +34,15 @@ class MemoryProducts:
     async def save_many(self, products: Sequence[Product]) -> None:
         for product in products:
             self._changes.products[product.id] = copied(product)
-            self._changes.committed.catalogue = True
+            self._changes.committed.stock[product.id] = StockLevel(product.version, product.stock)
 
     async def page(self, *, after: ProductId | None, limit: int) -> list[Product]:
         ids = sorted(id_ for id_ in self._changes.products if after is None or id_ > after)
         return [copied(self._changes.products[id_]) for id_ in ids[:limit]]
+
+    async def stock_of(self, ids: Collection[ProductId]) -> dict[ProductId, StockLevel]:
+        products = await self.get_many(ids)
+        return {id_: StockLevel(product.version, product.stock) for id_, product in products.items()}
 
     async def last_id(self) -> ProductId:
         return max(self._changes.products, default=ProductId(0))

@@ -12,7 +12,7 @@ from adapters.sql.core.transaction import TransactionBlock
 from adapters.sql.dialects.base import SqlDialect
 from adapters.sql.tables import order_items, orders, products, stock_adjustments
 from application.execution.after_commit import Committed
-from application.ports.persistence import StockCount
+from application.ports.persistence import StockCount, StockLevel
 from domain.catalogue.product import Product
 from domain.ids import ProductId
 from domain.money import Money
@@ -25,6 +25,7 @@ _WRITTEN: Final[Written[Product]] = {
     "currency": attrgetter("price.currency"),
     "stock": attrgetter("stock"),
     "created_at": attrgetter("created_at"),
+    "version": attrgetter("version"),
 }
 
 
@@ -35,6 +36,7 @@ def _product(row: Row[Any]) -> Product:
         price=Money(row.price, row.currency),
         stock=row.stock,
         created_at=row.created_at,
+        version=row.version,
     )
 
 
@@ -43,15 +45,16 @@ _BY_ID: Final = _ALL.where(among(products.c.id, "ids"))
 # All transactions lock in this order, so that they can't deadlock. FOR NO KEY UPDATE: inserting an order line takes a
 # key-share lock on its product, and FOR UPDATE would block it.
 _BY_ID_LOCKED: Final = _BY_ID.order_by(products.c.id).with_for_update(key_share=True)
+_STOCK: Final = select(products.c.id, products.c.version, products.c.stock).where(among(products.c.id, "ids"))
 _LAST_ID: Final = select(func.max(products.c.id))
 _INSERT: Final = bulk_insert(products, _WRITTEN)
 
 
 def _set_stock(new: FromClause, _: SqlDialect) -> Update:
-    return update(products).values(stock=new.c.stock).where(products.c.id == new.c.id)
+    return update(products).values(stock=new.c.stock, version=new.c.version).where(products.c.id == new.c.id)
 
 
-_SET_STOCK: Final = BulkStatement(products, {name: _WRITTEN[name] for name in ("id", "stock")}, _set_stock)
+_SET_STOCK: Final = BulkStatement(products, {name: _WRITTEN[name] for name in ("id", "stock", "version")}, _set_stock)
 
 
 def _page(*, after: bool) -> Select[Any]:
@@ -111,7 +114,7 @@ class SqlProducts:
 
     async def save_many(self, products: Sequence[Product]) -> None:
         await self._block.change_many(_SET_STOCK, products)
-        self._committed.catalogue |= bool(products)
+        self._committed.stock |= {product.id: StockLevel(product.version, product.stock) for product in products}
 
     async def page(self, *, after: ProductId | None, limit: int) -> list[Product]:
         if after is None:
@@ -119,6 +122,12 @@ class SqlProducts:
         else:
             rows = await self._block.fetch(_NEXT_PAGE, {"limit": limit, "after": after})
         return [checked("product", row.id, _product, row) for row in rows]
+
+    async def stock_of(self, ids: Collection[ProductId]) -> dict[ProductId, StockLevel]:
+        if not ids:
+            return {}
+        rows = await self._block.fetch(_STOCK, {"ids": list(ids)})
+        return {row.id: StockLevel(row.version, row.stock) for row in rows}
 
     async def last_id(self) -> ProductId:
         [row] = await self._block.fetch(_LAST_ID)

@@ -1,26 +1,30 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from math import inf
 
 import pytest
 from attrs import define, field
 
 from adapters.memory.cache_fence import NoCacheFence
-from adapters.memory.caches import MemoryCatalogueCache
+from adapters.memory.caches import MemoryCatalogueCache, MemoryRecentOrders, MemoryStockCache
+from adapters.memory.signal import MemoryOutboxSignal
 from adapters.memory.unit_of_work import MemoryUnitOfWork
 from application.catalogue.add_products import AddProducts, NewProduct
 from application.catalogue.adjust_stock import AdjustStock
 from application.catalogue.get_product import GetProduct
-from application.catalogue.list_products import ListProducts, ReadPages
-from application.execution.after_commit import Committed
+from application.catalogue.list_products import CountLeft, ListProducts, ReadPages, ReadStock
+from application.errors import Unavailable
+from application.execution.after_commit import PropagateChanges
 from application.execution.batching import Batched
-from application.ports.caching import CatalogueCache
+from application.ports.caching import CatalogueCache, StockCache
 from application.ports.persistence import Transaction, UnitOfWork
 from domain.catalogue.product import Product
 from domain.errors import OutOfStock, ProductExists, UnknownProduct
 from domain.ids import ProductId
 from tests.unit.builders import NOW, euros
 from tests.unit.shop import Shop
+from tests.unit.unsteady import UnsteadyUnitOfWork
 
 
 def a_pen(number: int | None = None, *, stock: int = 5) -> NewProduct:
@@ -84,8 +88,10 @@ async def test_products_are_found_one_by_one(shop: Shop) -> None:
     assert isinstance(missing, UnknownProduct)
 
 
-def listing(unit_of_work: UnitOfWork, cache: CatalogueCache) -> ListProducts:
-    return ListProducts(Batched(ReadPages(unit_of_work, cache, NoCacheFence())))
+def listing(unit_of_work: UnitOfWork, cache: CatalogueCache, stock: StockCache | None = None) -> ListProducts:
+    # Without a cache for it, the stock is read each time.
+    left = ReadStock(stock or MemoryStockCache(max_age=-1), CountLeft(unit_of_work))
+    return ListProducts(Batched(ReadPages(unit_of_work, cache, NoCacheFence(), left)))
 
 
 async def test_the_catalogue_is_paged_by_id(shop: Shop) -> None:
@@ -97,24 +103,60 @@ async def test_the_catalogue_is_paged_by_id(shop: Shop) -> None:
     assert [*first, *second, *third] == pens
 
 
-async def test_a_page_is_kept_until_the_stock_changes(shop: Shop) -> None:
-    cache = MemoryCatalogueCache(time=lambda: 0.0)
+@define(eq=False)
+class CachedShop:
+    """A shop whose list is cached for good, and is told of what is committed."""
+
+    shop: Shop
+    list_products: ListProducts = field(init=False)
+    adjust_stock: AdjustStock = field(init=False)
+    reads: "CountedReads" = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        pages, stock = MemoryCatalogueCache(max_age=inf), MemoryStockCache(max_age=inf)
+        told = PropagateChanges(MemoryRecentOrders(), pages, stock, NoCacheFence(), MemoryOutboxSignal())
+        self.reads = CountedReads(MemoryUnitOfWork(self.shop.store, told))
+        self.list_products = listing(self.reads, pages, stock)
+        self.adjust_stock = AdjustStock(self.reads, self.shop.clock)
+
+    async def listed(self) -> list[tuple[int, int]]:
+        return [(product.stock, product.version) for product in await self.list_products(limit=10)]
+
+
+async def test_each_change_of_stock_is_listed_at_once_and_ends_no_page(shop: Shop) -> None:
+    cached = CachedShop(shop)
+    pen, _ = await shop.sells(stock=5), await shop.sells(stock=7)
+    assert await cached.listed() == [(5, 1), (7, 1)]
+    assert await cached.listed() == [(5, 1), (7, 1)]
+    cached.reads.count = 0
+    for left, version in ((4, 2), (3, 3), (2, 4)):
+        await cached.adjust_stock(pen.id, -1, reason="a flood", made_by="ada")
+        assert await cached.listed() == [(left, version), (7, 1)]
+    assert cached.reads.count == 0
+
+
+async def test_the_stock_of_a_cached_page_is_read_alone_where_no_cache_knows_it(shop: Shop) -> None:
+    """Another process may have died between its commit and the cache."""
+    pages = MemoryCatalogueCache(max_age=inf)
     pen = await shop.sells(stock=5)
-    list_products = listing(shop.unit_of_work, cache)
-    assert [product.stock for product in await list_products(limit=10)] == [5]
+    list_products = listing(shop.unit_of_work, pages)
+    await list_products(limit=10)
+    await AdjustStock(shop.unit_of_work, shop.clock)(pen.id, -1, reason="a flood", made_by="ada")
+    # Changed without telling anybody, which shows that the page was cached.
+    shop.store.products[pen.id].name = "ink"
+    assert [(each.name, each.stock) for each in await list_products(limit=10)] == [("fountain pen", 4)]
 
-    # Changed without telling the cache, which shows that the page was cached.
-    shop.store.products[pen.id].stock = 4
-    assert [product.stock for product in await list_products(limit=10)] == [5]
-    shop.store.products[pen.id].stock = 5
 
-    async def tell(committed: Committed) -> None:
-        if committed.catalogue:
-            await cache.begin_epoch()
-
-    adjust_stock = AdjustStock(MemoryUnitOfWork(shop.store, tell), shop.clock)
-    await adjust_stock(pen.id, 1, reason="delivery", made_by="ada")
-    assert [product.stock for product in await list_products(limit=10)] == [6]
+async def test_without_the_database_a_cached_page_is_listed_and_another_is_not(shop: Shop) -> None:
+    pages, asked = MemoryCatalogueCache(max_age=inf), UnsteadyUnitOfWork(shop.unit_of_work)
+    await shop.sells(stock=5)
+    list_products = listing(asked, pages)
+    await list_products(limit=10)
+    asked.gone = True
+    found, missing = await asyncio.gather(list_products(limit=10), list_products(limit=11), return_exceptions=True)
+    assert not isinstance(found, BaseException)
+    assert [product.stock for product in found] == [5]
+    assert isinstance(missing, Unavailable)
 
 
 async def test_changing_a_listed_product_changes_nothing_for_others(shop: Shop) -> None:

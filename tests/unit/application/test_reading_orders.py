@@ -2,7 +2,7 @@ from collections.abc import Collection, Sequence
 from uuid import UUID
 
 from adapters.memory.cache_fence import NoCacheFence
-from adapters.memory.caches import MemoryCatalogueCache, MemoryRecentOrders
+from adapters.memory.caches import MemoryCatalogueCache, MemoryRecentOrders, MemoryStockCache
 from adapters.memory.signal import MemoryOutboxSignal
 from adapters.memory.unit_of_work import MemoryUnitOfWork
 from application.execution.after_commit import PropagateChanges
@@ -93,7 +93,8 @@ async def test_a_slow_reader_does_not_bring_an_old_version_back(shop: Shop) -> N
 async def test_a_client_reads_its_own_write_at_once(shop: Shop) -> None:
     recent = MemoryRecentOrders()
     told = MemoryUnitOfWork(
-        shop.store, PropagateChanges(recent, MemoryCatalogueCache(), NoCacheFence(), MemoryOutboxSignal())
+        shop.store,
+        PropagateChanges(recent, MemoryCatalogueCache(), MemoryStockCache(), NoCacheFence(), MemoryOutboxSignal()),
     )
     get_order, order = finding(told, recent), await shop.order((await shop.sells(), 1))
     assert await get_order([order.id]) == [order]
@@ -110,7 +111,8 @@ async def test_an_answer_that_changes_nothing_is_not_followed_by_an_older_one(sh
     """The first request was committed, and the cache was not updated, because its process died."""
     recent = MemoryRecentOrders()
     told = MemoryUnitOfWork(
-        shop.store, PropagateChanges(recent, MemoryCatalogueCache(), NoCacheFence(), MemoryOutboxSignal())
+        shop.store,
+        PropagateChanges(recent, MemoryCatalogueCache(), MemoryStockCache(), NoCacheFence(), MemoryOutboxSignal()),
     )
     order = await shop.order((await shop.sells(), 1))
     await recent.put_many([order])
