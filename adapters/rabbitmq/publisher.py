@@ -1,14 +1,20 @@
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
+from typing import Final
 
+import structlog
 from attrs import frozen
 
+from adapters.codecs.events import BadMessage
+from adapters.rabbitmq.announcements import announcement
 from adapters.rabbitmq.connection import Timeouts
-from adapters.rabbitmq.frames import Message
+from adapters.rabbitmq.frames import Message, header
 from adapters.rabbitmq.sender import Sender
 from adapters.rabbitmq.topology import Topology
 from application.messaging.subscriptions import QUEUE_OF, WORK_QUEUES
 from application.ports.persistence import OutboxEntry
+
+log: Final[structlog.stdlib.BoundLogger] = structlog.get_logger(__name__)
 
 
 @asynccontextmanager
@@ -42,18 +48,31 @@ class RabbitPublisher:
     _topology: Topology
 
     async def enqueue(self, entries: Sequence[OutboxEntry]) -> list[OutboxEntry]:
-        messages = [_message(entry, self._topology.queue(QUEUE_OF[entry.type].name)) for entry in entries]
+        messages = [work_message(entry, self._topology) for entry in entries]
         return _confirmed(entries, await self._work.send(messages))
 
     async def announce(self, entries: Sequence[OutboxEntry]) -> list[OutboxEntry]:
-        # Nobody need listen, so what reaches no queue at all is confirmed as well.
-        messages = [_message(entry, entry.type, self._topology.exchange, mandatory=False) for entry in entries]
-        return _confirmed(entries, await self._announcements.send(messages))
+        exchange, namespace = self._topology.exchange, self._topology.namespace
+        readable, messages = [], []
+        for entry in entries:
+            try:
+                messages.append(announcement(entry, exchange=exchange, namespace=namespace))
+            except BadMessage as error:
+                # It counts as refused, and is tried again: the next release may know how to announce it.
+                log.error("an event can't be announced", id=_name(entry), reason=str(error))  # noqa: TRY400 - no error here
+            else:
+                readable.append(entry)
+        return _confirmed(readable, await self._announcements.send(messages))
 
 
-def _message(entry: OutboxEntry, routing_key: str, exchange: str = "", *, mandatory: bool = True) -> Message:
-    headers = {"event-id": f"{entry.id.order_id}/{entry.id.sequence}"}
-    return Message(routing_key, entry.body, entry.type, headers, exchange, mandatory)
+def work_message(entry: OutboxEntry, topology: Topology) -> Message:
+    """Return the message to our own worker: the event as it is stored."""
+    queue = topology.queue(QUEUE_OF[entry.type].name)
+    return Message(queue, entry.body, entry.type, header("event-id", _name(entry)))
+
+
+def _name(entry: OutboxEntry) -> str:
+    return f"{entry.id.order_id}/{entry.id.sequence}"
 
 
 def _confirmed(entries: Sequence[OutboxEntry], confirmed: Sequence[bool]) -> list[OutboxEntry]:

@@ -16,6 +16,7 @@ from entrypoints.http.guards import refuse_what_is_not_honoured
 from entrypoints.http.problems import kind_of
 from entrypoints.http.query import parameters
 from entrypoints.http.replies import Reply, refuse
+from entrypoints.http.routes.documents import documents_routes
 from entrypoints.http.routes.health import health_routes
 from entrypoints.http.routes.orders import orders_routes
 from entrypoints.http.routes.products import products_routes
@@ -26,18 +27,19 @@ from entrypoints.readiness import CheckReadiness
 _log: Final = structlog.get_logger("holdfast.http")
 
 
-def create_app(
+def create_app(  # noqa: PLR0913 - each is a setting, given by name
     use_cases: UseCases,
     check_readiness: CheckReadiness,
     *,
     cursor_secret: bytes,
+    namespace: str = "holdfast",
     request_timeout: float = 10.0,
     max_body: int = 65536,
 ) -> Quart:
     """Return the HTTP interface to these use cases.
 
     Every response is sent within `request_timeout` seconds. A body has at most `max_body` bytes, and must arrive within
-    half of that time. `cursor_secret` has at most 64 bytes.
+    half of that time. `cursor_secret` has at most 64 bytes. `namespace` is that of the events.
     """
     cursors = Cursors(cursor_secret)
     app = _Api(__name__, static_folder=None, template_folder=None)
@@ -53,7 +55,7 @@ def create_app(
     # A new resource is a file in routes/ and a line here.
     app.routes = {}
     lists = (*orders_routes(use_cases, cursors), *products_routes(use_cases, cursors))
-    for route in (*lists, *health_routes(check_readiness)):
+    for route in (*lists, *health_routes(check_readiness), *documents_routes(namespace)):
         endpoint = f"{route.method} {route.path}"
         app.routes[endpoint] = route
         app.add_url_rule(route.path, endpoint=endpoint, view_func=route.handler, methods=[route.method])

@@ -6,18 +6,11 @@ from uuid import UUID
 
 from msgspec import Meta, Struct
 
+from adapters.codecs.announced import data_of
 from application.intake.place_order import OrderRequest, RequestedItem
 from domain.catalogue.product import Product
 from domain.ids import MAX_ID, ProductId, UserId
-from domain.orders.events import (
-    Event,
-    OrderFailed,
-    OrderPaid,
-    OrderPlaced,
-    OrderRefunded,
-    PaymentRequested,
-    RefundRequested,
-)
+from domain.orders.events import Event
 from domain.orders.limits import MAX_LINES, MAX_QUANTITY
 from domain.orders.line import OrderLine
 from domain.orders.order import Order
@@ -122,11 +115,12 @@ class EventBody(Struct, frozen=True):
     sequence: int
     type: str
     time: datetime
-    data: dict[str, Any]
+    # One of `EventData`: the type says which.
+    data: Any
 
     @classmethod
     def of(cls, event: Event) -> "EventBody":
-        return cls(event.sequence, event.type, event.at, _data(event))
+        return cls(event.sequence, event.type, event.at, data_of(event))
 
 
 class ProductsBody(Struct, frozen=True):
@@ -159,22 +153,3 @@ class ReadyBody(Struct, frozen=True):
     def of(cls, readiness: Readiness) -> "ReadyBody":
         status = "unavailable" if not readiness.orders else "degraded" if readiness.missing else "ok"
         return cls(status, readiness.orders, readiness.payments, readiness.missing)
-
-
-def _data(event: Event) -> dict[str, Any]:
-    match event:
-        case OrderPlaced():
-            return {
-                "user_id": event.user_id,
-                "items": [OrderLineBody.of(line) for line in event.lines],
-                "total_price": event.total.minor,
-                "currency": event.total.currency,
-            }
-        case PaymentRequested() | OrderPaid() | RefundRequested() | OrderRefunded():
-            amount = event.amount
-            return {"payment_id": event.payment_id, "amount": amount.minor, "currency": amount.currency}
-        case OrderFailed():
-            data = {"payment_id": event.payment_id, "reason": event.reason}
-            return {**data, "out_of_stock": event.out_of_stock} if event.out_of_stock else data
-        case _:
-            return {}

@@ -27,6 +27,11 @@ def reply(body: msgspec.Struct, status: HTTPStatus = HTTPStatus.OK, *headers: tu
     return Reply(_ENCODER.encode(body), status, PlainHeaders([*_JSON_HEADERS, *headers]))
 
 
+def json_document(encoded: bytes) -> Reply:
+    """Return a document that this release has made, and that any client may read."""
+    return Reply(encoded, HTTPStatus.OK, PlainHeaders([*_JSON_HEADERS]))
+
+
 def no_content() -> Reply:
     # RFC 9110, section 8.6: a 204 response has no Content-Length. Quart would set it if the body were b"".
     return Reply(None, HTTPStatus.NO_CONTENT, PlainHeaders([*_SECURITY_HEADERS]))

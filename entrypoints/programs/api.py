@@ -48,6 +48,7 @@ async def serve_http(container: Container, stop: Stop, *, on_started: OnStarted)
             request_timeout=settings.request_timeout.total_seconds(),
             max_body=settings.max_body,
             cursor_secret=settings.cursor_secret,
+            namespace=settings.namespace,
         )
         if settings.redis_url:
             await stack.enter_async_context(caches_kept(container.keep_caches()))

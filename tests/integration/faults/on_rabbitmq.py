@@ -155,7 +155,7 @@ async def _strangers_queue_is_full(house: House) -> AsyncIterator[None]:
     copies: Counter[object] = Counter()
 
     async def count(message: DeliveredMessage) -> None:
-        copies[headers_of(message)["event-id"]] += 1
+        copies[headers_of(message)["cloudEvents_id"]] += 1
 
     async with channel(house.rabbitmq.url) as open_channel:
         full = {"x-max-length": 5, "x-overflow": "reject-publish"}

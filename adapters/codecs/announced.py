@@ -1,0 +1,148 @@
+"""Events as other services get them: the contract. docs/events.md and /asyncapi.json are made of these types.
+
+They are apart from what is stored (`shapes.py`), so that neither binds the other. Their names are those of the HTTP
+interface. Within a version a field keeps its name and its meaning, and fields are only added.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from types import MappingProxyType
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+import msgspec
+from msgspec import Meta, Struct
+from msgspec.structs import fields
+
+from adapters.codecs.events import SCHEMA, BadMessage
+from adapters.codecs.shapes import EVENT_SHAPES, FailedShape, HappenedShape, LineShape, MoneyMovedShape, PlacedShape
+from application.ports.persistence import OutboxEntry
+from domain.orders.events import EVENT_TYPES, Event, OrderAccepted
+
+VERSION: Final = 1
+
+_Currency = Annotated[str, Meta(description="ISO 4217 code")]
+_Minor = Annotated[int, Meta(ge=0, description="in minor units: 1250 is 12.50 EUR")]
+_Payment = Annotated[UUID, Meta(description="the attempt to pay that this is about")]
+
+
+class ItemData(Struct):
+    """Some units of one product."""
+
+    product_id: Annotated[int, Meta(description="the product")]
+    quantity: Annotated[int, Meta(ge=1, description="how many units")]
+    unit_price: Annotated[_Minor, Meta(description="of one unit, as agreed when the order was placed, in minor units")]
+
+    @classmethod
+    def of(cls, line: LineShape) -> "ItemData":
+        return cls(line.product_id, line.quantity, line.unit_price.minor)
+
+
+class PlacedData(Struct):
+    """What was ordered, by whom, and what it costs."""
+
+    user_id: Annotated[int, Meta(description="the customer")]
+    items: Annotated[list[ItemData], Meta(description="the products, each once")]
+    total_price: _Minor
+    currency: _Currency
+
+    @classmethod
+    def of(cls, shape: PlacedShape) -> "PlacedData":
+        items = [ItemData.of(line) for line in shape.lines]
+        return cls(shape.user_id, items, shape.total.minor, shape.total.currency)
+
+
+class AmountData(Struct):
+    """An amount that was asked for, taken or given back."""
+
+    payment_id: _Payment
+    amount: _Minor
+    currency: _Currency
+
+    @classmethod
+    def of(cls, shape: MoneyMovedShape) -> "AmountData":
+        return cls(shape.payment_id, shape.amount.minor, shape.amount.currency)
+
+
+class FailedData(Struct, omit_defaults=True):
+    """Why no money was taken."""
+
+    payment_id: _Payment
+    reason: Annotated[str, Meta(description="a code: `out_of_stock` or `payment_declined`")]
+    out_of_stock: Annotated[
+        tuple[int, ...], Meta(description="the products of which too few units were left; absent if there are none")
+    ] = ()
+
+    @classmethod
+    def of(cls, shape: FailedShape) -> "FailedData":
+        return cls(shape.payment_id, shape.reason, tuple(shape.out_of_stock))
+
+
+class NoData(Struct):
+    """Nothing: the type of the event says it all."""
+
+    @classmethod
+    def of(cls, _: HappenedShape) -> "NoData":
+        return cls()
+
+
+EventData = PlacedData | AmountData | FailedData | NoData
+
+
+class AnnouncedEvent(Struct):
+    """The body of a message. The history of an order (`GET /orders/{order_id}/events`) has the same fields."""
+
+    order_id: Annotated[UUID, Meta(description="the order that changed")]
+    sequence: Annotated[int, Meta(ge=1, description="the order's version after the change: 1, 2, 3 and so on")]
+    type: Annotated[str, Meta(description="what happened; also the routing key")]
+    time: Annotated[datetime, Meta(tz=True, description="when it happened, RFC 3339 in UTC")]
+    # One of `EventData`: the type says which.
+    data: Any
+
+
+_DATA_OF_SHAPES: Final[Mapping[type, Any]] = {
+    PlacedShape: PlacedData,
+    MoneyMovedShape: AmountData,
+    FailedShape: FailedData,
+    HappenedShape: NoData,
+}
+# The events that others hear of. An accepted order is no change of an order: `order.placed` follows.
+ANNOUNCED: Final[tuple[type[Event], ...]] = tuple(kind for kind in EVENT_TYPES if kind is not OrderAccepted)
+DATA_OF: Final[Mapping[type[Event], Any]] = MappingProxyType(
+    {kind: _DATA_OF_SHAPES[EVENT_SHAPES[kind]] for kind in ANNOUNCED}
+)
+_ENCODER: Final = msgspec.json.Encoder()
+
+
+def data_of(event: Event) -> EventData:
+    """Return what this event tells beside its type, order, sequence and time."""
+    data: EventData = DATA_OF[type(event)].of(EVENT_SHAPES[type(event)].of(event))
+    return data
+
+
+def announced(entry: OutboxEntry) -> tuple[bytes, str, str]:
+    """Return the body of the announcement, and the order id and the time in it. Raise `BadMessage`."""
+    readable = _READABLE.get(entry.type)
+    if readable is None:
+        raise BadMessage(f"type {entry.type!r} is not announced by this version")
+    data, decoder = readable
+    try:
+        shape = decoder.decode(entry.body)
+    except (RecursionError, ValueError) as error:
+        raise BadMessage(str(error)) from error
+    if shape.schema != SCHEMA:
+        raise BadMessage(f"schema {shape.schema} is unknown; this version reads schema {SCHEMA}")
+    event = AnnouncedEvent(shape.order_id, shape.sequence, entry.type, shape.at, data.of(shape))
+    return _ENCODER.encode(event), shape.order_id, shape.at
+
+
+def _as_text(shape: Any) -> type[Struct]:
+    """Return the shape with ids and times as they are written, so that none is read only to be written again."""
+    written = [(each.name, str) for each in fields(shape) if each.type in {UUID, datetime}]
+    return msgspec.defstruct(f"{shape.__name__}AsText", [("schema", int), *written], bases=(shape,), kw_only=True)
+
+
+# By the type of the event: what makes its data, and how the stored event is read.
+_READABLE: Final[Mapping[str, tuple[Any, msgspec.json.Decoder[Any]]]] = {
+    kind.type: (data, msgspec.json.Decoder(_as_text(EVENT_SHAPES[kind]))) for kind, data in DATA_OF.items()
+}
