@@ -22,8 +22,9 @@ programs, as AsyncAPI 3, with a JSON Schema of each body.
 ## Receive them
 
 Bind a queue of your own to the topic exchange `{exchange}`. `HOLDFAST_NAMESPACE` is the first part of its name. The
-routing key is the type of the event: `order.paid`, `order.*`, or `#` for all. Rely on the exchange alone. The queues whose
-names begin with the namespace are Holdfast's own, and their messages have another form, which changes without notice.
+routing key is the type of the event: `order.paid`, `order.*`, or `#` for all. Rely on the exchange alone. The queues
+whose names begin with the namespace are Holdfast's own, and their messages have another form, which changes without
+notice.
 
 - Each event comes at least once. An event that comes again has the same id.
 - The events of one order come in sequence. Events of different orders come in any order.
