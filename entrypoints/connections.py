@@ -2,7 +2,8 @@
 
 import fcntl
 from collections.abc import AsyncGenerator, Generator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
 
 from adapters.memory.signal import MemoryOutboxSignal
 from adapters.sql.core.engine import LOCK_TIMEOUT, STATEMENT_TIMEOUT
@@ -11,7 +12,7 @@ from entrypoints.broker import open_broker
 from entrypoints.container import Container
 from entrypoints.database import NotReady, make_folder, open_engine
 from entrypoints.payment_providers import open_provider
-from entrypoints.settings import InvalidSettings, Settings
+from entrypoints.settings import DATABASE_FILE, InvalidSettings, Settings
 
 # Modules that only servers need are imported where they are used, so that a command without servers starts faster.
 
@@ -53,12 +54,25 @@ async def open_container(
 
 @contextmanager
 def only_one(settings: Settings) -> Generator[None, None, None]:
-    """Lock the data folder for this process. Its caches would miss another process's writes. Raise `NotReady`.
+    """Lock the data folder and its SQLite file for this process. Raise `NotReady`.
 
-    The lock ends with the process, however it ends.
+    Its caches would miss another process's writes. The locks end with the process, however it ends.
     """
-    make_folder(settings.data)
-    file = settings.data / "lock"
+    with ExitStack() as stack:
+        make_folder(settings.data)
+        used = {(settings.data / "lock").resolve(): settings.data}
+        if settings.sqlite_file is not None:
+            # It may be in the data folder of another process, and it may be named in several ways.
+            file = settings.sqlite_file.resolve()
+            used[file.with_name("lock" if file.name == DATABASE_FILE else f"{file.name}-lock")] = file
+        for lock, what in used.items():
+            stack.enter_context(_locked(lock, what))
+        yield
+
+
+@contextmanager
+def _locked(file: Path, what: Path) -> Generator[None, None, None]:
+    make_folder(file.parent)
     try:
         lock = file.open("w")
     except OSError as error:
@@ -68,6 +82,6 @@ def only_one(settings: Settings) -> Generator[None, None, None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise NotReady(
-                f"another `holdfast up` uses {settings.data}: stop that one, or name another folder with --data"
+                f"another `holdfast up` uses {what}: stop that one, or name another folder with --data"
             ) from None
         yield

@@ -13,6 +13,7 @@ from adapters.codecs.intake_queue import PublishedIntake
 from adapters.memory.cache_fence import NoCacheFence
 from adapters.memory.cache_owner import MemoryCacheOwner
 from adapters.memory.caches import MemoryCatalogueCache, MemoryRecentOrders, MemoryStockCache
+from adapters.memory.no_caches import NoCatalogueCache, NoRecentOrders, NoStockCache
 from adapters.memory.price_list import MemoryPriceList
 from adapters.sql.heartbeats import SqlHeartbeats
 from adapters.sql.mark import SqlDatabaseMarks
@@ -106,9 +107,18 @@ def _batches_in_flight(settings: Settings) -> int:
 
 
 def _relay_name(settings: Settings) -> str:
-    # Each relay holds the lease on the outbox under its own name. With the broker in this process there is one relay,
-    # and it continues the lease of the process before it.
-    return str(uuid7()) if settings.amqp_url else "up"
+    # Each relay holds the lease on the outbox under its own name. On SQLite there is one relay, and it continues the
+    # lease of the process before it.
+    return str(uuid7()) if settings.database_url else "up"
+
+
+def _where_caches_are(settings: Settings) -> str:
+    if settings.cache_disabled:
+        return "nowhere"
+    if settings.redis_url:
+        return "redis"
+    # Other processes may write to the same server, and can't tell a cache in this one.
+    return "nowhere" if settings.database_url else "memory"
 
 
 class Container(containers.DeclarativeContainer):
@@ -124,21 +134,24 @@ class Container(containers.DeclarativeContainer):
 
     now: providers.Provider[Clock] = providers.Object(_now)
     new_id: providers.Provider[NewId] = providers.Object(uuid7)
-    _where_caches_are = providers.Callable(lambda settings: "redis" if settings.redis_url else "memory", settings)
+    _where_caches_are = providers.Callable(_where_caches_are, settings)
     recent_orders: providers.Provider[RecentOrders] = providers.Selector(
         _where_caches_are,
         redis=providers.Singleton(_recent_orders_in_redis, redis, settings.provided.namespace),
         memory=providers.Singleton(MemoryRecentOrders),
+        nowhere=providers.Singleton(NoRecentOrders),
     )
     catalogue_cache: providers.Provider[CatalogueCache] = providers.Selector(
         _where_caches_are,
         redis=providers.Singleton(_catalogue_in_redis, redis, settings.provided.namespace),
         memory=providers.Singleton(MemoryCatalogueCache),
+        nowhere=providers.Singleton(NoCatalogueCache),
     )
     stock_cache: providers.Provider[StockCache] = providers.Selector(
         _where_caches_are,
         redis=providers.Singleton(_stock_in_redis, redis, settings.provided.namespace),
         memory=providers.Singleton(MemoryStockCache),
+        nowhere=providers.Singleton(NoStockCache),
     )
     queued_here: providers.Provider[RecentOrders] = providers.Singleton(MemoryRecentOrders)
     price_list: providers.Provider[PriceList] = providers.Singleton(MemoryPriceList)
@@ -152,8 +165,9 @@ class Container(containers.DeclarativeContainer):
         _where_caches_are,
         redis=providers.Singleton(_cache_fence, engine, redis, settings.provided.namespace),
         memory=providers.Singleton(NoCacheFence),
+        nowhere=providers.Singleton(NoCacheFence),
     )
-    _cache_owners: providers.Provider[Sequence[CacheOwner]] = providers.Selector(
+    cache_owners: providers.Provider[Sequence[CacheOwner]] = providers.Selector(
         _where_caches_are,
         redis=providers.List(
             providers.Factory(_cache_owner_in_redis, redis, settings.provided.namespace),
@@ -161,9 +175,10 @@ class Container(containers.DeclarativeContainer):
         ),
         # They end with this process, which has the data folder to itself.
         memory=providers.List(),
+        nowhere=providers.List(providers.Singleton(MemoryCacheOwner, queued_here)),
     )
     keep_caches: providers.Provider[KeepCachesToDatabase] = providers.Factory(
-        KeepCachesToDatabase, providers.Factory(SqlDatabaseMarks, engine), _cache_owners
+        KeepCachesToDatabase, providers.Factory(SqlDatabaseMarks, engine), cache_owners
     )
 
     ports: providers.Provider[Ports] = providers.Factory(

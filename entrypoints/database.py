@@ -37,6 +37,7 @@ async def open_engine(
     if not settings.database_url:
         if new:
             make_folder(settings.data)
+            make_folder(settings.database_file.parent)
         else:
             _expect_shop(settings)
     try:
@@ -57,6 +58,9 @@ async def open_engine(
                 await engine.dispose()
 
 
+_OTHER: Final = "name another folder with --data, or another file with DATABASE_URL"
+
+
 def _expect_shop(settings: Settings) -> None:
     file = settings.database_file
     try:
@@ -65,11 +69,11 @@ def _expect_shop(settings: Settings) -> None:
     except (FileNotFoundError, NotADirectoryError):
         is_there = False
     except OSError as error:
-        raise NotReady(f"{file} can't be reached: {error.strerror}; name another folder with --data") from None
+        raise NotReady(f"{file} can't be reached: {error.strerror}; {_OTHER}") from None
     if not is_there:
         raise NotReady(
-            f"there is no shop in {settings.data} yet: run `holdfast migrate`, or `holdfast up`, or name another"
-            " folder with --data"
+            f"there is no shop in {file if settings.sqlite_file else settings.data} yet: run `holdfast migrate`, or"
+            f" `holdfast up`, or {_OTHER}"
         )
 
 

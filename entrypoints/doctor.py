@@ -10,6 +10,7 @@ from adapters.sql.health import server_version as database_version
 from adapters.sql.heartbeats import SqlHeartbeats
 from adapters.sql.schema import schema_problem
 from application.errors import Trouble, Unavailable
+from entrypoints.alive import WORKER
 from entrypoints.health import ServerHealth
 from entrypoints.heartbeat import KINDS, missing
 from entrypoints.settings import Settings
@@ -31,7 +32,7 @@ async def examine(settings: Settings, engine: AsyncEngine) -> Sequence[ServerHea
 
     async def cache() -> str:
         if not settings.redis_url:
-            return "in this process"
+            return "none" if settings.cache_disabled or settings.database_url else "in this process"
         from adapters.redis.health import server_version  # noqa: PLC0415 - imported only where Redis is
 
         return await server_version(settings.redis_url)
@@ -58,13 +59,22 @@ async def warnings(settings: Settings, engine: AsyncEngine) -> list[str]:
     except (TimeoutError, Trouble):
         return []
     return [
-        *(f"no {kind} is at work, so {KINDS[kind]} wait: start one with `holdfast {kind}`" for kind in absent),
+        *(
+            f"no {kind} is at work, so {KINDS[kind]} wait: start one with `{_starts(settings, kind)}`"
+            for kind in absent
+        ),
         *_of_announcements(refused, f"{settings.namespace}.events"),
         *(
             f"removed rows can't be cleaned up, which slows every query down: end the {holder}, or wait for its end"
             for holder in holders
         ),
     ]
+
+
+def _starts(settings: Settings, kind: str) -> str:
+    if not settings.database_url:
+        return "holdfast up"
+    return f"holdfast {kind if settings.amqp_url else WORKER}"
 
 
 async def queue_problems(settings: Settings) -> list[str]:

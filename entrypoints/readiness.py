@@ -121,7 +121,7 @@ class _Abilities:
         )
 
     async def _database(self) -> None:
-        if not self._settings.database_url and shutil.disk_usage(self._settings.data).free < _ROOM:
+        if not self._settings.database_url and shutil.disk_usage(self._settings.database_file.parent).free < _ROOM:
             raise Unavailable("the disk of the data folder is full")
         await expect_writable(self._engine)
 

@@ -89,10 +89,14 @@ class UrlRules:
     example: str
     problem_of_path: Callable[[str], str | None]
     options: Mapping[str, _Option]
+    # Schemes of servers that are promised for a later release.
+    later: frozenset[str] = frozenset()
 
     def read(self, text: str) -> re.Match[str]:
         """Return the parts. Raise `ValueError`, whose message has nothing that may be a password."""
         begin = _SCHEME.match(text)
+        if begin is not None and begin[1] in self.later:
+            raise ValueError(f"MySQL and MariaDB come in a later release; until then, write as in {self.example}")
         if begin is None or begin[1] not in self.schemes:
             found = f", not with {begin[1]}://" if begin else ""
             raise ValueError(f"has to begin with {self.schemes[0]}://{found}")
@@ -137,6 +141,7 @@ DATABASE: Final = UrlRules(
     schemes=("postgresql", "postgres", "postgresql+asyncpg"),
     example="postgresql://user:password@host/name",
     problem_of_path=_any_path,
+    later=frozenset({"mysql", "mariadb", "mysql+pymysql", "mysql+aiomysql", "mysql+asyncmy", "mysql+mysqldb"}),
     options=MappingProxyType({"sslmode": _SSL_MODE, "ssl": _SSL_MODE, "application_name": _TEXT}),
 )
 REDIS: Final = UrlRules(

@@ -1,5 +1,5 @@
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from difflib import get_close_matches
 from hashlib import sha256
@@ -14,8 +14,10 @@ from dotenv import dotenv_values
 from dotenv.parser import parse_stream
 
 from entrypoints.server_urls import AMQP, DATABASE, REDIS, UrlRules, expect_text, is_host, with_password
+from entrypoints.sqlite_urls import is_sqlite, sqlite_file
 
 PREFIX: Final = "HOLDFAST_"
+DATABASE_FILE: Final = "holdfast.db"
 # Other software uses these names, too.
 _SERVERS: Final = {"database_url": "DATABASE_URL", "redis_url": "REDIS_URL", "amqp_url": "AMQP_URL"}
 _URLS: Final[Mapping[str, UrlRules]] = MappingProxyType(
@@ -25,6 +27,16 @@ _PASSWORDS: Final = {"database_url": "database_password", "redis_url": "redis_pa
 
 _UNITS: Final = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _LONGEST: Final = 3650 * 86400
+_SWITCH: Final = {
+    "1": True,
+    "true": True,
+    "yes": True,
+    "on": True,
+    "0": False,
+    "false": False,
+    "no": False,
+    "off": False,
+}
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", re.ASCII)
 
 Count = Annotated[int, msgspec.Meta(ge=1, le=10_000)]
@@ -47,9 +59,17 @@ class Settings:
     """Every setting, with its default. The environment variable is `HOLDFAST_` and the name in capitals."""
 
     database_url: str = _setting(
-        "", "PostgreSQL, as in postgresql://user:password@host/name; otherwise SQLite", secret=True
+        "",
+        "PostgreSQL, as in postgresql://user:password@host/name, or a SQLite file, as in sqlite:///shop.db; by default"
+        " the SQLite file of HOLDFAST_SQLITE_FILE",
+        secret=True,
     )
-    redis_url: str = _setting("", "Redis, as in redis://host:6379/0; otherwise caches in this process", secret=True)
+    redis_url: str = _setting(
+        "",
+        "Redis, as in redis://host:6379/0; without it, PostgreSQL is read each time, and on SQLite the caches are in"
+        " this process",
+        secret=True,
+    )
     amqp_url: str = _setting(
         "", "RabbitMQ, as in amqp://user:password@host/; otherwise a broker in this process", secret=True
     )
@@ -59,6 +79,13 @@ class Settings:
     redis_password: str = _setting("", "password for REDIS_URL, in the same way", secret=True)
     amqp_password: str = _setting("", "password of the user in AMQP_URL, in the same way", secret=True)
     data: Path = _setting(Path(".holdfast"), "folder of the SQLite file and of the simulated provider's ledger")
+    sqlite_file: Path | None = _setting(
+        None, "the SQLite file where DATABASE_URL names no server; by default holdfast.db in the data folder"
+    )
+    cache_disabled: bool = _setting(
+        False,  # noqa: FBT003 - a default, whose name stands before it
+        "true: nothing is cached, and REDIS_URL is not used; the same for all processes of a shop",
+    )
     host: str = _setting("127.0.0.1", "address to listen on")
     port: Port = _setting(8000, "port to listen on")
     namespace: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9_-]{1,40}\Z")] = _setting(
@@ -112,8 +139,8 @@ class Settings:
 
     @property
     def database_file(self) -> Path:
-        """The SQLite file that is used without DATABASE_URL."""
-        return self.data / "holdfast.db"
+        """The SQLite file that is used where DATABASE_URL names no server."""
+        return self.sqlite_file or self.data / DATABASE_FILE
 
     @property
     def cursor_secret(self) -> bytes:
@@ -140,12 +167,15 @@ def read_settings(environment: Mapping[str, str], **given: object) -> Settings:
     known = {variable(attribute): attribute for attribute in fields(Settings)}
     problems = [_unknown(name, known) for name in environment if name.startswith(PREFIX) and name not in known]
     values: dict[str, object] = {}
+    # Those that are wrong, too: what goes with them is not wrong for that.
+    asked: set[str] = set()
     for name, attribute in known.items():
         said = given.get(attribute.name)
         if said is None:
             said = environment.get(name) or None
         if said is None:
             continue
+        asked.add(attribute.name)
         try:
             if isinstance(said, str | Path):
                 expect_text(str(said))
@@ -153,27 +183,37 @@ def read_settings(environment: Mapping[str, str], **given: object) -> Settings:
             msgspec.convert(values[attribute.name], attribute.type, strict=False, dec_hook=_as_it_is)
         except ValueError as error:
             problems.append(f"{name}: {error} ({attribute.metadata['doc']})")
-    if environment.get("AMQP_URL"):
+    if "amqp_url" in asked:
         values.setdefault("intake", "auto")
     elif values.get("intake") in {"queued", "auto"}:
         problems.append(
             f"HOLDFAST_INTAKE: {values['intake']} needs a broker that keeps on disk what it is given; set AMQP_URL, or"
             " write direct"
         )
-    problems += _incomplete(environment)
+    problems += _name_sqlite_file(values, asked)
+    problems += _without_database(asked)
     problems += _never_answered(values)
-    problems += _put_passwords(values, environment)
+    problems += _put_passwords(values, asked)
+    if values.get("cache_disabled"):
+        values.pop("redis_url", None)
     if problems:
         raise InvalidSettings("\n".join(sorted(problems)))
     return msgspec.convert(values, Settings, strict=False, dec_hook=_as_it_is)
 
 
-def _incomplete(environment: Mapping[str, str]) -> list[str]:
-    """Processes that share one server have to share all, because a cache in one process misses the writes of others."""
-    missing = [name for name in _SERVERS.values() if not environment.get(name)]
-    if not missing or len(missing) == len(_SERVERS):
+def _name_sqlite_file(values: dict[str, object], asked: set[str]) -> list[str]:
+    """Take a SQLite file that DATABASE_URL names for the setting of its own."""
+    url = str(values.get("database_url", ""))
+    if not is_sqlite(url):
+        if "database_url" in values and "sqlite_file" in values:
+            return [f"{PREFIX}SQLITE_FILE: DATABASE_URL names a server; leave out one of the two"]
         return []
-    return [f"{name}: not set; {', '.join(_SERVERS.values())} are set together, or none of them" for name in missing]
+    del values["database_url"]
+    asked.remove("database_url")
+    file = sqlite_file(url)
+    if values.setdefault("sqlite_file", file) != file:
+        return [f"{PREFIX}SQLITE_FILE: DATABASE_URL names another file; leave out one of the two"]
+    return []
 
 
 def _never_answered(values: Mapping[str, object]) -> list[str]:
@@ -185,15 +225,27 @@ def _never_answered(values: Mapping[str, object]) -> list[str]:
     return [f"HOLDFAST_GATEWAY_DELAY: {delay[1]:g} s {least}: no charge would ever be answered"]
 
 
-def _put_passwords(values: dict[str, object], environment: Mapping[str, str]) -> list[str]:
+def _without_database(asked: Collection[str]) -> list[str]:
+    """What is meant for several processes must not start on SQLite, which only one of them may use."""
+    if "database_url" in asked:
+        return []
+    return [
+        f"{_SERVERS[name]}: needs a database that processes can share, and DATABASE_URL names no PostgreSQL server; set"
+        f" it, as in {DATABASE.example}, or leave out {_SERVERS[name]}"
+        for name in ("redis_url", "amqp_url")
+        if name in asked
+    ]
+
+
+def _put_passwords(values: dict[str, object], asked: Collection[str]) -> list[str]:
     """Put each password that has a variable of its own into its URL."""
     problems = []
     for url_name, name in _PASSWORDS.items():
         password, url = values.pop(name, None), values.get(url_name)
         if password is None:
             continue
-        if not environment.get(_SERVERS[url_name]):
-            problems.append(f"{PREFIX}{name.upper()}: goes with {_SERVERS[url_name]}, which is not set")
+        if url_name not in asked:
+            problems.append(f"{PREFIX}{name.upper()}: goes with {_SERVERS[url_name]}, which names no server")
         elif url is not None:
             try:
                 values[url_name] = with_password(str(url), str(password), _URLS[url_name])
@@ -223,12 +275,16 @@ def environment_and_file(environment: Mapping[str, str], file: Path = Path(".env
 
 
 def _parse(attribute: "Attribute[Any]", text: str) -> object:
-    if attribute.name in _URLS:
+    if attribute.name == "database_url" and is_sqlite(text):
+        sqlite_file(text)
+    elif attribute.name in _URLS:
         _URLS[attribute.name].read(text)
     if attribute.name == "host" and not is_host(text):
         raise ValueError(f"{text!r} is neither a host name nor an IP address")
     if attribute.type is timedelta:
         return _duration(text)
+    if attribute.type is bool:
+        return _switch(text)
     if attribute.type in {Path, Path | None}:
         return Path(text)
     if attribute.name == "gateway_delay":
@@ -238,6 +294,12 @@ def _parse(attribute: "Attribute[Any]", text: str) -> object:
             raise ValueError(f"{text!r} begins above its end; write as in 50ms-200ms")
         return bounds
     return text
+
+
+def _switch(text: str) -> bool:
+    if text.lower() not in _SWITCH:
+        raise ValueError(f"{text[:40]!r} is neither true nor false")
+    return _SWITCH[text.lower()]
 
 
 def _duration(text: str) -> timedelta:

@@ -9,7 +9,7 @@ from typing import Final
 
 from cyclopts import App
 
-_NEEDS_SERVERS: Final = "Set DATABASE_URL, REDIS_URL and AMQP_URL first."
+_NEEDS_DATABASE: Final = "Set DATABASE_URL to a PostgreSQL server first, and REDIS_URL and AMQP_URL if you have them."
 
 
 def make_app() -> App:
@@ -17,16 +17,18 @@ def make_app() -> App:
     app.command(
         "entrypoints.cli.programs:up",
         help="Run the whole service in one process: API, worker and relay.\n\n"
-        "Without DATABASE_URL, REDIS_URL and AMQP_URL, the data is kept in SQLite, and demo products are added.",
+        "DATABASE_URL names a PostgreSQL server, REDIS_URL and AMQP_URL others beside it. Without servers, the data is"
+        " kept in SQLite, and demo products are added.",
     )
-    app.command("entrypoints.cli.programs:api", help=f"Run the HTTP API.\n\n{_NEEDS_SERVERS}")
+    app.command("entrypoints.cli.programs:api", help=f"Run the HTTP API.\n\n{_NEEDS_DATABASE}")
     app.command(
         "entrypoints.cli.programs:worker",
-        help=f"Run the worker: payments, refunds and the expiry of unpaid orders.\n\n{_NEEDS_SERVERS}",
+        help=f"Run the worker: payments, refunds and the expiry of unpaid orders.\n\n{_NEEDS_DATABASE} Without"
+        " AMQP_URL, the broker is in this process, and it does the relay's work, too.",
     )
     app.command(
         "entrypoints.cli.programs:relay",
-        help=f"Run the relay, which publishes events to RabbitMQ.\n\n{_NEEDS_SERVERS}",
+        help="Run the relay, which publishes events to RabbitMQ.\n\nSet DATABASE_URL and AMQP_URL first.",
     )
     app.command(
         "entrypoints.cli.tables:migrate",

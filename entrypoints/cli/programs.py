@@ -38,21 +38,21 @@ def up(*, host: Host = None, port: Port = None, data: Data = None) -> None:
 
 
 def api(*, host: Host = None, port: Port = None) -> None:
-    settings = _server_settings("api", host=host, port=port)
+    settings = _server_settings("api", "DATABASE_URL", host=host, port=port)
     from entrypoints.programs.api import run_api
 
     _run(settings, partial(run_api, settings, on_started=partial(_announce, settings, "Listening on {url}")))
 
 
 def worker() -> None:
-    settings = _server_settings("worker")
+    settings = _server_settings("worker", "DATABASE_URL")
     from entrypoints.programs.worker import run_worker
 
     _run(settings, partial(run_worker, settings))
 
 
 def relay() -> None:
-    settings = _server_settings("relay")
+    settings = _server_settings("relay", "DATABASE_URL", "AMQP_URL")
     from entrypoints.programs.relay import run_relay
 
     _run(settings, partial(run_relay, settings))
@@ -70,12 +70,19 @@ def _announce(settings: Settings, text: str, url: str) -> None:
     flush_output()
 
 
-def _server_settings(command: str, **given: object) -> Settings:
+def _server_settings(command: str, *needed: str, **given: object) -> Settings:
+    """Raise `InvalidSettings` without the servers that this program shares with others."""
     settings = command_settings(**given)
-    if not settings.database_url:
+    found = {"DATABASE_URL": settings.database_url, "AMQP_URL": settings.amqp_url}
+    missing = [name for name in needed if not found[name]]
+    if "DATABASE_URL" in missing:
         raise InvalidSettings(
-            f"holdfast {command} needs servers: set DATABASE_URL, REDIS_URL and AMQP_URL; `holdfast up` runs everything"
-            " in one process and needs none"
+            f"holdfast {command} works beside other processes, which can't share SQLite: set DATABASE_URL to a"
+            " PostgreSQL server; `holdfast up` runs everything in one process and needs none"
+        )
+    if missing:
+        raise InvalidSettings(
+            f"holdfast {command} needs AMQP_URL: without a broker, `holdfast worker` or `holdfast up` does its work"
         )
     return settings
 

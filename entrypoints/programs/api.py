@@ -50,8 +50,9 @@ async def serve_http(container: Container, stop: Stop, *, on_started: OnStarted)
             cursor_secret=settings.cursor_secret,
             namespace=settings.namespace,
         )
-        if settings.redis_url:
+        if settings.redis_url or settings.intake != "direct":
             await stack.enter_async_context(caches_kept(container.keep_caches()))
+        if settings.redis_url:
             await stack.enter_async_context(fence_watched(container.cache_fence()))
         if settings.intake != "direct":
             await stack.enter_async_context(prices_known(use_cases.refresh_prices))

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Awaitable
 from contextlib import AsyncExitStack
-from datetime import timedelta
 
 from adapters.sql.schema import schema_problem
 from entrypoints.alive import RELAY, WORKER
@@ -17,7 +16,7 @@ from entrypoints.own_ledger import expect_own_ledger
 from entrypoints.programs.api import OnStarted, serve_http
 from entrypoints.programs.relay import relay
 from entrypoints.programs.starting import expect_provider, tell_of_servers
-from entrypoints.programs.worker import worker_of
+from entrypoints.programs.worker import republish_what_was_lost, worker_of
 from entrypoints.settings import Settings
 
 
@@ -36,8 +35,7 @@ async def run_up(settings: Settings, stop: Stop, *, on_started: OnStarted) -> No
         if not settings.database_url:
             await use_cases.add_products(CATALOGUE, made_by="holdfast up")
         if not settings.amqp_url:
-            # A broker in this process is empty at the start, so the requests that its predecessor held are republished.
-            await use_cases.republish_requests(idle=timedelta(0))
+            await republish_what_was_lost(use_cases)
         # The API stops first, so that the relay and the worker can process what it has accepted.
         stop_working = Stop()
         async with heard_of(container.heartbeats(), WORKER, RELAY), asyncio.TaskGroup() as tasks:

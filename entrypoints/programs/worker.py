@@ -10,7 +10,7 @@ from attrs import frozen
 from application.assembly import UseCases
 from application.messaging.consumer import Consumer, Handled
 from application.messaging.dead_letters import RecordDeadLetters
-from entrypoints.alive import WORKER
+from entrypoints.alive import RELAY, WORKER
 from entrypoints.broker import queues_declared
 from entrypoints.connections import open_container
 from entrypoints.container import Container
@@ -18,6 +18,7 @@ from entrypoints.heartbeat import heard_of
 from entrypoints.loops import Stop, Turn, repeat
 from entrypoints.own_ledger import expect_own_ledger
 from entrypoints.programs.caches import fence_watched
+from entrypoints.programs.relay import relay
 from entrypoints.programs.starting import expect_provider, freeze_objects, tell_of_servers
 from entrypoints.schema import expect_schema
 from entrypoints.settings import Settings
@@ -144,9 +145,24 @@ async def run_worker(settings: Settings, stop: Stop) -> None:
         if not stop.is_set():
             await expect_own_ledger(container, claim=True)
         worker = worker_of(container)
+        if settings.amqp_url:
+            freeze_objects()
+            async with heard_of(container.heartbeats(), WORKER):
+                await worker.run(stop)
+            return
+        # The broker is in this process, and so is the relay that brings to it.
+        use_cases = container.use_cases()
+        if not stop.is_set():
+            await republish_what_was_lost(use_cases)
         freeze_objects()
-        async with heard_of(container.heartbeats(), WORKER):
-            await worker.run(stop)
+        async with heard_of(container.heartbeats(), WORKER, RELAY), asyncio.TaskGroup() as tasks:
+            tasks.create_task(relay(use_cases.relay_events, container.outbox_signal(), stop))
+            tasks.create_task(worker.run(stop))
+
+
+async def republish_what_was_lost(use_cases: UseCases) -> None:
+    """A broker in this process is empty at the start, and its predecessor may have held requests."""
+    await use_cases.republish_requests(idle=timedelta(0))
 
 
 def worker_of(container: Container) -> Worker:

@@ -6,21 +6,25 @@ import pytest
 from attrs import evolve
 
 from adapters.memory.broker import MemoryBroker
-from adapters.memory.caches import MemoryRecentOrders
+from adapters.memory.caches import MemoryCatalogueCache, MemoryRecentOrders
+from adapters.memory.no_caches import NoCatalogueCache, NoRecentOrders
 from adapters.memory.signal import MemoryOutboxSignal
 from adapters.payments.simulated.file_ledger import FileLedger
 from adapters.payments.simulated.gateway import SimulatedGateway
 from adapters.payments.simulated.ledger import MemoryLedger
+from adapters.redis.catalogue_cache import RedisCatalogueCache
 from adapters.redis.client import GuardedRedis
 from adapters.redis.recent_orders import RedisRecentOrders
 from adapters.sql.core.engine import create_engine, sqlite_url
 from application.assembly import Limits, Ports
 from application.intake.order_intake import AutoIntake, DirectIntake, QueuedIntake
 from application.messaging.subscriptions import WORK_QUEUES
+from application.ports.caching import DatabaseMark
 from entrypoints.broker import Broker
 from entrypoints.container import Container
 from entrypoints.payment_providers import Provider
 from entrypoints.settings import Settings
+from tests.unit.builders import an_order
 
 
 def a_container(settings: Settings) -> Container:
@@ -87,9 +91,39 @@ async def test_behind_each_port_stands_what_has_its_methods(container: Container
     assert missing == set()
 
 
-async def test_the_settings_decide_where_the_caches_are(container: Container, settings: Settings) -> None:
-    expected = RedisRecentOrders if settings.redis_url else MemoryRecentOrders
-    assert isinstance(container.recent_orders(), expected)
+SERVER = "postgresql://shop@db/shop"
+
+
+@pytest.mark.parametrize(
+    ("settings", "orders", "pages"),
+    [
+        (Settings(), MemoryRecentOrders, MemoryCatalogueCache),
+        (Settings(cache_disabled=True), NoRecentOrders, NoCatalogueCache),
+        # A cache in one process would miss what others write to the same server.
+        (Settings(database_url=SERVER), NoRecentOrders, NoCatalogueCache),
+        (Settings(database_url=SERVER, amqp_url="amqp://broker/"), NoRecentOrders, NoCatalogueCache),
+        (Settings(database_url=SERVER, redis_url="redis://cache"), RedisRecentOrders, RedisCatalogueCache),
+    ],
+    ids=["SQLite", "SQLite, disabled", "PostgreSQL", "PostgreSQL and RabbitMQ", "PostgreSQL and Redis"],
+)
+async def test_the_settings_decide_where_the_caches_are(settings: Settings, orders: type, pages: type) -> None:
+    container = a_container(settings)
+    assert isinstance(container.recent_orders(), orders)
+    assert isinstance(container.catalogue_cache(), pages)
+    container.engine().sync_engine.dispose()
+
+
+@pytest.mark.parametrize("intake", ["direct", "auto"])
+async def test_what_a_process_has_queued_itself_is_forgotten_with_its_database(intake: str) -> None:
+    """Without Redis, too: an order that a restored database lacks must not be read from the process's own memory."""
+    container = a_container(evolve(Settings(database_url=SERVER, amqp_url="amqp://broker/"), intake=intake))
+    [owner] = container.cache_owners()
+    earlier = DatabaseMark("a", 9)
+    await owner.change(earlier, since=None)
+    await container.queued_here().put_many([an_order()])
+    await owner.change(DatabaseMark("a", 5), since=earlier)
+    assert await container.queued_here().get_many([an_order().id]) == {}
+    container.engine().sync_engine.dispose()
 
 
 @pytest.mark.parametrize(

@@ -198,7 +198,7 @@ def test_a_password_is_put_where_passwords_are(rules: UrlRules, url: str, whole:
 @pytest.mark.parametrize(
     ("environment", "advice"),
     [
-        ({"HOLDFAST_DATABASE_PASSWORD": SECRET}, "goes with DATABASE_URL, which is not set"),
+        ({"HOLDFAST_DATABASE_PASSWORD": SECRET}, "goes with DATABASE_URL, which names no server"),
         ({**ALL, "AMQP_URL": "amqp://u:p@h", "HOLDFAST_AMQP_PASSWORD": SECRET}, "has a password already"),
         ({**ALL, "HOLDFAST_REDIS_PASSWORD": f"{SECRET}\n"}, "contains a control character"),
     ],

@@ -65,6 +65,79 @@ def test_a_simulated_provider_answers_within_the_time_that_its_answer_is_awaited
             read_settings(said)
 
 
+DATABASE, CACHE, BROKER = {"DATABASE_URL": "postgresql://h/x"}, {"REDIS_URL": "redis://h"}, {"AMQP_URL": "amqp://h/"}
+
+
+@pytest.mark.parametrize("servers", [DATABASE, DATABASE | BROKER, DATABASE | CACHE, DATABASE | CACHE | BROKER])
+def test_a_database_may_come_without_the_other_servers(servers: dict[str, str]) -> None:
+    settings = read_settings(servers)
+    named = {"DATABASE_URL": settings.database_url, "REDIS_URL": settings.redis_url, "AMQP_URL": settings.amqp_url}
+    assert {name: url for name, url in named.items() if url} == servers
+
+
+@pytest.mark.parametrize("other", [CACHE, BROKER, CACHE | BROKER])
+@pytest.mark.parametrize("database", [{}, {"DATABASE_URL": "sqlite:///x.db"}])
+def test_what_is_meant_for_servers_never_starts_on_sqlite(database: dict[str, str], other: dict[str, str]) -> None:
+    with pytest.raises(InvalidSettings) as refusal:
+        read_settings({**database, **other})
+    told = str(refusal.value).splitlines()
+    assert [line.partition(":")[0] for line in told] == sorted(other)
+    assert all("DATABASE_URL names no PostgreSQL server" in line for line in told)
+
+
+@pytest.mark.parametrize(
+    ("url", "file"),
+    [
+        ("sqlite:///shop.db", "shop.db"),
+        ("sqlite:///data/shop.db", "data/shop.db"),
+        ("sqlite:///./shop.db", "shop.db"),
+        ("sqlite:////var/lib/shop.db", "/var/lib/shop.db"),
+        ("sqlite+aiosqlite:////var/lib/shop.db", "/var/lib/shop.db"),
+        ("sqlite:///a%20shop%23.db", "a shop#.db"),
+    ],
+)
+def test_a_database_url_may_name_a_sqlite_file(url: str, file: str) -> None:
+    settings = read_settings({"DATABASE_URL": url})
+    assert (settings.database_url, settings.database_file) == ("", Path(file))
+    assert read_settings({"HOLDFAST_SQLITE_FILE": file}) == settings
+    assert read_settings({"HOLDFAST_SQLITE_FILE": file, "DATABASE_URL": url}) == settings
+
+
+@pytest.mark.parametrize(
+    ("url", "advice"),
+    [
+        ("sqlite:", "no three slashes"),
+        ("sqlite:/shop.db", "no three slashes"),
+        ("sqlite://shop.db", "no three slashes"),
+        ("sqlite:///", "names no file"),
+        ("sqlite:///:memory:", "in memory alone would be lost"),
+        ("sqlite:////", "names a folder"),
+        ("sqlite:///data/", "names a folder"),
+        ("sqlite:////tmp", "names a folder"),
+        ("sqlite:///..", "names a folder"),
+        ("sqlite:///shop.db?mode=ro", "has no options"),
+        ("sqlite:///%ff", "no text in UTF-8"),
+    ],
+)
+def test_a_sqlite_file_that_is_none_is_refused(url: str, advice: str) -> None:
+    with pytest.raises(InvalidSettings, match=advice) as refusal:
+        read_settings({"DATABASE_URL": url})
+    assert str(refusal.value).startswith("DATABASE_URL: ")
+
+
+@pytest.mark.parametrize("url", ["postgresql://h/x", "sqlite:///another.db"])
+def test_two_databases_are_refused(url: str) -> None:
+    with pytest.raises(InvalidSettings, match=r"^HOLDFAST_SQLITE_FILE: .*leave out one of the two"):
+        read_settings({"DATABASE_URL": url, "HOLDFAST_SQLITE_FILE": "shop.db"})
+
+
+def test_a_disabled_cache_uses_no_redis() -> None:
+    settings = read_settings({**DATABASE, **CACHE, "HOLDFAST_CACHE_DISABLED": "yes"})
+    assert settings.cache_disabled
+    assert settings.redis_url == ""
+    assert not read_settings({"HOLDFAST_CACHE_DISABLED": "False"}).cache_disabled
+
+
 def test_the_command_line_goes_before_the_environment() -> None:
     assert read_settings({"HOLDFAST_PORT": "81"}, port=82, host=None).port == 82
     with pytest.raises(InvalidSettings):
@@ -102,10 +175,14 @@ def test_the_environment_goes_before_the_file(tmp_path: Path) -> None:
         ("HOLDFAST_HOST", "a..b", "neither a host name nor an IP address"),
         ("HOLDFAST_HOST", "[::1]", "neither a host name nor an IP address"),
         ("HOLDFAST_ORDER_EXPIRY", "99999999999999d", "too long"),
-        ("DATABASE_URL", "postgresql://h/x", "set together, or none of them"),
-        ("DATABASE_URL", "sqlite:///x", "has to begin with postgresql://"),
+        ("REDIS_URL", "redis://h", "DATABASE_URL names no PostgreSQL server"),
+        ("AMQP_URL", "amqp://h/", "DATABASE_URL names no PostgreSQL server"),
+        ("HOLDFAST_REDIS_PASSWORD", "x", "goes with REDIS_URL"),
+        ("HOLDFAST_CACHE_DISABLED", "perhaps", "neither true nor false"),
         ("REDIS_URL", "redis://h:6379/abc", "redis://host:6379/0"),
-        ("DATABASE_URL", "mysql://h/x", "has to begin with postgresql://"),
+        ("DATABASE_URL", "mysql://h/x", "MySQL and MariaDB come in a later release"),
+        ("DATABASE_URL", "mariadb://h/x", "MySQL and MariaDB come in a later release"),
+        ("DATABASE_URL", "oracle://h/x", "has to begin with postgresql://"),
         ("DATABASE_URL", "postgresql://", "names no host"),
         ("AMQP_URL", "localhost:5672", "has to begin with amqp://"),
         ("REDIS_URL", "redis://[h", "can't be read as a URL"),

@@ -1,0 +1,83 @@
+"""Which servers there may be: PostgreSQL alone, or with one of the two others."""
+
+import secrets
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from adapters.rabbitmq.topology import Topology
+from adapters.sql.core.engine import create_engine
+from adapters.sql.migrate import migrate
+from application.assembly import UseCases
+from application.catalogue.add_products import NewProduct
+from application.intake.place_order import OrderRequest, RequestedItem
+from domain.ids import ProductId, UserId
+from domain.money import Money
+from domain.orders.order import Order
+from domain.orders.status import OrderStatus
+from entrypoints.connections import open_container
+from entrypoints.settings import Settings, read_settings
+from tests.brokers import removed
+
+
+@asynccontextmanager
+async def replicas(settings: Settings) -> AsyncIterator[tuple[UseCases, UseCases]]:
+    """Two processes, as far as the ports can tell: each has its own connections and its own memory."""
+    async with AsyncExitStack() as stack:
+        one, another = [await stack.enter_async_context(open_container(settings)) for _ in range(2)]
+        yield one.use_cases(), another.use_cases()
+        await one.use_cases().drained()
+        await another.use_cases().drained()
+
+
+@pytest.fixture
+async def settings(
+    request: pytest.FixtureRequest, tmp_path: Path, new_database: Callable[[], str]
+) -> AsyncIterator[Settings]:
+    environment = {
+        "DATABASE_URL": new_database(),
+        "HOLDFAST_DATA": str(tmp_path),
+        # A slow machine would queue some of the orders.
+        "HOLDFAST_INTAKE": "direct",
+        "HOLDFAST_NAMESPACE": f"test-{secrets.token_hex(6)}",
+        **{variable: request.getfixturevalue(fixture) for variable, fixture in request.param.items()},
+    }
+    settings = read_settings(environment)
+    engine = create_engine(settings.database_url)
+    await migrate(engine)
+    await engine.dispose()
+    if not settings.amqp_url:
+        yield settings
+        return
+    async with removed(settings.amqp_url, Topology(settings.namespace)):
+        yield settings
+
+
+def wanted(product: ProductId) -> OrderRequest:
+    return OrderRequest(user_id=UserId(7), items=(RequestedItem(product, 2),))
+
+
+async def a_product_of(shop: UseCases) -> ProductId:
+    [product] = await shop.add_products(
+        [NewProduct(id=None, name="Pen", price=Money(1250, "EUR"), stock=10)], made_by="test"
+    )
+    assert not isinstance(product, Exception)
+    return product.id
+
+
+@pytest.mark.parametrize("settings", [{}, {"AMQP_URL": "amqp_url"}, {"REDIS_URL": "redis_url"}], indirect=True)
+async def test_a_change_is_read_on_every_replica_as_soon_as_it_is_answered(settings: Settings) -> None:
+    async with replicas(settings) as (one, another):
+        product = await a_product_of(one)
+        for shop, other in [(one, another), (another, one)] * 5:
+            order = await shop.place_order(wanted(product))
+            assert isinstance(order, Order)
+            assert await other.get_order(order.id) == order
+            cancelled = await other.cancel_order(order.id)
+            assert cancelled.status is OrderStatus.CANCELLED
+            assert await shop.get_order(order.id) == cancelled
+            await shop.adjust_stock(product, 1, reason="count", made_by="test")
+            [listed] = await other.list_products(after=None, limit=10)
+            assert listed == await shop.get_product(product)
