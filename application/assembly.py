@@ -9,7 +9,10 @@ from typing import Any, Literal, TypeVar
 
 from attrs import field, frozen
 
-from application.catalogue.add_products import AddProducts
+from application.access.guarded import Guarded, for_anybody, for_own_account, with_own_order
+from application.access.principal import Principal
+from application.access.scopes import Scope
+from application.catalogue.add_products import AddProducts, NewProduct
 from application.catalogue.adjust_stock import AdjustStock
 from application.catalogue.get_product import GetProduct
 from application.catalogue.list_products import CountLeft, ListProducts, ReadPages, ReadStock
@@ -21,7 +24,7 @@ from application.execution.idempotency import Keyed, Outcome, Replayed
 from application.execution.retry_conflicts import Retrying
 from application.intake.order_intake import AutoIntake, DirectIntake, OrderIntake, QueuedIntake
 from application.intake.persist_orders import PersistOrders
-from application.intake.place_order import NumberedRequest, NumberRequests, PlaceOrder
+from application.intake.place_order import NumberedRequest, NumberRequests, OrderRequest, PlaceOrder
 from application.intake.queue_orders import Queued, QueueOrders, QueueOrRecord
 from application.intake.refresh_prices import RefreshPrices
 from application.intake.unrecorded import TellUnrecorded, Unrecorded
@@ -54,8 +57,8 @@ from application.reconciliation.reconcile import Reconcile
 from application.reconciliation.repair import Repair
 from domain.catalogue.product import Product
 from domain.errors import DomainError
-from domain.ids import OrderId, ProductId
-from domain.orders.events import OrderAccepted
+from domain.ids import ProductId
+from domain.orders.events import Event, OrderAccepted
 from domain.orders.order import Order
 from domain.orders.status import OrderStatus
 
@@ -63,6 +66,8 @@ C = TypeVar("C")
 R = TypeVar("R")
 
 _PlaceCall = NumberedRequest | Keyed[NumberedRequest]
+# A change of one order, by a caller.
+ChangeOrder = Callable[[Principal, OrderCall], Awaitable[Order]]
 
 
 @frozen(kw_only=True)
@@ -124,25 +129,24 @@ class Limits:
 class UseCases:
     """Everything that the shop can do. Use cases that many call at once are batched."""
 
-    place_order: OrderIntake
+    # What callers from outside may reach. Each takes the caller first, and stands behind the check of its scope.
+    place_order: Callable[[Principal, OrderRequest | Keyed[OrderRequest]], Awaitable[Order | Queued | Replayed]]
+    get_order: Callable[[Principal, OrderCall], Awaitable[Order]]
+    list_orders: Guarded[..., Sequence[Order]]
+    get_history: Callable[[Principal, OrderCall], Awaitable[Sequence[Event]]]
+    cancel_order: ChangeOrder
+    complete_order: ChangeOrder
+    delete_order: ChangeOrder
+    request_payment: Callable[[Principal, OrderCall | Keyed[OrderCall]], Awaitable[Order | Replayed]]
+    request_refund: ChangeOrder
+    get_product: Callable[[Principal, ProductId], Awaitable[Product]]
+    list_products: Guarded[..., Sequence[Product]]
+    add_products: Callable[[Principal, Sequence[NewProduct]], Awaitable[Sequence[Product | DomainError]]]
+    adjust_stock: Guarded[..., Product]
+
+    # What only the programs and the commands of Holdfast do.
     refresh_prices: RefreshPrices
-
-    get_order: Callable[[OrderId], Awaitable[Order]]
-    list_orders: ListOrders
-    get_history: GetHistory
-    cancel_order: Callable[[OrderCall], Awaitable[Order]]
-    complete_order: Callable[[OrderCall], Awaitable[Order]]
-    delete_order: Callable[[OrderCall], Awaitable[Order]]
     expire_orders: ExpireOrders
-
-    request_payment: Callable[[OrderCall | Keyed[OrderCall]], Awaitable[Order | Replayed]]
-    request_refund: Callable[[OrderCall], Awaitable[Order]]
-
-    get_product: Callable[[ProductId], Awaitable[Product]]
-    list_products: ListProducts
-    add_products: AddProducts
-    adjust_stock: AdjustStock
-
     consumers: Sequence[Consumer]
     record_dead_letters: Sequence[RecordDeadLetters]
     relay_events: RelayEvents
@@ -156,7 +160,7 @@ class UseCases:
     _batches: "_Batches" = field(alias="batches")
 
     @property
-    def by_hand(self) -> Mapping[OrderStatus, Callable[[OrderCall], Awaitable[Order]]]:
+    def by_hand(self) -> Mapping[OrderStatus, ChangeOrder]:
         """The use case for each status that a shop sets by hand. No other status can be set from outside."""
         return {
             OrderStatus.CANCELLED: self.cancel_order,
@@ -201,14 +205,19 @@ def assemble(ports: Ports, limits: Limits) -> UseCases:
     batches = _Batches(limits)
 
     def changing(
+        needs: Scope,
         change: Callable[[Sequence[OrderCall]], Awaitable[Sequence[Order | DomainError]]],
-    ) -> Batched[OrderCall, Order]:
-        return batches(TellUnrecorded(change, unrecorded))
+        *,
+        by_shop: bool = False,
+    ) -> ChangeOrder:
+        work: Batched[OrderCall, Order] = batches(TellUnrecorded(change, unrecorded))
+        return Guarded(needs, with_own_order(work), by_shop=by_shop)
 
     def changing_once(
-        change: Callable[[Sequence[OrderCall | Keyed[OrderCall]]], Awaitable[Sequence[Outcome]]],
-    ) -> Batched[OrderCall | Keyed[OrderCall], Order | Replayed]:
-        return batches(TellUnrecorded(change, unrecorded))
+        needs: Scope, change: Callable[[Sequence[OrderCall | Keyed[OrderCall]]], Awaitable[Sequence[Outcome]]]
+    ) -> Callable[[Principal, OrderCall | Keyed[OrderCall]], Awaitable[Order | Replayed]]:
+        work: Batched[OrderCall | Keyed[OrderCall], Order | Replayed] = batches(TellUnrecorded(change, unrecorded))
+        return Guarded(needs, with_own_order(work))
 
     persist_orders = PersistOrders(uow, now)
     process_payment = ProviderPipeline(
@@ -219,24 +228,28 @@ def assemble(ports: Ports, limits: Limits) -> UseCases:
     )
     expire_orders = ExpireOrders(uow, now, limits.order_expiry, look_every=limits.expiry_look)
     count_left = CircuitBreaker(CountLeft(uow), seconds=limits.database_timeout, pause=limits.breaker_pause)
+    pages = ReadPages(uow, catalogue, fence, ReadStock(stock, count_left))
     find_stuck = FindStuck(uow, now, limits.order_expiry, limits.stuck_after)
 
     return UseCases(
-        place_order=_intake(ports, limits, batches, PlaceOrder(uow, now), persist_orders),
+        place_order=Guarded(
+            Scope.ORDERS_WRITE,
+            for_own_account(_intake(ports, limits, batches, PlaceOrder(uow, now), persist_orders)),
+        ),
+        get_order=Guarded(Scope.ORDERS_READ, with_own_order(batches(GetOrder(uow, recent, unrecorded, fence)))),
+        list_orders=Guarded(Scope.ORDERS_READ, ListOrders(uow, recent)),
+        get_history=Guarded(Scope.ORDERS_READ, with_own_order(GetHistory(uow, recent, unrecorded))),
+        cancel_order=changing(Scope.ORDERS_WRITE, CancelOrder(uow, now)),
+        complete_order=changing(Scope.ORDERS_WRITE, CompleteOrder(uow, now), by_shop=True),
+        delete_order=changing(Scope.ORDERS_WRITE, DeleteOrder(uow, now)),
+        request_payment=changing_once(Scope.PAYMENTS_WRITE, RequestPayment(uow, ports.new_id, now)),
+        request_refund=changing(Scope.REFUNDS_WRITE, RequestRefund(uow, now)),
+        get_product=Guarded(None, for_anybody(batches(GetProduct(uow)))),
+        list_products=Guarded(None, for_anybody(ListProducts(batches(pages)))),
+        add_products=Guarded(Scope.PRODUCTS_WRITE, AddProducts(uow, now)),
+        adjust_stock=Guarded(Scope.STOCK_ADJUST, AdjustStock(uow, now)),
         refresh_prices=RefreshPrices(uow, ports.price_list),
-        get_order=batches(GetOrder(uow, recent, unrecorded, fence)),
-        list_orders=ListOrders(uow, recent),
-        get_history=GetHistory(uow, recent, unrecorded),
-        cancel_order=changing(CancelOrder(uow, now)),
-        complete_order=changing(CompleteOrder(uow, now)),
-        delete_order=changing(DeleteOrder(uow, now)),
         expire_orders=expire_orders,
-        request_payment=changing_once(RequestPayment(uow, ports.new_id, now)),
-        request_refund=changing(RequestRefund(uow, now)),
-        get_product=batches(GetProduct(uow)),
-        list_products=ListProducts(batches(ReadPages(uow, catalogue, fence, ReadStock(stock, count_left)))),
-        add_products=AddProducts(uow, now),
-        adjust_stock=AdjustStock(uow, now),
         consumers=(
             _consumer(INTAKE, ports, limits, persist_orders),
             _consumer(PAYMENTS, ports, limits, ByOrder(process_payment)),

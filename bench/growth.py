@@ -23,6 +23,7 @@ from adapters.payments.simulated.gateway import SimulatedGateway
 from adapters.payments.simulated.ledger import Ledger, LedgerEntry, Outcome
 from adapters.sql.tables import idempotency_keys, order_events, order_items, orders, payments
 from adapters.sql.unit_of_work import SqlUnitOfWork
+from application.access.principal import the_system
 from application.catalogue.add_products import AddProducts, NewProduct
 from application.execution.idempotency import Keyed
 from application.intake.place_order import NumberedRequest, OrderRequest, PlaceOrder, RequestedItem
@@ -99,7 +100,7 @@ async def _live_through(
         NewProduct(name=f"Article {number}", price=Money(100 + number, "EUR"), stock=1_000_000)
         for number in range(_PRODUCTS)
     ]
-    added = await AddProducts(unit_of_work, lambda: now)(new, made_by=_MAKER)
+    added = await AddProducts(unit_of_work, lambda: now)(the_system(_MAKER), new)
     products = [product.id for product in added if isinstance(product, Product)]
     chance = Random(_TEMPLATES)  # noqa: S311 - the same shop each time
     long_ago = _Shop(unit_of_work, ledger, chance, products, now - timedelta(days=_DAYS))

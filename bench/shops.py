@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from adapters.payments.simulated.file_ledger import open_file_ledger
 from adapters.sql.core.engine import create_engine, sqlite_url
 from adapters.sql.unit_of_work import SqlUnitOfWork
+from application.access.principal import the_system
 from application.catalogue.add_products import AddProducts, NewProduct
 from bench.growth import fill
 from bench.invariants import ShopData
@@ -245,11 +246,11 @@ async def _create_database(url: str, name: str) -> None:
 async def _add_products(service: Service) -> None:
     async with engine_of(service) as engine:
         await AddProducts(SqlUnitOfWork(engine), lambda: datetime.now(UTC))(
+            the_system("bench"),
             [
                 NewProduct(id=ProductId(number), name=f"Pen {number}", price=Money(100 * number, "EUR"), stock=_STOCK)
                 for number in range(1, PRODUCTS + 1)
             ],
-            made_by="bench",
         )
 
 

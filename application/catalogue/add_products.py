@@ -3,6 +3,7 @@ from typing import Final
 
 from attrs import frozen
 
+from application.access.principal import Principal
 from application.catalogue.adjust_stock import adjustment
 from application.errors import Aborted
 from application.ports.environment import Clock
@@ -33,15 +34,15 @@ class AddProducts:
     _unit_of_work: UnitOfWork
     _now: Clock
 
-    async def __call__(self, new: Sequence[NewProduct], *, made_by: str) -> Sequence[Product | DomainError]:
+    async def __call__(self, by: Principal, new: Sequence[NewProduct]) -> Sequence[Product | DomainError]:
         """Raise `Aborted` when other calls took the same ids in every attempt."""
         for _ in range(_TRIES - 1):
             try:
-                return await self._add(new, made_by)
+                return await self._add(new, by.key_id)
             except Aborted:
                 # Another call took the ids: try with the next ones.
                 continue
-        return await self._add(new, made_by)
+        return await self._add(new, by.key_id)
 
     async def _add(self, new: Sequence[NewProduct], made_by: str) -> Sequence[Product | DomainError]:
         async with self._unit_of_work() as tx:

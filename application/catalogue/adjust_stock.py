@@ -2,6 +2,7 @@ from datetime import datetime
 
 from attrs import frozen
 
+from application.access.principal import Principal
 from application.ports.environment import Clock
 from application.ports.persistence import UnitOfWork
 from domain.catalogue.product import MAX_TEXT, Product, StockAdjustment
@@ -16,7 +17,7 @@ class AdjustStock:
     _unit_of_work: UnitOfWork
     _now: Clock
 
-    async def __call__(self, product_id: ProductId, change: int, *, reason: str, made_by: str) -> Product:
+    async def __call__(self, by: Principal, product_id: ProductId, change: int, *, reason: str) -> Product:
         """Raise `UnknownProduct`, `InvalidProduct`, or `OutOfStock` when there are too few units to remove."""
         async with self._unit_of_work() as tx:
             product = (await tx.products.get_many({product_id}, lock=True)).get(product_id)
@@ -24,7 +25,7 @@ class AdjustStock:
                 raise UnknownProduct(f"there is no product {product_id}")
             product.adjust(change)
             await tx.products.save_many([product])
-            made = adjustment(product, change, reason=reason, made_by=made_by, at=self._now())
+            made = adjustment(product, change, reason=reason, made_by=by.key_id, at=self._now())
             await tx.stock_adjustments.add_many([made])
         return product
 

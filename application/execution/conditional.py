@@ -5,9 +5,13 @@ from typing import ClassVar
 
 from attrs import frozen
 
-from domain.errors import DomainError
-from domain.ids import OrderId
+from domain.errors import DomainError, UnknownOrder
+from domain.ids import OrderId, UserId
 from domain.orders.order import Order
+
+
+def _always(_: Order) -> bool:
+    return True
 
 
 class PreconditionFailed(DomainError):
@@ -18,13 +22,17 @@ class PreconditionFailed(DomainError):
 
 @frozen
 class OnlyIf:
-    """A change of an order that is made only if `holds` is true of it. This is checked under the order's lock."""
+    """A call that concerns an order only if `holds` is true of it. For a change, this is checked under its lock.
+
+    With an `owner`, the order of any other customer does not exist for this call.
+    """
 
     order_id: OrderId
-    holds: Callable[[Order], bool]
+    holds: Callable[[Order], bool] = _always
+    owner: UserId | None = None
 
 
-# The order to be changed, with or without a condition.
+# The order that a call concerns, with or without a condition.
 OrderCall = OrderId | OnlyIf
 
 
@@ -32,7 +40,14 @@ def order_id_in(call: OrderCall) -> OrderId:
     return call.order_id if isinstance(call, OnlyIf) else call
 
 
+def is_for(call: OrderCall, order: Order) -> bool:
+    """Return whether the order exists for this call."""
+    return not isinstance(call, OnlyIf) or call.owner is None or call.owner == order.user_id
+
+
 def expect(call: OrderCall, order: Order) -> None:
-    """Raise `PreconditionFailed` if the call has a condition that does not hold."""
+    """Raise `UnknownOrder` for another customer's order, `PreconditionFailed` if a condition does not hold."""
+    if not is_for(call, order):
+        raise UnknownOrder(f"there is no order {order.id}")
     if isinstance(call, OnlyIf) and not call.holds(order):
         raise PreconditionFailed(f"order {order.id} is at version {order.version}: read it, and decide again")

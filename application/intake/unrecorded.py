@@ -4,7 +4,7 @@ from typing import Generic, TypeVar
 from attrs import frozen
 
 from application.errors import NotDone
-from application.execution.conditional import OrderCall, order_id_in
+from application.execution.conditional import OrderCall, is_for, order_id_in
 from application.execution.idempotency import Keyed, Replayed
 from application.ports.caching import RecentOrders
 from domain.errors import OrderDeleted, UnknownOrder
@@ -52,8 +52,10 @@ class TellUnrecorded(Generic[C, R]):
         unknown = [index for index, outcome in enumerate(outcomes) if _is_unknown(outcome)]
         accepted = await self._unrecorded.get_many({_order_id(calls[index]) for index in unknown})
         for index in unknown:
-            if (order_id := _order_id(calls[index])) in accepted:
-                outcomes[index] = NotYetRecorded(order_id)
+            order = accepted.get(_order_id(calls[index]))
+            # Another customer's order is as unknown as one that does not exist.
+            if order is not None and is_for(_order_call(calls[index]), order):
+                outcomes[index] = NotYetRecorded(order.id)
         # An order found in neither place may have been recorded between the two reads.
         unknown = [index for index in unknown if _order_id(calls[index]) not in accepted]
         if unknown:
@@ -68,8 +70,12 @@ class TellUnrecorded(Generic[C, R]):
             return [error] * len(calls)
 
 
+def _order_call(call: OrderCall | Keyed[OrderCall]) -> OrderCall:
+    return call.call if isinstance(call, Keyed) else call
+
+
 def _order_id(call: OrderCall | Keyed[OrderCall]) -> OrderId:
-    return order_id_in(call.call if isinstance(call, Keyed) else call)
+    return order_id_in(_order_call(call))
 
 
 def _is_unknown(outcome: object) -> bool:

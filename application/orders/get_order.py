@@ -2,11 +2,12 @@ from collections.abc import Collection, Sequence
 
 from attrs import frozen
 
+from application.execution.conditional import OrderCall, expect, order_id_in
 from application.intake.unrecorded import Unrecorded
 from application.orders.changing import existing
 from application.ports.caching import CacheFence, RecentOrders
 from application.ports.persistence import UnitOfWork
-from domain.errors import UnknownOrder
+from domain.errors import DomainError
 from domain.ids import OrderId
 from domain.orders.order import Order
 
@@ -20,11 +21,12 @@ class GetOrder:
     _unrecorded: Unrecorded
     _fence: CacheFence
 
-    async def __call__(self, ids: Sequence[OrderId]) -> Sequence[Order | UnknownOrder]:
-        found = await self._look(set(ids))
+    async def __call__(self, calls: Sequence[OrderCall]) -> Sequence[Order | DomainError]:
+        ids = set(map(order_id_in, calls))
+        found = await self._look(ids)
         # An order that was recorded just after the first read is found by the second.
-        found |= await self._look(set(ids) - found.keys())
-        return [_existing(found.get(order_id), order_id) for order_id in ids]
+        found |= await self._look(ids - found.keys())
+        return [_outcome(call, found.get(order_id_in(call))) for call in calls]
 
     async def _look(self, ids: Collection[OrderId]) -> dict[OrderId, Order]:
         if not ids:
@@ -40,8 +42,10 @@ class GetOrder:
         return found
 
 
-def _existing(order: Order | None, order_id: OrderId) -> Order | UnknownOrder:
+def _outcome(call: OrderCall, order: Order | None) -> Order | DomainError:
     try:
-        return existing(order, order_id)
-    except UnknownOrder as error:
+        order = existing(order, order_id_in(call))
+        expect(call, order)
+    except DomainError as error:
         return error
+    return order

@@ -23,8 +23,7 @@ Answer = Order | DomainError
 class IdempotencyKey:
     """A client's own name for one request.
 
-    `scope` says whose key it is, so that two clients may choose the same one. There is no authentication yet: the scope
-    is taken from the request, and an authenticated caller can replace it.
+    `scope` says whose key it is, so that two clients may choose the same one.
     """
 
     scope: str

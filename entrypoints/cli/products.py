@@ -30,11 +30,12 @@ def add(
         raise CommandError(
             f"{currency!r} is not the code of a currency of ISO 4217 with minor units; write one, as in EUR, USD or JPY"
         )
+    from application.access.principal import the_system
     from application.catalogue.add_products import NewProduct
 
     async def work(use_cases: "UseCases") -> None:
         new = NewProduct(id=None if id is None else ProductId(id), name=name, price=Money(price, currency), stock=stock)
-        [product] = await use_cases.add_products([new], made_by="holdfast products")
+        [product] = await use_cases.add_products(the_system("holdfast products"), [new])
         if isinstance(product, Exception):
             raise product
         tell(product.id)
@@ -49,18 +50,22 @@ def restock(
     reason: Annotated[str, Parameter(help="Why; it is kept with the change.")],
     data: Data = None,
 ) -> None:
+    from application.access.principal import the_system
+
     async def work(use_cases: "UseCases") -> None:
-        adjust = use_cases.adjust_stock
-        changed = await adjust(ProductId(product), change, reason=reason, made_by="holdfast products")
+        by = the_system("holdfast products")
+        changed = await use_cases.adjust_stock(by, ProductId(product), change, reason=reason)
         tell(changed.stock)
 
     with_use_cases(command_settings(data=data), work)
 
 
 def list_products(*, data: Data = None) -> None:
+    from application.access.principal import SYSTEM
+
     async def work(use_cases: "UseCases") -> None:
         last: ProductId | None = None
-        while page := await use_cases.list_products(after=last, limit=_PAGE):
+        while page := await use_cases.list_products(SYSTEM, after=last, limit=_PAGE):
             for product in page:
                 tell(f"{product.id:>8}  {product.stock:>12}  {_shown(product.price):>16}  {product.name}")
             last = page[-1].id

@@ -62,11 +62,12 @@ async def _declare_queues(url: str, namespace: str) -> None:
 
 
 def seed(*, data: Data = None) -> None:
+    from application.access.principal import the_system
     from domain.catalogue.product import Product
     from entrypoints.demo import CATALOGUE
 
     async def work(use_cases: "UseCases") -> None:
-        outcomes = await use_cases.add_products(CATALOGUE, made_by="holdfast seed")
+        outcomes = await use_cases.add_products(the_system("holdfast seed"), CATALOGUE)
         added = [outcome for outcome in outcomes if isinstance(outcome, Product)]
         tell(f"added {len(added)} products, {len(outcomes) - len(added)} were there already")
 

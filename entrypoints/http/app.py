@@ -1,6 +1,7 @@
 import asyncio
+from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import structlog
 from attrs import define, field
@@ -8,6 +9,7 @@ from quart import Quart, Request, Response, request
 from quart.wrappers.base import BaseRequestWebsocket
 from werkzeug.routing import MapAdapter
 
+from application.access.principal import Principal
 from application.assembly import UseCases
 from entrypoints.http.cursors import Cursors
 from entrypoints.http.decoding import read_body
@@ -20,9 +22,12 @@ from entrypoints.http.routes.documents import documents_routes
 from entrypoints.http.routes.health import health_routes
 from entrypoints.http.routes.orders import orders_routes
 from entrypoints.http.routes.products import products_routes
-from entrypoints.http.routes.route import Route
+from entrypoints.http.routes.route import Open, Route, expect_access
 from entrypoints.http.server.connection import LeanQuart
 from entrypoints.readiness import CheckReadiness
+
+# Returns who makes a request. Raises `Unauthenticated`.
+Authenticate = Callable[[Request], Principal]
 
 _log: Final = structlog.get_logger("holdfast.http")
 
@@ -31,6 +36,7 @@ def create_app(  # noqa: PLR0913 - each is a setting, given by name
     use_cases: UseCases,
     check_readiness: CheckReadiness,
     *,
+    authenticate: Authenticate,
     cursor_secret: bytes,
     namespace: str = "holdfast",
     request_timeout: float = 10.0,
@@ -44,6 +50,7 @@ def create_app(  # noqa: PLR0913 - each is a setting, given by name
     cursors = Cursors(cursor_secret)
     app = _Api(__name__, static_folder=None, template_folder=None)
     app.request_timeout = request_timeout
+    app.authenticate = authenticate
     # A path has one spelling. Any other spelling gets 404, not a redirect with an HTML page.
     app.url_map.merge_slashes = False
     app.response_class = Reply
@@ -64,6 +71,7 @@ def create_app(  # noqa: PLR0913 - each is a setting, given by name
 
 class _Api(LeanQuart):
     request_timeout: float
+    authenticate: Authenticate
     # By the name of their endpoint.
     routes: dict[str, Route]
 
@@ -89,10 +97,18 @@ class _Api(LeanQuart):
             return await super().dispatch_request(request_context)
 
     def _check(self, request: Request) -> bool:
-        """Refuse a request that asks for what its route does not do. Return whether it has digests of its body."""
+        """Refuse a request that its caller may not make, or that asks for what its route does not do.
+
+        Return whether it has digests of its body.
+        """
         if request.url_rule is None or request.method == "OPTIONS":
             return False
         route = self.routes[request.url_rule.endpoint]
+        if route.access is not Open.TO_ALL:
+            by = self.authenticate(request)
+            expect_access(by, route.access)
+            # The handler takes it by this name.
+            cast(dict[str, Any], request.view_args)["by"] = by
         if request.query_string and not route.parameters:
             parameters(request.query_string, route.parameters)
         return refuse_what_is_not_honoured(request.method, request.headers, honoured=route.honours)

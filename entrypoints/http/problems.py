@@ -17,6 +17,7 @@ from werkzeug.exceptions import (
     UnsupportedMediaType,
 )
 
+from application.access.principal import Forbidden, Unauthenticated
 from application.errors import Aborted, OutcomeUnknown, Overloaded, Unavailable
 from application.execution.conditional import PreconditionFailed
 from application.execution.idempotency import KeyInFlight, KeyReused
@@ -114,6 +115,9 @@ TOO_SLOW: Final = Kind(
 
 _KINDS: Final[Mapping[type[Exception], Kind]] = MappingProxyType(
     {
+        # Refused because of who asks.
+        Unauthenticated: Kind(HTTPStatus.UNAUTHORIZED, "unauthenticated", "It is not known who calls"),
+        Forbidden: Kind(HTTPStatus.FORBIDDEN, "forbidden", "The caller may not do this"),
         # Refused by the rules of the shop.
         UnknownOrder: Kind(HTTPStatus.NOT_FOUND, UnknownOrder.code, "There is no such order"),
         UnknownProduct: Kind(HTTPStatus.NOT_FOUND, UnknownProduct.code, "There is no such product"),
@@ -248,6 +252,8 @@ def headers_of(kind: Kind, error: Exception | None = None) -> list[tuple[str, st
         headers.append(("Retry-After", _RETRY_AFTER))
     if isinstance(error, MethodNotAllowed) and error.valid_methods is not None:
         headers.append(("Allow", ", ".join(sorted(error.valid_methods))))
+    if kind.status is HTTPStatus.UNAUTHORIZED:
+        headers.append(("WWW-Authenticate", "Bearer"))
     if isinstance(error, UnknownEncoding):
         # RFC 9110, section 12.5.3.
         headers.append(("Accept-Encoding", "identity"))

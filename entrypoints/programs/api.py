@@ -4,6 +4,7 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import Final
 
+from application.access.principal import ANYBODY
 from entrypoints.alive import API
 from entrypoints.broker import queues_declared
 from entrypoints.connections import open_container
@@ -47,6 +48,7 @@ async def serve_http(container: Container, stop: Stop, *, on_started: OnStarted)
             await stack.enter_async_context(open_readiness(settings, container.redis())),
             request_timeout=settings.request_timeout.total_seconds(),
             max_body=settings.max_body,
+            authenticate=lambda _: ANYBODY,
             cursor_secret=settings.cursor_secret,
             namespace=settings.namespace,
         )

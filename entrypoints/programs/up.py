@@ -5,6 +5,7 @@ from collections.abc import Awaitable
 from contextlib import AsyncExitStack
 
 from adapters.sql.schema import schema_problem
+from application.access.principal import the_system
 from entrypoints.alive import RELAY, WORKER
 from entrypoints.broker import queues_declared
 from entrypoints.connections import only_one, open_container
@@ -33,7 +34,7 @@ async def run_up(settings: Settings, stop: Stop, *, on_started: OnStarted) -> No
         await tell_of_servers(container)
         use_cases = container.use_cases()
         if not settings.database_url:
-            await use_cases.add_products(CATALOGUE, made_by="holdfast up")
+            await use_cases.add_products(the_system("holdfast up"), CATALOGUE)
         if not settings.amqp_url:
             await republish_what_was_lost(use_cases)
         # The API stops first, so that the relay and the worker can process what it has accepted.

@@ -14,6 +14,7 @@ from adapters.payments.simulated.gateway import SimulatedGateway
 from adapters.sql.core.engine import create_engine, sqlite_url
 from adapters.sql.tables import metadata
 from adapters.sql.unit_of_work import SqlUnitOfWork
+from application.access.principal import the_system
 from application.catalogue.add_products import AddProducts, NewProduct
 from application.intake.place_order import NumberRequests, OrderRequest, PlaceOrder, RequestedItem
 from application.payments.pipeline import ProviderPipeline
@@ -36,7 +37,7 @@ async def _trade(folder: Path) -> None:
         await connection.run_sync(metadata.create_all)
     unit_of_work = SqlUnitOfWork(engine)
     pens = [NewProduct(id=ProductId(n), name=f"Pen {n}", price=Money(100 * n, "EUR"), stock=50) for n in (1, 2)]
-    await AddProducts(unit_of_work, _now)(pens, made_by="test")
+    await AddProducts(unit_of_work, _now)(the_system("test"), pens)
     items = (RequestedItem(ProductId(1), 3), RequestedItem(ProductId(2), 1))
     requests = map(NumberRequests(uuid7, _now), [OrderRequest(UserId(1), items)] * 3)
     placed = await PlaceOrder(unit_of_work, _now)(list(requests))

@@ -24,6 +24,7 @@ from adapters.sql.cache_fence import SECONDS, SqlCacheFence
 from adapters.sql.core.engine import create_engine
 from adapters.sql.tables import leases
 from adapters.sql.unit_of_work import SqlUnitOfWork
+from application.access.principal import the_system
 from application.catalogue.adjust_stock import AdjustStock
 from application.catalogue.list_products import ReadPages
 from application.execution.after_commit import PropagateChanges
@@ -264,7 +265,7 @@ async def test_no_replica_lists_stock_from_before_a_change_that_a_replica_withou
     await keep(cut_off.unit_of_work, products=[a_product(1, stock=5)])
     assert [await other.stock() for _ in range(2)] == [5, 5]
     cut_off.lose_redis()
-    await AdjustStock(cut_off.unit_of_work, now)(a_product(1).id, -1, reason="broken", made_by="ada")
+    await AdjustStock(cut_off.unit_of_work, now)(the_system("ada"), a_product(1).id, -1, reason="broken")
     assert [await other.stock() for _ in range(2)] == [4, 4]
 
 
@@ -273,7 +274,7 @@ async def test_when_redis_is_back_the_shared_caches_are_read_again(start: Start)
     await keep(cut_off.unit_of_work, products=[a_product(1, stock=5)])
     assert await other.stock() == 5
     cut_off.lose_redis()
-    await AdjustStock(cut_off.unit_of_work, now)(a_product(1).id, -1, reason="broken", made_by="ada")
+    await AdjustStock(cut_off.unit_of_work, now)(the_system("ada"), a_product(1).id, -1, reason="broken")
     assert await other.stock() == 4
     cut_off.wire.restore()
     cut_off.wire.cut()
@@ -287,7 +288,7 @@ async def test_when_redis_is_back_the_shared_caches_are_read_again(start: Start)
 async def test_a_replica_that_reaches_redis_raises_no_fence(start: Start, postgres_engine: AsyncEngine) -> None:
     one, other = await start(), await start()
     await keep(one.unit_of_work, products=[a_product(1, stock=5)])
-    await AdjustStock(one.unit_of_work, now)(a_product(1).id, -1, reason="broken", made_by="ada")
+    await AdjustStock(one.unit_of_work, now)(the_system("ada"), a_product(1).id, -1, reason="broken")
     assert await other.stock() == 4
     assert await Processes(postgres_engine).end() is None
 

@@ -164,7 +164,7 @@ async def test_a_transaction_that_was_rolled_back_is_tried_again_under_the_same_
 
 
 async def test_a_key_in_flight_is_worth_another_try(use_cases: UseCases) -> None:
-    async def busy(_: object) -> Order:
+    async def busy(_by: object, _: object) -> Order:
         raise KeyInFlight("a request under this key is being worked on")
 
     browser = Browser(app_over(evolve(use_cases, place_order=busy)))

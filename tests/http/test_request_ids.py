@@ -9,6 +9,8 @@ import pytest
 import structlog
 from attrs import evolve
 
+from application.access.guarded import for_anybody
+from application.access.principal import Principal
 from application.assembly import UseCases
 from application.execution.batching import Batched
 from domain.errors import DomainError, UnknownOrder
@@ -68,10 +70,10 @@ async def test_a_line_of_the_log_names_the_request_that_caused_it(
 ) -> None:
     configure_logging(Settings(log_format="json"))
 
-    async def get_and_tell(order_id: OrderId) -> Order:
+    async def get_and_tell(by: Principal, order_id: OrderId) -> Order:
         await asyncio.sleep(0)
         logging.getLogger("holdfast.test").info("asked")
-        return await use_cases.get_order(order_id)
+        return await use_cases.get_order(by, order_id)
 
     browser = Browser(app_over(evolve(use_cases, get_order=get_and_tell)))
     async with asyncio.timeout(30):
@@ -92,7 +94,7 @@ async def test_what_a_batch_does_is_logged_with_all_requests_in_it(
         logging.getLogger("holdfast.test").info("in one transaction")
         return [UnknownOrder(str(id_)) for id_ in ids]
 
-    browser = Browser(app_over(evolve(use_cases, get_order=Batched(get_many))))
+    browser = Browser(app_over(evolve(use_cases, get_order=for_anybody(Batched(get_many)))))
     async with asyncio.timeout(30):
         await asyncio.gather(*(browser.send("GET", ADDRESS, more=[("Request-Id", f"r{n}")]) for n in range(3)))
     [line] = [json.loads(line) for line in capsys.readouterr().err.splitlines()]

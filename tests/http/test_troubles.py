@@ -5,6 +5,7 @@ import pytest
 from attrs import evolve
 from structlog.testing import capture_logs
 
+from application.access.principal import Principal
 from application.assembly import UseCases
 from application.errors import Aborted, OutcomeUnknown, Overloaded, Unavailable
 from application.ports.persistence import OrderConflict
@@ -19,7 +20,7 @@ ADDRESS = "/orders/01890a5d-ac96-774b-bcce-b302099a8057"
 
 
 def failing_with(use_cases: UseCases, error: Exception) -> Browser:
-    async def get_order(_: OrderId) -> NoReturn:
+    async def get_order(_by: Principal, _: OrderId) -> NoReturn:
         raise error
 
     return Browser(app_over(evolve(use_cases, get_order=get_order)))
@@ -81,7 +82,7 @@ async def test_an_internal_error_is_written_to_the_log_alone(use_cases: UseCases
 
 
 async def test_an_answer_comes_within_its_deadline(use_cases: UseCases) -> None:
-    async def silent(_: OrderId) -> Order:
+    async def silent(_by: Principal, _: OrderId) -> Order:
         await asyncio.Event().wait()
         raise AssertionError
 

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from application.access.principal import SYSTEM
 from domain.orders.status import OrderStatus
 from tests.http.browser import app_over
 from tests.sockets import GET_LIVE, ORDER, Site, running
@@ -66,14 +67,14 @@ async def test_orders_are_placed_at_one_address(shop: Shop, site: Site, target: 
         head = f"POST {target} HTTP/1.1\r\nHost: shop\r\nContent-Type: application/json\r\n".encode()
         await connection.send(head + b"Content-Length: %d\r\n\r\n" % len(ORDER) + ORDER)
         assert (await connection.answer()).status in {400, 404, 405}
-    assert await shop.use_cases.list_orders(limit=1) == []
+    assert await shop.use_cases.list_orders(SYSTEM, limit=1) == []
 
 
 @pytest.mark.parametrize("form", ["/orders", "http://shop/orders", "http://another.example:81/orders"])
 async def test_a_request_target_may_be_written_as_proxies_write_it(shop: Shop, site: Site, form: str) -> None:
     # RFC 9112, section 3.2.2: a server must accept the absolute form.
     assert await status_of(site, "POST", form, ORDER) == 201
-    assert len(await shop.use_cases.list_orders(limit=9)) == 1
+    assert len(await shop.use_cases.list_orders(SYSTEM, limit=9)) == 1
 
 
 @pytest.mark.parametrize(
@@ -111,7 +112,7 @@ async def test_an_order_has_one_address(shop: Shop, site: Site, spelling: str, c
     text = str(order.id)
     path = spelling.format(id=text, encoded=f"%{ord(text[0]):x}{text[1:]}", upper=text.upper())
     assert await status_of(site, method, path + below, body) == 404
-    assert (await shop.use_cases.get_order(order.id)).status is OrderStatus.PENDING
+    assert (await shop.use_cases.get_order(SYSTEM, order.id)).status is OrderStatus.PENDING
 
 
 async def test_a_health_check_has_one_address(site: Site) -> None:

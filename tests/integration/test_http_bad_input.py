@@ -12,6 +12,7 @@ import uvloop
 from attrs import evolve, field, frozen
 from quart import Quart
 
+from application.access.principal import Principal
 from domain.ids import OrderId
 from domain.orders.order import Order
 from entrypoints.http.server.listening import AddressInUse
@@ -32,7 +33,7 @@ class SlowOrder:
     given_up: asyncio.Event = field(factory=asyncio.Event)
     orders: list[Order] = field(factory=list)
 
-    async def __call__(self, _: OrderId) -> Order:
+    async def __call__(self, _by: Principal, _: OrderId) -> Order:
         self.asked.set()
         try:
             await self.may_answer.wait()

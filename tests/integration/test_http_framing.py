@@ -7,6 +7,7 @@ import pytest
 from attrs import evolve, field, frozen
 from quart import Quart
 
+from application.access.principal import SYSTEM, Principal
 from application.assembly import UseCases
 from domain.ids import OrderId, UserId
 from domain.orders.order import Order
@@ -27,7 +28,7 @@ class SlowOrder:
     may_answer: asyncio.Event = field(factory=asyncio.Event)
     orders: list[Order] = field(factory=list)
 
-    async def __call__(self, _: OrderId) -> Order:
+    async def __call__(self, _by: Principal, _: OrderId) -> Order:
         self.asked.set()
         await self.may_answer.wait()
         return self.orders[0]
@@ -44,7 +45,7 @@ async def use_cases(slow: SlowOrder) -> AsyncIterator[UseCases]:
     shop = Shop()
     slow.orders.append(await shop.order((await shop.sells(), 1)))
     yield evolve(shop.use_cases, get_order=slow)
-    assert await shop.use_cases.list_orders(user_id=THIEF, limit=1) == []
+    assert await shop.use_cases.list_orders(SYSTEM, user_id=THIEF, limit=1) == []
 
 
 @pytest.fixture

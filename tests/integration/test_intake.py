@@ -17,6 +17,7 @@ from redis.asyncio import Redis
 from adapters.rabbitmq.topology import Topology
 from adapters.sql.core.engine import create_engine
 from adapters.sql.unit_of_work import SqlUnitOfWork
+from application.access.principal import the_system
 from application.catalogue.add_products import AddProducts, NewProduct
 from domain.catalogue.product import Product
 from domain.ids import OrderId
@@ -94,7 +95,7 @@ async def product(on_servers: Service) -> int:
     engine = create_engine(on_servers.database)
     try:
         new = NewProduct(name="fountain pen", price=Money(1250, "EUR"), stock=10)
-        [added] = await AddProducts(SqlUnitOfWork(engine), lambda: datetime.now(UTC))([new], made_by="test")
+        [added] = await AddProducts(SqlUnitOfWork(engine), lambda: datetime.now(UTC))(the_system("test"), [new])
     finally:
         await engine.dispose()
     assert isinstance(added, Product)

@@ -7,6 +7,7 @@ import pytest
 from attrs import evolve, field, frozen
 from quart import Quart
 
+from application.access.principal import Principal
 from domain.ids import OrderId
 from domain.orders.order import Order
 from entrypoints.http.server.concurrency_limit import ConcurrencyLimit
@@ -27,7 +28,7 @@ class SlowOrders:
     asked: asyncio.Semaphore = field(factory=lambda: asyncio.Semaphore(0))
     may_answer: asyncio.Event = field(factory=asyncio.Event)
 
-    async def __call__(self, _: OrderId) -> Order:
+    async def __call__(self, _by: Principal, _: OrderId) -> Order:
         self.asked.release()
         await self.may_answer.wait()
         return self._order

@@ -8,6 +8,8 @@ from typing import Any, Final
 
 from attrs import define, field, frozen
 
+from application.access.principal import SYSTEM, AccessDenied, Principal, the_system
+from application.access.scopes import CUSTOMER_SCOPES
 from application.assembly import UseCases
 from application.catalogue.add_products import NewProduct
 from application.errors import NotDone, Trouble
@@ -15,9 +17,10 @@ from application.execution.conditional import OnlyIf, OrderCall
 from application.execution.idempotency import Keyed, Replayed
 from application.intake.place_order import OrderRequest, RequestedItem
 from application.intake.queue_orders import Queued
+from application.intake.unrecorded import NotYetRecorded
 from application.ports.idempotency import IdempotencyKey
 from domain.errors import DomainError, UnknownOrder
-from domain.ids import OrderId, ProductId, UserId
+from domain.ids import MAX_ID, OrderId, ProductId, UserId
 from domain.money import Money
 from domain.orders.events import Event
 from domain.orders.order import Order
@@ -39,7 +42,7 @@ Operation = Callable[[UseCases], Coroutine[Any, Any, Any]]
 class Refused:
     """The shop refused the request: nothing was done."""
 
-    error: DomainError
+    error: DomainError | AccessDenied
 
 
 @frozen
@@ -53,6 +56,11 @@ class Unknown:
 class NothingDone(Unknown):
     """An answer that only says that nothing was done."""
 
+
+# Two who have no business with an order: another customer than its own, and somebody who may do nothing.
+_STRANGER: Final = Principal("a stranger", user_id=UserId(MAX_ID), scopes=CUSTOMER_SCOPES)
+_POWERLESS: Final = Principal("without scopes", scopes=frozenset())
+_ABOUT_AN_ORDER: Final = ("get_order", "get_history", "request_payment", "cancel_order", "delete_order")
 
 # The answer to a request to place an order.
 Answer = Order | Queued | Refused
@@ -114,7 +122,7 @@ class Client:
             key = IdempotencyKey(f"customer {request.user_id}", self._name)
             answer = await self._insist("place", "place_order", Keyed(request, key, "the same"))
         else:
-            answer = await self._ask("place", lambda shop: shop.place_order(request))
+            answer = await self._ask("place", lambda shop: shop.place_order(SYSTEM, request))
         await self._got(number, request, answer)
 
     async def _got(self, number: int, request: OrderRequest, answer: Any) -> None:
@@ -124,7 +132,7 @@ class Client:
         if isinstance(order, Order) and order.id not in self._mine:
             self._mine.append(order.id)
         if isinstance(answer, Queued):
-            await self._ask(f"look at {_short(order.id)}", lambda shop: shop.get_order(order.id), order.id)
+            await self._ask(f"look at {_short(order.id)}", lambda shop: shop.get_order(SYSTEM, order.id), order.id)
 
     async def _order_too_early(self) -> None:
         """An order that is refused under a key, because its product does not exist yet, may be accepted later."""
@@ -134,7 +142,7 @@ class Client:
         self._diary.wanted.append((request, Unknown("not answered yet")))
         await self._insist("place too early", "place_order", call)
         new = NewProduct(id=product, name="new", price=Money(100, "EUR"), stock=5)
-        await self._ask("add a product", lambda shop: shop.add_products([new], made_by=self._name))
+        await self._ask("add a product", lambda shop: shop.add_products(the_system(self._name), [new]))
         # By then every process knows its price.
         await asyncio.sleep(6)
         await self._got(number, request, await self._insist("place again", "place_order", call))
@@ -144,7 +152,7 @@ class Client:
         known: Any = Unknown("not answered yet")
         for _ in range(4):
             times = 2 if self._chance.random() < self._faults.weather.concurrent_repeats else 1
-            asked = [self._ask(f"{what}, by a key", lambda shop: getattr(shop, verb)(call)) for _ in range(times)]
+            asked = [self._ask(f"{what}, by a key", partial(_call, verb, call)) for _ in range(times)]
             told = await asyncio.gather(*asked) if times > 1 else [await asked[0]]
             answers = [answer for answer in told if not isinstance(answer, Unknown)]
             self._diary.answers[call.key] += answers
@@ -189,7 +197,7 @@ class Client:
             key = IdempotencyKey(f"order {order_id}", f"{self._name} {self._diary.meant_to_pay[order_id]}")
             await self._insist(f"pay {_short(order_id)}", "request_payment", Keyed(order_id, key, "the same"))
         else:
-            await self._ask(f"pay {_short(order_id)}", lambda shop: shop.request_payment(order_id), order_id)
+            await self._ask(f"pay {_short(order_id)}", lambda shop: shop.request_payment(SYSTEM, order_id), order_id)
 
     async def _pay_and_watch(self) -> None:
         """Read an order through every process while it changes: a stale version after a newer one would show."""
@@ -200,10 +208,10 @@ class Client:
     async def _watch(self, order_id: OrderId) -> None:
         for _ in range(6):
             await asyncio.sleep(0.1 * self._chance.random())
-            await self._ask("history", lambda shop: shop.get_history(order_id), order_id)
+            await self._ask("history", lambda shop: shop.get_history(SYSTEM, order_id), order_id)
             # What was read or written before may come to the caches meanwhile.
             await asyncio.sleep(0.5 * self._chance.random())
-            await self._ask(f"look at {_short(order_id)}", lambda shop: shop.get_order(order_id), order_id)
+            await self._ask(f"look at {_short(order_id)}", lambda shop: shop.get_order(SYSTEM, order_id), order_id)
 
     async def _cancel(self) -> None:
         await self._change("cancel_order")
@@ -226,24 +234,43 @@ class Client:
         await asyncio.sleep(0.6)
         await self._refund()
 
+    async def _trespass(self) -> None:
+        """Somebody else tries an order, maybe under the very key that its customer has used."""
+        if not self._mine:
+            return
+        by, verb = self._chance.choice((_STRANGER, _POWERLESS)), self._chance.choice(_ABOUT_AN_ORDER)
+        order_id = self._chance.choice(self._mine)
+        call: Any = order_id
+        if verb == "request_payment" and self._chance.random() < 0.5:
+            key = IdempotencyKey(f"order {order_id}", f"{self._name} {self._diary.meant_to_pay[order_id]}")
+            call = Keyed(order_id, key, "the same")
+
+        async def trespass(shop: UseCases) -> Any:
+            return await getattr(shop, verb)(by, call)
+
+        answer = await self._ask(f"{verb} {_short(order_id)}, by {by.key_id}", trespass)
+        knows = isinstance(answer, NothingDone) and answer.reason.startswith(NotYetRecorded.__name__)
+        if knows or not isinstance(answer, Refused | Unknown):
+            self._diary.complain(f"{by.key_id} is answered about order {order_id}: {_told(answer)}")
+
     async def _list_orders(self) -> None:
-        await self._ask("list orders", lambda shop: shop.list_orders(limit=50))
+        await self._ask("list orders", lambda shop: shop.list_orders(SYSTEM, limit=50))
 
     async def _list_products(self) -> None:
-        await self._ask("list products", lambda shop: shop.list_products(limit=50))
+        await self._ask("list products", lambda shop: shop.list_products(SYSTEM, limit=50))
 
     async def _look_at_a_product(self) -> None:
-        await self._ask("get product", lambda shop: shop.get_product(self._products[0]))
+        await self._ask("get product", lambda shop: shop.get_product(SYSTEM, self._products[0]))
 
     async def _look_back(self) -> None:
         if self._mine:
-            await self._ask("history", lambda shop: shop.get_history(self._mine[0]))
+            await self._ask("history", lambda shop: shop.get_history(SYSTEM, self._mine[0]))
 
     async def _restock(self) -> None:
         product, change = self._chance.choice(self._products), self._chance.choice((-2, 1, 3))
         await self._ask(
             f"restock {product} {change:+}",
-            lambda shop: shop.adjust_stock(product, change, reason="counted", made_by=self._name),
+            lambda shop: shop.adjust_stock(the_system(self._name), product, change, reason="counted"),
         )
 
     async def _ask(self, what: str, operation: Operation, about: OrderId | None = None) -> Any:
@@ -288,7 +315,7 @@ class Client:
         if error is not None:
             # The traceback would keep all local variables alive until a garbage collection.
             error.__traceback__ = None
-        if isinstance(error, DomainError):
+        if isinstance(error, DomainError | AccessDenied):
             return Refused(error)
         if isinstance(error, Trouble):
             kind = NothingDone if isinstance(error, NotDone) else Unknown
@@ -321,6 +348,7 @@ _VISITS: Final[tuple[_Visit, ...]] = (
     Client._complete,  # noqa: SLF001
     Client._delete,  # noqa: SLF001
     Client._restock,  # noqa: SLF001
+    Client._trespass,  # noqa: SLF001
     *(Client._list_orders,) * 2,  # noqa: SLF001
     Client._list_products,  # noqa: SLF001
     Client._look_at_a_product,  # noqa: SLF001
@@ -338,8 +366,8 @@ _ERRANDS: Final[dict[str, _Visit]] = {
 }
 
 
-def _call(verb: str, call: OrderCall, shop: UseCases) -> Any:
-    return getattr(shop, verb)(call)
+def _call(verb: str, call: OrderCall | Keyed[Any], shop: UseCases) -> Any:
+    return getattr(shop, verb)(SYSTEM, call)
 
 
 def _has_version(version: int, order: Order) -> bool:

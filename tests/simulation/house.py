@@ -62,11 +62,11 @@ def _as_it_is(inner: Any, _: Any) -> Any:
 class Parts:
     """What a mutation exchanges for something broken.
 
-    `classes` are classes by the names that the assembly knows them by; the last ones are given what they stand in front
-    of, and the world.
+    `classes` are classes and functions by the names that the assembly knows them by; the last ones are given what they
+    stand in front of, and the world.
     """
 
-    classes: Mapping[str, type] = field(factory=dict)
+    classes: Mapping[str, Callable[..., Any]] = field(factory=dict)
     recent_orders: Callable[[], Any] = MemoryRecentOrders
     locking: Locking = field(factory=lambda: LOCKING)
     unit_of_work: Callable[[UnitOfWork, "World"], UnitOfWork] = _as_it_is

@@ -14,6 +14,7 @@ from attrs import define, evolve, field, frozen
 from adapters.memory.caches import MemoryRecentOrders
 from adapters.memory.overlay import Overlay
 from adapters.memory.repositories.idempotency_keys import MemoryIdempotencyKeys
+from application.access.guarded import for_anybody
 from application.errors import Aborted, OutcomeUnknown, Trouble, Unavailable
 from application.execution.after_commit import Committed, InvalidateOlder
 from application.execution.conditional import order_id_in
@@ -642,8 +643,18 @@ class _QueuesUnderANewId(AutoIntake):
             return await self._queue(_renumbered(call))
 
 
-def _with(**classes: type) -> Parts:
-    """Classes of the assembly, by their names there, exchanged for these."""
+@frozen
+class _LooksAtNoScope:
+    _needs: Any
+    _operation: Callable[..., Any]
+    _by_shop: bool = field(default=False, kw_only=True)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._operation(*args, **kwargs)
+
+
+def _with(**classes: Callable[..., Any]) -> Parts:
+    """Classes and functions of the assembly, by their names there, exchanged for these."""
     return Parts(classes=classes)
 
 
@@ -692,6 +703,8 @@ MUTATIONS: Final = (
     Mutation("reports an unknown outcome as not done", Parts(unit_of_work=_TakesNoAnswerForNotDone)),
     Mutation("queues under a new id what may be recorded", _with(AutoIntake=_QueuesUnderANewId)),
     Mutation("overlooks the condition of a change", _with(RequestRefund=_OverlooksConditions)),
+    Mutation("lets a customer use the orders of others", _with(with_own_order=for_anybody)),
+    Mutation("looks at no scope", _with(Guarded=_LooksAtNoScope)),
     Mutation("counts an outage as time to pay", Parts(unit_of_work=_CountsOutages)),
     Mutation("does not refresh the caches after a crash", _with(InvalidateOlder=_LeavesTheCachesAlone)),
 )

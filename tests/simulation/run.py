@@ -14,6 +14,7 @@ from attrs import define, field, frozen
 from adapters.memory.store import MemoryStore
 from adapters.payments.simulated.gateway import SimulatedGateway
 from adapters.payments.simulated.ledger import MemoryLedger
+from application.access.principal import SYSTEM, the_system
 from application.catalogue.add_products import NewProduct
 from application.errors import Trouble
 from application.execution.after_commit import Committed
@@ -278,7 +279,7 @@ class _Run:
         while not self._world.database.store.products:
             process = Process("seed")
             self._processes.append(process)
-            adding = process.begin(House(self._world, process).use_cases.add_products(new, made_by="seed"))
+            adding = process.begin(House(self._world, process).use_cases.add_products(the_system("seed"), new))
             await ended(adding)
             if not adding.cancelled() and isinstance(adding.exception(), Trouble):
                 await asyncio.sleep(0.1)
@@ -348,7 +349,7 @@ class _Run:
                 for id_, order in kept.items()
                 if order != store.orders[id_]
             ]
-            listed = await house.process.begin(house.use_cases.list_products(limit=50))
+            listed = await house.process.begin(house.use_cases.list_products(SYSTEM, limit=50))
             if list(listed) != [store.products[id_] for id_ in sorted(store.products)]:
                 self._findings.append("the listed catalogue is not the one in the database")
 

@@ -11,6 +11,7 @@ from adapters.memory.price_list import MemoryPriceList
 from adapters.memory.signal import MemoryOutboxSignal
 from adapters.memory.store import MemoryStore
 from adapters.memory.unit_of_work import MemoryUnitOfWork
+from application.access.principal import the_system
 from application.assembly import Limits, Ports, UseCases, assemble
 from application.catalogue.add_products import AddProducts, NewProduct
 from application.execution.after_commit import PropagateChanges
@@ -117,7 +118,7 @@ class Shop:
 
     async def sells(self, *, stock: int = 5, price: int = 1250, currency: str = "EUR") -> Product:
         new = NewProduct(name="fountain pen", price=Money(price, currency), stock=stock)
-        [product] = await AddProducts(self.unit_of_work, self.clock)([new], made_by="test")
+        [product] = await AddProducts(self.unit_of_work, self.clock)(the_system("test"), [new])
         assert isinstance(product, Product)
         return product
 

@@ -9,6 +9,7 @@ from adapters.codecs import events, stored_responses
 from adapters.sql.core.engine import create_engine
 from adapters.sql.migrate import migrate
 from adapters.sql.unit_of_work import SqlUnitOfWork
+from application.access.principal import the_system
 from application.catalogue.add_products import NewProduct
 from domain.catalogue import product
 from domain.ids import OrderId
@@ -82,5 +83,5 @@ def test_a_price_is_shown_in_any_currency(price: Money, shown: str) -> None:
 
 async def test_a_long_name_is_still_refused_where_it_enters(shop: Shop) -> None:
     new = NewProduct(name=NAME, price=BGN, stock=1)
-    [outcome] = await shop.use_cases.add_products([new], made_by="test")
+    [outcome] = await shop.use_cases.add_products(the_system("test"), [new])
     assert str(outcome) == "a name has 1 to 200 characters"

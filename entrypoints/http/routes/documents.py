@@ -5,13 +5,13 @@ from attrs import define, field
 
 from entrypoints.http.asyncapi import document
 from entrypoints.http.replies import Reply, json_document
-from entrypoints.http.routes.route import Route
+from entrypoints.http.routes.route import Open, Route
 
 _INDENT: Final = 2
 
 
 def documents_routes(namespace: str) -> list[Route]:
-    return [Route("GET", "/asyncapi.json", _Handlers(namespace).asyncapi)]
+    return [Route("GET", "/asyncapi.json", Open.TO_ALL, _Handlers(namespace).asyncapi)]
 
 
 @define

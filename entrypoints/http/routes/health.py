@@ -4,15 +4,15 @@ from attrs import frozen
 
 from entrypoints.http.bodies import LiveBody, ReadyBody
 from entrypoints.http.replies import Reply, reply
-from entrypoints.http.routes.route import Route
+from entrypoints.http.routes.route import Open, Route
 from entrypoints.readiness import CheckReadiness
 
 
 def health_routes(check_readiness: CheckReadiness) -> list[Route]:
     handlers = _Handlers(check_readiness)
     return [
-        Route("GET", "/health/live", handlers.live),
-        Route("GET", "/health/ready", handlers.ready),
+        Route("GET", "/health/live", Open.TO_ALL, handlers.live),
+        Route("GET", "/health/ready", Open.TO_ALL, handlers.ready),
     ]
 
 

@@ -7,6 +7,8 @@ import msgspec
 from attrs import frozen
 from quart import request
 
+from application.access.principal import Principal
+from application.access.scopes import Scope
 from application.assembly import UseCases
 from application.intake.queue_orders import Queued
 from domain.orders.order import Order
@@ -32,6 +34,8 @@ from entrypoints.http.replies import Reply, no_content, not_modified, reply
 from entrypoints.http.routes.route import Route
 
 _KEY: Final = frozenset({IDEMPOTENCY_KEY})
+# Cancelling and completing need the one, a refund the other.
+_STATUS: Final = frozenset({Scope.ORDERS_WRITE, Scope.REFUNDS_WRITE})
 _PARAMETERS: Final = {
     "user_id": query.user_id,
     "status": query.status,
@@ -46,13 +50,13 @@ _CHANGE_STATUS: Final = msgspec.json.Decoder(ChangeStatusBody)
 def orders_routes(use_cases: UseCases, cursors: Cursors) -> list[Route]:
     handlers = _Handlers(use_cases, cursors)
     return [
-        Route("POST", "/orders", handlers.place, honours=_KEY),
-        Route("GET", "/orders", handlers.page, parameters=_PARAMETERS),
-        Route("GET", "/orders/<order_id>", handlers.get, honours=GUARDS),
-        Route("DELETE", "/orders/<order_id>", handlers.delete, honours=GUARDS),
-        Route("POST", "/orders/<order_id>/pay", handlers.pay, honours=GUARDS | _KEY),
-        Route("PATCH", "/orders/<order_id>/status", handlers.change_status, honours=GUARDS),
-        Route("GET", "/orders/<order_id>/events", handlers.history),
+        Route("POST", "/orders", Scope.ORDERS_WRITE, handlers.place, honours=_KEY),
+        Route("GET", "/orders", Scope.ORDERS_READ, handlers.page, parameters=_PARAMETERS),
+        Route("GET", "/orders/<order_id>", Scope.ORDERS_READ, handlers.get, honours=GUARDS),
+        Route("DELETE", "/orders/<order_id>", Scope.ORDERS_WRITE, handlers.delete, honours=GUARDS),
+        Route("POST", "/orders/<order_id>/pay", Scope.PAYMENTS_WRITE, handlers.pay, honours=GUARDS | _KEY),
+        Route("PATCH", "/orders/<order_id>/status", _STATUS, handlers.change_status, honours=GUARDS),
+        Route("GET", "/orders/<order_id>/events", Scope.ORDERS_READ, handlers.history),
     ]
 
 
@@ -61,17 +65,18 @@ class _Handlers:
     _use_cases: UseCases
     _cursors: Cursors
 
-    async def place(self) -> Reply:
+    async def place(self, by: Principal) -> Reply:
         body = await read_json(_PLACE_ORDER)
         call = await keyed(body.to_request(), scope=f"customer {body.user_id}")
-        outcome = await self._use_cases.place_order(call)
+        outcome = await self._use_cases.place_order(by, call)
         return queued(outcome, _accepted) if isinstance(outcome, Queued) else answered(outcome, _created)
 
-    async def page(self) -> Reply:
+    async def page(self, by: Principal) -> Reply:
         wanted = query.parameters(request.query_string, _PARAMETERS)
         limit = wanted.get("limit", query.DEFAULT_LIMIT)
-        user_id, status, cursor = wanted.get("user_id"), wanted.get("status"), wanted.get("cursor")
+        user_id, status, cursor = by.whose(wanted.get("user_id")), wanted.get("status"), wanted.get("cursor")
         orders = await self._use_cases.list_orders(
+            by,
             user_id=user_id,
             status=status,
             before=None if cursor is None else self._cursors.order_at(cursor, user_id, status),
@@ -82,37 +87,37 @@ class _Handlers:
         following = self._cursors.after_order(shown[-1].id, user_id, status) if len(orders) > limit else None
         return reply(OrdersBody([OrderBody.of(order) for order in shown], following))
 
-    async def get(self, order_id: str) -> Reply:
+    async def get(self, by: Principal, order_id: str) -> Reply:
         preconditions = Preconditions.of(request.headers)
-        order = await self._use_cases.get_order(order_id_of(order_id))
+        order = await self._use_cases.get_order(by, order_id_of(order_id))
         if preconditions is not None and preconditions.spare_body(order):
             return not_modified(etag_of(order))
         return _reply(order)
 
-    async def delete(self, order_id: str) -> Reply:
-        await self._use_cases.delete_order(only_if(order_id_of(order_id), request.headers))
+    async def delete(self, by: Principal, order_id: str) -> Reply:
+        await self._use_cases.delete_order(by, only_if(order_id_of(order_id), request.headers))
         return no_content()
 
-    async def pay(self, order_id: str) -> Reply:
+    async def pay(self, by: Principal, order_id: str) -> Reply:
         id_ = order_id_of(order_id)
         await read_json_if_any(_PAY)
         call = await keyed(only_if(id_, request.headers), scope=f"order {id_}")
         return answered(
-            await self._use_cases.request_payment(call),
+            await self._use_cases.request_payment(by, call),
             partial(_accepted_until, HAS_MONEY),
         )
 
-    async def change_status(self, order_id: str) -> Reply:
+    async def change_status(self, by: Principal, order_id: str) -> Reply:
         id_ = order_id_of(order_id)
         status = (await read_json(_CHANGE_STATUS)).status
         if status not in SET_BY_HAND:
             allowed = ", ".join(sorted(SET_BY_HAND))
             raise InvalidRequest(FieldError("status", f"it can be set to {allowed}; the service sets the others"))
         wanted = OrderStatus(status)
-        return _accepted_until({wanted}, await self._use_cases.by_hand[wanted](only_if(id_, request.headers)))
+        return _accepted_until({wanted}, await self._use_cases.by_hand[wanted](by, only_if(id_, request.headers)))
 
-    async def history(self, order_id: str) -> Reply:
-        events = await self._use_cases.get_history(order_id_of(order_id))
+    async def history(self, by: Principal, order_id: str) -> Reply:
+        events = await self._use_cases.get_history(by, order_id_of(order_id))
         return reply(HistoryBody([EventBody.of(event) for event in events]))
 
 

@@ -1,15 +1,47 @@
 from collections.abc import Awaitable, Callable, Mapping
+from enum import Enum
 
 from attrs import field, frozen
 
+from application.access.principal import Forbidden, Principal
+from application.access.scopes import Scope
 from entrypoints.http.query import Reader
 from entrypoints.http.replies import Reply
 
 
+class Open(Enum):
+    """Access to a route that needs no scope."""
+
+    TO_ALL = "nobody has to say who it is"
+    TO_CALLERS = "every caller that is known may use it"
+
+
+# Who may use a route. Of several scopes the caller needs one: the operation decides which.
+Access = Open | Scope | frozenset[Scope]
+
+
+def expect_access(by: Principal, access: Access) -> None:
+    """Raise `Forbidden` if the caller has no scope that the route takes."""
+    match access:
+        case Scope():
+            by.expect(access)
+        case frozenset() if by.scopes.isdisjoint(access):
+            raise Forbidden(
+                f"this needs one of the scopes {', '.join(sorted(access))}, and the caller has none of them"
+            )
+
+
 @frozen
 class Route:
+    """An operation over HTTP. Its handler takes the caller as `by`, unless the route is open to all.
+
+    There is no default for `access`: whoever adds a route says who may use it. It is checked before the body is read.
+    What a caller may do is decided behind it, by the operation (`application/access/guarded.py`).
+    """
+
     method: str
     path: str
+    access: Access
     handler: Callable[..., Awaitable[Reply]]
     # The headers that the handler itself honours. `guards.py` refuses the others that must not be ignored.
     honours: frozenset[str] = frozenset()

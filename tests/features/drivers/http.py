@@ -15,6 +15,7 @@ from adapters.payments.simulated.ledger import LedgerEntry, Outcome
 from adapters.sql.core.engine import create_engine
 from adapters.sql.tables import open_periods, orders
 from adapters.sql.unit_of_work import SqlUnitOfWork
+from application.access.principal import the_system
 from application.catalogue.add_products import AddProducts, NewProduct
 from application.catalogue.adjust_stock import AdjustStock
 from domain.errors import DomainError
@@ -59,7 +60,7 @@ class HttpShop:
 
         async def add() -> int:
             async with self._database() as unit_of_work:
-                [product] = await AddProducts(unit_of_work, _now)([new], made_by="the shop")
+                [product] = await AddProducts(unit_of_work, _now)(the_system("the shop"), [new])
             assert not isinstance(product, DomainError)
             return product.id
 
@@ -68,7 +69,9 @@ class HttpShop:
     def restock(self, product: int, units: int) -> None:
         async def adjust() -> None:
             async with self._database() as unit_of_work:
-                await AdjustStock(unit_of_work, _now)(ProductId(product), units, reason="delivery", made_by="the shop")
+                await AdjustStock(unit_of_work, _now)(
+                    the_system("the shop"), ProductId(product), units, reason="delivery"
+                )
 
         self._runner.run(adjust())
 

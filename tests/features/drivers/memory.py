@@ -8,6 +8,7 @@ from uuid import UUID
 from attrs import define, field
 
 from adapters.codecs.events import decode
+from application.access.principal import SYSTEM, the_system
 from application.assembly import UseCases
 from application.catalogue.add_products import NewProduct
 from application.errors import Trouble
@@ -76,14 +77,16 @@ class MemoryShop:
     def add_product(self, name: str, *, price: int, currency: str, stock: int) -> int:
         [product] = self._runner.run(
             self._use_cases.add_products(
-                [NewProduct(name=name, price=Money(price, currency), stock=stock)], made_by="the shop"
+                the_system("the shop"), [NewProduct(name=name, price=Money(price, currency), stock=stock)]
             )
         )
         assert not isinstance(product, DomainError)
         return product.id
 
     def restock(self, product: int, units: int) -> None:
-        self._runner.run(self._use_cases.adjust_stock(ProductId(product), units, reason="delivery", made_by="the shop"))
+        self._runner.run(
+            self._use_cases.adjust_stock(the_system("the shop"), ProductId(product), units, reason="delivery")
+        )
 
     def stock_of(self, product: int) -> int:
         return self._shop.store.products[ProductId(product)].stock
@@ -95,31 +98,31 @@ class MemoryShop:
         request = OrderRequest(UserId(customer), wanted, pay)
         fingerprint = sha256(repr(request).encode()).hexdigest()
         call = request if key is None else Keyed(request, IdempotencyKey(f"customer {customer}", key), fingerprint)
-        return _seen(self._answer(self._use_cases.place_order(call)))
+        return _seen(self._answer(self._use_cases.place_order(SYSTEM, call)))
 
     def order(self, order: str) -> OrderSeen:
-        return _seen(self._answer(self._use_cases.get_order(_id(order))))
+        return _seen(self._answer(self._use_cases.get_order(SYSTEM, _id(order))))
 
     def orders_of(self, customer: int) -> list[str]:
-        listing = self._use_cases.list_orders(user_id=UserId(customer), limit=100)
+        listing = self._use_cases.list_orders(SYSTEM, user_id=UserId(customer), limit=100)
         return [str(order.id) for order in self._runner.run(listing)]
 
     def ask_to_pay(self, order: str, *, key: str | None = None) -> OrderSeen:
         id_ = _id(order)
         call = id_ if key is None else Keyed(id_, IdempotencyKey(f"order {order}", key), "pay")
-        return _seen(self._answer(self._use_cases.request_payment(call)))
+        return _seen(self._answer(self._use_cases.request_payment(SYSTEM, call)))
 
     def cancel(self, order: str) -> None:
-        self._answer(self._use_cases.cancel_order(_id(order)))
+        self._answer(self._use_cases.cancel_order(SYSTEM, _id(order)))
 
     def complete(self, order: str) -> None:
-        self._answer(self._use_cases.complete_order(_id(order)))
+        self._answer(self._use_cases.complete_order(SYSTEM, _id(order)))
 
     def refund(self, order: str) -> None:
-        self._answer(self._use_cases.request_refund(_id(order)))
+        self._answer(self._use_cases.request_refund(SYSTEM, _id(order)))
 
     def delete(self, order: str) -> None:
-        self._answer(self._use_cases.delete_order(_id(order)))
+        self._answer(self._use_cases.delete_order(SYSTEM, _id(order)))
 
     def settle(self) -> None:
         assert self._runs, "the service has stopped"
@@ -180,7 +183,7 @@ class MemoryShop:
         await self._worker.work(self._shop)
 
     def _history(self, order: str) -> Sequence[Event]:
-        return self._runner.run(self._use_cases.get_history(_id(order)))
+        return self._runner.run(self._use_cases.get_history(SYSTEM, _id(order)))
 
     @property
     def _use_cases(self) -> UseCases:

@@ -18,6 +18,7 @@ from adapters.rabbitmq.declaring import declare_topology
 from adapters.rabbitmq.topology import Topology
 from adapters.sql.core.engine import create_engine
 from adapters.sql.unit_of_work import SqlUnitOfWork
+from application.access.principal import the_system
 from application.catalogue.add_products import AddProducts, NewProduct
 from domain.catalogue.product import Product
 from domain.ids import OrderId
@@ -150,7 +151,7 @@ class House:
         engine = create_engine(self.postgres.url)
         wanted = [NewProduct(name="Fountain pen", price=Money(1250, "EUR"), stock=stock) for stock in STOCKS]
         add = AddProducts(SqlUnitOfWork(engine), lambda: datetime.now(UTC))
-        added = await add(wanted, made_by="tests")
+        added = await add(the_system("tests"), wanted)
         self.products = [product.id for product in added if isinstance(product, Product)]
         await engine.dispose()
         await asyncio.to_thread(self.service.start_all, PROCESSES)

@@ -3,19 +3,12 @@ import asyncio
 import pytest
 from attrs import evolve
 
+from application.access.principal import SYSTEM
 from application.assembly import Limits, assemble
-from application.intake.order_intake import AutoIntake, DirectIntake, QueuedIntake
 from application.messaging.subscriptions import WORK_QUEUES
 from domain.orders.order import Order
 from domain.orders.status import OrderStatus
 from tests.unit.shop import Shop, a_request
-
-
-@pytest.mark.parametrize(
-    ("intake", "expected"), [("direct", DirectIntake), ("queued", QueuedIntake), ("auto", AutoIntake)]
-)
-def test_the_limits_decide_the_intake(shop: Shop, intake: str, expected: type) -> None:
-    assert isinstance(assemble(shop.ports, Limits(intake=intake)).place_order, expected)  # type: ignore[arg-type]
 
 
 def test_each_work_queue_has_a_consumer_and_its_dead_letters_are_recorded(shop: Shop) -> None:
@@ -25,15 +18,15 @@ def test_each_work_queue_has_a_consumer_and_its_dead_letters_are_recorded(shop: 
 
 async def test_an_order_is_placed_paid_for_and_read(shop: Shop) -> None:
     pen = await shop.sells()
-    order = await shop.use_cases.place_order(a_request((pen, 2)))
+    order = await shop.use_cases.place_order(SYSTEM, a_request((pen, 2)))
     assert isinstance(order, Order)
-    await shop.use_cases.request_payment(order.id)
+    await shop.use_cases.request_payment(SYSTEM, order.id)
     while await shop.use_cases.relay_events():
         pass
     [payments] = [consumer for consumer in shop.use_cases.consumers if consumer.work.name == "payments"]
     async with asyncio.timeout(30):
         assert (await payments.step()).done == 1
-    assert (await shop.use_cases.get_order(order.id)).status is OrderStatus.PAID
+    assert (await shop.use_cases.get_order(SYSTEM, order.id)).status is OrderStatus.PAID
 
 
 @pytest.mark.parametrize("name", ["place_order", "cancel_order", "get_order", "request_payment"])
@@ -58,7 +51,7 @@ async def test_drained_waits_for_calls_of_cancelled_clients(shop: Shop, name: st
     ports = evolve(shop.ports, unit_of_work=lambda _: Slow(shop.unit_of_work), recent_orders=_Nothing())
     use_cases = assemble(ports, Limits())
     call = a_request((pen, 1)) if name == "place_order" else order.id
-    calling = asyncio.ensure_future(getattr(use_cases, name)(call))
+    calling = asyncio.ensure_future(getattr(use_cases, name)(SYSTEM, call))
     async with asyncio.timeout(30):
         await asked.wait()
         calling.cancel()

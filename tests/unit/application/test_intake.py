@@ -6,6 +6,7 @@ from uuid import UUID
 
 import pytest
 
+from application.access.principal import SYSTEM
 from application.errors import Aborted, OutcomeUnknown, Overloaded, Unavailable
 from application.execution.batching import Batched
 from application.execution.idempotency import Keyed, KeyInFlight, Replayed
@@ -51,7 +52,7 @@ def test_the_id_under_a_key_is_the_same_for_good() -> None:
 
 
 async def test_directly_an_order_is_in_the_database_when_it_is_answered(intakes: Intakes, pen: Product) -> None:
-    order = await intakes.direct.place_order(a_request((pen, 1)))
+    order = await intakes.direct.place_order(SYSTEM, a_request((pen, 1)))
     assert isinstance(order, Order)
     assert await intakes.shop.now(order) == order
     assert intakes.queue.events == []
@@ -60,32 +61,32 @@ async def test_directly_an_order_is_in_the_database_when_it_is_answered(intakes:
 async def test_directly_an_order_is_not_taken_without_the_database(intakes: Intakes, pen: Product) -> None:
     intakes.shop.unsteady.to_come.append(Trouble(GONE))
     with pytest.raises(Unavailable):
-        await intakes.direct.place_order(a_request((pen, 1)))
+        await intakes.direct.place_order(SYSTEM, a_request((pen, 1)))
     assert intakes.queue.events == []
 
 
 async def test_queued_an_order_is_with_the_broker_when_it_is_answered(intakes: Intakes, pen: Product) -> None:
-    queued = await intakes.queued.place_order(a_request((pen, 1)))
+    queued = await intakes.queued.place_order(SYSTEM, a_request((pen, 1)))
     assert isinstance(queued, Queued)
     assert [event.order_id for event in intakes.queue.events] == [queued.order.id]
 
 
 async def test_queued_an_order_is_in_the_database_without_the_broker(intakes: Intakes, pen: Product) -> None:
     intakes.queue.gone = True
-    order = await intakes.queued.place_order(a_request((pen, 1)))
+    order = await intakes.queued.place_order(SYSTEM, a_request((pen, 1)))
     assert isinstance(order, Order)
     assert await intakes.shop.now(order) == order
 
 
 async def test_queued_the_database_is_asked_for_what_is_not_on_the_price_list(intakes: Intakes, pen: Product) -> None:
     new = await intakes.shop.sells()
-    assert isinstance(await intakes.queued.place_order(a_request((new, 1))), Order)
+    assert isinstance(await intakes.queued.place_order(SYSTEM, a_request((new, 1))), Order)
     with pytest.raises(UnknownProduct):
-        await intakes.queued.place_order(a_request((pen, 1), (a_product(99), 1)))
+        await intakes.queued.place_order(SYSTEM, a_request((pen, 1), (a_product(99), 1)))
 
 
 async def test_in_auto_the_database_comes_first(intakes: Intakes, pen: Product) -> None:
-    assert isinstance(await intakes.auto.place_order(a_request((pen, 1))), Order)
+    assert isinstance(await intakes.auto.place_order(SYSTEM, a_request((pen, 1))), Order)
     assert intakes.queue.events == []
 
 
@@ -94,7 +95,7 @@ async def test_in_auto_an_order_is_queued_while_the_database_can_not_take_it(
     intakes: Intakes, pen: Product, error: Exception
 ) -> None:
     intakes.shop.unsteady.to_come += [Trouble(error)] * 3
-    queued = await intakes.auto.place_order(a_request((pen, 1)))
+    queued = await intakes.auto.place_order(SYSTEM, a_request((pen, 1)))
     assert isinstance(queued, Queued)
     intakes.shop.unsteady.to_come.clear()
     assert await intakes.work_off() == [None]
@@ -105,7 +106,7 @@ async def test_in_auto_an_order_is_queued_when_the_database_is_too_slow(shop: Sh
     intakes = Intakes(shop, timeout=0.05)
     await intakes.learn_prices()
     async with shop.store.writing:
-        queued = await intakes.auto.place_order(a_request((pen, 1)))
+        queued = await intakes.auto.place_order(SYSTEM, a_request((pen, 1)))
         assert isinstance(queued, Queued)
     # It was on its way all the time.
     async with asyncio.timeout(5):
@@ -117,7 +118,7 @@ async def test_in_auto_an_order_is_queued_when_the_database_is_too_slow(shop: Sh
 
 async def test_a_commit_that_was_not_answered_and_the_queue_make_one_order(intakes: Intakes, pen: Product) -> None:
     intakes.shop.unsteady.to_come.append(Trouble(GONE, committed=True))
-    queued = await intakes.auto.place_order(a_request((pen, 1)))
+    queued = await intakes.auto.place_order(SYSTEM, a_request((pen, 1)))
     assert isinstance(queued, Queued)
     assert await intakes.work_off() == [None]
     assert await intakes.shop.now(queued.order) == queued.order
@@ -126,9 +127,9 @@ async def test_a_commit_that_was_not_answered_and_the_queue_make_one_order(intak
 
 async def test_what_the_rules_refuse_is_not_queued(intakes: Intakes, pen: Product) -> None:
     with pytest.raises(InvalidOrder):
-        await intakes.auto.place_order(a_request((pen, 0)))
+        await intakes.auto.place_order(SYSTEM, a_request((pen, 0)))
     with pytest.raises(UnknownProduct):
-        await intakes.auto.place_order(a_request((a_product(99), 1)))
+        await intakes.auto.place_order(SYSTEM, a_request((a_product(99), 1)))
     assert intakes.queue.events == []
 
 
@@ -147,7 +148,7 @@ async def test_with_both_gone_no_order_is_promised(intakes: Intakes, pen: Produc
     intakes.queue.gone = intakes.shop.unsteady.gone = True
     # The message may still be with the broker.
     with pytest.raises(OutcomeUnknown):
-        await intakes.auto.place_order(a_request((pen, 1)))
+        await intakes.auto.place_order(SYSTEM, a_request((pen, 1)))
     assert intakes.shop.store.orders == {}
 
 
@@ -160,7 +161,7 @@ async def test_in_auto_a_slow_database_is_waited_for_without_the_broker(
     intakes.queue.gone = True
     request = a_request((pen, 1))
     async with shop.store.writing:
-        asking = asyncio.create_task(intakes.auto.place_order(keyed(request) if under_a_key else request))
+        asking = asyncio.create_task(intakes.auto.place_order(SYSTEM, keyed(request) if under_a_key else request))
         assert not (await asyncio.wait([asking], timeout=0.2))[0]
     async with asyncio.timeout(5):
         order = await asking
@@ -172,7 +173,7 @@ async def test_in_auto_a_slow_database_is_waited_for_without_the_broker(
 async def test_whether_there_is_such_a_product_can_not_be_told_without_the_database(intakes: Intakes) -> None:
     intakes.shop.unsteady.to_come.append(Trouble(GONE))
     with pytest.raises(PriceUnknown):
-        await intakes.auto.place_order(a_request((a_product(99), 1)))
+        await intakes.auto.place_order(SYSTEM, a_request((a_product(99), 1)))
     assert intakes.queue.events == []
 
 
@@ -188,13 +189,13 @@ async def test_an_order_that_the_database_may_have_is_an_unknown_outcome(intakes
 
 async def test_one_key_is_one_order_by_every_intake(intakes: Intakes, pen: Product) -> None:
     call = keyed(a_request((pen, 1)))
-    queued = await intakes.queued.place_order(call)
-    placed = await intakes.direct.place_order(call)
-    queued_again = await intakes.queued.place_order(call)
+    queued = await intakes.queued.place_order(SYSTEM, call)
+    placed = await intakes.direct.place_order(SYSTEM, call)
+    queued_again = await intakes.queued.place_order(SYSTEM, call)
     await intakes.work_off()
-    placed_again = await intakes.direct.place_order(call)
+    placed_again = await intakes.direct.place_order(SYSTEM, call)
     intakes.shop.unsteady.to_come.append(Trouble(GONE))
-    in_auto = await intakes.auto.place_order(call)
+    in_auto = await intakes.auto.place_order(SYSTEM, call)
     assert isinstance(queued, Queued)
     assert placed == queued.order
     assert queued_again == in_auto == Queued(queued.order, replayed=True)

@@ -5,6 +5,7 @@ import pytest
 from attrs import evolve
 
 from adapters.memory.cache_fence import NoCacheFence
+from application.access.principal import SYSTEM
 from application.errors import OutcomeUnknown, Unavailable
 from application.execution.idempotency import Keyed, KeyReused, Replayed
 from application.intake.place_order import NumberedRequest, OrderRequest
@@ -129,7 +130,7 @@ async def test_an_order_that_is_not_confirmed_is_recorded_at_once(shop: Shop, ma
     intakes = Intakes(shop, timeout=0.05)
     pen = await sells(intakes)
     breaks(intakes, manner)
-    order = await intakes.queued.place_order(a_request((pen, 1)))
+    order = await intakes.queued.place_order(SYSTEM, a_request((pen, 1)))
     assert isinstance(order, Order)
     assert await shop.now(order) == order
     # It may have come to the queue all the same.
@@ -161,7 +162,7 @@ async def test_an_order_that_is_not_confirmed_is_the_one_answer_under_its_key(in
     await intakes.recent.put_many([order])
     intakes.recent.misses = 1
     [again] = [await intakes.queue_or_record(call) for call in numbered(intakes, call)]
-    assert beside == again == await intakes.direct.place_order(call) == Replayed(order)
+    assert beside == again == await intakes.direct.place_order(SYSTEM, call) == Replayed(order)
     assert await intakes.work_off() == [None, None]
     assert [*intakes.shop.store.orders] == [order.id]
 
@@ -170,7 +171,7 @@ async def test_without_the_queue_a_refusal_stays_what_it_was(intakes: Intakes) -
     """No client was promised an order, so the stored response in the database counts."""
     missing = keyed(a_request((a_product(1), 1)))
     with pytest.raises(UnknownProduct):
-        await intakes.direct.place_order(missing)
+        await intakes.direct.place_order(SYSTEM, missing)
     pen = await sells(intakes)
     assert pen.id == a_product(1).id
     intakes.queue.gone = True
@@ -185,10 +186,10 @@ async def test_without_the_queue_a_repeated_request_gets_the_response_in_the_dat
     pen = await sells(intakes)
     call = keyed(a_request((pen, 1)))
     intakes.queue.gone = intakes.recent.gone = True
-    order = await intakes.queued.place_order(call)
+    order = await intakes.queued.place_order(SYSTEM, call)
     assert isinstance(order, Order)
     intakes.shop.clock.forward(EXPIRY)
-    assert await intakes.queued.place_order(call) == Replayed(order)
+    assert await intakes.queued.place_order(SYSTEM, call) == Replayed(order)
 
 
 async def test_an_order_that_can_not_be_found_is_recorded_at_once(intakes: Intakes) -> None:

@@ -5,6 +5,7 @@ from adapters.memory.cache_fence import NoCacheFence
 from adapters.memory.caches import MemoryCatalogueCache, MemoryRecentOrders, MemoryStockCache
 from adapters.memory.signal import MemoryOutboxSignal
 from adapters.memory.unit_of_work import MemoryUnitOfWork
+from application.access.principal import SYSTEM
 from application.execution.after_commit import PropagateChanges
 from application.intake.unrecorded import Unrecorded
 from application.orders.cancel_order import CancelOrder
@@ -126,7 +127,7 @@ async def test_after_an_order_was_listed_no_older_version_is_read(shop: Shop) ->
     order, recent = await shop.order((await shop.sells(), 1)), MemoryRecentOrders()
     await recent.put_many([order])
     await shop.cancel_order([order.id])
-    listed = await ListOrders(shop.unit_of_work, recent)(limit=10)
+    listed = await ListOrders(shop.unit_of_work, recent)(SYSTEM, limit=10)
     assert await finding(shop.unit_of_work, recent)([order.id]) == listed
 
 
@@ -144,14 +145,14 @@ async def test_orders_are_listed_newest_first_page_by_page(shop: Shop) -> None:
     orders = [await shop.order((pen, 1)) for _ in range(5)]
     list_orders = ListOrders(shop.unit_of_work, MemoryRecentOrders())
 
-    first = await list_orders(limit=2)
+    first = await list_orders(SYSTEM, limit=2)
     newest = await shop.order((pen, 1))
-    second = await list_orders(before=first[-1].id, limit=2)
-    third = await list_orders(before=second[-1].id, limit=2)
+    second = await list_orders(SYSTEM, before=first[-1].id, limit=2)
+    third = await list_orders(SYSTEM, before=second[-1].id, limit=2)
 
     assert [*first, *second, *third] == orders[::-1]
-    assert (await list_orders(limit=1)) == [newest]
-    assert await list_orders(before=third[-1].id, limit=2) == []
+    assert (await list_orders(SYSTEM, limit=1)) == [newest]
+    assert await list_orders(SYSTEM, before=third[-1].id, limit=2) == []
 
 
 async def test_orders_are_listed_by_customer_and_status_without_the_deleted(shop: Shop) -> None:
@@ -164,7 +165,7 @@ async def test_orders_are_listed_by_customer_and_status_without_the_deleted(shop
 
     async def ids(user: int | None = None, status: OrderStatus | None = None) -> list[OrderId]:
         user_id = None if user is None else UserId(user)
-        return [order.id for order in await list_orders(user_id=user_id, status=status, limit=10)]
+        return [order.id for order in await list_orders(SYSTEM, user_id=user_id, status=status, limit=10)]
 
     assert await ids(user=1) == [hers[3].id, hers[2].id, hers[1].id]
     assert await ids(status=OrderStatus.CANCELLED) == [his.id, hers[1].id]

@@ -6,6 +6,7 @@ from attrs import frozen
 
 from adapters.memory.cache_fence import NoCacheFence
 from adapters.memory.caches import MemoryRecentOrders
+from application.access.principal import SYSTEM
 from application.errors import Aborted, Unavailable
 from application.execution.idempotency import Keyed
 from application.intake.queue_orders import Queued
@@ -31,7 +32,7 @@ def intakes(shop: Shop) -> Intakes:
 async def queue(intakes: Intakes) -> OrderId:
     pen = await intakes.shop.sells()
     await intakes.learn_prices()
-    queued = await intakes.queued.place_order(a_request((pen, 1)))
+    queued = await intakes.queued.place_order(SYSTEM, a_request((pen, 1)))
     assert isinstance(queued, Queued)
     return queued.order.id
 

@@ -1,0 +1,48 @@
+"""What a caller may be allowed to do. The list is closed: a new operation takes one of these, or adds one here."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+
+class Scope(StrEnum):
+    ORDERS_READ = "orders:read"
+    ORDERS_WRITE = "orders:write"
+    PAYMENTS_WRITE = "payments:write"
+    REFUNDS_WRITE = "refunds:write"
+    PRODUCTS_WRITE = "products:write"
+    STOCK_ADJUST = "stock:adjust"
+    EVENTS_READ = "events:read"
+    WEBHOOKS_WRITE = "webhooks:write"
+    DEAD_LETTERS_REPLAY = "dead_letters:replay"
+    DEAD_LETTERS_DISCARD = "dead_letters:discard"
+    KEYS_WRITE = "keys:write"
+    AUDIT_READ = "audit:read"
+    # Fill the shop with examples, and empty it.
+    ADMIN = "admin"
+
+
+class Role(StrEnum):
+    """A named set of scopes."""
+
+    ADMIN = "admin"
+    SHOP = "shop"
+    CUSTOMER = "customer"
+    READ = "read"
+
+
+ALL_SCOPES: Final = frozenset(Scope)
+
+# All that a customer may ever do, and only with its own orders. Every other operation concerns the orders of others.
+CUSTOMER_SCOPES: Final = frozenset({Scope.ORDERS_READ, Scope.ORDERS_WRITE, Scope.PAYMENTS_WRITE})
+
+ROLES: Final[Mapping[Role, frozenset[Scope]]] = MappingProxyType(
+    {
+        Role.ADMIN: ALL_SCOPES,
+        # The shop's own software. It makes no keys, reads no audit, and destroys nothing.
+        Role.SHOP: ALL_SCOPES - {Scope.KEYS_WRITE, Scope.AUDIT_READ, Scope.ADMIN, Scope.DEAD_LETTERS_DISCARD},
+        Role.CUSTOMER: CUSTOMER_SCOPES,
+        Role.READ: frozenset({Scope.ORDERS_READ, Scope.EVENTS_READ}),
+    }
+)

@@ -1,0 +1,119 @@
+"""Who may use which route. Each test walks every route, so a new route is tried as well."""
+
+from typing import Any
+
+import pytest
+from quart import Quart, Request
+
+from application.access.principal import Principal, Unauthenticated
+from application.access.scopes import ALL_SCOPES, CUSTOMER_SCOPES, Scope
+from domain.ids import UserId
+from entrypoints.http.routes.route import Open, Route
+from tests.http.browser import Browser, app_over
+from tests.unit.shop import Shop
+
+NOWHERE = "01890a5d-ac96-774b-bcce-b302099a8057"
+# What a route takes as its body, where it is not an empty object.
+BODIES = {
+    "/orders": b'{"user_id": 1, "items": [{"product_id": 1, "quantity": 1}]}',
+    "/status": b'{"status": "CANCELLED"}',
+}
+
+
+def app_for(shop: Shop, by: Principal | None) -> Any:
+    def authenticate(_: Request) -> Principal:
+        if by is None:
+            raise Unauthenticated("send a key")
+        return by
+
+    return app_over(shop.use_cases, authenticate=authenticate)
+
+
+ROUTES: dict[str, Route] = app_for(Shop(), None).routes
+each_route = pytest.mark.parametrize("name", ROUTES)
+
+
+def address(route: Route, order_id: str = NOWHERE) -> str:
+    return route.path.replace("<order_id>", order_id).replace("<product_id>", "1")
+
+
+async def ask(app: Quart, route: Route, order_id: str = NOWHERE) -> Any:
+    body = next((body for end, body in BODIES.items() if route.path.endswith(end)), b"{}")
+    sent = body if route.method in {"POST", "PATCH", "PUT"} else b""
+    return await Browser(app).send(route.method, address(route, order_id), sent, more=[("Request-Id", "asked")])
+
+
+def scopes_of(route: Route) -> frozenset[Scope]:
+    if isinstance(route.access, Open):
+        return frozenset()
+    return route.access if isinstance(route.access, frozenset) else frozenset({route.access})
+
+
+@each_route
+async def test_nobody_gets_past_a_route_that_is_not_open_to_all(shop: Shop, name: str) -> None:
+    route = ROUTES[name]
+    answer = await ask(app_for(shop, None), route)
+    if route.access is Open.TO_ALL:
+        assert answer.status == 200
+    else:
+        assert (answer.status, answer.code) == (401, "unauthenticated")
+        assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+
+
+def test_only_vital_signs_and_documents_are_open_to_all() -> None:
+    # Nothing here shows or changes anything of the shop.
+    open_to_all = {"/health/live", "/health/ready", "/asyncapi.json"}
+    assert {route.path for route in ROUTES.values() if route.access is Open.TO_ALL} == open_to_all
+
+
+@each_route
+async def test_a_caller_without_the_scope_is_told_which_one(shop: Shop, name: str) -> None:
+    route = ROUTES[name]
+    by = Principal("somebody", scopes=ALL_SCOPES - scopes_of(route))
+    answer = await ask(app_for(shop, by), route)
+    if scopes_of(route):
+        assert (answer.status, answer.code) == (403, "forbidden")
+        assert all(scope in answer.body["detail"] for scope in scopes_of(route))
+    else:
+        assert answer.status not in {401, 403}
+
+
+@each_route
+async def test_a_caller_with_the_scope_gets_past(shop: Shop, name: str) -> None:
+    route = ROUTES[name]
+    await shop.sells()
+    for scope in scopes_of(route):
+        answer = await ask(app_for(shop, Principal("somebody", scopes=frozenset({scope}))), route)
+        assert answer.status != 401
+        assert answer.status != 403 or scope is Scope.REFUNDS_WRITE
+
+
+@pytest.mark.parametrize("name", [name for name in ROUTES if "<order_id>" in name])
+async def test_another_customer_gets_the_answer_for_an_unknown_order(shop: Shop, name: str) -> None:
+    route = ROUTES[name]
+    order = await shop.order((await shop.sells(), 1))
+    app = app_for(shop, Principal("a stranger", user_id=UserId(2), scopes=CUSTOMER_SCOPES))
+    answer, unknown = await ask(app, route, str(order.id)), await ask(app, route)
+    assert answer.status in {403, 404}
+    assert str(answer.body).replace(str(order.id), NOWHERE) == str(unknown.body)
+    assert await shop.now(order) == order
+
+
+async def test_a_cursor_of_a_customer_is_bound_to_it(shop: Shop) -> None:
+    pen = await shop.sells()
+    for user_id in (1, 1, 2, 2):
+        await shop.order((pen, 1), user_id=user_id)
+    owner, stranger = (
+        Browser(app_for(shop, Principal("a customer", user_id=UserId(id_), scopes=CUSTOMER_SCOPES))) for id_ in (1, 2)
+    )
+    page = (await owner.get("/orders?limit=1")).body
+    assert [order["user_id"] for order in page["items"]] == [1]
+    assert (await owner.get(f"/orders?limit=1&cursor={page['next']}")).status == 200
+    assert (await stranger.get(f"/orders?limit=1&cursor={page['next']}")).status == 422
+
+
+def test_a_route_without_its_access_can_not_be_made() -> None:
+    async def handler() -> Any: ...
+
+    with pytest.raises(TypeError):
+        Route("GET", "/secrets", handler=handler)  # type: ignore[call-arg]

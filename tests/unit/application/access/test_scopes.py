@@ -1,0 +1,96 @@
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from attrs import evolve, fields
+
+from application.access.guarded import Guarded
+from application.access.principal import Forbidden, Principal
+from application.access.scopes import ALL_SCOPES, CUSTOMER_SCOPES, ROLES, Role, Scope
+from application.assembly import UseCases
+from application.catalogue.add_products import NewProduct
+from domain.ids import ProductId
+from domain.money import Money
+from tests.unit.shop import Shop, a_request
+
+NEW = NewProduct(name="ink", price=Money(100, "EUR"), stock=1)
+
+# Each operation that callers from outside may reach, as they call it, and the scope that it needs.
+OPERATIONS: dict[str, tuple[Scope | None, Callable[[Any, Principal, Any, Any], Awaitable[Any]]]] = {
+    "place_order": (Scope.ORDERS_WRITE, lambda use, by, pen, order: use(by, a_request((pen, 1)))),
+    "get_order": (Scope.ORDERS_READ, lambda use, by, pen, order: use(by, order.id)),
+    "list_orders": (Scope.ORDERS_READ, lambda use, by, pen, order: use(by, limit=9)),
+    "get_history": (Scope.ORDERS_READ, lambda use, by, pen, order: use(by, order.id)),
+    "cancel_order": (Scope.ORDERS_WRITE, lambda use, by, pen, order: use(by, order.id)),
+    "complete_order": (Scope.ORDERS_WRITE, lambda use, by, pen, order: use(by, order.id)),
+    "delete_order": (Scope.ORDERS_WRITE, lambda use, by, pen, order: use(by, order.id)),
+    "request_payment": (Scope.PAYMENTS_WRITE, lambda use, by, pen, order: use(by, order.id)),
+    "request_refund": (Scope.REFUNDS_WRITE, lambda use, by, pen, order: use(by, order.id)),
+    "get_product": (None, lambda use, by, pen, order: use(by, ProductId(pen.id))),
+    "list_products": (None, lambda use, by, pen, order: use(by, limit=9)),
+    "add_products": (Scope.PRODUCTS_WRITE, lambda use, by, pen, order: use(by, [NEW])),
+    "adjust_stock": (Scope.STOCK_ADJUST, lambda use, by, pen, order: use(by, pen.id, 1, reason="delivery")),
+}
+# What only Holdfast's own programs and commands do. No route reaches it.
+INTERNAL = {
+    "refresh_prices",
+    "expire_orders",
+    "consumers",
+    "record_dead_letters",
+    "relay_events",
+    "republish_requests",
+    "list_dead_letters",
+    "decide_dead_letters",
+    "reconcile",
+    "repair",
+    "_batches",
+}
+
+
+def test_each_operation_is_guarded_or_internal(shop: Shop) -> None:
+    guarded = {name for name in _names() if isinstance(getattr(shop.use_cases, name), Guarded)}
+    assert guarded == OPERATIONS.keys()
+    assert _names() == guarded | INTERNAL
+
+
+@pytest.mark.parametrize("name", [name for name, (needs, _) in OPERATIONS.items() if needs])
+async def test_an_operation_without_its_scope_is_refused_and_does_nothing(shop: Shop, name: str) -> None:
+    needs, call = OPERATIONS[name]
+    pen = await shop.sells()
+    order = await shop.order((pen, 1))
+    by = Principal("somebody", scopes=ALL_SCOPES - {needs})
+    with pytest.raises(Forbidden, match=str(needs)):
+        await call(getattr(shop.use_cases, name), by, pen, order)
+    assert (await shop.now(order), await shop.stock_of(pen)) == (order, pen.stock)
+    assert (len(shop.store.orders), len(shop.store.products)) == (1, 1)
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+async def test_an_operation_needs_its_scope_alone(shop: Shop, name: str) -> None:
+    needs, call = OPERATIONS[name]
+    pen = await shop.sells()
+    paid = name in {"complete_order", "request_refund"}
+    order = await shop.paid((pen, 1)) if paid else await shop.order((pen, 1))
+    by = Principal("somebody", scopes=frozenset({needs} if needs else ()))
+    assert await call(getattr(shop.use_cases, name), by, pen, order)
+
+
+async def test_an_order_that_is_to_be_paid_at_once_needs_the_scope_of_payments_too(shop: Shop) -> None:
+    request = evolve(a_request((await shop.sells(), 1)), pay=True)
+    by = Principal("somebody", scopes=frozenset({Scope.ORDERS_WRITE}))
+    with pytest.raises(Forbidden, match=Scope.PAYMENTS_WRITE):
+        await shop.use_cases.place_order(by, request)
+    assert shop.store.orders == {}
+    assert await shop.use_cases.place_order(Principal("both", scopes=by.scopes | {Scope.PAYMENTS_WRITE}), request)
+
+
+def test_roles_are_sets_of_scopes() -> None:
+    assert ROLES.keys() == set(Role)
+    assert ROLES[Role.ADMIN] == ALL_SCOPES
+    assert ROLES[Role.CUSTOMER] == CUSTOMER_SCOPES
+    # Nobody but an admin gives rights to others, or hides what was done.
+    assert all(ROLES[role].isdisjoint({Scope.KEYS_WRITE, Scope.ADMIN}) for role in set(Role) - {Role.ADMIN})
+
+
+def _names() -> set[str]:
+    return {attribute.name for attribute in fields(UseCases)}
