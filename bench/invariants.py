@@ -71,7 +71,7 @@ class ShopData:
         return bool(self.rows("SELECT 1 FROM orders WHERE status = 'PROCESSING' LIMIT 1"))
 
     def unsent(self) -> bool:
-        return bool(self.rows("SELECT 1 FROM outbox LIMIT 1"))
+        return bool(self.rows("SELECT 1 FROM outbox UNION ALL SELECT 1 FROM waiting_work LIMIT 1"))
 
     def seconds_to_paid(self) -> list[float]:
         """For each paid order, the seconds from the payment request to the payment, by the shop's clock."""

@@ -1,6 +1,8 @@
 import asyncio
+from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
+from typing import TypeVar
 
 from attrs import define, field, frozen
 
@@ -46,6 +48,7 @@ class MemoryStore:
     outbox: dict[int, OutboxEntry] = field(factory=dict)
     last_position: int = 0
     announcements: dict[int, Announcement] = field(factory=dict)
+    waiting_work: dict[int, OutboxEntry] = field(factory=dict)
     leases: dict[str, Lease] = field(factory=dict)
     idempotency_keys: dict[IdempotencyKey, StoredAnswer] = field(factory=dict)
     dead_letters: dict[int, DeadLetter] = field(factory=dict)
@@ -74,6 +77,7 @@ class Changes:
     sent: set[int] = field(factory=set, init=False)
     # None for one that is removed.
     announcements: dict[int, Announcement | None] = field(factory=dict, init=False)
+    waiting_work: dict[int, OutboxEntry | None] = field(factory=dict, init=False)
     leases: Overlay[str, Lease] = field(init=False)
     idempotency_keys: Overlay[IdempotencyKey, StoredAnswer] = field(init=False)
     recorded_at: Overlay[OrderId, datetime] = field(init=False)
@@ -91,10 +95,10 @@ class Changes:
         self.recorded_at = Overlay(self.store.recorded_at)
 
     def waiting_announcements(self) -> dict[int, Announcement]:
-        if not self.announcements:
-            return self.store.announcements
-        waiting = self.store.announcements | self.announcements
-        return {position: each for position, each in sorted(waiting.items()) if each is not None}
+        return _changed(self.store.announcements, self.announcements)
+
+    def work_that_waits(self) -> dict[int, OutboxEntry]:
+        return _changed(self.store.waiting_work, self.waiting_work)
 
     def commit(self) -> None:
         store = self.store
@@ -112,8 +116,19 @@ class Changes:
         for position in self.sent:
             store.outbox.pop(position, None)
         store.announcements = self.waiting_announcements()
+        store.waiting_work = self.work_that_waits()
         for event in self.sending:
             store.last_position += 1
             store.outbox[store.last_position] = OutboxEntry(
                 store.last_position, event_id(event), event.type, encode(event)
             )
+
+
+T = TypeVar("T")
+
+
+def _changed(kept: dict[int, T], changes: Mapping[int, T | None]) -> dict[int, T]:
+    """By position. A change to None removes."""
+    if not changes:
+        return kept
+    return {position: each for position, each in sorted({**kept, **changes}.items()) if each is not None}

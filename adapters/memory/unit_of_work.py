@@ -13,6 +13,7 @@ from adapters.memory.repositories.outbox import MemoryOutbox
 from adapters.memory.repositories.payments import MemoryPayments
 from adapters.memory.repositories.products import MemoryProducts
 from adapters.memory.repositories.stock_adjustments import MemoryStockAdjustments
+from adapters.memory.repositories.waiting_work import MemoryWaitingWork
 from adapters.memory.store import Changes, MemoryStore
 from application.execution.after_commit import AfterCommit, propagate_nothing
 from application.ports.persistence import Transaction
@@ -77,6 +78,10 @@ class MemoryTransaction:
     @property
     def announcements(self) -> MemoryAnnouncements:
         return MemoryAnnouncements(self._changes)
+
+    @property
+    def waiting_work(self) -> MemoryWaitingWork:
+        return MemoryWaitingWork(self._changes)
 
     @property
     def idempotency_keys(self) -> MemoryIdempotencyKeys:

@@ -1,18 +1,16 @@
 import asyncio
 import math
 from collections.abc import Callable
-from functools import cache
 from time import monotonic
 from typing import Final
 
 import structlog
 from attrs import define, field
-from sqlalchemy import Executable, bindparam, literal, or_, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from adapters.sql.core.expressions import FromNow
 from adapters.sql.core.transaction import one_transaction
-from adapters.sql.dialects.base import SqlDialect
+from adapters.sql.lease import Lease
 from adapters.sql.tables import leases
 from application.errors import Trouble
 
@@ -22,24 +20,10 @@ SECONDS: Final = 5.0
 # Seconds from the raising until every process has looked.
 SETTLE: Final = 0.5
 
-_END: Final = FromNow(literal(SECONDS))
-# A fence that ends later than a fence can is void: the server's clock was set back.
-_SEEN: Final = select(leases.c.name).where(
-    leases.c.name == _NAME, leases.c.until > FromNow(literal(0)), leases.c.until <= _END
-)
+_LEASE: Final = Lease(_NAME, SECONDS, shared=True)
+_SEEN: Final = select(leases.c.name).where(_LEASE.lasts())
 
 _log = structlog.get_logger("holdfast.caches")
-
-
-@cache
-def _raise(dialect: SqlDialect) -> Executable:
-    return dialect.inserts.upsert(
-        leases,
-        {"name": literal(_NAME), "holder": bindparam("by"), "until": _END},
-        key=[leases.c.name],
-        changes=lambda new: {"holder": new.holder, "until": new.until},
-        where=lambda new: or_(leases.c.until < new.until, leases.c.until > _END),
-    )
 
 
 @define(eq=False)
@@ -90,7 +74,7 @@ class SqlCacheFence:
         began = self._time()
         try:
             async with one_transaction(self._engine, writing=True) as block:
-                await block.change(_raise(block.dialect), {"by": self._by})
+                await block.change(_LEASE.taking(block.dialect), {"by": self._by})
         except Trouble as error:
             _log.warning("others may read older versions of orders until they expire", reason=str(error))
             return False

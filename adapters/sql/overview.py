@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.sql.core.connecting import connected
 from adapters.sql.repositories.outbox_mark import NOT_BELOW
-from adapters.sql.tables import NOT_DELETED, UNDECIDED, WAITING, dead_letters, orders, outbox
+from adapters.sql.tables import NOT_DELETED, UNDECIDED, WAITING, dead_letters, orders, outbox, waiting_work
 from domain.ids import OrderId
 from domain.orders.status import OrderStatus
 
@@ -34,7 +34,10 @@ class Overview:
 
 
 _ORDERS: Final = select(orders.c.status, func.count().label("number")).where(NOT_DELETED).group_by(orders.c.status)
-_OUTBOX: Final = select(func.count()).select_from(outbox).where(NOT_BELOW)
+_OUTBOX: Final = select(
+    select(func.count()).select_from(outbox).where(NOT_BELOW).scalar_subquery()
+    + select(func.count()).select_from(waiting_work).scalar_subquery()
+)
 _LETTERS: Final = select(func.count()).select_from(dead_letters).where(UNDECIDED)
 _OLDEST: Final = (
     select(orders.c.id, orders.c.status, orders.c.updated_at).where(WAITING).order_by(orders.c.updated_at).limit(1)

@@ -203,6 +203,21 @@ announcements: Final = Table(
     Index("announcements_by_time", "not_before"),
 )
 
+# Work that its queue has refused, taken out of the outbox. `position` is that of the outbox.
+waiting_work: Final = Table(
+    "waiting_work",
+    metadata,
+    Column("position", BigInteger, nullable=False, autoincrement=False),
+    Column("order_id", Id, nullable=False),
+    Column("sequence", Integer, nullable=False),
+    Column("type", String(64), nullable=False),
+    Column("body", Text, nullable=False),
+    PrimaryKeyConstraint("position", name="waiting_work_pk"),
+    Index("waiting_work_by_type", "type", "position"),
+    # Whether an event is here still, before it is put into the outbox again.
+    Index("waiting_work_by_event", "order_id", "sequence"),
+)
+
 # One row: see `repositories/outbox_mark.py`.
 outbox_mark: Final = Table(
     "outbox_mark",

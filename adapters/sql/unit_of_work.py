@@ -17,6 +17,7 @@ from adapters.sql.repositories.outbox import SqlOutbox
 from adapters.sql.repositories.payments import SqlPayments
 from adapters.sql.repositories.products import SqlProducts
 from adapters.sql.repositories.stock_adjustments import SqlStockAdjustments
+from adapters.sql.repositories.waiting_work import SqlWaitingWork
 from application.execution.after_commit import AfterCommit, Committed, propagate_nothing
 from application.ports.persistence import Transaction
 
@@ -81,6 +82,7 @@ class _SqlTransaction:
     events: SqlEvents = _repository(SqlEvents)
     outbox: SqlOutbox = _repository(SqlOutbox)
     announcements: SqlAnnouncements = _repository(lambda block, _: SqlAnnouncements(block))
+    waiting_work: SqlWaitingWork = _repository(lambda block, _: SqlWaitingWork(block))
     idempotency_keys: SqlIdempotencyKeys = _repository(SqlIdempotencyKeys)
     dead_letters: SqlDeadLetters = _repository(lambda block, _: SqlDeadLetters(block))
     open_periods: SqlOpenPeriods = _repository(lambda block, _: SqlOpenPeriods(block))

@@ -5,6 +5,7 @@ from typing import Final
 from attrs import define, field
 
 from application.messaging.announcing import Announcer
+from application.messaging.enqueuing import Enqueuer
 from application.messaging.subscriptions import QUEUE_OF
 from application.ports.environment import Clock
 from application.ports.messaging import EventPublisher
@@ -18,10 +19,11 @@ _LOOK_SELDOM: Final = timedelta(seconds=5)
 class RelayEvents:
     """Publish the oldest events of the outbox. Each is announced to other services, and work goes to its queue as well.
 
-    An event is announced at least once, and enqueued at least once if it is work. Either can fail without the other.
+    An event is announced at least once, and enqueued at least once if it is work. Either may fail without the other.
     Work waits for no announcement. The announcements of an order go out in sequence. One that is refused is put off
-    with the later ones of its order, and holds up nothing else. Once an entry is announced or put off and, if it is
-    work, in its queue, the next claim removes it. A crash anywhere is safe: what was not removed is sent again.
+    with the later ones of its order, and holds up nothing else. So is work that its queue refuses. Once an entry is
+    announced or put off and, if it is work, enqueued or put off, the next claim removes it. A crash anywhere is safe:
+    what was not removed is sent again.
 
     Return how many events are done. Raise `Trouble` when the broker or the database is gone; nothing is lost.
     """
@@ -33,9 +35,10 @@ class RelayEvents:
     _relay: str
     _limit: int = field(default=512, kw_only=True)
     _announcer: Announcer = field(init=False)
+    _enqueuer: Enqueuer = field(init=False)
     # The entries of the last claim.
     _claimed: Sequence[OutboxEntry] = field(default=(), init=False)
-    # The positions of those in their queue, and of those that are announced or put off.
+    # The positions of the work that is in its queue or put off, and of what is announced or put off.
     _enqueued: set[int] = field(factory=set, init=False)
     _told: set[int] = field(factory=set, init=False)
     # Outcomes that the next transaction stores: late announcements that were confirmed, and what is to be put off.
@@ -47,21 +50,22 @@ class RelayEvents:
 
     def __attrs_post_init__(self) -> None:
         self._announcer = Announcer(self._publisher, self._now)
+        self._enqueuer = Enqueuer(self._publisher, self._relay, self._limit)
 
     async def __call__(self) -> int:
-        late = await self._claim()
+        late, late_work = await self._claim()
         in_flight = self._announcer.in_flight
         tell = [each for each in self._claimed if each.position not in self._told and each.position not in in_flight]
         work = [each for each in self._claimed if each.type in QUEUE_OF and each.position not in self._enqueued]
         await self._invalidate_older(self._claimed)
         self._announcer.begin(tell, late)
-        if work:
-            self._enqueued.update(each.position for each in await self._publisher.enqueue(work))
+        await self._enqueuer(work, late_work)
+        self._enqueued.update(each.position for each in work)
         trouble = await self._announcer.wait()
         self._note_outcomes()
         if trouble is not None:
             raise trouble
-        return len(self._done()) + len(self._heard_late)
+        return len(self._done()) + len(self._heard_late) + len(self._enqueuer.taken_late)
 
     async def stop(self) -> None:
         """Release the lease, so that another relay can take over at once."""
@@ -72,8 +76,11 @@ class RelayEvents:
             await tx.outbox.release(by=self._relay)
         self._forget_stored(())
 
-    async def _claim(self) -> Sequence[Announcement]:
-        """Store what has become of the last claim, and claim anew. Return the announcements whose time has come."""
+    async def _claim(self) -> tuple[Sequence[Announcement], Sequence[OutboxEntry]]:
+        """Store what has become of the last claim, and claim anew.
+
+        Return the announcements whose time has come, and the waiting work that is tried again.
+        """
         self._note_outcomes()
         now, announcer = self._now(), self._announcer
         looks = not announcer.is_busy and self._is_time_to_look(now)
@@ -84,10 +91,11 @@ class RelayEvents:
             claimed = await tx.outbox.claim(by=self._relay, limit=self._limit + len(announcer.in_flight))
             if looks:
                 late = await self._due(tx, now)
+            late_work = await self._enqueuer.due(tx, now)
         self._forget_stored(claimed)
         if looks:
             self._know_waiting(late, now)
-        return late
+        return late, late_work
 
     async def _due(self, tx: Transaction, now: datetime) -> list[Announcement]:
         probing = self._announcer.probing
@@ -118,6 +126,7 @@ class RelayEvents:
             await tx.announcements.remove(self._heard_late)
         if self._put_off:
             await tx.announcements.put_off(list(self._put_off.values()))
+        await self._enqueuer.store(tx)
 
     def _forget_stored(self, claimed: Sequence[OutboxEntry]) -> None:
         self._claimed = claimed
@@ -127,6 +136,7 @@ class RelayEvents:
         # Put off by a relay that has died, while its queue took no work.
         self._told.update(each.position for each in claimed if each.is_put_off)
         self._heard_late, self._put_off = [], {}
+        self._enqueuer.forget_stored()
 
     def _note_outcomes(self) -> None:
         outcomes = self._announcer.take_outcomes()

@@ -163,7 +163,7 @@ LEASE_SECONDS: Final = 5
 
 
 class Outbox(Protocol):
-    """The events that have not been dealt with yet: announced or put off, and in their queue where they are work."""
+    """The events that are not done yet: each is to be announced or put off. Work is to be enqueued or put off, too."""
 
     async def claim(self, *, by: str, limit: int) -> list[OutboxEntry]:
         """The oldest entries, the events of one order in sequence; none while another relay holds the lease.
@@ -178,7 +178,10 @@ class Outbox(Protocol):
     async def remove(self, entries: Sequence[OutboxEntry]) -> None: ...
 
     async def re_enqueue(self, events: Sequence[Event]) -> None:
-        """Put events into the outbox again that the broker may have lost. One that is still there stays there once."""
+        """Put events into the outbox again that the broker may have lost.
+
+        One that is still there, or in the `WaitingWork`, is not put there twice.
+        """
 
     async def page(self, *, after: int | None, limit: int) -> list[OutboxEntry]:
         """The entries by position, above `after`. It claims nothing."""
@@ -211,6 +214,21 @@ class Announcements(Protocol):
 
         Of so many orders at most, the longest due first. None while another relay than `by` holds the lease.
         """
+
+
+class WaitingWork(Protocol):
+    """The work that its queue has refused. It has left the outbox, so that other events don't wait behind it."""
+
+    async def put_off(self, entries: Sequence[OutboxEntry]) -> None:
+        """Keep them; one that is here already is replaced."""
+
+    async def remove(self, entries: Sequence[OutboxEntry]) -> None: ...
+
+    async def oldest(self, type_: str, *, by: str, limit: int) -> list[OutboxEntry]:
+        """Of one type, by position. None while another relay than `by` holds the lease."""
+
+    async def page(self, *, after: int | None, limit: int) -> list[OutboxEntry]:
+        """The entries by position, above `after`. It claims nothing."""
 
 
 class IdempotencyKeys(Protocol):
@@ -273,6 +291,8 @@ class Transaction(Protocol):
     def outbox(self) -> Outbox: ...
     @property
     def announcements(self) -> Announcements: ...
+    @property
+    def waiting_work(self) -> WaitingWork: ...
     @property
     def idempotency_keys(self) -> IdempotencyKeys: ...
     @property

@@ -43,12 +43,14 @@ class FindStuck:
         ]
 
     async def _outbox(self) -> list[OutboxEntry]:
+        """What waits for a relay, and what its queue has refused."""
         entries: list[OutboxEntry] = []
-        last: int | None = None
         async with self._unit_of_work.reading() as tx:
-            while page := await tx.outbox.page(after=last, limit=self._page):
-                entries += page
-                last = page[-1].position
+            for waiting in (tx.outbox, tx.waiting_work):
+                last: int | None = None
+                while page := await waiting.page(after=last, limit=self._page):
+                    entries += page
+                    last = page[-1].position
         return entries
 
     async def _letters(self) -> list[DeadLetter]:

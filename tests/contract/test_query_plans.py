@@ -72,7 +72,8 @@ MORE = (
     SELECT position, order_id, sequence, type, body, 1, now() + position * interval '1 s', now()
     FROM outbox WHERE position % 2 = 0
     """,
-    "ANALYZE announcements, outbox, dead_letters, stock_adjustments",
+    "INSERT INTO waiting_work SELECT position, order_id, sequence, type, body FROM outbox WHERE position % 2 = 0",
+    "ANALYZE announcements, waiting_work, outbox, dead_letters, stock_adjustments",
 )
 
 Arguments = Mapping[str, Any]
@@ -156,6 +157,13 @@ def samples_of(known: Sequence[Order]) -> Arguments:
         "outbox.after": 10,
         "outbox.entries": entries,
         "announcements.entries": entries,
+        "type_": "order.payment_requested",
+        "waiting_work.after": 10,
+        "waiting_work.remove.entries": entries,
+        "waiting_work.put_off.entries": [
+            OutboxEntry(10**9 + number, EventId(OrderId(uuid7()), 1), "order.payment_requested", b"{}")
+            for number in range(BATCH)
+        ],
         "announcements.announcements": [
             Announcement(
                 entry=OutboxEntry(10**9 + number, EventId(OrderId(uuid7()), 1), "order.placed", b"{}"),

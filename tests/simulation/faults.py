@@ -54,6 +54,8 @@ _LEADS_TO: Final[dict[str, dict[str, Any]]] = {
     "announcements.put_off": {"unconfirmed": 0.6},
     # Announcements that were put off are due after five seconds, so that the run must last longer.
     "announcements.remove": {"unconfirmed": 0.4, "pauses": 0.4, "errors": 0.0, "restarts": 0, "refuses": ()},
+    "waiting_work.put_off": {"unconfirmed": 0.6, "errand": "money"},
+    "waiting_work.remove": {"unconfirmed": 0.4, "errand": "money"},
     "orders.page": {"errand": "orders"},
     "recent_orders.get_many": {"errand": "orders"},
     # The process that adds the products crashes there, before any client starts.

@@ -182,6 +182,14 @@ class _WithoutADoubt(_Transactions):
     repositories = {"outbox": _BelievesAnyLease}  # noqa: RUF012 - as above
 
 
+class _KeepsNoRefusedWork(_Before):
+    async def put_off(self, entries: Sequence[OutboxEntry]) -> None: ...
+
+
+class _DropsRefusedWork(_Transactions):
+    repositories = {"waiting_work": _KeepsNoRefusedWork}  # noqa: RUF012 - as above
+
+
 class _KnowsNoKey(_Before):
     async def claim(self, keys: Collection[IdempotencyKey]) -> dict[IdempotencyKey, StoredResponse | None]:
         return dict.fromkeys(keys)
@@ -340,6 +348,7 @@ class _AnnouncesTogether(Announcer):
 @define(eq=False)
 class _KnowsNoWaves(RelayEvents):
     def __attrs_post_init__(self) -> None:
+        RelayEvents.__attrs_post_init__(self)
         self._announcer = _AnnouncesTogether(self._publisher, self._now)
 
 
@@ -382,6 +391,7 @@ class _AnnouncesAtOnce(Announcer):
 @define(eq=False)
 class _KnowsNobodyBehind(RelayEvents):
     def __attrs_post_init__(self) -> None:
+        RelayEvents.__attrs_post_init__(self)
         self._announcer = _AnnouncesAtOnce(self._publisher, self._now)
 
 
@@ -670,6 +680,7 @@ MUTATIONS: Final = (
     Mutation("takes what was sent for confirmed", _with(RelayEvents=_TakesSentForConfirmed)),
     Mutation("sends the next event without the confirm of the last", _with(RelayEvents=_KnowsNoWaves)),
     Mutation("believes a lease in the future", Parts(unit_of_work=_WithoutADoubt)),
+    Mutation("drops work that its queue refuses", Parts(unit_of_work=_DropsRefusedWork)),
     Mutation("lets work wait for its announcement", _with(RelayEvents=_LetsWorkWait)),
     Mutation("drops an announcement that is refused", _with(RelayEvents=_DropsWhatIsRefused)),
     Mutation("announces what waits behind a refused announcement", _with(RelayEvents=_KnowsNobodyBehind)),

@@ -68,6 +68,7 @@ _NOT_CALLED: Final = {
     "products.stock_counts",
     "recent_orders.scan",
     "outbox.page",
+    "waiting_work.page",
     # Only `holdfast dead`, with which a person looks at dead letters and decides about them.
     "dead_letters.get_many",
     "dead_letters.save_many",

@@ -302,6 +302,8 @@ class _Run:
         store = self._world.database.store
         if store.outbox:
             yield f"{len(store.outbox)} events are still in the outbox"
+        if store.waiting_work:
+            yield f"{len(store.waiting_work)} requests still wait for their queue"
         if not self._world.broker.empty:
             yield "messages still wait in the broker"
         for order in store.orders.values():

@@ -176,6 +176,10 @@ class Shop:
         async with self.unit_of_work() as tx:
             return await tx.outbox.page(after=None, limit=1000)
 
+    async def waiting_work(self) -> list[OutboxEntry]:
+        async with self.unit_of_work.reading() as tx:
+            return await tx.waiting_work.page(after=None, limit=1000)
+
     async def findings(self) -> list[str]:
         return await invariants.findings(self.unit_of_work, self.provider.ledger)
 

@@ -42,6 +42,7 @@ class MemoryOutbox:
 
     async def re_enqueue(self, events: Sequence[Event]) -> None:
         here = {entry.id for entry in self._changes.store.outbox.values()}
+        here |= {entry.id for entry in self._changes.work_that_waits().values()}
         missing = [event for event in events if event_id(event) not in here]
         self._changes.sending.extend(missing)
         self._changes.committed.events |= bool(missing)

@@ -4,13 +4,13 @@ from operator import attrgetter
 from typing import Any, Final
 
 from attrs import frozen
-from sqlalchemy import Row, Select, bindparam, delete, exists, literal, select, union_all
+from sqlalchemy import Row, Select, bindparam, delete, exists, select, union_all
 
 from adapters.sql.core.bulk import Written, bulk_insert
-from adapters.sql.core.expressions import FromNow, among
+from adapters.sql.core.expressions import among
 from adapters.sql.core.transaction import TransactionBlock
 from adapters.sql.repositories.outbox import LEASE
-from adapters.sql.tables import announcements, leases
+from adapters.sql.tables import announcements
 from application.ports.persistence import LONGEST_DELAY, Announcement, OutboxEntry
 from domain.orders.events import EventId
 
@@ -35,9 +35,7 @@ def _announcement(row: Row[Any]) -> Announcement:
 _INSERT: Final = bulk_insert(announcements, _WRITTEN)
 _DELETE: Final = delete(announcements).where(among(announcements.c.position, "positions"))
 # Looked up after the claim of the same transaction, which takes the lease or finds it taken.
-_HELD: Final = exists().where(
-    leases.c.name == LEASE, leases.c.holder == bindparam("by"), leases.c.until > FromNow(literal(0))
-)
+_HELD: Final = exists().where(LEASE.is_held())
 
 
 def _due() -> Select[Any]:

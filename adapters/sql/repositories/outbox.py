@@ -13,28 +13,25 @@ from sqlalchemy import (
     delete,
     exists,
     insert,
-    literal,
     or_,
     select,
 )
 
 from adapters.codecs.events import encode
 from adapters.sql.core.bulk import BulkStatement, Written, written_whole
-from adapters.sql.core.expressions import FromNow, among
+from adapters.sql.core.expressions import among
 from adapters.sql.core.transaction import TransactionBlock
 from adapters.sql.dialects.base import SqlDialect
+from adapters.sql.lease import Lease
 from adapters.sql.repositories.outbox_mark import NOT_BELOW, raise_mark
-from adapters.sql.tables import announcements, leases, outbox
+from adapters.sql.tables import announcements, leases, outbox, waiting_work
 from application.execution.after_commit import Committed
 from application.ports.persistence import LEASE_SECONDS, OutboxEntry
 from domain.orders.events import Event, EventId
 
-LEASE: Final = "relay"
+LEASE: Final = Lease("relay", LEASE_SECONDS)
 # A claim that lasts for so long is renewed later: a relay that is busy writes, and waits for the disk, once a second.
 _ENOUGH_SECONDS: Final = LEASE_SECONDS - 1
-# The end of a lease that is taken now. A lease that ends later is void: the server's clock was set back after it was
-# taken, and a relay that died would keep the others out for as long as the clock was set back.
-_LEASE_END: Final = FromNow(literal(LEASE_SECONDS))
 
 # What is written into each column; `_entry` reads it.
 ENTRY_WRITTEN: Final[Written[Event]] = {
@@ -51,8 +48,11 @@ def _entry(row: Row[Any]) -> OutboxEntry:
 
 
 def _put_back(new: FromClause, _: SqlDialect) -> Executable:
-    here = exists().where(outbox.c.order_id == new.c.order_id, outbox.c.sequence == new.c.sequence)
-    return insert(outbox).from_select(list(new.c.keys()), select(new).where(~here))
+    here = [
+        exists().where(table.c.order_id == new.c.order_id, table.c.sequence == new.c.sequence)
+        for table in (outbox, waiting_work)
+    ]
+    return insert(outbox).from_select(list(new.c.keys()), select(new).where(~or_(*here)))
 
 
 _PUT_BACK: Final = BulkStatement(outbox, written_whole(outbox, ENTRY_WRITTEN), _put_back)
@@ -79,25 +79,7 @@ def _remove(dialect: SqlDialect) -> Executable:
     return dialect.durability.need_not_last(_DELETE)
 
 
-@cache
-def _take_lease(dialect: SqlDialect) -> Executable:
-    return dialect.inserts.upsert(
-        leases,
-        {"name": literal(LEASE), "holder": bindparam("by"), "until": _LEASE_END},
-        key=[leases.c.name],
-        changes=lambda new: {"holder": new.holder, "until": new.until},
-        where=lambda new: or_(
-            leases.c.holder == new.holder, leases.c.until < FromNow(literal(0)), leases.c.until > _LEASE_END
-        ),
-    )
-
-
-_HELD: Final = exists().where(
-    leases.c.name == LEASE,
-    leases.c.holder == bindparam("by"),
-    leases.c.until > FromNow(literal(_ENOUGH_SECONDS)),
-    leases.c.until <= _LEASE_END,
-)
+_HELD: Final = exists().where(LEASE.is_held(_ENOUGH_SECONDS))
 
 
 def _oldest_if_held() -> Select[Any]:
@@ -107,7 +89,7 @@ def _oldest_if_held() -> Select[Any]:
 
 
 _OLDEST_IF_HELD: Final = _oldest_if_held()
-_RELEASE_LEASE: Final = delete(leases).where(leases.c.name == LEASE, leases.c.holder == bindparam("by"))
+_RELEASE_LEASE: Final = delete(leases).where(leases.c.name == LEASE.name, leases.c.holder == bindparam("by"))
 
 
 @frozen
@@ -156,4 +138,4 @@ class SqlOutbox:
         dialect = self._block.dialect
         if dialect.durability.must_last is not None:
             await self._block.fetch(dialect.durability.must_last)
-        return bool(await self._block.change(_take_lease(dialect), {"by": by}))
+        return bool(await self._block.change(LEASE.taking(dialect), {"by": by}))

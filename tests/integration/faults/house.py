@@ -106,6 +106,7 @@ class House:
         async with self.sql() as connection:
             found: int = await connection.fetchval(
                 "SELECT (SELECT count(*) FROM outbox) + (SELECT count(*) FROM announcements)"
+                " + (SELECT count(*) FROM waiting_work)"
                 " + (SELECT count(*) FROM orders WHERE status = 'PROCESSING'"
                 " OR (refund_requested AND status <> 'REFUNDED'))"
             )

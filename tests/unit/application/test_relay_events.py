@@ -406,7 +406,7 @@ async def test_an_announcement_is_heard_once_while_its_queue_takes_no_work(shop:
         await step()
         shop.clock.forward(timedelta(seconds=1))
     assert types(broker.confirmed) == ["placed", "payment_requested"]
-    assert types(await shop.outbox()) == ["payment_requested"]
+    assert types(await shop.waiting_work()) == ["payment_requested"]
 
 
 async def test_what_may_have_been_heard_is_put_off_and_not_tried_again_at_once(shop: Shop) -> None:
@@ -433,16 +433,74 @@ async def test_work_reaches_its_queue_whatever_becomes_of_announcements(shop: Sh
     assert [entry.id for entry in broker.enqueued] == [(stuck.id, 2)]
 
 
-async def test_an_event_whose_queue_does_not_take_it_stays(shop: Shop) -> None:
+async def test_work_that_its_queue_refuses_stays_until_the_queue_takes_it(shop: Shop) -> None:
     order, _ = await shop.payment_requested((await shop.sells(), 1))
     broker = Broker(full=lambda _: True)
+    step = new_relay(shop, broker)
 
-    assert await relay(shop, broker) == 1
-    assert types(await shop.outbox()) == ["payment_requested"]
+    for _ in range(3):
+        await step()
+        shop.clock.forward(timedelta(seconds=1))
+    assert types(await shop.waiting_work()) == ["payment_requested"]
 
     broker.full = lambda _: False
-    assert await relay(shop, broker) == 1
+    for _ in range(3):
+        shop.clock.forward(timedelta(seconds=5))
+        await step()
     assert [entry.id for entry in broker.enqueued] == [(order.id, 2)]
+    assert await shop.outbox() == await shop.waiting_work() == []
+
+
+async def test_a_queue_that_refuses_more_than_a_claim_holds_up_no_other_event(shop: Shop) -> None:
+    pen, broker = await shop.sells(stock=50), Broker()
+    paid = await shop.paid((pen, 1))
+    step = new_relay(shop, broker, limit=4)
+    while await step():
+        pass
+    broker.full = lambda entry: entry.type == "order.payment_requested"
+    for _ in range(10):
+        await shop.payment_requested((pen, 1))
+    await shop.refund_requested(paid)
+
+    for _ in range(20):
+        await step()
+
+    assert types(broker.enqueued) == ["payment_requested", "refund_requested"]
+    assert len(broker.confirmed) == 4 + 20 + 1
+    assert await shop.outbox() == []
+    assert types(await shop.waiting_work()) == ["payment_requested"] * 10
+
+    broker.full = lambda _: False
+    for _ in range(10):
+        shop.clock.forward(timedelta(seconds=1))
+        await step()
+    assert len({entry.id for entry in broker.enqueued}) == len(broker.enqueued) == 12
+    assert await shop.waiting_work() == []
+
+
+async def test_of_the_work_that_waits_one_is_tried_while_its_queue_refuses(shop: Shop) -> None:
+    pen, broker = await shop.sells(stock=50), Broker(full=lambda _: True)
+    step, tries = new_relay(shop, broker), Counter[int]()
+    broker.full = lambda entry: bool(tries.update([entry.id.sequence]) or True)
+    for _ in range(10):
+        await shop.payment_requested((pen, 1))
+    await step()
+    assert tries[2] == 10
+
+    for _ in range(30):
+        shop.clock.forward(timedelta(seconds=1))
+        await step()
+
+    assert tries[2] <= 10 + 30
+
+
+async def test_a_request_that_its_queue_has_refused_is_not_put_into_the_outbox_again(shop: Shop) -> None:
+    _, request = await shop.payment_requested((await shop.sells(), 1))
+    await relay(shop, Broker(full=lambda _: True))
+
+    async with shop.unit_of_work() as tx:
+        await tx.outbox.re_enqueue([request])
+
     assert await shop.outbox() == []
 
 
