@@ -26,7 +26,8 @@ from adapters.sql.tables import leases
 from adapters.sql.unit_of_work import SqlUnitOfWork
 from application.access.principal import the_system
 from application.catalogue.adjust_stock import AdjustStock
-from application.catalogue.list_products import ReadPages
+from application.catalogue.list_products import CountLeft, ReadPages, ReadStock
+from application.errors import Unavailable
 from application.execution.after_commit import PropagateChanges
 from application.intake.unrecorded import Unrecorded
 from application.orders.cancel_order import CancelOrder
@@ -190,6 +191,7 @@ class Replica:
     unit_of_work: SqlUnitOfWork
     recent: RedisRecentOrders
     catalogue: RedisCatalogueCache
+    stock_cache: RedisStockCache
     fence: SqlCacheFence
 
     async def read(self, order: Order) -> Any:
@@ -201,7 +203,9 @@ class Replica:
 
     async def stock(self) -> int:
         await self.fence.look()
-        [products] = await ReadPages(self.unit_of_work, self.catalogue, self.fence)([PAGE])
+        read_stock = ReadStock(self.stock_cache, CountLeft(self.unit_of_work))
+        [products] = await ReadPages(self.unit_of_work, self.catalogue, self.fence, read_stock)([PAGE])
+        assert not isinstance(products, Unavailable)
         return products[0].stock
 
     def lose_redis(self) -> None:
@@ -225,8 +229,9 @@ async def start(postgres_engine: AsyncEngine, redis_url: str) -> AsyncIterator[S
             recent = RedisRecentOrders(redis, namespace, settle=0)
             catalogue = RedisCatalogueCache(redis, namespace)
             fence = SqlCacheFence(postgres_engine, "a replica", lambda: redis.is_away, settle=0)
-            told = PropagateChanges(recent, catalogue, RedisStockCache(redis, namespace), fence, MemoryOutboxSignal())
-            return Replica(wire, SqlUnitOfWork(postgres_engine, told), recent, catalogue, fence)
+            stock = RedisStockCache(redis, namespace, 60)
+            told = PropagateChanges(recent, catalogue, stock, fence, MemoryOutboxSignal())
+            return Replica(wire, SqlUnitOfWork(postgres_engine, told), recent, catalogue, stock, fence)
 
         yield start
 
