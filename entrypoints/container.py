@@ -39,11 +39,16 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def _recent_orders_in_redis(redis: "GuardedRedis", namespace: str) -> RecentOrders:
+def _recent_orders_in_redis(redis: "GuardedRedis", settings: Settings) -> RecentOrders:
     # The client is imported only where Redis is used: the import takes a tenth of a command's start.
     from adapters.redis.recent_orders import RedisRecentOrders  # noqa: PLC0415
 
-    return RedisRecentOrders(redis, namespace=namespace)
+    return RedisRecentOrders(
+        redis,
+        namespace=settings.namespace,
+        ttl=settings.order_cache_ttl.total_seconds(),
+        long_ttl=settings.accepted_cache_ttl.total_seconds(),
+    )
 
 
 def _catalogue_in_redis(redis: "GuardedRedis", namespace: str) -> CatalogueCache:
@@ -137,7 +142,7 @@ class Container(containers.DeclarativeContainer):
     _where_caches_are = providers.Callable(_where_caches_are, settings)
     recent_orders: providers.Provider[RecentOrders] = providers.Selector(
         _where_caches_are,
-        redis=providers.Singleton(_recent_orders_in_redis, redis, settings.provided.namespace),
+        redis=providers.Singleton(_recent_orders_in_redis, redis, settings),
         memory=providers.Singleton(MemoryRecentOrders),
         nowhere=providers.Singleton(NoRecentOrders),
     )

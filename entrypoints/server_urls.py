@@ -184,10 +184,12 @@ AMQP: Final = UrlRules(
 
 
 def with_password(url: str, password: str, rules: UrlRules) -> str:
-    """Put a password into a URL, encoded. Raise `ValueError` if the URL is wrong, or has a password already."""
+    """Put a password into a URL, encoded. Raise `ValueError` if the URL is wrong, or has another password."""
     parts = rules.read(url)
+    if parts["password"] is not None and decoded(parts["password"]) == password:
+        return url
     if parts["password"] is not None:
-        raise ValueError("the URL has a password already; leave out one of the two")
+        raise ValueError("the URL has another password already; leave out one of the two")
     after = url[parts.end("user") + 1 :] if parts["user"] is not None else url[parts.end("scheme") + len("://") :]
     return f"{parts['scheme']}://{parts['user'] or ''}:{quote(password, safe='')}@{after}"
 

@@ -1,5 +1,5 @@
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import timedelta
 from difflib import get_close_matches
 from hashlib import sha256
@@ -13,6 +13,8 @@ from attrs import Attribute, field, fields, frozen
 from dotenv import dotenv_values
 from dotenv.parser import parse_stream
 
+from entrypoints.aliases import switch, translate
+from entrypoints.server_parts import compose_urls
 from entrypoints.server_urls import AMQP, DATABASE, REDIS, UrlRules, expect_text, is_host, with_password
 from entrypoints.sqlite_urls import is_sqlite, sqlite_file
 
@@ -25,18 +27,12 @@ _URLS: Final[Mapping[str, UrlRules]] = MappingProxyType(
 )
 _PASSWORDS: Final = {"database_url": "database_password", "redis_url": "redis_password", "amqp_url": "amqp_password"}
 
+_HOSTS: Final = frozenset({"host", "database_host", "amqp_host"})
+
 _UNITS: Final = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+# Longer than a transaction: an order is also kept as outdated, for whoever read it before.
+_SHORTEST_TTL: Final = timedelta(seconds=15)
 _LONGEST: Final = 3650 * 86400
-_SWITCH: Final = {
-    "1": True,
-    "true": True,
-    "yes": True,
-    "on": True,
-    "0": False,
-    "false": False,
-    "no": False,
-    "off": False,
-}
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", re.ASCII)
 
 Count = Annotated[int, msgspec.Meta(ge=1, le=10_000)]
@@ -73,6 +69,17 @@ class Settings:
     amqp_url: str = _setting(
         "", "RabbitMQ, as in amqp://user:password@host/; otherwise a broker in this process", secret=True
     )
+    database_host: str = _setting("", "host of PostgreSQL: with the next three, in place of DATABASE_URL")
+    database_port: Port | None = _setting(None, "port of PostgreSQL; by default 5432")
+    database_user: str = _setting("", "user of PostgreSQL")
+    database_name: str = _setting("", "name of the database")
+    amqp_host: str = _setting("", "host of RabbitMQ: with the next three, in place of AMQP_URL")
+    amqp_port: Port | None = _setting(None, "port of RabbitMQ; by default 5672, and 5671 with TLS")
+    amqp_user: str = _setting("", "user of RabbitMQ")
+    amqp_tls: bool = _setting(
+        False,  # noqa: FBT003 - a default, whose name stands before it
+        "whether RabbitMQ is reached over TLS: true or false",
+    )
     database_password: str = _setting(
         "", "password of the user in DATABASE_URL, as it is: nothing in it needs to be encoded", secret=True
     )
@@ -85,6 +92,14 @@ class Settings:
     cache_disabled: bool = _setting(
         False,  # noqa: FBT003 - a default, whose name stands before it
         "true: nothing is cached, and REDIS_URL is not used; the same for all processes of a shop",
+    )
+    order_cache_ttl: timedelta = _setting(
+        timedelta(minutes=10), "how long an order stays in Redis after it was written or read; 15s at least"
+    )
+    accepted_cache_ttl: timedelta = _setting(
+        timedelta(days=1),
+        "how long an accepted order stays in Redis that is not in the database yet; after that it can't be read before"
+        " it is recorded",
     )
     host: str = _setting("127.0.0.1", "address to listen on")
     port: Port = _setting(8000, "port to listen on")
@@ -165,24 +180,32 @@ def read_settings(environment: Mapping[str, str], **given: object) -> Settings:
     Raise `InvalidSettings`, which lists everything that is wrong.
     """
     known = {variable(attribute): attribute for attribute in fields(Settings)}
-    problems = [_unknown(name, known) for name in environment if name.startswith(PREFIX) and name not in known]
-    values: dict[str, object] = {}
+    translated = translate(environment)
+
+    def written(setting: str) -> str:
+        """The variable as a person wrote it."""
+        name = _SERVERS.get(setting, PREFIX + setting.upper())
+        return translated.written.get(name, name)
+
+    problems = [
+        *translated.problems,
+        *(_unknown(name, known) for name in environment if name.startswith(PREFIX) and name not in known),
+    ]
+    values: dict[str, Any] = {}
     # Those that are wrong, too: what goes with them is not wrong for that.
     asked: set[str] = set()
     for name, attribute in known.items():
         said = given.get(attribute.name)
         if said is None:
-            said = environment.get(name) or None
+            said = translated.environment.get(name) or None
         if said is None:
             continue
         asked.add(attribute.name)
         try:
-            if isinstance(said, str | Path):
-                expect_text(str(said))
-            values[attribute.name] = _parse(attribute, said) if isinstance(said, str) else said
-            msgspec.convert(values[attribute.name], attribute.type, strict=False, dec_hook=_as_it_is)
+            values[attribute.name] = _taken(attribute, said)
         except ValueError as error:
-            problems.append(f"{name}: {error} ({attribute.metadata['doc']})")
+            problems.append(f"{written(attribute.name)}: {error} ({attribute.metadata['doc']})")
+    problems += compose_urls(values, asked, written)
     if "amqp_url" in asked:
         values.setdefault("intake", "auto")
     elif values.get("intake") in {"queued", "auto"}:
@@ -193,12 +216,22 @@ def read_settings(environment: Mapping[str, str], **given: object) -> Settings:
     problems += _name_sqlite_file(values, asked)
     problems += _without_database(asked)
     problems += _never_answered(values)
-    problems += _put_passwords(values, asked)
+    problems += _put_passwords(values, asked, written)
+    problems += _of_caches(values, asked, written)
     if values.get("cache_disabled"):
         values.pop("redis_url", None)
     if problems:
         raise InvalidSettings("\n".join(sorted(problems)))
     return msgspec.convert(values, Settings, strict=False, dec_hook=_as_it_is)
+
+
+def _taken(attribute: "Attribute[Any]", said: object) -> object:
+    """Raise `ValueError`."""
+    if isinstance(said, str | Path):
+        expect_text(str(said))
+    parsed = _parse(attribute, said) if isinstance(said, str) else said
+    msgspec.convert(parsed, attribute.type, strict=False, dec_hook=_as_it_is)
+    return parsed
 
 
 def _name_sqlite_file(values: dict[str, object], asked: set[str]) -> list[str]:
@@ -237,7 +270,7 @@ def _without_database(asked: Collection[str]) -> list[str]:
     ]
 
 
-def _put_passwords(values: dict[str, object], asked: Collection[str]) -> list[str]:
+def _put_passwords(values: dict[str, object], asked: Collection[str], written: Callable[[str], str]) -> list[str]:
     """Put each password that has a variable of its own into its URL."""
     problems = []
     for url_name, name in _PASSWORDS.items():
@@ -245,12 +278,27 @@ def _put_passwords(values: dict[str, object], asked: Collection[str]) -> list[st
         if password is None:
             continue
         if url_name not in asked:
-            problems.append(f"{PREFIX}{name.upper()}: goes with {_SERVERS[url_name]}, which names no server")
+            problems.append(f"{written(name)}: goes with {_SERVERS[url_name]}, which names no server")
         elif url is not None:
             try:
                 values[url_name] = with_password(str(url), str(password), _URLS[url_name])
             except ValueError as error:
-                problems.append(f"{PREFIX}{name.upper()}: {error}")
+                problems.append(f"{written(name)}: {error}")
+    return problems
+
+
+def _of_caches(values: Mapping[str, object], asked: Collection[str], written: Callable[[str], str]) -> list[str]:
+    """How long Redis keeps an order says nothing where there is none, and must not be shorter than a transaction."""
+    problems = []
+    for name in ("order_cache_ttl", "accepted_cache_ttl"):
+        ttl = values.get(name)
+        if isinstance(ttl, timedelta) and ttl < _SHORTEST_TTL:
+            problems.append(
+                f"{written(name)}: is below {_SHORTEST_TTL.total_seconds():g}s, and a slow process could put an older"
+                " version back; to cache nothing, set HOLDFAST_CACHE_DISABLED=true"
+            )
+        if name in asked and "redis_url" not in asked and not values.get("cache_disabled"):
+            problems.append(f"{written(name)}: goes with REDIS_URL, which is not set; leave it out")
     return problems
 
 
@@ -279,12 +327,12 @@ def _parse(attribute: "Attribute[Any]", text: str) -> object:
         sqlite_file(text)
     elif attribute.name in _URLS:
         _URLS[attribute.name].read(text)
-    if attribute.name == "host" and not is_host(text):
+    if attribute.name in _HOSTS and not is_host(text):
         raise ValueError(f"{text!r} is neither a host name nor an IP address")
     if attribute.type is timedelta:
         return _duration(text)
     if attribute.type is bool:
-        return _switch(text)
+        return switch(text)
     if attribute.type in {Path, Path | None}:
         return Path(text)
     if attribute.name == "gateway_delay":
@@ -294,12 +342,6 @@ def _parse(attribute: "Attribute[Any]", text: str) -> object:
             raise ValueError(f"{text!r} begins above its end; write as in 50ms-200ms")
         return bounds
     return text
-
-
-def _switch(text: str) -> bool:
-    if text.lower() not in _SWITCH:
-        raise ValueError(f"{text[:40]!r} is neither true nor false")
-    return _SWITCH[text.lower()]
 
 
 def _duration(text: str) -> timedelta:

@@ -190,7 +190,7 @@ class RedisRecentOrders:
 
     def _epoch_ttl(self) -> int:
         # Each put prolongs the epoch, so that it outlives its entries.
-        return int(self._ttl * 2000)
+        return int(max(self._ttl, self._long_ttl) * 2000)
 
 
 def _entries(orders: Sequence[Order]) -> list[tuple[OrderId, int, bytes]]:

@@ -1,8 +1,11 @@
 """`holdfast doctor`: whether every server works."""
 
+import os
 from typing import TYPE_CHECKING
 
+from entrypoints.aliases import aliases_in
 from entrypoints.cli.common import CommandError, Data, command_settings, tell, with_engine
+from entrypoints.settings import environment_and_file
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -10,6 +13,7 @@ if TYPE_CHECKING:
 
 def doctor(*, data: Data = None) -> None:
     settings = command_settings(data=data)
+    aliases = aliases_in(environment_and_file(os.environ))
     named = {
         "database": settings.database_url or str(settings.database_file),
         "cache": settings.redis_url,
@@ -23,6 +27,8 @@ def doctor(*, data: Data = None) -> None:
         for server in servers:
             state = "works" if server.works else "FAILS"
             tell(f"{server.name:9} {state}  {server.version or server.problem}  {named[server.name]}".rstrip())
+        for alias, name in aliases.items():
+            tell(f"setting   {alias} is taken for {name}")
         problems = await queue_problems(settings)
         for problem in problems:
             tell(f"queues    FAILS  {problem}")

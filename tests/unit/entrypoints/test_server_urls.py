@@ -199,7 +199,7 @@ def test_a_password_is_put_where_passwords_are(rules: UrlRules, url: str, whole:
     ("environment", "advice"),
     [
         ({"HOLDFAST_DATABASE_PASSWORD": SECRET}, "goes with DATABASE_URL, which names no server"),
-        ({**ALL, "AMQP_URL": "amqp://u:p@h", "HOLDFAST_AMQP_PASSWORD": SECRET}, "has a password already"),
+        ({**ALL, "AMQP_URL": "amqp://u:p@h", "HOLDFAST_AMQP_PASSWORD": SECRET}, "has another password already"),
         ({**ALL, "HOLDFAST_REDIS_PASSWORD": f"{SECRET}\n"}, "contains a control character"),
     ],
 )
