@@ -19,7 +19,7 @@ _STOPPING_SECONDS: Final = 2.0
 
 
 class _Answer(msgspec.Struct):
-    user_id: int
+    user_id: int | str
     status: str = "PENDING"
 
 

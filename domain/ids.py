@@ -1,3 +1,4 @@
+import re
 from typing import Any, Final, NewType
 from uuid import UUID
 
@@ -5,6 +6,13 @@ from uuid import UUID
 ProductId = NewType("ProductId", int)
 UserId = NewType("UserId", int)
 MAX_ID: Final = 2**63 - 1
+
+# A customer is known by a number or by a name that an identity provider gave, of 1 to 64 printable characters. A name
+# that is written like a number is that number: `customer_id` makes one id of both.
+UserName = NewType("UserName", str)
+CustomerId = UserId | UserName
+MAX_NAME: Final = 64
+_NUMBER: Final = re.compile(r"0|[1-9][0-9]*")
 
 # UUIDs (RFC 9562). Most are version 7: they rise with time, which keeps indexes compact. An order that was requested
 # under an idempotency key has version 8, made from the key. No rule relies on their order.
@@ -20,4 +28,26 @@ def first_payment_of(order_id: OrderId) -> PaymentId:
 def is_id(_: object, attribute: Any, value: Any) -> None:
     """Validate a numbered id for attrs. Raise `ValueError`."""
     if not 1 <= value <= MAX_ID:
+        raise ValueError(f"{attribute.name} is between 1 and {MAX_ID}, not {value}")
+
+
+def customer_id(written: int | str) -> CustomerId:
+    """Return the id that is written as a number or as text. Raise `ValueError`."""
+    if isinstance(written, str):
+        if not (1 <= len(written) <= MAX_NAME and written.isprintable()):
+            raise ValueError(f"the id of a customer is 1 to {MAX_NAME} printable characters")
+        if _NUMBER.fullmatch(written) is None:
+            return UserName(written)
+        written = int(written)
+    if not 1 <= written <= MAX_ID:
+        raise ValueError(f"the id of a customer is a number between 1 and {MAX_ID}, or a name")
+    return UserId(written)
+
+
+def is_customer_id(_: object, attribute: Any, value: Any) -> None:
+    """Validate for attrs what `customer_id` returns. Raise `ValueError`."""
+    if type(value) is not int:
+        if not isinstance(value, str) or customer_id(value) != value:
+            raise ValueError(f"{attribute.name} is no id of a customer: {value!r}")
+    elif not 1 <= value <= MAX_ID:
         raise ValueError(f"{attribute.name} is between 1 and {MAX_ID}, not {value}")

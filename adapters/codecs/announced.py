@@ -15,6 +15,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import fields
 
 from adapters.codecs.events import SCHEMA, BadMessage
+from adapters.codecs.ids import in_json
 from adapters.codecs.shapes import EVENT_SHAPES, FailedShape, HappenedShape, LineShape, MoneyMovedShape, PlacedShape
 from application.ports.persistence import OutboxEntry
 from domain.orders.events import EVENT_TYPES, Event, OrderAccepted
@@ -41,7 +42,7 @@ class ItemData(Struct):
 class PlacedData(Struct):
     """What was ordered, by whom, and what it costs."""
 
-    user_id: Annotated[int, Meta(description="the customer")]
+    user_id: Annotated[int | str, Meta(description="the customer; a number beyond 2^53 - 1 is a string")]
     items: Annotated[list[ItemData], Meta(description="the products, each once")]
     total_price: _Minor
     currency: _Currency
@@ -49,7 +50,7 @@ class PlacedData(Struct):
     @classmethod
     def of(cls, shape: PlacedShape) -> "PlacedData":
         items = [ItemData.of(line) for line in shape.lines]
-        return cls(shape.user_id, items, shape.total.minor, shape.total.currency)
+        return cls(in_json(shape.user_id), items, shape.total.minor, shape.total.currency)
 
 
 class AmountData(Struct):

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from msgspec import UNSET, Struct, UnsetType
 
-from domain.ids import OrderId, PaymentId, ProductId, UserId
+from domain.ids import OrderId, PaymentId, ProductId, customer_id
 from domain.money import Money
 from domain.orders import events
 from domain.orders.events import AskedUnder, Event, OrderAccepted, OrderFailed, OrderPlaced
@@ -61,7 +61,7 @@ class OrderShape(Struct, kw_only=True):
     status: str
     total: MoneyShape
     updated_at: datetime
-    user_id: int
+    user_id: int | str
     version: int
 
     @classmethod
@@ -86,7 +86,7 @@ class OrderShape(Struct, kw_only=True):
     def restored(self) -> Order:
         return Order(
             id=OrderId(self.id),
-            user_id=UserId(self.user_id),
+            user_id=customer_id(self.user_id),
             lines=tuple(line.restored() for line in self.lines),
             total=self.total.restored(),
             status=OrderStatus(self.status),
@@ -125,7 +125,7 @@ class AcceptedShape(Struct, kw_only=True):
     pay: bool | UnsetType = UNSET
     sequence: int = 0
     total: MoneyShape
-    user_id: int
+    user_id: int | str
 
     @classmethod
     def of(cls, event: OrderAccepted, /) -> Self:
@@ -147,7 +147,7 @@ class AcceptedShape(Struct, kw_only=True):
             order_id=OrderId(self.order_id),
             sequence=self.sequence,
             at=self.at,
-            user_id=UserId(self.user_id),
+            user_id=customer_id(self.user_id),
             lines=tuple(line.restored() for line in self.lines),
             total=self.total.restored(),
             asked_under=None
@@ -163,7 +163,7 @@ class PlacedShape(Struct):
     order_id: UUID
     sequence: int
     total: MoneyShape
-    user_id: int
+    user_id: int | str
 
     @classmethod
     def of(cls, event: OrderPlaced, /) -> Self:
@@ -175,7 +175,7 @@ class PlacedShape(Struct):
             order_id=OrderId(self.order_id),
             sequence=self.sequence,
             at=self.at,
-            user_id=UserId(self.user_id),
+            user_id=customer_id(self.user_id),
             lines=tuple(line.restored() for line in self.lines),
             total=self.total.restored(),
         )

@@ -92,6 +92,8 @@ orders: Final = Table(
     Column("recorded_at", UtcDateTime, nullable=False),
     # JSON: a few ids, which nobody searches for.
     Column("out_of_stock", Text),
+    # Of a customer who is known by a name; `user_id` then has a number that is made from it, for the index.
+    Column("user_name", String(64)),
     PrimaryKeyConstraint("id", name="orders_pk"),
     CheckConstraint("user_id > 0", name="orders_user_is_positive"),
     CheckConstraint(_is("status", OrderStatus), name="orders_status_is_known"),

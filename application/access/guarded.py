@@ -78,8 +78,7 @@ def owned(by: Principal, call: object) -> object:
     match call:
         case Keyed():
             # A stored response must not reach another customer, so each has idempotency keys of its own.
-            scope = f"{call.key.scope} by customer {by.user_id}"
-            return evolve(call, call=owned(by, call.call), key=evolve(call.key, scope=scope))
+            return evolve(call, call=owned(by, call.call), key=call.key.of_customer(by.user_id))
         case OnlyIf():
             return evolve(call, owner=by.user_id)
         case _:

@@ -3,7 +3,7 @@ from typing import Final
 from attrs import field, frozen
 
 from application.access.scopes import ALL_SCOPES, CUSTOMER_SCOPES, Scope
-from domain.ids import UserId
+from domain.ids import CustomerId
 
 
 class AccessDenied(Exception):
@@ -33,7 +33,7 @@ class Principal:
     """
 
     key_id: str
-    user_id: UserId | None = field(default=None, kw_only=True)
+    user_id: CustomerId | None = field(default=None, kw_only=True)
     scopes: frozenset[Scope] = field(kw_only=True, validator=_fits_customer)
 
     def expect(self, scope: Scope) -> None:
@@ -46,12 +46,12 @@ class Principal:
         if self.user_id is not None:
             raise Forbidden("this is done by the shop, not by a customer")
 
-    def expect_customer(self, user_id: UserId) -> None:
+    def expect_customer(self, user_id: CustomerId) -> None:
         """Raise `Forbidden` for another customer than this one. The shop acts for any."""
         if self.user_id is not None and self.user_id != user_id:
             raise Forbidden(f"the caller is the customer {self.user_id}, and acts for no other one")
 
-    def whose(self, user_id: UserId | None) -> UserId | None:
+    def whose(self, user_id: CustomerId | None) -> CustomerId | None:
         """Return whose orders a list that was asked for with this `user_id` shows. Raise `Forbidden`."""
         if user_id is None:
             return self.user_id

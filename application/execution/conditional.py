@@ -6,7 +6,7 @@ from typing import ClassVar
 from attrs import frozen
 
 from domain.errors import DomainError, UnknownOrder
-from domain.ids import OrderId, UserId
+from domain.ids import CustomerId, OrderId
 from domain.orders.order import Order
 
 
@@ -29,7 +29,7 @@ class OnlyIf:
 
     order_id: OrderId
     holds: Callable[[Order], bool] = _always
-    owner: UserId | None = None
+    owner: CustomerId | None = None
 
 
 # The order that a call concerns, with or without a condition.

@@ -10,7 +10,7 @@ from application.ports.environment import Clock, NewId
 from application.ports.persistence import Transaction, UnitOfWork
 from domain.catalogue.product import Product
 from domain.errors import DomainError, UnknownProduct
-from domain.ids import OrderId, ProductId, UserId, first_payment_of
+from domain.ids import CustomerId, OrderId, ProductId, first_payment_of
 from domain.orders.events import Event, OrderAccepted
 from domain.orders.limits import expect_within_limits
 from domain.orders.line import OrderLine
@@ -30,7 +30,7 @@ class RequestedItem:
 class OrderRequest:
     """A customer's request for an order, and with `pay` for its payment as well. The same product may come twice."""
 
-    user_id: UserId
+    user_id: CustomerId
     items: tuple[RequestedItem, ...]
     pay: bool = False
 

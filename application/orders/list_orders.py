@@ -5,7 +5,7 @@ from attrs import frozen
 from application.access.principal import Principal
 from application.ports.caching import RecentOrders
 from application.ports.persistence import UnitOfWork
-from domain.ids import OrderId, UserId
+from domain.ids import CustomerId, OrderId
 from domain.orders.order import Order
 from domain.orders.status import OrderStatus
 
@@ -24,7 +24,7 @@ class ListOrders:
         self,
         by: Principal,
         *,
-        user_id: UserId | None = None,
+        user_id: CustomerId | None = None,
         status: OrderStatus | None = None,
         before: OrderId | None = None,
         limit: int,

@@ -5,10 +5,10 @@ from hashlib import sha256
 from typing import Final
 from uuid import UUID
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from domain.errors import DomainError
-from domain.ids import OrderId
+from domain.ids import CustomerId, OrderId
 from domain.orders.order import Order
 
 # The bits of a UUID that say which kind it is: version 8 (RFC 9562), an application's own layout.
@@ -29,6 +29,10 @@ class IdempotencyKey:
     scope: str
     value: str
 
+    def of_customer(self, user_id: CustomerId) -> "IdempotencyKey":
+        """Return this customer's own key of the same name. A scope has 64 characters at most."""
+        return evolve(self, scope=f"{self.scope} by {sha256(scope_of(user_id).encode()).hexdigest()[:18]}")
+
     @property
     def order_id(self) -> OrderId:
         """The id of the order that is requested under this key, the same in every process and every release.
@@ -37,6 +41,11 @@ class IdempotencyKey:
         """
         digest = sha256(f"{self.scope}\0{self.value}".encode()).digest()
         return OrderId(UUID(int=int.from_bytes(digest[:16], "big") & ~_KIND | _VERSION_8))
+
+
+def scope_of(user_id: CustomerId) -> str:
+    """Return the scope of a customer's keys. A name may be no ASCII, or too long, so its hash stands for it."""
+    return f"customer {user_id if isinstance(user_id, int) else sha256(user_id.encode()).hexdigest()[:40]}"
 
 
 def is_of_a_key(order_id: OrderId) -> bool:

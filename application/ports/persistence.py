@@ -11,7 +11,7 @@ from application.errors import Aborted
 from application.ports.idempotency import IdempotencyKey, StoredResponse
 from domain.catalogue.product import Product, StockAdjustment
 from domain.dead_letter import DeadLetter, DeadMessage
-from domain.ids import OrderId, PaymentId, ProductId, UserId
+from domain.ids import CustomerId, OrderId, PaymentId, ProductId
 from domain.orders.events import Event, EventId
 from domain.orders.expiry import OpenPeriod
 from domain.orders.order import Order
@@ -36,7 +36,7 @@ class Orders(Protocol):
         """Save orders that changed once since they were read. Raise `OrderConflict` if another writer changed one."""
 
     async def page(
-        self, *, user_id: UserId | None, status: OrderStatus | None, before: OrderId | None, limit: int
+        self, *, user_id: CustomerId | None, status: OrderStatus | None, before: OrderId | None, limit: int
     ) -> list[Order]:
         """A page of orders after the order `before`, newest first and then by id, without deleted ones.
 

@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Final, NamedTuple, get_args
 
 from attrs import field, frozen
 
-from domain.ids import OrderId, PaymentId, ProductId, UserId, is_id
+from domain.ids import CustomerId, OrderId, PaymentId, ProductId, is_customer_id
 from domain.money import Money
 from domain.orders.line import OrderLine
 
@@ -47,7 +47,7 @@ class OrderAccepted:
     order_id: OrderId
     sequence: int = 0
     at: datetime
-    user_id: UserId = field(validator=is_id)
+    user_id: CustomerId = field(validator=is_customer_id)
     lines: tuple[OrderLine, ...]
     total: Money
     asked_under: AskedUnder | None = None
@@ -63,7 +63,7 @@ class OrderPlaced:
     order_id: OrderId
     sequence: int
     at: datetime
-    user_id: UserId
+    user_id: CustomerId
     lines: tuple[OrderLine, ...]
     total: Money
 

@@ -7,7 +7,7 @@ from attrs.validators import ge, min_len
 
 from domain.catalogue.product import Product
 from domain.errors import CurrencyMismatch, IllegalTransition, InvalidOrder, OutOfStock
-from domain.ids import OrderId, PaymentId, ProductId, UserId, is_id
+from domain.ids import CustomerId, OrderId, PaymentId, ProductId, is_customer_id
 from domain.money import Money
 from domain.orders.events import (
     OrderCancelled,
@@ -37,7 +37,7 @@ class Order:
     """
 
     id: OrderId = field(on_setattr=setters.frozen)
-    user_id: UserId = field(validator=is_id, on_setattr=setters.frozen)
+    user_id: CustomerId = field(validator=is_customer_id, on_setattr=setters.frozen)
     lines: tuple[OrderLine, ...] = field(validator=min_len(1), on_setattr=setters.frozen)
     total: Money = field(on_setattr=setters.frozen)
     status: OrderStatus = OrderStatus.PENDING
@@ -75,7 +75,7 @@ class Order:
 
     @classmethod
     def place(
-        cls, *, order_id: OrderId, user_id: UserId, lines: Sequence[OrderLine], at: datetime
+        cls, *, order_id: OrderId, user_id: CustomerId, lines: Sequence[OrderLine], at: datetime
     ) -> "tuple[Order, OrderPlaced]":
         """Begin an order. Raise `InvalidOrder`, `CurrencyMismatch` or `InvalidAmount`."""
         if not lines:

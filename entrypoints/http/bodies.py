@@ -7,14 +7,17 @@ from uuid import UUID
 from msgspec import Meta, Struct
 
 from adapters.codecs.announced import data_of
+from adapters.codecs.ids import in_json
 from application.intake.place_order import OrderRequest, RequestedItem
 from domain.catalogue.product import Product
-from domain.ids import MAX_ID, ProductId, UserId
+from domain.ids import MAX_ID, MAX_NAME, ProductId
 from domain.orders.events import Event
 from domain.orders.limits import MAX_LINES, MAX_QUANTITY
 from domain.orders.line import OrderLine
 from domain.orders.order import Order
 from domain.orders.status import FailureReason, OrderStatus
+from entrypoints.http.field_errors import PRINTABLE
+from entrypoints.http.ids import customer_id_of
 from entrypoints.readiness import Readiness
 
 NumberedId = Annotated[int, Meta(ge=1, le=MAX_ID)]
@@ -26,7 +29,7 @@ class RequestedItemBody(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PlaceOrderBody(Struct, frozen=True, forbid_unknown_fields=True):
-    user_id: NumberedId
+    user_id: NumberedId | Annotated[str, Meta(min_length=1, max_length=MAX_NAME, pattern=PRINTABLE)]
     items: Annotated[tuple[RequestedItemBody, ...], Meta(min_length=1, max_length=MAX_LINES)]
     pay: bool = False
 
@@ -36,7 +39,7 @@ class PlaceOrderBody(Struct, frozen=True, forbid_unknown_fields=True):
 
     def to_request(self) -> OrderRequest:
         items = tuple(RequestedItem(ProductId(item.product_id), item.quantity) for item in self.items)
-        return OrderRequest(UserId(self.user_id), items, self.pay)
+        return OrderRequest(customer_id_of(self.user_id), items, self.pay)
 
 
 class ChangeStatusBody(Struct, frozen=True, forbid_unknown_fields=True):
@@ -81,7 +84,7 @@ class OrderLineBody(Struct, frozen=True):
 
 class OrderBody(Struct, frozen=True):
     order_id: UUID
-    user_id: int
+    user_id: int | str
     status: OrderStatus
     total_price: int
     currency: str
@@ -97,7 +100,7 @@ class OrderBody(Struct, frozen=True):
     def of(cls, order: Order) -> "OrderBody":
         return cls(
             order.id,
-            order.user_id,
+            in_json(order.user_id),
             order.status,
             order.total.minor,
             order.total.currency,

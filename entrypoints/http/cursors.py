@@ -13,7 +13,7 @@ from uuid import UUID
 
 from attrs import field, frozen
 
-from domain.ids import OrderId, ProductId, UserId
+from domain.ids import CustomerId, OrderId, ProductId
 from domain.orders.status import OrderStatus
 from entrypoints.http.refusals import FieldError, InvalidRequest
 
@@ -27,10 +27,10 @@ class Cursors:
 
     _secret: bytes = field(repr=False)
 
-    def after_order(self, order_id: OrderId, user_id: UserId | None, status: OrderStatus | None) -> str:
+    def after_order(self, order_id: OrderId, user_id: CustomerId | None, status: OrderStatus | None) -> str:
         return self._cursor(_orders(user_id, status), order_id.bytes)
 
-    def order_at(self, cursor: str, user_id: UserId | None, status: OrderStatus | None) -> OrderId:
+    def order_at(self, cursor: str, user_id: CustomerId | None, status: OrderStatus | None) -> OrderId:
         """Return the order after which the page of the list with this filter begins."""
         return OrderId(UUID(bytes=self._key(_orders(user_id, status), cursor)))
 
@@ -59,8 +59,9 @@ class Cursors:
         return blake2b(of.encode() + b"\0" + key, key=self._secret, digest_size=_SIGNATURE).digest()
 
 
-def _orders(user_id: UserId | None, status: OrderStatus | None) -> str:
-    return f"orders {user_id} {status}"
+def _orders(user_id: CustomerId | None, status: OrderStatus | None) -> str:
+    # A name could look like the rest of another filter.
+    return f"orders {user_id if user_id is None or isinstance(user_id, int) else repr(user_id)} {status}"
 
 
 def _forged() -> InvalidRequest:

@@ -16,6 +16,10 @@ _MOST: Final = 50
 # Characters of a request's text that a response repeats.
 _MAX_ECHO: Final = 100
 
+# For text that is shown on one line: without the characters that control a terminal.
+PRINTABLE: Final = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"
+_PLAIN: Final = {f"Expected `str` matching regex {PRINTABLE!r}": "it has printable characters only"}
+
 _WITH_PATH: Final = re.compile(r"(?P<rule>.*) - at `(?P<path>\$.*)`", re.DOTALL)
 _NAMED_MEMBER: Final = re.compile(r"Object (?P<rule>missing required|contains unknown) field `(?P<name>.*)`", re.DOTALL)
 _REQUIRED: Final = "it is required, and missing"
@@ -73,6 +77,8 @@ def _error_of_whole(value: Any, annotation: Any, path: str) -> Iterator[FieldErr
 def _field_error(message: str, path: str) -> FieldError:
     if at := _WITH_PATH.fullmatch(message):
         message, path = at["rule"], path + at["path"].removeprefix("$").removeprefix("." if not path else "")
+    if message in _PLAIN:
+        return FieldError(path or "body", _PLAIN[message])
     if named := _NAMED_MEMBER.fullmatch(message):
         return FieldError(_below(path, short(named["name"])), _NAMED_RULES[named["rule"]])
     return FieldError(path or "body", message.replace("`", "").lower())

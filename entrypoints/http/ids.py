@@ -1,11 +1,11 @@
-"""Ids in a path. Each id has one spelling, so that each resource has one address."""
+"""Ids in a path, a query or a body. In a path each has one spelling, so that each resource has one address."""
 
 import re
 from typing import Final
 from uuid import UUID
 
-from domain.ids import MAX_ID, OrderId, ProductId
-from entrypoints.http.refusals import NotAnId
+from domain.ids import MAX_ID, CustomerId, OrderId, ProductId, customer_id
+from entrypoints.http.refusals import FieldError, InvalidRequest, NotAnId
 
 _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _WHOLE_NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,18}")
@@ -26,6 +26,14 @@ def product_id_of(text: str) -> ProductId:
     if number is None or not 1 <= number <= MAX_ID:
         raise NotAnId(f"The id of a product is a whole number from 1 to {MAX_ID}, without leading zeros.")
     return ProductId(number)
+
+
+def customer_id_of(written: int | str) -> CustomerId:
+    """Parse the `user_id` of a body or of a query. Raise `InvalidRequest`."""
+    try:
+        return customer_id(written)
+    except ValueError as error:
+        raise InvalidRequest(FieldError("user_id", str(error))) from None
 
 
 def whole_number_of(text: str) -> int | None:

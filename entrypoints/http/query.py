@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
-from domain.ids import MAX_ID, UserId
+from domain.ids import CustomerId
 from domain.orders.status import OrderStatus
-from entrypoints.http.ids import whole_number_of
+from entrypoints.http.ids import customer_id_of, whole_number_of
 from entrypoints.http.refusals import FieldError, InvalidRequest
 
 DEFAULT_LIMIT: Final = 50
@@ -14,6 +14,9 @@ MAX_LIMIT: Final = 200
 
 # More parameters than any route has, and few enough to be parsed quickly.
 _MAX_PARAMETERS: Final = 20
+
+# What a byte becomes that is no UTF-8.
+_NOT_UTF8: Final = "\ufffd"
 
 # Parses the text of one parameter. Raises `InvalidRequest`.
 Reader = Callable[[str], Any]
@@ -52,8 +55,10 @@ def limit(text: str) -> int:
     return _whole_number("limit", text, MAX_LIMIT)
 
 
-def user_id(text: str) -> UserId:
-    return UserId(_whole_number("user_id", text, MAX_ID))
+def user_id(text: str) -> CustomerId:
+    if _NOT_UTF8 in text:
+        raise InvalidRequest(FieldError("user_id", "it is not UTF-8"))
+    return customer_id_of(text)
 
 
 def status(text: str) -> OrderStatus:

@@ -8,10 +8,12 @@ from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
+from attrs import evolve
+
 from application.ports.idempotency import Answer
 from domain import errors
 from domain.catalogue.product import Product
-from domain.ids import OrderId, PaymentId, ProductId, UserId
+from domain.ids import OrderId, PaymentId, ProductId, UserId, UserName
 from domain.money import Money
 from domain.orders.events import (
     AskedUnder,
@@ -38,6 +40,7 @@ PAYMENT_ID: Final = PaymentId(UUID("019b0c2e-7b00-7fed-9cba-ba9876543210"))
 AT: Final = datetime(2026, 11, 29, 4, 30, 15, 123456, tzinfo=UTC)
 LATER: Final = datetime(2026, 11, 29, 5, tzinfo=UTC)
 USER_ID: Final = UserId(9_007_199_254_740_993)
+USER_NAME: Final = UserName("auth0|Zoë")
 TOTAL: Final = Money(29_97, "EUR")
 LINES: Final = (
     OrderLine(product_id=ProductId(7), quantity=2, unit_price=Money(12_49, "EUR")),
@@ -73,6 +76,13 @@ EVENTS: Final[dict[str, Event]] = {
         order_id=ORDER_ID, at=LATER, user_id=USER_ID, lines=LINES, total=TOTAL, pay=True
     ),
     "order.placed.1.json": OrderPlaced(order_id=ORDER_ID, sequence=1, at=AT, user_id=USER_ID, lines=LINES, total=TOTAL),
+    # A customer may be known by a name.
+    "order.accepted-by-name.2.json": OrderAccepted(
+        order_id=ORDER_ID, at=LATER, user_id=USER_NAME, lines=LINES, total=TOTAL
+    ),
+    "order.placed-by-name.2.json": OrderPlaced(
+        order_id=ORDER_ID, sequence=1, at=AT, user_id=USER_NAME, lines=LINES, total=TOTAL
+    ),
     "order.payment_requested.1.json": PaymentRequested(
         order_id=ORDER_ID, sequence=2, at=AT, payment_id=PAYMENT_ID, amount=TOTAL
     ),
@@ -139,6 +149,8 @@ STORED_RESPONSES: Final[dict[str, Answer]] = {
     # Before it named the products that were out of stock.
     "placed.1.json": PLACED,
     "placed.2.json": PLACED,
+    # A customer may be known by a name.
+    "placed-by-name.3.json": evolve(PLACED, user_id=USER_NAME),
     "failed.2.json": FAILED,
     "refund_requested.2.json": REFUND_REQUESTED,
     "deleted.2.json": DELETED,

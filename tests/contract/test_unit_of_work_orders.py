@@ -6,9 +6,10 @@ from uuid import UUID
 import pytest
 from attrs import evolve
 
+from adapters.sql.repositories.customers import number_of
 from application.errors import Aborted
 from application.ports.persistence import OrderConflict, UnitOfWork
-from domain.ids import MAX_ID, OrderId, PaymentId, ProductId, UserId
+from domain.ids import MAX_ID, OrderId, PaymentId, ProductId, UserId, UserName
 from domain.money import MAX_MINOR, Money
 from domain.orders.order import Order
 from domain.orders.status import FailureReason, OrderStatus
@@ -54,6 +55,19 @@ async def test_an_order_in_any_state_is_read_as_it_was_written(shop: UnitOfWork,
     order = evolve(order, refund_requested=status is OrderStatus.PAID, deleted=status is OrderStatus.EXPIRED)
     await keep(shop, orders=[order])
     assert await stored(shop, order.id) == {order.id: order}
+
+
+async def test_a_customer_is_known_by_a_number_or_by_a_name(shop: UnitOfWork) -> None:
+    """Whatever number a name has in the database, the customer of that number is another one."""
+    names = [UserName("auth0|Zoë"), UserName("auth0|zoë"), UserName("007"), UserName("\U0001f58b" * 64)]
+    customers = [UserId(7), *names, *(UserId(number_of(name)) for name in names)]
+    orders = [evolve(an_order(number=number), user_id=id_) for number, id_ in enumerate(customers, start=1)]
+    await keep(shop, orders=orders)
+    assert await stored(shop, *(order.id for order in orders)) == {order.id: order for order in orders}
+    for order in orders:
+        for status in (None, OrderStatus.PENDING):
+            async with shop.reading() as tx:
+                assert await tx.orders.page(user_id=order.user_id, status=status, before=None, limit=10) == [order]
 
 
 async def test_the_largest_values_are_kept_exactly(unit_of_work: UnitOfWork) -> None:

@@ -1,3 +1,4 @@
+from urllib.parse import urlencode
 from uuid import UUID
 
 import pytest
@@ -65,6 +66,31 @@ async def test_an_order_is_placed_and_its_payment_requested_in_one_request(shop:
     assert (again.status, again.body) == (201, order)
     other = await browser.post("/orders", wanted | {"pay": False}, key="now")
     assert (other.status, other.code) == (422, "idempotency_key_reused")
+
+
+@pytest.mark.parametrize(
+    ("sent", "shown"),
+    [
+        ("auth0|Zoë", "auth0|Zoë"),
+        ("7", 7),
+        (2**53 - 1, 2**53 - 1),
+        (2**53, str(2**53)),
+        (str(2**63 - 1), str(2**63 - 1)),
+    ],
+)
+async def test_a_customer_is_a_number_or_a_name_and_a_large_number_is_a_string_in_json(
+    shop: Shop, browser: Browser, sent: int | str, shown: int | str
+) -> None:
+    pen = await shop.sells()
+    wanted = {"user_id": sent, "items": [{"product_id": pen.id, "quantity": 1}]}
+    answer = await browser.post("/orders", wanted, key="now")
+    assert answer.body["user_id"] == shown
+    again = await browser.post("/orders", wanted | {"user_id": shown}, key="now")
+    assert (again.status, again.body) == ((201, answer.body) if sent == shown else (422, again.body))
+    listed = await browser.get(f"/orders?{urlencode({'user_id': shown})}")
+    assert listed.body["items"] == [answer.body]
+    history = await browser.get(f"/orders/{answer.body['order_id']}/events")
+    assert history.body["items"][0]["data"]["user_id"] == shown
 
 
 async def test_what_is_wrong_with_an_order_is_named(shop: Shop, browser: Browser) -> None:

@@ -115,7 +115,7 @@ def test_an_event_of_a_release_that_did_not_name_what_was_out_of_stock_is_read()
         pytest.param(changed(PAID, at="9999-12-31T23:59:59-14:00"), "no moment", id="a time after all others"),
         pytest.param(changed(PAID, at="0001-01-01T00:00:00+14:00"), "no moment", id="a time before all others"),
         pytest.param(changed(PAID, at="2026-01-01T00:00:00"), "no moment", id="a time without a zone"),
-        pytest.param(changed(EVENTS[0], user_id=2**63), "user_id", id="a user id of more than 63 bits"),
+        pytest.param(changed(EVENTS[0], user_id=2**63), "the id of a customer", id="a user id of more than 63 bits"),
         pytest.param(
             changed(EVENTS[0], asked_under={"scope": "s", "key": "a\0", "fingerprint": "f"}),
             "printable",

@@ -7,7 +7,7 @@ from adapters.memory.copies import copied
 from adapters.memory.store import Changes
 from application.errors import Aborted
 from application.ports.persistence import OrderConflict
-from domain.ids import OrderId, UserId
+from domain.ids import CustomerId, OrderId
 from domain.orders.order import Order
 from domain.orders.status import MAY_EXPIRE, WAITS_FOR_WORKER, OrderStatus
 
@@ -48,7 +48,7 @@ class MemoryOrders:
         self._changes.committed.orders += orders
 
     async def page(
-        self, *, user_id: UserId | None, status: OrderStatus | None, before: OrderId | None, limit: int
+        self, *, user_id: CustomerId | None, status: OrderStatus | None, before: OrderId | None, limit: int
     ) -> list[Order]:
         found = [
             order

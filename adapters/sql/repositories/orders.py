@@ -15,6 +15,7 @@ from sqlalchemy import (
     ScalarSelect,
     Select,
     Update,
+    and_,
     bindparam,
     insert,
     literal,
@@ -32,11 +33,12 @@ from adapters.sql.core.reading import checked
 from adapters.sql.core.transaction import TransactionBlock
 from adapters.sql.core.types import UtcDateTime
 from adapters.sql.dialects.base import SqlDialect
+from adapters.sql.repositories.customers import customer_in, name_of, number_of
 from adapters.sql.repositories.lines import INSERT_LINES, lines_in, lines_of, numbered_lines
 from adapters.sql.tables import NOT_DELETED, UNPAID, WAITING, orders
 from application.execution.after_commit import Committed
 from application.ports.persistence import OrderConflict
-from domain.ids import OrderId, ProductId, UserId
+from domain.ids import CustomerId, OrderId, ProductId
 from domain.money import Money
 from domain.orders.order import Order
 from domain.orders.status import FailureReason, OrderStatus
@@ -52,7 +54,7 @@ _IDS_FROM_JSON: Final = msgspec.json.Decoder(tuple[ProductId, ...])
 # What is written into each column; `_order` reads it.
 _WRITTEN: Final[Written[Order]] = {
     "id": attrgetter("id"),
-    "user_id": attrgetter("user_id"),
+    "user_id": lambda order: number_of(order.user_id),
     "status": attrgetter("status.value"),
     "total": attrgetter("total.minor"),
     "currency": attrgetter("total.currency"),
@@ -65,13 +67,14 @@ _WRITTEN: Final[Written[Order]] = {
     "created_at": attrgetter("created_at"),
     "updated_at": attrgetter("updated_at"),
     "out_of_stock": lambda order: _IDS_AS_JSON.encode(order.out_of_stock).decode() if order.out_of_stock else None,
+    "user_name": lambda order: name_of(order.user_id),
 }
 
 
 def _order(row: Row[Any]) -> Order:
     return Order(
         id=row.id,
-        user_id=row.user_id,
+        user_id=customer_in(row),
         lines=lines_in(row.lines, row.currency),
         total=Money(row.total, row.currency),
         status=OrderStatus(row.status),
@@ -89,7 +92,7 @@ def _order(row: Row[Any]) -> Order:
 
 
 # What was agreed when the order was placed; `save_many` may change everything else.
-_AGREED: Final = frozenset({"user_id", "total", "currency", "created_at"})
+_AGREED: Final = frozenset({"user_id", "user_name", "total", "currency", "created_at"})
 _SAVED: Final = {name: get for name, get in _WRITTEN.items() if name not in _AGREED}
 
 # An order comes with its lines in one statement, of one row each.
@@ -134,7 +137,8 @@ def _place_of(parameter: str, place: Sequence[Column[Any]]) -> ScalarSelect[Any]
 
 # What a page may be of, by the name of its parameter.
 _CONDITIONS: Final[dict[str, ColumnElement[bool]]] = {
-    "user_id": orders.c.user_id == bindparam("user_id"),
+    "user_id": and_(orders.c.user_id == bindparam("user_id"), orders.c.user_name.is_(None)),
+    "user_name": and_(orders.c.user_id == bindparam("user_id"), orders.c.user_name == bindparam("user_name")),
     "status": orders.c.status == bindparam("status"),
     "before": tuple_(*_PLACE) < _place_of("before", _PLACE),
 }
@@ -175,6 +179,10 @@ _WAITING: Final = _IDS.where(WAITING, _NO_STEP).order_by(orders.c.id)
 _WAITING_AFTER: Final = _WAITING.where(orders.c.id > bindparam("after"))
 
 
+def _whose(user_id: CustomerId | None) -> dict[str, int | str | None]:
+    return {} if user_id is None else {"user_id": number_of(user_id), "user_name": name_of(user_id)}
+
+
 @frozen
 class SqlOrders:
     _block: TransactionBlock
@@ -201,13 +209,15 @@ class SqlOrders:
         self._committed.orders += orders
 
     async def page(
-        self, *, user_id: UserId | None, status: OrderStatus | None, before: OrderId | None, limit: int
+        self, *, user_id: CustomerId | None, status: OrderStatus | None, before: OrderId | None, limit: int
     ) -> list[Order]:
-        asked = {"user_id": user_id, "status": status.value if status else None, "before": before}
+        asked = {**_whose(user_id), "status": status.value if status else None, "before": before}
         given = {name: value for name, value in asked.items() if value is not None}
+        # The condition on a name has the number in it.
+        conditions = given.keys() - ({"user_id"} if "user_name" in given else set())
         step = next((step for step in _STEPS if step >= limit), None)
         is_of_all = user_id is None and status is None
-        statement = _page(*given) if step is None or not is_of_all else _page_of_all(step, *given)
+        statement = _page(*sorted(conditions)) if step is None or not is_of_all else _page_of_all(step, *conditions)
         rows = await self._block.fetch(statement, {**given, "limit": limit})
         return [checked("order", row.id, _order, row) for row in rows]
 

@@ -11,6 +11,7 @@ from application.access.principal import Principal
 from application.access.scopes import Scope
 from application.assembly import UseCases
 from application.intake.queue_orders import Queued
+from application.ports.idempotency import scope_of
 from domain.orders.order import Order
 from domain.orders.status import HAS_MONEY, SET_BY_HAND, OrderStatus
 from entrypoints.http import query
@@ -67,7 +68,8 @@ class _Handlers:
 
     async def place(self, by: Principal) -> Reply:
         body = await read_json(_PLACE_ORDER)
-        call = await keyed(body.to_request(), scope=f"customer {body.user_id}")
+        wanted = body.to_request()
+        call = await keyed(wanted, scope=scope_of(wanted.user_id))
         outcome = await self._use_cases.place_order(by, call)
         return queued(outcome, _accepted) if isinstance(outcome, Queued) else answered(outcome, _created)
 

@@ -13,9 +13,10 @@ from application.execution.conditional import OnlyIf
 from application.execution.idempotency import Keyed, Replayed
 from application.intake.queue_orders import Queued
 from application.intake.unrecorded import NotYetRecorded
-from application.ports.idempotency import IdempotencyKey
+from application.ports.idempotency import IdempotencyKey, scope_of
 from domain.errors import UnknownOrder
-from domain.ids import OrderId, UserId
+from domain.ids import MAX_ID, CustomerId, OrderId, UserId, UserName
+from domain.orders.events import AskedUnder
 from domain.orders.order import Order
 from tests.unit.intakes import Intakes
 from tests.unit.shop import Shop, a_request
@@ -129,3 +130,11 @@ async def test_only_the_shop_completes_an_order(shop: Shop) -> None:
 def test_a_customer_has_no_scope_that_concerns_the_orders_of_others(scope: Scope) -> None:
     with pytest.raises(ValueError, match=scope):
         Principal("a customer", user_id=UserId(1), scopes=frozenset({scope}))
+
+
+@pytest.mark.parametrize("user_id", [UserId(7), UserId(MAX_ID), UserName("auth0|Zoë" * 7)])
+def test_a_customers_own_key_can_be_stored(user_id: CustomerId) -> None:
+    """A scope is a column of 64 characters, and part of a message in ASCII."""
+    own = under_a_key(OrderId(UUID(int=1))).key.of_customer(user_id)
+    for key in (own, IdempotencyKey(scope_of(user_id), "now")):
+        assert AskedUnder(scope=key.scope, key=key.value, fingerprint="f").scope == key.scope
