@@ -11,6 +11,8 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 import pytest
 
+from adapters.sql.core.engine import create_engine
+from adapters.sql.migrate import migrate
 from tests.servers import PostgresServer, RabbitServer, RedisServer, ServerMissing, TlsRedisServer
 from tests.servers.fleet import Fleet, Harbour
 from tests.servers.packages import PACKAGES
@@ -33,6 +35,11 @@ _NEEDS: Final = {
     "openssl_program": ("program", "openssl"),
     "wrk_program": ("program", "wrk"),
 }
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: a test that waits for a server or a process leaves its core to another."""
+    return (os.cpu_count() or 1) + 1
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -126,15 +133,18 @@ async def _execute(url: str, statement: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def new_database(pytestconfig: pytest.Config) -> Iterator[Callable[[], str]]:
-    """Makes an empty database on the shared PostgreSQL and gives its URL; all are dropped at the end of the run."""
+def new_database(pytestconfig: pytest.Config) -> Iterator[Callable[..., str]]:
+    """Makes an empty database on the shared PostgreSQL and gives its URL; all are dropped at the end of the run.
+
+    One that is `like` another is a copy of it. Nobody may be connected to the other.
+    """
     server = _needed(pytestconfig, "postgres_url")
     made: list[str] = []
 
-    def make() -> str:
+    def make(*, like: str | None = None) -> str:
         name = f"holdfast_test_{secrets.token_hex(6)}"
-        # A template that never has connections, which would block the copy.
-        _run(partial(_execute, server, f"CREATE DATABASE {name} TEMPLATE template0"))
+        template = "template0" if like is None else urlsplit(like).path.strip("/")
+        _run(partial(_execute, server, f"CREATE DATABASE {name} TEMPLATE {template}"))
         made.append(name)
         return urlunsplit(urlsplit(server)._replace(path=f"/{name}"))
 
@@ -142,6 +152,22 @@ def new_database(pytestconfig: pytest.Config) -> Iterator[Callable[[], str]]:
     for name in made:
         # A test that left a connection open must not keep its database alive.
         _run(partial(_execute, server, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
+
+
+@pytest.fixture(scope="session")
+def new_migrated_database(new_database: Callable[..., str]) -> Callable[[], str]:
+    """As `new_database`, with the shop's tables. A copy of a migrated database costs less than its migrations."""
+    migrated = new_database()
+    _run(partial(_migrate, migrated))
+    return partial(new_database, like=migrated)
+
+
+async def _migrate(url: str) -> None:
+    engine = create_engine(url)
+    try:
+        await migrate(engine)
+    finally:
+        await engine.dispose()
 
 
 @pytest.fixture(scope="session")

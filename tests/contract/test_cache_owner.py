@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 import pytest
 from attrs import define, frozen
@@ -66,14 +67,27 @@ def namespace() -> str:
     return f"test:{secrets.token_hex(8)}"
 
 
-@pytest.fixture
-async def in_redis(redis_url: str, namespace: str) -> AsyncIterator[Caches]:
-    async with open_redis(redis_url, timeout=5) as redis:
+@asynccontextmanager
+async def caches_in_redis(url: str, namespace: str, *, seconds: float) -> AsyncIterator[Caches]:
+    async with open_redis(url, timeout=seconds) as redis:
         yield Caches(
             RedisCacheOwner(redis, namespace),
             RedisRecentOrders(redis, namespace, settle=0),
             RedisCatalogueCache(redis, namespace),
         )
+
+
+@pytest.fixture
+async def in_redis(redis_url: str, namespace: str) -> AsyncIterator[Caches]:
+    async with caches_in_redis(redis_url, namespace, seconds=5) as caches:
+        yield caches
+
+
+@pytest.fixture
+async def soon_back(redis_url: str, namespace: str) -> AsyncIterator[Caches]:
+    """For a test in which Redis refuses a command. The client then waits for twice its timeout, and connects again."""
+    async with caches_in_redis(redis_url, namespace, seconds=0.5) as caches:
+        yield caches
 
 
 @pytest.fixture(params=["memory", "redis"])
@@ -163,7 +177,7 @@ async def test_entries_in_redis_of_which_nobody_knows_the_database_are_invalidat
 )
 @pytest.mark.parametrize("key", ["database", "generation", "catalogue"])
 async def test_a_key_of_another_type_under_one_of_our_names_is_replaced(
-    in_redis: Caches, redis_url: str, namespace: str, key: str, command: str
+    in_redis: Caches, soon_back: Caches, redis_url: str, namespace: str, *, key: str, command: str
 ) -> None:
     await in_redis.owner.change(FIRST, since=None)
     await in_redis.fill()
@@ -172,21 +186,22 @@ async def test_a_key_of_another_type_under_one_of_our_names_is_replaced(
         await raw.execute_command(*command.format(f"{namespace}:{key}").split())
     if key == "database":
         assert await in_redis.owner.get() is None
-    await in_redis.owner.change(FIRST, since=None)
+    caches = soon_back
+    await caches.owner.change(FIRST, since=None)
 
     async def all_work() -> bool:
-        assert in_redis.catalogue is not None
-        await in_redis.owner.change(FIRST, since=await in_redis.owner.get())
-        mark, order = await in_redis.owner.get(), an_order_of_its_own()
+        assert caches.catalogue is not None
+        await caches.owner.change(FIRST, since=await caches.owner.get())
+        mark, order = await caches.owner.get(), an_order_of_its_own()
         for _ in range(2):
-            await in_redis.orders.put_many([order])
-        page, _ = await in_redis.catalogue.get(PAGE)
-        await in_redis.catalogue.put(page, [a_product()])
-        _, products = await in_redis.catalogue.get(PAGE)
-        return mark == FIRST and products is not None and order.id in await in_redis.orders.get_many([order.id])
+            await caches.orders.put_many([order])
+        page, _ = await caches.catalogue.get(PAGE)
+        await caches.catalogue.put(page, [a_product()])
+        _, products = await caches.catalogue.get(PAGE)
+        return mark == FIRST and products is not None and order.id in await caches.orders.get_many([order.id])
 
     # The client may have to connect again first.
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not await all_work():  # noqa: ASYNC110 - what is waited for happens in a server
             await asyncio.sleep(0.05)
 

@@ -1,6 +1,9 @@
 """A database with rows of every release loses none of them on its way to this one."""
 
+import asyncio
+import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from uuid import UUID
 
@@ -11,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.codecs import events, stored_responses
 from adapters.sql import migrate as migrating
+from adapters.sql.core.engine import create_engine
 from adapters.sql.migrate import migrate
 from adapters.sql.migrations.changing import change_check
 from adapters.sql.schema import revisions
@@ -43,10 +47,18 @@ ROWS: dict[str, str] = {
 }
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def engine(request: pytest.FixtureRequest, tmp_path: Path, open_engines: Callable[[str], AsyncEngine]) -> AsyncEngine:
-    if request.param == "sqlite":
-        return open_engines(f"sqlite:///{tmp_path / 'old.db'}")
+@pytest.fixture(params=["sqlite", "postgres"], scope="module")
+def backend(request: pytest.FixtureRequest) -> str:
+    backend: str = request.param
+    return backend
+
+
+@pytest.fixture
+def engine(
+    request: pytest.FixtureRequest, backend: str, tmp_path: Path, open_engines: Callable[[str], AsyncEngine]
+) -> AsyncEngine:
+    if backend == "sqlite":
+        return open_engines(f"sqlite:///{tmp_path / 'new.db'}")
     return open_engines(request.getfixturevalue("new_database")())
 
 
@@ -85,9 +97,39 @@ def columns_of(connection: Connection) -> dict[str, list[str]]:
     }
 
 
+@pytest.fixture(scope="module")
+def grown_up(request: pytest.FixtureRequest, backend: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A database that was migrated step by step: each test gets a copy."""
+    if backend == "sqlite":
+        url = f"sqlite:///{tmp_path_factory.mktemp('grown-up') / 'old.db'}"
+    else:
+        url = request.getfixturevalue("new_database")()
+
+    async def grow() -> None:
+        engine = create_engine(url)
+        try:
+            await migrate_step_by_step(engine)
+        finally:
+            await engine.dispose()
+
+    # In a thread of its own, so that no event loop of a test is disturbed.
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, grow()).result(timeout=300)
+    return url
+
+
 @pytest.fixture
-async def old(engine: AsyncEngine) -> AsyncEngine:
-    """Migrated step by step, with a row in each table since there was one; no step lost or changed any."""
+def old(
+    request: pytest.FixtureRequest, grown_up: str, tmp_path: Path, open_engines: Callable[[str], AsyncEngine]
+) -> AsyncEngine:
+    if grown_up.startswith("sqlite:///"):
+        copy = shutil.copy(grown_up.removeprefix("sqlite:///"), tmp_path / "old.db")
+        return open_engines(f"sqlite:///{copy}")
+    return open_engines(request.getfixturevalue("new_database")(like=grown_up))
+
+
+async def migrate_step_by_step(engine: AsyncEngine) -> None:
+    """With a row in each table since there was one; no step may lose or change any."""
     known: dict[str, list[str]] = {}
     for revision in revisions():
         async with engine.connect() as connection:
@@ -102,7 +144,6 @@ async def old(engine: AsyncEngine) -> AsyncEngine:
                     await connection.run_sync(insert, table)
             known = there
     assert known.keys() == ROWS.keys()
-    return engine
 
 
 async def test_no_row_is_lost_and_each_is_read(old: AsyncEngine) -> None:

@@ -8,6 +8,7 @@ import aiohttp
 import pytest
 from attrs import frozen
 
+from adapters.rabbitmq.declaring import declare_topology
 from adapters.rabbitmq.topology import Topology
 from tests.brokers import removed
 from tests.cables import Cable, cable
@@ -25,22 +26,23 @@ def embedded(tmp_path: Path) -> Iterator[Service]:
 
 @pytest.fixture
 async def on_servers(
-    tmp_path: Path, new_database: Callable[[], str], redis_url: str, amqp_url: str
+    tmp_path: Path, new_migrated_database: Callable[[], str], redis_url: str, amqp_url: str
 ) -> AsyncIterator[Service]:
     """The service on PostgreSQL, Redis and RabbitMQ, migrated and not started yet."""
     namespace = f"test-{token_hex(6)}"
     service = Service(
         folder=tmp_path,
         settings={
-            "DATABASE_URL": new_database(),
+            "DATABASE_URL": new_migrated_database(),
             "REDIS_URL": redis_url,
             "AMQP_URL": amqp_url,
             "HOLDFAST_NAMESPACE": namespace,
         },
     )
-    async with removed(amqp_url, Topology(namespace)):
+    topology = Topology(namespace)
+    async with removed(amqp_url, topology):
+        await declare_topology(amqp_url, topology)
         try:
-            await asyncio.to_thread(service.run, "migrate")
             yield service
         finally:
             await asyncio.to_thread(service.kill)

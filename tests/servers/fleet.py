@@ -8,6 +8,7 @@ import socketserver
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -21,8 +22,11 @@ from tests.servers.server import Server, close_all
 VARIABLES: Final[Mapping[str, str]] = MappingProxyType(
     {"PostgreSQL": "DATABASE_URL", "Redis": "REDIS_URL", "RabbitMQ": "AMQP_URL"}
 )
+# The shared servers are never killed, so PostgreSQL need not wait for its disk. A test that kills a server has its own,
+# which is durable.
+_UNSYNCED: Final[Mapping[str, str]] = MappingProxyType({"fsync": "off", "full_page_writes": "off"})
 _KINDS: Final[Mapping[str, Callable[[], Server]]] = MappingProxyType(
-    {"PostgreSQL": PostgresServer, "Redis": RedisServer, "RabbitMQ": RabbitServer}
+    {"PostgreSQL": partial(PostgresServer, settings=_UNSYNCED), "Redis": RedisServer, "RabbitMQ": RabbitServer}
 )
 _PORTS: Final[Mapping[str, int]] = MappingProxyType({"PostgreSQL": 5432, "Redis": 6379, "RabbitMQ": 5672})
 _SQLITE: Final = "sqlite"
