@@ -33,7 +33,8 @@ class Answer:
         assert self.headers["content-type"] == "application/problem+json"
         assert self.body["status"] == self.status
         assert self.body["request_id"] == self.headers["request-id"]
-        return str(self.body["type"]).rpartition(":")[2]
+        assert self.body["type"] == f"/problems/{self.body['code']}"
+        return str(self.body["code"])
 
 
 @frozen

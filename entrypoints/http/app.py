@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any, Final, cast
 
@@ -11,6 +11,8 @@ from werkzeug.routing import MapAdapter
 
 from application.access.principal import Principal
 from application.assembly import UseCases
+from entrypoints.http.accept import preferred
+from entrypoints.http.all_errors import all_errors
 from entrypoints.http.cursors import Cursors
 from entrypoints.http.decoding import read_body
 from entrypoints.http.digests import expect_digests
@@ -21,6 +23,7 @@ from entrypoints.http.replies import Reply, refuse
 from entrypoints.http.routes.documents import documents_routes
 from entrypoints.http.routes.health import health_routes
 from entrypoints.http.routes.orders import orders_routes
+from entrypoints.http.routes.problems import problems_routes
 from entrypoints.http.routes.products import products_routes
 from entrypoints.http.routes.route import Open, Route, expect_access
 from entrypoints.http.server.connection import LeanQuart
@@ -58,11 +61,12 @@ def create_app(  # noqa: PLR0913 - each is a setting, given by name
     app.config["BODY_TIMEOUT"] = request_timeout / 2
     # With a timeout, Quart would start a task for each response. The server itself handles clients that don't read.
     app.config["RESPONSE_TIMEOUT"] = None
-    app.register_error_handler(Exception, _Refusals().answer)
     # A new resource is a file in routes/ and a line here.
     app.routes = {}
+    app.register_error_handler(Exception, _Refusals(app.routes).answer)
     lists = (*orders_routes(use_cases, cursors), *products_routes(use_cases, cursors))
-    for route in (*lists, *health_routes(check_readiness), *documents_routes(namespace)):
+    open_routes = (*problems_routes(), *health_routes(check_readiness), *documents_routes(namespace))
+    for route in (*lists, *open_routes):
         endpoint = f"{route.method} {route.path}"
         app.routes[endpoint] = route
         app.add_url_rule(route.path, endpoint=endpoint, view_func=route.handler, methods=[route.method])
@@ -109,6 +113,7 @@ class _Api(LeanQuart):
             expect_access(by, route.access)
             # The handler takes it by this name.
             cast(dict[str, Any], request.view_args)["by"] = by
+        preferred(request.headers.get("Accept"), route.produces)
         if request.query_string and not route.parameters:
             parameters(request.query_string, route.parameters)
         return refuse_what_is_not_honoured(request.method, request.headers, honoured=route.honours)
@@ -121,9 +126,12 @@ class _Refusals:
     While a server is down, every request fails. So each kind of temporary problem is logged at most once a second.
     """
 
+    _routes: Mapping[str, Route]
     _logged_at: dict[str, float] = field(factory=dict, init=False)
 
     async def answer(self, error: Exception) -> Response:
+        rule = request.url_rule
+        errors = () if rule is None else await all_errors(error, request, self._routes[rule.endpoint])
         kind = kind_of(error)
         where = f"{request.method} {request.path}"
         if kind.status is HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -133,4 +141,4 @@ class _Refusals:
             if now - self._logged_at.get(kind.code, float("-inf")) >= 1.0:
                 self._logged_at[kind.code] = now
                 _log.warning("request not served", request=where, code=kind.code, reason=str(error))
-        return refuse(error)
+        return refuse(error, errors)

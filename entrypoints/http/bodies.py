@@ -1,7 +1,7 @@
 """The JSON of requests and responses. Amounts are in minor units, times are RFC 3339 in UTC."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from msgspec import Meta, Struct
@@ -18,6 +18,7 @@ from domain.orders.order import Order
 from domain.orders.status import FailureReason, OrderStatus
 from entrypoints.http.field_errors import PRINTABLE
 from entrypoints.http.ids import customer_id_of
+from entrypoints.http.refusals import in_body
 from entrypoints.readiness import Readiness
 
 NumberedId = Annotated[int, Meta(ge=1, le=MAX_ID)]
@@ -39,7 +40,7 @@ class PlaceOrderBody(Struct, frozen=True, forbid_unknown_fields=True):
 
     def to_request(self) -> OrderRequest:
         items = tuple(RequestedItem(ProductId(item.product_id), item.quantity) for item in self.items)
-        return OrderRequest(customer_id_of(self.user_id), items, self.pay)
+        return OrderRequest(customer_id_of(self.user_id, in_body), items, self.pay)
 
 
 class ChangeStatusBody(Struct, frozen=True, forbid_unknown_fields=True):
@@ -138,6 +139,22 @@ class OrdersBody(Struct, frozen=True):
 
 class HistoryBody(Struct, frozen=True):
     items: list[EventBody]
+
+
+class ProblemKindBody(Struct, frozen=True):
+    """One kind of problem. `guarded`: worth sending again, but only a request with a key does no harm."""
+
+    type: str
+    code: str
+    title: str
+    status: int
+    cause: str
+    remedy: str
+    retryable: Literal["no", "yes", "guarded"]
+
+
+class ProblemKindsBody(Struct, frozen=True):
+    items: list[ProblemKindBody]
 
 
 class LiveBody(Struct, frozen=True):

@@ -15,7 +15,7 @@ from attrs import field, frozen
 
 from domain.ids import CustomerId, OrderId, ProductId
 from domain.orders.status import OrderStatus
-from entrypoints.http.refusals import FieldError, InvalidRequest
+from entrypoints.http.refusals import InvalidCursor, in_query
 
 _PRODUCTS: Final = "products"
 _SIGNATURE: Final = 12
@@ -23,7 +23,7 @@ _SIGNATURE: Final = 12
 
 @frozen
 class Cursors:
-    """The cursors of all processes with the same secret. Each method that reads one raises `InvalidRequest`."""
+    """The cursors of all processes with the same secret. Each method that reads one raises `InvalidCursor`."""
 
     _secret: bytes = field(repr=False)
 
@@ -64,6 +64,6 @@ def _orders(user_id: CustomerId | None, status: OrderStatus | None) -> str:
     return f"orders {user_id if user_id is None or isinstance(user_id, int) else repr(user_id)} {status}"
 
 
-def _forged() -> InvalidRequest:
+def _forged() -> InvalidCursor:
     rule = "it must be the `next` of the previous page, unchanged, with the parameters of that page"
-    return InvalidRequest(FieldError("cursor", rule))
+    return InvalidCursor(in_query("cursor", rule))

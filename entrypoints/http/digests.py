@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from werkzeug.datastructures import Headers
 
-from entrypoints.http.refusals import FieldError, InvalidHeader, each_header
+from entrypoints.http.refusals import InvalidHeader, each_header, in_header
 
 _MD5: Final = "Content-Md5"
 DIGESTS: Final = frozenset({"Content-Digest", "Repr-Digest", "Digest", _MD5})
@@ -31,11 +31,13 @@ def _expect(name: str, headers: Headers, body: bytes) -> None:
     text = ",".join(headers.getlist(name))
     known = [(algorithm, said) for algorithm, said in _said(name, text) if algorithm in _ALGORITHMS]
     if not known:
-        raise InvalidHeader(FieldError(name, "send the digest of one of these algorithms: sha-256, sha-512"))
+        raise InvalidHeader(
+            in_header(name, "send the digest of one of these algorithms: sha-256, sha-512", "not_honoured")
+        )
     for algorithm, said in known:
         if said != _ALGORITHMS[algorithm](body).digest():
             rule = f"the body that arrived has another {algorithm} digest: send it again"
-            raise InvalidHeader(FieldError(name, rule))
+            raise InvalidHeader(in_header(name, rule, "not_honoured"))
 
 
 def _said(name: str, text: str) -> Iterator[tuple[str, bytes]]:
@@ -45,4 +47,4 @@ def _said(name: str, text: str) -> Iterator[tuple[str, bytes]]:
             # RFC 9530 writes a digest between colons, its predecessor without.
             yield algorithm.lower(), b64decode(written.strip(" \t").strip(":"), validate=True)
         except (binascii.Error, ValueError):
-            raise InvalidHeader(FieldError(name, "a digest is written in base64, as in sha-256=:...:")) from None
+            raise InvalidHeader(in_header(name, "a digest is written in base64, as in sha-256=:...:")) from None

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import fields
 
-from entrypoints.http.refusals import FieldError
+from entrypoints.http.refusals import FieldError, pointer_of
 
 # A body within its limit could break thousands of rules.
 _MOST: Final = 50
@@ -22,9 +22,30 @@ _PLAIN: Final = {f"Expected `str` matching regex {PRINTABLE!r}": "it has printab
 
 _WITH_PATH: Final = re.compile(r"(?P<rule>.*) - at `(?P<path>\$.*)`", re.DOTALL)
 _NAMED_MEMBER: Final = re.compile(r"Object (?P<rule>missing required|contains unknown) field `(?P<name>.*)`", re.DOTALL)
-_REQUIRED: Final = "it is required, and missing"
-_UNKNOWN: Final = "there is no such field here"
-_NAMED_RULES: Final = {"missing required": _REQUIRED, "contains unknown": _UNKNOWN}
+_MISSING: Final = ("it is required, and missing", "required")
+_UNKNOWN: Final = ("there is no such field here", "unknown")
+_NAMED_RULES: Final = {"missing required": _MISSING, "contains unknown": _UNKNOWN}
+# What msgspec says, in plain words, and the code of each rule.
+_TYPES: Final = {
+    "int": "a whole number",
+    "float": "a number",
+    "str": "a text",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "an object",
+    "null": "null",
+    "datetime": "a time as in 2026-01-31T12:00:00Z",
+    "uuid": "a UUID",
+}
+_RULES: Final = (
+    (re.compile(r"Expected `(?P<type>[^`]*)` of length >= (?P<n>\d+)"), "it has at least {n} {unit}", "wrong_length"),
+    (re.compile(r"Expected `(?P<type>[^`]*)` of length <= (?P<n>\d+)"), "it has at most {n} {unit}", "wrong_length"),
+    (re.compile(r"Expected `(?P<type>[^`]*)` >= (?P<n>\S+)"), "it is {type}, at least {n}", "out_of_range"),
+    (re.compile(r"Expected `(?P<type>[^`]*)` <= (?P<n>\S+)"), "it is {type}, at most {n}", "out_of_range"),
+    (re.compile(r"Expected `(?P<type>[^`]*)`, got `(?P<got>.*)`"), "it is {type}, not {got}", "wrong_type"),
+    (re.compile(r"(?:Integer|Number|Value) .*out of range.*", re.IGNORECASE), "it is out of range", "out_of_range"),
+    (re.compile(r"Invalid enum value .*", re.DOTALL), "it is none of the values that are allowed", "not_one_of"),
+)
 
 
 def field_errors(body: bytes, shape: type[Any], first: msgspec.ValidationError) -> tuple[FieldError, ...]:
@@ -36,53 +57,68 @@ def field_errors(body: bytes, shape: type[Any], first: msgspec.ValidationError) 
         # It is no JSON behind the first error.
         return (known,)
     found = tuple(islice(_errors(value, shape, ""), _MOST))
-    return found if any(error.field == known.field for error in found) else (known, *found)
+    return found if any(error.pointer == known.pointer for error in found) else (known, *found)
 
 
 def short(name: str) -> str:
     return name if len(name) <= _MAX_ECHO else f"{name[:_MAX_ECHO]}..."
 
 
-def _errors(value: Any, annotation: Any, path: str) -> Iterator[FieldError]:
+def _errors(value: Any, annotation: Any, pointer: str) -> Iterator[FieldError]:
     kind, *constraints = get_args(annotation) if get_origin(annotation) is Annotated else (annotation,)
     if isinstance(value, dict) and isinstance(kind, type) and issubclass(kind, Struct):
-        yield from _errors_of_members(value, kind, path)
+        yield from _errors_of_members(value, kind, pointer)
     elif isinstance(value, list) and get_origin(kind) is tuple:
-        yield from _error_of_whole(value, Annotated[tuple[Any, ...], *constraints], path)
+        yield from _error_of_whole(value, Annotated[tuple[Any, ...], *constraints], pointer)
         for index, item in enumerate(value):
-            yield from _errors(item, get_args(kind)[0], f"{path}[{index}]")
+            yield from _errors(item, get_args(kind)[0], f"{pointer}/{index}")
     else:
-        yield from _error_of_whole(value, annotation, path)
+        yield from _error_of_whole(value, annotation, pointer)
 
 
-def _errors_of_members(value: dict[str, Any], shape: type[Struct], path: str) -> Iterator[FieldError]:
+def _errors_of_members(value: dict[str, Any], shape: type[Struct], pointer: str) -> Iterator[FieldError]:
     members = {member.encode_name: member for member in fields(shape)}
     for name, member in members.items():
         if name in value:
-            yield from _errors(value[name], member.type, _below(path, name))
+            yield from _errors(value[name], member.type, _below(pointer, name))
         elif member.required:
-            yield FieldError(_below(path, name), _REQUIRED)
+            yield _error(_below(pointer, name), *_MISSING)
     for name in value:
         if name not in members:
-            yield FieldError(_below(path, short(name)), _UNKNOWN)
+            yield _error(_below(pointer, short(name)), *_UNKNOWN)
 
 
-def _error_of_whole(value: Any, annotation: Any, path: str) -> Iterator[FieldError]:
+def _error_of_whole(value: Any, annotation: Any, pointer: str) -> Iterator[FieldError]:
     try:
         msgspec.convert(value, annotation)
     except msgspec.ValidationError as error:
-        yield _field_error(str(error), path)
+        yield _field_error(str(error), pointer)
 
 
-def _field_error(message: str, path: str) -> FieldError:
+def _field_error(message: str, pointer: str) -> FieldError:
     if at := _WITH_PATH.fullmatch(message):
-        message, path = at["rule"], path + at["path"].removeprefix("$").removeprefix("." if not path else "")
+        message, pointer = at["rule"], pointer + pointer_of(at["path"].removeprefix("$"))
     if message in _PLAIN:
-        return FieldError(path or "body", _PLAIN[message])
+        return _error(pointer, _PLAIN[message], "wrong_format")
     if named := _NAMED_MEMBER.fullmatch(message):
-        return FieldError(_below(path, short(named["name"])), _NAMED_RULES[named["rule"]])
-    return FieldError(path or "body", message.replace("`", "").lower())
+        return _error(_below(pointer, short(named["name"])), *_NAMED_RULES[named["rule"]])
+    for pattern, words, code in _RULES:
+        if rule := pattern.fullmatch(message):
+            found = rule.groupdict()
+            unit = "items" if found.get("type") == "array" else "characters"
+            said = {name: text if name == "n" else _in_words(text) for name, text in found.items()}
+            return _error(pointer, words.format(**said, unit=unit), code)
+    return _error(pointer, message.replace("`", "").lower(), "wrong_format")
 
 
-def _below(path: str, name: str) -> str:
-    return f"{path}.{name}" if path else name
+def _in_words(types: str) -> str:
+    return " or ".join(_TYPES.get(each, each) for each in types.split(" | "))
+
+
+def _error(pointer: str, detail: str, code: str) -> FieldError:
+    return FieldError(pointer=pointer, code=code, detail=detail)
+
+
+def _below(pointer: str, name: str) -> str:
+    # RFC 6901, section 3.
+    return f"{pointer}/{name.replace('~', '~0').replace('/', '~1')}"

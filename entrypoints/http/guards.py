@@ -12,11 +12,10 @@ from werkzeug.exceptions import ExpectationFailed
 
 from application.execution.conditional import PreconditionFailed
 from entrypoints.http.digests import DIGESTS
+from entrypoints.http.headers import IDEMPOTENCY_KEY, SAFE_METHODS
 from entrypoints.http.preconditions import GUARDS
-from entrypoints.http.refusals import FieldError, InvalidHeader, UnknownEncoding, each_header
+from entrypoints.http.refusals import InvalidHeader, UnknownEncoding, each_header, in_header
 
-IDEMPOTENCY_KEY: Final = "Idempotency-Key"
-_SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _OVERRIDES: Final = frozenset({"X-Http-Method", "X-Http-Method-Override", "X-Method-Override"})
 _REFUSED: Final = {
     "Content-Transfer-Encoding": "send the body as it is: HTTP needs no such encoding",
@@ -47,18 +46,19 @@ def refuse_what_is_not_honoured(method: str, headers: Headers, *, honoured: Coll
 
 def _expect_once(name: str, headers: Headers) -> None:
     if len(headers.getlist(name)) > 1:
-        raise InvalidHeader(FieldError(name, "send the header only once"))
+        raise InvalidHeader(in_header(name, "send the header only once", "repeated"))
 
 
 def _refuse(name: str, method: str, headers: Headers) -> None:
     value = headers.get(name, "").strip(" \t").lower()
     if name in _REFUSED:
-        raise InvalidHeader(FieldError(name, _REFUSED[name]))
+        raise InvalidHeader(in_header(name, _REFUSED[name], "not_honoured"))
     if name == "Content-Encoding" and value not in {"", "identity"}:
         raise UnknownEncoding
     if name == "Expect" and value != "100-continue":
         raise ExpectationFailed
     if name == IDEMPOTENCY_KEY:
-        raise InvalidHeader(FieldError(name, "this request has the same effect however often it is sent: send no key"))
-    if name in GUARDS and (method not in _SAFE or (name == "If-Match" and value != "*")):
+        rule = "this request has the same effect however often it is sent: send no key"
+        raise InvalidHeader(in_header(name, rule, "not_honoured"))
+    if name in GUARDS and (method not in SAFE_METHODS or (name == "If-Match" and value != "*")):
         raise PreconditionFailed(f"what is at this path has neither an entity tag nor a date: send no {name}")

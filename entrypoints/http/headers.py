@@ -1,6 +1,10 @@
-from typing import Any
+from typing import Any, Final
 
 from werkzeug.datastructures import Headers
+
+IDEMPOTENCY_KEY: Final = "Idempotency-Key"
+# RFC 9110, section 9.2.1: they change nothing.
+SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class PlainHeaders(Headers):

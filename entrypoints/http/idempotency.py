@@ -7,6 +7,7 @@ from typing import Final, TypeVar
 
 import msgspec
 from quart import request
+from werkzeug.datastructures import Headers
 
 from application.execution.idempotency import Keyed, Replayed
 from application.intake.queue_orders import Queued
@@ -14,8 +15,8 @@ from application.ports.idempotency import IdempotencyKey
 from domain.errors import DomainError
 from domain.orders.order import Order
 from entrypoints.http.decoding import read_body
-from entrypoints.http.guards import IDEMPOTENCY_KEY
-from entrypoints.http.refusals import FieldError, InvalidRequest
+from entrypoints.http.headers import IDEMPOTENCY_KEY
+from entrypoints.http.refusals import InvalidRequest, in_header
 from entrypoints.http.replies import Reply, refuse
 
 REPLAYED: Final = "Idempotent-Replayed"
@@ -28,15 +29,21 @@ C = TypeVar("C")
 
 async def keyed(call: C, *, scope: str) -> C | Keyed[C]:
     """Return the call under the client's key, or the call alone if there is none. Raise `InvalidRequest`."""
-    values = request.headers.getlist(IDEMPOTENCY_KEY)
+    key = key_in(request.headers)
+    return call if key is None else Keyed(call, IdempotencyKey(scope, key), _fingerprint(await read_body()))
+
+
+def key_in(headers: Headers) -> str | None:
+    """Return the client's key, or None if there is none. Raise `InvalidRequest`."""
+    values = headers.getlist(IDEMPOTENCY_KEY)
     if not values:
-        return call
+        return None
     if len(values) > 1:
-        raise InvalidRequest(FieldError(IDEMPOTENCY_KEY, "send the header only once"))
+        raise InvalidRequest(in_header(IDEMPOTENCY_KEY, "send the header only once", "repeated"))
     key = values[0].strip(" \t")
     if _KEY.fullmatch(key) is None:
-        raise InvalidRequest(FieldError(IDEMPOTENCY_KEY, "it is 1 to 255 printable ASCII characters"))
-    return Keyed(call, IdempotencyKey(scope, key), _fingerprint(await read_body()))
+        raise InvalidRequest(in_header(IDEMPOTENCY_KEY, "it is 1 to 255 printable ASCII characters"))
+    return key
 
 
 def _fingerprint(body: bytes) -> str:

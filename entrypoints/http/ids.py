@@ -1,6 +1,7 @@
 """Ids in a path, a query or a body. In a path each has one spelling, so that each resource has one address."""
 
 import re
+from collections.abc import Callable
 from typing import Final
 from uuid import UUID
 
@@ -28,12 +29,12 @@ def product_id_of(text: str) -> ProductId:
     return ProductId(number)
 
 
-def customer_id_of(written: int | str) -> CustomerId:
-    """Parse the `user_id` of a body or of a query. Raise `InvalidRequest`."""
+def customer_id_of(written: int | str, place: Callable[[str, str], FieldError]) -> CustomerId:
+    """Parse the `user_id` of a body or of a query, whichever `place` is. Raise `InvalidRequest`."""
     try:
         return customer_id(written)
     except ValueError as error:
-        raise InvalidRequest(FieldError("user_id", str(error))) from None
+        raise InvalidRequest(place("user_id", str(error))) from None
 
 
 def whole_number_of(text: str) -> int | None:

@@ -16,7 +16,7 @@ from werkzeug.datastructures import Headers
 from application.execution.conditional import OnlyIf, OrderCall, PreconditionFailed
 from domain.ids import OrderId
 from domain.orders.order import Order
-from entrypoints.http.refusals import FieldError, InvalidHeader, each_header
+from entrypoints.http.refusals import InvalidHeader, each_header, in_header
 
 # Those that guard a change. If-Modified-Since guards none (RFC 9110, section 13.1.3).
 GUARDS: Final = frozenset({"If-Match", "If-None-Match", "If-Unmodified-Since"})
@@ -107,7 +107,7 @@ def _elements(name: str, text: str) -> Iterable[str]:
 
 
 def _no_tags(name: str) -> InvalidHeader:
-    return InvalidHeader(FieldError(name, 'it is * or a list of entity tags, as in "v3": the ETag of a response'))
+    return InvalidHeader(in_header(name, 'it is * or a list of entity tags, as in "v3": the ETag of a response'))
 
 
 def _date(headers: Headers, name: str) -> datetime | None:
@@ -116,7 +116,7 @@ def _date(headers: Headers, name: str) -> datetime | None:
         return None
     date = _date_in(values[0])
     if date is None or len(values) > 1:
-        raise InvalidHeader(FieldError(name, "it is one date, as in Sun, 06 Nov 1994 08:49:37 GMT"))
+        raise InvalidHeader(in_header(name, "it is one date, as in Sun, 06 Nov 1994 08:49:37 GMT"))
     return date
 
 

@@ -1,16 +1,17 @@
 """Every error as `application/problem+json` (RFC 9457). One table maps errors to responses."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from types import MappingProxyType
 from typing import Final
 
 import msgspec
-from attrs import frozen
+from attrs import evolve
 from werkzeug.exceptions import (
     ExpectationFailed,
     HTTPException,
     MethodNotAllowed,
+    NotAcceptable,
     NotFound,
     RequestEntityTooLarge,
     RequestTimeout,
@@ -32,13 +33,28 @@ from domain.errors import (
     UnknownOrder,
     UnknownProduct,
 )
+from entrypoints.http.problem_kinds import (
+    BAD_PROTOCOL,
+    DEADLINE,
+    HEAD_TOO_LARGE,
+    INTERNAL,
+    OUTCOME_UNKNOWN,
+    OVERLOADED,
+    STOPPING,
+    TOO_SLOW,
+    UNAVAILABLE,
+    UNKNOWN_CODING,
+    Kind,
+)
 from entrypoints.http.refusals import (
     FieldError,
+    InvalidCursor,
     InvalidHeader,
     InvalidRequest,
     MalformedBody,
     NotAnId,
     UnknownEncoding,
+    in_body,
 )
 
 CONTENT_TYPE: Final = "application/problem+json"
@@ -47,138 +63,215 @@ _RETRY_AFTER: Final = "1"
 _ENCODER: Final = msgspec.json.Encoder()
 
 
-@frozen
-class Kind:
-    """One kind of problem. Without a `detail`, the message of the error is sent."""
-
-    status: HTTPStatus
-    code: str
-    title: str
-    detail: str | None = None
-
-
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
     """The body of an error."""
 
     type: str
+    code: str
     title: str
     status: int
     detail: str
     request_id: str
+    # Whether the same request may succeed, and does no harm, when it is sent again.
+    retryable: bool
     errors: tuple[FieldError, ...] = ()
 
     def encoded(self) -> bytes:
         return _ENCODER.encode(self)
 
 
-_MAY_HAVE_HAPPENED: Final = "A change may have been made or not: look before you try again."
-
-INTERNAL: Final = Kind(
-    HTTPStatus.INTERNAL_SERVER_ERROR,
-    "internal",
-    "The service has an internal error",
-    f"The error has been logged. {_MAY_HAVE_HAPPENED}",
-)
-STOPPING: Final = Kind(
-    HTTPStatus.SERVICE_UNAVAILABLE,
-    "stopping",
-    "The service is stopping",
-    f"The request was not finished before the service stopped. {_MAY_HAVE_HAPPENED}",
-)
-BAD_PROTOCOL: Final = Kind(
-    HTTPStatus.BAD_REQUEST,
-    "bad_protocol",
-    "The request is not valid HTTP/1.1",
-    "The request line, a header or the framing of the body is malformed or ambiguous.",
-)
-HEAD_TOO_LARGE: Final = Kind(
-    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
-    "head_too_large",
-    "The head of the request is too large",
-    "Send a shorter URL, and fewer or shorter headers.",
-)
-UNKNOWN_CODING: Final = Kind(
-    HTTPStatus.NOT_IMPLEMENTED,
-    "unknown_transfer_coding",
-    "The transfer coding of the body is not known",
-    "Send the body with a Content-Length, or with Transfer-Encoding: chunked and nothing else.",
-)
-OVERLOADED: Final = Kind(
-    HTTPStatus.SERVICE_UNAVAILABLE, "overloaded", "The service is overloaded", "Nothing was done: try again."
-)
-TOO_SLOW: Final = Kind(
-    HTTPStatus.REQUEST_TIMEOUT,
-    "request_timeout",
-    "The request did not arrive in time",
-    "Send the whole request without pausing.",
-)
-
-_KINDS: Final[Mapping[type[Exception], Kind]] = MappingProxyType(
+KINDS: Final[Mapping[type[Exception], Kind]] = MappingProxyType(
     {
         # Refused because of who asks.
-        Unauthenticated: Kind(HTTPStatus.UNAUTHORIZED, "unauthenticated", "It is not known who calls"),
-        Forbidden: Kind(HTTPStatus.FORBIDDEN, "forbidden", "The caller may not do this"),
+        Unauthenticated: Kind(
+            HTTPStatus.UNAUTHORIZED,
+            "unauthenticated",
+            "It is not known who calls",
+            "The request has no key, or one that is not valid.",
+            "Send a valid key, as in Authorization: Bearer hf_...",
+            is_told=True,
+        ),
+        Forbidden: Kind(
+            HTTPStatus.FORBIDDEN,
+            "forbidden",
+            "The caller may not do this",
+            "The key of the caller lacks the scope that this needs, or belongs to another customer.",
+            "Use a key with the scope that the detail names.",
+            is_told=True,
+        ),
         # Refused by the rules of the shop.
-        UnknownOrder: Kind(HTTPStatus.NOT_FOUND, UnknownOrder.code, "There is no such order"),
-        UnknownProduct: Kind(HTTPStatus.NOT_FOUND, UnknownProduct.code, "There is no such product"),
+        UnknownOrder: Kind(
+            HTTPStatus.NOT_FOUND,
+            UnknownOrder.code,
+            "There is no such order",
+            "No order has this id, or it was deleted, or it belongs to another customer.",
+            "Check the id.",
+            is_told=True,
+        ),
+        UnknownProduct: Kind(
+            HTTPStatus.NOT_FOUND,
+            UnknownProduct.code,
+            "There is no such product",
+            "No product has this id. In the body of a request, the status is 422.",
+            "Take an id from GET /products.",
+            is_told=True,
+        ),
         IllegalTransition: Kind(
-            HTTPStatus.CONFLICT, IllegalTransition.code, "The status of the order does not allow this"
+            HTTPStatus.CONFLICT,
+            IllegalTransition.code,
+            "The status of the order does not allow this",
+            "The order has another status than this change needs.",
+            "Read the order: its status says what can follow.",
+            is_told=True,
         ),
-        InvalidOrder: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, InvalidOrder.code, "The order breaks a rule"),
+        InvalidOrder: Kind(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            InvalidOrder.code,
+            "The order breaks a rule",
+            "The items of the order break a rule of the shop, such as the largest quantity of a product.",
+            "Change what `errors` names.",
+            is_told=True,
+        ),
         CurrencyMismatch: Kind(
-            HTTPStatus.UNPROCESSABLE_ENTITY, CurrencyMismatch.code, "An order has one currency only"
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            CurrencyMismatch.code,
+            "An order has one currency only",
+            "The products of the order have prices in different currencies.",
+            "Place an order for each currency.",
+            is_told=True,
         ),
-        InvalidAmount: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, InvalidAmount.code, "The amount is out of bounds"),
-        DomainError: Kind(HTTPStatus.CONFLICT, DomainError.code, "The rules of the shop refuse this"),
+        InvalidAmount: Kind(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            InvalidAmount.code,
+            "The amount is out of bounds",
+            "The order costs more than the largest amount that is exact in JSON.",
+            "Place several smaller orders.",
+            is_told=True,
+        ),
+        DomainError: Kind(
+            HTTPStatus.CONFLICT,
+            DomainError.code,
+            "The rules of the shop refuse this",
+            "A rule of the shop that has no code of its own.",
+            "Read the detail.",
+            is_told=True,
+        ),
         # Refused because of a header.
         PreconditionFailed: Kind(
-            HTTPStatus.PRECONDITION_FAILED, PreconditionFailed.code, "The precondition of the request does not hold"
+            HTTPStatus.PRECONDITION_FAILED,
+            PreconditionFailed.code,
+            "The precondition of the request does not hold",
+            "The order has another version than If-Match, If-None-Match or If-Unmodified-Since expects.",
+            "Read the order again, and decide again.",
+            is_told=True,
         ),
-        InvalidHeader: Kind(HTTPStatus.BAD_REQUEST, "invalid_header", "A header of the request can't be honoured"),
+        InvalidHeader: Kind(
+            HTTPStatus.BAD_REQUEST,
+            "invalid_header",
+            "A header of the request can't be honoured",
+            "A header can't be read, or asks for what the API does not do here.",
+            "Change what `errors` names.",
+            is_told=True,
+        ),
         UnknownEncoding: Kind(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
             "unsupported_encoding",
             "The body is encoded",
+            "The request has a Content-Encoding.",
             "Send the body as it is, without Content-Encoding.",
         ),
         ExpectationFailed: Kind(
             HTTPStatus.EXPECTATION_FAILED,
             "expectation_failed",
             "The expectation of the request is not known",
+            "The header Expect has another value than 100-continue.",
             "Send no header Expect, or Expect: 100-continue.",
+        ),
+        NotAcceptable: Kind(
+            HTTPStatus.NOT_ACCEPTABLE,
+            "not_acceptable",
+            "No form of the response is acceptable to the client",
+            "The header Accept excludes every media type that this address has.",
+            "Send no header Accept, or one that allows application/json.",
+            is_told=True,
         ),
         KeyReused: Kind(
             HTTPStatus.UNPROCESSABLE_ENTITY,
             KeyReused.code,
             "This Idempotency-Key was used for a different request",
+            "The key was first used for a request with another body.",
             "Send the request that the key was first used for, or choose another key.",
         ),
         KeyInFlight: Kind(
             HTTPStatus.CONFLICT,
             "idempotency_key_in_flight",
             "Another request under this Idempotency-Key is in progress",
+            "The same request was sent twice at the same time.",
             "Nothing was done by this request: try again to get the response of the other.",
+            again="yes",
         ),
         # Requests that can't be read.
-        MalformedBody: Kind(HTTPStatus.BAD_REQUEST, "malformed_body", "The body can't be read"),
-        InvalidRequest: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_request", "The request breaks a rule"),
-        NotAnId: Kind(HTTPStatus.NOT_FOUND, "not_an_id", "The id has the wrong format"),
+        MalformedBody: Kind(
+            HTTPStatus.BAD_REQUEST,
+            "malformed_body",
+            "The body can't be read",
+            "The body is no JSON in UTF-8, or JSON that can be read in two ways.",
+            "Send valid JSON, in which no member appears twice.",
+            is_told=True,
+        ),
+        InvalidRequest: Kind(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            "invalid_request",
+            "The request breaks a rule",
+            "A field of the body, a parameter or a header is missing, unknown or wrong.",
+            "Change what `errors` names. All that is wrong is there.",
+            is_told=True,
+        ),
+        InvalidCursor: Kind(
+            HTTPStatus.BAD_REQUEST,
+            "invalid_cursor",
+            "The cursor does not belong to this list",
+            "The cursor was changed, or comes from a list with other parameters.",
+            "Begin again without a cursor, or send the `next` of a page with the parameters of that page.",
+            is_told=True,
+        ),
+        NotAnId: Kind(
+            HTTPStatus.NOT_FOUND,
+            "not_an_id",
+            "The id has the wrong format",
+            "A part of the path is not written as an id.",
+            "Send the id as a response of the API has it.",
+            is_told=True,
+        ),
         UnsupportedMediaType: Kind(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
             "unsupported_media_type",
             "The body is not declared as JSON",
+            "The header Content-Type is missing, or names something other than JSON in UTF-8.",
             "Send JSON in UTF-8, with the header Content-Type: application/json.",
         ),
-        RequestEntityTooLarge: Kind(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body_too_large", "The body is too large"),
+        RequestEntityTooLarge: Kind(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            "body_too_large",
+            "The body is too large",
+            "The body has more bytes than `HOLDFAST_MAX_BODY`.",
+            "Send a smaller body.",
+            is_told=True,
+        ),
         RequestTimeout: TOO_SLOW,
         # Unknown addresses.
         NotFound: Kind(
-            HTTPStatus.NOT_FOUND, "not_found", "There is nothing at this path", "Check the path of the request."
+            HTTPStatus.NOT_FOUND,
+            "not_found",
+            "There is nothing at this path",
+            "No resource has this path. Each resource has one spelling of its path.",
+            "Check the path of the request.",
         ),
         MethodNotAllowed: Kind(
             HTTPStatus.METHOD_NOT_ALLOWED,
             "method_not_allowed",
             "This method is not allowed at this path",
+            "The path exists, and does not allow the method.",
             "The header Allow lists the allowed methods.",
         ),
         # Temporary problems.
@@ -187,62 +280,74 @@ _KINDS: Final[Mapping[type[Exception], Kind]] = MappingProxyType(
             HTTPStatus.SERVICE_UNAVAILABLE,
             "not_yet_recorded",
             "The order has been accepted, and is not recorded yet",
+            "The order waits in the queue, because the database could not take it. It is as safe as any other.",
             "Nothing was done: try again.",
+            again="yes",
         ),
         Aborted: Kind(
             HTTPStatus.SERVICE_UNAVAILABLE,
             "aborted",
             "Another request was changing the same data",
+            "Two transactions changed the same data at the same time, and this one was rolled back.",
             "Nothing was done: try again.",
+            again="yes",
         ),
-        PriceUnknown: Kind(
-            HTTPStatus.SERVICE_UNAVAILABLE,
-            "unavailable",
-            "The product can't be priced now",
-            "Nothing was done: try again.",
-        ),
-        Unavailable: Kind(
-            HTTPStatus.SERVICE_UNAVAILABLE,
-            "unavailable",
-            "A server that the service needs does not answer",
-            "Nothing was done: try again.",
-        ),
-        OutcomeUnknown: Kind(
-            HTTPStatus.SERVICE_UNAVAILABLE,
-            "unavailable",
-            "A server that the service needs does not answer",
-            _MAY_HAVE_HAPPENED,
-        ),
-        TimeoutError: Kind(
-            HTTPStatus.SERVICE_UNAVAILABLE, "deadline", "There was no answer in time", _MAY_HAVE_HAPPENED
-        ),
+        PriceUnknown: UNAVAILABLE,
+        Unavailable: UNAVAILABLE,
+        OutcomeUnknown: OUTCOME_UNKNOWN,
+        TimeoutError: DEADLINE,
+    }
+)
+
+# A request that Werkzeug refuses for another reason than those above.
+_REFUSED: Final = KINDS[DomainError]
+
+# Every kind, by its code.
+CATALOGUE: Final[Mapping[str, Kind]] = MappingProxyType(
+    {
+        kind.code: kind
+        for kind in sorted(
+            (*KINDS.values(), INTERNAL, STOPPING, BAD_PROTOCOL, HEAD_TOO_LARGE, UNKNOWN_CODING),
+            key=lambda kind: (kind.status, kind.code),
+        )
     }
 )
 
 
+def path_of(kind: Kind) -> str:
+    """Return where the kind is explained, which is also what its problems have as their type."""
+    return f"/problems/{kind.code}"
+
+
 def kind_of(error: Exception) -> Kind:
     for cls in type(error).__mro__:
-        if cls in _KINDS:
-            return _KINDS[cls]
+        if cls in KINDS:
+            return KINDS[cls]
     if isinstance(error, HTTPException) and error.code is not None and error.code < HTTPStatus.INTERNAL_SERVER_ERROR:
-        return Kind(HTTPStatus(error.code), "refused", error.name, error.description)
+        return evolve(_REFUSED, status=HTTPStatus(error.code), title=error.name)
     return INTERNAL
 
 
-def problem_of(kind: Kind, error: Exception | None = None, *, request_id: str) -> Problem:
-    errors: tuple[FieldError, ...] = ()
+def problem_of(
+    kind: Kind,
+    error: Exception | None = None,
+    *,
+    request_id: str,
+    errors: Sequence[FieldError] = (),
+    can_repeat: bool = False,
+) -> Problem:
+    """Return the body of this problem. `can_repeat`: the request has one effect, however often it is sent."""
     status = kind.status
-    if isinstance(error, InvalidRequest):
-        errors = error.errors
-    elif isinstance(error, DomainError) and error.field is not None:
+    if isinstance(error, DomainError) and error.field is not None:
         # An error with a field concerns the body, not the path. So an unknown product is 404 at /products/{id}, but 422
         # in the body of an order.
-        errors = tuple(FieldError(each.field or "body", str(each)) for each in (error, *error.others))
+        errors = [in_body(each.field or "", str(each), each.code) for each in (error, *error.others)]
         status = HTTPStatus.UNPROCESSABLE_ENTITY
-    detail = kind.detail
-    if detail is None:
-        detail = error.description if isinstance(error, HTTPException) else str(error)
-    return Problem(f"urn:holdfast:problem:{kind.code}", kind.title, status, detail or kind.title, request_id, errors)
+    detail = kind.remedy
+    if kind.is_told and error is not None:
+        detail = (error.description if isinstance(error, HTTPException) else str(error)) or kind.title
+    retryable = kind.again == "yes" or (kind.again == "guarded" and can_repeat)
+    return Problem(path_of(kind), kind.code, kind.title, status, detail, request_id, retryable, tuple(errors))
 
 
 def headers_of(kind: Kind, error: Exception | None = None) -> list[tuple[str, str]]:

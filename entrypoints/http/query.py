@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl
 from domain.ids import CustomerId
 from domain.orders.status import OrderStatus
 from entrypoints.http.ids import customer_id_of, whole_number_of
-from entrypoints.http.refusals import FieldError, InvalidRequest
+from entrypoints.http.refusals import FieldError, InvalidRequest, in_query
 
 DEFAULT_LIMIT: Final = 50
 MAX_LIMIT: Final = 200
@@ -32,14 +32,16 @@ def parameters(raw: bytes, readers: Mapping[str, Reader]) -> dict[str, Any]:
     try:
         pairs = parse_qsl(raw.decode("latin-1"), keep_blank_values=True, max_num_fields=_MAX_PARAMETERS)
     except ValueError:
-        raise InvalidRequest(FieldError("query", f"there are at most {_MAX_PARAMETERS} parameters")) from None
+        raise InvalidRequest(
+            in_query("query", f"there are at most {_MAX_PARAMETERS} parameters", "wrong_length")
+        ) from None
     values: dict[str, Any] = {}
     errors: list[FieldError] = []
     for name, text in pairs:
         if name not in readers:
-            errors.append(FieldError(name[:100], f"there is no such parameter here{_only(readers)}"))
+            errors.append(in_query(name[:100], f"there is no such parameter here{_only(readers)}", "unknown"))
         elif name in values:
-            errors.append(FieldError(name, "send the parameter only once"))
+            errors.append(in_query(name, "send the parameter only once", "repeated"))
         else:
             values[name] = None
             try:
@@ -57,13 +59,13 @@ def limit(text: str) -> int:
 
 def user_id(text: str) -> CustomerId:
     if _NOT_UTF8 in text:
-        raise InvalidRequest(FieldError("user_id", "it is not UTF-8"))
-    return customer_id_of(text)
+        raise InvalidRequest(in_query("user_id", "it is not UTF-8"))
+    return customer_id_of(text, in_query)
 
 
 def status(text: str) -> OrderStatus:
     if text not in OrderStatus.__members__:
-        raise InvalidRequest(FieldError("status", f"it is one of {', '.join(OrderStatus)}"))
+        raise InvalidRequest(in_query("status", f"it is one of {', '.join(OrderStatus)}", "not_one_of"))
     return OrderStatus[text]
 
 
@@ -75,7 +77,7 @@ def cursor(text: str) -> str:
 def _whole_number(name: str, text: str, largest: int) -> int:
     number = whole_number_of(text)
     if number is None or not 1 <= number <= largest:
-        raise InvalidRequest(FieldError(name, f"it is a whole number from 1 to {largest}"))
+        raise InvalidRequest(in_query(name, f"it is a whole number from 1 to {largest}", "out_of_range"))
     return number
 
 

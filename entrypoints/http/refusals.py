@@ -1,18 +1,64 @@
 """Errors of a request that are found before a use case is called."""
 
 from collections.abc import Callable, Iterable
-from typing import TypeVar
+from types import MappingProxyType
+from typing import Final, TypeVar
 
 from msgspec import Struct
 
 T = TypeVar("T")
 
 
-class FieldError(Struct, frozen=True):
-    """The path of the wrong part of a request, such as `items[0].quantity`, and the rule that this part breaks."""
+class FieldError(Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """One wrong part of a request: where it is, and the rule that it breaks, as a code and in words."""
 
-    field: str
-    rule: str
+    # In the body: a JSON pointer (RFC 6901), such as `/items/0/quantity`. It is empty for the body as a whole.
+    pointer: str | None = None
+    # In the query.
+    parameter: str | None = None
+    header: str | None = None
+    code: str
+    detail: str
+
+    @property
+    def where(self) -> str:
+        names = (self.pointer or ("the body" if self.pointer is not None else None), self.parameter, self.header)
+        return next(name for name in names if name is not None)
+
+
+# The codes of fields, with what each says. A rule of the shop has the code of its problem.
+FIELD_CODES: Final = MappingProxyType(
+    {
+        "required": "It is missing.",
+        "unknown": "There is no such field, parameter or header here.",
+        "repeated": "It may be sent once only.",
+        "wrong_type": "The value has another type.",
+        "out_of_range": "The number is too small or too large.",
+        "wrong_length": "The text or the list is too short or too long.",
+        "wrong_format": "The text is not written as it should be.",
+        "not_one_of": "The value is not in the list of values that are allowed.",
+        "not_honoured": "The API can't do here what the header asks for.",
+        "malformed": "It can't be read at all.",
+    }
+)
+
+
+def in_body(path: str, detail: str, code: str = "wrong_format") -> FieldError:
+    """Return an error of the body at this path, such as `items[0].quantity`. An empty one is the body itself."""
+    return FieldError(pointer=pointer_of(path), code=code, detail=detail)
+
+
+def in_query(name: str, detail: str, code: str = "wrong_format") -> FieldError:
+    return FieldError(parameter=name, code=code, detail=detail)
+
+
+def in_header(name: str, detail: str, code: str = "wrong_format") -> FieldError:
+    return FieldError(header=name, code=code, detail=detail)
+
+
+def pointer_of(path: str) -> str:
+    """Return the JSON pointer of a path such as `items[0].quantity`."""
+    return "".join(f"/{part}" for part in path.replace("[", ".").replace("]", "").split(".") if part)
 
 
 class MalformedBody(Exception):
@@ -23,8 +69,12 @@ class InvalidRequest(Exception):
     """The request can be parsed, but breaks a rule."""
 
     def __init__(self, *errors: FieldError) -> None:
-        super().__init__("; ".join(f"{error.field}: {error.rule}" for error in errors))
+        super().__init__("; ".join(f"{error.where}: {error.detail}" for error in errors))
         self.errors = errors
+
+
+class InvalidCursor(InvalidRequest):
+    """A cursor that was not made here, or was made for another list or filter."""
 
 
 class InvalidHeader(InvalidRequest):

@@ -1,18 +1,30 @@
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Final
 
 import msgspec
-from quart import Response
+from quart import Response, request
 
 from application.execution.working_for import request_ids
-from entrypoints.http.headers import PlainHeaders
-from entrypoints.http.problems import CONTENT_TYPE, Kind, headers_of, kind_of, problem_of
+from entrypoints.http.headers import IDEMPOTENCY_KEY, SAFE_METHODS, PlainHeaders
+from entrypoints.http.problem_kinds import Kind
+from entrypoints.http.problems import CONTENT_TYPE, headers_of, kind_of, problem_of
+from entrypoints.http.refusals import FieldError
 from entrypoints.http.request_ids import REQUEST_ID
 
 # Tell caches not to store a response, and browsers not to guess its type.
 _SECURITY_HEADERS: Final = (("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"))
 _JSON_HEADERS: Final = (("Content-Type", "application/json"), *_SECURITY_HEADERS)
 _PROBLEM_HEADERS: Final = (("Content-Type", CONTENT_TYPE), *_SECURITY_HEADERS)
+
+# A page of our own that needs no script, no image and no frame.
+_CSP: Final = "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+_PAGE_HEADERS: Final = (
+    ("Content-Type", "text/html; charset=utf-8"),
+    ("Content-Security-Policy", _CSP),
+    ("Vary", "Accept"),
+    *_SECURITY_HEADERS,
+)
 
 _ENCODER: Final = msgspec.json.Encoder()
 
@@ -32,6 +44,10 @@ def json_document(encoded: bytes) -> Reply:
     return Reply(encoded, HTTPStatus.OK, PlainHeaders([*_JSON_HEADERS]))
 
 
+def page(html: str) -> Reply:
+    return Reply(html.encode(), HTTPStatus.OK, PlainHeaders([*_PAGE_HEADERS]))
+
+
 def no_content() -> Reply:
     # RFC 9110, section 8.6: a 204 response has no Content-Length. Quart would set it if the body were b"".
     return Reply(None, HTTPStatus.NO_CONTENT, PlainHeaders([*_SECURITY_HEADERS]))
@@ -41,9 +57,10 @@ def not_modified(etag: str) -> Reply:
     return Reply(None, HTTPStatus.NOT_MODIFIED, PlainHeaders([*_SECURITY_HEADERS, ("ETag", etag)]))
 
 
-def refuse(error: Exception) -> Reply:
+def refuse(error: Exception, errors: Sequence[FieldError] = ()) -> Reply:
     kind = kind_of(error)
-    problem = problem_of(kind, error, request_id="".join(request_ids()))
+    can_repeat = request.method in SAFE_METHODS or IDEMPOTENCY_KEY in request.headers
+    problem = problem_of(kind, error, request_id="".join(request_ids()), errors=errors, can_repeat=can_repeat)
     return Reply(problem.encoded(), problem.status, PlainHeaders([*_PROBLEM_HEADERS, *headers_of(kind, error)]))
 
 

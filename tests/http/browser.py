@@ -44,13 +44,26 @@ class Answer:
         assert self.body["title"]
         assert self.body["detail"]
         assert self.body["request_id"] == self.headers["Request-Id"]
-        prefix, _, code = self.body["type"].rpartition(":")
-        assert prefix == "urn:holdfast:problem"
-        return str(code)
+        code = str(self.body["code"])
+        assert self.body["type"] == f"/problems/{code}"
+        assert self.body["retryable"] in {True, False}
+        return code
 
     @property
     def errors(self) -> dict[str, str]:
-        return {error["field"]: error["rule"] for error in self.body["errors"]}
+        """What is said about each part that is wrong, by its JSON pointer, its parameter or its header."""
+        return {_where(error): error["detail"] for error in self.body["errors"]}
+
+    @property
+    def wrong(self) -> list[str]:
+        return [_where(error) for error in self.body["errors"]]
+
+
+def _where(error: dict[str, str]) -> str:
+    assert error["code"]
+    assert error["detail"]
+    [where] = [error[kind] for kind in ("pointer", "parameter", "header") if kind in error]
+    return where
 
 
 @frozen

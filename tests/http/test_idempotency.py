@@ -62,8 +62,8 @@ async def test_a_refusal_names_all_that_is_wrong_and_so_does_its_repetition(shop
     first = await browser.post("/orders", order, key="monday")
     again = await browser.post("/orders", order, key="monday")
     assert first.errors == {
-        "items[0].product_id": "there is no product 8",
-        "items[2].product_id": "there is no product 9",
+        "/items/0/product_id": "there is no product 8",
+        "/items/2/product_id": "there is no product 9",
     }
     assert again.headers["Idempotent-Replayed"] == "true"
     assert same(first, again)

@@ -107,7 +107,7 @@ async def test_a_payment_that_had_to_wait_is_made_under_the_same_key(intakes: In
 async def test_with_database_and_broker_gone_nothing_is_accepted(intakes: Intakes, browser: Browser) -> None:
     intakes.queue.gone = intakes.shop.unsteady.gone = True
     answer = await browser.post("/orders", ORDER)
-    assert (answer.status, answer.code) == (503, "unavailable")
+    assert (answer.status, answer.code) == (503, "outcome_unknown")
     assert int(answer.headers["Retry-After"]) >= 1
 
 

@@ -30,7 +30,7 @@ def failing_with(use_cases: UseCases, error: Exception) -> Browser:
     ("error", "code"),
     [
         (Unavailable("postgresql://shop:secret@db/shop gives no answer"), "unavailable"),
-        (OutcomeUnknown("no answer to the commit"), "unavailable"),
+        (OutcomeUnknown("no answer to the commit"), "outcome_unknown"),
         (Overloaded("10000 calls are waiting already"), "overloaded"),
         (Aborted("deadlock"), "aborted"),
         (OrderConflict("order 1 changed"), "aborted"),

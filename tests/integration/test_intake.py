@@ -283,7 +283,7 @@ async def test_an_order_waits_for_its_record_and_is_then_paid_for(
     async with client.post(url, headers={"Idempotency-Key": "pay"}) as response:
         assert (response.status, (await response.json(content_type=None))["type"]) == (
             503,
-            "urn:holdfast:problem:not_yet_recorded",
+            "/problems/not_yet_recorded",
         )
     wired.processes["worker"].resume()
     await until(lambda: all_recorded(wired, {accepted.order_id}), seconds=30, what="it is recorded")

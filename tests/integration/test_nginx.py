@@ -12,6 +12,7 @@ import httpx
 import pytest
 from attrs import define, field, frozen
 
+from entrypoints.http.problems import CATALOGUE
 from entrypoints.settings import Settings
 from tests.servers import Process, free_port, plain_environment
 from tests.servers.compose import ROOT, nginx_config, read_compose
@@ -98,9 +99,11 @@ def assert_problem(answer: httpx.Response, status: int, code: str) -> None:
     assert answer.status_code == status
     assert answer.headers["Content-Type"] == "application/problem+json"
     problem = answer.json()
-    assert (problem["status"], problem["type"]) == (status, f"urn:holdfast:problem:{code}")
-    assert problem["title"]
+    assert (problem["status"], problem["type"], problem["code"]) == (status, f"/problems/{code}", code)
+    assert problem["title"] == CATALOGUE[code].title
     assert problem["detail"]
+    assert problem["request_id"] == answer.headers["Request-Id"]
+    assert problem["retryable"] in {True, False}
 
 
 def heads(replicas: list[Replica]) -> list[str]:
@@ -121,6 +124,22 @@ async def test_a_client_cannot_say_that_it_is_another(client: httpx.AsyncClient,
     assert "10.9.8.7" not in head
 
 
+async def test_a_request_has_one_id_on_its_whole_way(
+    client: httpx.AsyncClient, replicas: list[Replica], nginx: Nginx
+) -> None:
+    for sent in ("monday-7", "not to be taken"):
+        await client.get("/", headers={"Request-Id": sent})
+    taken, made = (re.findall(r"Request-Id: (.*)\r\n", head) for head in heads(replicas))
+    assert taken == ["monday-7"]
+    assert re.fullmatch("[0-9a-f]{32}", *made)
+    nginx.process.wait_for(lambda: f'"request_id":"{made[0]}"' in nginx.log(), seconds=30, what="nginx logs it")
+    assert '"request_id":"monday-7"' in nginx.log()
+    replicas[0].answer = replicas[1].answer = replicas[2].answer = None
+    answer = await client.post("/orders", json={}, headers={"Request-Id": "tuesday"})
+    assert_problem(answer, 502, "outcome_unknown")
+    assert answer.headers["Request-Id"] == "tuesday"
+
+
 async def test_what_can_be_repeated_is_answered_by_another_replica(
     client: httpx.AsyncClient, replicas: list[Replica]
 ) -> None:
@@ -133,7 +152,7 @@ async def test_what_may_have_had_an_effect_is_sent_once(client: httpx.AsyncClien
         replica.answer = None
     for method in ("POST", "PATCH"):
         answer = await client.request(method, "/orders", json={})
-        assert_problem(answer, 502, "unavailable")
+        assert_problem(answer, 502, "outcome_unknown")
         assert answer.headers["Retry-After"] == "1"
     assert len(heads(replicas)) == 2
 
@@ -212,7 +231,7 @@ async def test_the_log_names_the_path_that_was_asked_for(nginx: Nginx, replicas:
 )
 async def test_what_is_no_http_is_a_problem_too(nginx_port: int, replicas: list[Replica], request_line: str) -> None:
     answer = await talk(nginx_port, request_line.encode() + b"\r\n\r\n")
-    assert '"type":"urn:holdfast:problem:bad_protocol"' in answer
+    assert '"type":"/problems/bad_protocol"' in answer
     assert heads(replicas) == []
 
 
@@ -238,7 +257,8 @@ async def test_what_nginx_itself_refuses_has_the_form_of_a_problem(
     assert head.startswith(f"HTTP/1.1 {status} ")
     assert "\r\nContent-Type: application/problem+json\r\n" in f"{head}\r\n"
     problem = json.loads(body)
-    assert (problem["status"], problem["type"]) == (status, f"urn:holdfast:problem:{code}")
+    assert (problem["status"], problem["type"]) == (status, f"/problems/{code}")
+    assert f"\r\nRequest-Id: {problem['request_id']}\r\n" in f"{head}\r\n"
     assert heads(replicas) == []
 
 

@@ -26,11 +26,11 @@ from entrypoints.http.bodies import (
 )
 from entrypoints.http.cursors import Cursors
 from entrypoints.http.decoding import read_json, read_json_if_any
-from entrypoints.http.guards import IDEMPOTENCY_KEY
+from entrypoints.http.headers import IDEMPOTENCY_KEY
 from entrypoints.http.idempotency import answered, keyed, queued
 from entrypoints.http.ids import order_id_of
 from entrypoints.http.preconditions import GUARDS, Preconditions, etag_of, only_if
-from entrypoints.http.refusals import FieldError, InvalidRequest
+from entrypoints.http.refusals import InvalidRequest, in_body
 from entrypoints.http.replies import Reply, no_content, not_modified, reply
 from entrypoints.http.routes.route import Route
 
@@ -51,12 +51,27 @@ _CHANGE_STATUS: Final = msgspec.json.Decoder(ChangeStatusBody)
 def orders_routes(use_cases: UseCases, cursors: Cursors) -> list[Route]:
     handlers = _Handlers(use_cases, cursors)
     return [
-        Route("POST", "/orders", Scope.ORDERS_WRITE, handlers.place, honours=_KEY),
+        Route("POST", "/orders", Scope.ORDERS_WRITE, handlers.place, honours=_KEY, body=_PLACE_ORDER),
         Route("GET", "/orders", Scope.ORDERS_READ, handlers.page, parameters=_PARAMETERS),
         Route("GET", "/orders/<order_id>", Scope.ORDERS_READ, handlers.get, honours=GUARDS),
         Route("DELETE", "/orders/<order_id>", Scope.ORDERS_WRITE, handlers.delete, honours=GUARDS),
-        Route("POST", "/orders/<order_id>/pay", Scope.PAYMENTS_WRITE, handlers.pay, honours=GUARDS | _KEY),
-        Route("PATCH", "/orders/<order_id>/status", _STATUS, handlers.change_status, honours=GUARDS),
+        Route(
+            "POST",
+            "/orders/<order_id>/pay",
+            Scope.PAYMENTS_WRITE,
+            handlers.pay,
+            honours=GUARDS | _KEY,
+            body=_PAY,
+            needs_body=False,
+        ),
+        Route(
+            "PATCH",
+            "/orders/<order_id>/status",
+            _STATUS,
+            handlers.change_status,
+            honours=GUARDS,
+            body=_CHANGE_STATUS,
+        ),
         Route("GET", "/orders/<order_id>/events", Scope.ORDERS_READ, handlers.history),
     ]
 
@@ -114,7 +129,9 @@ class _Handlers:
         status = (await read_json(_CHANGE_STATUS)).status
         if status not in SET_BY_HAND:
             allowed = ", ".join(sorted(SET_BY_HAND))
-            raise InvalidRequest(FieldError("status", f"it can be set to {allowed}; the service sets the others"))
+            raise InvalidRequest(
+                in_body("status", f"it can be set to {allowed}; the service sets the others", "not_one_of")
+            )
         wanted = OrderStatus(status)
         return _accepted_until({wanted}, await self._use_cases.by_hand[wanted](by, only_if(id_, request.headers)))
 

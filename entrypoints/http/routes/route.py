@@ -1,10 +1,13 @@
 from collections.abc import Awaitable, Callable, Mapping
 from enum import Enum
+from typing import Any
 
+import msgspec
 from attrs import field, frozen
 
 from application.access.principal import Forbidden, Principal
 from application.access.scopes import Scope
+from entrypoints.http.accept import JSON
 from entrypoints.http.query import Reader
 from entrypoints.http.replies import Reply
 
@@ -47,3 +50,8 @@ class Route:
     honours: frozenset[str] = frozenset()
     # The parameters that its query may have.
     parameters: Mapping[str, Reader] = field(factory=dict)
+    # What its body is read with, if it has one.
+    body: msgspec.json.Decoder[Any] | None = None
+    needs_body: bool = True
+    # The media types of its answers, the usual one first.
+    produces: tuple[str, ...] = (JSON,)

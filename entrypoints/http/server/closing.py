@@ -15,7 +15,7 @@ from attrs import frozen
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from entrypoints.http.problems import OVERLOADED, TOO_SLOW, Kind
+from entrypoints.http.problem_kinds import OVERLOADED, TOO_SLOW, Kind
 from entrypoints.http.replies import raw_problem
 from entrypoints.http.request_ids import REQUEST_ID, new_request_id, request_id_of
 from entrypoints.http.server.asgi import Scope

@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from entrypoints.http.problems import BAD_PROTOCOL, HEAD_TOO_LARGE, UNKNOWN_CODING, Kind
+from entrypoints.http.problem_kinds import BAD_PROTOCOL, HEAD_TOO_LARGE, UNKNOWN_CODING, Kind
 
 # URL and headers together. Browsers and proxies stay far below it.
 MAX_HEAD: Final = 32 * 1024

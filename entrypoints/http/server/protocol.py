@@ -20,7 +20,7 @@ from quart import Quart
 from uvicorn import Config
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from entrypoints.http.problems import BAD_PROTOCOL, HEAD_TOO_LARGE, OVERLOADED, Kind
+from entrypoints.http.problem_kinds import BAD_PROTOCOL, HEAD_TOO_LARGE, OVERLOADED, Kind
 from entrypoints.http.request_ids import request_id_in, request_id_of
 from entrypoints.http.server.asgi import App, Receive, Scope, Send
 from entrypoints.http.server.closing import ClosingProtocol, State, TransportOfIncompleteRequest

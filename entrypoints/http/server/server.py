@@ -8,7 +8,7 @@ from typing import Final
 from attrs import field, frozen
 from quart import Quart
 
-from entrypoints.http.problems import STOPPING
+from entrypoints.http.problem_kinds import STOPPING
 from entrypoints.http.server.closing import State
 from entrypoints.http.server.concurrency_limit import ConcurrencyLimit
 from entrypoints.http.server.listening import BACKLOG, accept_all, listen, room_for_connections, url_of

@@ -4,7 +4,7 @@ from typing import Final
 
 from attrs import define, field
 
-from entrypoints.http.problems import OVERLOADED
+from entrypoints.http.problem_kinds import OVERLOADED
 from entrypoints.http.replies import raw_problem
 from entrypoints.http.server.concurrency_limit import ConcurrencyLimit
 from entrypoints.http.server.framing import MAX_HEAD

@@ -226,7 +226,7 @@ class HttpShop:
     def _ask(self, method: str, path: str, **content: Any) -> Any:
         response = self._client.request(method, path, **content)
         if response.status_code in {404, 409, 422}:
-            code = response.json()["type"].rpartition(":")[2]
+            code = response.json()["code"]
             raise Refused(_CODES.get(code, code))
         if response.status_code == httpx.codes.SERVICE_UNAVAILABLE and "Retry-After" in response.headers:
             raise TryAgain(response.text)

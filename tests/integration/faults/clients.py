@@ -201,7 +201,7 @@ class _Client:
 
     def _settled(self, what: str, method: str, answer: Answer) -> Answer | None:
         diary = self._load.diary
-        code = str(answer.body.get("type", "")).rpartition(":")[2]
+        code = str(answer.body.get("code", ""))
         if answer.status < 300:
             diary.note(what, Outcome.DONE)
             return answer

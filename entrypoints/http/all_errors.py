@@ -1,0 +1,78 @@
+"""All that is wrong with a request, in one answer: its query, its headers and its body.
+
+The handlers stop at the first error, which costs a right request nothing. This is for refused ones.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from quart import Request
+from werkzeug.exceptions import RequestEntityTooLarge, RequestTimeout, UnsupportedMediaType
+
+from application.execution.conditional import PreconditionFailed
+from entrypoints.http.decoding import read_json, read_json_if_any
+from entrypoints.http.guards import refuse_what_is_not_honoured
+from entrypoints.http.headers import IDEMPOTENCY_KEY
+from entrypoints.http.idempotency import key_in
+from entrypoints.http.preconditions import GUARDS, Preconditions
+from entrypoints.http.query import parameters
+from entrypoints.http.refusals import FieldError, InvalidRequest, MalformedBody, UnknownEncoding, in_body, in_header
+from entrypoints.http.routes.route import Route
+
+
+async def all_errors(first: Exception, request: Request, route: Route) -> Sequence[FieldError]:
+    """Return what is wrong with a request that can't be read, or breaks a rule of the form."""
+    told = first.errors if isinstance(first, InvalidRequest) else ()
+    if not isinstance(first, InvalidRequest | MalformedBody | UnsupportedMediaType):
+        return told
+    found = [*_in_query(request, route), *_in_headers(request, route), *await _in_body(request, route)]
+    places = {_place(error) for error in told}
+    return [*told, *(error for error in found if _place(error) not in places)]
+
+
+def _place(error: FieldError) -> tuple[str | None, str | None, str | None]:
+    return error.pointer, error.parameter, error.header
+
+
+def _in_query(request: Request, route: Route) -> Iterator[FieldError]:
+    try:
+        parameters(request.query_string, route.parameters)
+    except InvalidRequest as error:
+        yield from error.errors
+
+
+def _in_headers(request: Request, route: Route) -> Iterator[FieldError]:
+    try:
+        refuse_what_is_not_honoured(request.method, request.headers, honoured=route.honours)
+    except InvalidRequest as error:
+        yield from error.errors
+    except UnknownEncoding:
+        yield in_header("Content-Encoding", "send the body as it is", "not_honoured")
+    except PreconditionFailed:
+        pass
+    try:
+        if route.honours >= GUARDS:
+            Preconditions.of(request.headers)
+    except InvalidRequest as error:
+        yield from error.errors
+    try:
+        if IDEMPOTENCY_KEY in route.honours:
+            key_in(request.headers)
+    except InvalidRequest as error:
+        yield from error.errors
+
+
+async def _in_body(request: Request, route: Route) -> list[FieldError]:
+    # A client that waits for 100 Continue has not sent its body, and need not.
+    if route.body is None or "Expect" in request.headers:
+        return []
+    try:
+        await (read_json(route.body) if route.needs_body else read_json_if_any(route.body))
+    except InvalidRequest as error:
+        return list(error.errors)
+    except MalformedBody as error:
+        return [in_body("", str(error), "malformed")]
+    except UnsupportedMediaType:
+        return [in_header("Content-Type", "send JSON, declared as application/json", "not_honoured")]
+    except (RequestEntityTooLarge, RequestTimeout):
+        pass
+    return []
