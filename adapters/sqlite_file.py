@@ -1,7 +1,17 @@
-"""Which file a SQLite connection has open."""
+"""Which file a SQLite connection has open, and which log: the `-wal` file, into which each commit is written."""
 
 import os
 from pathlib import Path
+from typing import Final
+
+LOST_ITS_LOG: Final = (
+    "has lost its -wal file, which was deleted or replaced while it was in use: stop Holdfast, which writes what was"
+    " committed into the file, and start again"
+)
+
+
+def log_of(file: Path | str) -> str:
+    return f"{file}-wal"
 
 
 def identity(file: Path | str) -> tuple[int, int] | None:

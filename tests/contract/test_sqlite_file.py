@@ -3,15 +3,17 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from adapters.payments.simulated.file_ledger import FileLedger
+from adapters.payments.simulated.file_ledger import FileLedger, open_file_ledger
 from adapters.payments.simulated.gateway import SimulatedGateway
 from adapters.sql.schema import schema_problem
 from adapters.sql.unit_of_work import SqlUnitOfWork
 from application.errors import Unavailable
+from domain.ids import PaymentId
 from tests.contract.conftest import keep
 from tests.unit.builders import PAYMENT, a_product, euros
 
@@ -85,6 +87,43 @@ async def test_a_database_whose_log_was_removed_takes_no_order_and_keeps_what_it
     started_again = SqlUnitOfWork(open_engines(f"sqlite:///{sqlite_engine.url.database}"))
     async with started_again.reading() as tx:
         assert await tx.products.last_id() == 2
+
+
+@pytest.mark.parametrize("change", [Path.unlink, replace])
+async def test_a_ledger_whose_log_was_removed_charges_nobody_and_keeps_what_it_took(
+    tmp_path: Path, change: Removal
+) -> None:
+    file = tmp_path / "gateway.db"
+    ledger = FileLedger(file)
+    gateway = SimulatedGateway(ledger)
+    try:
+        await gateway.charge(PAYMENT, euros(1))
+        change(Path(f"{file}-wal"))
+        for _ in range(3):
+            with pytest.raises(Unavailable, match=r"gateway\.db has lost its -wal file"):
+                await gateway.charge(PaymentId(uuid4()), euros(1))
+    finally:
+        await ledger.close()
+
+    async with open_file_ledger(file) as started_again:
+        assert [entry.key for entry in await started_again.entries()] == [PAYMENT]
+
+
+@pytest.mark.parametrize("reader_closes_first", [True, False])
+async def test_the_log_of_a_ledger_is_not_missed_when_another_process_has_closed_it(
+    tmp_path: Path, *, reader_closes_first: bool
+) -> None:
+    file = tmp_path / "gateway.db"
+    ledgers = [FileLedger(file), FileLedger(file, new=False)]
+    try:
+        for ledger in ledgers:
+            await SimulatedGateway(ledger).charge(PAYMENT, euros(1))
+        await ledgers.pop(1 if reader_closes_first else 0).close()
+        await SimulatedGateway(ledgers[0]).charge(PaymentId(uuid4()), euros(1))
+        assert len(await ledgers[0].entries()) == 2
+    finally:
+        for ledger in ledgers:
+            await ledger.close()
 
 
 @removals

@@ -12,7 +12,7 @@ from uuid import UUID
 from attrs import define, field, frozen
 
 from adapters.payments.simulated.ledger import LedgerEntry, Outcome
-from adapters.sqlite_file import identity
+from adapters.sqlite_file import LOST_ITS_LOG, identity, log_of
 from adapters.sqlite_wal import enter_wal
 from application.errors import OutcomeUnknown, Unavailable
 from application.execution.batching import Batched
@@ -44,8 +44,10 @@ class FileLedger:
     # One thread owns the connection, so that a cancelled caller can't leave two transactions on it at once.
     _thread: ThreadPoolExecutor = field(init=False)
     _connection: sqlite3.Connection | None = field(default=None, init=False)
-    # The identity of the file that was opened first.
+    # The identity of the file that was opened first, and that of the connection's log.
     _file: tuple[int, int] | None = field(default=None, init=False)
+    _log: tuple[int, int] | None = field(default=None, init=False)
+    _log_is_lost: bool = field(default=False, init=False)
     _batch: "Batched[LedgerEntry | _Refund, LedgerEntry | None]" = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -92,11 +94,12 @@ class FileLedger:
             try:
                 if self._file is not None and identity(self._path) != self._file:
                     raise Unavailable(f"the payment ledger {self._path} was deleted or replaced while it was in use")
+                self._expect_its_log()
                 if self._connection is None:
                     if not self._new and identity(self._path) is None:
                         raise Unavailable(_NONE.format(self._path))
                     self._connection = _connect(self._path, new=self._new)
-                    self._file = identity(self._path)
+                    self._file, self._log = identity(self._path), identity(log_of(self._path))
                 return work(self._connection)
             except OutcomeUnknown:
                 self._disconnect()
@@ -107,6 +110,16 @@ class FileLedger:
                 raise Unavailable(f"the payment ledger {self._path} can't be used: {error}") from error
 
         return await asyncio.get_running_loop().run_in_executor(self._thread, run)
+
+    def _expect_its_log(self) -> None:
+        """Refuse to go on without the log, for good: what is written to one that was deleted may be lost.
+
+        SQLite itself removes the log with the last connection, and first writes all of it into the file.
+        """
+        if self._connection is not None and identity(log_of(self._path)) != self._log:
+            self._log_is_lost = True
+        if self._log_is_lost:
+            raise Unavailable(f"the payment ledger {self._path} {LOST_ITS_LOG}")
 
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
@@ -136,6 +149,8 @@ def _connect(path: Path, *, new: bool) -> sqlite3.Connection:
         if new:
             for table in _TABLES:
                 connection.execute(table)
+        # The first read opens the log, which is not removed from then on: see `_expect_its_log`.
+        connection.execute("SELECT count(*) FROM sqlite_master")
     except BaseException:
         connection.close()
         raise

@@ -9,8 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.sql.dialects.base import READING, Timeouts
 from adapters.sql.dialects.sqlite.driver import BEGIN
-from adapters.sql.dialects.sqlite.errors import CANNOT_BE_OPENED, LOST_ITS_LOG, WAS_REMOVED
-from adapters.sqlite_file import identity
+from adapters.sql.dialects.sqlite.errors import CANNOT_BE_OPENED, WAS_REMOVED
+from adapters.sqlite_file import LOST_ITS_LOG, identity, log_of
 from adapters.sqlite_wal import enter_wal
 from application.errors import Unavailable
 
@@ -26,7 +26,7 @@ def _expect_the_same_file(engine: AsyncEngine, server: str) -> None:
     The same holds for its log, into which each commit is written. SQLite itself removes that with the last connection,
     and then it has written all of it into the file, also if the log was deleted before. So nothing may be opened anew.
     """
-    file, log = str(engine.url.database), f"{engine.url.database}-wal"
+    file, log = str(engine.url.database), log_of(str(engine.url.database))
     opened: list[tuple[int, int]] = []
     log_is_lost = False
 

@@ -11,10 +11,6 @@ WAS_REMOVED: Final = (
     "was deleted, or replaced by another file, while it was in use: stop Holdfast, put the file back or restore it"
     " from a backup, and start again"
 )
-LOST_ITS_LOG: Final = (
-    "has lost its -wal file, which was deleted or replaced while it was in use: stop Holdfast, which writes what was"
-    " committed into the file, and start again"
-)
 _UNAVAILABLE: Final = {
     "SQLITE_CANTOPEN": CANNOT_BE_OPENED,
     "SQLITE_CORRUPT": "is damaged: restore it from a backup",
