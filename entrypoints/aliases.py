@@ -58,6 +58,8 @@ ALIASES: Final[Mapping[str, Alias]] = MappingProxyType(
         "RABBITMQ_QUEUE_NAME": Alias("HOLDFAST_NAMESPACE"),
         "QUEUE_NAME": Alias("HOLDFAST_NAMESPACE"),
         "MQ_USE_SSL": Alias("HOLDFAST_AMQP_TLS", _as_switch),
+        "API_WORKERS": Alias("HOLDFAST_API_PROCESSES"),
+        "WORKER_COUNT": Alias("HOLDFAST_WORKER_PROCESSES"),
         "ORDERS_CACHE_TTL": Alias("HOLDFAST_ORDER_CACHE_TTL", _in_seconds),
         "TEMP_ORDER_CACHE_TTL": Alias("HOLDFAST_ACCEPTED_CACHE_TTL", _in_seconds),
         "CACHE_DISABLED": Alias("HOLDFAST_CACHE_DISABLED", _as_switch),

@@ -36,6 +36,7 @@ _LONGEST: Final = 3650 * 86400
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", re.ASCII)
 
 Count = Annotated[int, msgspec.Meta(ge=1, le=10_000)]
+Processes = Annotated[int, msgspec.Meta(ge=1, le=256)]
 Bytes = Annotated[int, msgspec.Meta(ge=1, le=2**30)]
 Rate = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
@@ -126,6 +127,8 @@ class Settings:
     waiting_max: timedelta = _setting(
         timedelta(seconds=1), "while a call of one use case has waited this long for its turn, more are answered 503"
     )
+    api_processes: Processes = _setting(1, "processes that answer HTTP on one port, of `holdfast up`")
+    worker_processes: Processes = _setting(1, "worker processes of `holdfast up`")
     pool_size: Count = _setting(10, "database connections of one process")
     max_charges: Count = _setting(
         128, "charges that a worker asks the payment provider for at once, and as many refunds"

@@ -16,9 +16,14 @@ def make_app() -> App:
     app = App(name="holdfast", help="An order engine.", version=_version, help_format="plaintext")
     app.command(
         "entrypoints.cli.programs:up",
-        help="Run the whole service in one process: API, worker and relay.\n\n"
+        help="Run the whole service: API, worker and relay, in one process or in several.\n\n"
         "DATABASE_URL names a PostgreSQL server, REDIS_URL and AMQP_URL others beside it. Without servers, the data is"
         " kept in SQLite, and demo products are added.",
+    )
+    app.command(
+        "entrypoints.cli.programs:stop",
+        help="Stop what `holdfast up` runs in this data folder: the API first, then the others.\n\n"
+        "Work in progress is finished, and nothing is lost.",
     )
     app.command("entrypoints.cli.programs:api", help=f"Run the HTTP API.\n\n{_NEEDS_DATABASE}")
     app.command(

@@ -3,12 +3,14 @@
 The programs are imported after the settings are read, so that neither a help text nor a wrong setting waits for them.
 """
 
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Final
 
 from cyclopts import Parameter
 
 from entrypoints.cli.common import Data, Whole, command_settings, flush_output, tell
+from entrypoints.processes.parent import ENDS_LATE, STAGES, end_with_parent, tell_parent
 from entrypoints.settings import InvalidSettings, Settings
 
 if TYPE_CHECKING:
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 
 Host = Annotated[str | None, Parameter(help="Address to listen on. Default: 127.0.0.1")]
 Port = Annotated[Whole | None, Parameter(help="Port to listen on. Default: 8000")]
+
+Supervised = Annotated[bool, Parameter(show=False, negative="")]
 
 _WELCOME: Final = """
 Holdfast listens on {url}
@@ -30,32 +34,86 @@ Press Ctrl-C to stop. Requests in progress are finished first, and nothing is lo
 """
 
 
-def up(*, host: Host = None, port: Port = None, data: Data = None) -> None:
-    settings = command_settings(host=host, port=port, data=data)
-    from entrypoints.programs.up import run_up
+def up(
+    *,
+    host: Host = None,
+    port: Port = None,
+    data: Data = None,
+    api: Annotated[Whole | None, Parameter(help="Processes that answer HTTP, all on one port. Default: 1")] = None,
+    workers: Annotated[Whole | None, Parameter(help="Worker processes. Default: 1")] = None,
+    daemon: Annotated[
+        bool,
+        Parameter(
+            negative="", help="Go on in the background; `holdfast stop` ends it. The logs are in the data folder."
+        ),
+    ] = False,
+    supervised: Supervised = False,
+) -> None:
+    settings = command_settings(host=host, port=port, data=data, api_processes=api, worker_processes=workers)
+    expect_processes(settings)
+    if daemon:
+        from entrypoints.processes.daemon import start_daemon
 
-    _run(settings, partial(run_up, settings, on_started=partial(_announce, settings, _WELCOME)))
+        for line in start_daemon(settings):
+            tell(line)
+        return
+    announce = tell_parent if supervised else partial(_announce, settings, _WELCOME)
+    if settings.api_processes == settings.worker_processes == 1:
+        from entrypoints.programs.up import run_up
+
+        _run(settings, partial(run_up, settings, on_started=announce))
+        return
+    from entrypoints.programs.processes import run_processes
+
+    _run(
+        settings,
+        partial(run_processes, settings, log_files=supervised, on_started=announce),
+        graceful_timeout=STAGES * (settings.shutdown_timeout + ENDS_LATE),
+    )
 
 
-def api(*, host: Host = None, port: Port = None) -> None:
+def stop(*, data: Data = None) -> None:
+    settings = command_settings(data=data)
+    from entrypoints.processes.daemon import stop_all
+
+    tell(stop_all(settings))
+
+
+def api(*, host: Host = None, port: Port = None, supervised: Supervised = False) -> None:
     settings = _server_settings("api", "DATABASE_URL", host=host, port=port)
     from entrypoints.programs.api import run_api
 
-    _run(settings, partial(run_api, settings, on_started=partial(_announce, settings, "Listening on {url}")))
+    announce = tell_parent if supervised else partial(_announce, settings, "Listening on {url}")
+    _run(settings, partial(run_api, settings, on_started=announce, shared_port=supervised), supervised=supervised)
 
 
-def worker() -> None:
+def worker(*, supervised: Supervised = False) -> None:
     settings = _server_settings("worker", "DATABASE_URL")
     from entrypoints.programs.worker import run_worker
 
-    _run(settings, partial(run_worker, settings))
+    _run(settings, partial(run_worker, settings), supervised=supervised)
 
 
-def relay() -> None:
+def relay(*, supervised: Supervised = False) -> None:
     settings = _server_settings("relay", "DATABASE_URL", "AMQP_URL")
     from entrypoints.programs.relay import run_relay
 
-    _run(settings, partial(run_relay, settings))
+    _run(settings, partial(run_relay, settings), supervised=supervised)
+
+
+def expect_processes(settings: Settings) -> None:
+    """Raise `InvalidSettings` for more processes than there may be with these servers."""
+    if not settings.database_url and max(settings.api_processes, settings.worker_processes) > 1:
+        raise InvalidSettings(
+            "several processes can't share a SQLite file: it has one writer, and its broker and its caches are in one"
+            " process; set DATABASE_URL to a PostgreSQL server, or leave out --api, --workers, HOLDFAST_API_PROCESSES"
+            " and HOLDFAST_WORKER_PROCESSES"
+        )
+    if not settings.amqp_url and settings.worker_processes > 1:
+        raise InvalidSettings(
+            "several workers need a broker that they share: set AMQP_URL, or leave out --workers and"
+            " HOLDFAST_WORKER_PROCESSES"
+        )
 
 
 def _announce(settings: Settings, text: str, url: str) -> None:
@@ -87,7 +145,9 @@ def _server_settings(command: str, *needed: str, **given: object) -> Settings:
     return settings
 
 
-def _run(settings: Settings, program: "Program") -> None:
+def _run(
+    settings: Settings, program: "Program", *, supervised: bool = False, graceful_timeout: timedelta | None = None
+) -> None:
     import uvloop
 
     from entrypoints.logs import configure_logging
@@ -96,4 +156,6 @@ def _run(settings: Settings, program: "Program") -> None:
 
     configure_logging(settings)
     raise_descriptor_limit()
-    uvloop.run(run_until_signalled(program, graceful_timeout=settings.shutdown_timeout))
+    if supervised:
+        end_with_parent(settings.shutdown_timeout)
+    uvloop.run(run_until_signalled(program, graceful_timeout=graceful_timeout or settings.shutdown_timeout))

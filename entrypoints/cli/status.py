@@ -39,6 +39,7 @@ async def _found(settings: "Settings", engine: "AsyncEngine") -> dict[str, Any]:
     from adapters.sql.schema import schema_problem
     from entrypoints.database import NotReady
     from entrypoints.heartbeat import missing
+    from entrypoints.processes.folder import Folder
 
     if (problem := await schema_problem(engine)) is not None:
         raise NotReady(problem)
@@ -61,6 +62,7 @@ async def _found(settings: "Settings", engine: "AsyncEngine") -> dict[str, Any]:
             for each in heard
         ],
         "missing": missing(heard),
+        "here": [{"name": name, "pid": pid} for name, pid in Folder(settings.data).running().items()],
     }
 
 
@@ -98,6 +100,8 @@ def _print(found: dict[str, Any]) -> None:
         ago = process["seen_seconds_ago"]
         heard = "in the future: the database's clock was set back" if ago is None else f"{ago:g} s ago"
         _line(process["kind"], "seen", f"{heard}  {process['instance']}")
+    for process in found["here"]:
+        _line("here", process["name"], f"process {process['pid']}")
     for kind in found["missing"]:
         _line(kind, "MISSING", "none is at work")
 

@@ -28,17 +28,17 @@ OnStarted = Callable[[str], None]
 _LOCK_TIMEOUT: Final = 0.25
 
 
-async def run_api(settings: Settings, stop: Stop, *, on_started: OnStarted) -> None:
+async def run_api(settings: Settings, stop: Stop, *, on_started: OnStarted, shared_port: bool = False) -> None:
     async with AsyncExitStack() as stack:
         container = await stack.enter_async_context(open_container(settings, lock_timeout=_LOCK_TIMEOUT))
         if settings.intake != "direct":
             await stack.enter_async_context(queues_declared(settings))
         await tell_of_servers(container)
         await stack.enter_async_context(schema_expected(container, stop))
-        await serve_http(container, stop, on_started=on_started)
+        await serve_http(container, stop, on_started=on_started, shared_port=shared_port)
 
 
-async def serve_http(container: Container, stop: Stop, *, on_started: OnStarted) -> None:
+async def serve_http(container: Container, stop: Stop, *, on_started: OnStarted, shared_port: bool = False) -> None:
     """Answer requests until the stop, and finish those in progress."""
     settings, use_cases = container.settings(), container.use_cases()
     async with AsyncExitStack() as stack:
@@ -66,5 +66,6 @@ async def serve_http(container: Container, stop: Stop, *, on_started: OnStarted)
             shutdown_timeout=settings.shutdown_timeout.total_seconds() * 0.8,
             on_started=on_started,
             stop=stop,
+            shared_port=shared_port,
         )
         await use_cases.drained()

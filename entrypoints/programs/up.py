@@ -1,6 +1,7 @@
 """API, relay and worker in one process."""
 
 import asyncio
+import os
 from collections.abc import Awaitable
 from contextlib import AsyncExitStack
 
@@ -14,6 +15,7 @@ from entrypoints.demo import CATALOGUE
 from entrypoints.heartbeat import heard_of
 from entrypoints.loops import Stop
 from entrypoints.own_ledger import expect_own_ledger
+from entrypoints.processes.folder import MAIN, Folder
 from entrypoints.programs.api import OnStarted, serve_http
 from entrypoints.programs.relay import relay
 from entrypoints.programs.starting import expect_provider, tell_of_servers
@@ -24,8 +26,11 @@ from entrypoints.settings import Settings
 async def run_up(settings: Settings, stop: Stop, *, on_started: OnStarted) -> None:
     """Run everything, on SQLite or on the servers that the settings name."""
     async with AsyncExitStack() as stack:
-        if not settings.database_url:
-            stack.enter_context(only_one(settings))
+        stack.enter_context(only_one(settings))
+        folder = Folder(settings.data)
+        folder.forget_all()
+        folder.write_pid(MAIN, os.getpid())
+        stack.callback(folder.forget_pid, MAIN)
         container = await stack.enter_async_context(open_container(settings, new=True))
         await stack.enter_async_context(queues_declared(settings))
         await expect_provider(container)

@@ -22,10 +22,11 @@ class AddressInUse(CannotListen):
     """Another process listens on the address."""
 
 
-async def listen(host: str, port: int) -> Sequence[socket.socket]:
+async def listen(host: str, port: int, *, shared: bool = False) -> Sequence[socket.socket]:
     """Listen on every address of the host that this machine has, and on one port. Port 0 takes a free port.
 
-    `::` stands for all addresses, those of IPv4 as well. Raise `AddressInUse` or `CannotListen`.
+    `::` stands for all addresses, those of IPv4 as well. With `shared`, other processes of this user may listen
+    there, too, and the kernel gives each connection to one of them. Raise `AddressInUse` or `CannotListen`.
     """
     try:
         found = await asyncio.get_running_loop().getaddrinfo(
@@ -40,7 +41,9 @@ async def listen(host: str, port: int) -> Sequence[socket.socket]:
             # After the first listener, all others take its port.
             taken = listeners[0].getsockname()[1] if listeners else port
             try:
-                listeners.append(undone.enter_context(_listener(family, (address[0], taken, *address[2:]))))
+                listeners.append(
+                    undone.enter_context(_listener(family, (address[0], taken, *address[2:]), shared=shared))
+                )
             except OSError as error:
                 failures.append(error)
         _raise_for(failures, f"{host}:{port}", some_work=bool(listeners))
@@ -75,9 +78,9 @@ def url_of(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if listener.family is socket.AF_INET6 else f"http://{host}:{port}"
 
 
-def _listener(family: socket.AddressFamily, address: Any) -> socket.socket:
+def _listener(family: socket.AddressFamily, address: Any, *, shared: bool) -> socket.socket:
     is_for_both = family is socket.AF_INET6 and address[0] == "::" and socket.has_dualstack_ipv6()
-    return socket.create_server(address, family=family, backlog=BACKLOG, dualstack_ipv6=is_for_both)
+    return socket.create_server(address, family=family, backlog=BACKLOG, dualstack_ipv6=is_for_both, reuse_port=shared)
 
 
 def _raise_for(failures: Sequence[OSError], where: str, *, some_work: bool) -> None:

@@ -33,6 +33,7 @@ async def serve(  # noqa: PLR0913 - each is a setting, given by name
     keep_alive: int = 30,
     concurrency: ConcurrencyLimit | None = None,
     max_connections: int | None = None,
+    shared_port: bool = False,
 ) -> None:
     """Serve on all addresses of the host until `stop` is set, and return when the requests in progress are done.
 
@@ -40,7 +41,8 @@ async def serve(  # noqa: PLR0913 - each is a setting, given by name
     must arrive within `receive_timeout` seconds, and a client must not stop reading its response for longer than that.
     An idle connection stays open for `keep_alive` seconds after a request. Requests that are still in progress
     `shutdown_timeout` seconds after `stop` get 503. Above `max_connections`, those are closed that have been waiting
-    for their client for the longest time; by default there are as many as this process has descriptors for. Raise
+    for their client for the longest time; by default there are as many as this process has descriptors for. With
+    `shared_port`, other processes of this user may listen on the same port. Raise
     `AddressInUse` or `CannotListen`.
     """
     state = State(LoadShedding(concurrency or ConcurrencyLimit()), max_connections or room_for_connections())
@@ -48,7 +50,7 @@ async def serve(  # noqa: PLR0913 - each is a setting, given by name
     new_connection = protocol_factory(app, state, keep_alive=keep_alive)
     loop = asyncio.get_running_loop()
     with ExitStack() as stack:
-        listeners = [stack.enter_context(listener) for listener in await listen(host, port)]
+        listeners = [stack.enter_context(listener) for listener in await listen(host, port, shared=shared_port)]
         servers = [await loop.create_server(new_connection, sock=each, backlog=BACKLOG) for each in listeners]
         connections = _Connections(state)
         try:
