@@ -10,6 +10,7 @@ import pytest
 from adapters.rabbitmq.topology import Topology
 from adapters.sql.core.engine import create_engine
 from adapters.sql.migrate import migrate
+from application.access.principal import ANYBODY
 from application.assembly import UseCases
 from application.catalogue.add_products import NewProduct
 from application.intake.place_order import OrderRequest, RequestedItem
@@ -60,9 +61,8 @@ def wanted(product: ProductId) -> OrderRequest:
 
 
 async def a_product_of(shop: UseCases) -> ProductId:
-    [product] = await shop.add_products(
-        [NewProduct(id=None, name="Pen", price=Money(1250, "EUR"), stock=10)], made_by="test"
-    )
+    new = NewProduct(id=None, name="Pen", price=Money(1250, "EUR"), stock=10)
+    [product] = await shop.add_products(ANYBODY, [new])
     assert not isinstance(product, Exception)
     return product.id
 
@@ -72,12 +72,12 @@ async def test_a_change_is_read_on_every_replica_as_soon_as_it_is_answered(setti
     async with replicas(settings) as (one, another):
         product = await a_product_of(one)
         for shop, other in [(one, another), (another, one)] * 5:
-            order = await shop.place_order(wanted(product))
+            order = await shop.place_order(ANYBODY, wanted(product))
             assert isinstance(order, Order)
-            assert await other.get_order(order.id) == order
-            cancelled = await other.cancel_order(order.id)
+            assert await other.get_order(ANYBODY, order.id) == order
+            cancelled = await other.cancel_order(ANYBODY, order.id)
             assert cancelled.status is OrderStatus.CANCELLED
-            assert await shop.get_order(order.id) == cancelled
-            await shop.adjust_stock(product, 1, reason="count", made_by="test")
-            [listed] = await other.list_products(after=None, limit=10)
-            assert listed == await shop.get_product(product)
+            assert await shop.get_order(ANYBODY, order.id) == cancelled
+            await shop.adjust_stock(ANYBODY, product, 1, reason="count")
+            [listed] = await other.list_products(ANYBODY, after=None, limit=10)
+            assert listed == await shop.get_product(ANYBODY, product)
