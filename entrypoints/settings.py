@@ -35,6 +35,9 @@ _SHORTEST_TTL: Final = timedelta(seconds=15)
 _LONGEST: Final = 3650 * 86400
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", re.ASCII)
 
+# The scheme and host of a page in lower case, with its port if it is not the usual one, and no path.
+_ORIGIN: Final = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?", re.ASCII)
+
 Count = Annotated[int, msgspec.Meta(ge=1, le=10_000)]
 Processes = Annotated[int, msgspec.Meta(ge=1, le=256)]
 Bytes = Annotated[int, msgspec.Meta(ge=1, le=2**30)]
@@ -121,6 +124,11 @@ class Settings:
     )
     request_timeout: timedelta = _setting(timedelta(seconds=10), "deadline of an HTTP request")
     shutdown_timeout: timedelta = _setting(timedelta(seconds=10), "how long a stopping process finishes its work")
+    cors_origins: tuple[str, ...] = _setting(
+        (),
+        "pages that may call the API from a browser: their origins, as in https://shop.example, separated by commas;"
+        " or * for all",
+    )
     max_body: Bytes = _setting(64 * 1024, "largest request body, in bytes")
     batch_max: Count = _setting(256, "calls that share one transaction at most; 1 turns batching off")
     batches_in_flight: Count = _setting(2, "batches of one use case that run at once; one on SQLite")
@@ -338,6 +346,8 @@ def _parse(attribute: "Attribute[Any]", text: str) -> object:
         return switch(text)
     if attribute.type in {Path, Path | None}:
         return Path(text)
+    if attribute.name == "cors_origins":
+        return _origins(text)
     if attribute.name == "gateway_delay":
         low, _, high = text.partition("-")
         bounds = _seconds(low), _seconds(high or low)
@@ -345,6 +355,16 @@ def _parse(attribute: "Attribute[Any]", text: str) -> object:
             raise ValueError(f"{text!r} begins above its end; write as in 50ms-200ms")
         return bounds
     return text
+
+
+def _origins(text: str) -> tuple[str, ...]:
+    origins = tuple(origin.strip() for origin in text.split(",") if origin.strip())
+    for origin in origins:
+        if origin != "*" and _ORIGIN.fullmatch(origin) is None:
+            raise ValueError(
+                f"{origin[:100]!r} is no origin; write as in https://shop.example or http://localhost:3000"
+            )
+    return origins
 
 
 def _duration(text: str) -> timedelta:

@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from http import HTTPStatus
 from typing import Any, Final, cast
 
@@ -7,19 +7,21 @@ import structlog
 from attrs import define, field
 from quart import Quart, Request, Response, request
 from quart.wrappers.base import BaseRequestWebsocket
+from werkzeug.exceptions import MethodNotAllowed
 from werkzeug.routing import MapAdapter
 
 from application.access.principal import Principal
 from application.assembly import UseCases
 from entrypoints.http.accept import preferred
 from entrypoints.http.all_errors import all_errors
+from entrypoints.http.cors import Cors
 from entrypoints.http.cursors import Cursors
 from entrypoints.http.decoding import read_body
 from entrypoints.http.digests import expect_digests
 from entrypoints.http.guards import refuse_what_is_not_honoured
 from entrypoints.http.problems import kind_of
 from entrypoints.http.query import parameters
-from entrypoints.http.replies import Reply, refuse
+from entrypoints.http.replies import Reply, no_content, refuse
 from entrypoints.http.routes.documents import documents_routes
 from entrypoints.http.routes.health import health_routes
 from entrypoints.http.routes.orders import orders_routes
@@ -44,16 +46,19 @@ def create_app(  # noqa: PLR0913 - each is a setting, given by name
     namespace: str = "holdfast",
     request_timeout: float = 10.0,
     max_body: int = 65536,
+    cors_origins: Collection[str] = (),
 ) -> Quart:
     """Return the HTTP interface to these use cases.
 
     Every response is sent within `request_timeout` seconds. A body has at most `max_body` bytes, and must arrive within
-    half of that time. `cursor_secret` has at most 64 bytes. `namespace` is that of the events.
+    half of that time. `cursor_secret` has at most 64 bytes. `namespace` is that of the events. Pages of
+    the `cors_origins` may call it from a browser; `*` stands for all.
     """
     cursors = Cursors(cursor_secret)
     app = _Api(__name__, static_folder=None, template_folder=None)
     app.request_timeout = request_timeout
     app.authenticate = authenticate
+    app.cors = Cors(cors_origins) if cors_origins else None
     # A path has one spelling. Any other spelling gets 404, not a redirect with an HTML page.
     app.url_map.merge_slashes = False
     app.response_class = Reply
@@ -69,7 +74,13 @@ def create_app(  # noqa: PLR0913 - each is a setting, given by name
     for route in (*lists, *open_routes):
         endpoint = f"{route.method} {route.path}"
         app.routes[endpoint] = route
-        app.add_url_rule(route.path, endpoint=endpoint, view_func=route.handler, methods=[route.method])
+        app.add_url_rule(
+            route.path,
+            endpoint=endpoint,
+            view_func=route.handler,
+            methods=[route.method],
+            provide_automatic_options=False,
+        )
     return app
 
 
@@ -96,16 +107,28 @@ class _Api(LeanQuart):
         # The timeout is set here, so that no handler can forget it.
         async with asyncio.timeout(self.request_timeout):
             # The context has the request itself, which costs less than `request`, a proxy of it.
+            if request_context is not None and request_context.request.method == "OPTIONS":
+                return self._options(request_context.request)
             if request_context is not None and self._check(request_context.request):
                 expect_digests(request_context.request.headers, await read_body())
             return await super().dispatch_request(request_context)
+
+    def _options(self, request: Request) -> Reply:
+        """Return what may be done at an address, also to a browser that asks for a page of another origin."""
+        if request.routing_exception is not None and not isinstance(request.routing_exception, MethodNotAllowed):
+            raise request.routing_exception
+        adapter = cast(MapAdapter, self.create_url_adapter(request))
+        methods = ", ".join(sorted({*adapter.allowed_methods(), "OPTIONS"}))
+        origin = request.headers.get("Origin", "")
+        asked = origin and "Access-Control-Request-Method" in request.headers
+        return no_content(("Allow", methods), *(self.cors.preflight(origin, methods) if self.cors and asked else ()))
 
     def _check(self, request: Request) -> bool:
         """Refuse a request that its caller may not make, or that asks for what its route does not do.
 
         Return whether it has digests of its body.
         """
-        if request.url_rule is None or request.method == "OPTIONS":
+        if request.url_rule is None:
             return False
         route = self.routes[request.url_rule.endpoint]
         if route.access is not Open.TO_ALL:

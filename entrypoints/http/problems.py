@@ -356,7 +356,7 @@ def headers_of(kind: Kind, error: Exception | None = None) -> list[tuple[str, st
     if isinstance(error, KeyInFlight) or kind.status is HTTPStatus.SERVICE_UNAVAILABLE:
         headers.append(("Retry-After", _RETRY_AFTER))
     if isinstance(error, MethodNotAllowed) and error.valid_methods is not None:
-        headers.append(("Allow", ", ".join(sorted(error.valid_methods))))
+        headers.append(("Allow", ", ".join(sorted({*error.valid_methods, "OPTIONS"}))))
     if kind.status is HTTPStatus.UNAUTHORIZED:
         headers.append(("WWW-Authenticate", "Bearer"))
     if isinstance(error, UnknownEncoding):

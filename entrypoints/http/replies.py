@@ -48,9 +48,9 @@ def page(html: str) -> Reply:
     return Reply(html.encode(), HTTPStatus.OK, PlainHeaders([*_PAGE_HEADERS]))
 
 
-def no_content() -> Reply:
+def no_content(*headers: tuple[str, str]) -> Reply:
     # RFC 9110, section 8.6: a 204 response has no Content-Length. Quart would set it if the body were b"".
-    return Reply(None, HTTPStatus.NO_CONTENT, PlainHeaders([*_SECURITY_HEADERS]))
+    return Reply(None, HTTPStatus.NO_CONTENT, PlainHeaders([*_SECURITY_HEADERS, *headers]))
 
 
 def not_modified(etag: str) -> Reply:

@@ -29,7 +29,9 @@ from entrypoints.http.decoding import read_json, read_json_if_any
 from entrypoints.http.headers import IDEMPOTENCY_KEY
 from entrypoints.http.idempotency import answered, keyed, queued
 from entrypoints.http.ids import order_id_of
+from entrypoints.http.links import next_page
 from entrypoints.http.preconditions import GUARDS, Preconditions, etag_of, only_if
+from entrypoints.http.prefix import here
 from entrypoints.http.refusals import InvalidRequest, in_body
 from entrypoints.http.replies import Reply, no_content, not_modified, reply
 from entrypoints.http.routes.route import Route
@@ -102,7 +104,9 @@ class _Handlers:
         )
         shown = orders[:limit]
         following = self._cursors.after_order(shown[-1].id, user_id, status) if len(orders) > limit else None
-        return reply(OrdersBody([OrderBody.of(order) for order in shown], following))
+        return reply(
+            OrdersBody([OrderBody.of(order) for order in shown], following), HTTPStatus.OK, *next_page(following)
+        )
 
     async def get(self, by: Principal, order_id: str) -> Reply:
         preconditions = Preconditions.of(request.headers)
@@ -145,12 +149,12 @@ def _reply(order: Order, status: HTTPStatus = HTTPStatus.OK, *headers: tuple[str
 
 
 def _created(order: Order) -> Reply:
-    return _reply(order, HTTPStatus.CREATED, ("Location", f"/orders/{order.id}"))
+    return _reply(order, HTTPStatus.CREATED, ("Location", here(f"/orders/{order.id}")))
 
 
 def _accepted(order: Order) -> Reply:
     """The response for a queued order, which is as safe as a created one and is recorded soon."""
-    return _reply(order, HTTPStatus.ACCEPTED, ("Location", f"/orders/{order.id}"))
+    return _reply(order, HTTPStatus.ACCEPTED, ("Location", here(f"/orders/{order.id}")))
 
 
 def _accepted_until(reached: Collection[OrderStatus], order: Order) -> Reply:

@@ -1,3 +1,4 @@
+from http import HTTPStatus
 from typing import Final
 
 from attrs import frozen
@@ -9,6 +10,7 @@ from entrypoints.http import query
 from entrypoints.http.bodies import ProductBody, ProductsBody
 from entrypoints.http.cursors import Cursors
 from entrypoints.http.ids import product_id_of
+from entrypoints.http.links import next_page
 from entrypoints.http.replies import Reply, reply
 from entrypoints.http.routes.route import Open, Route
 
@@ -36,7 +38,11 @@ class _Handlers:
         products = await self._use_cases.list_products(by, after=after, limit=limit + 1)
         shown = products[:limit]
         following = self._cursors.after_product(shown[-1].id) if len(products) > limit else None
-        return reply(ProductsBody([ProductBody.of(product) for product in shown], following))
+        return reply(
+            ProductsBody([ProductBody.of(product) for product in shown], following),
+            HTTPStatus.OK,
+            *next_page(following),
+        )
 
     async def get(self, by: Principal, product_id: str) -> Reply:
         return reply(ProductBody.of(await self._use_cases.get_product(by, product_id_of(product_id))))

@@ -24,7 +24,9 @@ from quart.wrappers.base import BaseRequestWebsocket
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from application.execution.working_for import WorkingFor
+from entrypoints.http.cors import Cors
 from entrypoints.http.headers import PlainHeaders
+from entrypoints.http.prefix import keep, split
 from entrypoints.http.request_ids import REQUEST_ID, request_id_of
 from entrypoints.http.server.asgi import Receive, Scope, Send
 
@@ -83,7 +85,8 @@ class Connection(ASGIHTTPConnection):
     _request_id: str
 
     async def __call__(self, receive: Receive, send: Send) -> None:
-        self.scope["path"] = _path_as_sent(self.scope["raw_path"])
+        prefix, self.scope["path"] = split(_path_as_sent(self.scope["raw_path"]))
+        keep(cast(Scope, self.scope), prefix)
         request = self._create_request_from_scope(send)
         request.body.receive = receive
         self._request_id = request_id_of(self.scope["headers"])
@@ -94,6 +97,9 @@ class Connection(ASGIHTTPConnection):
 
     async def _send_response(self, send: Send, response: ResponseTypes) -> None:
         response.headers.add(REQUEST_ID, self._request_id)
+        cors = cast(LeanQuart, self.app).cors
+        if cors is not None:
+            response.headers.extend(cors.headers(self.scope["headers"]))
         await super()._send_response(send, response)
 
     def _create_request_from_scope(self, send: Send) -> LeanRequest:
@@ -146,4 +152,5 @@ class LeanQuart(Quart):
 
     asgi_http_class = Connection
     request_class = LeanRequest
+    cors: Cors | None = None
     session_interface = _NoSessions()  # type: ignore[assignment]  # Quart types it as its own default

@@ -11,7 +11,7 @@ from entrypoints.http.server.framing import MAX_HEAD
 
 # Never shed: a process that lives says so under any load. Whether it is ready is another question: under overload it is
 # not, and the answer costs as much as that to any other request.
-_EXEMPT: Final = b"/health/live"
+_EXEMPT: Final = frozenset({b"/health/live", b"/v1/health/live"})
 
 # Matches only a head that leaves no doubt where the request ends: it has at most one Content-Length, and no other
 # framing.
@@ -20,7 +20,7 @@ _HEADER: Final = (
     rb"[!-~][ -~\t]*\r\n"
 )
 _PLAIN: Final = re.compile(
-    rb"(?:GET|POST|PUT|PATCH|DELETE) /(?!health/live)[!-~]* HTTP/1\.1\r\n(?!\r)"
+    rb"(?:GET|POST|PUT|PATCH|DELETE) /(?!(?:v1/)?health/live)[!-~]* HTTP/1\.1\r\n(?!\r)"
     rb"(?:%(header)b)*(?:(?i:content-length): (\d{1,9})\r\n(?:%(header)b)*)?\r\n" % {b"header": _HEADER}
 )
 
@@ -59,7 +59,7 @@ class LoadShedding:
 
 
 def is_exempt(raw_path: bytes) -> bool:
-    return raw_path == _EXEMPT
+    return raw_path in _EXEMPT
 
 
 def is_plain(data: bytes) -> bool:

@@ -125,6 +125,21 @@ def test_a_sqlite_file_that_is_none_is_refused(url: str, advice: str) -> None:
     assert str(refusal.value).startswith("DATABASE_URL: ")
 
 
+def test_origins_are_written_with_commas_between() -> None:
+    settings = read_settings({"HOLDFAST_CORS_ORIGINS": "https://shop.example, http://[::1]:3000"})
+    assert settings.cors_origins == ("https://shop.example", "http://[::1]:3000")
+    assert read_settings({"HOLDFAST_CORS_ORIGINS": "*"}).cors_origins == ("*",)
+    assert read_settings({}).cors_origins == ()
+
+
+@pytest.mark.parametrize(
+    "text", ["shop.example", "https://shop.example/", "https://Shop.example", "ftp://a", "**", "null"]
+)
+def test_what_is_no_origin_is_refused(text: str) -> None:
+    with pytest.raises(InvalidSettings, match=r"^HOLDFAST_CORS_ORIGINS: .* write as in https://shop\.example"):
+        read_settings({"HOLDFAST_CORS_ORIGINS": text})
+
+
 @pytest.mark.parametrize("url", ["postgresql://h/x", "sqlite:///another.db"])
 def test_two_databases_are_refused(url: str) -> None:
     with pytest.raises(InvalidSettings, match=r"^HOLDFAST_SQLITE_FILE: .*leave out one of the two"):
