@@ -60,6 +60,8 @@ ALIASES: Final[Mapping[str, Alias]] = MappingProxyType(
         "MQ_USE_SSL": Alias("HOLDFAST_AMQP_TLS", _as_switch),
         "API_WORKERS": Alias("HOLDFAST_API_PROCESSES"),
         "WORKER_COUNT": Alias("HOLDFAST_WORKER_PROCESSES"),
+        "ACCESS_LOG_FILE": Alias("HOLDFAST_ACCESS_LOG_FILE"),
+        "ACCESS_LOG_FORMAT": Alias("HOLDFAST_ACCESS_LOG_FORMAT"),
         "ORDERS_CACHE_TTL": Alias("HOLDFAST_ORDER_CACHE_TTL", _in_seconds),
         "TEMP_ORDER_CACHE_TTL": Alias("HOLDFAST_ACCEPTED_CACHE_TTL", _in_seconds),
         "CACHE_DISABLED": Alias("HOLDFAST_CACHE_DISABLED", _as_switch),

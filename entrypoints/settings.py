@@ -13,6 +13,7 @@ from attrs import Attribute, field, fields, frozen
 from dotenv import dotenv_values
 from dotenv.parser import parse_stream
 
+from entrypoints.access_format import line_writer
 from entrypoints.aliases import switch, translate
 from entrypoints.server_parts import compose_urls
 from entrypoints.server_urls import AMQP, DATABASE, REDIS, UrlRules, expect_text, is_host, with_password
@@ -158,6 +159,10 @@ class Settings:
         "signs the cursors of lists, the same for all API processes; by default it is made from DATABASE_URL",
         secret=True,
     )
+    access_log_file: str = _setting("", "file of the access log, or - for standard output; by default there is none")
+    access_log_format: str = _setting(
+        "common", "line of the access log: common, combined, json, or a text with %(h)s and the like"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = _setting(
         "info", "the least that is logged: debug, info, warning or error"
     )
@@ -228,7 +233,8 @@ def read_settings(environment: Mapping[str, str], **given: object) -> Settings:
     problems += _without_database(asked)
     problems += _never_answered(values)
     problems += _put_passwords(values, asked, written)
-    problems += _of_caches(values, asked, written)
+    problems += _without_effect(asked, values, written)
+    problems += _of_caches(values, written)
     if values.get("cache_disabled"):
         values.pop("redis_url", None)
     if problems:
@@ -298,8 +304,8 @@ def _put_passwords(values: dict[str, object], asked: Collection[str], written: C
     return problems
 
 
-def _of_caches(values: Mapping[str, object], asked: Collection[str], written: Callable[[str], str]) -> list[str]:
-    """How long Redis keeps an order says nothing where there is none, and must not be shorter than a transaction."""
+def _of_caches(values: Mapping[str, object], written: Callable[[str], str]) -> list[str]:
+    """Redis must not keep an order for a shorter time than a transaction takes."""
     problems = []
     for name in ("order_cache_ttl", "accepted_cache_ttl"):
         ttl = values.get(name)
@@ -308,9 +314,19 @@ def _of_caches(values: Mapping[str, object], asked: Collection[str], written: Ca
                 f"{written(name)}: is below {_SHORTEST_TTL.total_seconds():g}s, and a slow process could put an older"
                 " version back; to cache nothing, set HOLDFAST_CACHE_DISABLED=true"
             )
-        if name in asked and "redis_url" not in asked and not values.get("cache_disabled"):
-            problems.append(f"{written(name)}: goes with REDIS_URL, which is not set; leave it out")
     return problems
+
+
+def _without_effect(asked: Collection[str], values: Mapping[str, object], written: Callable[[str], str]) -> list[str]:
+    """A setting that would change nothing is refused, not overlooked."""
+    needed = {"access_log_format": "access_log_file"}
+    if not values.get("cache_disabled"):
+        needed |= {"order_cache_ttl": "redis_url", "accepted_cache_ttl": "redis_url"}
+    return [
+        f"{written(name)}: goes with {written(other)}, which is not set; leave it out"
+        for name, other in needed.items()
+        if name in asked and other not in asked
+    ]
 
 
 def environment_and_file(environment: Mapping[str, str], file: Path = Path(".env")) -> dict[str, str]:
@@ -340,6 +356,8 @@ def _parse(attribute: "Attribute[Any]", text: str) -> object:
         _URLS[attribute.name].read(text)
     if attribute.name in _HOSTS and not is_host(text):
         raise ValueError(f"{text!r} is neither a host name nor an IP address")
+    if attribute.name == "access_log_format":
+        line_writer(text)
     if attribute.type is timedelta:
         return _duration(text)
     if attribute.type is bool:

@@ -9,6 +9,7 @@ from typing import Any, Final
 from attrs import frozen
 from quart import Quart
 
+from entrypoints.http.server.access_log import AccessLog
 from entrypoints.http.server.concurrency_limit import ConcurrencyLimit
 from entrypoints.http.server.server import serve
 
@@ -95,6 +96,7 @@ async def running(
     keep_alive: int = 30,
     concurrency: ConcurrencyLimit | None = None,
     max_connections: int | None = None,
+    access_log: AccessLog | None = None,
 ) -> AsyncIterator[Site]:
     stop = asyncio.Event()
     started: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -110,6 +112,7 @@ async def running(
             stop=stop,
             concurrency=concurrency,
             max_connections=max_connections,
+            access_log=access_log,
         )
     )
     async with asyncio.timeout(10):

@@ -11,6 +11,7 @@ from entrypoints.connections import open_container
 from entrypoints.container import Container
 from entrypoints.heartbeat import noted_alive
 from entrypoints.http.app import create_app
+from entrypoints.http.server.access_log import open_access_log
 from entrypoints.http.server.server import serve
 from entrypoints.loops import Stop
 from entrypoints.programs.caches import caches_kept, fence_watched
@@ -68,5 +69,6 @@ async def serve_http(container: Container, stop: Stop, *, on_started: OnStarted,
             on_started=on_started,
             stop=stop,
             shared_port=shared_port,
+            access_log=stack.enter_context(open_access_log(settings.access_log_file, settings.access_log_format)),
         )
         await use_cases.drained()

@@ -215,7 +215,9 @@ class ProblemProtocol(ClosingProtocol):
         return not (self._in_flight() or self.pipeline or self._lingering or self.server_state.stopping)
 
 
-def protocol_factory(app: Quart, state: State, *, keep_alive: int) -> Callable[[], ProblemProtocol]:
+def protocol_factory(
+    app: Quart, state: State, *, keep_alive: int, protocol: Callable[..., ProblemProtocol] = ProblemProtocol
+) -> Callable[[], ProblemProtocol]:
     """Return a factory of protocols, whose connections stay open for `keep_alive` seconds after a request."""
     config = Config(
         app,
@@ -228,4 +230,4 @@ def protocol_factory(app: Quart, state: State, *, keep_alive: int) -> Callable[[
         proxy_headers=False,
         timeout_keep_alive=keep_alive,
     )
-    return partial(ProblemProtocol, config, state, {})
+    return partial(protocol, config, state, {})

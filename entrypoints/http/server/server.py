@@ -9,6 +9,7 @@ from attrs import field, frozen
 from quart import Quart
 
 from entrypoints.http.problem_kinds import STOPPING
+from entrypoints.http.server.access_log import AccessLog, logging_to
 from entrypoints.http.server.closing import State
 from entrypoints.http.server.concurrency_limit import ConcurrencyLimit
 from entrypoints.http.server.listening import BACKLOG, accept_all, listen, room_for_connections, url_of
@@ -34,6 +35,7 @@ async def serve(  # noqa: PLR0913 - each is a setting, given by name
     concurrency: ConcurrencyLimit | None = None,
     max_connections: int | None = None,
     shared_port: bool = False,
+    access_log: AccessLog | None = None,
 ) -> None:
     """Serve on all addresses of the host until `stop` is set, and return when the requests in progress are done.
 
@@ -47,7 +49,8 @@ async def serve(  # noqa: PLR0913 - each is a setting, given by name
     """
     state = State(LoadShedding(concurrency or ConcurrencyLimit()), max_connections or room_for_connections())
     state.refresh_date()
-    new_connection = protocol_factory(app, state, keep_alive=keep_alive)
+    protocol = ProblemProtocol if access_log is None else logging_to(access_log)
+    new_connection = protocol_factory(app, state, keep_alive=keep_alive, protocol=protocol)
     loop = asyncio.get_running_loop()
     with ExitStack() as stack:
         listeners = [stack.enter_context(listener) for listener in await listen(host, port, shared=shared_port)]
