@@ -5,6 +5,8 @@ The programs, the tests and the simulation call `assemble`, so that what the sim
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
+from random import uniform
 from typing import Any, Literal, TypeVar
 
 from attrs import field, frozen
@@ -22,6 +24,7 @@ from application.execution.circuit_breaker import CircuitBreaker
 from application.execution.conditional import OrderCall
 from application.execution.idempotency import Keyed, Outcome, Replayed
 from application.execution.retry_conflicts import Retrying
+from application.execution.simulated_work import SimulatedWork
 from application.intake.order_intake import AutoIntake, DirectIntake, OrderIntake, QueuedIntake
 from application.intake.persist_orders import PersistOrders
 from application.intake.place_order import NumberedRequest, NumberRequests, OrderRequest, PlaceOrder
@@ -123,6 +126,8 @@ class Limits:
     # The pause between two looks for unpaid orders. A time without two looks was an outage.
     expiry_look: timedelta = timedelta(seconds=30)
     stuck_after: timedelta = timedelta(minutes=10)
+    # The least and the most seconds that a worker takes over each message.
+    simulated_work: tuple[float, float] = (0.0, 0.0)
 
 
 @frozen(kw_only=True)
@@ -280,6 +285,8 @@ def assemble(ports: Ports, limits: Limits) -> UseCases:
 def _consumer(
     work: WorkQueue, ports: Ports, limits: Limits, handle: Callable[[Sequence[Any]], Awaitable[Sequence[Any]]]
 ) -> Consumer:
+    if any(limits.simulated_work):
+        handle = SimulatedWork(handle, partial(uniform, *limits.simulated_work))
     return Consumer(
         work,
         ports.subscription(work),

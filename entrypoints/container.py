@@ -100,6 +100,7 @@ def _limits(settings: Settings) -> Limits:
         order_expiry=settings.order_expiry,
         expiry_look=max(_LOOK_OFTEN, min(settings.order_expiry / _LATE, _LOOK_SELDOM)),
         stuck_after=settings.stuck_after,
+        simulated_work=settings.simulated_work,
     )
 
 

@@ -28,6 +28,7 @@ _URLS: Final[Mapping[str, UrlRules]] = MappingProxyType(
 )
 _PASSWORDS: Final = {"database_url": "database_password", "redis_url": "redis_password", "amqp_url": "amqp_password"}
 
+_RANGES: Final = frozenset({"gateway_delay", "simulated_work"})
 _HOSTS: Final = frozenset({"host", "database_host", "amqp_host"})
 
 _UNITS: Final = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -147,6 +148,9 @@ class Settings:
         "how long a worker waits for the payment provider's answer; then it asks again under the same key",
     )
     worker_batches: Count = _setting(2, "batches of one queue that a worker handles at once")
+    simulated_work: tuple[float, float] = _setting(
+        (0.0, 0.0), "how long a worker takes over each order, for trials: as in 0.3s or 10ms-10s"
+    )
     gateway_ledger: Path | None = _setting(
         None, "file of the simulated provider's ledger; by default gateway.db in the data folder"
     )
@@ -267,12 +271,17 @@ def _name_sqlite_file(values: dict[str, object], asked: set[str]) -> list[str]:
 
 
 def _never_answered(values: Mapping[str, object]) -> list[str]:
-    """A simulated provider that takes longer than its answer is awaited would never charge anybody."""
-    delay, timeout = values.get("gateway_delay"), values.get("charge_timeout", fields(Settings).charge_timeout.default)
-    if not isinstance(delay, tuple) or not isinstance(timeout, timedelta) or delay[1] < timeout.total_seconds():
-        return []
-    least = f"is not below HOLDFAST_CHARGE_TIMEOUT, which is {timeout.total_seconds():g} s"
-    return [f"HOLDFAST_GATEWAY_DELAY: {delay[1]:g} s {least}: no charge would ever be answered"]
+    """What is simulated must not take longer than it is waited for."""
+    problems = []
+    for name, limit, otherwise in (
+        ("gateway_delay", "charge_timeout", "no charge would ever be answered"),
+        ("simulated_work", "stuck_after", "each order would be taken for a lost one meanwhile"),
+    ):
+        delay, timeout = values.get(name), values.get(limit, getattr(fields(Settings), limit).default)
+        if isinstance(delay, tuple) and isinstance(timeout, timedelta) and delay[1] >= timeout.total_seconds():
+            least = f"is not below {PREFIX}{limit.upper()}, which is {timeout.total_seconds():g} s"
+            problems.append(f"{PREFIX}{name.upper()}: {delay[1]:g} s {least}: {otherwise}")
+    return problems
 
 
 def _without_database(asked: Collection[str]) -> list[str]:
@@ -350,14 +359,7 @@ def environment_and_file(environment: Mapping[str, str], file: Path = Path(".env
 
 
 def _parse(attribute: "Attribute[Any]", text: str) -> object:
-    if attribute.name == "database_url" and is_sqlite(text):
-        sqlite_file(text)
-    elif attribute.name in _URLS:
-        _URLS[attribute.name].read(text)
-    if attribute.name in _HOSTS and not is_host(text):
-        raise ValueError(f"{text!r} is neither a host name nor an IP address")
-    if attribute.name == "access_log_format":
-        line_writer(text)
+    _check(attribute.name, text)
     if attribute.type is timedelta:
         return _duration(text)
     if attribute.type is bool:
@@ -366,13 +368,29 @@ def _parse(attribute: "Attribute[Any]", text: str) -> object:
         return Path(text)
     if attribute.name == "cors_origins":
         return _origins(text)
-    if attribute.name == "gateway_delay":
-        low, _, high = text.partition("-")
-        bounds = _seconds(low), _seconds(high or low)
-        if bounds[0] > bounds[1]:
-            raise ValueError(f"{text!r} begins above its end; write as in 50ms-200ms")
-        return bounds
+    if attribute.name in _RANGES:
+        return _range(text)
     return text
+
+
+def _check(setting: str, text: str) -> None:
+    """Raise `ValueError` for a text that its type alone would let through."""
+    if setting == "database_url" and is_sqlite(text):
+        sqlite_file(text)
+    elif setting in _URLS:
+        _URLS[setting].read(text)
+    elif setting in _HOSTS and not is_host(text):
+        raise ValueError(f"{text!r} is neither a host name nor an IP address")
+    elif setting == "access_log_format":
+        line_writer(text)
+
+
+def _range(text: str) -> tuple[float, float]:
+    low, _, high = text.partition("-")
+    bounds = _seconds(low), _seconds(high or low)
+    if bounds[0] > bounds[1]:
+        raise ValueError(f"{text!r} begins above its end; write as in 50ms-200ms")
+    return bounds
 
 
 def _origins(text: str) -> tuple[str, ...]:

@@ -178,6 +178,8 @@ def test_the_environment_goes_before_the_file(tmp_path: Path) -> None:
         ("HOLDFAST_BATCH_MAX", "0", ">= 1"),
         ("HOLDFAST_GATEWAY_DECLINE_RATE", "1.5", "<= 1"),
         ("HOLDFAST_GATEWAY_DELAY", "2s-1s", "begins above its end"),
+        ("HOLDFAST_SIMULATED_WORK", "10s-10ms", "begins above its end"),
+        ("HOLDFAST_SIMULATED_WORK", "10m", "not below HOLDFAST_STUCK_AFTER"),
         ("HOLDFAST_INTAKE", "sometimes", "direct"),
         ("HOLDFAST_INTAKE", "auto", "set AMQP_URL"),
         ("HOLDFAST_LOG_LEVEL", "loud", "debug, info, warning or error"),
