@@ -11,7 +11,9 @@ from typing import Any, Literal, TypeVar
 
 from attrs import field, frozen
 
+from application.access.authenticate import Authenticate, FindKeys, NoteUse
 from application.access.guarded import Guarded, for_anybody, for_own_account, with_own_order
+from application.access.manage_keys import CreateKey, IssuedKey, ListKeys, NewKey, RevokeKey, RotateKey
 from application.access.principal import Principal
 from application.access.scopes import Scope
 from application.catalogue.add_products import AddProducts, NewProduct
@@ -49,8 +51,9 @@ from application.payments.process_payment import ProcessPayment
 from application.payments.refund_order import RefundOrder
 from application.payments.request_payment import RequestPayment
 from application.payments.request_refund import RequestRefund
+from application.ports.api_keys import ApiKey
 from application.ports.caching import CacheFence, CatalogueCache, PriceList, RecentOrders, StockCache
-from application.ports.environment import Clock, NewId
+from application.ports.environment import Clock, NewId, NewSecret
 from application.ports.messaging import DeadLetterQueue, EventPublisher, IntakeQueue, OutboxSignal, Subscription
 from application.ports.payments import PaymentProvider, ProviderLedger
 from application.ports.persistence import UnitOfWork
@@ -95,6 +98,7 @@ class Ports:
     provider_ledger: ProviderLedger
     now: Clock
     new_id: NewId
+    new_secret: NewSecret
     # The name under which this process holds the lease on the outbox.
     relay_name: str
     # Told of every order that a committed transaction changed.
@@ -149,7 +153,13 @@ class UseCases:
     add_products: Callable[[Principal, Sequence[NewProduct]], Awaitable[Sequence[Product | DomainError]]]
     adjust_stock: Guarded[..., Product]
 
+    create_key: Callable[[Principal, NewKey], Awaitable[IssuedKey]]
+    list_keys: Guarded[..., Sequence[ApiKey]]
+    rotate_key: Guarded[..., IssuedKey]
+    revoke_key: Callable[[Principal, str], Awaitable[ApiKey]]
+
     # What only the programs and the commands of Holdfast do.
+    authenticate: Authenticate
     refresh_prices: RefreshPrices
     expire_orders: ExpireOrders
     consumers: Sequence[Consumer]
@@ -253,6 +263,15 @@ def assemble(ports: Ports, limits: Limits) -> UseCases:
         list_products=Guarded(None, for_anybody(ListProducts(batches(pages)))),
         add_products=Guarded(Scope.PRODUCTS_WRITE, AddProducts(uow, now)),
         adjust_stock=Guarded(Scope.STOCK_ADJUST, AdjustStock(uow, now)),
+        create_key=Guarded(Scope.KEYS_WRITE, CreateKey(uow, ports.new_secret, now)),
+        list_keys=Guarded(Scope.KEYS_WRITE, ListKeys(uow)),
+        rotate_key=Guarded(Scope.KEYS_WRITE, RotateKey(uow, ports.new_secret, now)),
+        revoke_key=Guarded(Scope.KEYS_WRITE, RevokeKey(uow, now)),
+        authenticate=Authenticate(
+            CircuitBreaker(batches(FindKeys(uow)), seconds=limits.database_timeout, pause=limits.breaker_pause),
+            batches(NoteUse(uow, now)),
+            now,
+        ),
         refresh_prices=RefreshPrices(uow, ports.price_list),
         expire_orders=expire_orders,
         consumers=(

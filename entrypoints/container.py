@@ -1,4 +1,5 @@
 import os
+import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -18,11 +19,12 @@ from adapters.memory.price_list import MemoryPriceList
 from adapters.sql.heartbeats import SqlHeartbeats
 from adapters.sql.mark import SqlDatabaseMarks
 from adapters.sql.unit_of_work import SqlUnitOfWork
+from application.access.tokens import BASE62, SECRET_LENGTH
 from application.assembly import Limits, Ports, UseCases, assemble
 from application.execution.after_commit import AfterCommit
 from application.execution.one_database import KeepCachesToDatabase
 from application.ports.caching import CacheFence, CacheOwner, CatalogueCache, PriceList, RecentOrders, StockCache
-from application.ports.environment import Clock, NewId
+from application.ports.environment import Clock, NewId, NewSecret
 from application.ports.messaging import IntakeQueue, OutboxSignal
 from application.ports.persistence import UnitOfWork
 from entrypoints.broker import Broker
@@ -37,6 +39,10 @@ if TYPE_CHECKING:
 
 def _now() -> datetime:
     return datetime.now(UTC)
+
+
+def _new_secret() -> str:
+    return "".join(secrets.choice(BASE62) for _ in range(SECRET_LENGTH))
 
 
 def _recent_orders_in_redis(redis: "GuardedRedis", settings: Settings) -> RecentOrders:
@@ -140,6 +146,7 @@ class Container(containers.DeclarativeContainer):
 
     now: providers.Provider[Clock] = providers.Object(_now)
     new_id: providers.Provider[NewId] = providers.Object(uuid7)
+    new_secret: providers.Provider[NewSecret] = providers.Object(_new_secret)
     _where_caches_are = providers.Callable(_where_caches_are, settings)
     recent_orders: providers.Provider[RecentOrders] = providers.Selector(
         _where_caches_are,
@@ -205,6 +212,7 @@ class Container(containers.DeclarativeContainer):
         provider_ledger=provider.provided.ledger,
         now=now,
         new_id=new_id,
+        new_secret=new_secret,
         order_log=providers.Object(log_changes),
         relay_name=providers.Callable(_relay_name, settings),
     )

@@ -4,6 +4,7 @@ from datetime import timedelta
 from difflib import get_close_matches
 from hashlib import sha256
 from io import StringIO
+from ipaddress import ip_address
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Final, Literal
@@ -109,6 +110,11 @@ class Settings:
     )
     host: str = _setting("127.0.0.1", "address to listen on")
     port: Port = _setting(8000, "port to listen on")
+    auth: Literal["required", "open"] | None = _setting(
+        None,
+        "`required`: callers need an API key; `open`: everybody may do everything; by default open where `holdfast up`"
+        " listens on this machine alone, without servers",
+    )
     namespace: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9_-]{1,40}\Z")] = _setting(
         "holdfast",
         "prefix of exchanges, queues and cache keys, of a-z, 0-9, - and _: several shops can share servers",
@@ -171,6 +177,13 @@ class Settings:
         "info", "the least that is logged: debug, info, warning or error"
     )
     log_format: Literal["text", "json"] = _setting("text", "how it is logged: text or json")
+
+    @property
+    def keys_required(self) -> bool:
+        """Whether callers have to say who they are."""
+        if self.auth is not None:
+            return self.auth == "required"
+        return bool(self.database_url) or not _is_loopback(self.host)
 
     @property
     def database_file(self) -> Path:
@@ -387,7 +400,7 @@ def _check(setting: str, text: str) -> None:
 
 def _range(text: str) -> tuple[float, float]:
     low, _, high = text.partition("-")
-    bounds = _seconds(low), _seconds(high or low)
+    bounds = seconds_in(low), seconds_in(high or low)
     if bounds[0] > bounds[1]:
         raise ValueError(f"{text!r} begins above its end; write as in 50ms-200ms")
     return bounds
@@ -403,8 +416,15 @@ def _origins(text: str) -> tuple[str, ...]:
     return origins
 
 
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def _duration(text: str) -> timedelta:
-    seconds = _seconds(text)
+    seconds = seconds_in(text)
     if seconds > _LONGEST:
         raise ValueError(f"{text[:40]!r} is too long; 3650d is the longest")
     # Of less than a microsecond, nothing is left.
@@ -414,7 +434,8 @@ def _duration(text: str) -> timedelta:
     return duration
 
 
-def _seconds(text: str) -> float:
+def seconds_in(text: str) -> float:
+    """Return the seconds of a duration such as 500ms or 24h. Raise `ValueError`."""
     match = _DURATION.fullmatch(text)
     if match is None:
         raise ValueError(f"{text[:40]!r} is no duration; write a number and its unit, as in 500ms, 10s, 30m or 2h")

@@ -47,7 +47,7 @@ class Service:
         return self.settings.get("DATABASE_URL") or sqlite_url(self.data / "holdfast.db")
 
     def environment(self) -> dict[str, str]:
-        own = {"HOLDFAST_DATA": str(self.data), "HOLDFAST_PORT": str(self.port)}
+        own = {"HOLDFAST_DATA": str(self.data), "HOLDFAST_PORT": str(self.port), "HOLDFAST_AUTH": "open"}
         return plain_environment(**own | self.settings)
 
     def run(self, *arguments: str, seconds: float = 30) -> str:

@@ -9,6 +9,7 @@ from attrs import define, field, frozen
 from adapters.codecs.events import encode
 from adapters.memory.overlay import Overlay
 from application.execution.after_commit import Committed
+from application.ports.api_keys import ApiKey
 from application.ports.environment import Clock
 from application.ports.idempotency import IdempotencyKey
 from application.ports.persistence import Announcement, OutboxEntry
@@ -52,6 +53,7 @@ class MemoryStore:
     leases: dict[str, Lease] = field(factory=dict)
     idempotency_keys: dict[IdempotencyKey, StoredAnswer] = field(factory=dict)
     dead_letters: dict[int, DeadLetter] = field(factory=dict)
+    api_keys: dict[str, ApiKey] = field(factory=dict)
     # When each order was recorded, or what counts as that time.
     recorded_at: dict[OrderId, datetime] = field(factory=dict)
     # The newest last.
@@ -81,6 +83,7 @@ class Changes:
     leases: Overlay[str, Lease] = field(init=False)
     idempotency_keys: Overlay[IdempotencyKey, StoredAnswer] = field(init=False)
     recorded_at: Overlay[OrderId, datetime] = field(init=False)
+    api_keys: Overlay[str, ApiKey] = field(init=False)
     # The open periods from this transaction on, if it has noted one.
     open_periods: list[OpenPeriod] | None = field(default=None, init=False)
     committed: Committed = field(factory=Committed, init=False)
@@ -93,6 +96,7 @@ class Changes:
         self.dead_letters = Overlay(self.store.dead_letters)
         self.leases = Overlay(self.store.leases)
         self.recorded_at = Overlay(self.store.recorded_at)
+        self.api_keys = Overlay(self.store.api_keys)
 
     def waiting_announcements(self) -> dict[int, Announcement]:
         return _changed(self.store.announcements, self.announcements)
@@ -108,6 +112,7 @@ class Changes:
         store.dead_letters.update(self.dead_letters.written)
         store.leases.update(self.leases.written)
         store.recorded_at.update(self.recorded_at.written)
+        store.api_keys.update(self.api_keys.written)
         if self.open_periods is not None:
             store.open_periods = self.open_periods
         store.adjustments += self.adjustments

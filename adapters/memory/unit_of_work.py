@@ -4,6 +4,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from attrs import define, field, frozen
 
 from adapters.memory.repositories.announcements import MemoryAnnouncements
+from adapters.memory.repositories.api_keys import MemoryApiKeys
 from adapters.memory.repositories.dead_letters import MemoryDeadLetters
 from adapters.memory.repositories.events import MemoryEvents
 from adapters.memory.repositories.idempotency_keys import MemoryIdempotencyKeys
@@ -94,3 +95,7 @@ class MemoryTransaction:
     @property
     def open_periods(self) -> MemoryOpenPeriods:
         return MemoryOpenPeriods(self._changes)
+
+    @property
+    def api_keys(self) -> MemoryApiKeys:
+        return MemoryApiKeys(self._changes.api_keys)

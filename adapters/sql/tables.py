@@ -25,6 +25,7 @@ from sqlalchemy import (
 )
 
 from adapters.sql.core.types import Id, UtcDateTime
+from application.ports.api_keys import ID_LENGTH
 from domain.dead_letter import Decision
 from domain.orders.status import HAS_MONEY, LIFE, MAY_EXPIRE, MAY_HOLD_STOCK, WAITS_FOR_WORKER, OrderStatus
 from domain.payments.payment import PaymentStatus
@@ -329,6 +330,28 @@ leases: Final = Table(
     Column("holder", String(200), nullable=False),
     Column("until", UtcDateTime, nullable=False),
     PrimaryKeyConstraint("name", name="leases_pk"),
+)
+
+# All but the keys themselves. No row is ever removed, so that whoever did something can be named for good.
+api_keys: Final = Table(
+    "api_keys",
+    metadata,
+    Column("id", String(ID_LENGTH), nullable=False),
+    Column("digest", CHAR(64), nullable=False),
+    Column("kind", String(8), nullable=False),
+    Column("role", String(16), nullable=False),
+    Column("name", String(200), nullable=False),
+    # With spaces between them, as OAuth writes scopes.
+    Column("scopes", Text, nullable=False),
+    # A number or a name, as it is written.
+    Column("user_id", String(64)),
+    Column("networks", Text, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("created_by", String(200), nullable=False),
+    Column("expires_at", UtcDateTime),
+    Column("revoked_at", UtcDateTime),
+    Column("last_used_at", UtcDateTime),
+    PrimaryKeyConstraint("id", name="api_keys_pk"),
 )
 
 heartbeats: Final = Table(

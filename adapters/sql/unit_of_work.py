@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from adapters.sql.core.finishing import finish
 from adapters.sql.core.transaction import TransactionBlock
 from adapters.sql.repositories.announcements import SqlAnnouncements
+from adapters.sql.repositories.api_keys import SqlApiKeys
 from adapters.sql.repositories.dead_letters import SqlDeadLetters
 from adapters.sql.repositories.events import SqlEvents
 from adapters.sql.repositories.idempotency_keys import SqlIdempotencyKeys
@@ -86,3 +87,4 @@ class _SqlTransaction:
     idempotency_keys: SqlIdempotencyKeys = _repository(SqlIdempotencyKeys)
     dead_letters: SqlDeadLetters = _repository(lambda block, _: SqlDeadLetters(block))
     open_periods: SqlOpenPeriods = _repository(lambda block, _: SqlOpenPeriods(block))
+    api_keys: SqlApiKeys = _repository(lambda block, _: SqlApiKeys(block))

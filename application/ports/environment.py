@@ -6,3 +6,5 @@ from uuid import UUID
 
 Clock = Callable[[], datetime]
 NewId = Callable[[], UUID]
+# 32 random characters of base62, which nobody can guess.
+NewSecret = Callable[[], str]

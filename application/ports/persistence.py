@@ -8,6 +8,7 @@ from typing import Final, Protocol
 from attrs import frozen
 
 from application.errors import Aborted
+from application.ports.api_keys import ApiKey
 from application.ports.idempotency import IdempotencyKey, StoredResponse
 from domain.catalogue.product import Product, StockAdjustment
 from domain.dead_letter import DeadLetter, DeadMessage
@@ -274,6 +275,24 @@ class OpenPeriods(Protocol):
         """The newest first, by their beginning."""
 
 
+class ApiKeys(Protocol):
+    """The API keys, by their ids; also those that work no more."""
+
+    async def add_many(self, keys: Sequence[ApiKey]) -> None:
+        """Raise `Aborted` when one of the ids is taken."""
+
+    async def get_many(self, ids: Collection[str], *, lock: bool = False) -> dict[str, ApiKey]:
+        """The keys that exist. With `lock`, locked until the transaction ends."""
+
+    async def save_many(self, keys: Sequence[ApiKey]) -> None:
+        """Save until when keys work that this transaction has locked. Nothing else of a key changes."""
+
+    async def note_use(self, ids: Collection[str], *, at: datetime, every: timedelta) -> None:
+        """Note that they were used, but not if that was noted less than `every` ago."""
+
+    async def page(self, *, after: str | None, limit: int) -> list[ApiKey]: ...
+
+
 class Transaction(Protocol):
     """The repositories, all of one transaction."""
 
@@ -299,6 +318,8 @@ class Transaction(Protocol):
     def dead_letters(self) -> DeadLetters: ...
     @property
     def open_periods(self) -> OpenPeriods: ...
+    @property
+    def api_keys(self) -> ApiKeys: ...
 
 
 class UnitOfWork(Protocol):

@@ -66,6 +66,7 @@ def make_app() -> App:
     )
     app.command(_make_products())
     app.command(_make_dead_letters())
+    app.command(_make_keys())
     return app
 
 
@@ -98,6 +99,24 @@ def _make_dead_letters() -> App:
         "entrypoints.cli.dead_letters:discard",
         help="Discard dead letters.\n\nThey stay in the table, with the name of the person who decided.",
     )
+    return app
+
+
+def _make_keys() -> App:
+    app = App(name="keys", help="Make, list, rotate and revoke API keys.")
+    app.command(
+        "entrypoints.cli.keys:create",
+        help="Make an API key, and print it: it is shown this once.\n\n"
+        "Roles: admin may do everything; shop is for the shop's own software; customer for one customer and its own"
+        " orders; read for reading orders and events.",
+    )
+    app.command(
+        "entrypoints.cli.keys:list_keys", name="list", help="Print all keys, without their secret: who, since when."
+    )
+    app.command(
+        "entrypoints.cli.keys:rotate", help="Make a key with the same rights, and end the old one after the overlap."
+    )
+    app.command("entrypoints.cli.keys:revoke", help="End a key at once.")
     return app
 
 

@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from http import HTTPStatus
 from typing import Any, Final, cast
 
@@ -24,6 +24,7 @@ from entrypoints.http.query import parameters
 from entrypoints.http.replies import Reply, no_content, refuse
 from entrypoints.http.routes.documents import documents_routes
 from entrypoints.http.routes.health import health_routes
+from entrypoints.http.routes.keys import keys_routes
 from entrypoints.http.routes.orders import orders_routes
 from entrypoints.http.routes.problems import problems_routes
 from entrypoints.http.routes.products import products_routes
@@ -32,7 +33,7 @@ from entrypoints.http.server.connection import LeanQuart
 from entrypoints.readiness import CheckReadiness
 
 # Returns who makes a request. Raises `Unauthenticated`.
-Authenticate = Callable[[Request], Principal]
+Authenticate = Callable[[Request], Awaitable[Principal]]
 
 _log: Final = structlog.get_logger("holdfast.http")
 
@@ -69,7 +70,7 @@ def create_app(  # noqa: PLR0913 - each is a setting, given by name
     # A new resource is a file in routes/ and a line here.
     app.routes = {}
     app.register_error_handler(Exception, _Refusals(app.routes).answer)
-    lists = (*orders_routes(use_cases, cursors), *products_routes(use_cases, cursors))
+    lists = (*orders_routes(use_cases, cursors), *products_routes(use_cases, cursors), *keys_routes(use_cases, cursors))
     open_routes = (*problems_routes(), *health_routes(check_readiness), *documents_routes(namespace))
     for route in (*lists, *open_routes):
         endpoint = f"{route.method} {route.path}"
@@ -109,7 +110,7 @@ class _Api(LeanQuart):
             # The context has the request itself, which costs less than `request`, a proxy of it.
             if request_context is not None and request_context.request.method == "OPTIONS":
                 return self._options(request_context.request)
-            if request_context is not None and self._check(request_context.request):
+            if request_context is not None and await self._check(request_context.request):
                 expect_digests(request_context.request.headers, await read_body())
             return await super().dispatch_request(request_context)
 
@@ -123,7 +124,7 @@ class _Api(LeanQuart):
         asked = origin and "Access-Control-Request-Method" in request.headers
         return no_content(("Allow", methods), *(self.cors.preflight(origin, methods) if self.cors and asked else ()))
 
-    def _check(self, request: Request) -> bool:
+    async def _check(self, request: Request) -> bool:
         """Refuse a request that its caller may not make, or that asks for what its route does not do.
 
         Return whether it has digests of its body.
@@ -132,7 +133,7 @@ class _Api(LeanQuart):
             return False
         route = self.routes[request.url_rule.endpoint]
         if route.access is not Open.TO_ALL:
-            by = self.authenticate(request)
+            by = await self.authenticate(request)
             expect_access(by, route.access)
             # The handler takes it by this name.
             cast(dict[str, Any], request.view_args)["by"] = by

@@ -18,6 +18,7 @@ from domain.orders.status import OrderStatus
 from entrypoints.http.refusals import InvalidCursor, in_query
 
 _PRODUCTS: Final = "products"
+_KEYS: Final = "keys"
 _SIGNATURE: Final = 12
 
 
@@ -40,6 +41,13 @@ class Cursors:
     def product_at(self, cursor: str) -> ProductId:
         """Return the product after which the page begins."""
         return ProductId(int.from_bytes(self._key(_PRODUCTS, cursor), "big"))
+
+    def after_key(self, key_id: str) -> str:
+        return self._cursor(_KEYS, key_id.encode())
+
+    def key_at(self, cursor: str) -> str:
+        """Return the API key after which the page begins."""
+        return self._key(_KEYS, cursor).decode()
 
     def _cursor(self, of: str, key: bytes) -> str:
         return urlsafe_b64encode(key + self._signature(of, key)).rstrip(b"=").decode()

@@ -23,7 +23,7 @@ _REFUSED: Final = {
     **dict.fromkeys(_OVERRIDES, "send the method itself in the request line"),
 }
 # With these the meaning of a request hangs on which one is read.
-_SINGLE: Final = frozenset({"Content-Type", "Content-Encoding"})
+_SINGLE: Final = frozenset({"Authorization", "Content-Type", "Content-Encoding"})
 _GUARDING: Final = frozenset({IDEMPOTENCY_KEY, "Content-Encoding", "Expect", *DIGESTS, *GUARDS, *_REFUSED})
 
 
@@ -58,7 +58,7 @@ def _refuse(name: str, method: str, headers: Headers) -> None:
     if name == "Expect" and value != "100-continue":
         raise ExpectationFailed
     if name == IDEMPOTENCY_KEY:
-        rule = "this request has the same effect however often it is sent: send no key"
+        rule = "no response to this request is kept: send no key"
         raise InvalidHeader(in_header(name, rule, "not_honoured"))
     if name in GUARDS and (method not in SAFE_METHODS or (name == "If-Match" and value != "*")):
         raise PreconditionFailed(f"what is at this path has neither an entity tag nor a date: send no {name}")

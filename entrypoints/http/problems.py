@@ -18,6 +18,7 @@ from werkzeug.exceptions import (
     UnsupportedMediaType,
 )
 
+from application.access.manage_keys import InvalidKey, UnknownKey
 from application.access.principal import Forbidden, Unauthenticated
 from application.errors import Aborted, OutcomeUnknown, Overloaded, Unavailable
 from application.execution.conditional import PreconditionFailed
@@ -114,6 +115,22 @@ KINDS: Final[Mapping[type[Exception], Kind]] = MappingProxyType(
             "There is no such product",
             "No product has this id. In the body of a request, the status is 422.",
             "Take an id from GET /products.",
+            is_told=True,
+        ),
+        UnknownKey: Kind(
+            HTTPStatus.NOT_FOUND,
+            UnknownKey.code,
+            "There is no such API key",
+            "No API key has this id.",
+            "Take an id from GET /keys.",
+            is_told=True,
+        ),
+        InvalidKey: Kind(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            InvalidKey.code,
+            "The API key breaks a rule",
+            "The key can't be made or changed as it is asked for, such as one that ends in the past.",
+            "Change what `errors` names.",
             is_told=True,
         ),
         IllegalTransition: Kind(

@@ -4,19 +4,19 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import Final
 
-from application.access.principal import ANYBODY
 from entrypoints.alive import API
 from entrypoints.broker import queues_declared
 from entrypoints.connections import open_container
 from entrypoints.container import Container
 from entrypoints.heartbeat import noted_alive
 from entrypoints.http.app import create_app
+from entrypoints.http.authentication import Bearer
 from entrypoints.http.server.access_log import open_access_log
 from entrypoints.http.server.server import serve
 from entrypoints.loops import Stop
 from entrypoints.programs.caches import caches_kept, fence_watched
 from entrypoints.programs.prices import prices_known
-from entrypoints.programs.starting import freeze_objects, tell_of_servers
+from entrypoints.programs.starting import expect_keys, freeze_objects, tell_of_servers
 from entrypoints.readiness import open_readiness
 from entrypoints.schema import schema_expected
 from entrypoints.settings import Settings
@@ -43,6 +43,7 @@ async def serve_http(container: Container, stop: Stop, *, on_started: OnStarted,
     """Answer requests until the stop, and finish those in progress."""
     settings, use_cases = container.settings(), container.use_cases()
     async with AsyncExitStack() as stack:
+        await expect_keys(container)
         await stack.enter_async_context(noted_alive(API))
         app = create_app(
             use_cases,
@@ -50,7 +51,7 @@ async def serve_http(container: Container, stop: Stop, *, on_started: OnStarted,
             request_timeout=settings.request_timeout.total_seconds(),
             max_body=settings.max_body,
             cors_origins=settings.cors_origins,
-            authenticate=lambda _: ANYBODY,
+            authenticate=Bearer(use_cases.authenticate, required=settings.keys_required),
             cursor_secret=settings.cursor_secret,
             namespace=settings.namespace,
         )

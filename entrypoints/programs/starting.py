@@ -3,10 +3,16 @@
 import gc
 import resource
 from contextlib import suppress
+from typing import Final
 
 import structlog
 
+from application.access.principal import SYSTEM
+from application.errors import Trouble
 from entrypoints.container import Container
+from entrypoints.errors import CannotGoOn
+
+_PAGE: Final = 200
 
 
 def freeze_objects() -> None:
@@ -37,6 +43,36 @@ async def tell_of_servers(container: Container) -> None:
             log.info("server works", server=server.name, version=server.version)
         else:
             log.warning("server does not work", server=server.name, problem=server.problem)
+
+
+class NoKey(CannotGoOn):
+    """Callers need an API key, and there is none."""
+
+
+async def expect_keys(container: Container) -> None:
+    """Tell whether callers need a key. Raise `NoKey` if they do and none works: nobody could use the API."""
+    settings, log = container.settings(), structlog.get_logger("holdfast")
+    if not settings.keys_required:
+        where = f"{settings.host}:{settings.port}"
+        log.warning("the API is open: whoever reaches it may do everything", address=where, setting="HOLDFAST_AUTH")
+        return
+    # While the database is away, the API starts nevertheless, and takes orders from the callers that it gets to know.
+    with suppress(Trouble):
+        if not await _is_there_a_key(container):
+            raise NoKey(
+                "callers need an API key, and there is none that works: make one with"
+                " `holdfast keys create --role admin --name NAME`; or set HOLDFAST_AUTH=open, and whoever reaches"
+                " the API may do everything"
+            )
+
+
+async def _is_there_a_key(container: Container) -> bool:
+    list_keys, now, last = container.use_cases().list_keys, container.now()(), None
+    while page := await list_keys(SYSTEM, after=last, limit=_PAGE):
+        if any(key.works(now) for key in page):
+            return True
+        last = page[-1].id
+    return False
 
 
 async def expect_provider(container: Container) -> None:

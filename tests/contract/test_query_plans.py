@@ -36,7 +36,7 @@ from domain.orders.order import Order
 from domain.orders.status import OrderStatus
 from domain.payments.payment import Payment
 from tests.simulation.points import REPOSITORIES, methods
-from tests.unit.builders import NOW, a_line, a_product, euros, placed
+from tests.unit.builders import NOW, a_line, a_product, an_api_key, euros, placed
 
 # As many of everything as a busy batch has, among as many orders as make the difference plain.
 BATCH = 50
@@ -177,6 +177,11 @@ def samples_of(known: Sequence[Order]) -> Arguments:
         "idempotency_keys.kept": [
             StoredResponse(IdempotencyKey("customer 1", str(order.id)), "asked", order, NOW) for order in orders
         ],
+        "api_keys.keys": [an_api_key(f"{number:012}") for number in range(3)],
+        "api_keys.ids": [f"{number:012}" for number in range(BATCH)],
+        "api_keys.after": f"{1:012}",
+        "api_keys.at": NOW,
+        "api_keys.every": timedelta(minutes=1),
         "dead_letters.ids": list(range(1, 20)),
         "dead_letters.after": 10,
         "dead_letters.messages": [

@@ -41,6 +41,55 @@ def units_are_left(story: Story, units: str, name: str) -> None:
     assert story.shop.stock_of(story.product(name)) == int(units)
 
 
+# --- Who calls
+
+
+@given("she has a key")
+def she_has_a_key(story: Story) -> None:
+    story.shop.use_key_of(story.customer)
+
+
+@given("another customer has a key")
+def another_customer_has_a_key(story: Story) -> None:
+    story.shop.use_key_of(story.customer + 1_000_000)
+
+
+@given("her key was revoked")
+def her_key_was_revoked(shop: Shop) -> None:
+    shop.revoke_key()
+
+
+@given(parsers.parse('she has asked to pay under the key "{key}"'))
+def she_has_asked_to_pay(story: Story, key: str) -> None:
+    story.she_asks_to_pay(key=key)
+    assert not story.refusal
+    story.shop.settle()
+
+
+@when("he looks at her order")
+def he_looks_at_her_order(story: Story) -> None:
+    with story.allowing_refusal():
+        story.seen()
+
+
+@when("he cancels her order")
+def he_cancels_her_order(story: Story) -> None:
+    with story.allowing_refusal():
+        story.shop.cancel(story.order)
+
+
+@when("she asks for a refund")
+def she_asks_for_a_refund(story: Story) -> None:
+    with story.allowing_refusal():
+        story.shop.refund(story.order)
+
+
+@then("to the shop her order is pending")
+def to_the_shop_her_order_is_pending(story: Story) -> None:
+    story.shop.use_key_of(None)
+    assert story.seen().status == "PENDING"
+
+
 # --- What customers do
 
 

@@ -8,7 +8,7 @@ from quart import Quart
 from quart.testing import QuartClient
 from werkzeug.datastructures import Headers
 
-from application.access.principal import ANYBODY
+from application.access.principal import ANYBODY, Principal
 from application.assembly import UseCases
 from entrypoints.http.app import create_app
 from entrypoints.readiness import Readiness
@@ -23,9 +23,10 @@ def app_over(use_cases: UseCases, readiness: Sequence[Readiness] = (READY,), **o
     async def check_readiness() -> Readiness:
         return readiness[-1]
 
-    return create_app(
-        use_cases, check_readiness, **{"authenticate": lambda _: ANYBODY, "cursor_secret": b"a secret", **options}
-    )
+    async def let_in(_: object) -> Principal:
+        return ANYBODY
+
+    return create_app(use_cases, check_readiness, **{"authenticate": let_in, "cursor_secret": b"a secret", **options})
 
 
 @frozen

@@ -17,11 +17,12 @@ NOWHERE = "01890a5d-ac96-774b-bcce-b302099a8057"
 BODIES = {
     "/orders": b'{"user_id": 1, "items": [{"product_id": 1, "quantity": 1}]}',
     "/status": b'{"status": "CANCELLED"}',
+    "/keys": b'{"name": "till", "role": "read", "scopes": []}',
 }
 
 
 def app_for(shop: Shop, by: Principal | None) -> Any:
-    def authenticate(_: Request) -> Principal:
+    async def authenticate(_: Request) -> Principal:
         if by is None:
             raise Unauthenticated("send a key")
         return by
@@ -34,7 +35,8 @@ each_route = pytest.mark.parametrize("name", ROUTES)
 
 
 def address(route: Route, order_id: str = NOWHERE) -> str:
-    return route.path.replace("<order_id>", order_id).replace("<product_id>", "1").replace("<code>", "overloaded")
+    path = route.path.replace("<order_id>", order_id).replace("<key_id>", "0123456789ab")
+    return path.replace("<product_id>", "1").replace("<code>", "overloaded")
 
 
 async def ask(app: Quart, route: Route, order_id: str = NOWHERE) -> Any:

@@ -24,7 +24,9 @@ REPLICAS = {"api1", "api2", "api3"}
 
 
 def test_everything_that_the_issue_asks_for_is_there() -> None:
-    assert {"postgres", "redis", "rabbitmq", "migrate", "seed", "worker", "relay", "nginx"} | REPLICAS == set(SERVICES)
+    assert {"postgres", "redis", "rabbitmq", "migrate", "seed", "key", "worker", "relay", "nginx"} | REPLICAS == set(
+        SERVICES
+    )
     assert SERVICES["nginx"]["ports"] == ["127.0.0.1:8000:8000"]
     assert "management" in SERVICES["rabbitmq"]["image"]
 
@@ -138,7 +140,11 @@ def asked_replicas(compose: NativeCompose) -> Counter[str]:
 async def test_an_order_is_placed_and_paid_through_nginx_and_goes_on_when_a_replica_dies(
     composed: NativeCompose,
 ) -> None:
+    printed = composed.processes["key"].output()
+    [key] = re.findall(r"hf_live_admin_[0-9A-Za-z]{38}", printed)
     async with httpx.AsyncClient(base_url=composed.url, timeout=20) as client:
+        assert (await client.get("/products")).status_code == httpx.codes.UNAUTHORIZED
+        client.headers["Authorization"] = f"Bearer {key}"
         products = (await client.get("/products")).json()["items"]
         assert products, "the seed left the shop empty"
         order = await paid(client, await place(client))

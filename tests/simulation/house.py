@@ -43,6 +43,7 @@ from tests.simulation.stand_ins import (
     SimulatedStockCache,
     UnsteadyCache,
 )
+from tests.unit.builders import CountedSecrets
 
 CATALOGUE_AGE: Final = 0.5
 EXPIRY: Final = timedelta(seconds=3)
@@ -172,6 +173,7 @@ class House:
             provider_ledger=world.provider,
             now=world.now,
             new_id=world.new_id,
+            new_secret=CountedSecrets(),
             relay_name="up" if faults.weather.embedded else str(world.new_id()),
         )
         limits = Limits(

@@ -2,10 +2,12 @@
 
 from datetime import UTC, datetime, timedelta
 from itertools import count
+from typing import Any
 from uuid import UUID
 
 from attrs import define, field
 
+from application.ports.api_keys import ApiKey
 from domain.catalogue.product import Product
 from domain.ids import OrderId, PaymentId, ProductId, UserId
 from domain.money import Money
@@ -40,6 +42,27 @@ class CountedIds:
 
     def __call__(self) -> UUID:
         return UUID(int=0x0195_5000_0000_7000_8000_0000_0000_0000 + next(self._numbers))
+
+
+@define
+class CountedSecrets:
+    """Secrets that nobody would take for one."""
+
+    _numbers: "count[int]" = field(factory=lambda: count(1))
+
+    def __call__(self) -> str:
+        return f"{next(self._numbers):012}" + "x" * 20
+
+
+def an_api_key(id_: str = "0123456789ab", **more: Any) -> ApiKey:
+    given = {
+        "kind": "live",
+        "role": "shop",
+        "name": "a till",
+        "scopes": frozenset({"orders:read"}),
+        "created_by": "ana",
+    }
+    return ApiKey(**{"id": id_, "digest": "0" * 64, "created_at": NOW, **given, **more})
 
 
 def euros(minor: int) -> Money:

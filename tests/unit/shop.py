@@ -38,7 +38,7 @@ from domain.money import Money
 from domain.orders.events import Event, PaymentRequested, RefundRequested
 from domain.orders.order import Order
 from tests import invariants
-from tests.unit.builders import CountedIds, ManualClock
+from tests.unit.builders import CountedIds, CountedSecrets, ManualClock
 from tests.unit.provider import Provider
 from tests.unit.unsteady import UnsteadyUnitOfWork
 
@@ -55,6 +55,7 @@ class Shop:
 
     clock: ManualClock = field(factory=ManualClock)
     new_id: CountedIds = field(factory=CountedIds)
+    new_secret: CountedSecrets = field(factory=CountedSecrets)
     provider: Provider = field(factory=Provider)
     store: MemoryStore = field(default=Factory(lambda shop: MemoryStore(now=shop.clock), takes_self=True))
     recent: RecentOrders = field(factory=MemoryRecentOrders)
@@ -99,6 +100,7 @@ class Shop:
             provider_ledger=self.provider,
             now=self.clock,
             new_id=self.new_id,
+            new_secret=self.new_secret,
             relay_name="relay",
         )
         self.use_cases = assemble(self.ports, Limits(order_expiry=EXPIRY))

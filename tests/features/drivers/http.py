@@ -40,6 +40,7 @@ class HttpShop:
     # The adapters are asynchronous, and the steps are plain functions, because a coroutine would not be awaited.
     _runner: asyncio.Runner = field(factory=lambda: asyncio.Runner(loop_factory=asyncio.new_event_loop))
     _orders: list[str] = field(factory=list, init=False)
+    _key: str = field(default="", init=False)
     _refunding: set[str] = field(factory=set, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -49,6 +50,7 @@ class HttpShop:
     def close(self) -> None:
         if self._service.servers is not None:
             self._service.servers.plug()
+        self.use_key_of(None)
         findings = self._runner.run(self._findings())
         self._client.close()
         self._runner.close()
@@ -65,6 +67,19 @@ class HttpShop:
             return product.id
 
         return self._runner.run(add())
+
+    def use_key_of(self, customer: int | None) -> None:
+        self._client.headers.pop("Authorization", None)
+        if customer is not None:
+            new = {"name": "a customer", "role": "customer", "user_id": customer}
+            issued = self._ask("POST", "/keys", json=new)
+            self._key = issued["key"]["id"]
+            self._client.headers["Authorization"] = f"Bearer {issued['token']}"
+
+    def revoke_key(self) -> None:
+        answer = httpx.delete(f"{self._service.url}/keys/{self._key}", timeout=_TIMEOUT)
+        assert answer.status_code == httpx.codes.NO_CONTENT
+        _wait(lambda: self._client.get("/orders").status_code == httpx.codes.UNAUTHORIZED, "the key to open nothing")
 
     def restock(self, product: int, units: int) -> None:
         async def adjust() -> None:
@@ -225,7 +240,7 @@ class HttpShop:
 
     def _ask(self, method: str, path: str, **content: Any) -> Any:
         response = self._client.request(method, path, **content)
-        if response.status_code in {404, 409, 422}:
+        if response.status_code in {401, 403, 404, 409, 422}:
             code = response.json()["code"]
             raise Refused(_CODES.get(code, code))
         if response.status_code == httpx.codes.SERVICE_UNAVAILABLE and "Retry-After" in response.headers:

@@ -1,15 +1,17 @@
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from hashlib import sha256
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 from attrs import define, field
 
 from adapters.codecs.events import decode
-from application.access.principal import SYSTEM, the_system
-from application.assembly import UseCases
+from application.access.manage_keys import IssuedKey, NewKey
+from application.access.principal import SYSTEM, Forbidden, Principal, Unauthenticated, the_system
+from application.access.scopes import Role
+from application.assembly import Limits, UseCases, assemble
 from application.catalogue.add_products import NewProduct
 from application.errors import Trouble
 from application.execution.idempotency import Keyed, Outcome, Replayed
@@ -64,6 +66,7 @@ class MemoryShop:
     # An event loop of its own: the steps are plain functions, because a coroutine would not be awaited.
     _runner: asyncio.Runner = field(factory=lambda: asyncio.Runner(loop_factory=asyncio.new_event_loop))
     _runs: bool = True
+    _issued: IssuedKey | None = None
 
     def __attrs_post_init__(self) -> None:
         self._shop = Shop(recent=self._recent)
@@ -83,6 +86,33 @@ class MemoryShop:
         assert not isinstance(product, DomainError)
         return product.id
 
+    def use_key_of(self, customer: int | None) -> None:
+        self._issued = None
+        if customer is not None:
+            new = NewKey(name="a customer", role=Role.CUSTOMER, user_id=UserId(customer))
+            self._issued = self._runner.run(self._created(new))
+
+    async def _created(self, new: NewKey) -> IssuedKey:
+        return await self._use_cases.create_key(SYSTEM, new)
+
+    def revoke_key(self) -> None:
+        assert self._issued is not None
+        key_id = self._issued.key.id
+
+        async def revoke() -> None:
+            await self._use_cases.revoke_key(SYSTEM, key_id)
+
+        self._runner.run(revoke())
+
+    def _by(self) -> Principal:
+        if self._issued is None:
+            return SYSTEM
+        try:
+            # A door of its own each time: it knows no keys from before.
+            return self._runner.run(assemble(self._shop.ports, Limits()).authenticate(self._issued.token, "127.0.0.1"))
+        except Unauthenticated:
+            raise Refused("unauthenticated") from None
+
     def restock(self, product: int, units: int) -> None:
         self._runner.run(
             self._use_cases.adjust_stock(the_system("the shop"), ProductId(product), units, reason="delivery")
@@ -98,31 +128,31 @@ class MemoryShop:
         request = OrderRequest(UserId(customer), wanted, pay)
         fingerprint = sha256(repr(request).encode()).hexdigest()
         call = request if key is None else Keyed(request, IdempotencyKey(f"customer {customer}", key), fingerprint)
-        return _seen(self._answer(self._use_cases.place_order(SYSTEM, call)))
+        return _seen(self._call(self._use_cases.place_order, call))
 
     def order(self, order: str) -> OrderSeen:
-        return _seen(self._answer(self._use_cases.get_order(SYSTEM, _id(order))))
+        return _seen(self._call(self._use_cases.get_order, _id(order)))
 
     def orders_of(self, customer: int) -> list[str]:
-        listing = self._use_cases.list_orders(SYSTEM, user_id=UserId(customer), limit=100)
+        listing = self._use_cases.list_orders(self._by(), user_id=UserId(customer), limit=100)
         return [str(order.id) for order in self._runner.run(listing)]
 
     def ask_to_pay(self, order: str, *, key: str | None = None) -> OrderSeen:
         id_ = _id(order)
         call = id_ if key is None else Keyed(id_, IdempotencyKey(f"order {order}", key), "pay")
-        return _seen(self._answer(self._use_cases.request_payment(SYSTEM, call)))
+        return _seen(self._call(self._use_cases.request_payment, call))
 
     def cancel(self, order: str) -> None:
-        self._answer(self._use_cases.cancel_order(SYSTEM, _id(order)))
+        self._call(self._use_cases.cancel_order, _id(order))
 
     def complete(self, order: str) -> None:
-        self._answer(self._use_cases.complete_order(SYSTEM, _id(order)))
+        self._call(self._use_cases.complete_order, _id(order))
 
     def refund(self, order: str) -> None:
-        self._answer(self._use_cases.request_refund(SYSTEM, _id(order)))
+        self._call(self._use_cases.request_refund, _id(order))
 
     def delete(self, order: str) -> None:
-        self._answer(self._use_cases.delete_order(SYSTEM, _id(order)))
+        self._call(self._use_cases.delete_order, _id(order))
 
     def settle(self) -> None:
         assert self._runs, "the service has stopped"
@@ -183,18 +213,24 @@ class MemoryShop:
         await self._worker.work(self._shop)
 
     def _history(self, order: str) -> Sequence[Event]:
-        return self._runner.run(self._use_cases.get_history(SYSTEM, _id(order)))
+        return self._runner.run(self._use_cases.get_history(self._by(), _id(order)))
 
     @property
     def _use_cases(self) -> UseCases:
         return self._intakes.auto
 
-    def _answer(self, call: Awaitable[Order | Queued | Replayed]) -> Order:
+    def _call(self, operation: Callable[[Principal, Any], Awaitable[Order | Queued | Replayed]], call: Any) -> Order:
+        by = self._by()
+        return self._answer(lambda: operation(by, call))
+
+    def _answer(self, call: Callable[[], Awaitable[Order | Queued | Replayed]]) -> Order:
         async def wait() -> Order | Queued | Replayed:
-            return await call
+            return await call()
 
         try:
             return _order(self._runner.run(wait()))
+        except Forbidden:
+            raise Refused("forbidden") from None
         except DomainError as refusal:
             raise Refused(refusal.code) from refusal
         except Trouble:

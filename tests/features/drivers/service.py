@@ -74,7 +74,7 @@ class Service:
             # Its own folder, so that the developer's .env is not read.
             self._process = subprocess.Popen(
                 command,
-                env={**outside, **servers, **settings},
+                env={**outside, **servers, "HOLDFAST_AUTH": "open", **settings},
                 cwd=self.data,
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -42,6 +42,12 @@ class Shop(Protocol):
 
     def add_product(self, name: str, *, price: int, currency: str, stock: int) -> int: ...
 
+    def use_key_of(self, customer: int | None) -> None:
+        """From now on, call with a new key of this customer; with None, call as the shop."""
+
+    def revoke_key(self) -> None:
+        """Revoke the key that is used, and wait until it opens nothing."""
+
     def restock(self, product: int, units: int) -> None: ...
 
     def stock_of(self, product: int) -> int: ...

@@ -299,3 +299,25 @@ def test_cursors_can_be_signed_in_a_folder_of_any_name(tmp_path: Path, monkeypat
         monkeypatch.chdir(folder)
         secrets.add(read_settings({}).cursor_secret)
     assert len(secrets) == 3
+
+
+@pytest.mark.parametrize(
+    ("environment", "required"),
+    [
+        ({}, False),
+        ({"HOLDFAST_HOST": "localhost"}, False),
+        ({"HOLDFAST_HOST": "::1"}, False),
+        ({"HOLDFAST_HOST": "127.0.0.7"}, False),
+        ({"HOLDFAST_HOST": "0.0.0.0"}, True),
+        ({"HOLDFAST_HOST": "::"}, True),
+        ({"HOLDFAST_HOST": "shop.example"}, True),
+        (DATABASE, True),
+        ({"HOLDFAST_AUTH": "required"}, True),
+        ({**DATABASE, "HOLDFAST_AUTH": "open"}, False),
+        ({"HOLDFAST_HOST": "0.0.0.0", "HOLDFAST_AUTH": "open"}, False),
+    ],
+)
+def test_callers_need_a_key_unless_nobody_else_can_reach_the_api(
+    environment: dict[str, str], *, required: bool
+) -> None:
+    assert read_settings(environment).keys_required is required

@@ -1,18 +1,22 @@
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from attrs import evolve, fields
 
 from application.access.guarded import Guarded
+from application.access.manage_keys import NewKey
 from application.access.principal import Forbidden, Principal
 from application.access.scopes import ALL_SCOPES, CUSTOMER_SCOPES, ROLES, Role, Scope
 from application.assembly import UseCases
 from application.catalogue.add_products import NewProduct
 from domain.ids import ProductId
 from domain.money import Money
+from tests.unit.builders import an_api_key
 from tests.unit.shop import Shop, a_request
 
+A_KEY = NewKey(name="till", role=Role.READ, scopes=frozenset())
 NEW = NewProduct(name="ink", price=Money(100, "EUR"), stock=1)
 
 # Each operation that callers from outside may reach, as they call it, and the scope that it needs.
@@ -29,10 +33,15 @@ OPERATIONS: dict[str, tuple[Scope | None, Callable[[Any, Principal, Any, Any], A
     "get_product": (None, lambda use, by, pen, order: use(by, ProductId(pen.id))),
     "list_products": (None, lambda use, by, pen, order: use(by, limit=9)),
     "add_products": (Scope.PRODUCTS_WRITE, lambda use, by, pen, order: use(by, [NEW])),
+    "create_key": (Scope.KEYS_WRITE, lambda use, by, pen, order: use(by, A_KEY)),
+    "list_keys": (Scope.KEYS_WRITE, lambda use, by, pen, order: use(by, limit=9)),
+    "rotate_key": (Scope.KEYS_WRITE, lambda use, by, pen, order: use(by, "0123456789ab", overlap=timedelta(0))),
+    "revoke_key": (Scope.KEYS_WRITE, lambda use, by, pen, order: use(by, "0123456789ab")),
     "adjust_stock": (Scope.STOCK_ADJUST, lambda use, by, pen, order: use(by, pen.id, 1, reason="delivery")),
 }
 # What only Holdfast's own programs and commands do. No route reaches it.
 INTERNAL = {
+    "authenticate",
     "refresh_prices",
     "expire_orders",
     "consumers",
@@ -72,6 +81,7 @@ async def test_an_operation_needs_its_scope_alone(shop: Shop, name: str) -> None
     paid = name in {"complete_order", "request_refund"}
     order = await shop.paid((pen, 1)) if paid else await shop.order((pen, 1))
     by = Principal("somebody", scopes=frozenset({needs} if needs else ()))
+    shop.store.api_keys["0123456789ab"] = an_api_key(scopes=frozenset())
     assert await call(getattr(shop.use_cases, name), by, pen, order)
 
 

@@ -1,0 +1,186 @@
+"""Make, list, rotate and revoke API keys."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from ipaddress import ip_network
+from typing import ClassVar, Final
+
+from attrs import evolve, frozen
+
+from application.access.principal import Forbidden, Principal
+from application.access.scopes import CUSTOMER_SCOPES, ROLES, Role, Scope
+from application.access.tokens import digest_of, id_of, token_of
+from application.ports.api_keys import ApiKey, Kind, Network
+from application.ports.environment import Clock, NewSecret
+from application.ports.persistence import UnitOfWork
+from domain.errors import DomainError
+from domain.ids import CustomerId
+
+MAX_NAME: Final = 200
+MAX_NETWORKS: Final = 20
+LONGEST_OVERLAP: Final = timedelta(days=7)
+
+
+class UnknownKey(DomainError):
+    """There is no such API key."""
+
+    code: ClassVar[str] = "unknown_key"
+
+
+class InvalidKey(DomainError):
+    """An API key that breaks a rule."""
+
+    code: ClassVar[str] = "invalid_key"
+
+
+@frozen(kw_only=True)
+class NewKey:
+    """A key that somebody asks for. Without scopes it gets those of its role."""
+
+    name: str
+    role: Role
+    kind: Kind = "live"
+    scopes: frozenset[Scope] | None = None
+    user_id: CustomerId | None = None
+    networks: tuple[str, ...] = ()
+    expires_at: datetime | None = None
+
+
+@frozen
+class IssuedKey:
+    """A new key. Its `token` is known here for the only time."""
+
+    key: ApiKey
+    token: str
+
+
+@frozen
+class CreateKey:
+    """Make a key. Nobody gives rights that the giver does not have. Raise `InvalidKey` or `Forbidden`."""
+
+    _unit_of_work: UnitOfWork
+    _new_secret: NewSecret
+    _now: Clock
+
+    async def __call__(self, by: Principal, new: NewKey) -> IssuedKey:
+        issued = self._issue(by, new)
+        _expect_rights(by, issued.key)
+        async with self._unit_of_work() as tx:
+            await tx.api_keys.add_many([issued.key])
+        return issued
+
+    def _issue(self, by: Principal, new: NewKey) -> IssuedKey:
+        now, secret = self._now(), self._new_secret()
+        scopes = ROLES[new.role] if new.scopes is None else new.scopes
+        if not 1 <= len(new.name) <= MAX_NAME:
+            raise InvalidKey(f"a name has 1 to {MAX_NAME} characters", field="name")
+        if new.expires_at is not None and new.expires_at <= now:
+            raise InvalidKey("this is in the past", field="expires_at")
+        if (new.role is Role.CUSTOMER) != (new.user_id is not None):
+            raise InvalidKey("a customer's key has the id of its customer, and no other key has one", field="user_id")
+        if new.user_id is not None and not scopes <= CUSTOMER_SCOPES:
+            raise InvalidKey(
+                f"a customer has no other scopes than {', '.join(sorted(CUSTOMER_SCOPES))}", field="scopes"
+            )
+        token = token_of(new.kind, new.role, secret)
+        key = ApiKey(
+            id=id_of(secret),
+            digest=digest_of(token),
+            kind=new.kind,
+            role=new.role,
+            name=new.name,
+            scopes=frozenset(map(str, scopes)),
+            user_id=new.user_id,
+            networks=_networks(new.networks),
+            created_at=now,
+            created_by=by.key_id,
+            expires_at=new.expires_at,
+        )
+        return IssuedKey(key, token)
+
+
+@frozen
+class ListKeys:
+    """List the keys by their ids, also those that work no more. A page begins after the key `after`."""
+
+    _unit_of_work: UnitOfWork
+
+    async def __call__(self, _by: Principal, *, after: str | None = None, limit: int) -> Sequence[ApiKey]:
+        async with self._unit_of_work.reading() as tx:
+            return await tx.api_keys.page(after=after, limit=limit)
+
+
+@frozen
+class RotateKey:
+    """Make a key with the same rights, and let the old one work for the time of the `overlap`, or at most as before.
+
+    Raise `UnknownKey`, `InvalidKey` or `Forbidden`.
+    """
+
+    _unit_of_work: UnitOfWork
+    _new_secret: NewSecret
+    _now: Clock
+
+    async def __call__(self, by: Principal, key_id: str, *, overlap: timedelta) -> IssuedKey:
+        if not timedelta(0) <= overlap <= LONGEST_OVERLAP:
+            raise InvalidKey("the overlap is 0 to 7 days", field="overlap")
+        now, secret = self._now(), self._new_secret()
+        async with self._unit_of_work() as tx:
+            old = (await tx.api_keys.get_many([key_id], lock=True)).get(key_id)
+            if old is None:
+                raise UnknownKey(f"there is no key {key_id}")
+            _expect_rights(by, old)
+            if not old.works(now):
+                raise InvalidKey(f"the key {key_id} works no more; make a new one", field="id")
+            token = token_of(old.kind, old.role, secret)
+            key = evolve(
+                old,
+                id=id_of(secret),
+                digest=digest_of(token),
+                created_at=now,
+                created_by=by.key_id,
+                last_used_at=None,
+            )
+            await tx.api_keys.save_many([evolve(old, expires_at=_earlier(now + overlap, old.expires_at))])
+            await tx.api_keys.add_many([key])
+        return IssuedKey(key, token)
+
+
+@frozen
+class RevokeKey:
+    """End a key. One that was revoked before is returned unchanged. Raise `UnknownKey`."""
+
+    _unit_of_work: UnitOfWork
+    _now: Clock
+
+    async def __call__(self, by: Principal, key_id: str) -> ApiKey:
+        async with self._unit_of_work() as tx:
+            key = (await tx.api_keys.get_many([key_id], lock=True)).get(key_id)
+            if key is None:
+                raise UnknownKey(f"there is no key {key_id}")
+            _expect_rights(by, key)
+            if key.revoked_at is None:
+                key = evolve(key, revoked_at=self._now())
+                await tx.api_keys.save_many([key])
+        return key
+
+
+def _networks(texts: Sequence[str]) -> tuple[Network, ...]:
+    if len(texts) > MAX_NETWORKS:
+        raise InvalidKey(f"a key has at most {MAX_NETWORKS} networks", field="networks")
+    networks = []
+    for index, text in enumerate(texts):
+        try:
+            networks.append(ip_network(text))
+        except ValueError as error:
+            raise InvalidKey(f"{error}; write a network as in 10.0.0.0/8", field=f"networks[{index}]") from None
+    return tuple(networks)
+
+
+def _earlier(moment: datetime, other: datetime | None) -> datetime:
+    return moment if other is None else min(moment, other)
+
+
+def _expect_rights(by: Principal, key: ApiKey) -> None:
+    if beyond := key.scopes - by.scopes:
+        raise Forbidden(f"the key has scopes that the caller does not have: {', '.join(sorted(beyond))}")

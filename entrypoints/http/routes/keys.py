@@ -1,0 +1,73 @@
+from datetime import timedelta
+from http import HTTPStatus
+from typing import Final
+
+import msgspec
+from attrs import frozen
+from quart import request
+
+from application.access.principal import Principal
+from application.access.scopes import Scope
+from application.assembly import UseCases
+from entrypoints.http import query
+from entrypoints.http.bodies import IssuedKeyBody, KeyBody, KeysBody, NewKeyBody, RotateKeyBody
+from entrypoints.http.cursors import Cursors
+from entrypoints.http.decoding import read_json, read_json_if_any
+from entrypoints.http.refusals import InvalidRequest, in_body
+from entrypoints.http.replies import Reply, no_content, reply
+from entrypoints.http.routes.route import Route
+from entrypoints.settings import seconds_in
+
+_PARAMETERS: Final = {"limit": query.limit, "cursor": query.cursor}
+_NEW_KEY: Final = msgspec.json.Decoder(NewKeyBody)
+_ROTATE: Final = msgspec.json.Decoder(RotateKeyBody)
+
+
+def keys_routes(use_cases: UseCases, cursors: Cursors) -> list[Route]:
+    handlers = _Handlers(use_cases, cursors)
+    return [
+        Route("POST", "/keys", Scope.KEYS_WRITE, handlers.create, body=_NEW_KEY),
+        Route("GET", "/keys", Scope.KEYS_WRITE, handlers.page, parameters=_PARAMETERS),
+        Route("POST", "/keys/<key_id>/rotate", Scope.KEYS_WRITE, handlers.rotate, body=_ROTATE, needs_body=False),
+        Route("DELETE", "/keys/<key_id>", Scope.KEYS_WRITE, handlers.revoke),
+    ]
+
+
+@frozen
+class _Handlers:
+    _use_cases: UseCases
+    _cursors: Cursors
+
+    async def create(self, by: Principal) -> Reply:
+        body = await read_json(_NEW_KEY)
+        return reply(IssuedKeyBody.of(await self._use_cases.create_key(by, body.to_new())), HTTPStatus.CREATED)
+
+    async def page(self, by: Principal) -> Reply:
+        wanted = query.parameters(request.query_string, _PARAMETERS)
+        limit, cursor = wanted.get("limit", query.DEFAULT_LIMIT), wanted.get("cursor")
+        after = None if cursor is None else self._cursors.key_at(cursor)
+        # One more than is shown tells whether there is a next page.
+        keys = await self._use_cases.list_keys(by, after=after, limit=limit + 1)
+        shown = keys[:limit]
+        following = self._cursors.after_key(shown[-1].id) if len(keys) > limit else None
+        return reply(KeysBody([KeyBody.of(key) for key in shown], following))
+
+    async def rotate(self, by: Principal, key_id: str) -> Reply:
+        body = await read_json_if_any(_ROTATE)
+        overlap = timedelta(0) if body is None else _overlap(body.overlap)
+        return reply(
+            IssuedKeyBody.of(await self._use_cases.rotate_key(by, key_id, overlap=overlap)), HTTPStatus.CREATED
+        )
+
+    async def revoke(self, by: Principal, key_id: str) -> Reply:
+        await self._use_cases.revoke_key(by, key_id)
+        return no_content()
+
+
+def _overlap(text: str) -> timedelta:
+    if text == "0":
+        return timedelta(0)
+    try:
+        return timedelta(seconds=seconds_in(text))
+    except (ValueError, OverflowError) as error:
+        raise InvalidRequest(in_body("overlap", str(error))) from None

@@ -1,0 +1,274 @@
+"""API keys: who may give them, how long they work, and what holds while the database is away."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import timedelta
+
+import pytest
+from attrs import define, evolve, field
+
+from application.access.authenticate import Authenticate, FindKeys, NoteUse
+from application.access.manage_keys import InvalidKey, IssuedKey, NewKey, UnknownKey
+from application.access.principal import SYSTEM, Forbidden, Principal, Unauthenticated
+from application.access.scopes import ALL_SCOPES, CUSTOMER_SCOPES, ROLES, Role, Scope
+from application.errors import Unavailable
+from application.execution.batching import Batched
+from application.ports.api_keys import ApiKey
+from domain.ids import UserId
+from tests.unit.builders import LATER, NOW
+from tests.unit.shop import Shop
+
+HERE = "127.0.0.1"
+DAY = timedelta(days=1)
+FOR_A_TILL = NewKey(name="till", role=Role.SHOP)
+FOR_A_CUSTOMER = NewKey(name="ana", role=Role.CUSTOMER, user_id=UserId(7))
+
+
+@define(eq=False)
+class Door:
+    """Lets callers in by their keys. A key that was read a moment ago is read again at each call."""
+
+    shop: Shop
+    gone: bool = False
+    reads: int = 0
+    fresh: float = -1.0
+    oldest: float = -1.0
+    without_database: float = 3600.0
+    most: int = 100
+    let_in: Authenticate = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        find = FindKeys(self.shop.unit_of_work)
+
+        async def read(ids: Sequence[str]) -> Sequence[ApiKey | None]:
+            self.reads += 1
+            if self.gone:
+                raise Unavailable("the database is away")
+            return await find(ids)
+
+        self.let_in = Authenticate(
+            Batched(read),
+            Batched(NoteUse(self.shop.unit_of_work, self.shop.clock)),
+            self.shop.clock,
+            fresh=self.fresh,
+            oldest=self.oldest,
+            without_database=self.without_database,
+            retry=-1.0,
+            most=self.most,
+        )
+
+    async def until_refused(self, issued: IssuedKey) -> None:
+        """Knock until the reading that a call has begun is done."""
+        async with asyncio.timeout(30):
+            with suppress(Unauthenticated):
+                while True:
+                    await self.let_in(issued.token, HERE)
+                    await asyncio.sleep(0.01)
+
+
+async def a_key(shop: Shop, new: NewKey = FOR_A_TILL) -> IssuedKey:
+    return await shop.use_cases.create_key(SYSTEM, new)
+
+
+async def test_whoever_has_the_key_has_its_scopes(shop: Shop) -> None:
+    door = Door(shop)
+    till, ana = await a_key(shop), await a_key(shop, FOR_A_CUSTOMER)
+    assert await door.let_in(till.token, HERE) == Principal(till.key.id, scopes=ROLES[Role.SHOP])
+    assert await door.let_in(ana.token, HERE) == Principal(ana.key.id, user_id=UserId(7), scopes=CUSTOMER_SCOPES)
+    assert till.token not in repr(shop.store.api_keys)
+
+
+async def test_a_key_that_looks_right_is_not_enough(shop: Shop) -> None:
+    door, issued = Door(shop), await a_key(shop)
+    stolen = await a_key(Shop())
+    # The same beginning, and another end: the id alone, which lists show, opens nothing.
+    shop.store.api_keys[issued.key.id] = evolve(issued.key, digest="f" * 64)
+    for token in (issued.token, "hf_live_shop_" + "x" * 38, "", "ü", "x" * 100_000):
+        with pytest.raises(Unauthenticated):
+            await door.let_in(token, HERE)
+    assert stolen.token == issued.token
+
+
+async def test_mistyped_keys_are_refused_without_the_database(shop: Shop) -> None:
+    door, issued = Door(shop), await a_key(shop)
+    with pytest.raises(Unauthenticated, match="checksum"):
+        await door.let_in(issued.token[:-1] + "_", HERE)
+    assert door.reads == 0
+
+
+async def test_a_known_key_costs_no_reading(shop: Shop) -> None:
+    door, issued = Door(shop, fresh=60.0), await a_key(shop)
+    for _ in range(20):
+        await door.let_in(issued.token, HERE)
+    assert door.reads == 1
+
+
+async def test_a_revoked_key_is_dead_once_it_is_read_again(shop: Shop) -> None:
+    door, issued = Door(shop), await a_key(shop)
+    await door.let_in(issued.token, HERE)
+    await shop.use_cases.revoke_key(SYSTEM, issued.key.id)
+    with pytest.raises(Unauthenticated, match="revoked"):
+        await door.let_in(issued.token, HERE)
+    again = await shop.use_cases.revoke_key(SYSTEM, issued.key.id)
+    assert again.revoked_at == NOW
+
+
+async def test_a_known_key_is_read_again_without_a_wait(shop: Shop) -> None:
+    door, issued = Door(shop, oldest=60.0), await a_key(shop)
+    await door.let_in(issued.token, HERE)
+    await shop.use_cases.revoke_key(SYSTEM, issued.key.id)
+    # This call is answered by what was known, and begins the reading; a later one has its outcome.
+    await door.let_in(issued.token, HERE)
+    await door.until_refused(issued)
+
+
+async def test_a_key_of_a_restored_database_is_dead(shop: Shop) -> None:
+    door, issued = Door(shop), await a_key(shop)
+    await door.let_in(issued.token, HERE)
+    shop.store.api_keys.clear()
+    with pytest.raises(Unauthenticated):
+        await door.let_in(issued.token, HERE)
+
+
+async def test_an_expired_key_is_dead_at_once(shop: Shop) -> None:
+    door = Door(shop, fresh=60.0)
+    issued = await a_key(shop, evolve(FOR_A_TILL, expires_at=NOW + DAY))
+    await door.let_in(issued.token, HERE)
+    shop.clock.forward(DAY)
+    with pytest.raises(Unauthenticated, match="expired"):
+        await door.let_in(issued.token, HERE)
+
+
+async def test_a_key_works_from_its_networks_alone(shop: Shop) -> None:
+    door = Door(shop)
+    issued = await a_key(shop, evolve(FOR_A_TILL, networks=("10.0.0.0/8", "2001:db8::/32")))
+    for address in ("10.1.2.3", "2001:db8::7"):
+        assert await door.let_in(issued.token, address)
+    for address in ("192.0.2.1", "2001:db9::7", HERE, "<local>", ""):
+        with pytest.raises(Unauthenticated, match="address"):
+            await door.let_in(issued.token, address)
+
+
+async def test_known_keys_work_on_while_the_database_is_away(shop: Shop) -> None:
+    door, known, new = Door(shop), await a_key(shop), await a_key(shop)
+    await door.let_in(known.token, HERE)
+    door.gone = True
+    for _ in range(3):
+        assert await door.let_in(known.token, HERE)
+    with pytest.raises(Unavailable):
+        await door.let_in(new.token, HERE)
+    await shop.use_cases.revoke_key(SYSTEM, known.key.id)
+    door.gone = False
+    await door.until_refused(known)
+    assert await door.let_in(new.token, HERE)
+
+
+async def test_known_keys_do_not_work_for_ever_without_the_database(shop: Shop) -> None:
+    door, issued = Door(shop, without_database=-1.0), await a_key(shop)
+    await door.let_in(issued.token, HERE)
+    door.gone = True
+    with pytest.raises(Unavailable):
+        await door.let_in(issued.token, HERE)
+
+
+async def test_a_bounded_number_of_keys_is_known(shop: Shop) -> None:
+    door, keys = Door(shop, fresh=60.0, most=3), [await a_key(shop) for _ in range(5)]
+    for issued in keys:
+        await door.let_in(issued.token, HERE)
+    for issued in keys[-3:]:
+        await door.let_in(issued.token, HERE)
+    assert door.reads == 5
+    await door.let_in(keys[0].token, HERE)
+    assert door.reads == 6
+
+
+async def test_the_last_use_is_written_beside_the_calls(shop: Shop) -> None:
+    door, issued = Door(shop), await a_key(shop)
+
+    async def used_at(moment: object) -> None:
+        async with asyncio.timeout(30):
+            while shop.store.api_keys[issued.key.id].last_used_at != moment:
+                await door.let_in(issued.token, HERE)
+                await asyncio.sleep(0.01)
+
+    await used_at(NOW)
+    shop.clock.forward(timedelta(seconds=59))
+    for _ in range(5):
+        await door.let_in(issued.token, HERE)
+        await asyncio.sleep(0)
+    assert shop.store.api_keys[issued.key.id].last_used_at == NOW
+    shop.clock.forward(timedelta(seconds=1))
+    await used_at(NOW + timedelta(minutes=1))
+
+
+async def test_a_rotated_key_works_on_for_the_overlap(shop: Shop) -> None:
+    door, old = Door(shop), await a_key(shop, FOR_A_CUSTOMER)
+    new = await shop.use_cases.rotate_key(SYSTEM, old.key.id, overlap=DAY)
+    assert new.key.id != old.key.id
+    assert (await door.let_in(new.token, HERE)).scopes == (await door.let_in(old.token, HERE)).scopes
+    shop.clock.forward(DAY)
+    assert (await door.let_in(new.token, HERE)).user_id == UserId(7)
+    with pytest.raises(Unauthenticated):
+        await door.let_in(old.token, HERE)
+
+
+async def test_a_rotation_lets_no_key_work_longer(shop: Shop) -> None:
+    issued = await a_key(shop, evolve(FOR_A_TILL, expires_at=LATER))
+    await shop.use_cases.rotate_key(SYSTEM, issued.key.id, overlap=timedelta(days=7))
+    assert shop.store.api_keys[issued.key.id].expires_at == LATER
+    for overlap in (timedelta(days=8), timedelta(seconds=-1)):
+        with pytest.raises(InvalidKey, match="7 days"):
+            await shop.use_cases.rotate_key(SYSTEM, issued.key.id, overlap=overlap)
+    await shop.use_cases.revoke_key(SYSTEM, issued.key.id)
+    with pytest.raises(InvalidKey):
+        await shop.use_cases.rotate_key(SYSTEM, issued.key.id, overlap=DAY)
+
+
+async def test_nobody_gives_a_right_that_the_giver_does_not_have(shop: Shop) -> None:
+    issued = await a_key(shop)
+    limited = Principal("limited", scopes=frozenset({Scope.KEYS_WRITE, Scope.ORDERS_READ}))
+    with pytest.raises(Forbidden, match=Scope.ORDERS_WRITE):
+        await shop.use_cases.create_key(limited, FOR_A_TILL)
+    with pytest.raises(Forbidden):
+        await shop.use_cases.rotate_key(limited, issued.key.id, overlap=DAY)
+    with pytest.raises(Forbidden):
+        await shop.use_cases.revoke_key(limited, issued.key.id)
+    assert shop.store.api_keys == {issued.key.id: issued.key}
+    own = evolve(FOR_A_TILL, scopes=frozenset({Scope.ORDERS_READ}))
+    assert (await shop.use_cases.create_key(limited, own)).key.created_by == "limited"
+
+
+@pytest.mark.parametrize(
+    ("new", "field"),
+    [
+        (evolve(FOR_A_TILL, name=""), "name"),
+        (evolve(FOR_A_TILL, name="x" * 201), "name"),
+        (evolve(FOR_A_TILL, user_id=UserId(1)), "user_id"),
+        (evolve(FOR_A_CUSTOMER, user_id=None), "user_id"),
+        (evolve(FOR_A_CUSTOMER, scopes=ALL_SCOPES), "scopes"),
+        (evolve(FOR_A_TILL, expires_at=NOW), "expires_at"),
+        (evolve(FOR_A_TILL, networks=("10.0.0.0/8", "10.0.0.1/8")), "networks[1]"),
+        (evolve(FOR_A_TILL, networks=("everywhere",)), "networks[0]"),
+        (evolve(FOR_A_TILL, networks=("10.0.0.0/8",) * 21), "networks"),
+    ],
+)
+async def test_a_key_that_breaks_a_rule_is_not_made(shop: Shop, new: NewKey, field: str) -> None:
+    with pytest.raises(InvalidKey) as refused:
+        await a_key(shop, new)
+    assert refused.value.field == field
+    assert shop.store.api_keys == {}
+
+
+async def test_a_key_that_does_not_exist_is_neither_rotated_nor_revoked(shop: Shop) -> None:
+    with pytest.raises(UnknownKey):
+        await shop.use_cases.revoke_key(SYSTEM, "nothing")
+    with pytest.raises(UnknownKey):
+        await shop.use_cases.rotate_key(SYSTEM, "nothing", overlap=DAY)
+
+
+async def test_a_scope_of_another_release_is_left_out(shop: Shop) -> None:
+    door, issued = Door(shop), await a_key(shop, FOR_A_CUSTOMER)
+    scopes = frozenset({"orders:read", "refunds:write", "planets:move"})
+    shop.store.api_keys[issued.key.id] = evolve(issued.key, scopes=scopes)
+    assert (await door.let_in(issued.token, HERE)).scopes == {Scope.ORDERS_READ}
