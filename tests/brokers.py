@@ -6,7 +6,7 @@ import struct
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID, uuid4
 
 import aiormq
@@ -14,6 +14,7 @@ from aiormq.abc import DeliveredMessage
 from pamqp import commands
 
 from adapters.codecs.events import encode
+from adapters.rabbitmq.connection import Timeouts
 from adapters.rabbitmq.declaring import declare_topology
 from adapters.rabbitmq.topology import Topology
 from adapters.rabbitmq.underlay import write
@@ -23,6 +24,9 @@ from domain.ids import OrderId, PaymentId
 from domain.money import Money
 from domain.orders.events import Event, OrderPaid, PaymentRequested, RefundRequested, event_id
 from tests.cables import PATIENCE
+
+# Long enough for a busy machine, short enough for the tests that wait for them.
+QUICK: Final = Timeouts(connect=5, answer=5, confirm=20, close=0.3, watch=0.3, retry=0.1)
 
 
 def payment_requested(number: int = 1, *, order_id: UUID | None = None) -> PaymentRequested:
@@ -121,6 +125,13 @@ async def take(url: str, queue: str) -> DeliveredMessage:
 async def count(url: str, queue: str) -> int:
     async with channel(url) as open_channel:
         return (await open_channel.queue_declare(queue, passive=True)).message_count or 0
+
+
+async def is_consumed(url: str, queue: str) -> None:
+    """Wait until the queue has a consumer."""
+    async with channel(url) as open_channel, asyncio.timeout(PATIENCE):
+        while not (await open_channel.queue_declare(queue, passive=True)).consumer_count:  # noqa: ASYNC110 - as below
+            await asyncio.sleep(0.02)
 
 
 async def put(url: str, queue: str, body: bytes, **headers: Any) -> None:

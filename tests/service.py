@@ -20,6 +20,7 @@ from adapters.sql.unit_of_work import SqlUnitOfWork
 from domain.ids import PaymentId
 from tests import invariants
 from tests.servers import Process, free_port, plain_environment
+from tests.servers.process import SLOWEST
 
 HOLDFAST: Final = Path(sys.executable).with_name("holdfast")
 _READY_SECONDS: Final = 30.0
@@ -133,7 +134,8 @@ class Service:
 
 
 async def until(met: Callable[[], Coroutine[Any, Any, bool]], *, seconds: float, what: str) -> None:
-    """Wait for a condition. Raise AssertionError when it was not met in time."""
+    """Wait for a condition. Raise AssertionError when it was not met in `SLOWEST` times these seconds."""
+    seconds *= SLOWEST
     try:
         async with asyncio.timeout(seconds):
             while not await met():  # noqa: ASYNC110 - what is awaited happens in another process

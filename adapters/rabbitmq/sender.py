@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from itertools import count
 from typing import Any, Final
 from uuid import uuid4
@@ -13,7 +14,8 @@ from adapters.rabbitmq.declaring import of_another_kind
 from adapters.rabbitmq.errors import in_words
 from adapters.rabbitmq.frames import Message, publishing
 from adapters.rabbitmq.underlay import Confirms, write
-from application.errors import OutcomeUnknown, Unavailable
+from application.errors import OutcomeUnknown, Trouble, Unavailable
+from application.execution.concurrency import end
 
 log: Final[structlog.stdlib.BoundLogger] = structlog.get_logger(__name__)
 
@@ -23,16 +25,18 @@ class Sender:
     """Publishes with confirms over its own connection, which is opened when the first message is sent.
 
     `queues` are those to which it sends by name, with their arguments. Nothing is sent to one that is of another kind:
-    its confirm would not mean that the message is safe.
+    its confirm would not mean that the message is safe. While messages are sent, the kinds are looked at every
+    `Timeouts.watch` seconds, since somebody may declare a queue anew.
     """
 
     _url: str
     _name: str
     _timeouts: Timeouts
     _queues: Mapping[str, dict[str, Any]] = field(factory=dict)
-    # Of another kind, and why. It is looked at again after a pause.
+    # Of another kind, and why.
     _unsafe: dict[str, str] = field(factory=dict, init=False)
     _looked_at: float = field(default=0.0, init=False)
+    _looking: "asyncio.Task[None] | None" = field(default=None, init=False)
     # False where a refusal is the caller's to tell of.
     _tells_refusals: bool = field(default=True, kw_only=True)
     _connection: BrokerConnection | None = field(default=None, init=False)
@@ -58,9 +62,12 @@ class Sender:
         if not messages:
             return []
         connection, channel = await self._open()
+        is_time_to_look = asyncio.get_running_loop().time() > self._looked_at + self._timeouts.watch
         if not self._unsafe:
+            if is_time_to_look and self._queues:
+                self._look_meanwhile(connection)
             return await self._send(connection, channel, messages)
-        if asyncio.get_running_loop().time() > self._looked_at + self._timeouts.watch:
+        if is_time_to_look:
             await self._look(connection)
         is_safe = [bool(message.exchange) or message.routing_key not in self._unsafe for message in messages]
         safe = [message for message, is_sent in zip(messages, is_safe, strict=True) if is_sent]
@@ -72,6 +79,17 @@ class Sender:
         self._looked_at = asyncio.get_running_loop().time()
         for reason in self._unsafe.values():
             log.error("nothing is sent to a queue that may lose it", reason=reason)
+
+    def _look_meanwhile(self, connection: BrokerConnection) -> None:
+        """Look while messages are sent, so that none waits for it."""
+        self._looked_at = asyncio.get_running_loop().time()
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.get_running_loop().create_task(self._try_to_look(connection))
+
+    async def _try_to_look(self, connection: BrokerConnection) -> None:
+        # If the connection is lost, the next one begins with a look.
+        with suppress(Trouble):
+            await self._look(connection)
 
     async def _send(
         self, connection: BrokerConnection, channel: aiormq.Channel, messages: Sequence[Message]
@@ -91,8 +109,9 @@ class Sender:
 
     async def close(self) -> None:
         if self._opening is not None:
-            self._opening.cancel()
-            await asyncio.wait([self._opening])
+            await end([self._opening])
+        if self._looking is not None:
+            await end([self._looking])
         await self._drop()
 
     async def _open(self) -> tuple[BrokerConnection, aiormq.Channel]:

@@ -113,7 +113,7 @@ async def open_engines() -> AsyncIterator[Callable[[str], AsyncEngine]]:
 
     def open_engine(url: str) -> AsyncEngine:
         # Longer than any test waits.
-        opened.append(create_engine(url, statement_timeout=60))
+        opened.append(create_engine(url, statement_timeout=600))
         return opened[-1]
 
     yield open_engine

@@ -18,7 +18,7 @@ from tests.service import until
 from tests.unit.builders import a_product
 
 # Less than a statement may take in these tests.
-SOON = 30.0
+SOON = 120.0
 
 
 @pytest.fixture

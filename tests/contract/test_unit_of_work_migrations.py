@@ -4,6 +4,7 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from sqlalchemy.engine.interfaces import ReflectedIndex
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.sql import migrate as migrating
-from adapters.sql.core.engine import backend_of
+from adapters.sql.core.engine import backend_of, create_engine
 from adapters.sql.migrate import migrate
 from adapters.sql.schema import current_revision, revisions, schema_problem
 from adapters.sql.tables import metadata
@@ -184,6 +185,27 @@ def soon_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every wait of the server is short, as the wait for another migrator is long to a server that is busy."""
     monkeypatch.setattr(migrating, "_LOCK_TIMEOUT", 0.1)
     monkeypatch.setattr(migrating, "_STATEMENT_TIMEOUT", 0.3)
+
+
+async def test_a_step_on_a_machine_that_is_overloaded_has_more_time_between_statements_than_a_customer(
+    new_database: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server ends a transaction that is idle for too long. A migration then fails, and would again."""
+    url, show = new_database(), text("SELECT current_setting('idle_in_transaction_session_timeout')::interval")
+    allowed: list[timedelta] = []
+
+    def look(connection: Connection, _: str) -> None:
+        allowed.append(connection.execute(show).scalar_one())
+
+    monkeypatch.setattr(migrating, "_upgrade", look)
+    engine = create_engine(url)
+    try:
+        await migrate(engine)
+        async with engine.connect() as connection:
+            allowed.append((await connection.execute(show)).scalar_one())
+    finally:
+        await engine.dispose()
+    assert allowed == [timedelta(minutes=1), timedelta(seconds=5)]
 
 
 @pytest.mark.usefixtures("soon_given_up")

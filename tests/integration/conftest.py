@@ -10,7 +10,7 @@ from attrs import frozen
 
 from adapters.rabbitmq.declaring import declare_topology
 from adapters.rabbitmq.topology import Topology
-from tests.brokers import removed
+from tests.brokers import own_topology, removed
 from tests.cables import Cable, cable
 from tests.servers.fleet import VARIABLES
 from tests.service import Service
@@ -66,6 +66,20 @@ async def wired(on_servers: Service) -> AsyncIterator[Wired]:
             on_servers.settings[variable] = cables[name].url
         yield Wired(on_servers, cables)
         await asyncio.to_thread(on_servers.kill)
+
+
+@pytest.fixture
+async def topology(amqp_url: str) -> AsyncIterator[Topology]:
+    """A namespace of the test's own, declared."""
+    async with own_topology(amqp_url) as topology:
+        yield topology
+
+
+@pytest.fixture
+async def wire(amqp_url: str) -> AsyncIterator[Cable]:
+    """The way to RabbitMQ, which a test can interrupt."""
+    async with cable(amqp_url) as wire:
+        yield wire
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from tests.service import Service, until
 # which a message is tried again, all of them together.
 OUTAGE: Final = 12.0
 LONG_OUTAGE: Final = 30.0
-RECOVERY: Final = 120.0
+RECOVERY: Final = 30.0
 # Between two orders of a client.
 _PAUSE: Final = 0.2
 _CLIENTS: Final = 8
@@ -150,7 +150,7 @@ async def live_through(outage: Outage, service: Service, client: aiohttp.ClientS
     """What customers saw before, in and after an outage, and how many orders were taken in it."""
     customers = Customers(service.url)
     buying = [asyncio.create_task(customers.buy(client)) for _ in range(_CLIENTS)]
-    await until(lambda: busy(customers), seconds=120, what="orders are taken")
+    await until(lambda: busy(customers), seconds=30, what="orders are taken")
 
     server, is_silent = outage.server, outage.manner == "silent"
     await asyncio.to_thread(server.pause if is_silent else server.kill)

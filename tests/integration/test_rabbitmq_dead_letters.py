@@ -7,28 +7,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from adapters.rabbitmq.connection import Timeouts
 from adapters.rabbitmq.dead_letters import RabbitDeadLetterQueue, open_dead_letters
 from adapters.rabbitmq.topology import Topology
 from application.errors import Trouble, Unavailable
 from application.ports.messaging import DeadDelivery
-from tests.brokers import PATIENCE, channel, count, own_topology, put
-from tests.cables import Cable, cable
-
-# Long enough for a busy machine, short enough for the tests that wait for them.
-QUICK = Timeouts(connect=5, answer=5, confirm=5, close=0.3, watch=0.3, retry=0.05)
-
-
-@pytest.fixture
-async def topology(amqp_url: str) -> AsyncIterator[Topology]:
-    async with own_topology(amqp_url) as topology:
-        yield topology
-
-
-@pytest.fixture
-async def wire(amqp_url: str) -> AsyncIterator[Cable]:
-    async with cable(amqp_url) as wire:
-        yield wire
+from tests.brokers import PATIENCE, QUICK, channel, count, put
+from tests.cables import Cable
 
 
 @pytest.fixture

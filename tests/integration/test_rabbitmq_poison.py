@@ -3,22 +3,20 @@
 import asyncio
 import struct
 from base64 import b64encode
-from collections.abc import AsyncIterator
 
 import aiormq
 import pytest
 
 from adapters.codecs.events import MAX_BYTES, encode
-from adapters.rabbitmq.connection import Timeouts
 from adapters.rabbitmq.dead_letters import open_dead_letters
 from adapters.rabbitmq.subscription import open_subscription
 from adapters.rabbitmq.topology import Topology
 from application.ports.messaging import DeadDelivery
 from tests.brokers import (
+    QUICK,
     channel,
     count,
     events_of,
-    own_topology,
     payment_requested,
     put,
     put_raw,
@@ -27,8 +25,6 @@ from tests.brokers import (
     stays_empty,
 )
 from tests.cables import PATIENCE
-
-QUICK = Timeouts(connect=5, answer=5, confirm=20, close=0.5, watch=0.3, retry=0.1)
 
 CONTENT_TYPE, ENCODING, HEADERS, MODE, PRIORITY, CORRELATION = (1 << bit for bit in (15, 14, 13, 12, 11, 10))
 REPLY_TO, EXPIRATION, MESSAGE_ID, TIMESTAMP, TYPE, USER, APP = (1 << bit for bit in (9, 8, 7, 6, 5, 4, 3))
@@ -112,12 +108,6 @@ TAKEN = {
         }.items()
     },
 }
-
-
-@pytest.fixture
-async def topology(amqp_url: str) -> AsyncIterator[Topology]:
-    async with own_topology(amqp_url) as topology:
-        yield topology
 
 
 async def collect(url: str, topology: Topology, expected: int) -> list[DeadDelivery]:

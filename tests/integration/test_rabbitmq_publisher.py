@@ -8,7 +8,6 @@ import pytest
 from attrs import evolve
 
 from adapters.codecs.announced import announced
-from adapters.rabbitmq.connection import Timeouts
 from adapters.rabbitmq.declaring import declare_topology, remove_old_bindings
 from adapters.rabbitmq.frames import Message
 from adapters.rabbitmq.publisher import RabbitPublisher, open_publisher
@@ -20,39 +19,24 @@ from application.messaging.subscriptions import QUEUE_OF
 from application.ports.persistence import OutboxEntry
 from domain.orders.events import Event
 from tests.brokers import (
+    QUICK,
     channel,
     count,
     entries,
     events_of,
     eventually,
     order_paid,
-    own_topology,
     payment_requested,
     receive,
     refund_requested,
     take,
 )
-from tests.cables import PATIENCE, Cable, cable
-
-# Long enough for a busy machine, short enough for the tests that wait for them.
-QUICK = Timeouts(connect=5, answer=5, confirm=5, close=0.3, watch=0.3, retry=0.1)
-
-
-@pytest.fixture
-async def topology(amqp_url: str) -> AsyncIterator[Topology]:
-    async with own_topology(amqp_url) as topology:
-        yield topology
-
-
-@pytest.fixture
-async def wire(amqp_url: str) -> AsyncIterator[Cable]:
-    async with cable(amqp_url) as wire:
-        yield wire
+from tests.cables import PATIENCE, Cable
 
 
 @pytest.fixture
 async def publisher(wire: Cable, topology: Topology) -> AsyncIterator[RabbitPublisher]:
-    async with open_publisher(wire.url, topology, timeouts=QUICK) as publisher:
+    async with open_publisher(wire.url, topology, timeouts=evolve(QUICK, confirm=5)) as publisher:
         yield publisher
 
 
@@ -168,6 +152,22 @@ async def test_nothing_is_sent_to_a_queue_whose_confirm_does_not_mean_that_it_is
         await open_channel.queue_delete(topology.queue("payments"))
 
     # Once a person has mended it.
+    await declare_topology(amqp_url, topology)
+    await publish_at_last(publisher, payments)
+
+
+async def test_a_queue_that_is_declared_anew_as_another_kind_while_messages_are_sent_soon_gets_none(
+    amqp_url: str, topology: Topology, publisher: RabbitPublisher
+) -> None:
+    payments, refunds = entries(payment_requested(1)), entries(refund_requested(2))
+    assert await publisher.enqueue(payments) == payments
+    async with channel(amqp_url) as open_channel, asyncio.timeout(PATIENCE):
+        await open_channel.queue_delete(topology.queue("payments"))
+        await open_channel.queue_declare(topology.queue("payments"), durable=True)
+        while await publisher.enqueue([*payments, *refunds]) != refunds:  # noqa: ASYNC110 - it looks at intervals
+            await asyncio.sleep(0.02)
+        await open_channel.queue_delete(topology.queue("payments"))
+
     await declare_topology(amqp_url, topology)
     await publish_at_last(publisher, payments)
 

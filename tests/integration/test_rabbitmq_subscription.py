@@ -17,41 +17,27 @@ from adapters.rabbitmq.topology import Topology
 from application.errors import OutcomeUnknown, Unavailable
 from application.ports.messaging import Delivery
 from tests.brokers import (
+    QUICK,
     channel,
     count,
     entries,
     events_of,
     eventually,
     headers_of,
-    own_topology,
+    is_consumed,
     payment_requested,
     put,
     receive,
     stays_empty,
     take,
 )
-from tests.cables import PATIENCE, Cable, cable
-
-# Long enough for a busy machine, short enough for the tests that wait for them.
-QUICK = Timeouts(connect=5, answer=5, confirm=20, close=0.3, watch=0.3, retry=0.1)
-
-
-@pytest.fixture
-async def topology(amqp_url: str) -> AsyncIterator[Topology]:
-    async with own_topology(amqp_url) as topology:
-        yield topology
+from tests.cables import PATIENCE, Cable
 
 
 @pytest.fixture
 async def publisher(amqp_url: str, topology: Topology) -> AsyncIterator[RabbitPublisher]:
     async with open_publisher(amqp_url, topology) as publisher:
         yield publisher
-
-
-@pytest.fixture
-async def wire(amqp_url: str) -> AsyncIterator[Cable]:
-    async with cable(amqp_url) as wire:
-        yield wire
 
 
 @pytest.fixture
@@ -215,11 +201,10 @@ async def test_to_receive_while_the_broker_is_down_says_so_and_works_once_it_is_
 
 
 async def test_one_who_waits_notices_that_the_connection_has_gone_silent(
-    wire: Cable, publisher: RabbitPublisher, queue: RabbitSubscription
+    amqp_url: str, topology: Topology, wire: Cable, publisher: RabbitPublisher, queue: RabbitSubscription
 ) -> None:
     receiving = asyncio.create_task(receive_at_last(queue, 1))
-    await eventually(lambda: wire.connections() == 1)
-    await asyncio.sleep(0.2)  # it subscribes
+    await is_consumed(amqp_url, topology.queue("payments"))
     wire.silence()
     event = payment_requested()
     await publisher.enqueue(entries(event))
@@ -243,7 +228,7 @@ async def test_a_queue_that_was_deleted_is_consumed_again_once_it_is_declared(
     amqp_url: str, topology: Topology, publisher: RabbitPublisher, queue: RabbitSubscription
 ) -> None:
     receiving = asyncio.create_task(queue.receive(1))
-    await asyncio.sleep(0.2)
+    await is_consumed(amqp_url, topology.queue("payments"))
     async with channel(amqp_url) as open_channel:
         await open_channel.queue_delete(topology.queue("payments"))
     with pytest.raises(Unavailable, match="holdfast migrate"):
@@ -456,7 +441,8 @@ async def test_memory_stays_bounded_however_much_waits(
     await publisher.enqueue(entries(*(payment_requested(number) for number in range(1, 201))))
     async with open_subscription(amqp_url, topology, "payments", prefetch=20) as queue:
         await queue.receive(1)
-        await asyncio.sleep(0.3)  # everything that may come has come
-        waiting = await count(amqp_url, topology.queue("payments"))
-
-    assert waiting == 180
+        async with asyncio.timeout(PATIENCE):
+            while await count(amqp_url, topology.queue("payments")) > 180:
+                pass
+        # The broker sends what it may send at once: more would have gone before it answered again.
+        assert await count(amqp_url, topology.queue("payments")) == 180

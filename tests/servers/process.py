@@ -18,6 +18,8 @@ from attrs import define, field
 
 from tests.servers import keeper
 
+# How much slower the machine of a test run may be than a quiet one. Waits for processes are given that much more time.
+SLOWEST: Final = 4
 _STOP_SECONDS: Final = 15.0
 # As <sys/prctl.h> has it.
 _PR_SET_PDEATHSIG: Final = 1
@@ -100,11 +102,11 @@ def free_port() -> int:
 
 
 def wait_until(met: Callable[[], bool], *, seconds: float, what: str) -> None:
-    """For synchronous code. Raise TimeoutError when `what` was not met in time."""
-    deadline = time.monotonic() + seconds
+    """For synchronous code. Raise TimeoutError when `what` was not met in `SLOWEST` times these seconds."""
+    deadline = time.monotonic() + SLOWEST * seconds
     while not met():
         if time.monotonic() > deadline:
-            raise TimeoutError(f"{what}: not within {seconds:g} s")
+            raise TimeoutError(f"{what}: not within {SLOWEST * seconds:g} s")
         time.sleep(0.02)
 
 
@@ -160,13 +162,14 @@ class Process:
         os.kill(self.pid, number)
 
     def wait(self, *, seconds: float = _STOP_SECONDS) -> int:
-        """Its exit status. Raise TimeoutError when it goes on."""
+        """Its exit status. Raise TimeoutError when it goes on for `SLOWEST` times these seconds."""
         if self._process is None:
             raise ServerFailed(f"{self.argv[0]} was not started")
         try:
-            status = self._process.wait(seconds)
+            status = self._process.wait(SLOWEST * seconds)
         except subprocess.TimeoutExpired:
-            raise TimeoutError(f"{self.argv[0]} still runs after {seconds:g} s; its log ends:\n{self.tail()}") from None
+            waited = f"{SLOWEST * seconds:g} s"
+            raise TimeoutError(f"{self.argv[0]} still runs after {waited}; its log ends:\n{self.tail()}") from None
         _tell_keeper("ended", self._process.pid)
         return status
 

@@ -12,7 +12,7 @@ from attrs import define, field
 
 from tests.features.drivers.servers import Servers
 
-_TIMEOUT = 30.0
+_TIMEOUT = 120.0
 
 
 @define(eq=False)

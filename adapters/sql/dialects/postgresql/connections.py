@@ -13,8 +13,11 @@ from adapters.sql.dialects.postgresql.driver import Asyncpg
 from adapters.sql.dialects.postgresql.stale_connections import StaleConnectionDetector
 
 # Seconds that a transaction may be idle. Our transactions wait only for the database, so the process of an idle one is
-# frozen or disconnected. Its locks would block all others.
+# frozen or disconnected. Its locks would block all others. One whose statements may take long, as a migration's, is
+# also given time between them: on a machine that is overloaded, it has much to do there.
 _IDLE_TIMEOUT: Final = 5.0
+_LONG_IDLE_TIMEOUT: Final = 60.0
+_LONG_STATEMENT: Final = 60.0
 # The key in a pooled connection's `info` for the time when it was opened.
 _OPENED_AT: Final = "holdfast_opened_at"
 _PORT: Final = 5432
@@ -84,11 +87,12 @@ async def _connect(**options: Any) -> Any:
 
 def _server_settings(application: str, timeouts: Timeouts) -> dict[str, str]:
     """Return the settings that a new connection sends to the server."""
+    idle = _IDLE_TIMEOUT if timeouts.statement < _LONG_STATEMENT else _LONG_IDLE_TIMEOUT
     return {
         "application_name": application,
         "statement_timeout": _milliseconds(timeouts.statement),
         "lock_timeout": _milliseconds(timeouts.lock),
-        "idle_in_transaction_session_timeout": _milliseconds(_IDLE_TIMEOUT),
+        "idle_in_transaction_session_timeout": _milliseconds(idle),
         # The statements are short: compiling one takes longer than running it.
         "jit": "off",
         # A connection that planned a statement while a table was new keeps that plan until the table's statistics
