@@ -6,7 +6,7 @@ values in `golden_values.py`.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, KeysView, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -48,8 +48,9 @@ def golden(kind: str, name: str) -> bytes:
     return (GOLDEN / kind / name).read_bytes()
 
 
-def names_in(kind: str) -> set[str]:
-    return {path.name for path in (GOLDEN / kind).iterdir()}
+def names_in(kind: str) -> KeysView[str]:
+    """A set in the same order in every process: workers must agree on the order of the tests that are made from it."""
+    return dict.fromkeys(sorted(path.name for path in (GOLDEN / kind).iterdir())).keys()
 
 
 def as_value(thing: Any) -> Any:

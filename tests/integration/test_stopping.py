@@ -26,7 +26,7 @@ MARGIN = 25.0
 STOPPED = {0, 1}
 # The signals that a process handles, in its status.
 _CAUGHT = re.compile(r"^SigCgt:\t(\w+)", re.MULTILINE)
-TIMES = ("HOLDFAST_SHUTDOWN_TIMEOUT", "HOLDFAST_GATEWAY_DELAY")
+TIMES = ("HOLDFAST_SHUTDOWN_TIMEOUT", "HOLDFAST_GATEWAY_DELAY", "HOLDFAST_CHARGE_TIMEOUT")
 
 
 async def stopped_in_time(process: Process, *, signals: Literal[1, 2] = 1) -> int:
@@ -66,7 +66,7 @@ async def hurried(wired: Wired) -> AsyncIterator[Wired]:
     """Not started yet."""
     wired.service.settings["HOLDFAST_SHUTDOWN_TIMEOUT"] = f"{TIMEOUT:g}s"
     # No payment comes to its end while a test runs.
-    wired.service.settings["HOLDFAST_GATEWAY_DELAY"] = "10m"
+    wired.service.settings |= {"HOLDFAST_GATEWAY_DELAY": "10m", "HOLDFAST_CHARGE_TIMEOUT": "1h"}
     yield wired
     await asyncio.to_thread(wired.service.kill)
 
