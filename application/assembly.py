@@ -40,6 +40,7 @@ from application.messaging.relay import RelayEvents
 from application.messaging.republish import RepublishRequests
 from application.messaging.subscriptions import INTAKE, PAYMENTS, REFUNDS, WORK_QUEUES, WorkQueue
 from application.orders.cancel_order import CancelOrder
+from application.orders.change_details import ChangeDetails
 from application.orders.complete_order import CompleteOrder
 from application.orders.delete_order import DeleteOrder
 from application.orders.expire_orders import ExpireOrders
@@ -144,6 +145,7 @@ class UseCases:
     list_orders: Guarded[..., Sequence[Order]]
     get_history: Callable[[Principal, OrderCall], Awaitable[Sequence[Event]]]
     cancel_order: ChangeOrder
+    change_details: ChangeOrder
     complete_order: ChangeOrder
     delete_order: ChangeOrder
     request_payment: Callable[[Principal, OrderCall | Keyed[OrderCall]], Awaitable[Order | Replayed]]
@@ -255,6 +257,7 @@ def assemble(ports: Ports, limits: Limits) -> UseCases:
         list_orders=Guarded(Scope.ORDERS_READ, ListOrders(uow, recent)),
         get_history=Guarded(Scope.ORDERS_READ, with_own_order(GetHistory(uow, recent, unrecorded))),
         cancel_order=changing(Scope.ORDERS_WRITE, CancelOrder(uow, now)),
+        change_details=changing(Scope.ORDERS_WRITE, ChangeDetails(uow, now)),
         complete_order=changing(Scope.ORDERS_WRITE, CompleteOrder(uow, now), by_shop=True),
         delete_order=changing(Scope.ORDERS_WRITE, DeleteOrder(uow, now)),
         request_payment=changing_once(Scope.PAYMENTS_WRITE, RequestPayment(uow, ports.new_id, now)),

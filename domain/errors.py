@@ -39,6 +39,12 @@ class InvalidOrder(DomainError):
     code = "invalid_order"
 
 
+class ExternalIdTaken(DomainError):
+    """Another order of this customer has the external id."""
+
+    code = "external_id_taken"
+
+
 class IllegalTransition(DomainError):
     """An order, a payment or a dead letter can't go from its current state to the requested one."""
 

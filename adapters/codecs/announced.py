@@ -11,12 +11,23 @@ from typing import Annotated, Any, Final
 from uuid import UUID
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, UnsetType
+from msgspec.structs import asdict as members_of
 from msgspec.structs import fields
 
 from adapters.codecs.events import SCHEMA, BadMessage
 from adapters.codecs.ids import in_json
-from adapters.codecs.shapes import EVENT_SHAPES, FailedShape, HappenedShape, LineShape, MoneyMovedShape, PlacedShape
+from adapters.codecs.shapes import (
+    EVENT_SHAPES,
+    AddressShape,
+    DetailsChangedShape,
+    DetailsShape,
+    FailedShape,
+    HappenedShape,
+    LineShape,
+    MoneyMovedShape,
+    PlacedShape,
+)
 from application.ports.persistence import OutboxEntry
 from domain.orders.events import EVENT_TYPES, Event, OrderAccepted
 
@@ -39,8 +50,49 @@ class ItemData(Struct):
         return cls(line.product_id, line.quantity, line.unit_price.minor)
 
 
-class PlacedData(Struct):
-    """What was ordered, by whom, and what it costs."""
+class AddressData(Struct, omit_defaults=True, kw_only=True):
+    """Where something is sent. What is not known is absent."""
+
+    name: str | None = None
+    company: str | None = None
+    line1: str | None = None
+    line2: str | None = None
+    city: str | None = None
+    region: str | None = None
+    postal_code: str | None = None
+    country: str | None = None
+    phone: str | None = None
+
+    @classmethod
+    def of(cls, shape: AddressShape | None) -> "AddressData | None":
+        return None if shape is None else cls(**members_of(shape))
+
+
+class DetailsData(Struct, omit_defaults=True, kw_only=True):
+    """What else belongs to the order, as it is now. What it does not have is absent."""
+
+    external_id: Annotated[str | None, Meta(description="the caller's own name for the order")] = None
+    email: Annotated[str | None, Meta(description="the customer's e-mail address")] = None
+    shipping_address: Annotated[AddressData | None, Meta(description="where the order is sent")] = None
+    billing_address: Annotated[AddressData | None, Meta(description="where the invoice is sent")] = None
+    note: Annotated[str | None, Meta(description="a text of the customer or of the shop")] = None
+    metadata: Annotated[Mapping[str, str], Meta(description="the caller's own fields")] = {}
+    payment_method: Annotated[str | None, Meta(description="the provider's name of the means to pay")] = None
+
+    @classmethod
+    def of(cls, shape: DetailsChangedShape) -> "DetailsData":
+        return cls(**details_of(shape.details))
+
+
+def details_of(shape: DetailsShape | UnsetType | None) -> dict[str, Any]:
+    if not isinstance(shape, DetailsShape):
+        return {}
+    addresses = {kind: AddressData.of(getattr(shape, kind)) for kind in ("shipping_address", "billing_address")}
+    return {**members_of(shape), **addresses}
+
+
+class PlacedData(DetailsData, omit_defaults=True, kw_only=True):
+    """What was ordered, by whom, and what it costs. The details that the order does not have are absent."""
 
     user_id: Annotated[int | str, Meta(description="the customer; a number beyond 2^53 - 1 is a string")]
     items: Annotated[list[ItemData], Meta(description="the products, each once")]
@@ -48,9 +100,14 @@ class PlacedData(Struct):
     currency: _Currency
 
     @classmethod
-    def of(cls, shape: PlacedShape) -> "PlacedData":
-        items = [ItemData.of(line) for line in shape.lines]
-        return cls(in_json(shape.user_id), items, shape.total.minor, shape.total.currency)
+    def of(cls, shape: PlacedShape) -> "PlacedData":  # type: ignore[override]  # each kind of data has a shape of its own
+        return cls(
+            user_id=in_json(shape.user_id),
+            items=[ItemData.of(line) for line in shape.lines],
+            total_price=shape.total.minor,
+            currency=shape.total.currency,
+            **details_of(shape.details),
+        )
 
 
 class AmountData(Struct):
@@ -87,7 +144,7 @@ class NoData(Struct):
         return cls()
 
 
-EventData = PlacedData | AmountData | FailedData | NoData
+EventData = PlacedData | DetailsData | AmountData | FailedData | NoData
 
 
 class AnnouncedEvent(Struct):
@@ -103,6 +160,7 @@ class AnnouncedEvent(Struct):
 
 _DATA_OF_SHAPES: Final[Mapping[type, Any]] = {
     PlacedShape: PlacedData,
+    DetailsChangedShape: DetailsData,
     MoneyMovedShape: AmountData,
     FailedShape: FailedData,
     HappenedShape: NoData,

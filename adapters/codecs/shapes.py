@@ -10,12 +10,15 @@ from datetime import datetime
 from typing import Any, Final, Protocol, Self
 from uuid import UUID
 
+from attrs import asdict
 from msgspec import UNSET, Struct, UnsetType
+from msgspec.structs import asdict as members_of
 
 from domain.ids import OrderId, PaymentId, ProductId, customer_id
 from domain.money import Money
 from domain.orders import events
-from domain.orders.events import AskedUnder, Event, OrderAccepted, OrderFailed, OrderPlaced
+from domain.orders.details import Address, OrderDetails
+from domain.orders.events import AskedUnder, Event, OrderAccepted, OrderDetailsChanged, OrderFailed, OrderPlaced
 from domain.orders.line import OrderLine
 from domain.orders.order import Order
 from domain.orders.status import FailureReason, OrderStatus
@@ -48,9 +51,73 @@ class LineShape(Struct):
         )
 
 
+class AddressShape(Struct, kw_only=True, omit_defaults=True):
+    city: str | None = None
+    company: str | None = None
+    country: str | None = None
+    line1: str | None = None
+    line2: str | None = None
+    name: str | None = None
+    phone: str | None = None
+    postal_code: str | None = None
+    region: str | None = None
+
+    @classmethod
+    def of(cls, address: Address) -> Self:
+        return cls(**asdict(address))
+
+    def restored(self) -> Address:
+        return Address(**members_of(self))
+
+
+class DetailsShape(Struct, kw_only=True, omit_defaults=True):
+    billing_address: AddressShape | None = None
+    email: str | None = None
+    external_id: str | None = None
+    metadata: Mapping[str, str] = {}
+    note: str | None = None
+    payment_method: str | None = None
+    shipping_address: AddressShape | None = None
+
+    @classmethod
+    def of(cls, details: OrderDetails) -> Self:
+        billing, shipping = details.billing_address, details.shipping_address
+        return cls(
+            billing_address=None if billing is None else AddressShape.of(billing),
+            email=details.email,
+            external_id=details.external_id,
+            metadata=details.metadata,
+            note=details.note,
+            payment_method=details.payment_method,
+            shipping_address=None if shipping is None else AddressShape.of(shipping),
+        )
+
+    @classmethod
+    def of_any(cls, details: OrderDetails | None) -> "Self | UnsetType":
+        """Return what is written of them: nothing if there are none, as before there were details."""
+        return UNSET if details is None else cls.of(details)
+
+    def restored(self) -> OrderDetails:
+        billing, shipping = self.billing_address, self.shipping_address
+        return OrderDetails(
+            billing_address=None if billing is None else billing.restored(),
+            email=self.email,
+            external_id=self.external_id,
+            metadata=self.metadata,
+            note=self.note,
+            payment_method=self.payment_method,
+            shipping_address=None if shipping is None else shipping.restored(),
+        )
+
+
+def _details(shape: DetailsShape | UnsetType) -> OrderDetails | None:
+    return None if shape is UNSET else shape.restored()
+
+
 class OrderShape(Struct, kw_only=True):
     created_at: datetime
     deleted: bool
+    details: DetailsShape | UnsetType = UNSET
     failure_reason: str | None
     holds_stock: bool
     id: UUID
@@ -69,6 +136,7 @@ class OrderShape(Struct, kw_only=True):
         return cls(
             created_at=order.created_at,
             deleted=order.deleted,
+            details=DetailsShape.of_any(order.details),
             failure_reason=order.failure_reason,
             holds_stock=order.holds_stock,
             id=order.id,
@@ -96,6 +164,7 @@ class OrderShape(Struct, kw_only=True):
             refund_requested=self.refund_requested,
             deleted=self.deleted,
             out_of_stock=tuple(ProductId(id_) for id_ in self.out_of_stock),
+            details=_details(self.details),
             version=self.version,
             created_at=self.created_at,
             updated_at=self.updated_at,
@@ -119,6 +188,7 @@ class EventShape(Protocol):
 class AcceptedShape(Struct, kw_only=True):
     asked_under: AskedUnderShape | None = None
     at: datetime
+    details: DetailsShape | UnsetType = UNSET
     lines: list[LineShape]
     order_id: UUID
     # Written only where it is set: most orders have none, and a release without it wrote the same bytes.
@@ -133,6 +203,7 @@ class AcceptedShape(Struct, kw_only=True):
         return cls(
             asked_under=None if under is None else AskedUnderShape(under.fingerprint, under.key, under.scope),
             at=event.at,
+            details=DetailsShape.of_any(event.details),
             lines=[LineShape.of(line) for line in event.lines],
             order_id=event.order_id,
             pay=event.pay or UNSET,
@@ -154,11 +225,13 @@ class AcceptedShape(Struct, kw_only=True):
             if under is None
             else AskedUnder(scope=under.scope, key=under.key, fingerprint=under.fingerprint),
             pay=self.pay is True,
+            details=_details(self.details),
         )
 
 
-class PlacedShape(Struct):
+class PlacedShape(Struct, kw_only=True):
     at: datetime
+    details: DetailsShape | UnsetType = UNSET
     lines: list[LineShape]
     order_id: UUID
     sequence: int
@@ -167,8 +240,15 @@ class PlacedShape(Struct):
 
     @classmethod
     def of(cls, event: OrderPlaced, /) -> Self:
-        lines = [LineShape.of(line) for line in event.lines]
-        return cls(event.at, lines, event.order_id, event.sequence, MoneyShape.of(event.total), event.user_id)
+        return cls(
+            at=event.at,
+            details=DetailsShape.of_any(event.details),
+            lines=[LineShape.of(line) for line in event.lines],
+            order_id=event.order_id,
+            sequence=event.sequence,
+            total=MoneyShape.of(event.total),
+            user_id=event.user_id,
+        )
 
     def restored(self, kind: type[OrderPlaced], /) -> OrderPlaced:
         return kind(
@@ -178,7 +258,24 @@ class PlacedShape(Struct):
             user_id=customer_id(self.user_id),
             lines=tuple(line.restored() for line in self.lines),
             total=self.total.restored(),
+            details=_details(self.details),
         )
+
+
+class DetailsChangedShape(Struct, kw_only=True):
+    at: datetime
+    details: DetailsShape | None
+    order_id: UUID
+    sequence: int
+
+    @classmethod
+    def of(cls, event: OrderDetailsChanged, /) -> Self:
+        details = None if event.details is None else DetailsShape.of(event.details)
+        return cls(at=event.at, details=details, order_id=event.order_id, sequence=event.sequence)
+
+    def restored(self, kind: type[OrderDetailsChanged], /) -> OrderDetailsChanged:
+        details = None if self.details is None else self.details.restored()
+        return kind(order_id=OrderId(self.order_id), sequence=self.sequence, at=self.at, details=details)
 
 
 class MoneyMovedShape(Struct):
@@ -254,6 +351,7 @@ class HappenedShape(Struct):
 _WITH_DATA: Final[Mapping[type[Event], type[EventShape]]] = {
     events.OrderAccepted: AcceptedShape,
     events.OrderPlaced: PlacedShape,
+    events.OrderDetailsChanged: DetailsChangedShape,
     events.PaymentRequested: MoneyMovedShape,
     events.OrderPaid: MoneyMovedShape,
     events.OrderFailed: FailedShape,

@@ -14,7 +14,7 @@ from domain.orders.order import Order
 
 # An entry: its epoch, the version as digits, a digit for the shape of the JSON, and the order as JSON. A change of
 # Order's fields needs another digit, so that an entry of another release is ignored instead of misread.
-SHAPE: Final = b"2"
+SHAPE: Final = b"3"
 _VERSION_DIGITS: Final = 19
 _HEAD_BYTES: Final = EPOCH_BYTES + _VERSION_DIGITS
 

@@ -48,6 +48,8 @@ _OPEN_PAYMENTS: Final = {payment for status in WAITS_FOR_WORKER | HAS_MONEY if (
 
 # An index serves a query only when both state their condition in the same words.
 NOT_DELETED: Final = text("NOT deleted")
+NAMED: Final = text("external_id IS NOT NULL AND NOT deleted")
+MAILED: Final = text("email IS NOT NULL AND NOT deleted")
 UNPAID: Final = text(f"{_is('status', MAY_EXPIRE)} AND NOT deleted")
 WAITING: Final = text(
     f"({_is('status', WAITS_FOR_WORKER)} OR (refund_requested AND status <> '{OrderStatus.REFUNDED}'))"
@@ -95,6 +97,11 @@ orders: Final = Table(
     Column("out_of_stock", Text),
     # Of a customer who is known by a name; `user_id` then has a number that is made from it, for the index.
     Column("user_name", String(64)),
+    # Empty for most orders, as are the next two. The address is in lower case here, to be found; `details` has all
+    # details as they were sent, as JSON.
+    Column("external_id", String(128)),
+    Column("email", String(254)),
+    Column("details", Text),
     PrimaryKeyConstraint("id", name="orders_pk"),
     CheckConstraint("user_id > 0", name="orders_user_is_positive"),
     CheckConstraint(_is("status", OrderStatus), name="orders_status_is_known"),
@@ -106,6 +113,16 @@ orders: Final = Table(
     Index("orders_by_time", "created_at", "id", postgresql_where=NOT_DELETED, sqlite_where=NOT_DELETED),
     Index("orders_by_user", "user_id", "created_at", "id", postgresql_where=NOT_DELETED, sqlite_where=NOT_DELETED),
     Index("orders_by_status", "status", "created_at", "id", postgresql_where=NOT_DELETED, sqlite_where=NOT_DELETED),
+    # By the number of a customer alone, also of one with a name: that two of them share it happens once in 2^63.
+    Index(
+        "orders_by_external_id",
+        "external_id",
+        "user_id",
+        unique=True,
+        postgresql_where=NAMED,
+        sqlite_where=NAMED,
+    ),
+    Index("orders_by_email", "email", "created_at", "id", postgresql_where=MAILED, sqlite_where=MAILED),
     Index("orders_unpaid", "recorded_at", "id", postgresql_where=UNPAID, sqlite_where=UNPAID),
     # Paged by id; the moment stands beside it, so that no row is visited that is not due.
     Index("orders_waiting", "id", "updated_at", postgresql_where=WAITING, sqlite_where=WAITING),

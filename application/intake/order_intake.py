@@ -8,7 +8,7 @@ from attrs import frozen
 from application.errors import Aborted, OutcomeUnknown, Overloaded, Unavailable
 from application.execution.idempotency import Keyed, Replayed
 from application.intake.place_order import NumberedRequest, NumberRequests, OrderRequest
-from application.intake.queue_orders import PriceUnknown, Queued
+from application.intake.queue_orders import DatabaseNeeded, Queued
 from domain.orders.order import Order
 
 _Call = NumberedRequest | Keyed[NumberedRequest]
@@ -37,7 +37,8 @@ class DirectIntake:
 class QueuedIntake:
     """The order is in the queue when the response is sent, or in the database if the queue can't take the order.
 
-    If the price list lacks a product, the order is placed in the database, which has every price.
+    If the price list lacks a product, the order is placed in the database, which has every price. It also tells
+    whether a key is used again for another request, if its order has changed since.
     """
 
     _number: NumberRequests
@@ -48,7 +49,7 @@ class QueuedIntake:
         call = self._number(request)
         try:
             return await self._queue(call)
-        except PriceUnknown:
+        except DatabaseNeeded:
             return await self._place(call)
 
 
@@ -76,6 +77,6 @@ class AutoIntake:
         except OutcomeUnknown:
             try:
                 return await self._queue(call)
-            except (Aborted, Overloaded, PriceUnknown, Unavailable) as error:
+            except (Aborted, Overloaded, DatabaseNeeded, Unavailable) as error:
                 # Not in the queue, but maybe in the database.
                 raise OutcomeUnknown(str(error)) from error

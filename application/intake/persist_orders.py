@@ -4,7 +4,7 @@ from functools import partial
 from attrs import frozen
 
 from application.execution.idempotency import Keyed, KeyInFlight, KeyReused, Outcome, Replayed, once
-from application.intake.place_order import Placed, is_made_of, numbered_in, price_order, record
+from application.intake.place_order import Placed, is_made_of, numbered_in, price_order, record, taken_external_ids
 from application.ports.environment import Clock
 from application.ports.idempotency import IdempotencyKey
 from application.ports.persistence import Transaction, UnitOfWork
@@ -34,7 +34,6 @@ class PersistOrders:
             missing = [event for event in events if event.order_id not in orders]
             products = await tx.products.get_many({line.product_id for event in missing for line in event.lines})
             new: dict[OrderId, Placed] = {}
-            calls: list[OrderId | Keyed[OrderId]] = []
             for event in events:
                 if event.order_id not in orders and event.order_id not in outcomes:
                     try:
@@ -43,7 +42,11 @@ class PersistOrders:
                         outcomes[event.order_id] = error
                     else:
                         orders[event.order_id] = new[event.order_id].order
-                        calls.append(_call(event))
+            taken = await taken_external_ids(tx, list(new.values()))
+            new = {id_: placed for id_, placed in new.items() if id_ not in taken}
+            first = {event.order_id: event for event in reversed(missing)}
+            calls = [_call(first[id_]) for id_ in new]
+            outcomes |= taken
             outcomes |= zip(new, await once(tx, calls, partial(_record_all, tx, new), now=self._now), strict=True)
             # The key may have a stored refusal from before the order was accepted. A stored response is never changed.
             # But the customer has been promised this order since then, so the order is recorded.
@@ -83,6 +86,6 @@ def _told(outcome: Outcome) -> DomainError | KeyInFlight | None:
 
 
 def _difference(event: OrderAccepted, order: Order | None) -> KeyReused | None:
-    if order is None or is_made_of(numbered_in(event).wanted, order):
+    if order is None or is_made_of(numbered_in(event).wanted, order) is not False:
         return None
     return KeyReused(f"another order is in the database under the id {event.order_id}")

@@ -9,10 +9,11 @@ from application.execution.idempotency import Keyed, Outcome, once
 from application.ports.environment import Clock, NewId
 from application.ports.persistence import Transaction, UnitOfWork
 from domain.catalogue.product import Product
-from domain.errors import DomainError, UnknownProduct
+from domain.errors import DomainError, ExternalIdTaken, UnknownProduct
 from domain.ids import CustomerId, OrderId, ProductId, first_payment_of
+from domain.orders.details import NO_DETAILS, OrderDetails
 from domain.orders.events import Event, OrderAccepted
-from domain.orders.limits import expect_within_limits
+from domain.orders.limits import expect_details_within_limits, expect_within_limits
 from domain.orders.line import OrderLine
 from domain.orders.order import Order
 from domain.payments.payment import Payment
@@ -33,6 +34,7 @@ class OrderRequest:
     user_id: CustomerId
     items: tuple[RequestedItem, ...]
     pay: bool = False
+    details: OrderDetails | None = None
 
 
 @frozen
@@ -95,15 +97,44 @@ class PlaceOrder:
         products = await tx.products.get_many({id_ for request in requests for id_ in request.product_ids})
         for request in requests:
             try:
-                expect_within_limits(request.quantities)
+                expect_placeable(request)
                 new = price_order(request, products)
             except DomainError as error:
                 outcomes.append(error)
             else:
                 outcomes.append(new.order)
                 placed.append(new)
+        taken = await taken_external_ids(tx, placed)
+        if taken:
+            outcomes = [taken.get(each.id, each) if isinstance(each, Order) else each for each in outcomes]
+            placed = [each for each in placed if each.order.id not in taken]
         await record(tx, placed)
         return outcomes
+
+
+def expect_placeable(request: NumberedRequest) -> None:
+    """Check what needs no price. Raise `InvalidOrder`."""
+    expect_within_limits(request.quantities)
+    expect_details_within_limits(request.wanted.details)
+
+
+async def taken_external_ids(tx: Transaction, placed: Sequence[Placed]) -> dict[OrderId, ExternalIdTaken]:
+    """Return the refusals of those new orders whose customer has another order with the same external id."""
+    named = {
+        new.order.id: (new.order.user_id, new.order.details.external_id)
+        for new in placed
+        if new.order.details is not None and new.order.details.external_id is not None
+    }
+    if not named:
+        return {}
+    first = await tx.orders.with_external_ids(set(named.values()))
+    taken = {}
+    for id_, name in named.items():
+        if (other := first.setdefault(name, id_)) != id_:
+            taken[id_] = ExternalIdTaken(
+                f"order {other} of this customer has the external id {name[1]!r}", field="external_id"
+            )
+    return taken
 
 
 def price_order(request: NumberedRequest, products: Mapping[ProductId, Product]) -> Placed:
@@ -113,8 +144,11 @@ def price_order(request: NumberedRequest, products: Mapping[ProductId, Product])
 
 def place(request: NumberedRequest, lines: Sequence[OrderLine]) -> Placed:
     """Return the order with these lines, in its first state. Raise a `DomainError`."""
-    order, placed = Order.place(order_id=request.order_id, user_id=request.wanted.user_id, lines=lines, at=request.at)
-    if not request.wanted.pay:
+    wanted = request.wanted
+    order, placed = Order.place(
+        order_id=request.order_id, user_id=wanted.user_id, lines=lines, details=wanted.details, at=request.at
+    )
+    if not wanted.pay:
         return Placed(order, (placed,))
     return Placed(order, (placed, order.request_payment(first_payment_of(order.id), at=request.at)))
 
@@ -122,7 +156,7 @@ def place(request: NumberedRequest, lines: Sequence[OrderLine]) -> Placed:
 def numbered_in(event: OrderAccepted) -> NumberedRequest:
     """Return the request that was accepted."""
     items = tuple(RequestedItem(line.product_id, line.quantity) for line in event.lines)
-    return NumberedRequest(event.order_id, event.at, OrderRequest(event.user_id, items, event.pay))
+    return NumberedRequest(event.order_id, event.at, OrderRequest(event.user_id, items, event.pay, event.details))
 
 
 def asked_to_pay(order: Order) -> bool | None:
@@ -130,13 +164,19 @@ def asked_to_pay(order: Order) -> bool | None:
     return None if order.payment_id not in {None, first_payment_of(order.id)} else order.payment_id is not None
 
 
-def is_made_of(wanted: OrderRequest, order: Order) -> bool:
-    """Whether the order was made from a request like this one, as far as the order can tell."""
-    return (
+def is_made_of(wanted: OrderRequest, order: Order) -> bool | None:
+    """Whether the order was made from a request like this one. None: its details may have changed since."""
+    is_alike = (
         order.user_id == wanted.user_id
         and _units(order.lines) == _units(wanted.items)
         and asked_to_pay(order) in {None, wanted.pay}
     )
+    if not is_alike or order.details == wanted.details:
+        return is_alike
+    now, then = order.details or NO_DETAILS, wanted.details or NO_DETAILS
+    is_new = order.version == (2 if wanted.pay else 1)
+    kept = (now.external_id, now.email, now.payment_method) == (then.external_id, then.email, then.payment_method)
+    return None if kept and not is_new else False
 
 
 async def record(tx: Transaction, placed: Iterable[Placed]) -> None:

@@ -7,19 +7,33 @@ from attrs import frozen
 
 from application.errors import Aborted, NotDone, OutcomeUnknown, Overloaded, Trouble, Unavailable
 from application.execution.idempotency import Keyed, KeyReused, Replayed
-from application.intake.place_order import NumberedRequest, is_made_of, numbered_in, place, price_order
+from application.intake.place_order import (
+    NumberedRequest,
+    expect_placeable,
+    is_made_of,
+    numbered_in,
+    place,
+    price_order,
+)
 from application.ports.caching import PriceList, RecentOrders
 from domain.errors import DomainError
 from domain.ids import OrderId
 from domain.orders.events import AskedUnder, OrderAccepted
-from domain.orders.limits import expect_within_limits
 from domain.orders.order import Order
 
 Call = NumberedRequest | Keyed[NumberedRequest]
 
 
-class PriceUnknown(NotDone):
+class DatabaseNeeded(NotDone):
+    """Only the database can tell what this request is."""
+
+
+class PriceUnknown(DatabaseNeeded):
     """The price list lacks a product. Only the database can tell whether the product exists."""
+
+
+class RequestUnknown(DatabaseNeeded):
+    """The order of this key has changed since. Only the database can tell whether this is the request it came from."""
 
 
 @frozen
@@ -85,7 +99,10 @@ class QueueOrders:
             if id_ in new and id_ not in safe:
                 return Unconfirmed(new[id_].event)
             order = found.get(id_, orders[id_])
-            if not is_made_of(_request(call).wanted, order):
+            is_the_same = is_made_of(_request(call).wanted, order)
+            if is_the_same is None:
+                return RequestUnknown(f"order {order.id} of this idempotency key has changed since it was placed")
+            if not is_the_same:
                 return KeyReused("this idempotency key was used for a different request; use a new key")
             if id_ in new and new[id_].call is call:
                 return recorded.get(id_) or Queued(_as_placed(call, order))
@@ -95,7 +112,7 @@ class QueueOrders:
 
     def _accept(self, call: Call) -> tuple[Order, OrderAccepted]:
         request = _request(call)
-        expect_within_limits(request.quantities)
+        expect_placeable(request)
         products = self._prices.get_many(request.product_ids)
         if missing := request.product_ids - products.keys():
             raise PriceUnknown(f"product {min(missing)} is not in the price list; only the database can tell its price")
@@ -111,6 +128,7 @@ class QueueOrders:
             total=order.total,
             asked_under=under,
             pay=request.wanted.pay,
+            details=order.details,
         )
         return order, event
 

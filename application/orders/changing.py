@@ -35,11 +35,21 @@ async def change_each(
     `change` returns the event of the change, or None where the order is as it was asked for already. `find` refuses an
     order that is not there.
     """
+    return await change_each_so(unit_of_work, [(call, change) for call in calls], find=find)
+
+
+async def change_each_so(
+    unit_of_work: UnitOfWork,
+    changes: Sequence[tuple[OrderCall, Callable[[Order], Event | None]]],
+    *,
+    find: Callable[[Order | None, OrderId], Order] = existing,
+) -> list[Order | DomainError]:
+    """Change orders as `change_each`, each in its own way."""
     outcomes: list[Order | DomainError] = []
     changed: list[tuple[Order, Event]] = []
     async with unit_of_work() as tx:
-        orders = await tx.orders.get_many({order_id_in(call) for call in calls}, lock=True)
-        for call in calls:
+        orders = await tx.orders.get_many({order_id_in(call) for call, _ in changes}, lock=True)
+        for call, change in changes:
             order_id = order_id_in(call)
             try:
                 order = find(orders.get(order_id), order_id)

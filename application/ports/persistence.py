@@ -28,7 +28,10 @@ class Orders(Protocol):
     """The orders of the shop. Nothing is tracked: a changed order must be saved."""
 
     async def add_many(self, orders: Sequence[Order]) -> None:
-        """The time at which an order is recorded is kept with it, by the database's clock: since then it is payable."""
+        """Raise `Aborted` if an id is taken, or an external id by another order of the customer that is not deleted.
+
+        The time at which an order is recorded is kept with it, by the database's clock: since then it is payable.
+        """
 
     async def get_many(self, ids: Collection[OrderId], *, lock: bool = False) -> dict[OrderId, Order]:
         """The orders that exist, deleted ones included. With `lock`, locked in the order of their ids."""
@@ -43,6 +46,11 @@ class Orders(Protocol):
 
         The page is empty if the order `before` doesn't exist.
         """
+
+    async def with_external_ids(
+        self, wanted: Collection[tuple[CustomerId, str]]
+    ) -> dict[tuple[CustomerId, str], OrderId]:
+        """The orders of these customers with these external ids, without deleted ones."""
 
     async def unpaid_since(self, moment: datetime, *, after: OrderId | None, limit: int) -> list[OrderId]:
         """The ids of orders that are PENDING, not deleted, and were recorded at or before the moment.

@@ -110,4 +110,5 @@ def _accepted(order: Order) -> OrderAccepted:
         lines=order.lines,
         total=order.total,
         pay=bool(asked_to_pay(order)),
+        details=order.details,
     )

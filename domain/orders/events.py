@@ -7,6 +7,7 @@ from attrs import field, frozen
 
 from domain.ids import CustomerId, OrderId, PaymentId, ProductId, is_customer_id
 from domain.money import Money
+from domain.orders.details import OrderDetails
 from domain.orders.line import OrderLine
 
 # Characters, as many as are stored.
@@ -53,6 +54,7 @@ class OrderAccepted:
     asked_under: AskedUnder | None = None
     # The customer wants to pay at once.
     pay: bool = False
+    details: OrderDetails | None = None
 
 
 @frozen(kw_only=True)
@@ -66,6 +68,18 @@ class OrderPlaced:
     user_id: CustomerId
     lines: tuple[OrderLine, ...]
     total: Money
+    details: OrderDetails | None = None
+
+
+@frozen(kw_only=True)
+class OrderDetailsChanged:
+    """An address, the note or the metadata changed. The event has all details as they are now."""
+
+    type: ClassVar[str] = "order.details_changed"
+    order_id: OrderId
+    sequence: int
+    at: datetime
+    details: OrderDetails | None
 
 
 @frozen(kw_only=True)
@@ -185,6 +199,7 @@ class OrderDeleted:
 Event = (
     OrderAccepted
     | OrderPlaced
+    | OrderDetailsChanged
     | PaymentRequested
     | StockReserved
     | OrderPaid

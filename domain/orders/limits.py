@@ -7,11 +7,24 @@ an order keeps what was once accepted.
 from collections.abc import Sequence
 from typing import Final
 
+from attrs import fields
+
 from domain.errors import InvalidOrder
 from domain.ids import ProductId
+from domain.orders.details import Address, OrderDetails
 
 MAX_LINES: Final = 100
 MAX_QUANTITY: Final = 1_000_000
+
+# Characters. An external id and an e-mail address are stored in columns of these lengths.
+MAX_EXTERNAL_ID: Final = 128
+MAX_EMAIL: Final = 254
+MAX_ADDRESS_LINE: Final = 200
+MAX_NOTE: Final = 2000
+MAX_PAYMENT_METHOD: Final = 255
+MAX_METADATA: Final = 50
+MAX_METADATA_KEY: Final = 40
+MAX_METADATA_VALUE: Final = 500
 
 
 def expect_within_limits(items: Sequence[tuple[ProductId, int]]) -> None:
@@ -28,3 +41,35 @@ def expect_within_limits(items: Sequence[tuple[ProductId, int]]) -> None:
                 f"the quantities of product {product_id} add up to more than {MAX_QUANTITY}",
                 field=f"items[{index}].quantity",
             )
+
+
+def expect_details_within_limits(details: OrderDetails | None) -> None:
+    """Check the details of a new order, or those of an order that is changed. Raise `InvalidOrder`."""
+    if details is None:
+        return
+    for name, most in _MOST.items():
+        _expect_length(name, getattr(details, name), most)
+    for kind in ("shipping_address", "billing_address"):
+        address: Address | None = getattr(details, kind)
+        if address is not None:
+            for attribute in fields(Address):
+                _expect_length(f"{kind}.{attribute.name}", getattr(address, attribute.name), MAX_ADDRESS_LINE)
+    if len(details.metadata) > MAX_METADATA:
+        raise InvalidOrder(f"an order has at most {MAX_METADATA} keys of metadata", field="metadata")
+    for key, value in details.metadata.items():
+        if not 1 <= len(key) <= MAX_METADATA_KEY:
+            raise InvalidOrder(f"a key of metadata has 1 to {MAX_METADATA_KEY} characters", field="metadata")
+        _expect_length(f"metadata.{key}", value, MAX_METADATA_VALUE)
+
+
+_MOST: Final = {
+    "external_id": MAX_EXTERNAL_ID,
+    "email": MAX_EMAIL,
+    "note": MAX_NOTE,
+    "payment_method": MAX_PAYMENT_METHOD,
+}
+
+
+def _expect_length(name: str, text: str | None, most: int) -> None:
+    if text is not None and len(text) > most:
+        raise InvalidOrder(f"it has at most {most} characters", field=name)

@@ -9,10 +9,12 @@ from domain.catalogue.product import Product
 from domain.errors import CurrencyMismatch, IllegalTransition, InvalidOrder, OutOfStock
 from domain.ids import CustomerId, OrderId, PaymentId, ProductId, is_customer_id
 from domain.money import Money
+from domain.orders.details import NO_DETAILS, OrderDetails
 from domain.orders.events import (
     OrderCancelled,
     OrderCompleted,
     OrderDeleted,
+    OrderDetailsChanged,
     OrderExpired,
     OrderFailed,
     OrderPaid,
@@ -23,7 +25,15 @@ from domain.orders.events import (
     StockReserved,
 )
 from domain.orders.line import OrderLine
-from domain.orders.status import HAS_A_PAYMENT, HAS_MONEY, LIFE, WAITS_FOR_WORKER, FailureReason, OrderStatus
+from domain.orders.status import (
+    HAS_A_PAYMENT,
+    HAS_MONEY,
+    LIFE,
+    MAY_CHANGE_ADDRESS,
+    WAITS_FOR_WORKER,
+    FailureReason,
+    OrderStatus,
+)
 from domain.payments.payment import PaymentStatus
 
 _MAY_BE_REFUNDED: Final = {PaymentStatus.CHARGED, PaymentStatus.REFUNDED}
@@ -48,6 +58,8 @@ class Order:
     deleted: bool = False
     # The products of which too few units were left, if the last payment failed for that reason.
     out_of_stock: tuple[ProductId, ...] = ()
+    # Most orders have none.
+    details: OrderDetails | None = None
     version: int = field(default=0, validator=ge(0))
     created_at: datetime = field(on_setattr=setters.frozen)
     updated_at: datetime
@@ -75,16 +87,35 @@ class Order:
 
     @classmethod
     def place(
-        cls, *, order_id: OrderId, user_id: CustomerId, lines: Sequence[OrderLine], at: datetime
+        cls,
+        *,
+        order_id: OrderId,
+        user_id: CustomerId,
+        lines: Sequence[OrderLine],
+        details: OrderDetails | None = None,
+        at: datetime,
     ) -> "tuple[Order, OrderPlaced]":
         """Begin an order. Raise `InvalidOrder`, `CurrencyMismatch` or `InvalidAmount`."""
         if not lines:
             raise InvalidOrder("an order has items", field="items")
         order = cls(
-            id=order_id, user_id=user_id, lines=tuple(lines), total=_sum(lines), version=1, created_at=at, updated_at=at
+            id=order_id,
+            user_id=user_id,
+            lines=tuple(lines),
+            total=_sum(lines),
+            details=details,
+            version=1,
+            created_at=at,
+            updated_at=at,
         )
         placed = OrderPlaced(
-            order_id=order.id, sequence=order.version, at=at, user_id=user_id, lines=order.lines, total=order.total
+            order_id=order.id,
+            sequence=order.version,
+            at=at,
+            user_id=user_id,
+            lines=order.lines,
+            total=order.total,
+            details=details,
         )
         return order, placed
 
@@ -190,6 +221,16 @@ class Order:
         self._give_back_stock(products)
         sequence = self._change(at)
         return OrderRefunded(order_id=self.id, sequence=sequence, at=at, payment_id=self.payment, amount=self.total)
+
+    def change_details(self, details: OrderDetails | None, *, at: datetime) -> OrderDetailsChanged:
+        """Raise `IllegalTransition` for a deleted order, and for another address once it is too late for that."""
+        if self.deleted:
+            raise IllegalTransition(f"{self.status.value}, and deleted, cannot be changed")
+        is_readdressed = (details or NO_DETAILS).addresses != (self.details or NO_DETAILS).addresses
+        if is_readdressed and self.status not in MAY_CHANGE_ADDRESS:
+            raise IllegalTransition(f"{self.status.value} cannot get another address any more")
+        self.details = details
+        return OrderDetailsChanged(order_id=self.id, sequence=self._change(at), at=at, details=details)
 
     def delete(self, *, at: datetime) -> OrderDeleted:
         """Raise `IllegalTransition` when the order was paid for, or is being paid for."""

@@ -37,6 +37,8 @@ class StatusRule:
     next: frozenset[OrderStatus] = frozenset()
     payment: PaymentStatus | None = None
     may_hold_stock: bool = False
+    # Nothing has been sent yet, and something may be.
+    may_change_address: bool = False
     set_by_hand: bool = False
 
 
@@ -44,17 +46,24 @@ class StatusRule:
 LIFE: Final[Mapping[OrderStatus, StatusRule]] = MappingProxyType(
     {
         OrderStatus.PENDING: StatusRule(
-            next=frozenset({OrderStatus.PROCESSING, OrderStatus.CANCELLED, OrderStatus.EXPIRED})
+            next=frozenset({OrderStatus.PROCESSING, OrderStatus.CANCELLED, OrderStatus.EXPIRED}),
+            may_change_address=True,
         ),
         OrderStatus.PROCESSING: StatusRule(
-            next=frozenset({OrderStatus.PAID, OrderStatus.FAILED}), payment=PaymentStatus.REQUESTED, may_hold_stock=True
+            next=frozenset({OrderStatus.PAID, OrderStatus.FAILED}),
+            payment=PaymentStatus.REQUESTED,
+            may_hold_stock=True,
+            may_change_address=True,
         ),
         OrderStatus.PAID: StatusRule(
             next=frozenset({OrderStatus.COMPLETED, OrderStatus.REFUNDED}),
             payment=PaymentStatus.CHARGED,
             may_hold_stock=True,
+            may_change_address=True,
         ),
-        OrderStatus.FAILED: StatusRule(next=frozenset({OrderStatus.PROCESSING}), payment=PaymentStatus.FAILED),
+        OrderStatus.FAILED: StatusRule(
+            next=frozenset({OrderStatus.PROCESSING}), payment=PaymentStatus.FAILED, may_change_address=True
+        ),
         OrderStatus.COMPLETED: StatusRule(
             next=frozenset({OrderStatus.REFUNDED}), payment=PaymentStatus.CHARGED, may_hold_stock=True, set_by_hand=True
         ),
@@ -78,4 +87,5 @@ HAS_A_PAYMENT: Final = _where(lambda rule: rule.payment not in {None, PaymentSta
 # Nobody has asked for payment, and nobody may in the end.
 MAY_EXPIRE: Final = _where(lambda rule: OrderStatus.EXPIRED in rule.next)
 MAY_HOLD_STOCK: Final = _where(lambda rule: rule.may_hold_stock)
+MAY_CHANGE_ADDRESS: Final = _where(lambda rule: rule.may_change_address)
 SET_BY_HAND: Final = _where(lambda rule: rule.set_by_hand)

@@ -1,5 +1,6 @@
 """The JSON of requests and responses. Amounts are in minor units, times are RFC 3339 in UTC."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -22,6 +23,7 @@ from domain.orders.order import Order
 from domain.orders.status import FailureReason, OrderStatus
 from entrypoints.http.field_errors import PRINTABLE
 from entrypoints.http.ids import customer_id_of
+from entrypoints.http.order_details import AddressBody, NewDetailsBody, shown
 from entrypoints.http.refusals import in_body
 from entrypoints.readiness import Readiness
 
@@ -34,18 +36,18 @@ class RequestedItemBody(Struct, frozen=True, forbid_unknown_fields=True):
     quantity: Annotated[int, Meta(ge=1, le=MAX_QUANTITY)]
 
 
-class PlaceOrderBody(Struct, frozen=True, forbid_unknown_fields=True):
+class PlaceOrderBody(NewDetailsBody, frozen=True, forbid_unknown_fields=True, kw_only=True):
     user_id: WrittenCustomerId
     items: Annotated[tuple[RequestedItemBody, ...], Meta(min_length=1, max_length=MAX_LINES)]
     pay: bool = False
 
     def members(self) -> int:
         """How many members the JSON has when none is written twice."""
-        return 2 + self.pay + 2 * len(self.items)
+        return 2 + self.pay + 2 * len(self.items) + self.members_of_details()
 
     def to_request(self) -> OrderRequest:
         items = tuple(RequestedItem(ProductId(item.product_id), item.quantity) for item in self.items)
-        return OrderRequest(customer_id_of(self.user_id, in_body), items, self.pay)
+        return OrderRequest(customer_id_of(self.user_id, in_body), items, self.pay, self.details())
 
 
 class NewKeyBody(Struct, frozen=True, forbid_unknown_fields=True):
@@ -186,6 +188,13 @@ class OrderBody(Struct, frozen=True):
     created_at: datetime
     updated_at: datetime
     version: int
+    external_id: str | None
+    email: str | None
+    shipping_address: AddressBody | None
+    billing_address: AddressBody | None
+    note: str | None
+    metadata: Mapping[str, str]
+    payment_method: str | None
 
     @classmethod
     def of(cls, order: Order) -> "OrderBody":
@@ -202,6 +211,7 @@ class OrderBody(Struct, frozen=True):
             order.created_at,
             order.updated_at,
             order.version,
+            *shown(order.details),
         )
 
 

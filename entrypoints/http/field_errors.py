@@ -3,7 +3,8 @@
 import re
 from collections.abc import Iterator
 from itertools import islice
-from typing import Annotated, Any, Final, get_args, get_origin
+from types import UnionType
+from typing import Annotated, Any, Final, Union, get_args, get_origin
 
 import msgspec
 from msgspec import Struct
@@ -18,9 +19,19 @@ _MAX_ECHO: Final = 100
 
 # For text that is shown on one line: without the characters that control a terminal.
 PRINTABLE: Final = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"
-_PLAIN: Final = {f"Expected `str` matching regex {PRINTABLE!r}": "it has printable characters only"}
+# For text of several lines.
+TEXT: Final = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$"
+EMAIL: Final = r"^[!-?A-~]+@[!-?A-~]+$"
+COUNTRY: Final = r"^[A-Z]{2}$"
+_PATTERNS: Final = {
+    PRINTABLE: "it has printable characters only",
+    TEXT: "it has no control characters, other than tabs and ends of lines",
+    EMAIL: "it is an e-mail address, in ASCII",
+    COUNTRY: "it is a country, as two letters of ISO 3166-1",
+}
+_PLAIN: Final = {f"Expected `str` matching regex {pattern!r}": rule for pattern, rule in _PATTERNS.items()}
 
-_WITH_PATH: Final = re.compile(r"(?P<rule>.*) - at `(?P<path>\$.*)`", re.DOTALL)
+_WITH_PATH: Final = re.compile(r"(?P<rule>.*) - at (?:`key` in )?`(?P<path>\$.*)`", re.DOTALL)
 _NAMED_MEMBER: Final = re.compile(r"Object (?P<rule>missing required|contains unknown) field `(?P<name>.*)`", re.DOTALL)
 _MISSING: Final = ("it is required, and missing", "required")
 _UNKNOWN: Final = ("there is no such field here", "unknown")
@@ -66,14 +77,20 @@ def short(name: str) -> str:
 
 def _errors(value: Any, annotation: Any, pointer: str) -> Iterator[FieldError]:
     kind, *constraints = get_args(annotation) if get_origin(annotation) is Annotated else (annotation,)
-    if isinstance(value, dict) and isinstance(kind, type) and issubclass(kind, Struct):
-        yield from _errors_of_members(value, kind, pointer)
+    if isinstance(value, dict) and (shape := _shape_in(kind)) is not None:
+        yield from _errors_of_members(value, shape, pointer)
     elif isinstance(value, list) and get_origin(kind) is tuple:
         yield from _error_of_whole(value, Annotated[tuple[Any, ...], *constraints], pointer)
         for index, item in enumerate(value):
             yield from _errors(item, get_args(kind)[0], f"{pointer}/{index}")
     else:
         yield from _error_of_whole(value, annotation, pointer)
+
+
+def _shape_in(kind: Any) -> type[Struct] | None:
+    """Return the shape of an object, also of one that may be null or left out."""
+    kinds = get_args(kind) if isinstance(kind, UnionType) or get_origin(kind) is Union else (kind,)
+    return next((each for each in kinds if isinstance(each, type) and issubclass(each, Struct)), None)
 
 
 def _errors_of_members(value: dict[str, Any], shape: type[Struct], pointer: str) -> Iterator[FieldError]:
@@ -105,7 +122,7 @@ def _field_error(message: str, pointer: str) -> FieldError:
     for pattern, words, code in _RULES:
         if rule := pattern.fullmatch(message):
             found = rule.groupdict()
-            unit = "items" if found.get("type") == "array" else "characters"
+            unit = {"array": "items", "object": "keys"}.get(found.get("type") or "", "characters")
             said = {name: text if name == "n" else _in_words(text) for name, text in found.items()}
             return _error(pointer, words.format(**said, unit=unit), code)
     return _error(pointer, message.replace("`", "").lower(), "wrong_format")

@@ -78,6 +78,12 @@ class Preconditions:
         return not tags.isdisjoint({_ANY, etag_of(order), f"W/{etag_of(order)}"})
 
 
+def allowed_by(headers: Headers) -> Callable[[Order], bool]:
+    """Return the preconditions of the request, for a change that has more than an id. Raise `InvalidHeader`."""
+    preconditions = Preconditions.of(headers)
+    return (lambda _: True) if preconditions is None else preconditions.allow_change
+
+
 def only_if(order_id: OrderId, headers: Headers) -> OrderCall:
     """Return the order to be changed, with the preconditions of the request. Raise `InvalidHeader`."""
     preconditions = Preconditions.of(headers)

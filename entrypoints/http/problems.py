@@ -23,11 +23,12 @@ from application.access.principal import Forbidden, Unauthenticated
 from application.errors import Aborted, OutcomeUnknown, Overloaded, Unavailable
 from application.execution.conditional import PreconditionFailed
 from application.execution.idempotency import KeyInFlight, KeyReused
-from application.intake.queue_orders import PriceUnknown
+from application.intake.queue_orders import DatabaseNeeded
 from application.intake.unrecorded import NotYetRecorded
 from domain.errors import (
     CurrencyMismatch,
     DomainError,
+    ExternalIdTaken,
     IllegalTransition,
     InvalidAmount,
     InvalidOrder,
@@ -139,6 +140,14 @@ KINDS: Final[Mapping[type[Exception], Kind]] = MappingProxyType(
             "The status of the order does not allow this",
             "The order has another status than this change needs.",
             "Read the order: its status says what can follow.",
+            is_told=True,
+        ),
+        ExternalIdTaken: Kind(
+            HTTPStatus.CONFLICT,
+            ExternalIdTaken.code,
+            "Another order has this external id",
+            "An external id names one order of a customer, and another order of this customer has it.",
+            "Read the order that the detail names: it may be this one. Else choose another external id.",
             is_told=True,
         ),
         InvalidOrder: Kind(
@@ -309,7 +318,7 @@ KINDS: Final[Mapping[type[Exception], Kind]] = MappingProxyType(
             "Nothing was done: try again.",
             again="yes",
         ),
-        PriceUnknown: UNAVAILABLE,
+        DatabaseNeeded: UNAVAILABLE,
         Unavailable: UNAVAILABLE,
         OutcomeUnknown: OUTCOME_UNKNOWN,
         TimeoutError: DEADLINE,
@@ -357,9 +366,10 @@ def problem_of(
     status = kind.status
     if isinstance(error, DomainError) and error.field is not None:
         # An error with a field concerns the body, not the path. So an unknown product is 404 at /products/{id}, but 422
-        # in the body of an order.
+        # in the body of an order. What conflicts with another order stays a conflict.
         errors = [in_body(each.field or "", str(each), each.code) for each in (error, *error.others)]
-        status = HTTPStatus.UNPROCESSABLE_ENTITY
+        if status is not HTTPStatus.CONFLICT:
+            status = HTTPStatus.UNPROCESSABLE_ENTITY
     detail = kind.remedy
     if kind.is_told and error is not None:
         detail = (error.description if isinstance(error, HTTPException) else str(error)) or kind.title

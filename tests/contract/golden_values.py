@@ -15,6 +15,7 @@ from domain import errors
 from domain.catalogue.product import Product
 from domain.ids import OrderId, PaymentId, ProductId, UserId, UserName
 from domain.money import Money
+from domain.orders.details import Address, OrderDetails
 from domain.orders.events import (
     AskedUnder,
     Event,
@@ -22,6 +23,7 @@ from domain.orders.events import (
     OrderCancelled,
     OrderCompleted,
     OrderDeleted,
+    OrderDetailsChanged,
     OrderExpired,
     OrderFailed,
     OrderPaid,
@@ -47,6 +49,25 @@ LINES: Final = (
     OrderLine(product_id=ProductId(9_223_372_036_854_775_807), quantity=1, unit_price=Money(4_99, "EUR")),
 )
 
+DETAILS: Final = OrderDetails(
+    external_id="Nr. 7/2026",
+    email="Zoe@example.org",
+    shipping_address=Address(
+        name="Zoë",
+        company="Ada",
+        line1="Weg 1",
+        line2="Hof",
+        city="Łódź",
+        region="LD",
+        postal_code="90-001",
+        country="PL",
+        phone="+48 42 000",
+    ),
+    billing_address=Address(city="Wien"),
+    note='"bitte"\nläuten',
+    metadata={"campaign": "x=1", "empty": ""},
+    payment_method="pm_123",
+)
 _ACCEPTED: Final = OrderAccepted(
     order_id=ORDER_ID,
     at=AT,
@@ -71,6 +92,17 @@ EVENTS: Final[dict[str, Event]] = {
     "order.accepted-without-key.1.json": OrderAccepted(
         order_id=ORDER_ID, at=LATER, user_id=USER_ID, lines=LINES, total=TOTAL
     ),
+    # With all that may belong to an order.
+    "order.accepted-with-details.3.json": OrderAccepted(
+        order_id=ORDER_ID, at=LATER, user_id=USER_ID, lines=LINES, total=TOTAL, details=DETAILS
+    ),
+    "order.placed-with-details.3.json": OrderPlaced(
+        order_id=ORDER_ID, sequence=1, at=AT, user_id=USER_ID, lines=LINES, total=TOTAL, details=DETAILS
+    ),
+    "order.details_changed.1.json": OrderDetailsChanged(
+        order_id=ORDER_ID, sequence=2, at=AT, details=OrderDetails(note="ring")
+    ),
+    "order.details_changed-to-none.1.json": OrderDetailsChanged(order_id=ORDER_ID, sequence=2, at=AT, details=None),
     # Asked to pay in the same request.
     "order.accepted-to-pay.2.json": OrderAccepted(
         order_id=ORDER_ID, at=LATER, user_id=USER_ID, lines=LINES, total=TOTAL, pay=True
@@ -151,6 +183,7 @@ STORED_RESPONSES: Final[dict[str, Answer]] = {
     "placed.2.json": PLACED,
     # A customer may be known by a name.
     "placed-by-name.3.json": evolve(PLACED, user_id=USER_NAME),
+    "placed-with-details.4.json": evolve(PLACED, details=DETAILS),
     "failed.2.json": FAILED,
     "refund_requested.2.json": REFUND_REQUESTED,
     "deleted.2.json": DELETED,
@@ -158,6 +191,7 @@ STORED_RESPONSES: Final[dict[str, Answer]] = {
     "refusal-invalid_amount.1.json": errors.InvalidAmount("the amount is too large"),
     "refusal-currency_mismatch.1.json": errors.CurrencyMismatch("EUR and JPY can't be added"),
     "refusal-invalid_order.1.json": errors.InvalidOrder("an item has 1 unit at least", field="items[1].quantity"),
+    "refusal-external_id_taken.1.json": errors.ExternalIdTaken("order 1 has the external id", field="external_id"),
     "refusal-illegal_transition.1.json": errors.IllegalTransition("order 1 is PAID and can't become CANCELLED"),
     "refusal-out_of_stock.1.json": errors.OutOfStock("product 7 has 1 unit left"),
     "refusal-unknown_product.1.json": errors.UnknownProduct("there is no product 404", field="items[0].product_id"),
@@ -171,8 +205,14 @@ STORED_RESPONSES: Final[dict[str, Answer]] = {
     "refusal-unknown_order.1.json": errors.UnknownOrder(f"there is no order {ORDER_ID}"),
 }
 
+WITH_DETAILS: Final = evolve(FAILED, details=DETAILS)
+
 # In Redis. A release ignores the entries of another shape; the number is that of the shape.
-CACHED_ORDERS: Final[dict[str, Order]] = {"failed.1.json": FAILED, "failed.2.json": FAILED}
+CACHED_ORDERS: Final[dict[str, Order]] = {
+    "failed.1.json": FAILED,
+    "failed.2.json": FAILED,
+    "failed.3.json": WITH_DETAILS,
+}
 CACHED_PAGES: Final[dict[str, list[Product]]] = {
     name: [
         Product(id=ProductId(7), name='Füllfeder "Ada"', price=Money(12_49, "EUR"), stock=0, created_at=AT, version=17),

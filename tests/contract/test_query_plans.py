@@ -143,6 +143,7 @@ def samples_of(known: Sequence[Order]) -> Arguments:
         "before": ids[0],
         "orders.after": ids[0],
         "orders.orders": orders,
+        "orders.wanted": {(order.user_id, str(order.id)) for order in orders},
         "products.after": ProductId(10),
         "products.ids": [ProductId(number) for number in range(1, BATCH)],
         "products.products": [a_product(100_000 + number) for number in range(BATCH)],

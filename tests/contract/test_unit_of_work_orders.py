@@ -9,8 +9,9 @@ from attrs import evolve
 from adapters.sql.repositories.customers import number_of
 from application.errors import Aborted
 from application.ports.persistence import OrderConflict, UnitOfWork
-from domain.ids import MAX_ID, OrderId, PaymentId, ProductId, UserId, UserName
+from domain.ids import MAX_ID, CustomerId, OrderId, PaymentId, ProductId, UserId, UserName
 from domain.money import MAX_MINOR, Money
+from domain.orders.details import Address, OrderDetails
 from domain.orders.order import Order
 from domain.orders.status import FailureReason, OrderStatus
 from tests.contract.conftest import keep
@@ -68,6 +69,51 @@ async def test_a_customer_is_known_by_a_number_or_by_a_name(shop: UnitOfWork) ->
         for status in (None, OrderStatus.PENDING):
             async with shop.reading() as tx:
                 assert await tx.orders.page(user_id=order.user_id, status=status, before=None, limit=10) == [order]
+
+
+DETAILS = OrderDetails(
+    external_id="Nr. 7",
+    email="Zoe@Example.org",
+    shipping_address=Address(name="Zoë", city="Łódź"),
+    note="one\ntwo",
+    metadata={"a": "\U0001f58b", "empty": ""},
+    payment_method="pm_1",
+)
+
+
+async def test_the_details_of_an_order_are_read_as_they_were_written_and_as_they_were_changed(shop: UnitOfWork) -> None:
+    order = evolve(an_order(), details=DETAILS)
+    await keep(shop, orders=[order])
+    assert await stored(shop, order.id) == {order.id: order}
+    for details in (evolve(DETAILS, note=None, metadata={"b": "c"}, billing_address=Address(city="Wien")), None):
+        order.change_details(details, at=LATER)
+        await save(shop, order)
+        assert await stored(shop, order.id) == {order.id: order}
+
+
+async def test_an_external_id_is_found_by_its_customer_and_is_one_orders(shop: UnitOfWork) -> None:
+    def named(number: int, user_id: CustomerId, external_id: str) -> Order:
+        return evolve(an_order(number=number), user_id=user_id, details=OrderDetails(external_id=external_id))
+
+    name = UserName("auth0|Zoë")
+    twin = UserId(number_of(name))
+    orders = [named(1, UserId(1), "a"), named(2, UserId(1), "b"), named(3, name, "a"), named(4, twin, "b")]
+    await keep(shop, orders=[*orders, an_order(number=5), an_order(number=6)])
+    wanted = {(customer, external_id) for customer in (UserId(1), name, twin) for external_id in ("a", "b", "c")}
+    expected = {(UserId(1), "a"): 1, (UserId(1), "b"): 2, (name, "a"): 3, (twin, "b"): 4}
+
+    async def found() -> dict[tuple[CustomerId, str], int]:
+        async with shop.reading() as tx:
+            assert await tx.orders.with_external_ids(set()) == {}
+            return {key: id_.int for key, id_ in (await tx.orders.with_external_ids(wanted)).items()}
+
+    assert await found() == expected
+    with pytest.raises(Aborted):
+        await keep(shop, orders=[named(7, name, "a")])
+    orders[0].delete(at=LATER)
+    await save(shop, orders[0])
+    await keep(shop, orders=[named(8, UserId(1), "a")])
+    assert await found() == expected | {(UserId(1), "a"): 8}
 
 
 async def test_the_largest_values_are_kept_exactly(unit_of_work: UnitOfWork) -> None:

@@ -296,7 +296,7 @@ async def test_an_address_has_one_spelling(browser: Browser, path: str) -> None:
     [
         ("PUT", "/orders", {"GET", "HEAD", "OPTIONS", "POST"}),
         ("DELETE", "/orders", {"GET", "HEAD", "OPTIONS", "POST"}),
-        ("POST", ADDRESS, {"DELETE", "GET", "HEAD", "OPTIONS"}),
+        ("POST", ADDRESS, {"DELETE", "GET", "HEAD", "OPTIONS", "PATCH"}),
         ("GET", f"{ADDRESS}/pay", {"OPTIONS", "POST"}),
         ("PUT", f"{ADDRESS}/status", {"OPTIONS", "PATCH"}),
         ("POST", "/products", {"GET", "HEAD", "OPTIONS"}),

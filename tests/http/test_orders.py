@@ -51,6 +51,13 @@ async def test_an_order_is_answered_with_its_price_and_its_address(shop: Shop, b
         "created_at": "2026-03-01T12:00:00Z",
         "updated_at": "2026-03-01T12:00:00Z",
         "version": 1,
+        "external_id": None,
+        "email": None,
+        "shipping_address": None,
+        "billing_address": None,
+        "note": None,
+        "metadata": {},
+        "payment_method": None,
     }
     assert (await browser.get(f"/orders/{order_id}")).body == answer.body
 

@@ -13,12 +13,14 @@ from application.messaging.subscriptions import QUEUE_OF
 from application.ports.persistence import OutboxEntry
 from domain.errors import UnknownOrder, UnknownProduct
 from domain.ids import OrderId, ProductId, UserId, first_payment_of
+from domain.orders.details import OrderDetails
 from domain.orders.events import (
     Event,
     EventId,
     OrderAccepted,
     OrderCancelled,
     OrderCompleted,
+    OrderDetailsChanged,
     OrderExpired,
     OrderFailed,
     OrderPaid,
@@ -137,7 +139,14 @@ def accepted(store: MemoryStore, events: Iterable[OrderAccepted]) -> Iterator[st
     """Each order that the broker received is in the database."""
     for event in events:
         yield from _as_agreed(
-            Order.place(order_id=event.order_id, user_id=event.user_id, lines=event.lines, at=event.at)[0], store
+            Order.place(
+                order_id=event.order_id,
+                user_id=event.user_id,
+                lines=event.lines,
+                details=event.details,
+                at=event.at,
+            )[0],
+            store,
         )
 
 
@@ -154,6 +163,24 @@ def _as_agreed(told: Order, store: MemoryStore) -> Iterator[str]:
         yield f"order {told.id} was accepted, and is not in the database"
     elif (found.user_id, found.lines, found.total) != (told.user_id, told.lines, told.total):
         yield f"order {told.id} was agreed upon as {told}, and is {found}"
+    elif _external_id(found) != _external_id(told):
+        yield f"order {told.id} was named {_external_id(told)}, and is {_external_id(found)}"
+
+
+def _external_id(order: Order) -> str | None:
+    return order.details.external_id if order.details else None
+
+
+def details(store: MemoryStore) -> Iterator[str]:
+    """Each order has the details that its last event of them tells."""
+    told: dict[OrderId, OrderDetails | None] = {}
+    for id_ in sorted(store.events):
+        event = store.events[id_]
+        if isinstance(event, OrderPlaced | OrderDetailsChanged):
+            told[event.order_id] = event.details
+    for order in store.orders.values():
+        if order.details != told.get(order.id):
+            yield f"order {order.id} has {order.details}, and its events tell of {told.get(order.id)}"
 
 
 def keys(store: MemoryStore, diary: Diary, *, queued: bool) -> Iterator[str]:

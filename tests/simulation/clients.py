@@ -18,10 +18,12 @@ from application.execution.idempotency import Keyed, Replayed
 from application.intake.place_order import OrderRequest, RequestedItem
 from application.intake.queue_orders import Queued
 from application.intake.unrecorded import NotYetRecorded
+from application.orders.change_details import DetailsChange
 from application.ports.idempotency import IdempotencyKey
 from domain.errors import DomainError, UnknownOrder
 from domain.ids import MAX_ID, OrderId, ProductId, UserId
 from domain.money import Money
+from domain.orders.details import OrderDetails
 from domain.orders.events import Event
 from domain.orders.order import Order
 from tests.simulation.faults import Faults
@@ -34,6 +36,7 @@ _TIMEOUT: Final = 30.0
 _IS_SATISFIED: Final = 0.8
 # The share of orders that are to be paid for in the same request.
 _PAYS_AT_ONCE: Final = 0.2
+_HAS_DETAILS: Final = 0.2
 
 Operation = Callable[[UseCases], Coroutine[Any, Any, Any]]
 
@@ -115,7 +118,8 @@ class Client:
         items = tuple(RequestedItem(id_, self._chance.randint(1, 3)) for id_ in some)
         # Each request has a user of its own, so that the data shows how many orders it became.
         pay = self._chance.random() < _PAYS_AT_ONCE
-        request = OrderRequest(UserId(len(self._diary.wanted) + 1), items, pay)
+        details = OrderDetails(external_id=self._name, note="first") if self._chance.random() < _HAS_DETAILS else None
+        request = OrderRequest(UserId(len(self._diary.wanted) + 1), items, pay, details)
         number = len(self._diary.wanted)
         self._diary.wanted.append((request, Unknown("not answered yet")))
         if self._chance.random() < self._faults.weather.keys:
@@ -222,6 +226,12 @@ class Client:
 
     async def _complete(self) -> None:
         await self._change("complete_order")
+
+    async def _annotate(self) -> None:
+        if self._mine:
+            order_id = self._chance.choice(self._mine)
+            call = DetailsChange(order_id, changes={"note": f"{self._chance.random()}"})
+            await self._ask(f"annotate {_short(order_id)}", lambda shop: shop.change_details(SYSTEM, call), order_id)
 
     async def _delete(self) -> None:
         await self._change("delete_order")
@@ -347,6 +357,7 @@ _VISITS: Final[tuple[_Visit, ...]] = (
     Client._cancel,  # noqa: SLF001
     Client._complete,  # noqa: SLF001
     Client._delete,  # noqa: SLF001
+    Client._annotate,  # noqa: SLF001
     Client._restock,  # noqa: SLF001
     Client._trespass,  # noqa: SLF001
     *(Client._list_orders,) * 2,  # noqa: SLF001

@@ -327,6 +327,7 @@ class _Run:
         queued = self._faults.weather.intake != "direct"
         self._findings += checks.promises(store, self._diary, queued=queued)
         self._findings += checks.accepted(store, broker.accepted)
+        self._findings += checks.details(store)
         # An accepted order that is not recorded yet is unknown when the caches lose it.
         if not queued or not self._faults.weather.cache_losses:
             self._findings += checks.unknown(store, self._diary)

@@ -8,6 +8,7 @@ from attrs import fields_dict
 from adapters.codecs.events import MAX_BYTES, BadMessage, decode, encode
 from domain.ids import MAX_ID, OrderId, UserId
 from domain.money import MAX_MINOR
+from domain.orders.details import Address, OrderDetails
 from domain.orders.events import (
     EVENT_TYPES,
     AskedUnder,
@@ -16,6 +17,7 @@ from domain.orders.events import (
     OrderCancelled,
     OrderCompleted,
     OrderDeleted,
+    OrderDetailsChanged,
     OrderExpired,
     OrderFailed,
     OrderPaid,
@@ -28,6 +30,7 @@ from domain.orders.events import (
 from tests.unit.builders import NOW, PAYMENT, a_line, an_order, euros
 
 _ORDER_ID = OrderId(an_order().id)
+_DETAILS = OrderDetails(external_id="a", shipping_address=Address(city="Graz"), metadata={"a": "b"})
 EVENTS: list[Event] = [
     OrderAccepted(
         order_id=_ORDER_ID,
@@ -37,6 +40,7 @@ EVENTS: list[Event] = [
         total=euros(2500),
         asked_under=AskedUnder(scope="customer 1", key='a "key"', fingerprint="0af1"),
         pay=True,
+        details=_DETAILS,
     ),
     OrderPlaced(
         order_id=_ORDER_ID,
@@ -45,6 +49,7 @@ EVENTS: list[Event] = [
         user_id=UserId(MAX_ID),
         lines=(a_line(1), a_line(MAX_ID, quantity=1, price=MAX_MINOR - 2500)),
         total=euros(MAX_MINOR),
+        details=_DETAILS,
     ),
     PaymentRequested(order_id=_ORDER_ID, sequence=2, at=NOW, payment_id=PAYMENT, amount=euros(0)),
     StockReserved(order_id=_ORDER_ID, sequence=3, at=NOW.replace(microsecond=1)),
@@ -56,6 +61,7 @@ EVENTS: list[Event] = [
     RefundRequested(order_id=_ORDER_ID, sequence=9, at=NOW, payment_id=PAYMENT, amount=euros(2500)),
     OrderRefunded(order_id=_ORDER_ID, sequence=10, at=NOW, payment_id=PAYMENT, amount=euros(2500)),
     OrderDeleted(order_id=_ORDER_ID, sequence=2**31 - 1, at=NOW),
+    OrderDetailsChanged(order_id=_ORDER_ID, sequence=9, at=NOW, details=_DETAILS),
 ]
 PAID = EVENTS[4]
 _UNDER = {"scope": "customer 1", "key": "a", "fingerprint": "0af1"}

@@ -23,6 +23,8 @@ class MemoryOrders:
         for order in orders:
             if order.id in self._changes.orders:
                 raise Aborted(f"order {order.id} exists already")
+            if (name := _external_id(order)) and await self.with_external_ids({name}):
+                raise Aborted(f"another order of customer {name[0]} has the external id {name[1]!r}")
             self._changes.orders[order.id] = copied(order)
             self._changes.recorded_at[order.id] = self._changes.store.now()
         self._changes.committed.orders += orders
@@ -57,6 +59,13 @@ class MemoryOrders:
         ]
         newest_first = sorted(self._before(found, before), key=_place, reverse=True)
         return [copied(order) for order in newest_first[:limit]]
+
+    async def with_external_ids(
+        self, wanted: Collection[tuple[CustomerId, str]]
+    ) -> dict[tuple[CustomerId, str], OrderId]:
+        orders = [order for order in self._changes.orders.values() if not order.deleted]
+        named = {name: order.id for order in orders if (name := _external_id(order))}
+        return {name: named[name] for name in wanted if name in named}
 
     async def unpaid_since(self, moment: datetime, *, after: OrderId | None, limit: int) -> list[OrderId]:
         if moment > self._changes.store.now():
@@ -102,3 +111,9 @@ class MemoryOrders:
 
 def _place(order: Order) -> _Place:
     return order.created_at, order.id
+
+
+def _external_id(order: Order) -> tuple[CustomerId, str] | None:
+    if order.details is None or order.details.external_id is None:
+        return None
+    return order.user_id, order.details.external_id

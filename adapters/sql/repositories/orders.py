@@ -27,6 +27,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.elements import ColumnElement
 
+from adapters.codecs import details
 from adapters.sql.core.bulk import BulkStatement, Written
 from adapters.sql.core.expressions import FromNow, among
 from adapters.sql.core.reading import checked
@@ -35,11 +36,12 @@ from adapters.sql.core.types import UtcDateTime
 from adapters.sql.dialects.base import SqlDialect
 from adapters.sql.repositories.customers import customer_in, name_of, number_of
 from adapters.sql.repositories.lines import INSERT_LINES, lines_in, lines_of, numbered_lines
-from adapters.sql.tables import NOT_DELETED, UNPAID, WAITING, orders
+from adapters.sql.tables import NAMED, NOT_DELETED, UNPAID, WAITING, orders
 from application.execution.after_commit import Committed
 from application.ports.persistence import OrderConflict
 from domain.ids import CustomerId, OrderId, ProductId
 from domain.money import Money
+from domain.orders.details import OrderDetails
 from domain.orders.order import Order
 from domain.orders.status import FailureReason, OrderStatus
 
@@ -68,6 +70,9 @@ _WRITTEN: Final[Written[Order]] = {
     "updated_at": attrgetter("updated_at"),
     "out_of_stock": lambda order: _IDS_AS_JSON.encode(order.out_of_stock).decode() if order.out_of_stock else None,
     "user_name": lambda order: name_of(order.user_id),
+    "external_id": lambda order: order.details and order.details.external_id,
+    "email": lambda order: order.details and email_to_find(order.details),
+    "details": lambda order: order.details and details.encode(order.details),
 }
 
 
@@ -88,11 +93,12 @@ def _order(row: Row[Any]) -> Order:
         updated_at=row.updated_at,
         # The previous release, which may run beside this one, leaves it as it is when an order is paid for again.
         out_of_stock=_IDS_FROM_JSON.decode(row.out_of_stock) if row.out_of_stock and row.failure_reason else (),
+        details=details.decode(row.details) if row.details else None,
     )
 
 
 # What was agreed when the order was placed; `save_many` may change everything else.
-_AGREED: Final = frozenset({"user_id", "user_name", "total", "currency", "created_at"})
+_AGREED: Final = frozenset({"user_id", "user_name", "external_id", "email", "total", "currency", "created_at"})
 _SAVED: Final = {name: get for name, get in _WRITTEN.items() if name not in _AGREED}
 
 # An order comes with its lines in one statement, of one row each.
@@ -168,6 +174,10 @@ def _page_of_all(step: int, *parameters: str) -> Select[Any]:
     return select(found).limit(bindparam("limit"))
 
 
+_NAMED: Final = select(orders.c.id, orders.c.user_id, orders.c.user_name, orders.c.external_id).where(
+    NAMED, among(orders.c.external_id, "external_ids"), among(orders.c.user_id, "user_ids")
+)
+
 _IDS: Final = select(orders.c.id).limit(bindparam("limit"))
 _MOMENT: Final = bindparam("moment", type_=UtcDateTime())
 _UNPAID: Final = _IDS.where(UNPAID, orders.c.recorded_at <= _MOMENT, _MOMENT <= _NOW).order_by(*_UNPAID_PLACE)
@@ -177,6 +187,11 @@ _REDATE: Final = update(orders).values(recorded_at=_NOW).where(UNPAID, orders.c.
 _NO_STEP: Final = or_(orders.c.updated_at <= bindparam("moment"), orders.c.updated_at > bindparam("ahead"))
 _WAITING: Final = _IDS.where(WAITING, _NO_STEP).order_by(orders.c.id)
 _WAITING_AFTER: Final = _WAITING.where(orders.c.id > bindparam("after"))
+
+
+def email_to_find(details: OrderDetails) -> str | None:
+    """Return the address in the form in which it is searched for: nobody tells two addresses apart by their case."""
+    return details.email and details.email.lower()
 
 
 def _whose(user_id: CustomerId | None) -> dict[str, int | str | None]:
@@ -220,6 +235,17 @@ class SqlOrders:
         statement = _page(*sorted(conditions)) if step is None or not is_of_all else _page_of_all(step, *conditions)
         rows = await self._block.fetch(statement, {**given, "limit": limit})
         return [checked("order", row.id, _order, row) for row in rows]
+
+    async def with_external_ids(
+        self, wanted: Collection[tuple[CustomerId, str]]
+    ) -> dict[tuple[CustomerId, str], OrderId]:
+        if not wanted:
+            return {}
+        numbers = {number_of(customer) for customer, _ in wanted}
+        names = {external_id for _, external_id in wanted}
+        rows = await self._block.fetch(_NAMED, {"external_ids": list(names), "user_ids": list(numbers)})
+        found = {(customer_in(row), row.external_id): row.id for row in rows}
+        return {name: found[name] for name in wanted if name in found}
 
     async def unpaid_since(self, moment: datetime, *, after: OrderId | None, limit: int) -> list[OrderId]:
         return await self._ids(_UNPAID if after is None else _UNPAID_AFTER, after, limit, moment=moment)

@@ -11,6 +11,7 @@ from application.access.principal import Principal
 from application.access.scopes import Scope
 from application.assembly import UseCases
 from application.intake.queue_orders import Queued
+from application.orders.change_details import DetailsChange
 from application.ports.idempotency import scope_of
 from domain.orders.order import Order
 from domain.orders.status import HAS_MONEY, SET_BY_HAND, OrderStatus
@@ -30,7 +31,8 @@ from entrypoints.http.headers import IDEMPOTENCY_KEY
 from entrypoints.http.idempotency import answered, keyed, queued
 from entrypoints.http.ids import order_id_of
 from entrypoints.http.links import next_page
-from entrypoints.http.preconditions import GUARDS, Preconditions, etag_of, only_if
+from entrypoints.http.order_details import ChangeDetailsBody
+from entrypoints.http.preconditions import GUARDS, Preconditions, allowed_by, etag_of, only_if
 from entrypoints.http.prefix import here
 from entrypoints.http.refusals import InvalidRequest, in_body
 from entrypoints.http.replies import Reply, no_content, not_modified, reply
@@ -47,6 +49,7 @@ _PARAMETERS: Final = {
 }
 _PLACE_ORDER: Final = msgspec.json.Decoder(PlaceOrderBody)
 _PAY: Final = msgspec.json.Decoder(PayBody)
+_CHANGE_DETAILS: Final = msgspec.json.Decoder(ChangeDetailsBody)
 _CHANGE_STATUS: Final = msgspec.json.Decoder(ChangeStatusBody)
 
 
@@ -56,6 +59,7 @@ def orders_routes(use_cases: UseCases, cursors: Cursors) -> list[Route]:
         Route("POST", "/orders", Scope.ORDERS_WRITE, handlers.place, honours=_KEY, body=_PLACE_ORDER),
         Route("GET", "/orders", Scope.ORDERS_READ, handlers.page, parameters=_PARAMETERS),
         Route("GET", "/orders/<order_id>", Scope.ORDERS_READ, handlers.get, honours=GUARDS),
+        Route("PATCH", "/orders/<order_id>", Scope.ORDERS_WRITE, handlers.change, honours=GUARDS, body=_CHANGE_DETAILS),
         Route("DELETE", "/orders/<order_id>", Scope.ORDERS_WRITE, handlers.delete, honours=GUARDS),
         Route(
             "POST",
@@ -114,6 +118,12 @@ class _Handlers:
         if preconditions is not None and preconditions.spare_body(order):
             return not_modified(etag_of(order))
         return _reply(order)
+
+    async def change(self, by: Principal, order_id: str) -> Reply:
+        id_ = order_id_of(order_id)
+        changes = (await read_json(_CHANGE_DETAILS)).changes()
+        call = DetailsChange(id_, allowed_by(request.headers), changes=changes)
+        return _reply(await self._use_cases.change_details(by, call))
 
     async def delete(self, by: Principal, order_id: str) -> Reply:
         await self._use_cases.delete_order(by, only_if(order_id_of(order_id), request.headers))

@@ -9,6 +9,7 @@ from attrs import evolve
 from domain.catalogue.product import Product
 from domain.errors import IllegalTransition, OutOfStock
 from domain.ids import ProductId
+from domain.orders.details import Address, OrderDetails
 from domain.orders.events import Event
 from domain.orders.order import Order
 from domain.orders.status import FailureReason, OrderStatus
@@ -29,6 +30,8 @@ VERBS: Mapping[str, Verb] = {
     "request_refund": lambda order, _: order.request_refund(at=LATER),
     "refund": lambda order, products: order.refund(products, at=LATER),
     "delete": lambda order, _: order.delete(at=LATER),
+    "change_details": lambda order, _: order.change_details(OrderDetails(note="ring"), at=LATER),
+    "readdress": lambda order, _: order.change_details(OrderDetails(shipping_address=Address(city="Graz")), at=LATER),
 }
 
 # What each verb makes of an order: the status that it has then, and the type of the event.
@@ -48,6 +51,11 @@ ALLOWED: Mapping[tuple[str, OrderStatus], tuple[OrderStatus, str]] = {
     ("delete", S.FAILED): (S.FAILED, "order.deleted"),
     ("delete", S.CANCELLED): (S.CANCELLED, "order.deleted"),
     ("delete", S.EXPIRED): (S.EXPIRED, "order.deleted"),
+    **{("change_details", status): (status, "order.details_changed") for status in S},
+    ("readdress", S.PENDING): (S.PENDING, "order.details_changed"),
+    ("readdress", S.PROCESSING): (S.PROCESSING, "order.details_changed"),
+    ("readdress", S.PAID): (S.PAID, "order.details_changed"),
+    ("readdress", S.FAILED): (S.FAILED, "order.details_changed"),
 }
 
 
@@ -99,6 +107,13 @@ def test_the_versions_of_an_order_are_the_sequence_numbers_of_its_events() -> No
     ]
     assert [event.sequence for event in events] == list(range(1, 11))
     assert order.version == 10
+
+
+def test_a_deleted_order_gets_no_other_details() -> None:
+    order, _ = order_in(S.CANCELLED)
+    order.delete(at=NOW)
+    with pytest.raises(IllegalTransition, match="CANCELLED, and deleted"):
+        order.change_details(OrderDetails(note="ring"), at=NOW)
 
 
 def test_stock_is_taken_for_all_lines() -> None:

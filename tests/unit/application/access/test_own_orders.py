@@ -31,6 +31,7 @@ OPERATIONS: dict[str, Operation] = {
     "read": lambda shop, by, call: shop.get_order(by, call),
     "read its history": lambda shop, by, call: shop.get_history(by, call),
     "pay": lambda shop, by, call: shop.request_payment(by, call),
+    "change": lambda shop, by, call: shop.change_details(by, call),
     "cancel": lambda shop, by, call: shop.cancel_order(by, call),
     "delete": lambda shop, by, call: shop.delete_order(by, call),
 }

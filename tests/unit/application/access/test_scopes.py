@@ -26,6 +26,7 @@ OPERATIONS: dict[str, tuple[Scope | None, Callable[[Any, Principal, Any, Any], A
     "list_orders": (Scope.ORDERS_READ, lambda use, by, pen, order: use(by, limit=9)),
     "get_history": (Scope.ORDERS_READ, lambda use, by, pen, order: use(by, order.id)),
     "cancel_order": (Scope.ORDERS_WRITE, lambda use, by, pen, order: use(by, order.id)),
+    "change_details": (Scope.ORDERS_WRITE, lambda use, by, pen, order: use(by, order.id)),
     "complete_order": (Scope.ORDERS_WRITE, lambda use, by, pen, order: use(by, order.id)),
     "delete_order": (Scope.ORDERS_WRITE, lambda use, by, pen, order: use(by, order.id)),
     "request_payment": (Scope.PAYMENTS_WRITE, lambda use, by, pen, order: use(by, order.id)),
