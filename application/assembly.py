@@ -27,6 +27,9 @@ from application.execution.conditional import OrderCall
 from application.execution.idempotency import Keyed, Outcome, Replayed
 from application.execution.retry_conflicts import Retrying
 from application.execution.simulated_work import SimulatedWork
+from application.feed.give_positions import GivePositions, PruneFeed
+from application.feed.read_feed import FeedPage, ReadFeed
+from application.feed.tail import FeedTail, Follower
 from application.intake.order_intake import AutoIntake, DirectIntake, OrderIntake, QueuedIntake
 from application.intake.persist_orders import PersistOrders
 from application.intake.place_order import NumberedRequest, NumberRequests, OrderRequest, PlaceOrder
@@ -91,6 +94,8 @@ class Ports:
     cache_fence: CacheFence
     price_list: PriceList
     outbox_signal: OutboxSignal
+    # Tells the readers of the feed in this process that there are new positions.
+    feed_signal: OutboxSignal
     publisher: EventPublisher
     intake_queue: IntakeQueue
     subscription: Callable[[WorkQueue], Subscription]
@@ -133,6 +138,10 @@ class Limits:
     stuck_after: timedelta = timedelta(minutes=10)
     # The least and the most seconds that a worker takes over each message.
     simulated_work: tuple[float, float] = (0.0, 0.0)
+    # None keeps positions for good.
+    feed_retention: timedelta | None = None
+    # Readers that follow the feed at once, in this process.
+    followers_max: int = 500
 
 
 @frozen(kw_only=True)
@@ -154,6 +163,8 @@ class UseCases:
     list_products: Guarded[..., Sequence[Product]]
     add_products: Callable[[Principal, Sequence[NewProduct]], Awaitable[Sequence[Product | DomainError]]]
     adjust_stock: Guarded[..., Product]
+    read_feed: Guarded[..., FeedPage]
+    follow_feed: Guarded[..., Follower]
 
     create_key: Callable[[Principal, NewKey], Awaitable[IssuedKey]]
     list_keys: Guarded[..., Sequence[ApiKey]]
@@ -167,6 +178,9 @@ class UseCases:
     consumers: Sequence[Consumer]
     record_dead_letters: Sequence[RecordDeadLetters]
     relay_events: RelayEvents
+    give_positions: GivePositions
+    prune_feed: PruneFeed
+    feed_tail: FeedTail
     republish_requests: RepublishRequests
     list_dead_letters: ListDeadLetters
     decide_dead_letters: DecideDeadLetters
@@ -246,6 +260,8 @@ def assemble(ports: Ports, limits: Limits) -> UseCases:
     expire_orders = ExpireOrders(uow, now, limits.order_expiry, look_every=limits.expiry_look)
     count_left = CircuitBreaker(CountLeft(uow), seconds=limits.database_timeout, pause=limits.breaker_pause)
     pages = ReadPages(uow, catalogue, fence, ReadStock(stock, count_left))
+    read_feed = ReadFeed(uow)
+    feed_tail = FeedTail(read_feed, ports.feed_signal, most=limits.followers_max)
     find_stuck = FindStuck(uow, now, limits.order_expiry, limits.stuck_after)
 
     return UseCases(
@@ -275,6 +291,8 @@ def assemble(ports: Ports, limits: Limits) -> UseCases:
             batches(NoteUse(uow, now)),
             now,
         ),
+        read_feed=Guarded(Scope.EVENTS_READ, read_feed),
+        follow_feed=Guarded(Scope.EVENTS_READ, feed_tail.follow),
         refresh_prices=RefreshPrices(uow, ports.price_list),
         expire_orders=expire_orders,
         consumers=(
@@ -293,6 +311,9 @@ def assemble(ports: Ports, limits: Limits) -> UseCases:
             ports.relay_name,
             limit=limits.relay_batch_max,
         ),
+        give_positions=GivePositions(uow, ports.feed_signal, ports.relay_name, limit=limits.relay_batch_max),
+        prune_feed=PruneFeed(uow, limits.feed_retention),
+        feed_tail=feed_tail,
         republish_requests=RepublishRequests(uow, now),
         list_dead_letters=ListDeadLetters(uow),
         decide_dead_letters=DecideDeadLetters(uow, now),

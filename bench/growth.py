@@ -167,8 +167,13 @@ class _Shop:
         await ProviderPipeline(refund).until_done(ids)
 
     async def _empty_outbox(self, ids: Collection[OrderId]) -> None:
-        """Remove the events from the outbox, as if they had been relayed."""
+        """Remove the events from the outbox, and give them their positions, as if they had been relayed."""
         last: int | None = None
+        given = 1
+        while given:
+            async with self._unit_of_work() as tx:
+                given = await tx.feed.give_positions(by="fill", limit=1_000)
+                await tx.outbox.release(by="fill")
         async with self._unit_of_work() as tx:
             while page := await tx.outbox.page(after=last, limit=1_000):
                 await tx.outbox.remove([entry for entry in page if entry.id.order_id in ids])

@@ -16,6 +16,7 @@ from adapters.memory.cache_owner import MemoryCacheOwner
 from adapters.memory.caches import MemoryCatalogueCache, MemoryRecentOrders, MemoryStockCache
 from adapters.memory.no_caches import NoCatalogueCache, NoRecentOrders, NoStockCache
 from adapters.memory.price_list import MemoryPriceList
+from adapters.memory.signal import MemoryOutboxSignal
 from adapters.sql.heartbeats import SqlHeartbeats
 from adapters.sql.mark import SqlDatabaseMarks
 from adapters.sql.unit_of_work import SqlUnitOfWork
@@ -107,6 +108,8 @@ def _limits(settings: Settings) -> Limits:
         expiry_look=max(_LOOK_OFTEN, min(settings.order_expiry / _LATE, _LOOK_SELDOM)),
         stuck_after=settings.stuck_after,
         simulated_work=settings.simulated_work,
+        feed_retention=settings.feed_retention,
+        followers_max=settings.max_streams,
     )
 
 
@@ -204,6 +207,7 @@ class Container(containers.DeclarativeContainer):
         cache_fence=cache_fence,
         price_list=price_list,
         outbox_signal=outbox_signal,
+        feed_signal=providers.Singleton(MemoryOutboxSignal),
         publisher=broker.provided.publisher,
         intake_queue=intake_queue,
         subscription=broker.provided.subscription,

@@ -130,6 +130,10 @@ class Settings:
     stuck_after: timedelta = _setting(
         timedelta(minutes=10), "the request of an order that waits for the worker this long is republished"
     )
+    feed_retention: timedelta | None = _setting(
+        None, "how long events can be read by their position in the feed, as in 90d; by default for good"
+    )
+    max_streams: Count = _setting(500, "clients that follow the feed through one API process at once")
     request_timeout: timedelta = _setting(timedelta(seconds=10), "deadline of an HTTP request")
     shutdown_timeout: timedelta = _setting(timedelta(seconds=10), "how long a stopping process finishes its work")
     cors_origins: tuple[str, ...] = _setting(
@@ -373,7 +377,7 @@ def environment_and_file(environment: Mapping[str, str], file: Path = Path(".env
 
 def _parse(attribute: "Attribute[Any]", text: str) -> object:
     _check(attribute.name, text)
-    if attribute.type is timedelta:
+    if attribute.type in {timedelta, timedelta | None}:
         return _duration(text)
     if attribute.type is bool:
         return switch(text)

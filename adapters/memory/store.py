@@ -11,6 +11,7 @@ from adapters.memory.overlay import Overlay
 from application.execution.after_commit import Committed
 from application.ports.api_keys import ApiKey
 from application.ports.environment import Clock
+from application.ports.feed import Position
 from application.ports.idempotency import IdempotencyKey
 from application.ports.persistence import Announcement, OutboxEntry
 from domain.catalogue.product import Product, StockAdjustment
@@ -50,6 +51,11 @@ class MemoryStore:
     last_position: int = 0
     announcements: dict[int, Announcement] = field(factory=dict)
     waiting_work: dict[int, OutboxEntry] = field(factory=dict)
+    # The events that have no position in the feed yet, and those that have one, by position.
+    feed_queue: list[EventId] = field(factory=list)
+    feed: dict[Position, tuple[EventId, datetime]] = field(factory=dict)
+    feed_given: Position = field(default=Position(0))
+    feed_pruned: Position = field(default=Position(0))
     leases: dict[str, Lease] = field(factory=dict)
     idempotency_keys: dict[IdempotencyKey, StoredAnswer] = field(factory=dict)
     dead_letters: dict[int, DeadLetter] = field(factory=dict)
@@ -80,6 +86,9 @@ class Changes:
     # None for one that is removed.
     announcements: dict[int, Announcement | None] = field(factory=dict, init=False)
     waiting_work: dict[int, OutboxEntry | None] = field(factory=dict, init=False)
+    # The events that get positions in this transaction, and the last position that it prunes.
+    fed: dict[Position, tuple[EventId, datetime]] = field(factory=dict, init=False)
+    feed_pruned: Position = field(default=Position(0), init=False)
     leases: Overlay[str, Lease] = field(init=False)
     idempotency_keys: Overlay[IdempotencyKey, StoredAnswer] = field(init=False)
     recorded_at: Overlay[OrderId, datetime] = field(init=False)
@@ -117,6 +126,7 @@ class Changes:
             store.open_periods = self.open_periods
         store.adjustments += self.adjustments
         store.events |= self.events
+        self._commit_feed()
         store.idempotency_keys.update(self.idempotency_keys.written)
         for position in self.sent:
             store.outbox.pop(position, None)
@@ -127,6 +137,18 @@ class Changes:
             store.outbox[store.last_position] = OutboxEntry(
                 store.last_position, event_id(event), event.type, encode(event)
             )
+
+    def _commit_feed(self) -> None:
+        store = self.store
+        store.feed_queue += self.events
+        if self.fed:
+            store.feed |= self.fed
+            store.feed_given = max(self.fed)
+            given = {id_ for id_, _ in self.fed.values()}
+            store.feed_queue = [id_ for id_ in store.feed_queue if id_ not in given]
+        if self.feed_pruned > store.feed_pruned:
+            store.feed_pruned = self.feed_pruned
+            store.feed = {position: each for position, each in store.feed.items() if position > self.feed_pruned}
 
 
 T = TypeVar("T")

@@ -7,6 +7,7 @@ from adapters.memory.repositories.announcements import MemoryAnnouncements
 from adapters.memory.repositories.api_keys import MemoryApiKeys
 from adapters.memory.repositories.dead_letters import MemoryDeadLetters
 from adapters.memory.repositories.events import MemoryEvents
+from adapters.memory.repositories.feed import MemoryFeed
 from adapters.memory.repositories.idempotency_keys import MemoryIdempotencyKeys
 from adapters.memory.repositories.open_periods import MemoryOpenPeriods
 from adapters.memory.repositories.orders import MemoryOrders
@@ -79,6 +80,10 @@ class MemoryTransaction:
     @property
     def announcements(self) -> MemoryAnnouncements:
         return MemoryAnnouncements(self._changes)
+
+    @property
+    def feed(self) -> MemoryFeed:
+        return MemoryFeed(self._changes)
 
     @property
     def waiting_work(self) -> MemoryWaitingWork:

@@ -238,6 +238,50 @@ waiting_work: Final = Table(
     Index("waiting_work_by_event", "order_id", "sequence"),
 )
 
+# The events that have no position in the feed yet. `id` is never used again, as in the outbox.
+feed_queue: Final = Table(
+    "feed_queue",
+    metadata,
+    Column("id", _Counter, Identity(always=True), nullable=False),
+    Column("order_id", Id, nullable=False),
+    Column("sequence", Integer, nullable=False),
+    Column("type", String(64), nullable=False),
+    PrimaryKeyConstraint("id", name="feed_queue_pk"),
+    sqlite_autoincrement=True,
+    # As in the outbox.
+    postgresql_with={
+        "autovacuum_vacuum_scale_factor": "0",
+        "autovacuum_vacuum_threshold": "5000",
+        "autovacuum_vacuum_cost_delay": "0",
+    },
+)
+
+# The data of an event is in the history. The time is that of the database, when the position was given.
+feed: Final = Table(
+    "feed",
+    metadata,
+    Column("position", BigInteger, nullable=False, autoincrement=False),
+    Column("order_id", Id, nullable=False),
+    Column("sequence", Integer, nullable=False),
+    Column("type", String(64), nullable=False),
+    Column("given_at", UtcDateTime, nullable=False),
+    PrimaryKeyConstraint("position", name="feed_pk"),
+    # Unique: the last word against giving two positions to one event.
+    Index("feed_by_event", "order_id", "sequence", unique=True),
+)
+
+# One row: the last position that was given, and the last one that was pruned.
+feed_head: Final = Table(
+    "feed_head",
+    metadata,
+    Column("id", SmallInteger, nullable=False, autoincrement=False),
+    Column("given", BigInteger, nullable=False),
+    Column("pruned", BigInteger, nullable=False),
+    PrimaryKeyConstraint("id", name="feed_head_pk"),
+    CheckConstraint("id = 1", name="feed_head_is_one"),
+    CheckConstraint("pruned <= given", name="feed_head_pruned_was_given"),
+)
+
 # One row: see `repositories/outbox_mark.py`.
 outbox_mark: Final = Table(
     "outbox_mark",

@@ -11,6 +11,7 @@ from adapters.sql.repositories.announcements import SqlAnnouncements
 from adapters.sql.repositories.api_keys import SqlApiKeys
 from adapters.sql.repositories.dead_letters import SqlDeadLetters
 from adapters.sql.repositories.events import SqlEvents
+from adapters.sql.repositories.feed import SqlFeed
 from adapters.sql.repositories.idempotency_keys import SqlIdempotencyKeys
 from adapters.sql.repositories.open_periods import SqlOpenPeriods
 from adapters.sql.repositories.orders import SqlOrders
@@ -83,6 +84,7 @@ class _SqlTransaction:
     events: SqlEvents = _repository(SqlEvents)
     outbox: SqlOutbox = _repository(SqlOutbox)
     announcements: SqlAnnouncements = _repository(lambda block, _: SqlAnnouncements(block))
+    feed: SqlFeed = _repository(lambda block, _: SqlFeed(block))
     waiting_work: SqlWaitingWork = _repository(lambda block, _: SqlWaitingWork(block))
     idempotency_keys: SqlIdempotencyKeys = _repository(SqlIdempotencyKeys)
     dead_letters: SqlDeadLetters = _repository(lambda block, _: SqlDeadLetters(block))

@@ -35,7 +35,7 @@ class Role(StrEnum):
 ALL_SCOPES: Final = frozenset(Scope)
 
 # All that a customer may ever do, and only with its own orders. Every other operation concerns the orders of others.
-CUSTOMER_SCOPES: Final = frozenset({Scope.ORDERS_READ, Scope.ORDERS_WRITE, Scope.PAYMENTS_WRITE})
+CUSTOMER_SCOPES: Final = frozenset({Scope.ORDERS_READ, Scope.ORDERS_WRITE, Scope.PAYMENTS_WRITE, Scope.EVENTS_READ})
 
 ROLES: Final[Mapping[Role, frozenset[Scope]]] = MappingProxyType(
     {

@@ -9,6 +9,7 @@ from attrs import frozen
 
 from application.errors import Aborted
 from application.ports.api_keys import ApiKey
+from application.ports.feed import Feed
 from application.ports.idempotency import IdempotencyKey, StoredResponse
 from domain.catalogue.product import Product, StockAdjustment
 from domain.dead_letter import DeadLetter, DeadMessage
@@ -135,7 +136,7 @@ class Payments(Protocol):
 
 
 class Events(Protocol):
-    """The history of orders. An event that is added is put into the outbox as well."""
+    """The history of orders. An event that is added is put into the outbox as well, and waits for its position."""
 
     async def add_many(self, events: Sequence[Event]) -> None: ...
 
@@ -318,6 +319,8 @@ class Transaction(Protocol):
     def outbox(self) -> Outbox: ...
     @property
     def announcements(self) -> Announcements: ...
+    @property
+    def feed(self) -> Feed: ...
     @property
     def waiting_work(self) -> WaitingWork: ...
     @property

@@ -23,6 +23,7 @@ from entrypoints.http.problems import kind_of
 from entrypoints.http.query import parameters
 from entrypoints.http.replies import Reply, no_content, refuse
 from entrypoints.http.routes.documents import documents_routes
+from entrypoints.http.routes.events import events_routes
 from entrypoints.http.routes.health import health_routes
 from entrypoints.http.routes.keys import keys_routes
 from entrypoints.http.routes.orders import orders_routes
@@ -72,7 +73,7 @@ def create_app(  # noqa: PLR0913 - each is a setting, given by name
     app.register_error_handler(Exception, _Refusals(app.routes).answer)
     lists = (*orders_routes(use_cases, cursors), *products_routes(use_cases, cursors), *keys_routes(use_cases, cursors))
     open_routes = (*problems_routes(), *health_routes(check_readiness), *documents_routes(namespace))
-    for route in (*lists, *open_routes):
+    for route in (*lists, *events_routes(use_cases), *open_routes):
         endpoint = f"{route.method} {route.path}"
         app.routes[endpoint] = route
         app.add_url_rule(
@@ -106,7 +107,9 @@ class _Api(LeanQuart):
     # The context is a RequestContext of Quart 0.22, and an AppContext of 0.23; both have the request.
     async def dispatch_request(self, request_context: Any = None) -> Any:
         # The timeout is set here, so that no handler can forget it.
-        async with asyncio.timeout(self.request_timeout):
+        rule = None if request_context is None else request_context.request.url_rule
+        waits = self.routes[rule.endpoint].waits if rule is not None else 0.0
+        async with asyncio.timeout(self.request_timeout + waits):
             # The context has the request itself, which costs less than `request`, a proxy of it.
             if request_context is not None and request_context.request.method == "OPTIONS":
                 return self._options(request_context.request)

@@ -14,6 +14,7 @@ from application.access.manage_keys import MAX_NETWORKS, IssuedKey, NewKey
 from application.access.scopes import Role, Scope
 from application.intake.place_order import OrderRequest, RequestedItem
 from application.ports.api_keys import ApiKey
+from application.ports.feed import FeedItem
 from domain.catalogue.product import Product
 from domain.ids import MAX_ID, MAX_NAME, ProductId
 from domain.orders.events import Event
@@ -255,6 +256,36 @@ class ProblemKindBody(Struct, frozen=True):
 
 class ProblemKindsBody(Struct, frozen=True):
     items: list[ProblemKindBody]
+
+
+class FeedItemBody(Struct, frozen=True):
+    """An event, as in the history of its order, with its order and its position in the feed."""
+
+    position: int
+    order_id: UUID
+    sequence: int
+    type: str
+    time: datetime
+    data: Any
+
+    @classmethod
+    def of(cls, item: FeedItem) -> "FeedItemBody":
+        event = item.event
+        return cls(item.position, event.order_id, event.sequence, event.type, event.at, data_of(event))
+
+
+class FeedBody(Struct, frozen=True):
+    items: list[FeedItemBody]
+    next: int
+
+
+class FeedResetBody(Struct, frozen=True):
+    """The events after the position of a reader are not kept. It reads the orders anew, and goes on after `newest`."""
+
+    oldest: int
+    newest: int
+    detail: str
+    orders: str = "/orders"
 
 
 class LiveBody(Struct, frozen=True):

@@ -23,6 +23,7 @@ from application.access.principal import Forbidden, Unauthenticated
 from application.errors import Aborted, OutcomeUnknown, Overloaded, Unavailable
 from application.execution.conditional import PreconditionFailed
 from application.execution.idempotency import KeyInFlight, KeyReused
+from application.feed.read_feed import PositionNotKept
 from application.intake.queue_orders import DatabaseNeeded
 from application.intake.unrecorded import NotYetRecorded
 from domain.errors import (
@@ -180,6 +181,14 @@ KINDS: Final[Mapping[type[Exception], Kind]] = MappingProxyType(
             "The rules of the shop refuse this",
             "A rule of the shop that has no code of its own.",
             "Read the detail.",
+            is_told=True,
+        ),
+        PositionNotKept: Kind(
+            HTTPStatus.GONE,
+            PositionNotKept.code,
+            "The feed has nothing after this position",
+            "The position is older than HOLDFAST_FEED_RETENTION keeps, or the shop never gave it.",
+            "Read the orders anew, and go on after the newest position, which the detail names.",
             is_told=True,
         ),
         # Refused because of a header.

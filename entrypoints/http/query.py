@@ -1,16 +1,23 @@
 """The query parameters of lists."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, get_args
 from urllib.parse import parse_qsl
 
-from domain.ids import CustomerId
+from application.ports.feed import Position, types_among
+from domain.ids import MAX_ID, CustomerId, OrderId
+from domain.orders.events import Event, OrderAccepted
 from domain.orders.status import OrderStatus
-from entrypoints.http.ids import customer_id_of, whole_number_of
-from entrypoints.http.refusals import FieldError, InvalidRequest, in_query
+from entrypoints.http.ids import customer_id_of, order_id_of, whole_number_of
+from entrypoints.http.refusals import FieldError, InvalidRequest, NotAnId, in_query
 
 DEFAULT_LIMIT: Final = 50
 MAX_LIMIT: Final = 200
+# For as long a request may wait for something to happen.
+MOST_SECONDS: Final = 10.0
+MAX_EVENTS: Final = 1_000_000
+# Those of a history, which are those of the feed: an accepted order has none yet.
+EVENT_TYPES: Final = frozenset(event.type for event in get_args(Event)) - {OrderAccepted.type}
 
 # More parameters than any route has, and few enough to be parsed quickly.
 _MAX_PARAMETERS: Final = 20
@@ -72,6 +79,39 @@ def status(text: str) -> OrderStatus:
 def cursor(text: str) -> str:
     """Return it as it is: only with the other parameters it can be verified."""
     return text
+
+
+def position(text: str) -> Position:
+    number = whole_number_of(text)
+    if number is None or number > MAX_ID:
+        raise InvalidRequest(in_query("after", "it is a position, as in `next`: a whole number, 0 for the beginning"))
+    return Position(number)
+
+
+def event_types(text: str) -> frozenset[str]:
+    """Types and beginnings of types, with commas between them."""
+    patterns = text.split(",")
+    for pattern in patterns:
+        if not types_among(EVENT_TYPES, [pattern]):
+            known = ", ".join(sorted(EVENT_TYPES))
+            rule = f"{pattern[:40]!r} names no type; write types with commas between them, as in order.*,order.paid"
+            raise InvalidRequest(in_query("types", f"{rule}. There are {known}", "not_one_of"))
+    return types_among(EVENT_TYPES, patterns)
+
+
+def order_id(text: str) -> OrderId:
+    try:
+        return order_id_of(text)
+    except NotAnId as error:
+        raise InvalidRequest(in_query("order_id", str(error))) from None
+
+
+def seconds(text: str) -> float:
+    return _whole_number("wait", text, int(MOST_SECONDS))
+
+
+def max_events(text: str) -> int:
+    return _whole_number("max_events", text, MAX_EVENTS)
 
 
 def _whole_number(name: str, text: str, largest: int) -> int:

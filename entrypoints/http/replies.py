@@ -1,11 +1,12 @@
-from collections.abc import Sequence
+from collections.abc import AsyncIterable, Sequence
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final, cast
 
 import msgspec
 from quart import Response, request
 
 from application.execution.working_for import request_ids
+from entrypoints.http.accept import EVENT_STREAM
 from entrypoints.http.headers import IDEMPOTENCY_KEY, SAFE_METHODS, PlainHeaders
 from entrypoints.http.problem_kinds import Kind
 from entrypoints.http.problems import CONTENT_TYPE, headers_of, kind_of, problem_of
@@ -46,6 +47,12 @@ def json_document(encoded: bytes) -> Reply:
 
 def page(html: str) -> Reply:
     return Reply(html.encode(), HTTPStatus.OK, PlainHeaders([*_PAGE_HEADERS]))
+
+
+def event_stream(events: AsyncIterable[bytes] | None) -> Reply:
+    """Return server-sent events, for which no proxy should wait until it has many. None is for HEAD."""
+    headers = [("Content-Type", EVENT_STREAM), ("X-Accel-Buffering", "no"), *_SECURITY_HEADERS]
+    return Reply(cast(Any, events), HTTPStatus.OK, PlainHeaders(headers))
 
 
 def no_content(*headers: tuple[str, str]) -> Reply:

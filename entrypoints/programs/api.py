@@ -1,9 +1,11 @@
 """The HTTP interface."""
 
-from collections.abc import Callable
-from contextlib import AsyncExitStack
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
+from application.feed.tail import FeedTail
 from entrypoints.alive import API
 from entrypoints.broker import queues_declared
 from entrypoints.connections import open_container
@@ -61,6 +63,7 @@ async def serve_http(container: Container, stop: Stop, *, on_started: OnStarted,
             await stack.enter_async_context(fence_watched(container.cache_fence()))
         if settings.intake != "direct":
             await stack.enter_async_context(prices_known(use_cases.refresh_prices))
+        await stack.enter_async_context(_followed_until(stop, use_cases.feed_tail))
         freeze_objects()
         await serve(
             app,
@@ -71,5 +74,22 @@ async def serve_http(container: Container, stop: Stop, *, on_started: OnStarted,
             stop=stop,
             shared_port=shared_port,
             access_log=stack.enter_context(open_access_log(settings.access_log_file, settings.access_log_format)),
+            long_lived=lambda: use_cases.feed_tail.count,
         )
         await use_cases.drained()
+
+
+@asynccontextmanager
+async def _followed_until(stop: Stop, tail: FeedTail) -> AsyncGenerator[None, None]:
+    """End the streams at once when the process is told to stop, since they would never end by themselves."""
+
+    async def close() -> None:
+        await stop.wait()
+        tail.close()
+
+    closing = asyncio.create_task(close())
+    try:
+        yield
+    finally:
+        tail.close()
+        closing.cancel()

@@ -1,11 +1,15 @@
-"""The relay, which hands events from the outbox to the broker."""
+"""The relay, which gives events their positions in the feed, and hands them from the outbox to the broker."""
 
+import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Final
 
 import structlog
 
+from adapters.memory.signal import MemoryOutboxSignal
+from application.assembly import UseCases
 from application.errors import Trouble
 from application.messaging.relay import RelayEvents
 from application.ports.messaging import OutboxSignal
@@ -13,7 +17,7 @@ from entrypoints.alive import RELAY
 from entrypoints.broker import queues_declared
 from entrypoints.connections import open_container
 from entrypoints.heartbeat import heard_of
-from entrypoints.loops import Stop, repeat
+from entrypoints.loops import Stop, repeat, repeated
 from entrypoints.programs.starting import freeze_objects, tell_of_servers
 from entrypoints.schema import expect_schema
 from entrypoints.settings import Settings
@@ -23,6 +27,8 @@ _LOOK_EVERY: Final = 1.0
 # Seconds between two batches under load: fewer and larger batches cost less. A single event finds the relay waiting and
 # is sent at once.
 _REST: Final = 0.005
+# Seconds between two looks for positions that are older than the retention.
+_PRUNE_EVERY: Final = 60.0
 
 
 async def run_relay(settings: Settings, stop: Stop) -> None:
@@ -31,11 +37,48 @@ async def run_relay(settings: Settings, stop: Stop) -> None:
         await expect_schema(container, stop)
         freeze_objects()
         async with heard_of(container.heartbeats(), RELAY):
-            await relay(container.use_cases().relay_events, container.outbox_signal(), stop)
+            await relay(container.use_cases(), container.outbox_signal(), stop)
 
 
-async def relay(relay_events: RelayEvents, signal: OutboxSignal, stop: Stop) -> None:
-    """Publish events until the stop, and finish the batch in flight."""
+async def relay(use_cases: UseCases, signal: OutboxSignal, stop: Stop) -> None:
+    """Give positions and publish events until the stop, and finish the batches in flight.
+
+    The two don't wait for each other: the feed goes on while the broker is down.
+    """
+    woken = (MemoryOutboxSignal(), MemoryOutboxSignal())
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(_wake(woken, signal, stop))
+        tasks.create_task(_give_positions(use_cases, woken[0], stop))
+        tasks.create_task(_publish(use_cases.relay_events, woken[1], stop))
+    with suppress(Trouble):
+        await use_cases.relay_events.stop()
+
+
+async def _wake(woken: Sequence[OutboxSignal], signal: OutboxSignal, stop: Stop) -> None:
+    """A signal wakes one waiter, and there are two."""
+    while not stop.is_set():
+        await stop.until_first(signal.wait(_LOOK_EVERY))
+        for each in woken:
+            each.notify()
+
+
+async def _give_positions(use_cases: UseCases, woken: OutboxSignal, stop: Stop) -> None:
+    async def step() -> float:
+        given = await use_cases.give_positions()
+        if given:
+            return _REST if given > 1 else 0
+        # It is woken after each look for a signal.
+        await stop.until_first(woken.wait(10 * _LOOK_EVERY))
+        return 0
+
+    async def prune() -> float:
+        return 0 if await use_cases.prune_feed() else _PRUNE_EVERY
+
+    async with repeated(prune, name="feed"):
+        await repeat(step, stop, name="feed")
+
+
+async def _publish(relay_events: RelayEvents, woken: OutboxSignal, stop: Stop) -> None:
     log = structlog.get_logger("holdfast.relay")
     refused = False
 
@@ -47,12 +90,11 @@ async def relay(relay_events: RelayEvents, signal: OutboxSignal, stop: Stop) -> 
         if sent:
             log.debug("events relayed", count=sent)
             return _REST if sent > 1 else 0
-        await stop.until_first(signal.wait(_LOOK_EVERY))
+        # It is woken after each look for a signal.
+        await stop.until_first(woken.wait(10 * _LOOK_EVERY))
         return 0
 
     await repeat(step, stop, name="relay")
-    with suppress(Trouble):
-        await relay_events.stop()
 
 
 def _tell_refused(log: structlog.stdlib.BoundLogger, since: datetime | None) -> None:

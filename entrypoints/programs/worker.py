@@ -156,7 +156,7 @@ async def run_worker(settings: Settings, stop: Stop) -> None:
             await republish_what_was_lost(use_cases)
         freeze_objects()
         async with heard_of(container.heartbeats(), WORKER, RELAY), asyncio.TaskGroup() as tasks:
-            tasks.create_task(relay(use_cases.relay_events, container.outbox_signal(), stop))
+            tasks.create_task(relay(use_cases, container.outbox_signal(), stop))
             tasks.create_task(worker.run(stop))
 
 

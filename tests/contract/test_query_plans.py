@@ -25,6 +25,7 @@ from adapters.sql.migrate import migrate
 from adapters.sql.tables import metadata
 from adapters.sql.unit_of_work import SqlUnitOfWork
 from application.errors import Aborted
+from application.ports.feed import FeedFilter, FeedRange, Position
 from application.ports.idempotency import IdempotencyKey, StoredResponse
 from application.ports.persistence import Announcement, OutboxEntry, Transaction
 from bench.growth import fill
@@ -43,7 +44,7 @@ BATCH = 50
 ORDERS = 20_000
 
 # A shop has as many products as it has; these tables don't grow with its orders.
-SMALL = {"products", "leases", "heartbeats"}
+SMALL = {"products", "leases", "heartbeats", "feed_head"}
 GROWING = metadata.tables.keys() - SMALL
 # To compare the stock with all that orders hold is to read all that orders hold.
 COUNTS_EVERYTHING = {"products.stock_counts"}
@@ -73,7 +74,14 @@ MORE = (
     FROM outbox WHERE position % 2 = 0
     """,
     "INSERT INTO waiting_work SELECT position, order_id, sequence, type, body FROM outbox WHERE position % 2 = 0",
-    "ANALYZE announcements, waiting_work, outbox, dead_letters, stock_adjustments",
+    "INSERT INTO feed_queue (order_id, sequence, type) SELECT order_id, sequence, type FROM order_events",
+    """
+    INSERT INTO feed (position, order_id, sequence, type, given_at)
+    SELECT row_number() OVER (ORDER BY at, order_id), order_id, sequence, type, now() FROM order_events
+    WHERE NOT EXISTS (SELECT FROM feed)
+    """,
+    "UPDATE feed_head SET given = (SELECT count(*) FROM feed)",
+    "ANALYZE feed, feed_queue, announcements, waiting_work, outbox, dead_letters, stock_adjustments",
 )
 
 Arguments = Mapping[str, Any]
@@ -158,6 +166,12 @@ def samples_of(known: Sequence[Order]) -> Arguments:
         "outbox.after": 10,
         "outbox.entries": entries,
         "announcements.entries": entries,
+        "of": FeedRange(
+            after=Position(1000),
+            until=Position(2000),
+            only=FeedFilter(types=frozenset({"order.paid"}), user_id=UserId(7), order_id=ids[0]),
+        ),
+        "older_than": timedelta(seconds=-1),
         "type_": "order.payment_requested",
         "waiting_work.after": 10,
         "waiting_work.remove.entries": entries,

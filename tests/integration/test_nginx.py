@@ -13,6 +13,7 @@ import pytest
 from attrs import define, field, frozen
 
 from entrypoints.http.problems import CATALOGUE
+from entrypoints.http.routes.events import QUIET
 from entrypoints.settings import Settings
 from tests.servers import Process, free_port, plain_environment
 from tests.servers.compose import ROOT, nginx_config, read_compose
@@ -282,5 +283,7 @@ def test_the_limits_of_nginx_and_of_the_api_agree() -> None:
     config = (ROOT / "deploy" / "nginx.conf").read_text()
     defaults = Settings()
     assert f"client_max_body_size {defaults.max_body // 1024}k;" in config
-    [proxy_timeout] = re.findall(r"proxy_read_timeout (\d+)s;", config)
+    proxy_timeout, stream_timeout = re.findall(r"proxy_read_timeout (\d+)s;", config)
     assert int(proxy_timeout) > defaults.request_timeout.total_seconds()
+    # There is a comment in time.
+    assert int(stream_timeout) > QUIET

@@ -50,6 +50,7 @@ LOCKING: Final[Locking] = {
     "products.save_many": partial(_saved, "products"),
     "outbox.claim": _lease,
     "outbox.release": _lease,
+    "feed.give_positions": _lease,
     # A database numbers letters by itself; here a lock keeps other transactions from taking the same number.
     "dead_letters.record": _numbered,
 }

@@ -165,6 +165,7 @@ class House:
             cache_fence=NoCacheFence(),
             price_list=SimulatedPriceList(faults, process, MemoryPriceList()),
             outbox_signal=self.signal,
+            feed_signal=MemoryOutboxSignal(),
             publisher=SimulatedPublisher(faults, process, world.broker),
             intake_queue=parts.intake_queue(published, world),
             subscription=self._subscription,
@@ -197,7 +198,7 @@ class House:
             await self.use_cases.drained()
 
     async def run_relay(self) -> None:
-        await relay(self.use_cases.relay_events, self.signal, self.process.stop)
+        await relay(self.use_cases, self.signal, self.process.stop)
 
     async def run_worker(self) -> None:
         worker = Worker(

@@ -20,6 +20,8 @@ from application.execution.after_commit import Committed, InvalidateOlder
 from application.execution.conditional import order_id_in
 from application.execution.idempotency import Keyed, once
 from application.execution.retry_conflicts import Retrying
+from application.feed.read_feed import FeedPage, ReadFeed
+from application.feed.tail import FeedTail, Follower
 from application.intake.order_intake import AutoIntake
 from application.intake.persist_orders import PersistOrders
 from application.intake.place_order import PlaceOrder
@@ -31,6 +33,7 @@ from application.payments.pipeline import ProviderPipeline
 from application.payments.process_payment import ProcessPayment
 from application.payments.refund_order import RefundOrder
 from application.payments.request_refund import RequestRefund
+from application.ports.feed import Position
 from application.ports.idempotency import IdempotencyKey, StoredResponse
 from application.ports.messaging import Delivery
 from application.ports.payments import PaymentDeclined
@@ -170,16 +173,88 @@ class _WithoutProductLocks(_Transactions):
 
 
 class _BelievesAnyLease(_Before):
-    async def claim(self, *, by: str, limit: int) -> list[OutboxEntry]:
+    def _is_taken(self, by: str) -> bool:
         store = self.world.database.store
-        if any(lease.holder != by and lease.until > store.now() for lease in store.leases.values()):
-            return []
-        entries: list[OutboxEntry] = await self.inner.claim(by=by, limit=limit)
-        return entries
+        return any(lease.holder != by and lease.until > store.now() for lease in store.leases.values())
+
+    async def claim(self, *, by: str, limit: int) -> list[OutboxEntry]:
+        return [] if self._is_taken(by) else list(await self.inner.claim(by=by, limit=limit))
+
+    async def give_positions(self, *, by: str, limit: int) -> int:
+        return 0 if self._is_taken(by) else int(await self.inner.give_positions(by=by, limit=limit))
 
 
 class _WithoutADoubt(_Transactions):
-    repositories = {"outbox": _BelievesAnyLease}  # noqa: RUF012 - as above
+    repositories = {"outbox": _BelievesAnyLease, "feed": _BelievesAnyLease}  # noqa: RUF012 - as above
+
+
+class _GivesAnyway(_Before):
+    """Believes that it still has the lease, and takes the last position without a lock."""
+
+    async def give_positions(self, *, by: str, limit: int) -> int:
+        changes = self.inner.inner._changes  # noqa: SLF001 - it stands in for the adapter
+        store = self.world.database.store
+        waiting = store.feed_queue[:limit]
+        changes.fed = {
+            Position(position): (id_, store.now()) for position, id_ in enumerate(waiting, store.feed_given + 1)
+        }
+        await asyncio.sleep(0)
+        return len(waiting)
+
+
+class _GivesWithoutLease(_Transactions):
+    repositories = {"feed": _GivesAnyway}  # noqa: RUF012 - as above
+
+
+class _NumbersAtOnce(_Before):
+    async def add_many(self, events: Sequence[Any]) -> None:
+        await self.inner.add_many(events)
+        store = self.world.database.store
+        for event in events:
+            store.feed_given = Position(store.feed_given + 1)
+            store.feed[store.feed_given] = (event_id(event), store.now())
+
+
+class _GivesBeforeCommit(_Transactions):
+    repositories = {"events": _NumbersAtOnce}  # noqa: RUF012 - as above
+
+
+class _Reversed(_Before):
+    async def give_positions(self, *, by: str, limit: int) -> int:
+        store = self.world.database.store
+        if len(store.feed_queue) > 1:
+            store.feed_queue.reverse()
+        given: int = await self.inner.give_positions(by=by, limit=limit)
+        return given
+
+
+class _GivesOutOfSequence(_Transactions):
+    repositories = {"feed": _Reversed}  # noqa: RUF012 - as above
+
+
+@frozen
+class _SkipsWhatDoesNotFit(ReadFeed):
+    async def page(self, **options: Any) -> FeedPage:
+        page = await super().page(**options)
+        return evolve(page, next=page.newest)
+
+
+class _StartsAtTheTail(FeedTail):
+    def has(self, follower: Follower) -> bool:
+        if self._position is None:
+            return False
+        self._attached.add(follower)
+        return True
+
+
+class _QueuesAgain(_Before):
+    async def re_enqueue(self, events: Sequence[Any]) -> None:
+        await self.inner.re_enqueue(events)
+        self.world.database.store.feed_queue += [event_id(event) for event in events]
+
+
+class _GivesASecondPosition(_Transactions):
+    repositories = {"outbox": _QueuesAgain}  # noqa: RUF012 - as above
 
 
 class _KeepsNoRefusedWork(_Before):
@@ -680,6 +755,12 @@ MUTATIONS: Final = (
     Mutation("takes what was sent for confirmed", _with(RelayEvents=_TakesSentForConfirmed)),
     Mutation("sends the next event without the confirm of the last", _with(RelayEvents=_KnowsNoWaves)),
     Mutation("believes a lease in the future", Parts(unit_of_work=_WithoutADoubt)),
+    Mutation("gives positions without the lease", Parts(unit_of_work=_GivesWithoutLease)),
+    Mutation("gives positions before the commit", Parts(unit_of_work=_GivesBeforeCommit)),
+    Mutation("gives positions out of sequence", Parts(unit_of_work=_GivesOutOfSequence)),
+    Mutation("gives an event that is sent again another position", Parts(unit_of_work=_GivesASecondPosition)),
+    Mutation("skips what does not fit on a page of the feed", _with(ReadFeed=_SkipsWhatDoesNotFit)),
+    Mutation("follows the tail before it has read up to it", _with(FeedTail=_StartsAtTheTail)),
     Mutation("drops work that its queue refuses", Parts(unit_of_work=_DropsRefusedWork)),
     Mutation("lets work wait for its announcement", _with(RelayEvents=_LetsWorkWait)),
     Mutation("drops an announcement that is refused", _with(RelayEvents=_DropsWhatIsRefused)),

@@ -69,6 +69,8 @@ _NOT_CALLED: Final = {
     "recent_orders.scan",
     "outbox.page",
     "waiting_work.page",
+    # Only a shop that keeps no positions for good.
+    "feed.prune",
     # Only `holdfast dead`, with which a person looks at dead letters and decides about them.
     "dead_letters.get_many",
     "dead_letters.save_many",

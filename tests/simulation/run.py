@@ -23,7 +23,7 @@ from domain.ids import ProductId
 from domain.money import Money
 from domain.orders.status import OrderStatus
 from tests.invariants import LedgerCharge
-from tests.simulation import checks
+from tests.simulation import checks, readers
 from tests.simulation.broker import SimulatedBroker
 from tests.simulation.clients import Client, Diary
 from tests.simulation.database import Database
@@ -31,6 +31,7 @@ from tests.simulation.faults import Faults, Process, Weather
 from tests.simulation.house import CATALOGUE_AGE, House, Parts, World
 from tests.simulation.loop import SimulatedLoop, ended
 from tests.simulation.points import DATABASE
+from tests.simulation.readers import FeedReader
 from tests.simulation.stand_ins import LateProvider
 from tests.unit.builders import NOW, CountedIds
 
@@ -124,6 +125,7 @@ class _Run:
     _time_to_pay: checks.TimeToPay = field(factory=checks.TimeToPay, init=False)
     _ledger: MemoryLedger = field(factory=MemoryLedger, init=False)
     _world: World = field(init=False)
+    _readers: list[FeedReader] = field(factory=list, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._chance = Random(self._seed)
@@ -186,12 +188,17 @@ class _Run:
         if not self._faults.weather.embedded:
             programs = {f"api-{number}": House.run_api for number in range(self._chance.randint(1, 2))}
             programs |= {f"worker-{number}": House.run_worker for number in range(self._chance.randint(1, 2))}
-            programs["relay"] = House.run_relay
+            # One at a time is active. The other one takes over when the lease ends.
+            programs |= {f"relay-{number}": House.run_relay for number in range(self._chance.choice((1, 1, 2)))}
         # The catalogue is filled before the programs start, because a price list that starts empty is refreshed late.
         products = await self._fill_shelves()
         around = [asyncio.create_task(self._keep_running(name, program)) for name, program in programs.items()]
         around += [asyncio.create_task(disturbance) for disturbance in self._disturbances()]
         houses = partial(self._open)
+        self._readers = [
+            FeedReader(f"reader-{number}", number == 0, self._faults, self._chance, houses) for number in range(3)
+        ]
+        around += [asyncio.create_task(reader.run()) for reader in self._readers]
         most_visits = _MOST_TO_WATCH if self._faults.weather.errand == "watch" else _MOST_VISITS
         await asyncio.gather(
             *(
@@ -300,6 +307,7 @@ class _Run:
 
     def _left(self) -> Iterator[str]:
         store = self._world.database.store
+        yield from readers.behind(store, self._readers)
         if store.outbox:
             yield f"{len(store.outbox)} events are still in the outbox"
         if store.waiting_work:
@@ -337,6 +345,7 @@ class _Run:
         self._findings += checks.repetitions(broker.heard)
         self._findings += checks.work(store, broker.enqueued)
         self._findings += checks.dead_letters(store, broker.queues.values())
+        self._findings += readers.gaps(store, self._readers)
         await self._compare_caches()
 
     async def _compare_caches(self) -> None:

@@ -92,6 +92,7 @@ class Shop:
             cache_fence=NoCacheFence(),
             price_list=MemoryPriceList(),
             outbox_signal=signal,
+            feed_signal=MemoryOutboxSignal(),
             publisher=self.broker,
             intake_queue=PublishedIntake(self.broker),
             subscription=lambda work: queues[work],

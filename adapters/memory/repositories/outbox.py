@@ -13,16 +13,22 @@ RELAY: Final = "relay"
 _LEASE: Final = timedelta(seconds=LEASE_SECONDS)
 
 
+def take_lease(changes: Changes, by: str) -> bool:
+    now, lease = changes.store.now(), changes.leases.get(RELAY)
+    # A lease that ends later than one that begins now is void: the clock was set back after it was taken.
+    if lease is not None and lease.holder != by and now < lease.until <= now + _LEASE:
+        return False
+    changes.leases[RELAY] = Lease(by, now + _LEASE)
+    return True
+
+
 @frozen
 class MemoryOutbox:
     _changes: Changes
 
     async def claim(self, *, by: str, limit: int) -> list[OutboxEntry]:
-        now, lease = self._changes.store.now(), self._changes.leases.get(RELAY)
-        # A lease that ends later than one that begins now is void: the clock was set back after it was taken.
-        if lease is not None and lease.holder != by and now < lease.until <= now + _LEASE:
+        if not take_lease(self._changes, by):
             return []
-        self._changes.leases[RELAY] = Lease(by, now + _LEASE)
         here = [entry for entry in self._changes.store.outbox.values() if entry.position not in self._changes.sent]
         first: dict[OrderId, int] = {}
         for position, each in sorted(self._changes.waiting_announcements().items()):

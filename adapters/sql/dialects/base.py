@@ -181,8 +181,8 @@ class Inserts(Protocol):
         from before the change, even if the database makes the assignments one by one. An unchanged row is not counted.
         """
 
-    def into_both(self, new: FromClause, first: Table, second: Table, shared: Sequence[str]) -> Sequence[Executable]:
-        """Insert the new rows into `first`, and their columns `shared` into `second`."""
+    def into_all(self, new: FromClause, first: Table, others: Mapping[Table, Sequence[str]]) -> Sequence[Executable]:
+        """Insert the new rows into `first`, and into each other table those columns that it has with it."""
 
 
 class Locks(Protocol):

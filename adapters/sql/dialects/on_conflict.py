@@ -30,8 +30,11 @@ class InsertsOnConflict:
         )
         return statement
 
-    def into_both(self, new: FromClause, first: Table, second: Table, shared: Sequence[str]) -> Sequence[Executable]:
+    def into_all(self, new: FromClause, first: Table, others: Mapping[Table, Sequence[str]]) -> Sequence[Executable]:
         return [
             insert(first).from_select(list(new.c.keys()), select(new)),
-            insert(second).from_select(list(shared), select(*(new.c[name] for name in shared))),
+            *(
+                insert(other).from_select(list(shared), select(*(new.c[name] for name in shared)))
+                for other, shared in others.items()
+            ),
         ]

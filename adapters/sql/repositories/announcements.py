@@ -9,7 +9,7 @@ from sqlalchemy import Row, Select, bindparam, delete, exists, select, union_all
 from adapters.sql.core.bulk import Written, bulk_insert
 from adapters.sql.core.expressions import among
 from adapters.sql.core.transaction import TransactionBlock
-from adapters.sql.repositories.outbox import LEASE
+from adapters.sql.repositories.relay_lease import LEASE
 from adapters.sql.tables import announcements
 from application.ports.persistence import LONGEST_DELAY, Announcement, OutboxEntry
 from domain.orders.events import EventId

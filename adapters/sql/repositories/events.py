@@ -12,7 +12,7 @@ from adapters.sql.core.reading import checked
 from adapters.sql.core.transaction import TransactionBlock
 from adapters.sql.dialects.base import SqlDialect
 from adapters.sql.repositories.outbox import ENTRY_WRITTEN
-from adapters.sql.tables import order_events, outbox
+from adapters.sql.tables import feed_queue, order_events, outbox
 from application.execution.after_commit import Committed
 from domain.ids import OrderId
 from domain.orders.events import Event
@@ -20,9 +20,12 @@ from domain.orders.events import Event
 # What is written into each column, of which the outbox gets its own; only the body is read.
 _WRITTEN: Final[Written[Event]] = {**ENTRY_WRITTEN, "at": attrgetter("at")}
 
+# What waits for its position in the feed.
+_QUEUED: Final = ("order_id", "sequence", "type")
+
 
 def _insert_and_announce(new: FromClause, dialect: SqlDialect) -> Sequence[Executable]:
-    return dialect.inserts.into_both(new, order_events, outbox, tuple(ENTRY_WRITTEN))
+    return dialect.inserts.into_all(new, order_events, {outbox: tuple(ENTRY_WRITTEN), feed_queue: _QUEUED})
 
 
 _INSERT_AND_ANNOUNCE: Final = BulkStatement(order_events, written_whole(order_events, _WRITTEN), _insert_and_announce)

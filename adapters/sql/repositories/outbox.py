@@ -8,7 +8,6 @@ from sqlalchemy import (
     Executable,
     FromClause,
     Row,
-    Select,
     bindparam,
     delete,
     exists,
@@ -22,16 +21,12 @@ from adapters.sql.core.bulk import BulkStatement, Written, written_whole
 from adapters.sql.core.expressions import among
 from adapters.sql.core.transaction import TransactionBlock
 from adapters.sql.dialects.base import SqlDialect
-from adapters.sql.lease import Lease
 from adapters.sql.repositories.outbox_mark import NOT_BELOW, raise_mark
+from adapters.sql.repositories.relay_lease import LEASE, if_held, take_lease
 from adapters.sql.tables import announcements, leases, outbox, waiting_work
 from application.execution.after_commit import Committed
-from application.ports.persistence import LEASE_SECONDS, OutboxEntry
+from application.ports.persistence import OutboxEntry
 from domain.orders.events import Event, EventId
-
-LEASE: Final = Lease("relay", LEASE_SECONDS)
-# A claim that lasts for so long is renewed later: a relay that is busy writes, and waits for the disk, once a second.
-_ENOUGH_SECONDS: Final = LEASE_SECONDS - 1
 
 # What is written into each column; `_entry` reads it.
 ENTRY_WRITTEN: Final[Written[Event]] = {
@@ -79,16 +74,7 @@ def _remove(dialect: SqlDialect) -> Executable:
     return dialect.durability.need_not_last(_DELETE)
 
 
-_HELD: Final = exists().where(LEASE.is_held(_ENOUGH_SECONDS))
-
-
-def _oldest_if_held() -> Select[Any]:
-    """A row that says whether the lease is held, and those of the oldest beside it: a look at nothing is one read."""
-    lease, oldest = select(_HELD.label("is_held")).subquery("lease"), _OLDEST.subquery("oldest")
-    return select(lease.c.is_held, *oldest.c).select_from(lease.outerjoin(oldest, lease.c.is_held))
-
-
-_OLDEST_IF_HELD: Final = _oldest_if_held()
+_OLDEST_IF_HELD: Final = if_held(_OLDEST)
 _RELEASE_LEASE: Final = delete(leases).where(leases.c.name == LEASE.name, leases.c.holder == bindparam("by"))
 
 
@@ -113,7 +99,7 @@ class SqlOutbox:
 
     async def _claim_anew(self, by: str, limit: int) -> list[OutboxEntry]:
         """As the first claim of a relay, and once a second while it works."""
-        if not await self._take_lease(by):
+        if not await take_lease(self._block, by):
             return []
         entries = [_entry(row) for row in await self._block.fetch(_OLDEST, {"limit": limit})]
         await raise_mark(self._block, entries)
@@ -133,9 +119,3 @@ class SqlOutbox:
 
     async def page(self, *, after: int | None, limit: int) -> list[OutboxEntry]:
         return [_entry(row) for row in await self._block.fetch(_PAGE, {"after": after or 0, "limit": limit})]
-
-    async def _take_lease(self, by: str) -> bool:
-        dialect = self._block.dialect
-        if dialect.durability.must_last is not None:
-            await self._block.fetch(dialect.durability.must_last)
-        return bool(await self._block.change(LEASE.taking(dialect), {"by": by}))

@@ -8,7 +8,7 @@ from sqlalchemy import Row, bindparam, delete, exists, select
 from adapters.sql.core.bulk import Written, bulk_insert
 from adapters.sql.core.expressions import among
 from adapters.sql.core.transaction import TransactionBlock
-from adapters.sql.repositories.outbox import LEASE
+from adapters.sql.repositories.relay_lease import LEASE
 from adapters.sql.tables import waiting_work
 from application.ports.persistence import OutboxEntry
 from domain.orders.events import EventId

@@ -55,3 +55,5 @@ class Route:
     needs_body: bool = True
     # The media types of its answers, the usual one first.
     produces: tuple[str, ...] = (JSON,)
+    # For so many seconds more than others, the handler may wait for something to happen.
+    waits: float = 0.0

@@ -6,6 +6,7 @@ connections of a server share.
 
 import asyncio
 import time
+from collections.abc import Callable
 from email.utils import formatdate
 from heapq import nsmallest
 from operator import itemgetter
@@ -32,8 +33,10 @@ _CLOSED_AT_ONCE: Final = 32
 class State(ServerState):
     """The state that the connections of one server share."""
 
-    def __init__(self, shedding: LoadShedding, max_connections: int) -> None:
+    def __init__(self, shedding: LoadShedding, max_connections: int, long_lived: Callable[[], int] = lambda: 0) -> None:
         super().__init__()
+        # How many of the requests in progress only wait for something to happen. They are bounded elsewhere.
+        self.long_lived = long_lived
         self.stopping = False
         self.shedding = shedding
         self.max_connections = max_connections

@@ -153,7 +153,8 @@ class ProblemProtocol(ClosingProtocol):
 
     def _must_shed(self) -> bool:
         state = self.server_state
-        return state.shedding.is_due(in_progress=len(self.tasks), finished=state.total_requests)
+        in_progress = len(self.tasks) - state.long_lived()
+        return state.shedding.is_due(in_progress=in_progress, finished=state.total_requests)
 
     def _shed_unparsed(self, data: bytes) -> None:
         state = self.server_state

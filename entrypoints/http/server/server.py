@@ -36,6 +36,7 @@ async def serve(  # noqa: PLR0913 - each is a setting, given by name
     max_connections: int | None = None,
     shared_port: bool = False,
     access_log: AccessLog | None = None,
+    long_lived: Callable[[], int] = lambda: 0,
 ) -> None:
     """Serve on all addresses of the host until `stop` is set, and return when the requests in progress are done.
 
@@ -44,10 +45,11 @@ async def serve(  # noqa: PLR0913 - each is a setting, given by name
     An idle connection stays open for `keep_alive` seconds after a request. Requests that are still in progress
     `shutdown_timeout` seconds after `stop` get 503. Above `max_connections`, those are closed that have been waiting
     for their client for the longest time; by default there are as many as this process has descriptors for. With
-    `shared_port`, other processes of this user may listen on the same port. Raise
-    `AddressInUse` or `CannotListen`.
+    `shared_port`, other processes of this user may listen on the same port. `long_lived` counts the requests that wait
+    for something to happen: the limit of concurrent requests is not for them. Raise `AddressInUse` or `CannotListen`.
     """
-    state = State(LoadShedding(concurrency or ConcurrencyLimit()), max_connections or room_for_connections())
+    shedding = LoadShedding(concurrency or ConcurrencyLimit())
+    state = State(shedding, max_connections or room_for_connections(), long_lived)
     state.refresh_date()
     protocol = ProblemProtocol if access_log is None else logging_to(access_log)
     new_connection = protocol_factory(app, state, keep_alive=keep_alive, protocol=protocol)

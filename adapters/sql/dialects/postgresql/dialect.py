@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from attrs import frozen
@@ -64,11 +64,17 @@ def _parameter(name: str) -> str:
 
 @frozen
 class PostgresInserts(InsertsOnConflict):
-    def into_both(self, new: FromClause, first: Table, second: Table, shared: Sequence[str]) -> Sequence[Executable]:
-        # Both tables are written in one round trip, and the shared columns are sent once.
+    def into_all(self, new: FromClause, first: Table, others: Mapping[Table, Sequence[str]]) -> Sequence[Executable]:
+        # All tables are written in one round trip, and the shared columns are sent once.
         inserting = insert(first).from_select(list(new.c.keys()), select(new))
-        kept = inserting.returning(*(first.c[name] for name in shared)).cte("kept")
-        return [insert(second).from_select(list(shared), select(kept))]
+        names = dict.fromkeys(name for shared in others.values() for name in shared)
+        kept = inserting.returning(*(first.c[name] for name in names)).cte("kept")
+        *more, last = (
+            insert(other).from_select(list(shared), select(*(kept.c[name] for name in shared)))
+            for other, shared in others.items()
+        )
+        # Its result is the number of rows, which the others have, too.
+        return [last.add_cte(*(each.cte(f"also_{number}") for number, each in enumerate(more)))]
 
 
 @frozen

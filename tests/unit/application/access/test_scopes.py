@@ -11,6 +11,7 @@ from application.access.principal import Forbidden, Principal
 from application.access.scopes import ALL_SCOPES, CUSTOMER_SCOPES, ROLES, Role, Scope
 from application.assembly import UseCases
 from application.catalogue.add_products import NewProduct
+from application.ports.feed import EVERYTHING
 from domain.ids import ProductId
 from domain.money import Money
 from tests.unit.builders import an_api_key
@@ -39,6 +40,8 @@ OPERATIONS: dict[str, tuple[Scope | None, Callable[[Any, Principal, Any, Any], A
     "rotate_key": (Scope.KEYS_WRITE, lambda use, by, pen, order: use(by, "0123456789ab", overlap=timedelta(0))),
     "revoke_key": (Scope.KEYS_WRITE, lambda use, by, pen, order: use(by, "0123456789ab")),
     "adjust_stock": (Scope.STOCK_ADJUST, lambda use, by, pen, order: use(by, pen.id, 1, reason="delivery")),
+    "read_feed": (Scope.EVENTS_READ, lambda use, by, pen, order: use(by, after=None, only=EVERYTHING, limit=9)),
+    "follow_feed": (Scope.EVENTS_READ, lambda use, by, pen, order: use(by, after=None, only=EVERYTHING)),
 }
 # What only Holdfast's own programs and commands do. No route reaches it.
 INTERNAL = {
@@ -48,6 +51,9 @@ INTERNAL = {
     "consumers",
     "record_dead_letters",
     "relay_events",
+    "give_positions",
+    "prune_feed",
+    "feed_tail",
     "republish_requests",
     "list_dead_letters",
     "decide_dead_letters",
