@@ -16,6 +16,7 @@ from adapters.memory.cache_owner import MemoryCacheOwner
 from adapters.memory.caches import MemoryCatalogueCache, MemoryRecentOrders, MemoryStockCache
 from adapters.memory.no_caches import NoCatalogueCache, NoRecentOrders, NoStockCache
 from adapters.memory.price_list import MemoryPriceList
+from adapters.memory.rate_limits import MemoryRateLimiter
 from adapters.memory.signal import MemoryOutboxSignal
 from adapters.sql.heartbeats import SqlHeartbeats
 from adapters.sql.mark import SqlDatabaseMarks
@@ -28,6 +29,7 @@ from application.ports.caching import CacheFence, CacheOwner, CatalogueCache, Pr
 from application.ports.environment import Clock, NewId, NewSecret
 from application.ports.messaging import IntakeQueue, OutboxSignal
 from application.ports.persistence import UnitOfWork
+from application.ports.rate_limits import RateLimiter
 from entrypoints.broker import Broker
 from entrypoints.health import ServerHealth
 from entrypoints.order_log import log_changes
@@ -68,6 +70,12 @@ def _stock_in_redis(redis: "GuardedRedis", namespace: str) -> StockCache:
     from adapters.redis.stock_cache import RedisStockCache  # noqa: PLC0415 - as above
 
     return RedisStockCache(redis, namespace=namespace)
+
+
+def _rate_limiter_in_redis(redis: "GuardedRedis", settings: Settings) -> RateLimiter:
+    from adapters.redis.rate_limits import RedisRateLimiter  # noqa: PLC0415 - as above
+
+    return RedisRateLimiter(redis, settings.quotas, settings.namespace)
 
 
 def _cache_fence(engine: AsyncEngine, redis: "GuardedRedis", namespace: str) -> CacheFence:
@@ -195,6 +203,12 @@ class Container(containers.DeclarativeContainer):
     )
     keep_caches: providers.Provider[KeepCachesToDatabase] = providers.Factory(
         KeepCachesToDatabase, providers.Factory(SqlDatabaseMarks, engine), cache_owners
+    )
+
+    rate_limiter: providers.Provider[RateLimiter] = providers.Selector(
+        providers.Callable(lambda settings: "redis" if settings.redis_url else "memory", settings),
+        redis=providers.Singleton(_rate_limiter_in_redis, redis, settings),
+        memory=providers.Singleton(MemoryRateLimiter, settings.provided.quotas),
     )
 
     ports: providers.Provider[Ports] = providers.Factory(

@@ -4,7 +4,7 @@ from datetime import timedelta
 from difflib import get_close_matches
 from hashlib import sha256
 from io import StringIO
-from ipaddress import ip_address
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Final, Literal
@@ -14,6 +14,7 @@ from attrs import Attribute, field, fields, frozen
 from dotenv import dotenv_values
 from dotenv.parser import parse_stream
 
+from application.ports.rate_limits import Quota
 from entrypoints.access_format import line_writer
 from entrypoints.aliases import switch, translate
 from entrypoints.server_parts import compose_urls
@@ -30,6 +31,7 @@ _URLS: Final[Mapping[str, UrlRules]] = MappingProxyType(
 _PASSWORDS: Final = {"database_url": "database_password", "redis_url": "redis_password", "amqp_url": "amqp_password"}
 
 _RANGES: Final = frozenset({"gateway_delay", "simulated_work"})
+_QUOTAS: Final = ("burst", "sustained")
 _HOSTS: Final = frozenset({"host", "database_host", "amqp_host"})
 
 _UNITS: Final = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -115,6 +117,15 @@ class Settings:
         "`required`: callers need an API key; `open`: everybody may do everything; by default open where `holdfast up`"
         " listens on this machine alone, without servers",
     )
+    trusted_proxies: str = _setting(
+        "",
+        "networks of your proxies, as in 10.0.0.0/8,192.0.2.7: what they say in X-Forwarded-For is taken for the"
+        " client's address",
+    )
+    rate_limit: str = _setting(
+        "50/1s 1000/60s",
+        "requests that a customer's key may make: at once, and over time; or `off`. The shop's own keys have no limit",
+    )
     namespace: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9_-]{1,40}\Z")] = _setting(
         "holdfast",
         "prefix of exchanges, queues and cache keys, of a-z, 0-9, - and _: several shops can share servers",
@@ -188,6 +199,15 @@ class Settings:
         if self.auth is not None:
             return self.auth == "required"
         return bool(self.database_url) or not _is_loopback(self.host)
+
+    @property
+    def quotas(self) -> tuple[Quota, ...]:
+        """How many requests a customer's key may make. Without any, there is no limit."""
+        return _quotas(self.rate_limit)
+
+    @property
+    def proxies(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        return _networks(self.trusted_proxies)
 
     @property
     def database_file(self) -> Path:
@@ -398,6 +418,10 @@ def _check(setting: str, text: str) -> None:
         _URLS[setting].read(text)
     elif setting in _HOSTS and not is_host(text):
         raise ValueError(f"{text!r} is neither a host name nor an IP address")
+    elif setting == "rate_limit":
+        _quotas(text)
+    elif setting == "trusted_proxies":
+        _networks(text)
     elif setting == "access_log_format":
         line_writer(text)
 
@@ -418,6 +442,25 @@ def _origins(text: str) -> tuple[str, ...]:
                 f"{origin[:100]!r} is no origin; write as in https://shop.example or http://localhost:3000"
             )
     return origins
+
+
+def _quotas(text: str) -> tuple[Quota, ...]:
+    if text == "off":
+        return ()
+    parts = text.split()
+    if not 1 <= len(parts) <= len(_QUOTAS):
+        raise ValueError(f"{text[:40]!r} is neither off nor one or two limits; write as in 50/1s 1000/60s")
+    quotas = []
+    for name, part in zip(_QUOTAS, parts, strict=False):
+        quantity, _, window = part.partition("/")
+        if re.fullmatch(r"[1-9][0-9]{0,8}", quantity) is None:
+            raise ValueError(f"{part[:40]!r} is no limit; write a number and a time, as in 50/1s")
+        quotas.append(Quota(name, int(quantity), _duration(window).total_seconds()))
+    return tuple(quotas)
+
+
+def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
 
 
 def _is_loopback(host: str) -> bool:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from attrs import define, evolve, field, frozen
 
+from application.access.limits import FailedAttempts
 from application.access.principal import Principal, Unauthenticated
 from application.access.scopes import CUSTOMER_SCOPES, Scope
 from application.access.tokens import id_in
@@ -70,8 +71,9 @@ class _Known:
 class Authenticate:
     """Returns whose key it is. Keys that were used lately are known here, so that most calls read nothing.
 
-    Raise `Unauthenticated` for a key that does not work, `Unavailable` for a new one while the database is away. A key
-    that is known works on for an hour then, as orders are accepted on.
+    Raise `Unauthenticated` for a key that does not work, `TooManyGuesses` after many of them from one address, and
+    `Unavailable` for a new key while the database is away. A key that is known works on for an hour then, as orders are
+    accepted on.
     """
 
     # `FindKeys`, batched and with its timeout.
@@ -87,6 +89,7 @@ class Authenticate:
     _without_database: float = field(default=3600.0, kw_only=True)
     _retry: float = field(default=1.0, kw_only=True)
     _most: int = field(default=10_000, kw_only=True)
+    _failed: FailedAttempts = field(factory=FailedAttempts, kw_only=True)
     # By the hash of the key, the longest known first.
     _known: OrderedDict[bytes, _Known] = field(factory=OrderedDict, init=False)
     _tasks: "set[asyncio.Task[None]]" = field(factory=set, init=False)
@@ -95,7 +98,7 @@ class Authenticate:
         digest = sha256(token.encode()).digest()
         known = self._known.get(digest)
         if known is None:
-            known = await self._get(token, digest)
+            known = await self._get(token, digest, address)
         else:
             age = asyncio.get_running_loop().time() - known.read_at
             if age > self._fresh:
@@ -109,13 +112,16 @@ class Authenticate:
             raise Unauthenticated("the key may not be used from this address")
         return known.principal
 
-    async def _get(self, token: str, digest: bytes) -> _Known:
+    async def _get(self, token: str, digest: bytes, address: str) -> _Known:
+        self._failed.expect_room(address)
         id_ = id_in(token)
         if id_ is None:
+            self._failed.note(address)
             raise Unauthenticated("this is no key of Holdfast, or it was mistyped: its checksum is wrong")
         read_at = asyncio.get_running_loop().time()
         key = await self._find(id_)
         if key is None or not compare_digest(bytes.fromhex(key.digest), digest):
+            self._failed.note(address)
             raise Unauthenticated("there is no such key")
         known = self._known[digest] = _Known(key, principal_of(key), read_at)
         while len(self._known) > self._most:

@@ -21,6 +21,7 @@ from entrypoints.http.digests import expect_digests
 from entrypoints.http.guards import refuse_what_is_not_honoured
 from entrypoints.http.problems import kind_of
 from entrypoints.http.query import parameters
+from entrypoints.http.rate_limits import RateLimits, headers_in
 from entrypoints.http.replies import Reply, no_content, refuse
 from entrypoints.http.routes.documents import documents_routes
 from entrypoints.http.routes.events import events_routes
@@ -44,6 +45,7 @@ def create_app(  # noqa: PLR0913 - each is a setting, given by name
     check_readiness: CheckReadiness,
     *,
     authenticate: Authenticate,
+    rate_limits: RateLimits | None = None,
     cursor_secret: bytes,
     namespace: str = "holdfast",
     request_timeout: float = 10.0,
@@ -60,6 +62,7 @@ def create_app(  # noqa: PLR0913 - each is a setting, given by name
     app = _Api(__name__, static_folder=None, template_folder=None)
     app.request_timeout = request_timeout
     app.authenticate = authenticate
+    app.rate_limits = rate_limits
     app.cors = Cors(cors_origins) if cors_origins else None
     # A path has one spelling. Any other spelling gets 404, not a redirect with an HTML page.
     app.url_map.merge_slashes = False
@@ -89,6 +92,7 @@ def create_app(  # noqa: PLR0913 - each is a setting, given by name
 class _Api(LeanQuart):
     request_timeout: float
     authenticate: Authenticate
+    rate_limits: RateLimits | None
     # By the name of their endpoint.
     routes: dict[str, Route]
 
@@ -115,7 +119,11 @@ class _Api(LeanQuart):
                 return self._options(request_context.request)
             if request_context is not None and await self._check(request_context.request):
                 expect_digests(request_context.request.headers, await read_body())
-            return await super().dispatch_request(request_context)
+            # Every handler returns a Reply.
+            reply = cast(Reply, await super().dispatch_request(request_context))
+            if request_context is not None and (limits := headers_in(request_context.request)):
+                reply.headers.extend(limits)
+            return reply
 
     def _options(self, request: Request) -> Reply:
         """Return what may be done at an address, also to a browser that asks for a page of another origin."""
@@ -137,6 +145,8 @@ class _Api(LeanQuart):
         route = self.routes[request.url_rule.endpoint]
         if route.access is not Open.TO_ALL:
             by = await self.authenticate(request)
+            if self.rate_limits is not None:
+                await self.rate_limits.take(by, request)
             expect_access(by, route.access)
             # The handler takes it by this name.
             cast(dict[str, Any], request.view_args)["by"] = by
@@ -168,4 +178,6 @@ class _Refusals:
             if now - self._logged_at.get(kind.code, float("-inf")) >= 1.0:
                 self._logged_at[kind.code] = now
                 _log.warning("request not served", request=where, code=kind.code, reason=str(error))
-        return refuse(error, errors)
+        refusal = refuse(error, errors)
+        refusal.headers.extend(headers_in(request))
+        return refusal

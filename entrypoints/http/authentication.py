@@ -1,4 +1,7 @@
-"""The header Authorization: who makes a request."""
+"""Who makes a request, and from where."""
+
+from collections.abc import Sequence
+from ipaddress import IPv4Network, IPv6Network, ip_address
 
 from attrs import frozen
 from quart import Request
@@ -15,6 +18,8 @@ class Bearer:
 
     _authenticate: Authenticate
     _required: bool
+    # Behind these, the client's address is what they say.
+    _proxies: Sequence[IPv4Network | IPv6Network] = ()
 
     async def __call__(self, request: Request) -> Principal:
         header = request.headers.get("Authorization")
@@ -25,4 +30,23 @@ class Bearer:
         scheme, _, token = header.partition(" ")
         if scheme.lower() != "bearer":
             raise Unauthenticated(_HOW)
-        return await self._authenticate(token.strip(" "), request.remote_addr or "")
+        address = request.remote_addr or ""
+        if self._proxies:
+            address = client_address(address, request.headers.getlist("X-Forwarded-For"), self._proxies)
+        return await self._authenticate(token.strip(" "), address)
+
+
+def client_address(peer: str, forwarded: Sequence[str], proxies: Sequence[IPv4Network | IPv6Network]) -> str:
+    """Return the last address that is not one of our proxies. What stands before it, anybody could have sent."""
+    said = [part.strip() for value in forwarded for part in value.split(",")]
+    while said and _is_among(peer, proxies):
+        peer = said.pop()
+    return peer
+
+
+def _is_among(address: str, networks: Sequence[IPv4Network | IPv6Network]) -> bool:
+    try:
+        known = ip_address(address)
+    except ValueError:
+        return False
+    return any(known in network for network in networks)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
+from math import ceil
 from types import MappingProxyType
 from typing import Final
 
@@ -18,6 +19,7 @@ from werkzeug.exceptions import (
     UnsupportedMediaType,
 )
 
+from application.access.limits import TooManyRequests
 from application.access.manage_keys import InvalidKey, UnknownKey
 from application.access.principal import Forbidden, Unauthenticated
 from application.errors import Aborted, OutcomeUnknown, Overloaded, Unavailable
@@ -92,6 +94,15 @@ KINDS: Final[Mapping[type[Exception], Kind]] = MappingProxyType(
             "It is not known who calls",
             "The request has no key, or one that is not valid.",
             "Send a valid key, as in Authorization: Bearer hf_...",
+            is_told=True,
+        ),
+        TooManyRequests: Kind(
+            HTTPStatus.TOO_MANY_REQUESTS,
+            "too_many_requests",
+            "The caller has made too many requests",
+            "A customer's key has used up a quota, or too many keys that don't work came from one address.",
+            "Wait for the seconds in Retry-After: nothing was done.",
+            "yes",
             is_told=True,
         ),
         Forbidden: Kind(
@@ -393,6 +404,8 @@ def headers_of(kind: Kind, error: Exception | None = None) -> list[tuple[str, st
         headers.append(("Retry-After", _RETRY_AFTER))
     if isinstance(error, MethodNotAllowed) and error.valid_methods is not None:
         headers.append(("Allow", ", ".join(sorted({*error.valid_methods, "OPTIONS"}))))
+    if isinstance(error, TooManyRequests):
+        headers.append(("Retry-After", str(max(1, ceil(error.usage.retry_after)))))
     if kind.status is HTTPStatus.UNAUTHORIZED:
         headers.append(("WWW-Authenticate", "Bearer"))
     if isinstance(error, UnknownEncoding):

@@ -13,6 +13,7 @@ from entrypoints.container import Container
 from entrypoints.heartbeat import noted_alive
 from entrypoints.http.app import create_app
 from entrypoints.http.authentication import Bearer
+from entrypoints.http.rate_limits import RateLimits
 from entrypoints.http.server.access_log import open_access_log
 from entrypoints.http.server.server import serve
 from entrypoints.loops import Stop
@@ -53,7 +54,8 @@ async def serve_http(container: Container, stop: Stop, *, on_started: OnStarted,
             request_timeout=settings.request_timeout.total_seconds(),
             max_body=settings.max_body,
             cors_origins=settings.cors_origins,
-            authenticate=Bearer(use_cases.authenticate, required=settings.keys_required),
+            authenticate=Bearer(use_cases.authenticate, required=settings.keys_required, proxies=settings.proxies),
+            rate_limits=RateLimits(container.rate_limiter(), settings.quotas) if settings.quotas else None,
             cursor_secret=settings.cursor_secret,
             namespace=settings.namespace,
         )

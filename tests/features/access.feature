@@ -27,7 +27,7 @@ Feature: Access
       Given she has a key
       And she has asked to pay under the key "monday"
       And another customer has a key
-      When she asks to pay under the key "monday"
+      When he asks to pay under the key "monday"
       Then that is refused: unknown order
 
     Scenario: Another customer orders in her name

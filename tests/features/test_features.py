@@ -78,6 +78,11 @@ def he_cancels_her_order(story: Story) -> None:
         story.shop.cancel(story.order)
 
 
+@when(parsers.parse('he asks to pay under the key "{key}"'))
+def he_asks_to_pay_under_a_key(story: Story, key: str) -> None:
+    story.she_asks_to_pay(key=key)
+
+
 @when("she asks for a refund")
 def she_asks_for_a_refund(story: Story) -> None:
     with story.allowing_refusal():

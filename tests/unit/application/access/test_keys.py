@@ -9,6 +9,7 @@ import pytest
 from attrs import define, evolve, field
 
 from application.access.authenticate import Authenticate, FindKeys, NoteUse
+from application.access.limits import GUESSES, TooManyGuesses
 from application.access.manage_keys import InvalidKey, IssuedKey, NewKey, UnknownKey
 from application.access.principal import SYSTEM, Forbidden, Principal, Unauthenticated
 from application.access.scopes import ALL_SCOPES, CUSTOMER_SCOPES, ROLES, Role, Scope
@@ -95,6 +96,20 @@ async def test_mistyped_keys_are_refused_without_the_database(shop: Shop) -> Non
     with pytest.raises(Unauthenticated, match="checksum"):
         await door.let_in(issued.token[:-1] + "_", HERE)
     assert door.reads == 0
+
+
+async def test_guessing_ends_soon_and_known_keys_work_on(shop: Shop) -> None:
+    door, issued, new = Door(shop, fresh=60.0), await a_key(shop), await a_key(shop)
+    await door.let_in(issued.token, HERE)
+    for _ in range(GUESSES.quantity):
+        with pytest.raises(Unauthenticated):
+            await door.let_in("a guess", HERE)
+    for token in ("a guess", new.token):
+        with pytest.raises(TooManyGuesses):
+            await door.let_in(token, HERE)
+    assert await door.let_in(issued.token, HERE)
+    assert await door.let_in(new.token, "192.0.2.1")
+    assert door.reads == 2
 
 
 async def test_a_known_key_costs_no_reading(shop: Shop) -> None:
