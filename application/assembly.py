@@ -17,14 +17,16 @@ from application.access.manage_keys import CreateKey, IssuedKey, ListKeys, NewKe
 from application.access.principal import Principal
 from application.access.scopes import Scope
 from application.catalogue.add_products import AddProducts, NewProduct
-from application.catalogue.adjust_stock import AdjustStock
+from application.catalogue.adjust_stock import AdjustStock, StockCall
+from application.catalogue.change_product import ChangeProduct, ProductCall
 from application.catalogue.get_product import GetProduct
+from application.catalogue.list_adjustments import ListAdjustments
 from application.catalogue.list_products import CountLeft, ListProducts, ReadPages, ReadStock
 from application.execution.after_commit import AfterCommit, InvalidateOlder, PropagateChanges, tell_nobody
 from application.execution.batching import Batched
 from application.execution.circuit_breaker import CircuitBreaker
 from application.execution.conditional import OrderCall
-from application.execution.idempotency import Keyed, Outcome, Replayed
+from application.execution.idempotency import Keyed, Outcome, ProductOutcome, Replayed
 from application.execution.retry_conflicts import Retrying
 from application.execution.simulated_work import SimulatedWork
 from application.feed.give_positions import GivePositions, PruneFeed
@@ -60,7 +62,7 @@ from application.ports.caching import CacheFence, CatalogueCache, PriceList, Rec
 from application.ports.environment import Clock, NewId, NewSecret
 from application.ports.messaging import DeadLetterQueue, EventPublisher, IntakeQueue, OutboxSignal, Subscription
 from application.ports.payments import PaymentProvider, ProviderLedger
-from application.ports.persistence import UnitOfWork
+from application.ports.persistence import RecordedAdjustment, UnitOfWork
 from application.reconciliation.find_stuck import FindStuck
 from application.reconciliation.find_unrecorded import FindUnrecorded
 from application.reconciliation.reconcile import Reconcile
@@ -161,8 +163,10 @@ class UseCases:
     request_refund: ChangeOrder
     get_product: Callable[[Principal, ProductId], Awaitable[Product]]
     list_products: Guarded[..., Sequence[Product]]
-    add_products: Callable[[Principal, Sequence[NewProduct]], Awaitable[Sequence[Product | DomainError]]]
-    adjust_stock: Guarded[..., Product]
+    add_products: Callable[[Principal, Sequence[NewProduct | Keyed[NewProduct]]], Awaitable[Sequence[ProductOutcome]]]
+    change_product: Callable[[Principal, ProductCall], Awaitable[Product]]
+    adjust_stock: Callable[[Principal, Sequence[StockCall | Keyed[StockCall]]], Awaitable[Sequence[ProductOutcome]]]
+    list_adjustments: Guarded[..., Sequence[RecordedAdjustment]]
     read_feed: Guarded[..., FeedPage]
     follow_feed: Guarded[..., Follower]
 
@@ -281,6 +285,7 @@ def assemble(ports: Ports, limits: Limits) -> UseCases:
         get_product=Guarded(None, for_anybody(batches(GetProduct(uow)))),
         list_products=Guarded(None, for_anybody(ListProducts(batches(pages)))),
         add_products=Guarded(Scope.PRODUCTS_WRITE, AddProducts(uow, now)),
+        change_product=Guarded(Scope.PRODUCTS_WRITE, ChangeProduct(uow, now, ports.price_list)),
         adjust_stock=Guarded(Scope.STOCK_ADJUST, AdjustStock(uow, now)),
         create_key=Guarded(Scope.KEYS_WRITE, CreateKey(uow, ports.new_secret, now)),
         list_keys=Guarded(Scope.KEYS_WRITE, ListKeys(uow)),
@@ -293,6 +298,7 @@ def assemble(ports: Ports, limits: Limits) -> UseCases:
         ),
         read_feed=Guarded(Scope.EVENTS_READ, read_feed),
         follow_feed=Guarded(Scope.EVENTS_READ, feed_tail.follow),
+        list_adjustments=Guarded(Scope.STOCK_ADJUST, ListAdjustments(uow)),
         refresh_prices=RefreshPrices(uow, ports.price_list),
         expire_orders=expire_orders,
         consumers=(

@@ -79,6 +79,30 @@ class ProductExists(DomainError):
     code = "product_exists"
 
 
+class SkuTaken(DomainError):
+    """Another product has the SKU."""
+
+    code = "sku_taken"
+
+
+class NotForSale(DomainError):
+    """The product is not for sale now."""
+
+    code = "not_for_sale"
+
+
+class StockDiffers(DomainError):
+    """The stock is another one than the caller expected."""
+
+    code = "stock_differs"
+
+
+class InvalidMetadata(DomainError):
+    """Metadata above a limit."""
+
+    code = "invalid_metadata"
+
+
 class UnknownOrder(DomainError):
     """There is no such order, or it has been deleted."""
 

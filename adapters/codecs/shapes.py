@@ -14,6 +14,7 @@ from attrs import asdict
 from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import asdict as members_of
 
+from domain.catalogue.product import Product
 from domain.ids import OrderId, PaymentId, ProductId, customer_id
 from domain.money import Money
 from domain.orders import events
@@ -168,6 +169,45 @@ class OrderShape(Struct, kw_only=True):
             version=self.version,
             created_at=self.created_at,
             updated_at=self.updated_at,
+        )
+
+
+class ProductShape(Struct, kw_only=True):
+    active: bool
+    created_at: datetime
+    id: int
+    metadata: dict[str, str]
+    name: str
+    price: MoneyShape
+    sku: str | None
+    stock: int
+    version: int
+
+    @classmethod
+    def of(cls, product: Product) -> Self:
+        return cls(
+            active=product.active,
+            created_at=product.created_at,
+            id=product.id,
+            metadata=dict(product.metadata),
+            name=product.name,
+            price=MoneyShape.of(product.price),
+            sku=product.sku,
+            stock=product.stock,
+            version=product.version,
+        )
+
+    def restored(self) -> Product:
+        return Product(
+            id=ProductId(self.id),
+            name=self.name,
+            price=self.price.restored(),
+            stock=self.stock,
+            created_at=self.created_at,
+            version=self.version,
+            sku=self.sku,
+            active=self.active,
+            metadata=self.metadata,
         )
 
 

@@ -8,9 +8,10 @@ from typing import Final
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from adapters.codecs.shapes import OrderShape
+from adapters.codecs.shapes import OrderShape, ProductShape
 from application.ports.idempotency import Answer
 from domain import errors
+from domain.catalogue.product import Product
 from domain.errors import DomainError
 from domain.orders.order import Order
 
@@ -33,11 +34,12 @@ class _Refusal(msgspec.Struct):
 
 
 class _Stored(msgspec.Struct, omit_defaults=True):
-    """Either an order or a refusal."""
+    """Either an order, a product, or a refusal."""
 
     schema: int
     order: OrderShape | None = None
     refusal: _Refusal | None = None
+    product: ProductShape | None = None
 
 
 _ENCODER: Final = msgspec.json.Encoder()
@@ -47,6 +49,8 @@ _DECODER: Final = msgspec.json.Decoder(_Stored)
 def encode(answer: Answer) -> bytes:
     if isinstance(answer, Order):
         return _ENCODER.encode(_Stored(SCHEMA, order=OrderShape.of(answer)))
+    if isinstance(answer, Product):
+        return _ENCODER.encode(_Stored(SCHEMA, product=ProductShape.of(answer)))
     return _ENCODER.encode(_Stored(SCHEMA, refusal=_refusal(answer)))
 
 
@@ -55,6 +59,8 @@ def decode(stored: bytes | str) -> Answer:
     read = _DECODER.decode(stored)
     if read.schema == SCHEMA and read.order is not None:
         return read.order.restored()
+    if read.schema == SCHEMA and read.product is not None:
+        return read.product.restored()
     if read.schema == SCHEMA and read.refusal is not None and read.refusal.code in _REFUSALS:
         return _error(read.refusal)
     raise ValueError("the stored response can't be read: its schema or its refusal code is unknown to this version")

@@ -13,10 +13,11 @@ from application.ports.api_keys import ApiKey
 from application.ports.environment import Clock
 from application.ports.feed import Position
 from application.ports.idempotency import IdempotencyKey
-from application.ports.persistence import Announcement, OutboxEntry
+from application.ports.persistence import Announcement, EarlierPrice, OutboxEntry
 from domain.catalogue.product import Product, StockAdjustment
 from domain.dead_letter import DeadLetter
 from domain.ids import OrderId, PaymentId, ProductId
+from domain.money import Money
 from domain.orders.events import Event, EventId, event_id
 from domain.orders.expiry import OpenPeriod
 from domain.orders.order import Order
@@ -46,6 +47,7 @@ class MemoryStore:
     products: dict[ProductId, Product] = field(factory=dict)
     payments: dict[PaymentId, Payment] = field(factory=dict)
     adjustments: list[StockAdjustment] = field(factory=list)
+    earlier_prices: dict[tuple[ProductId, Money], EarlierPrice] = field(factory=dict)
     events: dict[EventId, Event] = field(factory=dict)
     outbox: dict[int, OutboxEntry] = field(factory=dict)
     last_position: int = 0
@@ -80,6 +82,7 @@ class Changes:
     payments: Overlay[PaymentId, Payment] = field(init=False)
     dead_letters: Overlay[int, DeadLetter] = field(init=False)
     adjustments: list[StockAdjustment] = field(factory=list, init=False)
+    earlier_prices: Overlay[tuple[ProductId, Money], EarlierPrice] = field(init=False)
     events: dict[EventId, Event] = field(factory=dict, init=False)
     sending: list[Event] = field(factory=list, init=False)
     sent: set[int] = field(factory=set, init=False)
@@ -101,6 +104,7 @@ class Changes:
         self.orders = Overlay(self.store.orders)
         self.products = Overlay(self.store.products)
         self.payments = Overlay(self.store.payments)
+        self.earlier_prices = Overlay(self.store.earlier_prices)
         self.idempotency_keys = Overlay(self.store.idempotency_keys)
         self.dead_letters = Overlay(self.store.dead_letters)
         self.leases = Overlay(self.store.leases)
@@ -118,6 +122,7 @@ class Changes:
         store.orders.update(self.orders.written)
         store.products.update(self.products.written)
         store.payments.update(self.payments.written)
+        store.earlier_prices.update(self.earlier_prices.written)
         store.dead_letters.update(self.dead_letters.written)
         store.leases.update(self.leases.written)
         store.recorded_at.update(self.recorded_at.written)

@@ -6,6 +6,7 @@ from attrs import define, field, frozen
 from adapters.memory.repositories.announcements import MemoryAnnouncements
 from adapters.memory.repositories.api_keys import MemoryApiKeys
 from adapters.memory.repositories.dead_letters import MemoryDeadLetters
+from adapters.memory.repositories.earlier_prices import MemoryEarlierPrices
 from adapters.memory.repositories.events import MemoryEvents
 from adapters.memory.repositories.feed import MemoryFeed
 from adapters.memory.repositories.idempotency_keys import MemoryIdempotencyKeys
@@ -60,6 +61,10 @@ class MemoryTransaction:
     @property
     def products(self) -> MemoryProducts:
         return MemoryProducts(self._changes)
+
+    @property
+    def earlier_prices(self) -> MemoryEarlierPrices:
+        return MemoryEarlierPrices(self._changes)
 
     @property
     def stock_adjustments(self) -> MemoryStockAdjustments:

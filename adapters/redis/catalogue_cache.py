@@ -11,7 +11,7 @@ from domain.catalogue.product import Product
 
 # The value of a page: its epoch, a digit for the shape of the JSON, and the products as JSON. A change of Product's
 # fields needs another digit.
-SHAPE: Final = b"2"
+SHAPE: Final = b"3"
 _HEAD_BYTES: Final = EPOCH_BYTES + len(SHAPE)
 
 _ENCODER: Final = msgspec.json.Encoder()
@@ -93,7 +93,8 @@ class RedisCatalogueCache:
 
 
 def _name(page: CataloguePage) -> str:
-    return f"{page.after or 0}:{page.limit}"
+    which = {None: "all", True: "for sale", False: "not for sale"}[page.active]
+    return f"{page.after or 0}:{page.limit}:{which}"
 
 
 def _decode(entry: bytes | None, epoch: bytes) -> list[Product] | None:

@@ -67,12 +67,33 @@ products: Final = Table(
     Column("stock", BigInteger, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("version", BigInteger, nullable=False),
+    Column("sku", String(64)),
+    Column("active", Boolean, nullable=False),
+    # JSON: what the shop notes, which nobody searches for.
+    Column("metadata", Text),
     PrimaryKeyConstraint("id", name="products_pk"),
     CheckConstraint("id > 0", name="products_id_is_positive"),
     CheckConstraint("length(name) > 0", name="products_have_a_name"),
     CheckConstraint("price >= 0", name="products_price_is_not_negative"),
     CheckConstraint("length(currency) = 3", name="products_currency_is_a_code"),
     CheckConstraint("stock >= 0", name="products_stock_is_not_negative"),
+    Index("products_sku", "sku", unique=True),
+    # A page of those that are for sale, or of those that are not.
+    Index("products_for_sale", "active", "id"),
+)
+
+# What a product cost before. An order at that price may have been accepted while the database was away.
+earlier_prices: Final = Table(
+    "earlier_prices",
+    metadata,
+    Column("product_id", BigInteger, nullable=False, autoincrement=False),
+    Column("price", BigInteger, nullable=False, autoincrement=False),
+    Column("currency", CHAR(3), nullable=False),
+    Column("until", UtcDateTime, nullable=False),
+    PrimaryKeyConstraint("product_id", "currency", "price", name="earlier_prices_pk"),
+    ForeignKeyConstraint(["product_id"], ["products.id"], name="earlier_prices_are_of_a_product"),
+    CheckConstraint("price >= 0", name="earlier_prices_price_is_not_negative"),
+    CheckConstraint("length(currency) = 3", name="earlier_prices_currency_is_a_code"),
 )
 
 orders: Final = Table(
@@ -369,7 +390,7 @@ stock_adjustments: Final = Table(
     ForeignKeyConstraint(["product_id"], ["products.id"], name="stock_adjustments_are_of_a_product"),
     CheckConstraint("length(reason) > 0", name="stock_adjustments_have_a_reason"),
     CheckConstraint("length(made_by) > 0", name="stock_adjustments_have_an_author"),
-    Index("stock_adjustments_by_product", "product_id"),
+    Index("stock_adjustments_by_product", "product_id", "id"),
 )
 
 # The shop was open: one row for each time between two outages. A customer's time to pay passes in no other time.

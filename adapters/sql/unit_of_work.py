@@ -10,6 +10,7 @@ from adapters.sql.core.transaction import TransactionBlock
 from adapters.sql.repositories.announcements import SqlAnnouncements
 from adapters.sql.repositories.api_keys import SqlApiKeys
 from adapters.sql.repositories.dead_letters import SqlDeadLetters
+from adapters.sql.repositories.earlier_prices import SqlEarlierPrices
 from adapters.sql.repositories.events import SqlEvents
 from adapters.sql.repositories.feed import SqlFeed
 from adapters.sql.repositories.idempotency_keys import SqlIdempotencyKeys
@@ -79,6 +80,7 @@ class _SqlTransaction:
     committed: Committed
     orders: SqlOrders = _repository(SqlOrders)
     products: SqlProducts = _repository(SqlProducts)
+    earlier_prices: SqlEarlierPrices = _repository(lambda block, _: SqlEarlierPrices(block))
     stock_adjustments: SqlStockAdjustments = _repository(lambda block, _: SqlStockAdjustments(block))
     payments: SqlPayments = _repository(lambda block, _: SqlPayments(block))
     events: SqlEvents = _repository(SqlEvents)

@@ -1,16 +1,19 @@
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Final
 
-from attrs import frozen
+from attrs import field, frozen
 
 from application.access.principal import Principal
 from application.catalogue.adjust_stock import adjustment
 from application.errors import Aborted
+from application.execution.idempotency import Keyed, ProductOutcome, once
 from application.ports.environment import Clock
 from application.ports.persistence import Transaction, UnitOfWork
-from domain.catalogue.product import MAX_COUNT, MAX_TEXT, Product
-from domain.errors import DomainError, InvalidProduct, ProductExists
+from domain.catalogue.product import MAX_COUNT, Product, expect_name, expect_sku
+from domain.errors import DomainError, InvalidProduct, ProductExists, SkuTaken
 from domain.ids import MAX_ID, ProductId
+from domain.metadata import with_changes
 from domain.money import Money
 
 # Attempts to add products, when another call takes the same ids in the meantime.
@@ -25,6 +28,9 @@ class NewProduct:
     name: str
     price: Money
     stock: int
+    sku: str | None = None
+    active: bool = True
+    metadata: Mapping[str, str] = field(factory=dict)
 
 
 @frozen
@@ -34,8 +40,8 @@ class AddProducts:
     _unit_of_work: UnitOfWork
     _now: Clock
 
-    async def __call__(self, by: Principal, new: Sequence[NewProduct]) -> Sequence[Product | DomainError]:
-        """Raise `Aborted` when other calls took the same ids in every attempt."""
+    async def __call__(self, by: Principal, new: Sequence[NewProduct | Keyed[NewProduct]]) -> Sequence[ProductOutcome]:
+        """Raise `Aborted` when other calls took the same ids, SKUs or keys in every attempt."""
         for _ in range(_TRIES - 1):
             try:
                 return await self._add(new, by.key_id)
@@ -44,38 +50,58 @@ class AddProducts:
                 continue
         return await self._add(new, by.key_id)
 
-    async def _add(self, new: Sequence[NewProduct], made_by: str) -> Sequence[Product | DomainError]:
+    async def _add(self, new: Sequence[NewProduct | Keyed[NewProduct]], made_by: str) -> Sequence[ProductOutcome]:
         async with self._unit_of_work() as tx:
-            outcomes = await self._begin(new, tx)
-            added = [outcome for outcome in outcomes if isinstance(outcome, Product)]
-            await tx.products.add_many(added)
-            counts = [
-                adjustment(product, product.stock, reason="first count", made_by=made_by, at=product.created_at)
-                for product in added
-            ]
-            await tx.stock_adjustments.add_many(counts)
+            return await once(tx, new, partial(self._add_all, tx, made_by), now=self._now)
+
+    async def _add_all(self, tx: Transaction, made_by: str, new: Sequence[NewProduct]) -> list[Product | DomainError]:
+        outcomes = await self._begin(new, tx)
+        added = [outcome for outcome in outcomes if isinstance(outcome, Product)]
+        await tx.products.add_many(added)
+        counts = [
+            adjustment(product, product.stock, reason="first count", made_by=made_by, at=product.created_at)
+            for product in added
+        ]
+        await tx.stock_adjustments.add_many(counts)
         return outcomes
 
     async def _begin(self, new: Sequence[NewProduct], tx: Transaction) -> list[Product | DomainError]:
         named = {product.id for product in new if product.id is not None}
         taken = set(await tx.products.get_many(named))
+        skus = await tx.products.by_sku({product.sku for product in new if product.sku is not None})
         last = max([await tx.products.last_id(), *named])
         outcomes: list[Product | DomainError] = []
-        for product in new:
-            last = last if product.id is not None else ProductId(last + 1)
-            id_ = last if product.id is None else product.id
-            if id_ in taken:
-                outcomes.append(ProductExists(f"product {id_} exists already", field="id"))
+        for each in new:
+            last = last if each.id is not None else ProductId(last + 1)
+            id_ = last if each.id is None else each.id
+            try:
+                if id_ in taken:
+                    raise ProductExists(f"product {id_} exists already")
+                product = self._product(id_, each)
+                if product.sku in skus:
+                    raise SkuTaken(f"product {skus[product.sku]} has the SKU {product.sku}")
+            except DomainError as error:
+                outcomes.append(error)
                 continue
             taken.add(id_)
-            outcomes.append(self._product(id_, product))
+            if product.sku is not None:
+                skus[product.sku] = id_
+            outcomes.append(product)
         return outcomes
 
-    def _product(self, id_: ProductId, new: NewProduct) -> Product | InvalidProduct:
+    def _product(self, id_: ProductId, new: NewProduct) -> Product:
+        """Raise a `DomainError`."""
         if not 1 <= id_ <= MAX_ID:
-            return InvalidProduct(f"an id is between 1 and {MAX_ID}; {id_} is not", field="id")
+            raise InvalidProduct(f"an id is between 1 and {MAX_ID}; {id_} is not", field="id")
         if not 0 <= new.stock <= MAX_COUNT:
-            return InvalidProduct(f"the stock is between 0 and {MAX_COUNT}", field="stock")
-        if not 1 <= len(new.name) <= MAX_TEXT:
-            return InvalidProduct(f"a name has 1 to {MAX_TEXT} characters", field="name")
-        return Product(id=id_, name=new.name, price=new.price, stock=new.stock, created_at=self._now())
+            raise InvalidProduct(f"the stock is between 0 and {MAX_COUNT}", field="stock")
+        return Product(
+            id=id_,
+            name=expect_name(new.name),
+            price=new.price,
+            stock=new.stock,
+            created_at=self._now(),
+            sku=expect_sku(new.sku),
+            active=new.active,
+            metadata=with_changes({}, new.metadata),
+        )

@@ -1,37 +1,77 @@
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 
 from attrs import frozen
 
 from application.access.principal import Principal
+from application.catalogue.change_product import anything, locked
+from application.execution.idempotency import Keyed, ProductOutcome, once
 from application.ports.environment import Clock
-from application.ports.persistence import UnitOfWork
+from application.ports.persistence import Transaction, UnitOfWork
 from domain.catalogue.product import MAX_TEXT, Product, StockAdjustment
-from domain.errors import InvalidProduct, UnknownProduct
+from domain.errors import DomainError, InvalidProduct, StockDiffers
 from domain.ids import ProductId
+
+
+@frozen(kw_only=True)
+class StockCall:
+    """Units to add to a stock, or with a negative `delta` to remove.
+
+    It is made only if the stock is the expected one, where there is one, and if `holds` is true of the product.
+    """
+
+    product_id: ProductId
+    delta: int
+    reason: str
+    expected: int | None = None
+    holds: Callable[[Product], bool] = anything
 
 
 @frozen
 class AdjustStock:
-    """Add units to the stock, or remove some, for a reason other than an order."""
+    """Change stocks for a reason other than an order. A call that is refused is refused alone."""
 
     _unit_of_work: UnitOfWork
     _now: Clock
 
-    async def __call__(self, by: Principal, product_id: ProductId, change: int, *, reason: str) -> Product:
-        """Raise `UnknownProduct`, `InvalidProduct`, or `OutOfStock` when there are too few units to remove."""
+    async def __call__(self, by: Principal, calls: Sequence[StockCall | Keyed[StockCall]]) -> Sequence[ProductOutcome]:
+        """The products as they are then, or the refusals.
+
+        A refusal is an `UnknownProduct`, `PreconditionFailed`, `StockDiffers`, `InvalidProduct`, or `OutOfStock` when
+        there are too few units to remove.
+        """
         async with self._unit_of_work() as tx:
-            product = (await tx.products.get_many({product_id}, lock=True)).get(product_id)
-            if product is None:
-                raise UnknownProduct(f"there is no product {product_id}")
-            product.adjust(change)
-            await tx.products.save_many([product])
-            made = adjustment(product, change, reason=reason, made_by=by.key_id, at=self._now())
-            await tx.stock_adjustments.add_many([made])
+            return await once(tx, calls, partial(self._adjust_all, tx, by.key_id), now=self._now)
+
+    async def _adjust_all(
+        self, tx: Transaction, made_by: str, calls: Sequence[StockCall]
+    ) -> list[Product | DomainError]:
+        outcomes: list[Product | DomainError] = []
+        # In one order, so that two such transactions can't lock each other out.
+        await tx.products.get_many({call.product_id for call in calls}, lock=True)
+        for call in calls:
+            try:
+                outcomes.append(await self._adjust(tx, made_by, call))
+            except DomainError as error:
+                outcomes.append(error)
+        return outcomes
+
+    async def _adjust(self, tx: Transaction, made_by: str, call: StockCall) -> Product:
+        product = await locked(tx, call.product_id, call.holds)
+        if call.expected is not None and product.stock != call.expected:
+            raise StockDiffers(f"product {product.id} has {product.stock} units, and {call.expected} were expected")
+        made = adjustment(product, call.delta, reason=call.reason, made_by=made_by, at=self._now())
+        product.adjust(call.delta)
+        await tx.products.save_many([product])
+        await tx.stock_adjustments.add_many([made])
         return product
 
 
 def adjustment(product: Product, change: int, *, reason: str, made_by: str, at: datetime) -> StockAdjustment:
     """Raise `InvalidProduct`."""
-    if not all(1 <= len(text) <= MAX_TEXT for text in (reason, made_by)):
-        raise InvalidProduct(f"the reason and its author have 1 to {MAX_TEXT} characters each", field="reason")
+    # A NUL is what PostgreSQL can't store in a text.
+    if not all(1 <= len(text) <= MAX_TEXT and "\0" not in text for text in (reason, made_by)):
+        rule = f"the reason and its author have 1 to {MAX_TEXT} characters each, none of them NUL"
+        raise InvalidProduct(rule, field="reason")
     return StockAdjustment(product_id=product.id, change=change, reason=reason, made_by=made_by, at=at)

@@ -99,7 +99,7 @@ class ReadPages:
         read: dict[CataloguePage, _Page] = {}
         async with self._unit_of_work.reading() as tx:
             for page in missing:
-                read[page] = await tx.products.page(after=page.after, limit=page.limit)
+                read[page] = await tx.products.page(after=page.after, limit=page.limit, active=page.active)
         await at_most(_AT_ONCE, lambda page: self._cache.put(missing[page], read[page]), missing)
         return read
 
@@ -111,5 +111,8 @@ class ListProducts:
     # `ReadPages`, batched. Calls that arrive while a page is read become the next batch, which finds the page cached.
     _read: Callable[[CataloguePage], Awaitable[Sequence[Product]]]
 
-    async def __call__(self, *, after: ProductId | None = None, limit: int) -> Sequence[Product]:
-        return await self._read(CataloguePage(after, limit))
+    async def __call__(
+        self, *, after: ProductId | None = None, limit: int, active: bool | None = True
+    ) -> Sequence[Product]:
+        """With `active`, only products that are for sale, or only those that are not."""
+        return await self._read(CataloguePage(after, limit, active))

@@ -8,13 +8,22 @@ from application.execution.conditional import PreconditionFailed
 from application.ports.environment import Clock
 from application.ports.idempotency import Answer, IdempotencyKey, StoredResponse
 from application.ports.persistence import Transaction
-from domain.errors import DomainError, UnknownOrder
+from domain.catalogue.product import Product
+from domain.errors import DomainError, UnknownOrder, UnknownProduct
+from domain.orders.order import Order
 
 C = TypeVar("C")
+A = TypeVar("A", Order, Product)
 
 
 # Refusals that say nothing about the next request under the same key.
 _NOT_STORED: Final = (UnknownOrder, PreconditionFailed)
+
+
+def _is_stored(answer: Answer) -> bool:
+    # An unknown product is part of a request with a field, and without one it is what the request is about.
+    is_missing = isinstance(answer, UnknownProduct) and answer.field is None
+    return not (is_missing or isinstance(answer, _NOT_STORED))
 
 
 class KeyInFlight(NotDone):
@@ -43,21 +52,23 @@ class Replayed:
     answer: Answer
 
 
-# The outcome of one call. A refusal is a response like any other: under a key, it is stored as well.
-Outcome = Answer | Replayed | KeyInFlight
+# The outcome of one call about an order, or about a product. A refusal is a response like any other: under a key, it is
+# stored as well.
+Outcome = Order | DomainError | Replayed | KeyInFlight
+ProductOutcome = Product | DomainError | Replayed | KeyInFlight
 
 
 async def once(
     tx: Transaction,
     calls: Sequence[C | Keyed[C]],
-    work: Callable[[Sequence[C]], Awaitable[Sequence[Answer]]],
+    work: Callable[[Sequence[C]], Awaitable[Sequence[A | DomainError]]],
     *,
     now: Clock,
-) -> list[Outcome]:
+) -> list[A | DomainError | Replayed | KeyInFlight]:
     """Do the calls whose keys have no stored response, and replay the stored responses of the others.
 
     Effects and responses are written in one transaction: an effect is never stored without its key, nor a key without
-    its effect. An exception that `work` raises is not stored. `UnknownOrder` is not stored either, because the order
+    its effect. An exception that `work` raises is not stored. What is unknown is not stored either, because it
     may be recorded later, nor is `PreconditionFailed`, because the caller decides again.
     """
     kept = await tx.idempotency_keys.claim({call.key for call in calls if isinstance(call, Keyed)})
@@ -74,7 +85,7 @@ async def once(
         for place, call in to_do.items()
         if isinstance(call, Keyed)
     }
-    await tx.idempotency_keys.add_many([new for new in fresh.values() if not isinstance(new.answer, _NOT_STORED)])
+    await tx.idempotency_keys.add_many([new for new in fresh.values() if _is_stored(new.answer)])
     return [
         _again(call, fresh.get(call.key) or kept.get(call.key))
         if isinstance(call, Keyed) and place not in done
@@ -83,7 +94,7 @@ async def once(
     ]
 
 
-def _again(call: Keyed[C], kept: StoredResponse | None) -> Outcome:
+def _again(call: Keyed[C], kept: StoredResponse | None) -> DomainError | Replayed | KeyInFlight:
     if kept is None:
         return KeyInFlight("another request under this idempotency key is in progress; try again")
     if kept.fingerprint != call.fingerprint:

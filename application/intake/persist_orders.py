@@ -1,16 +1,17 @@
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
 
 from attrs import frozen
 
 from application.execution.idempotency import Keyed, KeyInFlight, KeyReused, Outcome, Replayed, once
-from application.intake.place_order import Placed, is_made_of, numbered_in, price_order, record, taken_external_ids
+from application.intake.place_order import Placed, is_made_of, numbered_in, place, record, taken_external_ids
 from application.ports.environment import Clock
 from application.ports.idempotency import IdempotencyKey
 from application.ports.persistence import Transaction, UnitOfWork
 from domain.catalogue.product import Product
-from domain.errors import DomainError, InvalidOrder
+from domain.errors import DomainError, InvalidOrder, UnknownProduct
 from domain.ids import OrderId, ProductId
+from domain.money import Money
 from domain.orders.events import OrderAccepted
 from domain.orders.order import Order
 
@@ -19,9 +20,10 @@ from domain.orders.order import Order
 class PersistOrders:
     """Write accepted orders into the database, as if they had been placed there. Recorded orders are skipped.
 
-    An accepted order is never refused because of a later change: no product is ever removed, and no price changes. If a
-    client sends two different orders under one id, the mistake may not be visible when the second is accepted. The
-    second is dead-lettered for a person to decide. So is an order at other prices, which no API can have accepted.
+    An accepted order is never refused because of a later change: no product is ever removed, and the prices that were
+    replaced are known. If a client sends two different orders under one id, the mistake may not be visible when the
+    second is accepted. The second is dead-lettered for a person to decide. So is an order at prices that its products
+    never had, which no API can have accepted.
     """
 
     _unit_of_work: UnitOfWork
@@ -33,11 +35,12 @@ class PersistOrders:
             orders = await tx.orders.get_many({event.order_id for event in events})
             missing = [event for event in events if event.order_id not in orders]
             products = await tx.products.get_many({line.product_id for event in missing for line in event.lines})
+            earlier = await _earlier(tx, missing, products)
             new: dict[OrderId, Placed] = {}
             for event in events:
                 if event.order_id not in orders and event.order_id not in outcomes:
                     try:
-                        new[event.order_id] = _placed(event, products)
+                        new[event.order_id] = _placed(event, products, earlier)
                     except DomainError as error:
                         outcomes[event.order_id] = error
                     else:
@@ -62,11 +65,35 @@ async def _record_all(tx: Transaction, new: Mapping[OrderId, Placed], ids: Itera
     return [each.order for each in placed]
 
 
-def _placed(event: OrderAccepted, products: Mapping[ProductId, Product]) -> Placed:
-    """Price the order from the database, as if it was placed there, and compare: the message may be forged."""
-    placed = price_order(numbered_in(event), products)
-    if (placed.order.lines, placed.order.total) != (event.lines, event.total):
-        raise InvalidOrder(f"order {event.order_id} was accepted at prices that its products do not have")
+async def _earlier(
+    tx: Transaction, events: Sequence[OrderAccepted], products: Mapping[ProductId, Product]
+) -> set[tuple[ProductId, Money]]:
+    """Return the earlier prices of those products that now have another one than an order was accepted at."""
+    changed = {
+        line.product_id
+        for event in events
+        for line in event.lines
+        if line.product_id in products and products[line.product_id].price != line.unit_price
+    }
+    return {(each.product_id, each.price) for each in await tx.earlier_prices.of_products(changed)}
+
+
+def _placed(
+    event: OrderAccepted, products: Mapping[ProductId, Product], earlier: Collection[tuple[ProductId, Money]]
+) -> Placed:
+    """Return the order at the prices that its customer was shown. Raise a `DomainError`.
+
+    The message may be forged. So the products must have these prices, or have had them before: what was accepted stays
+    accepted after a change of a price, or when the product is not for sale any more.
+    """
+    for line in event.lines:
+        if line.product_id not in products:
+            raise UnknownProduct(f"there is no product {line.product_id}")
+        if line.unit_price != products[line.product_id].price and (line.product_id, line.unit_price) not in earlier:
+            raise InvalidOrder(f"order {event.order_id} was accepted at prices that its products never had")
+    placed = place(numbered_in(event), event.lines)
+    if placed.order.total != event.total:
+        raise InvalidOrder(f"order {event.order_id} was accepted at another total than that of its lines")
     return placed
 
 

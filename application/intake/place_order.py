@@ -3,13 +3,13 @@ from datetime import datetime
 from functools import partial
 from typing import NamedTuple
 
-from attrs import frozen
+from attrs import define, field, frozen
 
 from application.execution.idempotency import Keyed, Outcome, once
 from application.ports.environment import Clock, NewId
 from application.ports.persistence import Transaction, UnitOfWork
 from domain.catalogue.product import Product
-from domain.errors import DomainError, ExternalIdTaken, UnknownProduct
+from domain.errors import DomainError, ExternalIdTaken, NotForSale, UnknownProduct
 from domain.ids import CustomerId, OrderId, ProductId, first_payment_of
 from domain.orders.details import NO_DETAILS, OrderDetails
 from domain.orders.events import Event, OrderAccepted
@@ -37,16 +37,25 @@ class OrderRequest:
     details: OrderDetails | None = None
 
 
+@define(eq=False)
+class Quote:
+    """The lines at the prices that were found first, for every attempt to store one order."""
+
+    lines: tuple[OrderLine, ...] | None = None
+
+
 @frozen
 class NumberedRequest:
-    """A request with the id and the time of its order.
+    """A request with the id, the time and the quote of its order.
 
-    Both are set before anything is written. So the order is the same one, even if it is stored twice or in two ways.
+    They are set before anything is written. So the order is the same one, even if it is stored twice or in two ways,
+    and a price changes meanwhile.
     """
 
     order_id: OrderId
     at: datetime
     wanted: OrderRequest
+    quote: Quote = field(factory=Quote, eq=False)
 
     @property
     def product_ids(self) -> set[ProductId]:
@@ -139,7 +148,9 @@ async def taken_external_ids(tx: Transaction, placed: Sequence[Placed]) -> dict[
 
 def price_order(request: NumberedRequest, products: Mapping[ProductId, Product]) -> Placed:
     """Return the order at the prices of these products, in its first state. Raise a `DomainError`."""
-    return place(request, _price(request.wanted.items, products))
+    if request.quote.lines is None:
+        request.quote.lines = _price(request.wanted.items, products)
+    return place(request, request.quote.lines)
 
 
 def place(request: NumberedRequest, lines: Sequence[OrderLine]) -> Placed:
@@ -201,17 +212,25 @@ def _units(items: Iterable[RequestedItem | OrderLine]) -> list[tuple[ProductId, 
     return list(units.items())
 
 
-def _price(items: Sequence[RequestedItem], products: Mapping[ProductId, Product]) -> list[OrderLine]:
-    """Return one line for each product, with its quantities added up. Raise `UnknownProduct`."""
-    try:
-        return [
-            OrderLine(product_id=product_id, quantity=quantity, unit_price=products[product_id].price)
-            for product_id, quantity in _units(items)
-        ]
-    except KeyError:
-        first, *others = [
-            UnknownProduct(f"there is no product {item.product_id}", field=f"items[{index}].product_id")
-            for index, item in enumerate(items)
-            if item.product_id not in products
-        ]
-        raise UnknownProduct(str(first), field=first.field, others=others) from None
+def _price(items: Sequence[RequestedItem], products: Mapping[ProductId, Product]) -> tuple[OrderLine, ...]:
+    """Return one line for each product, with its quantities added up. Raise `UnknownProduct` or `NotForSale`."""
+    lines = []
+    for product_id, quantity in _units(items):
+        product = products.get(product_id)
+        if product is None or not product.active:
+            raise _refusal(items, products)
+        lines.append(OrderLine(product_id=product_id, quantity=quantity, unit_price=product.price))
+    return tuple(lines)
+
+
+def _refusal(items: Sequence[RequestedItem], products: Mapping[ProductId, Product]) -> DomainError:
+    """Return the error that names every item that can't be ordered."""
+    errors: list[DomainError] = []
+    for index, item in enumerate(items):
+        field, product = f"items[{index}].product_id", products.get(item.product_id)
+        if product is None:
+            errors.append(UnknownProduct(f"there is no product {item.product_id}", field=field))
+        elif not product.active:
+            errors.append(NotForSale(f"product {item.product_id} is not for sale", field=field))
+    first, *others = errors
+    return type(first)(str(first), field=first.field, others=others)

@@ -114,7 +114,7 @@ class QueueOrders:
         request = _request(call)
         expect_placeable(request)
         products = self._prices.get_many(request.product_ids)
-        if missing := request.product_ids - products.keys():
+        if request.quote.lines is None and (missing := request.product_ids - products.keys()):
             raise PriceUnknown(f"product {min(missing)} is not in the price list; only the database can tell its price")
         order, _ = price_order(request, products)
         under = None

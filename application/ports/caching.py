@@ -41,10 +41,14 @@ class RecentOrders(Protocol):
 
 @frozen
 class CataloguePage:
-    """Which part of the product list, and in which cache epoch. Every change of a name or a price begins a new one."""
+    """Which part of the product list, and in which cache epoch. Every change of a name or a price begins a new one.
+
+    With `active`, a page has only products that are for sale, or only those that are not.
+    """
 
     after: ProductId | None
     limit: int
+    active: bool | None = True
     epoch: str | None = None
 
 
@@ -98,13 +102,16 @@ class CacheFence(Protocol):
 
 
 class PriceList(Protocol):
-    """The products that this process knows. A price never changes, and a product is never removed.
+    """The products that this process knows, in the versions that it has read last. No product is ever removed.
 
-    So an order for a product found here can be priced without the database; only the stock is unknown. A product that
-    is missing here may exist.
+    So an order for a product found here can be priced without the database, at the price that its customer was shown;
+    only the stock is unknown. A product that is missing here may exist.
     """
 
     def get_many(self, ids: Collection[ProductId]) -> dict[ProductId, Product]: ...
+
+    def learn(self, products: Sequence[Product]) -> None:
+        """Products that this process has just changed: newer versions replace older ones."""
 
     def replace_all(self, products: Sequence[Product]) -> None:
         """Hold these products, the whole catalogue, and no others: a restored database may lack some."""

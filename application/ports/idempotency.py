@@ -7,6 +7,7 @@ from uuid import UUID
 
 from attrs import evolve, frozen
 
+from domain.catalogue.product import Product
 from domain.errors import DomainError
 from domain.ids import CustomerId, OrderId
 from domain.orders.order import Order
@@ -15,8 +16,8 @@ from domain.orders.order import Order
 _KIND: Final = 0xF << 76 | 0b11 << 62
 _VERSION_8: Final = 0x8 << 76 | 0b10 << 62
 
-# The answer to a request: the order as it was at that moment, or why it was refused.
-Answer = Order | DomainError
+# The answer to a request: the order or the product as it was at that moment, or why it was refused.
+Answer = Order | Product | DomainError
 
 
 @frozen

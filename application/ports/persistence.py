@@ -14,6 +14,7 @@ from application.ports.idempotency import IdempotencyKey, StoredResponse
 from domain.catalogue.product import Product, StockAdjustment
 from domain.dead_letter import DeadLetter, DeadMessage
 from domain.ids import CustomerId, OrderId, PaymentId, ProductId
+from domain.money import Money
 from domain.orders.events import Event, EventId
 from domain.orders.expiry import OpenPeriod
 from domain.orders.order import Order
@@ -103,8 +104,14 @@ class Products(Protocol):
     async def save_many(self, products: Sequence[Product]) -> None:
         """Save the stock of products that this transaction has locked."""
 
-    async def page(self, *, after: ProductId | None, limit: int) -> list[Product]:
-        """In the order of their ids."""
+    async def edit_many(self, products: Sequence[Product]) -> None:
+        """Save all of products that this transaction has locked. Raise `Aborted` when one of the SKUs is taken."""
+
+    async def by_sku(self, skus: Collection[str]) -> dict[str, ProductId]:
+        """The products that have these SKUs."""
+
+    async def page(self, *, after: ProductId | None, limit: int, active: bool | None = None) -> list[Product]:
+        """In the order of their ids; with `active` only those that are for sale, or those that are not."""
 
     async def stock_of(self, ids: Collection[ProductId]) -> dict[ProductId, StockLevel]:
         """The stock of the products that exist."""
@@ -116,6 +123,33 @@ class Products(Protocol):
         """In the order of their ids, all read at one moment."""
 
 
+@frozen
+class EarlierPrice:
+    """A price that a product had until then."""
+
+    product_id: ProductId
+    price: Money
+    until: datetime
+
+
+class EarlierPrices(Protocol):
+    """The prices that products had before."""
+
+    async def add_many(self, prices: Sequence[EarlierPrice]) -> None:
+        """Keep the prices of products that this transaction has locked. One that is kept already stays as it is."""
+
+    async def of_products(self, ids: Collection[ProductId]) -> list[EarlierPrice]:
+        """In no order."""
+
+
+@frozen
+class RecordedAdjustment:
+    """An adjustment, with its place among all: later ones have a larger number."""
+
+    number: int
+    adjustment: StockAdjustment
+
+
 class StockAdjustments(Protocol):
     """Every change of stock that no order made."""
 
@@ -123,6 +157,9 @@ class StockAdjustments(Protocol):
 
     async def totals(self, ids: Collection[ProductId]) -> dict[ProductId, int]:
         """The sum of each product's adjustments; 0 where there is none."""
+
+    async def page(self, product_id: ProductId, *, before: int | None, limit: int) -> list[RecordedAdjustment]:
+        """Those of one product, the newest first, with numbers below `before`."""
 
 
 class Payments(Protocol):
@@ -309,6 +346,8 @@ class Transaction(Protocol):
     def orders(self) -> Orders: ...
     @property
     def products(self) -> Products: ...
+    @property
+    def earlier_prices(self) -> EarlierPrices: ...
     @property
     def stock_adjustments(self) -> StockAdjustments: ...
     @property

@@ -71,8 +71,12 @@ def make_app() -> App:
 
 
 def _make_products() -> App:
-    app = App(name="products", help="Add, restock and list products.")
+    app = App(name="products", help="Add, change, restock and list products.")
     app.command("entrypoints.cli.products:add", help="Add a product, and print its id.")
+    app.command(
+        "entrypoints.cli.products:change",
+        help="Change the name, the price or the SKU of a product, or take it out of sale, and print the product.",
+    )
     app.command(
         "entrypoints.cli.products:restock",
         help="Add units to the stock of a product, or take some out, and print the new stock.",

@@ -5,27 +5,39 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from adapters.codecs.announced import data_of
 from adapters.codecs.ids import in_json
 from application.access.manage_keys import MAX_NAME as MAX_KEY_NAME
 from application.access.manage_keys import MAX_NETWORKS, IssuedKey, NewKey
 from application.access.scopes import Role, Scope
+from application.catalogue.add_products import NewProduct
 from application.intake.place_order import OrderRequest, RequestedItem
 from application.ports.api_keys import ApiKey
 from application.ports.feed import FeedItem
-from domain.catalogue.product import Product
+from domain.catalogue.product import (
+    KEEP,
+    MAX_COUNT,
+    MAX_SKU,
+    MAX_STOCK,
+    MAX_TEXT,
+    Product,
+    ProductEdit,
+    StockAdjustment,
+)
 from domain.ids import MAX_ID, MAX_NAME, ProductId
+from domain.money import MAX_MINOR, Money
 from domain.orders.events import Event
 from domain.orders.limits import MAX_LINES, MAX_QUANTITY
 from domain.orders.line import OrderLine
 from domain.orders.order import Order
 from domain.orders.status import FailureReason, OrderStatus
+from entrypoints.currencies import DIGITS, UNKNOWN
 from entrypoints.http.field_errors import PRINTABLE
 from entrypoints.http.ids import customer_id_of
 from entrypoints.http.order_details import AddressBody, NewDetailsBody, shown
-from entrypoints.http.refusals import in_body
+from entrypoints.http.refusals import InvalidRequest, in_body
 from entrypoints.readiness import Readiness
 
 NumberedId = Annotated[int, Meta(ge=1, le=MAX_ID)]
@@ -152,6 +164,73 @@ class PayBody(Struct, frozen=True, forbid_unknown_fields=True):
         return 0
 
 
+_Price = Annotated[int, Meta(ge=0, le=MAX_MINOR)]
+
+
+class _LookedThrough(Struct, frozen=True, forbid_unknown_fields=True):
+    """A body with members that may be left out, whose number is not known. So each is looked through for doubles."""
+
+    def members(self) -> int:
+        return -1
+
+
+class NewProductBody(_LookedThrough, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    id: NumberedId | None = None
+    name: Annotated[str, Meta(min_length=1, max_length=MAX_TEXT)]
+    price: _Price
+    currency: str
+    stock: Annotated[int, Meta(ge=0, le=MAX_COUNT)] = 0
+    sku: Annotated[str, Meta(min_length=1, max_length=MAX_SKU)] | None = None
+    active: bool = True
+    metadata: dict[str, str] = {}
+
+    def to_new(self) -> NewProduct:
+        """Raise `InvalidRequest`."""
+        return NewProduct(
+            id=None if self.id is None else ProductId(self.id),
+            name=self.name,
+            price=Money(self.price, _known(self.currency)),
+            stock=self.stock,
+            sku=self.sku,
+            active=self.active,
+            metadata=self.metadata,
+        )
+
+
+class ChangeProductBody(_LookedThrough, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is left out stays as it is. A member of the metadata that is null is removed."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=MAX_TEXT)] | UnsetType = UNSET
+    price: _Price | UnsetType = UNSET
+    currency: str | UnsetType = UNSET
+    sku: Annotated[str, Meta(min_length=1, max_length=MAX_SKU)] | UnsetType | None = UNSET
+    active: bool | UnsetType = UNSET
+    metadata: dict[str, str | None] = {}
+
+    def to_edit(self) -> ProductEdit:
+        """Raise `InvalidRequest`."""
+        return ProductEdit(
+            name=KEEP if self.name is UNSET else self.name,
+            price=KEEP if self.price is UNSET else self.price,
+            currency=KEEP if self.currency is UNSET else _known(self.currency),
+            sku=KEEP if self.sku is UNSET else self.sku,
+            active=KEEP if self.active is UNSET else self.active,
+            metadata=self.metadata,
+        )
+
+
+class AdjustStockBody(_LookedThrough, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    delta: Annotated[int, Meta(ge=-MAX_COUNT, le=MAX_COUNT)]
+    reason: Annotated[str, Meta(min_length=1, max_length=MAX_TEXT)]
+    expected: Annotated[int, Meta(ge=0, le=MAX_STOCK)] | None = None
+
+
+def _known(currency: str) -> str:
+    if currency not in DIGITS:
+        raise InvalidRequest(in_body("currency", f"it is {UNKNOWN}", "not_one_of"))
+    return currency
+
+
 class ProductBody(Struct, frozen=True):
     id: int
     name: str
@@ -159,11 +238,42 @@ class ProductBody(Struct, frozen=True):
     currency: str
     stock: int
     created_at: datetime
+    sku: str | None
+    active: bool
+    metadata: Mapping[str, str]
+    version: int
 
     @classmethod
     def of(cls, product: Product) -> "ProductBody":
         price = product.price
-        return cls(product.id, product.name, price.minor, price.currency, product.stock, product.created_at)
+        return cls(
+            product.id,
+            product.name,
+            price.minor,
+            price.currency,
+            product.stock,
+            product.created_at,
+            product.sku,
+            product.active,
+            product.metadata,
+            product.version,
+        )
+
+
+class AdjustmentBody(Struct, frozen=True):
+    delta: int
+    reason: str
+    made_by: str
+    at: datetime
+
+    @classmethod
+    def of(cls, made: StockAdjustment) -> "AdjustmentBody":
+        return cls(made.change, made.reason, made.made_by, made.at)
+
+
+class AdjustmentsBody(Struct, frozen=True):
+    items: list[AdjustmentBody]
+    next: str | None
 
 
 class OrderLineBody(Struct, frozen=True):

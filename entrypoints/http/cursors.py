@@ -35,12 +35,19 @@ class Cursors:
         """Return the order after which the page of the list with this filter begins."""
         return OrderId(UUID(bytes=self._key(_orders(user_id, status), cursor)))
 
-    def after_product(self, product_id: ProductId) -> str:
-        return self._cursor(_PRODUCTS, product_id.to_bytes(8, "big"))
+    def after_product(self, product_id: ProductId, *, active: bool | None = True) -> str:
+        return self._cursor(_products(active=active), product_id.to_bytes(8, "big"))
 
-    def product_at(self, cursor: str) -> ProductId:
+    def product_at(self, cursor: str, *, active: bool | None = True) -> ProductId:
         """Return the product after which the page begins."""
-        return ProductId(int.from_bytes(self._key(_PRODUCTS, cursor), "big"))
+        return ProductId(int.from_bytes(self._key(_products(active=active), cursor), "big"))
+
+    def before_adjustment(self, number: int, product_id: ProductId) -> str:
+        return self._cursor(f"stock {product_id}", number.to_bytes(8, "big"))
+
+    def adjustment_at(self, cursor: str, product_id: ProductId) -> int:
+        """Return the number of the adjustment before which the page begins."""
+        return int.from_bytes(self._key(f"stock {product_id}", cursor), "big")
 
     def after_key(self, key_id: str) -> str:
         return self._cursor(_KEYS, key_id.encode())
@@ -65,6 +72,11 @@ class Cursors:
 
     def _signature(self, of: str, key: bytes) -> bytes:
         return blake2b(of.encode() + b"\0" + key, key=self._secret, digest_size=_SIGNATURE).digest()
+
+
+def _products(*, active: bool | None) -> str:
+    # Those of a list without a filter are from before there was one, when all products were for sale.
+    return _PRODUCTS if active else f"{_PRODUCTS} {active}"
 
 
 def _orders(user_id: CustomerId | None, status: OrderStatus | None) -> str:

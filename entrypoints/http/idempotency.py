@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 from hashlib import sha256
-from typing import Final, TypeVar
+from typing import Final, TypeVar, cast
 
 import msgspec
 from quart import request
@@ -25,6 +25,7 @@ _KEY: Final = re.compile(r"[ -~]{1,255}")
 _ENCODER: Final = msgspec.json.Encoder(order="deterministic")
 
 C = TypeVar("C")
+T = TypeVar("T")
 
 
 async def keyed(call: C, *, scope: str) -> C | Keyed[C]:
@@ -52,12 +53,13 @@ def _fingerprint(body: bytes) -> str:
     return sha256(f"{request.method} {request.path}\n".encode() + content).hexdigest()
 
 
-def answered(outcome: Order | Replayed, reply_of: Callable[[Order], Reply]) -> Reply:
+def answered(outcome: T | Replayed, reply_of: Callable[[T], Reply]) -> Reply:
     """Return the response. A replayed response equals the first one, and has the header Idempotent-Replayed."""
     if not isinstance(outcome, Replayed):
         return reply_of(outcome)
     answer = outcome.answer
-    return _replayed(refuse(answer) if isinstance(answer, DomainError) else reply_of(answer))
+    # The scope of a key is that of one kind of request, so what is stored under it is of the kind that is asked for.
+    return _replayed(refuse(answer) if isinstance(answer, DomainError) else reply_of(cast("T", answer)))
 
 
 def queued(outcome: Queued, reply_of: Callable[[Order], Reply]) -> Reply:

@@ -1,4 +1,4 @@
-"""Conditional requests (RFC 9110, section 13): the version of an order is its strong entity tag.
+"""Conditional requests (RFC 9110, section 13): the version of an order or a product is its strong entity tag.
 
 An order has no Last-Modified, since that is exact to the second only. `updated_at`, which is exact, decides about
 If-Unmodified-Since and If-Modified-Since.
@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from operator import itemgetter
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from attrs import frozen
 from werkzeug.datastructures import Headers
@@ -19,7 +19,8 @@ from domain.orders.order import Order
 from entrypoints.http.refusals import InvalidHeader, each_header, in_header
 
 # Those that guard a change. If-Modified-Since guards none (RFC 9110, section 13.1.3).
-GUARDS: Final = frozenset({"If-Match", "If-None-Match", "If-Unmodified-Since"})
+TAGS: Final = frozenset({"If-Match", "If-None-Match"})
+GUARDS: Final = TAGS | {"If-Unmodified-Since"}
 _NAMES: Final = GUARDS | {"If-Modified-Since"}
 
 _ANY: Final = "*"
@@ -28,16 +29,54 @@ _ELEMENT: Final = re.compile(r'[ \t]*(?P<tag>(?:W/)?"[!#-~\x80-\xff]*")?[ \t]*(?
 _DATE_FORMATS: Final = ("%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %d %H:%M:%S %Y")
 
 
-def etag_of(order: Order) -> str:
-    return f'"v{order.version}"'
+class Versioned(Protocol):
+    """What each change gives another version."""
+
+    @property
+    def version(self) -> int: ...
+
+
+def etag_of(thing: Versioned) -> str:
+    return f'"v{thing.version}"'
+
+
+@frozen
+class EntityTags:
+    """The conditions on the version of something. None stands for a header that was not sent."""
+
+    match: frozenset[str] | None
+    none_match: frozenset[str] | None
+
+    @classmethod
+    def of(cls, headers: Headers) -> "EntityTags":
+        """Raise `InvalidHeader`."""
+        tags = each_header(TAGS, lambda name: _tags(headers, name))
+        return cls(tags["If-Match"], tags["If-None-Match"])
+
+    def allow_change(self, thing: Versioned) -> bool:
+        return self.expect(thing) and not self.exclude(thing)
+
+    def spare_body(self, thing: Versioned) -> bool:
+        """Return whether a client that reads it has it already. Raise `PreconditionFailed`."""
+        if not self.expect(thing):
+            raise PreconditionFailed(f"it is at version {thing.version}")
+        return self.exclude(thing)
+
+    def expect(self, thing: Versioned) -> bool:
+        # A weak tag never matches strongly.
+        return self.match is None or _ANY in self.match or etag_of(thing) in self.match
+
+    def exclude(self, thing: Versioned) -> bool:
+        # RFC 9110, section 13.1.2: a weak comparison.
+        tags = self.none_match or frozenset()
+        return not tags.isdisjoint({_ANY, etag_of(thing), f"W/{etag_of(thing)}"})
 
 
 @frozen
 class Preconditions:
-    """The conditions of one request. None stands for a header that was not sent."""
+    """The conditions of one request about an order. None stands for a header that was not sent."""
 
-    _match: frozenset[str] | None
-    _none_match: frozenset[str] | None
+    _tags: EntityTags
     _unmodified_since: datetime | None
     _modified_since: datetime | None
 
@@ -48,34 +87,28 @@ class Preconditions:
             return None
         guards = each_header(_READERS, lambda name: _READERS[name](headers, name))
         return cls(
-            guards["If-Match"],
-            guards["If-None-Match"],
+            EntityTags(guards["If-Match"], guards["If-None-Match"]),
             guards["If-Unmodified-Since"],
             # RFC 9110, section 13.1.3: a date that is not valid is ignored. It guards nothing.
             _date_in(headers.get("If-Modified-Since", "")),
         )
 
     def allow_change(self, order: Order) -> bool:
-        return self._expect_this(order) and not self._exclude_this(order)
+        return self._expect_this(order) and not self._tags.exclude(order)
 
     def spare_body(self, order: Order) -> bool:
         """Return whether a client that reads the order has it already. Raise `PreconditionFailed`."""
         if not self._expect_this(order):
             raise PreconditionFailed(f"order {order.id} is at version {order.version}")
-        if self._none_match is not None:
-            return self._exclude_this(order)
+        if self._tags.none_match is not None:
+            return self._tags.exclude(order)
         return self._modified_since is not None and order.updated_at <= self._modified_since
 
     def _expect_this(self, order: Order) -> bool:
-        # RFC 9110, section 13.2.2: If-Match takes precedence over the date. A weak tag never matches strongly.
-        if self._match is not None:
-            return _ANY in self._match or etag_of(order) in self._match
+        # RFC 9110, section 13.2.2: If-Match takes precedence over the date.
+        if self._tags.match is not None:
+            return self._tags.expect(order)
         return self._unmodified_since is None or order.updated_at <= self._unmodified_since
-
-    def _exclude_this(self, order: Order) -> bool:
-        # RFC 9110, section 13.1.2: a weak comparison.
-        tags = self._none_match or frozenset()
-        return not tags.isdisjoint({_ANY, etag_of(order), f"W/{etag_of(order)}"})
 
 
 def allowed_by(headers: Headers) -> Callable[[Order], bool]:

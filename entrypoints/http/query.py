@@ -24,6 +24,8 @@ _MAX_PARAMETERS: Final = 20
 
 # What a byte becomes that is no UTF-8.
 _NOT_UTF8: Final = "\ufffd"
+# The products that are for sale, those that are not, and all.
+_ACTIVE: Final[Mapping[str, bool | None]] = {"true": True, "false": False, "all": None}
 
 # Parses the text of one parameter. Raises `InvalidRequest`.
 Reader = Callable[[str], Any]
@@ -74,6 +76,12 @@ def status(text: str) -> OrderStatus:
     if text not in OrderStatus.__members__:
         raise InvalidRequest(in_query("status", f"it is one of {', '.join(OrderStatus)}", "not_one_of"))
     return OrderStatus[text]
+
+
+def active(text: str) -> bool | None:
+    if text not in _ACTIVE:
+        raise InvalidRequest(in_query("active", f"it is one of {', '.join(_ACTIVE)}", "not_one_of"))
+    return _ACTIVE[text]
 
 
 def cursor(text: str) -> str:

@@ -202,6 +202,21 @@ STORED_RESPONSES: Final[dict[str, Answer]] = {
     ),
     "refusal-invalid_product.1.json": errors.InvalidProduct("a name has 1 character at least", field="name"),
     "refusal-product_exists.1.json": errors.ProductExists("product 7 exists already", field="id"),
+    "product.1.json": Product(
+        id=ProductId(7),
+        name='Füllfeder "Ada"',
+        price=Money(12_49, "EUR"),
+        stock=3,
+        created_at=AT,
+        version=17,
+        sku="PEN-1",
+        active=False,
+        metadata={"colour": "blå", "shelf": "3"},
+    ),
+    "refusal-sku_taken.1.json": errors.SkuTaken("product 7 has the SKU PEN-1"),
+    "refusal-not_for_sale.1.json": errors.NotForSale("product 7 is not for sale", field="items[0].product_id"),
+    "refusal-stock_differs.1.json": errors.StockDiffers("product 7 has 3 units, and 4 were expected"),
+    "refusal-invalid_metadata.1.json": errors.InvalidMetadata("there are at most 50 keys", field="metadata"),
     "refusal-unknown_order.1.json": errors.UnknownOrder(f"there is no order {ORDER_ID}"),
 }
 
@@ -213,9 +228,12 @@ CACHED_ORDERS: Final[dict[str, Order]] = {
     "failed.2.json": FAILED,
     "failed.3.json": WITH_DETAILS,
 }
+PEN: Final = Product(
+    id=ProductId(7), name='Füllfeder "Ada"', price=Money(12_49, "EUR"), stock=0, created_at=AT, version=17
+)
 CACHED_PAGES: Final[dict[str, list[Product]]] = {
-    name: [
-        Product(id=ProductId(7), name='Füllfeder "Ada"', price=Money(12_49, "EUR"), stock=0, created_at=AT, version=17),
+    f"page.{shape}.json": [
+        evolve(PEN, sku="PEN-1", active=False, metadata={"colour": "blå"}) if shape >= 3 else PEN,
         Product(
             id=ProductId(9_223_372_036_854_775_807),
             name="ink",
@@ -224,5 +242,5 @@ CACHED_PAGES: Final[dict[str, list[Product]]] = {
             created_at=LATER,
         ),
     ]
-    for name in ("page.1.json", "page.2.json")
+    for shape in (1, 2, 3)
 }

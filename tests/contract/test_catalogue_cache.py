@@ -87,10 +87,12 @@ async def test_pages_are_told_apart(cache: CatalogueCache) -> None:
         CataloguePage(None, 3),
         CataloguePage(ProductId(2), 2),
         CataloguePage(ProductId(22), 2),
+        CataloguePage(None, 2, active=False),
+        CataloguePage(None, 2, active=None),
     ]
     for number, page in enumerate(pages):
         await read(cache, page, database=[PRODUCTS[number]])
-    assert [await kept(cache, page) for page in pages] == [[PRODUCTS[number]] for number in range(4)]
+    assert [await kept(cache, page) for page in pages] == [[PRODUCTS[number]] for number in range(6)]
 
 
 async def test_a_new_epoch_invalidates_every_page(cache: CatalogueCache) -> None:
@@ -208,7 +210,9 @@ async def test_an_epoch_of_an_earlier_run_of_the_server_has_ended(
     key = f"{namespace}:catalogue"
     epoch = await raw.hget(key, "epoch")
     earlier = b"0" * 12 + epoch[12:]
-    await raw.hset(key, mapping={"epoch": earlier, "0:10": (await raw.hget(key, "0:10")).replace(epoch, earlier)})
+    await raw.hset(
+        key, mapping={"epoch": earlier, "0:10:for sale": (await raw.hget(key, "0:10:for sale")).replace(epoch, earlier)}
+    )
     assert await kept(in_redis) is None
     await read(in_redis)
     assert await kept(in_redis) == PRODUCTS
@@ -230,7 +234,7 @@ async def test_a_page_that_cannot_be_read_is_missing(
 ) -> None:
     await read(in_redis)
     key = f"{namespace}:catalogue"
-    await raw.hset(key, "0:10", spoil(await raw.hget(key, "0:10")))
+    await raw.hset(key, "0:10:for sale", spoil(await raw.hget(key, "0:10:for sale")))
     assert await kept(in_redis) is None
     await read(in_redis)
     assert await kept(in_redis) == PRODUCTS
@@ -238,4 +242,14 @@ async def test_a_page_that_cannot_be_read_is_missing(
 
 async def test_a_change_of_the_fields_of_a_product_asks_for_a_new_shape() -> None:
     """When this fails, give SHAPE in adapters/redis/catalogue_cache.py the next digit, and list the fields anew."""
-    assert {field.name for field in attrs_fields(Product)} == {"id", "name", "price", "stock", "created_at", "version"}
+    assert {field.name for field in attrs_fields(Product)} == {
+        "id",
+        "name",
+        "price",
+        "stock",
+        "created_at",
+        "version",
+        "sku",
+        "active",
+        "metadata",
+    }

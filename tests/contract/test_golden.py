@@ -18,13 +18,14 @@ from msgspec.structs import fields as struct_fields
 from quart import Quart
 
 from adapters.codecs import events, stored_responses
-from adapters.codecs.shapes import EVENT_SHAPES, OrderShape
+from adapters.codecs.shapes import EVENT_SHAPES, OrderShape, ProductShape
 from adapters.rabbitmq.active_consumer import Receipt
 from adapters.rabbitmq.dead_letters import _dead_message
 from adapters.rabbitmq.received import Received
 from adapters.rabbitmq.subscription import _headers
 from adapters.redis import catalogue_cache, recent_orders
 from application.ports.idempotency import IdempotencyKey
+from domain.catalogue.product import Product
 from domain.dead_letter import DeadMessage
 from domain.errors import DomainError
 from domain.ids import OrderId, ProductId, UserId
@@ -101,7 +102,7 @@ def test_there_is_an_example_of_everything_that_is_stored() -> None:
     assert not [name for name, default in defaults.items() if all(getattr(o, name) == default for o in orders)]
 
 
-@pytest.mark.parametrize(("kind", "shape"), [(Order, OrderShape), *EVENT_SHAPES.items()])
+@pytest.mark.parametrize(("kind", "shape"), [(Order, OrderShape), (Product, ProductShape), *EVENT_SHAPES.items()])
 def test_no_field_is_left_out_of_what_is_stored(kind: type, shape: type) -> None:
     """A field that has no place in the shape would be lost without a word."""
     assert {field.name for field in struct_fields(shape)} == set(fields_dict(kind))

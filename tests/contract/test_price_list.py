@@ -1,5 +1,7 @@
 """What `PriceList` promises."""
 
+from attrs import evolve
+
 from adapters.memory.price_list import MemoryPriceList
 from application.intake.refresh_prices import RefreshPrices
 from domain.ids import ProductId
@@ -26,6 +28,17 @@ def test_what_is_not_in_the_catalogue_any_more_is_forgotten() -> None:
     prices.replace_all([a_product(1), a_product(2)])
     prices.replace_all([a_product(2), a_product(3)])
     assert prices.get_many({ProductId(1), ProductId(2), ProductId(3)}).keys() == {2, 3}
+
+
+def test_a_newer_version_replaces_an_older_one_and_no_other() -> None:
+    prices = MemoryPriceList()
+    prices.replace_all([evolve(a_product(1, price=2), version=5)])
+    prices.learn([evolve(a_product(1, price=3), version=6), a_product(2)])
+    prices.learn([evolve(a_product(1, price=1), version=4)])
+    # What it does not know it learns with the whole catalogue.
+    assert {id_: product.price.minor for id_, product in prices.get_many({ProductId(1), ProductId(2)}).items()} == {
+        1: 3
+    }
 
 
 async def test_the_whole_catalogue_gets_into_it() -> None:

@@ -27,7 +27,7 @@ from adapters.sql.unit_of_work import SqlUnitOfWork
 from application.errors import Aborted
 from application.ports.feed import FeedFilter, FeedRange, Position
 from application.ports.idempotency import IdempotencyKey, StoredResponse
-from application.ports.persistence import Announcement, OutboxEntry, Transaction
+from application.ports.persistence import Announcement, EarlierPrice, OutboxEntry, Transaction
 from bench.growth import fill
 from domain.catalogue.product import StockAdjustment
 from domain.dead_letter import DeadMessage
@@ -153,6 +153,12 @@ def samples_of(known: Sequence[Order]) -> Arguments:
         "orders.orders": orders,
         "orders.wanted": {(order.user_id, str(order.id)) for order in orders},
         "products.after": ProductId(10),
+        "products.active": True,
+        "products.skus": [f"sku {number}" for number in range(1, BATCH)],
+        "earlier_prices.ids": [ProductId(number) for number in range(1, BATCH)],
+        "earlier_prices.prices": [EarlierPrice(ProductId(number), euros(number), NOW) for number in range(1, BATCH)],
+        "stock_adjustments.product_id": ProductId(7),
+        "stock_adjustments.before": 10**6,
         "products.ids": [ProductId(number) for number in range(1, BATCH)],
         "products.products": [a_product(100_000 + number) for number in range(BATCH)],
         "stock_adjustments.ids": [ProductId(number) for number in range(1, 10)],

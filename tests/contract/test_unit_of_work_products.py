@@ -4,12 +4,12 @@ import pytest
 from attrs import evolve
 
 from application.errors import Aborted
-from application.ports.persistence import StockCount, UnitOfWork
-from domain.catalogue.product import MAX_STOCK, Product, StockAdjustment
+from application.ports.persistence import EarlierPrice, StockCount, StockLevel, UnitOfWork
+from domain.catalogue.product import MAX_STOCK, Product, ProductEdit, StockAdjustment
 from domain.ids import MAX_ID, PaymentId, ProductId
 from domain.money import MAX_MINOR, Money
 from tests.contract.conftest import keep
-from tests.unit.builders import NOW, a_line, a_product, an_order
+from tests.unit.builders import LATER, NOW, a_line, a_product, an_order, euros
 
 
 async def stored(unit_of_work: UnitOfWork, *ids: int) -> dict[ProductId, Product]:
@@ -27,6 +27,7 @@ def adjustment(number: int, change: int) -> StockAdjustment:
         a_product(),
         evolve(a_product(), id=ProductId(MAX_ID), stock=MAX_STOCK, price=Money(MAX_MINOR, "KWD")),
         evolve(a_product(), stock=0, price=Money(0, "JPY")),
+        evolve(a_product(), version=2**53, sku="x" * 64, active=False, metadata={"k": "万\0'; --", "": ""}),
         evolve(a_product(), name="万" * 200, created_at=NOW.replace(microsecond=1)),
         evolve(a_product(), name="'; DROP TABLE products; -- \U0001f58b\ufe0f {}[]\"\\\n\t"),
     ],
@@ -67,6 +68,75 @@ async def test_the_catalogue_is_paged_by_id(unit_of_work: UnitOfWork) -> None:
         first = await tx.products.page(after=None, limit=3)
         rest = await tx.products.page(after=first[-1].id, limit=3)
     assert [[product.id for product in page] for page in (first, rest)] == [[1, 3, 5], [9]]
+
+
+async def test_a_page_has_what_is_for_sale_or_what_is_not_or_all(unit_of_work: UnitOfWork) -> None:
+    await keep(unit_of_work, products=[evolve(a_product(number), active=number % 2 == 0) for number in range(1, 7)])
+    async with unit_of_work.reading() as tx:
+        pages = {
+            active: [
+                [product.id for product in await tx.products.page(after=after, limit=2, active=active)]
+                for after in (None, ProductId(3))
+            ]
+            for active in (True, False, None)
+        }
+    assert pages == {True: [[2, 4], [4, 6]], False: [[1, 3], [5]], None: [[1, 2], [4, 5]]}
+
+
+async def test_an_edit_saves_all_but_the_stock(unit_of_work: UnitOfWork) -> None:
+    await keep(unit_of_work, products=[a_product(1, stock=5), evolve(a_product(2), sku="old", metadata={"a": "1"})])
+    edit = ProductEdit(name="ink", price=7, currency="JPY", sku="new", active=False, metadata={"a": None, "b": "2"})
+    async with unit_of_work() as tx:
+        locked = await tx.products.get_many([ProductId(1), ProductId(2)], lock=True)
+        for number in (1, 2):
+            locked[ProductId(number)].edit(evolve(edit, sku=f"new {number}"))
+        await tx.products.edit_many(list(locked.values()))
+    found = await stored(unit_of_work, 1, 2)
+    assert found == locked
+    assert found[ProductId(2)].metadata == {"b": "2"}
+    async with unit_of_work.reading() as tx:
+        assert await tx.products.by_sku({"old", "new 1", "new 2"}) == {"new 1": 1, "new 2": 2}
+        assert await tx.products.stock_of([ProductId(1), ProductId(9)]) == {ProductId(1): StockLevel(2, 5)}
+
+
+async def test_an_sku_belongs_to_one_product(unit_of_work: UnitOfWork) -> None:
+    await keep(unit_of_work, products=[evolve(a_product(1), sku="A"), a_product(2), a_product(3)])
+    with pytest.raises(Aborted):
+        await keep(unit_of_work, products=[evolve(a_product(4), sku="A")])
+
+    async def take_its_sku() -> None:
+        async with unit_of_work() as tx:
+            [two] = (await tx.products.get_many([ProductId(2)], lock=True)).values()
+            two.edit(ProductEdit(sku="A"))
+            await tx.products.edit_many([two])
+
+    with pytest.raises(Aborted):
+        await take_its_sku()
+    assert [product.sku for product in (await stored(unit_of_work, 1, 2, 3, 4)).values()] == ["A", None, None]
+
+
+async def test_earlier_prices_are_kept_once_each(unit_of_work: UnitOfWork) -> None:
+    await keep(unit_of_work, products=[a_product(1), a_product(2)])
+    pen, ink = ProductId(1), ProductId(2)
+    async with unit_of_work() as tx:
+        await tx.earlier_prices.add_many([EarlierPrice(pen, euros(1), NOW), EarlierPrice(ink, euros(1), NOW)])
+    async with unit_of_work() as tx:
+        await tx.earlier_prices.add_many([EarlierPrice(pen, euros(1), LATER), EarlierPrice(pen, Money(1, "JPY"), NOW)])
+    async with unit_of_work.reading() as tx:
+        assert await tx.earlier_prices.of_products([]) == []
+        of_pen = await tx.earlier_prices.of_products([pen, ProductId(3)])
+    assert {(each.price, each.until) for each in of_pen} == {(euros(1), NOW), (Money(1, "JPY"), NOW)}
+    assert len(of_pen) == 2
+
+
+async def test_adjustments_come_newest_first(unit_of_work: UnitOfWork) -> None:
+    await keep(unit_of_work, products=[a_product(1), a_product(2)])
+    async with unit_of_work() as tx:
+        await tx.stock_adjustments.add_many([adjustment(1 + number % 2, number) for number in range(1, 8)])
+    async with unit_of_work.reading() as tx:
+        first = await tx.stock_adjustments.page(ProductId(2), before=None, limit=3)
+        rest = await tx.stock_adjustments.page(ProductId(2), before=first[-1].number, limit=3)
+    assert [each.adjustment for each in (*first, *rest)] == [adjustment(2, number) for number in (7, 5, 3, 1)]
 
 
 async def test_the_largest_id_is_known(unit_of_work: UnitOfWork) -> None:

@@ -26,6 +26,22 @@ def the_shop_has_received(story: Story, units: str, name: str) -> None:
     story.shop.restock(story.product(name), int(units))
 
 
+@given(parsers.re(r"the shop sells (?P<name>.+) at (?P<amount>[\d.]+) (?P<currency>[A-Z]{3}) from now on"))
+@when(parsers.re(r"the shop sells (?P<name>.+) at (?P<amount>[\d.]+) (?P<currency>[A-Z]{3}) from now on"))
+def the_shop_sells_at(story: Story, name: str, amount: str, currency: str) -> None:
+    story.shop.reprice(story.product(name), price=minor_units(amount, currency), currency=currency)
+
+
+@given(parsers.re(r"the shop has taken (?P<name>.+) out of sale"))
+def the_shop_takes_out_of_sale(story: Story, name: str) -> None:
+    story.shop.sell(story.product(name), active=False)
+
+
+@given(parsers.re(r"the shop sells (?P<name>.+) again"))
+def the_shop_sells_again(story: Story, name: str) -> None:
+    story.shop.sell(story.product(name), active=True)
+
+
 @given("cards are being declined")
 def cards_are_declined(shop: Shop) -> None:
     shop.decline_cards(declined=True)

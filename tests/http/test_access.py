@@ -18,6 +18,8 @@ BODIES = {
     "/orders": b'{"user_id": 1, "items": [{"product_id": 1, "quantity": 1}]}',
     "/status": b'{"status": "CANCELLED"}',
     "/keys": b'{"name": "till", "role": "read", "scopes": []}',
+    "/products": b'{"name": "ink", "price": 100, "currency": "EUR"}',
+    "/stock": b'{"delta": 1, "reason": "delivery"}',
 }
 
 

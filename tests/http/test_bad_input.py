@@ -299,7 +299,7 @@ async def test_an_address_has_one_spelling(browser: Browser, path: str) -> None:
         ("POST", ADDRESS, {"DELETE", "GET", "HEAD", "OPTIONS", "PATCH"}),
         ("GET", f"{ADDRESS}/pay", {"OPTIONS", "POST"}),
         ("PUT", f"{ADDRESS}/status", {"OPTIONS", "PATCH"}),
-        ("POST", "/products", {"GET", "HEAD", "OPTIONS"}),
+        ("PUT", "/products", {"GET", "HEAD", "OPTIONS", "POST"}),
         ("TRACE", "/health/live", {"GET", "HEAD", "OPTIONS"}),
     ],
 )

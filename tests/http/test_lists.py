@@ -26,6 +26,10 @@ async def test_products_come_by_id_page_after_page(shop: Shop, browser: Browser)
         "currency": "EUR",
         "stock": 5,
         "created_at": "2026-03-01T12:00:00Z",
+        "sku": None,
+        "active": True,
+        "metadata": {},
+        "version": 1,
     }
 
 

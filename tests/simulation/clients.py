@@ -12,6 +12,8 @@ from application.access.principal import SYSTEM, AccessDenied, Principal, the_sy
 from application.access.scopes import CUSTOMER_SCOPES
 from application.assembly import UseCases
 from application.catalogue.add_products import NewProduct
+from application.catalogue.adjust_stock import StockCall
+from application.catalogue.change_product import ProductCall
 from application.errors import NotDone, Trouble
 from application.execution.conditional import OnlyIf, OrderCall
 from application.execution.idempotency import Keyed, Replayed
@@ -20,6 +22,7 @@ from application.intake.queue_orders import Queued
 from application.intake.unrecorded import NotYetRecorded
 from application.orders.change_details import DetailsChange
 from application.ports.idempotency import IdempotencyKey
+from domain.catalogue.product import ProductEdit
 from domain.errors import DomainError, UnknownOrder
 from domain.ids import MAX_ID, OrderId, ProductId, UserId
 from domain.money import Money
@@ -266,6 +269,10 @@ class Client:
     async def _list_orders(self) -> None:
         await self._ask("list orders", lambda shop: shop.list_orders(SYSTEM, limit=50))
 
+    async def _look_around(self) -> None:
+        await self._list_products()
+        await self._list_adjustments()
+
     async def _list_products(self) -> None:
         await self._ask("list products", lambda shop: shop.list_products(SYSTEM, limit=50))
 
@@ -280,8 +287,21 @@ class Client:
         product, change = self._chance.choice(self._products), self._chance.choice((-2, 1, 3))
         await self._ask(
             f"restock {product} {change:+}",
-            lambda shop: shop.adjust_stock(the_system(self._name), product, change, reason="counted"),
+            lambda shop: shop.adjust_stock(
+                the_system(self._name), [StockCall(product_id=product, delta=change, reason="counted")]
+            ),
         )
+
+    async def _change_a_price(self) -> None:
+        """Then order it: the process that takes the order may know the old price only."""
+        product, price = self._chance.choice(self._products), self._chance.randint(1, 9) * 100
+        call = ProductCall(product_id=product, edit=ProductEdit(price=price))
+        await self._ask(f"price {product} at {price}", lambda shop: shop.change_product(SYSTEM, call))
+        await self._place()
+
+    async def _list_adjustments(self) -> None:
+        product = self._chance.choice(self._products)
+        await self._ask("list adjustments", lambda shop: shop.list_adjustments(SYSTEM, product, limit=50))
 
     async def _ask(self, what: str, operation: Operation, about: OrderId | None = None) -> Any:
         houses = self._open()
@@ -368,7 +388,8 @@ _VISITS: Final[tuple[_Visit, ...]] = (
 # The errands that the weather may make clients repeat.
 _ERRANDS: Final[dict[str, _Visit]] = {
     "orders": Client._list_orders,  # noqa: SLF001
-    "products": Client._list_products,  # noqa: SLF001
+    "products": Client._look_around,  # noqa: SLF001
+    "price": Client._change_a_price,  # noqa: SLF001
     "history": Client._look_back,  # noqa: SLF001
     "money": Client._buy_and_give_back,  # noqa: SLF001
     "place": Client._place,  # noqa: SLF001

@@ -37,7 +37,7 @@ from application.ports.feed import Position
 from application.ports.idempotency import IdempotencyKey, StoredResponse
 from application.ports.messaging import Delivery
 from application.ports.payments import PaymentDeclined
-from application.ports.persistence import OutboxEntry
+from application.ports.persistence import EarlierPrice, OutboxEntry
 from domain.catalogue.product import Product
 from domain.errors import InvalidOrder
 from domain.ids import OrderId, PaymentId, ProductId
@@ -170,6 +170,15 @@ class _ReadsUnlocked(_Before):
 
 class _WithoutProductLocks(_Transactions):
     repositories = {"products": _ReadsUnlocked}  # noqa: RUF012 - as above
+
+
+class _ForgetsPrices(_Before):
+    async def of_products(self, ids: Collection[ProductId]) -> list[EarlierPrice]:
+        return []
+
+
+class _WithoutEarlierPrices(_Transactions):
+    repositories = {"earlier_prices": _ForgetsPrices}  # noqa: RUF012 - as above
 
 
 class _BelievesAnyLease(_Before):
@@ -774,6 +783,7 @@ MUTATIONS: Final = (
     Mutation("acknowledges what waits for a slow provider", _with(ProviderPipeline=_AcknowledgesWhatIsLate)),
     Mutation("waits for ever for the provider's answer", _with(ProviderPipeline=_WaitsForEver)),
     Mutation("refunds on paper only", Parts(provider=_RefundsOnPaper)),
+    Mutation("refuses an accepted order when its price has changed", Parts(unit_of_work=_WithoutEarlierPrices)),
     Mutation("reads products without a lock", Parts(unit_of_work=_WithoutProductLocks)),
     Mutation("locks rows in any order", Parts(locking=_LOCKS_AS_THEY_COME)),
     Mutation("tells of an order before the commit", _with(PlaceOrder=_AnswersBeforeCommit)),

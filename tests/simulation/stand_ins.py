@@ -55,7 +55,8 @@ SimulatedPayments: Final = _standing_in("gateway", before=NO_ANSWER, after=UNKNO
 
 
 _LOOK_UP: Final = Call("price_list.get_many")
-_LEARN: Final = Call("price_list.replace_all")
+_LEARN: Final = Call("price_list.learn")
+_REPLACE: Final = Call("price_list.replace_all")
 
 
 @define(eq=False)
@@ -72,10 +73,15 @@ class SimulatedPriceList:
         self._faults.cross(self._process, _LOOK_UP.after)
         return known
 
-    def replace_all(self, products: Sequence[Product]) -> None:
+    def learn(self, products: Sequence[Product]) -> None:
         self._faults.cross(self._process, _LEARN.before)
-        self._inner.replace_all(products)
+        self._inner.learn(products)
         self._faults.cross(self._process, _LEARN.after)
+
+    def replace_all(self, products: Sequence[Product]) -> None:
+        self._faults.cross(self._process, _REPLACE.before)
+        self._inner.replace_all(products)
+        self._faults.cross(self._process, _REPLACE.after)
 
 
 _NOTIFY: Final = Call("signal.notify")

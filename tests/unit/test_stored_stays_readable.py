@@ -84,4 +84,4 @@ def test_a_price_is_shown_in_any_currency(price: Money, shown: str) -> None:
 async def test_a_long_name_is_still_refused_where_it_enters(shop: Shop) -> None:
     new = NewProduct(name=NAME, price=BGN, stock=1)
     [outcome] = await shop.use_cases.add_products(the_system("test"), [new])
-    assert str(outcome) == "a name has 1 to 200 characters"
+    assert str(outcome) == "a name has 1 to 200 characters, none of them NUL"

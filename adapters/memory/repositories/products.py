@@ -20,6 +20,7 @@ class MemoryProducts:
         for product in products:
             if product.id in self._changes.products:
                 raise Aborted(f"product {product.id} exists already")
+            await self._expect_free_sku(product)
             self._changes.products[product.id] = copied(product)
             self._changes.committed.catalogue = True
 
@@ -36,8 +37,22 @@ class MemoryProducts:
             self._changes.products[product.id] = copied(product)
             self._changes.committed.stock[product.id] = StockLevel(product.version, product.stock)
 
-    async def page(self, *, after: ProductId | None, limit: int) -> list[Product]:
-        ids = sorted(id_ for id_ in self._changes.products if after is None or id_ > after)
+    async def edit_many(self, products: Sequence[Product]) -> None:
+        for product in products:
+            await self._expect_free_sku(product)
+        await self.save_many(products)
+        self._changes.committed.catalogue |= bool(products)
+
+    async def by_sku(self, skus: Collection[str]) -> dict[str, ProductId]:
+        owners = [(product.sku, id_) for id_, product in self._changes.products.items() if product.sku is not None]
+        return {sku: id_ for sku, id_ in owners if sku in skus}
+
+    async def page(self, *, after: ProductId | None, limit: int, active: bool | None = None) -> list[Product]:
+        ids = sorted(
+            id_
+            for id_, product in self._changes.products.items()
+            if (after is None or id_ > after) and active in {None, product.active}
+        )
         return [copied(self._changes.products[id_]) for id_ in ids[:limit]]
 
     async def stock_of(self, ids: Collection[ProductId]) -> dict[ProductId, StockLevel]:
@@ -48,10 +63,14 @@ class MemoryProducts:
         return max(self._changes.products, default=ProductId(0))
 
     async def stock_counts(self, *, after: ProductId | None, limit: int) -> list[StockCount]:
-        products = await self.page(after=after, limit=limit)
+        products = await self.page(after=after, limit=limit, active=None)
         counted_in = await MemoryStockAdjustments(self._changes).totals({product.id for product in products})
         held = Counter[ProductId]()
         for order in self._changes.orders.values():
             if order.holds_stock:
                 held.update({line.product_id: line.quantity for line in order.lines})
         return [StockCount(p.id, p.stock, held[p.id], counted_in[p.id]) for p in products]
+
+    async def _expect_free_sku(self, product: Product) -> None:
+        if product.sku is not None and (await self.by_sku({product.sku})).get(product.sku, product.id) != product.id:
+            raise Aborted(f"the SKU {product.sku} is taken")

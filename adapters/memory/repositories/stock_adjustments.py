@@ -3,6 +3,7 @@ from collections.abc import Collection, Sequence
 from attrs import frozen
 
 from adapters.memory.store import Changes
+from application.ports.persistence import RecordedAdjustment
 from domain.catalogue.product import StockAdjustment
 from domain.ids import ProductId
 
@@ -20,3 +21,11 @@ class MemoryStockAdjustments:
             if adjustment.product_id in totals:
                 totals[adjustment.product_id] += adjustment.change
         return totals
+
+    async def page(self, product_id: ProductId, *, before: int | None, limit: int) -> list[RecordedAdjustment]:
+        of_it = [
+            RecordedAdjustment(number, each)
+            for number, each in enumerate([*self._changes.store.adjustments, *self._changes.adjustments], 1)
+            if each.product_id == product_id and (before is None or number < before)
+        ]
+        return of_it[::-1][:limit]

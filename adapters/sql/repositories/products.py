@@ -2,6 +2,7 @@ from collections.abc import Collection, Sequence
 from operator import attrgetter
 from typing import Any, Final
 
+import msgspec
 from attrs import frozen
 from sqlalchemy import BigInteger, FromClause, Row, Select, Update, bindparam, cast, func, select, update
 
@@ -17,6 +18,9 @@ from domain.catalogue.product import Product
 from domain.ids import ProductId
 from domain.money import Money
 
+_NOTES: Final = msgspec.json.Encoder(order="sorted")
+_NOTES_READ: Final = msgspec.json.Decoder(dict[str, str])
+
 # What is written into each column; `_product` reads it.
 _WRITTEN: Final[Written[Product]] = {
     "id": attrgetter("id"),
@@ -26,6 +30,9 @@ _WRITTEN: Final[Written[Product]] = {
     "stock": attrgetter("stock"),
     "created_at": attrgetter("created_at"),
     "version": attrgetter("version"),
+    "sku": attrgetter("sku"),
+    "active": attrgetter("active"),
+    "metadata": lambda product: _NOTES.encode(product.metadata).decode() if product.metadata else None,
 }
 
 
@@ -37,6 +44,9 @@ def _product(row: Row[Any]) -> Product:
         stock=row.stock,
         created_at=row.created_at,
         version=row.version,
+        sku=row.sku,
+        active=row.active,
+        metadata=_NOTES_READ.decode(row.metadata) if row.metadata else {},
     )
 
 
@@ -57,13 +67,33 @@ def _set_stock(new: FromClause, _: SqlDialect) -> Update:
 _SET_STOCK: Final = BulkStatement(products, {name: _WRITTEN[name] for name in ("id", "stock", "version")}, _set_stock)
 
 
-def _page(*, after: bool) -> Select[Any]:
+# What an edit does not change.
+_AGREED: Final = {"id", "stock", "created_at"}
+
+
+def _set_all(new: FromClause, _: SqlDialect) -> Update:
+    values = {name: new.c[name] for name in _WRITTEN if name not in _AGREED}
+    return update(products).values(values).where(products.c.id == new.c.id)
+
+
+_EDIT: Final = BulkStatement(
+    products, {name: get for name, get in _WRITTEN.items() if name == "id" or name not in _AGREED}, _set_all
+)
+_BY_SKU: Final = select(products.c.sku, products.c.id).where(among(products.c.sku, "skus"))
+
+
+def _page(*, after: bool, by_active: bool) -> Select[Any]:
     page = _ALL.order_by(products.c.id).limit(bindparam("limit"))
+    if by_active:
+        page = page.where(products.c.active == bindparam("active"))
     return page.where(products.c.id > bindparam("after")) if after else page
 
 
-_FIRST_PAGE: Final = _page(after=False)
-_NEXT_PAGE: Final = _page(after=True)
+_PAGES: Final = {
+    (after, by_active): _page(after=after, by_active=by_active)
+    for after in (False, True)
+    for by_active in (False, True)
+}
 
 
 # One statement, so that everything is of one moment, however fast orders come and go meanwhile.
@@ -116,11 +146,21 @@ class SqlProducts:
         await self._block.change_many(_SET_STOCK, products)
         self._committed.stock |= {product.id: StockLevel(product.version, product.stock) for product in products}
 
-    async def page(self, *, after: ProductId | None, limit: int) -> list[Product]:
-        if after is None:
-            rows = await self._block.fetch(_FIRST_PAGE, {"limit": limit})
-        else:
-            rows = await self._block.fetch(_NEXT_PAGE, {"limit": limit, "after": after})
+    async def edit_many(self, products: Sequence[Product]) -> None:
+        await self._block.change_many(_EDIT, products)
+        self._committed.catalogue |= bool(products)
+
+    async def by_sku(self, skus: Collection[str]) -> dict[str, ProductId]:
+        if not skus:
+            return {}
+        return {row.sku: row.id for row in await self._block.fetch(_BY_SKU, {"skus": list(skus)})}
+
+    async def page(self, *, after: ProductId | None, limit: int, active: bool | None = None) -> list[Product]:
+        given = {"limit": limit, "after": after, "active": active}
+        rows = await self._block.fetch(
+            _PAGES[after is not None, active is not None],
+            {name: value for name, value in given.items() if value is not None},
+        )
         return [checked("product", row.id, _product, row) for row in rows]
 
     async def stock_of(self, ids: Collection[ProductId]) -> dict[ProductId, StockLevel]:

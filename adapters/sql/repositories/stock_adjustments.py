@@ -1,21 +1,32 @@
 from collections.abc import Collection, Sequence
 from operator import attrgetter
-from typing import Final
+from typing import Any, Final
 
 from attrs import frozen
-from sqlalchemy import BigInteger, cast, func, select
+from sqlalchemy import BigInteger, Row, bindparam, cast, func, select
 
 from adapters.sql.core.bulk import Written, bulk_insert
 from adapters.sql.core.expressions import among
+from adapters.sql.core.reading import checked
 from adapters.sql.core.transaction import TransactionBlock
 from adapters.sql.tables import stock_adjustments
+from application.ports.persistence import RecordedAdjustment
 from domain.catalogue.product import StockAdjustment
 from domain.ids import ProductId
 
-# What is written into each column; only sums are read.
+# What is written into each column; `_adjustment` reads it.
 _WRITTEN: Final[Written[StockAdjustment]] = {
     name: attrgetter(name) for name in ("product_id", "change", "reason", "made_by", "at")
 }
+
+
+def _adjustment(row: Row[Any]) -> RecordedAdjustment:
+    made = StockAdjustment(
+        product_id=row.product_id, change=row.change, reason=row.reason, made_by=row.made_by, at=row.at
+    )
+    return RecordedAdjustment(row.id, made)
+
+
 _INSERT: Final = bulk_insert(stock_adjustments, _WRITTEN)
 # PostgreSQL sums 64-bit integers into a numeric.
 _TOTALS: Final = (
@@ -23,6 +34,13 @@ _TOTALS: Final = (
     .where(among(stock_adjustments.c.product_id, "ids"))
     .group_by(stock_adjustments.c.product_id)
 )
+_ALL: Final = (
+    select(*stock_adjustments.c)
+    .where(stock_adjustments.c.product_id == bindparam("product_id"))
+    .order_by(stock_adjustments.c.id.desc())
+    .limit(bindparam("limit"))
+)
+_BEFORE: Final = _ALL.where(stock_adjustments.c.id < bindparam("before"))
 
 
 @frozen
@@ -37,3 +55,11 @@ class SqlStockAdjustments:
         if totals:
             totals |= {row.product_id: row.total for row in await self._block.fetch(_TOTALS, {"ids": list(ids)})}
         return totals
+
+    async def page(self, product_id: ProductId, *, before: int | None, limit: int) -> list[RecordedAdjustment]:
+        given = {"product_id": product_id, "limit": limit}
+        if before is None:
+            rows = await self._block.fetch(_ALL, given)
+        else:
+            rows = await self._block.fetch(_BEFORE, {**given, "before": before})
+        return [checked("stock adjustment", row.id, _adjustment, row) for row in rows]

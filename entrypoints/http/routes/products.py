@@ -1,27 +1,56 @@
 from http import HTTPStatus
 from typing import Final
 
+import msgspec
 from attrs import frozen
 from quart import request
 
 from application.access.principal import Principal
+from application.access.scopes import Scope
 from application.assembly import UseCases
+from application.catalogue.adjust_stock import StockCall
+from application.catalogue.change_product import ProductCall
+from application.execution.idempotency import ProductOutcome, Replayed
+from domain.catalogue.product import Product
 from entrypoints.http import query
-from entrypoints.http.bodies import ProductBody, ProductsBody
+from entrypoints.http.bodies import (
+    AdjustmentBody,
+    AdjustmentsBody,
+    AdjustStockBody,
+    ChangeProductBody,
+    NewProductBody,
+    ProductBody,
+    ProductsBody,
+)
 from entrypoints.http.cursors import Cursors
+from entrypoints.http.decoding import read_json
+from entrypoints.http.headers import IDEMPOTENCY_KEY
+from entrypoints.http.idempotency import answered, keyed
 from entrypoints.http.ids import product_id_of
 from entrypoints.http.links import next_page
-from entrypoints.http.replies import Reply, reply
+from entrypoints.http.preconditions import TAGS, EntityTags, etag_of
+from entrypoints.http.prefix import here
+from entrypoints.http.replies import Reply, not_modified, reply
 from entrypoints.http.routes.route import Open, Route
 
-_PARAMETERS: Final = {"limit": query.limit, "cursor": query.cursor}
+_KEY: Final = frozenset({IDEMPOTENCY_KEY})
+_PARAMETERS: Final = {"active": query.active, "limit": query.limit, "cursor": query.cursor}
+_ADJUSTMENTS: Final = {"limit": query.limit, "cursor": query.cursor}
+_NEW: Final = msgspec.json.Decoder(NewProductBody)
+_CHANGE: Final = msgspec.json.Decoder(ChangeProductBody)
+_ADJUST: Final = msgspec.json.Decoder(AdjustStockBody)
 
 
 def products_routes(use_cases: UseCases, cursors: Cursors) -> list[Route]:
     handlers = _Handlers(use_cases, cursors)
+    one, stock = "/products/<product_id>", "/products/<product_id>/stock"
     return [
         Route("GET", "/products", Open.TO_CALLERS, handlers.page, parameters=_PARAMETERS),
-        Route("GET", "/products/<product_id>", Open.TO_CALLERS, handlers.get),
+        Route("POST", "/products", Scope.PRODUCTS_WRITE, handlers.add, honours=_KEY, body=_NEW),
+        Route("GET", one, Open.TO_CALLERS, handlers.get, honours=TAGS),
+        Route("PATCH", one, Scope.PRODUCTS_WRITE, handlers.change, honours=TAGS, body=_CHANGE),
+        Route("GET", stock, Scope.STOCK_ADJUST, handlers.adjustments, parameters=_ADJUSTMENTS),
+        Route("POST", stock, Scope.STOCK_ADJUST, handlers.adjust, honours=TAGS | _KEY, body=_ADJUST),
     ]
 
 
@@ -32,12 +61,16 @@ class _Handlers:
 
     async def page(self, by: Principal) -> Reply:
         wanted = query.parameters(request.query_string, _PARAMETERS)
-        limit, cursor = wanted.get("limit", query.DEFAULT_LIMIT), wanted.get("cursor")
-        after = None if cursor is None else self._cursors.product_at(cursor)
+        limit, cursor, active = (
+            wanted.get("limit", query.DEFAULT_LIMIT),
+            wanted.get("cursor"),
+            wanted.get("active", True),
+        )
+        after = None if cursor is None else self._cursors.product_at(cursor, active=active)
         # One more than is shown tells whether there is a next page.
-        products = await self._use_cases.list_products(by, after=after, limit=limit + 1)
+        products = await self._use_cases.list_products(by, after=after, limit=limit + 1, active=active)
         shown = products[:limit]
-        following = self._cursors.after_product(shown[-1].id) if len(products) > limit else None
+        following = self._cursors.after_product(shown[-1].id, active=active) if len(products) > limit else None
         return reply(
             ProductsBody([ProductBody.of(product) for product in shown], following),
             HTTPStatus.OK,
@@ -45,4 +78,58 @@ class _Handlers:
         )
 
     async def get(self, by: Principal, product_id: str) -> Reply:
-        return reply(ProductBody.of(await self._use_cases.get_product(by, product_id_of(product_id))))
+        tags = EntityTags.of(request.headers)
+        product = await self._use_cases.get_product(by, product_id_of(product_id))
+        if tags.spare_body(product):
+            return not_modified(etag_of(product))
+        return _shown(product)
+
+    async def add(self, by: Principal) -> Reply:
+        new = await keyed((await read_json(_NEW)).to_new(), scope="products")
+        [outcome] = await self._use_cases.add_products(by, [new])
+        return answered(_or_raise(outcome), _created)
+
+    async def change(self, by: Principal, product_id: str) -> Reply:
+        id_ = product_id_of(product_id)
+        edit = (await read_json(_CHANGE)).to_edit()
+        holds = EntityTags.of(request.headers).allow_change
+        return _shown(await self._use_cases.change_product(by, ProductCall(product_id=id_, edit=edit, holds=holds)))
+
+    async def adjust(self, by: Principal, product_id: str) -> Reply:
+        id_ = product_id_of(product_id)
+        body = await read_json(_ADJUST)
+        call = StockCall(
+            product_id=id_,
+            delta=body.delta,
+            reason=body.reason,
+            expected=body.expected,
+            holds=EntityTags.of(request.headers).allow_change,
+        )
+        [outcome] = await self._use_cases.adjust_stock(by, [await keyed(call, scope=f"product {id_}")])
+        return answered(_or_raise(outcome), _shown)
+
+    async def adjustments(self, by: Principal, product_id: str) -> Reply:
+        id_ = product_id_of(product_id)
+        wanted = query.parameters(request.query_string, _ADJUSTMENTS)
+        limit, cursor = wanted.get("limit", query.DEFAULT_LIMIT), wanted.get("cursor")
+        before = None if cursor is None else self._cursors.adjustment_at(cursor, id_)
+        made = await self._use_cases.list_adjustments(by, id_, before=before, limit=limit + 1)
+        shown = made[:limit]
+        following = self._cursors.before_adjustment(shown[-1].number, id_) if len(made) > limit else None
+        body = AdjustmentsBody([AdjustmentBody.of(each.adjustment) for each in shown], following)
+        return reply(body, HTTPStatus.OK, *next_page(following))
+
+
+def _or_raise(outcome: ProductOutcome) -> Product | Replayed:
+    """Return the answer. Raise it if it is a refusal."""
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
+
+
+def _shown(product: Product, status: HTTPStatus = HTTPStatus.OK, *headers: tuple[str, str]) -> Reply:
+    return reply(ProductBody.of(product), status, ("ETag", etag_of(product)), *headers)
+
+
+def _created(product: Product) -> Reply:
+    return _shown(product, HTTPStatus.CREATED, ("Location", here(f"/products/{product.id}")))

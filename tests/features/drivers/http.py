@@ -17,7 +17,7 @@ from adapters.sql.tables import open_periods, orders
 from adapters.sql.unit_of_work import SqlUnitOfWork
 from application.access.principal import the_system
 from application.catalogue.add_products import AddProducts, NewProduct
-from application.catalogue.adjust_stock import AdjustStock
+from application.catalogue.adjust_stock import AdjustStock, StockCall
 from domain.errors import DomainError
 from domain.ids import OrderId, ProductId
 from domain.money import Money
@@ -84,11 +84,16 @@ class HttpShop:
     def restock(self, product: int, units: int) -> None:
         async def adjust() -> None:
             async with self._database() as unit_of_work:
-                await AdjustStock(unit_of_work, _now)(
-                    the_system("the shop"), ProductId(product), units, reason="delivery"
-                )
+                call = StockCall(product_id=ProductId(product), delta=units, reason="delivery")
+                await AdjustStock(unit_of_work, _now)(the_system("the shop"), [call])
 
         self._runner.run(adjust())
+
+    def reprice(self, product: int, *, price: int, currency: str) -> None:
+        self._ask("PATCH", f"/products/{product}", json={"price": price, "currency": currency})
+
+    def sell(self, product: int, *, active: bool) -> None:
+        self._ask("PATCH", f"/products/{product}", json={"active": active})
 
     def stock_of(self, product: int) -> int:
         stock: int = self._ask("GET", f"/products/{product}")["stock"]

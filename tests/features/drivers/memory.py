@@ -13,6 +13,8 @@ from application.access.principal import SYSTEM, Forbidden, Principal, Unauthent
 from application.access.scopes import Role
 from application.assembly import Limits, UseCases, assemble
 from application.catalogue.add_products import NewProduct
+from application.catalogue.adjust_stock import StockCall
+from application.catalogue.change_product import ProductCall
 from application.errors import Trouble
 from application.execution.idempotency import Keyed, Outcome, Replayed
 from application.intake.place_order import OrderRequest, RequestedItem
@@ -20,6 +22,7 @@ from application.intake.queue_orders import Queued
 from application.messaging.relay import RelayEvents
 from application.ports.idempotency import IdempotencyKey
 from application.ports.persistence import OutboxEntry
+from domain.catalogue.product import ProductEdit
 from domain.errors import DomainError
 from domain.ids import OrderId, ProductId, UserId
 from domain.money import Money
@@ -114,9 +117,18 @@ class MemoryShop:
             raise Refused("unauthenticated") from None
 
     def restock(self, product: int, units: int) -> None:
-        self._runner.run(
-            self._use_cases.adjust_stock(the_system("the shop"), ProductId(product), units, reason="delivery")
-        )
+        call = StockCall(product_id=ProductId(product), delta=units, reason="delivery")
+        self._runner.run(self._use_cases.adjust_stock(the_system("the shop"), [call]))
+
+    def reprice(self, product: int, *, price: int, currency: str) -> None:
+        self._edit(product, ProductEdit(price=price, currency=currency))
+
+    def sell(self, product: int, *, active: bool) -> None:
+        self._edit(product, ProductEdit(active=active))
+
+    def _edit(self, product: int, edit: ProductEdit) -> None:
+        call = ProductCall(product_id=ProductId(product), edit=edit)
+        self._runner.run(self._use_cases.change_product(the_system("the shop"), call))
 
     def stock_of(self, product: int) -> int:
         return self._shop.store.products[ProductId(product)].stock

@@ -50,6 +50,11 @@ class Shop(Protocol):
 
     def restock(self, product: int, units: int) -> None: ...
 
+    def reprice(self, product: int, *, price: int, currency: str) -> None: ...
+
+    def sell(self, product: int, *, active: bool) -> None:
+        """Say whether the product is for sale."""
+
     def stock_of(self, product: int) -> int: ...
 
     def place_order(

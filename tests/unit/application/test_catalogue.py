@@ -12,7 +12,7 @@ from adapters.memory.signal import MemoryOutboxSignal
 from adapters.memory.unit_of_work import MemoryUnitOfWork
 from application.access.principal import the_system
 from application.catalogue.add_products import AddProducts, NewProduct
-from application.catalogue.adjust_stock import AdjustStock
+from application.catalogue.adjust_stock import AdjustStock, StockCall
 from application.catalogue.get_product import GetProduct
 from application.catalogue.list_products import CountLeft, ListProducts, ReadPages, ReadStock
 from application.errors import Unavailable
@@ -64,22 +64,30 @@ async def test_an_id_that_is_taken_is_refused_alone(shop: Shop, add_products: Ad
 
 async def test_stock_is_counted_in_and_out_with_a_reason(shop: Shop, adjust_stock: AdjustStock) -> None:
     pen = await shop.sells(stock=5)
-    assert (await adjust_stock(the_system("ada"), pen.id, 10, reason="delivery")).stock == 15
-    assert (await adjust_stock(the_system("ada"), pen.id, -15, reason="a flood")).stock == 0
+    outcomes = await adjust_stock(
+        the_system("ada"),
+        [
+            StockCall(product_id=pen.id, delta=delta, reason=reason)
+            for delta, reason in ((10, "delivery"), (-15, "a flood"))
+        ],
+    )
+    assert [product.stock for product in outcomes if isinstance(product, Product)] == [15, 0]
     assert [entry.change for entry in shop.store.adjustments] == [5, 10, -15]
 
 
 async def test_units_that_are_not_there_are_not_counted_out(shop: Shop, adjust_stock: AdjustStock) -> None:
     pen = await shop.sells(stock=5)
     await shop.paid((pen, 2))
-    with pytest.raises(OutOfStock, match="3 units left, 4 were to be removed"):
-        await adjust_stock(the_system("ada"), pen.id, -4, reason="a flood")
+    [refusal] = await adjust_stock(the_system("ada"), [StockCall(product_id=pen.id, delta=-4, reason="a flood")])
+    assert isinstance(refusal, OutOfStock)
+    assert "3 units left, 4 were to be removed" in str(refusal)
     assert await shop.stock_of(pen) == 3
 
 
 async def test_stock_of_nothing_is_not_adjusted(adjust_stock: AdjustStock) -> None:
-    with pytest.raises(UnknownProduct, match="404"):
-        await adjust_stock(the_system("ada"), ProductId(404), 1, reason="delivery")
+    call = StockCall(product_id=ProductId(404), delta=1, reason="delivery")
+    [refusal] = await adjust_stock(the_system("ada"), [call])
+    assert isinstance(refusal, UnknownProduct)
 
 
 async def test_products_are_found_one_by_one(shop: Shop) -> None:
@@ -131,7 +139,7 @@ async def test_each_change_of_stock_is_listed_at_once_and_ends_no_page(shop: Sho
     assert await cached.listed() == [(5, 1), (7, 1)]
     cached.reads.count = 0
     for left, version in ((4, 2), (3, 3), (2, 4)):
-        await cached.adjust_stock(the_system("ada"), pen.id, -1, reason="a flood")
+        await cached.adjust_stock(the_system("ada"), [StockCall(product_id=pen.id, delta=-1, reason="a flood")])
         assert await cached.listed() == [(left, version), (7, 1)]
     assert cached.reads.count == 0
 
@@ -142,7 +150,9 @@ async def test_the_stock_of_a_cached_page_is_read_alone_where_no_cache_knows_it(
     pen = await shop.sells(stock=5)
     list_products = listing(shop.unit_of_work, pages)
     await list_products(limit=10)
-    await AdjustStock(shop.unit_of_work, shop.clock)(the_system("ada"), pen.id, -1, reason="a flood")
+    await AdjustStock(shop.unit_of_work, shop.clock)(
+        the_system("ada"), [StockCall(product_id=pen.id, delta=-1, reason="a flood")]
+    )
     # Changed without telling anybody, which shows that the page was cached.
     shop.store.products[pen.id].name = "ink"
     assert [(each.name, each.stock) for each in await list_products(limit=10)] == [("fountain pen", 4)]
@@ -212,6 +222,8 @@ async def test_a_reader_who_comes_after_a_change_sees_it_while_others_read(shop:
     before = asyncio.ensure_future(list_products(limit=10))
     for _ in range(5):
         await asyncio.sleep(0)
-    await AdjustStock(shop.unit_of_work, shop.clock)(the_system("ada"), pen.id, 1, reason="delivery")
+    await AdjustStock(shop.unit_of_work, shop.clock)(
+        the_system("ada"), [StockCall(product_id=pen.id, delta=1, reason="delivery")]
+    )
     assert [product.stock for product in await list_products(limit=10)] == [6]
     assert [product.stock for product in await before] in ([5], [6])

@@ -11,7 +11,10 @@ from application.access.principal import Forbidden, Principal
 from application.access.scopes import ALL_SCOPES, CUSTOMER_SCOPES, ROLES, Role, Scope
 from application.assembly import UseCases
 from application.catalogue.add_products import NewProduct
+from application.catalogue.adjust_stock import StockCall
+from application.catalogue.change_product import ProductCall
 from application.ports.feed import EVERYTHING
+from domain.catalogue.product import ProductEdit
 from domain.ids import ProductId
 from domain.money import Money
 from tests.unit.builders import an_api_key
@@ -39,9 +42,17 @@ OPERATIONS: dict[str, tuple[Scope | None, Callable[[Any, Principal, Any, Any], A
     "list_keys": (Scope.KEYS_WRITE, lambda use, by, pen, order: use(by, limit=9)),
     "rotate_key": (Scope.KEYS_WRITE, lambda use, by, pen, order: use(by, "0123456789ab", overlap=timedelta(0))),
     "revoke_key": (Scope.KEYS_WRITE, lambda use, by, pen, order: use(by, "0123456789ab")),
-    "adjust_stock": (Scope.STOCK_ADJUST, lambda use, by, pen, order: use(by, pen.id, 1, reason="delivery")),
     "read_feed": (Scope.EVENTS_READ, lambda use, by, pen, order: use(by, after=None, only=EVERYTHING, limit=9)),
     "follow_feed": (Scope.EVENTS_READ, lambda use, by, pen, order: use(by, after=None, only=EVERYTHING)),
+    "change_product": (
+        Scope.PRODUCTS_WRITE,
+        lambda use, by, pen, order: use(by, ProductCall(product_id=pen.id, edit=ProductEdit(price=1))),
+    ),
+    "adjust_stock": (
+        Scope.STOCK_ADJUST,
+        lambda use, by, pen, order: use(by, [StockCall(product_id=pen.id, delta=1, reason="delivery")]),
+    ),
+    "list_adjustments": (Scope.STOCK_ADJUST, lambda use, by, pen, order: use(by, pen.id, limit=9)),
 }
 # What only Holdfast's own programs and commands do. No route reaches it.
 INTERNAL = {
