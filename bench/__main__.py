@@ -23,6 +23,7 @@ from bench.scenarios.lonely import lonely
 from bench.scenarios.overloaded import overload
 from bench.scenarios.placing import embedded, place
 from bench.scenarios.reading import list_pages, read
+from bench.scenarios.replicated import replicas
 from bench.scenarios.slowed import slow
 from bench.shops import ROOT, Grown, Say, install, open_grown
 from entrypoints.cli.common import CommandError
@@ -53,6 +54,7 @@ SCENARIOS: Final[Mapping[str, Scenario]] = MappingProxyType(
         "overload": overload,
         "backlog": backlog,
         "slow": slow,
+        "replicas": replicas,
     }
 )
 _GROWING: Final = ("place", "read", "list")
@@ -172,7 +174,7 @@ def _telling(name: str) -> Iterator[Say]:
         def say(what: str) -> None:
             status.update(f"{name}: {what}")
 
-        install(("PostgreSQL", "Redis", "RabbitMQ", "wrk"), say)
+        install(("PostgreSQL", "Redis", "RabbitMQ", "wrk", "nginx"), say)
         yield say
 
 

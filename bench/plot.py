@@ -19,7 +19,7 @@ _LEGEND_STEP: Final = 114
 _MARGIN: Final = 14
 
 # By process, so that one has the same colour in every picture.
-_PROCESSES: Final = ("api", "up", "worker", "relay", "postgresql", "redis", "rabbitmq")
+_PROCESSES: Final = ("nginx", "api", "up", "worker", "relay", "postgresql", "redis", "rabbitmq")
 _STYLE: Final = """
 text { font: 13px system-ui, sans-serif; fill: #1f2328; }
 .title { font-weight: 600; }
@@ -27,13 +27,13 @@ text { font: 13px system-ui, sans-serif; fill: #1f2328; }
 .ground { fill: #ffffff; }
 .ours { fill: #0969da; } .other { fill: #8c959f; } .late { fill: #bc4c00; }
 .api, .up { fill: #0969da; } .worker { fill: #8250df; } .relay { fill: #1b7c83; } .postgresql { fill: #bc4c00; }
-.redis { fill: #cf222e; } .rabbitmq { fill: #9a6700; }
+.redis { fill: #cf222e; } .rabbitmq { fill: #9a6700; } .nginx { fill: #6e7781; }
 @media (prefers-color-scheme: dark) {
   text { fill: #e6edf3; }
   .ground { fill: #0d1117; }
   .ours { fill: #4493f8; } .other { fill: #7d8590; } .late { fill: #f0883e; }
   .api, .up { fill: #4493f8; } .worker { fill: #ab7df8; } .relay { fill: #39c5cf; } .postgresql { fill: #f0883e; }
-  .redis { fill: #ff7b72; } .rabbitmq { fill: #d29922; }
+  .redis { fill: #ff7b72; } .rabbitmq { fill: #d29922; } .nginx { fill: #afb8c1; }
 }
 """
 

@@ -139,10 +139,10 @@ def open_grown(orders: int, say: Say) -> Iterator[Grown]:
         say("starting the servers")
         servers = stack.enter_context(open_servers())
         service = Service(folder=folder, settings=servers.settings(GROWN))
-        _furnish(service, orders, say)
+        furnish(service, orders, say)
         for server in (servers.postgres, servers.redis, servers.rabbit):
             server.stop()
-        yield Grown(orders, _ledger(service), servers.postgres)
+        yield Grown(orders, ledger_of(service), servers.postgres)
 
 
 @contextmanager
@@ -159,10 +159,10 @@ def open_shop(
     service = Service(folder=folder, settings=dict(settings))
     with ExitStack() as stack:
         stack.callback(remove_folder, folder)
-        _furnish(service, orders, say)
+        furnish(service, orders, say)
         stack.callback(service.kill)
         service.start_all(programs)
-        data = stack.enter_context(ShopData(service.database, _ledger(service)))
+        data = stack.enter_context(ShopData(service.database, ledger_of(service)))
         yield Shop(service, data, servers.pids if servers else {})
         service.stop()
 
@@ -219,19 +219,19 @@ async def _age(url: str) -> None:
         await connection.close()
 
 
-def _furnish(service: Service, orders: int | Grown, say: Say) -> None:
+def furnish(service: Service, orders: int | Grown, say: Say) -> None:
     service.data.mkdir()
     # What has grown has its tables already, but not its queues.
     service.run("migrate", seconds=_MIGRATION_SECONDS)
     if isinstance(orders, Grown):
-        shutil.copy(orders.ledger, _ledger(service))
+        shutil.copy(orders.ledger, ledger_of(service))
         return
     asyncio.run(_add_products(service))
     if orders:
         asyncio.run(_add_orders(service, orders, say))
 
 
-def _ledger(service: Service) -> Path:
+def ledger_of(service: Service) -> Path:
     return service.data / "gateway.db"
 
 
@@ -262,5 +262,5 @@ async def _add_orders(service: Service, count: int, say: Say) -> None:
         done += more
         say(f"filling: {done:,} of {count:,} orders")
 
-    async with engine_of(service) as engine, open_file_ledger(_ledger(service)) as ledger:
+    async with engine_of(service) as engine, open_file_ledger(ledger_of(service)) as ledger:
         await fill(engine, ledger, count=count, progress=progress)

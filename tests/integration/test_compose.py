@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import subprocess
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -13,20 +14,19 @@ import pytest
 from aio_pika.connection import make_url
 
 from adapters.sql.core.engine import create_engine
-from entrypoints.settings import read_settings
-from tests.servers.compose import ROOT, NativeCompose, read_compose
+from entrypoints.settings import Settings, read_settings
+from tests.servers.compose import ROOT, NativeCompose, nginx_config, read_compose
 from tests.servers.process import make_folder, remove_folder
 
 COMPOSE = read_compose()
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = [name for name, service in SERVICES.items() if service["image"] == "holdfast"]
-REPLICAS = {"api1", "api2", "api3"}
+REPLICAS = {"api-1", "api-2", "api-3"}
 
 
 def test_everything_that_the_issue_asks_for_is_there() -> None:
-    assert {"postgres", "redis", "rabbitmq", "migrate", "seed", "key", "worker", "relay", "nginx"} | REPLICAS == set(
-        SERVICES
-    )
+    assert {"postgres", "redis", "rabbitmq", "migrate", "seed", "key", "worker", "relay", "nginx", "api"} == set(SERVICES)
+    assert SERVICES["api"]["deploy"]["replicas"] == len(REPLICAS)
     assert SERVICES["nginx"]["ports"] == ["127.0.0.1:8000:8000"]
     assert "management" in SERVICES["rabbitmq"]["image"]
 
@@ -69,6 +69,50 @@ def test_every_folder_that_is_mounted_exists() -> None:
         for volume in service.get("volumes", ()):
             source = volume.partition(":")[0]
             assert (ROOT / source).is_file() if source.startswith(".") else source in COMPOSE["volumes"]
+
+
+def test_what_may_be_scaled_has_nothing_that_only_one_can_have() -> None:
+    """`--scale api=5`: a name or a port of this machine could be had by one of them alone."""
+    for name in ("api", "worker", "relay"):
+        assert not SERVICES[name].keys() & {"container_name", "ports", "hostname"}
+
+
+def test_the_broker_and_the_database_can_be_reached_from_this_machine() -> None:
+    ports = {port.rpartition(":")[2] for name in ("rabbitmq", "postgres") for port in SERVICES[name]["ports"]}
+    assert ports == {"5432", "5672", "15672"}
+    elsewhere = read_compose(POSTGRES_PORT="15432")["services"]["postgres"]["ports"]
+    assert elsewhere == ["127.0.0.1:15432:5432"]
+
+
+def test_nginx_finds_any_number_of_replicas_and_its_image_can() -> None:
+    """Debian's nginx is older, and refuses `resolve`; here are the conditions that it has from 1.27.3 on."""
+    config = (ROOT / "deploy" / "nginx.conf").read_text()
+    assert re.findall(r"^ *server (\S+) resolve ", config, re.MULTILINE) == ["api:8000"]
+    assert "resolver 127.0.0.11 valid=" in config
+    assert re.search(r"upstream replicas \{[^}]*zone ", config)
+    version = tuple(int(part) for part in SERVICES["nginx"]["image"].partition(":")[2].split("."))
+    assert version >= (1, 28)
+
+
+@pytest.mark.parametrize("replicas", [1, 5])
+def test_nginx_takes_the_configuration_for_as_many_replicas(folder: Path, nginx_program: Path, replicas: int) -> None:
+    file = folder / "nginx.conf"
+    file.write_text(nginx_config(port=8000, replicas=range(9001, 9001 + replicas), folder=folder))
+    said = subprocess.run(
+        [str(nginx_program), "-t", "-c", str(file)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert said.returncode == 0, said.stderr
+    assert file.read_text().count("server 127.0.0.1:") == replicas
+
+
+def test_every_process_has_the_time_to_finish_its_work() -> None:
+    def seconds(name: str) -> int:
+        return int(SERVICES[name]["stop_grace_period"].removesuffix("s"))
+
+    graceful = Settings().shutdown_timeout.total_seconds()
+    assert all(seconds(name) > graceful + 2 for name in ("api", "worker", "relay"))
+    # nginx waits for the answers of the API.
+    assert seconds("nginx") > Settings().request_timeout.total_seconds()
 
 
 def test_nothing_can_be_reached_from_other_machines() -> None:
@@ -153,7 +197,7 @@ async def test_an_order_is_placed_and_paid_through_nginx_and_goes_on_when_a_repl
             assert (await client.get(f"/orders/{order['order_id']}")).json() == order
         assert asked_replicas(composed).keys() == REPLICAS
 
-        composed.processes["api2"].kill()
+        composed.processes["api-2"].kill()
 
         orders = [await place(client) for _ in range(20)]
         answers = [await client.get(f"/orders/{order_id}") for order_id in orders]

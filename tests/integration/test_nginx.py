@@ -70,7 +70,7 @@ class Nginx:
 def nginx(nginx_program: Path, replicas: list[Replica]) -> Iterator[Nginx]:
     # Not pytest's own folder: nginx's workers are not root, and may not pass through it.
     folder, port = make_folder("nginx"), free_port()
-    addresses = {f"api{number}": replica.port for number, replica in enumerate(replicas, 1)}
+    addresses = [replica.port for replica in replicas]
     (folder / "nginx.conf").write_text(nginx_config(port=port, replicas=addresses, folder=folder))
     argv = [str(nginx_program), "-c", str(folder / "nginx.conf"), "-g", "daemon off;"]
     nginx = Process(argv=argv, env=plain_environment(), log=folder / "log").start()

@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
@@ -52,12 +52,23 @@ def dockerfile_instruction(name: str) -> str:
     return [line.partition(" ")[2].strip() for line in text.splitlines() if line.startswith(f"{name} ")][-1]
 
 
-def nginx_config(*, port: int, replicas: Mapping[str, int], folder: Path) -> str:
+def nginx_config(*, port: int, replicas: Collection[int], folder: Path) -> str:
     """deploy/nginx.conf, with the addresses and folders of this machine for those of the containers."""
     text = (ROOT / "deploy" / "nginx.conf").read_text()
-    for host, replica_port in replicas.items():
-        text = text.replace(f"server {host}:{_API_PORT}", f"server 127.0.0.1:{replica_port}")
+    # There is no resolver of Docker's here. What it would answer is one address for each replica.
+    begin = f"server api:{_API_PORT} resolve"
+    assert text.count(begin) == 1
+    before, _, after = text.partition(begin)
+    options, _, after = after.partition(";")
+    servers = "\n        ".join(f"server 127.0.0.1:{port}{options};" for port in replicas)
+    text = before + servers + after
     return text.replace("listen 8000", f"listen 127.0.0.1:{port}").replace("/tmp/", f"{folder}/")  # noqa: S108 - it is replaced
+
+
+def _names(name: str, service: Mapping[str, Any]) -> list[str]:
+    """As the engine names containers: api-1, api-2 and api-3."""
+    replicas = service.get("deploy", {}).get("replicas")
+    return [name] if replicas is None else [f"{name}-{number}" for number in range(1, replicas + 1)]
 
 
 async def _create_database(url: str, name: str) -> None:
@@ -73,7 +84,12 @@ class NativeCompose:
     """Starts the services as the engine does: in the order of `depends_on`, waiting for each health check."""
 
     def __init__(self, folder: Path, **variables: str) -> None:
-        self.services: Final[Mapping[str, dict[str, Any]]] = read_compose(**variables)["services"]
+        described: Mapping[str, dict[str, Any]] = read_compose(**variables)["services"]
+        # The replicas of each service, by their names here.
+        self._replicas: Final = {name: _names(name, service) for name, service in described.items()}
+        self.services: Final[Mapping[str, dict[str, Any]]] = {
+            replica: service for name, service in described.items() for replica in self._replicas[name]
+        }
         self.ports: Final = {name: free_port() for name in self.services if name.startswith("api") or name == "nginx"}
         self.processes: Final[dict[str, Process]] = {}
         self._servers: Final[dict[str, Server]] = {}
@@ -105,7 +121,8 @@ class NativeCompose:
     def _start(self, name: str, up: Mapping[str, Future[None]]) -> None:
         service = self.services[name]
         for needed in service.get("depends_on", ()):
-            up[needed].result(timeout=_HEALTHY_SECONDS)
+            for replica in self._replicas[needed]:
+                up[replica].result(timeout=_HEALTHY_SECONDS)
         if name in {"postgres", "redis", "rabbitmq"}:
             self._start_server(name, service)
         else:
@@ -141,7 +158,7 @@ class NativeCompose:
         folder.mkdir()
         if name == "nginx":
             config = folder / "nginx.conf"
-            replicas = {api: port for api, port in self.ports.items() if api.startswith("api")}
+            replicas = [port for api, port in self.ports.items() if api.startswith("api")]
             config.write_text(nginx_config(port=self.ports["nginx"], replicas=replicas, folder=folder))
             argv = [str(find_nginx()), "-c", str(config), *service["command"][1:]]
         else:
