@@ -24,6 +24,10 @@ SECRET = "hunter2"
         f"amqps://u:p://{SECRET}@h/",
         f"amqp://user:{SECRET}@h/",
         f"amqp://user:password@{SECRET}@h/",
+        f"https://u:{SECRET}@shop.example/pens?color=blue",
+        f"HTTPS://{SECRET}@shop.example",
+        f"https://shop.example/hook?id=7&token={SECRET}&x=1",
+        f"https://shop.example/hook?API_KEY={SECRET}",
     ],
 )
 @pytest.mark.parametrize("sentence", ["{}", "can't connect to '{}': refused", "({}, 5)", "two: {} {}"])
@@ -40,6 +44,9 @@ def test_a_url_is_shown_without_what_may_be_secret(url: str, sentence: str) -> N
         "write as in postgresql://user:password@host/name",
         "PostgreSQL at db:5432, database shop refuses connections",
         "ask ana@example.org",
+        "Pen as in https://shop.example/pens?color=blue&size=3#top",
+        "Pen by https://shop.example/@ana?by=ana@example.org",
+        "Pens? See https://shop.example/?q=a and https://shop.example/pens?page=2",
         "Füllfederhalter 鋼筆 🖋",
     ],
 )
