@@ -1,6 +1,8 @@
 """Which file a SQLite connection has open, and which log: the `-wal` file, into which each commit is written."""
 
 import os
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
@@ -25,3 +27,21 @@ def identity(file: Path | str) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
+
+
+def tables_in(file: Path | str) -> frozenset[str]:
+    """The names of the tables in the file. Empty if there are none, or they can't be read.
+
+    The file is only looked at: an ordinary connection could switch it to another mode, or make files beside it. What is
+    in its log alone is not seen, and a log is only begun by whoever has made tables.
+    """
+    try:
+        # An existing file is opened, and no lock is taken.
+        uri = f"{Path(file).resolve().as_uri()}?mode=ro&immutable=1"
+        with closing(sqlite3.connect(uri, uri=True)) as connection:
+            rows: list[tuple[str]] = connection.execute(
+                "SELECT name FROM sqlite_schema WHERE type = 'table'"
+            ).fetchall()
+    except (sqlite3.Error, OSError):
+        return frozenset()
+    return frozenset(name for (name,) in rows)

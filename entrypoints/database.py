@@ -9,6 +9,7 @@ from typing import Final
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.sql.core.engine import LOCK_TIMEOUT, STATEMENT_TIMEOUT, create_engine, sqlite_url
+from adapters.sqlite_file import tables_in
 from entrypoints.errors import CannotGoOn
 from entrypoints.settings import InvalidSettings, Settings
 
@@ -40,6 +41,7 @@ async def open_engine(
             make_folder(settings.database_file.parent)
         else:
             _expect_shop(settings)
+        _expect_no_stranger(settings.database_file)
     try:
         engine = create_engine(
             settings.database_url or sqlite_url(settings.database_file),
@@ -75,6 +77,18 @@ def _expect_shop(settings: Settings) -> None:
             f"there is no shop in {file if settings.sqlite_file else settings.data} yet: run `holdfast migrate`, or"
             f" `holdfast up`, or {_OTHER}"
         )
+
+
+# Some of our tables, and since the first release.
+_OURS: Final = frozenset({"orders", "order_events", "outbox"})
+
+
+def _expect_no_stranger(file: Path) -> None:
+    """Refuse the database of another program before anything in it is changed. Raise `NotReady`."""
+    tables = tables_in(file)
+    if tables and not tables >= _OURS:
+        found = ", ".join(sorted(tables)[:5])
+        raise NotReady(f"{file} is the database of another program, which has the tables {found}; {_OTHER}")
 
 
 def make_folder(folder: Path) -> None:

@@ -28,7 +28,8 @@ _CONNECTIONS: Final = 64
 # Requests a second: those that three replicas and one consumer were once measured with, and more than they are to take.
 _STEADY: Final = 1_600.0
 _FULL: Final = 2_200.0
-_ACCEPTED: Final = 202
+# Recorded, or in the queue while the database is slow.
+_ACCEPTED: Final = (201, 202)
 _WARM_UP_SECONDS: Final = 2.0
 _DRAIN_SECONDS: Final = 180.0
 _HOW: Final = (
@@ -55,7 +56,7 @@ def replicas(options: Options) -> Result:
         beside = shop.data.paid_between(began, began + timedelta(seconds=options.seconds / 2))
         findings, memory, versions = shop.data.findings(), memory_by_process(shop.pids), shop.versions()
     seconds = options.seconds / 2
-    taken = full.answered_between(0, seconds).by_status()[_ACCEPTED]
+    taken = _accepted(full.answered_between(0, seconds))
     load = Load(requests=taken, seconds=seconds, latencies=Latencies())
     measured = Measured([Window.between(before, after, load=load, completed=beside, seconds=seconds)])
     p50, p99 = 1000 * steady.percentile(0.5), 1000 * steady.percentile(0.99)
@@ -152,7 +153,8 @@ def _together(figures: Mapping[str, float]) -> dict[str, float]:
 
 
 def _accepted(answers: Answers) -> int:
-    return answers.by_status()[_ACCEPTED]
+    statuses = answers.by_status()
+    return sum(statuses[status] for status in _ACCEPTED)
 
 
 def _lost(answers: Answers) -> int:

@@ -25,7 +25,9 @@ REPLICAS = {"api-1", "api-2", "api-3"}
 
 
 def test_everything_that_the_issue_asks_for_is_there() -> None:
-    assert {"postgres", "redis", "rabbitmq", "migrate", "seed", "key", "worker", "relay", "nginx", "api"} == set(SERVICES)
+    assert {"postgres", "redis", "rabbitmq", "migrate", "seed", "key", "worker", "relay", "nginx", "api"} == set(
+        SERVICES
+    )
     assert SERVICES["api"]["deploy"]["replicas"] == len(REPLICAS)
     assert SERVICES["nginx"]["ports"] == ["127.0.0.1:8000:8000"]
     assert "management" in SERVICES["rabbitmq"]["image"]

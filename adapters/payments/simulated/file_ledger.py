@@ -12,7 +12,7 @@ from uuid import UUID
 from attrs import define, field, frozen
 
 from adapters.payments.simulated.ledger import LedgerEntry, Outcome
-from adapters.sqlite_file import LOST_ITS_LOG, identity, log_of
+from adapters.sqlite_file import LOST_ITS_LOG, identity, log_of, tables_in
 from adapters.sqlite_wal import enter_wal
 from application.errors import OutcomeUnknown, Unavailable
 from application.execution.batching import Batched
@@ -140,6 +140,9 @@ async def open_file_ledger(path: Path | str) -> AsyncIterator[FileLedger]:
 
 
 def _connect(path: Path, *, new: bool) -> sqlite3.Connection:
+    tables = tables_in(path)
+    if tables and _LEDGER not in tables:
+        raise Unavailable(f"the payment ledger {path} is the database of another program: name another file")
     if new:
         path.parent.mkdir(parents=True, exist_ok=True)
     connection = sqlite3.connect(path, timeout=_SECONDS_FOR_A_LOCK, isolation_level=None)
@@ -160,6 +163,7 @@ def _connect(path: Path, *, new: bool) -> sqlite3.Connection:
 _NONE: Final = (
     "there is no payment ledger {}: name this shop's with HOLDFAST_GATEWAY_LEDGER, or start a worker, which makes one"
 )
+_LEDGER: Final = "ledger"
 _TABLES: Final = (
     """
     CREATE TABLE IF NOT EXISTS ledger (
