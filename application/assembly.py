@@ -38,6 +38,13 @@ from application.intake.place_order import NumberedRequest, NumberRequests, Orde
 from application.intake.queue_orders import Queued, QueueOrders, QueueOrRecord
 from application.intake.refresh_prices import RefreshPrices
 from application.intake.unrecorded import TellUnrecorded, Unrecorded
+from application.jobs.change_job import CancelJob, RetryJob
+from application.jobs.kinds import MESSAGE, JobHandler
+from application.jobs.look_up import GetJob, ListJobs
+from application.jobs.remove_jobs import RemoveJobs
+from application.jobs.run_jobs import RunJobs
+from application.messages.list_messages import ListMessages
+from application.messages.post_message import PostMessage, StoreMessage
 from application.messaging.by_order import ByOrder
 from application.messaging.consumer import Consumer
 from application.messaging.dead_letters import DecideDeadLetters, ListDeadLetters, RecordDeadLetters
@@ -69,7 +76,9 @@ from application.reconciliation.reconcile import Reconcile
 from application.reconciliation.repair import Repair
 from domain.catalogue.product import Product
 from domain.errors import DomainError
-from domain.ids import ProductId
+from domain.ids import JobId, ProductId
+from domain.jobs.job import Job
+from domain.message import Message
 from domain.orders.events import Event, OrderAccepted
 from domain.orders.order import Order
 from domain.orders.status import OrderStatus
@@ -144,6 +153,9 @@ class Limits:
     feed_retention: timedelta | None = None
     # Readers that follow the feed at once, in this process.
     followers_max: int = 500
+    # How many jobs a worker runs at once, and for how long those that have ended are kept.
+    max_jobs: int = 8
+    job_retention: timedelta = timedelta(days=7)
 
 
 @frozen(kw_only=True)
@@ -174,9 +186,17 @@ class UseCases:
     list_keys: Guarded[..., Sequence[ApiKey]]
     rotate_key: Guarded[..., IssuedKey]
     revoke_key: Callable[[Principal, str], Awaitable[ApiKey]]
+    post_message: Guarded[..., Job]
+    list_messages: Guarded[..., Sequence[Message]]
+    get_job: Callable[[Principal, JobId], Awaitable[Job]]
+    list_jobs: Guarded[..., Sequence[Job]]
+    retry_job: Callable[[Principal, JobId], Awaitable[Job]]
+    cancel_job: Callable[[Principal, JobId], Awaitable[Job]]
 
     # What only the programs and the commands of Holdfast do.
     authenticate: Authenticate
+    run_jobs: RunJobs
+    remove_jobs: RemoveJobs
     refresh_prices: RefreshPrices
     expire_orders: ExpireOrders
     consumers: Sequence[Consumer]
@@ -266,6 +286,9 @@ def assemble(ports: Ports, limits: Limits) -> UseCases:
     pages = ReadPages(uow, catalogue, fence, ReadStock(stock, count_left))
     read_feed = ReadFeed(uow)
     feed_tail = FeedTail(read_feed, ports.feed_signal, most=limits.followers_max)
+    get_order = batches(GetOrder(uow, recent, unrecorded, fence))
+    # The kinds of jobs. A new kind is a handler, and a line here.
+    job_kinds: dict[str, JobHandler] = {MESSAGE: StoreMessage(uow)}
     find_stuck = FindStuck(uow, now, limits.order_expiry, limits.stuck_after)
 
     return UseCases(
@@ -273,7 +296,7 @@ def assemble(ports: Ports, limits: Limits) -> UseCases:
             Scope.ORDERS_WRITE,
             for_own_account(_intake(ports, limits, batches, PlaceOrder(uow, now), persist_orders)),
         ),
-        get_order=Guarded(Scope.ORDERS_READ, with_own_order(batches(GetOrder(uow, recent, unrecorded, fence)))),
+        get_order=Guarded(Scope.ORDERS_READ, with_own_order(get_order)),
         list_orders=Guarded(Scope.ORDERS_READ, ListOrders(uow, recent)),
         get_history=Guarded(Scope.ORDERS_READ, with_own_order(GetHistory(uow, recent, unrecorded))),
         cancel_order=changing(Scope.ORDERS_WRITE, CancelOrder(uow, now)),
@@ -299,6 +322,14 @@ def assemble(ports: Ports, limits: Limits) -> UseCases:
         read_feed=Guarded(Scope.EVENTS_READ, read_feed),
         follow_feed=Guarded(Scope.EVENTS_READ, feed_tail.follow),
         list_adjustments=Guarded(Scope.STOCK_ADJUST, ListAdjustments(uow)),
+        post_message=Guarded(Scope.ORDERS_WRITE, PostMessage(uow, get_order, ports.new_id, now)),
+        list_messages=Guarded(Scope.ORDERS_READ, ListMessages(uow, get_order)),
+        get_job=Guarded(Scope.ORDERS_READ, GetJob(uow, unrecorded)),
+        list_jobs=Guarded(Scope.ORDERS_READ, ListJobs(uow), by_shop=True),
+        retry_job=Guarded(Scope.ORDERS_WRITE, RetryJob(uow), by_shop=True),
+        cancel_job=Guarded(Scope.ORDERS_WRITE, CancelJob(uow), by_shop=True),
+        run_jobs=RunJobs(uow, job_kinds, limit=limits.max_jobs),
+        remove_jobs=RemoveJobs(uow, limits.job_retention),
         refresh_prices=RefreshPrices(uow, ports.price_list),
         expire_orders=expire_orders,
         consumers=(

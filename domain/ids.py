@@ -18,6 +18,7 @@ _NUMBER: Final = re.compile(r"0|[1-9][0-9]*")
 # under an idempotency key has version 8, made from the key. No rule relies on their order.
 OrderId = NewType("OrderId", UUID)
 PaymentId = NewType("PaymentId", UUID)
+JobId = NewType("JobId", UUID)
 
 
 def first_payment_of(order_id: OrderId) -> PaymentId:

@@ -118,6 +118,7 @@ def _limits(settings: Settings) -> Limits:
         simulated_work=settings.simulated_work,
         feed_retention=settings.feed_retention,
         followers_max=settings.max_streams,
+        job_retention=settings.job_retention,
     )
 
 

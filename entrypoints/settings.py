@@ -145,6 +145,7 @@ class Settings:
         None, "how long events can be read by their position in the feed, as in 90d; by default for good"
     )
     max_streams: Count = _setting(500, "clients that follow the feed through one API process at once")
+    job_retention: timedelta = _setting(timedelta(days=7), "how long a job that has ended can still be looked up")
     request_timeout: timedelta = _setting(timedelta(seconds=10), "deadline of an HTTP request")
     shutdown_timeout: timedelta = _setting(timedelta(seconds=10), "how long a stopping process finishes its work")
     cors_origins: tuple[str, ...] = _setting(

@@ -16,7 +16,9 @@ from application.ports.idempotency import IdempotencyKey
 from application.ports.persistence import Announcement, EarlierPrice, OutboxEntry
 from domain.catalogue.product import Product, StockAdjustment
 from domain.dead_letter import DeadLetter
-from domain.ids import OrderId, PaymentId, ProductId
+from domain.ids import JobId, OrderId, PaymentId, ProductId
+from domain.jobs.job import Job
+from domain.message import Message
 from domain.money import Money
 from domain.orders.events import Event, EventId, event_id
 from domain.orders.expiry import OpenPeriod
@@ -62,6 +64,8 @@ class MemoryStore:
     idempotency_keys: dict[IdempotencyKey, StoredAnswer] = field(factory=dict)
     dead_letters: dict[int, DeadLetter] = field(factory=dict)
     api_keys: dict[str, ApiKey] = field(factory=dict)
+    jobs: dict[JobId, Job] = field(factory=dict)
+    messages: dict[JobId, Message] = field(factory=dict)
     # When each order was recorded, or what counts as that time.
     recorded_at: dict[OrderId, datetime] = field(factory=dict)
     # The newest last.
@@ -94,6 +98,9 @@ class Changes:
     feed_pruned: Position = field(default=Position(0), init=False)
     leases: Overlay[str, Lease] = field(init=False)
     idempotency_keys: Overlay[IdempotencyKey, StoredAnswer] = field(init=False)
+    jobs: Overlay[JobId, Job] = field(init=False)
+    removed_jobs: set[JobId] = field(factory=set, init=False)
+    messages: Overlay[JobId, Message] = field(init=False)
     recorded_at: Overlay[OrderId, datetime] = field(init=False)
     api_keys: Overlay[str, ApiKey] = field(init=False)
     # The open periods from this transaction on, if it has noted one.
@@ -108,6 +115,8 @@ class Changes:
         self.idempotency_keys = Overlay(self.store.idempotency_keys)
         self.dead_letters = Overlay(self.store.dead_letters)
         self.leases = Overlay(self.store.leases)
+        self.jobs = Overlay(self.store.jobs)
+        self.messages = Overlay(self.store.messages)
         self.recorded_at = Overlay(self.store.recorded_at)
         self.api_keys = Overlay(self.store.api_keys)
 
@@ -125,6 +134,10 @@ class Changes:
         store.earlier_prices.update(self.earlier_prices.written)
         store.dead_letters.update(self.dead_letters.written)
         store.leases.update(self.leases.written)
+        store.jobs.update(self.jobs.written)
+        for job_id in self.removed_jobs:
+            store.jobs.pop(job_id, None)
+        store.messages.update(self.messages.written)
         store.recorded_at.update(self.recorded_at.written)
         store.api_keys.update(self.api_keys.written)
         if self.open_periods is not None:

@@ -10,6 +10,8 @@ from adapters.memory.repositories.earlier_prices import MemoryEarlierPrices
 from adapters.memory.repositories.events import MemoryEvents
 from adapters.memory.repositories.feed import MemoryFeed
 from adapters.memory.repositories.idempotency_keys import MemoryIdempotencyKeys
+from adapters.memory.repositories.jobs import MemoryJobs
+from adapters.memory.repositories.messages import MemoryMessages
 from adapters.memory.repositories.open_periods import MemoryOpenPeriods
 from adapters.memory.repositories.orders import MemoryOrders
 from adapters.memory.repositories.outbox import MemoryOutbox
@@ -109,3 +111,11 @@ class MemoryTransaction:
     @property
     def api_keys(self) -> MemoryApiKeys:
         return MemoryApiKeys(self._changes.api_keys)
+
+    @property
+    def jobs(self) -> MemoryJobs:
+        return MemoryJobs(self._changes)
+
+    @property
+    def messages(self) -> MemoryMessages:
+        return MemoryMessages(self._changes.messages)

@@ -27,6 +27,8 @@ from sqlalchemy import (
 from adapters.sql.core.types import Id, UtcDateTime
 from application.ports.api_keys import ID_LENGTH
 from domain.dead_letter import Decision
+from domain.jobs.job import FINISHED, JobStatus
+from domain.jobs.job import WAITING as WAITING_JOBS
 from domain.orders.status import HAS_MONEY, LIFE, MAY_EXPIRE, MAY_HOLD_STOCK, WAITS_FOR_WORKER, OrderStatus
 from domain.payments.payment import PaymentStatus
 
@@ -55,6 +57,10 @@ WAITING: Final = text(
     f"({_is('status', WAITS_FOR_WORKER)} OR (refund_requested AND status <> '{OrderStatus.REFUNDED}'))"
 )
 UNDECIDED: Final = text("decision IS NULL")
+JOB_WAITING: Final = text(_is("status", WAITING_JOBS - {JobStatus.SCHEDULED}))
+JOB_SCHEDULED: Final = text(_is("status", {JobStatus.SCHEDULED}))
+JOB_EXECUTING: Final = text(_is("status", {JobStatus.EXECUTING}))
+JOB_FINISHED: Final = text("finished_at IS NOT NULL")
 _OPEN: Final = text(_is("status", _OPEN_PAYMENTS))
 
 products: Final = Table(
@@ -404,6 +410,55 @@ open_periods: Final = Table(
 
 # One row, made with the table: what tells this shop from any other, wherever else there is something of it.
 shop: Final = Table("shop", metadata, Column("id", Id, nullable=False), PrimaryKeyConstraint("id", name="shop_pk"))
+
+# Work for later. What has ended is removed after some time. A worker looks at the three stretches of `jobs_due`,
+# `jobs_scheduled` and `jobs_executing` whose time has come, and walks past nothing that was done.
+jobs: Final = Table(
+    "jobs",
+    metadata,
+    Column("id", Id, nullable=False),
+    Column("kind", String(64), nullable=False),
+    # JSON.
+    Column("arguments", Text, nullable=False),
+    Column("order_id", Id),
+    Column("status", String(16), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("failures", Integer, nullable=False),
+    Column("error", Text),
+    Column("done", BigInteger, nullable=False),
+    Column("total", BigInteger),
+    # JSON.
+    Column("result", Text),
+    Column("available_at", UtcDateTime, nullable=False),
+    Column("leased_until", UtcDateTime),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("started_at", UtcDateTime),
+    Column("finished_at", UtcDateTime),
+    PrimaryKeyConstraint("id", name="jobs_pk"),
+    CheckConstraint(_is("status", JobStatus), name="jobs_status_is_known"),
+    CheckConstraint(f"({_is('status', FINISHED)}) = (finished_at IS NOT NULL)", name="jobs_end_once"),
+    Index("jobs_due", "available_at", "id", postgresql_where=JOB_WAITING, sqlite_where=JOB_WAITING),
+    Index("jobs_scheduled", "available_at", "id", postgresql_where=JOB_SCHEDULED, sqlite_where=JOB_SCHEDULED),
+    Index("jobs_executing", "leased_until", postgresql_where=JOB_EXECUTING, sqlite_where=JOB_EXECUTING),
+    Index("jobs_finished", "finished_at", postgresql_where=JOB_FINISHED, sqlite_where=JOB_FINISHED),
+    # A page of a list is a stretch of one of these, read backwards.
+    Index("jobs_by_time", "created_at", "id"),
+    Index("jobs_by_status", "status", "created_at", "id"),
+    Index("jobs_by_kind", "kind", "created_at", "id"),
+    Index("jobs_by_kind_and_status", "kind", "status", "created_at", "id"),
+)
+
+messages: Final = Table(
+    "messages",
+    metadata,
+    Column("id", Id, nullable=False),
+    Column("order_id", Id),
+    Column("content", Text, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    PrimaryKeyConstraint("id", name="messages_pk"),
+    Index("messages_by_time", "created_at", "id"),
+    Index("messages_by_order", "order_id", "created_at", "id"),
+)
 
 leases: Final = Table(
     "leases",

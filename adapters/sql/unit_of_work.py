@@ -14,6 +14,8 @@ from adapters.sql.repositories.earlier_prices import SqlEarlierPrices
 from adapters.sql.repositories.events import SqlEvents
 from adapters.sql.repositories.feed import SqlFeed
 from adapters.sql.repositories.idempotency_keys import SqlIdempotencyKeys
+from adapters.sql.repositories.jobs import SqlJobs
+from adapters.sql.repositories.messages import SqlMessages
 from adapters.sql.repositories.open_periods import SqlOpenPeriods
 from adapters.sql.repositories.orders import SqlOrders
 from adapters.sql.repositories.outbox import SqlOutbox
@@ -92,3 +94,5 @@ class _SqlTransaction:
     dead_letters: SqlDeadLetters = _repository(lambda block, _: SqlDeadLetters(block))
     open_periods: SqlOpenPeriods = _repository(lambda block, _: SqlOpenPeriods(block))
     api_keys: SqlApiKeys = _repository(lambda block, _: SqlApiKeys(block))
+    jobs: SqlJobs = _repository(lambda block, _: SqlJobs(block))
+    messages: SqlMessages = _repository(lambda block, _: SqlMessages(block))

@@ -11,6 +11,7 @@ from application.errors import Aborted
 from application.ports.api_keys import ApiKey
 from application.ports.feed import Feed
 from application.ports.idempotency import IdempotencyKey, StoredResponse
+from application.ports.jobs import Jobs, Messages
 from domain.catalogue.product import Product, StockAdjustment
 from domain.dead_letter import DeadLetter, DeadMessage
 from domain.ids import CustomerId, OrderId, PaymentId, ProductId
@@ -370,6 +371,10 @@ class Transaction(Protocol):
     def open_periods(self) -> OpenPeriods: ...
     @property
     def api_keys(self) -> ApiKeys: ...
+    @property
+    def jobs(self) -> Jobs: ...
+    @property
+    def messages(self) -> Messages: ...
 
 
 class UnitOfWork(Protocol):

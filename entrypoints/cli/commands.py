@@ -59,6 +59,11 @@ def make_app() -> App:
         help="Take the queues and the exchange of a shop away from RabbitMQ: those of HOLDFAST_NAMESPACE.\n\n"
         "Without --yes, it only lists them, and what is in them. The database and Redis stay as they are.",
     )
+    jobs = app.command(App(name="jobs", help="Look at jobs, try them again, or cancel them."))
+    jobs.command("entrypoints.cli.jobs:list_jobs", name="list", help="List jobs, the newest first.")
+    jobs.command("entrypoints.cli.jobs:show", help="Show a job: status, attempts, error, progress and times.")
+    jobs.command("entrypoints.cli.jobs:retry", help="Try jobs again at once that failed or were cancelled.")
+    jobs.command("entrypoints.cli.jobs:cancel", help="Cancel jobs that have not ended.")
     app.command(
         "entrypoints.cli.reconcile:reconcile",
         help="Compare stock, orders, payments, the provider's ledger, the outbox and dead letters.\n\n"

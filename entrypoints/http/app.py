@@ -26,7 +26,9 @@ from entrypoints.http.replies import Reply, no_content, refuse
 from entrypoints.http.routes.documents import documents_routes
 from entrypoints.http.routes.events import events_routes
 from entrypoints.http.routes.health import health_routes
+from entrypoints.http.routes.jobs import jobs_routes
 from entrypoints.http.routes.keys import keys_routes
+from entrypoints.http.routes.messages import messages_routes
 from entrypoints.http.routes.orders import orders_routes
 from entrypoints.http.routes.problems import problems_routes
 from entrypoints.http.routes.products import products_routes
@@ -74,7 +76,13 @@ def create_app(  # noqa: PLR0913 - each is a setting, given by name
     # A new resource is a file in routes/ and a line here.
     app.routes = {}
     app.register_error_handler(Exception, _Refusals(app.routes).answer)
-    lists = (*orders_routes(use_cases, cursors), *products_routes(use_cases, cursors), *keys_routes(use_cases, cursors))
+    lists = (
+        *orders_routes(use_cases, cursors),
+        *products_routes(use_cases, cursors),
+        *keys_routes(use_cases, cursors),
+        *messages_routes(use_cases, cursors),
+        *jobs_routes(use_cases, cursors),
+    )
     open_routes = (*problems_routes(), *health_routes(check_readiness), *documents_routes(namespace))
     for route in (*lists, *events_routes(use_cases), *open_routes):
         endpoint = f"{route.method} {route.path}"

@@ -27,6 +27,8 @@ from domain.catalogue.product import (
     StockAdjustment,
 )
 from domain.ids import MAX_ID, MAX_NAME, ProductId
+from domain.jobs.job import Job, JobStatus
+from domain.message import MAX_CONTENT, Message
 from domain.money import MAX_MINOR, Money
 from domain.orders.events import Event
 from domain.orders.limits import MAX_LINES, MAX_QUANTITY
@@ -336,6 +338,80 @@ class EventBody(Struct, frozen=True):
     @classmethod
     def of(cls, event: Event) -> "EventBody":
         return cls(event.sequence, event.type, event.at, data_of(event))
+
+
+class MessageContentBody(Struct, frozen=True, forbid_unknown_fields=True):
+    content: Annotated[str, Meta(min_length=1, max_length=MAX_CONTENT)]
+
+    def members(self) -> int:
+        """How many members the JSON has when none is written twice."""
+        return 1
+
+
+class JobAcceptedBody(Struct, frozen=True):
+    job_id: UUID
+
+
+class MessageBody(Struct, frozen=True):
+    message_id: UUID
+    order_id: UUID | None
+    content: str
+    created_at: datetime
+
+    @classmethod
+    def of(cls, message: Message) -> "MessageBody":
+        return cls(message.id, message.order_id, message.content, message.created_at)
+
+
+class MessagesBody(Struct, frozen=True):
+    items: list[MessageBody]
+    next: str | None
+
+
+class ProgressBody(Struct, frozen=True):
+    """How much is done, and of how much, if that is known."""
+
+    done: int
+    total: int | None
+
+
+class JobBody(Struct, frozen=True):
+    job_id: UUID
+    kind: str
+    status: JobStatus
+    order_id: UUID | None
+    attempts: int
+    failures: int
+    error: str | None
+    progress: ProgressBody
+    result: dict[str, Any] | None
+    created_at: datetime
+    available_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+    @classmethod
+    def of(cls, job: Job) -> "JobBody":
+        return cls(
+            job.id,
+            job.kind,
+            job.status,
+            job.order_id,
+            job.attempts,
+            job.failures,
+            job.error,
+            ProgressBody(job.done, job.total),
+            None if job.result is None else dict(job.result),
+            job.created_at,
+            job.available_at,
+            job.started_at,
+            job.finished_at,
+        )
+
+
+class JobsBody(Struct, frozen=True):
+    items: list[JobBody]
+    next: str | None
 
 
 class ProductsBody(Struct, frozen=True):

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from attrs import field, frozen
 
-from domain.ids import CustomerId, OrderId, ProductId
+from domain.ids import CustomerId, JobId, OrderId, ProductId
 from domain.orders.status import OrderStatus
 from entrypoints.http.refusals import InvalidCursor, in_query
 
@@ -55,6 +55,14 @@ class Cursors:
     def key_at(self, cursor: str) -> str:
         """Return the API key after which the page begins."""
         return self._key(_KEYS, cursor).decode()
+
+    def after_job(self, job_id: JobId, of: str) -> str:
+        """`of` names the list with its filter."""
+        return self._cursor(of, job_id.bytes)
+
+    def job_at(self, cursor: str, of: str) -> JobId:
+        """Return the job, or the message with its id, after which the page begins."""
+        return JobId(UUID(bytes=self._key(of, cursor)))
 
     def _cursor(self, of: str, key: bytes) -> str:
         return urlsafe_b64encode(key + self._signature(of, key)).rstrip(b"=").decode()

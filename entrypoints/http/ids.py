@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Final
 from uuid import UUID
 
-from domain.ids import MAX_ID, CustomerId, OrderId, ProductId, customer_id
+from domain.ids import MAX_ID, CustomerId, JobId, OrderId, ProductId, customer_id
 from entrypoints.http.refusals import FieldError, InvalidRequest, NotAnId
 
 _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -14,11 +14,20 @@ _WHOLE_NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,18}")
 
 def order_id_of(text: str) -> OrderId:
     """Parse the id of an order. Raise `NotAnId`."""
+    return OrderId(_uuid_of("an order", text))
+
+
+def job_id_of(text: str) -> JobId:
+    """Parse the id of a job. Raise `NotAnId`."""
+    return JobId(_uuid_of("a job", text))
+
+
+def _uuid_of(what: str, text: str) -> UUID:
     if _UUID.fullmatch(text) is None:
         raise NotAnId(
-            "The id of an order is a UUID in lower case with hyphens, as in 01890a5d-ac96-774b-bcce-b302099a8057."
+            f"The id of {what} is a UUID in lower case with hyphens, as in 01890a5d-ac96-774b-bcce-b302099a8057."
         )
-    return OrderId(UUID(text))
+    return UUID(text)
 
 
 def product_id_of(text: str) -> ProductId:

@@ -45,6 +45,8 @@ from domain.errors import (
     UnknownOrder,
     UnknownProduct,
 )
+from domain.jobs.job import UnknownJob
+from domain.message import InvalidMessage
 from entrypoints.http.problem_kinds import (
     BAD_PROTOCOL,
     DEADLINE,
@@ -129,6 +131,22 @@ KINDS: Final[Mapping[type[Exception], Kind]] = MappingProxyType(
             "Check the id.",
             is_told=True,
         ),
+        UnknownJob: Kind(
+            HTTPStatus.NOT_FOUND,
+            UnknownJob.code,
+            "There is no such job",
+            "No job has this id, or it ended long ago and was removed, or it is about the order of another customer.",
+            "Check the id. An order that was answered with 202 is a job under its own id.",
+            is_told=True,
+        ),
+        InvalidMessage: Kind(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            InvalidMessage.code,
+            "The message breaks a rule",
+            "Its content is empty, too long, or has a NUL character.",
+            "Change the content.",
+            is_told=True,
+        ),
         UnknownProduct: Kind(
             HTTPStatus.NOT_FOUND,
             UnknownProduct.code,
@@ -156,9 +174,9 @@ KINDS: Final[Mapping[type[Exception], Kind]] = MappingProxyType(
         IllegalTransition: Kind(
             HTTPStatus.CONFLICT,
             IllegalTransition.code,
-            "The status of the order does not allow this",
-            "The order has another status than this change needs.",
-            "Read the order: its status says what can follow.",
+            "The present status does not allow this",
+            "The order or the job has another status than this change needs.",
+            "Read it: its status says what can follow.",
             is_told=True,
         ),
         ExternalIdTaken: Kind(

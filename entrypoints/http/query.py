@@ -1,11 +1,13 @@
 """The query parameters of lists."""
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final, get_args
 from urllib.parse import parse_qsl
 
 from application.ports.feed import Position, types_among
 from domain.ids import MAX_ID, CustomerId, OrderId
+from domain.jobs.job import JobStatus
 from domain.orders.events import Event, OrderAccepted
 from domain.orders.status import OrderStatus
 from entrypoints.http.ids import customer_id_of, order_id_of, whole_number_of
@@ -26,6 +28,8 @@ _MAX_PARAMETERS: Final = 20
 _NOT_UTF8: Final = "\ufffd"
 # The products that are for sale, those that are not, and all.
 _ACTIVE: Final[Mapping[str, bool | None]] = {"true": True, "false": False, "all": None}
+
+_KIND: Final = re.compile(r"[a-z_]{1,64}")
 
 # Parses the text of one parameter. Raises `InvalidRequest`.
 Reader = Callable[[str], Any]
@@ -82,6 +86,18 @@ def active(text: str) -> bool | None:
     if text not in _ACTIVE:
         raise InvalidRequest(in_query("active", f"it is one of {', '.join(_ACTIVE)}", "not_one_of"))
     return _ACTIVE[text]
+
+
+def job_status(text: str) -> JobStatus:
+    if text not in JobStatus.__members__:
+        raise InvalidRequest(in_query("status", f"it is one of {', '.join(JobStatus)}", "not_one_of"))
+    return JobStatus[text]
+
+
+def job_kind(text: str) -> str:
+    if _KIND.fullmatch(text) is None:
+        raise InvalidRequest(in_query("kind", "it is 1 to 64 characters of a-z and _"))
+    return text
 
 
 def cursor(text: str) -> str:

@@ -26,6 +26,9 @@ from entrypoints.settings import Settings
 # Seconds after which the next batch of a queue begins beside an unfinished one. Waiting makes batches larger and so
 # cheaper, but a batch that waits for a slow provider must not hold up the others.
 _APART: Final = 0.05
+# Seconds between two looks for jobs while there are none, and between two removals of old ones.
+_LOOK_FOR_JOBS: Final = 1.0
+_REMOVE_JOBS: Final = 3600.0
 
 
 @frozen(kw_only=True)
@@ -46,6 +49,8 @@ class Worker:
                 tasks.create_task(self._work_off(consumer, stop))
             for record in self.use_cases.record_dead_letters:
                 tasks.create_task(repeat(partial(_record, record, stop), stop, name="dead_letters"))
+            tasks.create_task(self._run_jobs(stop))
+            tasks.create_task(repeat(self._remove_jobs, stop, name="jobs"))
             tasks.create_task(repeat(self._expire, stop, name="expiry"))
             tasks.create_task(repeat(self._republish, stop, name="republish"))
 
@@ -63,6 +68,32 @@ class Worker:
                 all_settled.set()
         finally:
             await consumer.close()
+
+    async def _run_jobs(self, stop: Stop) -> None:
+        """Run jobs until the stop. Those in progress then go back to the others, and begin anew."""
+        try:
+            await repeat(self._jobs_step, stop, name="jobs")
+        finally:
+            await self.use_cases.run_jobs.stop()
+
+    async def _jobs_step(self) -> float:
+        log, run_jobs = structlog.get_logger("holdfast.jobs"), self.use_cases.run_jobs
+        ended = await run_jobs()
+        for each in ended:
+            told = {"job_id": str(each.id), "kind": each.kind}
+            if each.error is not None:
+                status = each.job.status.value if each.job else "not recorded, and begins anew"
+                log.warning("an attempt at a job failed", **told, status=status, reason=str(each.error))
+            elif each.job is None:
+                log.info("a job was taken away from this worker", **told)
+            else:
+                log.debug("a job has ended", **told, status=each.job.status.value)
+        return 0 if ended or not run_jobs.is_idle else _LOOK_FOR_JOBS
+
+    async def _remove_jobs(self) -> float:
+        if removed := await self.use_cases.remove_jobs():
+            structlog.get_logger("holdfast.jobs").info("jobs that ended long ago were removed", count=removed)
+        return _REMOVE_JOBS
 
     async def _expire(self) -> float:
         log = structlog.get_logger("holdfast.expiry")

@@ -31,7 +31,9 @@ from application.ports.persistence import Announcement, EarlierPrice, OutboxEntr
 from bench.growth import fill
 from domain.catalogue.product import StockAdjustment
 from domain.dead_letter import DeadMessage
-from domain.ids import OrderId, PaymentId, ProductId, UserId
+from domain.ids import JobId, OrderId, PaymentId, ProductId, UserId
+from domain.jobs.job import JobStatus, new_job
+from domain.message import Message
 from domain.orders.events import EventId, OrderPlaced
 from domain.orders.order import Order
 from domain.orders.status import OrderStatus
@@ -81,7 +83,21 @@ MORE = (
     WHERE NOT EXISTS (SELECT FROM feed)
     """,
     "UPDATE feed_head SET given = (SELECT count(*) FROM feed)",
-    "ANALYZE feed, feed_queue, announcements, waiting_work, outbox, dead_letters, stock_adjustments",
+    """
+    INSERT INTO jobs (id, kind, arguments, order_id, status, attempts, failures, done, available_at, leased_until,
+        created_at, finished_at)
+    SELECT gen_random_uuid(), CASE i % 3 WHEN 0 THEN 'export' ELSE 'message' END, '{}', gen_random_uuid(), status, 1, 0,
+        0, at, CASE status WHEN 'EXECUTING' THEN at END, at, CASE status WHEN 'COMPLETED' THEN at END
+    FROM generate_series(1, 50000) AS i, LATERAL (
+        SELECT CASE i % 500 WHEN 0 THEN 'AVAILABLE' WHEN 1 THEN 'EXECUTING' WHEN 2 THEN 'SCHEDULED' ELSE 'COMPLETED' END
+            AS status, now() - i * interval '1 s' AS at
+    ) AS one
+    """,
+    """
+    INSERT INTO messages (id, order_id, content, created_at)
+    SELECT gen_random_uuid(), gen_random_uuid(), 'hello', now() - i * interval '1 s' FROM generate_series(1, 50000) AS i
+    """,
+    "ANALYZE feed, feed_queue, jobs, messages, announcements, waiting_work, outbox, dead_letters, stock_adjustments",
 )
 
 Arguments = Mapping[str, Any]
@@ -203,6 +219,15 @@ def samples_of(known: Sequence[Order]) -> Arguments:
         "api_keys.after": f"{1:012}",
         "api_keys.at": NOW,
         "api_keys.every": timedelta(minutes=1),
+        "since": datetime.now(UTC) - timedelta(hours=1),
+        "kind": "export",
+        "jobs.status": JobStatus.COMPLETED,
+        "jobs.ids": [JobId(uuid7()) for _ in range(BATCH)],
+        "jobs.jobs": [new_job(id=JobId(uuid7()), kind="message", arguments={}, now=NOW) for _ in range(BATCH)],
+        "order_id": ids[0],
+        "messages.messages": [
+            Message(id=JobId(uuid7()), content="hello", order_id=None, created_at=NOW) for _ in range(BATCH)
+        ],
         "dead_letters.ids": list(range(1, 20)),
         "dead_letters.after": 10,
         "dead_letters.messages": [

@@ -17,6 +17,7 @@ class Story:
     products: dict[str, int] = field(factory=dict)
     customer: int = field(factory=lambda: next(_CUSTOMERS))
     orders: list[str] = field(factory=list)
+    jobs: list[str] = field(factory=list)
     refusal: Refused | None = None
     sent_away: bool = False
     # The responses to her requests, in order.
@@ -56,6 +57,10 @@ class Story:
     def she_asks_to_pay(self, *, key: str | None = None) -> None:
         with self.allowing_refusal():
             self.told.append(self.shop.ask_to_pay(self.order, key=key))
+
+    def she_writes(self, content: str, *, about: str | None = None, key: str | None = None) -> None:
+        with self.allowing_refusal():
+            self.jobs.append(self.shop.say(content, order=about, key=key))
 
     def allowing_refusal(self) -> "_Allowing":
         """What is refused in this block is what the story calls "that is refused"."""

@@ -374,3 +374,63 @@ def the_refund_was_recorded_once(story: Story) -> None:
 def the_events_are(story: Story, events: str) -> None:
     told = [words(event.removeprefix("order.")) for event in story.shop.events_of(story.order)]
     assert told == events.split(", ")
+
+
+# --- Messages and jobs
+
+
+@given(parsers.re('she has written "(?P<content>.*)" about her order$'))
+@when(parsers.re('she writes "(?P<content>.*)" about her order$'))
+def she_writes_about_her_order(story: Story, content: str) -> None:
+    story.she_writes(content, about=story.order)
+
+
+@given(parsers.re('she has written "(?P<content>.*)" about her order under the key "(?P<key>.+)"'))
+@when(parsers.re('she writes "(?P<content>.*)" about her order under the key "(?P<key>.+)"'))
+def she_writes_under_a_key(story: Story, content: str, key: str) -> None:
+    story.she_writes(content, about=story.order, key=key)
+
+
+@when(parsers.re('she writes "(?P<content>.*)" to the shop'))
+def she_writes_to_the_shop(story: Story, content: str) -> None:
+    story.she_writes(content)
+
+
+@when("she writes about an order that does not exist")
+def she_writes_about_nothing(story: Story) -> None:
+    story.she_writes("hello", about="01890a5d-ac96-774b-bcce-b302099a8057")
+
+
+@when("the job is cancelled")
+def the_job_is_cancelled(story: Story) -> None:
+    assert story.shop.job(story.jobs[-1]) == "COMPLETED"
+    with story.allowing_refusal():
+        story.shop.cancel_job(story.jobs[-1])
+
+
+@then("the job has been completed")
+def the_job_is_completed(story: Story) -> None:
+    assert story.shop.job(story.jobs[-1]) == "COMPLETED"
+
+
+@then("her order is a job that has been completed")
+def her_order_is_a_job(story: Story) -> None:
+    assert story.shop.job(story.order) == "COMPLETED"
+
+
+@then("it is the same job")
+def it_is_the_same_job(story: Story) -> None:
+    assert story.jobs[-1] == story.jobs[-2]
+
+
+@then(parsers.re("the messages about her order are: (?P<contents>.+)"))
+def the_messages_are(story: Story, contents: str) -> None:
+    for job in story.jobs:
+        story.shop.job(job)
+    assert [f'"{content}"' for content in story.shop.messages(order=story.order)] == contents.split(", ")
+
+
+@then(parsers.re('"(?P<content>.+)" is among the messages to the shop'))
+def it_is_among_the_messages(story: Story, content: str) -> None:
+    story.shop.job(story.jobs[-1])
+    assert content in story.shop.messages()

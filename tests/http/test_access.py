@@ -1,5 +1,6 @@
 """Who may use which route. Each test walks every route, so a new route is tried as well."""
 
+from functools import reduce
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ BODIES = {
     "/keys": b'{"name": "till", "role": "read", "scopes": []}',
     "/products": b'{"name": "ink", "price": 100, "currency": "EUR"}',
     "/stock": b'{"delta": 1, "reason": "delivery"}',
+    "/messages": b'{"content": "hello"}',
 }
 
 
@@ -37,8 +39,14 @@ each_route = pytest.mark.parametrize("name", ROUTES)
 
 
 def address(route: Route, order_id: str = NOWHERE) -> str:
-    path = route.path.replace("<order_id>", order_id).replace("<key_id>", "0123456789ab")
-    path = path.replace("<product_id>", "1").replace("<code>", "overloaded")
+    named = {
+        "<order_id>": order_id,
+        "<product_id>": "1",
+        "<job_id>": NOWHERE,
+        "<key_id>": "0123456789ab",
+        "<code>": "overloaded",
+    }
+    path = reduce(lambda path, name: path.replace(*name), named.items(), route.path)
     # A stream ends by itself only if it is refused.
     return f"{path}?after=x" if path.endswith("/stream") else path
 

@@ -150,6 +150,17 @@ def accepted(store: MemoryStore, events: Iterable[OrderAccepted]) -> Iterator[st
         )
 
 
+def messages(store: MemoryStore, diary: Diary) -> Iterator[str]:
+    """What was accepted is stored once, and what had no answer once or not at all."""
+    stored = Counter(message.content for message in store.messages.values())
+    for content, job_id in diary.said.items():
+        if stored[content] > 1:
+            yield f"{content!r} is stored {stored[content]} times"
+        if job_id is not None and stored[content] == 0:
+            yield f"{content!r} was accepted as job {job_id}, and is not stored"
+    yield from (f"nobody said {content!r}" for content in stored if content not in diary.said)
+
+
 def unknown(store: MemoryStore, diary: Diary) -> Iterator[str]:
     """No order of a response was later answered as unknown."""
     for id_ in sorted(diary.unknown):

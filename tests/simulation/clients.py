@@ -24,7 +24,8 @@ from application.orders.change_details import DetailsChange
 from application.ports.idempotency import IdempotencyKey
 from domain.catalogue.product import ProductEdit
 from domain.errors import DomainError, UnknownOrder
-from domain.ids import MAX_ID, OrderId, ProductId, UserId
+from domain.ids import MAX_ID, JobId, OrderId, ProductId, UserId
+from domain.jobs.job import Job
 from domain.money import Money
 from domain.orders.details import OrderDetails
 from domain.orders.events import Event
@@ -84,6 +85,8 @@ class Diary:
     meant_to_pay: Tally[OrderId] = field(factory=Tally)
     # The orders that were in a response, and were then answered as unknown.
     unknown: set[OrderId] = field(factory=set)
+    # What was said, and the job that was answered, if there was an answer.
+    said: dict[str, JobId | None] = field(factory=dict)
     complaints: list[str] = field(factory=list)
 
     def complain(self, what: str) -> None:
@@ -266,6 +269,28 @@ class Client:
         if knows or not isinstance(answer, Refused | Unknown):
             self._diary.complain(f"{by.key_id} is answered about order {order_id}: {_told(answer)}")
 
+    async def _say(self) -> None:
+        """Post a message under a key until it is accepted, and look at the job."""
+        content = f"{self._name} says {len(self._diary.said)}"
+        self._diary.said[content] = None
+        call = Keyed(content, IdempotencyKey("message in general", content), "the same")
+        about = self._chance.choice(self._mine) if self._mine and self._chance.random() < 0.5 else None
+        for _ in range(3):
+            answer = await self._ask("say", lambda shop: shop.post_message(SYSTEM, call, order_id=about))
+            if isinstance(answer, Job):
+                self._diary.said[content] = answer.id
+                await self._follow(answer.id)
+                return
+            await asyncio.sleep(self._chance.random())
+
+    async def _follow(self, job_id: JobId) -> None:
+        job = await self._ask("look at a job", lambda shop: shop.get_job(SYSTEM, job_id))
+        if isinstance(job, Refused):
+            self._diary.complain(f"job {job_id} was accepted, and then: {job.error}")
+        listed = {"before": None, "limit": 5}
+        await self._ask("list jobs", lambda shop: shop.list_jobs(SYSTEM, kind=None, status=None, **listed))
+        await self._ask("list messages", lambda shop: shop.list_messages(SYSTEM, order_id=None, **listed))
+
     async def _list_orders(self) -> None:
         await self._ask("list orders", lambda shop: shop.list_orders(SYSTEM, limit=50))
 
@@ -380,6 +405,7 @@ _VISITS: Final[tuple[_Visit, ...]] = (
     Client._annotate,  # noqa: SLF001
     Client._restock,  # noqa: SLF001
     Client._trespass,  # noqa: SLF001
+    Client._say,  # noqa: SLF001
     *(Client._list_orders,) * 2,  # noqa: SLF001
     Client._list_products,  # noqa: SLF001
     Client._look_at_a_product,  # noqa: SLF001
@@ -395,6 +421,7 @@ _ERRANDS: Final[dict[str, _Visit]] = {
     "place": Client._place,  # noqa: SLF001
     "new": Client._order_too_early,  # noqa: SLF001
     "watch": Client._pay_and_watch,  # noqa: SLF001
+    "messages": Client._say,  # noqa: SLF001
 }
 
 

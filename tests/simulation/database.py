@@ -48,6 +48,9 @@ LOCKING: Final[Locking] = {
     "idempotency_keys.add_many": _kept,
     "products.get_many": partial(_read, "products"),
     "products.save_many": partial(_saved, "products"),
+    "jobs.get_many": partial(_read, "jobs"),
+    "jobs.save_many": partial(_saved, "jobs"),
+    "jobs.add_many": partial(_saved, "jobs"),
     "outbox.claim": _lease,
     "outbox.release": _lease,
     "feed.give_positions": _lease,
@@ -92,6 +95,10 @@ class _Transaction:
         await self.holder.take(rows)
         return await effect()
 
+    async def free(self, due: Callable[[], Awaitable[Any]]) -> list[Any]:
+        """A job that another transaction has locked is left out, and not waited for."""
+        return [job for job in await due() if self.holder.try_take(("jobs", job.id))]
+
     def claimed(self, keys: Any) -> list[Any]:
         """A key that another transaction has claimed is left out, and not waited for."""
         in_order = sorted(keys, key=lambda key: (key.scope, key.value))
@@ -107,6 +114,8 @@ def _repository(name: str, port: type) -> type:
             if claims:
                 args = (tx.claimed(*args),)
             effect = partial(getattr(self.inner, method), *args, **options)
+            if call.name == "jobs.due":
+                effect = partial(tx.free, effect)
             if locks and tx.writes:
                 effect = partial(tx.lock, tx.database.locking[call.name](*args, **options), effect)
             try:

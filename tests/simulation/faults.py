@@ -45,6 +45,8 @@ _LATE_NEWS: Final = _WATCHED | {
     "restarts": 0,
 }
 
+_TALKS: Final = {"errand": "messages"}
+
 _REFUSED: Final = ((OrderPlaced.type,), (PaymentRequested.type, RefundRequested.type, OrderPaid.type))
 
 # The crash points that few runs reach, and the weather that leads there.
@@ -93,6 +95,14 @@ _LEADS_TO: Final[dict[str, dict[str, Any]]] = {
     "price_list.replace_all": _QUEUED | {"errand": "new"},
     "intake_queue.put_many": _QUEUED,
     "orders.add_many": _AUTO | {"away": (DATABASE,), "silent": True},
+    "jobs.now": _TALKS,
+    "jobs.add_many": _TALKS,
+    "jobs.due": _TALKS,
+    "jobs.get_many": _TALKS,
+    "jobs.save_many": _TALKS,
+    "jobs.page": _TALKS,
+    "messages.add_many": _TALKS,
+    "messages.page": _TALKS,
 }
 
 

@@ -25,6 +25,8 @@ from application.feed.tail import FeedTail, Follower
 from application.intake.order_intake import AutoIntake
 from application.intake.persist_orders import PersistOrders
 from application.intake.place_order import PlaceOrder
+from application.jobs.run_jobs import RunJobs
+from application.messages.post_message import StoreMessage
 from application.messaging.announcing import Announcer, delay_after
 from application.messaging.by_order import ByOrder
 from application.messaging.relay import RelayEvents
@@ -40,7 +42,8 @@ from application.ports.payments import PaymentDeclined
 from application.ports.persistence import EarlierPrice, OutboxEntry
 from domain.catalogue.product import Product
 from domain.errors import InvalidOrder
-from domain.ids import OrderId, PaymentId, ProductId
+from domain.ids import JobId, OrderId, PaymentId, ProductId
+from domain.jobs.job import Job, JobStatus
 from domain.orders.events import EventId, OrderAccepted, event_id
 from domain.orders.expiry import OpenPeriod
 from domain.orders.order import Order
@@ -747,6 +750,29 @@ class _LooksAtNoScope:
         return self._operation(*args, **kwargs)
 
 
+class _CompletesBeforeItIsDone(RunJobs):
+    async def _claim(self, room: int) -> list[Job]:
+        found: list[Job] = await super()._claim(room)
+        for job in found:
+            await self._change(job, lambda now, at: now.complete(at=at, result=None))
+        return found
+
+
+class _NeverTakesOver(_Before):
+    async def due(self, *args: Any, **options: Any) -> list[Job]:
+        found: list[Job] = await self.inner.due(*args, **options)
+        return [job for job in found if job.status is not JobStatus.EXECUTING]
+
+
+class _LeavesLostJobs(_Transactions):
+    repositories = {"jobs": _NeverTakesOver}  # noqa: RUF012 - as above
+
+
+class _StoresUnderANewId(StoreMessage):
+    async def __call__(self, job: Job, progress: Any) -> Any:
+        return await super().__call__(evolve(job, id=JobId(UUID(int=job.id.int ^ job.attempts))), progress)
+
+
 def _with(**classes: Callable[..., Any]) -> Parts:
     """Classes and functions of the assembly, by their names there, exchanged for these."""
     return Parts(classes=classes)
@@ -807,6 +833,9 @@ MUTATIONS: Final = (
     Mutation("overlooks the condition of a change", _with(RequestRefund=_OverlooksConditions)),
     Mutation("lets a customer use the orders of others", _with(with_own_order=for_anybody)),
     Mutation("looks at no scope", _with(Guarded=_LooksAtNoScope)),
+    Mutation("records a job as done before it is", _with(RunJobs=_CompletesBeforeItIsDone)),
+    Mutation("leaves a job whose worker is gone", Parts(unit_of_work=_LeavesLostJobs)),
+    Mutation("does a job again as if it were another", _with(StoreMessage=_StoresUnderANewId)),
     Mutation("counts an outage as time to pay", Parts(unit_of_work=_CountsOutages)),
     Mutation("does not refresh the caches after a crash", _with(InvalidateOlder=_LeavesTheCachesAlone)),
 )

@@ -20,6 +20,7 @@ from application.errors import Trouble
 from application.execution.after_commit import Committed
 from application.ports.environment import Clock
 from domain.ids import ProductId
+from domain.jobs.job import FINISHED
 from domain.money import Money
 from domain.orders.status import OrderStatus
 from tests.invariants import LedgerCharge
@@ -314,6 +315,9 @@ class _Run:
             yield f"{len(store.waiting_work)} requests still wait for their queue"
         if not self._world.broker.empty:
             yield "messages still wait in the broker"
+        for job in store.jobs.values():
+            if job.status not in FINISHED:
+                yield f"job {job.id} is still {job.status.value}"
         for order in store.orders.values():
             if order.status is OrderStatus.PROCESSING or (order.status is OrderStatus.PENDING and not order.deleted):
                 yield f"order {order.id} is still {order.status.value}"
@@ -336,6 +340,7 @@ class _Run:
         self._findings += checks.promises(store, self._diary, queued=queued)
         self._findings += checks.accepted(store, broker.accepted)
         self._findings += checks.details(store)
+        self._findings += checks.messages(store, self._diary)
         # An accepted order that is not recorded yet is unknown when the caches lose it.
         if not queued or not self._faults.weather.cache_losses:
             self._findings += checks.unknown(store, self._diary)

@@ -132,6 +132,23 @@ class HttpShop:
         self._ask("DELETE", f"/orders/{order}")
         self._orders.remove(order)
 
+    def say(self, content: str, *, order: str | None = None, key: str | None = None) -> str:
+        path = "/messages" if order is None else f"/orders/{order}/messages"
+        job: str = self._ask("POST", path, json={"content": content}, headers=_under(key))["job_id"]
+        return job
+
+    def messages(self, *, order: str | None = None) -> list[str]:
+        path = "/messages" if order is None else f"/orders/{order}/messages"
+        return [message["content"] for message in self._ask("GET", path)["items"]]
+
+    def job(self, job: str) -> str:
+        _wait(lambda: self._ask("GET", f"/jobs/{job}")["finished_at"] is not None, "the job to end")
+        status: str = self._ask("GET", f"/jobs/{job}")["status"]
+        return status
+
+    def cancel_job(self, job: str) -> None:
+        self._ask("POST", f"/jobs/{job}/cancel")
+
     def settle(self) -> None:
         _wait(lambda: not self._in_status("PROCESSING", self._orders), "payments to be settled")
         _wait(lambda: self._in_status("REFUNDED", self._refunding) == self._refunding, "refunds to be given")

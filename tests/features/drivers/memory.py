@@ -1,5 +1,6 @@
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from hashlib import sha256
 from typing import Any, TypeVar
@@ -24,7 +25,7 @@ from application.ports.idempotency import IdempotencyKey
 from application.ports.persistence import OutboxEntry
 from domain.catalogue.product import ProductEdit
 from domain.errors import DomainError
-from domain.ids import OrderId, ProductId, UserId
+from domain.ids import JobId, OrderId, ProductId, UserId
 from domain.money import Money
 from domain.orders.events import Event, PaymentRequested, RefundRequested
 from domain.orders.order import Order
@@ -166,6 +167,31 @@ class MemoryShop:
     def delete(self, order: str) -> None:
         self._call(self._use_cases.delete_order, _id(order))
 
+    def say(self, content: str, *, order: str | None = None, key: str | None = None) -> str:
+        about = None if order is None else _id(order)
+        call = content if key is None else Keyed(content, IdempotencyKey(f"message {about}", key), "say")
+        with _refusals():
+            return str(self._runner.run(_awaited(self._use_cases.post_message(SYSTEM, call, order_id=about))).id)
+
+    def messages(self, *, order: str | None = None) -> list[str]:
+        about = None if order is None else _id(order)
+        page = self._use_cases.list_messages(SYSTEM, order_id=about, before=None, limit=100)
+        return [message.content for message in self._runner.run(_awaited(page))]
+
+    def job(self, job: str) -> str:
+        self._runner.run(self._run_jobs())
+        with _refusals():
+            return self._runner.run(_awaited(self._use_cases.get_job(SYSTEM, JobId(UUID(job))))).status
+
+    def cancel_job(self, job: str) -> None:
+        with _refusals():
+            self._runner.run(_awaited(self._use_cases.cancel_job(SYSTEM, JobId(UUID(job)))))
+
+    async def _run_jobs(self) -> None:
+        run_jobs = self._use_cases.run_jobs
+        while await run_jobs() or not run_jobs.is_idle:
+            pass
+
     def settle(self) -> None:
         assert self._runs, "the service has stopped"
         self._runner.run(self._relay_and_work())
@@ -247,6 +273,18 @@ class MemoryShop:
             raise Refused(refusal.code) from refusal
         except Trouble:
             raise TryAgain from None
+
+
+async def _awaited(call: Awaitable[T]) -> T:
+    return await call
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    try:
+        yield
+    except DomainError as refusal:
+        raise Refused(refusal.code) from refusal
 
 
 def _order(outcome: Outcome | Queued) -> Order:

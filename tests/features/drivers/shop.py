@@ -73,6 +73,18 @@ class Shop(Protocol):
     def ask_to_pay(self, order: str, *, key: str | None = None) -> OrderSeen:
         """Ask, and don't wait for the answer of the payment provider. Raise `Refused`."""
 
+    def say(self, content: str, *, order: str | None = None, key: str | None = None) -> str:
+        """Write to the shop, maybe about an order. Return the job. Raise `Refused`."""
+
+    def messages(self, *, order: str | None = None) -> list[str]:
+        """What was said about an order or at all, the newest first."""
+
+    def job(self, job: str) -> str:
+        """Return the status of the job once it has ended. Raise `Refused`."""
+
+    def cancel_job(self, job: str) -> None:
+        """Raise `Refused`."""
+
     def settle(self) -> None:
         """Wait until no payment and no refund is under way."""
 

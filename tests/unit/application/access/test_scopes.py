@@ -1,4 +1,5 @@
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -15,13 +16,24 @@ from application.catalogue.adjust_stock import StockCall
 from application.catalogue.change_product import ProductCall
 from application.ports.feed import EVERYTHING
 from domain.catalogue.product import ProductEdit
-from domain.ids import ProductId
+from domain.ids import JobId, ProductId
+from domain.jobs.job import UnknownJob
 from domain.money import Money
 from tests.unit.builders import an_api_key
 from tests.unit.shop import Shop, a_request
 
 A_KEY = NewKey(name="till", role=Role.READ, scopes=frozenset())
 NEW = NewProduct(name="ink", price=Money(100, "EUR"), stock=1)
+
+PAGE: dict[str, Any] = {"before": None, "limit": 9}
+
+
+async def _done(call: Awaitable[Any]) -> bool:
+    """Whether there is anything to list or to change: it was let in."""
+    with suppress(UnknownJob):
+        await call
+    return True
+
 
 # Each operation that callers from outside may reach, as they call it, and the scope that it needs.
 OPERATIONS: dict[str, tuple[Scope | None, Callable[[Any, Principal, Any, Any], Awaitable[Any]]]] = {
@@ -37,6 +49,12 @@ OPERATIONS: dict[str, tuple[Scope | None, Callable[[Any, Principal, Any, Any], A
     "request_refund": (Scope.REFUNDS_WRITE, lambda use, by, pen, order: use(by, order.id)),
     "get_product": (None, lambda use, by, pen, order: use(by, ProductId(pen.id))),
     "list_products": (None, lambda use, by, pen, order: use(by, limit=9)),
+    "post_message": (Scope.ORDERS_WRITE, lambda use, by, pen, order: use(by, "hello", order_id=order.id)),
+    "list_messages": (Scope.ORDERS_READ, lambda use, by, pen, order: _done(use(by, order_id=order.id, **PAGE))),
+    "get_job": (Scope.ORDERS_READ, lambda use, by, pen, order: use(by, JobId(order.id))),
+    "list_jobs": (Scope.ORDERS_READ, lambda use, by, pen, order: _done(use(by, kind=None, status=None, **PAGE))),
+    "retry_job": (Scope.ORDERS_WRITE, lambda use, by, pen, order: _done(use(by, JobId(order.id)))),
+    "cancel_job": (Scope.ORDERS_WRITE, lambda use, by, pen, order: _done(use(by, JobId(order.id)))),
     "add_products": (Scope.PRODUCTS_WRITE, lambda use, by, pen, order: use(by, [NEW])),
     "create_key": (Scope.KEYS_WRITE, lambda use, by, pen, order: use(by, A_KEY)),
     "list_keys": (Scope.KEYS_WRITE, lambda use, by, pen, order: use(by, limit=9)),
@@ -57,6 +75,8 @@ OPERATIONS: dict[str, tuple[Scope | None, Callable[[Any, Principal, Any, Any], A
 # What only Holdfast's own programs and commands do. No route reaches it.
 INTERNAL = {
     "authenticate",
+    "run_jobs",
+    "remove_jobs",
     "refresh_prices",
     "expire_orders",
     "consumers",

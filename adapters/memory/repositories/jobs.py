@@ -1,0 +1,56 @@
+from collections.abc import Collection, Sequence
+from datetime import datetime
+
+from attrs import evolve, frozen
+
+from adapters.memory.store import Changes
+from domain.ids import JobId
+from domain.jobs.job import WAITING, Job, JobStatus
+
+
+@frozen
+class MemoryJobs:
+    _changes: Changes
+
+    async def now(self) -> datetime:
+        return self._changes.store.now()
+
+    async def add_many(self, jobs: Sequence[Job]) -> None:
+        for job in jobs:
+            if job.id not in self._changes.jobs:
+                self._changes.jobs[job.id] = evolve(job)
+
+    async def due(self, moment: datetime, *, since: datetime | None, limit: int) -> list[Job]:
+        found = sorted((job for job in self._all() if job.is_due(moment)), key=lambda job: (job.available_at, job.id))
+        seen = [job for job in found if since is None or job.status not in WAITING or not job.available_at < since]
+        return [evolve(job) for job in seen[:limit]]
+
+    async def get_many(
+        self,
+        ids: Collection[JobId],
+        *,
+        lock: bool = False,  # noqa: ARG002 - the only writer has locked everything
+    ) -> dict[JobId, Job]:
+        return {job.id: evolve(job) for job in self._all() if job.id in ids}
+
+    async def save_many(self, jobs: Sequence[Job]) -> None:
+        for job in jobs:
+            self._changes.jobs[job.id] = evolve(job)
+
+    async def page(self, *, kind: str | None, status: JobStatus | None, before: JobId | None, limit: int) -> list[Job]:
+        newest_first = sorted(self._all(), key=lambda job: (job.created_at, job.id), reverse=True)
+        if before is not None:
+            start = next((job for job in newest_first if job.id == before), None)
+            newest_first = newest_first[newest_first.index(start) + 1 :] if start is not None else []
+        wanted = [job for job in newest_first if kind in {None, job.kind} and status in {None, job.status}]
+        return [evolve(job) for job in wanted[:limit]]
+
+    async def remove_finished(self, moment: datetime, *, limit: int) -> int:
+        ended = sorted(
+            (job.finished_at, job.id) for job in self._all() if job.finished_at is not None and job.finished_at < moment
+        )
+        self._changes.removed_jobs.update(id_ for _, id_ in ended[:limit])
+        return len(ended[:limit])
+
+    def _all(self) -> list[Job]:
+        return [job for id_, job in self._changes.jobs.items() if id_ not in self._changes.removed_jobs]

@@ -1,0 +1,184 @@
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from functools import cache
+from operator import attrgetter
+from typing import Any, Final
+
+import msgspec
+from attrs import frozen
+from sqlalchemy import (
+    FromClause,
+    Insert,
+    Row,
+    Select,
+    TextClause,
+    Update,
+    bindparam,
+    delete,
+    exists,
+    insert,
+    literal,
+    select,
+    tuple_,
+    union_all,
+    update,
+)
+from sqlalchemy.sql.elements import ColumnElement
+
+from adapters.sql.core.bulk import BulkStatement, Written, written_whole
+from adapters.sql.core.expressions import FromNow, among
+from adapters.sql.core.reading import checked
+from adapters.sql.core.transaction import TransactionBlock
+from adapters.sql.core.types import UtcDateTime
+from adapters.sql.dialects.base import SqlDialect
+from adapters.sql.tables import JOB_EXECUTING, JOB_FINISHED, JOB_SCHEDULED, JOB_WAITING, jobs
+from domain.ids import JobId
+from domain.jobs.job import LEASE, LONGEST_DELAY, Job, JobStatus
+
+_JSON: Final = msgspec.json.Encoder()
+_OBJECT: Final = msgspec.json.Decoder(dict[str, Any])
+
+# What is written into each column; `_job` reads it.
+_WRITTEN: Final[Written[Job]] = {
+    **{name: attrgetter(name) for name in ("id", "kind", "order_id", "attempts", "failures", "error", "done", "total")},
+    "arguments": lambda job: _JSON.encode(job.arguments).decode(),
+    "status": attrgetter("status.value"),
+    "result": lambda job: None if job.result is None else _JSON.encode(job.result).decode(),
+    **{name: attrgetter(name) for name in ("available_at", "leased_until", "created_at", "started_at", "finished_at")},
+}
+# What never changes.
+_GIVEN: Final = frozenset({"kind", "arguments", "order_id", "created_at"})
+_SAVED: Final[Written[Job]] = {name: get for name, get in _WRITTEN.items() if name not in _GIVEN}
+
+
+def _job(row: Row[Any]) -> Job:
+    return Job(
+        id=row.id,
+        kind=row.kind,
+        arguments=_OBJECT.decode(row.arguments),
+        order_id=row.order_id,
+        status=JobStatus(row.status),
+        attempts=row.attempts,
+        failures=row.failures,
+        error=row.error,
+        done=row.done,
+        total=row.total,
+        result=None if row.result is None else _OBJECT.decode(row.result),
+        available_at=row.available_at,
+        leased_until=row.leased_until,
+        created_at=row.created_at,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+    )
+
+
+def _insert(new: FromClause, _: SqlDialect) -> Insert:
+    here = exists().where(jobs.c.id == new.c.id)
+    return insert(jobs).from_select(list(new.c.keys()), select(new).where(~here))
+
+
+def _save(new: FromClause, _: SqlDialect) -> Update:
+    return update(jobs).values({name: new.c[name] for name in _SAVED if name != "id"}).where(jobs.c.id == new.c.id)
+
+
+_INSERT: Final = BulkStatement(jobs, written_whole(jobs, _WRITTEN), _insert)
+_SAVE: Final = BulkStatement(jobs, _SAVED, _save)
+_NOW: Final = select(FromNow(literal(0)).label("now"))
+_ALL: Final = select(*jobs.c)
+_BY_ID: Final = _ALL.where(among(jobs.c.id, "ids"))
+_BY_ID_LOCKED: Final = _BY_ID.order_by(jobs.c.id).with_for_update()
+# SQLite has one writer, which need not lock.
+_FREE: Final = _BY_ID.order_by(jobs.c.available_at, jobs.c.id).with_for_update(skip_locked=True)
+
+_MOMENT: Final = bindparam("moment", type_=UtcDateTime())
+
+
+@cache
+def _due(*, since: bool) -> Select[Any]:
+    """The ids, from one stretch of an index for each condition: those that wait, and those whose worker is gone."""
+
+    def stretch(of: TextClause, time: ColumnElement[Any], *conditions: ColumnElement[bool]) -> Select[Any]:
+        found = select(jobs.c.id).where(of, *conditions).order_by(time).limit(bindparam("limit"))
+        return select(found.subquery().c.id)
+
+    at, until = jobs.c.available_at, jobs.c.leased_until
+    past = [at <= _MOMENT, *([at >= bindparam("since", type_=UtcDateTime())] if since else [])]
+    stretches = union_all(
+        stretch(JOB_WAITING, at, *past),
+        stretch(JOB_SCHEDULED, at, *past),
+        stretch(JOB_WAITING, at, at > bindparam("longest_delay", type_=UtcDateTime())),
+        stretch(JOB_EXECUTING, until, until <= _MOMENT),
+        stretch(JOB_EXECUTING, until, until > bindparam("longest_lease", type_=UtcDateTime())),
+    ).subquery("due")
+    return select(stretches.c.id)
+
+
+def _place(name: str) -> Any:
+    start = jobs.alias("start")
+    return select(start.c.created_at, start.c.id).where(start.c.id == bindparam(name)).scalar_subquery()
+
+
+_PLACE: Final = (jobs.c.created_at, jobs.c.id)
+_CONDITIONS: Final[dict[str, ColumnElement[bool]]] = {
+    "kind": jobs.c.kind == bindparam("kind"),
+    "status": jobs.c.status == bindparam("status"),
+    "before": tuple_(*_PLACE) < _place("before"),
+}
+
+
+@cache
+def _page(*parameters: str) -> Select[Any]:
+    newest_first = [column.desc() for column in _PLACE]
+    return _ALL.where(*(_CONDITIONS[name] for name in parameters)).order_by(*newest_first).limit(bindparam("limit"))
+
+
+_FINISHED: Final = (
+    select(jobs.c.id)
+    .where(JOB_FINISHED, jobs.c.finished_at < _MOMENT)
+    .order_by(jobs.c.finished_at)
+    .limit(bindparam("limit"))
+)
+_DELETE: Final = delete(jobs).where(among(jobs.c.id, "ids"))
+
+
+@frozen
+class SqlJobs:
+    _block: TransactionBlock
+
+    async def now(self) -> datetime:
+        [row] = await self._block.fetch(_NOW)
+        now: datetime = row.now
+        return now
+
+    async def add_many(self, jobs: Sequence[Job]) -> None:
+        await self._block.change_many(_INSERT, jobs)
+
+    async def due(self, moment: datetime, *, since: datetime | None, limit: int) -> list[Job]:
+        voids = {"longest_delay": moment + LONGEST_DELAY, "longest_lease": moment + LEASE}
+        given = {"moment": moment, "limit": limit, **voids, **({} if since is None else {"since": since})}
+        ids = list(dict.fromkeys(row.id for row in await self._block.fetch(_due(since=since is not None), given)))
+        if not ids:
+            return []
+        rows = await self._block.fetch(_FREE, {"ids": ids}, lock=True)
+        found = [checked("job", row.id, _job, row) for row in rows]
+        # A row is read anew when it is locked. Another worker may have taken the job meanwhile.
+        return [job for job in found if job.is_due(moment)][:limit]
+
+    async def get_many(self, ids: Collection[JobId], *, lock: bool = False) -> dict[JobId, Job]:
+        if not ids:
+            return {}
+        rows = await self._block.fetch(_BY_ID_LOCKED if lock else _BY_ID, {"ids": list(ids)}, lock=lock)
+        return {row.id: checked("job", row.id, _job, row) for row in rows}
+
+    async def save_many(self, jobs: Sequence[Job]) -> None:
+        await self._block.change_many(_SAVE, jobs)
+
+    async def page(self, *, kind: str | None, status: JobStatus | None, before: JobId | None, limit: int) -> list[Job]:
+        asked = {"kind": kind, "status": status.value if status else None, "before": before}
+        given = {name: value for name, value in asked.items() if value is not None}
+        rows = await self._block.fetch(_page(*given), {**given, "limit": limit})
+        return [checked("job", row.id, _job, row) for row in rows]
+
+    async def remove_finished(self, moment: datetime, *, limit: int) -> int:
+        rows = await self._block.fetch(_FINISHED, {"moment": moment, "limit": limit})
+        return await self._block.change(_DELETE, {"ids": [row.id for row in rows]}) if rows else 0

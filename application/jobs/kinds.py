@@ -1,0 +1,32 @@
+"""What a kind of job is: a name, and the handler that does the work. `assembly.py` has the list."""
+
+from collections.abc import Mapping
+from typing import Any, Final, Protocol
+
+from attrs import define
+
+from domain.jobs.job import Job
+
+MESSAGE: Final = "message"
+# The job of an order that was answered with 202. It has no row: the order itself says how far it is.
+PLACE_ORDER: Final = "place_order"
+
+
+@define
+class Progress:
+    """How far a job is. The worker reads it every few seconds."""
+
+    done: int = 0
+    total: int | None = None
+
+
+class JobHandler(Protocol):
+    """Does the work of one kind of job.
+
+    It may be called again for a job that it has done, after a crash, and while another worker that lost its lease is
+    still at it. So its effects must be the same as those of one call: it uses the id of the job as the key of what it
+    writes. It is cancelled when the worker stops, or when the job is cancelled.
+    """
+
+    async def __call__(self, job: Job, progress: Progress, /) -> Mapping[str, Any] | None:
+        """Return what came of it, as JSON. Raise `DomainError` if another attempt would end in the same way."""

@@ -1,0 +1,81 @@
+from collections.abc import Sequence
+
+from attrs import frozen
+
+from application.access.principal import Principal
+from application.intake.unrecorded import Unrecorded
+from application.jobs.kinds import PLACE_ORDER
+from application.ports.persistence import Transaction, UnitOfWork
+from domain.ids import JobId, OrderId
+from domain.jobs.job import Job, JobStatus, UnknownJob
+from domain.orders.order import Order
+
+
+def unknown_job(id_: JobId) -> UnknownJob:
+    return UnknownJob(f"there is no job {id_}: it never was, or it ended long ago and was removed")
+
+
+@frozen
+class GetJob:
+    """Read one job. A customer sees those about its own orders. Raise `UnknownJob`.
+
+    An order that was answered with 202 is a job as well, under the id of the order: AVAILABLE until it is recorded. It
+    costs no row: it is read off the order.
+    """
+
+    _unit_of_work: UnitOfWork
+    _unrecorded: Unrecorded
+
+    async def __call__(self, by: Principal, id_: JobId) -> Job:
+        async with self._unit_of_work.reading() as tx:
+            job = (await tx.jobs.get_many({id_})).get(id_)
+            order = await _order_of(tx, OrderId(id_) if job is None else job.order_id)
+        if job is None:
+            job = _recorded(order) if order is not None else None
+        if job is None:
+            order = (await self._unrecorded.get_many({OrderId(id_)})).get(OrderId(id_))
+            job = _accepted(order) if order is not None else None
+        if job is None or (by.user_id is not None and (order is None or order.user_id != by.user_id)):
+            raise unknown_job(id_)
+        return job
+
+
+@frozen
+class ListJobs:
+    """A page of jobs, newest first."""
+
+    _unit_of_work: UnitOfWork
+
+    async def __call__(
+        self, _: Principal, *, kind: str | None, status: JobStatus | None, before: JobId | None, limit: int
+    ) -> Sequence[Job]:
+        async with self._unit_of_work.reading() as tx:
+            return await tx.jobs.page(kind=kind, status=status, before=before, limit=limit)
+
+
+async def _order_of(tx: Transaction, id_: OrderId | None) -> Order | None:
+    return None if id_ is None else (await tx.orders.get_many({id_})).get(id_)
+
+
+def _accepted(order: Order) -> Job:
+    return Job(
+        id=JobId(order.id),
+        kind=PLACE_ORDER,
+        order_id=order.id,
+        status=JobStatus.AVAILABLE,
+        available_at=order.created_at,
+        created_at=order.created_at,
+    )
+
+
+def _recorded(order: Order) -> Job:
+    return Job(
+        id=JobId(order.id),
+        kind=PLACE_ORDER,
+        order_id=order.id,
+        status=JobStatus.COMPLETED,
+        attempts=1,
+        available_at=order.created_at,
+        created_at=order.created_at,
+        finished_at=order.created_at,
+    )

@@ -1,0 +1,185 @@
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Final
+
+from attrs import define, field, frozen
+
+from application.errors import Trouble
+from application.jobs.kinds import JobHandler, Progress
+from application.ports.persistence import UnitOfWork
+from domain.errors import DomainError
+from domain.ids import JobId
+from domain.jobs.job import LEASE, Job, JobStatus
+
+# Seconds between two renewals of a lease, and so between two notes of the progress.
+_RENEW_EVERY: Final = LEASE.total_seconds() / 6
+# Seconds that a step waits for the jobs in progress before it looks for more.
+_MOMENT: Final = 1.0
+# Jobs that become visible later than others of their time are found by the next look at everything.
+_LATE: Final = timedelta(minutes=1)
+_LOOK_AT_ALL: Final = timedelta(minutes=1)
+# A job that is done and not recorded as such would be done again. So a short outage is waited for.
+_ATTEMPTS_TO_RECORD: Final = 5
+_LONGEST_ERROR: Final = 2000
+
+
+@frozen
+class Ended:
+    """An attempt that has ended. Without a job, it was taken away: cancelled, or begun by another worker."""
+
+    id: JobId
+    kind: str
+    job: Job | None
+    error: Exception | None = None
+
+
+@define(eq=False)
+class RunJobs:
+    """Claim jobs that are due, run them, and record what came of them. `limit` is how many run at once."""
+
+    _unit_of_work: UnitOfWork
+    _handlers: Mapping[str, JobHandler]
+    _limit: int = field(default=8, kw_only=True)
+    _running: set[asyncio.Task[Ended]] = field(factory=set, init=False)
+    # Of the database's clock: nothing was left to be done before this time, and when everything was looked at.
+    _nothing_before: datetime | None = field(default=None, init=False)
+    _looked_at_all: datetime | None = field(default=None, init=False)
+
+    @property
+    def is_idle(self) -> bool:
+        return not self._running
+
+    async def __call__(self) -> Sequence[Ended]:
+        """Begin what is due, as far as there is room. Return the attempts that have ended. Raise `Trouble`."""
+        room = self._limit - len(self._running)
+        if room > 0:
+            self._running |= {asyncio.create_task(self._run(job)) for job in await self._claim(room)}
+        if self._running:
+            await asyncio.wait(self._running, timeout=_MOMENT, return_when=asyncio.FIRST_COMPLETED)
+        return self._take_ended()
+
+    async def stop(self) -> None:
+        """Give the jobs in progress to other workers."""
+        for task in self._running:
+            task.cancel()
+        if self._running:
+            await asyncio.wait(self._running)
+        self._running.clear()
+
+    async def _claim(self, room: int) -> list[Job]:
+        async with self._unit_of_work() as tx:
+            now = await tx.jobs.now()
+            found = await tx.jobs.due(now, since=self._since(now), limit=room)
+            for job in found:
+                job.begin(at=now)
+            await tx.jobs.save_many(found)
+        if len(found) < room:
+            self._nothing_before = now
+        # A crash from here on is safe: the lease ends, and another worker takes the job.
+        return [job for job in found if job.status is JobStatus.EXECUTING]
+
+    def _since(self, now: datetime) -> datetime | None:
+        looked = self._looked_at_all
+        # The difference is negative after the clock was set back.
+        if self._nothing_before is None or looked is None or not timedelta(0) <= now - looked < _LOOK_AT_ALL:
+            self._looked_at_all = now
+            return None
+        return self._nothing_before - _LATE
+
+    async def _run(self, job: Job) -> Ended:
+        progress = Progress()
+        work = asyncio.create_task(self._work(job, progress))
+        renewing = asyncio.create_task(self._renew(job, progress, work))
+        try:
+            change, error = await work
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or not task.cancelling():
+                return Ended(job.id, job.kind, None)
+            await self._release(job)
+            raise
+        finally:
+            renewing.cancel()
+        return await self._record(job, change, error)
+
+    async def _work(self, job: Job, progress: Progress) -> tuple[Callable[[Job, datetime], None], Exception | None]:
+        """Return what the attempt does to the job."""
+        handler = self._handlers.get(job.kind)
+        if handler is None:
+            why = f"this release has no jobs of the kind {job.kind!r}"
+            return lambda now_, at: now_.put_off(why, at=at, failures=now_.attempts), None
+        try:
+            result = await handler(job, progress)
+        except DomainError as error:
+            return partial(_discarded, error), error
+        except Trouble as error:
+            return partial(_put_off, error), error
+        except Exception as error:  # noqa: BLE001 - any: it is recorded with the job, and told to the caller
+            return partial(_failed, error), error
+        return lambda now_, at: now_.complete(at=at, result=result), None
+
+    async def _record(self, job: Job, change: Callable[[Job, datetime], None], error: Exception | None) -> Ended:
+        for attempt in range(1, _ATTEMPTS_TO_RECORD + 1):
+            try:
+                return Ended(job.id, job.kind, await self._change(job, change), error)
+            except Trouble as trouble:
+                if attempt == _ATTEMPTS_TO_RECORD:
+                    return Ended(job.id, job.kind, None, trouble)
+                await asyncio.sleep(_MOMENT)
+        raise AssertionError("unreachable")
+
+    async def _renew(self, job: Job, progress: Progress, work: "asyncio.Task[object]") -> None:
+        while True:
+            await asyncio.sleep(_RENEW_EVERY)
+            try:
+                still = await self._change(
+                    job, lambda now_, at: now_.renew(at=at, done=progress.done, total=progress.total)
+                )
+            except Trouble:
+                # The next renewal comes before the lease ends.
+                continue
+            if still is None:
+                work.cancel()
+                return
+
+    async def _change(self, job: Job, change: Callable[[Job, datetime], None]) -> Job | None:
+        """Change the job, if this attempt is still the one that goes on. Return it as it is then."""
+        async with self._unit_of_work() as tx:
+            found = (await tx.jobs.get_many({job.id}, lock=True)).get(job.id)
+            if found is None or not found.is_in_hand(job.attempts):
+                return None
+            change(found, await tx.jobs.now())
+            await tx.jobs.save_many([found])
+        return found
+
+    async def _release(self, job: Job) -> None:
+        try:
+            await self._change(job, lambda now_, at: now_.release(at=at))
+        except Trouble:
+            # The lease ends by itself.
+            return
+
+    def _take_ended(self) -> list[Ended]:
+        done = {task for task in self._running if task.done()}
+        self._running -= done
+        return [task.result() for task in done if not task.cancelled()]
+
+
+def _discarded(error: Exception, job: Job, at: datetime) -> None:
+    job.discard(_told(error), at=at)
+
+
+def _put_off(error: Exception, job: Job, at: datetime) -> None:
+    job.put_off(_told(error), at=at, failures=job.attempts)
+
+
+def _failed(error: Exception, job: Job, at: datetime) -> None:
+    job.fail(_told(error), at=at)
+
+
+def _told(error: Exception) -> str:
+    # A message may quote text that no database can store.
+    told = f"{type(error).__name__}: {error}".replace("\0", "\N{REPLACEMENT CHARACTER}")
+    return told[:_LONGEST_ERROR].encode(errors="replace").decode()

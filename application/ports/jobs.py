@@ -1,0 +1,47 @@
+"""Jobs and messages in the database."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from domain.ids import JobId, OrderId
+from domain.jobs.job import Job, JobStatus
+from domain.message import Message
+
+
+class Jobs(Protocol):
+    """Work for later. Nothing is tracked: a changed job must be saved."""
+
+    async def now(self) -> datetime:
+        """The time by the clock of the database, by which leases and delays are counted."""
+
+    async def add_many(self, jobs: Sequence[Job]) -> None:
+        """A job whose id is known already stays as it is. Raise `Aborted` when another writer adds one just now."""
+
+    async def due(self, moment: datetime, *, since: datetime | None, limit: int) -> list[Job]:
+        """Jobs that are due, locked, the longest due first. One that others have locked is left out.
+
+        With `since`, those that wait since an earlier time are left out, so that nobody looks through what was done.
+        """
+
+    async def get_many(self, ids: Collection[JobId], *, lock: bool = False) -> dict[JobId, Job]:
+        """The jobs that exist. With `lock`, locked in the order of their ids."""
+
+    async def save_many(self, jobs: Sequence[Job]) -> None:
+        """Save jobs that this transaction has locked."""
+
+    async def page(self, *, kind: str | None, status: JobStatus | None, before: JobId | None, limit: int) -> list[Job]:
+        """A page of jobs after the job `before`, newest first and then by id. Empty if `before` doesn't exist."""
+
+    async def remove_finished(self, moment: datetime, *, limit: int) -> int:
+        """Remove jobs that ended before the moment, the oldest first. Return how many."""
+
+
+class Messages(Protocol):
+    """What was said. No message is changed or removed."""
+
+    async def add_many(self, messages: Sequence[Message]) -> None:
+        """A message whose id is known already stays as it is. Raise `Aborted` when another writer adds one just now."""
+
+    async def page(self, *, order_id: OrderId | None, before: JobId | None, limit: int) -> list[Message]:
+        """A page of messages, of one order or of all, after the message `before`, newest first and then by id."""

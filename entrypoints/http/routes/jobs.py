@@ -1,0 +1,66 @@
+from http import HTTPStatus
+from typing import Final
+
+from attrs import frozen
+from quart import request
+
+from application.access.principal import Principal
+from application.access.scopes import Scope
+from application.assembly import UseCases
+from entrypoints.http import query
+from entrypoints.http.bodies import JobBody, JobsBody
+from entrypoints.http.cursors import Cursors
+from entrypoints.http.ids import job_id_of
+from entrypoints.http.links import next_page
+from entrypoints.http.replies import Reply, reply
+from entrypoints.http.routes.route import Route
+
+_PARAMETERS: Final = {
+    "kind": query.job_kind,
+    "status": query.job_status,
+    "limit": query.limit,
+    "cursor": query.cursor,
+}
+
+
+def jobs_routes(use_cases: UseCases, cursors: Cursors) -> list[Route]:
+    handlers = _Handlers(use_cases, cursors)
+    return [
+        Route("GET", "/jobs", Scope.ORDERS_READ, handlers.page, parameters=_PARAMETERS),
+        Route("GET", "/jobs/<job_id>", Scope.ORDERS_READ, handlers.get),
+        Route("POST", "/jobs/<job_id>/retry", Scope.ORDERS_WRITE, handlers.retry),
+        Route("POST", "/jobs/<job_id>/cancel", Scope.ORDERS_WRITE, handlers.cancel),
+    ]
+
+
+@frozen
+class _Handlers:
+    _use_cases: UseCases
+    _cursors: Cursors
+
+    async def page(self, by: Principal) -> Reply:
+        wanted = query.parameters(request.query_string, _PARAMETERS)
+        limit, cursor = wanted.get("limit", query.DEFAULT_LIMIT), wanted.get("cursor")
+        kind, status = wanted.get("kind"), wanted.get("status")
+        of = f"jobs {kind} {status}"
+        jobs = await self._use_cases.list_jobs(
+            by,
+            kind=kind,
+            status=status,
+            before=None if cursor is None else self._cursors.job_at(cursor, of),
+            # One more than is shown tells whether there is a next page.
+            limit=limit + 1,
+        )
+        shown = jobs[:limit]
+        following = self._cursors.after_job(shown[-1].id, of) if len(jobs) > limit else None
+        body = JobsBody([JobBody.of(job) for job in shown], following)
+        return reply(body, HTTPStatus.OK, *next_page(following))
+
+    async def get(self, job_id: str, by: Principal) -> Reply:
+        return reply(JobBody.of(await self._use_cases.get_job(by, job_id_of(job_id))))
+
+    async def retry(self, job_id: str, by: Principal) -> Reply:
+        return reply(JobBody.of(await self._use_cases.retry_job(by, job_id_of(job_id))))
+
+    async def cancel(self, job_id: str, by: Principal) -> Reply:
+        return reply(JobBody.of(await self._use_cases.cancel_job(by, job_id_of(job_id))))

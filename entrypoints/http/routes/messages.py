@@ -1,0 +1,70 @@
+from http import HTTPStatus
+from typing import Final
+
+import msgspec
+from attrs import frozen
+from quart import request
+
+from application.access.principal import Principal
+from application.access.scopes import Scope
+from application.assembly import UseCases
+from domain.ids import OrderId
+from entrypoints.http import query
+from entrypoints.http.bodies import JobAcceptedBody, MessageBody, MessageContentBody, MessagesBody
+from entrypoints.http.cursors import Cursors
+from entrypoints.http.decoding import read_json
+from entrypoints.http.headers import IDEMPOTENCY_KEY
+from entrypoints.http.idempotency import keyed
+from entrypoints.http.ids import order_id_of
+from entrypoints.http.links import next_page
+from entrypoints.http.prefix import here
+from entrypoints.http.replies import Reply, reply
+from entrypoints.http.routes.route import Route
+
+_KEY: Final = frozenset({IDEMPOTENCY_KEY})
+_PARAMETERS: Final = {"limit": query.limit, "cursor": query.cursor}
+_CONTENT: Final = msgspec.json.Decoder(MessageContentBody)
+
+
+def messages_routes(use_cases: UseCases, cursors: Cursors) -> list[Route]:
+    handlers = _Handlers(use_cases, cursors)
+    return [
+        Route("POST", "/messages", Scope.ORDERS_WRITE, handlers.post, honours=_KEY, body=_CONTENT),
+        Route("GET", "/messages", Scope.ORDERS_READ, handlers.page, parameters=_PARAMETERS),
+        Route("POST", "/orders/<order_id>/messages", Scope.ORDERS_WRITE, handlers.post, honours=_KEY, body=_CONTENT),
+        Route("GET", "/orders/<order_id>/messages", Scope.ORDERS_READ, handlers.page, parameters=_PARAMETERS),
+    ]
+
+
+@frozen
+class _Handlers:
+    _use_cases: UseCases
+    _cursors: Cursors
+
+    async def post(self, by: Principal, order_id: str | None = None) -> Reply:
+        about = _order_id(order_id)
+        content = (await read_json(_CONTENT)).content
+        call = await keyed(content, scope=f"message {about or 'in general'}")
+        job = await self._use_cases.post_message(by, call, order_id=about)
+        return reply(JobAcceptedBody(job.id), HTTPStatus.ACCEPTED, ("Location", here(f"/jobs/{job.id}")))
+
+    async def page(self, by: Principal, order_id: str | None = None) -> Reply:
+        about = _order_id(order_id)
+        wanted = query.parameters(request.query_string, _PARAMETERS)
+        limit, cursor = wanted.get("limit", query.DEFAULT_LIMIT), wanted.get("cursor")
+        of = f"messages {about}"
+        messages = await self._use_cases.list_messages(
+            by,
+            order_id=about,
+            before=None if cursor is None else self._cursors.job_at(cursor, of),
+            # One more than is shown tells whether there is a next page.
+            limit=limit + 1,
+        )
+        shown = messages[:limit]
+        following = self._cursors.after_job(shown[-1].id, of) if len(messages) > limit else None
+        body = MessagesBody([MessageBody.of(message) for message in shown], following)
+        return reply(body, HTTPStatus.OK, *next_page(following))
+
+
+def _order_id(text: str | None) -> OrderId | None:
+    return None if text is None else order_id_of(text)

@@ -1,0 +1,254 @@
+"""What becomes of a job: whatever its handler does, and whatever becomes of its worker."""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, Final
+
+import pytest
+from attrs import define, field
+from uuid_utils.compat import uuid7
+
+from application.access.principal import SYSTEM
+from application.errors import Trouble, Unavailable
+from application.jobs import run_jobs as module
+from application.jobs.change_job import CancelJob, RetryJob
+from application.jobs.kinds import Progress
+from application.jobs.remove_jobs import RemoveJobs
+from application.jobs.run_jobs import Ended, RunJobs
+from domain.errors import DomainError, IllegalTransition
+from domain.ids import JobId
+from domain.jobs.job import FINISHED, LEASE, LONGEST_DELAY, MAX_FAILURES, NEXT, Job, JobStatus, UnknownJob, new_job
+from tests.unit.shop import Shop
+
+SECOND: Final = timedelta(seconds=1)
+
+
+@define(eq=False)
+class Handler:
+    """Does what the test says next: raise, hang, or end with a result."""
+
+    outcomes: list[Any] = field(factory=list)
+    begun: asyncio.Event = field(factory=asyncio.Event)
+    goes_on: asyncio.Event = field(factory=asyncio.Event)
+    seen: list[JobId] = field(factory=list)
+
+    async def __call__(self, job: Job, progress: Progress, /) -> Mapping[str, Any] | None:
+        self.seen.append(job.id)
+        self.begun.set()
+        outcome = self.outcomes.pop(0) if self.outcomes else None
+        if isinstance(outcome, Exception):
+            raise outcome
+        if outcome == "hang":
+            progress.done, progress.total = 3, 9
+            await self.goes_on.wait()
+            return None
+        return outcome
+
+
+@define(eq=False)
+class Jobs:
+    shop: Shop = field(factory=Shop)
+    handler: Handler = field(factory=Handler)
+    worker: RunJobs = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.worker = self.another_worker()
+
+    def another_worker(self) -> RunJobs:
+        return RunJobs(self.shop.unit_of_work, {"test": self.handler})
+
+    async def add(self, *, kind: str = "test") -> Job:
+        job = new_job(id=JobId(uuid7()), kind=kind, arguments={}, now=self.shop.clock())
+        async with self.shop.unit_of_work() as tx:
+            await tx.jobs.add_many([job])
+        return job
+
+    async def now(self, job: Job) -> Job:
+        async with self.shop.unit_of_work.reading() as tx:
+            return (await tx.jobs.get_many({job.id}))[job.id]
+
+    async def run(self, worker: RunJobs | None = None) -> list[Ended]:
+        """Until nothing is in progress or due."""
+        worker, ended = worker or self.worker, []
+        async with asyncio.timeout(30):
+            while (found := await worker()) or not worker.is_idle:
+                ended += found
+        return ended
+
+
+@pytest.fixture
+def jobs() -> Jobs:
+    return Jobs()
+
+
+async def test_a_job_that_was_done_is_completed_with_its_result(jobs: Jobs) -> None:
+    jobs.handler.outcomes = [{"rows": 7}]
+    job = await jobs.add()
+    [ended] = await jobs.run()
+    done = await jobs.now(job)
+    assert (done.status, done.attempts, done.result) == (JobStatus.COMPLETED, 1, {"rows": 7})
+    assert (ended.job, ended.error) == (done, None)
+    assert await jobs.run() == []
+
+
+async def test_a_job_that_fails_is_retried_with_growing_delays_and_discarded_at_last(jobs: Jobs) -> None:
+    jobs.handler.outcomes = [ValueError(f"no {number}\0") for number in range(MAX_FAILURES)]
+    job = await jobs.add()
+    delays = []
+    for failures in range(1, MAX_FAILURES):
+        await jobs.run()
+        failed = await jobs.now(job)
+        assert (failed.status, failed.failures) == (JobStatus.RETRYABLE, failures)
+        assert failed.error == f"ValueError: no {failures - 1}\N{REPLACEMENT CHARACTER}"
+        delays.append(failed.available_at - jobs.shop.clock())
+        jobs.shop.clock.forward(delays[-1] - SECOND)
+        assert await jobs.run() == []
+        jobs.shop.clock.forward(SECOND)
+    assert delays == sorted(set(delays))
+    await jobs.run()
+    assert (await jobs.now(job)).status is JobStatus.DISCARDED
+    jobs.shop.clock.forward(timedelta(days=1))
+    assert await jobs.run() == []
+
+
+async def test_a_job_that_the_rules_refuse_is_discarded_at_once(jobs: Jobs) -> None:
+    jobs.handler.outcomes = [DomainError("never")]
+    job = await jobs.add()
+    await jobs.run()
+    refused = await jobs.now(job)
+    assert (refused.status, refused.error, refused.attempts) == (JobStatus.DISCARDED, "DomainError: never", 1)
+
+
+async def test_a_server_that_is_away_is_never_the_fault_of_the_job(jobs: Jobs) -> None:
+    times = 3 * MAX_FAILURES
+    jobs.handler.outcomes = [Unavailable("away") for _ in range(times)]
+    job = await jobs.add()
+    for _ in range(times):
+        assert len(await jobs.run()) == 1
+        assert (await jobs.now(job)).status is JobStatus.RETRYABLE
+        jobs.shop.clock.forward(LONGEST_DELAY)
+    await jobs.run()
+    done = await jobs.now(job)
+    assert (done.status, done.failures, done.error) == (JobStatus.COMPLETED, 0, None)
+
+
+async def test_a_kind_that_this_release_does_not_know_waits_for_one_that_does(jobs: Jobs) -> None:
+    job = await jobs.add(kind="new")
+    await jobs.run()
+    waiting = await jobs.now(job)
+    assert (waiting.status, waiting.failures) == (JobStatus.RETRYABLE, 0)
+    assert "'new'" in str(waiting.error)
+
+
+async def test_a_job_whose_worker_is_gone_is_taken_over_when_its_lease_has_ended(jobs: Jobs) -> None:
+    jobs.handler.outcomes = ["hang"]
+    job = await jobs.add()
+    lost = asyncio.create_task(jobs.worker())
+    await jobs.handler.begun.wait()
+    jobs.shop.clock.forward(LEASE - SECOND)
+    assert await jobs.run(jobs.another_worker()) == []
+    jobs.shop.clock.forward(SECOND)
+    [ended] = await jobs.run(jobs.another_worker())
+    assert (ended.id, (await jobs.now(job)).attempts) == (job.id, 2)
+    # The first one comes back, and changes nothing any more.
+    before = await jobs.now(job)
+    jobs.handler.goes_on.set()
+    assert [each.job for each in [*await lost, *await jobs.run()]] == [None]
+    assert await jobs.now(job) == before
+
+
+async def test_a_job_that_kills_its_workers_is_discarded(jobs: Jobs) -> None:
+    job = await jobs.add()
+    for _ in range(MAX_FAILURES):
+        async with jobs.shop.unit_of_work() as tx:
+            [due] = await tx.jobs.due(jobs.shop.clock(), since=None, limit=1)
+            due.begin(at=jobs.shop.clock())
+            await tx.jobs.save_many([due])
+        jobs.shop.clock.forward(LEASE)
+    assert await jobs.run() == []
+    dead = await jobs.now(job)
+    assert (dead.status, dead.attempts, jobs.handler.seen) == (JobStatus.DISCARDED, MAX_FAILURES, [])
+
+
+async def test_a_worker_that_stops_gives_its_jobs_to_the_others(jobs: Jobs) -> None:
+    jobs.handler.outcomes = ["hang"]
+    job = await jobs.add()
+    step = asyncio.create_task(jobs.worker())
+    await jobs.handler.begun.wait()
+    await jobs.worker.stop()
+    await step
+    assert (await jobs.now(job)).status is JobStatus.AVAILABLE
+    await jobs.run(jobs.another_worker())
+    assert (await jobs.now(job)).status is JobStatus.COMPLETED
+
+
+async def test_a_job_in_progress_renews_its_lease_tells_how_far_it_is_and_can_be_cancelled(
+    jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_RENEW_EVERY", 0.01)
+    jobs.handler.outcomes = ["hang"]
+    job = await jobs.add()
+    running = asyncio.create_task(jobs.run())
+    await jobs.handler.begun.wait()
+    jobs.shop.clock.forward(LEASE / 2)
+    async with asyncio.timeout(30):
+        while (seen := await jobs.now(job)).leased_until != jobs.shop.clock() + LEASE or not seen.done:  # noqa: ASYNC110 - nothing tells of a renewal
+            await asyncio.sleep(0.01)
+    assert (seen.done, seen.total) == (3, 9)
+
+    assert (await CancelJob(jobs.shop.unit_of_work)(SYSTEM, job.id)).status is JobStatus.CANCELLED
+    async with asyncio.timeout(30):
+        await running
+    assert (await jobs.now(job)).status is JobStatus.CANCELLED
+    again = await CancelJob(jobs.shop.unit_of_work)(SYSTEM, job.id)
+    assert again.status is JobStatus.CANCELLED
+
+
+async def test_a_job_that_was_discarded_can_be_tried_again_and_one_that_was_done_can_not(jobs: Jobs) -> None:
+    jobs.handler.outcomes = [DomainError("never")]
+    retry, job = RetryJob(jobs.shop.unit_of_work), await jobs.add()
+    await jobs.run()
+    assert (await retry(SYSTEM, job.id)).status is JobStatus.AVAILABLE
+    await jobs.run()
+    assert (await jobs.now(job)).status is JobStatus.COMPLETED
+    with pytest.raises(IllegalTransition, match="COMPLETED"):
+        await retry(SYSTEM, job.id)
+    with pytest.raises(UnknownJob):
+        await retry(SYSTEM, JobId(uuid7()))
+
+
+async def test_a_result_is_recorded_although_the_database_is_away_for_a_moment(
+    jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_MOMENT", 0.01)
+    away: list[Trouble] = [Unavailable("away"), Unavailable("away")]
+
+    class Steady(RunJobs):
+        async def _change(self, job: Job, change: Any) -> Job | None:
+            if away:
+                raise away.pop()
+            return await super()._change(job, change)
+
+    job = await jobs.add()
+    [ended] = await jobs.run(Steady(jobs.shop.unit_of_work, {"test": jobs.handler}))
+    assert ended.error is None
+    assert (await jobs.now(job)).status is JobStatus.COMPLETED
+
+
+async def test_only_what_ended_long_ago_is_removed(jobs: Jobs) -> None:
+    remove = RemoveJobs(jobs.shop.unit_of_work, timedelta(days=1))
+    old, waiting = await jobs.add(), await jobs.add(kind="new")
+    await jobs.run()
+    jobs.shop.clock.forward(timedelta(days=1))
+    assert await remove() == 0
+    jobs.shop.clock.forward(SECOND)
+    assert await remove() == 1
+    assert (await jobs.now(waiting)).status is JobStatus.RETRYABLE
+    with pytest.raises(KeyError):
+        await jobs.now(old)
+
+
+def test_every_status_has_its_place_in_the_life_of_a_job() -> None:
+    assert NEXT.keys() == set(JobStatus)
+    assert {status for status in JobStatus if JobStatus.EXECUTING not in NEXT[status]} == FINISHED
