@@ -231,6 +231,11 @@ async def test_what_follows_the_last_request_of_a_connection_is_not_run(site: Si
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         b"GET /health/live HTTP/2.0\r\nHost: shop\r\n\r\n",
         b"GET /health/live HTTP/0.9\r\nHost: shop\r\n\r\n",
+        b"GET /health/live RTSP/1.1\r\nHost: shop\r\n\r\n",
+        b"GET  /health/live  RTSP/1.0\r\n\r\n",
+        POST.replace(b"HTTP/", b"RTSP/") + b"Content-Length: 2\r\n\r\n{}",
+        b"GET /health/live RTSP/1.1\r\nHost: shop\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n",
+        b"SOURCE /health/live ICE/1.0\r\n\r\n",
         b"GET /health/live\r\n\r\n",
         b"GET /health/live#part HTTP/1.1\r\nHost: shop\r\n\r\n",
         b"GET ftp://shop/health/live HTTP/1.1\r\nHost: shop\r\n\r\n",
@@ -267,6 +272,26 @@ async def test_a_doubt_where_a_request_ends_is_refused_and_ends_the_connection(s
     answer = await site.ask(content + SMUGGLED)
     assert (answer.status, answer.code) == (400, "bad_protocol")
     assert answer.headers["connection"] == "close"
+
+
+async def test_another_protocol_is_found_in_whatever_pieces_it_comes(site: Site) -> None:
+    request = b"GET /health/live RTSP/1.1\r\nHost: shop\r\n\r\n"
+    for end in range(1, len(request)):
+        async with site.connection() as connection:
+            await send_each(connection, [request[:end], request[end:]])
+            assert (await connection.answer()).code == "bad_protocol", end
+    async with site.connection() as connection:
+        # The second of a pipeline, whose beginning comes with the first.
+        await send_each(connection, [GET_LIVE + request[:20], request[20:]])
+        assert [(await connection.answer()).status for _ in range(2)] == [200, 400]
+
+
+async def test_what_only_mentions_another_protocol_is_answered(site: Site) -> None:
+    agent = b"GET /health/live HTTP/1.1\r\nUser-Agent: LIVE555 RTSP/1.0 and SERVICE/2\r\nHost: shop\r\n\r\n"
+    body = a_post(b'{"note": "GET /health/live RTSP/1.1"}')
+    async with site.connection() as connection:
+        await send_each(connection, [agent, body, agent])
+        assert [(await connection.answer()).status for _ in range(3)] == [200, 422, 200]
 
 
 @pytest.mark.parametrize(

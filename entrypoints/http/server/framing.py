@@ -42,6 +42,16 @@ def problem_of_head(version: str, url: bytes, headers: _Fields) -> Kind | None:
     return _problem_of_codings(headers) if is_coded else None
 
 
+def is_other_protocol(method: bytes, url: bytes, received: bytes) -> bool:
+    """Return whether this request line, in the bytes that were received, names RTSP or ICE.
+
+    The parser takes both for HTTP, and does not tell which it was.
+    """
+    if b"RTSP/" not in received and b"ICE/" not in received:
+        return False
+    return re.search(rb"%b +%b +(?:RTSP|ICE)/" % (re.escape(method), re.escape(url)), received) is not None
+
+
 def head_without_upgrade(method: bytes, url: bytes, version: str, headers: _Fields) -> bytes:
     fields = b"".join(b"%b: %b\r\n" % field for field in headers if field[0] != b"upgrade")
     return b"%b %b HTTP/%b\r\n%b\r\n" % (method, url, version.encode(), fields)

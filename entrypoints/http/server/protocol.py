@@ -24,7 +24,7 @@ from entrypoints.http.problem_kinds import BAD_PROTOCOL, HEAD_TOO_LARGE, OVERLOA
 from entrypoints.http.request_ids import request_id_in, request_id_of
 from entrypoints.http.server.asgi import App, Receive, Scope, Send
 from entrypoints.http.server.closing import ClosingProtocol, State, TransportOfIncompleteRequest
-from entrypoints.http.server.framing import MAX_HEAD, head_without_upgrade, problem_of_head
+from entrypoints.http.server.framing import MAX_HEAD, head_without_upgrade, is_other_protocol, problem_of_head
 from entrypoints.http.server.shedding import is_exempt, is_plain
 
 # The rest of a refused request is still read, up to this size, so that the client receives the response.
@@ -42,6 +42,8 @@ class ProblemProtocol(ClosingProtocol):
     """
 
     _refusal: Kind = BAD_PROTOCOL
+    # The data in which a head is arriving, and maybe more.
+    _around_head: bytes = b""
     # The parser has stopped at a head with Upgrade.
     _at_upgrade: bool = False
 
@@ -59,10 +61,13 @@ class ProblemProtocol(ClosingProtocol):
                 self._shed_unparsed(data)
                 return
             self._receiving_since = self.loop.time()
+        self._around_head += data
         head_was_complete = self._head_complete
         self._received += len(data)
         if not self._lingering:
             self._parse(data)
+        if self._head_complete or self._receiving_since is None:
+            self._around_head = b""
         if self._received > MAX_REQUEST:
             self.transport.abort()
         elif not head_was_complete and not self._head_complete and self._received > MAX_HEAD:
@@ -83,6 +88,8 @@ class ProblemProtocol(ClosingProtocol):
         version = self.parser.get_http_version()
         if (problem := problem_of_head(version, self.url, self.headers)) is not None:
             self._refusal = problem
+            raise _Refused
+        if is_other_protocol(self.parser.get_method(), self.url, self._around_head):
             raise _Refused
         if self.parser.should_upgrade():
             if self.parser.get_method() == b"CONNECT":
