@@ -83,7 +83,7 @@ def create_app(  # noqa: PLR0913 - each is a setting, given by name
         *messages_routes(use_cases, cursors),
         *jobs_routes(use_cases, cursors),
     )
-    open_routes = (*problems_routes(), *health_routes(check_readiness), *documents_routes(namespace))
+    open_routes = (*problems_routes(), *health_routes(check_readiness), *documents_routes(namespace, app.routes))
     for route in (*lists, *events_routes(use_cases), *open_routes):
         endpoint = f"{route.method} {route.path}"
         app.routes[endpoint] = route

@@ -34,7 +34,7 @@ from domain.orders.events import Event
 from domain.orders.limits import MAX_LINES, MAX_QUANTITY
 from domain.orders.line import OrderLine
 from domain.orders.order import Order
-from domain.orders.status import FailureReason, OrderStatus
+from domain.orders.status import SET_BY_HAND, FailureReason, OrderStatus
 from entrypoints.currencies import DIGITS, UNKNOWN
 from entrypoints.http.field_errors import PRINTABLE
 from entrypoints.http.ids import customer_id_of
@@ -151,7 +151,8 @@ class KeysBody(Struct, frozen=True):
 
 
 class ChangeStatusBody(Struct, frozen=True, forbid_unknown_fields=True):
-    status: str
+    # Another status gets an answer that says which there are.
+    status: Annotated[str, Meta(extra_json_schema={"enum": sorted(SET_BY_HAND)})]
 
     def members(self) -> int:
         """How many members the JSON has when none is written twice."""

@@ -1,14 +1,20 @@
 """Ids in a path, a query or a body. In a path each has one spelling, so that each resource has one address."""
 
 import re
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 from uuid import UUID
 
 from domain.ids import MAX_ID, CustomerId, JobId, OrderId, ProductId, customer_id
 from entrypoints.http.refusals import FieldError, InvalidRequest, NotAnId
 
 _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+# What the parts of a path look like, for `/openapi.json`.
+PATH_SCHEMAS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "order_id": {"type": "string", "format": "uuid", "pattern": f"^{_UUID.pattern}$"},
+    "job_id": {"type": "string", "format": "uuid", "pattern": f"^{_UUID.pattern}$"},
+    "product_id": {"type": "integer", "minimum": 1, "maximum": MAX_ID},
+}
 _WHOLE_NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,18}")
 
 

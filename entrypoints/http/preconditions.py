@@ -117,6 +117,12 @@ def allowed_by(headers: Headers) -> Callable[[Order], bool]:
     return (lambda _: True) if preconditions is None else preconditions.allow_change
 
 
+def is_known(etag: str, headers: Headers) -> bool:
+    """Return whether the client says that it has what this entity tag names. Raise `InvalidHeader`."""
+    tags = _tags(headers, "If-None-Match") or frozenset()
+    return not tags.isdisjoint({_ANY, etag, f"W/{etag}"})
+
+
 def only_if(order_id: OrderId, headers: Headers) -> OrderCall:
     """Return the order to be changed, with the preconditions of the request. Raise `InvalidHeader`."""
     preconditions = Preconditions.of(headers)

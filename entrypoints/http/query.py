@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, Final, get_args
 from urllib.parse import parse_qsl
 
@@ -10,7 +11,7 @@ from domain.ids import MAX_ID, CustomerId, OrderId
 from domain.jobs.job import JobStatus
 from domain.orders.events import Event, OrderAccepted
 from domain.orders.status import OrderStatus
-from entrypoints.http.ids import customer_id_of, order_id_of, whole_number_of
+from entrypoints.http.ids import PATH_SCHEMAS, customer_id_of, order_id_of, whole_number_of
 from entrypoints.http.refusals import FieldError, InvalidRequest, NotAnId, in_query
 
 DEFAULT_LIMIT: Final = 50
@@ -147,3 +148,21 @@ def _whole_number(name: str, text: str, largest: int) -> int:
 
 def _only(readers: Mapping[str, Reader]) -> str:
     return f", only {', '.join(readers)}" if readers else ""
+
+
+# What each parameter looks like, for `/openapi.json`.
+SCHEMAS: Final[Mapping[Reader, Mapping[str, Any]]] = MappingProxyType(
+    {
+        limit: {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
+        status: {"type": "string", "enum": list(OrderStatus)},
+        cursor: {"type": "string", "description": "The `next` of the page before this one."},
+        user_id: {"type": "string", "description": "The id of a customer."},
+        active: {"type": "string", "enum": list(_ACTIVE)},
+        job_status: {"type": "string", "enum": list(JobStatus)},
+        position: {"type": "integer", "minimum": 0, "maximum": MAX_ID, "description": "Events after this position."},
+        event_types: {"type": "string", "description": "Types with commas between them, as in order.*,order.paid."},
+        order_id: PATH_SCHEMAS["order_id"],
+        seconds: {"type": "integer", "minimum": 1, "maximum": int(MOST_SECONDS), "description": "Seconds to wait."},
+        max_events: {"type": "integer", "minimum": 1, "maximum": MAX_EVENTS, "description": "The stream ends then."},
+    }
+)

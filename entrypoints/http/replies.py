@@ -14,7 +14,8 @@ from entrypoints.http.refusals import FieldError
 from entrypoints.http.request_ids import REQUEST_ID
 
 # Tell caches not to store a response, and browsers not to guess its type.
-_SECURITY_HEADERS: Final = (("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"))
+_NO_SNIFF: Final = ("X-Content-Type-Options", "nosniff")
+_SECURITY_HEADERS: Final = (("Cache-Control", "no-store"), _NO_SNIFF)
 _JSON_HEADERS: Final = (("Content-Type", "application/json"), *_SECURITY_HEADERS)
 _PROBLEM_HEADERS: Final = (("Content-Type", CONTENT_TYPE), *_SECURITY_HEADERS)
 
@@ -40,9 +41,16 @@ def reply(body: msgspec.Struct, status: HTTPStatus = HTTPStatus.OK, *headers: tu
     return Reply(_ENCODER.encode(body), status, PlainHeaders([*_JSON_HEADERS, *headers]))
 
 
-def json_document(encoded: bytes) -> Reply:
-    """Return a document that this release has made, and that any client may read."""
-    return Reply(encoded, HTTPStatus.OK, PlainHeaders([*_JSON_HEADERS]))
+def document(content: bytes, media_type: str, etag: str) -> Reply:
+    """Return a document that this release has made, and that any client may read and keep."""
+    headers = [
+        ("Content-Type", f"{media_type}; charset=utf-8" if media_type.startswith("text/") else media_type),
+        ("Cache-Control", "no-cache"),
+        ("ETag", etag),
+        ("Content-Security-Policy", _CSP),
+        _NO_SNIFF,
+    ]
+    return Reply(content, HTTPStatus.OK, PlainHeaders(headers))
 
 
 def page(html: str) -> Reply:

@@ -12,6 +12,7 @@ from application.access.principal import ANYBODY, Principal
 from application.assembly import UseCases
 from entrypoints.http.app import create_app
 from entrypoints.readiness import Readiness
+from tests.http.described import expect_described
 
 REQUEST_ID: Final = re.compile("[A-Za-z0-9_-]{1,64}")
 READY: Final = Readiness(orders=True, payments=True, missing=())
@@ -104,10 +105,13 @@ class Browser:
         response = await QuartClient(self._app).open(path, method=method, data=body, headers=headers, scope_base=raw)
         content = await response.get_data(as_text=False)
         assert REQUEST_ID.fullmatch(response.headers["Request-Id"])
+        expect_described(self._app, method, path.partition("?")[0], response, content)
         if content:
-            assert response.headers["Cache-Control"] == "no-store"
+            # A document may be kept, if it is compared with the current one.
+            assert response.headers["Cache-Control"] in {"no-store", "no-cache"}
             assert response.headers["X-Content-Type-Options"] == "nosniff"
-        return Answer(response.status_code, response.headers, json.loads(content) if content else None)
+        is_json = response.headers.get("Content-Type", "").endswith("json")
+        return Answer(response.status_code, response.headers, json.loads(content) if is_json else content or None)
 
     async def order(self, product_id: int = 1, quantity: int = 2, *, user_id: int = 1) -> Any:
         """Place an order, and return it."""

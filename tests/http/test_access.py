@@ -76,7 +76,8 @@ async def test_nobody_gets_past_a_route_that_is_not_open_to_all(shop: Shop, name
 
 def test_only_vital_signs_and_documents_are_open_to_all() -> None:
     # Nothing here shows or changes anything of the shop.
-    open_to_all = {"/health/live", "/health/ready", "/asyncapi.json", "/problems", "/problems/<code>"}
+    documents = {"/asyncapi.json", "/openapi.json", "/docs", "/docs/style.css", "/problems", "/problems/<code>"}
+    open_to_all = documents | {"/health/live", "/health/ready"}
     assert {route.path for route in ROUTES.values() if route.access is Open.TO_ALL} == open_to_all
 
 

@@ -34,7 +34,7 @@ def failing_with(use_cases: UseCases, error: Exception) -> Browser:
         (Overloaded("10000 calls are waiting already"), "overloaded"),
         (Aborted("deadlock"), "aborted"),
         (OrderConflict("order 1 changed"), "aborted"),
-        (TimeoutError("db"), "deadline"),
+        (TimeoutError("the database"), "deadline"),
     ],
 )
 async def test_a_temporary_problem_is_worth_a_retry(use_cases: UseCases, error: Exception, code: str) -> None:
@@ -53,7 +53,7 @@ async def test_a_temporary_problem_is_worth_a_retry(use_cases: UseCases, error: 
         (Aborted("deadlock"), "Nothing was done"),
         (Overloaded("too much"), "Nothing was done"),
         (OutcomeUnknown("no answer to the commit"), "may have been made or not"),
-        (TimeoutError("db"), "may have been made or not"),
+        (TimeoutError("the database"), "may have been made or not"),
     ],
 )
 async def test_a_client_is_told_whether_something_may_have_happened(

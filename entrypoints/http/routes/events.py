@@ -17,7 +17,7 @@ from application.errors import Trouble
 from application.feed.read_feed import PositionNotKept
 from application.feed.tail import FellBehind, Follower
 from application.ports.feed import FeedFilter, Position
-from entrypoints.http import query
+from entrypoints.http import examples, query
 from entrypoints.http.accept import EVENT_STREAM
 from entrypoints.http.bodies import FeedBody, FeedItemBody, FeedResetBody
 from entrypoints.http.ids import whole_number_of
@@ -47,9 +47,26 @@ _ENCODER: Final = msgspec.json.Encoder()
 def events_routes(use_cases: UseCases) -> list[Route]:
     handlers = _Handlers(use_cases)
     return [
-        Route("GET", "/events", Scope.EVENTS_READ, handlers.page, parameters=_PAGE, waits=MOST_SECONDS),
         Route(
-            "GET", "/events/stream", Scope.EVENTS_READ, handlers.stream, parameters=_STREAM, produces=(EVENT_STREAM,)
+            "GET",
+            "/events",
+            Scope.EVENTS_READ,
+            handlers.page,
+            parameters=_PAGE,
+            waits=MOST_SECONDS,
+            summary="Read the feed of events",
+            answers={HTTPStatus.OK: examples.FEED},
+            refusals=frozenset({HTTPStatus.GONE}),
+        ),
+        Route(
+            "GET",
+            "/events/stream",
+            Scope.EVENTS_READ,
+            handlers.stream,
+            parameters=_STREAM,
+            produces=(EVENT_STREAM,),
+            summary="Follow the feed of events as a stream",
+            answers={HTTPStatus.OK: ...},
         ),
     ]
 

@@ -2,6 +2,7 @@ from http import HTTPStatus
 
 from attrs import frozen
 
+from entrypoints.http import examples
 from entrypoints.http.bodies import LiveBody, ReadyBody
 from entrypoints.http.replies import Reply, reply
 from entrypoints.http.routes.route import Open, Route
@@ -11,8 +12,22 @@ from entrypoints.readiness import CheckReadiness
 def health_routes(check_readiness: CheckReadiness) -> list[Route]:
     handlers = _Handlers(check_readiness)
     return [
-        Route("GET", "/health/live", Open.TO_ALL, handlers.live),
-        Route("GET", "/health/ready", Open.TO_ALL, handlers.ready),
+        Route(
+            "GET",
+            "/health/live",
+            Open.TO_ALL,
+            handlers.live,
+            summary="Say whether the process lives",
+            answers={HTTPStatus.OK: examples.LIVE},
+        ),
+        Route(
+            "GET",
+            "/health/ready",
+            Open.TO_ALL,
+            handlers.ready,
+            summary="Say whether orders can be placed",
+            answers={HTTPStatus.OK: examples.READY, HTTPStatus.SERVICE_UNAVAILABLE: examples.READY},
+        ),
     ]
 
 

@@ -7,7 +7,7 @@ from quart import request
 from application.access.principal import Principal
 from application.access.scopes import Scope
 from application.assembly import UseCases
-from entrypoints.http import query
+from entrypoints.http import examples, query
 from entrypoints.http.bodies import JobBody, JobsBody
 from entrypoints.http.cursors import Cursors
 from entrypoints.http.ids import job_id_of
@@ -26,10 +26,41 @@ _PARAMETERS: Final = {
 def jobs_routes(use_cases: UseCases, cursors: Cursors) -> list[Route]:
     handlers = _Handlers(use_cases, cursors)
     return [
-        Route("GET", "/jobs", Scope.ORDERS_READ, handlers.page, parameters=_PARAMETERS),
-        Route("GET", "/jobs/<job_id>", Scope.ORDERS_READ, handlers.get),
-        Route("POST", "/jobs/<job_id>/retry", Scope.ORDERS_WRITE, handlers.retry),
-        Route("POST", "/jobs/<job_id>/cancel", Scope.ORDERS_WRITE, handlers.cancel),
+        Route(
+            "GET",
+            "/jobs",
+            Scope.ORDERS_READ,
+            handlers.page,
+            parameters=_PARAMETERS,
+            summary="List jobs",
+            answers={HTTPStatus.OK: examples.JOBS},
+        ),
+        Route(
+            "GET",
+            "/jobs/<job_id>",
+            Scope.ORDERS_READ,
+            handlers.get,
+            summary="Read a job",
+            answers={HTTPStatus.OK: examples.JOB},
+        ),
+        Route(
+            "POST",
+            "/jobs/<job_id>/retry",
+            Scope.ORDERS_WRITE,
+            handlers.retry,
+            summary="Run a job again",
+            answers={HTTPStatus.OK: examples.JOB},
+            refusals=frozenset({HTTPStatus.CONFLICT}),
+        ),
+        Route(
+            "POST",
+            "/jobs/<job_id>/cancel",
+            Scope.ORDERS_WRITE,
+            handlers.cancel,
+            summary="Cancel a job",
+            answers={HTTPStatus.OK: examples.JOB},
+            refusals=frozenset({HTTPStatus.CONFLICT}),
+        ),
     ]
 
 

@@ -9,10 +9,11 @@ from quart import request
 from application.access.principal import Principal
 from application.access.scopes import Scope
 from application.assembly import UseCases
-from entrypoints.http import query
+from entrypoints.http import examples, query
 from entrypoints.http.bodies import IssuedKeyBody, KeyBody, KeysBody, NewKeyBody, RotateKeyBody
 from entrypoints.http.cursors import Cursors
 from entrypoints.http.decoding import read_json, read_json_if_any
+from entrypoints.http.links import next_page
 from entrypoints.http.refusals import InvalidRequest, in_body
 from entrypoints.http.replies import Reply, no_content, reply
 from entrypoints.http.routes.route import Route
@@ -26,10 +27,44 @@ _ROTATE: Final = msgspec.json.Decoder(RotateKeyBody)
 def keys_routes(use_cases: UseCases, cursors: Cursors) -> list[Route]:
     handlers = _Handlers(use_cases, cursors)
     return [
-        Route("POST", "/keys", Scope.KEYS_WRITE, handlers.create, body=_NEW_KEY),
-        Route("GET", "/keys", Scope.KEYS_WRITE, handlers.page, parameters=_PARAMETERS),
-        Route("POST", "/keys/<key_id>/rotate", Scope.KEYS_WRITE, handlers.rotate, body=_ROTATE, needs_body=False),
-        Route("DELETE", "/keys/<key_id>", Scope.KEYS_WRITE, handlers.revoke),
+        Route(
+            "POST",
+            "/keys",
+            Scope.KEYS_WRITE,
+            handlers.create,
+            body=_NEW_KEY,
+            example=examples.NEW_KEY,
+            summary="Make a key, and show it once",
+            answers={HTTPStatus.CREATED: examples.ISSUED_KEY},
+        ),
+        Route(
+            "GET",
+            "/keys",
+            Scope.KEYS_WRITE,
+            handlers.page,
+            parameters=_PARAMETERS,
+            summary="List keys",
+            answers={HTTPStatus.OK: examples.KEYS},
+        ),
+        Route(
+            "POST",
+            "/keys/<key_id>/rotate",
+            Scope.KEYS_WRITE,
+            handlers.rotate,
+            body=_ROTATE,
+            needs_body=False,
+            summary="Replace a key by a new one",
+            answers={HTTPStatus.CREATED: examples.ISSUED_KEY},
+            refusals=frozenset({HTTPStatus.CONFLICT}),
+        ),
+        Route(
+            "DELETE",
+            "/keys/<key_id>",
+            Scope.KEYS_WRITE,
+            handlers.revoke,
+            summary="End a key",
+            answers={HTTPStatus.NO_CONTENT: None},
+        ),
     ]
 
 
@@ -50,7 +85,7 @@ class _Handlers:
         keys = await self._use_cases.list_keys(by, after=after, limit=limit + 1)
         shown = keys[:limit]
         following = self._cursors.after_key(shown[-1].id) if len(keys) > limit else None
-        return reply(KeysBody([KeyBody.of(key) for key in shown], following))
+        return reply(KeysBody([KeyBody.of(key) for key in shown], following), HTTPStatus.OK, *next_page(following))
 
     async def rotate(self, by: Principal, key_id: str) -> Reply:
         body = await read_json_if_any(_ROTATE)

@@ -9,7 +9,7 @@ from application.access.principal import Principal
 from application.access.scopes import Scope
 from application.assembly import UseCases
 from domain.ids import OrderId
-from entrypoints.http import query
+from entrypoints.http import examples, query
 from entrypoints.http.bodies import JobAcceptedBody, MessageBody, MessageContentBody, MessagesBody
 from entrypoints.http.cursors import Cursors
 from entrypoints.http.decoding import read_json
@@ -29,10 +29,46 @@ _CONTENT: Final = msgspec.json.Decoder(MessageContentBody)
 def messages_routes(use_cases: UseCases, cursors: Cursors) -> list[Route]:
     handlers = _Handlers(use_cases, cursors)
     return [
-        Route("POST", "/messages", Scope.ORDERS_WRITE, handlers.post, honours=_KEY, body=_CONTENT),
-        Route("GET", "/messages", Scope.ORDERS_READ, handlers.page, parameters=_PARAMETERS),
-        Route("POST", "/orders/<order_id>/messages", Scope.ORDERS_WRITE, handlers.post, honours=_KEY, body=_CONTENT),
-        Route("GET", "/orders/<order_id>/messages", Scope.ORDERS_READ, handlers.page, parameters=_PARAMETERS),
+        Route(
+            "POST",
+            "/messages",
+            Scope.ORDERS_WRITE,
+            handlers.post,
+            honours=_KEY,
+            body=_CONTENT,
+            example=examples.MESSAGE_CONTENT,
+            summary="Send a message",
+            answers={HTTPStatus.ACCEPTED: examples.JOB_ACCEPTED},
+        ),
+        Route(
+            "GET",
+            "/messages",
+            Scope.ORDERS_READ,
+            handlers.page,
+            parameters=_PARAMETERS,
+            summary="List messages",
+            answers={HTTPStatus.OK: examples.MESSAGES},
+        ),
+        Route(
+            "POST",
+            "/orders/<order_id>/messages",
+            Scope.ORDERS_WRITE,
+            handlers.post,
+            honours=_KEY,
+            body=_CONTENT,
+            example=examples.MESSAGE_CONTENT,
+            summary="Send a message about an order",
+            answers={HTTPStatus.ACCEPTED: examples.JOB_ACCEPTED},
+        ),
+        Route(
+            "GET",
+            "/orders/<order_id>/messages",
+            Scope.ORDERS_READ,
+            handlers.page,
+            parameters=_PARAMETERS,
+            summary="List the messages about an order",
+            answers={HTTPStatus.OK: examples.MESSAGES},
+        ),
     ]
 
 

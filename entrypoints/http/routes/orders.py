@@ -15,7 +15,7 @@ from application.orders.change_details import DetailsChange
 from application.ports.idempotency import scope_of
 from domain.orders.order import Order
 from domain.orders.status import HAS_MONEY, SET_BY_HAND, OrderStatus
-from entrypoints.http import query
+from entrypoints.http import examples, query
 from entrypoints.http.bodies import (
     ChangeStatusBody,
     EventBody,
@@ -56,11 +56,57 @@ _CHANGE_STATUS: Final = msgspec.json.Decoder(ChangeStatusBody)
 def orders_routes(use_cases: UseCases, cursors: Cursors) -> list[Route]:
     handlers = _Handlers(use_cases, cursors)
     return [
-        Route("POST", "/orders", Scope.ORDERS_WRITE, handlers.place, honours=_KEY, body=_PLACE_ORDER),
-        Route("GET", "/orders", Scope.ORDERS_READ, handlers.page, parameters=_PARAMETERS),
-        Route("GET", "/orders/<order_id>", Scope.ORDERS_READ, handlers.get, honours=GUARDS),
-        Route("PATCH", "/orders/<order_id>", Scope.ORDERS_WRITE, handlers.change, honours=GUARDS, body=_CHANGE_DETAILS),
-        Route("DELETE", "/orders/<order_id>", Scope.ORDERS_WRITE, handlers.delete, honours=GUARDS),
+        Route(
+            "POST",
+            "/orders",
+            Scope.ORDERS_WRITE,
+            handlers.place,
+            honours=_KEY,
+            body=_PLACE_ORDER,
+            example=examples.PLACE_ORDER,
+            summary="Place an order",
+            answers={HTTPStatus.CREATED: examples.ORDER, HTTPStatus.ACCEPTED: examples.ORDER},
+        ),
+        Route(
+            "GET",
+            "/orders",
+            Scope.ORDERS_READ,
+            handlers.page,
+            parameters=_PARAMETERS,
+            summary="List orders, newest first",
+            answers={HTTPStatus.OK: examples.ORDERS},
+        ),
+        Route(
+            "GET",
+            "/orders/<order_id>",
+            Scope.ORDERS_READ,
+            handlers.get,
+            honours=GUARDS,
+            summary="Read an order",
+            answers={HTTPStatus.OK: examples.ORDER, HTTPStatus.NOT_MODIFIED: None},
+        ),
+        Route(
+            "PATCH",
+            "/orders/<order_id>",
+            Scope.ORDERS_WRITE,
+            handlers.change,
+            honours=GUARDS,
+            body=_CHANGE_DETAILS,
+            example=examples.CHANGE_DETAILS,
+            summary="Change what belongs to an order beside its lines",
+            answers={HTTPStatus.OK: examples.ORDER},
+            refusals=frozenset({HTTPStatus.CONFLICT}),
+        ),
+        Route(
+            "DELETE",
+            "/orders/<order_id>",
+            Scope.ORDERS_WRITE,
+            handlers.delete,
+            honours=GUARDS,
+            summary="Delete an order that was never paid for",
+            answers={HTTPStatus.NO_CONTENT: None},
+            refusals=frozenset({HTTPStatus.CONFLICT}),
+        ),
         Route(
             "POST",
             "/orders/<order_id>/pay",
@@ -69,6 +115,8 @@ def orders_routes(use_cases: UseCases, cursors: Cursors) -> list[Route]:
             honours=GUARDS | _KEY,
             body=_PAY,
             needs_body=False,
+            summary="Pay for an order",
+            answers={HTTPStatus.OK: examples.ORDER, HTTPStatus.ACCEPTED: examples.ORDER},
         ),
         Route(
             "PATCH",
@@ -77,8 +125,19 @@ def orders_routes(use_cases: UseCases, cursors: Cursors) -> list[Route]:
             handlers.change_status,
             honours=GUARDS,
             body=_CHANGE_STATUS,
+            example=examples.CHANGE_STATUS,
+            summary="Cancel, complete or refund an order",
+            answers={HTTPStatus.OK: examples.ORDER, HTTPStatus.ACCEPTED: examples.ORDER},
+            refusals=frozenset({HTTPStatus.CONFLICT}),
         ),
-        Route("GET", "/orders/<order_id>/events", Scope.ORDERS_READ, handlers.history),
+        Route(
+            "GET",
+            "/orders/<order_id>/events",
+            Scope.ORDERS_READ,
+            handlers.history,
+            summary="Read the history of an order",
+            answers={HTTPStatus.OK: examples.HISTORY},
+        ),
     ]
 
 

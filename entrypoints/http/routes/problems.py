@@ -8,6 +8,7 @@ from typing import Final
 from quart import request
 from werkzeug.exceptions import NotFound
 
+from entrypoints.http import examples
 from entrypoints.http.accept import HTML, JSON, preferred
 from entrypoints.http.bodies import ProblemKindBody, ProblemKindsBody
 from entrypoints.http.problem_kinds import Kind
@@ -34,8 +35,24 @@ _AGAIN: Final = {
 
 def problems_routes() -> list[Route]:
     return [
-        Route("GET", "/problems", Open.TO_ALL, _all, produces=_PRODUCES),
-        Route("GET", "/problems/<code>", Open.TO_ALL, _one, produces=_PRODUCES),
+        Route(
+            "GET",
+            "/problems",
+            Open.TO_ALL,
+            _all,
+            produces=_PRODUCES,
+            summary="List all kinds of problems",
+            answers={HTTPStatus.OK: examples.PROBLEM_KINDS},
+        ),
+        Route(
+            "GET",
+            "/problems/<code>",
+            Open.TO_ALL,
+            _one,
+            produces=_PRODUCES,
+            summary="Explain a kind of problem",
+            answers={HTTPStatus.OK: examples.PROBLEM_KIND},
+        ),
     ]
 
 

@@ -12,7 +12,7 @@ from application.catalogue.adjust_stock import StockCall
 from application.catalogue.change_product import ProductCall
 from application.execution.idempotency import ProductOutcome, Replayed
 from domain.catalogue.product import Product
-from entrypoints.http import query
+from entrypoints.http import examples, query
 from entrypoints.http.bodies import (
     AdjustmentBody,
     AdjustmentsBody,
@@ -45,12 +45,69 @@ def products_routes(use_cases: UseCases, cursors: Cursors) -> list[Route]:
     handlers = _Handlers(use_cases, cursors)
     one, stock = "/products/<product_id>", "/products/<product_id>/stock"
     return [
-        Route("GET", "/products", Open.TO_CALLERS, handlers.page, parameters=_PARAMETERS),
-        Route("POST", "/products", Scope.PRODUCTS_WRITE, handlers.add, honours=_KEY, body=_NEW),
-        Route("GET", one, Open.TO_CALLERS, handlers.get, honours=TAGS),
-        Route("PATCH", one, Scope.PRODUCTS_WRITE, handlers.change, honours=TAGS, body=_CHANGE),
-        Route("GET", stock, Scope.STOCK_ADJUST, handlers.adjustments, parameters=_ADJUSTMENTS),
-        Route("POST", stock, Scope.STOCK_ADJUST, handlers.adjust, honours=TAGS | _KEY, body=_ADJUST),
+        Route(
+            "GET",
+            "/products",
+            Open.TO_CALLERS,
+            handlers.page,
+            parameters=_PARAMETERS,
+            summary="List products",
+            answers={HTTPStatus.OK: examples.PRODUCTS},
+        ),
+        Route(
+            "POST",
+            "/products",
+            Scope.PRODUCTS_WRITE,
+            handlers.add,
+            honours=_KEY,
+            body=_NEW,
+            example=examples.NEW_PRODUCT,
+            summary="Add a product",
+            answers={HTTPStatus.CREATED: examples.PRODUCT},
+            refusals=frozenset({HTTPStatus.CONFLICT}),
+        ),
+        Route(
+            "GET",
+            one,
+            Open.TO_CALLERS,
+            handlers.get,
+            honours=TAGS,
+            summary="Read a product",
+            answers={HTTPStatus.OK: examples.PRODUCT, HTTPStatus.NOT_MODIFIED: None},
+        ),
+        Route(
+            "PATCH",
+            one,
+            Scope.PRODUCTS_WRITE,
+            handlers.change,
+            honours=TAGS,
+            body=_CHANGE,
+            example=examples.CHANGE_PRODUCT,
+            summary="Change a product",
+            answers={HTTPStatus.OK: examples.PRODUCT},
+            refusals=frozenset({HTTPStatus.CONFLICT}),
+        ),
+        Route(
+            "GET",
+            stock,
+            Scope.STOCK_ADJUST,
+            handlers.adjustments,
+            parameters=_ADJUSTMENTS,
+            summary="List the adjustments of a stock",
+            answers={HTTPStatus.OK: examples.ADJUSTMENTS},
+        ),
+        Route(
+            "POST",
+            stock,
+            Scope.STOCK_ADJUST,
+            handlers.adjust,
+            honours=TAGS | _KEY,
+            body=_ADJUST,
+            example=examples.ADJUST_STOCK,
+            summary="Adjust a stock",
+            answers={HTTPStatus.OK: examples.PRODUCT},
+            refusals=frozenset({HTTPStatus.CONFLICT}),
+        ),
     ]
 
 

@@ -1,5 +1,6 @@
 from collections.abc import Awaitable, Callable, Mapping
 from enum import Enum
+from http import HTTPStatus
 from typing import Any
 
 import msgspec
@@ -53,6 +54,15 @@ class Route:
     # What its body is read with, if it has one.
     body: msgspec.json.Decoder[Any] | None = None
     needs_body: bool = True
+    # An example of the body.
+    example: msgspec.Struct | None = None
+    # What it does, in a few words, for `/openapi.json`.
+    summary: str = ""
+    # The statuses of its answers, each with an example of the body; None stands for no body, and ... for one without a
+    # type, such as a page or a stream.
+    answers: Mapping[HTTPStatus, Any] = field(factory=dict)
+    # The statuses with which the operation itself refuses. Those of the form and of the access follow from the rest.
+    refusals: frozenset[int] = frozenset()
     # The media types of its answers, the usual one first.
     produces: tuple[str, ...] = (JSON,)
     # For so many seconds more than others, the handler may wait for something to happen.

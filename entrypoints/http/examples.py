@@ -1,0 +1,150 @@
+"""Requests and responses as `/openapi.json` shows them. Their types are the schemas there."""
+
+from datetime import UTC, datetime
+from typing import Final
+from uuid import UUID
+
+from application.access.scopes import Role, Scope
+from domain.jobs.job import JobStatus
+from domain.orders.events import OrderPlaced
+from domain.orders.status import OrderStatus
+from entrypoints.http.bodies import (
+    AdjustmentBody,
+    AdjustmentsBody,
+    AdjustStockBody,
+    ChangeProductBody,
+    ChangeStatusBody,
+    EventBody,
+    FeedBody,
+    FeedItemBody,
+    HistoryBody,
+    IssuedKeyBody,
+    JobAcceptedBody,
+    JobBody,
+    JobsBody,
+    KeyBody,
+    KeysBody,
+    LiveBody,
+    MessageBody,
+    MessageContentBody,
+    MessagesBody,
+    NewKeyBody,
+    NewProductBody,
+    OrderBody,
+    OrderLineBody,
+    OrdersBody,
+    PlaceOrderBody,
+    ProblemKindBody,
+    ProblemKindsBody,
+    ProductBody,
+    ProductsBody,
+    ProgressBody,
+    ReadyBody,
+    RequestedItemBody,
+)
+from entrypoints.http.order_details import ChangeDetailsBody
+
+_AT: Final = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
+
+PLACE_ORDER: Final = PlaceOrderBody(
+    user_id=1,
+    items=(RequestedItemBody(1, 2),),
+    external_id="web-4711",
+    email="customer@example.com",
+    metadata={"channel": "web"},
+)
+CHANGE_DETAILS: Final = ChangeDetailsBody(note="Ring twice", metadata={"channel": None})
+NEW_KEY: Final = NewKeyBody("web shop", Role.SHOP)
+KEY: Final = KeyBody(
+    id="01890a5d-ac96-774b-bcce-b302099a8057",
+    start="hf_live_shop_4fQ",
+    role=Role.SHOP,
+    name="web shop",
+    scopes=[Scope.ORDERS_READ, Scope.ORDERS_WRITE],
+    user_id=None,
+    networks=[],
+    created_at=_AT,
+    created_by="local:root",
+    expires_at=None,
+    revoked_at=None,
+    last_used_at=None,
+)
+ISSUED_KEY: Final = IssuedKeyBody("hf_live_shop_...", KEY)
+KEYS: Final = KeysBody([KEY], None)
+CHANGE_STATUS: Final = ChangeStatusBody("CANCELLED")
+ORDER: Final = OrderBody(
+    order_id=UUID("01890a5d-ac96-774b-bcce-b302099a8057"),
+    user_id=1,
+    status=OrderStatus.PENDING,
+    total_price=2500,
+    currency="EUR",
+    items=[OrderLineBody(1, 2, 1250)],
+    failure_reason=None,
+    out_of_stock=(),
+    refund_requested=False,
+    created_at=_AT,
+    updated_at=_AT,
+    version=1,
+    external_id="web-4711",
+    email="customer@example.com",
+    shipping_address=None,
+    billing_address=None,
+    note=None,
+    metadata={"channel": "web"},
+    payment_method=None,
+)
+ORDERS: Final = OrdersBody([ORDER], None)
+NEW_PRODUCT: Final = NewProductBody(name="Fountain pen", price=1250, currency="EUR", stock=100, sku="PEN-1")
+CHANGE_PRODUCT: Final = ChangeProductBody(price=1300)
+ADJUST_STOCK: Final = AdjustStockBody(delta=50, reason="delivery")
+PRODUCT: Final = ProductBody(1, "Fountain pen", 1250, "EUR", 100, _AT, "PEN-1", active=True, metadata={}, version=1)
+ADJUSTMENTS: Final = AdjustmentsBody([AdjustmentBody(50, "delivery", "somebody", _AT)], None)
+MESSAGE_CONTENT: Final = MessageContentBody("Please ring twice")
+JOB: Final = JobBody(
+    job_id=UUID("01890a5d-ac96-774b-bcce-b302099a8058"),
+    kind="message",
+    status=JobStatus.AVAILABLE,
+    order_id=None,
+    attempts=0,
+    failures=0,
+    error=None,
+    progress=ProgressBody(0, None),
+    result=None,
+    created_at=_AT,
+    available_at=_AT,
+    started_at=None,
+    finished_at=None,
+)
+JOBS: Final = JobsBody([JOB], None)
+JOB_ACCEPTED: Final = JobAcceptedBody(JOB.job_id)
+MESSAGES: Final = MessagesBody([MessageBody(JOB.job_id, None, MESSAGE_CONTENT.content, _AT)], None)
+PRODUCTS: Final = ProductsBody([PRODUCT], None)
+HISTORY: Final = HistoryBody(
+    [
+        EventBody(
+            1,
+            OrderPlaced.type,
+            _AT,
+            {
+                "user_id": 1,
+                "items": [{"product_id": 1, "quantity": 2, "unit_price": 1250}],
+                "total_price": 2500,
+                "currency": "EUR",
+            },
+        )
+    ]
+)
+_PLACED: Final = HISTORY.items[0]
+FEED: Final = FeedBody([FeedItemBody(1, ORDER.order_id, _PLACED.sequence, _PLACED.type, _AT, _PLACED.data)], 1)
+LIVE: Final = LiveBody()
+READY: Final = ReadyBody("ok", orders=True, payments=True, missing=())
+PROBLEM_KIND: Final = ProblemKindBody(
+    "/problems/overloaded",
+    "overloaded",
+    "The service is overloaded",
+    503,
+    "The API can't answer more requests in time.",
+    "Nothing was done: try again.",
+    "yes",
+)
+PROBLEM_KINDS: Final = ProblemKindsBody([PROBLEM_KIND])

@@ -1,0 +1,166 @@
+"""The document that describes the HTTP interface, as OpenAPI 3.1 wants it.
+
+It is made of the table of routes and of the types that read and write the JSON, so it says what the code does.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from http import HTTPStatus
+from importlib.metadata import version
+from typing import Any, Final
+
+import msgspec
+
+from application.access.scopes import Scope
+from entrypoints.http.accept import JSON
+from entrypoints.http.headers import IDEMPOTENCY_KEY
+from entrypoints.http.ids import PATH_SCHEMAS
+from entrypoints.http.problems import CATALOGUE, CONTENT_TYPE, Problem
+from entrypoints.http.query import SCHEMAS
+from entrypoints.http.request_ids import REQUEST_ID
+from entrypoints.http.routes.route import Open, Route
+
+_REF: Final = "#/components/schemas/{name}"
+_PLACE: Final = re.compile(r"<(\w+)>")
+_TEXT: Final = {"type": "string"}
+_DESCRIPTION: Final = (
+    "An order engine: it takes orders, reserves their stock and takes the money for them. Amounts are in minor units,"
+    " times are RFC 3339 in UTC. Each address is also there behind /v1. Ignore fields that you don't know: new ones may"
+    " be added at any time."
+)
+# What any request may be refused for: its form, its headers, its size, its pace, and the state of the servers.
+_ANYWHERE: Final = frozenset({400, 406, 408, 412, 413, 415, 417, 422, 431, 500, 501, 503})
+_TO_CALLERS: Final = frozenset({401, 403, 429})
+_HEADERS: Final = {
+    IDEMPOTENCY_KEY: (
+        {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]([ -~]*[!-~])?$"},
+        "The client's own name for this request. Sent again under it, the request has one effect.",
+    ),
+    "If-Match": (_TEXT, "Do it only if the entity tag is one of these."),
+    "If-None-Match": (_TEXT, "Do it only if the entity tag is none of these; on GET, 304 if it is one."),
+    "If-Unmodified-Since": (_TEXT, "Do it only if nothing has changed since this date."),
+}
+
+
+def document(routes: Iterable[Route]) -> dict[str, Any]:
+    """Return the document of these routes."""
+    paths: dict[str, dict[str, Any]] = {}
+    found = sorted(routes, key=lambda route: (route.path, route.method))
+    for route in found:
+        paths.setdefault(_PLACE.sub(r"{\1}", route.path), {})[route.method.lower()] = _operation(route)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Holdfast", "version": version("holdfast"), "description": _DESCRIPTION},
+        "paths": paths,
+        "components": {
+            "schemas": _schemas(found),
+            "responses": dict(_refusals()),
+            "headers": {
+                REQUEST_ID: {
+                    "schema": _TEXT,
+                    "description": "The name of the request, also in the log.",
+                    "required": True,
+                }
+            },
+            "securitySchemes": {"key": {"type": "http", "scheme": "bearer", "description": "An API key or a token."}},
+        },
+    }
+
+
+def operation_id(route: Route) -> str:
+    return " ".join([route.method.lower(), *re.findall(r"\w+", route.path)]).replace(" ", "_")
+
+
+def _operation(route: Route) -> dict[str, Any]:
+    operation: dict[str, Any] = {
+        "operationId": operation_id(route),
+        "summary": route.summary,
+        "tags": [route.path.split("/")[1].partition(".")[0]],
+        "parameters": list(_parameters(route)),
+        "responses": dict(_responses(route)),
+        "security": _security(route),
+    }
+    if route.body is not None:
+        content = {"schema": {"$ref": _REF.format(name=route.body.type.__name__)}}
+        if route.example is not None:
+            given = msgspec.to_builtins(route.example)
+            content["example"] = {name: value for name, value in given.items() if value is not None}
+        operation["requestBody"] = {"required": route.needs_body, "content": {JSON: content}}
+    return operation
+
+
+def _security(route: Route) -> list[dict[str, list[str]]]:
+    match route.access:
+        case Open.TO_ALL:
+            return []
+        case Open.TO_CALLERS:
+            return [{"key": []}]
+        case Scope():
+            return [{"key": [route.access.value]}]
+    return [{"key": [scope.value]} for scope in sorted(route.access)]
+
+
+def _parameters(route: Route) -> Iterator[dict[str, Any]]:
+    for name in _PLACE.findall(route.path):
+        yield {"name": name, "in": "path", "required": True, "schema": PATH_SCHEMAS.get(name, _TEXT)}
+    for name, reader in route.parameters.items():
+        yield {"name": name, "in": "query", "schema": SCHEMAS.get(reader, _TEXT)}
+    for name, (schema, meaning) in _HEADERS.items():
+        if name in route.honours:
+            yield {"name": name, "in": "header", "schema": schema, "description": meaning}
+
+
+def _responses(route: Route) -> Iterator[tuple[str, dict[str, Any]]]:
+    for status, example in route.answers.items():
+        response: dict[str, Any] = {"description": status.phrase, "headers": {REQUEST_ID: _ref("headers", REQUEST_ID)}}
+        if isinstance(example, msgspec.Struct):
+            schema = {"$ref": _REF.format(name=type(example).__name__)}
+            response["content"] = {JSON: {"schema": schema, "example": msgspec.to_builtins(example)}}
+        for media_type in route.produces:
+            if media_type != JSON or example is ...:
+                response.setdefault("content", {})[media_type] = {}
+        yield str(status.value), response
+    for code in sorted(statuses_of_refusals(route) - {status.value for status in route.answers}):
+        yield str(int(code)), _ref("responses", str(int(code)))
+
+
+def statuses_of_refusals(route: Route) -> frozenset[int]:
+    """Return the statuses with which a request to this route may be refused."""
+    found = _ANYWHERE | route.refusals
+    if route.access is not Open.TO_ALL:
+        found |= _TO_CALLERS
+    if _PLACE.search(route.path):
+        found |= {HTTPStatus.NOT_FOUND}
+    if IDEMPOTENCY_KEY in route.honours:
+        found |= {HTTPStatus.CONFLICT}
+    return found
+
+
+def _refusals() -> Iterator[tuple[str, dict[str, Any]]]:
+    """The refusals by their status, each with the codes that it can have."""
+    by_status: dict[int, list[str]] = {status: [] for status in _ANYWHERE | _TO_CALLERS}
+    for kind in CATALOGUE.values():
+        by_status.setdefault(kind.status, []).append(f"`{kind.code}`: {kind.title}.")
+    for status, codes in sorted(by_status.items()):
+        yield (
+            str(int(status)),
+            {
+                "description": " ".join(codes) or HTTPStatus(status).phrase,
+                "headers": {REQUEST_ID: _ref("headers", REQUEST_ID)},
+                "content": {CONTENT_TYPE: {"schema": {"$ref": _REF.format(name=Problem.__name__)}}},
+            },
+        )
+
+
+def _schemas(routes: Iterable[Route]) -> Mapping[str, Any]:
+    types: dict[type, None] = {Problem: None}
+    for route in routes:
+        if route.body is not None:
+            types[route.body.type] = None
+        types.update((type(example), None) for example in route.answers.values() if isinstance(example, msgspec.Struct))
+    _, components = msgspec.json.schema_components(types, ref_template=_REF)
+    return components
+
+
+def _ref(kind: str, name: str) -> dict[str, str]:
+    return {"$ref": f"#/components/{kind}/{name}"}

@@ -1,0 +1,66 @@
+"""Compares each response that the tests get with `/openapi.json`."""
+
+from collections.abc import Collection
+from typing import Any
+
+import msgspec
+from jsonschema import Draft202012Validator
+from quart import Quart, Response
+from werkzeug.exceptions import HTTPException
+
+from entrypoints.http import openapi
+from entrypoints.http.prefix import split
+from entrypoints.http.routes.route import Route
+
+Operations = dict[str, dict[str, Any]]
+
+# By the names of the routes: the apps of all tests have the same, and to make this takes a while.
+_MADE: dict[tuple[str, ...], Operations] = {}
+
+
+def expect_described(app: Quart, method: str, path: str, response: Response, content: bytes) -> None:
+    """Raise `AssertionError` if the document does not have this response to a request for one of its paths."""
+    routes: dict[str, Route] = app.routes  # type: ignore[attr-defined]
+    try:
+        endpoint, _ = app.url_map.bind("localhost").match(split(path)[1], method="GET" if method == "HEAD" else method)
+    except HTTPException:
+        return
+    if endpoint not in routes:
+        return
+    names = tuple(routes)
+    if names not in _MADE:
+        _MADE[names] = _operations(routes.values())
+    described, status = _MADE[names][openapi.operation_id(routes[endpoint])], response.status_code
+    assert str(status) in described, f"{method} {path}: {status} is not in the document"
+    if not content:
+        return
+    media_type = response.headers["Content-Type"].partition(";")[0]
+    contents = described[str(status)].get("content", {})
+    assert media_type in contents, f"{method} {path}: {status} with {media_type} is not in the document"
+    if (validator := contents[media_type]) is not None:
+        validator.validate(msgspec.json.decode(content))
+
+
+def _operations(routes: Collection[Route]) -> Operations:
+    """The responses of each operation by status, with a validator for each media type that has a schema."""
+    document = msgspec.json.decode(msgspec.json.encode(openapi.document(routes)))
+    components = document["components"]
+
+    def described(response: dict[str, Any]) -> dict[str, Any]:
+        if "$ref" in response:
+            response = components["responses"][response["$ref"].rpartition("/")[2]]
+        contents = {
+            media_type: Draft202012Validator(
+                {**each["schema"], "components": components}, format_checker=Draft202012Validator.FORMAT_CHECKER
+            )
+            if "schema" in each
+            else None
+            for media_type, each in response.get("content", {}).items()
+        }
+        return {"content": contents}
+
+    return {
+        operation["operationId"]: {status: described(response) for status, response in operation["responses"].items()}
+        for methods in document["paths"].values()
+        for operation in methods.values()
+    }
