@@ -17,11 +17,11 @@ class GivePositions:
     _unit_of_work: UnitOfWork
     _signal: OutboxSignal
     _relay: str
-    _limit: int = field(default=512, kw_only=True)
+    limit: int = field(default=512, kw_only=True)
 
     async def __call__(self) -> int:
         async with self._unit_of_work() as tx:
-            given = await tx.feed.give_positions(by=self._relay, limit=self._limit)
+            given = await tx.feed.give_positions(by=self._relay, limit=self.limit)
         if given:
             self._signal.notify()
         return given

@@ -27,6 +27,9 @@ _LOOK_EVERY: Final = 1.0
 # Seconds between two batches under load: fewer and larger batches cost less. A single event finds the relay waiting and
 # is sent at once.
 _REST: Final = 0.005
+# The same for positions. A transaction costs as much as a hundred events in it, and nobody waits for a position as a
+# payment waits for its request.
+_FEED_REST: Final = 0.1
 # Seconds between two looks for positions that are older than the retention.
 _PRUNE_EVERY: Final = 60.0
 
@@ -66,7 +69,7 @@ async def _give_positions(use_cases: UseCases, woken: OutboxSignal, stop: Stop) 
     async def step() -> float:
         given = await use_cases.give_positions()
         if given:
-            return _REST if given > 1 else 0
+            return _FEED_REST if 1 < given < use_cases.give_positions.limit else 0
         # It is woken after each look for a signal.
         await stop.until_first(woken.wait(10 * _LOOK_EVERY))
         return 0

@@ -23,6 +23,14 @@ class Story:
     # The responses to her requests, in order.
     told: list[OrderSeen] = field(factory=list)
 
+    # Where the accountant goes on in the feed.
+    position: int = 0
+
+    def read_on(self) -> list[tuple[str, str]]:
+        """The next events of the feed, each with its order."""
+        read, self.position = self.shop.read_feed(self.position)
+        return read
+
     @property
     def order(self) -> str:
         """The order that was placed last."""

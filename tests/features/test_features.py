@@ -434,3 +434,44 @@ def the_messages_are(story: Story, contents: str) -> None:
 def it_is_among_the_messages(story: Story, content: str) -> None:
     story.shop.job(story.jobs[-1])
     assert content in story.shop.messages()
+
+
+# --- The feed
+
+
+@given("the accountant has read all that has happened")
+def the_accountant_has_read_all(story: Story) -> None:
+    while story.read_on():
+        pass
+
+
+@when("the accountant begins anew")
+def the_accountant_begins_anew(story: Story) -> None:
+    story.position = 0
+
+
+@then(parsers.parse("the accountant reads of her order: {events}"))
+def the_accountant_reads(story: Story, events: str) -> None:
+    wanted = events.split(", ")
+    read: list[str] = []
+    # A position is given a moment after the event. Those of other stories may be many.
+    for _ in range(100):
+        read += [words(event.removeprefix("order.")) for order, event in story.read_on() if order == story.order]
+        if len(read) >= len(wanted):
+            break
+    assert read == wanted
+
+
+@when("she reads what has happened, with a key of her own")
+def she_reads_what_has_happened(story: Story) -> None:
+    story.shop.use_key_of(story.customer)
+
+
+@then(parsers.parse("she has read: {events}"))
+def she_has_read(story: Story, events: str) -> None:
+    read: list[tuple[str, str]] = []
+    for _ in range(100):
+        read += story.read_on()
+        if read:
+            break
+    assert [(order, words(event.removeprefix("order."))) for order, event in read] == [(story.order, events)]

@@ -166,7 +166,7 @@ async def test_a_body_that_nobody_wants_is_drained(
             # RFC 9110, section 8.6: a response with 204 has no length, since it has no body.
             length = first.lower().partition(b"content-length: ")[2].split(b"\r\n")[0]
             await connection.reader.readexactly(int(length or 0))
-        assert (int(first.split()[1]), bool(length)) == (status, status != 204)  # noqa: PLR2004 - see above
+        assert (int(first.split()[1]), bool(length)) == (status, status != 204)
         await next_is_answered(connection)
 
 

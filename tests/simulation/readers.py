@@ -33,7 +33,7 @@ class FeedReader:
 
     async def run(self) -> None:
         while True:
-            await asyncio.sleep(0.5 + self._chance.random())
+            await asyncio.sleep(1 + 2 * self._chance.random())
             houses = self._houses()
             if houses:
                 await self._read_from(self._chance.choice(houses))

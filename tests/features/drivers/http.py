@@ -156,6 +156,10 @@ class HttpShop:
     def events_of(self, order: str) -> list[str]:
         return [event["type"] for event in self._history(order)]
 
+    def read_feed(self, after: int) -> tuple[list[tuple[str, str]], int]:
+        page = self._ask("GET", f"/events?after={after}&limit=200&wait=1")
+        return [(event["order_id"], event["type"]) for event in page["items"]], page["next"]
+
     def charges_of(self, order: str) -> list[ChargeSeen]:
         payments = {
             UUID(event["data"]["payment_id"]) for event in self._history(order) if "payment_id" in event["data"]

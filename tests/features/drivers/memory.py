@@ -18,9 +18,11 @@ from application.catalogue.adjust_stock import StockCall
 from application.catalogue.change_product import ProductCall
 from application.errors import Trouble
 from application.execution.idempotency import Keyed, Outcome, Replayed
+from application.feed.read_feed import FeedPage
 from application.intake.place_order import OrderRequest, RequestedItem
 from application.intake.queue_orders import Queued
 from application.messaging.relay import RelayEvents
+from application.ports.feed import EVERYTHING, Position
 from application.ports.idempotency import IdempotencyKey
 from application.ports.persistence import OutboxEntry
 from domain.catalogue.product import ProductEdit
@@ -198,6 +200,16 @@ class MemoryShop:
 
     def events_of(self, order: str) -> list[str]:
         return [event.type for event in self._history(order)]
+
+    def read_feed(self, after: int) -> tuple[list[tuple[str, str]], int]:
+        async def read() -> FeedPage:
+            while await self._use_cases.give_positions():
+                pass
+            return await self._use_cases.read_feed(by, after=Position(after), only=EVERYTHING, limit=200)
+
+        by = self._by()
+        page = self._runner.run(read())
+        return [(str(item.event.order_id), item.event.type) for item in page.items], page.next
 
     def charges_of(self, order: str) -> list[ChargeSeen]:
         payments = {event.payment_id for event in self._history(order) if isinstance(event, PaymentRequested)}

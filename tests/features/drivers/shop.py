@@ -103,6 +103,9 @@ class Shop(Protocol):
     def events_of(self, order: str) -> list[str]:
         """The types of the order's events, in sequence."""
 
+    def read_feed(self, after: int) -> tuple[list[tuple[str, str]], int]:
+        """Events after a position, each with its order, and the position to go on after. It may wait a moment."""
+
     def charges_of(self, order: str) -> list[ChargeSeen]: ...
 
     def decline_cards(self, *, declined: bool) -> None:

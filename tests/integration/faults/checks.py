@@ -9,6 +9,7 @@ from attrs import define, field
 
 from domain.ids import OrderId
 from domain.orders.events import EVENT_TYPES
+from tests.integration.faults import readers
 from tests.integration.faults.clients import Diary, Told
 from tests.integration.faults.house import House
 from tests.simulation.checks import BECOMES
@@ -45,6 +46,7 @@ async def look_through(house: House, diary: Diary) -> Findings:
     charged = Counter(charge.key for charge in await house.service.charges() if not charge.refunded)
     found.doubled += [f"payment {key} was charged {times} times" for key, times in charged.items() if times > 1]
     found.wrong += await house.service.findings()
+    found.wrong += readers.findings(house.readers, histories)
     return found
 
 

@@ -1,7 +1,7 @@
 """The service on private servers, each behind a cable, and another consumer that receives every event."""
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime
@@ -13,7 +13,7 @@ import asyncpg
 from aiormq.abc import DeliveredMessage
 from attrs import define, field
 
-from adapters.codecs.events import decode_if_readable
+from adapters.codecs.cloud_events import AMQP_PREFIX
 from adapters.rabbitmq.declaring import declare_topology
 from adapters.rabbitmq.topology import Topology
 from adapters.sql.core.engine import create_engine
@@ -44,6 +44,22 @@ STOCKS: Final = (1_000_000, 1_000_000, 1_000_000, 200)
 EAR: Final = "stranger"
 
 
+@define(eq=False)
+class FeedReader:
+    """What a reader of the feed has kept, and where it goes on."""
+
+    name: str
+    kept: list[dict[str, Any]] = field(factory=list)
+    refused: Counter[str] = field(factory=Counter)
+
+    @property
+    def position(self) -> int:
+        return int(self.kept[-1]["position"]) if self.kept else 0
+
+    def take(self, event: dict[str, Any]) -> None:
+        self.kept.append(event)
+
+
 @define(kw_only=True, eq=False)
 class House:
     postgres: PostgresServer
@@ -59,6 +75,12 @@ class House:
     """Processes that run with special settings."""
     heard: defaultdict[OrderId, list[int]] = field(factory=lambda: defaultdict(list))
     """The sequence numbers of each order's events, in the order of arrival, with duplicates."""
+    readers: list[FeedReader] = field(factory=list)
+    api_urls: list[str] = field(init=False)
+    """Where readers of the feed may ask."""
+
+    def __attrs_post_init__(self) -> None:
+        self.api_urls = [self.service.url]
 
     @property
     def topology(self) -> Topology:
@@ -106,7 +128,7 @@ class House:
         async with self.sql() as connection:
             found: int = await connection.fetchval(
                 "SELECT (SELECT count(*) FROM outbox) + (SELECT count(*) FROM announcements)"
-                " + (SELECT count(*) FROM waiting_work)"
+                " + (SELECT count(*) FROM waiting_work) + (SELECT count(*) FROM feed_queue)"
                 " + (SELECT count(*) FROM orders WHERE status = 'PROCESSING'"
                 " OR (refund_requested AND status <> 'REFUNDED'))"
             )
@@ -130,9 +152,9 @@ class House:
 
             async def hear(message: DeliveredMessage) -> None:
                 nonlocal left
-                event = decode_if_readable(message.body)
-                if event is not None:
-                    self.heard[event.order_id].append(event.sequence)
+                told = message.header.properties.headers or {}
+                order_id, sequence = (str(told[f"{AMQP_PREFIX}{name}"]) for name in ("subject", "sequence"))
+                self.heard[OrderId(UUID(order_id))].append(int(sequence))
                 await open_channel.basic_ack(message.delivery_tag or 0)
                 left -= 1
                 if left <= 0:

@@ -13,8 +13,10 @@ from uuid import UUID
 
 import aiohttp
 
+from application.ports.persistence import LEASE_SECONDS
 from tests.integration.faults.fault import GOES_ON, Fault
 from tests.integration.faults.house import House
+from tests.servers import free_port
 from tests.servers.packages import ServerMissing, find_faketime, find_or_install
 from tests.service import until
 
@@ -114,6 +116,27 @@ async def _relay_frozen(house: House) -> AsyncIterator[None]:
     await asyncio.to_thread(house.process("relay").pause)
     yield
     await asyncio.to_thread(house.process("relay").resume)
+
+
+@asynccontextmanager
+async def _relays_in_turns(house: House) -> AsyncIterator[None]:
+    """Three relays, of which one is killed, and each of the others is frozen past its lease and woken, in turns."""
+    port = free_port()
+    await house.start("relay-2", "relay-3")
+    await house.start("api-2", HOLDFAST_PORT=str(port))
+    house.api_urls.append(f"http://127.0.0.1:{port}")
+    try:
+        for frozen, killed in (("relay", "relay-2"), ("relay-2", "relay-3"), ("relay-3", "relay")):
+            await asyncio.to_thread(house.process(frozen).pause)
+            await house.kill(killed)
+            await house.start(killed)
+            # Longer than a lease, so that another relay is active when this one wakes in the middle of its work.
+            await asyncio.sleep(LEASE_SECONDS + 1.5)
+            await asyncio.to_thread(house.process(frozen).resume)
+        yield
+    finally:
+        house.api_urls.pop()
+        await house.kill("relay-2", "relay-3", "api-2")
 
 
 @asynccontextmanager
@@ -253,6 +276,7 @@ FAULTS: Final = (
     _behind(name="The relay is killed, 6 times", breaking=partial(_killed_often, name="relay", times=6), hold=0),
     _behind(name="One of two relays is frozen for 8 s", breaking=_relay_frozen, hold=8),
     _behind(name="Three relays run at once", breaking=partial(_several, name="relay")),
+    _behind(name="Three relays are killed, frozen past their lease and woken, in turns", breaking=_relays_in_turns),
     _behind(name="Three workers run at once", breaking=partial(_several, name="worker")),
     _on_api(name="All processes are killed at once", breaking=_all_killed, hold=1),
     _behind(

@@ -11,6 +11,7 @@ from tests.integration.faults.checks import Findings, look_through
 from tests.integration.faults.clients import MARGIN, Diary, Load, Outcome, clients
 from tests.integration.faults.fault import Fault
 from tests.integration.faults.house import DEADLINE, PROCESSES, House, open_house
+from tests.integration.faults.readers import caught_up, following
 from tests.service import until
 
 # The number of orders placed before the fault, and after its repair.
@@ -59,7 +60,7 @@ async def run_fault(house: House, fault: Fault, *, slowness: float = 1.0) -> Res
     load = Load(house=house, diary=diary, api_is_there=fault.api_is_there)
     loop = asyncio.get_running_loop()
     repaired = 0.0
-    async with asyncio.timeout(_BOUND * slowness):
+    async with asyncio.timeout(_BOUND * slowness), following(house):
         async with clients(load):
             await _placed(diary, _BEFORE, seconds=60 * slowness)
             diary.faulty = True
@@ -96,12 +97,13 @@ async def _drained(house: House, diary: Diary, seconds: float) -> list[str]:
     told = {UUID(each.order_id) for each in diary.told}
 
     async def nothing_waits() -> bool:
-        return not await house.waiting() and not await house.unrecorded(told)
+        return not await house.waiting() and not await house.unrecorded(told) and await caught_up(house)
 
     try:
         await until(nothing_waits, seconds=max(1.0, seconds), what="everything has drained")
     except AssertionError as late:
-        return [f"{late}: {await house.waiting()} events and orders wait"]
+        read = ", ".join(f"{reader.name} up to {reader.position}" for reader in house.readers)
+        return [f"{late}: {await house.waiting()} events and orders wait; the feed was read {read}"]
     return []
 
 
