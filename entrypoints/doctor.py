@@ -39,7 +39,7 @@ async def examine(settings: Settings, engine: AsyncEngine) -> Sequence[ServerHea
 
     async def broker() -> str:
         if not settings.amqp_url:
-            return "in this process"
+            return "in the worker's process" if settings.database_url else "in this process"
         from adapters.rabbitmq.health import server_version  # noqa: PLC0415 - imported only where RabbitMQ is
 
         return await server_version(settings.amqp_url)

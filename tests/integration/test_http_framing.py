@@ -236,7 +236,6 @@ async def test_what_follows_the_last_request_of_a_connection_is_not_run(site: Si
         b"GET  /health/live  RTSP/1.0\r\n\r\n",
         POST.replace(b"HTTP/", b"RTSP/") + b"Content-Length: 2\r\n\r\n{}",
         b"GET /health/live RTSP/1.1\r\nHost: shop\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n",
-        b"SOURCE /health/live ICE/1.0\r\n\r\n",
         b"GET /health/live\r\n\r\n",
         b"GET /health/live#part HTTP/1.1\r\nHost: shop\r\n\r\n",
         b"GET ftp://shop/health/live HTTP/1.1\r\nHost: shop\r\n\r\n",

@@ -42,14 +42,14 @@ def problem_of_head(version: str, url: bytes, headers: _Fields) -> Kind | None:
     return _problem_of_codings(headers) if is_coded else None
 
 
-def is_other_protocol(method: bytes, url: bytes, received: bytes) -> bool:
-    """Return whether this request line, in the bytes that were received, names RTSP or ICE.
+def is_rtsp(method: bytes, url: bytes, received: bytes) -> bool:
+    """Return whether this request line, in the bytes that were received, names RTSP.
 
-    The parser takes both for HTTP, and does not tell which it was.
+    The parser takes it for HTTP, and does not tell which it was.
     """
-    if b"RTSP/" not in received and b"ICE/" not in received:
+    if b"RTSP/" not in received:
         return False
-    return re.search(rb"%b +%b +(?:RTSP|ICE)/" % (re.escape(method), re.escape(url)), received) is not None
+    return re.search(rb"%b +%b +RTSP/" % (re.escape(method), re.escape(url)), received) is not None
 
 
 def head_without_upgrade(method: bytes, url: bytes, version: str, headers: _Fields) -> bytes:

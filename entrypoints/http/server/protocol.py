@@ -24,7 +24,7 @@ from entrypoints.http.problem_kinds import BAD_PROTOCOL, HEAD_TOO_LARGE, OVERLOA
 from entrypoints.http.request_ids import request_id_in, request_id_of
 from entrypoints.http.server.asgi import App, Receive, Scope, Send
 from entrypoints.http.server.closing import ClosingProtocol, State, TransportOfIncompleteRequest
-from entrypoints.http.server.framing import MAX_HEAD, head_without_upgrade, is_other_protocol, problem_of_head
+from entrypoints.http.server.framing import MAX_HEAD, head_without_upgrade, is_rtsp, problem_of_head
 from entrypoints.http.server.shedding import is_exempt, is_plain
 
 # The rest of a refused request is still read, up to this size, so that the client receives the response.
@@ -89,7 +89,7 @@ class ProblemProtocol(ClosingProtocol):
         if (problem := problem_of_head(version, self.url, self.headers)) is not None:
             self._refusal = problem
             raise _Refused
-        if is_other_protocol(self.parser.get_method(), self.url, self._around_head):
+        if is_rtsp(self.parser.get_method(), self.url, self._around_head):
             raise _Refused
         if self.parser.should_upgrade():
             if self.parser.get_method() == b"CONNECT":
