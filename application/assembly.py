@@ -11,8 +11,9 @@ from typing import Any, Literal, TypeVar
 
 from attrs import field, frozen
 
+from application.access.audit import ListAudit
 from application.access.authenticate import Authenticate, FindKeys, NoteUse
-from application.access.guarded import Guarded, for_anybody, for_own_account, with_own_order
+from application.access.guarded import Guarded, for_anybody, for_own_account, with_own_order, with_own_order_audited
 from application.access.manage_keys import CreateKey, IssuedKey, ListKeys, NewKey, RevokeKey, RotateKey
 from application.access.principal import Principal
 from application.access.scopes import Scope
@@ -65,6 +66,7 @@ from application.payments.refund_order import RefundOrder
 from application.payments.request_payment import RequestPayment
 from application.payments.request_refund import RequestRefund
 from application.ports.api_keys import ApiKey
+from application.ports.audit import AuditEntry
 from application.ports.caching import CacheFence, CatalogueCache, PriceList, RecentOrders, StockCache
 from application.ports.environment import Clock, NewId, NewSecret
 from application.ports.messaging import DeadLetterQueue, EventPublisher, IntakeQueue, OutboxSignal, Subscription
@@ -182,6 +184,7 @@ class UseCases:
     read_feed: Guarded[..., FeedPage]
     follow_feed: Guarded[..., Follower]
 
+    list_audit: Guarded[..., Sequence[AuditEntry]]
     create_key: Callable[[Principal, NewKey], Awaitable[IssuedKey]]
     list_keys: Guarded[..., Sequence[ApiKey]]
     rotate_key: Guarded[..., IssuedKey]
@@ -266,7 +269,7 @@ def assemble(ports: Ports, limits: Limits) -> UseCases:
         by_shop: bool = False,
     ) -> ChangeOrder:
         work: Batched[OrderCall, Order] = batches(TellUnrecorded(change, unrecorded))
-        return Guarded(needs, with_own_order(work), by_shop=by_shop)
+        return Guarded(needs, with_own_order_audited(work), by_shop=by_shop)
 
     def changing_once(
         needs: Scope, change: Callable[[Sequence[OrderCall | Keyed[OrderCall]]], Awaitable[Sequence[Outcome]]]
@@ -310,6 +313,7 @@ def assemble(ports: Ports, limits: Limits) -> UseCases:
         add_products=Guarded(Scope.PRODUCTS_WRITE, AddProducts(uow, now)),
         change_product=Guarded(Scope.PRODUCTS_WRITE, ChangeProduct(uow, now, ports.price_list)),
         adjust_stock=Guarded(Scope.STOCK_ADJUST, AdjustStock(uow, now)),
+        list_audit=Guarded(Scope.AUDIT_READ, ListAudit(uow)),
         create_key=Guarded(Scope.KEYS_WRITE, CreateKey(uow, ports.new_secret, now)),
         list_keys=Guarded(Scope.KEYS_WRITE, ListKeys(uow)),
         rotate_key=Guarded(Scope.KEYS_WRITE, RotateKey(uow, ports.new_secret, now)),

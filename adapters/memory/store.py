@@ -10,6 +10,7 @@ from adapters.codecs.events import encode
 from adapters.memory.overlay import Overlay
 from application.execution.after_commit import Committed
 from application.ports.api_keys import ApiKey
+from application.ports.audit import AuditEntry
 from application.ports.environment import Clock
 from application.ports.feed import Position
 from application.ports.idempotency import IdempotencyKey
@@ -66,6 +67,7 @@ class MemoryStore:
     api_keys: dict[str, ApiKey] = field(factory=dict)
     jobs: dict[JobId, Job] = field(factory=dict)
     messages: dict[JobId, Message] = field(factory=dict)
+    audit: list[AuditEntry] = field(factory=list)
     # When each order was recorded, or what counts as that time.
     recorded_at: dict[OrderId, datetime] = field(factory=dict)
     # The newest last.
@@ -103,6 +105,7 @@ class Changes:
     messages: Overlay[JobId, Message] = field(init=False)
     recorded_at: Overlay[OrderId, datetime] = field(init=False)
     api_keys: Overlay[str, ApiKey] = field(init=False)
+    audit: list[AuditEntry] = field(factory=list, init=False)
     # The open periods from this transaction on, if it has noted one.
     open_periods: list[OpenPeriod] | None = field(default=None, init=False)
     committed: Committed = field(factory=Committed, init=False)
@@ -140,6 +143,7 @@ class Changes:
         store.messages.update(self.messages.written)
         store.recorded_at.update(self.recorded_at.written)
         store.api_keys.update(self.api_keys.written)
+        store.audit += self.audit
         if self.open_periods is not None:
             store.open_periods = self.open_periods
         store.adjustments += self.adjustments

@@ -5,6 +5,7 @@ from attrs import define, field, frozen
 
 from adapters.memory.repositories.announcements import MemoryAnnouncements
 from adapters.memory.repositories.api_keys import MemoryApiKeys
+from adapters.memory.repositories.audit import MemoryAudit
 from adapters.memory.repositories.dead_letters import MemoryDeadLetters
 from adapters.memory.repositories.earlier_prices import MemoryEarlierPrices
 from adapters.memory.repositories.events import MemoryEvents
@@ -119,3 +120,7 @@ class MemoryTransaction:
     @property
     def messages(self) -> MemoryMessages:
         return MemoryMessages(self._changes.messages)
+
+    @property
+    def audit(self) -> MemoryAudit:
+        return MemoryAudit(self._changes)

@@ -491,6 +491,24 @@ api_keys: Final = Table(
     PrimaryKeyConstraint("id", name="api_keys_pk"),
 )
 
+# No row is ever changed or removed.
+audit: Final = Table(
+    "audit",
+    metadata,
+    Column("id", _Counter, Identity(always=True), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("key_id", String(200), nullable=False),
+    Column("request_id", String(64), nullable=False),
+    Column("action", String(64), nullable=False),
+    Column("subject", String(100), nullable=False),
+    Column("before", Text, nullable=False),
+    Column("after", Text, nullable=False),
+    Column("reason", String(200), nullable=False),
+    PrimaryKeyConstraint("id", name="audit_pk"),
+    Index("audit_by_subject", "subject", "id"),
+    sqlite_autoincrement=True,
+)
+
 heartbeats: Final = Table(
     "heartbeats",
     metadata,

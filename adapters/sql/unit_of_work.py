@@ -9,6 +9,7 @@ from adapters.sql.core.finishing import finish
 from adapters.sql.core.transaction import TransactionBlock
 from adapters.sql.repositories.announcements import SqlAnnouncements
 from adapters.sql.repositories.api_keys import SqlApiKeys
+from adapters.sql.repositories.audit import SqlAudit
 from adapters.sql.repositories.dead_letters import SqlDeadLetters
 from adapters.sql.repositories.earlier_prices import SqlEarlierPrices
 from adapters.sql.repositories.events import SqlEvents
@@ -96,3 +97,4 @@ class _SqlTransaction:
     api_keys: SqlApiKeys = _repository(lambda block, _: SqlApiKeys(block))
     jobs: SqlJobs = _repository(lambda block, _: SqlJobs(block))
     messages: SqlMessages = _repository(lambda block, _: SqlMessages(block))
+    audit: SqlAudit = _repository(lambda block, _: SqlAudit(block))

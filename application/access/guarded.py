@@ -5,6 +5,7 @@ from typing import Concatenate, Generic, ParamSpec, TypeVar, overload
 
 from attrs import evolve, field, frozen
 
+from application.access.audit import caller_of
 from application.access.principal import Principal
 from application.access.scopes import Scope
 from application.execution.conditional import OnlyIf, OrderCall
@@ -58,6 +59,18 @@ def for_own_account(
         return place(request)
 
     return place_for
+
+
+def with_own_order_audited(
+    change: Callable[[OrderCall], Awaitable[R]],
+) -> Callable[[Principal, OrderCall], Awaitable[R]]:
+    """Return the operation as `with_own_order`, which the audit notes with its caller."""
+
+    def call_for(by: Principal, call: OrderCall) -> Awaitable[R]:
+        known = call if isinstance(call, OnlyIf) else OnlyIf(call)
+        return change(evolve(known, owner=by.user_id, by=caller_of(by)))
+
+    return call_for
 
 
 def with_own_order(change: Callable[[C], Awaitable[R]]) -> Callable[[Principal, C], Awaitable[R]]:

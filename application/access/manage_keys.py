@@ -7,10 +7,12 @@ from typing import ClassVar, Final
 
 from attrs import evolve, frozen
 
+from application.access.audit import caller_of
 from application.access.principal import Forbidden, Principal
 from application.access.scopes import CUSTOMER_SCOPES, ROLES, Role, Scope
 from application.access.tokens import digest_of, id_of, token_of
 from application.ports.api_keys import ApiKey, Kind, Network
+from application.ports.audit import AuditEntry
 from application.ports.environment import Clock, NewSecret
 from application.ports.persistence import UnitOfWork
 from domain.errors import DomainError
@@ -67,6 +69,7 @@ class CreateKey:
         _expect_rights(by, issued.key)
         async with self._unit_of_work() as tx:
             await tx.api_keys.add_many([issued.key])
+            await tx.audit.add_many([_entry(by, "key.created", issued.key, issued.key.created_at)])
         return issued
 
     def _issue(self, by: Principal, new: NewKey) -> IssuedKey:
@@ -143,6 +146,7 @@ class RotateKey:
             )
             await tx.api_keys.save_many([evolve(old, expires_at=_earlier(now + overlap, old.expires_at))])
             await tx.api_keys.add_many([key])
+            await tx.audit.add_many([_entry(by, "key.rotated", old, now, replaced_by=key.id)])
         return IssuedKey(key, token)
 
 
@@ -162,7 +166,20 @@ class RevokeKey:
             if key.revoked_at is None:
                 key = evolve(key, revoked_at=self._now())
                 await tx.api_keys.save_many([key])
+                await tx.audit.add_many([_entry(by, "key.revoked", key, self._now())])
         return key
+
+
+def _entry(by: Principal, action: str, key: ApiKey, at: datetime, **more: str) -> AuditEntry:
+    shown = {
+        "name": key.name,
+        "role": key.role,
+        "scopes": sorted(key.scopes),
+        "user_id": key.user_id,
+        "networks": [str(network) for network in key.networks],
+        "expires_at": key.expires_at and key.expires_at.isoformat(),
+    }
+    return AuditEntry(at=at, by=caller_of(by), action=action, subject=f"key {key.id}", after={**shown, **more})
 
 
 def _networks(texts: Sequence[str]) -> tuple[Network, ...]:

@@ -6,6 +6,7 @@ from attrs import field, frozen
 
 from application.access.principal import Principal
 from application.catalogue.adjust_stock import adjustment
+from application.catalogue.auditing import entry
 from application.errors import Aborted
 from application.execution.idempotency import Keyed, ProductOutcome, once
 from application.ports.environment import Clock
@@ -44,25 +45,26 @@ class AddProducts:
         """Raise `Aborted` when other calls took the same ids, SKUs or keys in every attempt."""
         for _ in range(_TRIES - 1):
             try:
-                return await self._add(new, by.key_id)
+                return await self._add(new, by)
             except Aborted:
                 # Another call took the ids: try with the next ones.
                 continue
-        return await self._add(new, by.key_id)
+        return await self._add(new, by)
 
-    async def _add(self, new: Sequence[NewProduct | Keyed[NewProduct]], made_by: str) -> Sequence[ProductOutcome]:
+    async def _add(self, new: Sequence[NewProduct | Keyed[NewProduct]], by: Principal) -> Sequence[ProductOutcome]:
         async with self._unit_of_work() as tx:
-            return await once(tx, new, partial(self._add_all, tx, made_by), now=self._now)
+            return await once(tx, new, partial(self._add_all, tx, by), now=self._now)
 
-    async def _add_all(self, tx: Transaction, made_by: str, new: Sequence[NewProduct]) -> list[Product | DomainError]:
+    async def _add_all(self, tx: Transaction, by: Principal, new: Sequence[NewProduct]) -> list[Product | DomainError]:
         outcomes = await self._begin(new, tx)
         added = [outcome for outcome in outcomes if isinstance(outcome, Product)]
         await tx.products.add_many(added)
         counts = [
-            adjustment(product, product.stock, reason="first count", made_by=made_by, at=product.created_at)
+            adjustment(product, product.stock, reason="first count", made_by=by.key_id, at=product.created_at)
             for product in added
         ]
         await tx.stock_adjustments.add_many(counts)
+        await tx.audit.add_many([entry(by, "product.added", {}, product, at=product.created_at) for product in added])
         return outcomes
 
     async def _begin(self, new: Sequence[NewProduct], tx: Transaction) -> list[Product | DomainError]:

@@ -5,6 +5,7 @@ from functools import partial
 from attrs import frozen
 
 from application.access.principal import Principal
+from application.catalogue.auditing import entry, shown
 from application.catalogue.change_product import anything, locked
 from application.execution.idempotency import Keyed, ProductOutcome, once
 from application.ports.environment import Clock
@@ -42,29 +43,32 @@ class AdjustStock:
         there are too few units to remove.
         """
         async with self._unit_of_work() as tx:
-            return await once(tx, calls, partial(self._adjust_all, tx, by.key_id), now=self._now)
+            return await once(tx, calls, partial(self._adjust_all, tx, by), now=self._now)
 
     async def _adjust_all(
-        self, tx: Transaction, made_by: str, calls: Sequence[StockCall]
+        self, tx: Transaction, by: Principal, calls: Sequence[StockCall]
     ) -> list[Product | DomainError]:
         outcomes: list[Product | DomainError] = []
         # In one order, so that two such transactions can't lock each other out.
         await tx.products.get_many({call.product_id for call in calls}, lock=True)
         for call in calls:
             try:
-                outcomes.append(await self._adjust(tx, made_by, call))
+                outcomes.append(await self._adjust(tx, by, call))
             except DomainError as error:
                 outcomes.append(error)
         return outcomes
 
-    async def _adjust(self, tx: Transaction, made_by: str, call: StockCall) -> Product:
+    async def _adjust(self, tx: Transaction, by: Principal, call: StockCall) -> Product:
         product = await locked(tx, call.product_id, call.holds)
         if call.expected is not None and product.stock != call.expected:
             raise StockDiffers(f"product {product.id} has {product.stock} units, and {call.expected} were expected")
-        made = adjustment(product, call.delta, reason=call.reason, made_by=made_by, at=self._now())
+        made = adjustment(product, call.delta, reason=call.reason, made_by=by.key_id, at=self._now())
+        before = shown(product)
         product.adjust(call.delta)
         await tx.products.save_many([product])
         await tx.stock_adjustments.add_many([made])
+        noted = entry(by, "stock.adjusted", before, product, at=made.at, reason=call.reason)
+        await tx.audit.add_many([noted])
         return product
 
 

@@ -3,6 +3,7 @@ from collections.abc import Callable
 from attrs import frozen
 
 from application.access.principal import Principal
+from application.catalogue.auditing import entry, shown
 from application.execution.conditional import PreconditionFailed
 from application.ports.caching import PriceList
 from application.ports.environment import Clock
@@ -38,19 +39,20 @@ class ChangeProduct:
     # What this process prices orders from while the database is away.
     _prices: PriceList
 
-    async def __call__(self, _: Principal, call: ProductCall) -> Product:
+    async def __call__(self, by: Principal, call: ProductCall) -> Product:
         """Raise `UnknownProduct`, `PreconditionFailed`, `InvalidProduct`, `InvalidMetadata` or `SkuTaken`.
 
         Raise `Aborted` when another call took the same SKU at the same time.
         """
         async with self._unit_of_work() as tx:
             product = await locked(tx, call.product_id, call.holds)
-            price, sku = product.price, product.sku
+            price, sku, before = product.price, product.sku, shown(product)
             if not product.edit(call.edit):
                 return product
             if product.sku is not None and product.sku != sku:
                 await expect_free_sku(tx, product.sku)
             await tx.products.edit_many([product])
+            await tx.audit.add_many([entry(by, "product.changed", before, product, at=self._now())])
             if product.price != price:
                 await tx.earlier_prices.add_many([EarlierPrice(product.id, price, self._now())])
         self._prices.learn([product])

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from attrs import frozen
 
+from application.ports.audit import Caller
 from domain.errors import DomainError, UnknownOrder
 from domain.ids import CustomerId, OrderId
 from domain.orders.order import Order
@@ -30,6 +31,8 @@ class OnlyIf:
     order_id: OrderId
     holds: Callable[[Order], bool] = _always
     owner: CustomerId | None = None
+    # Who is named in the audit if the call changes the order. Not a person if it is None.
+    by: Caller | None = None
 
 
 # The order that a call concerns, with or without a condition.

@@ -1,4 +1,5 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
 from functools import partial
 from typing import Final
 
@@ -6,6 +7,8 @@ from attrs import field, frozen
 
 from application.errors import Trouble
 from application.execution.batching import each_alone
+from application.execution.working_for import request_ids
+from application.ports.audit import MAX_TEXT, AuditEntry, Caller
 from application.ports.environment import Clock
 from application.ports.messaging import DeadDelivery, DeadLetterQueue
 from application.ports.persistence import UnitOfWork
@@ -146,6 +149,7 @@ class DecideDeadLetters:
             )
             await tx.dead_letters.save_many(_decided(outcomes))
             await tx.outbox.re_enqueue(events)
+            await tx.audit.add_many([_entry(by, letter, self._now()) for letter in _decided(outcomes)])
         return outcomes
 
     async def _discard(self, by: str, ids: Sequence[int]) -> Sequence[DeadLetter | DomainError]:
@@ -153,6 +157,7 @@ class DecideDeadLetters:
             letters = await tx.dead_letters.get_many(set(ids), lock=True)
             outcomes = _decide(letters, ids, lambda letter: letter.discard(by=by, at=self._now()))
             await tx.dead_letters.save_many(_decided(outcomes))
+            await tx.audit.add_many([_entry(by, letter, self._now()) for letter in _decided(outcomes)])
         return outcomes
 
 
@@ -183,6 +188,19 @@ def _decide(
 
 def _decided(outcomes: Sequence[DeadLetter | DomainError]) -> list[DeadLetter]:
     return [outcome for outcome in outcomes if isinstance(outcome, DeadLetter)]
+
+
+def _entry(by: str, letter: DeadLetter, at: datetime) -> AuditEntry:
+    decision = None if letter.decision is None else letter.decision.value
+    return AuditEntry(
+        at=at,
+        by=Caller(by, next(iter(request_ids()), "")),
+        action="dead_letter.decided",
+        subject=f"dead letter {letter.id}",
+        before={"decision": None},
+        after={"decision": decision},
+        reason=letter.message.reason[:MAX_TEXT],
+    )
 
 
 def _existing(letter: DeadLetter | None, id_: int) -> DeadLetter:

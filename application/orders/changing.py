@@ -1,9 +1,14 @@
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
-from application.execution.conditional import OrderCall, expect, order_id_in
+from attrs import asdict
+
+from application.execution.conditional import OnlyIf, OrderCall, expect, order_id_in
+from application.ports.audit import AuditEntry, Caller
 from application.ports.persistence import UnitOfWork
 from domain.errors import DomainError, OrderDeleted, UnknownOrder
 from domain.ids import OrderId
+from domain.orders.details import NO_DETAILS
 from domain.orders.events import Event
 from domain.orders.order import Order
 
@@ -47,6 +52,7 @@ async def change_each_so(
     """Change orders as `change_each`, each in its own way."""
     outcomes: list[Order | DomainError] = []
     changed: list[tuple[Order, Event]] = []
+    entries: list[AuditEntry] = []
     async with unit_of_work() as tx:
         orders = await tx.orders.get_many({order_id_in(call) for call, _ in changes}, lock=True)
         for call, change in changes:
@@ -54,6 +60,7 @@ async def change_each_so(
             try:
                 order = find(orders.get(order_id), order_id)
                 expect(call, order)
+                before = _shown(order)
                 event = change(order)
             except DomainError as error:
                 outcomes.append(error)
@@ -61,6 +68,31 @@ async def change_each_so(
                 outcomes.append(order)
                 if event is not None:
                     changed.append((order, event))
+                    if isinstance(call, OnlyIf) and call.by is not None:
+                        entries.append(_entry(call.by, event, before, _shown(order)))
         await tx.orders.save_many([order for order, _ in changed])
         await tx.events.add_many([event for _, event in changed])
+        await tx.audit.add_many(entries)
     return outcomes
+
+
+def _shown(order: Order) -> Mapping[str, Any]:
+    return {
+        "status": order.status.value,
+        "version": order.version,
+        "refund_requested": order.refund_requested,
+        "deleted": order.deleted,
+        **asdict(order.details or NO_DETAILS),
+    }
+
+
+def _entry(by: Caller, event: Event, before: Mapping[str, Any], after: Mapping[str, Any]) -> AuditEntry:
+    changed = [name for name in before if before[name] != after[name]]
+    return AuditEntry(
+        at=event.at,
+        by=by,
+        action=event.type,
+        subject=f"order {event.order_id}",
+        before={name: before[name] for name in changed},
+        after={name: after[name] for name in changed},
+    )

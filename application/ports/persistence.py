@@ -9,6 +9,7 @@ from attrs import frozen
 
 from application.errors import Aborted
 from application.ports.api_keys import ApiKey
+from application.ports.audit import AuditEntry
 from application.ports.feed import Feed
 from application.ports.idempotency import IdempotencyKey, StoredResponse
 from application.ports.jobs import Jobs, Messages
@@ -340,6 +341,15 @@ class ApiKeys(Protocol):
     async def page(self, *, after: str | None, limit: int) -> list[ApiKey]: ...
 
 
+class Audit(Protocol):
+    """Who changed what. No entry is ever changed or removed."""
+
+    async def add_many(self, entries: Sequence[AuditEntry]) -> None: ...
+
+    async def page(self, *, subject: str | None, before: int | None, limit: int) -> list[AuditEntry]:
+        """A page of all entries, or of those about one subject, the newest first."""
+
+
 class Transaction(Protocol):
     """The repositories, all of one transaction."""
 
@@ -375,6 +385,8 @@ class Transaction(Protocol):
     def jobs(self) -> Jobs: ...
     @property
     def messages(self) -> Messages: ...
+    @property
+    def audit(self) -> Audit: ...
 
 
 class UnitOfWork(Protocol):

@@ -23,6 +23,7 @@ from entrypoints.http.problems import kind_of
 from entrypoints.http.query import parameters
 from entrypoints.http.rate_limits import RateLimits, headers_in
 from entrypoints.http.replies import Reply, no_content, refuse
+from entrypoints.http.routes.audit import audit_routes
 from entrypoints.http.routes.documents import documents_routes
 from entrypoints.http.routes.events import events_routes
 from entrypoints.http.routes.health import health_routes
@@ -80,6 +81,7 @@ def create_app(  # noqa: PLR0913 - each is a setting, given by name
         *orders_routes(use_cases, cursors),
         *products_routes(use_cases, cursors),
         *keys_routes(use_cases, cursors),
+        *audit_routes(use_cases, cursors),
         *messages_routes(use_cases, cursors),
         *jobs_routes(use_cases, cursors),
     )

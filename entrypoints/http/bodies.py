@@ -15,6 +15,7 @@ from application.access.scopes import Role, Scope
 from application.catalogue.add_products import NewProduct
 from application.intake.place_order import OrderRequest, RequestedItem
 from application.ports.api_keys import ApiKey
+from application.ports.audit import AuditEntry
 from application.ports.feed import FeedItem
 from domain.catalogue.product import (
     KEEP,
@@ -143,6 +144,37 @@ class IssuedKeyBody(Struct, frozen=True):
     @classmethod
     def of(cls, issued: IssuedKey) -> "IssuedKeyBody":
         return cls(issued.token, KeyBody.of(issued.key))
+
+
+class AuditEntryBody(Struct, frozen=True):
+    id: int
+    time: datetime
+    key_id: str
+    request_id: str
+    action: str
+    subject: str
+    before: Mapping[str, Any]
+    after: Mapping[str, Any]
+    reason: str
+
+    @classmethod
+    def of(cls, entry: AuditEntry) -> "AuditEntryBody":
+        return cls(
+            entry.id,
+            entry.at,
+            entry.by.key_id,
+            entry.by.request_id,
+            entry.action,
+            entry.subject,
+            entry.before,
+            entry.after,
+            entry.reason,
+        )
+
+
+class AuditBody(Struct, frozen=True):
+    items: list[AuditEntryBody]
+    next: str | None
 
 
 class KeysBody(Struct, frozen=True):

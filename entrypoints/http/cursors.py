@@ -19,6 +19,7 @@ from entrypoints.http.refusals import InvalidCursor, in_query
 
 _PRODUCTS: Final = "products"
 _KEYS: Final = "keys"
+_AUDIT: Final = "audit"
 _SIGNATURE: Final = 12
 
 
@@ -48,6 +49,13 @@ class Cursors:
     def adjustment_at(self, cursor: str, product_id: ProductId) -> int:
         """Return the number of the adjustment before which the page begins."""
         return int.from_bytes(self._key(f"stock {product_id}", cursor), "big")
+
+    def after_entry(self, id_: int, subject: str | None) -> str:
+        return self._cursor(f"{_AUDIT} {subject}", id_.to_bytes(8, "big"))
+
+    def entry_at(self, cursor: str, subject: str | None) -> int:
+        """Return the entry of the audit after which the page begins."""
+        return int.from_bytes(self._key(f"{_AUDIT} {subject}", cursor), "big")
 
     def after_key(self, key_id: str) -> str:
         return self._cursor(_KEYS, key_id.encode())

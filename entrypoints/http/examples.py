@@ -12,6 +12,8 @@ from entrypoints.http.bodies import (
     AdjustmentBody,
     AdjustmentsBody,
     AdjustStockBody,
+    AuditBody,
+    AuditEntryBody,
     ChangeProductBody,
     ChangeStatusBody,
     EventBody,
@@ -118,6 +120,22 @@ JOB: Final = JobBody(
 JOBS: Final = JobsBody([JOB], None)
 JOB_ACCEPTED: Final = JobAcceptedBody(JOB.job_id)
 MESSAGES: Final = MessagesBody([MessageBody(JOB.job_id, None, MESSAGE_CONTENT.content, _AT)], None)
+AUDIT: Final = AuditBody(
+    [
+        AuditEntryBody(
+            7,
+            _AT,
+            "Ab3dEf6hIj9k",
+            "request-1",
+            "order.cancelled",
+            f"order {ORDER.order_id}",
+            {"status": "PENDING", "version": 1},
+            {"status": "CANCELLED", "version": 2},
+            "",
+        )
+    ],
+    None,
+)
 PRODUCTS: Final = ProductsBody([PRODUCT], None)
 HISTORY: Final = HistoryBody(
     [

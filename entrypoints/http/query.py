@@ -14,6 +14,7 @@ from domain.orders.status import OrderStatus
 from entrypoints.http.ids import PATH_SCHEMAS, customer_id_of, order_id_of, whole_number_of
 from entrypoints.http.refusals import FieldError, InvalidRequest, NotAnId, in_query
 
+MAX_SUBJECT: Final = 100
 DEFAULT_LIMIT: Final = 50
 MAX_LIMIT: Final = 200
 # For as long a request may wait for something to happen.
@@ -89,6 +90,12 @@ def active(text: str) -> bool | None:
     return _ACTIVE[text]
 
 
+def subject(text: str) -> str:
+    if not 1 <= len(text) <= MAX_SUBJECT:
+        raise InvalidRequest(in_query("subject", f"it has 1 to {MAX_SUBJECT} characters", "wrong_length"))
+    return text
+
+
 def job_status(text: str) -> JobStatus:
     if text not in JobStatus.__members__:
         raise InvalidRequest(in_query("status", f"it is one of {', '.join(JobStatus)}", "not_one_of"))
@@ -155,6 +162,7 @@ SCHEMAS: Final[Mapping[Reader, Mapping[str, Any]]] = MappingProxyType(
     {
         limit: {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
         status: {"type": "string", "enum": list(OrderStatus)},
+        subject: {"type": "string", "minLength": 1, "maxLength": MAX_SUBJECT},
         cursor: {"type": "string", "description": "The `next` of the page before this one."},
         user_id: {"type": "string", "description": "The id of a customer."},
         active: {"type": "string", "enum": list(_ACTIVE)},

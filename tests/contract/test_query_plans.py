@@ -25,6 +25,7 @@ from adapters.sql.migrate import migrate
 from adapters.sql.tables import metadata
 from adapters.sql.unit_of_work import SqlUnitOfWork
 from application.errors import Aborted
+from application.ports.audit import AuditEntry, Caller
 from application.ports.feed import FeedFilter, FeedRange, Position
 from application.ports.idempotency import IdempotencyKey, StoredResponse
 from application.ports.persistence import Announcement, EarlierPrice, OutboxEntry, Transaction
@@ -214,6 +215,11 @@ def samples_of(known: Sequence[Order]) -> Arguments:
         "idempotency_keys.kept": [
             StoredResponse(IdempotencyKey("customer 1", str(order.id)), "asked", order, NOW) for order in orders
         ],
+        "audit.entries": [
+            AuditEntry(at=NOW, by=Caller("ana", "r1"), action="stock.adjusted", subject="product 7") for _ in range(3)
+        ],
+        "audit.subject": "product 7",
+        "audit.before": 100,
         "api_keys.keys": [an_api_key(f"{number:012}") for number in range(3)],
         "api_keys.ids": [f"{number:012}" for number in range(BATCH)],
         "api_keys.after": f"{1:012}",

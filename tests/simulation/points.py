@@ -75,6 +75,8 @@ _NOT_CALLED: Final = {
     "dead_letters.get_many",
     "dead_letters.save_many",
     "dead_letters.page",
+    # Only requests about the audit.
+    "audit.page",
     # Only requests that carry an API key, and those about keys. The clients here are let in without one.
     *(f"api_keys.{method}" for method in ("add_many", "get_many", "save_many", "note_use", "page")),
 }

@@ -56,6 +56,7 @@ OPERATIONS: dict[str, tuple[Scope | None, Callable[[Any, Principal, Any, Any], A
     "retry_job": (Scope.ORDERS_WRITE, lambda use, by, pen, order: _done(use(by, JobId(order.id)))),
     "cancel_job": (Scope.ORDERS_WRITE, lambda use, by, pen, order: _done(use(by, JobId(order.id)))),
     "add_products": (Scope.PRODUCTS_WRITE, lambda use, by, pen, order: use(by, [NEW])),
+    "list_audit": (Scope.AUDIT_READ, lambda use, by, pen, order: use(by, limit=9)),
     "create_key": (Scope.KEYS_WRITE, lambda use, by, pen, order: use(by, A_KEY)),
     "list_keys": (Scope.KEYS_WRITE, lambda use, by, pen, order: use(by, limit=9)),
     "rotate_key": (Scope.KEYS_WRITE, lambda use, by, pen, order: use(by, "0123456789ab", overlap=timedelta(0))),

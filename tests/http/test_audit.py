@@ -1,0 +1,24 @@
+from tests.http.browser import Browser
+from tests.unit.shop import Shop
+
+
+async def test_the_audit_names_the_request_that_made_a_change(shop: Shop, browser: Browser) -> None:
+    await shop.sells()
+    orders = [(await browser.order())["order_id"] for _ in range(2)]
+    for number, order in enumerate(orders):
+        answer = await browser.send("DELETE", f"/orders/{order}", more=[("Request-Id", f"request-{number}")])
+        assert answer.status == 204
+    first = (await browser.get("/audit?limit=1")).body
+    [newest] = first["items"]
+    assert (newest["action"], newest["subject"]) == ("order.deleted", f"order {orders[1]}")
+    assert (newest["key_id"], newest["request_id"]) == ("anybody", "request-1")
+    assert (newest["before"]["deleted"], newest["after"]["deleted"]) == (False, True)
+    second = (await browser.get(f"/audit?limit=1&cursor={first['next']}")).body
+    assert [entry["request_id"] for entry in second["items"]] == ["request-0"]
+
+    of_one = (await browser.get(f"/audit?subject=order%20{orders[0]}")).body
+    assert [entry["request_id"] for entry in of_one["items"]] == ["request-0"]
+    assert of_one["next"] is None
+    # A cursor belongs to its filter.
+    assert (await browser.get(f"/audit?subject=x&cursor={first['next']}")).status in {400, 422}
+    assert (await browser.get("/audit?subject=")).status == 422

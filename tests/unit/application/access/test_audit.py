@@ -1,0 +1,116 @@
+"""The audit: each change by a caller has one entry, written with the change."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+import pytest
+
+from application.access.manage_keys import NewKey
+from application.access.principal import Principal
+from application.access.scopes import ALL_SCOPES, CUSTOMER_SCOPES, Role
+from application.catalogue.add_products import NewProduct
+from application.catalogue.adjust_stock import StockCall
+from application.catalogue.change_product import ProductCall
+from application.errors import Aborted
+from application.execution.conditional import OnlyIf, PreconditionFailed
+from application.execution.working_for import WorkingFor
+from application.ports.audit import AuditEntry, Caller
+from domain.catalogue.product import ProductEdit
+from domain.errors import DomainError
+from domain.ids import UserId
+from domain.money import Money
+from domain.orders.order import Order
+from tests.unit.shop import Shop
+from tests.unit.unsteady import Trouble
+
+ANA = Principal("ana", scopes=ALL_SCOPES)
+OWNER = Principal("the owner", user_id=UserId(1), scopes=CUSTOMER_SCOPES)
+
+
+async def audit_of(shop: Shop, since: int = 0) -> Sequence[AuditEntry]:
+    return [entry for entry in await shop.use_cases.list_audit(ANA, limit=99) if entry.id > since]
+
+
+@pytest.mark.parametrize(
+    ("name", "action", "by", "change"),
+    [
+        ("cancel_order", "order.cancelled", OWNER, ({"status": "PENDING"}, {"status": "CANCELLED"})),
+        ("delete_order", "order.deleted", OWNER, ({"deleted": False}, {"deleted": True})),
+        ("complete_order", "order.completed", ANA, ({"status": "PAID"}, {"status": "COMPLETED"})),
+        ("request_refund", "order.refund_requested", ANA, ({"refund_requested": False}, {"refund_requested": True})),
+    ],
+)
+async def test_a_change_of_an_order_is_noted_once_with_who_and_what(
+    shop: Shop, name: str, action: str, by: Principal, change: tuple[dict[str, object], dict[str, object]]
+) -> None:
+    pen = await shop.sells()
+    order = await shop.paid((pen, 1)) if by is ANA else await shop.order((pen, 1))
+    version = (await shop.now(order)).version
+    since = len(shop.store.audit)
+    for _ in range(2):
+        with WorkingFor(["r1"]):
+            await getattr(shop.use_cases, name)(by, order.id)
+    [entry] = await audit_of(shop, since)
+    assert (entry.by, entry.action, entry.subject) == (Caller(by.key_id, "r1"), action, f"order {order.id}")
+    before, after = change
+    assert entry.before == {**before, "version": version}
+    assert entry.after == {**after, "version": version + 1}
+
+
+async def test_callers_of_one_batch_are_told_apart(shop: Shop) -> None:
+    pen = await shop.sells()
+    orders = [await shop.order((pen, 1)) for _ in range(3)]
+    since = len(shop.store.audit)
+    calls = [OnlyIf(order.id, by=Caller(f"caller {place}", f"r{place}")) for place, order in enumerate(orders)]
+    await shop.cancel_order(calls)
+    told = {entry.subject: entry.by for entry in await audit_of(shop, since)}
+    assert told == {f"order {call.order_id}": call.by for call in calls}
+
+
+async def test_what_was_refused_or_expired_by_itself_is_not_noted(shop: Shop) -> None:
+    order = await shop.order((await shop.sells(), 1))
+    since = len(shop.store.audit)
+    with pytest.raises(PreconditionFailed):
+        await shop.use_cases.cancel_order(ANA, OnlyIf(order.id, lambda _: False))
+    with pytest.raises(DomainError):
+        await shop.use_cases.complete_order(ANA, order.id)
+    assert await shop.is_open_for(timedelta(hours=1)) == [order.id]
+    assert await audit_of(shop, since) == []
+
+
+async def test_without_its_entry_a_change_is_not_made(shop: Shop) -> None:
+    order = await shop.order((await shop.sells(), 1))
+    since = len(shop.store.audit)
+    shop.unsteady.to_come += [Trouble(Aborted("the commit failed"))] * 9
+    with pytest.raises(Aborted):
+        await shop.use_cases.cancel_order(ANA, order.id)
+    shop.unsteady.to_come.clear()
+    assert await shop.now(order) == order
+    assert await audit_of(shop, since) == []
+    assert isinstance(await shop.use_cases.cancel_order(ANA, order.id), Order)
+    assert len(await audit_of(shop, since)) == 1
+
+
+async def test_products_stock_and_keys_are_noted(shop: Shop) -> None:
+    [product] = await shop.use_cases.add_products(ANA, [NewProduct(name="ink", price=Money(100, "EUR"), stock=3)])
+    assert not isinstance(product, DomainError)
+    await shop.use_cases.adjust_stock(ANA, [StockCall(product_id=product.id, delta=2, reason="delivery")])
+    edit = ProductEdit(name="black ink")
+    await shop.use_cases.change_product(ANA, ProductCall(product_id=product.id, edit=edit))
+    issued = await shop.use_cases.create_key(ANA, NewKey(name="till", role=Role.SHOP))
+    new = await shop.use_cases.rotate_key(ANA, issued.key.id, overlap=timedelta(0))
+    await shop.use_cases.revoke_key(ANA, new.key.id)
+    await shop.use_cases.revoke_key(ANA, new.key.id)
+    revoked, rotated, created, changed, adjusted, added = await audit_of(shop)
+    assert {entry.by for entry in (revoked, rotated, created, changed, adjusted, added)} == {Caller("ana")}
+    assert (added.action, added.subject, added.after["stock"]) == ("product.added", f"product {product.id}", 3)
+    assert (adjusted.before, adjusted.after, adjusted.reason) == ({"stock": 3}, {"stock": 5}, "delivery")
+    assert (changed.action, changed.before, changed.after) == (
+        "product.changed",
+        {"name": "ink"},
+        {"name": "black ink"},
+    )
+    assert (created.action, created.subject) == ("key.created", f"key {issued.key.id}")
+    assert (rotated.subject, rotated.after["replaced_by"]) == (f"key {issued.key.id}", new.key.id)
+    assert (revoked.action, revoked.subject) == ("key.revoked", f"key {new.key.id}")
+    assert issued.token not in str(await audit_of(shop))
