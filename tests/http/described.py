@@ -8,8 +8,8 @@ from jsonschema import Draft202012Validator
 from quart import Quart, Response
 from werkzeug.exceptions import HTTPException
 
-from entrypoints.http import openapi
 from entrypoints.http.prefix import split
+from entrypoints.http.routes import openapi
 from entrypoints.http.routes.route import Route
 
 Operations = dict[str, dict[str, Any]]

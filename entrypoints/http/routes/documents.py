@@ -10,11 +10,12 @@ import msgspec
 from attrs import define, field
 from quart import request
 
-from entrypoints.http import asyncapi, openapi
+from entrypoints.http import asyncapi
 from entrypoints.http.accept import HTML, JSON
 from entrypoints.http.docs_page import STYLE, docs_page
 from entrypoints.http.preconditions import is_known
 from entrypoints.http.replies import Reply, document, not_modified
+from entrypoints.http.routes import openapi
 from entrypoints.http.routes.route import Open, Route
 
 _INDENT: Final = 2
