@@ -75,7 +75,9 @@ async def serve_http(container: Container, stop: Stop, *, on_started: OnStarted,
             on_started=on_started,
             stop=stop,
             shared_port=shared_port,
-            access_log=stack.enter_context(open_access_log(settings.access_log_file, settings.access_log_format)),
+            access_log=stack.enter_context(
+                open_access_log(settings.access_log_file, settings.access_log_format, settings.proxies)
+            ),
             long_lived=lambda: use_cases.feed_tail.count,
         )
         await use_cases.drained()

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,15 @@ async def test_the_format_decides_what_is_told_and_nothing_ends_it_early(
         agent = b'User-Agent: me" \\ \xc3\xa9\r\n'
         await ask(site, b"GET /health/live?a=1 HTTP/1.1\r\nHost: shop\r\n" + agent + b"\r\n")
     assert re.fullmatch(expected + "\n", read(file)), read(file)
+
+
+async def test_the_address_of_a_client_is_what_a_trusted_proxy_says(app: Quart, file: Path) -> None:
+    request = GET_LIVE.replace(b"\r\n\r\n", b"\r\nX-Forwarded-For: 198.51.100.7, 203.0.113.9\r\n\r\n")
+    for proxies in ([], [ip_network("127.0.0.0/8")]):
+        with open_access_log(str(file), "%(h)s", proxies) as log:
+            async with running(app, access_log=log) as site:
+                await ask(site, request)
+    assert read(file).split() == ["127.0.0.1", "203.0.113.9"]
 
 
 async def test_requests_that_are_shed_or_too_slow_are_told_as_well(app: Quart, file: Path) -> None:

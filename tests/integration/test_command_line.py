@@ -228,9 +228,10 @@ def test_the_doctor_finds_what_is_wrong(embedded: Service) -> None:
         "doctor",
         DATABASE_URL="postgresql://shop:s3cret@127.0.0.1:1/shop",
         REDIS_URL="redis://:s3cret@127.0.0.1:1/0",
-        AMQP_URL="amqp://shop:s3cret@127.0.0.1:1/",
+        RABBITMQ_URL="amqp://shop:s3cret@127.0.0.1:1/",
     )
     assert status == 1
+    assert "RABBITMQ_URL is taken for AMQP_URL" in said
     assert [line.split()[:2] for line in said.splitlines() if "FAILS" in line] == [
         ["database", "FAILS"],
         ["cache", "FAILS"],

@@ -3,10 +3,11 @@
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from entrypoints.access_format import Access, WriteLine, line_writer
 from entrypoints.errors import CannotGoOn
+from entrypoints.http.authentication import client_address
 from entrypoints.http.problem_kinds import OVERLOADED, Kind
 from entrypoints.http.request_ids import REQUEST_ID, request_id_in
 from entrypoints.http.server.asgi import App, Receive, Scope, Send
@@ -25,6 +27,8 @@ _WRITE_AFTER: Final = 0.5
 _WRITE_AT: Final = 64 * 1024
 _STANDARD_OUTPUT: Final = "-"
 _NOTHING: Final = ("-", "-", "", "-")
+
+Networks = Sequence[IPv4Network | IPv6Network]
 
 _log: Final = logging.getLogger("holdfast.http")
 
@@ -42,6 +46,8 @@ class AccessLog:
 
     _file: str
     _line: WriteLine
+    # Whose word is taken for the client's address.
+    proxies: Networks = ()
     _descriptor: int = field(init=False)
     _lines: list[str] = field(factory=list, init=False)
     _size: int = field(default=0, init=False)
@@ -100,7 +106,7 @@ class AccessLog:
 
 
 @contextmanager
-def open_access_log(file: str, form: str) -> Generator[AccessLog | None, None, None]:
+def open_access_log(file: str, form: str, proxies: Networks = ()) -> Generator[AccessLog | None, None, None]:
     """None without a file. Raise `CannotLog`."""
     if not file:
         yield None
@@ -108,7 +114,7 @@ def open_access_log(file: str, form: str) -> Generator[AccessLog | None, None, N
     try:
         if file != _STANDARD_OUTPUT:
             Path(file).parent.mkdir(parents=True, exist_ok=True)
-        log = AccessLog(file, line_writer(form))
+        log = AccessLog(file, line_writer(form), proxies)
     except OSError as error:
         raise CannotLog(f"HOLDFAST_ACCESS_LOG_FILE: {file} can't be written: {error.strerror}") from None
     try:
@@ -156,6 +162,7 @@ class LoggingProtocol(ProblemProtocol):
             scope["raw_path"].decode("latin1"),
             scope["query_string"].decode("latin1"),
             scope["http_version"],
+            [value.decode("latin1") for name, value in scope["headers"] if name == b"x-forwarded-for"],
             status=status,
             length=length,
             seconds=seconds,
@@ -163,8 +170,12 @@ class LoggingProtocol(ProblemProtocol):
             request_id=request_id,
         )
 
-    def _add(self, method: str, path: str, query: str, version: str, **more: Any) -> None:
+    def _add(
+        self, method: str, path: str, query: str, version: str, forwarded: Sequence[str] = (), **more: Any
+    ) -> None:
         client = self.client[0] if self.client else "-"
+        if self.access_lines.proxies:
+            client = client_address(client, forwarded, self.access_lines.proxies)
         said = {"length": 0, "seconds": 0.0, "headers": {}, "request_id": "-", **more}
         self.access_lines.add(
             Access(at=datetime.now(UTC), client=client, method=method, path=path, query=query, version=version, **said)

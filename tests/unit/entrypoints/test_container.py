@@ -45,16 +45,15 @@ def a_container(settings: Settings) -> Container:
     )
 
 
-@pytest.fixture(params=["in one process", "on servers"])
+@pytest.fixture(params=["in one process", "on servers", "without Redis", "on PostgreSQL alone"])
 def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
     if request.param == "in one process":
         return Settings(data=tmp_path)
-    return Settings(
-        database_url="postgresql://shop@db/shop",
-        redis_url="redis://cache",
-        amqp_url="amqp://shop@broker/",
-        data=tmp_path,
-    )
+    alone = Settings(database_url="postgresql://shop@db/shop", data=tmp_path)
+    if request.param == "on PostgreSQL alone":
+        return alone
+    without_redis = evolve(alone, amqp_url="amqp://shop@broker/")
+    return without_redis if request.param == "without Redis" else evolve(without_redis, redis_url="redis://cache")
 
 
 @pytest.fixture
