@@ -17,6 +17,8 @@ from application.access.guarded import Guarded, for_anybody, for_own_account, wi
 from application.access.manage_keys import CreateKey, IssuedKey, ListKeys, NewKey, RevokeKey, RotateKey
 from application.access.principal import Principal
 from application.access.scopes import Scope
+from application.carts.change_cart import EmptyCart, GetCart, PutItem
+from application.carts.order_cart import OrderCart
 from application.catalogue.add_products import AddProducts, NewProduct
 from application.catalogue.adjust_stock import AdjustStock, StockCall
 from application.catalogue.change_product import ChangeProduct, ProductCall
@@ -68,6 +70,7 @@ from application.payments.request_refund import RequestRefund
 from application.ports.api_keys import ApiKey
 from application.ports.audit import AuditEntry
 from application.ports.caching import CacheFence, CatalogueCache, PriceList, RecentOrders, StockCache
+from application.ports.carts import Carts
 from application.ports.environment import Clock, NewId, NewSecret
 from application.ports.messaging import DeadLetterQueue, EventPublisher, IntakeQueue, OutboxSignal, Subscription
 from application.ports.payments import PaymentProvider, ProviderLedger
@@ -76,9 +79,10 @@ from application.reconciliation.find_stuck import FindStuck
 from application.reconciliation.find_unrecorded import FindUnrecorded
 from application.reconciliation.reconcile import Reconcile
 from application.reconciliation.repair import Repair
+from domain.cart import Cart
 from domain.catalogue.product import Product
 from domain.errors import DomainError
-from domain.ids import JobId, ProductId
+from domain.ids import CustomerId, JobId, ProductId
 from domain.jobs.job import Job
 from domain.message import Message
 from domain.orders.events import Event, OrderAccepted
@@ -104,6 +108,7 @@ class Ports:
     queued_here: RecentOrders
     catalogue_cache: CatalogueCache
     stock_cache: StockCache
+    carts: Carts
     cache_fence: CacheFence
     price_list: PriceList
     outbox_signal: OutboxSignal
@@ -181,6 +186,10 @@ class UseCases:
     change_product: Callable[[Principal, ProductCall], Awaitable[Product]]
     adjust_stock: Callable[[Principal, Sequence[StockCall | Keyed[StockCall]]], Awaitable[Sequence[ProductOutcome]]]
     list_adjustments: Guarded[..., Sequence[RecordedAdjustment]]
+    get_cart: Callable[[Principal, CustomerId], Awaitable[Cart]]
+    put_item: Guarded[..., Cart]
+    empty_cart: Guarded[..., Cart]
+    order_cart: Guarded[..., Order | Queued | Replayed]
     read_feed: Guarded[..., FeedPage]
     follow_feed: Guarded[..., Follower]
 
@@ -285,6 +294,8 @@ def assemble(ports: Ports, limits: Limits) -> UseCases:
         RefundOrder(uow, provider, now), max_calls=limits.max_charges, timeout=limits.charge_timeout
     )
     expire_orders = ExpireOrders(uow, now, limits.order_expiry, look_every=limits.expiry_look)
+    intake = _intake(ports, limits, batches, PlaceOrder(uow, now), persist_orders)
+    get_product: Batched[ProductId, Product] = batches(GetProduct(uow))
     count_left = CircuitBreaker(CountLeft(uow), seconds=limits.database_timeout, pause=limits.breaker_pause)
     pages = ReadPages(uow, catalogue, fence, ReadStock(stock, count_left))
     read_feed = ReadFeed(uow)
@@ -295,10 +306,11 @@ def assemble(ports: Ports, limits: Limits) -> UseCases:
     find_stuck = FindStuck(uow, now, limits.order_expiry, limits.stuck_after)
 
     return UseCases(
-        place_order=Guarded(
-            Scope.ORDERS_WRITE,
-            for_own_account(_intake(ports, limits, batches, PlaceOrder(uow, now), persist_orders)),
-        ),
+        place_order=Guarded(Scope.ORDERS_WRITE, for_own_account(intake)),
+        get_cart=Guarded(Scope.ORDERS_READ, GetCart(ports.carts)),
+        put_item=Guarded(Scope.ORDERS_WRITE, PutItem(ports.carts, get_product)),
+        empty_cart=Guarded(Scope.ORDERS_WRITE, EmptyCart(ports.carts)),
+        order_cart=Guarded(Scope.ORDERS_WRITE, OrderCart(ports.carts, intake, ports.new_id)),
         get_order=Guarded(Scope.ORDERS_READ, with_own_order(get_order)),
         list_orders=Guarded(Scope.ORDERS_READ, ListOrders(uow, recent)),
         get_history=Guarded(Scope.ORDERS_READ, with_own_order(GetHistory(uow, recent, unrecorded))),
@@ -308,7 +320,7 @@ def assemble(ports: Ports, limits: Limits) -> UseCases:
         delete_order=changing(Scope.ORDERS_WRITE, DeleteOrder(uow, now)),
         request_payment=changing_once(Scope.PAYMENTS_WRITE, RequestPayment(uow, ports.new_id, now)),
         request_refund=changing(Scope.REFUNDS_WRITE, RequestRefund(uow, now)),
-        get_product=Guarded(None, for_anybody(batches(GetProduct(uow)))),
+        get_product=Guarded(None, for_anybody(get_product)),
         list_products=Guarded(None, for_anybody(ListProducts(batches(pages)))),
         add_products=Guarded(Scope.PRODUCTS_WRITE, AddProducts(uow, now)),
         change_product=Guarded(Scope.PRODUCTS_WRITE, ChangeProduct(uow, now, ports.price_list)),

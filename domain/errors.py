@@ -91,6 +91,24 @@ class NotForSale(DomainError):
     code = "not_for_sale"
 
 
+class PriceChanged(DomainError):
+    """A product has another price than its customer was shown."""
+
+    code = "price_changed"
+
+
+class CartEmpty(DomainError):
+    """There is nothing in the cart."""
+
+    code = "cart_empty"
+
+
+class InvalidCart(DomainError):
+    """A cart with too many products, or a quantity out of bounds."""
+
+    code = "invalid_cart"
+
+
 class StockDiffers(DomainError):
     """The stock is another one than the caller expected."""
 

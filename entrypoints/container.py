@@ -14,6 +14,7 @@ from adapters.codecs.intake_queue import PublishedIntake
 from adapters.memory.cache_fence import NoCacheFence
 from adapters.memory.cache_owner import MemoryCacheOwner
 from adapters.memory.caches import MemoryCatalogueCache, MemoryRecentOrders, MemoryStockCache
+from adapters.memory.carts import MemoryCarts, NoCarts
 from adapters.memory.no_caches import NoCatalogueCache, NoRecentOrders, NoStockCache
 from adapters.memory.price_list import MemoryPriceList
 from adapters.memory.rate_limits import MemoryRateLimiter
@@ -26,6 +27,7 @@ from application.assembly import Limits, Ports, UseCases, assemble
 from application.execution.after_commit import AfterCommit
 from application.execution.one_database import KeepCachesToDatabase
 from application.ports.caching import CacheFence, CacheOwner, CatalogueCache, PriceList, RecentOrders, StockCache
+from application.ports.carts import Carts
 from application.ports.environment import Clock, NewId, NewSecret
 from application.ports.messaging import IntakeQueue, OutboxSignal
 from application.ports.persistence import UnitOfWork
@@ -76,6 +78,19 @@ def _rate_limiter_in_redis(redis: "GuardedRedis", settings: Settings) -> RateLim
     from adapters.redis.rate_limits import RedisRateLimiter  # noqa: PLC0415 - as above
 
     return RedisRateLimiter(redis, settings.quotas, settings.namespace)
+
+
+def _carts_in_redis(redis: "GuardedRedis", namespace: str) -> Carts:
+    from adapters.redis.carts import RedisCarts  # noqa: PLC0415 - as above
+
+    return RedisCarts(redis, namespace)
+
+
+def _where_carts_are(settings: Settings) -> str:
+    # Not a cache: what `cache_disabled` says does not matter.
+    if settings.redis_url:
+        return "redis"
+    return "nowhere" if settings.database_url else "memory"
 
 
 def _cache_fence(engine: AsyncEngine, redis: "GuardedRedis", namespace: str) -> CacheFence:
@@ -178,6 +193,12 @@ class Container(containers.DeclarativeContainer):
         memory=providers.Singleton(MemoryStockCache),
         nowhere=providers.Singleton(NoStockCache),
     )
+    carts: providers.Provider[Carts] = providers.Selector(
+        providers.Callable(_where_carts_are, settings),
+        redis=providers.Singleton(_carts_in_redis, redis, settings.provided.namespace),
+        memory=providers.Singleton(MemoryCarts),
+        nowhere=providers.Singleton(NoCarts),
+    )
     queued_here: providers.Provider[RecentOrders] = providers.Singleton(MemoryRecentOrders)
     price_list: providers.Provider[PriceList] = providers.Singleton(MemoryPriceList)
     heartbeats: providers.Provider[SqlHeartbeats] = providers.Factory(SqlHeartbeats, engine)
@@ -219,6 +240,7 @@ class Container(containers.DeclarativeContainer):
         queued_here=queued_here,
         catalogue_cache=catalogue_cache,
         stock_cache=stock_cache,
+        carts=carts,
         cache_fence=cache_fence,
         price_list=price_list,
         outbox_signal=outbox_signal,

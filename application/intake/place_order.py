@@ -9,8 +9,9 @@ from application.execution.idempotency import Keyed, Outcome, once
 from application.ports.environment import Clock, NewId
 from application.ports.persistence import Transaction, UnitOfWork
 from domain.catalogue.product import Product
-from domain.errors import DomainError, ExternalIdTaken, NotForSale, UnknownProduct
+from domain.errors import DomainError, ExternalIdTaken, NotForSale, PriceChanged, UnknownProduct
 from domain.ids import CustomerId, OrderId, ProductId, first_payment_of
+from domain.money import Money
 from domain.orders.details import NO_DETAILS, OrderDetails
 from domain.orders.events import Event, OrderAccepted
 from domain.orders.limits import expect_details_within_limits, expect_within_limits
@@ -21,10 +22,11 @@ from domain.payments.payment import Payment
 
 @frozen
 class RequestedItem:
-    """A product and its quantity."""
+    """A product and its quantity, and the price that the customer was shown, if that is to be kept to."""
 
     product_id: ProductId
     quantity: int
+    unit_price: Money | None = None
 
 
 @frozen
@@ -213,13 +215,18 @@ def _units(items: Iterable[RequestedItem | OrderLine]) -> list[tuple[ProductId, 
 
 
 def _price(items: Sequence[RequestedItem], products: Mapping[ProductId, Product]) -> tuple[OrderLine, ...]:
-    """Return one line for each product, with its quantities added up. Raise `UnknownProduct` or `NotForSale`."""
+    """Return one line for each product, with its quantities added up.
+
+    Raise `UnknownProduct`, `NotForSale`, `PriceChanged`.
+    """
     lines = []
     for product_id, quantity in _units(items):
         product = products.get(product_id)
         if product is None or not product.active:
             raise _refusal(items, products)
         lines.append(OrderLine(product_id=product_id, quantity=quantity, unit_price=product.price))
+    if any(item.unit_price is not None and item.unit_price != products[item.product_id].price for item in items):
+        raise _refusal(items, products)
     return tuple(lines)
 
 
@@ -232,5 +239,15 @@ def _refusal(items: Sequence[RequestedItem], products: Mapping[ProductId, Produc
             errors.append(UnknownProduct(f"there is no product {item.product_id}", field=field))
         elif not product.active:
             errors.append(NotForSale(f"product {item.product_id} is not for sale", field=field))
+        elif item.unit_price not in {None, product.price}:
+            errors.append(_price_changed(index, item, product.price))
     first, *others = errors
     return type(first)(str(first), field=first.field, others=others)
+
+
+def _price_changed(index: int, item: RequestedItem, now: Money) -> PriceChanged:
+    was = item.unit_price
+    told = f"product {item.product_id} costs {now.minor} {now.currency} now" + (
+        f", and {was.minor} {was.currency} was shown" if was is not None else ""
+    )
+    return PriceChanged(f"{told} (in minor units)", field=f"items[{index}].unit_price")

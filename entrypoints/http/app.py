@@ -24,6 +24,7 @@ from entrypoints.http.query import parameters
 from entrypoints.http.rate_limits import RateLimits, headers_in
 from entrypoints.http.replies import Reply, no_content, refuse
 from entrypoints.http.routes.audit import audit_routes
+from entrypoints.http.routes.carts import carts_routes
 from entrypoints.http.routes.documents import documents_routes
 from entrypoints.http.routes.events import events_routes
 from entrypoints.http.routes.health import health_routes
@@ -86,7 +87,7 @@ def create_app(  # noqa: PLR0913 - each is a setting, given by name
         *jobs_routes(use_cases, cursors),
     )
     open_routes = (*problems_routes(), *health_routes(check_readiness), *documents_routes(namespace, app.routes))
-    for route in (*lists, *events_routes(use_cases), *open_routes):
+    for route in (*lists, *carts_routes(use_cases), *events_routes(use_cases), *open_routes):
         endpoint = f"{route.method} {route.path}"
         app.routes[endpoint] = route
         app.add_url_rule(

@@ -17,6 +17,7 @@ from application.intake.place_order import OrderRequest, RequestedItem
 from application.ports.api_keys import ApiKey
 from application.ports.audit import AuditEntry
 from application.ports.feed import FeedItem
+from domain.cart import Cart, CartItem
 from domain.catalogue.product import (
     KEEP,
     MAX_COUNT,
@@ -27,7 +28,7 @@ from domain.catalogue.product import (
     ProductEdit,
     StockAdjustment,
 )
-from domain.ids import MAX_ID, MAX_NAME, ProductId
+from domain.ids import MAX_ID, MAX_NAME, CustomerId, ProductId
 from domain.jobs.job import Job, JobStatus
 from domain.message import MAX_CONTENT, Message
 from domain.money import MAX_MINOR, Money
@@ -309,6 +310,42 @@ class AdjustmentBody(Struct, frozen=True):
 class AdjustmentsBody(Struct, frozen=True):
     items: list[AdjustmentBody]
     next: str | None
+
+
+class PutItemBody(Struct, frozen=True, forbid_unknown_fields=True):
+    quantity: Annotated[int, Meta(ge=1, le=MAX_QUANTITY)]
+
+    def members(self) -> int:
+        """How many members the JSON has when none is written twice."""
+        return 1
+
+
+class OrderCartBody(Struct, frozen=True, forbid_unknown_fields=True):
+    """Nothing: what is ordered is in the cart."""
+
+    def members(self) -> int:
+        """How many members the JSON has when none is written twice."""
+        return 0
+
+
+class CartItemBody(Struct, frozen=True):
+    product_id: int
+    quantity: int
+    unit_price: int
+    currency: str
+
+    @classmethod
+    def of(cls, item: CartItem) -> "CartItemBody":
+        return cls(item.product_id, item.quantity, item.unit_price.minor, item.unit_price.currency)
+
+
+class CartBody(Struct, frozen=True):
+    user_id: int | str
+    items: list[CartItemBody]
+
+    @classmethod
+    def of(cls, owner: CustomerId, cart: Cart) -> "CartBody":
+        return cls(in_json(owner), [CartItemBody.of(item) for item in cart.items])
 
 
 class OrderLineBody(Struct, frozen=True):

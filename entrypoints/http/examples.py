@@ -14,6 +14,8 @@ from entrypoints.http.bodies import (
     AdjustStockBody,
     AuditBody,
     AuditEntryBody,
+    CartBody,
+    CartItemBody,
     ChangeProductBody,
     ChangeStatusBody,
     EventBody,
@@ -41,6 +43,7 @@ from entrypoints.http.bodies import (
     ProductBody,
     ProductsBody,
     ProgressBody,
+    PutItemBody,
     ReadyBody,
     RequestedItemBody,
 )
@@ -136,6 +139,8 @@ AUDIT: Final = AuditBody(
     ],
     None,
 )
+PUT_ITEM: Final = PutItemBody(2)
+CART: Final = CartBody(1, [CartItemBody(1, 2, 1250, "EUR")])
 PRODUCTS: Final = ProductsBody([PRODUCT], None)
 HISTORY: Final = HistoryBody(
     [

@@ -28,17 +28,21 @@ from application.execution.idempotency import KeyInFlight, KeyReused
 from application.feed.read_feed import PositionNotKept
 from application.intake.queue_orders import DatabaseNeeded
 from application.intake.unrecorded import NotYetRecorded
+from application.ports.carts import CartsUnsupported
 from domain.errors import (
+    CartEmpty,
     CurrencyMismatch,
     DomainError,
     ExternalIdTaken,
     IllegalTransition,
     InvalidAmount,
+    InvalidCart,
     InvalidMetadata,
     InvalidOrder,
     InvalidProduct,
     NotForSale,
     OutOfStock,
+    PriceChanged,
     ProductExists,
     SkuTaken,
     StockDiffers,
@@ -209,6 +213,30 @@ KINDS: Final[Mapping[type[Exception], Kind]] = MappingProxyType(
             "The amount is out of bounds",
             "The order costs more than the largest amount that is exact in JSON.",
             "Place several smaller orders.",
+            is_told=True,
+        ),
+        PriceChanged: Kind(
+            HTTPStatus.CONFLICT,
+            PriceChanged.code,
+            "A product has another price now",
+            "The shop has changed the price since the customer was shown it. The errors have both prices.",
+            "Show the new price. A cart takes it when the item is put into it again; order it under a new key.",
+            is_told=True,
+        ),
+        CartEmpty: Kind(
+            HTTPStatus.CONFLICT,
+            CartEmpty.code,
+            "The cart is empty",
+            "Nothing was put into the cart, or all of it was ordered.",
+            "Read the orders of the customer, or put something into the cart.",
+            is_told=True,
+        ),
+        InvalidCart: Kind(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            InvalidCart.code,
+            "The cart breaks a rule",
+            "There are too many products in the cart, or too many units of one.",
+            "Order what is in it, or take something out.",
             is_told=True,
         ),
         InvalidProduct: Kind(
@@ -420,6 +448,13 @@ KINDS: Final[Mapping[type[Exception], Kind]] = MappingProxyType(
             again="yes",
         ),
         DatabaseNeeded: UNAVAILABLE,
+        CartsUnsupported: Kind(
+            HTTPStatus.NOT_IMPLEMENTED,
+            "carts_unsupported",
+            "This shop keeps no carts",
+            "Several processes share the database, and carts are kept in Redis, which this shop does without.",
+            "Set REDIS_URL, or keep the cart at the client and place the order with POST /orders.",
+        ),
         Unavailable: UNAVAILABLE,
         OutcomeUnknown: OUTCOME_UNKNOWN,
         TimeoutError: DEADLINE,

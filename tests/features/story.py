@@ -51,6 +51,16 @@ class Story:
         self.customer = next(_CUSTOMERS)
         self.she_orders(items, key=key, pay=pay)
 
+    def someone_comes(self) -> None:
+        self.customer = next(_CUSTOMERS)
+
+    def she_orders_her_cart(self, *, key: str | None = None) -> None:
+        with self.allowing_refusal():
+            told = self.shop.order_cart(self.customer, key=key)
+            self.told.append(told)
+            if told.id not in self.orders:
+                self.orders.append(told.id)
+
     def she_orders(self, items: str, *, key: str | None = None, pay: bool = False) -> None:
         """Items as in `2 fountain pens and 1 bottle of ink`."""
         wanted = [item.split(" ", 1) for item in items.split(" and ")]

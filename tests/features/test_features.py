@@ -123,6 +123,38 @@ def a_customer_orders(story: Story, items: str, key: str | None) -> None:
     story.someone_orders(items, key=key)
 
 
+@given(parsers.re(r"a customer has put (?P<quantity>\d+) (?P<name>.+) into her cart"))
+def a_customer_has_put(story: Story, quantity: str, name: str) -> None:
+    story.someone_comes()
+    story.shop.put_into_cart(story.customer, story.product(name), int(quantity))
+
+
+@when(parsers.re(r"she puts (?P<quantity>\d+) (?P<name>.+) into her cart"))
+def she_puts(story: Story, quantity: str, name: str) -> None:
+    story.shop.put_into_cart(story.customer, story.product(name), int(quantity))
+
+
+@given("she has ordered her cart")
+@when("she orders her cart")
+def she_orders_her_cart(story: Story) -> None:
+    story.she_orders_her_cart()
+
+
+@when(parsers.re(r'she orders her cart under the key "(?P<key>.+)"'))
+def she_orders_her_cart_under_a_key(story: Story, key: str) -> None:
+    story.she_orders_her_cart(key=key)
+
+
+@then("her cart is empty")
+def her_cart_is_empty(story: Story) -> None:
+    assert story.shop.cart_of(story.customer) == {}
+
+
+@then(parsers.re(r"her cart has (?P<quantity>\d+) (?P<name>.+)"))
+def her_cart_has(story: Story, quantity: str, name: str) -> None:
+    assert story.shop.cart_of(story.customer) == {story.product(name): int(quantity)}
+
+
 @when(parsers.re(rf"she orders (?P<items>\d[^\"]+?){KEY}"))
 def she_orders(story: Story, items: str, key: str | None) -> None:
     story.she_orders(items, key=key)

@@ -20,6 +20,7 @@ BODIES = {
     "/status": b'{"status": "CANCELLED"}',
     "/keys": b'{"name": "till", "role": "read", "scopes": []}',
     "/products": b'{"name": "ink", "price": 100, "currency": "EUR"}',
+    "/carts/<user_id>/items/<product_id>": b'{"quantity": 1}',
     "/stock": b'{"delta": 1, "reason": "delivery"}',
     "/messages": b'{"content": "hello"}',
 }
@@ -42,6 +43,7 @@ def address(route: Route, order_id: str = NOWHERE) -> str:
     named = {
         "<order_id>": order_id,
         "<product_id>": "1",
+        "<user_id>": "1",
         "<job_id>": NOWHERE,
         "<key_id>": "0123456789ab",
         "<code>": "overloaded",

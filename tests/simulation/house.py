@@ -13,6 +13,7 @@ from adapters.codecs.intake_queue import PublishedIntake
 from adapters.memory.broker import MemoryBroker
 from adapters.memory.cache_fence import NoCacheFence
 from adapters.memory.caches import MemoryCatalogueCache, MemoryRecentOrders, MemoryStockCache
+from adapters.memory.carts import MemoryCarts
 from adapters.memory.price_list import MemoryPriceList
 from adapters.memory.signal import MemoryOutboxSignal
 from application import assembly
@@ -161,6 +162,7 @@ class House:
             queued_here=MemoryRecentOrders(),
             catalogue_cache=self.catalogue_cache,
             stock_cache=self.stock_cache,
+            carts=MemoryCarts(),
             # A cache that is gone is gone for all processes here.
             cache_fence=NoCacheFence(),
             price_list=SimulatedPriceList(faults, process, MemoryPriceList()),

@@ -7,6 +7,7 @@ from adapters.codecs.intake_queue import PublishedIntake
 from adapters.memory.broker import MemoryBroker
 from adapters.memory.cache_fence import NoCacheFence
 from adapters.memory.caches import MemoryCatalogueCache, MemoryRecentOrders, MemoryStockCache
+from adapters.memory.carts import MemoryCarts
 from adapters.memory.price_list import MemoryPriceList
 from adapters.memory.signal import MemoryOutboxSignal
 from adapters.memory.store import MemoryStore
@@ -89,6 +90,7 @@ class Shop:
             queued_here=MemoryRecentOrders(),
             catalogue_cache=catalogue,
             stock_cache=stock,
+            carts=MemoryCarts(),
             cache_fence=NoCacheFence(),
             price_list=MemoryPriceList(),
             outbox_signal=signal,

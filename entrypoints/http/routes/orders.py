@@ -151,7 +151,7 @@ class _Handlers:
         wanted = body.to_request()
         call = await keyed(wanted, scope=scope_of(wanted.user_id))
         outcome = await self._use_cases.place_order(by, call)
-        return queued(outcome, _accepted) if isinstance(outcome, Queued) else answered(outcome, _created)
+        return queued(outcome, accepted) if isinstance(outcome, Queued) else answered(outcome, created)
 
     async def page(self, by: Principal) -> Reply:
         wanted = query.parameters(request.query_string, _PARAMETERS)
@@ -217,11 +217,11 @@ def _reply(order: Order, status: HTTPStatus = HTTPStatus.OK, *headers: tuple[str
     return reply(OrderBody.of(order), status, ("ETag", etag_of(order)), *headers)
 
 
-def _created(order: Order) -> Reply:
+def created(order: Order) -> Reply:
     return _reply(order, HTTPStatus.CREATED, ("Location", here(f"/orders/{order.id}")))
 
 
-def _accepted(order: Order) -> Reply:
+def accepted(order: Order) -> Reply:
     """The response for a queued order, which is as safe as a created one and is recorded soon."""
     return _reply(order, HTTPStatus.ACCEPTED, ("Location", here(f"/orders/{order.id}")))
 

@@ -109,6 +109,19 @@ class HttpShop:
             self._orders.append(told.id)
         return told
 
+    def put_into_cart(self, customer: int, product: int, quantity: int) -> None:
+        self._ask("PUT", f"/carts/{customer}/items/{product}", json={"quantity": quantity})
+
+    def cart_of(self, customer: int) -> dict[int, int]:
+        items = self._ask("GET", f"/carts/{customer}")["items"]
+        return {item["product_id"]: item["quantity"] for item in items}
+
+    def order_cart(self, customer: int, *, key: str | None = None) -> OrderSeen:
+        told = _seen(self._ask("POST", f"/carts/{customer}/order", headers=_under(key)))
+        if told.id not in self._orders:
+            self._orders.append(told.id)
+        return told
+
     def order(self, order: str) -> OrderSeen:
         return _seen(self._ask("GET", f"/orders/{order}"))
 

@@ -145,6 +145,16 @@ class MemoryShop:
         call = request if key is None else Keyed(request, IdempotencyKey(f"customer {customer}", key), fingerprint)
         return _seen(self._call(self._use_cases.place_order, call))
 
+    def put_into_cart(self, customer: int, product: int, quantity: int) -> None:
+        self._runner.run(self._use_cases.put_item(SYSTEM, UserId(customer), ProductId(product), quantity))
+
+    def cart_of(self, customer: int) -> dict[int, int]:
+        cart = self._runner.run(self._use_cases.get_cart(SYSTEM, UserId(customer)))
+        return {item.product_id: item.quantity for item in cart.items}
+
+    def order_cart(self, customer: int, *, key: str | None = None) -> OrderSeen:
+        return _seen(self._answer(lambda: self._use_cases.order_cart(SYSTEM, UserId(customer), key=key)))
+
     def order(self, order: str) -> OrderSeen:
         return _seen(self._call(self._use_cases.get_order, _id(order)))
 

@@ -65,6 +65,14 @@ class Shop(Protocol):
         Return the response. Raise `Refused` or `TryAgain`.
         """
 
+    def put_into_cart(self, customer: int, product: int, quantity: int) -> None: ...
+
+    def cart_of(self, customer: int) -> dict[int, int]:
+        """Quantities by their products."""
+
+    def order_cart(self, customer: int, *, key: str | None = None) -> OrderSeen:
+        """Raise `Refused`."""
+
     def order(self, order: str) -> OrderSeen:
         """Raise `Refused`."""
 
