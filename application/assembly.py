@@ -30,6 +30,7 @@ from application.execution.batching import Batched
 from application.execution.circuit_breaker import CircuitBreaker
 from application.execution.conditional import OrderCall
 from application.execution.idempotency import Keyed, Outcome, ProductOutcome, Replayed
+from application.execution.prune_keys import PruneKeys
 from application.execution.retry_conflicts import Retrying
 from application.execution.simulated_work import SimulatedWork
 from application.feed.give_positions import GivePositions, PruneFeed
@@ -154,6 +155,8 @@ class Limits:
     # The pause between two looks for unpaid orders. A time without two looks was an outage.
     expiry_look: timedelta = timedelta(seconds=30)
     stuck_after: timedelta = timedelta(minutes=10)
+    # How long the stored responses of idempotency keys are kept. None: for good.
+    key_retention: timedelta | None = None
     # The least and the most seconds that a worker takes over each message.
     simulated_work: tuple[float, float] = (0.0, 0.0)
     # None keeps positions for good.
@@ -211,6 +214,8 @@ class UseCases:
     remove_jobs: RemoveJobs
     refresh_prices: RefreshPrices
     expire_orders: ExpireOrders
+    # None where stored responses are kept for good.
+    prune_keys: PruneKeys | None
     consumers: Sequence[Consumer]
     record_dead_letters: Sequence[RecordDeadLetters]
     relay_events: RelayEvents
@@ -348,6 +353,7 @@ def assemble(ports: Ports, limits: Limits) -> UseCases:
         remove_jobs=RemoveJobs(uow, limits.job_retention),
         refresh_prices=RefreshPrices(uow, ports.price_list),
         expire_orders=expire_orders,
+        prune_keys=None if limits.key_retention is None else PruneKeys(uow, now, limits.key_retention),
         consumers=(
             _consumer(INTAKE, ports, limits, persist_orders),
             _consumer(PAYMENTS, ports, limits, ByOrder(process_payment)),

@@ -130,6 +130,7 @@ def _limits(settings: Settings) -> Limits:
         order_expiry=settings.order_expiry,
         expiry_look=max(_LOOK_OFTEN, min(settings.order_expiry / _LATE, _LOOK_SELDOM)),
         stuck_after=settings.stuck_after,
+        key_retention=settings.key_retention,
         simulated_work=settings.simulated_work,
         feed_retention=settings.feed_retention,
         followers_max=settings.max_streams,

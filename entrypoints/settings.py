@@ -146,6 +146,11 @@ class Settings:
     )
     max_streams: Count = _setting(500, "clients that follow the feed through one API process at once")
     job_retention: timedelta = _setting(timedelta(days=7), "how long a job that has ended can still be looked up")
+    key_retention: timedelta | None = _setting(
+        None,
+        "how long the response to a request with an idempotency key is kept: longer than clients repeat a request; by"
+        " default for good",
+    )
     request_timeout: timedelta = _setting(timedelta(seconds=10), "deadline of an HTTP request")
     shutdown_timeout: timedelta = _setting(timedelta(seconds=10), "how long a stopping process finishes its work")
     cors_origins: tuple[str, ...] = _setting(

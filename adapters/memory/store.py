@@ -103,6 +103,7 @@ class Changes:
     jobs: Overlay[JobId, Job] = field(init=False)
     removed_jobs: set[JobId] = field(factory=set, init=False)
     messages: Overlay[JobId, Message] = field(init=False)
+    pruned_keys: set[IdempotencyKey] = field(factory=set, init=False)
     recorded_at: Overlay[OrderId, datetime] = field(init=False)
     api_keys: Overlay[str, ApiKey] = field(init=False)
     audit: list[AuditEntry] = field(factory=list, init=False)
@@ -150,6 +151,8 @@ class Changes:
         store.events |= self.events
         self._commit_feed()
         store.idempotency_keys.update(self.idempotency_keys.written)
+        for key in self.pruned_keys:
+            store.idempotency_keys.pop(key, None)
         for position in self.sent:
             store.outbox.pop(position, None)
         store.announcements = self.waiting_announcements()

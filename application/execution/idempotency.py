@@ -16,16 +16,6 @@ C = TypeVar("C")
 A = TypeVar("A", Order, Product)
 
 
-# Refusals that say nothing about the next request under the same key.
-_NOT_STORED: Final = (UnknownOrder, PreconditionFailed)
-
-
-def _is_stored(answer: Answer) -> bool:
-    # An unknown product is part of a request with a field, and without one it is what the request is about.
-    is_missing = isinstance(answer, UnknownProduct) and answer.field is None
-    return not (is_missing or isinstance(answer, _NOT_STORED))
-
-
 class KeyInFlight(NotDone):
     """Another transaction is working on a request under the key. It stores its response when it commits."""
 
@@ -34,6 +24,16 @@ class KeyReused(DomainError):
     """The key was used for a different request before."""
 
     code: ClassVar[str] = "idempotency_key_reused"
+
+
+# Refusals that say nothing about the next request under the same key.
+_NOT_STORED: Final = (UnknownOrder, PreconditionFailed, KeyReused)
+
+
+def _is_stored(answer: Answer) -> bool:
+    # An unknown product is part of a request with a field, and without one it is what the request is about.
+    is_missing = isinstance(answer, UnknownProduct) and answer.field is None
+    return not (is_missing or isinstance(answer, _NOT_STORED))
 
 
 @frozen

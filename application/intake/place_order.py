@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 from attrs import define, field, frozen
 
-from application.execution.idempotency import Keyed, Outcome, once
+from application.execution.idempotency import Keyed, KeyReused, Outcome, once
 from application.ports.environment import Clock, NewId
-from application.ports.persistence import Transaction, UnitOfWork
+from application.ports.persistence import OrderExists, Transaction, UnitOfWork
 from domain.catalogue.product import Product
 from domain.errors import DomainError, ExternalIdTaken, NotForSale, PriceChanged, UnknownProduct
 from domain.ids import CustomerId, OrderId, ProductId, first_payment_of
@@ -92,21 +92,34 @@ class NumberRequests:
 class PlaceOrder:
     """Turn requests into orders, all in one transaction. The refusal of one request does not affect the others.
 
-    A request under a key becomes one order, however often it is repeated.
+    A request under a key becomes one order, however often it is repeated. If the stored response of the key was pruned
+    meanwhile, a repeated request gets the order as it is now.
     """
 
     _unit_of_work: UnitOfWork
     _now: Clock
 
     async def __call__(self, requests: Sequence[NumberedRequest | Keyed[NumberedRequest]]) -> Sequence[Outcome]:
-        async with self._unit_of_work() as tx:
-            return await once(tx, requests, partial(self._place_all, tx), now=self._now)
+        try:
+            async with self._unit_of_work() as tx:
+                return await once(tx, requests, partial(self._place_all, tx, {}), now=self._now)
+        except OrderExists:
+            # The order was placed under a key whose stored response was pruned. Only now is it worth a look.
+            async with self._unit_of_work() as tx:
+                ids = {request.call.order_id for request in requests if isinstance(request, Keyed)}
+                known = await tx.orders.get_many(ids, lock=True)
+                return await once(tx, requests, partial(self._place_all, tx, known), now=self._now)
 
-    async def _place_all(self, tx: Transaction, requests: Sequence[NumberedRequest]) -> list[Order | DomainError]:
+    async def _place_all(
+        self, tx: Transaction, known: Mapping[OrderId, Order], requests: Sequence[NumberedRequest]
+    ) -> list[Order | DomainError]:
         outcomes: list[Order | DomainError] = []
         placed: list[Placed] = []
         products = await tx.products.get_many({id_ for request in requests for id_ in request.product_ids})
         for request in requests:
+            if (order := known.get(request.order_id)) is not None:
+                outcomes.append(_again(request, order))
+                continue
             try:
                 expect_placeable(request)
                 new = price_order(request, products)
@@ -121,6 +134,12 @@ class PlaceOrder:
             placed = [each for each in placed if each.order.id not in taken]
         await record(tx, placed)
         return outcomes
+
+
+def _again(request: NumberedRequest, order: Order) -> Order | KeyReused:
+    if is_made_of(request.wanted, order) is False:
+        return KeyReused("this idempotency key was used for a different request; use a new key")
+    return order
 
 
 def expect_placeable(request: NumberedRequest) -> None:

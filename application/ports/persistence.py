@@ -28,11 +28,15 @@ class OrderConflict(Aborted):
     """An order changed since it was read."""
 
 
+class OrderExists(Aborted):
+    """An order is stored under the id of a new one."""
+
+
 class Orders(Protocol):
     """The orders of the shop. Nothing is tracked: a changed order must be saved."""
 
     async def add_many(self, orders: Sequence[Order]) -> None:
-        """Raise `Aborted` if an id is taken, or an external id by another order of the customer that is not deleted.
+        """Raise `OrderExists` if an id is taken, and `Aborted` if another order of the customer has the external id.
 
         The time at which an order is recorded is kept with it, by the database's clock: since then it is payable.
         """
@@ -281,7 +285,7 @@ class WaitingWork(Protocol):
 
 
 class IdempotencyKeys(Protocol):
-    """The stored response of each key, kept for good, written in the same transaction as the effect."""
+    """The stored response of each key, written in the same transaction as the effect, and kept until it is pruned."""
 
     async def claim(self, keys: Collection[IdempotencyKey]) -> dict[IdempotencyKey, StoredResponse | None]:
         """The stored response of each key. None means: there is none, and this transaction alone can store one.
@@ -291,6 +295,12 @@ class IdempotencyKeys(Protocol):
 
     async def add_many(self, kept: Sequence[StoredResponse]) -> None:
         """Store the responses of claimed keys. Raise `Aborted` when one of the keys has a response already."""
+
+    async def prune(self, before: datetime, *, after: IdempotencyKey | None, limit: int) -> IdempotencyKey | None:
+        """Look at the next `limit` keys above `after`, and remove those whose response was stored before the moment.
+
+        Return the last one looked at, or None if there are no more.
+        """
 
 
 class DeadLetters(Protocol):

@@ -53,6 +53,8 @@ class Worker:
             tasks.create_task(repeat(self._remove_jobs, stop, name="jobs"))
             tasks.create_task(repeat(self._expire, stop, name="expiry"))
             tasks.create_task(repeat(self._republish, stop, name="republish"))
+            if self.use_cases.prune_keys is not None:
+                tasks.create_task(repeat(self.use_cases.prune_keys, stop, name="keys"))
 
     async def _work_off(self, consumer: Consumer, stop: Stop) -> None:
         """Take deliveries until the stop, and settle all that were taken, also those that wait for a slow server."""

@@ -1,4 +1,5 @@
 import asyncio
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import pytest
@@ -12,7 +13,7 @@ from adapters.sql.tables import idempotency_keys
 from adapters.sql.unit_of_work import SqlUnitOfWork
 from application.errors import Aborted
 from application.execution.after_commit import Committed, propagate_nothing
-from application.execution.idempotency import Keyed, KeyInFlight
+from application.execution.idempotency import Keyed, KeyInFlight, KeyReused, Replayed
 from application.intake.place_order import NumberRequests, OrderRequest, PlaceOrder, RequestedItem
 from application.ports.idempotency import Answer, IdempotencyKey, StoredResponse
 from application.ports.persistence import UnitOfWork
@@ -148,6 +149,68 @@ async def test_a_key_is_never_kept_twice(unit_of_work: UnitOfWork) -> None:
     with pytest.raises(Aborted):
         await add(unit_of_work, kept(answer=InvalidOrder("another answer")))
     assert await claim(unit_of_work, KEY) == {KEY: kept()}
+
+
+async def prune(unit_of_work: UnitOfWork, before: datetime, *, limit: int) -> int:
+    """In so many steps as it takes, which are returned."""
+    steps, last = 0, None
+    while steps == 0 or last is not None:
+        async with unit_of_work() as tx:
+            last = await tx.idempotency_keys.prune(before, after=last, limit=limit)
+        steps += 1
+    return steps
+
+
+@pytest.mark.parametrize(("limit", "steps"), [(1, 8), (2, 4), (3, 3), (7, 2), (100, 1)])
+async def test_what_is_older_is_pruned_in_steps_and_nothing_else(
+    unit_of_work: UnitOfWork, limit: int, steps: int
+) -> None:
+    keys = [IdempotencyKey(scope, value) for scope in ("customer 1", "customer 2", "order 7") for value in ("a", "ab")]
+    keys.append(IdempotencyKey("customer 1", "Zürich"))
+    old, new = keys[::2], keys[1::2]
+    await add(unit_of_work, *(evolve(kept(key), at=NOW if key in old else LATER) for key in keys))
+    assert await prune(unit_of_work, NOW, limit=limit) == steps
+    assert None not in (await claim(unit_of_work, *keys)).values()
+    await prune(unit_of_work, LATER, limit=limit)
+    found = await claim(unit_of_work, *keys)
+    assert {key for key, answer in found.items() if answer is None} == set(old)
+    assert {key for key, answer in found.items() if answer is not None} == set(new)
+
+
+async def test_under_a_key_that_was_pruned_a_response_can_be_stored_anew(unit_of_work: UnitOfWork) -> None:
+    await add(unit_of_work, kept())
+    anew = evolve(kept(), fingerprint="e" * 64, at=LATER)
+    async with unit_of_work() as tx:
+        await tx.idempotency_keys.prune(LATER, after=None, limit=10)
+        assert await tx.idempotency_keys.claim([KEY]) == {KEY: None}
+        await tx.idempotency_keys.add_many([anew])
+    await prune(unit_of_work, LATER, limit=10)
+    assert await claim(unit_of_work, KEY) == {KEY: anew}
+
+
+async def test_a_request_that_comes_again_after_its_key_was_pruned_gets_its_order_as_it_is(
+    unit_of_work: UnitOfWork,
+) -> None:
+    await keep(unit_of_work, products=[a_product()])
+    place_order, number = PlaceOrder(unit_of_work, lambda: LATER), NumberRequests(uuid7, lambda: NOW)
+    request = OrderRequest(UserId(1), (RequestedItem(ProductId(1), 1),))
+    other_request = OrderRequest(UserId(1), (RequestedItem(ProductId(1), 2),))
+    tuesday = evolve(KEY, value="tuesday")
+    [order] = await place_order([number(Keyed(request, KEY, "f"))])
+    assert isinstance(order, Order)
+    order.cancel(at=LATER)
+    async with unit_of_work() as tx:
+        await tx.orders.save_many([order])
+    await prune(unit_of_work, LATER + timedelta(days=1), limit=10)
+
+    # What comes with it is done, and another request under the key is refused and leaves the key as it is.
+    calls = [Keyed(other_request, KEY, "g"), Keyed(request, tuesday, "f"), request]
+    outcomes = await place_order([number(call) for call in calls])
+    assert [type(outcome) for outcome in outcomes] == [KeyReused, Order, Order]
+    for expected in (order, Replayed(order)):
+        assert await place_order([number(Keyed(request, KEY, "f"))]) == [expected]
+    async with unit_of_work.reading() as tx:
+        assert len(await tx.orders.page(user_id=None, status=None, before=None, limit=10)) == 3
 
 
 async def test_of_those_who_come_at_once_one_works_and_the_others_wait_or_are_told(unit_of_work: UnitOfWork) -> None:

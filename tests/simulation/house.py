@@ -187,6 +187,7 @@ class House:
             relay_batch_max=chance.choice((2, 5, 512)),
             max_charges=chance.choice((1, 2, 128)),
             charge_timeout=_CHARGE_TIMEOUT,
+            key_retention=_NEVER,
             order_expiry=EXPIRY,
             expiry_look=LOOKS_FOR_OVERDUE,
         )

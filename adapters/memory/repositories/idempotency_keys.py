@@ -1,6 +1,8 @@
 from collections.abc import Collection, Sequence
+from datetime import datetime
+from operator import attrgetter
 
-from attrs import frozen
+from attrs import field, frozen
 
 from adapters.codecs.stored_responses import decode, encode
 from adapters.memory.overlay import Overlay
@@ -15,6 +17,8 @@ from domain.orders.order import Order
 class MemoryIdempotencyKeys:
     _stored: Overlay[IdempotencyKey, StoredAnswer]
     _committed: Committed
+    # What this transaction has removed.
+    _pruned: set[IdempotencyKey] = field(factory=set)
 
     async def claim(self, keys: Collection[IdempotencyKey]) -> dict[IdempotencyKey, StoredResponse | None]:
         # The only writer has claimed every key.
@@ -24,13 +28,21 @@ class MemoryIdempotencyKeys:
 
     async def add_many(self, kept: Sequence[StoredResponse]) -> None:
         for new in kept:
-            if new.key in self._stored:
+            if new.key in self._stored and new.key not in self._pruned:
                 raise Aborted(f"a response is stored under the key {new.key.value} already")
+            self._pruned.discard(new.key)
             self._stored[new.key] = (new.fingerprint, encode(new.answer), new.at)
+
+    async def prune(self, before: datetime, *, after: IdempotencyKey | None, limit: int) -> IdempotencyKey | None:
+        place = attrgetter("scope", "value")
+        above = [key for key in self._stored if after is None or place(key) > place(after)]
+        looked_at = sorted(above, key=place)[:limit]
+        self._pruned.update(key for key in looked_at if self._stored[key][2] < before)
+        return looked_at[-1] if len(looked_at) == limit else None
 
     def _kept(self, key: IdempotencyKey) -> StoredResponse | None:
         stored = self._stored.get(key)
-        if stored is None:
+        if stored is None or key in self._pruned:
             return None
         fingerprint, answer, at = stored
         return StoredResponse(key, fingerprint, decode(answer), at)

@@ -6,7 +6,7 @@ from attrs import frozen
 from adapters.memory.copies import copied
 from adapters.memory.store import Changes
 from application.errors import Aborted
-from application.ports.persistence import OrderConflict
+from application.ports.persistence import OrderConflict, OrderExists
 from domain.ids import CustomerId, OrderId
 from domain.orders.order import Order
 from domain.orders.status import MAY_EXPIRE, WAITS_FOR_WORKER, OrderStatus
@@ -22,7 +22,7 @@ class MemoryOrders:
     async def add_many(self, orders: Sequence[Order]) -> None:
         for order in orders:
             if order.id in self._changes.orders:
-                raise Aborted(f"order {order.id} exists already")
+                raise OrderExists(f"order {order.id} exists already")
             if (name := _external_id(order)) and await self.with_external_ids({name}):
                 raise Aborted(f"another order of customer {name[0]} has the external id {name[1]!r}")
             self._changes.orders[order.id] = copied(order)

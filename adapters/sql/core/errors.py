@@ -1,6 +1,8 @@
 """Translates the errors of the databases into those of the application."""
 
 import socket
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 from sqlalchemy.exc import DBAPIError
@@ -9,7 +11,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from adapters.sql.core.engine import Backend
 from adapters.sql.dialects.base import UniqueKey
 from application.errors import Aborted, Unavailable
-from application.ports.persistence import OrderConflict
+from application.ports.persistence import OrderConflict, OrderExists
 
 
 class BrokenRow(Exception):
@@ -23,16 +25,24 @@ _UNREACHABLE: Final[dict[type[Exception], str]] = {
     socket.gaierror: "can't be found: its host name is unknown",
 }
 
-# The keys that an order violates if another transaction has changed it concurrently. A test compares the keys with the
-# tables.
-CONFLICTS: Final = {
-    UniqueKey(
-        name="order_events_pk", table="order_events", columns=("order_id", "sequence"), is_primary=True
-    ): "an order has an event with this number already",
-    UniqueKey(
-        name="payments_one_open_for_an_order", table="payments", columns=("order_id",), is_primary=False
-    ): "an order has an open payment already",
-}
+# The keys that an order violates if another transaction has stored it before, or has changed it concurrently. A test
+# compares the keys with the tables.
+CONFLICTS: Final[Mapping[UniqueKey, tuple[type[Aborted], str]]] = MappingProxyType(
+    {
+        UniqueKey(name="orders_pk", table="orders", columns=("id",), is_primary=True): (
+            OrderExists,
+            "there is an order with this id already",
+        ),
+        UniqueKey(name="order_events_pk", table="order_events", columns=("order_id", "sequence"), is_primary=True): (
+            OrderConflict,
+            "an order has an event with this number already",
+        ),
+        UniqueKey(name="payments_one_open_for_an_order", table="payments", columns=("order_id",), is_primary=False): (
+            OrderConflict,
+            "an order has an open payment already",
+        ),
+    }
+)
 
 
 def is_lost(error: BaseException, backend: Backend) -> bool:
@@ -66,9 +76,9 @@ def _of_database(error: DBAPIError, backend: Backend) -> Exception | None:
     if known := errors.translated(error, backend.server):
         return known
     if (broken := errors.broken_key(error)) is not None:
-        for key, words in CONFLICTS.items():
+        for key, (conflict, words) in CONFLICTS.items():
             if errors.name_of(key) == broken:
-                return OrderConflict(words)
+                return conflict(words)
         return Aborted(f"there is such a row already: {_message(error)}")
     return Unavailable(f"the connection to {backend.server} was lost") if error.connection_invalidated else None
 

@@ -1,10 +1,11 @@
 from collections.abc import Collection, Sequence
+from datetime import datetime
 from hashlib import blake2b
 from operator import attrgetter
 from typing import Any, Final
 
 from attrs import frozen
-from sqlalchemy import FromClause, Row, Select, select
+from sqlalchemy import Delete, FromClause, Row, Select, bindparam, delete, select, tuple_
 
 from adapters.codecs.stored_responses import decode, encode
 from adapters.sql.core.bulk import BulkStatement, Written, bulk_insert
@@ -41,6 +42,20 @@ def _by_key(new: FromClause, dialect: SqlDialect) -> Select[Any]:
 _BY_KEY: Final = BulkStatement(idempotency_keys, _KEY, _by_key)
 _INSERT: Final = bulk_insert(idempotency_keys, _WRITTEN)
 
+_PLACE: Final = (idempotency_keys.c.scope, idempotency_keys.c.key)
+_FIRST: Final = select(*_PLACE, idempotency_keys.c.created_at).order_by(*_PLACE).limit(bindparam("limit"))
+_NEXT: Final = _FIRST.where(tuple_(*_PLACE) > tuple_(*(bindparam(column.name, type_=column.type) for column in _PLACE)))
+# With the time: a response that was stored anew meanwhile is another one.
+_STORED: Final[Written[Row[Any]]] = {name: attrgetter(name) for name in ("scope", "key", "created_at")}
+
+
+def _these(new: FromClause, _: SqlDialect) -> Delete:
+    columns = [idempotency_keys.c[name] for name in _STORED]
+    return delete(idempotency_keys).where(tuple_(*columns).in_(select(*(new.c[name] for name in _STORED))))
+
+
+_DELETE: Final = BulkStatement(idempotency_keys, _STORED, _these)
+
 
 @frozen
 class SqlIdempotencyKeys:
@@ -64,6 +79,14 @@ class SqlIdempotencyKeys:
 
     async def add_many(self, kept: Sequence[StoredResponse]) -> None:
         await self._block.change_many(_INSERT, kept)
+
+    async def prune(self, before: datetime, *, after: IdempotencyKey | None, limit: int) -> IdempotencyKey | None:
+        if after is None:
+            rows = await self._block.fetch(_FIRST, {"limit": limit})
+        else:
+            rows = await self._block.fetch(_NEXT, {"scope": after.scope, "key": after.value, "limit": limit})
+        await self._block.change_many(_DELETE, [row for row in rows if row.created_at < before])
+        return IdempotencyKey(rows[-1].scope, rows[-1].key) if len(rows) == limit else None
 
     async def _lock(self, keys: Collection[IdempotencyKey]) -> list[IdempotencyKey]:
         try_each = self._block.dialect.locks.try_each

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 
+from application.assembly import Limits, assemble
 from application.errors import Aborted, Unavailable
 from application.execution.batching import Batched
 from application.execution.idempotency import Keyed, KeyReused, Replayed
@@ -15,6 +16,8 @@ from domain.errors import UnknownOrder, UnknownProduct
 from domain.ids import OrderId
 from domain.orders.order import Order
 from domain.orders.status import OrderStatus
+from entrypoints.loops import Stop
+from entrypoints.programs.worker import Worker
 from tests.unit.builders import a_product
 from tests.unit.provider import Crash
 from tests.unit.shop import Shop, a_request, accepted, types
@@ -197,3 +200,21 @@ async def test_an_unknown_order_is_not_a_stored_response_for_it_may_be_recorded_
     assert isinstance(first, UnknownOrder)
     assert isinstance(again, UnknownOrder)
     assert shop.store.idempotency_keys == {}
+
+
+async def test_a_worker_prunes_keys_that_are_older_than_their_retention_and_by_default_none(shop: Shop) -> None:
+    assert assemble(shop.ports, Limits()).prune_keys is None
+    pen = await shop.sells()
+    await shop.place_order([keyed((pen, 1), key=f"old {number}") for number in range(5)])
+    shop.clock.forward(timedelta(days=1))
+    await shop.place_order([keyed((pen, 1), key="new")])
+    shop.clock.forward(timedelta(hours=1))
+    stop, use_cases = Stop(), assemble(shop.ports, Limits(key_retention=timedelta(days=1)))
+    worker = Worker(use_cases=use_cases, stuck_after=timedelta(days=1), batches=1)
+    running = asyncio.create_task(worker.run(stop))
+    async with asyncio.timeout(30):
+        while len(shop.store.idempotency_keys) > 1:  # noqa: ASYNC110 - a database tells nobody
+            await asyncio.sleep(0.01)
+        stop.set()
+        await running
+    assert [key.value for key in shop.store.idempotency_keys] == ["new"]
