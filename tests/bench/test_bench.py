@@ -51,7 +51,7 @@ def test_placing_is_measured_from_end_to_end(folder: Path) -> None:
     with bench("place", "--seconds", "1", "--json", folder=folder) as process:
         told, errors = process.communicate(timeout=_SECONDS)
 
-    assert process.returncode == 0, errors
+    assert process.returncode == 0, errors + told
     result = json.loads(told.splitlines()[-1])
     assert result["scenario"] == "place"
     assert result["invariants"] == "kept"

@@ -106,7 +106,7 @@ def grown_up(request: pytest.FixtureRequest, backend: str, tmp_path_factory: pyt
         url = request.getfixturevalue("new_database")()
 
     async def grow() -> None:
-        engine = create_engine(url)
+        engine = create_engine(url, statement_timeout=600)
         try:
             await migrate_step_by_step(engine)
         finally:
