@@ -14,6 +14,7 @@ from typing import Final
 import structlog
 from attrs import define, field, frozen
 
+from entrypoints.errors import CannotGoOn
 from entrypoints.loops import Stop, pause
 from entrypoints.processes.folder import Folder
 
@@ -24,6 +25,10 @@ HOLDFAST: Final = (sys.executable, "-m", "entrypoints.cli")
 _SHORTEST_PAUSE: Final = 0.5
 _LONGEST_PAUSE: Final = 30.0
 _LIVED_LONG: Final = 60.0
+
+
+class DiedAtStart(CannotGoOn):
+    """A process refused to work, as it does with wrong settings, or without what it needs."""
 
 
 @frozen
@@ -52,22 +57,30 @@ class Supervisor:
     _program: Sequence[str] = field(default=HOLDFAST, kw_only=True)
     _log: structlog.stdlib.BoundLogger = field(factory=lambda: structlog.get_logger("holdfast.processes"), init=False)
     _silent: set[str] = field(init=False)
+    # Why the start failed.
+    _failure: DiedAtStart | None = field(default=None, init=False)
+    _failed: Stop = field(factory=Stop, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._silent = {child.name for child in self._children if child.listens}
 
     async def run(self, stop: Stop, on_ready: Callable[[str], None]) -> None:
-        """Return when all have ended. `on_ready` is called once, with the URL, when all that listen do so."""
+        """Return when all have ended. `on_ready` is called once, with the URL, when all that listen do so.
+
+        Raise `DiedAtStart` if one refuses to work before that: it would do so each time. The others are stopped then.
+        """
         stages = sorted({child.stage for child in self._children})
         stops = {stage: Stop() for stage in stages}
         async with asyncio.TaskGroup() as tasks:
             kept = {
                 child: tasks.create_task(self._keep(child, stops[child.stage], on_ready)) for child in self._children
             }
-            await stop.wait()
+            await self._failed.until_first(stop.wait())
             for stage in stages:
                 stops[stage].set()
                 await asyncio.wait([task for child, task in kept.items() if child.stage == stage])
+        if self._failure is not None:
+            raise self._failure
 
     async def _keep(self, child: Child, stop: Stop, on_ready: Callable[[str], None]) -> None:
         now = asyncio.get_running_loop().time
@@ -77,10 +90,20 @@ class Supervisor:
             status = await self._run(child, stop, on_ready)
             if stop.is_set():
                 break
+            if self._silent and status > 0:
+                self._failure = self._died_at_start(child, status)
+                self._failed.set()
+                break
             failures = 0 if now() - begun > _LIVED_LONG else failures + 1
             seconds = min(_SHORTEST_PAUSE * 2.0 ** min(max(failures - 1, 0), 10), _LONGEST_PAUSE)
             self._log.error("a process died; it is started again", name=child.name, status=status, retry_in=seconds)
             await pause(seconds, stop)
+
+    def _died_at_start(self, child: Child, status: int) -> DiedAtStart:
+        where = f"see {self._folder.log_file(child.name)}" if self._log_files else "see above"
+        return DiedAtStart(
+            f"{child.name} ended with status {status} before all were ready, so all were stopped: {where}"
+        )
 
     async def _run(self, child: Child, stop: Stop, on_ready: Callable[[str], None]) -> int:
         """The exit status."""

@@ -9,11 +9,12 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
 from attrs import define, field
 
 from entrypoints.loops import Stop
 from entrypoints.processes.folder import Folder
-from entrypoints.processes.supervisor import Child, Supervisor
+from entrypoints.processes.supervisor import Child, DiedAtStart, Supervisor
 
 PATIENCE = 60.0
 ROOT = str(Path(__file__).parents[3])
@@ -62,7 +63,9 @@ async def kept(
     running = asyncio.create_task(supervisor.run(found.stop, found.on_ready))
     try:
         async with asyncio.timeout(PATIENCE):
-            await found.ready.wait()
+            ready = asyncio.create_task(found.ready.wait())
+            await asyncio.wait({ready, running}, return_when=asyncio.FIRST_COMPLETED)
+            ready.cancel()
         yield found
     finally:
         found.stop.set()
@@ -106,6 +109,15 @@ async def test_one_that_does_not_stop_is_killed_and_keeps_nobody_from_stopping(t
         pid = found.pids()["stubborn"]
     assert not _lives(pid)
     assert (tmp_path / "ended").read_text().split() == ["worker"]
+
+
+async def test_one_that_refuses_to_work_at_the_start_stops_all(tmp_path: Path) -> None:
+    """It would refuse each time. One that is killed, or dies later, is started again."""
+    program = PROGRAM.replace('print("begins"', 'sys.argv[1] == "wrong" and sys.exit(2)\nprint("begins"')
+    with pytest.raises(DiedAtStart, match="wrong ended with status 2 before all were ready"):
+        async with kept(tmp_path, child("wrong"), child("worker", 1), program=program):
+            pass
+    assert Folder(tmp_path)._pids() == {}  # noqa: SLF001 - nobody holds the lock here
 
 
 async def test_a_child_ends_with_its_parent_even_if_it_hangs(tmp_path: Path) -> None:
