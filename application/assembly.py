@@ -17,6 +17,7 @@ from application.access.guarded import Guarded, for_anybody, for_own_account, wi
 from application.access.manage_keys import CreateKey, IssuedKey, ListKeys, NewKey, RevokeKey, RotateKey
 from application.access.principal import Principal
 from application.access.scopes import Scope
+from application.admin.seed_orders import PlaceExamples, SeedOrders
 from application.carts.change_cart import EmptyCart, GetCart, PutItem
 from application.carts.order_cart import OrderCart
 from application.catalogue.add_products import AddProducts, NewProduct
@@ -42,8 +43,9 @@ from application.intake.place_order import NumberedRequest, NumberRequests, Orde
 from application.intake.queue_orders import Queued, QueueOrders, QueueOrRecord
 from application.intake.refresh_prices import RefreshPrices
 from application.intake.unrecorded import TellUnrecorded, Unrecorded
+from application.jobs.add_job import AddJob
 from application.jobs.change_job import CancelJob, RetryJob
-from application.jobs.kinds import MESSAGE, JobHandler
+from application.jobs.kinds import MESSAGE, SEED_ORDERS, JobHandler
 from application.jobs.look_up import GetJob, ListJobs
 from application.jobs.remove_jobs import RemoveJobs
 from application.jobs.run_jobs import RunJobs
@@ -207,6 +209,7 @@ class UseCases:
     list_jobs: Guarded[..., Sequence[Job]]
     retry_job: Callable[[Principal, JobId], Awaitable[Job]]
     cancel_job: Callable[[Principal, JobId], Awaitable[Job]]
+    seed_orders: Callable[[Principal, int | Keyed[int]], Awaitable[Job]]
 
     # What only the programs and the commands of Holdfast do.
     authenticate: Authenticate
@@ -307,7 +310,11 @@ def assemble(ports: Ports, limits: Limits) -> UseCases:
     feed_tail = FeedTail(read_feed, ports.feed_signal, most=limits.followers_max)
     get_order = batches(GetOrder(uow, recent, unrecorded, fence))
     # The kinds of jobs. A new kind is a handler, and a line here.
-    job_kinds: dict[str, JobHandler] = {MESSAGE: StoreMessage(uow)}
+    job_kinds: dict[str, JobHandler] = {
+        MESSAGE: StoreMessage(uow),
+        SEED_ORDERS: PlaceExamples(uow, PlaceOrder(uow, now)),
+    }
+    add_job = AddJob(uow, ports.new_id, now)
     find_stuck = FindStuck(uow, now, limits.order_expiry, limits.stuck_after)
 
     return UseCases(
@@ -343,12 +350,13 @@ def assemble(ports: Ports, limits: Limits) -> UseCases:
         read_feed=Guarded(Scope.EVENTS_READ, read_feed),
         follow_feed=Guarded(Scope.EVENTS_READ, feed_tail.follow),
         list_adjustments=Guarded(Scope.STOCK_ADJUST, ListAdjustments(uow)),
-        post_message=Guarded(Scope.ORDERS_WRITE, PostMessage(uow, get_order, ports.new_id, now)),
+        post_message=Guarded(Scope.ORDERS_WRITE, PostMessage(add_job, get_order)),
         list_messages=Guarded(Scope.ORDERS_READ, ListMessages(uow, get_order)),
         get_job=Guarded(Scope.ORDERS_READ, GetJob(uow, unrecorded)),
         list_jobs=Guarded(Scope.ORDERS_READ, ListJobs(uow), by_shop=True),
         retry_job=Guarded(Scope.ORDERS_WRITE, RetryJob(uow), by_shop=True),
         cancel_job=Guarded(Scope.ORDERS_WRITE, CancelJob(uow), by_shop=True),
+        seed_orders=Guarded(Scope.ADMIN, SeedOrders(add_job)),
         run_jobs=RunJobs(uow, job_kinds, limit=limits.max_jobs),
         remove_jobs=RemoveJobs(uow, limits.job_retention),
         refresh_prices=RefreshPrices(uow, ports.price_list),

@@ -40,7 +40,7 @@ class RunJobs:
     """Claim jobs that are due, run them, and record what came of them. `limit` is how many run at once."""
 
     _unit_of_work: UnitOfWork
-    _handlers: Mapping[str, JobHandler]
+    handlers: Mapping[str, JobHandler]
     _limit: int = field(default=8, kw_only=True)
     _running: set[asyncio.Task[Ended]] = field(factory=set, init=False)
     # Of the database's clock: nothing was left to be done before this time, and when everything was looked at.
@@ -102,11 +102,11 @@ class RunJobs:
             raise
         finally:
             renewing.cancel()
-        return await self._record(job, change, error)
+        return await self._record(job, partial(_ended, progress, change), error)
 
     async def _work(self, job: Job, progress: Progress) -> tuple[Callable[[Job, datetime], None], Exception | None]:
         """Return what the attempt does to the job."""
-        handler = self._handlers.get(job.kind)
+        handler = self.handlers.get(job.kind)
         if handler is None:
             why = f"this release has no jobs of the kind {job.kind!r}"
             return lambda now_, at: now_.put_off(why, at=at, failures=now_.attempts), None
@@ -165,6 +165,11 @@ class RunJobs:
         done = {task for task in self._running if task.done()}
         self._running -= done
         return [task.result() for task in done if not task.cancelled()]
+
+
+def _ended(progress: Progress, change: Callable[[Job, datetime], None], job: Job, at: datetime) -> None:
+    job.done, job.total = progress.done, progress.total
+    change(job, at)
 
 
 def _discarded(error: Exception, job: Job, at: datetime) -> None:

@@ -1,16 +1,16 @@
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from application.access.principal import Principal
 from application.execution.conditional import OnlyIf, OrderCall
-from application.execution.idempotency import Keyed, KeyReused
+from application.execution.idempotency import Keyed
+from application.jobs.add_job import AddJob, with_arguments
 from application.jobs.kinds import MESSAGE, Progress
-from application.ports.environment import Clock, NewId
 from application.ports.persistence import UnitOfWork
-from domain.ids import JobId, OrderId
-from domain.jobs.job import Job, new_job
+from domain.ids import OrderId
+from domain.jobs.job import Job
 from domain.message import Message, expect_content
 from domain.orders.order import Order
 
@@ -22,10 +22,8 @@ class PostMessage:
     Raise `InvalidMessage`, `UnknownOrder`, or `KeyReused` for another message under the same idempotency key.
     """
 
-    _unit_of_work: UnitOfWork
+    _add_job: AddJob
     _get_order: Callable[[OrderCall], Awaitable[Order]]
-    _new_id: NewId
-    _now: Clock
 
     async def __call__(self, by: Principal, call: str | Keyed[str], *, order_id: OrderId | None = None) -> Job:
         content = call.call if isinstance(call, Keyed) else call
@@ -34,28 +32,7 @@ class PostMessage:
             by.expect_shop()
         else:
             await self._get_order(OnlyIf(order_id, owner=by.user_id))
-        job = new_job(
-            id=self._id(by, call),
-            kind=MESSAGE,
-            arguments={"content": content},
-            order_id=order_id,
-            now=self._now(),
-        )
-        async with self._unit_of_work() as tx:
-            await tx.jobs.add_many([job])
-            # Under a key, it may be the job of an earlier call.
-            kept = (await tx.jobs.get_many({job.id}))[job.id] if isinstance(call, Keyed) else job
-        if kept.arguments != job.arguments:
-            raise KeyReused("this idempotency key was used for a different request; use a new key")
-        return kept
-
-    def _id(self, by: Principal, call: str | Keyed[str]) -> JobId:
-        """The same request under the same key is the same job, also when the job has long been removed."""
-        if not isinstance(call, Keyed):
-            return JobId(self._new_id())
-        # Another customer's keys are others.
-        scope = f"{call.key.scope} by customer {by.user_id}" if by.user_id is not None else call.key.scope
-        return JobId(evolve(call.key, scope=scope).order_id)
+        return await self._add_job(by, MESSAGE, with_arguments(call, {"content": content}), order_id=order_id)
 
 
 @frozen

@@ -23,6 +23,7 @@ from entrypoints.http.problems import kind_of
 from entrypoints.http.query import parameters
 from entrypoints.http.rate_limits import RateLimits, headers_in
 from entrypoints.http.replies import Reply, no_content, refuse
+from entrypoints.http.routes.admin import admin_routes
 from entrypoints.http.routes.audit import audit_routes
 from entrypoints.http.routes.carts import carts_routes
 from entrypoints.http.routes.documents import documents_routes
@@ -85,6 +86,7 @@ def create_app(  # noqa: PLR0913 - each is a setting, given by name
         *audit_routes(use_cases, cursors),
         *messages_routes(use_cases, cursors),
         *jobs_routes(use_cases, cursors),
+        *admin_routes(use_cases),
     )
     open_routes = (*problems_routes(), *health_routes(check_readiness), *documents_routes(namespace, app.routes))
     for route in (*lists, *carts_routes(use_cases), *events_routes(use_cases), *open_routes):

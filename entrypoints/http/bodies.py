@@ -12,6 +12,7 @@ from adapters.codecs.ids import in_json
 from application.access.manage_keys import MAX_NAME as MAX_KEY_NAME
 from application.access.manage_keys import MAX_NETWORKS, IssuedKey, NewKey
 from application.access.scopes import Role, Scope
+from application.admin.seed_orders import MOST as MOST_EXAMPLES
 from application.catalogue.add_products import NewProduct
 from application.intake.place_order import OrderRequest, RequestedItem
 from application.ports.api_keys import ApiKey
@@ -412,6 +413,14 @@ class EventBody(Struct, frozen=True):
 
 class MessageContentBody(Struct, frozen=True, forbid_unknown_fields=True):
     content: Annotated[str, Meta(min_length=1, max_length=MAX_CONTENT)]
+
+    def members(self) -> int:
+        """How many members the JSON has when none is written twice."""
+        return 1
+
+
+class SeedBody(Struct, frozen=True, forbid_unknown_fields=True):
+    count: Annotated[int, Meta(ge=1, le=MOST_EXAMPLES)] = 100
 
     def members(self) -> int:
         """How many members the JSON has when none is written twice."""

@@ -46,6 +46,7 @@ from entrypoints.http.bodies import (
     PutItemBody,
     ReadyBody,
     RequestedItemBody,
+    SeedBody,
 )
 from entrypoints.http.order_details import ChangeDetailsBody
 
@@ -104,6 +105,7 @@ CHANGE_PRODUCT: Final = ChangeProductBody(price=1300)
 ADJUST_STOCK: Final = AdjustStockBody(delta=50, reason="delivery")
 PRODUCT: Final = ProductBody(1, "Fountain pen", 1250, "EUR", 100, _AT, "PEN-1", active=True, metadata={}, version=1)
 ADJUSTMENTS: Final = AdjustmentsBody([AdjustmentBody(50, "delivery", "somebody", _AT)], None)
+SEED: Final = SeedBody(100)
 MESSAGE_CONTENT: Final = MessageContentBody("Please ring twice")
 JOB: Final = JobBody(
     job_id=UUID("01890a5d-ac96-774b-bcce-b302099a8058"),

@@ -22,6 +22,7 @@ BODIES = {
     "/products": b'{"name": "ink", "price": 100, "currency": "EUR"}',
     "/carts/<user_id>/items/<product_id>": b'{"quantity": 1}',
     "/stock": b'{"delta": 1, "reason": "delivery"}',
+    "/seed": b'{"count": 1}',
     "/messages": b'{"content": "hello"}',
 }
 

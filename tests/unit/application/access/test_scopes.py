@@ -62,6 +62,7 @@ OPERATIONS: dict[str, tuple[Scope | None, Callable[[Any, Principal, Any, Any], A
     "list_jobs": (Scope.ORDERS_READ, lambda use, by, pen, order: _done(use(by, kind=None, status=None, **PAGE))),
     "retry_job": (Scope.ORDERS_WRITE, lambda use, by, pen, order: _done(use(by, JobId(order.id)))),
     "cancel_job": (Scope.ORDERS_WRITE, lambda use, by, pen, order: _done(use(by, JobId(order.id)))),
+    "seed_orders": (Scope.ADMIN, lambda use, by, pen, order: use(by, 1)),
     "add_products": (Scope.PRODUCTS_WRITE, lambda use, by, pen, order: use(by, [NEW])),
     "list_audit": (Scope.AUDIT_READ, lambda use, by, pen, order: use(by, limit=9)),
     "create_key": (Scope.KEYS_WRITE, lambda use, by, pen, order: use(by, A_KEY)),

@@ -1,0 +1,54 @@
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import evolve, frozen
+
+from application.access.principal import Principal
+from application.execution.idempotency import Keyed, KeyReused
+from application.ports.environment import Clock, NewId
+from application.ports.persistence import UnitOfWork
+from domain.ids import JobId, OrderId
+from domain.jobs.job import Job, new_job
+
+
+@frozen
+class AddJob:
+    """Add a job for now. The same call under the same idempotency key is the same job.
+
+    Raise `KeyReused` for other arguments under a key.
+    """
+
+    _unit_of_work: UnitOfWork
+    _new_id: NewId
+    _now: Clock
+
+    async def __call__(
+        self,
+        by: Principal,
+        kind: str,
+        call: Mapping[str, Any] | Keyed[Mapping[str, Any]],
+        *,
+        order_id: OrderId | None = None,
+    ) -> Job:
+        arguments = call.call if isinstance(call, Keyed) else call
+        job = new_job(id=self._id(by, call), kind=kind, arguments=arguments, order_id=order_id, now=self._now())
+        async with self._unit_of_work() as tx:
+            await tx.jobs.add_many([job])
+            # Under a key, it may be the job of an earlier call.
+            kept = (await tx.jobs.get_many({job.id}))[job.id] if isinstance(call, Keyed) else job
+        if (kept.kind, kept.arguments) != (kind, arguments):
+            raise KeyReused("this idempotency key was used for a different request; use a new key")
+        return kept
+
+    def _id(self, by: Principal, call: object) -> JobId:
+        """A key leads to the same job, also when that has ended and has been removed."""
+        if not isinstance(call, Keyed):
+            return JobId(self._new_id())
+        # Another customer's keys are others.
+        scope = f"{call.key.scope} by customer {by.user_id}" if by.user_id is not None else call.key.scope
+        return JobId(evolve(call.key, scope=scope).order_id)
+
+
+def with_arguments(call: object, arguments: Mapping[str, Any]) -> Mapping[str, Any] | Keyed[Mapping[str, Any]]:
+    """Return the arguments, under the key of the call if it has one."""
+    return Keyed(arguments, call.key, call.fingerprint) if isinstance(call, Keyed) else arguments

@@ -1,0 +1,47 @@
+from http import HTTPStatus
+from typing import Final
+
+import msgspec
+from attrs import frozen
+
+from application.access.principal import Principal
+from application.access.scopes import Scope
+from application.assembly import UseCases
+from entrypoints.http import examples
+from entrypoints.http.bodies import JobAcceptedBody, SeedBody
+from entrypoints.http.decoding import read_json
+from entrypoints.http.headers import IDEMPOTENCY_KEY
+from entrypoints.http.idempotency import keyed
+from entrypoints.http.prefix import here
+from entrypoints.http.replies import Reply, reply
+from entrypoints.http.routes.route import Route
+
+_KEY: Final = frozenset({IDEMPOTENCY_KEY})
+_SEED: Final = msgspec.json.Decoder(SeedBody)
+
+
+def admin_routes(use_cases: UseCases) -> list[Route]:
+    handlers = _Handlers(use_cases)
+    return [
+        Route(
+            "POST",
+            "/admin/seed",
+            Scope.ADMIN,
+            handlers.seed,
+            honours=_KEY,
+            body=_SEED,
+            example=examples.SEED,
+            summary="Place example orders",
+            answers={HTTPStatus.ACCEPTED: examples.JOB_ACCEPTED},
+        ),
+    ]
+
+
+@frozen
+class _Handlers:
+    _use_cases: UseCases
+
+    async def seed(self, by: Principal) -> Reply:
+        call = await keyed((await read_json(_SEED)).count, scope="seed")
+        job = await self._use_cases.seed_orders(by, call)
+        return reply(JobAcceptedBody(job.id), HTTPStatus.ACCEPTED, ("Location", here(f"/jobs/{job.id}")))
