@@ -38,6 +38,7 @@ _IMPORTED_AS: Final = {
     "aio-pika": "aio_pika",
     "dependency-injector": "dependency_injector",
     "import-linter": "importlinter",
+    "openapi-spec-validator": "openapi_spec_validator",
     "pytest-asyncio": "pytest_asyncio",
     "pytest-bdd": "pytest_bdd",
     "python-dotenv": "dotenv",
