@@ -38,6 +38,14 @@ class Folder:
         except OSError as error:
             raise NotReady(f"{file} can't be written: {error.strerror}; name another folder with --data") from None
 
+    def last_line(self, name: str) -> str:
+        """Of the log: why a command ended stands there."""
+        try:
+            lines = self.log_file(name).read_text(errors="replace").split("\n")
+        except OSError:
+            return ""
+        return next((line for line in reversed(lines) if line.strip()), "").removeprefix("holdfast: ")
+
     def write_pid(self, name: str, pid: int) -> None:
         """Raise `NotReady`."""
         file = self._pid_file(name)

@@ -100,10 +100,11 @@ class Supervisor:
             await pause(seconds, stop)
 
     def _died_at_start(self, child: Child, status: int) -> DiedAtStart:
-        where = f"see {self._folder.log_file(child.name)}" if self._log_files else "see above"
-        return DiedAtStart(
-            f"{child.name} ended with status {status} before all were ready, so all were stopped: {where}"
-        )
+        where = "see above"
+        if self._log_files:
+            where = f"{self._folder.last_line(child.name)} ({self._folder.log_file(child.name)})"
+        ended = f"{child.name} ended with status {status} before all were ready, so all were stopped"
+        return DiedAtStart(f"{ended}: {where}")
 
     async def _run(self, child: Child, stop: Stop, on_ready: Callable[[str], None]) -> int:
         """The exit status."""

@@ -113,8 +113,10 @@ async def test_one_that_does_not_stop_is_killed_and_keeps_nobody_from_stopping(t
 
 async def test_one_that_refuses_to_work_at_the_start_stops_all(tmp_path: Path) -> None:
     """It would refuse each time. One that is killed, or dies later, is started again."""
-    program = PROGRAM.replace('print("begins"', 'sys.argv[1] == "wrong" and sys.exit(2)\nprint("begins"')
-    with pytest.raises(DiedAtStart, match="wrong ended with status 2 before all were ready"):
+    program = PROGRAM.replace(
+        'print("begins"', 'sys.argv[1] == "wrong" and sys.exit("holdfast: no key")\nprint("begins"'
+    )
+    with pytest.raises(DiedAtStart, match=r"wrong ended with status 1 before .*: no key \("):
         async with kept(tmp_path, child("wrong"), child("worker", 1), program=program):
             pass
     assert Folder(tmp_path)._pids() == {}  # noqa: SLF001 - nobody holds the lock here
