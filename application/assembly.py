@@ -65,6 +65,7 @@ from application.orders.expire_orders import ExpireOrders
 from application.orders.get_history import GetHistory
 from application.orders.get_order import GetOrder
 from application.orders.list_orders import ListOrders
+from application.orders.search_orders import SearchOrders
 from application.payments.pipeline import ProviderPipeline
 from application.payments.process_payment import ProcessPayment
 from application.payments.refund_order import RefundOrder
@@ -76,6 +77,7 @@ from application.ports.caching import CacheFence, CatalogueCache, PriceList, Rec
 from application.ports.carts import Carts
 from application.ports.environment import Clock, NewId, NewSecret
 from application.ports.messaging import DeadLetterQueue, EventPublisher, IntakeQueue, OutboxSignal, Subscription
+from application.ports.order_search import OrdersFound
 from application.ports.payments import PaymentProvider, ProviderLedger
 from application.ports.persistence import RecordedAdjustment, UnitOfWork
 from application.reconciliation.find_stuck import FindStuck
@@ -178,6 +180,7 @@ class UseCases:
     place_order: Callable[[Principal, OrderRequest | Keyed[OrderRequest]], Awaitable[Order | Queued | Replayed]]
     get_order: Callable[[Principal, OrderCall], Awaitable[Order]]
     list_orders: Guarded[..., Sequence[Order]]
+    search_orders: Guarded[..., OrdersFound]
     get_history: Callable[[Principal, OrderCall], Awaitable[Sequence[Event]]]
     cancel_order: ChangeOrder
     change_details: ChangeOrder
@@ -325,6 +328,7 @@ def assemble(ports: Ports, limits: Limits) -> UseCases:
         order_cart=Guarded(Scope.ORDERS_WRITE, OrderCart(ports.carts, intake, ports.new_id)),
         get_order=Guarded(Scope.ORDERS_READ, with_own_order(get_order)),
         list_orders=Guarded(Scope.ORDERS_READ, ListOrders(uow, recent)),
+        search_orders=Guarded(Scope.ORDERS_READ, SearchOrders(uow, recent)),
         get_history=Guarded(Scope.ORDERS_READ, with_own_order(GetHistory(uow, recent, unrecorded))),
         cancel_order=changing(Scope.ORDERS_WRITE, CancelOrder(uow, now)),
         change_details=changing(Scope.ORDERS_WRITE, ChangeDetails(uow, now)),

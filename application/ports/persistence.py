@@ -13,6 +13,7 @@ from application.ports.audit import AuditEntry
 from application.ports.feed import Feed
 from application.ports.idempotency import IdempotencyKey, StoredResponse
 from application.ports.jobs import Jobs, Messages
+from application.ports.order_search import STRETCH, OrderFilter, OrdersFound
 from domain.catalogue.product import Product, StockAdjustment
 from domain.dead_letter import DeadLetter, DeadMessage
 from domain.ids import CustomerId, OrderId, PaymentId, ProductId
@@ -53,6 +54,15 @@ class Orders(Protocol):
         """A page of orders after the order `before`, newest first and then by id, without deleted ones.
 
         The page is empty if the order `before` doesn't exist.
+        """
+
+    async def search(
+        self, wanted: OrderFilter, *, before: OrderId | None, limit: int, stretch: int = STRETCH
+    ) -> OrdersFound:
+        """Orders that match, after the order `before`, newest first and then by id, without deleted ones.
+
+        At most `stretch` orders are looked at: those that the filter's leading condition leads to. `looked_to` is None
+        if all of them were, or if `limit` orders were found.
         """
 
     async def with_external_ids(

@@ -18,6 +18,7 @@ from application.intake.place_order import OrderRequest, RequestedItem
 from application.ports.api_keys import ApiKey
 from application.ports.audit import AuditEntry
 from application.ports.feed import FeedItem
+from application.ports.order_search import OrderFilter
 from domain.cart import Cart, CartItem
 from domain.catalogue.product import (
     KEEP,
@@ -41,7 +42,9 @@ from domain.orders.status import SET_BY_HAND, FailureReason, OrderStatus
 from entrypoints.currencies import DIGITS, UNKNOWN
 from entrypoints.http.field_errors import PRINTABLE
 from entrypoints.http.ids import customer_id_of
-from entrypoints.http.order_details import AddressBody, NewDetailsBody, shown
+from entrypoints.http.moments import within_years
+from entrypoints.http.order_details import AddressBody, Email, ExternalId, NewDetailsBody, shown
+from entrypoints.http.query import DEFAULT_LIMIT, MAX_LIMIT
 from entrypoints.http.refusals import InvalidRequest, in_body
 from entrypoints.readiness import Readiness
 
@@ -182,6 +185,39 @@ class AuditBody(Struct, frozen=True):
 class KeysBody(Struct, frozen=True):
     items: list[KeyBody]
     next: str | None
+
+
+class SearchOrdersBody(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """All that is given must hold. Of several statuses or products one is enough."""
+
+    user_id: WrittenCustomerId | None = None
+    status: Annotated[tuple[OrderStatus, ...], Meta(max_length=len(OrderStatus))] = ()
+    product_id: Annotated[tuple[NumberedId, ...], Meta(max_length=MAX_LINES)] = ()
+    external_id: ExternalId | None = None
+    email: Email | None = None
+    placed_after: Annotated[datetime, Meta(tz=True)] | None = None
+    placed_before: Annotated[datetime, Meta(tz=True)] | None = None
+    total_min: Annotated[int, Meta(ge=0, le=MAX_MINOR)] | None = None
+    total_max: Annotated[int, Meta(ge=0, le=MAX_MINOR)] | None = None
+    limit: Annotated[int, Meta(ge=1, le=MAX_LIMIT)] = DEFAULT_LIMIT
+    cursor: str | None = None
+
+    def members(self) -> int:
+        """How many members the JSON has, at least, when none is written twice."""
+        return 0
+
+    def wanted(self) -> OrderFilter:
+        return OrderFilter(
+            user_id=None if self.user_id is None else customer_id_of(self.user_id, in_body),
+            statuses=frozenset(self.status),
+            product_ids=frozenset(map(ProductId, self.product_id)),
+            external_id=self.external_id,
+            email=self.email,
+            placed_after=None if self.placed_after is None else within_years(self.placed_after),
+            placed_before=None if self.placed_before is None else within_years(self.placed_before),
+            total_min=self.total_min,
+            total_max=self.total_max,
+        )
 
 
 class ChangeStatusBody(Struct, frozen=True, forbid_unknown_fields=True):

@@ -5,6 +5,7 @@ in every cache, nor take it to another list.
 """
 
 import binascii
+import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from hashlib import blake2b
 from hmac import compare_digest
@@ -13,8 +14,8 @@ from uuid import UUID
 
 from attrs import field, frozen
 
-from domain.ids import CustomerId, JobId, OrderId, ProductId
-from domain.orders.status import OrderStatus
+from application.ports.order_search import OrderFilter
+from domain.ids import JobId, OrderId, ProductId
 from entrypoints.http.refusals import InvalidCursor, in_query
 
 _PRODUCTS: Final = "products"
@@ -29,12 +30,12 @@ class Cursors:
 
     _secret: bytes = field(repr=False)
 
-    def after_order(self, order_id: OrderId, user_id: CustomerId | None, status: OrderStatus | None) -> str:
-        return self._cursor(_orders(user_id, status), order_id.bytes)
+    def after_order(self, order_id: OrderId, wanted: OrderFilter) -> str:
+        return self._cursor(_orders(wanted), order_id.bytes)
 
-    def order_at(self, cursor: str, user_id: CustomerId | None, status: OrderStatus | None) -> OrderId:
+    def order_at(self, cursor: str, wanted: OrderFilter) -> OrderId:
         """Return the order after which the page of the list with this filter begins."""
-        return OrderId(UUID(bytes=self._key(_orders(user_id, status), cursor)))
+        return OrderId(UUID(bytes=self._key(_orders(wanted), cursor)))
 
     def after_product(self, product_id: ProductId, *, active: bool | None = True) -> str:
         return self._cursor(_products(active=active), product_id.to_bytes(8, "big"))
@@ -95,9 +96,25 @@ def _products(*, active: bool | None) -> str:
     return _PRODUCTS if active else f"{_PRODUCTS} {active}"
 
 
-def _orders(user_id: CustomerId | None, status: OrderStatus | None) -> str:
-    # A name could look like the rest of another filter.
-    return f"orders {user_id if user_id is None or isinstance(user_id, int) else repr(user_id)} {status}"
+def _orders(wanted: OrderFilter) -> str:
+    """Return the same text for the same filter in each release. A text in it can't look like the rest of another."""
+    statuses = sorted(wanted.statuses)
+    status = statuses[0] if len(statuses) == 1 else None
+    user_id = wanted.user_id
+    of = f"orders {user_id if user_id is None or isinstance(user_id, int) else repr(user_id)} {status}"
+    rest = {
+        "order_id": wanted.order_id and str(wanted.order_id),
+        "external_id": wanted.external_id,
+        "email": wanted.email,
+        "statuses": [*map(str, statuses)] if len(statuses) > 1 else None,
+        "product_ids": sorted(wanted.product_ids) or None,
+        "placed_after": wanted.placed_after and wanted.placed_after.timestamp(),
+        "placed_before": wanted.placed_before and wanted.placed_before.timestamp(),
+        "total_min": wanted.total_min,
+        "total_max": wanted.total_max,
+    }
+    given = {name: value for name, value in rest.items() if value is not None}
+    return f"{of} {json.dumps(given)}" if given else of
 
 
 def _forged() -> InvalidCursor:

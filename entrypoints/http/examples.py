@@ -46,6 +46,7 @@ from entrypoints.http.bodies import (
     PutItemBody,
     ReadyBody,
     RequestedItemBody,
+    SearchOrdersBody,
     SeedBody,
 )
 from entrypoints.http.order_details import ChangeDetailsBody
@@ -59,6 +60,7 @@ PLACE_ORDER: Final = PlaceOrderBody(
     email="customer@example.com",
     metadata={"channel": "web"},
 )
+SEARCH_ORDERS: Final = SearchOrdersBody(status=(OrderStatus.PAID, OrderStatus.COMPLETED), total_min=10000)
 CHANGE_DETAILS: Final = ChangeDetailsBody(note="Ring twice", metadata={"channel": None})
 NEW_KEY: Final = NewKeyBody("web shop", Role.SHOP)
 KEY: Final = KeyBody(

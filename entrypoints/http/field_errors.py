@@ -23,13 +23,13 @@ PRINTABLE: Final = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"
 TEXT: Final = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$"
 EMAIL: Final = r"^[!-?A-~]+@[!-?A-~]+$"
 COUNTRY: Final = r"^[A-Z]{2}$"
-_PATTERNS: Final = {
+PATTERNS: Final = {
     PRINTABLE: "it has printable characters only",
     TEXT: "it has no control characters, other than tabs and ends of lines",
     EMAIL: "it is an e-mail address, in ASCII",
     COUNTRY: "it is a country, as two letters of ISO 3166-1",
 }
-_PLAIN: Final = {f"Expected `str` matching regex {pattern!r}": rule for pattern, rule in _PATTERNS.items()}
+_PLAIN: Final = {f"Expected `str` matching regex {pattern!r}": rule for pattern, rule in PATTERNS.items()}
 
 _WITH_PATH: Final = re.compile(r"(?P<rule>.*) - at (?:`key` in )?`(?P<path>\$.*)`", re.DOTALL)
 _NAMED_MEMBER: Final = re.compile(r"Object (?P<rule>missing required|contains unknown) field `(?P<name>.*)`", re.DOTALL)

@@ -2,16 +2,21 @@
 
 import re
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Final, get_args
 from urllib.parse import parse_qsl
 
 from application.ports.feed import Position, types_among
-from domain.ids import MAX_ID, CustomerId, OrderId
+from domain.ids import MAX_ID, CustomerId, OrderId, ProductId
 from domain.jobs.job import JobStatus
+from domain.money import MAX_MINOR
 from domain.orders.events import Event, OrderAccepted
+from domain.orders.limits import MAX_EMAIL, MAX_EXTERNAL_ID
 from domain.orders.status import OrderStatus
+from entrypoints.http.field_errors import EMAIL, PATTERNS, PRINTABLE
 from entrypoints.http.ids import PATH_SCHEMAS, customer_id_of, order_id_of, whole_number_of
+from entrypoints.http.moments import moment_of
 from entrypoints.http.refusals import FieldError, InvalidRequest, NotAnId, in_query
 
 MAX_SUBJECT: Final = 100
@@ -108,6 +113,38 @@ def job_kind(text: str) -> str:
     return text
 
 
+def product_id(text: str) -> ProductId:
+    return ProductId(_whole_number("product_id", text, MAX_ID))
+
+
+def external_id(text: str) -> str:
+    return _text("external_id", text, PRINTABLE, MAX_EXTERNAL_ID)
+
+
+def email(text: str) -> str:
+    return _text("email", text, EMAIL, MAX_EMAIL)
+
+
+def placed_after(text: str) -> datetime:
+    return _moment("placed_after", text)
+
+
+def placed_before(text: str) -> datetime:
+    return _moment("placed_before", text)
+
+
+def total_min(text: str) -> int:
+    return _whole_number("total_min", text, MAX_MINOR, smallest=0)
+
+
+def total_max(text: str) -> int:
+    return _whole_number("total_max", text, MAX_MINOR, smallest=0)
+
+
+def words(text: str) -> str:
+    return _text("q", text, PRINTABLE, MAX_EMAIL)
+
+
 def cursor(text: str) -> str:
     """Return it as it is: only with the other parameters it can be verified."""
     return text
@@ -146,11 +183,27 @@ def max_events(text: str) -> int:
     return _whole_number("max_events", text, MAX_EVENTS)
 
 
-def _whole_number(name: str, text: str, largest: int) -> int:
+def _whole_number(name: str, text: str, largest: int, *, smallest: int = 1) -> int:
     number = whole_number_of(text)
-    if number is None or not 1 <= number <= largest:
-        raise InvalidRequest(in_query(name, f"it is a whole number from 1 to {largest}", "out_of_range"))
+    if number is None or not smallest <= number <= largest:
+        raise InvalidRequest(in_query(name, f"it is a whole number from {smallest} to {largest}", "out_of_range"))
     return number
+
+
+def _text(name: str, text: str, pattern: str, most: int) -> str:
+    if not 1 <= len(text) <= most:
+        raise InvalidRequest(in_query(name, f"it has 1 to {most} characters", "wrong_length"))
+    if _NOT_UTF8 in text or re.search(pattern, text) is None:
+        raise InvalidRequest(in_query(name, PATTERNS[pattern]))
+    return text
+
+
+def _moment(name: str, text: str) -> datetime:
+    try:
+        # An unescaped + is a space in a query.
+        return moment_of(text.replace(" ", "+"))
+    except ValueError:
+        raise InvalidRequest(in_query(name, "it is a time as in 2026-01-31T12:00:00Z")) from None
 
 
 def _only(readers: Mapping[str, Reader]) -> str:
@@ -165,6 +218,20 @@ SCHEMAS: Final[Mapping[Reader, Mapping[str, Any]]] = MappingProxyType(
         subject: {"type": "string", "minLength": 1, "maxLength": MAX_SUBJECT},
         cursor: {"type": "string", "description": "The `next` of the page before this one."},
         user_id: {"type": "string", "description": "The id of a customer."},
+        product_id: {"type": "integer", "minimum": 1, "maximum": MAX_ID, "description": "An item has this product."},
+        external_id: {"type": "string", "minLength": 1, "maxLength": MAX_EXTERNAL_ID, "pattern": PRINTABLE},
+        email: {"type": "string", "minLength": 1, "maxLength": MAX_EMAIL, "pattern": EMAIL},
+        placed_after: {"type": "string", "format": "date-time", "description": "Placed then or later."},
+        placed_before: {"type": "string", "format": "date-time", "description": "Placed before."},
+        total_min: {"type": "integer", "minimum": 0, "maximum": MAX_MINOR},
+        total_max: {"type": "integer", "minimum": 0, "maximum": MAX_MINOR},
+        words: {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": MAX_EMAIL,
+            "pattern": PRINTABLE,
+            "description": "The id of an order, an e-mail address, or an external id.",
+        },
         active: {"type": "string", "enum": list(_ACTIVE)},
         job_status: {"type": "string", "enum": list(JobStatus)},
         position: {"type": "integer", "minimum": 0, "maximum": MAX_ID, "description": "Events after this position."},

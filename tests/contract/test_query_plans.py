@@ -28,11 +28,12 @@ from application.errors import Aborted
 from application.ports.audit import AuditEntry, Caller
 from application.ports.feed import FeedFilter, FeedRange, Position
 from application.ports.idempotency import IdempotencyKey, StoredResponse
+from application.ports.order_search import STRETCH, OrderFilter
 from application.ports.persistence import Announcement, EarlierPrice, OutboxEntry, Transaction
 from bench.growth import fill
 from domain.catalogue.product import StockAdjustment
 from domain.dead_letter import DeadMessage
-from domain.ids import JobId, OrderId, PaymentId, ProductId, UserId
+from domain.ids import JobId, OrderId, PaymentId, ProductId, UserId, UserName
 from domain.jobs.job import JobStatus, new_job
 from domain.message import Message
 from domain.orders.events import EventId, OrderPlaced
@@ -105,6 +106,24 @@ Arguments = Mapping[str, Any]
 Call = Callable[[Transaction], Any]
 
 
+class Several(list[Any]):
+    """Examples of one argument, of which each makes another statement."""
+
+
+# What a search may be led by, and what it may ask beside it.
+LEADING: tuple[dict[str, Any], ...] = (
+    {},
+    {"order_id": OrderId(uuid7())},
+    {"external_id": "7"},
+    {"email": "ana@example.org"},
+    {"user_id": UserId(7)},
+    {"user_id": UserName("ana")},
+    {"statuses": frozenset({OrderStatus.COMPLETED})},
+    {"placed_after": NOW, "placed_before": NOW + timedelta(days=365)},
+)
+OTHERS: dict[str, Any] = {"product_ids": frozenset({ProductId(7)}), "total_max": 10**6}
+
+
 class Undone(Exception):
     """Leaves a block without a trace."""
 
@@ -133,6 +152,8 @@ def choices_of(call: str, parameter: inspect.Parameter, samples: Arguments) -> l
         return [False, True]
     names = (f"{call}.{parameter.name}", f"{call.partition('.')[0]}.{parameter.name}", parameter.name)
     found = [samples[name] for name in names if name in samples]
+    if found and isinstance(found[0], Several):
+        return list(found[0])
     assert found, f"{call} has a new argument {parameter.name}: give this test an example of it"
     return [None, found[0]] if type(None) in get_args(parameter.annotation) else found[:1]
 
@@ -168,7 +189,11 @@ def samples_of(known: Sequence[Order]) -> Arguments:
         "before": ids[0],
         "orders.after": ids[0],
         "orders.orders": orders,
-        "orders.wanted": {(order.user_id, str(order.id)) for order in orders},
+        "orders.search.wanted": Several(
+            OrderFilter(**leading, **others) for leading, others in product(LEADING, ({}, {"total_min": 10**9}, OTHERS))
+        ),
+        "orders.search.stretch": STRETCH,
+        "orders.with_external_ids.wanted": {(order.user_id, str(order.id)) for order in orders},
         "products.after": ProductId(10),
         "products.active": True,
         "products.skus": [f"sku {number}" for number in range(1, BATCH)],

@@ -168,6 +168,13 @@ def unknown(store: MemoryStore, diary: Diary) -> Iterator[str]:
             yield f"a client got order {id_} in an answer, and then that it is unknown"
 
 
+def not_found(store: MemoryStore, diary: Diary) -> Iterator[str]:
+    """A search finds every order that is in the database."""
+    for id_ in sorted(diary.not_found):
+        if id_ in store.orders and not store.orders[id_].deleted:
+            yield f"order {id_} was in the database, and a search did not find it"
+
+
 def _as_agreed(told: Order, store: MemoryStore) -> Iterator[str]:
     found = store.orders.get(told.id)
     if found is None:

@@ -22,6 +22,7 @@ from application.intake.queue_orders import Queued
 from application.intake.unrecorded import NotYetRecorded
 from application.orders.change_details import DetailsChange
 from application.ports.idempotency import IdempotencyKey
+from application.ports.order_search import OrderFilter, OrdersFound
 from domain.catalogue.product import ProductEdit
 from domain.errors import DomainError, UnknownOrder
 from domain.ids import MAX_ID, JobId, OrderId, ProductId, UserId
@@ -87,6 +88,8 @@ class Diary:
     unknown: set[OrderId] = field(factory=set)
     # What was said, and the job that was answered, if there was an answer.
     said: dict[str, JobId | None] = field(factory=dict)
+    # The orders that were in the database, and were then not found by a search.
+    not_found: set[OrderId] = field(factory=set)
     complaints: list[str] = field(factory=list)
 
     def complain(self, what: str) -> None:
@@ -107,6 +110,8 @@ class Client:
     _products: list[ProductId]
     _mine: list[OrderId] = field(factory=list)
     _seen: dict[OrderId, int] = field(factory=dict)
+    # Those of its orders that were in the database when it got the answer.
+    _recorded: set[OrderId] = field(factory=set)
 
     async def run(self, *, visits: int) -> None:
         await self._place()
@@ -141,6 +146,9 @@ class Client:
         self._diary.wanted[number] = (request, order)
         if isinstance(order, Order) and order.id not in self._mine:
             self._mine.append(order.id)
+        if isinstance(answer, Order):
+            self._recorded.add(answer.id)
+            await self._search()
         if isinstance(answer, Queued):
             await self._ask(f"look at {_short(order.id)}", lambda shop: shop.get_order(SYSTEM, order.id), order.id)
 
@@ -232,6 +240,18 @@ class Client:
 
     async def _complete(self) -> None:
         await self._change("complete_order")
+
+    async def _search(self) -> None:
+        """Look for an order that is recorded: it is found at once."""
+        recorded = [order for order in self._mine if order in self._recorded]
+        if recorded:
+            order_id = self._chance.choice(recorded)
+            wanted = OrderFilter(order_id=order_id, total_min=0)
+            found = await self._ask(
+                f"search for {_short(order_id)}", lambda shop: shop.search_orders(SYSTEM, wanted, limit=5)
+            )
+            if isinstance(found, OrdersFound) and not found.orders:
+                self._diary.not_found.add(order_id)
 
     async def _annotate(self) -> None:
         if self._mine:
@@ -403,6 +423,7 @@ _VISITS: Final[tuple[_Visit, ...]] = (
     Client._complete,  # noqa: SLF001
     Client._delete,  # noqa: SLF001
     Client._annotate,  # noqa: SLF001
+    Client._search,  # noqa: SLF001
     Client._restock,  # noqa: SLF001
     Client._trespass,  # noqa: SLF001
     Client._say,  # noqa: SLF001

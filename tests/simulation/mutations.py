@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Final
 from uuid import UUID
@@ -719,6 +719,20 @@ class _TellsOfWhatIsNowhere(Retrying[Any, Any]):
                 raise
 
 
+class _SearchesLate(_Before):
+    """Finds orders only some time after they were recorded, as a copy of the database would."""
+
+    async def search(self, wanted: Any, **options: Any) -> Any:
+        found = await self.inner.search(wanted, **options)
+        store = self.world.database.store
+        before = store.now() - timedelta(seconds=1)
+        return evolve(found, orders=[order for order in found.orders if store.recorded_at[order.id] < before])
+
+
+class _SearchesACopy(_Transactions):
+    repositories = {"orders": _SearchesLate}  # noqa: RUF012 - as above
+
+
 class _AlwaysOpen(_Before):
     """Counts the time of an outage, too."""
 
@@ -836,6 +850,7 @@ MUTATIONS: Final = (
     Mutation("records a job as done before it is", _with(RunJobs=_CompletesBeforeItIsDone)),
     Mutation("leaves a job whose worker is gone", Parts(unit_of_work=_LeavesLostJobs)),
     Mutation("does a job again as if it were another", _with(StoreMessage=_StoresUnderANewId)),
+    Mutation("finds an order only some time after it was recorded", Parts(unit_of_work=_SearchesACopy)),
     Mutation("counts an outage as time to pay", Parts(unit_of_work=_CountsOutages)),
     Mutation("does not refresh the caches after a crash", _with(InvalidateOlder=_LeavesTheCachesAlone)),
 )

@@ -341,6 +341,7 @@ class _Run:
         self._findings += checks.accepted(store, broker.accepted)
         self._findings += checks.details(store)
         self._findings += checks.messages(store, self._diary)
+        self._findings += checks.not_found(store, self._diary)
         # An accepted order that is not recorded yet is unknown when the caches lose it.
         if not queued or not self._faults.weather.cache_losses:
             self._findings += checks.unknown(store, self._diary)

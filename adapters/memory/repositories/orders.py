@@ -6,6 +6,7 @@ from attrs import frozen
 from adapters.memory.copies import copied
 from adapters.memory.store import Changes
 from application.errors import Aborted
+from application.ports.order_search import STRETCH, OrderFilter, OrdersFound
 from application.ports.persistence import OrderConflict, OrderExists
 from domain.ids import CustomerId, OrderId
 from domain.orders.order import Order
@@ -59,6 +60,16 @@ class MemoryOrders:
         ]
         newest_first = sorted(self._before(found, before), key=_place, reverse=True)
         return [copied(order) for order in newest_first[:limit]]
+
+    async def search(
+        self, wanted: OrderFilter, *, before: OrderId | None, limit: int, stretch: int = STRETCH
+    ) -> OrdersFound:
+        led_to = [order for order in self._changes.orders.values() if wanted.leads_to(order)]
+        walked = sorted(self._before(led_to, before), key=_place, reverse=True)
+        looked_at = walked[:stretch]
+        found = [copied(order) for order in looked_at if wanted.matches(order)][:limit]
+        is_through = len(found) == limit or len(looked_at) < stretch
+        return OrdersFound(found, None if is_through else looked_at[-1].id)
 
     async def with_external_ids(
         self, wanted: Collection[tuple[CustomerId, str]]

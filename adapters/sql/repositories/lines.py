@@ -5,7 +5,7 @@ from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 import msgspec
-from sqlalchemy import Column, select
+from sqlalchemy import select
 from sqlalchemy.sql.elements import ColumnElement
 
 from adapters.sql.core.bulk import Written, bulk_insert
@@ -50,7 +50,7 @@ def numbered_lines(orders: Sequence[Order]) -> list[_NumberedLine]:
     return [(order.id, position, line) for order in orders for position, line in enumerate(order.lines)]
 
 
-def lines_of(order_id: Column[Any]) -> ColumnElement[Any]:
+def lines_of(order_id: ColumnElement[Any]) -> ColumnElement[Any]:
     """The lines of an order as JSON, for `lines_in`."""
     rows = JsonRows(*(order_items.c[name] for name in _Row._fields))
     return select(rows).where(order_items.c.order_id == order_id).correlate(order_id.table).scalar_subquery()

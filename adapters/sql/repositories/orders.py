@@ -8,11 +8,9 @@ from typing import Any, Final
 import msgspec
 from attrs import frozen
 from sqlalchemy import (
-    Column,
     FromClause,
     Insert,
     Row,
-    ScalarSelect,
     Select,
     Update,
     and_,
@@ -36,8 +34,10 @@ from adapters.sql.core.types import UtcDateTime
 from adapters.sql.dialects.base import SqlDialect
 from adapters.sql.repositories.customers import customer_in, name_of, number_of
 from adapters.sql.repositories.lines import INSERT_LINES, lines_in, lines_of, numbered_lines
+from adapters.sql.repositories.order_search import PLACE, end_of_stretch, parameters_of, place_of, search
 from adapters.sql.tables import NAMED, NOT_DELETED, UNPAID, WAITING, orders
 from application.execution.after_commit import Committed
+from application.ports.order_search import STRETCH, OrderFilter, OrdersFound
 from application.ports.persistence import OrderConflict
 from domain.ids import CustomerId, OrderId, ProductId
 from domain.money import Money
@@ -126,19 +126,8 @@ def _save(new: FromClause, _: SqlDialect) -> Update:
 _SAVE: Final = BulkStatement(orders, _SAVED, _save)
 
 
-# Where an order stands in time. An id need not rise with time; it only decides between orders of one moment.
-_PLACE: Final = (orders.c.created_at, orders.c.id)
-
-
-# The same for unpaid orders, whose time to pay begins when they are recorded.
+# Where an unpaid order stands in time: its time to pay begins when it is recorded.
 _UNPAID_PLACE: Final = (orders.c.recorded_at, orders.c.id)
-
-
-def _place_of(parameter: str, place: Sequence[Column[Any]]) -> ScalarSelect[Any]:
-    """Looked up by the database, so that a page needs no more than an id to go on from: no row is ever removed."""
-    start = orders.alias("start")
-    columns = [start.c[column.name] for column in place]
-    return select(*columns).where(start.c.id == bindparam(parameter)).scalar_subquery()
 
 
 # What a page may be of, by the name of its parameter.
@@ -146,7 +135,7 @@ _CONDITIONS: Final[dict[str, ColumnElement[bool]]] = {
     "user_id": and_(orders.c.user_id == bindparam("user_id"), orders.c.user_name.is_(None)),
     "user_name": and_(orders.c.user_id == bindparam("user_id"), orders.c.user_name == bindparam("user_name")),
     "status": orders.c.status == bindparam("status"),
-    "before": tuple_(*_PLACE) < _place_of("before", _PLACE),
+    "before": tuple_(*PLACE) < place_of("before", PLACE),
 }
 
 
@@ -154,7 +143,7 @@ _CONDITIONS: Final[dict[str, ColumnElement[bool]]] = {
 @cache
 def _page(*parameters: str) -> Select[Any]:
     conditions = [_CONDITIONS[name] for name in parameters]
-    newest_first = [column.desc() for column in _PLACE]
+    newest_first = [column.desc() for column in PLACE]
     return _ALL.where(NOT_DELETED, *conditions).order_by(*newest_first).limit(bindparam("limit"))
 
 
@@ -181,7 +170,7 @@ _NAMED: Final = select(orders.c.id, orders.c.user_id, orders.c.user_name, orders
 _IDS: Final = select(orders.c.id).limit(bindparam("limit"))
 _MOMENT: Final = bindparam("moment", type_=UtcDateTime())
 _UNPAID: Final = _IDS.where(UNPAID, orders.c.recorded_at <= _MOMENT, _MOMENT <= _NOW).order_by(*_UNPAID_PLACE)
-_UNPAID_AFTER: Final = _UNPAID.where(tuple_(*_UNPAID_PLACE) > _place_of("after", _UNPAID_PLACE))
+_UNPAID_AFTER: Final = _UNPAID.where(tuple_(*_UNPAID_PLACE) > place_of("after", _UNPAID_PLACE))
 _REDATE: Final = update(orders).values(recorded_at=_NOW).where(UNPAID, orders.c.recorded_at > _NOW)
 # By id alone: when an order changed last is no place to go on from, since it may have changed again meanwhile.
 _NO_STEP: Final = or_(orders.c.updated_at <= bindparam("moment"), orders.c.updated_at > bindparam("ahead"))
@@ -235,6 +224,22 @@ class SqlOrders:
         statement = _page(*sorted(conditions)) if step is None or not is_of_all else _page_of_all(step, *conditions)
         rows = await self._block.fetch(statement, {**given, "limit": limit})
         return [checked("order", row.id, _order, row) for row in rows]
+
+    async def search(
+        self, wanted: OrderFilter, *, before: OrderId | None, limit: int, stretch: int = STRETCH
+    ) -> OrdersFound:
+        given = parameters_of(wanted)
+        if wanted.leading == "statuses":
+            given["status"] = given["statuses"][0]
+        if before is not None:
+            given["before"] = before
+        rows = await self._block.fetch(end_of_stretch(wanted.leading, frozenset(given), stretch), given)
+        if rows:
+            given["end"] = rows[0].id
+        statement = search(wanted.leading, frozenset(given), tuple(_WRITTEN), stretch)
+        found = await self._block.fetch(statement, {**given, "limit": limit})
+        orders = [checked("order", row.id, _order, row) for row in found]
+        return OrdersFound(orders, None if len(orders) == limit else given.get("end"))
 
     async def with_external_ids(
         self, wanted: Collection[tuple[CustomerId, str]]

@@ -1,10 +1,10 @@
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from functools import partial
 from http import HTTPStatus
 from typing import Final
 
 import msgspec
-from attrs import frozen
+from attrs import evolve, frozen
 from quart import request
 
 from application.access.principal import Principal
@@ -13,6 +13,8 @@ from application.assembly import UseCases
 from application.intake.queue_orders import Queued
 from application.orders.change_details import DetailsChange
 from application.ports.idempotency import scope_of
+from application.ports.order_search import OrderFilter
+from domain.ids import OrderId
 from domain.orders.order import Order
 from domain.orders.status import HAS_MONEY, SET_BY_HAND, OrderStatus
 from entrypoints.http import examples, query
@@ -24,9 +26,11 @@ from entrypoints.http.bodies import (
     OrdersBody,
     PayBody,
     PlaceOrderBody,
+    SearchOrdersBody,
 )
 from entrypoints.http.cursors import Cursors
 from entrypoints.http.decoding import read_json, read_json_if_any
+from entrypoints.http.filters import order_filter
 from entrypoints.http.headers import IDEMPOTENCY_KEY
 from entrypoints.http.idempotency import answered, keyed, queued
 from entrypoints.http.ids import order_id_of
@@ -34,7 +38,7 @@ from entrypoints.http.links import next_page
 from entrypoints.http.order_details import ChangeDetailsBody
 from entrypoints.http.preconditions import GUARDS, Preconditions, allowed_by, etag_of, only_if
 from entrypoints.http.prefix import here
-from entrypoints.http.refusals import InvalidRequest, in_body
+from entrypoints.http.refusals import InvalidCursor, InvalidRequest, in_body
 from entrypoints.http.replies import Reply, no_content, not_modified, reply
 from entrypoints.http.routes.route import Route
 
@@ -44,11 +48,22 @@ _STATUS: Final = frozenset({Scope.ORDERS_WRITE, Scope.REFUNDS_WRITE})
 _PARAMETERS: Final = {
     "user_id": query.user_id,
     "status": query.status,
+    "product_id": query.product_id,
+    "external_id": query.external_id,
+    "email": query.email,
+    "placed_after": query.placed_after,
+    "placed_before": query.placed_before,
+    "total_min": query.total_min,
+    "total_max": query.total_max,
+    "q": query.words,
     "limit": query.limit,
     "cursor": query.cursor,
 }
+# A list of these has an index of its own.
+_LISTED: Final = frozenset({"user_id", "status"})
 _PLACE_ORDER: Final = msgspec.json.Decoder(PlaceOrderBody)
 _PAY: Final = msgspec.json.Decoder(PayBody)
+_SEARCH: Final = msgspec.json.Decoder(SearchOrdersBody)
 _CHANGE_DETAILS: Final = msgspec.json.Decoder(ChangeDetailsBody)
 _CHANGE_STATUS: Final = msgspec.json.Decoder(ChangeStatusBody)
 
@@ -74,6 +89,16 @@ def orders_routes(use_cases: UseCases, cursors: Cursors) -> list[Route]:
             handlers.page,
             parameters=_PARAMETERS,
             summary="List orders, newest first",
+            answers={HTTPStatus.OK: examples.ORDERS},
+        ),
+        Route(
+            "POST",
+            "/orders/search",
+            Scope.ORDERS_READ,
+            handlers.search,
+            body=_SEARCH,
+            example=examples.SEARCH_ORDERS,
+            summary="Search for orders",
             answers={HTTPStatus.OK: examples.ORDERS},
         ),
         Route(
@@ -155,21 +180,43 @@ class _Handlers:
 
     async def page(self, by: Principal) -> Reply:
         wanted = query.parameters(request.query_string, _PARAMETERS)
-        limit = wanted.get("limit", query.DEFAULT_LIMIT)
-        user_id, status, cursor = by.whose(wanted.get("user_id")), wanted.get("status"), wanted.get("cursor")
+        limit, cursor = wanted.pop("limit", query.DEFAULT_LIMIT), wanted.pop("cursor", None)
+        chosen = order_filter(wanted)
+        if wanted.keys() <= _LISTED:
+            body = await self._listed(by, evolve(chosen, user_id=by.whose(chosen.user_id)), cursor, limit)
+        else:
+            body = await self._found(by, chosen, cursor, limit)
+        return reply(body, HTTPStatus.OK, *next_page(body.next))
+
+    async def search(self, by: Principal) -> Reply:
+        body = await read_json(_SEARCH)
+        try:
+            return reply(await self._found(by, body.wanted(), body.cursor, body.limit))
+        except InvalidCursor as error:
+            raise InvalidCursor(*(in_body("cursor", each.detail) for each in error.errors)) from None
+
+    async def _listed(self, by: Principal, wanted: OrderFilter, cursor: str | None, limit: int) -> OrdersBody:
+        """Return a page of the orders of one customer or of one status, or of all orders."""
         orders = await self._use_cases.list_orders(
             by,
-            user_id=user_id,
-            status=status,
-            before=None if cursor is None else self._cursors.order_at(cursor, user_id, status),
+            user_id=wanted.user_id,
+            status=next(iter(wanted.statuses), None),
+            before=None if cursor is None else self._cursors.order_at(cursor, wanted),
             # One more than is shown tells whether there is a next page.
             limit=limit + 1,
         )
         shown = orders[:limit]
-        following = self._cursors.after_order(shown[-1].id, user_id, status) if len(orders) > limit else None
-        return reply(
-            OrdersBody([OrderBody.of(order) for order in shown], following), HTTPStatus.OK, *next_page(following)
-        )
+        return self._page(shown, shown[-1].id if len(orders) > limit else None, wanted)
+
+    async def _found(self, by: Principal, wanted: OrderFilter, cursor: str | None, limit: int) -> OrdersBody:
+        wanted = evolve(wanted, user_id=by.whose(wanted.user_id))
+        before = None if cursor is None else self._cursors.order_at(cursor, wanted)
+        found = await self._use_cases.search_orders(by, wanted, before=before, limit=limit)
+        return self._page(found.orders, found.looked_to, wanted)
+
+    def _page(self, shown: Sequence[Order], end: OrderId | None, wanted: OrderFilter) -> OrdersBody:
+        following = None if end is None else self._cursors.after_order(end, wanted)
+        return OrdersBody([OrderBody.of(order) for order in shown], following)
 
     async def get(self, by: Principal, order_id: str) -> Reply:
         preconditions = Preconditions.of(request.headers)

@@ -14,6 +14,7 @@ from application.execution.idempotency import Keyed, Replayed
 from application.intake.queue_orders import Queued
 from application.intake.unrecorded import NotYetRecorded
 from application.ports.idempotency import IdempotencyKey, scope_of
+from application.ports.order_search import OrderFilter
 from domain.errors import UnknownOrder
 from domain.ids import MAX_ID, CustomerId, OrderId, UserId, UserName
 from domain.orders.events import AskedUnder
@@ -116,8 +117,15 @@ async def test_a_list_shows_a_customer_its_own_orders(shop: Shop) -> None:
     assert await list_orders(OWNER, limit=9) == await list_orders(OWNER, user_id=UserId(1), limit=9) == [hers]
     assert await list_orders(STRANGER, limit=9) == [his]
     assert len(await list_orders(SYSTEM, limit=9)) == 2
+    search_orders, all_ = shop.use_cases.search_orders, OrderFilter(total_min=0)
+    assert (await search_orders(STRANGER, all_, limit=9)).orders == [his]
+    assert (await search_orders(STRANGER, OrderFilter(order_id=his.id), limit=9)).orders == [his]
+    assert (await search_orders(OWNER, OrderFilter(order_id=his.id), limit=9)).orders == []
+    assert len((await search_orders(SYSTEM, all_, limit=9)).orders) == 2
     with pytest.raises(Forbidden):
         await list_orders(STRANGER, user_id=UserId(1), limit=9)
+    with pytest.raises(Forbidden):
+        await search_orders(STRANGER, OrderFilter(user_id=UserId(1)), limit=9)
 
 
 async def test_only_the_shop_completes_an_order(shop: Shop) -> None:

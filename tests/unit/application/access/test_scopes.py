@@ -15,6 +15,7 @@ from application.catalogue.add_products import NewProduct
 from application.catalogue.adjust_stock import StockCall
 from application.catalogue.change_product import ProductCall
 from application.ports.feed import EVERYTHING
+from application.ports.order_search import OrderFilter
 from domain.cart import CartItem
 from domain.catalogue.product import ProductEdit
 from domain.ids import JobId, ProductId
@@ -47,6 +48,7 @@ OPERATIONS: dict[str, tuple[Scope | None, Callable[[Any, Principal, Any, Any], A
     "place_order": (Scope.ORDERS_WRITE, lambda use, by, pen, order: use(by, a_request((pen, 1)))),
     "get_order": (Scope.ORDERS_READ, lambda use, by, pen, order: use(by, order.id)),
     "list_orders": (Scope.ORDERS_READ, lambda use, by, pen, order: use(by, limit=9)),
+    "search_orders": (Scope.ORDERS_READ, lambda use, by, pen, order: use(by, OrderFilter(), limit=9)),
     "get_history": (Scope.ORDERS_READ, lambda use, by, pen, order: use(by, order.id)),
     "cancel_order": (Scope.ORDERS_WRITE, lambda use, by, pen, order: use(by, order.id)),
     "change_details": (Scope.ORDERS_WRITE, lambda use, by, pen, order: use(by, order.id)),
