@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -97,6 +97,7 @@ async def running(
     concurrency: ConcurrencyLimit | None = None,
     max_connections: int | None = None,
     access_log: AccessLog | None = None,
+    long_lived: Callable[[], int] = lambda: 0,
 ) -> AsyncIterator[Site]:
     stop = asyncio.Event()
     started: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -113,6 +114,7 @@ async def running(
             concurrency=concurrency,
             max_connections=max_connections,
             access_log=access_log,
+            long_lived=long_lived,
         )
     )
     async with asyncio.timeout(10):

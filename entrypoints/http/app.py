@@ -89,7 +89,7 @@ def create_app(  # noqa: PLR0913 - each is a setting, given by name
         *admin_routes(use_cases),
     )
     open_routes = (*problems_routes(), *health_routes(check_readiness), *documents_routes(namespace, app.routes))
-    for route in (*lists, *carts_routes(use_cases), *events_routes(use_cases), *open_routes):
+    for route in (*lists, *carts_routes(use_cases), *events_routes(use_cases, authenticate), *open_routes):
         endpoint = f"{route.method} {route.path}"
         app.routes[endpoint] = route
         app.add_url_rule(

@@ -11,7 +11,7 @@ import pytest
 from attrs import define, field
 from quart import Quart
 
-from application.access.principal import Principal
+from application.access.principal import ANYBODY, Principal, Unauthenticated
 from application.access.scopes import CUSTOMER_SCOPES
 from application.feed.give_positions import PruneFeed
 from domain.ids import UserId
@@ -260,3 +260,21 @@ async def test_the_head_of_a_stream_has_no_body(app: Quart, shop: Shop) -> None:
         await stream.ended()
     assert (stream.status, stream.body) == (200, b"")
     assert shop.use_cases.feed_tail.count == 0
+
+
+async def test_a_stream_ends_when_its_key_is_not_valid_any_more(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("entrypoints.http.routes.events._LOOK_AT_KEY", 0.01)
+    callers: list[Principal] = [ANYBODY]
+
+    async def authenticate(_: object) -> Principal:
+        if not callers:
+            raise Unauthenticated("the key was revoked")
+        return callers[0]
+
+    async with Stream(app_over(shop.use_cases, authenticate=authenticate), "/events/stream") as stream:
+        await stream.until(lambda: stream.status)
+        await sold(shop)
+        await stream.until(lambda: len(stream.events) == 4)
+        callers.clear()
+        await stream.ended()
+    assert stream.body.endswith(b": the key is not valid any more\n\n")

@@ -1,22 +1,23 @@
 """The feed over HTTP: pages, and a stream of server-sent events."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from http import HTTPStatus
 from random import uniform
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
-from attrs import field, frozen
-from quart import request
+from attrs import define, field, frozen
+from quart import Request, request
 
-from application.access.principal import Principal
+from application.access.principal import AccessDenied, Principal
 from application.access.scopes import Scope
 from application.assembly import UseCases
 from application.errors import Trouble
 from application.feed.read_feed import PositionNotKept
 from application.feed.tail import FellBehind, Follower
-from application.ports.feed import FeedFilter, Position
+from application.ports.feed import FeedFilter, FeedItem, Position
 from entrypoints.http import examples, query
 from entrypoints.http.accept import EVENT_STREAM
 from entrypoints.http.bodies import FeedBody, FeedItemBody, FeedResetBody
@@ -32,6 +33,8 @@ _STREAM: Final = {**_FILTER, "max_events": query.max_events}
 
 # Seconds between two comments, which tell the client and what is in between that the connection lives.
 QUIET: Final = 10.0
+# Seconds between two looks whether the key of the client is still valid: a revoked one is dead within 5 s.
+_LOOK_AT_KEY: Final = 4.0
 # Milliseconds until a client connects again. When a process stops, its clients come back within some seconds, and not
 # all at once.
 _RETRY: Final = 2000
@@ -44,8 +47,8 @@ _PAUSE: Final = 1.0
 _ENCODER: Final = msgspec.json.Encoder()
 
 
-def events_routes(use_cases: UseCases) -> list[Route]:
-    handlers = _Handlers(use_cases)
+def events_routes(use_cases: UseCases, authenticate: Callable[[Request], Awaitable[Principal]]) -> list[Route]:
+    handlers = _Handlers(use_cases, authenticate)
     return [
         Route(
             "GET",
@@ -74,6 +77,7 @@ def events_routes(use_cases: UseCases) -> list[Route]:
 @frozen
 class _Handlers:
     _use_cases: UseCases
+    _authenticate: Callable[[Request], Awaitable[Principal]]
 
     async def page(self, by: Principal) -> Reply:
         wanted = query.parameters(request.query_string, _PAGE)
@@ -103,60 +107,84 @@ class _Handlers:
         if request.method == "HEAD":
             follower.close()
             return event_stream(None)
-        return event_stream(_Stream(follower, self._use_cases, wanted.get("max_events")).run())
+        # The request itself, not the proxy that is it while the handler runs.
+        here = cast(Any, request)._get_current_object()  # noqa: SLF001 - Werkzeug has no other name for it
+        let_in = partial(self._authenticate, here)
+        return event_stream(_Stream(follower, let_in, self._use_cases, wanted.get("max_events")).run())
 
 
-@frozen
+def _time() -> float:
+    return asyncio.get_running_loop().time()
+
+
+@define(eq=False)
 class _Stream:
     """The events of one client, as server-sent events (HTML, section 9.2). An event's id is its position."""
 
     _follower: Follower
+    _let_in: Callable[[], Awaitable[Principal]]
     _use_cases: UseCases
-    _most: int | None
-    _first: bytes = field(default=b"retry: %d\n\n" % _RETRY)
+    # How many events are left until the end that the client has asked for, if it has.
+    _left: int | None
+    # Whether the client has been told why the stream ends.
+    _ended: bool = field(default=False, init=False)
+    _sent_at: float = field(factory=_time, init=False)
+    _looked_at: float = field(factory=_time, init=False)
 
     async def run(self) -> AsyncGenerator[bytes, None]:
-        left = self._most
         try:
-            yield self._first
-            while not self._use_cases.feed_tail.is_closed:
-                sent = await self._next(left)
-                yield sent.text
-                if sent.last:
-                    return
-                left = None if left is None else left - sent.count
-            # The process stops.
-            yield b"retry: %d\n\n" % int(uniform(_RETRY, _RETRY + _SPREAD))  # noqa: S311 - no secret hangs on it
+            yield b"retry: %d\n\n" % _RETRY
+            while not self._ended and not self._use_cases.feed_tail.is_closed:
+                if text := await self._next():
+                    self._sent_at = _time()
+                    yield text
+            if not self._ended:
+                # The process stops.
+                yield b"retry: %d\n\n" % int(uniform(_RETRY, _RETRY + _SPREAD))  # noqa: S311 - no secret hangs on it
         finally:
             self._follower.close()
 
-    async def _next(self, left: int | None) -> "_Sent":
+    async def _next(self) -> bytes:
+        """What is to be sent next, if anything."""
+        if _time() - self._looked_at >= _LOOK_AT_KEY and not await self._is_let_in():
+            return self._end(b": the key is not valid any more\n\n")
         try:
-            items = (await self._follower.next(QUIET))[:left]
+            return self._text_of((await self._follower.next(_LOOK_AT_KEY))[: self._left])
         except FellBehind:
-            return _Sent(
-                b": the client was too slow, and can go on after the last event that it has read\n\n", last=True
-            )
+            return self._end(b": the client was too slow, and can go on after the last event that it has read\n\n")
         except PositionNotKept as error:
-            return _Sent(_reset_text(error), last=True)
+            return self._end(_reset_text(error))
         except Trouble:
             await asyncio.sleep(_PAUSE)
-            return _Sent(b": the database does not answer\n\n")
+            return b": the database does not answer\n\n"
+
+    async def _is_let_in(self) -> bool:
+        """A stream may last longer than the key that it was opened with."""
+        self._looked_at = _time()
+        try:
+            (await self._let_in()).expect(Scope.EVENTS_READ)
+        except AccessDenied:
+            return False
+        except Trouble:
+            # As with any request: while the database is gone, nobody is shut out for that.
+            return True
+        return True
+
+    def _text_of(self, items: Sequence[FeedItem]) -> bytes:
         if not items:
-            return _Sent(b": no events\n\n")
-        text = b"".join(
+            return b": no events\n\n" if _time() - self._sent_at >= QUIET - _LOOK_AT_KEY else b""
+        if self._left is not None:
+            self._left -= len(items)
+            self._ended = not self._left
+        return b"".join(
             b"id: %d\nevent: %b\ndata: %b\n\n"
             % (item.position, item.event.type.encode(), _ENCODER.encode(FeedItemBody.of(item)))
             for item in items
         )
-        return _Sent(text, count=len(items), last=len(items) == left)
 
-
-@frozen
-class _Sent:
-    text: bytes
-    count: int = field(default=0, kw_only=True)
-    last: bool = field(default=False, kw_only=True)
+    def _end(self, text: bytes) -> bytes:
+        self._ended = True
+        return text
 
 
 async def _reset(error: PositionNotKept) -> AsyncGenerator[bytes, None]:
