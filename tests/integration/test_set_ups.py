@@ -13,6 +13,7 @@ from adapters.sql.migrate import migrate
 from application.access.principal import ANYBODY
 from application.assembly import UseCases
 from application.catalogue.add_products import NewProduct
+from application.catalogue.adjust_stock import StockCall
 from application.intake.place_order import OrderRequest, RequestedItem
 from domain.ids import ProductId, UserId
 from domain.money import Money
@@ -78,6 +79,6 @@ async def test_a_change_is_read_on_every_replica_as_soon_as_it_is_answered(setti
             cancelled = await other.cancel_order(ANYBODY, order.id)
             assert cancelled.status is OrderStatus.CANCELLED
             assert await shop.get_order(ANYBODY, order.id) == cancelled
-            await shop.adjust_stock(ANYBODY, product, 1, reason="count")
+            await shop.adjust_stock(ANYBODY, [StockCall(product_id=product, delta=1, reason="count")])
             [listed] = await other.list_products(ANYBODY, after=None, limit=10)
             assert listed == await shop.get_product(ANYBODY, product)
