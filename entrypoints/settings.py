@@ -117,6 +117,16 @@ class Settings:
         "`required`: callers need an API key; `open`: everybody may do everything; by default open where `holdfast up`"
         " listens on this machine alone, without servers",
     )
+    jwt_issuer: str = _setting(
+        "",
+        "identity provider whose tokens (JWT) are taken, as their claim `iss` says; set with the audience and the keys",
+    )
+    jwt_audience: str = _setting("", "what the claim `aud` of these tokens must have")
+    jwt_keys: str = _setting("", "the identity provider's public keys (JWKS): an address with https://, or a file")
+    jwt_user_claim: str = _setting(
+        "sub", "claim with the customer's id; a token without this claim acts for the shop, with its scopes"
+    )
+    jwt_scope_claim: str = _setting("scope", "claim with the scopes: a text with spaces between them, or a list")
     trusted_proxies: str = _setting(
         "",
         "networks of your proxies, as in 10.0.0.0/8,192.0.2.7: what they say in X-Forwarded-For is taken for the"
@@ -278,6 +288,7 @@ def read_settings(environment: Mapping[str, str], **given: object) -> Settings:
         )
     problems += _name_sqlite_file(values, asked)
     problems += _without_database(asked)
+    problems += _half_a_provider(asked)
     problems += _never_answered(values)
     problems += _put_passwords(values, asked, written)
     problems += _without_effect(asked, values, written)
@@ -448,6 +459,16 @@ def _origins(text: str) -> tuple[str, ...]:
                 f"{origin[:100]!r} is no origin; write as in https://shop.example or http://localhost:3000"
             )
     return origins
+
+
+_PROVIDER: Final = ("jwt_issuer", "jwt_audience", "jwt_keys")
+
+
+def _half_a_provider(asked: Collection[str]) -> list[str]:
+    missing = [PREFIX + name.upper() for name in _PROVIDER if name not in asked]
+    if not missing or len(missing) == len(_PROVIDER):
+        return []
+    return [f"{name}: is needed for the tokens of an identity provider, too; set all three" for name in missing]
 
 
 def _quotas(text: str) -> tuple[Quota, ...]:

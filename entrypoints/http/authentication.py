@@ -1,6 +1,6 @@
 """Who makes a request, and from where."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_address
 
 from attrs import frozen
@@ -9,6 +9,7 @@ from quart import Request
 from application.access.authenticate import Authenticate
 from application.access.principal import ANYBODY, Principal, Unauthenticated
 
+_DOTS = 2
 _HOW = "send the header `Authorization: Bearer` with an API key, as `holdfast keys create` prints it"
 
 
@@ -18,6 +19,8 @@ class Bearer:
 
     _authenticate: Authenticate
     _required: bool
+    # Where tokens of an identity provider are taken as well. They have two dots, and no API key has one.
+    _tokens: Callable[[str, str], Awaitable[Principal]] | None = None
     # Behind these, the client's address is what they say.
     _proxies: Sequence[IPv4Network | IPv6Network] = ()
 
@@ -33,7 +36,10 @@ class Bearer:
         address = request.remote_addr or ""
         if self._proxies:
             address = client_address(address, request.headers.getlist("X-Forwarded-For"), self._proxies)
-        return await self._authenticate(token.strip(" "), address)
+        token = token.strip(" ")
+        if self._tokens is not None and token.count(".") == _DOTS:
+            return await self._tokens(token, address)
+        return await self._authenticate(token, address)
 
 
 def client_address(peer: str, forwarded: Sequence[str], proxies: Sequence[IPv4Network | IPv6Network]) -> str:

@@ -16,6 +16,7 @@ from entrypoints.http.authentication import Bearer
 from entrypoints.http.rate_limits import RateLimits
 from entrypoints.http.server.access_log import open_access_log
 from entrypoints.http.server.server import serve
+from entrypoints.identity_provider import token_callers
 from entrypoints.loops import Stop
 from entrypoints.programs.caches import caches_kept, fence_watched
 from entrypoints.programs.prices import prices_known
@@ -54,7 +55,12 @@ async def serve_http(container: Container, stop: Stop, *, on_started: OnStarted,
             request_timeout=settings.request_timeout.total_seconds(),
             max_body=settings.max_body,
             cors_origins=settings.cors_origins,
-            authenticate=Bearer(use_cases.authenticate, required=settings.keys_required, proxies=settings.proxies),
+            authenticate=Bearer(
+                use_cases.authenticate,
+                required=settings.keys_required,
+                tokens=token_callers(settings),
+                proxies=settings.proxies,
+            ),
             rate_limits=RateLimits(container.rate_limiter(), settings.quotas) if settings.quotas else None,
             cursor_secret=settings.cursor_secret,
             namespace=settings.namespace,

@@ -56,6 +56,9 @@ async def expect_keys(container: Container) -> None:
         where = f"{settings.host}:{settings.port}"
         log.warning("the API is open: whoever reaches it may do everything", address=where, setting="HOLDFAST_AUTH")
         return
+    if settings.jwt_issuer:
+        # Its tokens are enough.
+        return
     # While the database is away, the API starts nevertheless, and takes orders from the callers that it gets to know.
     with suppress(Trouble):
         if not await _is_there_a_key(container):

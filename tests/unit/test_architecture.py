@@ -41,6 +41,7 @@ _IMPORTED_AS: Final = {
     "openapi-spec-validator": "openapi_spec_validator",
     "pytest-asyncio": "pytest_asyncio",
     "pytest-bdd": "pytest_bdd",
+    "pyjwt": "jwt",
     "python-dotenv": "dotenv",
     "pyyaml": "yaml",
     "uuid-utils": "uuid_utils",

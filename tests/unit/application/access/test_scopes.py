@@ -89,6 +89,7 @@ OPERATIONS: dict[str, tuple[Scope | None, Callable[[Any, Principal, Any, Any], A
 }
 # What only Holdfast's own programs and commands do. No route reaches it.
 INTERNAL = {
+    "prune_keys",
     "authenticate",
     "run_jobs",
     "remove_jobs",

@@ -1,0 +1,16 @@
+from collections.abc import Awaitable, Callable
+
+from application.access.principal import Principal
+from entrypoints.settings import Settings
+
+
+def token_callers(settings: Settings) -> Callable[[str, str], Awaitable[Principal]] | None:
+    """Return what finds out who a token speaks for, or None if there is no identity provider."""
+    if not settings.jwt_issuer:
+        return None
+    # The library takes a tenth of a second to import, and most shops don't use it.
+    from adapters.jwt.key_set import KeySet  # noqa: PLC0415
+    from adapters.jwt.tokens import Issuer, TokenCallers  # noqa: PLC0415
+
+    issuer = Issuer(settings.jwt_issuer, settings.jwt_audience, settings.jwt_user_claim, settings.jwt_scope_claim)
+    return TokenCallers(issuer, KeySet(settings.jwt_keys))
