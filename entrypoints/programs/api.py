@@ -20,7 +20,7 @@ from entrypoints.identity_provider import token_callers
 from entrypoints.loops import Stop
 from entrypoints.programs.caches import caches_kept, fence_watched
 from entrypoints.programs.prices import prices_known
-from entrypoints.programs.starting import expect_keys, freeze_objects, tell_of_servers
+from entrypoints.programs.starting import expect_keys, freeze_objects, tell_of_open_api, tell_of_servers
 from entrypoints.readiness import open_readiness
 from entrypoints.schema import schema_expected
 from entrypoints.settings import Settings
@@ -46,6 +46,11 @@ async def run_api(settings: Settings, stop: Stop, *, on_started: OnStarted, shar
 async def serve_http(container: Container, stop: Stop, *, on_started: OnStarted, shared_port: bool = False) -> None:
     """Answer requests until the stop, and finish those in progress."""
     settings, use_cases = container.settings(), container.use_cases()
+
+    def started(url: str) -> None:
+        on_started(url)
+        tell_of_open_api(settings)
+
     async with AsyncExitStack() as stack:
         await expect_keys(container)
         await stack.enter_async_context(noted_alive(API))
@@ -78,7 +83,7 @@ async def serve_http(container: Container, stop: Stop, *, on_started: OnStarted,
             host=settings.host,
             port=settings.port,
             shutdown_timeout=settings.shutdown_timeout.total_seconds() * 0.8,
-            on_started=on_started,
+            on_started=started,
             stop=stop,
             shared_port=shared_port,
             access_log=stack.enter_context(

@@ -11,6 +11,7 @@ from application.access.principal import SYSTEM
 from application.errors import Trouble
 from entrypoints.container import Container
 from entrypoints.errors import CannotGoOn
+from entrypoints.settings import Settings
 
 _PAGE: Final = 200
 
@@ -50,11 +51,8 @@ class NoKey(CannotGoOn):
 
 
 async def expect_keys(container: Container) -> None:
-    """Tell whether callers need a key. Raise `NoKey` if they do and none works: nobody could use the API."""
-    settings, log = container.settings(), structlog.get_logger("holdfast")
-    if not settings.keys_required:
-        where = f"{settings.host}:{settings.port}"
-        log.warning("the API is open: whoever reaches it may do everything", address=where, setting="HOLDFAST_AUTH")
+    """Raise `NoKey` if callers need a key and none works: nobody could use the API."""
+    if not container.settings().keys_required:
         return
     if settings.jwt_issuer:
         # Its tokens are enough.
@@ -67,6 +65,14 @@ async def expect_keys(container: Container) -> None:
                 " `holdfast keys create --role admin --name NAME`; or set HOLDFAST_AUTH=open, and whoever reaches"
                 " the API may do everything"
             )
+
+
+def tell_of_open_api(settings: Settings) -> None:
+    """Warn that callers need no key. Only once the API listens: until then nobody reaches it."""
+    if not settings.keys_required:
+        where = f"{settings.host}:{settings.port}"
+        log = structlog.get_logger("holdfast")
+        log.warning("the API is open: whoever reaches it may do everything", address=where, setting="HOLDFAST_AUTH")
 
 
 async def _is_there_a_key(container: Container) -> bool:

@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import ClassVar, Final
 
 from tests.servers.packages import find_rabbitmq
-from tests.servers.process import Process, free_port, plain_environment
+from tests.servers.process import SLOWEST, Process, free_port, plain_environment
 from tests.servers.server import Server
 
 _METHOD_FRAME: Final = b"\x01"
@@ -89,7 +89,7 @@ class RabbitServer(Server):
             cwd=self.folder,
             capture_output=True,
             text=True,
-            timeout=seconds,
+            timeout=SLOWEST * seconds,
             check=True,
         )
         return done.stdout
