@@ -52,7 +52,8 @@ class NoKey(CannotGoOn):
 
 async def expect_keys(container: Container) -> None:
     """Raise `NoKey` if callers need a key and none works: nobody could use the API."""
-    if not container.settings().keys_required:
+    settings = container.settings()
+    if not settings.keys_required:
         return
     if settings.jwt_issuer:
         # Its tokens are enough.
