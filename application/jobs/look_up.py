@@ -3,6 +3,7 @@ from collections.abc import Sequence
 from attrs import frozen
 
 from application.access.principal import Principal
+from application.errors import Trouble
 from application.intake.unrecorded import Unrecorded
 from application.jobs.kinds import PLACE_ORDER
 from application.ports.persistence import Transaction, UnitOfWork
@@ -27,17 +28,29 @@ class GetJob:
     _unrecorded: Unrecorded
 
     async def __call__(self, by: Principal, id_: JobId) -> Job:
-        async with self._unit_of_work.reading() as tx:
-            job = (await tx.jobs.get_many({id_})).get(id_)
-            order = await _order_of(tx, OrderId(id_) if job is None else job.order_id)
+        try:
+            job, order = await self._recorded(id_)
+        except Trouble:
+            # An order is accepted while the database is away, and so can be followed.
+            job, order = await self._accepted(id_)
+            if job is None:
+                raise
         if job is None:
-            job = _recorded(order) if order is not None else None
-        if job is None:
-            order = (await self._unrecorded.get_many({OrderId(id_)})).get(OrderId(id_))
-            job = _accepted(order) if order is not None else None
+            job, order = await self._accepted(id_)
         if job is None or (by.user_id is not None and (order is None or order.user_id != by.user_id)):
             raise unknown_job(id_)
         return job
+
+    async def _recorded(self, id_: JobId) -> tuple[Job | None, Order | None]:
+        """Return the job and the order that it is about."""
+        async with self._unit_of_work.reading() as tx:
+            job = (await tx.jobs.get_many({id_})).get(id_)
+            order = await _order_of(tx, OrderId(id_) if job is None else job.order_id)
+        return (_recorded(order) if job is None and order is not None else job), order
+
+    async def _accepted(self, id_: JobId) -> tuple[Job | None, Order | None]:
+        order = (await self._unrecorded.get_many({OrderId(id_)})).get(OrderId(id_))
+        return (None if order is None else _accepted(order)), order
 
 
 @frozen

@@ -118,3 +118,22 @@ async def test_a_product_that_only_the_database_knows_of_is_not_called_unknown(
     answer = await browser.post("/orders", {"user_id": 1, "items": [{"product_id": 99, "quantity": 1}]})
     assert (answer.status, answer.code) == (503, "unavailable")
     assert "Retry-After" in answer.headers
+
+
+async def test_an_order_that_is_queued_is_a_job_until_and_after_it_is_recorded(
+    intakes: Intakes, browser: Browser
+) -> None:
+    intakes.shop.unsteady.gone = True
+    accepted = await browser.post("/orders", ORDER)
+    assert accepted.status == 202
+    address = f"/jobs/{accepted.body['order_id']}"
+    seen = (await browser.get(address)).body
+    assert (seen["kind"], seen["status"], seen["finished_at"]) == ("place_order", "AVAILABLE", None)
+    assert (await browser.get("/jobs/01890a5d-ac96-774b-bcce-b302099a8057")).status == 503
+
+    intakes.shop.unsteady.gone = False
+    seen = (await browser.get(address)).body
+    assert seen["status"] == "AVAILABLE"
+    await intakes.work_off()
+    seen = (await browser.get(address)).body
+    assert (seen["status"], seen["order_id"]) == ("COMPLETED", accepted.body["order_id"])
