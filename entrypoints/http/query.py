@@ -210,6 +210,9 @@ def _only(readers: Mapping[str, Reader]) -> str:
     return f", only {', '.join(readers)}" if readers else ""
 
 
+_TYPE_PATTERN: Final = "|".join(["order\\.\\*", *(re.escape(type_) for type_ in sorted(EVENT_TYPES))])
+_TYPES_PATTERN: Final = f"^({_TYPE_PATTERN})(,({_TYPE_PATTERN}))*$"
+
 # What each parameter looks like, for `/openapi.json`.
 SCHEMAS: Final[Mapping[Reader, Mapping[str, Any]]] = MappingProxyType(
     {
@@ -233,9 +236,14 @@ SCHEMAS: Final[Mapping[Reader, Mapping[str, Any]]] = MappingProxyType(
             "description": "The id of an order, an e-mail address, or an external id.",
         },
         active: {"type": "string", "enum": list(_ACTIVE)},
+        job_kind: {"type": "string", "pattern": f"^{_KIND.pattern}$"},
         job_status: {"type": "string", "enum": list(JobStatus)},
         position: {"type": "integer", "minimum": 0, "maximum": MAX_ID, "description": "Events after this position."},
-        event_types: {"type": "string", "description": "Types with commas between them, as in order.*,order.paid."},
+        event_types: {
+            "type": "string",
+            "pattern": _TYPES_PATTERN,
+            "description": "Types with commas between them, as in order.*,order.paid.",
+        },
         order_id: PATH_SCHEMAS["order_id"],
         seconds: {"type": "integer", "minimum": 1, "maximum": int(MOST_SECONDS), "description": "Seconds to wait."},
         max_events: {"type": "integer", "minimum": 1, "maximum": MAX_EVENTS, "description": "The stream ends then."},

@@ -31,14 +31,26 @@ _DESCRIPTION: Final = (
 # What any request may be refused for: its form, its headers, its size, its pace, and the state of the servers.
 _ANYWHERE: Final = frozenset({400, 406, 408, 412, 413, 415, 417, 422, 431, 500, 501, 503})
 _TO_CALLERS: Final = frozenset({401, 403, 429})
+_TAG: Final = '(W/)?"[!#-~]*"'
+_TAGS: Final = {"type": "string", "pattern": rf"^(\*|{_TAG}(, {_TAG})*)$"}
+_DATE: Final = {
+    "type": "string",
+    "pattern": "^(Mon|Tue|Wed|Thu|Fri|Sat|Sun), (0[1-9]|1[0-9]|2[0-8])"
+    " (Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) (19|20)[0-9]{2} ([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9] GMT$",
+}
 _HEADERS: Final = {
     IDEMPOTENCY_KEY: (
         {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]([ -~]*[!-~])?$"},
         "The client's own name for this request. Sent again under it, the request has one effect.",
+        "order-4711",
     ),
-    "If-Match": (_TEXT, "Do it only if the entity tag is one of these."),
-    "If-None-Match": (_TEXT, "Do it only if the entity tag is none of these; on GET, 304 if it is one."),
-    "If-Unmodified-Since": (_TEXT, "Do it only if nothing has changed since this date."),
+    "If-Match": (_TAGS, "Do it only if the entity tag is one of these.", '"v1"'),
+    "If-None-Match": (_TAGS, "Do it only if the entity tag is none of these; on GET, 304 if it is one.", '"v2"'),
+    "If-Unmodified-Since": (
+        _DATE,
+        "Do it only if nothing has changed since this date.",
+        "Fri, 06 Nov 2026 08:49:37 GMT",
+    ),
 }
 
 
@@ -105,9 +117,9 @@ def _parameters(route: Route) -> Iterator[dict[str, Any]]:
         yield {"name": name, "in": "path", "required": True, "schema": PATH_SCHEMAS.get(name, _TEXT)}
     for name, reader in route.parameters.items():
         yield {"name": name, "in": "query", "schema": SCHEMAS.get(reader, _TEXT)}
-    for name, (schema, meaning) in _HEADERS.items():
+    for name, (schema, meaning, example) in _HEADERS.items():
         if name in route.honours:
-            yield {"name": name, "in": "header", "schema": schema, "description": meaning}
+            yield {"name": name, "in": "header", "schema": schema, "description": meaning, "example": example}
 
 
 def _responses(route: Route) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -1,0 +1,128 @@
+"""schemathesis reads `/openapi.json`, and sends what the document allows and what it does not allow.
+
+All its checks are on. Two customers' keys let it find reads of another customer's orders. By default a run is short.
+For about 2,000 requests on each set-up: `HOLDFAST_TEST_CASES=2000 ./dev test tests/integration/test_schemathesis.py`.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from entrypoints.http.headers import IDEMPOTENCY_KEY
+from entrypoints.http.preconditions import GUARDS
+from entrypoints.http.routes.route import Route
+from tests.http.browser import app_over
+from tests.service import Service
+from tests.unit.shop import Shop
+
+SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
+CASES = int(os.environ.get("HOLDFAST_TEST_CASES", "0"))
+# Seconds, on a machine with nothing else to do. What is asked of it by hand takes as long as it takes.
+BUDGET = 15 if not CASES else 3600
+
+# It reads a response to its end, and a stream without enough events has none.
+STREAM = "/events/stream"
+REFUSED = [400, 401, 403, 404, 405, 406, 409, 412, 415, 422, 429]
+# What a right request may be answered with as well, where a rule can't be written in a schema: a product that is not
+# there, a network that is none, a role without its customer.
+RULES_OF_THE_SHOP = {
+    "POST /orders": [422],
+    "POST /products": [422],
+    "PATCH /products/{product_id}": [422],
+    "POST /products/{product_id}/stock": [422],
+    "PATCH /orders/{order_id}": [422],
+    "POST /keys": [422],
+    "POST /keys/{key_id}/rotate": [422],
+    "POST /messages": [422],
+    "POST /orders/{order_id}/messages": [422],
+    # A customer has names of letters, too.
+    "GET /orders": [422],
+    # A position that was never given.
+    "GET /events": [410],
+}
+ROUTES: dict[str, Route] = app_over(Shop().use_cases).routes  # type: ignore[attr-defined]
+
+
+def configuration(auth: Path) -> str:
+    """A right request under a key that was used for another one is refused with 422."""
+    accepted = ["2xx", 304, 401, 403, 404, 409, 412]
+    tables = [
+        f'[auth.wfc]\npath = "{auth}"\nuser = "anna"\npeers = ["anna", "bert"]',
+        f"[checks.negative_data_rejection]\nexpected-statuses = {REFUSED}",
+        f"[checks.missing_required_header]\nexpected-statuses = {REFUSED}",
+        f"[checks.positive_data_acceptance]\nexpected-statuses = {json.dumps(accepted)}",
+    ]
+    for route in ROUTES.values():
+        name = f"{route.method} {route.path.replace('<', '{').replace('>', '}')}"
+        more = [*RULES_OF_THE_SHOP.get(name, [])]
+        more += [422] * (IDEMPOTENCY_KEY in route.honours)
+        # It can't make a cursor, and sends `0` where it can make no text of a pattern, such as that of entity tags.
+        more += [400] * ("cursor" in route.parameters or not route.honours.isdisjoint(GUARDS))
+        if more:
+            statuses = json.dumps([*accepted, *more])
+            tables.append(
+                f'[[operations]]\ninclude-name = "{name}"\n'
+                f"[operations.checks.positive_data_acceptance]\nexpected-statuses = {statuses}"
+            )
+    return "\n\n".join(tables)
+
+
+def make_key(service: Service, *options: str) -> str:
+    printed = service.run("keys", "create", "--name", "schemathesis", *options, seconds=120)
+    [key] = [line for line in printed.splitlines() if line.startswith("hf_")]
+    return key
+
+
+@pytest.fixture
+def sqlite(embedded: Service) -> Service:
+    embedded.run("migrate", seconds=120)
+    return embedded
+
+
+@pytest.fixture
+def postgresql(tmp_path: Path, new_migrated_database: Callable[[], str]) -> Iterator[Service]:
+    service = Service(folder=tmp_path, settings={"DATABASE_URL": new_migrated_database()})
+    yield service
+    service.kill()
+
+
+@pytest.mark.parametrize("set_up", ["sqlite", "postgresql"])
+def test_schemathesis_finds_nothing(request: pytest.FixtureRequest, set_up: str, tmp_path: Path) -> None:
+    service: Service = request.getfixturevalue(set_up)
+    service.settings |= {"HOLDFAST_AUTH": "required", "HOLDFAST_RATE_LIMIT": "off"}
+    keys = {
+        "anna": make_key(service, "--role", "customer", "--user-id", "1"),
+        "bert": make_key(service, "--role", "customer", "--user-id", "2"),
+        "shop": make_key(service, "--role", "admin"),
+    }
+    entries = [
+        {"name": name, "fixedHeaders": [{"name": "Authorization", "value": f"Bearer {key}"}]}
+        for name, key in keys.items()
+    ]
+    auth, config = tmp_path / "auth.json", tmp_path / "schemathesis.toml"
+    auth.write_bytes(msgspec.json.encode({"auth": entries}))
+    config.write_text(configuration(auth))
+    service.start_all(["up"])
+    service.add_product(stock=1000)
+    found = subprocess.run(
+        [
+            *[str(SCHEMATHESIS), "--config-file", str(config), "run", f"{service.url}/openapi.json"],
+            *["--checks", "all", "--max-time", str(BUDGET), "--max-examples", str(max(2, CASES // len(ROUTES)))],
+            *["--exclude-path", STREAM, "--request-timeout", "60", "--generation-database", "none"],
+            *["--no-color", "--continue-on-failure"],
+        ],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        timeout=BUDGET * 10 + 120,
+        check=False,
+    )
+    assert found.returncode == 0, (found.stdout + found.stderr)[-20_000:]
+    assert "generated" in found.stdout
+    assert "Traceback" not in service.logs()
