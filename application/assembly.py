@@ -37,9 +37,10 @@ from application.execution.simulated_work import SimulatedWork
 from application.feed.give_positions import GivePositions, PruneFeed
 from application.feed.read_feed import FeedPage, ReadFeed
 from application.feed.tail import FeedTail, Follower
+from application.intake.check_order import CheckedOrder, CheckOrder
 from application.intake.order_intake import AutoIntake, DirectIntake, OrderIntake, QueuedIntake
 from application.intake.persist_orders import PersistOrders
-from application.intake.place_order import NumberedRequest, NumberRequests, OrderRequest, PlaceOrder
+from application.intake.place_order import NumberedRequest, NumberRequests, OrderRequest, PlaceOrder, RequestedItem
 from application.intake.queue_orders import Queued, QueueOrders, QueueOrRecord
 from application.intake.refresh_prices import RefreshPrices
 from application.intake.unrecorded import TellUnrecorded, Unrecorded
@@ -61,6 +62,7 @@ from application.orders.cancel_order import CancelOrder
 from application.orders.change_details import ChangeDetails
 from application.orders.complete_order import CompleteOrder
 from application.orders.delete_order import DeleteOrder
+from application.orders.expand_order import ExpandedOrder, ExpandOrder
 from application.orders.expire_orders import ExpireOrders
 from application.orders.get_history import GetHistory
 from application.orders.get_order import GetOrder
@@ -181,6 +183,8 @@ class UseCases:
     get_order: Callable[[Principal, OrderCall], Awaitable[Order]]
     list_orders: Guarded[..., Sequence[Order]]
     search_orders: Guarded[..., OrdersFound]
+    check_order: Callable[[Principal, Sequence[RequestedItem]], Awaitable[CheckedOrder]]
+    expand_order: Callable[[Principal, OrderCall], Awaitable[ExpandedOrder]]
     get_history: Callable[[Principal, OrderCall], Awaitable[Sequence[Event]]]
     cancel_order: ChangeOrder
     change_details: ChangeOrder
@@ -329,6 +333,8 @@ def assemble(ports: Ports, limits: Limits) -> UseCases:
         get_order=Guarded(Scope.ORDERS_READ, with_own_order(get_order)),
         list_orders=Guarded(Scope.ORDERS_READ, ListOrders(uow, recent)),
         search_orders=Guarded(Scope.ORDERS_READ, SearchOrders(uow, recent)),
+        check_order=Guarded(Scope.ORDERS_READ, for_anybody(CheckOrder(uow))),
+        expand_order=Guarded(Scope.ORDERS_READ, with_own_order(ExpandOrder(uow, recent, unrecorded))),
         get_history=Guarded(Scope.ORDERS_READ, with_own_order(GetHistory(uow, recent, unrecorded))),
         cancel_order=changing(Scope.ORDERS_WRITE, CancelOrder(uow, now)),
         change_details=changing(Scope.ORDERS_WRITE, ChangeDetails(uow, now)),

@@ -26,7 +26,12 @@ class RequestedItem:
 
     product_id: ProductId
     quantity: int
-    unit_price: Money | None = None
+    # An amount alone is in minor units of the currency that the product has.
+    unit_price: Money | int | None = None
+
+    def was_shown(self, price: Money) -> bool:
+        """Whether this is the price that the customer was shown, or she need not have been shown one."""
+        return self.unit_price is None or self.unit_price in (price, price.minor)
 
 
 @frozen
@@ -170,7 +175,7 @@ async def taken_external_ids(tx: Transaction, placed: Sequence[Placed]) -> dict[
 def price_order(request: NumberedRequest, products: Mapping[ProductId, Product]) -> Placed:
     """Return the order at the prices of these products, in its first state. Raise a `DomainError`."""
     if request.quote.lines is None:
-        request.quote.lines = _price(request.wanted.items, products)
+        request.quote.lines = price_items(request.wanted.items, products)
     return place(request, request.quote.lines)
 
 
@@ -202,6 +207,7 @@ def is_made_of(wanted: OrderRequest, order: Order) -> bool | None:
         order.user_id == wanted.user_id
         and _units(order.lines) == _units(wanted.items)
         and asked_to_pay(order) in {None, wanted.pay}
+        and _is_at_the_prices_of(wanted, order)
     )
     if not is_alike or order.details == wanted.details:
         return is_alike
@@ -209,6 +215,11 @@ def is_made_of(wanted: OrderRequest, order: Order) -> bool | None:
     is_new = order.version == (2 if wanted.pay else 1)
     kept = (now.external_id, now.email, now.payment_method) == (then.external_id, then.email, then.payment_method)
     return None if kept and not is_new else False
+
+
+def _is_at_the_prices_of(wanted: OrderRequest, order: Order) -> bool:
+    prices = {line.product_id: line.unit_price for line in order.lines}
+    return all(item.unit_price is None or item.was_shown(prices[item.product_id]) for item in wanted.items)
 
 
 async def record(tx: Transaction, placed: Iterable[Placed]) -> None:
@@ -233,7 +244,7 @@ def _units(items: Iterable[RequestedItem | OrderLine]) -> list[tuple[ProductId, 
     return list(units.items())
 
 
-def _price(items: Sequence[RequestedItem], products: Mapping[ProductId, Product]) -> tuple[OrderLine, ...]:
+def price_items(items: Sequence[RequestedItem], products: Mapping[ProductId, Product]) -> tuple[OrderLine, ...]:
     """Return one line for each product, with its quantities added up.
 
     Raise `UnknownProduct`, `NotForSale`, `PriceChanged`.
@@ -244,7 +255,7 @@ def _price(items: Sequence[RequestedItem], products: Mapping[ProductId, Product]
         if product is None or not product.active:
             raise _refusal(items, products)
         lines.append(OrderLine(product_id=product_id, quantity=quantity, unit_price=product.price))
-    if any(item.unit_price is not None and item.unit_price != products[item.product_id].price for item in items):
+    if not all(item.was_shown(products[item.product_id].price) for item in items):
         raise _refusal(items, products)
     return tuple(lines)
 
@@ -258,7 +269,7 @@ def _refusal(items: Sequence[RequestedItem], products: Mapping[ProductId, Produc
             errors.append(UnknownProduct(f"there is no product {item.product_id}", field=field))
         elif not product.active:
             errors.append(NotForSale(f"product {item.product_id} is not for sale", field=field))
-        elif item.unit_price not in {None, product.price}:
+        elif not item.was_shown(product.price):
             errors.append(_price_changed(index, item, product.price))
     first, *others = errors
     return type(first)(str(first), field=first.field, others=others)
@@ -266,7 +277,6 @@ def _refusal(items: Sequence[RequestedItem], products: Mapping[ProductId, Produc
 
 def _price_changed(index: int, item: RequestedItem, now: Money) -> PriceChanged:
     was = item.unit_price
-    told = f"product {item.product_id} costs {now.minor} {now.currency} now" + (
-        f", and {was.minor} {was.currency} was shown" if was is not None else ""
-    )
+    shown = f"{was.minor} {was.currency}" if isinstance(was, Money) else f"{was} {now.currency}"
+    told = f"product {item.product_id} costs {now.minor} {now.currency} now, and {shown} was shown"
     return PriceChanged(f"{told} (in minor units)", field=f"items[{index}].unit_price")

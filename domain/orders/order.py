@@ -71,7 +71,7 @@ class Order:
 
     @total.validator
     def _is_the_sum_of_the_lines(self, _: object, total: Money) -> None:
-        if total != _sum(self.lines):
+        if total != total_of(self.lines):
             raise InvalidOrder(f"the total of order {self.id} is not the sum of its lines")
 
     def __attrs_post_init__(self) -> None:
@@ -102,7 +102,7 @@ class Order:
             id=order_id,
             user_id=user_id,
             lines=tuple(lines),
-            total=_sum(lines),
+            total=total_of(lines),
             details=details,
             version=1,
             created_at=at,
@@ -263,7 +263,8 @@ class Order:
         self.holds_stock = False
 
 
-def _sum(lines: Sequence[OrderLine]) -> Money:
+def total_of(lines: Sequence[OrderLine]) -> Money:
+    """Raise `CurrencyMismatch` or `InvalidAmount`."""
     total = lines[0].total
     for line in lines[1:]:
         try:

@@ -1,11 +1,12 @@
 """The JSON of requests and responses. Amounts are in minor units, times are RFC 3339 in UTC."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec.structs import asdict as members_of
 
 from adapters.codecs.announced import data_of
 from adapters.codecs.ids import in_json
@@ -14,7 +15,9 @@ from application.access.manage_keys import MAX_NETWORKS, IssuedKey, NewKey
 from application.access.scopes import Role, Scope
 from application.admin.seed_orders import MOST as MOST_EXAMPLES
 from application.catalogue.add_products import NewProduct
+from application.intake.check_order import CheckedOrder
 from application.intake.place_order import OrderRequest, RequestedItem
+from application.orders.expand_order import ExpandedOrder
 from application.ports.api_keys import ApiKey
 from application.ports.audit import AuditEntry
 from application.ports.feed import FeedItem
@@ -34,11 +37,12 @@ from domain.ids import MAX_ID, MAX_NAME, CustomerId, ProductId
 from domain.jobs.job import Job, JobStatus
 from domain.message import MAX_CONTENT, Message
 from domain.money import MAX_MINOR, Money
-from domain.orders.events import Event
+from domain.orders.events import Event, OrderRefunded, PaymentRequested, RefundRequested
 from domain.orders.limits import MAX_LINES, MAX_QUANTITY
 from domain.orders.line import OrderLine
 from domain.orders.order import Order
 from domain.orders.status import SET_BY_HAND, FailureReason, OrderStatus
+from domain.payments.payment import PaymentStatus
 from entrypoints.currencies import DIGITS, UNKNOWN
 from entrypoints.http.field_errors import PRINTABLE
 from entrypoints.http.ids import customer_id_of
@@ -55,6 +59,22 @@ WrittenCustomerId = NumberedId | Annotated[str, Meta(min_length=1, max_length=MA
 class RequestedItemBody(Struct, frozen=True, forbid_unknown_fields=True):
     product_id: NumberedId
     quantity: Annotated[int, Meta(ge=1, le=MAX_QUANTITY)]
+    # What the customer was shown. Another price now is refused.
+    unit_price: Annotated[int, Meta(ge=0, le=MAX_MINOR)] | None = None
+
+    def members(self) -> int:
+        return 2 if self.unit_price is None else 3
+
+    def requested(self) -> RequestedItem:
+        return RequestedItem(ProductId(self.product_id), self.quantity, self.unit_price)
+
+
+class CheckOrderBody(Struct, frozen=True, forbid_unknown_fields=True):
+    items: Annotated[tuple[RequestedItemBody, ...], Meta(min_length=1, max_length=MAX_LINES)]
+
+    def members(self) -> int:
+        """How many members the JSON has when none is written twice."""
+        return 1 + sum(item.members() for item in self.items)
 
 
 class PlaceOrderBody(NewDetailsBody, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -64,10 +84,10 @@ class PlaceOrderBody(NewDetailsBody, frozen=True, forbid_unknown_fields=True, kw
 
     def members(self) -> int:
         """How many members the JSON has when none is written twice."""
-        return 2 + self.pay + 2 * len(self.items) + self.members_of_details()
+        return 2 + self.pay + sum(item.members() for item in self.items) + self.members_of_details()
 
     def to_request(self) -> OrderRequest:
-        items = tuple(RequestedItem(ProductId(item.product_id), item.quantity) for item in self.items)
+        items = tuple(item.requested() for item in self.items)
         return OrderRequest(customer_id_of(self.user_id, in_body), items, self.pay, self.details())
 
 
@@ -435,6 +455,53 @@ class OrderBody(Struct, frozen=True):
         )
 
 
+class CheckedLineBody(Struct, frozen=True):
+    product_id: int
+    quantity: int
+    unit_price: int
+    total_price: int
+    in_stock: bool
+
+
+class CheckedOrderBody(Struct, frozen=True):
+    total_price: int
+    currency: str
+    in_stock: bool
+    items: list[CheckedLineBody]
+
+    @classmethod
+    def of(cls, checked: CheckedOrder) -> "CheckedOrderBody":
+        items = [
+            CheckedLineBody(
+                each.line.product_id,
+                each.line.quantity,
+                each.line.unit_price.minor,
+                each.line.total.minor,
+                each.in_stock,
+            )
+            for each in checked.lines
+        ]
+        return cls(checked.total.minor, checked.total.currency, checked.in_stock, items)
+
+
+class PaymentBody(Struct, frozen=True):
+    payment_id: UUID
+    status: PaymentStatus
+    amount: int
+    currency: str
+    requested_at: datetime
+
+
+class RefundBody(Struct, frozen=True):
+    """A refund that was asked for. It is given when `refunded_at` is set."""
+
+    payment_id: UUID
+    amount: int
+    currency: str
+    requested_at: datetime
+    refunded_at: datetime | None
+
+
 class EventBody(Struct, frozen=True):
     sequence: int
     type: str
@@ -527,6 +594,43 @@ class JobBody(Struct, frozen=True):
 class JobsBody(Struct, frozen=True):
     items: list[JobBody]
     next: str | None
+
+
+class ExpandedOrderBody(OrderBody, frozen=True, kw_only=True):
+    """An order with what `expand` asked for."""
+
+    payments: list[PaymentBody] | UnsetType = UNSET
+    events: list[EventBody] | UnsetType = UNSET
+    refunds: list[RefundBody] | UnsetType = UNSET
+
+    @classmethod
+    def with_parts(cls, expanded: ExpandedOrder, parts: Collection[str]) -> "ExpandedOrderBody":
+        history = expanded.history
+        made = {
+            "payments": [
+                PaymentBody(
+                    event.payment_id,
+                    expanded.payments[event.payment_id].status,
+                    event.amount.minor,
+                    event.amount.currency,
+                    event.at,
+                )
+                for event in history
+                if isinstance(event, PaymentRequested)
+            ],
+            "events": [EventBody.of(event) for event in history],
+            "refunds": _refunds(history),
+        }
+        return cls(**members_of(OrderBody.of(expanded.order)), **{name: made[name] for name in parts})  # type: ignore[arg-type]  # each part has its own type
+
+
+def _refunds(history: Sequence[Event]) -> list[RefundBody]:
+    given = {event.payment_id: event.at for event in history if isinstance(event, OrderRefunded)}
+    return [
+        RefundBody(event.payment_id, event.amount.minor, event.amount.currency, event.at, given.get(event.payment_id))
+        for event in history
+        if isinstance(event, RefundRequested)
+    ]
 
 
 class ProductsBody(Struct, frozen=True):

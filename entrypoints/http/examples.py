@@ -4,6 +4,8 @@ from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
+from msgspec.structs import asdict as members_of
+
 from application.access.scopes import Role, Scope
 from domain.jobs.job import JobStatus
 from domain.orders.events import OrderPlaced
@@ -18,7 +20,11 @@ from entrypoints.http.bodies import (
     CartItemBody,
     ChangeProductBody,
     ChangeStatusBody,
+    CheckedLineBody,
+    CheckedOrderBody,
+    CheckOrderBody,
     EventBody,
+    ExpandedOrderBody,
     FeedBody,
     FeedItemBody,
     HistoryBody,
@@ -60,6 +66,8 @@ PLACE_ORDER: Final = PlaceOrderBody(
     email="customer@example.com",
     metadata={"channel": "web"},
 )
+CHECK_ORDER: Final = CheckOrderBody((RequestedItemBody(1, 2, 1250),))
+CHECKED_ORDER: Final = CheckedOrderBody(2500, "EUR", True, [CheckedLineBody(1, 2, 1250, 2500, True)])  # noqa: FBT003 - as in JSON
 SEARCH_ORDERS: Final = SearchOrdersBody(status=(OrderStatus.PAID, OrderStatus.COMPLETED), total_min=10000)
 CHANGE_DETAILS: Final = ChangeDetailsBody(note="Ring twice", metadata={"channel": None})
 NEW_KEY: Final = NewKeyBody("web shop", Role.SHOP)
@@ -102,6 +110,7 @@ ORDER: Final = OrderBody(
     payment_method=None,
 )
 ORDERS: Final = OrdersBody([ORDER], None)
+EXPANDED_ORDER: Final = ExpandedOrderBody(**members_of(ORDER))
 NEW_PRODUCT: Final = NewProductBody(name="Fountain pen", price=1250, currency="EUR", stock=100, sku="PEN-1")
 CHANGE_PRODUCT: Final = ChangeProductBody(price=1300)
 ADJUST_STOCK: Final = AdjustStockBody(delta=50, reason="delivery")

@@ -31,6 +31,9 @@ EVENT_TYPES: Final = frozenset(event.type for event in get_args(Event)) - {Order
 # More parameters than any route has, and few enough to be parsed quickly.
 _MAX_PARAMETERS: Final = 20
 
+# What may be shown inside an order.
+EXPANDABLE: Final = frozenset({"payments", "events", "refunds"})
+
 # What a byte becomes that is no UTF-8.
 _NOT_UTF8: Final = "\ufffd"
 # The products that are for sale, those that are not, and all.
@@ -141,6 +144,15 @@ def total_max(text: str) -> int:
     return _whole_number("total_max", text, MAX_MINOR, smallest=0)
 
 
+def expand(text: str) -> frozenset[str]:
+    """Parts of an order, with commas between them."""
+    parts = frozenset(text.split(","))
+    if not parts <= EXPANDABLE:
+        rule = f"it is {', '.join(sorted(EXPANDABLE))}, or some of them with commas between"
+        raise InvalidRequest(in_query("expand", rule, "not_one_of"))
+    return parts
+
+
 def words(text: str) -> str:
     return _text("q", text, PRINTABLE, MAX_EMAIL)
 
@@ -228,6 +240,7 @@ SCHEMAS: Final[Mapping[Reader, Mapping[str, Any]]] = MappingProxyType(
         placed_before: {"type": "string", "format": "date-time", "description": "Placed before."},
         total_min: {"type": "integer", "minimum": 0, "maximum": MAX_MINOR},
         total_max: {"type": "integer", "minimum": 0, "maximum": MAX_MINOR},
+        expand: {"type": "string", "description": "Some of payments,events,refunds, with commas between them."},
         words: {
             "type": "string",
             "minLength": 1,

@@ -20,7 +20,10 @@ from domain.orders.status import HAS_MONEY, SET_BY_HAND, OrderStatus
 from entrypoints.http import examples, query
 from entrypoints.http.bodies import (
     ChangeStatusBody,
+    CheckedOrderBody,
+    CheckOrderBody,
     EventBody,
+    ExpandedOrderBody,
     HistoryBody,
     OrderBody,
     OrdersBody,
@@ -63,6 +66,8 @@ _PARAMETERS: Final = {
 _LISTED: Final = frozenset({"user_id", "status"})
 _PLACE_ORDER: Final = msgspec.json.Decoder(PlaceOrderBody)
 _PAY: Final = msgspec.json.Decoder(PayBody)
+_CHECK: Final = msgspec.json.Decoder(CheckOrderBody)
+_EXPAND: Final = {"expand": query.expand}
 _SEARCH: Final = msgspec.json.Decoder(SearchOrdersBody)
 _CHANGE_DETAILS: Final = msgspec.json.Decoder(ChangeDetailsBody)
 _CHANGE_STATUS: Final = msgspec.json.Decoder(ChangeStatusBody)
@@ -102,13 +107,25 @@ def orders_routes(use_cases: UseCases, cursors: Cursors) -> list[Route]:
             answers={HTTPStatus.OK: examples.ORDERS},
         ),
         Route(
+            "POST",
+            "/orders/check",
+            Scope.ORDERS_READ,
+            handlers.check,
+            body=_CHECK,
+            example=examples.CHECK_ORDER,
+            summary="Find out what an order would cost, and whether there is stock",
+            answers={HTTPStatus.OK: examples.CHECKED_ORDER},
+            refusals=frozenset({HTTPStatus.CONFLICT}),
+        ),
+        Route(
             "GET",
             "/orders/<order_id>",
             Scope.ORDERS_READ,
             handlers.get,
             honours=GUARDS,
+            parameters=_EXPAND,
             summary="Read an order",
-            answers={HTTPStatus.OK: examples.ORDER, HTTPStatus.NOT_MODIFIED: None},
+            answers={HTTPStatus.OK: examples.EXPANDED_ORDER, HTTPStatus.NOT_MODIFIED: None},
         ),
         Route(
             "PATCH",
@@ -220,10 +237,22 @@ class _Handlers:
 
     async def get(self, by: Principal, order_id: str) -> Reply:
         preconditions = Preconditions.of(request.headers)
-        order = await self._use_cases.get_order(by, order_id_of(order_id))
+        if request.query_string:
+            parts = query.parameters(request.query_string, _EXPAND).get("expand", frozenset())
+            expanded = await self._use_cases.expand_order(by, order_id_of(order_id))
+            order = expanded.order
+            body: OrderBody = ExpandedOrderBody.with_parts(expanded, parts)
+        else:
+            order = await self._use_cases.get_order(by, order_id_of(order_id))
+            body = OrderBody.of(order)
         if preconditions is not None and preconditions.spare_body(order):
             return not_modified(etag_of(order))
-        return _reply(order)
+        return reply(body, HTTPStatus.OK, ("ETag", etag_of(order)))
+
+    async def check(self, by: Principal) -> Reply:
+        body = await read_json(_CHECK)
+        items = [item.requested() for item in body.items]
+        return reply(CheckedOrderBody.of(await self._use_cases.check_order(by, items)))
 
     async def change(self, by: Principal, order_id: str) -> Reply:
         id_ = order_id_of(order_id)

@@ -30,6 +30,7 @@ NOWHERE = OrderId(UUID(int=404))
 Operation = Callable[[UseCases, Principal, Any], Awaitable[Any]]
 OPERATIONS: dict[str, Operation] = {
     "read": lambda shop, by, call: shop.get_order(by, call),
+    "read all of it": lambda shop, by, call: shop.expand_order(by, call),
     "read its history": lambda shop, by, call: shop.get_history(by, call),
     "pay": lambda shop, by, call: shop.request_payment(by, call),
     "change": lambda shop, by, call: shop.change_details(by, call),

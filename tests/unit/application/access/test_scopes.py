@@ -14,6 +14,7 @@ from application.assembly import UseCases
 from application.catalogue.add_products import NewProduct
 from application.catalogue.adjust_stock import StockCall
 from application.catalogue.change_product import ProductCall
+from application.intake.place_order import RequestedItem
 from application.ports.feed import EVERYTHING
 from application.ports.order_search import OrderFilter
 from domain.cart import CartItem
@@ -49,6 +50,8 @@ OPERATIONS: dict[str, tuple[Scope | None, Callable[[Any, Principal, Any, Any], A
     "get_order": (Scope.ORDERS_READ, lambda use, by, pen, order: use(by, order.id)),
     "list_orders": (Scope.ORDERS_READ, lambda use, by, pen, order: use(by, limit=9)),
     "search_orders": (Scope.ORDERS_READ, lambda use, by, pen, order: use(by, OrderFilter(), limit=9)),
+    "check_order": (Scope.ORDERS_READ, lambda use, by, pen, order: use(by, [RequestedItem(pen.id, 1)])),
+    "expand_order": (Scope.ORDERS_READ, lambda use, by, pen, order: use(by, order.id)),
     "get_history": (Scope.ORDERS_READ, lambda use, by, pen, order: use(by, order.id)),
     "cancel_order": (Scope.ORDERS_WRITE, lambda use, by, pen, order: use(by, order.id)),
     "change_details": (Scope.ORDERS_WRITE, lambda use, by, pen, order: use(by, order.id)),
