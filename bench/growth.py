@@ -173,7 +173,7 @@ class _Shop:
         while given:
             async with self._unit_of_work() as tx:
                 given = await tx.feed.give_positions(by="fill", limit=1_000)
-                await tx.outbox.release(by="fill")
+                await tx.feed.release(by="fill")
         async with self._unit_of_work() as tx:
             while page := await tx.outbox.page(after=last, limit=1_000):
                 await tx.outbox.remove([entry for entry in page if entry.id.order_id in ids])

@@ -26,6 +26,11 @@ class GivePositions:
             self._signal.notify()
         return given
 
+    async def stop(self) -> None:
+        """Release the lease, so that another relay can take over at once."""
+        async with self._unit_of_work() as tx:
+            await tx.feed.release(by=self._relay)
+
 
 @frozen
 class PruneFeed:

@@ -67,9 +67,12 @@ class Feed(Protocol):
     async def give_positions(self, *, by: str, limit: int) -> int:
         """Give the oldest events that have none the next positions, those of one order in sequence. Return how many.
 
-        None while another relay than `by` holds the lease; otherwise, the lease is taken or renewed. Raise `Aborted` if
-        the relay lost it meanwhile.
+        None while another relay than `by` holds the lease for it; otherwise, the lease is taken or renewed. It is not
+        the one of the outbox. Raise `Aborted` if the relay lost it meanwhile.
         """
+
+    async def release(self, *, by: str) -> None:
+        """Release the lease, so that another relay need not wait for its end."""
 
     async def bounds(self) -> FeedBounds: ...
 

@@ -53,8 +53,9 @@ async def relay(use_cases: UseCases, signal: OutboxSignal, stop: Stop) -> None:
         tasks.create_task(_wake(woken, signal, stop))
         tasks.create_task(_give_positions(use_cases, woken[0], stop))
         tasks.create_task(_publish(use_cases.relay_events, woken[1], stop))
-    with suppress(Trouble):
-        await use_cases.relay_events.stop()
+    for stopped in (use_cases.give_positions, use_cases.relay_events):
+        with suppress(Trouble):
+            await stopped.stop()
 
 
 async def _wake(woken: Sequence[OutboxSignal], signal: OutboxSignal, stop: Stop) -> None:

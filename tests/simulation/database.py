@@ -35,6 +35,10 @@ def _lease(*_: object, **__: object) -> Sequence[Hashable]:
     return ["lease"]
 
 
+def _feed_lease(*_: object, **__: object) -> Sequence[Hashable]:
+    return ["feed lease"]
+
+
 def _numbered(*_: object) -> Sequence[Hashable]:
     return ["dead_letters"]
 
@@ -53,7 +57,8 @@ LOCKING: Final[Locking] = {
     "jobs.add_many": partial(_saved, "jobs"),
     "outbox.claim": _lease,
     "outbox.release": _lease,
-    "feed.give_positions": _lease,
+    "feed.give_positions": _feed_lease,
+    "feed.release": _feed_lease,
     # A database numbers letters by itself; here a lock keeps other transactions from taking the same number.
     "dead_letters.record": _numbered,
 }

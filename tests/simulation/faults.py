@@ -53,6 +53,7 @@ _REFUSED: Final = ((OrderPlaced.type,), (PaymentRequested.type, RefundRequested.
 _LEADS_TO: Final[dict[str, dict[str, Any]]] = {
     "outbox.re_enqueue": {"embedded": True, "errors": 0.04, "restarts": 8, "errand": "money"},
     "outbox.release": {"restarts": 5},
+    "feed.release": {"restarts": 5},
     "announcements.put_off": {"unconfirmed": 0.6},
     # Announcements that were put off are due after five seconds, so that the run must last longer.
     "announcements.remove": {"unconfirmed": 0.4, "pauses": 0.4, "errors": 0.0, "restarts": 0, "refuses": ()},

@@ -185,15 +185,16 @@ class _WithoutEarlierPrices(_Transactions):
 
 
 class _BelievesAnyLease(_Before):
-    def _is_taken(self, by: str) -> bool:
+    def _is_taken(self, name: str, by: str) -> bool:
         store = self.world.database.store
-        return any(lease.holder != by and lease.until > store.now() for lease in store.leases.values())
+        lease = store.leases.get(name)
+        return lease is not None and lease.holder != by and lease.until > store.now()
 
     async def claim(self, *, by: str, limit: int) -> list[OutboxEntry]:
-        return [] if self._is_taken(by) else list(await self.inner.claim(by=by, limit=limit))
+        return [] if self._is_taken("relay", by) else list(await self.inner.claim(by=by, limit=limit))
 
     async def give_positions(self, *, by: str, limit: int) -> int:
-        return 0 if self._is_taken(by) else int(await self.inner.give_positions(by=by, limit=limit))
+        return 0 if self._is_taken("feed", by) else int(await self.inner.give_positions(by=by, limit=limit))
 
 
 class _WithoutADoubt(_Transactions):

@@ -1,10 +1,13 @@
 from datetime import timedelta
+from typing import Final
 
 from attrs import frozen
 
-from adapters.memory.repositories.outbox import take_lease
+from adapters.memory.repositories.outbox import release_lease, take_lease
 from adapters.memory.store import Changes
 from application.ports.feed import FeedBounds, FeedItem, FeedRange, Position
+
+_FEED: Final = "feed"
 
 
 @frozen
@@ -12,13 +15,16 @@ class MemoryFeed:
     _changes: Changes
 
     async def give_positions(self, *, by: str, limit: int) -> int:
-        if not take_lease(self._changes, by):
+        if not take_lease(self._changes, _FEED, by):
             return 0
         store = self._changes.store
         waiting = store.feed_queue[:limit]
         for position, id_ in enumerate(waiting, store.feed_given + 1):
             self._changes.fed[Position(position)] = (id_, store.now())
         return len(waiting)
+
+    async def release(self, *, by: str) -> None:
+        release_lease(self._changes, _FEED, by)
 
     async def bounds(self) -> FeedBounds:
         return FeedBounds(Position(self._changes.store.feed_pruned + 1), self._changes.store.feed_given)

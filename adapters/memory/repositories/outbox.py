@@ -13,13 +13,19 @@ RELAY: Final = "relay"
 _LEASE: Final = timedelta(seconds=LEASE_SECONDS)
 
 
-def take_lease(changes: Changes, by: str) -> bool:
-    now, lease = changes.store.now(), changes.leases.get(RELAY)
+def take_lease(changes: Changes, name: str, by: str) -> bool:
+    now, lease = changes.store.now(), changes.leases.get(name)
     # A lease that ends later than one that begins now is void: the clock was set back after it was taken.
     if lease is not None and lease.holder != by and now < lease.until <= now + _LEASE:
         return False
-    changes.leases[RELAY] = Lease(by, now + _LEASE)
+    changes.leases[name] = Lease(by, now + _LEASE)
     return True
+
+
+def release_lease(changes: Changes, name: str, by: str) -> None:
+    lease = changes.leases.get(name)
+    if lease is not None and lease.holder == by:
+        changes.leases[name] = Lease(by, changes.store.now())
 
 
 @frozen
@@ -27,7 +33,7 @@ class MemoryOutbox:
     _changes: Changes
 
     async def claim(self, *, by: str, limit: int) -> list[OutboxEntry]:
-        if not take_lease(self._changes, by):
+        if not take_lease(self._changes, RELAY, by):
             return []
         here = [entry for entry in self._changes.store.outbox.values() if entry.position not in self._changes.sent]
         first: dict[OrderId, int] = {}
@@ -39,9 +45,7 @@ class MemoryOutbox:
         ]
 
     async def release(self, *, by: str) -> None:
-        lease = self._changes.leases.get(RELAY)
-        if lease is not None and lease.holder == by:
-            self._changes.leases[RELAY] = Lease(by, self._changes.store.now())
+        release_lease(self._changes, RELAY, by)
 
     async def remove(self, entries: Sequence[OutboxEntry]) -> None:
         self._changes.sent.update(entry.position for entry in entries)

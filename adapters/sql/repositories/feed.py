@@ -10,20 +10,20 @@ from adapters.sql.core.expressions import FromNow, among
 from adapters.sql.core.reading import checked
 from adapters.sql.core.transaction import TransactionBlock
 from adapters.sql.repositories.customers import customer_in, name_of, number_of
-from adapters.sql.repositories.relay_lease import LEASE, if_held, take_lease
+from adapters.sql.repositories.relay_lease import FEED_LEASE, if_held, releasing, take
 from adapters.sql.tables import feed, feed_head, feed_queue, leases, order_events, orders
 from application.errors import Aborted
 from application.ports.feed import FeedBounds, FeedItem, FeedRange, Position
 
 _WAITING: Final = select(feed_queue.c.id).order_by(feed_queue.c.id).limit(bindparam("limit"))
-_WAITING_IF_HELD: Final = if_held(_WAITING)
+_WAITING_IF_HELD: Final = if_held(FEED_LEASE, _WAITING)
 
 # The row of the head is locked until the commit. So positions become visible in their order, and a relay that was
 # frozen in its transaction keeps the others from giving the same ones.
 _COUNT: Final = bindparam("count", type_=feed_head.c.given.type)
 _ADVANCE: Final = (
     update(feed_head)
-    .where(feed_head.c.id == 1, exists(select(leases.c.name).where(LEASE.is_held())))
+    .where(feed_head.c.id == 1, exists(select(leases.c.name).where(FEED_LEASE.is_held())))
     .values(given=feed_head.c.given + _COUNT)
 )
 _MOVE: Final = insert(feed).from_select(
@@ -39,6 +39,8 @@ _MOVE: Final = insert(feed).from_select(
     .where(among(feed_queue.c.id, "ids")),
 )
 _REMOVE: Final = delete(feed_queue).where(among(feed_queue.c.id, "ids"))
+
+_RELEASE_LEASE: Final = releasing(FEED_LEASE)
 
 _BOUNDS: Final = select(feed_head.c.given, feed_head.c.pruned).where(feed_head.c.id == 1)
 
@@ -97,7 +99,7 @@ class SqlFeed:
         rows = await self._block.fetch(_WAITING_IF_HELD, {"by": by, "limit": limit}, lock=True)
         ids = [row.id for row in rows if row.id is not None]
         if not rows[0].is_held:
-            if not await take_lease(self._block, by):
+            if not await take(self._block, FEED_LEASE, by):
                 return 0
             ids = [row.id for row in await self._block.fetch(_WAITING, {"limit": limit})]
         if ids:
@@ -111,6 +113,9 @@ class SqlFeed:
             await self._block.change(_REMOVE, {"ids": ids})
         if moved != len(ids):
             raise Aborted("another relay has taken over meanwhile, and gives the positions")
+
+    async def release(self, *, by: str) -> None:
+        await self._block.change(_RELEASE_LEASE, {"by": by})
 
     async def bounds(self) -> FeedBounds:
         [row] = await self._block.fetch(_BOUNDS)

@@ -22,8 +22,8 @@ from adapters.sql.core.expressions import among
 from adapters.sql.core.transaction import TransactionBlock
 from adapters.sql.dialects.base import SqlDialect
 from adapters.sql.repositories.outbox_mark import NOT_BELOW, raise_mark
-from adapters.sql.repositories.relay_lease import LEASE, if_held, take_lease
-from adapters.sql.tables import announcements, leases, outbox, waiting_work
+from adapters.sql.repositories.relay_lease import LEASE, if_held, releasing, take
+from adapters.sql.tables import announcements, outbox, waiting_work
 from application.execution.after_commit import Committed
 from application.ports.persistence import OutboxEntry
 from domain.orders.events import Event, EventId
@@ -74,8 +74,8 @@ def _remove(dialect: SqlDialect) -> Executable:
     return dialect.durability.need_not_last(_DELETE)
 
 
-_OLDEST_IF_HELD: Final = if_held(_OLDEST)
-_RELEASE_LEASE: Final = delete(leases).where(leases.c.name == LEASE.name, leases.c.holder == bindparam("by"))
+_OLDEST_IF_HELD: Final = if_held(LEASE, _OLDEST)
+_RELEASE_LEASE: Final = releasing(LEASE)
 
 
 @frozen
@@ -99,7 +99,7 @@ class SqlOutbox:
 
     async def _claim_anew(self, by: str, limit: int) -> list[OutboxEntry]:
         """As the first claim of a relay, and once a second while it works."""
-        if not await take_lease(self._block, by):
+        if not await take(self._block, LEASE, by):
             return []
         entries = [_entry(row) for row in await self._block.fetch(_OLDEST, {"limit": limit})]
         await raise_mark(self._block, entries)

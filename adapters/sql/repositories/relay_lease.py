@@ -1,8 +1,12 @@
-"""The lease of the active relay, which the outbox and the feed share."""
+"""The leases of the active relays: one publishes what is in the outbox, one gives positions in the feed.
+
+They are apart, so that a relay that hangs in a call of the broker does not keep others from publishing because it still
+gives positions.
+"""
 
 from typing import Any, Final
 
-from sqlalchemy import Select, exists, select
+from sqlalchemy import Delete, Select, bindparam, delete, exists, select
 
 from adapters.sql.core.transaction import TransactionBlock
 from adapters.sql.lease import Lease
@@ -10,19 +14,24 @@ from adapters.sql.tables import leases
 from application.ports.persistence import LEASE_SECONDS
 
 LEASE: Final = Lease("relay", LEASE_SECONDS)
+FEED_LEASE: Final = Lease("feed", LEASE_SECONDS)
 # A claim that lasts for so long is renewed later: a relay that is busy writes, and waits for the disk, once a second.
 _ENOUGH_SECONDS: Final = LEASE_SECONDS - 1
-_HELD: Final = exists(select(leases.c.name).where(LEASE.is_held(_ENOUGH_SECONDS)))
 
 
-def if_held(oldest: Select[Any]) -> Select[Any]:
+def if_held(held: Lease, oldest: Select[Any]) -> Select[Any]:
     """A row that says whether the lease is held, and those of `oldest` beside it: a look at nothing is one read."""
-    lease, rows = select(_HELD.label("is_held")).subquery("lease"), oldest.subquery("oldest")
+    is_held = exists(select(leases.c.name).where(held.is_held(_ENOUGH_SECONDS)))
+    lease, rows = select(is_held.label("is_held")).subquery("lease"), oldest.subquery("oldest")
     return select(lease.c.is_held, *rows.c).select_from(lease.outerjoin(rows, lease.c.is_held))
 
 
-async def take_lease(block: TransactionBlock, by: str) -> bool:
+async def take(block: TransactionBlock, lease: Lease, by: str) -> bool:
     dialect = block.dialect
     if dialect.durability.must_last is not None:
         await block.fetch(dialect.durability.must_last)
-    return bool(await block.change(LEASE.taking(dialect), {"by": by}))
+    return bool(await block.change(lease.taking(dialect), {"by": by}))
+
+
+def releasing(lease: Lease) -> Delete:
+    return delete(leases).where(leases.c.name == lease.name, leases.c.holder == bindparam("by"))
