@@ -43,22 +43,22 @@ class Customers:
     def __attrs_post_init__(self) -> None:
         self._before = self.shop.data.orders()
 
-    def order(self, seconds: float) -> Window:
+    def order(self, seconds: float, *, key: str = "") -> Window:
         """An order is complete when it is in the database and was answered."""
         before = self.shop.data.orders()
         return watch(
             self.shop,
-            lambda: self._load("place", seconds, EVERYTHING),
+            lambda: self._load("place", seconds, EVERYTHING, key),
             lambda load: min(load.answered, self.shop.data.orders() - before),
             settle=self._sent,
         )
 
-    def live(self, seconds: float, *, products: tuple[int, int] = EVERYTHING) -> Window:
+    def live(self, seconds: float, *, products: tuple[int, int] = EVERYTHING, key: str = "") -> Window:
         """An order is complete when it is PAID. Wait until the last one is."""
         before = self.shop.data.paid()
         return watch(
             self.shop,
-            lambda: self._load("lifecycle", seconds, products),
+            lambda: self._load("lifecycle", seconds, products, key),
             lambda _: self.shop.data.paid() - before,
             settle=self._paid_for,
         )
@@ -76,8 +76,8 @@ class Customers:
             found.append(f"{self._accepted} orders were accepted, and {orders} are in the database")
         return found
 
-    def _load(self, script: str, seconds: float, products: tuple[int, int]) -> Load:
-        load = _post(self.shop, script, seconds, products)
+    def _load(self, script: str, seconds: float, products: tuple[int, int], key: str) -> Load:
+        load = _post(self.shop, script, seconds, products, key)
         self._accepted += load.accepted
         # When it ends, wrk doesn't wait for the responses to its last requests.
         self._unheard += CONNECTIONS + load.broken
@@ -94,8 +94,9 @@ class Customers:
             wait_until(lambda: not self.shop.data.unsent(), seconds=_DRAIN_SECONDS, what="every event was sent")
 
 
-def _post(shop: Shop, script: str, seconds: float, products: tuple[int, int]) -> Load:
-    return run_wrk(script, *products, _SEED, url=shop.url, seconds=seconds, folder=shop.folder)
+def _post(shop: Shop, script: str, seconds: float, products: tuple[int, int], key: str = "") -> Load:
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    return run_wrk(script, *products, _SEED, url=shop.url, seconds=seconds, folder=shop.folder, headers=headers)
 
 
 def _answered(load: Load) -> int:

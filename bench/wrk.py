@@ -1,8 +1,9 @@
 """wrk, the load generator: its command line and its report."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -104,14 +105,21 @@ def parse(output: str) -> Load:
     )
 
 
-def run_wrk(
-    script: str, *arguments: object, url: str, seconds: float, folder: Path, connections: int = CONNECTIONS
+def run_wrk(  # noqa: PLR0913 - each is a setting, given by name
+    script: str,
+    *arguments: object,
+    url: str,
+    seconds: float,
+    folder: Path,
+    connections: int = CONNECTIONS,
+    headers: Mapping[str, str] = MappingProxyType({}),
 ) -> Load:
     """One thread, which is more than enough for one process of Python and leaves the most to the servers."""
     process = Process(
         argv=[
             str(find_wrk()),
             *("--threads", "1", "--connections", str(connections), "--duration", f"{max(1, round(seconds))}s"),
+            *(f"--header={name}: {value}" for name, value in headers.items()),
             *("--timeout", "15s", "--script", f"{script}.lua", url, "--", *map(str, arguments)),
         ],
         env=plain_environment(),

@@ -17,7 +17,7 @@ function request()
     local id = unpaid[first]
     unpaid[first] = nil
     first = first + 1
-    return wrk.format("POST", "/orders/" .. id .. "/pay", {["Content-Length"] = "0"})
+    return wrk.format("POST", "/orders/" .. id .. "/pay", with_headers({["Content-Length"] = "0"}))
   end
   at = at % #requests + 1
   return requests[at]
