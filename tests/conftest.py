@@ -16,7 +16,7 @@ from adapters.sql.migrate import migrate
 from tests.servers import PostgresServer, RabbitServer, RedisServer, ServerMissing, TlsRedisServer
 from tests.servers.fleet import Fleet, Harbour
 from tests.servers.packages import PACKAGES
-from tests.servers.process import end_with_parent, hear_signals
+from tests.servers.process import SLOWEST, end_with_parent, hear_signals
 
 T = TypeVar("T")
 
@@ -117,7 +117,7 @@ def _run(work: Callable[[], Awaitable[T]]) -> T:
     """In a thread of its own, so that no event loop of a test is disturbed."""
 
     async def wait() -> T:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(SLOWEST * 60):
             return await work()
 
     with ThreadPoolExecutor(1) as thread:
@@ -125,7 +125,7 @@ def _run(work: Callable[[], Awaitable[T]]) -> T:
 
 
 async def _execute(url: str, statement: str) -> None:
-    connection = await asyncpg.connect(url.replace("postgresql+asyncpg", "postgresql"), timeout=30)
+    connection = await asyncpg.connect(url.replace("postgresql+asyncpg", "postgresql"), timeout=SLOWEST * 30)
     try:
         await connection.execute(statement)
     finally:

@@ -166,7 +166,7 @@ async def place(client: httpx.AsyncClient) -> str:
 async def paid(client: httpx.AsyncClient, order_id: str) -> dict[str, Any]:
     asked = await client.post(f"/orders/{order_id}/pay")
     assert asked.status_code == httpx.codes.ACCEPTED, asked.text
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         while True:
             answer = await client.get(f"/orders/{order_id}")
             assert answer.status_code == httpx.codes.OK, answer.text

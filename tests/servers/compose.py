@@ -16,7 +16,7 @@ import yaml
 
 from tests.servers.packages import find_nginx, find_postgres
 from tests.servers.postgres import PostgresServer
-from tests.servers.process import Process, ServerFailed, free_port, plain_environment, wait_until
+from tests.servers.process import SLOWEST, Process, ServerFailed, free_port, plain_environment, wait_until
 from tests.servers.rabbitmq import RabbitServer
 from tests.servers.redis import RedisServer
 from tests.servers.server import Server
@@ -73,7 +73,7 @@ def _names(name: str, service: Mapping[str, Any]) -> list[str]:
 
 async def _create_database(url: str, name: str) -> None:
     """As the image does at its first start."""
-    connection = await asyncpg.connect(url, timeout=30)
+    connection = await asyncpg.connect(url, timeout=SLOWEST * 30)
     try:
         await connection.execute(f'CREATE DATABASE "{name}"')
     finally:
@@ -204,7 +204,7 @@ class NativeCompose:
                 cwd=self._folder,
                 capture_output=True,
                 text=True,
-                timeout=30,
+                timeout=SLOWEST * 30,
                 check=False,
             )
             said = done.stdout + done.stderr
