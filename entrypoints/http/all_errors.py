@@ -6,7 +6,7 @@ The handlers stop at the first error, which costs a right request nothing. This 
 from collections.abc import Iterator, Sequence
 
 from quart import Request
-from werkzeug.exceptions import RequestEntityTooLarge, RequestTimeout, UnsupportedMediaType
+from werkzeug.exceptions import ExpectationFailed, RequestEntityTooLarge, RequestTimeout, UnsupportedMediaType
 
 from application.execution.conditional import PreconditionFailed
 from entrypoints.http.decoding import read_json, read_json_if_any
@@ -47,7 +47,8 @@ def _in_headers(request: Request, route: Route) -> Iterator[FieldError]:
         yield from error.errors
     except UnknownEncoding:
         yield in_header("Content-Encoding", "send the body as it is", "not_honoured")
-    except PreconditionFailed:
+    except (PreconditionFailed, ExpectationFailed):
+        # The answers to these name no field, and come alone.
         pass
     try:
         if route.honours >= GUARDS:

@@ -209,3 +209,9 @@ async def test_a_client_that_takes_no_json_is_told_so_and_nothing_is_done(
 )
 async def test_a_client_that_takes_json_gets_it(browser: Browser, accept: str) -> None:
     assert (await browser.send("GET", "/orders", more=[("Accept", accept)])).status == 200
+
+
+async def test_what_is_refused_in_another_way_does_not_spoil_the_answer(browser: Browser) -> None:
+    answer = await browser.send("GET", f"{ORDER_PATH}?limit=1", more=[("Expect", "tea"), ("Content-Encoding", "gzip")])
+    assert (answer.status, answer.code) == (422, "invalid_request")
+    assert answer.wrong[0] == "limit"
