@@ -116,7 +116,7 @@ class MemoryStockCache:
     _levels: dict[ProductId, StockLevel] = field(factory=dict, init=False)
 
     async def get_many(self, ids: Collection[ProductId]) -> tuple[str | None, dict[ProductId, StockLevel]]:
-        if self._time() - self._since > self._max_age:
+        if self._is_over:
             self._epoch += 1
             self._since = self._time()
             self._levels.clear()
@@ -127,8 +127,16 @@ class MemoryStockCache:
             self._put(levels)
 
     async def put_committed(self, levels: Mapping[ProductId, StockLevel]) -> bool:
-        self._put(levels)
+        # While nobody lists products, nothing is kept for them.
+        if self._is_over:
+            self._levels.clear()
+        else:
+            self._put(levels)
         return True
+
+    @property
+    def _is_over(self) -> bool:
+        return self._time() - self._since > self._max_age
 
     def _put(self, levels: Mapping[ProductId, StockLevel]) -> None:
         for id_, level in levels.items():

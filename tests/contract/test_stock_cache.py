@@ -126,6 +126,18 @@ async def test_all_levels_in_memory_end_together() -> None:
     assert await known(cache) == {}
 
 
+async def test_memory_keeps_nothing_for_lists_that_nobody_reads() -> None:
+    now = 0.0
+    cache = MemoryStockCache(max_age=1, time=lambda: now)
+    await cache.put_committed({PEN: StockLevel(1, 5)})
+    assert await known(cache) == {}
+    await cache.put_committed({PEN: StockLevel(2, 4)})
+    now = 2.0
+    for number in range(1, 1001):
+        await cache.put_committed({ProductId(number): StockLevel(1, 5)})
+    assert cache._levels == {}  # noqa: SLF001 - what it keeps
+
+
 async def test_processes_share_what_they_know(redis_url: str, namespace: str, in_redis: RedisStockCache) -> None:
     async with a_process(redis_url, namespace) as another:
         await read(in_redis, StockLevel(1, 5))
