@@ -5,7 +5,7 @@ import msgspec
 from attrs import define, field
 
 from adapters.redis.client import GuardedRedis, Script
-from application.errors import Aborted, Unavailable
+from application.errors import Aborted, OutcomeUnknown, Unavailable
 from application.ports.carts import CART_TTL
 from domain.cart import Cart
 from domain.ids import CustomerId
@@ -54,9 +54,15 @@ class RedisCarts:
             before = await self._read(owner)
             cart = change(_decoded(before))
             after = SHAPE + _ENCODER.encode(cart)
-            if after == before or await self._run(_REPLACE, owner, before, after):
+            if after == before or await self._replace(owner, before, after):
                 return cart
         raise Aborted("others were changing this cart all the time")
+
+    async def _replace(self, owner: CustomerId, before: bytes, after: bytes) -> bool:
+        try:
+            return bool(await self._run(_REPLACE, owner, before, after))
+        except Unavailable as error:
+            raise OutcomeUnknown(str(error)) from error
 
     async def _read(self, owner: CustomerId) -> bytes:
         found: bytes = await self._run(_GET, owner)

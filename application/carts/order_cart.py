@@ -1,9 +1,11 @@
+from collections.abc import Callable
 from contextlib import suppress
 from hashlib import sha256
 
 from attrs import frozen
 
 from application.access.principal import Principal
+from application.errors import Trouble
 from application.execution.idempotency import Keyed, Replayed
 from application.intake.order_intake import OrderIntake
 from application.intake.place_order import OrderRequest, RequestedItem
@@ -11,7 +13,7 @@ from application.intake.queue_orders import Queued
 from application.ports.carts import Carts
 from application.ports.environment import NewId
 from application.ports.idempotency import IdempotencyKey, scope_of
-from domain.cart import Checkout
+from domain.cart import Cart, Checkout
 from domain.errors import DomainError
 from domain.ids import CustomerId
 from domain.orders.order import Order
@@ -51,10 +53,13 @@ class OrderCart:
         try:
             answer = await self._place(call)
         except DomainError:
-            await self._carts.change(owner, lambda cart: cart.give_up(checkout.key))
+            await self._close(owner, lambda cart: cart.give_up(checkout.key))
             raise
-        if isinstance(answer, Replayed) and isinstance(answer.answer, DomainError):
-            await self._carts.change(owner, lambda cart: cart.give_up(checkout.key))
-        else:
-            await self._carts.change(owner, lambda cart: cart.settle(checkout.key))
+        refused = isinstance(answer, Replayed) and isinstance(answer.answer, DomainError)
+        await self._close(owner, lambda cart: cart.give_up(checkout.key) if refused else cart.settle(checkout.key))
         return answer
+
+    async def _close(self, owner: CustomerId, change: Callable[[Cart], Cart]) -> None:
+        # The answer is known by now, whether the cart can be reached or not. The next request finishes this.
+        with suppress(Trouble):
+            await self._carts.change(owner, change)

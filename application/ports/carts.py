@@ -18,7 +18,8 @@ class CartsUnsupported(Misconfigured):
 class Carts(Protocol):
     """The carts of customers. Each ends 30 days after it was last read or changed. They are not in the database.
 
-    Raise `Unavailable` when they can't be reached, and `CartsUnsupported` where there are none.
+    Raise `Unavailable` when they can't be reached, and `CartsUnsupported` where there are none. `change` raises
+    `OutcomeUnknown` when it may have happened.
     """
 
     async def get(self, owner: CustomerId) -> Cart:

@@ -337,6 +337,24 @@ class Client:
             ),
         )
 
+    async def _order_a_cart(self) -> None:
+        """Fill the cart of a new customer, who orders it until she is told of an order, or of an empty cart."""
+        product, quantity = self._chance.choice(self._products), self._chance.randint(1, 3)
+        number = len(self._diary.wanted)
+        request = OrderRequest(UserId(number + 1), (RequestedItem(product, quantity),))
+        self._diary.wanted.append((request, Unknown("not answered yet")))
+        owner = request.user_id
+        await self._ask("fill a cart", lambda shop: shop.put_item(SYSTEM, owner, product, quantity))
+        for key in self._chance.choices(("one", "another"), k=5):
+            answer = await self._ask(
+                f"order a cart, {key}", lambda shop, key=key: shop.order_cart(SYSTEM, owner, key=key)
+            )
+            if isinstance(answer, Order | Queued):
+                await self._got(number, request, answer)
+            if isinstance(answer, Order | Queued | Refused):
+                break
+        await self._ask("look into a cart", lambda shop: shop.get_cart(SYSTEM, owner))
+
     async def _change_a_price(self) -> None:
         """Then order it: the process that takes the order may know the old price only."""
         product, price = self._chance.choice(self._products), self._chance.randint(1, 9) * 100
@@ -437,6 +455,7 @@ _ERRANDS: Final[dict[str, _Visit]] = {
     "orders": Client._list_orders,  # noqa: SLF001
     "products": Client._look_around,  # noqa: SLF001
     "price": Client._change_a_price,  # noqa: SLF001
+    "cart": Client._order_a_cart,  # noqa: SLF001
     "history": Client._look_back,  # noqa: SLF001
     "money": Client._buy_and_give_back,  # noqa: SLF001
     "place": Client._place,  # noqa: SLF001
@@ -448,6 +467,10 @@ _ERRANDS: Final[dict[str, _Visit]] = {
 
 def _call(verb: str, call: OrderCall | Keyed[Any], shop: UseCases) -> Any:
     return getattr(shop, verb)(SYSTEM, call)
+
+
+def _order_cart(owner: UserId, key: str, shop: UseCases) -> Any:
+    return shop.order_cart(SYSTEM, owner, key=key)
 
 
 def _has_version(version: int, order: Order) -> bool:

@@ -47,6 +47,17 @@ _LATE_NEWS: Final = _WATCHED | {
 
 _TALKS: Final = {"errand": "messages"}
 
+# Customers who order their carts, again and again, and lose many answers.
+CARTS: Final[dict[str, Any]] = {
+    "errand": "cart",
+    "embedded": False,
+    "away": (),
+    "errors": 0.1,
+    "hang_ups": 0.3,
+    "keys": 0.0,
+    "cache_losses": 0.0,
+}
+
 _REFUSED: Final = ((OrderPlaced.type,), (PaymentRequested.type, RefundRequested.type, OrderPaid.type))
 
 # The crash points that few runs reach, and the weather that leads there.

@@ -32,6 +32,7 @@ from tests.simulation.faults import Faults, Process
 from tests.simulation.stand_ins import (
     LateProvider,
     OnceAtATime,
+    SimulatedCarts,
     SimulatedCatalogueCache,
     SimulatedDeadLetterQueue,
     SimulatedDeliveries,
@@ -69,6 +70,8 @@ class Parts:
     """
 
     classes: Mapping[str, Callable[..., Any]] = field(factory=dict)
+    # What the weather is, whatever the seed says.
+    weather: Mapping[str, Any] = field(factory=dict)
     recent_orders: Callable[[], Any] = MemoryRecentOrders
     locking: Locking = field(factory=lambda: LOCKING)
     unit_of_work: Callable[[UnitOfWork, "World"], UnitOfWork] = _as_it_is
@@ -99,6 +102,7 @@ class World:
     new_id: NewId
     complain: Callable[[str], None]
     signal: MemoryOutboxSignal = field(factory=MemoryOutboxSignal)
+    carts: MemoryCarts = field(factory=MemoryCarts)
     recent_orders: Any = field(init=False)
     catalogue_cache: Any = field(init=False)
     stock_cache: Any = field(init=False)
@@ -133,6 +137,7 @@ class House:
     recent_orders: Any = field(init=False)
     catalogue_cache: Any = field(init=False)
     stock_cache: Any = field(init=False)
+    carts: MemoryCarts = field(init=False)
     signal: SimulatedSignal = field(init=False)
     # What ends with this process, as the broker sees it.
     _connections: list[QueueConnection | DeadLetterConnection] = field(factory=list, init=False)
@@ -140,11 +145,11 @@ class House:
     def __attrs_post_init__(self) -> None:
         world, process, faults = self.world, self.process, self.world.faults
         recent, catalogue, signal = world.recent_orders, world.catalogue_cache, world.signal
-        stock = world.stock_cache
+        stock, self.carts = world.stock_cache, world.carts
         if faults.weather.embedded:
             recent, signal = world.parts.recent_orders(), MemoryOutboxSignal()
             catalogue = MemoryCatalogueCache(max_age=CATALOGUE_AGE, time=_virtual_time)
-            stock = MemoryStockCache(max_age=CATALOGUE_AGE, time=_virtual_time)
+            stock, self.carts = MemoryStockCache(max_age=CATALOGUE_AGE, time=_virtual_time), MemoryCarts()
         self.recent_orders = SimulatedRecentOrders(faults, process, recent)
         self.catalogue_cache = SimulatedCatalogueCache(faults, process, catalogue)
         self.stock_cache = SimulatedStockCache(faults, process, stock)
@@ -162,7 +167,7 @@ class House:
             queued_here=MemoryRecentOrders(),
             catalogue_cache=self.catalogue_cache,
             stock_cache=self.stock_cache,
-            carts=MemoryCarts(),
+            carts=SimulatedCarts(faults, process, self.carts),
             # A cache that is gone is gone for all processes here.
             cache_fence=NoCacheFence(),
             price_list=SimulatedPriceList(faults, process, MemoryPriceList()),

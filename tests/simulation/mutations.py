@@ -15,6 +15,8 @@ from adapters.memory.caches import MemoryRecentOrders
 from adapters.memory.overlay import Overlay
 from adapters.memory.repositories.idempotency_keys import MemoryIdempotencyKeys
 from application.access.guarded import for_anybody
+from application.access.principal import Principal
+from application.carts.order_cart import OrderCart
 from application.errors import Aborted, OutcomeUnknown, Trouble, Unavailable
 from application.execution.after_commit import Committed, InvalidateOlder
 from application.execution.conditional import order_id_in
@@ -40,15 +42,17 @@ from application.ports.idempotency import IdempotencyKey, StoredResponse
 from application.ports.messaging import Delivery
 from application.ports.payments import PaymentDeclined
 from application.ports.persistence import EarlierPrice, OutboxEntry
+from domain.cart import Cart, Checkout
 from domain.catalogue.product import Product
 from domain.errors import InvalidOrder
-from domain.ids import JobId, OrderId, PaymentId, ProductId
+from domain.ids import CustomerId, JobId, OrderId, PaymentId, ProductId
 from domain.jobs.job import Job, JobStatus
 from domain.orders.events import EventId, OrderAccepted, event_id
 from domain.orders.expiry import OpenPeriod
 from domain.orders.order import Order
 from domain.orders.status import HAS_MONEY
 from tests.simulation.database import LOCKING
+from tests.simulation.faults import CARTS
 from tests.simulation.house import Parts, World
 from tests.simulation.run import Report, simulate
 
@@ -182,6 +186,16 @@ class _ForgetsPrices(_Before):
 
 class _WithoutEarlierPrices(_Transactions):
     repositories = {"earlier_prices": _ForgetsPrices}  # noqa: RUF012 - as above
+
+
+class _OrdersWhatIsThere(OrderCart):
+    """Empties a cart after its order, and remembers nothing of it before."""
+
+    async def __call__(self, by: Principal, owner: CustomerId, *, key: str | None = None) -> Any:
+        cart = await self._carts.get(owner)
+        answer = await self._finish(owner, Checkout(str(key), cart.check_out("some").items))
+        await self._carts.change(owner, Cart.emptied)
+        return answer
 
 
 class _BelievesAnyLease(_Before):
@@ -825,6 +839,10 @@ MUTATIONS: Final = (
     Mutation("waits for ever for the provider's answer", _with(ProviderPipeline=_WaitsForEver)),
     Mutation("refunds on paper only", Parts(provider=_RefundsOnPaper)),
     Mutation("refuses an accepted order when its price has changed", Parts(unit_of_work=_WithoutEarlierPrices)),
+    Mutation(
+        "remembers nothing of a cart that is being ordered",
+        Parts(classes={"OrderCart": _OrdersWhatIsThere}, weather=CARTS),
+    ),
     Mutation("reads products without a lock", Parts(unit_of_work=_WithoutProductLocks)),
     Mutation("locks rows in any order", Parts(locking=_LOCKS_AS_THEY_COME)),
     Mutation("tells of an order before the commit", _with(PlaceOrder=_AnswersBeforeCommit)),

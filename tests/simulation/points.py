@@ -5,7 +5,7 @@ from typing import Any, Final, get_type_hints
 
 from attrs import field, frozen
 
-from application.ports import caching, messaging, payments
+from application.ports import caching, carts, messaging, payments
 from application.ports.persistence import Transaction
 
 DATABASE: Final = "the database"
@@ -44,6 +44,7 @@ PORTS: Final[dict[str, type]] = {
     "recent_orders": caching.RecentOrders,
     "catalogue_cache": caching.CatalogueCache,
     "stock_cache": caching.StockCache,
+    "carts": carts.Carts,
     "price_list": caching.PriceList,
     "publisher": messaging.EventPublisher,
     "intake_queue": messaging.IntakeQueue,
@@ -62,6 +63,9 @@ _SERVERS: Final = {
 # No process of the service calls these, and no process that runs here can end at them. What is missing in this list
 # and never called is found by the tests.
 _NOT_CALLED: Final = {
+    # Only customers with carts, who have runs of their own.
+    "carts.get",
+    "carts.change",
     # Only the consistency checks.
     "stock_adjustments.totals",
     # Only `holdfast reconcile`, a command that a person gives.

@@ -9,7 +9,7 @@ from random import Random
 from typing import Any, Final
 
 import structlog
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from adapters.memory.store import MemoryStore
 from adapters.payments.simulated.gateway import SimulatedGateway
@@ -132,7 +132,7 @@ class _Run:
         self._chance = Random(self._seed)
         self._loop = SimulatedLoop(self._chance)
         self._tale = _Tale(self._loop, self._tracing)
-        weather = Weather.of(self._seed, self._chance)
+        weather = evolve(Weather.of(self._seed, self._chance), **self._parts.weather)
         if self._tracing:
             self._tale.tell(str(weather))
         self._faults = Faults(weather, self._chance, self._tale.tell)

@@ -44,6 +44,7 @@ def _standing_in(
 SimulatedRecentOrders: Final = _standing_in("recent_orders")
 SimulatedCatalogueCache: Final = _standing_in("catalogue_cache")
 SimulatedStockCache: Final = _standing_in("stock_cache")
+SimulatedCarts: Final = _standing_in("carts", before=NO_ANSWER, after=UNKNOWN)
 SimulatedPublisher: Final = _standing_in("publisher", before=NO_ANSWER, after=UNKNOWN)
 SimulatedIntakeQueue: Final = _standing_in("intake_queue", before=NO_ANSWER, after=UNKNOWN)
 # A queue that fails has lost its connection: what it had brought is brought again.

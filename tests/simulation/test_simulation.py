@@ -11,6 +11,8 @@ from typing import Final
 import pytest
 
 from tests.simulation.command import story
+from tests.simulation.faults import CARTS
+from tests.simulation.house import Parts
 from tests.simulation.mutations import MUTATIONS, Mutation, catch
 from tests.simulation.points import CRASH_POINTS, MOST_ROUNDS
 from tests.simulation.run import seldom_collecting, simulate
@@ -43,6 +45,11 @@ def test_whatever_breaks_the_data_is_consistent_in_the_end(part: int) -> None:
 
 def _missing(points: Sequence[int], crashed: Counter[str]) -> list[int]:
     return [point for point in points if CRASH_POINTS[point] not in crashed]
+
+
+def test_whatever_breaks_a_cart_is_ordered_once() -> None:
+    for seed in range(20):
+        assert simulate(seed, parts=Parts(weather=CARTS)).findings == ()
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
