@@ -73,4 +73,4 @@ def test_a_body_that_lacks_or_spoils_a_field_is_found(name: str) -> None:
         assert errors_in({key: value for key, value in body.items() if key != member}, reference)
         assert errors_in({**body, member: True}, reference)
     for member in body["data"]:
-        assert errors_in({**body, "data": {**body["data"], member: None}}, reference)
+        assert errors_in({**body, "data": {**body["data"], member: [[]]}}, reference)
