@@ -1,0 +1,166 @@
+"""Each operation as a request and a way to read its answer. Both clients send these."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final, Generic, TypeVar
+from urllib.parse import quote
+from uuid import UUID, uuid4
+
+import httpx
+
+from holdfast_client.errors import UnexpectedAnswer
+from holdfast_client.models import Event, EventPage, IssuedKey, Item, Order, Page, Product
+
+T = TypeVar("T")
+
+_SAFE: Final = frozenset({"GET", "HEAD"})
+_KEY: Final = "Idempotency-Key"
+# Seconds that the API holds a request until there is something to tell.
+LONGEST_WAIT: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[T]):
+    method: str
+    path: str
+    read: Callable[[httpx.Response], T]
+    json: Any = None
+    params: Mapping[str, Any] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def repeats(self) -> bool:
+        """Whether it does no harm to send it twice."""
+        return self.method in _SAFE or _KEY in self.headers
+
+
+def read(call: Call[T], response: httpx.Response) -> T:
+    """Raise `UnexpectedAnswer` if the response is not of the form that this release knows."""
+    try:
+        return call.read(response)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UnexpectedAnswer(f"the answer to {call.method} {call.path} can't be read: {error!r}") from error
+
+
+def _body(read: Callable[[Mapping[str, Any]], T]) -> Callable[[httpx.Response], T]:
+    return lambda response: read(response.json())
+
+
+def _page(read: Callable[[Mapping[str, Any]], T]) -> Callable[[httpx.Response], Page[T]]:
+    return _body(lambda body: Page([read(item) for item in body["items"]], body["next"]))
+
+
+def _nothing(_: httpx.Response) -> None:
+    return None
+
+
+def _given(**values: Any) -> dict[str, Any]:
+    return {name: _plain(value) for name, value in values.items() if value is not None}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return str(value) if isinstance(value, UUID) else value
+
+
+def _under(key: str | None) -> dict[str, str]:
+    return {_KEY: key or str(uuid4())}
+
+
+def _only_if(version: int | None) -> dict[str, str]:
+    return {} if version is None else {"If-Match": f'"v{version}"'}
+
+
+def place_order(
+    user_id: int | str, items: Iterable[Item], *, pay: bool, key: str | None, details: Mapping[str, Any]
+) -> Call[Order]:
+    body = {**details, "user_id": user_id, "items": [item.as_json() for item in items]}
+    return Call("POST", "/orders", _body(Order.of), body | ({"pay": True} if pay else {}), headers=_under(key))
+
+
+def get_order(order_id: UUID | str) -> Call[Order]:
+    return Call("GET", _order(order_id), _body(Order.of))
+
+
+def list_orders(*, cursor: str | None = None, limit: int | None = None, **only: Any) -> Call[Page[Order]]:
+    return Call("GET", "/orders", _page(Order.of), params=_given(cursor=cursor, limit=limit, **only))
+
+
+def pay(order_id: UUID | str, *, version: int | None, key: str | None) -> Call[Order]:
+    return Call("POST", _order(order_id) + "/pay", _body(Order.of), headers=_under(key) | _only_if(version))
+
+
+def set_status(order_id: UUID | str, status: str, *, version: int | None) -> Call[Order]:
+    path = _order(order_id) + "/status"
+    return Call("PATCH", path, _body(Order.of), {"status": status}, headers=_only_if(version))
+
+
+def change_order(order_id: UUID | str, changes: Mapping[str, Any], *, version: int | None) -> Call[Order]:
+    return Call("PATCH", _order(order_id), _body(Order.of), dict(changes), headers=_only_if(version))
+
+
+def delete_order(order_id: UUID | str, *, version: int | None) -> Call[None]:
+    return Call("DELETE", _order(order_id), _nothing, headers=_only_if(version))
+
+
+def history(order_id: UUID | str) -> Call[Sequence[Event]]:
+    whose = UUID(str(order_id))
+    return Call(
+        "GET", _order(order_id) + "/events", _body(lambda body: [Event.of(each, whose) for each in body["items"]])
+    )
+
+
+def get_product(product_id: int) -> Call[Product]:
+    return Call("GET", f"/products/{product_id}", _body(Product.of))
+
+
+def list_products(*, cursor: str | None = None, limit: int | None = None) -> Call[Page[Product]]:
+    return Call("GET", "/products", _page(Product.of), params=_given(cursor=cursor, limit=limit))
+
+
+def add_product(new: Mapping[str, Any], *, key: str | None) -> Call[Product]:
+    return Call("POST", "/products", _body(Product.of), dict(new), headers=_under(key))
+
+
+def change_product(product_id: int, changes: Mapping[str, Any], *, version: int | None) -> Call[Product]:
+    return Call("PATCH", f"/products/{product_id}", _body(Product.of), dict(changes), headers=_only_if(version))
+
+
+def adjust_stock(product_id: int, delta: int, *, reason: str, key: str | None) -> Call[Product]:
+    body = {"delta": delta, "reason": reason}
+    return Call("POST", f"/products/{product_id}/stock", _body(Product.of), body, headers=_under(key))
+
+
+def create_key(name: str, role: str, more: Mapping[str, Any]) -> Call[IssuedKey]:
+    return Call("POST", "/keys", _body(IssuedKey.of), {**more, "name": name, "role": role})
+
+
+def revoke_key(key_id: str) -> Call[None]:
+    return Call("DELETE", f"/keys/{quote(key_id, safe='')}", _nothing)
+
+
+def event_page(
+    *,
+    after: int | None,
+    types: Sequence[str],
+    order_id: UUID | str | None,
+    limit: int | None = None,
+    wait: int | None = None,
+) -> Call[EventPage]:
+    params = event_filter(after=after, types=types, order_id=order_id) | _given(limit=limit, wait=wait)
+    read = _body(lambda body: EventPage([Event.of(each) for each in body["items"]], body["next"]))
+    return Call("GET", "/events", read, params=params)
+
+
+def newest_position() -> Call[int]:
+    return Call("GET", "/events", lambda response: int(response.headers["Holdfast-Position"]), params={"limit": 1})
+
+
+def event_filter(*, after: int | None, types: Sequence[str], order_id: UUID | str | None) -> dict[str, Any]:
+    return _given(after=after, types=",".join(types) or None, order_id=order_id)
+
+
+def _order(order_id: UUID | str) -> str:
+    return f"/orders/{quote(str(order_id), safe='')}"

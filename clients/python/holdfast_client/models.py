@@ -1,0 +1,160 @@
+"""What the API returns. Amounts are in minor units of the currency: 1250 is 12.50 EUR. Times are in UTC.
+
+A later release may send members that this one does not know. They are in `raw`.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Generic, Self, TypeVar
+from uuid import UUID
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """Units of a product that somebody orders."""
+
+    product_id: int
+    quantity: int
+
+    def as_json(self) -> dict[str, int]:
+        return {"product_id": self.product_id, "quantity": self.quantity}
+
+
+@dataclass(frozen=True, slots=True)
+class OrderLine:
+    product_id: int
+    quantity: int
+    unit_price: int
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    order_id: UUID
+    user_id: int | str
+    # PENDING, PROCESSING, PAID, COMPLETED, REFUNDED, FAILED, CANCELLED or EXPIRED.
+    status: str
+    total_price: int
+    currency: str
+    items: tuple[OrderLine, ...]
+    failure_reason: str | None
+    refund_requested: bool
+    version: int
+    created_at: datetime
+    updated_at: datetime
+    raw: Mapping[str, Any] = field(repr=False, compare=False)
+
+    @classmethod
+    def of(cls, body: Mapping[str, Any]) -> Self:
+        return cls(
+            order_id=UUID(body["order_id"]),
+            user_id=body["user_id"],
+            status=body["status"],
+            total_price=body["total_price"],
+            currency=body["currency"],
+            items=tuple(OrderLine(line["product_id"], line["quantity"], line["unit_price"]) for line in body["items"]),
+            failure_reason=body["failure_reason"],
+            refund_requested=body["refund_requested"],
+            version=body["version"],
+            created_at=datetime.fromisoformat(body["created_at"]),
+            updated_at=datetime.fromisoformat(body["updated_at"]),
+            raw=body,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    id: int
+    name: str
+    price: int
+    currency: str
+    stock: int
+    created_at: datetime
+    raw: Mapping[str, Any] = field(repr=False, compare=False)
+
+    @classmethod
+    def of(cls, body: Mapping[str, Any]) -> Self:
+        return cls(
+            id=body["id"],
+            name=body["name"],
+            price=body["price"],
+            currency=body["currency"],
+            stock=body["stock"],
+            created_at=datetime.fromisoformat(body["created_at"]),
+            raw=body,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What happened to an order. `position` is its place among all events of the shop, where the feed has told it."""
+
+    order_id: UUID
+    sequence: int
+    # Such as `order.paid`.
+    type: str
+    time: datetime
+    data: Mapping[str, Any]
+    position: int | None = None
+
+    @classmethod
+    def of(cls, body: Mapping[str, Any], order_id: UUID | None = None) -> Self:
+        return cls(
+            order_id=order_id or UUID(body["order_id"]),
+            sequence=body["sequence"],
+            type=body["type"],
+            time=datetime.fromisoformat(body["time"]),
+            data=body["data"],
+            position=body.get("position"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedKey:
+    """A new API key. The service shows its `token` this once."""
+
+    id: str
+    token: str = field(repr=False)
+    raw: Mapping[str, Any] = field(repr=False, compare=False)
+
+    @classmethod
+    def of(cls, body: Mapping[str, Any]) -> Self:
+        return cls(body["key"]["id"], body["token"], body["key"])
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """A part of a list. `next` is the cursor of the next page, or None."""
+
+    items: Sequence[T]
+    next: str | None
+
+    def __iter__(self) -> Iterator[T]:
+        return iter(self.items)
+
+
+@dataclass(frozen=True, slots=True)
+class EventPage:
+    """A part of the feed. `next` is the position to go on after."""
+
+    items: Sequence[Event]
+    next: int
+
+    def __iter__(self) -> Iterator[Event]:
+        return iter(self.items)
+
+
+@dataclass(frozen=True, slots=True)
+class Wrong:
+    """A part of a request that is wrong: a member of the body by its JSON pointer, a parameter or a header."""
+
+    where: str
+    code: str
+    detail: str
+
+    @classmethod
+    def of(cls, body: Mapping[str, Any]) -> Self:
+        where = body.get("pointer") or body.get("parameter") or body.get("header") or ""
+        return cls(where, body.get("code", ""), body.get("detail", ""))
