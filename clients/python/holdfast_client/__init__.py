@@ -16,13 +16,27 @@ from holdfast_client.errors import (
     Unavailable,
     UnexpectedAnswer,
 )
-from holdfast_client.models import Event, EventPage, IssuedKey, Item, Order, OrderLine, Page, Product, Wrong
+from holdfast_client.models import (
+    Cart,
+    Event,
+    EventPage,
+    IssuedKey,
+    Item,
+    Job,
+    Message,
+    Order,
+    OrderLine,
+    Page,
+    Product,
+    Wrong,
+)
 from holdfast_client.retries import Retries
 from holdfast_client.webhooks import InvalidSignature, verify_webhook
 
 __all__ = [
     "ApiError",
     "AsyncClient",
+    "Cart",
     "Client",
     "Event",
     "EventPage",
@@ -32,6 +46,8 @@ __all__ = [
     "InvalidSignature",
     "IssuedKey",
     "Item",
+    "Job",
+    "Message",
     "NoAnswer",
     "NotFound",
     "Order",

@@ -10,11 +10,12 @@ from uuid import UUID, uuid4
 import httpx
 
 from holdfast_client.errors import UnexpectedAnswer
-from holdfast_client.models import Event, EventPage, IssuedKey, Item, Order, Page, Product
+from holdfast_client.models import Cart, Event, EventPage, IssuedKey, Item, Job, Message, Order, Page, Product
 
 T = TypeVar("T")
 
-_SAFE: Final = frozenset({"GET", "HEAD"})
+# Sent twice, they have done what they do once.
+_SAFE: Final = frozenset({"GET", "HEAD", "PUT"})
 _KEY: Final = "Idempotency-Key"
 # Seconds that the API holds a request until there is something to tell.
 LONGEST_WAIT: Final = 10
@@ -133,6 +134,43 @@ def adjust_stock(product_id: int, delta: int, *, reason: str, key: str | None) -
     return Call("POST", f"/products/{product_id}/stock", _body(Product.of), body, headers=_under(key))
 
 
+def put_into_cart(user_id: int | str, product_id: int, quantity: int) -> Call[Cart]:
+    return Call("PUT", f"{_cart(user_id)}/items/{product_id}", _body(Cart.of), {"quantity": quantity})
+
+
+def get_cart(user_id: int | str) -> Call[Cart]:
+    return Call("GET", _cart(user_id), _body(Cart.of))
+
+
+def empty_cart(user_id: int | str) -> Call[None]:
+    return Call("DELETE", _cart(user_id), _nothing)
+
+
+def order_cart(user_id: int | str, *, key: str | None) -> Call[Order]:
+    return Call("POST", _cart(user_id) + "/order", _body(Order.of), headers=_under(key))
+
+
+def add_message(content: str, *, order_id: UUID | str | None, key: str | None) -> Call[UUID]:
+    read = _body(lambda body: UUID(body["job_id"]))
+    return Call("POST", _messages(order_id), read, {"content": content}, headers=_under(key))
+
+
+def list_messages(*, order_id: UUID | str | None, cursor: str | None) -> Call[Page[Message]]:
+    return Call("GET", _messages(order_id), _page(Message.of), params=_given(cursor=cursor))
+
+
+def get_job(job_id: UUID | str) -> Call[Job]:
+    return Call("GET", _job(job_id), _body(Job.of))
+
+
+def cancel_job(job_id: UUID | str) -> Call[Job]:
+    return Call("POST", _job(job_id) + "/cancel", _body(Job.of))
+
+
+def retry_job(job_id: UUID | str) -> Call[Job]:
+    return Call("POST", _job(job_id) + "/retry", _body(Job.of))
+
+
 def create_key(name: str, role: str, more: Mapping[str, Any]) -> Call[IssuedKey]:
     return Call("POST", "/keys", _body(IssuedKey.of), {**more, "name": name, "role": role})
 
@@ -160,6 +198,18 @@ def newest_position() -> Call[int]:
 
 def event_filter(*, after: int | None, types: Sequence[str], order_id: UUID | str | None) -> dict[str, Any]:
     return _given(after=after, types=",".join(types) or None, order_id=order_id)
+
+
+def _cart(user_id: int | str) -> str:
+    return f"/carts/{quote(str(user_id), safe='')}"
+
+
+def _messages(order_id: UUID | str | None) -> str:
+    return "/messages" if order_id is None else _order(order_id) + "/messages"
+
+
+def _job(job_id: UUID | str) -> str:
+    return f"/jobs/{quote(str(job_id), safe='')}"
 
 
 def _order(order_id: UUID | str) -> str:

@@ -16,7 +16,7 @@ from holdfast_client import calls
 from holdfast_client.calls import Call, read
 from holdfast_client.errors import HoldfastError, error_of
 from holdfast_client.following import QUIET, STREAM, Following, is_stream
-from holdfast_client.models import Event, EventPage, IssuedKey, Item, Order, Page, Product
+from holdfast_client.models import Cart, Event, EventPage, IssuedKey, Item, Job, Message, Order, Page, Product
 from holdfast_client.retries import Retries, Silence
 
 T = TypeVar("T")
@@ -129,6 +129,36 @@ class Client:
         """Put `delta` units into stock, or take them out. Raise `RefusedByRules` if there are too few."""
         return self._send(calls.adjust_stock(product_id, delta, reason=reason, key=key))
 
+    def put_into_cart(self, user_id: int | str, product_id: int, quantity: int) -> Cart:
+        """Have so many units of the product in the cart, however many were there."""
+        return self._send(calls.put_into_cart(user_id, product_id, quantity))
+
+    def cart(self, user_id: int | str) -> Cart:
+        return self._send(calls.get_cart(user_id))
+
+    def empty_cart(self, user_id: int | str) -> None:
+        return self._send(calls.empty_cart(user_id))
+
+    def order_cart(self, user_id: int | str, *, key: str | None = None) -> Order:
+        """Order what is in the cart, at the prices in it. Raise `RefusedByRules` if one has changed."""
+        return self._send(calls.order_cart(user_id, key=key))
+
+    def add_message(self, content: str, *, order_id: UUID | str | None = None, key: str | None = None) -> UUID:
+        """Leave a message, in general or about an order. Return the job that takes it."""
+        return self._send(calls.add_message(content, order_id=order_id, key=key))
+
+    def message_page(self, *, order_id: UUID | str | None = None, cursor: str | None = None) -> Page[Message]:
+        return self._send(calls.list_messages(order_id=order_id, cursor=cursor))
+
+    def job(self, job_id: UUID | str) -> Job:
+        return self._send(calls.get_job(job_id))
+
+    def cancel_job(self, job_id: UUID | str) -> Job:
+        return self._send(calls.cancel_job(job_id))
+
+    def retry_job(self, job_id: UUID | str) -> Job:
+        return self._send(calls.retry_job(job_id))
+
     def create_key(self, name: str, role: str, **more: Any) -> IssuedKey:
         """Make an API key. `more` are members such as `user_id`, `scopes` and `expires_at`."""
         return self._send(calls.create_key(name, role, more))
@@ -143,9 +173,13 @@ class Client:
         types: Sequence[str] = (),
         order_id: UUID | str | None = None,
         limit: int | None = None,
+        wait: int | None = None,
     ) -> EventPage:
-        """Return a page of the feed, by default from its beginning. `types` may be as `order.paid` or `order.*`."""
-        return self._send(calls.event_page(after=after, types=types, order_id=order_id, limit=limit))
+        """Return a page of the feed, by default from its beginning. `types` may be as `order.paid` or `order.*`.
+
+        With `wait`, wait for so many seconds, at most ten, until there is an event.
+        """
+        return self._send(calls.event_page(after=after, types=types, order_id=order_id, limit=limit, wait=wait))
 
     def newest_position(self) -> int:
         """Return the position of the newest event."""
@@ -326,6 +360,36 @@ class AsyncClient:
         """Put `delta` units into stock, or take them out. Raise `RefusedByRules` if there are too few."""
         return await self._send(calls.adjust_stock(product_id, delta, reason=reason, key=key))
 
+    async def put_into_cart(self, user_id: int | str, product_id: int, quantity: int) -> Cart:
+        """Have so many units of the product in the cart, however many were there."""
+        return await self._send(calls.put_into_cart(user_id, product_id, quantity))
+
+    async def cart(self, user_id: int | str) -> Cart:
+        return await self._send(calls.get_cart(user_id))
+
+    async def empty_cart(self, user_id: int | str) -> None:
+        return await self._send(calls.empty_cart(user_id))
+
+    async def order_cart(self, user_id: int | str, *, key: str | None = None) -> Order:
+        """Order what is in the cart, at the prices in it. Raise `RefusedByRules` if one has changed."""
+        return await self._send(calls.order_cart(user_id, key=key))
+
+    async def add_message(self, content: str, *, order_id: UUID | str | None = None, key: str | None = None) -> UUID:
+        """Leave a message, in general or about an order. Return the job that takes it."""
+        return await self._send(calls.add_message(content, order_id=order_id, key=key))
+
+    async def message_page(self, *, order_id: UUID | str | None = None, cursor: str | None = None) -> Page[Message]:
+        return await self._send(calls.list_messages(order_id=order_id, cursor=cursor))
+
+    async def job(self, job_id: UUID | str) -> Job:
+        return await self._send(calls.get_job(job_id))
+
+    async def cancel_job(self, job_id: UUID | str) -> Job:
+        return await self._send(calls.cancel_job(job_id))
+
+    async def retry_job(self, job_id: UUID | str) -> Job:
+        return await self._send(calls.retry_job(job_id))
+
     async def create_key(self, name: str, role: str, **more: Any) -> IssuedKey:
         """Make an API key. `more` are members such as `user_id`, `scopes` and `expires_at`."""
         return await self._send(calls.create_key(name, role, more))
@@ -340,9 +404,13 @@ class AsyncClient:
         types: Sequence[str] = (),
         order_id: UUID | str | None = None,
         limit: int | None = None,
+        wait: int | None = None,
     ) -> EventPage:
-        """Return a page of the feed, by default from its beginning. `types` may be as `order.paid` or `order.*`."""
-        return await self._send(calls.event_page(after=after, types=types, order_id=order_id, limit=limit))
+        """Return a page of the feed, by default from its beginning. `types` may be as `order.paid` or `order.*`.
+
+        With `wait`, wait for so many seconds, at most ten, until there is an event.
+        """
+        return await self._send(calls.event_page(after=after, types=types, order_id=order_id, limit=limit, wait=wait))
 
     async def newest_position(self) -> int:
         """Return the position of the newest event."""

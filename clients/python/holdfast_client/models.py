@@ -112,6 +112,65 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class Cart:
+    """What a customer may order. The prices are those that the customer was shown."""
+
+    user_id: int | str
+    items: tuple[OrderLine, ...]
+
+    @classmethod
+    def of(cls, body: Mapping[str, Any]) -> Self:
+        items = tuple(OrderLine(item["product_id"], item["quantity"], item["unit_price"]) for item in body["items"])
+        return cls(body["user_id"], items)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    message_id: UUID
+    order_id: UUID | None
+    content: str
+    created_at: datetime
+
+    @classmethod
+    def of(cls, body: Mapping[str, Any]) -> Self:
+        order_id = body["order_id"]
+        return cls(
+            message_id=UUID(body["message_id"]),
+            order_id=None if order_id is None else UUID(order_id),
+            content=body["content"],
+            created_at=datetime.fromisoformat(body["created_at"]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Work that a worker does later. `raw` has its progress and its times."""
+
+    job_id: UUID
+    kind: str
+    # SCHEDULED, AVAILABLE, EXECUTING, RETRYABLE, COMPLETED, CANCELLED or DISCARDED.
+    status: str
+    attempts: int
+    error: str | None
+    result: Mapping[str, Any] | None
+    is_finished: bool
+    raw: Mapping[str, Any] = field(repr=False, compare=False)
+
+    @classmethod
+    def of(cls, body: Mapping[str, Any]) -> Self:
+        return cls(
+            job_id=UUID(body["job_id"]),
+            kind=body["kind"],
+            status=body["status"],
+            attempts=body["attempts"],
+            error=body["error"],
+            result=body["result"],
+            is_finished=body["finished_at"] is not None,
+            raw=body,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class IssuedKey:
     """A new API key. The service shows its `token` this once."""
 

@@ -1,13 +1,24 @@
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from uuid import UUID
 
-import httpx
 from attrs import define, field
+from holdfast_client import (
+    Client,
+    Event,
+    Forbidden,
+    Invalid,
+    Item,
+    NotFound,
+    Order,
+    RefusedByRules,
+    Retries,
+    Unauthenticated,
+    Unavailable,
+)
 from sqlalchemy import select, update
 
 from adapters.payments.simulated.file_ledger import open_file_ledger
@@ -36,7 +47,8 @@ class HttpShop:
     """The running service, over HTTP, with its database and the ledger of the payment provider."""
 
     _service: Service
-    _client: httpx.Client = field(init=False)
+    # What a shop's own software uses. It makes one attempt, so that the features see each refusal.
+    _client: Client = field(init=False)
     # The adapters are asynchronous, and the steps are plain functions, because a coroutine would not be awaited.
     _runner: asyncio.Runner = field(factory=lambda: asyncio.Runner(loop_factory=asyncio.new_event_loop))
     _orders: list[str] = field(factory=list, init=False)
@@ -45,7 +57,7 @@ class HttpShop:
 
     def __attrs_post_init__(self) -> None:
         self._service.run_with()
-        self._client = httpx.Client(base_url=self._service.url, timeout=_TIMEOUT)
+        self._client = self._with_key(None)
 
     def close(self) -> None:
         if self._service.servers is not None:
@@ -69,17 +81,28 @@ class HttpShop:
         return self._runner.run(add())
 
     def use_key_of(self, customer: int | None) -> None:
-        self._client.headers.pop("Authorization", None)
+        self._client.close()
+        self._client = self._with_key(None)
         if customer is not None:
-            new = {"name": "a customer", "role": "customer", "user_id": customer}
-            issued = self._ask("POST", "/keys", json=new)
-            self._key = issued["key"]["id"]
-            self._client.headers["Authorization"] = f"Bearer {issued['token']}"
+            with self._client as shop:
+                issued = shop.create_key("a customer", "customer", user_id=customer)
+            self._key = issued.id
+            self._client = self._with_key(issued.token)
 
     def revoke_key(self) -> None:
-        answer = httpx.delete(f"{self._service.url}/keys/{self._key}", timeout=_TIMEOUT)
-        assert answer.status_code == httpx.codes.NO_CONTENT
-        _wait(lambda: self._client.get("/orders").status_code == httpx.codes.UNAUTHORIZED, "the key to open nothing")
+        with self._with_key(None) as shop:
+            shop.revoke_key(self._key)
+        _wait(self._key_opens_nothing, "the key to open nothing")
+
+    def _key_opens_nothing(self) -> bool:
+        try:
+            self._client.order_page()
+        except Unauthenticated:
+            return True
+        return False
+
+    def _with_key(self, token: str | None) -> Client:
+        return Client(self._service.url, token, timeout=_TIMEOUT, retries=Retries(attempts=1))
 
     def restock(self, product: int, units: int) -> None:
         async def adjust() -> None:
@@ -90,21 +113,23 @@ class HttpShop:
         self._runner.run(adjust())
 
     def reprice(self, product: int, *, price: int, currency: str) -> None:
-        self._ask("PATCH", f"/products/{product}", json={"price": price, "currency": currency})
+        with _refusals():
+            self._client.change_product(product, price=price, currency=currency)
 
     def sell(self, product: int, *, active: bool) -> None:
-        self._ask("PATCH", f"/products/{product}", json={"active": active})
+        with _refusals():
+            self._client.change_product(product, active=active)
 
     def stock_of(self, product: int) -> int:
-        stock: int = self._ask("GET", f"/products/{product}")["stock"]
-        return stock
+        with _refusals():
+            return self._client.product(product).stock
 
     def place_order(
         self, customer: int, items: Sequence[tuple[int, int]], *, key: str | None = None, pay: bool = False
     ) -> OrderSeen:
-        wanted = [{"product_id": product, "quantity": quantity} for product, quantity in items]
-        body = {"user_id": customer, "items": wanted} | ({"pay": True} if pay else {})
-        told = _seen(self._ask("POST", "/orders", json=body, headers=_under(key)))
+        wanted = [Item(product, quantity) for product, quantity in items]
+        with _refusals():
+            told = _seen(self._client.place_order(customer, wanted, pay=pay, key=key))
         if told.id not in self._orders:
             self._orders.append(told.id)
         return told
@@ -123,65 +148,88 @@ class HttpShop:
         return told
 
     def order(self, order: str) -> OrderSeen:
-        return _seen(self._ask("GET", f"/orders/{order}"))
+        with _refusals():
+            return _seen(self._client.order(order))
 
     def orders_of(self, customer: int) -> list[str]:
-        return [order["order_id"] for order in self._ask("GET", f"/orders?user_id={customer}")["items"]]
+        with _refusals():
+            return [str(order.order_id) for order in self._client.orders(user_id=customer)]
 
     def ask_to_pay(self, order: str, *, key: str | None = None) -> OrderSeen:
-        return _seen(self._ask("POST", f"/orders/{order}/pay", headers=_under(key)))
+        with _refusals():
+            return _seen(self._client.pay(order, key=key))
 
     def cancel(self, order: str) -> None:
-        self._change(order, "CANCELLED")
+        with _refusals():
+            self._client.cancel(order)
 
     def complete(self, order: str) -> None:
-        self._change(order, "COMPLETED")
+        with _refusals():
+            self._client.complete(order)
 
     def refund(self, order: str) -> None:
-        self._change(order, "REFUNDED")
+        with _refusals():
+            self._client.refund(order)
         self._refunding.add(order)
 
     def delete(self, order: str) -> None:
-        self._ask("DELETE", f"/orders/{order}")
+        with _refusals():
+            self._client.delete_order(order)
         self._orders.remove(order)
 
     def say(self, content: str, *, order: str | None = None, key: str | None = None) -> str:
-        path = "/messages" if order is None else f"/orders/{order}/messages"
-        job: str = self._ask("POST", path, json={"content": content}, headers=_under(key))["job_id"]
-        return job
+        with _refusals():
+            return str(self._client.add_message(content, order_id=order, key=key))
 
     def messages(self, *, order: str | None = None) -> list[str]:
-        path = "/messages" if order is None else f"/orders/{order}/messages"
-        return [message["content"] for message in self._ask("GET", path)["items"]]
+        with _refusals():
+            return [message.content for message in self._client.message_page(order_id=order)]
 
     def job(self, job: str) -> str:
-        _wait(lambda: self._ask("GET", f"/jobs/{job}")["finished_at"] is not None, "the job to end")
-        status: str = self._ask("GET", f"/jobs/{job}")["status"]
-        return status
+        _wait(lambda: self._client.job(job).is_finished, "the job to end")
+        return self._client.job(job).status
 
     def cancel_job(self, job: str) -> None:
-        self._ask("POST", f"/jobs/{job}/cancel")
+        with _refusals():
+            self._client.cancel_job(job)
+
+    def put_into_cart(self, customer: int, product: int, quantity: int) -> None:
+        with _refusals():
+            self._client.put_into_cart(customer, product, quantity)
+
+    def cart_of(self, customer: int) -> dict[int, int]:
+        with _refusals():
+            return {item.product_id: item.quantity for item in self._client.cart(customer).items}
+
+    def order_cart(self, customer: int, *, key: str | None = None) -> OrderSeen:
+        with _refusals():
+            told = _seen(self._client.order_cart(customer, key=key))
+        if told.id not in self._orders:
+            self._orders.append(told.id)
+        return told
 
     def settle(self) -> None:
         _wait(lambda: not self._in_status("PROCESSING", self._orders), "payments to be settled")
         _wait(lambda: self._in_status("REFUNDED", self._refunding) == self._refunding, "refunds to be given")
 
     def events_of(self, order: str) -> list[str]:
-        return [event["type"] for event in self._history(order)]
+        return [event.type for event in self._history(order)]
 
     def read_feed(self, after: int) -> tuple[list[tuple[str, str]], int]:
         page = self._ask("GET", f"/events?after={after}&limit=200&wait=1")
         return [(event["order_id"], event["type"]) for event in page["items"]], page["next"]
 
     def charges_of(self, order: str) -> list[ChargeSeen]:
-        payments = {
-            UUID(event["data"]["payment_id"]) for event in self._history(order) if "payment_id" in event["data"]
-        }
+        payments = {UUID(event.data["payment_id"]) for event in self._history(order) if "payment_id" in event.data}
         return [
             ChargeSeen(entry.amount.minor, entry.refunded)
             for entry in self._runner.run(self._provider())
             if entry.outcome is Outcome.CHARGED and entry.key in payments
         ]
+
+    def read_feed(self, after: int) -> tuple[list[tuple[str, str]], int]:
+        page = self._client.event_page(after=after, limit=200, wait=1)
+        return [(str(event.order_id), event.type) for event in page], page.next
 
     def decline_cards(self, *, declined: bool) -> None:
         self._service.run_with(**({"HOLDFAST_GATEWAY_DECLINE_RATE": "1"} if declined else {}))
@@ -270,22 +318,9 @@ class HttpShop:
     def _in_status(self, status: str, orders: Iterable[str]) -> set[str]:
         return {order for order in orders if self.order(order).status == status}
 
-    def _history(self, order: str) -> list[dict[str, Any]]:
-        items: list[dict[str, Any]] = self._ask("GET", f"/orders/{order}/events")["items"]
-        return items
-
-    def _change(self, order: str, status: str) -> None:
-        self._ask("PATCH", f"/orders/{order}/status", json={"status": status})
-
-    def _ask(self, method: str, path: str, **content: Any) -> Any:
-        response = self._client.request(method, path, **content)
-        if response.status_code in {401, 403, 404, 409, 422}:
-            code = response.json()["code"]
-            raise Refused(_CODES.get(code, code))
-        if response.status_code == httpx.codes.SERVICE_UNAVAILABLE and "Retry-After" in response.headers:
-            raise TryAgain(response.text)
-        assert response.is_success, f"{method} {path}: {response.status_code} {response.text}"
-        return response.json() if response.content else None
+    def _history(self, order: str) -> Sequence[Event]:
+        with _refusals():
+            return self._client.history(order)
 
     @asynccontextmanager
     async def _database(self) -> AsyncGenerator[SqlUnitOfWork, None]:
@@ -314,12 +349,19 @@ class HttpShop:
             return await invariants.findings(unit_of_work, charges)
 
 
-def _seen(order: dict[str, Any]) -> OrderSeen:
-    return OrderSeen(order["order_id"], order["status"], order["total_price"], order["failure_reason"])
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Turn the errors of the client into those of the features."""
+    try:
+        yield
+    except Unavailable as error:
+        raise TryAgain(str(error)) from error
+    except (Unauthenticated, Forbidden, NotFound, RefusedByRules, Invalid) as error:
+        raise Refused(_CODES.get(error.code, error.code)) from error
 
 
-def _under(key: str | None) -> dict[str, str]:
-    return {} if key is None else {"Idempotency-Key": key}
+def _seen(order: Order) -> OrderSeen:
+    return OrderSeen(str(order.order_id), order.status, order.total_price, order.failure_reason)
 
 
 def _now() -> datetime:

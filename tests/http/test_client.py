@@ -1,0 +1,326 @@
+"""The client library over the service in memory, on a network that loses requests and answers."""
+
+import inspect
+import json
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+from attrs import define, field
+from holdfast_client import (
+    ApiError,
+    AsyncClient,
+    Client,
+    Forbidden,
+    Invalid,
+    Item,
+    NoAnswer,
+    NotFound,
+    PositionNotKept,
+    PreconditionFailed,
+    RefusedByRules,
+    Retries,
+    Unavailable,
+    UnexpectedAnswer,
+)
+from quart import Quart
+
+from application.access.principal import Principal
+from domain.ids import UserId
+from tests.http.browser import app_over
+from tests.unit.shop import Shop
+
+AT_ONCE = Retries(first_pause=0.001, longest_pause=2.0)
+
+
+@define(eq=False)
+class Network(httpx.AsyncBaseTransport):
+    """Carries requests to the service. What is in `faults` happens to the next ones."""
+
+    _app: Quart
+    faults: list[Callable[[httpx.Request], httpx.Response | None]] = field(factory=list)
+    requests: int = 0
+    _inner: httpx.ASGITransport = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._inner = httpx.ASGITransport(app=self._app)  # type: ignore[arg-type]  # Quart is an ASGI application
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.requests += 1
+        if request.url.path == "/events/stream":
+            # A proxy that lets no streams through; the in-memory transport waits for the end of each body.
+            return httpx.Response(404, request=request)
+        fault = self.faults.pop(0) if self.faults else None
+        if fault is not None and (answer := fault(request)) is not None:
+            return answer
+        response = await self._inner.handle_async_request(request)
+        if fault is not None:
+            raise httpx.ReadError("the connection was lost", request=request)
+        return response
+
+
+def lose_the_request(request: httpx.Request) -> httpx.Response:
+    raise httpx.ConnectError("connection refused", request=request)
+
+
+def lose_the_answer(_: httpx.Request) -> None:
+    """The service has done what it was asked for."""
+
+
+def answer(status: int, **body: Any) -> Callable[[httpx.Request], httpx.Response]:
+    problem = {"code": "overloaded", "title": "Overloaded", "detail": "", "request_id": "r", "retryable": True, **body}
+    return lambda request: httpx.Response(status, json=problem, headers={"Retry-After": "0"}, request=request)
+
+
+@pytest.fixture
+def network(shop: Shop) -> Network:
+    return Network(app_over(shop.use_cases))
+
+
+@pytest.fixture
+async def client(network: Network) -> AsyncIterator[AsyncClient]:
+    async with AsyncClient("http://shop.example", transport=network, retries=AT_ONCE) as client:
+        yield client
+
+
+async def test_an_order_is_placed_once_though_its_answers_are_lost(
+    shop: Shop, network: Network, client: AsyncClient
+) -> None:
+    pen = await shop.sells(price=1250)
+    network.faults += [lose_the_request, lose_the_answer, lose_the_answer]
+    order = await client.place_order(1, [Item(pen.id, 2)], external_id="A-1")
+    assert (order.status, order.total_price, order.currency) == ("PENDING", 2500, "EUR")
+    assert order.raw["external_id"] == "A-1"
+    assert list(shop.store.orders) == [order.order_id]
+    assert await client.order(order.order_id) == order
+
+
+async def test_a_key_of_ones_own_places_the_same_order_again_in_another_process(
+    shop: Shop, network: Network, client: AsyncClient
+) -> None:
+    pen = await shop.sells()
+    first = await client.place_order(1, [Item(pen.id, 1)], key="basket 7")
+    async with AsyncClient("http://shop.example", transport=network) as another:
+        assert await another.place_order(1, [Item(pen.id, 1)], key="basket 7") == first
+
+
+async def test_two_calls_place_two_orders(shop: Shop, client: AsyncClient) -> None:
+    pen = await shop.sells()
+    placed = [await client.place_order(1, [Item(pen.id, 1)]) for _ in range(2)]
+    assert len({order.order_id for order in placed}) == 2
+
+
+async def test_a_payment_is_requested_once_though_its_answers_are_lost(
+    shop: Shop, network: Network, client: AsyncClient
+) -> None:
+    pen = await shop.sells()
+    order = await client.place_order(1, [Item(pen.id, 1)])
+    network.faults += [lose_the_answer, lose_the_answer]
+    assert (await client.pay(order.order_id)).status == "PROCESSING"
+    requested = [event for event in await client.history(order.order_id) if event.type == "order.payment_requested"]
+    assert len(requested) == 1
+
+
+async def test_what_has_no_key_is_not_sent_again_when_it_may_have_happened(
+    shop: Shop, network: Network, client: AsyncClient
+) -> None:
+    pen = await shop.sells()
+    order = await client.place_order(1, [Item(pen.id, 1)])
+    network.faults += [lose_the_answer]
+    before = network.requests
+    with pytest.raises(NoAnswer) as caught:
+        await client.cancel(order.order_id)
+    assert caught.value.may_have_happened
+    assert network.requests == before + 1
+    assert (await client.order(order.order_id)).status == "CANCELLED"
+
+
+async def test_what_has_no_key_is_sent_again_when_it_did_not_arrive_or_was_not_done(
+    shop: Shop, network: Network, client: AsyncClient
+) -> None:
+    pen = await shop.sells()
+    order = await client.place_order(1, [Item(pen.id, 1)])
+    network.faults += [lose_the_request, answer(503), answer(429)]
+    assert (await client.cancel(order.order_id)).status == "CANCELLED"
+
+
+async def test_what_can_not_succeed_is_not_sent_again(network: Network, client: AsyncClient) -> None:
+    network.faults += [answer(503, retryable=False)]
+    with pytest.raises(Unavailable):
+        await client.newest_position()
+    assert network.requests == 1
+
+
+async def test_it_gives_up_after_its_attempts(network: Network, client: AsyncClient) -> None:
+    network.faults += [lose_the_request] * 5
+    with pytest.raises(NoAnswer) as caught:
+        await client.newest_position()
+    assert not caught.value.may_have_happened
+    assert network.requests == 5
+
+
+async def test_it_does_not_wait_longer_than_its_longest_pause(network: Network, client: AsyncClient) -> None:
+    problem = {"code": "too_many_requests", "retryable": True}
+    network.faults += [
+        lambda request: httpx.Response(429, json=problem, headers={"Retry-After": "3600"}, request=request)
+    ]
+    with pytest.raises(ApiError) as caught:
+        await client.newest_position()
+    assert caught.value.retry_after == 3600
+    assert network.requests == 1
+
+
+async def test_errors_say_what_kind_they_are_and_all_that_is_wrong(shop: Shop, client: AsyncClient) -> None:
+    pen = await shop.sells()
+    order = await client.place_order(1, [Item(pen.id, 1)])
+    with pytest.raises(NotFound) as missing:
+        await client.order(uuid4())
+    assert missing.value.code == "unknown_order"
+    assert missing.value.request_id in str(missing.value)
+    with pytest.raises(RefusedByRules) as early:
+        await client.complete(order.order_id)
+    assert early.value.code == "illegal_transition"
+    with pytest.raises(PreconditionFailed):
+        await client.cancel(order.order_id, version=99)
+    with pytest.raises(Invalid) as invalid:
+        await client.place_order(1, [Item(pen.id, 0)], email="nobody")
+    assert {wrong.where for wrong in invalid.value.errors} == {"/items/0/quantity", "/email"}
+    assert all(wrong.where in str(invalid.value) for wrong in invalid.value.errors)
+
+
+async def test_a_customer_who_may_not_is_told_so(shop: Shop) -> None:
+    async def let_in(_: object) -> Principal:
+        return Principal("a key", user_id=UserId(1), scopes=frozenset())
+
+    app = app_over(shop.use_cases, authenticate=let_in)
+    async with AsyncClient("http://shop.example", "hf_key", transport=httpx.ASGITransport(app=app)) as client:  # type: ignore[arg-type]
+        with pytest.raises(Forbidden, match="orders:write"):
+            await client.place_order(1, [Item(1, 1)])
+
+
+async def test_what_is_no_answer_of_holdfast_is_called_so(network: Network, client: AsyncClient) -> None:
+    network.faults += [
+        lambda request: httpx.Response(502, text="<html>Bad gateway</html>", request=request),
+        lambda request: httpx.Response(200, json={"hello": "world"}, request=request),
+    ]
+    for _ in range(2):
+        with pytest.raises(UnexpectedAnswer):
+            await client.product(1)
+
+
+async def test_lists_come_whole(shop: Shop, client: AsyncClient) -> None:
+    pen = await shop.sells(stock=500)
+    placed = [await client.place_order(1 + number % 2, [Item(pen.id, 1)]) for number in range(5)]
+    listed = [order async for order in client.orders()]
+    assert {order.order_id for order in listed} == {order.order_id for order in placed}
+    assert len(listed) == len(placed)
+    assert [order async for order in client.orders(user_id=1)] == [order for order in listed if order.user_id == 1]
+    page = await client.order_page(limit=2)
+    following = await client.order_page(limit=2, cursor=page.next)
+    assert [*page, *following] == listed[:4]
+    assert [product.id async for product in client.products()] == [pen.id]
+
+
+async def test_products_are_entered_changed_and_stocked(client: AsyncClient) -> None:
+    pen = await client.add_product("Fountain pen", price=1250, currency="EUR", stock=2)
+    changed = await client.change_product(pen.id, price=1300)
+    await client.adjust_stock(pen.id, 3, reason="delivery")
+    assert (changed.price, (await client.product(pen.id)).stock) == (1300, 5)
+
+
+async def test_details_are_changed(shop: Shop, client: AsyncClient) -> None:
+    pen = await shop.sells()
+    order = await client.place_order(1, [Item(pen.id, 1)], note="ring twice", metadata={"source": "shop"})
+    changed = await client.change_order(order.order_id, note=None, metadata={"campaign": "spring"})
+    assert changed.raw["note"] is None
+    assert changed.raw["metadata"] == {"source": "shop", "campaign": "spring"}
+    await client.delete_order(order.order_id, version=changed.version)
+    with pytest.raises(NotFound):
+        await client.order(order.order_id)
+
+
+async def test_the_feed_is_followed_by_pages_where_no_stream_gets_through(shop: Shop, client: AsyncClient) -> None:
+    pen = await shop.sells()
+    await shop.paid((pen, 1))
+    await shop.use_cases.give_positions()
+    seen = []
+    async for event in client.events(after=0, types=["order.placed", "order.paid"]):
+        seen.append((event.type, event.position))
+        if event.type == "order.paid" and len(seen) == 2:
+            # Happens after the reader has come to the end of the feed.
+            await shop.paid((pen, 1))
+            await shop.use_cases.give_positions()
+        if len(seen) == 4:
+            break
+    assert [type_ for type_, _ in seen] == ["order.placed", "order.paid"] * 2
+    assert [position for _, position in seen] == sorted({position for _, position in seen})
+
+
+async def test_a_position_that_is_not_kept_is_told(client: AsyncClient) -> None:
+    with pytest.raises(PositionNotKept):
+        async for _ in client.events(after=99):
+            pass
+
+
+@define(eq=False)
+class Streams(httpx.AsyncBaseTransport):
+    """A service whose first stream breaks off in the middle of an event."""
+
+    asked: list[str] = field(factory=list)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.asked.append(str(request.url.raw_path.decode()))
+        after = int(request.url.params["after"])
+        if request.url.path == "/events":
+            items = [self._event(after + 1)] if after == 3 else []
+            return httpx.Response(200, json={"items": items, "next": after + len(items)}, request=request)
+        headers = {"Content-Type": "text/event-stream"}
+        return httpx.Response(200, headers=headers, content=self._stream(after), request=request)
+
+    async def _stream(self, after: int) -> AsyncIterator[bytes]:
+        yield b"retry: 2000\n\n: no events\n\n"
+        yield self._lines(after + 1)
+        following = self._lines(after + 2)
+        yield following[:60]
+        if after == 2:
+            raise httpx.ReadError("the connection was lost")
+        yield following[60:]
+
+    def _lines(self, position: int) -> bytes:
+        return b"id: %d\nevent: order.placed\ndata: %b\n\n" % (position, json.dumps(self._event(position)).encode())
+
+    @staticmethod
+    def _event(position: int) -> dict[str, Any]:
+        return {
+            "position": position,
+            "order_id": str(uuid4()),
+            "sequence": 1,
+            "type": "order.placed",
+            "time": "2026-01-01T00:00:00Z",
+            "data": {},
+        }
+
+
+async def test_a_stream_that_breaks_off_is_resumed_without_gap_or_duplicate() -> None:
+    streams = Streams()
+    async with AsyncClient("http://shop.example", transport=streams, retries=AT_ONCE) as client:
+        positions = []
+        async for event in client.events(after=2):
+            positions.append(event.position)
+            if len(positions) == 4:
+                break
+    assert positions == [3, 4, 5, 6]
+    assert [path.partition("?")[0] for path in streams.asked] == ["/events/stream", "/events", "/events/stream"]
+
+
+def test_the_two_clients_have_the_same_methods() -> None:
+    def methods(kind: type) -> dict[str, list[str]]:
+        return {
+            name: list(inspect.signature(method).parameters)
+            for name, method in inspect.getmembers(kind, inspect.isfunction)
+            if not name.startswith("_")
+        }
+
+    assert methods(Client) == methods(AsyncClient)
