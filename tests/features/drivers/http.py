@@ -134,19 +134,6 @@ class HttpShop:
             self._orders.append(told.id)
         return told
 
-    def put_into_cart(self, customer: int, product: int, quantity: int) -> None:
-        self._ask("PUT", f"/carts/{customer}/items/{product}", json={"quantity": quantity})
-
-    def cart_of(self, customer: int) -> dict[int, int]:
-        items = self._ask("GET", f"/carts/{customer}")["items"]
-        return {item["product_id"]: item["quantity"] for item in items}
-
-    def order_cart(self, customer: int, *, key: str | None = None) -> OrderSeen:
-        told = _seen(self._ask("POST", f"/carts/{customer}/order", headers=_under(key)))
-        if told.id not in self._orders:
-            self._orders.append(told.id)
-        return told
-
     def order(self, order: str) -> OrderSeen:
         with _refusals():
             return _seen(self._client.order(order))
@@ -214,10 +201,6 @@ class HttpShop:
 
     def events_of(self, order: str) -> list[str]:
         return [event.type for event in self._history(order)]
-
-    def read_feed(self, after: int) -> tuple[list[tuple[str, str]], int]:
-        page = self._ask("GET", f"/events?after={after}&limit=200&wait=1")
-        return [(event["order_id"], event["type"]) for event in page["items"]], page["next"]
 
     def charges_of(self, order: str) -> list[ChargeSeen]:
         payments = {UUID(event.data["payment_id"]) for event in self._history(order) if "payment_id" in event.data}
