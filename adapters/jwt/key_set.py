@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Mapping
+from http.client import HTTPException
 from pathlib import Path
 from time import monotonic
 from typing import Any, Final
@@ -59,7 +60,7 @@ class KeySet:
         try:
             document = await asyncio.to_thread(_load, self._source)
             self._keys, self._read_at = _keys_in(document), monotonic()
-        except (OSError, ValueError) as error:
+        except (OSError, HTTPException, ValueError, RecursionError) as error:
             _log.warning("the keys of the identity provider can't be read", source=self._source, reason=str(error))
         finally:
             self._reading = None

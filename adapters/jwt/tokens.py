@@ -82,7 +82,7 @@ class TokenCallers:
         if key.algorithm_name != algorithm:
             raise Unauthenticated("the token is signed in another way than its key is for")
         try:
-            claims: Mapping[str, Any] = jwt.decode(
+            claims: dict[str, Any] = jwt.decode(
                 token,
                 key=key,
                 algorithms=[algorithm],
@@ -91,6 +91,8 @@ class TokenCallers:
                 leeway=_LEEWAY,
                 options={"require": ["exp", "iss", "aud"]},
             )
+            # PyJWT also takes a text, and a number that no clock can show.
+            claims["exp"] = float(claims["exp"])
         except (PyJWTError, ValueError, TypeError, OverflowError) as error:
             raise Unauthenticated(f"the token is not valid: {error}") from None
         return claims
@@ -98,9 +100,12 @@ class TokenCallers:
     def _principal(self, claims: Mapping[str, Any]) -> Principal:
         scopes = frozenset(Scope(scope) for scope in _words(claims.get(self._issuer.scope_claim)) & _SCOPES)
         name = f"jwt:{claims.get('sub', '')}"[:_LONGEST_NAME]
-        whose = claims.get(self._issuer.user_claim)
-        if whose is None:
+        if not name.isprintable():
+            raise Unauthenticated("the claim sub of the token has characters that are not printable")
+        if self._issuer.user_claim not in claims:
             return Principal(name, scopes=scopes)
+        # It may be null: a customer that is not known yet is not the shop.
+        whose = claims[self._issuer.user_claim]
         if not isinstance(whose, int | str) or isinstance(whose, bool):
             raise Unauthenticated(f"the claim {self._issuer.user_claim} of the token is neither a number nor a text")
         try:

@@ -132,6 +132,9 @@ class Authenticate:
     async def _read_again(self, known: _Known, age: float) -> None:
         now = asyncio.get_running_loop().time()
         if known.reading is None and (known.failed_at is None or now - known.failed_at > self._retry):
+            if known.failed_at is not None and now - known.failed_at > self._oldest:
+                # That was long ago, and the key was idle since. The database may be back: this caller waits to know.
+                known.failed_at = None
             known.reading = self._start(self._refresh(known))
         if age > self._oldest and known.failed_at is None and known.reading is not None:
             # The caller may hang up, and the reading goes on for the others.

@@ -10,11 +10,11 @@ from attrs import evolve, frozen
 from application.access.audit import caller_of
 from application.access.principal import Forbidden, Principal
 from application.access.scopes import CUSTOMER_SCOPES, ROLES, Role, Scope
-from application.access.tokens import digest_of, id_of, token_of
+from application.access.tokens import digest_of, id_of, is_id, token_of
 from application.ports.api_keys import ApiKey, Kind, Network
 from application.ports.audit import AuditEntry
 from application.ports.environment import Clock, NewSecret
-from application.ports.persistence import UnitOfWork
+from application.ports.persistence import Transaction, UnitOfWork
 from domain.errors import DomainError
 from domain.ids import CustomerId
 
@@ -75,8 +75,9 @@ class CreateKey:
     def _issue(self, by: Principal, new: NewKey) -> IssuedKey:
         now, secret = self._now(), self._new_secret()
         scopes = ROLES[new.role] if new.scopes is None else new.scopes
-        if not 1 <= len(new.name) <= MAX_NAME:
-            raise InvalidKey(f"a name has 1 to {MAX_NAME} characters", field="name")
+        # A NUL is what PostgreSQL can't store in a text.
+        if not 1 <= len(new.name) <= MAX_NAME or "\0" in new.name:
+            raise InvalidKey(f"a name has 1 to {MAX_NAME} characters, none of them NUL", field="name")
         if new.expires_at is not None and new.expires_at <= now:
             raise InvalidKey("this is in the past", field="expires_at")
         if (new.role is Role.CUSTOMER) != (new.user_id is not None):
@@ -129,9 +130,7 @@ class RotateKey:
             raise InvalidKey("the overlap is 0 to 7 days", field="overlap")
         now, secret = self._now(), self._new_secret()
         async with self._unit_of_work() as tx:
-            old = (await tx.api_keys.get_many([key_id], lock=True)).get(key_id)
-            if old is None:
-                raise UnknownKey(f"there is no key {key_id}")
+            old = await _locked(tx, key_id)
             _expect_rights(by, old)
             if not old.works(now):
                 raise InvalidKey(f"the key {key_id} works no more; make a new one", field="id")
@@ -159,15 +158,22 @@ class RevokeKey:
 
     async def __call__(self, by: Principal, key_id: str) -> ApiKey:
         async with self._unit_of_work() as tx:
-            key = (await tx.api_keys.get_many([key_id], lock=True)).get(key_id)
-            if key is None:
-                raise UnknownKey(f"there is no key {key_id}")
+            key = await _locked(tx, key_id)
             _expect_rights(by, key)
             if key.revoked_at is None:
                 key = evolve(key, revoked_at=self._now())
                 await tx.api_keys.save_many([key])
                 await tx.audit.add_many([_entry(by, "key.revoked", key, self._now())])
         return key
+
+
+async def _locked(tx: Transaction, key_id: str) -> ApiKey:
+    """Return the key, locked. Raise `UnknownKey`."""
+    # What can't be an id may be what no database takes as a text.
+    key = (await tx.api_keys.get_many([key_id], lock=True)).get(key_id) if is_id(key_id) else None
+    if key is None:
+        raise UnknownKey(f"there is no key {key_id}")
+    return key
 
 
 def _entry(by: Principal, action: str, key: ApiKey, at: datetime, **more: str) -> AuditEntry:
@@ -187,6 +193,9 @@ def _networks(texts: Sequence[str]) -> tuple[Network, ...]:
         raise InvalidKey(f"a key has at most {MAX_NETWORKS} networks", field="networks")
     networks = []
     for index, text in enumerate(texts):
+        if "%" in text:
+            # It could be any text, and names an interface of the machine that the client is on.
+            raise InvalidKey("a network has no zone, as in fe80::%eth0", field=f"networks[{index}]")
         try:
             networks.append(ip_network(text))
         except ValueError as error:

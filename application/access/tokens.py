@@ -18,6 +18,7 @@ _TOKEN: Final = re.compile(
     rf"(?P<start>hf_(?:live|test)_(?:{'|'.join(Role)})_(?P<secret>[0-9A-Za-z]{{{SECRET_LENGTH}}}))"
     rf"(?P<checksum>[0-9A-Za-z]{{{_CHECKSUM_LENGTH}}})"
 )
+_ID: Final = re.compile(f"[0-9A-Za-z]{{{ID_LENGTH}}}")
 
 
 def token_of(kind: Kind, role: str, secret: str) -> str:
@@ -28,6 +29,11 @@ def token_of(kind: Kind, role: str, secret: str) -> str:
 
 def id_of(secret: str) -> str:
     return secret[:ID_LENGTH]
+
+
+def is_id(text: str) -> bool:
+    """Whether a key can have this id."""
+    return _ID.fullmatch(text) is not None
 
 
 def id_in(token: str) -> str | None:

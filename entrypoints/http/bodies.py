@@ -119,7 +119,7 @@ class NewKeyBody(Struct, frozen=True, forbid_unknown_fields=True):
             scopes=None if self.scopes is None else frozenset(self.scopes),
             user_id=None if self.user_id is None else customer_id_of(self.user_id, in_body),
             networks=self.networks,
-            expires_at=self.expires_at,
+            expires_at=None if self.expires_at is None else within_years(self.expires_at),
         )
 
 

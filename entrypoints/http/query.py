@@ -99,9 +99,7 @@ def active(text: str) -> bool | None:
 
 
 def subject(text: str) -> str:
-    if not 1 <= len(text) <= MAX_SUBJECT:
-        raise InvalidRequest(in_query("subject", f"it has 1 to {MAX_SUBJECT} characters", "wrong_length"))
-    return text
+    return _text("subject", text, PRINTABLE, MAX_SUBJECT)
 
 
 def job_status(text: str) -> JobStatus:
@@ -230,7 +228,7 @@ SCHEMAS: Final[Mapping[Reader, Mapping[str, Any]]] = MappingProxyType(
     {
         limit: {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
         status: {"type": "string", "enum": list(OrderStatus)},
-        subject: {"type": "string", "minLength": 1, "maxLength": MAX_SUBJECT},
+        subject: {"type": "string", "minLength": 1, "maxLength": MAX_SUBJECT, "pattern": PRINTABLE},
         cursor: {"type": "string", "description": "The `next` of the page before this one."},
         user_id: {"type": "string", "description": "The id of a customer."},
         product_id: {"type": "integer", "minimum": 1, "maximum": MAX_ID, "description": "An item has this product."},

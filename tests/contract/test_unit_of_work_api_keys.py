@@ -7,6 +7,8 @@ from ipaddress import ip_network
 import pytest
 from attrs import evolve
 
+from application.access.manage_keys import RevokeKey, UnknownKey
+from application.access.principal import SYSTEM
 from application.errors import Aborted
 from application.ports.api_keys import ApiKey
 from application.ports.persistence import UnitOfWork
@@ -44,6 +46,12 @@ async def test_a_key_is_read_as_it_was_written(unit_of_work: UnitOfWork, key: Ap
     await add(unit_of_work, key)
     assert await read(unit_of_work, key.id, "nothing") == {key.id: key}
     assert await read(unit_of_work) == {}
+
+
+@pytest.mark.parametrize("text", ["\0", "a\0b", "", "x" * 1000, "\ud800"])
+async def test_what_can_not_be_an_id_is_unknown(unit_of_work: UnitOfWork, text: str) -> None:
+    with pytest.raises(UnknownKey):
+        await RevokeKey(unit_of_work, lambda: NOW)(SYSTEM, text)
 
 
 async def test_an_id_is_given_once(unit_of_work: UnitOfWork) -> None:

@@ -21,4 +21,5 @@ async def test_the_audit_names_the_request_that_made_a_change(shop: Shop, browse
     assert of_one["next"] is None
     # A cursor belongs to its filter.
     assert (await browser.get(f"/audit?subject=x&cursor={first['next']}")).status in {400, 422}
-    assert (await browser.get("/audit?subject=")).status == 422
+    for subject in ("", "%00", "product%0a7", "x" * 101):
+        assert (await browser.get(f"/audit?subject={subject}")).status == 422

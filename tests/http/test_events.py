@@ -278,3 +278,25 @@ async def test_a_stream_ends_when_its_key_is_not_valid_any_more(shop: Shop, monk
         callers.clear()
         await stream.ended()
     assert stream.body.endswith(b": the key is not valid any more\n\n")
+
+
+async def test_no_event_reaches_a_key_that_was_revoked_during_the_wait_for_it(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("entrypoints.http.routes.events._LOOK_AT_KEY", 0.0)
+    monkeypatch.setattr("entrypoints.http.routes.events._LONGEST_WAIT", 300.0)
+    callers: list[Principal] = [ANYBODY]
+
+    async def authenticate(_: object) -> Principal:
+        if not callers:
+            raise Unauthenticated("the key was revoked")
+        return callers[0]
+
+    async with Stream(app_over(shop.use_cases, authenticate=authenticate), "/events/stream") as stream:
+        await stream.until(lambda: stream.status)
+        await sold(shop)
+        await stream.until(lambda: len(stream.events) == 4)
+        callers.clear()
+        await sold(shop)
+        await stream.ended()
+    assert len(stream.events) == 4

@@ -116,6 +116,13 @@ async def test_a_wrong_overlap_ends_no_key(shop: Shop, browser: Browser, use_cas
     assert shop.store.api_keys == {issued.key.id: issued.key}
 
 
+@pytest.mark.parametrize("moment", ["9999-12-31T23:59:59-12:00", "9999-12-31T23:59:59.999999Z"])
+async def test_a_key_ends_at_a_moment_that_each_database_can_store(browser: Browser, shop: Shop, moment: str) -> None:
+    assert (await browser.post("/keys", {**TILL, "expires_at": moment})).status == 201
+    [key] = shop.store.api_keys.values()
+    assert str(key.expires_at) == "9998-12-31 00:00:00+00:00"
+
+
 async def test_an_unknown_key_is_404(browser: Browser) -> None:
     for answer in (await browser.delete("/keys/nothing"), await browser.post("/keys/%00/rotate", {})):
         assert (answer.status, answer.code) == (404, "unknown_key")

@@ -33,8 +33,11 @@ _STREAM: Final = {**_FILTER, "max_events": query.max_events}
 
 # Seconds between two comments, which tell the client and what is in between that the connection lives.
 QUIET: Final = 10.0
-# Seconds between two looks whether the key of the client is still valid: a revoked one is dead within 5 s.
-_LOOK_AT_KEY: Final = 4.0
+# Seconds for which a look whether the key of the client is still valid counts. The look itself may be up to 4 s behind,
+# and a revoked key is dead within 5 s.
+_LOOK_AT_KEY: Final = 0.5
+# Seconds that a stream waits for events until it looks at the key and at the clock.
+_LONGEST_WAIT: Final = 2.0
 # Milliseconds until a client connects again. When a process stops, its clients come back within some seconds, and not
 # all at once.
 _RETRY: Final = 2000
@@ -146,10 +149,8 @@ class _Stream:
 
     async def _next(self) -> bytes:
         """What is to be sent next, if anything."""
-        if _time() - self._looked_at >= _LOOK_AT_KEY and not await self._is_let_in():
-            return self._end(b": the key is not valid any more\n\n")
         try:
-            return self._text_of((await self._follower.next(_LOOK_AT_KEY))[: self._left])
+            items = (await self._follower.next(_LONGEST_WAIT))[: self._left]
         except FellBehind:
             return self._end(b": the client was too slow, and can go on after the last event that it has read\n\n")
         except PositionNotKept as error:
@@ -157,6 +158,10 @@ class _Stream:
         except Trouble:
             await asyncio.sleep(_PAUSE)
             return b": the database does not answer\n\n"
+        # After the wait, in which the key may have been revoked.
+        if _time() - self._looked_at >= _LOOK_AT_KEY and not await self._is_let_in():
+            return self._end(b": the key is not valid any more\n\n")
+        return self._text_of(items)
 
     async def _is_let_in(self) -> bool:
         """A stream may last longer than the key that it was opened with."""
@@ -172,7 +177,7 @@ class _Stream:
 
     def _text_of(self, items: Sequence[FeedItem]) -> bytes:
         if not items:
-            return b": no events\n\n" if _time() - self._sent_at >= QUIET - _LOOK_AT_KEY else b""
+            return b": no events\n\n" if _time() - self._sent_at >= QUIET - _LONGEST_WAIT else b""
         if self._left is not None:
             self._left -= len(items)
             self._ended = not self._left

@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import Callable
+from http.client import IncompleteRead
 from pathlib import Path
 from time import time
 from typing import Any
@@ -101,6 +102,13 @@ async def test_claims_mean_what_the_settings_say(file: Path) -> None:
     staff = await let_in(token(roles=["refunds:write"]), HERE)
     assert (staff.user_id, staff.scopes) == (None, {Scope.REFUNDS_WRITE})
     assert (await let_in(token(customer=8), HERE)).scopes == frozenset()
+    # A customer that the provider does not know yet is not the shop.
+    with pytest.raises(Unauthenticated):
+        await let_in(token(customer=None, roles=["refunds:write"]), HERE)
+    # The names of callers are stored, and no database takes these.
+    for name in ("a\0b", "\ud800"):
+        with pytest.raises(Unauthenticated):
+            await let_in(token(customer=8, sub=name), "192.0.2.1")
 
 
 async def test_the_clocks_may_differ_by_a_minute(let_in: TokenCallers) -> None:
@@ -132,6 +140,7 @@ HOSTILE = {
     "expired": lambda: token(exp=time() - 61),
     "without an end": lambda: token(exp=...),
     "an end that is no number": lambda: token(exp="soon"),
+    "an end that no clock shows": lambda: token(exp=10**400),
     "an end in infinity": lambda: token(exp=1e400),
     "not yet valid": lambda: token(nbf=time() + 120),
     "a customer that is no id": lambda: token(sub="x" * 65),
@@ -169,11 +178,24 @@ async def test_new_keys_are_read_and_known_ones_stay_while_the_provider_is_away(
     assert await let_in(token(), HERE)
     write(file, json.dumps({"keys": [jwk(RSA, "one"), jwk(OTHER, "three")]}))
     assert await let_in(token(OTHER, "three"), HERE)
-    for broken in ("", "[]", '{"keys": []}', '{"keys": 7}'):
+    for broken in ("", "[]", '{"keys": []}', '{"keys": 7}', "[" * 100_000):
         write(file, broken)
-        assert await let_in(token(jti=broken), HERE)
+        assert await let_in(token(jti=broken[:100]), HERE)
         with pytest.raises(Unauthenticated):
             await let_in(token(OTHER, "four"), "192.0.2.1")
+
+
+async def test_a_provider_that_speaks_no_http_is_away(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: str) -> Any:
+        raise IncompleteRead(b"")
+
+    monkeypatch.setattr(key_set, "_load", broken)
+    with pytest.raises(Unavailable):
+        await TokenCallers(ISSUER, KeySet(str(file)))(token(), HERE)
+
+
+async def test_an_end_that_is_written_as_text_is_an_end(let_in: TokenCallers) -> None:
+    assert await let_in(token(exp=str(int(time()) + 600)), HERE)
 
 
 async def test_without_any_key_the_answer_is_to_try_again(tmp_path: Path) -> None:
