@@ -92,8 +92,11 @@ class TimeToPay:
                     yield f"order {order.id} expired after {now - since:.3f} s, of which {lost:.3f} s were an outage"
 
 
-def promises(store: MemoryStore, diary: Diary, *, queued: bool) -> Iterator[str]:
+def promises(store: MemoryStore, diary: Diary, *, queued: bool, forgets: bool) -> Iterator[str]:
     """Each order of a response exists once, and was as the response showed it.
+
+    `forgets`: the caches may forget what is queued. The copy that a retry queues then has the prices of its own time,
+    and the copy that is recorded first counts (decision 054).
 
     Where orders are queued, an order may be refused because its product does not exist yet, and be accepted by a retry.
     The retry's response may be lost, or be the stored refusal.
@@ -111,7 +114,7 @@ def promises(store: MemoryStore, diary: Diary, *, queued: bool) -> Iterator[str]
         yield f"order {orders[0].id} was not requested"
     for _, answer in diary.wanted:
         if isinstance(answer, Order):
-            yield from _as_agreed(answer, store)
+            yield from _as_agreed(answer, store, forgets=forgets)
     yield from _versions(store, diary)
 
 
@@ -135,7 +138,7 @@ def _versions(store: MemoryStore, diary: Diary) -> Iterator[str]:
             yield f"order {told.id} was said to be {told.status} in version {told.version}, and was {status}"
 
 
-def accepted(store: MemoryStore, events: Iterable[OrderAccepted]) -> Iterator[str]:
+def accepted(store: MemoryStore, events: Iterable[OrderAccepted], *, forgets: bool) -> Iterator[str]:
     """Each order that the broker received is in the database."""
     for event in events:
         yield from _as_agreed(
@@ -147,6 +150,7 @@ def accepted(store: MemoryStore, events: Iterable[OrderAccepted]) -> Iterator[st
                 at=event.at,
             )[0],
             store,
+            forgets=forgets,
         )
 
 
@@ -175,14 +179,20 @@ def not_found(store: MemoryStore, diary: Diary) -> Iterator[str]:
             yield f"order {id_} was in the database, and a search did not find it"
 
 
-def _as_agreed(told: Order, store: MemoryStore) -> Iterator[str]:
+def _as_agreed(told: Order, store: MemoryStore, *, forgets: bool) -> Iterator[str]:
     found = store.orders.get(told.id)
     if found is None:
         yield f"order {told.id} was accepted, and is not in the database"
-    elif (found.user_id, found.lines, found.total) != (told.user_id, told.lines, told.total):
+    elif _agreement(found, forgets=forgets) != _agreement(told, forgets=forgets):
         yield f"order {told.id} was agreed upon as {told}, and is {found}"
     elif _external_id(found) != _external_id(told):
         yield f"order {told.id} was named {_external_id(told)}, and is {_external_id(found)}"
+
+
+def _agreement(order: Order, *, forgets: bool) -> object:
+    if forgets:
+        return order.user_id, [(line.product_id, line.quantity) for line in order.lines]
+    return order.user_id, order.lines, order.total
 
 
 def _external_id(order: Order) -> str | None:
@@ -201,15 +211,15 @@ def details(store: MemoryStore) -> Iterator[str]:
             yield f"order {order.id} has {order.details}, and its events tell of {told.get(order.id)}"
 
 
-def keys(store: MemoryStore, diary: Diary, *, queued: bool) -> Iterator[str]:
+def keys(store: MemoryStore, diary: Diary, *, queued: bool, forgets: bool) -> Iterator[str]:
     """All requests under one key got the same response, and no order has more payments than its client requested.
 
     Where orders are queued, two processes may accept the same order while the caches are gone. It is one order, and
-    their responses differ only in the time.
+    their responses differ only in the time, and in changed prices if the caches forget.
     """
     for key, every in diary.answers.items():
         answers = _lasting(every) if queued else every
-        if any(not _are_the_same(answers[0], answer, queued=queued) for answer in answers):
+        if any(not _are_the_same(answers[0], answer, queued=queued, forgets=forgets) for answer in answers):
             yield f"under the key {key.value!r} of {key.scope} this was answered: {answers}"
     for order_id, times in Counter(payment.order_id for payment in store.payments.values()).items():
         meant = diary.meant_to_pay[order_id] + (first_payment_of(order_id) in store.payments)
@@ -224,15 +234,19 @@ def _lasting(answers: list[Answer]) -> list[Answer]:
     return lasting or answers
 
 
-def _are_the_same(one: Answer, other: Answer, *, queued: bool) -> bool:
+def _are_the_same(one: Answer, other: Answer, *, queued: bool, forgets: bool) -> bool:
     if isinstance(one, Refused) and isinstance(other, Refused):
         return one.error.code == other.error.code and str(one.error) == str(other.error)
-    return _timeless(one) == _timeless(other) if queued else one == other
+    return _timeless(one, forgets=forgets) == _timeless(other, forgets=forgets) if queued else one == other
 
 
-def _timeless(answer: Answer) -> object:
+def _timeless(answer: Answer, *, forgets: bool) -> object:
     order = answer.order if isinstance(answer, Queued) else answer
-    return evolve(order, created_at=NOW, updated_at=NOW) if isinstance(order, Order) else order
+    if not isinstance(order, Order):
+        return order
+    if forgets:
+        return order.id, order.status, order.version, order.details, _agreement(order, forgets=True)
+    return evolve(order, created_at=NOW, updated_at=NOW)
 
 
 def _status_at(events: dict[EventId, Event], order_id: OrderId, version: int) -> OrderStatus | None:

@@ -337,15 +337,16 @@ class _Run:
         ]
         self._findings += checks.shop_data(store, charges)
         queued = self._faults.weather.intake != "direct"
-        self._findings += checks.promises(store, self._diary, queued=queued)
-        self._findings += checks.accepted(store, broker.accepted)
+        forgets = queued and self._faults.weather.cache_losses > 0
+        self._findings += checks.promises(store, self._diary, queued=queued, forgets=forgets)
+        self._findings += checks.accepted(store, broker.accepted, forgets=forgets)
         self._findings += checks.details(store)
         self._findings += checks.messages(store, self._diary)
         self._findings += checks.not_found(store, self._diary)
         # An accepted order that is not recorded yet is unknown when the caches lose it.
-        if not queued or not self._faults.weather.cache_losses:
+        if not forgets:
             self._findings += checks.unknown(store, self._diary)
-        self._findings += checks.keys(store, self._diary, queued=queued)
+        self._findings += checks.keys(store, self._diary, queued=queued, forgets=forgets)
         self._findings += checks.publications(store, broker.announced)
         self._findings += checks.publications(store, broker.heard)
         self._findings += checks.repetitions(broker.heard)
