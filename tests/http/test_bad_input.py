@@ -98,7 +98,8 @@ async def test_a_body_that_can_not_be_read_in_one_way_only_is_malformed(browser:
         (of_items(*[{"product_id": n, "quantity": 1} for n in range(1, 102)]), "/items"),
         (of_items(None), "/items/0"),
         (of_items({"product_id": 1, "quantity": 1}, {"product_id": 1}), "/items/1/quantity"),
-        (of_items({"product_id": 1, "quantity": 1, "unit_price": 0}), "/items/0/unit_price"),
+        (of_items({"product_id": 1, "quantity": 1, "price": 0}), "/items/0/price"),
+        (of_items({"product_id": 1, "quantity": 1, "unit_price": -1}), "/items/0/unit_price"),
         (of_items({"product_id": 0, "quantity": 1}), "/items/0/product_id"),
         (of_items({"product_id": 1, "quantity": "1"}), "/items/0/quantity"),
         *(
@@ -162,7 +163,7 @@ async def test_every_parameter_that_is_wrong_is_told(browser: Browser, query: st
 )
 async def test_a_parameter_that_does_nothing_is_refused(shop: Shop, browser: Browser, method: str, path: str) -> None:
     await shop.sells()
-    for query in ("x=1", "limit=1", "expand=payments"):
+    for query in ("x=1", "limit=1", "wanted=payments"):
         answer = await browser.send(method, f"{path}?{query}", an_order() if method == "POST" else b"")
         assert (answer.status, answer.code) == (422, "invalid_request")
         assert list(answer.errors) == [query.partition("=")[0]]
