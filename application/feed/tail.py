@@ -12,9 +12,12 @@ from application.errors import NotDone, Overloaded, Trouble
 from application.feed.read_feed import FeedPage, PositionNotKept, ReadFeed, own
 from application.ports.feed import EVERYTHING, FeedFilter, FeedItem, Position
 from application.ports.messaging import OutboxSignal
+from domain.ids import CustomerId
 
 # Events that may wait for a follower. One that falls behind further is cut off, and goes on from the table.
 MOST_WAITING: Final = 256
+# Readers that one customer may be, in this process: it must not take the places of all others.
+MOST_OF_A_CUSTOMER: Final = 20
 _PAGE: Final = 100
 _LARGEST_PAGE: Final = 512
 # Seconds between two looks for new positions. Where the relay is in this process, its signal comes first.
@@ -37,6 +40,11 @@ class Follower:
     _waiting: deque[FeedItem] = field(factory=deque, init=False)
     _woken: asyncio.Event = field(factory=asyncio.Event, init=False)
     _fell_behind: bool = field(default=False, init=False)
+
+    @property
+    def user_id(self) -> CustomerId | None:
+        """The customer whose events alone it gets, if it is one."""
+        return self._only.user_id
 
     async def next(self, timeout: float) -> Sequence[FeedItem]:  # noqa: ASYNC109 - the timeout is part of the interface
         """Return the next events, as soon as there are any. None after `timeout` seconds, or when the tail is closed.
@@ -119,13 +127,13 @@ class FeedTail:
 
         Raise `Overloaded` if there are too many followers, and `PositionNotKept`.
         """
-        if self.count >= self._most:
-            raise Overloaded(f"{self._most} readers follow the feed through this process already")
         only = own(by, only)
         if after is None:
             after = await self._newest()
         else:
             await self._read.page(after=after, only=only, limit=1)
+        # Nothing may be awaited between this and the adding: many may ask at once.
+        self._expect_room(only)
         follower = Follower(self, only, after)
         self._followers.add(follower)
         return follower
@@ -163,6 +171,14 @@ class FeedTail:
     def leave(self, follower: Follower) -> None:
         self._followers.discard(follower)
         self._attached.discard(follower)
+
+    def _expect_room(self, only: FeedFilter) -> None:
+        if self.count >= self._most:
+            raise Overloaded(f"{self._most} readers follow the feed through this process already")
+        if only.user_id is None:
+            return
+        if sum(follower.user_id == only.user_id for follower in self._followers) >= MOST_OF_A_CUSTOMER:
+            raise Overloaded(f"this customer follows the feed {MOST_OF_A_CUSTOMER} times already: end one of them")
 
     async def _newest(self) -> Position:
         return (await self._read.bounds()).newest

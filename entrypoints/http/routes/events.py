@@ -37,7 +37,7 @@ QUIET: Final = 10.0
 # and a revoked key is dead within 5 s.
 _LOOK_AT_KEY: Final = 0.5
 # Seconds that a stream waits for events until it looks at the key and at the clock.
-_LONGEST_WAIT: Final = 2.0
+_LONGEST_WAIT: Final = 1.25
 # Milliseconds until a client connects again. When a process stops, its clients come back within some seconds, and not
 # all at once.
 _RETRY: Final = 2000

@@ -1,7 +1,7 @@
 """Reading and following the feed."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from datetime import timedelta
 
 import pytest
@@ -11,7 +11,7 @@ from application.access.scopes import CUSTOMER_SCOPES, Scope
 from application.errors import Overloaded, Unavailable
 from application.feed.give_positions import PruneFeed
 from application.feed.read_feed import PositionNotKept, ReadFeed
-from application.feed.tail import MOST_WAITING, FeedTail, FellBehind
+from application.feed.tail import MOST_OF_A_CUSTOMER, MOST_WAITING, FeedTail, FellBehind, Follower
 from application.ports.feed import EVERYTHING, FeedFilter, FeedItem, Position, types_among
 from domain.ids import UserId
 from tests.unit.shop import Shop
@@ -154,6 +154,24 @@ async def test_followers_are_bounded_in_number_and_end_with_the_process(shop: Sh
     async with asyncio.timeout(PATIENCE / 2):
         assert await waits == []
         assert await follower.next(PATIENCE) == []
+
+
+async def test_one_customer_does_not_take_the_places_of_all(shop: Shop) -> None:
+    def follow(user_id: int | None) -> Awaitable[Follower]:
+        scopes = frozenset({Scope.EVENTS_READ})
+        by = Principal("reader", user_id=None if user_id is None else UserId(user_id), scopes=scopes)
+        return shop.use_cases.follow_feed(by, after=None, only=EVERYTHING)
+
+    # All at once, as a client would that means to.
+    asked = await asyncio.gather(*(follow(7) for _ in range(2 * MOST_OF_A_CUSTOMER)), return_exceptions=True)
+    own = [each for each in asked if isinstance(each, Follower)]
+    assert len(own) == MOST_OF_A_CUSTOMER
+    assert all(isinstance(each, Overloaded) for each in asked if each not in own)
+    others = [await follow(user_id) for user_id in (8, None)]
+    own[0].close()
+    others.append(await follow(7))
+    for follower in (*own, *others):
+        follower.close()
 
 
 async def test_a_follower_goes_on_when_the_database_is_back(shop: Shop) -> None:
