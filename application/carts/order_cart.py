@@ -1,4 +1,4 @@
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from hashlib import sha256
 
@@ -13,7 +13,7 @@ from application.intake.queue_orders import Queued
 from application.ports.carts import Carts
 from application.ports.environment import NewId
 from application.ports.idempotency import IdempotencyKey, scope_of
-from domain.cart import Cart, Checkout
+from domain.cart import Cart, CartItem, Checkout
 from domain.errors import DomainError
 from domain.ids import CustomerId
 from domain.orders.order import Order
@@ -48,8 +48,8 @@ class OrderCart:
 
     async def _finish(self, owner: CustomerId, checkout: Checkout) -> Answer:
         items = tuple(RequestedItem(item.product_id, item.quantity, item.unit_price) for item in checkout.items)
-        fingerprint = sha256(f"cart {items}".encode()).hexdigest()
-        call = Keyed(OrderRequest(owner, items), IdempotencyKey(scope_of(owner), checkout.key), fingerprint)
+        key = IdempotencyKey(scope_of(owner), checkout.key)
+        call = Keyed(OrderRequest(owner, items), key, _fingerprint(checkout.items))
         try:
             answer = await self._place(call)
         except DomainError:
@@ -63,3 +63,9 @@ class OrderCart:
         # The answer is known by now, whether the cart can be reached or not. The next request finishes this.
         with suppress(Trouble):
             await self._carts.change(owner, change)
+
+
+def _fingerprint(items: Sequence[CartItem]) -> str:
+    """The same in every release: an order that another one began must be known again, or it would be placed twice."""
+    parts = (f"{item.product_id} {item.quantity} {item.unit_price.minor} {item.unit_price.currency}" for item in items)
+    return sha256(f"cart {', '.join(parts)}".encode()).hexdigest()

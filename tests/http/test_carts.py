@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -224,3 +225,13 @@ async def test_a_set_up_without_carts_says_so(shop: Shop) -> None:
     browser = Browser(app_over(assemble(evolve(shop.ports, carts=NoCarts()), Limits())))
     for answer in (await browser.get("/carts/1"), await put(browser, 1, 1), await order(browser)):
         assert (answer.status, answer.code) == (501, "carts_unsupported")
+
+
+@pytest.mark.usefixtures("two_products")
+async def test_an_ordered_cart_is_known_again_in_every_release(shop: Shop, browser: Browser) -> None:
+    """Otherwise an order that another release began would be refused as a different request, and placed again."""
+    await put(browser, 1, 2)
+    await put(browser, 2, 1)
+    await order(browser, "monday")
+    [(fingerprint, *_)] = shop.store.idempotency_keys.values()
+    assert fingerprint == sha256(b"cart 1 2 1250 EUR, 2 1 399 EUR").hexdigest()
