@@ -93,10 +93,14 @@ class Announcer:
         return taken
 
     def begin(self, entries: Sequence[OutboxEntry], late: Sequence[Announcement]) -> None:
-        """Begin a round, unless there is one. Entries that can't be part of it are put off at once."""
+        """Begin a round, unless there is one. Entries that can't be part of it are put off at once.
+
+        `entries` are all that was claimed and has no outcome that was taken.
+        """
         if self.is_busy:
-            self._wait_behind(entries, _FIRST_DELAY)
+            self._wait_behind([each for each in entries if each.position not in self._positions], _FIRST_DELAY)
             return
+        entries = self._without_outcome(entries)
         joined = {each.entry.id.order_id for each in late}
         # An entry that is held up joins this round if the announcement that it waits for is in this round.
         self._late = {each.entry.position: each for each in late}
@@ -118,6 +122,22 @@ class Announcer:
             self._round = asyncio.get_running_loop().create_task(self._announce(batch))
             # Nobody may wait for it: work that fails ends the step before.
             self._round.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    def _without_outcome(self, entries: Sequence[OutboxEntry]) -> list[OutboxEntry]:
+        """Leave out what a round has announced or put off since the claim. What is behind that is held up from now on.
+
+        An entry that was in a round which failed has no outcome, and goes first again.
+        """
+        put_off = self._outcomes.put_off
+        known = put_off.keys() | {each.position for each in (*self._outcomes.heard, *self._outcomes.heard_late)}
+        first: dict[OrderId, int] = {}
+        for position in sorted(put_off):
+            first.setdefault(put_off[position].entry.id.order_id, position)
+        return [
+            evolve(each, first_put_off=first.get(each.id.order_id, each.first_put_off))
+            for each in entries
+            if each.position not in known
+        ]
 
     async def wait(self) -> Trouble | None:
         """Wait for the round, but not for long. Return why the rest of it was not sent, if the broker is gone."""

@@ -54,8 +54,7 @@ class RelayEvents:
 
     async def __call__(self) -> int:
         late, late_work = await self._claim()
-        in_flight = self._announcer.in_flight
-        tell = [each for each in self._claimed if each.position not in self._told and each.position not in in_flight]
+        tell = [each for each in self._claimed if each.position not in self._told]
         work = [each for each in self._claimed if each.type in QUEUE_OF and each.position not in self._enqueued]
         await self._invalidate_older(self._claimed)
         self._announcer.begin(tell, late)

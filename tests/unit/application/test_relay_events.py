@@ -1,6 +1,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from itertools import pairwise
 
@@ -49,6 +50,8 @@ class Broker:
         self.tried += entries
         if self.hangs is not None and self.hangs_at in {None, *(entry.id.sequence for entry in entries)}:
             await self.hangs.wait()
+            if any(map(self.breaks, entries)):
+                raise Unavailable("the broker is gone")
         if any(map(self.loses, entries)):
             raise OutcomeUnknown("the connection was lost")
         confirmed = [entry for entry in entries if not self.refuses(entry)]
@@ -214,6 +217,35 @@ async def test_what_was_claimed_just_before_the_one_ahead_of_it_was_heard_follow
         await step()
 
     assert broker.of(order.id) == ["placed", "payment_requested", "stock_reserved", "paid"]
+
+
+@pytest.mark.parametrize("fault", ["refuses", "loses", "breaks"])
+async def test_what_was_claimed_just_before_the_round_ahead_of_it_failed_overtakes_nothing(
+    shop: Shop, fault: str
+) -> None:
+    order, broker, round_ends = await shop.order((await shop.sells(), 1)), Broker(), asyncio.Event()
+    broker.hangs = round_ends
+
+    async def let_the_round_end(claimed: Sequence[OutboxEntry]) -> None:
+        if len(claimed) > 1 and not round_ends.is_set():
+            round_ends.set()
+            for _ in range(10):
+                await asyncio.sleep(0)
+
+    step = new_relay(shop, broker, after_claim=let_the_round_end)
+    await step()
+    setattr(broker, fault, lambda entry: entry.id.sequence == 1)
+    await shop.ask_for_payment(order)
+    with suppress(Unavailable):
+        await step()
+    assert round_ends.is_set()
+    assert broker.of(order.id) == []
+
+    setattr(broker, fault, lambda _: False)
+    for _ in range(3):
+        shop.clock.forward(timedelta(seconds=5))
+        await step()
+    assert broker.of(order.id) == ["placed", "payment_requested"]
 
 
 async def test_a_refused_announcement_is_tried_ever_more_rarely(shop: Shop) -> None:
