@@ -99,7 +99,8 @@ class TokenCallers:
 
     def _principal(self, claims: Mapping[str, Any]) -> Principal:
         scopes = frozenset(Scope(scope) for scope in _words(claims.get(self._issuer.scope_claim)) & _SCOPES)
-        name = f"jwt:{claims.get('sub', '')}"[:_LONGEST_NAME]
+        # Without a subject the customer is who calls: those without a name would share one limit, and one in the audit.
+        name = f"jwt:{claims.get('sub', claims.get(self._issuer.user_claim, ''))}"[:_LONGEST_NAME]
         if not name.isprintable():
             raise Unauthenticated("the claim sub of the token has characters that are not printable")
         if self._issuer.user_claim not in claims:

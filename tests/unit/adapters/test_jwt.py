@@ -102,6 +102,9 @@ async def test_claims_mean_what_the_settings_say(file: Path) -> None:
     staff = await let_in(token(roles=["refunds:write"]), HERE)
     assert (staff.user_id, staff.scopes) == (None, {Scope.REFUNDS_WRITE})
     assert (await let_in(token(customer=8), HERE)).scopes == frozenset()
+    # Each has a limit of its own.
+    callers = {(await let_in(token(customer=number, sub=...), HERE)).key_id for number in (8, 9)}
+    assert callers == {"jwt:8", "jwt:9"}
     # A customer that the provider does not know yet is not the shop.
     with pytest.raises(Unauthenticated):
         await let_in(token(customer=None, roles=["refunds:write"]), HERE)
