@@ -337,14 +337,15 @@ class _Run:
         ]
         self._findings += checks.shop_data(store, charges)
         queued = self._faults.weather.intake != "direct"
-        forgets = queued and self._faults.weather.cache_losses > 0
+        # An error of a cache is a loss, too: what was to be remembered is not.
+        forgets = queued and (self._faults.weather.cache_losses > 0 or self._faults.weather.errors > 0)
         self._findings += checks.promises(store, self._diary, queued=queued, forgets=forgets)
         self._findings += checks.accepted(store, broker.accepted, forgets=forgets)
         self._findings += checks.details(store)
         self._findings += checks.messages(store, self._diary)
         self._findings += checks.not_found(store, self._diary)
         # An accepted order that is not recorded yet is unknown when the caches lose it.
-        if not forgets:
+        if not queued or not self._faults.weather.cache_losses:
             self._findings += checks.unknown(store, self._diary)
         self._findings += checks.keys(store, self._diary, queued=queued, forgets=forgets)
         self._findings += checks.publications(store, broker.announced)
