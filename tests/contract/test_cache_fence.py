@@ -5,7 +5,7 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from attrs import define, field
@@ -25,7 +25,7 @@ from adapters.sql.core.engine import create_engine
 from adapters.sql.tables import leases
 from adapters.sql.unit_of_work import SqlUnitOfWork
 from application.access.principal import the_system
-from application.catalogue.adjust_stock import AdjustStock
+from application.catalogue.adjust_stock import AdjustStock, StockCall
 from application.catalogue.list_products import CountLeft, ReadPages, ReadStock
 from application.errors import Unavailable
 from application.execution.after_commit import PropagateChanges
@@ -265,12 +265,15 @@ async def test_no_replica_reads_an_older_version_than_a_replica_without_redis_to
         assert isinstance(read, OrderDeleted) if change == "deleted" else read.status is READ[change]
 
 
+_ONE_BROKEN: Final = StockCall(product_id=a_product(1).id, delta=-1, reason="broken")
+
+
 async def test_no_replica_lists_stock_from_before_a_change_that_a_replica_without_redis_told(start: Start) -> None:
     cut_off, other = await start(), await start()
     await keep(cut_off.unit_of_work, products=[a_product(1, stock=5)])
     assert [await other.stock() for _ in range(2)] == [5, 5]
     cut_off.lose_redis()
-    await AdjustStock(cut_off.unit_of_work, now)(the_system("ada"), a_product(1).id, -1, reason="broken")
+    await AdjustStock(cut_off.unit_of_work, now)(the_system("ada"), [_ONE_BROKEN])
     assert [await other.stock() for _ in range(2)] == [4, 4]
 
 
@@ -279,7 +282,7 @@ async def test_when_redis_is_back_the_shared_caches_are_read_again(start: Start)
     await keep(cut_off.unit_of_work, products=[a_product(1, stock=5)])
     assert await other.stock() == 5
     cut_off.lose_redis()
-    await AdjustStock(cut_off.unit_of_work, now)(the_system("ada"), a_product(1).id, -1, reason="broken")
+    await AdjustStock(cut_off.unit_of_work, now)(the_system("ada"), [_ONE_BROKEN])
     assert await other.stock() == 4
     cut_off.wire.restore()
     cut_off.wire.cut()
@@ -293,7 +296,7 @@ async def test_when_redis_is_back_the_shared_caches_are_read_again(start: Start)
 async def test_a_replica_that_reaches_redis_raises_no_fence(start: Start, postgres_engine: AsyncEngine) -> None:
     one, other = await start(), await start()
     await keep(one.unit_of_work, products=[a_product(1, stock=5)])
-    await AdjustStock(one.unit_of_work, now)(the_system("ada"), a_product(1).id, -1, reason="broken")
+    await AdjustStock(one.unit_of_work, now)(the_system("ada"), [_ONE_BROKEN])
     assert await other.stock() == 4
     assert await Processes(postgres_engine).end() is None
 

@@ -444,5 +444,5 @@ async def test_a_change_of_the_fields_of_an_order_asks_for_a_new_shape() -> None
     fields = {field.name for field in attrs_fields(Order)}
     assert fields == {
         *("id", "user_id", "lines", "total", "status", "failure_reason", "payment_id", "holds_stock"),
-        *("refund_requested", "deleted", "out_of_stock", "version", "created_at", "updated_at"),
+        *("refund_requested", "deleted", "out_of_stock", "details", "version", "created_at", "updated_at"),
     }

@@ -46,7 +46,7 @@ _IMPORTED_AS: Final = {
     "pyyaml": "yaml",
     "uuid-utils": "uuid_utils",
 }
-_OURS: Final = {*_PRODUCT, "bench", "tests"}
+_OURS: Final = {*_PRODUCT, "bench", "tests", "holdfast_client"}
 
 
 def _declared(requirements: Iterable[str]) -> set[str]:

@@ -24,6 +24,9 @@ def checkout(tmp_path: Path) -> Path:
     for name in ("dev", "pyproject.toml"):
         shutil.copy(ROOT / name, tmp_path)
     shutil.copytree(ROOT / "requirements", tmp_path / "requirements")
+    client = Path("clients/python/pyproject.toml")
+    (tmp_path / client).parent.mkdir(parents=True)
+    shutil.copy(ROOT / client, tmp_path / client)
     return tmp_path
 
 
