@@ -222,6 +222,8 @@ def _only(readers: Mapping[str, Reader]) -> str:
 
 _TYPE_PATTERN: Final = "|".join(["order\\.\\*", *(re.escape(type_) for type_ in sorted(EVENT_TYPES))])
 _TYPES_PATTERN: Final = f"^({_TYPE_PATTERN})(,({_TYPE_PATTERN}))*$"
+_PART_PATTERN: Final = "|".join(sorted(EXPANDABLE))
+_EXPAND_PATTERN: Final = f"^({_PART_PATTERN})(,({_PART_PATTERN}))*$"
 
 # What each parameter looks like, for `/openapi.json`.
 SCHEMAS: Final[Mapping[Reader, Mapping[str, Any]]] = MappingProxyType(
@@ -238,7 +240,11 @@ SCHEMAS: Final[Mapping[Reader, Mapping[str, Any]]] = MappingProxyType(
         placed_before: {"type": "string", "format": "date-time", "description": "Placed before."},
         total_min: {"type": "integer", "minimum": 0, "maximum": MAX_MINOR},
         total_max: {"type": "integer", "minimum": 0, "maximum": MAX_MINOR},
-        expand: {"type": "string", "description": "Some of payments,events,refunds, with commas between them."},
+        expand: {
+            "type": "string",
+            "pattern": _EXPAND_PATTERN,
+            "description": "Some of payments,events,refunds, with commas between them.",
+        },
         words: {
             "type": "string",
             "minLength": 1,

@@ -68,6 +68,9 @@ def requests(draw: st.DrawFn) -> tuple[str, str, bytes, list[tuple[str, str]]]:
 
 @settings(
     max_examples=REQUESTS,
+    # A short run sends the same requests each time.
+    derandomize="HOLDFAST_TEST_REQUESTS" not in os.environ,
+    database=None,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
