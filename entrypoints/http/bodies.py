@@ -56,6 +56,13 @@ NumberedId = Annotated[int, Meta(ge=1, le=MAX_ID)]
 WrittenCustomerId = NumberedId | Annotated[str, Meta(min_length=1, max_length=MAX_NAME, pattern=PRINTABLE)]
 
 
+class _LookedThrough(Struct, frozen=True, forbid_unknown_fields=True):
+    """A body with members that may be left out, whose number is not known. So each is looked through for doubles."""
+
+    def members(self) -> int:
+        return -1
+
+
 class RequestedItemBody(Struct, frozen=True, forbid_unknown_fields=True):
     product_id: NumberedId
     quantity: Annotated[int, Meta(ge=1, le=MAX_QUANTITY)]
@@ -96,7 +103,7 @@ class PlaceOrderBody(NewDetailsBody, frozen=True, forbid_unknown_fields=True, kw
         return OrderRequest(customer_id_of(self.user_id, in_body), items, self.pay, self.details())
 
 
-class NewKeyBody(Struct, frozen=True, forbid_unknown_fields=True):
+class NewKeyBody(_LookedThrough, frozen=True, forbid_unknown_fields=True):
     """An API key that is asked for. Without scopes it gets those of its role."""
 
     name: Annotated[str, Meta(min_length=1, max_length=MAX_KEY_NAME)]
@@ -106,10 +113,6 @@ class NewKeyBody(Struct, frozen=True, forbid_unknown_fields=True):
     user_id: WrittenCustomerId | None = None
     networks: Annotated[tuple[str, ...], Meta(max_length=MAX_NETWORKS)] = ()
     expires_at: Annotated[datetime, Meta(tz=True)] | None = None
-
-    def members(self) -> int:
-        """How many members the JSON has when none is written twice."""
-        return len(self.__struct_fields__)
 
     def to_new(self) -> NewKey:
         return NewKey(
@@ -263,13 +266,6 @@ class PayBody(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 _Price = Annotated[int, Meta(ge=0, le=MAX_MINOR)]
-
-
-class _LookedThrough(Struct, frozen=True, forbid_unknown_fields=True):
-    """A body with members that may be left out, whose number is not known. So each is looked through for doubles."""
-
-    def members(self) -> int:
-        return -1
 
 
 class NewProductBody(_LookedThrough, frozen=True, kw_only=True, forbid_unknown_fields=True):

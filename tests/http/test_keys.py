@@ -131,3 +131,10 @@ async def test_an_unknown_key_is_404(browser: Browser) -> None:
 async def test_an_idempotency_key_is_refused_since_no_secret_is_stored(browser: Browser, shop: Shop) -> None:
     answer: Any = await browser.post("/keys", TILL, key="monday")
     assert (answer.status, shop.store.api_keys) == (400, {})
+
+
+async def test_a_member_that_is_written_twice_is_refused(browser: Browser) -> None:
+    # As many as a body has that leaves nothing out.
+    body = b'{"name":"a","role":"read","role":"admin","kind":"live","scopes":null,"user_id":null,"networks":[]}'
+    answer = await browser.send("POST", "/keys", body)
+    assert (answer.status, answer.code) == (400, "malformed_body")

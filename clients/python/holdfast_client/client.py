@@ -17,7 +17,7 @@ from holdfast_client.calls import Call, read
 from holdfast_client.errors import HoldfastError, error_of
 from holdfast_client.following import QUIET, STREAM, Following, is_stream
 from holdfast_client.models import Cart, Event, EventPage, IssuedKey, Item, Job, Message, Order, Page, Product
-from holdfast_client.retries import Retries, Silence
+from holdfast_client.retries import Retries, no_answer
 
 T = TypeVar("T")
 
@@ -254,7 +254,7 @@ class Client:
                 call.method, call.path, json=call.json, params=dict(call.params), headers=dict(call.headers)
             )
         except httpx.TransportError as error:
-            raise Silence(call.repeats).error_of(error) from error
+            raise no_answer(error, repeats=call.repeats) from error
         if not response.is_success:
             raise error_of(response)
         return read(call, response)
@@ -489,7 +489,7 @@ class AsyncClient:
                 call.method, call.path, json=call.json, params=dict(call.params), headers=dict(call.headers)
             )
         except httpx.TransportError as error:
-            raise Silence(call.repeats).error_of(error) from error
+            raise no_answer(error, repeats=call.repeats) from error
         if not response.is_success:
             raise error_of(response)
         return read(call, response)

@@ -40,13 +40,8 @@ def _may_be_repeated(error: HoldfastError) -> bool:
     return isinstance(error, NoAnswer) and not error.may_have_happened
 
 
-@dataclass(frozen=True, slots=True)
-class Silence:
-    """Turns the errors of the transport into ours. A request that `repeats` safely has done nothing that matters."""
-
-    repeats: bool
-
-    def error_of(self, error: httpx.TransportError) -> NoAnswer:
-        may_have_happened = not (self.repeats or isinstance(error, _NOT_SENT))
-        words = str(error) or type(error).__name__
-        return NoAnswer(f"no answer from {error.request.url.host}: {words}", may_have_happened=may_have_happened)
+def no_answer(error: httpx.TransportError, *, repeats: bool) -> NoAnswer:
+    """Turn an error of the transport into ours. A request that `repeats` safely has done nothing that matters."""
+    may_have_happened = not (repeats or isinstance(error, _NOT_SENT))
+    words = str(error) or type(error).__name__
+    return NoAnswer(f"no answer from {error.request.url.host}: {words}", may_have_happened=may_have_happened)
