@@ -10,7 +10,7 @@ import msgspec
 import uvloop
 from quart import Quart, Response, request
 
-from entrypoints.http.bodies import PlaceOrderBody
+from entrypoints.http.bodies.orders import PlaceOrderBody
 from entrypoints.http.server.server import serve
 from entrypoints.programs.running import run_until_signalled
 

@@ -10,50 +10,36 @@ from application.access.scopes import Role, Scope
 from domain.jobs.job import JobStatus
 from domain.orders.events import OrderPlaced
 from domain.orders.status import OrderStatus
-from entrypoints.http.bodies import (
-    AdjustmentBody,
-    AdjustmentsBody,
-    AdjustStockBody,
-    AuditBody,
-    AuditEntryBody,
-    CartBody,
-    CartItemBody,
-    ChangeProductBody,
+from entrypoints.http.bodies.admin import SeedBody
+from entrypoints.http.bodies.audit import AuditBody, AuditEntryBody
+from entrypoints.http.bodies.carts import CartBody, CartItemBody, PutItemBody
+from entrypoints.http.bodies.events import EventBody, FeedBody, FeedItemBody, HistoryBody
+from entrypoints.http.bodies.expanded import ExpandedOrderBody
+from entrypoints.http.bodies.health import LiveBody, ReadyBody
+from entrypoints.http.bodies.jobs import JobAcceptedBody, JobBody, JobsBody, ProgressBody
+from entrypoints.http.bodies.keys import IssuedKeyBody, KeyBody, KeysBody, NewKeyBody
+from entrypoints.http.bodies.messages import MessageBody, MessageContentBody, MessagesBody
+from entrypoints.http.bodies.orders import (
     ChangeStatusBody,
     CheckedLineBody,
     CheckedOrderBody,
     CheckOrderBody,
-    EventBody,
-    ExpandedOrderBody,
-    FeedBody,
-    FeedItemBody,
-    HistoryBody,
-    IssuedKeyBody,
-    JobAcceptedBody,
-    JobBody,
-    JobsBody,
-    KeyBody,
-    KeysBody,
-    LiveBody,
-    MessageBody,
-    MessageContentBody,
-    MessagesBody,
-    NewKeyBody,
-    NewProductBody,
     OrderBody,
     OrderLineBody,
     OrdersBody,
     PlaceOrderBody,
-    ProblemKindBody,
-    ProblemKindsBody,
-    ProductBody,
-    ProductsBody,
-    ProgressBody,
-    PutItemBody,
-    ReadyBody,
     RequestedItemBody,
     SearchOrdersBody,
-    SeedBody,
+)
+from entrypoints.http.bodies.problems import ProblemKindBody, ProblemKindsBody
+from entrypoints.http.bodies.products import (
+    AdjustmentBody,
+    AdjustmentsBody,
+    AdjustStockBody,
+    ChangeProductBody,
+    NewProductBody,
+    ProductBody,
+    ProductsBody,
 )
 from entrypoints.http.order_details import ChangeDetailsBody
 

@@ -17,7 +17,7 @@ from domain.money import Money
 from domain.orders import limits
 from domain.orders.events import OrderAccepted
 from entrypoints.cli import products as commands
-from entrypoints.http.bodies import OrderBody
+from entrypoints.http.bodies.orders import OrderBody
 from tests.unit.builders import a_line, a_product, placed
 from tests.unit.shop import Shop
 

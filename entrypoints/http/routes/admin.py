@@ -8,7 +8,8 @@ from application.access.principal import Principal
 from application.access.scopes import Scope
 from application.assembly import UseCases
 from entrypoints.http import examples
-from entrypoints.http.bodies import JobAcceptedBody, SeedBody
+from entrypoints.http.bodies.admin import SeedBody
+from entrypoints.http.bodies.jobs import JobAcceptedBody
 from entrypoints.http.decoding import read_json
 from entrypoints.http.headers import IDEMPOTENCY_KEY
 from entrypoints.http.idempotency import keyed

@@ -8,7 +8,7 @@ from application.access.principal import Principal
 from application.access.scopes import Scope
 from application.assembly import UseCases
 from entrypoints.http import examples, query
-from entrypoints.http.bodies import AuditBody, AuditEntryBody
+from entrypoints.http.bodies.audit import AuditBody, AuditEntryBody
 from entrypoints.http.cursors import Cursors
 from entrypoints.http.replies import Reply, reply
 from entrypoints.http.routes.route import Route

@@ -11,7 +11,7 @@ from application.assembly import UseCases
 from application.intake.queue_orders import Queued
 from domain.ids import CustomerId, customer_id
 from entrypoints.http import examples
-from entrypoints.http.bodies import CartBody, OrderCartBody, PutItemBody
+from entrypoints.http.bodies.carts import CartBody, OrderCartBody, PutItemBody
 from entrypoints.http.decoding import read_json, read_json_if_any
 from entrypoints.http.headers import IDEMPOTENCY_KEY
 from entrypoints.http.idempotency import answered, key_in, queued

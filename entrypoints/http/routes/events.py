@@ -20,7 +20,7 @@ from application.feed.tail import FellBehind, Follower
 from application.ports.feed import FeedFilter, FeedItem, Position
 from entrypoints.http import examples, query
 from entrypoints.http.accept import EVENT_STREAM
-from entrypoints.http.bodies import FeedBody, FeedItemBody, FeedResetBody
+from entrypoints.http.bodies.events import FeedBody, FeedItemBody, FeedResetBody
 from entrypoints.http.ids import whole_number_of
 from entrypoints.http.query import MOST_SECONDS
 from entrypoints.http.refusals import InvalidHeader, in_header

@@ -3,7 +3,7 @@ from http import HTTPStatus
 from attrs import frozen
 
 from entrypoints.http import examples
-from entrypoints.http.bodies import LiveBody, ReadyBody
+from entrypoints.http.bodies.health import LiveBody, ReadyBody
 from entrypoints.http.replies import Reply, reply
 from entrypoints.http.routes.route import Open, Route
 from entrypoints.readiness import CheckReadiness

@@ -8,7 +8,7 @@ from application.access.principal import Principal
 from application.access.scopes import Scope
 from application.assembly import UseCases
 from entrypoints.http import examples, query
-from entrypoints.http.bodies import JobBody, JobsBody
+from entrypoints.http.bodies.jobs import JobBody, JobsBody
 from entrypoints.http.cursors import Cursors
 from entrypoints.http.ids import job_id_of
 from entrypoints.http.links import next_page

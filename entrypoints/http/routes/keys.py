@@ -10,7 +10,7 @@ from application.access.principal import Principal
 from application.access.scopes import Scope
 from application.assembly import UseCases
 from entrypoints.http import examples, query
-from entrypoints.http.bodies import IssuedKeyBody, KeyBody, KeysBody, NewKeyBody, RotateKeyBody
+from entrypoints.http.bodies.keys import IssuedKeyBody, KeyBody, KeysBody, NewKeyBody, RotateKeyBody
 from entrypoints.http.cursors import Cursors
 from entrypoints.http.decoding import read_json, read_json_if_any
 from entrypoints.http.links import next_page

@@ -10,7 +10,8 @@ from application.access.scopes import Scope
 from application.assembly import UseCases
 from domain.ids import OrderId
 from entrypoints.http import examples, query
-from entrypoints.http.bodies import JobAcceptedBody, MessageBody, MessageContentBody, MessagesBody
+from entrypoints.http.bodies.jobs import JobAcceptedBody
+from entrypoints.http.bodies.messages import MessageBody, MessageContentBody, MessagesBody
 from entrypoints.http.cursors import Cursors
 from entrypoints.http.decoding import read_json
 from entrypoints.http.headers import IDEMPOTENCY_KEY

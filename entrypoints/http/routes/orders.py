@@ -18,13 +18,12 @@ from domain.ids import OrderId
 from domain.orders.order import Order
 from domain.orders.status import HAS_MONEY, SET_BY_HAND, OrderStatus
 from entrypoints.http import examples, query
-from entrypoints.http.bodies import (
+from entrypoints.http.bodies.events import EventBody, HistoryBody
+from entrypoints.http.bodies.expanded import ExpandedOrderBody
+from entrypoints.http.bodies.orders import (
     ChangeStatusBody,
     CheckedOrderBody,
     CheckOrderBody,
-    EventBody,
-    ExpandedOrderBody,
-    HistoryBody,
     OrderBody,
     OrdersBody,
     PayBody,

@@ -13,7 +13,7 @@ from application.catalogue.change_product import ProductCall
 from application.execution.idempotency import ProductOutcome, Replayed
 from domain.catalogue.product import Product
 from entrypoints.http import examples, query
-from entrypoints.http.bodies import (
+from entrypoints.http.bodies.products import (
     AdjustmentBody,
     AdjustmentsBody,
     AdjustStockBody,

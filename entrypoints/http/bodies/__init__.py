@@ -1,0 +1,1 @@
+"""The JSON of requests and responses. Amounts are in minor units, times are RFC 3339 in UTC."""

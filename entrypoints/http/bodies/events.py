@@ -1,0 +1,57 @@
+"""The JSON of events: in the history of their order, and in the feed."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from msgspec import Struct
+
+from adapters.codecs.announced import data_of
+from application.ports.feed import FeedItem
+from domain.orders.events import Event
+
+
+class EventBody(Struct, frozen=True):
+    sequence: int
+    type: str
+    time: datetime
+    # One of `EventData`: the type says which.
+    data: Any
+
+    @classmethod
+    def of(cls, event: Event) -> "EventBody":
+        return cls(event.sequence, event.type, event.at, data_of(event))
+
+
+class HistoryBody(Struct, frozen=True):
+    items: list[EventBody]
+
+
+class FeedItemBody(Struct, frozen=True):
+    """An event, as in the history of its order, with its order and its position in the feed."""
+
+    position: int
+    order_id: UUID
+    sequence: int
+    type: str
+    time: datetime
+    data: Any
+
+    @classmethod
+    def of(cls, item: FeedItem) -> "FeedItemBody":
+        event = item.event
+        return cls(item.position, event.order_id, event.sequence, event.type, event.at, data_of(event))
+
+
+class FeedBody(Struct, frozen=True):
+    items: list[FeedItemBody]
+    next: int
+
+
+class FeedResetBody(Struct, frozen=True):
+    """The events after the position of a reader are not kept. It reads the orders anew, and goes on after `newest`."""
+
+    oldest: int
+    newest: int
+    detail: str
+    orders: str = "/orders"

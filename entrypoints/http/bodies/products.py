@@ -1,0 +1,133 @@
+"""The JSON of products and of the adjustments of their stock."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated
+
+from msgspec import UNSET, Meta, Struct, UnsetType, field
+
+from application.catalogue.add_products import NewProduct
+from domain.catalogue.product import (
+    KEEP,
+    MAX_COUNT,
+    MAX_SKU,
+    MAX_STOCK,
+    MAX_TEXT,
+    Product,
+    ProductEdit,
+    StockAdjustment,
+)
+from domain.ids import ProductId
+from domain.money import MAX_MINOR, Money
+from entrypoints.currencies import DIGITS, UNKNOWN
+from entrypoints.http.bodies.common import LookedThrough, NumberedId
+from entrypoints.http.refusals import InvalidRequest, in_body
+
+_Price = Annotated[int, Meta(ge=0, le=MAX_MINOR)]
+
+
+class NewProductBody(LookedThrough, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    id: NumberedId | None = None
+    name: Annotated[str, Meta(min_length=1, max_length=MAX_TEXT)]
+    price: _Price
+    currency: str
+    stock: Annotated[int, Meta(ge=0, le=MAX_COUNT)] = 0
+    sku: Annotated[str, Meta(min_length=1, max_length=MAX_SKU)] | None = None
+    active: bool = True
+    metadata: dict[str, str] = field(default_factory=dict)
+
+    def to_new(self) -> NewProduct:
+        """Raise `InvalidRequest`."""
+        return NewProduct(
+            id=None if self.id is None else ProductId(self.id),
+            name=self.name,
+            price=Money(self.price, _known(self.currency)),
+            stock=self.stock,
+            sku=self.sku,
+            active=self.active,
+            metadata=self.metadata,
+        )
+
+
+class ChangeProductBody(LookedThrough, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is left out stays as it is. A member of the metadata that is null is removed."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=MAX_TEXT)] | UnsetType = UNSET
+    price: _Price | UnsetType = UNSET
+    currency: str | UnsetType = UNSET
+    sku: Annotated[str, Meta(min_length=1, max_length=MAX_SKU)] | UnsetType | None = UNSET
+    active: bool | UnsetType = UNSET
+    metadata: dict[str, str | None] = field(default_factory=dict)
+
+    def to_edit(self) -> ProductEdit:
+        """Raise `InvalidRequest`."""
+        return ProductEdit(
+            name=KEEP if self.name is UNSET else self.name,
+            price=KEEP if self.price is UNSET else self.price,
+            currency=KEEP if self.currency is UNSET else _known(self.currency),
+            sku=KEEP if self.sku is UNSET else self.sku,
+            active=KEEP if self.active is UNSET else self.active,
+            metadata=self.metadata,
+        )
+
+
+def _known(currency: str) -> str:
+    if currency not in DIGITS:
+        raise InvalidRequest(in_body("currency", f"it is {UNKNOWN}", "not_one_of"))
+    return currency
+
+
+class ProductBody(Struct, frozen=True):
+    id: int
+    name: str
+    price: int
+    currency: str
+    stock: int
+    created_at: datetime
+    sku: str | None
+    active: bool
+    metadata: Mapping[str, str]
+    version: int
+
+    @classmethod
+    def of(cls, product: Product) -> "ProductBody":
+        price = product.price
+        return cls(
+            product.id,
+            product.name,
+            price.minor,
+            price.currency,
+            product.stock,
+            product.created_at,
+            product.sku,
+            product.active,
+            product.metadata,
+            product.version,
+        )
+
+
+class ProductsBody(Struct, frozen=True):
+    items: list[ProductBody]
+    next: str | None
+
+
+class AdjustStockBody(LookedThrough, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    delta: Annotated[int, Meta(ge=-MAX_COUNT, le=MAX_COUNT)]
+    reason: Annotated[str, Meta(min_length=1, max_length=MAX_TEXT)]
+    expected: Annotated[int, Meta(ge=0, le=MAX_STOCK)] | None = None
+
+
+class AdjustmentBody(Struct, frozen=True):
+    delta: int
+    reason: str
+    made_by: str
+    at: datetime
+
+    @classmethod
+    def of(cls, made: StockAdjustment) -> "AdjustmentBody":
+        return cls(made.change, made.reason, made.made_by, made.at)
+
+
+class AdjustmentsBody(Struct, frozen=True):
+    items: list[AdjustmentBody]
+    next: str | None
