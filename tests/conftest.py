@@ -1,7 +1,7 @@
 import asyncio
 import os
 import secrets
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -10,9 +10,11 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.sql.core.engine import create_engine
 from adapters.sql.migrate import migrate
+from tests.engines import engine_on
 from tests.servers import PostgresServer, RabbitServer, RedisServer, ServerMissing, TlsRedisServer
 from tests.servers.fleet import Fleet, Harbour
 from tests.servers.packages import PACKAGES
@@ -163,10 +165,22 @@ def new_migrated_database(new_database: Callable[..., str]) -> Callable[[], str]
 
 
 async def _migrate(url: str) -> None:
-    engine = create_engine(url)
-    try:
+    async with engine_on(url) as engine:
         await migrate(engine)
-    finally:
+
+
+@pytest.fixture
+async def open_engines() -> AsyncIterator[Callable[[str], AsyncEngine]]:
+    """Opens engines that are closed after the test."""
+    opened: list[AsyncEngine] = []
+
+    def open_engine(url: str) -> AsyncEngine:
+        # Longer than any test waits.
+        opened.append(create_engine(url, statement_timeout=600))
+        return opened[-1]
+
+    yield open_engine
+    for engine in opened:
         await engine.dispose()
 
 

@@ -12,7 +12,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.memory.store import MemoryStore
 from adapters.memory.unit_of_work import MemoryUnitOfWork
-from adapters.sql.core.engine import create_engine
 from adapters.sql.migrate import migrate
 from adapters.sql.tables import metadata
 from adapters.sql.unit_of_work import SqlUnitOfWork
@@ -20,6 +19,7 @@ from application.execution.after_commit import AfterCommit
 from application.ports.persistence import UnitOfWork
 from domain.catalogue.product import Product
 from domain.orders.order import Order
+from tests.engines import engine_on
 
 # Units of work over the same store, each with its own work after commits.
 OpenUnitOfWork = Callable[[AfterCommit], UnitOfWork]
@@ -27,11 +27,8 @@ OpenUnitOfWork = Callable[[AfterCommit], UnitOfWork]
 
 def _migrated(url: str) -> None:
     async def bring_up_to_date() -> None:
-        engine = create_engine(url)
-        try:
+        async with engine_on(url) as engine:
             await migrate(engine)
-        finally:
-            await engine.dispose()
 
     # In a thread of its own, so that no event loop of a test is disturbed.
     with ThreadPoolExecutor(1) as thread:
@@ -52,29 +49,22 @@ def migrated_postgres(new_database: Callable[[], str]) -> str:
     return url
 
 
-async def _emptied(url: str) -> AsyncEngine:
-    engine = create_engine(url)
-    async with engine.begin() as connection:
-        await connection.execute(text(f"TRUNCATE {', '.join(metadata.tables)} RESTART IDENTITY CASCADE"))
-        # A migration has put it there.
-        await connection.execute(text("INSERT INTO feed_head (id, given, pruned) VALUES (1, 0, 0)"))
-    return engine
-
-
 @pytest.fixture
 async def sqlite_engine(migrated_sqlite: Path, tmp_path: Path) -> AsyncIterator[AsyncEngine]:
     """A migrated, empty database in a file."""
-    engine = create_engine(f"sqlite:///{shutil.copy(migrated_sqlite, tmp_path / 'holdfast.db')}")
-    yield engine
-    await engine.dispose()
+    async with engine_on(f"sqlite:///{shutil.copy(migrated_sqlite, tmp_path / 'holdfast.db')}") as engine:
+        yield engine
 
 
 @pytest.fixture
 async def postgres_engine(migrated_postgres: str) -> AsyncIterator[AsyncEngine]:
     """A migrated, empty database on a server."""
-    engine = await _emptied(migrated_postgres)
-    yield engine
-    await engine.dispose()
+    async with engine_on(migrated_postgres) as engine:
+        async with engine.begin() as connection:
+            await connection.execute(text(f"TRUNCATE {', '.join(metadata.tables)} RESTART IDENTITY CASCADE"))
+            # A migration has put it there.
+            await connection.execute(text("INSERT INTO feed_head (id, given, pruned) VALUES (1, 0, 0)"))
+        yield engine
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -106,18 +96,3 @@ async def keep(unit_of_work: UnitOfWork, *, products: Sequence[Product] = (), or
     async with unit_of_work() as tx:
         await tx.products.add_many(products)
         await tx.orders.add_many(orders)
-
-
-@pytest.fixture
-async def open_engines() -> AsyncIterator[Callable[[str], AsyncEngine]]:
-    """Opens engines that are closed after the test."""
-    opened: list[AsyncEngine] = []
-
-    def open_engine(url: str) -> AsyncEngine:
-        # Longer than any test waits.
-        opened.append(create_engine(url, statement_timeout=600))
-        return opened[-1]
-
-    yield open_engine
-    for engine in opened:
-        await engine.dispose()

@@ -17,6 +17,7 @@ from application.execution.after_commit import Committed
 from application.ports.persistence import UnitOfWork
 from domain.ids import ProductId
 from tests.contract.conftest import keep
+from tests.engines import engine_on
 from tests.servers import PostgresServer
 from tests.unit.builders import a_product
 
@@ -56,9 +57,8 @@ def terminate_unheard(url: str) -> None:
     """As above, while this event loop stands still: it can't have heard of the end when it sends the next statement."""
 
     async def terminate() -> None:
-        other = create_engine(url)
-        await terminate_others(other)
-        await other.dispose()
+        async with engine_on(url) as other:
+            await terminate_others(other)
 
     with ThreadPoolExecutor(1) as thread:
         thread.submit(asyncio.run, terminate()).result(timeout=10)

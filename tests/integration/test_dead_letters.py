@@ -21,6 +21,7 @@ from domain.money import Money
 from domain.orders.events import OrderAccepted, PaymentRequested
 from domain.orders.line import OrderLine
 from tests.brokers import put
+from tests.engines import engine_on
 from tests.servers import RabbitServer
 from tests.service import Service, until
 
@@ -129,10 +130,8 @@ def service(request: pytest.FixtureRequest) -> Service:
 async def test_a_dead_letter_is_seen_replayed_and_discarded_from_the_command_line(service: Service) -> None:
     await asyncio.to_thread(service.run, "migrate")
     stranger = an_accepted_order()
-    engine = create_engine(service.database)
-    async with SqlUnitOfWork(engine)() as tx:
+    async with engine_on(service.database) as engine, SqlUnitOfWork(engine)() as tx:
         await tx.outbox.re_enqueue([stranger])
-    await engine.dispose()
     names = ("api", "worker", "relay") if "AMQP_URL" in service.settings else ("up",)
     await asyncio.to_thread(service.start_all, names)
 

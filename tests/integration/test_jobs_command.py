@@ -3,20 +3,18 @@ from datetime import UTC, datetime
 
 from uuid_utils.compat import uuid7
 
-from adapters.sql.core.engine import create_engine
 from adapters.sql.unit_of_work import SqlUnitOfWork
 from domain.ids import JobId
 from domain.jobs.job import new_job
+from tests.engines import engine_on
 from tests.service import Service
 
 
 async def test_a_job_is_seen_cancelled_and_tried_again_from_the_command_line(embedded: Service) -> None:
     await asyncio.to_thread(embedded.run, "migrate")
     job = new_job(id=JobId(uuid7()), kind="message", arguments={"content": "hello"}, now=datetime.now(UTC))
-    engine = create_engine(embedded.database)
-    async with SqlUnitOfWork(engine)() as tx:
+    async with engine_on(embedded.database) as engine, SqlUnitOfWork(engine)() as tx:
         await tx.jobs.add_many([job])
-    await engine.dispose()
 
     [_, line] = (await asyncio.to_thread(embedded.run, "jobs", "list", "--kind", "message")).splitlines()
     assert line.split()[:3] == [str(job.id), "message", "AVAILABLE"]

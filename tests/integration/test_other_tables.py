@@ -5,16 +5,14 @@ import asyncio
 import pytest
 from sqlalchemy import text
 
-from adapters.sql.core.engine import create_engine
+from tests.engines import engine_on
 from tests.integration.conftest import Wired
 from tests.service import until
 
 
 async def set_revision(url: str, revision: str) -> None:
-    engine = create_engine(url)
-    async with engine.begin() as connection:
+    async with engine_on(url) as engine, engine.begin() as connection:
         await connection.execute(text("UPDATE alembic_version SET version_num = :revision"), {"revision": revision})
-    await engine.dispose()
 
 
 @pytest.fixture

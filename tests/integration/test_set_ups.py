@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from adapters.rabbitmq.topology import Topology
-from adapters.sql.core.engine import create_engine
 from adapters.sql.migrate import migrate
 from application.access.principal import ANYBODY
 from application.assembly import UseCases
@@ -22,6 +21,7 @@ from domain.orders.status import OrderStatus
 from entrypoints.connections import open_container
 from entrypoints.settings import Settings, read_settings
 from tests.brokers import removed
+from tests.engines import engine_on
 
 
 @asynccontextmanager
@@ -47,9 +47,8 @@ async def settings(
         **{variable: request.getfixturevalue(fixture) for variable, fixture in request.param.items()},
     }
     settings = read_settings(environment)
-    engine = create_engine(settings.database_url)
-    await migrate(engine)
-    await engine.dispose()
+    async with engine_on(settings.database_url) as engine:
+        await migrate(engine)
     if not settings.amqp_url:
         yield settings
         return

@@ -33,6 +33,7 @@ from domain.errors import DomainError
 from domain.ids import OrderId, ProductId
 from domain.money import Money
 from tests import invariants
+from tests.engines import engine_on
 from tests.features.drivers.service import Service
 from tests.features.drivers.shop import ChargeSeen, OrderSeen, Refused, TryAgain
 
@@ -230,8 +231,7 @@ class HttpShop:
 
         async def date_back() -> None:
             weekend, hour = timedelta(days=3), timedelta(hours=1)
-            engine = create_engine(self._service.database)
-            async with engine.begin() as connection:
+            async with engine_on(self._service.database) as engine, engine.begin() as connection:
                 for period in (await connection.execute(select(open_periods))).all():
                     dated = {"since": period.since - weekend - 2 * hour, "until": period.until - weekend}
                     found = open_periods.c.since == period.since
@@ -239,7 +239,6 @@ class HttpShop:
                 for order in (await connection.execute(select(orders.c.id, orders.c.recorded_at))).all():
                     at = order.recorded_at - weekend - (hour if order.id == UUID(overdue) else timedelta(0))
                     await connection.execute(update(orders).where(orders.c.id == order.id).values(recorded_at=at))
-            await engine.dispose()
 
         self._runner.run(date_back())
         self._service.run_with()

@@ -16,7 +16,6 @@ from attrs import define, field
 from adapters.codecs.cloud_events import AMQP_PREFIX
 from adapters.rabbitmq.declaring import declare_topology
 from adapters.rabbitmq.topology import Topology
-from adapters.sql.core.engine import create_engine
 from adapters.sql.unit_of_work import SqlUnitOfWork
 from application.access.principal import the_system
 from application.catalogue.add_products import AddProducts, NewProduct
@@ -25,6 +24,7 @@ from domain.ids import OrderId
 from domain.money import Money
 from tests.brokers import channel
 from tests.cables import Cable, cable
+from tests.engines import engine_on
 from tests.servers import PostgresServer, Process, RabbitServer, RedisServer, free_port
 from tests.servers.process import make_folder, remove_folder
 from tests.service import Service
@@ -171,12 +171,11 @@ class House:
         async with channel(self.rabbitmq.url) as open_channel:
             await open_channel.queue_declare(EAR, durable=True, arguments={"x-queue-type": "quorum"})
             await open_channel.queue_bind(EAR, self.topology.exchange, routing_key="#")
-        engine = create_engine(self.postgres.url)
         wanted = [NewProduct(name="Fountain pen", price=Money(1250, "EUR"), stock=stock) for stock in STOCKS]
-        add = AddProducts(SqlUnitOfWork(engine), lambda: datetime.now(UTC))
-        added = await add(the_system("tests"), wanted)
+        async with engine_on(self.postgres.url) as engine:
+            add = AddProducts(SqlUnitOfWork(engine), lambda: datetime.now(UTC))
+            added = await add(the_system("tests"), wanted)
         self.products = [product.id for product in added if isinstance(product, Product)]
-        await engine.dispose()
         await asyncio.to_thread(self.service.start_all, PROCESSES)
 
 
