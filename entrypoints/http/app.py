@@ -19,7 +19,7 @@ from entrypoints.http.cursors import Cursors
 from entrypoints.http.decoding import read_body
 from entrypoints.http.digests import expect_digests
 from entrypoints.http.guards import refuse_what_is_not_honoured
-from entrypoints.http.problems import kind_of
+from entrypoints.http.problem_table import kind_of
 from entrypoints.http.query import parameters
 from entrypoints.http.rate_limits import RateLimits, headers_in
 from entrypoints.http.replies import Reply, no_content, refuse

@@ -9,7 +9,8 @@ from application.execution.working_for import request_ids
 from entrypoints.http.accept import EVENT_STREAM
 from entrypoints.http.headers import IDEMPOTENCY_KEY, SAFE_METHODS, PlainHeaders
 from entrypoints.http.problem_kinds import Kind
-from entrypoints.http.problems import CONTENT_TYPE, headers_of, kind_of, problem_of
+from entrypoints.http.problem_table import kind_of
+from entrypoints.http.problems import CONTENT_TYPE, headers_of, problem_of
 from entrypoints.http.refusals import FieldError
 from entrypoints.http.request_ids import REQUEST_ID
 

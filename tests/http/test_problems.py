@@ -8,11 +8,11 @@ import pytest
 from attrs import evolve
 from quart import Quart
 
-import entrypoints.http.problems
+import entrypoints.http.problem_table
 from application.assembly import UseCases
 from application.errors import OutcomeUnknown
 from entrypoints.http.problem_kinds import Kind
-from entrypoints.http.problems import CATALOGUE, path_of
+from entrypoints.http.problem_table import CATALOGUE, path_of
 from entrypoints.http.refusals import FIELD_CODES
 from tests.http.browser import Browser, app_over
 from tests.unit.shop import Shop
@@ -64,9 +64,9 @@ def test_each_kind_of_problem_is_raised_somewhere(kind: Kind) -> None:
         tests = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
         assert f"def {ELSEWHERE[kind.code]}(" in tests
         return
-    kinds = entrypoints.http.problems.KINDS
+    kinds = entrypoints.http.problem_table.KINDS
     rows = {cls for cls, each in kinds.items() if each is kind}
-    constants = {name for name, value in vars(entrypoints.http.problems).items() if value is kind}
+    constants = {name for name, value in vars(entrypoints.http.problem_table).items() if value is kind}
     raised = {each.__name__ for cls in rows for each in _with_subclasses(cls) if _row(each, kinds) is cls}
     assert (raised | constants) & USED, f"no code raises {kind.code}"
 
@@ -85,7 +85,7 @@ def _used() -> Iterator[str]:
     """The names that are called, raised or handed on anywhere in the product, apart from the table itself."""
     for folder in ("domain", "application", "adapters", "entrypoints"):
         for path in (ROOT / folder).rglob("*.py"):
-            if path.name in {"problems.py", "problem_kinds.py"} and path.parent.name == "http":
+            if path.name in {"problem_table.py", "problem_kinds.py"} and path.parent.name == "http":
                 continue
             for node in ast.walk(ast.parse(path.read_text())):
                 parts = [node.func, *node.args] if isinstance(node, ast.Call) else []

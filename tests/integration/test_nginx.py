@@ -12,7 +12,7 @@ import httpx
 import pytest
 from attrs import define, field, frozen
 
-from entrypoints.http.problems import CATALOGUE
+from entrypoints.http.problem_table import CATALOGUE
 from entrypoints.http.routes.events import QUIET
 from entrypoints.settings import Settings
 from tests.servers import Process, free_port, plain_environment

@@ -15,7 +15,8 @@ from application.access.scopes import Scope
 from entrypoints.http.accept import JSON
 from entrypoints.http.headers import IDEMPOTENCY_KEY
 from entrypoints.http.ids import PATH_SCHEMAS
-from entrypoints.http.problems import CATALOGUE, CONTENT_TYPE, Problem
+from entrypoints.http.problem_table import CATALOGUE
+from entrypoints.http.problems import CONTENT_TYPE, Problem
 from entrypoints.http.query import SCHEMAS
 from entrypoints.http.request_ids import REQUEST_ID
 from entrypoints.http.routes.route import Open, Route

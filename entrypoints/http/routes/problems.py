@@ -12,7 +12,7 @@ from entrypoints.http import examples
 from entrypoints.http.accept import HTML, JSON, preferred
 from entrypoints.http.bodies.problems import ProblemKindBody, ProblemKindsBody
 from entrypoints.http.problem_kinds import Kind
-from entrypoints.http.problems import CATALOGUE, path_of
+from entrypoints.http.problem_table import CATALOGUE, path_of
 from entrypoints.http.replies import Reply, page, reply
 from entrypoints.http.routes.route import Open, Route
 
