@@ -23,7 +23,10 @@ from adapters.sql.heartbeats import SqlHeartbeats
 from adapters.sql.mark import SqlDatabaseMarks
 from adapters.sql.unit_of_work import SqlUnitOfWork
 from application.access.tokens import BASE62, SECRET_LENGTH
-from application.assembly import Limits, Ports, UseCases, assemble
+from application.assembly import assemble
+from application.assembly.limits import Limits
+from application.assembly.ports import Ports
+from application.assembly.use_cases import UseCases
 from application.execution.after_commit import AfterCommit
 from application.execution.one_database import KeepCachesToDatabase
 from application.ports.caching import CacheFence, CacheOwner, CatalogueCache, PriceList, RecentOrders, StockCache

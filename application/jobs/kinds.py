@@ -1,4 +1,4 @@
-"""What a kind of job is: a name, and the handler that does the work. `assembly.py` has the list."""
+"""What a kind of job is: a name, and the handler that does the work. `application/assembly/jobs.py` has the list."""
 
 from collections.abc import Mapping
 from typing import Any, Final, Protocol

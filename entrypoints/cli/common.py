@@ -23,7 +23,7 @@ from entrypoints.shown import shown
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
-    from application.assembly import UseCases
+    from application.assembly.use_cases import UseCases
 
 # More digits than any sensible number has.
 _WHOLE: Final = re.compile(r"[+-]?[0-9]{1,19}")

@@ -13,7 +13,7 @@ from entrypoints.cli.common import CommandError, Data, Whole, command_settings, 
 from entrypoints.shown import printable
 
 if TYPE_CHECKING:
-    from application.assembly import UseCases
+    from application.assembly.use_cases import UseCases
 
 Ids = Annotated[Whole, Parameter(help="Ids of dead letters, as `holdfast dead list` prints them.")]
 Everything = Annotated[bool, Parameter(name="--all", negative="", help="All dead letters that wait for a decision.")]

@@ -13,7 +13,7 @@ from domain.jobs.job import Job, JobStatus
 from entrypoints.cli.common import CommandError, Data, command_settings, tell, with_use_cases
 
 if TYPE_CHECKING:
-    from application.assembly import UseCases
+    from application.assembly.use_cases import UseCases
 
 Ids = Annotated[UUID, Parameter(help="Ids of jobs, as `holdfast jobs list` prints them.")]
 

@@ -9,7 +9,7 @@ from entrypoints.cli.common import CommandError, Data, command_settings, say, te
 if TYPE_CHECKING:
     from application.access.manage_keys import IssuedKey
     from application.access.scopes import Scope
-    from application.assembly import UseCases
+    from application.assembly.use_cases import UseCases
     from application.ports.api_keys import ApiKey
     from domain.ids import CustomerId
 

@@ -10,7 +10,7 @@ from entrypoints.cli.common import CommandError, Data, Whole, command_settings, 
 from entrypoints.currencies import DIGITS, UNKNOWN
 
 if TYPE_CHECKING:
-    from application.assembly import UseCases
+    from application.assembly.use_cases import UseCases
     from application.execution.idempotency import ProductOutcome
     from domain.catalogue.product import Product
 

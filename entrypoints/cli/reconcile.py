@@ -9,7 +9,7 @@ from application.reconciliation.discrepancies import Discrepancy
 from entrypoints.cli.common import CommandError, Data, command_settings, tell, with_use_cases
 
 if TYPE_CHECKING:
-    from application.assembly import UseCases
+    from application.assembly.use_cases import UseCases
 
 _LINE = "{:12} {:36}  {}"
 

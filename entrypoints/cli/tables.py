@@ -7,7 +7,7 @@ from entrypoints.cli.common import Data, command_settings, say, tell, with_engin
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
-    from application.assembly import UseCases
+    from application.assembly.use_cases import UseCases
     from entrypoints.settings import Settings
 
 

@@ -11,7 +11,7 @@ from werkzeug.exceptions import MethodNotAllowed
 from werkzeug.routing import MapAdapter
 
 from application.access.principal import Principal
-from application.assembly import UseCases
+from application.assembly.use_cases import UseCases
 from entrypoints.http.accept import preferred
 from entrypoints.http.all_errors import all_errors
 from entrypoints.http.cors import Cors

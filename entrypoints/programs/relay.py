@@ -9,7 +9,7 @@ from typing import Final
 import structlog
 
 from adapters.memory.signal import MemoryOutboxSignal
-from application.assembly import UseCases
+from application.assembly.use_cases import UseCases
 from application.errors import Trouble
 from application.messaging.relay import RelayEvents
 from application.ports.messaging import OutboxSignal

@@ -7,7 +7,7 @@ from typing import Final
 import structlog
 from attrs import frozen
 
-from application.assembly import UseCases
+from application.assembly.use_cases import UseCases
 from application.messaging.consumer import Consumer, Handled
 from application.messaging.dead_letters import RecordDeadLetters
 from entrypoints.alive import RELAY, WORKER

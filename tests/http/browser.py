@@ -9,7 +9,7 @@ from quart.testing import QuartClient
 from werkzeug.datastructures import Headers
 
 from application.access.principal import ANYBODY, Principal
-from application.assembly import UseCases
+from application.assembly.use_cases import UseCases
 from entrypoints.http.app import create_app
 from entrypoints.readiness import Readiness
 from tests.http.described import expect_described

@@ -3,7 +3,7 @@ from collections.abc import AsyncIterator
 import pytest
 from quart import Quart
 
-from application.assembly import UseCases
+from application.assembly.use_cases import UseCases
 from entrypoints.readiness import Readiness
 from tests.http.browser import READY, Browser, app_over
 from tests.unit.shop import Shop

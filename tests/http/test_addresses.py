@@ -3,7 +3,7 @@
 import pytest
 from quart import Quart
 
-from application.assembly import UseCases
+from application.assembly.use_cases import UseCases
 from tests.http.browser import Answer, Browser, app_over
 from tests.unit.shop import Shop
 

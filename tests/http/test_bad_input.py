@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from quart import Quart
 
-from application.assembly import UseCases
+from application.assembly.use_cases import UseCases
 from tests.http.browser import Browser, app_over
 from tests.unit.shop import Shop
 

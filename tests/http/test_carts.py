@@ -11,7 +11,8 @@ from attrs import evolve
 from adapters.memory.carts import MemoryCarts, NoCarts
 from application.access.principal import Principal
 from application.access.scopes import CUSTOMER_SCOPES
-from application.assembly import Limits, assemble
+from application.assembly import assemble
+from application.assembly.limits import Limits
 from application.errors import OutcomeUnknown
 from domain.cart import Cart
 from domain.ids import CustomerId, UserId

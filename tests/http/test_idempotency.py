@@ -5,7 +5,7 @@ from uuid import UUID
 import pytest
 from attrs import evolve
 
-from application.assembly import UseCases
+from application.assembly.use_cases import UseCases
 from application.errors import Aborted, Unavailable
 from application.execution.idempotency import KeyInFlight
 from domain.ids import OrderId

@@ -7,7 +7,7 @@ import pytest
 from application.access.manage_keys import NewKey
 from application.access.principal import SYSTEM
 from application.access.scopes import Role, Scope
-from application.assembly import UseCases
+from application.assembly.use_cases import UseCases
 from entrypoints.http.authentication import Bearer
 from tests.http.browser import Answer, Browser, app_over
 from tests.unit.shop import Shop

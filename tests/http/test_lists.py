@@ -3,7 +3,7 @@ from uuid import UUID
 
 import pytest
 
-from application.assembly import UseCases
+from application.assembly.use_cases import UseCases
 from tests.http.browser import Browser, app_over
 from tests.unit.shop import Shop
 

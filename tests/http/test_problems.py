@@ -9,7 +9,7 @@ from attrs import evolve
 from quart import Quart
 
 import entrypoints.http.problem_table
-from application.assembly import UseCases
+from application.assembly.use_cases import UseCases
 from application.errors import OutcomeUnknown
 from entrypoints.http.problem_kinds import Kind
 from entrypoints.http.problem_table import CATALOGUE, path_of

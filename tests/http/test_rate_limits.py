@@ -5,7 +5,7 @@ from application.access.limits import GUESSES
 from application.access.manage_keys import NewKey
 from application.access.principal import SYSTEM
 from application.access.scopes import Role
-from application.assembly import UseCases
+from application.assembly.use_cases import UseCases
 from application.ports.rate_limits import Quota
 from domain.ids import UserId
 from entrypoints.http.authentication import Bearer, client_address

@@ -11,7 +11,7 @@ from attrs import evolve
 
 from application.access.guarded import for_anybody
 from application.access.principal import Principal
-from application.assembly import UseCases
+from application.assembly.use_cases import UseCases
 from application.execution.batching import Batched
 from domain.errors import DomainError, UnknownOrder
 from domain.ids import OrderId

@@ -6,7 +6,7 @@ from attrs import evolve
 from structlog.testing import capture_logs
 
 from application.access.principal import Principal
-from application.assembly import UseCases
+from application.assembly.use_cases import UseCases
 from application.errors import Aborted, OutcomeUnknown, Overloaded, Unavailable
 from application.ports.persistence import OrderConflict
 from domain.ids import OrderId

@@ -8,7 +8,7 @@ from attrs import evolve, field, frozen
 from quart import Quart
 
 from application.access.principal import SYSTEM, Principal
-from application.assembly import UseCases
+from application.assembly.use_cases import UseCases
 from domain.ids import OrderId, UserId
 from domain.orders.order import Order
 from tests.http.browser import app_over

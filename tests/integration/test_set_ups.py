@@ -10,7 +10,7 @@ import pytest
 from adapters.rabbitmq.topology import Topology
 from adapters.sql.migrate import migrate
 from application.access.principal import ANYBODY
-from application.assembly import UseCases
+from application.assembly.use_cases import UseCases
 from application.catalogue.add_products import NewProduct
 from application.catalogue.adjust_stock import StockCall
 from application.intake.place_order import OrderRequest, RequestedItem

@@ -10,7 +10,7 @@ from attrs import define, field, frozen
 
 from application.access.principal import SYSTEM, AccessDenied, Principal, the_system
 from application.access.scopes import CUSTOMER_SCOPES
-from application.assembly import UseCases
+from application.assembly.use_cases import UseCases
 from application.catalogue.add_products import NewProduct
 from application.catalogue.adjust_stock import StockCall
 from application.catalogue.change_product import ProductCall

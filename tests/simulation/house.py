@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from functools import cached_property
+from importlib import import_module
+from pkgutil import iter_modules
 from typing import Any, Final
 
 from attrs import define, field, frozen
@@ -17,7 +19,9 @@ from adapters.memory.carts import MemoryCarts
 from adapters.memory.price_list import MemoryPriceList
 from adapters.memory.signal import MemoryOutboxSignal
 from application import assembly
-from application.assembly import Limits, Ports, UseCases
+from application.assembly.limits import Limits
+from application.assembly.ports import Ports
+from application.assembly.use_cases import UseCases
 from application.messaging.subscriptions import INTAKE, WorkQueue
 from application.ports.environment import Clock, NewId
 from application.ports.messaging import DeadLetterQueue, IntakeQueue, Subscription
@@ -57,6 +61,9 @@ _NEVER: Final = timedelta(days=1)
 _CHARGE_TIMEOUT: Final = 5.0
 
 
+_MODULES: Final = [import_module(f"application.assembly.{each.name}") for each in iter_modules(assembly.__path__)]
+
+
 def _as_it_is(inner: Any, _: Any) -> Any:
     return inner
 
@@ -80,13 +87,22 @@ class Parts:
     intake_queue: Callable[[IntakeQueue, "World"], IntakeQueue] = _as_it_is
 
     def assemble(self, ports: Ports, limits: Limits) -> UseCases:
-        """The product's assembly, with some classes exchanged."""
-        kept = {name: getattr(assembly, name) for name in self.classes}
+        """The product's assembly, with some classes exchanged in each of its modules that knows them."""
+        kept = [
+            (vars(module), name, vars(module)[name])
+            for module in _MODULES
+            for name in self.classes
+            if name in vars(module)
+        ]
+        if unknown := {*self.classes} - {name for _, name, _ in kept}:
+            raise LookupError(f"the assembly doesn't know {', '.join(sorted(unknown))}")
         try:
-            vars(assembly).update(self.classes)
+            for names, name, _ in kept:
+                names[name] = self.classes[name]
             return assembly.assemble(ports, limits)
         finally:
-            vars(assembly).update(kept)
+            for names, name, own in kept:
+                names[name] = own
 
 
 @define(kw_only=True, eq=False)

@@ -9,7 +9,9 @@ from attrs import define, evolve, field
 from adapters.codecs.events import decode, encode
 from adapters.memory.caches import MemoryRecentOrders
 from adapters.memory.price_list import MemoryPriceList
-from application.assembly import Limits, UseCases, assemble
+from application.assembly import assemble
+from application.assembly.limits import Limits
+from application.assembly.use_cases import UseCases
 from application.errors import Unavailable
 from application.execution.batching import Batched
 from application.execution.circuit_breaker import CircuitBreaker

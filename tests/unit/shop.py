@@ -13,7 +13,10 @@ from adapters.memory.signal import MemoryOutboxSignal
 from adapters.memory.store import MemoryStore
 from adapters.memory.unit_of_work import MemoryUnitOfWork
 from application.access.principal import the_system
-from application.assembly import Limits, Ports, UseCases, assemble
+from application.assembly import assemble
+from application.assembly.limits import Limits
+from application.assembly.ports import Ports
+from application.assembly.use_cases import UseCases
 from application.catalogue.add_products import AddProducts, NewProduct
 from application.execution.after_commit import PropagateChanges
 from application.execution.idempotency import Keyed, Outcome

@@ -6,7 +6,7 @@ from attrs import frozen
 
 from application.access.principal import Principal
 from application.access.scopes import Scope
-from application.assembly import UseCases
+from application.assembly.use_cases import UseCases
 from entrypoints.http import examples
 from entrypoints.http.bodies.admin import SeedBody
 from entrypoints.http.bodies.jobs import JobAcceptedBody

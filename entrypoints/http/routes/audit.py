@@ -6,7 +6,7 @@ from quart import request
 
 from application.access.principal import Principal
 from application.access.scopes import Scope
-from application.assembly import UseCases
+from application.assembly.use_cases import UseCases
 from entrypoints.http import examples, query
 from entrypoints.http.bodies.audit import AuditBody, AuditEntryBody
 from entrypoints.http.cursors import Cursors

@@ -7,7 +7,7 @@ from quart import request
 
 from application.access.principal import Principal
 from application.access.scopes import Scope
-from application.assembly import UseCases
+from application.assembly.use_cases import UseCases
 from application.intake.queue_orders import Queued
 from domain.ids import CustomerId, customer_id
 from entrypoints.http import examples

@@ -13,7 +13,7 @@ from quart import Request, request
 
 from application.access.principal import AccessDenied, Principal
 from application.access.scopes import Scope
-from application.assembly import UseCases
+from application.assembly.use_cases import UseCases
 from application.errors import Trouble
 from application.feed.read_feed import PositionNotKept
 from application.feed.tail import FellBehind, Follower

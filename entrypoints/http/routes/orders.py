@@ -9,7 +9,7 @@ from quart import request
 
 from application.access.principal import Principal
 from application.access.scopes import Scope
-from application.assembly import UseCases
+from application.assembly.use_cases import UseCases
 from application.intake.queue_orders import Queued
 from application.orders.change_details import DetailsChange
 from application.ports.idempotency import scope_of

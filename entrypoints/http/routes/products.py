@@ -7,7 +7,7 @@ from quart import request
 
 from application.access.principal import Principal
 from application.access.scopes import Scope
-from application.assembly import UseCases
+from application.assembly.use_cases import UseCases
 from application.catalogue.adjust_stock import StockCall
 from application.catalogue.change_product import ProductCall
 from application.execution.idempotency import ProductOutcome, Replayed

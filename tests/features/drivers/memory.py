@@ -12,7 +12,9 @@ from adapters.codecs.events import decode
 from application.access.manage_keys import IssuedKey, NewKey
 from application.access.principal import SYSTEM, Forbidden, Principal, Unauthenticated, the_system
 from application.access.scopes import Role
-from application.assembly import Limits, UseCases, assemble
+from application.assembly import assemble
+from application.assembly.limits import Limits
+from application.assembly.use_cases import UseCases
 from application.catalogue.add_products import NewProduct
 from application.catalogue.adjust_stock import StockCall
 from application.catalogue.change_product import ProductCall

@@ -4,7 +4,8 @@ import pytest
 from attrs import evolve
 
 from application.access.principal import SYSTEM
-from application.assembly import Limits, assemble
+from application.assembly import assemble
+from application.assembly.limits import Limits
 from application.messaging.subscriptions import WORK_QUEUES
 from domain.orders.order import Order
 from domain.orders.status import OrderStatus

@@ -5,7 +5,8 @@ from datetime import timedelta
 
 import pytest
 
-from application.assembly import Limits, assemble
+from application.assembly import assemble
+from application.assembly.limits import Limits
 from application.errors import Aborted, Unavailable
 from application.execution.batching import Batched
 from application.execution.idempotency import Keyed, KeyReused, Replayed

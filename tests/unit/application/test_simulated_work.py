@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from attrs import define, evolve, field
 
 from adapters.memory.broker import MemoryBroker
-from application.assembly import Limits, assemble
+from application.assembly import assemble
+from application.assembly.limits import Limits
 from application.errors import Unavailable
 from application.execution.simulated_work import SimulatedWork
 from application.messaging.subscriptions import PAYMENTS, WORK_QUEUES

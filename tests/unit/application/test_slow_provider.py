@@ -7,7 +7,8 @@ from datetime import timedelta
 import pytest
 from attrs import define, evolve, field
 
-from application.assembly import Limits, assemble
+from application.assembly import assemble
+from application.assembly.limits import Limits
 from application.errors import OutcomeUnknown, Unavailable
 from application.payments.pipeline import ProviderPipeline
 from application.payments.process_payment import ProcessPayment

@@ -16,7 +16,8 @@ from adapters.redis.catalogue_cache import RedisCatalogueCache
 from adapters.redis.client import GuardedRedis
 from adapters.redis.recent_orders import RedisRecentOrders
 from adapters.sql.core.engine import create_engine, sqlite_url
-from application.assembly import Limits, Ports
+from application.assembly.limits import Limits
+from application.assembly.ports import Ports
 from application.messaging.subscriptions import WORK_QUEUES
 from application.ports.caching import DatabaseMark
 from entrypoints.broker import Broker

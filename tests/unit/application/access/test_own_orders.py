@@ -8,7 +8,7 @@ import pytest
 
 from application.access.principal import SYSTEM, Forbidden, Principal
 from application.access.scopes import ALL_SCOPES, CUSTOMER_SCOPES, Scope
-from application.assembly import UseCases
+from application.assembly.use_cases import UseCases
 from application.execution.conditional import OnlyIf
 from application.execution.idempotency import Keyed, Replayed
 from application.intake.queue_orders import Queued

@@ -10,7 +10,7 @@ from application.access.guarded import Guarded
 from application.access.manage_keys import NewKey
 from application.access.principal import Forbidden, Principal
 from application.access.scopes import ALL_SCOPES, CUSTOMER_SCOPES, ROLES, Role, Scope
-from application.assembly import UseCases
+from application.assembly.use_cases import UseCases
 from application.catalogue.add_products import NewProduct
 from application.catalogue.adjust_stock import StockCall
 from application.catalogue.change_product import ProductCall

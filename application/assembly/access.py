@@ -1,0 +1,42 @@
+"""API keys and the audit."""
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from attrs import frozen
+
+from application.access.audit import ListAudit
+from application.access.authenticate import Authenticate, FindKeys, NoteUse
+from application.access.guarded import Guarded
+from application.access.manage_keys import CreateKey, IssuedKey, ListKeys, NewKey, RevokeKey, RotateKey
+from application.access.principal import Principal
+from application.access.scopes import Scope
+from application.assembly.shared import Shared
+from application.execution.circuit_breaker import CircuitBreaker
+from application.ports.api_keys import ApiKey
+from application.ports.audit import AuditEntry
+
+
+@frozen(kw_only=True, slots=False)
+class AccessUseCases:
+    list_audit: Guarded[..., Sequence[AuditEntry]]
+    create_key: Callable[[Principal, NewKey], Awaitable[IssuedKey]]
+    list_keys: Guarded[..., Sequence[ApiKey]]
+    rotate_key: Guarded[..., IssuedKey]
+    revoke_key: Callable[[Principal, str], Awaitable[ApiKey]]
+    authenticate: Authenticate
+
+
+def access_use_cases(shared: Shared) -> AccessUseCases:
+    limits, uow, now, new_secret = shared.limits, shared.uow, shared.ports.now, shared.ports.new_secret
+    return AccessUseCases(
+        list_audit=Guarded(Scope.AUDIT_READ, ListAudit(uow)),
+        create_key=Guarded(Scope.KEYS_WRITE, CreateKey(uow, new_secret, now)),
+        list_keys=Guarded(Scope.KEYS_WRITE, ListKeys(uow)),
+        rotate_key=Guarded(Scope.KEYS_WRITE, RotateKey(uow, new_secret, now)),
+        revoke_key=Guarded(Scope.KEYS_WRITE, RevokeKey(uow, now)),
+        authenticate=Authenticate(
+            CircuitBreaker(shared.batches(FindKeys(uow)), seconds=limits.database_timeout, pause=limits.breaker_pause),
+            shared.batches(NoteUse(uow, now)),
+            now,
+        ),
+    )

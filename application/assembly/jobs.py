@@ -1,0 +1,58 @@
+"""Jobs, and what adds them: messages and examples."""
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from attrs import frozen
+
+from application.access.guarded import Guarded
+from application.access.principal import Principal
+from application.access.scopes import Scope
+from application.admin.seed_orders import PlaceExamples, SeedOrders
+from application.assembly.shared import Shared
+from application.execution.idempotency import Keyed
+from application.intake.place_order import PlaceOrder
+from application.jobs.add_job import AddJob
+from application.jobs.change_job import CancelJob, RetryJob
+from application.jobs.kinds import MESSAGE, SEED_ORDERS, JobHandler
+from application.jobs.look_up import GetJob, ListJobs
+from application.jobs.remove_jobs import RemoveJobs
+from application.jobs.run_jobs import RunJobs
+from application.messages.list_messages import ListMessages
+from application.messages.post_message import PostMessage, StoreMessage
+from domain.ids import JobId
+from domain.jobs.job import Job
+from domain.message import Message
+
+
+@frozen(kw_only=True, slots=False)
+class JobUseCases:
+    post_message: Guarded[..., Job]
+    list_messages: Guarded[..., Sequence[Message]]
+    get_job: Callable[[Principal, JobId], Awaitable[Job]]
+    list_jobs: Guarded[..., Sequence[Job]]
+    retry_job: Callable[[Principal, JobId], Awaitable[Job]]
+    cancel_job: Callable[[Principal, JobId], Awaitable[Job]]
+    seed_orders: Callable[[Principal, int | Keyed[int]], Awaitable[Job]]
+    run_jobs: RunJobs
+    remove_jobs: RemoveJobs
+
+
+def job_use_cases(shared: Shared) -> JobUseCases:
+    uow, now, get_order = shared.uow, shared.ports.now, shared.get_order
+    # The kinds of jobs. A new kind is a handler, and a line here.
+    job_kinds: dict[str, JobHandler] = {
+        MESSAGE: StoreMessage(uow),
+        SEED_ORDERS: PlaceExamples(uow, PlaceOrder(uow, now)),
+    }
+    add_job = AddJob(uow, shared.ports.new_id, now)
+    return JobUseCases(
+        post_message=Guarded(Scope.ORDERS_WRITE, PostMessage(add_job, get_order)),
+        list_messages=Guarded(Scope.ORDERS_READ, ListMessages(uow, get_order)),
+        get_job=Guarded(Scope.ORDERS_READ, GetJob(uow, shared.unrecorded)),
+        list_jobs=Guarded(Scope.ORDERS_READ, ListJobs(uow), by_shop=True),
+        retry_job=Guarded(Scope.ORDERS_WRITE, RetryJob(uow), by_shop=True),
+        cancel_job=Guarded(Scope.ORDERS_WRITE, CancelJob(uow), by_shop=True),
+        seed_orders=Guarded(Scope.ADMIN, SeedOrders(add_job)),
+        run_jobs=RunJobs(uow, job_kinds, limit=shared.limits.max_jobs),
+        remove_jobs=RemoveJobs(uow, shared.limits.job_retention),
+    )

@@ -1,0 +1,70 @@
+"""Orders: how they come in, change and are read."""
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from attrs import frozen
+
+from application.access.guarded import Guarded, for_anybody, for_own_account, with_own_order
+from application.access.principal import Principal
+from application.access.scopes import Scope
+from application.assembly.shared import ChangeOrder, Shared
+from application.execution.conditional import OrderCall
+from application.execution.idempotency import Keyed, Replayed
+from application.intake.check_order import CheckedOrder, CheckOrder
+from application.intake.place_order import OrderRequest, RequestedItem
+from application.intake.queue_orders import Queued
+from application.intake.refresh_prices import RefreshPrices
+from application.orders.cancel_order import CancelOrder
+from application.orders.change_details import ChangeDetails
+from application.orders.complete_order import CompleteOrder
+from application.orders.delete_order import DeleteOrder
+from application.orders.expand_order import ExpandedOrder, ExpandOrder
+from application.orders.expire_orders import ExpireOrders
+from application.orders.get_history import GetHistory
+from application.orders.list_orders import ListOrders
+from application.orders.search_orders import SearchOrders
+from application.payments.request_payment import RequestPayment
+from application.payments.request_refund import RequestRefund
+from application.ports.order_search import OrdersFound
+from domain.orders.events import Event
+from domain.orders.order import Order
+
+
+@frozen(kw_only=True, slots=False)
+class OrderUseCases:
+    place_order: Callable[[Principal, OrderRequest | Keyed[OrderRequest]], Awaitable[Order | Queued | Replayed]]
+    check_order: Callable[[Principal, Sequence[RequestedItem]], Awaitable[CheckedOrder]]
+    get_order: Callable[[Principal, OrderCall], Awaitable[Order]]
+    list_orders: Guarded[..., Sequence[Order]]
+    search_orders: Guarded[..., OrdersFound]
+    expand_order: Callable[[Principal, OrderCall], Awaitable[ExpandedOrder]]
+    get_history: Callable[[Principal, OrderCall], Awaitable[Sequence[Event]]]
+    cancel_order: ChangeOrder
+    change_details: ChangeOrder
+    complete_order: ChangeOrder
+    delete_order: ChangeOrder
+    request_payment: Callable[[Principal, OrderCall | Keyed[OrderCall]], Awaitable[Order | Replayed]]
+    request_refund: ChangeOrder
+    refresh_prices: RefreshPrices
+    expire_orders: ExpireOrders
+
+
+def order_use_cases(shared: Shared) -> OrderUseCases:
+    uow, now, recent, unrecorded = shared.uow, shared.ports.now, shared.ports.recent_orders, shared.unrecorded
+    return OrderUseCases(
+        place_order=Guarded(Scope.ORDERS_WRITE, for_own_account(shared.intake)),
+        check_order=Guarded(Scope.ORDERS_READ, for_anybody(CheckOrder(uow))),
+        get_order=Guarded(Scope.ORDERS_READ, with_own_order(shared.get_order)),
+        list_orders=Guarded(Scope.ORDERS_READ, ListOrders(uow, recent)),
+        search_orders=Guarded(Scope.ORDERS_READ, SearchOrders(uow, recent)),
+        expand_order=Guarded(Scope.ORDERS_READ, with_own_order(ExpandOrder(uow, recent, unrecorded))),
+        get_history=Guarded(Scope.ORDERS_READ, with_own_order(GetHistory(uow, recent, unrecorded))),
+        cancel_order=shared.changing(Scope.ORDERS_WRITE, CancelOrder(uow, now)),
+        change_details=shared.changing(Scope.ORDERS_WRITE, ChangeDetails(uow, now)),
+        complete_order=shared.changing(Scope.ORDERS_WRITE, CompleteOrder(uow, now), by_shop=True),
+        delete_order=shared.changing(Scope.ORDERS_WRITE, DeleteOrder(uow, now)),
+        request_payment=shared.changing_once(Scope.PAYMENTS_WRITE, RequestPayment(uow, shared.ports.new_id, now)),
+        request_refund=shared.changing(Scope.REFUNDS_WRITE, RequestRefund(uow, now)),
+        refresh_prices=RefreshPrices(uow, shared.ports.price_list),
+        expire_orders=shared.expire_orders,
+    )

@@ -1,0 +1,47 @@
+"""The adapters behind all ports, as the assembly needs them."""
+
+from collections.abc import Callable, Sequence
+
+from attrs import frozen
+
+from application.execution.after_commit import AfterCommit, tell_nobody
+from application.messaging.subscriptions import WorkQueue
+from application.ports.caching import CacheFence, CatalogueCache, PriceList, RecentOrders, StockCache
+from application.ports.carts import Carts
+from application.ports.environment import Clock, NewId, NewSecret
+from application.ports.messaging import DeadLetterQueue, EventPublisher, IntakeQueue, OutboxSignal, Subscription
+from application.ports.payments import PaymentProvider, ProviderLedger
+from application.ports.persistence import UnitOfWork
+from domain.orders.order import Order
+
+
+@frozen(kw_only=True)
+class Ports:
+    """The adapters behind all ports. Making an adapter opens no connection, so an unused one costs nothing."""
+
+    # Made with the work that follows each commit.
+    unit_of_work: Callable[[AfterCommit], UnitOfWork]
+    recent_orders: RecentOrders
+    # The orders that this process has queued. They can be read here while the shared recent orders can't.
+    queued_here: RecentOrders
+    catalogue_cache: CatalogueCache
+    stock_cache: StockCache
+    carts: Carts
+    cache_fence: CacheFence
+    price_list: PriceList
+    outbox_signal: OutboxSignal
+    # Tells the readers of the feed in this process that there are new positions.
+    feed_signal: OutboxSignal
+    publisher: EventPublisher
+    intake_queue: IntakeQueue
+    subscription: Callable[[WorkQueue], Subscription]
+    dead_letter_queue: Callable[[WorkQueue], DeadLetterQueue]
+    provider: PaymentProvider
+    provider_ledger: ProviderLedger
+    now: Clock
+    new_id: NewId
+    new_secret: NewSecret
+    # The name under which this process holds the lease on the outbox.
+    relay_name: str
+    # Told of every order that a committed transaction changed.
+    order_log: Callable[[Sequence[Order]], None] = tell_nobody

@@ -1,0 +1,31 @@
+"""What finds out whether all is well, and puts it right."""
+
+from attrs import frozen
+
+from application.assembly.shared import Shared
+from application.execution.prune_keys import PruneKeys
+from application.reconciliation.find_stuck import FindStuck
+from application.reconciliation.find_unrecorded import FindUnrecorded
+from application.reconciliation.reconcile import Reconcile
+from application.reconciliation.repair import Repair
+
+
+@frozen(kw_only=True, slots=False)
+class UpkeepUseCases:
+    # None where stored responses are kept for good.
+    prune_keys: PruneKeys | None
+    reconcile: Reconcile
+    repair: Repair
+
+
+def upkeep_use_cases(shared: Shared) -> UpkeepUseCases:
+    ports, limits, uow, now = shared.ports, shared.limits, shared.uow, shared.ports.now
+    find_stuck = FindStuck(uow, now, limits.order_expiry, limits.stuck_after)
+    find_unrecorded = FindUnrecorded(uow, ports.recent_orders, now)
+    return UpkeepUseCases(
+        prune_keys=None if limits.key_retention is None else PruneKeys(uow, now, limits.key_retention),
+        reconcile=Reconcile(uow, ports.provider_ledger, now, limits.stuck_after, find_stuck, find_unrecorded),
+        repair=Repair(
+            uow, ports.provider, shared.process_payment.until_done, shared.expire_orders, shared.persist_orders
+        ),
+    )
