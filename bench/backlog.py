@@ -17,7 +17,7 @@ from adapters.sql.unit_of_work import SqlUnitOfWork
 from application.errors import Unavailable
 from application.intake.place_order import NumberRequests, OrderRequest, PlaceOrder, RequestedItem
 from application.payments.request_payment import RequestPayment
-from application.ports.persistence import OutboxEntry
+from application.ports.outbox import OutboxEntry
 from bench.shops import PRODUCTS, Say
 from domain.ids import ProductId, UserId
 from domain.orders.events import PaymentRequested

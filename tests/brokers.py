@@ -19,7 +19,7 @@ from adapters.rabbitmq.declaring import declare_topology
 from adapters.rabbitmq.topology import Topology
 from adapters.rabbitmq.underlay import write
 from application.ports.messaging import Delivery, Subscription
-from application.ports.persistence import OutboxEntry
+from application.ports.outbox import OutboxEntry
 from domain.ids import OrderId, PaymentId
 from domain.money import Money
 from domain.orders.events import Event, OrderPaid, PaymentRequested, RefundRequested, event_id

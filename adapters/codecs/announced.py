@@ -28,7 +28,7 @@ from adapters.codecs.shapes import (
     MoneyMovedShape,
     PlacedShape,
 )
-from application.ports.persistence import OutboxEntry
+from application.ports.outbox import OutboxEntry
 from domain.orders.events import EVENT_TYPES, Event, OrderAccepted
 
 VERSION: Final = 1

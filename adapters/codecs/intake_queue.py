@@ -5,7 +5,7 @@ from attrs import frozen
 
 from adapters.codecs.events import encode
 from application.ports.messaging import EventPublisher
-from application.ports.persistence import OutboxEntry
+from application.ports.outbox import OutboxEntry
 from domain.ids import OrderId
 from domain.orders.events import OrderAccepted, event_id
 

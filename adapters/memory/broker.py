@@ -10,7 +10,7 @@ from adapters.codecs.events import BadMessage, decode, encode
 from application.messaging.subscriptions import RETRY_DELAYS, WorkQueue
 from application.ports.environment import Clock
 from application.ports.messaging import DeadDelivery, Delivery
-from application.ports.persistence import OutboxEntry
+from application.ports.outbox import OutboxEntry
 from domain.dead_letter import DeadMessage
 from domain.orders.events import Event
 

@@ -14,7 +14,8 @@ from application.ports.audit import AuditEntry
 from application.ports.environment import Clock
 from application.ports.feed import Position
 from application.ports.idempotency import IdempotencyKey
-from application.ports.persistence import Announcement, EarlierPrice, OutboxEntry
+from application.ports.outbox import Announcement, OutboxEntry
+from application.ports.persistence import EarlierPrice
 from domain.catalogue.product import Product, StockAdjustment
 from domain.dead_letter import DeadLetter
 from domain.ids import JobId, OrderId, PaymentId, ProductId

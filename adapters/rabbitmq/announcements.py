@@ -11,7 +11,7 @@ from typing import Final
 from adapters.codecs.announced import announced
 from adapters.codecs.cloud_events import AMQP_PREFIX, attributes_of_type
 from adapters.rabbitmq.frames import Message, header, header_key
-from application.ports.persistence import OutboxEntry
+from application.ports.outbox import OutboxEntry
 
 _LENGTH: Final = Struct(">I")
 _ID: Final = header_key(AMQP_PREFIX + "id")

@@ -12,7 +12,7 @@ from adapters.rabbitmq.frames import Message, header
 from adapters.rabbitmq.sender import Sender
 from adapters.rabbitmq.topology import Topology
 from application.messaging.subscriptions import QUEUE_OF, WORK_QUEUES
-from application.ports.persistence import OutboxEntry
+from application.ports.outbox import OutboxEntry
 
 log: Final[structlog.stdlib.BoundLogger] = structlog.get_logger(__name__)
 

@@ -4,7 +4,8 @@ from attrs import define, field, frozen
 
 from application.ports.caching import CacheFence, CatalogueCache, RecentOrders, StockCache
 from application.ports.messaging import OutboxSignal
-from application.ports.persistence import OutboxEntry, StockLevel
+from application.ports.outbox import OutboxEntry
+from application.ports.persistence import StockLevel
 from domain.ids import OrderId, ProductId
 from domain.orders.order import Order
 

@@ -9,7 +9,7 @@ from attrs import define, evolve, field
 from application.errors import OutcomeUnknown, Trouble
 from application.ports.environment import Clock
 from application.ports.messaging import EventPublisher
-from application.ports.persistence import LONGEST_DELAY, Announcement, OutboxEntry
+from application.ports.outbox import LONGEST_DELAY, Announcement, OutboxEntry
 from domain.ids import OrderId
 
 # The wait after the first refusal. Each further refusal makes it four times as long, because services whose queues take

@@ -6,7 +6,8 @@ from attrs import define, evolve, field, frozen
 
 from application.messaging.subscriptions import QUEUE_OF
 from application.ports.messaging import EventPublisher
-from application.ports.persistence import OutboxEntry, Transaction
+from application.ports.outbox import OutboxEntry
+from application.ports.persistence import Transaction
 
 # The pause between two looks for work that waits, and the one while a queue is known to refuse work.
 _SELDOM: Final = timedelta(seconds=5)

@@ -9,7 +9,8 @@ from application.messaging.enqueuing import Enqueuer
 from application.messaging.subscriptions import QUEUE_OF
 from application.ports.environment import Clock
 from application.ports.messaging import EventPublisher
-from application.ports.persistence import LONGEST_DELAY, Announcement, OutboxEntry, Transaction, UnitOfWork
+from application.ports.outbox import LONGEST_DELAY, Announcement, OutboxEntry
+from application.ports.persistence import Transaction, UnitOfWork
 
 # The pause between two looks for put-off announcements, while none is known.
 _LOOK_SELDOM: Final = timedelta(seconds=5)

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from attrs import frozen
 
-from application.ports.persistence import OutboxEntry
+from application.ports.outbox import OutboxEntry
 from domain.dead_letter import DeadMessage
 from domain.ids import OrderId
 from domain.orders.events import Event, OrderAccepted

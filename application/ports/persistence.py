@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
-from typing import Final, Protocol
+from typing import Protocol
 
 from attrs import frozen
 
@@ -14,11 +14,12 @@ from application.ports.feed import Feed
 from application.ports.idempotency import IdempotencyKey, StoredResponse
 from application.ports.jobs import Jobs, Messages
 from application.ports.order_search import STRETCH, OrderFilter, OrdersFound
+from application.ports.outbox import Announcements, Outbox, WaitingWork
 from domain.catalogue.product import Product, StockAdjustment
 from domain.dead_letter import DeadLetter, DeadMessage
 from domain.ids import CustomerId, OrderId, PaymentId, ProductId
 from domain.money import Money
-from domain.orders.events import Event, EventId
+from domain.orders.events import Event
 from domain.orders.expiry import OpenPeriod
 from domain.orders.order import Order
 from domain.orders.status import OrderStatus
@@ -195,103 +196,6 @@ class Events(Protocol):
 
     async def of_orders(self, ids: Collection[OrderId]) -> list[Event]:
         """By order, then in the order of their sequence numbers."""
-
-
-@frozen
-class OutboxEntry:
-    """An event on its way to the broker, encoded. `position` is its place in the outbox.
-
-    `first_put_off` is the position of the first announcement of its order that waits among the `Announcements`.
-    """
-
-    position: int
-    id: EventId
-    type: str
-    body: bytes
-    first_put_off: int | None = None
-
-    @property
-    def held_up(self) -> bool:
-        """Whether an announcement of its order waits, so that its own has to wait, too."""
-        return self.first_put_off is not None
-
-    @property
-    def is_put_off(self) -> bool:
-        """Whether its own announcement is the one that waits."""
-        return self.first_put_off == self.position
-
-
-# How long a relay keeps the others out after its last claim.
-LEASE_SECONDS: Final = 5
-
-
-class Outbox(Protocol):
-    """The events that are not done yet: each is to be announced or put off. Work is to be enqueued or put off, too."""
-
-    async def claim(self, *, by: str, limit: int) -> list[OutboxEntry]:
-        """The oldest entries, the events of one order in sequence; none while another relay holds the lease.
-
-        A call makes the relay's lease last for up to `LEASE_SECONDS` by the clock of the database. When the relay is
-        gone, the lease ends by itself within that time, whether the clock is set meanwhile or not.
-        """
-
-    async def release(self, *, by: str) -> None:
-        """Release the lease, so that another relay need not wait for its end."""
-
-    async def remove(self, entries: Sequence[OutboxEntry]) -> None: ...
-
-    async def re_enqueue(self, events: Sequence[Event]) -> None:
-        """Put events into the outbox again that the broker may have lost.
-
-        One that is still there, or in the `WaitingWork`, is not put there twice.
-        """
-
-    async def page(self, *, after: int | None, limit: int) -> list[OutboxEntry]:
-        """The entries by position, above `after`. It claims nothing."""
-
-
-@frozen(kw_only=True)
-class Announcement:
-    """An announcement that was put off. `attempts` counts refusals, `since` is when it was first put off."""
-
-    entry: OutboxEntry
-    attempts: int
-    not_before: datetime
-    since: datetime
-
-
-# An announcement is put off for so long at most. A `not_before` that is later is void: a clock was set back.
-LONGEST_DELAY: Final = timedelta(hours=4)
-
-
-class Announcements(Protocol):
-    """The announcements that others' queues refused, and the later ones of the same orders, which wait behind them."""
-
-    async def put_off(self, announcements: Sequence[Announcement]) -> None:
-        """Keep them; one that is here already is replaced."""
-
-    async def remove(self, entries: Sequence[OutboxEntry]) -> None: ...
-
-    async def due(self, moment: datetime, *, by: str, limit: int) -> list[Announcement]:
-        """All announcements of the orders that have one with a `not_before` that is past or void, by order in sequence.
-
-        Of so many orders at most, the longest due first. None while another relay than `by` holds the lease.
-        """
-
-
-class WaitingWork(Protocol):
-    """The work that its queue has refused. It has left the outbox, so that other events don't wait behind it."""
-
-    async def put_off(self, entries: Sequence[OutboxEntry]) -> None:
-        """Keep them; one that is here already is replaced."""
-
-    async def remove(self, entries: Sequence[OutboxEntry]) -> None: ...
-
-    async def oldest(self, type_: str, *, by: str, limit: int) -> list[OutboxEntry]:
-        """Of one type, by position. None while another relay than `by` holds the lease."""
-
-    async def page(self, *, after: int | None, limit: int) -> list[OutboxEntry]:
-        """The entries by position, above `after`. It claims nothing."""
 
 
 class IdempotencyKeys(Protocol):

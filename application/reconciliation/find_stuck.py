@@ -6,7 +6,8 @@ from attrs import field, frozen
 from application.messaging.republish import last_requests
 from application.orders.expire_orders import PERIODS
 from application.ports.environment import Clock
-from application.ports.persistence import OutboxEntry, UnitOfWork
+from application.ports.outbox import OutboxEntry
+from application.ports.persistence import UnitOfWork
 from application.reconciliation.discrepancies import Discrepancy, Remedy
 from domain.dead_letter import DeadLetter
 from domain.ids import OrderId

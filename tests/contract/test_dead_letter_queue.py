@@ -14,7 +14,7 @@ from adapters.rabbitmq.publisher import open_publisher
 from adapters.rabbitmq.subscription import open_subscription
 from application.messaging.subscriptions import PAYMENTS
 from application.ports.messaging import DeadDelivery, DeadLetterQueue, EventPublisher, Subscription
-from application.ports.persistence import OutboxEntry
+from application.ports.outbox import OutboxEntry
 from domain.orders.events import event_id
 from tests.brokers import PATIENCE, entries, own_topology, payment_requested, receive
 

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from adapters.sql.core.engine import backend_of
 from adapters.sql.health import holding_back_vacuum
 from adapters.sql.unit_of_work import SqlUnitOfWork
-from application.ports.persistence import Announcement
+from application.ports.outbox import Announcement
 from entrypoints.doctor import warnings
 from entrypoints.settings import Settings
 from tests.brokers import entries, order_paid

@@ -18,7 +18,7 @@ from adapters.rabbitmq.frames import Message, publishing
 from adapters.rabbitmq.publisher import work_message
 from adapters.rabbitmq.topology import Topology
 from application.messaging.subscriptions import QUEUE_OF
-from application.ports.persistence import OutboxEntry
+from application.ports.outbox import OutboxEntry
 from domain.orders.events import OrderAccepted, event_id
 from tests.contract.golden_values import EVENTS
 from tests.contract.test_golden import golden, names_in, newest

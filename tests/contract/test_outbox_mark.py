@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from adapters.sql.tables import leases, outbox_mark
 from adapters.sql.unit_of_work import SqlUnitOfWork
-from application.ports.persistence import LEASE_SECONDS, OutboxEntry
+from application.ports.outbox import LEASE_SECONDS, OutboxEntry
 from domain.ids import OrderId
 from domain.orders.events import Event, OrderCancelled
 from tests.contract.test_query_plans import recording

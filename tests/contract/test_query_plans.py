@@ -29,7 +29,8 @@ from application.ports.audit import AuditEntry, Caller
 from application.ports.feed import FeedFilter, FeedRange, Position
 from application.ports.idempotency import IdempotencyKey, StoredResponse
 from application.ports.order_search import STRETCH, OrderFilter
-from application.ports.persistence import Announcement, EarlierPrice, OutboxEntry, Transaction
+from application.ports.outbox import Announcement, OutboxEntry
+from application.ports.persistence import EarlierPrice, Transaction
 from bench.growth import fill
 from domain.catalogue.product import StockAdjustment
 from domain.dead_letter import DeadMessage

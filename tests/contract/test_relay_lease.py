@@ -13,7 +13,8 @@ from adapters.memory.store import MemoryStore
 from adapters.memory.unit_of_work import MemoryUnitOfWork
 from adapters.sql.tables import leases
 from adapters.sql.unit_of_work import SqlUnitOfWork
-from application.ports.persistence import LEASE_SECONDS, OutboxEntry, UnitOfWork
+from application.ports.outbox import LEASE_SECONDS, OutboxEntry
+from application.ports.persistence import UnitOfWork
 from tests.unit.builders import a_line, placed
 
 # Seconds by which a clock is set back, from less than a lease to more than any outage.

@@ -6,7 +6,8 @@ from datetime import timedelta
 import pytest
 from attrs import evolve
 
-from application.ports.persistence import LONGEST_DELAY, Announcement, OutboxEntry, UnitOfWork
+from application.ports.outbox import LONGEST_DELAY, Announcement, OutboxEntry
+from application.ports.persistence import UnitOfWork
 from domain.ids import OrderId
 from domain.orders.events import EventId
 from tests.brokers import entries, order_paid, payment_requested

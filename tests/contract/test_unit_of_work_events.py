@@ -6,7 +6,8 @@ from uuid import UUID
 import pytest
 
 from adapters.codecs.events import decode
-from application.ports.persistence import OrderConflict, OutboxEntry, UnitOfWork
+from application.ports.outbox import OutboxEntry
+from application.ports.persistence import OrderConflict, UnitOfWork
 from domain.ids import OrderId
 from domain.orders.events import Event, EventId, OrderCancelled, event_id
 from tests.unit.builders import LATER, NOW, a_line, placed

@@ -15,7 +15,8 @@ from adapters.sql.core.errors import BrokenRow
 from adapters.sql.tables import order_events, order_items, orders, outbox, products
 from adapters.sql.unit_of_work import SqlUnitOfWork
 from application.errors import Aborted, Trouble, Unavailable
-from application.ports.persistence import OrderConflict, OutboxEntry, UnitOfWork
+from application.ports.outbox import OutboxEntry
+from application.ports.persistence import OrderConflict, UnitOfWork
 from domain.ids import PaymentId, ProductId
 from domain.payments.payment import Payment
 from tests.contract.conftest import keep

@@ -2,7 +2,8 @@
 
 from attrs import evolve
 
-from application.ports.persistence import OutboxEntry, UnitOfWork
+from application.ports.outbox import OutboxEntry
+from application.ports.persistence import UnitOfWork
 from domain.orders.events import Event
 from tests.brokers import entries, payment_requested, refund_requested
 

@@ -16,7 +16,7 @@ from adapters.rabbitmq.subscription import open_subscription
 from adapters.rabbitmq.topology import Topology
 from application.errors import OutcomeUnknown, Trouble, Unavailable
 from application.messaging.subscriptions import QUEUE_OF
-from application.ports.persistence import OutboxEntry
+from application.ports.outbox import OutboxEntry
 from domain.orders.events import Event
 from tests.brokers import (
     QUICK,

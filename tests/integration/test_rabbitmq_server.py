@@ -12,7 +12,7 @@ from adapters.rabbitmq.publisher import RabbitPublisher, open_publisher
 from adapters.rabbitmq.subscription import RabbitSubscription, open_subscription
 from adapters.rabbitmq.topology import Topology
 from application.errors import OutcomeUnknown, Trouble, Unavailable
-from application.ports.persistence import OutboxEntry
+from application.ports.outbox import OutboxEntry
 from tests.brokers import entries, events_of, payment_requested, receive
 from tests.servers import RabbitServer
 from tests.service import until

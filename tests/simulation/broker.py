@@ -10,7 +10,7 @@ from adapters.codecs.events import decode, encode
 from application.errors import Unavailable
 from application.messaging.subscriptions import QUEUE_OF, RETRY_DELAYS, WORK_QUEUES
 from application.ports.messaging import DeadDelivery, Delivery
-from application.ports.persistence import OutboxEntry
+from application.ports.outbox import OutboxEntry
 from domain.dead_letter import DeadMessage
 from domain.ids import OrderId, PaymentId
 from domain.money import Money

@@ -10,7 +10,7 @@ from adapters.codecs.events import encode
 from adapters.memory.store import MemoryStore
 from application.intake.queue_orders import Queued
 from application.messaging.subscriptions import QUEUE_OF
-from application.ports.persistence import OutboxEntry
+from application.ports.outbox import OutboxEntry
 from domain.errors import UnknownOrder, UnknownProduct
 from domain.ids import OrderId, ProductId, UserId, first_payment_of
 from domain.orders.details import OrderDetails

@@ -34,7 +34,8 @@ from application.payments.refund_order import RefundOrder
 from application.payments.request_payment import RequestPayment
 from application.payments.request_refund import RequestRefund
 from application.ports.caching import RecentOrders
-from application.ports.persistence import OutboxEntry, UnitOfWork
+from application.ports.outbox import OutboxEntry
+from application.ports.persistence import UnitOfWork
 from domain.catalogue.product import Product
 from domain.errors import DomainError
 from domain.ids import OrderId, UserId

@@ -3,7 +3,7 @@ from attrs import evolve
 from adapters.codecs.events import encode
 from adapters.memory.caches import MemoryRecentOrders
 from application.execution.after_commit import InvalidateOlder
-from application.ports.persistence import OutboxEntry
+from application.ports.outbox import OutboxEntry
 from domain.orders.events import StockReserved, event_id
 from tests.unit.builders import NOW, an_order
 

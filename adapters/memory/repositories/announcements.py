@@ -6,7 +6,7 @@ from attrs import frozen
 
 from adapters.memory.repositories.outbox import RELAY
 from adapters.memory.store import Changes
-from application.ports.persistence import LONGEST_DELAY, Announcement, OutboxEntry
+from application.ports.outbox import LONGEST_DELAY, Announcement, OutboxEntry
 
 
 @frozen

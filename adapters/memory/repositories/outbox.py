@@ -5,7 +5,7 @@ from typing import Final
 from attrs import evolve, frozen
 
 from adapters.memory.store import Changes, Lease
-from application.ports.persistence import LEASE_SECONDS, OutboxEntry
+from application.ports.outbox import LEASE_SECONDS, OutboxEntry
 from domain.ids import OrderId
 from domain.orders.events import Event, event_id
 

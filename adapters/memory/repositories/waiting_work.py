@@ -4,7 +4,7 @@ from attrs import frozen
 
 from adapters.memory.repositories.outbox import RELAY
 from adapters.memory.store import Changes
-from application.ports.persistence import OutboxEntry
+from application.ports.outbox import OutboxEntry
 
 
 @frozen

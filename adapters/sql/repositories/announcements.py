@@ -11,7 +11,7 @@ from adapters.sql.core.expressions import among
 from adapters.sql.core.transaction import TransactionBlock
 from adapters.sql.repositories.relay_lease import LEASE
 from adapters.sql.tables import announcements
-from application.ports.persistence import LONGEST_DELAY, Announcement, OutboxEntry
+from application.ports.outbox import LONGEST_DELAY, Announcement, OutboxEntry
 from domain.orders.events import EventId
 
 # What is written into each column; `_announcement` reads it.

@@ -25,7 +25,7 @@ from adapters.sql.repositories.outbox_mark import NOT_BELOW, raise_mark
 from adapters.sql.repositories.relay_lease import LEASE, if_held, releasing, take
 from adapters.sql.tables import announcements, outbox, waiting_work
 from application.execution.after_commit import Committed
-from application.ports.persistence import OutboxEntry
+from application.ports.outbox import OutboxEntry
 from domain.orders.events import Event, EventId
 
 # What is written into each column; `_entry` reads it.

@@ -22,7 +22,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from adapters.sql.core.transaction import TransactionBlock
 from adapters.sql.dialects.base import SqlDialect
 from adapters.sql.tables import outbox, outbox_mark
-from application.ports.persistence import OutboxEntry
+from application.ports.outbox import OutboxEntry
 
 _POSITION: Final = func.coalesce(select(outbox_mark.c.position).where(outbox_mark.c.id == 1).scalar_subquery(), 0)
 NOT_BELOW: Final[ColumnElement[bool]] = outbox.c.position >= _POSITION

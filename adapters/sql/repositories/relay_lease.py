@@ -11,7 +11,7 @@ from sqlalchemy import Delete, Select, bindparam, delete, exists, select
 from adapters.sql.core.transaction import TransactionBlock
 from adapters.sql.lease import Lease
 from adapters.sql.tables import leases
-from application.ports.persistence import LEASE_SECONDS
+from application.ports.outbox import LEASE_SECONDS
 
 LEASE: Final = Lease("relay", LEASE_SECONDS)
 FEED_LEASE: Final = Lease("feed", LEASE_SECONDS)

@@ -10,7 +10,7 @@ from adapters.sql.core.expressions import among
 from adapters.sql.core.transaction import TransactionBlock
 from adapters.sql.repositories.relay_lease import LEASE
 from adapters.sql.tables import waiting_work
-from application.ports.persistence import OutboxEntry
+from application.ports.outbox import OutboxEntry
 from domain.orders.events import EventId
 
 # What is written into each column; `_entry` reads it.

@@ -26,7 +26,7 @@ from application.intake.queue_orders import Queued
 from application.messaging.relay import RelayEvents
 from application.ports.feed import EVERYTHING, Position
 from application.ports.idempotency import IdempotencyKey
-from application.ports.persistence import OutboxEntry
+from application.ports.outbox import OutboxEntry
 from domain.catalogue.product import ProductEdit
 from domain.errors import DomainError
 from domain.ids import JobId, OrderId, ProductId, UserId

@@ -13,7 +13,7 @@ from uuid import UUID
 
 import aiohttp
 
-from application.ports.persistence import LEASE_SECONDS
+from application.ports.outbox import LEASE_SECONDS
 from tests.integration.faults.fault import GOES_ON, Fault
 from tests.integration.faults.house import House
 from tests.servers import free_port

@@ -10,7 +10,7 @@ from attrs import define, field
 
 from application.errors import OutcomeUnknown, Unavailable
 from application.messaging.relay import RelayEvents
-from application.ports.persistence import LEASE_SECONDS, OutboxEntry
+from application.ports.outbox import LEASE_SECONDS, OutboxEntry
 from domain.ids import OrderId
 from tests.unit.shop import Shop, types
 from tests.unit.unsteady import Trouble
