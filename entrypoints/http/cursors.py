@@ -7,88 +7,100 @@ in every cache, nor take it to another list.
 import binascii
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable
 from hashlib import blake2b
 from hmac import compare_digest
-from typing import Final
+from typing import Final, Generic, TypeVar
 from uuid import UUID
 
 from attrs import field, frozen
 
 from application.ports.order_search import OrderFilter
 from domain.ids import JobId, OrderId, ProductId
+from domain.jobs.job import JobStatus
 from entrypoints.http.refusals import InvalidCursor, in_query
 
 _PRODUCTS: Final = "products"
-_KEYS: Final = "keys"
-_AUDIT: Final = "audit"
 _SIGNATURE: Final = 12
 
 
+K = TypeVar("K")
+
+
 @frozen
-class Cursors:
-    """The cursors of all processes with the same secret. Each method that reads one raises `InvalidCursor`."""
+class _Keys(Generic[K]):
+    """How the keys of the items of a list are written in its cursors."""
+
+    write: Callable[[K], bytes]
+    read: Callable[[bytes], K]
+
+
+_ORDER_IDS: Final = _Keys[OrderId](lambda id_: id_.bytes, lambda key: OrderId(UUID(bytes=key)))
+_JOB_IDS: Final = _Keys[JobId](lambda id_: id_.bytes, lambda key: JobId(UUID(bytes=key)))
+_PRODUCT_IDS: Final = _Keys[ProductId](
+    lambda id_: id_.to_bytes(8, "big"), lambda key: ProductId(int.from_bytes(key, "big"))
+)
+_NUMBERS: Final = _Keys[int](lambda number: number.to_bytes(8, "big"), lambda key: int.from_bytes(key, "big"))
+_TEXTS: Final = _Keys[str](str.encode, bytes.decode)
+
+
+@frozen
+class ListCursors(Generic[K]):
+    """The cursors of one list with its filter."""
 
     _secret: bytes = field(repr=False)
+    _list: str
+    _keys: _Keys[K]
 
-    def after_order(self, order_id: OrderId, wanted: OrderFilter) -> str:
-        return self._cursor(_orders(wanted), order_id.bytes)
+    def after(self, key: K) -> str:
+        """Return the cursor of the page that begins after the item with this key."""
+        return self._cursor(self._keys.write(key))
 
-    def order_at(self, cursor: str, wanted: OrderFilter) -> OrderId:
-        """Return the order after which the page of the list with this filter begins."""
-        return OrderId(UUID(bytes=self._key(_orders(wanted), cursor)))
-
-    def after_product(self, product_id: ProductId, *, active: bool | None = True) -> str:
-        return self._cursor(_products(active=active), product_id.to_bytes(8, "big"))
-
-    def product_at(self, cursor: str, *, active: bool | None = True) -> ProductId:
-        """Return the product after which the page begins."""
-        return ProductId(int.from_bytes(self._key(_products(active=active), cursor), "big"))
-
-    def before_adjustment(self, number: int, product_id: ProductId) -> str:
-        return self._cursor(f"stock {product_id}", number.to_bytes(8, "big"))
-
-    def adjustment_at(self, cursor: str, product_id: ProductId) -> int:
-        """Return the number of the adjustment before which the page begins."""
-        return int.from_bytes(self._key(f"stock {product_id}", cursor), "big")
-
-    def after_entry(self, id_: int, subject: str | None) -> str:
-        return self._cursor(f"{_AUDIT} {subject}", id_.to_bytes(8, "big"))
-
-    def entry_at(self, cursor: str, subject: str | None) -> int:
-        """Return the entry of the audit after which the page begins."""
-        return int.from_bytes(self._key(f"{_AUDIT} {subject}", cursor), "big")
-
-    def after_key(self, key_id: str) -> str:
-        return self._cursor(_KEYS, key_id.encode())
-
-    def key_at(self, cursor: str) -> str:
-        """Return the API key after which the page begins."""
-        return self._key(_KEYS, cursor).decode()
-
-    def after_job(self, job_id: JobId, of: str) -> str:
-        """`of` names the list with its filter."""
-        return self._cursor(of, job_id.bytes)
-
-    def job_at(self, cursor: str, of: str) -> JobId:
-        """Return the job, or the message with its id, after which the page begins."""
-        return JobId(UUID(bytes=self._key(of, cursor)))
-
-    def _cursor(self, of: str, key: bytes) -> str:
-        return urlsafe_b64encode(key + self._signature(of, key)).rstrip(b"=").decode()
-
-    def _key(self, of: str, cursor: str) -> bytes:
+    def start(self, cursor: str) -> K:
+        """Return the key of the item after which the page begins. Raise `InvalidCursor`."""
         try:
             decoded = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
         except (binascii.Error, ValueError):
             raise _forged() from None
         key, signature = decoded[:-_SIGNATURE], decoded[-_SIGNATURE:]
         # Python's decoder skips unknown characters, so only text that encodes to itself again is a cursor.
-        if not compare_digest(signature, self._signature(of, key)) or self._cursor(of, key) != cursor:
+        if not compare_digest(signature, self._signature(key)) or self._cursor(key) != cursor:
             raise _forged()
-        return key
+        return self._keys.read(key)
 
-    def _signature(self, of: str, key: bytes) -> bytes:
-        return blake2b(of.encode() + b"\0" + key, key=self._secret, digest_size=_SIGNATURE).digest()
+    def _cursor(self, key: bytes) -> str:
+        return urlsafe_b64encode(key + self._signature(key)).rstrip(b"=").decode()
+
+    def _signature(self, key: bytes) -> bytes:
+        return blake2b(self._list.encode() + b"\0" + key, key=self._secret, digest_size=_SIGNATURE).digest()
+
+
+@frozen
+class Cursors:
+    """The cursors of all lists, for all processes with the same secret."""
+
+    _secret: bytes = field(repr=False)
+
+    def of_orders(self, wanted: OrderFilter) -> ListCursors[OrderId]:
+        return ListCursors(self._secret, _orders(wanted), _ORDER_IDS)
+
+    def of_products(self, *, active: bool | None = True) -> ListCursors[ProductId]:
+        return ListCursors(self._secret, _products(active=active), _PRODUCT_IDS)
+
+    def of_adjustments(self, product_id: ProductId) -> ListCursors[int]:
+        return ListCursors(self._secret, f"stock {product_id}", _NUMBERS)
+
+    def of_audit(self, subject: str | None) -> ListCursors[int]:
+        return ListCursors(self._secret, f"audit {subject}", _NUMBERS)
+
+    def of_keys(self) -> ListCursors[str]:
+        return ListCursors(self._secret, "keys", _TEXTS)
+
+    def of_jobs(self, kind: str | None, status: JobStatus | None) -> ListCursors[JobId]:
+        return ListCursors(self._secret, f"jobs {kind} {status}", _JOB_IDS)
+
+    def of_messages(self, order_id: OrderId | None) -> ListCursors[JobId]:
+        return ListCursors(self._secret, f"messages {order_id}", _JOB_IDS)
 
 
 def _products(*, active: bool | None) -> str:

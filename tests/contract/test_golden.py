@@ -168,8 +168,8 @@ class _More(TypedDict, total=False):
 def test_a_cursor_leads_to_the_same_place_in_every_release(example: Mapping[str, Any]) -> None:
     cursors = Cursors(bytes.fromhex(example["secret"]))
     if "product" in example:
-        assert cursors.product_at(example["cursor"]) == example["product"]
-        assert cursors.after_product(ProductId(example["product"])) == example["cursor"]
+        assert cursors.of_products().start(example["cursor"]) == example["product"]
+        assert cursors.of_products().after(ProductId(example["product"])) == example["cursor"]
         return
     wanted = OrderFilter(
         user_id=None if example["user_id"] is None else customer_id(example["user_id"]),
@@ -177,8 +177,8 @@ def test_a_cursor_leads_to_the_same_place_in_every_release(example: Mapping[str,
         **convert(example.get("more", {}), _More),
     )
     order_id = OrderId(UUID(example["order"]))
-    assert cursors.order_at(example["cursor"], wanted) == order_id
-    assert cursors.after_order(order_id, wanted) == example["cursor"]
+    assert cursors.of_orders(wanted).start(example["cursor"]) == order_id
+    assert cursors.of_orders(wanted).after(order_id) == example["cursor"]
 
 
 @pytest.mark.parametrize("example", examples("dead_letters"))

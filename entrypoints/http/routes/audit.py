@@ -10,6 +10,8 @@ from application.assembly.use_cases import UseCases
 from entrypoints.http import examples, query
 from entrypoints.http.bodies.audit import AuditBody, AuditEntryBody
 from entrypoints.http.cursors import Cursors
+from entrypoints.http.links import next_page
+from entrypoints.http.pages import page_of
 from entrypoints.http.replies import Reply, reply
 from entrypoints.http.routes.route import Route
 
@@ -37,11 +39,12 @@ class _Handlers:
 
     async def page(self, by: Principal) -> Reply:
         wanted = query.parameters(request.query_string, _PARAMETERS)
-        subject, cursor = wanted.get("subject"), wanted.get("cursor")
-        limit = wanted.get("limit", query.DEFAULT_LIMIT)
-        before = None if cursor is None else self._cursors.entry_at(cursor, subject)
-        # One more than is shown tells whether there is a next page.
-        entries = await self._use_cases.list_audit(by, subject=subject, before=before, limit=limit + 1)
-        shown = entries[:limit]
-        following = self._cursors.after_entry(shown[-1].id, subject) if len(entries) > limit else None
-        return reply(AuditBody([AuditEntryBody.of(entry) for entry in shown], following))
+        subject = wanted.get("subject")
+        page = await page_of(
+            self._cursors.of_audit(subject),
+            wanted,
+            lambda before, limit: self._use_cases.list_audit(by, subject=subject, before=before, limit=limit),
+            lambda entry: entry.id,
+        )
+        body = AuditBody([AuditEntryBody.of(entry) for entry in page.items], page.next)
+        return reply(body, HTTPStatus.OK, *next_page(page.next))

@@ -12,6 +12,7 @@ from entrypoints.http.bodies.jobs import JobBody, JobsBody
 from entrypoints.http.cursors import Cursors
 from entrypoints.http.ids import job_id_of
 from entrypoints.http.links import next_page
+from entrypoints.http.pages import page_of
 from entrypoints.http.replies import Reply, reply
 from entrypoints.http.routes.route import Route
 
@@ -71,21 +72,14 @@ class _Handlers:
 
     async def page(self, by: Principal) -> Reply:
         wanted = query.parameters(request.query_string, _PARAMETERS)
-        limit, cursor = wanted.get("limit", query.DEFAULT_LIMIT), wanted.get("cursor")
         kind, status = wanted.get("kind"), wanted.get("status")
-        of = f"jobs {kind} {status}"
-        jobs = await self._use_cases.list_jobs(
-            by,
-            kind=kind,
-            status=status,
-            before=None if cursor is None else self._cursors.job_at(cursor, of),
-            # One more than is shown tells whether there is a next page.
-            limit=limit + 1,
+        page = await page_of(
+            self._cursors.of_jobs(kind, status),
+            wanted,
+            lambda before, limit: self._use_cases.list_jobs(by, kind=kind, status=status, before=before, limit=limit),
+            lambda job: job.id,
         )
-        shown = jobs[:limit]
-        following = self._cursors.after_job(shown[-1].id, of) if len(jobs) > limit else None
-        body = JobsBody([JobBody.of(job) for job in shown], following)
-        return reply(body, HTTPStatus.OK, *next_page(following))
+        return reply(JobsBody([JobBody.of(job) for job in page.items], page.next), HTTPStatus.OK, *next_page(page.next))
 
     async def get(self, job_id: str, by: Principal) -> Reply:
         return reply(JobBody.of(await self._use_cases.get_job(by, job_id_of(job_id))))

@@ -14,6 +14,7 @@ from entrypoints.http.bodies.keys import IssuedKeyBody, KeyBody, KeysBody, NewKe
 from entrypoints.http.cursors import Cursors
 from entrypoints.http.decoding import read_json, read_json_if_any
 from entrypoints.http.links import next_page
+from entrypoints.http.pages import page_of
 from entrypoints.http.refusals import InvalidRequest, in_body
 from entrypoints.http.replies import Reply, no_content, reply
 from entrypoints.http.routes.route import Route
@@ -79,13 +80,13 @@ class _Handlers:
 
     async def page(self, by: Principal) -> Reply:
         wanted = query.parameters(request.query_string, _PARAMETERS)
-        limit, cursor = wanted.get("limit", query.DEFAULT_LIMIT), wanted.get("cursor")
-        after = None if cursor is None else self._cursors.key_at(cursor)
-        # One more than is shown tells whether there is a next page.
-        keys = await self._use_cases.list_keys(by, after=after, limit=limit + 1)
-        shown = keys[:limit]
-        following = self._cursors.after_key(shown[-1].id) if len(keys) > limit else None
-        return reply(KeysBody([KeyBody.of(key) for key in shown], following), HTTPStatus.OK, *next_page(following))
+        page = await page_of(
+            self._cursors.of_keys(),
+            wanted,
+            lambda after, limit: self._use_cases.list_keys(by, after=after, limit=limit),
+            lambda key: key.id,
+        )
+        return reply(KeysBody([KeyBody.of(key) for key in page.items], page.next), HTTPStatus.OK, *next_page(page.next))
 
     async def rotate(self, by: Principal, key_id: str) -> Reply:
         body = await read_json_if_any(_ROTATE)

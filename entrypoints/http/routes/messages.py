@@ -18,6 +18,7 @@ from entrypoints.http.headers import IDEMPOTENCY_KEY
 from entrypoints.http.idempotency import keyed
 from entrypoints.http.ids import order_id_of
 from entrypoints.http.links import next_page
+from entrypoints.http.pages import page_of
 from entrypoints.http.prefix import here
 from entrypoints.http.replies import Reply, reply
 from entrypoints.http.routes.route import Route
@@ -88,19 +89,14 @@ class _Handlers:
     async def page(self, by: Principal, order_id: str | None = None) -> Reply:
         about = _order_id(order_id)
         wanted = query.parameters(request.query_string, _PARAMETERS)
-        limit, cursor = wanted.get("limit", query.DEFAULT_LIMIT), wanted.get("cursor")
-        of = f"messages {about}"
-        messages = await self._use_cases.list_messages(
-            by,
-            order_id=about,
-            before=None if cursor is None else self._cursors.job_at(cursor, of),
-            # One more than is shown tells whether there is a next page.
-            limit=limit + 1,
+        page = await page_of(
+            self._cursors.of_messages(about),
+            wanted,
+            lambda before, limit: self._use_cases.list_messages(by, order_id=about, before=before, limit=limit),
+            lambda message: message.id,
         )
-        shown = messages[:limit]
-        following = self._cursors.after_job(shown[-1].id, of) if len(messages) > limit else None
-        body = MessagesBody([MessageBody.of(message) for message in shown], following)
-        return reply(body, HTTPStatus.OK, *next_page(following))
+        body = MessagesBody([MessageBody.of(message) for message in page.items], page.next)
+        return reply(body, HTTPStatus.OK, *next_page(page.next))
 
 
 def _order_id(text: str | None) -> OrderId | None:

@@ -1,7 +1,7 @@
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping
 from functools import partial
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from attrs import evolve, frozen
@@ -14,7 +14,6 @@ from application.intake.queue_orders import Queued
 from application.orders.change_details import DetailsChange
 from application.ports.idempotency import scope_of
 from application.ports.order_search import OrderFilter
-from domain.ids import OrderId
 from domain.orders.order import Order
 from domain.orders.status import HAS_MONEY, SET_BY_HAND, OrderStatus
 from entrypoints.http import examples, query
@@ -38,6 +37,7 @@ from entrypoints.http.idempotency import answered, keyed, queued
 from entrypoints.http.ids import order_id_of
 from entrypoints.http.links import next_page
 from entrypoints.http.order_details import ChangeDetailsBody
+from entrypoints.http.pages import Page, page_of
 from entrypoints.http.preconditions import GUARDS, Preconditions, allowed_by, etag_of, only_if
 from entrypoints.http.prefix import here
 from entrypoints.http.refusals import InvalidCursor, InvalidRequest, in_body
@@ -196,43 +196,40 @@ class _Handlers:
 
     async def page(self, by: Principal) -> Reply:
         wanted = query.parameters(request.query_string, _PARAMETERS)
-        limit, cursor = wanted.pop("limit", query.DEFAULT_LIMIT), wanted.pop("cursor", None)
+        paging: dict[str, Any] = {name: wanted.pop(name) for name in ("limit", "cursor") if name in wanted}
         chosen = order_filter(wanted)
-        if wanted.keys() <= _LISTED:
-            body = await self._listed(by, evolve(chosen, user_id=by.whose(chosen.user_id)), cursor, limit)
-        else:
-            body = await self._found(by, chosen, cursor, limit)
-        return reply(body, HTTPStatus.OK, *next_page(body.next))
+        page = await (self._listed if wanted.keys() <= _LISTED else self._found)(by, chosen, paging)
+        return reply(_page(page), HTTPStatus.OK, *next_page(page.next))
 
     async def search(self, by: Principal) -> Reply:
         body = await read_json(_SEARCH)
         try:
-            return reply(await self._found(by, body.wanted(), body.cursor, body.limit))
+            return reply(_page(await self._found(by, body.wanted(), {"limit": body.limit, "cursor": body.cursor})))
         except InvalidCursor as error:
             raise InvalidCursor(*(in_body("cursor", each.detail) for each in error.errors)) from None
 
-    async def _listed(self, by: Principal, wanted: OrderFilter, cursor: str | None, limit: int) -> OrdersBody:
+    async def _listed(self, by: Principal, wanted: OrderFilter, paging: Mapping[str, Any]) -> Page[Order]:
         """Return a page of the orders of one customer or of one status, or of all orders."""
-        orders = await self._use_cases.list_orders(
-            by,
-            user_id=wanted.user_id,
-            status=next(iter(wanted.statuses), None),
-            before=None if cursor is None else self._cursors.order_at(cursor, wanted),
-            # One more than is shown tells whether there is a next page.
-            limit=limit + 1,
-        )
-        shown = orders[:limit]
-        return self._page(shown, shown[-1].id if len(orders) > limit else None, wanted)
-
-    async def _found(self, by: Principal, wanted: OrderFilter, cursor: str | None, limit: int) -> OrdersBody:
         wanted = evolve(wanted, user_id=by.whose(wanted.user_id))
-        before = None if cursor is None else self._cursors.order_at(cursor, wanted)
-        found = await self._use_cases.search_orders(by, wanted, before=before, limit=limit)
-        return self._page(found.orders, found.looked_to, wanted)
+        status = next(iter(wanted.statuses), None)
+        return await page_of(
+            self._cursors.of_orders(wanted),
+            paging,
+            lambda before, limit: self._use_cases.list_orders(
+                by, user_id=wanted.user_id, status=status, before=before, limit=limit
+            ),
+            lambda order: order.id,
+        )
 
-    def _page(self, shown: Sequence[Order], end: OrderId | None, wanted: OrderFilter) -> OrdersBody:
-        following = None if end is None else self._cursors.after_order(end, wanted)
-        return OrdersBody([OrderBody.of(order) for order in shown], following)
+    async def _found(self, by: Principal, wanted: OrderFilter, paging: Mapping[str, Any]) -> Page[Order]:
+        """Return a page of what a search has found, which ends where the search has looked to."""
+        wanted = evolve(wanted, user_id=by.whose(wanted.user_id))
+        cursors, cursor = self._cursors.of_orders(wanted), paging.get("cursor")
+        before = None if cursor is None else cursors.start(cursor)
+        found = await self._use_cases.search_orders(
+            by, wanted, before=before, limit=paging.get("limit", query.DEFAULT_LIMIT)
+        )
+        return Page(found.orders, None if found.looked_to is None else cursors.after(found.looked_to))
 
     async def get(self, by: Principal, order_id: str) -> Reply:
         preconditions = Preconditions.of(request.headers)
@@ -286,6 +283,10 @@ class _Handlers:
     async def history(self, by: Principal, order_id: str) -> Reply:
         events = await self._use_cases.get_history(by, order_id_of(order_id))
         return reply(HistoryBody([EventBody.of(event) for event in events]))
+
+
+def _page(page: Page[Order]) -> OrdersBody:
+    return OrdersBody([OrderBody.of(order) for order in page.items], page.next)
 
 
 def _reply(order: Order, status: HTTPStatus = HTTPStatus.OK, *headers: tuple[str, str]) -> Reply:

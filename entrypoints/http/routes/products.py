@@ -28,6 +28,7 @@ from entrypoints.http.headers import IDEMPOTENCY_KEY
 from entrypoints.http.idempotency import answered, keyed
 from entrypoints.http.ids import product_id_of
 from entrypoints.http.links import next_page
+from entrypoints.http.pages import page_of
 from entrypoints.http.preconditions import TAGS, EntityTags, etag_of
 from entrypoints.http.prefix import here
 from entrypoints.http.replies import Reply, not_modified, reply
@@ -118,21 +119,15 @@ class _Handlers:
 
     async def page(self, by: Principal) -> Reply:
         wanted = query.parameters(request.query_string, _PARAMETERS)
-        limit, cursor, active = (
-            wanted.get("limit", query.DEFAULT_LIMIT),
-            wanted.get("cursor"),
-            wanted.get("active", True),
+        active = wanted.get("active", True)
+        page = await page_of(
+            self._cursors.of_products(active=active),
+            wanted,
+            lambda after, limit: self._use_cases.list_products(by, after=after, limit=limit, active=active),
+            lambda product: product.id,
         )
-        after = None if cursor is None else self._cursors.product_at(cursor, active=active)
-        # One more than is shown tells whether there is a next page.
-        products = await self._use_cases.list_products(by, after=after, limit=limit + 1, active=active)
-        shown = products[:limit]
-        following = self._cursors.after_product(shown[-1].id, active=active) if len(products) > limit else None
-        return reply(
-            ProductsBody([ProductBody.of(product) for product in shown], following),
-            HTTPStatus.OK,
-            *next_page(following),
-        )
+        body = ProductsBody([ProductBody.of(product) for product in page.items], page.next)
+        return reply(body, HTTPStatus.OK, *next_page(page.next))
 
     async def get(self, by: Principal, product_id: str) -> Reply:
         tags = EntityTags.of(request.headers)
@@ -168,13 +163,14 @@ class _Handlers:
     async def adjustments(self, by: Principal, product_id: str) -> Reply:
         id_ = product_id_of(product_id)
         wanted = query.parameters(request.query_string, _ADJUSTMENTS)
-        limit, cursor = wanted.get("limit", query.DEFAULT_LIMIT), wanted.get("cursor")
-        before = None if cursor is None else self._cursors.adjustment_at(cursor, id_)
-        made = await self._use_cases.list_adjustments(by, id_, before=before, limit=limit + 1)
-        shown = made[:limit]
-        following = self._cursors.before_adjustment(shown[-1].number, id_) if len(made) > limit else None
-        body = AdjustmentsBody([AdjustmentBody.of(each.adjustment) for each in shown], following)
-        return reply(body, HTTPStatus.OK, *next_page(following))
+        page = await page_of(
+            self._cursors.of_adjustments(id_),
+            wanted,
+            lambda before, limit: self._use_cases.list_adjustments(by, id_, before=before, limit=limit),
+            lambda made: made.number,
+        )
+        body = AdjustmentsBody([AdjustmentBody.of(made.adjustment) for made in page.items], page.next)
+        return reply(body, HTTPStatus.OK, *next_page(page.next))
 
 
 def _or_raise(outcome: ProductOutcome) -> Product | Replayed:

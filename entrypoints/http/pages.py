@@ -1,0 +1,36 @@
+"""Pages of lists."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Generic, TypeVar
+
+from attrs import frozen
+
+from entrypoints.http.cursors import ListCursors
+from entrypoints.http.query import DEFAULT_LIMIT
+
+K = TypeVar("K")
+T = TypeVar("T")
+
+
+@frozen
+class Page(Generic[T]):
+    items: Sequence[T]
+    # The cursor of the page after this one, if there is one.
+    next: str | None
+
+
+async def page_of(
+    cursors: ListCursors[K],
+    wanted: Mapping[str, Any],
+    read: Callable[[K | None, int], Awaitable[Sequence[T]]],
+    key: Callable[[T], K],
+) -> Page[T]:
+    """Return the page of a list that the query asks for with `limit` and `cursor`. Raise `InvalidCursor`.
+
+    `read` returns the items after the one with this key, up to a number.
+    """
+    limit, cursor = wanted.get("limit", DEFAULT_LIMIT), wanted.get("cursor")
+    # One more than is shown tells whether there is a next page.
+    found = await read(None if cursor is None else cursors.start(cursor), limit + 1)
+    shown = found[:limit]
+    return Page(shown, cursors.after(key(shown[-1])) if len(found) > limit else None)
