@@ -48,7 +48,7 @@ class Connection:
         await self.writer.drain()
 
     async def answer(self) -> Answer:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             head = (await self.reader.readuntil(b"\r\n\r\n")).decode("ascii")
             first, *lines = head.rstrip().split("\r\n")
             headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
@@ -58,7 +58,7 @@ class Connection:
 
     async def is_closed(self) -> bool:
         """Wait for it."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             return await self.reader.read() == b""
 
 
@@ -117,7 +117,7 @@ async def running(
             long_lived=long_lived,
         )
     )
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         try:
             yield Site(int((await started).rpartition(":")[2]), stop, task)
         finally:

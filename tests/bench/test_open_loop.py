@@ -28,7 +28,7 @@ async def server(answering: Answering) -> AsyncIterator[Load]:
         finally:
             writer.transport.abort()
 
-    async with asyncio.timeout(20), await asyncio.start_server(serve, "127.0.0.1", 0) as listening:
+    async with asyncio.timeout(60), await asyncio.start_server(serve, "127.0.0.1", 0) as listening:
         yield evolve(LOAD, port=listening.sockets[0].getsockname()[1])
         # The clients have gone, so that these end.
         await asyncio.gather(*filter(None, serving))
@@ -121,7 +121,7 @@ async def test_no_connection_is_opened_when_all_are_closed() -> None:
                 writer.write(CREATED)
         writer.transport.abort()
 
-    async with asyncio.timeout(20), await asyncio.start_server(serve, "127.0.0.1", 0) as listening:
+    async with asyncio.timeout(60), await asyncio.start_server(serve, "127.0.0.1", 0) as listening:
         load = evolve(LOAD, port=listening.sockets[0].getsockname()[1], seconds=0.095)
         result = await open_loop(load)
         # Whatever was begun comes about in as many turns of the loop.

@@ -40,7 +40,7 @@ async def test_a_session_that_holds_back_vacuum_is_named_without_its_query(
 async def _after_no_time(engine: AsyncEngine) -> list[str]:
     """As a minute later."""
     query: Any = backend_of(engine).dialect.holding_back_vacuum
-    async with asyncio.timeout(20), engine.connect() as connection:
+    async with asyncio.timeout(60), engine.connect() as connection:
         rows = (await connection.execute(text(query.replace("1 min", "0 s")))).all()
     return [f"{row.holder} since {row.since}" for row in rows if "autovacuum" not in row.holder]
 

@@ -61,7 +61,7 @@ async def test_nobody_else_sees_what_is_not_committed_and_readers_do_not_wait_fo
         [pen] = (await tx.products.get_many({PEN}, lock=True)).values()
         pen.take(2)
         await tx.products.save_many([pen])
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(60):
             assert await stock_of(unit_of_work) == 5
     assert await stock_of(unit_of_work) == 3
 
@@ -118,7 +118,7 @@ async def test_whoever_hears_of_a_commit_may_write(open_unit_of_work: OpenUnitOf
             await keep(unit_of_work, products=[a_product(2, stock=7)])
 
     unit_of_work = open_unit_of_work(add_ink)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await keep(unit_of_work, products=[a_product()], orders=[an_order()])
     assert await stock_of(unit_of_work, INK) == 7
 
@@ -176,7 +176,7 @@ async def test_a_cancelled_block_leaves_nothing_behind(unit_of_work: UnitOfWork)
     with pytest.raises(asyncio.CancelledError):
         await task
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await take(unit_of_work, PEN)
     assert await stock_of(unit_of_work) == 4
 

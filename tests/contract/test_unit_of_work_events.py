@@ -138,7 +138,7 @@ async def test_whoever_only_looks_sees_the_entries_in_pages_and_claims_none(unit
 
 async def test_an_event_that_commits_late_still_leaves(unit_of_work: UnitOfWork) -> None:
     """Its position may be lower than one that was sent long ago."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         added, may_commit = asyncio.Event(), asyncio.Event()
 
         async def commit_late() -> None:

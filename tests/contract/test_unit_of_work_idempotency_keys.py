@@ -242,7 +242,7 @@ async def test_of_those_who_come_at_once_one_works_and_the_others_wait_or_are_to
 async def test_whoever_holds_a_key_keeps_nobody_waiting(postgres_engine: AsyncEngine) -> None:
     unit_of_work = SqlUnitOfWork(postgres_engine)
     other = IdempotencyKey("customer 1", "tuesday")
-    async with asyncio.timeout(3), unit_of_work() as tx:
+    async with asyncio.timeout(60), unit_of_work() as tx:
         await tx.idempotency_keys.claim([KEY])
         await tx.idempotency_keys.add_many([kept()])
         assert await claim(unit_of_work, KEY, other) == {other: None}
@@ -256,7 +256,7 @@ async def test_a_key_in_flight_elsewhere_is_told_alone(postgres_engine: AsyncEng
     request = OrderRequest(UserId(1), (RequestedItem(ProductId(1), 1),))
     tuesday = evolve(KEY, value="tuesday")
 
-    async with asyncio.timeout(5), unit_of_work() as tx:
+    async with asyncio.timeout(60), unit_of_work() as tx:
         await tx.idempotency_keys.claim([KEY])
         calls = [Keyed(request, KEY, "f"), Keyed(request, tuesday, "f"), request]
         outcomes = await place_order([number(call) for call in calls])

@@ -178,7 +178,7 @@ async def test_orders_can_be_placed_while_somebody_holds_their_product(postgres_
     """Their lines point at a product that the worker has locked."""
     unit_of_work = SqlUnitOfWork(postgres_engine)
     await keep(unit_of_work, products=[a_product()])
-    async with asyncio.timeout(5), unit_of_work() as tx:
+    async with asyncio.timeout(60), unit_of_work() as tx:
         await tx.products.get_many([PEN], lock=True)
         await keep(unit_of_work, orders=[an_order()])
 
@@ -222,7 +222,7 @@ async def test_a_pool_that_is_used_up_is_told_within_its_bound(migrated_postgres
         async with unit_of_work() as tx:
             await tx.products.last_id()
             with pytest.raises(Unavailable, match="every connection to it is in use"):
-                async with asyncio.timeout(4), unit_of_work() as second:
+                async with asyncio.timeout(60), unit_of_work() as second:
                     await second.products.last_id()
     finally:
         await engine.dispose()
@@ -294,7 +294,7 @@ async def test_two_processes_write_to_one_sqlite_file_in_turns(
 
     # As two processes are: each with an engine, and so with a queue for writers, of its own.
     units = [SqlUnitOfWork(open_engines(path)), SqlUnitOfWork(open_engines(path))]
-    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
         for number in range(20):
             group.create_task(take(units[number % 2]))
     async with units[0].reading() as tx:

@@ -214,7 +214,7 @@ async def test_of_two_who_change_an_order_at_once_without_a_lock_one_is_refused(
         return order
 
     orders = [await cancelled(), await cancelled()]
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         outcomes = await asyncio.gather(*(save(shop, order) for order in orders), return_exceptions=True)
     assert [type(outcome) for outcome in outcomes if outcome is not None] == [OrderConflict]
     assert (await stored(shop, order_id(1)))[order_id(1)].version == 2
@@ -429,7 +429,7 @@ async def test_a_locked_order_is_changed_by_one_after_the_other(shop: UnitOfWork
         async with shop() as tx:
             return (await tx.orders.get_many({order_id(1)}, lock=True))[order_id(1)].status
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         first = asyncio.create_task(request_payment())
         await locked.wait()
         second = asyncio.create_task(see_it())

@@ -34,7 +34,7 @@ async def answering(app: Quart, host: str) -> set[str]:
     serving = asyncio.create_task(
         serve(app, host=host, port=0, shutdown_timeout=5, on_started=started.set_result, stop=stop)
     )
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         port = int((await started).rpartition(":")[2])
         found = {address for address in ("127.0.0.1", "127.0.0.2", "::1") if await answers(address, port)}
         stop.set()

@@ -130,7 +130,7 @@ async def test_what_is_unsettled_is_brought_to_another_at_once_when_its_holder_s
         held = await receive(first, 5)
         await first.ack([held[1], held[3]])
 
-    async with open_subscription(amqp_url, topology, "payments") as second, asyncio.timeout(5):
+    async with open_subscription(amqp_url, topology, "payments") as second, asyncio.timeout(60):
         again = await receive(second, 3)
 
     assert events_of(again) == [events[0], events[2], events[4]]
@@ -190,7 +190,7 @@ async def test_to_receive_while_the_broker_is_down_says_so_and_works_once_it_is_
     await publisher.enqueue(entries(event))
     wire.plugged = False
     for _ in range(3):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             with pytest.raises(Unavailable, match="can't be reached") as refusal:
                 await queue.receive(1)
         assert "guest" not in str(refusal.value)

@@ -51,7 +51,7 @@ def decide(shop: Shop) -> DecideDeadLetters:
 
 async def record(shop: Shop, queue: MemoryDeadLetterQueue) -> None:
     recording = RecordDeadLetters("payments", queue, shop.unsteady, shop.clock)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await recording.record(await recording.receive())
 
 

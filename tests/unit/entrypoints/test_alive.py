@@ -62,7 +62,7 @@ def test_a_link_is_not_followed(folder: Path) -> None:
 async def test_a_program_notes_that_it_lives_while_it_runs_even_where_it_can_write_nothing(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with asyncio.timeout(20), noted_alive("relay"):
+    async with asyncio.timeout(60), noted_alive("relay"):
         while alive.main(["relay"]):  # noqa: ASYNC110 - it is written by another task
             await asyncio.sleep(0)
     assert alive.seconds_since("relay") is None

@@ -17,7 +17,7 @@ async def test_an_outage_of_any_length_ends_no_loop(monkeypatch: pytest.MonkeyPa
             stop.set()
         raise Unavailable("the server is gone")
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await waiting.repeat(step, stop, name="test")
 
 
@@ -32,7 +32,7 @@ async def test_a_step_that_fails_in_an_unknown_way_is_taken_again(monkeypatch: p
             return 0
         raise RuntimeError("an unexpected error")
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await waiting.repeat(step, stop, name="test")
     assert taken == [0, 1]
 
@@ -46,7 +46,7 @@ async def test_a_stop_ends_the_wait_but_not_the_step() -> None:
         finished.append("step")
         return 60
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await waiting.repeat(step, stop, name="test")
     assert finished == ["step"]
 
@@ -57,7 +57,7 @@ async def test_work_that_ends_before_the_stop_has_a_result() -> None:
         return "done"
 
     stop = waiting.Stop()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         assert await stop.until_first(work()) == "done"
         stop.set()
         await asyncio.sleep(0.01)
@@ -75,7 +75,7 @@ async def test_a_stop_ends_the_work_and_what_it_holds_is_let_go_of_first() -> No
             let_go.append("all")
         return "done"
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         assert await stop.until_first(work()) is None
     assert let_go == ["all"]
 
@@ -91,7 +91,7 @@ async def test_a_stop_ends_all_that_waits_however_often_it_is_told() -> None:
             stop.set()
             let_go.append(name)
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         working = [asyncio.create_task(stop.until_first(work(name))) for name in ("first", "second")]
         await asyncio.sleep(0)
         stop.set()
@@ -103,7 +103,7 @@ async def test_a_stop_ends_all_that_waits_however_often_it_is_told() -> None:
 async def test_nothing_is_waited_for_after_the_stop() -> None:
     stop = waiting.Stop()
     stop.set()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         assert await stop.until_first(asyncio.Event().wait()) is None
 
 
@@ -125,7 +125,7 @@ async def test_work_that_is_cancelled_is_cancelled_and_not_stopped() -> None:
         finally:
             ended.append("work")
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         task = asyncio.create_task(waiting.Stop().until_first(work()))
         await begun.wait()
         task.cancel()
@@ -136,7 +136,7 @@ async def test_work_that_is_cancelled_is_cancelled_and_not_stopped() -> None:
 
 async def test_a_turn_lasts_as_long_as_its_block() -> None:
     lock = asyncio.Lock()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         async with waiting.Turn(lock) as turn:
             turn.end_after(60)
             assert lock.locked()
@@ -147,7 +147,7 @@ async def test_a_turn_lasts_as_long_as_its_block() -> None:
 
 async def test_a_turn_that_takes_too_long_ends_before_its_block_and_leaves_the_next_one_alone() -> None:
     lock = asyncio.Lock()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         async with waiting.Turn(lock) as slow:
             slow.end_after(0)
             next_one = waiting.Turn(lock)
