@@ -37,7 +37,7 @@ class Limits:
     simulated_work: tuple[float, float] = (0.0, 0.0)
     # None keeps positions for good.
     feed_retention: timedelta | None = None
-    # Readers that follow the feed at once, in this process.
+    # Readers that follow the feed at once, and requests that wait for an order at once, in this process.
     followers_max: int = 500
     # How many jobs a worker runs at once, and for how long those that have ended are kept.
     max_jobs: int = 8

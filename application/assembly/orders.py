@@ -14,6 +14,7 @@ from application.intake.check_order import CheckedOrder, CheckOrder
 from application.intake.place_order import OrderRequest, RequestedItem
 from application.intake.queue_orders import Queued
 from application.intake.refresh_prices import RefreshPrices
+from application.orders.await_version import AwaitVersion
 from application.orders.cancel_order import CancelOrder
 from application.orders.change_details import ChangeDetails
 from application.orders.complete_order import CompleteOrder
@@ -35,6 +36,8 @@ class OrderUseCases:
     place_order: Callable[[Principal, OrderRequest | Keyed[OrderRequest]], Awaitable[Order | Queued | Replayed]]
     check_order: Callable[[Principal, Sequence[RequestedItem]], Awaitable[CheckedOrder]]
     get_order: Callable[[Principal, OrderCall], Awaitable[Order]]
+    await_version: Guarded[..., Order]
+    version_waits: AwaitVersion
     list_orders: Guarded[..., Sequence[Order]]
     search_orders: Guarded[..., OrdersFound]
     expand_order: Callable[[Principal, OrderCall], Awaitable[ExpandedOrder]]
@@ -51,10 +54,14 @@ class OrderUseCases:
 
 def order_use_cases(shared: Shared) -> OrderUseCases:
     uow, now, recent, unrecorded = shared.uow, shared.ports.now, shared.ports.recent_orders, shared.unrecorded
+    get_order = Guarded(Scope.ORDERS_READ, with_own_order(shared.get_order))
+    version_waits = AwaitVersion(get_order, most=shared.limits.followers_max)
     return OrderUseCases(
         place_order=Guarded(Scope.ORDERS_WRITE, for_own_account(shared.intake)),
         check_order=Guarded(Scope.ORDERS_READ, for_anybody(CheckOrder(uow))),
-        get_order=Guarded(Scope.ORDERS_READ, with_own_order(shared.get_order)),
+        get_order=get_order,
+        await_version=Guarded(Scope.ORDERS_READ, version_waits),
+        version_waits=version_waits,
         list_orders=Guarded(Scope.ORDERS_READ, ListOrders(uow, recent)),
         search_orders=Guarded(Scope.ORDERS_READ, SearchOrders(uow, recent)),
         expand_order=Guarded(Scope.ORDERS_READ, with_own_order(ExpandOrder(uow, recent, unrecorded))),

@@ -45,6 +45,16 @@ class UseCases(
             OrderStatus.REFUNDED: self.request_refund,
         }
 
+    @property
+    def waiting(self) -> int:
+        """How many callers wait for something to happen, without any work for it."""
+        return self.feed_tail.count + self.version_waits.count
+
+    def stop_waiting(self) -> None:
+        """End every such wait, now and later. It would outlast a process that is told to stop."""
+        self.feed_tail.close()
+        self.version_waits.close()
+
     async def drained(self) -> None:
         """Wait until every call of a batched use case has its answer, even if its caller was cancelled."""
         await self._batches.drained()

@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any, Final, cast
 
@@ -12,6 +13,7 @@ from werkzeug.routing import MapAdapter
 
 from application.access.principal import Principal
 from application.assembly.use_cases import UseCases
+from application.errors import Trouble
 from entrypoints.http.accept import preferred
 from entrypoints.http.all_errors import all_errors
 from entrypoints.http.cors import Cors
@@ -125,7 +127,8 @@ class _Api(LeanQuart):
     async def dispatch_request(self, request_context: Any = None) -> Any:
         # The timeout is set here, so that no handler can forget it.
         rule = None if request_context is None else request_context.request.url_rule
-        waits = self.routes[rule.endpoint].waits if rule is not None else 0.0
+        route = None if rule is None else self.routes[rule.endpoint]
+        waits = route.waits if route is not None and b"wait=" in request_context.request.query_string else 0.0
         async with asyncio.timeout(self.request_timeout + waits):
             # The context has the request itself, which costs less than `request`, a proxy of it.
             if request_context is not None and request_context.request.method == "OPTIONS":
@@ -134,9 +137,17 @@ class _Api(LeanQuart):
                 expect_digests(request_context.request.headers, await read_body())
             # Every handler returns a Reply.
             reply = cast(Reply, await super().dispatch_request(request_context))
+            if waits:
+                await self._look_again(request_context.request, cast(Route, route))
             if request_context is not None and (limits := headers_in(request_context.request)):
                 reply.headers.extend(limits)
             return reply
+
+    async def _look_again(self, request: Request, route: Route) -> None:
+        """Refuse the answer to a request that has waited, if its key has been revoked meanwhile."""
+        # While the database is gone, nobody is shut out for that, as with any request.
+        with suppress(Trouble):
+            expect_access(await self.authenticate(request), route.access)
 
     def _options(self, request: Request) -> Reply:
         """Return what may be done at an address, also to a browser that asks for a page of another origin."""

@@ -7,6 +7,7 @@ If-Unmodified-Since and If-Modified-Since.
 import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
+from hashlib import blake2b
 from operator import itemgetter
 from typing import Any, Final, Protocol
 
@@ -24,6 +25,8 @@ GUARDS: Final = TAGS | {"If-Unmodified-Since"}
 _NAMES: Final = GUARDS | {"If-Modified-Since"}
 
 _ANY: Final = "*"
+# Between the version and what names the parts of a representation.
+_PARTS: Final = ";"
 # An entity tag, or nothing, and the comma behind it. An empty element of a list is allowed (RFC 9110, section 5.6.1).
 _ELEMENT: Final = re.compile(r'[ \t]*(?P<tag>(?:W/)?"[!#-~\x80-\xff]*")?[ \t]*(?:,|\Z)')
 _DATE_FORMATS: Final = ("%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %d %H:%M:%S %Y")
@@ -38,6 +41,11 @@ class Versioned(Protocol):
 
 def etag_of(thing: Versioned) -> str:
     return f'"v{thing.version}"'
+
+
+def etag_with_parts(thing: Versioned, body: bytes) -> str:
+    """Return the tag of this representation, which has more in it than the version says. It guards a change as well."""
+    return f'"v{thing.version}{_PARTS}{blake2b(body, digest_size=8).hexdigest()}"'
 
 
 @frozen
@@ -64,12 +72,15 @@ class EntityTags:
 
     def expect(self, thing: Versioned) -> bool:
         # A weak tag never matches strongly.
-        return self.match is None or _ANY in self.match or etag_of(thing) in self.match
+        return self.match is None or _ANY in self.match or etag_of(thing) in map(_of_version, self.match)
 
-    def exclude(self, thing: Versioned) -> bool:
+    def exclude(self, thing: Versioned, etag: str | None = None) -> bool:
+        """Return whether it is excluded, or only its representation with this tag."""
         # RFC 9110, section 13.1.2: a weak comparison.
         tags = self.none_match or frozenset()
-        return not tags.isdisjoint({_ANY, etag_of(thing), f"W/{etag_of(thing)}"})
+        if etag is None:
+            etag, tags = etag_of(thing), frozenset(map(_of_version, tags))
+        return not tags.isdisjoint({_ANY, etag, f"W/{etag}"})
 
 
 @frozen
@@ -96,12 +107,15 @@ class Preconditions:
     def allow_change(self, order: Order) -> bool:
         return self._expect_this(order) and not self._tags.exclude(order)
 
-    def spare_body(self, order: Order) -> bool:
-        """Return whether a client that reads the order has it already. Raise `PreconditionFailed`."""
+    def spare_body(self, order: Order, etag: str) -> bool:
+        """Return whether a client that reads the order, as this tag names it, has it. Raise `PreconditionFailed`."""
         if not self._expect_this(order):
             raise PreconditionFailed(f"order {order.id} is at version {order.version}")
         if self._tags.none_match is not None:
-            return self._tags.exclude(order)
+            return self._tags.exclude(order, etag)
+        if etag != etag_of(order):
+            # A date says nothing about the parts.
+            return False
         return self._modified_since is not None and order.updated_at <= self._modified_since
 
     def _expect_this(self, order: Order) -> bool:
@@ -127,6 +141,12 @@ def only_if(order_id: OrderId, headers: Headers) -> OrderCall:
     """Return the order to be changed, with the preconditions of the request. Raise `InvalidHeader`."""
     preconditions = Preconditions.of(headers)
     return order_id if preconditions is None else OnlyIf(order_id, preconditions.allow_change)
+
+
+def _of_version(tag: str) -> str:
+    """Return the tag of the version that a representation with parts is of."""
+    version, parts, _ = tag.partition(_PARTS)
+    return f'{version}"' if parts else tag
 
 
 def _tags(headers: Headers, name: str) -> frozenset[str] | None:

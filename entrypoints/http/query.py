@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from math import nan
 from types import MappingProxyType
 from typing import Any, Final, get_args
 from urllib.parse import parse_qsl
@@ -39,6 +40,7 @@ _NOT_UTF8: Final = "\ufffd"
 # The products that are for sale, those that are not, and all.
 _ACTIVE: Final[Mapping[str, bool | None]] = {"true": True, "false": False, "all": None}
 
+_DECIMAL: Final = re.compile(r"[0-9.eE+-]{1,32}")
 _KIND: Final = re.compile(r"[a-z_]{1,64}")
 
 # Parses the text of one parameter. Raises `InvalidRequest`.
@@ -186,7 +188,18 @@ def order_id(text: str) -> OrderId:
 
 
 def seconds(text: str) -> float:
-    return _whole_number("wait", text, int(MOST_SECONDS))
+    try:
+        number = float(text) if _DECIMAL.fullmatch(text) else nan
+    except ValueError:
+        number = nan
+    if not 0 <= number <= MOST_SECONDS:
+        rule = f"it is a number of seconds from 0 to {int(MOST_SECONDS)}"
+        raise InvalidRequest(in_query("wait", rule, "out_of_range"))
+    return number
+
+
+def min_version(text: str) -> int:
+    return _whole_number("min_version", text, MAX_ID)
 
 
 def max_events(text: str) -> int:
@@ -262,7 +275,13 @@ SCHEMAS: Final[Mapping[Reader, Mapping[str, Any]]] = MappingProxyType(
             "description": "Types with commas between them, as in order.*,order.paid.",
         },
         order_id: PATH_SCHEMAS["order_id"],
-        seconds: {"type": "integer", "minimum": 1, "maximum": int(MOST_SECONDS), "description": "Seconds to wait."},
+        seconds: {"type": "number", "minimum": 0, "maximum": int(MOST_SECONDS), "description": "Seconds to wait."},
+        min_version: {
+            "type": "integer",
+            "minimum": 1,
+            "maximum": MAX_ID,
+            "description": "Wait until the order has this version, or a later one.",
+        },
         max_events: {"type": "integer", "minimum": 1, "maximum": MAX_EVENTS, "description": "The stream ends then."},
     }
 )

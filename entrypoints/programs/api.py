@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
-from application.feed.tail import FeedTail
+from application.assembly.use_cases import UseCases
 from entrypoints.alive import API
 from entrypoints.broker import queues_declared
 from entrypoints.connections import open_container
@@ -76,7 +76,7 @@ async def serve_http(container: Container, stop: Stop, *, on_started: OnStarted,
             await stack.enter_async_context(fence_watched(container.cache_fence()))
         if settings.intake != "direct":
             await stack.enter_async_context(prices_known(use_cases.refresh_prices))
-        await stack.enter_async_context(_followed_until(stop, use_cases.feed_tail))
+        await stack.enter_async_context(_waiting_until(stop, use_cases))
         freeze_objects()
         await serve(
             app,
@@ -89,22 +89,22 @@ async def serve_http(container: Container, stop: Stop, *, on_started: OnStarted,
             access_log=stack.enter_context(
                 open_access_log(settings.access_log_file, settings.access_log_format, settings.proxies)
             ),
-            long_lived=lambda: use_cases.feed_tail.count,
+            long_lived=lambda: use_cases.waiting,
         )
         await use_cases.drained()
 
 
 @asynccontextmanager
-async def _followed_until(stop: Stop, tail: FeedTail) -> AsyncGenerator[None, None]:
-    """End the streams at once when the process is told to stop, since they would never end by themselves."""
+async def _waiting_until(stop: Stop, use_cases: UseCases) -> AsyncGenerator[None, None]:
+    """End streams and waits at once when the process is told to stop. Streams would never end by themselves."""
 
     async def close() -> None:
         await stop.wait()
-        tail.close()
+        use_cases.stop_waiting()
 
     closing = asyncio.create_task(close())
     try:
         yield
     finally:
-        tail.close()
+        use_cases.stop_waiting()
         closing.cancel()

@@ -1,5 +1,6 @@
 """The client library over the service in memory, on a network that loses requests and answers."""
 
+import asyncio
 import inspect
 import json
 from collections.abc import AsyncIterator, Callable
@@ -18,6 +19,7 @@ from holdfast_client import (
     Item,
     NoAnswer,
     NotFound,
+    NotInTime,
     PositionNotKept,
     PreconditionFailed,
     RefusedByRules,
@@ -208,6 +210,27 @@ async def test_what_is_no_answer_of_holdfast_is_called_so(network: Network, clie
     for _ in range(2):
         with pytest.raises(UnexpectedAnswer):
             await client.product(1)
+
+
+async def test_an_order_is_waited_for_until_it_has_the_status_or_the_version(shop: Shop, client: AsyncClient) -> None:
+    order = await client.place_order(1, [Item((await shop.sells()).id, 1)])
+    async with asyncio.timeout(30):
+        by_status = asyncio.ensure_future(client.wait_for(order.order_id, status=("PROCESSING", "FAILED")))
+        by_version = asyncio.ensure_future(client.wait_for(order.order_id, version=order.version + 1))
+        while shop.use_cases.waiting < 2:  # noqa: ASYNC110 - they wait inside
+            await asyncio.sleep(0)
+        await client.pay(order.order_id)
+        assert {(await waited).status for waited in (by_status, by_version)} == {"PROCESSING"}
+
+
+async def test_a_wait_for_an_order_ends(shop: Shop, client: AsyncClient) -> None:
+    order = await client.place_order(1, [Item((await shop.sells()).id, 1)])
+    assert await client.wait_for(order.order_id, status="PENDING", timeout=0) == order
+    with pytest.raises(NotInTime, match="is PENDING, at version 1") as caught:
+        await client.wait_for(order.order_id, status="PAID", timeout=0.01)
+    assert caught.value.order == order
+    with pytest.raises(ValueError, match="which status"):
+        await client.wait_for(order.order_id)
 
 
 async def test_lists_come_whole(shop: Shop, client: AsyncClient) -> None:

@@ -35,7 +35,7 @@ def run(example: str, service: Service) -> list[str]:
 
 
 def test_every_example_of_its_page_runs(service: Service) -> None:
-    paid, refused, followed = EXAMPLES
+    paid, refused, followed, waited = EXAMPLES
     *events, status = run(paid, service)
     assert [line.split()[1] for line in events][-1] == "order.paid"
     assert status == "PAID"
@@ -43,6 +43,7 @@ def test_every_example_of_its_page_runs(service: Service) -> None:
     order, event = run(followed, service)
     assert order.split()[1] == "2500"
     assert event.split()[1] == order.split()[0]
+    assert run(waited, service) == ["PAID"]
 
 
 def test_from_nothing_to_a_paid_order_takes_eleven_lines() -> None:

@@ -46,6 +46,8 @@ RULES_OF_THE_SHOP = {
     "POST /orders/{order_id}/messages": [422],
     # A customer has names of letters, too.
     "GET /orders": [422],
+    # To wait is to wait for a version.
+    "GET /orders/{order_id}": [422],
     # A position that was never given.
     "GET /events": [410],
 }

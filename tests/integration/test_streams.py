@@ -27,7 +27,7 @@ async def site(shop: Shop) -> AsyncIterator[Site]:
     async with running(
         app_over(shop.use_cases),
         concurrency=ConcurrencyLimit(presumed=0, least=LIMIT),
-        long_lived=lambda: shop.use_cases.feed_tail.count,
+        long_lived=lambda: shop.use_cases.waiting,
     ) as site:
         yield site
 
@@ -63,7 +63,7 @@ async def test_streams_take_no_room_from_requests_and_end_at_once_when_the_serve
                 await stream.reader.readuntil(b"id: 1\nevent: order.placed\n")
         # As the program does.
         site.stop.set()
-        shop.use_cases.feed_tail.close()
+        shop.use_cases.stop_waiting()
         async with asyncio.timeout(PATIENCE):
             for stream in streams:
                 assert b"retry: " in await stream.reader.read()

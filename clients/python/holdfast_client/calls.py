@@ -81,8 +81,8 @@ def place_order(
     return Call("POST", "/orders", _body(Order.of), body | ({"pay": True} if pay else {}), headers=_under(key))
 
 
-def get_order(order_id: UUID | str) -> Call[Order]:
-    return Call("GET", _order(order_id), _body(Order.of))
+def get_order(order_id: UUID | str, *, wait: float | None = None, min_version: int | None = None) -> Call[Order]:
+    return Call("GET", _order(order_id), _body(Order.of), params=_given(wait=wait, min_version=min_version))
 
 
 def list_orders(*, cursor: str | None = None, limit: int | None = None, **only: Any) -> Call[Page[Order]]:

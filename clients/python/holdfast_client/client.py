@@ -6,7 +6,7 @@ not reach the service.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Sequence
 from typing import Any, Final, Self, TypeVar
 from uuid import UUID
 
@@ -18,6 +18,7 @@ from holdfast_client.errors import HoldfastError, error_of
 from holdfast_client.following import QUIET, STREAM, Following, is_stream
 from holdfast_client.models import Cart, Event, EventPage, IssuedKey, Item, Job, Message, Order, Page, Product
 from holdfast_client.retries import Retries, no_answer
+from holdfast_client.waiting import Waiting
 
 T = TypeVar("T")
 
@@ -76,8 +77,27 @@ class Client:
         """
         return self._send(calls.place_order(user_id, items, pay=pay, key=key, details=details))
 
-    def order(self, order_id: UUID | str) -> Order:
-        return self._send(calls.get_order(order_id))
+    def order(self, order_id: UUID | str, *, wait: float | None = None, min_version: int | None = None) -> Order:
+        """Return an order. With `wait` and `min_version`, wait for the version for so many seconds, at most ten."""
+        return self._send(calls.get_order(order_id, wait=wait, min_version=min_version))
+
+    def wait_for(
+        self,
+        order_id: UUID | str,
+        *,
+        status: str | Collection[str] = (),
+        version: int | None = None,
+        timeout: float = 60.0,
+    ) -> Order:
+        """Return the order once it has this status or one of these, or this version or a later one.
+
+        Name every status that ends your wait, such as `("PAID", "FAILED")`. Raise `NotInTime` after `timeout` seconds.
+        """
+        waiting = Waiting.begin(status, version, timeout)
+        order = self.order(order_id)
+        while (look := waiting.next_look(order)) is not None:
+            order = self._send(look)
+        return order
 
     def order_page(self, *, cursor: str | None = None, limit: int | None = None, **only: Any) -> Page[Order]:
         """Return a page of the orders, the newest first. `only` are parameters of the list, such as `status`."""
@@ -307,8 +327,27 @@ class AsyncClient:
         """
         return await self._send(calls.place_order(user_id, items, pay=pay, key=key, details=details))
 
-    async def order(self, order_id: UUID | str) -> Order:
-        return await self._send(calls.get_order(order_id))
+    async def order(self, order_id: UUID | str, *, wait: float | None = None, min_version: int | None = None) -> Order:
+        """Return an order. With `wait` and `min_version`, wait for the version for so many seconds, at most ten."""
+        return await self._send(calls.get_order(order_id, wait=wait, min_version=min_version))
+
+    async def wait_for(
+        self,
+        order_id: UUID | str,
+        *,
+        status: str | Collection[str] = (),
+        version: int | None = None,
+        timeout: float = 60.0,  # noqa: ASYNC109 - as that of the other client
+    ) -> Order:
+        """Return the order once it has this status or one of these, or this version or a later one.
+
+        Name every status that ends your wait, such as `("PAID", "FAILED")`. Raise `NotInTime` after `timeout` seconds.
+        """
+        waiting = Waiting.begin(status, version, timeout)
+        order = await self.order(order_id)
+        while (look := waiting.next_look(order)) is not None:
+            order = await self._send(look)
+        return order
 
     async def order_page(self, *, cursor: str | None = None, limit: int | None = None, **only: Any) -> Page[Order]:
         """Return a page of the orders, the newest first. `only` are parameters of the list, such as `status`."""

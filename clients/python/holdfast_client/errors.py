@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import httpx
 
-from holdfast_client.models import Wrong
+from holdfast_client.models import Order, Wrong
 
 
 class HoldfastError(Exception):
@@ -18,6 +18,14 @@ class NoAnswer(HoldfastError):
     def __init__(self, message: str, *, may_have_happened: bool) -> None:
         super().__init__(message)
         self.may_have_happened = may_have_happened
+
+
+class NotInTime(HoldfastError):
+    """What was waited for did not come in time. `order` is as it was then."""
+
+    def __init__(self, order: Order) -> None:
+        super().__init__(f"order {order.order_id} is {order.status}, at version {order.version}")
+        self.order = order
 
 
 class UnexpectedAnswer(HoldfastError):

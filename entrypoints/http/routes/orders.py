@@ -38,9 +38,9 @@ from entrypoints.http.ids import order_id_of
 from entrypoints.http.links import next_page
 from entrypoints.http.order_details import ChangeDetailsBody
 from entrypoints.http.pages import Page, page_of
-from entrypoints.http.preconditions import GUARDS, Preconditions, allowed_by, etag_of, only_if
+from entrypoints.http.preconditions import GUARDS, Preconditions, allowed_by, etag_of, etag_with_parts, only_if
 from entrypoints.http.prefix import here
-from entrypoints.http.refusals import InvalidCursor, InvalidRequest, in_body
+from entrypoints.http.refusals import InvalidCursor, InvalidRequest, in_body, in_query
 from entrypoints.http.replies import Reply, no_content, not_modified, reply
 from entrypoints.http.routes.route import Route
 
@@ -66,7 +66,8 @@ _LISTED: Final = frozenset({"user_id", "status"})
 _PLACE_ORDER: Final = msgspec.json.Decoder(PlaceOrderBody)
 _PAY: Final = msgspec.json.Decoder(PayBody)
 _CHECK: Final = msgspec.json.Decoder(CheckOrderBody)
-_EXPAND: Final = {"expand": query.expand}
+_READ: Final = {"expand": query.expand, "wait": query.seconds, "min_version": query.min_version}
+_WAIT: Final = frozenset({"wait", "min_version"})
 _SEARCH: Final = msgspec.json.Decoder(SearchOrdersBody)
 _CHANGE_DETAILS: Final = msgspec.json.Decoder(ChangeDetailsBody)
 _CHANGE_STATUS: Final = msgspec.json.Decoder(ChangeStatusBody)
@@ -122,7 +123,8 @@ def orders_routes(use_cases: UseCases, cursors: Cursors) -> list[Route]:
             Scope.ORDERS_READ,
             handlers.get,
             honours=GUARDS,
-            parameters=_EXPAND,
+            parameters=_READ,
+            waits=query.MOST_SECONDS,
             summary="Read an order",
             answers={HTTPStatus.OK: examples.EXPANDED_ORDER, HTTPStatus.NOT_MODIFIED: None},
         ),
@@ -233,17 +235,22 @@ class _Handlers:
 
     async def get(self, by: Principal, order_id: str) -> Reply:
         preconditions = Preconditions.of(request.headers)
-        if request.query_string:
-            parts = query.parameters(request.query_string, _EXPAND).get("expand", frozenset())
-            expanded = await self._use_cases.expand_order(by, order_id_of(order_id))
+        wanted = query.parameters(request.query_string, _READ)
+        id_ = order_id_of(order_id)
+        if wanted.keys() & _WAIT:
+            order = await self._use_cases.await_version(by, id_, **_wait_in(wanted))
+        if "expand" in wanted:
+            expanded = await self._use_cases.expand_order(by, id_)
             order = expanded.order
-            body: OrderBody = ExpandedOrderBody.with_parts(expanded, parts)
+            body: OrderBody = ExpandedOrderBody.with_parts(expanded, wanted["expand"])
+            etag = etag_with_parts(order, msgspec.json.encode(body))
         else:
-            order = await self._use_cases.get_order(by, order_id_of(order_id))
-            body = OrderBody.of(order)
-        if preconditions is not None and preconditions.spare_body(order):
-            return not_modified(etag_of(order))
-        return reply(body, HTTPStatus.OK, ("ETag", etag_of(order)))
+            if not wanted:
+                order = await self._use_cases.get_order(by, id_)
+            etag, body = etag_of(order), OrderBody.of(order)
+        if preconditions is not None and preconditions.spare_body(order, etag):
+            return not_modified(etag)
+        return reply(body, HTTPStatus.OK, ("ETag", etag))
 
     async def check(self, by: Principal) -> Reply:
         body = await read_json(_CHECK)
@@ -283,6 +290,14 @@ class _Handlers:
     async def history(self, by: Principal, order_id: str) -> Reply:
         events = await self._use_cases.get_history(by, order_id_of(order_id))
         return reply(HistoryBody([EventBody.of(event) for event in events]))
+
+
+def _wait_in(wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how long to wait, and for which version. Raise `InvalidRequest`."""
+    if missing := _WAIT - wanted.keys():
+        rule = "wait and min_version are sent together"
+        raise InvalidRequest(*(in_query(name, rule, "required") for name in missing))
+    return {"version": wanted["min_version"], "seconds": wanted["wait"]}
 
 
 def _page(page: Page[Order]) -> OrdersBody:

@@ -48,6 +48,7 @@ async def order_a_cart(use: Any, by: Principal, pen: Any, _: Any) -> Any:
 OPERATIONS: dict[str, tuple[Scope | None, Callable[[Any, Principal, Any, Any], Awaitable[Any]]]] = {
     "place_order": (Scope.ORDERS_WRITE, lambda use, by, pen, order: use(by, a_request((pen, 1)))),
     "get_order": (Scope.ORDERS_READ, lambda use, by, pen, order: use(by, order.id)),
+    "await_version": (Scope.ORDERS_READ, lambda use, by, pen, order: use(by, order.id, version=1, seconds=0)),
     "list_orders": (Scope.ORDERS_READ, lambda use, by, pen, order: use(by, limit=9)),
     "search_orders": (Scope.ORDERS_READ, lambda use, by, pen, order: use(by, OrderFilter(), limit=9)),
     "check_order": (Scope.ORDERS_READ, lambda use, by, pen, order: use(by, [RequestedItem(pen.id, 1)])),
@@ -104,6 +105,7 @@ INTERNAL = {
     "give_positions",
     "prune_feed",
     "feed_tail",
+    "version_waits",
     "republish_requests",
     "list_dead_letters",
     "decide_dead_letters",
