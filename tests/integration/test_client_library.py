@@ -1,18 +1,28 @@
-"""The client library as its users have it: the examples of its page, against a running service."""
+"""Those who call Holdfast, as they do it: the examples of the pages for them, against a running service."""
 
+import json
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
 from tests.service import Service
 
-_PAGE: Final = Path("clients/python/README.md").read_text()
-EXAMPLES: Final = re.findall(r"```python\n(.*?)```", _PAGE, re.DOTALL)
+
+def blocks(page: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", Path(page).read_text(), re.DOTALL)
+
+
+CLIENT: Final = blocks("clients/python/README.md", "python")
+API: Final = blocks("docs/api.md", "sh")
+[API_PYTHON] = blocks("docs/api.md", "python")
+README: Final = Path("README.md").read_text()
+SHOWN_ID: Final = "01a1fc56-2704-7535-8a34-03a29673dc7a"
+ADDRESS: Final = "http://127.0.0.1:8000"
 
 
 @pytest.fixture(scope="module")
@@ -27,15 +37,27 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 
 def run(example: str, service: Service) -> list[str]:
-    code = example.replace("http://127.0.0.1:8000", service.url)
+    return _printed([sys.executable, "-c", _at(service, example)])
+
+
+def shell(lines: str, service: Service) -> list[str]:
+    return _printed(["sh", "-euc", _at(service, lines)])
+
+
+def _at(service: Service, example: str) -> str:
+    code = example.replace(ADDRESS, service.url)
     assert code != example
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    return code
+
+
+def _printed(command: list[str]) -> list[str]:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
 
 
-def test_every_example_of_its_page_runs(service: Service) -> None:
-    paid, refused, followed, waited = EXAMPLES
+def test_every_example_of_the_clients_page_runs(service: Service) -> None:
+    paid, refused, followed, waited = CLIENT
     *events, status = run(paid, service)
     assert [line.split()[1] for line in events][-1] == "order.paid"
     assert status == "PAID"
@@ -46,5 +68,45 @@ def test_every_example_of_its_page_runs(service: Service) -> None:
     assert run(waited, service) == ["PAID"]
 
 
-def test_from_nothing_to_a_paid_order_takes_eleven_lines() -> None:
-    assert len([line for line in EXAMPLES[0].splitlines() if line.strip()]) <= 11
+@pytest.mark.usefixtures("curl_program")
+def test_every_example_of_the_page_about_the_api_runs(service: Service) -> None:
+    # Each answer is one line without an end.
+    answers: list[Any] = [
+        json.loads(line) for line in shell(re.sub(r"(?m)^(curl.*)$", r"\1; echo", "".join(API)), service)
+    ]
+    product, order, paid, wrong, kind, again, stale, listed, found, events = answers
+    assert product["id"] == 4711
+    assert (order["status"], order["version"]) == ("PAID", 4)
+    assert [(event["order_id"], event["type"]) for event in paid["items"]] == [(order["order_id"], "order.paid")]
+    assert [error["pointer"] for error in wrong["errors"]] == ["/items/0/quantity"]
+    assert (wrong["type"], kind["code"]) == ("/problems/invalid_request", "invalid_request")
+    assert again["order_id"] == order["order_id"]
+    assert stale["code"] == "precondition_failed"
+    assert order["order_id"] in {each["order_id"] for each in listed["items"]}
+    assert [each["order_id"] for each in found["items"]] == [order["order_id"]]
+    assert [event["position"] for event in events["items"]] == [1, 2]
+    assert run(API_PYTHON, service) == ["PAID 2500 EUR", "order.paid"]
+
+
+def test_from_nothing_to_a_paid_order_takes_six_lines_of_shell_and_eleven_of_python() -> None:
+    lines = [[line for line in example.splitlines() if line.strip()] for example in (API[0], API_PYTHON, CLIENT[0])]
+    assert [len(each) <= most for each, most in zip(lines, (6, 11, 11), strict=True)] == [True, True, True]
+
+
+@pytest.mark.usefixtures("curl_program")
+def test_every_request_of_the_readme_gets_what_stands_there(service: Service) -> None:
+    """But for the members that the page leaves out, and for ids and times."""
+    asked = re.findall(r"(?m)^    \$ (curl (?:.*\\\n)*.*)\n((?:    .*\n)+)", README)
+    id_ = None
+    for command, shown in asked:
+        answer = shell(command.replace(SHOWN_ID, id_ or SHOWN_ID), service)
+        for status in re.findall(r"HTTP/1.1 (\d+)", shown):
+            assert answer[0].split()[1] == status
+        body = json.loads(answer[-1])
+        id_ = body.get("order_id", id_)
+        for name in re.findall(r'"(\w+)":', shown):
+            assert f'"{name}":' in answer[-1]
+        if "/events" in command:
+            types = re.findall(r'"type":"([a-z._]+)"', shown)
+            assert [event["type"] for event in body["items"]] == types[: len(body["items"])]
+    assert len(asked) == 3
