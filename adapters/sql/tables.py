@@ -265,14 +265,14 @@ waiting_work: Final = Table(
     Index("waiting_work_by_event", "order_id", "sequence"),
 )
 
-# The events that have no position in the feed yet. `id` is never used again, as in the outbox.
+# The events that have no position in the feed yet, a row for those that were written together: rows of their own would
+# cost each event as much as its place in the feed. `id` is never used again, as in the outbox.
 feed_queue: Final = Table(
     "feed_queue",
     metadata,
     Column("id", _Counter, Identity(always=True), nullable=False),
-    Column("order_id", Id, nullable=False),
-    Column("sequence", Integer, nullable=False),
-    Column("type", String(64), nullable=False),
+    # JSON: order, sequence and type of each.
+    Column("events", Text, nullable=False),
     PrimaryKeyConstraint("id", name="feed_queue_pk"),
     sqlite_autoincrement=True,
     # As in the outbox.

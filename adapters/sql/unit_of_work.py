@@ -1,8 +1,9 @@
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import cached_property
 from typing import TypeVar
 
-from attrs import Factory, define, field
+from attrs import define
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.sql.core.finishing import finish
@@ -71,30 +72,36 @@ class SqlUnitOfWork:
 T = TypeVar("T")
 
 
-def _repository(make: Callable[[TransactionBlock, Committed], T]) -> T:
-    """Made with each transaction, over its block; what it writes is noted for those who hear of the commit."""
-    made: T = field(init=False, default=Factory(lambda tx: make(tx.block, tx.committed), takes_self=True))
-    return made
+def _repository(make: Callable[[TransactionBlock, Committed], T]) -> "cached_property[T]":
+    """Made when it is used, over the block of its transaction. Those who hear of the commit are told what it writes.
+
+    A transaction uses a few of them, and begins for each batch.
+    """
+
+    def get(tx: "_SqlTransaction") -> T:
+        return make(tx.block, tx.committed)
+
+    return cached_property(get)
 
 
-@define(eq=False)
 class _SqlTransaction:
-    block: TransactionBlock
-    committed: Committed
-    orders: SqlOrders = _repository(SqlOrders)
-    products: SqlProducts = _repository(SqlProducts)
-    earlier_prices: SqlEarlierPrices = _repository(lambda block, _: SqlEarlierPrices(block))
-    stock_adjustments: SqlStockAdjustments = _repository(lambda block, _: SqlStockAdjustments(block))
-    payments: SqlPayments = _repository(lambda block, _: SqlPayments(block))
-    events: SqlEvents = _repository(SqlEvents)
-    outbox: SqlOutbox = _repository(SqlOutbox)
-    announcements: SqlAnnouncements = _repository(lambda block, _: SqlAnnouncements(block))
-    feed: SqlFeed = _repository(lambda block, _: SqlFeed(block))
-    waiting_work: SqlWaitingWork = _repository(lambda block, _: SqlWaitingWork(block))
-    idempotency_keys: SqlIdempotencyKeys = _repository(SqlIdempotencyKeys)
-    dead_letters: SqlDeadLetters = _repository(lambda block, _: SqlDeadLetters(block))
-    open_periods: SqlOpenPeriods = _repository(lambda block, _: SqlOpenPeriods(block))
-    api_keys: SqlApiKeys = _repository(lambda block, _: SqlApiKeys(block))
-    jobs: SqlJobs = _repository(lambda block, _: SqlJobs(block))
-    messages: SqlMessages = _repository(lambda block, _: SqlMessages(block))
-    audit: SqlAudit = _repository(lambda block, _: SqlAudit(block))
+    def __init__(self, block: TransactionBlock, committed: Committed) -> None:
+        self.block, self.committed = block, committed
+
+    orders = _repository(SqlOrders)
+    products = _repository(SqlProducts)
+    earlier_prices = _repository(lambda block, _: SqlEarlierPrices(block))
+    stock_adjustments = _repository(lambda block, _: SqlStockAdjustments(block))
+    payments = _repository(lambda block, _: SqlPayments(block))
+    events = _repository(SqlEvents)
+    outbox = _repository(SqlOutbox)
+    announcements = _repository(lambda block, _: SqlAnnouncements(block))
+    feed = _repository(lambda block, _: SqlFeed(block))
+    waiting_work = _repository(lambda block, _: SqlWaitingWork(block))
+    idempotency_keys = _repository(SqlIdempotencyKeys)
+    dead_letters = _repository(lambda block, _: SqlDeadLetters(block))
+    open_periods = _repository(lambda block, _: SqlOpenPeriods(block))
+    api_keys = _repository(lambda block, _: SqlApiKeys(block))
+    jobs = _repository(lambda block, _: SqlJobs(block))
+    messages = _repository(lambda block, _: SqlMessages(block))
+    audit = _repository(lambda block, _: SqlAudit(block))

@@ -134,7 +134,7 @@ class Announcer:
         for position in sorted(put_off):
             first.setdefault(put_off[position].entry.id.order_id, position)
         return [
-            evolve(each, first_put_off=first.get(each.id.order_id, each.first_put_off))
+            evolve(each, first_put_off=first[each.id.order_id]) if each.id.order_id in first else each
             for each in entries
             if each.position not in known
         ]

@@ -67,6 +67,7 @@ class Feed(Protocol):
     async def give_positions(self, *, by: str, limit: int) -> int:
         """Give the oldest events that have none the next positions, those of one order in sequence. Return how many.
 
+        These are `limit`, if as many wait, and may be more by those that one transaction has written.
         None while another relay than `by` holds the lease for it; otherwise, the lease is taken or renewed. It is not
         the one of the outbox. Raise `Aborted` if the relay lost it meanwhile.
         """

@@ -17,7 +17,10 @@ def request_id_of(headers: Iterable[tuple[bytes, bytes]]) -> str:
 
     The names of the headers are in lower case.
     """
-    sent = dict(headers).get(_RAW_NAME, b"").strip(b" \t")
+    sent = b""
+    for name, value in headers:
+        if name == _RAW_NAME:
+            sent = value.strip(b" \t")
     return sent.decode() if sent and _VALID.fullmatch(sent) else new_request_id()
 
 
@@ -32,4 +35,4 @@ def request_id_in(request: bytes) -> str:
 
 
 def new_request_id() -> str:
-    return random.getrandbits(96).to_bytes(12, "big").hex()
+    return f"{random.getrandbits(96):024x}"

@@ -87,12 +87,33 @@ async def test_an_event_can_be_read_when_it_has_its_position_and_not_before(shop
 
 
 async def test_a_limit_takes_the_oldest(shop: UnitOfWork) -> None:
-    await add_orders(shop, 1, 2, 3)
+    for number in (1, 2, 3):
+        await add_orders(shop, number)
     assert await give(shop, limit=2) == 2
     assert [item.event.order_id.int for item in await read(shop)] == [1, 2]
     assert await give(shop, limit=2) == 1
     assert [item.event.order_id.int for item in await read(shop, after=2)] == [3]
     assert [item.position for item in await read(shop, limit=2)] == [1, 2]
+
+
+async def test_a_limit_is_reached_by_what_was_written_together_and_then_no_more_is_taken(shop: UnitOfWork) -> None:
+    """One transaction may have written more events than the limit. What it wrote need not be taken apart."""
+    for numbers in ((1, 2), (3, 4, 5), (6,), (7, 8)):
+        await add_orders(shop, *numbers)
+    given = [await give(shop, limit=3) for _ in range(4)]
+    assert sum(given) == 8
+    assert 3 <= given[0] <= 5
+    assert [item.event.order_id.int for item in await read(shop)] == list(range(1, 9))
+
+
+async def test_many_that_were_written_one_by_one_get_positions_in_one_step(shop: UnitOfWork) -> None:
+    await add_orders(shop, 1)
+    async with shop() as tx:
+        for sequence in range(2, 151):
+            await tx.events.add_many([cancelled(1, sequence)])
+    assert await give(shop, limit=140) == 140
+    assert await give(shop, limit=140) == 10
+    assert [item.event.sequence for item in await read(shop)] == list(range(1, 151))
 
 
 async def test_what_is_rolled_back_leaves_no_gap(shop: UnitOfWork) -> None:
@@ -120,7 +141,8 @@ async def test_an_event_that_is_put_into_the_outbox_again_gets_no_second_positio
 
 
 async def test_one_relay_at_a_time_gives_positions(shop: UnitOfWork) -> None:
-    await add_orders(shop, 1, 2)
+    await add_orders(shop, 1)
+    await add_orders(shop, 2)
     assert await give(shop, by="relay 1", limit=1) == 1
     assert await give(shop, by="relay 2") == 0
     async with shop() as tx:

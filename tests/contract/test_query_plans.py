@@ -79,7 +79,10 @@ MORE = (
     FROM outbox WHERE position % 2 = 0
     """,
     "INSERT INTO waiting_work SELECT position, order_id, sequence, type, body FROM outbox WHERE position % 2 = 0",
-    "INSERT INTO feed_queue (order_id, sequence, type) SELECT order_id, sequence, type FROM order_events",
+    """
+    INSERT INTO feed_queue (events)
+    SELECT json_build_array(json_build_array(order_id, sequence, type))::text FROM order_events
+    """,
     """
     INSERT INTO feed (position, order_id, sequence, type, given_at)
     SELECT row_number() OVER (ORDER BY at, order_id), order_id, sequence, type, now() FROM order_events

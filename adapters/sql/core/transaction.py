@@ -76,14 +76,16 @@ class TransactionBlock:
         self._expect_writing()
         return await self._run(lambda session: session.change(statement, parameters))
 
-    async def change_many(self, batch: BulkStatement[E], entities: Collection[E]) -> int:
+    async def change_many(
+        self, batch: BulkStatement[E], entities: Collection[E], parameters: Mapping[str, Any] | None = None
+    ) -> int:
         """Send the statements, and return the number of rows that the first one changed.
 
         Without entities, nothing is sent.
         """
         if not entities:
             return 0
-        given = batch.parameters(self.dialect, entities)
+        given = {**(parameters or {}), **batch.parameters(self.dialect, entities)}
         changed, *_ = [await self.change(statement, given) for statement in batch.statements(self.dialect)]
         return changed
 

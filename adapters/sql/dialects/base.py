@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, Final, Protocol
 
 from attrs import frozen
-from sqlalchemy import URL, Column, Delete, Executable, FromClause, Select, Table, TextClause
+from sqlalchemy import URL, Column, Delete, Executable, FromClause, Insert, Select, Table, TextClause
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.sql.elements import ColumnElement
@@ -181,8 +181,13 @@ class Inserts(Protocol):
         from before the change, even if the database makes the assignments one by one. An unchanged row is not counted.
         """
 
-    def into_all(self, new: FromClause, first: Table, others: Mapping[Table, Sequence[str]]) -> Sequence[Executable]:
-        """Insert the new rows into `first`, and into each other table those columns that it has with it."""
+    def into_all(
+        self, new: FromClause, first: Table, others: Mapping[Table, Sequence[str]], also: Insert
+    ) -> Sequence[Executable]:
+        """Insert the new rows into `first`, and into each other table those columns that it has with it.
+
+        `also` is one more insert, which has nothing to do with the new rows.
+        """
 
 
 class Locks(Protocol):

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from attrs import frozen
-from sqlalchemy import Column, Executable, FromClause, Table, TextClause, insert, select
+from sqlalchemy import Column, Executable, FromClause, Insert, Table, TextClause, insert, select
 from sqlalchemy.sql.elements import ColumnElement
 
 
@@ -30,11 +30,14 @@ class InsertsOnConflict:
         )
         return statement
 
-    def into_all(self, new: FromClause, first: Table, others: Mapping[Table, Sequence[str]]) -> Sequence[Executable]:
+    def into_all(
+        self, new: FromClause, first: Table, others: Mapping[Table, Sequence[str]], also: Insert
+    ) -> Sequence[Executable]:
         return [
             insert(first).from_select(list(new.c.keys()), select(new)),
             *(
                 insert(other).from_select(list(shared), select(*(new.c[name] for name in shared)))
                 for other, shared in others.items()
             ),
+            also,
         ]

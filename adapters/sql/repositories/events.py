@@ -11,8 +11,9 @@ from adapters.sql.core.expressions import among
 from adapters.sql.core.reading import checked
 from adapters.sql.core.transaction import TransactionBlock
 from adapters.sql.dialects.base import SqlDialect
+from adapters.sql.repositories.feed_queue import QUEUE, queued
 from adapters.sql.repositories.outbox import ENTRY_WRITTEN
-from adapters.sql.tables import feed_queue, order_events, outbox
+from adapters.sql.tables import order_events, outbox
 from application.execution.after_commit import Committed
 from domain.ids import OrderId
 from domain.orders.events import Event
@@ -20,12 +21,9 @@ from domain.orders.events import Event
 # What is written into each column, of which the outbox gets its own; only the body is read.
 _WRITTEN: Final[Written[Event]] = {**ENTRY_WRITTEN, "at": attrgetter("at")}
 
-# What waits for its position in the feed.
-_QUEUED: Final = ("order_id", "sequence", "type")
-
 
 def _insert_and_announce(new: FromClause, dialect: SqlDialect) -> Sequence[Executable]:
-    return dialect.inserts.into_all(new, order_events, {outbox: tuple(ENTRY_WRITTEN), feed_queue: _QUEUED})
+    return dialect.inserts.into_all(new, order_events, {outbox: tuple(ENTRY_WRITTEN)}, QUEUE)
 
 
 _INSERT_AND_ANNOUNCE: Final = BulkStatement(order_events, written_whole(order_events, _WRITTEN), _insert_and_announce)
@@ -42,7 +40,7 @@ class SqlEvents:
     _committed: Committed
 
     async def add_many(self, events: Sequence[Event]) -> None:
-        await self._block.change_many(_INSERT_AND_ANNOUNCE, events)
+        await self._block.change_many(_INSERT_AND_ANNOUNCE, events, queued(events))
         self._committed.events |= bool(events)
 
     async def of_orders(self, ids: Collection[OrderId]) -> list[Event]:

@@ -1,22 +1,25 @@
+from collections.abc import Sequence
 from datetime import timedelta
 from functools import cache
+from operator import attrgetter, itemgetter
 from typing import Any, Final
 
 from attrs import frozen
-from sqlalchemy import Float, Row, Select, bindparam, cast, delete, exists, func, insert, literal, select, update
+from sqlalchemy import Float, Row, Select, bindparam, cast, delete, exists, insert, literal, select, update
 
 from adapters.codecs.events import decode
+from adapters.sql.core.bulk import BulkStatement
 from adapters.sql.core.expressions import FromNow, among
 from adapters.sql.core.reading import checked
 from adapters.sql.core.transaction import TransactionBlock
 from adapters.sql.repositories.customers import customer_in, name_of, number_of
+from adapters.sql.repositories.feed_queue import FOLLOWING, OLDEST, ROWS, QueuedEvent, events_in
 from adapters.sql.repositories.relay_lease import FEED_LEASE, if_held, releasing, take
 from adapters.sql.tables import feed, feed_head, feed_queue, leases, order_events, orders
 from application.errors import Aborted
 from application.ports.feed import FeedBounds, FeedItem, FeedRange, Position
 
-_WAITING: Final = select(feed_queue.c.id).order_by(feed_queue.c.id).limit(bindparam("limit"))
-_WAITING_IF_HELD: Final = if_held(FEED_LEASE, _WAITING)
+_WAITING_IF_HELD: Final = if_held(FEED_LEASE, OLDEST)
 
 # The row of the head is locked until the commit. So positions become visible in their order, and a relay that was
 # frozen in its transaction keeps the others from giving the same ones.
@@ -26,17 +29,16 @@ _ADVANCE: Final = (
     .where(feed_head.c.id == 1, exists(select(leases.c.name).where(FEED_LEASE.is_held())))
     .values(given=feed_head.c.given + _COUNT)
 )
-_MOVE: Final = insert(feed).from_select(
-    ["position", "order_id", "sequence", "type", "given_at"],
-    select(
-        feed_head.c.given - _COUNT + func.row_number().over(order_by=feed_queue.c.id),
-        feed_queue.c.order_id,
-        feed_queue.c.sequence,
-        feed_queue.c.type,
-        FromNow(literal(0)),
-    )
-    .select_from(feed_queue.join(feed_head, feed_head.c.id == 1))
-    .where(among(feed_queue.c.id, "ids")),
+_INSERT: Final = BulkStatement(
+    feed,
+    # A position is counted from the last one that was given before.
+    {"position": itemgetter(0), "order_id": itemgetter(1), "sequence": itemgetter(2), "type": itemgetter(3)},
+    lambda new, _: insert(feed).from_select(
+        [*new.c.keys(), "given_at"],
+        select(
+            feed_head.c.given - _COUNT + new.c.position, new.c.order_id, new.c.sequence, new.c.type, FromNow(literal(0))
+        ).select_from(new.join(feed_head, feed_head.c.id == 1)),
+    ),
 )
 _REMOVE: Final = delete(feed_queue).where(among(feed_queue.c.id, "ids"))
 
@@ -96,23 +98,37 @@ class SqlFeed:
     _block: TransactionBlock
 
     async def give_positions(self, *, by: str, limit: int) -> int:
-        rows = await self._block.fetch(_WAITING_IF_HELD, {"by": by, "limit": limit}, lock=True)
-        ids = [row.id for row in rows if row.id is not None]
+        rows = await self._block.fetch(_WAITING_IF_HELD, {"by": by}, lock=True)
         if not rows[0].is_held:
             if not await take(self._block, FEED_LEASE, by):
                 return 0
-            ids = [row.id for row in await self._block.fetch(_WAITING, {"limit": limit})]
-        if ids:
-            await self._move(ids, by)
-        return len(ids)
+            rows = await self._block.fetch(OLDEST)
+        # A join promises no order.
+        rows = sorted((row for row in rows if row.id is not None), key=attrgetter("id"))
+        ids, events = await self._oldest(rows, limit)
+        if events:
+            await self._move(ids, events, by)
+        return len(events)
 
-    async def _move(self, ids: list[int], by: str) -> None:
-        moved = await self._block.change(_ADVANCE, {"by": by, "count": len(ids)})
-        if moved:
-            moved = await self._block.change(_MOVE, {"ids": ids, "count": len(ids)})
-            await self._block.change(_REMOVE, {"ids": ids})
-        if moved != len(ids):
+    async def _oldest(self, rows: Sequence[Row[Any]], limit: int) -> tuple[list[int], list[QueuedEvent]]:
+        """Return rows of the queue, of which these are the first, until they have `limit` events, and these events."""
+        ids: list[int] = []
+        events: list[QueuedEvent] = []
+        while rows:
+            for row in rows:
+                ids.append(row.id)
+                events += events_in(row.events)
+                if len(events) >= limit:
+                    return ids, events
+            rows = await self._block.fetch(FOLLOWING, {"after": ids[-1]}) if len(rows) == ROWS else []
+        return ids, events
+
+    async def _move(self, ids: list[int], events: list[QueuedEvent], by: str) -> None:
+        count = {"count": len(events)}
+        moved = await self._block.change(_ADVANCE, {"by": by, **count})
+        if not moved or await self._block.change(_REMOVE, {"ids": ids}) != len(ids):
             raise Aborted("another relay has taken over meanwhile, and gives the positions")
+        await self._block.change_many(_INSERT, [(place, *event) for place, event in enumerate(events, 1)], count)
 
     async def release(self, *, by: str) -> None:
         await self._block.change(_RELEASE_LEASE, {"by": by})

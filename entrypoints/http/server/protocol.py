@@ -159,9 +159,11 @@ class ProblemProtocol(ClosingProtocol):
         return data[:0]
 
     def _must_shed(self) -> bool:
-        state = self.server_state
-        in_progress = len(self.tasks) - state.long_lived()
-        return state.shedding.is_due(in_progress=in_progress, finished=state.total_requests)
+        state, in_progress = self.server_state, len(self.tasks)
+        # Asked twice for each request. Those that last long are counted only if they can make a difference.
+        if in_progress < state.shedding.limit:
+            return False
+        return state.shedding.is_due(in_progress=in_progress - state.long_lived(), finished=state.total_requests)
 
     def _shed_unparsed(self, data: bytes) -> None:
         state = self.server_state

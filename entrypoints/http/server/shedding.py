@@ -38,6 +38,11 @@ class LoadShedding:
     # By the length of the id, which the length of the content depends on: the pieces between which the id stands.
     _pieces: dict[int, list[bytes]] = field(factory=dict, init=False)
 
+    @property
+    def limit(self) -> int:
+        """The number of requests in progress below which none is refused."""
+        return self._concurrency.limit
+
     def is_due(self, *, in_progress: int, finished: int) -> bool:
         """Return whether the next request exceeds the limit. `finished` counts all responses, also to shed requests."""
         if in_progress < self._concurrency.limit:

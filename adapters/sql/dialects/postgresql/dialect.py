@@ -10,6 +10,7 @@ from sqlalchemy import (
     Delete,
     Executable,
     FromClause,
+    Insert,
     Select,
     String,
     Table,
@@ -64,7 +65,9 @@ def _parameter(name: str) -> str:
 
 @frozen
 class PostgresInserts(InsertsOnConflict):
-    def into_all(self, new: FromClause, first: Table, others: Mapping[Table, Sequence[str]]) -> Sequence[Executable]:
+    def into_all(
+        self, new: FromClause, first: Table, others: Mapping[Table, Sequence[str]], also: Insert
+    ) -> Sequence[Executable]:
         # All tables are written in one round trip, and the shared columns are sent once.
         inserting = insert(first).from_select(list(new.c.keys()), select(new))
         names = dict.fromkeys(name for shared in others.values() for name in shared)
@@ -74,7 +77,7 @@ class PostgresInserts(InsertsOnConflict):
             for other, shared in others.items()
         )
         # Its result is the number of rows, which the others have, too.
-        return [last.add_cte(*(each.cte(f"also_{number}") for number, each in enumerate(more)))]
+        return [last.add_cte(*(each.cte(f"also_{number}") for number, each in enumerate([also, *more])))]
 
 
 @frozen

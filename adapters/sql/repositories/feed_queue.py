@@ -1,0 +1,34 @@
+"""The events that wait for their positions in the feed, a row for those that one statement has written."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import bindparam, insert, select
+
+from adapters.sql.tables import feed_queue
+from domain.orders.events import Event
+
+# Order, sequence and type.
+QueuedEvent = tuple[UUID, int, str]
+
+QUEUE: Final = insert(feed_queue).values(events=bindparam("queued_events", type_=feed_queue.c.events.type))
+
+# Rows that are read at once. Most have a dozen events or more.
+ROWS: Final = 64
+OLDEST: Final = select(*feed_queue.c).order_by(feed_queue.c.id).limit(ROWS)
+FOLLOWING: Final = OLDEST.where(feed_queue.c.id > bindparam("after"))
+
+_ENCODER: Final = msgspec.json.Encoder()
+_DECODER: Final = msgspec.json.Decoder(list[QueuedEvent])
+
+
+def queued(events: Sequence[Event]) -> dict[str, Any]:
+    """Return the parameters of `QUEUE`."""
+    listed = [(event.order_id, event.sequence, event.type) for event in events]
+    return {"queued_events": _ENCODER.encode(listed).decode()}
+
+
+def events_in(row: str) -> list[QueuedEvent]:
+    return _DECODER.decode(row)
