@@ -25,6 +25,7 @@ from bench.scenarios.placing import embedded, place
 from bench.scenarios.reading import list_pages, read
 from bench.scenarios.replicated import replicas
 from bench.scenarios.slowed import slow
+from bench.scenarios.streamed import stream
 from bench.scenarios.taxed import tax
 from bench.shops import ROOT, Grown, Say, install, open_grown
 from entrypoints.cli.common import CommandError
@@ -56,6 +57,7 @@ SCENARIOS: Final[Mapping[str, Scenario]] = MappingProxyType(
         "backlog": backlog,
         "slow": slow,
         "replicas": replicas,
+        "stream": stream,
         "tax": tax,
     }
 )

@@ -73,6 +73,10 @@ class ShopData:
     def unsent(self) -> bool:
         return bool(self.rows("SELECT 1 FROM outbox UNION ALL SELECT 1 FROM waiting_work LIMIT 1"))
 
+    def unfed(self) -> bool:
+        """Whether an event waits for its position in the feed."""
+        return bool(self.rows("SELECT 1 FROM feed_queue LIMIT 1"))
+
     def seconds_to_paid(self) -> list[float]:
         """For each paid order, the seconds from the payment request to the payment, by the shop's clock."""
         return [(_moment(paid) - _moment(asked)).total_seconds() for asked, paid in self.rows(_TO_PAID)]

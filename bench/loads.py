@@ -83,6 +83,10 @@ class Customers:
         self._unheard += CONNECTIONS + load.broken
         return load
 
+    def wait_until_sent(self) -> None:
+        """Wait until every order that was to be paid for is, and all is said."""
+        self._paid_for()
+
     def _paid_for(self) -> float:
         wait_until(lambda: not self.shop.data.processing(), seconds=_DRAIN_SECONDS, what="every order is paid for")
         done = time.monotonic()
