@@ -29,9 +29,10 @@ from entrypoints.settings import read_settings
 from tests.servers import PostgresServer, Process, RabbitServer, RedisServer, Server, free_port, plain_environment
 from tests.servers.packages import find_or_install
 from tests.servers.process import make_folder, remove_folder
-from tests.service import Service
+from tests.service import HOLDFAST, Service
 
 ROOT: Final = Path(__file__).parents[1]
+PRODUCT: Final = (str(HOLDFAST),)
 PRODUCTS: Final = 20
 GROWN: Final = "grown"
 _STOCK: Final = 10**12
@@ -146,17 +147,18 @@ def open_grown(orders: int, say: Say) -> Iterator[Grown]:
 
 
 @contextmanager
-def open_shop(
+def open_shop(  # noqa: PLR0913 - each is a setting, given by name
     programs: Sequence[str],
     settings: Mapping[str, str],
     *,
     servers: Servers | None,
     orders: int | Grown,
     say: Say,
+    program: Sequence[str] = PRODUCT,
 ) -> Iterator[Shop]:
     """Run these programs on a catalogue and so many orders, which are made first; or on those of one that has grown."""
     folder = make_folder("bench")
-    service = Service(folder=folder, settings=dict(settings))
+    service = Service(folder=folder, settings=dict(settings), program=program)
     with ExitStack() as stack:
         stack.callback(remove_folder, folder)
         furnish(service, orders, say)

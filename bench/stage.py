@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from types import MappingProxyType
 from typing import Final
 
 from attrs import frozen
@@ -11,7 +12,7 @@ from bench.loads import Customers
 from bench.measure import Measured
 from bench.options import Options, machine
 from bench.result import KEPT, Result, ratio
-from bench.shops import GROWN, Servers, Shop, open_ceiling, open_servers, open_shop
+from bench.shops import GROWN, PRODUCT, Servers, Shop, open_ceiling, open_servers, open_shop
 from bench.usage import memory_by_process
 
 CEILING: Final = "ceiling"
@@ -74,16 +75,24 @@ class Stage:
 
 @contextmanager
 def open_stage(
-    options: Options, programs: Sequence[str], *, least: int = 0, on_servers: bool = True
+    options: Options,
+    programs: Sequence[str],
+    *,
+    least: int = 0,
+    on_servers: bool = True,
+    beside: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> Iterator[Stage]:
-    """Every shop has `least` orders; and ours is what has grown, if that has more."""
+    """Every shop has `least` orders; and ours is what has grown, if that has more.
+
+    `beside` are more builds, by their names: what is run instead of `holdfast`.
+    """
     grown = options.grown if options.orders > least else None
     names = [OURS, UNBATCHED, SMALL] if grown else [OURS, UNBATCHED]
     with ExitStack() as stack:
         options.say("starting the servers")
         servers: Servers | None = stack.enter_context(open_servers(grown)) if on_servers else None
         customers = {}
-        for number, name in enumerate(names):
+        for number, name in enumerate([*names, *beside]):
             own = grown if name == OURS else None
             settings: dict[str, str] = {}
             if servers:
@@ -91,6 +100,13 @@ def open_stage(
             if name == UNBATCHED:
                 settings |= _NO_BATCHES
             options.say(f"starting {name}")
-            shop = open_shop(programs, settings, servers=servers, orders=own or least, say=options.say)
+            shop = open_shop(
+                programs,
+                settings,
+                servers=servers,
+                orders=own or least,
+                say=options.say,
+                program=beside.get(name, PRODUCT),
+            )
             customers[name] = Customers(stack.enter_context(shop))
         yield Stage(stack.enter_context(open_ceiling()), customers)

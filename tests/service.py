@@ -33,6 +33,7 @@ class Service:
     folder: Path
     settings: dict[str, str] = field(factory=dict, repr=False)
     port: int = field(factory=free_port)
+    program: Sequence[str] = (str(HOLDFAST),)
     processes: dict[str, Process] = field(factory=dict, init=False)
 
     @property
@@ -72,7 +73,7 @@ class Service:
         process = self.processes.get(name)
         if process is None:
             process = self.processes[name] = Process(
-                argv=[str(HOLDFAST), command], env=self.environment(), log=self.folder / f"{name}.log", cwd=self.folder
+                argv=[*self.program, command], env=self.environment(), log=self.folder / f"{name}.log", cwd=self.folder
             )
         return process.start()
 

@@ -182,11 +182,11 @@ class Inserts(Protocol):
         """
 
     def into_all(
-        self, new: FromClause, first: Table, others: Mapping[Table, Sequence[str]], also: Insert
+        self, new: FromClause, first: Table, others: Mapping[Table, Sequence[str]], *, also: Sequence[Insert] = ()
     ) -> Sequence[Executable]:
         """Insert the new rows into `first`, and into each other table those columns that it has with it.
 
-        `also` is one more insert, which has nothing to do with the new rows.
+        `also` are more inserts, which have nothing to do with the new rows.
         """
 
 

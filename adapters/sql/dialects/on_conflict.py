@@ -31,7 +31,7 @@ class InsertsOnConflict:
         return statement
 
     def into_all(
-        self, new: FromClause, first: Table, others: Mapping[Table, Sequence[str]], also: Insert
+        self, new: FromClause, first: Table, others: Mapping[Table, Sequence[str]], *, also: Sequence[Insert] = ()
     ) -> Sequence[Executable]:
         return [
             insert(first).from_select(list(new.c.keys()), select(new)),
@@ -39,5 +39,5 @@ class InsertsOnConflict:
                 insert(other).from_select(list(shared), select(*(new.c[name] for name in shared)))
                 for other, shared in others.items()
             ),
-            also,
+            *also,
         ]

@@ -19,14 +19,14 @@ from domain.ids import OrderId
 from domain.orders.events import Event
 
 # What is written into each column, of which the outbox gets its own; only the body is read.
-_WRITTEN: Final[Written[Event]] = {**ENTRY_WRITTEN, "at": attrgetter("at")}
+WRITTEN: Final[Written[Event]] = {**ENTRY_WRITTEN, "at": attrgetter("at")}
 
 
 def _insert_and_announce(new: FromClause, dialect: SqlDialect) -> Sequence[Executable]:
-    return dialect.inserts.into_all(new, order_events, {outbox: tuple(ENTRY_WRITTEN)}, QUEUE)
+    return dialect.inserts.into_all(new, order_events, {outbox: tuple(ENTRY_WRITTEN)}, also=[QUEUE])
 
 
-_INSERT_AND_ANNOUNCE: Final = BulkStatement(order_events, written_whole(order_events, _WRITTEN), _insert_and_announce)
+INSERT_AND_ANNOUNCE: Final = BulkStatement(order_events, written_whole(order_events, WRITTEN), _insert_and_announce)
 _OF_ORDERS: Final = (
     select(order_events.c.order_id, order_events.c.body)
     .where(among(order_events.c.order_id, "ids"))
@@ -40,7 +40,7 @@ class SqlEvents:
     _committed: Committed
 
     async def add_many(self, events: Sequence[Event]) -> None:
-        await self._block.change_many(_INSERT_AND_ANNOUNCE, events, queued(events))
+        await self._block.change_many(INSERT_AND_ANNOUNCE, events, queued(events))
         self._committed.events |= bool(events)
 
     async def of_orders(self, ids: Collection[OrderId]) -> list[Event]:

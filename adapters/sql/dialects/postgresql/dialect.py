@@ -66,7 +66,7 @@ def _parameter(name: str) -> str:
 @frozen
 class PostgresInserts(InsertsOnConflict):
     def into_all(
-        self, new: FromClause, first: Table, others: Mapping[Table, Sequence[str]], also: Insert
+        self, new: FromClause, first: Table, others: Mapping[Table, Sequence[str]], *, also: Sequence[Insert] = ()
     ) -> Sequence[Executable]:
         # All tables are written in one round trip, and the shared columns are sent once.
         inserting = insert(first).from_select(list(new.c.keys()), select(new))
@@ -77,7 +77,7 @@ class PostgresInserts(InsertsOnConflict):
             for other, shared in others.items()
         )
         # Its result is the number of rows, which the others have, too.
-        return [last.add_cte(*(each.cte(f"also_{number}") for number, each in enumerate([also, *more])))]
+        return [last.add_cte(*(each.cte(f"also_{number}") for number, each in enumerate([*also, *more])))]
 
 
 @frozen
