@@ -188,6 +188,18 @@ class Settings:
     simulated_work: tuple[float, float] = _setting(
         (0.0, 0.0), "how long a worker takes over each order, for trials: as in 0.3s or 10ms-10s"
     )
+    ancestors: bool = _setting(
+        True,  # noqa: FBT003 - a default, whose name stands before it
+        "whether clients of the systems that came before this one find their requests here: on or off",
+    )
+    ancestors_create: bool = _setting(
+        False,  # noqa: FBT003 - a default, whose name stands before it
+        "on: an order for a product by an unknown name adds it, at the price 0 and without stock, if its caller may add"
+        " products",
+    )
+    ancestors_currency: str = _setting(
+        "EUR", "currency of prices that clients of those systems send without one, as in EUR, USD or JPY"
+    )
     gateway_ledger: Path | None = _setting(
         None, "file of the simulated provider's ledger; by default gateway.db in the data folder"
     )
@@ -385,11 +397,18 @@ def _without_effect(asked: Collection[str], values: Mapping[str, object], writte
     needed = {"access_log_format": "access_log_file"}
     if not values.get("cache_disabled"):
         needed |= {"order_cache_ttl": "redis_url", "accepted_cache_ttl": "redis_url"}
-    return [
+    problems = [
         f"{written(name)}: goes with {written(other)}, which is not set; leave it out"
         for name, other in needed.items()
         if name in asked and other not in asked
     ]
+    if values.get("ancestors") is False:
+        problems += [
+            f"{written(name)}: has no effect while HOLDFAST_ANCESTORS is off; leave it out"
+            for name in ("ancestors_create", "ancestors_currency")
+            if name in asked
+        ]
+    return problems
 
 
 def environment_and_file(environment: Mapping[str, str], file: Path = Path(".env")) -> dict[str, str]:
@@ -437,10 +456,20 @@ def _check(setting: str, text: str) -> None:
         raise ValueError(f"{text!r} is neither a host name nor an IP address")
     elif setting == "rate_limit":
         _quotas(text)
+    elif setting == "ancestors_currency":
+        _expect_currency(text)
     elif setting == "trusted_proxies":
         _networks(text)
     elif setting == "access_log_format":
         line_writer(text)
+
+
+def _expect_currency(text: str) -> None:
+    # The list of currencies is read only where it is needed: that takes a tenth of a command's start.
+    from entrypoints.currencies import DIGITS, UNKNOWN  # noqa: PLC0415
+
+    if text not in DIGITS:
+        raise ValueError(f"{text[:40]!r} is not {UNKNOWN}")
 
 
 def _range(text: str) -> tuple[float, float]:

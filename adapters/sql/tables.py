@@ -84,6 +84,8 @@ products: Final = Table(
     CheckConstraint("length(currency) = 3", name="products_currency_is_a_code"),
     CheckConstraint("stock >= 0", name="products_stock_is_not_negative"),
     Index("products_sku", "sku", unique=True),
+    # Those who come from another system order by name.
+    Index("products_by_name", "name"),
     # A page of those that are for sale, or of those that are not.
     Index("products_for_sale", "active", "id"),
 )

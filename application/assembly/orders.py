@@ -18,6 +18,7 @@ from application.orders.await_version import AwaitVersion
 from application.orders.cancel_order import CancelOrder
 from application.orders.change_details import ChangeDetails
 from application.orders.complete_order import CompleteOrder
+from application.orders.count_orders import CountOrders
 from application.orders.delete_order import DeleteOrder
 from application.orders.expand_order import ExpandedOrder, ExpandOrder
 from application.orders.expire_orders import ExpireOrders
@@ -40,6 +41,7 @@ class OrderUseCases:
     version_waits: AwaitVersion
     list_orders: Guarded[..., Sequence[Order]]
     search_orders: Guarded[..., OrdersFound]
+    count_orders: Guarded[..., int]
     expand_order: Callable[[Principal, OrderCall], Awaitable[ExpandedOrder]]
     get_history: Callable[[Principal, OrderCall], Awaitable[Sequence[Event]]]
     cancel_order: ChangeOrder
@@ -64,6 +66,7 @@ def order_use_cases(shared: Shared) -> OrderUseCases:
         version_waits=version_waits,
         list_orders=Guarded(Scope.ORDERS_READ, ListOrders(uow, recent)),
         search_orders=Guarded(Scope.ORDERS_READ, SearchOrders(uow, recent)),
+        count_orders=Guarded(Scope.ORDERS_READ, CountOrders(uow)),
         expand_order=Guarded(Scope.ORDERS_READ, with_own_order(ExpandOrder(uow, recent, unrecorded))),
         get_history=Guarded(Scope.ORDERS_READ, with_own_order(GetHistory(uow, recent, unrecorded))),
         cancel_order=shared.changing(Scope.ORDERS_WRITE, CancelOrder(uow, now)),

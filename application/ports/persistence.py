@@ -57,6 +57,9 @@ class Orders(Protocol):
         The page is empty if the order `before` doesn't exist.
         """
 
+    async def count(self, *, user_id: CustomerId | None, most: int) -> int:
+        """How many orders there are, without deleted ones. No more than `most` are counted."""
+
     async def search(
         self, wanted: OrderFilter, *, before: OrderId | None, limit: int, stretch: int = STRETCH
     ) -> OrdersFound:
@@ -126,6 +129,9 @@ class Products(Protocol):
 
     async def by_sku(self, skus: Collection[str]) -> dict[str, ProductId]:
         """The products that have these SKUs."""
+
+    async def by_name(self, names: Collection[str]) -> dict[str, Product]:
+        """The products that have these names. Of several, the first that is for sale, or else the first."""
 
     async def page(self, *, after: ProductId | None, limit: int, active: bool | None = None) -> list[Product]:
         """In the order of their ids; with `active` only those that are for sale, or those that are not."""

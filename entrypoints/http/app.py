@@ -26,6 +26,7 @@ from entrypoints.http.query import parameters
 from entrypoints.http.rate_limits import RateLimits, headers_in
 from entrypoints.http.replies import Reply, no_content, refuse
 from entrypoints.http.routes.admin import admin_routes
+from entrypoints.http.routes.ancestors.entrance import Ancestors, ancestors_routes
 from entrypoints.http.routes.audit import audit_routes
 from entrypoints.http.routes.carts import carts_routes
 from entrypoints.http.routes.documents import documents_routes
@@ -58,12 +59,14 @@ def create_app(  # noqa: PLR0913 - each is a setting, given by name
     request_timeout: float = 10.0,
     max_body: int = 65536,
     cors_origins: Collection[str] = (),
+    ancestors: Ancestors | None = None,
 ) -> Quart:
     """Return the HTTP interface to these use cases.
 
     Every response is sent within `request_timeout` seconds. A body has at most `max_body` bytes, and must arrive within
     half of that time. `cursor_secret` has at most 64 bytes. `namespace` is that of the events. Pages of
-    the `cors_origins` may call it from a browser; `*` stands for all.
+    the `cors_origins` may call it from a browser; `*` stands for all. With `ancestors`, clients of the
+    systems that came before this one find their requests here.
     """
     cursors = Cursors(cursor_secret)
     app = _Api(__name__, static_folder=None, template_folder=None)
@@ -91,7 +94,8 @@ def create_app(  # noqa: PLR0913 - each is a setting, given by name
         *admin_routes(use_cases),
     )
     open_routes = (*problems_routes(), *health_routes(check_readiness), *documents_routes(namespace, app.routes))
-    for route in (*lists, *carts_routes(use_cases), *events_routes(use_cases, authenticate), *open_routes):
+    more = () if ancestors is None else ancestors_routes(use_cases, check_readiness, ancestors)
+    for route in (*lists, *carts_routes(use_cases), *events_routes(use_cases, authenticate), *open_routes, *more):
         endpoint = f"{route.method} {route.path}"
         app.routes[endpoint] = route
         app.add_url_rule(
@@ -192,7 +196,8 @@ class _Refusals:
 
     async def answer(self, error: Exception) -> Response:
         rule = request.url_rule
-        errors = () if rule is None else await all_errors(error, request, self._routes[rule.endpoint])
+        route = None if rule is None else self._routes[rule.endpoint]
+        errors = () if route is None else await all_errors(error, request, route)
         kind = kind_of(error)
         where = f"{request.method} {request.path}"
         if kind.status is HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -202,6 +207,6 @@ class _Refusals:
             if now - self._logged_at.get(kind.code, float("-inf")) >= 1.0:
                 self._logged_at[kind.code] = now
                 _log.warning("request not served", request=where, code=kind.code, reason=str(error))
-        refusal = refuse(error, errors)
+        refusal = refuse(error, errors, wording=None if route is None else route.wording)
         refusal.headers.extend(headers_in(request))
         return refusal

@@ -12,7 +12,7 @@ from werkzeug.exceptions import ExpectationFailed
 
 from application.execution.conditional import PreconditionFailed
 from entrypoints.http.digests import DIGESTS
-from entrypoints.http.headers import IDEMPOTENCY_KEY, SAFE_METHODS
+from entrypoints.http.headers import IDEMPOTENCY_KEY, KEY_HEADERS, SAFE_METHODS
 from entrypoints.http.preconditions import GUARDS
 from entrypoints.http.refusals import InvalidHeader, UnknownEncoding, each_header, in_header
 
@@ -24,7 +24,9 @@ _REFUSED: Final = {
 }
 # With these the meaning of a request hangs on which one is read.
 _SINGLE: Final = frozenset({"Authorization", "Content-Type", "Content-Encoding"})
-_GUARDING: Final = frozenset({IDEMPOTENCY_KEY, "Content-Encoding", "Expect", *DIGESTS, *GUARDS, *_REFUSED})
+_GUARDING: Final = frozenset({*KEY_HEADERS, "Content-Encoding", "Expect", *DIGESTS, *GUARDS, *_REFUSED})
+# Another spelling of a header is honoured where that header is.
+_OURS: Final = dict.fromkeys(KEY_HEADERS, IDEMPOTENCY_KEY)
 
 
 def refuse_what_is_not_honoured(method: str, headers: Headers, *, honoured: Collection[str]) -> bool:
@@ -39,7 +41,7 @@ def refuse_what_is_not_honoured(method: str, headers: Headers, *, honoured: Coll
         each_header(sorted(_SINGLE & names.keys()), lambda name: _expect_once(name, headers))
     if _GUARDING.isdisjoint(names):
         return False
-    refused = (name for name in sorted(_GUARDING & names.keys()) if name not in honoured)
+    refused = (name for name in sorted(_GUARDING & names.keys()) if _OURS.get(name, name) not in honoured)
     each_header(refused, lambda name: _refuse(name, method, headers))
     return not DIGESTS.isdisjoint(names)
 
@@ -57,7 +59,7 @@ def _refuse(name: str, method: str, headers: Headers) -> None:
         raise UnknownEncoding
     if name == "Expect" and value != "100-continue":
         raise ExpectationFailed
-    if name == IDEMPOTENCY_KEY:
+    if name in KEY_HEADERS:
         rule = "no response to this request is kept: send no key"
         raise InvalidHeader(in_header(name, rule, "not_honoured"))
     if name in GUARDS and (method not in SAFE_METHODS or (name == "If-Match" and value != "*")):

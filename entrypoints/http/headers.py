@@ -3,6 +3,8 @@ from typing import Any, Final
 from werkzeug.datastructures import Headers
 
 IDEMPOTENCY_KEY: Final = "Idempotency-Key"
+# The header as clients of other systems write it. A route that honours the one honours the other.
+KEY_HEADERS: Final = (IDEMPOTENCY_KEY, "X-Idempotency-Key")
 # RFC 9110, section 9.2.1: they change nothing.
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 

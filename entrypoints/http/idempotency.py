@@ -15,36 +15,53 @@ from application.ports.idempotency import IdempotencyKey
 from domain.errors import DomainError
 from domain.orders.order import Order
 from entrypoints.http.decoding import read_body
-from entrypoints.http.headers import IDEMPOTENCY_KEY
-from entrypoints.http.refusals import InvalidRequest, in_header
+from entrypoints.http.headers import KEY_HEADERS
+from entrypoints.http.refusals import InvalidRequest, in_body, in_header
 from entrypoints.http.replies import Reply, refuse
 
 REPLAYED: Final = "Idempotent-Replayed"
 
 _KEY: Final = re.compile(r"[ -~]{1,255}")
+_RULE: Final = "it is 1 to 255 printable ASCII characters"
 _ENCODER: Final = msgspec.json.Encoder(order="deterministic")
 
 C = TypeVar("C")
 T = TypeVar("T")
 
 
-async def keyed(call: C, *, scope: str) -> C | Keyed[C]:
-    """Return the call under the client's key, or the call alone if there is none. Raise `InvalidRequest`."""
+async def keyed(call: C, *, scope: str, in_the_body: str | None = None) -> C | Keyed[C]:
+    """Return the call under the client's key, or the call alone if there is none. Raise `InvalidRequest`.
+
+    Clients of some other systems send the key in the body.
+    """
     key = key_in(request.headers)
+    if in_the_body is not None:
+        key = _same_key(key, in_the_body)
     return call if key is None else Keyed(call, IdempotencyKey(scope, key), _fingerprint(await read_body()))
 
 
 def key_in(headers: Headers) -> str | None:
     """Return the client's key, or None if there is none. Raise `InvalidRequest`."""
-    values = headers.getlist(IDEMPOTENCY_KEY)
+    values = [(name, value) for name in KEY_HEADERS for value in headers.getlist(name)]
     if not values:
         return None
+    name, value = values[0]
     if len(values) > 1:
-        raise InvalidRequest(in_header(IDEMPOTENCY_KEY, "send the header only once", "repeated"))
-    key = values[0].strip(" \t")
+        raise InvalidRequest(in_header(name, "send the header only once", "repeated"))
+    key = value.strip(" \t")
     if _KEY.fullmatch(key) is None:
-        raise InvalidRequest(in_header(IDEMPOTENCY_KEY, "it is 1 to 255 printable ASCII characters"))
+        raise InvalidRequest(in_header(name, _RULE))
     return key
+
+
+def _same_key(in_the_header: str | None, in_the_body: str) -> str:
+    if _KEY.fullmatch(in_the_body) is None:
+        raise InvalidRequest(in_body("idempotency_key", _RULE))
+    if in_the_header not in {None, in_the_body}:
+        raise InvalidRequest(
+            in_body("idempotency_key", "it is another one than in the header: send one key", "repeated")
+        )
+    return in_the_body
 
 
 def _fingerprint(body: bytes) -> str:

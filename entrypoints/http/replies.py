@@ -1,4 +1,4 @@
-from collections.abc import AsyncIterable, Sequence
+from collections.abc import AsyncIterable, Callable, Sequence
 from http import HTTPStatus
 from typing import Any, Final, cast
 
@@ -7,10 +7,10 @@ from quart import Response, request
 
 from application.execution.working_for import request_ids
 from entrypoints.http.accept import EVENT_STREAM
-from entrypoints.http.headers import IDEMPOTENCY_KEY, SAFE_METHODS, PlainHeaders
+from entrypoints.http.headers import KEY_HEADERS, SAFE_METHODS, PlainHeaders
 from entrypoints.http.problem_kinds import Kind
 from entrypoints.http.problem_table import kind_of
-from entrypoints.http.problems import CONTENT_TYPE, headers_of, problem_of
+from entrypoints.http.problems import CONTENT_TYPE, Problem, headers_of, problem_of
 from entrypoints.http.refusals import FieldError
 from entrypoints.http.request_ids import REQUEST_ID
 
@@ -31,6 +31,9 @@ _PAGE_HEADERS: Final = (
 
 _ENCODER: Final = msgspec.json.Encoder()
 
+# How another system says a problem: the body, and the status.
+Wording = Callable[[Problem], tuple[msgspec.Struct, HTTPStatus]]
+
 
 class Reply(Response):
     """A response without a default Content-Type."""
@@ -38,7 +41,9 @@ class Reply(Response):
     default_mimetype = None  # type: ignore[assignment]  # None is allowed in Werkzeug; Quart narrows the type
 
 
-def reply(body: msgspec.Struct, status: HTTPStatus = HTTPStatus.OK, *headers: tuple[str, str]) -> Reply:
+def reply(
+    body: msgspec.Struct | Sequence[msgspec.Struct], status: HTTPStatus = HTTPStatus.OK, *headers: tuple[str, str]
+) -> Reply:
     return Reply(_ENCODER.encode(body), status, PlainHeaders([*_JSON_HEADERS, *headers]))
 
 
@@ -73,10 +78,12 @@ def not_modified(etag: str) -> Reply:
     return Reply(None, HTTPStatus.NOT_MODIFIED, PlainHeaders([*_SECURITY_HEADERS, ("ETag", etag)]))
 
 
-def refuse(error: Exception, errors: Sequence[FieldError] = ()) -> Reply:
+def refuse(error: Exception, errors: Sequence[FieldError] = (), *, wording: Wording | None = None) -> Reply:
     kind = kind_of(error)
-    can_repeat = request.method in SAFE_METHODS or IDEMPOTENCY_KEY in request.headers
+    can_repeat = request.method in SAFE_METHODS or any(name in request.headers for name in KEY_HEADERS)
     problem = problem_of(kind, error, request_id="".join(request_ids()), errors=errors, can_repeat=can_repeat)
+    if wording is not None:
+        return reply(*wording(problem), *headers_of(kind, error))
     return Reply(problem.encoded(), problem.status, PlainHeaders([*_PROBLEM_HEADERS, *headers_of(kind, error)]))
 
 

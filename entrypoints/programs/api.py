@@ -14,6 +14,7 @@ from entrypoints.heartbeat import noted_alive
 from entrypoints.http.app import create_app
 from entrypoints.http.authentication import Bearer
 from entrypoints.http.rate_limits import RateLimits
+from entrypoints.http.routes.ancestors.entrance import Ancestors
 from entrypoints.http.server.access_log import open_access_log
 from entrypoints.http.server.server import serve
 from entrypoints.identity_provider import token_callers
@@ -69,6 +70,7 @@ async def serve_http(container: Container, stop: Stop, *, on_started: OnStarted,
             rate_limits=RateLimits(container.rate_limiter(), settings.quotas) if settings.quotas else None,
             cursor_secret=settings.cursor_secret,
             namespace=settings.namespace,
+            ancestors=_ancestors(settings),
         )
         if settings.redis_url or settings.intake != "direct":
             await stack.enter_async_context(caches_kept(container.keep_caches()))
@@ -92,6 +94,12 @@ async def serve_http(container: Container, stop: Stop, *, on_started: OnStarted,
             long_lived=lambda: use_cases.waiting,
         )
         await use_cases.drained()
+
+
+def _ancestors(settings: Settings) -> Ancestors | None:
+    if not settings.ancestors:
+        return None
+    return Ancestors(create=settings.ancestors_create, currency=settings.ancestors_currency)
 
 
 @asynccontextmanager

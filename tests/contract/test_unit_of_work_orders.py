@@ -446,3 +446,15 @@ async def test_an_order_that_is_dated_in_the_future_waits_as_well(shop: UnitOfWo
     async with shop.reading() as tx:
         assert await tx.orders.waiting_since(NOW, ahead=LATER, after=None, limit=10) == [order.id]
         assert await tx.orders.waiting_since(NOW, ahead=LATER + by, after=None, limit=10) == []
+
+
+async def test_orders_are_counted_up_to_a_limit_without_deleted_ones(shop: UnitOfWork) -> None:
+    ann = UserName("Ann")
+    customers: list[CustomerId] = [ann, ann, UserId(1), UserId(number_of(ann)), ann]
+    orders = [evolve(an_order(number=number), user_id=id_) for number, id_ in enumerate(customers, start=1)]
+    await keep(shop, orders=[*orders[:4], evolve(orders[4], deleted=True)])
+    counted = {}
+    for user_id, most in ((None, 10), (None, 4), (None, 3), (ann, 10), (ann, 1), (UserId(9), 10)):
+        async with shop.reading() as tx:
+            counted[user_id, most] = await tx.orders.count(user_id=user_id, most=most)
+    assert counted == {(None, 10): 4, (None, 4): 4, (None, 3): 3, (ann, 10): 2, (ann, 1): 1, (UserId(9), 10): 0}

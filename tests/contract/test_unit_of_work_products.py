@@ -178,3 +178,16 @@ async def test_stock_counts_tell_what_is_left_and_held_and_was_counted_in(unit_o
         rest = await tx.products.stock_counts(after=ProductId(2), limit=2)
     assert first == [StockCount(ProductId(1), 3, 2, 5), StockCount(ProductId(2), 5, 1, 9)]
     assert rest == [StockCount(ProductId(3), 0, 0, 0)]
+
+
+async def test_products_are_found_by_their_names(unit_of_work: UnitOfWork) -> None:
+    named = {1: "pen", 2: "ink", 3: "pen", 4: "Pen", 5: "old", 6: "old", 7: "'; -- 万", 8: "sold"}
+    products = [evolve(a_product(id_), name=name, active=id_ not in {1, 5, 6}) for id_, name in named.items()]
+    await keep(unit_of_work, products=products)
+    async with unit_of_work.reading() as tx:
+        found = await tx.products.by_name({"pen", "ink", "old", "'; -- 万", "unknown"})
+        nothing = await tx.products.by_name(set())
+    # The first that is for sale, or else the first.
+    assert {name: product.id for name, product in found.items()} == {"pen": 3, "ink": 2, "old": 5, "'; -- 万": 7}
+    assert found["pen"] == products[2]
+    assert nothing == {}

@@ -1,5 +1,7 @@
 import re
+from http import HTTPStatus
 from itertools import count
+from typing import Any
 
 from attrs import define, field
 
@@ -20,6 +22,9 @@ class Story:
     jobs: list[str] = field(factory=list)
     refusal: Refused | None = None
     sent_away: bool = False
+    # The status of the last response to a client of another system, and what it said about the order.
+    status: int = 0
+    said: str = ""
     # The responses to her requests, in order.
     told: list[OrderSeen] = field(factory=list)
 
@@ -71,6 +76,13 @@ class Story:
             self.told.append(told)
             if told.id not in self.orders:
                 self.orders.append(told.id)
+
+    def asks_as_before(self, method: str, path: str, body: object = None) -> Any:
+        """Ask as a client of another system. Return what it is told, and keep its order."""
+        self.status, told = self.shop.ask_as_before(method, path, body)
+        if self.status < HTTPStatus.BAD_REQUEST and "order_id" in told and told["order_id"] not in self.orders:
+            self.orders.append(told["order_id"])
+        return told
 
     def she_asks_to_pay(self, *, key: str | None = None) -> None:
         with self.allowing_refusal():

@@ -1,5 +1,7 @@
 """The steps of the features. A step is a plain function: a coroutine would pass without running."""
 
+from http import HTTPStatus
+
 from pytest_bdd import given, parsers, scenarios, then, when
 
 from tests.features.drivers.shop import ChargeSeen, Refused, Shop
@@ -466,6 +468,68 @@ def the_messages_are(story: Story, contents: str) -> None:
 def it_is_among_the_messages(story: Story, content: str) -> None:
     story.shop.job(story.jobs[-1])
     assert content in story.shop.messages()
+
+
+# --- Clients of the systems that came before
+
+
+@when(parsers.parse("a customer orders by name {items}"))
+def a_customer_orders_by_name(story: Story, items: str) -> None:
+    story.someone_comes()
+    wanted = [item.split(" ", 1) for item in items.split(" and ")]
+    named = [{"name": name.removesuffix("s"), "quantity": int(quantity)} for quantity, name in wanted]
+    body = {"customer_name": str(story.customer), "items": named}
+    story.asks_as_before("POST", "/from/flask-orders/orders", body)
+
+
+@then("that is refused as the old system did")
+def that_is_refused_as_before(story: Story) -> None:
+    assert story.status == HTTPStatus.BAD_REQUEST
+
+
+@given(parsers.parse('the shop has written "{label}" on her order'))
+@when(parsers.parse('the shop writes "{label}" on her order'))
+def the_shop_writes_on_it(story: Story, label: str) -> None:
+    story.asks_as_before("PATCH", f"/from/flask-orders/orders/{story.order}/status", {"status": label})
+    assert story.status == HTTPStatus.ACCEPTED
+
+
+@then(parsers.parse('her order says "{label}"'))
+def it_says(story: Story, label: str) -> None:
+    assert story.asks_as_before("GET", f"/from/flask-orders/orders/{story.order}")["status"] == label
+
+
+@when("she pays and waits")
+def she_pays_and_waits(story: Story) -> None:
+    story.said = story.asks_as_before("POST", f"/from/shop/orders/{story.order}/pay")["status"]
+
+
+@then(parsers.parse("she was told that her order is {status}"))
+def she_was_told(story: Story, status: str) -> None:
+    # A worker that is slower than she waits is told of, too, and the order says it in the end.
+    if story.said == "PROCESSING":
+        story.shop.settle()
+        story.said = story.seen().status
+    assert story.said == status.upper()
+
+
+@when("a customer orders the usual")
+def a_customer_orders_the_usual(story: Story) -> None:
+    told = story.asks_as_before("POST", "/order/place")
+    assert (story.status, told["status"]) == (HTTPStatus.OK, "placed")
+
+
+@then("her order is done in the end")
+def it_is_done(story: Story) -> None:
+    story.shop.settle()
+    assert story.asks_as_before("GET", f"/order/get/{story.order}")["status"] == "done"
+
+
+@when(parsers.parse('she leaves the message "{content}"'))
+def she_leaves_a_message(story: Story, content: str) -> None:
+    told = story.asks_as_before("POST", "/add_message", {"content": content})
+    assert told["message"] == "Message enqueued"
+    story.jobs.append(told["job_id"])
 
 
 # --- The feed

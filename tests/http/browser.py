@@ -11,6 +11,7 @@ from werkzeug.datastructures import Headers
 from application.access.principal import ANYBODY, Principal
 from application.assembly.use_cases import UseCases
 from entrypoints.http.app import create_app
+from entrypoints.http.routes.ancestors.entrance import Ancestors
 from entrypoints.readiness import Readiness
 from tests.http.described import expect_described
 
@@ -27,7 +28,8 @@ def app_over(use_cases: UseCases, readiness: Sequence[Readiness] = (READY,), **o
     async def let_in(_: object) -> Principal:
         return ANYBODY
 
-    return create_app(use_cases, check_readiness, **{"authenticate": let_in, "cursor_secret": b"a secret", **options})
+    usual = {"authenticate": let_in, "cursor_secret": b"a secret", "ancestors": Ancestors()}
+    return create_app(use_cases, check_readiness, **{**usual, **options})
 
 
 @frozen

@@ -24,7 +24,17 @@ BODIES = {
     "/stock": b'{"delta": 1, "reason": "delivery"}',
     "/seed": b'{"count": 1}',
     "/messages": b'{"content": "hello"}',
+    "/add_message": b'{"content": "hello"}',
 }
+# Of these, the first one that ends the path counts, before those of ours.
+OF_OTHERS = {
+    "/from/flask-orders/orders": b'{"customer_name": "Ann", "items": [{"name": "fountain pen", "quantity": 1}]}',
+    "/from/shop/products": b'{"name": "ink", "price": 1.5}',
+    "/order/place": b"",
+    "/from/shop/orders/<order_id>/pay": b"",
+}
+# The operation itself asks for a second scope.
+NEEDS_MORE = {"/order/place", "/from/replicas/order/place"}
 
 
 def app_for(shop: Shop, by: Principal | None) -> Any:
@@ -55,9 +65,17 @@ def address(route: Route, order_id: str = NOWHERE) -> str:
 
 
 async def ask(app: Quart, route: Route, order_id: str = NOWHERE) -> Any:
-    body = next((body for end, body in BODIES.items() if route.path.endswith(end)), b"{}")
+    body = next((body for end, body in (OF_OTHERS | BODIES).items() if route.path.endswith(end)), b"{}")
     sent = body if route.method in {"POST", "PATCH", "PUT"} else b""
     return await Browser(app).send(route.method, address(route, order_id), sent, more=[("Request-Id", "asked")])
+
+
+def code_of(route: Route, answer: Any) -> str:
+    """The code of the refusal. In the words of another system it has none; its status says as much."""
+    if route.wording is None:
+        return str(answer.code)
+    assert answer.body.keys() == {"error"}
+    return {401: "unauthenticated", 403: "forbidden"}[answer.status]
 
 
 def scopes_of(route: Route) -> frozenset[Scope]:
@@ -73,14 +91,15 @@ async def test_nobody_gets_past_a_route_that_is_not_open_to_all(shop: Shop, name
     if route.access is Open.TO_ALL:
         assert answer.status == 200
     else:
-        assert (answer.status, answer.code) == (401, "unauthenticated")
+        assert (answer.status, code_of(route, answer)) == (401, "unauthenticated")
         assert answer.headers["WWW-Authenticate"].startswith("Bearer")
 
 
 def test_only_vital_signs_and_documents_are_open_to_all() -> None:
     # Nothing here shows or changes anything of the shop.
     documents = {"/asyncapi.json", "/openapi.json", "/docs", "/docs/style.css", "/problems", "/problems/<code>"}
-    open_to_all = documents | {"/health/live", "/health/ready"}
+    others = ("", "/from/flask-orders", "/from/shop", "/from/messages", "/from/replicas")
+    open_to_all = documents | {"/health/live", "/health/ready", *(f"{prefix}/health" for prefix in others)}
     assert {route.path for route in ROUTES.values() if route.access is Open.TO_ALL} == open_to_all
 
 
@@ -90,8 +109,8 @@ async def test_a_caller_without_the_scope_is_told_which_one(shop: Shop, name: st
     by = Principal("somebody", scopes=ALL_SCOPES - scopes_of(route))
     answer = await ask(app_for(shop, by), route)
     if scopes_of(route):
-        assert (answer.status, answer.code) == (403, "forbidden")
-        assert all(scope in answer.body["detail"] for scope in scopes_of(route))
+        assert (answer.status, code_of(route, answer)) == (403, "forbidden")
+        assert all(scope in str(answer.body) for scope in scopes_of(route))
     else:
         assert answer.status not in {401, 403}
 
@@ -103,7 +122,7 @@ async def test_a_caller_with_the_scope_gets_past(shop: Shop, name: str) -> None:
     for scope in scopes_of(route):
         answer = await ask(app_for(shop, Principal("somebody", scopes=frozenset({scope}))), route)
         assert answer.status != 401
-        assert answer.status != 403 or scope is Scope.REFUNDS_WRITE
+        assert answer.status != 403 or scope is Scope.REFUNDS_WRITE or route.path in NEEDS_MORE
 
 
 @pytest.mark.parametrize("name", [name for name in ROUTES if "<order_id>" in name])

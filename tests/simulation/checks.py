@@ -32,7 +32,7 @@ from domain.orders.order import Order
 from domain.orders.status import OrderStatus
 from tests.invariants import LedgerCharge, history_findings, money_findings, stock_findings
 from tests.simulation.broker import SimulatedQueue, is_poison
-from tests.simulation.clients import Answer, Diary, NothingDone, Refused
+from tests.simulation.clients import BY_NAME, Answer, Diary, NothingDone, Refused
 from tests.simulation.house import EXPIRY, LOOKS_FOR_OVERDUE
 from tests.unit.builders import NOW
 
@@ -58,10 +58,16 @@ def stock(store: MemoryStore) -> list[str]:
     return stock_findings(store.products.values(), store.orders.values(), counted)
 
 
+def names(store: MemoryStore) -> list[str]:
+    made = Counter(product.name for product in store.products.values() if product.name.startswith(BY_NAME))
+    return [f"{count} products have the name {name!r}" for name, count in made.items() if count > 1]
+
+
 def shop_data(store: MemoryStore, charges: Iterable[LedgerCharge]) -> list[str]:
     events = [store.events[id_] for id_ in sorted(store.events)]
     return [
         *stock(store),
+        *names(store),
         *history_findings(store.orders.values(), events),
         *money_findings(list(store.orders.values()), charges),
     ]

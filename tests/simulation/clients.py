@@ -43,6 +43,9 @@ _IS_SATISFIED: Final = 0.8
 _PAYS_AT_ONCE: Final = 0.2
 _HAS_DETAILS: Final = 0.2
 
+# What clients ask for by name begins with this.
+BY_NAME: Final = "named by"
+
 Operation = Callable[[UseCases], Coroutine[Any, Any, Any]]
 
 
@@ -313,6 +316,7 @@ class Client:
 
     async def _list_orders(self) -> None:
         await self._ask("list orders", lambda shop: shop.list_orders(SYSTEM, limit=50))
+        await self._ask("count orders", lambda shop: shop.count_orders(SYSTEM, most=50))
 
     async def _look_around(self) -> None:
         await self._list_products()
@@ -323,6 +327,9 @@ class Client:
 
     async def _look_at_a_product(self) -> None:
         await self._ask("get product", lambda shop: shop.get_product(SYSTEM, self._products[0]))
+        # There is none of this name until one of these two adds it.
+        call = partial(_by_name, f"{BY_NAME} {self._name}")
+        await asyncio.gather(self._ask("name a product", call), self._ask("name it, too", call))
 
     async def _look_back(self) -> None:
         if self._mine:
@@ -467,6 +474,10 @@ _ERRANDS: Final[dict[str, _Visit]] = {
 
 def _call(verb: str, call: OrderCall | Keyed[Any], shop: UseCases) -> Any:
     return getattr(shop, verb)(SYSTEM, call)
+
+
+def _by_name(name: str, shop: UseCases) -> Any:
+    return shop.products_by_name(SYSTEM, [name], add_at=Money(100, "EUR"))
 
 
 def _order_cart(owner: UserId, key: str, shop: UseCases) -> Any:

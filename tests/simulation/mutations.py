@@ -17,6 +17,8 @@ from adapters.memory.repositories.idempotency_keys import MemoryIdempotencyKeys
 from application.access.guarded import for_anybody
 from application.access.principal import Principal
 from application.carts.order_cart import OrderCart
+from application.catalogue.add_products import NewProduct
+from application.catalogue.products_by_name import ProductsByName
 from application.errors import Aborted, OutcomeUnknown, Trouble, Unavailable
 from application.execution.after_commit import Committed, InvalidateOlder
 from application.execution.conditional import order_id_in
@@ -48,6 +50,7 @@ from domain.catalogue.product import Product
 from domain.errors import InvalidOrder
 from domain.ids import CustomerId, JobId, OrderId, PaymentId, ProductId
 from domain.jobs.job import Job, JobStatus
+from domain.money import Money
 from domain.orders.events import EventId, OrderAccepted, event_id
 from domain.orders.expiry import OpenPeriod
 from domain.orders.order import Order
@@ -556,6 +559,12 @@ class _RefundsWhoeverIsNamed(RefundOrder):
         return found | {id_: order for id_, order in orders.items() if order.status in HAS_MONEY}
 
 
+class _AddsForEach(ProductsByName):
+    async def _added(self, by: Principal, names: Sequence[str], price: Money) -> dict[str, Product]:
+        added = await self._add(by, [NewProduct(name=name, price=price, stock=0) for name in names])
+        return {product.name: product for product in added if isinstance(product, Product)}
+
+
 class _AsksEachTime(ProviderPipeline[Any]):
     def _ask(self, order: Order, ask: Callable[..., Any]) -> Any:
         return asyncio.get_running_loop().create_task(self._permitted(order, ask))
@@ -835,6 +844,7 @@ MUTATIONS: Final = (
     Mutation("charges without stock", _with(ProcessPayment=_ChargesWithoutStock)),
     Mutation("charges with a new key for each attempt", Parts(provider=_NewKeyForEachAttempt)),
     Mutation("takes no answer of the provider for a decline", Parts(provider=_TakesNoAnswerForNo)),
+    Mutation("adds what is missing once for each that asks", _with(ProductsByName=_AddsForEach)),
     Mutation("asks the provider twice at once about a payment", _with(ProviderPipeline=_AsksEachTime)),
     Mutation("acknowledges what waits for a slow provider", _with(ProviderPipeline=_AcknowledgesWhatIsLate)),
     Mutation("waits for ever for the provider's answer", _with(ProviderPipeline=_WaitsForEver)),

@@ -61,6 +61,12 @@ class MemoryOrders:
         newest_first = sorted(self._before(found, before), key=_place, reverse=True)
         return [copied(order) for order in newest_first[:limit]]
 
+    async def count(self, *, user_id: CustomerId | None, most: int) -> int:
+        found = [
+            order for order in self._changes.orders.values() if not order.deleted and user_id in {None, order.user_id}
+        ]
+        return min(len(found), most)
+
     async def search(
         self, wanted: OrderFilter, *, before: OrderId | None, limit: int, stretch: int = STRETCH
     ) -> OrdersFound:

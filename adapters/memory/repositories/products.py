@@ -47,6 +47,13 @@ class MemoryProducts:
         owners = [(product.sku, id_) for id_, product in self._changes.products.items() if product.sku is not None]
         return {sku: id_ for sku, id_ in owners if sku in skus}
 
+    async def by_name(self, names: Collection[str]) -> dict[str, Product]:
+        found: dict[str, Product] = {}
+        for product in sorted(self._changes.products.values(), key=lambda each: (not each.active, each.id)):
+            if product.name in names:
+                found.setdefault(product.name, copied(product))
+        return found
+
     async def page(self, *, after: ProductId | None, limit: int, active: bool | None = None) -> list[Product]:
         ids = sorted(
             id_

@@ -15,6 +15,7 @@ from sqlalchemy import (
     Update,
     and_,
     bindparam,
+    func,
     insert,
     literal,
     literal_column,
@@ -163,6 +164,15 @@ def _page_of_all(step: int, *parameters: str) -> Select[Any]:
     return select(found).limit(bindparam("limit"))
 
 
+@cache
+def _count(most: int, *parameters: str) -> Select[Any]:
+    """The limit is part of the statement, as in `_page_of_all`; in this order an index has no deleted ones."""
+    newest_first = [column.desc() for column in PLACE]
+    conditions = [_CONDITIONS[name] for name in parameters]
+    found = select(orders.c.id).where(NOT_DELETED, *conditions).order_by(*newest_first)
+    return select(func.count().label("found")).select_from(found.limit(literal_column(str(most))).subquery("counted"))
+
+
 _NAMED: Final = select(orders.c.id, orders.c.user_id, orders.c.user_name, orders.c.external_id).where(
     NAMED, among(orders.c.external_id, "external_ids"), among(orders.c.user_id, "user_ids")
 )
@@ -224,6 +234,12 @@ class SqlOrders:
         statement = _page(*sorted(conditions)) if step is None or not is_of_all else _page_of_all(step, *conditions)
         rows = await self._block.fetch(statement, {**given, "limit": limit})
         return [checked("order", row.id, _order, row) for row in rows]
+
+    async def count(self, *, user_id: CustomerId | None, most: int) -> int:
+        given = {name: value for name, value in _whose(user_id).items() if value is not None}
+        conditions = given.keys() - ({"user_id"} if "user_name" in given else set())
+        [row] = await self._block.fetch(_count(most, *sorted(conditions)), given)
+        return int(row.found)
 
     async def search(
         self, wanted: OrderFilter, *, before: OrderId | None, limit: int, stretch: int = STRETCH

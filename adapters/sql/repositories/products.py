@@ -81,6 +81,9 @@ _EDIT: Final = BulkStatement(
 )
 _BY_SKU: Final = select(products.c.sku, products.c.id).where(among(products.c.sku, "skus"))
 
+# The first of each name is the one that is wanted.
+_BY_NAME: Final = _ALL.where(among(products.c.name, "names")).order_by(products.c.active.desc(), products.c.id)
+
 
 def _page(*, after: bool, by_active: bool) -> Select[Any]:
     page = _ALL.order_by(products.c.id).limit(bindparam("limit"))
@@ -154,6 +157,12 @@ class SqlProducts:
         if not skus:
             return {}
         return {row.sku: row.id for row in await self._block.fetch(_BY_SKU, {"skus": list(skus)})}
+
+    async def by_name(self, names: Collection[str]) -> dict[str, Product]:
+        if not names:
+            return {}
+        rows = await self._block.fetch(_BY_NAME, {"names": list(names)})
+        return {row.name: checked("product", row.id, _product, row) for row in reversed(rows)}
 
     async def page(self, *, after: ProductId | None, limit: int, active: bool | None = None) -> list[Product]:
         given = {"limit": limit, "after": after, "active": active}

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from hashlib import blake2b
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from attrs import define, field
@@ -25,8 +25,9 @@ _CSS: Final = "text/css"
 def documents_routes(namespace: str, routes: Mapping[str, Route]) -> list[Route]:
     """Return the routes to the documents. `routes` are all routes, once the interface is made."""
 
-    def http() -> object:
-        return openapi.document(routes.values())
+    def http() -> dict[str, Any]:
+        """The requests of other systems are described in theirs."""
+        return openapi.document(route for route in routes.values() if route.wording is None)
 
     def route(path: str, media_type: str, summary: str, make: Callable[[], bytes]) -> Route:
         return Route(
@@ -42,7 +43,7 @@ def documents_routes(namespace: str, routes: Mapping[str, Route]) -> list[Route]
     return [
         route("/openapi.json", JSON, "Read this document", lambda: _json(http())),
         route("/asyncapi.json", JSON, "Read the document about events", lambda: _json(asyncapi.document(namespace))),
-        route("/docs", HTML, "Read this document as a page", lambda: docs_page(openapi.document(routes.values()))),
+        route("/docs", HTML, "Read this document as a page", lambda: docs_page(http())),
         route("/docs/style.css", _CSS, "Get the style of the page", partial(STYLE.encode)),
     ]
 

@@ -10,7 +10,7 @@ from application.access.principal import Forbidden, Principal
 from application.access.scopes import Scope
 from entrypoints.http.accept import JSON
 from entrypoints.http.query import Reader
-from entrypoints.http.replies import Reply
+from entrypoints.http.replies import Reply, Wording
 
 
 class Open(Enum):
@@ -67,3 +67,6 @@ class Route:
     produces: tuple[str, ...] = (JSON,)
     # For so many seconds more than others, the handler may wait for something to happen.
     waits: float = 0.0
+    # How it says what is refused, if it is a request of another system, as clients of that system send it. Such a route
+    # is no part of `/openapi.json`.
+    wording: Wording | None = None

@@ -1,4 +1,5 @@
 import asyncio
+import json
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -34,6 +35,7 @@ from domain.money import Money
 from domain.orders.events import Event, PaymentRequested, RefundRequested
 from domain.orders.order import Order
 from tests.features.drivers.shop import ChargeSeen, OrderSeen, Refused, TryAgain
+from tests.http.browser import Answer, Browser, app_over
 from tests.unit.intakes import Intakes, UnsteadyRecentOrders
 from tests.unit.provider import Crash
 from tests.unit.shop import EXPIRY, Shop
@@ -205,6 +207,20 @@ class MemoryShop:
         run_jobs = self._use_cases.run_jobs
         while await run_jobs() or not run_jobs.is_idle:
             pass
+
+    def ask_as_before(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
+        sent = b"" if body is None else json.dumps(body).encode()
+
+        async def ask() -> Answer:
+            asking = asyncio.create_task(Browser(app_over(self._use_cases)).send(method, path, sent))
+            # The client may wait for the worker.
+            while not asking.done():
+                await self._relay_and_work()
+                await asyncio.wait([asking], timeout=0.005)
+            return asking.result()
+
+        answer = self._runner.run(ask())
+        return answer.status, answer.body
 
     def settle(self) -> None:
         assert self._runs, "the service has stopped"

@@ -1,5 +1,5 @@
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from attrs import frozen
 
@@ -92,6 +92,9 @@ class Shop(Protocol):
 
     def cancel_job(self, job: str) -> None:
         """Raise `Refused`."""
+
+    def ask_as_before(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
+        """Send a request as a client of another system does. Return the status and the body of the response."""
 
     def settle(self) -> None:
         """Wait until no payment and no refund is under way."""
