@@ -6,6 +6,7 @@ from application.access.principal import Principal
 from application.errors import Trouble
 from application.intake.unrecorded import Unrecorded
 from application.jobs.kinds import PLACE_ORDER
+from application.ports.jobs import JobPlace
 from application.ports.persistence import Transaction, UnitOfWork
 from domain.ids import JobId, OrderId
 from domain.jobs.job import Job, JobStatus, UnknownJob
@@ -60,7 +61,7 @@ class ListJobs:
     _unit_of_work: UnitOfWork
 
     async def __call__(
-        self, _: Principal, *, kind: str | None, status: JobStatus | None, before: JobId | None, limit: int
+        self, _: Principal, *, kind: str | None, status: JobStatus | None, before: JobPlace | None, limit: int
     ) -> Sequence[Job]:
         async with self._unit_of_work.reading() as tx:
             return await tx.jobs.page(kind=kind, status=status, before=before, limit=limit)

@@ -8,6 +8,13 @@ from domain.ids import JobId, OrderId
 from domain.jobs.job import Job, JobStatus
 from domain.message import Message
 
+# Where a job stands among all, in time. It stands there also when the job itself has been removed.
+JobPlace = tuple[datetime, JobId]
+
+
+def place_of(job: Job) -> JobPlace:
+    return job.created_at, job.id
+
 
 class Jobs(Protocol):
     """Work for later. Nothing is tracked: a changed job must be saved."""
@@ -30,8 +37,10 @@ class Jobs(Protocol):
     async def save_many(self, jobs: Sequence[Job]) -> None:
         """Save jobs that this transaction has locked."""
 
-    async def page(self, *, kind: str | None, status: JobStatus | None, before: JobId | None, limit: int) -> list[Job]:
-        """A page of jobs after the job `before`, newest first and then by id. Empty if `before` doesn't exist."""
+    async def page(
+        self, *, kind: str | None, status: JobStatus | None, before: JobPlace | None, limit: int
+    ) -> list[Job]:
+        """A page of jobs after the place `before`, newest first and then by id."""
 
     async def remove_finished(self, moment: datetime, *, limit: int) -> int:
         """Remove jobs that ended before the moment, the oldest first. Return how many."""

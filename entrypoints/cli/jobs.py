@@ -7,6 +7,7 @@ from uuid import UUID
 from cyclopts import Parameter
 
 from application.access.principal import SYSTEM
+from application.ports.jobs import JobPlace, place_of
 from domain.errors import DomainError
 from domain.ids import JobId
 from domain.jobs.job import Job, JobStatus
@@ -31,13 +32,14 @@ def list_jobs(
 ) -> None:
     async def work(use_cases: "UseCases") -> None:
         tell(_LINE.format("ID", "KIND", "STATUS", "ATTEMPTS", "CREATED", "ERROR"))
-        last, left = None, limit
+        last: JobPlace | None = None
+        left = limit
         while left > 0 and (
             page := await use_cases.list_jobs(SYSTEM, kind=kind, status=status, before=last, limit=min(left, _PAGE))
         ):
             for job in page:
                 tell(_line(job))
-            last, left = page[-1].id, left - len(page)
+            last, left = place_of(page[-1]), left - len(page)
 
     with_use_cases(command_settings(data=data), work)
 

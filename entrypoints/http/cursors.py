@@ -8,6 +8,7 @@ import binascii
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from hmac import compare_digest
 from typing import Final, Generic, TypeVar
@@ -15,6 +16,7 @@ from uuid import UUID
 
 from attrs import field, frozen
 
+from application.ports.jobs import JobPlace
 from application.ports.order_search import OrderFilter
 from domain.ids import JobId, OrderId, ProductId
 from domain.jobs.job import JobStatus
@@ -22,6 +24,8 @@ from entrypoints.http.refusals import InvalidCursor, in_query
 
 _PRODUCTS: Final = "products"
 _SIGNATURE: Final = 12
+_BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
 
 
 K = TypeVar("K")
@@ -37,6 +41,13 @@ class _Keys(Generic[K]):
 
 _ORDER_IDS: Final = _Keys[OrderId](lambda id_: id_.bytes, lambda key: OrderId(UUID(bytes=key)))
 _JOB_IDS: Final = _Keys[JobId](lambda id_: id_.bytes, lambda key: JobId(UUID(bytes=key)))
+_JOB_PLACES: Final = _Keys[JobPlace](
+    lambda place: ((place[0] - _BEGINNING) // _MICROSECOND).to_bytes(8, "big") + place[1].bytes,
+    lambda key: (
+        _BEGINNING + int.from_bytes(key[:8], "big") * _MICROSECOND,
+        JobId(UUID(bytes=key[8:])),
+    ),
+)
 _PRODUCT_IDS: Final = _Keys[ProductId](
     lambda id_: id_.to_bytes(8, "big"), lambda key: ProductId(int.from_bytes(key, "big"))
 )
@@ -96,8 +107,9 @@ class Cursors:
     def of_keys(self) -> ListCursors[str]:
         return ListCursors(self._secret, "keys", _TEXTS)
 
-    def of_jobs(self, kind: str | None, status: JobStatus | None) -> ListCursors[JobId]:
-        return ListCursors(self._secret, f"jobs {kind} {status}", _JOB_IDS)
+    def of_jobs(self, kind: str | None, status: JobStatus | None) -> ListCursors[JobPlace]:
+        # Another name than that of the cursors that had the id alone, and ended with its job.
+        return ListCursors(self._secret, f"jobs by time {kind} {status}", _JOB_PLACES)
 
     def of_messages(self, order_id: OrderId | None) -> ListCursors[JobId]:
         return ListCursors(self._secret, f"messages {order_id}", _JOB_IDS)

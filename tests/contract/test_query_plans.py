@@ -262,6 +262,7 @@ def samples_of(known: Sequence[Order]) -> Arguments:
         "kind": "export",
         "jobs.status": JobStatus.COMPLETED,
         "jobs.ids": [JobId(uuid7()) for _ in range(BATCH)],
+        "jobs.before": (NOW, JobId(uuid7())),
         "jobs.jobs": [new_job(id=JobId(uuid7()), kind="message", arguments={}, now=NOW) for _ in range(BATCH)],
         "order_id": ids[0],
         "messages.messages": [

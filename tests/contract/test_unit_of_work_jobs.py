@@ -9,6 +9,7 @@ import pytest
 from attrs import evolve
 from uuid_utils.compat import uuid7
 
+from application.ports.jobs import place_of
 from application.ports.persistence import UnitOfWork
 from domain.ids import JobId, OrderId
 from domain.jobs.job import LEASE, LONGEST_DELAY, Job, JobStatus, new_job
@@ -190,11 +191,19 @@ async def test_jobs_are_listed_newest_first(
         for size in (1, 2):
             walked: list[Job] = []
             while part := await tx.jobs.page(
-                kind=kind, status=status, before=walked[-1].id if walked else None, limit=size
+                kind=kind, status=status, before=place_of(walked[-1]) if walked else None, limit=size
             ):
                 walked += part
             assert walked == page
-        assert await tx.jobs.page(kind=kind, status=status, before=JobId(uuid7()), limit=10) == []
+
+
+async def test_the_list_of_jobs_goes_on_where_a_removed_one_stood(unit_of_work: UnitOfWork) -> None:
+    jobs = [a_job(number, **(ended(JobStatus.COMPLETED) if number == 1 else {})) for number in range(3)]
+    await keep(unit_of_work, *jobs)
+    async with unit_of_work() as tx:
+        assert await tx.jobs.remove_finished(NOW + timedelta(days=1), limit=9) == 1
+    async with unit_of_work.reading() as tx:
+        assert await tx.jobs.page(kind=None, status=None, before=place_of(jobs[1]), limit=9) == [jobs[0]]
 
 
 async def test_what_ended_long_ago_is_removed_and_nothing_else(unit_of_work: UnitOfWork) -> None:

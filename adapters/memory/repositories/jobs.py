@@ -4,6 +4,7 @@ from datetime import datetime
 from attrs import evolve, frozen
 
 from adapters.memory.store import Changes
+from application.ports.jobs import JobPlace, place_of
 from domain.ids import JobId
 from domain.jobs.job import WAITING, Job, JobStatus
 
@@ -37,12 +38,12 @@ class MemoryJobs:
         for job in jobs:
             self._changes.jobs[job.id] = evolve(job)
 
-    async def page(self, *, kind: str | None, status: JobStatus | None, before: JobId | None, limit: int) -> list[Job]:
-        newest_first = sorted(self._all(), key=lambda job: (job.created_at, job.id), reverse=True)
-        if before is not None:
-            start = next((job for job in newest_first if job.id == before), None)
-            newest_first = newest_first[newest_first.index(start) + 1 :] if start is not None else []
-        wanted = [job for job in newest_first if kind in {None, job.kind} and status in {None, job.status}]
+    async def page(
+        self, *, kind: str | None, status: JobStatus | None, before: JobPlace | None, limit: int
+    ) -> list[Job]:
+        newest_first = sorted(self._all(), key=place_of, reverse=True)
+        older = [job for job in newest_first if before is None or place_of(job) < before]
+        wanted = [job for job in older if kind in {None, job.kind} and status in {None, job.status}]
         return [evolve(job) for job in wanted[:limit]]
 
     async def remove_finished(self, moment: datetime, *, limit: int) -> int:

@@ -32,6 +32,7 @@ from adapters.sql.core.transaction import TransactionBlock
 from adapters.sql.core.types import UtcDateTime
 from adapters.sql.dialects.base import SqlDialect
 from adapters.sql.tables import JOB_EXECUTING, JOB_FINISHED, JOB_SCHEDULED, JOB_WAITING, jobs
+from application.ports.jobs import JobPlace
 from domain.ids import JobId
 from domain.jobs.job import LEASE, LONGEST_DELAY, Job, JobStatus
 
@@ -113,16 +114,12 @@ def _due(*, since: bool) -> Select[Any]:
     return select(stretches.c.id)
 
 
-def _place(name: str) -> Any:
-    start = jobs.alias("start")
-    return select(start.c.created_at, start.c.id).where(start.c.id == bindparam(name)).scalar_subquery()
-
-
 _PLACE: Final = (jobs.c.created_at, jobs.c.id)
 _CONDITIONS: Final[dict[str, ColumnElement[bool]]] = {
     "kind": jobs.c.kind == bindparam("kind"),
     "status": jobs.c.status == bindparam("status"),
-    "before": tuple_(*_PLACE) < _place("before"),
+    "before": tuple_(*_PLACE)
+    < tuple_(bindparam("before", type_=UtcDateTime()), bindparam("before_id", type_=jobs.c.id.type)),
 }
 
 
@@ -173,10 +170,15 @@ class SqlJobs:
     async def save_many(self, jobs: Sequence[Job]) -> None:
         await self._block.change_many(_SAVE, jobs)
 
-    async def page(self, *, kind: str | None, status: JobStatus | None, before: JobId | None, limit: int) -> list[Job]:
+    async def page(
+        self, *, kind: str | None, status: JobStatus | None, before: JobPlace | None, limit: int
+    ) -> list[Job]:
         asked = {"kind": kind, "status": status.value if status else None, "before": before}
-        given = {name: value for name, value in asked.items() if value is not None}
-        rows = await self._block.fetch(_page(*given), {**given, "limit": limit})
+        given: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
+        statement = _page(*given)
+        if before is not None:
+            given["before"], given["before_id"] = before
+        rows = await self._block.fetch(statement, {**given, "limit": limit})
         return [checked("job", row.id, _job, row) for row in rows]
 
     async def remove_finished(self, moment: datetime, *, limit: int) -> int:

@@ -7,6 +7,7 @@ from quart import request
 from application.access.principal import Principal
 from application.access.scopes import Scope
 from application.assembly.use_cases import UseCases
+from application.ports.jobs import place_of
 from entrypoints.http import examples, query
 from entrypoints.http.bodies.jobs import JobBody, JobsBody
 from entrypoints.http.cursors import Cursors
@@ -77,7 +78,7 @@ class _Handlers:
             self._cursors.of_jobs(kind, status),
             wanted,
             lambda before, limit: self._use_cases.list_jobs(by, kind=kind, status=status, before=before, limit=limit),
-            lambda job: job.id,
+            place_of,
         )
         return reply(JobsBody([JobBody.of(job) for job in page.items], page.next), HTTPStatus.OK, *next_page(page.next))
 
