@@ -12,7 +12,7 @@ from application.catalogue.add_products import AddProducts, NewProduct
 from application.catalogue.adjust_stock import AdjustStock, StockCall
 from application.catalogue.change_product import ChangeProduct, ProductCall
 from application.catalogue.list_adjustments import ListAdjustments
-from application.catalogue.list_products import CountLeft, ListProducts, ReadPages, ReadStock
+from application.catalogue.list_products import CountLeft, CountProducts, ListProducts, ReadPages, ReadStock
 from application.catalogue.products_by_name import FindByName, ProductsByName
 from application.execution.circuit_breaker import CircuitBreaker
 from application.execution.idempotency import Keyed, ProductOutcome
@@ -26,6 +26,7 @@ class CatalogueUseCases:
     get_product: Callable[[Principal, ProductId], Awaitable[Product]]
     list_products: Guarded[..., Sequence[Product]]
     products_by_name: Guarded[..., Sequence[Product]]
+    count_products: Guarded[..., int]
     add_products: Callable[[Principal, Sequence[NewProduct | Keyed[NewProduct]]], Awaitable[Sequence[ProductOutcome]]]
     change_product: Callable[[Principal, ProductCall], Awaitable[Product]]
     adjust_stock: Callable[[Principal, Sequence[StockCall | Keyed[StockCall]]], Awaitable[Sequence[ProductOutcome]]]
@@ -40,6 +41,7 @@ def catalogue_use_cases(shared: Shared) -> CatalogueUseCases:
         get_product=Guarded(None, for_anybody(shared.get_product)),
         list_products=Guarded(None, for_anybody(ListProducts(shared.batches(pages)))),
         products_by_name=Guarded(None, ProductsByName(shared.batches(FindByName(uow)), AddProducts(uow, now))),
+        count_products=Guarded(None, for_anybody(CountProducts(uow))),
         add_products=Guarded(Scope.PRODUCTS_WRITE, AddProducts(uow, now)),
         change_product=Guarded(Scope.PRODUCTS_WRITE, ChangeProduct(uow, now, ports.price_list)),
         adjust_stock=Guarded(Scope.STOCK_ADJUST, AdjustStock(uow, now)),

@@ -14,7 +14,7 @@ from application.intake.place_order import PlaceOrder
 from application.jobs.add_job import AddJob
 from application.jobs.change_job import CancelJob, RetryJob
 from application.jobs.kinds import MESSAGE, SEED_ORDERS, JobHandler
-from application.jobs.look_up import GetJob, ListJobs
+from application.jobs.look_up import CountJobs, GetJob, ListJobs
 from application.jobs.remove_jobs import RemoveJobs
 from application.jobs.run_jobs import RunJobs
 from application.messages.list_messages import ListMessages
@@ -30,6 +30,7 @@ class JobUseCases:
     list_messages: Guarded[..., Sequence[Message]]
     get_job: Callable[[Principal, JobId], Awaitable[Job]]
     list_jobs: Guarded[..., Sequence[Job]]
+    count_jobs: Guarded[..., int]
     retry_job: Callable[[Principal, JobId], Awaitable[Job]]
     cancel_job: Callable[[Principal, JobId], Awaitable[Job]]
     seed_orders: Callable[[Principal, int | Keyed[int]], Awaitable[Job]]
@@ -50,6 +51,7 @@ def job_use_cases(shared: Shared) -> JobUseCases:
         list_messages=Guarded(Scope.ORDERS_READ, ListMessages(uow, get_order)),
         get_job=Guarded(Scope.ORDERS_READ, GetJob(uow, shared.unrecorded)),
         list_jobs=Guarded(Scope.ORDERS_READ, ListJobs(uow), by_shop=True),
+        count_jobs=Guarded(Scope.ORDERS_READ, CountJobs(uow), by_shop=True),
         retry_job=Guarded(Scope.ORDERS_WRITE, RetryJob(uow), by_shop=True),
         cancel_job=Guarded(Scope.ORDERS_WRITE, CancelJob(uow), by_shop=True),
         seed_orders=Guarded(Scope.ADMIN, SeedOrders(add_job)),

@@ -5,6 +5,7 @@ from attrs import frozen
 
 from application.errors import OutcomeUnknown, Unavailable
 from application.execution.concurrency import at_most
+from application.execution.counting import MOST_COUNTED
 from application.ports.caching import CacheFence, CatalogueCache, CataloguePage, StockCache
 from application.ports.persistence import StockLevel, UnitOfWork
 from domain.catalogue.product import Product
@@ -116,3 +117,14 @@ class ListProducts:
     ) -> Sequence[Product]:
         """With `active`, only products that are for sale, or only those that are not."""
         return await self._read(CataloguePage(after, limit, active))
+
+
+@frozen
+class CountProducts:
+    """How many products a list has, up to `MOST_COUNTED`."""
+
+    _unit_of_work: UnitOfWork
+
+    async def __call__(self, *, active: bool | None = True) -> int:
+        async with self._unit_of_work.reading() as tx:
+            return await tx.products.count(active=active, most=MOST_COUNTED)

@@ -4,6 +4,7 @@ from attrs import frozen
 
 from application.access.principal import Principal
 from application.errors import Trouble
+from application.execution.counting import MOST_COUNTED
 from application.intake.unrecorded import Unrecorded
 from application.jobs.kinds import PLACE_ORDER
 from application.ports.jobs import JobPlace
@@ -65,6 +66,17 @@ class ListJobs:
     ) -> Sequence[Job]:
         async with self._unit_of_work.reading() as tx:
             return await tx.jobs.page(kind=kind, status=status, before=before, limit=limit)
+
+
+@frozen
+class CountJobs:
+    """How many jobs a list has, up to `MOST_COUNTED`."""
+
+    _unit_of_work: UnitOfWork
+
+    async def __call__(self, _: Principal, *, kind: str | None, status: JobStatus | None) -> int:
+        async with self._unit_of_work.reading() as tx:
+            return await tx.jobs.count(kind=kind, status=status, most=MOST_COUNTED)
 
 
 async def _order_of(tx: Transaction, id_: OrderId | None) -> Order | None:

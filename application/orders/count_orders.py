@@ -1,15 +1,25 @@
 from attrs import frozen
 
 from application.access.principal import Principal
+from application.execution.counting import MOST_COUNTED
 from application.ports.persistence import UnitOfWork
+from domain.ids import CustomerId
+from domain.orders.status import OrderStatus
 
 
 @frozen
 class CountOrders:
-    """Count orders, up to `most`: a customer's own, or all."""
+    """Count the orders of a list, up to `most`. A customer counts its own. Raise `Forbidden` for another customer's."""
 
     _unit_of_work: UnitOfWork
 
-    async def __call__(self, by: Principal, *, most: int) -> int:
+    async def __call__(
+        self,
+        by: Principal,
+        *,
+        user_id: CustomerId | None = None,
+        status: OrderStatus | None = None,
+        most: int = MOST_COUNTED,
+    ) -> int:
         async with self._unit_of_work.reading() as tx:
-            return await tx.orders.count(user_id=by.user_id, most=most)
+            return await tx.orders.count(user_id=by.whose(user_id), status=status, most=most)

@@ -42,6 +42,9 @@ class Jobs(Protocol):
     ) -> list[Job]:
         """A page of jobs after the place `before`, newest first and then by id."""
 
+    async def count(self, *, kind: str | None, status: JobStatus | None, most: int) -> int:
+        """How many jobs `page` would find, up to `most`. No more than these are read."""
+
     async def remove_finished(self, moment: datetime, *, limit: int) -> int:
         """Remove jobs that ended before the moment, the oldest first. Return how many."""
 

@@ -57,8 +57,8 @@ class Orders(Protocol):
         The page is empty if the order `before` doesn't exist.
         """
 
-    async def count(self, *, user_id: CustomerId | None, most: int) -> int:
-        """How many orders there are, without deleted ones. No more than `most` are counted."""
+    async def count(self, *, user_id: CustomerId | None, status: OrderStatus | None = None, most: int) -> int:
+        """How many orders `page` would find, up to `most`. No more than these are read."""
 
     async def search(
         self, wanted: OrderFilter, *, before: OrderId | None, limit: int, stretch: int = STRETCH
@@ -135,6 +135,9 @@ class Products(Protocol):
 
     async def page(self, *, after: ProductId | None, limit: int, active: bool | None = None) -> list[Product]:
         """In the order of their ids; with `active` only those that are for sale, or those that are not."""
+
+    async def count(self, *, active: bool | None = None, most: int) -> int:
+        """How many products `page` would find, up to `most`."""
 
     async def stock_of(self, ids: Collection[ProductId]) -> dict[ProductId, StockLevel]:
         """The stock of the products that exist."""

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 from attrs import frozen
+from msgspec import UNSET, UnsetType
 
 from entrypoints.http.cursors import ListCursors
 from entrypoints.http.query import DEFAULT_LIMIT
@@ -17,6 +18,8 @@ class Page(Generic[T]):
     items: Sequence[T]
     # The cursor of the page after this one, if there is one.
     next: str | None
+    # How many items the list has, up to a number, if that was asked for.
+    count: int | UnsetType = UNSET
 
 
 async def page_of(
@@ -24,8 +27,9 @@ async def page_of(
     wanted: Mapping[str, Any],
     read: Callable[[K | None, int], Awaitable[Sequence[T]]],
     key: Callable[[T], K],
+    count: Callable[[], Awaitable[int]] | None = None,
 ) -> Page[T]:
-    """Return the page of a list that the query asks for with `limit` and `cursor`. Raise `InvalidCursor`.
+    """Return the page of a list that the query asks for with `limit`, `cursor` and `count`. Raise `InvalidCursor`.
 
     `read` returns the items after the one with this key, up to a number.
     """
@@ -33,4 +37,5 @@ async def page_of(
     # One more than is shown tells whether there is a next page.
     found = await read(None if cursor is None else cursors.start(cursor), limit + 1)
     shown = found[:limit]
-    return Page(shown, cursors.after(key(shown[-1])) if len(found) > limit else None)
+    following = cursors.after(key(shown[-1])) if len(found) > limit else None
+    return Page(shown, following, await count() if count is not None and "count" in wanted else UNSET)

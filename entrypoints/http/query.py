@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any, Final, get_args
 from urllib.parse import parse_qsl
 
+from application.execution.counting import MOST_COUNTED
 from application.ports.feed import Position, types_among
 from domain.ids import MAX_ID, CustomerId, OrderId, ProductId
 from domain.jobs.job import JobStatus
@@ -41,6 +42,7 @@ _NOT_UTF8: Final = "\ufffd"
 _ACTIVE: Final[Mapping[str, bool | None]] = {"true": True, "false": False, "all": None}
 
 _DECIMAL: Final = re.compile(r"[0-9.eE+-]{1,32}")
+_CAPPED: Final = "capped"
 _KIND: Final = re.compile(r"[a-z_]{1,64}")
 
 # Parses the text of one parameter. Raises `InvalidRequest`.
@@ -157,6 +159,13 @@ def words(text: str) -> str:
     return _text("q", text, PRINTABLE, MAX_EMAIL)
 
 
+def count(text: str) -> str:
+    if text != _CAPPED:
+        rule = f"it is {_CAPPED}: lists are counted up to {MOST_COUNTED}"
+        raise InvalidRequest(in_query("count", rule, "not_one_of"))
+    return text
+
+
 def cursor(text: str) -> str:
     """Return it as it is: only with the other parameters it can be verified."""
     return text
@@ -265,6 +274,7 @@ SCHEMAS: Final[Mapping[Reader, Mapping[str, Any]]] = MappingProxyType(
             "pattern": PRINTABLE,
             "description": "The id of an order, an e-mail address, or an external id.",
         },
+        count: {"type": "string", "enum": [_CAPPED], "description": f"Also count the list, up to {MOST_COUNTED}."},
         active: {"type": "string", "enum": list(_ACTIVE)},
         job_kind: {"type": "string", "pattern": f"^{_KIND.pattern}$"},
         job_status: {"type": "string", "enum": list(JobStatus)},

@@ -181,6 +181,7 @@ def samples_of(known: Sequence[Order]) -> Arguments:
     entries = [type("Entry", (), {"position": number}) for number in range(1, BATCH + 1)]
     return {
         "limit": BATCH,
+        "most": BATCH,
         "longest_gap": timedelta(minutes=1),
         "moment": datetime.now(UTC) - timedelta(minutes=10),
         "ahead": datetime.now(UTC) + timedelta(minutes=10),

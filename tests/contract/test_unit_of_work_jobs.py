@@ -188,6 +188,8 @@ async def test_jobs_are_listed_newest_first(
     async with unit_of_work.reading() as tx:
         page = await tx.jobs.page(kind=kind, status=status, before=None, limit=10)
         assert page == [jobs[number] for number in expected]
+        counts = [await tx.jobs.count(kind=kind, status=status, most=most) for most in (1, 10)]
+        assert counts == [min(len(page), 1), len(page)]
         for size in (1, 2):
             walked: list[Job] = []
             while part := await tx.jobs.page(

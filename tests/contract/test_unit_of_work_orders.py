@@ -275,6 +275,8 @@ async def test_a_list_can_be_of_one_user_in_one_state_and_leaves_out_the_deleted
     async def numbers(user_id: UserId | None, status: OrderStatus | None) -> list[int]:
         async with shop.reading() as tx:
             page = await tx.orders.page(user_id=user_id, status=status, before=None, limit=10)
+            counts = [await tx.orders.count(user_id=user_id, status=status, most=most) for most in (1, 10)]
+        assert counts == [min(len(page), 1), len(page)]
         return [order.id.int for order in page]
 
     assert await numbers(None, None) == [4, 2, 1]

@@ -80,6 +80,10 @@ async def test_a_page_has_what_is_for_sale_or_what_is_not_or_all(unit_of_work: U
             ]
             for active in (True, False, None)
         }
+        counts = [
+            await tx.products.count(active=active, most=most) for active in (True, False, None) for most in (2, 10)
+        ]
+    assert counts == [2, 3, 2, 3, 2, 6]
     assert pages == {True: [[2, 4], [4, 6]], False: [[1, 3], [5]], None: [[1, 2], [4, 5]]}
 
 

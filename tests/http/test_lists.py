@@ -1,7 +1,9 @@
 import base64
+from functools import partial
 from uuid import UUID
 
 import pytest
+from attrs import evolve
 
 from application.assembly.use_cases import UseCases
 from tests.http.browser import Browser, app_over
@@ -38,6 +40,42 @@ async def test_a_last_page_that_is_full_has_no_next(shop: Shop, browser: Browser
         await shop.sells()
     answer = await browser.get("/products?limit=2")
     assert (len(answer.body["items"]), answer.body["next"]) == (2, None)
+
+
+async def test_a_list_is_counted_if_that_is_asked_for(shop: Shop, browser: Browser) -> None:
+    await shop.sells()
+    for user_id in (1, 1, 2):
+        await browser.order(user_id=user_id)
+    counts = {
+        address: (await browser.get(address)).body.get("count")
+        for address in (
+            "/orders?limit=1",
+            "/orders?limit=1&count=capped",
+            "/orders?user_id=1&status=PENDING&count=capped",
+            "/orders?status=PAID&count=capped",
+            "/products?count=capped",
+            "/products?active=false&count=capped",
+            "/jobs?count=capped",
+        )
+    }
+    assert list(counts.values()) == [None, 3, 2, 0, 1, 0, 0]
+
+
+@pytest.mark.parametrize(
+    "address", ["/orders?count=exact", "/orders?count=capped&total_min=1", "/messages?count=capped", "/jobs?count="]
+)
+async def test_what_is_not_counted_is_refused(browser: Browser, address: str) -> None:
+    answer = await browser.get(address)
+    assert (answer.status, answer.wrong) == (422, ["count"])
+
+
+async def test_a_list_is_counted_up_to_a_number(shop: Shop) -> None:
+    await shop.sells()
+    use_cases = evolve(shop.use_cases, count_orders=partial(shop.use_cases.count_orders, most=2))
+    browser = Browser(app_over(use_cases))
+    for _ in range(3):
+        await browser.order()
+    assert (await browser.get("/orders?count=capped")).body["count"] == 2
 
 
 async def test_a_product_is_found_by_its_id(shop: Shop, browser: Browser) -> None:

@@ -79,6 +79,8 @@ _NOT_CALLED: Final = {
     "dead_letters.get_many",
     "dead_letters.save_many",
     "dead_letters.page",
+    # Only lists that are to be counted. A count is shown, and nothing is decided by it.
+    *(f"{name}.count" for name in ("products", "jobs")),
     # Only requests about the audit.
     "audit.page",
     # Only requests that carry an API key, and those about keys. The clients here are let in without one.

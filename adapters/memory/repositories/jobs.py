@@ -46,6 +46,9 @@ class MemoryJobs:
         wanted = [job for job in older if kind in {None, job.kind} and status in {None, job.status}]
         return [evolve(job) for job in wanted[:limit]]
 
+    async def count(self, *, kind: str | None, status: JobStatus | None, most: int) -> int:
+        return len(await self.page(kind=kind, status=status, before=None, limit=most))
+
     async def remove_finished(self, moment: datetime, *, limit: int) -> int:
         ended = sorted(
             (job.finished_at, job.id) for job in self._all() if job.finished_at is not None and job.finished_at < moment

@@ -61,11 +61,8 @@ class MemoryOrders:
         newest_first = sorted(self._before(found, before), key=_place, reverse=True)
         return [copied(order) for order in newest_first[:limit]]
 
-    async def count(self, *, user_id: CustomerId | None, most: int) -> int:
-        found = [
-            order for order in self._changes.orders.values() if not order.deleted and user_id in {None, order.user_id}
-        ]
-        return min(len(found), most)
+    async def count(self, *, user_id: CustomerId | None, status: OrderStatus | None = None, most: int) -> int:
+        return len(await self.page(user_id=user_id, status=status, before=None, limit=most))
 
     async def search(
         self, wanted: OrderFilter, *, before: OrderId | None, limit: int, stretch: int = STRETCH

@@ -62,6 +62,9 @@ class MemoryProducts:
         )
         return [copied(self._changes.products[id_]) for id_ in ids[:limit]]
 
+    async def count(self, *, active: bool | None = None, most: int) -> int:
+        return len(await self.page(after=None, limit=most, active=active))
+
     async def stock_of(self, ids: Collection[ProductId]) -> dict[ProductId, StockLevel]:
         products = await self.get_many(ids)
         return {id_: StockLevel(product.version, product.stock) for id_, product in products.items()}

@@ -26,6 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.sql.elements import ColumnElement
 
 from adapters.sql.core.bulk import BulkStatement, Written, written_whole
+from adapters.sql.core.counting import count_of
 from adapters.sql.core.expressions import FromNow, among
 from adapters.sql.core.reading import checked
 from adapters.sql.core.transaction import TransactionBlock
@@ -129,6 +130,12 @@ def _page(*parameters: str) -> Select[Any]:
     return _ALL.where(*(_CONDITIONS[name] for name in parameters)).order_by(*newest_first).limit(bindparam("limit"))
 
 
+@cache
+def _count(most: int, *parameters: str) -> Select[Any]:
+    found = select(jobs.c.id).where(*(_CONDITIONS[name] for name in parameters))
+    return count_of(found.order_by(*(column.desc() for column in _PLACE)), most)
+
+
 _FINISHED: Final = (
     select(jobs.c.id)
     .where(JOB_FINISHED, jobs.c.finished_at < _MOMENT)
@@ -180,6 +187,12 @@ class SqlJobs:
             given["before"], given["before_id"] = before
         rows = await self._block.fetch(statement, {**given, "limit": limit})
         return [checked("job", row.id, _job, row) for row in rows]
+
+    async def count(self, *, kind: str | None, status: JobStatus | None, most: int) -> int:
+        asked = {"kind": kind, "status": status.value if status else None}
+        given = {name: value for name, value in asked.items() if value is not None}
+        [row] = await self._block.fetch(_count(most, *given), given)
+        return int(row[0])
 
     async def remove_finished(self, moment: datetime, *, limit: int) -> int:
         rows = await self._block.fetch(_FINISHED, {"moment": moment, "limit": limit})

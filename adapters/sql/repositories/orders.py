@@ -1,4 +1,4 @@
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from functools import cache
@@ -15,7 +15,6 @@ from sqlalchemy import (
     Update,
     and_,
     bindparam,
-    func,
     insert,
     literal,
     literal_column,
@@ -28,6 +27,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from adapters.codecs import details
 from adapters.sql.core.bulk import BulkStatement, Written
+from adapters.sql.core.counting import count_of
 from adapters.sql.core.expressions import FromNow, among
 from adapters.sql.core.reading import checked
 from adapters.sql.core.transaction import TransactionBlock
@@ -148,6 +148,13 @@ def _page(*parameters: str) -> Select[Any]:
     return _ALL.where(NOT_DELETED, *conditions).order_by(*newest_first).limit(bindparam("limit"))
 
 
+@cache
+def _count(most: int, *parameters: str) -> Select[Any]:
+    """In the order of an index, which is where it stops: nobody reads through the table for a number."""
+    found = select(orders.c.id).where(NOT_DELETED, *(_CONDITIONS[name] for name in parameters))
+    return count_of(found.order_by(*(column.desc() for column in PLACE)), most)
+
+
 # How long a page of all orders is at most, in steps. Of a limit that is a parameter PostgreSQL expects a tenth of the
 # table. A plan for so much is never worth keeping, and each page would be planned anew, which takes longer than to read
 # it. A few steps, since each is a statement of its own.
@@ -162,15 +169,6 @@ def _page_of_all(step: int, *parameters: str) -> Select[Any]:
     """
     found = _page(*parameters).limit(literal_column(str(step))).subquery("found")
     return select(found).limit(bindparam("limit"))
-
-
-@cache
-def _count(most: int, *parameters: str) -> Select[Any]:
-    """The limit is part of the statement, as in `_page_of_all`; in this order an index has no deleted ones."""
-    newest_first = [column.desc() for column in PLACE]
-    conditions = [_CONDITIONS[name] for name in parameters]
-    found = select(orders.c.id).where(NOT_DELETED, *conditions).order_by(*newest_first)
-    return select(func.count().label("found")).select_from(found.limit(literal_column(str(most))).subquery("counted"))
 
 
 _NAMED: Final = select(orders.c.id, orders.c.user_id, orders.c.user_name, orders.c.external_id).where(
@@ -195,6 +193,11 @@ def email_to_find(details: OrderDetails) -> str | None:
 
 def _whose(user_id: CustomerId | None) -> dict[str, int | str | None]:
     return {} if user_id is None else {"user_id": number_of(user_id), "user_name": name_of(user_id)}
+
+
+def _conditions_in(given: Mapping[str, Any]) -> Collection[str]:
+    # The condition on a name has the number in it.
+    return given.keys() - ({"user_id"} if "user_name" in given else set())
 
 
 @frozen
@@ -227,19 +230,18 @@ class SqlOrders:
     ) -> list[Order]:
         asked = {**_whose(user_id), "status": status.value if status else None, "before": before}
         given = {name: value for name, value in asked.items() if value is not None}
-        # The condition on a name has the number in it.
-        conditions = given.keys() - ({"user_id"} if "user_name" in given else set())
+        conditions = _conditions_in(given)
         step = next((step for step in _STEPS if step >= limit), None)
         is_of_all = user_id is None and status is None
         statement = _page(*sorted(conditions)) if step is None or not is_of_all else _page_of_all(step, *conditions)
         rows = await self._block.fetch(statement, {**given, "limit": limit})
         return [checked("order", row.id, _order, row) for row in rows]
 
-    async def count(self, *, user_id: CustomerId | None, most: int) -> int:
-        given = {name: value for name, value in _whose(user_id).items() if value is not None}
-        conditions = given.keys() - ({"user_id"} if "user_name" in given else set())
-        [row] = await self._block.fetch(_count(most, *sorted(conditions)), given)
-        return int(row.found)
+    async def count(self, *, user_id: CustomerId | None, status: OrderStatus | None = None, most: int) -> int:
+        asked = {**_whose(user_id), "status": status.value if status else None}
+        given = {name: value for name, value in asked.items() if value is not None}
+        [row] = await self._block.fetch(_count(most, *sorted(_conditions_in(given))), given)
+        return int(row[0])
 
     async def search(
         self, wanted: OrderFilter, *, before: OrderId | None, limit: int, stretch: int = STRETCH

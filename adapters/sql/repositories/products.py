@@ -1,4 +1,5 @@
 from collections.abc import Collection, Sequence
+from functools import cache
 from operator import attrgetter
 from typing import Any, Final
 
@@ -7,6 +8,7 @@ from attrs import frozen
 from sqlalchemy import BigInteger, FromClause, Row, Select, Update, bindparam, cast, func, select, update
 
 from adapters.sql.core.bulk import BulkStatement, Written, bulk_insert
+from adapters.sql.core.counting import count_of
 from adapters.sql.core.expressions import among
 from adapters.sql.core.reading import checked
 from adapters.sql.core.transaction import TransactionBlock
@@ -99,6 +101,12 @@ _PAGES: Final = {
 }
 
 
+@cache
+def _count(most: int, *, by_active: bool) -> Select[Any]:
+    found = select(products.c.id)
+    return count_of(found.where(products.c.active == bindparam("active")) if by_active else found, most)
+
+
 # One statement, so that everything is of one moment, however fast orders come and go meanwhile.
 def _counts() -> Select[Any]:
     page = select(products.c.id, products.c.stock).where(products.c.id > bindparam("after"))
@@ -171,6 +179,11 @@ class SqlProducts:
             {name: value for name, value in given.items() if value is not None},
         )
         return [checked("product", row.id, _product, row) for row in rows]
+
+    async def count(self, *, active: bool | None = None, most: int) -> int:
+        given = {} if active is None else {"active": active}
+        [row] = await self._block.fetch(_count(most, by_active=active is not None), given)
+        return int(row[0])
 
     async def stock_of(self, ids: Collection[ProductId]) -> dict[ProductId, StockLevel]:
         if not ids:

@@ -49,7 +49,7 @@ def _body(read: Callable[[Mapping[str, Any]], T]) -> Callable[[httpx.Response], 
 
 
 def _page(read: Callable[[Mapping[str, Any]], T]) -> Callable[[httpx.Response], Page[T]]:
-    return _body(lambda body: Page([read(item) for item in body["items"]], body["next"]))
+    return _body(lambda body: Page([read(item) for item in body["items"]], body["next"], body.get("count")))
 
 
 def _nothing(_: httpx.Response) -> None:

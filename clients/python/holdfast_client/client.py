@@ -100,7 +100,10 @@ class Client:
         return order
 
     def order_page(self, *, cursor: str | None = None, limit: int | None = None, **only: Any) -> Page[Order]:
-        """Return a page of the orders, the newest first. `only` are parameters of the list, such as `status`."""
+        """Return a page of the orders, the newest first. `only` are parameters of the list, such as `status`.
+
+        With `count="capped"`, the page has the `count` of the list of a customer or of a status, up to 10,000.
+        """
         return self._send(calls.list_orders(cursor=cursor, limit=limit, **only))
 
     def pay(self, order_id: UUID | str, *, version: int | None = None, key: str | None = None) -> Order:
@@ -350,7 +353,10 @@ class AsyncClient:
         return order
 
     async def order_page(self, *, cursor: str | None = None, limit: int | None = None, **only: Any) -> Page[Order]:
-        """Return a page of the orders, the newest first. `only` are parameters of the list, such as `status`."""
+        """Return a page of the orders, the newest first. `only` are parameters of the list, such as `status`.
+
+        With `count="capped"`, the page has the `count` of the list of a customer or of a status, up to 10,000.
+        """
         return await self._send(calls.list_orders(cursor=cursor, limit=limit, **only))
 
     async def pay(self, order_id: UUID | str, *, version: int | None = None, key: str | None = None) -> Order:

@@ -185,10 +185,14 @@ class IssuedKey:
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """A part of a list. `next` is the cursor of the next page, or None."""
+    """A part of a list. `next` is the cursor of the next page, or None.
+
+    `count` is how many items the list has, up to 10,000, where it was asked for.
+    """
 
     items: Sequence[T]
     next: str | None
+    count: int | None = None
 
     def __iter__(self) -> Iterator[T]:
         return iter(self.items)

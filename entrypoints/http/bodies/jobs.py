@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from domain.jobs.job import Job, JobStatus
 
@@ -57,3 +57,5 @@ class JobBody(Struct, frozen=True):
 class JobsBody(Struct, frozen=True):
     items: list[JobBody]
     next: str | None
+    # Up to 10,000, where `count` asked for it.
+    count: int | UnsetType = UNSET

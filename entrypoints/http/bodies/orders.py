@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from adapters.codecs.ids import in_json
 from application.intake.check_order import CheckedOrder
@@ -168,6 +168,8 @@ class OrderBody(Struct, frozen=True):
 class OrdersBody(Struct, frozen=True):
     items: list[OrderBody]
     next: str | None
+    # Up to 10,000, where `count` asked for it.
+    count: int | UnsetType = UNSET
 
 
 class CheckedLineBody(Struct, frozen=True):

@@ -109,6 +109,8 @@ class ProductBody(Struct, frozen=True):
 class ProductsBody(Struct, frozen=True):
     items: list[ProductBody]
     next: str | None
+    # Up to 10,000, where `count` asked for it.
+    count: int | UnsetType = UNSET
 
 
 class AdjustStockBody(LookedThrough, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -22,6 +22,7 @@ _PARAMETERS: Final = {
     "status": query.job_status,
     "limit": query.limit,
     "cursor": query.cursor,
+    "count": query.count,
 }
 
 
@@ -79,8 +80,10 @@ class _Handlers:
             wanted,
             lambda before, limit: self._use_cases.list_jobs(by, kind=kind, status=status, before=before, limit=limit),
             place_of,
+            lambda: self._use_cases.count_jobs(by, kind=kind, status=status),
         )
-        return reply(JobsBody([JobBody.of(job) for job in page.items], page.next), HTTPStatus.OK, *next_page(page.next))
+        body = JobsBody([JobBody.of(job) for job in page.items], page.next, page.count)
+        return reply(body, HTTPStatus.OK, *next_page(page.next))
 
     async def get(self, job_id: str, by: Principal) -> Reply:
         return reply(JobBody.of(await self._use_cases.get_job(by, job_id_of(job_id))))

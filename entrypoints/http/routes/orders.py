@@ -60,6 +60,7 @@ _PARAMETERS: Final = {
     "q": query.words,
     "limit": query.limit,
     "cursor": query.cursor,
+    "count": query.count,
 }
 # A list of these has an index of its own.
 _LISTED: Final = frozenset({"user_id", "status"})
@@ -198,7 +199,7 @@ class _Handlers:
 
     async def page(self, by: Principal) -> Reply:
         wanted = query.parameters(request.query_string, _PARAMETERS)
-        paging: dict[str, Any] = {name: wanted.pop(name) for name in ("limit", "cursor") if name in wanted}
+        paging: dict[str, Any] = {name: wanted.pop(name) for name in ("limit", "cursor", "count") if name in wanted}
         chosen = order_filter(wanted)
         page = await (self._listed if wanted.keys() <= _LISTED else self._found)(by, chosen, paging)
         return reply(_page(page), HTTPStatus.OK, *next_page(page.next))
@@ -221,10 +222,14 @@ class _Handlers:
                 by, user_id=wanted.user_id, status=status, before=before, limit=limit
             ),
             lambda order: order.id,
+            lambda: self._use_cases.count_orders(by, user_id=wanted.user_id, status=status),
         )
 
     async def _found(self, by: Principal, wanted: OrderFilter, paging: Mapping[str, Any]) -> Page[Order]:
         """Return a page of what a search has found, which ends where the search has looked to."""
+        if "count" in paging:
+            rule = "a list by user_id and status alone is counted: a search looks at a part of the orders"
+            raise InvalidRequest(in_query("count", rule, "unknown"))
         wanted = evolve(wanted, user_id=by.whose(wanted.user_id))
         cursors, cursor = self._cursors.of_orders(wanted), paging.get("cursor")
         before = None if cursor is None else cursors.start(cursor)
@@ -301,7 +306,7 @@ def _wait_in(wanted: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _page(page: Page[Order]) -> OrdersBody:
-    return OrdersBody([OrderBody.of(order) for order in page.items], page.next)
+    return OrdersBody([OrderBody.of(order) for order in page.items], page.next, page.count)
 
 
 def _reply(order: Order, status: HTTPStatus = HTTPStatus.OK, *headers: tuple[str, str]) -> Reply:

@@ -35,7 +35,12 @@ from entrypoints.http.replies import Reply, not_modified, reply
 from entrypoints.http.routes.route import Open, Route
 
 _KEY: Final = frozenset({IDEMPOTENCY_KEY})
-_PARAMETERS: Final = {"active": query.active, "limit": query.limit, "cursor": query.cursor}
+_PARAMETERS: Final = {
+    "active": query.active,
+    "limit": query.limit,
+    "cursor": query.cursor,
+    "count": query.count,
+}
 _ADJUSTMENTS: Final = {"limit": query.limit, "cursor": query.cursor}
 _NEW: Final = msgspec.json.Decoder(NewProductBody)
 _CHANGE: Final = msgspec.json.Decoder(ChangeProductBody)
@@ -125,8 +130,9 @@ class _Handlers:
             wanted,
             lambda after, limit: self._use_cases.list_products(by, after=after, limit=limit, active=active),
             lambda product: product.id,
+            lambda: self._use_cases.count_products(by, active=active),
         )
-        body = ProductsBody([ProductBody.of(product) for product in page.items], page.next)
+        body = ProductsBody([ProductBody.of(product) for product in page.items], page.next, page.count)
         return reply(body, HTTPStatus.OK, *next_page(page.next))
 
     async def get(self, by: Principal, product_id: str) -> Reply:
