@@ -6,6 +6,9 @@ from uuid import UUID
 ProductId = NewType("ProductId", int)
 UserId = NewType("UserId", int)
 MAX_ID: Final = 2**63 - 1
+# A new product without an id gets the one after the largest up to here. So a shop that chooses one far above, such as
+# the largest there is, does not use up those below.
+MOST_AUTOMATIC: Final = 2**52
 
 # A customer is known by a number or by a name that an identity provider gave, of 1 to 64 printable characters. A name
 # that is written like a number is that number: `customer_id` makes one id of both.

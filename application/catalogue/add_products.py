@@ -13,7 +13,7 @@ from application.ports.environment import Clock
 from application.ports.persistence import Transaction, UnitOfWork
 from domain.catalogue.product import MAX_COUNT, Product, expect_name, expect_sku
 from domain.errors import DomainError, InvalidProduct, ProductExists, SkuTaken
-from domain.ids import MAX_ID, ProductId
+from domain.ids import MAX_ID, MOST_AUTOMATIC, ProductId
 from domain.metadata import with_changes
 from domain.money import Money
 
@@ -71,7 +71,7 @@ class AddProducts:
         named = {product.id for product in new if product.id is not None}
         taken = set(await tx.products.get_many(named))
         skus = await tx.products.by_sku({product.sku for product in new if product.sku is not None})
-        last = max([await tx.products.last_id(), *named])
+        last = max([await tx.products.last_id(), *(id_ for id_ in named if id_ <= MOST_AUTOMATIC)])
         outcomes: list[Product | DomainError] = []
         for each in new:
             last = last if each.id is not None else ProductId(last + 1)

@@ -143,7 +143,7 @@ class Products(Protocol):
         """The stock of the products that exist."""
 
     async def last_id(self) -> ProductId:
-        """The largest id in use, 0 when there are no products."""
+        """The largest id in use up to `MOST_AUTOMATIC`, 0 when there is none."""
 
     async def stock_counts(self, *, after: ProductId | None, limit: int) -> list[StockCount]:
         """In the order of their ids, all read at one moment."""

@@ -11,6 +11,7 @@ from attrs import fields
 
 from domain.errors import InvalidOrder
 from domain.ids import ProductId
+from domain.metadata import MAX_KEY, MAX_KEYS, MAX_VALUE
 from domain.orders.details import Address, OrderDetails
 
 MAX_LINES: Final = 100
@@ -22,9 +23,6 @@ MAX_EMAIL: Final = 254
 MAX_ADDRESS_LINE: Final = 200
 MAX_NOTE: Final = 2000
 MAX_PAYMENT_METHOD: Final = 255
-MAX_METADATA: Final = 50
-MAX_METADATA_KEY: Final = 40
-MAX_METADATA_VALUE: Final = 500
 
 
 def expect_within_limits(items: Sequence[tuple[ProductId, int]]) -> None:
@@ -54,12 +52,12 @@ def expect_details_within_limits(details: OrderDetails | None) -> None:
         if address is not None:
             for attribute in fields(Address):
                 _expect_length(f"{kind}.{attribute.name}", getattr(address, attribute.name), MAX_ADDRESS_LINE)
-    if len(details.metadata) > MAX_METADATA:
-        raise InvalidOrder(f"an order has at most {MAX_METADATA} keys of metadata", field="metadata")
+    if len(details.metadata) > MAX_KEYS:
+        raise InvalidOrder(f"an order has at most {MAX_KEYS} keys of metadata", field="metadata")
     for key, value in details.metadata.items():
-        if not 1 <= len(key) <= MAX_METADATA_KEY:
-            raise InvalidOrder(f"a key of metadata has 1 to {MAX_METADATA_KEY} characters", field="metadata")
-        _expect_length(f"metadata.{key}", value, MAX_METADATA_VALUE)
+        if not 1 <= len(key) <= MAX_KEY:
+            raise InvalidOrder(f"a key of metadata has 1 to {MAX_KEY} characters", field="metadata")
+        _expect_length(f"metadata.{key}", value, MAX_VALUE)
 
 
 _MOST: Final = {

@@ -6,14 +6,12 @@ from attrs import asdict
 from msgspec import UNSET, Meta, Struct, UnsetType
 from msgspec.structs import asdict as members_of
 
+from domain.metadata import MAX_KEY, MAX_KEYS, MAX_VALUE
 from domain.orders.details import CHANGEABLE, NO_DETAILS, Address, OrderDetails
 from domain.orders.limits import (
     MAX_ADDRESS_LINE,
     MAX_EMAIL,
     MAX_EXTERNAL_ID,
-    MAX_METADATA,
-    MAX_METADATA_KEY,
-    MAX_METADATA_VALUE,
     MAX_NOTE,
     MAX_PAYMENT_METHOD,
 )
@@ -25,9 +23,9 @@ ExternalId = Annotated[str, Meta(min_length=1, max_length=MAX_EXTERNAL_ID, patte
 Email = Annotated[str, Meta(max_length=MAX_EMAIL, pattern=EMAIL)]
 _Note = Annotated[str, Meta(max_length=MAX_NOTE, pattern=TEXT)]
 _PaymentMethod = Annotated[str, Meta(min_length=1, max_length=MAX_PAYMENT_METHOD, pattern=PRINTABLE)]
-_Key = Annotated[str, Meta(min_length=1, max_length=MAX_METADATA_KEY, pattern=PRINTABLE)]
-_Value = Annotated[str, Meta(max_length=MAX_METADATA_VALUE, pattern=TEXT)]
-_Metadata = Annotated[dict[_Key, _Value], Meta(max_length=MAX_METADATA)]
+_Key = Annotated[str, Meta(min_length=1, max_length=MAX_KEY, pattern=PRINTABLE)]
+_Value = Annotated[str, Meta(max_length=MAX_VALUE, pattern=TEXT)]
+_Metadata = Annotated[dict[_Key, _Value], Meta(max_length=MAX_KEYS)]
 
 
 class AddressBody(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
@@ -89,7 +87,7 @@ class ChangeDetailsBody(Struct, frozen=True, forbid_unknown_fields=True, kw_only
     shipping_address: AddressBody | UnsetType | None = UNSET
     billing_address: AddressBody | UnsetType | None = UNSET
     note: _Note | UnsetType | None = UNSET
-    metadata: Annotated[dict[_Key, _Value | None], Meta(max_length=2 * MAX_METADATA)] | UnsetType | None = UNSET
+    metadata: Annotated[dict[_Key, _Value | None], Meta(max_length=2 * MAX_KEYS)] | UnsetType | None = UNSET
 
     def members(self) -> int:
         """How many members the JSON has, at least, when none is written twice."""

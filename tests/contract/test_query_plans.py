@@ -201,7 +201,6 @@ def samples_of(known: Sequence[Order]) -> Arguments:
         "orders.with_external_ids.wanted": {(order.user_id, str(order.id)) for order in orders},
         "products.after": ProductId(10),
         "products.active": True,
-        "orders.count.most": BATCH,
         "products.names": [f"Product {number}" for number in range(1, BATCH)],
         "products.skus": [f"sku {number}" for number in range(1, BATCH)],
         "earlier_prices.ids": [ProductId(number) for number in range(1, BATCH)],

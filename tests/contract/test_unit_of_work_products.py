@@ -6,7 +6,7 @@ from attrs import evolve
 from application.errors import Aborted
 from application.ports.persistence import EarlierPrice, StockCount, StockLevel, UnitOfWork
 from domain.catalogue.product import MAX_STOCK, Product, ProductEdit, StockAdjustment
-from domain.ids import MAX_ID, PaymentId, ProductId
+from domain.ids import MAX_ID, MOST_AUTOMATIC, PaymentId, ProductId
 from domain.money import MAX_MINOR, Money
 from tests.contract.conftest import keep
 from tests.unit.builders import LATER, NOW, a_line, a_product, an_order, euros
@@ -195,3 +195,9 @@ async def test_products_are_found_by_their_names(unit_of_work: UnitOfWork) -> No
     assert {name: product.id for name, product in found.items()} == {"pen": 3, "ink": 2, "old": 5, "'; -- 万": 7}
     assert found["pen"] == products[2]
     assert nothing == {}
+
+
+async def test_the_last_id_is_that_of_the_products_that_got_theirs_from_the_shop(unit_of_work: UnitOfWork) -> None:
+    await keep(unit_of_work, products=[a_product(number) for number in (3, MOST_AUTOMATIC + 1, MAX_ID)])
+    async with unit_of_work.reading() as tx:
+        assert await tx.products.last_id() == 3

@@ -367,3 +367,12 @@ async def test_a_body_that_stops_after_its_early_response_gets_no_second_respons
         await connection.send(b"POST /nowhere HTTP/1.1\r\nHost: shop\r\nContent-Length: 10\r\n\r\n")
         assert (await connection.answer()).status == 404
         assert await connection.is_closed()
+
+
+async def test_a_page_of_another_origin_reads_what_is_answered_before_the_application(use_cases: UseCases) -> None:
+    app = app_over(use_cases, cors_origins=["https://shop.example"])
+    async with running(app) as site, site.connection() as connection:
+        await connection.send(b"GET / HTTP/1.1\r\nHost: a\r\nOrigin: https://shop.example\r\nContent-Length: x\r\n\r\n")
+        answer = await connection.answer()
+    assert answer.status == 400
+    assert answer.headers["access-control-allow-origin"] == "https://shop.example"

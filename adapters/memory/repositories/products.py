@@ -9,7 +9,7 @@ from adapters.memory.store import Changes
 from application.errors import Aborted
 from application.ports.persistence import StockCount, StockLevel
 from domain.catalogue.product import Product
-from domain.ids import ProductId
+from domain.ids import MOST_AUTOMATIC, ProductId
 
 
 @frozen
@@ -70,7 +70,7 @@ class MemoryProducts:
         return {id_: StockLevel(product.version, product.stock) for id_, product in products.items()}
 
     async def last_id(self) -> ProductId:
-        return max(self._changes.products, default=ProductId(0))
+        return max((id_ for id_ in self._changes.products if id_ <= MOST_AUTOMATIC), default=ProductId(0))
 
     async def stock_counts(self, *, after: ProductId | None, limit: int) -> list[StockCount]:
         products = await self.page(after=after, limit=limit, active=None)

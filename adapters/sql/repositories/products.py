@@ -17,7 +17,7 @@ from adapters.sql.tables import order_items, orders, products, stock_adjustments
 from application.execution.after_commit import Committed
 from application.ports.persistence import StockCount, StockLevel
 from domain.catalogue.product import Product
-from domain.ids import ProductId
+from domain.ids import MOST_AUTOMATIC, ProductId
 from domain.money import Money
 
 _NOTES: Final = msgspec.json.Encoder(order="sorted")
@@ -58,7 +58,7 @@ _BY_ID: Final = _ALL.where(among(products.c.id, "ids"))
 # key-share lock on its product, and FOR UPDATE would block it.
 _BY_ID_LOCKED: Final = _BY_ID.order_by(products.c.id).with_for_update(key_share=True)
 _STOCK: Final = select(products.c.id, products.c.version, products.c.stock).where(among(products.c.id, "ids"))
-_LAST_ID: Final = select(func.max(products.c.id))
+_LAST_ID: Final = select(func.max(products.c.id)).where(products.c.id <= MOST_AUTOMATIC)
 _INSERT: Final = bulk_insert(products, _WRITTEN)
 
 

@@ -6,7 +6,7 @@ connections of a server share.
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from email.utils import formatdate
 from heapq import nsmallest
 from operator import itemgetter
@@ -16,6 +16,7 @@ from attrs import frozen
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from entrypoints.http.cors import Cors
 from entrypoints.http.problem_kinds import OVERLOADED, TOO_SLOW, Kind
 from entrypoints.http.replies import raw_problem
 from entrypoints.http.request_ids import REQUEST_ID, new_request_id, request_id_of
@@ -33,8 +34,16 @@ _CLOSED_AT_ONCE: Final = 32
 class State(ServerState):
     """The state that the connections of one server share."""
 
-    def __init__(self, shedding: LoadShedding, max_connections: int, long_lived: Callable[[], int] = lambda: 0) -> None:
+    def __init__(
+        self,
+        shedding: LoadShedding,
+        max_connections: int,
+        long_lived: Callable[[], int] = lambda: 0,
+        cors: Cors | None = None,
+    ) -> None:
         super().__init__()
+        # What the pages of other origins are told, also by an answer that Quart has not made.
+        self.cors = cors
         # How many of the requests in progress only wait for something to happen. They are bounded elsewhere.
         self.long_lived = long_lived
         self.stopping = False
@@ -155,7 +164,9 @@ class ClosingProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def _write_last(self, kind: Kind) -> None:
-        headers = (*self.server_state.default_headers, (b"connection", b"close"))
+        headers = [*self.server_state.default_headers, (b"connection", b"close")]
+        if (cors := self.server_state.cors) is not None:
+            headers += [(name.lower().encode(), value.encode()) for name, value in cors.headers(self._headers())]
         self.transport.write(raw_problem(kind, self._request_id(), *headers))
 
     def _request_id(self) -> str:
@@ -166,6 +177,11 @@ class ClosingProtocol(HttpToolsProtocol):
             return new_request_id()
         given: str | None = scope.get(REQUEST_ID)
         return given or request_id_of(scope["headers"])
+
+    def _headers(self) -> Iterable[tuple[bytes, bytes]]:
+        """Return the headers of the newest request, as far as they have arrived."""
+        scope: Scope | None = cast(Scope | None, self.scope)
+        return [] if scope is None else cast(list[tuple[bytes, bytes]], scope["headers"])
 
     def _linger(self) -> None:
         """Send no more, and read on for a moment: data that arrives after a close would reset the connection."""

@@ -12,6 +12,7 @@ from entrypoints.http.problem_kinds import STOPPING
 from entrypoints.http.server.access_log import AccessLog, logging_to
 from entrypoints.http.server.closing import State
 from entrypoints.http.server.concurrency_limit import ConcurrencyLimit
+from entrypoints.http.server.connection import LeanQuart
 from entrypoints.http.server.listening import BACKLOG, accept_all, listen, room_for_connections, url_of
 from entrypoints.http.server.protocol import ProblemProtocol, protocol_factory
 from entrypoints.http.server.shedding import LoadShedding
@@ -49,7 +50,8 @@ async def serve(  # noqa: PLR0913 - each is a setting, given by name
     for something to happen: the limit of concurrent requests is not for them. Raise `AddressInUse` or `CannotListen`.
     """
     shedding = LoadShedding(concurrency or ConcurrencyLimit())
-    state = State(shedding, max_connections or room_for_connections(), long_lived)
+    cors = app.cors if isinstance(app, LeanQuart) else None
+    state = State(shedding, max_connections or room_for_connections(), long_lived, cors)
     state.refresh_date()
     protocol = ProblemProtocol if access_log is None else logging_to(access_log)
     new_connection = protocol_factory(app, state, keep_alive=keep_alive, protocol=protocol)

@@ -10,8 +10,8 @@ from application.intake.queue_orders import Queued, RequestUnknown
 from application.orders.change_details import ChangeDetails, DetailsChange
 from application.ports.idempotency import IdempotencyKey
 from domain.errors import ExternalIdTaken, IllegalTransition, InvalidOrder
+from domain.metadata import MAX_KEYS
 from domain.orders.details import Address, OrderDetails
-from domain.orders.limits import MAX_METADATA
 from domain.orders.order import Order
 from domain.orders.status import OrderStatus
 from tests.unit.intakes import Intakes
@@ -71,7 +71,7 @@ async def test_an_order_whose_last_detail_is_removed_has_none(shop: Shop) -> Non
 
 
 async def test_metadata_is_bounded_after_it_was_merged(shop: Shop) -> None:
-    order = await an_order(shop, OrderDetails(metadata={str(number): "" for number in range(MAX_METADATA)}))
+    order = await an_order(shop, OrderDetails(metadata={str(number): "" for number in range(MAX_KEYS)}))
     refused = await change(shop, order, metadata={"more": ""})
     assert isinstance(refused, InvalidOrder)
     assert refused.field == "metadata"

@@ -22,9 +22,10 @@ from application.intake.queue_orders import Queued
 from application.orders.change_details import DetailsChange
 from domain.catalogue.product import MAX_TEXT
 from domain.ids import MAX_NAME, CustomerId, OrderId, ProductId, customer_id
+from domain.metadata import MAX_VALUE
 from domain.money import Money
 from domain.orders.details import NO_DETAILS
-from domain.orders.limits import MAX_LINES, MAX_METADATA_VALUE, MAX_QUANTITY
+from domain.orders.limits import MAX_LINES, MAX_QUANTITY
 from domain.orders.order import Order
 from domain.orders.status import OrderStatus
 from entrypoints.http.bodies.common import LookedThrough
@@ -59,7 +60,7 @@ class PlaceBody(LookedThrough, frozen=True, forbid_unknown_fields=True):
 
 
 class StatusBody(LookedThrough, frozen=True, forbid_unknown_fields=True):
-    status: Annotated[str, Meta(min_length=1, max_length=MAX_METADATA_VALUE, pattern=PRINTABLE)]
+    status: Annotated[str, Meta(min_length=1, max_length=MAX_VALUE, pattern=PRINTABLE)]
 
 
 class JobBody(Struct, frozen=True):
