@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from rich.console import Console
 
 from application.errors import Trouble
+from bench.exporting import export
 from bench.filling import fill
 from bench.options import MESSAGES, Options
 from bench.page import keep, kept
@@ -94,6 +95,7 @@ def _make_app() -> App:
     app.command(measure_all, name="all")
     app.command(plot)
     app.command(fill)
+    app.command(export)
     return app
 
 

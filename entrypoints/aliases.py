@@ -60,17 +60,13 @@ ALIASES: Final[Mapping[str, Alias]] = MappingProxyType(
         "MQ_USE_SSL": Alias("HOLDFAST_AMQP_TLS", _as_switch),
         "API_WORKERS": Alias("HOLDFAST_API_PROCESSES"),
         "WORKER_COUNT": Alias("HOLDFAST_WORKER_PROCESSES"),
+        "ADMIN_PASSWORD": Alias("HOLDFAST_ADMIN_PASSWORD"),
         "ACCESS_LOG_FILE": Alias("HOLDFAST_ACCESS_LOG_FILE"),
         "ACCESS_LOG_FORMAT": Alias("HOLDFAST_ACCESS_LOG_FORMAT"),
         "ORDERS_CACHE_TTL": Alias("HOLDFAST_ORDER_CACHE_TTL", _in_seconds),
         "TEMP_ORDER_CACHE_TTL": Alias("HOLDFAST_ACCEPTED_CACHE_TTL", _in_seconds),
         "CACHE_DISABLED": Alias("HOLDFAST_CACHE_DISABLED", _as_switch),
     }
-)
-
-# Settings of other systems that nothing here can honour, each with the reason. To overlook them would be worse.
-_REFUSED: Final[Mapping[str, str]] = MappingProxyType(
-    {"ADMIN_PASSWORD": "there is nothing yet that it would protect; leave it out"}
 )
 
 
@@ -86,7 +82,7 @@ class Translated:
 def translate(environment: Mapping[str, str]) -> Translated:
     """Take aliases for settings of ours. Two that say different things are a problem, which names both."""
     ours, written = dict(environment), dict[str, str]()
-    problems = [f"{name}: {reason}" for name, reason in _REFUSED.items() if environment.get(name)]
+    problems: list[str] = []
     for name, alias in ALIASES.items():
         if not environment.get(name):
             continue

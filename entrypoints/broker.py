@@ -1,7 +1,8 @@
 """The broker: RabbitMQ if AMQP_URL is set, else queues in this process."""
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Final
 
 from attrs import frozen
@@ -26,6 +27,9 @@ class Broker:
     _subscriptions: Mapping[WorkQueue, Subscription]
     _dead_letter_queues: Mapping[WorkQueue, DeadLetterQueue]
 
+    # Removes the messages from our queues. Raises `Trouble`.
+    empty: Callable[[], Awaitable[None]]
+
     def subscription(self, work: WorkQueue) -> Subscription:
         return self._subscriptions[work]
 
@@ -41,13 +45,14 @@ async def open_broker(settings: Settings) -> AsyncGenerator[Broker, None]:
     else:
         memory = MemoryBroker()
         queues = {work: memory.queue(work) for work in WORK_QUEUES}
-        yield Broker(memory, queues, {work: queue.dead_letters for work, queue in queues.items()})
+        yield Broker(memory, queues, {work: queue.dead_letters for work, queue in queues.items()}, memory.empty)
 
 
 @asynccontextmanager
 async def _rabbitmq(url: str, namespace: str, *, prefetch: int) -> AsyncGenerator[Broker, None]:
     # These imports take half of a command's start, so they are made only where RabbitMQ is used.
     from adapters.rabbitmq.dead_letters import open_dead_letters  # noqa: PLC0415
+    from adapters.rabbitmq.declaring import empty_queues  # noqa: PLC0415
     from adapters.rabbitmq.publisher import open_publisher  # noqa: PLC0415
     from adapters.rabbitmq.subscription import open_subscription  # noqa: PLC0415
     from adapters.rabbitmq.topology import Topology  # noqa: PLC0415
@@ -64,6 +69,7 @@ async def _rabbitmq(url: str, namespace: str, *, prefetch: int) -> AsyncGenerato
                 work: await stack.enter_async_context(open_dead_letters(url, topology, work.name))
                 for work in WORK_QUEUES
             },
+            partial(empty_queues, url, topology),
         )
 
 

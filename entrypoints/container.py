@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from uuid_utils.compat import uuid7
 
 from adapters.codecs.intake_queue import PublishedIntake
+from adapters.codecs.rows import WRITERS
 from adapters.memory.cache_fence import NoCacheFence
 from adapters.memory.cache_owner import MemoryCacheOwner
 from adapters.memory.caches import MemoryCatalogueCache, MemoryRecentOrders, MemoryStockCache
@@ -21,6 +22,7 @@ from adapters.memory.rate_limits import MemoryRateLimiter
 from adapters.memory.signal import MemoryOutboxSignal
 from adapters.sql.heartbeats import SqlHeartbeats
 from adapters.sql.mark import SqlDatabaseMarks
+from adapters.sql.reset import SqlResetData
 from adapters.sql.unit_of_work import SqlUnitOfWork
 from application.access.tokens import BASE62, SECRET_LENGTH
 from application.assembly import assemble
@@ -138,6 +140,9 @@ def _limits(settings: Settings) -> Limits:
         feed_retention=settings.feed_retention,
         followers_max=settings.max_streams,
         job_retention=settings.job_retention,
+        export_retention=settings.export_retention,
+        allow_reset=settings.allow_reset,
+        namespace=settings.namespace,
     )
 
 
@@ -162,6 +167,17 @@ def _where_caches_are(settings: Settings) -> str:
         return "redis"
     # Other processes may write to the same server, and can't tell a cache in this one.
     return "nowhere" if settings.database_url else "memory"
+
+
+async def _forget_caches(
+    recent: RecentOrders, queued_here: RecentOrders, catalogue: CatalogueCache, keep: KeepCachesToDatabase
+) -> None:
+    for orders in (recent, queued_here):
+        if isinstance(orders, MemoryRecentOrders):
+            orders.clear()
+    await catalogue.begin_epoch()
+    # Emptied tables count as another database: what is shared is invalidated.
+    await keep()
 
 
 class Container(containers.DeclarativeContainer):
@@ -255,6 +271,12 @@ class Container(containers.DeclarativeContainer):
         dead_letter_queue=broker.provided.dead_letter_queue,
         provider=provider.provided.gateway,
         provider_ledger=provider.provided.ledger,
+        reset_data=providers.Factory(SqlResetData, engine),
+        empty_queues=broker.provided.empty,
+        forget_caches=providers.Callable(
+            partial, _forget_caches, recent_orders, queued_here, catalogue_cache, keep_caches
+        ),
+        row_writers=providers.Object(WRITERS),
         now=now,
         new_id=new_id,
         new_secret=new_secret,

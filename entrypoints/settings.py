@@ -156,6 +156,18 @@ class Settings:
     )
     max_streams: Count = _setting(500, "clients that follow the feed through one API process at once")
     job_retention: timedelta = _setting(timedelta(days=7), "how long a job that has ended can still be looked up")
+    allow_reset: bool = _setting(
+        False,  # noqa: FBT003 - a default, whose name stands before it
+        "true: `POST /admin/reset` may remove all orders, as for trials",
+    )
+    admin_password: str = _setting(
+        "",
+        "what X-Admin-Password must have for `POST /admin/seed` and `POST /admin/reset`, instead of an API key",
+        secret=True,
+    )
+    export_retention: timedelta = _setting(
+        timedelta(days=1), "how long an export can be downloaded after it was written"
+    )
     key_retention: timedelta | None = _setting(
         None,
         "how long the response to a request with an idempotency key is kept: longer than clients repeat a request; by"

@@ -47,6 +47,11 @@ class MemoryBroker:
                 confirmed.append(entry)
         return confirmed
 
+    async def empty(self) -> None:
+        """Remove what waits. A delivery that a consumer has already got goes on."""
+        for queue in self._queues.values():
+            queue.clear()
+
     async def announce(self, entries: Sequence[OutboxEntry]) -> list[OutboxEntry]:
         """Do nothing: in this process nobody else listens."""
         return list(entries)
@@ -58,6 +63,9 @@ class MemoryDeadLetterQueue:
 
     _dead: list[DeadMessage] = field(factory=list, init=False)
     _arrived: asyncio.Event = field(factory=asyncio.Event, init=False)
+
+    def clear(self) -> None:
+        self._dead.clear()
 
     def put(self, message: DeadMessage) -> None:
         self._dead.append(message)
@@ -90,6 +98,10 @@ class MemorySubscription:
 
     def waiting(self) -> int:
         return len(self._waiting) + self._delayed
+
+    def clear(self) -> None:
+        self._waiting.clear()
+        self.dead_letters.clear()
 
     def put(self, event: Event) -> None:
         self._put(Delivery(event, attempt=1, tag=self._now()))

@@ -13,6 +13,7 @@ from application.ports.api_keys import ApiKey
 from application.ports.audit import AuditEntry
 from application.ports.environment import Clock
 from application.ports.feed import Position
+from application.ports.files import StoredFile
 from application.ports.idempotency import IdempotencyKey
 from application.ports.outbox import Announcement, OutboxEntry
 from application.ports.persistence import EarlierPrice
@@ -29,6 +30,15 @@ from domain.payments.payment import Payment
 
 # The fingerprint, the answer as bytes, so that no caller can change it, and when it was given.
 StoredAnswer = tuple[str, bytes, datetime]
+
+
+@frozen
+class KeptFile:
+    """A file with its content, and when it has grown last."""
+
+    file: StoredFile
+    content: bytes = field(repr=False)
+    at: datetime
 
 
 @frozen
@@ -68,11 +78,13 @@ class MemoryStore:
     api_keys: dict[str, ApiKey] = field(factory=dict)
     jobs: dict[JobId, Job] = field(factory=dict)
     messages: dict[JobId, Message] = field(factory=dict)
+    files: dict[tuple[JobId, str], KeptFile] = field(factory=dict)
     audit: list[AuditEntry] = field(factory=list)
     # When each order was recorded, or what counts as that time.
     recorded_at: dict[OrderId, datetime] = field(factory=dict)
     # The newest last.
     open_periods: list[OpenPeriod] = field(factory=list)
+    reset_at: datetime | None = None
     # The clock of the database, by which orders are recorded and leases end.
     now: Clock = field(default=_utc_now, kw_only=True)
     # One writer at a time, which is the strictest isolation. Another lock given here may allow more.
@@ -104,6 +116,8 @@ class Changes:
     jobs: Overlay[JobId, Job] = field(init=False)
     removed_jobs: set[JobId] = field(factory=set, init=False)
     messages: Overlay[JobId, Message] = field(init=False)
+    # None for one that is removed.
+    files: dict[tuple[JobId, str], KeptFile | None] = field(factory=dict, init=False)
     pruned_keys: set[IdempotencyKey] = field(factory=set, init=False)
     recorded_at: Overlay[OrderId, datetime] = field(init=False)
     api_keys: Overlay[str, ApiKey] = field(init=False)
@@ -131,6 +145,9 @@ class Changes:
     def work_that_waits(self) -> dict[int, OutboxEntry]:
         return _changed(self.store.waiting_work, self.waiting_work)
 
+    def files_there(self) -> dict[tuple[JobId, str], KeptFile]:
+        return _changed(self.store.files, self.files)
+
     def commit(self) -> None:
         store = self.store
         store.orders.update(self.orders.written)
@@ -143,6 +160,7 @@ class Changes:
         for job_id in self.removed_jobs:
             store.jobs.pop(job_id, None)
         store.messages.update(self.messages.written)
+        store.files = self.files_there()
         store.recorded_at.update(self.recorded_at.written)
         store.api_keys.update(self.api_keys.written)
         store.audit += self.audit
@@ -177,11 +195,12 @@ class Changes:
             store.feed = {position: each for position, each in store.feed.items() if position > self.feed_pruned}
 
 
+K = TypeVar("K")
 T = TypeVar("T")
 
 
-def _changed(kept: dict[int, T], changes: Mapping[int, T | None]) -> dict[int, T]:
-    """By position. A change to None removes."""
+def _changed(kept: dict[K, T], changes: Mapping[K, T | None]) -> dict[K, T]:
+    """By position, or another key. A change to None removes."""
     if not changes:
         return kept
     return {position: each for position, each in sorted({**kept, **changes}.items()) if each is not None}

@@ -10,6 +10,7 @@ from adapters.memory.repositories.dead_letters import MemoryDeadLetters
 from adapters.memory.repositories.earlier_prices import MemoryEarlierPrices
 from adapters.memory.repositories.events import MemoryEvents
 from adapters.memory.repositories.feed import MemoryFeed
+from adapters.memory.repositories.files import MemoryFiles
 from adapters.memory.repositories.idempotency_keys import MemoryIdempotencyKeys
 from adapters.memory.repositories.jobs import MemoryJobs
 from adapters.memory.repositories.messages import MemoryMessages
@@ -18,6 +19,7 @@ from adapters.memory.repositories.orders import MemoryOrders
 from adapters.memory.repositories.outbox import MemoryOutbox
 from adapters.memory.repositories.payments import MemoryPayments
 from adapters.memory.repositories.products import MemoryProducts
+from adapters.memory.repositories.resets import MemoryResets
 from adapters.memory.repositories.stock_adjustments import MemoryStockAdjustments
 from adapters.memory.repositories.waiting_work import MemoryWaitingWork
 from adapters.memory.store import Changes, MemoryStore
@@ -120,6 +122,14 @@ class MemoryTransaction:
     @property
     def messages(self) -> MemoryMessages:
         return MemoryMessages(self._changes.messages)
+
+    @property
+    def files(self) -> MemoryFiles:
+        return MemoryFiles(self._changes)
+
+    @property
+    def resets(self) -> MemoryResets:
+        return MemoryResets(self._changes)
 
     @property
     def audit(self) -> MemoryAudit:

@@ -6,7 +6,7 @@ other queue from being declared.
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, TypeVar
 
 import aiormq
@@ -142,6 +142,14 @@ async def remove(url: str, topology: Topology, found: Sequence[Found]) -> None:
             await ask(_removing(each.name, is_exchange=each.is_exchange))
 
 
+async def empty_queues(url: str, topology: Topology) -> None:
+    """Remove the messages that wait in our queues. What a consumer has already got goes on. Raise `Unavailable`."""
+    async with _asking(url, topology) as ask:
+        for name in (*topology.all_queues, *topology.former_queues):
+            with suppress(Missing):
+                await ask(_emptying(name))
+
+
 Call = Callable[[aiormq.Channel], Awaitable[T]]
 
 
@@ -165,6 +173,10 @@ def _looking(name: str, *, is_exchange: bool) -> Call[Any]:
     if is_exchange:
         return lambda channel: channel.exchange_declare(name, passive=True)
     return lambda channel: channel.queue_declare(name, passive=True)
+
+
+def _emptying(queue: str) -> Call[Any]:
+    return lambda channel: channel.queue_purge(queue)
 
 
 def _removing(name: str, *, is_exchange: bool) -> Call[Any]:

@@ -411,7 +411,14 @@ open_periods: Final = Table(
 )
 
 # One row, made with the table: what tells this shop from any other, wherever else there is something of it.
-shop: Final = Table("shop", metadata, Column("id", Id, nullable=False), PrimaryKeyConstraint("id", name="shop_pk"))
+shop: Final = Table(
+    "shop",
+    metadata,
+    Column("id", Id, nullable=False),
+    # When it was emptied last: what was accepted before is not recorded.
+    Column("reset_at", UtcDateTime),
+    PrimaryKeyConstraint("id", name="shop_pk"),
+)
 
 # Work for later. What has ended is removed after some time. A worker looks at the three stretches of `jobs_due`,
 # `jobs_scheduled` and `jobs_executing` whose time has come, and walks past nothing that was done.
@@ -460,6 +467,32 @@ messages: Final = Table(
     PrimaryKeyConstraint("id", name="messages_pk"),
     Index("messages_by_time", "created_at", "id"),
     Index("messages_by_order", "order_id", "created_at", "id"),
+)
+
+# What exports have written and imports were given, for all processes: they share no disk. A file is its parts, each
+# compressed; `start` and `length` are in bytes of the file itself.
+files: Final = Table(
+    "files",
+    metadata,
+    Column("job_id", Id, nullable=False),
+    Column("name", String(16), nullable=False),
+    Column("size", BigInteger, nullable=False),
+    # JSON.
+    Column("state", Text, nullable=False),
+    Column("changed_at", UtcDateTime, nullable=False),
+    PrimaryKeyConstraint("job_id", "name", name="files_pk"),
+    Index("files_by_time", "changed_at"),
+)
+
+file_parts: Final = Table(
+    "file_parts",
+    metadata,
+    Column("job_id", Id, nullable=False),
+    Column("name", String(16), nullable=False),
+    Column("start", BigInteger, nullable=False, autoincrement=False),
+    Column("length", Integer, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("job_id", "name", "start", name="file_parts_pk"),
 )
 
 leases: Final = Table(

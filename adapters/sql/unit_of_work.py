@@ -15,6 +15,7 @@ from adapters.sql.repositories.dead_letters import SqlDeadLetters
 from adapters.sql.repositories.earlier_prices import SqlEarlierPrices
 from adapters.sql.repositories.events import SqlEvents
 from adapters.sql.repositories.feed import SqlFeed
+from adapters.sql.repositories.files import SqlFiles
 from adapters.sql.repositories.idempotency_keys import SqlIdempotencyKeys
 from adapters.sql.repositories.jobs import SqlJobs
 from adapters.sql.repositories.messages import SqlMessages
@@ -23,6 +24,7 @@ from adapters.sql.repositories.orders import SqlOrders
 from adapters.sql.repositories.outbox import SqlOutbox
 from adapters.sql.repositories.payments import SqlPayments
 from adapters.sql.repositories.products import SqlProducts
+from adapters.sql.repositories.resets import SqlResets
 from adapters.sql.repositories.stock_adjustments import SqlStockAdjustments
 from adapters.sql.repositories.waiting_work import SqlWaitingWork
 from application.execution.after_commit import AfterCommit, Committed, propagate_nothing
@@ -104,4 +106,6 @@ class _SqlTransaction:
     api_keys = _repository(lambda block, _: SqlApiKeys(block))
     jobs = _repository(lambda block, _: SqlJobs(block))
     messages = _repository(lambda block, _: SqlMessages(block))
+    files = _repository(lambda block, _: SqlFiles(block))
+    resets = _repository(lambda block, _: SqlResets(block))
     audit = _repository(lambda block, _: SqlAudit(block))

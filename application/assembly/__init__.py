@@ -10,6 +10,7 @@ from attrs import asdict
 from application.assembly.access import access_use_cases
 from application.assembly.carts import cart_use_cases
 from application.assembly.catalogue import catalogue_use_cases
+from application.assembly.exports import export_use_cases
 from application.assembly.feed import feed_use_cases
 from application.assembly.jobs import job_use_cases
 from application.assembly.limits import Limits
@@ -27,6 +28,7 @@ _CAPABILITIES = (
     feed_use_cases,
     access_use_cases,
     job_use_cases,
+    export_use_cases,
     messaging_use_cases,
     upkeep_use_cases,
 )

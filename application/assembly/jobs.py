@@ -10,10 +10,13 @@ from application.access.scopes import Scope
 from application.admin.seed_orders import PlaceExamples, SeedOrders
 from application.assembly.shared import Shared
 from application.execution.idempotency import Keyed
+from application.exports.pages import ReadExportPages
+from application.exports.write_export import WriteExport
+from application.feed.read_feed import ReadFeed
 from application.intake.place_order import PlaceOrder
 from application.jobs.add_job import AddJob
 from application.jobs.change_job import CancelJob, RetryJob
-from application.jobs.kinds import MESSAGE, SEED_ORDERS, JobHandler
+from application.jobs.kinds import EXPORT, MESSAGE, SEED_ORDERS, JobHandler
 from application.jobs.look_up import CountJobs, GetJob, ListJobs
 from application.jobs.remove_jobs import RemoveJobs
 from application.jobs.run_jobs import RunJobs
@@ -44,6 +47,7 @@ def job_use_cases(shared: Shared) -> JobUseCases:
     job_kinds: dict[str, JobHandler] = {
         MESSAGE: StoreMessage(uow),
         SEED_ORDERS: PlaceExamples(uow, PlaceOrder(uow, now)),
+        EXPORT: WriteExport(uow, ReadExportPages(uow, ReadFeed(uow)), shared.ports.row_writers),
     }
     add_job = AddJob(uow, shared.ports.new_id, now)
     return JobUseCases(

@@ -1,9 +1,10 @@
 """The adapters behind all ports, as the assembly needs them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from attrs import frozen
 
+from application.admin.reset_shop import Empty
 from application.execution.after_commit import AfterCommit, tell_nobody
 from application.messaging.subscriptions import WorkQueue
 from application.ports.caching import CacheFence, CatalogueCache, PriceList, RecentOrders, StockCache
@@ -12,6 +13,8 @@ from application.ports.environment import Clock, NewId, NewSecret
 from application.ports.messaging import DeadLetterQueue, EventPublisher, IntakeQueue, OutboxSignal, Subscription
 from application.ports.payments import PaymentProvider, ProviderLedger
 from application.ports.persistence import UnitOfWork
+from application.ports.reset import ResetData
+from application.ports.rows import RowWriter
 from domain.orders.order import Order
 
 
@@ -38,6 +41,12 @@ class Ports:
     dead_letter_queue: Callable[[WorkQueue], DeadLetterQueue]
     provider: PaymentProvider
     provider_ledger: ProviderLedger
+    reset_data: ResetData
+    empty_queues: Empty
+    # Empties those of this process, and those that are shared.
+    forget_caches: Empty
+    # By the name of the format.
+    row_writers: Mapping[str, RowWriter]
     now: Clock
     new_id: NewId
     new_secret: NewSecret

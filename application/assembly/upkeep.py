@@ -1,7 +1,13 @@
 """What finds out whether all is well, and puts it right."""
 
+from collections.abc import Awaitable, Callable
+
 from attrs import frozen
 
+from application.access.guarded import Guarded
+from application.access.principal import Principal
+from application.access.scopes import Scope
+from application.admin.reset_shop import ResetShop
 from application.assembly.shared import Shared
 from application.execution.prune_keys import PruneKeys
 from application.reconciliation.find_stuck import FindStuck
@@ -16,6 +22,7 @@ class UpkeepUseCases:
     prune_keys: PruneKeys | None
     reconcile: Reconcile
     repair: Repair
+    reset_shop: Callable[[Principal, str], Awaitable[int]]
 
 
 def upkeep_use_cases(shared: Shared) -> UpkeepUseCases:
@@ -27,5 +34,16 @@ def upkeep_use_cases(shared: Shared) -> UpkeepUseCases:
         reconcile=Reconcile(uow, ports.provider_ledger, now, limits.stuck_after, find_stuck, find_unrecorded),
         repair=Repair(
             uow, ports.provider, shared.process_payment.until_done, shared.expire_orders, shared.persist_orders
+        ),
+        reset_shop=Guarded(
+            Scope.ADMIN,
+            ResetShop(
+                ports.reset_data,
+                ports.empty_queues,
+                ports.forget_caches,
+                now,
+                limits.namespace,
+                limits.allow_reset,
+            ),
         ),
     )

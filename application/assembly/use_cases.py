@@ -8,6 +8,7 @@ from application.assembly.access import AccessUseCases
 from application.assembly.batches import Batches
 from application.assembly.carts import CartUseCases
 from application.assembly.catalogue import CatalogueUseCases
+from application.assembly.exports import ExportUseCases
 from application.assembly.feed import FeedUseCases
 from application.assembly.jobs import JobUseCases
 from application.assembly.messaging import MessagingUseCases
@@ -25,6 +26,7 @@ class UseCases(
     FeedUseCases,
     AccessUseCases,
     JobUseCases,
+    ExportUseCases,
     MessagingUseCases,
     UpkeepUseCases,
 ):

@@ -3,6 +3,7 @@ from functools import partial
 
 from attrs import frozen
 
+from application.errors import Aborted
 from application.execution.idempotency import Keyed, KeyInFlight, KeyReused, Outcome, Replayed, once
 from application.intake.place_order import Placed, is_made_of, numbered_in, place, record, taken_external_ids
 from application.ports.environment import Clock
@@ -29,9 +30,13 @@ class PersistOrders:
     _unit_of_work: UnitOfWork
     _now: Clock
 
-    async def __call__(self, events: Sequence[OrderAccepted]) -> Sequence[DomainError | KeyInFlight | None]:
+    async def __call__(self, asked: Sequence[OrderAccepted]) -> Sequence[DomainError | KeyInFlight | None]:
         outcomes: dict[OrderId, Outcome] = {}
         async with self._unit_of_work() as tx:
+            events, emptied_at = asked, await tx.resets.last()
+            if emptied_at is not None:
+                # What was accepted before the shop was emptied is gone, with all other orders of that time.
+                events = [event for event in asked if event.at >= emptied_at]
             orders = await tx.orders.get_many({event.order_id for event in events})
             missing = [event for event in events if event.order_id not in orders]
             products = await tx.products.get_many({line.product_id for event in missing for line in event.lines})
@@ -55,8 +60,10 @@ class PersistOrders:
             # But the customer has been promised this order since then, so the order is recorded.
             refused = [id_ for id_ in new if _is_refusal(outcomes[id_])]
             await record(tx, [new[id_] for id_ in refused])
+            if await tx.resets.last() != emptied_at:
+                raise Aborted("the shop was emptied meanwhile")
         told = {id_: None if id_ in refused else _told(outcome) for id_, outcome in outcomes.items()}
-        return [told.get(event.order_id) or _difference(event, orders.get(event.order_id)) for event in events]
+        return [told.get(event.order_id) or _difference(event, orders.get(event.order_id)) for event in asked]
 
 
 async def _record_all(tx: Transaction, new: Mapping[OrderId, Placed], ids: Iterable[OrderId]) -> list[Order]:

@@ -9,6 +9,7 @@ from domain.jobs.job import Job
 
 MESSAGE: Final = "message"
 SEED_ORDERS: Final = "seed_orders"
+EXPORT: Final = "export"
 # The job of an order that was answered with 202. It has no row: the order itself says how far it is.
 PLACE_ORDER: Final = "place_order"
 

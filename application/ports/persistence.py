@@ -11,10 +11,12 @@ from application.errors import Aborted
 from application.ports.api_keys import ApiKey
 from application.ports.audit import AuditEntry
 from application.ports.feed import Feed
+from application.ports.files import Files
 from application.ports.idempotency import IdempotencyKey, StoredResponse
 from application.ports.jobs import Jobs, Messages
 from application.ports.order_search import STRETCH, OrderFilter, OrdersFound
 from application.ports.outbox import Announcements, Outbox, WaitingWork
+from application.ports.reset import Resets
 from domain.catalogue.product import Product, StockAdjustment
 from domain.dead_letter import DeadLetter, DeadMessage
 from domain.ids import CustomerId, OrderId, PaymentId, ProductId
@@ -318,6 +320,10 @@ class Transaction(Protocol):
     def jobs(self) -> Jobs: ...
     @property
     def messages(self) -> Messages: ...
+    @property
+    def files(self) -> Files: ...
+    @property
+    def resets(self) -> Resets: ...
     @property
     def audit(self) -> Audit: ...
 

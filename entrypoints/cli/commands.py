@@ -59,6 +59,12 @@ def make_app() -> App:
         help="Take the queues and the exchange of a shop away from RabbitMQ: those of HOLDFAST_NAMESPACE.\n\n"
         "Without --yes, it only lists them, and what is in them. The database and Redis stay as they are.",
     )
+    app.command(
+        "entrypoints.cli.exports:export",
+        help="Write orders, products or events as CSV or NDJSON.\n\n"
+        "The first line has the position in the feed that the export is as of: what has happened since then is in the"
+        " events after it.",
+    )
     jobs = app.command(App(name="jobs", help="Look at jobs, try them again, or cancel them."))
     jobs.command("entrypoints.cli.jobs:list_jobs", name="list", help="List jobs, the newest first.")
     jobs.command("entrypoints.cli.jobs:show", help="Show a job: status, attempts, error, progress and times.")

@@ -64,6 +64,12 @@ def tell(line: object = "") -> None:
         print(shown(str(line)))
 
 
+def write(content: bytes) -> None:
+    """Write bytes to standard output as they are. Raise `OutputLost`."""
+    with _output():
+        sys.stdout.buffer.write(content)
+
+
 def flush_output() -> None:
     """Raise `OutputLost`."""
     # A process may be started without a standard output.

@@ -31,6 +31,7 @@ from entrypoints.http.routes.audit import audit_routes
 from entrypoints.http.routes.carts import carts_routes
 from entrypoints.http.routes.documents import documents_routes
 from entrypoints.http.routes.events import events_routes
+from entrypoints.http.routes.exports import exports_routes
 from entrypoints.http.routes.health import health_routes
 from entrypoints.http.routes.jobs import jobs_routes
 from entrypoints.http.routes.keys import keys_routes
@@ -91,6 +92,7 @@ def create_app(  # noqa: PLR0913 - each is a setting, given by name
         *audit_routes(use_cases, cursors),
         *messages_routes(use_cases, cursors),
         *jobs_routes(use_cases, cursors),
+        *exports_routes(use_cases),
         *admin_routes(use_cases),
     )
     open_routes = (*problems_routes(), *health_routes(check_readiness), *documents_routes(namespace, app.routes))

@@ -1,15 +1,22 @@
 """Who makes a request, and from where."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from hashlib import sha256
+from hmac import compare_digest
 from ipaddress import IPv4Network, IPv6Network, ip_address
 
-from attrs import frozen
+from attrs import field, frozen
 from quart import Request
 
 from application.access.authenticate import Authenticate
+from application.access.limits import FailedAttempts
 from application.access.principal import ANYBODY, Principal, Unauthenticated
+from application.access.scopes import Scope
 
 _DOTS = 2
+_PASSWORD = "X-Admin-Password"  # noqa: S105 - the name of a header
+_BY_PASSWORD = frozenset({"/admin/seed", "/admin/reset"})
+_ADMINISTRATOR = Principal("admin password", scopes=frozenset({Scope.ADMIN}))
 _HOW = "send the header `Authorization: Bearer` with an API key, as `holdfast keys create` prints it"
 
 
@@ -24,8 +31,14 @@ class Bearer:
     # Behind these, the client's address is what they say.
     _proxies: Sequence[IPv4Network | IPv6Network] = ()
 
+    # What whoever administers the shop may send instead of a key, at these paths alone.
+    _admin_password: str = ""
+    _failed: FailedAttempts = field(factory=FailedAttempts)
+
     async def __call__(self, request: Request) -> Principal:
         header = request.headers.get("Authorization")
+        if header is None and _PASSWORD in request.headers and request.path in _BY_PASSWORD:
+            return self._administrator(request.headers[_PASSWORD], self._address(request))
         if header is None:
             if self._required:
                 raise Unauthenticated(_HOW)
@@ -33,13 +46,30 @@ class Bearer:
         scheme, _, token = header.partition(" ")
         if scheme.lower() != "bearer":
             raise Unauthenticated(_HOW)
-        address = request.remote_addr or ""
-        if self._proxies:
-            address = client_address(address, request.headers.getlist("X-Forwarded-For"), self._proxies)
+        address = self._address(request)
         token = token.strip(" ")
         if self._tokens is not None and token.count(".") == _DOTS:
             return await self._tokens(token, address)
         return await self._authenticate(token, address)
+
+    def _administrator(self, password: str, address: str) -> Principal:
+        """Raise `Unauthenticated`, or `TooManyGuesses` after many wrong ones from one address."""
+        self._failed.expect_room(address)
+        # Of hashes, so that the time tells nothing of what is compared, nor of its length.
+        if not self._admin_password or not compare_digest(_hash(self._admin_password), _hash(password)):
+            self._failed.note(address)
+            raise Unauthenticated(f"{_PASSWORD} is wrong, or this shop has none: see HOLDFAST_ADMIN_PASSWORD")
+        return _ADMINISTRATOR
+
+    def _address(self, request: Request) -> str:
+        address = request.remote_addr or ""
+        if not self._proxies:
+            return address
+        return client_address(address, request.headers.getlist("X-Forwarded-For"), self._proxies)
+
+
+def _hash(password: str) -> bytes:
+    return sha256(password.encode(errors="surrogateescape")).digest()
 
 
 def client_address(peer: str, forwarded: Sequence[str], proxies: Sequence[IPv4Network | IPv6Network]) -> str:

@@ -10,11 +10,12 @@ from application.access.scopes import Role, Scope
 from domain.jobs.job import JobStatus
 from domain.orders.events import OrderPlaced
 from domain.orders.status import OrderStatus
-from entrypoints.http.bodies.admin import SeedBody
+from entrypoints.http.bodies.admin import ResetBody, ResetDoneBody, SeedBody
 from entrypoints.http.bodies.audit import AuditBody, AuditEntryBody
 from entrypoints.http.bodies.carts import CartBody, CartItemBody, PutItemBody
 from entrypoints.http.bodies.events import EventBody, FeedBody, FeedItemBody, HistoryBody
 from entrypoints.http.bodies.expanded import ExpandedOrderBody
+from entrypoints.http.bodies.exports import ExportBody, ExportFilterBody
 from entrypoints.http.bodies.health import LiveBody, ReadyBody
 from entrypoints.http.bodies.jobs import JobAcceptedBody, JobBody, JobsBody, ProgressBody
 from entrypoints.http.bodies.keys import IssuedKeyBody, KeyBody, KeysBody, NewKeyBody
@@ -121,6 +122,9 @@ JOB: Final = JobBody(
 )
 JOBS: Final = JobsBody([JOB], None)
 JOB_ACCEPTED: Final = JobAcceptedBody(JOB.job_id)
+EXPORT: Final = ExportBody(what="orders", format="csv", filter=ExportFilterBody(status=(OrderStatus.PAID,)))
+RESET: Final = ResetBody("holdfast")
+RESET_DONE: Final = ResetDoneBody(4711)
 MESSAGES: Final = MessagesBody([MessageBody(JOB.job_id, None, MESSAGE_CONTENT.content, _AT)], None)
 AUDIT: Final = AuditBody(
     [

@@ -20,9 +20,12 @@ from werkzeug.exceptions import (
 from application.access.limits import TooManyRequests
 from application.access.manage_keys import InvalidKey, UnknownKey
 from application.access.principal import Forbidden, Unauthenticated
+from application.admin.reset_shop import ResetNotAllowed, ResetNotConfirmed
 from application.errors import Aborted, OutcomeUnknown, Overloaded, Unavailable
 from application.execution.conditional import PreconditionFailed
 from application.execution.idempotency import KeyInFlight, KeyReused
+from application.exports.get_export import ExportNotReady, UnknownExport
+from application.exports.request import InvalidExport
 from application.feed.read_feed import PositionNotKept
 from application.intake.queue_orders import DatabaseNeeded
 from application.intake.unrecorded import NotYetRecorded
@@ -62,6 +65,7 @@ from entrypoints.http.problem_kinds import (
     UNKNOWN_CODING,
     Kind,
 )
+from entrypoints.http.ranges import UnsatisfiableRange
 from entrypoints.http.refusals import (
     InvalidCursor,
     InvalidHeader,
@@ -114,6 +118,46 @@ KINDS: Final[Mapping[type[Exception], Kind]] = MappingProxyType(
             "There is no such job",
             "No job has this id, or it ended long ago and was removed, or it is about the order of another customer.",
             "Check the id. An order that was answered with 202 is a job under its own id.",
+            is_told=True,
+        ),
+        UnknownExport: Kind(
+            HTTPStatus.NOT_FOUND,
+            UnknownExport.code,
+            "There is no such export",
+            "No export has this id, or it was removed `HOLDFAST_EXPORT_RETENTION` after it was written.",
+            "Check the id, or start another export.",
+            is_told=True,
+        ),
+        ExportNotReady: Kind(
+            HTTPStatus.CONFLICT,
+            ExportNotReady.code,
+            "The export is not written",
+            "The job that writes the export has not been completed: it waits, is at work, or has failed.",
+            "Follow the job at /jobs/{id}, and download the export when the job is COMPLETED.",
+            is_told=True,
+        ),
+        InvalidExport: Kind(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            InvalidExport.code,
+            "The export can't be made so",
+            "The filter has a member that does not go with what is exported.",
+            "Leave out what `errors` names.",
+            is_told=True,
+        ),
+        ResetNotAllowed: Kind(
+            HTTPStatus.FORBIDDEN,
+            ResetNotAllowed.code,
+            "This shop can't be emptied",
+            "`HOLDFAST_ALLOW_RESET` is not set for the API.",
+            "Set HOLDFAST_ALLOW_RESET=true, if all orders may be removed.",
+            is_told=True,
+        ),
+        ResetNotConfirmed: Kind(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            ResetNotConfirmed.code,
+            "The request names another shop",
+            "`confirm` is not the namespace of this shop.",
+            "Send the `HOLDFAST_NAMESPACE` of the shop whose orders are to be removed.",
             is_told=True,
         ),
         InvalidMessage: Kind(
@@ -299,6 +343,14 @@ KINDS: Final[Mapping[type[Exception], Kind]] = MappingProxyType(
             "A header of the request can't be honoured",
             "A header can't be read, or asks for what the API does not do here.",
             "Change what `errors` names.",
+            is_told=True,
+        ),
+        UnsatisfiableRange: Kind(
+            HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
+            "unsatisfiable_range",
+            "There is nothing in this range",
+            "The header Range names bytes behind the end.",
+            "Ask for bytes before the end: Content-Range has the whole size.",
             is_told=True,
         ),
         UnknownEncoding: Kind(

@@ -13,6 +13,7 @@ from application.execution.idempotency import KeyInFlight
 from domain.errors import DomainError
 from entrypoints.http.problem_kinds import Kind
 from entrypoints.http.problem_table import path_of
+from entrypoints.http.ranges import UnsatisfiableRange
 from entrypoints.http.refusals import FieldError, UnknownEncoding, in_body
 
 CONTENT_TYPE: Final = "application/problem+json"
@@ -70,6 +71,8 @@ def headers_of(kind: Kind, error: Exception | None = None) -> list[tuple[str, st
         headers.append(("Allow", ", ".join(sorted({*error.valid_methods, "OPTIONS"}))))
     if isinstance(error, TooManyRequests):
         headers.append(("Retry-After", str(max(1, ceil(error.usage.retry_after)))))
+    if isinstance(error, UnsatisfiableRange):
+        headers.append(("Content-Range", f"bytes */{error.size}"))
     if kind.status is HTTPStatus.UNAUTHORIZED:
         headers.append(("WWW-Authenticate", "Bearer"))
     if isinstance(error, UnknownEncoding):

@@ -242,8 +242,8 @@ def _only(readers: Mapping[str, Reader]) -> str:
     return f", only {', '.join(readers)}" if readers else ""
 
 
-_TYPE_PATTERN: Final = "|".join(["order\\.\\*", *(re.escape(type_) for type_ in sorted(EVENT_TYPES))])
-_TYPES_PATTERN: Final = f"^({_TYPE_PATTERN})(,({_TYPE_PATTERN}))*$"
+TYPE_PATTERN: Final = "|".join(["order\\.\\*", *(re.escape(type_) for type_ in sorted(EVENT_TYPES))])
+_TYPES_PATTERN: Final = f"^({TYPE_PATTERN})(,({TYPE_PATTERN}))*$"
 _PART_PATTERN: Final = "|".join(sorted(EXPANDABLE))
 _EXPAND_PATTERN: Final = f"^({_PART_PATTERN})(,({_PART_PATTERN}))*$"
 

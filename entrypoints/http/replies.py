@@ -1,4 +1,4 @@
-from collections.abc import AsyncIterable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Sequence
 from http import HTTPStatus
 from typing import Any, Final, cast
 
@@ -67,6 +67,25 @@ def event_stream(events: AsyncIterable[bytes] | None) -> Reply:
     """Return server-sent events, for which no proxy should wait until it has many. None is for HEAD."""
     headers = [("Content-Type", EVENT_STREAM), ("X-Accel-Buffering", "no"), *_SECURITY_HEADERS]
     return Reply(cast(Any, events), HTTPStatus.OK, PlainHeaders(headers))
+
+
+class BrokenOff(Exception):
+    """A response that has begun can't be finished. The connection is closed, so that the client knows."""
+
+
+def download(
+    content: AsyncIterable[bytes] | None, length: int, status: HTTPStatus, headers: Sequence[tuple[str, str]]
+) -> Reply:
+    """Return so many bytes, which are made while they are sent. None is for HEAD."""
+    own = [*headers, ("Content-Length", str(length)), *_SECURITY_HEADERS]
+    # With None, Quart would put the length of an empty body in place of this one.
+    return Reply(cast(Any, _nothing() if content is None else content), status, PlainHeaders(own))
+
+
+async def _nothing() -> AsyncGenerator[bytes, None]:
+    nothing: tuple[bytes, ...] = ()
+    for part in nothing:
+        yield part
 
 
 def no_content(*headers: tuple[str, str]) -> Reply:

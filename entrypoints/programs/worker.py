@@ -93,8 +93,11 @@ class Worker:
         return 0 if ended or not run_jobs.is_idle else _LOOK_FOR_JOBS
 
     async def _remove_jobs(self) -> float:
+        log = structlog.get_logger("holdfast.jobs")
         if removed := await self.use_cases.remove_jobs():
-            structlog.get_logger("holdfast.jobs").info("jobs that ended long ago were removed", count=removed)
+            log.info("jobs that ended long ago were removed", count=removed)
+        if removed := await self.use_cases.remove_files():
+            log.info("exports that were written long ago were removed", count=removed)
         return _REMOVE_JOBS
 
     async def _expire(self) -> float:

@@ -64,6 +64,7 @@ async def postgres_engine(migrated_postgres: str) -> AsyncIterator[AsyncEngine]:
             await connection.execute(text(f"TRUNCATE {', '.join(metadata.tables)} RESTART IDENTITY CASCADE"))
             # A migration has put it there.
             await connection.execute(text("INSERT INTO feed_head (id, given, pruned) VALUES (1, 0, 0)"))
+            await connection.execute(text("INSERT INTO shop (id) VALUES (gen_random_uuid())"))
         yield engine
 
 

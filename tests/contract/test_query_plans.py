@@ -27,6 +27,7 @@ from adapters.sql.unit_of_work import SqlUnitOfWork
 from application.errors import Aborted
 from application.ports.audit import AuditEntry, Caller
 from application.ports.feed import FeedFilter, FeedRange, Position
+from application.ports.files import StoredFile
 from application.ports.idempotency import IdempotencyKey, StoredResponse
 from application.ports.order_search import STRETCH, OrderFilter
 from application.ports.outbox import Announcement, OutboxEntry
@@ -49,7 +50,7 @@ BATCH = 50
 ORDERS = 20_000
 
 # A shop has as many products as it has; these tables don't grow with its orders.
-SMALL = {"products", "leases", "heartbeats", "feed_head"}
+SMALL = {"products", "leases", "heartbeats", "feed_head", "shop"}
 GROWING = metadata.tables.keys() - SMALL
 # To compare the stock with all that orders hold is to read all that orders hold.
 COUNTS_EVERYTHING = {"products.stock_counts"}
@@ -103,6 +104,12 @@ MORE = (
     INSERT INTO messages (id, order_id, content, created_at)
     SELECT gen_random_uuid(), gen_random_uuid(), 'hello', now() - i * interval '1 s' FROM generate_series(1, 50000) AS i
     """,
+    """
+    INSERT INTO files (job_id, name, size, state, changed_at)
+    SELECT gen_random_uuid(), 'export', 500000, '{}', now() - i * interval '1 s' FROM generate_series(1, 5000) AS i
+    """,
+    "INSERT INTO file_parts SELECT job_id, name, start, 1, '' FROM files, generate_series(0, 9) AS start",
+    "ANALYZE files, file_parts",
     "ANALYZE feed, feed_queue, jobs, messages, announcements, waiting_work, outbox, dead_letters, stock_adjustments",
 )
 
@@ -268,6 +275,12 @@ def samples_of(known: Sequence[Order]) -> Arguments:
         "messages.messages": [
             Message(id=JobId(uuid7()), content="hello", order_id=None, created_at=NOW) for _ in range(BATCH)
         ],
+        "files.file": StoredFile(job_id=JobId(uuid7()), name="export"),
+        "files.content": b"rows",
+        "files.state": {},
+        "files.at": 300_000,
+        "job_id": JobId(uuid7()),
+        "name": "export",
         "dead_letters.ids": list(range(1, 20)),
         "dead_letters.after": 10,
         "dead_letters.messages": [

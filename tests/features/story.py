@@ -31,6 +31,13 @@ class Story:
     # Where the accountant goes on in the feed.
     position: int = 0
 
+    # The status of each order in the last export.
+    exported: dict[str, str] = field(factory=dict)
+
+    def export_orders(self) -> None:
+        """What happens afterwards is read on from the position of the export."""
+        self.position, self.exported = self.shop.export_orders()
+
     def read_on(self) -> list[tuple[str, str]]:
         """The next events of the feed, each with its order."""
         read, self.position = self.shop.read_feed(self.position)

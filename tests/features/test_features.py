@@ -571,3 +571,21 @@ def she_has_read(story: Story, events: str) -> None:
         if read:
             break
     assert [(order, words(event.removeprefix("order."))) for order, event in read] == [(story.order, events)]
+
+
+# --- Exports
+
+
+@when("the accountant exports the orders")
+def the_accountant_exports(story: Story) -> None:
+    story.export_orders()
+
+
+@then(parsers.parse("the export has her order: {status}"))
+def the_export_has_her_order(story: Story, status: str) -> None:
+    assert story.exported[story.order] == status
+
+
+@then("the export does not have her order")
+def the_export_has_it_not(story: Story) -> None:
+    assert story.order not in story.exported

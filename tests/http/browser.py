@@ -112,7 +112,7 @@ class Browser:
             # A document may be kept, if it is compared with the current one.
             assert response.headers["Cache-Control"] in {"no-store", "no-cache"}
             assert response.headers["X-Content-Type-Options"] == "nosniff"
-        is_json = response.headers.get("Content-Type", "").endswith("json")
+        is_json = response.headers.get("Content-Type", "").endswith(("/json", "+json"))
         return Answer(response.status_code, response.headers, json.loads(content) if is_json else content or None)
 
     async def order(self, product_id: int = 1, quantity: int = 2, *, user_id: int = 1) -> Any:

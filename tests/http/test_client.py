@@ -32,6 +32,7 @@ from quart import Quart
 from application.access.principal import Principal
 from domain.ids import UserId
 from tests.http.browser import app_over
+from tests.http.test_jobs import work
 from tests.unit.shop import Shop
 
 AT_ONCE = Retries(first_pause=0.001, longest_pause=2.0)
@@ -336,6 +337,69 @@ async def test_a_stream_that_breaks_off_is_resumed_without_gap_or_duplicate() ->
                 break
     assert positions == [3, 4, 5, 6]
     assert [path.partition("?")[0] for path in streams.asked] == ["/events/stream", "/events", "/events/stream"]
+
+
+def break_off(size: int) -> Callable[[httpx.Request], httpx.Response]:
+    """Answer with the head of the whole, and with so many bytes of it."""
+
+    async def part() -> AsyncIterator[bytes]:
+        yield EXPORTED[:size]
+        raise httpx.ReadError("the connection was lost")
+
+    return lambda request: of_export(200, part(), len(EXPORTED), request)
+
+
+def go_on(request: httpx.Request) -> httpx.Response:
+    assert request.headers["If-Range"] == '"e"'
+    rest = EXPORTED[int(request.headers["Range"].removeprefix("bytes=").removesuffix("-")) :]
+
+    async def part() -> AsyncIterator[bytes]:
+        yield rest
+
+    return of_export(206, part(), len(rest), request)
+
+
+def of_export(status: int, content: AsyncIterator[bytes], length: int, request: httpx.Request) -> httpx.Response:
+    headers = {"Content-Length": str(length), "ETag": '"e"'}
+    return httpx.Response(status, content=content, headers=headers, request=request)
+
+
+EXPORTED = b"# as_of_position: 7\r\norder_id\r\n"
+
+
+async def test_an_export_is_started_followed_and_downloaded(shop: Shop, client: AsyncClient) -> None:
+    pen = await shop.sells()
+    order = await client.place_order(1, [Item(pen.id, 1)])
+    await client.place_order(2, [Item(pen.id, 1)])
+    job_id = await client.start_export("orders", format="ndjson", user_id=1)
+    with pytest.raises(RefusedByRules, match="export_not_ready"):
+        await anext(client.download_export(job_id))
+    await work(shop)
+    assert (await client.job(job_id)).status == "COMPLETED"
+    content = b"".join([part async for part in client.download_export(job_id)])
+    assert [json.loads(line).get("order_id") for line in content.splitlines()] == [None, str(order.order_id)]
+
+
+async def test_a_shop_for_trials_is_emptied() -> None:
+    shop = Shop(allow_reset=True)
+    await shop.order((await shop.sells(), 1))
+    async with AsyncClient("http://shop.example", transport=Network(app_over(shop.use_cases))) as client:
+        with pytest.raises(Invalid, match="reset_not_confirmed"):
+            await client.reset_shop("another")
+        assert await client.reset_shop("holdfast") == 1
+    assert shop.store.orders == {}
+
+
+async def test_a_download_that_broke_off_goes_on_where_it_was(network: Network, client: AsyncClient) -> None:
+    network.faults += [lose_the_request, break_off(5), lose_the_request, go_on]
+    assert b"".join([part async for part in client.download_export(uuid4())]) == EXPORTED
+    assert network.requests == 4
+
+
+async def test_an_export_that_was_replaced_is_not_put_together(network: Network, client: AsyncClient) -> None:
+    network.faults += [break_off(5), break_off(9)]
+    with pytest.raises(UnexpectedAnswer, match="5 bytes"):
+        [part async for part in client.download_export(uuid4())]
 
 
 def test_the_two_clients_have_the_same_methods() -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from adapters.rabbitmq.declaring import (
     declare_topology,
+    empty_queues,
     found_in,
     remove_former_queues,
     topology_problems,
@@ -50,6 +51,15 @@ async def consumers(url: str, queue: str) -> int:
 async def test_all_is_well_where_all_is_declared(amqp_url: str) -> None:
     async with own_topology(amqp_url) as topology:
         assert await topology_problems(amqp_url, topology) == []
+
+
+async def test_queues_are_emptied_and_stay(amqp_url: str) -> None:
+    async with own_topology(amqp_url) as topology:
+        for name in topology.all_queues:
+            await put(amqp_url, name, b"a message")
+        await empty_queues(amqp_url, topology)
+        found = {each.name: each.messages for each in await found_in(amqp_url, topology) if not each.is_exchange}
+        assert found == dict.fromkeys(topology.all_queues, 0)
 
 
 async def test_what_is_missing_is_named_and_not_made(amqp_url: str, ours: Topology) -> None:

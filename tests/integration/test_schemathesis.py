@@ -42,6 +42,10 @@ RULES_OF_THE_SHOP = {
     "PATCH /orders/{order_id}": [422],
     "POST /keys": [422],
     "POST /keys/{key_id}/rotate": [422],
+    # A filter of another kind of export.
+    "POST /exports": [422],
+    # A range behind the end.
+    "GET /exports/{job_id}": [416],
     "POST /messages": [422],
     "POST /orders/{order_id}/messages": [422],
     # A customer has names of letters, too.

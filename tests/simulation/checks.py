@@ -1,5 +1,6 @@
 """What must be true when everything has drained: the four invariants, and the responses to the clients."""
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
@@ -13,6 +14,7 @@ from application.messaging.subscriptions import QUEUE_OF
 from application.ports.outbox import OutboxEntry
 from domain.errors import UnknownOrder, UnknownProduct
 from domain.ids import OrderId, ProductId, UserId, first_payment_of
+from domain.jobs.job import JobStatus
 from domain.orders.details import OrderDetails
 from domain.orders.events import (
     Event,
@@ -169,6 +171,25 @@ def messages(store: MemoryStore, diary: Diary) -> Iterator[str]:
         if job_id is not None and stored[content] == 0:
             yield f"{content!r} was accepted as job {job_id}, and is not stored"
     yield from (f"nobody said {content!r}" for content in stored if content not in diary.said)
+
+
+def exports(store: MemoryStore) -> Iterator[str]:
+    """An export and the events after its position are everything: no version of an order is in neither."""
+    positions = {(id_.order_id, id_.sequence): position for position, (id_, _) in store.feed.items()}
+    for (job_id, _), kept in store.files.items():
+        job = store.jobs.get(job_id)
+        if job is None or job.status is not JobStatus.COMPLETED:
+            continue
+        head, *rows = map(json.loads, kept.content.splitlines())
+        written = [(row.get("order_id", "head"), row.get("version", 0)) for row in rows]
+        if twice := [id_ for id_, times in Counter(id_ for id_, _ in written).items() if times > 1 or id_ == "head"]:
+            yield f"export {job_id} has {', '.join(twice)} twice"
+        versions = Counter(dict(written))
+        for order in store.orders.values():
+            for version in range(versions[str(order.id)] + 1, order.version + 1):
+                # What was deleted meanwhile need not be there.
+                if positions.get((order.id, version), 0) <= head["as_of_position"] and not order.deleted:
+                    yield f"export {job_id} as of {head['as_of_position']} lacks version {version} of order {order.id}"
 
 
 def unknown(store: MemoryStore, diary: Diary) -> Iterator[str]:

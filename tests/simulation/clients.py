@@ -17,6 +17,7 @@ from application.catalogue.change_product import ProductCall
 from application.errors import NotDone, Trouble
 from application.execution.conditional import OnlyIf, OrderCall
 from application.execution.idempotency import Keyed, Replayed
+from application.exports.request import ExportRequest
 from application.intake.place_order import OrderRequest, RequestedItem
 from application.intake.queue_orders import Queued
 from application.intake.unrecorded import NotYetRecorded
@@ -306,6 +307,13 @@ class Client:
                 return
             await asyncio.sleep(self._chance.random())
 
+    async def _export(self) -> None:
+        """Ask for an export of all orders, and look at the job. Whether it has all is seen at the end."""
+        wanted = ExportRequest(what="orders", format="ndjson")
+        answer = await self._ask("export", lambda shop: shop.start_export(SYSTEM, wanted))
+        if isinstance(answer, Job):
+            await self._follow(answer.id)
+
     async def _follow(self, job_id: JobId) -> None:
         job = await self._ask("look at a job", lambda shop: shop.get_job(SYSTEM, job_id))
         if isinstance(job, Refused):
@@ -452,6 +460,7 @@ _VISITS: Final[tuple[_Visit, ...]] = (
     Client._restock,  # noqa: SLF001
     Client._trespass,  # noqa: SLF001
     Client._say,  # noqa: SLF001
+    Client._export,  # noqa: SLF001
     *(Client._list_orders,) * 2,  # noqa: SLF001
     Client._list_products,  # noqa: SLF001
     Client._look_at_a_product,  # noqa: SLF001
@@ -468,6 +477,7 @@ _ERRANDS: Final[dict[str, _Visit]] = {
     "place": Client._place,  # noqa: SLF001
     "new": Client._order_too_early,  # noqa: SLF001
     "watch": Client._pay_and_watch,  # noqa: SLF001
+    "exports": Client._export,  # noqa: SLF001
     "messages": Client._say,  # noqa: SLF001
 }
 

@@ -55,6 +55,8 @@ LOCKING: Final[Locking] = {
     "jobs.get_many": partial(_read, "jobs"),
     "jobs.save_many": partial(_saved, "jobs"),
     "jobs.add_many": partial(_saved, "jobs"),
+    # The row of the file, which every append changes.
+    "files.append": lambda file, *_: [("files", file.job_id)],
     "outbox.claim": _lease,
     "outbox.release": _lease,
     "feed.give_positions": _feed_lease,

@@ -45,6 +45,7 @@ _LATE_NEWS: Final = _WATCHED | {
     "restarts": 0,
 }
 
+_EXPORTS: Final = {"errand": "exports"}
 _TALKS: Final = {"errand": "messages"}
 
 # Customers who order their carts, again and again, and lose many answers.
@@ -113,6 +114,8 @@ _LEADS_TO: Final[dict[str, dict[str, Any]]] = {
     "jobs.get_many": _TALKS,
     "jobs.save_many": _TALKS,
     "jobs.page": _TALKS,
+    "files.get": _EXPORTS,
+    "files.append": _EXPORTS,
     "messages.add_many": _TALKS,
     "messages.page": _TALKS,
 }

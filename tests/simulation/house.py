@@ -12,11 +12,13 @@ from typing import Any, Final
 from attrs import define, field, frozen
 
 from adapters.codecs.intake_queue import PublishedIntake
+from adapters.codecs.rows import WRITERS
 from adapters.memory.broker import MemoryBroker
 from adapters.memory.cache_fence import NoCacheFence
 from adapters.memory.caches import MemoryCatalogueCache, MemoryRecentOrders, MemoryStockCache
 from adapters.memory.carts import MemoryCarts
 from adapters.memory.price_list import MemoryPriceList
+from adapters.memory.reset import MemoryResetData
 from adapters.memory.signal import MemoryOutboxSignal
 from application import assembly
 from application.assembly.limits import Limits
@@ -62,6 +64,9 @@ _CHARGE_TIMEOUT: Final = 5.0
 
 
 _MODULES: Final = [import_module(f"application.assembly.{each.name}") for each in iter_modules(assembly.__path__)]
+
+
+async def _nothing() -> None: ...
 
 
 def _as_it_is(inner: Any, _: Any) -> Any:
@@ -195,6 +200,11 @@ class House:
             dead_letter_queue=self._dead_letter_queue,
             provider=parts.provider(provider, world),
             provider_ledger=world.provider,
+            # Nobody empties the shop here: all that is checked is that nothing is lost.
+            reset_data=MemoryResetData(world.database.store),
+            empty_queues=_nothing,
+            forget_caches=_nothing,
+            row_writers=WRITERS,
             now=world.now,
             new_id=world.new_id,
             new_secret=CountedSecrets(),

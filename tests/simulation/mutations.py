@@ -24,6 +24,8 @@ from application.execution.after_commit import Committed, InvalidateOlder
 from application.execution.conditional import order_id_in
 from application.execution.idempotency import Keyed, once
 from application.execution.retry_conflicts import Retrying
+from application.exports.pages import ReadExportPages
+from application.exports.request import ExportRequest
 from application.feed.read_feed import FeedPage, ReadFeed
 from application.feed.tail import FeedTail, Follower
 from application.intake.order_intake import AutoIntake
@@ -812,6 +814,31 @@ class _StoresUnderANewId(StoreMessage):
         return await super().__call__(evolve(job, id=JobId(UUID(int=job.id.int ^ job.attempts))), progress)
 
 
+class _ReadsBeforeItsPosition(ReadExportPages):
+    """The rows are those of a moment ago: what has happened meanwhile is neither in them nor after the position."""
+
+    async def newest(self) -> Position:
+        self.__dict__["early"] = await super().__call__(ALL_ORDERS, {}, until=Position(0))
+        await asyncio.sleep(0.5)
+        return await super().newest()
+
+    async def __call__(self, wanted: Any, place: Any, *, until: Position) -> Any:
+        early = self.__dict__.pop("early", None)
+        return early or await super().__call__(wanted, place, until=until)
+
+
+class _WritesBesideOthers(_Before):
+    async def append(self, file: Any, content: bytes, state: Any) -> Any:
+        return await self.inner.append(await self.inner.get(file.job_id, file.name) or file, content, state)
+
+
+class _LetsWritersMix(_Transactions):
+    repositories = {"files": _WritesBesideOthers}  # noqa: RUF012 - as above
+
+
+ALL_ORDERS: Final = ExportRequest(what="orders", format="ndjson")
+
+
 def _with(**classes: Callable[..., Any]) -> Parts:
     """Classes and functions of the assembly, by their names there, exchanged for these."""
     return Parts(classes=classes)
@@ -879,6 +906,13 @@ MUTATIONS: Final = (
     Mutation("looks at no scope", _with(Guarded=_LooksAtNoScope)),
     Mutation("records a job as done before it is", _with(RunJobs=_CompletesBeforeItIsDone)),
     Mutation("leaves a job whose worker is gone", Parts(unit_of_work=_LeavesLostJobs)),
+    Mutation(
+        "exports what was there before its position",
+        Parts(classes={"ReadExportPages": _ReadsBeforeItsPosition}, weather={"errand": "exports"}),
+    ),
+    Mutation(
+        "lets two writers of a file mix", Parts(unit_of_work=_LetsWritersMix, weather={"errand": "exports"}), seeds=4000
+    ),
     Mutation("does a job again as if it were another", _with(StoreMessage=_StoresUnderANewId)),
     Mutation("finds an order only some time after it was recorded", Parts(unit_of_work=_SearchesACopy)),
     Mutation("counts an outage as time to pay", Parts(unit_of_work=_CountsOutages)),

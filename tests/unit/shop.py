@@ -4,11 +4,13 @@ from datetime import timedelta
 from attrs import Factory, define, field
 
 from adapters.codecs.intake_queue import PublishedIntake
+from adapters.codecs.rows import WRITERS
 from adapters.memory.broker import MemoryBroker
 from adapters.memory.cache_fence import NoCacheFence
 from adapters.memory.caches import MemoryCatalogueCache, MemoryRecentOrders, MemoryStockCache
 from adapters.memory.carts import MemoryCarts
 from adapters.memory.price_list import MemoryPriceList
+from adapters.memory.reset import MemoryResetData
 from adapters.memory.signal import MemoryOutboxSignal
 from adapters.memory.store import MemoryStore
 from adapters.memory.unit_of_work import MemoryUnitOfWork
@@ -65,6 +67,7 @@ class Shop:
     store: MemoryStore = field(default=Factory(lambda shop: MemoryStore(now=shop.clock), takes_self=True))
     recent: RecentOrders = field(factory=MemoryRecentOrders)
     broker: MemoryBroker = field(factory=MemoryBroker)
+    allow_reset: bool = field(default=False, kw_only=True)
     ports: Ports = field(init=False)
     use_cases: UseCases = field(init=False)
     unit_of_work: UnitOfWork = field(init=False)
@@ -105,12 +108,16 @@ class Shop:
             dead_letter_queue=lambda work: queues[work].dead_letters,
             provider=self.provider,
             provider_ledger=self.provider,
+            reset_data=MemoryResetData(self.store),
+            empty_queues=self.broker.empty,
+            forget_caches=self._forget_caches,
+            row_writers=WRITERS,
             now=self.clock,
             new_id=self.new_id,
             new_secret=self.new_secret,
             relay_name="relay",
         )
-        self.use_cases = assemble(self.ports, Limits(order_expiry=EXPIRY))
+        self.use_cases = assemble(self.ports, Limits(order_expiry=EXPIRY, allow_reset=self.allow_reset))
         self.number = NumberRequests(self.new_id, self.clock)
         self.place_numbered = PlaceOrder(self.unsteady, self.clock)
         self.persist_orders = PersistOrders(self.unsteady, self.clock)
@@ -124,6 +131,11 @@ class Shop:
         self.request_refund = RequestRefund(self.unsteady, self.clock)
         self.expire_orders = ExpireOrders(self.unsteady, self.clock, EXPIRY, look_every=LOOK_EVERY)
         self.refund_order = ByOrder(ProviderPipeline(RefundOrder(self.unsteady, self.provider, self.clock)).until_done)
+
+    async def _forget_caches(self) -> None:
+        assert isinstance(self.recent, MemoryRecentOrders)
+        self.recent.clear()
+        await self.ports.catalogue_cache.begin_epoch()
 
     async def sells(self, *, stock: int = 5, price: int = 1250, currency: str = "EUR") -> Product:
         new = NewProduct(name="fountain pen", price=Money(price, currency), stock=stock)

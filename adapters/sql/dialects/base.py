@@ -265,6 +265,8 @@ class SqlDialect:
     # How a migrator's connection stops to check foreign keys, and selects the rows that would break one. None if tables
     # that others refer to can be changed in place.
     suspend_foreign_keys: tuple[str, str] | None
+    # Statements that remove all rows of these tables. Those that refer to others come before them.
+    empty: Callable[[Sequence[str]], Sequence[str]]
     # A column type for moments, with microseconds. Values have a time zone.
     moment: TypeEngine[datetime]
     connections: Connections

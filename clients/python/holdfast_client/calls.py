@@ -171,6 +171,19 @@ def retry_job(job_id: UUID | str) -> Call[Job]:
     return Call("POST", _job(job_id) + "/retry", _body(Job.of))
 
 
+def start_export(what: str, *, format: str, key: str | None, only: Mapping[str, Any]) -> Call[UUID]:  # noqa: A002 - as the API has it
+    body = {"what": what, "format": format, "filter": {name: _plain(value) for name, value in only.items()}}
+    return Call("POST", "/exports", _body(lambda body: UUID(body["job_id"])), body, headers=_under(key))
+
+
+def export_path(job_id: UUID | str) -> str:
+    return f"/exports/{quote(str(job_id), safe='')}"
+
+
+def reset_shop(confirm: str) -> Call[int]:
+    return Call("POST", "/admin/reset", _body(lambda body: int(body["orders"])), {"confirm": confirm})
+
+
 def create_key(name: str, role: str, more: Mapping[str, Any]) -> Call[IssuedKey]:
     return Call("POST", "/keys", _body(IssuedKey.of), {**more, "name": name, "role": role})
 

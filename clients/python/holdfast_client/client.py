@@ -14,6 +14,7 @@ import httpx
 
 from holdfast_client import calls
 from holdfast_client.calls import Call, read
+from holdfast_client.downloading import Downloading
 from holdfast_client.errors import HoldfastError, error_of
 from holdfast_client.following import QUIET, STREAM, Following, is_stream
 from holdfast_client.models import Cart, Event, EventPage, IssuedKey, Item, Job, Message, Order, Page, Product
@@ -181,6 +182,45 @@ class Client:
 
     def retry_job(self, job_id: UUID | str) -> Job:
         return self._send(calls.retry_job(job_id))
+
+    def start_export(
+        self,
+        what: str,
+        *,
+        format: str = "ndjson",  # noqa: A002 - as the API has it
+        key: str | None = None,
+        **only: Any,
+    ) -> UUID:
+        """Ask for an export of `orders`, `products` or `events`, as `ndjson` or `csv`. Return its job.
+
+        `only` is its filter, such as `status=["PAID"]`. It can be downloaded when the job is COMPLETED.
+        """
+        return self._send(calls.start_export(what, format=format, key=key, only=only))
+
+    def download_export(self, job_id: UUID | str) -> Iterator[bytes]:
+        """Yield the bytes of an export. When the connection breaks off, go on behind what has come."""
+        download, failed = Downloading(job_id), 0
+        while not download.is_done:
+            try:
+                with self._http.stream("GET", download.path, headers=download.headers()) as response:
+                    if not response.is_success:
+                        response.read()
+                        raise error_of(response)
+                    download.begin(response)
+                    for part in response.iter_raw():
+                        failed = 0
+                        yield download.take(part)
+            except (httpx.TransportError, HoldfastError) as error:
+                failed += 1
+                trouble = no_answer(error, repeats=True) if isinstance(error, httpx.TransportError) else error
+                pause = self._retries.pause_after(failed, trouble)
+                if pause is None:
+                    raise trouble from error
+                time.sleep(pause)
+
+    def reset_shop(self, confirm: str) -> int:
+        """Remove all orders of a shop for trials, whose namespace is `confirm`. Return how many there were."""
+        return self._send(calls.reset_shop(confirm))
 
     def create_key(self, name: str, role: str, **more: Any) -> IssuedKey:
         """Make an API key. `more` are members such as `user_id`, `scopes` and `expires_at`."""
@@ -434,6 +474,45 @@ class AsyncClient:
 
     async def retry_job(self, job_id: UUID | str) -> Job:
         return await self._send(calls.retry_job(job_id))
+
+    async def start_export(
+        self,
+        what: str,
+        *,
+        format: str = "ndjson",  # noqa: A002 - as the API has it
+        key: str | None = None,
+        **only: Any,
+    ) -> UUID:
+        """Ask for an export of `orders`, `products` or `events`, as `ndjson` or `csv`. Return its job.
+
+        `only` is its filter, such as `status=["PAID"]`. It can be downloaded when the job is COMPLETED.
+        """
+        return await self._send(calls.start_export(what, format=format, key=key, only=only))
+
+    async def download_export(self, job_id: UUID | str) -> AsyncIterator[bytes]:
+        """Yield the bytes of an export. When the connection breaks off, go on behind what has come."""
+        download, failed = Downloading(job_id), 0
+        while not download.is_done:
+            try:
+                async with self._http.stream("GET", download.path, headers=download.headers()) as response:
+                    if not response.is_success:
+                        await response.aread()
+                        raise error_of(response)
+                    download.begin(response)
+                    async for part in response.aiter_raw():
+                        failed = 0
+                        yield download.take(part)
+            except (httpx.TransportError, HoldfastError) as error:
+                failed += 1
+                trouble = no_answer(error, repeats=True) if isinstance(error, httpx.TransportError) else error
+                pause = self._retries.pause_after(failed, trouble)
+                if pause is None:
+                    raise trouble from error
+                await asyncio.sleep(pause)
+
+    async def reset_shop(self, confirm: str) -> int:
+        """Remove all orders of a shop for trials, whose namespace is `confirm`. Return how many there were."""
+        return await self._send(calls.reset_shop(confirm))
 
     async def create_key(self, name: str, role: str, **more: Any) -> IssuedKey:
         """Make an API key. `more` are members such as `user_id`, `scopes` and `expires_at`."""

@@ -13,3 +13,19 @@ class SeedBody(Struct, frozen=True, forbid_unknown_fields=True):
     def members(self) -> int:
         """How many members the JSON has when none is written twice."""
         return 1
+
+
+class ResetBody(Struct, frozen=True, forbid_unknown_fields=True):
+    """`confirm` is the namespace of the shop."""
+
+    confirm: str
+
+    def members(self) -> int:
+        """How many members the JSON has when none is written twice."""
+        return 1
+
+
+class ResetDoneBody(Struct, frozen=True):
+    """How many orders there were."""
+
+    orders: int

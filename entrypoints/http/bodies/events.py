@@ -55,3 +55,4 @@ class FeedResetBody(Struct, frozen=True):
     newest: int
     detail: str
     orders: str = "/orders"
+    exports: str = "/exports"

@@ -8,7 +8,7 @@ from application.access.principal import Principal
 from application.access.scopes import Scope
 from application.assembly.use_cases import UseCases
 from entrypoints.http import examples
-from entrypoints.http.bodies.admin import SeedBody
+from entrypoints.http.bodies.admin import ResetBody, ResetDoneBody, SeedBody
 from entrypoints.http.bodies.jobs import JobAcceptedBody
 from entrypoints.http.decoding import read_json
 from entrypoints.http.headers import IDEMPOTENCY_KEY
@@ -19,6 +19,7 @@ from entrypoints.http.routes.route import Route
 
 _KEY: Final = frozenset({IDEMPOTENCY_KEY})
 _SEED: Final = msgspec.json.Decoder(SeedBody)
+_RESET: Final = msgspec.json.Decoder(ResetBody)
 
 
 def admin_routes(use_cases: UseCases) -> list[Route]:
@@ -35,6 +36,16 @@ def admin_routes(use_cases: UseCases) -> list[Route]:
             summary="Place example orders",
             answers={HTTPStatus.ACCEPTED: examples.JOB_ACCEPTED},
         ),
+        Route(
+            "POST",
+            "/admin/reset",
+            Scope.ADMIN,
+            handlers.reset,
+            body=_RESET,
+            example=examples.RESET,
+            summary="Remove all orders",
+            answers={HTTPStatus.OK: examples.RESET_DONE},
+        ),
     ]
 
 
@@ -46,3 +57,6 @@ class _Handlers:
         call = await keyed((await read_json(_SEED)).count, scope="seed")
         job = await self._use_cases.seed_orders(by, call)
         return reply(JobAcceptedBody(job.id), HTTPStatus.ACCEPTED, ("Location", here(f"/jobs/{job.id}")))
+
+    async def reset(self, by: Principal) -> Reply:
+        return reply(ResetDoneBody(await self._use_cases.reset_shop(by, (await read_json(_RESET)).confirm)))

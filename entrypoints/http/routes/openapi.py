@@ -47,6 +47,16 @@ _HEADERS: Final = {
     ),
     "If-Match": (_TAGS, "Do it only if the entity tag is one of these.", '"v1"'),
     "If-None-Match": (_TAGS, "Do it only if the entity tag is none of these; on GET, 304 if it is one.", '"v2"'),
+    "Range": (
+        {"type": "string", "pattern": "^bytes=(0|[1-9][0-9]{0,8})-$"},
+        "Only these bytes, to go on with a download that broke off.",
+        "bytes=1048576-",
+    ),
+    "If-Range": (
+        {"type": "string", "pattern": '^"[!#-~]*"$'},
+        "Only a part if the entity tag is this one; otherwise all.",
+        '"v1"',
+    ),
     "If-Unmodified-Since": (
         _DATE,
         "Do it only if nothing has changed since this date.",

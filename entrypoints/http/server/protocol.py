@@ -11,6 +11,7 @@ Most of what is used of uvicorn is not public. So `pyproject.toml` bounds uvicor
 """
 
 import asyncio
+import logging
 from collections.abc import Callable
 from functools import partial
 from typing import Final, cast
@@ -21,11 +22,14 @@ from uvicorn import Config
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from entrypoints.http.problem_kinds import BAD_PROTOCOL, HEAD_TOO_LARGE, OVERLOADED, Kind
+from entrypoints.http.replies import BrokenOff
 from entrypoints.http.request_ids import request_id_in, request_id_of
 from entrypoints.http.server.asgi import App, Receive, Scope, Send
 from entrypoints.http.server.closing import ClosingProtocol, State, TransportOfIncompleteRequest
 from entrypoints.http.server.framing import MAX_HEAD, head_without_upgrade, is_rtsp, problem_of_head
 from entrypoints.http.server.shedding import is_exempt, is_plain
+
+_log: Final = logging.getLogger("holdfast.http")
 
 # The rest of a refused request is still read, up to this size, so that the client receives the response.
 MAX_REQUEST: Final = 16 * 1024 * 1024
@@ -201,6 +205,10 @@ class ProblemProtocol(ClosingProtocol):
                 send = partial(self._send_to_waiting_client, cycle, send)
         try:
             await app(scope, receive, send)
+        except BrokenOff as error:
+            _log.warning("a response was broken off: %s", error)
+            cycle.disconnected = True
+            self.transport.abort()
         except asyncio.CancelledError:
             cycle.disconnected |= self._is_abandoned
             if not cycle.disconnected:

@@ -37,7 +37,7 @@ from domain.money import Money
 from tests import invariants
 from tests.engines import engine_on
 from tests.features.drivers.service import Service
-from tests.features.drivers.shop import ChargeSeen, OrderSeen, Refused, TryAgain
+from tests.features.drivers.shop import ChargeSeen, OrderSeen, Refused, TryAgain, in_export
 
 _TIMEOUT = 30.0
 _NEW_CUSTOMER = 2**62
@@ -204,6 +204,11 @@ class HttpShop:
         if response.is_success and "order_id" in told and told["order_id"] not in self._orders:
             self._orders.append(told["order_id"])
         return response.status_code, told
+
+    def export_orders(self) -> tuple[int, dict[str, str]]:
+        job = str(self._client.start_export("orders"))
+        assert self.job(job) == "COMPLETED"
+        return in_export(b"".join(self._client.download_export(job)))
 
     def settle(self) -> None:
         _wait(lambda: not self._in_status("PROCESSING", self._orders), "payments to be settled")

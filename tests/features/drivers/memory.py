@@ -21,6 +21,7 @@ from application.catalogue.adjust_stock import StockCall
 from application.catalogue.change_product import ProductCall
 from application.errors import Trouble
 from application.execution.idempotency import Keyed, Outcome, Replayed
+from application.exports.request import ExportRequest
 from application.feed.read_feed import FeedPage
 from application.intake.place_order import OrderRequest, RequestedItem
 from application.intake.queue_orders import Queued
@@ -34,7 +35,7 @@ from domain.ids import JobId, OrderId, ProductId, UserId
 from domain.money import Money
 from domain.orders.events import Event, PaymentRequested, RefundRequested
 from domain.orders.order import Order
-from tests.features.drivers.shop import ChargeSeen, OrderSeen, Refused, TryAgain
+from tests.features.drivers.shop import ChargeSeen, OrderSeen, Refused, TryAgain, in_export
 from tests.http.browser import Answer, Browser, app_over
 from tests.unit.intakes import Intakes, UnsteadyRecentOrders
 from tests.unit.provider import Crash
@@ -202,6 +203,19 @@ class MemoryShop:
     def cancel_job(self, job: str) -> None:
         with _refusals():
             self._runner.run(_awaited(self._use_cases.cancel_job(SYSTEM, JobId(UUID(job)))))
+
+    def export_orders(self) -> tuple[int, dict[str, str]]:
+        async def export() -> bytes:
+            while await self._use_cases.give_positions():
+                pass
+            job = await self._use_cases.start_export(SYSTEM, ExportRequest(what="orders", format="ndjson"))
+            await self._run_jobs()
+            found, content = await self._use_cases.get_export(SYSTEM, job.id), b""
+            while part := await self._use_cases.read_export(SYSTEM, found, at=len(content)):
+                content += part
+            return content
+
+        return in_export(self._runner.run(export()))
 
     async def _run_jobs(self) -> None:
         run_jobs = self._use_cases.run_jobs

@@ -1,3 +1,4 @@
+import json
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -96,6 +97,9 @@ class Shop(Protocol):
     def ask_as_before(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
         """Send a request as a client of another system does. Return the status and the body of the response."""
 
+    def export_orders(self) -> tuple[int, dict[str, str]]:
+        """Return the position that the export is as of, and the status of each order in it."""
+
     def settle(self) -> None:
         """Wait until no payment and no refund is under way."""
 
@@ -140,3 +144,9 @@ class Shop(Protocol):
 
     def find_them_again(self) -> None:
         """Reconnect both, and wait until all accepted orders are recorded."""
+
+
+def in_export(content: bytes) -> tuple[int, dict[str, str]]:
+    """Return the position and the statuses of an export of orders as NDJSON."""
+    head, *rows = map(json.loads, content.splitlines())
+    return head["as_of_position"], {row["order_id"]: row["status"] for row in rows}

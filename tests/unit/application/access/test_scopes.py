@@ -2,6 +2,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from attrs import evolve, fields
@@ -10,22 +11,31 @@ from application.access.guarded import Guarded
 from application.access.manage_keys import NewKey
 from application.access.principal import Forbidden, Principal
 from application.access.scopes import ALL_SCOPES, CUSTOMER_SCOPES, ROLES, Role, Scope
+from application.admin.reset_shop import ResetNotAllowed
 from application.assembly.use_cases import UseCases
 from application.catalogue.add_products import NewProduct
 from application.catalogue.adjust_stock import StockCall
 from application.catalogue.change_product import ProductCall
+from application.exports.get_export import Export, UnknownExport
+from application.exports.request import ExportRequest
 from application.intake.place_order import RequestedItem
 from application.ports.feed import EVERYTHING
+from application.ports.files import StoredFile
 from application.ports.order_search import OrderFilter
 from domain.cart import CartItem
 from domain.catalogue.product import ProductEdit
 from domain.ids import JobId, ProductId
-from domain.jobs.job import UnknownJob
+from domain.jobs.job import UnknownJob, new_job
 from domain.money import Money
-from tests.unit.builders import an_api_key
+from tests.unit.builders import NOW, an_api_key
 from tests.unit.shop import Shop, a_request
 
 A_KEY = NewKey(name="till", role=Role.READ, scopes=frozenset())
+AN_EXPORT = Export(
+    new_job(id=JobId(UUID(int=1)), kind="export", arguments={}, now=NOW),
+    ExportRequest(what="orders", format="csv"),
+    StoredFile(job_id=JobId(UUID(int=1)), name="export"),
+)
 NEW = NewProduct(name="ink", price=Money(100, "EUR"), stock=1)
 
 PAGE: dict[str, Any] = {"before": None, "limit": 9}
@@ -33,7 +43,7 @@ PAGE: dict[str, Any] = {"before": None, "limit": 9}
 
 async def _done(call: Awaitable[Any]) -> bool:
     """Whether there is anything to list or to change: it was let in."""
-    with suppress(UnknownJob):
+    with suppress(UnknownJob, UnknownExport, ResetNotAllowed):
         await call
     return True
 
@@ -72,6 +82,13 @@ OPERATIONS: dict[str, tuple[Scope | None, Callable[[Any, Principal, Any, Any], A
     "count_jobs": (Scope.ORDERS_READ, lambda use, by, pen, order: _done(use(by, kind=None, status=None))),
     "retry_job": (Scope.ORDERS_WRITE, lambda use, by, pen, order: _done(use(by, JobId(order.id)))),
     "cancel_job": (Scope.ORDERS_WRITE, lambda use, by, pen, order: _done(use(by, JobId(order.id)))),
+    "reset_shop": (Scope.ADMIN, lambda use, by, pen, order: _done(use(by, "holdfast"))),
+    "start_export": (
+        Scope.ORDERS_READ,
+        lambda use, by, pen, order: _done(use(by, ExportRequest(what="orders", format="csv"))),
+    ),
+    "get_export": (Scope.ORDERS_READ, lambda use, by, pen, order: _done(use(by, JobId(order.id)))),
+    "read_export": (Scope.ORDERS_READ, lambda use, by, pen, order: _done(use(by, AN_EXPORT, at=0))),
     "seed_orders": (Scope.ADMIN, lambda use, by, pen, order: use(by, 1)),
     "add_products": (Scope.PRODUCTS_WRITE, lambda use, by, pen, order: use(by, [NEW])),
     "list_audit": (Scope.AUDIT_READ, lambda use, by, pen, order: use(by, limit=9)),
@@ -101,6 +118,8 @@ INTERNAL = {
     "authenticate",
     "run_jobs",
     "remove_jobs",
+    "remove_files",
+    "read_export_pages",
     "refresh_prices",
     "expire_orders",
     "consumers",

@@ -1,0 +1,41 @@
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, Final
+
+from attrs import evolve, frozen
+
+from adapters.memory.store import Changes, KeptFile
+from application.errors import Aborted
+from application.ports.files import LONGEST_PART, StoredFile
+from domain.ids import JobId
+
+_NOTHING: Final = b""
+
+
+@frozen
+class MemoryFiles:
+    _changes: Changes
+
+    async def get(self, job_id: JobId, name: str) -> StoredFile | None:
+        kept = self._changes.files_there().get((job_id, name))
+        return None if kept is None else kept.file
+
+    async def append(self, file: StoredFile, content: bytes, state: Mapping[str, Any]) -> StoredFile:
+        kept = self._changes.files_there().get((file.job_id, file.name))
+        if file.size != (0 if kept is None else kept.file.size):
+            raise Aborted("another writer has changed the file meanwhile")
+        grown = evolve(file, size=file.size + len(content), state=dict(state))
+        whole = (_NOTHING if kept is None else kept.content) + content
+        self._changes.files[file.job_id, file.name] = KeptFile(grown, whole, self._changes.store.now())
+        return grown
+
+    async def read(self, job_id: JobId, name: str, *, at: int) -> bytes:
+        kept = self._changes.files_there().get((job_id, name))
+        return _NOTHING if kept is None else kept.content[at : at + LONGEST_PART]
+
+    async def prune(self, *, older_than: timedelta, limit: int) -> int:
+        moment = self._changes.store.now() - older_than
+        old = sorted((kept.at, key) for key, kept in self._changes.files_there().items() if kept.at < moment)
+        for _, key in old[:limit]:
+            self._changes.files[key] = None
+        return len(old[:limit])

@@ -1,0 +1,70 @@
+from typing import Final
+
+from attrs import evolve, frozen
+from sqlalchemy import bindparam, func, select, text, update
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from adapters.sql.core.transaction import one_transaction
+from adapters.sql.repositories.audit import SqlAudit
+from adapters.sql.tables import (
+    announcements,
+    dead_letters,
+    feed,
+    feed_head,
+    feed_queue,
+    file_parts,
+    files,
+    idempotency_keys,
+    inbox,
+    jobs,
+    messages,
+    order_events,
+    order_items,
+    orders,
+    outbox,
+    payments,
+    products,
+    shop,
+    stock_adjustments,
+    waiting_work,
+)
+from application.ports.audit import AuditEntry
+
+# What refers to another table stands before it. The counters of `outbox` and `feed_queue` go on: see there.
+EMPTIED: Final = (
+    *(order_items, payments, orders, order_events, outbox, announcements, waiting_work, feed_queue, feed),
+    *(idempotency_keys, dead_letters, inbox, jobs, messages, file_parts, files),
+)
+# All but those: what the shop sells, who may use it, and what was done.
+_COUNT: Final = select(func.count().label("orders")).select_from(orders)
+_COUNTED_IN: Final = (
+    select(func.coalesce(func.sum(stock_adjustments.c.change), 0))
+    .where(stock_adjustments.c.product_id == products.c.id)
+    .scalar_subquery()
+)
+_GIVE_BACK: Final = update(products).values(stock=_COUNTED_IN, version=products.c.version + 1)
+_PRUNE: Final = update(feed_head).values(pruned=feed_head.c.given)
+_NOTE: Final = update(shop).values(reset_at=bindparam("at", type_=shop.c.reset_at.type))
+
+
+@frozen
+class SqlResetData:
+    """Empties the tables whole, which takes a moment however large they are.
+
+    PostgreSQL locks them all for that: transactions in progress end first, and the next ones see them empty. The tables
+    get new files, by which the caches of every process know that their entries come from before (decision 037).
+    """
+
+    _engine: AsyncEngine
+
+    async def __call__(self, noted: AuditEntry) -> int:
+        async with one_transaction(self._engine, writing=True) as block:
+            [counted] = await block.fetch(_COUNT)
+            for statement in block.dialect.empty([table.name for table in EMPTIED]):
+                await block.fetch(text(statement), lock=True)
+            await block.change(_GIVE_BACK)
+            await block.change(_PRUNE)
+            await block.change(_NOTE, {"at": noted.at})
+            await SqlAudit(block).add_many([evolve(noted, before={"orders": counted.orders})])
+        count: int = counted.orders
+        return count
