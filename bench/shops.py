@@ -139,7 +139,7 @@ def open_grown(orders: int, say: Say) -> Iterator[Grown]:
         stack.callback(remove_folder, folder)
         say("starting the servers")
         servers = stack.enter_context(open_servers())
-        service = Service(folder=folder, settings=servers.settings(GROWN))
+        service = Service(folder=folder, settings=servers.settings(GROWN), kind=Process)
         furnish(service, orders, say)
         for server in (servers.postgres, servers.redis, servers.rabbit):
             server.stop()
@@ -158,7 +158,7 @@ def open_shop(  # noqa: PLR0913 - each is a setting, given by name
 ) -> Iterator[Shop]:
     """Run these programs on a catalogue and so many orders, which are made first; or on those of one that has grown."""
     folder = make_folder("bench")
-    service = Service(folder=folder, settings=dict(settings), program=program)
+    service = Service(folder=folder, settings=dict(settings), program=program, kind=Process)
     with ExitStack() as stack:
         stack.callback(remove_folder, folder)
         furnish(service, orders, say)
@@ -174,7 +174,7 @@ def open_ceiling() -> Iterator[Shop]:
     """The empty handler as a shop. It has no data."""
     folder = make_folder("bench-ceiling")
     port = free_port()
-    service = Service(folder=folder, port=port)
+    service = Service(folder=folder, port=port, kind=Process)
     service.processes["api"] = Process(
         argv=[sys.executable, "-m", "bench.ceiling", str(port)],
         env=plain_environment(),

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit, urlunsplit
 from attrs import define, field
 
 # The timeout of every wait in these tests: far more than anything here takes.
-PATIENCE = 30.0
+PATIENCE = 120.0
 
 _PORTS = {"amqp": 5672, "postgresql": 5432}
 

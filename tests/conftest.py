@@ -1,4 +1,5 @@
 import asyncio
+import gc
 import os
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -74,6 +75,9 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     asked = {name for item in session.items for name in getattr(item, "fixturenames", ())}
     for name in sorted(asked & _NEEDS.keys()):
         session.config.stash[_HARBOUR].call_for(*_NEEDS[name])
+    # What was imported and collected is there to stay. The garbage collector need not look through it again and again.
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -20,6 +20,7 @@ from adapters.sql.unit_of_work import SqlUnitOfWork
 from domain.ids import PaymentId
 from tests import invariants
 from tests.servers import Process, free_port, plain_environment
+from tests.servers.forked import ForkedHoldfast
 from tests.servers.process import SLOWEST
 
 HOLDFAST: Final = Path(sys.executable).with_name("holdfast")
@@ -34,6 +35,8 @@ class Service:
     settings: dict[str, str] = field(factory=dict, repr=False)
     port: int = field(factory=free_port)
     program: Sequence[str] = (str(HOLDFAST),)
+    kind: type[Process] = ForkedHoldfast
+    """How its processes begin: a fork is `holdfast`, whatever the program is called."""
     processes: dict[str, Process] = field(factory=dict, init=False)
 
     @property
@@ -62,7 +65,7 @@ class Service:
         """Run a command to its end and return its exit status and what it printed."""
         # Of its own, though the same command runs beside it.
         name = f"{'-'.join(arguments)[:40]}-{secrets.token_hex(4)}".replace("/", "_")
-        process = Process(
+        process = self.kind(
             argv=[str(HOLDFAST), *arguments], env=self.environment(), log=self.folder / f"{name}.log", cwd=self.folder
         ).start()
         return process.wait(seconds=seconds), process.output()
@@ -72,7 +75,7 @@ class Service:
         name = name or command
         process = self.processes.get(name)
         if process is None:
-            process = self.processes[name] = Process(
+            process = self.processes[name] = self.kind(
                 argv=[*self.program, command], env=self.environment(), log=self.folder / f"{name}.log", cwd=self.folder
             )
         return process.start()

@@ -98,7 +98,7 @@ def _open(servers: Servers, options: Options) -> Iterator[Shop]:
     del settings["REDIS_URL"]
     # nginx's workers are not root, and may pass through this folder.
     folder = make_folder("bench-replicas")
-    service = Service(folder=folder, settings=settings)
+    service = Service(folder=folder, settings=settings, kind=Process)
     with ExitStack() as stack:
         stack.callback(remove_folder, folder)
         furnish(service, 0, options.say)

@@ -47,6 +47,11 @@ async def seconds_until_woken(signal: OutboxSignal, *, at_most: float) -> float:
     return monotonic() - began
 
 
+async def is_woken(signal: OutboxSignal) -> bool:
+    """Whether a wait ends long before its time is over."""
+    return await seconds_until_woken(signal, at_most=120) < 60
+
+
 async def listeners(engine: AsyncEngine) -> int:
     async with engine.connect() as connection:
         counting = text(
@@ -56,17 +61,17 @@ async def listeners(engine: AsyncEngine) -> int:
 
 
 async def test_a_wait_ends_when_the_time_is_over(signal: OutboxSignal) -> None:
-    assert 0.1 <= await seconds_until_woken(signal, at_most=0.1) < 2
+    assert await seconds_until_woken(signal, at_most=0.1) >= 0.1
 
 
 async def test_a_notify_before_the_wait_is_not_lost(signal: OutboxSignal) -> None:
     signal.notify()
-    assert await seconds_until_woken(signal, at_most=5) < 1
+    assert await is_woken(signal)
 
 
 async def test_a_notify_ends_a_wait_that_is_under_way(signal: OutboxSignal) -> None:
     asyncio.get_running_loop().call_later(0.05, signal.notify)
-    assert await seconds_until_woken(signal, at_most=5) < 2
+    assert await is_woken(signal)
 
 
 async def test_a_notify_is_heard_once(signal: OutboxSignal) -> None:
@@ -82,7 +87,7 @@ async def test_a_wait_that_is_cancelled_leaves_the_signal_working(signal: Outbox
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     signal.notify()
-    assert await seconds_until_woken(signal, at_most=5) < 1
+    assert await is_woken(signal)
 
 
 async def test_every_other_process_is_woken(postgres_engine: AsyncEngine, opened: AsyncExitStack) -> None:
@@ -90,10 +95,10 @@ async def test_every_other_process_is_woken(postgres_engine: AsyncEngine, opened
     # It only notifies, as an API process does.
     api = await opened.enter_async_context(open_outbox_signal(postgres_engine))
     for _ in range(3):
-        waits = [asyncio.create_task(seconds_until_woken(relay, at_most=10)) for relay in relays]
+        waits = [asyncio.create_task(is_woken(relay)) for relay in relays]
         await asyncio.sleep(0)
         api.notify()
-        assert all([await wait < 5 for wait in waits])
+        assert all([await wait for wait in waits])
     assert await listeners(postgres_engine) == 2
 
 
@@ -102,7 +107,7 @@ async def test_a_storm_of_notifies_is_told_and_ends(postgres_engine: AsyncEngine
     api = await opened.enter_async_context(open_outbox_signal(postgres_engine))
     for _ in range(1000):
         api.notify()
-    assert await seconds_until_woken(relay, at_most=10) < 5
+    assert await is_woken(relay)
     assert await seconds_until_woken(relay, at_most=0.3) >= 0.3
 
 
@@ -119,17 +124,17 @@ async def test_a_listener_that_was_thrown_out_comes_back(postgres_engine: AsyncE
             )
         )
     # It says so itself when it listens again, for something may have been missed meanwhile.
-    assert await seconds_until_woken(relay, at_most=10) < 8
+    assert await is_woken(relay)
     api.notify()
-    assert await seconds_until_woken(relay, at_most=10) < 8
+    assert await is_woken(relay)
 
 
 async def test_without_a_server_nothing_fails_and_a_wait_lasts_its_time(opened: AsyncExitStack) -> None:
     engine = create_engine("postgresql://ana@127.0.0.1:1/shop")
     signal = await opened.enter_async_context(open_outbox_signal(engine))
-    assert 0.1 <= await seconds_until_woken(signal, at_most=0.1) < 2
+    assert await seconds_until_woken(signal, at_most=0.1) >= 0.1
     signal.notify()
-    assert await seconds_until_woken(signal, at_most=5) < 1
+    assert await is_woken(signal)
 
 
 async def test_where_the_database_wakes_nobody_the_process_wakes_itself(sqlite_engine: AsyncEngine) -> None:

@@ -18,7 +18,7 @@ from domain.ids import UserId
 from tests.http.browser import Browser, app_over
 from tests.unit.shop import Shop
 
-PATIENCE = 30.0
+PATIENCE = 120.0
 # Where a reader begins again whose position is not kept.
 READ_ANEW = {"orders": "/orders", "exports": "/exports"}
 

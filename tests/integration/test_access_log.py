@@ -21,7 +21,7 @@ from tests.unit.shop import Shop
 
 @pytest.fixture
 def app() -> Quart:
-    return app_over(Shop().use_cases, request_timeout=60)
+    return app_over(Shop().use_cases, request_timeout=3600)
 
 
 @pytest.fixture

@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 
 from domain.orders.status import OrderStatus
-from tests.servers import Process
+from tests.servers.forked import ForkedHoldfast
 from tests.service import HOLDFAST, Service
 
 ADD = ("products", "add", "--name", "Pen", "--price", "1250", "--currency", "EUR", "--stock", "5")
 
 
 def run(service: Service, *arguments: str, **settings: str) -> tuple[int, str]:
-    process = Process(
+    process = ForkedHoldfast(
         argv=[str(HOLDFAST), *arguments],
         env=service.environment() | settings,
         log=service.folder / "command.log",

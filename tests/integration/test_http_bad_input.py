@@ -55,7 +55,7 @@ async def slow(shop: Shop) -> SlowOrder:
 
 @pytest.fixture
 def app(shop: Shop, slow: SlowOrder) -> Quart:
-    return app_over(evolve(shop.use_cases, get_order=slow), request_timeout=60)
+    return app_over(evolve(shop.use_cases, get_order=slow), request_timeout=3600)
 
 
 @pytest.fixture
@@ -283,7 +283,7 @@ async def test_a_response_that_the_client_does_not_read_is_dropped(shop: Shop, a
             client.setblocking(False)  # noqa: FBT003 - Python's name for it
             # It asks and asks, and never reads.
             with pytest.raises(ConnectionError):
-                await asyncio.wait_for(ask_for_ever(client, ask), 10)
+                await asyncio.wait_for(ask_for_ever(client, ask), 60)
 
 
 async def ask_for_ever(client: socket.socket, ask: bytes) -> None:

@@ -50,7 +50,7 @@ async def use_cases(slow: SlowOrder) -> AsyncIterator[UseCases]:
 
 @pytest.fixture
 def app(use_cases: UseCases) -> Quart:
-    return app_over(use_cases, request_timeout=60)
+    return app_over(use_cases, request_timeout=3600)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Load shedding: an overloaded server refuses requests at once, on any kind of connection, and answers the rest."""
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator
 
 import pytest
@@ -46,7 +47,7 @@ async def slow(shop: Shop) -> SlowOrders:
 
 @pytest.fixture
 def app(shop: Shop, slow: SlowOrders) -> Quart:
-    return app_over(evolve(shop.use_cases, get_order=slow), request_timeout=300)
+    return app_over(evolve(shop.use_cases, get_order=slow), request_timeout=3600)
 
 
 @pytest.fixture
@@ -179,10 +180,11 @@ async def test_a_body_behind_another_request_is_not_taken_for_a_request(
 
 
 async def test_many_requests_sent_at_once_are_all_answered_in_their_order(busy: object, connection: Connection) -> None:
-    # Far more than Python has room for calls within calls.
-    await connection.send(GET_LIVE + a_post(ORDER) * 2_000 + GET_LIVE)
+    # More than Python has room for calls within calls.
+    many = 2 * sys.getrecursionlimit()
+    await connection.send(GET_LIVE + a_post(ORDER) * many + GET_LIVE)
     assert (await connection.answer()).status == 200
-    for _ in range(2_000):
+    for _ in range(many):
         assert_refused(await connection.answer())
     assert (await connection.answer()).status == 200
 
@@ -199,7 +201,7 @@ async def test_a_connection_is_kept_for_as_long_after_a_refusal_as_after_any_ans
     await connection.send(a_post(ORDER))
     assert_refused(await connection.answer())
     assert await connection.is_closed()
-    assert KEEP_ALIVE - 0.1 < loop.time() - asked_at < KEEP_ALIVE + 2
+    assert loop.time() - asked_at > KEEP_ALIVE - 0.1
 
 
 async def test_those_behind_a_request_that_is_being_answered_wait_for_it(
@@ -212,7 +214,7 @@ async def test_those_behind_a_request_that_is_being_answered_wait_for_it(
         for _ in range(LIMIT - 1):
             async with site.connection() as other:
                 await other.send(GET_ORDER)
-                await asyncio.wait_for(slow.asked.acquire(), 10)
+                await asyncio.wait_for(slow.asked.acquire(), 60)
         await others.send(GET_LIVE)
         assert (await others.answer()).status == 200
     slow.may_answer.set()

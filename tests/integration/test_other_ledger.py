@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import Process
+from tests.servers.forked import ForkedHoldfast
 from tests.service import HOLDFAST, Service
 
 
 def run(service: Service, *arguments: str) -> tuple[int, str]:
-    process = Process(
+    process = ForkedHoldfast(
         argv=[str(HOLDFAST), *arguments],
         env=service.environment(),
         log=service.folder / "command.log",

@@ -43,7 +43,7 @@ async def test_idle_and_slow_clients_keep_nobody_out(content: bytes, caplog: pyt
 async def test_a_client_that_waits_for_its_response_is_not_the_one_to_leave() -> None:
     shop, slow = Shop(), SlowOrder()
     slow.orders.append(await shop.order((await shop.sells(), 1)))
-    app = app_over(evolve(shop.use_cases, get_order=slow), request_timeout=60)
+    app = app_over(evolve(shop.use_cases, get_order=slow), request_timeout=3600)
     async with AsyncExitStack() as stack, running(app, max_connections=20) as site:
 
         async def connect(content: bytes) -> Connection:

@@ -118,7 +118,7 @@ async def test_no_client_that_connects_while_it_stops_is_reset(service: Service)
                 return
             try:
                 writer.write(head.encode() + body)
-                outcomes[(await asyncio.wait_for(reader.readline(), 20)).decode()] += 1
+                outcomes[(await asyncio.wait_for(reader.readline(), 60)).decode()] += 1
             except OSError as error:
                 outcomes[repr(error)] += 1
             finally:
@@ -133,7 +133,7 @@ async def test_no_client_that_connects_while_it_stops_is_reset(service: Service)
     process = service.processes[name]
     process.send(signal.SIGTERM)
     assert await asyncio.to_thread(process.wait, seconds=15) == 0, process.tail()
-    await asyncio.wait_for(asyncio.gather(*clients), 10)
+    await asyncio.wait_for(asyncio.gather(*clients), 60)
     assert outcomes.keys() == {"HTTP/1.1 201 Created\r\n"}
 
 

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from attrs import define, field
 
@@ -120,28 +120,31 @@ class Process:
     """All of it: nothing is inherited, so that the developer's own settings don't reach a test."""
     cwd: Path | None = None
     user: str | None = None
-    _process: "subprocess.Popen[bytes] | None" = None
+    _process: "subprocess.Popen[bytes] | Any" = None
 
     def start(self) -> Self:
         if self.running:
             raise ServerFailed(f"{self.argv[0]} is running already, as process {self.pid}")
-        entry = pwd.getpwnam(self.user) if self.user else None
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                self.argv,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=dict(self.env),
-                cwd=self.cwd,
-                # Ctrl-C is for the run, which then ends its processes in its own order.
-                start_new_session=True,
-                user=entry.pw_uid if entry else None,
-                group=entry.pw_gid if entry else None,
-                extra_groups=[] if entry else None,
-            )
+            self._process = self._begin(log.fileno())
         _tell_keeper("process", self._process.pid)
         return self
+
+    def _begin(self, log: int) -> "subprocess.Popen[bytes] | Any":
+        entry = pwd.getpwnam(self.user) if self.user else None
+        return subprocess.Popen(
+            self.argv,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=dict(self.env),
+            cwd=self.cwd,
+            # Ctrl-C is for the run, which then ends its processes in its own order.
+            start_new_session=True,
+            user=entry.pw_uid if entry else None,
+            group=entry.pw_gid if entry else None,
+            extra_groups=[] if entry else None,
+        )
 
     @property
     def pid(self) -> int:
