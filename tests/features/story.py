@@ -5,7 +5,7 @@ from typing import Any
 
 from attrs import define, field
 
-from tests.features.drivers.shop import OrderSeen, Refused, Shop, TryAgain
+from tests.features.drivers.shop import CheckSeen, OrderSeen, Refused, Shop, TryAgain
 
 # Each story has customers of its own, because all stories share one shop.
 _CUSTOMERS = count(1)
@@ -27,6 +27,9 @@ class Story:
     said: str = ""
     # The responses to her requests, in order.
     told: list[OrderSeen] = field(factory=list)
+
+    # What an order would be.
+    checked: CheckSeen | None = None
 
     # Where the accountant goes on in the feed.
     position: int = 0
@@ -74,15 +77,21 @@ class Story:
                 self.orders.append(told.id)
 
     def she_orders(self, items: str, *, key: str | None = None, pay: bool = False) -> None:
-        """Items as in `2 fountain pens and 1 bottle of ink`."""
-        wanted = [item.split(" ", 1) for item in items.split(" and ")]
         with self.allowing_refusal():
-            told = self.shop.place_order(
-                self.customer, [(self.product(name), int(quantity)) for quantity, name in wanted], key=key, pay=pay
-            )
+            told = self.shop.place_order(self.customer, self._wanted(items), key=key, pay=pay)
             self.told.append(told)
             if told.id not in self.orders:
                 self.orders.append(told.id)
+
+    def someone_asks(self, items: str) -> None:
+        self.customer = next(_CUSTOMERS)
+        with self.allowing_refusal():
+            self.checked = self.shop.check(self._wanted(items))
+
+    def _wanted(self, items: str) -> list[tuple[int, int]]:
+        """Items as in `2 fountain pens and 1 bottle of ink`."""
+        wanted = [item.split(" ", 1) for item in items.split(" and ")]
+        return [(self.product(name), int(quantity)) for quantity, name in wanted]
 
     def asks_as_before(self, method: str, path: str, body: object = None) -> Any:
         """Ask as a client of another system. Return what it is told, and keep its order."""

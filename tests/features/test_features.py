@@ -4,7 +4,7 @@ from http import HTTPStatus
 
 from pytest_bdd import given, parsers, scenarios, then, when
 
-from tests.features.drivers.shop import ChargeSeen, Refused, Shop
+from tests.features.drivers.shop import ChargeSeen, CheckSeen, LookSeen, Refused, Shop
 from tests.features.story import Story, minor_units
 
 scenarios(".")
@@ -408,6 +408,87 @@ def the_refund_was_recorded_once(story: Story) -> None:
 def the_events_are(story: Story, events: str) -> None:
     told = [words(event.removeprefix("order.")) for event in story.shop.events_of(story.order)]
     assert told == events.split(", ")
+
+
+# --- What would be, what belongs to an order, and what is found
+
+
+@when(parsers.re(r"a customer asks what (?P<items>\d.+) would cost"))
+def a_customer_asks(story: Story, items: str) -> None:
+    story.someone_asks(items)
+
+
+@then(parsers.re(r"she is told (?P<amount>[\d.]+) (?P<currency>[A-Z]{3}), and that (?P<stock>.+)"))
+def she_is_told_what_it_would_be(story: Story, amount: str, currency: str, stock: str) -> None:
+    in_stock = {"it is in stock": True, "there is too little in stock": False}[stock]
+    assert story.checked == CheckSeen(minor_units(amount, currency), in_stock)
+
+
+@given(parsers.re(r'"(?P<note>.+)" has been noted on her order'))
+@when(parsers.re(r'"(?P<note>.+)" is noted on her order$'))
+def it_is_noted(story: Story, note: str) -> None:
+    story.shop.change_details(story.order, note=note)
+
+
+@when(parsers.re(r'"(?P<note>.+)" is noted on her order as it was placed'))
+def it_is_noted_on_the_first_version(story: Story, note: str) -> None:
+    with story.allowing_refusal():
+        story.shop.change_details(story.order, version=1, note=note)
+
+
+@given(parsers.re(r'her order has been marked "(?P<key>.+): (?P<value>.+)"'))
+@when(parsers.re(r'her order is marked "(?P<key>.+): (?P<value>.+)"'))
+def it_is_marked(story: Story, key: str, value: str) -> None:
+    story.shop.change_details(story.order, metadata={key: value})
+
+
+@when(parsers.re(r'her order is no longer marked "(?P<key>.+)"'))
+def it_is_no_longer_marked(story: Story, key: str) -> None:
+    story.shop.change_details(story.order, metadata={key: None})
+
+
+@then(parsers.re(r'her order bears the note "(?P<note>.+)"'))
+def it_bears_the_note(story: Story, note: str) -> None:
+    assert story.shop.details_of(story.order)["note"] == note
+
+
+@then("her order bears no mark")
+def it_bears_no_mark(story: Story) -> None:
+    assert story.shop.details_of(story.order)["metadata"] == {}
+
+
+@then(parsers.re(r"her order bears the marks: (?P<marks>.+)"))
+def it_bears_the_marks(story: Story, marks: str) -> None:
+    assert story.shop.details_of(story.order)["metadata"] == dict(mark.split(": ") for mark in marks.split(", "))
+
+
+@then(parsers.re(r"(?P<number>\d+|none) of her orders (has|have) (?P<name>.+)"))
+def so_many_have(story: Story, number: str, name: str) -> None:
+    assert len(story.shop.search(story.customer, product=story.product(name))) == so_many(number)
+
+
+@then(parsers.re(r"(?P<number>\d+|none) of her orders (is|are) (?P<status>\w+)"))
+def so_many_are(story: Story, number: str, status: str) -> None:
+    assert len(story.shop.search(story.customer, status=status.upper())) == so_many(number)
+
+
+@then(parsers.re(r"(?P<number>\d+|none) of her orders costs? (?P<amount>[\d.]+) (?P<currency>[A-Z]{3}) or more"))
+def so_many_cost(story: Story, number: str, amount: str, currency: str) -> None:
+    assert len(story.shop.search(story.customer, total_min=minor_units(amount, currency))) == so_many(number)
+
+
+def so_many(number: str) -> int:
+    return 0 if number == "none" else int(number)
+
+
+@then("a look shows no payment and no refund")
+def a_look_shows_nothing(story: Story) -> None:
+    assert story.shop.look(story.order) == LookSeen([], 0)
+
+
+@then(parsers.re(r"a look shows 1 payment that has been (?P<status>\w+), and (?P<refund>no|1) refund.*"))
+def a_look_shows(story: Story, status: str, refund: str) -> None:
+    assert story.shop.look(story.order) == LookSeen([status.upper()], 1 if refund == "1" else 0)
 
 
 # --- Messages and jobs

@@ -19,6 +19,7 @@ from holdfast_client.errors import (
 )
 from holdfast_client.models import (
     Cart,
+    CheckedOrder,
     Event,
     EventPage,
     IssuedKey,
@@ -38,6 +39,7 @@ __all__ = [
     "ApiError",
     "AsyncClient",
     "Cart",
+    "CheckedOrder",
     "Client",
     "Event",
     "EventPage",

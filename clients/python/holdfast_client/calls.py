@@ -10,7 +10,19 @@ from uuid import UUID, uuid4
 import httpx
 
 from holdfast_client.errors import UnexpectedAnswer
-from holdfast_client.models import Cart, Event, EventPage, IssuedKey, Item, Job, Message, Order, Page, Product
+from holdfast_client.models import (
+    Cart,
+    CheckedOrder,
+    Event,
+    EventPage,
+    IssuedKey,
+    Item,
+    Job,
+    Message,
+    Order,
+    Page,
+    Product,
+)
 
 T = TypeVar("T")
 
@@ -81,8 +93,15 @@ def place_order(
     return Call("POST", "/orders", _body(Order.of), body | ({"pay": True} if pay else {}), headers=_under(key))
 
 
-def get_order(order_id: UUID | str, *, wait: float | None = None, min_version: int | None = None) -> Call[Order]:
-    return Call("GET", _order(order_id), _body(Order.of), params=_given(wait=wait, min_version=min_version))
+def check_order(items: Iterable[Item]) -> Call[CheckedOrder]:
+    return Call("POST", "/orders/check", _body(CheckedOrder.of), {"items": [item.as_json() for item in items]})
+
+
+def get_order(
+    order_id: UUID | str, *, expand: Iterable[str] = (), wait: float | None = None, min_version: int | None = None
+) -> Call[Order]:
+    parameters = _given(expand=",".join(expand) or None, wait=wait, min_version=min_version)
+    return Call("GET", _order(order_id), _body(Order.of), params=parameters)
 
 
 def list_orders(*, cursor: str | None = None, limit: int | None = None, **only: Any) -> Call[Page[Order]]:

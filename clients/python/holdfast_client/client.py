@@ -17,7 +17,19 @@ from holdfast_client.calls import Call, read
 from holdfast_client.downloading import Downloading
 from holdfast_client.errors import HoldfastError, error_of
 from holdfast_client.following import QUIET, STREAM, Following, is_stream
-from holdfast_client.models import Cart, Event, EventPage, IssuedKey, Item, Job, Message, Order, Page, Product
+from holdfast_client.models import (
+    Cart,
+    CheckedOrder,
+    Event,
+    EventPage,
+    IssuedKey,
+    Item,
+    Job,
+    Message,
+    Order,
+    Page,
+    Product,
+)
 from holdfast_client.retries import Retries, no_answer
 from holdfast_client.waiting import Waiting
 
@@ -78,9 +90,23 @@ class Client:
         """
         return self._send(calls.place_order(user_id, items, pay=pay, key=key, details=details))
 
-    def order(self, order_id: UUID | str, *, wait: float | None = None, min_version: int | None = None) -> Order:
-        """Return an order. With `wait` and `min_version`, wait for the version for so many seconds, at most ten."""
-        return self._send(calls.get_order(order_id, wait=wait, min_version=min_version))
+    def order(
+        self,
+        order_id: UUID | str,
+        *,
+        expand: Iterable[str] = (),
+        wait: float | None = None,
+        min_version: int | None = None,
+    ) -> Order:
+        """Return an order. With `wait` and `min_version`, wait for the version for so many seconds, at most ten.
+
+        `expand` names what its `raw` also has: `payments`, `events`, `refunds`.
+        """
+        return self._send(calls.get_order(order_id, expand=expand, wait=wait, min_version=min_version))
+
+    def check_order(self, items: Iterable[Item]) -> CheckedOrder:
+        """Return what an order would cost, and whether there is stock. It promises nothing."""
+        return self._send(calls.check_order(items))
 
     def wait_for(
         self,
@@ -370,9 +396,23 @@ class AsyncClient:
         """
         return await self._send(calls.place_order(user_id, items, pay=pay, key=key, details=details))
 
-    async def order(self, order_id: UUID | str, *, wait: float | None = None, min_version: int | None = None) -> Order:
-        """Return an order. With `wait` and `min_version`, wait for the version for so many seconds, at most ten."""
-        return await self._send(calls.get_order(order_id, wait=wait, min_version=min_version))
+    async def order(
+        self,
+        order_id: UUID | str,
+        *,
+        expand: Iterable[str] = (),
+        wait: float | None = None,
+        min_version: int | None = None,
+    ) -> Order:
+        """Return an order. With `wait` and `min_version`, wait for the version for so many seconds, at most ten.
+
+        `expand` names what its `raw` also has: `payments`, `events`, `refunds`.
+        """
+        return await self._send(calls.get_order(order_id, expand=expand, wait=wait, min_version=min_version))
+
+    async def check_order(self, items: Iterable[Item]) -> CheckedOrder:
+        """Return what an order would cost, and whether there is stock. It promises nothing."""
+        return await self._send(calls.check_order(items))
 
     async def wait_for(
         self,

@@ -65,6 +65,20 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
+class CheckedOrder:
+    """What an order would cost now, and whether it could be paid for. `raw` has the same of each item."""
+
+    total_price: int
+    currency: str
+    in_stock: bool
+    raw: Mapping[str, Any] = field(repr=False, compare=False)
+
+    @classmethod
+    def of(cls, body: Mapping[str, Any]) -> Self:
+        return cls(body["total_price"], body["currency"], body["in_stock"], body)
+
+
+@dataclass(frozen=True, slots=True)
 class Product:
     id: int
     name: str

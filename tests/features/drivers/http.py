@@ -1,6 +1,6 @@
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,6 +16,7 @@ from holdfast_client import (
     Item,
     NotFound,
     Order,
+    PreconditionFailed,
     RefusedByRules,
     Retries,
     Unauthenticated,
@@ -37,7 +38,7 @@ from domain.money import Money
 from tests import invariants
 from tests.engines import engine_on
 from tests.features.drivers.service import Service
-from tests.features.drivers.shop import ChargeSeen, OrderSeen, Refused, TryAgain, in_export
+from tests.features.drivers.shop import ChargeSeen, CheckSeen, LookSeen, OrderSeen, Refused, TryAgain, in_export
 
 _TIMEOUT = 30.0
 _NEW_CUSTOMER = 2**62
@@ -144,6 +145,33 @@ class HttpShop:
     def orders_of(self, customer: int) -> list[str]:
         with _refusals():
             return [str(order.order_id) for order in self._client.orders(user_id=customer)]
+
+    def check(self, items: Sequence[tuple[int, int]]) -> CheckSeen:
+        with _refusals():
+            checked = self._client.check_order([Item(product, quantity) for product, quantity in items])
+        return CheckSeen(checked.total_price, checked.in_stock)
+
+    def search(
+        self, customer: int, *, product: int | None = None, status: str | None = None, total_min: int | None = None
+    ) -> list[str]:
+        asked = {"product_id": product, "status": status, "total_min": total_min}
+        only = {name: value for name, value in asked.items() if value is not None}
+        with _refusals():
+            return [str(order.order_id) for order in self._client.orders(user_id=customer, **only)]
+
+    def look(self, order: str) -> LookSeen:
+        with _refusals():
+            found = self._client.order(order, expand=["payments", "refunds"]).raw
+        given = [refund for refund in found["refunds"] if refund["refunded_at"] is not None]
+        return LookSeen([payment["status"] for payment in found["payments"]], len(given))
+
+    def change_details(self, order: str, *, version: int | None = None, **changes: Any) -> None:
+        with _refusals():
+            self._client.change_order(order, version=version, **changes)
+
+    def details_of(self, order: str) -> Mapping[str, Any]:
+        with _refusals():
+            return self._client.order(order).raw
 
     def ask_to_pay(self, order: str, *, key: str | None = None) -> OrderSeen:
         with _refusals():
@@ -352,7 +380,7 @@ def _refusals() -> Iterator[None]:
         yield
     except Unavailable as error:
         raise TryAgain(str(error)) from error
-    except (Unauthenticated, Forbidden, NotFound, RefusedByRules, Invalid) as error:
+    except (Unauthenticated, Forbidden, NotFound, PreconditionFailed, RefusedByRules, Invalid) as error:
         raise Refused(_CODES.get(error.code, error.code)) from error
 
 

@@ -1,13 +1,13 @@
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from hashlib import sha256
 from typing import Any, TypeVar
 from uuid import UUID
 
-from attrs import define, field
+from attrs import asdict, define, field
 
 from adapters.codecs.events import decode
 from application.access.manage_keys import IssuedKey, NewKey
@@ -26,16 +26,20 @@ from application.feed.read_feed import FeedPage
 from application.intake.place_order import OrderRequest, RequestedItem
 from application.intake.queue_orders import Queued
 from application.messaging.relay import RelayEvents
+from application.orders.change_details import DetailsChange
 from application.ports.feed import EVERYTHING, Position
 from application.ports.idempotency import IdempotencyKey
+from application.ports.order_search import OrderFilter
 from application.ports.outbox import OutboxEntry
 from domain.catalogue.product import ProductEdit
 from domain.errors import DomainError
 from domain.ids import JobId, OrderId, ProductId, UserId
 from domain.money import Money
-from domain.orders.events import Event, PaymentRequested, RefundRequested
+from domain.orders.details import NO_DETAILS
+from domain.orders.events import Event, OrderRefunded, PaymentRequested, RefundRequested
 from domain.orders.order import Order
-from tests.features.drivers.shop import ChargeSeen, OrderSeen, Refused, TryAgain, in_export
+from domain.orders.status import OrderStatus
+from tests.features.drivers.shop import ChargeSeen, CheckSeen, LookSeen, OrderSeen, Refused, TryAgain, in_export
 from tests.http.browser import Answer, Browser, app_over
 from tests.unit.intakes import Intakes, UnsteadyRecentOrders
 from tests.unit.provider import Crash
@@ -166,6 +170,36 @@ class MemoryShop:
     def orders_of(self, customer: int) -> list[str]:
         listing = self._use_cases.list_orders(self._by(), user_id=UserId(customer), limit=100)
         return [str(order.id) for order in self._runner.run(listing)]
+
+    def check(self, items: Sequence[tuple[int, int]]) -> CheckSeen:
+        wanted = [RequestedItem(ProductId(product), quantity) for product, quantity in items]
+        with _refusals():
+            checked = self._runner.run(_awaited(self._use_cases.check_order(self._by(), wanted)))
+        return CheckSeen(checked.total.minor, checked.in_stock)
+
+    def search(
+        self, customer: int, *, product: int | None = None, status: str | None = None, total_min: int | None = None
+    ) -> list[str]:
+        wanted = OrderFilter(
+            user_id=UserId(customer),
+            product_ids=frozenset() if product is None else frozenset({ProductId(product)}),
+            statuses=frozenset() if status is None else frozenset({OrderStatus(status)}),
+            total_min=total_min,
+        )
+        found = self._runner.run(_awaited(self._use_cases.search_orders(self._by(), wanted, limit=100)))
+        return [str(order.id) for order in found.orders]
+
+    def look(self, order: str) -> LookSeen:
+        found = self._runner.run(_awaited(self._use_cases.expand_order(self._by(), _id(order))))
+        given = [event for event in found.history if isinstance(event, OrderRefunded)]
+        return LookSeen([payment.status.value for payment in found.payments.values()], len(given))
+
+    def change_details(self, order: str, *, version: int | None = None, **changes: Any) -> None:
+        holds = (lambda _: True) if version is None else (lambda order: order.version == version)
+        self._call(self._use_cases.change_details, DetailsChange(_id(order), holds, changes=changes))
+
+    def details_of(self, order: str) -> Mapping[str, Any]:
+        return asdict(self._call(self._use_cases.get_order, _id(order)).details or NO_DETAILS)
 
     def ask_to_pay(self, order: str, *, key: str | None = None) -> OrderSeen:
         id_ = _id(order)

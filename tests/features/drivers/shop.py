@@ -1,5 +1,5 @@
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from attrs import frozen
@@ -33,6 +33,22 @@ class ChargeSeen:
 
     minor: int
     given_back: bool
+
+
+@frozen
+class CheckSeen:
+    """What an order would be."""
+
+    total: int
+    in_stock: bool
+
+
+@frozen
+class LookSeen:
+    """The payments of an order by their statuses, and how many refunds were given."""
+
+    payments: list[str]
+    refunds: int
 
 
 class Shop(Protocol):
@@ -78,6 +94,23 @@ class Shop(Protocol):
         """Raise `Refused`."""
 
     def orders_of(self, customer: int) -> list[str]: ...
+
+    def check(self, items: Sequence[tuple[int, int]]) -> CheckSeen:
+        """Raise `Refused`."""
+
+    def search(
+        self, customer: int, *, product: int | None = None, status: str | None = None, total_min: int | None = None
+    ) -> list[str]:
+        """The orders of the customer that have all that is given."""
+
+    def look(self, order: str) -> LookSeen:
+        """Look at an order with all that belongs to it."""
+
+    def change_details(self, order: str, *, version: int | None = None, **changes: Any) -> None:
+        """Change details, if it is still at this version. Raise `Refused`."""
+
+    def details_of(self, order: str) -> Mapping[str, Any]:
+        """By their names."""
 
     def ask_to_pay(self, order: str, *, key: str | None = None) -> OrderSeen:
         """Ask, and don't wait for the answer of the payment provider. Raise `Refused`."""
