@@ -44,8 +44,8 @@ class FeedFilter:
     def wants(self, item: FeedItem) -> bool:
         return (
             (self.types is None or item.event.type in self.types)
-            and self.order_id in {None, item.event.order_id}
-            and self.user_id in {None, item.user_id}
+            and (self.order_id is None or self.order_id == item.event.order_id)
+            and (self.user_id is None or self.user_id == item.user_id)
         )
 
 
