@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.sql.core.connecting import connected
-from adapters.sql.repositories.outbox_mark import NOT_BELOW
+from adapters.sql.repositories.outbox import MARK
 from adapters.sql.tables import NOT_DELETED, UNDECIDED, WAITING, dead_letters, orders, outbox, waiting_work
 from domain.ids import OrderId
 from domain.orders.status import OrderStatus
@@ -35,7 +35,7 @@ class Overview:
 
 _ORDERS: Final = select(orders.c.status, func.count().label("number")).where(NOT_DELETED).group_by(orders.c.status)
 _OUTBOX: Final = select(
-    select(func.count()).select_from(outbox).where(NOT_BELOW).scalar_subquery()
+    select(func.count()).select_from(outbox).where(MARK.not_below).scalar_subquery()
     + select(func.count()).select_from(waiting_work).scalar_subquery()
 )
 _LETTERS: Final = select(func.count()).select_from(dead_letters).where(UNDECIDED)

@@ -311,17 +311,24 @@ feed_head: Final = Table(
     CheckConstraint("pruned <= given", name="feed_head_pruned_was_given"),
 )
 
-# One row: see `repositories/outbox_mark.py`.
-outbox_mark: Final = Table(
-    "outbox_mark",
-    metadata,
-    Column("id", SmallInteger, nullable=False, autoincrement=False),
-    Column("position", BigInteger, nullable=False),
-    Column("noted", BigInteger, nullable=False),
-    Column("writers", Text, nullable=False),
-    PrimaryKeyConstraint("id", name="outbox_mark_pk"),
-    CheckConstraint("id = 1", name="outbox_mark_is_one"),
-)
+
+def _mark_of(queue: str) -> Table:
+    """One row: see `repositories/low_water_mark.py`."""
+    name = f"{queue}_mark"
+    return Table(
+        name,
+        metadata,
+        Column("id", SmallInteger, nullable=False, autoincrement=False),
+        Column("position", BigInteger, nullable=False),
+        Column("noted", BigInteger, nullable=False),
+        Column("writers", Text, nullable=False),
+        PrimaryKeyConstraint("id", name=f"{name}_pk"),
+        CheckConstraint("id = 1", name=f"{name}_is_one"),
+    )
+
+
+outbox_mark: Final = _mark_of("outbox")
+feed_queue_mark: Final = _mark_of("feed_queue")
 
 # Not used any more: what is due is read from the orders. Workers of the previous release, which may run beside those of
 # this one, still write it.

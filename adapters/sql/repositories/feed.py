@@ -13,7 +13,7 @@ from adapters.sql.core.expressions import FromNow, among
 from adapters.sql.core.reading import checked
 from adapters.sql.core.transaction import TransactionBlock
 from adapters.sql.repositories.customers import customer_in, name_of, number_of
-from adapters.sql.repositories.feed_queue import FOLLOWING, OLDEST, ROWS, QueuedEvent, events_in
+from adapters.sql.repositories.feed_queue import FOLLOWING, MARK, OLDEST, ROWS, QueuedEvent, events_in
 from adapters.sql.repositories.relay_lease import FEED_LEASE, if_held, releasing, take
 from adapters.sql.tables import feed, feed_head, feed_queue, leases, order_events, orders
 from application.errors import Aborted
@@ -103,6 +103,7 @@ class SqlFeed:
             if not await take(self._block, FEED_LEASE, by):
                 return 0
             rows = await self._block.fetch(OLDEST)
+            await MARK.rise(self._block, [row.id for row in rows])
         # A join promises no order.
         rows = sorted((row for row in rows if row.id is not None), key=attrgetter("id"))
         ids, events = await self._oldest(rows, limit)

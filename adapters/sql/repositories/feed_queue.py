@@ -7,7 +7,8 @@ from uuid import UUID
 import msgspec
 from sqlalchemy import bindparam, insert, select
 
-from adapters.sql.tables import feed_queue
+from adapters.sql.repositories.low_water_mark import LowWaterMark
+from adapters.sql.tables import feed_queue, feed_queue_mark
 from domain.orders.events import Event
 
 # Order, sequence and type.
@@ -17,8 +18,10 @@ QUEUE: Final = insert(feed_queue).values(events=bindparam("queued_events", type_
 
 # Rows that are read at once. Most have a dozen events or more.
 ROWS: Final = 64
-OLDEST: Final = select(*feed_queue.c).order_by(feed_queue.c.id).limit(ROWS)
-FOLLOWING: Final = OLDEST.where(feed_queue.c.id > bindparam("after"))
+MARK: Final = LowWaterMark(feed_queue.c.id, feed_queue_mark)
+_IN_ORDER: Final = select(*feed_queue.c).order_by(feed_queue.c.id).limit(ROWS)
+OLDEST: Final = _IN_ORDER.where(MARK.not_below)
+FOLLOWING: Final = _IN_ORDER.where(feed_queue.c.id > bindparam("after"))
 
 _ENCODER: Final = msgspec.json.Encoder()
 _DECODER: Final = msgspec.json.Decoder(list[QueuedEvent])

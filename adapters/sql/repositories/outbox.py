@@ -21,9 +21,9 @@ from adapters.sql.core.bulk import BulkStatement, Written, written_whole
 from adapters.sql.core.expressions import among
 from adapters.sql.core.transaction import TransactionBlock
 from adapters.sql.dialects.base import SqlDialect
-from adapters.sql.repositories.outbox_mark import NOT_BELOW, raise_mark
+from adapters.sql.repositories.low_water_mark import LowWaterMark
 from adapters.sql.repositories.relay_lease import LEASE, if_held, releasing, take
-from adapters.sql.tables import announcements, outbox, waiting_work
+from adapters.sql.tables import announcements, outbox, outbox_mark, waiting_work
 from application.execution.after_commit import Committed
 from application.ports.outbox import OutboxEntry
 from domain.orders.events import Event, EventId
@@ -64,7 +64,8 @@ _FIRST_PUT_OFF: Final = (
 _IN_ORDER: Final = (
     select(*outbox.c, _FIRST_PUT_OFF.label("first_put_off")).order_by(outbox.c.position).limit(bindparam("limit"))
 )
-_OLDEST: Final = _IN_ORDER.where(NOT_BELOW)
+MARK: Final = LowWaterMark(outbox.c.position, outbox_mark)
+_OLDEST: Final = _IN_ORDER.where(MARK.not_below)
 _PAGE: Final = _IN_ORDER.where(outbox.c.position > bindparam("after"))
 
 
@@ -102,7 +103,7 @@ class SqlOutbox:
         if not await take(self._block, LEASE, by):
             return []
         entries = [_entry(row) for row in await self._block.fetch(_OLDEST, {"limit": limit})]
-        await raise_mark(self._block, entries)
+        await MARK.rise(self._block, [entry.position for entry in entries])
         return entries
 
     async def release(self, *, by: str) -> None:

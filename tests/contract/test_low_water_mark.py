@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from adapters.sql.tables import leases, outbox_mark
+from adapters.sql.tables import feed_queue_mark, leases, outbox_mark
 from adapters.sql.unit_of_work import SqlUnitOfWork
 from application.ports.outbox import LEASE_SECONDS, OutboxEntry
 from domain.ids import OrderId
@@ -58,11 +58,10 @@ async def holding_back_vacuum(engine: AsyncEngine) -> AsyncIterator[AsyncConnect
         yield connection
 
 
-async def pages_read(engine: AsyncEngine) -> int:
-    """How many pages the statements of a claim read, of tables and indexes, however often."""
+async def pages_read(engine: AsyncEngine, look: Callable[[AsyncEngine], Awaitable[object]] | None = None) -> int:
+    """How many pages the statements of a claim, or of this look, read, of tables and indexes, however often."""
     with recording(engine) as recorded:
-        async with SqlUnitOfWork(engine)() as tx:
-            await tx.outbox.claim(by="relay 1", limit=512)
+        await (look or claiming)(engine)
     pages = 0
     async with engine.connect() as connection:
         driver: Any = (await connection.get_raw_connection()).driver_connection
@@ -84,6 +83,57 @@ async def test_a_claim_does_not_walk_over_what_has_left_while_a_session_holds_ba
         async with postgres_engine.begin() as connection:
             await connection.execute(outbox_mark.delete())
         assert await pages_read(postgres_engine) > 4 * _FEW_PAGES
+
+
+async def test_positions_are_given_without_a_walk_over_what_has_left_the_queue(postgres_engine: AsyncEngine) -> None:
+    async with holding_back_vacuum(postgres_engine):
+        # As if as many statements had written events. Each was a row of the queue.
+        for statement in (
+            f"INSERT INTO feed_queue (events) SELECT '[]' FROM generate_series(1, {2 * _GONE})",  # noqa: S608 - a number
+            "DELETE FROM feed_queue",
+        ):
+            async with postgres_engine.begin() as connection:
+                await connection.execute(text(statement))
+        for number in (1, 2):
+            async with SqlUnitOfWork(postgres_engine)() as tx:
+                await tx.events.add_many([cancelled(number)])
+            assert await feed_step(postgres_engine) == 1
+        await feed_step(postgres_engine)
+        assert await pages_read(postgres_engine, giving) < _FEW_PAGES
+        # As above.
+        async with postgres_engine.begin() as connection:
+            await connection.execute(feed_queue_mark.delete())
+        assert await pages_read(postgres_engine, giving) > 2 * _FEW_PAGES
+
+
+async def test_an_event_that_is_committed_late_gets_its_position_however_often_others_passed_it(
+    postgres_engine: AsyncEngine,
+) -> None:
+    async with SqlUnitOfWork(postgres_engine)() as late:
+        await late.events.add_many([cancelled(100_000)])
+        for number in range(1, 6):
+            async with SqlUnitOfWork(postgres_engine)() as tx:
+                await tx.events.add_many([cancelled(number)])
+            assert await feed_step(postgres_engine) == 1
+    assert await feed_step(postgres_engine) == 1
+    assert await feed_step(postgres_engine) == 0
+
+
+async def feed_step(engine: AsyncEngine) -> int:
+    """As `step`, for the queue of the feed."""
+    async with engine.begin() as connection:
+        await connection.execute(update(leases).values(until=text(f"until - interval '{LEASE_SECONDS - 2} s'")))
+    return await giving(engine)
+
+
+async def giving(engine: AsyncEngine) -> int:
+    async with SqlUnitOfWork(engine)() as tx:
+        return await tx.feed.give_positions(by="relay 1", limit=512)
+
+
+async def claiming(engine: AsyncEngine) -> None:
+    async with SqlUnitOfWork(engine)() as tx:
+        await tx.outbox.claim(by="relay 1", limit=512)
 
 
 async def test_the_mark_is_kept_when_the_relay_stops(postgres_engine: AsyncEngine) -> None:
