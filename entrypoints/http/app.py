@@ -134,7 +134,7 @@ class _Api(LeanQuart):
         # The timeout is set here, so that no handler can forget it.
         rule = None if request_context is None else request_context.request.url_rule
         route = None if rule is None else self.routes[rule.endpoint]
-        waits = route.waits if route is not None and b"wait=" in request_context.request.query_string else 0.0
+        waits = 0.0 if route is None or not route.waits else route.waits_for(request_context.request.query_string)
         async with asyncio.timeout(self.request_timeout + waits):
             # The context has the request itself, which costs less than `request`, a proxy of it.
             if request_context is not None and request_context.request.method == "OPTIONS":

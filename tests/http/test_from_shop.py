@@ -5,9 +5,11 @@ import json
 from collections import Counter
 
 import pytest
+from quart import Quart
 
 from entrypoints.http.routes.ancestors import shop as entrance
 from entrypoints.http.routes.ancestors.entrance import Ancestors
+from entrypoints.http.routes.route import Route
 from entrypoints.readiness import Readiness
 from tests.http.browser import Answer, Browser, app_over
 from tests.http.curl import Curl, at_work
@@ -165,6 +167,14 @@ async def test_a_worker_that_takes_longer_than_its_clients_wait_is_told_of(
     order = await placed(curl, await added(curl), await added(curl))
     answer = await curl(PAY, order=order)
     assert (answer.status, answer.body["status"]) == (202, "PROCESSING")
+
+
+def test_who_waits_for_a_payment_may_wait_longer_than_a_request_takes(app: Quart) -> None:
+    routes: dict[str, Route] = app.routes  # type: ignore[attr-defined]
+    assert routes[f"POST {BASE}/orders/<order_id>/pay"].waits_for(b"") >= entrance._LONGEST  # noqa: SLF001
+    # Ours wait where that is asked for.
+    ours = routes["GET /orders/<order_id>"]
+    assert (ours.waits_for(b""), ours.waits_for(b"wait=1&min_version=2")) == (0.0, ours.waits)
 
 
 async def test_our_own_requests_take_the_header_as_well(browser: Browser, shop: Shop) -> None:

@@ -65,8 +65,13 @@ class Route:
     refusals: frozenset[int] = frozenset()
     # The media types of its answers, the usual one first.
     produces: tuple[str, ...] = (JSON,)
-    # For so many seconds more than others, the handler may wait for something to happen.
+    # For so many seconds more than others, the handler may wait for something to happen: always, or where its query may
+    # have the parameter `wait`, if that is sent.
     waits: float = 0.0
     # How it says what is refused, if it is a request of another system, as clients of that system send it. Such a route
     # is no part of `/openapi.json`.
     wording: Wording | None = None
+
+    def waits_for(self, query: bytes) -> float:
+        """Return for how many seconds the handler may wait in a request with this query."""
+        return self.waits if "wait" not in self.parameters or b"wait=" in query else 0.0

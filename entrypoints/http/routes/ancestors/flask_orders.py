@@ -153,8 +153,7 @@ class _Handlers:
         if status.lower() == _CANCELLED:
             order = await self._use_cases.cancel_order(by, id_)
         else:
-            # A change of nothing reads the order for who may change it, and need not be able to read it otherwise.
-            order = await self._use_cases.change_details(by, DetailsChange(id_))
+            order = await self._use_cases.get_order(by, id_)
         if status != _status_of(order):
             label = {_LABEL: status, _GIVEN_AT: order.status.value}
             await self._use_cases.change_details(by, DetailsChange(id_, changes={"metadata": label}))

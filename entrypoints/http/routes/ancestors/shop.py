@@ -1,6 +1,7 @@
 """The shop with products, stock and payments. Its prices are in the units that people write, such as 12.5 euros."""
 
 import asyncio
+from contextlib import suppress
 from datetime import datetime
 from http import HTTPStatus
 from typing import Annotated, Final
@@ -16,11 +17,12 @@ from application.access.principal import Principal
 from application.access.scopes import Scope
 from application.assembly.use_cases import UseCases
 from application.catalogue.add_products import NewProduct
+from application.errors import Overloaded
 from application.intake.place_order import OrderRequest, RequestedItem
 from application.intake.queue_orders import Queued
 from application.ports.idempotency import scope_of
 from domain.catalogue.product import MAX_COUNT, MAX_TEXT, Product
-from domain.ids import OrderId, ProductId
+from domain.ids import ProductId
 from domain.money import MAX_MINOR, Money
 from domain.orders.limits import MAX_LINES, MAX_QUANTITY
 from domain.orders.order import Order
@@ -37,9 +39,8 @@ from entrypoints.http.replies import Reply, reply
 from entrypoints.http.routes.ancestors.common import as_error, first_answer
 from entrypoints.http.routes.route import Open, Route
 
-# Seconds that `pay` waits for the worker at most, and between two looks at the order.
+# Seconds that `pay` waits for the worker at most.
 _LONGEST: Final = 5.0
-_LOOK_EVERY: Final = 0.05
 _LISTED: Final = 1000
 # Of a currency that was withdrawn, and in which a product is priced still.
 _USUAL_DIGITS: Final = 2
@@ -187,12 +188,15 @@ class _Handlers:
         return reply(OrderBody.of(order), status)
 
     async def _settled(self, by: Principal, order: Order) -> Order:
-        """Return the order when its payment has an outcome, or as it is when it is too late."""
+        """Return the order when its payment has an outcome, or as it is when it is too late, or too many wait."""
         now = asyncio.get_running_loop().time
         until = now() + _LONGEST
-        while order.status in WAITS_FOR_WORKER and now() < until:
-            await asyncio.sleep(_LOOK_EVERY)
-            order = await self._use_cases.get_order(by, OrderId(order.id))
+        with suppress(Overloaded):
+            while order.status in WAITS_FOR_WORKER:
+                wanted = order.version + 1
+                order = await self._use_cases.await_version(by, order.id, version=wanted, seconds=until - now())
+                if order.version < wanted:
+                    break
         return order
 
 
