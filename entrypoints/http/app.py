@@ -96,7 +96,7 @@ def create_app(  # noqa: PLR0913 - each is a setting, given by name
         *admin_routes(use_cases),
     )
     open_routes = (*problems_routes(), *health_routes(check_readiness), *documents_routes(namespace, app.routes))
-    more = () if ancestors is None else ancestors_routes(use_cases, check_readiness, ancestors)
+    more = () if ancestors is None else ancestors_routes(use_cases, check_readiness, ancestors, namespace)
     for route in (*lists, *carts_routes(use_cases), *events_routes(use_cases, authenticate), *open_routes, *more):
         endpoint = f"{route.method} {route.path}"
         app.routes[endpoint] = route

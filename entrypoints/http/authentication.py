@@ -1,10 +1,12 @@
 """Who makes a request, and from where."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from hashlib import sha256
 from hmac import compare_digest
 from ipaddress import IPv4Network, IPv6Network, ip_address
 
+import msgspec
 from attrs import field, frozen
 from quart import Request
 
@@ -12,12 +14,22 @@ from application.access.authenticate import Authenticate
 from application.access.limits import FailedAttempts
 from application.access.principal import ANYBODY, Principal, Unauthenticated
 from application.access.scopes import Scope
+from entrypoints.http.decoding import read_body
 
 _DOTS = 2
 _PASSWORD = "X-Admin-Password"  # noqa: S105 - the name of a header
 _BY_PASSWORD = frozenset({"/admin/seed", "/admin/reset"})
+# At the addresses of an earlier system the password may stand in the body, and must be sent where the shop has one.
+_AS_BEFORE = frozenset(f"/from/flask-orders{path}" for path in _BY_PASSWORD)
 _ADMINISTRATOR = Principal("admin password", scopes=frozenset({Scope.ADMIN}))
 _HOW = "send the header `Authorization: Bearer` with an API key, as `holdfast keys create` prints it"
+
+
+class _Sent(msgspec.Struct, frozen=True):
+    admin_password: str | None = None
+
+
+_BODY = msgspec.json.Decoder(_Sent)
 
 
 @frozen
@@ -37,8 +49,8 @@ class Bearer:
 
     async def __call__(self, request: Request) -> Principal:
         header = request.headers.get("Authorization")
-        if header is None and _PASSWORD in request.headers and request.path in _BY_PASSWORD:
-            return self._administrator(request.headers[_PASSWORD], self._address(request))
+        if header is None and (password := await self._password_in(request)) is not None:
+            return self._administrator(password, self._address(request))
         if header is None:
             if self._required:
                 raise Unauthenticated(_HOW)
@@ -51,6 +63,19 @@ class Bearer:
         if self._tokens is not None and token.count(".") == _DOTS:
             return await self._tokens(token, address)
         return await self._authenticate(token, address)
+
+    async def _password_in(self, request: Request) -> str | None:
+        """Return the password that a request at one of the addresses for it has. None: its caller needs another key."""
+        is_as_before = request.path in _AS_BEFORE
+        if _PASSWORD in request.headers and (is_as_before or request.path in _BY_PASSWORD):
+            return request.headers[_PASSWORD]
+        if not is_as_before:
+            return None
+        in_body = None
+        # What is no such body is refused later, with all that is wrong.
+        with suppress(msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+            in_body = _BODY.decode(await read_body()).admin_password
+        return "" if in_body is None and self._admin_password else in_body
 
     def _administrator(self, password: str, address: str) -> Principal:
         """Raise `Unauthenticated`, or `TooManyGuesses` after many wrong ones from one address."""

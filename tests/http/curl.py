@@ -5,15 +5,19 @@ import shlex
 from argparse import ArgumentParser
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from attrs import frozen
+from quart import Quart
 
+from application.assembly import assemble
+from application.assembly.limits import Limits
 from domain.orders.events import PaymentRequested
-from tests.http.browser import Answer, Browser
+from tests.http.browser import Answer, Browser, app_over
 from tests.unit.shop import Shop
 
+_PATIENCE: Final = 60.0
 _OPTIONS: Final = ArgumentParser()
 _OPTIONS.add_argument("-X", dest="method", default=None)
 _OPTIONS.add_argument("-H", dest="headers", action="append", default=[])
@@ -37,6 +41,7 @@ class Curl:
         for name, value in values.items():
             path = path.replace(f"${name}", str(value))
             body = body and body.replace(f"${name}", str(value))
+            given.headers = [header.replace(f"${name}", str(value)) for header in given.headers]
         headers = [tuple(header.split(": ", 1)) for header in given.headers]
         return await self._browser.send(
             given.method or ("GET" if body is None else "POST"),
@@ -48,14 +53,19 @@ class Curl:
         )
 
 
+def patient_app(shop: Shop, **options: Any) -> Quart:
+    """The interface for tests in which several ask at once: no pause of the machine makes it refuse one of them."""
+    use_cases = assemble(shop.ports, Limits(longest_wait=_PATIENCE))
+    return app_over(use_cases, request_timeout=_PATIENCE, **options)
+
+
 @asynccontextmanager
 async def at_work(shop: Shop) -> AsyncIterator[None]:
-    """A worker that processes payments and jobs while clients wait for them."""
+    """A worker that processes payments while clients wait for them."""
 
     async def work() -> None:
         while True:
             await shop.process_payment([e for e in shop.store.events.values() if isinstance(e, PaymentRequested)])
-            await shop.use_cases.run_jobs()
             await asyncio.sleep(0.005)
 
     working = asyncio.create_task(work())

@@ -10,6 +10,7 @@ from application.access.scopes import ALL_SCOPES, CUSTOMER_SCOPES, Scope
 from domain.ids import UserName
 from domain.orders.order import Order
 from domain.orders.status import OrderStatus
+from entrypoints.http.authentication import Bearer
 from entrypoints.http.routes.ancestors.entrance import Ancestors
 from tests.http.browser import Answer, Browser, app_over
 from tests.http.curl import Curl
@@ -182,6 +183,67 @@ async def test_a_label_gives_way_when_the_order_moves_on(curl: Curl, browser: Br
     await shop.expire_orders()
     assert (await browser.get(f"/orders/{other}")).body["status"] == OrderStatus.EXPIRED
     assert (await curl(GET, order=other)).body["status"] == "completed"
+
+
+SEED = "curl -X POST http://localhost:5000/admin/seed -H 'Content-Type: application/json'"
+RESET = "curl -X POST http://localhost:5000/admin/reset"
+IN_HEADER = " -H 'X-Admin-Password: $password'"
+SEED_BY_HEADER = f"""{SEED}{IN_HEADER} -d '{{"count": 3}}'"""
+SEED_BY_BODY = f"""{SEED} -d '{{"count": 3, "admin_password": "$password"}}'"""
+RESET_BY_BODY = f"""{RESET} -H 'Content-Type: application/json' -d '{{"admin_password": "$password"}}'"""
+BY_PASSWORD = [SEED_BY_HEADER, SEED_BY_BODY, f"{RESET}{IN_HEADER}", RESET_BY_BODY]
+
+
+def behind_password(shop: Shop, password: str, *, required: bool = True) -> Curl:
+    bearer = Bearer(shop.use_cases.authenticate, required=required, admin_password=password)
+    return Curl(Browser(app_over(shop.use_cases, authenticate=bearer)), BASE)
+
+
+@pytest.mark.parametrize("required", [True, False])
+async def test_the_admin_password_in_header_or_body_seeds_and_empties(*, required: bool) -> None:
+    shop = Shop(allow_reset=True)
+    await shop.order((await shop.sells(stock=100), 1))
+    curl = behind_password(shop, "swordfish", required=required)
+    for command in (SEED_BY_HEADER, SEED_BY_BODY):
+        answer = await curl(command, password="swordfish")
+        assert (answer.status, answer.body["job_type"], answer.body["status"]) == (202, "seed", "queued")
+    for command, orders in ((f"{RESET}{IN_HEADER}", 1), (RESET_BY_BODY, 0)):
+        answer = await curl(command, password="swordfish")
+        assert (answer.status, answer.body) == (200, {"message": "All orders have been removed", "orders": orders})
+    assert not shop.store.orders
+
+
+@pytest.mark.parametrize("required", [True, False])
+@pytest.mark.parametrize("command", [*BY_PASSWORD, SEED, RESET, SEED + " -d '[7]'", SEED + " -d '{'"])
+async def test_a_wrong_or_missing_password_is_401(command: str, *, required: bool) -> None:
+    shop = Shop(allow_reset=True)
+    order = await shop.order((await shop.sells(), 1))
+    answer = await behind_password(shop, "swordfish", required=required)(command, password="swordfis")
+    assert (answer.status, answer.body.keys()) == (401, {"error"})
+    assert await shop.now(order) == order
+
+
+@pytest.mark.parametrize("command", BY_PASSWORD)
+async def test_a_password_opens_nothing_in_a_shop_that_has_none(command: str) -> None:
+    shop = Shop(allow_reset=True)
+    assert (await behind_password(shop, "", required=False)(command, password="x")).status == 401
+
+
+async def test_an_open_shop_without_a_password_asks_for_none_and_is_emptied_only_where_that_is_allowed(
+    curl: Curl, browser: Browser
+) -> None:
+    assert (await curl(SEED + """ -d '{"count": 0}'""")).status == 400
+    assert (await curl(SEED + """ -d '{"count": 2}'""")).status == 202
+    assert (await curl("curl -X POST http://localhost:5000/admin/seed")).status == 202
+    refused = await curl(RESET)
+    assert (refused.status, "HOLDFAST_ALLOW_RESET" in refused.body["error"]) == (403, True)
+
+
+async def test_the_password_opens_nothing_else_and_not_in_a_body_of_ours(shop: Shop) -> None:
+    curl = behind_password(shop, "swordfish")
+    assert (await curl(f"{LIST}{IN_HEADER}", password="swordfish")).status == 401
+    ours = Curl(curl._browser, "")  # noqa: SLF001 - the same interface, without the prefix
+    assert (await ours(SEED_BY_BODY, password="swordfish")).status == 401
 
 
 async def test_what_the_rules_refuse_is_said_in_its_words(curl: Curl, browser: Browser, shop: Shop) -> None:

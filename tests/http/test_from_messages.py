@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from tests.http.browser import Browser
-from tests.http.curl import Curl, at_work
+from tests.http.curl import Curl
 from tests.unit.shop import Shop
 
 BASE = "/from/messages"
@@ -104,11 +104,3 @@ async def test_a_job_that_failed_is_tried_again(curl: Curl, browser: Browser, sh
 async def test_an_unknown_job_is_not_found(curl: Curl, command: str, job: str) -> None:
     answer = await curl(command, job=job)
     assert (answer.status, answer.body.keys()) == (404, {"error"})
-
-
-async def test_messages_are_stored_while_others_are_sent(curl: Curl, shop: Shop) -> None:
-    async with at_work(shop):
-        for number in range(20):
-            assert (await curl(ADD, content=f"message {number}")).status == 202
-        await work_off(shop)
-    assert len((await curl(LIST)).body) == 20

@@ -30,10 +30,16 @@ class Ancestors:
     create: bool = False
     currency: str = "EUR"
 
+    @property
+    def price_of_new(self) -> Money | None:
+        return Money(0, self.currency) if self.create else None
 
-def ancestors_routes(use_cases: UseCases, check_readiness: CheckReadiness, ancestors: Ancestors) -> list[Route]:
+
+def ancestors_routes(
+    use_cases: UseCases, check_readiness: CheckReadiness, ancestors: Ancestors, namespace: str
+) -> list[Route]:
     return [
-        *flask_orders_routes(FLASK_ORDERS, use_cases, Money(0, ancestors.currency) if ancestors.create else None),
+        *flask_orders_routes(FLASK_ORDERS, use_cases, price_of_new=ancestors.price_of_new, namespace=namespace),
         *shop_routes(SHOP, use_cases, ancestors.currency),
         *messages_routes(MESSAGES, use_cases),
         add_message_route("", use_cases),

@@ -16,6 +16,7 @@ from msgspec import Meta, Struct
 
 from application.access.principal import Principal
 from application.access.scopes import Scope
+from application.admin.seed_orders import MOST
 from application.assembly.use_cases import UseCases
 from application.intake.place_order import OrderRequest, RequestedItem
 from application.intake.queue_orders import Queued
@@ -29,7 +30,7 @@ from domain.orders.limits import MAX_LINES, MAX_QUANTITY
 from domain.orders.order import Order
 from domain.orders.status import OrderStatus
 from entrypoints.http.bodies.common import LookedThrough
-from entrypoints.http.decoding import read_json
+from entrypoints.http.decoding import read_json, read_json_if_any
 from entrypoints.http.field_errors import PRINTABLE
 from entrypoints.http.ids import order_id_of
 from entrypoints.http.refusals import InvalidRequest, in_body
@@ -63,6 +64,28 @@ class StatusBody(LookedThrough, frozen=True, forbid_unknown_fields=True):
     status: Annotated[str, Meta(min_length=1, max_length=MAX_VALUE, pattern=PRINTABLE)]
 
 
+class SeedBody(LookedThrough, frozen=True, forbid_unknown_fields=True):
+    """The password is looked at before the rest is read (`authentication.py`)."""
+
+    count: Annotated[int, Meta(ge=1, le=MOST)] = 100
+    admin_password: str | None = None
+
+
+class ResetBody(LookedThrough, frozen=True, forbid_unknown_fields=True):
+    admin_password: str | None = None
+
+
+class AdminJobBody(Struct, frozen=True):
+    job_id: UUID
+    job_type: str
+    status: str
+
+
+class RemovedBody(Struct, frozen=True):
+    message: str
+    orders: int
+
+
 class JobBody(Struct, frozen=True):
     """The job of an order has the id of the order: `/jobs/{job_id}` tells how it is."""
 
@@ -87,11 +110,13 @@ class OrdersBody(Struct, frozen=True):
 
 _PLACE: Final = msgspec.json.Decoder(PlaceBody)
 _STATUS: Final = msgspec.json.Decoder(StatusBody)
+_SEED: Final = msgspec.json.Decoder(SeedBody)
+_RESET: Final = msgspec.json.Decoder(ResetBody)
 
 
-def flask_orders_routes(prefix: str, use_cases: UseCases, price_of_new: Money | None) -> list[Route]:
+def flask_orders_routes(prefix: str, use_cases: UseCases, *, price_of_new: Money | None, namespace: str) -> list[Route]:
     """With a price, what is ordered by an unknown name becomes a product at that price."""
-    handlers = _Handlers(use_cases, price_of_new)
+    handlers = _Handlers(use_cases, price_of_new, namespace)
     orders = f"{prefix}/orders"
     one = f"{orders}/<order_id>"
     return [
@@ -116,6 +141,25 @@ def flask_orders_routes(prefix: str, use_cases: UseCases, price_of_new: Money | 
             wording=as_error,
         ),
         Route("DELETE", one, Scope.ORDERS_WRITE, handlers.delete, wording=as_error),
+        Route(
+            "POST",
+            f"{prefix}/admin/seed",
+            Scope.ADMIN,
+            handlers.seed,
+            body=_SEED,
+            needs_body=False,
+            example=SeedBody(count=100),
+            wording=as_error,
+        ),
+        Route(
+            "POST",
+            f"{prefix}/admin/reset",
+            Scope.ADMIN,
+            handlers.reset,
+            body=_RESET,
+            needs_body=False,
+            wording=as_error,
+        ),
     ]
 
 
@@ -123,6 +167,7 @@ def flask_orders_routes(prefix: str, use_cases: UseCases, price_of_new: Money | 
 class _Handlers:
     _use_cases: UseCases
     _price_of_new: Money | None
+    _namespace: str
 
     async def place(self, by: Principal) -> Reply:
         body = await read_json(_PLACE)
@@ -163,6 +208,17 @@ class _Handlers:
         id_ = order_id_of(order_id)
         await self._use_cases.delete_order(by, id_)
         return _accepted("delete", id_)
+
+    async def seed(self, by: Principal) -> Reply:
+        body = await read_json_if_any(_SEED) or SeedBody()
+        job = await self._use_cases.seed_orders(by, body.count)
+        return reply(AdminJobBody(job.id, "seed", "queued"), HTTPStatus.ACCEPTED)
+
+    async def reset(self, by: Principal) -> Reply:
+        """That system asked for nothing but its password, so the shop that is confirmed is this one."""
+        await read_json_if_any(_RESET)
+        removed = await self._use_cases.reset_shop(by, self._namespace)
+        return reply(RemovedBody("All orders have been removed", removed))
 
     async def _shown(self, by: Principal, orders: Sequence[Order]) -> list[OrderBody]:
         names = await self._names(by, {line.product_id for order in orders for line in order.lines})
