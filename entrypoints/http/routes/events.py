@@ -21,6 +21,7 @@ from application.ports.feed import FeedFilter, FeedItem, Position
 from entrypoints.http import examples, query
 from entrypoints.http.accept import EVENT_STREAM
 from entrypoints.http.bodies.events import FeedBody, FeedItemBody, FeedResetBody
+from entrypoints.http.event_texts import EventTexts
 from entrypoints.http.ids import whole_number_of
 from entrypoints.http.query import MOST_SECONDS
 from entrypoints.http.refusals import InvalidHeader, in_header
@@ -81,6 +82,7 @@ def events_routes(use_cases: UseCases, authenticate: Callable[[Request], Awaitab
 class _Handlers:
     _use_cases: UseCases
     _authenticate: Callable[[Request], Awaitable[Principal]]
+    _texts: EventTexts = field(factory=EventTexts, init=False)
 
     async def page(self, by: Principal) -> Reply:
         wanted = query.parameters(request.query_string, _PAGE)
@@ -113,7 +115,7 @@ class _Handlers:
         # The request itself, not the proxy that is it while the handler runs.
         here = cast(Any, request)._get_current_object()  # noqa: SLF001 - Werkzeug has no other name for it
         let_in = partial(self._authenticate, here)
-        return event_stream(_Stream(follower, let_in, self._use_cases, wanted.get("max_events")).run())
+        return event_stream(_Stream(follower, let_in, self._use_cases, self._texts, wanted.get("max_events")).run())
 
 
 def _time() -> float:
@@ -122,11 +124,12 @@ def _time() -> float:
 
 @define(eq=False)
 class _Stream:
-    """The events of one client, as server-sent events (HTML, section 9.2). An event's id is its position."""
+    """The events of one client, as server-sent events."""
 
     _follower: Follower
     _let_in: Callable[[], Awaitable[Principal]]
     _use_cases: UseCases
+    _texts: EventTexts
     # How many events are left until the end that the client has asked for, if it has.
     _left: int | None
     # Whether the client has been told why the stream ends.
@@ -181,11 +184,7 @@ class _Stream:
         if self._left is not None:
             self._left -= len(items)
             self._ended = not self._left
-        return b"".join(
-            b"id: %d\nevent: %b\ndata: %b\n\n"
-            % (item.position, item.event.type.encode(), _ENCODER.encode(FeedItemBody.of(item)))
-            for item in items
-        )
+        return b"".join(map(self._texts.of, items))
 
     def _end(self, text: bytes) -> bytes:
         self._ended = True
