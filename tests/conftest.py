@@ -173,6 +173,13 @@ async def _migrate(url: str) -> None:
         await migrate(engine)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _leaks_are_told_of_here() -> Iterator[None]:
+    """Whatever a test has left open fails the last test of its own module, and none of another."""
+    yield
+    gc.collect()
+
+
 @pytest.fixture
 async def open_engines() -> AsyncIterator[Callable[[str], AsyncEngine]]:
     """Opens engines that are closed after the test."""
