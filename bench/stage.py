@@ -74,10 +74,11 @@ class Stage:
 
 
 @contextmanager
-def open_stage(
+def open_stage(  # noqa: PLR0913 - each is a setting, given by name
     options: Options,
     programs: Sequence[str],
     *,
+    settings: Mapping[str, str] = MappingProxyType({}),
     least: int = 0,
     on_servers: bool = True,
     beside: Mapping[str, Sequence[str]] = MappingProxyType({}),
@@ -94,15 +95,15 @@ def open_stage(
         customers = {}
         for number, name in enumerate([*names, *beside]):
             own = grown if name == OURS else None
-            settings: dict[str, str] = {}
+            its = dict(settings)
             if servers:
-                settings = servers.settings_of_made(GROWN) if own else servers.settings(f"shop_{number}")
+                its |= servers.settings_of_made(GROWN) if own else servers.settings(f"shop_{number}")
             if name == UNBATCHED:
-                settings |= _NO_BATCHES
+                its |= _NO_BATCHES
             options.say(f"starting {name}")
             shop = open_shop(
                 programs,
-                settings,
+                its,
                 servers=servers,
                 orders=own or least,
                 say=options.say,
