@@ -8,7 +8,7 @@ from typing import Final
 from attrs import frozen
 
 from adapters.memory.broker import MemoryBroker
-from application.messaging.subscriptions import WORK_QUEUES, WorkQueue
+from application.messaging.subscriptions import INTAKE, WORK_QUEUES, WorkQueue
 from application.ports.messaging import DeadLetterQueue, EventPublisher, Subscription
 from entrypoints.loops import repeated
 from entrypoints.settings import Settings
@@ -24,6 +24,7 @@ class Broker:
     """Each part connects when it is first used, so an unused one costs nothing."""
 
     publisher: EventPublisher
+    intake_is_empty: Callable[[], Awaitable[bool]]
     _subscriptions: Mapping[WorkQueue, Subscription]
     _dead_letter_queues: Mapping[WorkQueue, DeadLetterQueue]
 
@@ -45,7 +46,8 @@ async def open_broker(settings: Settings) -> AsyncGenerator[Broker, None]:
     else:
         memory = MemoryBroker()
         queues = {work: memory.queue(work) for work in WORK_QUEUES}
-        yield Broker(memory, queues, {work: queue.dead_letters for work, queue in queues.items()}, memory.empty)
+        dead_letter_queues = {work: queue.dead_letters for work, queue in queues.items()}
+        yield Broker(memory, queues[INTAKE].is_empty, queues, dead_letter_queues, memory.empty)
 
 
 @asynccontextmanager
@@ -53,6 +55,7 @@ async def _rabbitmq(url: str, namespace: str, *, prefetch: int) -> AsyncGenerato
     # These imports take half of a command's start, so they are made only where RabbitMQ is used.
     from adapters.rabbitmq.dead_letters import open_dead_letters  # noqa: PLC0415
     from adapters.rabbitmq.declaring import empty_queues  # noqa: PLC0415
+    from adapters.rabbitmq.emptiness import QueueIsEmpty  # noqa: PLC0415
     from adapters.rabbitmq.publisher import open_publisher  # noqa: PLC0415
     from adapters.rabbitmq.subscription import open_subscription  # noqa: PLC0415
     from adapters.rabbitmq.topology import Topology  # noqa: PLC0415
@@ -61,6 +64,7 @@ async def _rabbitmq(url: str, namespace: str, *, prefetch: int) -> AsyncGenerato
     async with AsyncExitStack() as stack:
         yield Broker(
             await stack.enter_async_context(open_publisher(url, topology)),
+            QueueIsEmpty(url, topology, INTAKE.name),
             {
                 work: await stack.enter_async_context(open_subscription(url, topology, work.name, prefetch=prefetch))
                 for work in WORK_QUEUES

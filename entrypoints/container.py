@@ -225,7 +225,9 @@ class Container(containers.DeclarativeContainer):
     unit_of_work: providers.Provider[Callable[[AfterCommit], UnitOfWork]] = providers.Factory(
         partial, SqlUnitOfWork, engine
     )
-    intake_queue: providers.Provider[IntakeQueue] = providers.Factory(PublishedIntake, broker.provided.publisher)
+    intake_queue: providers.Provider[IntakeQueue] = providers.Factory(
+        PublishedIntake, broker.provided.publisher, broker.provided.intake_is_empty
+    )
 
     cache_fence: providers.Provider[CacheFence] = providers.Selector(
         _where_caches_are,

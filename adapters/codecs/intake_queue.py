@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from attrs import frozen
 
@@ -15,6 +15,8 @@ class PublishedIntake:
     """Enqueues accepted orders like any work, but without the outbox: the database may be gone."""
 
     _publisher: EventPublisher
+    # Whether nothing waits in the queue, and no consumer has anything of it.
+    _is_empty: Callable[[], Awaitable[bool]]
 
     async def put_many(self, accepted: Sequence[OrderAccepted]) -> set[OrderId]:
         entries = [
@@ -25,3 +27,6 @@ class PublishedIntake:
         sending = asyncio.ensure_future(self._publisher.enqueue(entries))
         sending.add_done_callback(lambda done: done.cancelled() or done.exception())
         return {entry.id.order_id for entry in await asyncio.shield(sending)}
+
+    async def is_empty(self) -> bool:
+        return await self._is_empty()

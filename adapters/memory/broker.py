@@ -94,6 +94,8 @@ class MemorySubscription:
     _waiting: deque[Delivery] = field(factory=deque, init=False)
     # Deliveries that wait for their next attempt. During an outage of the provider, that is nearly all of them.
     _delayed: int = field(default=0, init=False)
+    # Those that a consumer has.
+    _unsettled: int = field(default=0, init=False)
     _arrived: asyncio.Event = field(factory=asyncio.Event, init=False)
 
     def waiting(self) -> int:
@@ -102,6 +104,10 @@ class MemorySubscription:
     def clear(self) -> None:
         self._waiting.clear()
         self.dead_letters.clear()
+
+    async def is_empty(self) -> bool:
+        """Return whether everything that was put here is settled."""
+        return not self.waiting() and not self._unsettled
 
     def put(self, event: Event) -> None:
         self._put(Delivery(event, attempt=1, tag=self._now()))
@@ -119,18 +125,23 @@ class MemorySubscription:
         while not self._waiting:
             self._arrived.clear()
             await self._arrived.wait()
-        return [self._waiting.popleft() for _ in range(min(limit, len(self._waiting)))]
+        taken = [self._waiting.popleft() for _ in range(min(limit, len(self._waiting)))]
+        self._unsettled += len(taken)
+        return taken
 
     async def ack(self, deliveries: Sequence[Delivery]) -> None:
-        """Do nothing: a received delivery is no longer in the queue."""
+        """A received delivery is no longer in the queue."""
+        self._unsettled -= len(deliveries)
 
     async def retry(self, delivery: Delivery, *, reason: str) -> None:  # noqa: ARG002 - it is logged by the worker
         delay = self._delays[min(delivery.attempt, len(self._delays)) - 1]
         again = evolve(delivery, attempt=delivery.attempt + 1)
+        self._unsettled -= 1
         self._delayed += 1
         asyncio.get_running_loop().call_later(delay, self._put_again, again)
 
     async def dead_letter(self, delivery: Delivery, *, reason: str) -> None:
+        self._unsettled -= 1
         now = self._now()
         first_at = delivery.tag if isinstance(delivery.tag, datetime) else now
         self.dead_letters.put(

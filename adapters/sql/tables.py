@@ -25,6 +25,7 @@ from sqlalchemy import (
 )
 
 from adapters.sql.core.types import Id, UtcDateTime
+from application.jobs.kinds import CHANGE_ORDER
 from application.ports.api_keys import ID_LENGTH
 from domain.dead_letter import Decision
 from domain.jobs.job import FINISHED, JobStatus
@@ -61,6 +62,8 @@ JOB_WAITING: Final = text(_is("status", WAITING_JOBS - {JobStatus.SCHEDULED}))
 JOB_SCHEDULED: Final = text(_is("status", {JobStatus.SCHEDULED}))
 JOB_EXECUTING: Final = text(_is("status", {JobStatus.EXECUTING}))
 JOB_FINISHED: Final = text("finished_at IS NOT NULL")
+# Changes of orders that wait for their turn.
+JOB_CHANGES: Final = text(f"kind = '{CHANGE_ORDER}' AND finished_at IS NULL")
 _OPEN: Final = text(_is("status", _OPEN_PAYMENTS))
 
 products: Final = Table(
@@ -457,6 +460,7 @@ jobs: Final = Table(
     Index("jobs_scheduled", "available_at", "id", postgresql_where=JOB_SCHEDULED, sqlite_where=JOB_SCHEDULED),
     Index("jobs_executing", "leased_until", postgresql_where=JOB_EXECUTING, sqlite_where=JOB_EXECUTING),
     Index("jobs_finished", "finished_at", postgresql_where=JOB_FINISHED, sqlite_where=JOB_FINISHED),
+    Index("jobs_changes", "order_id", postgresql_where=JOB_CHANGES, sqlite_where=JOB_CHANGES),
     # A page of a list is a stretch of one of these, read backwards.
     Index("jobs_by_time", "created_at", "id"),
     Index("jobs_by_status", "status", "created_at", "id"),

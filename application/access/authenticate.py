@@ -15,9 +15,9 @@ from application.access.limits import FailedAttempts
 from application.access.principal import Principal, Unauthenticated
 from application.access.scopes import CUSTOMER_SCOPES, Scope
 from application.access.tokens import id_in
-from application.errors import Trouble, Unavailable
+from application.errors import Overloaded, Trouble, Unavailable
 from application.ports.api_keys import ApiKey
-from application.ports.environment import Clock
+from application.ports.environment import Clock, Elapsed, loop_time
 from application.ports.persistence import UnitOfWork
 
 KNOWN_SCOPES: Final = frozenset(map(str, Scope))
@@ -61,7 +61,7 @@ class NoteUse:
 class _Known:
     key: ApiKey
     principal: Principal
-    # In the event loop's time.
+    # By a clock that nobody sets.
     read_at: float
     failed_at: float | None = None
     reading: "asyncio.Task[None] | None" = None
@@ -73,7 +73,8 @@ class Authenticate:
 
     Raise `Unauthenticated` for a key that does not work, `TooManyGuesses` after many of them from one address, and
     `Unavailable` for a new key while the database is away. A key that is known works on for an hour then, as orders are
-    accepted on.
+    accepted on. While the database answers others and no look at the key succeeds, it is not believed for longer than
+    without that trouble: raise `Overloaded`.
     """
 
     # `FindKeys`, batched and with its timeout.
@@ -88,6 +89,11 @@ class Authenticate:
     # How long a known key goes on working while the database can't be read, and the pause between two attempts.
     _without_database: float = field(default=3600.0, kw_only=True)
     _retry: float = field(default=1.0, kw_only=True)
+    # How long it does so while the database answers this process, and is too slow for the look at the key.
+    _overloaded: float = field(default=5.0, kw_only=True)
+    # Whether the database has just answered this process.
+    _database_answers: Callable[[], bool] = field(default=lambda: False, kw_only=True)
+    _time: Elapsed = field(default=loop_time, kw_only=True)
     _most: int = field(default=10_000, kw_only=True)
     _failed: FailedAttempts = field(factory=FailedAttempts, kw_only=True)
     # By the hash of the key, the longest known first.
@@ -100,7 +106,7 @@ class Authenticate:
         if known is None:
             known = await self._get(token, digest, address)
         else:
-            age = asyncio.get_running_loop().time() - known.read_at
+            age = self._time() - known.read_at
             if age > self._fresh:
                 await self._read_again(known, age)
         key = known.key
@@ -118,7 +124,7 @@ class Authenticate:
         if id_ is None:
             self._failed.note(address)
             raise Unauthenticated("this is no key of Holdfast, or it was mistyped: its checksum is wrong")
-        read_at = asyncio.get_running_loop().time()
+        read_at = self._time()
         key = await self._find(id_)
         if key is None or not compare_digest(bytes.fromhex(key.digest), digest):
             self._failed.note(address)
@@ -130,7 +136,7 @@ class Authenticate:
         return known
 
     async def _read_again(self, known: _Known, age: float) -> None:
-        now = asyncio.get_running_loop().time()
+        now = self._time()
         if known.reading is None and (known.failed_at is None or now - known.failed_at > self._retry):
             if known.failed_at is not None and now - known.failed_at > self._oldest:
                 # That was long ago, and the key was idle since. The database may be back: this caller waits to know.
@@ -139,11 +145,15 @@ class Authenticate:
         if age > self._oldest and known.failed_at is None and known.reading is not None:
             # The caller may hang up, and the reading goes on for the others.
             await asyncio.shield(known.reading)
-        if known.failed_at is not None and age > self._without_database:
+        if known.failed_at is None:
+            return
+        if age > self._overloaded and self._database_answers():
+            raise Overloaded("the key could not be looked up for too long, because the database is overloaded")
+        if age > self._without_database:
             raise Unavailable("the key was not looked up for too long, because the database is away")
 
     async def _refresh(self, known: _Known) -> None:
-        now = asyncio.get_running_loop().time
+        now = self._time
         read_at = now()
         try:
             key = await self._find(known.key.id)

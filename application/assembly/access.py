@@ -38,5 +38,7 @@ def access_use_cases(shared: Shared) -> AccessUseCases:
             CircuitBreaker(shared.batches(FindKeys(uow)), seconds=limits.database_timeout, pause=limits.breaker_pause),
             shared.batches(NoteUse(uow, now)),
             now,
+            database_answers=uow.answers,
+            time=shared.ports.elapsed,
         ),
     )

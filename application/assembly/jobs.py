@@ -16,12 +16,13 @@ from application.feed.read_feed import ReadFeed
 from application.intake.place_order import PlaceOrder
 from application.jobs.add_job import AddJob
 from application.jobs.change_job import CancelJob, RetryJob
-from application.jobs.kinds import EXPORT, MESSAGE, SEED_ORDERS, JobHandler
+from application.jobs.kinds import CHANGE_ORDER, EXPORT, MESSAGE, SEED_ORDERS, JobHandler
 from application.jobs.look_up import CountJobs, GetJob, ListJobs
 from application.jobs.remove_jobs import RemoveJobs
 from application.jobs.run_jobs import RunJobs
 from application.messages.list_messages import ListMessages
 from application.messages.post_message import PostMessage, StoreMessage
+from application.orders.queued_changes import MakeChange
 from domain.ids import JobId
 from domain.jobs.job import Job
 from domain.message import Message
@@ -48,6 +49,7 @@ def job_use_cases(shared: Shared) -> JobUseCases:
         MESSAGE: StoreMessage(uow),
         SEED_ORDERS: PlaceExamples(uow, PlaceOrder(uow, now)),
         EXPORT: WriteExport(uow, ReadExportPages(uow, ReadFeed(uow)), shared.ports.row_writers),
+        CHANGE_ORDER: MakeChange(uow, shared.changes),
     }
     add_job = AddJob(uow, shared.ports.new_id, now)
     return JobUseCases(

@@ -24,6 +24,15 @@ from application.orders.expand_order import ExpandedOrder, ExpandOrder
 from application.orders.expire_orders import ExpireOrders
 from application.orders.get_history import GetHistory
 from application.orders.list_orders import ListOrders
+from application.orders.queued_changes import (
+    CANCEL,
+    CHANGE_DETAILS,
+    COMPLETE,
+    DELETE,
+    PAY,
+    REFUND,
+    ChangeQueued,
+)
 from application.orders.search_orders import SearchOrders
 from application.payments.request_payment import RequestPayment
 from application.payments.request_refund import RequestRefund
@@ -48,7 +57,7 @@ class OrderUseCases:
     change_details: ChangeOrder
     complete_order: ChangeOrder
     delete_order: ChangeOrder
-    request_payment: Callable[[Principal, OrderCall | Keyed[OrderCall]], Awaitable[Order | Replayed]]
+    request_payment: Callable[[Principal, OrderCall | Keyed[OrderCall]], Awaitable[Order | ChangeQueued | Replayed]]
     request_refund: ChangeOrder
     refresh_prices: RefreshPrices
     expire_orders: ExpireOrders
@@ -69,12 +78,12 @@ def order_use_cases(shared: Shared) -> OrderUseCases:
         count_orders=Guarded(Scope.ORDERS_READ, CountOrders(uow)),
         expand_order=Guarded(Scope.ORDERS_READ, with_own_order(ExpandOrder(uow, recent, unrecorded))),
         get_history=Guarded(Scope.ORDERS_READ, with_own_order(GetHistory(uow, recent, unrecorded))),
-        cancel_order=shared.changing(Scope.ORDERS_WRITE, CancelOrder(uow, now)),
-        change_details=shared.changing(Scope.ORDERS_WRITE, ChangeDetails(uow, now)),
-        complete_order=shared.changing(Scope.ORDERS_WRITE, CompleteOrder(uow, now), by_shop=True),
-        delete_order=shared.changing(Scope.ORDERS_WRITE, DeleteOrder(uow, now)),
-        request_payment=shared.changing_once(Scope.PAYMENTS_WRITE, RequestPayment(uow, shared.ports.new_id, now)),
-        request_refund=shared.changing(Scope.REFUNDS_WRITE, RequestRefund(uow, now)),
+        cancel_order=shared.changing(Scope.ORDERS_WRITE, CANCEL, CancelOrder(uow, now)),
+        change_details=shared.changing(Scope.ORDERS_WRITE, CHANGE_DETAILS, ChangeDetails(uow, now)),
+        complete_order=shared.changing(Scope.ORDERS_WRITE, COMPLETE, CompleteOrder(uow, now), by_shop=True),
+        delete_order=shared.changing(Scope.ORDERS_WRITE, DELETE, DeleteOrder(uow, now)),
+        request_payment=shared.changing_once(Scope.PAYMENTS_WRITE, PAY, RequestPayment(uow, shared.ports.new_id, now)),
+        request_refund=shared.changing(Scope.REFUNDS_WRITE, REFUND, RequestRefund(uow, now)),
         refresh_prices=RefreshPrices(uow, shared.ports.price_list),
         expire_orders=shared.expire_orders,
     )

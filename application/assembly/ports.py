@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from attrs import frozen
+from attrs import field, frozen
 
 from application.admin.reset_shop import Empty
 from application.execution.after_commit import AfterCommit, tell_nobody
 from application.messaging.subscriptions import WorkQueue
 from application.ports.caching import CacheFence, CatalogueCache, PriceList, RecentOrders, StockCache
 from application.ports.carts import Carts
-from application.ports.environment import Clock, NewId, NewSecret
+from application.ports.environment import Clock, Elapsed, NewId, NewSecret, loop_time
 from application.ports.messaging import DeadLetterQueue, EventPublisher, IntakeQueue, OutboxSignal, Subscription
 from application.ports.payments import PaymentProvider, ProviderLedger
 from application.ports.persistence import UnitOfWork
@@ -50,6 +50,7 @@ class Ports:
     now: Clock
     new_id: NewId
     new_secret: NewSecret
+    elapsed: Elapsed = field(default=loop_time)
     # The name under which this process holds the lease on the outbox.
     relay_name: str
     # Told of every order that a committed transaction changed.

@@ -1,8 +1,9 @@
 """What the use cases of several capabilities share."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 
 from application.access.guarded import Guarded, with_own_order, with_own_order_audited
 from application.access.principal import Principal
@@ -13,25 +14,25 @@ from application.assembly.order_intake import order_intake
 from application.assembly.ports import Ports
 from application.catalogue.get_product import GetProduct
 from application.execution.after_commit import PropagateChanges
+from application.execution.answering import AnsweringDatabase
 from application.execution.batching import Batched
 from application.execution.conditional import OrderCall
 from application.execution.idempotency import Keyed, Outcome, Replayed
 from application.intake.order_intake import OrderIntake
 from application.intake.persist_orders import PersistOrders
-from application.intake.place_order import PlaceOrder
 from application.intake.unrecorded import TellUnrecorded, Unrecorded
 from application.orders.expire_orders import ExpireOrders
 from application.orders.get_order import GetOrder
+from application.orders.queued_changes import ChangeQueued, QueueChanges, wake
 from application.payments.pipeline import ProviderPipeline
 from application.payments.process_payment import Answer, ProcessPayment
-from application.ports.persistence import UnitOfWork
 from domain.catalogue.product import Product
 from domain.errors import DomainError
 from domain.ids import ProductId
 from domain.orders.order import Order
 
 # A change of one order, by a caller.
-ChangeOrder = Callable[[Principal, OrderCall], Awaitable[Order]]
+ChangeOrder = Callable[[Principal, OrderCall], Awaitable[Order | ChangeQueued]]
 
 
 @frozen(kw_only=True)
@@ -40,7 +41,7 @@ class Shared:
 
     ports: Ports
     limits: Limits
-    uow: UnitOfWork
+    uow: AnsweringDatabase
     unrecorded: Unrecorded
     batches: Batches
     intake: OrderIntake
@@ -49,25 +50,26 @@ class Shared:
     get_product: Batched[ProductId, Product]
     process_payment: ProviderPipeline[Answer]
     expire_orders: ExpireOrders
+    # The changes of orders that may have to wait, by their names.
+    changes: dict[str, Callable[[Sequence[Any]], Awaitable[Sequence[object]]]] = field(factory=dict)
 
     @classmethod
     def of(cls, ports: Ports, limits: Limits) -> "Shared":
         now, recent, fence = ports.now, ports.recent_orders, ports.cache_fence
-        uow = ports.unit_of_work(
-            PropagateChanges(
-                recent, ports.catalogue_cache, ports.stock_cache, fence, ports.outbox_signal, ports.order_log
-            )
+        propagate = PropagateChanges(
+            recent, ports.catalogue_cache, ports.stock_cache, fence, ports.outbox_signal, ports.order_log
         )
+        uow = AnsweringDatabase(ports.unit_of_work(propagate), ports.elapsed)
         unrecorded = Unrecorded(recent, ports.queued_here)
         batches = Batches(limits)
-        persist_orders = PersistOrders(uow, now)
+        persist_orders = PersistOrders(uow, now, wake)
         return cls(
             ports=ports,
             limits=limits,
             uow=uow,
             unrecorded=unrecorded,
             batches=batches,
-            intake=order_intake(ports, limits, batches, PlaceOrder(uow, now), persist_orders),
+            intake=order_intake(ports, limits, batches, uow, persist_orders),
             persist_orders=persist_orders,
             get_order=batches(GetOrder(uow, recent, unrecorded, fence)),
             get_product=batches(GetProduct(uow)),
@@ -80,19 +82,31 @@ class Shared:
     def changing(
         self,
         needs: Scope,
+        name: str,
         change: Callable[[Sequence[OrderCall]], Awaitable[Sequence[Order | DomainError]]],
         *,
         by_shop: bool = False,
     ) -> ChangeOrder:
         """A change of one order, which knows the orders that are not recorded yet, and is written into the audit."""
-        work: Batched[OrderCall, Order] = self.batches(TellUnrecorded(change, self.unrecorded))
+        work: Batched[OrderCall, Order | ChangeQueued] = self.batches(self._waiting(name, change))
         return Guarded(needs, with_own_order_audited(work), by_shop=by_shop)
 
     def changing_once(
-        self, needs: Scope, change: Callable[[Sequence[OrderCall | Keyed[OrderCall]]], Awaitable[Sequence[Outcome]]]
-    ) -> Callable[[Principal, OrderCall | Keyed[OrderCall]], Awaitable[Order | Replayed]]:
+        self,
+        needs: Scope,
+        name: str,
+        change: Callable[[Sequence[OrderCall | Keyed[OrderCall]]], Awaitable[Sequence[Outcome]]],
+    ) -> Callable[[Principal, OrderCall | Keyed[OrderCall]], Awaitable[Order | ChangeQueued | Replayed]]:
         """As `changing`, once under an idempotency key, and not written into the audit."""
-        work: Batched[OrderCall | Keyed[OrderCall], Order | Replayed] = self.batches(
-            TellUnrecorded(change, self.unrecorded)
+        work: Batched[OrderCall | Keyed[OrderCall], Order | ChangeQueued | Replayed] = self.batches(
+            self._waiting(name, change)
         )
         return Guarded(needs, with_own_order(work))
+
+    def _waiting(self, name: str, change: Callable[[Sequence[Any]], Awaitable[Sequence[Any]]]) -> Any:
+        """The change of an order that may not be recorded yet. Where orders are queued, it waits for its order."""
+        self.changes[name] = change
+        told: TellUnrecorded[Any, Any] = TellUnrecorded(change, self.unrecorded)
+        if self.limits.intake == "direct":
+            return told
+        return QueueChanges(name, told, self.uow, self.unrecorded, self.ports.new_id)

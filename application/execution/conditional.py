@@ -11,7 +11,7 @@ from domain.ids import CustomerId, OrderId
 from domain.orders.order import Order
 
 
-def _always(_: Order) -> bool:
+def always(_: Order) -> bool:
     return True
 
 
@@ -29,10 +29,15 @@ class OnlyIf:
     """
 
     order_id: OrderId
-    holds: Callable[[Order], bool] = _always
+    holds: Callable[[Order], bool] = always
     owner: CustomerId | None = None
     # Who is named in the audit if the call changes the order. Not a person if it is None.
     by: Caller | None = None
+
+    @property
+    def is_guarded(self) -> bool:
+        """Whether there is a condition."""
+        return self.holds is not always
 
 
 # The order that a call concerns, with or without a condition.

@@ -54,22 +54,22 @@ class Replayed:
 
 # The outcome of one call about an order, or about a product. A refusal is a response like any other: under a key, it is
 # stored as well.
-Outcome = Order | DomainError | Replayed | KeyInFlight
-ProductOutcome = Product | DomainError | Replayed | KeyInFlight
+Outcome = Order | DomainError | Replayed | NotDone
+ProductOutcome = Product | DomainError | Replayed | NotDone
 
 
 async def once(
     tx: Transaction,
     calls: Sequence[C | Keyed[C]],
-    work: Callable[[Sequence[C]], Awaitable[Sequence[A | DomainError]]],
+    work: Callable[[Sequence[C]], Awaitable[Sequence[A | DomainError | NotDone]]],
     *,
     now: Clock,
-) -> list[A | DomainError | Replayed | KeyInFlight]:
+) -> list[A | DomainError | Replayed | NotDone]:
     """Do the calls whose keys have no stored response, and replay the stored responses of the others.
 
     Effects and responses are written in one transaction: an effect is never stored without its key, nor a key without
     its effect. An exception that `work` raises is not stored. What is unknown is not stored either, because it
-    may be recorded later, nor is `PreconditionFailed`, because the caller decides again.
+    may be recorded later, nor is `PreconditionFailed`, because the caller decides again, nor what is not done.
     """
     kept = await tx.idempotency_keys.claim({call.key for call in calls if isinstance(call, Keyed)})
     # If several calls in this batch have the same new key, the first is done. The others get its response, replayed.
@@ -80,21 +80,24 @@ async def once(
     to_do = {p: call for p, call in enumerate(calls) if not isinstance(call, Keyed) or first.get(call.key) == p}
     answers = await work([call.call if isinstance(call, Keyed) else call for call in to_do.values()])
     done = dict(zip(to_do, answers, strict=True))
+    answered = {call.key: done[place] for place, call in to_do.items() if isinstance(call, Keyed)}
     fresh = {
-        call.key: StoredResponse(call.key, call.fingerprint, done[place], now())
-        for place, call in to_do.items()
-        if isinstance(call, Keyed)
+        call.key: StoredResponse(call.key, call.fingerprint, answer, now())
+        for call in to_do.values()
+        if isinstance(call, Keyed) and not isinstance(answer := answered[call.key], NotDone)
     }
     await tx.idempotency_keys.add_many([new for new in fresh.values() if _is_stored(new.answer)])
     return [
-        _again(call, fresh.get(call.key) or kept.get(call.key))
+        _again(call, answered.get(call.key), fresh.get(call.key) or kept.get(call.key))
         if isinstance(call, Keyed) and place not in done
         else done[place]
         for place, call in enumerate(calls)
     ]
 
 
-def _again(call: Keyed[C], kept: StoredResponse | None) -> DomainError | Replayed | KeyInFlight:
+def _again(call: Keyed[C], first: object, kept: StoredResponse | None) -> DomainError | Replayed | NotDone:
+    if isinstance(first, NotDone):
+        return first
     if kept is None:
         return KeyInFlight("another request under this idempotency key is in progress; try again")
     if kept.fingerprint != call.fingerprint:

@@ -1,4 +1,4 @@
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 
 from attrs import frozen
@@ -17,6 +17,10 @@ from domain.orders.events import OrderAccepted
 from domain.orders.order import Order
 
 
+async def _nobody_waits(_: Transaction, __: Collection[OrderId]) -> None:
+    return
+
+
 @frozen
 class PersistOrders:
     """Write accepted orders into the database, as if they had been placed there. Recorded orders are skipped.
@@ -29,6 +33,8 @@ class PersistOrders:
 
     _unit_of_work: UnitOfWork
     _now: Clock
+    # Told in the transaction which orders are recorded by it.
+    _wake: Callable[[Transaction, Collection[OrderId]], Awaitable[None]] = _nobody_waits
 
     async def __call__(self, asked: Sequence[OrderAccepted]) -> Sequence[DomainError | KeyInFlight | None]:
         outcomes: dict[OrderId, Outcome] = {}
@@ -37,7 +43,8 @@ class PersistOrders:
             if emptied_at is not None:
                 # What was accepted before the shop was emptied is gone, with all other orders of that time.
                 events = [event for event in asked if event.at >= emptied_at]
-            orders = await tx.orders.get_many({event.order_id for event in events})
+            # Those that are there are locked, so that no cache keeps what a later copy of an order has put there.
+            orders = await tx.orders.get_many({event.order_id for event in events}, lock=True)
             missing = [event for event in events if event.order_id not in orders]
             products = await tx.products.get_many({line.product_id for event in missing for line in event.lines})
             earlier = await _earlier(tx, missing, products)
@@ -60,6 +67,8 @@ class PersistOrders:
             # But the customer has been promised this order since then, so the order is recorded.
             refused = [id_ for id_ in new if _is_refusal(outcomes[id_])]
             await record(tx, [new[id_] for id_ in refused])
+            if new:
+                await self._wake(tx, new.keys())
             if await tx.resets.last() != emptied_at:
                 raise Aborted("the shop was emptied meanwhile")
         told = {id_: None if id_ in refused else _told(outcome) for id_, outcome in outcomes.items()}

@@ -1,15 +1,25 @@
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from attrs import define, field, frozen
 
-from application.execution.idempotency import Keyed, KeyReused, Outcome, once
+from application.errors import NotDone
+from application.execution.idempotency import Keyed, KeyReused, Outcome, Replayed, once
 from application.ports.environment import Clock, NewId
+from application.ports.idempotency import is_of_a_key
 from application.ports.persistence import OrderExists, Transaction, UnitOfWork
 from domain.catalogue.product import Product
-from domain.errors import DomainError, ExternalIdTaken, NotForSale, PriceChanged, UnknownProduct
+from domain.errors import (
+    CurrencyMismatch,
+    DomainError,
+    ExternalIdTaken,
+    InvalidAmount,
+    NotForSale,
+    PriceChanged,
+    UnknownProduct,
+)
 from domain.ids import CustomerId, OrderId, ProductId, first_payment_of
 from domain.money import Money
 from domain.orders.details import NO_DETAILS, OrderDetails
@@ -18,6 +28,19 @@ from domain.orders.limits import expect_details_within_limits, expect_within_lim
 from domain.orders.line import OrderLine
 from domain.orders.order import Order
 from domain.payments.payment import Payment
+
+# Refusals of the catalogue as it is now. The same request may have been accepted before.
+_OF_THE_MOMENT: Final = (CurrencyMismatch, InvalidAmount, NotForSale, PriceChanged)
+
+
+class KeyUndecided(NotDone):
+    """The shop would refuse this request now, and an order of an earlier one under its key may still be queued."""
+
+    def __init__(self, refusal: DomainError) -> None:
+        super().__init__(
+            "an order that was accepted under this idempotency key may not be recorded yet, and a new one would be"
+            f" refused: {refusal}"
+        )
 
 
 @frozen
@@ -63,6 +86,8 @@ class NumberedRequest:
     at: datetime
     wanted: OrderRequest
     quote: Quote = field(factory=Quote, eq=False)
+    # An earlier request under its key may have left the order in the intake queue.
+    may_be_queued: bool = field(default=False, eq=False)
 
     @property
     def product_ids(self) -> set[ProductId]:
@@ -86,10 +111,13 @@ class NumberRequests:
 
     _new_id: NewId
     _now: Clock
+    # Whether orders may be queued.
+    _queues: bool = False
 
     def __call__(self, call: OrderRequest | Keyed[OrderRequest]) -> NumberedRequest | Keyed[NumberedRequest]:
         if isinstance(call, Keyed):
-            return Keyed(NumberedRequest(call.key.order_id, self._now(), call.call), call.key, call.fingerprint)
+            request = NumberedRequest(call.key.order_id, self._now(), call.call, may_be_queued=self._queues)
+            return Keyed(request, call.key, call.fingerprint)
         return NumberedRequest(OrderId(self._new_id()), self._now(), call)
 
 
@@ -98,16 +126,20 @@ class PlaceOrder:
     """Turn requests into orders, all in one transaction. The refusal of one request does not affect the others.
 
     A request under a key becomes one order, however often it is repeated. If the stored response of the key was pruned
-    meanwhile, a repeated request gets the order as it is now.
+    meanwhile, a repeated request gets the order as it is now. So it does if the response is a refusal, and the order
+    was accepted by the queued intake since.
     """
 
     _unit_of_work: UnitOfWork
     _now: Clock
 
-    async def __call__(self, requests: Sequence[NumberedRequest | Keyed[NumberedRequest]]) -> Sequence[Outcome]:
+    async def __call__(
+        self, requests: Sequence[NumberedRequest | Keyed[NumberedRequest]]
+    ) -> Sequence[Outcome | KeyUndecided]:
         try:
             async with self._unit_of_work() as tx:
-                return await once(tx, requests, partial(self._place_all, tx, {}), now=self._now)
+                outcomes = await once(tx, requests, partial(self._place_all, tx, {}), now=self._now)
+                return await _unless_accepted_since(tx, requests, outcomes)
         except OrderExists:
             # The order was placed under a key whose stored response was pruned. Only now is it worth a look.
             async with self._unit_of_work() as tx:
@@ -117,8 +149,8 @@ class PlaceOrder:
 
     async def _place_all(
         self, tx: Transaction, known: Mapping[OrderId, Order], requests: Sequence[NumberedRequest]
-    ) -> list[Order | DomainError]:
-        outcomes: list[Order | DomainError] = []
+    ) -> list[Order | DomainError | KeyUndecided]:
+        outcomes: list[Order | DomainError | KeyUndecided] = []
         placed: list[Placed] = []
         products = await tx.products.get_many({id_ for request in requests for id_ in request.product_ids})
         for request in requests:
@@ -138,7 +170,48 @@ class PlaceOrder:
             outcomes = [taken.get(each.id, each) if isinstance(each, Order) else each for each in outcomes]
             placed = [each for each in placed if each.order.id not in taken]
         await record(tx, placed)
+        return await _unless_known(tx, requests, outcomes)
+
+
+async def _unless_known(
+    tx: Transaction, requests: Sequence[NumberedRequest], outcomes: list[Order | DomainError | KeyUndecided]
+) -> list[Order | DomainError | KeyUndecided]:
+    """Return the outcomes, without the refusals of requests under a key whose order is there, or may be queued."""
+    refused = {
+        at: error
+        for at, error in enumerate(outcomes)
+        if isinstance(error, DomainError) and is_of_the_moment(error) and is_of_a_key(requests[at].order_id)
+    }
+    if refused:
+        there = await tx.orders.get_many({requests[at].order_id for at in refused})
+        for at, error in refused.items():
+            request = requests[at]
+            if (order := there.get(request.order_id)) is not None:
+                outcomes[at] = _again(request, order)
+            elif request.may_be_queued:
+                outcomes[at] = KeyUndecided(error)
+    return outcomes
+
+
+async def _unless_accepted_since(
+    tx: Transaction, requests: Sequence[NumberedRequest | Keyed[NumberedRequest]], outcomes: Sequence[Outcome]
+) -> Sequence[Outcome]:
+    """Return the outcomes, with the order in place of a stored refusal where there is an order."""
+    refused = {
+        at: request.call
+        for at, (request, outcome) in enumerate(zip(requests, outcomes, strict=True))
+        if isinstance(request, Keyed) and isinstance(outcome, Replayed) and isinstance(outcome.answer, DomainError)
+    }
+    if not refused:
         return outcomes
+    there = await tx.orders.get_many({request.order_id for request in refused.values()})
+    found = {at: there[request.order_id] for at, request in refused.items() if request.order_id in there}
+    return [Replayed(found[at]) if at in found else outcome for at, outcome in enumerate(outcomes)]
+
+
+def is_of_the_moment(error: DomainError) -> bool:
+    """Whether the same request may have been accepted before, while the catalogue was another."""
+    return isinstance(error, _OF_THE_MOMENT)
 
 
 def _again(request: NumberedRequest, order: Order) -> Order | KeyReused:

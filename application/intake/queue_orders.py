@@ -1,6 +1,7 @@
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from typing import NamedTuple
 
 from attrs import frozen
@@ -8,9 +9,11 @@ from attrs import frozen
 from application.errors import Aborted, NotDone, OutcomeUnknown, Overloaded, Trouble, Unavailable
 from application.execution.idempotency import Keyed, KeyReused, Replayed
 from application.intake.place_order import (
+    KeyUndecided,
     NumberedRequest,
     expect_placeable,
     is_made_of,
+    is_of_the_moment,
     numbered_in,
     place,
     price_order,
@@ -34,6 +37,10 @@ class PriceUnknown(DatabaseNeeded):
 
 class RequestUnknown(DatabaseNeeded):
     """The order of this key has changed since. Only the database can tell whether this is the request it came from."""
+
+
+class ResponseStored(DatabaseNeeded):
+    """The order of this key is in the database, and so is the response to the first request."""
 
 
 @frozen
@@ -73,18 +80,22 @@ class QueueOrders:
     # The orders that this process has queued. They can be read here while the shared recent orders are unavailable.
     _queued: RecentOrders
     _record: Callable[[OrderAccepted], Awaitable[None]]
+    # Find out which of these orders are in the database, with a timeout.
+    _recorded: Callable[[Collection[OrderId]], Awaitable[Collection[OrderId]]]
 
     async def __call__(self, calls: Sequence[Call]) -> Sequence[Order | Queued | DomainError | Trouble]:
-        orders = await self._recent.get_many({call.call.order_id for call in calls if isinstance(call, Keyed)})
+        under_keys = {call.call.order_id for call in calls if isinstance(call, Keyed)}
+        orders = await self._recent.get_many(under_keys)
+        recorded_before = await self._look(under_keys - orders.keys())
         new: dict[OrderId, _New] = {}
-        refused: dict[int, DomainError | PriceUnknown] = {}
+        refused: dict[int, DomainError | DatabaseNeeded | KeyUndecided] = {}
         for index, call in enumerate(calls):
             request = _request(call)
             if request.order_id in orders:
                 continue
             try:
-                orders[request.order_id], event = self._accept(call)
-            except (DomainError, PriceUnknown) as error:
+                orders[request.order_id], event = self._accept(call, recorded_before)
+            except (DomainError, DatabaseNeeded, KeyUndecided) as error:
                 refused[index] = error
             else:
                 new[request.order_id] = _New(call, event)
@@ -110,13 +121,28 @@ class QueueOrders:
 
         return [refused[index] if index in refused else answer(call) for index, call in enumerate(calls)]
 
-    def _accept(self, call: Call) -> tuple[Order, OrderAccepted]:
+    async def _look(self, ids: AbstractSet[OrderId]) -> Collection[OrderId]:
+        """Return those that are in the database. The caches may have forgotten them, and none is queued again."""
+        if ids:
+            with suppress(Trouble):
+                return await self._recorded(ids)
+        return ()
+
+    def _accept(self, call: Call, recorded_before: Collection[OrderId]) -> tuple[Order, OrderAccepted]:
         request = _request(call)
+        if request.order_id in recorded_before:
+            raise ResponseStored(f"order {request.order_id} was recorded before; only the database has its response")
         expect_placeable(request)
         products = self._prices.get_many(request.product_ids)
         if request.quote.lines is None and (missing := request.product_ids - products.keys()):
             raise PriceUnknown(f"product {min(missing)} is not in the price list; only the database can tell its price")
-        order, _ = price_order(request, products)
+        try:
+            order, _ = price_order(request, products)
+        except DomainError as error:
+            if isinstance(call, Keyed) and is_of_the_moment(error):
+                # The order may be queued already: its process may be gone, or the caches have forgotten it.
+                raise KeyUndecided(error) from None
+            raise
         under = None
         if isinstance(call, Keyed):
             under = AskedUnder(scope=call.key.scope, key=call.key.value, fingerprint=call.fingerprint)
@@ -187,7 +213,7 @@ class QueueOrRecord:
             # `AutoIntake` may have tried to place this order in the database before, and that attempt may have
             # committed meanwhile. Then this call changes nothing.
             await self._record(event)
-        except (Aborted, Overloaded, Unavailable) as error:
+        except (Aborted, KeyUndecided, Overloaded, Unavailable) as error:
             # Not in the database, but maybe in the queue.
             raise OutcomeUnknown(str(error)) from error
         return _order(event)

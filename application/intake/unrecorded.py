@@ -41,6 +41,17 @@ class Unrecorded:
 
 
 @frozen
+class RecallOrders:
+    """Find orders in the caches alone, recorded or not."""
+
+    _unrecorded: Unrecorded
+
+    async def __call__(self, ids: Sequence[OrderId]) -> Sequence[Order | None]:
+        found = await self._unrecorded.get_many(set(ids))
+        return [found.get(id_) for id_ in ids]
+
+
+@frozen
 class TellUnrecorded(Generic[C, R]):
     """Wraps a use case that changes orders: for an accepted order it returns `NotYetRecorded`, not `UnknownOrder`."""
 

@@ -39,6 +39,8 @@ class GetJob:
                 raise
         if job is None:
             job, order = await self._accepted(id_)
+        elif order is None and job.order_id is not None:
+            order = (await self._unrecorded.get_many({job.order_id})).get(job.order_id)
         if job is None or (by.user_id is not None and (order is None or order.user_id != by.user_id)):
             raise unknown_job(id_)
         return job

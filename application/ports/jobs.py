@@ -37,6 +37,9 @@ class Jobs(Protocol):
     async def save_many(self, jobs: Sequence[Job]) -> None:
         """Save jobs that this transaction has locked."""
 
+    async def changes_of(self, order_ids: Collection[OrderId]) -> list[Job]:
+        """The jobs that change these orders (`CHANGE_ORDER`) and have not ended, oldest first."""
+
     async def page(
         self, *, kind: str | None, status: JobStatus | None, before: JobPlace | None, limit: int
     ) -> list[Job]:

@@ -36,6 +36,12 @@ class IntakeQueue(Protocol):
     async def put_many(self, accepted: Sequence[OrderAccepted]) -> set[OrderId]:
         """Return the orders that are safe in the queue. The others may be there or not; after a `Trouble` all may."""
 
+    async def is_empty(self) -> bool:
+        """Return whether every order that was put before this call has been recorded, or dead-lettered.
+
+        It may return False although that is so. Raise `Trouble`.
+        """
+
 
 @frozen
 class Delivery:

@@ -5,6 +5,7 @@ from typing import Final
 from uuid import UUID
 
 from msgspec.structs import asdict as members_of
+from msgspec.structs import replace
 
 from application.access.scopes import Role, Scope
 from domain.jobs.job import JobStatus
@@ -96,6 +97,7 @@ ORDER: Final = OrderBody(
     metadata={"channel": "web"},
     payment_method=None,
 )
+QUEUED_ORDER: Final = replace(ORDER, job_id=UUID("01890a5d-ac96-774b-bcce-b302099a8058"))
 ORDERS: Final = OrdersBody([ORDER], None)
 EXPANDED_ORDER: Final = ExpandedOrderBody(**members_of(ORDER))
 NEW_PRODUCT: Final = NewProductBody(name="Fountain pen", price=1250, currency="EUR", stock=100, sku="PEN-1")

@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 from attrs import frozen
 from werkzeug.datastructures import Headers
 
-from application.execution.conditional import OnlyIf, OrderCall, PreconditionFailed
+from application.execution.conditional import OnlyIf, OrderCall, PreconditionFailed, always
 from domain.ids import OrderId
 from domain.orders.order import Order
 from entrypoints.http.refusals import InvalidHeader, each_header, in_header
@@ -128,7 +128,7 @@ class Preconditions:
 def allowed_by(headers: Headers) -> Callable[[Order], bool]:
     """Return the preconditions of the request, for a change that has more than an id. Raise `InvalidHeader`."""
     preconditions = Preconditions.of(headers)
-    return (lambda _: True) if preconditions is None else preconditions.allow_change
+    return always if preconditions is None else preconditions.allow_change
 
 
 def is_known(etag: str, headers: Headers) -> bool:

@@ -27,6 +27,7 @@ from application.execution.idempotency import KeyInFlight, KeyReused
 from application.exports.get_export import ExportNotReady, UnknownExport
 from application.exports.request import InvalidExport
 from application.feed.read_feed import PositionNotKept
+from application.intake.place_order import KeyUndecided
 from application.intake.queue_orders import DatabaseNeeded
 from application.intake.unrecorded import NotYetRecorded
 from application.ports.carts import CartsUnsupported
@@ -462,6 +463,14 @@ KINDS: Final[Mapping[type[Exception], Kind]] = MappingProxyType(
             "The order has been accepted, and is not recorded yet",
             "The order waits in the queue, because the database could not take it. It is as safe as any other.",
             "Nothing was done: try again.",
+            again="yes",
+        ),
+        KeyUndecided: Kind(
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            "key_undecided",
+            "An order may be waiting under this Idempotency-Key",
+            "A new order would be refused now, and one that was accepted under this key may not be recorded yet.",
+            "Nothing was done: send the same request again. It gets that order, or the refusal.",
             again="yes",
         ),
         Aborted: Kind(

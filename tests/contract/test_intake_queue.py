@@ -7,11 +7,12 @@ from functools import partial
 from uuid import uuid4
 
 import pytest
-from attrs import frozen
+from attrs import evolve, frozen
 
 from adapters.codecs.intake_queue import PublishedIntake
 from adapters.memory.broker import MemoryBroker
 from adapters.rabbitmq.connection import Timeouts
+from adapters.rabbitmq.emptiness import QueueIsEmpty
 from adapters.rabbitmq.publisher import open_publisher
 from adapters.rabbitmq.subscription import open_subscription
 from application.errors import Trouble
@@ -35,15 +36,21 @@ class Broker:
 async def broker(request: pytest.FixtureRequest) -> AsyncIterator[Broker]:
     if request.param == "memory":
         memory = MemoryBroker()
-        yield Broker(PublishedIntake(memory), memory.queue(INTAKE))
+        queue = memory.queue(INTAKE)
+        yield Broker(PublishedIntake(memory, queue.is_empty), queue)
         return
     url = request.getfixturevalue("amqp_url")
     async with (
-        own_topology(url) as topology,
+        # What waits for another attempt waits until the end of the test.
+        own_topology(url, delays=(60.0,)) as topology,
         open_publisher(url, topology) as publisher,
         open_subscription(url, topology, "intake") as accepted,
     ):
-        yield Broker(PublishedIntake(publisher), accepted)
+        yield Broker(PublishedIntake(publisher, QueueIsEmpty(url, topology, "intake", timeouts=Timeouts())), accepted)
+
+
+async def _never() -> bool:
+    return False
 
 
 def an_accepted_order(key: str | None = None) -> OrderAccepted:
@@ -61,6 +68,23 @@ async def test_a_safe_order_is_delivered_to_its_consumer(broker: Broker) -> None
 
 async def test_nothing_to_put_is_no_trouble(broker: Broker) -> None:
     assert await broker.intake.put_many([]) == set()
+
+
+async def test_it_is_empty_only_when_all_is_settled(broker: Broker) -> None:
+    assert await broker.intake.is_empty()
+    await broker.intake.put_many([an_accepted_order()])
+    assert not await broker.intake.is_empty()
+    [delivery] = await receive(broker.accepted, 1)
+    await broker.accepted.ack([delivery])
+    assert await broker.intake.is_empty()
+
+
+async def test_it_is_not_empty_while_an_order_waits_for_another_attempt(broker: Broker) -> None:
+    await broker.intake.put_many([an_accepted_order()])
+    [delivery] = await receive(broker.accepted, 1)
+    # The last delay of all, for which a message waits in the broker.
+    await broker.accepted.retry(evolve(delivery, attempt=99), reason="the database is gone")
+    assert not await broker.intake.is_empty()
 
 
 async def test_calls_at_once_lose_nothing(broker: Broker) -> None:
@@ -81,7 +105,10 @@ async def test_an_order_that_no_queue_takes_is_not_safe(amqp_url: str) -> None:
         await open_channel.queue_declare(audit := f"{topology.namespace}.audit", exclusive=True)
         await open_channel.queue_bind(audit, topology.exchange, routing_key="#")
         await open_channel.queue_delete(topology.queue("intake"))
-        assert await PublishedIntake(publisher).put_many([an_accepted_order()]) == set()
+        intake = PublishedIntake(publisher, QueueIsEmpty(amqp_url, topology, "intake", timeouts=Timeouts()))
+        assert await intake.put_many([an_accepted_order()]) == set()
+        with pytest.raises(Trouble):
+            await intake.is_empty()
 
 
 async def test_without_the_broker_nothing_is_safe(amqp_url: str) -> None:
@@ -90,7 +117,7 @@ async def test_without_the_broker_nothing_is_safe(amqp_url: str) -> None:
         cable(amqp_url) as wire,
         open_publisher(wire.url, topology) as publisher,
     ):
-        intake = PublishedIntake(publisher)
+        intake = PublishedIntake(publisher, _never)
         await intake.put_many([an_accepted_order()])
         wire.plugged = False
         wire.cut()
@@ -113,7 +140,7 @@ async def test_a_connection_is_opened_even_if_every_caller_timed_out(amqp_url: s
         cable(amqp_url) as wire,
         open_publisher(wire.url, topology) as publisher,
     ):
-        intake = PublishedIntake(publisher)
+        intake = PublishedIntake(publisher, _never)
         wire.delay = 0.1
         assert not await soon(intake)
         await until(partial(soon, intake), seconds=PATIENCE, what="an order is safe")
@@ -125,7 +152,7 @@ async def test_a_silent_connection_is_closed_even_if_every_caller_timed_out(amqp
         cable(amqp_url) as wire,
         open_publisher(wire.url, topology, timeouts=Timeouts(confirm=2, close=0.3)) as publisher,
     ):
-        intake = PublishedIntake(publisher)
+        intake = PublishedIntake(publisher, _never)
         await intake.put_many([an_accepted_order()])
         wire.silence()
         assert not await soon(intake)

@@ -270,6 +270,7 @@ def samples_of(known: Sequence[Order]) -> Arguments:
         "jobs.status": JobStatus.COMPLETED,
         "jobs.ids": [JobId(uuid7()) for _ in range(BATCH)],
         "jobs.before": (NOW, JobId(uuid7())),
+        "jobs.order_ids": [OrderId(uuid7()) for _ in range(BATCH)],
         "jobs.jobs": [new_job(id=JobId(uuid7()), kind="message", arguments={}, now=NOW) for _ in range(BATCH)],
         "order_id": ids[0],
         "messages.messages": [

@@ -9,6 +9,7 @@ import pytest
 from attrs import evolve
 from uuid_utils.compat import uuid7
 
+from application.jobs.kinds import CHANGE_ORDER
 from application.ports.jobs import place_of
 from application.ports.persistence import UnitOfWork
 from domain.ids import JobId, OrderId
@@ -56,6 +57,21 @@ async def test_a_job_is_read_as_it_was_added_and_as_it_was_saved(unit_of_work: U
     async with unit_of_work() as tx:
         await tx.jobs.save_many([job])
     assert await get(unit_of_work, job) == job
+
+
+async def test_the_changes_of_an_order_that_wait_are_found_in_their_sequence(unit_of_work: UnitOfWork) -> None:
+    other = OrderId(uuid7())
+    first, second, third = (a_job(number, kind=CHANGE_ORDER, order_id=ORDER) for number in range(3))
+    ended = a_job(kind=CHANGE_ORDER, order_id=ORDER)
+    await keep(unit_of_work, third, first, second, ended, a_job(order_id=ORDER))
+    first.begin(at=NOW)
+    ended.cancel(at=NOW)
+    async with unit_of_work() as tx:
+        await tx.jobs.save_many([first, ended])
+    async with unit_of_work.reading() as tx:
+        assert await tx.jobs.changes_of({ORDER, other}) == [first, second, third]
+        assert await tx.jobs.changes_of({other}) == []
+        assert await tx.jobs.changes_of(set()) == []
 
 
 async def test_a_job_that_is_added_again_stays_as_it_is(unit_of_work: UnitOfWork) -> None:

@@ -281,15 +281,19 @@ async def test_an_order_waits_for_its_record_and_is_then_paid_for(
     url = f"{wired.url}/orders/{accepted.order_id}/pay"
 
     async with client.post(url, headers={"Idempotency-Key": "pay"}) as response:
-        assert (response.status, (await response.json(content_type=None))["type"]) == (
-            503,
-            "/problems/not_yet_recorded",
-        )
+        assert response.status == 202
+        job = (await response.json())["job_id"]
     wired.processes["worker"].resume()
     await until(lambda: all_recorded(wired, {accepted.order_id}), seconds=30, what="it is recorded")
     async with client.post(url, headers={"Idempotency-Key": "pay"}) as response:
         assert response.status in {200, 202}
-    assert (await read(client, wired, accepted.order_id))["version"] >= 2
+
+    async def payment_is_requested() -> bool:
+        return bool((await read(client, wired, accepted.order_id))["version"] >= 2)
+
+    await until(payment_is_requested, seconds=60, what="the payment that waited is requested")
+    async with client.get(f"{wired.url}/jobs/{job}") as response:
+        assert (await response.json())["kind"] == "change_order"
 
 
 async def test_what_was_queued_survives_an_emptied_cache_and_a_killed_broker(

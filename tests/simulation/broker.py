@@ -8,7 +8,7 @@ from attrs import define, evolve, field
 
 from adapters.codecs.events import decode, encode
 from application.errors import Unavailable
-from application.messaging.subscriptions import QUEUE_OF, RETRY_DELAYS, WORK_QUEUES
+from application.messaging.subscriptions import INTAKE, QUEUE_OF, RETRY_DELAYS, WORK_QUEUES
 from application.ports.messaging import DeadDelivery, Delivery
 from application.ports.outbox import OutboxEntry
 from domain.dead_letter import DeadMessage
@@ -231,6 +231,9 @@ class SimulatedBroker:
     @property
     def empty(self) -> bool:
         return all(queue.empty for queue in self.queues.values())
+
+    async def intake_is_empty(self) -> bool:
+        return not self.queues[INTAKE.name].messages
 
     async def enqueue(self, entries: Sequence[OutboxEntry]) -> list[OutboxEntry]:
         return self._confirmed(entries, self._put)

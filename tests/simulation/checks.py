@@ -12,7 +12,7 @@ from adapters.memory.store import MemoryStore
 from application.intake.queue_orders import Queued
 from application.messaging.subscriptions import QUEUE_OF
 from application.ports.outbox import OutboxEntry
-from domain.errors import UnknownOrder, UnknownProduct
+from domain.errors import NotForSale, PriceChanged, UnknownOrder, UnknownProduct
 from domain.ids import OrderId, ProductId, UserId, first_payment_of
 from domain.jobs.job import JobStatus
 from domain.orders.details import OrderDetails
@@ -37,6 +37,12 @@ from tests.simulation.broker import SimulatedQueue, is_poison
 from tests.simulation.clients import BY_NAME, Answer, Diary, NothingDone, Refused
 from tests.simulation.house import EXPIRY, LOOKS_FOR_OVERDUE
 from tests.unit.builders import NOW
+
+# Refusals of the catalogue as it is. A process may accept what another has refused, if it knows another catalogue.
+_PASSING: Final = (UnknownProduct, NotForSale, PriceChanged)
+
+# What the rules say to a change that comes too late.
+_REFUSED: Final = ("IllegalTransition", "OrderDeleted")
 
 # Each restart and each crash of a relay may repeat an announcement, and so may each refusal, ever more rarely.
 _TOO_OFTEN = 40
@@ -103,11 +109,11 @@ class TimeToPay:
 def promises(store: MemoryStore, diary: Diary, *, queued: bool, forgets: bool) -> Iterator[str]:
     """Each order of a response exists once, and was as the response showed it.
 
-    `forgets`: the caches may forget what is queued. The copy that a retry queues then has the prices of its own time,
-    and the copy that is recorded first counts (decision 054).
+    `forgets`: prices have changed, and the caches may forget what is queued. The copy that a retry queues then has the
+    prices of its own time, and the copy that is recorded first counts (decision 054).
 
-    Where orders are queued, an order may be refused because its product does not exist yet, and be accepted by a retry.
-    The retry's response may be lost, or be the stored refusal.
+    Where orders are queued, an order may be refused because its product does not exist yet, or is not for sale at its
+    price, and be accepted by a retry, whose response may be lost.
     """
     by_user: dict[UserId, list[Order]] = defaultdict(list)
     for order in store.orders.values():
@@ -129,9 +135,9 @@ def promises(store: MemoryStore, diary: Diary, *, queued: bool, forgets: bool) -
 def _of_wish(user_id: UserId, answer: object, found: Sequence[Order], *, queued: bool) -> Iterator[str]:
     if len(found) > 1:
         yield f"the request of user {user_id} became {len(found)} orders"
-    if isinstance(answer, Refused) and not isinstance(answer.error, UnknownProduct):
+    if isinstance(answer, Refused) and not isinstance(answer.error, _PASSING):
         yield f"user {user_id} was refused for no reason: {answer.error}"
-    passing = queued and isinstance(answer, Refused) and isinstance(answer.error, UnknownProduct)
+    passing = queued and isinstance(answer, Refused) and isinstance(answer.error, _PASSING)
     if isinstance(answer, Refused) and found and not passing:
         yield f"user {user_id} was refused, and order {found[0].id} exists"
     if isinstance(answer, NothingDone) and found:
@@ -190,6 +196,22 @@ def exports(store: MemoryStore) -> Iterator[str]:
                 # What was deleted meanwhile need not be there.
                 if positions.get((order.id, version), 0) <= head["as_of_position"] and not order.deleted:
                     yield f"export {job_id} as of {head['as_of_position']} lacks version {version} of order {order.id}"
+
+
+def changes(store: MemoryStore, diary: Diary) -> Iterator[str]:
+    """A change that was accepted is made, or refused by the rules, and none overtakes another of its client."""
+    for job_id, order_id in diary.waiting.items():
+        job = store.jobs.get(job_id)
+        if job is None:
+            yield f"a change of order {order_id} was accepted as job {job_id}, which is gone"
+        elif job.status is JobStatus.DISCARDED and not str(job.error).startswith(_REFUSED):
+            yield f"a change of order {order_id} was accepted, and came to nothing: {job.error}"
+    cancelled = {event.order_id for event in store.events.values() if isinstance(event, OrderCancelled)}
+    for order_id, asked in diary.hurried.items():
+        verbs = [verb for verb, _ in asked]
+        paid = next((at for at, (verb, taken) in enumerate(asked) if verb == "request_payment" and taken), None)
+        if paid is not None and "cancel_order" not in verbs[:paid] and order_id in cancelled:
+            yield f"order {order_id} was to be paid for, and then to be cancelled, and is CANCELLED: {asked}"
 
 
 def unknown(store: MemoryStore, diary: Diary) -> Iterator[str]:
@@ -255,8 +277,8 @@ def keys(store: MemoryStore, diary: Diary, *, queued: bool, forgets: bool) -> It
 
 
 def _lasting(answers: list[Answer]) -> list[Answer]:
-    """The final answers. An unknown order may be recorded later, and an unknown product be added."""
-    passing = (UnknownOrder, UnknownProduct)
+    """The final answers. An unknown order may be recorded later, and the catalogue change."""
+    passing = (UnknownOrder, *_PASSING)
     lasting = [answer for answer in answers if not (isinstance(answer, Refused) and isinstance(answer.error, passing))]
     return lasting or answers
 

@@ -18,13 +18,14 @@ from application.errors import NotDone, Trouble
 from application.execution.conditional import OnlyIf, OrderCall
 from application.execution.idempotency import Keyed, Replayed
 from application.exports.request import ExportRequest
-from application.intake.place_order import OrderRequest, RequestedItem
+from application.intake.place_order import OrderRequest, RequestedItem, is_of_the_moment
 from application.intake.queue_orders import Queued
 from application.intake.unrecorded import NotYetRecorded
 from application.orders.change_details import DetailsChange
-from application.ports.idempotency import IdempotencyKey
+from application.orders.queued_changes import ChangeQueued
+from application.ports.idempotency import IdempotencyKey, scope_of
 from application.ports.order_search import OrderFilter, OrdersFound
-from domain.catalogue.product import ProductEdit
+from domain.catalogue.product import Product, ProductEdit
 from domain.errors import DomainError, UnknownOrder
 from domain.ids import MAX_ID, JobId, OrderId, ProductId, UserId
 from domain.jobs.job import Job
@@ -94,6 +95,12 @@ class Diary:
     said: dict[str, JobId | None] = field(factory=dict)
     # The orders that were in the database, and were then not found by a search.
     not_found: set[OrderId] = field(factory=set)
+    # Changes that were accepted before their order was recorded.
+    waiting: dict[JobId, OrderId] = field(factory=dict)
+    # What the one client of an order has asked to become of it, in sequence, and whether it was taken.
+    hurried: defaultdict[OrderId, list[tuple[str, bool]]] = field(factory=lambda: defaultdict(list))
+    # Whether anybody has changed a price.
+    prices_changed: bool = False
     complaints: list[str] = field(factory=list)
 
     def complain(self, what: str) -> None:
@@ -112,6 +119,8 @@ class Client:
     # The processes that answer, as they are when they are called.
     _open: Callable[[], Sequence[House]]
     _products: list[ProductId]
+    # Whether an order is in the database, or was put into the intake queue.
+    _is_accepted: Callable[[OrderId], bool]
     _mine: list[OrderId] = field(factory=list)
     _seen: dict[OrderId, int] = field(factory=dict)
     # Those of its orders that were in the database when it got the answer.
@@ -173,17 +182,48 @@ class Client:
         """Repeat a request under a key until there is an answer, sometimes twice at once, and sometimes once more."""
         known: Any = Unknown("not answered yet")
         for _ in range(4):
+            accepted = verb == "place_order" and self._is_accepted(call.key.order_id)
             times = 2 if self._chance.random() < self._faults.weather.concurrent_repeats else 1
             asked = [self._ask(f"{what}, by a key", partial(_call, verb, call)) for _ in range(times)]
             told = await asyncio.gather(*asked) if times > 1 else [await asked[0]]
             answers = [answer for answer in told if not isinstance(answer, Unknown)]
             self._diary.answers[call.key] += answers
+            self._expect_no_refusal(answers, accepted=accepted)
             if answers:
                 known = answers[0]
                 if self._chance.random() < _IS_SATISFIED:
                     break
             await asyncio.sleep(self._chance.random())
         return known
+
+    def _expect_no_refusal(self, answers: Sequence[Any], *, accepted: bool) -> None:
+        """Nobody is told that an order is refused which was accepted before she asked."""
+        for answer in answers if accepted else ():
+            if isinstance(answer, Refused) and is_of_the_moment(answer.error):
+                self._diary.complain(f"an accepted order is refused: {answer.error}")
+
+    async def _order_at_a_shown_price(self) -> None:
+        """Order under a key at the price that was shown, and again after the product has changed."""
+        product = await self._ask("look at a price", lambda shop: shop.get_product(SYSTEM, self._products[0]))
+        if not isinstance(product, Product):
+            return
+        number = len(self._diary.wanted)
+        items = (RequestedItem(product.id, 1, unit_price=product.price.minor),)
+        request = OrderRequest(UserId(number + 1), items)
+        call = Keyed(request, IdempotencyKey(f"customer {request.user_id}", self._name), "the same")
+        self._diary.wanted.append((request, Unknown("not answered yet")))
+        await self._insist("place as shown", "place_order", call)
+        other = ProductEdit(active=False) if self._chance.random() < 0.3 else ProductEdit(price=product.price.minor + 7)
+        await self._edit(product.id, other)
+        # By then other processes know of it as well, or not yet.
+        await asyncio.sleep(self._chance.choice((0, 6)))
+        await self._got(number, request, await self._insist("place as shown, again", "place_order", call))
+        await self._edit(product.id, ProductEdit(active=True))
+
+    async def _edit(self, product: ProductId, edit: ProductEdit) -> None:
+        self._diary.prices_changed = True
+        call = ProductCall(product_id=product, edit=edit)
+        await self._ask(f"change product {product}", lambda shop: shop.change_product(SYSTEM, call))
 
     async def _change(self, verb: str, *, first: bool = False) -> None:
         """Request a change of an order, and retry when there is no answer."""
@@ -207,7 +247,7 @@ class Client:
             return self._mine[0]
         # Employees of the shop change the orders of any customer.
         whose = [order.id for order in self._diary.told] if self._chance.random() < 0.1 else self._mine
-        return self._chance.choice(whose)
+        return self._chance.choice([id_ for id_ in whose if id_ not in self._diary.hurried] or self._mine[:1])
 
     async def _pay(self, *, first: bool = False) -> None:
         if self._mine:
@@ -234,6 +274,21 @@ class Client:
             # What was read or written before may come to the caches meanwhile.
             await asyncio.sleep(0.5 * self._chance.random())
             await self._ask(f"look at {_short(order_id)}", lambda shop: shop.get_order(SYSTEM, order_id), order_id)
+
+    async def _hurry(self) -> None:
+        """Order, pay and cancel at once, so that the order may not be recorded by then: what came first counts."""
+        await self._place()
+        if not self._mine:
+            return
+        order_id, hurried = self._mine[-1], self._diary.hurried[self._mine[-1]]
+        for verb in self._chance.choices(("request_payment", "cancel_order", "change_details"), k=3):
+            if verb == "change_details":
+                call: Any = DetailsChange(order_id, changes={"note": f"{self._chance.random()}"})
+            else:
+                call = order_id
+            self._diary.meant_to_pay[order_id] += verb == "request_payment"
+            answer = await self._ask(f"{verb} {_short(order_id)} in a hurry", partial(_call, verb, call), order_id)
+            hurried.append((verb, isinstance(answer, Order | ChangeQueued)))
 
     async def _cancel(self) -> None:
         await self._change("cancel_order")
@@ -361,9 +416,13 @@ class Client:
         owner = request.user_id
         await self._ask("fill a cart", lambda shop: shop.put_item(SYSTEM, owner, product, quantity))
         for key in self._chance.choices(("one", "another"), k=5):
+            if self._chance.random() < 0.1:
+                await self._edit(product, ProductEdit(price=self._chance.randint(1, 9) * 100))
+            accepted = self._is_accepted(IdempotencyKey(scope_of(owner), key).order_id)
             answer = await self._ask(
                 f"order a cart, {key}", lambda shop, key=key: shop.order_cart(SYSTEM, owner, key=key)
             )
+            self._expect_no_refusal([answer], accepted=accepted)
             if isinstance(answer, Order | Queued):
                 await self._got(number, request, answer)
             if isinstance(answer, Order | Queued | Refused):
@@ -373,8 +432,7 @@ class Client:
     async def _change_a_price(self) -> None:
         """Then order it: the process that takes the order may know the old price only."""
         product, price = self._chance.choice(self._products), self._chance.randint(1, 9) * 100
-        call = ProductCall(product_id=product, edit=ProductEdit(price=price))
-        await self._ask(f"price {product} at {price}", lambda shop: shop.change_product(SYSTEM, call))
+        await self._edit(product, ProductEdit(price=price))
         await self._place()
 
     async def _list_adjustments(self) -> None:
@@ -396,6 +454,10 @@ class Client:
             return self._replayed(answer)
         if isinstance(answer, Queued):
             self._note(answer.order, {} if answer.replayed else seen)
+            return answer
+        if isinstance(answer, ChangeQueued):
+            self._diary.waiting[answer.job.id] = answer.order.id
+            self._note(answer.order, seen)
             return answer
         if about and isinstance(answer, Refused) and isinstance(answer.error, UnknownOrder):
             self._diary.unknown.add(about)
@@ -471,11 +533,13 @@ _ERRANDS: Final[dict[str, _Visit]] = {
     "orders": Client._list_orders,  # noqa: SLF001
     "products": Client._look_around,  # noqa: SLF001
     "price": Client._change_a_price,  # noqa: SLF001
+    "shown": Client._order_at_a_shown_price,  # noqa: SLF001
     "cart": Client._order_a_cart,  # noqa: SLF001
     "history": Client._look_back,  # noqa: SLF001
     "money": Client._buy_and_give_back,  # noqa: SLF001
     "place": Client._place,  # noqa: SLF001
     "new": Client._order_too_early,  # noqa: SLF001
+    "hurry": Client._hurry,  # noqa: SLF001
     "watch": Client._pay_and_watch,  # noqa: SLF001
     "exports": Client._export,  # noqa: SLF001
     "messages": Client._say,  # noqa: SLF001
@@ -506,8 +570,8 @@ def _told(answer: Any) -> str:
     match answer:
         case Order():
             return f"{_short(answer.id)} is {answer.status.value}, version {answer.version}"
-        case Queued():
-            return f"{_short(answer.order.id)} is queued"
+        case Queued() | ChangeQueued():
+            return f"{_short(answer.order.id)} is queued{', a change' if isinstance(answer, ChangeQueued) else ''}"
         case Replayed(answer=answer):
             return f"as the first time: {answer if isinstance(answer, DomainError) else _told(answer)}"
         case Refused():

@@ -59,6 +59,9 @@ CARTS: Final[dict[str, Any]] = {
     "cache_losses": 0.0,
 }
 
+# Customers who change their minds before their orders are recorded.
+HURRY: Final[dict[str, Any]] = {"embedded": False, "intake": "queued", "errand": "hurry"}
+
 _REFUSED: Final = ((OrderPlaced.type,), (PaymentRequested.type, RefundRequested.type, OrderPaid.type))
 
 # The crash points that few runs reach, and the weather that leads there.
@@ -107,8 +110,10 @@ _LEADS_TO: Final[dict[str, dict[str, Any]]] = {
     "price_list.get_many": _AUTO | {"away": (DATABASE,)},
     "price_list.replace_all": _QUEUED | {"errand": "new"},
     "intake_queue.put_many": _QUEUED,
+    "intake_queue.is_empty": _QUEUED | {"errand": "shown", "cache_losses": 0.05},
     "orders.add_many": _AUTO | {"away": (DATABASE,), "silent": True},
     "jobs.now": _TALKS,
+    "jobs.changes_of": HURRY,
     "jobs.add_many": _TALKS,
     "jobs.due": _TALKS,
     "jobs.get_many": _TALKS,

@@ -180,7 +180,9 @@ class House:
     def use_cases(self) -> UseCases:
         world, process, faults = self.world, self.process, self.world.faults
         chance, parts = faults.chance, world.parts
-        published: IntakeQueue = SimulatedIntakeQueue(faults, process, PublishedIntake(world.broker))
+        published: IntakeQueue = SimulatedIntakeQueue(
+            faults, process, PublishedIntake(world.broker, world.broker.intake_is_empty)
+        )
         provider: PaymentProvider = OnceAtATime(SimulatedPayments(faults, process, world.provider), world.complain)
         ports = Ports(
             unit_of_work=lambda after: parts.unit_of_work(SimulatedUnitOfWork(world.database, process, after), world),

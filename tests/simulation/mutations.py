@@ -28,15 +28,16 @@ from application.exports.pages import ReadExportPages
 from application.exports.request import ExportRequest
 from application.feed.read_feed import FeedPage, ReadFeed
 from application.feed.tail import FeedTail, Follower
-from application.intake.order_intake import AutoIntake
+from application.intake.order_intake import AutoIntake, RefuseWhatIsNew
 from application.intake.persist_orders import PersistOrders
-from application.intake.place_order import PlaceOrder
+from application.intake.place_order import KeyUndecided, PlaceOrder
 from application.jobs.run_jobs import RunJobs
 from application.messages.post_message import StoreMessage
 from application.messaging.announcing import Announcer, delay_after
 from application.messaging.by_order import ByOrder
 from application.messaging.relay import RelayEvents
 from application.messaging.subscriptions import QUEUE_OF
+from application.orders.queued_changes import MakeChange
 from application.payments.pipeline import ProviderPipeline
 from application.payments.process_payment import ProcessPayment
 from application.payments.refund_order import RefundOrder
@@ -58,7 +59,7 @@ from domain.orders.expiry import OpenPeriod
 from domain.orders.order import Order
 from domain.orders.status import HAS_MONEY
 from tests.simulation.database import LOCKING
-from tests.simulation.faults import CARTS
+from tests.simulation.faults import CARTS, HURRY
 from tests.simulation.house import Parts, World
 from tests.simulation.run import Report, simulate
 
@@ -746,6 +747,31 @@ class _TellsOfWhatIsNowhere(Retrying[Any, Any]):
                 raise
 
 
+@frozen
+class _RefusesWhatMayBeQueued(RefuseWhatIsNew):
+    """Refuses what the database does not know, whatever is in the queue."""
+
+    async def _is_nothing_queued(self, _: KeyUndecided) -> bool:
+        return True
+
+
+@frozen
+class _OvertakesWhatWaits(MakeChange):
+    """Makes each change as soon as its order is there."""
+
+    async def _turn(self, job: Job) -> OrderId:
+        return await super()._turn(evolve(job, arguments={**job.arguments, "after": []}))
+
+
+class _SeesNoChanges(_Before):
+    async def changes_of(self, _: Any) -> list[Job]:
+        return []
+
+
+class _ForgetsWhatWaits(_Transactions):
+    repositories = {"jobs": _SeesNoChanges}  # noqa: RUF012 - as above
+
+
 class _SearchesLate(_Before):
     """Finds orders only some time after they were recorded, as a copy of the database would."""
 
@@ -901,6 +927,18 @@ MUTATIONS: Final = (
     Mutation("tells of an order that is neither confirmed nor recorded", _with(Retrying=_TellsOfWhatIsNowhere)),
     Mutation("reports an unknown outcome as not done", Parts(unit_of_work=_TakesNoAnswerForNotDone)),
     Mutation("queues under a new id what may be recorded", _with(AutoIntake=_QueuesUnderANewId)),
+    Mutation(
+        "refuses under a key what may be queued",
+        Parts(
+            classes={"RefuseWhatIsNew": _RefusesWhatMayBeQueued},
+            weather={"embedded": False, "intake": "queued", "errand": "shown", "cache_losses": 0.05},
+        ),
+    ),
+    Mutation(
+        "makes a change before one that was accepted earlier",
+        Parts(classes={"MakeChange": _OvertakesWhatWaits}, weather=HURRY),
+    ),
+    Mutation("lets a change overtake one that waits", Parts(unit_of_work=_ForgetsWhatWaits, weather=HURRY)),
     Mutation("overlooks the condition of a change", _with(RequestRefund=_OverlooksConditions)),
     Mutation("lets a customer use the orders of others", _with(with_own_order=for_anybody)),
     Mutation("looks at no scope", _with(Guarded=_LooksAtNoScope)),

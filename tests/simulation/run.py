@@ -19,7 +19,7 @@ from application.catalogue.add_products import NewProduct
 from application.errors import Trouble
 from application.execution.after_commit import Committed
 from application.ports.environment import Clock
-from domain.ids import ProductId
+from domain.ids import OrderId, ProductId
 from domain.jobs.job import FINISHED
 from domain.money import Money
 from domain.orders.status import OrderStatus
@@ -203,9 +203,9 @@ class _Run:
         most_visits = _MOST_TO_WATCH if self._faults.weather.errand == "watch" else _MOST_VISITS
         await asyncio.gather(
             *(
-                Client(f"client-{number}", self._chance, self._faults, self._diary, houses, products).run(
-                    visits=self._chance.randint(1, most_visits)
-                )
+                Client(
+                    f"client-{number}", self._chance, self._faults, self._diary, houses, products, self._is_accepted
+                ).run(visits=self._chance.randint(1, most_visits))
                 for number in range(self._chance.randint(1, 3))
             )
         )
@@ -293,6 +293,10 @@ class _Run:
                 await asyncio.sleep(0.1)
         return [product.id for product in new if product.id is not None]
 
+    def _is_accepted(self, order_id: OrderId) -> bool:
+        accepted = self._world.broker.accepted
+        return order_id in self._world.database.store.orders or any(event.order_id == order_id for event in accepted)
+
     def _open(self) -> list[House]:
         return [
             house for name, house in self._alive.items() if name.startswith(("api", "up")) and house.process.answers
@@ -337,13 +341,16 @@ class _Run:
         ]
         self._findings += checks.shop_data(store, charges)
         queued = self._faults.weather.intake != "direct"
-        # An error of a cache is a loss, too: what was to be remembered is not.
-        forgets = queued and (self._faults.weather.cache_losses > 0 or self._faults.weather.errors > 0)
+        # An error of a cache is a loss, too: what was to be remembered is not. So is a crash before that.
+        weather = self._faults.weather
+        is_forgetful = weather.cache_losses > 0 or weather.errors > 0 or bool(self._faults.crashed)
+        forgets = queued and is_forgetful and self._diary.prices_changed
         self._findings += checks.promises(store, self._diary, queued=queued, forgets=forgets)
         self._findings += checks.accepted(store, broker.accepted, forgets=forgets)
         self._findings += checks.details(store)
         self._findings += checks.messages(store, self._diary)
         self._findings += checks.exports(store)
+        self._findings += checks.changes(store, self._diary)
         self._findings += checks.not_found(store, self._diary)
         # An accepted order that is not recorded yet is unknown when the caches lose it.
         if not queued or not self._faults.weather.cache_losses:
@@ -371,7 +378,7 @@ class _Run:
                 if order != store.orders[id_]
             ]
             listed = await house.process.begin(house.use_cases.list_products(SYSTEM, limit=50))
-            if list(listed) != [store.products[id_] for id_ in sorted(store.products)]:
+            if list(listed) != [each for _, each in sorted(store.products.items()) if each.active]:
                 self._findings.append("the listed catalogue is not the one in the database")
 
     def _hear(self, entry: dict[str, Any]) -> None:

@@ -47,6 +47,11 @@ class UnsteadyQueue:
             await asyncio.Event().wait()
         return {event.order_id for event in accepted[: self.confirms]}
 
+    async def is_empty(self) -> bool:
+        if self.gone:
+            raise Unavailable("the broker is gone")
+        return not self.events
+
 
 @define(eq=False)
 class UnsteadyRecentOrders:
@@ -79,6 +84,11 @@ class UnsteadyRecentOrders:
         return await self._inner.invalidate_below(versions)
 
 
+async def _nothing(_: Collection[OrderId]) -> Collection[OrderId]:
+    """As in `auto`, where the database has been asked before."""
+    return ()
+
+
 @define(eq=False)
 class Intakes:
     """The three kinds of intake of one shop.
@@ -106,7 +116,7 @@ class Intakes:
         self.unrecorded = Unrecorded(self.recent, self.own)
         place, record = Batched(self.shop.place_numbered), Batched(self.shop.persist_orders)
         put = CircuitBreaker(self.queue.put_many, seconds=self.timeout, pause=0)
-        self.queue_orders = QueueOrders(self.prices, put, self.recent, self.own, record)
+        self.queue_orders = QueueOrders(self.prices, put, self.recent, self.own, record, _nothing)
         last = Retrying(place, pause=0.01), Retrying(record, pause=0.01)
         self.queue_or_record = QueueOrRecord(Batched(self.queue_orders), *last)
 

@@ -25,11 +25,12 @@ from application.execution.idempotency import Keyed, Outcome
 from application.intake.persist_orders import PersistOrders
 from application.intake.place_order import NumberRequests, OrderRequest, PlaceOrder, RequestedItem
 from application.messaging.by_order import ByOrder
-from application.messaging.subscriptions import WORK_QUEUES
+from application.messaging.subscriptions import INTAKE, WORK_QUEUES
 from application.orders.cancel_order import CancelOrder
 from application.orders.complete_order import CompleteOrder
 from application.orders.delete_order import DeleteOrder
 from application.orders.expire_orders import ExpireOrders
+from application.orders.queued_changes import wake
 from application.payments.pipeline import ProviderPipeline
 from application.payments.process_payment import ProcessPayment
 from application.payments.refund_order import RefundOrder
@@ -103,7 +104,7 @@ class Shop:
             outbox_signal=signal,
             feed_signal=MemoryOutboxSignal(),
             publisher=self.broker,
-            intake_queue=PublishedIntake(self.broker),
+            intake_queue=PublishedIntake(self.broker, queues[INTAKE].is_empty),
             subscription=lambda work: queues[work],
             dead_letter_queue=lambda work: queues[work].dead_letters,
             provider=self.provider,
@@ -120,7 +121,7 @@ class Shop:
         self.use_cases = assemble(self.ports, Limits(order_expiry=EXPIRY, allow_reset=self.allow_reset))
         self.number = NumberRequests(self.new_id, self.clock)
         self.place_numbered = PlaceOrder(self.unsteady, self.clock)
-        self.persist_orders = PersistOrders(self.unsteady, self.clock)
+        self.persist_orders = PersistOrders(self.unsteady, self.clock, wake)
         self.request_payment = RequestPayment(self.unsteady, self.new_id, self.clock)
         self.process_payment = ByOrder(
             ProviderPipeline(ProcessPayment(self.unsteady, self.provider, self.clock)).until_done

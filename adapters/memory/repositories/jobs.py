@@ -4,9 +4,10 @@ from datetime import datetime
 from attrs import evolve, frozen
 
 from adapters.memory.store import Changes
+from application.jobs.kinds import CHANGE_ORDER
 from application.ports.jobs import JobPlace, place_of
-from domain.ids import JobId
-from domain.jobs.job import WAITING, Job, JobStatus
+from domain.ids import JobId, OrderId
+from domain.jobs.job import FINISHED, WAITING, Job, JobStatus
 
 
 @frozen
@@ -37,6 +38,11 @@ class MemoryJobs:
     async def save_many(self, jobs: Sequence[Job]) -> None:
         for job in jobs:
             self._changes.jobs[job.id] = evolve(job)
+
+    async def changes_of(self, order_ids: Collection[OrderId]) -> list[Job]:
+        waiting = (job for job in self._all() if job.kind == CHANGE_ORDER and job.status not in FINISHED)
+        found = [evolve(job) for job in waiting if job.order_id in order_ids]
+        return sorted(found, key=place_of)
 
     async def page(
         self, *, kind: str | None, status: JobStatus | None, before: JobPlace | None, limit: int

@@ -32,9 +32,9 @@ from adapters.sql.core.reading import checked
 from adapters.sql.core.transaction import TransactionBlock
 from adapters.sql.core.types import UtcDateTime
 from adapters.sql.dialects.base import SqlDialect
-from adapters.sql.tables import JOB_EXECUTING, JOB_FINISHED, JOB_SCHEDULED, JOB_WAITING, jobs
+from adapters.sql.tables import JOB_CHANGES, JOB_EXECUTING, JOB_FINISHED, JOB_SCHEDULED, JOB_WAITING, jobs
 from application.ports.jobs import JobPlace
-from domain.ids import JobId
+from domain.ids import JobId, OrderId
 from domain.jobs.job import LEASE, LONGEST_DELAY, Job, JobStatus
 
 _JSON: Final = msgspec.json.Encoder()
@@ -89,6 +89,7 @@ _NOW: Final = select(FromNow(literal(0)).label("now"))
 _ALL: Final = select(*jobs.c)
 _BY_ID: Final = _ALL.where(among(jobs.c.id, "ids"))
 _BY_ID_LOCKED: Final = _BY_ID.order_by(jobs.c.id).with_for_update()
+_CHANGES: Final = _ALL.where(JOB_CHANGES, among(jobs.c.order_id, "order_ids")).order_by(jobs.c.created_at, jobs.c.id)
 # SQLite has one writer, which need not lock.
 _FREE: Final = _BY_ID.order_by(jobs.c.available_at, jobs.c.id).with_for_update(skip_locked=True)
 
@@ -176,6 +177,12 @@ class SqlJobs:
 
     async def save_many(self, jobs: Sequence[Job]) -> None:
         await self._block.change_many(_SAVE, jobs)
+
+    async def changes_of(self, order_ids: Collection[OrderId]) -> list[Job]:
+        if not order_ids:
+            return []
+        rows = await self._block.fetch(_CHANGES, {"order_ids": list(order_ids)})
+        return [checked("job", row.id, _job, row) for row in rows]
 
     async def page(
         self, *, kind: str | None, status: JobStatus | None, before: JobPlace | None, limit: int

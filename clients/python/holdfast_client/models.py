@@ -63,6 +63,11 @@ class Order:
             raw=body,
         )
 
+    @property
+    def job_id(self) -> UUID | None:
+        """The job of a change that was accepted, and is made once the order is recorded."""
+        return UUID(self.raw["job_id"]) if "job_id" in self.raw else None
+
 
 @dataclass(frozen=True, slots=True)
 class CheckedOrder:

@@ -145,6 +145,8 @@ class OrderBody(Struct, frozen=True):
     note: str | None
     metadata: Mapping[str, str]
     payment_method: str | None
+    # The job of a change that waits until the order is recorded.
+    job_id: UUID | UnsetType = UNSET
 
     @classmethod
     def of(cls, order: Order) -> "OrderBody":

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import msgspec
 from attrs import evolve, frozen
+from msgspec.structs import replace
 from quart import request
 
 from application.access.principal import Principal
@@ -12,6 +13,7 @@ from application.access.scopes import Scope
 from application.assembly.use_cases import UseCases
 from application.intake.queue_orders import Queued
 from application.orders.change_details import DetailsChange
+from application.orders.queued_changes import ChangeQueued
 from application.ports.idempotency import scope_of
 from application.ports.order_search import OrderFilter
 from domain.orders.order import Order
@@ -138,7 +140,7 @@ def orders_routes(use_cases: UseCases, cursors: Cursors) -> list[Route]:
             body=_CHANGE_DETAILS,
             example=examples.CHANGE_DETAILS,
             summary="Change what belongs to an order beside its lines",
-            answers={HTTPStatus.OK: examples.ORDER},
+            answers={HTTPStatus.OK: examples.ORDER, HTTPStatus.ACCEPTED: examples.QUEUED_ORDER},
             refusals=frozenset({HTTPStatus.CONFLICT}),
         ),
         Route(
@@ -148,7 +150,7 @@ def orders_routes(use_cases: UseCases, cursors: Cursors) -> list[Route]:
             handlers.delete,
             honours=GUARDS,
             summary="Delete an order that was never paid for",
-            answers={HTTPStatus.NO_CONTENT: None},
+            answers={HTTPStatus.NO_CONTENT: None, HTTPStatus.ACCEPTED: examples.QUEUED_ORDER},
             refusals=frozenset({HTTPStatus.CONFLICT}),
         ),
         Route(
@@ -266,11 +268,12 @@ class _Handlers:
         id_ = order_id_of(order_id)
         changes = (await read_json(_CHANGE_DETAILS)).changes()
         call = DetailsChange(id_, allowed_by(request.headers), changes=changes)
-        return _reply(await self._use_cases.change_details(by, call))
+        outcome = await self._use_cases.change_details(by, call)
+        return _changing(outcome) if isinstance(outcome, ChangeQueued) else _reply(outcome)
 
     async def delete(self, by: Principal, order_id: str) -> Reply:
-        await self._use_cases.delete_order(by, only_if(order_id_of(order_id), request.headers))
-        return no_content()
+        outcome = await self._use_cases.delete_order(by, only_if(order_id_of(order_id), request.headers))
+        return _changing(outcome) if isinstance(outcome, ChangeQueued) else no_content()
 
     async def pay(self, by: Principal, order_id: str) -> Reply:
         id_ = order_id_of(order_id)
@@ -322,6 +325,15 @@ def accepted(order: Order) -> Reply:
     return _reply(order, HTTPStatus.ACCEPTED, ("Location", here(f"/orders/{order.id}")))
 
 
-def _accepted_until(reached: Collection[OrderStatus], order: Order) -> Reply:
+def _changing(queued: ChangeQueued) -> Reply:
+    """The response for a change that is made once its order is recorded: the order as it is, and the job."""
+    body = replace(OrderBody.of(queued.order), job_id=queued.job.id)
+    location = here(f"/jobs/{queued.job.id}")
+    return reply(body, HTTPStatus.ACCEPTED, ("ETag", etag_of(queued.order)), ("Location", location))
+
+
+def _accepted_until(reached: Collection[OrderStatus], order: Order | ChangeQueued) -> Reply:
     """200 if the order has reached its status, 202 while the worker still has to process it."""
+    if isinstance(order, ChangeQueued):
+        return _changing(order)
     return _reply(order, HTTPStatus.OK if order.status in reached else HTTPStatus.ACCEPTED)

@@ -133,12 +133,16 @@ async def test_what_the_rules_refuse_is_not_queued(intakes: Intakes, pen: Produc
     assert intakes.queue.events == []
 
 
+async def nothing_known(_: object) -> None:
+    return None
+
+
 @pytest.mark.parametrize("error", [Overloaded("too much"), KeyInFlight("at work")])
 async def test_what_is_no_fault_of_the_database_is_not_queued(intakes: Intakes, pen: Product, error: Exception) -> None:
     async def place(_: object) -> Order:
         raise error
 
-    auto = AutoIntake(intakes.shop.number, place, Batched(intakes.queue_orders))
+    auto = AutoIntake(intakes.shop.number, nothing_known, place, Batched(intakes.queue_orders))
     with pytest.raises(type(error)):
         await auto(a_request((pen, 1)))
     assert intakes.queue.events == []
@@ -181,7 +185,7 @@ async def test_an_order_that_the_database_may_have_is_an_unknown_outcome(intakes
     async def place(_: object) -> Order:
         raise OutcomeUnknown("there was no answer to the commit")
 
-    auto = AutoIntake(intakes.shop.number, place, Batched(intakes.queue_orders))
+    auto = AutoIntake(intakes.shop.number, nothing_known, place, Batched(intakes.queue_orders))
     with pytest.raises(OutcomeUnknown):
         await auto(a_request((a_product(99), 1)))
     assert intakes.queue.events == []

@@ -18,7 +18,7 @@ from adapters.redis.recent_orders import RedisRecentOrders
 from adapters.sql.core.engine import create_engine, sqlite_url
 from application.assembly.limits import Limits
 from application.assembly.ports import Ports
-from application.messaging.subscriptions import WORK_QUEUES
+from application.messaging.subscriptions import INTAKE, WORK_QUEUES
 from application.ports.caching import DatabaseMark
 from entrypoints.broker import Broker
 from entrypoints.container import Container
@@ -35,13 +35,14 @@ def a_container(settings: Settings) -> Container:
 
     broker = MemoryBroker()
     queues = {work: broker.queue(work) for work in WORK_QUEUES}
+    dead_letter_queues = {work: queue.dead_letters for work, queue in queues.items()}
     gateway = SimulatedGateway(MemoryLedger())
     return Container(
         settings=settings,
         engine=create_engine(settings.database_url or sqlite_url(settings.database_file)),
         redis=GuardedRedis(connect, timeout=0.1, connect_timeout=2, retry_every=0.5) if settings.redis_url else None,
         outbox_signal=MemoryOutboxSignal(),
-        broker=Broker(broker, queues, {work: queue.dead_letters for work, queue in queues.items()}, broker.empty),
+        broker=Broker(broker, queues[INTAKE].is_empty, queues, dead_letter_queues, broker.empty),
         provider=Provider(gateway, gateway, FileLedger(settings.ledger)),
     )
 

@@ -21,8 +21,9 @@ from application.assembly.use_cases import UseCases
 from application.intake.place_order import OrderRequest, RequestedItem
 from application.intake.queue_orders import Queued
 from application.orders.change_details import DetailsChange
+from application.orders.queued_changes import ChangeQueued
 from domain.catalogue.product import MAX_TEXT
-from domain.ids import MAX_NAME, CustomerId, OrderId, ProductId, customer_id
+from domain.ids import MAX_NAME, CustomerId, JobId, OrderId, ProductId, customer_id
 from domain.metadata import MAX_VALUE
 from domain.money import Money
 from domain.orders.details import NO_DETAILS
@@ -196,18 +197,21 @@ class _Handlers:
         id_ = order_id_of(order_id)
         status = (await read_json(_STATUS)).status
         if status.lower() == _CANCELLED:
-            order = await self._use_cases.cancel_order(by, id_)
+            cancelled = await self._use_cases.cancel_order(by, id_)
+            if isinstance(cancelled, ChangeQueued):
+                return _accepted("update_status", id_, cancelled.job.id)
+            order = cancelled
         else:
             order = await self._use_cases.get_order(by, id_)
+        job_id = None
         if status != _status_of(order):
             label = {_LABEL: status, _GIVEN_AT: order.status.value}
-            await self._use_cases.change_details(by, DetailsChange(id_, changes={"metadata": label}))
-        return _accepted("update_status", id_)
+            job_id = _job_of(await self._use_cases.change_details(by, DetailsChange(id_, changes={"metadata": label})))
+        return _accepted("update_status", id_, job_id)
 
     async def delete(self, by: Principal, order_id: str) -> Reply:
         id_ = order_id_of(order_id)
-        await self._use_cases.delete_order(by, id_)
-        return _accepted("delete", id_)
+        return _accepted("delete", id_, _job_of(await self._use_cases.delete_order(by, id_)))
 
     async def seed(self, by: Principal) -> Reply:
         body = await read_json_if_any(_SEED) or SeedBody()
@@ -246,8 +250,13 @@ def _customer(name: str) -> CustomerId:
         raise InvalidRequest(in_body("customer_name", str(error))) from None
 
 
-def _accepted(job_type: str, order_id: OrderId) -> Reply:
-    return reply(JobBody(order_id, job_type, "queued", order_id), HTTPStatus.ACCEPTED)
+def _accepted(job_type: str, order_id: OrderId, job_id: JobId | None = None) -> Reply:
+    return reply(JobBody(job_id or order_id, job_type, "queued", order_id), HTTPStatus.ACCEPTED)
+
+
+def _job_of(outcome: Order | ChangeQueued) -> JobId | None:
+    """The job of a change that waits for its order."""
+    return outcome.job.id if isinstance(outcome, ChangeQueued) else None
 
 
 def _status_of(order: Order) -> str:

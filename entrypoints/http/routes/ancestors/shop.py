@@ -1,6 +1,7 @@
 """The shop with products, stock and payments. Its prices are in the units that people write, such as 12.5 euros."""
 
 import asyncio
+from collections.abc import Collection
 from contextlib import suppress
 from datetime import datetime
 from http import HTTPStatus
@@ -20,13 +21,14 @@ from application.catalogue.add_products import NewProduct
 from application.errors import Overloaded
 from application.intake.place_order import OrderRequest, RequestedItem
 from application.intake.queue_orders import Queued
+from application.orders.queued_changes import ChangeQueued
 from application.ports.idempotency import scope_of
 from domain.catalogue.product import MAX_COUNT, MAX_TEXT, Product
 from domain.ids import ProductId
 from domain.money import MAX_MINOR, Money
 from domain.orders.limits import MAX_LINES, MAX_QUANTITY
 from domain.orders.order import Order
-from domain.orders.status import WAITS_FOR_WORKER, OrderStatus
+from domain.orders.status import MAY_EXPIRE, WAITS_FOR_WORKER, OrderStatus
 from entrypoints.currencies import DIGITS, UNKNOWN
 from entrypoints.http.bodies.common import LookedThrough, NumberedId, WrittenCustomerId
 from entrypoints.http.decoding import read_json, read_json_if_any
@@ -181,18 +183,20 @@ class _Handlers:
         body = await read_json_if_any(_PAY)
         key = None if body is None else body.idempotency_key
         call = await keyed(only_if(id_, request.headers), scope=f"order {id_}", in_the_body=key)
-        order = first_answer(await self._use_cases.request_payment(by, call))
-        if order.status in WAITS_FOR_WORKER:
-            order = await self._settled(by, order)
-        status = HTTPStatus.ACCEPTED if order.status in WAITS_FOR_WORKER else HTTPStatus.OK
+        outcome = await self._use_cases.request_payment(by, call)
+        # Where orders are queued, the order may not be recorded yet, and its payment not be requested.
+        order = outcome.order if isinstance(outcome, ChangeQueued) else first_answer(outcome)
+        unsettled = WAITS_FOR_WORKER | MAY_EXPIRE if isinstance(outcome, ChangeQueued) else WAITS_FOR_WORKER
+        order = await self._settled(by, order, unsettled)
+        status = HTTPStatus.ACCEPTED if order.status in unsettled else HTTPStatus.OK
         return reply(OrderBody.of(order), status)
 
-    async def _settled(self, by: Principal, order: Order) -> Order:
+    async def _settled(self, by: Principal, order: Order, unsettled: Collection[OrderStatus]) -> Order:
         """Return the order when its payment has an outcome, or as it is when it is too late, or too many wait."""
         now = asyncio.get_running_loop().time
         until = now() + _LONGEST
         with suppress(Overloaded):
-            while order.status in WAITS_FOR_WORKER:
+            while order.status in unsettled:
                 wanted = order.version + 1
                 order = await self._use_cases.await_version(by, order.id, version=wanted, seconds=until - now())
                 if order.version < wanted:

@@ -1,7 +1,7 @@
 """API keys: who may give them, how long they work, and what holds while the database is away."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import timedelta
 
@@ -13,9 +13,12 @@ from application.access.limits import GUESSES, TooManyGuesses
 from application.access.manage_keys import InvalidKey, IssuedKey, NewKey, UnknownKey
 from application.access.principal import SYSTEM, Forbidden, Principal, Unauthenticated
 from application.access.scopes import ALL_SCOPES, CUSTOMER_SCOPES, ROLES, Role, Scope
-from application.errors import Unavailable
+from application.assembly import assemble
+from application.assembly.limits import Limits
+from application.errors import Overloaded, Unavailable
 from application.execution.batching import Batched
 from application.ports.api_keys import ApiKey
+from application.ports.environment import loop_time
 from domain.ids import UserId
 from tests.unit.builders import LATER, NOW
 from tests.unit.shop import Shop
@@ -37,6 +40,9 @@ class Door:
     oldest: float = -1.0
     without_database: float = 3600.0
     most: int = 100
+    # Whether the database answers others.
+    answers: bool = False
+    elapsed: Callable[[], float] = loop_time
     let_in: Authenticate = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -57,6 +63,8 @@ class Door:
             without_database=self.without_database,
             retry=-1.0,
             most=self.most,
+            database_answers=lambda: self.answers,
+            time=self.elapsed,
         )
 
     async def until_refused(self, issued: IssuedKey) -> None:
@@ -127,6 +135,44 @@ async def test_a_revoked_key_is_dead_once_it_is_read_again(shop: Shop) -> None:
         await door.let_in(issued.token, HERE)
     again = await shop.use_cases.revoke_key(SYSTEM, issued.key.id)
     assert again.revoked_at == NOW
+
+
+async def test_a_key_is_not_believed_for_long_while_only_the_look_at_it_fails(shop: Shop) -> None:
+    seconds = 0.0
+    door, issued = Door(shop, answers=True, elapsed=lambda: seconds), await a_key(shop)
+    await door.let_in(issued.token, HERE)
+    await shop.use_cases.revoke_key(SYSTEM, issued.key.id)
+    door.gone, seconds = True, 4.9
+    assert await door.let_in(issued.token, HERE)
+    seconds = 5.1
+    with pytest.raises(Overloaded):
+        await door.let_in(issued.token, HERE)
+    # It is really away: orders are accepted on.
+    door.answers = False
+    assert await door.let_in(issued.token, HERE)
+    door.gone = False
+    await door.until_refused(issued)
+
+
+async def test_a_revoked_key_is_dead_on_three_replicas_within_five_seconds(shop: Shop) -> None:
+    seconds = 0.0
+    # Without Redis they share the database, and nothing else.
+    ports = evolve(shop.ports, elapsed=lambda: seconds)
+    replicas = [assemble(ports, Limits()) for _ in range(3)]
+    issued = await replicas[0].create_key(SYSTEM, FOR_A_TILL)
+    # One replica uses the key all the time, one now and then, and one has it in mind from long ago.
+    for replica in replicas:
+        await replica.authenticate(issued.token, HERE)
+    for seconds in (1.5, 3.0):  # noqa: B007 - the ports look at it
+        await replicas[0].authenticate(issued.token, HERE)
+    await replicas[1].authenticate(issued.token, HERE)
+    for replica in replicas:
+        await replica.drained()
+    await replicas[2].revoke_key(SYSTEM, issued.key.id)
+    seconds += 5
+    for replica in replicas:
+        with pytest.raises(Unauthenticated):
+            await replica.authenticate(issued.token, HERE)
 
 
 async def test_a_known_key_is_read_again_without_a_wait(shop: Shop) -> None:
