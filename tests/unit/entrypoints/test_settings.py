@@ -321,3 +321,15 @@ def test_callers_need_a_key_unless_nobody_else_can_reach_the_api(
     environment: dict[str, str], *, required: bool
 ) -> None:
     assert read_settings(environment).keys_required is required
+
+
+def test_the_requests_of_earlier_systems_are_there_unless_they_are_turned_off() -> None:
+    assert (read_settings({}).ancestors, read_settings({}).ancestors_create) == (True, False)
+    given = {"HOLDFAST_ANCESTORS_CREATE": "on", "HOLDFAST_ANCESTORS_CURRENCY": "JPY"}
+    assert (read_settings(given).ancestors_create, read_settings(given).ancestors_currency) == (True, "JPY")
+    assert read_settings({"HOLDFAST_ANCESTORS": "off"}).ancestors is False
+    with pytest.raises(InvalidSettings) as refusal:
+        read_settings({**given, "HOLDFAST_ANCESTORS": "off"})
+    assert [line.partition(":")[0] for line in str(refusal.value).splitlines()] == [*given]
+    with pytest.raises(InvalidSettings, match="HOLDFAST_ANCESTORS_CURRENCY: 'XXX'"):
+        read_settings({"HOLDFAST_ANCESTORS_CURRENCY": "XXX"})
