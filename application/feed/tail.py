@@ -114,8 +114,8 @@ class FeedTail:
     _position: Position | None = field(default=None, init=False)
     # One that nobody closes, since its request ended before its stream began, ends with its last reference.
     _followers: WeakSet[Follower] = field(factory=WeakSet, init=False)
-    # Those who are at the end of the feed, and are offered what is new.
-    _attached: set[Follower] = field(factory=set, init=False)
+    # Those who are at the end of the feed, and are offered what is new, in the sequence in which they came.
+    _attached: dict[Follower, None] = field(factory=dict, init=False)
     _looking: asyncio.Task[None] | None = field(default=None, init=False)
 
     @property
@@ -162,15 +162,15 @@ class FeedTail:
         """Offer this follower what is new from now on. Return False if it is not at the end of the feed yet."""
         if self._position is None or follower.position < self._position:
             return False
-        self._attached.add(follower)
+        self._attached[follower] = None
         return True
 
     def detach(self, follower: Follower) -> None:
-        self._attached.discard(follower)
+        self._attached.pop(follower, None)
 
     def leave(self, follower: Follower) -> None:
         self._followers.discard(follower)
-        self._attached.discard(follower)
+        self._attached.pop(follower, None)
 
     def _expect_room(self, only: FeedFilter) -> None:
         if self.count >= self._most:
@@ -201,5 +201,5 @@ class FeedTail:
         self._position = None
         for follower in tuple(self._attached):
             # It reads from the table again, and finds what has become of its position.
-            self._attached.discard(follower)
+            self._attached.pop(follower, None)
             follower.wake()

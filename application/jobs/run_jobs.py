@@ -42,7 +42,8 @@ class RunJobs:
     _unit_of_work: UnitOfWork
     handlers: Mapping[str, JobHandler]
     _limit: int = field(default=8, kw_only=True)
-    _running: set[asyncio.Task[Ended]] = field(factory=set, init=False)
+    # In the sequence in which they began: a set of tasks has another one in each process.
+    _running: list[asyncio.Task[Ended]] = field(factory=list, init=False)
     # Of the database's clock: nothing was left to be done before this time, and when everything was looked at.
     _nothing_before: datetime | None = field(default=None, init=False)
     _looked_at_all: datetime | None = field(default=None, init=False)
@@ -55,7 +56,8 @@ class RunJobs:
         """Begin what is due, as far as there is room. Return the attempts that have ended. Raise `Trouble`."""
         room = self._limit - len(self._running)
         if room > 0:
-            self._running |= {asyncio.create_task(self._run(job)) for job in await self._claim(room)}
+            claimed = await self._claim(room)
+            self._running += [asyncio.create_task(self._run(job)) for job in claimed]
         if self._running:
             await asyncio.wait(self._running, timeout=_MOMENT, return_when=asyncio.FIRST_COMPLETED)
         return self._take_ended()
@@ -162,8 +164,8 @@ class RunJobs:
             return
 
     def _take_ended(self) -> list[Ended]:
-        done = {task for task in self._running if task.done()}
-        self._running -= done
+        done = [task for task in self._running if task.done()]
+        self._running[:] = [task for task in self._running if task not in done]
         return [task.result() for task in done if not task.cancelled()]
 
 

@@ -49,7 +49,8 @@ class Consumer:
     _max_batch: int = field(default=256, kw_only=True)
     _max_failures: int = field(default=8, kw_only=True)
     _max_late: int = field(default=128, kw_only=True)
-    _late: set[asyncio.Future[Outcome]] = field(factory=set, init=False)
+    # In the sequence in which they came: a set of futures has another one in each process.
+    _late: dict[asyncio.Future[Outcome], None] = field(factory=dict, init=False)
     # Late deliveries with their outcomes, to be settled.
     _finished: list[tuple[Delivery, Outcome]] = field(factory=list, init=False)
     _changed: asyncio.Event = field(factory=asyncio.Event, init=False)
@@ -105,12 +106,12 @@ class Consumer:
 
     def _await_later(self, delivery: Delivery, outcome: asyncio.Future[Outcome]) -> None:
         def finish(done: asyncio.Future[Outcome]) -> None:
-            self._late.discard(done)
+            self._late.pop(done, None)
             if not done.cancelled():
                 self._finished.append((delivery, done.result()))
             self._changed.set()
 
-        self._late.add(outcome)
+        self._late[outcome] = None
         outcome.add_done_callback(finish)
 
     async def _until(self, holds: Callable[[], bool]) -> None:

@@ -11,6 +11,7 @@ from adapters.codecs.events import encode
 from adapters.memory.store import MemoryStore
 from application.intake.queue_orders import Queued
 from application.messaging.subscriptions import QUEUE_OF
+from application.orders.queued_changes import ChangeQueued
 from application.ports.outbox import OutboxEntry
 from domain.errors import NotForSale, PriceChanged, UnknownOrder, UnknownProduct
 from domain.ids import OrderId, ProductId, UserId, first_payment_of
@@ -268,8 +269,10 @@ def keys(store: MemoryStore, diary: Diary, *, queued: bool, forgets: bool) -> It
     """
     for key, every in diary.answers.items():
         answers = _lasting(every) if queued else every
-        if any(not _are_the_same(answers[0], answer, queued=queued, forgets=forgets) for answer in answers):
+        if any(not _are_the_same(answers[0], answer, queued=queued, forgets=forgets) for answer in answers[1:]):
             yield f"under the key {key.value!r} of {key.scope} this was answered: {answers}"
+        if len({answer.job.id for answer in every if isinstance(answer, ChangeQueued)}) > 1:
+            yield f"under the key {key.value!r} of {key.scope} a change was queued twice: {every}"
     for order_id, times in Counter(payment.order_id for payment in store.payments.values()).items():
         meant = diary.meant_to_pay[order_id] + (first_payment_of(order_id) in store.payments)
         if times > meant:
@@ -277,10 +280,14 @@ def keys(store: MemoryStore, diary: Diary, *, queued: bool, forgets: bool) -> It
 
 
 def _lasting(answers: list[Answer]) -> list[Answer]:
-    """The final answers. An unknown order may be recorded later, and the catalogue change."""
+    """The final answers.
+
+    An unknown order may be recorded later, the catalogue may change, and a queued change is made later.
+    """
     passing = (UnknownOrder, *_PASSING)
-    lasting = [answer for answer in answers if not (isinstance(answer, Refused) and isinstance(answer.error, passing))]
-    return lasting or answers
+    decided = [answer for answer in answers if not isinstance(answer, ChangeQueued)]
+    lasting = [answer for answer in decided if not (isinstance(answer, Refused) and isinstance(answer.error, passing))]
+    return lasting or decided
 
 
 def _are_the_same(one: Answer, other: Answer, *, queued: bool, forgets: bool) -> bool:
