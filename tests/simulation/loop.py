@@ -41,6 +41,18 @@ class _Handle(partial[object]):
         return self.off
 
 
+class _Task(asyncio.Task[Any]):
+    """A task whose place in a set hangs on its number, not on its address: a group is cancelled in one sequence."""
+
+    def __init__(self, number: int, coro: Any, **options: Any) -> None:
+        # asyncio keeps all tasks in a set, from the beginning.
+        self._number = number
+        super().__init__(coro, **options)
+
+    def __hash__(self) -> int:
+        return self._number
+
+
 class SimulatedLoop(asyncio.AbstractEventLoop):
     """An event loop that picks the next task at random, and in which time passes only when no task can run.
 
@@ -53,6 +65,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         self._ready: list[_Handle] = []
         self._timers: list[tuple[float, int, _Handle]] = []
         self._numbers = count()
+        self._task_numbers = count()
         self.steps = 0
         self.troubles: list[str] = []
 
@@ -134,7 +147,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         return asyncio.Future(loop=self)
 
     def create_task(self, coro: Any, *, name: str | None = None, context: Context | None = None) -> "asyncio.Task[Any]":
-        task: asyncio.Task[Any] = asyncio.Task(coro, loop=self, name=name or "task", context=context)
+        task = _Task(next(self._task_numbers), coro, loop=self, name=name or "task", context=context)
         group = GROUP.get() if context is None else context.get(GROUP)
         if group is not None:
             group.append(task)
