@@ -145,7 +145,8 @@ async def remove(url: str, topology: Topology, found: Sequence[Found]) -> None:
 async def empty_queues(url: str, topology: Topology) -> None:
     """Remove the messages that wait in our queues. What a consumer has already got goes on. Raise `Unavailable`."""
     async with _asking(url, topology) as ask:
-        for name in (*topology.all_queues, *topology.former_queues):
+        # First those whose messages return to a work queue by themselves.
+        for name in (*topology.former_queues, *reversed(topology.all_queues)):
             with suppress(Missing):
                 await ask(_emptying(name))
 
