@@ -48,8 +48,9 @@ RULES_OF_THE_SHOP = {
     "GET /exports/{job_id}": [416],
     "POST /messages": [422],
     "POST /orders/{order_id}/messages": [422],
-    # A customer has names of letters, too.
+    # The name of a customer that is written as a number out of range.
     "GET /orders": [422],
+    "POST /orders/search": [422],
     # To wait is to wait for a version.
     "GET /orders/{order_id}": [422],
     # A position that was never given.
