@@ -1,6 +1,7 @@
 """The client of Holdfast. `Client` waits for each answer, `AsyncClient` is for asyncio; both do the same."""
 
-from holdfast_client.client import AsyncClient, Client
+from holdfast_client.async_client import AsyncClient
+from holdfast_client.client import Client
 from holdfast_client.errors import (
     ApiError,
     Forbidden,

@@ -1,0 +1,342 @@
+"""The client for asyncio. Each of its methods is one of `Client` as well."""
+
+import asyncio
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from typing import Any, Self, TypeVar
+from uuid import UUID
+
+import httpx
+
+from holdfast_client import calls
+from holdfast_client.calls import Call, read
+from holdfast_client.defaults import PAGE, TIMEOUT, headers
+from holdfast_client.downloading import Downloading
+from holdfast_client.errors import HoldfastError, error_of
+from holdfast_client.following import QUIET, STREAM, Following, is_stream
+from holdfast_client.models import (
+    Cart,
+    CheckedOrder,
+    Event,
+    EventPage,
+    IssuedKey,
+    Item,
+    Job,
+    Message,
+    Order,
+    Page,
+    Product,
+)
+from holdfast_client.retries import Retries, no_answer
+from holdfast_client.waiting import Waiting
+
+T = TypeVar("T")
+
+
+class AsyncClient:
+    """A client of the service at `base_url`, with an API key where one is needed. Use it as a context manager.
+
+    `transport` is for tests and proxies. `timeout` is in seconds.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        api_key: str | None = None,
+        *,
+        retries: Retries | None = None,
+        timeout: float = TIMEOUT,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._timeout = timeout
+        self._retries = retries or Retries()
+        self._http = httpx.AsyncClient(
+            base_url=base_url, headers=headers(api_key), timeout=timeout, transport=transport
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    async def place_order(
+        self,
+        user_id: int | str,
+        items: Iterable[Item],
+        *,
+        pay: bool = False,
+        key: str | None = None,
+        **details: Any,
+    ) -> Order:
+        """Place an order, and with `pay` request its payment in the same transaction.
+
+        It is sent under an idempotency key, by default a new one, so that it is placed once however often it is sent.
+        Give a key of your own to be able to place the same order again after your process has crashed. `details` are
+        members of the order such as `external_id`, `email`, `metadata`, `shipping_address`.
+        """
+        return await self._send(calls.place_order(user_id, items, pay=pay, key=key, details=details))
+
+    async def order(
+        self,
+        order_id: UUID | str,
+        *,
+        expand: Iterable[str] = (),
+        wait: float | None = None,
+        min_version: int | None = None,
+    ) -> Order:
+        """Return an order. With `wait` and `min_version`, wait for the version for so many seconds, at most ten.
+
+        `expand` names what its `raw` also has: `payments`, `events`, `refunds`.
+        """
+        return await self._send(calls.get_order(order_id, expand=expand, wait=wait, min_version=min_version))
+
+    async def check_order(self, items: Iterable[Item]) -> CheckedOrder:
+        """Return what an order would cost, and whether there is stock. It promises nothing."""
+        return await self._send(calls.check_order(items))
+
+    async def wait_for(
+        self,
+        order_id: UUID | str,
+        *,
+        status: str | Collection[str] = (),
+        version: int | None = None,
+        timeout: float = 60.0,  # noqa: ASYNC109 - as that of the other client
+    ) -> Order:
+        """Return the order once it has this status or one of these, or this version or a later one.
+
+        Name every status that ends your wait, such as `("PAID", "FAILED")`. Raise `NotInTime` after `timeout` seconds.
+        """
+        waiting = Waiting.begin(status, version, timeout)
+        order = await self.order(order_id)
+        while (look := waiting.next_look(order)) is not None:
+            order = await self._send(look)
+        return order
+
+    async def order_page(self, *, cursor: str | None = None, limit: int | None = None, **only: Any) -> Page[Order]:
+        """Return a page of the orders, the newest first. `only` are parameters of the list, such as `status`.
+
+        With `count="capped"`, the page has the `count` of the list of a customer or of a status, up to 10,000.
+        """
+        return await self._send(calls.list_orders(cursor=cursor, limit=limit, **only))
+
+    async def pay(self, order_id: UUID | str, *, version: int | None = None, key: str | None = None) -> Order:
+        """Request the payment. The order is PROCESSING until the provider has answered."""
+        return await self._send(calls.pay(order_id, version=version, key=key))
+
+    async def cancel(self, order_id: UUID | str, *, version: int | None = None) -> Order:
+        return await self._send(calls.set_status(order_id, "CANCELLED", version=version))
+
+    async def complete(self, order_id: UUID | str, *, version: int | None = None) -> Order:
+        return await self._send(calls.set_status(order_id, "COMPLETED", version=version))
+
+    async def refund(self, order_id: UUID | str, *, version: int | None = None) -> Order:
+        """Request a refund of the whole order. It is REFUNDED once the provider has answered."""
+        return await self._send(calls.set_status(order_id, "REFUNDED", version=version))
+
+    async def change_order(self, order_id: UUID | str, *, version: int | None = None, **changes: Any) -> Order:
+        """Change details such as `metadata`, `note`, `shipping_address`. None removes one."""
+        return await self._send(calls.change_order(order_id, changes, version=version))
+
+    async def delete_order(self, order_id: UUID | str, *, version: int | None = None) -> None:
+        return await self._send(calls.delete_order(order_id, version=version))
+
+    async def history(self, order_id: UUID | str) -> Sequence[Event]:
+        """Return the events of an order, in sequence."""
+        return await self._send(calls.history(order_id))
+
+    async def product(self, product_id: int) -> Product:
+        return await self._send(calls.get_product(product_id))
+
+    async def product_page(self, *, cursor: str | None = None, limit: int | None = None) -> Page[Product]:
+        return await self._send(calls.list_products(cursor=cursor, limit=limit))
+
+    async def add_product(
+        self, name: str, *, price: int, currency: str, stock: int = 0, key: str | None = None, **more: Any
+    ) -> Product:
+        """Enter a product. `price` is in minor units. `more` are members such as `sku` and `metadata`."""
+        new = {"name": name, "price": price, "currency": currency, "stock": stock, **more}
+        return await self._send(calls.add_product(new, key=key))
+
+    async def change_product(self, product_id: int, *, version: int | None = None, **changes: Any) -> Product:
+        """Change members such as `name`, `price`, `active`. Placed orders keep their prices."""
+        return await self._send(calls.change_product(product_id, changes, version=version))
+
+    async def adjust_stock(self, product_id: int, delta: int, *, reason: str, key: str | None = None) -> Product:
+        """Put `delta` units into stock, or take them out. Raise `RefusedByRules` if there are too few."""
+        return await self._send(calls.adjust_stock(product_id, delta, reason=reason, key=key))
+
+    async def put_into_cart(self, user_id: int | str, product_id: int, quantity: int) -> Cart:
+        """Have so many units of the product in the cart, however many were there."""
+        return await self._send(calls.put_into_cart(user_id, product_id, quantity))
+
+    async def cart(self, user_id: int | str) -> Cart:
+        return await self._send(calls.get_cart(user_id))
+
+    async def empty_cart(self, user_id: int | str) -> None:
+        return await self._send(calls.empty_cart(user_id))
+
+    async def order_cart(self, user_id: int | str, *, key: str | None = None) -> Order:
+        """Order what is in the cart, at the prices in it. Raise `RefusedByRules` if one has changed."""
+        return await self._send(calls.order_cart(user_id, key=key))
+
+    async def add_message(self, content: str, *, order_id: UUID | str | None = None, key: str | None = None) -> UUID:
+        """Leave a message, in general or about an order. Return the job that takes it."""
+        return await self._send(calls.add_message(content, order_id=order_id, key=key))
+
+    async def message_page(self, *, order_id: UUID | str | None = None, cursor: str | None = None) -> Page[Message]:
+        return await self._send(calls.list_messages(order_id=order_id, cursor=cursor))
+
+    async def job(self, job_id: UUID | str) -> Job:
+        return await self._send(calls.get_job(job_id))
+
+    async def cancel_job(self, job_id: UUID | str) -> Job:
+        return await self._send(calls.cancel_job(job_id))
+
+    async def retry_job(self, job_id: UUID | str) -> Job:
+        return await self._send(calls.retry_job(job_id))
+
+    async def start_export(
+        self,
+        what: str,
+        *,
+        format: str = "ndjson",  # noqa: A002 - as the API has it
+        key: str | None = None,
+        **only: Any,
+    ) -> UUID:
+        """Ask for an export of `orders`, `products` or `events`, as `ndjson` or `csv`. Return its job.
+
+        `only` is its filter, such as `status=["PAID"]`. It can be downloaded when the job is COMPLETED.
+        """
+        return await self._send(calls.start_export(what, format=format, key=key, only=only))
+
+    async def download_export(self, job_id: UUID | str) -> AsyncIterator[bytes]:
+        """Yield the bytes of an export. When the connection breaks off, go on behind what has come."""
+        download, failed = Downloading(job_id), 0
+        while not download.is_done:
+            try:
+                async with self._http.stream("GET", download.path, headers=download.headers()) as response:
+                    if not response.is_success:
+                        await response.aread()
+                        raise error_of(response)
+                    download.begin(response)
+                    async for part in response.aiter_raw():
+                        failed = 0
+                        yield download.take(part)
+            except (httpx.TransportError, HoldfastError) as error:
+                failed += 1
+                trouble = no_answer(error, repeats=True) if isinstance(error, httpx.TransportError) else error
+                pause = self._retries.pause_after(failed, trouble)
+                if pause is None:
+                    raise trouble from error
+                await asyncio.sleep(pause)
+
+    async def reset_shop(self, confirm: str) -> int:
+        """Remove all orders of a shop for trials, whose namespace is `confirm`. Return how many there were."""
+        return await self._send(calls.reset_shop(confirm))
+
+    async def create_key(self, name: str, role: str, **more: Any) -> IssuedKey:
+        """Make an API key. `more` are members such as `user_id`, `scopes` and `expires_at`."""
+        return await self._send(calls.create_key(name, role, more))
+
+    async def revoke_key(self, key_id: str) -> None:
+        return await self._send(calls.revoke_key(key_id))
+
+    async def event_page(
+        self,
+        *,
+        after: int | None = None,
+        types: Sequence[str] = (),
+        order_id: UUID | str | None = None,
+        limit: int | None = None,
+        wait: int | None = None,
+    ) -> EventPage:
+        """Return a page of the feed, by default from its beginning. `types` may be as `order.paid` or `order.*`.
+
+        With `wait`, wait for so many seconds, at most ten, until there is an event.
+        """
+        return await self._send(calls.event_page(after=after, types=types, order_id=order_id, limit=limit, wait=wait))
+
+    async def newest_position(self) -> int:
+        """Return the position of the newest event."""
+        return await self._send(calls.newest_position())
+
+    async def orders(self, **only: Any) -> AsyncIterator[Order]:
+        """Yield the orders, the newest first, page by page. `only` are parameters of the list, such as `status`."""
+        page = await self._send(calls.list_orders(limit=PAGE, **only))
+        while True:
+            for order in page:
+                yield order
+            if page.next is None:
+                return
+            page = await self._send(calls.list_orders(cursor=page.next, limit=PAGE, **only))
+
+    async def products(self) -> AsyncIterator[Product]:
+        page = await self._send(calls.list_products(limit=PAGE))
+        while True:
+            for product in page:
+                yield product
+            if page.next is None:
+                return
+            page = await self._send(calls.list_products(cursor=page.next, limit=PAGE))
+
+    async def events(
+        self, *, after: int | None = None, types: Sequence[str] = (), order_id: UUID | str | None = None
+    ) -> AsyncIterator[Event]:
+        """Yield the events after a position, by default those to come, and wait for more without end.
+
+        Keep the `position` of the last event that you have handled, and go on after it: nothing is missed and nothing
+        comes twice. They come by stream, or by pages where no stream gets through. Raise `PositionNotKept` when the
+        shop no longer has the events after the position.
+        """
+        begin = await self.newest_position() if after is None else after
+        following = Following(begin, types, order_id)
+        while True:
+            if following.streams:
+                async for event in self._stream(following):
+                    yield event
+            else:
+                for event in following.take_page(await self._send(following.page())):
+                    yield event
+
+    async def _stream(self, following: Following) -> AsyncIterator[Event]:
+        parameters = following.begin_stream()
+        with_quiet = httpx.Timeout(self._timeout, read=QUIET)
+        try:
+            async with self._http.stream("GET", STREAM, params=parameters, timeout=with_quiet) as response:
+                if not is_stream(response):
+                    return
+                async for line in response.aiter_lines():
+                    event = following.take_line(line)
+                    if event is not None:
+                        yield event
+        except httpx.TransportError:
+            # The next page finds out whether the service is away.
+            return
+        finally:
+            following.end_stream()
+
+    async def _send(self, call: Call[T]) -> T:
+        failed = 0
+        while True:
+            try:
+                return await self._try(call)
+            except HoldfastError as error:
+                failed += 1
+                pause = self._retries.pause_after(failed, error)
+                if pause is None:
+                    raise
+            await asyncio.sleep(pause)
+
+    async def _try(self, call: Call[T]) -> T:
+        try:
+            response = await self._http.request(
+                call.method, call.path, json=call.json, params=dict(call.params), headers=dict(call.headers)
+            )
+        except httpx.TransportError as error:
+            raise no_answer(error, repeats=call.repeats) from error
+        if not response.is_success:
+            raise error_of(response)
+        return read(call, response)
