@@ -15,7 +15,8 @@ from adapters.rabbitmq.publisher import open_publisher
 from adapters.rabbitmq.topology import Topology
 from adapters.sql.unit_of_work import SqlUnitOfWork
 from application.errors import Unavailable
-from application.intake.place_order import NumberRequests, OrderRequest, PlaceOrder, RequestedItem
+from application.intake.order_request import NumberRequests, OrderRequest, RequestedItem
+from application.intake.place_order import PlaceOrder
 from application.payments.request_payment import RequestPayment
 from application.ports.outbox import OutboxEntry
 from bench.shops import PRODUCTS, Say

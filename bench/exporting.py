@@ -16,7 +16,7 @@ from cyclopts import Parameter
 from application.access.principal import SYSTEM
 from application.assembly.use_cases import UseCases
 from application.exports.request import ExportRequest, Format
-from application.intake.place_order import OrderRequest, RequestedItem
+from application.intake.order_request import OrderRequest, RequestedItem
 from domain.ids import UserId
 from domain.jobs.job import Job
 from entrypoints.cli.common import CommandError, Data, command_settings

@@ -26,7 +26,8 @@ from adapters.sql.unit_of_work import SqlUnitOfWork
 from application.access.principal import the_system
 from application.catalogue.add_products import AddProducts, NewProduct
 from application.execution.idempotency import Keyed
-from application.intake.place_order import NumberedRequest, OrderRequest, PlaceOrder, RequestedItem
+from application.intake.order_request import NumberedRequest, OrderRequest, RequestedItem
+from application.intake.place_order import PlaceOrder
 from application.orders.changing import change_each
 from application.orders.complete_order import CompleteOrder
 from application.payments.pipeline import ProviderPipeline

@@ -10,7 +10,7 @@ from application.access.principal import Principal
 from application.access.scopes import Scope
 from application.execution.conditional import OnlyIf, OrderCall
 from application.execution.idempotency import Keyed
-from application.intake.place_order import OrderRequest
+from application.intake.order_request import OrderRequest
 from domain.ids import OrderId
 
 C = TypeVar("C")

@@ -9,7 +9,7 @@ from attrs import frozen
 
 from application.access.principal import Principal
 from application.execution.idempotency import Keyed, KeyInFlight, Outcome, Replayed
-from application.intake.place_order import NumberedRequest, OrderRequest, RequestedItem
+from application.intake.order_request import NumberedRequest, OrderRequest, RequestedItem
 from application.jobs.add_job import AddJob, with_arguments
 from application.jobs.kinds import SEED_ORDERS, Progress
 from application.ports.idempotency import IdempotencyKey

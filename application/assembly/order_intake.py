@@ -11,8 +11,9 @@ from application.execution.circuit_breaker import CircuitBreaker
 from application.execution.idempotency import Keyed, Replayed
 from application.execution.retry_conflicts import Retrying
 from application.intake.order_intake import AutoIntake, DirectIntake, OrderIntake, QueuedIntake, RefuseWhatIsNew
+from application.intake.order_request import NumberedRequest, NumberRequests
 from application.intake.persist_orders import PersistOrders
-from application.intake.place_order import NumberedRequest, NumberRequests, PlaceOrder
+from application.intake.place_order import PlaceOrder
 from application.intake.queue_orders import Queued, QueueOrders, QueueOrRecord
 from application.intake.unrecorded import RecallOrders, Unrecorded
 from application.ports.persistence import UnitOfWork

@@ -11,7 +11,7 @@ from application.assembly.shared import ChangeOrder, Shared
 from application.execution.conditional import OrderCall
 from application.execution.idempotency import Keyed, Replayed
 from application.intake.check_order import CheckedOrder, CheckOrder
-from application.intake.place_order import OrderRequest, RequestedItem
+from application.intake.order_request import OrderRequest, RequestedItem
 from application.intake.queue_orders import Queued
 from application.intake.refresh_prices import RefreshPrices
 from application.orders.await_version import AwaitVersion

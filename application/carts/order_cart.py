@@ -8,7 +8,7 @@ from application.access.principal import Principal
 from application.errors import Trouble
 from application.execution.idempotency import Keyed, Replayed
 from application.intake.order_intake import OrderIntake
-from application.intake.place_order import OrderRequest, RequestedItem
+from application.intake.order_request import OrderRequest, RequestedItem
 from application.intake.queue_orders import Queued
 from application.ports.carts import Carts
 from application.ports.environment import NewId

@@ -2,7 +2,8 @@ from collections.abc import Sequence
 
 from attrs import frozen
 
-from application.intake.place_order import RequestedItem, price_items
+from application.intake.order_request import RequestedItem
+from application.intake.pricing import price_items
 from application.ports.persistence import UnitOfWork
 from domain.money import Money
 from domain.orders.limits import expect_within_limits

@@ -7,7 +7,8 @@ from attrs import evolve, frozen
 
 from application.errors import Aborted, OutcomeUnknown, Overloaded, Trouble, Unavailable
 from application.execution.idempotency import Keyed, Replayed
-from application.intake.place_order import KeyUndecided, NumberedRequest, NumberRequests, OrderRequest, is_made_of
+from application.intake.order_request import NumberedRequest, NumberRequests, OrderRequest, is_made_of
+from application.intake.place_order import KeyUndecided
 from application.intake.queue_orders import DatabaseNeeded, Queued
 from domain.ids import OrderId
 from domain.orders.order import Order

@@ -5,7 +5,8 @@ from attrs import frozen
 
 from application.errors import Aborted
 from application.execution.idempotency import Keyed, KeyInFlight, KeyReused, Outcome, Replayed, once
-from application.intake.place_order import Placed, is_made_of, numbered_in, place, record, taken_external_ids
+from application.intake.order_request import is_made_of, numbered_in
+from application.intake.place_order import Placed, place, record, taken_external_ids
 from application.ports.environment import Clock
 from application.ports.idempotency import IdempotencyKey
 from application.ports.persistence import Transaction, UnitOfWork

@@ -8,16 +8,8 @@ from attrs import frozen
 
 from application.errors import Aborted, NotDone, OutcomeUnknown, Overloaded, Trouble, Unavailable
 from application.execution.idempotency import Keyed, KeyReused, Replayed
-from application.intake.place_order import (
-    KeyUndecided,
-    NumberedRequest,
-    expect_placeable,
-    is_made_of,
-    is_of_the_moment,
-    numbered_in,
-    place,
-    price_order,
-)
+from application.intake.order_request import NumberedRequest, is_made_of, numbered_in
+from application.intake.place_order import KeyUndecided, expect_placeable, is_of_the_moment, place, price_order
 from application.ports.caching import PriceList, RecentOrders
 from domain.errors import DomainError
 from domain.ids import OrderId

@@ -6,8 +6,8 @@ from attrs import frozen
 from application.errors import Trouble
 from application.execution.batching import each_alone
 from application.execution.concurrency import until_unavailable
+from application.intake.order_request import asked_to_pay
 from application.intake.persist_orders import PersistOrders
-from application.intake.place_order import asked_to_pay
 from application.messaging.republish import last_requests
 from application.orders.expire_orders import ExpireOrders
 from application.ports.payments import Charge, PaymentProvider

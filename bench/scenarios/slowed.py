@@ -8,7 +8,8 @@ import uvloop
 from uuid_utils.compat import uuid7
 
 from adapters.sql.unit_of_work import SqlUnitOfWork
-from application.intake.place_order import NumberRequests, OrderRequest, PlaceOrder, RequestedItem
+from application.intake.order_request import NumberRequests, OrderRequest, RequestedItem
+from application.intake.place_order import PlaceOrder
 from bench.aims import at_least, at_most
 from bench.measure import Measured, Usage, Window
 from bench.open_loop import Load as Asked

@@ -16,7 +16,8 @@ from adapters.sql.tables import metadata
 from adapters.sql.unit_of_work import SqlUnitOfWork
 from application.access.principal import the_system
 from application.catalogue.add_products import AddProducts, NewProduct
-from application.intake.place_order import NumberRequests, OrderRequest, PlaceOrder, RequestedItem
+from application.intake.order_request import NumberRequests, OrderRequest, RequestedItem
+from application.intake.place_order import PlaceOrder
 from application.payments.pipeline import ProviderPipeline
 from application.payments.process_payment import ProcessPayment
 from application.payments.request_payment import RequestPayment

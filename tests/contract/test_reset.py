@@ -19,8 +19,9 @@ from application.access.principal import the_system
 from application.catalogue.add_products import AddProducts, NewProduct
 from application.errors import Aborted
 from application.execution.idempotency import Keyed
+from application.intake.order_request import NumberedRequest, OrderRequest, RequestedItem
 from application.intake.persist_orders import PersistOrders
-from application.intake.place_order import NumberedRequest, OrderRequest, PlaceOrder, RequestedItem
+from application.intake.place_order import PlaceOrder
 from application.messaging.subscriptions import PAYMENTS
 from application.payments.process_payment import ProcessPayment
 from application.ports.audit import AuditEntry, Caller

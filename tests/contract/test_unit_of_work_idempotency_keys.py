@@ -14,7 +14,8 @@ from adapters.sql.unit_of_work import SqlUnitOfWork
 from application.errors import Aborted
 from application.execution.after_commit import Committed, propagate_nothing
 from application.execution.idempotency import Keyed, KeyInFlight, KeyReused, Replayed
-from application.intake.place_order import NumberRequests, OrderRequest, PlaceOrder, RequestedItem
+from application.intake.order_request import NumberRequests, OrderRequest, RequestedItem
+from application.intake.place_order import PlaceOrder
 from application.ports.idempotency import Answer, IdempotencyKey, StoredResponse
 from application.ports.persistence import UnitOfWork
 from domain.errors import DomainError, IllegalTransition, InvalidOrder, UnknownProduct

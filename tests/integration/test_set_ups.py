@@ -13,7 +13,7 @@ from application.access.principal import ANYBODY
 from application.assembly.use_cases import UseCases
 from application.catalogue.add_products import NewProduct
 from application.catalogue.adjust_stock import StockCall
-from application.intake.place_order import OrderRequest, RequestedItem
+from application.intake.order_request import OrderRequest, RequestedItem
 from domain.ids import ProductId, UserId
 from domain.money import Money
 from domain.orders.order import Order

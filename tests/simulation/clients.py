@@ -18,7 +18,8 @@ from application.errors import NotDone, Trouble
 from application.execution.conditional import OnlyIf, OrderCall
 from application.execution.idempotency import Keyed, Replayed
 from application.exports.request import ExportRequest
-from application.intake.place_order import OrderRequest, RequestedItem, is_of_the_moment
+from application.intake.order_request import OrderRequest, RequestedItem
+from application.intake.place_order import is_of_the_moment
 from application.intake.queue_orders import Queued
 from application.intake.unrecorded import NotYetRecorded
 from application.orders.change_details import DetailsChange

@@ -22,8 +22,9 @@ from application.assembly.use_cases import UseCases
 from application.catalogue.add_products import AddProducts, NewProduct
 from application.execution.after_commit import PropagateChanges
 from application.execution.idempotency import Keyed, Outcome
+from application.intake.order_request import NumberRequests, OrderRequest, RequestedItem
 from application.intake.persist_orders import PersistOrders
-from application.intake.place_order import NumberRequests, OrderRequest, PlaceOrder, RequestedItem
+from application.intake.place_order import PlaceOrder
 from application.messaging.by_order import ByOrder
 from application.messaging.subscriptions import INTAKE, WORK_QUEUES
 from application.orders.cancel_order import CancelOrder

@@ -9,7 +9,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from adapters.codecs.ids import in_json
 from application.intake.check_order import CheckedOrder
-from application.intake.place_order import OrderRequest, RequestedItem
+from application.intake.order_request import OrderRequest, RequestedItem
 from application.ports.order_search import OrderFilter
 from domain.ids import ProductId
 from domain.money import MAX_MINOR

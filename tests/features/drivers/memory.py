@@ -23,7 +23,7 @@ from application.errors import Trouble
 from application.execution.idempotency import Keyed, Outcome, Replayed
 from application.exports.request import ExportRequest
 from application.feed.read_feed import FeedPage
-from application.intake.place_order import OrderRequest, RequestedItem
+from application.intake.order_request import OrderRequest, RequestedItem
 from application.intake.queue_orders import Queued
 from application.messaging.relay import RelayEvents
 from application.orders.change_details import DetailsChange

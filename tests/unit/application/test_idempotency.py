@@ -10,7 +10,7 @@ from application.assembly.limits import Limits
 from application.errors import Aborted, Unavailable
 from application.execution.batching import Batched
 from application.execution.idempotency import Keyed, KeyReused, Replayed
-from application.intake.place_order import OrderRequest
+from application.intake.order_request import OrderRequest
 from application.ports.idempotency import IdempotencyKey
 from domain.catalogue.product import Product
 from domain.errors import UnknownOrder, UnknownProduct

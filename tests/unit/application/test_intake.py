@@ -11,7 +11,7 @@ from application.errors import Aborted, OutcomeUnknown, Overloaded, Unavailable
 from application.execution.batching import Batched
 from application.execution.idempotency import Keyed, KeyInFlight, Replayed
 from application.intake.order_intake import AutoIntake
-from application.intake.place_order import OrderRequest
+from application.intake.order_request import OrderRequest
 from application.intake.queue_orders import PriceUnknown, Queued
 from application.ports.idempotency import IdempotencyKey
 from domain.catalogue.product import Product

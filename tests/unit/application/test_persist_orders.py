@@ -6,7 +6,7 @@ from attrs import evolve
 
 from application.errors import Aborted
 from application.execution.idempotency import Keyed, KeyReused, Replayed
-from application.intake.place_order import OrderRequest
+from application.intake.order_request import OrderRequest
 from application.ports.idempotency import IdempotencyKey
 from domain.errors import InvalidOrder, UnknownProduct
 from domain.ids import OrderId, ProductId

@@ -1,7 +1,7 @@
 import pytest
 from attrs import evolve
 
-from application.intake.place_order import OrderRequest, RequestedItem
+from application.intake.order_request import OrderRequest, RequestedItem
 from domain.errors import CurrencyMismatch, DomainError, InvalidAmount, InvalidOrder, UnknownProduct
 from domain.ids import ProductId, UserId
 from domain.money import MAX_MINOR, Money

@@ -8,7 +8,7 @@ from adapters.memory.cache_fence import NoCacheFence
 from application.access.principal import SYSTEM
 from application.errors import OutcomeUnknown, Unavailable
 from application.execution.idempotency import Keyed, KeyReused, Replayed
-from application.intake.place_order import NumberedRequest, OrderRequest
+from application.intake.order_request import NumberedRequest, OrderRequest
 from application.intake.queue_orders import PriceUnknown, Queued
 from application.orders.get_order import GetOrder
 from application.ports.idempotency import IdempotencyKey

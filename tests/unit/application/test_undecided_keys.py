@@ -9,7 +9,8 @@ from application.assembly import UseCases
 from application.catalogue.change_product import ProductCall
 from application.errors import Unavailable
 from application.execution.idempotency import Keyed, Replayed
-from application.intake.place_order import KeyUndecided, OrderRequest, RequestedItem
+from application.intake.order_request import OrderRequest, RequestedItem
+from application.intake.place_order import KeyUndecided
 from application.intake.queue_orders import Queued
 from application.ports.idempotency import IdempotencyKey
 from domain.catalogue.product import Product, ProductEdit

@@ -18,7 +18,7 @@ from application.access.principal import Principal
 from application.access.scopes import Scope
 from application.admin.seed_orders import MOST
 from application.assembly.use_cases import UseCases
-from application.intake.place_order import OrderRequest, RequestedItem
+from application.intake.order_request import OrderRequest, RequestedItem
 from application.intake.queue_orders import Queued
 from application.orders.change_details import DetailsChange
 from application.orders.queued_changes import ChangeQueued

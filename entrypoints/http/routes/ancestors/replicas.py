@@ -10,7 +10,7 @@ from msgspec import Struct
 from application.access.principal import Principal
 from application.access.scopes import Scope
 from application.assembly.use_cases import UseCases
-from application.intake.place_order import OrderRequest, RequestedItem
+from application.intake.order_request import OrderRequest, RequestedItem
 from application.intake.queue_orders import Queued
 from domain.errors import InvalidOrder
 from domain.ids import CustomerId, UserName

@@ -19,7 +19,7 @@ from application.access.scopes import Scope
 from application.assembly.use_cases import UseCases
 from application.catalogue.add_products import NewProduct
 from application.errors import Overloaded
-from application.intake.place_order import OrderRequest, RequestedItem
+from application.intake.order_request import OrderRequest, RequestedItem
 from application.intake.queue_orders import Queued
 from application.orders.queued_changes import ChangeQueued
 from application.ports.idempotency import scope_of

@@ -18,7 +18,7 @@ from application.catalogue.adjust_stock import StockCall
 from application.catalogue.change_product import ProductCall
 from application.exports.get_export import Export, UnknownExport
 from application.exports.request import ExportRequest
-from application.intake.place_order import RequestedItem
+from application.intake.order_request import RequestedItem
 from application.ports.feed import EVERYTHING
 from application.ports.files import StoredFile
 from application.ports.order_search import OrderFilter
