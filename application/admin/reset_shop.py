@@ -1,19 +1,18 @@
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from application.access.audit import caller_of
 from application.access.principal import Principal
-from application.errors import Aborted
+from application.execution.retry_conflicts import Retrying
 from application.ports.audit import AuditEntry
 from application.ports.environment import Clock
 from application.ports.reset import ResetData
 from domain.errors import DomainError
 
-# Requests in progress hold their rows for moments, and this waits for all of them at once.
-_ATTEMPTS: Final = 10
+# Requests in progress hold their rows for moments, and this waits for all of them at once. In seconds.
+_PATIENCE: Final = 8.0
 _PAUSE: Final = 0.2
 
 # Empties what is not the database. Raises `Trouble`.
@@ -56,16 +55,10 @@ class ResetShop:
             raise ResetNotAllowed("this shop can't be emptied: HOLDFAST_ALLOW_RESET is not set")
         if confirm != self._namespace:
             raise ResetNotConfirmed("confirm is the namespace of this shop: HOLDFAST_NAMESPACE", field="confirm")
-        orders = await self._empty_database(by)
+        orders = await Retrying(self._empty_database, seconds=_PATIENCE, pause=_PAUSE)(by)
         await self._empty_queues()
         await self._forget_caches()
         return orders
 
     async def _empty_database(self, by: Principal) -> int:
-        entry = AuditEntry(at=self._now(), by=caller_of(by), action="shop.reset", subject="shop")
-        for _ in range(_ATTEMPTS - 1):
-            try:
-                return await self._reset_data(evolve(entry, at=self._now()))
-            except Aborted:
-                await asyncio.sleep(_PAUSE)
-        return await self._reset_data(evolve(entry, at=self._now()))
+        return await self._reset_data(AuditEntry(at=self._now(), by=caller_of(by), action="shop.reset", subject="shop"))

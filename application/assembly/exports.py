@@ -15,7 +15,7 @@ from application.exports.request import ExportRequest
 from application.exports.start_export import StartExport
 from application.feed.read_feed import ReadFeed
 from application.jobs.add_job import AddJob
-from application.jobs.remove_files import RemoveFiles
+from application.jobs.remove_old import RemoveFiles
 from domain.ids import JobId
 from domain.jobs.job import Job
 

@@ -18,7 +18,7 @@ from application.jobs.add_job import AddJob
 from application.jobs.change_job import CancelJob, RetryJob
 from application.jobs.kinds import CHANGE_ORDER, EXPORT, MESSAGE, SEED_ORDERS, JobHandler
 from application.jobs.look_up import CountJobs, GetJob, ListJobs
-from application.jobs.remove_jobs import RemoveJobs
+from application.jobs.remove_old import RemoveJobs
 from application.jobs.run_jobs import RunJobs
 from application.messages.list_messages import ListMessages
 from application.messages.post_message import PostMessage, StoreMessage

@@ -41,7 +41,7 @@ class NewProductBody(LookedThrough, frozen=True, kw_only=True, forbid_unknown_fi
         return NewProduct(
             id=None if self.id is None else ProductId(self.id),
             name=self.name,
-            price=Money(self.price, _known(self.currency)),
+            price=Money(self.price, known_currency(self.currency)),
             stock=self.stock,
             sku=self.sku,
             active=self.active,
@@ -64,14 +64,15 @@ class ChangeProductBody(LookedThrough, frozen=True, kw_only=True, forbid_unknown
         return ProductEdit(
             name=KEEP if self.name is UNSET else self.name,
             price=KEEP if self.price is UNSET else self.price,
-            currency=KEEP if self.currency is UNSET else _known(self.currency),
+            currency=KEEP if self.currency is UNSET else known_currency(self.currency),
             sku=KEEP if self.sku is UNSET else self.sku,
             active=KEEP if self.active is UNSET else self.active,
             metadata=self.metadata,
         )
 
 
-def _known(currency: str) -> str:
+def known_currency(currency: str) -> str:
+    """Return the code of a currency. Raise `InvalidRequest`."""
     if currency not in DIGITS:
         raise InvalidRequest(in_body("currency", f"it is {UNKNOWN}", "not_one_of"))
     return currency

@@ -14,7 +14,7 @@ from application.errors import Trouble, Unavailable
 from application.jobs import run_jobs as module
 from application.jobs.change_job import CancelJob, RetryJob
 from application.jobs.kinds import Progress
-from application.jobs.remove_jobs import RemoveJobs
+from application.jobs.remove_old import RemoveJobs
 from application.jobs.run_jobs import Ended, RunJobs
 from domain.errors import DomainError, IllegalTransition
 from domain.ids import JobId

@@ -40,7 +40,6 @@ from entrypoints.http.routes.ancestors.common import as_error, first_answer
 from entrypoints.http.routes.route import Route
 
 _LISTED: Final = 1000
-_COUNTED: Final = 10_000
 _CANCELLED: Final = "cancelled"
 # The keys of the metadata: the label, and our status at the time it was given.
 _LABEL: Final = "status_label"
@@ -184,7 +183,7 @@ class _Handlers:
 
     async def listed(self, by: Principal) -> Reply:
         orders, total = await asyncio.gather(
-            self._use_cases.list_orders(by, limit=_LISTED), self._use_cases.count_orders(by, most=_COUNTED)
+            self._use_cases.list_orders(by, limit=_LISTED), self._use_cases.count_orders(by)
         )
         return reply(OrdersBody(total, await self._shown(by, orders)))
 

@@ -29,8 +29,9 @@ from domain.money import MAX_MINOR, Money
 from domain.orders.limits import MAX_LINES, MAX_QUANTITY
 from domain.orders.order import Order
 from domain.orders.status import MAY_EXPIRE, WAITS_FOR_WORKER, OrderStatus
-from entrypoints.currencies import DIGITS, UNKNOWN
+from entrypoints.currencies import DIGITS
 from entrypoints.http.bodies.common import LookedThrough, NumberedId, WrittenCustomerId
+from entrypoints.http.bodies.products import known_currency
 from entrypoints.http.decoding import read_json, read_json_if_any
 from entrypoints.http.headers import IDEMPOTENCY_KEY
 from entrypoints.http.idempotency import keyed
@@ -211,9 +212,7 @@ def _written(money: Money) -> float:
 
 def _price(body: NewProductBody, usual: str) -> Money:
     """Raise `InvalidRequest` for an amount that the currency does not have."""
-    currency = usual if body.currency is None else body.currency
-    if currency not in DIGITS:
-        raise InvalidRequest(in_body("currency", f"it is {UNKNOWN}", "not_one_of"))
+    currency = known_currency(usual if body.currency is None else body.currency)
     minor = round(body.price * 10 ** DIGITS[currency])
     if minor > MAX_MINOR or _written(price := Money(minor, currency)) != body.price:
         raise InvalidRequest(in_body("price", f"it is an amount of {currency}, as in 12.5"))
