@@ -8,13 +8,18 @@ from typing import Any
 
 import pytest
 from attrs import evolve
+from msgspec import Struct
 from uuid_utils.compat import uuid7
 
+from adapters.codecs.rows import EventRow, OrderRow, ProductRow
 from application.access.principal import Principal
 from application.access.scopes import CUSTOMER_SCOPES, Scope
 from application.ports.feed import Position
 from domain.ids import UserId
 from domain.orders.details import Address, OrderDetails
+from entrypoints.http.bodies.events import FeedItemBody
+from entrypoints.http.bodies.orders import OrderBody
+from entrypoints.http.bodies.products import ProductBody
 from entrypoints.http.replies import BrokenOff
 from tests.http.browser import Answer, Browser, app_over
 from tests.http.test_jobs import work
@@ -259,3 +264,9 @@ async def test_positions_that_come_later_are_not_in_an_export_of_events(shop: Sh
     await work(shop)
     head, *rows = await records(browser, f"/exports/{job_id}")
     assert (head["as_of_position"], [row["position"] for row in rows]) == (Position(1), [1])
+
+
+@pytest.mark.parametrize(("row", "body"), [(OrderRow, OrderBody), (ProductRow, ProductBody), (EventRow, FeedItemBody)])
+def test_a_row_has_the_members_that_are_read_over_http(row: type[Struct], body: type[Struct]) -> None:
+    # A change that waits has a job, which is no part of its order.
+    assert row.__struct_fields__ == tuple(name for name in body.__struct_fields__ if name != "job_id")

@@ -19,7 +19,6 @@ _OBJECT: Final = msgspec.json.Decoder(dict[str, Any])
 # The fastest: rows of one kind become an eighth with it, and little less with any other.
 _LEVEL: Final = 1
 
-
 _THIS: Final = (files.c.job_id == bindparam("job_id"), files.c.name == bindparam("name"))
 _GET: Final = select(files.c.size, files.c.state).where(*_THIS)
 _SIZE, _STATE = (bindparam(name, type_=files.c[name].type) for name in ("size", "state"))
