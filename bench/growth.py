@@ -21,7 +21,9 @@ from uuid_utils.compat import uuid7
 
 from adapters.payments.simulated.gateway import SimulatedGateway
 from adapters.payments.simulated.ledger import Ledger, LedgerEntry, Outcome
-from adapters.sql.tables import idempotency_keys, order_events, order_items, orders, payments
+from adapters.sql.tables.events import order_events
+from adapters.sql.tables.orders import order_items, orders, payments
+from adapters.sql.tables.shop import idempotency_keys
 from adapters.sql.unit_of_work import SqlUnitOfWork
 from application.access.principal import the_system
 from application.catalogue.add_products import AddProducts, NewProduct

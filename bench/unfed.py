@@ -9,7 +9,7 @@ from typing import Final
 from adapters.sql.core.bulk import BulkStatement
 from adapters.sql.repositories import events
 from adapters.sql.repositories.outbox import ENTRY_WRITTEN
-from adapters.sql.tables import order_events, outbox
+from adapters.sql.tables.events import order_events, outbox
 from application.feed.give_positions import GivePositions
 from entrypoints.cli.main import main
 

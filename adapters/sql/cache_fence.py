@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.sql.core.transaction import one_transaction
 from adapters.sql.lease import Lease
-from adapters.sql.tables import leases
+from adapters.sql.tables.shop import leases
 from application.errors import Trouble
 
 # The fence is a lease that ends by itself if its process does.

@@ -10,7 +10,8 @@ from adapters.sql.core.engine import backend_of
 from adapters.sql.core.finishing import finish
 from adapters.sql.core.transaction import TransactionBlock
 from adapters.sql.schema import revisions
-from adapters.sql.tables import announcements, heartbeats
+from adapters.sql.tables.events import announcements
+from adapters.sql.tables.shop import heartbeats
 from application.errors import Unavailable
 
 _REVISION: Final = text("SELECT version_num FROM alembic_version").columns(column("version_num", String()))

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from adapters.sql.core.expressions import FromNow
 from adapters.sql.core.transaction import one_transaction
 from adapters.sql.dialects.base import SqlDialect
-from adapters.sql.tables import heartbeats
+from adapters.sql.tables.shop import heartbeats
 
 # Seconds after which a process that writes no more is forgotten. Until then, a person can see what has died, and when.
 _KEPT: Final = 86_400

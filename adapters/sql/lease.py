@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, Executable, bindparam, literal, or_, true
 
 from adapters.sql.core.expressions import FromNow
 from adapters.sql.dialects.base import SqlDialect
-from adapters.sql.tables import leases
+from adapters.sql.tables.shop import leases
 
 _NOW: Final = FromNow(literal(0))
 

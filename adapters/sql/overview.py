@@ -9,7 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.sql.core.connecting import connected
 from adapters.sql.repositories.outbox import MARK
-from adapters.sql.tables import NOT_DELETED, UNDECIDED, WAITING, dead_letters, orders, outbox, waiting_work
+from adapters.sql.tables.dead_letters import UNDECIDED, dead_letters
+from adapters.sql.tables.events import outbox, waiting_work
+from adapters.sql.tables.orders import NOT_DELETED, WAITING, orders
 from domain.ids import OrderId
 from domain.orders.status import OrderStatus
 

@@ -6,28 +6,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.sql.core.transaction import one_transaction
 from adapters.sql.repositories.audit import SqlAudit
-from adapters.sql.tables import (
-    announcements,
-    dead_letters,
-    feed,
-    feed_head,
-    feed_queue,
-    file_parts,
-    files,
-    idempotency_keys,
-    inbox,
-    jobs,
-    messages,
-    order_events,
-    order_items,
-    orders,
-    outbox,
-    payments,
-    products,
-    shop,
-    stock_adjustments,
-    waiting_work,
-)
+from adapters.sql.tables.catalogue import products, stock_adjustments
+from adapters.sql.tables.dead_letters import dead_letters
+from adapters.sql.tables.events import announcements, inbox, order_events, outbox, waiting_work
+from adapters.sql.tables.feed import feed, feed_head, feed_queue
+from adapters.sql.tables.jobs import file_parts, files, jobs, messages
+from adapters.sql.tables.orders import order_items, orders, payments
+from adapters.sql.tables.shop import idempotency_keys, shop
 from application.ports.audit import AuditEntry
 
 # What refers to another table stands before it. The counters of `outbox` and `feed_queue` go on: see there.

@@ -12,7 +12,7 @@ _MIGRATIONS: Final = Path(__file__).parent / "migrations" / "versions"
 
 @cache
 def revisions() -> list[str]:
-    """Of every migration, the oldest first; the newest makes what `tables.py` describes.
+    """Of every migration, the oldest first; the newest makes what `tables/` describes.
 
     Their files are named for them. Alembic could tell, but takes half a second to be imported, and a start has no other
     use for it.

@@ -4,7 +4,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.sql.core.connecting import connected
-from adapters.sql.tables import shop
+from adapters.sql.tables.shop import shop
 
 
 async def shop_id(engine: AsyncEngine) -> UUID | None:

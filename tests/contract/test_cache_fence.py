@@ -22,7 +22,7 @@ from adapters.redis.recent_orders import RedisRecentOrders
 from adapters.redis.stock_cache import RedisStockCache
 from adapters.sql.cache_fence import SECONDS, SqlCacheFence
 from adapters.sql.core.engine import create_engine
-from adapters.sql.tables import leases
+from adapters.sql.tables.shop import leases
 from adapters.sql.unit_of_work import SqlUnitOfWork
 from application.access.principal import the_system
 from application.catalogue.adjust_stock import AdjustStock, StockCall

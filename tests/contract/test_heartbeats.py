@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.sql.heartbeats import SqlHeartbeats
 from adapters.sql.overview import overview
-from adapters.sql.tables import heartbeats
+from adapters.sql.tables.shop import heartbeats
 from adapters.sql.unit_of_work import SqlUnitOfWork
 from domain.orders.status import OrderStatus
 from entrypoints.alive import DEAD_AFTER, RELAY, WORKER

@@ -11,7 +11,9 @@ import pytest
 from sqlalchemy import select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from adapters.sql.tables import feed_queue_mark, leases, outbox_mark
+from adapters.sql.tables.events import outbox_mark
+from adapters.sql.tables.feed import feed_queue_mark
+from adapters.sql.tables.shop import leases
 from adapters.sql.unit_of_work import SqlUnitOfWork
 from application.ports.outbox import LEASE_SECONDS, OutboxEntry
 from domain.ids import OrderId

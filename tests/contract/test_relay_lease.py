@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.memory.store import MemoryStore
 from adapters.memory.unit_of_work import MemoryUnitOfWork
-from adapters.sql.tables import leases
+from adapters.sql.tables.shop import leases
 from adapters.sql.unit_of_work import SqlUnitOfWork
 from application.ports.outbox import LEASE_SECONDS, OutboxEntry
 from application.ports.persistence import UnitOfWork

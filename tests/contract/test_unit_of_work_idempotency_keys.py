@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from uuid_utils.compat import uuid7
 
 from adapters.sql.core.errors import BrokenRow
-from adapters.sql.tables import idempotency_keys
+from adapters.sql.tables.shop import idempotency_keys
 from adapters.sql.unit_of_work import SqlUnitOfWork
 from application.errors import Aborted
 from application.execution.after_commit import Committed, propagate_nothing

@@ -12,7 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.sql.core.engine import backend_of, create_engine
 from adapters.sql.core.errors import BrokenRow
-from adapters.sql.tables import order_events, order_items, orders, outbox, products
+from adapters.sql.tables.catalogue import products
+from adapters.sql.tables.events import order_events, outbox
+from adapters.sql.tables.orders import order_items, orders
 from adapters.sql.unit_of_work import SqlUnitOfWork
 from application.errors import Aborted, Trouble, Unavailable
 from application.ports.outbox import OutboxEntry

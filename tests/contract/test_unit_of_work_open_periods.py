@@ -7,7 +7,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from adapters.sql.tables import open_periods, orders
+from adapters.sql.tables.orders import orders
+from adapters.sql.tables.shop import open_periods
 from adapters.sql.unit_of_work import SqlUnitOfWork
 from application.ports.persistence import UnitOfWork
 from domain.orders.expiry import OpenPeriod

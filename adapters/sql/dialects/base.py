@@ -1,7 +1,7 @@
 """What a database does in its own way. All that the statements of `adapters/sql` know of a database stands here.
 
 A new database is a folder beside this file, with one `SqlDialect` in it, and its line in `registry.py`. A database
-without partial indexes also needs its options in `tables.py`: the conditions of the two unique ones are rules.
+without partial indexes also needs its options in `tables/`: the conditions of the two unique ones are rules.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence

@@ -10,7 +10,7 @@ from adapters.sql.core.bulk import Written, bulk_insert
 from adapters.sql.core.expressions import among
 from adapters.sql.core.transaction import TransactionBlock
 from adapters.sql.repositories.relay_lease import LEASE
-from adapters.sql.tables import announcements
+from adapters.sql.tables.events import announcements
 from application.ports.outbox import LONGEST_DELAY, Announcement, OutboxEntry
 from domain.orders.events import EventId
 

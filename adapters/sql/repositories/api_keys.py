@@ -11,7 +11,7 @@ from adapters.sql.core.bulk import Written, bulk_insert
 from adapters.sql.core.expressions import among
 from adapters.sql.core.reading import checked
 from adapters.sql.core.transaction import TransactionBlock
-from adapters.sql.tables import api_keys
+from adapters.sql.tables.access import api_keys
 from application.ports.api_keys import ApiKey
 from domain.ids import customer_id
 

@@ -10,7 +10,7 @@ from sqlalchemy import Row, Select, bindparam, select
 from adapters.sql.core.bulk import Written, bulk_insert
 from adapters.sql.core.reading import checked
 from adapters.sql.core.transaction import TransactionBlock
-from adapters.sql.tables import audit
+from adapters.sql.tables.access import audit
 from application.ports.audit import AuditEntry, Caller
 
 

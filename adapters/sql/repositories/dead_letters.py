@@ -12,7 +12,7 @@ from adapters.sql.core.expressions import among
 from adapters.sql.core.reading import checked
 from adapters.sql.core.transaction import TransactionBlock
 from adapters.sql.dialects.base import SqlDialect
-from adapters.sql.tables import UNDECIDED, dead_letters
+from adapters.sql.tables.dead_letters import UNDECIDED, dead_letters
 from domain.dead_letter import DeadLetter, DeadMessage, Decision
 
 E = TypeVar("E")

@@ -9,7 +9,7 @@ from adapters.sql.core.bulk import Written, bulk_insert
 from adapters.sql.core.expressions import among
 from adapters.sql.core.reading import checked
 from adapters.sql.core.transaction import TransactionBlock
-from adapters.sql.tables import earlier_prices
+from adapters.sql.tables.catalogue import earlier_prices
 from application.ports.persistence import EarlierPrice
 from domain.ids import ProductId
 from domain.money import Money

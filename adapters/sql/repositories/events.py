@@ -13,7 +13,7 @@ from adapters.sql.core.transaction import TransactionBlock
 from adapters.sql.dialects.base import SqlDialect
 from adapters.sql.repositories.feed_queue import QUEUE, queued
 from adapters.sql.repositories.outbox import ENTRY_WRITTEN
-from adapters.sql.tables import order_events, outbox
+from adapters.sql.tables.events import order_events, outbox
 from application.execution.after_commit import Committed
 from domain.ids import OrderId
 from domain.orders.events import Event

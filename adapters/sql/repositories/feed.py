@@ -15,7 +15,10 @@ from adapters.sql.core.transaction import TransactionBlock
 from adapters.sql.repositories.customers import customer_in, name_of, number_of
 from adapters.sql.repositories.feed_queue import FOLLOWING, MARK, OLDEST, ROWS, QueuedEvent, events_in
 from adapters.sql.repositories.relay_lease import FEED_LEASE, if_held, releasing, take
-from adapters.sql.tables import feed, feed_head, feed_queue, leases, order_events, orders
+from adapters.sql.tables.events import order_events
+from adapters.sql.tables.feed import feed, feed_head, feed_queue
+from adapters.sql.tables.orders import orders
+from adapters.sql.tables.shop import leases
 from application.errors import Aborted
 from application.ports.feed import FeedBounds, FeedItem, FeedRange, Position
 

@@ -8,7 +8,7 @@ import msgspec
 from sqlalchemy import bindparam, insert, select
 
 from adapters.sql.repositories.low_water_mark import LowWaterMark
-from adapters.sql.tables import feed_queue, feed_queue_mark
+from adapters.sql.tables.feed import feed_queue, feed_queue_mark
 from domain.orders.events import Event
 
 # Order, sequence and type.

@@ -9,7 +9,7 @@ from sqlalchemy import Float, bindparam, cast, delete, exists, insert, literal, 
 
 from adapters.sql.core.expressions import FromNow
 from adapters.sql.core.transaction import TransactionBlock
-from adapters.sql.tables import file_parts, files
+from adapters.sql.tables.jobs import file_parts, files
 from application.errors import Aborted
 from application.ports.files import LONGEST_PART, StoredFile
 from domain.ids import JobId

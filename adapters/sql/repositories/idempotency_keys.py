@@ -12,7 +12,7 @@ from adapters.sql.core.bulk import BulkStatement, Written, bulk_insert
 from adapters.sql.core.reading import checked
 from adapters.sql.core.transaction import TransactionBlock
 from adapters.sql.dialects.base import SqlDialect
-from adapters.sql.tables import idempotency_keys
+from adapters.sql.tables.shop import idempotency_keys
 from application.execution.after_commit import Committed
 from application.ports.idempotency import IdempotencyKey, StoredResponse
 from domain.orders.order import Order

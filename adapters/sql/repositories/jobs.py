@@ -32,7 +32,7 @@ from adapters.sql.core.reading import checked
 from adapters.sql.core.transaction import TransactionBlock
 from adapters.sql.core.types import UtcDateTime
 from adapters.sql.dialects.base import SqlDialect
-from adapters.sql.tables import JOB_CHANGES, JOB_EXECUTING, JOB_FINISHED, JOB_SCHEDULED, JOB_WAITING, jobs
+from adapters.sql.tables.jobs import JOB_CHANGES, JOB_EXECUTING, JOB_FINISHED, JOB_SCHEDULED, JOB_WAITING, jobs
 from application.ports.jobs import JobPlace
 from domain.ids import JobId, OrderId
 from domain.jobs.job import LEASE, LONGEST_DELAY, Job, JobStatus

@@ -10,7 +10,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from adapters.sql.core.bulk import Written, bulk_insert
 from adapters.sql.core.expressions import JsonRows
-from adapters.sql.tables import order_items
+from adapters.sql.tables.orders import order_items
 from domain.ids import OrderId, ProductId
 from domain.money import Money
 from domain.orders.line import OrderLine

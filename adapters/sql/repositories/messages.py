@@ -11,7 +11,7 @@ from adapters.sql.core.bulk import BulkStatement, Written, written_whole
 from adapters.sql.core.reading import checked
 from adapters.sql.core.transaction import TransactionBlock
 from adapters.sql.dialects.base import SqlDialect
-from adapters.sql.tables import messages
+from adapters.sql.tables.jobs import messages
 from domain.ids import JobId, OrderId
 from domain.message import Message
 

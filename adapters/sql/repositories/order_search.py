@@ -16,7 +16,7 @@ from adapters.sql.core.expressions import among
 from adapters.sql.core.types import UtcDateTime
 from adapters.sql.repositories.customers import name_of, number_of
 from adapters.sql.repositories.lines import lines_of
-from adapters.sql.tables import MAILED, NAMED, NOT_DELETED, order_items, orders
+from adapters.sql.tables.orders import MAILED, NAMED, NOT_DELETED, order_items, orders
 from application.ports.order_search import OrderFilter
 
 # Where an order stands in time. An id need not rise with time; it only decides between orders of one moment.

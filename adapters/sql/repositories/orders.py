@@ -36,7 +36,7 @@ from adapters.sql.dialects.base import SqlDialect
 from adapters.sql.repositories.customers import customer_in, name_of, number_of
 from adapters.sql.repositories.lines import INSERT_LINES, lines_in, lines_of, numbered_lines
 from adapters.sql.repositories.order_search import PLACE, end_of_stretch, parameters_of, place_of, search
-from adapters.sql.tables import NAMED, NOT_DELETED, UNPAID, WAITING, orders
+from adapters.sql.tables.orders import NAMED, NOT_DELETED, UNPAID, WAITING, orders
 from application.execution.after_commit import Committed
 from application.ports.order_search import STRETCH, OrderFilter, OrdersFound
 from application.ports.persistence import OrderConflict

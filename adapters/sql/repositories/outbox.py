@@ -23,7 +23,7 @@ from adapters.sql.core.transaction import TransactionBlock
 from adapters.sql.dialects.base import SqlDialect
 from adapters.sql.repositories.low_water_mark import LowWaterMark
 from adapters.sql.repositories.relay_lease import LEASE, if_held, releasing, take
-from adapters.sql.tables import announcements, outbox, outbox_mark, waiting_work
+from adapters.sql.tables.events import announcements, outbox, outbox_mark, waiting_work
 from application.execution.after_commit import Committed
 from application.ports.outbox import OutboxEntry
 from domain.orders.events import Event, EventId

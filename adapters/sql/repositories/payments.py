@@ -10,7 +10,7 @@ from adapters.sql.core.expressions import among
 from adapters.sql.core.reading import checked
 from adapters.sql.core.transaction import TransactionBlock
 from adapters.sql.dialects.base import SqlDialect
-from adapters.sql.tables import payments
+from adapters.sql.tables.orders import payments
 from domain.ids import PaymentId
 from domain.money import Money
 from domain.payments.payment import Payment, PaymentStatus

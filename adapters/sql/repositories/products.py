@@ -13,7 +13,8 @@ from adapters.sql.core.expressions import among
 from adapters.sql.core.reading import checked
 from adapters.sql.core.transaction import TransactionBlock
 from adapters.sql.dialects.base import SqlDialect
-from adapters.sql.tables import order_items, orders, products, stock_adjustments
+from adapters.sql.tables.catalogue import products, stock_adjustments
+from adapters.sql.tables.orders import order_items, orders
 from application.execution.after_commit import Committed
 from application.ports.persistence import StockCount, StockLevel
 from domain.catalogue.product import Product

@@ -10,7 +10,7 @@ from sqlalchemy import Delete, Select, bindparam, delete, exists, select
 
 from adapters.sql.core.transaction import TransactionBlock
 from adapters.sql.lease import Lease
-from adapters.sql.tables import leases
+from adapters.sql.tables.shop import leases
 from application.ports.outbox import LEASE_SECONDS
 
 LEASE: Final = Lease("relay", LEASE_SECONDS)

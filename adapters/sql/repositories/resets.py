@@ -5,7 +5,7 @@ from attrs import frozen
 from sqlalchemy import select
 
 from adapters.sql.core.transaction import TransactionBlock
-from adapters.sql.tables import shop
+from adapters.sql.tables.shop import shop
 
 _LAST: Final = select(shop.c.reset_at)
 

@@ -9,7 +9,7 @@ from adapters.sql.core.bulk import Written, bulk_insert
 from adapters.sql.core.expressions import among
 from adapters.sql.core.transaction import TransactionBlock
 from adapters.sql.repositories.relay_lease import LEASE
-from adapters.sql.tables import waiting_work
+from adapters.sql.tables.events import waiting_work
 from application.ports.outbox import OutboxEntry
 from domain.orders.events import EventId
 

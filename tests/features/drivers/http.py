@@ -27,7 +27,8 @@ from sqlalchemy import select, update
 from adapters.payments.simulated.file_ledger import open_file_ledger
 from adapters.payments.simulated.ledger import LedgerEntry, Outcome
 from adapters.sql.core.engine import create_engine
-from adapters.sql.tables import open_periods, orders
+from adapters.sql.tables.orders import orders
+from adapters.sql.tables.shop import open_periods
 from adapters.sql.unit_of_work import SqlUnitOfWork
 from application.access.principal import the_system
 from application.catalogue.add_products import AddProducts, NewProduct

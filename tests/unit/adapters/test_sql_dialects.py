@@ -22,7 +22,7 @@ ELSEWHERE = {
     # What was done to the tables of each database stays as it was done.
     "migrations": NAMES,
     # SQLAlchemy's own options of a table, each for the database in its name, which the others pass over.
-    "tables.py": re.compile(r"postgresql_(where|with)|sqlite_(where|with_rowid|autoincrement)|sqlite"),
+    "tables": re.compile(r"postgresql_(where|with)|sqlite_(where|with_rowid|autoincrement)|sqlite"),
     # The address of a file, which is what a shop without a server is given.
     "core/engine.py": re.compile(r"sqlite_url"),
 }

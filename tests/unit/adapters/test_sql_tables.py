@@ -10,7 +10,8 @@ from sqlalchemy import CheckConstraint, literal, select
 from adapters.sql.core.bulk import BulkStatement, bulk_insert
 from adapters.sql.core.expressions import FromNow, JsonRows, among
 from adapters.sql.repositories import dead_letters
-from adapters.sql.tables import UNPAID, WAITING, metadata, orders, payments
+from adapters.sql.tables import metadata
+from adapters.sql.tables.orders import UNPAID, WAITING, orders, payments
 
 MIGRATIONS = Path(__file__).parents[3] / "adapters" / "sql" / "migrations" / "versions"
 

@@ -1,0 +1,64 @@
+"""The shop itself: its processes, its leases, the times when it was open, and the responses under idempotency keys."""
+
+from typing import Final
+
+from sqlalchemy import (
+    Column,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+)
+
+from adapters.sql.core.types import Id, UtcDateTime
+from adapters.sql.tables.base import metadata
+
+# Written once and never again. The answer is what it was at that time, whatever has become of its order since.
+idempotency_keys: Final = Table(
+    "idempotency_keys",
+    metadata,
+    Column("scope", String(64), nullable=False),
+    Column("key", String(255), nullable=False),
+    Column("fingerprint", String(64), nullable=False),
+    Column("answer", Text, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    PrimaryKeyConstraint("scope", "key", name="idempotency_keys_pk"),
+    sqlite_with_rowid=False,
+)
+
+# The shop was open: one row for each time between two outages. A customer's time to pay passes in no other time.
+open_periods: Final = Table(
+    "open_periods",
+    metadata,
+    Column("since", UtcDateTime, nullable=False),
+    Column("until", UtcDateTime, nullable=False),
+    PrimaryKeyConstraint("since", name="open_periods_pk"),
+)
+
+# One row, made with the table: what tells this shop from any other, wherever else there is something of it.
+shop: Final = Table(
+    "shop",
+    metadata,
+    Column("id", Id, nullable=False),
+    # When it was emptied last: what was accepted before is not recorded.
+    Column("reset_at", UtcDateTime),
+    PrimaryKeyConstraint("id", name="shop_pk"),
+)
+
+leases: Final = Table(
+    "leases",
+    metadata,
+    Column("name", String(64), nullable=False),
+    Column("holder", String(200), nullable=False),
+    Column("until", UtcDateTime, nullable=False),
+    PrimaryKeyConstraint("name", name="leases_pk"),
+)
+
+heartbeats: Final = Table(
+    "heartbeats",
+    metadata,
+    Column("kind", String(16), nullable=False),
+    Column("instance", String(200), nullable=False),
+    Column("seen_at", UtcDateTime, nullable=False),
+    PrimaryKeyConstraint("kind", "instance", name="heartbeats_pk"),
+)
