@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 from attrs import define, field
-from sqlalchemy import Executable, FromClause, Table, insert, select
+from sqlalchemy import Executable, FromClause, Insert, Table, insert, select
 
 from adapters.sql.dialects.base import SqlDialect
 
@@ -59,5 +59,15 @@ def written_whole(table: Table, written: Written[E]) -> Written[E]:
     return written
 
 
-def insert_new(table: Table, new: FromClause) -> Executable:
+def insert_new(table: Table, new: FromClause) -> Insert:
     return insert(table).from_select(new.c.keys(), select(new))
+
+
+def insert_missing(table: Table, new: FromClause, *, key: Sequence[str], also_in: Sequence[Table] = ()) -> Insert:
+    """Insert the new rows whose key is neither in the table nor in the others."""
+    found = (
+        # Not EXISTS: PostgreSQL may answer that one by reading all of a table that was empty when it was analysed.
+        select(each.c[key[0]]).where(*(each.c[name] == new.c[name] for name in key)).limit(1).scalar_subquery()
+        for each in (table, *also_in)
+    )
+    return insert(table).from_select(new.c.keys(), select(new).where(*(one.is_(None) for one in found)))

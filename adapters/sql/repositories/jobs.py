@@ -15,8 +15,6 @@ from sqlalchemy import (
     Update,
     bindparam,
     delete,
-    exists,
-    insert,
     literal,
     select,
     tuple_,
@@ -25,7 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.elements import ColumnElement
 
-from adapters.sql.core.bulk import BulkStatement, Written, written_whole
+from adapters.sql.core.bulk import BulkStatement, Written, insert_missing, written_whole
 from adapters.sql.core.counting import count_of
 from adapters.sql.core.expressions import FromNow, among
 from adapters.sql.core.reading import checked
@@ -75,8 +73,7 @@ def _job(row: Row[Any]) -> Job:
 
 
 def _insert(new: FromClause, _: SqlDialect) -> Insert:
-    here = exists().where(jobs.c.id == new.c.id)
-    return insert(jobs).from_select(list(new.c.keys()), select(new).where(~here))
+    return insert_missing(jobs, new, key=("id",))
 
 
 def _save(new: FromClause, _: SqlDialect) -> Update:

@@ -4,10 +4,10 @@ from operator import attrgetter
 from typing import Any, Final
 
 from attrs import frozen
-from sqlalchemy import FromClause, Insert, Row, Select, bindparam, exists, insert, select, tuple_
+from sqlalchemy import FromClause, Insert, Row, Select, bindparam, select, tuple_
 from sqlalchemy.sql.elements import ColumnElement
 
-from adapters.sql.core.bulk import BulkStatement, Written, written_whole
+from adapters.sql.core.bulk import BulkStatement, Written, insert_missing, written_whole
 from adapters.sql.core.reading import checked
 from adapters.sql.core.transaction import TransactionBlock
 from adapters.sql.dialects.base import SqlDialect
@@ -24,8 +24,7 @@ def _message(row: Row[Any]) -> Message:
 
 
 def _insert(new: FromClause, _: SqlDialect) -> Insert:
-    here = exists().where(messages.c.id == new.c.id)
-    return insert(messages).from_select(list(new.c.keys()), select(new).where(~here))
+    return insert_missing(messages, new, key=("id",))
 
 
 _INSERT: Final = BulkStatement(messages, written_whole(messages, _WRITTEN), _insert)

@@ -10,14 +10,11 @@ from sqlalchemy import (
     Row,
     bindparam,
     delete,
-    exists,
-    insert,
-    or_,
     select,
 )
 
 from adapters.codecs.events import encode
-from adapters.sql.core.bulk import BulkStatement, Written, written_whole
+from adapters.sql.core.bulk import BulkStatement, Written, insert_missing, written_whole
 from adapters.sql.core.expressions import among
 from adapters.sql.core.transaction import TransactionBlock
 from adapters.sql.dialects.base import SqlDialect
@@ -43,11 +40,7 @@ def _entry(row: Row[Any]) -> OutboxEntry:
 
 
 def _put_back(new: FromClause, _: SqlDialect) -> Executable:
-    here = [
-        exists().where(table.c.order_id == new.c.order_id, table.c.sequence == new.c.sequence)
-        for table in (outbox, waiting_work)
-    ]
-    return insert(outbox).from_select(list(new.c.keys()), select(new).where(~or_(*here)))
+    return insert_missing(outbox, new, key=("order_id", "sequence"), also_in=[waiting_work])
 
 
 _PUT_BACK: Final = BulkStatement(outbox, written_whole(outbox, ENTRY_WRITTEN), _put_back)
