@@ -1,10 +1,9 @@
-import re
 from collections.abc import Callable, Collection, Mapping
 from datetime import timedelta
 from difflib import get_close_matches
 from hashlib import sha256
 from io import StringIO
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Final, Literal
@@ -19,6 +18,7 @@ from entrypoints.access_format import line_writer
 from entrypoints.aliases import switch, translate
 from entrypoints.server_parts import compose_urls
 from entrypoints.server_urls import AMQP, DATABASE, REDIS, UrlRules, expect_text, is_host, with_password
+from entrypoints.setting_values import duration_in, expect_currency, networks_in, origins_in, quotas_in, range_in
 from entrypoints.sqlite_urls import is_sqlite, sqlite_file
 
 PREFIX: Final = "HOLDFAST_"
@@ -31,18 +31,10 @@ _URLS: Final[Mapping[str, UrlRules]] = MappingProxyType(
 _PASSWORDS: Final = {"database_url": "database_password", "redis_url": "redis_password", "amqp_url": "amqp_password"}
 
 _RANGES: Final = frozenset({"gateway_delay", "simulated_work"})
-_QUOTAS: Final = ("burst", "sustained")
 _HOSTS: Final = frozenset({"host", "database_host", "amqp_host"})
 
-_UNITS: Final = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 # Longer than a transaction: an order is also kept as outdated, for whoever read it before.
 _SHORTEST_TTL: Final = timedelta(seconds=15)
-_LONGEST: Final = 3650 * 86400
-_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", re.ASCII)
-
-# The scheme and host of a page in lower case, with its port if it is not the usual one, and no path.
-_ORIGIN: Final = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?", re.ASCII)
-
 Count = Annotated[int, msgspec.Meta(ge=1, le=10_000)]
 Processes = Annotated[int, msgspec.Meta(ge=1, le=256)]
 Bytes = Annotated[int, msgspec.Meta(ge=1, le=2**30)]
@@ -243,11 +235,11 @@ class Settings:
     @property
     def quotas(self) -> tuple[Quota, ...]:
         """How many requests a customer's key may make. Without any, there is no limit."""
-        return _quotas(self.rate_limit)
+        return quotas_in(self.rate_limit)
 
     @property
     def proxies(self) -> tuple[IPv4Network | IPv6Network, ...]:
-        return _networks(self.trusted_proxies)
+        return networks_in(self.trusted_proxies)
 
     @property
     def database_file(self) -> Path:
@@ -446,15 +438,15 @@ def environment_and_file(environment: Mapping[str, str], file: Path = Path(".env
 def _parse(attribute: "Attribute[Any]", text: str) -> object:
     _check(attribute.name, text)
     if attribute.type in {timedelta, timedelta | None}:
-        return _duration(text)
+        return duration_in(text)
     if attribute.type is bool:
         return switch(text)
     if attribute.type in {Path, Path | None}:
         return Path(text)
     if attribute.name == "cors_origins":
-        return _origins(text)
+        return origins_in(text)
     if attribute.name in _RANGES:
-        return _range(text)
+        return range_in(text)
     return text
 
 
@@ -467,39 +459,13 @@ def _check(setting: str, text: str) -> None:
     elif setting in _HOSTS and not is_host(text):
         raise ValueError(f"{text!r} is neither a host name nor an IP address")
     elif setting == "rate_limit":
-        _quotas(text)
+        quotas_in(text)
     elif setting == "ancestors_currency":
-        _expect_currency(text)
+        expect_currency(text)
     elif setting == "trusted_proxies":
-        _networks(text)
+        networks_in(text)
     elif setting == "access_log_format":
         line_writer(text)
-
-
-def _expect_currency(text: str) -> None:
-    # The list of currencies is read only where it is needed: that takes a tenth of a command's start.
-    from entrypoints.currencies import DIGITS, UNKNOWN  # noqa: PLC0415
-
-    if text not in DIGITS:
-        raise ValueError(f"{text[:40]!r} is not {UNKNOWN}")
-
-
-def _range(text: str) -> tuple[float, float]:
-    low, _, high = text.partition("-")
-    bounds = seconds_in(low), seconds_in(high or low)
-    if bounds[0] > bounds[1]:
-        raise ValueError(f"{text!r} begins above its end; write as in 50ms-200ms")
-    return bounds
-
-
-def _origins(text: str) -> tuple[str, ...]:
-    origins = tuple(origin.strip() for origin in text.split(",") if origin.strip())
-    for origin in origins:
-        if origin != "*" and _ORIGIN.fullmatch(origin) is None:
-            raise ValueError(
-                f"{origin[:100]!r} is no origin; write as in https://shop.example or http://localhost:3000"
-            )
-    return origins
 
 
 _PROVIDER: Final = ("jwt_issuer", "jwt_audience", "jwt_keys")
@@ -512,49 +478,11 @@ def _half_a_provider(asked: Collection[str]) -> list[str]:
     return [f"{name}: is needed for the tokens of an identity provider, too; set all three" for name in missing]
 
 
-def _quotas(text: str) -> tuple[Quota, ...]:
-    if text == "off":
-        return ()
-    parts = text.split()
-    if not 1 <= len(parts) <= len(_QUOTAS):
-        raise ValueError(f"{text[:40]!r} is neither off nor one or two limits; write as in 50/1s 1000/60s")
-    quotas = []
-    for name, part in zip(_QUOTAS, parts, strict=False):
-        quantity, _, window = part.partition("/")
-        if re.fullmatch(r"[1-9][0-9]{0,8}", quantity) is None:
-            raise ValueError(f"{part[:40]!r} is no limit; write a number and a time, as in 50/1s")
-        quotas.append(Quota(name, int(quantity), _duration(window).total_seconds()))
-    return tuple(quotas)
-
-
-def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
-    return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
-
-
 def _is_loopback(host: str) -> bool:
     try:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def _duration(text: str) -> timedelta:
-    seconds = seconds_in(text)
-    if seconds > _LONGEST:
-        raise ValueError(f"{text[:40]!r} is too long; 3650d is the longest")
-    # Of less than a microsecond, nothing is left.
-    duration = timedelta(seconds=seconds)
-    if not duration:
-        raise ValueError(f"{text!r} is no time at all; write as in 500ms, 10s, 30m or 2h")
-    return duration
-
-
-def seconds_in(text: str) -> float:
-    """Return the seconds of a duration such as 500ms or 24h. Raise `ValueError`."""
-    match = _DURATION.fullmatch(text)
-    if match is None:
-        raise ValueError(f"{text[:40]!r} is no duration; write a number and its unit, as in 500ms, 10s, 30m or 2h")
-    return float(match[1]) * _UNITS[match[2]]
 
 
 def _unknown(name: str, known: Mapping[str, object]) -> str:

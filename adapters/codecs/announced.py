@@ -15,19 +15,17 @@ from msgspec import Meta, Struct, UnsetType
 from msgspec.structs import asdict as members_of
 from msgspec.structs import fields
 
-from adapters.codecs.events import SCHEMA, BadMessage
-from adapters.codecs.ids import in_json
-from adapters.codecs.shapes import (
+from adapters.codecs.event_shapes import (
     EVENT_SHAPES,
-    AddressShape,
     DetailsChangedShape,
-    DetailsShape,
     FailedShape,
     HappenedShape,
-    LineShape,
     MoneyMovedShape,
     PlacedShape,
 )
+from adapters.codecs.events import SCHEMA, BadMessage
+from adapters.codecs.ids import in_json
+from adapters.codecs.shapes import AddressShape, DetailsShape, LineShape
 from application.ports.outbox import OutboxEntry
 from domain.orders.events import EVENT_TYPES, Event, OrderAccepted
 

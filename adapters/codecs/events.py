@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from adapters.codecs.shapes import EVENT_SHAPES, EventShape
+from adapters.codecs.event_shapes import EVENT_SHAPES, EventShape
 from domain.errors import DomainError
 from domain.orders.events import EVENT_TYPES, Event
 

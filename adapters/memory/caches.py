@@ -7,7 +7,7 @@ from attrs import define, evolve, field, frozen
 
 from adapters.memory.copies import copied
 from application.ports.caching import CataloguePage
-from application.ports.persistence import StockLevel
+from application.ports.catalogue import StockLevel
 from domain.catalogue.product import Product
 from domain.ids import OrderId, ProductId
 from domain.orders.order import Order

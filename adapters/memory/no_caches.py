@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from attrs import evolve, frozen
 
 from application.ports.caching import CataloguePage
-from application.ports.persistence import StockLevel
+from application.ports.catalogue import StockLevel
 from domain.catalogue.product import Product
 from domain.ids import OrderId, ProductId
 from domain.orders.order import Order

@@ -11,12 +11,12 @@ from adapters.memory.overlay import Overlay
 from application.execution.after_commit import Committed
 from application.ports.api_keys import ApiKey
 from application.ports.audit import AuditEntry
+from application.ports.catalogue import EarlierPrice
 from application.ports.environment import Clock
 from application.ports.feed import Position
 from application.ports.files import StoredFile
 from application.ports.idempotency import IdempotencyKey
 from application.ports.outbox import Announcement, OutboxEntry
-from application.ports.persistence import EarlierPrice
 from domain.catalogue.product import Product, StockAdjustment
 from domain.dead_letter import DeadLetter
 from domain.ids import JobId, OrderId, PaymentId, ProductId

@@ -5,7 +5,7 @@ from typing import Final
 from attrs import define, field
 
 from adapters.redis.client import RUN_BYTES, GuardedRedis, Script
-from application.ports.persistence import StockLevel
+from application.ports.catalogue import StockLevel
 from domain.ids import ProductId
 
 # The value of a product: its version and its units, as in "17:5".

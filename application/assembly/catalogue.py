@@ -16,7 +16,7 @@ from application.catalogue.list_products import CountLeft, CountProducts, ListPr
 from application.catalogue.products_by_name import FindByName, ProductsByName
 from application.execution.circuit_breaker import CircuitBreaker
 from application.execution.idempotency import Keyed, ProductOutcome
-from application.ports.persistence import RecordedAdjustment
+from application.ports.catalogue import RecordedAdjustment
 from domain.catalogue.product import Product
 from domain.ids import ProductId
 

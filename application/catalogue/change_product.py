@@ -6,8 +6,9 @@ from application.access.principal import Principal
 from application.catalogue.auditing import entry, shown
 from application.execution.conditional import PreconditionFailed
 from application.ports.caching import PriceList
+from application.ports.catalogue import EarlierPrice
 from application.ports.environment import Clock
-from application.ports.persistence import EarlierPrice, Transaction, UnitOfWork
+from application.ports.persistence import Transaction, UnitOfWork
 from domain.catalogue.product import Product, ProductEdit
 from domain.errors import SkuTaken, UnknownProduct
 from domain.ids import ProductId

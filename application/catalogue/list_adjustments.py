@@ -3,7 +3,8 @@ from collections.abc import Sequence
 from attrs import frozen
 
 from application.access.principal import Principal
-from application.ports.persistence import RecordedAdjustment, UnitOfWork
+from application.ports.catalogue import RecordedAdjustment
+from application.ports.persistence import UnitOfWork
 from domain.errors import UnknownProduct
 from domain.ids import ProductId
 

@@ -7,7 +7,8 @@ from application.errors import OutcomeUnknown, Unavailable
 from application.execution.concurrency import at_most
 from application.execution.counting import MOST_COUNTED
 from application.ports.caching import CacheFence, CatalogueCache, CataloguePage, StockCache
-from application.ports.persistence import StockLevel, UnitOfWork
+from application.ports.catalogue import StockLevel
+from application.ports.persistence import UnitOfWork
 from domain.catalogue.product import Product
 from domain.ids import ProductId
 

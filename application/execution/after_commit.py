@@ -3,9 +3,9 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from attrs import define, field, frozen
 
 from application.ports.caching import CacheFence, CatalogueCache, RecentOrders, StockCache
+from application.ports.catalogue import StockLevel
 from application.ports.messaging import OutboxSignal
 from application.ports.outbox import OutboxEntry
-from application.ports.persistence import StockLevel
 from domain.ids import OrderId, ProductId
 from domain.orders.order import Order
 

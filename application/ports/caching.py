@@ -5,7 +5,7 @@ from typing import Protocol
 
 from attrs import frozen
 
-from application.ports.persistence import StockLevel
+from application.ports.catalogue import StockLevel
 from domain.catalogue.product import Product
 from domain.ids import OrderId, ProductId
 from domain.orders.order import Order

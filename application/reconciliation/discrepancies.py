@@ -5,9 +5,9 @@ from enum import StrEnum
 
 from attrs import frozen
 
+from application.ports.catalogue import StockCount
 from application.ports.idempotency import is_of_a_key
 from application.ports.payments import Charge
-from application.ports.persistence import StockCount
 from domain.ids import OrderId
 from domain.money import Money
 from domain.orders.events import Event

@@ -148,7 +148,7 @@ def _scope(text: str) -> "Scope":
 
 
 def _seconds(option: str, text: str) -> float:
-    from entrypoints.settings import seconds_in
+    from entrypoints.setting_values import seconds_in
 
     try:
         return seconds_in(text)

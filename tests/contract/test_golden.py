@@ -19,7 +19,8 @@ from msgspec.structs import fields as struct_fields
 from quart import Quart
 
 from adapters.codecs import events, stored_responses
-from adapters.codecs.shapes import EVENT_SHAPES, OrderShape, ProductShape
+from adapters.codecs.event_shapes import EVENT_SHAPES
+from adapters.codecs.shapes import OrderShape, ProductShape
 from adapters.rabbitmq.active_consumer import Receipt
 from adapters.rabbitmq.dead_letters import _dead_message
 from adapters.rabbitmq.received import Received

@@ -2,7 +2,7 @@
 
 from adapters.memory.no_caches import NoCatalogueCache, NoRecentOrders, NoStockCache
 from application.ports.caching import CatalogueCache, CataloguePage, RecentOrders, StockCache
-from application.ports.persistence import StockLevel
+from application.ports.catalogue import StockLevel
 from domain.ids import ProductId
 from tests.unit.builders import a_product, an_order
 

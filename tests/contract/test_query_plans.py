@@ -26,12 +26,13 @@ from adapters.sql.tables import metadata
 from adapters.sql.unit_of_work import SqlUnitOfWork
 from application.errors import Aborted
 from application.ports.audit import AuditEntry, Caller
+from application.ports.catalogue import EarlierPrice
 from application.ports.feed import FeedFilter, FeedRange, Position
 from application.ports.files import StoredFile
 from application.ports.idempotency import IdempotencyKey, StoredResponse
 from application.ports.order_search import STRETCH, OrderFilter
 from application.ports.outbox import Announcement, OutboxEntry
-from application.ports.persistence import EarlierPrice, Transaction
+from application.ports.persistence import Transaction
 from bench.growth import fill
 from domain.catalogue.product import StockAdjustment
 from domain.dead_letter import DeadMessage

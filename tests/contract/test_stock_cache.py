@@ -13,7 +13,7 @@ from adapters.memory.caches import MemoryStockCache
 from adapters.redis.client import open_redis
 from adapters.redis.stock_cache import RedisStockCache
 from application.ports.caching import StockCache
-from application.ports.persistence import StockLevel
+from application.ports.catalogue import StockLevel
 from domain.catalogue.product import MAX_STOCK
 from domain.ids import MAX_ID, ProductId
 

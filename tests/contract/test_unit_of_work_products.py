@@ -4,7 +4,8 @@ import pytest
 from attrs import evolve
 
 from application.errors import Aborted
-from application.ports.persistence import EarlierPrice, StockCount, StockLevel, UnitOfWork
+from application.ports.catalogue import EarlierPrice, StockCount, StockLevel
+from application.ports.persistence import UnitOfWork
 from domain.catalogue.product import MAX_STOCK, Product, ProductEdit, StockAdjustment
 from domain.ids import MAX_ID, MOST_AUTOMATIC, PaymentId, ProductId
 from domain.money import MAX_MINOR, Money

@@ -42,12 +42,12 @@ from application.payments.pipeline import ProviderPipeline
 from application.payments.process_payment import ProcessPayment
 from application.payments.refund_order import RefundOrder
 from application.payments.request_refund import RequestRefund
+from application.ports.catalogue import EarlierPrice
 from application.ports.feed import Position
 from application.ports.idempotency import IdempotencyKey, StoredResponse
 from application.ports.messaging import Delivery
 from application.ports.outbox import OutboxEntry
 from application.ports.payments import PaymentDeclined
-from application.ports.persistence import EarlierPrice
 from domain.cart import Cart, Checkout
 from domain.catalogue.product import Product
 from domain.errors import InvalidOrder

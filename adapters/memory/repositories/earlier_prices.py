@@ -3,7 +3,7 @@ from collections.abc import Collection, Sequence
 from attrs import frozen
 
 from adapters.memory.store import Changes
-from application.ports.persistence import EarlierPrice
+from application.ports.catalogue import EarlierPrice
 from domain.ids import ProductId
 
 

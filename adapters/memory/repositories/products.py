@@ -7,7 +7,7 @@ from adapters.memory.copies import copied
 from adapters.memory.repositories.stock_adjustments import MemoryStockAdjustments
 from adapters.memory.store import Changes
 from application.errors import Aborted
-from application.ports.persistence import StockCount, StockLevel
+from application.ports.catalogue import StockCount, StockLevel
 from domain.catalogue.product import Product
 from domain.ids import MOST_AUTOMATIC, ProductId
 

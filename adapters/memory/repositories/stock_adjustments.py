@@ -3,7 +3,7 @@ from collections.abc import Collection, Sequence
 from attrs import frozen
 
 from adapters.memory.store import Changes
-from application.ports.persistence import RecordedAdjustment
+from application.ports.catalogue import RecordedAdjustment
 from domain.catalogue.product import StockAdjustment
 from domain.ids import ProductId
 

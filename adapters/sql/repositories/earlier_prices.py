@@ -10,7 +10,7 @@ from adapters.sql.core.expressions import among
 from adapters.sql.core.reading import checked
 from adapters.sql.core.transaction import TransactionBlock
 from adapters.sql.tables.catalogue import earlier_prices
-from application.ports.persistence import EarlierPrice
+from application.ports.catalogue import EarlierPrice
 from domain.ids import ProductId
 from domain.money import Money
 

@@ -16,7 +16,7 @@ from adapters.sql.dialects.base import SqlDialect
 from adapters.sql.tables.catalogue import products, stock_adjustments
 from adapters.sql.tables.orders import order_items, orders
 from application.execution.after_commit import Committed
-from application.ports.persistence import StockCount, StockLevel
+from application.ports.catalogue import StockCount, StockLevel
 from domain.catalogue.product import Product
 from domain.ids import MOST_AUTOMATIC, ProductId
 from domain.money import Money

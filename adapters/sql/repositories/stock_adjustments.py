@@ -10,7 +10,7 @@ from adapters.sql.core.expressions import among
 from adapters.sql.core.reading import checked
 from adapters.sql.core.transaction import TransactionBlock
 from adapters.sql.tables.catalogue import stock_adjustments
-from application.ports.persistence import RecordedAdjustment
+from application.ports.catalogue import RecordedAdjustment
 from domain.catalogue.product import StockAdjustment
 from domain.ids import ProductId
 

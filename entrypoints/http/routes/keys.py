@@ -18,7 +18,7 @@ from entrypoints.http.pages import page_of
 from entrypoints.http.refusals import InvalidRequest, in_body
 from entrypoints.http.replies import Reply, no_content, reply
 from entrypoints.http.routes.route import Route
-from entrypoints.settings import seconds_in
+from entrypoints.setting_values import seconds_in
 
 _PARAMETERS: Final = {"limit": query.limit, "cursor": query.cursor}
 _NEW_KEY: Final = msgspec.json.Decoder(NewKeyBody)
