@@ -211,6 +211,7 @@ class Settings:
     gateway_decline_rate: Rate = _setting(0.0, "share of charges that the simulated provider declines")
     gateway_failure_rate: Rate = _setting(0.0, "share of its calls that fail, half of them after charging")
     gateway_seed: int = _setting(0, "what the simulated provider's chance begins with")
+    api_key: str = _setting("", "the API key that `holdfast listen` shows to the shop", secret=True)
     cursor_key: str = _setting(
         "",
         "signs the cursors of lists, the same for all API processes; by default it is made from DATABASE_URL",

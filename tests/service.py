@@ -70,13 +70,16 @@ class Service:
         ).start()
         return process.wait(seconds=seconds), process.output()
 
-    def start(self, command: str, *, name: str | None = None) -> Process:
+    def start(self, command: str, *arguments: str, name: str | None = None) -> Process:
         """Start a long-running command; one that was started before under the name is started anew."""
         name = name or command
         process = self.processes.get(name)
         if process is None:
             process = self.processes[name] = self.kind(
-                argv=[*self.program, command], env=self.environment(), log=self.folder / f"{name}.log", cwd=self.folder
+                argv=[*self.program, command, *arguments],
+                env=self.environment(),
+                log=self.folder / f"{name}.log",
+                cwd=self.folder,
             )
         return process.start()
 

@@ -65,6 +65,12 @@ def make_app() -> App:
         "The first line has the position in the feed that the export is as of: what has happened since then is in the"
         " events after it.",
     )
+    app.command(
+        "entrypoints.cli.listen:listen",
+        help="Send the events of a shop to a program on this machine, signed as webhooks are.\n\n"
+        "It keeps its place in the feed: started again, it goes on with the first event that was not taken. An event is"
+        " sent again until the answer is 2xx, and later ones wait.",
+    )
     jobs = app.command(App(name="jobs", help="Look at jobs, try them again, or cancel them."))
     jobs.command("entrypoints.cli.jobs:list_jobs", name="list", help="List jobs, the newest first.")
     jobs.command("entrypoints.cli.jobs:show", help="Show a job: status, attempts, error, progress and times.")

@@ -1,7 +1,13 @@
 """The signatures of Standard Webhooks, with the example of its specification."""
 
+from secrets import token_bytes
+from time import time
+
 import pytest
 from holdfast_client import InvalidSignature, verify_webhook
+from standardwebhooks import Webhook
+
+from adapters.codecs.standard_webhooks import KEY_BYTES, WebhookSecret
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 BODY = b'{"test": 2432232314}'
@@ -15,6 +21,15 @@ HEADERS = {
 
 def test_a_message_that_was_signed_with_the_secret_is_taken() -> None:
     assert verify_webhook(BODY, HEADERS, SECRET, now=SENT_AT + 10) == "msg_p5jXN8AQM9LWM0D4loKWxJek"
+
+
+def test_what_is_signed_is_what_the_specification_shows_and_another_library_takes() -> None:
+    signed = WebhookSecret.parse(SECRET).headers(HEADERS["Webhook-Id"], BODY, at=SENT_AT)
+    assert signed == {name.lower(): value for name, value in HEADERS.items()}
+    secret, now = WebhookSecret(token_bytes(KEY_BYTES)), int(time())
+    assert Webhook(secret.told()).verify(BODY, secret.headers("one", BODY, at=now)) == {"test": 2432232314}
+    assert verify_webhook(BODY, secret.headers("one", BODY, at=now), secret.told(), now=now) == "one"
+    assert secret.told() not in repr(secret)
 
 
 def test_one_of_several_signatures_is_enough() -> None:

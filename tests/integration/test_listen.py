@@ -1,0 +1,100 @@
+"""`holdfast listen`, as a person runs it who writes a receiver of webhooks."""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.request import Request, urlopen
+
+from attrs import define, field
+from holdfast_client import verify_webhook
+
+from tests.servers import wait_until
+from tests.service import Service
+
+ORDERS = 12
+
+
+@define(eq=False)
+class Receiver:
+    """Refuses every third request, and keeps what it took: body and headers."""
+
+    url: str = ""
+    asked: int = 0
+    taken: list[tuple[bytes, dict[str, str]]] = field(factory=list)
+
+    @property
+    def ids(self) -> set[str]:
+        return {headers["webhook-id"] for _, headers in self.taken}
+
+    def has(self, count: int) -> bool:
+        return len(self.taken) >= count
+
+
+@contextmanager
+def receiving() -> Iterator[Receiver]:
+    receiver = Receiver()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            receiver.asked += 1
+            if receiver.asked % 3:
+                receiver.taken.append((body, {name.lower(): value for name, value in self.headers.items()}))
+            self.send_response(204 if receiver.asked % 3 else 500)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None: ...
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    receiver.url = f"http://127.0.0.1:{server.server_port}/webhooks"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield receiver
+    finally:
+        server.shutdown()
+        thread.join(60)
+        server.server_close()
+
+
+def place_orders(service: Service, product: int, count: int) -> None:
+    for _ in range(count):
+        order = {"user_id": 7, "items": [{"product_id": product, "quantity": 1}]}
+        request = Request(  # noqa: S310 - the address is our own
+            f"{service.url}/orders", json.dumps(order).encode(), {"Content-Type": "application/json"}
+        )
+        with urlopen(request, timeout=60) as answer:  # noqa: S310
+            assert answer.status == 201
+
+
+def test_a_listener_that_is_killed_again_and_again_misses_no_event(embedded: Service) -> None:
+    embedded.run("migrate")
+    product = embedded.add_product(stock=ORDERS)
+    embedded.start_all(["up"])
+    with receiving() as receiver:
+        options = ("--forward-to", receiver.url, "--print-json")
+        for round_ in range(3):
+            some = partial(receiver.has, len(receiver.taken) + 2)
+            # The first run begins with what is there already, the others where the last one was killed.
+            begin = ["--since", "0"] if round_ == 0 else []
+            listener = embedded.start("listen", *options, *begin, name=f"listen-{round_}")
+            place_orders(embedded, product, ORDERS // 3)
+            wait_until(some, seconds=30, what="events arrive")
+            listener.kill()
+        listener = embedded.start("listen", *options)
+        wait_until(lambda: len(receiver.ids) == ORDERS, seconds=30, what="all events arrive")
+        listener.kill()
+    [secret] = {line.rpartition(" ")[2] for line in listener.output().splitlines() if "signed with the secret" in line}
+    for body, headers in receiver.taken:
+        event = json.loads(body)
+        id_ = verify_webhook(body, headers, secret, now=int(headers["webhook-timestamp"]))
+        assert id_ == f"{event['order_id']}/{event['sequence']}"
+        assert int(headers["holdfast-position"]) == event["position"]
+    # Again is possible, out of sequence is not.
+    positions = list(dict.fromkeys(json.loads(body)["position"] for body, _ in receiver.taken))
+    assert positions == list(range(1, ORDERS + 1))
+    status, output = embedded.try_to_run("listen", "--forward-to", receiver.url, "--types", "order.nonsense")
+    assert (status, "order.nonsense" in output) == (1, True)
