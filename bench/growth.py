@@ -161,7 +161,7 @@ class _Shop:
 
     async def _pay(self, ids: Sequence[OrderId], *, decline_rate: float = 0.0) -> None:
         gateway = SimulatedGateway(self._ledger, decline_rate=decline_rate)
-        await RequestPayment(self._unit_of_work, uuid7, self._now)(ids)
+        await RequestPayment(self._unit_of_work, self._now)(ids)
         await ProviderPipeline(ProcessPayment(self._unit_of_work, gateway, self._now)).until_done(ids)
 
     async def _refund(self, ids: Sequence[OrderId]) -> None:

@@ -1,4 +1,5 @@
 import re
+from hashlib import sha256
 from typing import Any, Final, NewType
 from uuid import UUID
 
@@ -18,15 +19,42 @@ MAX_NAME: Final = 64
 _NUMBER: Final = re.compile(r"0|[1-9][0-9]*")
 
 # UUIDs (RFC 9562). Most are version 7: they rise with time, which keeps indexes compact. An order that was requested
-# under an idempotency key has version 8, made from the key. No rule relies on their order.
+# under an idempotency key has version 8, made from the key; a payment has, too, made from its order. No rule relies on
+# their sequence.
 OrderId = NewType("OrderId", UUID)
 PaymentId = NewType("PaymentId", UUID)
 JobId = NewType("JobId", UUID)
 
 
+# The bits of a UUID that say which kind it is: its version, and its variant (RFC 9562, sections 4.1 and 4.2).
+_KIND: Final = 0xF << 76 | 0b11 << 62
+# Version 8 leaves all other bits to the application (section 5.8). Here they are those of a hash.
+_VERSION_8: Final = 0x8 << 76 | 0b10 << 62
+
+
+def id_made_of(*parts: str) -> UUID:
+    """Return the UUID (version 8) that these texts always make, in every process and every release."""
+    digest = sha256("\0".join(parts).encode()).digest()
+    return UUID(int=int.from_bytes(digest[:16], "big") & ~_KIND | _VERSION_8)
+
+
+def is_made(id_: UUID) -> bool:
+    """Whether `id_made_of` may have made it."""
+    return id_.int & _KIND == _VERSION_8
+
+
 def first_payment_of(order_id: OrderId) -> PaymentId:
     """The id of a payment that is requested together with its order, the same in whichever way the order is stored."""
     return PaymentId(order_id)
+
+
+def payment_after(last: PaymentId | None, order_id: OrderId) -> PaymentId:
+    """The id of an order's next attempt to pay, after the last one.
+
+    It follows from the order and from how many attempts there were. So a database that was restored from a backup asks
+    the provider again under the very key under which it has charged, and nobody is charged twice.
+    """
+    return PaymentId(id_made_of("payment", str(order_id), str(last or "none yet")))
 
 
 def is_id(_: object, attribute: Any, value: Any) -> None:

@@ -82,7 +82,7 @@ def order_use_cases(shared: Shared) -> OrderUseCases:
         change_details=shared.changing(Scope.ORDERS_WRITE, CHANGE_DETAILS, ChangeDetails(uow, now)),
         complete_order=shared.changing(Scope.ORDERS_WRITE, COMPLETE, CompleteOrder(uow, now), by_shop=True),
         delete_order=shared.changing(Scope.ORDERS_WRITE, DELETE, DeleteOrder(uow, now)),
-        request_payment=shared.changing_once(Scope.PAYMENTS_WRITE, PAY, RequestPayment(uow, shared.ports.new_id, now)),
+        request_payment=shared.changing_once(Scope.PAYMENTS_WRITE, PAY, RequestPayment(uow, now)),
         request_refund=shared.changing(Scope.REFUNDS_WRITE, REFUND, RequestRefund(uow, now)),
         refresh_prices=RefreshPrices(uow, shared.ports.price_list),
         expire_orders=shared.expire_orders,

@@ -6,10 +6,9 @@ from attrs import frozen
 from application.execution.conditional import OrderCall, expect, order_id_in
 from application.execution.idempotency import Keyed, Outcome, once
 from application.orders.changing import existing
-from application.ports.environment import Clock, NewId
+from application.ports.environment import Clock
 from application.ports.persistence import Transaction, UnitOfWork
 from domain.errors import DomainError
-from domain.ids import PaymentId
 from domain.orders.events import PaymentRequested
 from domain.orders.order import Order
 from domain.payments.payment import Payment
@@ -23,7 +22,6 @@ class RequestPayment:
     """
 
     _unit_of_work: UnitOfWork
-    _new_id: NewId
     _now: Clock
 
     async def __call__(self, calls: Sequence[OrderCall | Keyed[OrderCall]]) -> Sequence[Outcome]:
@@ -40,7 +38,7 @@ class RequestPayment:
                 order = existing(orders.get(order_id), order_id)
                 expect(call, order)
                 if not order.is_paid_or_being_paid:
-                    event = order.request_payment(PaymentId(self._new_id()), at=self._now())
+                    event = order.request_payment(order.next_payment, at=self._now())
                     requested.append((order, event))
             except DomainError as error:
                 outcomes.append(error)

@@ -2,19 +2,13 @@
 
 from datetime import datetime
 from hashlib import sha256
-from typing import Final
-from uuid import UUID
 
 from attrs import evolve, frozen
 
 from domain.catalogue.product import Product
 from domain.errors import DomainError
-from domain.ids import CustomerId, OrderId
+from domain.ids import CustomerId, OrderId, id_made_of, is_made
 from domain.orders.order import Order
-
-# The bits of a UUID that say which kind it is: version 8 (RFC 9562), an application's own layout.
-_KIND: Final = 0xF << 76 | 0b11 << 62
-_VERSION_8: Final = 0x8 << 76 | 0b10 << 62
 
 # The answer to a request: the order or the product as it was at that moment, or why it was refused.
 Answer = Order | Product | DomainError
@@ -40,8 +34,7 @@ class IdempotencyKey:
 
         So it is one order, whichever way it reaches the database, and however often.
         """
-        digest = sha256(f"{self.scope}\0{self.value}".encode()).digest()
-        return OrderId(UUID(int=int.from_bytes(digest[:16], "big") & ~_KIND | _VERSION_8))
+        return OrderId(id_made_of(self.scope, self.value))
 
 
 def scope_of(user_id: CustomerId) -> str:
@@ -51,7 +44,7 @@ def scope_of(user_id: CustomerId) -> str:
 
 def is_of_a_key(order_id: OrderId) -> bool:
     """Whether the id was made from an idempotency key."""
-    return order_id.int & _KIND == _VERSION_8
+    return is_made(order_id)
 
 
 @frozen

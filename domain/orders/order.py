@@ -7,7 +7,7 @@ from attrs.validators import ge, min_len
 
 from domain.catalogue.product import Product
 from domain.errors import CurrencyMismatch, IllegalTransition, InvalidOrder, OutOfStock
-from domain.ids import CustomerId, OrderId, PaymentId, ProductId, is_customer_id
+from domain.ids import CustomerId, OrderId, PaymentId, ProductId, is_customer_id, payment_after
 from domain.money import Money
 from domain.orders.details import NO_DETAILS, OrderDetails
 from domain.orders.events import (
@@ -130,6 +130,11 @@ class Order:
         if self.payment_id is None:
             raise InvalidOrder(f"order {self.id} is {self.status.value} and has no payment")
         return self.payment_id
+
+    @property
+    def next_payment(self) -> PaymentId:
+        """The id of the payment that is requested next."""
+        return payment_after(self.payment_id, self.id)
 
     @property
     def charge_is_due(self) -> bool:

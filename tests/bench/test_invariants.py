@@ -43,7 +43,7 @@ async def _trade(folder: Path) -> None:
     requests = map(NumberRequests(uuid7, _now), [OrderRequest(UserId(1), items)] * 3)
     placed = await PlaceOrder(unit_of_work, _now)(list(requests))
     paid = [order.id for order in placed[:2] if isinstance(order, Order)]
-    await RequestPayment(unit_of_work, uuid7, _now)(paid)
+    await RequestPayment(unit_of_work, _now)(paid)
     async with open_file_ledger(folder / "gateway.db") as ledger:
         await ProviderPipeline(ProcessPayment(unit_of_work, SimulatedGateway(ledger), _now)).until_done(paid)
     await engine.dispose()

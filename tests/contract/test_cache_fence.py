@@ -243,7 +243,7 @@ def now() -> datetime:
 CHANGES: dict[str, Callable[[SqlUnitOfWork], Callable[[Sequence[OrderId]], Awaitable[Any]]]] = {
     "deleted": lambda uow: DeleteOrder(uow, now),
     "cancelled": lambda uow: CancelOrder(uow, now),
-    "asked to be paid": lambda uow: RequestPayment(uow, uuid7, now),
+    "asked to be paid": lambda uow: RequestPayment(uow, now),
 }
 READ = {"cancelled": OrderStatus.CANCELLED, "asked to be paid": OrderStatus.PROCESSING}
 

@@ -62,6 +62,9 @@ CARTS: Final[dict[str, Any]] = {
 # Customers who change their minds before their orders are recorded.
 HURRY: Final[dict[str, Any]] = {"embedded": False, "intake": "queued", "errand": "hurry"}
 
+# Customers who ask for everything again, under the same keys, after the database was restored from a backup.
+RESTORED: Final[dict[str, Any]] = {"restored": True}
+
 _REFUSED: Final = ((OrderPlaced.type,), (PaymentRequested.type, RefundRequested.type, OrderPaid.type))
 
 # The crash points that few runs reach, and the weather that leads there.
@@ -161,6 +164,8 @@ class Weather:
     concurrent_repeats: float = 0.2
     # Whether slow caches are slow only where they are told of orders.
     late_news: bool = False
+    # Whether the database is restored from a backup, while the provider keeps its books.
+    restored: bool = False
     # The errand that clients prefer, if any.
     errand: str = ""
     crashes: tuple[tuple[str, int], ...]

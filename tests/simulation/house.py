@@ -129,6 +129,9 @@ class World:
     stock_cache: Any = field(init=False)
 
     def __attrs_post_init__(self) -> None:
+        self.empty_caches()
+
+    def empty_caches(self) -> None:
         # What a cache that is gone answers: nothing is found, and nobody is told of a change.
         recent_gone = {"get_many": lambda _: {}, **dict.fromkeys(("put_many", "invalidate_below"), lambda _: False)}
         self.recent_orders = UnsteadyCache(self.parts.recent_orders, self.faults, recent_gone)
@@ -146,7 +149,8 @@ class World:
     @property
     def resumes(self) -> bool:
         """Republish only if the broker can lose messages: otherwise that would hide a loss in our own code."""
-        return self.faults.weather.embedded or self.faults.weather.broker_losses > 0
+        weather = self.faults.weather
+        return weather.embedded or weather.broker_losses > 0 or weather.restored
 
 
 @define(eq=False, slots=False)
@@ -221,7 +225,8 @@ class House:
             max_charges=chance.choice((1, 2, 128)),
             charge_timeout=_CHARGE_TIMEOUT,
             key_retention=_NEVER,
-            order_expiry=EXPIRY,
+            # A customer comes again some time after a restore.
+            order_expiry=_NEVER if faults.weather.restored else EXPIRY,
             expiry_look=LOOKS_FOR_OVERDUE,
         )
         return parts.assemble(ports, limits)

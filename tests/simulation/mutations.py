@@ -59,7 +59,7 @@ from domain.orders.expiry import OpenPeriod
 from domain.orders.order import Order
 from domain.orders.status import HAS_MONEY
 from tests.simulation.database import LOCKING
-from tests.simulation.faults import CARTS, HURRY
+from tests.simulation.faults import CARTS, HURRY, RESTORED
 from tests.simulation.house import Parts, World
 from tests.simulation.run import Report, simulate
 
@@ -154,6 +154,21 @@ class _Exchanged:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._tx, name)
+
+
+class _ForgetsPayments(_Before):
+    """As if the id of the next payment were made by chance."""
+
+    async def get_many(self, ids: Collection[OrderId], *, lock: bool = False) -> dict[OrderId, Order]:
+        found: dict[OrderId, Order] = await self.inner.get_many(ids, lock=lock)
+        for order in found.values():
+            if not order.is_paid_or_being_paid:
+                order.payment_id = PaymentId(self.world.new_id())
+        return found
+
+
+class _NamesPaymentsByChance(_Transactions):
+    repositories = {"orders": _ForgetsPayments}  # noqa: RUF012 - as above
 
 
 class _PublishesAtOnce(_Before):
@@ -896,6 +911,7 @@ MUTATIONS: Final = (
     Mutation("never gives stock back", Parts(unit_of_work=_GivesNothingBack)),
     Mutation("charges without stock", _with(ProcessPayment=_ChargesWithoutStock)),
     Mutation("charges with a new key for each attempt", Parts(provider=_NewKeyForEachAttempt)),
+    Mutation("charges with a new key after a restore", Parts(unit_of_work=_NamesPaymentsByChance, weather=RESTORED)),
     Mutation("takes no answer of the provider for a decline", Parts(provider=_TakesNoAnswerForNo)),
     Mutation("adds what is missing once for each that asks", _with(ProductsByName=_AddsForEach)),
     Mutation("asks the provider twice at once about a payment", _with(ProviderPipeline=_AsksEachTime)),

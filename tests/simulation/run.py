@@ -33,6 +33,7 @@ from tests.simulation.house import CATALOGUE_AGE, House, Parts, World
 from tests.simulation.loop import SimulatedLoop, ended
 from tests.simulation.points import DATABASE
 from tests.simulation.readers import FeedReader
+from tests.simulation.restoring import Customer, restore_at_some_time
 from tests.simulation.stand_ins import LateProvider
 from tests.unit.builders import NOW, CountedIds
 
@@ -197,18 +198,12 @@ class _Run:
         around += [asyncio.create_task(disturbance) for disturbance in self._disturbances()]
         houses = partial(self._open)
         self._readers = [
-            FeedReader(f"reader-{number}", number == 0, self._faults, self._chance, houses) for number in range(3)
+            FeedReader(f"reader-{number}", number == 0, self._faults, self._chance, houses)
+            # After a restore there are other events at positions that somebody has read.
+            for number in range(0 if self._faults.weather.restored else 3)
         ]
         around += [asyncio.create_task(reader.run()) for reader in self._readers]
-        most_visits = _MOST_TO_WATCH if self._faults.weather.errand == "watch" else _MOST_VISITS
-        await asyncio.gather(
-            *(
-                Client(
-                    f"client-{number}", self._chance, self._faults, self._diary, houses, products, self._is_accepted
-                ).run(visits=self._chance.randint(1, most_visits))
-                for number in range(self._chance.randint(1, 3))
-            )
-        )
+        await (self._buy_again if self._faults.weather.restored else self._visit)(houses, products)
         self._faults.end()
         self._tale.tell("no more faults")
         await self._drain(self._left)
@@ -226,6 +221,30 @@ class _Run:
             _clear_traceback(task)
         for process in self._processes:
             process.tasks.clear()
+
+    async def _visit(self, houses: Callable[[], list[House]], products: list[ProductId]) -> None:
+        most_visits = _MOST_TO_WATCH if self._faults.weather.errand == "watch" else _MOST_VISITS
+        await asyncio.gather(
+            *(
+                Client(
+                    f"client-{number}", self._chance, self._faults, self._diary, houses, products, self._is_accepted
+                ).run(visits=self._chance.randint(1, most_visits))
+                for number in range(self._chance.randint(1, 3))
+            )
+        )
+
+    async def _buy_again(self, houses: Callable[[], list[House]], products: list[ProductId]) -> None:
+        customers = [
+            Customer(number, products[0], self._chance, self._faults, self._tale.tell, houses)
+            for number in range(1, self._chance.randint(2, 4))
+        ]
+        await asyncio.gather(
+            *(customer.buy() for customer in customers),
+            restore_at_some_time(self._world, self._alive, self._chance, self._tale.tell),
+        )
+        self._faults.end()
+        # What they ask for again has been done, or was lost with what came after the backup.
+        await asyncio.gather(*(customer.buy() for customer in customers))
 
     async def _keep_running(self, name: str, program: Callable[[House], Coroutine[Any, Any, None]]) -> None:
         """Start a program, and start it again whenever it has ended."""
@@ -280,9 +299,10 @@ class _Run:
 
     async def _fill_shelves(self) -> list[ProductId]:
         """As `holdfast seed` does, again and again until it is done."""
+        stocks = (50,) if self._faults.weather.restored else (0, 2, 5, 50)
         new = [
             NewProduct(id=ProductId(number), name=f"pen {number}", price=Money(100 * number, "EUR"), stock=stock)
-            for number, stock in enumerate(self._chance.choices((0, 2, 5, 50), k=self._chance.randint(1, 3)), start=1)
+            for number, stock in enumerate(self._chance.choices(stocks, k=self._chance.randint(1, 3)), start=1)
         ]
         while not self._world.database.store.products:
             process = Process("seed")
@@ -340,6 +360,9 @@ class _Run:
             if entry.reference
         ]
         self._findings += checks.shop_data(store, charges)
+        if self._faults.weather.restored:
+            # What clients and other services were told was lost with what came after the backup.
+            return
         queued = self._faults.weather.intake != "direct"
         # An error of a cache is a loss, too: what was to be remembered is not. So is a crash before that.
         weather = self._faults.weather

@@ -11,7 +11,7 @@ from typing import Final
 import pytest
 
 from tests.simulation.command import story
-from tests.simulation.faults import CARTS
+from tests.simulation.faults import CARTS, RESTORED
 from tests.simulation.house import Parts
 from tests.simulation.mutations import MUTATIONS, Mutation, catch
 from tests.simulation.points import CRASH_POINTS, MOST_ROUNDS
@@ -50,6 +50,11 @@ def _missing(points: Sequence[int], crashed: Counter[str]) -> list[int]:
 def test_whatever_breaks_a_cart_is_ordered_once() -> None:
     for seed in range(20):
         assert simulate(seed, parts=Parts(weather=CARTS)).findings == ()
+
+
+def test_whatever_breaks_a_restored_database_charges_nobody_twice() -> None:
+    for seed in range(60):
+        assert simulate(seed, parts=Parts(weather=RESTORED)).findings == ()
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)

@@ -123,7 +123,7 @@ class Shop:
         self.number = NumberRequests(self.new_id, self.clock)
         self.place_numbered = PlaceOrder(self.unsteady, self.clock)
         self.persist_orders = PersistOrders(self.unsteady, self.clock, wake)
-        self.request_payment = RequestPayment(self.unsteady, self.new_id, self.clock)
+        self.request_payment = RequestPayment(self.unsteady, self.clock)
         self.process_payment = ByOrder(
             ProviderPipeline(ProcessPayment(self.unsteady, self.provider, self.clock)).until_done
         )

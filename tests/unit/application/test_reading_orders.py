@@ -119,7 +119,7 @@ async def test_an_answer_that_changes_nothing_is_not_followed_by_an_older_one(sh
     await recent.put_many([order])
     await shop.request_payment([order.id])
 
-    [again] = await RequestPayment(told, shop.new_id, shop.clock)([order.id])
+    [again] = await RequestPayment(told, shop.clock)([order.id])
     assert await finding(told, recent)([order.id]) == [again]
 
 

@@ -1,12 +1,14 @@
+from copy import deepcopy
 from uuid import UUID
 
 import pytest
 
 from domain.errors import IllegalTransition, OrderDeleted, UnknownOrder
-from domain.ids import OrderId
+from domain.ids import OrderId, payment_after
 from domain.orders.order import Order
 from domain.orders.status import OrderStatus
 from domain.payments.payment import PaymentStatus
+from tests.unit.builders import PAYMENT
 from tests.unit.shop import EXPIRY, Shop, accepted, types
 
 UNKNOWN_ORDER = OrderId(UUID(int=404))
@@ -46,6 +48,33 @@ async def test_a_paid_order_is_returned_as_it_is(shop: Shop) -> None:
     [again] = await shop.request_payment([order.id])
     assert again == order
     assert len(shop.store.payments) == 1
+
+
+async def test_a_restored_database_asks_for_each_attempt_under_the_key_that_the_provider_knows(shop: Shop) -> None:
+    pen = await shop.sells(stock=5)
+    order = await shop.order((pen, 1))
+    backup = {name: deepcopy(getattr(shop.store, name)) for name in ("orders", "products", "payments", "events")}
+    shop.provider.declines = True
+    first = await shop.ask_for_payment(order)
+    await shop.process_payment([first])
+    second = await shop.ask_for_payment(order)
+
+    for name, kept in backup.items():
+        setattr(shop.store, name, kept)
+    again = await shop.ask_for_payment(order)
+    await shop.process_payment([again])
+
+    assert again.payment_id == first.payment_id
+    assert (await shop.ask_for_payment(order)).payment_id == second.payment_id
+
+
+async def test_an_order_whose_last_payment_has_an_id_of_an_earlier_release_gets_another_one(shop: Shop) -> None:
+    order = await shop.order((await shop.sells(), 1))
+    shop.store.orders[order.id].payment_id = PAYMENT
+
+    request = await shop.ask_for_payment(order)
+
+    assert request.payment_id == payment_after(PAYMENT, order.id) != payment_after(None, order.id)
 
 
 async def test_an_order_that_failed_gets_a_new_payment(shop: Shop) -> None:
