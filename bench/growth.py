@@ -131,9 +131,9 @@ class _Shop:
         await PlaceOrder(self._unit_of_work, self._now)([self._request(id_) for id_ in ids])
         match fate:
             case OrderStatus.EXPIRED:
-                await change_each(self._unit_of_work, ids, lambda order: order.expire(at=self._at))
+                await change_each(self._unit_of_work, ids, lambda order, _: order.expire(at=self._at))
             case OrderStatus.CANCELLED:
-                await change_each(self._unit_of_work, ids, lambda order: order.cancel(at=self._at))
+                await change_each(self._unit_of_work, ids, lambda order, _: order.cancel(at=self._at))
             case OrderStatus.FAILED:
                 await self._pay(ids, decline_rate=1.0)
             case OrderStatus.PAID:

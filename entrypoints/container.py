@@ -39,7 +39,7 @@ from application.ports.persistence import UnitOfWork
 from application.ports.rate_limits import RateLimiter
 from entrypoints.broker import Broker
 from entrypoints.health import ServerHealth
-from entrypoints.order_log import log_changes
+from entrypoints.order_log import log_changes, log_relayed
 from entrypoints.payment_providers import Provider
 from entrypoints.settings import Settings
 
@@ -283,6 +283,7 @@ class Container(containers.DeclarativeContainer):
         new_id=new_id,
         new_secret=new_secret,
         order_log=providers.Object(log_changes),
+        relay_log=providers.Object(log_relayed),
         relay_name=providers.Callable(_relay_name, settings),
     )
     limits: providers.Provider[Limits] = providers.Callable(_limits, settings)

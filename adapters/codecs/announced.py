@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final
 from uuid import UUID
 
 import msgspec
-from msgspec import Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType
 from msgspec.structs import asdict as members_of
 from msgspec.structs import fields
 
@@ -154,6 +154,13 @@ class AnnouncedEvent(Struct):
     time: Annotated[datetime, Meta(tz=True, description="when it happened, RFC 3339 in UTC")]
     # One of `EventData`: the type says which.
     data: Any
+    request_id: Annotated[
+        str | UnsetType,
+        Meta(
+            description="the `Request-Id` of the request that caused it, directly or by what it asked the worker to do;"
+            " absent where no request did"
+        ),
+    ] = UNSET
 
 
 _DATA_OF_SHAPES: Final[Mapping[type, Any]] = {
@@ -177,8 +184,8 @@ def data_of(event: Event) -> EventData:
     return data
 
 
-def announced(entry: OutboxEntry) -> tuple[bytes, str, str]:
-    """Return the body of the announcement, and the order id and the time in it. Raise `BadMessage`."""
+def announced(entry: OutboxEntry) -> tuple[bytes, str, str, str | UnsetType]:
+    """Return the body of the announcement, and the order id, the time and the request id in it. Raise `BadMessage`."""
     readable = _READABLE.get(entry.type)
     if readable is None:
         raise BadMessage(f"type {entry.type!r} is not announced by this version")
@@ -189,8 +196,8 @@ def announced(entry: OutboxEntry) -> tuple[bytes, str, str]:
         raise BadMessage(str(error)) from error
     if shape.schema != SCHEMA:
         raise BadMessage(f"schema {shape.schema} is unknown; this version reads schema {SCHEMA}")
-    event = AnnouncedEvent(shape.order_id, shape.sequence, entry.type, shape.at, data.of(shape))
-    return _ENCODER.encode(event), shape.order_id, shape.at
+    event = AnnouncedEvent(shape.order_id, shape.sequence, entry.type, shape.at, data.of(shape), shape.request_id)
+    return _ENCODER.encode(event), shape.order_id, shape.at, shape.request_id
 
 
 def _as_text(shape: Any) -> type[Struct]:

@@ -9,6 +9,8 @@ from adapters.codecs.announced import VERSION
 # What stands before the name of an attribute in the headers of a message. Of the two prefixes that the binding for AMQP
 # allows, it is the one that JMS clients can read as well.
 AMQP_PREFIX: Final = "cloudEvents_"
+# An extension attribute, whose name has lower-case letters and digits alone. An event that no request caused lacks it.
+REQUEST_ID: Final = "requestid"
 
 ATTRIBUTES: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -22,6 +24,7 @@ ATTRIBUTES: Final[Mapping[str, str]] = MappingProxyType(
         "subject": "the order id",
         "time": "when it happened, as in the body",
         "sequence": "the sequence as ten digits, so that it can be compared as text: `0000000004`",
+        REQUEST_ID: "the request that caused it, as `request_id` in the body; absent where no request did",
     }
 )
 

@@ -35,6 +35,8 @@ class AcceptedShape(Struct, kw_only=True):
     order_id: UUID
     # Written only where it is set: most orders have none, and a release without it wrote the same bytes.
     pay: bool | UnsetType = UNSET
+    # So is this one, in every event.
+    request_id: str | UnsetType = UNSET
     sequence: int = 0
     total: MoneyShape
     user_id: int | str
@@ -49,6 +51,7 @@ class AcceptedShape(Struct, kw_only=True):
             lines=[LineShape.of(line) for line in event.lines],
             order_id=event.order_id,
             pay=event.pay or UNSET,
+            request_id=event.request_id or UNSET,
             sequence=event.sequence,
             total=MoneyShape.of(event.total),
             user_id=event.user_id,
@@ -67,6 +70,7 @@ class AcceptedShape(Struct, kw_only=True):
             if under is None
             else AskedUnder(scope=under.scope, key=under.key, fingerprint=under.fingerprint),
             pay=self.pay is True,
+            request_id=self.request_id or None,
             details=restored_details(self.details),
         )
 
@@ -76,6 +80,7 @@ class PlacedShape(Struct, kw_only=True):
     details: DetailsShape | UnsetType = UNSET
     lines: list[LineShape]
     order_id: UUID
+    request_id: str | UnsetType = UNSET
     sequence: int
     total: MoneyShape
     user_id: int | str
@@ -87,6 +92,7 @@ class PlacedShape(Struct, kw_only=True):
             details=DetailsShape.of_any(event.details),
             lines=[LineShape.of(line) for line in event.lines],
             order_id=event.order_id,
+            request_id=event.request_id or UNSET,
             sequence=event.sequence,
             total=MoneyShape.of(event.total),
             user_id=event.user_id,
@@ -97,6 +103,7 @@ class PlacedShape(Struct, kw_only=True):
             order_id=OrderId(self.order_id),
             sequence=self.sequence,
             at=self.at,
+            request_id=self.request_id or None,
             user_id=customer_id(self.user_id),
             lines=tuple(line.restored() for line in self.lines),
             total=self.total.restored(),
@@ -108,36 +115,58 @@ class DetailsChangedShape(Struct, kw_only=True):
     at: datetime
     details: DetailsShape | None
     order_id: UUID
+    request_id: str | UnsetType = UNSET
     sequence: int
 
     @classmethod
     def of(cls, event: OrderDetailsChanged, /) -> Self:
         details = None if event.details is None else DetailsShape.of(event.details)
-        return cls(at=event.at, details=details, order_id=event.order_id, sequence=event.sequence)
+        return cls(
+            at=event.at,
+            details=details,
+            order_id=event.order_id,
+            request_id=event.request_id or UNSET,
+            sequence=event.sequence,
+        )
 
     def restored(self, kind: type[OrderDetailsChanged], /) -> OrderDetailsChanged:
         details = None if self.details is None else self.details.restored()
-        return kind(order_id=OrderId(self.order_id), sequence=self.sequence, at=self.at, details=details)
+        return kind(
+            order_id=OrderId(self.order_id),
+            sequence=self.sequence,
+            at=self.at,
+            request_id=self.request_id or None,
+            details=details,
+        )
 
 
-class MoneyMovedShape(Struct):
+class MoneyMovedShape(Struct, kw_only=True):
     """Of events about an amount: what was requested, taken, or given back."""
 
     amount: MoneyShape
     at: datetime
     order_id: UUID
     payment_id: UUID
+    request_id: str | UnsetType = UNSET
     sequence: int
 
     @classmethod
     def of(cls, event: Any, /) -> Self:
-        return cls(MoneyShape.of(event.amount), event.at, event.order_id, event.payment_id, event.sequence)
+        return cls(
+            amount=MoneyShape.of(event.amount),
+            at=event.at,
+            order_id=event.order_id,
+            payment_id=event.payment_id,
+            request_id=event.request_id or UNSET,
+            sequence=event.sequence,
+        )
 
     def restored(self, kind: Any, /) -> Event:
         event: Event = kind(
             order_id=self.order_id,
             sequence=self.sequence,
             at=self.at,
+            request_id=self.request_id or None,
             payment_id=self.payment_id,
             amount=self.amount.restored(),
         )
@@ -150,6 +179,7 @@ class FailedShape(Struct, kw_only=True):
     out_of_stock: Sequence[int] = ()
     payment_id: UUID
     reason: str
+    request_id: str | UnsetType = UNSET
     sequence: int
 
     @classmethod
@@ -160,6 +190,7 @@ class FailedShape(Struct, kw_only=True):
             out_of_stock=event.out_of_stock,
             payment_id=event.payment_id,
             reason=event.reason,
+            request_id=event.request_id or UNSET,
             sequence=event.sequence,
         )
 
@@ -168,25 +199,34 @@ class FailedShape(Struct, kw_only=True):
             order_id=OrderId(self.order_id),
             sequence=self.sequence,
             at=self.at,
+            request_id=self.request_id or None,
             payment_id=PaymentId(self.payment_id),
             reason=self.reason,
             out_of_stock=tuple(ProductId(id_) for id_ in self.out_of_stock),
         )
 
 
-class HappenedShape(Struct):
+class HappenedShape(Struct, kw_only=True):
     """Of events of which only their type tells more."""
 
     at: datetime
     order_id: UUID
+    request_id: str | UnsetType = UNSET
     sequence: int
 
     @classmethod
     def of(cls, event: Any, /) -> Self:
-        return cls(event.at, event.order_id, event.sequence)
+        return cls(
+            at=event.at,
+            order_id=event.order_id,
+            request_id=event.request_id or UNSET,
+            sequence=event.sequence,
+        )
 
     def restored(self, kind: Any, /) -> Event:
-        event: Event = kind(order_id=self.order_id, sequence=self.sequence, at=self.at)
+        event: Event = kind(
+            order_id=self.order_id, sequence=self.sequence, at=self.at, request_id=self.request_id or None
+        )
         return event
 
 

@@ -16,6 +16,8 @@ MAX_BYTES: Final = 256 * 1024
 
 # A sequence number is a column of 32 bits. In these years a moment exists in every time zone.
 _MAX_SEQUENCE: Final = 2**31 - 1
+# More than the HTTP interface takes.
+_LONGEST_REQUEST_ID: Final = 255
 _FIRST_YEAR, _LAST_YEAR = 1970, 9998
 
 _PREFIXES: Final = {kind: f'{{"type":"{kind.type}","schema":{SCHEMA},'.encode() for kind in EVENT_TYPES}
@@ -66,6 +68,9 @@ def _expect_storable(event: Event) -> None:
         raise BadMessage(f"a sequence number is between 0 and {_MAX_SEQUENCE}, not {event.sequence}")
     if event.at.tzinfo is None or not _FIRST_YEAR <= event.at.year <= _LAST_YEAR:
         raise BadMessage(f"{event.at} is no moment that can be stored")
+    id_ = event.request_id
+    if id_ is not None and not (len(id_) <= _LONGEST_REQUEST_ID and id_.isascii() and id_.isprintable()):
+        raise BadMessage(f"a request id has at most {_LONGEST_REQUEST_ID} printable ASCII characters")
 
 
 def decode_if_readable(body: bytes) -> Event | None:

@@ -14,7 +14,7 @@ from uuid import UUID
 
 import msgspec
 from attrs import frozen
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from adapters.codecs.announced import AddressData, data_of, details_of
 from adapters.codecs.ids import in_json
@@ -112,11 +112,20 @@ class EventRow(Struct):
     time: datetime
     # One of `EventData`: the type says which.
     data: Any
+    request_id: str | UnsetType = UNSET
 
     @classmethod
     def of(cls, item: FeedItem) -> "EventRow":
         event = item.event
-        return cls(item.position, event.order_id, event.sequence, event.type, event.at, data_of(event))
+        return cls(
+            item.position,
+            event.order_id,
+            event.sequence,
+            event.type,
+            event.at,
+            data_of(event),
+            event.request_id or UNSET,
+        )
 
 
 _ROWS: Final[Mapping[str, Any]] = MappingProxyType({"orders": OrderRow, "products": ProductRow, "events": EventRow})
@@ -146,7 +155,9 @@ class CsvWriter:
         row_of, text = _ROWS[what].of, StringIO()
         table = csv.writer(text)
         for row in rows:
-            table.writerow([_cell(value) for value in msgspec.to_builtins(row_of(row)).values()])
+            # What is not set has its cell as well.
+            values = msgspec.to_builtins(row_of(row))
+            table.writerow([_cell(values.get(name)) for name in _ROWS[what].__struct_fields__])
         return text.getvalue().encode()
 
 

@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from attrs import frozen
 
 from application.access.principal import Principal
-from application.execution.working_for import request_ids
+from application.execution.working_for import request_id
 from application.ports.audit import AuditEntry, Caller
 from application.ports.persistence import UnitOfWork
 
 
 def caller_of(by: Principal) -> Caller:
     """Return who makes the call that is being handled. In a batch it is too late to ask."""
-    return Caller(by.key_id, next(iter(request_ids()), ""))
+    return Caller(by.key_id, request_id() or "")
 
 
 @frozen

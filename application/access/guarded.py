@@ -1,7 +1,7 @@
 """The checks around every operation: who may call it, and with whose orders."""
 
 from collections.abc import Awaitable, Callable
-from typing import Concatenate, Generic, ParamSpec, TypeVar, overload
+from typing import Concatenate, Generic, ParamSpec, TypeVar, cast
 
 from attrs import evolve, field, frozen
 
@@ -11,9 +11,8 @@ from application.access.scopes import Scope
 from application.execution.conditional import OnlyIf, OrderCall
 from application.execution.idempotency import Keyed
 from application.intake.order_request import OrderRequest
-from domain.ids import OrderId
 
-C = TypeVar("C")
+C = TypeVar("C", bound=OrderCall | Keyed[OrderCall])
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -61,38 +60,34 @@ def for_own_account(
     return place_for
 
 
-def with_own_order_audited(
-    change: Callable[[OrderCall], Awaitable[R]],
-) -> Callable[[Principal, OrderCall], Awaitable[R]]:
-    """Return the operation as `with_own_order`, which the audit notes with its caller."""
+def with_own_order(read: Callable[[OrderCall], Awaitable[R]]) -> Callable[[Principal, OrderCall], Awaitable[R]]:
+    """Return the operation on one order, for which the order of another customer does not exist."""
 
     def call_for(by: Principal, call: OrderCall) -> Awaitable[R]:
-        known = call if isinstance(call, OnlyIf) else OnlyIf(call)
-        return change(evolve(known, owner=by.user_id, by=caller_of(by)))
+        if by.user_id is None:
+            return read(call)
+        return read(evolve(call, owner=by.user_id) if isinstance(call, OnlyIf) else OnlyIf(call, owner=by.user_id))
 
     return call_for
 
 
-def with_own_order(change: Callable[[C], Awaitable[R]]) -> Callable[[Principal, C], Awaitable[R]]:
-    """Return the operation on one order, for which the order of another customer does not exist."""
-    return lambda by, call: change(owned(by, call))
+def with_own_order_by(change: Callable[[C], Awaitable[R]]) -> Callable[[Principal, C], Awaitable[R]]:
+    """Return the operation as `with_own_order`, whose events and audit name the caller and the request."""
+    return lambda by, call: change(cast(C, _asked_by(by, call)))
 
 
-@overload
-def owned(by: Principal, call: Keyed[OrderCall]) -> Keyed[OrderCall]: ...
-@overload
-def owned(by: Principal, call: OrderCall) -> OrderCall: ...
-@overload
-def owned(by: Principal, call: C) -> C: ...
-def owned(by: Principal, call: object) -> object:
-    """Return the call with the owner that the order must have. The use case checks it under the order's lock."""
-    if by.user_id is None:
-        return call
+def _asked_by(by: Principal, call: OrderCall | Keyed[OrderCall]) -> OrderCall | Keyed[OrderCall]:
     match call:
         case Keyed():
             # A stored response must not reach another customer, so each has idempotency keys of its own.
-            return evolve(call, call=owned(by, call.call), key=call.key.of_customer(by.user_id))
-        case OnlyIf():
-            return evolve(call, owner=by.user_id)
+            key = call.key if by.user_id is None else call.key.of_customer(by.user_id)
+            return Keyed(_of_caller(by, call.call), key, call.fingerprint)
         case _:
-            return OnlyIf(OrderId(call), owner=by.user_id)  # type: ignore[arg-type]  # every other call is an id
+            return _of_caller(by, call)
+
+
+def _of_caller(by: Principal, call: OrderCall) -> OnlyIf:
+    """Return the call with the owner that the order must have. The use case checks it under the order's lock."""
+    if isinstance(call, OnlyIf):
+        return evolve(call, owner=by.user_id, by=caller_of(by))
+    return OnlyIf(call, owner=by.user_id, by=caller_of(by))

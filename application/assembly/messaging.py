@@ -63,6 +63,7 @@ def messaging_use_cases(shared: Shared) -> MessagingUseCases:
             now,
             ports.relay_name,
             limit=limits.relay_batch_max,
+            log=ports.relay_log,
         ),
         republish_requests=RepublishRequests(uow, now),
         list_dead_letters=ListDeadLetters(uow),

@@ -11,6 +11,7 @@ from application.ports.caching import CacheFence, CatalogueCache, PriceList, Rec
 from application.ports.carts import Carts
 from application.ports.environment import Clock, Elapsed, NewId, NewSecret, loop_time
 from application.ports.messaging import DeadLetterQueue, EventPublisher, IntakeQueue, OutboxSignal, Subscription
+from application.ports.outbox import OutboxEntry
 from application.ports.payments import PaymentProvider, ProviderLedger
 from application.ports.persistence import UnitOfWork
 from application.ports.reset import ResetData
@@ -55,3 +56,5 @@ class Ports:
     relay_name: str
     # Told of every order that a committed transaction changed.
     order_log: Callable[[Sequence[Order]], None] = tell_nobody
+    # Told of every event that the relay is done with.
+    relay_log: Callable[[Sequence[OutboxEntry]], None] = tell_nobody

@@ -5,7 +5,7 @@ from typing import Any
 
 from attrs import field, frozen
 
-from application.access.guarded import Guarded, with_own_order, with_own_order_audited
+from application.access.guarded import Guarded, with_own_order_by
 from application.access.principal import Principal
 from application.access.scopes import Scope
 from application.assembly.batches import Batches
@@ -89,7 +89,7 @@ class Shared:
     ) -> ChangeOrder:
         """A change of one order, which knows the orders that are not recorded yet, and is written into the audit."""
         work: Batched[OrderCall, Order | ChangeQueued] = self.batches(self._waiting(name, change))
-        return Guarded(needs, with_own_order_audited(work), by_shop=by_shop)
+        return Guarded(needs, with_own_order_by(work), by_shop=by_shop)
 
     def changing_once(
         self,
@@ -101,7 +101,7 @@ class Shared:
         work: Batched[OrderCall | Keyed[OrderCall], Order | ChangeQueued | Replayed] = self.batches(
             self._waiting(name, change)
         )
-        return Guarded(needs, with_own_order(work))
+        return Guarded(needs, with_own_order_by(work))
 
     def _waiting(self, name: str, change: Callable[[Sequence[Any]], Awaitable[Sequence[Any]]]) -> Any:
         """The change of an order that may not be recorded yet. Where orders are queued, it waits for its order."""

@@ -36,7 +36,7 @@ async def propagate_nothing(_: Committed) -> None:
     """Do nothing. For a unit of work without caches and relay."""
 
 
-def tell_nobody(_: Sequence[Order]) -> None:
+def tell_nobody(_: Sequence[object]) -> None:
     """Do nothing. For a process that logs no changes."""
 
 

@@ -31,7 +31,7 @@ class OnlyIf:
     order_id: OrderId
     holds: Callable[[Order], bool] = always
     owner: CustomerId | None = None
-    # Who is named in the audit if the call changes the order. Not a person if it is None.
+    # Who asked, for the event and the audit. The service itself if it is None.
     by: Caller | None = None
 
     @property
@@ -46,6 +46,11 @@ OrderCall = OrderId | OnlyIf
 
 def order_id_in(call: OrderCall) -> OrderId:
     return call.order_id if isinstance(call, OnlyIf) else call
+
+
+def request_id_in(call: OrderCall) -> str | None:
+    """Return the id of the request that asked for the change."""
+    return (call.by.request_id or None) if isinstance(call, OnlyIf) and call.by is not None else None
 
 
 def is_for(call: OrderCall, order: Order) -> bool:

@@ -1,4 +1,4 @@
-"""Which requests the running code works for, so that each line of the log names them.
+"""Which requests the running code works for, so that each line of the log and each event names them.
 
 The ids are kept in the context of the running task. Tasks that it starts inherit them, and some live longer than the
 request, such as one that opens a connection again. So the ids end with the request, for all who inherited them.
@@ -26,6 +26,11 @@ class WorkingFor:
 
 
 _current: Final[ContextVar[WorkingFor | None]] = ContextVar("working_for", default=None)
+
+
+def request_id() -> str | None:
+    """Return the id of the request that the running code works for: the first of a batch, None if there is none."""
+    return next(iter(request_ids()), None)
 
 
 def request_ids() -> tuple[str, ...]:

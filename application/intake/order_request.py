@@ -6,6 +6,7 @@ from datetime import datetime
 from attrs import define, field, frozen
 
 from application.execution.idempotency import Keyed
+from application.execution.working_for import request_id
 from application.ports.environment import Clock, NewId
 from domain.ids import CustomerId, OrderId, ProductId, first_payment_of
 from domain.money import Money
@@ -60,6 +61,8 @@ class NumberedRequest:
     quote: Quote = field(factory=Quote, eq=False)
     # An earlier request under its key may have left the order in the intake queue.
     may_be_queued: bool = field(default=False, eq=False)
+    # The id of the HTTP request, for the events of the order.
+    request_id: str | None = field(default=None, eq=False)
 
     @property
     def product_ids(self) -> set[ProductId]:
@@ -81,15 +84,18 @@ class NumberRequests:
 
     def __call__(self, call: OrderRequest | Keyed[OrderRequest]) -> NumberedRequest | Keyed[NumberedRequest]:
         if isinstance(call, Keyed):
-            request = NumberedRequest(call.key.order_id, self._now(), call.call, may_be_queued=self._queues)
+            request = NumberedRequest(
+                call.key.order_id, self._now(), call.call, may_be_queued=self._queues, request_id=request_id()
+            )
             return Keyed(request, call.key, call.fingerprint)
-        return NumberedRequest(OrderId(self._new_id()), self._now(), call)
+        return NumberedRequest(OrderId(self._new_id()), self._now(), call, request_id=request_id())
 
 
 def numbered_in(event: OrderAccepted) -> NumberedRequest:
     """Return the request that was accepted."""
     items = tuple(RequestedItem(line.product_id, line.quantity) for line in event.lines)
-    return NumberedRequest(event.order_id, event.at, OrderRequest(event.user_id, items, event.pay, event.details))
+    wanted = OrderRequest(event.user_id, items, event.pay, event.details)
+    return NumberedRequest(event.order_id, event.at, wanted, request_id=event.request_id)
 
 
 def asked_to_pay(order: Order) -> bool | None:

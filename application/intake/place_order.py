@@ -182,12 +182,18 @@ def price_order(request: NumberedRequest, products: Mapping[ProductId, Product])
 def place(request: NumberedRequest, lines: Sequence[OrderLine]) -> Placed:
     """Return the order with these lines, in its first state. Raise a `DomainError`."""
     wanted = request.wanted
+    at, request_id = request.at, request.request_id
     order, placed = Order.place(
-        order_id=request.order_id, user_id=wanted.user_id, lines=lines, details=wanted.details, at=request.at
+        order_id=request.order_id,
+        user_id=wanted.user_id,
+        lines=lines,
+        details=wanted.details,
+        at=at,
+        request_id=request_id,
     )
     if not wanted.pay:
         return Placed(order, (placed,))
-    return Placed(order, (placed, order.request_payment(first_payment_of(order.id), at=request.at)))
+    return Placed(order, (placed, order.request_payment(first_payment_of(order.id), at=at, request_id=request_id)))
 
 
 async def record(tx: Transaction, placed: Iterable[Placed]) -> None:

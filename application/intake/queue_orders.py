@@ -141,6 +141,7 @@ class QueueOrders:
         event = OrderAccepted(
             order_id=order.id,
             at=order.created_at,
+            request_id=request.request_id,
             user_id=order.user_id,
             lines=order.lines,
             total=order.total,

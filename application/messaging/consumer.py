@@ -8,6 +8,7 @@ from attrs import define, evolve, field, frozen
 from application.errors import Trouble
 from application.execution.batching import each_alone
 from application.execution.concurrency import end
+from application.execution.working_for import WorkingFor
 from application.messaging.subscriptions import WorkQueue
 from application.ports.messaging import Delivery, Subscription
 from domain.errors import DomainError
@@ -75,7 +76,8 @@ class Consumer:
             for delivery in deliveries
             if not isinstance(delivery.event, self.work.event)
         ]
-        outcomes = await each_alone(self._handle_all, [delivery.event for delivery in ours]) if ours else []
+        with WorkingFor(delivery.event.request_id for delivery in ours if delivery.event.request_id):
+            outcomes = await each_alone(self._handle_all, [delivery.event for delivery in ours]) if ours else []
         for delivery, outcome in zip(ours, outcomes, strict=True):
             if isinstance(outcome, asyncio.Future):
                 self._await_later(delivery, outcome)

@@ -7,7 +7,7 @@ from attrs import field, frozen
 
 from application.errors import Trouble
 from application.execution.batching import each_alone
-from application.execution.working_for import request_ids
+from application.execution.working_for import request_id
 from application.ports.audit import MAX_TEXT, AuditEntry, Caller
 from application.ports.environment import Clock
 from application.ports.messaging import DeadDelivery, DeadLetterQueue
@@ -194,7 +194,7 @@ def _entry(by: str, letter: DeadLetter, at: datetime) -> AuditEntry:
     decision = None if letter.decision is None else letter.decision.value
     return AuditEntry(
         at=at,
-        by=Caller(by, next(iter(request_ids()), "")),
+        by=Caller(by, request_id() or ""),
         action="dead_letter.decided",
         subject=f"dead letter {letter.id}",
         before={"decision": None},

@@ -4,6 +4,7 @@ from typing import Final
 
 from attrs import define, field
 
+from application.execution.after_commit import tell_nobody
 from application.messaging.announcing import Announcer
 from application.messaging.enqueuing import Enqueuer
 from application.messaging.subscriptions import QUEUE_OF
@@ -35,6 +36,8 @@ class RelayEvents:
     _now: Clock
     _relay: str
     _limit: int = field(default=512, kw_only=True)
+    # Told of the events that are done.
+    _log: Callable[[Sequence[OutboxEntry]], None] = field(default=tell_nobody, kw_only=True)
     _announcer: Announcer = field(init=False)
     _enqueuer: Enqueuer = field(init=False)
     # The entries of the last claim.
@@ -65,7 +68,9 @@ class RelayEvents:
         self._note_outcomes()
         if trouble is not None:
             raise trouble
-        return len(self._done()) + len(self._heard_late) + len(self._enqueuer.taken_late)
+        done = [*self._done(), *self._heard_late, *self._enqueuer.taken_late]
+        self._log(done)
+        return len(done)
 
     async def stop(self) -> None:
         """Release the lease, so that another relay can take over at once."""

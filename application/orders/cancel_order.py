@@ -22,5 +22,5 @@ class CancelOrder:
     async def __call__(self, calls: Sequence[OrderCall]) -> Sequence[Order | DomainError]:
         return await change_each(self._unit_of_work, calls, self._cancel)
 
-    def _cancel(self, order: Order) -> OrderCancelled | None:
-        return None if order.status is OrderStatus.CANCELLED else order.cancel(at=self._now())
+    def _cancel(self, order: Order, request_id: str | None) -> OrderCancelled | None:
+        return None if order.status is OrderStatus.CANCELLED else order.cancel(at=self._now(), request_id=request_id)

@@ -33,10 +33,12 @@ class ChangeDetails:
         changes = [(call, partial(self._change, _changes_in(call))) for call in calls]
         return await change_each_so(self._unit_of_work, changes)
 
-    def _change(self, changes: Mapping[str, Any], order: Order) -> OrderDetailsChanged | None:
+    def _change(self, changes: Mapping[str, Any], order: Order, request_id: str | None) -> OrderDetailsChanged | None:
         details = merged(order.details, changes)
         expect_details_within_limits(details)
-        return None if details == order.details else order.change_details(details, at=self._now())
+        if details == order.details:
+            return None
+        return order.change_details(details, at=self._now(), request_id=request_id)
 
 
 def _changes_in(call: OrderCall) -> Mapping[str, Any]:

@@ -3,7 +3,7 @@ from typing import Any
 
 from attrs import asdict
 
-from application.execution.conditional import OnlyIf, OrderCall, expect, order_id_in
+from application.execution.conditional import OnlyIf, OrderCall, expect, order_id_in, request_id_in
 from application.ports.audit import AuditEntry, Caller
 from application.ports.persistence import UnitOfWork
 from domain.errors import DomainError, OrderDeleted, UnknownOrder
@@ -11,6 +11,8 @@ from domain.ids import OrderId
 from domain.orders.details import NO_DETAILS
 from domain.orders.events import Event
 from domain.orders.order import Order
+
+Change = Callable[[Order, str | None], Event | None]
 
 
 def known(order: Order | None, order_id: OrderId) -> Order:
@@ -31,21 +33,21 @@ def existing(order: Order | None, order_id: OrderId) -> Order:
 async def change_each(
     unit_of_work: UnitOfWork,
     calls: Sequence[OrderCall],
-    change: Callable[[Order], Event | None],
+    change: Change,
     *,
     find: Callable[[Order | None, OrderId], Order] = existing,
 ) -> list[Order | DomainError]:
     """Change orders in one transaction; one that the rules or its condition refuse is refused alone.
 
-    `change` returns the event of the change, or None where the order is as it was asked for already. `find` refuses an
-    order that is not there.
+    `change` is given the id of the request that asked for it. It returns the event of the change, or None where the
+    order is as it was asked for already. `find` refuses an order that is not there.
     """
     return await change_each_so(unit_of_work, [(call, change) for call in calls], find=find)
 
 
 async def change_each_so(
     unit_of_work: UnitOfWork,
-    changes: Sequence[tuple[OrderCall, Callable[[Order], Event | None]]],
+    changes: Sequence[tuple[OrderCall, Change]],
     *,
     find: Callable[[Order | None, OrderId], Order] = existing,
 ) -> list[Order | DomainError]:
@@ -61,7 +63,7 @@ async def change_each_so(
                 order = find(orders.get(order_id), order_id)
                 expect(call, order)
                 before = _shown(order)
-                event = change(order)
+                event = change(order, request_id_in(call))
             except DomainError as error:
                 outcomes.append(error)
             else:

@@ -22,5 +22,5 @@ class CompleteOrder:
     async def __call__(self, calls: Sequence[OrderCall]) -> Sequence[Order | DomainError]:
         return await change_each(self._unit_of_work, calls, self._complete)
 
-    def _complete(self, order: Order) -> OrderCompleted | None:
-        return None if order.status is OrderStatus.COMPLETED else order.complete(at=self._now())
+    def _complete(self, order: Order, request_id: str | None) -> OrderCompleted | None:
+        return None if order.status is OrderStatus.COMPLETED else order.complete(at=self._now(), request_id=request_id)

@@ -21,5 +21,5 @@ class DeleteOrder:
     async def __call__(self, calls: Sequence[OrderCall]) -> Sequence[Order | DomainError]:
         return await change_each(self._unit_of_work, calls, self._delete, find=known)
 
-    def _delete(self, order: Order) -> OrderDeleted | None:
-        return None if order.deleted else order.delete(at=self._now())
+    def _delete(self, order: Order, request_id: str | None) -> OrderDeleted | None:
+        return None if order.deleted else order.delete(at=self._now(), request_id=request_id)

@@ -62,4 +62,4 @@ class ExpireOrders:
             return await tx.orders.unpaid_since(moment, after=last, limit=self._page) if moment else []
 
     async def _expire(self, ids: Sequence[OrderId]) -> Sequence[Order | DomainError]:
-        return await change_each(self._unit_of_work, ids, lambda order: order.expire(at=self._now()))
+        return await change_each(self._unit_of_work, ids, lambda order, _: order.expire(at=self._now()))

@@ -1,13 +1,15 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from math import inf
-from typing import Final, Generic, Protocol, TypeVar
+from types import MappingProxyType
+from typing import Final, Generic, NamedTuple, Protocol, TypeVar
 
 from attrs import define, field
 
 from application.errors import OutcomeUnknown
 from application.execution.batching import Batched, each_alone
 from application.execution.concurrency import end, until_unavailable
+from application.execution.working_for import WorkingFor
 from domain.errors import UnknownOrder
 from domain.ids import OrderId, PaymentId
 from domain.orders.order import Order
@@ -19,18 +21,33 @@ Outcome = Exception | None
 # Seconds for which the answers of a batch are awaited together, so that those of a fast provider are recorded in one
 # transaction. After that each answer is recorded when it comes.
 _TOGETHER: Final = 0.025
+# As of work that a person or a timer asks for.
+_OF_NO_REQUEST: Final[Mapping[OrderId, str]] = MappingProxyType({})
+
+
+class Answered(NamedTuple, Generic[A]):
+    """What the provider has answered about an order, and the id of the request that the work is done for."""
+
+    order: Order
+    answer: A
+    request_id: str | None = None
 
 
 class ProviderWork(Protocol[A]):
-    """Work that asks the provider about orders. It may stop at any point: each step finds what was done."""
+    """Work that asks the provider about orders. It may stop at any point: each step finds what was done.
 
-    async def due(self, ids: Collection[OrderId]) -> Mapping[OrderId, Order | UnknownOrder]:
+    `request_ids` are those of the requests that the work is done for, as far as they are known, for its events.
+    """
+
+    async def due(
+        self, ids: Collection[OrderId], request_ids: Mapping[OrderId, str], /
+    ) -> Mapping[OrderId, Order | UnknownOrder]:
         """Return the orders that the provider is to be asked about now, prepared for it. Others are left out."""
 
     async def ask(self, order: Order) -> A:
         """Ask the provider, outside of any transaction. Raise `Trouble` when there was no answer: then ask again."""
 
-    async def record(self, answered: Sequence[tuple[Order, A]]) -> Sequence[None]:
+    async def record(self, answered: Sequence[Answered[A]]) -> Sequence[None]:
         """Record answers in one transaction. One that is not due any more changes nothing."""
 
 
@@ -52,15 +69,17 @@ class ProviderPipeline(Generic[A]):
     _together: float = field(default=_TOGETHER, kw_only=True)
     _permits: asyncio.Semaphore = field(init=False)
     _asked: dict[PaymentId, asyncio.Task[A]] = field(factory=dict, init=False)
-    _record_late: Batched[tuple[Order, A], None] = field(init=False)
+    _record_late: Batched[Answered[A], None] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self._permits = asyncio.Semaphore(self._max_calls)
         # No call is shed: its money may have been taken already.
         self._record_late = Batched(self._work.record, longest_wait=inf)
 
-    async def __call__(self, ids: Sequence[OrderId]) -> Sequence[Outcome | asyncio.Future[Outcome]]:
-        found = await self._work.due(set(ids))
+    async def __call__(
+        self, ids: Sequence[OrderId], request_ids: Mapping[OrderId, str] = _OF_NO_REQUEST
+    ) -> Sequence[Outcome | asyncio.Future[Outcome]]:
+        found = await self._work.due(set(ids), request_ids)
         due = {id_: order for id_, order in found.items() if isinstance(order, Order)}
         unknown = {id_: error for id_, error in found.items() if not isinstance(error, Order)}
         # No transaction is open during the calls to the provider. A crash before, during or after them is safe: the
@@ -72,21 +91,24 @@ class ProviderPipeline(Generic[A]):
                 asked[id_] = self._ask(order, ask)
             if asked:
                 await asyncio.wait(asked.values(), timeout=self._together)
-            outcomes = await self._record({id_: (due[id_], task) for id_, task in asked.items() if task.done()})
+            done = {id_: (due[id_], task) for id_, task in asked.items() if task.done()}
+            outcomes = await self._record(done, request_ids)
         except BaseException:
             # The batch will be repeated, and no call may run beside its repetition.
             await end(asked.values())
             raise
         late = {
-            id_: asyncio.ensure_future(self._finish(due[id_], task))
+            id_: asyncio.ensure_future(self._finish(due[id_], task, request_ids.get(id_)))
             for id_, task in asked.items()
             if id_ not in outcomes
         }
         return [(unknown | outcomes | late).get(id_) for id_ in ids]
 
-    async def until_done(self, ids: Sequence[OrderId]) -> list[Outcome]:
+    async def until_done(
+        self, ids: Sequence[OrderId], request_ids: Mapping[OrderId, str] = _OF_NO_REQUEST
+    ) -> list[Outcome]:
         """The outcomes, when all have come."""
-        outcomes = await self(ids)
+        outcomes = await self(ids, request_ids)
         return [await outcome if isinstance(outcome, asyncio.Future) else outcome for outcome in outcomes]
 
     def _ask(self, order: Order, ask: Callable[[Order], Awaitable[A]]) -> asyncio.Task[A]:
@@ -107,13 +129,15 @@ class ProviderPipeline(Generic[A]):
                     f"the payment provider gave no answer for payment {order.payment} within {self._timeout:g} s"
                 ) from error
 
-    async def _record(self, answered: Mapping[OrderId, tuple[Order, asyncio.Task[A]]]) -> dict[OrderId, Outcome]:
+    async def _record(
+        self, answered: Mapping[OrderId, tuple[Order, asyncio.Task[A]]], request_ids: Mapping[OrderId, str]
+    ) -> dict[OrderId, Outcome]:
         outcomes: dict[OrderId, Outcome] = {}
-        answers: dict[OrderId, tuple[Order, A]] = {}
+        answers: dict[OrderId, Answered[A]] = {}
         for id_, (order, task) in answered.items():
             error = task.exception()
             if error is None:
-                answers[id_] = order, task.result()
+                answers[id_] = Answered(order, task.result(), request_ids.get(id_))
             elif isinstance(error, Exception):
                 outcomes[id_] = error
             else:
@@ -123,9 +147,11 @@ class ProviderPipeline(Generic[A]):
             outcomes |= dict(zip(answers, recorded, strict=True))
         return outcomes
 
-    async def _finish(self, order: Order, task: asyncio.Task[A]) -> Outcome:
-        try:
-            await self._record_late((order, await task))
-        except Exception as error:  # noqa: BLE001 - any error is the outcome of this order, and of no other
-            return error
+    async def _finish(self, order: Order, task: asyncio.Task[A], request_id: str | None) -> Outcome:
+        # The batch in which it began is over.
+        with WorkingFor(() if request_id is None else (request_id,)):
+            try:
+                await self._record_late(Answered(order, await task, request_id))
+            except Exception as error:  # noqa: BLE001 - any error is the outcome of this order, and of no other
+                return error
         return None

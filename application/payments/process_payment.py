@@ -1,7 +1,8 @@
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from attrs import frozen
 
+from application.payments.pipeline import Answered
 from application.ports.environment import Clock
 from application.ports.payments import PaymentDeclined, PaymentProvider
 from application.ports.persistence import UnitOfWork
@@ -27,7 +28,9 @@ class ProcessPayment:
     _provider: PaymentProvider
     _now: Clock
 
-    async def due(self, ids: Collection[OrderId]) -> dict[OrderId, Order | UnknownOrder]:
+    async def due(
+        self, ids: Collection[OrderId], request_ids: Mapping[OrderId, str], /
+    ) -> dict[OrderId, Order | UnknownOrder]:
         """Return the orders that hold their stock and are to be charged now. Orders without stock FAILED here."""
         reserved: dict[OrderId, Order | UnknownOrder] = {}
         failed: list[Order] = []
@@ -39,13 +42,14 @@ class ProcessPayment:
             wanting = {line.product_id for order in due if not order.holds_stock for line in order.lines}
             products = await tx.products.get_many(wanting, lock=True)
             for order in due:
+                at, request_id = self._now(), request_ids.get(order.id)
                 try:
                     if not order.holds_stock:
-                        events.append(order.reserve_stock(products, at=self._now()))
+                        events.append(order.reserve_stock(products, at=at, request_id=request_id))
                     reserved[order.id] = order
                 except OutOfStock as short:
-                    reason = FailureReason.OUT_OF_STOCK
-                    events.append(order.fail(reason, products, at=self._now(), out_of_stock=short.products))
+                    reason, missing = FailureReason.OUT_OF_STOCK, short.products
+                    events.append(order.fail(reason, products, at=at, request_id=request_id, out_of_stock=missing))
                     failed.append(order)
             payments = await tx.payments.get_many({order.payment_id for order in failed if order.payment_id})
             for payment in payments.values():
@@ -62,12 +66,13 @@ class ProcessPayment:
         except PaymentDeclined as declined:
             return declined
 
-    async def record(self, answered: Sequence[tuple[Order, Answer]]) -> list[None]:
+    async def record(self, answered: Sequence[Answered[Answer]]) -> list[None]:
         # By payment: an order may have a failed payment, whose answer comes again, beside the one that is due.
-        answers = {order.payment: answer for order, answer in answered}
+        answers = {each.order.payment: each.answer for each in answered}
+        request_ids = {each.order.payment: each.request_id for each in answered}
         events: list[Event] = []
         async with self._unit_of_work() as tx:
-            orders = await tx.orders.get_many({order.id for order, _ in answered}, lock=True)
+            orders = await tx.orders.get_many({each.order.id for each in answered}, lock=True)
             # Another worker may have got the same answer, and have recorded it. Then this one records nothing.
             open_ = [order for order in orders.values() if order.charge_is_due and order.payment in answers]
             payments = await tx.payments.get_many({order.payment for order in open_})
@@ -76,12 +81,13 @@ class ProcessPayment:
                 {line.product_id for order in declined for line in order.lines}, lock=True
             )
             for order in open_:
-                answer = answers[order.payment]
+                answer, at, request_id = answers[order.payment], self._now(), request_ids[order.payment]
                 if isinstance(answer, PaymentDeclined):
-                    events.append(order.fail(FailureReason.PAYMENT_DECLINED, products, at=self._now()))
+                    declined_for = FailureReason.PAYMENT_DECLINED
+                    events.append(order.fail(declined_for, products, at=at, request_id=request_id))
                     payments[order.payment].fail()
                 else:
-                    events.append(order.pay(at=self._now()))
+                    events.append(order.pay(at=at, request_id=request_id))
                     payments[order.payment].charge(answer)
             await tx.orders.save_many(open_)
             await tx.products.save_many(list(products.values()))

@@ -1,7 +1,8 @@
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from attrs import frozen
 
+from application.payments.pipeline import Answered
 from application.ports.environment import Clock
 from application.ports.payments import PaymentProvider
 from application.ports.persistence import UnitOfWork
@@ -23,7 +24,7 @@ class RefundOrder:
     _provider: PaymentProvider
     _now: Clock
 
-    async def due(self, ids: Collection[OrderId]) -> dict[OrderId, Order | UnknownOrder]:
+    async def due(self, ids: Collection[OrderId], _: Mapping[OrderId, str], /) -> dict[OrderId, Order | UnknownOrder]:
         # Read without a lock: a refund that is due stays due until it is given.
         async with self._unit_of_work.reading() as tx:
             orders = await tx.orders.get_many(set(ids))
@@ -33,16 +34,17 @@ class RefundOrder:
     async def ask(self, order: Order) -> None:
         await self._provider.refund(order.payment, order.total)
 
-    async def record(self, answered: Sequence[tuple[Order, None]]) -> list[None]:
+    async def record(self, answered: Sequence[Answered[None]]) -> list[None]:
+        request_ids = {each.order.id: each.request_id for each in answered}
         events: list[Event] = []
         async with self._unit_of_work() as tx:
-            orders = await tx.orders.get_many({order.id for order, _ in answered}, lock=True)
+            orders = await tx.orders.get_many(request_ids.keys(), lock=True)
             # Another worker may have given the same refund, and have recorded it. Then this one records nothing.
             due = [order for order in orders.values() if order.refund_is_due]
             payments = await tx.payments.get_many({order.payment for order in due})
             products = await tx.products.get_many({line.product_id for order in due for line in order.lines}, lock=True)
             for order in due:
-                events.append(order.refund(products, at=self._now()))
+                events.append(order.refund(products, at=self._now(), request_id=request_ids[order.id]))
                 payments[order.payment].refund()
             await tx.orders.save_many(due)
             await tx.products.save_many(list(products.values()))

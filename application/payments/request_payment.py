@@ -3,7 +3,7 @@ from functools import partial
 
 from attrs import frozen
 
-from application.execution.conditional import OrderCall, expect, order_id_in
+from application.execution.conditional import OrderCall, expect, order_id_in, request_id_in
 from application.execution.idempotency import Keyed, Outcome, once
 from application.orders.changing import existing
 from application.ports.environment import Clock
@@ -38,7 +38,9 @@ class RequestPayment:
                 order = existing(orders.get(order_id), order_id)
                 expect(call, order)
                 if not order.is_paid_or_being_paid:
-                    event = order.request_payment(order.next_payment, at=self._now())
+                    event = order.request_payment(
+                        order.next_payment, at=self._now(), request_id=request_id_in(call)
+                    )
                     requested.append((order, event))
             except DomainError as error:
                 outcomes.append(error)

@@ -21,5 +21,5 @@ class RequestRefund:
     async def __call__(self, calls: Sequence[OrderCall]) -> Sequence[Order | DomainError]:
         return await change_each(self._unit_of_work, calls, self._request)
 
-    def _request(self, order: Order) -> RefundRequested | None:
-        return None if order.refund_requested else order.request_refund(at=self._now())
+    def _request(self, order: Order, request_id: str | None) -> RefundRequested | None:
+        return None if order.refund_requested else order.request_refund(at=self._now(), request_id=request_id)

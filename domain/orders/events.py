@@ -1,4 +1,8 @@
-"""The events of orders. Each change of an order is one event, and the order's version is its sequence number."""
+"""The events of orders. Each change of an order is one event, and the order's version is its sequence number.
+
+`request_id` is the id of the request that caused the event, if one did: no request lets an order expire, and events of
+earlier releases lack it.
+"""
 
 from datetime import datetime
 from typing import Any, ClassVar, Final, NamedTuple, get_args
@@ -48,6 +52,7 @@ class OrderAccepted:
     order_id: OrderId
     sequence: int = 0
     at: datetime
+    request_id: str | None = None
     user_id: CustomerId = field(validator=is_customer_id)
     lines: tuple[OrderLine, ...]
     total: Money
@@ -65,6 +70,7 @@ class OrderPlaced:
     order_id: OrderId
     sequence: int
     at: datetime
+    request_id: str | None = None
     user_id: CustomerId
     lines: tuple[OrderLine, ...]
     total: Money
@@ -79,6 +85,7 @@ class OrderDetailsChanged:
     order_id: OrderId
     sequence: int
     at: datetime
+    request_id: str | None = None
     details: OrderDetails | None
 
 
@@ -90,6 +97,7 @@ class PaymentRequested:
     order_id: OrderId
     sequence: int
     at: datetime
+    request_id: str | None = None
     payment_id: PaymentId
     amount: Money
 
@@ -102,6 +110,7 @@ class StockReserved:
     order_id: OrderId
     sequence: int
     at: datetime
+    request_id: str | None = None
 
 
 @frozen(kw_only=True)
@@ -112,6 +121,7 @@ class OrderPaid:
     order_id: OrderId
     sequence: int
     at: datetime
+    request_id: str | None = None
     payment_id: PaymentId
     amount: Money
 
@@ -127,6 +137,7 @@ class OrderFailed:
     order_id: OrderId
     sequence: int
     at: datetime
+    request_id: str | None = None
     payment_id: PaymentId
     reason: str
     out_of_stock: tuple[ProductId, ...] = ()
@@ -140,6 +151,7 @@ class OrderCancelled:
     order_id: OrderId
     sequence: int
     at: datetime
+    request_id: str | None = None
 
 
 @frozen(kw_only=True)
@@ -150,6 +162,7 @@ class OrderExpired:
     order_id: OrderId
     sequence: int
     at: datetime
+    request_id: str | None = None
 
 
 @frozen(kw_only=True)
@@ -160,6 +173,7 @@ class OrderCompleted:
     order_id: OrderId
     sequence: int
     at: datetime
+    request_id: str | None = None
 
 
 @frozen(kw_only=True)
@@ -170,6 +184,7 @@ class RefundRequested:
     order_id: OrderId
     sequence: int
     at: datetime
+    request_id: str | None = None
     payment_id: PaymentId
     amount: Money
 
@@ -182,6 +197,7 @@ class OrderRefunded:
     order_id: OrderId
     sequence: int
     at: datetime
+    request_id: str | None = None
     payment_id: PaymentId
     amount: Money
 
@@ -194,6 +210,7 @@ class OrderDeleted:
     order_id: OrderId
     sequence: int
     at: datetime
+    request_id: str | None = None
 
 
 Event = (

@@ -43,7 +43,8 @@ _MAY_BE_REFUNDED: Final = {PaymentStatus.CHARGED, PaymentStatus.REFUNDED}
 class Order:
     """What a customer agreed to buy, and how far payment has got.
 
-    Every change adds one to `version` and returns the event that carries it as its sequence number.
+    Every change adds one to `version` and returns the event that carries it as its sequence number. `request_id` is
+    that of the request that caused the change, for its event.
     """
 
     id: OrderId = field(on_setattr=setters.frozen)
@@ -86,7 +87,7 @@ class Order:
             raise InvalidOrder(f"order {self.id} is {self.status.value} and has a failure reason")
 
     @classmethod
-    def place(
+    def place(  # noqa: PLR0913 - what an order begins with
         cls,
         *,
         order_id: OrderId,
@@ -94,6 +95,7 @@ class Order:
         lines: Sequence[OrderLine],
         details: OrderDetails | None = None,
         at: datetime,
+        request_id: str | None = None,
     ) -> "tuple[Order, OrderPlaced]":
         """Begin an order. Raise `InvalidOrder`, `CurrencyMismatch` or `InvalidAmount`."""
         if not lines:
@@ -112,6 +114,7 @@ class Order:
             order_id=order.id,
             sequence=order.version,
             at=at,
+            request_id=request_id,
             user_id=user_id,
             lines=order.lines,
             total=order.total,
@@ -146,15 +149,21 @@ class Order:
         """The charge under `payment_id` is to be refunded. A requested refund is never withdrawn."""
         return self.refund_requested and self.status in HAS_MONEY
 
-    def request_payment(self, payment_id: PaymentId, *, at: datetime) -> PaymentRequested:
+    def request_payment(
+        self, payment_id: PaymentId, *, at: datetime, request_id: str | None = None
+    ) -> PaymentRequested:
         self._become(OrderStatus.PROCESSING)
         self.payment_id = payment_id
         self.failure_reason = None
         self.out_of_stock = ()
         sequence = self._change(at)
-        return PaymentRequested(order_id=self.id, sequence=sequence, at=at, payment_id=payment_id, amount=self.total)
+        return PaymentRequested(
+            order_id=self.id, sequence=sequence, at=at, request_id=request_id, payment_id=payment_id, amount=self.total
+        )
 
-    def reserve_stock(self, products: Mapping[ProductId, Product], *, at: datetime) -> StockReserved:
+    def reserve_stock(
+        self, products: Mapping[ProductId, Product], *, at: datetime, request_id: str | None = None
+    ) -> StockReserved:
         """Take the units of every line, or of none. Raise `OutOfStock`."""
         if self.status is not OrderStatus.PROCESSING or self.holds_stock:
             raise IllegalTransition(f"order {self.id} is {self.status.value} and can't reserve stock now")
@@ -164,16 +173,23 @@ class Order:
         for line in self.lines:
             products[line.product_id].take(line.quantity)
         self.holds_stock = True
-        return StockReserved(order_id=self.id, sequence=self._change(at), at=at)
+        return StockReserved(order_id=self.id, sequence=self._change(at), at=at, request_id=request_id)
 
-    def pay(self, *, at: datetime) -> OrderPaid:
+    def pay(self, *, at: datetime, request_id: str | None = None) -> OrderPaid:
         """Raise `IllegalTransition` when the order doesn't hold its stock."""
         self._expect(OrderStatus.PAID)
         if not self.holds_stock:
             raise IllegalTransition(f"{self.status.value}, without its stock, cannot become PAID")
         self._become(OrderStatus.PAID)
         sequence = self._change(at)
-        return OrderPaid(order_id=self.id, sequence=sequence, at=at, payment_id=self.payment, amount=self.total)
+        return OrderPaid(
+            order_id=self.id,
+            sequence=sequence,
+            at=at,
+            request_id=request_id,
+            payment_id=self.payment,
+            amount=self.total,
+        )
 
     def fail(
         self,
@@ -181,6 +197,7 @@ class Order:
         products: Mapping[ProductId, Product],
         *,
         at: datetime,
+        request_id: str | None = None,
         out_of_stock: Sequence[ProductId] = (),
     ) -> OrderFailed:
         """Record that the payment failed, and return the stock that the order holds."""
@@ -192,42 +209,61 @@ class Order:
             order_id=self.id,
             sequence=self._change(at),
             at=at,
+            request_id=request_id,
             payment_id=self.payment,
             reason=reason,
             out_of_stock=self.out_of_stock,
         )
 
-    def cancel(self, *, at: datetime) -> OrderCancelled:
+    def cancel(self, *, at: datetime, request_id: str | None = None) -> OrderCancelled:
         self._become(OrderStatus.CANCELLED)
-        return OrderCancelled(order_id=self.id, sequence=self._change(at), at=at)
+        return OrderCancelled(order_id=self.id, sequence=self._change(at), at=at, request_id=request_id)
 
-    def expire(self, *, at: datetime) -> OrderExpired:
+    def expire(self, *, at: datetime, request_id: str | None = None) -> OrderExpired:
         self._become(OrderStatus.EXPIRED)
-        return OrderExpired(order_id=self.id, sequence=self._change(at), at=at)
+        return OrderExpired(order_id=self.id, sequence=self._change(at), at=at, request_id=request_id)
 
-    def complete(self, *, at: datetime) -> OrderCompleted:
+    def complete(self, *, at: datetime, request_id: str | None = None) -> OrderCompleted:
         self._expect(OrderStatus.COMPLETED)
         if self.refund_requested:
             raise IllegalTransition(f"{self.status.value}, with a refund under way, cannot become COMPLETED")
         self._become(OrderStatus.COMPLETED)
-        return OrderCompleted(order_id=self.id, sequence=self._change(at), at=at)
+        return OrderCompleted(order_id=self.id, sequence=self._change(at), at=at, request_id=request_id)
 
-    def request_refund(self, *, at: datetime) -> RefundRequested:
+    def request_refund(self, *, at: datetime, request_id: str | None = None) -> RefundRequested:
         self._expect(OrderStatus.REFUNDED)
         if self.refund_requested:
             raise IllegalTransition(f"{self.status.value}, a refund is already under way")
         self.refund_requested = True
         sequence = self._change(at)
-        return RefundRequested(order_id=self.id, sequence=sequence, at=at, payment_id=self.payment, amount=self.total)
+        return RefundRequested(
+            order_id=self.id,
+            sequence=sequence,
+            at=at,
+            request_id=request_id,
+            payment_id=self.payment,
+            amount=self.total,
+        )
 
-    def refund(self, products: Mapping[ProductId, Product], *, at: datetime) -> OrderRefunded:
+    def refund(
+        self, products: Mapping[ProductId, Product], *, at: datetime, request_id: str | None = None
+    ) -> OrderRefunded:
         """Record that the money was given back, and return the stock that the order holds."""
         self._become(OrderStatus.REFUNDED)
         self._give_back_stock(products)
         sequence = self._change(at)
-        return OrderRefunded(order_id=self.id, sequence=sequence, at=at, payment_id=self.payment, amount=self.total)
+        return OrderRefunded(
+            order_id=self.id,
+            sequence=sequence,
+            at=at,
+            request_id=request_id,
+            payment_id=self.payment,
+            amount=self.total,
+        )
 
-    def change_details(self, details: OrderDetails | None, *, at: datetime) -> OrderDetailsChanged:
+    def change_details(
+        self, details: OrderDetails | None, *, at: datetime, request_id: str | None = None
+    ) -> OrderDetailsChanged:
         """Raise `IllegalTransition` for a deleted order, and for another address once it is too late for that."""
         if self.deleted:
             raise IllegalTransition(f"{self.status.value}, and deleted, cannot be changed")
@@ -235,16 +271,18 @@ class Order:
         if is_readdressed and self.status not in MAY_CHANGE_ADDRESS:
             raise IllegalTransition(f"{self.status.value} cannot get another address any more")
         self.details = details
-        return OrderDetailsChanged(order_id=self.id, sequence=self._change(at), at=at, details=details)
+        return OrderDetailsChanged(
+            order_id=self.id, sequence=self._change(at), at=at, request_id=request_id, details=details
+        )
 
-    def delete(self, *, at: datetime) -> OrderDeleted:
+    def delete(self, *, at: datetime, request_id: str | None = None) -> OrderDeleted:
         """Raise `IllegalTransition` when the order was paid for, or is being paid for."""
         if self.deleted:
             raise IllegalTransition(f"{self.status.value}, and deleted, cannot be deleted again")
         if self.status in HAS_A_PAYMENT:
             raise IllegalTransition(f"{self.status.value} cannot be deleted: only an order never paid for can")
         self.deleted = True
-        return OrderDeleted(order_id=self.id, sequence=self._change(at), at=at)
+        return OrderDeleted(order_id=self.id, sequence=self._change(at), at=at, request_id=request_id)
 
     def _become(self, status: OrderStatus) -> None:
         self._expect(status)

@@ -10,6 +10,7 @@ from attrs import frozen
 from application.assembly.use_cases import UseCases
 from application.messaging.consumer import Consumer, Handled
 from application.messaging.dead_letters import RecordDeadLetters
+from application.ports.messaging import Delivery
 from entrypoints.alive import RELAY, WORKER
 from entrypoints.broker import queues_declared
 from entrypoints.connections import open_container
@@ -154,19 +155,21 @@ def _tell(handled: Handled) -> None:
     for delivery, error in handled.retried:
         log.warning(
             "a delivery will be retried",
-            type=delivery.event.type,
-            order_id=str(delivery.event.order_id),
-            attempt=delivery.attempt,
+            **_about(delivery),
             reason=str(error),
         )
     for delivery, error in handled.dead_lettered:
         log.error(
             "a delivery was dead-lettered",
-            type=delivery.event.type,
-            order_id=str(delivery.event.order_id),
-            attempt=delivery.attempt,
+            **_about(delivery),
             exc_info=error,
         )
+
+
+def _about(delivery: Delivery) -> dict[str, object]:
+    event = delivery.event
+    told = {"type": event.type, "order_id": str(event.order_id), "attempt": delivery.attempt}
+    return told if event.request_id is None else {**told, "request_id": event.request_id}
 
 
 async def run_worker(settings: Settings, stop: Stop) -> None:

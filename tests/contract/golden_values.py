@@ -87,7 +87,7 @@ _OUT_OF_STOCK: Final = OrderFailed(
 )
 
 # Of the outbox, the history, messages in RabbitMQ, accepted orders and dead letters.
-EVENTS: Final[dict[str, Event]] = {
+EVENTS: dict[str, Event] = {
     "order.accepted.1.json": _ACCEPTED,
     "order.accepted-without-key.1.json": OrderAccepted(
         order_id=ORDER_ID, at=LATER, user_id=USER_ID, lines=LINES, total=TOTAL
@@ -134,6 +134,11 @@ EVENTS: Final[dict[str, Event]] = {
         order_id=ORDER_ID, sequence=6, at=AT, payment_id=PAYMENT_ID, amount=Money(2**53 - 1, "JPY")
     ),
     "order.deleted.1.json": OrderDeleted(order_id=ORDER_ID, sequence=2**31 - 1, at=AT),
+}
+# Each names the request that caused it.
+EVENTS |= {
+    f"{event.type}-of-request.4.json": evolve(event, request_id="web-7_Zoe")
+    for event in {event.type: event for event in EVENTS.values()}.values()
 }
 
 PLACED: Final = Order(id=ORDER_ID, user_id=USER_ID, lines=LINES, total=TOTAL, version=1, created_at=AT, updated_at=AT)

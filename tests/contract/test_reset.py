@@ -23,6 +23,7 @@ from application.intake.order_request import NumberedRequest, OrderRequest, Requ
 from application.intake.persist_orders import PersistOrders
 from application.intake.place_order import PlaceOrder
 from application.messaging.subscriptions import PAYMENTS
+from application.payments.pipeline import Answered
 from application.payments.process_payment import ProcessPayment
 from application.ports.audit import AuditEntry, Caller
 from application.ports.feed import FeedRange, Position
@@ -89,7 +90,7 @@ def accepted(*, at_minutes: int) -> OrderAccepted:
 
 async def test_everything_about_orders_is_gone_and_products_have_all_their_stock(shop: Shop) -> None:
     paid = await shop.order(pay=True, key="k")
-    await ProcessPayment(shop.unit_of_work, Provider(), lambda: NOW).due({paid.id})
+    await ProcessPayment(shop.unit_of_work, Provider(), lambda: NOW).due({paid.id}, {})
     job = new_job(id=JobId(uuid7()), kind="export", arguments={}, now=NOW)
     async with shop.unit_of_work() as tx:
         await tx.jobs.add_many([job])
@@ -139,14 +140,14 @@ async def test_no_position_is_given_again(shop: Shop) -> None:
 async def test_a_worker_in_the_middle_of_a_charge_brings_no_order_back(shop: Shop) -> None:
     order = await shop.order(pay=True)
     work = ProcessPayment(shop.unit_of_work, Provider(), lambda: NOW)
-    due = (await work.due({order.id}))[order.id]
+    due = (await work.due({order.id}, {}))[order.id]
     assert isinstance(due, Order)
     answer = await work.ask(due)
 
     await shop.reset()
 
-    await work.record([(due, answer)])
-    assert isinstance((await work.due({order.id}))[order.id], UnknownOrder)
+    await work.record([Answered(due, answer)])
+    assert isinstance((await work.due({order.id}, {}))[order.id], UnknownOrder)
     async with shop.unit_of_work() as tx:
         assert (await tx.orders.get_many({order.id}), await tx.events.of_orders({order.id})) == ({}, [])
         [count] = await tx.products.stock_counts(after=None, limit=9)

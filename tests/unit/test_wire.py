@@ -31,10 +31,12 @@ from tests.unit.builders import NOW, PAYMENT, a_line, an_order, euros
 
 _ORDER_ID = OrderId(an_order().id)
 _DETAILS = OrderDetails(external_id="a", shipping_address=Address(city="Graz"), metadata={"a": "b"})
+_REQUEST = "web-7"
 EVENTS: list[Event] = [
     OrderAccepted(
         order_id=_ORDER_ID,
         at=NOW,
+        request_id=_REQUEST,
         user_id=UserId(1),
         lines=(a_line(1),),
         total=euros(2500),
@@ -46,22 +48,27 @@ EVENTS: list[Event] = [
         order_id=_ORDER_ID,
         sequence=1,
         at=NOW,
+        request_id=_REQUEST,
         user_id=UserId(MAX_ID),
         lines=(a_line(1), a_line(MAX_ID, quantity=1, price=MAX_MINOR - 2500)),
         total=euros(MAX_MINOR),
         details=_DETAILS,
     ),
-    PaymentRequested(order_id=_ORDER_ID, sequence=2, at=NOW, payment_id=PAYMENT, amount=euros(0)),
-    StockReserved(order_id=_ORDER_ID, sequence=3, at=NOW.replace(microsecond=1)),
-    OrderPaid(order_id=_ORDER_ID, sequence=4, at=NOW, payment_id=PAYMENT, amount=euros(2500)),
-    OrderFailed(order_id=_ORDER_ID, sequence=5, at=NOW, payment_id=PAYMENT, reason="payment_declined"),
-    OrderCancelled(order_id=_ORDER_ID, sequence=6, at=NOW),
-    OrderExpired(order_id=_ORDER_ID, sequence=7, at=NOW),
-    OrderCompleted(order_id=_ORDER_ID, sequence=8, at=NOW),
-    RefundRequested(order_id=_ORDER_ID, sequence=9, at=NOW, payment_id=PAYMENT, amount=euros(2500)),
-    OrderRefunded(order_id=_ORDER_ID, sequence=10, at=NOW, payment_id=PAYMENT, amount=euros(2500)),
-    OrderDeleted(order_id=_ORDER_ID, sequence=2**31 - 1, at=NOW),
-    OrderDetailsChanged(order_id=_ORDER_ID, sequence=9, at=NOW, details=_DETAILS),
+    PaymentRequested(order_id=_ORDER_ID, sequence=2, at=NOW, request_id=_REQUEST, payment_id=PAYMENT, amount=euros(0)),
+    StockReserved(order_id=_ORDER_ID, sequence=3, at=NOW.replace(microsecond=1), request_id=_REQUEST),
+    OrderPaid(order_id=_ORDER_ID, sequence=4, at=NOW, request_id=_REQUEST, payment_id=PAYMENT, amount=euros(2500)),
+    OrderFailed(
+        order_id=_ORDER_ID, sequence=5, at=NOW, request_id=_REQUEST, payment_id=PAYMENT, reason="payment_declined"
+    ),
+    OrderCancelled(order_id=_ORDER_ID, sequence=6, at=NOW, request_id=_REQUEST),
+    OrderExpired(order_id=_ORDER_ID, sequence=7, at=NOW, request_id=_REQUEST),
+    OrderCompleted(order_id=_ORDER_ID, sequence=8, at=NOW, request_id=_REQUEST),
+    RefundRequested(
+        order_id=_ORDER_ID, sequence=9, at=NOW, request_id=_REQUEST, payment_id=PAYMENT, amount=euros(2500)
+    ),
+    OrderRefunded(order_id=_ORDER_ID, sequence=10, at=NOW, request_id=_REQUEST, payment_id=PAYMENT, amount=euros(2500)),
+    OrderDeleted(order_id=_ORDER_ID, sequence=2**31 - 1, at=NOW, request_id=_REQUEST),
+    OrderDetailsChanged(order_id=_ORDER_ID, sequence=9, at=NOW, request_id=_REQUEST, details=_DETAILS),
 ]
 PAID = EVENTS[4]
 _UNDER = {"scope": "customer 1", "key": "a", "fingerprint": "0af1"}

@@ -108,7 +108,10 @@ class Product:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What happened to an order. `position` is its place among all events of the shop, where the feed has told it."""
+    """What happened to an order. `position` is its place among all events of the shop, where the feed has told it.
+
+    `request_id` is the `Request-Id` of the request that caused it, if one did.
+    """
 
     order_id: UUID
     sequence: int
@@ -117,6 +120,7 @@ class Event:
     time: datetime
     data: Mapping[str, Any]
     position: int | None = None
+    request_id: str | None = None
 
     @classmethod
     def of(cls, body: Mapping[str, Any], order_id: UUID | None = None) -> Self:
@@ -127,6 +131,7 @@ class Event:
             time=datetime.fromisoformat(body["time"]),
             data=body["data"],
             position=body.get("position"),
+            request_id=body.get("request_id"),
         )
 
 

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from adapters.codecs.announced import data_of
 from application.ports.feed import FeedItem
@@ -17,10 +17,11 @@ class EventBody(Struct, frozen=True):
     time: datetime
     # One of `EventData`: the type says which.
     data: Any
+    request_id: str | UnsetType = UNSET
 
     @classmethod
     def of(cls, event: Event) -> "EventBody":
-        return cls(event.sequence, event.type, event.at, data_of(event))
+        return cls(event.sequence, event.type, event.at, data_of(event), event.request_id or UNSET)
 
 
 class HistoryBody(Struct, frozen=True):
@@ -36,11 +37,20 @@ class FeedItemBody(Struct, frozen=True):
     type: str
     time: datetime
     data: Any
+    request_id: str | UnsetType = UNSET
 
     @classmethod
     def of(cls, item: FeedItem) -> "FeedItemBody":
         event = item.event
-        return cls(item.position, event.order_id, event.sequence, event.type, event.at, data_of(event))
+        return cls(
+            item.position,
+            event.order_id,
+            event.sequence,
+            event.type,
+            event.at,
+            data_of(event),
+            event.request_id or UNSET,
+        )
 
 
 class FeedBody(Struct, frozen=True):

@@ -5,7 +5,7 @@ import pytest
 from attrs import define, evolve
 
 from application.errors import OutcomeUnknown, Unavailable
-from application.payments.pipeline import ProviderPipeline
+from application.payments.pipeline import Answered, ProviderPipeline
 from application.payments.process_payment import ProcessPayment
 from domain.errors import UnknownOrder
 from domain.ids import OrderId, PaymentId
@@ -102,10 +102,10 @@ async def test_a_late_answer_for_a_failed_payment_hides_no_answer_for_the_next_o
     await shop.ask_for_payment(order)
     second = await shop.now(order)
     work = ProcessPayment(shop.unsteady, shop.provider, shop.clock)
-    [due] = (await work.due([order.id])).values()
+    [due] = (await work.due([order.id], {})).values()
     assert isinstance(due, Order)
     # Two answers of slow calls: the decline, which another worker has recorded before, and the charge.
-    answered = [(first, await work.ask(first)), (second, await work.ask(due))]
+    answered = [Answered(first, await work.ask(first)), Answered(second, await work.ask(due))]
 
     assert list(await work.record(answered if comes_first else answered[::-1])) == [None, None]
 
