@@ -7,6 +7,8 @@ from uuid import UUID
 ProductId = NewType("ProductId", int)
 UserId = NewType("UserId", int)
 MAX_ID: Final = 2**63 - 1
+# The largest whole number that JavaScript does not round, and so the largest id that a new product may have.
+MAX_EXACT: Final = 2**53 - 1
 # A new product without an id gets the one after the largest up to here. So a shop that chooses one far above, such as
 # the largest there is, does not use up those below.
 MOST_AUTOMATIC: Final = 2**52

@@ -13,7 +13,7 @@ from application.ports.environment import Clock
 from application.ports.persistence import Transaction, UnitOfWork
 from domain.catalogue.product import MAX_COUNT, Product, expect_name, expect_sku
 from domain.errors import DomainError, InvalidProduct, ProductExists, SkuTaken
-from domain.ids import MAX_ID, MOST_AUTOMATIC, ProductId
+from domain.ids import MAX_EXACT, MOST_AUTOMATIC, ProductId
 from domain.metadata import with_changes
 from domain.money import Money
 
@@ -93,8 +93,10 @@ class AddProducts:
 
     def _product(self, id_: ProductId, new: NewProduct) -> Product:
         """Raise a `DomainError`."""
-        if not 1 <= id_ <= MAX_ID:
-            raise InvalidProduct(f"an id is between 1 and {MAX_ID}; {id_} is not", field="id")
+        if not 1 <= id_ <= MAX_EXACT:
+            raise InvalidProduct(
+                f"an id is between 1 and {MAX_EXACT}, since JavaScript rounds larger numbers; {id_} is not", field="id"
+            )
         if not 0 <= new.stock <= MAX_COUNT:
             raise InvalidProduct(f"the stock is between 0 and {MAX_COUNT}", field="stock")
         return Product(

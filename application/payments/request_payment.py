@@ -38,9 +38,7 @@ class RequestPayment:
                 order = existing(orders.get(order_id), order_id)
                 expect(call, order)
                 if not order.is_paid_or_being_paid:
-                    event = order.request_payment(
-                        order.next_payment, at=self._now(), request_id=request_id_in(call)
-                    )
+                    event = order.request_payment(order.next_payment, at=self._now(), request_id=request_id_in(call))
                     requested.append((order, event))
             except DomainError as error:
                 outcomes.append(error)

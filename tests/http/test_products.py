@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 
+from application.catalogue.adjust_stock import adjustment
+from domain.ids import MAX_ID
 from tests.http.browser import Answer, Browser
+from tests.unit.builders import NOW, a_product
 from tests.unit.shop import Shop
 
 INK = {"name": "ink", "price": 399, "currency": "EUR", "stock": 7}
@@ -66,6 +69,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"sku": "x" * 65}, "/sku"),
     ({"sku": "a\nb"}, "/sku"),
     ({"id": 0}, "/id"),
+    ({"id": 2**53}, "/id"),
     ({"active": "yes"}, "/active"),
     ({"metadata": {"": "x"}}, "/metadata"),
     ({"metadata": {"k" * 41: "x"}}, "/metadata"),
@@ -80,6 +84,24 @@ async def test_what_breaks_a_rule_is_named_and_nothing_is_added(shop: Shop, brow
         answer = await browser.post("/products", INK | wrong)
         assert (answer.status, list(answer.errors)) == (422, [field])
     assert shop.store.products == {}
+
+
+async def test_an_id_that_javascript_would_round_is_refused_with_the_limit(browser: Browser) -> None:
+    assert (await browser.post("/products", INK | {"id": 2**53 - 1})).body["id"] == 2**53 - 1
+    assert str(2**53 - 1) in (await browser.post("/products", INK | {"id": 2**53})).errors["/id"]
+
+
+async def test_a_product_of_an_earlier_release_with_a_larger_id_is_read_changed_and_ordered(
+    shop: Shop, browser: Browser
+) -> None:
+    async with shop.unit_of_work() as tx:
+        await tx.products.add_many([old := a_product(MAX_ID)])
+        await tx.stock_adjustments.add_many([adjustment(old, old.stock, reason="count", made_by="a", at=NOW)])
+    path = f"/products/{MAX_ID}"
+    assert (await browser.get(path)).body["id"] == MAX_ID
+    assert (await browser.patch(path, {"name": "old ink"})).body["name"] == "old ink"
+    assert (await browser.order(MAX_ID))["items"][0]["product_id"] == MAX_ID
+    assert [each["id"] for each in (await browser.get("/products")).body["items"]] == [MAX_ID]
 
 
 async def test_the_same_rules_hold_for_a_change(shop: Shop, browser: Browser) -> None:

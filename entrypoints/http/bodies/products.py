@@ -17,17 +17,18 @@ from domain.catalogue.product import (
     ProductEdit,
     StockAdjustment,
 )
-from domain.ids import ProductId
+from domain.ids import MAX_EXACT, ProductId
 from domain.money import MAX_MINOR, Money
 from entrypoints.currencies import DIGITS, UNKNOWN
-from entrypoints.http.bodies.common import LookedThrough, NumberedId
+from entrypoints.http.bodies.common import LookedThrough
 from entrypoints.http.refusals import InvalidRequest, in_body
 
 _Price = Annotated[int, Meta(ge=0, le=MAX_MINOR)]
 
 
 class NewProductBody(LookedThrough, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    id: NumberedId | None = None
+    # Larger ones, which JavaScript rounds, may be stored since an earlier release.
+    id: Annotated[int, Meta(ge=1, le=MAX_EXACT)] | None = None
     name: Annotated[str, Meta(min_length=1, max_length=MAX_TEXT)]
     price: _Price
     currency: str

@@ -22,7 +22,7 @@ from application.ports.caching import CatalogueCache, StockCache
 from application.ports.persistence import Transaction, UnitOfWork
 from domain.catalogue.product import Product
 from domain.errors import OutOfStock, ProductExists, UnknownProduct
-from domain.ids import MAX_ID, ProductId
+from domain.ids import MAX_EXACT, ProductId
 from tests.unit.builders import NOW, euros
 from tests.unit.shop import Shop
 from tests.unit.unsteady import UnsteadyUnitOfWork
@@ -55,9 +55,9 @@ async def test_products_get_the_next_ids_and_their_stock_a_first_count(shop: Sho
 
 
 async def test_the_largest_id_that_there_is_leaves_the_next_ones_free(shop: Shop, add_products: AddProducts) -> None:
-    [chosen, following] = await add_products(the_system("ada"), [a_pen(MAX_ID), a_pen()])
+    [chosen, following] = await add_products(the_system("ada"), [a_pen(MAX_EXACT), a_pen()])
     [next_one] = await add_products(the_system("ada"), [a_pen()])
-    assert [product.id for product in (chosen, following, next_one)] == [MAX_ID, 1, 2]
+    assert [product.id for product in (chosen, following, next_one)] == [MAX_EXACT, 1, 2]
 
 
 async def test_an_id_that_is_taken_is_refused_alone(shop: Shop, add_products: AddProducts) -> None:
