@@ -16,11 +16,12 @@ from attrs import frozen
 
 # What RFC 3986 allows in a part, without `@`: that may only end the password.
 _CHARACTER: Final = r"(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})"
+_HOST: Final = r"(?:\[[^\[\]@/?#]*\]|[^\[\]@/?#:,]*)"
 _URL: Final = re.compile(
     r"(?P<scheme>[a-z0-9+]+)://"
     rf"(?:(?P<user>{_CHARACTER}*)(?::(?P<password>(?:{_CHARACTER}|:)*))?@)?"
-    r"(?P<host>\[[^\[\]@/?#]*\]|[^\[\]@/?#:]*)"
-    r"(?::(?P<port>[0-9]+))?"
+    rf"(?P<host>{_HOST})(?::(?P<port>[0-9]+))?"
+    rf"(?P<others>(?:,{_HOST}(?::[0-9]+)?)*)"
     rf"(?:/(?P<path>(?:{_CHARACTER}|[:/])*))?"
     rf"(?:\?(?P<query>(?:{_CHARACTER}|[:/?])*))?"
 )
@@ -37,6 +38,10 @@ class _Option:
     value: str
     allows: Callable[[str], bool]
     only_tls: bool = False
+
+
+# Another host and its port.
+_PLACE: Final = re.compile(rf",({_HOST})(?::([0-9]+))?")
 
 
 def _one_of(*values: str, only_tls: bool = False) -> _Option:
@@ -61,8 +66,13 @@ def _is_folder(name: str) -> bool:
 _TEXT: Final = _Option(value="a text", allows=bool)
 _SECRET_OF_TLS: Final = _Option(value="a text", allows=bool, only_tls=True)
 _FILE: Final = _Option(value="a file that can be read", allows=_is_readable, only_tls=True)
+_CERTIFICATE: Final = _Option(value="a file that can be read", allows=_is_readable)
 _FOLDER: Final = _Option(value="a folder", allows=_is_folder, only_tls=True)
 _SSL_MODE: Final = _one_of("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+
+
+def _names_a_host(query: str) -> bool:
+    return any(pair.startswith("host=") for pair in query.split("&"))
 
 
 def _any_path(_: str) -> str | None:
@@ -89,6 +99,9 @@ class UrlRules:
     example: str
     problem_of_path: Callable[[str], str | None]
     options: Mapping[str, _Option]
+    # Whether it may name several hosts, and the folder of a Unix socket in place of one.
+    several: bool = False
+    sockets: bool = False
     # Schemes of servers that are promised for a later release.
     later: frozenset[str] = frozenset()
 
@@ -108,17 +121,29 @@ class UrlRules:
             )
         for part in ("user", "password", "path"):
             decoded(parts[part] or "")
-        if not parts["host"]:
-            raise ValueError(f"names no host; write as in {self.example}")
-        if not is_host(parts["host"].strip("[]")) or (":" in parts["host"]) != parts["host"].startswith("["):
-            raise ValueError(f"the host is neither a name nor an IP address; write as in {self.example}")
-        if parts["port"] is not None and not 1 <= int(parts["port"][:6]) <= _LONGEST_PORT:
-            raise ValueError(f"the port is not between 1 and {_LONGEST_PORT}")
+        self._read_hosts(parts)
         problem = self.problem_of_path(decoded(parts["path"] or ""))
         if problem:
             raise ValueError(problem)
         self._read_options(parts["query"] or "", tls=parts["scheme"] in {"rediss", "amqps"})
         return parts
+
+    def _read_hosts(self, parts: re.Match[str]) -> None:
+        if self.sockets and not parts["host"] and not parts["others"] and _names_a_host(parts["query"] or ""):
+            return
+        if parts["others"] and not self.several:
+            raise ValueError(f"names several hosts, where there can be one; write as in {self.example}")
+        for host, port in [(parts["host"], parts["port"]), *_PLACE.findall(parts["others"])]:
+            if not host:
+                raise ValueError(f"names no host; write as in {self.example}")
+            is_socket = self.sockets and decoded(host).startswith("/")
+            bare = host.strip("[]")
+            if not is_socket and (not is_host(bare) or (":" in host) != host.startswith("[")):
+                raise ValueError(f"the host is neither a name nor an IP address; write as in {self.example}")
+            if port and not 1 <= int(port[:6]) <= _LONGEST_PORT:
+                raise ValueError(f"the port is not between 1 and {_LONGEST_PORT}")
+        if self.sockets and _names_a_host(parts["query"] or ""):
+            raise ValueError(f"names a host twice, before the path and as an option; write as in {self.example}")
 
     def _read_options(self, query: str, *, tls: bool) -> None:
         usable = {name: option for name, option in self.options.items() if tls or not option.only_tls}
@@ -142,7 +167,30 @@ DATABASE: Final = UrlRules(
     example="postgresql://user:password@host/name",
     problem_of_path=_any_path,
     later=frozenset({"mysql", "mariadb", "mysql+pymysql", "mysql+aiomysql", "mysql+asyncmy", "mysql+mysqldb"}),
-    options=MappingProxyType({"sslmode": _SSL_MODE, "ssl": _SSL_MODE, "application_name": _TEXT}),
+    several=True,
+    sockets=True,
+    options=MappingProxyType(
+        {
+            "host": _Option(
+                value="the folder of a socket, as in /run/postgresql", allows=lambda text: text.startswith("/")
+            ),
+            "sslmode": _SSL_MODE,
+            "ssl": _SSL_MODE,
+            "sslrootcert": _CERTIFICATE,
+            "sslcert": _CERTIFICATE,
+            "sslkey": _CERTIFICATE,
+            "channel_binding": _Option(
+                value="disable or prefer: Holdfast can't bind to a channel. sslmode=verify-full with sslrootcert proves"
+                " who the server is",
+                allows=frozenset({"disable", "prefer"}).__contains__,
+            ),
+            "target_session_attrs": _Option(
+                value="read-write, which is also what is done without it: Holdfast needs the host that takes writes",
+                allows="read-write".__eq__,
+            ),
+            "application_name": _TEXT,
+        }
+    ),
 )
 REDIS: Final = UrlRules(
     schemes=("redis", "rediss"),
@@ -167,6 +215,7 @@ AMQP: Final = UrlRules(
     schemes=("amqp", "amqps"),
     example="amqp://user:password@host:5672/vhost",
     problem_of_path=_virtual_host,
+    several=True,
     options=MappingProxyType(
         {
             "heartbeat": _Option(

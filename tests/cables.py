@@ -38,6 +38,9 @@ class Cable:
     delay: float = 0.0
     # Once: a connection that sends these bytes is cut when the server answers, and not before.
     loses_answer_to: bytes | None = None
+    # What the server says, and what arrives instead; and how often that has happened.
+    replaces: tuple[bytes, bytes] | None = None
+    replaced: int = 0
     # How often data came that did not go on at once.
     held_back: int = 0
     _pairs: list[_Pair] = field(factory=list)
@@ -117,6 +120,12 @@ async def cable(url: str) -> AsyncIterator[Cable]:
             await server.wait_closed()
 
 
+def both(first: Cable, second: Cable) -> str:
+    """One URL that names the two as hosts of one server."""
+    parts = urlsplit(first.url)
+    return urlunsplit(parts._replace(netloc=f"{parts.netloc},{urlsplit(second.url).netloc.rpartition('@')[2]}"))
+
+
 async def _to_server(source: asyncio.StreamReader, pair: _Pair, wire: Cable) -> None:
     with suppress(OSError):
         while data := await source.read(65536):
@@ -141,6 +150,8 @@ async def _to_client(source: asyncio.StreamReader, pair: _Pair, wire: Cable) -> 
             await pair.answering.wait()
             if pair.loses_answers:
                 break
+            if wire.replaces is not None and wire.replaces[0] in data:
+                data, wire.replaced = data.replace(*wire.replaces), wire.replaced + 1
             pair.client.write(data)
             await pair.client.drain()
     await pair.flowing.wait()

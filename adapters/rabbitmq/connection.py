@@ -6,9 +6,11 @@ opened. Nothing is restored, so nothing can be restored wrongly.
 
 import asyncio
 import random
+import re
 from asyncio import StreamReader, StreamWriter
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, Final, cast
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -23,13 +25,17 @@ from yarl import URL
 from adapters.rabbitmq.errors import translated
 from adapters.rabbitmq.received import ClearReader
 from application.errors import Misconfigured, Trouble, Unavailable
+from application.execution.racing import first_to_succeed
 
 # In seconds. A dead peer is detected after three missed heartbeats, about 33 seconds.
 _HEARTBEAT: Final = "10"
 # As many frames as one read of the socket returns. By default aiormq buffers ten, and a consumer then gets three
 # messages at a time instead of fifty. aio-pika's channels have no option for it.
 _FRAME_BUFFER: Final = 1024
+# Seconds after which the next node is tried beside the one before, whose packets may be dropped.
+_HEAD_START: Final = 0.2
 _PORTS: Final = {"amqp": 5672, "amqps": 5671}
+_AUTHORITY: Final = re.compile("([^:/?#]*://)([^/?#]*)(.*)", re.DOTALL)
 _UNUSABLE: Final = (
     "AMQP_URL can't be used: it should look like amqp://user:password@host:5672/vhost,"
     " with special characters in the password written as %XX"
@@ -93,7 +99,25 @@ class BrokerConnection:
 
     @classmethod
     async def open(cls, url: str, *, name: str, timeouts: Timeouts) -> "BrokerConnection":
-        """Connect. The broker lists the connection under `name`. Raise `Unavailable`."""
+        """Connect to one of the nodes that the URL names. The broker lists the connection under `name`.
+
+        The nodes are raced, and each connection begins with any of them. So the connections are spread, and a node
+        whose packets are dropped costs a moment. Raise `Unavailable`, or `Misconfigured`.
+        """
+        nodes = nodes_of(url)
+        random.shuffle(nodes)
+        if len(nodes) == 1:
+            return await cls._open(nodes[0], name, timeouts)
+        attempts = [partial(cls._open, node, name, timeouts) for node in nodes]
+        try:
+            return await first_to_succeed(attempts, head_start=_HEAD_START, discard=cls.close)
+        except ExceptionGroup as group:
+            # No waiting mends a setting that is wrong, whatever the other nodes say.
+            wrong = next((error for error in group.exceptions if isinstance(error, Misconfigured)), None)
+            raise (wrong or Unavailable("; ".join(map(str, group.exceptions)))) from None
+
+    @classmethod
+    async def _open(cls, url: str, name: str, timeouts: Timeouts) -> "BrokerConnection":
         connection, where = _prepare(url, name)
         transport = _Transport()
         connection.kwargs["transport_factory"] = transport
@@ -191,6 +215,16 @@ async def _connect(connection: aio_pika.Connection) -> None:
     except ValueError:
         # Raised, for example, if the name of the virtual host is too long.
         raise Misconfigured(_UNUSABLE) from None
+
+
+def nodes_of(url: str) -> list[str]:
+    """The URL of each node, where one URL names several."""
+    parts = _AUTHORITY.fullmatch(url)
+    if parts is None:
+        raise Misconfigured(_UNUSABLE)
+    before, authority, after = parts.groups()
+    user, at, places = authority.rpartition("@")
+    return [f"{before}{user}{at}{place}{after}" for place in places.split(",")]
 
 
 def _prepare(url: str, name: str) -> tuple[aio_pika.Connection, str]:

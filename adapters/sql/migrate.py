@@ -41,7 +41,7 @@ async def migrate(engine: AsyncEngine, *, to: str | None = None) -> list[str]:
     migrator waits for the first, however long that takes. Raise `Unavailable` or `Aborted`.
     """
     patient = create_engine(
-        engine.url.render_as_string(hide_password=False),
+        backend_of(engine).url,
         pool_size=2,
         statement_timeout=_STATEMENT_TIMEOUT,
         lock_timeout=_LOCK_TIMEOUT,

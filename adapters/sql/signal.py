@@ -29,9 +29,7 @@ async def open_outbox_signal(
             raise ValueError(f"{dialect.name} can wake no other process: give a signal for this one")
         yield in_process
         return
-    own = create_engine(
-        engine.url.render_as_string(hide_password=False), pool_size=_POOL_SIZE, statement_timeout=_STATEMENT_TIMEOUT
-    )
+    own = create_engine(backend_of(engine).url, pool_size=_POOL_SIZE, statement_timeout=_STATEMENT_TIMEOUT)
     each_by_itself = own.execution_options(isolation_level="AUTOCOMMIT")
 
     @asynccontextmanager

@@ -25,6 +25,8 @@ class Backend:
     """The parts of an engine that SQLAlchemy does not have."""
 
     dialect: SqlDialect
+    # The URL as it was given. That of the engine has only what SQLAlchemy itself needs.
+    url: str | URL
     # The name of the database in messages, without user and password.
     server: str
     # Callers that need a connection wait here, in order (`open_session`). SQLAlchemy's pool does not keep the order: a
@@ -67,7 +69,8 @@ def create_engine(
     )
     backend = Backend(
         dialect=dialect,
-        server=connections.server_name(engine.url),
+        url=url,
+        server=connections.server_name(parsed),
         line=asyncio.Semaphore(pool_size),
         writers_turn=asyncio.Lock() if connections.one_writer else None,
         watch=connections.prepare(engine, connect),

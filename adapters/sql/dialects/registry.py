@@ -1,10 +1,12 @@
 """Finds the dialect for a URL. Only the dialect that is used is imported, with its driver."""
 
+import re
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
+from urllib.parse import unquote
 
 from sqlalchemy import URL, Dialect, make_url
 from sqlalchemy.exc import ArgumentError
@@ -28,13 +30,21 @@ def _sqlite() -> SqlDialect:
 _LOADERS: Final[Mapping[str, Callable[[], SqlDialect]]] = MappingProxyType(
     {"postgresql": _postgresql, "sqlite": _sqlite}
 )
+# Several hosts, or the folder of a socket, as libpq has them. SQLAlchemy has them among the options.
+_HOSTS: Final = re.compile(
+    r"(?P<before>postgres\w*(?:\+\w+)?://(?:[^@/?#]*@)?)"
+    r"(?P<hosts>[^@/?#]*(?:,|%2[Ff])[^@/?#]*)(?P<after>(?:[/?#].*)?)"
+)
 _ALIASES: Final = MappingProxyType({"postgres": "postgresql"})
 
 
 def parsed_url(url: str | URL) -> tuple[URL, SqlDialect]:
     """Return the parsed URL and its dialect. Raise `ValueError`."""
     try:
-        parsed = make_url(url)
+        found = _HOSTS.fullmatch(url) if isinstance(url, str) else None
+        parsed = make_url(f"{found['before']}{found['after']}" if found else url)
+        if found:
+            parsed = parsed.update_query_pairs([("host", unquote(host)) for host in found["hosts"].split(",")])
     except (ArgumentError, ValueError):
         # The message repeats neither the URL nor the cause, because both may contain a password.
         raise ValueError("the database URL can't be read; it looks like postgresql://user@host:5432/name") from None

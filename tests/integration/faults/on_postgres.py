@@ -10,12 +10,16 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from time import monotonic
 from typing import Any, Final
 
 import asyncpg
 
+from adapters.sql.health import server_version
+from tests.cables import both, cable
+from tests.engines import engine_on
 from tests.integration.faults.fault import GOES_ON, Fault
-from tests.integration.faults.house import House
+from tests.integration.faults.house import PROCESSES, House
 from tests.service import until
 
 # The connections of the service, oldest first.
@@ -252,6 +256,28 @@ async def _silent(house: House) -> AsyncIterator[None]:
     house.to_postgres.restore()
 
 
+# Seconds for the first connection while the first host drops all packets.
+_FIRST_CONNECTION: Final = 1.0
+
+
+@asynccontextmanager
+async def _first_host_silent(house: House) -> AsyncIterator[None]:
+    async with cable(house.postgres.url) as second:
+        url = both(house.to_postgres, second)
+        await house.start(*PROCESSES, DATABASE_URL=url)
+        house.to_postgres.silence()
+        house.to_postgres.silent_from_now = True
+        async with engine_on(url) as engine:
+            began = monotonic()
+            await server_version(engine)
+            took = monotonic() - began
+        assert took < _FIRST_CONNECTION, f"the first connection took {took:.1f} s"
+        yield
+        house.to_postgres.restore()
+        # Before the second cable is gone.
+        await house.start(*PROCESSES)
+
+
 @asynccontextmanager
 async def _stale(house: House) -> AsyncIterator[None]:
     """As by a firewall that drops idle connections: open ones never answer again, new ones work."""
@@ -290,6 +316,13 @@ FAULTS: Final = (
     ),
     Fault(name="PostgreSQL is frozen for 5 s", breaking=_frozen, hold=5),
     Fault(name="PostgreSQL falls silent for 7 s", breaking=_silent, hold=7),
+    Fault(
+        name="The first of PostgreSQL's two hosts drops all packets, for 7 s",
+        breaking=_first_host_silent,
+        hold=7,
+        # It is started with the two hosts, and afterwards with one.
+        api_is_there=False,
+    ),
     Fault(name="PostgreSQL's open connections fall silent for good", breaking=_stale, hold=1),
     Fault(name="PostgreSQL is slow: 200 ms a round trip", breaking=_slow, hold=4),
     Fault(name="Connections to PostgreSQL are cut, 20 times", breaking=_cut, hold=0),

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
+from adapters.rabbitmq.connection import nodes_of
 from adapters.redis.connections import connector
 from adapters.sql.core.engine import create_engine
 from entrypoints.server_urls import AMQP, DATABASE, REDIS, UrlRules, with_password
@@ -39,7 +40,12 @@ HOSTILE = [
     "://.a/0",
     "://" + "a" * 64 + "/0",
     "://" + "a." * 130 + "a/0",
-    "://h1,h2/0",
+    "://h1,/0",
+    "://,h2/0",
+    "://h1,h2:0/x",
+    "://h1,[::1/x",
+    "://h1,[h2]/x",
+    "://h1:5,h2:many/x",
     "://hö/0",
     "://h%2F/0",
     "://%zz@h/0",
@@ -90,7 +96,12 @@ HOSTILE = [
     "://h/0?password=%00",
     "://h/0?password=%ff",
     "://h/0?application_name=%00",
-    "://?host=/run/postgresql",
+    "://?host=run",
+    "://h/x?target_session_attrs=standby",
+    "://h/x?target_session_attrs=any",
+    "://h/x?channel_binding=require",
+    "://h/x?sslmode=verify-full&sslrootcert=/no/such/file",
+    "://%2Frun,/x?host=/run",
     ":///x",
     ":///run/redis.sock",
     "://u:hunter2@/x",
@@ -110,18 +121,41 @@ def test_a_url_that_no_driver_should_see_is_refused_in_one_line(name: str, rest:
 
 
 @pytest.mark.parametrize(
+    ("name", "url", "words"),
+    [
+        ("REDIS_URL", "redis://h1,h2/0", "several hosts, where there can be one"),
+        ("REDIS_URL", "redis://?host=/run/postgresql", "no host"),
+        ("AMQP_URL", "amqp://?host=/run/postgresql", "no host"),
+        ("AMQP_URL", "amqp://%2Frun%2Frabbit/x", "neither a name nor an IP address"),
+        ("DATABASE_URL", "postgresql://h,i/x?target_session_attrs=any", "Holdfast needs the host that takes writes"),
+        ("DATABASE_URL", "postgresql://h/x?channel_binding=require", "disable or prefer.*verify-full"),
+        ("DATABASE_URL", "postgresql://h/x?host=/run/postgresql", "names a host twice"),
+    ],
+)
+def test_what_one_server_can_have_is_refused_for_another_one(name: str, url: str, words: str) -> None:
+    with pytest.raises(InvalidSettings, match=f"{name}: .*{words}"):
+        read_settings({**ALL, name: url})
+
+
+@pytest.mark.parametrize(
     ("name", "url"),
     [
         ("DATABASE_URL", "postgresql://h"),
         ("DATABASE_URL", "postgres://u@h:1/x"),
         ("DATABASE_URL", "postgresql+asyncpg://u:p@[::1]:5432/shop?sslmode=require&application_name=my+till"),
         ("DATABASE_URL", "postgresql://u:%40%2F%23%3F%25%C3%A9@127.0.0.1/a%20b"),
+        ("DATABASE_URL", "postgresql://u:p@h1:1,h2,[::1]:3/x?target_session_attrs=read-write&channel_binding=prefer"),
+        ("DATABASE_URL", f"postgresql://h/x?sslmode=verify-full&sslrootcert={quote(__file__)}"),
+        ("DATABASE_URL", "postgresql://u@%2Frun%2Fpostgresql:1/x"),
+        ("DATABASE_URL", "postgresql:///x?host=/run/postgresql"),
+        ("DATABASE_URL", "postgresql://?host=/run/postgresql"),
         ("REDIS_URL", "redis://h"),
         ("REDIS_URL", "redis://:a:b@h:1/15"),
         ("REDIS_URL", "redis://my_host.local./?db=3&username=u&password=%40"),
         ("REDIS_URL", "rediss://u:p@[fe80::1]/0?ssl_cert_reqs=none&ssl_check_hostname=false"),
         ("REDIS_URL", f"rediss://h/0?ssl_ca_certs={quote(__file__)}&ssl_ca_path=/tmp&ssl_password=x"),
         ("AMQP_URL", "amqp://h"),
+        ("AMQP_URL", "amqp://u:p,@h1,[::1]:5,h3:1/a,b?heartbeat=5"),
         ("AMQP_URL", "amqp://u:p@h:1/%2F?heartbeat=5"),
         ("AMQP_URL", f"amqps://u:%40%2F%23@[::1]/a/b?cafile={quote(__file__)}&no_verify_ssl=1"),
     ],
@@ -140,9 +174,10 @@ def _expect_taken(name: str, url: str) -> None:
         case "REDIS_URL":
             connector(url)
         case _:
-            address = aio_pika.connection.make_url(url)
-            assert address.host
-            assert address.path.isprintable()
+            for node in nodes_of(url):
+                address = aio_pika.connection.make_url(node)
+                assert address.host
+                assert address.path.isprintable()
 
 
 _OF_A_URL = st.text(st.sampled_from("ab1@:/?#[]%2F&=+.-_~!$'()*,; \0\n\x1bé\udcff"), max_size=30)

@@ -1,15 +1,15 @@
 from collections.abc import Mapping
+from functools import partial
 from time import monotonic
 from typing import Any, Final
 
-import asyncpg  # type: ignore[import-untyped]
 from attrs import frozen
 from sqlalchemy import URL, event
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.sql.dialects.base import CONNECT_TIMEOUT, Timeouts
-from adapters.sql.dialects.postgresql.driver import Asyncpg
+from adapters.sql.dialects.postgresql.hosts import Hosts
 from adapters.sql.dialects.postgresql.stale_connections import StaleConnectionDetector
 
 # Seconds that a transaction may be idle. Our transactions wait only for the database, so the process of an idle one is
@@ -20,7 +20,18 @@ _LONG_IDLE_TIMEOUT: Final = 60.0
 _LONG_STATEMENT: Final = 60.0
 # The key in a pooled connection's `info` for the time when it was opened.
 _OPENED_AT: Final = "holdfast_opened_at"
-_PORT: Final = 5432
+# The options of a URL, as libpq names them; `ssl` is the driver's own name of `sslmode`.
+_OPTIONS: Final = (
+    "host",
+    "sslmode",
+    "ssl",
+    "sslrootcert",
+    "sslcert",
+    "sslkey",
+    "channel_binding",
+    "target_session_attrs",
+    "application_name",
+)
 # SQLAlchemy's name of the argument for the function that connects.
 _CREATOR: Final = "async_creator_fn"
 
@@ -32,26 +43,24 @@ class PostgresConnections:
     outlive_a_cancellation = False
 
     def address(self, url: URL, timeouts: Timeouts) -> tuple[URL, dict[str, Any]]:
-        options = {name: str(value) for name, value in url.query.items()}
-        application = options.pop("application_name", "holdfast")
-        ssl = options.pop("sslmode", options.pop("ssl", None))
-        if options:
-            raise ValueError(f"a PostgreSQL URL has the options sslmode and application_name, not {', '.join(options)}")
+        if unknown := url.query.keys() - set(_OPTIONS):
+            raise ValueError(
+                f"a PostgreSQL URL has the options {', '.join(_OPTIONS[:-1])} and {_OPTIONS[-1]}, not"
+                f" {', '.join(sorted(unknown))}"
+            )
         connect = {
-            _CREATOR: _connect,
+            _CREATOR: Hosts.of(url).connect,
             "timeout": CONNECT_TIMEOUT,
             # The server's own timeout comes first. This one is for a server that does not reply at all.
             "command_timeout": timeouts.statement + 1.0,
-            "server_settings": _server_settings(application, timeouts),
+            "server_settings": _server_settings(str(url.query.get("application_name", "holdfast")), timeouts),
         }
-        # Without a port, the driver would look at PGPORT, and messages would name another server.
-        complete = url.set(port=url.port or _PORT, query={} if ssl is None else {"ssl": ssl})
-        return complete.set(drivername="postgresql+asyncpg"), connect
+        return url.set(drivername="postgresql+asyncpg", query={}), connect
 
     def prepare(self, engine: AsyncEngine, connect: Mapping[str, Any]) -> StaleConnectionDetector:
         _, address = engine.dialect.create_connect_args(engine.url)
-        options = {**address, **{name: value for name, value in connect.items() if name != _CREATOR}}
-        detector = StaleConnectionDetector(lambda: _connect(**options))
+        options = {**address, **connect}
+        detector = StaleConnectionDetector(partial(options.pop(_CREATOR), **options))
 
         @event.listens_for(engine.sync_engine, "connect")
         def remember(_connection: Any, record: Any) -> None:
@@ -70,19 +79,8 @@ class PostgresConnections:
         return detector
 
     def server_name(self, url: URL) -> str:
-        where = f"{url.host or 'the default socket'}:{url.port or _PORT}"
+        where = ", ".join(str(host) for host in Hosts.of(url).hosts)
         return f"PostgreSQL at {where}, database {url.database or url.username}"
-
-
-async def _connect(**options: Any) -> Any:
-    try:
-        return await asyncpg.connect(**options)
-    except (OSError, TimeoutError, *Asyncpg.errors):
-        raise
-    except Exception as error:
-        # The driver also reads variables such as PGUSER and files such as ~/.pgpass. Its own code fails over what it
-        # can't read there.
-        raise asyncpg.ClientConfigurationError(f"{type(error).__name__}: {error}") from error
 
 
 def _server_settings(application: str, timeouts: Timeouts) -> dict[str, str]:

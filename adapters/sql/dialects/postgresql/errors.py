@@ -28,7 +28,9 @@ _MISCONFIGURED_STATES: Final = {
     "42P01": "lacks a table: run `holdfast migrate`",
 }
 _ABORTED_STATES: Final = frozenset({"40001", "40P01", "55P03"})
-_SESSION_ENDED_STATES: Final = frozenset({"57P01", "57P02", "57P05", "25P03"})
+# A server that is read-only was demoted, or the connection leads elsewhere by now. A new one may find the host that
+# takes writes.
+_SESSION_ENDED_STATES: Final = frozenset({"57P01", "57P02", "57P05", "25P03", "25006"})
 _UNIQUE: Final = "23505"
 
 

@@ -1,0 +1,125 @@
+"""The hosts of one database: the members of a cluster, of which one takes writes at a time."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, Final
+from urllib.parse import urlencode
+
+import asyncpg  # type: ignore[import-untyped]
+from attrs import define, field, frozen
+from sqlalchemy import URL
+
+from adapters.sql.dialects.postgresql.driver import Asyncpg
+from application.execution.racing import first_to_succeed
+
+# Seconds after which the next host is tried beside the one before, whose packets may be dropped.
+_HEAD_START: Final = 0.2
+_PORT: Final = 5432
+# The options that the driver only takes from a URL.
+_OF_TLS: Final = ("sslmode", "sslrootcert", "sslcert", "sslkey")
+# A server that starts or shuts down says this.
+_CANNOT_CONNECT_NOW: Final = "57P03"
+
+
+@frozen
+class Host:
+    """A host name, an address, or the folder of a Unix socket. None: where the driver looks by itself."""
+
+    name: str | None
+    # Always set. Otherwise the driver would look at PGPORT, and messages would name another server.
+    port: int
+
+    @classmethod
+    def of(cls, written: str) -> "Host":
+        name, colon, port = written.rpartition(":")
+        if not (colon and port.isdecimal()) or (":" in name and not name.startswith(("/", "["))):
+            name, port = written, ""
+        return cls(name.strip("[]"), int(port or _PORT))
+
+    def __str__(self) -> str:
+        return f"{self.name or 'the default socket'}:{self.port}"
+
+
+class NoHost(ConnectionError):
+    """No host of the database can be used now. The message names each, and why."""
+
+
+@define(eq=False)
+class Hosts:
+    """Connects to the host that takes writes, and remembers it.
+
+    The hosts are raced: a host whose packets are dropped must not use up the time for a connection.
+    """
+
+    hosts: Sequence[Host]
+    # The options of TLS, as libpq names them.
+    _tls: Mapping[str, str]
+    # Whether a host that takes no writes is passed over.
+    _must_take_writes: bool
+    _last: int = field(default=0, init=False)
+
+    @classmethod
+    def of(cls, url: URL) -> "Hosts":
+        named = url.query.get("host", ())
+        hosts = tuple(Host.of(each) for each in ([named] if isinstance(named, str) else named))
+        options = {name: str(value) for name, value in url.query.items()}
+        if "ssl" in options:
+            options.setdefault("sslmode", options["ssl"])
+        return cls(
+            hosts or (Host(url.host, url.port or _PORT),),
+            {name: options[name] for name in _OF_TLS if name in options},
+            len(hosts) > 1 or "target_session_attrs" in options,
+        )
+
+    async def connect(self, **options: Any) -> Any:
+        """Raise an error of the driver or `OSError`. Of several hosts it is `NoHost`, unless the user is refused."""
+        options |= {"dsn": f"postgresql://?{urlencode(self._tls)}"} if self._tls else {}
+        order = sorted(range(len(self.hosts)), key=lambda place: place != self._last)
+        if len(order) == 1:
+            return await self._connect_to(0, options)
+        try:
+            connection, self._last = await first_to_succeed(
+                [partial(self._try, place, options) for place in order], head_start=_HEAD_START, discard=_discard
+            )
+        except ExceptionGroup as group:
+            for error in group.exceptions:
+                # The host was found, and refuses the user or the database: it is no use to look elsewhere.
+                if isinstance(error, asyncpg.PostgresError) and error.sqlstate != _CANNOT_CONNECT_NOW:
+                    raise error from None
+                if isinstance(error, asyncpg.ClientConfigurationError):
+                    raise error from None
+            reasons = "; ".join(
+                error.args[0] if isinstance(error, NoHost) else str(error) for error in group.exceptions
+            )
+            raise NoHost(reasons) from None
+        return connection
+
+    async def _try(self, place: int, options: Mapping[str, Any]) -> tuple[Any, int]:
+        host = self.hosts[place]
+        try:
+            return await self._connect_to(place, options), place
+        except TimeoutError:
+            raise NoHost(f"{host} did not answer in time") from None
+        except NoHost:
+            raise
+        except OSError as error:
+            raise NoHost(f"{host}: {error}") from error
+
+    async def _connect_to(self, place: int, options: Mapping[str, Any]) -> Any:
+        host = self.hosts[place]
+        where = {} if host.name is None else {"host": host.name}
+        wanted = {"target_session_attrs": "read-write"} if self._must_take_writes else {}
+        try:
+            return await asyncpg.connect(**{**options, "port": host.port, **where, **wanted})
+        except asyncpg.TargetServerAttributeNotMatched:
+            raise NoHost(f"{host} takes no writes: it is a standby, or read-only") from None
+        except (OSError, TimeoutError, *Asyncpg.errors):
+            raise
+        except Exception as error:
+            # The driver also reads variables such as PGUSER and files such as ~/.pgpass. Its own code fails over what
+            # it can't read there.
+            raise asyncpg.ClientConfigurationError(f"{type(error).__name__}: {error}") from error
+
+
+async def _discard(found: tuple[Any, int]) -> None:
+    found[0].terminate()
