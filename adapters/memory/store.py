@@ -42,6 +42,14 @@ class KeptFile:
 
 
 @frozen
+class KeptAnnouncement:
+    """An announcement that was put off, and the moment until which it waits."""
+
+    announcement: Announcement
+    not_before: datetime
+
+
+@frozen
 class Lease:
     """The one process that may do something, and until when."""
 
@@ -65,7 +73,7 @@ class MemoryStore:
     events: dict[EventId, Event] = field(factory=dict)
     outbox: dict[int, OutboxEntry] = field(factory=dict)
     last_position: int = 0
-    announcements: dict[int, Announcement] = field(factory=dict)
+    announcements: dict[int, KeptAnnouncement] = field(factory=dict)
     waiting_work: dict[int, OutboxEntry] = field(factory=dict)
     # The events that have no position in the feed yet, and those that have one, by position.
     feed_queue: list[EventId] = field(factory=list)
@@ -106,7 +114,7 @@ class Changes:
     sending: list[Event] = field(factory=list, init=False)
     sent: set[int] = field(factory=set, init=False)
     # None for one that is removed.
-    announcements: dict[int, Announcement | None] = field(factory=dict, init=False)
+    announcements: dict[int, KeptAnnouncement | None] = field(factory=dict, init=False)
     waiting_work: dict[int, OutboxEntry | None] = field(factory=dict, init=False)
     # The events that get positions in this transaction, and the last position that it prunes.
     fed: dict[Position, tuple[EventId, datetime]] = field(factory=dict, init=False)
@@ -139,7 +147,7 @@ class Changes:
         self.recorded_at = Overlay(self.store.recorded_at)
         self.api_keys = Overlay(self.store.api_keys)
 
-    def waiting_announcements(self) -> dict[int, Announcement]:
+    def waiting_announcements(self) -> dict[int, KeptAnnouncement]:
         return _changed(self.store.announcements, self.announcements)
 
     def work_that_waits(self) -> dict[int, OutboxEntry]:

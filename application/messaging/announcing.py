@@ -204,11 +204,10 @@ class Announcer:
             self._outcomes.put_off.pop(entry.position, None)
         # The rest of these orders waits for nothing any more. If this round is cut off, or the relay dies, the next one
         # must not find the time that they have in the table, which may be hours away.
-        soon = self._now() + _FIRST_DELAY
         for position, each in self._late.items():
             before = heard_late.get(each.entry.id.order_id)
             if before is not None and before.position < position:
-                self._outcomes.put_off[position] = evolve(each, not_before=soon)
+                self._outcomes.put_off[position] = evolve(each, delay=_FIRST_DELAY)
 
     def _wait_behind(self, entries: Sequence[OutboxEntry], delay: timedelta) -> None:
         """Put off entries that were not tried: until the announcement before each is confirmed, `delay` at most."""
@@ -219,9 +218,9 @@ class Announcer:
         for entry in entries:
             before = self._late.get(entry.position)
             attempts = before.attempts if before else 0
-            not_before, since = now + delay(attempts), before.since if before else now
+            since = before.since if before else now
             self._outcomes.put_off[entry.position] = Announcement(
-                entry=entry, attempts=attempts + refusals, not_before=not_before, since=since
+                entry=entry, attempts=attempts + refusals, since=since, delay=delay(attempts)
             )
 
 

@@ -95,17 +95,17 @@ class RelayEvents:
             # Entries in flight are the oldest of the outbox, so this claim returns them again, beyond the limit.
             claimed = await tx.outbox.claim(by=self._relay, limit=self._limit + len(announcer.in_flight))
             if looks:
-                late = await self._due(tx, now)
+                late = await self._due(tx)
             late_work = await self._enqueuer.due(tx, now)
         self._forget_stored(claimed)
         if looks:
             self._know_waiting(late, now)
         return late, late_work
 
-    async def _due(self, tx: Transaction, now: datetime) -> list[Announcement]:
+    async def _due(self, tx: Transaction) -> list[Announcement]:
         probing = self._announcer.probing
-        moment = now + LONGEST_DELAY if probing.takes_early else now
-        return await tx.announcements.due(moment, by=self._relay, limit=min(probing.orders, self._limit))
+        within = LONGEST_DELAY if probing.takes_early else timedelta(0)
+        return await tx.announcements.due(within=within, by=self._relay, limit=min(probing.orders, self._limit))
 
     def _is_time_to_look(self, now: datetime) -> bool:
         if self._looked_at is None:

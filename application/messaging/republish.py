@@ -15,6 +15,8 @@ from domain.orders.events import Event, PaymentRequested, RefundRequested
 _EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
 # An order that is dated in the future has its turn once in as many times `idle`.
 _TURNS: Final = 8
+# And so has one that has waited for longer than that, or is dated so far back because a clock was wrong.
+_LAST_TURNS: Final = 64
 
 
 @frozen
@@ -75,14 +77,15 @@ def last_requests(events: Sequence[Event]) -> dict[OrderId, PaymentRequested | R
 
 
 def _is_due(since: datetime, now: datetime, idle: timedelta) -> bool:
-    """True after `idle`, and again after two, four, ... times as long: a stuck order must not fill the queues.
+    """True after `idle`, after two, four, ... times as long, and later once in 64 times `idle`.
 
-    It is true once for each of these spans, if the calls are `idle` apart. An order that is dated in the future says
-    nothing of how long it has waited: it has its turn now and then, as long as it waits.
+    A stuck order must not fill the queues. It is true once for each of these spans, if the calls are `idle` apart. An
+    order that is dated in the future, or far back, says nothing of how long it has waited: a clock may have been wrong.
+    It has its turn now and then, as long as it waits.
     """
     if not idle:
         return True
     if since > now:
         return (now - _EPOCH) // idle % _TURNS == 0
     spans = (now - since) // idle
-    return spans > 0 and spans & (spans - 1) == 0
+    return spans > 0 and (spans & (spans - 1) == 0 or spans % _LAST_TURNS == 0)

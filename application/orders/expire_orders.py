@@ -1,8 +1,8 @@
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
-from attrs import field, frozen
+from attrs import define, field, frozen
 
 from application.execution.batching import each_alone
 from application.orders.changing import change_each
@@ -25,12 +25,22 @@ class ExpiryReport:
     failed: tuple[tuple[OrderId, Exception], ...]
 
 
-@frozen
+# The first call, and one an hour, look at all orders. The others begin where an earlier one has left none unpaid: while
+# a session holds back the vacuum of PostgreSQL, a look walks over every order that was ever unpaid since then.
+_WHOLE_LOOK: Final = timedelta(hours=1)
+# What was recorded so shortly before is looked at again: its transaction may have been open still.
+_LATE_COMMIT: Final = timedelta(minutes=1)
+
+
+@define(eq=False)
 class ExpireOrders:
     """Expire orders that were not paid in time, a page in one transaction. One that fails does not stop the others.
 
     Each call notes that the shop is open. A call comes every `look_every`; if two are missing, there was an outage, and
     its time does not count as time to pay.
+
+    Orders that come to stand where none was unpaid, because the clock of the database was set back by more than the
+    time to pay, expire up to an hour late.
     """
 
     _unit_of_work: UnitOfWork
@@ -38,15 +48,23 @@ class ExpireOrders:
     _time_to_pay: timedelta
     look_every: timedelta = field(kw_only=True)
     _page: int = field(default=500, kw_only=True)
+    # No order that was recorded until then is unpaid. None: that is not known.
+    _none_until: datetime | None = field(default=None, init=False)
+    # Up to when the last look at all orders went.
+    _whole_until: datetime | None = field(default=None, init=False)
 
     async def __call__(self) -> ExpiryReport:
         async with self._unit_of_work() as tx:
             await tx.open_periods.note(longest_gap=2 * self.look_every)
             await tx.orders.redate_unpaid()
+            moment = payable_for(self._time_to_pay, await tx.open_periods.newest(limit=PERIODS))
+        if moment is None:
+            return ExpiryReport((), ())
+        none_until = self._begin(moment)
         expired: list[OrderId] = []
         failed: list[tuple[OrderId, Exception]] = []
         last: OrderId | None = None
-        while ids := await self._overdue(last):
+        while ids := await self._overdue(moment, none_until, last):
             for order_id, outcome in zip(ids, await each_alone(self._expire, ids), strict=True):
                 if not isinstance(outcome, Exception):
                     expired.append(order_id)
@@ -54,12 +72,21 @@ class ExpireOrders:
                     # A refusal by the rules is no failure: the order was paid for or cancelled in the meantime.
                     failed.append((order_id, outcome))
             last = ids[-1]
+        if not failed:
+            self._none_until = moment
         return ExpiryReport(tuple(expired), tuple(failed))
 
-    async def _overdue(self, last: OrderId | None) -> list[OrderId]:
+    def _begin(self, moment: datetime) -> datetime | None:
+        """Return until when this look need not look, or None if it looks at all orders."""
+        whole, until = self._whole_until, self._none_until
+        if whole is None or until is None or not whole <= until <= moment < whole + _WHOLE_LOOK:
+            self._whole_until = moment
+            return None
+        return until - _LATE_COMMIT
+
+    async def _overdue(self, moment: datetime, none_until: datetime | None, last: OrderId | None) -> list[OrderId]:
         async with self._unit_of_work.reading() as tx:
-            moment = payable_for(self._time_to_pay, await tx.open_periods.newest(limit=PERIODS))
-            return await tx.orders.unpaid_since(moment, after=last, limit=self._page) if moment else []
+            return await tx.orders.unpaid_since(moment, recorded_after=none_until, after=last, limit=self._page)
 
     async def _expire(self, ids: Sequence[OrderId]) -> Sequence[Order | DomainError]:
         return await change_each(self._unit_of_work, ids, lambda order, _: order.expire(at=self._now()))

@@ -64,15 +64,19 @@ class Outbox(Protocol):
 
 @frozen(kw_only=True)
 class Announcement:
-    """An announcement that was put off. `attempts` counts refusals, `since` is when it was first put off."""
+    """An announcement that was put off. `attempts` counts refusals, `since` is when it was first put off.
+
+    It waits for `delay` from when it is stored, by the clock of the database: two relays may have two clocks. The delay
+    is no longer known when it is read.
+    """
 
     entry: OutboxEntry
     attempts: int
-    not_before: datetime
     since: datetime
+    delay: timedelta = timedelta(0)
 
 
-# An announcement is put off for so long at most. A `not_before` that is later is void: a clock was set back.
+# An announcement is put off for so long at most. One that would wait longer is due: the database's clock was set back.
 LONGEST_DELAY: Final = timedelta(hours=4)
 
 
@@ -84,8 +88,8 @@ class Announcements(Protocol):
 
     async def remove(self, entries: Sequence[OutboxEntry]) -> None: ...
 
-    async def due(self, moment: datetime, *, by: str, limit: int) -> list[Announcement]:
-        """All announcements of the orders that have one with a `not_before` that is past or void, by order in sequence.
+    async def due(self, *, within: timedelta, by: str, limit: int) -> list[Announcement]:
+        """All announcements of the orders that have one whose delay has passed, or will have, by order in sequence.
 
         Of so many orders at most, the longest due first. None while another relay than `by` holds the lease.
         """

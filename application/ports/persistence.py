@@ -73,11 +73,14 @@ class Orders(Protocol):
     ) -> dict[tuple[CustomerId, str], OrderId]:
         """The orders of these customers with these external ids, without deleted ones."""
 
-    async def unpaid_since(self, moment: datetime, *, after: OrderId | None, limit: int) -> list[OrderId]:
+    async def unpaid_since(
+        self, moment: datetime, *, recorded_after: datetime | None = None, after: OrderId | None, limit: int
+    ) -> list[OrderId]:
         """The ids of orders that are PENDING, not deleted, and were recorded at or before the moment.
 
         Only those after the order `after`, oldest first and then by id. None if the moment is in the future: the
-        database's clock was set back after the moment was read from it.
+        database's clock was set back after the moment was read from it. With `recorded_after`, what was recorded
+        earlier is not looked at, nor walked over.
         """
 
     async def redate_unpaid(self) -> None:

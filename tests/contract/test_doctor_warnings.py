@@ -52,7 +52,7 @@ async def test_announcements_that_are_refused_are_told_with_what_to_do(sql_engin
     async with SqlUnitOfWork(sql_engine)() as tx:
         await tx.announcements.put_off(
             [
-                Announcement(entry=entry, attempts=1, not_before=since, since=since + timedelta(days=entry.position))
+                Announcement(entry=entry, attempts=1, since=since + timedelta(days=entry.position))
                 for entry in entries(order_paid(1), order_paid(2))
             ]
         )

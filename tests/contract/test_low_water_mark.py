@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from adapters.sql.tables.events import outbox_mark
 from adapters.sql.tables.feed import feed_queue_mark
 from adapters.sql.tables.shop import leases
 from adapters.sql.unit_of_work import SqlUnitOfWork
+from application.orders.expire_orders import ExpireOrders
 from application.ports.outbox import LEASE_SECONDS, OutboxEntry
 from domain.ids import OrderId
 from domain.orders.events import Event, OrderCancelled
@@ -106,6 +108,37 @@ async def test_positions_are_given_without_a_walk_over_what_has_left_the_queue(p
         async with postgres_engine.begin() as connection:
             await connection.execute(feed_queue_mark.delete())
         assert await pages_read(postgres_engine, giving) > 2 * _FEW_PAGES
+
+
+async def test_a_look_for_unpaid_orders_does_not_walk_over_those_that_were_paid_for(
+    postgres_engine: AsyncEngine,
+) -> None:
+    expire = expiry(postgres_engine)
+    async with holding_back_vacuum(postgres_engine):
+        for statement in (
+            # An hour in which the shop was open, with orders that were paid for.
+            "INSERT INTO open_periods (since, until) SELECT now() - interval '1 h', now()",
+            f"""
+            INSERT INTO orders (id, user_id, status, total, currency, holds_stock, refund_requested, deleted, version,
+                created_at, updated_at, recorded_at)
+            SELECT gen_random_uuid(), 1, 'PENDING', 1, 'EUR', false, false, false, 0, at, at, at
+            FROM (SELECT now() - interval '50 min' + i * interval '1 ms' AS at FROM generate_series(1, {_GONE}) AS i)
+                AS recorded
+            """,  # noqa: S608 - a number
+            "UPDATE orders SET status = 'PAID', version = 1",
+            "ANALYZE orders",
+        ):
+            async with postgres_engine.begin() as connection:
+                await connection.execute(text(statement))
+        assert (await expire()).failed == ()
+        assert await pages_read(postgres_engine, lambda _: expire()) < _FEW_PAGES
+        # As above: a process that has just started looks at all of them.
+        assert await pages_read(postgres_engine, lambda engine: expiry(engine)()) > 2 * _FEW_PAGES
+
+
+def expiry(engine: AsyncEngine) -> ExpireOrders:
+    look_every = timedelta(seconds=30)
+    return ExpireOrders(SqlUnitOfWork(engine), lambda: LATER, timedelta(minutes=30), look_every=look_every)
 
 
 async def test_an_event_that_is_committed_late_gets_its_position_however_often_others_passed_it(

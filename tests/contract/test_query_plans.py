@@ -194,6 +194,8 @@ def samples_of(known: Sequence[Order]) -> Arguments:
         "limit": BATCH,
         "most": BATCH,
         "longest_gap": timedelta(minutes=1),
+        "within": timedelta(0),
+        "recorded_after": datetime.now(UTC) - timedelta(minutes=30),
         "moment": datetime.now(UTC) - timedelta(minutes=10),
         "ahead": datetime.now(UTC) + timedelta(minutes=10),
         "user_id": UserId(7),
@@ -248,7 +250,6 @@ def samples_of(known: Sequence[Order]) -> Arguments:
             Announcement(
                 entry=OutboxEntry(10**9 + number, EventId(OrderId(uuid7()), 1), "order.placed", b"{}"),
                 attempts=1,
-                not_before=NOW,
                 since=NOW,
             )
             for number in range(BATCH)

@@ -23,8 +23,12 @@ def an_announcement(
 ) -> Announcement:
     [entry] = entries(payment_requested(position, order_id=of))
     return Announcement(
-        entry=evolve(entry, position=position), attempts=attempts, not_before=NOW + after, since=NOW - timedelta(days=1)
+        entry=evolve(entry, position=position), attempts=attempts, since=NOW - timedelta(days=1), delay=after
     )
+
+
+def as_read(announcement: Announcement) -> Announcement:
+    return evolve(announcement, delay=timedelta(0))
 
 
 async def put_off(unit_of_work: UnitOfWork, *announcements: Announcement) -> None:
@@ -35,7 +39,7 @@ async def put_off(unit_of_work: UnitOfWork, *announcements: Announcement) -> Non
 async def due(unit_of_work: UnitOfWork, *, by: str = "relay 1", limit: int = 100) -> list[Announcement]:
     async with unit_of_work() as tx:
         await tx.outbox.claim(by=by, limit=1)
-        return await tx.announcements.due(NOW, by=by, limit=limit)
+        return await tx.announcements.due(within=timedelta(0), by=by, limit=limit)
 
 
 async def claimed(unit_of_work: UnitOfWork) -> list[OutboxEntry]:
@@ -56,9 +60,9 @@ async def test_what_is_not_due_waits(unit_of_work: UnitOfWork) -> None:
 
 
 async def test_what_is_put_off_for_longer_than_can_be_is_due(unit_of_work: UnitOfWork) -> None:
-    void = an_announcement(1, after=LONGEST_DELAY + timedelta(seconds=1))
+    void = an_announcement(1, after=LONGEST_DELAY + timedelta(days=1))
     await put_off(unit_of_work, void)
-    assert await due(unit_of_work) == [void]
+    assert await due(unit_of_work) == [as_read(void)]
 
 
 async def test_all_of_an_order_come_with_the_one_that_is_due_in_their_sequence(unit_of_work: UnitOfWork) -> None:
@@ -67,7 +71,7 @@ async def test_all_of_an_order_come_with_the_one_that_is_due_in_their_sequence(u
     second = an_announcement(6, of=order_id, after=LONGEST_DELAY, attempts=0)
     third = an_announcement(9, of=order_id, after=LONGEST_DELAY, attempts=0)
     await put_off(unit_of_work, third, first, an_announcement(7, after=timedelta(minutes=1)), second)
-    assert await due(unit_of_work) == [first, second, third]
+    assert await due(unit_of_work) == [as_read(each) for each in (first, second, third)]
 
 
 async def test_a_limit_takes_the_orders_that_are_due_the_longest(unit_of_work: UnitOfWork) -> None:
@@ -78,8 +82,8 @@ async def test_a_limit_takes_the_orders_that_are_due_the_longest(unit_of_work: U
 
 async def test_one_that_is_put_off_again_is_replaced(unit_of_work: UnitOfWork) -> None:
     announcement = an_announcement(1)
-    await put_off(unit_of_work, announcement)
-    again = evolve(announcement, attempts=2, not_before=NOW - timedelta(seconds=1))
+    await put_off(unit_of_work, evolve(announcement, delay=LONGEST_DELAY))
+    again = evolve(announcement, attempts=2)
     await put_off(unit_of_work, again)
     assert await due(unit_of_work) == [again]
 

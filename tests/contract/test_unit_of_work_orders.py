@@ -316,6 +316,10 @@ async def test_unpaid_orders_are_those_pending_and_recorded_at_the_moment_or_bef
         assert await tx.orders.unpaid_since(moment, after=None, limit=1) == [old.id]
         assert await tx.orders.unpaid_since(moment, after=old.id, limit=10) == [just.id]
         assert await tx.orders.unpaid_since(moment, after=just.id, limit=10) == []
+        long_ago, after = moment - timedelta(days=1), just.id
+        assert await tx.orders.unpaid_since(moment, recorded_after=long_ago, after=None, limit=1) == [old.id]
+        assert await tx.orders.unpaid_since(moment, recorded_after=long_ago, after=after, limit=10) == []
+        assert await tx.orders.unpaid_since(moment, recorded_after=moment, after=None, limit=10) == []
 
 
 async def test_no_order_is_unpaid_since_a_moment_in_the_future(shop: UnitOfWork) -> None:

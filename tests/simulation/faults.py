@@ -151,7 +151,7 @@ class Weather:
     slow_caches: float
     broker_losses: int
     restarts: int
-    # How often the clock of the database is set, forward or back.
+    # How often a clock is set, forward or back: that of the database, or that of the processes.
     clock_steps: int
     # How orders get in, which servers are away for some time, and whether they are silent then, or refuse to answer.
     intake: str

@@ -58,7 +58,8 @@ EXPIRY: Final = timedelta(seconds=3)
 # A look at nothing shows nothing, and costs as much as one at something: there are few.
 LOOKS_FOR_OVERDUE: Final = timedelta(seconds=1)
 _STUCK_AFTER: Final = timedelta(seconds=5)
-_NEVER: Final = timedelta(days=1)
+# Longer than any clock here is set forward.
+_NEVER: Final = timedelta(days=3650)
 # More than any charge takes.
 _CHARGE_TIMEOUT: Final = 5.0
 

@@ -124,6 +124,8 @@ class _Run:
     _faults: Faults = field(init=False)
     _diary: Diary = field(init=False)
     _database_clock: _ServerClock = field(init=False)
+    # That of the machine where all processes run.
+    _processes_clock: _ServerClock = field(init=False)
     _time_to_pay: checks.TimeToPay = field(factory=checks.TimeToPay, init=False)
     _ledger: MemoryLedger = field(factory=MemoryLedger, init=False)
     _world: World = field(init=False)
@@ -138,7 +140,7 @@ class _Run:
             self._tale.tell(str(weather))
         self._faults = Faults(weather, self._chance, self._tale.tell)
         self._diary = Diary(self._tale.tell)
-        self._database_clock = self._tale.clock()
+        self._database_clock, self._processes_clock = self._tale.clock(), self._tale.clock()
         gateway = SimulatedGateway(
             self._ledger,
             delay=(0.0, weather.slowest_charge),
@@ -158,7 +160,7 @@ class _Run:
             ),
             broker=SimulatedBroker(self._faults),
             provider=LateProvider(gateway, self._faults),
-            now=self._tale.now,
+            now=self._processes_clock,
             new_id=CountedIds(),
             complain=self._diary.complain,
         )
@@ -281,9 +283,11 @@ class _Run:
         await asyncio.sleep(5 * self._chance.random())
         if self._faults.on:
             step = self._chance.choice(_CLOCK_STEPS) * self._chance.choice((1, -1))
-            self._tale.tell(f"the clock of the database is set by {step.total_seconds():.0f} s")
-            self._database_clock.ahead += step
-            self._database_clock.steps += 1
+            clocks = {"the database": self._database_clock, "the processes": self._processes_clock}
+            whose = self._chance.choice(sorted(clocks))
+            self._tale.tell(f"the clock of {whose} is set by {step.total_seconds():.0f} s")
+            clocks[whose].ahead += step
+            clocks[whose].steps += 1
 
     async def _restart_something(self) -> None:
         await asyncio.sleep(5 * self._chance.random())

@@ -81,7 +81,9 @@ class MemoryOrders:
         named = {name: order.id for order in orders if (name := _external_id(order))}
         return {name: named[name] for name in wanted if name in named}
 
-    async def unpaid_since(self, moment: datetime, *, after: OrderId | None, limit: int) -> list[OrderId]:
+    async def unpaid_since(
+        self, moment: datetime, *, recorded_after: datetime | None = None, after: OrderId | None, limit: int
+    ) -> list[OrderId]:
         if moment > self._changes.store.now():
             return []
         recorded_at = self._changes.recorded_at
@@ -91,6 +93,8 @@ class MemoryOrders:
             if order.status in MAY_EXPIRE and not order.deleted and recorded_at[order.id] <= moment
         ]
         places = sorted((recorded_at[order.id], order.id) for order in found)
+        if recorded_after is not None:
+            places = [place for place in places if place[0] > recorded_after]
         if after is not None:
             places = [place for place in places if after in recorded_at and place > (recorded_at[after], after)]
         return [id_ for _, id_ in places[:limit]]

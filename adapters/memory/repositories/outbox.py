@@ -38,7 +38,7 @@ class MemoryOutbox:
         here = [entry for entry in self._changes.store.outbox.values() if entry.position not in self._changes.sent]
         first: dict[OrderId, int] = {}
         for position, each in sorted(self._changes.waiting_announcements().items()):
-            first.setdefault(each.entry.id.order_id, position)
+            first.setdefault(each.announcement.entry.id.order_id, position)
         return [
             evolve(entry, first_put_off=first[entry.id.order_id]) if entry.id.order_id in first else entry
             for entry in here[:limit]

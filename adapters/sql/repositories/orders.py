@@ -177,8 +177,19 @@ _NAMED: Final = select(orders.c.id, orders.c.user_id, orders.c.user_name, orders
 
 _IDS: Final = select(orders.c.id).limit(bindparam("limit"))
 _MOMENT: Final = bindparam("moment", type_=UtcDateTime())
-_UNPAID: Final = _IDS.where(UNPAID, orders.c.recorded_at <= _MOMENT, _MOMENT <= _NOW).order_by(*_UNPAID_PLACE)
-_UNPAID_AFTER: Final = _UNPAID.where(tuple_(*_UNPAID_PLACE) > place_of("after", _UNPAID_PLACE))
+# What a page of unpaid orders may leave out, by the name of its parameter.
+_LEFT_OUT: Final[dict[str, ColumnElement[bool]]] = {
+    "recorded_after": orders.c.recorded_at > bindparam("recorded_after", type_=UtcDateTime()),
+    "after": tuple_(*_UNPAID_PLACE) > place_of("after", _UNPAID_PLACE),
+}
+
+
+@cache
+def _unpaid(*parameters: str) -> Select[Any]:
+    unpaid = _IDS.where(UNPAID, orders.c.recorded_at <= _MOMENT, _MOMENT <= _NOW).order_by(*_UNPAID_PLACE)
+    return unpaid.where(*(_LEFT_OUT[name] for name in parameters))
+
+
 _REDATE: Final = update(orders).values(recorded_at=_NOW).where(UNPAID, orders.c.recorded_at > _NOW)
 # By id alone: when an order changed last is no place to go on from, since it may have changed again meanwhile.
 _NO_STEP: Final = or_(orders.c.updated_at <= bindparam("moment"), orders.c.updated_at > bindparam("ahead"))
@@ -270,8 +281,13 @@ class SqlOrders:
         found = {(customer_in(row), row.external_id): row.id for row in rows}
         return {name: found[name] for name in wanted if name in found}
 
-    async def unpaid_since(self, moment: datetime, *, after: OrderId | None, limit: int) -> list[OrderId]:
-        return await self._ids(_UNPAID if after is None else _UNPAID_AFTER, after, limit, moment=moment)
+    async def unpaid_since(
+        self, moment: datetime, *, recorded_after: datetime | None = None, after: OrderId | None, limit: int
+    ) -> list[OrderId]:
+        left_out = {"recorded_after": recorded_after, "after": after}
+        given = {name: value for name, value in left_out.items() if value is not None}
+        rows = await self._block.fetch(_unpaid(*given), {**given, "moment": moment, "limit": limit})
+        return [row.id for row in rows]
 
     async def redate_unpaid(self) -> None:
         await self._block.change(_REDATE)
@@ -279,13 +295,8 @@ class SqlOrders:
     async def waiting_since(
         self, moment: datetime, *, ahead: datetime, after: OrderId | None, limit: int
     ) -> list[OrderId]:
-        return await self._ids(_WAITING if after is None else _WAITING_AFTER, after, limit, moment=moment, ahead=ahead)
-
-    async def _ids(
-        self, statement: Select[Any], after: OrderId | None, limit: int, **moments: datetime
-    ) -> list[OrderId]:
-        parameters: dict[str, Any] = {**moments, "limit": limit}
+        parameters: dict[str, Any] = {"moment": moment, "ahead": ahead, "limit": limit}
         if after is not None:
             parameters["after"] = after
-        rows = await self._block.fetch(statement, parameters)
+        rows = await self._block.fetch(_WAITING if after is None else _WAITING_AFTER, parameters)
         return [row.id for row in rows]

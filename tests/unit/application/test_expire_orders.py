@@ -64,13 +64,9 @@ async def test_an_order_paid_for_at_the_last_moment_is_no_failure(shop: Shop) ->
     """The customer requests payment after the order was found overdue and before it expires."""
     order = await shop.order((await shop.sells(), 1))
     await shop.is_open_for(EXPIRY)
-    async with shop.unit_of_work() as tx:
-        await tx.open_periods.note(longest_gap=LOOK_EVERY)
-    overdue = await shop.expire_orders._overdue(None)  # noqa: SLF001 - the two steps are taken apart here
-    assert overdue == [order.id]
     await shop.ask_for_payment(order)
 
-    [outcome] = await shop.expire_orders._expire(overdue)  # noqa: SLF001 - as above
+    [outcome] = await shop.expire_orders._expire([order.id])  # noqa: SLF001 - it was found the moment before
 
     assert str(outcome) == "PROCESSING cannot become EXPIRED"
     assert (await shop.now(order)).status is OrderStatus.PROCESSING
@@ -147,3 +143,32 @@ async def test_a_step_of_the_databases_clock_costs_nobody_his_time_and_keeps_no_
     after = await shop.order((pen, 1))
     assert await shop.is_open_for(EXPIRY - 3 * LOOK_EVERY) == []
     assert {*await shop.is_open_for(EXPIRY)} == {before.id, after.id}
+
+
+async def test_an_order_that_could_not_expire_does_so_at_the_next_look(shop: Shop) -> None:
+    order = await shop.order((await shop.sells(), 1))
+    await shop.is_open_for(EXPIRY)
+    shop.unsteady.to_come.extend([None, Trouble(ValueError("a row that breaks an invariant"))])
+    assert (await shop.expire_orders()).expired == ()
+    shop.clock.forward(LOOK_EVERY)
+    assert (await shop.expire_orders()).expired == (order.id,)
+
+
+async def test_an_order_whose_transaction_was_open_at_a_look_expires_at_the_next(shop: Shop) -> None:
+    pen = await shop.sells()
+    await shop.is_open_for(EXPIRY)
+    assert (await shop.expire_orders()).expired == ()
+    late = await shop.order((pen, 1))
+    shop.store.recorded_at[late.id] = shop.clock() - EXPIRY - timedelta(seconds=30)
+    shop.clock.forward(LOOK_EVERY)
+    assert (await shop.expire_orders()).expired == (late.id,)
+
+
+async def test_an_order_that_the_looks_begin_behind_expires_within_an_hour(shop: Shop) -> None:
+    """The clock of the database was set back by more than the time to pay, and forward again."""
+    pen = await shop.sells()
+    await shop.is_open_for(EXPIRY)
+    assert (await shop.expire_orders()).expired == ()
+    late = await shop.order((pen, 1))
+    shop.store.recorded_at[late.id] = shop.clock() - EXPIRY - timedelta(days=1)
+    assert late.id in await shop.is_open_for(timedelta(hours=1))

@@ -77,7 +77,7 @@ def new_relay(
 
 def waiting(shop: Shop) -> list[str]:
     """The announcements that were put off."""
-    return types([each.entry for each in shop.store.announcements.values()])
+    return types([each.announcement.entry for each in shop.store.announcements.values()])
 
 
 async def relay(shop: Shop, broker: Broker, *, limit: int = 512) -> int:
@@ -263,7 +263,8 @@ async def test_a_refused_announcement_is_tried_ever_more_rarely(shop: Shop) -> N
 
     assert len(tried) == 12
     gaps = [later - earlier for earlier, later in pairwise(tried)]
-    assert gaps[:3] == [5, 20, 80]
+    # Each delay begins with the next step, which stores it.
+    assert gaps[:3] == [10, 25, 85]
     assert all(4 * 3600 <= gap <= 4 * 3600 + 60 for gap in gaps[6:])
 
 
@@ -331,6 +332,20 @@ async def test_one_that_is_taken_now_and_then_makes_nobody_hear_the_others_again
 
     assert waiting(shop) == []
     assert max(Counter(entry.id for entry in broker.tried).values()) <= 20
+
+
+async def test_a_relay_whose_clock_is_ahead_puts_nothing_off_for_longer(shop: Shop) -> None:
+    await shop.order((await shop.sells(), 1))
+    broker = Broker(refuses=lambda _: True)
+    ahead = RelayEvents(shop.unsteady, broker, _nothing, lambda: shop.clock() + timedelta(hours=1), "relay-1")
+    await ahead()
+    await ahead.stop()
+    broker.refuses = lambda _: False
+    shop.clock.forward(timedelta(seconds=5))
+
+    await relay(shop, broker)
+
+    assert waiting(shop) == []
 
 
 async def test_a_clock_that_was_a_year_ahead_puts_nothing_off_for_a_year(shop: Shop) -> None:

@@ -102,12 +102,23 @@ async def test_a_stuck_order_is_republished_more_and_more_seldom(shop: Shop) -> 
     await shop.payment_requested((await shop.sells(stock=5, price=100), 1))
     resume = RepublishRequests(shop.unit_of_work, shop.clock)
     republished_after = []
-    for look in range(1, 18):
+    for look in range(1, 200):
         await lost(shop)
         shop.clock.forward(IDLE)
         if (await resume(idle=IDLE)).count:
             republished_after.append(look)
-    assert republished_after == [1, 2, 4, 8, 16]
+    assert republished_after == [1, 2, 4, 8, 16, 32, 64, 128, 192]
+
+
+async def test_what_was_asked_for_long_ago_by_a_wrong_clock_is_republished_now_and_then(shop: Shop) -> None:
+    """The clock was a year behind when the payment was requested, and was set right since."""
+    _, request = await shop.payment_requested((await shop.sells(), 1))
+    await lost(shop)
+    shop.clock.forward(timedelta(days=366))
+    for _ in range(64):
+        shop.clock.forward(IDLE)
+        await RepublishRequests(shop.unit_of_work, shop.clock)(idle=IDLE)
+    assert await republished(shop) == [request]
 
 
 @pytest.mark.parametrize("ahead", [timedelta(minutes=2), timedelta(days=1), timedelta(days=366)])
