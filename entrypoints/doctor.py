@@ -13,6 +13,7 @@ from application.errors import Trouble, Unavailable
 from entrypoints.alive import WORKER
 from entrypoints.health import ServerHealth
 from entrypoints.heartbeat import KINDS, missing
+from entrypoints.room import expect_room
 from entrypoints.settings import Settings
 
 # Seconds in which a server has to answer.
@@ -28,6 +29,7 @@ async def examine(settings: Settings, engine: AsyncEngine) -> Sequence[ServerHea
         if problem is not None:
             raise Unavailable(problem)
         await expect_writable(engine)
+        await expect_room(settings, engine)
         return version
 
     async def cache() -> str:
@@ -41,8 +43,16 @@ async def examine(settings: Settings, engine: AsyncEngine) -> Sequence[ServerHea
         if not settings.amqp_url:
             return "in the worker's process" if settings.database_url else "in this process"
         from adapters.rabbitmq.health import server_version  # noqa: PLC0415 - imported only where RabbitMQ is
+        from adapters.rabbitmq.probe import BrokerProbe  # noqa: PLC0415 - as above
+        from adapters.rabbitmq.topology import Topology  # noqa: PLC0415 - as above
 
-        return await server_version(settings.amqp_url)
+        version = await server_version(settings.amqp_url)
+        probe = BrokerProbe(settings.amqp_url, Topology(settings.namespace))
+        try:
+            await probe.expect_taking()
+        finally:
+            await probe.close()
+        return version
 
     return await asyncio.gather(_ask("database", database), _ask("cache", cache), _ask("broker", broker))
 

@@ -6,7 +6,6 @@ why they are missing, and `holdfast doctor` what to do.
 """
 
 import asyncio
-import shutil
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Final
@@ -21,6 +20,7 @@ from application.errors import Trouble, Unavailable
 from application.messaging.subscriptions import INTAKE
 from entrypoints.database import open_engine
 from entrypoints.heartbeat import missing
+from entrypoints.room import expect_room
 from entrypoints.settings import Settings
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ _GOOD_FOR: Final = 1.0
 _TIMEOUT: Final = 2.5
 # Seconds that the test's transaction waits for others. It writes a row of its own.
 _LOCK_TIMEOUT: Final = 1.0
-# Bytes that a disk of ours needs: SQLite's log grows by as much between two checkpoints.
-_ROOM: Final = 16 * 2**20
+# Seconds between two tests of the disk, while it has room.
+_ROOM_EVERY: Final = 10.0
 
 DATABASE: Final = "database"
 BROKER: Final = "broker"
@@ -101,6 +101,8 @@ class _Abilities:
     _engine: AsyncEngine
     _probe: "BrokerProbe | None"
     _redis: "GuardedRedis | None"
+    # Until when the disk needs no test.
+    _room_until: float = field(default=0.0, init=False)
     # What was missing at the last check, so that each change is logged once.
     _told: dict[str, str] = field(factory=dict, init=False)
 
@@ -121,9 +123,11 @@ class _Abilities:
         )
 
     async def _database(self) -> None:
-        if not self._settings.database_url and shutil.disk_usage(self._settings.database_file.parent).free < _ROOM:
-            raise Unavailable("the disk of the data folder is full")
         await expect_writable(self._engine)
+        now = asyncio.get_running_loop().time()
+        if now >= self._room_until:
+            await expect_room(self._settings, self._engine)
+            self._room_until = now + _ROOM_EVERY
 
     async def _processes(self) -> dict[str, str]:
         return dict.fromkeys(missing(await SqlHeartbeats(self._engine).all()), "none is at work")

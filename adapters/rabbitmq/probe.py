@@ -36,7 +36,7 @@ class BrokerProbe:
         self._expect_due()
         missing: dict[str, str] = {}
         try:
-            await self._publish()
+            await self.expect_taking()
             for work in WORK_QUEUES:
                 missing |= await self._missing(work)
         except Unavailable as error:
@@ -56,12 +56,21 @@ class BrokerProbe:
         if self._connection is None and asyncio.get_running_loop().time() - at < _RECONNECT_EVERY:
             raise Unavailable(reason)
 
-    async def _publish(self) -> None:
-        """Publish to nobody: while the broker has an alarm of memory or disk, it confirms nothing."""
+    async def expect_taking(self) -> None:
+        """Publish to nobody, twice. Raise `Unavailable`.
+
+        While the broker has an alarm of memory or disk, it reads no more from a connection that has published.
+        """
         connection = await self._connected()
         channel = await self._opened(connection)
-        async with connection.talking(_TIMEOUTS.answer):
-            await channel.basic_publish(b"", exchange="", routing_key=f"{self._topology.namespace}.nobody")
+        try:
+            async with connection.talking(_TIMEOUTS.answer):
+                for _ in range(2):
+                    await channel.basic_publish(b"", exchange="", routing_key=f"{self._topology.namespace}.nobody")
+        except Unavailable as error:
+            if not isinstance(error.__cause__, TimeoutError):
+                raise
+            raise Unavailable(f"{error}: is one of its alarms on (memory, disk)? See `rabbitmqctl status`") from error
 
     async def _missing(self, work: WorkQueue) -> dict[str, str]:
         connection, name = await self._connected(), self._topology.queue(work.name)

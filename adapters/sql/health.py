@@ -12,7 +12,7 @@ from adapters.sql.core.transaction import TransactionBlock
 from adapters.sql.schema import revisions
 from adapters.sql.tables.events import announcements
 from adapters.sql.tables.shop import heartbeats
-from application.errors import Unavailable
+from application.errors import Misconfigured, Unavailable
 
 _REVISION: Final = text("SELECT version_num FROM alembic_version").columns(column("version_num", String()))
 _PROBE: Final = insert(heartbeats)
@@ -37,6 +37,24 @@ async def expect_writable(engine: AsyncEngine) -> None:
         await finish(block.rollback())
     if found < revisions()[-1]:
         raise Unavailable(f"the tables are at revision {found}, this version needs {revisions()[-1]}")
+
+
+async def expect_room_on_server(engine: AsyncEngine) -> None:
+    """Take a page of the server's disk, and give it back. Raise if there is none: `Unavailable`.
+
+    That is dearer than the row of `expect_writable`, which may fit where there was one before.
+    """
+    take_page = backend_of(engine).dialect.take_page
+    if take_page is None:
+        return
+    block = TransactionBlock(engine, writing=True)
+    try:
+        await block.change(take_page)
+    except Misconfigured:
+        # The user has no right to make temporary tables, and needs none.
+        return
+    finally:
+        await finish(block.rollback())
 
 
 async def refused_announcements(engine: AsyncEngine) -> tuple[int, datetime] | None:

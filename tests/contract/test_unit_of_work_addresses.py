@@ -1,5 +1,6 @@
 """Where the database is, and what is said when it isn't there."""
 
+import asyncio
 import os
 import secrets
 from collections.abc import Callable
@@ -29,6 +30,27 @@ async def test_a_server_that_cannot_be_reached_is_named_without_its_password(
     with pytest.raises(Unavailable, match=words) as caught:
         await server_version(open_engines(f"postgresql://{address}"))
     assert "hidden" not in str(caught.value)
+
+
+@pytest.mark.parametrize("state", ["XX000", "55000", "22023"])
+async def test_a_server_that_begins_no_session_is_unavailable_whatever_it_says(
+    state: str, open_engines: Callable[[str], AsyncEngine]
+) -> None:
+    """As with a full disk: "could not write init file"."""
+    said = b"SFATAL\0VFATAL\0C" + state.encode() + b"\0Mcould not write init file\0\0"
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # First the driver asks for TLS, which takes eight bytes.
+        await reader.readexactly(8)
+        writer.write(b"N")
+        await reader.read(1024)
+        writer.write(b"E" + (len(said) + 4).to_bytes(4, "big") + said)
+        writer.close()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(Unavailable, match="it begins no session: could not write init file"):
+            await server_version(open_engines(f"postgresql://ana@127.0.0.1:{port}/shop"))
 
 
 async def test_a_database_that_does_not_exist_is_named(

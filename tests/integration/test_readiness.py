@@ -22,6 +22,7 @@ from application.errors import Unavailable
 from application.messaging.subscriptions import WORK_QUEUES
 from entrypoints.heartbeat import RELAY, WORKER
 from entrypoints.readiness import open_readiness
+from entrypoints.room import expect_room
 from entrypoints.settings import Settings
 from tests.brokers import own_topology
 from tests.engines import engine_on
@@ -76,6 +77,26 @@ async def test_a_check_leaves_nothing_behind(database: tuple[Settings, AsyncEngi
     async with open_readiness(settings, None) as check:
         await check()
     assert {each.kind for each in await SqlHeartbeats(engine).all()} == {WORKER, RELAY}
+
+
+async def test_a_full_disk_is_noticed(database: tuple[Settings, AsyncEngine]) -> None:
+    settings, engine = database
+    # Twice over each of two connections at once: nothing is left, and none waits for another.
+    await asyncio.gather(*(expect_room(settings, engine) for _ in range(4)))
+    with pytest.raises(Unavailable, match="disk of /proc is full"):
+        await expect_room(Settings(data=Path("/proc")), engine)
+
+
+async def test_a_user_without_the_right_to_temporary_tables_needs_none(
+    new_database: Callable[[], str], tmp_path: Path
+) -> None:
+    settings = Settings(data=tmp_path, database_url=new_database())
+    async with engine_on(settings.database_url) as engine, engine.begin() as connection:
+        name = (await connection.execute(text("SELECT current_database()"))).scalar_one()
+        await connection.execute(text(f'REVOKE TEMPORARY ON DATABASE "{name}" FROM PUBLIC'))
+        await connection.execute(text(f'ALTER DATABASE "{name}" SET role = pg_monitor'))
+    async with engine_on(settings.database_url) as engine:
+        await expect_room(settings, engine)
 
 
 async def test_a_database_that_only_reads_is_not_ready(new_database: Callable[[], str], tmp_path: Path) -> None:

@@ -267,6 +267,8 @@ class SqlDialect:
     suspend_foreign_keys: tuple[str, str] | None
     # Statements that remove all rows of these tables. Those that refer to others come before them.
     empty: Callable[[Sequence[str]], Sequence[str]]
+    # A statement that takes a page of the server's disk until its transaction is rolled back. None if the disk is ours.
+    take_page: Executable | None
     # A column type for moments, with microseconds. Values have a time zone.
     moment: TypeEngine[datetime]
     connections: Connections

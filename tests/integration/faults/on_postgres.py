@@ -15,7 +15,8 @@ from typing import Any, Final
 
 import asyncpg
 
-from adapters.sql.health import server_version
+from adapters.sql.health import expect_room_on_server, server_version
+from application.errors import Unavailable
 from tests.cables import both, cable
 from tests.engines import engine_on
 from tests.integration.faults.fault import GOES_ON, Fault
@@ -214,10 +215,21 @@ async def _disk_full(house: House) -> AsyncIterator[None]:
             await connection.execute(f"CREATE TABLESPACE small LOCATION '{disk}'")
             for table in tables:
                 await connection.execute(f"ALTER TABLE {table} SET TABLESPACE small")
+            # A server has all on one disk, the temporary tables of its sessions as well.
+            database = await connection.fetchval("SELECT current_database()")
+            await connection.execute(f'ALTER DATABASE "{database}" SET temp_tablespaces = small')
         await asyncio.to_thread(_fill, disk / "filler")
+        async with engine_on(house.postgres.url) as engine:
+            try:
+                await expect_room_on_server(engine)
+            except Unavailable:
+                pass
+            else:
+                raise AssertionError("`ready` and `doctor` don't notice that the disk is full")
         yield
         (disk / "filler").unlink()
         async with house.sql() as connection:
+            await connection.execute(f'ALTER DATABASE "{database}" RESET temp_tablespaces')
             for table in tables:
                 await connection.execute(f"ALTER TABLE {table} SET TABLESPACE pg_default")
             await connection.execute("DROP TABLESPACE small")

@@ -165,6 +165,9 @@ POSTGRESQL: Final = SqlDialect(
     suspend_foreign_keys=None,
     # All in one statement, which locks them all.
     empty=lambda tables: [f"TRUNCATE {', '.join(tables)}"],
+    # A row that is rolled back would fit into a page that is there already. By default, every user may make temporary
+    # tables, and two sessions don't wait for each other because of their names.
+    take_page=text("CREATE TEMPORARY TABLE holdfast_room AS SELECT 1 AS one"),
     moment=DateTime(timezone=True),
     connections=PostgresConnections(),
     driver=Asyncpg(),

@@ -34,6 +34,12 @@ _SESSION_ENDED_STATES: Final = frozenset({"57P01", "57P02", "57P05", "25P03", "2
 _UNIQUE: Final = "23505"
 
 
+def is_known(state: str | None) -> bool:
+    """Return whether `PostgresErrors` knows what an error with this SQLSTATE means, whatever caused it."""
+    states = (*_UNAVAILABLE_STATES, *_MISCONFIGURED_STATES, *_ABORTED_STATES)
+    return state is not None and (state in states or state[:2] in _UNAVAILABLE_CLASSES)
+
+
 @frozen
 class PostgresErrors:
     def translated(self, error: DBAPIError, server: str) -> Exception | None:

@@ -10,6 +10,7 @@ from attrs import define, field, frozen
 from sqlalchemy import URL
 
 from adapters.sql.dialects.postgresql.driver import Asyncpg
+from adapters.sql.dialects.postgresql.errors import is_known
 from application.execution.racing import first_to_succeed
 
 # Seconds after which the next host is tried beside the one before, whose packets may be dropped.
@@ -113,6 +114,11 @@ class Hosts:
             return await asyncpg.connect(**{**options, "port": host.port, **where, **wanted})
         except asyncpg.TargetServerAttributeNotMatched:
             raise NoHost(f"{host} takes no writes: it is a standby, or read-only") from None
+        except asyncpg.PostgresError as error:
+            if is_known(error.sqlstate):
+                raise
+            # No statement of ours can be the cause: the server can't begin a session, as with a full disk.
+            raise ConnectionError(f"it begins no session: {error}") from error
         except (OSError, TimeoutError, *Asyncpg.errors):
             raise
         except Exception as error:

@@ -90,6 +90,7 @@ SQLITE: Final = SqlDialect(
     # It is too late for this in a transaction.
     suspend_foreign_keys=("PRAGMA foreign_keys = OFF", "PRAGMA foreign_key_check"),
     empty=lambda tables: [f"DELETE FROM {table}" for table in tables],  # noqa: S608 - names of our own tables
+    take_page=None,
     moment=NaiveUtc(),
     connections=SqliteConnections(),
     driver=Aiosqlite(),
