@@ -34,6 +34,7 @@ from application.orders.queued_changes import (
     ChangeQueued,
 )
 from application.orders.search_orders import SearchOrders
+from application.orders.waiting_changes import OrderWithChanges, ShowWaitingChanges
 from application.payments.request_payment import RequestPayment
 from application.payments.request_refund import RequestRefund
 from application.ports.order_search import OrdersFound
@@ -53,6 +54,7 @@ class OrderUseCases:
     count_orders: Guarded[..., int]
     expand_order: Callable[[Principal, OrderCall], Awaitable[ExpandedOrder]]
     get_history: Callable[[Principal, OrderCall], Awaitable[Sequence[Event]]]
+    show_waiting_changes: Callable[[Principal, OrderCall], Awaitable[OrderWithChanges]]
     cancel_order: ChangeOrder
     change_details: ChangeOrder
     complete_order: ChangeOrder
@@ -78,6 +80,7 @@ def order_use_cases(shared: Shared) -> OrderUseCases:
         count_orders=Guarded(Scope.ORDERS_READ, CountOrders(uow)),
         expand_order=Guarded(Scope.ORDERS_READ, with_own_order(ExpandOrder(uow, recent, unrecorded))),
         get_history=Guarded(Scope.ORDERS_READ, with_own_order(GetHistory(uow, recent, unrecorded))),
+        show_waiting_changes=Guarded(Scope.ORDERS_READ, with_own_order(ShowWaitingChanges(uow, shared.get_order))),
         cancel_order=shared.changing(Scope.ORDERS_WRITE, CANCEL, CancelOrder(uow, now)),
         change_details=shared.changing(Scope.ORDERS_WRITE, CHANGE_DETAILS, ChangeDetails(uow, now)),
         complete_order=shared.changing(Scope.ORDERS_WRITE, COMPLETE, CompleteOrder(uow, now), by_shop=True),

@@ -187,6 +187,8 @@ def _failed(error: Exception, job: Job, at: datetime) -> None:
 
 
 def _told(error: Exception) -> str:
+    # A refusal is for the client, and has the code that it would get as an answer.
+    kind = error.code if isinstance(error, DomainError) else type(error).__name__
     # A message may quote text that no database can store.
-    told = f"{type(error).__name__}: {error}".replace("\0", "\N{REPLACEMENT CHARACTER}")
+    told = f"{kind}: {error}".replace("\0", "\N{REPLACEMENT CHARACTER}")
     return told[:_LONGEST_ERROR].encode(errors="replace").decode()

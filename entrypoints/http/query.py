@@ -34,7 +34,8 @@ EVENT_TYPES: Final = frozenset(event.type for event in get_args(Event)) - {Order
 _MAX_PARAMETERS: Final = 20
 
 # What may be shown inside an order.
-EXPANDABLE: Final = frozenset({"payments", "events", "refunds"})
+CHANGES: Final = "changes"
+EXPANDABLE: Final = frozenset({"payments", "events", "refunds", CHANGES})
 
 # What a byte becomes that is no UTF-8.
 _NOT_UTF8: Final = "\ufffd"
@@ -265,7 +266,7 @@ SCHEMAS: Final[Mapping[Reader, Mapping[str, Any]]] = MappingProxyType(
         expand: {
             "type": "string",
             "pattern": _EXPAND_PATTERN,
-            "description": "Some of payments,events,refunds, with commas between them.",
+            "description": f"Some of {', '.join(sorted(EXPANDABLE))}, with commas between them.",
         },
         words: {
             "type": "string",

@@ -1,8 +1,10 @@
 """The responses that a client gets while orders are queued."""
 
+import asyncio
 import json
 
 import pytest
+from uuid_utils.compat import uuid7
 
 from application.errors import Unavailable
 from tests.http.browser import Browser, app_over
@@ -102,6 +104,32 @@ async def test_a_change_of_an_order_that_is_not_recorded_is_taken_and_made_later
     # An order that is not paid for can't be completed or refunded.
     is_refused = b"COMPLETED" in body or b"REFUNDED" in body
     assert job["status"] == ("DISCARDED" if is_refused else "COMPLETED")
+    wanted = json.loads(body)["status"] if is_refused else ""
+    assert job["error"] == (f"illegal_transition: PENDING cannot become {wanted}" if is_refused else None)
+
+
+async def test_an_order_shows_the_changes_that_wait_until_they_are_made(intakes: Intakes, browser: Browser) -> None:
+    intakes.shop.unsteady.to_come.append(Trouble(GONE))
+    address = (await browser.post("/orders", ORDER)).headers["Location"]
+    noted = await browser.patch(address, {"note": "ring"})
+    paying = await browser.post(f"{address}/pay", {})
+    shown = (await browser.get(f"{address}?expand=changes")).body
+    assert [(each["job_id"], each["change"], each["status"], each["error"]) for each in shown["changes"]] == [
+        (noted.body["job_id"], "change_details", "AVAILABLE", None),
+        (paying.body["job_id"], "pay", "AVAILABLE", None),
+    ]
+    assert (shown["status"], shown["note"]) == ("PENDING", None)
+    # The other parts are read in the database, which does not have the order yet.
+    assert (await browser.get(f"{address}?expand=changes,events")).code == "not_yet_recorded"
+    await intakes.work_off()
+    async with asyncio.timeout(60):
+        while (shown := (await browser.get(f"{address}?expand=changes,events")).body)["changes"]:
+            await intakes.auto.run_jobs()
+    assert (shown["status"], shown["note"], len(shown["events"])) == ("PROCESSING", "ring", 3)
+
+
+async def test_the_changes_of_an_unknown_order_are_none_of_anybodys(browser: Browser) -> None:
+    assert (await browser.get(f"/orders/{uuid7()}?expand=changes")).code == "unknown_order"
 
 
 @pytest.mark.parametrize(("method", "path", "body"), [*CHANGES, ("GET", "/events", b"")])

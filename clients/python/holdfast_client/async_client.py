@@ -89,7 +89,7 @@ class AsyncClient:
     ) -> Order:
         """Return an order. With `wait` and `min_version`, wait for the version for so many seconds, at most ten.
 
-        `expand` names what its `raw` also has: `payments`, `events`, `refunds`.
+        `expand` names what its `raw` also has: `payments`, `events`, `refunds`, `changes`.
         """
         return await self._send(calls.get_order(order_id, expand=expand, wait=wait, min_version=min_version))
 

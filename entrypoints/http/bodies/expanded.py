@@ -1,4 +1,4 @@
-"""The JSON of an order with its payments, events and refunds."""
+"""The JSON of an order with its payments, events and refunds, and the changes of it that wait."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -8,10 +8,13 @@ from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import asdict as members_of
 
 from application.orders.expand_order import ExpandedOrder
+from application.orders.waiting_changes import OrderWithChanges
+from domain.jobs.job import Job, JobStatus
 from domain.orders.events import Event, OrderRefunded, PaymentRequested, RefundRequested
 from domain.payments.payment import PaymentStatus
 from entrypoints.http.bodies.events import EventBody
 from entrypoints.http.bodies.orders import OrderBody
+from entrypoints.http.query import CHANGES
 
 
 class PaymentBody(Struct, frozen=True):
@@ -32,15 +35,35 @@ class RefundBody(Struct, frozen=True):
     refunded_at: datetime | None
 
 
+class WaitingChangeBody(Struct, frozen=True):
+    """A change that was asked for and is made once the order is recorded. `error` says why it waits on."""
+
+    job_id: UUID
+    change: str
+    status: JobStatus
+    asked_at: datetime
+    error: str | None
+
+    @classmethod
+    def of(cls, job: Job) -> "WaitingChangeBody":
+        return cls(job.id, str(job.arguments.get("change")), job.status, job.created_at, job.error)
+
+
 class ExpandedOrderBody(OrderBody, frozen=True, kw_only=True):
     """An order with what `expand` asked for."""
 
     payments: list[PaymentBody] | UnsetType = UNSET
     events: list[EventBody] | UnsetType = UNSET
     refunds: list[RefundBody] | UnsetType = UNSET
+    changes: list[WaitingChangeBody] | UnsetType = UNSET
 
     @classmethod
-    def with_parts(cls, expanded: ExpandedOrder, parts: Collection[str]) -> "ExpandedOrderBody":
+    def with_changes(cls, shown: OrderWithChanges) -> "ExpandedOrderBody":
+        changes = [WaitingChangeBody.of(job) for job in shown.waiting]
+        return cls(**members_of(OrderBody.of(shown.order)), changes=changes)
+
+    @classmethod
+    def with_parts(cls, expanded: ExpandedOrder, parts: Collection[str], changes: Sequence[Job]) -> "ExpandedOrderBody":
         history = expanded.history
         made = {
             "payments": [
@@ -56,6 +79,7 @@ class ExpandedOrderBody(OrderBody, frozen=True, kw_only=True):
             ],
             "events": [EventBody.of(event) for event in history],
             "refunds": _refunds(history),
+            CHANGES: [WaitingChangeBody.of(job) for job in changes],
         }
         return cls(**members_of(OrderBody.of(expanded.order)), **{name: made[name] for name in parts})  # type: ignore[arg-type]  # each part has its own type
 

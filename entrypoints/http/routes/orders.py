@@ -1,4 +1,4 @@
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from http import HTTPStatus
 from typing import Any, Final
@@ -16,6 +16,8 @@ from application.orders.change_details import DetailsChange
 from application.orders.queued_changes import ChangeQueued
 from application.ports.idempotency import scope_of
 from application.ports.order_search import OrderFilter
+from domain.ids import OrderId
+from domain.jobs.job import Job
 from domain.orders.order import Order
 from domain.orders.status import HAS_MONEY, SET_BY_HAND, OrderStatus
 from entrypoints.http import examples, query
@@ -42,6 +44,7 @@ from entrypoints.http.order_details import ChangeDetailsBody
 from entrypoints.http.pages import Page, page_of
 from entrypoints.http.preconditions import GUARDS, Preconditions, allowed_by, etag_of, etag_with_parts, only_if
 from entrypoints.http.prefix import here
+from entrypoints.http.query import CHANGES
 from entrypoints.http.refusals import InvalidCursor, InvalidRequest, in_body, in_query
 from entrypoints.http.replies import Reply, no_content, not_modified, reply
 from entrypoints.http.routes.route import Route
@@ -247,9 +250,7 @@ class _Handlers:
         if wanted.keys() & _WAIT:
             order = await self._use_cases.await_version(by, id_, **_wait_in(wanted))
         if "expand" in wanted:
-            expanded = await self._use_cases.expand_order(by, id_)
-            order = expanded.order
-            body: OrderBody = ExpandedOrderBody.with_parts(expanded, wanted["expand"])
+            order, body = await self._expanded(by, id_, wanted["expand"])
             etag = etag_with_parts(order, msgspec.json.encode(body))
         else:
             if not wanted:
@@ -258,6 +259,16 @@ class _Handlers:
         if preconditions is not None and preconditions.spare_body(order, etag):
             return not_modified(etag)
         return reply(body, HTTPStatus.OK, ("ETag", etag))
+
+    async def _expanded(self, by: Principal, id_: OrderId, parts: frozenset[str]) -> tuple[Order, OrderBody]:
+        waiting: Sequence[Job] = ()
+        if CHANGES in parts:
+            shown = await self._use_cases.show_waiting_changes(by, id_)
+            if parts == {CHANGES}:
+                return shown.order, ExpandedOrderBody.with_changes(shown)
+            waiting = shown.waiting
+        expanded = await self._use_cases.expand_order(by, id_)
+        return expanded.order, ExpandedOrderBody.with_parts(expanded, parts, waiting)
 
     async def check(self, by: Principal) -> Reply:
         body = await read_json(_CHECK)

@@ -117,7 +117,7 @@ async def test_a_job_that_the_rules_refuse_is_discarded_at_once(jobs: Jobs) -> N
     job = await jobs.add()
     await jobs.run()
     refused = await jobs.now(job)
-    assert (refused.status, refused.error, refused.attempts) == (JobStatus.DISCARDED, "DomainError: never", 1)
+    assert (refused.status, refused.error, refused.attempts) == (JobStatus.DISCARDED, "refused: never", 1)
 
 
 async def test_a_server_that_is_away_is_never_the_fault_of_the_job(jobs: Jobs) -> None:

@@ -14,6 +14,7 @@ from application.execution.idempotency import Keyed, Replayed
 from application.intake.queue_orders import Queued
 from application.intake.unrecorded import NotYetRecorded
 from application.orders.queued_changes import ChangeQueued
+from application.orders.waiting_changes import OrderWithChanges
 from application.ports.idempotency import IdempotencyKey, scope_of
 from application.ports.order_search import OrderFilter
 from domain.errors import UnknownOrder
@@ -33,6 +34,7 @@ OPERATIONS: dict[str, Operation] = {
     "read": lambda shop, by, call: shop.get_order(by, call),
     "read all of it": lambda shop, by, call: shop.expand_order(by, call),
     "read its history": lambda shop, by, call: shop.get_history(by, call),
+    "read its waiting changes": lambda shop, by, call: shop.show_waiting_changes(by, call),
     "pay": lambda shop, by, call: shop.request_payment(by, call),
     "change": lambda shop, by, call: shop.change_details(by, call),
     "cancel": lambda shop, by, call: shop.cancel_order(by, call),
@@ -86,7 +88,7 @@ async def test_an_order_that_is_not_recorded_yet_is_its_owners_alone(shop: Shop,
         assert operation in {OPERATIONS["read all of it"], OPERATIONS["read its history"]}
     else:
         # A change waits.
-        assert (told.order if isinstance(told, ChangeQueued) else told) == queued.order
+        assert (told.order if isinstance(told, ChangeQueued | OrderWithChanges) else told) == queued.order
 
 
 async def test_a_stored_response_is_not_replayed_to_another_customer(shop: Shop) -> None:
