@@ -38,7 +38,7 @@ from application.messaging.by_order import ByOrder
 from application.messaging.relay import RelayEvents
 from application.messaging.subscriptions import QUEUE_OF
 from application.orders.queued_changes import MakeChange
-from application.payments.pipeline import ProviderPipeline
+from application.payments.pipeline import Answered, ProviderPipeline
 from application.payments.process_payment import ProcessPayment
 from application.payments.refund_order import RefundOrder
 from application.payments.request_refund import RequestRefund
@@ -541,9 +541,9 @@ class _ForgetsItsInvalidations(MemoryRecentOrders):
 
 @frozen
 class _GivesBackTwice(ProcessPayment):
-    async def record(self, answered: Sequence[tuple[Order, Any]]) -> list[None]:
+    async def record(self, answered: Sequence[Answered[Any]]) -> list[None]:
         await super().record(answered)
-        declined = {order.id for order, answer in answered if isinstance(answer, PaymentDeclined)}
+        declined = {each.order.id for each in answered if isinstance(each.answer, PaymentDeclined)}
         async with self._unit_of_work() as tx:
             for order in (await tx.orders.get_many(declined, lock=True)).values():
                 products = await tx.products.get_many({line.product_id for line in order.lines}, lock=True)
@@ -556,8 +556,8 @@ class _GivesBackTwice(ProcessPayment):
 class _ChargesWithoutStock(ProcessPayment):
     """Asks for the money of those that came to nothing as well."""
 
-    async def due(self, ids: Any) -> Any:
-        found = await super().due(ids)
+    async def due(self, ids: Any, *more: Any) -> Any:
+        found = await super().due(ids, *more)
         async with self._unit_of_work.reading() as tx:
             orders = await tx.orders.get_many(ids)
         return found | {id_: order for id_, order in orders.items() if order.payment_id}
@@ -570,8 +570,8 @@ class _RefundsWithoutAsking(RefundOrder):
 
 @frozen
 class _RefundsWhoeverIsNamed(RefundOrder):
-    async def due(self, ids: Any) -> Any:
-        found = await super().due(ids)
+    async def due(self, ids: Any, *more: Any) -> Any:
+        found = await super().due(ids, *more)
         async with self._unit_of_work.reading() as tx:
             orders = await tx.orders.get_many(ids)
         return found | {id_: order for id_, order in orders.items() if order.status in HAS_MONEY}
@@ -595,8 +595,9 @@ class _WaitsForEver(ProviderPipeline[Any]):
 
 
 class _AcknowledgesWhatIsLate(ProviderPipeline[Any]):
-    async def __call__(self, ids: Sequence[Any]) -> Any:
-        return [None if isinstance(outcome, asyncio.Future) else outcome for outcome in await super().__call__(ids)]
+    async def __call__(self, *arguments: Any) -> Any:
+        outcomes = await super().__call__(*arguments)
+        return [None if isinstance(outcome, asyncio.Future) else outcome for outcome in outcomes]
 
 
 class _Told:
@@ -645,7 +646,7 @@ class _RemembersMessages(ByOrder[Any]):
         outcomes = {}
         for message in messages:
             if event_id(message) not in self.seen:
-                [outcome] = await self._work([message.order_id])
+                [outcome] = await self._work([message.order_id], {})
                 outcomes[event_id(message)] = await outcome if isinstance(outcome, asyncio.Future) else outcome
         self.seen.update(id_ for id_, outcome in outcomes.items() if outcome is None)
         return [outcomes.get(event_id(message)) for message in messages]
@@ -956,7 +957,9 @@ MUTATIONS: Final = (
     ),
     Mutation("lets a change overtake one that waits", Parts(unit_of_work=_ForgetsWhatWaits, weather=HURRY)),
     Mutation("overlooks the condition of a change", _with(RequestRefund=_OverlooksConditions)),
-    Mutation("lets a customer use the orders of others", _with(with_own_order=for_anybody)),
+    Mutation(
+        "lets a customer use the orders of others", _with(with_own_order=for_anybody, with_own_order_by=for_anybody)
+    ),
     Mutation("looks at no scope", _with(Guarded=_LooksAtNoScope)),
     Mutation("records a job as done before it is", _with(RunJobs=_CompletesBeforeItIsDone)),
     Mutation("leaves a job whose worker is gone", Parts(unit_of_work=_LeavesLostJobs)),
