@@ -51,7 +51,7 @@ async def test_a_host_whose_packets_are_dropped_does_not_use_up_the_time_for_a_c
     url, _ = parsed_url(both(first, second))
     told = {"user": url.username, "password": url.password, "database": url.database}
     async with asyncio.timeout(SOON):
-        connection = await Hosts.of(url).connect(**told, timeout=9 * SOON)
+        connection = await Hosts.of(url)(**told, timeout=9 * SOON)
     try:
         assert await connection.fetchval("SELECT 1") == 1
     finally:

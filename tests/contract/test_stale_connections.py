@@ -3,12 +3,16 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from functools import partial
+from datetime import timedelta
 
 import pytest
+from attrs import evolve
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from adapters.sql.core.engine import backend_of
+from adapters.sql.dialects.postgresql.hosts import Hosts
+from adapters.sql.dialects.postgresql.stale_connections import StaleConnectionDetector
 from adapters.sql.unit_of_work import SqlUnitOfWork
 from application.errors import Aborted, OutcomeUnknown
 from tests.cables import Cable, cable
@@ -66,8 +70,13 @@ async def test_what_a_silent_connection_had_locked_is_free_for_others(
 
     async with asyncio.timeout(SOON):
         taking = asyncio.create_task(take_silenced())
+
+        async def is_parsed() -> bool:
+            # On a slow machine, it may have been found silent by then.
+            return taking.done() or await asks_for_parameters(postgres_engine)
+
         # It says so in vain, and waits for the parameters.
-        await until(partial(asks_for_parameters, postgres_engine), seconds=SOON, what="the server has parsed it")
+        await until(is_parsed, seconds=SOON, what="the server has parsed it")
         wire.silence()
         with pytest.raises(Aborted, match="was lost, and nothing done"):
             await taking
@@ -133,3 +142,72 @@ async def test_where_nobody_can_be_asked_the_statement_has_its_own_time(
     wire.restore()
     async with asyncio.timeout(SOON):
         assert await waiting == 100
+
+
+async def test_a_process_that_is_gone_is_not_waited_for(
+    wire: Cable, engine: AsyncEngine, postgres_engine: AsyncEngine, direct: SqlUnitOfWork
+) -> None:
+    unit_of_work = SqlUnitOfWork(engine)
+    assert await stock(unit_of_work) == 100
+    pid = await process_number(engine)
+    wire.silence()
+    async with postgres_engine.connect() as connection:
+        assert (await connection.execute(text(f"SELECT pg_terminate_backend({pid}, 60000)"))).scalar_one()
+    # The statement is sent, and nobody will ever answer it.
+    async with asyncio.timeout(SOON):
+        assert await stock(unit_of_work) == 100
+    wire.cut()
+
+
+async def test_no_process_of_another_server_is_ended(
+    wire: Cable, engine: AsyncEngine, postgres_engine: AsyncEngine, direct: SqlUnitOfWork
+) -> None:
+    unit_of_work = SqlUnitOfWork(engine)
+    await stock(unit_of_work)
+    async with postgres_engine.connect() as bystander, engine.connect() as connection:
+        its_number = (await bystander.execute(text("SELECT pg_backend_pid()"))).scalar_one()
+        driver = (await connection.get_raw_connection()).driver_connection
+        hosts = hosts_of(engine)
+        # As if the silent connection led to a server that was started at another time, where a process had this number.
+        process = hosts_of(postgres_engine).process_of((await bystander.get_raw_connection()).driver_connection)
+        assert process.pid == its_number
+        hosts._processes[driver] = evolve(process, server=process.server - timedelta(days=1))  # noqa: SLF001 - see above
+        await connection.rollback()
+        await connection.close()
+        wire.silence()
+        async with asyncio.timeout(SOON):
+            assert await stock(unit_of_work) == 100
+        assert (await bystander.execute(text("SELECT pg_backend_pid()"))).scalar_one() == its_number
+    wire.cut()
+
+
+async def test_behind_a_pooler_no_process_is_ended(
+    wire: Cable, migrated_postgres: str, open_engines: Callable[[str], AsyncEngine], direct: SqlUnitOfWork
+) -> None:
+    engine = open_engines(wire.url)
+    unit_of_work = SqlUnitOfWork(engine)
+    await stock(unit_of_work)
+    async with engine.connect() as connection:
+        driver = (await connection.get_raw_connection()).driver_connection
+        hosts = hosts_of(engine)
+        hosts._processes[driver] = evolve(hosts.process_of(driver), is_pooled=True)  # noqa: SLF001 - there is no pooler
+    wire.silence()
+    waiting = asyncio.create_task(stock(unit_of_work))
+    done, _ = await asyncio.wait({waiting}, timeout=4)
+    assert not done
+    wire.restore()
+    async with asyncio.timeout(SOON):
+        assert await waiting == 100
+
+
+def hosts_of(engine: AsyncEngine) -> Hosts:
+    watch = backend_of(engine).watch
+    assert isinstance(watch, StaleConnectionDetector)
+    hosts = watch._process_of.__self__  # type: ignore[attr-defined]  # noqa: SLF001 - a bound method
+    assert isinstance(hosts, Hosts)
+    return hosts
+
+
+async def process_number(engine: AsyncEngine) -> int:
+    async with engine.connect() as connection:
+        return int((await connection.execute(text("SELECT pg_backend_pid()"))).scalar_one())

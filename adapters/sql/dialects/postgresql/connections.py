@@ -49,7 +49,7 @@ class PostgresConnections:
                 f" {', '.join(sorted(unknown))}"
             )
         connect = {
-            _CREATOR: Hosts.of(url).connect,
+            _CREATOR: Hosts.of(url),
             "timeout": CONNECT_TIMEOUT,
             # The server's own timeout comes first. This one is for a server that does not reply at all.
             "command_timeout": timeouts.statement + 1.0,
@@ -60,7 +60,8 @@ class PostgresConnections:
     def prepare(self, engine: AsyncEngine, connect: Mapping[str, Any]) -> StaleConnectionDetector:
         _, address = engine.dialect.create_connect_args(engine.url)
         options = {**address, **connect}
-        detector = StaleConnectionDetector(partial(options.pop(_CREATOR), **options))
+        hosts: Hosts = options.pop(_CREATOR)
+        detector = StaleConnectionDetector(partial(hosts, **options), hosts.process_of)
 
         @event.listens_for(engine.sync_engine, "connect")
         def remember(_connection: Any, record: Any) -> None:

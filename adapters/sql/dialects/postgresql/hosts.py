@@ -1,9 +1,11 @@
 """The hosts of one database: the members of a cluster, of which one takes writes at a time."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
+from datetime import datetime
 from functools import partial
 from typing import Any, Final
 from urllib.parse import urlencode
+from weakref import WeakKeyDictionary
 
 import asyncpg  # type: ignore[import-untyped]
 from attrs import define, field, frozen
@@ -20,6 +22,24 @@ _PORT: Final = 5432
 _OF_TLS: Final = ("sslmode", "sslrootcert", "sslcert", "sslkey")
 # A server that starts or shuts down says this.
 _CANNOT_CONNECT_NOW: Final = "57P03"
+
+
+# A number of a process is one of a server only, and is given again. No two servers start in the same microsecond.
+_WHO: Final = (
+    "SELECT pg_postmaster_start_time() AS server, pid, backend_start AS since"
+    " FROM pg_stat_activity WHERE pid = pg_backend_pid()"
+)
+
+
+@frozen
+class ServerProcess:
+    """The process of a server at the other end of a connection, among all processes of all servers."""
+
+    server: datetime
+    pid: int
+    since: datetime
+    # A pooler is in between, such as PgBouncer. It may serve each transaction by another process.
+    is_pooled: bool
 
 
 @frozen
@@ -58,6 +78,7 @@ class Hosts:
     # Whether a host that takes no writes is passed over.
     _must_take_writes: bool
     _last: int = field(default=0, init=False)
+    _processes: MutableMapping[Any, ServerProcess] = field(factory=WeakKeyDictionary, init=False)
 
     @classmethod
     def of(cls, url: URL) -> "Hosts":
@@ -72,8 +93,12 @@ class Hosts:
             len(hosts) > 1 or "target_session_attrs" in options,
         )
 
-    async def connect(self, **options: Any) -> Any:
-        """Raise an error of the driver or `OSError`. Of several hosts it is `NoHost`, unless the user is refused."""
+    def process_of(self, connection: Any) -> ServerProcess:
+        """The process at the other end of a connection that was made here."""
+        return self._processes[connection]
+
+    async def __call__(self, **options: Any) -> Any:
+        """Connect. Raise an error of the driver or `OSError`. With several hosts, that is `NoHost` or a refusal."""
         options |= {"dsn": f"postgresql://?{urlencode(self._tls)}"} if self._tls else {}
         order = sorted(range(len(self.hosts)), key=lambda place: place != self._last)
         if len(order) == 1:
@@ -111,7 +136,7 @@ class Hosts:
         where = {} if host.name is None else {"host": host.name}
         wanted = {"target_session_attrs": "read-write"} if self._must_take_writes else {}
         try:
-            return await asyncpg.connect(**{**options, "port": host.port, **where, **wanted})
+            connection = await asyncpg.connect(**{**options, "port": host.port, **where, **wanted})
         except asyncpg.TargetServerAttributeNotMatched:
             raise NoHost(f"{host} takes no writes: it is a standby, or read-only") from None
         except asyncpg.PostgresError as error:
@@ -125,6 +150,14 @@ class Hosts:
             # The driver also reads variables such as PGUSER and files such as ~/.pgpass. Its own code fails over what
             # it can't read there.
             raise asyncpg.ClientConfigurationError(f"{type(error).__name__}: {error}") from error
+        try:
+            who = await connection.fetchrow(_WHO, timeout=options["timeout"])
+        except BaseException:
+            connection.terminate()
+            raise
+        is_pooled = who["pid"] != connection.get_server_pid()
+        self._processes[connection] = ServerProcess(who["server"], who["pid"], who["since"], is_pooled)
+        return connection
 
 
 async def _discard(found: tuple[Any, int]) -> None:
