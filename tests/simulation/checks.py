@@ -13,7 +13,7 @@ from application.intake.queue_orders import Queued
 from application.messaging.subscriptions import QUEUE_OF
 from application.orders.queued_changes import ChangeQueued
 from application.ports.outbox import OutboxEntry
-from domain.errors import NotForSale, PriceChanged, UnknownOrder, UnknownProduct
+from domain.errors import IllegalTransition, NotForSale, PriceChanged, UnknownOrder, UnknownProduct
 from domain.ids import OrderId, ProductId, UserId, first_payment_of
 from domain.jobs.job import JobStatus
 from domain.orders.details import OrderDetails
@@ -41,9 +41,6 @@ from tests.unit.builders import NOW
 
 # Refusals of the catalogue as it is. A process may accept what another has refused, if it knows another catalogue.
 _PASSING: Final = (UnknownProduct, NotForSale, PriceChanged)
-
-# What the rules say to a change that comes too late.
-_REFUSED: Final = ("IllegalTransition", "OrderDeleted")
 
 # Each restart and each crash of a relay may repeat an announcement, and so may each refusal, ever more rarely.
 _TOO_OFTEN = 40
@@ -205,7 +202,7 @@ def changes(store: MemoryStore, diary: Diary) -> Iterator[str]:
         job = store.jobs.get(job_id)
         if job is None:
             yield f"a change of order {order_id} was accepted as job {job_id}, which is gone"
-        elif job.status is JobStatus.DISCARDED and not str(job.error).startswith(_REFUSED):
+        elif job.status is JobStatus.DISCARDED and not _is_refusal(str(job.error), store.orders.get(order_id)):
             yield f"a change of order {order_id} was accepted, and came to nothing: {job.error}"
     cancelled = {event.order_id for event in store.events.values() if isinstance(event, OrderCancelled)}
     for order_id, asked in diary.hurried.items():
@@ -213,6 +210,12 @@ def changes(store: MemoryStore, diary: Diary) -> Iterator[str]:
         paid = next((at for at, (verb, taken) in enumerate(asked) if verb == "request_payment" and taken), None)
         if paid is not None and "cancel_order" not in verbs[:paid] and order_id in cancelled:
             yield f"order {order_id} was to be paid for, and then to be cancelled, and is CANCELLED: {asked}"
+
+
+def _is_refusal(error: str, order: Order | None) -> bool:
+    """Whether it is what the rules say to a change that comes too late."""
+    is_gone = order is not None and order.deleted and error.startswith(UnknownOrder.code)
+    return is_gone or error.startswith(IllegalTransition.code)
 
 
 def unknown(store: MemoryStore, diary: Diary) -> Iterator[str]:
