@@ -15,8 +15,9 @@ from cyclopts import Parameter
 
 from application.access.principal import SYSTEM
 from application.assembly.use_cases import UseCases
-from application.exports.request import ExportRequest, Format
+from application.exports.request import ExportRequest
 from application.intake.order_request import OrderRequest, RequestedItem
+from application.ports.rows import Format
 from domain.ids import UserId
 from domain.jobs.job import Job
 from entrypoints.cli.common import CommandError, Data, command_settings

@@ -6,6 +6,11 @@ from typing import ClassVar
 from domain.ids import ProductId
 
 
+def pointer_of(path: str) -> str:
+    """Return the JSON pointer (RFC 6901) of a field such as `items[0].quantity`."""
+    return "".join(f"/{part}" for part in path.replace("[", ".").replace("]", "").split(".") if part)
+
+
 class DomainError(Exception):
     """A request that the rules refuse. A retry changes nothing.
 

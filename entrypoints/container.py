@@ -39,6 +39,7 @@ from application.ports.persistence import UnitOfWork
 from application.ports.rate_limits import RateLimiter
 from entrypoints.broker import Broker
 from entrypoints.health import ServerHealth
+from entrypoints.http.row_parsers import PARSERS
 from entrypoints.order_log import log_changes, log_relayed
 from entrypoints.payment_providers import Provider
 from entrypoints.settings import Settings
@@ -279,6 +280,7 @@ class Container(containers.DeclarativeContainer):
             partial, _forget_caches, recent_orders, queued_here, catalogue_cache, keep_caches
         ),
         row_writers=providers.Object(WRITERS),
+        row_parsers=providers.Object(PARSERS),
         now=now,
         new_id=new_id,
         new_secret=new_secret,

@@ -158,7 +158,7 @@ class Settings:
         secret=True,
     )
     export_retention: timedelta = _setting(
-        timedelta(days=1), "how long an export can be downloaded after it was written"
+        timedelta(days=1), "how long an export can be downloaded after it was written, and the results of an import"
     )
     key_retention: timedelta | None = _setting(
         None,
@@ -173,6 +173,7 @@ class Settings:
         " or * for all",
     )
     max_body: Bytes = _setting(64 * 1024, "largest request body, in bytes")
+    max_import: Bytes = _setting(1024**3, "largest file of `POST /imports`, in bytes")
     batch_max: Count = _setting(256, "calls that share one transaction at most; 1 turns batching off")
     batches_in_flight: Count = _setting(2, "batches of one use case that run at once; one on SQLite")
     waiting_max: timedelta = _setting(

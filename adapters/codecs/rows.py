@@ -20,7 +20,7 @@ from adapters.codecs.announced import AddressData, data_of, details_of
 from adapters.codecs.ids import in_json
 from adapters.codecs.shapes import DetailsShape
 from application.ports.feed import FeedItem, Position
-from application.ports.rows import Row, RowWriter
+from application.ports.rows import Row, RowResult, RowWriter
 from domain.catalogue.product import Product
 from domain.orders.order import Order
 
@@ -128,7 +128,28 @@ class EventRow(Struct):
         )
 
 
-_ROWS: Final[Mapping[str, Any]] = MappingProxyType({"orders": OrderRow, "products": ProductRow, "events": EventRow})
+class ErrorRow(Struct, omit_defaults=True):
+    code: str
+    detail: str
+    pointer: str | None = None
+
+
+class ResultRow(Struct, omit_defaults=True):
+    row: int
+    line: int
+    outcome: str
+    id: Any = None
+    errors: list[ErrorRow] = []
+
+    @classmethod
+    def of(cls, result: RowResult) -> "ResultRow":
+        errors = [ErrorRow(error.code, error.detail, error.pointer) for error in result.errors]
+        return cls(result.row, result.line, result.outcome, result.id, errors)
+
+
+_ROWS: Final[Mapping[str, Any]] = MappingProxyType(
+    {"orders": OrderRow, "products": ProductRow, "events": EventRow, "results": ResultRow}
+)
 
 
 @frozen

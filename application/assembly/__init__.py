@@ -12,6 +12,7 @@ from application.assembly.carts import cart_use_cases
 from application.assembly.catalogue import catalogue_use_cases
 from application.assembly.exports import export_use_cases
 from application.assembly.feed import feed_use_cases
+from application.assembly.imports import import_use_cases
 from application.assembly.jobs import job_use_cases
 from application.assembly.limits import Limits
 from application.assembly.messaging import messaging_use_cases
@@ -29,6 +30,7 @@ _CAPABILITIES = (
     access_use_cases,
     job_use_cases,
     export_use_cases,
+    import_use_cases,
     messaging_use_cases,
     upkeep_use_cases,
 )

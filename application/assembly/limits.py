@@ -42,7 +42,9 @@ class Limits:
     # How many jobs a worker runs at once, and for how long those that have ended are kept.
     max_jobs: int = 8
     job_retention: timedelta = timedelta(days=7)
-    # How long the files of jobs are kept: what exports have written.
+    # Rows of an import that share one transaction.
+    import_batch: int = 250
+    # How long the files of jobs are kept: what exports have written, and what imports were given and have done.
     export_retention: timedelta = timedelta(days=1)
     # Whether the shop may be emptied, and what it is called.
     allow_reset: bool = False

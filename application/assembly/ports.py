@@ -15,7 +15,7 @@ from application.ports.outbox import OutboxEntry
 from application.ports.payments import PaymentProvider, ProviderLedger
 from application.ports.persistence import UnitOfWork
 from application.ports.reset import ResetData
-from application.ports.rows import RowWriter
+from application.ports.rows import RowParsers, RowWriter
 from domain.orders.order import Order
 
 
@@ -48,6 +48,7 @@ class Ports:
     forget_caches: Empty
     # By the name of the format.
     row_writers: Mapping[str, RowWriter]
+    row_parsers: RowParsers
     now: Clock
     new_id: NewId
     new_secret: NewSecret

@@ -10,6 +10,7 @@ from application.assembly.carts import CartUseCases
 from application.assembly.catalogue import CatalogueUseCases
 from application.assembly.exports import ExportUseCases
 from application.assembly.feed import FeedUseCases
+from application.assembly.imports import ImportUseCases
 from application.assembly.jobs import JobUseCases
 from application.assembly.messaging import MessagingUseCases
 from application.assembly.orders import OrderUseCases
@@ -27,6 +28,7 @@ class UseCases(
     AccessUseCases,
     JobUseCases,
     ExportUseCases,
+    ImportUseCases,
     MessagingUseCases,
     UpkeepUseCases,
 ):

@@ -53,9 +53,10 @@ class AddProducts:
 
     async def _add(self, new: Sequence[NewProduct | Keyed[NewProduct]], by: Principal) -> Sequence[ProductOutcome]:
         async with self._unit_of_work() as tx:
-            return await once(tx, new, partial(self._add_all, tx, by), now=self._now)
+            return await once(tx, new, partial(self.add_all, tx, by), now=self._now)
 
-    async def _add_all(self, tx: Transaction, by: Principal, new: Sequence[NewProduct]) -> list[Product | DomainError]:
+    async def add_all(self, tx: Transaction, by: Principal, new: Sequence[NewProduct]) -> list[Product | DomainError]:
+        """Add them in a transaction of the caller. Raise `Aborted` when another one takes the same ids or SKUs."""
         outcomes = await self._begin(new, tx)
         added = [outcome for outcome in outcomes if isinstance(outcome, Product)]
         await tx.products.add_many(added)

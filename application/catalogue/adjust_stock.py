@@ -2,12 +2,13 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from application.access.principal import Principal
 from application.catalogue.auditing import entry, shown
-from application.catalogue.change_product import anything, locked
+from application.catalogue.change_product import anything, found
 from application.execution.idempotency import Keyed, ProductOutcome, once
+from application.ports.audit import AuditEntry
 from application.ports.environment import Clock
 from application.ports.persistence import Transaction, UnitOfWork
 from domain.catalogue.product import MAX_TEXT, Product, StockAdjustment
@@ -43,33 +44,40 @@ class AdjustStock:
         there are too few units to remove.
         """
         async with self._unit_of_work() as tx:
-            return await once(tx, calls, partial(self._adjust_all, tx, by), now=self._now)
+            return await once(tx, calls, partial(self.adjust_all, tx, by), now=self._now)
 
-    async def _adjust_all(
+    async def adjust_all(
         self, tx: Transaction, by: Principal, calls: Sequence[StockCall]
     ) -> list[Product | DomainError]:
-        outcomes: list[Product | DomainError] = []
+        """Adjust them in a transaction of the caller, in sequence."""
         # In one order, so that two such transactions can't lock each other out.
-        await tx.products.get_many({call.product_id for call in calls}, lock=True)
+        products = await tx.products.get_many({call.product_id for call in calls}, lock=True)
+        outcomes: list[Product | DomainError] = []
+        made: list[StockAdjustment] = []
+        noted: list[AuditEntry] = []
         for call in calls:
             try:
-                outcomes.append(await self._adjust(tx, by, call))
+                product = found(products, call.product_id, call.holds)
+                before = shown(product)
+                made.append(self._adjust(product, call, by))
             except DomainError as error:
                 outcomes.append(error)
+                continue
+            noted.append(entry(by, "stock.adjusted", before, product, at=made[-1].at, reason=call.reason))
+            # Another call may adjust it once more.
+            outcomes.append(evolve(product))
+        adjusted = {adjustment.product_id for adjustment in made}
+        await tx.products.save_many([products[id_] for id_ in sorted(adjusted)])
+        await tx.stock_adjustments.add_many(made)
+        await tx.audit.add_many(noted)
         return outcomes
 
-    async def _adjust(self, tx: Transaction, by: Principal, call: StockCall) -> Product:
-        product = await locked(tx, call.product_id, call.holds)
+    def _adjust(self, product: Product, call: StockCall, by: Principal) -> StockAdjustment:
         if call.expected is not None and product.stock != call.expected:
             raise StockDiffers(f"product {product.id} has {product.stock} units, and {call.expected} were expected")
         made = adjustment(product, call.delta, reason=call.reason, made_by=by.key_id, at=self._now())
-        before = shown(product)
         product.adjust(call.delta)
-        await tx.products.save_many([product])
-        await tx.stock_adjustments.add_many([made])
-        noted = entry(by, "stock.adjusted", before, product, at=made.at, reason=call.reason)
-        await tx.audit.add_many([noted])
-        return product
+        return made
 
 
 def adjustment(product: Product, change: int, *, reason: str, made_by: str, at: datetime) -> StockAdjustment:

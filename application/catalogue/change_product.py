@@ -1,16 +1,17 @@
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from application.access.principal import Principal
 from application.catalogue.auditing import entry, shown
 from application.execution.conditional import PreconditionFailed
+from application.ports.audit import AuditEntry
 from application.ports.caching import PriceList
 from application.ports.catalogue import EarlierPrice
 from application.ports.environment import Clock
 from application.ports.persistence import Transaction, UnitOfWork
 from domain.catalogue.product import Product, ProductEdit
-from domain.errors import SkuTaken, UnknownProduct
+from domain.errors import DomainError, SkuTaken, UnknownProduct
 from domain.ids import ProductId
 
 
@@ -46,23 +47,52 @@ class ChangeProduct:
         Raise `Aborted` when another call took the same SKU at the same time.
         """
         async with self._unit_of_work() as tx:
-            product = await locked(tx, call.product_id, call.holds)
-            price, sku, before = product.price, product.sku, shown(product)
-            if not product.edit(call.edit):
-                return product
-            if product.sku is not None and product.sku != sku:
-                await expect_free_sku(tx, product.sku)
-            await tx.products.edit_many([product])
-            await tx.audit.add_many([entry(by, "product.changed", before, product, at=self._now())])
-            if product.price != price:
-                await tx.earlier_prices.add_many([EarlierPrice(product.id, price, self._now())])
-        self._prices.learn([product])
-        return product
+            [outcome] = await self.change_all(tx, by, [call])
+        if isinstance(outcome, DomainError):
+            raise outcome
+        self.learn([outcome])
+        return outcome
+
+    async def change_all(
+        self, tx: Transaction, by: Principal, calls: Sequence[ProductCall]
+    ) -> list[Product | DomainError]:
+        """Change them in a transaction of the caller, in sequence. After the commit, `learn` takes what it returns."""
+        products = await tx.products.get_many({call.product_id for call in calls}, lock=True)
+        owners = await tx.products.by_sku({call.edit.sku for call in calls if isinstance(call.edit.sku, str)})
+        outcomes: list[Product | DomainError] = []
+        changed: dict[ProductId, Product] = {}
+        noted: list[AuditEntry] = []
+        replaced: list[EarlierPrice] = []
+        for call in calls:
+            try:
+                old = found(products, call.product_id, call.holds)
+                product = evolve(old)
+                is_changed = product.edit(call.edit)
+                if product.sku is not None and product.sku != old.sku:
+                    _expect_free(product.sku, product, owners)
+            except DomainError as error:
+                outcomes.append(error)
+                continue
+            outcomes.append(product)
+            if is_changed:
+                # Another call may change it once more.
+                products[product.id] = changed[product.id] = product
+                noted.append(entry(by, "product.changed", shown(old), product, at=self._now()))
+            if product.price != old.price:
+                replaced.append(EarlierPrice(product.id, old.price, self._now()))
+        await tx.products.edit_many(list(changed.values()))
+        await tx.audit.add_many(noted)
+        await tx.earlier_prices.add_many(replaced)
+        return outcomes
+
+    def learn(self, changed: Sequence[Product]) -> None:
+        """Price orders of this process as these products are now."""
+        self._prices.learn(changed)
 
 
-async def locked(tx: Transaction, id_: ProductId, holds: Callable[[Product], bool]) -> Product:
-    """Return the product, locked. Raise `UnknownProduct`, or `PreconditionFailed` if the condition does not hold."""
-    product = (await tx.products.get_many({id_}, lock=True)).get(id_)
+def found(products: Mapping[ProductId, Product], id_: ProductId, holds: Callable[[Product], bool]) -> Product:
+    """Return the product. Raise `UnknownProduct`, or `PreconditionFailed` if the condition does not hold."""
+    product = products.get(id_)
     if product is None:
         raise UnknownProduct(f"there is no product {id_}")
     if not holds(product):
@@ -70,7 +100,8 @@ async def locked(tx: Transaction, id_: ProductId, holds: Callable[[Product], boo
     return product
 
 
-async def expect_free_sku(tx: Transaction, sku: str) -> None:
-    """Raise `SkuTaken`."""
-    if owner := (await tx.products.by_sku({sku})).get(sku):
+def _expect_free(sku: str, product: Product, owners: dict[str, ProductId]) -> None:
+    """Raise `SkuTaken`, or else note that the product has it from now on."""
+    owner = owners.setdefault(sku, product.id)
+    if owner != product.id:
         raise SkuTaken(f"product {owner} has the SKU {sku}")

@@ -10,12 +10,12 @@ from attrs import field, frozen
 
 from application.ports.feed import FeedFilter
 from application.ports.order_search import OrderFilter
+from application.ports.rows import Format
 from domain.errors import DomainError
 from domain.ids import OrderId, ProductId, customer_id
 from domain.orders.status import OrderStatus
 
 What = Literal["orders", "products", "events"]
-Format = Literal["csv", "ndjson"]
 EVERYTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 

@@ -65,18 +65,19 @@ class PlaceOrder:
     ) -> Sequence[Outcome | KeyUndecided]:
         try:
             async with self._unit_of_work() as tx:
-                outcomes = await once(tx, requests, partial(self._place_all, tx, {}), now=self._now)
+                outcomes = await once(tx, requests, partial(self.place_all, tx, {}), now=self._now)
                 return await _unless_accepted_since(tx, requests, outcomes)
         except OrderExists:
             # The order was placed under a key whose stored response was pruned. Only now is it worth a look.
             async with self._unit_of_work() as tx:
                 ids = {request.call.order_id for request in requests if isinstance(request, Keyed)}
                 known = await tx.orders.get_many(ids, lock=True)
-                return await once(tx, requests, partial(self._place_all, tx, known), now=self._now)
+                return await once(tx, requests, partial(self.place_all, tx, known), now=self._now)
 
-    async def _place_all(
+    async def place_all(
         self, tx: Transaction, known: Mapping[OrderId, Order], requests: Sequence[NumberedRequest]
     ) -> list[Order | DomainError | KeyUndecided]:
+        """Place them in a transaction of the caller, but for those that are `known`."""
         outcomes: list[Order | DomainError | KeyUndecided] = []
         placed: list[Placed] = []
         products = await tx.products.get_many({id_ for request in requests for id_ in request.product_ids})

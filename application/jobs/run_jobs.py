@@ -62,6 +62,16 @@ class RunJobs:
             await asyncio.wait(self._running, timeout=_MOMENT, return_when=asyncio.FIRST_COMPLETED)
         return self._take_ended()
 
+    async def run(self, id_: JobId) -> Ended | None:
+        """Begin this job now, and run it to the end of the attempt. None: it has ended, or a worker has it."""
+        async with self._unit_of_work() as tx:
+            job, now = (await tx.jobs.get_many({id_}, lock=True)).get(id_), await tx.jobs.now()
+            if job is None or not job.is_due(now):
+                return None
+            job.begin(at=now)
+            await tx.jobs.save_many([job])
+        return await self._run(job) if job.status is JobStatus.EXECUTING else None
+
     async def stop(self) -> None:
         """Give the jobs in progress to other workers."""
         for task in self._running:

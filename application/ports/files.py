@@ -36,5 +36,11 @@ class Files(Protocol):
     async def read(self, job_id: JobId, name: str, *, at: int) -> bytes:
         """Some bytes from there on, at most `LONGEST_PART`. None are left at the end of the file, or if it is gone."""
 
+    async def remove(self, job_id: JobId, name: str) -> None:
+        """Remove the file, if it is there."""
+
     async def prune(self, *, older_than: timedelta, limit: int) -> int:
-        """Remove files that have not grown for so long, the oldest first. Return how many."""
+        """Remove files that have not grown for so long, the oldest first. Return how many.
+
+        Those of a job that has not ended stay.
+        """

@@ -71,6 +71,13 @@ def make_app() -> App:
         "It keeps its place in the feed: started again, it goes on with the first event that was not taken. An event is"
         " sent again until the answer is 2xx, and later ones wait.",
     )
+    app.command(
+        "entrypoints.cli.imports:import_file",
+        name="import",
+        help="Import products, changes of stock or orders from a file of CSV or NDJSON.\n\n"
+        "A bad row is printed, and nothing is done; with --on-error skip the other rows are. The exit code is 1 if a"
+        " row is bad, and 2 if the file can't be read.",
+    )
     jobs = app.command(App(name="jobs", help="Look at jobs, try them again, or cancel them."))
     jobs.command("entrypoints.cli.jobs:list_jobs", name="list", help="List jobs, the newest first.")
     jobs.command("entrypoints.cli.jobs:show", help="Show a job: status, attempts, error, progress and times.")

@@ -33,6 +33,7 @@ from entrypoints.http.routes.documents import documents_routes
 from entrypoints.http.routes.events import events_routes
 from entrypoints.http.routes.exports import exports_routes
 from entrypoints.http.routes.health import health_routes
+from entrypoints.http.routes.imports import imports_routes
 from entrypoints.http.routes.jobs import jobs_routes
 from entrypoints.http.routes.keys import keys_routes
 from entrypoints.http.routes.messages import messages_routes
@@ -59,15 +60,16 @@ def create_app(  # noqa: PLR0913 - each is a setting, given by name
     namespace: str = "holdfast",
     request_timeout: float = 10.0,
     max_body: int = 65536,
+    max_import: int = 1024**3,
     cors_origins: Collection[str] = (),
     ancestors: Ancestors | None = None,
 ) -> Quart:
     """Return the HTTP interface to these use cases.
 
     Every response is sent within `request_timeout` seconds. A body has at most `max_body` bytes, and must arrive within
-    half of that time. `cursor_secret` has at most 64 bytes. `namespace` is that of the events. Pages of
-    the `cors_origins` may call it from a browser; `*` stands for all. With `ancestors`, clients of the
-    systems that came before this one find their requests here.
+    half of that time. A file that is imported has at most `max_import` bytes. `cursor_secret` has at most 64 bytes.
+    `namespace` is that of the events. Pages of the `cors_origins` may call it from a browser; `*` stands for all. With
+    `ancestors`, clients of the systems that came before this one find their requests here.
     """
     cursors = Cursors(cursor_secret)
     app = _Api(__name__, static_folder=None, template_folder=None)
@@ -93,6 +95,7 @@ def create_app(  # noqa: PLR0913 - each is a setting, given by name
         *messages_routes(use_cases, cursors),
         *jobs_routes(use_cases, cursors),
         *exports_routes(use_cases),
+        *imports_routes(use_cases, max_import),
         *admin_routes(use_cases),
     )
     open_routes = (*problems_routes(), *health_routes(check_readiness), *documents_routes(namespace, app.routes))
@@ -135,7 +138,9 @@ class _Api(LeanQuart):
         rule = None if request_context is None else request_context.request.url_rule
         route = None if rule is None else self.routes[rule.endpoint]
         waits = 0.0 if route is None or not route.waits else route.waits_for(request_context.request.query_string)
-        async with asyncio.timeout(self.request_timeout + waits):
+        # A file takes as long as it takes, while parts of it arrive.
+        deadline = None if route is not None and route.takes else self.request_timeout + waits
+        async with asyncio.timeout(deadline):
             # The context has the request itself, which costs less than `request`, a proxy of it.
             if request_context is not None and request_context.request.method == "OPTIONS":
                 return self._options(request_context.request)
@@ -168,7 +173,7 @@ class _Api(LeanQuart):
     async def _check(self, request: Request) -> bool:
         """Refuse a request that its caller may not make, or that asks for what its route does not do.
 
-        Return whether it has digests of its body.
+        Return whether its body is to be read and compared with digests.
         """
         if request.url_rule is None:
             return False
@@ -183,7 +188,9 @@ class _Api(LeanQuart):
         preferred(request.headers.get("Accept"), route.produces)
         if request.query_string and not route.parameters:
             parameters(request.query_string, route.parameters)
-        return refuse_what_is_not_honoured(request.method, request.headers, honoured=route.honours)
+        has_digests = refuse_what_is_not_honoured(request.method, request.headers, honoured=route.honours)
+        # A file is compared with them as it arrives.
+        return has_digests and not route.takes
 
 
 @define(eq=False)

@@ -1,22 +1,13 @@
 import asyncio
-import json
-from typing import Any, Protocol, TypeVar
+from typing import Final
 
 import msgspec
 from quart import request
 from werkzeug.exceptions import RequestEntityTooLarge, RequestTimeout, UnsupportedMediaType
 
-from entrypoints.http.field_errors import field_errors, short
-from entrypoints.http.refusals import InvalidRequest, MalformedBody
+from entrypoints.http.json_shapes import B, decode
 
-
-class Body(Protocol):
-    """The body of a request: a Struct."""
-
-    def members(self) -> int: ...
-
-
-B = TypeVar("B", bound=Body)
+_SEND_JSON: Final = "Send JSON in UTF-8, with the header Content-Type: application/json."
 
 
 async def read_body() -> bytes:
@@ -51,34 +42,4 @@ def _expect_json(content_type: str) -> None:
     if content_type == "application/json":
         return
     if not request.is_json or request.mimetype_params.get("charset", "utf-8").lower() not in {"utf-8", "utf8"}:
-        raise UnsupportedMediaType
-
-
-def decode(body: bytes, decoder: msgspec.json.Decoder[B]) -> B:
-    """Decode JSON. Raise `MalformedBody` if it is not valid JSON, and `InvalidRequest` if it has another shape."""
-    try:
-        decoded = decoder.decode(body)
-    except msgspec.ValidationError as error:
-        raise InvalidRequest(*field_errors(body, decoder.type, error)) from None
-    except RecursionError:
-        raise MalformedBody("The JSON is nested too deeply.") from None
-    except UnicodeDecodeError:
-        raise MalformedBody("The JSON is not UTF-8.") from None
-    except msgspec.DecodeError as error:
-        raise MalformedBody(f"The JSON can't be parsed: {error}.") from None
-    # Each member has a colon. If there are more colons than members, a member may have been written twice.
-    if body.count(b":") != decoded.members():
-        _refuse_duplicates(body)
-    return decoded
-
-
-def _refuse_duplicates(body: bytes) -> None:
-    def members(pairs: list[tuple[str, Any]]) -> None:
-        # A body has room for thousands of names: to count each of them among all took more than a second.
-        known = set()
-        for name, _ in pairs:
-            if name in known:
-                raise MalformedBody(f"The member {short(name)} appears twice in one object.")
-            known.add(name)
-
-    json.loads(body, object_pairs_hook=members)
+        raise UnsupportedMediaType(_SEND_JSON)

@@ -14,7 +14,7 @@ from entrypoints.http.refusals import InvalidHeader, each_header, in_header
 _MD5: Final = "Content-Md5"
 DIGESTS: Final = frozenset({"Content-Digest", "Repr-Digest", "Digest", _MD5})
 # The weak ones find damage, if not malice.
-_ALGORITHMS: Final[Mapping[str, Callable[[bytes], Any]]] = {
+_ALGORITHMS: Final[Mapping[str, Callable[[], Any]]] = {
     "sha-256": sha256,
     "sha-512": sha512,
     "sha": partial(sha1, usedforsecurity=False),
@@ -22,22 +22,45 @@ _ALGORITHMS: Final[Mapping[str, Callable[[bytes], Any]]] = {
 }
 
 
+class Digests:
+    """What a body must have, whose parts are given to `update` as they arrive."""
+
+    def __init__(self, headers: Headers) -> None:
+        """Raise `InvalidHeader` if a header has no digest of an algorithm that is known."""
+        names = [name for name in sorted(DIGESTS) if name in headers]
+        self._expected = each_header(names, lambda name: _expected(name, headers))
+
+    def update(self, part: bytes) -> None:
+        for digests in self._expected.values():
+            for _, _, found in digests:
+                found.update(part)
+
+    def expect(self) -> None:
+        """Raise `InvalidHeader` if the body has another digest than the headers say."""
+        each_header(self._expected, self._compare)
+
+    def _compare(self, name: str) -> None:
+        for algorithm, said, found in self._expected[name]:
+            if said != found.digest():
+                rule = f"the body that arrived has another {algorithm} digest: send it again"
+                raise InvalidHeader(in_header(name, rule, "not_honoured"))
+
+
 def expect_digests(headers: Headers, body: bytes) -> None:
     """Raise `InvalidHeader` if the body has another digest than the headers say, or if no algorithm is known."""
-    each_header((name for name in sorted(DIGESTS) if name in headers), lambda name: _expect(name, headers, body))
+    digests = Digests(headers)
+    digests.update(body)
+    digests.expect()
 
 
-def _expect(name: str, headers: Headers, body: bytes) -> None:
-    text = ",".join(headers.getlist(name))
-    known = [(algorithm, said) for algorithm, said in _said(name, text) if algorithm in _ALGORITHMS]
+def _expected(name: str, headers: Headers) -> list[tuple[str, bytes, Any]]:
+    said = _said(name, ",".join(headers.getlist(name)))
+    known = [(algorithm, digest, _ALGORITHMS[algorithm]()) for algorithm, digest in said if algorithm in _ALGORITHMS]
     if not known:
         raise InvalidHeader(
             in_header(name, "send the digest of one of these algorithms: sha-256, sha-512", "not_honoured")
         )
-    for algorithm, said in known:
-        if said != _ALGORITHMS[algorithm](body).digest():
-            rule = f"the body that arrived has another {algorithm} digest: send it again"
-            raise InvalidHeader(in_header(name, rule, "not_honoured"))
+    return known
 
 
 def _said(name: str, text: str) -> Iterator[tuple[str, bytes]]:

@@ -83,7 +83,7 @@ def _content(title: str, content: Json) -> Iterator[str]:
     types = " or ".join(f"<code>{escape(media_type)}</code>" for media_type in content) or "no body"
     yield f"<p>{escape(title)}: {types}</p>"
     for each in content.values():
-        if "schema" in each:
+        if "$ref" in each.get("schema", {}):
             yield f"<p>{_reference(each['schema'])}</p>"
         if "example" in each:
             yield f"<pre>{_pretty(each['example'])}</pre>"

@@ -18,6 +18,7 @@ from entrypoints.http.bodies.events import EventBody, FeedBody, FeedItemBody, Hi
 from entrypoints.http.bodies.expanded import ExpandedOrderBody
 from entrypoints.http.bodies.exports import ExportBody, ExportFilterBody
 from entrypoints.http.bodies.health import LiveBody, ReadyBody
+from entrypoints.http.bodies.imports import ImportBody
 from entrypoints.http.bodies.jobs import JobAcceptedBody, JobBody, JobsBody, ProgressBody
 from entrypoints.http.bodies.keys import IssuedKeyBody, KeyBody, KeysBody, NewKeyBody
 from entrypoints.http.bodies.messages import MessageBody, MessageContentBody, MessagesBody
@@ -125,6 +126,21 @@ JOB: Final = JobBody(
 JOBS: Final = JobsBody([JOB], None)
 JOB_ACCEPTED: Final = JobAcceptedBody(JOB.job_id)
 EXPORT: Final = ExportBody(what="orders", format="csv", filter=ExportFilterBody(status=(OrderStatus.PAID,)))
+IMPORT: Final = ImportBody(
+    job_id=JOB.job_id,
+    what="products",
+    format="csv",
+    dry_run=False,
+    on_error="skip",
+    status=JobStatus.COMPLETED,
+    error=None,
+    progress=ProgressBody(3, 3),
+    applied=True,
+    rows=3,
+    outcomes={"added": 1, "changed": 1, "bad": 1},
+    created_at=_AT,
+    finished_at=_AT,
+)
 RESET: Final = ResetBody("holdfast")
 RESET_DONE: Final = ResetDoneBody(4711)
 MESSAGES: Final = MessagesBody([MessageBody(JOB.job_id, None, MESSAGE_CONTENT.content, _AT)], None)

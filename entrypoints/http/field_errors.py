@@ -10,7 +10,8 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import fields
 
-from entrypoints.http.refusals import FieldError, pointer_of
+from domain.errors import pointer_of
+from entrypoints.http.refusals import FieldError
 
 # A body within its limit could break thousands of rules.
 _MOST: Final = 50

@@ -27,10 +27,13 @@ from application.execution.idempotency import KeyInFlight, KeyReused
 from application.exports.get_export import ExportNotReady, UnknownExport
 from application.exports.request import InvalidExport
 from application.feed.read_feed import PositionNotKept
+from application.imports.get_import import ImportNotReady, UnknownImport
+from application.imports.stock import ReferenceReused
 from application.intake.place_order import KeyUndecided
 from application.intake.queue_orders import DatabaseNeeded
 from application.intake.unrecorded import NotYetRecorded
 from application.ports.carts import CartsUnsupported
+from application.ports.rows import UnreadableFile
 from domain.errors import (
     CartEmpty,
     CurrencyMismatch,
@@ -135,6 +138,39 @@ KINDS: Final[Mapping[type[Exception], Kind]] = MappingProxyType(
             "The export is not written",
             "The job that writes the export has not been completed: it waits, is at work, or has failed.",
             "Follow the job at /jobs/{id}, and download the export when the job is COMPLETED.",
+            is_told=True,
+        ),
+        UnknownImport: Kind(
+            HTTPStatus.NOT_FOUND,
+            UnknownImport.code,
+            "There is no such import",
+            "No import has this id, or it was removed: its job after `HOLDFAST_JOB_RETENTION`, its results after"
+            " `HOLDFAST_EXPORT_RETENTION`.",
+            "Check the id. A file may be imported once more: rows that are done already are left as they are.",
+            is_told=True,
+        ),
+        ImportNotReady: Kind(
+            HTTPStatus.CONFLICT,
+            ImportNotReady.code,
+            "The import has no results yet",
+            "The job of the import has not ended, or has ended before it had tried a row.",
+            "Follow the import at /imports/{id}, and read its results when its job has ended.",
+            is_told=True,
+        ),
+        UnreadableFile: Kind(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            UnreadableFile.code,
+            "The file can't be read",
+            "The file is in another format, has other columns, or is an export of something else.",
+            "Mend what the detail names, and send the file again: nothing was done.",
+            is_told=True,
+        ),
+        ReferenceReused: Kind(
+            HTTPStatus.CONFLICT,
+            ReferenceReused.code,
+            "The reference was used for another change",
+            "A row moves another number of units under a reference than an earlier row or import did.",
+            "Give each change of a stock a reference of its own. This is told of a row, in the results of an import.",
             is_told=True,
         ),
         InvalidExport: Kind(
@@ -427,15 +463,17 @@ KINDS: Final[Mapping[type[Exception], Kind]] = MappingProxyType(
         UnsupportedMediaType: Kind(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
             "unsupported_media_type",
-            "The body is not declared as JSON",
-            "The header Content-Type is missing, or names something other than JSON in UTF-8.",
-            "Send JSON in UTF-8, with the header Content-Type: application/json.",
+            "The body is declared as something that is not taken here",
+            "The header Content-Type is missing, or names another type or another encoding than UTF-8.",
+            "Send JSON in UTF-8, with the header Content-Type: application/json; or a file that is imported, as"
+            " text/csv or application/x-ndjson.",
+            is_told=True,
         ),
         RequestEntityTooLarge: Kind(
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
             "body_too_large",
             "The body is too large",
-            "The body has more bytes than `HOLDFAST_MAX_BODY`.",
+            "The body has more bytes than `HOLDFAST_MAX_BODY`, or a file more than `HOLDFAST_MAX_IMPORT`.",
             "Send a smaller body.",
             is_told=True,
         ),

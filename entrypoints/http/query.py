@@ -1,14 +1,15 @@
 """The query parameters of lists."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from math import nan
 from types import MappingProxyType
-from typing import Any, Final, get_args
+from typing import Any, Final, cast, get_args
 from urllib.parse import parse_qsl
 
 from application.execution.counting import MOST_COUNTED
+from application.imports.request import OnError, What
 from application.ports.feed import Position, types_among
 from domain.ids import MAX_ID, CustomerId, OrderId, ProductId
 from domain.jobs.job import JobStatus
@@ -79,6 +80,18 @@ def parameters(raw: bytes, readers: Mapping[str, Reader]) -> dict[str, Any]:
     if errors:
         raise InvalidRequest(*errors)
     return values
+
+
+def what(text: str) -> What:
+    return cast(What, _one_of("what", text, get_args(What)))
+
+
+def on_error(text: str) -> OnError:
+    return cast(OnError, _one_of("on_error", text, get_args(OnError)))
+
+
+def dry_run(text: str) -> bool:
+    return _one_of("dry_run", text, ("true", "false")) == "true"
 
 
 def limit(text: str) -> int:
@@ -216,6 +229,12 @@ def max_events(text: str) -> int:
     return _whole_number("max_events", text, MAX_EVENTS)
 
 
+def _one_of(name: str, text: str, known: Sequence[str]) -> str:
+    if text not in known:
+        raise InvalidRequest(in_query(name, f"it is one of {', '.join(known)}", "not_one_of"))
+    return text
+
+
 def _whole_number(name: str, text: str, largest: int, *, smallest: int = 1) -> int:
     number = whole_number_of(text)
     if number is None or not smallest <= number <= largest:
@@ -252,6 +271,14 @@ _EXPAND_PATTERN: Final = f"^({_PART_PATTERN})(,({_PART_PATTERN}))*$"
 SCHEMAS: Final[Mapping[Reader, Mapping[str, Any]]] = MappingProxyType(
     {
         limit: {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
+        what: {"type": "string", "enum": list(get_args(What)), "description": "What the rows are."},
+        on_error: {
+            "type": "string",
+            "enum": list(get_args(OnError)),
+            "default": "stop",
+            "description": "Whether nothing is done if a row is bad, or the other rows are.",
+        },
+        dry_run: {"type": "boolean", "default": False, "description": "Try every row, and change nothing."},
         status: {"type": "string", "enum": list(OrderStatus)},
         subject: {"type": "string", "minLength": 1, "maxLength": MAX_SUBJECT, "pattern": PRINTABLE},
         cursor: {"type": "string", "description": "The `next` of the page before this one."},

@@ -6,6 +6,8 @@ from typing import Final, TypeVar
 
 from msgspec import Struct
 
+from domain.errors import pointer_of
+
 T = TypeVar("T")
 
 
@@ -54,11 +56,6 @@ def in_query(name: str, detail: str, code: str = "wrong_format") -> FieldError:
 
 def in_header(name: str, detail: str, code: str = "wrong_format") -> FieldError:
     return FieldError(header=name, code=code, detail=detail)
-
-
-def pointer_of(path: str) -> str:
-    """Return the JSON pointer of a path such as `items[0].quantity`."""
-    return "".join(f"/{part}" for part in path.replace("[", ".").replace("]", "").split(".") if part)
 
 
 class MalformedBody(Exception):

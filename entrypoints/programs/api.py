@@ -60,6 +60,7 @@ async def serve_http(container: Container, stop: Stop, *, on_started: OnStarted,
             await stack.enter_async_context(open_readiness(settings, container.redis())),
             request_timeout=settings.request_timeout.total_seconds(),
             max_body=settings.max_body,
+            max_import=settings.max_import,
             cors_origins=settings.cors_origins,
             authenticate=Bearer(
                 use_cases.authenticate,

@@ -14,6 +14,8 @@ from application.errors import Aborted
 from application.ports.files import LONGEST_PART, StoredFile
 from application.ports.persistence import UnitOfWork
 from domain.ids import JobId
+from domain.jobs.job import new_job
+from tests.unit.builders import NOW
 
 # Ages that no file has, and that every file has.
 DAY: Final = timedelta(days=1)
@@ -117,6 +119,27 @@ async def test_files_that_no_longer_grow_are_removed(unit_of_work: UnitOfWork) -
     assert sorted([await read(unit_of_work, file) for file in files])[:2] == [b"", b""]
     with pytest.raises(Aborted):
         await append(unit_of_work, next(file for file in files if file not in left), b"more")
+
+
+async def test_the_files_of_a_job_that_has_not_ended_stay(unit_of_work: UnitOfWork) -> None:
+    file = await append(unit_of_work, a_file(), b"1")
+    job = new_job(id=file.job_id, kind="import", arguments={}, now=NOW)
+    async with unit_of_work() as tx:
+        await tx.jobs.add_many([job])
+        assert await tx.files.prune(older_than=ANY_AGE, limit=10) == 0
+        job.cancel(at=NOW)
+        await tx.jobs.save_many([job])
+        assert await tx.files.prune(older_than=ANY_AGE, limit=10) == 1
+    assert await get(unit_of_work, file) is None
+
+
+async def test_a_file_is_removed_whole_and_alone(unit_of_work: UnitOfWork) -> None:
+    file, other = (await append(unit_of_work, a_file(), b"1"), await append(unit_of_work, a_file(), b"2"))
+    async with unit_of_work() as tx:
+        await tx.files.remove(file.job_id, file.name)
+        await tx.files.remove(JobId(uuid7()), file.name)
+    assert (await get(unit_of_work, file), await read(unit_of_work, file)) == (None, b"")
+    assert await read(unit_of_work, other) == b"2"
 
 
 async def test_there_is_nothing_in_an_unknown_file(unit_of_work: UnitOfWork) -> None:

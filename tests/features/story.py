@@ -28,6 +28,9 @@ class Story:
     # The responses to her requests, in order.
     told: list[OrderSeen] = field(factory=list)
 
+    # The rows of the last import, each with the code of what is wrong with it.
+    results: list[tuple[int, str]] = field(factory=list)
+
     # What an order would be.
     checked: CheckSeen | None = None
 

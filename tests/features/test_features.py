@@ -654,6 +654,27 @@ def she_has_read(story: Story, events: str) -> None:
     assert [(order, words(event.removeprefix("order."))) for order, event in read] == [(story.order, events)]
 
 
+# --- Imports
+
+
+@when(
+    parsers.re(
+        r"the shop (?P<how>imports|tries|imports what is right of) the delivery (?P<reference>\S+) of"
+        r" (?P<units>\d+) (?P<name>.+) and (?P<more>\d+) (?P<other>.+)"
+    )
+)
+def the_shop_imports(story: Story, how: str, reference: str, units: str, name: str, more: str, other: str) -> None:  # noqa: PLR0917 - as the step has them
+    rows = [(story.product(name), int(units)), (story.product(other), int(more))]
+    story.results = story.shop.import_delivery(
+        reference, rows, dry_run=how == "tries", on_error="skip" if "right" in how else "stop"
+    )
+
+
+@then(parsers.parse("row {row:d} of the file is told to be bad: {code}"))
+def the_row_is_bad(story: Story, row: int, code: str) -> None:
+    assert [(number, words(told)) for number, told in story.results if told] == [(row, code)]
+
+
 # --- Exports
 
 

@@ -396,6 +396,18 @@ async def test_a_download_that_broke_off_goes_on_where_it_was(network: Network, 
     assert network.requests == 4
 
 
+async def test_an_import_is_started_followed_and_its_results_are_downloaded(shop: Shop, client: AsyncClient) -> None:
+    content = b'{"sku": "INK", "name": "Ink", "price": 300, "currency": "EUR"}\n{"sku": "LONE"}\n'
+    job_id = await client.start_import("products", content, on_error="skip", key="april")
+    assert await client.start_import("products", content, on_error="skip", key="april") == job_id
+    assert not (await client.imported(job_id)).is_finished
+    await work(shop)
+    found = await client.imported(job_id)
+    assert (found.status, found.applied, found.rows, found.outcomes) == ("COMPLETED", True, 2, {"added": 1, "bad": 1})
+    results = b"".join([part async for part in client.download_results(job_id)])
+    assert [json.loads(line)["outcome"] for line in results.splitlines()] == ["added", "bad"]
+
+
 async def test_an_export_that_was_replaced_is_not_put_together(network: Network, client: AsyncClient) -> None:
     network.faults += [break_off(5), break_off(9)]
     with pytest.raises(UnexpectedAnswer, match="5 bytes"):

@@ -285,6 +285,7 @@ def test_the_limits_of_nginx_and_of_the_api_agree() -> None:
     config = (ROOT / "deploy" / "nginx.conf").read_text()
     defaults = Settings()
     assert f"client_max_body_size {defaults.max_body // 1024}k;" in config
+    assert f"client_max_body_size {defaults.max_import // 1024**2}m;" in config
     proxy_timeout, stream_timeout = re.findall(r"proxy_read_timeout (\d+)s;", config)
     assert int(proxy_timeout) > defaults.request_timeout.total_seconds()
     # There is a comment in time.

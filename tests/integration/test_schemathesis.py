@@ -46,6 +46,9 @@ RULES_OF_THE_SHOP = {
     "POST /exports": [422],
     # A range behind the end.
     "GET /exports/{job_id}": [416],
+    # A text that is no table, or names no columns.
+    "POST /imports": [422],
+    "GET /imports/{job_id}/results": [416],
     "POST /messages": [422],
     "POST /orders/{order_id}/messages": [422],
     # The name of a customer that is written as a number out of range.

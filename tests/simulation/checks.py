@@ -177,12 +177,23 @@ def messages(store: MemoryStore, diary: Diary) -> Iterator[str]:
     yield from (f"nobody said {content!r}" for content in stored if content not in diary.said)
 
 
+def imports(store: MemoryStore, diary: Diary) -> Iterator[str]:
+    """Each row of a file is done once, and told of once. Of an import without an answer, every row is done, or none."""
+    moved = Counter(adjustment.reason for adjustment in store.adjustments)
+    for name, (rows, job_id) in diary.imported.items():
+        if moved[name] not in ({rows} if job_id is not None else {0, rows}):
+            yield f"{name} has {rows} rows, of which {moved[name]} were done"
+        told = store.files.get((job_id, "results")) if job_id is not None else None
+        if told is not None and len(told.content.splitlines()) != rows:
+            yield f"{name} has {rows} rows, and is told of otherwise: {told.content!r}"
+
+
 def exports(store: MemoryStore) -> Iterator[str]:
     """An export and the events after its position are everything: no version of an order is in neither."""
     positions = {(id_.order_id, id_.sequence): position for position, (id_, _) in store.feed.items()}
-    for (job_id, _), kept in store.files.items():
+    for (job_id, name), kept in store.files.items():
         job = store.jobs.get(job_id)
-        if job is None or job.status is not JobStatus.COMPLETED:
+        if name != "export" or job is None or job.status is not JobStatus.COMPLETED:
             continue
         head, *rows = map(json.loads, kept.content.splitlines())
         written = [(row.get("order_id", "head"), row.get("version", 0)) for row in rows]

@@ -1,7 +1,8 @@
 import asyncio
+import json
 from collections import Counter as Tally
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from random import Random
 from typing import Any, Final
@@ -18,6 +19,7 @@ from application.errors import NotDone, Trouble
 from application.execution.conditional import OnlyIf, OrderCall
 from application.execution.idempotency import Keyed, Replayed
 from application.exports.request import ExportRequest
+from application.imports.request import ImportRequest
 from application.intake.order_request import OrderRequest, RequestedItem
 from application.intake.place_order import is_of_the_moment
 from application.intake.queue_orders import Queued
@@ -96,6 +98,8 @@ class Diary:
     said: dict[str, JobId | None] = field(factory=dict)
     # The orders that were in the database, and were then not found by a search.
     not_found: set[OrderId] = field(factory=set)
+    # How many rows each import had, and its job, if there was an answer.
+    imported: dict[str, tuple[int, JobId | None]] = field(factory=dict)
     # Changes that were accepted before their order was recorded.
     waiting: dict[JobId, OrderId] = field(factory=dict)
     # What the one client of an order has asked to become of it, in sequence, and whether it was taken.
@@ -370,6 +374,26 @@ class Client:
         if isinstance(answer, Job):
             await self._follow(answer.id)
 
+    async def _import(self) -> None:
+        """Import changes of stock. Whether each of them is made once is seen at the end."""
+        name = f"import {len(self._diary.imported)}"
+        rows = [
+            {"product_id": self._chance.choice(self._products), "delta": 1, "reason": name}
+            | ({"reference": f"{name}/{number}"} if number % 2 else {})
+            for number in range(self._chance.randint(1, 5))
+        ]
+        wanted = ImportRequest(what="stock", format="ndjson", on_error=self._chance.choice(("stop", "skip")))
+        self._diary.imported[name] = (len(rows), None)
+
+        async def parts() -> AsyncIterator[bytes]:
+            for row in rows:
+                yield json.dumps(row).encode() + b"\n"
+
+        answer = await self._ask("import", lambda shop: shop.start_import(SYSTEM, wanted, parts()))
+        if isinstance(answer, Job):
+            self._diary.imported[name] = (len(rows), answer.id)
+            await self._follow(answer.id)
+
     async def _follow(self, job_id: JobId) -> None:
         job = await self._ask("look at a job", lambda shop: shop.get_job(SYSTEM, job_id))
         if isinstance(job, Refused):
@@ -543,6 +567,7 @@ _ERRANDS: Final[dict[str, _Visit]] = {
     "hurry": Client._hurry,  # noqa: SLF001
     "watch": Client._pay_and_watch,  # noqa: SLF001
     "exports": Client._export,  # noqa: SLF001
+    "imports": Client._import,  # noqa: SLF001
     "messages": Client._say,  # noqa: SLF001
 }
 

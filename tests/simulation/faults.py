@@ -46,6 +46,7 @@ _LATE_NEWS: Final = _WATCHED | {
 }
 
 _EXPORTS: Final = {"errand": "exports"}
+IMPORTS: Final[dict[str, Any]] = {"errand": "imports"}
 _TALKS: Final = {"errand": "messages"}
 
 # Customers who order their carts, again and again, and lose many answers.
@@ -124,6 +125,8 @@ _LEADS_TO: Final[dict[str, dict[str, Any]]] = {
     "jobs.page": _TALKS,
     "files.get": _EXPORTS,
     "files.append": _EXPORTS,
+    "files.read": IMPORTS,
+    "files.remove": IMPORTS,
     "messages.add_many": _TALKS,
     "messages.page": _TALKS,
 }

@@ -29,6 +29,7 @@ from application.ports.environment import Clock, NewId
 from application.ports.messaging import DeadLetterQueue, IntakeQueue, Subscription
 from application.ports.payments import PaymentProvider
 from application.ports.persistence import UnitOfWork
+from entrypoints.http.row_parsers import PARSERS
 from entrypoints.programs.prices import prices_known
 from entrypoints.programs.relay import relay
 from entrypoints.programs.worker import Worker
@@ -212,6 +213,7 @@ class House:
             empty_queues=_nothing,
             forget_caches=_nothing,
             row_writers=WRITERS,
+            row_parsers=PARSERS,
             now=world.now,
             new_id=world.new_id,
             new_secret=CountedSecrets(),
@@ -223,6 +225,7 @@ class House:
             batches_in_flight=chance.choice((1, 2)),
             consumer_batch_max=chance.choice((1, 3, 256)),
             relay_batch_max=chance.choice((2, 5, 512)),
+            import_batch=chance.choice((1, 2, 250)),
             max_charges=chance.choice((1, 2, 128)),
             charge_timeout=_CHARGE_TIMEOUT,
             key_retention=_NEVER,

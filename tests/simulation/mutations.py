@@ -14,6 +14,7 @@ from attrs import define, evolve, field, frozen
 from adapters.memory.caches import MemoryRecentOrders
 from adapters.memory.overlay import Overlay
 from adapters.memory.repositories.idempotency_keys import MemoryIdempotencyKeys
+from adapters.memory.store import KeptFile
 from application.access.guarded import for_anybody
 from application.access.principal import Principal
 from application.carts.order_cart import OrderCart
@@ -28,6 +29,7 @@ from application.exports.pages import ReadExportPages
 from application.exports.request import ExportRequest
 from application.feed.read_feed import FeedPage, ReadFeed
 from application.feed.tail import FeedTail, Follower
+from application.imports.run_import import RESULTS
 from application.intake.order_intake import AutoIntake, RefuseWhatIsNew
 from application.intake.persist_orders import PersistOrders
 from application.intake.place_order import KeyUndecided, PlaceOrder
@@ -44,6 +46,7 @@ from application.payments.refund_order import RefundOrder
 from application.payments.request_refund import RequestRefund
 from application.ports.catalogue import EarlierPrice
 from application.ports.feed import Position
+from application.ports.files import StoredFile
 from application.ports.idempotency import IdempotencyKey, StoredResponse
 from application.ports.messaging import Delivery
 from application.ports.outbox import OutboxEntry
@@ -59,7 +62,7 @@ from domain.orders.expiry import OpenPeriod
 from domain.orders.order import Order
 from domain.orders.status import HAS_MONEY
 from tests.simulation.database import LOCKING
-from tests.simulation.faults import CARTS, HURRY, RESTORED
+from tests.simulation.faults import CARTS, HURRY, IMPORTS, RESTORED
 from tests.simulation.house import Parts, World
 from tests.simulation.run import Report, simulate
 
@@ -878,6 +881,48 @@ class _LetsWritersMix(_Transactions):
     repositories = {"files": _WritesBesideOthers}  # noqa: RUF012 - as above
 
 
+class _NotesRowsLater(_Before):
+    """Keeps to itself what has become of the rows of an import."""
+
+    def __init__(self, inner: Any, world: World) -> None:
+        super().__init__(inner, world)
+        self.noted: list[tuple[Any, ...]] = []
+
+    async def append(self, file: StoredFile, content: bytes, state: Any) -> StoredFile:
+        if file.name != RESULTS or not content:
+            return await self.inner.append(file, content, state)  # type: ignore[no-any-return]
+        self.noted.append((file, content, state))
+        return evolve(file, size=file.size + len(content), state=dict(state))
+
+
+class _NotesRowsAfterwards(_Transactions):
+    """In a transaction of their own, when they are done and committed."""
+
+    @asynccontextmanager
+    async def _block(self, block: Any) -> Any:
+        async with block as tx:
+            files = _NotesRowsLater(tx.files, self.world)
+            yield _Exchanged(tx, {"files": files})
+        for noted in files.noted:
+            async with self.inner() as tx:
+                await tx.files.append(*noted)
+
+
+class _NotesRowsAtOnce(_Before):
+    async def append(self, file: StoredFile, content: bytes, state: Any) -> StoredFile:
+        store, key = self.world.database.store, (file.job_id, file.name)
+        kept = store.files.get(key)
+        if file.name != RESULTS or kept is None or kept.file.size != file.size:
+            return await self.inner.append(file, content, state)  # type: ignore[no-any-return]
+        grown = evolve(file, size=file.size + len(content), state=dict(state))
+        store.files[key] = KeptFile(grown, kept.content + content, store.now())
+        return grown
+
+
+class _NotesRowsBefore(_Transactions):
+    repositories = {"files": _NotesRowsAtOnce}  # noqa: RUF012 - as above
+
+
 ALL_ORDERS: Final = ExportRequest(what="orders", format="ndjson")
 
 
@@ -969,6 +1014,14 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "lets two writers of a file mix", Parts(unit_of_work=_LetsWritersMix, weather={"errand": "exports"}), seeds=4000
+    ),
+    Mutation(
+        "notes what an import has done after it is committed",
+        Parts(unit_of_work=_NotesRowsAfterwards, weather=IMPORTS),
+    ),
+    Mutation(
+        "notes what an import has done before it is committed",
+        Parts(unit_of_work=_NotesRowsBefore, weather={**IMPORTS, "errors": 0.06, "restarts": 3}),
     ),
     Mutation("does a job again as if it were another", _with(StoreMessage=_StoresUnderANewId)),
     Mutation("finds an order only some time after it was recorded", Parts(unit_of_work=_SearchesACopy)),

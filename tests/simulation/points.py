@@ -75,8 +75,6 @@ _NOT_CALLED: Final = {
     "waiting_work.page",
     # Only a shop that keeps no positions for good.
     "feed.prune",
-    # Only who downloads an export.
-    "files.read",
     # Only `holdfast dead`, with which a person looks at dead letters and decides about them.
     "dead_letters.get_many",
     "dead_letters.save_many",

@@ -46,6 +46,7 @@ from domain.ids import OrderId, UserId
 from domain.money import Money
 from domain.orders.events import Event, PaymentRequested, RefundRequested
 from domain.orders.order import Order
+from entrypoints.http.row_parsers import PARSERS
 from tests import invariants
 from tests.unit.builders import CountedIds, CountedSecrets, ManualClock
 from tests.unit.provider import Provider
@@ -114,6 +115,7 @@ class Shop:
             empty_queues=self.broker.empty,
             forget_caches=self._forget_caches,
             row_writers=WRITERS,
+            row_parsers=PARSERS,
             now=self.clock,
             new_id=self.new_id,
             new_secret=self.new_secret,

@@ -8,6 +8,7 @@ from adapters.memory.store import Changes, KeptFile
 from application.errors import Aborted
 from application.ports.files import LONGEST_PART, StoredFile
 from domain.ids import JobId
+from domain.jobs.job import FINISHED
 
 _NOTHING: Final = b""
 
@@ -33,9 +34,14 @@ class MemoryFiles:
         kept = self._changes.files_there().get((job_id, name))
         return _NOTHING if kept is None else kept.content[at : at + LONGEST_PART]
 
+    async def remove(self, job_id: JobId, name: str) -> None:
+        self._changes.files[job_id, name] = None
+
     async def prune(self, *, older_than: timedelta, limit: int) -> int:
         moment = self._changes.store.now() - older_than
-        old = sorted((kept.at, key) for key, kept in self._changes.files_there().items() if kept.at < moment)
+        needed = {id_ for id_, job in self._changes.jobs.items() if job.status not in FINISHED}
+        there = self._changes.files_there().items()
+        old = sorted((kept.at, key) for key, kept in there if kept.at < moment and key[0] not in needed)
         for _, key in old[:limit]:
             self._changes.files[key] = None
         return len(old[:limit])

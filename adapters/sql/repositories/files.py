@@ -9,7 +9,7 @@ from sqlalchemy import Float, bindparam, cast, delete, exists, insert, literal, 
 
 from adapters.sql.core.expressions import FromNow
 from adapters.sql.core.transaction import TransactionBlock
-from adapters.sql.tables.jobs import file_parts, files
+from adapters.sql.tables.jobs import file_parts, files, jobs
 from application.errors import Aborted
 from application.ports.files import LONGEST_PART, StoredFile
 from domain.ids import JobId
@@ -54,9 +54,16 @@ _READ: Final = (
     .limit(1)
 )
 
+# Not EXISTS: PostgreSQL would read all jobs for it.
+_IN_USE: Final = (
+    select(jobs.c.id).where(jobs.c.id == files.c.job_id, jobs.c.finished_at.is_(None)).limit(1).scalar_subquery()
+)
 _OLD: Final = (
     select(files.c.job_id, files.c.name)
-    .where(files.c.changed_at < FromNow(-cast(bindparam("seconds"), Float)))
+    .where(
+        files.c.changed_at < FromNow(-cast(bindparam("seconds"), Float)),
+        _IN_USE.is_(None),
+    )
     .order_by(files.c.changed_at)
     .limit(bindparam("limit"))
 )
@@ -97,10 +104,13 @@ class SqlFiles:
             return zlib.decompress(row.body)[at - row.start :]
         return b""
 
+    async def remove(self, job_id: JobId, name: str) -> None:
+        # First the file itself: whoever writes it waits for its row, and then finds it gone.
+        await self._block.change(_REMOVE, {"job_id": job_id, "name": name})
+        await self._block.change(_REMOVE_PARTS, {"job_id": job_id, "name": name})
+
     async def prune(self, *, older_than: timedelta, limit: int) -> int:
         old = await self._block.fetch(_OLD, {"seconds": older_than.total_seconds(), "limit": limit})
         for row in old:
-            # First the file itself: whoever writes it waits for its row, and then finds it gone.
-            await self._block.change(_REMOVE, {"job_id": row.job_id, "name": row.name})
-            await self._block.change(_REMOVE_PARTS, {"job_id": row.job_id, "name": row.name})
+            await self.remove(row.job_id, row.name)
         return len(old)

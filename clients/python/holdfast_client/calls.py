@@ -15,6 +15,7 @@ from holdfast_client.models import (
     CheckedOrder,
     Event,
     EventPage,
+    Import,
     IssuedKey,
     Item,
     Job,
@@ -29,6 +30,7 @@ T = TypeVar("T")
 # Sent twice, they have done what they do once.
 _SAFE: Final = frozenset({"GET", "HEAD", "PUT"})
 _KEY: Final = "Idempotency-Key"
+_MEDIA_TYPES: Final = {"ndjson": "application/x-ndjson", "csv": "text/csv"}
 # Seconds that the API holds a request until there is something to tell.
 LONGEST_WAIT: Final = 10
 
@@ -39,6 +41,7 @@ class Call(Generic[T]):
     path: str
     read: Callable[[httpx.Response], T]
     json: Any = None
+    content: bytes | None = None
     params: Mapping[str, Any] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
 
@@ -197,6 +200,37 @@ def start_export(what: str, *, format: str, key: str | None, only: Mapping[str, 
 
 def export_path(job_id: UUID | str) -> str:
     return f"/exports/{quote(str(job_id), safe='')}"
+
+
+def start_import(  # noqa: PLR0913 - as the API has it
+    what: str,
+    content: bytes,
+    *,
+    format: str,  # noqa: A002 - as the API has it
+    dry_run: bool,
+    on_error: str,
+    key: str | None,
+) -> Call[UUID]:
+    return Call(
+        "POST",
+        "/imports",
+        _body(lambda body: UUID(body["job_id"])),
+        content=content,
+        params={"what": what, "dry_run": "true" if dry_run else "false", "on_error": on_error},
+        headers={**_under(key), "Content-Type": _MEDIA_TYPES[format]},
+    )
+
+
+def get_import(job_id: UUID | str) -> Call[Import]:
+    return Call("GET", _import(job_id), _body(Import.of))
+
+
+def results_path(job_id: UUID | str) -> str:
+    return _import(job_id) + "/results"
+
+
+def _import(job_id: UUID | str) -> str:
+    return f"/imports/{quote(str(job_id), safe='')}"
 
 
 def reset_shop(confirm: str) -> Call[int]:

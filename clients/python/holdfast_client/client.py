@@ -22,6 +22,7 @@ from holdfast_client.models import (
     CheckedOrder,
     Event,
     EventPage,
+    Import,
     IssuedKey,
     Item,
     Job,
@@ -216,7 +217,33 @@ class Client:
 
     def download_export(self, job_id: UUID | str) -> Iterator[bytes]:
         """Yield the bytes of an export. When the connection breaks off, go on behind what has come."""
-        download, failed = Downloading(job_id), 0
+        return self._download(calls.export_path(job_id))
+
+    def start_import(  # noqa: PLR0913 - as the API has it
+        self,
+        what: str,
+        content: bytes,
+        *,
+        format: str = "ndjson",  # noqa: A002 - as the API has it
+        dry_run: bool = False,
+        on_error: str = "stop",
+        key: str | None = None,
+    ) -> UUID:
+        """Import `products`, `stock` or `orders` from a file of `ndjson` or `csv`. Return its job.
+
+        If a row is bad, nothing is done, or with `on_error="skip"` the other rows are. With `dry_run`, nothing is.
+        """
+        return self._send(calls.start_import(what, content, format=format, dry_run=dry_run, on_error=on_error, key=key))
+
+    def imported(self, job_id: UUID | str) -> Import:
+        return self._send(calls.get_import(job_id))
+
+    def download_results(self, job_id: UUID | str) -> Iterator[bytes]:
+        """Yield the bytes of the results of an import that has ended: a JSON object for each row, one in a line."""
+        return self._download(calls.results_path(job_id))
+
+    def _download(self, path: str) -> Iterator[bytes]:
+        download, failed = Downloading(path), 0
         while not download.is_done:
             try:
                 with self._http.stream("GET", download.path, headers=download.headers()) as response:
@@ -331,7 +358,12 @@ class Client:
     def _try(self, call: Call[T]) -> T:
         try:
             response = self._http.request(
-                call.method, call.path, json=call.json, params=dict(call.params), headers=dict(call.headers)
+                call.method,
+                call.path,
+                json=call.json,
+                content=call.content,
+                params=dict(call.params),
+                headers=dict(call.headers),
             )
         except httpx.TransportError as error:
             raise no_answer(error, repeats=call.repeats) from error

@@ -2,11 +2,9 @@
 
 from dataclasses import dataclass
 from typing import Final
-from uuid import UUID
 
 import httpx
 
-from holdfast_client.calls import export_path
 from holdfast_client.errors import UnexpectedAnswer
 
 _PART: Final = httpx.codes.PARTIAL_CONTENT
@@ -14,16 +12,12 @@ _PART: Final = httpx.codes.PARTIAL_CONTENT
 
 @dataclass(slots=True)
 class Downloading:
-    """One download of an export, whose bytes never change."""
+    """One download of a file, whose bytes never change."""
 
-    job_id: UUID | str
+    path: str
     received: int = 0
     size: int | None = None
     _etag: str = ""
-
-    @property
-    def path(self) -> str:
-        return export_path(self.job_id)
 
     @property
     def is_done(self) -> bool:
@@ -37,7 +31,7 @@ class Downloading:
     def begin(self, response: httpx.Response) -> None:
         """Raise `UnexpectedAnswer` if it is not what is to come next."""
         if self.received and response.status_code != _PART:
-            raise UnexpectedAnswer(f"export {self.job_id} is not the one of which {self.received} bytes have come")
+            raise UnexpectedAnswer(f"{self.path} is not the file of which {self.received} bytes have come")
         try:
             self.size = self.received + int(response.headers["Content-Length"])
         except (KeyError, ValueError) as error:

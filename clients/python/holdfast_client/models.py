@@ -195,6 +195,36 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
+class Import:
+    """An import, and what has become of its rows so far. `raw` has its progress and its times."""
+
+    job_id: UUID
+    # As a `Job` has it.
+    status: str
+    error: str | None
+    # Whether rows were done, and not only tried.
+    applied: bool
+    rows: int
+    # How many rows have each outcome: added, changed, unchanged, bad, would_be_added, ...
+    outcomes: Mapping[str, int]
+    is_finished: bool
+    raw: Mapping[str, Any] = field(repr=False, compare=False)
+
+    @classmethod
+    def of(cls, body: Mapping[str, Any]) -> Self:
+        return cls(
+            job_id=UUID(body["job_id"]),
+            status=body["status"],
+            error=body["error"],
+            applied=body["applied"],
+            rows=body["rows"],
+            outcomes=body["outcomes"],
+            is_finished=body["finished_at"] is not None,
+            raw=body,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class IssuedKey:
     """A new API key. The service shows its `token` this once."""
 

@@ -7,8 +7,9 @@ from uuid import UUID
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from adapters.codecs.ids import in_json
-from application.exports.request import ExportRequest, Format, What
+from application.exports.request import ExportRequest, What
 from application.ports.feed import types_among
+from application.ports.rows import Format
 from domain.money import MAX_MINOR
 from domain.orders.limits import MAX_LINES
 from domain.orders.status import OrderStatus

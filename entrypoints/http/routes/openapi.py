@@ -109,6 +109,9 @@ def _operation(route: Route) -> dict[str, Any]:
             given = msgspec.to_builtins(route.example)
             content["example"] = {name: value for name, value in given.items() if value is not None}
         operation["requestBody"] = {"required": route.needs_body, "content": {JSON: content}}
+    if route.takes:
+        file = {media_type: {"schema": _TEXT} for media_type in route.takes}
+        operation["requestBody"] = {"required": True, "content": file}
     return operation
 
 
@@ -127,7 +130,8 @@ def _parameters(route: Route) -> Iterator[dict[str, Any]]:
     for name in _PLACE.findall(route.path):
         yield {"name": name, "in": "path", "required": True, "schema": PATH_SCHEMAS.get(name, _TEXT)}
     for name, reader in route.parameters.items():
-        yield {"name": name, "in": "query", "schema": SCHEMAS.get(reader, _TEXT)}
+        needed = {"required": True} if name in route.needs else {}
+        yield {"name": name, "in": "query", "schema": SCHEMAS.get(reader, _TEXT), **needed}
     for name, (schema, meaning, example) in _HEADERS.items():
         if name in route.honours:
             yield {"name": name, "in": "header", "schema": schema, "description": meaning, "example": example}

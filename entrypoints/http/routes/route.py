@@ -51,9 +51,13 @@ class Route:
     honours: frozenset[str] = frozenset()
     # The parameters that its query may have.
     parameters: Mapping[str, Reader] = field(factory=dict)
+    # Those that it must have.
+    needs: frozenset[str] = frozenset()
     # What its body is read with, if it has one.
     body: msgspec.json.Decoder[Any] | None = None
     needs_body: bool = True
+    # The media types of its body, if that is a file, which the handler takes part by part as it arrives.
+    takes: tuple[str, ...] = ()
     # An example of the body.
     example: msgspec.Struct | None = None
     # What it does, in a few words, for `/openapi.json`.

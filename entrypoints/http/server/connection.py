@@ -12,7 +12,7 @@ handler reads the body itself, in the server's own task, which the server cancel
 """
 
 import asyncio
-from collections.abc import Generator
+from collections.abc import AsyncGenerator, Generator
 from functools import partial
 from typing import Any, Final, cast
 
@@ -49,18 +49,35 @@ class Body:
             self._whole = await self._receive()
         return self._whole
 
+    async def parts(self, most: int) -> AsyncGenerator[bytes, None]:
+        """Yield the body as it arrives, up to `most` bytes. Raise `RequestEntityTooLarge` above that."""
+        self._max_length = most
+        self._check(self._expected_length or 0)
+        length, more = 0, self.receive is not None
+        while more:
+            message = await self._message()
+            length += len(message["body"])
+            self._check(length)
+            more = message["more_body"]
+            if message["body"]:
+                yield message["body"]
+
     async def _receive(self) -> bytes:
         whole = b""
         more = self.receive is not None
         while more:
-            message = await cast(Receive, self.receive)()
-            if message["type"] != "http.request":
-                # The client disconnected, so no response is needed.
-                raise asyncio.CancelledError
+            message = await self._message()
             whole += message["body"]
             self._check(len(whole))
             more = message["more_body"]
         return whole
+
+    async def _message(self) -> Any:
+        message = await cast(Receive, self.receive)()
+        if message["type"] != "http.request":
+            # The client disconnected, so no response is needed.
+            raise asyncio.CancelledError
+        return message
 
     def _check(self, length: int) -> None:
         if self._max_length is not None and length > self._max_length:

@@ -24,7 +24,7 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from entrypoints.http.problem_kinds import BAD_PROTOCOL, HEAD_TOO_LARGE, OVERLOADED, Kind
 from entrypoints.http.replies import BrokenOff
 from entrypoints.http.request_ids import request_id_in, request_id_of
-from entrypoints.http.server.asgi import App, Receive, Scope, Send
+from entrypoints.http.server.asgi import IN_PARTS, App, Receive, Scope, Send
 from entrypoints.http.server.closing import ClosingProtocol, State, TransportOfIncompleteRequest
 from entrypoints.http.server.framing import MAX_HEAD, head_without_upgrade, is_rtsp, problem_of_head
 from entrypoints.http.server.shedding import is_exempt, is_plain
@@ -68,6 +68,9 @@ class ProblemProtocol(ClosingProtocol):
         self._around_head += data
         head_was_complete = self._head_complete
         self._received += len(data)
+        if self._head_complete and self.scope.get(IN_PARTS) and not self.cycle.response_complete:
+            # A file may be large, and its client slow: what counts is that something comes.
+            self._receiving_since, self._received = self.loop.time(), 0
         if not self._lingering:
             self._parse(data)
         if self._head_complete or self._receiving_since is None:

@@ -39,7 +39,17 @@ from domain.money import Money
 from tests import invariants
 from tests.engines import engine_on
 from tests.features.drivers.service import Service
-from tests.features.drivers.shop import ChargeSeen, CheckSeen, LookSeen, OrderSeen, Refused, TryAgain, in_export
+from tests.features.drivers.shop import (
+    ChargeSeen,
+    CheckSeen,
+    LookSeen,
+    OrderSeen,
+    Refused,
+    TryAgain,
+    delivery,
+    in_export,
+    in_results,
+)
 
 _TIMEOUT = 30.0
 _NEW_CUSTOMER = 2**62
@@ -238,6 +248,14 @@ class HttpShop:
         job = str(self._client.start_export("orders"))
         assert self.job(job) == "COMPLETED"
         return in_export(b"".join(self._client.download_export(job)))
+
+    def import_delivery(
+        self, reference: str, rows: Sequence[tuple[int, int]], *, dry_run: bool, on_error: str
+    ) -> list[tuple[int, str]]:
+        content = delivery(reference, rows)
+        job = str(self._client.start_import("stock", content, format="csv", dry_run=dry_run, on_error=on_error))
+        assert self.job(job) == "COMPLETED"
+        return in_results(b"".join(self._client.download_results(job)))
 
     def settle(self) -> None:
         _wait(lambda: not self._in_status("PROCESSING", self._orders), "payments to be settled")

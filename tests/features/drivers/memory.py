@@ -1,6 +1,6 @@
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from hashlib import sha256
@@ -23,6 +23,7 @@ from application.errors import Trouble
 from application.execution.idempotency import Keyed, Outcome, Replayed
 from application.exports.request import ExportRequest
 from application.feed.read_feed import FeedPage
+from application.imports.request import ImportRequest
 from application.intake.order_request import OrderRequest, RequestedItem
 from application.intake.queue_orders import Queued
 from application.messaging.relay import RelayEvents
@@ -39,7 +40,17 @@ from domain.orders.details import NO_DETAILS
 from domain.orders.events import Event, OrderRefunded, PaymentRequested, RefundRequested
 from domain.orders.order import Order
 from domain.orders.status import OrderStatus
-from tests.features.drivers.shop import ChargeSeen, CheckSeen, LookSeen, OrderSeen, Refused, TryAgain, in_export
+from tests.features.drivers.shop import (
+    ChargeSeen,
+    CheckSeen,
+    LookSeen,
+    OrderSeen,
+    Refused,
+    TryAgain,
+    delivery,
+    in_export,
+    in_results,
+)
 from tests.http.browser import Answer, Browser, app_over
 from tests.unit.intakes import Intakes, UnsteadyRecentOrders
 from tests.unit.provider import Crash
@@ -250,6 +261,24 @@ class MemoryShop:
             return content
 
         return in_export(self._runner.run(export()))
+
+    def import_delivery(
+        self, reference: str, rows: Sequence[tuple[int, int]], *, dry_run: bool, on_error: Any
+    ) -> list[tuple[int, str]]:
+        async def parts() -> AsyncIterator[bytes]:
+            yield delivery(reference, rows)
+
+        async def bring() -> bytes:
+            wanted = ImportRequest(what="stock", format="csv", dry_run=dry_run, on_error=on_error)
+            job = await self._use_cases.start_import(SYSTEM, wanted, parts())
+            await self._run_jobs()
+            results = (await self._use_cases.get_import(SYSTEM, job.id)).expect_results()
+            content = b""
+            while part := await self._use_cases.read_results(SYSTEM, results, at=len(content)):
+                content += part
+            return content
+
+        return in_results(self._runner.run(bring()))
 
     async def _run_jobs(self) -> None:
         run_jobs = self._use_cases.run_jobs

@@ -5,10 +5,16 @@ import subprocess
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from cyclopts import App
 
+from application.exports.request import What as ExportedWhat
+from application.imports.request import OnError
+from application.imports.request import What as ImportedWhat
+from application.ports.rows import Format
+from entrypoints.cli import exports, imports
 from entrypoints.cli.commands import make_app
 from entrypoints.cli.common import show_traceback
 from tests.service import HOLDFAST
@@ -79,3 +85,10 @@ def test_a_traceback_of_a_command_shows_no_secret_and_steers_no_terminal(capsys:
     show_traceback(ValueError, error, None)
     said = capsys.readouterr().err
     assert said == "ValueError: \\x1b[2J redis://h/0?***\n"
+
+
+def test_the_names_that_commands_have_for_files_are_those_of_the_use_cases() -> None:
+    assert get_args(exports.What) == get_args(ExportedWhat)
+    assert get_args(imports.What) == get_args(ImportedWhat)
+    assert get_args(imports.OnError) == get_args(OnError)
+    assert get_args(exports.Format) == get_args(imports.Format) == get_args(Format)

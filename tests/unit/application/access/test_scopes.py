@@ -1,4 +1,4 @@
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
@@ -18,6 +18,8 @@ from application.catalogue.adjust_stock import StockCall
 from application.catalogue.change_product import ProductCall
 from application.exports.get_export import Export, UnknownExport
 from application.exports.request import ExportRequest
+from application.imports.get_import import UnknownImport
+from application.imports.request import ImportRequest
 from application.intake.order_request import RequestedItem
 from application.ports.feed import EVERYTHING
 from application.ports.files import StoredFile
@@ -43,9 +45,13 @@ PAGE: dict[str, Any] = {"before": None, "limit": 9}
 
 async def _done(call: Awaitable[Any]) -> bool:
     """Whether there is anything to list or to change: it was let in."""
-    with suppress(UnknownJob, UnknownExport, ResetNotAllowed):
+    with suppress(UnknownJob, UnknownExport, UnknownImport, ResetNotAllowed):
         await call
     return True
+
+
+async def _nothing() -> AsyncIterator[bytes]:
+    yield b""
 
 
 async def order_a_cart(use: Any, by: Principal, pen: Any, _: Any) -> Any:
@@ -90,6 +96,13 @@ OPERATIONS: dict[str, tuple[Scope | None, Callable[[Any, Principal, Any, Any], A
     ),
     "get_export": (Scope.ORDERS_READ, lambda use, by, pen, order: _done(use(by, JobId(order.id)))),
     "read_export": (Scope.ORDERS_READ, lambda use, by, pen, order: _done(use(by, AN_EXPORT, at=0))),
+    # What is imported decides which scope is needed.
+    "start_import": (
+        Scope.STOCK_ADJUST,
+        lambda use, by, pen, order: use(by, ImportRequest(what="stock", format="csv"), _nothing()),
+    ),
+    "get_import": (None, lambda use, by, pen, order: _done(use(by, JobId(order.id)))),
+    "read_results": (None, lambda use, by, pen, order: _done(use(by, AN_EXPORT.file, at=0))),
     "seed_orders": (Scope.ADMIN, lambda use, by, pen, order: use(by, 1)),
     "add_products": (Scope.PRODUCTS_WRITE, lambda use, by, pen, order: use(by, [NEW])),
     "list_audit": (Scope.AUDIT_READ, lambda use, by, pen, order: use(by, limit=9)),
