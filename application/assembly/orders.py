@@ -10,6 +10,7 @@ from application.access.scopes import Scope
 from application.assembly.shared import ChangeOrder, Shared
 from application.execution.conditional import OrderCall
 from application.execution.idempotency import Keyed, Replayed
+from application.execution.shared_reads import SharedReads
 from application.intake.check_order import CheckedOrder, CheckOrder
 from application.intake.order_request import OrderRequest, RequestedItem
 from application.intake.queue_orders import Queued
@@ -18,12 +19,12 @@ from application.orders.await_version import AwaitVersion
 from application.orders.cancel_order import CancelOrder
 from application.orders.change_details import ChangeDetails
 from application.orders.complete_order import CompleteOrder
-from application.orders.count_orders import CountOrders
+from application.orders.count_orders import CountOrders, ReadCount
 from application.orders.delete_order import DeleteOrder
 from application.orders.expand_order import ExpandedOrder, ExpandOrder
 from application.orders.expire_orders import ExpireOrders
 from application.orders.get_history import GetHistory
-from application.orders.list_orders import ListOrders
+from application.orders.list_orders import ListOrders, ReadOrders
 from application.orders.queued_changes import (
     CANCEL,
     CHANGE_DETAILS,
@@ -75,9 +76,9 @@ def order_use_cases(shared: Shared) -> OrderUseCases:
         get_order=get_order,
         await_version=Guarded(Scope.ORDERS_READ, version_waits),
         version_waits=version_waits,
-        list_orders=Guarded(Scope.ORDERS_READ, ListOrders(uow, recent)),
+        list_orders=Guarded(Scope.ORDERS_READ, ListOrders(SharedReads(ReadOrders(uow, recent)))),
         search_orders=Guarded(Scope.ORDERS_READ, SearchOrders(uow, recent)),
-        count_orders=Guarded(Scope.ORDERS_READ, CountOrders(uow)),
+        count_orders=Guarded(Scope.ORDERS_READ, CountOrders(SharedReads(ReadCount(uow)))),
         expand_order=Guarded(Scope.ORDERS_READ, with_own_order(ExpandOrder(uow, recent, unrecorded))),
         get_history=Guarded(Scope.ORDERS_READ, with_own_order(GetHistory(uow, recent, unrecorded))),
         show_waiting_changes=Guarded(Scope.ORDERS_READ, with_own_order(ShowWaitingChanges(uow, shared.get_order))),

@@ -1,3 +1,5 @@
+from collections.abc import Awaitable, Callable
+
 from attrs import frozen
 
 from application.access.principal import Principal
@@ -8,10 +10,31 @@ from domain.orders.status import OrderStatus
 
 
 @frozen
+class CountedOrders:
+    """Which orders are counted, and up to how many."""
+
+    user_id: CustomerId | None
+    status: OrderStatus | None
+    most: int
+
+
+@frozen
+class ReadCount:
+    """Count the orders of a list."""
+
+    _unit_of_work: UnitOfWork
+
+    async def __call__(self, of: CountedOrders) -> int:
+        async with self._unit_of_work.reading() as tx:
+            return await tx.orders.count(user_id=of.user_id, status=of.status, most=of.most)
+
+
+@frozen
 class CountOrders:
     """Count the orders of a list, up to `most`. A customer counts its own. Raise `Forbidden` for another customer's."""
 
-    _unit_of_work: UnitOfWork
+    # `ReadCount`, shared.
+    _read: Callable[[CountedOrders], Awaitable[int]]
 
     async def __call__(
         self,
@@ -21,5 +44,4 @@ class CountOrders:
         status: OrderStatus | None = None,
         most: int = MOST_COUNTED,
     ) -> int:
-        async with self._unit_of_work.reading() as tx:
-            return await tx.orders.count(user_id=by.whose(user_id), status=status, most=most)
+        return await self._read(CountedOrders(by.whose(user_id), status, most))

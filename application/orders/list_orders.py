@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from attrs import frozen
 
@@ -11,14 +11,39 @@ from domain.orders.status import OrderStatus
 
 
 @frozen
-class ListOrders:
-    """List orders, newest first. A page begins after the order `before`, the last one of the previous page.
+class OrdersPage:
+    """Which part of the list of orders. A page begins after the order `before`, the last one of the previous page."""
 
-    A customer gets its own orders. Raise `Forbidden` if it asks for another customer's.
-    """
+    user_id: CustomerId | None
+    status: OrderStatus | None
+    before: OrderId | None
+    limit: int
+
+
+@frozen
+class ReadOrders:
+    """Read a page of orders, newest first."""
 
     _unit_of_work: UnitOfWork
     _recent: RecentOrders
+
+    async def __call__(self, page: OrdersPage) -> Sequence[Order]:
+        async with self._unit_of_work.reading() as tx:
+            found = await tx.orders.page(user_id=page.user_id, status=page.status, before=page.before, limit=page.limit)
+        # A client that has seen an order here must not read an older version of it afterwards.
+        await self._recent.put_many(found)
+        return found
+
+
+@frozen
+class ListOrders:
+    """List orders, newest first. A customer gets its own orders. Raise `Forbidden` if it asks for another customer's.
+
+    Callers that ask for the same page at once get the same orders, and must not change them.
+    """
+
+    # `ReadOrders`, shared.
+    _read: Callable[[OrdersPage], Awaitable[Sequence[Order]]]
 
     async def __call__(
         self,
@@ -29,9 +54,4 @@ class ListOrders:
         before: OrderId | None = None,
         limit: int,
     ) -> Sequence[Order]:
-        user_id = by.whose(user_id)
-        async with self._unit_of_work.reading() as tx:
-            found = await tx.orders.page(user_id=user_id, status=status, before=before, limit=limit)
-        # A client that has seen an order here must not read an older version of it afterwards.
-        await self._recent.put_many(found)
-        return found
+        return await self._read(OrdersPage(by.whose(user_id), status, before, limit))

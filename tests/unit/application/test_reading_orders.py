@@ -12,7 +12,7 @@ from application.orders.cancel_order import CancelOrder
 from application.orders.delete_order import DeleteOrder
 from application.orders.get_history import GetHistory
 from application.orders.get_order import GetOrder
-from application.orders.list_orders import ListOrders
+from application.orders.list_orders import ListOrders, ReadOrders
 from application.payments.request_payment import RequestPayment
 from application.ports.caching import RecentOrders
 from application.ports.persistence import UnitOfWork
@@ -127,7 +127,7 @@ async def test_after_an_order_was_listed_no_older_version_is_read(shop: Shop) ->
     order, recent = await shop.order((await shop.sells(), 1)), MemoryRecentOrders()
     await recent.put_many([order])
     await shop.cancel_order([order.id])
-    listed = await ListOrders(shop.unit_of_work, recent)(SYSTEM, limit=10)
+    listed = await ListOrders(ReadOrders(shop.unit_of_work, recent))(SYSTEM, limit=10)
     assert await finding(shop.unit_of_work, recent)([order.id]) == listed
 
 
@@ -143,7 +143,7 @@ async def test_after_a_history_was_read_no_older_version_is_read(shop: Shop) -> 
 async def test_orders_are_listed_newest_first_page_by_page(shop: Shop) -> None:
     pen = await shop.sells()
     orders = [await shop.order((pen, 1)) for _ in range(5)]
-    list_orders = ListOrders(shop.unit_of_work, MemoryRecentOrders())
+    list_orders = ListOrders(ReadOrders(shop.unit_of_work, MemoryRecentOrders()))
 
     first = await list_orders(SYSTEM, limit=2)
     newest = await shop.order((pen, 1))
@@ -161,7 +161,7 @@ async def test_orders_are_listed_by_customer_and_status_without_the_deleted(shop
     his = await shop.order((pen, 1), user_id=2)
     await shop.delete_order([hers[0].id])
     await shop.cancel_order([hers[1].id, his.id])
-    list_orders = ListOrders(shop.unit_of_work, MemoryRecentOrders())
+    list_orders = ListOrders(ReadOrders(shop.unit_of_work, MemoryRecentOrders()))
 
     async def ids(user: int | None = None, status: OrderStatus | None = None) -> list[OrderId]:
         user_id = None if user is None else UserId(user)
