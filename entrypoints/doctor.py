@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from adapters.sql.health import expect_writable, holding_back_vacuum, refused_announcements
 from adapters.sql.health import server_version as database_version
 from adapters.sql.heartbeats import SqlHeartbeats
+from adapters.sql.lineage import SqlLineage
 from adapters.sql.schema import schema_problem
 from application.errors import Trouble, Unavailable
 from entrypoints.alive import WORKER
@@ -66,9 +67,11 @@ async def warnings(settings: Settings, engine: AsyncEngine) -> list[str]:
                 return []
             absent = missing(await SqlHeartbeats(engine).all())
             refused = await refused_announcements(engine)
+            set_back = await SqlLineage(engine).problem()
     except (TimeoutError, Trouble):
         return []
     return [
+        *([] if set_back is None else [set_back]),
         *(
             f"no {kind} is at work, so {KINDS[kind]} wait: start one with `{_starts(settings, kind)}`"
             for kind in absent

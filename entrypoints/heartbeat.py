@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 from adapters.sql.heartbeats import Heartbeat, SqlHeartbeats
+from adapters.sql.lineage import LineageWatch
 from application.errors import Trouble
 from entrypoints.alive import DEAD_AFTER, NOTE_EVERY, RELAY, WORKER, forget, note
 from entrypoints.loops import repeated
@@ -43,9 +44,13 @@ async def heard_of(heartbeats: SqlHeartbeats, *kinds: str) -> AsyncGenerator[Non
     """While the block lasts, this process is known to be at work as each of these kinds."""
     instance = f"{socket.gethostname()}:{os.getpid()}"[:200]
 
+    lineage = LineageWatch(heartbeats.engine, heartbeats, kinds[0], instance)
+
     async def beat() -> float:
+        await lineage.look()
         for kind in kinds:
             await heartbeats.beat(kind, instance)
+        await lineage.wrote()
         return NOTE_EVERY
 
     try:

@@ -1,10 +1,11 @@
-"""Whether the tables are those of this version."""
+"""Whether the tables are those of this version, and have all that was ever written."""
 
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Final
 
+from adapters.sql.lineage import SqlLineage
 from adapters.sql.schema import schema_problem
 from application.errors import Trouble
 from entrypoints.container import Container
@@ -22,8 +23,20 @@ async def demand_schema(container: Container) -> None:
         raise NotReady(problem)
 
 
+async def demand_lineage(container: Container) -> None:
+    """Refuse to work on a database that was restored from a backup, and not compared with the provider's charges yet.
+
+    Raise `NotReady`, and `Unavailable` without a database.
+    """
+    lineage = SqlLineage(container.engine())
+    problem = await lineage.problem()
+    if problem is not None:
+        raise NotReady(problem)
+    await lineage.keep_first()
+
+
 async def expect_schema(container: Container, stop: Stop) -> None:
-    """As `demand_schema`, but wait for a database that is out of reach, until the stop."""
+    """As `demand_schema`, and refuse a restored database. Wait for one that is out of reach, until the stop."""
     while not stop.is_set() and not await stop.until_first(_is_checked(container)):
         await pause(_LOOK_EVERY, stop)
 
@@ -52,6 +65,7 @@ async def _is_checked(container: Container) -> bool:
     """Raise `NotReady`."""
     try:
         await demand_schema(container)
+        await demand_lineage(container)
     except Trouble:
         return False
     return True

@@ -1,5 +1,6 @@
 """Who is at work: each worker and relay writes every few seconds that it is there, by the clock of the database."""
 
+from datetime import datetime
 from functools import cache
 from typing import Final
 
@@ -8,7 +9,7 @@ from sqlalchemy import Executable, bindparam, delete, literal, or_, select, true
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.sql.core.expressions import FromNow
-from adapters.sql.core.transaction import one_transaction
+from adapters.sql.core.transaction import TransactionBlock, one_transaction
 from adapters.sql.dialects.base import SqlDialect
 from adapters.sql.tables.shop import heartbeats
 
@@ -37,6 +38,11 @@ _END: Final = delete(heartbeats).where(
 )
 
 
+_SEEN: Final = select(heartbeats.c.seen_at).where(
+    heartbeats.c.kind == bindparam("is_kind"), heartbeats.c.instance == bindparam("is_instance")
+)
+
+
 @cache
 def _forget(dialect: SqlDialect) -> Executable:
     # Nobody waits for the disk because of a heartbeat.
@@ -58,20 +64,25 @@ def _beat(dialect: SqlDialect) -> Executable:
 class SqlHeartbeats:
     """Raise `Trouble`: the database can't be reached, or can't be written."""
 
-    _engine: AsyncEngine
+    engine: AsyncEngine
 
     async def beat(self, kind: str, instance: str) -> None:
-        async with one_transaction(self._engine, writing=True) as block:
+        async with one_transaction(self.engine, writing=True) as block:
             await block.change(_forget(block.dialect))
             await block.change(_beat(block.dialect), {"is_kind": kind, "is_instance": instance})
 
     async def end(self, kind: str, instance: str) -> None:
         """Forget a process that stops in order: nobody is missing."""
-        async with one_transaction(self._engine, writing=True) as block:
+        async with one_transaction(self.engine, writing=True) as block:
             await block.change(_END, {"is_kind": kind, "is_instance": instance})
 
+    async def seen(self, block: TransactionBlock, kind: str, instance: str) -> datetime | None:
+        """The last heartbeat of a process, by the clock of the database."""
+        rows = await block.fetch(_SEEN, {"is_kind": kind, "is_instance": instance})
+        return rows[0].seen_at if rows else None
+
     async def all(self) -> list[Heartbeat]:
-        async with one_transaction(self._engine, writing=False) as block:
+        async with one_transaction(self.engine, writing=False) as block:
             rows = await block.fetch(_ALL)
         ages = [(row.now - row.seen_at).total_seconds() for row in rows]
         return [

@@ -16,8 +16,6 @@ from application.messaging.dead_letters import DecideDeadLetters, ListDeadLetter
 from application.messaging.relay import RelayEvents
 from application.messaging.republish import RepublishRequests
 from application.messaging.subscriptions import INTAKE, PAYMENTS, REFUNDS, WORK_QUEUES, WorkQueue
-from application.payments.pipeline import ProviderPipeline
-from application.payments.refund_order import RefundOrder
 
 
 @frozen(kw_only=True, slots=False)
@@ -32,9 +30,6 @@ class MessagingUseCases:
 
 def messaging_use_cases(shared: Shared) -> MessagingUseCases:
     ports, limits, uow, now = shared.ports, shared.limits, shared.uow, shared.ports.now
-    refund_order = ProviderPipeline(
-        RefundOrder(uow, ports.provider, now), max_calls=limits.max_charges, timeout=limits.charge_timeout
-    )
 
     def consumer(work: WorkQueue, handle: Callable[[Sequence[Any]], Awaitable[Sequence[Any]]]) -> Consumer:
         if any(limits.simulated_work):
@@ -51,7 +46,7 @@ def messaging_use_cases(shared: Shared) -> MessagingUseCases:
         consumers=(
             consumer(INTAKE, shared.persist_orders),
             consumer(PAYMENTS, ByOrder(shared.process_payment)),
-            consumer(REFUNDS, ByOrder(refund_order)),
+            consumer(REFUNDS, ByOrder(shared.refund_order)),
         ),
         record_dead_letters=[
             RecordDeadLetters(work.name, ports.dead_letter_queue(work), uow, now) for work in WORK_QUEUES

@@ -26,6 +26,7 @@ from application.orders.get_order import GetOrder
 from application.orders.queued_changes import ChangeQueued, QueueChanges, wake
 from application.payments.pipeline import ProviderPipeline
 from application.payments.process_payment import Answer, ProcessPayment
+from application.payments.refund_order import RefundOrder
 from domain.catalogue.product import Product
 from domain.errors import DomainError
 from domain.ids import ProductId
@@ -49,6 +50,7 @@ class Shared:
     get_order: Batched[OrderCall, Order]
     get_product: Batched[ProductId, Product]
     process_payment: ProviderPipeline[Answer]
+    refund_order: ProviderPipeline[None]
     expire_orders: ExpireOrders
     # The changes of orders that may have to wait, by their names.
     changes: dict[str, Callable[[Sequence[Any]], Awaitable[Sequence[object]]]] = field(factory=dict)
@@ -75,6 +77,9 @@ class Shared:
             get_product=batches(GetProduct(uow)),
             process_payment=ProviderPipeline(
                 ProcessPayment(uow, ports.provider, now), max_calls=limits.max_charges, timeout=limits.charge_timeout
+            ),
+            refund_order=ProviderPipeline(
+                RefundOrder(uow, ports.provider, now), max_calls=limits.max_charges, timeout=limits.charge_timeout
             ),
             expire_orders=ExpireOrders(uow, now, limits.order_expiry, look_every=limits.expiry_look),
         )

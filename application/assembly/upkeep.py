@@ -10,6 +10,9 @@ from application.access.scopes import Scope
 from application.admin.reset_shop import ResetShop
 from application.assembly.shared import Shared
 from application.execution.prune_keys import PruneKeys
+from application.payments.request_payment import RequestPayment
+from application.payments.request_refund import RequestRefund
+from application.reconciliation.after_restore import CompareCharges
 from application.reconciliation.find_stuck import FindStuck
 from application.reconciliation.find_unrecorded import FindUnrecorded
 from application.reconciliation.reconcile import Reconcile
@@ -22,6 +25,7 @@ class UpkeepUseCases:
     prune_keys: PruneKeys | None
     reconcile: Reconcile
     repair: Repair
+    compare_charges: CompareCharges
     reset_shop: Callable[[Principal, str], Awaitable[int]]
 
 
@@ -34,6 +38,14 @@ def upkeep_use_cases(shared: Shared) -> UpkeepUseCases:
         reconcile=Reconcile(uow, ports.provider_ledger, now, limits.stuck_after, find_stuck, find_unrecorded),
         repair=Repair(
             uow, ports.provider, shared.process_payment.until_done, shared.expire_orders, shared.persist_orders
+        ),
+        compare_charges=CompareCharges(
+            uow,
+            ports.provider_ledger,
+            RequestPayment(uow, now),
+            shared.process_payment.until_done,
+            RequestRefund(uow, now),
+            shared.refund_order.until_done,
         ),
         reset_shop=Guarded(
             Scope.ADMIN,

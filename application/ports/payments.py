@@ -1,6 +1,7 @@
 """The payment provider, and its ledger."""
 
 from collections.abc import Collection
+from datetime import datetime
 from typing import Protocol
 
 from attrs import frozen
@@ -34,6 +35,8 @@ class Charge:
     key: PaymentId
     amount: Money
     refunded: bool
+    # By the provider's clock.
+    at: datetime
 
 
 class ProviderLedger(Protocol):

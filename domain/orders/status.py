@@ -84,6 +84,7 @@ WAITS_FOR_WORKER: Final = _where(lambda rule: rule.payment is PaymentStatus.REQU
 HAS_MONEY: Final = _where(lambda rule: rule.payment is PaymentStatus.CHARGED)
 # Money is, was, or may yet be taken for these, so they can't be deleted.
 HAS_A_PAYMENT: Final = _where(lambda rule: rule.payment not in {None, PaymentStatus.FAILED})
+MAY_BE_PAID: Final = _where(lambda rule: OrderStatus.PROCESSING in rule.next)
 # Nobody has asked for payment, and nobody may in the end.
 MAY_EXPIRE: Final = _where(lambda rule: OrderStatus.EXPIRED in rule.next)
 MAY_HOLD_STOCK: Final = _where(lambda rule: rule.may_hold_stock)

@@ -84,6 +84,12 @@ def make_app() -> App:
     jobs.command("entrypoints.cli.jobs:retry", help="Try jobs again at once that failed or were cancelled.")
     jobs.command("entrypoints.cli.jobs:cancel", help="Cancel jobs that have not ended.")
     app.command(
+        "entrypoints.cli.restored:restored",
+        help="After the database was restored from a backup: record again what the payment provider has done since.\n\n"
+        "Stop all programs first. Charges whose orders are lost are listed. Until this was done, no program starts on a"
+        " restored PostgreSQL.",
+    )
+    app.command(
         "entrypoints.cli.reconcile:reconcile",
         help="Compare stock, orders, payments, the provider's ledger, the outbox and dead letters.\n\n"
         "The exit code is 1 if something does not agree and was not repaired.",

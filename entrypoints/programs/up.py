@@ -20,6 +20,7 @@ from entrypoints.programs.api import OnStarted, serve_http
 from entrypoints.programs.relay import relay
 from entrypoints.programs.starting import expect_provider, tell_of_servers
 from entrypoints.programs.worker import republish_what_was_lost, worker_of
+from entrypoints.schema import demand_lineage
 from entrypoints.settings import Settings
 
 
@@ -35,6 +36,7 @@ async def run_up(settings: Settings, stop: Stop, *, on_started: OnStarted) -> No
         await stack.enter_async_context(queues_declared(settings))
         await expect_provider(container)
         await _make_tables(container)
+        await demand_lineage(container)
         await expect_own_ledger(container, claim=True)
         await tell_of_servers(container)
         use_cases = container.use_cases()

@@ -7,6 +7,7 @@ from application.ports.payments import Charge, PaymentDeclined
 from domain.ids import PaymentId
 from domain.money import Money
 from tests.invariants import LedgerCharge
+from tests.unit.builders import NOW
 
 
 class Crash(BaseException):
@@ -41,7 +42,7 @@ class Provider:
         if key not in self._charges and (self.declines or key in self._declined):
             self._declined.add(key)
             raise PaymentDeclined("the card was declined")
-        self._charges.setdefault(key, Charge(key=key, amount=amount, refunded=False))
+        self._charges.setdefault(key, Charge(key=key, amount=amount, refunded=False, at=NOW))
         if self.after:
             raise self.after.popleft()
         return f"ref-{key}"

@@ -125,7 +125,7 @@ class SimulatedGateway:
 
 
 def _charge(entry: LedgerEntry) -> Charge:
-    return Charge(key=entry.key, amount=entry.amount, refunded=entry.refunded)
+    return Charge(key=entry.key, amount=entry.amount, refunded=entry.refunded, at=entry.at)
 
 
 def _fail_if(fails: bool, key: PaymentId) -> None:  # noqa: FBT001 - it reads as a sentence

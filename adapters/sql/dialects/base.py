@@ -282,5 +282,8 @@ class SqlDialect:
     # Selects one row, `identity` and `position`, by which a restored database can be recognised (`DatabaseMark`). The
     # position is NULL while the server can't tell. None if nobody but the process that has the database caches it.
     mark: Executable | None
+    # Selects one row, `lineage`: which server, history and tables the database has. It changes with a restore and a
+    # failover, and is NULL while the server can't tell. None if a restored database can't be recognised.
+    lineage: Executable | None
     # Makes the signal that wakes the relays of all processes. None if the database can't notify other processes.
     signal: Callable[[Connect], ClosableSignal] | None

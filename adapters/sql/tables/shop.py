@@ -42,6 +42,8 @@ shop: Final = Table(
     Column("id", Id, nullable=False),
     # When it was emptied last: what was accepted before is not recorded.
     Column("reset_at", UtcDateTime),
+    # Where its database came from when its programs were last allowed to start. NULL: none has started yet.
+    Column("lineage", Text),
     PrimaryKeyConstraint("id", name="shop_pk"),
 )
 

@@ -31,7 +31,7 @@ from adapters.sql.dialects.on_conflict import InsertsOnConflict
 from adapters.sql.dialects.postgresql.connections import PostgresConnections
 from adapters.sql.dialects.postgresql.driver import Asyncpg
 from adapters.sql.dialects.postgresql.errors import PostgresErrors
-from adapters.sql.dialects.postgresql.mark import MARK
+from adapters.sql.dialects.postgresql.mark import LINEAGE, MARK
 from adapters.sql.dialects.postgresql.signal import PostgresOutboxSignal
 
 
@@ -178,5 +178,6 @@ POSTGRESQL: Final = SqlDialect(
     durability=SynchronousCommit(),
     expressions=PostgresExpressions(),
     mark=MARK,
+    lineage=LINEAGE,
     signal=PostgresOutboxSignal,
 )

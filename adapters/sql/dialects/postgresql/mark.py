@@ -24,3 +24,15 @@ SELECT concat_ws('/',
 FROM (SELECT CASE WHEN NOT pg_is_in_recovery() THEN pg_current_wal_flush_lsn() END AS flushed) AS wal
 """
 ).columns(identity=Text(), position=BigInteger())
+
+# Of the identity above, what no work on the tables changes: their files are made anew by a reset or a VACUUM FULL.
+LINEAGE: Final[Executable] = text(
+    """
+SELECT CASE WHEN NOT pg_is_in_recovery() THEN concat_ws('/',
+           (SELECT system_identifier FROM pg_control_system()),
+           substr(pg_walfile_name(pg_current_wal_flush_lsn()), 1, 8),
+           (SELECT oid FROM pg_database WHERE datname = current_database()),
+           to_regclass('orders')::oid
+       ) END AS lineage
+"""
+).columns(lineage=Text())

@@ -102,6 +102,7 @@ SQLITE: Final = SqlDialect(
     expressions=SqliteExpressions(),
     # A file has one process, whose caches end with it.
     mark=None,
+    lineage=None,
     # SQLite can't notify other processes.
     signal=None,
 )

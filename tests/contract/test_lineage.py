@@ -1,0 +1,118 @@
+"""A database that was restored from a backup is known, and one whose server was promoted is not taken for it."""
+
+from collections.abc import Callable
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from adapters.sql.heartbeats import SqlHeartbeats
+from adapters.sql.lineage import LineageWatch, SqlLineage
+from entrypoints.alive import WORKER
+
+Open = Callable[[str], AsyncEngine]
+ANOTHER_TIMELINE = "UPDATE shop SET lineage = 'that of the server before'"
+ME = "this process"
+
+
+async def run(engine: AsyncEngine, statement: str) -> None:
+    async with engine.begin() as connection:
+        await connection.execute(text(statement))
+
+
+@pytest.fixture
+async def lineage(postgres_engine: AsyncEngine) -> SqlLineage:
+    lineage = SqlLineage(postgres_engine)
+    await lineage.begin()
+    return lineage
+
+
+class Process:
+    """One that is at work."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._heartbeats = SqlHeartbeats(engine)
+        self._watch = LineageWatch(engine, self._heartbeats, WORKER, ME)
+
+    async def beat(self) -> None:
+        await self._watch.look()
+        await self._heartbeats.beat(WORKER, ME)
+        await self._watch.wrote()
+
+
+async def test_the_first_program_keeps_where_the_database_comes_from(postgres_engine: AsyncEngine) -> None:
+    await run(postgres_engine, "UPDATE shop SET lineage = NULL")
+    lineage = SqlLineage(postgres_engine)
+    assert await lineage.problem() is None
+    await lineage.keep_first()
+    await run(postgres_engine, "UPDATE shop SET lineage = lineage || '/2'")
+    await lineage.keep_first()
+    assert "holdfast restored" in str(await lineage.problem())
+
+
+@pytest.mark.parametrize(
+    "work", ["VACUUM FULL orders", "TRUNCATE order_items, payments, orders", "ALTER TABLE orders ADD COLUMN more text"]
+)
+async def test_work_on_the_tables_is_no_restore(lineage: SqlLineage, postgres_engine: AsyncEngine, work: str) -> None:
+    async with postgres_engine.connect() as connection:
+        at_once = await connection.execution_options(isolation_level="AUTOCOMMIT")
+        await at_once.execute(text(work))
+    try:
+        assert await lineage.problem() is None
+    finally:
+        await run(postgres_engine, "ALTER TABLE orders DROP COLUMN IF EXISTS more")
+
+
+async def test_tables_that_were_made_anew_from_a_dump_are_known(
+    lineage: SqlLineage, new_database: Callable[[], str], migrated_postgres: str, open_engines: Open
+) -> None:
+    # As a dump that is restored into another database: all rows are there, that of the shop as well.
+    copy = open_engines(new_database())
+    await run(copy, "CREATE TABLE shop (id uuid, lineage text)")
+    await run(copy, "CREATE TABLE orders (id uuid)")
+    async with open_engines(migrated_postgres).connect() as connection:
+        kept = (await connection.execute(text("SELECT lineage FROM shop"))).scalar_one()
+    await run(copy, f"INSERT INTO shop VALUES (gen_random_uuid(), '{kept}')")  # noqa: S608 - our own numbers
+    restored = SqlLineage(copy)
+    assert "holdfast restored" in str(await restored.problem())
+    await restored.begin()
+    assert await restored.problem() is None
+
+
+async def test_after_a_failover_a_process_that_finds_what_it_has_written_goes_on(
+    lineage: SqlLineage, postgres_engine: AsyncEngine
+) -> None:
+    process = Process(postgres_engine)
+    for _ in range(3):
+        await process.beat()
+    await run(postgres_engine, ANOTHER_TIMELINE)
+    await process.beat()
+    assert await lineage.problem() is None
+
+
+async def test_after_a_restore_a_process_misses_what_it_has_written_however_long_it_goes_on(
+    lineage: SqlLineage, postgres_engine: AsyncEngine
+) -> None:
+    process = Process(postgres_engine)
+    for _ in range(3):
+        await process.beat()
+    await run(postgres_engine, ANOTHER_TIMELINE)
+    await run(postgres_engine, "UPDATE heartbeats SET seen_at = seen_at - interval '1 hour'")
+    for _ in range(3):
+        await process.beat()
+    assert await lineage.problem() is not None
+
+
+async def test_a_process_that_has_just_begun_does_not_decide(lineage: SqlLineage, postgres_engine: AsyncEngine) -> None:
+    await run(postgres_engine, ANOTHER_TIMELINE)
+    process = Process(postgres_engine)
+    await process.beat()
+    assert await lineage.problem() is not None
+
+
+async def test_a_sqlite_file_has_no_lineage(sqlite_engine: AsyncEngine) -> None:
+    lineage = SqlLineage(sqlite_engine)
+    await lineage.begin()
+    await lineage.keep_first()
+    assert await lineage.problem() is None
+    await Process(sqlite_engine).beat()
