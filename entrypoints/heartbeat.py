@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 from adapters.sql.heartbeats import Heartbeat, SqlHeartbeats
-from adapters.sql.lineage import LineageWatch
+from adapters.sql.lineage_watch import LineageWatch
 from application.errors import Trouble
 from entrypoints.alive import DEAD_AFTER, NOTE_EVERY, RELAY, WORKER, forget, note
 from entrypoints.loops import repeated

@@ -7,7 +7,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.sql.heartbeats import SqlHeartbeats
-from adapters.sql.lineage import LineageWatch, SqlLineage
+from adapters.sql.lineage import SqlLineage
+from adapters.sql.lineage_watch import LineageWatch
 from entrypoints.alive import WORKER
 
 Open = Callable[[str], AsyncEngine]
