@@ -146,6 +146,7 @@ INTERNAL = {
     "republish_requests",
     "list_dead_letters",
     "decide_dead_letters",
+    "compare_charges",
     "reconcile",
     "repair",
     "_batches",
