@@ -37,3 +37,23 @@ Feature: Importing
       When the shop imports the delivery D-17 of 5 fountain pens and 6 bottles of ink
       And the shop imports the delivery D-18 of 5 fountain pens and 6 bottles of ink
       Then 19 fountain pens are left
+
+  Rule: Orders of another system come along, and nobody is charged by that
+
+    Scenario: An order that waits to be paid for
+      When the shop imports an order of 2 fountain pens from its old system, PENDING
+      Then her order awaits payment
+      And her card has not been charged
+      And 9 fountain pens are left
+
+    Scenario: The file is sent once more when she has paid
+      When the shop imports an order of 2 fountain pens from its old system, PENDING
+      And she pays
+      And the shop imports an order of 2 fountain pens from its old system, PENDING
+      Then it is one order
+      And her card has been charged 25.00 EUR
+      And 7 fountain pens are left
+
+    Scenario: An order that was paid for elsewhere
+      When the shop imports an order of 2 fountain pens from its old system, PAID
+      Then row 1 of the file is told to be bad: not one of

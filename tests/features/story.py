@@ -5,7 +5,7 @@ from typing import Any
 
 from attrs import define, field
 
-from tests.features.drivers.shop import CheckSeen, OrderSeen, Refused, Shop, TryAgain
+from tests.features.drivers.shop import CheckSeen, OrderSeen, Refused, RowSeen, Shop, TryAgain
 
 # Each story has customers of its own, because all stories share one shop.
 _CUSTOMERS = count(1)
@@ -28,8 +28,8 @@ class Story:
     # The responses to her requests, in order.
     told: list[OrderSeen] = field(factory=list)
 
-    # The rows of the last import, each with the code of what is wrong with it.
-    results: list[tuple[int, str]] = field(factory=list)
+    # What became of the rows of the last import.
+    results: list[RowSeen] = field(factory=list)
 
     # What an order would be.
     checked: CheckSeen | None = None

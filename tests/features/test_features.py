@@ -1,5 +1,6 @@
 """The steps of the features. A step is a plain function: a coroutine would pass without running."""
 
+import json
 from http import HTTPStatus
 
 from pytest_bdd import given, parsers, scenarios, then, when
@@ -664,15 +665,29 @@ def she_has_read(story: Story, events: str) -> None:
     )
 )
 def the_shop_imports(story: Story, how: str, reference: str, units: str, name: str, more: str, other: str) -> None:  # noqa: PLR0917 - as the step has them
-    rows = [(story.product(name), int(units)), (story.product(other), int(more))]
-    story.results = story.shop.import_delivery(
-        reference, rows, dry_run=how == "tries", on_error="skip" if "right" in how else "stop"
-    )
+    rows = ((story.product(name), units), (story.product(other), more))
+    lines = (f"{product},{count},delivery,{reference}\n" for product, count in rows)
+    table = "".join(["product_id,delta,reason,reference\n", *lines]).encode()
+    on_error = "skip" if "right" in how else "stop"
+    story.results = story.shop.import_file("stock", table, dry_run=how == "tries", on_error=on_error)
+
+
+@when(parsers.parse("the shop imports an order of {units:d} {name} from its old system, {status}"))
+def the_shop_imports_an_order(story: Story, units: int, name: str, status: str) -> None:
+    items = json.dumps([{"product_id": story.product(name), "quantity": units}]).replace('"', '""')
+    table = f'external_id,user_id,status,items\nold-1,{story.customer},{status},"{items}"\n'.encode()
+    story.results = story.shop.import_file("orders", table)
+    story.orders += [row.id for row in story.results if not row.wrong and row.id not in story.orders]
 
 
 @then(parsers.parse("row {row:d} of the file is told to be bad: {code}"))
 def the_row_is_bad(story: Story, row: int, code: str) -> None:
-    assert [(number, words(told)) for number, told in story.results if told] == [(row, code)]
+    assert [(each.row, words(each.wrong)) for each in story.results if each.wrong] == [(row, code)]
+
+
+@then("it is one order")
+def it_is_one_order(story: Story) -> None:
+    assert len(story.orders) == 1
 
 
 # --- Exports

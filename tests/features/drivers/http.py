@@ -45,8 +45,8 @@ from tests.features.drivers.shop import (
     LookSeen,
     OrderSeen,
     Refused,
+    RowSeen,
     TryAgain,
-    delivery,
     in_export,
     in_results,
 )
@@ -249,13 +249,12 @@ class HttpShop:
         assert self.job(job) == "COMPLETED"
         return in_export(b"".join(self._client.download_export(job)))
 
-    def import_delivery(
-        self, reference: str, rows: Sequence[tuple[int, int]], *, dry_run: bool, on_error: str
-    ) -> list[tuple[int, str]]:
-        content = delivery(reference, rows)
-        job = str(self._client.start_import("stock", content, format="csv", dry_run=dry_run, on_error=on_error))
+    def import_file(self, what: str, table: bytes, *, dry_run: bool = False, on_error: str = "stop") -> list[RowSeen]:
+        job = str(self._client.start_import(what, table, format="csv", dry_run=dry_run, on_error=on_error))
         assert self.job(job) == "COMPLETED"
-        return in_results(b"".join(self._client.download_results(job)))
+        rows = in_results(b"".join(self._client.download_results(job)))
+        self._orders += [row.id for row in rows if what == "orders" and row.id not in self._orders]
+        return rows
 
     def settle(self) -> None:
         _wait(lambda: not self._in_status("PROCESSING", self._orders), "payments to be settled")

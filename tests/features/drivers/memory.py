@@ -46,8 +46,8 @@ from tests.features.drivers.shop import (
     LookSeen,
     OrderSeen,
     Refused,
+    RowSeen,
     TryAgain,
-    delivery,
     in_export,
     in_results,
 )
@@ -262,14 +262,12 @@ class MemoryShop:
 
         return in_export(self._runner.run(export()))
 
-    def import_delivery(
-        self, reference: str, rows: Sequence[tuple[int, int]], *, dry_run: bool, on_error: Any
-    ) -> list[tuple[int, str]]:
+    def import_file(self, what: Any, table: bytes, *, dry_run: bool = False, on_error: Any = "stop") -> list[RowSeen]:
         async def parts() -> AsyncIterator[bytes]:
-            yield delivery(reference, rows)
+            yield table
 
         async def bring() -> bytes:
-            wanted = ImportRequest(what="stock", format="csv", dry_run=dry_run, on_error=on_error)
+            wanted = ImportRequest(what=what, format="csv", dry_run=dry_run, on_error=on_error)
             job = await self._use_cases.start_import(SYSTEM, wanted, parts())
             await self._run_jobs()
             results = (await self._use_cases.get_import(SYSTEM, job.id)).expect_results()

@@ -51,6 +51,15 @@ class LookSeen:
     refunds: int
 
 
+@frozen
+class RowSeen:
+    """A row of an import, the id of what it has led to, and the code of what is wrong with it, if anything."""
+
+    row: int
+    id: Any
+    wrong: str
+
+
 class Shop(Protocol):
     """The actions of customers and of the shop. Each verb returns when its effects are visible.
 
@@ -133,10 +142,8 @@ class Shop(Protocol):
     def export_orders(self) -> tuple[int, dict[str, str]]:
         """Return the position that the export is as of, and the status of each order in it."""
 
-    def import_delivery(
-        self, reference: str, rows: Sequence[tuple[int, int]], *, dry_run: bool, on_error: str
-    ) -> list[tuple[int, str]]:
-        """Import products and the units of them that came. Return each row with the code of what is wrong with it."""
+    def import_file(self, what: str, table: bytes, *, dry_run: bool = False, on_error: str = "stop") -> list[RowSeen]:
+        """Import a table, and return what became of its rows."""
 
     def settle(self) -> None:
         """Wait until no payment and no refund is under way."""
@@ -184,16 +191,12 @@ class Shop(Protocol):
         """Reconnect both, and wait until all accepted orders are recorded."""
 
 
-def delivery(reference: str, rows: Sequence[tuple[int, int]]) -> bytes:
-    """Return the file of a delivery, as CSV."""
-    lines = [f"{product},{units},delivery,{reference}\r\n" for product, units in rows]
-    return "".join(["product_id,delta,reason,reference\r\n", *lines]).encode()
-
-
-def in_results(content: bytes) -> list[tuple[int, str]]:
-    """Return the rows of an import, each with the code of what is wrong with it, which is empty for a good one."""
+def in_results(content: bytes) -> list[RowSeen]:
+    """Return the rows of the results of an import."""
     results = map(json.loads, content.splitlines())
-    return [(each["row"], each["errors"][0]["code"] if "errors" in each else "") for each in results]
+    return [
+        RowSeen(each["row"], each.get("id"), each["errors"][0]["code"] if "errors" in each else "") for each in results
+    ]
 
 
 def in_export(content: bytes) -> tuple[int, dict[str, str]]:
