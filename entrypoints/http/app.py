@@ -20,6 +20,7 @@ from entrypoints.http.cors import Cors
 from entrypoints.http.cursors import Cursors
 from entrypoints.http.decoding import read_body
 from entrypoints.http.digests import expect_digests
+from entrypoints.http.fixed_words import APART_FROM, ApartFrom, rules_of
 from entrypoints.http.guards import refuse_what_is_not_honoured
 from entrypoints.http.problem_table import kind_of
 from entrypoints.http.query import parameters
@@ -79,6 +80,7 @@ def create_app(  # noqa: PLR0913 - each is a setting, given by name
     app.cors = Cors(cors_origins) if cors_origins else None
     # A path has one spelling. Any other spelling gets 404, not a redirect with an HTML page.
     app.url_map.merge_slashes = False
+    app.url_map.converters[APART_FROM] = ApartFrom
     app.response_class = Reply
     app.config["MAX_CONTENT_LENGTH"] = max_body
     app.config["BODY_TIMEOUT"] = request_timeout / 2
@@ -100,11 +102,13 @@ def create_app(  # noqa: PLR0913 - each is a setting, given by name
     )
     open_routes = (*problems_routes(), *health_routes(check_readiness), *documents_routes(namespace, app.routes))
     more = () if ancestors is None else ancestors_routes(use_cases, check_readiness, ancestors, namespace)
-    for route in (*lists, *carts_routes(use_cases), *events_routes(use_cases, authenticate), *open_routes, *more):
+    every = (*lists, *carts_routes(use_cases), *events_routes(use_cases, authenticate), *open_routes, *more)
+    rules = rules_of({route.path for route in every})
+    for route in every:
         endpoint = f"{route.method} {route.path}"
         app.routes[endpoint] = route
         app.add_url_rule(
-            route.path,
+            rules[route.path],
             endpoint=endpoint,
             view_func=route.handler,
             methods=[route.method],

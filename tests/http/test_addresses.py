@@ -4,6 +4,7 @@ import pytest
 from quart import Quart
 
 from application.assembly.use_cases import UseCases
+from entrypoints.http.routes.route import Route
 from tests.http.browser import Answer, Browser, app_over
 from tests.unit.shop import Shop
 
@@ -128,3 +129,15 @@ async def test_all_origins_may_be_allowed(use_cases: UseCases) -> None:
     answer = await allowing(use_cases, "*").send("GET", "/orders", more=[("Origin", "null")])
     assert answer.headers["Access-Control-Allow-Origin"] == "*"
     assert "Vary" not in answer.headers
+
+
+async def test_a_fixed_address_has_its_own_methods_and_is_no_id(app: Quart, browser: Browser) -> None:
+    routes: list[Route] = list(app.routes.values())  # type: ignore[attr-defined]
+    fixed = {route.path for route in routes if "<" not in route.path}
+    assert {"/orders/check", "/orders/search", "/orders"} <= fixed
+    for path in sorted(fixed):
+        methods = {route.method for route in routes if route.path == path}
+        allowed = methods | {"OPTIONS"} | ({"HEAD"} if "GET" in methods else set())
+        assert set((await browser.send("OPTIONS", path)).headers["Allow"].split(", ")) == allowed
+        for method in {"GET", "PATCH", "DELETE"} - methods:
+            assert (await browser.send(method, path)).status == 405

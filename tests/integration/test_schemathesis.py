@@ -36,6 +36,7 @@ REFUSED = [400, 401, 403, 404, 405, 406, 409, 412, 415, 422, 429]
 # there, a network that is none, a role without its customer.
 RULES_OF_THE_SHOP = {
     "POST /orders": [422],
+    "POST /orders/check": [422],
     "POST /products": [422],
     "PATCH /products/{product_id}": [422],
     "POST /products/{product_id}/stock": [422],
@@ -49,11 +50,15 @@ RULES_OF_THE_SHOP = {
     # A text that is no table, or names no columns.
     "POST /imports": [422],
     "GET /imports/{job_id}/results": [416],
-    "POST /messages": [422],
-    "POST /orders/{order_id}/messages": [422],
+    # Every character of a long text may be written as twelve bytes, which are too many for a body.
+    "POST /messages": [413, 422],
+    "POST /orders/{order_id}/messages": [413, 422],
+    # A whole number that is written with a fraction, as 2.0.
+    "PUT /carts/{user_id}/items/{product_id}": [422],
     # The name of a customer that is written as a number out of range.
     "GET /orders": [422],
-    "POST /orders/search": [422],
+    # It has its cursor in the body.
+    "POST /orders/search": [400, 422],
     # To wait is to wait for a version.
     "GET /orders/{order_id}": [422],
     # A position that was never given.
