@@ -37,6 +37,7 @@ from application.ports.environment import Clock, NewId, NewSecret
 from application.ports.messaging import IntakeQueue, OutboxSignal
 from application.ports.persistence import UnitOfWork
 from application.ports.rate_limits import RateLimiter
+from application.ports.telemetry import NoTelemetry, Telemetry
 from entrypoints.broker import Broker
 from entrypoints.health import ServerHealth
 from entrypoints.http.row_parsers import PARSERS
@@ -109,6 +110,14 @@ def _cache_owner_in_redis(redis: "GuardedRedis", namespace: str) -> CacheOwner:
     from adapters.redis.cache_owner import RedisCacheOwner  # noqa: PLC0415 - as above
 
     return RedisCacheOwner(redis, namespace=namespace)
+
+
+def _telemetry(settings: Settings) -> Telemetry:
+    if settings.metrics_port is None:
+        return NoTelemetry()
+    from adapters.telemetry.prometheus import PrometheusTelemetry  # noqa: PLC0415 - as above
+
+    return PrometheusTelemetry()
 
 
 def _health_check(settings: Settings, engine: AsyncEngine) -> Callable[[], Awaitable[Sequence[ServerHealth]]]:
@@ -256,6 +265,9 @@ class Container(containers.DeclarativeContainer):
         memory=providers.Singleton(MemoryRateLimiter, settings.provided.quotas),
     )
 
+    relay_name: providers.Provider[str] = providers.Singleton(_relay_name, settings)
+    telemetry: providers.Provider[Telemetry] = providers.Singleton(_telemetry, settings)
+
     ports: providers.Provider[Ports] = providers.Factory(
         Ports,
         unit_of_work=unit_of_work,
@@ -281,12 +293,13 @@ class Container(containers.DeclarativeContainer):
         ),
         row_writers=providers.Object(WRITERS),
         row_parsers=providers.Object(PARSERS),
+        telemetry=telemetry,
         now=now,
         new_id=new_id,
         new_secret=new_secret,
         order_log=providers.Object(log_changes),
         relay_log=providers.Object(log_relayed),
-        relay_name=providers.Callable(_relay_name, settings),
+        relay_name=relay_name,
     )
     limits: providers.Provider[Limits] = providers.Callable(_limits, settings)
     use_cases: providers.Provider[UseCases] = providers.Singleton(assemble, ports, limits)

@@ -31,7 +31,7 @@ _URLS: Final[Mapping[str, UrlRules]] = MappingProxyType(
 _PASSWORDS: Final = {"database_url": "database_password", "redis_url": "redis_password", "amqp_url": "amqp_password"}
 
 _RANGES: Final = frozenset({"gateway_delay", "simulated_work"})
-_HOSTS: Final = frozenset({"host", "database_host", "amqp_host"})
+_HOSTS: Final = frozenset({"host", "metrics_host", "database_host", "amqp_host"})
 
 # Longer than a transaction: an order is also kept as outdated, for whoever read it before.
 _SHORTEST_TTL: Final = timedelta(seconds=15)
@@ -225,6 +225,12 @@ class Settings:
     log_level: Literal["debug", "info", "warning", "error"] = _setting(
         "info", "the least that is logged: debug, info, warning or error"
     )
+    metrics_host: str = _setting("127.0.0.1", "address on which metrics are served: whoever reaches it may read them")
+    metrics_port: Port | None = _setting(
+        None,
+        "port on which each process serves /metrics for Prometheus; several processes of `holdfast up` take this and"
+        " the next ones; by default there are no metrics",
+    )
     log_format: Literal["text", "json"] = _setting("text", "how it is logged: text or json")
 
     @property
@@ -400,7 +406,7 @@ def _of_caches(values: Mapping[str, object], written: Callable[[str], str]) -> l
 
 def _without_effect(asked: Collection[str], values: Mapping[str, object], written: Callable[[str], str]) -> list[str]:
     """A setting that would change nothing is refused, not overlooked."""
-    needed = {"access_log_format": "access_log_file"}
+    needed = {"access_log_format": "access_log_file", "metrics_host": "metrics_port"}
     if not values.get("cache_disabled"):
         needed |= {"order_cache_ttl": "redis_url", "accepted_cache_ttl": "redis_url"}
     problems = [

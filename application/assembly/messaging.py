@@ -16,6 +16,7 @@ from application.messaging.dead_letters import DecideDeadLetters, ListDeadLetter
 from application.messaging.relay import RelayEvents
 from application.messaging.republish import RepublishRequests
 from application.messaging.subscriptions import INTAKE, PAYMENTS, REFUNDS, WORK_QUEUES, WorkQueue
+from application.telemetry.measured import MeasuredWork
 
 
 @frozen(kw_only=True, slots=False)
@@ -34,6 +35,7 @@ def messaging_use_cases(shared: Shared) -> MessagingUseCases:
     def consumer(work: WorkQueue, handle: Callable[[Sequence[Any]], Awaitable[Sequence[Any]]]) -> Consumer:
         if any(limits.simulated_work):
             handle = SimulatedWork(handle, partial(uniform, *limits.simulated_work))
+        handle = MeasuredWork(handle, ports.telemetry, now, work.name)
         return Consumer(
             work,
             ports.subscription(work),

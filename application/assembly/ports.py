@@ -16,6 +16,7 @@ from application.ports.payments import PaymentProvider, ProviderLedger
 from application.ports.persistence import UnitOfWork
 from application.ports.reset import ResetData
 from application.ports.rows import RowParsers, RowWriter
+from application.ports.telemetry import NoTelemetry, Telemetry
 from domain.orders.order import Order
 
 
@@ -55,6 +56,7 @@ class Ports:
     elapsed: Elapsed = field(default=loop_time)
     # The name under which this process holds the lease on the outbox.
     relay_name: str
+    telemetry: Telemetry = field(factory=NoTelemetry)
     # Told of every order that a committed transaction changed.
     order_log: Callable[[Sequence[Order]], None] = tell_nobody
     # Told of every event that the relay is done with.

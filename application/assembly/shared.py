@@ -27,6 +27,7 @@ from application.orders.queued_changes import ChangeQueued, QueueChanges, wake
 from application.payments.pipeline import ProviderPipeline
 from application.payments.process_payment import Answer, ProcessPayment
 from application.payments.refund_order import RefundOrder
+from application.telemetry.measured import MeasuredIntake
 from domain.catalogue.product import Product
 from domain.errors import DomainError
 from domain.ids import ProductId
@@ -63,7 +64,7 @@ class Shared:
         )
         uow = AnsweringDatabase(ports.unit_of_work(propagate), ports.elapsed)
         unrecorded = Unrecorded(recent, ports.queued_here)
-        batches = Batches(limits)
+        batches = Batches(limits, ports.telemetry)
         persist_orders = PersistOrders(uow, now, wake)
         return cls(
             ports=ports,
@@ -71,7 +72,9 @@ class Shared:
             uow=uow,
             unrecorded=unrecorded,
             batches=batches,
-            intake=order_intake(ports, limits, batches, uow, persist_orders),
+            intake=MeasuredIntake(
+                order_intake(ports, limits, batches, uow, persist_orders), ports.telemetry, limits.intake
+            ),
             persist_orders=persist_orders,
             get_order=batches(GetOrder(uow, recent, unrecorded, fence)),
             get_product=batches(GetProduct(uow)),
@@ -93,7 +96,7 @@ class Shared:
         by_shop: bool = False,
     ) -> ChangeOrder:
         """A change of one order, which knows the orders that are not recorded yet, and is written into the audit."""
-        work: Batched[OrderCall, Order | ChangeQueued] = self.batches(self._waiting(name, change))
+        work: Batched[OrderCall, Order | ChangeQueued] = self.batches(self._waiting(name, change), name)
         return Guarded(needs, with_own_order_by(work), by_shop=by_shop)
 
     def changing_once(
@@ -104,7 +107,7 @@ class Shared:
     ) -> Callable[[Principal, OrderCall | Keyed[OrderCall]], Awaitable[Order | ChangeQueued | Replayed]]:
         """As `changing`, once under an idempotency key, and not written into the audit."""
         work: Batched[OrderCall | Keyed[OrderCall], Order | ChangeQueued | Replayed] = self.batches(
-            self._waiting(name, change)
+            self._waiting(name, change), name
         )
         return Guarded(needs, with_own_order_by(work))
 

@@ -7,6 +7,7 @@ from attrs import define, field
 
 from application.errors import Aborted, OutcomeUnknown, Overloaded, Unavailable
 from application.execution.working_for import WorkingFor, request_ids
+from application.ports.telemetry import Record, record_nothing
 
 C = TypeVar("C")
 R = TypeVar("R")
@@ -79,6 +80,9 @@ class Batched(Generic[C, R]):
     _max_size: int = field(default=256, kw_only=True)
     _max_in_flight: int = field(default=2, kw_only=True)
     _longest_wait: float = field(default=1.0, kw_only=True)
+    # Told of each batch that begins: its size, and for how many seconds its first call has waited.
+    _note_size: Record = field(default=record_nothing, kw_only=True)
+    _note_wait: Record = field(default=record_nothing, kw_only=True)
     _waiting: deque[_Waiting[C, R]] = field(factory=deque, init=False)
     _in_flight: set[asyncio.Task[None]] = field(factory=set, init=False)
     # The tasks that are working on a batch, and when each batch began, oldest first.
@@ -136,7 +140,9 @@ class Batched(Generic[C, R]):
             # Yield to the event loop once, so that calls made in the same iteration share the batch.
             await asyncio.sleep(0)
             while batch := await self._next_batch():
-                self._at_work[this] = asyncio.get_running_loop().time()
+                self._at_work[this] = now = asyncio.get_running_loop().time()
+                self._note_size(len(batch))
+                self._note_wait(now - batch[0].since)
                 self._start()
                 await self._work_on(batch)
                 del self._at_work[this]

@@ -14,6 +14,7 @@ from werkzeug.routing import MapAdapter
 from application.access.principal import Principal
 from application.assembly.use_cases import UseCases
 from application.errors import Trouble
+from application.ports.telemetry import NoTelemetry, Telemetry
 from entrypoints.http.accept import preferred
 from entrypoints.http.all_errors import all_errors
 from entrypoints.http.cors import Cors
@@ -22,6 +23,7 @@ from entrypoints.http.decoding import read_body
 from entrypoints.http.digests import expect_digests
 from entrypoints.http.fixed_words import APART_FROM, ApartFrom, rules_of
 from entrypoints.http.guards import refuse_what_is_not_honoured
+from entrypoints.http.measuring import MeasureRequests
 from entrypoints.http.problem_table import kind_of
 from entrypoints.http.query import parameters
 from entrypoints.http.rate_limits import RateLimits, headers_in
@@ -58,6 +60,7 @@ def create_app(  # noqa: PLR0913 - each is a setting, given by name
     authenticate: Authenticate,
     rate_limits: RateLimits | None = None,
     cursor_secret: bytes,
+    telemetry: Telemetry | None = None,
     namespace: str = "holdfast",
     request_timeout: float = 10.0,
     max_body: int = 65536,
@@ -75,6 +78,7 @@ def create_app(  # noqa: PLR0913 - each is a setting, given by name
     cursors = Cursors(cursor_secret)
     app = _Api(__name__, static_folder=None, template_folder=None)
     app.request_timeout = request_timeout
+    app.measure = MeasureRequests(telemetry or NoTelemetry())
     app.authenticate = authenticate
     app.rate_limits = rate_limits
     app.cors = Cors(cors_origins) if cors_origins else None

@@ -40,6 +40,8 @@ class Child:
     stage: int
     # Whether it says that it is ready.
     listens: bool = False
+    # What this one alone is told.
+    environment: Mapping[str, str] = field(factory=dict, eq=False)
 
 
 @define(eq=False)
@@ -134,7 +136,7 @@ class Supervisor:
                 stdin=theirs.fileno(),
                 stdout=log,
                 stderr=log if log is None else subprocess.STDOUT,
-                env=self._environment,
+                env={**self._environment, **child.environment},
                 # A signal from the terminal goes to this process alone, which stops the others in their order.
                 start_new_session=True,
             )

@@ -20,6 +20,7 @@ from entrypoints.http.server.server import serve
 from entrypoints.identity_provider import token_callers
 from entrypoints.loops import Stop
 from entrypoints.programs.caches import caches_kept, fence_watched
+from entrypoints.programs.metrics import metrics_served
 from entrypoints.programs.prices import prices_known
 from entrypoints.programs.starting import expect_keys, freeze_objects, tell_of_open_api, tell_of_servers
 from entrypoints.readiness import open_readiness
@@ -41,6 +42,7 @@ async def run_api(settings: Settings, stop: Stop, *, on_started: OnStarted, shar
             await stack.enter_async_context(queues_declared(settings))
         await tell_of_servers(container)
         await stack.enter_async_context(schema_expected(container, stop))
+        await stack.enter_async_context(metrics_served(container, API))
         await serve_http(container, stop, on_started=on_started, shared_port=shared_port)
 
 
@@ -71,6 +73,7 @@ async def serve_http(container: Container, stop: Stop, *, on_started: OnStarted,
             ),
             rate_limits=RateLimits(container.rate_limiter(), settings.quotas) if settings.quotas else None,
             cursor_secret=settings.cursor_secret,
+            telemetry=container.telemetry(),
             namespace=settings.namespace,
             ancestors=_ancestors(settings),
         )
@@ -94,6 +97,7 @@ async def serve_http(container: Container, stop: Stop, *, on_started: OnStarted,
                 open_access_log(settings.access_log_file, settings.access_log_format, settings.proxies)
             ),
             long_lived=lambda: use_cases.waiting,
+            telemetry=container.telemetry(),
         )
         await use_cases.drained()
 

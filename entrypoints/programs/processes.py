@@ -4,6 +4,8 @@ import asyncio
 import os
 from collections.abc import Callable
 
+from attrs import evolve
+
 from entrypoints.connections import only_one
 from entrypoints.database import NotReady
 from entrypoints.http.server.listening import listen
@@ -48,7 +50,11 @@ def children(settings: Settings) -> list[Child]:
     ]
     # Without a broker, the worker is the relay, too.
     relays = [Child("relay", ("relay", "--supervised"), stage=1)] if settings.amqp_url else []
-    return [*relays, *workers, *apis]
+    made = [*relays, *workers, *apis]
+    if settings.metrics_port is None:
+        return made
+    ports = enumerate(made, settings.metrics_port)
+    return [evolve(child, environment={"HOLDFAST_METRICS_PORT": str(port)}) for port, child in ports]
 
 
 def _environment(settings: Settings) -> dict[str, str]:

@@ -18,6 +18,7 @@ from entrypoints.broker import queues_declared
 from entrypoints.connections import open_container
 from entrypoints.heartbeat import heard_of
 from entrypoints.loops import Stop, repeat, repeated
+from entrypoints.programs.metrics import database_sampled, metrics_served
 from entrypoints.programs.starting import freeze_objects, tell_of_servers
 from entrypoints.schema import expect_schema
 from entrypoints.settings import Settings
@@ -39,7 +40,11 @@ async def run_relay(settings: Settings, stop: Stop) -> None:
         await tell_of_servers(container)
         await expect_schema(container, stop)
         freeze_objects()
-        async with heard_of(container.heartbeats(), RELAY):
+        async with (
+            metrics_served(container, RELAY),
+            database_sampled(container),
+            heard_of(container.heartbeats(), RELAY),
+        ):
             await relay(container.use_cases(), container.outbox_signal(), stop)
 
 

@@ -17,6 +17,7 @@ from entrypoints.loops import Stop
 from entrypoints.own_ledger import expect_own_ledger
 from entrypoints.processes.folder import MAIN, Folder
 from entrypoints.programs.api import OnStarted, serve_http
+from entrypoints.programs.metrics import database_sampled, metrics_served
 from entrypoints.programs.relay import relay
 from entrypoints.programs.starting import expect_provider, tell_of_servers
 from entrypoints.programs.worker import republish_what_was_lost, worker_of
@@ -39,6 +40,8 @@ async def run_up(settings: Settings, stop: Stop, *, on_started: OnStarted) -> No
         await demand_lineage(container)
         await expect_own_ledger(container, claim=True)
         await tell_of_servers(container)
+        await stack.enter_async_context(metrics_served(container, "up"))
+        await stack.enter_async_context(database_sampled(container))
         use_cases = container.use_cases()
         if not settings.database_url:
             await use_cases.add_products(the_system("holdfast up"), CATALOGUE)

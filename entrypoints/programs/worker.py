@@ -19,6 +19,7 @@ from entrypoints.heartbeat import heard_of
 from entrypoints.loops import Stop, Turn, repeat
 from entrypoints.own_ledger import expect_own_ledger
 from entrypoints.programs.caches import fence_watched
+from entrypoints.programs.metrics import database_sampled, metrics_served
 from entrypoints.programs.relay import relay
 from entrypoints.programs.starting import expect_provider, freeze_objects, tell_of_servers
 from entrypoints.schema import expect_schema
@@ -183,6 +184,7 @@ async def run_worker(settings: Settings, stop: Stop) -> None:
         await expect_schema(container, stop)
         if not stop.is_set():
             await expect_own_ledger(container, claim=True)
+        await stack.enter_async_context(metrics_served(container, WORKER))
         worker = worker_of(container)
         if settings.amqp_url:
             freeze_objects()
@@ -193,6 +195,7 @@ async def run_worker(settings: Settings, stop: Stop) -> None:
         use_cases = container.use_cases()
         if not stop.is_set():
             await republish_what_was_lost(use_cases)
+        await stack.enter_async_context(database_sampled(container))
         freeze_objects()
         async with heard_of(container.heartbeats(), WORKER, RELAY), asyncio.TaskGroup() as tasks:
             tasks.create_task(relay(use_cases, container.outbox_signal(), stop))

@@ -39,6 +39,7 @@ _IMPORTED_AS: Final = {
     "dependency-injector": "dependency_injector",
     "import-linter": "importlinter",
     "openapi-spec-validator": "openapi_spec_validator",
+    "prometheus-client": "prometheus_client",
     "pytest-asyncio": "pytest_asyncio",
     "pytest-bdd": "pytest_bdd",
     "pyjwt": "jwt",

@@ -1,14 +1,25 @@
 import asyncio
-from typing import Final
+from typing import Any, Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 from sqlalchemy import URL
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from adapters.sql.dialects.base import SqlDialect, Timeouts, Watch
 from adapters.sql.dialects.registry import parsed_url, sqlite_url
+from application.ports.telemetry import Record, Telemetry, record_nothing
+from application.telemetry import metrics
 
-__all__ = ["LOCK_TIMEOUT", "POOL_TIMEOUT", "STATEMENT_TIMEOUT", "Backend", "backend_of", "create_engine", "sqlite_url"]
+__all__ = [
+    "LOCK_TIMEOUT",
+    "POOL_TIMEOUT",
+    "STATEMENT_TIMEOUT",
+    "Backend",
+    "backend_of",
+    "create_engine",
+    "measure",
+    "sqlite_url",
+]
 
 # Seconds that a caller waits for a connection of the pool.
 POOL_TIMEOUT: Final = 2.0
@@ -35,11 +46,22 @@ class Backend:
     # For a database that allows one writer at a time: each writer takes this lock first (`TransactionBlock`).
     writers_turn: asyncio.Lock | None
     watch: Watch | None
+    # Told of the seconds for which each transaction has waited for its connection.
+    note_wait: Record = record_nothing
 
 
 def backend_of(engine: AsyncEngine) -> Backend:
     backend: Backend = engine.get_execution_options()[_BACKEND]
     return backend
+
+
+def measure(engine: AsyncEngine, telemetry: Telemetry) -> None:
+    """Tell how many connections are open, and for how long transactions wait for one."""
+    pool: Any = engine.pool
+    telemetry.watch(metrics.POOL_CONNECTIONS, pool.checkedout, state="in_use")
+    telemetry.watch(metrics.POOL_CONNECTIONS, pool.checkedin, state="idle")
+    measured = evolve(backend_of(engine), note_wait=telemetry.of(metrics.POOL_WAIT))
+    engine.update_execution_options(**{_BACKEND: measured})
 
 
 def create_engine(

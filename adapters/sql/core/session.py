@@ -15,11 +15,14 @@ from adapters.sql.dialects.base import Driver, Watch
 
 
 async def open_session(engine: AsyncEngine, *, writing: bool) -> "Session":
-    backend = backend_of(engine)
+    backend, now = backend_of(engine), asyncio.get_running_loop().time
+    begun = now()
     try:
         async with asyncio.timeout(POOL_TIMEOUT):
             await backend.line.acquire()
+        backend.note_wait(now() - begun)
     except TimeoutError:
+        backend.note_wait(now() - begun)
         raise PoolTimeout("no connection has become free in time") from None
     try:
         connection = await engine.connect().start()

@@ -24,8 +24,10 @@ from quart.wrappers.base import BaseRequestWebsocket
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from application.execution.working_for import WorkingFor
+from application.ports.telemetry import NoTelemetry
 from entrypoints.http.cors import Cors
 from entrypoints.http.headers import PlainHeaders
+from entrypoints.http.measuring import MeasureRequests
 from entrypoints.http.prefix import keep, split
 from entrypoints.http.request_ids import REQUEST_ID, request_id_of
 from entrypoints.http.server.asgi import Receive, Scope, Send
@@ -100,19 +102,30 @@ class Connection(ASGIHTTPConnection):
     """One request and its response."""
 
     _request_id: str
+    _request: LeanRequest
+    _begun: float
 
     async def __call__(self, receive: Receive, send: Send) -> None:
         prefix, self.scope["path"] = split(_path_as_sent(self.scope["raw_path"]))
         keep(cast(Scope, self.scope), prefix)
         request = self._create_request_from_scope(send)
         request.body.receive = receive
+        measure = cast(LeanQuart, self.app).measure
+        self._request, self._begun = request, asyncio.get_running_loop().time()
         self._request_id = request_id_of(self.scope["headers"])
         # A response that does not come from here names the request, too (`closing.py`).
         cast(Scope, self.scope)[REQUEST_ID] = self._request_id
-        with WorkingFor((self._request_id,)):
-            await self.handle_request(request, send)
+        measure.in_flight += 1
+        try:
+            with WorkingFor((self._request_id,)):
+                await self.handle_request(request, send)
+        finally:
+            measure.in_flight -= 1
 
     async def _send_response(self, send: Send, response: ResponseTypes) -> None:
+        cast(LeanQuart, self.app).measure(
+            self._request, response.status_code, asyncio.get_running_loop().time() - self._begun
+        )
         response.headers.add(REQUEST_ID, self._request_id)
         cors = cast(LeanQuart, self.app).cors
         if cors is not None:
@@ -170,4 +183,5 @@ class LeanQuart(Quart):
     asgi_http_class = Connection
     request_class = LeanRequest
     cors: Cors | None = None
+    measure = MeasureRequests(NoTelemetry())
     session_interface = _NoSessions()  # type: ignore[assignment]  # Quart types it as its own default

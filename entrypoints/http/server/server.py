@@ -8,6 +8,8 @@ from typing import Final
 from attrs import field, frozen
 from quart import Quart
 
+from application.ports.telemetry import Telemetry
+from application.telemetry import metrics
 from entrypoints.http.problem_kinds import STOPPING
 from entrypoints.http.server.access_log import AccessLog, logging_to
 from entrypoints.http.server.closing import State
@@ -38,6 +40,7 @@ async def serve(  # noqa: PLR0913 - each is a setting, given by name
     shared_port: bool = False,
     access_log: AccessLog | None = None,
     long_lived: Callable[[], int] = lambda: 0,
+    telemetry: Telemetry | None = None,
 ) -> None:
     """Serve on all addresses of the host until `stop` is set, and return when the requests in progress are done.
 
@@ -51,6 +54,8 @@ async def serve(  # noqa: PLR0913 - each is a setting, given by name
     """
     shedding = LoadShedding(concurrency or ConcurrencyLimit())
     cors = app.cors if isinstance(app, LeanQuart) else None
+    if telemetry is not None:
+        telemetry.watch(metrics.LOAD_SHED, lambda: shedding.shed, reason="concurrency")
     state = State(shedding, max_connections or room_for_connections(), long_lived, cors)
     state.refresh_date()
     protocol = ProblemProtocol if access_log is None else logging_to(access_log)

@@ -91,6 +91,11 @@ async def test_behind_each_port_stands_what_has_its_methods(container: Container
     assert missing == set()
 
 
+def test_a_process_is_one_relay_by_whatever_it_is_asked(container: Container) -> None:
+    """Its metrics ask for the lease under this name."""
+    assert {container.relay_name(), container.relay_name()} == {container.ports().relay_name}
+
+
 SERVER = "postgresql://shop@db/shop"
 
 

@@ -10,11 +10,13 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from attrs import define, field
+from attrs import define, evolve, field
 
 from entrypoints.loops import Stop
 from entrypoints.processes.folder import Folder
 from entrypoints.processes.supervisor import Child, DiedAtStart, Supervisor
+from entrypoints.programs.processes import children
+from entrypoints.settings import Settings
 
 PATIENCE = 60.0
 ROOT = str(Path(__file__).parents[3])
@@ -159,3 +161,12 @@ def _lives(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+def test_each_process_has_a_port_of_its_own_for_its_metrics(tmp_path: Path) -> None:
+    settings = Settings(
+        data=tmp_path, database_url="postgresql://there/shop", api_processes=2, worker_processes=1, metrics_port=9464
+    )
+    ports = {child.name: child.environment["HOLDFAST_METRICS_PORT"] for child in children(settings)}
+    assert ports == {"worker-1": "9464", "api-1": "9465", "api-2": "9466"}
+    assert all(child.environment == {} for child in children(evolve(settings, metrics_port=None)))

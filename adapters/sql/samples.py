@@ -1,0 +1,86 @@
+"""What a scrape would have to ask the database for: looked at now and then by the relay, and counted up to a bound."""
+
+from datetime import timedelta
+from typing import Any, Final
+
+from attrs import frozen
+from sqlalchemy import Float, bindparam, literal, select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from adapters.sql.core.connecting import connected
+from adapters.sql.core.counting import count_of
+from adapters.sql.core.expressions import FromNow
+from adapters.sql.repositories.outbox import MARK
+from adapters.sql.repositories.relay_lease import LEASE
+from adapters.sql.tables.dead_letters import UNDECIDED, dead_letters
+from adapters.sql.tables.events import order_events, outbox, waiting_work
+from adapters.sql.tables.feed import feed_head
+from adapters.sql.tables.orders import WAITING, orders
+from adapters.sql.tables.shop import leases
+
+_MOST_PENDING: Final = 10_000
+_MOST_WAITING: Final = 1_000
+
+_PENDING: Final = count_of(select(outbox.c.position).where(MARK.not_below), _MOST_PENDING)
+_PUT_OFF: Final = count_of(select(waiting_work.c.position), _MOST_PENDING)
+_first: Final = (
+    select(outbox.c.order_id, outbox.c.sequence)
+    .where(MARK.not_below)
+    .order_by(outbox.c.position)
+    .limit(1)
+    .subquery("first")
+)
+_OLDEST: Final = select(order_events.c.at, FromNow(literal(0)).label("now")).join(
+    _first, (order_events.c.order_id == _first.c.order_id) & (order_events.c.sequence == _first.c.sequence)
+)
+_POSITION: Final = select(feed_head.c.given)
+_LETTERS: Final = count_of(select(dead_letters.c.id).where(UNDECIDED), _MOST_WAITING)
+_LEADS: Final = select(leases.c.name).where(LEASE.is_held())
+_LONG_AGO: Final = select(FromNow(bindparam("seconds", type_=Float()))).scalar_subquery()
+_STUCK: Final = (
+    select(orders.c.refund_requested)
+    .where(WAITING, orders.c.updated_at < _LONG_AGO)
+    .order_by(orders.c.id)
+    .limit(_MOST_WAITING)
+)
+
+
+@frozen(kw_only=True)
+class Sample:
+    """How much waits. Numbers that grow without end are counted up to 10,000 or 1,000."""
+
+    outbox_pending: int
+    outbox_oldest_age: float
+    feed_position: int
+    dead_letters: int
+    leads: bool
+
+
+@frozen
+class SqlSamples:
+    """Raise `Unavailable`."""
+
+    _engine: AsyncEngine
+
+    async def take(self, *, relay: str) -> Sample:
+        async with connected(self._engine, reading=True) as connection:
+
+            async def number(statement: Any) -> int:
+                return int((await connection.execute(statement)).scalar() or 0)
+
+            oldest = (await connection.execute(_OLDEST)).first()
+            return Sample(
+                outbox_pending=await number(_PENDING) + await number(_PUT_OFF),
+                # The clock of the process that wrote it may be ahead.
+                outbox_oldest_age=max(0.0, (oldest.now - oldest.at).total_seconds()) if oldest else 0.0,
+                feed_position=await number(_POSITION),
+                dead_letters=await number(_LETTERS),
+                leads=(await connection.execute(_LEADS, {"by": relay})).first() is not None,
+            )
+
+    async def stuck(self, *, after: timedelta) -> dict[str, int]:
+        """How many orders have waited for the worker for longer than that, by what they wait for."""
+        async with connected(self._engine, reading=True) as connection:
+            rows = (await connection.execute(_STUCK, {"seconds": -after.total_seconds()})).all()
+        refunds = sum(row.refund_requested for row in rows)
+        return {"PROCESSING": len(rows) - refunds, "REFUND": refunds}

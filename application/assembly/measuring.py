@@ -1,0 +1,29 @@
+"""The ports, with what measures their calls around them."""
+
+from attrs import evolve
+
+from application.assembly.ports import Ports
+from application.telemetry.measured import (
+    CountChanges,
+    MeasuredCatalogueCache,
+    MeasuredProvider,
+    MeasuredPublisher,
+    MeasuredRecentOrders,
+    MeasuredStockCache,
+    MeasuredSubscription,
+    lookups,
+)
+
+
+def measured(ports: Ports) -> Ports:
+    telemetry = ports.telemetry
+    return evolve(
+        ports,
+        recent_orders=MeasuredRecentOrders(ports.recent_orders, lookups(telemetry, "orders")),
+        catalogue_cache=MeasuredCatalogueCache(ports.catalogue_cache, lookups(telemetry, "catalogue")),
+        stock_cache=MeasuredStockCache(ports.stock_cache, lookups(telemetry, "stock")),
+        publisher=MeasuredPublisher(ports.publisher, telemetry),
+        subscription=lambda work: MeasuredSubscription(ports.subscription(work), telemetry, work.name),
+        provider=MeasuredProvider(ports.provider, telemetry),
+        order_log=CountChanges(ports.order_log, telemetry),
+    )

@@ -1,0 +1,286 @@
+"""Measures what use cases ask of their ports, so that no use case names a metric. The assembly puts it around them."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from functools import partial
+from typing import Any, Final
+
+from attrs import frozen
+
+from application.errors import NotDone, OutcomeUnknown, Trouble
+from application.execution.idempotency import Keyed, Replayed
+from application.intake.order_intake import OrderIntake
+from application.intake.order_request import OrderRequest
+from application.intake.queue_orders import Queued
+from application.ports.caching import CatalogueCache, CataloguePage, RecentOrders, StockCache
+from application.ports.catalogue import StockLevel
+from application.ports.environment import Clock, loop_time
+from application.ports.messaging import Delivery, EventPublisher, Subscription
+from application.ports.outbox import OutboxEntry
+from application.ports.payments import PaymentDeclined, PaymentProvider
+from application.ports.telemetry import Record, Telemetry
+from application.telemetry import metrics
+from domain.catalogue.product import Product
+from domain.errors import DomainError
+from domain.ids import OrderId, PaymentId, ProductId
+from domain.money import Money
+from domain.orders.events import Event
+from domain.orders.order import Order
+from domain.orders.status import FailureReason, OrderStatus
+
+Told = Exception | None | asyncio.Future[Exception | None]
+
+
+@frozen
+class _Lookups:
+    _hit: Record
+    _miss: Record
+
+    @classmethod
+    def of(cls, telemetry: Telemetry, cache: str) -> "_Lookups":
+        return cls(*(telemetry.of(metrics.CACHE_LOOKUPS, cache=cache, result=result) for result in ("hit", "miss")))
+
+    def note(self, *, wanted: int, found: int) -> None:
+        if found:
+            self._hit(found)
+        if wanted > found:
+            self._miss(wanted - found)
+
+
+@frozen
+class MeasuredRecentOrders:
+    _inner: RecentOrders
+    _lookups: _Lookups
+
+    async def get_many(self, ids: Collection[OrderId]) -> dict[OrderId, Order]:
+        found = await self._inner.get_many(ids)
+        self._lookups.note(wanted=len(ids), found=len(found))
+        return found
+
+    async def put_many(self, orders: Sequence[Order]) -> bool:
+        return await self._inner.put_many(orders)
+
+    async def put_accepted(self, orders: Sequence[Order]) -> None:
+        await self._inner.put_accepted(orders)
+
+    async def invalidate_below(self, versions: Mapping[OrderId, int]) -> bool:
+        return await self._inner.invalidate_below(versions)
+
+    async def scan(self, cursor: int) -> tuple[int, list[Order]]:
+        return await self._inner.scan(cursor)
+
+
+@frozen
+class MeasuredCatalogueCache:
+    _inner: CatalogueCache
+    _lookups: _Lookups
+
+    async def get(self, page: CataloguePage) -> tuple[CataloguePage, list[Product] | None]:
+        current, found = await self._inner.get(page)
+        self._lookups.note(wanted=1, found=found is not None)
+        return current, found
+
+    async def put(self, page: CataloguePage, products: Sequence[Product]) -> None:
+        await self._inner.put(page, products)
+
+    async def begin_epoch(self) -> bool:
+        return await self._inner.begin_epoch()
+
+
+@frozen
+class MeasuredStockCache:
+    _inner: StockCache
+    _lookups: _Lookups
+
+    async def get_many(self, ids: Collection[ProductId]) -> tuple[str | None, dict[ProductId, StockLevel]]:
+        epoch, found = await self._inner.get_many(ids)
+        self._lookups.note(wanted=len(ids), found=len(found))
+        return epoch, found
+
+    async def put_read(self, levels: Mapping[ProductId, StockLevel], *, epoch: str | None) -> None:
+        await self._inner.put_read(levels, epoch=epoch)
+
+    async def put_committed(self, levels: Mapping[ProductId, StockLevel]) -> bool:
+        return await self._inner.put_committed(levels)
+
+
+class MeasuredProvider:
+    """A cancelled call counts as unknown: it may have taken effect."""
+
+    def __init__(self, inner: PaymentProvider, telemetry: Telemetry) -> None:
+        self._inner: Final = inner
+        self._seconds: Final = {
+            (operation, outcome): telemetry.of(metrics.GATEWAY_CALLS, operation=operation, outcome=outcome)
+            for operation in ("charge", "refund")
+            for outcome in ("done", "declined", "not_done", "unknown", "error")
+        }
+        self._unknown: Final = telemetry.of(metrics.GATEWAY_UNKNOWN)
+
+    async def charge(self, key: PaymentId, amount: Money) -> str:
+        reference: str = await self._measured("charge", self._inner.charge(key, amount))
+        return reference
+
+    async def refund(self, key: PaymentId, amount: Money) -> None:
+        await self._measured("refund", self._inner.refund(key, amount))
+
+    async def _measured(self, operation: str, call: Awaitable[Any]) -> Any:
+        begun, outcome = loop_time(), "error"
+        try:
+            answer = await call
+            outcome = "done"
+        except PaymentDeclined:
+            outcome = "declined"
+            raise
+        except NotDone:
+            outcome = "not_done"
+            raise
+        except (OutcomeUnknown, asyncio.CancelledError):
+            outcome = "unknown"
+            self._unknown(1)
+            raise
+        finally:
+            self._seconds[operation, outcome](loop_time() - begun)
+        return answer
+
+
+class MeasuredPublisher:
+    def __init__(self, inner: EventPublisher, telemetry: Telemetry) -> None:
+        self._inner: Final = inner
+        self._published: Final = {
+            kind: telemetry.of(metrics.RELAY_PUBLISHED, kind=kind) for kind in ("work", "announcement")
+        }
+        self._seconds: Final = {
+            kind: telemetry.of(metrics.RELAY_CONFIRM, kind=kind) for kind in ("work", "announcement")
+        }
+
+    async def enqueue(self, entries: Sequence[OutboxEntry]) -> list[OutboxEntry]:
+        return await self._measured("work", self._inner.enqueue(entries))
+
+    async def announce(self, entries: Sequence[OutboxEntry]) -> list[OutboxEntry]:
+        return await self._measured("announcement", self._inner.announce(entries))
+
+    async def _measured(self, kind: str, call: Awaitable[list[OutboxEntry]]) -> list[OutboxEntry]:
+        begun = loop_time()
+        try:
+            confirmed = await call
+        finally:
+            self._seconds[kind](loop_time() - begun)
+        self._published[kind](len(confirmed))
+        return confirmed
+
+
+class MeasuredSubscription:
+    """Counts what does not succeed at once."""
+
+    def __init__(self, inner: Subscription, telemetry: Telemetry, queue: str) -> None:
+        self._inner: Final = inner
+        self._retried: Final = telemetry.of(metrics.RETRIES, queue=queue)
+        self._dead_lettered: Final = telemetry.of(metrics.DEAD_LETTERS, queue=queue)
+
+    async def receive(self, limit: int) -> list[Delivery]:
+        return await self._inner.receive(limit)
+
+    async def ack(self, deliveries: Sequence[Delivery]) -> None:
+        await self._inner.ack(deliveries)
+
+    async def retry(self, delivery: Delivery, *, reason: str) -> None:
+        await self._inner.retry(delivery, reason=reason)
+        self._retried(1)
+
+    async def dead_letter(self, delivery: Delivery, *, reason: str) -> None:
+        await self._inner.dead_letter(delivery, reason=reason)
+        self._dead_lettered(1)
+
+
+class MeasuredWork:
+    """The work for the messages of one queue."""
+
+    def __init__(
+        self,
+        inner: Callable[[Sequence[Any]], Awaitable[Sequence[Told]]],
+        telemetry: Telemetry,
+        now: Clock,
+        queue: str,
+    ) -> None:
+        self._inner: Final = inner
+        self._now: Final = now
+        self._waited: Final = telemetry.of(metrics.QUEUE_TIME, queue=queue)
+        self._seconds: Final = {
+            outcome: telemetry.of(metrics.PROCESS_DURATION, queue=queue, outcome=outcome)
+            for outcome in ("done", "trouble", "refused", "error")
+        }
+
+    async def __call__(self, events: Sequence[Event]) -> Sequence[Told]:
+        now, begun = self._now(), loop_time()
+        for event in events:
+            # The clock of the process that wrote the event may be ahead.
+            self._waited(max(0.0, (now - event.at).total_seconds()))
+        outcomes = await self._inner(events)
+        for outcome in outcomes:
+            if isinstance(outcome, asyncio.Future):
+                outcome.add_done_callback(partial(self._note_late, begun))
+            else:
+                self._note(outcome, begun)
+        return outcomes
+
+    def _note_late(self, begun: float, outcome: asyncio.Future[Exception | None]) -> None:
+        if not outcome.cancelled():
+            self._note(outcome.result(), begun)
+
+    def _note(self, outcome: Exception | None, begun: float) -> None:
+        self._seconds[_kind(outcome)](loop_time() - begun)
+
+
+def _kind(outcome: Exception | None) -> str:
+    if outcome is None:
+        return "done"
+    if isinstance(outcome, Trouble):
+        return "trouble"
+    return "refused" if isinstance(outcome, DomainError) else "error"
+
+
+class MeasuredIntake:
+    def __init__(self, inner: OrderIntake, telemetry: Telemetry, intake: str) -> None:
+        self._inner: Final = inner
+        self._outcomes: Final = {
+            outcome: telemetry.of(metrics.ORDERS, outcome=outcome, intake=intake)
+            for outcome in ("placed", "queued", "replayed", "refused", "unavailable")
+        }
+        self._replays: Final = telemetry.of(metrics.REPLAYS)
+
+    async def __call__(self, request: OrderRequest | Keyed[OrderRequest]) -> Order | Queued | Replayed:
+        try:
+            answer = await self._inner(request)
+        except Trouble:
+            self._outcomes["unavailable"](1)
+            raise
+        except DomainError:
+            self._outcomes["refused"](1)
+            raise
+        if isinstance(answer, Replayed) or (isinstance(answer, Queued) and answer.replayed):
+            self._outcomes["replayed"](1)
+            self._replays(1)
+        else:
+            self._outcomes["queued" if isinstance(answer, Queued) else "placed"](1)
+        return answer
+
+
+class CountChanges:
+    """Counts what has become of orders, after each commit, and passes them on."""
+
+    def __init__(self, tell: Callable[[Sequence[Order]], None], telemetry: Telemetry) -> None:
+        self._tell: Final = tell
+        self._to_paid: Final = telemetry.of(metrics.TIME_TO_PAID)
+        self._conflict: Final = telemetry.of(metrics.STOCK_CONFLICTS)
+
+    def __call__(self, orders: Sequence[Order]) -> None:
+        for order in orders:
+            if order.status is OrderStatus.PAID and not order.refund_requested:
+                self._to_paid(max(0.0, (order.updated_at - order.created_at).total_seconds()))
+            elif order.failure_reason is FailureReason.OUT_OF_STOCK and order.status is OrderStatus.FAILED:
+                self._conflict(1)
+        self._tell(orders)
+
+
+def lookups(telemetry: Telemetry, cache: str) -> _Lookups:
+    return _Lookups.of(telemetry, cache)

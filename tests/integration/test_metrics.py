@@ -1,0 +1,63 @@
+"""The metrics of a running shop, as Prometheus scrapes them."""
+
+import re
+import socket
+from http import HTTPStatus
+from typing import Any
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+
+from application.telemetry.metrics import METRICS
+from tests.servers.process import free_port
+from tests.service import Service
+
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-")
+# With more, a scrape takes tens of milliseconds.
+_MOST_SERIES = 1000
+
+
+def asked(port: int, path: str) -> httpx.Response:
+    return httpx.get(f"http://127.0.0.1:{port}{path}", timeout=60)
+
+
+def scraped(port: int) -> dict[str, list[Any]]:
+    response = asked(port, "/metrics")
+    assert response.status_code == HTTPStatus.OK
+    assert response.headers["content-type"].startswith("text/plain")
+    return {family.name: family.samples for family in text_string_to_metric_families(response.text)}
+
+
+async def test_every_metric_is_there_and_no_label_is_an_id(embedded: Service) -> None:
+    port = free_port()
+    embedded.settings["HOLDFAST_METRICS_PORT"] = str(port)
+    embedded.start_all(["up"])
+    async with httpx.AsyncClient(base_url=embedded.url, timeout=60) as client:
+        order = (await client.post("/orders", json={"user_id": 7, "items": [{"product_id": 1, "quantity": 1}]})).json()
+        await client.post(f"/orders/{order['order_id']}/pay")
+        await client.get(f"/orders/{order['order_id']}")
+        await client.get("/nowhere")
+
+    found = scraped(port)
+
+    # The parser takes the ending of a counter away.
+    assert {f"holdfast_{metric.name.removesuffix('_total')}" for metric in METRICS} - found.keys() == set()
+    samples = [sample for family in found.values() for sample in family]
+    assert len(samples) < _MOST_SERIES
+    for sample in samples:
+        assert not any(_UUID.search(value) for value in sample.labels.values()), sample
+    routes = {sample.labels.get("route") for sample in found["holdfast_http_request_duration_seconds"]}
+    assert {"/orders", "none"} <= routes
+    [placed] = [each for each in found["holdfast_orders"] if each.labels.get("outcome") == "placed" and each.value]
+    assert placed.value == 1
+
+    assert asked(port, "/orders").status_code == HTTPStatus.NOT_FOUND
+
+
+def test_a_port_that_is_taken_is_named(embedded: Service) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        embedded.settings["HOLDFAST_METRICS_PORT"] = str(port)
+        status, output = embedded.try_to_run("up", seconds=60)
+    assert status == 1
+    assert f"HOLDFAST_METRICS_PORT: 127.0.0.1:{port} can't be listened on" in output

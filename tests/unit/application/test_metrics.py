@@ -1,0 +1,145 @@
+"""What is counted when something happens, as Prometheus would read it."""
+
+import re
+from datetime import timedelta
+
+import pytest
+from attrs import define, evolve, field
+from prometheus_client.parser import text_string_to_metric_families
+
+from adapters.telemetry.prometheus import PrometheusTelemetry
+from application.access.principal import SYSTEM
+from application.assembly import assemble
+from application.assembly.limits import Limits
+from application.assembly.use_cases import UseCases
+from application.errors import OutcomeUnknown, Unavailable
+from application.execution.idempotency import Keyed
+from application.messaging.subscriptions import PAYMENTS
+from application.ports.idempotency import IdempotencyKey
+from application.ports.payments import PaymentDeclined
+from application.telemetry.measured import MeasuredProvider, MeasuredSubscription
+from application.telemetry.metrics import METRICS
+from domain.errors import UnknownProduct
+from domain.ids import PaymentId
+from domain.money import Money
+from domain.orders.status import OrderStatus
+from tests.brokers import entries, payment_requested
+from tests.unit.builders import PAYMENT, a_product, euros
+from tests.unit.shop import Shop, a_request
+
+
+@define(eq=False)
+class Measured:
+    """A shop whose use cases are measured."""
+
+    shop: Shop
+    telemetry: PrometheusTelemetry = field(factory=PrometheusTelemetry)
+    use_cases: UseCases = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.use_cases = assemble(evolve(self.shop.ports, telemetry=self.telemetry), Limits())
+
+    def __call__(self, name: str, **labels: str) -> float:
+        return value(self.telemetry, name, **labels)
+
+
+def value(telemetry: PrometheusTelemetry, name: str, **labels: str) -> float:
+    for family in text_string_to_metric_families(telemetry.rendered().decode()):
+        for sample in family.samples:
+            if sample.name == f"holdfast_{name}" and labels.items() <= sample.labels.items():
+                return sample.value
+    raise AssertionError(f"there is no {name} with {labels}")
+
+
+@pytest.fixture
+def measured(shop: Shop) -> Measured:
+    return Measured(shop)
+
+
+async def test_orders_are_counted_by_what_became_of_them(measured: Measured) -> None:
+    pen, place = await measured.shop.sells(), measured.use_cases.place_order
+    keyed = Keyed(a_request((pen, 1)), IdempotencyKey("customer 7", "k"), "asked")
+    for _ in range(2):
+        await place(SYSTEM, keyed)
+    with pytest.raises(UnknownProduct):
+        await place(SYSTEM, a_request((a_product(999), 1)))
+    counted = {
+        outcome: measured("orders_total", outcome=outcome, intake="direct")
+        for outcome in ("placed", "queued", "replayed", "refused", "unavailable")
+    }
+    assert counted == {"placed": 1, "queued": 0, "replayed": 1, "refused": 1, "unavailable": 0}
+    assert measured("idempotent_replays_total") == 1
+    assert measured("batch_size_sum", use_case="place_order") == 3
+    assert measured("batch_wait_seconds_count", use_case="place_order") == 3
+
+
+async def test_reading_an_order_is_a_lookup(measured: Measured) -> None:
+    order = await measured.shop.order((await measured.shop.sells(), 1))
+    await measured.use_cases.get_order(SYSTEM, order.id)
+    assert measured("cache_lookups_total", cache="orders", result="hit") == 1
+    assert measured("cache_lookups_total", cache="orders", result="miss") == 0
+
+
+async def test_a_payment_is_measured_from_its_request_to_paid(measured: Measured) -> None:
+    shop, use_cases = measured.shop, measured.use_cases
+    order, _ = await shop.payment_requested((await shop.sells(stock=5), 1))
+    shop.clock.forward(timedelta(seconds=3))
+    await use_cases.relay_events()
+    payments = next(consumer for consumer in use_cases.consumers if consumer.work is PAYMENTS)
+
+    await payments.step()
+    await payments.nothing_is_late()
+
+    assert (await shop.now(order)).status is OrderStatus.PAID
+    assert measured("relay_published_total", kind="work") == 1
+    assert measured("relay_published_total", kind="announcement") == 2
+    assert measured("queue_time_seconds_sum", queue="payments") == 3
+    assert measured("process_duration_seconds_count", queue="payments", outcome="done") == 1
+    assert measured("gateway_call_seconds_count", operation="charge", outcome="done") == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome", "unknown"),
+    [
+        (PaymentDeclined(), "declined", 0),
+        (Unavailable("gone"), "not_done", 0),
+        (OutcomeUnknown("no answer"), "unknown", 1),
+        (ValueError("a bug"), "error", 0),
+    ],
+)
+async def test_a_call_to_the_provider_that_fails_is_counted_by_what_it_means(
+    error: Exception, outcome: str, unknown: int
+) -> None:
+    class Fails:
+        async def charge(self, key: PaymentId, amount: Money) -> str:
+            raise error
+
+        async def refund(self, key: PaymentId, amount: Money) -> None:
+            raise error
+
+    telemetry = PrometheusTelemetry()
+    provider = MeasuredProvider(Fails(), telemetry)
+    with pytest.raises(type(error)):
+        await provider.refund(PAYMENT, euros(1))
+    assert value(telemetry, "gateway_call_seconds_count", operation="refund", outcome=outcome) == 1
+    assert value(telemetry, "gateway_unknown_outcomes_total") == unknown
+
+
+async def test_what_fails_is_counted_once_for_each_try(measured: Measured) -> None:
+    subscription = MeasuredSubscription(measured.shop.broker.queue(PAYMENTS), measured.telemetry, "payments")
+    await measured.shop.broker.enqueue(entries(payment_requested(1)))
+    [delivery] = await subscription.receive(1)
+    await subscription.retry(delivery, reason="the database is gone")
+    assert measured("retries_total", queue="payments") == 1
+    assert measured("dead_letters_total", queue="payments") == 0
+    await subscription.dead_letter(delivery, reason="it is no order")
+    assert measured("dead_letters_total", queue="payments") == 1
+
+
+def test_no_label_is_an_id_and_every_name_has_its_unit() -> None:
+    assert len({metric.name for metric in METRICS}) == len(METRICS)
+    for metric in METRICS:
+        assert not {label for label in metric.labels if re.search(r"id$|user|customer|order|key|path", label)}, metric
+        assert metric.name.endswith("_total") == (metric.kind == "counter"), metric
+        assert (metric.kind == "histogram") == bool(metric.buckets), metric
+        assert list(metric.buckets) == sorted(metric.buckets)
