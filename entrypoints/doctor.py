@@ -19,6 +19,9 @@ from entrypoints.settings import Settings
 
 # Seconds in which a server has to answer.
 _TIMEOUT: Final = 3.0
+# A node of RabbitMQ that has fewer files left than another shop takes, or a fifth of all, has few.
+_FILES_OF_A_SHOP: Final = 27
+_FEW: Final = 0.2
 
 
 async def examine(settings: Settings, engine: AsyncEngine) -> Sequence[ServerHealth]:
@@ -105,6 +108,25 @@ async def queue_problems(settings: Settings) -> list[str]:
     except Unavailable:
         # `examine` says so.
         return []
+
+
+async def broker_warnings(settings: Settings) -> list[str]:
+    """What RabbitMQ will soon lack. Never raise."""
+    if not settings.amqp_management_url:
+        return []
+    from adapters.rabbitmq.limits import files_of_nodes  # noqa: PLC0415 - imported only where RabbitMQ is
+
+    try:
+        nodes = await files_of_nodes(settings.amqp_management_url)
+    except Unavailable as error:
+        return [str(error)]
+    return [
+        f"{node.node} of RabbitMQ has {node.open} of {node.most} files open: at the limit it opens no connection and no"
+        " queue, of any shop. Raise the limit of open files of its service, or take away shops that are gone, with"
+        " `holdfast remove-namespace`"
+        for node in nodes
+        if node.left < max(_FILES_OF_A_SHOP, node.most * _FEW)
+    ]
 
 
 def _of_announcements(refused: tuple[int, datetime] | None, exchange: str) -> list[str]:

@@ -232,6 +232,14 @@ AMQP: Final = UrlRules(
 )
 
 
+MANAGEMENT: Final = UrlRules(
+    schemes=("http", "https"),
+    example="http://user:password@host:15672",
+    problem_of_path=_any_path,
+    options=MappingProxyType({}),
+)
+
+
 def with_password(url: str, password: str, rules: UrlRules) -> str:
     """Put a password into a URL, encoded. Raise `ValueError` if the URL is wrong, or has another password."""
     parts = rules.read(url)

@@ -17,7 +17,7 @@ from application.ports.rate_limits import Quota
 from entrypoints.access_format import line_writer
 from entrypoints.aliases import switch, translate
 from entrypoints.server_parts import compose_urls
-from entrypoints.server_urls import AMQP, DATABASE, REDIS, UrlRules, expect_text, is_host, with_password
+from entrypoints.server_urls import AMQP, DATABASE, MANAGEMENT, REDIS, UrlRules, expect_text, is_host, with_password
 from entrypoints.setting_values import duration_in, expect_currency, networks_in, origins_in, quotas_in, range_in
 from entrypoints.sqlite_urls import is_sqlite, sqlite_file
 
@@ -26,7 +26,7 @@ DATABASE_FILE: Final = "holdfast.db"
 # Other software uses these names, too.
 _SERVERS: Final = {"database_url": "DATABASE_URL", "redis_url": "REDIS_URL", "amqp_url": "AMQP_URL"}
 _URLS: Final[Mapping[str, UrlRules]] = MappingProxyType(
-    {"database_url": DATABASE, "redis_url": REDIS, "amqp_url": AMQP}
+    {"database_url": DATABASE, "redis_url": REDIS, "amqp_url": AMQP, "amqp_management_url": MANAGEMENT}
 )
 _PASSWORDS: Final = {"database_url": "database_password", "redis_url": "redis_password", "amqp_url": "amqp_password"}
 
@@ -86,6 +86,12 @@ class Settings:
     )
     redis_password: str = _setting("", "password for REDIS_URL, in the same way", secret=True)
     amqp_password: str = _setting("", "password of the user in AMQP_URL, in the same way", secret=True)
+    amqp_management_url: str = _setting(
+        "",
+        "management API of RabbitMQ, as in http://user:password@host:15672: `holdfast doctor` warns of the limits that"
+        " it tells",
+        secret=True,
+    )
     data: Path = _setting(Path(".holdfast"), "folder of the SQLite file and of the simulated provider's ledger")
     sqlite_file: Path | None = _setting(
         None, "the SQLite file where DATABASE_URL names no server; by default holdfast.db in the data folder"
@@ -406,7 +412,7 @@ def _of_caches(values: Mapping[str, object], written: Callable[[str], str]) -> l
 
 def _without_effect(asked: Collection[str], values: Mapping[str, object], written: Callable[[str], str]) -> list[str]:
     """A setting that would change nothing is refused, not overlooked."""
-    needed = {"access_log_format": "access_log_file", "metrics_host": "metrics_port"}
+    needed = {"access_log_format": "access_log_file", "metrics_host": "metrics_port", "amqp_management_url": "amqp_url"}
     if not values.get("cache_disabled"):
         needed |= {"order_cache_ttl": "redis_url", "accepted_cache_ttl": "redis_url"}
     problems = [

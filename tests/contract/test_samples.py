@@ -1,0 +1,69 @@
+"""What the relay looks at in the database for the metrics: on every database."""
+
+from datetime import timedelta
+from uuid import UUID
+
+from attrs import evolve
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from adapters.sql.core.engine import measure
+from adapters.sql.samples import Sample, SqlSamples
+from adapters.sql.unit_of_work import SqlUnitOfWork
+from adapters.telemetry.prometheus import PrometheusTelemetry
+from domain.dead_letter import DeadMessage
+from domain.ids import OrderId
+from domain.orders.status import OrderStatus
+from tests.contract.conftest import keep
+from tests.engines import engine_on
+from tests.unit.builders import NOW, a_product, an_order, order_in, placed
+
+SOON = timedelta(minutes=10)
+
+
+async def test_in_an_empty_shop_nothing_waits(sql_engine: AsyncEngine) -> None:
+    samples = SqlSamples(sql_engine)
+    assert await samples.take(relay="relay 1") == Sample(
+        outbox_pending=0, outbox_oldest_age=0.0, feed_position=0, dead_letters=0, leads=False
+    )
+    assert await samples.stuck(after=SOON) == {"PROCESSING": 0, "REFUND": 0}
+
+
+async def test_what_waits_is_counted(sql_engine: AsyncEngine) -> None:
+    unit_of_work, samples = SqlUnitOfWork(sql_engine), SqlSamples(sql_engine)
+    await keep(unit_of_work, products=[a_product()], orders=[an_order()])
+    _, event = placed()
+    async with unit_of_work() as tx:
+        await tx.events.add_many([event])
+        message = DeadMessage(body=b"1", reason="bad", attempts=1, first_at=NOW, last_at=NOW)
+        await tx.dead_letters.record("payments", [message])
+        await tx.outbox.claim(by="relay 1", limit=1)
+
+    sample = await samples.take(relay="relay 1")
+
+    assert (sample.outbox_pending, sample.dead_letters, sample.leads) == (1, 1, True)
+    # The event is from a day in the past.
+    assert sample.outbox_oldest_age > 0
+    assert not (await samples.take(relay="relay 2")).leads
+
+
+async def test_orders_that_wait_too_long_are_stuck_by_what_they_wait_for(sql_engine: AsyncEngine) -> None:
+    processing, _ = order_in(OrderStatus.PROCESSING)
+    paid, _ = order_in(OrderStatus.PAID)
+    refunding = evolve(paid, id=OrderId(UUID(int=2)), refund_requested=True)
+    await keep(SqlUnitOfWork(sql_engine), products=[a_product()], orders=[processing, refunding])
+    samples = SqlSamples(sql_engine)
+    assert await samples.stuck(after=SOON) == {"PROCESSING": 1, "REFUND": 1}
+    assert await samples.stuck(after=timedelta(days=36_500)) == {"PROCESSING": 0, "REFUND": 0}
+
+
+async def test_the_pool_is_measured(sql_engine: AsyncEngine) -> None:
+    telemetry = PrometheusTelemetry()
+    async with engine_on(sql_engine.url, pool_size=3) as engine:
+        measure(engine, telemetry)
+        async with SqlUnitOfWork(engine)() as tx:
+            await tx.products.page(after=None, limit=1, active=None)
+            assert 'holdfast_db_pool_connections{state="in_use"} 1.0' in telemetry.rendered().decode()
+        shown = telemetry.rendered().decode()
+    assert 'holdfast_db_pool_connections{state="in_use"} 0.0' in shown
+    assert 'holdfast_db_pool_connections{state="idle"} 1.0' in shown
+    assert "holdfast_db_pool_wait_seconds_count 1.0" in shown

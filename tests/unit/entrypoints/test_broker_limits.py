@@ -1,0 +1,95 @@
+"""The doctor warns before the files of RabbitMQ are used up, which stops every shop on it."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+import pytest
+
+from entrypoints.doctor import broker_warnings
+from entrypoints.settings import Settings
+
+# As RabbitMQ 3.10 answers, without what is not read.
+NODE = {"name": "rabbit@here", "running": True, "fd_used": 100, "fd_total": 1024}
+
+Answer = Callable[..., str]
+
+
+@pytest.fixture
+def management() -> Iterator[Answer]:
+    """Say what the management API answers, and get its address."""
+    answer = {"status": 200, "body": "[]"}
+    asked: list[str | None] = []
+
+    class Api(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.headers["Authorization"])
+            self.send_response(answer["status"] if self.path == "/api/nodes" else 404)
+            self.end_headers()
+            self.wfile.write(answer["body"].encode())
+
+        def log_message(self, *_: object) -> None: ...
+
+    def answers(*nodes: object, status: int = 200, body: str | None = None) -> str:
+        answer.update(status=status, body=json.dumps(nodes) if body is None else body)
+        return f"http://ana:p%40ss@127.0.0.1:{server.server_port}"
+
+    with HTTPServer(("127.0.0.1", 0), Api) as server:
+        serving = threading.Thread(target=server.serve_forever)
+        serving.start()
+        try:
+            yield answers
+        finally:
+            server.shutdown()
+            serving.join()
+    # The user and the password of the address, decoded.
+    assert set(asked) <= {"Basic YW5hOnBAc3M="}
+
+
+async def warned(url: str) -> list[str]:
+    return await broker_warnings(Settings(amqp_url="amqp://here", amqp_management_url=url))
+
+
+async def test_a_node_with_few_files_left_is_named_with_what_to_do(management: Answer) -> None:
+    [warning] = await warned(management(NODE, {**NODE, "name": "rabbit@there", "fd_used": 900}))
+    assert warning.startswith("rabbit@there of RabbitMQ has 900 of 1024 files open")
+    assert "holdfast remove-namespace" in warning
+
+
+@pytest.mark.parametrize(
+    ("used", "total", "warns"), [(819, 1024, False), (820, 1024, True), (74, 100, True), (50_000, 65_536, False)]
+)
+async def test_few_are_less_than_a_fifth_or_than_a_shop_takes(
+    management: Answer, used: int, total: int, *, warns: bool
+) -> None:
+    found = await warned(management({**NODE, "fd_used": used, "fd_total": total}))
+    assert bool(found) is warns
+
+
+async def test_a_node_that_does_not_tell_or_does_not_run_is_left_out(management: Answer) -> None:
+    silent = {"name": "rabbit@four", "running": True, "fd_total": 1024}
+    assert (
+        await warned(management(silent, {"name": "rabbit@down", "running": False, "fd_used": 1, "fd_total": 1})) == []
+    )
+
+
+@pytest.mark.parametrize("answer", [{"status": 401}, {"body": "<html>"}, {"body": "7"}, {"body": "[7]"}], ids=str)
+async def test_an_api_that_cannot_be_read_is_a_warning_without_the_password(
+    management: Answer, answer: dict[str, Any]
+) -> None:
+    [warning] = await warned(management(**answer))
+    assert "management API of RabbitMQ at 127.0.0.1:" in warning
+    assert "p@ss" not in warning
+    assert "p%40ss" not in warning
+
+
+async def test_an_api_that_is_not_there_is_a_warning() -> None:
+    [warning] = await warned("http://ana:hidden@127.0.0.1:1")
+    assert "127.0.0.1:1 can't be read" in warning
+    assert "hidden" not in warning
+
+
+async def test_without_an_address_nothing_is_asked() -> None:
+    assert await broker_warnings(Settings(amqp_url="amqp://here")) == []
