@@ -1,6 +1,7 @@
 """The service as its users run it: real processes, on SQLite or on real servers."""
 
 import asyncio
+import json
 import secrets
 import signal
 import sys
@@ -8,7 +9,7 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Self
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 from uuid import UUID
 
 from attrs import define, field
@@ -119,6 +120,18 @@ class Service:
             "products", "add", "--name", name, "--price", str(price), "--currency", "EUR", "--stock", str(stock)
         )
         return int(printed.split()[-1])
+
+    def place_orders(self, product: int, count: int) -> list[str]:
+        """Place orders for one unit each over HTTP, and return their ids."""
+        ids = []
+        for _ in range(count):
+            order = {"user_id": 7, "items": [{"product_id": product, "quantity": 1}]}
+            request = Request(  # noqa: S310 - the address is our own
+                f"{self.url}/orders", json.dumps(order).encode(), {"Content-Type": "application/json"}
+            )
+            with urlopen(request, timeout=60) as answer:  # noqa: S310
+                ids.append(json.load(answer)["order_id"])
+        return ids
 
     async def findings(self) -> list[str]:
         """The findings about the data, also compared with the provider's ledger."""

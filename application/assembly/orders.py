@@ -23,6 +23,7 @@ from application.orders.count_orders import CountOrders, ReadCount
 from application.orders.delete_order import DeleteOrder
 from application.orders.expand_order import ExpandedOrder, ExpandOrder
 from application.orders.expire_orders import ExpireOrders
+from application.orders.explain_order import Explained, ExplainOrder
 from application.orders.get_history import GetHistory
 from application.orders.list_orders import ListOrders, ReadOrders
 from application.orders.queued_changes import (
@@ -56,6 +57,7 @@ class OrderUseCases:
     expand_order: Callable[[Principal, OrderCall], Awaitable[ExpandedOrder]]
     get_history: Callable[[Principal, OrderCall], Awaitable[Sequence[Event]]]
     show_waiting_changes: Callable[[Principal, OrderCall], Awaitable[OrderWithChanges]]
+    explain_order: Guarded[..., Explained]
     cancel_order: ChangeOrder
     change_details: ChangeOrder
     complete_order: ChangeOrder
@@ -82,6 +84,7 @@ def order_use_cases(shared: Shared) -> OrderUseCases:
         expand_order=Guarded(Scope.ORDERS_READ, with_own_order(ExpandOrder(uow, recent, unrecorded))),
         get_history=Guarded(Scope.ORDERS_READ, with_own_order(GetHistory(uow, recent, unrecorded))),
         show_waiting_changes=Guarded(Scope.ORDERS_READ, with_own_order(ShowWaitingChanges(uow, shared.get_order))),
+        explain_order=Guarded(Scope.ORDERS_READ, for_anybody(ExplainOrder(uow, unrecorded)), by_shop=True),
         cancel_order=shared.changing(Scope.ORDERS_WRITE, CANCEL, CancelOrder(uow, now)),
         change_details=shared.changing(Scope.ORDERS_WRITE, CHANGE_DETAILS, ChangeDetails(uow, now)),
         complete_order=shared.changing(Scope.ORDERS_WRITE, COMPLETE, CompleteOrder(uow, now), by_shop=True),

@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Final, Protocol
 
 from attrs import frozen
 
+from domain.ids import OrderId
 from domain.orders.events import Event, EventId
 
 
@@ -31,6 +33,16 @@ class OutboxEntry:
     def is_put_off(self) -> bool:
         """Whether its own announcement is the one that waits."""
         return self.first_put_off == self.position
+
+
+class Waits(StrEnum):
+    """Where an event is that is not done yet."""
+
+    OUTBOX = "outbox"
+    # Its queue has refused it, and it is tried again.
+    AT_ITS_QUEUE = "at its queue"
+    # Others' queues have refused it, or an earlier one of its order.
+    PUT_OFF = "put off"
 
 
 # How long a relay keeps the others out after its last claim.
@@ -60,6 +72,9 @@ class Outbox(Protocol):
 
     async def page(self, *, after: int | None, limit: int) -> list[OutboxEntry]:
         """The entries by position, above `after`. It claims nothing."""
+
+    async def waiting(self, order_id: OrderId) -> dict[EventId, Waits]:
+        """The events of one order that are not done yet, here and where what has left the outbox waits."""
 
 
 @frozen(kw_only=True)

@@ -1,12 +1,13 @@
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from attrs import field, frozen
 
 from application.messaging.republish import last_requests
 from application.orders.expire_orders import PERIODS
+from application.orders.standing import WaitsFor, standing_of_request
 from application.ports.environment import Clock
-from application.ports.outbox import OutboxEntry
+from application.ports.outbox import OutboxEntry, Waits
 from application.ports.persistence import UnitOfWork
 from application.reconciliation.discrepancies import Discrepancy, Remedy
 from domain.dead_letter import DeadLetter
@@ -37,22 +38,23 @@ class FindStuck:
         outbox = await self._outbox()
         letters = await self._letters()
         return [
-            *await self._old(outbox),
+            *await self._old([entry for entries in outbox.values() for entry in entries]),
             *map(_of_letter, letters),
             *await self._waiting(outbox, letters, unreachable, told),
             *await self._unpaid(),
         ]
 
-    async def _outbox(self) -> list[OutboxEntry]:
+    async def _outbox(self) -> dict[Waits, list[OutboxEntry]]:
         """What waits for a relay, and what its queue has refused."""
-        entries: list[OutboxEntry] = []
+        found: dict[Waits, list[OutboxEntry]] = {}
         async with self._unit_of_work.reading() as tx:
-            for waiting in (tx.outbox, tx.waiting_work):
+            for waits, waiting in ((Waits.OUTBOX, tx.outbox), (Waits.AT_ITS_QUEUE, tx.waiting_work)):
+                found[waits] = []
                 last: int | None = None
                 while page := await waiting.page(after=last, limit=self._page):
-                    entries += page
+                    found[waits] += page
                     last = page[-1].position
-        return entries
+        return found
 
     async def _letters(self) -> list[DeadLetter]:
         letters: list[DeadLetter] = []
@@ -87,12 +89,12 @@ class FindStuck:
 
     async def _waiting(
         self,
-        outbox: list[OutboxEntry],
+        outbox: Mapping[Waits, Sequence[OutboxEntry]],
         letters: list[DeadLetter],
         unreachable: str,
         told: Collection[OrderId | None],
     ) -> list[Discrepancy]:
-        sending = {entry.id for entry in outbox}
+        sending = {entry.id: waits for waits, entries in outbox.items() for entry in entries}
         # By the whole event: an unauthenticated message may have the id of a request that it is not.
         dead = {letter.event: letter for letter in letters if letter.event is not None}
         now = self._now()
@@ -141,20 +143,17 @@ def _of_letter(letter: DeadLetter) -> Discrepancy:
 def _of_waiting(
     order: Order,
     request: Event | None,
-    sending: Collection[EventId],
+    sending: Mapping[EventId, Waits],
     dead: dict[Event, DeadLetter],
     unreachable: str,
 ) -> Discrepancy:
     """Why an order waits, as far as it can be known from here. Only a request that may be lost is republished."""
     what = f"{order.status.value}, with no step since {order.updated_at:%Y-%m-%d %H:%M:%S}: "
-    remedy: Remedy | None = None
-    if request is None:
-        what += "it never asked the worker for anything"
-    elif event_id(request) in sending:
-        what += "its request waits in the outbox"
-    elif (letter := dead.get(request)) is not None:
-        what += f"its request is dead letter {letter.id}"
+    waits = sending.get(event_id(request)) if request else None
+    standing = standing_of_request(request, waits, dead.get(request) if request else None)
+    if standing.waits_for is WaitsFor.WORKER:
+        what += unreachable or standing.because
+        remedy: Remedy | None = Remedy.REPUBLISH
     else:
-        what += unreachable or "its request is with the broker, or was lost there"
-        remedy = Remedy.REPUBLISH
+        what, remedy = what + standing.because, None
     return Discrepancy(about="stuck", what=what, order_id=order.id, remedy=remedy)

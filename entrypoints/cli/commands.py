@@ -66,6 +66,11 @@ def make_app() -> App:
         " events after it.",
     )
     app.command(
+        "entrypoints.cli.why:why",
+        help="Tell where an order stands, what it waits for and why, and what drives it on.\n\n"
+        "Then come the steps that it has taken, with the time from each to the next.",
+    )
+    app.command(
         "entrypoints.cli.listen:listen",
         help="Send the events of a shop to a program on this machine, signed as webhooks are.\n\n"
         "It keeps its place in the feed: started again, it goes on with the first event that was not taken. An event is"

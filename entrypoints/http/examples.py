@@ -8,6 +8,7 @@ from msgspec.structs import asdict as members_of
 from msgspec.structs import replace
 
 from application.access.scopes import Role, Scope
+from application.orders.standing import WaitsFor
 from domain.jobs.job import JobStatus
 from domain.orders.events import OrderPlaced
 from domain.orders.status import OrderStatus
@@ -44,6 +45,7 @@ from entrypoints.http.bodies.products import (
     ProductBody,
     ProductsBody,
 )
+from entrypoints.http.bodies.timeline import StepBody, TimelineBody
 from entrypoints.http.order_details import ChangeDetailsBody
 
 _AT: Final = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
@@ -179,6 +181,16 @@ HISTORY: Final = HistoryBody(
     ]
 )
 _PLACED: Final = HISTORY.items[0]
+TIMELINE: Final = TimelineBody(
+    ORDER.order_id,
+    OrderStatus.PENDING,
+    1,
+    WaitsFor.CUSTOMER,
+    "nobody has asked for its payment",
+    "it is paid for or cancelled, or it expires when its time is over (HOLDFAST_ORDER_EXPIRY)",
+    [StepBody(_AT, OrderPlaced.type, 0.0)],
+    [],
+)
 FEED: Final = FeedBody([FeedItemBody(1, ORDER.order_id, _PLACED.sequence, _PLACED.type, _AT, _PLACED.data)], 1)
 LIVE: Final = LiveBody()
 READY: Final = ReadyBody("ok", orders=True, payments=True, missing=())

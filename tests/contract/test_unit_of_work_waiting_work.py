@@ -2,10 +2,11 @@
 
 from attrs import evolve
 
-from application.ports.outbox import OutboxEntry
+from application.ports.outbox import Announcement, OutboxEntry, Waits
 from application.ports.persistence import UnitOfWork
 from domain.orders.events import Event
 from tests.brokers import entries, payment_requested, refund_requested
+from tests.unit.builders import NOW
 
 
 def waiting(position: int, event: Event | None = None) -> OutboxEntry:
@@ -65,3 +66,22 @@ async def test_an_event_that_waits_is_not_put_into_the_outbox_again(unit_of_work
         await tx.outbox.re_enqueue([waits, lost])
     async with unit_of_work.reading() as tx:
         assert [entry.id.order_id for entry in await tx.outbox.page(after=None, limit=9)] == [lost.order_id]
+
+
+async def test_the_events_of_an_order_are_found_wherever_they_wait(unit_of_work: UnitOfWork) -> None:
+    event = payment_requested()
+    of_order = [evolve(event, sequence=sequence) for sequence in (2, 3, 4, 5)]
+    here, refused, put_off_, both = (waiting(position, each) for position, each in enumerate(of_order, 10**6))
+    async with unit_of_work() as tx:
+        await tx.outbox.re_enqueue([of_order[0], payment_requested()])
+        await tx.waiting_work.put_off([refused, both, waiting(10)])
+        await tx.announcements.put_off([Announcement(entry=entry, attempts=1, since=NOW) for entry in (put_off_, both)])
+    async with unit_of_work.reading() as tx:
+        assert await tx.outbox.waiting(event.order_id) == {
+            here.id: Waits.OUTBOX,
+            refused.id: Waits.AT_ITS_QUEUE,
+            put_off_.id: Waits.PUT_OFF,
+            # It is work, and that is what the order waits for.
+            both.id: Waits.AT_ITS_QUEUE,
+        }
+        assert await tx.outbox.waiting(payment_requested().order_id) == {}

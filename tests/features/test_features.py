@@ -411,6 +411,17 @@ def the_events_are(story: Story, events: str) -> None:
     assert told == events.split(", ")
 
 
+@then(parsers.parse("her order waits for {whom}: {because}"))
+def her_order_waits_for(story: Story, whom: str, because: str) -> None:
+    why = story.shop.why(story.order)
+    assert (why.waits_for, why.because) == (whom.removeprefix("the "), because)
+
+
+@then(parsers.parse("it came there by: {steps}"))
+def it_came_there_by(story: Story, steps: str) -> None:
+    assert [words(step.removeprefix("order.")) for step in story.shop.why(story.order).steps] == steps.split(", ")
+
+
 # --- What would be, what belongs to an order, and what is found
 
 

@@ -1,3 +1,4 @@
+from datetime import timedelta
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -98,6 +99,28 @@ async def test_a_customer_is_a_number_or_a_name_and_a_large_number_is_a_string_i
     assert listed.body["items"] == [answer.body]
     history = await browser.get(f"/orders/{answer.body['order_id']}/events")
     assert history.body["items"][0]["data"]["user_id"] == shown
+
+
+async def test_a_timeline_says_whose_turn_it_is_and_how_it_came_to_that(shop: Shop, browser: Browser) -> None:
+    pen = await shop.sells()
+    placed = await browser.post("/orders", {"user_id": 7, "items": [{"product_id": pen.id, "quantity": 1}]})
+    path = f"/orders/{placed.body['order_id']}"
+    shop.clock.forward(timedelta(seconds=90))
+    await browser.post(f"{path}/pay", {})
+    timeline = await browser.get(f"{path}/timeline")
+    assert timeline.status == 200
+    assert {name: timeline.body[name] for name in ("order_id", "status", "version", "waits_for", "because")} == {
+        "order_id": placed.body["order_id"],
+        "status": "PROCESSING",
+        "version": 2,
+        "waits_for": "relay",
+        "because": "its request waits in the outbox",
+    }
+    assert [(step["what"], step["seconds"]) for step in timeline.body["steps"]] == [
+        ("order.placed", 0),
+        ("order.payment_requested", 90),
+    ]
+    assert (await browser.get(f"{UNKNOWN_ADDRESS}/timeline")).status == 404
 
 
 async def test_what_is_wrong_with_an_order_is_named(shop: Shop, browser: Browser) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.request import Request, urlopen
 
 from attrs import define, field
 from holdfast_client import verify_webhook
@@ -60,16 +59,6 @@ def receiving() -> Iterator[Receiver]:
         server.server_close()
 
 
-def place_orders(service: Service, product: int, count: int) -> None:
-    for _ in range(count):
-        order = {"user_id": 7, "items": [{"product_id": product, "quantity": 1}]}
-        request = Request(  # noqa: S310 - the address is our own
-            f"{service.url}/orders", json.dumps(order).encode(), {"Content-Type": "application/json"}
-        )
-        with urlopen(request, timeout=60) as answer:  # noqa: S310
-            assert answer.status == 201
-
-
 def test_a_listener_that_is_killed_again_and_again_misses_no_event(embedded: Service) -> None:
     embedded.run("migrate")
     product = embedded.add_product(stock=ORDERS)
@@ -81,7 +70,7 @@ def test_a_listener_that_is_killed_again_and_again_misses_no_event(embedded: Ser
             # The first run begins with what is there already, the others where the last one was killed.
             begin = ["--since", "0"] if round_ == 0 else []
             listener = embedded.start("listen", *options, *begin, name=f"listen-{round_}")
-            place_orders(embedded, product, ORDERS // 3)
+            embedded.place_orders(product, ORDERS // 3)
             wait_until(some, seconds=30, what="events arrive")
             listener.kill()
         listener = embedded.start("listen", *options)

@@ -276,6 +276,7 @@ class Client:
         for _ in range(6):
             await asyncio.sleep(0.1 * self._chance.random())
             await self._ask("history", lambda shop: shop.get_history(SYSTEM, order_id), order_id)
+            await self._ask("why", lambda shop: shop.explain_order(SYSTEM, order_id), order_id)
             # What was read or written before may come to the caches meanwhile.
             await asyncio.sleep(0.5 * self._chance.random())
             await self._ask(f"look at {_short(order_id)}", lambda shop: shop.get_order(SYSTEM, order_id), order_id)
@@ -422,6 +423,7 @@ class Client:
     async def _look_back(self) -> None:
         if self._mine:
             await self._ask("history", lambda shop: shop.get_history(SYSTEM, self._mine[0]))
+            await self._ask("why", lambda shop: shop.explain_order(SYSTEM, self._mine[-1]))
 
     async def _restock(self) -> None:
         product, change = self._chance.choice(self._products), self._chance.choice((-2, 1, 3))

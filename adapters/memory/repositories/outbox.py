@@ -5,9 +5,9 @@ from typing import Final
 from attrs import evolve, frozen
 
 from adapters.memory.store import Changes, Lease
-from application.ports.outbox import LEASE_SECONDS, OutboxEntry
+from application.ports.outbox import LEASE_SECONDS, OutboxEntry, Waits
 from domain.ids import OrderId
-from domain.orders.events import Event, event_id
+from domain.orders.events import Event, EventId, event_id
 
 RELAY: Final = "relay"
 _LEASE: Final = timedelta(seconds=LEASE_SECONDS)
@@ -59,3 +59,14 @@ class MemoryOutbox:
 
     async def page(self, *, after: int | None, limit: int) -> list[OutboxEntry]:
         return [entry for position, entry in self._changes.store.outbox.items() if position > (after or 0)][:limit]
+
+    async def waiting(self, order_id: OrderId) -> dict[EventId, Waits]:
+        announcements = (each.announcement.entry for each in self._changes.waiting_announcements().values())
+        places = {
+            Waits.PUT_OFF: announcements,
+            Waits.OUTBOX: self._changes.store.outbox.values(),
+            Waits.AT_ITS_QUEUE: self._changes.work_that_waits().values(),
+        }
+        return {
+            entry.id: where for where, entries in places.items() for entry in entries if entry.id.order_id == order_id
+        }

@@ -10,7 +10,9 @@ from sqlalchemy import (
     Row,
     bindparam,
     delete,
+    literal,
     select,
+    union_all,
 )
 
 from adapters.codecs.events import encode
@@ -22,7 +24,8 @@ from adapters.sql.repositories.low_water_mark import LowWaterMark
 from adapters.sql.repositories.relay_lease import LEASE, if_held, releasing, take
 from adapters.sql.tables.events import announcements, outbox, outbox_mark, waiting_work
 from application.execution.after_commit import Committed
-from application.ports.outbox import OutboxEntry
+from application.ports.outbox import OutboxEntry, Waits
+from domain.ids import OrderId
 from domain.orders.events import Event, EventId
 
 # What is written into each column; `_entry` reads it.
@@ -60,6 +63,14 @@ _IN_ORDER: Final = (
 MARK: Final = LowWaterMark(outbox.c.position, outbox_mark)
 _OLDEST: Final = _IN_ORDER.where(MARK.not_below)
 _PAGE: Final = _IN_ORDER.where(outbox.c.position > bindparam("after"))
+# Work is announced as well: where both are, the work is told.
+_PLACES: Final = {Waits.PUT_OFF: announcements, Waits.OUTBOX: outbox, Waits.AT_ITS_QUEUE: waiting_work}
+_WAITING: Final = union_all(
+    *(
+        select(table.c.sequence, literal(where.value).label("place")).where(table.c.order_id == bindparam("order_id"))
+        for where, table in _PLACES.items()
+    )
+)
 
 
 @cache
@@ -113,3 +124,9 @@ class SqlOutbox:
 
     async def page(self, *, after: int | None, limit: int) -> list[OutboxEntry]:
         return [_entry(row) for row in await self._block.fetch(_PAGE, {"after": after or 0, "limit": limit})]
+
+    async def waiting(self, order_id: OrderId) -> dict[EventId, Waits]:
+        rows = await self._block.fetch(_WAITING, {"order_id": order_id})
+        places = list(_PLACES)
+        found = sorted(((Waits(row.place), row.sequence) for row in rows), key=lambda each: places.index(each[0]))
+        return {EventId(order_id, sequence): where for where, sequence in found}

@@ -32,6 +32,8 @@ from holdfast_client.models import (
     OrderLine,
     Page,
     Product,
+    Step,
+    Timeline,
     Wrong,
 )
 from holdfast_client.retries import Retries
@@ -65,6 +67,8 @@ __all__ = [
     "Product",
     "RefusedByRules",
     "Retries",
+    "Step",
+    "Timeline",
     "TooManyRequests",
     "Unauthenticated",
     "Unavailable",

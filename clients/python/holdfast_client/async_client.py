@@ -26,6 +26,7 @@ from holdfast_client.models import (
     Order,
     Page,
     Product,
+    Timeline,
 )
 from holdfast_client.retries import Retries, no_answer
 from holdfast_client.waiting import Waiting
@@ -147,6 +148,10 @@ class AsyncClient:
     async def history(self, order_id: UUID | str) -> Sequence[Event]:
         """Return the events of an order, in sequence."""
         return await self._send(calls.history(order_id))
+
+    async def timeline(self, order_id: UUID | str) -> Timeline:
+        """Return where an order stands, and what it waits for. For the shop's own keys."""
+        return await self._send(calls.timeline(order_id))
 
     async def product(self, product_id: int) -> Product:
         return await self._send(calls.get_product(product_id))

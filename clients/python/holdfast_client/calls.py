@@ -23,6 +23,7 @@ from holdfast_client.models import (
     Order,
     Page,
     Product,
+    Timeline,
 )
 
 T = TypeVar("T")
@@ -133,6 +134,10 @@ def history(order_id: UUID | str) -> Call[Sequence[Event]]:
     return Call(
         "GET", _order(order_id) + "/events", _body(lambda body: [Event.of(each, whose) for each in body["items"]])
     )
+
+
+def timeline(order_id: UUID | str) -> Call[Timeline]:
+    return Call("GET", _order(order_id) + "/timeline", _body(Timeline.of))
 
 
 def get_product(product_id: int) -> Call[Product]:

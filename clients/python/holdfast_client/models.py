@@ -136,6 +136,44 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """Something that has happened to an order, and the seconds since the step before."""
+
+    time: datetime
+    what: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """Where an order stands: whose turn it is, why, what drives it on, and its steps, oldest first."""
+
+    order_id: UUID
+    status: str
+    version: int
+    # Such as `customer`, `worker` or `nobody`.
+    waits_for: str
+    because: str
+    next: str
+    steps: Sequence[Step]
+    # What else of the order waits.
+    beside: Sequence[str]
+
+    @classmethod
+    def of(cls, body: Mapping[str, Any]) -> Self:
+        return cls(
+            order_id=UUID(body["order_id"]),
+            status=body["status"],
+            version=body["version"],
+            waits_for=body["waits_for"],
+            because=body["because"],
+            next=body["next"],
+            steps=[Step(datetime.fromisoformat(each["time"]), each["what"], each["seconds"]) for each in body["steps"]],
+            beside=list(body["beside"]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Cart:
     """What a customer may order. The prices are those that the customer was shown."""
 

@@ -33,6 +33,7 @@ from entrypoints.http.bodies.orders import (
     PlaceOrderBody,
     SearchOrdersBody,
 )
+from entrypoints.http.bodies.timeline import TimelineBody
 from entrypoints.http.cursors import Cursors
 from entrypoints.http.decoding import read_json, read_json_if_any
 from entrypoints.http.filters import order_filter
@@ -187,6 +188,14 @@ def orders_routes(use_cases: UseCases, cursors: Cursors) -> list[Route]:
             summary="Read the history of an order",
             answers={HTTPStatus.OK: examples.HISTORY},
         ),
+        Route(
+            "GET",
+            "/orders/<order_id>/timeline",
+            Scope.ORDERS_READ,
+            handlers.timeline,
+            summary="Find out where an order stands, and what it waits for",
+            answers={HTTPStatus.OK: examples.TIMELINE},
+        ),
     ]
 
 
@@ -309,6 +318,9 @@ class _Handlers:
     async def history(self, by: Principal, order_id: str) -> Reply:
         events = await self._use_cases.get_history(by, order_id_of(order_id))
         return reply(HistoryBody([EventBody.of(event) for event in events]))
+
+    async def timeline(self, by: Principal, order_id: str) -> Reply:
+        return reply(TimelineBody.of(await self._use_cases.explain_order(by, order_id_of(order_id))))
 
 
 def _wait_in(wanted: Mapping[str, Any]) -> dict[str, Any]:

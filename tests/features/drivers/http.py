@@ -47,6 +47,7 @@ from tests.features.drivers.shop import (
     Refused,
     RowSeen,
     TryAgain,
+    WhySeen,
     in_export,
     in_results,
 )
@@ -175,6 +176,11 @@ class HttpShop:
             found = self._client.order(order, expand=["payments", "refunds"]).raw
         given = [refund for refund in found["refunds"] if refund["refunded_at"] is not None]
         return LookSeen([payment["status"] for payment in found["payments"]], len(given))
+
+    def why(self, order: str) -> WhySeen:
+        with _refusals():
+            found = self._client.timeline(order)
+        return WhySeen(found.waits_for, found.because, [step.what for step in found.steps])
 
     def change_details(self, order: str, *, version: int | None = None, **changes: Any) -> None:
         with _refusals():

@@ -48,6 +48,7 @@ from tests.features.drivers.shop import (
     Refused,
     RowSeen,
     TryAgain,
+    WhySeen,
     in_export,
     in_results,
 )
@@ -204,6 +205,10 @@ class MemoryShop:
         found = self._runner.run(_awaited(self._use_cases.expand_order(self._by(), _id(order))))
         given = [event for event in found.history if isinstance(event, OrderRefunded)]
         return LookSeen([payment.status.value for payment in found.payments.values()], len(given))
+
+    def why(self, order: str) -> WhySeen:
+        found = self._runner.run(self._use_cases.explain_order(SYSTEM, _id(order)))
+        return WhySeen(found.standing.waits_for.value, found.standing.because, [step.what for step in found.steps])
 
     def change_details(self, order: str, *, version: int | None = None, **changes: Any) -> None:
         holds = (lambda _: True) if version is None else (lambda order: order.version == version)

@@ -60,6 +60,15 @@ class RowSeen:
     wrong: str
 
 
+@frozen
+class WhySeen:
+    """Whose turn an order waits for, why, and the steps that it has taken."""
+
+    waits_for: str
+    because: str
+    steps: list[str]
+
+
 class Shop(Protocol):
     """The actions of customers and of the shop. Each verb returns when its effects are visible.
 
@@ -101,6 +110,9 @@ class Shop(Protocol):
 
     def order(self, order: str) -> OrderSeen:
         """Raise `Refused`."""
+
+    def why(self, order: str) -> WhySeen:
+        """Tell whose turn it is, and why, to a person on duty."""
 
     def orders_of(self, customer: int) -> list[str]: ...
 

@@ -72,6 +72,7 @@ OPERATIONS: dict[str, tuple[Scope | None, Callable[[Any, Principal, Any, Any], A
     "expand_order": (Scope.ORDERS_READ, lambda use, by, pen, order: use(by, order.id)),
     "get_history": (Scope.ORDERS_READ, lambda use, by, pen, order: use(by, order.id)),
     "show_waiting_changes": (Scope.ORDERS_READ, lambda use, by, pen, order: use(by, order.id)),
+    "explain_order": (Scope.ORDERS_READ, lambda use, by, pen, order: use(by, order.id)),
     "cancel_order": (Scope.ORDERS_WRITE, lambda use, by, pen, order: use(by, order.id)),
     "change_details": (Scope.ORDERS_WRITE, lambda use, by, pen, order: use(by, order.id)),
     "complete_order": (Scope.ORDERS_WRITE, lambda use, by, pen, order: use(by, order.id)),

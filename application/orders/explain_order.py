@@ -1,0 +1,115 @@
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+from attrs import field, frozen
+
+from application.intake.unrecorded import Unrecorded
+from application.messaging.republish import last_requests
+from application.orders.changing import known
+from application.orders.standing import NOT_RECORDED, Standing, standing_of
+from application.ports.outbox import Waits
+from application.ports.persistence import Transaction, UnitOfWork
+from domain.dead_letter import DeadLetter
+from domain.ids import OrderId
+from domain.jobs.job import Job
+from domain.orders.events import Event, event_id
+from domain.orders.order import Order
+
+# Looked through for the request of one order. They have no index by order, and a shop has few that wait.
+_MOST_LETTERS: Final = 2000
+
+
+@frozen
+class Step:
+    """Something that has happened to an order, or was asked for and waits."""
+
+    at: datetime
+    what: str
+
+
+@frozen(kw_only=True)
+class Explained:
+    """An order, where it stands, and how it came there, oldest first. `beside` has what else of it waits."""
+
+    order: Order
+    standing: Standing
+    steps: Sequence[Step]
+    beside: Sequence[str] = ()
+
+
+@frozen
+class ExplainOrder:
+    """Tell where an order stands, also a deleted one, what it waits for and why, from what the shop has stored.
+
+    Raise `UnknownOrder`. Of more than 2,000 dead letters, the oldest are looked through.
+    """
+
+    _unit_of_work: UnitOfWork
+    _unrecorded: Unrecorded
+    _page: int = field(default=200, kw_only=True)
+
+    async def __call__(self, order_id: OrderId) -> Explained:
+        found = await self._read(order_id)
+        if found is None:
+            accepted = (await self._unrecorded.get_many({order_id})).get(order_id)
+            # It may have been recorded between the two reads.
+            found = await self._read(order_id) or await self._not_recorded(known(accepted, order_id))
+        return found
+
+    async def _not_recorded(self, order: Order) -> Explained:
+        async with self._unit_of_work.reading() as tx:
+            changes = await tx.jobs.changes_of({order.id})
+        steps = [Step(order.created_at, "order.accepted"), *map(_asked, changes)]
+        return Explained(order=order, standing=NOT_RECORDED, steps=steps, beside=[*map(_waiting_change, changes)])
+
+    async def _read(self, order_id: OrderId) -> Explained | None:
+        async with self._unit_of_work.reading() as tx:
+            order = (await tx.orders.get_many({order_id})).get(order_id)
+            if order is None:
+                return None
+            history = await tx.events.of_orders({order_id})
+            waiting = await tx.outbox.waiting(order_id)
+            changes = await tx.jobs.changes_of({order_id})
+            request = last_requests(history).get(order_id)
+            waits = waiting.get(event_id(request)) if request else None
+            letter = None
+            if request is not None and waits not in {Waits.OUTBOX, Waits.AT_ITS_QUEUE}:
+                letter = await self._letter_of(tx, request)
+        standing = standing_of(order, request=request, waits=waits, letter=letter)
+        steps = [*map(_happened, history), *map(_asked, changes)]
+        if letter is not None:
+            steps += [Step(letter.message.first_at, f"dead letter {letter.id}: {letter.message.reason}")]
+        held_up = sum(each is Waits.PUT_OFF for each in waiting.values())
+        beside = [f"{held_up} of its announcements wait: queues of others have refused them"] if held_up else []
+        return Explained(
+            order=order,
+            standing=standing,
+            steps=sorted(steps, key=lambda step: step.at),
+            beside=[*beside, *map(_waiting_change, changes)],
+        )
+
+    async def _letter_of(self, tx: Transaction, request: Event) -> DeadLetter | None:
+        seen, last = 0, None
+        while seen < _MOST_LETTERS and (
+            page := await tx.dead_letters.page(decided=False, after=last, limit=self._page)
+        ):
+            for letter in page:
+                # By the whole event: an unauthenticated message may have the id of a request that it is not.
+                if letter.event == request:
+                    return letter
+            seen, last = seen + len(page), page[-1].id
+        return None
+
+
+def _happened(event: Event) -> Step:
+    return Step(event.at, event.type)
+
+
+def _asked(job: Job) -> Step:
+    return Step(job.created_at, f"the change '{job.arguments.get('change')}' was asked for")
+
+
+def _waiting_change(job: Job) -> str:
+    why = f" ({job.error})" if job.error else ""
+    return f"the change '{job.arguments.get('change')}' waits as job {job.id}{why}"

@@ -1,0 +1,63 @@
+"""`holdfast why`: where an order stands, what it waits for, and how it came there."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Annotated
+from uuid import UUID
+
+from cyclopts import Parameter
+
+from application.access.principal import SYSTEM
+from application.orders.standing import WaitsFor
+from domain.ids import OrderId
+from entrypoints.cli.common import Data, command_settings, say, tell, with_engine, with_use_cases
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+    from application.assembly.use_cases import UseCases
+    from application.orders.explain_order import Explained, Step
+
+_WIDEST = 200
+_MINUTE = 60
+
+
+def why(order_id: Annotated[UUID, Parameter(help="Id of the order.")], /, *, data: Data = None) -> None:
+    settings = command_settings(data=data)
+    turns: list[WaitsFor] = []
+
+    async def work(use_cases: "UseCases") -> None:
+        explained = await use_cases.explain_order(SYSTEM, OrderId(order_id))
+        _print(explained)
+        turns.append(explained.standing.waits_for)
+
+    async def look_for_processes(engine: "AsyncEngine") -> None:
+        from adapters.sql.heartbeats import SqlHeartbeats
+        from entrypoints.heartbeat import missing
+
+        for kind in {*turns}.intersection(missing(await SqlHeartbeats(engine).all())):
+            say(f"no {kind} is at work: start one with `holdfast {kind}`")
+
+    with_use_cases(settings, work)
+    with_engine(settings, look_for_processes)
+
+
+def _print(explained: "Explained") -> None:
+    order, standing = explained.order, explained.standing
+    tell(f"{order.status.value}, version {order.version}, since {order.updated_at:%Y-%m-%d %H:%M:%S} UTC")
+    tell(f"{standing.because}; {standing.next}")
+    for each in explained.beside:
+        tell(each)
+    tell()
+    tell(_LINE.format("UTC", "AFTER", "STEP"))
+    for step, after in zip(explained.steps, _spans(explained.steps), strict=True):
+        tell(_LINE.format(f"{step.at:%Y-%m-%d %H:%M:%S}", after, step.what[:_WIDEST]))
+
+
+_LINE = "{:19}  {:>10}  {}"
+
+
+def _spans(steps: "Sequence[Step]") -> list[str]:
+    """The time from each step to the next; none before the first."""
+    seconds = [(later.at - earlier.at).total_seconds() for earlier, later in pairwise(steps)]
+    return ["", *(f"{span:.3f} s" if span < _MINUTE else f"{span / _MINUTE:.1f} min" for span in seconds)]
