@@ -49,9 +49,10 @@ def _serve(orders: socket.socket) -> bool:
                 if gone:
                     _tell(running.pop(pid), os.waitstatus_to_exitcode(status))
         if orders in ready:
-            text, [log, told], *_ = socket.recv_fds(orders, 65_536, 2)
+            text, given, *_ = socket.recv_fds(orders, 65_536, 2)
             if not text:
                 return False
+            log, told = given
             while not text.endswith(b"\n"):
                 text += orders.recv(65_536)
             pid = os.fork()
