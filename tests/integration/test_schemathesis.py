@@ -143,6 +143,8 @@ def test_schemathesis_finds_nothing(request: pytest.FixtureRequest, set_up: str,
             *[str(SCHEMATHESIS), "--config-file", str(config), "run", f"{service.url}/openapi.json"],
             *["--checks", "all", "--max-time", str(BUDGET), "--max-examples", str(max(2, CASES // len(ROUTES)))],
             *["--exclude-path", STREAM, "--request-timeout", "60"],
+            # A request may wait for 10 s, and then has to be answered.
+            *["--max-response-time", "60"],
             *["--no-color", "--continue-on-failure", *CHANCE],
         ],
         capture_output=True,
