@@ -18,6 +18,8 @@ Connection = Any
 OnConnect = Callable[[Connection], Awaitable[None]]
 
 _MAX_CONNECTIONS: Final = 32
+# Seconds that a connection that is being opened has, when all are closed.
+_MOMENT: Final = 0.1
 
 
 @define(eq=False)
@@ -69,6 +71,8 @@ class Connections:
 
     async def close(self) -> None:
         if self._opening is not None:
+            # asyncio forgets to close a connection with TLS that is given up before it has had its first turn.
+            await asyncio.wait({self._opening}, timeout=_MOMENT)
             self._opening.cancel()
             await asyncio.wait({self._opening})
         while self._open:
