@@ -156,6 +156,10 @@ class RemoteFeed:
             low, high = (middle + 1, high) if event.time < since else (low, middle)
         return low
 
+    def expect(self, after: int) -> None:
+        """Raise `ListenerError` for a position that the shop does not go on after."""
+        self._ask(after=after, limit=1)
+
     def page(self, after: int) -> FeedPage:
         """The next events, once there are some."""
         wanted = {} if self._types is None else {"types": self._types}

@@ -48,6 +48,8 @@ def listen(
     ):
         feed, place = RemoteFeed(asking, types, say), Place.open(settings.data, url, target, types or "")
         after = _beginning(place, feed, since)
+        # Before it is kept: the next run would begin there as well.
+        feed.expect(after)
         place.move_to(after)
         say(f"events after position {after} go to {target}, signed with the secret {place.secret.told()}")
         for text in forward(feed, Receiver(telling, target, place.secret, say), place, after=after):

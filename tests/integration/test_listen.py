@@ -85,5 +85,9 @@ def test_a_listener_that_is_killed_again_and_again_misses_no_event(embedded: Ser
     # Again is possible, out of sequence is not.
     positions = list(dict.fromkeys(json.loads(body)["position"] for body, _ in receiver.taken))
     assert positions == list(range(1, ORDERS + 1))
+    # What is refused is not kept for the next run.
+    status, output = embedded.try_to_run("listen", "--forward-to", receiver.url, "--since", "4711")
+    assert (status, "410" in output) == (1, True)
+    assert str(4711) not in "".join(file.read_text() for file in embedded.data.glob("listen-*.json"))
     status, output = embedded.try_to_run("listen", "--forward-to", receiver.url, "--types", "order.nonsense")
     assert (status, "order.nonsense" in output) == (1, True)

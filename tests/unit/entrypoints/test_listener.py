@@ -138,7 +138,8 @@ def test_a_shop_that_is_away_is_asked_again_and_a_refusal_is_told(tmp_path: Path
 
     forgotten, _ = a_feed()
     with pytest.raises(ListenerError, match=f"410: go on after position {FIRST + COUNT - 1}"):
-        forgotten.page(3)
+        forgotten.expect(3)
+    forgotten.expect(FIRST)
     strange, _ = a_feed(lambda _: httpx.Response(404, text="<html>"))
     with pytest.raises(ListenerError, match="404: this is no answer of a shop"):
         strange.newest()
