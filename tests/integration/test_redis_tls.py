@@ -75,17 +75,6 @@ async def test_a_call_that_is_given_up_loses_its_connection_and_no_other_call(tl
             assert await orders.get_many([order.id]) == {order.id: order}
 
 
-async def test_a_connection_that_is_being_opened_is_closed_with_the_others(tls_redis: TlsRedisServer) -> None:
-    # What is left open fails the module at its end.
-    for turns in range(25):
-        async with open_redis(tls_redis.url, timeout=CALL, retry_every=PATIENCE) as redis:
-            orders = RedisRecentOrders(redis, namespace())
-            calls = [asyncio.ensure_future(orders.get_many([order.id])) for order in new_orders(5)]
-            for _ in range(turns):
-                await asyncio.sleep(0)
-        await asyncio.wait(calls)
-
-
 async def test_the_version_of_a_server_with_tls_is_told(tls_redis: TlsRedisServer) -> None:
     assert (await server_version(tls_redis.url)).startswith(("Redis", "Valkey"))
 
