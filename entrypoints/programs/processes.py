@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Callable
+from typing import Final
 
 from attrs import evolve
 
@@ -13,7 +14,9 @@ from entrypoints.loops import Stop
 from entrypoints.processes.folder import MAIN, Folder
 from entrypoints.processes.parent import ENDS_LATE
 from entrypoints.processes.supervisor import HOLDFAST, Child, Supervisor
-from entrypoints.settings import Settings
+from entrypoints.settings import InvalidSettings, Settings
+
+_LAST_PORT: Final = 65535
 
 
 async def run_processes(settings: Settings, stop: Stop, *, log_files: bool, on_started: Callable[[str], None]) -> None:
@@ -39,7 +42,7 @@ async def run_processes(settings: Settings, stop: Stop, *, log_files: bool, on_s
 
 
 def children(settings: Settings) -> list[Child]:
-    """The API stops first, so that the others can process what it has accepted."""
+    """The API stops first, so that the others can process what it has accepted. Raise `InvalidSettings`."""
     apis = [
         Child(f"api-{number}", ("api", "--supervised"), stage=0, listens=True)
         for number in range(1, settings.api_processes + 1)
@@ -53,6 +56,11 @@ def children(settings: Settings) -> list[Child]:
     made = [*relays, *workers, *apis]
     if settings.metrics_port is None:
         return made
+    if settings.metrics_port + len(made) - 1 > _LAST_PORT:
+        raise InvalidSettings(
+            f"HOLDFAST_METRICS_PORT: {len(made)} processes take ports from {settings.metrics_port} on, and {_LAST_PORT}"
+            f" is the last; write {_LAST_PORT - len(made) + 1} or less"
+        )
     ports = enumerate(made, settings.metrics_port)
     return [evolve(child, environment={"HOLDFAST_METRICS_PORT": str(port)}) for port, child in ports]
 

@@ -16,7 +16,7 @@ from entrypoints.loops import Stop
 from entrypoints.processes.folder import Folder
 from entrypoints.processes.supervisor import Child, DiedAtStart, Supervisor
 from entrypoints.programs.processes import children
-from entrypoints.settings import Settings
+from entrypoints.settings import InvalidSettings, Settings
 
 PATIENCE = 60.0
 ROOT = str(Path(__file__).parents[3])
@@ -170,3 +170,6 @@ def test_each_process_has_a_port_of_its_own_for_its_metrics(tmp_path: Path) -> N
     ports = {child.name: child.environment["HOLDFAST_METRICS_PORT"] for child in children(settings)}
     assert ports == {"worker-1": "9464", "api-1": "9465", "api-2": "9466"}
     assert all(child.environment == {} for child in children(evolve(settings, metrics_port=None)))
+    assert len(children(evolve(settings, metrics_port=65533))) == 3
+    with pytest.raises(InvalidSettings, match=r"HOLDFAST_METRICS_PORT: 3 processes .* write 65533 or less"):
+        children(evolve(settings, metrics_port=65534))
