@@ -1,0 +1,51 @@
+"""How an event reaches a receiver of webhooks."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+from attrs import field, frozen
+
+
+class AttemptFailure(StrEnum):
+    """Why there is no answer, or none that counts."""
+
+    DNS = "dns"
+    # The address, or one of the addresses that the name has, is not for strangers to reach.
+    REFUSED_ADDRESS = "refused_address"
+    CONNECT = "connect"
+    TLS = "tls"
+    TIMEOUT = "timeout"
+    RESET = "reset"
+    STATUS = "status"
+    BODY_TOO_LARGE = "body_too_large"
+
+
+@frozen(kw_only=True)
+class WebhookRequest:
+    """What one attempt sends: a POST, complete and signed."""
+
+    url: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@frozen(kw_only=True)
+class Attempt:
+    """What came of a request. It was delivered if there is no `failure`."""
+
+    at: datetime
+    duration_ms: int
+    failure: AttemptFailure | None = None
+    # The IP address that was connected to, if it came to that.
+    address: str | None = None
+    status: int | None = None
+    headers: Mapping[str, str] = field(factory=dict)
+    # The first 4 KiB of the answer.
+    body: bytes = b""
+
+
+class WebhookTransport(Protocol):
+    async def send(self, request: WebhookRequest) -> Attempt:
+        """Try once, within 15 s (5 s to connect). It raises nothing but what cancels it."""
