@@ -38,6 +38,7 @@ from application.ports.messaging import IntakeQueue, OutboxSignal
 from application.ports.persistence import UnitOfWork
 from application.ports.rate_limits import RateLimiter
 from application.ports.telemetry import NoTelemetry, Telemetry
+from application.ports.webhooks import WebhookTransport
 from entrypoints.broker import Broker
 from entrypoints.health import ServerHealth
 from entrypoints.http.row_parsers import PARSERS
@@ -118,6 +119,13 @@ def _telemetry(settings: Settings) -> Telemetry:
     from adapters.telemetry.prometheus import PrometheusTelemetry  # noqa: PLC0415 - as above
 
     return PrometheusTelemetry()
+
+
+def _webhook_transport(settings: Settings, now: Clock) -> WebhookTransport:
+    from adapters.webhooks.resolver import SystemResolver  # noqa: PLC0415 - as above, and only a relay sends any
+    from adapters.webhooks.transport import HttpWebhookTransport  # noqa: PLC0415
+
+    return HttpWebhookTransport(SystemResolver(), now, settings.webhooks_allowed)
 
 
 def _health_check(settings: Settings, engine: AsyncEngine) -> Callable[[], Awaitable[Sequence[ServerHealth]]]:
@@ -267,6 +275,8 @@ class Container(containers.DeclarativeContainer):
 
     relay_name: providers.Provider[str] = providers.Singleton(_relay_name, settings)
     telemetry: providers.Provider[Telemetry] = providers.Singleton(_telemetry, settings)
+
+    webhook_transport: providers.Provider[WebhookTransport] = providers.Singleton(_webhook_transport, settings, now)
 
     ports: providers.Provider[Ports] = providers.Factory(
         Ports,

@@ -14,6 +14,7 @@ from dotenv import dotenv_values
 from dotenv.parser import parse_stream
 
 from application.ports.rate_limits import Quota
+from application.webhooks.destinations import Allowed
 from entrypoints.access_format import line_writer
 from entrypoints.aliases import switch, translate
 from entrypoints.server_parts import compose_urls
@@ -129,6 +130,11 @@ class Settings:
         "",
         "networks of your proxies, as in 10.0.0.0/8,192.0.2.7: what they say in X-Forwarded-For is taken for the"
         " client's address",
+    )
+    webhook_allow: str = _setting(
+        "",
+        "networks and ports that webhooks may go to beside https to public addresses at 443 and 8443, as in 10.0.0.0/8,"
+        " 127.0.0.1:3000, [fd00::/8]:*, or :9443 for a port of public addresses; to these networks, http is taken, too",
     )
     rate_limit: str = _setting(
         "50/1s 1000/60s",
@@ -254,6 +260,10 @@ class Settings:
     @property
     def proxies(self) -> tuple[IPv4Network | IPv6Network, ...]:
         return networks_in(self.trusted_proxies)
+
+    @property
+    def webhooks_allowed(self) -> Allowed:
+        return Allowed.of(self.webhook_allow)
 
     @property
     def database_file(self) -> Path:
@@ -478,6 +488,8 @@ def _check(setting: str, text: str) -> None:
         expect_currency(text)
     elif setting == "trusted_proxies":
         networks_in(text)
+    elif setting == "webhook_allow":
+        Allowed.of(text)
     elif setting == "access_log_format":
         line_writer(text)
 
