@@ -22,6 +22,10 @@ _MAX_CONNECTIONS: Final = 32
 _MOMENT: Final = 0.1
 
 
+class ConnectionsClosed(Exception):
+    """The call came, or waited, after all connections were closed."""
+
+
 @define(eq=False)
 class Connections:
     """The connections of one process to one Redis: at first one, then as many as are in use at once.
@@ -37,6 +41,7 @@ class Connections:
     _permits: asyncio.Semaphore = field(factory=lambda: asyncio.Semaphore(0), init=False)
     _open: set[Connection] = field(factory=set, init=False)
     _opening: asyncio.Task[None] | None = field(default=None, init=False)
+    _is_closed: bool = field(default=False, init=False)
 
     async def open(self) -> None:
         """Open one connection more. Raise any error, `TimeoutError` included."""
@@ -44,6 +49,7 @@ class Connections:
         try:
             async with asyncio.timeout(self._connect_timeout):
                 await connection.connect()
+            self._refuse_if_closed()
         except BaseException:
             await _closed(connection)
             raise
@@ -54,6 +60,8 @@ class Connections:
         if self._permits.locked() and len(self._open) < _MAX_CONNECTIONS:
             self._open_another()
         await self._permits.acquire()
+        # The library would open a closed connection again, and nobody would close it.
+        self._refuse_if_closed()
         connection = self._free.popleft()
         try:
             await connection.send_command(*command)
@@ -70,20 +78,29 @@ class Connections:
         return answer
 
     async def close(self) -> None:
+        """Close all of them, also those in use. Those that are open are closed even if this is given up."""
+        self._is_closed = True
+        while self._open:
+            await _closed(self._open.pop())
+        # Whoever waits for one is refused, one after the other.
+        self._permits.release()
         if self._opening is not None:
             # asyncio forgets to close a connection with TLS that is given up before it has had its first turn.
             await asyncio.wait({self._opening}, timeout=_MOMENT)
             self._opening.cancel()
             await asyncio.wait({self._opening})
-        while self._open:
-            await _closed(self._open.pop())
+
+    def _refuse_if_closed(self) -> None:
+        if self._is_closed:
+            self._permits.release()
+            raise ConnectionsClosed
 
     def _give_back(self, connection: Connection) -> None:
         self._free.append(connection)
         self._permits.release()
 
     def _open_another(self) -> None:
-        if self._opening is None or self._opening.done():
+        if not self._is_closed and (self._opening is None or self._opening.done()):
             self._opening = asyncio.get_running_loop().create_task(self._try_to_open())
 
     async def _try_to_open(self) -> None:
@@ -93,8 +110,12 @@ class Connections:
 
 
 async def _closed(connection: Connection) -> None:
+    writer = connection._writer  # noqa: SLF001 - the library has no way to close a connection at once
     with suppress(Exception):
         await connection.disconnect(nowait=True)
+    if writer is not None:
+        # With TLS, it would wait up to 30 s for the server to say goodbye as well.
+        writer.transport.abort()
 
 
 def connector(url: str) -> Callable[[OnConnect], Callable[[], Connection]]:

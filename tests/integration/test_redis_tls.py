@@ -8,11 +8,13 @@ from attrs import evolve
 from uuid_utils.compat import uuid7
 
 from adapters.redis.client import open_redis
+from adapters.redis.connections import Connection, Connections, ConnectionsClosed, connector
 from adapters.redis.health import server_version
 from adapters.redis.recent_orders import RedisRecentOrders
 from application.errors import Unavailable
 from domain.ids import OrderId
 from domain.orders.order import Order
+from tests.brokers import eventually
 from tests.cables import PATIENCE, cable
 from tests.servers import TlsRedisServer
 from tests.unit.builders import an_order
@@ -73,6 +75,42 @@ async def test_a_call_that_is_given_up_loses_its_connection_and_no_other_call(tl
             given_up.cancel()
             await asyncio.wait({given_up})
             assert await orders.get_many([order.id]) == {order.id: order}
+
+
+async def test_a_connection_that_is_being_opened_is_closed_with_the_others(tls_redis: TlsRedisServer) -> None:
+    # What is left open fails the module at its end.
+    for turns in range(25):
+        async with open_redis(tls_redis.url, timeout=CALL, retry_every=PATIENCE) as redis:
+            orders = RedisRecentOrders(redis, namespace())
+            calls = [asyncio.ensure_future(orders.get_many([order.id])) for order in new_orders(5)]
+            for _ in range(turns):
+                await asyncio.sleep(0)
+        await asyncio.wait(calls)
+
+
+async def test_closing_that_is_given_up_leaves_no_open_connection_and_calls_open_none(
+    tls_redis: TlsRedisServer,
+) -> None:
+    async with cable(tls_redis.url) as link:
+        connections = Connections(connector(link.url)(on_connect), connect_timeout=PATIENCE)
+        await connections.open()
+        link.silent_from_now = True
+        # One has the connection, the others wait for another one, which is being opened.
+        calls = [asyncio.ensure_future(connections.execute("BLPOP", namespace(), 0)) for _ in range(3)]
+        await asyncio.sleep(0)
+        closing = asyncio.ensure_future(connections.close())
+        await asyncio.sleep(0)
+        closing.cancel()
+        await asyncio.wait({closing})
+        async with asyncio.timeout(PATIENCE):
+            ended = await asyncio.gather(*calls, return_exceptions=True)
+            assert [type(each) for each in ended[1:]] == [ConnectionsClosed] * 2
+        await eventually(lambda: not link.connections())
+        await connections.close()
+
+
+async def on_connect(connection: Connection) -> None:
+    await connection.on_connect()
 
 
 async def test_the_version_of_a_server_with_tls_is_told(tls_redis: TlsRedisServer) -> None:
