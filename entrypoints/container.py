@@ -20,6 +20,7 @@ from adapters.memory.no_caches import NoCatalogueCache, NoRecentOrders, NoStockC
 from adapters.memory.price_list import MemoryPriceList
 from adapters.memory.rate_limits import MemoryRateLimiter
 from adapters.memory.signal import MemoryOutboxSignal
+from adapters.sql.consistency_checks import SqlConsistencyChecks
 from adapters.sql.heartbeats import SqlHeartbeats
 from adapters.sql.mark import SqlDatabaseMarks
 from adapters.sql.reset import SqlResetData
@@ -239,6 +240,7 @@ class Container(containers.DeclarativeContainer):
     )
     queued_here: providers.Provider[RecentOrders] = providers.Singleton(MemoryRecentOrders)
     price_list: providers.Provider[PriceList] = providers.Singleton(MemoryPriceList)
+    consistency_checks: providers.Provider[SqlConsistencyChecks] = providers.Factory(SqlConsistencyChecks, engine)
     heartbeats: providers.Provider[SqlHeartbeats] = providers.Factory(SqlHeartbeats, engine)
     unit_of_work: providers.Provider[Callable[[AfterCommit], UnitOfWork]] = providers.Factory(
         partial, SqlUnitOfWork, engine

@@ -1,9 +1,10 @@
 """What a scrape would have to ask the database for: looked at now and then by the relay, and counted up to a bound."""
 
-from datetime import timedelta
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import Any, Final
 
-from attrs import frozen
+from attrs import field, frozen
 from sqlalchemy import Float, bindparam, literal, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -16,7 +17,7 @@ from adapters.sql.tables.dead_letters import UNDECIDED, dead_letters
 from adapters.sql.tables.events import order_events, outbox, waiting_work
 from adapters.sql.tables.feed import feed_head
 from adapters.sql.tables.orders import WAITING, orders
-from adapters.sql.tables.shop import leases
+from adapters.sql.tables.shop import consistency_checks, leases
 
 _MOST_PENDING: Final = 10_000
 _MOST_WAITING: Final = 1_000
@@ -36,6 +37,7 @@ _OLDEST: Final = select(order_events.c.at, FromNow(literal(0)).label("now")).joi
 _POSITION: Final = select(feed_head.c.given)
 _LETTERS: Final = count_of(select(dead_letters.c.id).where(UNDECIDED), _MOST_WAITING)
 _LEADS: Final = select(leases.c.name).where(LEASE.is_held())
+_CHECKED: Final = select(*consistency_checks.c)
 _LONG_AGO: Final = select(FromNow(bindparam("seconds", type_=Float()))).scalar_subquery()
 _STUCK: Final = (
     select(orders.c.refund_requested)
@@ -54,6 +56,9 @@ class Sample:
     feed_position: int
     dead_letters: int
     leads: bool
+    # What the last consistency check has found, by kind, and when one last saw everything. Nothing: there was none yet.
+    discrepancies: Mapping[str, int] = field(factory=dict)
+    compared_at: datetime | None = None
 
 
 @frozen
@@ -69,6 +74,7 @@ class SqlSamples:
                 return int((await connection.execute(statement)).scalar() or 0)
 
             oldest = (await connection.execute(_OLDEST)).first()
+            checked = (await connection.execute(_CHECKED)).all()
             return Sample(
                 outbox_pending=await number(_PENDING) + await number(_PUT_OFF),
                 # The clock of the process that wrote it may be ahead.
@@ -76,6 +82,8 @@ class SqlSamples:
                 feed_position=await number(_POSITION),
                 dead_letters=await number(_LETTERS),
                 leads=(await connection.execute(_LEADS, {"by": relay})).first() is not None,
+                discrepancies={row.kind: row.found for row in checked},
+                compared_at=max((row.compared_at for row in checked if row.compared_at), default=None),
             )
 
     async def stuck(self, *, after: timedelta) -> dict[str, int]:

@@ -21,13 +21,16 @@ from application.execution.idempotency import Keyed, Outcome, Replayed
 from application.intake.order_intake import OrderIntake
 from application.intake.persist_orders import PersistOrders
 from application.intake.unrecorded import TellUnrecorded, Unrecorded
+from application.messaging.subscriptions import PAYMENTS, REFUNDS, WorkQueue
 from application.orders.expire_orders import ExpireOrders
 from application.orders.get_order import GetOrder
 from application.orders.queued_changes import ChangeQueued, QueueChanges, wake
 from application.payments.pipeline import ProviderPipeline
 from application.payments.process_payment import Answer, ProcessPayment
 from application.payments.refund_order import RefundOrder
+from application.ports.telemetry import Record
 from application.telemetry.measured import MeasuredIntake
+from application.telemetry.metrics import DUPLICATES
 from domain.catalogue.product import Product
 from domain.errors import DomainError
 from domain.ids import ProductId
@@ -66,6 +69,10 @@ class Shared:
         unrecorded = Unrecorded(recent, ports.queued_here)
         batches = Batches(limits, ports.telemetry)
         persist_orders = PersistOrders(uow, now, wake)
+
+        def duplicates(work: WorkQueue) -> Record:
+            return ports.telemetry.of(DUPLICATES, queue=work.name)
+
         return cls(
             ports=ports,
             limits=limits,
@@ -79,10 +86,14 @@ class Shared:
             get_order=batches(GetOrder(uow, recent, unrecorded, fence)),
             get_product=batches(GetProduct(uow)),
             process_payment=ProviderPipeline(
-                ProcessPayment(uow, ports.provider, now), max_calls=limits.max_charges, timeout=limits.charge_timeout
+                ProcessPayment(uow, ports.provider, now, nothing_due=duplicates(PAYMENTS)),
+                max_calls=limits.max_charges,
+                timeout=limits.charge_timeout,
             ),
             refund_order=ProviderPipeline(
-                RefundOrder(uow, ports.provider, now), max_calls=limits.max_charges, timeout=limits.charge_timeout
+                RefundOrder(uow, ports.provider, now, nothing_due=duplicates(REFUNDS)),
+                max_calls=limits.max_charges,
+                timeout=limits.charge_timeout,
             ),
             expire_orders=ExpireOrders(uow, now, limits.order_expiry, look_every=limits.expiry_look),
         )

@@ -1,11 +1,12 @@
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
-from attrs import frozen
+from attrs import field, frozen
 
 from application.payments.pipeline import Answered
 from application.ports.environment import Clock
 from application.ports.payments import PaymentDeclined, PaymentProvider
 from application.ports.persistence import UnitOfWork
+from application.ports.telemetry import record_nothing
 from domain.errors import OutOfStock, UnknownOrder
 from domain.ids import OrderId
 from domain.orders.events import Event
@@ -27,6 +28,8 @@ class ProcessPayment:
     _unit_of_work: UnitOfWork
     _provider: PaymentProvider
     _now: Clock
+    # Told how many of the orders that messages named needed nothing any more.
+    _nothing_due: Callable[[int], None] = field(default=record_nothing, kw_only=True)
 
     async def due(
         self, ids: Collection[OrderId], request_ids: Mapping[OrderId, str], /
@@ -58,6 +61,7 @@ class ProcessPayment:
             await tx.products.save_many(list(products.values()))
             await tx.payments.save_many(list(payments.values()))
             await tx.events.add_many(events)
+        self._nothing_due(len(orders) - len(due))
         return reserved | {id_: UnknownOrder(f"there is no order {id_}") for id_ in ids if id_ not in orders}
 
     async def ask(self, order: Order) -> Answer:

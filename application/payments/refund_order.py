@@ -1,11 +1,12 @@
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
-from attrs import frozen
+from attrs import field, frozen
 
 from application.payments.pipeline import Answered
 from application.ports.environment import Clock
 from application.ports.payments import PaymentProvider
 from application.ports.persistence import UnitOfWork
+from application.ports.telemetry import record_nothing
 from domain.errors import UnknownOrder
 from domain.ids import OrderId
 from domain.orders.events import Event
@@ -23,13 +24,17 @@ class RefundOrder:
     _unit_of_work: UnitOfWork
     _provider: PaymentProvider
     _now: Clock
+    # Told how many of the orders that messages named needed nothing any more.
+    _nothing_due: Callable[[int], None] = field(default=record_nothing, kw_only=True)
 
     async def due(self, ids: Collection[OrderId], _: Mapping[OrderId, str], /) -> dict[OrderId, Order | UnknownOrder]:
         # Read without a lock: a refund that is due stays due until it is given.
         async with self._unit_of_work.reading() as tx:
             orders = await tx.orders.get_many(set(ids))
         unknown = {id_: UnknownOrder(f"there is no order {id_}") for id_ in ids if id_ not in orders}
-        return {id_: order for id_, order in orders.items() if order.refund_is_due} | unknown
+        due = {id_: order for id_, order in orders.items() if order.refund_is_due}
+        self._nothing_due(len(orders) - len(due))
+        return due | unknown
 
     async def ask(self, order: Order) -> None:
         await self._provider.refund(order.payment, order.total)

@@ -1,7 +1,8 @@
 """The comparisons of the consistency check, as pure functions: they read nothing themselves."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from typing import Final, Literal, get_args
 
 from attrs import frozen
 
@@ -26,17 +27,32 @@ class Remedy(StrEnum):
     RECORD = "record it"
 
 
+Kind = Literal["stock", "history", "payment", "charge", "provider", "outbox", "stuck", "accepted", "dead letter"]
+KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
+# While the provider can't be reached, payments and charges are not compared.
+_NOT_COMPARED: Final[Kind] = "provider"
+
+
 @frozen(kw_only=True)
 class Discrepancy:
-    """One finding of the consistency check. `about` is its kind: stock, payment, charge, ..."""
+    """One finding of the consistency check. `about` is its kind."""
 
-    about: str
+    about: Kind
     what: str
     order_id: OrderId | None = None
     charge: Charge | None = None
     # The order as it was told to a client, if the database doesn't have it.
     told: Order | None = None
     remedy: Remedy | None = None
+
+
+def counted(found: Sequence[Discrepancy]) -> Mapping[str, int]:
+    """Return how many there are of each kind, also of those that were not found."""
+    return {kind: sum(each.about == kind for each in found) for kind in KINDS}
+
+
+def saw_everything(found: Sequence[Discrepancy]) -> bool:
+    return all(each.about != _NOT_COMPARED for each in found)
 
 
 def of_stock(counts: Sequence[StockCount]) -> list[Discrepancy]:
@@ -67,7 +83,8 @@ def of_payment(order: Order, payment: Payment | None, charge: Charge | None, *, 
     expected = LIFE[order.status].payment
     if expected is None:
         return []
-    state, found = order.status.value, []
+    state = order.status.value
+    found: list[tuple[Kind, str]] = []
     if payment is None:
         found.append(("payment", f"it is {state}, and has no payment"))
     elif payment.status is not expected:

@@ -123,6 +123,12 @@ DEAD_LETTERS: Final = Metric(
 DEAD_WAITING: Final = Metric(
     kind="gauge", name="dead_letters_waiting", meaning="dead letters that wait for a decision, up to 1,000"
 )
+DUPLICATES: Final = Metric(
+    kind="counter",
+    name="inbox_duplicates_total",
+    meaning="messages about which nothing was left to do, such as one that was delivered twice",
+    labels={"queue": "`payments` or `refunds`"},
+)
 GATEWAY_CALLS: Final = Metric(
     kind="histogram",
     name="gateway_call_seconds",
@@ -134,6 +140,17 @@ GATEWAY_UNKNOWN: Final = Metric(
     kind="counter",
     name="gateway_unknown_outcomes_total",
     meaning="calls to the payment provider that may have taken effect; each is made again with the same key",
+)
+DISCREPANCIES: Final = Metric(
+    kind="gauge",
+    name="reconcile_discrepancies",
+    meaning="what the last `holdfast reconcile` has found and not repaired",
+    labels={"kind": "as `reconcile` prints it, such as `stock`, `charge` or `stuck`"},
+)
+RECONCILED: Final = Metric(
+    kind="gauge",
+    name="reconcile_last_success_timestamp_seconds",
+    meaning="when `holdfast reconcile` has last compared everything, whatever it found; 0 if it never has",
 )
 EVENT_STREAMS: Final = Metric(
     kind="gauge", name="event_streams", meaning="readers that follow the feed, and requests that wait for an order"

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from application.reconciliation.discrepancies import Discrepancy
-from entrypoints.cli.common import CommandError, Data, command_settings, tell, with_use_cases
+from application.reconciliation.discrepancies import Discrepancy, counted, saw_everything
+from entrypoints.cli.common import CommandError, Data, command_settings, tell, with_container
 
 if TYPE_CHECKING:
-    from application.assembly.use_cases import UseCases
+    from entrypoints.container import Container
 
 _LINE = "{:12} {:36}  {}"
 
@@ -23,9 +23,12 @@ def reconcile(
 ) -> None:
     settings = command_settings(data=data)
 
-    async def work(use_cases: "UseCases") -> None:
+    async def work(container: "Container") -> None:
+        use_cases = container.use_cases()
         found = await use_cases.reconcile()
         outcomes = await use_cases.repair(found) if repair else [None] * len(found)
+        left = [each for each, done in zip(found, outcomes, strict=True) if done is None]
+        await container.consistency_checks().note(counted(left), whole=saw_everything(found))
         if found:
             tell(_LINE.format("ABOUT", "ORDER", "WHAT"))
         for discrepancy, done in zip(found, outcomes, strict=True):
@@ -34,7 +37,7 @@ def reconcile(
             raise CommandError(what_is_left(found, outcomes, repair=repair))
         tell(f"{len(found)} discrepancies, all repaired" if found else "everything agrees")
 
-    with_use_cases(settings, work, with_ledger=True)
+    with_container(settings, work, with_ledger=True)
 
 
 def what_is_left(found: Sequence[Discrepancy], outcomes: Sequence[str | None], *, repair: bool) -> str:

@@ -13,6 +13,7 @@ from typing import Final
 from adapters.sql.core.engine import measure
 from adapters.sql.samples import SqlSamples
 from adapters.telemetry.prometheus import CONTENT_TYPE, PrometheusTelemetry
+from application.reconciliation.discrepancies import KINDS
 from application.telemetry import metrics
 from entrypoints.container import Container
 from entrypoints.errors import CannotGoOn
@@ -63,6 +64,8 @@ async def database_sampled(container: Container) -> AsyncGenerator[None, None]:
     position, letters = telemetry.of(metrics.FEED_POSITION), telemetry.of(metrics.DEAD_WAITING)
     leads = telemetry.of(metrics.RELAY_LEADER)
     stuck = {reason: telemetry.of(metrics.STUCK, reason=reason) for reason in ("PROCESSING", "REFUND")}
+    found = {kind: telemetry.of(metrics.DISCREPANCIES, kind=kind) for kind in KINDS}
+    compared = telemetry.of(metrics.RECONCILED)
     looks = 0
 
     async def look() -> float:
@@ -73,6 +76,9 @@ async def database_sampled(container: Container) -> AsyncGenerator[None, None]:
         position(sample.feed_position)
         letters(sample.dead_letters)
         leads(sample.leads)
+        for kind, note in found.items():
+            note(sample.discrepancies.get(kind, 0))
+        compared(sample.compared_at.timestamp() if sample.compared_at else 0)
         if looks % _STUCK_EVERY == 0:
             for reason, count in (await samples.stuck(after=after)).items():
                 stuck[reason](count)

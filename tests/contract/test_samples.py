@@ -6,6 +6,7 @@ from uuid import UUID
 from attrs import evolve
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from adapters.sql.consistency_checks import SqlConsistencyChecks
 from adapters.sql.core.engine import measure
 from adapters.sql.samples import Sample, SqlSamples
 from adapters.sql.unit_of_work import SqlUnitOfWork
@@ -26,6 +27,21 @@ async def test_in_an_empty_shop_nothing_waits(sql_engine: AsyncEngine) -> None:
         outbox_pending=0, outbox_oldest_age=0.0, feed_position=0, dead_letters=0, leads=False
     )
     assert await samples.stuck(after=SOON) == {"PROCESSING": 0, "REFUND": 0}
+
+
+async def test_what_the_last_check_has_found_is_kept_and_when_one_last_saw_everything(sql_engine: AsyncEngine) -> None:
+    checks, samples = SqlConsistencyChecks(sql_engine), SqlSamples(sql_engine)
+    await checks.note({"stock": 2, "provider": 1}, whole=False)
+    sample = await samples.take(relay="relay 1")
+    assert (sample.discrepancies, sample.compared_at) == ({"stock": 2, "provider": 1}, None)
+
+    await checks.note({"stock": 1, "provider": 0}, whole=True)
+    first = await samples.take(relay="relay 1")
+    await checks.note({"stock": 0, "provider": 1}, whole=False)
+    second = await samples.take(relay="relay 1")
+    assert (first.discrepancies, second.discrepancies) == ({"stock": 1, "provider": 0}, {"stock": 0, "provider": 1})
+    assert first.compared_at is not None
+    assert first.compared_at == second.compared_at
 
 
 async def test_what_waits_is_counted(sql_engine: AsyncEngine) -> None:

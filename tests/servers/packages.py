@@ -28,6 +28,7 @@ PACKAGES: Final[Mapping[str, str]] = MappingProxyType(
         "libfaketime": "faketime",
         "openssl": "openssl",
         "wrk": "wrk",
+        "Prometheus": "prometheus",
     }
 )
 
@@ -101,6 +102,13 @@ def find_wrk() -> Path:
     raise _missing("wrk")
 
 
+def find_prometheus() -> Path:
+    """The folder with `prometheus` and `promtool`."""
+    if shutil.which("prometheus") and (program := shutil.which("promtool")):
+        return Path(program).parent
+    raise _missing("Prometheus")
+
+
 FINDERS: Final[Mapping[str, Callable[[], Path]]] = MappingProxyType(
     {
         "PostgreSQL": find_postgres,
@@ -111,6 +119,7 @@ FINDERS: Final[Mapping[str, Callable[[], Path]]] = MappingProxyType(
         "libfaketime": find_faketime,
         "openssl": find_openssl,
         "wrk": find_wrk,
+        "Prometheus": find_prometheus,
     }
 )
 

@@ -4,6 +4,7 @@ from typing import Final
 
 from sqlalchemy import (
     Column,
+    Integer,
     PrimaryKeyConstraint,
     String,
     Table,
@@ -63,4 +64,15 @@ heartbeats: Final = Table(
     Column("instance", String(200), nullable=False),
     Column("seen_at", UtcDateTime, nullable=False),
     PrimaryKeyConstraint("kind", "instance", name="heartbeats_pk"),
+)
+
+# A row for each kind of discrepancy, written by each consistency check.
+consistency_checks: Final = Table(
+    "consistency_checks",
+    metadata,
+    Column("kind", String(16), nullable=False),
+    Column("found", Integer, nullable=False),
+    # When it was compared last. NULL: never yet, since a part of what is compared could not be reached.
+    Column("compared_at", UtcDateTime),
+    PrimaryKeyConstraint("kind", name="consistency_checks_pk"),
 )

@@ -96,6 +96,23 @@ async def test_a_payment_is_measured_from_its_request_to_paid(measured: Measured
     assert measured("queue_time_seconds_sum", queue="payments") == 3
     assert measured("process_duration_seconds_count", queue="payments", outcome="done") == 1
     assert measured("gateway_call_seconds_count", operation="charge", outcome="done") == 1
+    assert measured("inbox_duplicates_total", queue="payments") == 0
+
+
+@pytest.mark.parametrize("queue", ["payments", "refunds"])
+async def test_a_message_that_comes_twice_is_a_duplicate(measured: Measured, queue: str) -> None:
+    shop = measured.shop
+    pen = await shop.sells(stock=5)
+    if queue == "payments":
+        _, event = await shop.payment_requested((pen, 1))
+    else:
+        event = await shop.refund_requested(await shop.paid((pen, 1)))
+    consumer = next(each for each in measured.use_cases.consumers if each.work.name == queue)
+    for duplicates in (0, 1):
+        await shop.broker.enqueue(entries(event))
+        await consumer.step()
+        await consumer.nothing_is_late()
+        assert measured("inbox_duplicates_total", queue=queue) == duplicates
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,43 @@
+"""What the last consistency check has found, for the metrics: the check runs in a process that nobody scrapes."""
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Final
+
+from attrs import frozen
+from sqlalchemy import Executable, Integer, bindparam, literal, true
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from adapters.sql.core.expressions import FromNow
+from adapters.sql.core.transaction import one_transaction
+from adapters.sql.dialects.base import SqlDialect
+from adapters.sql.tables.shop import consistency_checks
+
+_KEY: Final = "of_kind"
+_FOUND: Final = "is_found"
+
+
+@cache
+def _note(dialect: SqlDialect, whole: bool) -> Executable:  # noqa: FBT001 - `cache` takes it by place
+    found = bindparam(_FOUND, type_=Integer())
+    values = {"kind": bindparam(_KEY), "found": found} | ({"compared_at": FromNow(literal(0))} if whole else {})
+    return dialect.inserts.upsert(
+        consistency_checks,
+        values,
+        key=[consistency_checks.c.kind],
+        changes=lambda new: {"found": new.found} | ({"compared_at": new.compared_at} if whole else {}),
+        where=lambda _: true(),
+    )
+
+
+@frozen
+class SqlConsistencyChecks:
+    """Raise `Trouble`: the database can't be reached, or can't be written."""
+
+    _engine: AsyncEngine
+
+    async def note(self, found: Mapping[str, int], *, whole: bool) -> None:
+        """Keep what was found and not repaired, of every kind. The time is kept only of a check that saw everything."""
+        async with one_transaction(self._engine, writing=True) as block:
+            for kind, count in sorted(found.items()):
+                await block.change(_note(block.dialect, whole), {_KEY: kind, _FOUND: count})
