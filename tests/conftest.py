@@ -37,6 +37,7 @@ _NEEDS: Final = {
     "curl_program": ("program", "curl"),
     "openssl_program": ("program", "openssl"),
     "wrk_program": ("program", "wrk"),
+    "prometheus_program": ("program", "Prometheus"),
 }
 
 
@@ -265,3 +266,9 @@ def curl_program(pytestconfig: pytest.Config) -> Path:
 @pytest.fixture(scope="session")
 def wrk_program(pytestconfig: pytest.Config) -> Path:
     return Path(_needed(pytestconfig, "wrk_program"))
+
+
+@pytest.fixture(scope="session")
+def prometheus_program(pytestconfig: pytest.Config) -> Path:
+    """The folder with `prometheus` and `promtool`."""
+    return Path(_needed(pytestconfig, "prometheus_program"))

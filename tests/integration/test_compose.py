@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
+import yaml
 from aio_pika.connection import make_url
 
 from adapters.sql.core.engine import create_engine
@@ -25,9 +26,9 @@ REPLICAS = {"api-1", "api-2", "api-3"}
 
 
 def test_everything_that_the_issue_asks_for_is_there() -> None:
-    assert {"postgres", "redis", "rabbitmq", "migrate", "seed", "key", "worker", "relay", "nginx", "api"} == set(
-        SERVICES
-    )
+    always = {name for name, service in SERVICES.items() if "profiles" not in service}
+    assert always == {"postgres", "redis", "rabbitmq", "migrate", "seed", "key", "worker", "relay", "nginx", "api"}
+    assert SERVICES.keys() - always == {"prometheus", "grafana"}
     assert SERVICES["api"]["deploy"]["replicas"] == len(REPLICAS)
     assert SERVICES["nginx"]["ports"] == ["127.0.0.1:8000:8000"]
     assert "management" in SERVICES["rabbitmq"]["image"]
@@ -54,7 +55,7 @@ def test_every_service_that_stays_is_watched_and_started_again(name: str) -> Non
 
 @pytest.mark.parametrize("name", [name for name in SERVICES if name not in OURS])
 def test_the_images_of_others_are_pinned_to_a_major_version(name: str) -> None:
-    assert re.fullmatch(r"[a-z]+:\d+(\.\d+)*(-[a-z]+)?", SERVICES[name]["image"])
+    assert re.fullmatch(r"[a-z/]+:v?\d+(\.\d+)*(-[a-z]+)?", SERVICES[name]["image"])
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -115,6 +116,15 @@ def test_every_process_has_the_time_to_finish_its_work() -> None:
     assert all(seconds(name) > graceful + 2 for name in ("api", "worker", "relay"))
     # nginx waits for the answers of the API.
     assert seconds("nginx") > Settings().request_timeout.total_seconds()
+
+
+def test_metrics_are_served_where_prometheus_looks_for_them_once_their_port_is_set() -> None:
+    scraped = yaml.safe_load((ROOT / "deploy" / "observability" / "prometheus.yml").read_text())["scrape_configs"]
+    [looked_up] = scraped[0]["dns_sd_configs"]
+    for name in looked_up["names"]:
+        settings = read_settings(read_compose(METRICS_PORT=str(looked_up["port"]))["services"][name]["environment"])
+        assert (settings.metrics_host, settings.metrics_port) == ("0.0.0.0", looked_up["port"])
+        assert read_settings(SERVICES[name]["environment"]).metrics_port is None
 
 
 def test_nothing_can_be_reached_from_other_machines() -> None:

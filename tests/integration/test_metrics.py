@@ -1,18 +1,22 @@
 """The metrics of a running shop, as Prometheus scrapes them."""
 
+import json
 import re
 import socket
 from http import HTTPStatus
 from typing import Any
 
 import httpx
+import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from application.telemetry.metrics import METRICS
+from tests.servers.compose import ROOT
 from tests.servers.process import free_port
 from tests.service import Service
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-")
+OBSERVABILITY = ROOT / "deploy" / "observability"
 # With more, a scrape takes tens of milliseconds.
 _MOST_SERIES = 1000
 
@@ -26,6 +30,17 @@ def scraped(port: int) -> dict[str, list[Any]]:
     assert response.status_code == HTTPStatus.OK
     assert response.headers["content-type"].startswith("text/plain")
     return {family.name: family.samples for family in text_string_to_metric_families(response.text)}
+
+
+def named_in_observability() -> set[str]:
+    """Every metric in a rule or in a panel."""
+    rules = (OBSERVABILITY / "holdfast.rules.yml").read_text()
+    expressions = [rule["expr"] for group in yaml.safe_load(rules)["groups"] for rule in group["rules"]]
+    panels = json.loads((OBSERVABILITY / "grafana" / "holdfast.json").read_text())["panels"]
+    expressions += [target["expr"] for panel in panels for target in panel.get("targets", ())]
+    named = {name for expression in expressions for name in re.findall(r"\bholdfast_[a-z0-9_]+", expression)}
+    assert len(named) > len(METRICS) // 2
+    return named
 
 
 async def test_every_metric_is_there_and_no_label_is_an_id(embedded: Service) -> None:
@@ -43,6 +58,7 @@ async def test_every_metric_is_there_and_no_label_is_an_id(embedded: Service) ->
     # The parser takes the ending of a counter away.
     assert {f"holdfast_{metric.name.removesuffix('_total')}" for metric in METRICS} - found.keys() == set()
     samples = [sample for family in found.values() for sample in family]
+    assert named_in_observability() - {sample.name for sample in samples} == set()
     assert len(samples) < _MOST_SERIES
     for sample in samples:
         assert not any(_UUID.search(value) for value in sample.labels.values()), sample

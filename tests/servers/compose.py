@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -41,9 +42,16 @@ def _filled(value: Any, variables: Mapping[str, str]) -> Any:
         case list():
             return [_filled(each, variables) for each in value]
         case str():
-            return re.sub(r"\$\{(\w+):-([^}]*)\}", lambda found: variables.get(found[1]) or found[2], value)
+            return re.sub(r"\$\{(\w+):([-+])([^}]*)\}", partial(_one_filled, variables), value)
         case _:
             return value
+
+
+def _one_filled(variables: Mapping[str, str], found: re.Match[str]) -> str:
+    said = variables.get(found[1], "")
+    if found[2] == "+":
+        return found[3] if said else ""
+    return said or found[3]
 
 
 def dockerfile_instruction(name: str) -> str:
@@ -84,7 +92,8 @@ class NativeCompose:
     """Starts the services as the engine does: in the order of `depends_on`, waiting for each health check."""
 
     def __init__(self, folder: Path, **variables: str) -> None:
-        described: Mapping[str, dict[str, Any]] = read_compose(**variables)["services"]
+        everything: Mapping[str, dict[str, Any]] = read_compose(**variables)["services"]
+        described = {name: service for name, service in everything.items() if "profiles" not in service}
         # The replicas of each service, by their names here.
         self._replicas: Final = {name: _names(name, service) for name, service in described.items()}
         self.services: Final[Mapping[str, dict[str, Any]]] = {
