@@ -1,6 +1,8 @@
 import logging
+import re
 import sys
 from collections.abc import Callable
+from typing import Final
 
 import structlog
 from structlog.typing import EventDict
@@ -10,6 +12,11 @@ from entrypoints.settings import Settings
 from entrypoints.shown import shown, without_secrets
 
 _TRACEBACK = "exception"
+_TIME: Final = {"json": "ts", "text": "timestamp"}
+# The first fields of a line of JSON, where it has them; the others follow.
+_FIRST: Final = ("ts", "level", "event", "request_id", "order_id", "sequence", "queue", "attempt", "key")
+# What a URL asks for may be a secret under any name.
+_QUERY: Final = re.compile(r"(?P<url>\bhttps?://[^\s?]*\?)[^\s\"')>]+", re.IGNORECASE)
 
 
 def configure_logging(settings: Settings) -> None:
@@ -18,7 +25,7 @@ def configure_logging(settings: Settings) -> None:
         _name_requests,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key=_TIME[settings.log_format]),
     ]
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -40,6 +47,7 @@ def configure_logging(settings: Settings) -> None:
         structlog.processors.format_exc_info,
         # JSON writes every control character as its code.
         _hide_secrets if settings.log_format == "json" else _show,
+        *([_in_order] if settings.log_format == "json" else []),
     ]
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
@@ -64,17 +72,31 @@ def _name_requests(_logger: object, _method: str, event: EventDict) -> EventDict
 
 
 def _hide_secrets(_logger: object, _method: str, event: EventDict) -> EventDict:
-    return _each_text(event, without_secrets)
+    return _each_text(event, _without_secrets)
+
+
+def _without_secrets(text: str) -> str:
+    text = without_secrets(text)
+    return _QUERY.sub(r"\g<url>***", text) if "?" in text else text
+
+
+def _in_order(_logger: object, _method: str, event: EventDict) -> EventDict:
+    first = {name: event.pop(name) for name in _FIRST if name in event}
+    return {**first, **event}
 
 
 def _show(_logger: object, _method: str, event: EventDict) -> EventDict:
     """Nothing from outside may steer a terminal, or end a line and forge the next one."""
     traceback = event.pop(_TRACEBACK, None)
-    event = _each_text(event, shown)
+    event = _each_text(event, _shown)
     if traceback is not None:
         # Its lines are indented: the message of an error may have a line that looks like one of the log.
-        event[_TRACEBACK] = "\n".join(f"  {shown(line)}" for line in str(traceback).split("\n"))
+        event[_TRACEBACK] = "\n".join(f"  {_shown(line)}" for line in str(traceback).split("\n"))
     return event
+
+
+def _shown(text: str) -> str:
+    return _QUERY.sub(r"\g<url>***", shown(text))
 
 
 def _each_text(event: EventDict, change: Callable[[str], str]) -> EventDict:

@@ -51,6 +51,8 @@ from entrypoints.readiness import CheckReadiness
 Authenticate = Callable[[Request], Awaitable[Principal]]
 
 _log: Final = structlog.get_logger("holdfast.http")
+# As long as a key may be.
+_LONGEST_KEY: Final = 255
 
 
 def create_app(  # noqa: PLR0913 - each is a setting, given by name
@@ -201,6 +203,13 @@ class _Api(LeanQuart):
         return has_digests and not route.takes
 
 
+def _facts() -> Mapping[str, str]:
+    """What the log names a request by, beside its id: its idempotency key, and the order that it is about."""
+    key, order_id = request.headers.get("Idempotency-Key"), (request.view_args or {}).get("order_id")
+    found = {"key": key[:_LONGEST_KEY] if key else None, "order_id": None if order_id is None else str(order_id)}
+    return {name: value for name, value in found.items() if value is not None}
+
+
 @define(eq=False)
 class _Refusals:
     """Turns an exception into a response, and logs the errors that are not the client's.
@@ -218,12 +227,12 @@ class _Refusals:
         kind = kind_of(error)
         where = f"{request.method} {request.path}"
         if kind.status is HTTPStatus.INTERNAL_SERVER_ERROR:
-            _log.error("request failed", request=where, exc_info=error)
+            _log.error("request failed", request=where, **_facts(), exc_info=error)
         elif kind.status is HTTPStatus.SERVICE_UNAVAILABLE:
             now = asyncio.get_running_loop().time()
             if now - self._logged_at.get(kind.code, float("-inf")) >= 1.0:
                 self._logged_at[kind.code] = now
-                _log.warning("request not served", request=where, code=kind.code, reason=str(error))
+                _log.warning("request not served", request=where, code=kind.code, reason=str(error), **_facts())
         refusal = refuse(error, errors, wording=None if route is None else route.wording)
         refusal.headers.extend(headers_in(request))
         return refusal

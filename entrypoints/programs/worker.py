@@ -10,6 +10,7 @@ from attrs import frozen
 from application.assembly.use_cases import UseCases
 from application.messaging.consumer import Consumer, Handled
 from application.messaging.dead_letters import RecordDeadLetters
+from application.messaging.subscriptions import QUEUE_OF
 from application.ports.messaging import Delivery
 from entrypoints.alive import RELAY, WORKER
 from entrypoints.broker import queues_declared
@@ -169,7 +170,13 @@ def _tell(handled: Handled) -> None:
 
 def _about(delivery: Delivery) -> dict[str, object]:
     event = delivery.event
-    told = {"type": event.type, "order_id": str(event.order_id), "attempt": delivery.attempt}
+    told = {
+        "type": event.type,
+        "order_id": str(event.order_id),
+        "sequence": event.sequence,
+        "queue": QUEUE_OF[event.type].name,
+        "attempt": delivery.attempt,
+    }
     return told if event.request_id is None else {**told, "request_id": event.request_id}
 
 

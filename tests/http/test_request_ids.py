@@ -237,4 +237,5 @@ def test_a_delivery_that_fails_is_told_with_its_request(outcome: Exception) -> N
     is_retried = isinstance(outcome, Unavailable)
     with capture_logs() as logged:
         _tell(Handled(0, retried=failed if is_retried else (), dead_lettered=() if is_retried else failed))
-    assert [line["request_id"] for line in logged if "order_id" in line] == ["paying"]
+    [line] = [line for line in logged if "order_id" in line]
+    assert (line["request_id"], line["queue"], line["sequence"], line["attempt"]) == ("paying", "payments", 2, 1)

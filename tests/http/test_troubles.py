@@ -44,6 +44,7 @@ async def test_a_temporary_problem_is_worth_a_retry(use_cases: UseCases, error: 
     assert int(answer.headers["Retry-After"]) >= 1
     assert str(error) not in str(answer.body)
     assert [(entry["event"], entry["code"]) for entry in logs] == [("request not served", code)]
+    assert [entry["order_id"] for entry in logs] == [ADDRESS.rpartition("/")[2]]
 
 
 @pytest.mark.parametrize(

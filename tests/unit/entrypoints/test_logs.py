@@ -1,6 +1,8 @@
+import json
 import logging
 import sys
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Literal
 
 import pytest
@@ -95,6 +97,28 @@ def test_no_url_is_logged_with_its_password(
     said = capsys.readouterr().err
     assert "redis://h/0" in said
     assert secret not in said
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_no_query_of_a_page_is_logged(log_format: Literal["text", "json"], capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging(Settings(log_format=log_format))
+    secret = "terc3s"[::-1]
+    url = f"https://shop.example/hook?x={secret}&y=1"
+    structlog.get_logger("test").warning(f"no answer from {url} in time", url=url, exc_info=ValueError(url))
+    said = capsys.readouterr().err
+    assert said.count("https://shop.example/hook?***") == 3
+    assert "in time" in said
+    assert secret not in said
+
+
+def test_a_line_of_json_begins_with_what_it_is_searched_by(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging(Settings(log_format="json"))
+    structlog.get_logger("test").warning("it failed", reason="r", attempt=2, key="k", order_id="o", queue="payments")
+    [line] = capsys.readouterr().err.splitlines()
+    told = json.loads(line)
+    assert list(told)[:7] == ["ts", "level", "event", "order_id", "queue", "attempt", "key"]
+    assert datetime.fromisoformat(told["ts"]).tzinfo is not None
+    assert (told["level"], told["event"], told["reason"], told["logger"]) == ("warning", "it failed", "r", "test")
 
 
 def test_a_process_without_standard_error_logs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
