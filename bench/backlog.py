@@ -66,7 +66,7 @@ async def open_counter(url: str) -> AsyncGenerator[Count, None]:
 async def _request_payments(engine: AsyncEngine, count: int, say: Say) -> Sequence[OutboxEntry]:
     """Place orders and request their payment, and take their events out of the outbox."""
     unit_of_work, chance = SqlUnitOfWork(engine), Random(count)  # noqa: S311 - the same each time
-    place, request = PlaceOrder(unit_of_work, _now), RequestPayment(unit_of_work, _now)
+    place, request = PlaceOrder(unit_of_work), RequestPayment(unit_of_work, _now)
     number = NumberRequests(uuid7, _now)
     requests: list[OutboxEntry] = []
     for begin in range(0, count, _PLACED_AT_ONCE):

@@ -128,7 +128,7 @@ class _Shop:
     async def live_through(self, fate: OrderStatus, count: int) -> list[OrderId]:
         """Orders that end in this status."""
         ids = [OrderId(uuid7()) for _ in range(count)]
-        await PlaceOrder(self._unit_of_work, self._now)([self._request(id_) for id_ in ids])
+        await PlaceOrder(self._unit_of_work)([self._request(id_) for id_ in ids])
         match fate:
             case OrderStatus.EXPIRED:
                 await change_each(self._unit_of_work, ids, lambda order, _: order.expire(at=self._at))

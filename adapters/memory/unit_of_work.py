@@ -101,7 +101,9 @@ class MemoryTransaction:
 
     @property
     def idempotency_keys(self) -> MemoryIdempotencyKeys:
-        return MemoryIdempotencyKeys(self._changes.idempotency_keys, self._changes.committed, self._changes.pruned_keys)
+        return MemoryIdempotencyKeys(
+            self._changes.idempotency_keys, self._changes.committed, self._changes.store.now, self._changes.pruned_keys
+        )
 
     @property
     def dead_letters(self) -> MemoryDeadLetters:

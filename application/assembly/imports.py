@@ -44,7 +44,7 @@ def run_import(shared: Shared) -> RunImport:
     uow, ports, now = shared.uow, shared.ports, shared.ports.now
     apply: dict[str, ApplyRows] = {
         "products": ApplyProducts(AddProducts(uow, now), ChangeProduct(uow, now, ports.price_list)),
-        "stock": ApplyStock(AdjustStock(uow, now), now),
-        "orders": ApplyOrders(PlaceOrder(uow, now), ports.new_id, now),
+        "stock": ApplyStock(AdjustStock(uow, now)),
+        "orders": ApplyOrders(PlaceOrder(uow), ports.new_id, now),
     }
     return RunImport(uow, ports.row_parsers, apply, ports.row_writers[NDJSON], batch=shared.limits.import_batch)

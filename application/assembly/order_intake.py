@@ -32,7 +32,7 @@ def order_intake(
 ) -> OrderIntake:
     """The intake that the limits name. Each server has its timeout, and the database has one for each use."""
     number = NumberRequests(ports.new_id, ports.now, queues=limits.intake != "direct")
-    place: Batched[_PlaceCall, Order | Replayed] = batches(PlaceOrder(uow, ports.now))
+    place: Batched[_PlaceCall, Order | Replayed] = batches(PlaceOrder(uow))
     if limits.intake == "direct":
         return DirectIntake(number, place)
     persist: Batched[OrderAccepted, None] = batches(persist_orders)

@@ -68,7 +68,7 @@ class Shared:
         uow = AnsweringDatabase(ports.unit_of_work(propagate), ports.elapsed)
         unrecorded = Unrecorded(recent, ports.queued_here)
         batches = Batches(limits, ports.telemetry)
-        persist_orders = PersistOrders(uow, now, wake)
+        persist_orders = PersistOrders(uow, wake)
 
         def duplicates(work: WorkQueue) -> Record:
             return ports.telemetry.of(DUPLICATES, queue=work.name)

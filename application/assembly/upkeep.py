@@ -34,7 +34,7 @@ def upkeep_use_cases(shared: Shared) -> UpkeepUseCases:
     find_stuck = FindStuck(uow, now, limits.order_expiry, limits.stuck_after)
     find_unrecorded = FindUnrecorded(uow, ports.recent_orders, now)
     return UpkeepUseCases(
-        prune_keys=None if limits.key_retention is None else PruneKeys(uow, now, limits.key_retention),
+        prune_keys=None if limits.key_retention is None else PruneKeys(uow, limits.key_retention),
         reconcile=Reconcile(uow, ports.provider_ledger, now, limits.stuck_after, find_stuck, find_unrecorded),
         repair=Repair(
             uow, ports.provider, shared.process_payment.until_done, shared.expire_orders, shared.persist_orders

@@ -53,7 +53,7 @@ class AddProducts:
 
     async def _add(self, new: Sequence[NewProduct | Keyed[NewProduct]], by: Principal) -> Sequence[ProductOutcome]:
         async with self._unit_of_work() as tx:
-            return await once(tx, new, partial(self.add_all, tx, by), now=self._now)
+            return await once(tx, new, partial(self.add_all, tx, by))
 
     async def add_all(self, tx: Transaction, by: Principal, new: Sequence[NewProduct]) -> list[Product | DomainError]:
         """Add them in a transaction of the caller. Raise `Aborted` when another one takes the same ids or SKUs."""

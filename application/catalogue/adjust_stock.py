@@ -44,7 +44,7 @@ class AdjustStock:
         there are too few units to remove.
         """
         async with self._unit_of_work() as tx:
-            return await once(tx, calls, partial(self.adjust_all, tx, by), now=self._now)
+            return await once(tx, calls, partial(self.adjust_all, tx, by))
 
     async def adjust_all(
         self, tx: Transaction, by: Principal, calls: Sequence[StockCall]

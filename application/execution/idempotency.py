@@ -5,7 +5,6 @@ from attrs import frozen
 
 from application.errors import NotDone
 from application.execution.conditional import PreconditionFailed
-from application.ports.environment import Clock
 from application.ports.idempotency import Answer, IdempotencyKey, StoredResponse
 from application.ports.persistence import Transaction
 from domain.catalogue.product import Product
@@ -62,8 +61,6 @@ async def once(
     tx: Transaction,
     calls: Sequence[C | Keyed[C]],
     work: Callable[[Sequence[C]], Awaitable[Sequence[A | DomainError | NotDone]]],
-    *,
-    now: Clock,
 ) -> list[A | DomainError | Replayed | NotDone]:
     """Do the calls whose keys have no stored response, and replay the stored responses of the others.
 
@@ -82,7 +79,7 @@ async def once(
     done = dict(zip(to_do, answers, strict=True))
     answered = {call.key: done[place] for place, call in to_do.items() if isinstance(call, Keyed)}
     fresh = {
-        call.key: StoredResponse(call.key, call.fingerprint, answer, now())
+        call.key: StoredResponse(call.key, call.fingerprint, answer)
         for call in to_do.values()
         if isinstance(call, Keyed) and not isinstance(answer := answered[call.key], NotDone)
     }

@@ -3,7 +3,6 @@ from typing import Final
 
 from attrs import define, field
 
-from application.ports.environment import Clock
 from application.ports.idempotency import IdempotencyKey
 from application.ports.persistence import UnitOfWork
 
@@ -20,7 +19,6 @@ class PruneKeys:
     """
 
     _unit_of_work: UnitOfWork
-    _now: Clock
     _retention: timedelta
     _page: int = field(default=500, kw_only=True)
     # The last key that was looked at; None at the beginning of a round.
@@ -29,9 +27,7 @@ class PruneKeys:
     async def __call__(self) -> float:
         """Take a step. Return the seconds until the next."""
         async with self._unit_of_work() as tx:
-            self._last = await tx.idempotency_keys.prune(
-                self._now() - self._retention, after=self._last, limit=self._page
-            )
+            self._last = await tx.idempotency_keys.prune(older_than=self._retention, after=self._last, limit=self._page)
         if self._last is not None:
             return _BETWEEN_STEPS
         return min(self._retention.total_seconds() / 10, _BETWEEN_ROUNDS)

@@ -8,7 +8,6 @@ from application.access.principal import Principal
 from application.catalogue.adjust_stock import AdjustStock, StockCall
 from application.execution.idempotency import KeyInFlight
 from application.imports.run_import import Done
-from application.ports.environment import Clock
 from application.ports.idempotency import IdempotencyKey, StoredResponse
 from application.ports.persistence import Transaction
 from domain.catalogue.product import Product
@@ -45,7 +44,6 @@ class ApplyStock:
     """Adjust stocks, as over HTTP. What was moved under a reference before stays as it is."""
 
     _adjust: AdjustStock
-    _now: Clock
 
     async def __call__(self, tx: Transaction, by: Principal, rows: Sequence[StockRow]) -> Sequence[Done | DomainError]:
         owners = await tx.products.by_sku({row.sku for row in rows if row.sku is not None})
@@ -77,7 +75,7 @@ class ApplyStock:
             outcomes[at] = Done("changed", call.product_id) if isinstance(outcome, Product) else outcome
             # A refusal is not kept: the row is right as soon as its cause is mended.
             if at in keys and isinstance(outcome, Product):
-                moved.append(StoredResponse(keys[at], _fingerprint(call), outcome, self._now()))
+                moved.append(StoredResponse(keys[at], _fingerprint(call), outcome))
         await tx.idempotency_keys.add_many(moved)
         return [outcomes[at] for at in range(len(rows))]
 

@@ -7,7 +7,6 @@ from application.errors import Aborted
 from application.execution.idempotency import Keyed, KeyInFlight, KeyReused, Outcome, Replayed, once
 from application.intake.order_request import is_made_of, numbered_in
 from application.intake.place_order import Placed, place, record, taken_external_ids
-from application.ports.environment import Clock
 from application.ports.idempotency import IdempotencyKey
 from application.ports.persistence import Transaction, UnitOfWork
 from domain.catalogue.product import Product
@@ -33,7 +32,6 @@ class PersistOrders:
     """
 
     _unit_of_work: UnitOfWork
-    _now: Clock
     # Told in the transaction which orders are recorded by it.
     _wake: Callable[[Transaction, Collection[OrderId]], Awaitable[None]] = _nobody_waits
 
@@ -63,7 +61,7 @@ class PersistOrders:
             first = {event.order_id: event for event in reversed(missing)}
             calls = [_call(first[id_]) for id_ in new]
             outcomes |= taken
-            outcomes |= zip(new, await once(tx, calls, partial(_record_all, tx, new), now=self._now), strict=True)
+            outcomes |= zip(new, await once(tx, calls, partial(_record_all, tx, new)), strict=True)
             # The key may have a stored refusal from before the order was accepted. A stored response is never changed.
             # But the customer has been promised this order since then, so the order is recorded.
             refused = [id_ for id_ in new if _is_refusal(outcomes[id_])]

@@ -8,7 +8,6 @@ from application.errors import NotDone
 from application.execution.idempotency import Keyed, KeyReused, Outcome, Replayed, once
 from application.intake.order_request import NumberedRequest, is_made_of
 from application.intake.pricing import price_items
-from application.ports.environment import Clock
 from application.ports.idempotency import is_of_a_key
 from application.ports.persistence import OrderExists, Transaction, UnitOfWork
 from domain.catalogue.product import Product
@@ -58,21 +57,20 @@ class PlaceOrder:
     """
 
     _unit_of_work: UnitOfWork
-    _now: Clock
 
     async def __call__(
         self, requests: Sequence[NumberedRequest | Keyed[NumberedRequest]]
     ) -> Sequence[Outcome | KeyUndecided]:
         try:
             async with self._unit_of_work() as tx:
-                outcomes = await once(tx, requests, partial(self.place_all, tx, {}), now=self._now)
+                outcomes = await once(tx, requests, partial(self.place_all, tx, {}))
                 return await _unless_accepted_since(tx, requests, outcomes)
         except OrderExists:
             # The order was placed under a key whose stored response was pruned. Only now is it worth a look.
             async with self._unit_of_work() as tx:
                 ids = {request.call.order_id for request in requests if isinstance(request, Keyed)}
                 known = await tx.orders.get_many(ids, lock=True)
-                return await once(tx, requests, partial(self.place_all, tx, known), now=self._now)
+                return await once(tx, requests, partial(self.place_all, tx, known))
 
     async def place_all(
         self, tx: Transaction, known: Mapping[OrderId, Order], requests: Sequence[NumberedRequest]

@@ -26,7 +26,7 @@ class RequestPayment:
 
     async def __call__(self, calls: Sequence[OrderCall | Keyed[OrderCall]]) -> Sequence[Outcome]:
         async with self._unit_of_work() as tx:
-            return await once(tx, calls, partial(self._request_all, tx), now=self._now)
+            return await once(tx, calls, partial(self._request_all, tx))
 
     async def _request_all(self, tx: Transaction, calls: Sequence[OrderCall]) -> list[Order | DomainError]:
         outcomes: list[Order | DomainError] = []

@@ -1,6 +1,5 @@
 """Idempotency keys, with which a client can repeat a request safely, and the responses stored under them."""
 
-from datetime import datetime
 from hashlib import sha256
 
 from attrs import evolve, frozen
@@ -54,4 +53,3 @@ class StoredResponse:
     key: IdempotencyKey
     fingerprint: str
     answer: Answer
-    at: datetime

@@ -127,10 +127,11 @@ class IdempotencyKeys(Protocol):
     async def add_many(self, kept: Sequence[StoredResponse]) -> None:
         """Store the responses of claimed keys. Raise `Aborted` when one of the keys has a response already."""
 
-    async def prune(self, before: datetime, *, after: IdempotencyKey | None, limit: int) -> IdempotencyKey | None:
-        """Look at the next `limit` keys above `after`, and remove those whose response was stored before the moment.
+    async def prune(self, *, older_than: timedelta, after: IdempotencyKey | None, limit: int) -> IdempotencyKey | None:
+        """Look at the next `limit` keys above `after`, and remove those whose response was stored longer ago.
 
-        Return the last one looked at, or None if there are no more.
+        The age is by the clock of the database, which also says when a response was stored. Return the last one looked
+        at, or None if there are no more.
         """
 
 

@@ -129,7 +129,7 @@ def _mean(seconds: tuple[float, float]) -> float:
 async def _place(shop: Shop, count: int) -> list[OrderId]:
     """Place orders in the database, so that what is asked of the API is only to pay."""
     async with engine_of(shop.service) as engine:
-        place, number = PlaceOrder(SqlUnitOfWork(engine), _now), NumberRequests(uuid7, _now)
+        place, number = PlaceOrder(SqlUnitOfWork(engine)), NumberRequests(uuid7, _now)
         wanted = [OrderRequest(UserId(1), (RequestedItem(ProductId(1 + each % PRODUCTS), 1),)) for each in range(count)]
         placed = await place([number(each) for each in wanted])
     return [order.id for order in placed if isinstance(order, Order)]

@@ -41,7 +41,7 @@ async def _trade(folder: Path) -> None:
     await AddProducts(unit_of_work, _now)(the_system("test"), pens)
     items = (RequestedItem(ProductId(1), 3), RequestedItem(ProductId(2), 1))
     requests = map(NumberRequests(uuid7, _now), [OrderRequest(UserId(1), items)] * 3)
-    placed = await PlaceOrder(unit_of_work, _now)(list(requests))
+    placed = await PlaceOrder(unit_of_work)(list(requests))
     paid = [order.id for order in placed[:2] if isinstance(order, Order)]
     await RequestPayment(unit_of_work, _now)(paid)
     async with open_file_ledger(folder / "gateway.db") as ledger:

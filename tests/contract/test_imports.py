@@ -50,8 +50,8 @@ def handler(unit_of_work: UnitOfWork, wrap: Callable[[ApplyRows], ApplyRows] = l
     add, change = AddProducts(unit_of_work, now), ChangeProduct(unit_of_work, now, MemoryPriceList())
     apply: dict[str, ApplyRows] = {
         "products": wrap(ApplyProducts(add, change)),
-        "stock": wrap(ApplyStock(AdjustStock(unit_of_work, now), now)),
-        "orders": wrap(ApplyOrders(PlaceOrder(unit_of_work, now), uuid7, now)),
+        "stock": wrap(ApplyStock(AdjustStock(unit_of_work, now))),
+        "orders": wrap(ApplyOrders(PlaceOrder(unit_of_work), uuid7, now)),
     }
     return RunImport(unit_of_work, PARSERS, apply, WRITERS["ndjson"], batch=10)
 

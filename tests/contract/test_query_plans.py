@@ -255,10 +255,10 @@ def samples_of(known: Sequence[Order]) -> Arguments:
             for number in range(BATCH)
         ],
         "idempotency_keys.after": keys[0],
-        "idempotency_keys.before": datetime.now(UTC) + timedelta(days=1),
+        "idempotency_keys.older_than": timedelta(days=-1),
         "idempotency_keys.keys": keys[:BATCH],
         "idempotency_keys.kept": [
-            StoredResponse(IdempotencyKey("customer 1", str(order.id)), "asked", order, NOW) for order in orders
+            StoredResponse(IdempotencyKey("customer 1", str(order.id)), "asked", order) for order in orders
         ],
         "audit.entries": [
             AuditEntry(at=NOW, by=Caller("ana", "r1"), action="stock.adjusted", subject="product 7") for _ in range(3)

@@ -57,7 +57,7 @@ class Shop:
         request = OrderRequest(UserId(1), (RequestedItem(PEN, 2),), pay)
         numbered = NumberedRequest(OrderId(uuid7()), NOW, request)
         call = Keyed(numbered, IdempotencyKey("customer 1", key), "asked") if key else numbered
-        [order] = await PlaceOrder(self.unit_of_work, lambda: NOW)([call])
+        [order] = await PlaceOrder(self.unit_of_work)([call])
         assert isinstance(order, Order)
         return order
 
@@ -155,7 +155,7 @@ async def test_a_worker_in_the_middle_of_a_charge_brings_no_order_back(shop: Sho
 
 
 async def test_an_order_that_was_accepted_before_is_not_recorded_afterwards(shop: Shop) -> None:
-    persist = PersistOrders(shop.unit_of_work, lambda: NOW)
+    persist = PersistOrders(shop.unit_of_work)
     early, late = accepted(at_minutes=-1), accepted(at_minutes=1)
     await shop.reset()
     assert await persist([early, late]) == [None, None]
@@ -164,7 +164,7 @@ async def test_an_order_that_was_accepted_before_is_not_recorded_afterwards(shop
 
 
 async def test_whoever_records_orders_meanwhile_brings_none_back(shop: Shop) -> None:
-    persist = PersistOrders(shop.unit_of_work, lambda: NOW)
+    persist = PersistOrders(shop.unit_of_work)
     events = [accepted(at_minutes=-1) for _ in range(20)]
 
     async def record(event: OrderAccepted) -> None:

@@ -1,5 +1,6 @@
 import asyncio
-from datetime import datetime, timedelta
+from datetime import timedelta
+from typing import Final
 from uuid import UUID
 
 import pytest
@@ -26,10 +27,12 @@ from tests.contract.conftest import OpenUnitOfWork, keep
 from tests.unit.builders import LATER, NOW, a_product, an_order, order_in, placed
 
 KEY = IdempotencyKey("customer 1", "monday")
+A_DAY: Final = timedelta(days=1)
+ANY_AGE: Final = -A_DAY
 
 
 def kept(key: IdempotencyKey = KEY, *, answer: Answer | None = None) -> StoredResponse:
-    return StoredResponse(key, "f" * 64, an_order() if answer is None else answer, NOW)
+    return StoredResponse(key, "f" * 64, an_order() if answer is None else answer)
 
 
 async def add(unit_of_work: UnitOfWork, *new: StoredResponse) -> None:
@@ -152,40 +155,37 @@ async def test_a_key_is_never_kept_twice(unit_of_work: UnitOfWork) -> None:
     assert await claim(unit_of_work, KEY) == {KEY: kept()}
 
 
-async def prune(unit_of_work: UnitOfWork, before: datetime, *, limit: int) -> int:
+async def prune(unit_of_work: UnitOfWork, older_than: timedelta, *, limit: int) -> int:
     """In so many steps as it takes, which are returned."""
     steps, last = 0, None
     while steps == 0 or last is not None:
         async with unit_of_work() as tx:
-            last = await tx.idempotency_keys.prune(before, after=last, limit=limit)
+            last = await tx.idempotency_keys.prune(older_than=older_than, after=last, limit=limit)
         steps += 1
     return steps
 
 
 @pytest.mark.parametrize(("limit", "steps"), [(1, 8), (2, 4), (3, 3), (7, 2), (100, 1)])
-async def test_what_is_older_is_pruned_in_steps_and_nothing_else(
+async def test_what_is_older_by_the_clock_of_the_database_is_pruned_in_steps_and_nothing_else(
     unit_of_work: UnitOfWork, limit: int, steps: int
 ) -> None:
     keys = [IdempotencyKey(scope, value) for scope in ("customer 1", "customer 2", "order 7") for value in ("a", "ab")]
     keys.append(IdempotencyKey("customer 1", "Zürich"))
-    old, new = keys[::2], keys[1::2]
-    await add(unit_of_work, *(evolve(kept(key), at=NOW if key in old else LATER) for key in keys))
-    assert await prune(unit_of_work, NOW, limit=limit) == steps
-    assert None not in (await claim(unit_of_work, *keys)).values()
-    await prune(unit_of_work, LATER, limit=limit)
-    found = await claim(unit_of_work, *keys)
-    assert {key for key, answer in found.items() if answer is None} == set(old)
-    assert {key for key, answer in found.items() if answer is not None} == set(new)
+    await add(unit_of_work, *map(kept, keys))
+    assert await prune(unit_of_work, A_DAY, limit=limit) == steps
+    assert await claim(unit_of_work, *keys) == {key: kept(key) for key in keys}
+    await prune(unit_of_work, ANY_AGE, limit=limit)
+    assert await claim(unit_of_work, *keys) == dict.fromkeys(keys)
 
 
 async def test_under_a_key_that_was_pruned_a_response_can_be_stored_anew(unit_of_work: UnitOfWork) -> None:
     await add(unit_of_work, kept())
-    anew = evolve(kept(), fingerprint="e" * 64, at=LATER)
+    anew = evolve(kept(), fingerprint="e" * 64)
     async with unit_of_work() as tx:
-        await tx.idempotency_keys.prune(LATER, after=None, limit=10)
+        await tx.idempotency_keys.prune(older_than=ANY_AGE, after=None, limit=10)
         assert await tx.idempotency_keys.claim([KEY]) == {KEY: None}
         await tx.idempotency_keys.add_many([anew])
-    await prune(unit_of_work, LATER, limit=10)
+    await prune(unit_of_work, A_DAY, limit=10)
     assert await claim(unit_of_work, KEY) == {KEY: anew}
 
 
@@ -193,7 +193,7 @@ async def test_a_request_that_comes_again_after_its_key_was_pruned_gets_its_orde
     unit_of_work: UnitOfWork,
 ) -> None:
     await keep(unit_of_work, products=[a_product()])
-    place_order, number = PlaceOrder(unit_of_work, lambda: LATER), NumberRequests(uuid7, lambda: NOW)
+    place_order, number = PlaceOrder(unit_of_work), NumberRequests(uuid7, lambda: NOW)
     request = OrderRequest(UserId(1), (RequestedItem(ProductId(1), 1),))
     other_request = OrderRequest(UserId(1), (RequestedItem(ProductId(1), 2),))
     tuesday = evolve(KEY, value="tuesday")
@@ -202,7 +202,7 @@ async def test_a_request_that_comes_again_after_its_key_was_pruned_gets_its_orde
     order.cancel(at=LATER)
     async with unit_of_work() as tx:
         await tx.orders.save_many([order])
-    await prune(unit_of_work, LATER + timedelta(days=1), limit=10)
+    await prune(unit_of_work, ANY_AGE, limit=10)
 
     # What comes with it is done, and another request under the key is refused and leaves the key as it is.
     calls = [Keyed(other_request, KEY, "g"), Keyed(request, tuesday, "f"), request]
@@ -253,7 +253,7 @@ async def test_whoever_holds_a_key_keeps_nobody_waiting(postgres_engine: AsyncEn
 async def test_a_key_in_flight_elsewhere_is_told_alone(postgres_engine: AsyncEngine) -> None:
     unit_of_work = SqlUnitOfWork(postgres_engine)
     await keep(unit_of_work, products=[a_product()])
-    place_order, number = PlaceOrder(unit_of_work, lambda: NOW), NumberRequests(uuid7, lambda: NOW)
+    place_order, number = PlaceOrder(unit_of_work), NumberRequests(uuid7, lambda: NOW)
     request = OrderRequest(UserId(1), (RequestedItem(ProductId(1), 1),))
     tuesday = evolve(KEY, value="tuesday")
 

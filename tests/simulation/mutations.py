@@ -383,8 +383,9 @@ class _KeepsKeysAfterwards(_Transactions):
 
 class _KeepsKeysAtOnce(_Before):
     async def add_many(self, kept: Sequence[StoredResponse]) -> None:
-        stored = Overlay(self.world.database.store.idempotency_keys)
-        await MemoryIdempotencyKeys(stored, Committed()).add_many(kept)
+        store = self.world.database.store
+        stored = Overlay(store.idempotency_keys)
+        await MemoryIdempotencyKeys(stored, Committed(), store.now).add_many(kept)
         self.world.database.store.idempotency_keys |= stored.written
 
 

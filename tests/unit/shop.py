@@ -123,8 +123,8 @@ class Shop:
         )
         self.use_cases = assemble(self.ports, Limits(order_expiry=EXPIRY, allow_reset=self.allow_reset))
         self.number = NumberRequests(self.new_id, self.clock)
-        self.place_numbered = PlaceOrder(self.unsteady, self.clock)
-        self.persist_orders = PersistOrders(self.unsteady, self.clock, wake)
+        self.place_numbered = PlaceOrder(self.unsteady)
+        self.persist_orders = PersistOrders(self.unsteady, wake)
         self.request_payment = RequestPayment(self.unsteady, self.clock)
         self.process_payment = ByOrder(
             ProviderPipeline(ProcessPayment(self.unsteady, self.provider, self.clock)).until_done

@@ -1,5 +1,5 @@
 from collections.abc import Collection, Sequence
-from datetime import datetime
+from datetime import timedelta
 from operator import attrgetter
 
 from attrs import field, frozen
@@ -9,6 +9,7 @@ from adapters.memory.overlay import Overlay
 from adapters.memory.store import StoredAnswer
 from application.errors import Aborted
 from application.execution.after_commit import Committed
+from application.ports.environment import Clock
 from application.ports.idempotency import IdempotencyKey, StoredResponse
 from domain.orders.order import Order
 
@@ -17,6 +18,7 @@ from domain.orders.order import Order
 class MemoryIdempotencyKeys:
     _stored: Overlay[IdempotencyKey, StoredAnswer]
     _committed: Committed
+    _now: Clock
     # What this transaction has removed.
     _pruned: set[IdempotencyKey] = field(factory=set)
 
@@ -31,9 +33,10 @@ class MemoryIdempotencyKeys:
             if new.key in self._stored and new.key not in self._pruned:
                 raise Aborted(f"a response is stored under the key {new.key.value} already")
             self._pruned.discard(new.key)
-            self._stored[new.key] = (new.fingerprint, encode(new.answer), new.at)
+            self._stored[new.key] = (new.fingerprint, encode(new.answer), self._now())
 
-    async def prune(self, before: datetime, *, after: IdempotencyKey | None, limit: int) -> IdempotencyKey | None:
+    async def prune(self, *, older_than: timedelta, after: IdempotencyKey | None, limit: int) -> IdempotencyKey | None:
+        before = self._now() - older_than
         place = attrgetter("scope", "value")
         above = [key for key in self._stored if after is None or place(key) > place(after)]
         looked_at = sorted(above, key=place)[:limit]
@@ -44,5 +47,5 @@ class MemoryIdempotencyKeys:
         stored = self._stored.get(key)
         if stored is None or key in self._pruned:
             return None
-        fingerprint, answer, at = stored
-        return StoredResponse(key, fingerprint, decode(answer), at)
+        fingerprint, answer, _ = stored
+        return StoredResponse(key, fingerprint, decode(answer))

@@ -1,14 +1,15 @@
 from collections.abc import Collection, Sequence
-from datetime import datetime
+from datetime import timedelta
 from hashlib import blake2b
 from operator import attrgetter
 from typing import Any, Final
 
 from attrs import frozen
-from sqlalchemy import Delete, FromClause, Row, Select, bindparam, delete, select, tuple_
+from sqlalchemy import Delete, Float, FromClause, Row, Select, bindparam, cast, delete, insert, literal, select, tuple_
 
 from adapters.codecs.stored_responses import decode, encode
-from adapters.sql.core.bulk import BulkStatement, Written, bulk_insert
+from adapters.sql.core.bulk import BulkStatement, Written
+from adapters.sql.core.expressions import FromNow
 from adapters.sql.core.reading import checked
 from adapters.sql.core.transaction import TransactionBlock
 from adapters.sql.dialects.base import SqlDialect
@@ -23,12 +24,11 @@ _WRITTEN: Final[Written[StoredResponse]] = {
     "key": attrgetter("key.value"),
     "fingerprint": attrgetter("fingerprint"),
     "answer": lambda kept: encode(kept.answer).decode(),
-    "created_at": attrgetter("at"),
 }
 
 
 def _kept(row: Row[Any]) -> StoredResponse:
-    return StoredResponse(IdempotencyKey(row.scope, row.key), row.fingerprint, decode(row.answer), row.created_at)
+    return StoredResponse(IdempotencyKey(row.scope, row.key), row.fingerprint, decode(row.answer))
 
 
 _KEY: Final[Written[IdempotencyKey]] = {"scope": attrgetter("scope"), "key": attrgetter("value")}
@@ -40,10 +40,19 @@ def _by_key(new: FromClause, dialect: SqlDialect) -> Select[Any]:
 
 
 _BY_KEY: Final = BulkStatement(idempotency_keys, _KEY, _by_key)
-_INSERT: Final = bulk_insert(idempotency_keys, _WRITTEN)
+_INSERT: Final = BulkStatement(
+    idempotency_keys,
+    _WRITTEN,
+    lambda new, _: insert(idempotency_keys).from_select(
+        [*new.c.keys(), "created_at"], select(new, FromNow(literal(0)))
+    ),
+)
 
 _PLACE: Final = (idempotency_keys.c.scope, idempotency_keys.c.key)
-_FIRST: Final = select(*_PLACE, idempotency_keys.c.created_at).order_by(*_PLACE).limit(bindparam("limit"))
+_IS_OLD: Final = idempotency_keys.c.created_at < FromNow(-cast(bindparam("seconds"), Float))
+_FIRST: Final = (
+    select(*_PLACE, idempotency_keys.c.created_at, _IS_OLD.label("is_old")).order_by(*_PLACE).limit(bindparam("limit"))
+)
 _NEXT: Final = _FIRST.where(tuple_(*_PLACE) > tuple_(*(bindparam(column.name, type_=column.type) for column in _PLACE)))
 # With the time: a response that was stored anew meanwhile is another one.
 _STORED: Final[Written[Row[Any]]] = {name: attrgetter(name) for name in ("scope", "key", "created_at")}
@@ -80,12 +89,13 @@ class SqlIdempotencyKeys:
     async def add_many(self, kept: Sequence[StoredResponse]) -> None:
         await self._block.change_many(_INSERT, kept)
 
-    async def prune(self, before: datetime, *, after: IdempotencyKey | None, limit: int) -> IdempotencyKey | None:
+    async def prune(self, *, older_than: timedelta, after: IdempotencyKey | None, limit: int) -> IdempotencyKey | None:
+        page = {"seconds": older_than.total_seconds(), "limit": limit}
         if after is None:
-            rows = await self._block.fetch(_FIRST, {"limit": limit})
+            rows = await self._block.fetch(_FIRST, page)
         else:
-            rows = await self._block.fetch(_NEXT, {"scope": after.scope, "key": after.value, "limit": limit})
-        await self._block.change_many(_DELETE, [row for row in rows if row.created_at < before])
+            rows = await self._block.fetch(_NEXT, {"scope": after.scope, "key": after.value, **page})
+        await self._block.change_many(_DELETE, [row for row in rows if row.is_old])
         return IdempotencyKey(rows[-1].scope, rows[-1].key) if len(rows) == limit else None
 
     async def _lock(self, keys: Collection[IdempotencyKey]) -> list[IdempotencyKey]:
