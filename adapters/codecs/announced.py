@@ -17,6 +17,7 @@ from msgspec.structs import fields
 
 from adapters.codecs.event_shapes import (
     EVENT_SHAPES,
+    ChangeRefusedShape,
     DetailsChangedShape,
     FailedShape,
     HappenedShape,
@@ -134,6 +135,19 @@ class FailedData(Struct, omit_defaults=True):
         return cls(shape.payment_id, shape.reason, tuple(shape.out_of_stock))
 
 
+class RefusedData(Struct):
+    """A change that was accepted before the order was recorded, and then refused."""
+
+    job_id: Annotated[UUID, Meta(description="the job of the change")]
+    change: Annotated[str, Meta(description="what was asked for, such as `cancel`")]
+    code: Annotated[str, Meta(description="the code of the refusal, such as `illegal_transition`")]
+    reason: Annotated[str, Meta(description="the refusal in words")]
+
+    @classmethod
+    def of(cls, shape: ChangeRefusedShape) -> "RefusedData":
+        return cls(shape.job_id, shape.change, shape.code, shape.reason)
+
+
 class NoData(Struct):
     """Nothing: the type of the event says it all."""
 
@@ -142,7 +156,7 @@ class NoData(Struct):
         return cls()
 
 
-EventData = PlacedData | DetailsData | AmountData | FailedData | NoData
+EventData = PlacedData | DetailsData | RefusedData | AmountData | FailedData | NoData
 
 
 class AnnouncedEvent(Struct):
@@ -166,6 +180,7 @@ class AnnouncedEvent(Struct):
 _DATA_OF_SHAPES: Final[Mapping[type, Any]] = {
     PlacedShape: PlacedData,
     DetailsChangedShape: DetailsData,
+    ChangeRefusedShape: RefusedData,
     MoneyMovedShape: AmountData,
     FailedShape: FailedData,
     HappenedShape: NoData,

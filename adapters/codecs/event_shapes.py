@@ -8,9 +8,17 @@ from uuid import UUID
 from msgspec import UNSET, Struct, UnsetType
 
 from adapters.codecs.shapes import DetailsShape, LineShape, MoneyShape, restored_details
-from domain.ids import OrderId, PaymentId, ProductId, customer_id
+from domain.ids import JobId, OrderId, PaymentId, ProductId, customer_id
 from domain.orders import events
-from domain.orders.events import AskedUnder, Event, OrderAccepted, OrderDetailsChanged, OrderFailed, OrderPlaced
+from domain.orders.events import (
+    AskedUnder,
+    Event,
+    OrderAccepted,
+    OrderChangeRefused,
+    OrderDetailsChanged,
+    OrderFailed,
+    OrderPlaced,
+)
 
 
 class AskedUnderShape(Struct):
@@ -140,6 +148,42 @@ class DetailsChangedShape(Struct, kw_only=True):
         )
 
 
+class ChangeRefusedShape(Struct, kw_only=True):
+    at: datetime
+    change: str
+    code: str
+    job_id: UUID
+    order_id: UUID
+    reason: str
+    request_id: str | UnsetType = UNSET
+    sequence: int
+
+    @classmethod
+    def of(cls, event: OrderChangeRefused, /) -> Self:
+        return cls(
+            at=event.at,
+            change=event.change,
+            code=event.code,
+            job_id=event.job_id,
+            order_id=event.order_id,
+            reason=event.reason,
+            request_id=event.request_id or UNSET,
+            sequence=event.sequence,
+        )
+
+    def restored(self, kind: type[OrderChangeRefused], /) -> OrderChangeRefused:
+        return kind(
+            order_id=OrderId(self.order_id),
+            sequence=self.sequence,
+            at=self.at,
+            request_id=self.request_id or None,
+            job_id=JobId(self.job_id),
+            change=self.change,
+            code=self.code,
+            reason=self.reason,
+        )
+
+
 class MoneyMovedShape(Struct, kw_only=True):
     """Of events about an amount: what was requested, taken, or given back."""
 
@@ -234,6 +278,7 @@ _WITH_DATA: Final[Mapping[type[Event], type[EventShape]]] = {
     events.OrderAccepted: AcceptedShape,
     events.OrderPlaced: PlacedShape,
     events.OrderDetailsChanged: DetailsChangedShape,
+    events.OrderChangeRefused: ChangeRefusedShape,
     events.PaymentRequested: MoneyMovedShape,
     events.OrderPaid: MoneyMovedShape,
     events.OrderFailed: FailedShape,

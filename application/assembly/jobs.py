@@ -48,10 +48,10 @@ def job_use_cases(shared: Shared) -> JobUseCases:
     # The kinds of jobs. A new kind is a handler, and a line here.
     job_kinds: dict[str, JobHandler] = {
         MESSAGE: StoreMessage(uow),
-        SEED_ORDERS: PlaceExamples(uow, PlaceOrder(uow, now)),
+        SEED_ORDERS: PlaceExamples(uow, PlaceOrder(uow)),
         EXPORT: WriteExport(uow, ReadExportPages(uow, ReadFeed(uow)), shared.ports.row_writers),
         IMPORT: run_import(shared),
-        CHANGE_ORDER: MakeChange(uow, shared.changes),
+        CHANGE_ORDER: MakeChange(uow, now, shared.changes),
     }
     add_job = AddJob(uow, shared.ports.new_id, now)
     return JobUseCases(

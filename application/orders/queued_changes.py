@@ -7,19 +7,20 @@ from typing import Any, Final, Generic, TypeVar
 from attrs import asdict, evolve, frozen
 
 from application.errors import NotDone
-from application.execution.conditional import OnlyIf, OrderCall, is_for, order_id_in
+from application.execution.conditional import OnlyIf, OrderCall, is_for, order_id_in, request_id_in
 from application.execution.idempotency import Keyed, KeyReused, Replayed
 from application.intake.unrecorded import NotYetRecorded, Unrecorded
 from application.jobs.kinds import CHANGE_ORDER, Progress
 from application.orders.change_details import DetailsChange
 from application.ports.audit import Caller
-from application.ports.environment import NewId
+from application.ports.environment import Clock, NewId
 from application.ports.idempotency import IdempotencyKey
 from application.ports.persistence import Transaction, UnitOfWork
-from domain.errors import UnknownOrder
+from domain.errors import DomainError, UnknownOrder
 from domain.ids import JobId, OrderId
 from domain.jobs.job import Job, JobStatus, new_job
 from domain.orders.details import Address
+from domain.orders.events import OrderChangeRefused
 from domain.orders.order import Order
 
 Call = OrderCall | Keyed[OrderCall]
@@ -30,6 +31,8 @@ R = TypeVar("R")
 _MOST_ATTEMPTS: Final = 300
 # Looks at an earlier change that is about to end, and the seconds between two.
 _LOOKS, _PAUSE = 50, 0.1
+# Characters of an event.
+_LONGEST_REASON: Final = 2000
 
 
 @frozen
@@ -116,10 +119,12 @@ def _wanted(job: Job) -> Mapping[str, Any]:
 class MakeChange:
     """The handler of the job: make the change as if it had been asked for now, by the caller who did.
 
-    What the rules refuse ends the job with their refusal. An order that is not recorded yet is waited for.
+    What the rules refuse ends the job with their refusal, of which the order's history tells as well. An order that is
+    not recorded yet is waited for.
     """
 
     _unit_of_work: UnitOfWork
+    _now: Clock
     # By the names of the changes.
     _changes: Mapping[str, Callable[[Sequence[Any]], Awaitable[Sequence[object]]]]
 
@@ -130,9 +135,31 @@ class MakeChange:
             await wake(tx, {order_id}, but=job.id)
         [outcome] = await self._changes[job.arguments["change"]]([_call(order_id, job)])
         outcome = outcome.answer if isinstance(outcome, Replayed) else outcome
+        if isinstance(outcome, DomainError):
+            await self._tell(job, order_id, outcome)
         if isinstance(outcome, Exception):
             raise outcome
         return {"version": outcome.version, "status": outcome.status.value} if isinstance(outcome, Order) else None
+
+    async def _tell(self, job: Job, order_id: OrderId, refusal: DomainError) -> None:
+        async with self._unit_of_work() as tx:
+            order = (await tx.orders.get_many({order_id}, lock=True)).get(order_id)
+            if order is None or order.deleted:
+                return
+            history = await tx.events.of_orders({order_id})
+            # The job is run again if its worker dies before its end is recorded.
+            if any(isinstance(event, OrderChangeRefused) and event.job_id == job.id for event in history):
+                return
+            event = order.refuse_change(
+                job.arguments["change"],
+                job_id=job.id,
+                code=refusal.code,
+                reason=str(refusal)[:_LONGEST_REASON],
+                at=self._now(),
+                request_id=request_id_in(_order_call(_call(order_id, job))),
+            )
+            await tx.orders.save_many([order])
+            await tx.events.add_many([event])
 
     async def _turn(self, job: Job) -> OrderId:
         """Return when the order is recorded, and every change that was accepted before is made. Raise `Trouble`."""

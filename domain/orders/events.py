@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Final, NamedTuple, get_args
 
 from attrs import field, frozen
 
-from domain.ids import CustomerId, OrderId, PaymentId, ProductId, is_customer_id
+from domain.ids import CustomerId, JobId, OrderId, PaymentId, ProductId, is_customer_id
 from domain.money import Money
 from domain.orders.details import OrderDetails
 from domain.orders.line import OrderLine
@@ -87,6 +87,24 @@ class OrderDetailsChanged:
     at: datetime
     request_id: str | None = None
     details: OrderDetails | None
+
+
+@frozen(kw_only=True)
+class OrderChangeRefused:
+    """A change was accepted before the order was recorded, and once it was, the rules refused it. Nothing changed.
+
+    `code` and `reason` are those of the refusal, and `job_id` is the job of the change.
+    """
+
+    type: ClassVar[str] = "order.change_refused"
+    order_id: OrderId
+    sequence: int
+    at: datetime
+    request_id: str | None = None
+    job_id: JobId
+    change: str
+    code: str
+    reason: str
 
 
 @frozen(kw_only=True)
@@ -217,6 +235,7 @@ Event = (
     OrderAccepted
     | OrderPlaced
     | OrderDetailsChanged
+    | OrderChangeRefused
     | PaymentRequested
     | StockReserved
     | OrderPaid

@@ -7,11 +7,12 @@ from attrs.validators import ge, min_len
 
 from domain.catalogue.product import Product
 from domain.errors import CurrencyMismatch, IllegalTransition, InvalidOrder, OutOfStock
-from domain.ids import CustomerId, OrderId, PaymentId, ProductId, is_customer_id, payment_after
+from domain.ids import CustomerId, JobId, OrderId, PaymentId, ProductId, is_customer_id, payment_after
 from domain.money import Money
 from domain.orders.details import NO_DETAILS, OrderDetails
 from domain.orders.events import (
     OrderCancelled,
+    OrderChangeRefused,
     OrderCompleted,
     OrderDeleted,
     OrderDetailsChanged,
@@ -273,6 +274,23 @@ class Order:
         self.details = details
         return OrderDetailsChanged(
             order_id=self.id, sequence=self._change(at), at=at, request_id=request_id, details=details
+        )
+
+    def refuse_change(  # noqa: PLR0913 - what the event tells
+        self, change: str, *, job_id: JobId, code: str, reason: str, at: datetime, request_id: str | None = None
+    ) -> OrderChangeRefused:
+        """Tell of a change that the rules refused when its time had come. Raise `IllegalTransition` if deleted."""
+        if self.deleted:
+            raise IllegalTransition(f"{self.status.value}, and deleted, cannot be changed")
+        return OrderChangeRefused(
+            order_id=self.id,
+            sequence=self._change(at),
+            at=at,
+            request_id=request_id,
+            job_id=job_id,
+            change=change,
+            code=code,
+            reason=reason,
         )
 
     def delete(self, *, at: datetime, request_id: str | None = None) -> OrderDeleted:

@@ -13,7 +13,7 @@ from attrs import evolve
 from application.ports.idempotency import Answer
 from domain import errors
 from domain.catalogue.product import Product
-from domain.ids import OrderId, PaymentId, ProductId, UserId, UserName
+from domain.ids import JobId, OrderId, PaymentId, ProductId, UserId, UserName
 from domain.money import Money
 from domain.orders.details import Address, OrderDetails
 from domain.orders.events import (
@@ -21,6 +21,7 @@ from domain.orders.events import (
     Event,
     OrderAccepted,
     OrderCancelled,
+    OrderChangeRefused,
     OrderCompleted,
     OrderDeleted,
     OrderDetailsChanged,
@@ -101,6 +102,15 @@ EVENTS: dict[str, Event] = {
     ),
     "order.details_changed.1.json": OrderDetailsChanged(
         order_id=ORDER_ID, sequence=2, at=AT, details=OrderDetails(note="ring")
+    ),
+    "order.change_refused.1.json": OrderChangeRefused(
+        order_id=ORDER_ID,
+        sequence=3,
+        at=AT,
+        job_id=JobId(PAYMENT_ID),
+        change="cancel",
+        code="illegal_transition",
+        reason="PROCESSING cannot become CANCELLED",
     ),
     "order.details_changed-to-none.1.json": OrderDetailsChanged(order_id=ORDER_ID, sequence=2, at=AT, details=None),
     # Asked to pay in the same request.

@@ -22,6 +22,7 @@ from domain.orders.events import (
     EventId,
     OrderAccepted,
     OrderCancelled,
+    OrderChangeRefused,
     OrderCompleted,
     OrderDetailsChanged,
     OrderExpired,
@@ -208,13 +209,20 @@ def exports(store: MemoryStore) -> Iterator[str]:
 
 
 def changes(store: MemoryStore, diary: Diary) -> Iterator[str]:
-    """A change that was accepted is made, or refused by the rules, and none overtakes another of its client."""
+    """A change that was accepted is made, or refused by the rules, and none overtakes another of its client.
+
+    The history of the order tells of a refusal, once.
+    """
+    told = Counter(event.job_id for event in store.events.values() if isinstance(event, OrderChangeRefused))
+    yield from (f"the refusal of job {job_id} was told {times} times" for job_id, times in told.items() if times > 1)
     for job_id, order_id in diary.waiting.items():
         job = store.jobs.get(job_id)
         if job is None:
             yield f"a change of order {order_id} was accepted as job {job_id}, which is gone"
         elif job.status is JobStatus.DISCARDED and not _is_refusal(str(job.error), store.orders.get(order_id)):
             yield f"a change of order {order_id} was accepted, and came to nothing: {job.error}"
+        elif job.status is JobStatus.DISCARDED and job_id not in told and not store.orders[order_id].deleted:
+            yield f"a change of order {order_id} was refused, and its history does not tell so: {job.error}"
     cancelled = {event.order_id for event in store.events.values() if isinstance(event, OrderCancelled)}
     for order_id, asked in diary.hurried.items():
         verbs = [verb for verb, _ in asked]

@@ -683,7 +683,7 @@ class _KeepsWhatMayPass(PlaceOrder):
         except Trouble as error:
             refusal = InvalidOrder(str(error))
             async with self._unit_of_work() as tx:
-                return await once(tx, requests, partial(_refuse_all, refusal), now=self._now)
+                return await once(tx, requests, partial(_refuse_all, refusal))
 
 
 async def _refuse_all(refusal: InvalidOrder, calls: Sequence[Any]) -> list[InvalidOrder]:
@@ -781,6 +781,11 @@ class _OvertakesWhatWaits(MakeChange):
 
     async def _turn(self, job: Job) -> OrderId:
         return await super()._turn(evolve(job, arguments={**job.arguments, "after": []}))
+
+
+@frozen
+class _TellsNobodyOfRefusals(MakeChange):
+    async def _tell(self, *_: Any) -> None: ...
 
 
 class _SeesNoChanges(_Before):
@@ -1000,6 +1005,9 @@ MUTATIONS: Final = (
     Mutation(
         "makes a change before one that was accepted earlier",
         Parts(classes={"MakeChange": _OvertakesWhatWaits}, weather=HURRY),
+    ),
+    Mutation(
+        "tells nobody that a change was refused", Parts(classes={"MakeChange": _TellsNobodyOfRefusals}, weather=HURRY)
     ),
     Mutation("lets a change overtake one that waits", Parts(unit_of_work=_ForgetsWhatWaits, weather=HURRY)),
     Mutation("overlooks the condition of a change", _with(RequestRefund=_OverlooksConditions)),

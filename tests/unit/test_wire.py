@@ -6,7 +6,7 @@ import pytest
 from attrs import fields_dict
 
 from adapters.codecs.events import MAX_BYTES, BadMessage, decode, encode
-from domain.ids import MAX_ID, OrderId, UserId
+from domain.ids import MAX_ID, JobId, OrderId, UserId
 from domain.money import MAX_MINOR
 from domain.orders.details import Address, OrderDetails
 from domain.orders.events import (
@@ -15,6 +15,7 @@ from domain.orders.events import (
     Event,
     OrderAccepted,
     OrderCancelled,
+    OrderChangeRefused,
     OrderCompleted,
     OrderDeleted,
     OrderDetailsChanged,
@@ -69,6 +70,16 @@ EVENTS: list[Event] = [
     OrderRefunded(order_id=_ORDER_ID, sequence=10, at=NOW, request_id=_REQUEST, payment_id=PAYMENT, amount=euros(2500)),
     OrderDeleted(order_id=_ORDER_ID, sequence=2**31 - 1, at=NOW, request_id=_REQUEST),
     OrderDetailsChanged(order_id=_ORDER_ID, sequence=9, at=NOW, request_id=_REQUEST, details=_DETAILS),
+    OrderChangeRefused(
+        order_id=_ORDER_ID,
+        sequence=3,
+        at=NOW,
+        request_id=_REQUEST,
+        job_id=JobId(PAYMENT),
+        change="cancel",
+        code="illegal_transition",
+        reason="PROCESSING cannot become CANCELLED",
+    ),
 ]
 PAID = EVENTS[4]
 _UNDER = {"scope": "customer 1", "key": "a", "fingerprint": "0af1"}

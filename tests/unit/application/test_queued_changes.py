@@ -13,13 +13,15 @@ from application.execution.conditional import OnlyIf
 from application.execution.idempotency import Keyed, KeyReused, Replayed
 from application.intake.queue_orders import Queued
 from application.intake.unrecorded import NotYetRecorded
+from application.jobs.kinds import CHANGE_ORDER, Progress
 from application.orders.change_details import DetailsChange
 from application.orders.queued_changes import ChangeQueued
 from application.ports.idempotency import IdempotencyKey
-from domain.errors import UnknownOrder
+from domain.errors import IllegalTransition, UnknownOrder
 from domain.ids import OrderId, UserId
 from domain.jobs.job import FINISHED, LONGEST_DELAY, Job, JobStatus, UnknownJob
 from domain.orders.details import Address
+from domain.orders.events import OrderChangeRefused
 from domain.orders.order import Order
 from domain.orders.status import OrderStatus
 from tests.unit.intakes import Intakes
@@ -95,7 +97,7 @@ async def test_each_change_is_taken_and_made_once_the_order_is_recorded(intakes:
     assert {entry.by.key_id for entry in intakes.shop.store.audit if entry.subject == f"order {order.id}"} == {"ana"}
 
 
-async def test_what_the_rules_refuse_then_is_told_by_the_job(intakes: Intakes) -> None:
+async def test_what_the_rules_refuse_then_is_told_by_the_job_and_by_the_history(intakes: Intakes) -> None:
     order, shop = await queued_order(intakes), intakes.queued
     paid = await taken(await shop.request_payment(ANA, order.id))
     cancelled = await taken(await shop.cancel_order(ANA, order.id))
@@ -103,6 +105,34 @@ async def test_what_the_rules_refuse_then_is_told_by_the_job(intakes: Intakes) -
     assert await finish(intakes, paid, cancelled) == [JobStatus.COMPLETED, JobStatus.DISCARDED]
     assert "PROCESSING cannot become CANCELLED" in str((await shop.get_job(ANA, cancelled.id)).error)
     assert intakes.shop.store.orders[order.id].status is OrderStatus.PROCESSING
+    assert types(await intakes.shop.history(order)) == ["placed", "payment_requested", "change_refused"]
+    told = (await intakes.shop.history(order))[-1]
+    assert isinstance(told, OrderChangeRefused)
+    assert (told.job_id, told.change, told.code) == (cancelled.id, "cancel", "illegal_transition")
+    assert told.reason == "PROCESSING cannot become CANCELLED"
+    assert intakes.shop.store.orders[order.id].version == told.sequence
+
+
+async def test_a_refusal_is_told_once_however_often_its_worker_dies(intakes: Intakes) -> None:
+    order, shop = await queued_order(intakes), intakes.queued
+    paid = await taken(await shop.request_payment(ANA, order.id))
+    cancelled = await taken(await shop.cancel_order(ANA, order.id))
+    await intakes.work_off()
+    await finish(intakes, paid, cancelled)
+    make = shop.run_jobs.handlers[CHANGE_ORDER]
+    for _ in range(3):
+        with pytest.raises(IllegalTransition):
+            await make(cancelled, Progress())
+    assert types(await intakes.shop.history(order)) == ["placed", "payment_requested", "change_refused"]
+
+
+async def test_of_a_deleted_order_no_refusal_is_told(intakes: Intakes) -> None:
+    order, shop = await queued_order(intakes), intakes.queued
+    deleted = await taken(await shop.delete_order(ANA, order.id))
+    cancelled = await taken(await shop.cancel_order(ANA, order.id))
+    await intakes.work_off()
+    assert await finish(intakes, deleted, cancelled) == [JobStatus.COMPLETED, JobStatus.DISCARDED]
+    assert types(await intakes.shop.history(order)) == ["placed", "deleted"]
 
 
 async def test_a_change_does_not_overtake_one_that_waits(intakes: Intakes) -> None:

@@ -8,7 +8,7 @@ from attrs import evolve
 
 from domain.catalogue.product import Product
 from domain.errors import IllegalTransition, OutOfStock
-from domain.ids import ProductId
+from domain.ids import JobId, ProductId
 from domain.orders.details import Address, OrderDetails
 from domain.orders.events import Event
 from domain.orders.order import Order
@@ -17,6 +17,7 @@ from tests.unit.builders import LATER, NOW, PAYMENT, a_line, a_product, an_order
 
 S = OrderStatus
 Verb = Callable[[Order, Mapping[ProductId, Product]], Event]
+JOB = JobId(PAYMENT)
 DECLINED = FailureReason.PAYMENT_DECLINED
 
 VERBS: Mapping[str, Verb] = {
@@ -31,6 +32,7 @@ VERBS: Mapping[str, Verb] = {
     "refund": lambda order, products: order.refund(products, at=LATER),
     "delete": lambda order, _: order.delete(at=LATER),
     "change_details": lambda order, _: order.change_details(OrderDetails(note="ring"), at=LATER),
+    "refuse_change": lambda order, _: order.refuse_change("pay", job_id=JOB, code="no", reason="No.", at=LATER),
     "readdress": lambda order, _: order.change_details(OrderDetails(shipping_address=Address(city="Graz")), at=LATER),
 }
 
@@ -52,6 +54,7 @@ ALLOWED: Mapping[tuple[str, OrderStatus], tuple[OrderStatus, str]] = {
     ("delete", S.CANCELLED): (S.CANCELLED, "order.deleted"),
     ("delete", S.EXPIRED): (S.EXPIRED, "order.deleted"),
     **{("change_details", status): (status, "order.details_changed") for status in S},
+    **{("refuse_change", status): (status, "order.change_refused") for status in S},
     ("readdress", S.PENDING): (S.PENDING, "order.details_changed"),
     ("readdress", S.PROCESSING): (S.PROCESSING, "order.details_changed"),
     ("readdress", S.PAID): (S.PAID, "order.details_changed"),
