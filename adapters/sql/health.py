@@ -9,12 +9,14 @@ from adapters.sql.core.connecting import connected
 from adapters.sql.core.engine import backend_of
 from adapters.sql.core.finishing import finish
 from adapters.sql.core.transaction import TransactionBlock
-from adapters.sql.schema import revisions
+from adapters.sql.revisions import newest
+from adapters.sql.schema import READ_WINDOW, closed_for
 from adapters.sql.tables.events import announcements
 from adapters.sql.tables.shop import heartbeats
 from application.errors import Misconfigured, Unavailable
 
 _REVISION: Final = text("SELECT version_num FROM alembic_version").columns(column("version_num", String()))
+_WINDOW: Final = READ_WINDOW.columns(column("serves", String()), column("contracted", String()))
 _PROBE: Final = insert(heartbeats)
 
 
@@ -28,15 +30,19 @@ async def server_version(engine: AsyncEngine) -> str:
 
 
 async def expect_writable(engine: AsyncEngine) -> None:
-    """Write a row as requests do, and roll back. Raise if nothing can be written, or if the tables are older."""
+    """Write a row as requests do, and roll back. Raise if nothing can be written, or if the tables don't serve us."""
     block = TransactionBlock(engine, writing=True)
     try:
         await block.change(_PROBE, {"kind": "probe", "instance": str(uuid4()), "seen_at": datetime.now(UTC)})
         found = (await block.fetch(_REVISION))[0].version_num
+        # A later release may have taken away what this one needs, while this process could not be seen.
+        serves = (await block.fetch(_WINDOW))[0].serves if found > newest() else newest()
     finally:
         await finish(block.rollback())
-    if found < revisions()[-1]:
-        raise Unavailable(f"the tables are at revision {found}, this version needs {revisions()[-1]}")
+    if found < newest():
+        raise Unavailable(f"the tables are at revision {found}, this version needs {newest()}")
+    if serves > newest():
+        raise Unavailable(closed_for(serves))
 
 
 async def expect_room_on_server(engine: AsyncEngine) -> None:

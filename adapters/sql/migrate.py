@@ -1,22 +1,34 @@
+"""Brings the tables to what this release needs, in two halves.
+
+`expand` adds what this release needs, and takes nothing away, so that the release before goes on beside it. `contract`
+takes away what only earlier releases need, when none of them is at work any more. `migrate` does both.
+"""
+
 import asyncio
-import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Final
 
 import structlog
 from alembic import command
 from alembic.config import Config
+from alembic.operations import Operations
+from alembic.runtime.migration import MigrationContext
 from alembic.util import CommandError
-from sqlalchemy import Connection, event, text
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy import Connection, Row, event, inspect, text
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.sql.core.connecting import connected
 from adapters.sql.core.engine import backend_of, create_engine
-from adapters.sql.core.finishing import finish, undisturbed
+from adapters.sql.core.finishing import finish
 from adapters.sql.dialects.base import SqlDialect
-from adapters.sql.schema import current_revision, revisions
+from adapters.sql.migrator import Migrator, Progress, tell_nothing
+from adapters.sql.revisions import newest, revisions
+from adapters.sql.schema import Schema, schema_of
+from adapters.sql.tables import metadata
 from application.errors import Aborted, Unavailable
 
 _log = structlog.get_logger("holdfast.migrate")
@@ -25,21 +37,71 @@ _FOLDER: Final = Path(__file__).parent / "migrations"
 # Seconds. Nobody waits for an answer here, and some steps take long.
 _STATEMENT_TIMEOUT: Final = 3600.0
 # Everybody who needs the table waits behind a step that waits for it. So a step gives up soon, and is tried again.
-_LOCK_TIMEOUT: Final = 1.0
-_SHORTEST_PAUSE: Final = 0.2
-_LONGEST_PAUSE: Final = 5.0
+_LOCK_TIMEOUT: Final = 0.2
 # After so many seconds of attempts, the tables are taken to be locked by somebody who will not let go.
 _TRIES_FOR: Final = 300.0
 # Between two looks whether another migrator is done.
 _LOOK_EVERY: Final = 0.2
+# Older sessions that are named one by one.
+_NAMED: Final = 8
+
+_SERVE: Final = text("UPDATE schema_window SET serves = :serves")
+_CONTRACTED: Final = text("UPDATE schema_window SET contracted = :contracted")
 
 
-async def migrate(engine: AsyncEngine, *, to: str | None = None) -> list[str]:
-    """Bring the tables to what this version needs, or to the revision `to`. Return the revisions that were applied.
+class OlderSessions(Unavailable):
+    """Earlier releases are at work, which need what would be taken away."""
+
+
+class NoRollout(Unavailable):
+    """The database has one process at a time, so no release works beside another."""
+
+
+async def migrate(engine: AsyncEngine, *, to: str | None = None, progress: Progress = tell_nothing) -> list[str]:
+    """Bring the tables to what this release needs, or to the revision `to`. Return the revisions that were applied.
 
     Each revision is one transaction. One that is rolled back, because others use the tables, is tried again. A second
-    migrator waits for the first, however long that takes. Raise `Unavailable` or `Aborted`.
+    migrator waits for the first, however long that takes. Raise `Unavailable` or `Aborted`; and `OlderSessions` if all
+    was added, and nothing taken away yet.
     """
+    target = to or newest()
+    async with _migrating(engine, progress) as migrator:
+        applied = await _expand(migrator, target)
+        try:
+            await _contract(migrator, target)
+        except OlderSessions as error:
+            raise OlderSessions(f"applied {', '.join(applied)}; {error}" if applied else str(error)) from error
+    return applied
+
+
+async def expand(engine: AsyncEngine, *, progress: Progress = tell_nothing) -> list[str]:
+    """The first half, before a rollout. Return the revisions that were applied. Raise as `migrate` does."""
+    _expect_several(engine)
+    async with _migrating(engine, progress) as migrator:
+        return await _expand(migrator, newest())
+
+
+async def contract(engine: AsyncEngine, *, progress: Progress = tell_nothing) -> list[str]:
+    """The second half, after a rollout. Return the revisions of which something was taken away. Raise as `migrate`."""
+    _expect_several(engine)
+    async with _migrating(engine, progress) as migrator:
+        found = await migrator.in_transaction(schema_of)
+        if (problem := found.problem()) is not None:
+            raise Unavailable(problem)
+        return await _contract(migrator, newest())
+
+
+def _expect_several(engine: AsyncEngine) -> None:
+    dialect = backend_of(engine).dialect
+    if dialect.connections.one_writer:
+        raise NoRollout(
+            f"{dialect.name} has one process at a time, so no release works beside another: stop it, and run"
+            " `holdfast migrate`"
+        )
+
+
+@asynccontextmanager
+async def _migrating(engine: AsyncEngine, progress: Progress) -> AsyncGenerator[Migrator, None]:
     patient = create_engine(
         backend_of(engine).url,
         pool_size=2,
@@ -47,9 +109,10 @@ async def migrate(engine: AsyncEngine, *, to: str | None = None) -> list[str]:
         lock_timeout=_LOCK_TIMEOUT,
     )
     _suspend_foreign_keys(patient)
+    migrator = Migrator(engine=patient, tries_for=_TRIES_FOR, progress=progress)
     try:
-        async with _alone(patient):
-            return await _migrate(patient, to or revisions()[-1])
+        async with _alone(migrator):
+            yield migrator
     finally:
         await finish(patient.dispose())
 
@@ -66,47 +129,49 @@ def _suspend_foreign_keys(engine: AsyncEngine) -> None:
 
 
 @asynccontextmanager
-async def _alone(engine: AsyncEngine) -> AsyncGenerator[None, None]:
+async def _alone(migrator: Migrator) -> AsyncGenerator[None, None]:
     """Wait until no other migrator is at work, and keep others waiting."""
-    locks = backend_of(engine).dialect.locks
-    if locks.migrating is None:
+    migrating = migrator.dialect.locks.migrating
+    if migrating is None:
         # Each step is alone, as any transaction is. It looks for itself which revision it finds.
         yield
         return
-    async with connected(engine) as connection:
-        # In no transaction, which the server would end for being idle. The lock ends with the connection.
-        autocommit = await connection.execution_options(isolation_level="AUTOCOMMIT")
+    # In no transaction, which the server would end for being idle. The lock ends with the connection.
+    async with migrator.autocommit() as connection:
         waits = False
         # Not a statement that waits: every timeout of the server would cut it.
-        while not (await autocommit.execute(locks.migrating)).scalar():
+        while not (await connection.execute(migrating)).scalar():
             if not waits:
                 _log.info("another migrator is at work; waiting for it")
                 waits = True
             await asyncio.sleep(_LOOK_EVERY)
-        try:
-            yield
-        finally:
-            await finish(connection.invalidate())
+        yield
 
 
-async def _migrate(engine: AsyncEngine, target: str) -> list[str]:
+async def _expand(migrator: Migrator, target: str) -> list[str]:
     applied: list[str] = []
-    give_up_at = time.monotonic() + _TRIES_FOR
-    pause = _SHORTEST_PAUSE
     while True:
+        if (due := _next(await migrator.in_transaction(schema_of), target)) is not None:
+            await _steps(migrator, due, "before_upgrade")
         try:
-            step = await undisturbed(_apply_next(engine, target), backend_of(engine))
+            step = await migrator.patiently(lambda: migrator.once(_whole(migrator.dialect, target)))
         except Aborted as error:
-            if time.monotonic() > give_up_at:
-                raise Aborted(_gave_up(applied, error)) from error
-            _log.info("others use the tables; trying again", reason=str(error), retry_in=pause)
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE)
-            continue
+            raise Aborted(_gave_up(applied, error)) from error
         if step is None:
             return applied
         applied.append(step)
-        give_up_at, pause = time.monotonic() + _TRIES_FOR, _SHORTEST_PAUSE
+
+
+def _next(found: Schema, target: str) -> str | None:
+    """The revision that is to be applied. None: the target is reached, or a later release's tables serve this one."""
+    known = revisions()
+    if found.revision is None:
+        return known[0]
+    if found.is_newer and (closed := found.closed()) is not None:
+        raise Unavailable(f"the tables can't be migrated: they are at revision {found.revision}; {closed}")
+    if found.revision >= target:
+        return None
+    return known[known.index(found.revision) + 1]
 
 
 def _gave_up(applied: list[str], error: Aborted) -> str:
@@ -114,33 +179,35 @@ def _gave_up(applied: list[str], error: Aborted) -> str:
     return f"{done}: for {_TRIES_FOR:g} s others used the tables ({error}); stop them, and run this again"
 
 
-async def _apply_next(engine: AsyncEngine, target: str) -> str | None:
-    """Apply the revision after the one that is found, in one transaction. None: the target is reached."""
-    async with connected(engine) as connection:
-        step = await connection.run_sync(_upgrade, target)
-        await _expect_whole(connection, backend_of(engine).dialect)
-        await connection.commit()
-    return step
+def _whole(dialect: SqlDialect, target: str) -> Callable[[Connection], str | None]:
+    def work(connection: Connection) -> str | None:
+        _keep_vacuum_out(connection, dialect)
+        step = _upgrade(connection, target)
+        _expect_whole(connection, dialect)
+        return step
+
+    return work
 
 
-async def _expect_whole(connection: AsyncConnection, dialect: SqlDialect) -> None:
+def _keep_vacuum_out(connection: Connection, dialect: SqlDialect) -> None:
+    there = set(inspect(connection).get_table_names())
+    for statement in dialect.locks.without_vacuum([name for name in metadata.tables if name in there]):
+        connection.exec_driver_sql(statement)
+
+
+def _expect_whole(connection: Connection, dialect: SqlDialect) -> None:
     """Raise before the commit if the step has broken a foreign key while these were not checked."""
     if dialect.suspend_foreign_keys is not None:
-        broken = (await connection.execute(text(dialect.suspend_foreign_keys[1]))).all()
+        broken = connection.execute(text(dialect.suspend_foreign_keys[1])).all()
         if broken:
             raise RuntimeError(f"the migration would leave {len(broken)} rows that refer to nothing, as {broken[0]}")
 
 
 def _upgrade(connection: Connection, target: str) -> str | None:
-    known, found = revisions(), current_revision(connection)
-    if found is not None and found not in known:
-        raise Unavailable(
-            f"the tables can't be migrated: they are at revision {found}, which this version doesn't know. Are they a"
-            " newer version's?"
-        )
-    if found is not None and found >= target:
+    """Apply the revision after the one that is found. None: the target is reached."""
+    step = _next(schema_of(connection), target)
+    if step is None:
         return None
-    step = known[0] if found is None else known[known.index(found) + 1]
     try:
         command.upgrade(_config(connection), step)
     except CommandError as error:
@@ -152,3 +219,89 @@ def _config(connection: Connection) -> Config:
     config = Config(attributes={"connection": connection})
     config.set_main_option("script_location", str(_FOLDER).replace("%", "%%"))
     return config
+
+
+async def _steps(migrator: Migrator, revision: str, name: str) -> None:
+    """What a revision does outside of its transaction, before it: `migrations/steps.py`."""
+    for step in getattr(_module(revision), name, ()):
+        await step(migrator)
+
+
+def _module(revision: str) -> ModuleType:
+    [file] = (_FOLDER / "versions").glob(f"r{revision}_*.py")
+    spec = spec_from_file_location(file.stem, file)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{file} can't be loaded")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+async def _contract(migrator: Migrator, target: str) -> list[str]:
+    found = await migrator.in_transaction(schema_of)
+    if found.contracted is None or found.serves is None:
+        return []
+    pending = [each for each in revisions() if found.contracted < each <= target and hasattr(_module(each), "contract")]
+    if not pending:
+        return []
+    await _close_window(migrator, found.serves, pending[-1])
+    for revision in pending:
+        await _steps(migrator, revision, "before_contract")
+        await migrator.in_transaction(_contraction(migrator.dialect, revision))
+    return pending
+
+
+def _contraction(dialect: SqlDialect, revision: str) -> Callable[[Connection], None]:
+    contract_it = _module(revision).contract
+
+    def work(connection: Connection) -> None:
+        # Where migrators don't keep each other out, another one may have done it meanwhile.
+        if (schema_of(connection).contracted or "") < revision:
+            _keep_vacuum_out(connection, dialect)
+            with Operations.context(MigrationContext.configure(connection)):
+                contract_it()
+            _expect_whole(connection, dialect)
+            connection.execute(_CONTRACTED, {"contracted": revision})
+
+    return work
+
+
+async def _close_window(migrator: Migrator, served: str, revision: str) -> None:
+    """Serve no release before this revision any more. Raise `OlderSessions`.
+
+    The window is closed before the second look: a process that starts meanwhile has either been seen by it, or has seen
+    the closed window.
+    """
+    _refuse(await _older(migrator, revision), revision)
+    if served >= revision:
+        return
+    await migrator.in_transaction(_serving(revision))
+    if late := await _older(migrator, revision):
+        await migrator.in_transaction(_serving(served))
+        _refuse(late, revision)
+
+
+def _serving(revision: str) -> Callable[[Connection], None]:
+    def work(connection: Connection) -> None:
+        connection.execute(_SERVE, {"serves": revision})
+
+    return work
+
+
+async def _older(migrator: Migrator, revision: str) -> Sequence[Row[Any]]:
+    if migrator.dialect.sessions is None:
+        return []
+    async with connected(migrator.engine, reading=True) as connection:
+        rows = (await connection.execute(text(migrator.dialect.sessions))).all()
+    return [row for row in rows if row.revision < revision]
+
+
+def _refuse(older: Sequence[Row[Any]], revision: str) -> None:
+    if not older:
+        return
+    named = sorted({f"{each.name} at {each.place}" if each.place else str(each.name) for each in older})
+    more = f", and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
+    raise OlderSessions(
+        f"nothing was taken away: {len(older)} sessions are of releases before revision {revision}, which still need"
+        f" it: {', '.join(named[:_NAMED])}{more}. Stop these processes, and run `holdfast migrate --contract`"
+    )

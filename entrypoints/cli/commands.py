@@ -38,8 +38,10 @@ def make_app() -> App:
     app.command(
         "entrypoints.cli.tables:migrate",
         help="Create the tables and the queues, or bring them up to date.\n\n"
-        "This is safe at any time, and from several places at once. The exit code is 1 if a server refuses it for good,"
-        " such as a queue of another kind that has a name of ours.",
+        "This is safe at any time, and from several places at once. While an earlier release is at work, run it with"
+        " --expand before the rollout, and with --contract after it. The exit code is 1 if an earlier release still"
+        " needs what would be taken away, or if a server refuses something for good, such as a queue of another kind"
+        " that has a name of ours.",
     )
     app.command(
         "entrypoints.cli.tables:seed",

@@ -1,8 +1,12 @@
 """`holdfast migrate` and `holdfast seed`: what a new database needs."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
 
 from entrypoints.cli.common import Data, command_settings, say, tell, with_engine, with_use_cases
+from entrypoints.cli.progress import ShownProgress
+from entrypoints.settings import InvalidSettings
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -11,19 +15,36 @@ if TYPE_CHECKING:
     from entrypoints.settings import Settings
 
 
-def migrate(*, data: Data = None) -> None:
+def migrate(
+    *,
+    expand: Annotated[
+        bool,
+        Parameter(negative="", help="Before a rollout: only add, so that the release before goes on beside this one."),
+    ] = False,
+    contract: Annotated[
+        bool, Parameter(negative="", help="After it: take away what only earlier releases need. None may be at work.")
+    ] = False,
+    data: Data = None,
+) -> None:
+    if expand and contract:
+        raise InvalidSettings("--expand is for before a rollout, and --contract for after it; for both, name neither")
     settings = command_settings(data=data)
-    from adapters.sql.migrate import migrate as migrate_tables
+    from adapters.sql import migrate as migrating
 
     async def work(engine: "AsyncEngine") -> None:
-        applied = await migrate_tables(engine)
-        tell(f"applied {', '.join(applied)}" if applied else "the tables are up to date")
+        progress = ShownProgress()
+        if contract:
+            done = await migrating.contract(engine, progress=progress)
+            tell(f"finished {', '.join(done)}" if done else "there is nothing to take away")
+        else:
+            applied = await (migrating.expand if expand else migrating.migrate)(engine, progress=progress)
+            tell(f"applied {', '.join(applied)}" if applied else "the tables are up to date")
         if not settings.database_url:
             await _make_ledger(settings, engine)
         if settings.amqp_url:
-            await _declare_queues(settings.amqp_url, settings.namespace)
+            await _declare_queues(settings.amqp_url, settings.namespace, remove_former=not expand)
 
-    with_engine(settings, work, new=True)
+    with_engine(settings, work, new=not (expand or contract))
 
 
 async def _make_ledger(settings: "Settings", engine: "AsyncEngine") -> None:
@@ -37,15 +58,17 @@ async def _make_ledger(settings: "Settings", engine: "AsyncEngine") -> None:
             await provider.file.claim(shop)
 
 
-async def _declare_queues(url: str, namespace: str) -> None:
+async def _declare_queues(url: str, namespace: str, *, remove_former: bool) -> None:
     from adapters.rabbitmq.declaring import declare_topology, remove_former_queues, remove_old_bindings
     from adapters.rabbitmq.topology import Topology
     from application.errors import Misconfigured, Trouble
 
     try:
         await declare_topology(url, Topology(namespace))
-        await remove_old_bindings(url, Topology(namespace))
-        left = await remove_former_queues(url, Topology(namespace))
+        left: list[str] = []
+        if remove_former:
+            await remove_old_bindings(url, Topology(namespace))
+            left = await remove_former_queues(url, Topology(namespace))
     except Misconfigured:
         # No waiting mends that, so that the command fails.
         raise

@@ -4,6 +4,9 @@ import asyncio
 import os
 from collections.abc import Awaitable
 from contextlib import AsyncExitStack
+from typing import Final
+
+import structlog
 
 from adapters.sql.schema import schema_problem
 from application.access.principal import the_system
@@ -23,6 +26,8 @@ from entrypoints.programs.starting import expect_provider, tell_of_servers
 from entrypoints.programs.worker import republish_what_was_lost, worker_of
 from entrypoints.schema import demand_lineage
 from entrypoints.settings import Settings
+
+_log: Final = structlog.get_logger("holdfast.database")
 
 
 async def run_up(settings: Settings, stop: Stop, *, on_started: OnStarted) -> None:
@@ -65,6 +70,10 @@ async def _then(event: asyncio.Event, work: Awaitable[None]) -> None:
 async def _make_tables(container: Container) -> None:
     if await schema_problem(container.engine()) is not None:
         # Importing Alembic takes half a second, which a start without migrations should not spend.
-        from adapters.sql.migrate import migrate  # noqa: PLC0415
+        from adapters.sql.migrate import OlderSessions, migrate  # noqa: PLC0415
 
-        await migrate(container.engine())
+        try:
+            await migrate(container.engine())
+        except OlderSessions as error:
+            # This release works beside them, and what they need may stay for as long as they do.
+            _log.warning("the migration is not finished", reason=str(error))

@@ -66,7 +66,9 @@ async def test_opening_a_connection_may_be_cancelled_at_any_moment(
     answered: bool,  # noqa: FBT001 - a parameter of the test
 ) -> None:
     mine = f"cancelled-{token_hex(4)}"
-    open_ones = text("SELECT count(*) FROM pg_stat_activity WHERE application_name = :name").bindparams(name=mine)
+    open_ones = text("SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE :name").bindparams(
+        name=f"{mine}/%"
+    )
 
     async def none_is_open() -> bool:
         async with postgres_engine.connect() as connection:

@@ -17,7 +17,7 @@ from adapters.sql import migrate as migrating
 from adapters.sql.core.engine import create_engine
 from adapters.sql.migrate import migrate
 from adapters.sql.migrations.changing import change_check
-from adapters.sql.schema import revisions
+from adapters.sql.revisions import revisions
 from adapters.sql.tables import metadata
 from adapters.sql.unit_of_work import SqlUnitOfWork
 from domain.ids import OrderId, ProductId

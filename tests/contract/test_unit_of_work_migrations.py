@@ -18,7 +18,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from adapters.sql import migrate as migrating
 from adapters.sql.core.engine import backend_of, create_engine
 from adapters.sql.migrate import migrate
-from adapters.sql.schema import current_revision, revisions, schema_problem
+from adapters.sql.revisions import revisions
+from adapters.sql.schema import current_revision, schema_problem
 from adapters.sql.tables import metadata
 from application.errors import Aborted, Unavailable
 
@@ -114,9 +115,10 @@ async def test_whoever_can_not_work_yet_is_told_what_to_do(empty_engine: AsyncEn
     assert await schema_problem(empty_engine) is None
     async with empty_engine.begin() as connection:
         await connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+        await connection.execute(text("UPDATE schema_window SET serves = '9998'"))
     problem = await schema_problem(empty_engine)
     assert problem is not None
-    assert "9999" in problem
+    assert "serve releases from revision 9998 on" in problem
 
 
 async def test_two_processes_may_migrate_at_once(empty_database: str, empty_engine: AsyncEngine) -> None:

@@ -17,7 +17,7 @@ from adapters.redis.client import open_redis
 from adapters.sql.health import expect_writable
 from adapters.sql.heartbeats import SqlHeartbeats
 from adapters.sql.migrate import migrate
-from adapters.sql.schema import revisions
+from adapters.sql.revisions import revisions
 from application.errors import Unavailable
 from application.messaging.subscriptions import WORK_QUEUES
 from entrypoints.heartbeat import RELAY, WORKER

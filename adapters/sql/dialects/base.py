@@ -214,6 +214,12 @@ class Locks(Protocol):
         None as above.
         """
 
+    def without_vacuum(self, tables: Sequence[str]) -> Sequence[str]:
+        """Statements at the beginning of a migrator's transaction, after which no automatic vacuum is in its way.
+
+        A server gives one up only for whoever waits for longer than a migrator may let others wait behind it.
+        """
+
 
 class Durability(Protocol):
     """Commits without waiting for the disk, if the database has that option for a single transaction."""
@@ -260,6 +266,9 @@ class SqlDialect:
     # A query for what keeps rows that were removed from being cleaned up, each as `holder` (words for a person) and
     # `since` (a moment, or NULL if it is not known), the oldest first. None if they are cleaned up in any case.
     holding_back_vacuum: str | None
+    # A query for the other sessions of our processes in this database: the `revision` of each, '' if it is from before
+    # sessions told theirs, its `name`, and its `place`, '' if it isn't known. None if one process has the database.
+    sessions: str | None
     # Whether a rollback also undoes changes of the tables, so that a migration is done completely or not at all.
     transactional_ddl: bool
     # How a migrator's connection stops to check foreign keys, and selects the rows that would break one. None if tables

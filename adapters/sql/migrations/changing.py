@@ -10,11 +10,16 @@ from collections.abc import Callable
 from sqlalchemy import Connection, text
 
 
-def change_check(connection: Connection, table: str, name: str, condition: str) -> None:
-    """Give the check constraint another condition, which the rows that are there have to meet."""
+def change_check(connection: Connection, table: str, name: str, condition: str, *, validate: bool = True) -> None:
+    """Give the check constraint another condition, which the rows that are there have to meet.
+
+    To look at them all takes long in a large table, to which nobody can write meanwhile. Without `validate`, PostgreSQL
+    looks at new rows alone, until a `ValidateCheck` of a later migration.
+    """
     if connection.dialect.name == "postgresql":
+        later = "" if validate else " NOT VALID"
         connection.execute(text(f'ALTER TABLE "{table}" DROP CONSTRAINT "{name}"'))
-        connection.execute(text(f'ALTER TABLE "{table}" ADD CONSTRAINT "{name}" CHECK ({condition})'))
+        connection.execute(text(f'ALTER TABLE "{table}" ADD CONSTRAINT "{name}" CHECK ({condition}){later}'))
     else:
         remake(connection, table, lambda made: _with_check(made, name, condition))
 

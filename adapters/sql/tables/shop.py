@@ -3,9 +3,11 @@
 from typing import Final
 
 from sqlalchemy import (
+    CheckConstraint,
     Column,
     Integer,
     PrimaryKeyConstraint,
+    SmallInteger,
     String,
     Table,
     Text,
@@ -75,4 +77,15 @@ consistency_checks: Final = Table(
     # When it was compared last. NULL: never yet, since a part of what is compared could not be reached.
     Column("compared_at", UtcDateTime),
     PrimaryKeyConstraint("kind", name="consistency_checks_pk"),
+)
+
+# One row: the oldest release that the tables serve, and the newest revision whose second half is done. See `schema.py`.
+schema_window: Final = Table(
+    "schema_window",
+    metadata,
+    Column("id", SmallInteger, nullable=False, autoincrement=False),
+    Column("serves", String(4), nullable=False),
+    Column("contracted", String(4), nullable=False),
+    PrimaryKeyConstraint("id", name="schema_window_pk"),
+    CheckConstraint("id = 1", name="schema_window_is_one"),
 )

@@ -24,11 +24,11 @@ from tests.integration.faults.house import PROCESSES, House
 from tests.service import until
 
 # The connections of the service, oldest first.
-_OURS: Final = "SELECT pid FROM pg_stat_activity WHERE application_name = 'holdfast' ORDER BY backend_start"
-_END_ALL: Final = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'holdfast'"
+_OURS: Final = "SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'holdfast/%' ORDER BY backend_start"
+_END_ALL: Final = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'holdfast/%'"
 _END_BUSY: Final = (
     "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
-    " WHERE application_name = 'holdfast' AND state <> 'idle'"
+    " WHERE application_name LIKE 'holdfast/%' AND state <> 'idle'"
 )
 
 

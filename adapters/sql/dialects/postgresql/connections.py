@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from adapters.sql.dialects.base import CONNECT_TIMEOUT, Timeouts
 from adapters.sql.dialects.postgresql.hosts import Hosts
 from adapters.sql.dialects.postgresql.stale_connections import StaleConnectionDetector
+from adapters.sql.revisions import newest
 
 # Seconds that a transaction may be idle. Our transactions wait only for the database, so the process of an idle one is
 # frozen or disconnected. Its locks would block all others. One whose statements may take long, as a migration's, is
@@ -32,6 +33,8 @@ _OPTIONS: Final = (
     "target_session_attrs",
     "application_name",
 )
+# Bytes of a name that the server keeps.
+_LONGEST_NAME: Final = 63
 # SQLAlchemy's name of the argument for the function that connects.
 _CREATOR: Final = "async_creator_fn"
 
@@ -53,7 +56,7 @@ class PostgresConnections:
             "timeout": CONNECT_TIMEOUT,
             # The server's own timeout comes first. This one is for a server that does not reply at all.
             "command_timeout": timeouts.statement + 1.0,
-            "server_settings": _server_settings(str(url.query.get("application_name", "holdfast")), timeouts),
+            "server_settings": _server_settings(_session_name(url), timeouts),
         }
         return url.set(drivername="postgresql+asyncpg", query={}), connect
 
@@ -82,6 +85,14 @@ class PostgresConnections:
     def server_name(self, url: URL) -> str:
         where = ", ".join(str(host) for host in Hosts.of(url).hosts)
         return f"PostgreSQL at {where}, database {url.database or url.username}"
+
+
+def _session_name(url: URL) -> str:
+    """Return a name that ends with our revision, by which a migration knows which releases are at work."""
+    revision = f"/{newest()}"
+    given = str(url.query.get("application_name", "holdfast")).encode()
+    # The server would cut off the end.
+    return given[: _LONGEST_NAME - len(revision)].decode(errors="ignore") + revision
 
 
 def _server_settings(application: str, timeouts: Timeouts) -> dict[str, str]:

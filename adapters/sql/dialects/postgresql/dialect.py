@@ -80,6 +80,10 @@ class PostgresInserts(InsertsOnConflict):
         return [last.add_cte(*(each.cte(f"also_{number}") for number, each in enumerate([*also, *more])))]
 
 
+# Milliseconds.
+_VACUUM_GIVES_WAY_WITHIN: Final = 5000
+
+
 @frozen
 class AdvisoryLocks:
     try_each = text(
@@ -105,6 +109,17 @@ class AdvisoryLocks:
     )
     # Any number that no other application uses; this is "holdfast" in ASCII.
     migrating = text(f"SELECT pg_try_advisory_lock({int.from_bytes(b'holdfast', 'big')})")
+
+    def without_vacuum(self, tables: Sequence[str]) -> Sequence[str]:
+        if not tables:
+            return []
+        # Nobody who reads or writes rows waits for this lock, and an automatic vacuum gives way to it after
+        # `deadlock_timeout`, which is a second by default. The lock that a change of a table needs keeps out everybody.
+        return [
+            f"SET LOCAL lock_timeout = {_VACUUM_GIVES_WAY_WITHIN}",
+            f"LOCK TABLE {', '.join(tables)} IN SHARE UPDATE EXCLUSIVE MODE",
+            "SET LOCAL lock_timeout TO DEFAULT",
+        ]
 
 
 @frozen
@@ -157,10 +172,22 @@ ORDER BY since NULLS LAST LIMIT 5
 """
 
 
+# Every user sees the names of all sessions. Up to revision 0028, the name was without a revision.
+_SESSIONS: Final = """
+SELECT coalesce(substring(application_name FROM '/([0-9]{4})$'), '') AS revision, application_name AS name,
+    coalesce(host(client_addr), '') AS place
+FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid()
+    AND (application_name ~ '/[0-9]{4}$' OR application_name = 'holdfast')
+ORDER BY 1, 2, 3
+"""
+
+
 POSTGRESQL: Final = SqlDialect(
     name="PostgreSQL",
     version="SHOW server_version",
     holding_back_vacuum=_HOLDING_BACK_VACUUM,
+    sessions=_SESSIONS,
     transactional_ddl=True,
     suspend_foreign_keys=None,
     # All in one statement, which locks them all.

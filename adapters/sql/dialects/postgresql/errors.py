@@ -26,6 +26,7 @@ _MISCONFIGURED_STATES: Final = {
     "3F000": "has no schema of this name: check DATABASE_URL, and the user's search_path",
     "42501": "refuses a right that this user needs: make it the owner of the tables, or grant it the right",
     "42P01": "lacks a table: run `holdfast migrate`",
+    "42703": "lacks a column: the tables are another release's, see `holdfast doctor`",
 }
 _ABORTED_STATES: Final = frozenset({"40001", "40P01", "55P03"})
 # A server that is read-only was demoted, or the connection leads elsewhere by now. A new one may find the host that

@@ -61,6 +61,9 @@ class WriterLocks:
     writers = None
     migrating = None
 
+    def without_vacuum(self, tables: Sequence[str]) -> Sequence[str]:  # noqa: ARG002 - there is no such thing
+        return []
+
 
 @frozen
 class FullDurability:
@@ -86,6 +89,7 @@ SQLITE: Final = SqlDialect(
     name="SQLite",
     version="SELECT sqlite_version()",
     holding_back_vacuum=None,
+    sessions=None,
     transactional_ddl=True,
     # It is too late for this in a transaction.
     suspend_foreign_keys=("PRAGMA foreign_keys = OFF", "PRAGMA foreign_key_check"),
