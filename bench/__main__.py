@@ -25,6 +25,7 @@ from bench.scenarios.overloaded import overload
 from bench.scenarios.placing import embedded, place
 from bench.scenarios.reading import list_pages, read
 from bench.scenarios.replicated import replicas
+from bench.scenarios.rolled_out import rollout
 from bench.scenarios.slowed import slow
 from bench.scenarios.streamed import stream
 from bench.scenarios.taxed import tax
@@ -60,9 +61,12 @@ SCENARIOS: Final[Mapping[str, Scenario]] = MappingProxyType(
         "replicas": replicas,
         "stream": stream,
         "tax": tax,
+        "rollout": rollout,
     }
 )
 _GROWING: Final = ("place", "read", "list")
+# Without many orders there is little to change.
+_FILLED: Final = (*_GROWING, "rollout")
 _DOCS: Final = ROOT / "docs"
 _INTERRUPTED: Final = 130
 
@@ -90,7 +94,7 @@ def _make_app() -> App:
         suppress_keyboard_interrupt=False,
     )
     for name, scenario in SCENARIOS.items():
-        make = _command_on_many if name in _GROWING else _command_on_messages if name == "backlog" else _command
+        make = _command_on_many if name in _FILLED else _command_on_messages if name == "backlog" else _command
         app.command(make(scenario), name=name, help=scenario.__doc__)
     app.command(measure_all, name="all")
     app.command(plot)

@@ -116,8 +116,12 @@ class ShopData:
     def _payments(self, statement: str) -> Counter[UUID]:
         return Counter(UUID(str(row[0])) for row in self.rows(statement))
 
-    def close(self) -> None:
+    def disconnect(self) -> None:
+        """Leave the database alone until the next question."""
         self._runner.run(self._engine.dispose())
+
+    def close(self) -> None:
+        self.disconnect()
         self._runner.close()
 
     def __enter__(self) -> Self:

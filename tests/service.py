@@ -36,7 +36,7 @@ class Service:
     settings: dict[str, str] = field(factory=dict, repr=False)
     port: int = field(factory=free_port)
     program: Sequence[str] = (str(HOLDFAST),)
-    kind: type[Process] = ForkedHoldfast
+    kind: Callable[..., Process] = ForkedHoldfast
     """How its processes begin: a fork is `holdfast`, whatever the program is called."""
     processes: dict[str, Process] = field(factory=dict, init=False)
 
@@ -67,7 +67,7 @@ class Service:
         # Of its own, though the same command runs beside it.
         name = f"{'-'.join(arguments)[:40]}-{secrets.token_hex(4)}".replace("/", "_")
         process = self.kind(
-            argv=[str(HOLDFAST), *arguments], env=self.environment(), log=self.folder / f"{name}.log", cwd=self.folder
+            argv=[*self.program, *arguments], env=self.environment(), log=self.folder / f"{name}.log", cwd=self.folder
         ).start()
         return process.wait(seconds=seconds), process.output()
 

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import structlog
 from alembic import command
@@ -18,6 +18,7 @@ from alembic.config import Config
 from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
 from alembic.util import CommandError
+from attrs import evolve
 from sqlalchemy import Connection, Row, event, inspect, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -30,6 +31,8 @@ from adapters.sql.revisions import newest, revisions
 from adapters.sql.schema import Schema, schema_of
 from adapters.sql.tables import metadata
 from application.errors import Aborted, Unavailable
+
+T = TypeVar("T")
 
 _log = structlog.get_logger("holdfast.migrate")
 
@@ -150,16 +153,20 @@ async def _alone(migrator: Migrator) -> AsyncGenerator[None, None]:
 
 async def _expand(migrator: Migrator, target: str) -> list[str]:
     applied: list[str] = []
+    found = await migrator.in_transaction(schema_of)
     while True:
-        if (due := _next(await migrator.in_transaction(schema_of), target)) is not None:
+        if (due := _next(found, target)) is not None:
             await _steps(migrator, due, "before_upgrade")
         try:
-            step = await migrator.patiently(lambda: migrator.once(_whole(migrator.dialect, target)))
+            step = await migrator.in_transaction(
+                _whole(migrator.dialect, lambda connection: _upgrade(connection, target))
+            )
         except Aborted as error:
             raise Aborted(_gave_up(applied, error)) from error
         if step is None:
             return applied
         applied.append(step)
+        found = evolve(found, revision=step)
 
 
 def _next(found: Schema, target: str) -> str | None:
@@ -179,12 +186,18 @@ def _gave_up(applied: list[str], error: Aborted) -> str:
     return f"{done}: for {_TRIES_FOR:g} s others used the tables ({error}); stop them, and run this again"
 
 
-def _whole(dialect: SqlDialect, target: str) -> Callable[[Connection], str | None]:
-    def work(connection: Connection) -> str | None:
-        _keep_vacuum_out(connection, dialect)
-        step = _upgrade(connection, target)
+def _whole(dialect: SqlDialect, change: Callable[[Connection], T]) -> Callable[[Connection], T]:
+    """A change of the tables as the work of a transaction, which may be done several times."""
+    was_in_the_way = False
+
+    def work(connection: Connection) -> T:
+        nonlocal was_in_the_way
+        if was_in_the_way:
+            _keep_vacuum_out(connection, dialect)
+        was_in_the_way = True
+        result = change(connection)
         _expect_whole(connection, dialect)
-        return step
+        return result
 
     return work
 
@@ -247,20 +260,18 @@ async def _contract(migrator: Migrator, target: str) -> list[str]:
     await _close_window(migrator, found.serves, pending[-1])
     for revision in pending:
         await _steps(migrator, revision, "before_contract")
-        await migrator.in_transaction(_contraction(migrator.dialect, revision))
+        await migrator.in_transaction(_whole(migrator.dialect, _contraction(revision)))
     return pending
 
 
-def _contraction(dialect: SqlDialect, revision: str) -> Callable[[Connection], None]:
+def _contraction(revision: str) -> Callable[[Connection], None]:
     contract_it = _module(revision).contract
 
     def work(connection: Connection) -> None:
         # Where migrators don't keep each other out, another one may have done it meanwhile.
         if (schema_of(connection).contracted or "") < revision:
-            _keep_vacuum_out(connection, dialect)
             with Operations.context(MigrationContext.configure(connection)):
                 contract_it()
-            _expect_whole(connection, dialect)
             connection.execute(_CONTRACTED, {"contracted": revision})
 
     return work

@@ -9,13 +9,14 @@ from typing import Final, TypeVar
 import structlog
 from attrs import frozen
 from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from adapters.sql.core.connecting import connected
 from adapters.sql.core.engine import backend_of
 from adapters.sql.core.finishing import finish, undisturbed
 from adapters.sql.dialects.base import SqlDialect
-from application.errors import Aborted
+from application.errors import Aborted, Unavailable
 
 T = TypeVar("T")
 
@@ -78,10 +79,14 @@ class Migrator:
         return await self.patiently(lambda: self.once(work))
 
     async def outside_of_transactions(self, statements: Sequence[str]) -> None:
-        """One attempt. Raise `Aborted` as above; what was done until then stays."""
+        """One attempt; what was done stays. Raise `Aborted` as above, and `Unavailable` if rows break a rule."""
         async with self.autocommit() as connection:
             for statement in statements:
-                await connection.exec_driver_sql(statement)
+                try:
+                    await connection.exec_driver_sql(statement)
+                except IntegrityError as error:
+                    # To a request, a row that is there already is another writer's. Here it stays there.
+                    raise Unavailable(f"the rows break a rule that is new: {error.orig}") from error
 
     @asynccontextmanager
     async def autocommit(self) -> AsyncGenerator[AsyncConnection, None]:

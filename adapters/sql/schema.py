@@ -71,7 +71,9 @@ def schema_of(connection: Connection) -> Schema:
     revision: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
     if revision is None or not there.has_table(_WINDOW):
         return Schema(revision=revision)
-    row = connection.execute(READ_WINDOW).one()
+    row = connection.execute(READ_WINDOW).first()
+    if row is None:
+        return Schema(revision=revision)
     return Schema(revision=revision, serves=row.serves, contracted=row.contracted)
 
 

@@ -9,8 +9,8 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
-from typing import Final
 
 from attrs import define, field
 
@@ -51,11 +51,13 @@ class _Forked:
 
 @define(eq=False)
 class _ForkServer:
-    """One for each process of the run; it ends with that."""
+    """One for each process of the run, and for each code that it tries; it ends with that."""
 
-    _orders: socket.socket | None = None
+    # The folder of the code. None: that of this process.
+    _code: Path | None = None
+    _orders: socket.socket | None = field(default=None, init=False)
     # Services are started side by side, each in its own thread.
-    _lock: threading.Lock = field(factory=threading.Lock)
+    _lock: threading.Lock = field(factory=threading.Lock, init=False)
 
     def start(self, argv: Sequence[str], *, env: Mapping[str, str], cwd: Path, log: int) -> _Forked:
         order = json.dumps({"argv": argv, "env": env, "cwd": str(cwd)}).encode() + b"\n"
@@ -82,7 +84,7 @@ class _ForkServer:
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                env=plain_environment(),
+                env=plain_environment(**({} if self._code is None else {"PYTHONPATH": str(self._code)})),
                 cwd="/",
             )
         # It ends with this process, so suppress the warning that it was not waited for.
@@ -90,15 +92,20 @@ class _ForkServer:
         return ours
 
 
-_SERVER: Final = _ForkServer()
+@cache
+def _server(code: Path | None) -> _ForkServer:
+    return _ForkServer(code)
 
 
 @define(kw_only=True, eq=False)
 class ForkedHoldfast(Process):
     """The same as the program of its name, whose arguments it has, but that nothing has to be imported first."""
 
+    code: Path | None = None
+    """The folder of its code, where that is another release's."""
+
     def _begin(self, log: int) -> "subprocess.Popen[bytes] | _Forked":
         # What Python reads before it imports anything, a fork can't be given.
         if any(name.startswith(("PYTHON", "LC_")) for name in self.env):
             return super()._begin(log)
-        return _SERVER.start(self.argv, env=self.env, cwd=self.cwd or Path.cwd(), log=log)
+        return _server(self.code).start(self.argv, env=self.env, cwd=self.cwd or Path.cwd(), log=log)

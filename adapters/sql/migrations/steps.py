@@ -106,7 +106,8 @@ class FillRows:
 
     def _first(self, connection: Connection) -> Any:
         """The first key; None if there is no row."""
-        return connection.execute(text(f"SELECT min({self.key}) FROM {self.table}")).scalar()
+        # Not min(): PostgreSQL has none of a UUID.
+        return connection.execute(text(f"SELECT {self.key} FROM {self.table} ORDER BY {self.key} LIMIT 1")).scalar()
 
     def _end(self, begin: Any, connection: Connection) -> Any:
         """The first key after the batch; None if it is the last one."""
