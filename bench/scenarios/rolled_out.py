@@ -2,22 +2,27 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from pathlib import Path
 from typing import Final
+
+from attrs import frozen
 
 from bench.aims import at_most
 from bench.loads import Customers
-from bench.open_loop import Load, post, run
+from bench.measure import Measured, watch
+from bench.open_loop import Load as Asked
 from bench.open_loop import Result as Answers
+from bench.open_loop import post, run
 from bench.options import Options, machine
 from bench.overload import PLACED
 from bench.result import KEPT, Result
 from bench.shops import GROWN, PRODUCTS, Shop, open_servers, open_shop
+from bench.usage import memory_by_process
+from bench.wrk import Latencies, Load
 from tests.releases import EXPANSION, make_next_release
-from tests.servers import Process
 from tests.servers.forked import ForkedHoldfast
 from tests.servers.process import make_folder, remove_folder
 from tests.service import Service
@@ -29,6 +34,7 @@ _CONNECTIONS: Final = 64
 _TIMEOUT: Final = 60.0
 # The load is made in portions of so many seconds, until the migration is done.
 _PORTION: Final = 5.0
+_MIGRATION_SECONDS: Final = 3600.0
 _EXPAND: Final = "expand"
 _CONTRACT: Final = "contract"
 _HOW: Final = (
@@ -37,6 +43,30 @@ _HOW: Final = (
     " index of all orders, and adds a check. Then the next release's API takes the place of the first, and"
     " `migrate --contract` validates the check and makes the column NOT NULL"
 )
+
+
+@frozen
+class _Half:
+    """How long one half of the migration took, and what the clients heard meanwhile."""
+
+    seconds: float
+    answers: Sequence[Answers]
+
+    @property
+    def slowest(self) -> float:
+        return max(max(each.latency) for each in self.answers)
+
+    @property
+    def placed(self) -> int:
+        return sum(status in PLACED for each in self.answers for status in each.status)
+
+    def load(self) -> Load:
+        asked = sum(len(each.status) for each in self.answers)
+        latencies = [1000 * latency for each in self.answers for latency in each.latency]
+        seconds = _PORTION * len(self.answers)
+        return Load(
+            requests=asked, seconds=seconds, refused=asked - self.placed, latencies=Latencies.of_each(latencies)
+        )
 
 
 def rollout(options: Options) -> Result:
@@ -50,52 +80,59 @@ def rollout(options: Options) -> Result:
         following = stack.enter_context(_following(shop))
         customers = Customers(shop)
         options.say("before")
-        before = _ask(shop, options.seconds)
-        took, during = _beside(shop, following, _EXPAND, options)
+        before = _Half(options.seconds, [_ask(shop, options.seconds)])
+        halves: dict[str, _Half] = {}
+
+        def migrate(half: str) -> Load:
+            options.say(f"migrate --{half}")
+            halves[half] = _beside(shop, following, half)
+            return halves[half].load()
+
+        windows = [watch(shop, partial(migrate, _EXPAND), lambda load: load.answered)]
         options.say("replacing the API")
         shop.service.stop()
         shop.service.processes["api"] = following.start("api")
         following.wait_until_ready()
         # This process is of the release before as well.
         shop.data.disconnect()
-        finished, later = _beside(shop, following, _CONTRACT, options)
-        customers.others_ordered(sum(_placed(each) for each in (before, *during, *later)))
+        windows.append(watch(shop, partial(migrate, _CONTRACT), lambda load: load.answered))
+        customers.others_ordered(sum(each.placed for each in (before, *halves.values())))
         options.say("checking the data")
-        findings, versions = customers.findings(), shop.versions()
-    answers = [*during, *later]
-    slowest = max(max(each.latency) for each in answers)
-    refused = sum(len(each.status) - _placed(each) for each in answers)
-    milliseconds = sorted(1000 * latency for each in answers for latency in each.latency)
+        findings, versions, memory = customers.findings(), shop.versions(), memory_by_process(shop.pids)
+    measured = Measured(windows)
     return Result(
         scenario="rollout",
         about="",
         seconds=options.seconds,
         orders=options.orders,
-        accepted_per_s=None,
-        completed_per_s=_STEADY,
+        accepted_per_s=measured.accepted_per_s,
+        completed_per_s=measured.completed_per_s,
         ceiling_per_s=None,
         ratio_to_ceiling=None,
         unbatched_per_s=None,
         ratio_to_unbatched=None,
-        p50_ms=milliseconds[len(milliseconds) // 2],
-        p99_ms=milliseconds[int(0.99 * len(milliseconds))],
-        p999_ms=milliseconds[int(0.999 * len(milliseconds))],
-        refused_or_broken=refused,
-        cpu_ms_per_order={},
-        cores_busy={},
-        memory_mb={},
+        p50_ms=measured.latencies.percentile(50),
+        p99_ms=measured.latencies.percentile(99),
+        p999_ms=measured.latencies.percentile(99.9),
+        refused_or_broken=measured.failed,
+        cpu_ms_per_order=measured.cpu_ms_each,
+        cores_busy=measured.cores_busy,
+        memory_mb=memory,
         figures={
-            "expand_s": took,
-            "contract_s": finished,
-            "placed_meanwhile": float(len(milliseconds)),
-            "slowest_before_ms": 1000 * max(before.latency),
-            "p99_before_ms": 1000 * before.percentile(0.99),
-            "slowest_expand_ms": 1000 * max(max(each.latency) for each in during),
-            "slowest_contract_ms": 1000 * max(max(each.latency) for each in later),
+            "orders_before": float(options.orders),
+            "expand_s": halves[_EXPAND].seconds,
+            "contract_s": halves[_CONTRACT].seconds,
+            "p99_before_ms": before.load().latencies.percentile(99),
+            "slowest_before_ms": 1000 * before.slowest,
+            "slowest_while_expanding_ms": 1000 * halves[_EXPAND].slowest,
+            "slowest_while_contracting_ms": 1000 * halves[_CONTRACT].slowest,
             "how": _HOW,
         },
         invariants="; ".join(findings) or KEPT,
-        reach=[at_most("the slowest order", slowest, 1, " s"), at_most("refused", refused, 0)],
+        reach=[
+            at_most("the slowest order", max(each.slowest for each in halves.values()), 1, " s"),
+            at_most("orders refused", measured.failed, 0),
+        ],
         machine=machine(versions),
     )
 
@@ -112,40 +149,35 @@ def _following(shop: Shop) -> Iterator[Service]:
     )
     try:
         make_next_release(code, *EXPANSION)
+        # What is imported now takes no time from the customers later.
+        service.run("--version", seconds=60)
         yield service
     finally:
         service.kill()
         remove_folder(code)
 
 
-def _beside(shop: Shop, following: Service, half: str, options: Options) -> tuple[float, list[Answers]]:
-    """Place orders until this half of the migration is done. Return how long it took, and how they were answered."""
-    options.say(f"migrate --{half}")
-    process, began = _begin(following, half), time.monotonic()
+def _beside(shop: Shop, following: Service, half: str) -> _Half:
+    """Place orders until this half of the migration is done."""
+    process, began = following.start("migrate", f"--{half}", name=half), time.monotonic()
+
+    def ended() -> float:
+        status = process.wait(seconds=_MIGRATION_SECONDS)
+        if status:
+            raise AssertionError(f"migrate --{half} ended with {status}: {process.output()[-2000:]}")
+        return time.monotonic() - began
+
     answers: list[Answers] = []
-    while not answers or process.running:
-        answers.append(_ask(shop, _PORTION))
-    status = process.wait(seconds=60)
-    took = time.monotonic() - began
-    if status:
-        raise AssertionError(f"migrate --{half} ended with {status}: {process.output()[-2000:]}")
-    return took, answers
-
-
-def _begin(following: Service, half: str) -> Process:
-    name = f"migrate-{half}"
-    process = following.processes[name] = following.kind(
-        argv=["holdfast", "migrate", f"--{half}"],
-        env=following.environment(),
-        log=Path(following.folder) / f"{name}.log",
-        cwd=following.folder,
-    )
-    return process.start()
+    with ThreadPoolExecutor(1) as thread:
+        taking = thread.submit(ended)
+        while not answers or not taking.done():
+            answers.append(_ask(shop, _PORTION))
+        return _Half(taking.result(), answers)
 
 
 def _ask(shop: Shop, seconds: float) -> Answers:
     return run(
-        Load(
+        Asked(
             port=shop.service.port,
             rate=lambda _: _STEADY,
             seconds=seconds,
@@ -154,10 +186,6 @@ def _ask(shop: Shop, seconds: float) -> Answers:
             timeout=_TIMEOUT,
         )
     )
-
-
-def _placed(answers: Answers) -> int:
-    return sum(status in PLACED for status in answers.status)
 
 
 def _request(number: int) -> bytes:
