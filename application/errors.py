@@ -17,6 +17,10 @@ class Misconfigured(Unavailable):
     """A server refuses what was asked, and no waiting mends that. The message says what a person has to do."""
 
 
+class LaterRelease(Unavailable):
+    """A later release has stored this, and only that one can read it: a process of it may be asked a moment later."""
+
+
 class Aborted(NotDone):
     """The transaction was rolled back: a deadlock, a lock timeout, another writer. Retry at once."""
 

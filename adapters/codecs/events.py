@@ -28,6 +28,10 @@ class BadMessage(Exception):
     """Bytes that this version can't read as an event."""
 
 
+class FromLaterRelease(BadMessage):
+    """An event of a type, or in a schema, that only a later release knows."""
+
+
 class _Head(msgspec.Struct):
     type: str
     schema: int
@@ -52,9 +56,10 @@ def decode(body: bytes | str) -> Event:
     try:
         head = _HEAD.decode(body)
         if head.schema != SCHEMA:
-            raise BadMessage(f"schema {head.schema} is unknown; this version reads schema {SCHEMA}")
+            kind = FromLaterRelease if head.schema > SCHEMA else BadMessage
+            raise kind(f"schema {head.schema} is unknown; this version reads schema {SCHEMA}")
         if head.type not in _DECODERS:
-            raise BadMessage(f"type {head.type!r} is unknown to this version")
+            raise FromLaterRelease(f"type {head.type!r} is unknown to this version")
         event = _DECODERS[head.type].decode(body).restored(_KINDS[head.type])
         _expect_storable(event)
     except (DomainError, RecursionError, ValueError) as error:

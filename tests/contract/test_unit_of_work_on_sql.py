@@ -16,7 +16,8 @@ from adapters.sql.tables.catalogue import products
 from adapters.sql.tables.events import order_events, outbox
 from adapters.sql.tables.orders import order_items, orders
 from adapters.sql.unit_of_work import SqlUnitOfWork
-from application.errors import Aborted, Trouble, Unavailable
+from application.errors import Aborted, LaterRelease, Trouble, Unavailable
+from application.ports.feed import EVERYTHING, FeedRange, Position
 from application.ports.outbox import OutboxEntry
 from application.ports.persistence import OrderConflict, UnitOfWork
 from domain.ids import PaymentId, ProductId
@@ -66,6 +67,28 @@ async def test_an_event_that_is_no_event_is_found_when_it_is_read(sql_engine: As
     with pytest.raises(BrokenRow, match="event of order"):
         async with unit_of_work.reading() as tx:
             await tx.events.of_orders([placed_event.order_id])
+
+
+@pytest.mark.parametrize("body", ['{"type":"order.teleported","schema":1}', '{"type":"order.placed","schema":2}'])
+async def test_an_event_of_a_later_release_is_for_that_one_to_read(sql_engine: AsyncEngine, body: str) -> None:
+    """Whoever asks here asks again, maybe that release. No event is skipped, and no other order is affected."""
+    unit_of_work = SqlUnitOfWork(sql_engine)
+    (early, first), (late, second) = placed(), placed(number=2)
+    async with unit_of_work() as tx:
+        await tx.products.add_many([a_product()])
+        await tx.orders.add_many([early, late])
+        await tx.events.add_many([first])
+        await tx.events.add_many([second])
+        assert await tx.feed.give_positions(by="relay", limit=10) == 2
+    await execute(sql_engine, update(order_events).where(order_events.c.order_id == late.id).values(body=body))
+    async with unit_of_work.reading() as tx:
+        with pytest.raises(LaterRelease, match="was stored by a later release"):
+            await tx.events.of_orders([late.id])
+        with pytest.raises(LaterRelease):
+            await tx.feed.read(FeedRange(after=Position(1), until=Position(2), only=EVERYTHING), limit=10)
+        assert await tx.events.of_orders([early.id]) == [first]
+        read = await tx.feed.read(FeedRange(after=Position(0), until=Position(1), only=EVERYTHING), limit=10)
+        assert [item.event for item in read] == [first]
 
 
 @pytest.mark.parametrize(

@@ -3,14 +3,21 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Row
 
+from adapters.codecs.events import FromLaterRelease
 from adapters.sql.core.errors import BrokenRow
+from application.errors import LaterRelease
 
 T = TypeVar("T")
 
 
 def checked(what: str, id_: object, read: Callable[[Row[Any]], T], row: Row[Any]) -> T:
-    """Return the entity of a row. Raise `BrokenRow` if the row breaks a rule, which is not the fault of the request."""
+    """Return the entity of a row. Raise `BrokenRow` if the row breaks a rule, which is not the fault of the request.
+
+    Raise `LaterRelease` if it has an event that only a later release can read.
+    """
     try:
         return read(row)
+    except FromLaterRelease as error:
+        raise LaterRelease(f"{what} {id_} was stored by a later release: {error}") from error
     except Exception as error:
         raise BrokenRow(f"{what} {id_} is stored with invalid values: {error}") from error
