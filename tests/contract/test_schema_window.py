@@ -20,6 +20,8 @@ from adapters.sql.schema import schema_of, schema_problem
 from application.errors import Unavailable
 from tests.engines import engine_on
 from tests.later_release import later_release
+from tests.servers import PostgresServer
+from tests.service import until
 
 ADD = """
 def upgrade():
@@ -277,3 +279,44 @@ async def test_a_long_name_of_sessions_keeps_its_revision(on_postgres: str) -> N
     finally:
         await engine.dispose()
     assert shown.endswith(f"/{newest()}")
+
+
+async def test_an_automatic_vacuum_of_the_table_gives_way(
+    own_postgres: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would not for whoever waits for as short a time as a migration may. One of a large table takes hours."""
+    monkeypatch.setattr(migrating, "_TRIES_FOR", 120.0)
+    async with engine_on(own_postgres.url) as engine:
+        await migrate(engine)
+        async with engine.connect() as connection:
+            autocommit = await connection.execution_options(isolation_level="AUTOCOMMIT")
+            await autocommit.execute(text("ALTER SYSTEM SET autovacuum_naptime = '1s'"))
+            await autocommit.execute(text("SELECT pg_reload_conf()"))
+        async with engine.begin() as connection:
+            await connection.execute(text(f"ALTER TABLE products SET ({SLOW_VACUUM})"))
+            await connection.execute(text(MANY_PRODUCTS))
+        async with engine.begin() as connection:
+            await connection.execute(text("UPDATE products SET stock = 2"))
+
+        async def it_is_at_work() -> bool:
+            async with engine.connect() as connection:
+                return bool((await connection.execute(AT_WORK)).scalar())
+
+        await until(it_is_at_work, seconds=60, what="the automatic vacuum has the table")
+        with later_release(tmp_path, ADD) as revisions:
+            async with engine_on(own_postgres.url) as later:
+                assert await migrate(later) == revisions
+
+
+SLOW_VACUUM = (
+    "autovacuum_vacuum_threshold = 1, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_cost_delay = 100,"
+    " autovacuum_vacuum_cost_limit = 1"
+)
+MANY_PRODUCTS = (
+    "INSERT INTO products (id, name, price, currency, stock, version, created_at)"
+    " SELECT number, 'Pen', 100, 'EUR', 1, 0, now() FROM generate_series(1, 20000) AS number"
+)
+AT_WORK = text(
+    "SELECT count(*) > 0 FROM pg_stat_activity"
+    " WHERE backend_type = 'autovacuum worker' AND query LIKE 'autovacuum: VACUUM%products%'"
+)
