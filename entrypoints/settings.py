@@ -241,7 +241,8 @@ class Settings:
     metrics_port: Port | None = _setting(
         None,
         "port on which each process serves /metrics for Prometheus; several processes of `holdfast up` take this and"
-        " the next ones; by default there are no metrics",
+        " the next ones; that of the API itself needs a key with the scope metrics:read; by default there are no"
+        " metrics",
     )
     log_format: Literal["text", "json"] = _setting("text", "how it is logged: text or json")
 
@@ -430,6 +431,12 @@ def _without_effect(asked: Collection[str], values: Mapping[str, object], writte
         for name, other in needed.items()
         if name in asked and other not in asked
     ]
+    # As they were written, which is a text or a number.
+    ports = [str(values.get(name, getattr(fields(Settings), name).default)) for name in ("metrics_port", "port")]
+    if "metrics_host" in asked and ports[0] == ports[1]:
+        problems.append(
+            f"{written('metrics_host')}: has no effect where the API serves the metrics on its own port; leave it out"
+        )
     if values.get("ancestors") is False:
         problems += [
             f"{written(name)}: has no effect while HOLDFAST_ANCESTORS is off; leave it out"

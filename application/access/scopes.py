@@ -19,6 +19,7 @@ class Scope(StrEnum):
     DEAD_LETTERS_DISCARD = "dead_letters:discard"
     KEYS_WRITE = "keys:write"
     AUDIT_READ = "audit:read"
+    METRICS_READ = "metrics:read"
     # Fill the shop with examples, and empty it.
     ADMIN = "admin"
 
@@ -40,8 +41,9 @@ CUSTOMER_SCOPES: Final = frozenset({Scope.ORDERS_READ, Scope.ORDERS_WRITE, Scope
 ROLES: Final[Mapping[Role, frozenset[Scope]]] = MappingProxyType(
     {
         Role.ADMIN: ALL_SCOPES,
-        # The shop's own software. It makes no keys, reads no audit, and destroys nothing.
-        Role.SHOP: ALL_SCOPES - {Scope.KEYS_WRITE, Scope.AUDIT_READ, Scope.ADMIN, Scope.DEAD_LETTERS_DISCARD},
+        # The shop's own software. It makes no keys, reads neither audit nor metrics, and destroys nothing.
+        Role.SHOP: ALL_SCOPES
+        - {Scope.KEYS_WRITE, Scope.AUDIT_READ, Scope.METRICS_READ, Scope.ADMIN, Scope.DEAD_LETTERS_DISCARD},
         Role.CUSTOMER: CUSTOMER_SCOPES,
         Role.READ: frozenset({Scope.ORDERS_READ, Scope.EVENTS_READ}),
     }

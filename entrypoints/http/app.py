@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from http import HTTPStatus
 from typing import Any, Final, cast
@@ -63,6 +63,7 @@ def create_app(  # noqa: PLR0913 - each is a setting, given by name
     rate_limits: RateLimits | None = None,
     cursor_secret: bytes,
     telemetry: Telemetry | None = None,
+    metrics: Sequence[Route] = (),
     namespace: str = "holdfast",
     request_timeout: float = 10.0,
     max_body: int = 65536,
@@ -76,6 +77,7 @@ def create_app(  # noqa: PLR0913 - each is a setting, given by name
     half of that time. A file that is imported has at most `max_import` bytes. `cursor_secret` has at most 64 bytes.
     `namespace` is that of the events. Pages of the `cors_origins` may call it from a browser; `*` stands for all. With
     `ancestors`, clients of the systems that came before this one find their requests here.
+    `metrics` are the routes to them, where there are any.
     """
     cursors = Cursors(cursor_secret)
     app = _Api(__name__, static_folder=None, template_folder=None)
@@ -108,7 +110,7 @@ def create_app(  # noqa: PLR0913 - each is a setting, given by name
     )
     open_routes = (*problems_routes(), *health_routes(check_readiness), *documents_routes(namespace, app.routes))
     more = () if ancestors is None else ancestors_routes(use_cases, check_readiness, ancestors, namespace)
-    every = (*lists, *carts_routes(use_cases), *events_routes(use_cases, authenticate), *open_routes, *more)
+    every = (*lists, *metrics, *carts_routes(use_cases), *events_routes(use_cases, authenticate), *open_routes, *more)
     rules = rules_of({route.path for route in every})
     for route in every:
         endpoint = f"{route.method} {route.path}"

@@ -63,6 +63,11 @@ def page(html: str) -> Reply:
     return Reply(html.encode(), HTTPStatus.OK, PlainHeaders([*_PAGE_HEADERS]))
 
 
+def plain_text(content: bytes, content_type: str) -> Reply:
+    headers = [("Content-Type", content_type), ("Cache-Control", "no-store"), *_SECURITY_HEADERS]
+    return Reply(content, HTTPStatus.OK, PlainHeaders(headers))
+
+
 def event_stream(events: AsyncIterable[bytes] | None) -> Reply:
     """Return server-sent events, for which no proxy should wait until it has many. None is for HEAD."""
     headers = [("Content-Type", EVENT_STREAM), ("X-Accel-Buffering", "no"), *_SECURITY_HEADERS]

@@ -1,10 +1,11 @@
 """The HTTP interface."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
+from adapters.telemetry.prometheus import CONTENT_TYPE, PrometheusTelemetry
 from application.assembly.use_cases import UseCases
 from entrypoints.alive import API
 from entrypoints.broker import queues_declared
@@ -15,12 +16,14 @@ from entrypoints.http.app import create_app
 from entrypoints.http.authentication import Bearer
 from entrypoints.http.rate_limits import RateLimits
 from entrypoints.http.routes.ancestors.entrance import Ancestors
+from entrypoints.http.routes.metrics import metrics_routes
+from entrypoints.http.routes.route import Route
 from entrypoints.http.server.access_log import open_access_log
 from entrypoints.http.server.server import serve
 from entrypoints.identity_provider import token_callers
 from entrypoints.loops import Stop
 from entrypoints.programs.caches import caches_kept, fence_watched
-from entrypoints.programs.metrics import metrics_served
+from entrypoints.programs.metrics import are_on_one_port, metrics_served
 from entrypoints.programs.prices import prices_known
 from entrypoints.programs.starting import expect_keys, freeze_objects, tell_of_open_api, tell_of_servers
 from entrypoints.readiness import open_readiness
@@ -74,6 +77,7 @@ async def serve_http(container: Container, stop: Stop, *, on_started: OnStarted,
             rate_limits=RateLimits(container.rate_limiter(), settings.quotas) if settings.quotas else None,
             cursor_secret=settings.cursor_secret,
             telemetry=container.telemetry(),
+            metrics=_metrics(container),
             namespace=settings.namespace,
             ancestors=_ancestors(settings),
         )
@@ -100,6 +104,13 @@ async def serve_http(container: Container, stop: Stop, *, on_started: OnStarted,
             telemetry=container.telemetry(),
         )
         await use_cases.drained()
+
+
+def _metrics(container: Container) -> Sequence[Route]:
+    telemetry = container.telemetry()
+    if not isinstance(telemetry, PrometheusTelemetry) or not are_on_one_port(container.settings()):
+        return ()
+    return metrics_routes(telemetry.rendered, CONTENT_TYPE)
 
 
 def _ancestors(settings: Settings) -> Ancestors | None:

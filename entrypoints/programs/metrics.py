@@ -15,11 +15,14 @@ from adapters.sql.samples import SqlSamples
 from adapters.telemetry.prometheus import CONTENT_TYPE, PrometheusTelemetry
 from application.reconciliation.discrepancies import KINDS
 from application.telemetry import metrics
+from entrypoints.alive import API
 from entrypoints.container import Container
 from entrypoints.errors import CannotGoOn
 from entrypoints.loops import repeated
 from entrypoints.settings import Settings
 
+# The programs that answer HTTP.
+_WITH_API: Final = (API, "up")
 _PATH: Final = b"/metrics"
 # Bytes of a request's head, and seconds for a whole exchange.
 _MAX_HEAD: Final = 8192
@@ -46,9 +49,15 @@ async def metrics_served(container: Container, program: str) -> AsyncGenerator[N
     use_cases = container.use_cases()
     telemetry.watch(metrics.EVENT_STREAMS, lambda: use_cases.waiting)
     async with AsyncExitStack() as stack:
-        await stack.enter_async_context(_serving(settings, telemetry))
+        if not (program in _WITH_API and are_on_one_port(settings)):
+            await stack.enter_async_context(_serving(settings, telemetry))
         await stack.enter_async_context(repeated(_loop_lag(telemetry), name="metrics"))
         yield
+
+
+def are_on_one_port(settings: Settings) -> bool:
+    """Whether the API serves its metrics itself, for callers with a key: they have no port of their own."""
+    return settings.metrics_port == settings.port
 
 
 @asynccontextmanager

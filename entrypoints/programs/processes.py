@@ -56,6 +56,11 @@ def children(settings: Settings) -> list[Child]:
     made = [*relays, *workers, *apis]
     if settings.metrics_port is None:
         return made
+    if settings.port in range(settings.metrics_port, settings.metrics_port + len(made)):
+        raise InvalidSettings(
+            f"HOLDFAST_METRICS_PORT: {len(made)} processes take ports from {settings.metrics_port} on, and"
+            f" {settings.port} is the API's; only a single process serves both on one"
+        )
     if settings.metrics_port + len(made) - 1 > _LAST_PORT:
         raise InvalidSettings(
             f"HOLDFAST_METRICS_PORT: {len(made)} processes take ports from {settings.metrics_port} on, and {_LAST_PORT}"

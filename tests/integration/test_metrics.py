@@ -17,6 +17,7 @@ from tests.service import Service
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-")
 OBSERVABILITY = ROOT / "deploy" / "observability"
+ACCEPT_OF_PROMETHEUS = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
 # With more, a scrape takes tens of milliseconds.
 _MOST_SERIES = 1000
 
@@ -68,6 +69,27 @@ async def test_every_metric_is_there_and_no_label_is_an_id(embedded: Service) ->
     assert placed.value == 1
 
     assert asked(port, "/orders").status_code == HTTPStatus.NOT_FOUND
+
+
+def test_one_process_may_serve_both_on_one_port_to_callers_with_a_key(embedded: Service) -> None:
+    embedded.settings["HOLDFAST_METRICS_PORT"] = str(embedded.port)
+    embedded.settings["HOLDFAST_AUTH"] = "required"
+    embedded.run("migrate", seconds=60)
+    keys = {}
+    for scopes in ("metrics:read", "orders:read"):
+        made = embedded.run("keys", "create", "--role", "admin", "--name", "p", "--scopes", scopes, seconds=60)
+        [keys[scopes]] = [line for line in made.splitlines() if line.startswith("hf_live_")]
+    embedded.start_all(["up"])
+
+    def status(key: str | None) -> int:
+        headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+        return httpx.get(f"{embedded.url}/metrics", headers=headers, timeout=60).status_code
+
+    assert (status(None), status(keys["orders:read"]), status(keys["metrics:read"])) == (401, 403, 200)
+    headers = {"Authorization": f"Bearer {keys['metrics:read']}", "Accept": ACCEPT_OF_PROMETHEUS}
+    response = httpx.get(f"{embedded.url}/metrics", headers=headers, timeout=60)
+    assert response.headers["content-type"].startswith("text/plain; version=")
+    assert 'holdfast_build_info{program="up"' in response.text
 
 
 def test_a_port_that_is_taken_is_named(embedded: Service) -> None:

@@ -18,6 +18,10 @@ With `HOLDFAST_METRICS_PORT=9464`, each process serves its metrics to Prometheus
 Processes on one machine need a port each; those of `holdfast up --api 3` take the port and the next ones: first the
 relay, then the workers, then the APIs.
 
+A single process may have one port for everything: with `HOLDFAST_METRICS_PORT=8000`, which is the port of the API, the
+API serves `/metrics`. Where keys are needed, that takes one with the scope `metrics:read`, as of
+`holdfast keys create --role admin --scopes metrics:read --name prometheus`.
+
 A scrape asks no server. What is in the database is looked at by each relay, every 15 s, and what is stuck every minute.
 No label is an id or comes from a request. A metric appears in the processes in which it is taken.
 

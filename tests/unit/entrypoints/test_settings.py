@@ -333,3 +333,10 @@ def test_the_requests_of_earlier_systems_are_there_unless_they_are_turned_off() 
     assert [line.partition(":")[0] for line in str(refusal.value).splitlines()] == [*given]
     with pytest.raises(InvalidSettings, match="HOLDFAST_ANCESTORS_CURRENCY: 'XXX'"):
         read_settings({"HOLDFAST_ANCESTORS_CURRENCY": "XXX"})
+
+
+def test_metrics_on_the_port_of_the_api_have_no_address_of_their_own() -> None:
+    assert read_settings({"HOLDFAST_METRICS_PORT": "8000"}).metrics_port == 8000
+    with pytest.raises(InvalidSettings, match="HOLDFAST_METRICS_HOST: has no effect"):
+        read_settings({"HOLDFAST_METRICS_PORT": "8000", "HOLDFAST_METRICS_HOST": "0.0.0.0"})
+    assert read_settings({"HOLDFAST_METRICS_PORT": "9464", "HOLDFAST_METRICS_HOST": "0.0.0.0"}).metrics_port == 9464
