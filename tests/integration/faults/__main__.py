@@ -5,6 +5,8 @@ from typing import Annotated, Final
 from cyclopts import Parameter
 
 from tests.dev_command import Count, run_command
+from tests.integration.faults.alerts.command import list_rows as list_alerts
+from tests.integration.faults.alerts.command import try_rows as try_alerts
 from tests.integration.faults.command import list_faults, try_faults
 
 _ABOUT: Final = """
@@ -20,8 +22,13 @@ def faults(
         str, Parameter(name=["--keyword", "-k"], help="Only faults whose name has all these words.")
     ] = "",
     only_list: Annotated[bool, Parameter(name="--list", help="Only print the names.", negative="")] = False,
+    alerts: Annotated[
+        bool, Parameter(help="Which alerts do the faults fire in a real Prometheus, and which not?", negative="")
+    ] = False,
     houses: Annotated[Count, Parameter(help="Faults that are tried at once, each on servers of its own.")] = 3,
 ) -> bool:
+    if alerts:
+        return list_alerts(keyword) if only_list else try_alerts(keyword)
     return list_faults(keyword) if only_list else try_faults(keyword, houses=houses)
 
 

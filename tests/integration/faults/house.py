@@ -180,7 +180,7 @@ class House:
 
 
 @asynccontextmanager
-async def open_house() -> AsyncIterator[House]:
+async def open_house(*, kind: type[Service] = Service) -> AsyncIterator[House]:
     async with AsyncExitStack() as stack:
         postgres = PostgresServer(settings={"max_connections": "60", "deadlock_timeout": "100ms"})
         redis, rabbitmq = RedisServer(), RabbitServer()
@@ -193,7 +193,7 @@ async def open_house() -> AsyncIterator[House]:
         folder = make_folder("faults")
         stack.push_async_callback(asyncio.to_thread, remove_folder, folder)
         urls = {"DATABASE_URL": to_postgres.url, "REDIS_URL": to_redis.url, "AMQP_URL": to_rabbitmq.url}
-        service = Service(folder=folder, settings={**urls, **SETTINGS}, port=free_port())
+        service = kind(folder=folder, settings={**urls, **SETTINGS}, port=free_port())
         stack.push_async_callback(asyncio.to_thread, service.kill)
         house = House(
             postgres=postgres,
