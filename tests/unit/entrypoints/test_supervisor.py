@@ -171,5 +171,7 @@ def test_each_process_has_a_port_of_its_own_for_its_metrics(tmp_path: Path) -> N
     assert ports == {"worker-1": "9464", "api-1": "9465", "api-2": "9466"}
     assert all(child.environment == {} for child in children(evolve(settings, metrics_port=None)))
     assert len(children(evolve(settings, metrics_port=65533))) == 3
+    with pytest.raises(InvalidSettings, match=r"HOLDFAST_METRICS_PORT: 3 processes .* 8000 is the API's"):
+        children(evolve(settings, metrics_port=7998))
     with pytest.raises(InvalidSettings, match=r"HOLDFAST_METRICS_PORT: 3 processes .* write 65533 or less"):
         children(evolve(settings, metrics_port=65534))
