@@ -32,7 +32,7 @@ met_before = ("products_stock_is_not_negative",)
 """
 HARMFUL = {
     "a table less": 'op.execute("DROP TABLE earlier_prices")',
-    "a column less": 'op.execute("ALTER TABLE orders DROP COLUMN holds_stock")',
+    "a column less": 'op.execute("ALTER TABLE products DROP COLUMN metadata")',
     "a column renamed": 'op.execute("ALTER TABLE products RENAME COLUMN sku TO code")',
     "an index less": 'op.drop_index("products_by_name")',
     "a column that must be given": 'op.execute("ALTER TABLE messages RENAME TO m2");'
@@ -94,11 +94,10 @@ async def harm(engine: AsyncEngine, revision: str) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("revision", LATER)
-async def test_a_migration_only_adds(tmp_path: Path, revision: str) -> None:
+async def test_the_migrations_since_releases_work_side_by_side_only_add(tmp_path: Path) -> None:
     async with engine_on(f"sqlite:///{tmp_path / 'shop.db'}") as engine:
-        await migrate(engine, to=revisions()[revisions().index(revision) - 1])
-        assert await harm(engine, revision) == []
+        await migrate(engine, to=WINDOW)
+        assert {revision: await harm(engine, revision) for revision in LATER} == {revision: [] for revision in LATER}
 
 
 @pytest.fixture(scope="module")
