@@ -34,6 +34,7 @@ class Service:
 
     folder: Path
     settings: dict[str, str] = field(factory=dict, repr=False)
+    host: str = "127.0.0.1"
     port: int = field(factory=free_port)
     program: Sequence[str] = (str(HOLDFAST),)
     kind: Callable[..., Process] = ForkedHoldfast
@@ -42,7 +43,7 @@ class Service:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
     @property
     def data(self) -> Path:
@@ -92,10 +93,10 @@ class Service:
 
     def wait_until_ready(self) -> Self:
         intake = self.processes.get("up") or self.processes["api"]
-        intake.wait_for(self._is_ready, seconds=_READY_SECONDS, what="holdfast is ready")
+        intake.wait_for(self.is_ready, seconds=_READY_SECONDS, what="holdfast is ready")
         return self
 
-    def _is_ready(self) -> bool:
+    def is_ready(self) -> bool:
         # An answer of 503 raises, too: HTTPError is an OSError.
         with suppress(OSError), urlopen(f"{self.url}/health/ready", timeout=5):  # noqa: S310 - the address is our own
             return True

@@ -29,6 +29,11 @@ PACKAGES: Final[Mapping[str, str]] = MappingProxyType(
         "openssl": "openssl",
         "wrk": "wrk",
         "Prometheus": "prometheus",
+        "etcd": "etcd-server",
+        "HAProxy": "haproxy",
+        "nftables": "nftables",
+        "iproute2": "iproute2",
+        "util-linux": "util-linux",
     }
 )
 
@@ -68,10 +73,7 @@ def find_rabbitmq() -> Path:
 
 
 def find_nginx() -> Path:
-    # The folders of root's programs may not be on the PATH.
-    if program := shutil.which("nginx", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin"])):
-        return Path(program)
-    raise _missing("nginx")
+    return _on_path("nginx", "nginx")
 
 
 def find_curl() -> Path:
@@ -109,6 +111,35 @@ def find_prometheus() -> Path:
     raise _missing("Prometheus")
 
 
+def find_etcd() -> Path:
+    return _on_path("etcd", "etcd")
+
+
+def find_haproxy() -> Path:
+    return _on_path("HAProxy", "haproxy")
+
+
+def find_nft() -> Path:
+    """Drops packets between machines that are kept apart."""
+    return _on_path("nftables", "nft")
+
+
+def find_ip() -> Path:
+    """Makes network namespaces."""
+    return _on_path("iproute2", "ip")
+
+
+def find_unshare() -> Path:
+    return _on_path("util-linux", "unshare")
+
+
+def _on_path(name: str, program: str) -> Path:
+    # The folders of root's programs may not be on the PATH.
+    if found := shutil.which(program, path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])):
+        return Path(found)
+    raise _missing(name)
+
+
 FINDERS: Final[Mapping[str, Callable[[], Path]]] = MappingProxyType(
     {
         "PostgreSQL": find_postgres,
@@ -120,6 +151,11 @@ FINDERS: Final[Mapping[str, Callable[[], Path]]] = MappingProxyType(
         "openssl": find_openssl,
         "wrk": find_wrk,
         "Prometheus": find_prometheus,
+        "etcd": find_etcd,
+        "HAProxy": find_haproxy,
+        "nftables": find_nft,
+        "iproute2": find_ip,
+        "util-linux": find_unshare,
     }
 )
 

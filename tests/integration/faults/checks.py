@@ -11,7 +11,7 @@ from domain.ids import OrderId
 from domain.orders.events import EVENT_TYPES
 from tests.integration.faults import readers
 from tests.integration.faults.clients import Diary, Told
-from tests.integration.faults.house import House
+from tests.integration.faults.house import Shop
 from tests.simulation.checks import BECOMES
 
 _STATUS: Final = {kind.type: status.value for kind, status in BECOMES.items()}
@@ -30,7 +30,7 @@ class Findings:
         return [*self.lost, *self.doubled, *self.wrong]
 
 
-async def look_through(house: House, diary: Diary) -> Findings:
+async def look_through(house: Shop, diary: Diary) -> Findings:
     """Everything has drained, so the data has to be consistent to the last event."""
     await house.listen()
     async with house.sql() as connection:

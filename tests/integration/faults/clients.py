@@ -12,7 +12,7 @@ from uuid import uuid4
 import aiohttp
 from attrs import define, field, frozen
 
-from tests.integration.faults.house import DEADLINE, House
+from tests.integration.faults.house import DEADLINE, Shop
 
 # The seconds by which a response may exceed its deadline on a busy machine.
 MARGIN: Final = 2.0
@@ -44,6 +44,16 @@ class Answer:
     headers: Mapping[str, str]
 
 
+@frozen
+class Seen:
+    """One request and its response, by the clock of the event loop. `status` is 0 if there was none."""
+
+    what: str
+    began: float
+    ended: float
+    status: int
+
+
 class NeverTold(Exception):
     """A client retried until its timeout."""
 
@@ -63,6 +73,7 @@ class Diary:
     troubles: Counter[str] = field(factory=Counter)
     """Responses that no client may ever get."""
     slowest: float = 0.0
+    seen: list[Seen] = field(factory=list)
     faulty: bool = False
 
     def note(self, what: str, outcome: Outcome, reason: str = "") -> None:
@@ -79,11 +90,13 @@ class Diary:
 class Load:
     """Many clients at once. At the end, each finishes what it has begun, by the deadline."""
 
-    house: House
+    house: Shop
     diary: Diary
     api_is_there: bool
     """Whether every request has to be answered, because the fault leaves the API alone."""
     clients: int = 12
+    placers: int = 0
+    """More clients, which only place orders: the others wait while nobody can pay."""
     over: bool = False
     deadline: float | None = None
 
@@ -93,6 +106,7 @@ class _Client:
     _load: Load
     _http: aiohttp.ClientSession
     _chance: random.Random
+    _only_places: bool = False
     _versions: dict[str, int] = field(factory=dict)
     _orders: list[Told] = field(factory=list)
 
@@ -121,6 +135,8 @@ class _Client:
         await self._pause()
         await self._read(told.order_id)
         await self._pause()
+        if self._only_places:
+            return
         if self._chance.random() < 0.7:
             path = f"/orders/{told.order_id}/pay"
             self._told(await self._insist("pay", "POST", path, key=f"pay {key}"))
@@ -186,17 +202,19 @@ class _Client:
         began = loop.time()
         headers = {"Idempotency-Key": key} if key else {}
         try:
-            url = f"{self._load.house.service.url}{path}"
+            url = f"{self._chance.choice(self._load.house.client_urls)}{path}"
             async with self._http.request(method, url, json=body, headers=headers) as response:
                 found = await response.json(content_type=None)
                 answer = Answer(response.status, found or {}, dict(response.headers))
         except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
             never_came = isinstance(error, aiohttp.ClientConnectorError)
             diary.note(what, Outcome.REFUSED if never_came else Outcome.UNKNOWN)
+            diary.seen.append(Seen(what, began, loop.time(), 0))
             if self._load.api_is_there:
                 diary.troubles[f"{method} was not answered: {type(error).__name__}"] += 1
             return None
         diary.slowest = max(diary.slowest, loop.time() - began)
+        diary.seen.append(Seen(what, began, loop.time(), answer.status))
         return self._settled(what, method, answer)
 
     def _settled(self, what: str, method: str, answer: Answer) -> Answer | None:
@@ -221,9 +239,11 @@ async def clients(load: Load) -> AsyncIterator[None]:
     """Run all clients to their end. If one fails, the others are cancelled."""
     connector, timeout = aiohttp.TCPConnector(limit=0), aiohttp.ClientTimeout(DEADLINE + 2 * MARGIN)
     async with aiohttp.ClientSession(connector=connector, timeout=timeout) as http:
-        tasks = [
-            asyncio.create_task(_Client(load, http, random.Random(number)).live()) for number in range(load.clients)
+        everyone = [
+            _Client(load, http, random.Random(number), number >= load.clients)
+            for number in range(load.clients + load.placers)
         ]
+        tasks = [asyncio.create_task(client.live()) for client in everyone]
         try:
             yield
             load.over = True

@@ -1,4 +1,4 @@
-"""The service on private servers, each behind a cable, and another consumer that receives every event."""
+"""The shop that faults are tried on, and another consumer that receives every event."""
 
 import asyncio
 from collections import Counter, defaultdict
@@ -61,62 +61,45 @@ class FeedReader:
 
 
 @define(kw_only=True, eq=False)
-class House:
-    postgres: PostgresServer
-    redis: RedisServer
-    rabbitmq: RabbitServer
-    to_postgres: Cable
-    to_redis: Cable
-    to_rabbitmq: Cable
+class Shop:
+    """What clients, readers and checks need of the service, wherever it runs."""
+
     service: Service
     products: list[int] = field(factory=list)
     customers: Iterator[int] = field(factory=lambda: count(1))
-    changed: set[str] = field(factory=set)
-    """Processes that run with special settings."""
     heard: defaultdict[OrderId, list[int]] = field(factory=lambda: defaultdict(list))
     """The sequence numbers of each order's events, in the order of arrival, with duplicates."""
     readers: list[FeedReader] = field(factory=list)
     api_urls: list[str] = field(init=False)
     """Where readers of the feed may ask."""
+    client_urls: list[str] = field(init=False)
+    """Where clients send their requests, any of these each time."""
 
     def __attrs_post_init__(self) -> None:
         self.api_urls = [self.service.url]
+        self.client_urls = [self.service.url]
 
     @property
     def topology(self) -> Topology:
         return Topology()
 
-    async def start(self, *names: str, **settings: str) -> None:
-        """Processes, with these settings besides those of all others; one that runs is started anew."""
-        kept = dict(self.service.settings)
-        self.service.settings.update(settings)
-        try:
-            for name in names:
-                await self.kill(name)
-                self.service.start(name.partition("-")[0], name=name)
-                self.changed |= {name} if settings else set()
-        finally:
-            self.service.settings = kept
-        if any(name.startswith("api") for name in names):
-            await self.ready()
+    @property
+    def postgres_url(self) -> str:
+        """As it is seen from outside the service, whatever is broken for that."""
+        raise NotImplementedError
 
-    async def ready(self) -> None:
-        await asyncio.to_thread(self.service.wait_until_ready)
-
-    async def kill(self, *names: str) -> None:
-        for name in names:
-            self.changed.discard(name)
-            process = self.service.processes.pop(name, None)
-            if process is not None:
-                await asyncio.to_thread(process.kill)
-
-    def process(self, name: str) -> Process:
-        return self.service.processes[name]
+    @property
+    def rabbitmq_url(self) -> str:
+        raise NotImplementedError
 
     @asynccontextmanager
     async def sql(self) -> AsyncIterator[Any]:
-        """A connection to the server from outside the service, without the cable."""
-        connection = await asyncpg.connect(self.postgres.url, timeout=10, server_settings={"application_name": EAR})
+        """A connection to the server from outside the service, without what breaks the way of the service."""
+        connection = await asyncpg.connect(
+            self.postgres_url,
+            timeout=10,
+            server_settings={"application_name": EAR},
+        )
         try:
             yield connection
         finally:
@@ -145,7 +128,7 @@ class House:
 
     async def listen(self) -> None:
         """Read the events that have arrived in the other consumer's queue."""
-        async with channel(self.rabbitmq.url) as open_channel, asyncio.timeout(30):
+        async with channel(self.rabbitmq_url) as open_channel, asyncio.timeout(30):
             declared = await open_channel.queue_declare(EAR, passive=True)
             left = declared.message_count or 0
             arrived = asyncio.Event()
@@ -165,18 +148,67 @@ class House:
                 await open_channel.basic_consume(EAR, hear)
                 await arrived.wait()
 
-    async def _open(self) -> None:
+    async def fill(self) -> None:
+        """Make the tables, the queues, the products, and the queue of another consumer that receives every event."""
         await asyncio.to_thread(self.service.run, "migrate")
-        await declare_topology(self.rabbitmq.url, self.topology)
-        async with channel(self.rabbitmq.url) as open_channel:
+        await declare_topology(self.rabbitmq_url, self.topology)
+        async with channel(self.rabbitmq_url) as open_channel:
             await open_channel.queue_declare(EAR, durable=True, arguments={"x-queue-type": "quorum"})
             await open_channel.queue_bind(EAR, self.topology.exchange, routing_key="#")
         wanted = [NewProduct(name="Fountain pen", price=Money(1250, "EUR"), stock=stock) for stock in STOCKS]
-        async with engine_on(self.postgres.url) as engine:
+        async with engine_on(self.postgres_url) as engine:
             add = AddProducts(SqlUnitOfWork(engine), lambda: datetime.now(UTC))
             added = await add(the_system("tests"), wanted)
         self.products = [product.id for product in added if isinstance(product, Product)]
-        await asyncio.to_thread(self.service.start_all, PROCESSES)
+
+
+@define(kw_only=True, eq=False)
+class House(Shop):
+    """The service on private servers, each behind a cable."""
+
+    postgres: PostgresServer
+    redis: RedisServer
+    rabbitmq: RabbitServer
+    to_postgres: Cable
+    to_redis: Cable
+    to_rabbitmq: Cable
+    changed: set[str] = field(factory=set)
+    """Processes that run with special settings."""
+
+    @property
+    def postgres_url(self) -> str:
+        return self.postgres.url
+
+    @property
+    def rabbitmq_url(self) -> str:
+        return self.rabbitmq.url
+
+    async def start(self, *names: str, **settings: str) -> None:
+        """Processes, with these settings besides those of all others; one that runs is started anew."""
+        kept = dict(self.service.settings)
+        self.service.settings.update(settings)
+        try:
+            for name in names:
+                await self.kill(name)
+                self.service.start(name.partition("-")[0], name=name)
+                self.changed |= {name} if settings else set()
+        finally:
+            self.service.settings = kept
+        if any(name.startswith("api") for name in names):
+            await self.ready()
+
+    async def ready(self) -> None:
+        await asyncio.to_thread(self.service.wait_until_ready)
+
+    async def kill(self, *names: str) -> None:
+        for name in names:
+            self.changed.discard(name)
+            process = self.service.processes.pop(name, None)
+            if process is not None:
+                await asyncio.to_thread(process.kill)
+
+    def process(self, name: str) -> Process:
+        return self.service.processes[name]
 
 
 @asynccontextmanager
@@ -204,5 +236,6 @@ async def open_house(*, kind: type[Service] = Service) -> AsyncIterator[House]:
             to_rabbitmq=to_rabbitmq,
             service=service,
         )
-        await house._open()  # noqa: SLF001 - this is its other half
+        await house.fill()
+        await asyncio.to_thread(service.start_all, PROCESSES)
         yield house

@@ -12,14 +12,14 @@ from uuid import UUID
 import aiohttp
 from attrs import define, field
 
-from tests.integration.faults.house import FeedReader, House
+from tests.integration.faults.house import FeedReader, Shop
 
 _PAUSE: Final = 0.2
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=None, sock_read=20, connect=5)
 
 
 @asynccontextmanager
-async def following(house: House) -> AsyncIterator[None]:
+async def following(house: Shop) -> AsyncIterator[None]:
     """Read beside the block, one page after the other and as streams that break and go on."""
     if not house.readers:
         house.readers += [FeedReader("pages"), FeedReader("stream"), FeedReader("short streams")]
@@ -38,7 +38,7 @@ async def following(house: House) -> AsyncIterator[None]:
             await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _again_and_again(house: House, reader: FeedReader, read: Any) -> None:
+async def _again_and_again(house: Shop, reader: FeedReader, read: Any) -> None:
     for turn in cycle(range(60)):
         # Another replica each time, if there are several.
         url = house.api_urls[turn % len(house.api_urls)]
@@ -87,7 +87,7 @@ class _Stream:
                     reader.take(json.loads(value))
 
 
-async def caught_up(house: House) -> bool:
+async def caught_up(house: Shop) -> bool:
     """Whether each event has a position, and each reader has read up to the newest one."""
     async with house.sql() as connection:
         waiting: int = await connection.fetchval("SELECT count(*) FROM feed_queue")

@@ -10,7 +10,7 @@ from attrs import define, field, frozen
 from tests.integration.faults.checks import Findings, look_through
 from tests.integration.faults.clients import MARGIN, Diary, Load, Outcome, clients
 from tests.integration.faults.fault import Fault
-from tests.integration.faults.house import DEADLINE, PROCESSES, House, open_house
+from tests.integration.faults.house import DEADLINE, PROCESSES, House, Shop, open_house
 from tests.integration.faults.readers import caught_up, following
 from tests.service import until
 
@@ -62,15 +62,15 @@ async def run_fault(house: House, fault: Fault, *, slowness: float = 1.0) -> Res
     repaired = 0.0
     async with asyncio.timeout(_BOUND * slowness), following(house):
         async with clients(load):
-            await _placed(diary, _BEFORE, seconds=60 * slowness)
+            await placed(diary, _BEFORE, seconds=60 * slowness)
             diary.faulty = True
             async with fault.breaking(house):
                 await asyncio.sleep(fault.hold)
             diary.faulty = False
             repaired = loop.time()
             load.deadline = repaired + within
-            await _placed(diary, diary.placed() + _AFTER, seconds=60 * slowness)
-        drained = await _drained(house, diary, repaired + within - loop.time())
+            await placed(diary, diary.placed() + _AFTER, seconds=60 * slowness)
+        left = await drained(house, diary, repaired + within - loop.time())
     recovered = loop.time() - repaired
     findings = await look_through(house, diary)
     return Result(
@@ -81,19 +81,22 @@ async def run_fault(house: House, fault: Fault, *, slowness: float = 1.0) -> Res
         recovered=recovered,
         slowest=diary.slowest,
         findings=findings,
-        troubles=[*drained, *(f"{what}, {times} times" for what, times in diary.troubles.items())],
+        troubles=[*left, *(f"{what}, {times} times" for what, times in diary.troubles.items())],
         delays=_delays(fault, diary),
     )
 
 
-async def _placed(diary: Diary, number: int, *, seconds: float) -> None:
+async def placed(diary: Diary, number: int, *, seconds: float) -> None:
+    """Wait until so many orders were placed."""
+
     async def there_are() -> bool:
         return diary.placed() >= number
 
     await until(there_are, seconds=seconds, what=f"{number} orders are placed")
 
 
-async def _drained(house: House, diary: Diary, seconds: float) -> list[str]:
+async def drained(house: Shop, diary: Diary, seconds: float) -> list[str]:
+    """Wait until all accepted work is done; what is not."""
     told = {UUID(each.order_id) for each in diary.told}
 
     async def nothing_waits() -> bool:
