@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Final, cast
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
 import aio_pika
 import aiormq
@@ -98,14 +98,17 @@ class BrokerConnection:
     _transport: _Transport
 
     @classmethod
-    async def open(cls, url: str, *, name: str, timeouts: Timeouts) -> "BrokerConnection":
+    async def open(cls, url: str, *, name: str, timeouts: Timeouts, last: str | None = None) -> "BrokerConnection":
         """Connect to one of the nodes that the URL names. The broker lists the connection under `name`.
 
         The nodes are raced, and each connection begins with any of them. So the connections are spread, and a node
-        whose packets are dropped costs a moment. Raise `Unavailable`, or `Misconfigured`.
+        whose packets are dropped costs a moment. The node `last` is taken if no other answers. Raise `Unavailable`, or
+        `Misconfigured`.
         """
         nodes = nodes_of(url)
         random.shuffle(nodes)
+        if last is not None:
+            nodes.sort(key=lambda node: _is_at(node, last))
         if len(nodes) == 1:
             return await cls._open(nodes[0], name, timeouts)
         attempts = [partial(cls._open, node, name, timeouts) for node in nodes]
@@ -217,6 +220,14 @@ async def _connect(connection: aio_pika.Connection) -> None:
         raise Misconfigured(_UNUSABLE) from None
 
 
+def names_several_nodes(url: str) -> bool:
+    """A URL that can't be used names none."""
+    try:
+        return len(nodes_of(url)) > 1
+    except Misconfigured:
+        return False
+
+
 def nodes_of(url: str) -> list[str]:
     """The URL of each node, where one URL names several."""
     parts = _AUTHORITY.fullmatch(url)
@@ -227,11 +238,22 @@ def nodes_of(url: str) -> list[str]:
     return [f"{before}{user}{at}{place}{after}" for place in places.split(",")]
 
 
+def _is_at(url: str, where: str) -> bool:
+    try:
+        return _host_and_port(urlsplit(url)) == where
+    except (ValueError, KeyError):
+        return False
+
+
+def _host_and_port(parts: SplitResult) -> str:
+    return f"{parts.hostname}:{parts.port or _PORTS[parts.scheme]}"
+
+
 def _prepare(url: str, name: str) -> tuple[aio_pika.Connection, str]:
     """Return the connection, not opened yet, and its host and port."""
     try:
         parts = urlsplit(url)
-        port = parts.port or _PORTS[parts.scheme]
+        where = _host_and_port(parts)
         query = urlencode({"heartbeat": _HEARTBEAT, **dict(parse_qsl(parts.query))})
         address = URL(parts._replace(query=query).geturl())
     except (ValueError, KeyError):
@@ -240,4 +262,4 @@ def _prepare(url: str, name: str) -> tuple[aio_pika.Connection, str]:
     if not parts.hostname:
         raise Misconfigured(_UNUSABLE)
     properties: FieldTable = {"connection_name": name, "product": "Holdfast"}
-    return aio_pika.Connection(address, client_properties=properties), f"{parts.hostname}:{port}"
+    return aio_pika.Connection(address, client_properties=properties), where

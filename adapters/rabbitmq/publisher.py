@@ -7,10 +7,11 @@ from attrs import frozen
 
 from adapters.codecs.events import BadMessage
 from adapters.rabbitmq.announcements import announcement
-from adapters.rabbitmq.connection import Timeouts
+from adapters.rabbitmq.connection import Timeouts, names_several_nodes
 from adapters.rabbitmq.frames import Message, header
 from adapters.rabbitmq.sender import Sender
 from adapters.rabbitmq.topology import Topology
+from adapters.rabbitmq.two_links import TwoLinks
 from application.messaging.subscriptions import QUEUE_OF, WORK_QUEUES
 from application.ports.outbox import OutboxEntry
 
@@ -23,8 +24,7 @@ async def open_publisher(
 ) -> AsyncGenerator["RabbitPublisher", None]:
     """Connect when the first message is sent, so that a process can start while the broker is down."""
     timeouts = timeouts or Timeouts()
-    queues = {name: topology.queues(queue.name)[name] for queue in WORK_QUEUES for name in [topology.queue(queue.name)]}
-    work = Sender(url, f"{topology.namespace} work", timeouts, queues)
+    work = _sender_of_work(url, topology, timeouts)
     # A queue of somebody else's that confirms nothing, or that RabbitMQ slows down, holds up this connection alone.
     announcements = Sender(url, f"{topology.namespace} announcements", timeouts, tells_refusals=False)
     try:
@@ -32,6 +32,15 @@ async def open_publisher(
     finally:
         await work.close()
         await announcements.close()
+
+
+def _sender_of_work(url: str, topology: Topology, timeouts: Timeouts) -> Sender | TwoLinks:
+    """Return what sends to our own queues: over two links where there are several nodes."""
+    queues = {name: topology.queues(queue.name)[name] for queue in WORK_QUEUES for name in [topology.queue(queue.name)]}
+    first = Sender(url, f"{topology.namespace} work", timeouts, queues)
+    if not names_several_nodes(url):
+        return first
+    return TwoLinks.of(first, Sender(url, f"{topology.namespace} work, second", timeouts, queues))
 
 
 @frozen
@@ -43,7 +52,7 @@ class RabbitPublisher:
     missing, RabbitMQ returns the message, and it counts as refused.
     """
 
-    _work: Sender
+    _work: Sender | TwoLinks
     _announcements: Sender
     _topology: Topology
 

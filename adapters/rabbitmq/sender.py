@@ -37,6 +37,8 @@ class Sender:
     _unsafe: dict[str, str] = field(factory=dict, init=False)
     _looked_at: float = field(default=0.0, init=False)
     _looking: "asyncio.Task[None] | None" = field(default=None, init=False)
+    # Its connection should be to another node than that of this one.
+    beside: "Sender | None" = field(default=None, init=False)
     # False where a refusal is the caller's to tell of.
     _tells_refusals: bool = field(default=True, kw_only=True)
     _connection: BrokerConnection | None = field(default=None, init=False)
@@ -107,6 +109,19 @@ class Sender:
                 raise OutcomeUnknown(self._why(lost[0], connection.where)) from lost[0]
         return [error is None for error in errors]
 
+    @property
+    def is_open(self) -> bool:
+        return self._connection is not None and self._channel is not None and not self._channel.is_closed
+
+    @property
+    def where(self) -> str | None:
+        """Return the node that it is connected to."""
+        return None if self._connection is None else self._connection.where
+
+    async def open(self) -> None:
+        """Connect before the first message is sent. Raise `Unavailable`."""
+        await self._open()
+
     async def close(self) -> None:
         if self._opening is not None:
             await end([self._opening])
@@ -124,7 +139,8 @@ class Sender:
     async def _connect(self) -> tuple[BrokerConnection, aiormq.Channel]:
         await self._drop()
         await self._pacing.wait()
-        connection = await BrokerConnection.open(self._url, name=self._name, timeouts=self._timeouts)
+        beside = None if self.beside is None else self.beside.where
+        connection = await BrokerConnection.open(self._url, name=self._name, timeouts=self._timeouts, last=beside)
         try:
             channel = await connection.underlay_channel(confirms=True)
             await self._look(connection)

@@ -93,6 +93,8 @@ class Network:
         """Kill all that runs on the machines, and take them away."""
         for machine in self._machines:
             machine.send(signal.SIGKILL)
+            # At once, and not when the last of its processes is gone.
+            run("ip", "link", "delete", _port(machine))
             run("ip", "netns", "delete", machine.name)
         run("ip", "link", "delete", _BRIDGE)
         run("nft", "delete", "table", "bridge", "faults")

@@ -1,0 +1,132 @@
+"""Publishing to a broker of several nodes, of which one may fall silent."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Final
+
+import structlog
+from attrs import define, field
+
+from adapters.rabbitmq.frames import Message
+from adapters.rabbitmq.sender import Sender
+from application.errors import OutcomeUnknown, Trouble
+from application.execution.concurrency import end
+
+log: Final[structlog.stdlib.BoundLogger] = structlog.get_logger(__name__)
+
+# Seconds without any confirm after which messages are sent over the other link as well. A quorum queue confirms within
+# some milliseconds, and a disk that is slow for a moment costs a second copy of some messages.
+_SILENT: Final = 0.3
+
+# Seconds until it is tried again to have links to two nodes.
+_MOVE_EVERY: Final = 30.0
+
+_Sending = asyncio.Task[list[bool]]
+
+
+@define(eq=False)
+class _Link:
+    sender: Sender
+    # What is not answered yet, and since when.
+    _sending: dict[_Sending, float] = field(factory=dict)
+    # When the broker has answered for the last time.
+    _heard_at: float = float("-inf")
+
+    def send(self, messages: Sequence[Message]) -> _Sending:
+        loop = asyncio.get_running_loop()
+        task = loop.create_task(self.sender.send(messages))
+        self._sending[task] = loop.time()
+        task.add_done_callback(self._note)
+        return task
+
+    def _note(self, task: _Sending) -> None:
+        del self._sending[task]
+        # The caller may be gone. Then its error must not be logged as one that was missed.
+        if not task.cancelled() and task.exception() is None:
+            self._heard_at = asyncio.get_running_loop().time()
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether messages wait for longer than a moment, and nothing was answered meanwhile."""
+        a_moment_ago = asyncio.get_running_loop().time() - _SILENT
+        return any(self._heard_at < began <= a_moment_ago for began in self._sending.values())
+
+    async def close(self) -> None:
+        await end(list(self._sending))
+        await self.sender.close()
+
+
+@define(eq=False)
+class TwoLinks:
+    """Publishes over a link to one node, and over a link to another node when the first one falls silent.
+
+    A node that is frozen, or whose cable was pulled, says nothing for as long as a confirm is waited for. So messages
+    that are not confirmed in a moment are sent over the other link as well, and the link that answers is used from then
+    on. The broker may get messages twice then, as it may whenever somebody sends again what was not confirmed.
+    """
+
+    _link: _Link
+    # Open before it is needed, as soon as the first one is used.
+    _other: _Link
+    _opening: "asyncio.Task[None] | None" = field(default=None, init=False)
+    # When both links were last seen to be to one node, because no other answered.
+    _moved_at: float = field(default=float("-inf"), init=False)
+
+    @classmethod
+    def of(cls, first: Sender, second: Sender) -> "TwoLinks":
+        first.beside, second.beside = second, first
+        return cls(_Link(first), _Link(second))
+
+    async def send(self, messages: Sequence[Message]) -> list[bool]:
+        """As `Sender.send`. If the caller is cancelled, sending goes on: only so a silent link is found and closed."""
+        if not messages:
+            return []
+        link, other = self._link, self._other
+        self._keep_ready(link.sender, other.sender)
+        first = link.send(messages)
+        while not first.done() and not link.is_silent:
+            await asyncio.wait([first], timeout=_SILENT)
+        is_answered = first.done() and not isinstance(first.exception(), Trouble)
+        if is_answered or other.is_silent:
+            return await asyncio.shield(first)
+        second = other.send(messages)
+        outcome = await _first_answer(first, second)
+        if outcome is second and self._link is link:
+            self._link, self._other = other, link
+            log.warning("a node of RabbitMQ is silent or gone, and messages go to another one", node=link.sender.where)
+        return outcome.result()
+
+    def _keep_ready(self, sender: Sender, other: Sender) -> None:
+        """Open the other link, to another node, while messages are sent over the first one."""
+        if self._opening is not None and not self._opening.done():
+            return
+        loop = asyncio.get_running_loop()
+        is_beside = other.is_open and (other.where != sender.where or loop.time() < self._moved_at + _MOVE_EVERY)
+        if not is_beside:
+            self._opening = loop.create_task(self._open_beside(sender, other))
+
+    async def _open_beside(self, sender: Sender, other: Sender) -> None:
+        with suppress(Trouble):
+            await sender.open()
+            if other.is_open and other.where == sender.where:
+                self._moved_at = asyncio.get_running_loop().time()
+                await other.close()
+            await other.open()
+
+    async def close(self) -> None:
+        if self._opening is not None:
+            await end([self._opening])
+        await self._link.close()
+        await self._other.close()
+
+
+async def _first_answer(first: _Sending, second: _Sending) -> _Sending:
+    """The one that succeeds first. If both fail, one whose messages may have arrived, if there is one."""
+    running = {first, second}
+    while running:
+        done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            if task.exception() is None:
+                return task
+    return first if isinstance(first.exception(), OutcomeUnknown) else second
