@@ -49,6 +49,9 @@ class MemoryRecentOrders:
     async def put_accepted(self, orders: Sequence[Order]) -> None:
         await self.put_many(orders)
 
+    async def get_accepted(self, ids: Collection[OrderId]) -> dict[OrderId, Order]:
+        return await self.get_many(ids)
+
     async def scan(self, cursor: int) -> tuple[int, list[Order]]:  # noqa: ARG002 - one call returns all
         return 0, [copied(known.order) for known in self._known.values() if known.order is not None]
 

@@ -26,6 +26,9 @@ class NoRecentOrders:
 
     async def put_accepted(self, orders: Sequence[Order]) -> None: ...
 
+    async def get_accepted(self, ids: Collection[OrderId]) -> dict[OrderId, Order]:  # noqa: ARG002 - the port's
+        return {}
+
     async def invalidate_below(self, versions: Mapping[OrderId, int]) -> bool:  # noqa: ARG002 - the port's
         return True
 

@@ -18,6 +18,9 @@ SHAPE: Final = b"3"
 _VERSION_DIGITS: Final = 19
 _HEAD_BYTES: Final = EPOCH_BYTES + _VERSION_DIGITS
 
+# After the JSON of an order that was accepted. All releases can read it, since it is white space.
+_ACCEPTED: Final = b" "
+
 _ENCODER: Final = msgspec.json.Encoder()
 _DECODER: Final = msgspec.json.Decoder(Order)
 
@@ -132,7 +135,15 @@ class RedisRecentOrders:
         return await self._put(_entries(orders), self._ttl)
 
     async def put_accepted(self, orders: Sequence[Order]) -> None:
-        await self._put(_entries(orders), self._long_ttl)
+        entries = [(id_, version, body + _ACCEPTED) for id_, version, body in _entries(orders)]
+        await self._put(entries, self._long_ttl)
+
+    async def get_accepted(self, ids: Collection[OrderId]) -> dict[OrderId, Order]:
+        # In no certain epoch: what is not in the database has no newer version there.
+        wanted = list(ids)
+        entries = (await self._redis.read("MGET", *map(self._key, wanted)) if wanted else None) or []
+        found = {id_: _decode(entry) for id_, entry in zip(wanted, entries, strict=False) if _is_accepted(entry)}
+        return {id_: order for id_, order in found.items() if order is not None and order.id == id_}
 
     async def scan(self, cursor: int) -> tuple[int, list[Order]]:
         # In no certain epoch: a version that is outdated here still shows that the order was told of.
@@ -204,6 +215,10 @@ def _spread(ttl: float) -> int:
 
 def _is_of(entry: bytes | None, epoch: bytes) -> bool:
     return entry is not None and len(entry) > _HEAD_BYTES and entry.startswith(epoch)
+
+
+def _is_accepted(entry: bytes | None) -> bool:
+    return entry is not None and len(entry) > _HEAD_BYTES and entry.endswith(_ACCEPTED)
 
 
 def _decode(entry: bytes) -> Order | None:

@@ -37,6 +37,12 @@ class Unrecorded:
     async def get_many(self, ids: Collection[OrderId]) -> dict[OrderId, Order]:
         if not ids:
             return {}
+        found = await self.cached(ids)
+        missing = set(ids) - found.keys()
+        return found | await self._recent.get_accepted(missing) if missing else found
+
+    async def cached(self, ids: Collection[OrderId]) -> dict[OrderId, Order]:
+        """Return those that can be read in the caches, recorded or not, although the database may not be asked."""
         return await self._queued_here.get_many(ids) | await self._recent.get_many(ids)
 
 
@@ -47,7 +53,7 @@ class RecallOrders:
     _unrecorded: Unrecorded
 
     async def __call__(self, ids: Sequence[OrderId]) -> Sequence[Order | None]:
-        found = await self._unrecorded.get_many(set(ids))
+        found = await self._unrecorded.cached(set(ids))
         return [found.get(id_) for id_ in ids]
 
 

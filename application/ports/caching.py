@@ -28,6 +28,12 @@ class RecentOrders(Protocol):
         If one is lost on its way to the database, it is still known here.
         """
 
+    async def get_accepted(self, ids: Collection[OrderId]) -> dict[OrderId, Order]:
+        """Return those that `put_accepted` has put, also after a failover, which makes all other entries unreadable.
+
+        They come from no database. Ask for orders that the database does not have: others may be outdated here.
+        """
+
     async def invalidate_below(self, versions: Mapping[OrderId, int]) -> bool:
         """Remove every cached copy that is older than the version given. Return what `put_many` returns."""
 

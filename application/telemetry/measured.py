@@ -63,6 +63,9 @@ class MeasuredRecentOrders:
     async def put_accepted(self, orders: Sequence[Order]) -> None:
         await self._inner.put_accepted(orders)
 
+    async def get_accepted(self, ids: Collection[OrderId]) -> dict[OrderId, Order]:
+        return await self._inner.get_accepted(ids)
+
     async def invalidate_below(self, versions: Mapping[OrderId, int]) -> bool:
         return await self._inner.invalidate_below(versions)
 

@@ -158,6 +158,28 @@ async def test_an_accepted_order_is_kept_until_it_is_recorded(
     assert await raw.ttl(f"{namespace}:order:{order.id}") < 3600
 
 
+async def test_an_accepted_order_is_asked_for_by_its_id(recent: RecentOrders) -> None:
+    accepted, unknown = a_new_order(), a_new_order()
+    await recent.put_accepted([accepted])
+    assert await recent.get_accepted({accepted.id, unknown.id}) == {accepted.id: accepted}
+    assert await recent.get_accepted(set()) == {}
+
+
+async def test_an_accepted_order_is_still_known_after_a_failover(
+    in_redis: RedisRecentOrders, raw: Any, namespace: str
+) -> None:
+    """It waits in the queue, and comes from no database that could have been set back."""
+    accepted, read = a_new_order(), a_new_order()
+    await in_redis.put_accepted([accepted])
+    await in_redis.put_many([read])
+    await raw.delete(f"{namespace}:generation")
+    assert await kept(in_redis, accepted) is None
+    assert await in_redis.get_accepted({accepted.id, read.id}) == {accepted.id: accepted}
+    await in_redis.put_many([at_version(accepted, accepted.version + 1)])
+    await raw.delete(f"{namespace}:generation")
+    assert await in_redis.get_accepted({accepted.id}) == {}
+
+
 async def test_a_scan_finds_what_another_epoch_has_left(in_redis: RedisRecentOrders, raw: Any, namespace: str) -> None:
     order = a_new_order()
     await in_redis.put_accepted([order])

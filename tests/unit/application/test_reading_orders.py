@@ -28,6 +28,9 @@ UNKNOWN_ORDER = OrderId(UUID(int=404))
 class NoRecentOrders:
     """A cache that is gone: it finds and keeps nothing."""
 
+    async def get_accepted(self, _: Collection[OrderId]) -> dict[OrderId, Order]:
+        return {}
+
     async def get_many(self, ids: Collection[OrderId]) -> dict[OrderId, Order]:
         return {}
 

@@ -51,6 +51,15 @@ async def test_an_order_that_waits_for_its_record_is_not_unknown(
     assert [type(outcome) for outcome in outcomes] == [NotYetRecorded, UnknownOrder, NotYetRecorded]
 
 
+async def test_after_a_failover_it_is_not_unknown_either(intakes: Intakes) -> None:
+    """Then the caches may be those of another database, and no entry of them is read."""
+    waiting = await queue(intakes)
+    intakes.recent.misses = 1
+    unrecorded = Unrecorded(intakes.recent, MemoryRecentOrders())
+    [outcome] = await TellUnrecorded(intakes.shop.request_payment, unrecorded)([waiting])
+    assert isinstance(outcome, NotYetRecorded)
+
+
 async def test_it_is_changed_once_it_is_recorded_under_the_same_key(intakes: Intakes) -> None:
     waiting = await queue(intakes)
     pay = TellUnrecorded(intakes.shop.request_payment, intakes.unrecorded)
@@ -106,6 +115,9 @@ class RecordedMeanwhile:
     """A cache that has just lost an order, which was recorded at the same moment."""
 
     _intakes: Intakes
+
+    async def get_accepted(self, _: Collection[OrderId]) -> dict[OrderId, Order]:
+        return {}
 
     async def get_many(self, ids: Collection[OrderId]) -> dict[OrderId, Order]:
         await self._intakes.work_off()
