@@ -18,9 +18,6 @@ SHAPE: Final = b"3"
 _VERSION_DIGITS: Final = 19
 _HEAD_BYTES: Final = EPOCH_BYTES + _VERSION_DIGITS
 
-# After the JSON of an order that was accepted. All releases can read it, since it is white space.
-_ACCEPTED: Final = b" "
-
 _ENCODER: Final = msgspec.json.Encoder()
 _DECODER: Final = msgspec.json.Decoder(Order)
 
@@ -61,6 +58,17 @@ for i = 2, #KEYS do
     end
 end
 return epoch
+"""
+)
+
+
+# KEYS: the orders. ARGV: for each its time to live and its body.
+_PUT_ACCEPTED: Final = Script(
+    """
+for i = 1, #KEYS do
+    redis.call('SET', KEYS[i], ARGV[2 * i], 'PX', ARGV[2 * i - 1])
+end
+return 1
 """
 )
 
@@ -135,14 +143,17 @@ class RedisRecentOrders:
         return await self._put(_entries(orders), self._ttl)
 
     async def put_accepted(self, orders: Sequence[Order]) -> None:
-        entries = [(id_, version, body + _ACCEPTED) for id_, version, body in _entries(orders)]
+        entries = _entries(orders)
         await self._put(entries, self._long_ttl)
+        if entries:
+            arguments = [each for _, _, body in entries for each in (_spread(self._long_ttl), body)]
+            await self._redis.run(_PUT_ACCEPTED, [self._accepted_key(id_) for id_, _, _ in entries], arguments)
 
     async def get_accepted(self, ids: Collection[OrderId]) -> dict[OrderId, Order]:
-        # In no certain epoch: what is not in the database has no newer version there.
+        # Of no epoch, since they come from no database, and what is not in the database has no newer version there.
         wanted = list(ids)
-        entries = (await self._redis.read("MGET", *map(self._key, wanted)) if wanted else None) or []
-        found = {id_: _decode(entry) for id_, entry in zip(wanted, entries, strict=False) if _is_accepted(entry)}
+        bodies = (await self._redis.read("MGET", *map(self._accepted_key, wanted)) if wanted else None) or []
+        found = {id_: _decode_body(body) for id_, body in zip(wanted, bodies, strict=False) if body}
         return {id_: order for id_, order in found.items() if order is not None and order.id == id_}
 
     async def scan(self, cursor: int) -> tuple[int, list[Order]]:
@@ -195,6 +206,9 @@ class RedisRecentOrders:
     def _key(self, id_: OrderId) -> str:
         return f"{self._key_prefix}{id_}"
 
+    def _accepted_key(self, id_: OrderId) -> str:
+        return f"{self._namespace}:accepted:{id_}"
+
     @property
     def _key_prefix(self) -> str:
         return f"{self._namespace}:order:"
@@ -217,15 +231,15 @@ def _is_of(entry: bytes | None, epoch: bytes) -> bool:
     return entry is not None and len(entry) > _HEAD_BYTES and entry.startswith(epoch)
 
 
-def _is_accepted(entry: bytes | None) -> bool:
-    return entry is not None and len(entry) > _HEAD_BYTES and entry.endswith(_ACCEPTED)
-
-
 def _decode(entry: bytes) -> Order | None:
     """Return the order, or None if this release can't read the entry."""
-    if entry[_HEAD_BYTES : _HEAD_BYTES + len(SHAPE)] != SHAPE:
+    return _decode_body(entry[_HEAD_BYTES:])
+
+
+def _decode_body(body: bytes) -> Order | None:
+    if body[: len(SHAPE)] != SHAPE:
         return None
     try:
-        return _DECODER.decode(memoryview(entry)[_HEAD_BYTES + len(SHAPE) :])
+        return _DECODER.decode(memoryview(body)[len(SHAPE) :])
     except Exception:  # noqa: BLE001 - foreign bytes can break JSON, types and the rules of the domain
         return None

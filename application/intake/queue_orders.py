@@ -164,7 +164,10 @@ class QueueOrders:
             return {}
         await self._queued.put_many(orders)
         await self._recent.put_accepted(orders)
-        return await self._recent.get_many({order.id for order in orders})
+        ids = {order.id for order in orders}
+        found = await self._recent.get_many(ids)
+        # After a failover, nothing that may come from the former database is read for a moment.
+        return found if len(found) == len(ids) else await self._recent.get_accepted(ids - found.keys()) | found
 
     async def _record_all(self, events: Iterable[OrderAccepted]) -> dict[OrderId, Order | DomainError]:
         """Record the orders. Return each recorded order, or its refusal if another order has the id.

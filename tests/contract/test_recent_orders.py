@@ -175,9 +175,20 @@ async def test_an_accepted_order_is_still_known_after_a_failover(
     await raw.delete(f"{namespace}:generation")
     assert await kept(in_redis, accepted) is None
     assert await in_redis.get_accepted({accepted.id, read.id}) == {accepted.id: accepted}
-    await in_redis.put_many([at_version(accepted, accepted.version + 1)])
-    await raw.delete(f"{namespace}:generation")
-    assert await in_redis.get_accepted({accepted.id}) == {}
+
+
+async def test_an_order_that_is_accepted_right_after_a_failover_is_known(
+    redis_url: str, namespace: str, raw: Any
+) -> None:
+    async with a_process(redis_url, namespace) as first, a_process(redis_url, namespace, settle=600) as second:
+        await first.put_many([a_new_order()])
+        await second.put_many([a_new_order()])
+        await raw.delete(f"{namespace}:generation")
+        await first.put_many([a_new_order()])
+        order = a_new_order()
+        await second.put_accepted([order])
+        assert await kept(first, order) is None
+        assert await first.get_accepted({order.id}) == {order.id: order}
 
 
 async def test_a_scan_finds_what_another_epoch_has_left(in_redis: RedisRecentOrders, raw: Any, namespace: str) -> None:
@@ -345,8 +356,9 @@ async def test_an_accepted_order_can_be_read_for_as_long_as_it_is_kept(
     """Nothing is read in an epoch that has ended, and while the database is away nobody prolongs it."""
     await in_redis.put_accepted([a_new_order()])
     ends = {key: await raw.pttl(key) async for key in raw.scan_iter(f"{namespace}:*")}
-    assert len(ends) == 2
+    assert len(ends) == 3
     assert ends[f"{namespace}:generation".encode()] == max(ends.values())
+    assert min(ends.values()) > 3_600_000
 
 
 @pytest.mark.parametrize(

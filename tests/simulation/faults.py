@@ -87,6 +87,8 @@ _LEADS_TO: Final[dict[str, dict[str, Any]]] = {
     "stock_cache.put_committed": _WATCHED,
     "recent_orders.put_many": _WATCHED,
     "recent_orders.put_accepted": _QUEUED,
+    # The caches have forgotten the orders that customers ask about.
+    "recent_orders.get_accepted": HURRY | {"cache_losses": 0.3},
     "recent_orders.invalidate_below": _WATCHED,
     "idempotency_keys.claim": {"errand": "watch", "keys": 1.0, "concurrent_repeats": 0.8},
     "idempotency_keys.add_many": {"errand": "watch", "keys": 1.0, "concurrent_repeats": 0.8},

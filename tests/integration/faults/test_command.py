@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.servers import plain_environment
+
 ROOT = Path(__file__).parents[3]
 
 
@@ -14,6 +16,8 @@ ROOT = Path(__file__).parents[3]
     [
         (("--help",), 0, "Exit codes"),
         (("--list", "-k", "redis full"), 0, "Redis is full and evicts nothing\n"),
+        (("--cluster", "--list", "-k", "redis"), 0, "The cable of Redis is pulled\n"),
+        (("--cluster", "--list", "-k", "redis unicorn"), 2, "no row has all of these words: redis unicorn"),
         (("--list", "-k", "redis unicorn"), 2, "no fault has all of these words: redis unicorn"),
         (("--houses", "-1"), 2, 'faults: Invalid value "-1" for --houses. Must be >= 1'),
     ],
@@ -30,3 +34,17 @@ def test_it_says_what_can_be_done(arguments: tuple[str, ...], status: int, said:
         check=False,
     )
     assert (done.returncode, said in done.stdout) == (status, True), done.stdout
+
+
+def test_where_a_cluster_can_t_be_made_no_row_passes() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.integration.faults", "--cluster", "-k", "redis"],
+        cwd=ROOT,
+        env=plain_environment() | {"PATH": "/nowhere"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "NOT RUN, none of 1 rows: " in done.stdout
