@@ -22,6 +22,7 @@ from adapters.memory.rate_limits import MemoryRateLimiter
 from adapters.memory.signal import MemoryOutboxSignal
 from adapters.sql.consistency_checks import SqlConsistencyChecks
 from adapters.sql.heartbeats import SqlHeartbeats
+from adapters.sql.lineage import LastHeartbeat, NoLastHeartbeat
 from adapters.sql.mark import SqlDatabaseMarks
 from adapters.sql.reset import SqlResetData
 from adapters.sql.unit_of_work import SqlUnitOfWork
@@ -106,6 +107,12 @@ def _cache_fence(engine: AsyncEngine, redis: "GuardedRedis", namespace: str) -> 
     from adapters.sql.cache_fence import SqlCacheFence  # noqa: PLC0415 - as above
 
     return SqlCacheFence(engine, f"{namespace} {gethostname()} {os.getpid()}", lambda: redis.is_away)
+
+
+def _last_heartbeat_in_redis(redis: "GuardedRedis", namespace: str) -> LastHeartbeat:
+    from adapters.redis.last_heartbeat import RedisLastHeartbeat  # noqa: PLC0415 - as above
+
+    return RedisLastHeartbeat(redis, namespace)
 
 
 def _cache_owner_in_redis(redis: "GuardedRedis", namespace: str) -> CacheOwner:
@@ -241,6 +248,11 @@ class Container(containers.DeclarativeContainer):
     queued_here: providers.Provider[RecentOrders] = providers.Singleton(MemoryRecentOrders)
     price_list: providers.Provider[PriceList] = providers.Singleton(MemoryPriceList)
     consistency_checks: providers.Provider[SqlConsistencyChecks] = providers.Factory(SqlConsistencyChecks, engine)
+    last_heartbeat: providers.Provider[LastHeartbeat] = providers.Selector(
+        providers.Callable(lambda settings: "redis" if settings.redis_url else "nowhere", settings),
+        redis=providers.Singleton(_last_heartbeat_in_redis, redis, settings.provided.namespace),
+        nowhere=providers.Singleton(NoLastHeartbeat),
+    )
     heartbeats: providers.Provider[SqlHeartbeats] = providers.Factory(SqlHeartbeats, engine)
     unit_of_work: providers.Provider[Callable[[AfterCommit], UnitOfWork]] = providers.Factory(
         partial, SqlUnitOfWork, engine

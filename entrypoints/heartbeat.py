@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 from adapters.sql.heartbeats import Heartbeat, SqlHeartbeats
+from adapters.sql.lineage import LastHeartbeat, NoLastHeartbeat
 from adapters.sql.lineage_watch import LineageWatch
 from application.errors import Trouble
 from entrypoints.alive import DEAD_AFTER, NOTE_EVERY, RELAY, WORKER, forget, note
@@ -40,14 +41,17 @@ async def noted_alive(*programs: str) -> AsyncGenerator[None, None]:
 
 
 @asynccontextmanager
-async def heard_of(heartbeats: SqlHeartbeats, *kinds: str) -> AsyncGenerator[None, None]:
+async def heard_of(
+    heartbeats: SqlHeartbeats, *kinds: str, last: LastHeartbeat | None = None
+) -> AsyncGenerator[None, None]:
     """While the block lasts, this process is known to be at work as each of these kinds."""
     instance = f"{socket.gethostname()}:{os.getpid()}"[:200]
 
-    lineage = LineageWatch(heartbeats.engine, heartbeats, kinds[0], instance)
+    lineage = LineageWatch(heartbeats.engine, heartbeats, kinds[0], instance, last or NoLastHeartbeat())
 
     async def beat() -> float:
-        await lineage.look()
+        if not await lineage.look():
+            return NOTE_EVERY
         for kind in kinds:
             await heartbeats.beat(kind, instance)
         await lineage.wrote()

@@ -28,7 +28,7 @@ async def demand_lineage(container: Container) -> None:
 
     Raise `NotReady`, and `Unavailable` without a database.
     """
-    lineage = SqlLineage(container.engine())
+    lineage = SqlLineage(container.engine(), container.last_heartbeat())
     problem = await lineage.problem()
     if problem is not None:
         raise NotReady(problem)

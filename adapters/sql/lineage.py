@@ -1,16 +1,43 @@
 """Whether the database is the one that the programs of the shop have worked with, or was restored from a backup."""
 
-from typing import Final
+from datetime import datetime, timedelta
+from typing import Final, Protocol
 
+import structlog
 from attrs import frozen
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.sql.core.transaction import TransactionBlock, one_transaction
-from adapters.sql.tables.shop import shop
+from adapters.sql.tables.shop import heartbeats, shop
 
 _KEPT: Final = select(shop.c.lineage)
 _KEEP: Final = update(shop).values(lineage=bindparam("now", type_=shop.c.lineage.type))
+
+
+_NEWEST: Final = select(func.max(heartbeats.c.seen_at).label("seen_at"))
+# A heartbeat is noted elsewhere after it was written, and nobody waits until it is safe: about two may be missing.
+_LEVEL: Final = timedelta(seconds=10)
+
+_log = structlog.get_logger("holdfast.database")
+
+
+class LastHeartbeat(Protocol):
+    """When a program of the shop was heard of the last time, noted apart from the database. It never raises."""
+
+    async def note(self, at: datetime) -> None: ...
+
+    async def get(self) -> datetime | None: ...
+
+
+@frozen
+class NoLastHeartbeat:
+    """Where nothing is noted, nothing is known."""
+
+    async def note(self, at: datetime) -> None: ...
+
+    async def get(self) -> datetime | None:
+        return None
 
 
 @frozen
@@ -18,6 +45,8 @@ class SqlLineage:
     """The lineage that is kept in the database, and the one that the server tells. Raise `Trouble`."""
 
     _engine: AsyncEngine
+    # A server that has the last heartbeat was promoted, and not restored from a backup.
+    _last_heartbeat: LastHeartbeat = NoLastHeartbeat()
 
     async def problem(self) -> str | None:
         """Why no program may start, in words for a person, or None."""
@@ -25,10 +54,22 @@ class SqlLineage:
             kept, now = await both(block)
         if now is None or kept in {None, now}:
             return None
+        if await self._has_last_heartbeat():
+            _log.info("the database has another server, and all that was written")
+            await self.begin()
+            return None
         return (
-            "the database was restored from a backup, or its server was promoted while no worker and no relay was at"
-            " work: run `holdfast restored --since TIME` once, with the time of the backup, before anything is started"
+            "the database was restored from a backup, or its server was promoted while nothing was at work: run"
+            " `holdfast restored --since TIME` once, with the time of the backup, before anything is started"
         )
+
+    async def _has_last_heartbeat(self) -> bool:
+        noted = await self._last_heartbeat.get()
+        if noted is None:
+            return False
+        async with one_transaction(self._engine, writing=False) as block:
+            [found] = await block.fetch(_NEWEST)
+        return found.seen_at is not None and abs(found.seen_at - noted) <= _LEVEL
 
     async def keep_first(self) -> None:
         """The first program that starts keeps what the database is."""

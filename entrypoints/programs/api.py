@@ -11,7 +11,7 @@ from entrypoints.alive import API
 from entrypoints.broker import queues_declared
 from entrypoints.connections import open_container
 from entrypoints.container import Container
-from entrypoints.heartbeat import noted_alive
+from entrypoints.heartbeat import heard_of, noted_alive
 from entrypoints.http.app import create_app
 from entrypoints.http.authentication import Bearer
 from entrypoints.http.rate_limits import RateLimits
@@ -45,6 +45,7 @@ async def run_api(settings: Settings, stop: Stop, *, on_started: OnStarted, shar
             await stack.enter_async_context(queues_declared(settings))
         await tell_of_servers(container)
         await stack.enter_async_context(schema_expected(container, stop))
+        await stack.enter_async_context(heard_of(container.heartbeats(), API, last=container.last_heartbeat()))
         await stack.enter_async_context(metrics_served(container, API))
         await serve_http(container, stop, on_started=on_started, shared_port=shared_port)
 

@@ -43,7 +43,7 @@ async def run_relay(settings: Settings, stop: Stop) -> None:
         async with (
             metrics_served(container, RELAY),
             database_sampled(container),
-            heard_of(container.heartbeats(), RELAY),
+            heard_of(container.heartbeats(), RELAY, last=container.last_heartbeat()),
         ):
             await relay(container.use_cases(), container.outbox_signal(), stop)
 

@@ -54,7 +54,10 @@ async def run_up(settings: Settings, stop: Stop, *, on_started: OnStarted) -> No
             await republish_what_was_lost(use_cases)
         # The API stops first, so that the relay and the worker can process what it has accepted.
         stop_working = Stop()
-        async with heard_of(container.heartbeats(), WORKER, RELAY), asyncio.TaskGroup() as tasks:
+        async with (
+            heard_of(container.heartbeats(), WORKER, RELAY, last=container.last_heartbeat()),
+            asyncio.TaskGroup() as tasks,
+        ):
             tasks.create_task(relay(use_cases, container.outbox_signal(), stop_working))
             tasks.create_task(worker_of(container).run(stop_working))
             tasks.create_task(_then(stop_working, serve_http(container, stop, on_started=on_started)))

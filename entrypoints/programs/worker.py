@@ -195,7 +195,7 @@ async def run_worker(settings: Settings, stop: Stop) -> None:
         worker = worker_of(container)
         if settings.amqp_url:
             freeze_objects()
-            async with heard_of(container.heartbeats(), WORKER):
+            async with heard_of(container.heartbeats(), WORKER, last=container.last_heartbeat()):
                 await worker.run(stop)
             return
         # The broker is in this process, and so is the relay that brings to it.
@@ -204,7 +204,10 @@ async def run_worker(settings: Settings, stop: Stop) -> None:
             await republish_what_was_lost(use_cases)
         await stack.enter_async_context(database_sampled(container))
         freeze_objects()
-        async with heard_of(container.heartbeats(), WORKER, RELAY), asyncio.TaskGroup() as tasks:
+        async with (
+            heard_of(container.heartbeats(), WORKER, RELAY, last=container.last_heartbeat()),
+            asyncio.TaskGroup() as tasks,
+        ):
             tasks.create_task(relay(use_cases, container.outbox_signal(), stop))
             tasks.create_task(worker.run(stop))
 

@@ -1,13 +1,17 @@
 """A database that was restored from a backup is known, and one whose server was promoted is not taken for it."""
 
-from collections.abc import Callable
+import secrets
+from collections.abc import AsyncIterator, Callable
+from datetime import datetime
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from adapters.redis.client import open_redis
+from adapters.redis.last_heartbeat import RedisLastHeartbeat
 from adapters.sql.heartbeats import SqlHeartbeats
-from adapters.sql.lineage import SqlLineage
+from adapters.sql.lineage import LastHeartbeat, NoLastHeartbeat, SqlLineage
 from adapters.sql.lineage_watch import LineageWatch
 from entrypoints.alive import WORKER
 
@@ -31,12 +35,13 @@ async def lineage(postgres_engine: AsyncEngine) -> SqlLineage:
 class Process:
     """One that is at work."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, noted: LastHeartbeat | None = None) -> None:
         self._heartbeats = SqlHeartbeats(engine)
-        self._watch = LineageWatch(engine, self._heartbeats, WORKER, ME)
+        self._watch = LineageWatch(engine, self._heartbeats, WORKER, ME, noted or NoLastHeartbeat())
 
     async def beat(self) -> None:
-        await self._watch.look()
+        if not await self._watch.look():
+            return
         await self._heartbeats.beat(WORKER, ME)
         await self._watch.wrote()
 
@@ -117,3 +122,73 @@ async def test_a_sqlite_file_has_no_lineage(sqlite_engine: AsyncEngine) -> None:
     await lineage.keep_first()
     assert await lineage.problem() is None
     await Process(sqlite_engine).beat()
+
+
+class Noted:
+    """The last heartbeat, as it is noted apart from the database."""
+
+    def __init__(self) -> None:
+        self.at: datetime | None = None
+
+    async def note(self, at: datetime) -> None:
+        self.at = at
+
+    async def get(self) -> datetime | None:
+        return self.at
+
+
+@pytest.fixture(params=["in memory", "in redis"])
+async def noted(request: pytest.FixtureRequest) -> AsyncIterator[LastHeartbeat]:
+    if request.param == "in memory":
+        yield Noted()
+        return
+    async with open_redis(request.getfixturevalue("redis_url"), timeout=5) as redis:
+        yield RedisLastHeartbeat(redis, f"test:{secrets.token_hex(8)}")
+
+
+async def test_after_a_failover_in_which_everything_died_programs_start(
+    lineage: SqlLineage, postgres_engine: AsyncEngine, noted: LastHeartbeat
+) -> None:
+    await Process(postgres_engine, noted).beat()
+    await run(postgres_engine, ANOTHER_TIMELINE)
+    assert await lineage.problem() is not None
+    assert await SqlLineage(postgres_engine, noted).problem() is None
+    # It is kept, also for those that can't ask.
+    assert await lineage.problem() is None
+
+
+@pytest.mark.parametrize("moved", ["- interval '1 hour'", "+ interval '1 hour'"], ids=["set back", "noted long ago"])
+async def test_after_a_restore_no_program_starts_though_a_heartbeat_is_noted(
+    lineage: SqlLineage, postgres_engine: AsyncEngine, noted: LastHeartbeat, moved: str
+) -> None:
+    await Process(postgres_engine, noted).beat()
+    await run(postgres_engine, ANOTHER_TIMELINE)
+    await run(postgres_engine, f"UPDATE heartbeats SET seen_at = seen_at {moved}")  # noqa: S608 - our own words
+    assert await SqlLineage(postgres_engine, noted).problem() is not None
+    assert await lineage.problem() is not None
+
+
+async def test_a_process_that_has_just_begun_does_not_hide_that_others_were_heard_of_long_ago(
+    lineage: SqlLineage, postgres_engine: AsyncEngine, noted: LastHeartbeat
+) -> None:
+    """It may run before the database can be reached, and so before it is known where that comes from."""
+    await Process(postgres_engine, noted).beat()
+    await run(postgres_engine, ANOTHER_TIMELINE)
+    await run(postgres_engine, "UPDATE heartbeats SET seen_at = seen_at - interval '1 hour'")
+    await Process(postgres_engine, noted).beat()
+    assert await SqlLineage(postgres_engine, noted).problem() is not None
+    assert await lineage.problem() is not None
+
+
+async def test_a_process_that_goes_on_beside_a_restore_notes_nothing(
+    lineage: SqlLineage, postgres_engine: AsyncEngine, noted: LastHeartbeat
+) -> None:
+    process = Process(postgres_engine, noted)
+    for _ in range(3):
+        await process.beat()
+    await run(postgres_engine, ANOTHER_TIMELINE)
+    await run(postgres_engine, "UPDATE heartbeats SET seen_at = seen_at - interval '1 hour'")
+    before = await noted.get()
+    for _ in range(3):
+        await process.beat()
+    assert await noted.get() == before
