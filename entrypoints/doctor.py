@@ -1,11 +1,12 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from adapters.sql.health import expect_writable, holding_back_vacuum, refused_announcements
+from adapters.sql.health import expect_writable, holding_back_vacuum, refused_announcements, standby_problem
 from adapters.sql.health import server_version as database_version
 from adapters.sql.heartbeats import SqlHeartbeats
 from adapters.sql.lineage import SqlLineage
@@ -17,11 +18,16 @@ from entrypoints.heartbeat import KINDS, missing
 from entrypoints.room import expect_room
 from entrypoints.settings import Settings
 
+if TYPE_CHECKING:
+    from adapters.rabbitmq.limits import QuorumQueue
+
 # Seconds in which a server has to answer.
 _TIMEOUT: Final = 3.0
 # A node of RabbitMQ that has fewer files left than another shop takes, or a fifth of all, has few.
 _FILES_OF_A_SHOP: Final = 27
 _FEW: Final = 0.2
+# A queue goes on without one of so many nodes.
+_QUORUM: Final = 3
 
 
 async def examine(settings: Settings, engine: AsyncEngine) -> Sequence[ServerHealth]:
@@ -71,6 +77,7 @@ async def warnings(settings: Settings, engine: AsyncEngine) -> list[str]:
             absent = missing(await SqlHeartbeats(engine).all())
             refused = await refused_announcements(engine)
             set_back = await SqlLineage(engine).problem()
+            standby = await standby_problem(engine, hosts=_hosts(settings.database_url))
     except (TimeoutError, Trouble):
         return []
     return [
@@ -79,12 +86,18 @@ async def warnings(settings: Settings, engine: AsyncEngine) -> list[str]:
             f"no {kind} is at work, so {KINDS[kind]} wait: start one with `{_starts(settings, kind)}`"
             for kind in absent
         ),
+        *([] if standby is None else [standby]),
         *_of_announcements(refused, f"{settings.namespace}.events"),
         *(
             f"removed rows can't be cleaned up, which slows every query down: end the {holder}, or wait for its end"
             for holder in holders
         ),
     ]
+
+
+def _hosts(url: str | None) -> int:
+    """How many hosts the URL of a server names."""
+    return len(urlsplit(url).netloc.rpartition("@")[2].split(",")) if url else 0
 
 
 def _starts(settings: Settings, kind: str) -> str:
@@ -114,19 +127,42 @@ async def broker_warnings(settings: Settings) -> list[str]:
     """What RabbitMQ will soon lack. Never raise."""
     if not settings.amqp_management_url:
         return []
-    from adapters.rabbitmq.limits import files_of_nodes  # noqa: PLC0415 - imported only where RabbitMQ is
+    from adapters.rabbitmq.limits import files_of_nodes, quorum_queues  # noqa: PLC0415 - imported only where RabbitMQ is
+    from adapters.rabbitmq.topology import Topology  # noqa: PLC0415 - as above
 
     try:
         nodes = await files_of_nodes(settings.amqp_management_url)
+        queues = await quorum_queues(settings.amqp_management_url, Topology(settings.namespace).all_queues)
     except Unavailable as error:
         return [str(error)]
-    return [
+    return _of_queues(queues, nodes=len(nodes)) + [
         f"{node.node} of RabbitMQ has {node.open} of {node.most} files open: at the limit it opens no connection and no"
         " queue, of any shop. Raise the limit of open files of its service, or take away shops that are gone, with"
         " `holdfast remove-namespace`"
         for node in nodes
         if node.left < max(_FILES_OF_A_SHOP, node.most * _FEW)
     ]
+
+
+def _of_queues(queues: Sequence["QuorumQueue"], *, nodes: int) -> list[str]:
+    """What a node that dies would stop."""
+    if nodes < _QUORUM:
+        return []
+    found = []
+    if few := [queue.name for queue in queues if queue.members < _QUORUM]:
+        found.append(
+            f"of {len(few)} queues, such as {few[0]}, RabbitMQ has fewer than {_QUORUM} copies, and a node that dies"
+            " stops them: `rabbitmq-queues grow NODE all`"
+        )
+    if away := [queue.name for queue in queues if queue.online < queue.members]:
+        found.append(f"of {len(away)} queues, such as {away[0]}, a copy is not online: see to the nodes of RabbitMQ")
+    leaders = {queue.leader for queue in queues}
+    if len(queues) > 1 and len(leaders) == 1:
+        found.append(
+            f"all queues are led by {leaders.pop()}, which does all the work, and all wait when it dies:"
+            " `rabbitmq-queues rebalance quorum`"
+        )
+    return found
 
 
 def _of_announcements(refused: tuple[int, datetime] | None, exchange: str) -> list[str]:

@@ -1,10 +1,11 @@
-"""What RabbitMQ says of its own limits. Only its management API tells them; AMQP does not."""
+"""What RabbitMQ says of its nodes and queues. Only its management API tells it; AMQP does not."""
 
 import asyncio
 import base64
 import http.client
 import json
 import ssl
+from collections.abc import Collection
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
@@ -29,23 +30,55 @@ class NodeFiles:
         return self.most - self.open
 
 
+@frozen
+class QuorumQueue:
+    """How many copies of a queue there are, how many of them are online, and which node leads."""
+
+    name: str
+    members: int
+    online: int
+    leader: str
+
+
 async def files_of_nodes(url: str) -> list[NodeFiles]:
     """Return those of each running node that tells. Raise `Unavailable`."""
+    return [
+        NodeFiles(str(each["name"]), int(each["fd_used"]), int(each["fd_total"]))
+        for each in await _list(url, "/api/nodes")
+        if each.get("running") and each.get("fd_used") and each.get("fd_total")
+    ]
+
+
+async def quorum_queues(url: str, names: Collection[str]) -> list[QuorumQueue]:
+    """Return those of these queues that are there. Raise `Unavailable`."""
+    return [
+        QuorumQueue(str(each["name"]), len(each["members"]), len(each["online"]), str(each["leader"]))
+        for each in await _list(url, "/api/queues?columns=name,members,online,leader")
+        if each["name"] in names
+        and isinstance(each.get("members"), list)
+        and isinstance(each.get("online"), list)
+        and each.get("leader")
+    ]
+
+
+async def _list(url: str, path: str) -> list[dict[str, Any]]:
+    """Return what the API lists, all with names. Raise `Unavailable`."""
     try:
-        nodes = await asyncio.to_thread(_asked, url)
-        return [
-            NodeFiles(str(each["name"]), int(each["fd_used"]), int(each["fd_total"]))
-            for each in nodes
-            if each.get("running") and each.get("fd_used") and each.get("fd_total")
-        ]
-    except (OSError, ValueError, TypeError, AttributeError, KeyError, http.client.HTTPException) as error:
+        return _named(await asyncio.to_thread(_asked, url, path))
+    except (OSError, ValueError, http.client.HTTPException) as error:
         where = urlsplit(url)
         raise Unavailable(
             f"the management API of RabbitMQ at {where.hostname}:{where.port or ''} can't be read: {error}"
         ) from None
 
 
-def _asked(url: str) -> Any:
+def _named(found: Any) -> list[dict[str, Any]]:
+    if not isinstance(found, list) or not all(isinstance(each, dict) and "name" in each for each in found):
+        raise ValueError("it answers something else than a list")
+    return found
+
+
+def _asked(url: str, path: str) -> Any:
     parts = urlsplit(url)
     host, port = parts.hostname or "localhost", parts.port
     connection: http.client.HTTPConnection
@@ -56,7 +89,7 @@ def _asked(url: str) -> Any:
     user = f"{unquote(parts.username or 'guest')}:{unquote(parts.password or 'guest')}"
     secret = base64.b64encode(user.encode()).decode()
     try:
-        connection.request("GET", f"{parts.path.rstrip('/')}/api/nodes", headers={"Authorization": f"Basic {secret}"})
+        connection.request("GET", f"{parts.path.rstrip('/')}{path}", headers={"Authorization": f"Basic {secret}"})
         response = connection.getresponse()
         if response.status != http.HTTPStatus.OK:
             raise ValueError(f"it answers {response.status} {response.reason}")

@@ -14,6 +14,11 @@ from adapters.redis.connections import connector
 from application.errors import Unavailable
 
 _SECONDS: Final = 2.0
+_OTHER_MODES: Final = {
+    "sentinel": "is a Sentinel, which keeps no data: name a server of Redis in REDIS_URL. Caches need no failover",
+    "cluster": "is a node of Redis Cluster, which Holdfast can't use: name a single server in REDIS_URL. Caches need no"
+    " failover",
+}
 
 
 async def server_version(url: str) -> str:
@@ -40,6 +45,8 @@ async def server_version(url: str) -> str:
         with suppress(Exception):
             async with asyncio.timeout(1):
                 await redis.aclose()
+    if (mode := info.get("redis_mode")) in _OTHER_MODES:
+        raise Unavailable(f"Redis at {at} {_OTHER_MODES[mode]}")
     if "valkey_version" in info:
         return f"Valkey {info['valkey_version']}"
     return f"Redis {info.get('redis_version', 'of an unknown version')}"

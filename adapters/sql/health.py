@@ -82,3 +82,25 @@ async def holding_back_vacuum(engine: AsyncEngine) -> list[str]:
     async with connected(engine, reading=True) as connection:
         rows = (await connection.execute(text(query))).all()
     return [row.holder + (f" since {row.since:%Y-%m-%d %H:%M:%S %Z}" if row.since else "") for row in rows]
+
+
+async def standby_problem(engine: AsyncEngine, *, hosts: int) -> str | None:
+    """What a failover would lose, or why there can be none. `hosts` are so many as are named. Raise `Unavailable`."""
+    query = backend_of(engine).dialect.replication
+    if query is None:
+        return None
+    async with connected(engine, reading=True) as connection:
+        found = (await connection.execute(text(query))).one()
+    if found.names and not found.synchronous and not found.hidden:
+        return (
+            f"every commit waits: synchronous_standby_names is {found.names!r}, and no such standby is connected."
+            " See to the standbys"
+        )
+    if found.standbys and not found.names:
+        return (
+            f"commits wait for none of {found.standbys} standbys, so a failover can lose orders that were answered:"
+            " set `synchronous_mode: quorum` in Patroni, or synchronous_standby_names"
+        )
+    if hosts > 1 and not found.standbys:
+        return f"DATABASE_URL names {hosts} hosts, and no standby is connected to the primary: there can be no failover"
+    return None

@@ -2,20 +2,26 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.sql.core.engine import backend_of
-from adapters.sql.health import holding_back_vacuum
+from adapters.sql.health import holding_back_vacuum, standby_problem
 from adapters.sql.unit_of_work import SqlUnitOfWork
 from application.ports.outbox import Announcement
 from entrypoints.doctor import warnings
 from entrypoints.settings import Settings
 from tests.brokers import entries, order_paid
+from tests.engines import engine_on
+from tests.servers import PostgresServer, Process, plain_environment
+from tests.servers.packages import find_postgres
+from tests.service import until
 
 
 async def test_a_healthy_database_has_nothing_that_holds_back_vacuum(sql_engine: AsyncEngine) -> None:
@@ -60,3 +66,43 @@ async def test_announcements_that_are_refused_are_told_with_what_to_do(sql_engin
     assert "announcements are refused by the broker since 2026-11-21 12:00:00, 2 wait" in warning
     assert "pens.events" in warning
     assert "rabbitmqctl list_bindings" in warning
+
+
+async def test_hosts_without_a_standby_are_told(sql_engine: AsyncEngine, postgres_engine: AsyncEngine) -> None:
+    assert await standby_problem(sql_engine, hosts=1) is None
+    assert "names 3 hosts, and no standby is connected" in str(await standby_problem(postgres_engine, hosts=3))
+
+
+async def test_how_standbys_commit_is_told(own_postgres: PostgresServer, tmp_path: Path) -> None:
+    # It streams as a standby does, and says what it has on its disk.
+    mirror = Process(
+        argv=[
+            *(str(find_postgres() / "pg_receivewal"), "--directory", str(tmp_path), "--synchronous"),
+            *("--dbname", f"host=127.0.0.1 port={own_postgres.port} user=postgres application_name=mirror"),
+        ],
+        log=tmp_path / "log",
+        env=plain_environment(),
+    ).start()
+    try:
+        async with engine_on(own_postgres.url) as engine:
+
+            async def is_told(words: str | None) -> bool:
+                found = await standby_problem(engine, hosts=2)
+                return found is None if words is None else words in str(found)
+
+            await until(partial(is_told, "commits wait for none of 1 standbys"), seconds=20, what="it is asynchronous")
+            await _wait_for(own_postgres, "mirror")
+            await until(partial(is_told, None), seconds=20, what="it is synchronous")
+            await _wait_for(own_postgres, "another")
+            await until(partial(is_told, "every commit waits"), seconds=20, what="another one is missing")
+    finally:
+        mirror.kill()
+
+
+async def _wait_for(server: PostgresServer, standby: str) -> None:
+    connection = await asyncpg.connect(server.url, timeout=30)
+    try:
+        await connection.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{standby}'")
+        await connection.execute("SELECT pg_reload_conf()")
+    finally:
+        await connection.close()

@@ -1,4 +1,6 @@
 import asyncio
+import socket
+from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
@@ -6,7 +8,8 @@ from redis.asyncio import Redis
 
 from adapters.redis.health import server_version
 from application.errors import Unavailable
-from tests.servers import RedisServer
+from tests.servers import Process, RedisServer, free_port, plain_environment
+from tests.servers.packages import find_redis
 
 
 async def test_the_server_says_what_it_is(redis_url: str) -> None:
@@ -52,3 +55,30 @@ async def test_a_silent_server_is_given_up(own_redis: RedisServer) -> None:
         with pytest.raises(Unavailable, match=f"127.0.0.1:{own_redis.port} gave no answer in 2 s"):
             await server_version(own_redis.url)
     own_redis.resume()
+
+
+async def test_a_node_of_redis_cluster_is_called_what_it_is(server_programs: None) -> None:
+    with (
+        RedisServer(options=["--cluster-enabled", "yes"]) as server,
+        pytest.raises(Unavailable, match="is a node of Redis Cluster, which Holdfast can't use"),
+    ):
+        await server_version(server.url)
+
+
+async def test_a_sentinel_is_called_what_it_is(own_redis: RedisServer, tmp_path: Path) -> None:
+    port, settings = free_port(), tmp_path / "sentinel.conf"
+    settings.write_text(f"port {port}\nbind 127.0.0.1\ndir {tmp_path}\n")
+    sentinel = Process(
+        argv=[str(find_redis()), str(settings), "--sentinel"], log=tmp_path / "log", env=plain_environment()
+    ).start()
+    try:
+        sentinel.wait_for(lambda: _is_open(port), seconds=10, what="the Sentinel listens")
+        with pytest.raises(Unavailable, match="is a Sentinel, which keeps no data"):
+            await server_version(f"redis://127.0.0.1:{port}/0")
+    finally:
+        sentinel.kill()
+
+
+def _is_open(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

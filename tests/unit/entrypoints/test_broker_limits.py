@@ -20,20 +20,21 @@ Answer = Callable[..., str]
 @pytest.fixture
 def management() -> Iterator[Answer]:
     """Say what the management API answers, and get its address."""
-    answer = {"status": 200, "body": "[]"}
+    answer: dict[str, Any] = {"status": 200, "body": "[]", "queues": "[]"}
     asked: list[str | None] = []
 
     class Api(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             asked.append(self.headers["Authorization"])
-            self.send_response(answer["status"] if self.path == "/api/nodes" else 404)
+            path = self.path.partition("?")[0]
+            self.send_response(answer["status"] if path in {"/api/nodes", "/api/queues"} else 404)
             self.end_headers()
-            self.wfile.write(answer["body"].encode())
+            self.wfile.write(answer["body" if path == "/api/nodes" else "queues"].encode())
 
         def log_message(self, *_: object) -> None: ...
 
-    def answers(*nodes: object, status: int = 200, body: str | None = None) -> str:
-        answer.update(status=status, body=json.dumps(nodes) if body is None else body)
+    def answers(*nodes: object, status: int = 200, body: str | None = None, queues: object = ()) -> str:
+        answer.update(status=status, body=json.dumps(nodes) if body is None else body, queues=json.dumps(queues))
         return f"http://ana:p%40ss@127.0.0.1:{server.server_port}"
 
     with HTTPServer(("127.0.0.1", 0), Api) as server:
@@ -93,3 +94,48 @@ async def test_an_api_that_is_not_there_is_a_warning() -> None:
 
 async def test_without_an_address_nothing_is_asked() -> None:
     assert await broker_warnings(Settings(amqp_url="amqp://here")) == []
+
+
+THREE = [{**NODE, "name": f"rabbit@{name}"} for name in "abc"]
+
+
+def queue(name: str, *, members: str = "abc", online: str = "abc", leader: str = "a") -> dict[str, Any]:
+    """As RabbitMQ 3.10 answers."""
+    return {
+        "name": name,
+        "members": [f"rabbit@{node}" for node in members],
+        "online": [f"rabbit@{node}" for node in online],
+        "leader": f"rabbit@{leader}",
+    }
+
+
+SPREAD = [queue("holdfast.payments", leader="a"), queue("holdfast.intake", leader="b")]
+
+
+@pytest.mark.parametrize(
+    ("queues", "words"),
+    [
+        (
+            [*SPREAD, queue("holdfast.refunds", members="ab", online="ab")],
+            "such as holdfast.refunds, RabbitMQ has fewer",
+        ),
+        ([*SPREAD, queue("holdfast.refunds", online="ab")], "such as holdfast.refunds, a copy is not online"),
+        ([SPREAD[0], queue("holdfast.intake", leader="a")], "all queues are led by rabbit@a"),
+    ],
+    ids=["few copies", "one away", "one leader"],
+)
+async def test_what_a_node_that_dies_would_stop_is_told(
+    management: Answer, queues: list[dict[str, Any]], words: str
+) -> None:
+    [warning] = await warned(management(*THREE, queues=queues))
+    assert words in warning
+
+
+async def test_queues_that_are_spread_and_those_of_others_need_no_warning(management: Answer) -> None:
+    others = [queue("of somebody else", members="a", online=""), {"name": "a classic one"}]
+    assert await warned(management(*THREE, queues=[*SPREAD, *others])) == []
+
+
+async def test_one_node_has_one_copy_of_each_queue(management: Answer) -> None:
+    alone = [queue(name, members="a", online="a") for name in ("holdfast.payments", "holdfast.intake")]
+    assert await warned(management(THREE[0], queues=alone)) == []
