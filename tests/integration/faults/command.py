@@ -103,7 +103,7 @@ class _Trial:
         try:
             result = await street.run(fault)
         except Exception as error:  # noqa: BLE001 - the other faults are tried all the same
-            self.failed.append(f"FAILED {fault.name}: {error or repr(error)}")
+            self.failed.append(f"FAILED {fault.name}: {str(error) or repr(error)}")
             return self.failed[-1]
         self.results[fault.id] = result
         if not result.well:

@@ -55,7 +55,8 @@ class _Trial:
             cluster = await self._ready()
             result = await run_row(cluster, row)
         except Exception as error:  # noqa: BLE001 - the other rows are tried all the same
-            self._failed.append(f"FAILED {row.title}: {error or repr(error)}")
+            self._console.print_exception()
+            self._failed.append(f"FAILED {row.title}: {str(error) or repr(error)}")
             await self._replace()
             return self._failed[-1]
         self._results.append(result)
