@@ -16,8 +16,13 @@ from application.execution.concurrency import end
 log: Final[structlog.stdlib.BoundLogger] = structlog.get_logger(__name__)
 
 # Seconds without any confirm after which messages are sent over the other link as well. A quorum queue confirms within
-# some milliseconds, and a disk that is slow for a moment costs a second copy of some messages.
+# some milliseconds. Where confirms usually take longer, a link is silent after three times as long: a slow broker must
+# not get everything twice. The latest moment is one at which an order can still be accepted.
 _SILENT: Final = 0.3
+_SILENT_AT_THE_LATEST: Final = 1.5
+_THIS_MANY_TIMES: Final = 3
+# The weight of the newest time in what is usual.
+_NEWEST: Final = 0.2
 
 # Seconds until it is tried again to have links to two nodes.
 _MOVE_EVERY: Final = 30.0
@@ -30,6 +35,8 @@ class _Link:
     sender: Sender
     # What is not answered yet, and since when.
     _sending: dict[_Sending, float] = field(factory=dict)
+    # Seconds that a confirm usually takes.
+    _usual: float = 0.0
     # When the broker has answered for the last time.
     _heard_at: float = float("-inf")
 
@@ -41,15 +48,20 @@ class _Link:
         return task
 
     def _note(self, task: _Sending) -> None:
-        del self._sending[task]
+        began = self._sending.pop(task)
         # The caller may be gone. Then its error must not be logged as one that was missed.
         if not task.cancelled() and task.exception() is None:
             self._heard_at = asyncio.get_running_loop().time()
+            self._usual += (self._heard_at - began - self._usual) * _NEWEST
+
+    @property
+    def silent_after(self) -> float:
+        return min(max(_SILENT, _THIS_MANY_TIMES * self._usual), _SILENT_AT_THE_LATEST)
 
     @property
     def is_silent(self) -> bool:
         """Whether messages wait for longer than a moment, and nothing was answered meanwhile."""
-        a_moment_ago = asyncio.get_running_loop().time() - _SILENT
+        a_moment_ago = asyncio.get_running_loop().time() - self.silent_after
         return any(self._heard_at < began <= a_moment_ago for began in self._sending.values())
 
     async def close(self) -> None:
@@ -86,7 +98,7 @@ class TwoLinks:
         self._keep_ready(link.sender, other.sender)
         first = link.send(messages)
         while not first.done() and not link.is_silent:
-            await asyncio.wait([first], timeout=_SILENT)
+            await asyncio.wait([first], timeout=link.silent_after)
         is_answered = first.done() and not isinstance(first.exception(), Trouble)
         if is_answered or other.is_silent:
             return await asyncio.shield(first)
