@@ -18,9 +18,6 @@ from tests.integration.faults.cluster.command import chosen
 from tests.integration.faults.cluster.row import Result, Row, run_row
 from tests.servers.process import hear_signals
 
-# A machine that is shared, or busy with six processes and ten servers, is slower than the aims suppose.
-SLOWNESS = 3.0
-
 
 @define(eq=False)
 class _Trial:
@@ -62,8 +59,8 @@ class _Trial:
         self._results.append(result)
         if not result.safe:
             await self._replace()
-        if not result.safe or result.delays(SLOWNESS):
-            self._failed.append(f"FAILED {result.story(SLOWNESS)}")
+        if not result.safe or result.delays():
+            self._failed.append(f"FAILED {result.story()}")
             return self._failed[-1]
         return f"{row.title}: " + ", ".join(f"{name} {value}" for name, value in _cells(result).items())
 
