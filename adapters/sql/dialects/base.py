@@ -266,15 +266,12 @@ class SqlDialect:
     # A query for what keeps rows that were removed from being cleaned up, each as `holder` (words for a person) and
     # `since` (a moment, or NULL if it is not known), the oldest first. None if they are cleaned up in any case.
     holding_back_vacuum: str | None
-<<<<<<< HEAD
     # A query for the other sessions of our processes in this database: the `revision` of each, '' if it is from before
     # sessions told theirs, its `name`, and its `place`, '' if it isn't known. None if one process has the database.
     sessions: str | None
-=======
     # One row about the standbys: `names` that commits wait for, how many are connected (`standbys`), how many of them
     # commits wait for (`synchronous`), and of how many this user is not told that (`hidden`).
     replication: str | None
->>>>>>> 2b0e14c (Tell in doctor what a failover would lose or stop: standbys that no commit waits for, queues with few copies or one leader, Redis that is a Sentinel or a cluster)
     # Whether a rollback also undoes changes of the tables, so that a migration is done completely or not at all.
     transactional_ddl: bool
     # How a migrator's connection stops to check foreign keys, and selects the rows that would break one. None if tables

@@ -172,7 +172,6 @@ ORDER BY since NULLS LAST LIMIT 5
 """
 
 
-<<<<<<< HEAD
 # Every user sees the names of all sessions. Up to revision 0028, the name was without a revision.
 _SESSIONS: Final = """
 SELECT coalesce(substring(application_name FROM '/([0-9]{4})$'), '') AS revision, application_name AS name,
@@ -184,7 +183,6 @@ ORDER BY 1, 2, 3
 """
 
 
-=======
 _REPLICATION: Final = """
 SELECT current_setting('synchronous_standby_names') AS names,
        count(*) AS standbys,
@@ -194,16 +192,12 @@ FROM pg_stat_replication
 WHERE state IS NULL OR state IN ('streaming', 'catchup')
 """
 
->>>>>>> 2b0e14c (Tell in doctor what a failover would lose or stop: standbys that no commit waits for, queues with few copies or one leader, Redis that is a Sentinel or a cluster)
 POSTGRESQL: Final = SqlDialect(
     name="PostgreSQL",
     version="SHOW server_version",
     holding_back_vacuum=_HOLDING_BACK_VACUUM,
-<<<<<<< HEAD
     sessions=_SESSIONS,
-=======
     replication=_REPLICATION,
->>>>>>> 2b0e14c (Tell in doctor what a failover would lose or stop: standbys that no commit waits for, queues with few copies or one leader, Redis that is a Sentinel or a cluster)
     transactional_ddl=True,
     suspend_foreign_keys=None,
     # All in one statement, which locks them all.

@@ -89,11 +89,8 @@ SQLITE: Final = SqlDialect(
     name="SQLite",
     version="SELECT sqlite_version()",
     holding_back_vacuum=None,
-<<<<<<< HEAD
     sessions=None,
-=======
     replication=None,
->>>>>>> 2b0e14c (Tell in doctor what a failover would lose or stop: standbys that no commit waits for, queues with few copies or one leader, Redis that is a Sentinel or a cluster)
     transactional_ddl=True,
     # It is too late for this in a transaction.
     suspend_foreign_keys=("PRAGMA foreign_keys = OFF", "PRAGMA foreign_key_check"),
