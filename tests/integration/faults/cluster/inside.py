@@ -41,7 +41,7 @@ class _Trial:
         finally:
             await self._stack.aclose()
             # Wide enough for every name: what is printed into a file is not folded.
-            Console(width=240).print(_table(self._results))
+            Console(width=400).print(_table(self._results))
         self._say(f"{len(self._results)} rows in {time.monotonic() - began:.0f} s, {len(self._failed)} failed")
         for line in self._failed:
             self._say(line)
