@@ -74,6 +74,8 @@ def rollout(options: Options) -> Result:
     with ExitStack() as stack:
         servers = stack.enter_context(open_servers(options.grown))
         settings = servers.settings_of_made(GROWN) if options.grown else servers.settings("rollout")
+        # No order goes to the queue, where it would not wait for the tables, and where no worker would take it.
+        settings["HOLDFAST_INTAKE"] = "direct"
         shop = stack.enter_context(
             open_shop(["api"], settings, servers=servers, orders=options.grown or 0, say=options.say)
         )
