@@ -26,6 +26,7 @@ _NUMBER: Final = re.compile(r"0|[1-9][0-9]*")
 OrderId = NewType("OrderId", UUID)
 PaymentId = NewType("PaymentId", UUID)
 JobId = NewType("JobId", UUID)
+EndpointId = NewType("EndpointId", UUID)
 
 
 # The bits of a UUID that say which kind it is: its version, and its variant (RFC 9562, sections 4.1 and 4.2).

@@ -12,6 +12,7 @@ from uuid_utils.compat import uuid7
 
 from adapters.codecs.intake_queue import PublishedIntake
 from adapters.codecs.rows import WRITERS
+from adapters.codecs.webhook_messages import SignedMessages
 from adapters.memory.cache_fence import NoCacheFence
 from adapters.memory.cache_owner import MemoryCacheOwner
 from adapters.memory.caches import MemoryCatalogueCache, MemoryRecentOrders, MemoryStockCache
@@ -167,6 +168,7 @@ def _limits(settings: Settings) -> Limits:
         followers_max=settings.max_streams,
         job_retention=settings.job_retention,
         export_retention=settings.export_retention,
+        webhooks_allowed=settings.webhooks_allowed,
         allow_reset=settings.allow_reset,
         namespace=settings.namespace,
     )
@@ -317,6 +319,8 @@ class Container(containers.DeclarativeContainer):
         ),
         row_writers=providers.Object(WRITERS),
         row_parsers=providers.Object(PARSERS),
+        webhook_transport=webhook_transport,
+        webhook_messages=providers.Factory(SignedMessages),
         telemetry=telemetry,
         now=now,
         new_id=new_id,

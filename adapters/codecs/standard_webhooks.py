@@ -2,6 +2,7 @@
 
 import hmac
 from base64 import b64decode, b64encode
+from collections.abc import Sequence
 from hashlib import sha256
 from typing import Final, Self
 
@@ -35,10 +36,19 @@ class WebhookSecret:
         return _PREFIX + b64encode(self._key).decode()
 
     def headers(self, message_id: str, body: bytes, *, at: int) -> dict[str, str]:
-        """The headers of one attempt to deliver. The id is that of the message, the same at each attempt.
+        """The headers of one attempt to deliver, as `signed_headers` makes them."""
+        return signed_headers([self], message_id, body, at=at)
 
-        `at` is the time of the attempt, in seconds since 1970: a receiver refuses what is minutes old.
-        """
-        signed = f"{message_id}.{at}.".encode() + body
-        signature = b64encode(hmac.digest(self._key, signed, sha256)).decode()
-        return {"webhook-id": message_id, "webhook-timestamp": str(at), "webhook-signature": f"v1,{signature}"}
+    def signature(self, signed: bytes) -> str:
+        return f"v1,{b64encode(hmac.digest(self._key, signed, sha256)).decode()}"
+
+
+def signed_headers(secrets: Sequence[WebhookSecret], message_id: str, body: bytes, *, at: int) -> dict[str, str]:
+    """The headers of one attempt to deliver. The id is that of the message, the same at each attempt.
+
+    `at` is the time of the attempt, in seconds since 1970: a receiver refuses what is minutes old. While a secret is
+    replaced, several sign.
+    """
+    signed = f"{message_id}.{at}.".encode() + body
+    signatures = " ".join(secret.signature(signed) for secret in secrets)
+    return {"webhook-id": message_id, "webhook-timestamp": str(at), "webhook-signature": signatures}

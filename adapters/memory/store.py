@@ -19,7 +19,7 @@ from application.ports.idempotency import IdempotencyKey
 from application.ports.outbox import Announcement, OutboxEntry
 from domain.catalogue.product import Product, StockAdjustment
 from domain.dead_letter import DeadLetter
-from domain.ids import JobId, OrderId, PaymentId, ProductId
+from domain.ids import EndpointId, JobId, OrderId, PaymentId, ProductId
 from domain.jobs.job import Job
 from domain.message import Message
 from domain.money import Money
@@ -27,9 +27,14 @@ from domain.orders.events import Event, EventId, event_id
 from domain.orders.expiry import OpenPeriod
 from domain.orders.order import Order
 from domain.payments.payment import Payment
+from domain.webhooks.delivery import Delivery, DeliveryId
+from domain.webhooks.endpoint import Endpoint
+from domain.webhooks.progress import Progress
 
 # The fingerprint, the answer as bytes, so that no caller can change it, and when it was given.
 StoredAnswer = tuple[str, bytes, datetime]
+# A delivery, and a line about each of its attempts.
+KeptDelivery = tuple[Delivery, str]
 
 
 @frozen
@@ -88,6 +93,9 @@ class MemoryStore:
     messages: dict[JobId, Message] = field(factory=dict)
     files: dict[tuple[JobId, str], KeptFile] = field(factory=dict)
     audit: list[AuditEntry] = field(factory=list)
+    webhook_endpoints: dict[EndpointId, Endpoint] = field(factory=dict)
+    webhook_progress: dict[EndpointId, Progress] = field(factory=dict)
+    webhook_deliveries: dict[DeliveryId, KeptDelivery] = field(factory=dict)
     # When each order was recorded, or what counts as that time.
     recorded_at: dict[OrderId, datetime] = field(factory=dict)
     # The newest last.
@@ -130,6 +138,10 @@ class Changes:
     recorded_at: Overlay[OrderId, datetime] = field(init=False)
     api_keys: Overlay[str, ApiKey] = field(init=False)
     audit: list[AuditEntry] = field(factory=list, init=False)
+    webhook_endpoints: Overlay[EndpointId, Endpoint] = field(init=False)
+    webhook_progress: Overlay[EndpointId, Progress] = field(init=False)
+    # None for one that is removed.
+    webhook_deliveries: dict[DeliveryId, KeptDelivery | None] = field(factory=dict, init=False)
     # The open periods from this transaction on, if it has noted one.
     open_periods: list[OpenPeriod] | None = field(default=None, init=False)
     committed: Committed = field(factory=Committed, init=False)
@@ -146,6 +158,8 @@ class Changes:
         self.messages = Overlay(self.store.messages)
         self.recorded_at = Overlay(self.store.recorded_at)
         self.api_keys = Overlay(self.store.api_keys)
+        self.webhook_endpoints = Overlay(self.store.webhook_endpoints)
+        self.webhook_progress = Overlay(self.store.webhook_progress)
 
     def waiting_announcements(self) -> dict[int, KeptAnnouncement]:
         return _changed(self.store.announcements, self.announcements)
@@ -155,6 +169,9 @@ class Changes:
 
     def files_there(self) -> dict[tuple[JobId, str], KeptFile]:
         return _changed(self.store.files, self.files)
+
+    def webhook_deliveries_there(self) -> dict[DeliveryId, KeptDelivery]:
+        return _changed(self.store.webhook_deliveries, self.webhook_deliveries)
 
     def commit(self) -> None:
         store = self.store
@@ -172,6 +189,9 @@ class Changes:
         store.recorded_at.update(self.recorded_at.written)
         store.api_keys.update(self.api_keys.written)
         store.audit += self.audit
+        store.webhook_endpoints.update(self.webhook_endpoints.written)
+        store.webhook_progress.update(self.webhook_progress.written)
+        store.webhook_deliveries = self.webhook_deliveries_there()
         if self.open_periods is not None:
             store.open_periods = self.open_periods
         store.adjustments += self.adjustments

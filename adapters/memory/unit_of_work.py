@@ -22,6 +22,11 @@ from adapters.memory.repositories.products import MemoryProducts
 from adapters.memory.repositories.resets import MemoryResets
 from adapters.memory.repositories.stock_adjustments import MemoryStockAdjustments
 from adapters.memory.repositories.waiting_work import MemoryWaitingWork
+from adapters.memory.repositories.webhooks import (
+    MemoryWebhookDeliveries,
+    MemoryWebhookEndpoints,
+    MemoryWebhookProgress,
+)
 from adapters.memory.store import Changes, MemoryStore
 from application.execution.after_commit import AfterCommit, propagate_nothing
 from application.ports.persistence import Transaction
@@ -136,3 +141,15 @@ class MemoryTransaction:
     @property
     def audit(self) -> MemoryAudit:
         return MemoryAudit(self._changes)
+
+    @property
+    def webhook_endpoints(self) -> MemoryWebhookEndpoints:
+        return MemoryWebhookEndpoints(self._changes)
+
+    @property
+    def webhook_progress(self) -> MemoryWebhookProgress:
+        return MemoryWebhookProgress(self._changes)
+
+    @property
+    def webhook_deliveries(self) -> MemoryWebhookDeliveries:
+        return MemoryWebhookDeliveries(self._changes)

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from attrs import field, frozen
-from sqlalchemy import Float, bindparam, literal, select
+from sqlalchemy import Float, bindparam, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.sql.core.connecting import connected
@@ -15,9 +15,10 @@ from adapters.sql.repositories.outbox import MARK
 from adapters.sql.repositories.relay_lease import LEASE
 from adapters.sql.tables.dead_letters import UNDECIDED, dead_letters
 from adapters.sql.tables.events import order_events, outbox, waiting_work
-from adapters.sql.tables.feed import feed_head
+from adapters.sql.tables.feed import feed, feed_head
 from adapters.sql.tables.orders import WAITING, orders
 from adapters.sql.tables.shop import consistency_checks, leases
+from adapters.sql.tables.webhooks import webhook_endpoints, webhook_progress
 
 _MOST_PENDING: Final = 10_000
 _MOST_WAITING: Final = 1_000
@@ -35,6 +36,18 @@ _OLDEST: Final = select(order_events.c.at, FromNow(literal(0)).label("now")).joi
     _first, (order_events.c.order_id == _first.c.order_id) & (order_events.c.sequence == _first.c.sequence)
 )
 _POSITION: Final = select(feed_head.c.given)
+_slowest: Final = (
+    select(func.min(webhook_progress.c.position).label("position"))
+    .join(webhook_endpoints, webhook_endpoints.c.id == webhook_progress.c.endpoint_id)
+    .where(webhook_endpoints.c.disabled.is_(None), webhook_endpoints.c.deleted_at.is_(None))
+    .scalar_subquery()
+)
+_BEHIND: Final = (
+    select(feed.c.given_at, FromNow(literal(0)).label("now"))
+    .where(feed.c.position > _slowest)
+    .order_by(feed.c.position)
+    .limit(1)
+)
 _LETTERS: Final = count_of(select(dead_letters.c.id).where(UNDECIDED), _MOST_WAITING)
 _LEADS: Final = select(leases.c.name).where(LEASE.is_held())
 _CHECKED: Final = select(*consistency_checks.c)
@@ -56,6 +69,8 @@ class Sample:
     feed_position: int
     dead_letters: int
     leads: bool
+    # In seconds: the age of the oldest event that an enabled endpoint has not got to.
+    webhook_lag: float = 0.0
     # What the last consistency check has found, by kind, and when one last saw everything. Nothing: there was none yet.
     discrepancies: Mapping[str, int] = field(factory=dict)
     compared_at: datetime | None = None
@@ -74,6 +89,7 @@ class SqlSamples:
                 return int((await connection.execute(statement)).scalar() or 0)
 
             oldest = (await connection.execute(_OLDEST)).first()
+            behind = (await connection.execute(_BEHIND)).first()
             checked = (await connection.execute(_CHECKED)).all()
             return Sample(
                 outbox_pending=await number(_PENDING) + await number(_PUT_OFF),
@@ -81,6 +97,7 @@ class SqlSamples:
                 outbox_oldest_age=max(0.0, (oldest.now - oldest.at).total_seconds()) if oldest else 0.0,
                 feed_position=await number(_POSITION),
                 dead_letters=await number(_LETTERS),
+                webhook_lag=max(0.0, (behind.now - behind.given_at).total_seconds()) if behind else 0.0,
                 leads=(await connection.execute(_LEADS, {"by": relay})).first() is not None,
                 discrepancies={row.kind: row.found for row in checked},
                 compared_at=max((row.compared_at for row in checked if row.compared_at), default=None),

@@ -27,6 +27,8 @@ from adapters.sql.repositories.products import SqlProducts
 from adapters.sql.repositories.resets import SqlResets
 from adapters.sql.repositories.stock_adjustments import SqlStockAdjustments
 from adapters.sql.repositories.waiting_work import SqlWaitingWork
+from adapters.sql.repositories.webhook_deliveries import SqlWebhookDeliveries
+from adapters.sql.repositories.webhook_endpoints import SqlWebhookEndpoints, SqlWebhookProgress
 from application.execution.after_commit import AfterCommit, Committed, propagate_nothing
 from application.ports.persistence import Transaction
 
@@ -109,3 +111,6 @@ class _SqlTransaction:
     files = _repository(lambda block, _: SqlFiles(block))
     resets = _repository(lambda block, _: SqlResets(block))
     audit = _repository(lambda block, _: SqlAudit(block))
+    webhook_endpoints = _repository(lambda block, _: SqlWebhookEndpoints(block))
+    webhook_progress = _repository(lambda block, _: SqlWebhookProgress(block))
+    webhook_deliveries = _repository(lambda block, _: SqlWebhookDeliveries(block))

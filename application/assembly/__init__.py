@@ -22,6 +22,7 @@ from application.assembly.ports import Ports
 from application.assembly.shared import Shared
 from application.assembly.upkeep import upkeep_use_cases
 from application.assembly.use_cases import UseCases
+from application.assembly.webhooks import webhook_use_cases
 
 _CAPABILITIES = (
     order_use_cases,
@@ -33,6 +34,7 @@ _CAPABILITIES = (
     export_use_cases,
     import_use_cases,
     messaging_use_cases,
+    webhook_use_cases,
     upkeep_use_cases,
 )
 

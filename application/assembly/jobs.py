@@ -17,13 +17,14 @@ from application.feed.read_feed import ReadFeed
 from application.intake.place_order import PlaceOrder
 from application.jobs.add_job import AddJob
 from application.jobs.change_job import CancelJob, RetryJob
-from application.jobs.kinds import CHANGE_ORDER, EXPORT, IMPORT, MESSAGE, SEED_ORDERS, JobHandler
+from application.jobs.kinds import CHANGE_ORDER, EXPORT, IMPORT, MESSAGE, RECOVER_WEBHOOKS, SEED_ORDERS, JobHandler
 from application.jobs.look_up import CountJobs, GetJob, ListJobs
 from application.jobs.remove_old import RemoveJobs
 from application.jobs.run_jobs import RunJobs
 from application.messages.list_messages import ListMessages
 from application.messages.post_message import PostMessage, StoreMessage
 from application.orders.queued_changes import MakeChange
+from application.webhooks.deliveries import RecoverDeliveries
 from domain.ids import JobId
 from domain.jobs.job import Job
 from domain.message import Message
@@ -52,6 +53,7 @@ def job_use_cases(shared: Shared) -> JobUseCases:
         EXPORT: WriteExport(uow, ReadExportPages(uow, ReadFeed(uow)), shared.ports.row_writers),
         IMPORT: run_import(shared),
         CHANGE_ORDER: MakeChange(uow, now, shared.changes),
+        RECOVER_WEBHOOKS: RecoverDeliveries(uow),
     }
     add_job = AddJob(uow, shared.ports.new_id, now)
     return JobUseCases(

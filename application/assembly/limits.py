@@ -5,6 +5,8 @@ from typing import Literal
 
 from attrs import frozen
 
+from application.webhooks.destinations import NOTHING_ELSE, Allowed
+
 
 @frozen(kw_only=True)
 class Limits:
@@ -46,6 +48,8 @@ class Limits:
     import_batch: int = 250
     # How long the files of jobs are kept: what exports have written, and what imports were given and have done.
     export_retention: timedelta = timedelta(days=1)
+    # Where webhooks may go beside https to public addresses.
+    webhooks_allowed: Allowed = NOTHING_ELSE
     # Whether the shop may be emptied, and what it is called.
     allow_reset: bool = False
     namespace: str = "holdfast"

@@ -11,6 +11,7 @@ from application.telemetry.measured import (
     MeasuredRecentOrders,
     MeasuredStockCache,
     MeasuredSubscription,
+    MeasuredTransport,
     lookups,
 )
 
@@ -25,5 +26,6 @@ def measured(ports: Ports) -> Ports:
         publisher=MeasuredPublisher(ports.publisher, telemetry),
         subscription=lambda work: MeasuredSubscription(ports.subscription(work), telemetry, work.name),
         provider=MeasuredProvider(ports.provider, telemetry),
+        webhook_transport=MeasuredTransport(ports.webhook_transport, telemetry),
         order_log=CountChanges(ports.order_log, telemetry),
     )

@@ -17,6 +17,7 @@ from application.ports.persistence import UnitOfWork
 from application.ports.reset import ResetData
 from application.ports.rows import RowParsers, RowWriter
 from application.ports.telemetry import NoTelemetry, Telemetry
+from application.ports.webhooks import WebhookMessages, WebhookTransport
 from domain.orders.order import Order
 
 
@@ -50,6 +51,8 @@ class Ports:
     # By the name of the format.
     row_writers: Mapping[str, RowWriter]
     row_parsers: RowParsers
+    webhook_transport: WebhookTransport
+    webhook_messages: WebhookMessages
     now: Clock
     new_id: NewId
     new_secret: NewSecret

@@ -17,6 +17,7 @@ from application.reconciliation.find_stuck import FindStuck
 from application.reconciliation.find_unrecorded import FindUnrecorded
 from application.reconciliation.reconcile import Reconcile
 from application.reconciliation.repair import Repair
+from application.reconciliation.webhooks import CompareWebhooks
 
 
 @frozen(kw_only=True, slots=False)
@@ -35,7 +36,15 @@ def upkeep_use_cases(shared: Shared) -> UpkeepUseCases:
     find_unrecorded = FindUnrecorded(uow, ports.recent_orders, now)
     return UpkeepUseCases(
         prune_keys=None if limits.key_retention is None else PruneKeys(uow, limits.key_retention),
-        reconcile=Reconcile(uow, ports.provider_ledger, now, limits.stuck_after, find_stuck, find_unrecorded),
+        reconcile=Reconcile(
+            uow,
+            ports.provider_ledger,
+            now,
+            limits.stuck_after,
+            find_stuck,
+            find_unrecorded,
+            CompareWebhooks(uow),
+        ),
         repair=Repair(
             uow, ports.provider, shared.process_payment.until_done, shared.expire_orders, shared.persist_orders
         ),

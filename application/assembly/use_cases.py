@@ -16,6 +16,7 @@ from application.assembly.messaging import MessagingUseCases
 from application.assembly.orders import OrderUseCases
 from application.assembly.shared import ChangeOrder
 from application.assembly.upkeep import UpkeepUseCases
+from application.assembly.webhooks import WebhookUseCases
 from domain.orders.status import OrderStatus
 
 
@@ -30,6 +31,7 @@ class UseCases(
     ExportUseCases,
     ImportUseCases,
     MessagingUseCases,
+    WebhookUseCases,
     UpkeepUseCases,
 ):
     """The use cases of every capability, each of which has a file here. Those that many call at once are batched.

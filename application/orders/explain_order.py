@@ -15,9 +15,12 @@ from domain.ids import OrderId
 from domain.jobs.job import Job
 from domain.orders.events import Event, event_id
 from domain.orders.order import Order
+from domain.webhooks.delivery import Delivery
 
 # Looked through for the request of one order. They have no index by order, and a shop has few that wait.
 _MOST_LETTERS: Final = 2000
+# Shown at most: a shop may have a thousand receivers, and an order a dozen events.
+_MOST_DELIVERIES: Final = 200
 
 
 @frozen
@@ -72,12 +75,13 @@ class ExplainOrder:
             waiting = await tx.outbox.waiting(order_id)
             changes = await tx.jobs.changes_of({order_id})
             request = last_requests(history).get(order_id)
+            sent = await tx.webhook_deliveries.of_order(order_id, limit=_MOST_DELIVERIES)
             waits = waiting.get(event_id(request)) if request else None
             letter = None
             if request is not None and waits not in {Waits.OUTBOX, Waits.AT_ITS_QUEUE}:
                 letter = await self._letter_of(tx, request)
         standing = standing_of(order, request=request, waits=waits, letter=letter)
-        steps = [*map(_happened, history), *map(_asked, changes)]
+        steps = [*map(_happened, history), *map(_asked, changes), *(_sent(each) for each in sent if each.finished_at)]
         if letter is not None:
             steps += [Step(letter.message.first_at, f"dead letter {letter.id}: {letter.message.reason}")]
         held_up = sum(each is Waits.PUT_OFF for each in waiting.values())
@@ -86,7 +90,11 @@ class ExplainOrder:
             order=order,
             standing=standing,
             steps=sorted(steps, key=lambda step: step.at),
-            beside=[*beside, *map(_waiting_change, changes)],
+            beside=[
+                *beside,
+                *map(_waiting_change, changes),
+                *(_waiting_webhook(each) for each in sent if each.is_open),
+            ],
         )
 
     async def _letter_of(self, tx: Transaction, request: Event) -> DeadLetter | None:
@@ -104,6 +112,17 @@ class ExplainOrder:
 
 def _happened(event: Event) -> Step:
     return Step(event.at, event.type)
+
+
+def _sent(delivery: Delivery) -> Step:
+    why = f": {delivery.reason}" if delivery.reason else ""
+    told = f"webhook {delivery.type} to endpoint {delivery.id.endpoint_id} is {delivery.status.value}{why}"
+    return Step(delivery.finished_at or delivery.at, told)
+
+
+def _waiting_webhook(delivery: Delivery) -> str:
+    why = delivery.reason or delivery.outcome or "not tried yet"
+    return f"the webhook {delivery.type} to endpoint {delivery.id.endpoint_id} waits as delivery {delivery.id} ({why})"
 
 
 def _asked(job: Job) -> Step:

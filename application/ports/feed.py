@@ -2,15 +2,18 @@
 
 from collections.abc import Collection
 from datetime import timedelta
-from typing import NewType, Protocol
+from typing import Final, NewType, Protocol
 
 from attrs import field, frozen
 
 from domain.ids import CustomerId, OrderId
-from domain.orders.events import Event
+from domain.orders.events import EVENT_TYPES, Event, OrderAccepted
 
 # From 1, without gaps. Who has read up to a position never finds a new event at or below it.
 Position = NewType("Position", int)
+
+# The types that it has: an accepted order is in no history yet.
+FED_TYPES: Final = frozenset(kind.type for kind in EVENT_TYPES) - {OrderAccepted.type}
 
 
 @frozen
@@ -79,6 +82,9 @@ class Feed(Protocol):
 
     async def read(self, of: FeedRange, *, limit: int) -> list[FeedItem]:
         """The first events of a range, by position."""
+
+    async def count(self, of: FeedRange) -> int:
+        """How many events of a range have these types. It has no other filter."""
 
     async def prune(self, *, older_than: timedelta, limit: int) -> int:
         """Forget the positions that were given before that time, the oldest first. Return how many. Events stay."""

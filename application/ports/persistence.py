@@ -16,6 +16,7 @@ from application.ports.jobs import Jobs, Messages
 from application.ports.order_search import STRETCH, OrderFilter, OrdersFound
 from application.ports.outbox import Announcements, Outbox, WaitingWork
 from application.ports.reset import Resets
+from application.ports.webhook_store import WebhookDeliveries, WebhookEndpoints, WebhookProgress
 from domain.dead_letter import DeadLetter, DeadMessage
 from domain.ids import CustomerId, OrderId, PaymentId
 from domain.orders.events import Event
@@ -233,6 +234,12 @@ class Transaction(Protocol):
     def resets(self) -> Resets: ...
     @property
     def audit(self) -> Audit: ...
+    @property
+    def webhook_endpoints(self) -> WebhookEndpoints: ...
+    @property
+    def webhook_progress(self) -> WebhookProgress: ...
+    @property
+    def webhook_deliveries(self) -> WebhookDeliveries: ...
 
 
 class UnitOfWork(Protocol):

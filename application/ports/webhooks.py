@@ -4,8 +4,12 @@ from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
+from uuid import UUID
 
 from attrs import field, frozen
+
+from domain.orders.events import Event
+from domain.webhooks.endpoint import Endpoint
 
 
 class AttemptFailure(StrEnum):
@@ -49,3 +53,25 @@ class Attempt:
 class WebhookTransport(Protocol):
     async def send(self, request: WebhookRequest) -> Attempt:
         """Try once, within 15 s (5 s to connect). It raises nothing but what cancels it."""
+
+
+@frozen(kw_only=True)
+class Told:
+    """What one attempt tells. `gap`: the receiver lacks an earlier event of the order."""
+
+    position: int
+    event: Event
+    attempt: int
+    gap: bool = False
+
+
+class WebhookMessages(Protocol):
+    """What is sent, and how it is signed."""
+
+    def new_secret(self, chance: str) -> str:
+        """Return a secret as people and receivers write it, made of characters that nobody can guess."""
+
+    def of_event(self, endpoint: Endpoint, told: Told, *, at: datetime) -> WebhookRequest: ...
+
+    def ping(self, endpoint: Endpoint, *, id_: UUID, at: datetime) -> WebhookRequest:
+        """Return a request that is about no event."""

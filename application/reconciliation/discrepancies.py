@@ -27,7 +27,9 @@ class Remedy(StrEnum):
     RECORD = "record it"
 
 
-Kind = Literal["stock", "history", "payment", "charge", "provider", "outbox", "stuck", "accepted", "dead letter"]
+Kind = Literal[
+    "stock", "history", "payment", "charge", "provider", "outbox", "stuck", "accepted", "dead letter", "webhook"
+]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 # While the provider can't be reached, payments and charges are not compared.
 _NOT_COMPARED: Final[Kind] = "provider"

@@ -12,13 +12,14 @@ from application.ports.persistence import UnitOfWork
 from application.reconciliation.discrepancies import Discrepancy, of_charge, of_history, of_payment, of_stock
 from application.reconciliation.find_stuck import FindStuck
 from application.reconciliation.find_unrecorded import FindUnrecorded
+from application.reconciliation.webhooks import CompareWebhooks
 from domain.ids import OrderId, PaymentId, ProductId
 from domain.orders.order import Order
 
 
 @frozen
 class Reconcile:
-    """The consistency check: compare stock, orders, payments, the provider's ledger, and what clients were told of.
+    """The consistency check: compare stock, orders, payments, the provider's ledger, and what others were told of.
 
     The outbox and the dead letters are looked through for what is stuck. The shop may run meanwhile: a finding about an
     order counts only if two comparisons give the same one. Orders are read before charges, because the provider records
@@ -31,6 +32,7 @@ class Reconcile:
     _stuck_after: timedelta
     _find_stuck: FindStuck
     _find_unrecorded: FindUnrecorded
+    _compare_webhooks: CompareWebhooks
     _page: int = field(default=500, kw_only=True)
 
     async def __call__(self) -> list[Discrepancy]:
@@ -48,6 +50,7 @@ class Reconcile:
         # An order whose charge is reported already needs no second finding.
         told = {each.order_id for each in found if each.remedy is not None}
         found += await self._find_stuck(unreachable=unreachable, told=told)
+        found += await self._compare_webhooks()
         return found + await self._find_unrecorded(
             told={each.order_id for each in found if each.about == "dead letter"}
         )

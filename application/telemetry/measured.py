@@ -19,6 +19,7 @@ from application.ports.messaging import Delivery, EventPublisher, Subscription
 from application.ports.outbox import OutboxEntry
 from application.ports.payments import PaymentDeclined, PaymentProvider
 from application.ports.telemetry import Record, Telemetry
+from application.ports.webhooks import Attempt, AttemptFailure, WebhookRequest, WebhookTransport
 from application.telemetry import metrics
 from domain.catalogue.product import Product
 from domain.errors import DomainError
@@ -105,6 +106,20 @@ class MeasuredStockCache:
 
     async def put_committed(self, levels: Mapping[ProductId, StockLevel]) -> bool:
         return await self._inner.put_committed(levels)
+
+
+class MeasuredTransport:
+    def __init__(self, inner: WebhookTransport, telemetry: Telemetry) -> None:
+        self._inner: Final = inner
+        self._count: Final = {
+            outcome: telemetry.of(metrics.WEBHOOK_ATTEMPTS, outcome=outcome)
+            for outcome in ("delivered", *AttemptFailure)
+        }
+
+    async def send(self, request: WebhookRequest) -> Attempt:
+        attempt = await self._inner.send(request)
+        self._count[attempt.failure or "delivered"](1)
+        return attempt
 
 
 class MeasuredProvider:

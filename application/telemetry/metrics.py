@@ -3,6 +3,7 @@
 from typing import Final
 
 from application.ports.telemetry import Metric
+from application.ports.webhooks import AttemptFailure
 
 # Seconds: from a lookup in memory to the longest that a client waits; and from the fastest payment to the slowest.
 _FAST: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -151,6 +152,17 @@ RECONCILED: Final = Metric(
     kind="gauge",
     name="reconcile_last_success_timestamp_seconds",
     meaning="when `holdfast reconcile` has last compared everything, whatever it found; 0 if it never has",
+)
+WEBHOOK_ATTEMPTS: Final = Metric(
+    kind="counter",
+    name="webhook_attempts_total",
+    meaning="attempts to deliver a webhook",
+    labels={"outcome": f"`delivered`, or why not: {', '.join(f'`{each}`' for each in AttemptFailure)}"},
+)
+WEBHOOK_LAG: Final = Metric(
+    kind="gauge",
+    name="webhook_lag_seconds",
+    meaning="the age of the oldest event that an enabled webhook endpoint has not got to; 0 if there is none",
 )
 EVENT_STREAMS: Final = Metric(
     kind="gauge", name="event_streams", meaning="readers that follow the feed, and requests that wait for an order"

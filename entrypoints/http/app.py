@@ -44,6 +44,7 @@ from entrypoints.http.routes.orders import orders_routes
 from entrypoints.http.routes.problems import problems_routes
 from entrypoints.http.routes.products import products_routes
 from entrypoints.http.routes.route import Open, Route, expect_access
+from entrypoints.http.routes.webhooks import webhooks_routes
 from entrypoints.http.server.connection import LeanQuart
 from entrypoints.readiness import CheckReadiness
 
@@ -106,6 +107,7 @@ def create_app(  # noqa: PLR0913 - each is a setting, given by name
         *jobs_routes(use_cases, cursors),
         *exports_routes(use_cases),
         *imports_routes(use_cases, max_import),
+        *webhooks_routes(use_cases, cursors),
         *admin_routes(use_cases),
     )
     open_routes = (*problems_routes(), *health_routes(check_readiness), *documents_routes(namespace, app.routes))

@@ -18,8 +18,10 @@ from attrs import field, frozen
 
 from application.ports.jobs import JobPlace
 from application.ports.order_search import OrderFilter
-from domain.ids import JobId, OrderId, ProductId
+from application.ports.webhook_store import DeliveryFilter
+from domain.ids import EndpointId, JobId, OrderId, ProductId
 from domain.jobs.job import JobStatus
+from domain.webhooks.delivery import DeliveryId
 from entrypoints.http.refusals import InvalidCursor, in_query
 
 _PRODUCTS: Final = "products"
@@ -50,6 +52,11 @@ _JOB_PLACES: Final = _Keys[JobPlace](
 )
 _PRODUCT_IDS: Final = _Keys[ProductId](
     lambda id_: id_.to_bytes(8, "big"), lambda key: ProductId(int.from_bytes(key, "big"))
+)
+_ENDPOINT_IDS: Final = _Keys[EndpointId](lambda id_: id_.bytes, lambda key: EndpointId(UUID(bytes=key)))
+_DELIVERY_IDS: Final = _Keys[DeliveryId](
+    lambda id_: id_.endpoint_id.bytes + id_.position.to_bytes(8, "big"),
+    lambda key: DeliveryId(EndpointId(UUID(bytes=key[:16])), int.from_bytes(key[16:], "big")),
 )
 _NUMBERS: Final = _Keys[int](lambda number: number.to_bytes(8, "big"), lambda key: int.from_bytes(key, "big"))
 _TEXTS: Final = _Keys[str](str.encode, bytes.decode)
@@ -113,6 +120,13 @@ class Cursors:
 
     def of_messages(self, order_id: OrderId | None) -> ListCursors[JobId]:
         return ListCursors(self._secret, f"messages {order_id}", _JOB_IDS)
+
+    def of_endpoints(self) -> ListCursors[EndpointId]:
+        return ListCursors(self._secret, "webhook endpoints", _ENDPOINT_IDS)
+
+    def of_deliveries(self, only: DeliveryFilter) -> ListCursors[DeliveryId]:
+        of = f"deliveries {only.endpoint_id} {only.status} {only.type} {only.order_id} {only.reason} {only.undelivered}"
+        return ListCursors(self._secret, of, _DELIVERY_IDS)
 
 
 def _products(*, active: bool | None) -> str:

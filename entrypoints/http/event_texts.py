@@ -6,8 +6,8 @@ from typing import Final
 import msgspec
 from attrs import define, field
 
+from adapters.codecs.feed_items import FeedItemBody
 from application.ports.feed import FeedItem, Position
-from entrypoints.http.bodies.events import FeedItemBody
 
 _ENCODER: Final = msgspec.json.Encoder()
 # A little more than a follower may leave unread.

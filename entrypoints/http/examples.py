@@ -7,15 +7,18 @@ from uuid import UUID
 from msgspec.structs import asdict as members_of
 from msgspec.structs import replace
 
+from adapters.codecs.feed_items import FeedItemBody
 from application.access.scopes import Role, Scope
 from application.orders.standing import WaitsFor
 from domain.jobs.job import JobStatus
 from domain.orders.events import OrderPlaced
 from domain.orders.status import OrderStatus
+from domain.webhooks.delivery import DeliveryStatus
+from domain.webhooks.endpoint import Ordering, Payload
 from entrypoints.http.bodies.admin import ResetBody, ResetDoneBody, SeedBody
 from entrypoints.http.bodies.audit import AuditBody, AuditEntryBody
 from entrypoints.http.bodies.carts import CartBody, CartItemBody, PutItemBody
-from entrypoints.http.bodies.events import EventBody, FeedBody, FeedItemBody, HistoryBody
+from entrypoints.http.bodies.events import EventBody, FeedBody, HistoryBody
 from entrypoints.http.bodies.expanded import ExpandedOrderBody
 from entrypoints.http.bodies.exports import ExportBody, ExportFilterBody
 from entrypoints.http.bodies.health import LiveBody, ReadyBody
@@ -46,6 +49,18 @@ from entrypoints.http.bodies.products import (
     ProductsBody,
 )
 from entrypoints.http.bodies.timeline import StepBody, TimelineBody
+from entrypoints.http.bodies.webhooks import (
+    AttemptBody,
+    ChangeEndpointBody,
+    DeliveriesBody,
+    DeliveryBody,
+    DeliveryWithAttemptsBody,
+    EndpointBody,
+    EndpointsBody,
+    EndpointWithSecretBody,
+    NewEndpointBody,
+    RecoverBody,
+)
 from entrypoints.http.order_details import ChangeDetailsBody
 
 _AT: Final = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
@@ -192,6 +207,53 @@ TIMELINE: Final = TimelineBody(
     [],
 )
 FEED: Final = FeedBody([FeedItemBody(1, ORDER.order_id, _PLACED.sequence, _PLACED.type, _AT, _PLACED.data)], 1)
+NEW_ENDPOINT: Final = NewEndpointBody(
+    url="https://receiver.example/webhooks", events=("order.paid", "order.refunded"), description="the warehouse"
+)
+CHANGE_ENDPOINT: Final = ChangeEndpointBody(events=("order.*",))
+ENDPOINT: Final = EndpointBody(
+    endpoint_id=UUID("01890a5d-ac96-774b-bcce-b302099a8059"),
+    url=NEW_ENDPOINT.url,
+    description=NEW_ENDPOINT.description,
+    events=NEW_ENDPOINT.events,
+    payload=Payload.FULL,
+    ordering=Ordering.STRICT,
+    headers=[],
+    rate_per_s=None,
+    max_concurrency=4,
+    enabled=True,
+    disabled_because=None,
+    disabled_at=None,
+    created_at=_AT,
+    position=4711,
+    behind=0,
+    filtered=4000,
+    lost=0,
+    failures_in_a_row=0,
+    failing_since=None,
+    rests_until=None,
+)
+ENDPOINTS: Final = EndpointsBody([ENDPOINT], None)
+ENDPOINT_WITH_SECRET: Final = EndpointWithSecretBody("whsec_...", ENDPOINT)
+RECOVER: Final = RecoverBody(since=_AT, types=("order.paid",))
+DELIVERY: Final = DeliveryBody(
+    delivery_id=f"{ENDPOINT.endpoint_id}.4711",
+    endpoint_id=ENDPOINT.endpoint_id,
+    position=4711,
+    order_id=ORDER.order_id,
+    sequence=4,
+    type="order.paid",
+    time=_AT,
+    status=DeliveryStatus.DELIVERED,
+    reason=None,
+    attempts=1,
+    outcome="status 204",
+    next_at=None,
+    finished_at=_AT,
+)
+DELIVERIES: Final = DeliveriesBody([DELIVERY], None)
+ATTEMPT: Final = AttemptBody(_AT, 12, "203.0.113.7", 204, None, {}, "")
+DELIVERY_WITH_ATTEMPTS: Final = DeliveryWithAttemptsBody(DELIVERY, [ATTEMPT])
 LIVE: Final = LiveBody()
 READY: Final = ReadyBody("ok", orders=True, payments=True, missing=())
 PROBLEM_KIND: Final = ProblemKindBody(

@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 from uuid import UUID
 
-from domain.ids import MAX_ID, CustomerId, JobId, OrderId, ProductId, customer_id
+from domain.ids import MAX_ID, CustomerId, EndpointId, JobId, OrderId, ProductId, customer_id
+from domain.webhooks.delivery import DeliveryId
 from entrypoints.http.refusals import FieldError, InvalidRequest, NotAnId
 
 _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -13,6 +14,8 @@ _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 PATH_SCHEMAS: Final[Mapping[str, Mapping[str, Any]]] = {
     "order_id": {"type": "string", "format": "uuid", "pattern": f"^{_UUID.pattern}$"},
     "job_id": {"type": "string", "format": "uuid", "pattern": f"^{_UUID.pattern}$"},
+    "endpoint_id": {"type": "string", "format": "uuid", "pattern": f"^{_UUID.pattern}$"},
+    "delivery_id": {"type": "string", "pattern": rf"^{_UUID.pattern}\.[1-9][0-9]{{0,17}}$"},
     "product_id": {"type": "integer", "minimum": 1, "maximum": MAX_ID},
 }
 _WHOLE_NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,18}")
@@ -26,6 +29,20 @@ def order_id_of(text: str) -> OrderId:
 def job_id_of(text: str) -> JobId:
     """Parse the id of a job. Raise `NotAnId`."""
     return JobId(_uuid_of("a job", text))
+
+
+def endpoint_id_of(text: str) -> EndpointId:
+    """Parse the id of a webhook endpoint. Raise `NotAnId`."""
+    return EndpointId(_uuid_of("a webhook endpoint", text))
+
+
+def delivery_id_of(text: str) -> DeliveryId:
+    """Parse the id of a delivery. Raise `NotAnId`."""
+    endpoint_id, _, position = text.partition(".")
+    number = whole_number_of(position)
+    if number is None or not 1 <= number <= MAX_ID:
+        raise NotAnId("The id of a delivery is that of its endpoint, a dot, and the position of its event.")
+    return DeliveryId(endpoint_id_of(endpoint_id), number)
 
 
 def _uuid_of(what: str, text: str) -> UUID:

@@ -56,6 +56,8 @@ from domain.errors import (
 )
 from domain.jobs.job import UnknownJob
 from domain.message import InvalidMessage
+from domain.webhooks.delivery import UnknownDelivery
+from domain.webhooks.endpoint import InvalidEndpoint, TooManyEndpoints, UnknownEndpoint
 from entrypoints.http.problem_kinds import (
     BAD_PROTOCOL,
     DEADLINE,
@@ -227,6 +229,38 @@ KINDS: Final[Mapping[type[Exception], Kind]] = MappingProxyType(
             "The API key breaks a rule",
             "The key can't be made or changed as it is asked for, such as one that ends in the past.",
             "Change what `errors` names.",
+            is_told=True,
+        ),
+        UnknownEndpoint: Kind(
+            HTTPStatus.NOT_FOUND,
+            UnknownEndpoint.code,
+            "There is no such webhook endpoint",
+            "No webhook endpoint has this id, or it was deleted.",
+            "Take an id from GET /webhook-endpoints.",
+            is_told=True,
+        ),
+        InvalidEndpoint: Kind(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            InvalidEndpoint.code,
+            "The webhook endpoint breaks a rule",
+            "The endpoint can't be made or changed as it is asked for, as one for an unknown type of event.",
+            "Change what `errors` names.",
+            is_told=True,
+        ),
+        TooManyEndpoints: Kind(
+            HTTPStatus.CONFLICT,
+            TooManyEndpoints.code,
+            "There are as many webhook endpoints as there may be",
+            "Each event is looked at for each endpoint, so their number has a bound.",
+            "Delete an endpoint, or let one receiver take the events for several.",
+            is_told=True,
+        ),
+        UnknownDelivery: Kind(
+            HTTPStatus.NOT_FOUND,
+            UnknownDelivery.code,
+            "There is no such webhook delivery",
+            "No delivery has this id, or it ended 30 days ago and was removed.",
+            "Take an id from GET /webhook-endpoints/{id}/deliveries.",
             is_told=True,
         ),
         IllegalTransition: Kind(

@@ -10,13 +10,13 @@ from urllib.parse import parse_qsl
 
 from application.execution.counting import MOST_COUNTED
 from application.imports.request import OnError, What
-from application.ports.feed import Position, types_among
+from application.ports.feed import FED_TYPES, Position, types_among
 from domain.ids import MAX_ID, CustomerId, OrderId, ProductId
 from domain.jobs.job import JobStatus
 from domain.money import MAX_MINOR
-from domain.orders.events import Event, OrderAccepted
 from domain.orders.limits import MAX_EMAIL, MAX_EXTERNAL_ID
 from domain.orders.status import OrderStatus
+from domain.webhooks.delivery import DeliveryStatus, Undelivered
 from entrypoints.http.field_errors import EMAIL, PATTERNS, PRINTABLE
 from entrypoints.http.ids import PATH_SCHEMAS, customer_id_of, order_id_of, whole_number_of
 from entrypoints.http.moments import moment_of
@@ -28,8 +28,6 @@ MAX_LIMIT: Final = 200
 # For as long a request may wait for something to happen.
 MOST_SECONDS: Final = 10.0
 MAX_EVENTS: Final = 1_000_000
-# Those of a history, which are those of the feed: an accepted order has none yet.
-EVENT_TYPES: Final = frozenset(event.type for event in get_args(Event)) - {OrderAccepted.type}
 
 # More parameters than any route has, and few enough to be parsed quickly.
 _MAX_PARAMETERS: Final = 20
@@ -196,11 +194,24 @@ def event_types(text: str) -> frozenset[str]:
     """Types and beginnings of types, with commas between them."""
     patterns = text.split(",")
     for pattern in patterns:
-        if not types_among(EVENT_TYPES, [pattern]):
-            known = ", ".join(sorted(EVENT_TYPES))
+        if not types_among(FED_TYPES, [pattern]):
+            known = ", ".join(sorted(FED_TYPES))
             rule = f"{pattern[:40]!r} names no type; write types with commas between them, as in order.*,order.paid"
             raise InvalidRequest(in_query("types", f"{rule}. There are {known}", "not_one_of"))
-    return types_among(EVENT_TYPES, patterns)
+    return types_among(FED_TYPES, patterns)
+
+
+def event_type(text: str) -> str:
+    """One type."""
+    return _one_of("type", text, sorted(FED_TYPES))
+
+
+def delivery_status(text: str) -> DeliveryStatus:
+    return DeliveryStatus(_one_of("status", text, list(DeliveryStatus)))
+
+
+def undelivered_reason(text: str) -> Undelivered:
+    return Undelivered(_one_of("reason", text, list(Undelivered)))
 
 
 def order_id(text: str) -> OrderId:
@@ -262,7 +273,7 @@ def _only(readers: Mapping[str, Reader]) -> str:
     return f", only {', '.join(readers)}" if readers else ""
 
 
-TYPE_PATTERN: Final = "|".join(["order\\.\\*", *(re.escape(type_) for type_ in sorted(EVENT_TYPES))])
+TYPE_PATTERN: Final = "|".join(["order\\.\\*", *(re.escape(type_) for type_ in sorted(FED_TYPES))])
 _TYPES_PATTERN: Final = f"^({TYPE_PATTERN})(,({TYPE_PATTERN}))*$"
 _PART_PATTERN: Final = "|".join(sorted(EXPANDABLE))
 _EXPAND_PATTERN: Final = f"^({_PART_PATTERN})(,({_PART_PATTERN}))*$"
@@ -311,6 +322,13 @@ SCHEMAS: Final[Mapping[Reader, Mapping[str, Any]]] = MappingProxyType(
             "type": "string",
             "pattern": _TYPES_PATTERN,
             "description": "Types with commas between them, as in order.*,order.paid.",
+        },
+        event_type: {"type": "string", "enum": sorted(FED_TYPES)},
+        delivery_status: {"type": "string", "enum": list(DeliveryStatus)},
+        undelivered_reason: {
+            "type": "string",
+            "enum": list(Undelivered),
+            "description": "Why the receiver does not have the event.",
         },
         order_id: PATH_SCHEMAS["order_id"],
         seconds: {"type": "number", "minimum": 0, "maximum": int(MOST_SECONDS), "description": "Seconds to wait."},

@@ -71,7 +71,7 @@ async def database_sampled(container: Container) -> AsyncGenerator[None, None]:
     relay, after = container.relay_name(), container.settings().stuck_after
     pending, age = telemetry.of(metrics.OUTBOX_PENDING), telemetry.of(metrics.OUTBOX_AGE)
     position, letters = telemetry.of(metrics.FEED_POSITION), telemetry.of(metrics.DEAD_WAITING)
-    leads = telemetry.of(metrics.RELAY_LEADER)
+    leads, lag = telemetry.of(metrics.RELAY_LEADER), telemetry.of(metrics.WEBHOOK_LAG)
     stuck = {reason: telemetry.of(metrics.STUCK, reason=reason) for reason in ("PROCESSING", "REFUND")}
     found = {kind: telemetry.of(metrics.DISCREPANCIES, kind=kind) for kind in KINDS}
     compared = telemetry.of(metrics.RECONCILED)
@@ -85,6 +85,7 @@ async def database_sampled(container: Container) -> AsyncGenerator[None, None]:
         position(sample.feed_position)
         letters(sample.dead_letters)
         leads(sample.leads)
+        lag(sample.webhook_lag)
         for kind, note in found.items():
             note(sample.discrepancies.get(kind, 0))
         compared(sample.compared_at.timestamp() if sample.compared_at else 0)

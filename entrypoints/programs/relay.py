@@ -13,6 +13,7 @@ from application.assembly.use_cases import UseCases
 from application.errors import Trouble
 from application.messaging.relay import RelayEvents
 from application.ports.messaging import OutboxSignal
+from application.webhooks.send import SendWebhooks
 from entrypoints.alive import RELAY
 from entrypoints.broker import queues_declared
 from entrypoints.connections import open_container
@@ -49,16 +50,17 @@ async def run_relay(settings: Settings, stop: Stop) -> None:
 
 
 async def relay(use_cases: UseCases, signal: OutboxSignal, stop: Stop) -> None:
-    """Give positions and publish events until the stop, and finish the batches in flight.
+    """Give positions, publish events and send webhooks until the stop, and finish what is in flight.
 
-    The two don't wait for each other: the feed goes on while the broker is down.
+    The three don't wait for each other: the feed goes on while the broker is down, and so do webhooks.
     """
     woken = (MemoryOutboxSignal(), MemoryOutboxSignal())
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(_wake(woken, signal, stop))
         tasks.create_task(_give_positions(use_cases, woken[0], stop))
         tasks.create_task(_publish(use_cases.relay_events, woken[1], stop))
-    for stopped in (use_cases.give_positions, use_cases.relay_events):
+        tasks.create_task(_send_webhooks(use_cases.send_webhooks, stop))
+    for stopped in (use_cases.give_positions, use_cases.relay_events, use_cases.send_webhooks):
         with suppress(Trouble):
             await stopped.stop()
 
@@ -75,6 +77,7 @@ async def _give_positions(use_cases: UseCases, woken: OutboxSignal, stop: Stop) 
     async def step() -> float:
         given = await use_cases.give_positions()
         if given:
+            use_cases.send_webhooks.wake()
             return _FEED_REST if 1 < given < use_cases.give_positions.limit else 0
         # It is woken after each look for a signal.
         await stop.until_first(woken.wait(10 * _LOOK_EVERY))
@@ -104,6 +107,26 @@ async def _publish(relay_events: RelayEvents, woken: OutboxSignal, stop: Stop) -
         return 0
 
     await repeat(step, stop, name="relay")
+
+
+async def _send_webhooks(send: SendWebhooks, stop: Stop) -> None:
+    log = structlog.get_logger("holdfast.webhooks")
+
+    async def step() -> float:
+        for ended in await send():
+            about = {"endpoint_id": str(ended.endpoint.id), "delivered": ended.delivered, "failed": ended.failed}
+            if isinstance(ended.error, Trouble):
+                log.warning("what was sent is not recorded, and is sent again", **about, reason=str(ended.error))
+            elif ended.error is not None:
+                log.error("a round of webhooks failed, and is begun again", **about, exc_info=ended.error)
+            elif ended.disabled is not None:
+                log.warning("a webhook endpoint was disabled", **about, because=ended.disabled.value)
+            else:
+                log.debug("webhooks sent", **about)
+        await stop.until_first(send.wait())
+        return 0
+
+    await repeat(step, stop, name="webhooks")
 
 
 def _tell_refused(log: structlog.stdlib.BoundLogger, since: datetime | None) -> None:

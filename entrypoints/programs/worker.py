@@ -99,6 +99,8 @@ class Worker:
         log = structlog.get_logger("holdfast.jobs")
         if removed := await self.use_cases.remove_jobs():
             log.info("jobs that ended long ago were removed", count=removed)
+        if removed := await self.use_cases.remove_deliveries():
+            log.info("deliveries of webhooks that ended long ago were removed", count=removed)
         if removed := await self.use_cases.remove_files():
             log.info("exports that were written long ago were removed", count=removed)
         return _REMOVE_JOBS

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from itertools import product
 from typing import Any, get_args
+from uuid import UUID
 
 import pytest
 from attrs import evolve, frozen
@@ -33,16 +34,20 @@ from application.ports.idempotency import IdempotencyKey, StoredResponse
 from application.ports.order_search import STRETCH, OrderFilter
 from application.ports.outbox import Announcement, OutboxEntry
 from application.ports.persistence import Transaction
+from application.ports.webhook_store import DeliveryFilter
 from bench.growth import fill
 from domain.catalogue.product import StockAdjustment
 from domain.dead_letter import DeadMessage
-from domain.ids import JobId, OrderId, PaymentId, ProductId, UserId, UserName
+from domain.ids import EndpointId, JobId, OrderId, PaymentId, ProductId, UserId, UserName
 from domain.jobs.job import JobStatus, new_job
 from domain.message import Message
 from domain.orders.events import EventId, OrderPlaced
 from domain.orders.order import Order
 from domain.orders.status import OrderStatus
 from domain.payments.payment import Payment
+from domain.webhooks.delivery import DeliveryId, DeliveryStatus, Undelivered
+from domain.webhooks.progress import begun_after
+from tests.contract.test_unit_of_work_webhooks import a_delivery, an_endpoint
 from tests.engines import engine_on
 from tests.simulation.points import REPOSITORIES, methods
 from tests.unit.builders import NOW, a_line, a_product, an_api_key, euros, placed
@@ -52,7 +57,10 @@ BATCH = 50
 ORDERS = 20_000
 
 # A shop has as many products as it has; these tables don't grow with its orders.
-SMALL = {"products", "leases", "heartbeats", "consistency_checks", "feed_head", "shop"}
+SMALL = {
+    *("products", "leases", "heartbeats", "consistency_checks", "feed_head", "shop"),
+    *("webhook_endpoints", "webhook_progress"),
+}
 GROWING = metadata.tables.keys() - SMALL
 # What is done leaves these tables.
 OFTEN_EMPTY = {"outbox", "waiting_work", "announcements", "feed_queue", "jobs", "files", "file_parts", "dead_letters"}
@@ -114,8 +122,22 @@ MORE = (
     """,
     "INSERT INTO file_parts SELECT job_id, name, start, 1, '' FROM files, generate_series(0, 9) AS start",
     "ANALYZE files, file_parts",
+    """
+    INSERT INTO webhook_deliveries (endpoint_id, position, order_id, sequence, type, at, status, reason, tries,
+        attempts, outcome, next_at, finished_at, log)
+    SELECT endpoint_id::uuid, position, order_id, sequence, type, given_at, status, NULL, 1, 1, 'status 200',
+        CASE WHEN status = 'RETRYING' THEN given_at END, CASE WHEN status <> 'RETRYING' THEN given_at END, ''
+    FROM feed, generate_series(1, 5) AS number, LATERAL (
+        SELECT lpad(number::text, 32, '0') AS endpoint_id,
+            CASE position % 1000 WHEN 0 THEN 'RETRYING' WHEN 1 THEN 'EXHAUSTED' ELSE 'DELIVERED' END AS status
+    ) AS one
+    """,
+    "ANALYZE webhook_deliveries",
     "ANALYZE feed, feed_queue, jobs, messages, announcements, waiting_work, outbox, dead_letters, stock_adjustments",
 )
+
+# One of those that have deliveries.
+ENDPOINT = EndpointId(UUID(int=1))
 
 Arguments = Mapping[str, Any]
 Call = Callable[[Transaction], Any]
@@ -287,6 +309,40 @@ def samples_of(known: Sequence[Order]) -> Arguments:
         "files.at": 300_000,
         "job_id": JobId(uuid7()),
         "name": "export",
+        "webhook_endpoints.endpoints": [an_endpoint() for _ in range(BATCH)],
+        "webhook_endpoints.ids": [an_endpoint().id for _ in range(BATCH)],
+        "webhook_endpoints.after": EndpointId(uuid7()),
+        "webhook_progress.progress": [begun_after(an_endpoint().id, 0) for _ in range(BATCH)],
+        "webhook_progress.after": EndpointId(uuid7()),
+        "webhook_progress.newest": 10**6,
+        "webhook_deliveries.deliveries": [a_delivery(ENDPOINT, 10**9 + number) for number in range(BATCH)],
+        "webhook_deliveries.attempts": {},
+        "endpoint_id": ENDPOINT,
+        "positions": list(range(1000, 1000 + BATCH)),
+        "webhook_deliveries.why": Undelivered.ENDPOINT_DELETED,
+        "webhook_deliveries.at": NOW,
+        "order_ids": ids[:BATCH],
+        "id_": DeliveryId(ENDPOINT, 1000),
+        "webhook_deliveries.only": Several(
+            [
+                DeliveryFilter(undelivered=True),
+                DeliveryFilter(undelivered=True, reason=Undelivered.EXHAUSTED),
+                *(
+                    DeliveryFilter(endpoint_id=ENDPOINT, **more)
+                    for more in (
+                        {},
+                        {"status": DeliveryStatus.RETRYING},
+                        {"status": DeliveryStatus.DELIVERED},
+                        {"type": "order.paid", "reason": Undelivered.EXHAUSTED, "undelivered": True},
+                        {"order_id": ids[0]},
+                    )
+                ),
+            ]
+        ),
+        "webhook_deliveries.before": DeliveryId(ENDPOINT, 1000),
+        "webhook_deliveries.after": 1000,
+        "webhook_deliveries.until": 2000,
+        "webhook_deliveries.delivered": Several([None, True, False]),
         "dead_letters.ids": list(range(1, 20)),
         "dead_letters.after": 10,
         "dead_letters.messages": [

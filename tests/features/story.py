@@ -37,12 +37,20 @@ class Story:
     # Where the accountant goes on in the feed.
     position: int = 0
 
+    # Where the warehouse receives webhooks.
+    endpoint: str = ""
+
     # The status of each order in the last export.
     exported: dict[str, str] = field(factory=dict)
 
     def export_orders(self) -> None:
         """What happens afterwards is read on from the position of the export."""
         self.position, self.exported = self.shop.export_orders()
+
+    def missed(self) -> list[dict[str, Any]]:
+        """What the warehouse was sent and has not taken of her order."""
+        _, listed = self.shop.ask_as_before("GET", f"/webhook-endpoints/{self.endpoint}/deliveries")
+        return [each for each in listed["items"] if each["order_id"] == self.order and each["status"] != "DELIVERED"]
 
     def read_on(self) -> list[tuple[str, str]]:
         """The next events of the feed, each with its order."""

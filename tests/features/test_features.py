@@ -717,3 +717,50 @@ def the_export_has_her_order(story: Story, status: str) -> None:
 @then("the export does not have her order")
 def the_export_has_it_not(story: Story) -> None:
     assert story.order not in story.exported
+
+
+# --- Webhooks
+
+
+@given(parsers.parse("the warehouse wants to hear of: {events}"))
+def the_warehouse_wants(story: Story, events: str) -> None:
+    wanted = [f"order.{code.replace(' ', '_')}" for code in events.split(", ")]
+    status, made = story.shop.ask_as_before(
+        "POST", "/webhook-endpoints", {"url": story.shop.open_receiver(), "events": wanted}
+    )
+    assert status == HTTPStatus.CREATED
+    story.endpoint = made["endpoint"]["endpoint_id"]
+
+
+@given("the warehouse is closed")
+def the_warehouse_is_closed(shop: Shop) -> None:
+    shop.close_receiver(closed=True)
+
+
+@when("the warehouse opens, and the shop sends what it has missed")
+def the_warehouse_opens(story: Story) -> None:
+    story.shop.close_receiver(closed=False)
+    for delivery in story.missed():
+        status, _ = story.shop.ask_as_before("POST", f"/deliveries/{delivery['delivery_id']}/resend")
+        assert status == HTTPStatus.ACCEPTED
+
+
+@then(parsers.parse("it is listed that the warehouse has missed of her order: {events}"))
+def the_warehouse_has_missed(story: Story, events: str) -> None:
+    # It is sent a moment after the event.
+    for _ in range(100):
+        story.shop.received()
+        if found := [words(each["type"].removeprefix("order.")) for each in story.missed()]:
+            break
+    assert found == events.split(", ")
+
+
+@then(parsers.parse("the warehouse hears of her order: {events}"))
+def the_warehouse_hears(story: Story, events: str) -> None:
+    wanted = events.split(", ")
+    for _ in range(100):
+        received = story.shop.received()
+        heard = [words(event.removeprefix("order.")) for order, event in received if order == story.order]
+        if len(heard) >= len(wanted):
+            break
+    assert heard == wanted

@@ -11,13 +11,13 @@ from attrs import evolve
 from msgspec import Struct
 from uuid_utils.compat import uuid7
 
+from adapters.codecs.feed_items import FeedItemBody
 from adapters.codecs.rows import EventRow, OrderRow, ProductRow
 from application.access.principal import Principal
 from application.access.scopes import CUSTOMER_SCOPES, Scope
 from application.ports.feed import Position
 from domain.ids import UserId
 from domain.orders.details import Address, OrderDetails
-from entrypoints.http.bodies.events import FeedItemBody
 from entrypoints.http.bodies.orders import OrderBody
 from entrypoints.http.bodies.products import ProductBody
 from entrypoints.http.replies import BrokenOff

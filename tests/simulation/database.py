@@ -43,6 +43,18 @@ def _numbered(*_: object) -> Sequence[Hashable]:
     return ["dead_letters"]
 
 
+def _deliveries(deliveries: Any, _: object) -> Sequence[Hashable]:
+    return [("webhook_deliveries", *id_) for id_ in sorted(each.id for each in deliveries)]
+
+
+def _progress(progress: Any) -> Sequence[Hashable]:
+    return [("webhook_progress", id_) for id_ in sorted(each.endpoint_id for each in progress)]
+
+
+def _positions(endpoint_id: Any, positions: Any, *, lock: bool = False) -> Sequence[Hashable]:
+    return [("webhook_deliveries", endpoint_id, position) for position in sorted(positions)] if lock else []
+
+
 # As PostgreSQL does: what is read to be changed, and what is written.
 LOCKING: Final[Locking] = {
     "orders.get_many": partial(_read, "orders"),
@@ -57,6 +69,13 @@ LOCKING: Final[Locking] = {
     "jobs.add_many": partial(_saved, "jobs"),
     # The row of the file, which every append changes.
     "files.append": lambda file, *_: [("files", file.job_id)],
+    "webhook_endpoints.get_many": partial(_read, "webhook_endpoints"),
+    "webhook_endpoints.save_many": partial(_saved, "webhook_endpoints"),
+    "webhook_progress.get_many": partial(_read, "webhook_progress"),
+    "webhook_progress.save_many": _progress,
+    "webhook_deliveries.get_many": _positions,
+    "webhook_deliveries.save_many": _deliveries,
+    "webhook_deliveries.add_many": _deliveries,
     "outbox.claim": _lease,
     "outbox.release": _lease,
     "feed.give_positions": _feed_lease,
@@ -106,6 +125,10 @@ class _Transaction:
         """A job that another transaction has locked is left out, and not waited for."""
         return [job for job in await due() if self.holder.try_take(("jobs", job.id))]
 
+    async def waiting(self, find: Callable[[], Awaitable[Any]]) -> list[Any]:
+        """The same for endpoints of webhooks."""
+        return [each for each in await find() if self.holder.try_take(("webhook_progress", each.endpoint_id))]
+
     def claimed(self, keys: Any) -> list[Any]:
         """A key that another transaction has claimed is left out, and not waited for."""
         in_order = sorted(keys, key=lambda key: (key.scope, key.value))
@@ -123,6 +146,11 @@ def _repository(name: str, port: type) -> type:
             effect = partial(getattr(self.inner, method), *args, **options)
             if call.name == "jobs.due":
                 effect = partial(tx.free, effect)
+            if call.name == "webhook_progress.waiting" and options.get("lock"):
+                effect = partial(tx.waiting, effect)
+            if call.name == "webhook_progress.release":
+                held = [("webhook_progress", id_) for id_ in sorted(tx.database.store.webhook_progress)]
+                effect = partial(tx.lock, held, effect)
             if locks and tx.writes:
                 effect = partial(tx.lock, tx.database.locking[call.name](*args, **options), effect)
             try:

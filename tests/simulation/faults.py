@@ -69,7 +69,13 @@ RESTORED: Final[dict[str, Any]] = {"restored": True}
 _REFUSED: Final = ((OrderPlaced.type,), (PaymentRequested.type, RefundRequested.type, OrderPaid.type))
 
 # The crash points that few runs reach, and the weather that leads there.
+# What a receiver did not take is sent again after five seconds, so that the run must last longer.
+_SENT_AGAIN: Final[dict[str, Any]] = {"webhooks": True, "errand": "watch", "errors": 0.0, "restarts": 0}
+
 _LEADS_TO: Final[dict[str, dict[str, Any]]] = {
+    "webhook_deliveries.due": _SENT_AGAIN,
+    "webhook_deliveries.get_many": _SENT_AGAIN,
+    "webhook_deliveries.undelivered": _SENT_AGAIN,
     "outbox.re_enqueue": {"embedded": True, "errors": 0.04, "restarts": 8, "errand": "money"},
     "outbox.release": {"restarts": 5},
     "feed.release": {"restarts": 5},
@@ -171,6 +177,8 @@ class Weather:
     late_news: bool = False
     # Whether the database is restored from a backup, while the provider keeps its books.
     restored: bool = False
+    # Whether there are receivers of webhooks.
+    webhooks: bool = False
     # The errand that clients prefer, if any.
     errand: str = ""
     crashes: tuple[tuple[str, int], ...]
@@ -203,6 +211,7 @@ class Weather:
             away=chance.choice(((),) * 9 + ((DATABASE,), (BROKER,), (DATABASE, BROKER))),
             refuses=chance.choice(((),) * 5 + _REFUSED),
             silent=chance.random() < 0.5,
+            webhooks=chance.random() < 0.2 or own.startswith("webhook"),
             # The number of visits of the crash point before the process ends there.
             crashes=(
                 *((point, chance.choice((0, 0, 0, 1, 3))) for point in others),

@@ -13,6 +13,7 @@ from attrs import define, field, frozen
 
 from adapters.codecs.intake_queue import PublishedIntake
 from adapters.codecs.rows import WRITERS
+from adapters.codecs.webhook_messages import SignedMessages
 from adapters.memory.broker import MemoryBroker
 from adapters.memory.cache_fence import NoCacheFence
 from adapters.memory.caches import MemoryCatalogueCache, MemoryRecentOrders, MemoryStockCache
@@ -20,6 +21,7 @@ from adapters.memory.carts import MemoryCarts
 from adapters.memory.price_list import MemoryPriceList
 from adapters.memory.reset import MemoryResetData
 from adapters.memory.signal import MemoryOutboxSignal
+from adapters.memory.webhooks import MemoryWebhookTransport
 from application import assembly
 from application.assembly.limits import Limits
 from application.assembly.ports import Ports
@@ -36,6 +38,7 @@ from entrypoints.programs.worker import Worker
 from tests.simulation.broker import DeadLetterConnection, QueueConnection, SimulatedBroker
 from tests.simulation.database import LOCKING, Database, Locking, SimulatedUnitOfWork
 from tests.simulation.faults import Faults, Process
+from tests.simulation.receivers import Receivers
 from tests.simulation.stand_ins import (
     LateProvider,
     OnceAtATime,
@@ -50,6 +53,7 @@ from tests.simulation.stand_ins import (
     SimulatedRecentOrders,
     SimulatedSignal,
     SimulatedStockCache,
+    SimulatedWebhooks,
     UnsteadyCache,
 )
 from tests.unit.builders import CountedSecrets
@@ -124,6 +128,7 @@ class World:
     now: Clock
     new_id: NewId
     complain: Callable[[str], None]
+    receivers: Receivers
     signal: MemoryOutboxSignal = field(factory=MemoryOutboxSignal)
     carts: MemoryCarts = field(factory=MemoryCarts)
     recent_orders: Any = field(init=False)
@@ -214,6 +219,10 @@ class House:
             forget_caches=_nothing,
             row_writers=WRITERS,
             row_parsers=PARSERS,
+            webhook_transport=SimulatedWebhooks(
+                faults, process, MemoryWebhookTransport(world.now, world.receivers.answer)
+            ),
+            webhook_messages=SignedMessages(),
             now=world.now,
             new_id=world.new_id,
             new_secret=CountedSecrets(),

@@ -51,6 +51,7 @@ from application.ports.idempotency import IdempotencyKey, StoredResponse
 from application.ports.messaging import Delivery
 from application.ports.outbox import OutboxEntry
 from application.ports.payments import PaymentDeclined
+from application.ports.webhooks import Attempt
 from domain.cart import Cart, Checkout
 from domain.catalogue.product import Product
 from domain.errors import InvalidOrder
@@ -61,6 +62,7 @@ from domain.orders.events import EventId, OrderAccepted, event_id
 from domain.orders.expiry import OpenPeriod
 from domain.orders.order import Order
 from domain.orders.status import HAS_MONEY
+from domain.webhooks.endpoint import Ordering
 from tests.simulation.database import LOCKING
 from tests.simulation.faults import CARTS, HURRY, IMPORTS, RESTORED
 from tests.simulation.house import Parts, World
@@ -937,6 +939,52 @@ def _with(**classes: Callable[..., Any]) -> Parts:
     return Parts(classes=classes)
 
 
+class _ForgetsFailures(_Before):
+    async def add_many(self, deliveries: Sequence[Any], attempts: Any) -> None:
+        await self.inner.add_many([each for each in deliveries if not each.is_open], attempts)
+
+
+class _RecordsArrivalsAlone(_Transactions):
+    repositories = {"webhook_deliveries": _ForgetsFailures}  # noqa: RUF012 - as above
+
+
+class _KeepsNoOrder(_Before):
+    async def get_many(self, ids: Collection[Any], *, lock: bool = False) -> Any:
+        found = await self.inner.get_many(ids, lock=lock)
+        for endpoint in found.values():
+            endpoint.ordering = Ordering.BEST_EFFORT
+        return found
+
+
+class _SendsInAnyOrder(_Transactions):
+    repositories = {"webhook_endpoints": _KeepsNoOrder}  # noqa: RUF012 - as above
+
+
+class _CountsNothing(_Before):
+    async def save_many(self, progress: Sequence[Any]) -> None:
+        for each in progress:
+            each.filtered = 0
+        await self.inner.save_many(progress)
+
+
+class _LosesCount(_Transactions):
+    repositories = {"webhook_progress": _CountsNothing}  # noqa: RUF012 - as above
+
+
+@frozen
+class _TakesEveryAnswer:
+    """As if any answer were one of a receiver that has the event."""
+
+    _inner: Any
+    _telemetry: Any
+
+    async def send(self, request: Any) -> Attempt:
+        return evolve(await self._inner.send(request), failure=None)
+
+
+_WEBHOOKS: Final = {"webhooks": True}
+
+
 MUTATIONS: Final = (
     Mutation("acknowledges before the work is done", Parts(subscription=_AcknowledgesAtOnce)),
     Mutation("acknowledges what has failed", Parts(subscription=_AcknowledgesFailures)),
@@ -1036,4 +1084,13 @@ MUTATIONS: Final = (
     Mutation("finds an order only some time after it was recorded", Parts(unit_of_work=_SearchesACopy)),
     Mutation("counts an outage as time to pay", Parts(unit_of_work=_CountsOutages)),
     Mutation("does not refresh the caches after a crash", _with(InvalidateOlder=_LeavesTheCachesAlone)),
+    Mutation(
+        "a webhook that fails is not recorded", Parts(unit_of_work=_RecordsArrivalsAlone, weather=_WEBHOOKS), seeds=100
+    ),
+    Mutation("webhooks of an order overtake each other", Parts(unit_of_work=_SendsInAnyOrder, weather=_WEBHOOKS)),
+    Mutation("what an endpoint does not want is not counted", Parts(unit_of_work=_LosesCount, weather=_WEBHOOKS)),
+    Mutation(
+        "any answer of a receiver is taken for success",
+        Parts(classes={"MeasuredTransport": _TakesEveryAnswer}, weather=_WEBHOOKS),
+    ),
 )

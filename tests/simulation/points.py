@@ -5,7 +5,7 @@ from typing import Any, Final, get_type_hints
 
 from attrs import field, frozen
 
-from application.ports import caching, carts, messaging, payments
+from application.ports import caching, carts, messaging, payments, webhooks
 from application.ports.persistence import Transaction
 
 DATABASE: Final = "the database"
@@ -52,6 +52,7 @@ PORTS: Final[dict[str, type]] = {
     "dead_letter_queue": messaging.DeadLetterQueue,
     "gateway": payments.PaymentProvider,
     "signal": messaging.OutboxSignal,
+    "webhooks": webhooks.WebhookTransport,
 }
 
 _SERVERS: Final = {
@@ -73,6 +74,14 @@ _NOT_CALLED: Final = {
     "recent_orders.scan",
     "outbox.page",
     "waiting_work.page",
+    # Only requests about endpoints and deliveries, which are as those about keys.
+    *(f"webhook_endpoints.{method}" for method in ("add_many", "page")),
+    "webhook_progress.add_many",
+    *(f"webhook_deliveries.{method}" for method in ("skip_open", "attempts", "of_order", "page", "count")),
+    # Only what is a month old.
+    "webhook_deliveries.remove",
+    # Only `holdfast reconcile`, as above.
+    "feed.count",
     # Only a shop that keeps no positions for good.
     "feed.prune",
     # Only `holdfast dead`, with which a person looks at dead letters and decides about them.

@@ -12,6 +12,7 @@ import structlog
 from attrs import define, evolve, field, frozen
 
 from adapters.memory.store import MemoryStore
+from adapters.memory.unit_of_work import MemoryUnitOfWork
 from adapters.payments.simulated.gateway import SimulatedGateway
 from adapters.payments.simulated.ledger import MemoryLedger
 from application.access.principal import SYSTEM, the_system
@@ -19,12 +20,13 @@ from application.catalogue.add_products import NewProduct
 from application.errors import Trouble
 from application.execution.after_commit import Committed
 from application.ports.environment import Clock
+from application.reconciliation.webhooks import CompareWebhooks
 from domain.ids import OrderId, ProductId
 from domain.jobs.job import FINISHED
 from domain.money import Money
 from domain.orders.status import OrderStatus
 from tests.invariants import LedgerCharge
-from tests.simulation import checks, readers
+from tests.simulation import checks, readers, receivers
 from tests.simulation.broker import SimulatedBroker
 from tests.simulation.clients import Client, Diary
 from tests.simulation.database import Database
@@ -33,6 +35,7 @@ from tests.simulation.house import CATALOGUE_AGE, House, Parts, World
 from tests.simulation.loop import SimulatedLoop, ended
 from tests.simulation.points import DATABASE
 from tests.simulation.readers import FeedReader
+from tests.simulation.receivers import ENDPOINTS, Receivers
 from tests.simulation.restoring import Customer, restore_at_some_time
 from tests.simulation.stand_ins import LateProvider
 from tests.unit.builders import NOW, CountedIds
@@ -163,6 +166,7 @@ class _Run:
             now=self._processes_clock,
             new_id=CountedIds(),
             complain=self._diary.complain,
+            receivers=Receivers(self._chance),
         )
 
     def _on_commit(self, store: MemoryStore, committed: Committed) -> None:
@@ -196,6 +200,8 @@ class _Run:
             programs |= {f"relay-{number}": House.run_relay for number in range(self._chance.choice((1, 1, 2)))}
         # The catalogue is filled before the programs start, because a price list that starts empty is refreshed late.
         products = await self._fill_shelves()
+        if self._faults.weather.webhooks and not self._faults.weather.restored:
+            await self._register_receivers()
         around = [asyncio.create_task(self._keep_running(name, program)) for name, program in programs.items()]
         around += [asyncio.create_task(disturbance) for disturbance in self._disturbances()]
         houses = partial(self._open)
@@ -317,6 +323,17 @@ class _Run:
                 await asyncio.sleep(0.1)
         return [product.id for product in new if product.id is not None]
 
+    async def _register_receivers(self) -> None:
+        """As somebody does who asks again when there is no answer: there may be two endpoints for one receiver then."""
+        for new in ENDPOINTS:
+            known: set[str] = set()
+            while new.url not in known:
+                process = Process("register")
+                self._processes.append(process)
+                adding = process.begin(House(self._world, process).use_cases.add_endpoint(SYSTEM, new))
+                await ended(adding)
+                known = {each.url for each in self._world.database.store.webhook_endpoints.values()}
+
     def _is_accepted(self, order_id: OrderId) -> bool:
         accepted = self._world.broker.accepted
         return order_id in self._world.database.store.orders or any(event.order_id == order_id for event in accepted)
@@ -337,6 +354,9 @@ class _Run:
     def _left(self) -> Iterator[str]:
         store = self._world.database.store
         yield from readers.behind(store, self._readers)
+        # After the clock was set back, what is to be sent again waits for as long.
+        if not self._database_clock.steps:
+            yield from receivers.on_their_way(store)
         if store.outbox:
             yield f"{len(store.outbox)} events are still in the outbox"
         if store.waiting_work:
@@ -390,6 +410,10 @@ class _Run:
         self._findings += checks.work(store, broker.enqueued)
         self._findings += checks.dead_letters(store, broker.queues.values())
         self._findings += readers.gaps(store, self._readers)
+        if not self._database_clock.steps:
+            self._findings += receivers.losses(store, self._world.receivers)
+        compare = CompareWebhooks(MemoryUnitOfWork(store))
+        self._findings += [each.what for each in await compare()]
         await self._compare_caches()
 
     async def _compare_caches(self) -> None:

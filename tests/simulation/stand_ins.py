@@ -53,6 +53,8 @@ SimulatedDeadLetterQueue: Final = _standing_in(
     "dead_letter_queue", on_failure=DeadLetterConnection.lose, before=NO_ANSWER, after=UNKNOWN
 )
 SimulatedPayments: Final = _standing_in("gateway", before=NO_ANSWER, after=UNKNOWN)
+# It raises nothing, that is its contract: what fails is an answer as well.
+SimulatedWebhooks: Final = _standing_in("webhooks")
 
 
 _LOOK_UP: Final = Call("price_list.get_many")

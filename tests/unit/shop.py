@@ -5,6 +5,7 @@ from attrs import Factory, define, field
 
 from adapters.codecs.intake_queue import PublishedIntake
 from adapters.codecs.rows import WRITERS
+from adapters.codecs.webhook_messages import SignedMessages
 from adapters.memory.broker import MemoryBroker
 from adapters.memory.cache_fence import NoCacheFence
 from adapters.memory.caches import MemoryCatalogueCache, MemoryRecentOrders, MemoryStockCache
@@ -14,6 +15,7 @@ from adapters.memory.reset import MemoryResetData
 from adapters.memory.signal import MemoryOutboxSignal
 from adapters.memory.store import MemoryStore
 from adapters.memory.unit_of_work import MemoryUnitOfWork
+from adapters.memory.webhooks import MemoryWebhookTransport
 from application.access.principal import the_system
 from application.assembly import assemble
 from application.assembly.limits import Limits
@@ -70,6 +72,9 @@ class Shop:
     store: MemoryStore = field(default=Factory(lambda shop: MemoryStore(now=shop.clock), takes_self=True))
     recent: RecentOrders = field(factory=MemoryRecentOrders)
     broker: MemoryBroker = field(factory=MemoryBroker)
+    receivers: MemoryWebhookTransport = field(
+        default=Factory(lambda shop: MemoryWebhookTransport(shop.clock), takes_self=True)
+    )
     allow_reset: bool = field(default=False, kw_only=True)
     ports: Ports = field(init=False)
     use_cases: UseCases = field(init=False)
@@ -116,6 +121,8 @@ class Shop:
             forget_caches=self._forget_caches,
             row_writers=WRITERS,
             row_parsers=PARSERS,
+            webhook_transport=self.receivers,
+            webhook_messages=SignedMessages(),
             now=self.clock,
             new_id=self.new_id,
             new_secret=self.new_secret,

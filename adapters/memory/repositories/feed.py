@@ -41,6 +41,9 @@ class MemoryFeed:
                 items += [item] if of.only.wants(item) else []
         return items
 
+    async def count(self, of: FeedRange) -> int:
+        return len(await self.read(of, limit=of.until))
+
     async def prune(self, *, older_than: timedelta, limit: int) -> int:
         store = self._changes.store
         before = store.now() - older_than

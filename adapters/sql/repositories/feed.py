@@ -5,7 +5,7 @@ from operator import attrgetter, itemgetter
 from typing import Any, Final
 
 from attrs import frozen
-from sqlalchemy import Float, Row, Select, bindparam, cast, delete, exists, insert, literal, select, update
+from sqlalchemy import Float, Row, Select, bindparam, cast, delete, exists, func, insert, literal, select, update
 
 from adapters.codecs.events import decode
 from adapters.sql.core.bulk import BulkStatement
@@ -92,6 +92,13 @@ def _read(*, types: bool, order: bool, number: bool, name: bool) -> Select[Any]:
     return statement
 
 
+_NUMBER: Final = (
+    select(func.count().label("number"))
+    .select_from(feed)
+    .where(feed.c.position > bindparam("after"), feed.c.position <= bindparam("until"), among(feed.c.type, "types"))
+)
+
+
 def _item(row: Row[Any]) -> FeedItem:
     return FeedItem(row.position, decode(row.body), customer_in(row))
 
@@ -155,6 +162,11 @@ class SqlFeed:
         )
         rows = await self._block.fetch(statement, {"after": of.after, "until": of.until, "limit": limit, **given})
         return [checked("an event of order", row.order_id, _item, row) for row in rows]
+
+    async def count(self, of: FeedRange) -> int:
+        types = sorted(of.only.types or ())
+        [row] = await self._block.fetch(_NUMBER, {"after": of.after, "until": of.until, "types": types})
+        return int(row.number)
 
     async def prune(self, *, older_than: timedelta, limit: int) -> int:
         parameters = {"seconds": older_than.total_seconds(), "limit": limit}

@@ -2,12 +2,11 @@
 
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 from msgspec import UNSET, Struct, UnsetType
 
 from adapters.codecs.announced import data_of
-from application.ports.feed import FeedItem
+from adapters.codecs.feed_items import FeedItemBody
 from domain.orders.events import Event
 
 
@@ -26,31 +25,6 @@ class EventBody(Struct, frozen=True):
 
 class HistoryBody(Struct, frozen=True):
     items: list[EventBody]
-
-
-class FeedItemBody(Struct, frozen=True):
-    """An event, as in the history of its order, with its order and its position in the feed."""
-
-    position: int
-    order_id: UUID
-    sequence: int
-    type: str
-    time: datetime
-    data: Any
-    request_id: str | UnsetType = UNSET
-
-    @classmethod
-    def of(cls, item: FeedItem) -> "FeedItemBody":
-        event = item.event
-        return cls(
-            item.position,
-            event.order_id,
-            event.sequence,
-            event.type,
-            event.at,
-            data_of(event),
-            event.request_id or UNSET,
-        )
 
 
 class FeedBody(Struct, frozen=True):

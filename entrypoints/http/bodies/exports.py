@@ -8,7 +8,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from adapters.codecs.ids import in_json
 from application.exports.request import ExportRequest, What
-from application.ports.feed import types_among
+from application.ports.feed import FED_TYPES, types_among
 from application.ports.rows import Format
 from domain.money import MAX_MINOR
 from domain.orders.limits import MAX_LINES
@@ -17,7 +17,7 @@ from entrypoints.http.bodies.common import LookedThrough, NumberedId, WrittenCus
 from entrypoints.http.ids import customer_id_of
 from entrypoints.http.moments import within_years
 from entrypoints.http.order_details import Email, ExternalId
-from entrypoints.http.query import EVENT_TYPES, TYPE_PATTERN
+from entrypoints.http.query import TYPE_PATTERN
 from entrypoints.http.refusals import in_body
 
 _Minor = Annotated[int, Meta(ge=0, le=MAX_MINOR)]
@@ -42,7 +42,7 @@ class ExportFilterBody(Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     total_max: _Minor | UnsetType = UNSET
     active: bool | UnsetType = UNSET
     types: (
-        Annotated[tuple[Annotated[str, Meta(pattern=f"^({TYPE_PATTERN})$")], ...], Meta(max_length=len(EVENT_TYPES))]
+        Annotated[tuple[Annotated[str, Meta(pattern=f"^({TYPE_PATTERN})$")], ...], Meta(max_length=len(FED_TYPES))]
         | UnsetType
     ) = UNSET
     order_id: UUID | UnsetType = UNSET
@@ -67,7 +67,7 @@ _READ: Any = {
     "product_id": sorted,
     "placed_after": _moment,
     "placed_before": _moment,
-    "types": lambda values: sorted(types_among(EVENT_TYPES, values)),
+    "types": lambda values: sorted(types_among(FED_TYPES, values)),
     "order_id": str,
 }
 

@@ -11,6 +11,7 @@ import msgspec
 from attrs import define, field, frozen
 from quart import Request, request
 
+from adapters.codecs.feed_items import FeedItemBody
 from application.access.principal import AccessDenied, Principal
 from application.access.scopes import Scope
 from application.assembly.use_cases import UseCases
@@ -20,7 +21,7 @@ from application.feed.tail import FellBehind, Follower
 from application.ports.feed import FeedFilter, FeedItem, Position
 from entrypoints.http import examples, query
 from entrypoints.http.accept import EVENT_STREAM
-from entrypoints.http.bodies.events import FeedBody, FeedItemBody, FeedResetBody
+from entrypoints.http.bodies.events import FeedBody, FeedResetBody
 from entrypoints.http.event_texts import EventTexts
 from entrypoints.http.ids import whole_number_of
 from entrypoints.http.query import MOST_SECONDS

@@ -38,6 +38,7 @@ from domain.ids import OrderId, ProductId
 from domain.money import Money
 from tests import invariants
 from tests.engines import engine_on
+from tests.features.drivers.receiver import Receiver
 from tests.features.drivers.service import Service
 from tests.features.drivers.shop import (
     ChargeSeen,
@@ -69,6 +70,7 @@ class HttpShop:
     _runner: asyncio.Runner = field(factory=lambda: asyncio.Runner(loop_factory=asyncio.new_event_loop))
     _orders: list[str] = field(factory=list, init=False)
     _key: str = field(default="", init=False)
+    _receiver: Receiver | None = field(default=None, init=False)
     _refunding: set[str] = field(factory=set, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -76,6 +78,8 @@ class HttpShop:
         self._client = self._with_key(None)
 
     def close(self) -> None:
+        if self._receiver is not None:
+            self._receiver.close()
         if self._service.servers is not None:
             self._service.servers.plug()
         self.use_key_of(None)
@@ -276,6 +280,20 @@ class HttpShop:
             for entry in self._runner.run(self._provider())
             if entry.outcome is Outcome.CHARGED and entry.key in payments
         ]
+
+    def open_receiver(self) -> str:
+        self._receiver = Receiver.open()
+        self._service.run_with(HOLDFAST_WEBHOOK_ALLOW="127.0.0.1:*")
+        return self._receiver.url
+
+    def close_receiver(self, *, closed: bool) -> None:
+        assert self._receiver is not None
+        self._receiver.is_closed = closed
+
+    def received(self) -> list[tuple[str, str]]:
+        assert self._receiver is not None
+        time.sleep(0.1)
+        return list(self._receiver.taken)
 
     def read_feed(self, after: int) -> tuple[list[tuple[str, str]], int]:
         page = self._client.event_page(after=after, limit=200, wait=1)

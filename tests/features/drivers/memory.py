@@ -10,6 +10,7 @@ from uuid import UUID
 from attrs import asdict, define, field
 
 from adapters.codecs.events import decode
+from adapters.memory.webhooks import Answer as ReceiverAnswer
 from application.access.manage_keys import IssuedKey, NewKey
 from application.access.principal import SYSTEM, Forbidden, Principal, Unauthenticated, the_system
 from application.access.scopes import Role
@@ -32,6 +33,7 @@ from application.ports.feed import EVERYTHING, Position
 from application.ports.idempotency import IdempotencyKey
 from application.ports.order_search import OrderFilter
 from application.ports.outbox import OutboxEntry
+from application.ports.webhooks import WebhookRequest
 from domain.catalogue.product import ProductEdit
 from domain.errors import DomainError
 from domain.ids import JobId, OrderId, ProductId, UserId
@@ -94,6 +96,8 @@ class MemoryShop:
     _runner: asyncio.Runner = field(factory=lambda: asyncio.Runner(loop_factory=asyncio.new_event_loop))
     _runs: bool = True
     _issued: IssuedKey | None = None
+    _received: list[tuple[str, str]] = field(factory=list)
+    _is_closed: bool = False
 
     def __attrs_post_init__(self) -> None:
         self._shop = Shop(recent=self._recent)
@@ -308,6 +312,31 @@ class MemoryShop:
 
     def events_of(self, order: str) -> list[str]:
         return [event.type for event in self._history(order)]
+
+    def open_receiver(self) -> str:
+        async def answer(request: WebhookRequest) -> ReceiverAnswer:
+            if self._is_closed:
+                return ReceiverAnswer(status=503)
+            event = json.loads(request.body)
+            self._received.append((event["order_id"], event["type"]))
+            return ReceiverAnswer()
+
+        self._shop.receivers.answer = answer
+        return "https://warehouse.example/"
+
+    def close_receiver(self, *, closed: bool) -> None:
+        self._is_closed = closed
+
+    def received(self) -> list[tuple[str, str]]:
+        async def send() -> None:
+            while await self._use_cases.give_positions():
+                pass
+            send_webhooks = self._use_cases.send_webhooks
+            while await send_webhooks() or not send_webhooks.is_idle:
+                await send_webhooks.wait()
+
+        self._runner.run(send())
+        return list(self._received)
 
     def read_feed(self, after: int) -> tuple[list[tuple[str, str]], int]:
         async def read() -> FeedPage:

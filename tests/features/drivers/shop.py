@@ -175,6 +175,15 @@ class Shop(Protocol):
     def events_of(self, order: str) -> list[str]:
         """The types of the order's events, in sequence."""
 
+    def open_receiver(self) -> str:
+        """Receive webhooks from now on, at the URL that is returned."""
+
+    def close_receiver(self, *, closed: bool) -> None:
+        """While it is closed, it answers that it can't take anything."""
+
+    def received(self) -> list[tuple[str, str]]:
+        """What the receiver has taken so far: each order with its event. It may wait a moment."""
+
     def read_feed(self, after: int) -> tuple[list[tuple[str, str]], int]:
         """Events after a position, each with its order, and the position to go on after. It may wait a moment."""
 

@@ -20,6 +20,7 @@ from application.reconciliation.find_stuck import FindStuck
 from application.reconciliation.find_unrecorded import FindUnrecorded
 from application.reconciliation.reconcile import Reconcile
 from application.reconciliation.repair import Repair
+from application.reconciliation.webhooks import CompareWebhooks
 from domain.dead_letter import DeadMessage
 from domain.ids import OrderId, PaymentId
 from domain.orders.events import OrderAccepted, event_id
@@ -44,7 +45,14 @@ async def found(shop: Shop, provider: ProviderLedger | None = None) -> list[Disc
     find_stuck = FindStuck(shop.unit_of_work, shop.clock, EXPIRY, STUCK, page=2)
     find_unrecorded = FindUnrecorded(shop.unit_of_work, shop.recent, shop.clock)
     return await Reconcile(
-        shop.unit_of_work, provider or shop.provider, shop.clock, STUCK, find_stuck, find_unrecorded, page=2
+        shop.unit_of_work,
+        provider or shop.provider,
+        shop.clock,
+        STUCK,
+        find_stuck,
+        find_unrecorded,
+        CompareWebhooks(shop.unit_of_work),
+        page=2,
     )()
 
 

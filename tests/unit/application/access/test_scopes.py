@@ -24,11 +24,16 @@ from application.intake.order_request import RequestedItem
 from application.ports.feed import EVERYTHING
 from application.ports.files import StoredFile
 from application.ports.order_search import OrderFilter
+from application.ports.webhook_store import DeliveryFilter
+from application.webhooks.deliveries import RecoverRequest
+from application.webhooks.endpoints import NewEndpoint
 from domain.cart import CartItem
 from domain.catalogue.product import ProductEdit
-from domain.ids import JobId, ProductId
+from domain.ids import EndpointId, JobId, ProductId
 from domain.jobs.job import UnknownJob, new_job
 from domain.money import Money
+from domain.webhooks.delivery import DeliveryId, UnknownDelivery
+from domain.webhooks.endpoint import UnknownEndpoint
 from tests.unit.builders import NOW, an_api_key
 from tests.unit.shop import Shop, a_request
 
@@ -38,6 +43,7 @@ AN_EXPORT = Export(
     ExportRequest(what="orders", format="csv"),
     StoredFile(job_id=JobId(UUID(int=1)), name="export"),
 )
+NO_ENDPOINT = EndpointId(UUID(int=1))
 NEW = NewProduct(name="ink", price=Money(100, "EUR"), stock=1)
 
 PAGE: dict[str, Any] = {"before": None, "limit": 9}
@@ -45,7 +51,7 @@ PAGE: dict[str, Any] = {"before": None, "limit": 9}
 
 async def _done(call: Awaitable[Any]) -> bool:
     """Whether there is anything to list or to change: it was let in."""
-    with suppress(UnknownJob, UnknownExport, UnknownImport, ResetNotAllowed):
+    with suppress(UnknownJob, UnknownExport, UnknownImport, ResetNotAllowed, UnknownEndpoint, UnknownDelivery):
         await call
     return True
 
@@ -125,6 +131,29 @@ OPERATIONS: dict[str, tuple[Scope | None, Callable[[Any, Principal, Any, Any], A
     "put_item": (Scope.ORDERS_WRITE, lambda use, by, pen, order: use(by, 1, pen.id, 2)),
     "empty_cart": (Scope.ORDERS_WRITE, lambda use, by, pen, order: use(by, 1)),
     "order_cart": (Scope.ORDERS_WRITE, order_a_cart),
+    "add_endpoint": (
+        Scope.WEBHOOKS_WRITE,
+        lambda use, by, pen, order: use(by, NewEndpoint(url="https://receiver.example/", events=("*",))),
+    ),
+    "list_endpoints": (Scope.WEBHOOKS_WRITE, lambda use, by, pen, order: _done(use(by, limit=9))),
+    **{
+        name: (Scope.WEBHOOKS_WRITE, lambda use, by, pen, order, more=more: _done(use(by, NO_ENDPOINT, **more)))
+        for name, more in {
+            "get_endpoint": {},
+            "change_endpoint": {"changes": {}},
+            "delete_endpoint": {},
+            "rotate_secret": {"previous_valid_for": timedelta(0)},
+            "test_endpoint": {},
+            "enable_endpoint": {"resume_from": "now"},
+        }.items()
+    },
+    "list_deliveries": (Scope.WEBHOOKS_WRITE, lambda use, by, pen, order: _done(use(by, DeliveryFilter(), limit=9))),
+    "get_delivery": (Scope.WEBHOOKS_WRITE, lambda use, by, pen, order: _done(use(by, DeliveryId(NO_ENDPOINT, 1)))),
+    "resend_delivery": (Scope.WEBHOOKS_WRITE, lambda use, by, pen, order: _done(use(by, DeliveryId(NO_ENDPOINT, 1)))),
+    "start_recovery": (
+        Scope.WEBHOOKS_WRITE,
+        lambda use, by, pen, order: _done(use(by, RecoverRequest(endpoint_id=NO_ENDPOINT, since=NOW))),
+    ),
     "list_adjustments": (Scope.STOCK_ADJUST, lambda use, by, pen, order: use(by, pen.id, limit=9)),
 }
 # What only Holdfast's own programs and commands do. No route reaches it.
@@ -143,6 +172,8 @@ INTERNAL = {
     "give_positions",
     "prune_feed",
     "feed_tail",
+    "send_webhooks",
+    "remove_deliveries",
     "version_waits",
     "republish_requests",
     "list_dead_letters",

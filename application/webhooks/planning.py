@@ -1,0 +1,172 @@
+"""What is sent next to one endpoint. Nothing is read here, and nothing is written."""
+
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Final
+
+from attrs import define, field, frozen
+
+from application.ports.feed import FeedItem
+from domain.ids import OrderId
+from domain.orders.events import Event
+from domain.webhooks.delivery import Delivery, DeliveryId, DeliveryStatus, Undelivered
+from domain.webhooks.endpoint import Endpoint, Ordering
+from domain.webhooks.progress import Progress
+
+# Deliveries of one round, for each that may be on its way at once: their outcomes share a transaction.
+_DEPTH: Final = 8
+
+
+@frozen
+class Sending:
+    """A delivery that is to be attempted. `is_new`: it is not stored yet."""
+
+    delivery: Delivery
+    event: Event
+    is_new: bool
+    gap: bool = False
+
+
+@define(eq=False)
+class Plan:
+    """The next round of one endpoint.
+
+    Those of a line are sent one after another, and the next one only if the one before has arrived; lines don't wait
+    for each other. `aside` are deliveries that change without an attempt.
+    """
+
+    endpoint: Endpoint
+    progress: Progress
+    # What the endpoint will have got to, and what of it was not wanted, or could not be read any more.
+    position: int
+    filtered: int = 0
+    lost: int = 0
+    lines: list[list[Sending]] = field(factory=list)
+    aside: list[tuple[Delivery, bool]] = field(factory=list)
+
+    @property
+    def is_strict(self) -> bool:
+        return self.endpoint.ordering is Ordering.STRICT
+
+
+def size_of(endpoint: Endpoint, progress: Progress, *, at: datetime) -> int:
+    """How many deliveries a round has at most."""
+    if progress.is_on_probation:
+        return 1
+    room = progress.room(endpoint.rate_per_s, at=at)
+    most = endpoint.max_concurrency * _DEPTH
+    return most if room is None else min(most, room)
+
+
+@frozen(kw_only=True)
+class Read:
+    """What was read for a plan. `items` are the events up to the position `read_to`."""
+
+    now: datetime
+    # The types that the endpoint wants.
+    wanted: frozenset[str]
+    due: Sequence[Delivery]
+    # The events of the deliveries that are due.
+    events: dict[DeliveryId, Event]
+    # All that has not arrived of the orders that this is about.
+    undelivered: Sequence[Delivery]
+    items: Sequence[FeedItem]
+    read_to: int
+    # The first position that can be read.
+    oldest: int
+
+
+def plan(endpoint: Endpoint, progress: Progress, read: Read) -> Plan:
+    """Choose what is sent, the deliveries that are due before new ones."""
+    lost = max(0, read.oldest - 1 - progress.position)
+    made = Plan(endpoint, progress, progress.position + lost, lost=lost)
+    orders = _Orders(made, read)
+    for delivery in sorted(read.due, key=lambda each: each.id.position):
+        event = read.events.get(delivery.id)
+        if event is None or delivery.type not in read.wanted:
+            delivery.skip(Undelivered.TYPE_DESELECTED, at=read.now)
+            made.aside.append((delivery, False))
+        else:
+            orders.send(Sending(delivery, event, is_new=False))
+    _take_new(made, read, orders, room=size_of(endpoint, progress, at=read.now) - len(read.due))
+    made.lines += orders.lines.values()
+    return made
+
+
+def _take_new(made: Plan, read: Read, orders: "_Orders", *, room: int) -> None:
+    for item in read.items:
+        if item.position <= made.position:
+            continue
+        if item.event.type not in read.wanted:
+            made.filtered += 1
+        else:
+            delivery = _new(made.endpoint, item, read.now)
+            if item.position <= made.progress.skip_to:
+                delivery.skip(Undelivered.ENDPOINT_DISABLED, at=read.now)
+                made.aside.append((delivery, True))
+            elif room <= 0:
+                return
+            else:
+                room -= 1
+                orders.send(Sending(delivery, item.event, is_new=True))
+        made.position = item.position
+    # Nothing else stands up to here.
+    made.position = max(made.position, read.read_to)
+
+
+def _new(endpoint: Endpoint, item: FeedItem, now: datetime) -> Delivery:
+    event = item.event
+    return Delivery(
+        id=DeliveryId(endpoint.id, item.position),
+        order_id=event.order_id,
+        sequence=event.sequence,
+        type=event.type,
+        at=event.at,
+        next_at=now,
+    )
+
+
+@define(eq=False)
+class _Orders:
+    """The lines of a plan. In strict order, an event waits until those of its order before it are out of the way."""
+
+    _plan: Plan
+    _read: Read
+    lines: dict[object, list[Sending]] = field(factory=dict, init=False)
+    _undelivered: dict[OrderId, list[Delivery]] = field(factory=lambda: defaultdict(list), init=False)
+    _sent: Collection[DeliveryId] = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._sent = {delivery.id for delivery in self._read.due}
+        for delivery in self._read.undelivered:
+            self._undelivered[delivery.order_id].append(delivery)
+
+    def send(self, sending: Sending) -> None:
+        """Put it into a line, or aside."""
+        delivery, now = sending.delivery, self._read.now
+        if not self._plan.is_strict or delivery.is_slow(now):
+            self.lines[delivery.id] = [sending]
+            return
+        before = [each for each in self._undelivered[delivery.order_id] if each.id.position < delivery.id.position]
+        blocking = [each for each in before if each.is_open and not each.is_slow(now) and each.id not in self._sent]
+        if blocking:
+            # If that one is due itself, it only has no place in this round.
+            delivery.hold(until=max(now, blocking[0].slow_from or blocking[0].next_at or now))
+            self._plan.aside.append((delivery, sending.is_new))
+            # Those after it wait for the same.
+            if sending.is_new:
+                self._undelivered[delivery.order_id].append(delivery)
+            self._sent = {*self._sent} - {delivery.id}
+            return
+        gap = any(_is_missing(each, now) for each in before)
+        self.lines.setdefault(delivery.order_id, []).append(
+            Sending(delivery, sending.event, is_new=sending.is_new, gap=gap)
+        )
+
+
+def _is_missing(earlier: Delivery, now: datetime) -> bool:
+    """Whether a receiver that gets a later event of the order now has to know that it lacks this one."""
+    if earlier.is_open:
+        return earlier.is_slow(now)
+    return earlier.status is not DeliveryStatus.DELIVERED and earlier.reason is not Undelivered.TYPE_DESELECTED

@@ -1,0 +1,492 @@
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
+from functools import partial
+from http import HTTPStatus
+from typing import Final
+
+from attrs import define, evolve, field, frozen
+
+from application.access.principal import SYSTEM
+from application.errors import Trouble
+from application.execution.batching import Batched
+from application.ports.audit import AuditEntry, Caller
+from application.ports.environment import Clock, Elapsed
+from application.ports.feed import FED_TYPES, FeedBounds, FeedItem, FeedRange, Position, types_among
+from application.ports.persistence import Transaction, UnitOfWork
+from application.ports.webhooks import Attempt, AttemptFailure, Told, WebhookMessages, WebhookTransport
+from application.webhooks.planning import Plan, Read, Sending, plan, size_of
+from domain.ids import EndpointId, OrderId
+from domain.orders.events import Event, EventId, event_id
+from domain.webhooks.delivery import Delivery, DeliveryId, Undelivered
+from domain.webhooks.endpoint import Disabled, Endpoint, Ordering
+from domain.webhooks.progress import Progress
+from domain.webhooks.schedule import FAILURES_TO_PAUSE
+
+# Endpoints that are served at once, and beside them those that have failed lately, which take no place of the others.
+_AT_ONCE: Final = 128
+_SUSPECTS_AT_ONCE: Final = 64
+# Events that are read at once for all endpoints at the same position.
+_PAGE: Final = 512
+# Seconds after which a round begins no more attempts. One attempt takes 15 s at most, and the lease is a minute.
+_ROUND: Final = 10.0
+# A connection that is refused as quickly is tried once more at once.
+_QUICKLY_MS: Final = 1000
+_ATTEMPTS_TO_RECORD: Final = 5
+_PAUSE: Final = 1.0
+# Seconds that a sender waits for attempts when it is told to stop.
+_LAST: Final = 3.0
+# Seconds between two looks, since another process may give positions, and a time may come; and while there is no
+# endpoint at all.
+_LOOK_EVERY: Final = 0.5
+_LOOK_SELDOM: Final = 5.0
+
+
+@frozen
+class Ended:
+    """A round that has ended. Without an error, its outcomes are recorded."""
+
+    endpoint: Endpoint
+    delivered: int = 0
+    failed: int = 0
+    disabled: Disabled | None = None
+    error: Exception | None = None
+
+
+@define(eq=False)
+class _Round:
+    """A plan, and what came of it so far."""
+
+    plan: Plan
+    by: str
+    taken_at: datetime
+    attempts: dict[DeliveryId, list[Attempt]] = field(factory=dict)
+    failures: int = 0
+    # Nothing more is begun.
+    is_closed: bool = False
+
+    @property
+    def begun(self) -> int:
+        return len(self.attempts)
+
+
+@define(eq=False)
+class SendWebhooks:
+    """Send the events of the feed to the endpoints that want them, as soon as they have a position.
+
+    An endpoint is served in rounds by one sender at a time, which has a lease on it. A round reads what is due and what
+    is new, sends it, and records in one transaction what came of it: the deliveries, and how far the endpoint has got.
+    A crash before that costs nothing but another attempt, under the same `webhook-id`.
+    """
+
+    _unit_of_work: UnitOfWork
+    _transport: WebhookTransport
+    _messages: WebhookMessages
+    _now: Clock
+    _elapsed: Elapsed
+    _sender: str
+    _finish: "Batched[_Round, Ended]"
+    _at_once: int = field(default=_AT_ONCE, kw_only=True)
+    _suspects_at_once: int = field(default=_SUSPECTS_AT_ONCE, kw_only=True)
+    # By the endpoint, in the sequence in which they began.
+    _running: dict[EndpointId, asyncio.Task[Ended]] = field(factory=dict, init=False)
+    _suspects: set[EndpointId] = field(factory=set, init=False)
+    _ended: list[Ended] = field(factory=list, init=False)
+    _woken: asyncio.Event = field(factory=asyncio.Event, init=False)
+    _has_begun: bool = field(default=False, init=False)
+    _has_endpoints: bool = field(default=False, init=False)
+    _is_stopping: bool = field(default=False, init=False)
+
+    @property
+    def is_idle(self) -> bool:
+        return not self._running
+
+    def wake(self) -> None:
+        """There are new positions."""
+        self._woken.set()
+
+    async def wait(self) -> None:
+        """Wait until there may be something to do."""
+        try:
+            async with asyncio.timeout(_LOOK_EVERY if self._has_endpoints else _LOOK_SELDOM):
+                await self._woken.wait()
+        except TimeoutError:
+            pass
+        self._woken.clear()
+
+    async def __call__(self) -> Sequence[Ended]:
+        """Begin a round for each endpoint with something to do, as far as there is room.
+
+        Return the rounds that have ended since the last call. Raise `Trouble`.
+        """
+        if not self._has_begun:
+            # A predecessor of the same name has ended, and can't give back what it has.
+            async with self._unit_of_work() as tx:
+                await tx.webhook_progress.release(by=self._sender)
+            self._has_begun = True
+        for begun in await self._begin():
+            id_ = begun.plan.endpoint.id
+            task = asyncio.create_task(self._serve(begun))
+            self._running[id_] = task
+            if begun.plan.progress.is_suspect:
+                self._suspects.add(id_)
+            task.add_done_callback(partial(self._take, begun.plan.endpoint))
+        ended, self._ended = self._ended, []
+        return ended
+
+    async def stop(self) -> None:
+        """Begin no more attempts, and record what comes of those that end soon. The others are made once more."""
+        self._is_stopping = True
+        if running := list(self._running.values()):
+            _, late = await asyncio.wait(running, timeout=_LAST)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        async with self._unit_of_work() as tx:
+            await tx.webhook_progress.release(by=self._sender)
+
+    def _take(self, endpoint: Endpoint, done: "asyncio.Task[Ended]") -> None:
+        self._running.pop(endpoint.id, None)
+        self._suspects.discard(endpoint.id)
+        if not done.cancelled():
+            error = done.exception()
+            if error is None:
+                self._ended.append(done.result())
+            elif isinstance(error, Exception):
+                self._ended.append(Ended(endpoint, error=error))
+        # There may be more to do for it.
+        self.wake()
+
+    async def _begin(self) -> list[_Round]:
+        rooms = {
+            False: self._at_once - (len(self._running) - len(self._suspects)),
+            True: self._suspects_at_once - len(self._suspects),
+        }
+        if self._is_stopping or not await self._anything_to_do(rooms):
+            return []
+        async with self._unit_of_work() as tx:
+            now, newest = await tx.jobs.now(), (await tx.feed.bounds()).newest
+            taken: list[Progress] = []
+            for suspect, room in rooms.items():
+                if room > 0:
+                    taken += await tx.webhook_progress.waiting(
+                        now, newest=newest, suspect=suspect, limit=room, lock=True
+                    )
+            for progress in taken:
+                progress.take(self._sender, at=now)
+            await tx.webhook_progress.save_many(taken)
+            plans = await _plans(tx, taken, now)
+        # A crash from here on is safe: the lease ends, and another sender begins the round anew.
+        return [_Round(made, self._sender, now) for made in plans]
+
+    async def _anything_to_do(self, rooms: Mapping[bool, int]) -> bool:
+        """Look without a lock: most looks find nothing."""
+        async with self._unit_of_work.reading() as tx:
+            self._has_endpoints = bool(await tx.webhook_progress.ids(after=None, limit=1))
+            if not self._has_endpoints:
+                return False
+            now, newest = await tx.jobs.now(), (await tx.feed.bounds()).newest
+            for suspect, room in rooms.items():
+                if room > 0 and await tx.webhook_progress.waiting(now, newest=newest, suspect=suspect, limit=1):
+                    return True
+        return False
+
+    async def _serve(self, begun: _Round) -> Ended:
+        progress = begun.plan.progress
+        doubtful = progress.is_suspect or progress.is_on_probation
+        places = asyncio.Semaphore(1 if doubtful else begun.plan.endpoint.max_concurrency)
+        until = self._elapsed() + _ROUND
+        await asyncio.gather(*(self._send_line(begun, line, places, until) for line in begun.plan.lines))
+        for attempt in range(1, _ATTEMPTS_TO_RECORD + 1):
+            try:
+                return await self._finish(begun)
+            except Trouble as trouble:
+                # What was sent and is not recorded would be sent once more. So a short outage is waited for.
+                if attempt == _ATTEMPTS_TO_RECORD:
+                    return Ended(begun.plan.endpoint, error=trouble)
+                await asyncio.sleep(_PAUSE)
+        raise AssertionError("unreachable")
+
+    async def _send_line(self, begun: _Round, line: Sequence[Sending], places: asyncio.Semaphore, until: float) -> None:
+        for sending in line:
+            async with places:
+                if begun.is_closed or self._is_stopping or self._elapsed() >= until:
+                    return
+                made = begun.attempts[sending.delivery.id] = await self._attempt(begun.plan.endpoint, sending)
+            if made[-1].failure is None:
+                begun.failures = 0
+                continue
+            begun.failures += 1
+            # Those that are on their way already may still arrive.
+            begun.is_closed |= begun.plan.progress.failures + begun.failures >= FAILURES_TO_PAUSE or _is_gone(made)
+            return
+
+    async def _attempt(self, endpoint: Endpoint, sending: Sending) -> list[Attempt]:
+        made: list[Attempt] = []
+        while True:
+            told = Told(
+                position=sending.delivery.id.position,
+                event=sending.event,
+                attempt=sending.delivery.attempts + len(made) + 1,
+                gap=sending.gap,
+            )
+            made.append(await self._transport.send(self._messages.of_event(endpoint, told, at=self._now())))
+            quickly = made[-1].failure is AttemptFailure.CONNECT and made[-1].duration_ms < _QUICKLY_MS
+            if not quickly or len(made) > 1:
+                return made
+
+
+async def _plans(tx: Transaction, taken: Sequence[Progress], now: datetime) -> list[Plan]:
+    pages = _Pages(tx, await tx.feed.bounds())
+    endpoints = await tx.webhook_endpoints.get_many({progress.endpoint_id for progress in taken})
+    return [await _plan(tx, endpoints[progress.endpoint_id], progress, now, pages) for progress in taken]
+
+
+@define(eq=False)
+class _Pages:
+    """The feed after some positions. Most endpoints are at the same one, so that one page serves them all."""
+
+    _tx: Transaction
+    bounds: FeedBounds
+    _read: dict[int, tuple[Sequence[FeedItem], int]] = field(factory=dict, init=False)
+
+    async def after(self, position: int) -> tuple[Sequence[FeedItem], int]:
+        """Some events after a position, and the position up to which they are all."""
+        after, newest = max(position, self.bounds.oldest - 1), self.bounds.newest
+        if after not in self._read:
+            of = FeedRange(after=Position(after), until=newest)
+            items = await self._tx.feed.read(of, limit=_PAGE) if after < newest else []
+            self._read[after] = (items, items[-1].position if len(items) == _PAGE else max(after, newest))
+        return self._read[after]
+
+
+async def _plan(tx: Transaction, endpoint: Endpoint, progress: Progress, now: datetime, pages: _Pages) -> Plan:
+    size = size_of(endpoint, progress, at=now)
+    items, read_to = await pages.after(progress.position)
+    due: Sequence[Delivery] = []
+    undelivered: Sequence[Delivery] = []
+    if progress.due_at is not None and size > 0:
+        due = await tx.webhook_deliveries.due(endpoint.id, now, limit=size)
+    if progress.is_troubled and endpoint.ordering is Ordering.STRICT:
+        orders = {each.order_id for each in due} | {item.event.order_id for item in items}
+        undelivered = await tx.webhook_deliveries.undelivered(endpoint.id, orders)
+    read = Read(
+        now=now,
+        wanted=types_among(FED_TYPES, endpoint.events),
+        due=due,
+        events=await _events_of(tx, due),
+        undelivered=undelivered,
+        items=items,
+        read_to=read_to,
+        oldest=pages.bounds.oldest,
+    )
+    return plan(endpoint, progress, read)
+
+
+async def _events_of(tx: Transaction, deliveries: Sequence[Delivery]) -> dict[DeliveryId, Event]:
+    """From the history of their orders, which is kept for longer than the feed may be."""
+    if not deliveries:
+        return {}
+    history = await tx.events.of_orders({delivery.order_id for delivery in deliveries})
+    events = {event_id(event): event for event in history}
+    found = {each.id: events.get(EventId(each.order_id, each.sequence)) for each in deliveries}
+    return {id_: event for id_, event in found.items() if event is not None}
+
+
+@frozen
+class FinishRounds:
+    """Record what came of rounds, all in one transaction: the deliveries, and how far their endpoints have got.
+
+    A sender that has lost its lease records nothing: another one has begun the same round anew.
+    """
+
+    _unit_of_work: UnitOfWork
+
+    async def __call__(self, rounds: Sequence[_Round]) -> Sequence[Ended]:
+        async with self._unit_of_work() as tx:
+            now = await tx.jobs.now()
+            # Endpoints are locked before their progress, wherever both are.
+            ends = {each.plan.endpoint.id for each in rounds if _may_end(each)}
+            locked = await tx.webhook_endpoints.get_many(ends, lock=True)
+            ids = {each.plan.endpoint.id for each in rounds}
+            progress = await tx.webhook_progress.get_many(ids, lock=True)
+            endpoints = {**await tx.webhook_endpoints.get_many(ids), **locked}
+            ended = []
+            for each in rounds:
+                id_ = each.plan.endpoint.id
+                if id_ not in progress or not progress[id_].is_held(each.by, each.taken_at):
+                    ended.append(Ended(each.plan.endpoint))
+                    continue
+                finishing = _Finishing(tx, each, endpoints[id_], progress[id_], now)
+                ended.append(await finishing())
+            await tx.webhook_progress.save_many(list(progress.values()))
+            await tx.webhook_endpoints.save_many(list(locked.values()))
+        return ended
+
+
+def _may_end(round_: _Round) -> bool:
+    """Whether its endpoint may have to be disabled."""
+    made = [attempts for attempts in round_.attempts.values() if attempts[-1].failure is not None]
+    return any(map(_is_gone, made)) or (bool(made) and round_.plan.progress.failing_since is not None)
+
+
+@define(eq=False)
+class _Finishing:
+    _tx: Transaction
+    _round: _Round
+    _endpoint: Endpoint
+    _progress: Progress
+    _now: datetime
+    _new: list[Delivery] = field(factory=list, init=False)
+    _changed: list[Delivery] = field(factory=list, init=False)
+    _attempts: dict[DeliveryId, list[Attempt]] = field(init=False)
+    # The orders whose later events need not wait any more.
+    _freed: set[OrderId] = field(factory=set, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        # The round stays as it is: the transaction may have to be repeated.
+        self._attempts = dict(self._round.attempts)
+
+    async def __call__(self) -> Ended:
+        made, progress, tx = self._round.plan, self._progress, self._tx
+        stored = await self._stored()
+        for delivery, is_new in made.aside:
+            # What a person has decided about it meanwhile counts.
+            if is_new or _is_as_it_was(stored.get(delivery.id.position), delivery):
+                self._keep(evolve(delivery), is_new=is_new)
+        for line in made.lines:
+            self._end_line(line, stored)
+        self._count_answers()
+        if self._endpoint.deleted_at is not None:
+            for delivery in [*self._new, *self._changed]:
+                if delivery.is_open:
+                    delivery.skip(Undelivered.ENDPOINT_DELETED, at=self._now)
+        progress.move_to(made.position, filtered=made.filtered, lost=made.lost, version=made.endpoint.version)
+        progress.pace(self._round.begun, made.endpoint.rate_per_s, at=self._now)
+        attempts = self._attempts
+        await tx.webhook_deliveries.add_many(self._new, attempts)
+        await self._release()
+        await tx.webhook_deliveries.save_many(self._changed, attempts)
+        await self._stand()
+        disabled = await self._disable()
+        progress.give_back()
+        delivered = sum(made[-1].failure is None for made in attempts.values())
+        return Ended(self._endpoint, delivered, len(attempts) - delivered, disabled)
+
+    async def _stored(self) -> dict[int, Delivery]:
+        made = self._round.plan
+        old = [each.delivery for line in made.lines for each in line if not each.is_new]
+        old += [delivery for delivery, is_new in made.aside if not is_new]
+        if not old:
+            return {}
+        positions = {delivery.id.position for delivery in old}
+        return await self._tx.webhook_deliveries.get_many(self._endpoint.id, positions, lock=True)
+
+    def _end_line(self, line: Sequence[Sending], stored: Mapping[int, Delivery]) -> None:
+        waits_until: datetime | None = None
+        for sending in line:
+            delivery = evolve(sending.delivery) if sending.is_new else stored.get(sending.delivery.id.position)
+            if delivery is None or not delivery.is_open:
+                # It was skipped meanwhile, by a person. What was made of it is not told.
+                self._attempts.pop(sending.delivery.id, None)
+                continue
+            made = self._attempts.get(delivery.id)
+            if made is not None:
+                waits_until = self._answer(delivery, made)
+                if waits_until is None and not sending.is_new:
+                    self._freed.add(delivery.order_id)
+            elif waits_until is not None:
+                delivery.hold(until=waits_until)
+            elif not sending.is_new:
+                continue
+            self._keep(delivery, is_new=sending.is_new)
+
+    def _answer(self, delivery: Delivery, made: Sequence[Attempt]) -> datetime | None:
+        """Return until when the later events of the order wait for this one, if they do."""
+        last, count = made[-1], len(made)
+        if last.failure is None:
+            delivery.succeed(_outcome(last), made=count, at=self._now)
+            return None
+        delivery.fail(
+            _outcome(last),
+            made=count,
+            at=self._now,
+            refused_address=last.failure is AttemptFailure.REFUSED_ADDRESS,
+            retry_after=_retry_after(last),
+        )
+        holds_up = self._round.plan.is_strict and delivery.is_open and not delivery.is_slow(self._now)
+        return delivery.slow_from if holds_up else None
+
+    def _keep(self, delivery: Delivery, *, is_new: bool) -> None:
+        (self._new if is_new else self._changed).append(delivery)
+
+    def _count_answers(self) -> None:
+        for last in sorted((made[-1] for made in self._round.attempts.values()), key=lambda attempt: attempt.at):
+            if last.failure is None:
+                self._progress.succeed()
+            else:
+                self._progress.fail(at=self._now)
+
+    async def _release(self) -> None:
+        """Let those go on that wait for what is out of the way now."""
+        if not self._freed:
+            return
+        known = {delivery.id for delivery in self._changed}
+        for delivery in await self._tx.webhook_deliveries.undelivered(self._endpoint.id, self._freed):
+            if delivery.is_open and delivery.reason is Undelivered.HELD_BEHIND and delivery.id not in known:
+                delivery.release(at=self._now)
+                self._changed.append(delivery)
+
+    async def _stand(self) -> None:
+        progress, kept = self._progress, [*self._new, *self._changed]
+        if progress.is_troubled or any(each.finished_at is None or each.reason is not None for each in kept):
+            due_at, is_troubled = await self._tx.webhook_deliveries.standing(self._endpoint.id)
+            progress.stand(due_at, is_troubled=is_troubled)
+
+    async def _disable(self) -> Disabled | None:
+        endpoint = self._endpoint
+        if not endpoint.is_served:
+            return None
+        why = None
+        if any(map(_is_gone, self._round.attempts.values())):
+            why = Disabled.GONE
+        elif self._progress.has_failed_for_too_long(self._now):
+            why = Disabled.FAILING
+        if why is not None:
+            endpoint.disable(why, at=self._now)
+            entry = AuditEntry(
+                at=self._now,
+                by=Caller(SYSTEM.key_id),
+                action="webhook_endpoint.disabled",
+                subject=f"webhook_endpoint {endpoint.id}",
+                after={"disabled": why.value, "position": self._progress.position},
+            )
+            await self._tx.audit.add_many([entry])
+        return why
+
+
+def _is_as_it_was(stored: Delivery | None, planned: Delivery) -> bool:
+    return stored is not None and stored.is_open and stored.tries == planned.tries
+
+
+def _is_gone(made: Sequence[Attempt]) -> bool:
+    return made[-1].status == HTTPStatus.GONE
+
+
+def _outcome(attempt: Attempt) -> str:
+    if attempt.failure is None or attempt.failure is AttemptFailure.STATUS:
+        return f"status {attempt.status}"
+    return attempt.failure.value
+
+
+def _retry_after(attempt: Attempt) -> timedelta | None:
+    """What the receiver asks for, in seconds or as a date (RFC 9110, section 10.2.3)."""
+    text = next((value for name, value in attempt.headers.items() if name.lower() == "retry-after"), "").strip()
+    if text.isascii() and text.isdigit():
+        return timedelta(seconds=min(int(text[:10]), 10**6))
+    try:
+        return max(parsedate_to_datetime(text) - attempt.at, timedelta(0))
+    except (TypeError, ValueError):
+        # It is missing, or can't be read.
+        return None

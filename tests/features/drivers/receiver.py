@@ -1,0 +1,43 @@
+"""A receiver of webhooks on this machine."""
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from attrs import define, field
+
+
+@define(eq=False)
+class Receiver:
+    _server: ThreadingHTTPServer
+    _thread: threading.Thread
+    # Each order with its event.
+    taken: list[tuple[str, str]]
+    is_closed: bool = field(default=False, init=False)
+
+    @classmethod
+    def open(cls) -> "Receiver":
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                event = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                if not receiver.is_closed:
+                    receiver.taken.append((event["order_id"], event["type"]))
+                self.send_response(503 if receiver.is_closed else 204)
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None: ...
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        receiver = cls(server, thread, [])
+        thread.start()
+        return receiver
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_port}/"
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._thread.join(60)
+        self._server.server_close()

@@ -1,0 +1,23 @@
+Feature: Telling others what happens
+  A receiver of webhooks gets what it wants to hear of, or the shop can tell what it has missed.
+
+  Background:
+    Given the shop has 9 fountain pens at 12.50 EUR each
+
+  Rule: A receiver hears of what it wants, in the order in which it happened
+
+    Scenario: The warehouse hears of what it has to send
+      Given the warehouse wants to hear of: paid, completed
+      When a customer orders and pays for 2 fountain pens
+      And the shop completes her order
+      Then the warehouse hears of her order: paid, completed
+
+  Rule: What a receiver did not take is listed, and can be sent again
+
+    Scenario: The warehouse is closed
+      Given the warehouse wants to hear of: paid
+      And the warehouse is closed
+      When a customer orders and pays for 2 fountain pens
+      Then it is listed that the warehouse has missed of her order: paid
+      When the warehouse opens, and the shop sends what it has missed
+      Then the warehouse hears of her order: paid
