@@ -140,7 +140,10 @@ class World:
 
     def empty_caches(self) -> None:
         # What a cache that is gone answers: nothing is found, and nobody is told of a change.
-        recent_gone = {"get_many": lambda _: {}, **dict.fromkeys(("put_many", "invalidate_below"), lambda _: False)}
+        recent_gone = {
+            **dict.fromkeys(("get_many", "get_accepted"), lambda _: {}),
+            **dict.fromkeys(("put_many", "invalidate_below"), lambda _: False),
+        }
         self.recent_orders = UnsteadyCache(self.parts.recent_orders, self.faults, recent_gone)
         self.catalogue_cache = UnsteadyCache(
             lambda: MemoryCatalogueCache(max_age=CATALOGUE_AGE, time=_virtual_time),
