@@ -3,7 +3,6 @@
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
-import structlog
 from attrs import frozen
 from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -18,8 +17,6 @@ _KEEP: Final = update(shop).values(lineage=bindparam("now", type_=shop.c.lineage
 _NEWEST: Final = select(func.max(heartbeats.c.seen_at).label("seen_at"))
 # A heartbeat is noted elsewhere after it was written, and nobody waits until it is safe: about two may be missing.
 _LEVEL: Final = timedelta(seconds=10)
-
-_log = structlog.get_logger("holdfast.database")
 
 
 class LastHeartbeat(Protocol):
@@ -55,7 +52,10 @@ class SqlLineage:
         if now is None or kept in {None, now}:
             return None
         if await self._has_last_heartbeat():
-            _log.info("the database has another server, and all that was written")
+            # Commands import this file, and most of them log nothing.
+            import structlog  # noqa: PLC0415
+
+            structlog.get_logger("holdfast.database").info("the database has another server, and all that was written")
             await self.begin()
             return None
         return (

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.sql.core.engine import backend_of
 from adapters.sql.health import holding_back_vacuum, standby_problem
+from adapters.sql.revisions import newest
 from adapters.sql.unit_of_work import SqlUnitOfWork
 from application.ports.outbox import Announcement
 from entrypoints.doctor import warnings
@@ -39,7 +40,7 @@ async def test_a_session_that_holds_back_vacuum_is_named_without_its_query(
         pid = (await connection.execute(text("SELECT pg_backend_pid()"))).scalar_one()
         [holder] = await _after_no_time(postgres_engine)
     assert holder.startswith(f"session {pid} of user ")
-    assert "'holdfast', idle in transaction since 20" in holder
+    assert f"'holdfast/{newest()}', idle in transaction since 20" in holder
     assert "secret" not in holder
 
 

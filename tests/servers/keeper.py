@@ -21,12 +21,13 @@ def _parents() -> dict[int, int]:
     """Every process of the machine that has not ended, with its parent."""
     found: dict[int, int] = {}
     if Path("/proc/self/stat").exists():
-        for entry in Path("/proc").glob("[0-9]*/stat"):
+        # Not by a pattern: a process that ends while its folder is looked at would end the search.
+        for pid in filter(str.isdigit, (entry.name for entry in Path("/proc").iterdir())):
             with suppress(OSError):
                 # The name, in parentheses, may hold anything.
-                state, parent, *_ = entry.read_text(errors="replace").rpartition(")")[2].split()
+                state, parent, *_ = Path("/proc", pid, "stat").read_text(errors="replace").rpartition(")")[2].split()
                 if state not in _ENDED:
-                    found[int(entry.parent.name)] = int(parent)
+                    found[int(pid)] = int(parent)
     else:
         listing = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,state="], capture_output=True, text=True, check=True)
         for line in listing.stdout.splitlines():
