@@ -14,12 +14,13 @@ from uuid import UUID
 
 import msgspec
 from attrs import frozen
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import Struct
 
-from adapters.codecs.announced import AddressData, data_of, details_of
+from adapters.codecs.announced import AddressData, details_of
+from adapters.codecs.feed_items import FeedItemBody
 from adapters.codecs.ids import in_json
 from adapters.codecs.shapes import DetailsShape
-from application.ports.feed import FeedItem, Position
+from application.ports.feed import Position
 from application.ports.rows import Row, RowResult, RowWriter
 from domain.catalogue.product import Product
 from domain.orders.order import Order
@@ -104,30 +105,6 @@ class ProductRow(Struct):
         )
 
 
-class EventRow(Struct):
-    position: int
-    order_id: UUID
-    sequence: int
-    type: str
-    time: datetime
-    # One of `EventData`: the type says which.
-    data: Any
-    request_id: str | UnsetType = UNSET
-
-    @classmethod
-    def of(cls, item: FeedItem) -> "EventRow":
-        event = item.event
-        return cls(
-            item.position,
-            event.order_id,
-            event.sequence,
-            event.type,
-            event.at,
-            data_of(event),
-            event.request_id or UNSET,
-        )
-
-
 class ErrorRow(Struct, omit_defaults=True):
     code: str
     detail: str
@@ -148,7 +125,7 @@ class ResultRow(Struct, omit_defaults=True):
 
 
 _ROWS: Final[Mapping[str, Any]] = MappingProxyType(
-    {"orders": OrderRow, "products": ProductRow, "events": EventRow, "results": ResultRow}
+    {"orders": OrderRow, "products": ProductRow, "events": FeedItemBody, "results": ResultRow}
 )
 
 

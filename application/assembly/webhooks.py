@@ -31,8 +31,9 @@ from application.webhooks.endpoints import (
     TestEndpoint,
     WithSecret,
 )
+from application.webhooks.finish import FinishRounds
 from application.webhooks.remove_old import RemoveDeliveries
-from application.webhooks.send import FinishRounds, SendWebhooks
+from application.webhooks.send import SendWebhooks
 from domain.ids import EndpointId
 from domain.jobs.job import Job
 from domain.webhooks.delivery import Delivery, DeliveryId

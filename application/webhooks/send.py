@@ -1,26 +1,23 @@
 import asyncio
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from functools import partial
-from http import HTTPStatus
 from typing import Final
 
-from attrs import define, evolve, field, frozen
+from attrs import define, field
 
-from application.access.principal import SYSTEM
 from application.errors import Trouble
 from application.execution.batching import Batched
-from application.ports.audit import AuditEntry, Caller
 from application.ports.environment import Clock, Elapsed
 from application.ports.feed import FED_TYPES, FeedBounds, FeedItem, FeedRange, Position, types_among
 from application.ports.persistence import Transaction, UnitOfWork
 from application.ports.webhooks import Attempt, AttemptFailure, Told, WebhookMessages, WebhookTransport
 from application.webhooks.planning import Plan, Read, Sending, plan, size_of
-from domain.ids import EndpointId, OrderId
+from application.webhooks.rounds import Ended, Round, is_gone
+from domain.ids import EndpointId
 from domain.orders.events import Event, EventId, event_id
-from domain.webhooks.delivery import Delivery, DeliveryId, Undelivered
-from domain.webhooks.endpoint import Disabled, Endpoint, Ordering
+from domain.webhooks.delivery import Delivery, DeliveryId
+from domain.webhooks.endpoint import Endpoint, Ordering
 from domain.webhooks.progress import Progress
 from domain.webhooks.schedule import FAILURES_TO_PAUSE
 
@@ -43,34 +40,6 @@ _LOOK_EVERY: Final = 0.5
 _LOOK_SELDOM: Final = 5.0
 
 
-@frozen
-class Ended:
-    """A round that has ended. Without an error, its outcomes are recorded."""
-
-    endpoint: Endpoint
-    delivered: int = 0
-    failed: int = 0
-    disabled: Disabled | None = None
-    error: Exception | None = None
-
-
-@define(eq=False)
-class _Round:
-    """A plan, and what came of it so far."""
-
-    plan: Plan
-    by: str
-    taken_at: datetime
-    attempts: dict[DeliveryId, list[Attempt]] = field(factory=dict)
-    failures: int = 0
-    # Nothing more is begun.
-    is_closed: bool = False
-
-    @property
-    def begun(self) -> int:
-        return len(self.attempts)
-
-
 @define(eq=False)
 class SendWebhooks:
     """Send the events of the feed to the endpoints that want them, as soon as they have a position.
@@ -86,7 +55,7 @@ class SendWebhooks:
     _now: Clock
     _elapsed: Elapsed
     _sender: str
-    _finish: "Batched[_Round, Ended]"
+    _finish: "Batched[Round, Ended]"
     _at_once: int = field(default=_AT_ONCE, kw_only=True)
     _suspects_at_once: int = field(default=_SUSPECTS_AT_ONCE, kw_only=True)
     # By the endpoint, in the sequence in which they began.
@@ -158,7 +127,7 @@ class SendWebhooks:
         # There may be more to do for it.
         self.wake()
 
-    async def _begin(self) -> list[_Round]:
+    async def _begin(self) -> list[Round]:
         rooms = {
             False: self._at_once - (len(self._running) - len(self._suspects)),
             True: self._suspects_at_once - len(self._suspects),
@@ -178,7 +147,7 @@ class SendWebhooks:
             await tx.webhook_progress.save_many(taken)
             plans = await _plans(tx, taken, now)
         # A crash from here on is safe: the lease ends, and another sender begins the round anew.
-        return [_Round(made, self._sender, now) for made in plans]
+        return [Round(made, self._sender, now) for made in plans]
 
     async def _anything_to_do(self, rooms: Mapping[bool, int]) -> bool:
         """Look without a lock: most looks find nothing."""
@@ -192,7 +161,7 @@ class SendWebhooks:
                     return True
         return False
 
-    async def _serve(self, begun: _Round) -> Ended:
+    async def _serve(self, begun: Round) -> Ended:
         progress = begun.plan.progress
         doubtful = progress.is_suspect or progress.is_on_probation
         places = asyncio.Semaphore(1 if doubtful else begun.plan.endpoint.max_concurrency)
@@ -208,7 +177,7 @@ class SendWebhooks:
                 await asyncio.sleep(_PAUSE)
         raise AssertionError("unreachable")
 
-    async def _send_line(self, begun: _Round, line: Sequence[Sending], places: asyncio.Semaphore, until: float) -> None:
+    async def _send_line(self, begun: Round, line: Sequence[Sending], places: asyncio.Semaphore, until: float) -> None:
         for sending in line:
             async with places:
                 if begun.is_closed or self._is_stopping or self._elapsed() >= until:
@@ -219,7 +188,7 @@ class SendWebhooks:
                 continue
             begun.failures += 1
             # Those that are on their way already may still arrive.
-            begun.is_closed |= begun.plan.progress.failures + begun.failures >= FAILURES_TO_PAUSE or _is_gone(made)
+            begun.is_closed |= begun.plan.progress.failures + begun.failures >= FAILURES_TO_PAUSE or is_gone(made)
             return
 
     async def _attempt(self, endpoint: Endpoint, sending: Sending) -> list[Attempt]:
@@ -292,201 +261,3 @@ async def _events_of(tx: Transaction, deliveries: Sequence[Delivery]) -> dict[De
     events = {event_id(event): event for event in history}
     found = {each.id: events.get(EventId(each.order_id, each.sequence)) for each in deliveries}
     return {id_: event for id_, event in found.items() if event is not None}
-
-
-@frozen
-class FinishRounds:
-    """Record what came of rounds, all in one transaction: the deliveries, and how far their endpoints have got.
-
-    A sender that has lost its lease records nothing: another one has begun the same round anew.
-    """
-
-    _unit_of_work: UnitOfWork
-
-    async def __call__(self, rounds: Sequence[_Round]) -> Sequence[Ended]:
-        async with self._unit_of_work() as tx:
-            now = await tx.jobs.now()
-            # Endpoints are locked before their progress, wherever both are.
-            ends = {each.plan.endpoint.id for each in rounds if _may_end(each)}
-            locked = await tx.webhook_endpoints.get_many(ends, lock=True)
-            ids = {each.plan.endpoint.id for each in rounds}
-            progress = await tx.webhook_progress.get_many(ids, lock=True)
-            endpoints = {**await tx.webhook_endpoints.get_many(ids), **locked}
-            ended = []
-            for each in rounds:
-                id_ = each.plan.endpoint.id
-                if id_ not in progress or not progress[id_].is_held(each.by, each.taken_at):
-                    ended.append(Ended(each.plan.endpoint))
-                    continue
-                finishing = _Finishing(tx, each, endpoints[id_], progress[id_], now)
-                ended.append(await finishing())
-            await tx.webhook_progress.save_many(list(progress.values()))
-            await tx.webhook_endpoints.save_many(list(locked.values()))
-        return ended
-
-
-def _may_end(round_: _Round) -> bool:
-    """Whether its endpoint may have to be disabled."""
-    made = [attempts for attempts in round_.attempts.values() if attempts[-1].failure is not None]
-    return any(map(_is_gone, made)) or (bool(made) and round_.plan.progress.failing_since is not None)
-
-
-@define(eq=False)
-class _Finishing:
-    _tx: Transaction
-    _round: _Round
-    _endpoint: Endpoint
-    _progress: Progress
-    _now: datetime
-    _new: list[Delivery] = field(factory=list, init=False)
-    _changed: list[Delivery] = field(factory=list, init=False)
-    _attempts: dict[DeliveryId, list[Attempt]] = field(init=False)
-    # The orders whose later events need not wait any more.
-    _freed: set[OrderId] = field(factory=set, init=False)
-
-    def __attrs_post_init__(self) -> None:
-        # The round stays as it is: the transaction may have to be repeated.
-        self._attempts = dict(self._round.attempts)
-
-    async def __call__(self) -> Ended:
-        made, progress, tx = self._round.plan, self._progress, self._tx
-        stored = await self._stored()
-        for delivery, is_new in made.aside:
-            # What a person has decided about it meanwhile counts.
-            if is_new or _is_as_it_was(stored.get(delivery.id.position), delivery):
-                self._keep(evolve(delivery), is_new=is_new)
-        for line in made.lines:
-            self._end_line(line, stored)
-        self._count_answers()
-        if self._endpoint.deleted_at is not None:
-            for delivery in [*self._new, *self._changed]:
-                if delivery.is_open:
-                    delivery.skip(Undelivered.ENDPOINT_DELETED, at=self._now)
-        progress.move_to(made.position, filtered=made.filtered, lost=made.lost, version=made.endpoint.version)
-        progress.pace(self._round.begun, made.endpoint.rate_per_s, at=self._now)
-        attempts = self._attempts
-        await tx.webhook_deliveries.add_many(self._new, attempts)
-        await self._release()
-        await tx.webhook_deliveries.save_many(self._changed, attempts)
-        await self._stand()
-        disabled = await self._disable()
-        progress.give_back()
-        delivered = sum(made[-1].failure is None for made in attempts.values())
-        return Ended(self._endpoint, delivered, len(attempts) - delivered, disabled)
-
-    async def _stored(self) -> dict[int, Delivery]:
-        made = self._round.plan
-        old = [each.delivery for line in made.lines for each in line if not each.is_new]
-        old += [delivery for delivery, is_new in made.aside if not is_new]
-        if not old:
-            return {}
-        positions = {delivery.id.position for delivery in old}
-        return await self._tx.webhook_deliveries.get_many(self._endpoint.id, positions, lock=True)
-
-    def _end_line(self, line: Sequence[Sending], stored: Mapping[int, Delivery]) -> None:
-        waits_until: datetime | None = None
-        for sending in line:
-            delivery = evolve(sending.delivery) if sending.is_new else stored.get(sending.delivery.id.position)
-            if delivery is None or not delivery.is_open:
-                # It was skipped meanwhile, by a person. What was made of it is not told.
-                self._attempts.pop(sending.delivery.id, None)
-                continue
-            made = self._attempts.get(delivery.id)
-            if made is not None:
-                waits_until = self._answer(delivery, made)
-                if waits_until is None and not sending.is_new:
-                    self._freed.add(delivery.order_id)
-            elif waits_until is not None:
-                delivery.hold(until=waits_until)
-            elif not sending.is_new:
-                continue
-            self._keep(delivery, is_new=sending.is_new)
-
-    def _answer(self, delivery: Delivery, made: Sequence[Attempt]) -> datetime | None:
-        """Return until when the later events of the order wait for this one, if they do."""
-        last, count = made[-1], len(made)
-        if last.failure is None:
-            delivery.succeed(_outcome(last), made=count, at=self._now)
-            return None
-        delivery.fail(
-            _outcome(last),
-            made=count,
-            at=self._now,
-            refused_address=last.failure is AttemptFailure.REFUSED_ADDRESS,
-            retry_after=_retry_after(last),
-        )
-        holds_up = self._round.plan.is_strict and delivery.is_open and not delivery.is_slow(self._now)
-        return delivery.slow_from if holds_up else None
-
-    def _keep(self, delivery: Delivery, *, is_new: bool) -> None:
-        (self._new if is_new else self._changed).append(delivery)
-
-    def _count_answers(self) -> None:
-        for last in sorted((made[-1] for made in self._round.attempts.values()), key=lambda attempt: attempt.at):
-            if last.failure is None:
-                self._progress.succeed()
-            else:
-                self._progress.fail(at=self._now)
-
-    async def _release(self) -> None:
-        """Let those go on that wait for what is out of the way now."""
-        if not self._freed:
-            return
-        known = {delivery.id for delivery in self._changed}
-        for delivery in await self._tx.webhook_deliveries.undelivered(self._endpoint.id, self._freed):
-            if delivery.is_open and delivery.reason is Undelivered.HELD_BEHIND and delivery.id not in known:
-                delivery.release(at=self._now)
-                self._changed.append(delivery)
-
-    async def _stand(self) -> None:
-        progress, kept = self._progress, [*self._new, *self._changed]
-        if progress.is_troubled or any(each.finished_at is None or each.reason is not None for each in kept):
-            due_at, is_troubled = await self._tx.webhook_deliveries.standing(self._endpoint.id)
-            progress.stand(due_at, is_troubled=is_troubled)
-
-    async def _disable(self) -> Disabled | None:
-        endpoint = self._endpoint
-        if not endpoint.is_served:
-            return None
-        why = None
-        if any(map(_is_gone, self._round.attempts.values())):
-            why = Disabled.GONE
-        elif self._progress.has_failed_for_too_long(self._now):
-            why = Disabled.FAILING
-        if why is not None:
-            endpoint.disable(why, at=self._now)
-            entry = AuditEntry(
-                at=self._now,
-                by=Caller(SYSTEM.key_id),
-                action="webhook_endpoint.disabled",
-                subject=f"webhook_endpoint {endpoint.id}",
-                after={"disabled": why.value, "position": self._progress.position},
-            )
-            await self._tx.audit.add_many([entry])
-        return why
-
-
-def _is_as_it_was(stored: Delivery | None, planned: Delivery) -> bool:
-    return stored is not None and stored.is_open and stored.tries == planned.tries
-
-
-def _is_gone(made: Sequence[Attempt]) -> bool:
-    return made[-1].status == HTTPStatus.GONE
-
-
-def _outcome(attempt: Attempt) -> str:
-    if attempt.failure is None or attempt.failure is AttemptFailure.STATUS:
-        return f"status {attempt.status}"
-    return attempt.failure.value
-
-
-def _retry_after(attempt: Attempt) -> timedelta | None:
-    """What the receiver asks for, in seconds or as a date (RFC 9110, section 10.2.3)."""
-    text = next((value for name, value in attempt.headers.items() if name.lower() == "retry-after"), "").strip()
-    if text.isascii() and text.isdigit():
-        return timedelta(seconds=min(int(text[:10]), 10**6))
-    try:
-        return max(parsedate_to_datetime(text) - attempt.at, timedelta(0))
-    except (TypeError, ValueError):
-        # It is missing, or can't be read.
-        return None

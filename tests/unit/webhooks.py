@@ -12,7 +12,9 @@ from application.ports.webhook_store import DeliveryFilter
 from application.ports.webhooks import WebhookRequest
 from application.reconciliation.webhooks import CompareWebhooks
 from application.webhooks.endpoints import NewEndpoint
-from application.webhooks.send import Ended, FinishRounds, SendWebhooks
+from application.webhooks.finish import FinishRounds
+from application.webhooks.rounds import Ended
+from application.webhooks.send import SendWebhooks
 from domain.ids import EndpointId
 from domain.orders.order import Order
 from domain.webhooks.delivery import Delivery

@@ -1,0 +1,210 @@
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
+
+from attrs import define, evolve, field, frozen
+
+from application.access.principal import SYSTEM
+from application.ports.audit import AuditEntry, Caller
+from application.ports.persistence import Transaction, UnitOfWork
+from application.ports.webhooks import Attempt, AttemptFailure
+from application.webhooks.planning import Sending
+from application.webhooks.rounds import Ended, Round, is_gone
+from domain.ids import OrderId
+from domain.webhooks.delivery import Delivery, DeliveryId, Undelivered
+from domain.webhooks.endpoint import Disabled, Endpoint
+from domain.webhooks.progress import Progress
+
+
+@frozen
+class FinishRounds:
+    """Record what came of rounds, all in one transaction: the deliveries, and how far their endpoints have got.
+
+    A sender that has lost its lease records nothing: another one has begun the same round anew.
+    """
+
+    _unit_of_work: UnitOfWork
+
+    async def __call__(self, rounds: Sequence[Round]) -> Sequence[Ended]:
+        async with self._unit_of_work() as tx:
+            now = await tx.jobs.now()
+            # Endpoints are locked before their progress, wherever both are.
+            ends = {each.plan.endpoint.id for each in rounds if _may_end(each)}
+            locked = await tx.webhook_endpoints.get_many(ends, lock=True)
+            ids = {each.plan.endpoint.id for each in rounds}
+            progress = await tx.webhook_progress.get_many(ids, lock=True)
+            endpoints = {**await tx.webhook_endpoints.get_many(ids), **locked}
+            ended = []
+            for each in rounds:
+                id_ = each.plan.endpoint.id
+                if id_ not in progress or not progress[id_].is_held(each.by, each.taken_at):
+                    ended.append(Ended(each.plan.endpoint))
+                    continue
+                finishing = _Finishing(tx, each, endpoints[id_], progress[id_], now)
+                ended.append(await finishing())
+            await tx.webhook_progress.save_many(list(progress.values()))
+            await tx.webhook_endpoints.save_many(list(locked.values()))
+        return ended
+
+
+def _may_end(round_: Round) -> bool:
+    """Whether its endpoint may have to be disabled."""
+    made = [attempts for attempts in round_.attempts.values() if attempts[-1].failure is not None]
+    return any(map(is_gone, made)) or (bool(made) and round_.plan.progress.failing_since is not None)
+
+
+@define(eq=False)
+class _Finishing:
+    _tx: Transaction
+    _round: Round
+    _endpoint: Endpoint
+    _progress: Progress
+    _now: datetime
+    _new: list[Delivery] = field(factory=list, init=False)
+    _changed: list[Delivery] = field(factory=list, init=False)
+    _attempts: dict[DeliveryId, list[Attempt]] = field(init=False)
+    # The orders whose later events need not wait any more.
+    _freed: set[OrderId] = field(factory=set, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        # The round stays as it is: the transaction may have to be repeated.
+        self._attempts = dict(self._round.attempts)
+
+    async def __call__(self) -> Ended:
+        made, progress, tx = self._round.plan, self._progress, self._tx
+        stored = await self._stored()
+        for delivery, is_new in made.aside:
+            # What a person has decided about it meanwhile counts.
+            if is_new or _is_as_it_was(stored.get(delivery.id.position), delivery):
+                self._keep(evolve(delivery), is_new=is_new)
+        for line in made.lines:
+            self._end_line(line, stored)
+        self._count_answers()
+        if self._endpoint.deleted_at is not None:
+            for delivery in [*self._new, *self._changed]:
+                if delivery.is_open:
+                    delivery.skip(Undelivered.ENDPOINT_DELETED, at=self._now)
+        progress.move_to(made.position, filtered=made.filtered, lost=made.lost, version=made.endpoint.version)
+        progress.pace(self._round.begun, made.endpoint.rate_per_s, at=self._now)
+        attempts = self._attempts
+        await tx.webhook_deliveries.add_many(self._new, attempts)
+        await self._release()
+        await tx.webhook_deliveries.save_many(self._changed, attempts)
+        await self._stand()
+        disabled = await self._disable()
+        progress.give_back()
+        delivered = sum(made[-1].failure is None for made in attempts.values())
+        return Ended(self._endpoint, delivered, len(attempts) - delivered, disabled)
+
+    async def _stored(self) -> dict[int, Delivery]:
+        made = self._round.plan
+        old = [each.delivery for line in made.lines for each in line if not each.is_new]
+        old += [delivery for delivery, is_new in made.aside if not is_new]
+        if not old:
+            return {}
+        positions = {delivery.id.position for delivery in old}
+        return await self._tx.webhook_deliveries.get_many(self._endpoint.id, positions, lock=True)
+
+    def _end_line(self, line: Sequence[Sending], stored: Mapping[int, Delivery]) -> None:
+        waits_until: datetime | None = None
+        for sending in line:
+            delivery = evolve(sending.delivery) if sending.is_new else stored.get(sending.delivery.id.position)
+            if delivery is None or not delivery.is_open:
+                # It was skipped meanwhile, by a person. What was made of it is not told.
+                self._attempts.pop(sending.delivery.id, None)
+                continue
+            made = self._attempts.get(delivery.id)
+            if made is not None:
+                waits_until = self._answer(delivery, made)
+                if waits_until is None and not sending.is_new:
+                    self._freed.add(delivery.order_id)
+            elif waits_until is not None:
+                delivery.hold(until=waits_until)
+            elif not sending.is_new:
+                continue
+            self._keep(delivery, is_new=sending.is_new)
+
+    def _answer(self, delivery: Delivery, made: Sequence[Attempt]) -> datetime | None:
+        """Return until when the later events of the order wait for this one, if they do."""
+        last, count = made[-1], len(made)
+        if last.failure is None:
+            delivery.succeed(_outcome(last), made=count, at=self._now)
+            return None
+        delivery.fail(
+            _outcome(last),
+            made=count,
+            at=self._now,
+            refused_address=last.failure is AttemptFailure.REFUSED_ADDRESS,
+            retry_after=_retry_after(last),
+        )
+        holds_up = self._round.plan.is_strict and delivery.is_open and not delivery.is_slow(self._now)
+        return delivery.slow_from if holds_up else None
+
+    def _keep(self, delivery: Delivery, *, is_new: bool) -> None:
+        (self._new if is_new else self._changed).append(delivery)
+
+    def _count_answers(self) -> None:
+        for last in sorted((made[-1] for made in self._round.attempts.values()), key=lambda attempt: attempt.at):
+            if last.failure is None:
+                self._progress.succeed()
+            else:
+                self._progress.fail(at=self._now)
+
+    async def _release(self) -> None:
+        """Let those go on that wait for what is out of the way now."""
+        if not self._freed:
+            return
+        known = {delivery.id for delivery in self._changed}
+        for delivery in await self._tx.webhook_deliveries.undelivered(self._endpoint.id, self._freed):
+            if delivery.is_open and delivery.reason is Undelivered.HELD_BEHIND and delivery.id not in known:
+                delivery.release(at=self._now)
+                self._changed.append(delivery)
+
+    async def _stand(self) -> None:
+        progress, kept = self._progress, [*self._new, *self._changed]
+        if progress.is_troubled or any(each.finished_at is None or each.reason is not None for each in kept):
+            due_at, is_troubled = await self._tx.webhook_deliveries.standing(self._endpoint.id)
+            progress.stand(due_at, is_troubled=is_troubled)
+
+    async def _disable(self) -> Disabled | None:
+        endpoint = self._endpoint
+        if not endpoint.is_served:
+            return None
+        why = None
+        if any(map(is_gone, self._round.attempts.values())):
+            why = Disabled.GONE
+        elif self._progress.has_failed_for_too_long(self._now):
+            why = Disabled.FAILING
+        if why is not None:
+            endpoint.disable(why, at=self._now)
+            entry = AuditEntry(
+                at=self._now,
+                by=Caller(SYSTEM.key_id),
+                action="webhook_endpoint.disabled",
+                subject=f"webhook_endpoint {endpoint.id}",
+                after={"disabled": why.value, "position": self._progress.position},
+            )
+            await self._tx.audit.add_many([entry])
+        return why
+
+
+def _is_as_it_was(stored: Delivery | None, planned: Delivery) -> bool:
+    return stored is not None and stored.is_open and stored.tries == planned.tries
+
+
+def _outcome(attempt: Attempt) -> str:
+    if attempt.failure is None or attempt.failure is AttemptFailure.STATUS:
+        return f"status {attempt.status}"
+    return attempt.failure.value
+
+
+def _retry_after(attempt: Attempt) -> timedelta | None:
+    """What the receiver asks for, in seconds or as a date (RFC 9110, section 10.2.3)."""
+    text = next((value for name, value in attempt.headers.items() if name.lower() == "retry-after"), "").strip()
+    if text.isascii() and text.isdigit():
+        return timedelta(seconds=min(int(text[:10]), 10**6))
+    try:
+        return max(parsedate_to_datetime(text) - attempt.at, timedelta(0))
+    except (TypeError, ValueError):
+        # It is missing, or can't be read.
+        return None
