@@ -205,6 +205,10 @@ class Settings:
     simulated_work: tuple[float, float] = _setting(
         (0.0, 0.0), "how long a worker takes over each order, for trials: as in 0.3s or 10ms-10s"
     )
+    console: bool = _setting(
+        True,  # noqa: FBT003 - a default, whose name stands before it
+        "whether the API serves the console, the pages under /console for the person on duty: on or off",
+    )
     ancestors: bool = _setting(
         True,  # noqa: FBT003 - a default, whose name stands before it
         "whether clients of the systems that came before this one find their requests here: on or off",

@@ -38,6 +38,7 @@ _NEEDS: Final = {
     "openssl_program": ("program", "openssl"),
     "wrk_program": ("program", "wrk"),
     "prometheus_program": ("program", "Prometheus"),
+    "chromium_program": ("program", "Chromium"),
 }
 
 
@@ -272,3 +273,8 @@ def wrk_program(pytestconfig: pytest.Config) -> Path:
 def prometheus_program(pytestconfig: pytest.Config) -> Path:
     """The folder with `prometheus` and `promtool`."""
     return Path(_needed(pytestconfig, "prometheus_program"))
+
+
+@pytest.fixture(scope="session")
+def chromium_program(pytestconfig: pytest.Config) -> Path:
+    return Path(_needed(pytestconfig, "chromium_program"))

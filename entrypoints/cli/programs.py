@@ -29,6 +29,7 @@ Holdfast listens on {url}
   pay for it:      curl -s -X POST {url}/orders/ORDER_ID/pay
   read it:         curl -s {url}/orders/ORDER_ID
   list products:   curl -s {url}/products
+  see it all:      {url}/console
 
 Press Ctrl-C to stop. Requests in progress are finished first, and nothing is lost.
 """

@@ -1,6 +1,8 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
+from functools import partial
 from http import HTTPStatus
 from typing import Any, Final, cast
 
@@ -14,9 +16,11 @@ from werkzeug.routing import MapAdapter
 from application.access.principal import Principal
 from application.assembly.use_cases import UseCases
 from application.errors import Trouble
+from application.ports.environment import Clock
 from application.ports.telemetry import NoTelemetry, Telemetry
 from entrypoints.http.accept import preferred
 from entrypoints.http.all_errors import all_errors
+from entrypoints.http.console.entrance import Console, SignIn, is_console
 from entrypoints.http.cors import Cors
 from entrypoints.http.cursors import Cursors
 from entrypoints.http.decoding import read_body
@@ -56,6 +60,10 @@ _log: Final = structlog.get_logger("holdfast.http")
 _LONGEST_KEY: Final = 255
 
 
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
 def create_app(  # noqa: PLR0913 - each is a setting, given by name
     use_cases: UseCases,
     check_readiness: CheckReadiness,
@@ -71,6 +79,8 @@ def create_app(  # noqa: PLR0913 - each is a setting, given by name
     max_import: int = 1024**3,
     cors_origins: Collection[str] = (),
     ancestors: Ancestors | None = None,
+    console: SignIn | None = None,
+    now: Clock = _now,
 ) -> Quart:
     """Return the HTTP interface to these use cases.
 
@@ -78,7 +88,7 @@ def create_app(  # noqa: PLR0913 - each is a setting, given by name
     half of that time. A file that is imported has at most `max_import` bytes. `cursor_secret` has at most 64 bytes.
     `namespace` is that of the events. Pages of the `cors_origins` may call it from a browser; `*` stands for all. With
     `ancestors`, clients of the systems that came before this one find their requests here.
-    `metrics` are the routes to them, where there are any.
+    `metrics` are the routes to them, where there are any. `console` lets people into the console, where there is one.
     """
     cursors = Cursors(cursor_secret)
     app = _Api(__name__, static_folder=None, template_folder=None)
@@ -95,6 +105,20 @@ def create_app(  # noqa: PLR0913 - each is a setting, given by name
     app.config["BODY_TIMEOUT"] = request_timeout / 2
     # With a timeout, Quart would start a task for each response. The server itself handles clients that don't read.
     app.config["RESPONSE_TIMEOUT"] = None
+    if console is not None:
+        app.console = Console(
+            partial(
+                _make_console,
+                use_cases,
+                console,
+                secret=cursor_secret,
+                namespace=namespace,
+                request_timeout=request_timeout,
+                max_body=max_body,
+                measure=app.measure,
+                now=now,
+            )
+        )
     # A new resource is a file in routes/ and a line here.
     app.routes = {}
     app.register_error_handler(Exception, _Refusals(app.routes).answer)
@@ -127,12 +151,27 @@ def create_app(  # noqa: PLR0913 - each is a setting, given by name
     return app
 
 
+def _make_console(use_cases: UseCases, sign_in: SignIn, **options: Any) -> Quart:
+    # No start of the API, and no command, waits for what the pages need.
+    from entrypoints.http.console.app import console_app  # noqa: PLC0415
+
+    return console_app(use_cases, sign_in, **options)
+
+
 class _Api(LeanQuart):
     request_timeout: float
     authenticate: Authenticate
     rate_limits: RateLimits | None
     # By the name of their endpoint.
     routes: dict[str, Route]
+    console: Console | None = None
+
+    async def asgi_app(self, scope: Any, receive: Any, send: Any) -> None:
+        """Handle a request, or hand it to the console."""
+        if self.console is not None and scope["type"] == "http" and is_console(scope["raw_path"]):
+            await (await self.console.app()).asgi_app(scope, receive, send)
+        else:
+            await super().asgi_app(scope, receive, send)
 
     def create_url_adapter(self, request: BaseRequestWebsocket | None) -> MapAdapter | None:
         """Bind the routes without the host: no value of the header Host can change or break the routing."""

@@ -37,7 +37,8 @@ class Bearer:
     """Returns who makes a request. Where nobody has to say it, a key that is sent is looked at all the same."""
 
     _authenticate: Authenticate
-    _required: bool
+    # Whether callers have to say who they are.
+    required: bool
     # Where tokens of an identity provider are taken as well. They have two dots, and no API key has one.
     _tokens: Callable[[str, str], Awaitable[Principal]] | None = None
     # Behind these, the client's address is what they say.
@@ -52,14 +53,17 @@ class Bearer:
         if header is None and (password := await self._password_in(request)) is not None:
             return self._administrator(password, self._address(request))
         if header is None:
-            if self._required:
+            if self.required:
                 raise Unauthenticated(_HOW)
             return ANYBODY
         scheme, _, token = header.partition(" ")
         if scheme.lower() != "bearer":
             raise Unauthenticated(_HOW)
+        return await self.by_token(token.strip(" "), request)
+
+    async def by_token(self, token: str, request: Request) -> Principal:
+        """Return whose key or token it is that came with this request."""
         address = self._address(request)
-        token = token.strip(" ")
         if self._tokens is not None and token.count(".") == _DOTS:
             return await self._tokens(token, address)
         return await self._authenticate(token, address)

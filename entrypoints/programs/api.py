@@ -61,6 +61,13 @@ async def serve_http(container: Container, stop: Stop, *, on_started: OnStarted,
     async with AsyncExitStack() as stack:
         await expect_keys(container)
         await stack.enter_async_context(noted_alive(API))
+        sign_in = Bearer(
+            use_cases.authenticate,
+            required=settings.keys_required,
+            tokens=token_callers(settings),
+            proxies=settings.proxies,
+            admin_password=settings.admin_password,
+        )
         app = create_app(
             use_cases,
             await stack.enter_async_context(open_readiness(settings, container.redis())),
@@ -68,13 +75,9 @@ async def serve_http(container: Container, stop: Stop, *, on_started: OnStarted,
             max_body=settings.max_body,
             max_import=settings.max_import,
             cors_origins=settings.cors_origins,
-            authenticate=Bearer(
-                use_cases.authenticate,
-                required=settings.keys_required,
-                tokens=token_callers(settings),
-                proxies=settings.proxies,
-                admin_password=settings.admin_password,
-            ),
+            authenticate=sign_in,
+            console=sign_in if settings.console else None,
+            now=container.now(),
             rate_limits=RateLimits(container.rate_limiter(), settings.quotas) if settings.quotas else None,
             cursor_secret=settings.cursor_secret,
             telemetry=container.telemetry(),

@@ -34,6 +34,7 @@ PACKAGES: Final[Mapping[str, str]] = MappingProxyType(
         "nftables": "nftables",
         "iproute2": "iproute2",
         "util-linux": "util-linux",
+        "Chromium": "chromium",
     }
 )
 
@@ -133,6 +134,11 @@ def find_unshare() -> Path:
     return _on_path("util-linux", "unshare")
 
 
+def find_chromium() -> Path:
+    """The browser in which the console is tried."""
+    return _on_path("Chromium", "chromium")
+
+
 def _on_path(name: str, program: str) -> Path:
     # The folders of root's programs may not be on the PATH.
     if found := shutil.which(program, path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])):
@@ -156,6 +162,7 @@ FINDERS: Final[Mapping[str, Callable[[], Path]]] = MappingProxyType(
         "nftables": find_nft,
         "iproute2": find_ip,
         "util-linux": find_unshare,
+        "Chromium": find_chromium,
     }
 )
 

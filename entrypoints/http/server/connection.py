@@ -168,7 +168,7 @@ def _path_as_sent(raw: bytes) -> str:
 
 
 class _NoSessions(SessionInterface):
-    """Opens none: nothing here is kept in a cookie."""
+    """Opens none: the API keeps nothing in a cookie, and the console seals its own (`console/sessions.py`)."""
 
     async def open_session(self, app: Quart, request: BaseRequestWebsocket) -> NullSession:  # noqa: ARG002 - Quart's signature
         return _NO_SESSION

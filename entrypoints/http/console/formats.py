@@ -1,0 +1,105 @@
+"""How values are written in pages."""
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from markupsafe import Markup
+
+from domain.money import Money
+from domain.orders.status import OrderStatus
+from entrypoints.currencies import DIGITS
+
+# What stands where there is no value.
+NOTHING: Final = "\N{EN DASH}"
+_MINUTE: Final = 60
+_HOUR: Final = 3600
+_DAY: Final = 86400
+_SHOWN: Final = 2
+
+# What a status looks like beside its name, which is always there: nothing is said by colour alone.
+_TONES: Final[Mapping[str, str]] = {
+    OrderStatus.PENDING: "wait",
+    OrderStatus.PROCESSING: "busy",
+    OrderStatus.PAID: "good",
+    OrderStatus.COMPLETED: "good",
+    OrderStatus.FAILED: "bad",
+    OrderStatus.CANCELLED: "calm",
+    OrderStatus.EXPIRED: "calm",
+    OrderStatus.REFUNDED: "calm",
+}
+
+
+def moment(at: datetime | None) -> Markup | str:
+    """A time, which the browser writes in its own time zone."""
+    if at is None:
+        return NOTHING
+    utc = at.astimezone(UTC)
+    return Markup('<time datetime="{}">{:%Y-%m-%d %H:%M:%S} UTC</time>').format(
+        utc.isoformat(timespec="milliseconds"), utc
+    )
+
+
+def duration(span: timedelta | float | None) -> str:
+    """A span of time in one or two units, as in `3 min 20 s`."""
+    if span is None:
+        return NOTHING
+    seconds = span.total_seconds() if isinstance(span, timedelta) else span
+    if seconds < 1:
+        return f"{max(0, round(seconds * 1000))} ms"
+    if seconds < _MINUTE:
+        return f"{seconds:.1f} s"
+    parts = []
+    for size, unit in ((_DAY, "d"), (_HOUR, "h"), (_MINUTE, "min"), (1, "s")):
+        number, seconds = divmod(seconds, size)
+        if number:
+            parts.append(f"{int(number)} {unit}")
+    return " ".join(parts[:_SHOWN])
+
+
+def money(amount: Money) -> str:
+    """An amount in the major unit, as in `1,250.00 EUR`."""
+    digits = DIGITS.get(amount.currency, 0)
+    return f"{amount.minor / 10**digits:,.{digits}f} {amount.currency}"
+
+
+def number(value: float | None) -> str:
+    return NOTHING if value is None else f"{value:,}"
+
+
+def tone(status: object) -> str:
+    return _TONES.get(str(status), "calm")
+
+
+def pretty(value: object) -> str:
+    """A value of JSON over several lines."""
+    return json.dumps(value, indent=2, ensure_ascii=False, default=str)
+
+
+def brief(value: Mapping[str, Any]) -> str:
+    """A small object of JSON in one line, without what is empty, as in `status PAID, version 3`."""
+    return ", ".join(f"{key} {_plain(each)}" for key, each in value.items() if each not in (None, [], {}, ""))
+
+
+def short(id_: object) -> str:
+    """The end of an id, which differs: ids that were made at one time begin with the same digits."""
+    return str(id_)[-12:]
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, list):
+        return " ".join(map(_plain, value))
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
+    "moment": moment,
+    "duration": duration,
+    "money": money,
+    "number": number,
+    "tone": tone,
+    "pretty": pretty,
+    "brief": brief,
+    "short": short,
+}

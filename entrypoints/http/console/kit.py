@@ -1,0 +1,33 @@
+from attrs import frozen
+from quart import Request
+
+from application.access.principal import ANYBODY, Principal, Unauthenticated
+from application.assembly.use_cases import UseCases
+from entrypoints.http.console.entrance import SignIn
+from entrypoints.http.console.pages import Pages
+from entrypoints.http.console.parts import Parts
+from entrypoints.http.console.sessions import COOKIE, Sessions
+from entrypoints.http.cursors import Cursors
+
+
+@frozen(kw_only=True)
+class Kit:
+    """What the screens are made of."""
+
+    use_cases: UseCases
+    pages: Pages
+    parts: Parts
+    cursors: Cursors
+    sessions: Sessions
+    sign_in: SignIn
+
+    async def caller(self, sent: Request) -> Principal:
+        """Return who looks at the page. Raise `Unauthenticated`, `Forbidden` for a customer, or `Trouble`."""
+        token = self.sessions.token_in(sent.cookies.get(COOKIE))
+        if token is None:
+            if self.sign_in.required:
+                raise Unauthenticated("sign in first")
+            return ANYBODY
+        by = await self.sign_in.by_token(token, sent)
+        by.expect_shop()
+        return by

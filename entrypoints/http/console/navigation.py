@@ -1,0 +1,41 @@
+"""The screens that the console's navigation leads to. A screen that stands here is shown to whoever may use it."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from attrs import frozen
+
+from application.access.principal import Principal
+from application.access.scopes import Scope
+
+
+@frozen
+class Entry:
+    """A screen in the navigation. `key` is pressed after `g` to go there."""
+
+    title: str
+    path: str
+    needs: Scope
+    key: str = ""
+
+
+@frozen
+class Group:
+    title: str
+    entries: Sequence[Entry]
+
+
+NAVIGATION: Final[Sequence[Group]] = (
+    Group(
+        "Records",
+        (Entry("Audit", "/console/audit", Scope.AUDIT_READ),),
+    ),
+)
+
+
+def navigation_for(by: Principal) -> list[Group]:
+    """Return the screens that the caller may use. Customers have none: the console is for those who run the shop."""
+    if by.user_id is not None:
+        return []
+    shown = [Group(group.title, [each for each in group.entries if each.needs in by.scopes]) for group in NAVIGATION]
+    return [group for group in shown if group.entries]

@@ -1,0 +1,131 @@
+"""Templates into pages, and the static files that they need."""
+
+from collections.abc import Mapping
+from hashlib import blake2b
+from http import HTTPStatus
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from typing import Any, Final
+
+from attrs import frozen
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from quart import request
+
+from application.access.principal import Principal
+from entrypoints.http.console.formats import FILTERS
+from entrypoints.http.console.navigation import navigation_for
+from entrypoints.http.headers import PlainHeaders
+from entrypoints.http.replies import Reply
+
+PACKAGE: Final = "entrypoints.http.console"
+THEMES: Final = ("system", "light", "dark")
+THEME_COOKIE: Final = "holdfast-theme"
+
+_CSP: Final = "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none';"
+_HEADERS: Final = (
+    ("Cache-Control", "no-store"),
+    ("Content-Security-Policy", _CSP),
+    ("Cross-Origin-Opener-Policy", "same-origin"),
+    # Without this header, a browser would not say where a form comes from.
+    ("Referrer-Policy", "same-origin"),
+    ("X-Content-Type-Options", "nosniff"),
+    ("X-Frame-Options", "DENY"),
+)
+_TYPES: Final[Mapping[str, str]] = {
+    "css": "text/css; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "svg": "image/svg+xml",
+}
+# What an act has done, as the next page says it. An address can't make the console say anything else.
+DONE: Final[dict[str, str]] = {"signed-out": "You are signed out."}
+
+
+@frozen
+class StaticFile:
+    content: bytes
+    type: str
+    version: str
+
+
+@frozen
+class Pages:
+    """Renders the templates of the console."""
+
+    _templates: Environment
+    static: Mapping[str, StaticFile]
+    _is_open: bool
+
+    @classmethod
+    def load(cls, *, namespace: str, is_open: bool) -> "Pages":
+        static = {name: _static_file(each) for name, each in _static_files(files(PACKAGE) / "static", "")}
+        templates = Environment(
+            loader=PackageLoader(PACKAGE, "templates"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        templates.filters.update(FILTERS)
+        templates.globals["namespace"] = namespace
+        templates.globals["static"] = lambda name: f"/console/static/{name}?v={static[name].version}"
+        return cls(templates, static, is_open)
+
+    def page(
+        self,
+        template: str,
+        by: Principal | None = None,
+        *,
+        status: HTTPStatus = HTTPStatus.OK,
+        headers: tuple[tuple[str, str], ...] = (),
+        **values: Any,
+    ) -> Reply:
+        """Return a page. `by` is who looks at it, if that is known."""
+        theme = request.cookies.get(THEME_COOKIE, "")
+        html = self._templates.get_template(template).render(
+            by=by,
+            is_open=self._is_open,
+            navigation=[] if by is None else navigation_for(by),
+            path=request.path,
+            theme=theme if theme in THEMES else THEMES[0],
+            themes=THEMES,
+            done=DONE.get(request.args.get("done", "")),
+            **values,
+        )
+        return html_reply(html, status, *headers)
+
+
+def html_reply(html: str, status: HTTPStatus, *headers: tuple[str, str]) -> Reply:
+    every = [("Content-Type", "text/html; charset=utf-8"), *_HEADERS, *headers]
+    return Reply(html.encode(), status, PlainHeaders(every))
+
+
+def see_other(path: str, *headers: tuple[str, str]) -> Reply:
+    """Send the browser to another page of the console, which it gets."""
+    return Reply(b"", HTTPStatus.SEE_OTHER, PlainHeaders([("Location", path), *_HEADERS, *headers]))
+
+
+def static_reply(file: StaticFile) -> Reply:
+    """The address of a static file has its version, so that a browser may keep it for good."""
+    headers = [
+        ("Content-Type", file.type),
+        ("Cache-Control", "public, max-age=31536000, immutable"),
+        ("X-Content-Type-Options", "nosniff"),
+    ]
+    return Reply(file.content, HTTPStatus.OK, PlainHeaders(headers))
+
+
+def _static_files(folder: Traversable, path: str) -> list[tuple[str, Traversable]]:
+    found: list[tuple[str, Traversable]] = []
+    for each in folder.iterdir():
+        name = f"{path}{each.name}"
+        if each.is_dir():
+            found += _static_files(each, f"{name}/")
+        elif name.rpartition(".")[2] in _TYPES:
+            found.append((name, each))
+    return found
+
+
+def _static_file(file: Traversable) -> StaticFile:
+    content = file.read_bytes()
+    version = blake2b(content, digest_size=6).hexdigest()
+    return StaticFile(content, _TYPES[file.name.rpartition(".")[2]], version)

@@ -1,0 +1,56 @@
+"""What a screen reads from its request."""
+
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+from quart import Request, request
+from werkzeug.exceptions import UnsupportedMediaType
+
+from application.access.principal import Forbidden
+from entrypoints.http.decoding import read_body
+from entrypoints.http.query import Reader
+
+_FORM: Final = "application/x-www-form-urlencoded"
+_MAX_FIELDS: Final = 300
+
+
+class WrongOrigin(Forbidden):
+    """Another page than one of the console asks for a change."""
+
+
+def expect_own_origin(sent: Request) -> None:
+    """Raise `WrongOrigin` unless a page of this very host sends the request."""
+    origin, host = sent.headers.get("Origin") or "", sent.headers.get("Host") or ""
+    from_here = sent.headers.get("Sec-Fetch-Site", "same-origin") == "same-origin"
+    if not host or urlsplit(origin).netloc.lower() != host.lower() or not from_here:
+        raise WrongOrigin("changes are asked for on the pages of the console alone: nothing was done")
+
+
+async def form() -> Mapping[str, str]:
+    """Return the fields of the form that was sent. Of a field that was sent twice, the last one counts."""
+    return dict(await form_pairs())
+
+
+async def form_pairs() -> list[tuple[str, str]]:
+    """Return the fields of the form that was sent, also those with one name. Raise `UnsupportedMediaType`."""
+    if request.mimetype != _FORM:
+        raise UnsupportedMediaType("Send the form of the page.")
+    body = (await read_body()).decode("utf-8", errors="replace")
+    return parse_qsl(body, keep_blank_values=True, max_num_fields=_MAX_FIELDS)
+
+
+def optional(read: Reader) -> Reader:
+    """Return the reader of a field that a form sends empty when nothing stands in it."""
+    return lambda text: read(text) if text else None
+
+
+def is_of_console(path: str) -> bool:
+    """Whether this is the address of a page of the console, and of nothing else."""
+    return path == "/console" or (path.startswith("/console/") and "//" not in path and "\\" not in path)
+
+
+def address(path: str, **query: object) -> str:
+    """Return a path with a query, without the parts that are None or empty."""
+    sent = {name: value for name, value in query.items() if value not in {None, ""}}
+    return f"{path}?{urlencode(sent)}" if sent else path

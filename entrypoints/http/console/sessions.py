@@ -1,0 +1,66 @@
+"""The session of a browser: the key with which somebody signed in, sealed into a cookie.
+
+Each request looks at the key as the API does. So a revoked key ends its session as fast, and nothing is stored here.
+"""
+
+import os
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import Final
+
+import msgspec
+from attrs import field, frozen
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+# `__Host-`: the browser takes it over a connection that it trusts alone, for this host and for no other.
+COOKIE: Final = "__Host-holdfast-session"
+LASTS: Final = timedelta(hours=12)
+# A browser keeps cookies of up to 4 KiB.
+MAX_TOKEN: Final = 2800
+
+_NONCE: Final = 12
+_ATTRIBUTES: Final = "Path=/; Secure; HttpOnly; SameSite=Strict"
+
+
+class _Session(msgspec.Struct, frozen=True, array_like=True):
+    token: str
+    until: float
+
+
+@frozen
+class Sessions:
+    """Seals keys into cookies. All processes with the same secret take the cookies of each other."""
+
+    _secret: bytes = field(repr=False)
+    _now: Callable[[], datetime]
+
+    def begin(self, token: str) -> str:
+        """Return the value of the header Set-Cookie."""
+        until = (self._now() + LASTS).timestamp()
+        nonce = os.urandom(_NONCE)
+        sealed = self._cipher.encrypt(nonce, msgspec.json.encode(_Session(token, until)), COOKIE.encode())
+        value = urlsafe_b64encode(nonce + sealed).rstrip(b"=").decode()
+        return f"{COOKIE}={value}; Max-Age={int(LASTS.total_seconds())}; {_ATTRIBUTES}"
+
+    def end(self) -> str:
+        return f"{COOKIE}=; Max-Age=0; {_ATTRIBUTES}"
+
+    def token_in(self, cookie: str | None) -> str | None:
+        """Return the key, or None if the cookie has none, was sealed by another shop, or has had its time."""
+        if not cookie:
+            return None
+        try:
+            raw = urlsafe_b64decode(cookie + "=" * (-len(cookie) % 4))
+            session = msgspec.json.decode(
+                self._cipher.decrypt(raw[:_NONCE], raw[_NONCE:], COOKIE.encode()), type=_Session
+            )
+        except (ValueError, InvalidTag, msgspec.MsgspecError):
+            return None
+        return session.token if self._now().timestamp() < session.until else None
+
+    @property
+    def _cipher(self) -> AESGCM:
+        return AESGCM(sha256(b"console sessions of " + self._secret).digest())

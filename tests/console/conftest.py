@@ -1,0 +1,122 @@
+"""The console in Debian's Chromium, on a running service: one service and one browser for a whole file."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+import pytest
+from attrs import frozen
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from tests.servers.process import SLOWEST
+from tests.service import Service
+
+_FLAGS: Final = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+# In milliseconds. It costs nothing while all is well.
+_PATIENT: Final = 30_000 * SLOWEST
+_AXE: Final = (Path(__file__).parent / "vendor" / "axe.min.js").read_text()
+_RULES: Final = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+
+
+@frozen
+class Console:
+    """A running service that asks for a key, and the key of an administrator."""
+
+    service: Service
+    key: str
+
+    def client(self) -> httpx.Client:
+        return httpx.Client(
+            base_url=self.service.url, headers={"Authorization": f"Bearer {self.key}"}, timeout=30 * SLOWEST
+        )
+
+    def make_key(self, role: str, name: str) -> str:
+        made = self.service.run("keys", "create", "--role", role, "--name", name, seconds=60)
+        return next(line for line in made.splitlines() if line.startswith("hf_live_"))
+
+
+@pytest.fixture(scope="module")
+def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
+    service = Service(folder=tmp_path_factory.mktemp("console"), settings={"HOLDFAST_AUTH": "required"})
+    console = Console(service, "")
+    try:
+        service.run("migrate", seconds=60)
+        key = console.make_key("admin", "ana")
+        service.start_all(["up"])
+        yield Console(service, key)
+    finally:
+        service.kill()
+
+
+@pytest.fixture(scope="module")
+def chromium(chromium_program: Path) -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(chromium_program), args=list(_FLAGS))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def new_context(chromium: Browser, console: Console) -> Iterator[Callable[..., BrowserContext]]:
+    """Makes a browser that knows nothing yet."""
+    made: list[BrowserContext] = []
+
+    def make(**options: Any) -> BrowserContext:
+        usual = {
+            "base_url": console.service.url,
+            "viewport": {"width": 1280, "height": 800},
+            "reduced_motion": "reduce",
+        }
+        made.append(chromium.new_context(**usual | options))
+        made[-1].set_default_timeout(_PATIENT)
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+@pytest.fixture(scope="module")
+def signed_in(new_context: Callable[..., BrowserContext], console: Console) -> BrowserContext:
+    context = new_context()
+    page = context.new_page()
+    sign_in(page, console.key)
+    page.close()
+    return context
+
+
+@pytest.fixture
+def page(signed_in: BrowserContext) -> Iterator[Page]:
+    """A page of somebody who has signed in. Whatever a script or the policy of the page refuses fails the test."""
+    page = signed_in.new_page()
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("console", lambda message: problems.append(message.text) if "Content Security" in message.text else None)
+    yield page
+    page.close()
+    assert problems == []
+
+
+def sign_in(page: Page, key: str) -> None:
+    page.goto("/console/sign-in")
+    page.get_by_label("API key").fill(key)
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url(lambda url: "/sign-in" not in url)
+
+
+def expect_accessible(page: Page) -> None:
+    """Fail with what axe-core finds wrong with the page as it stands."""
+    page.evaluate(_AXE)
+    found = page.evaluate("rules => axe.run({runOnly: rules})", _RULES)["violations"]
+    told = [(each["id"], [node["html"][:200] for node in each["nodes"]]) for each in found]
+    assert told == []

@@ -1,0 +1,220 @@
+"""Who gets which page of the console, without a browser. Each test walks every route, also that of a new screen."""
+
+import re
+from datetime import timedelta
+from functools import reduce
+from typing import Any
+
+import pytest
+from attrs import frozen
+from quart import Quart, Request
+from quart.testing import QuartClient
+
+from application.access.principal import Principal, Unauthenticated
+from application.access.scopes import CUSTOMER_SCOPES, ROLES, Role
+from domain.ids import UserId
+from entrypoints.http.console.navigation import NAVIGATION
+from entrypoints.http.console.screens.entry import SIGN_IN
+from entrypoints.http.console.sessions import COOKIE, LASTS
+from entrypoints.http.routes.route import Open, Route
+from tests.http.browser import app_over
+from tests.unit.shop import Shop
+
+NOWHERE = "01890a5d-ac96-774b-bcce-b302099a8057"
+ORIGIN = "http://shop.example"
+ADDRESSES = {"<path:name>": "console.css", "<order_id>": NOWHERE, "<product_id>": "1"}
+
+
+@frozen
+class Door:
+    """Lets in by the name of a role, or as the customer 1."""
+
+    required: bool = True
+
+    async def by_token(self, token: str, request: Request) -> Principal:
+        if token == Role.CUSTOMER:
+            return Principal(token, user_id=UserId(1), scopes=CUSTOMER_SCOPES)
+        if token not in ROLES:
+            raise Unauthenticated("there is no such key")
+        return Principal(token, scopes=ROLES[Role(token)])
+
+
+class Visitor:
+    """A browser without a screen."""
+
+    def __init__(self, app: Quart) -> None:
+        self._client = QuartClient(app, use_cookies=False)
+        self.cookie = ""
+
+    async def send(self, method: str, path: str, form: str = "", *, origin: str | None = ORIGIN, **headers: str) -> Any:
+        sent = {"Host": "shop.example", "Cookie": self.cookie, **{k.replace("_", "-"): v for k, v in headers.items()}}
+        if method != "GET":
+            sent |= {"Content-Type": "application/x-www-form-urlencoded"} | ({"Origin": origin} if origin else {})
+        raw = {"raw_path": path.partition("?")[0].encode()}
+        return await self._client.open(path, method=method, data=form.encode(), headers=sent, scope_base=raw)
+
+    async def get(self, path: str, **headers: str) -> Any:
+        return await self.send("GET", path, **headers)
+
+    async def sign_in(self, key: str) -> Any:
+        response = await self.send("POST", SIGN_IN, f"key={key}")
+        self.cookie = response.headers.get("Set-Cookie", "").partition(";")[0]
+        return response
+
+
+def app_for(shop: Shop, door: Door | None = None) -> Quart:
+    return app_over(shop.use_cases, console=door or Door(), now=shop.clock)
+
+
+@pytest.fixture
+def visitor(shop: Shop) -> Visitor:
+    return Visitor(app_for(shop))
+
+
+async def routes_of(app: Quart) -> dict[str, Route]:
+    made: Any = await app.console.app()  # type: ignore[attr-defined]
+    return dict(made.routes)
+
+
+def address(route: Route) -> str:
+    return reduce(lambda path, named: path.replace(*named), ADDRESSES.items(), route.path)
+
+
+async def test_nobody_gets_a_page_without_a_key(shop: Shop) -> None:
+    app = app_for(shop)
+    open_to_all = set()
+    for route in (await routes_of(app)).values():
+        response = await Visitor(app).send(route.method, address(route))
+        if route.access is Open.TO_ALL:
+            open_to_all.add(route.path)
+        else:
+            assert response.status_code == 303
+            assert response.headers["Location"].startswith(SIGN_IN)
+    # Nothing of the shop is in these.
+    assert open_to_all == {
+        SIGN_IN, "/console/", "/console/sign-out", "/console/theme", "/console/static/<path:name>"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("role", Role)
+async def test_a_role_gets_the_screens_of_its_scopes_and_sees_no_others(shop: Shop, role: Role) -> None:
+    app = app_for(shop)
+    visitor = Visitor(app)
+    await visitor.sign_in(role)
+    if role is Role.CUSTOMER:
+        assert visitor.cookie == ""
+        return
+    scopes = ROLES[role]
+    home = await visitor.get("/console")
+    for route in (await routes_of(app)).values():
+        if route.method != "GET" or route.path.endswith("/live") or isinstance(route.access, Open):
+            continue
+        response = await visitor.get(address(route))
+        needed = route.access if isinstance(route.access, frozenset) else frozenset({route.access})
+        assert (response.status_code == 403) == needed.isdisjoint(scopes), route.path
+        assert response.headers["Content-Type"].startswith("text/html")
+    shown = {entry.path for group in NAVIGATION for entry in group.entries if entry.needs in scopes}
+    if shown:
+        html = await (await visitor.get(home.headers["Location"])).get_data(as_text=True)
+        assert set(re.findall(r'<li><a href="([^"]+)"', html)) == shown
+    else:
+        assert home.status_code == 403
+
+
+async def test_a_change_is_made_from_the_pages_of_this_host_alone(shop: Shop) -> None:
+    app = app_for(shop)
+    visitor = Visitor(app)
+    await visitor.sign_in("admin")
+    for route in (await routes_of(app)).values():
+        if route.method == "GET":
+            continue
+        for origin in (
+            None,
+            "null",
+            "http://evil.example",
+            "http://shop.example.evil.example",
+            "http://shop.example:81",
+        ):
+            assert (await visitor.send(route.method, address(route), origin=origin)).status_code == 403
+        across = {"Sec_Fetch_Site": "cross-site"}
+        assert (await visitor.send(route.method, address(route), **across)).status_code == 403
+
+
+async def test_each_page_forbids_what_no_page_needs(visitor: Visitor) -> None:
+    await visitor.sign_in("admin")
+    for path in ("/console/audit", "/console/nowhere", SIGN_IN):
+        response = await visitor.get(path)
+        assert response.headers["Content-Security-Policy"].startswith("default-src 'self';")
+        assert response.headers["Cache-Control"] == "no-store"
+        assert response.headers["X-Frame-Options"] == "DENY"
+        html = await response.get_data(as_text=True)
+        assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son\w+=|https?://", html)
+
+
+async def test_a_session_has_its_time_and_is_of_this_shop(shop: Shop, visitor: Visitor) -> None:
+    signed_in = await visitor.sign_in("admin")
+    assert "HttpOnly; SameSite=Strict" in signed_in.headers["Set-Cookie"]
+    assert (await visitor.get("/console/audit")).status_code == 200
+    shop.clock.forward(LASTS - timedelta(seconds=1))
+    assert (await visitor.get("/console/audit")).status_code == 200
+    shop.clock.forward(timedelta(seconds=1))
+    assert (await visitor.get("/console/audit")).status_code == 303
+
+    await visitor.sign_in("admin")
+    another = Visitor(app_over(shop.use_cases, console=Door(), now=shop.clock, cursor_secret=b"of another shop"))
+    another.cookie = visitor.cookie
+    assert (await another.get("/console/audit")).status_code == 303
+    for forged in ("x", "A" * 200, "%00", visitor.cookie.partition("=")[2][:-2]):
+        visitor.cookie = f"{COOKIE}={forged}"
+        assert (await visitor.get("/console/audit")).status_code == 303
+
+
+async def test_a_key_in_the_cookie_is_no_key_for_the_api(shop: Shop) -> None:
+    async def nobody(_: Request) -> Principal:
+        raise Unauthenticated("send a key")
+
+    visitor = Visitor(app_over(shop.use_cases, console=Door(), now=shop.clock, authenticate=nobody))
+    await visitor.sign_in("admin")
+    assert (await visitor.get("/orders")).status_code == 401
+
+
+async def test_an_open_shop_needs_no_key(shop: Shop) -> None:
+    visitor = Visitor(app_for(shop, Door(required=False)))
+    response = await visitor.get("/console/audit")
+    assert response.status_code == 200
+    assert "open to all" in await response.get_data(as_text=True)
+
+
+async def test_a_console_that_is_turned_off_is_not_there(shop: Shop) -> None:
+    response = await Visitor(app_over(shop.use_cases)).get("/console")
+    assert response.status_code == 404
+    assert response.headers["Content-Type"] == "application/problem+json"
+
+
+async def test_what_the_database_can_not_say_is_unknown_and_since_when(shop: Shop, visitor: Visitor) -> None:
+    await visitor.sign_in("admin")
+    shop.unsteady.gone = True
+    began = shop.clock()
+    for minutes in (0, 5):
+        shop.clock.forward(timedelta(minutes=minutes))
+        response = await visitor.get("/console/audit")
+        assert response.status_code == 503
+        html = await response.get_data(as_text=True)
+        assert f'Unknown since <time datetime="{began.isoformat(timespec="milliseconds")}"' in html
+    shop.unsteady.gone = False
+    assert (await visitor.get("/console/audit")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "wanted", ["//evil.example", "/orders", "/console/../orders//x", "https://evil.example", "/console\\x"]
+)
+async def test_signing_in_leads_to_no_other_place(visitor: Visitor, wanted: str) -> None:
+    await visitor.sign_in("admin")
+    response = await visitor.get(f"{SIGN_IN}?kept=1&next={wanted}")
+    assert response.headers["Location"] == "/console"
+
+
+async def test_a_text_of_others_is_never_a_part_of_the_page(shop: Shop, visitor: Visitor) -> None:
+    await visitor.sign_in("admin")
+    html = await (await visitor.get("/console/audit?subject=%3Cscript%3Ealert(1)%3C/script%3E")).get_data(as_text=True)
+    assert "<script>alert" not in html
