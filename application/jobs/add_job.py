@@ -6,7 +6,7 @@ from attrs import evolve, frozen
 from application.access.principal import Principal
 from application.execution.idempotency import Keyed, KeyReused
 from application.ports.environment import Clock, NewId
-from application.ports.persistence import UnitOfWork
+from application.ports.persistence import Transaction, UnitOfWork
 from domain.ids import JobId, OrderId
 from domain.jobs.job import Job, new_job
 
@@ -30,15 +30,34 @@ class AddJob:
         *,
         order_id: OrderId | None = None,
     ) -> Job:
+        async with self._unit_of_work() as tx:
+            job, _ = await self.within(tx, by, kind, call, order_id=order_id)
+        return job
+
+    async def within(
+        self,
+        tx: Transaction,
+        by: Principal,
+        kind: str,
+        call: Mapping[str, Any] | Keyed[Mapping[str, Any]],
+        *,
+        order_id: OrderId | None = None,
+    ) -> tuple[Job, bool]:
+        """Add it in a transaction of the caller. Return whether it is new as well, and not that of an earlier call.
+
+        That holds among calls that lock the same thing before.
+        """
         arguments = call.call if isinstance(call, Keyed) else call
         job = new_job(id=self._id(by, call), kind=kind, arguments=arguments, order_id=order_id, now=self._now())
-        async with self._unit_of_work() as tx:
+        if not isinstance(call, Keyed):
             await tx.jobs.add_many([job])
-            # Under a key, it may be the job of an earlier call.
-            kept = (await tx.jobs.get_many({job.id}))[job.id] if isinstance(call, Keyed) else job
+            return job, True
+        is_new = not await tx.jobs.get_many({job.id})
+        await tx.jobs.add_many([job])
+        kept = (await tx.jobs.get_many({job.id}))[job.id]
         if (kept.kind, kept.arguments) != (kind, arguments):
             raise KeyReused("this idempotency key was used for a different request; use a new key")
-        return kept
+        return kept, is_new
 
     def _id(self, by: Principal, call: object) -> JobId:
         """A key leads to the same job, also when that has ended and has been removed."""

@@ -53,6 +53,9 @@ class WebhookEndpoints(Protocol):
     async def page(self, *, after: EndpointId | None, limit: int) -> list[Endpoint]:
         """A page by id, without deleted ones."""
 
+    async def count(self) -> int:
+        """How many there are, without deleted ones. Another transaction that counts them waits until this one ends."""
+
 
 class WebhookProgress(Protocol):
     """How far each endpoint is. It is locked after its endpoint, if both are."""

@@ -166,7 +166,10 @@ class StartRecovery:
         wanted = call.call if isinstance(call, Keyed) else call
         wanted.expect_valid()
         async with self._unit_of_work() as tx:
-            endpoint = await locked(tx, wanted.endpoint_id)
+            endpoint, arguments = await locked(tx, wanted.endpoint_id), wanted.arguments()
+            job, is_new = await self._add_job.within(tx, by, RECOVER_WEBHOOKS, with_arguments(call, arguments))
+            if not is_new:
+                return job
             if not endpoint.is_served:
                 raise IllegalTransition("the endpoint is disabled: enable it first")
             entry = AuditEntry(
@@ -174,10 +177,10 @@ class StartRecovery:
                 by=caller_of(by),
                 action="webhook_endpoint.recovered",
                 subject=f"webhook_endpoint {endpoint.id}",
-                after=wanted.arguments(),
+                after=arguments | {"job_id": str(job.id)},
             )
             await tx.audit.add_many([entry])
-        return await self._add_job(by, RECOVER_WEBHOOKS, with_arguments(call, wanted.arguments()))
+        return job
 
 
 @frozen

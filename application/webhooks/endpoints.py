@@ -1,25 +1,23 @@
 """Register, read, change and delete the receivers of webhooks."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from attrs import field, frozen
 
-from application.access.audit import caller_of
 from application.access.principal import Principal
-from application.ports.audit import AuditEntry
 from application.ports.environment import Clock, NewId, NewSecret
-from application.ports.feed import FED_TYPES, types_among
 from application.ports.persistence import Transaction, UnitOfWork
 from application.ports.webhooks import Attempt, WebhookMessages, WebhookTransport
-from application.webhooks.destinations import Allowed, RefusedUrl, check_url
+from application.webhooks.auditing import entry, shown
+from application.webhooks.destinations import Allowed
+from application.webhooks.validity import expect_valid
 from domain.errors import IllegalTransition
 from domain.ids import EndpointId
 from domain.webhooks.delivery import Undelivered
 from domain.webhooks.endpoint import (
     LONGEST_OVERLAP,
-    MAX_EVENTS,
     Disabled,
     Endpoint,
     InvalidEndpoint,
@@ -28,9 +26,6 @@ from domain.webhooks.endpoint import (
     Secret,
     TooManyEndpoints,
     UnknownEndpoint,
-    expect_description,
-    expect_headers,
-    expect_limits,
 )
 from domain.webhooks.progress import Progress, begun_after
 
@@ -94,15 +89,15 @@ class AddEndpoint:
             secrets=(Secret(secret),),
             created_at=now,
         )
-        _expect_valid(endpoint, self._allowed)
+        expect_valid(endpoint, self._allowed)
         async with self._unit_of_work() as tx:
-            if len(await tx.webhook_endpoints.page(after=None, limit=MOST_ENDPOINTS)) == MOST_ENDPOINTS:
+            if await tx.webhook_endpoints.count() >= MOST_ENDPOINTS:
                 raise TooManyEndpoints(f"there are {MOST_ENDPOINTS} endpoints already: delete one of them")
             newest = (await tx.feed.bounds()).newest
             progress = begun_after(endpoint.id, newest)
             await tx.webhook_endpoints.add_many([endpoint])
             await tx.webhook_progress.add_many([progress])
-            await tx.audit.add_many([_entry(by, "created", endpoint, now)])
+            await tx.audit.add_many([entry(by, "created", endpoint, now)])
         return WithSecret(Standing(endpoint, progress, newest), secret)
 
 
@@ -145,7 +140,7 @@ class ChangeEndpoint:
     async def __call__(self, by: Principal, id_: EndpointId, changes: Mapping[str, Any]) -> Standing:
         async with self._unit_of_work() as tx:
             endpoint = await locked(tx, id_)
-            before = _shown(endpoint)
+            before = shown(endpoint)
             for name, value in changes.items():
                 if name == "events":
                     endpoint.want(value)
@@ -153,10 +148,10 @@ class ChangeEndpoint:
                     _switch(endpoint, on=value, at=self._now())
                 else:
                     setattr(endpoint, name, value)
-            _expect_valid(endpoint, self._allowed)
+            expect_valid(endpoint, self._allowed)
             await tx.webhook_endpoints.save_many([endpoint])
-            if _shown(endpoint) != before:
-                await tx.audit.add_many([_entry(by, "changed", endpoint, self._now(), before)])
+            if shown(endpoint) != before:
+                await tx.audit.add_many([entry(by, "changed", endpoint, self._now(), before)])
             return await _standing(tx, id_)
 
 
@@ -187,7 +182,7 @@ class RotateSecret:
             endpoint = await locked(tx, id_)
             endpoint.rotate(secret, at=now, previous_until=now + previous_valid_for)
             await tx.webhook_endpoints.save_many([endpoint])
-            await tx.audit.add_many([_entry(by, "secret_rotated", endpoint, now)])
+            await tx.audit.add_many([entry(by, "secret_rotated", endpoint, now)])
             return WithSecret(await _standing(tx, id_), secret)
 
 
@@ -246,7 +241,7 @@ class EnableEndpoint:
             await tx.webhook_endpoints.save_many([endpoint])
             if resume_from == NOW:
                 await tx.webhook_deliveries.skip_open(id_, Undelivered.ENDPOINT_DISABLED, at=await tx.jobs.now())
-            await tx.audit.add_many([_entry(by, "enabled", endpoint, self._now(), after={"resume_from": resume_from})])
+            await tx.audit.add_many([entry(by, "enabled", endpoint, self._now(), after={"resume_from": resume_from})])
             return await _standing(tx, id_)
 
 
@@ -260,13 +255,13 @@ class DeleteEndpoint:
     async def __call__(self, by: Principal, id_: EndpointId) -> None:
         async with self._unit_of_work() as tx:
             endpoint = await locked(tx, id_)
-            entry = _entry(by, "deleted", endpoint, self._now())
+            noted = entry(by, "deleted", endpoint, self._now())
             endpoint.delete(at=self._now())
             # A round that is on its way records what came of it before this, or finds the endpoint deleted.
             await tx.webhook_progress.get_many({id_}, lock=True)
             await tx.webhook_endpoints.save_many([endpoint])
             await tx.webhook_deliveries.skip_open(id_, Undelivered.ENDPOINT_DELETED, at=await tx.jobs.now())
-            await tx.audit.add_many([entry])
+            await tx.audit.add_many([noted])
 
 
 async def locked(tx: Transaction, id_: EndpointId) -> Endpoint:
@@ -287,72 +282,3 @@ async def _standing(tx: Transaction, id_: EndpointId) -> Standing:
     if endpoint is None or progress is None or endpoint.deleted_at is not None:
         raise unknown_endpoint(id_)
     return Standing(endpoint, progress, (await tx.feed.bounds()).newest)
-
-
-def _expect_valid(endpoint: Endpoint, allowed: Allowed) -> None:
-    """Raise `InvalidEndpoint`, which has all that is wrong."""
-    checks: Sequence[Callable[[], None]] = (
-        lambda: _expect_url(endpoint.url, allowed),
-        lambda: expect_description(endpoint.description),
-        lambda: _expect_events(endpoint.events),
-        lambda: expect_headers(endpoint.headers),
-        lambda: expect_limits(rate_per_s=endpoint.rate_per_s, max_concurrency=endpoint.max_concurrency),
-    )
-    errors = []
-    for check in checks:
-        try:
-            check()
-        except InvalidEndpoint as error:
-            errors.append(error)
-    if errors:
-        raise InvalidEndpoint(str(errors[0]), field=errors[0].field, others=errors[1:])
-
-
-def _expect_url(url: str, allowed: Allowed) -> None:
-    try:
-        check_url(url, allowed)
-    except RefusedUrl as error:
-        raise InvalidEndpoint(str(error), field="url") from None
-
-
-def _expect_events(patterns: Sequence[str]) -> None:
-    known = f"there are {', '.join(sorted(FED_TYPES))}; order.* stands for all of them, and * for all that ever will be"
-    if not 1 <= len(patterns) <= MAX_EVENTS:
-        raise InvalidEndpoint(f"an endpoint wants 1 to {MAX_EVENTS} types of events: {known}", field="events")
-    for index, pattern in enumerate(patterns):
-        if not types_among(FED_TYPES, [pattern]):
-            raise InvalidEndpoint(f"{pattern[:40]!r} names no type: {known}", field=f"events[{index}]")
-
-
-def _shown(endpoint: Endpoint) -> dict[str, Any]:
-    """What the audit tells of an endpoint. The values of its headers may be secrets."""
-    return {
-        "url": endpoint.url,
-        "description": endpoint.description,
-        "events": list(endpoint.events),
-        "payload": endpoint.payload.value,
-        "ordering": endpoint.ordering.value,
-        "headers": sorted(endpoint.headers),
-        "rate_per_s": endpoint.rate_per_s,
-        "max_concurrency": endpoint.max_concurrency,
-        "disabled": endpoint.disabled and endpoint.disabled.value,
-    }
-
-
-def _entry(  # noqa: PLR0913 - what an entry is made of
-    by: Principal,
-    what: str,
-    endpoint: Endpoint,
-    at: datetime,
-    before: Mapping[str, Any] | None = None,
-    *,
-    after: Mapping[str, Any] | None = None,
-) -> AuditEntry:
-    return AuditEntry(
-        at=at,
-        by=caller_of(by),
-        action=f"webhook_endpoint.{what}",
-        subject=f"webhook_endpoint {endpoint.id}",
-        before=before or {},
-        after={**_shown(endpoint), **(after or {})},
-    )

@@ -116,6 +116,18 @@ async def test_endpoints_are_paged_without_deleted_ones(unit_of_work: UnitOfWork
         assert await tx.webhook_progress.ids(after=every[1], limit=2) == every[2:4]
 
 
+async def test_endpoints_are_counted_by_one_at_a_time(unit_of_work: UnitOfWork) -> None:
+    """Each sees what the one before it has added: two at once never add one too many."""
+
+    async def add() -> int:
+        async with unit_of_work() as tx:
+            number = await tx.webhook_endpoints.count()
+            await tx.webhook_endpoints.add_many([an_endpoint(), an_endpoint(deleted_at=LATER)])
+            return number
+
+    assert sorted(await asyncio.gather(*(add() for _ in range(4)))) == [0, 1, 2, 3]
+
+
 async def test_progress_is_read_as_it_was_written_and_saved(unit_of_work: UnitOfWork) -> None:
     [progress] = await add(unit_of_work, an_endpoint())
     full = evolve(

@@ -11,6 +11,7 @@ from application.errors import Aborted
 from application.execution.after_commit import AfterCommit, Committed
 from application.ports.environment import Clock
 from application.ports.persistence import Transaction
+from tests.acts import entries_without_an_act
 from tests.simulation.faults import NOT_DONE, OUT_OF_REACH, UNKNOWN, Faults, Process
 from tests.simulation.locks import Holder, RowLocks
 from tests.simulation.points import REPOSITORIES, Call, implementing
@@ -224,6 +225,7 @@ class _Writing:
     async def _commit(self) -> None:
         if self._tx.failed:
             raise Aborted("a statement of this transaction has failed")
+        assert entries_without_an_act(self._tx.changes) == []
         self._tx.changes.commit()
         self._tx.holder.release()
         database = self._unit_of_work.database

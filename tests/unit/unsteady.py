@@ -4,8 +4,10 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from attrs import define, field, frozen
 
+from adapters.memory.unit_of_work import MemoryTransaction
 from application.errors import Unavailable
 from application.ports.persistence import Transaction, UnitOfWork
+from tests.acts import entries_without_an_act
 
 
 @frozen
@@ -42,6 +44,8 @@ class UnsteadyUnitOfWork:
         trouble = self.to_come.popleft() if self.to_come else None
         async with self._inner() as tx:
             yield tx
+            if isinstance(tx, MemoryTransaction):
+                assert entries_without_an_act(tx._changes) == []  # noqa: SLF001 - what is committed next
             if trouble is not None and not trouble.committed:
                 raise trouble.error
         if trouble is not None:

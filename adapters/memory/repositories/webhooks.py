@@ -41,6 +41,9 @@ class MemoryWebhookEndpoints:
         found = [each for id_, each in there if each.deleted_at is None and (after is None or id_ > after)]
         return [evolve(endpoint) for endpoint in found[:limit]]
 
+    async def count(self) -> int:
+        return sum(each.deleted_at is None for each in self._changes.webhook_endpoints.values())
+
 
 @frozen
 class MemoryWebhookProgress:

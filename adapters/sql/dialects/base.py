@@ -199,6 +199,10 @@ class Locks(Protocol):
         """
 
     @property
+    def wait_for(self) -> Executable | None:
+        """Wait for the lock of the 64-bit `id`, and keep it until the transaction ends. None as above."""
+
+    @property
     def writers(self) -> Executable | None:
         """Select `writers`: the names of all other open transactions that may have written to the table `table`.
 

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import msgspec
 from attrs import frozen
-from sqlalchemy import ColumnElement, FromClause, Row, Select, Update, and_, bindparam, or_, select, update
+from sqlalchemy import ColumnElement, FromClause, Row, Select, Update, and_, bindparam, func, or_, select, update
 
 from adapters.codecs.webhook_log import encoded_secrets, secrets_in
 from adapters.sql.core.bulk import BulkStatement, Written, bulk_insert
@@ -76,6 +76,9 @@ _BY_ID_LOCKED: Final = _BY_ID.order_by(webhook_endpoints.c.id).with_for_update()
 _FIRST: Final = (
     _ALL.where(webhook_endpoints.c.deleted_at.is_(None)).order_by(webhook_endpoints.c.id).limit(bindparam("limit"))
 )
+_COUNT: Final = select(func.count()).select_from(webhook_endpoints).where(webhook_endpoints.c.deleted_at.is_(None))
+# Any number that no other lock has; this is "webhooks" in ASCII.
+_COUNTING: Final = {"id": int.from_bytes(b"webhooks", "big")}
 _PAGE: Final = _FIRST.where(webhook_endpoints.c.id > bindparam("after", type_=webhook_endpoints.c.id.type))
 
 _PROGRESS: Final[Written[Progress]] = {name: attrgetter(name) for name in webhook_progress.c.keys()}  # noqa: SIM118 - not a dict
@@ -185,6 +188,12 @@ class SqlWebhookEndpoints:
         given = {"limit": limit} if after is None else {"limit": limit, "after": after}
         rows = await self._block.fetch(_FIRST if after is None else _PAGE, given)
         return [checked("webhook endpoint", row.id, _endpoint, row) for row in rows]
+
+    async def count(self) -> int:
+        if (wait := self._block.dialect.locks.wait_for) is not None:
+            await self._block.fetch(wait, _COUNTING, lock=True)
+        [row] = await self._block.fetch(_COUNT, lock=True)
+        return int(row[0])
 
 
 @frozen

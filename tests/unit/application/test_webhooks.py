@@ -10,7 +10,10 @@ from attrs import evolve
 
 from adapters.memory.webhooks import Answer
 from application.access.principal import SYSTEM
+from application.errors import Aborted
+from application.execution.idempotency import Keyed, KeyReused
 from application.ports.feed import FED_TYPES
+from application.ports.idempotency import IdempotencyKey
 from application.ports.webhooks import AttemptFailure, WebhookRequest
 from application.webhooks.deliveries import RecoverRequest
 from application.webhooks.endpoints import MOST_ENDPOINTS
@@ -20,6 +23,7 @@ from domain.webhooks.delivery import DeliveryId, UnknownDelivery
 from domain.webhooks.endpoint import Disabled, InvalidEndpoint, Ordering, TooManyEndpoints, UnknownEndpoint
 from domain.webhooks.schedule import MAX_TRIES
 from tests.unit.builders import NOW
+from tests.unit.unsteady import Trouble
 from tests.unit.webhooks import BROKEN, OK, URL, Webhooks, statuses
 
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
@@ -481,6 +485,30 @@ async def test_what_was_missed_is_recovered_by_a_job(webhooks: Webhooks) -> None
         await recover(SYSTEM, RecoverRequest(endpoint_id=id_, since=NOW, until=NOW))
     with pytest.raises(UnknownEndpoint):
         await recover(SYSTEM, RecoverRequest(endpoint_id=EndpointId(webhooks.shop.new_id()), since=NOW))
+
+
+@pytest.mark.parametrize("committed", [False, True])
+async def test_a_recovery_is_in_the_audit_with_its_job_once_or_not_at_all(
+    webhooks: Webhooks, *, committed: bool
+) -> None:
+    id_ = await webhooks.add()
+    wanted = RecoverRequest(endpoint_id=id_, since=NOW)
+    call = Keyed(wanted, IdempotencyKey("recover", "again"), "fingerprint")
+    shop, recover = webhooks.shop, webhooks.shop.use_cases.start_recovery
+    shop.unsteady.to_come.append(Trouble(Aborted("the process is gone"), committed=committed))
+    with pytest.raises(Aborted):
+        await recover(SYSTEM, call)
+    for _ in range(2):
+        job = await recover(SYSTEM, call)
+        noted = [each.after["job_id"] for each in shop.store.audit if each.action == "webhook_endpoint.recovered"]
+        assert noted == [str(id_) for id_ in shop.store.jobs] == [str(job.id)]
+    # It is the same job, also once the endpoint takes nothing more.
+    await shop.use_cases.change_endpoint(SYSTEM, id_, {"enabled": False})
+    assert (await recover(SYSTEM, call)).id == job.id
+    with pytest.raises(IllegalTransition):
+        await recover(SYSTEM, wanted)
+    with pytest.raises(KeyReused):
+        await recover(SYSTEM, Keyed(evolve(wanted, since=NOW + HOUR), call.key, "another"))
 
 
 async def run_jobs(webhooks: Webhooks) -> list[Any]:

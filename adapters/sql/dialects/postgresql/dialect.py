@@ -90,6 +90,8 @@ class AdvisoryLocks:
         "SELECT id FROM (SELECT id, pg_try_advisory_xact_lock(id) AS taken FROM unnest(CAST(:ids AS bigint[])) AS id)"
         " AS tried WHERE taken"
     ).bindparams(bindparam("ids", type_=ARRAY(BigInteger())))
+    # Its function returns nothing that a driver could read.
+    wait_for = text("SELECT 1 FROM pg_advisory_xact_lock(:id)").bindparams(bindparam("id", type_=BigInteger()))
     # A writer locks the table before it takes a position, and releases it after its commit can be seen. A
     # transaction that has only read, or has written elsewhere, is not among them, however long it has been open.
     writers = (

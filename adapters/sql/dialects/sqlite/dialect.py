@@ -58,6 +58,7 @@ class WriterLocks:
     """No locks are needed: the only writer has locked the whole database."""
 
     try_each = None
+    wait_for = None
     writers = None
     migrating = None
 

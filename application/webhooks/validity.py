@@ -1,0 +1,47 @@
+from collections.abc import Callable, Sequence
+
+from application.ports.feed import FED_TYPES, types_among
+from application.webhooks.destinations import Allowed, RefusedUrl, check_url
+from domain.webhooks.endpoint import (
+    MAX_EVENTS,
+    Endpoint,
+    InvalidEndpoint,
+    expect_description,
+    expect_headers,
+    expect_limits,
+)
+
+
+def expect_valid(endpoint: Endpoint, allowed: Allowed) -> None:
+    """Raise `InvalidEndpoint`, which has all that is wrong."""
+    checks: Sequence[Callable[[], None]] = (
+        lambda: _expect_url(endpoint.url, allowed),
+        lambda: expect_description(endpoint.description),
+        lambda: _expect_events(endpoint.events),
+        lambda: expect_headers(endpoint.headers),
+        lambda: expect_limits(rate_per_s=endpoint.rate_per_s, max_concurrency=endpoint.max_concurrency),
+    )
+    errors = []
+    for check in checks:
+        try:
+            check()
+        except InvalidEndpoint as error:
+            errors.append(error)
+    if errors:
+        raise InvalidEndpoint(str(errors[0]), field=errors[0].field, others=errors[1:])
+
+
+def _expect_url(url: str, allowed: Allowed) -> None:
+    try:
+        check_url(url, allowed)
+    except RefusedUrl as error:
+        raise InvalidEndpoint(str(error), field="url") from None
+
+
+def _expect_events(patterns: Sequence[str]) -> None:
+    known = f"there are {', '.join(sorted(FED_TYPES))}; order.* stands for all of them, and * for all that ever will be"
+    if not 1 <= len(patterns) <= MAX_EVENTS:
+        raise InvalidEndpoint(f"an endpoint wants 1 to {MAX_EVENTS} types of events: {known}", field="events")
+    for index, pattern in enumerate(patterns):
+        if not types_among(FED_TYPES, [pattern]):
+            raise InvalidEndpoint(f"{pattern[:40]!r} names no type: {known}", field=f"events[{index}]")
