@@ -55,6 +55,33 @@ def _declared(requirements: Iterable[str]) -> set[str]:
     return {_IMPORTED_AS.get(name, name) for name in names}
 
 
+# The files that use what a library keeps private, as `not public` in pyproject.toml says. Ruff finds some of them.
+_LIBRARY_OF: Final = {
+    "adapters/redis/connections.py": "redis",
+    "adapters/rabbitmq/underlay.py": "aiormq",
+    "adapters/rabbitmq/received.py": "aiormq",
+    "entrypoints/http/headers.py": "werkzeug",
+    "entrypoints/http/routes/events.py": "werkzeug",
+    "entrypoints/http/server/connection.py": "quart",
+    "entrypoints/http/server/protocol.py": "uvicorn",
+}
+
+
+def test_a_library_whose_inside_is_used_has_an_upper_bound_and_a_test_that_names_what_has_changed() -> None:
+    required = tomllib.loads((_ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    bounded = {re.split(r"[\[<=>]", each)[0] for each in required if "<" in each}
+    guarded = {each.name[5:-13] for each in (_ROOT / "tests" / "unit").rglob("test_*_internals.py")}
+    marked = [
+        str(file.relative_to(_ROOT))
+        for package in _PRODUCT
+        for file in (_ROOT / package).rglob("*.py")
+        if "noqa: SLF001" in file.read_text()
+    ]
+    assert "adapters/redis/connections.py" in marked
+    assert set(marked) - _LIBRARY_OF.keys() == set()
+    assert set(_LIBRARY_OF.values()) <= bounded & guarded
+
+
 def _foreign(packages: Iterable[str]) -> dict[str, str]:
     """What is imported from outside, anywhere in these packages, with a file that does."""
     found = {}
