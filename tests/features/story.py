@@ -47,10 +47,9 @@ class Story:
         """What happens afterwards is read on from the position of the export."""
         self.position, self.exported = self.shop.export_orders()
 
-    def missed(self) -> list[dict[str, Any]]:
-        """What the warehouse was sent and has not taken of her order."""
-        _, listed = self.shop.ask_as_before("GET", f"/webhook-endpoints/{self.endpoint}/deliveries")
-        return [each for each in listed["items"] if each["order_id"] == self.order and each["status"] != "DELIVERED"]
+    def missed(self) -> list[tuple[str, str]]:
+        """What the warehouse was sent and has not taken of her order: each delivery, and the type of its event."""
+        return self.shop.missed(self.endpoint, self.order)
 
     def read_on(self) -> list[tuple[str, str]]:
         """The next events of the feed, each with its order."""

@@ -725,11 +725,7 @@ def the_export_has_it_not(story: Story) -> None:
 @given(parsers.parse("the warehouse wants to hear of: {events}"))
 def the_warehouse_wants(story: Story, events: str) -> None:
     wanted = [f"order.{code.replace(' ', '_')}" for code in events.split(", ")]
-    status, made = story.shop.ask_as_before(
-        "POST", "/webhook-endpoints", {"url": story.shop.open_receiver(), "events": wanted}
-    )
-    assert status == HTTPStatus.CREATED
-    story.endpoint = made["endpoint"]["endpoint_id"]
+    story.endpoint = story.shop.tell(story.shop.open_receiver(), wanted)
 
 
 @given("the warehouse is closed")
@@ -740,9 +736,8 @@ def the_warehouse_is_closed(shop: Shop) -> None:
 @when("the warehouse opens, and the shop sends what it has missed")
 def the_warehouse_opens(story: Story) -> None:
     story.shop.close_receiver(closed=False)
-    for delivery in story.missed():
-        status, _ = story.shop.ask_as_before("POST", f"/deliveries/{delivery['delivery_id']}/resend")
-        assert status == HTTPStatus.ACCEPTED
+    for delivery, _ in story.missed():
+        story.shop.resend(delivery)
 
 
 @then(parsers.parse("it is listed that the warehouse has missed of her order: {events}"))
@@ -750,7 +745,7 @@ def the_warehouse_has_missed(story: Story, events: str) -> None:
     # It is sent a moment after the event.
     for _ in range(100):
         story.shop.received()
-        if found := [words(each["type"].removeprefix("order.")) for each in story.missed()]:
+        if found := [words(event.removeprefix("order.")) for _, event in story.missed()]:
             break
     assert found == events.split(", ")
 

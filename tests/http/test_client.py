@@ -4,6 +4,7 @@ import asyncio
 import inspect
 import json
 from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -26,6 +27,7 @@ from holdfast_client import (
     Retries,
     Unavailable,
     UnexpectedAnswer,
+    verify_webhook,
 )
 from quart import Quart
 
@@ -33,7 +35,9 @@ from application.access.principal import Principal
 from domain.ids import UserId
 from tests.http.browser import app_over
 from tests.http.test_jobs import work
+from tests.unit.builders import NOW
 from tests.unit.shop import Shop
+from tests.unit.webhooks import BROKEN, OK, URL, Webhooks
 
 AT_ONCE = Retries(first_pause=0.001, longest_pause=2.0)
 
@@ -412,6 +416,49 @@ async def test_an_export_that_was_replaced_is_not_put_together(network: Network,
     network.faults += [break_off(5), break_off(9)]
     with pytest.raises(UnexpectedAnswer, match="5 bytes"):
         [part async for part in client.download_export(uuid4())]
+
+
+async def test_webhooks_from_the_first_endpoint_to_what_it_missed(
+    shop: Shop, network: Network, client: AsyncClient
+) -> None:
+    webhooks = Webhooks(shop)
+    made = await client.add_webhook_endpoint(URL, ["order.*"], description="the warehouse", rate_per_s=9)
+    id_ = made.endpoint.endpoint_id
+    assert (made.endpoint.description, made.endpoint.raw["rate_per_s"]) == ("the warehouse", 9)
+    assert made.secret not in repr(made)
+    assert await client.webhook_endpoint(id_) == made.endpoint
+    assert [each.endpoint_id async for each in client.webhook_endpoints()] == [id_]
+    assert list(await client.webhook_endpoint_page(limit=1)) == [made.endpoint]
+    assert (await client.test_webhook_endpoint(id_)).status == 200
+    [ping] = webhooks.received()
+    assert verify_webhook(ping.body, ping.headers, made.secret, now=NOW.timestamp())
+
+    webhooks.answers[URL] = lambda request: BROKEN if b"order.paid" in request.body else OK
+    [order] = await webhooks.orders()
+    await webhooks.send()
+    [missed] = [each async for each in client.undelivered()]
+    assert (missed.order_id, missed.type, missed.status, missed.attempts) == (order.id, "order.paid", "RETRYING", 1)
+    assert [each async for each in client.undelivered(reason="exhausted")] == []
+    assert [each.status for each in (await client.delivery(missed.delivery_id)).attempted] == [500]
+    assert len((await client.delivery_page(id_, status="DELIVERED", order_id=order.id)).items) == 3
+
+    del webhooks.answers[URL]
+    assert (await client.resend_delivery(missed.delivery_id)).status in {"PENDING", "RETRYING"}
+    await webhooks.send()
+    assert (await client.delivery(missed.delivery_id)).status == "DELIVERED"
+
+    changed = await client.change_webhook_endpoint(id_, events=["*"], enabled=False)
+    assert (changed.events, changed.enabled, changed.disabled_because) == (("*",), False, "by_hand")
+    assert (await client.enable_webhook_endpoint(id_, resume_from="where_it_stopped")).enabled
+    rotated = await client.rotate_webhook_secret(id_, previous_valid_for=timedelta(hours=36))
+    [secret, before] = shop.store.webhook_endpoints[id_].secrets
+    assert (secret.text, before.until) == (rotated.secret, NOW + timedelta(hours=36))
+    network.faults += [lose_the_answer]
+    job = await client.recover_webhooks(id_, NOW - timedelta(days=1), types=["order.paid"])
+    assert list(shop.store.jobs) == [job]
+    await client.delete_webhook_endpoint(id_)
+    with pytest.raises(NotFound):
+        await client.webhook_endpoint(id_)
 
 
 def test_the_two_clients_have_the_same_methods() -> None:

@@ -37,6 +37,20 @@ def test_one_of_several_signatures_is_enough() -> None:
     assert verify_webhook(BODY, several, SECRET, now=SENT_AT)
 
 
+def test_one_of_several_secrets_is_enough() -> None:
+    assert verify_webhook(BODY, HEADERS, ["whsec_" + "A" * 32, SECRET], now=SENT_AT)
+    for secrets in ([], ["whsec_" + "A" * 32, "whsec_" + "B" * 32]):
+        with pytest.raises(InvalidSignature):
+            verify_webhook(BODY, HEADERS, secrets, now=SENT_AT)
+
+
+@pytest.mark.parametrize("secret", ["", "whsec_"])
+def test_a_secret_that_everybody_knows_is_refused(secret: str) -> None:
+    key = WebhookSecret(b"")
+    with pytest.raises(InvalidSignature, match="empty"):
+        verify_webhook(BODY, key.headers("one", BODY, at=SENT_AT), secret, now=SENT_AT)
+
+
 @pytest.mark.parametrize(
     ("body", "headers", "secret", "now"),
     [

@@ -37,14 +37,18 @@ from holdfast_client.models import (
     Wrong,
 )
 from holdfast_client.retries import Retries
+from holdfast_client.webhook_models import Attempt, Delivery, Endpoint, NewSecret
 from holdfast_client.webhooks import InvalidSignature, verify_webhook
 
 __all__ = [
     "ApiError",
     "AsyncClient",
+    "Attempt",
     "Cart",
     "CheckedOrder",
     "Client",
+    "Delivery",
+    "Endpoint",
     "Event",
     "EventPage",
     "Forbidden",
@@ -56,6 +60,7 @@ __all__ = [
     "Item",
     "Job",
     "Message",
+    "NewSecret",
     "NoAnswer",
     "NotFound",
     "NotInTime",

@@ -34,11 +34,12 @@ from holdfast_client.models import (
 )
 from holdfast_client.retries import Retries, no_answer
 from holdfast_client.waiting import Waiting
+from holdfast_client.webhook_methods import WebhookMethods
 
 T = TypeVar("T")
 
 
-class Client:
+class Client(WebhookMethods):
     """A client of the service at `base_url`, with an API key where one is needed. Use it as a context manager.
 
     `transport` is for tests and proxies. `timeout` is in seconds.

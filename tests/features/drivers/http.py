@@ -286,6 +286,19 @@ class HttpShop:
         self._service.run_with(HOLDFAST_WEBHOOK_ALLOW="127.0.0.1:*")
         return self._receiver.url
 
+    def tell(self, url: str, events: list[str]) -> str:
+        made = self._client.add_webhook_endpoint(url, events)
+        assert self._receiver is not None
+        self._receiver.secret = made.secret
+        return str(made.endpoint.endpoint_id)
+
+    def missed(self, endpoint: str, order: str) -> list[tuple[str, str]]:
+        listed = self._client.delivery_page(endpoint, order_id=order)
+        return [(each.delivery_id, each.type) for each in listed if each.status != "DELIVERED"]
+
+    def resend(self, delivery: str) -> None:
+        self._client.resend_delivery(delivery)
+
     def close_receiver(self, *, closed: bool) -> None:
         assert self._receiver is not None
         self._receiver.is_closed = closed

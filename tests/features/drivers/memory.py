@@ -33,15 +33,18 @@ from application.ports.feed import EVERYTHING, Position
 from application.ports.idempotency import IdempotencyKey
 from application.ports.order_search import OrderFilter
 from application.ports.outbox import OutboxEntry
+from application.ports.webhook_store import DeliveryFilter
 from application.ports.webhooks import WebhookRequest
+from application.webhooks.endpoints import NewEndpoint
 from domain.catalogue.product import ProductEdit
 from domain.errors import DomainError
-from domain.ids import JobId, OrderId, ProductId, UserId
+from domain.ids import EndpointId, JobId, OrderId, ProductId, UserId
 from domain.money import Money
 from domain.orders.details import NO_DETAILS
 from domain.orders.events import Event, OrderRefunded, PaymentRequested, RefundRequested
 from domain.orders.order import Order
 from domain.orders.status import OrderStatus
+from entrypoints.http.ids import delivery_id_of
 from tests.features.drivers.shop import (
     ChargeSeen,
     CheckSeen,
@@ -323,6 +326,18 @@ class MemoryShop:
 
         self._shop.receivers.answer = answer
         return "https://warehouse.example/"
+
+    def tell(self, url: str, events: list[str]) -> str:
+        made = self._runner.run(self._use_cases.add_endpoint(SYSTEM, NewEndpoint(url=url, events=tuple(events))))
+        return str(made.standing.endpoint.id)
+
+    def missed(self, endpoint: str, order: str) -> list[tuple[str, str]]:
+        only = DeliveryFilter(endpoint_id=EndpointId(UUID(endpoint)), order_id=OrderId(UUID(order)), undelivered=True)
+        found = self._runner.run(self._use_cases.list_deliveries(SYSTEM, only, limit=200))
+        return [(str(each.id), each.type) for each in found]
+
+    def resend(self, delivery: str) -> None:
+        self._runner.run(self._use_cases.resend_delivery(SYSTEM, delivery_id_of(delivery)))
 
     def close_receiver(self, *, closed: bool) -> None:
         self._is_closed = closed

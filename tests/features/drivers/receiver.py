@@ -5,6 +5,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from attrs import define, field
+from holdfast_client import verify_webhook
 
 
 @define(eq=False)
@@ -14,12 +15,16 @@ class Receiver:
     # Each order with its event.
     taken: list[tuple[str, str]]
     is_closed: bool = field(default=False, init=False)
+    secret: str = field(default="", init=False)
 
     @classmethod
     def open(cls) -> "Receiver":
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                event = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                body = self.rfile.read(int(self.headers["content-length"]))
+                event = json.loads(body)
+                # What is not signed by the shop is refused: nothing arrives then.
+                verify_webhook(body, dict(self.headers), receiver.secret)
                 if not receiver.is_closed:
                     receiver.taken.append((event["order_id"], event["type"]))
                 self.send_response(503 if receiver.is_closed else 204)

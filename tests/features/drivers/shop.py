@@ -181,6 +181,14 @@ class Shop(Protocol):
     def close_receiver(self, *, closed: bool) -> None:
         """While it is closed, it answers that it can't take anything."""
 
+    def tell(self, url: str, events: list[str]) -> str:
+        """Have these events sent to a receiver. Return its endpoint."""
+
+    def missed(self, endpoint: str, order: str) -> list[tuple[str, str]]:
+        """What was sent of an order and has not arrived: each delivery, and the type of its event."""
+
+    def resend(self, delivery: str) -> None: ...
+
     def received(self) -> list[tuple[str, str]]:
         """What the receiver has taken so far: each order with its event. It may wait a moment."""
 
