@@ -75,7 +75,7 @@ _NOT_CALLED: Final = {
     "outbox.page",
     "waiting_work.page",
     # Only requests about endpoints and deliveries, which are as those about keys.
-    *(f"webhook_endpoints.{method}" for method in ("add_many", "page")),
+    *(f"webhook_endpoints.{method}" for method in ("add_many", "page", "count")),
     "webhook_progress.add_many",
     *(f"webhook_deliveries.{method}" for method in ("skip_open", "attempts", "of_order", "page", "count")),
     # Only what is a month old.
