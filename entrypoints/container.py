@@ -27,6 +27,7 @@ from adapters.sql.lineage import LastHeartbeat, NoLastHeartbeat
 from adapters.sql.mark import SqlDatabaseMarks
 from adapters.sql.reset import SqlResetData
 from adapters.sql.unit_of_work import SqlUnitOfWork
+from adapters.webhooks.deferred import DeferredTransport
 from application.access.tokens import BASE62, SECRET_LENGTH
 from application.assembly import assemble
 from application.assembly.limits import Limits
@@ -131,7 +132,7 @@ def _telemetry(settings: Settings) -> Telemetry:
 
 
 def _webhook_transport(settings: Settings, now: Clock) -> WebhookTransport:
-    from adapters.webhooks.resolver import SystemResolver  # noqa: PLC0415 - as above, and only a relay sends any
+    from adapters.webhooks.resolver import SystemResolver  # noqa: PLC0415 - as above
     from adapters.webhooks.transport import HttpWebhookTransport  # noqa: PLC0415
 
     return HttpWebhookTransport(SystemResolver(), now, settings.webhooks_allowed)
@@ -292,7 +293,9 @@ class Container(containers.DeclarativeContainer):
     relay_name: providers.Provider[str] = providers.Singleton(_relay_name, settings)
     telemetry: providers.Provider[Telemetry] = providers.Singleton(_telemetry, settings)
 
-    webhook_transport: providers.Provider[WebhookTransport] = providers.Singleton(_webhook_transport, settings, now)
+    webhook_transport: providers.Provider[WebhookTransport] = providers.Singleton(
+        DeferredTransport, providers.Callable(partial, _webhook_transport, settings, now)
+    )
 
     ports: providers.Provider[Ports] = providers.Factory(
         Ports,

@@ -6,7 +6,13 @@ from quart import Quart
 from application.assembly.use_cases import UseCases
 from entrypoints.readiness import Readiness
 from tests.http.browser import READY, Browser, app_over
+from tests.http.routing import compile_each_rule_once
 from tests.unit.shop import Shop
+
+
+@pytest.fixture(autouse=True, scope="session")
+def routes() -> None:
+    compile_each_rule_once()
 
 
 @pytest.fixture

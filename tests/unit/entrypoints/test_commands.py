@@ -21,7 +21,18 @@ from tests.service import HOLDFAST
 
 ROOT = Path(__file__).parents[3]
 # Each takes a tenth of a second or more to be imported.
-SLOW = {"aiormq", "alembic", "asyncpg", "dependency_injector", "quart", "redis", "sqlalchemy", "structlog", "uvicorn"}
+SLOW = {
+    "aiormq",
+    "alembic",
+    "asyncpg",
+    "dependency_injector",
+    "httpcore",
+    "quart",
+    "redis",
+    "sqlalchemy",
+    "structlog",
+    "uvicorn",
+}
 
 
 def commands(app: App, *names: str) -> Iterator[tuple[str, ...]]:
