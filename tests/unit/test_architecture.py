@@ -61,7 +61,7 @@ _LIBRARY_OF: Final = {
     "adapters/rabbitmq/underlay.py": "aiormq",
     "adapters/rabbitmq/received.py": "aiormq",
     "entrypoints/http/headers.py": "werkzeug",
-    "entrypoints/http/routes/events.py": "werkzeug",
+    "entrypoints/http/this_request.py": "werkzeug",
     "entrypoints/http/server/connection.py": "quart",
     "entrypoints/http/server/protocol.py": "uvicorn",
 }

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequen
 from functools import partial
 from http import HTTPStatus
 from random import uniform
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import msgspec
 from attrs import define, field, frozen
@@ -28,6 +28,7 @@ from entrypoints.http.query import MOST_SECONDS
 from entrypoints.http.refusals import InvalidHeader, in_header
 from entrypoints.http.replies import Reply, event_stream, reply
 from entrypoints.http.routes.route import Route
+from entrypoints.http.this_request import this_request
 
 _FILTER: Final = {"after": query.position, "types": query.event_types, "order_id": query.order_id}
 _PAGE: Final = {**_FILTER, "limit": query.limit, "wait": query.seconds}
@@ -113,8 +114,7 @@ class _Handlers:
         if request.method == "HEAD":
             follower.close()
             return event_stream(None)
-        # The request itself, not the proxy that is it while the handler runs.
-        here = cast(Any, request)._get_current_object()  # noqa: SLF001 - Werkzeug has no other name for it
+        here = this_request()
         let_in = partial(self._authenticate, here)
         return event_stream(_Stream(follower, let_in, self._use_cases, self._texts, wanted.get("max_events")).run())
 

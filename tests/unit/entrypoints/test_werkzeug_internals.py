@@ -1,15 +1,23 @@
-"""The inside of Werkzeug that `entrypoints/http/headers.py` stands on. A failure names what has changed."""
+"""The inside of Werkzeug that `headers.py` and `this_request.py` stand on. A failure names what has changed."""
 
 import inspect
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from quart import Quart, Request
 from werkzeug.datastructures import Headers
 
 from entrypoints.http.headers import PlainHeaders
+from entrypoints.http.this_request import this_request
 
 PAIRS = [("Host", "shop"), ("X-A", "1"), ("x-a", "2"), ("Content-Length", "12")]
+
+
+async def test_the_request_is_behind_a_proxy() -> None:
+    async with Quart(__name__).test_request_context("/somewhere"):
+        found = this_request()
+    assert (type(found), found.path) == (Request, "/somewhere"), "LocalProxy._get_current_object"
 
 
 def test_headers_are_nothing_but_a_list_of_pairs() -> None:

@@ -2,10 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
-from typing import Any, Final, cast
+from typing import Final
 
 from attrs import define, field, frozen
-from quart import Request, request
+from quart import Request
 
 from application.access.principal import AccessDenied, Principal
 from application.access.scopes import Scope
@@ -17,6 +17,7 @@ from entrypoints.http.accept import EVENT_STREAM
 from entrypoints.http.console.kit import Kit
 from entrypoints.http.replies import Reply, event_stream
 from entrypoints.http.routes.route import Route
+from entrypoints.http.this_request import this_request
 
 # Seconds between two updates, at least; and at most, since ages grow although nothing happens.
 _AT_MOST_EVERY: Final = 1.0
@@ -35,8 +36,7 @@ class _Screen:
 
     async def stream(self, by: Principal) -> Reply:
         follower = await self._kit.use_cases.follow_feed(by, after=None, only=EVERYTHING)
-        # The request itself, not the proxy that is it while the handler runs.
-        here = cast(Any, request)._get_current_object()  # noqa: SLF001 - Werkzeug has no other name for it
+        here = this_request()
         return event_stream(_Stream(self._kit, here, follower).run())
 
 
