@@ -123,6 +123,26 @@ async def queue_problems(settings: Settings) -> list[str]:
         return []
 
 
+async def unconsumed_queues(settings: Settings) -> list[str]:
+    """Whether our queues have no consumer, also while a worker says that it is at work. Never raise."""
+    if not settings.amqp_url:
+        return []
+    from adapters.rabbitmq.declaring import unconsumed  # noqa: PLC0415 - imported only where RabbitMQ is
+    from adapters.rabbitmq.topology import Topology  # noqa: PLC0415 - as above
+
+    try:
+        async with asyncio.timeout(_TIMEOUT):
+            names = await unconsumed(settings.amqp_url, Topology(settings.namespace))
+    except (TimeoutError, Unavailable):
+        # `queue_problems` and `examine` say so.
+        return []
+    return [
+        f"nobody consumes {name}, so what is in it waits: start a worker with `holdfast worker`, or look into the log"
+        " of the one that runs"
+        for name in names
+    ]
+
+
 async def broker_warnings(settings: Settings) -> list[str]:
     """What RabbitMQ will soon lack. Never raise."""
     if not settings.amqp_management_url:

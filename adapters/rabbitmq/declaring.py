@@ -58,6 +58,17 @@ async def topology_problems(url: str, topology: Topology) -> list[str]:
     return problems
 
 
+async def unconsumed(url: str, topology: Topology) -> list[str]:
+    """Return our queues of work that nobody consumes. One that is missing is left out. Raise `Unavailable`."""
+    found = []
+    async with _asking(url, topology) as ask:
+        for name in (topology.queue(work.name) for work in WORK_QUEUES):
+            with suppress(Missing):
+                if not (await ask(_looking(name, is_exchange=False))).consumer_count:
+                    found.append(name)
+    return found
+
+
 async def of_another_kind(connection: BrokerConnection, queues: Mapping[str, dict[str, Any]]) -> dict[str, str]:
     """Return which of these queues have other arguments than these, and why. One that is missing is not made."""
 

@@ -20,7 +20,7 @@ def doctor(*, data: Data = None) -> None:
         "broker": settings.amqp_url,
     }
 
-    from entrypoints.doctor import broker_warnings, examine, queue_problems, warnings
+    from entrypoints.doctor import broker_warnings, examine, queue_problems, unconsumed_queues, warnings
 
     async def work(engine: "AsyncEngine") -> None:
         servers = list(await examine(settings, engine))
@@ -32,7 +32,11 @@ def doctor(*, data: Data = None) -> None:
         problems = await queue_problems(settings)
         for problem in problems:
             tell(f"queues    FAILS  {problem}")
-        for warning in [*await warnings(settings, engine), *await broker_warnings(settings)]:
+        for warning in [
+            *await warnings(settings, engine),
+            *await unconsumed_queues(settings),
+            *await broker_warnings(settings),
+        ]:
             tell(f"warning   {warning}")
         if problems or not all(server.works for server in servers):
             raise CommandError("not every server works; see above")

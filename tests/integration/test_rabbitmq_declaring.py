@@ -15,6 +15,7 @@ from adapters.rabbitmq.declaring import (
     found_in,
     remove_former_queues,
     topology_problems,
+    unconsumed,
 )
 from adapters.rabbitmq.health import server_version
 from adapters.rabbitmq.topology import Topology
@@ -51,6 +52,14 @@ async def consumers(url: str, queue: str) -> int:
 async def test_all_is_well_where_all_is_declared(amqp_url: str) -> None:
     async with own_topology(amqp_url) as topology:
         assert await topology_problems(amqp_url, topology) == []
+
+
+async def test_queues_of_work_that_nobody_consumes_are_told(amqp_url: str) -> None:
+    async with own_topology(amqp_url) as topology, channel(amqp_url) as worker:
+        await worker.basic_consume(topology.queue("intake"), _ignore)
+        assert await unconsumed(amqp_url, topology) == [topology.queue("payments"), topology.queue("refunds")]
+        await worker.queue_delete(topology.queue("payments"))
+        assert await unconsumed(amqp_url, topology) == [topology.queue("refunds")]
 
 
 async def test_queues_are_emptied_and_stay(amqp_url: str) -> None:
@@ -231,6 +240,7 @@ async def test_a_queue_of_another_kind_stops_no_other_and_is_named_by_every_prog
         assert status == 1
         assert f"a queue {payments} of another kind" in said
         assert "rabbitmqctl delete_queue" in said
+    assert f"nobody consumes {payments}, so what is in it waits" in said
     worker = on_servers.start("worker")
     await asyncio.to_thread(
         worker.wait_for, lambda: "no waiting mends it" in worker.output(), seconds=30, what="the worker names it"

@@ -52,6 +52,8 @@ class Seen:
     began: float
     ended: float
     status: int
+    reason: str = ""
+    """The code of the problem, or the name of the error."""
 
 
 class NeverTold(Exception):
@@ -209,12 +211,12 @@ class _Client:
         except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
             never_came = isinstance(error, aiohttp.ClientConnectorError)
             diary.note(what, Outcome.REFUSED if never_came else Outcome.UNKNOWN)
-            diary.seen.append(Seen(what, began, loop.time(), 0))
+            diary.seen.append(Seen(what, began, loop.time(), 0, type(error).__name__))
             if self._load.api_is_there:
                 diary.troubles[f"{method} was not answered: {type(error).__name__}"] += 1
             return None
         diary.slowest = max(diary.slowest, loop.time() - began)
-        diary.seen.append(Seen(what, began, loop.time(), answer.status))
+        diary.seen.append(Seen(what, began, loop.time(), answer.status, str(answer.body.get("code", ""))))
         return self._settled(what, method, answer)
 
     def _settled(self, what: str, method: str, answer: Answer) -> Answer | None:
