@@ -1,7 +1,8 @@
 """The leases of the active relays: one publishes what is in the outbox, one gives positions in the feed.
 
 They are apart, so that a relay that hangs in a call of the broker does not keep others from publishing because it still
-gives positions.
+gives positions. For the same reason a relay that waits for a confirm does not renew its lease meanwhile: when the lease
+is over, another relay publishes, whose way to the broker may work. What both have sent arrives twice, as it may.
 """
 
 from typing import Any, Final

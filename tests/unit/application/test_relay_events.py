@@ -30,6 +30,8 @@ class Broker:
     hangs: asyncio.Event | None = None
     hangs_at: int | None = None
     work_breaks: bool = False
+    # Work gets no confirm until this is set.
+    confirms_work: asyncio.Event | None = None
     tried: list[OutboxEntry] = field(factory=list, init=False)
     enqueued: list[OutboxEntry] = field(factory=list, init=False)
     confirmed: list[OutboxEntry] = field(factory=list, init=False)
@@ -40,6 +42,8 @@ class Broker:
             await asyncio.sleep(0)
             await asyncio.sleep(0)
             raise Unavailable("the broker is gone")
+        if self.confirms_work is not None:
+            await self.confirms_work.wait()
         taken = [entry for entry in entries if not self.full(entry)]
         self.enqueued += taken
         return taken
@@ -621,3 +625,22 @@ async def test_the_broker_gets_the_bytes_of_the_database(shop: Shop) -> None:
     waiting, broker = await shop.outbox(), Broker()
     await relay(shop, broker)
     assert broker.confirmed == waiting
+
+
+async def test_another_relay_takes_over_from_one_that_waits_for_a_confirm(shop: Shop) -> None:
+    """Its way to the broker may work."""
+    await shop.paid((await shop.sells(), 1))
+    hanging, broker = Broker(confirms_work=asyncio.Event()), Broker()
+    waits = asyncio.create_task(new_relay(shop, hanging)())
+    for _ in range(20):
+        await asyncio.sleep(0)
+    other = RelayEvents(shop.unsteady, broker, _nothing, shop.clock, "relay-2")
+    assert await other() == 0
+
+    shop.clock.forward(timedelta(seconds=LEASE_SECONDS + 1))
+    await other()
+    await other.stop()
+    waits.cancel()
+
+    assert types(broker.enqueued) == ["payment_requested"]
+    assert await shop.outbox() == []
