@@ -20,9 +20,10 @@ from adapters.rabbitmq.topology import Topology
 from adapters.rabbitmq.underlay import write
 from application.ports.messaging import Delivery, Subscription
 from application.ports.outbox import OutboxEntry
-from domain.ids import OrderId, PaymentId
+from domain.ids import OrderId, PaymentId, ProductId, UserId
 from domain.money import Money
-from domain.orders.events import Event, OrderPaid, PaymentRequested, RefundRequested, event_id
+from domain.orders.events import Event, OrderAccepted, OrderPaid, PaymentRequested, RefundRequested, event_id
+from domain.orders.line import OrderLine
 from tests.cables import PATIENCE
 
 # Long enough for a busy machine, short enough for the tests that wait for them.
@@ -31,6 +32,17 @@ QUICK: Final = Timeouts(connect=5, answer=5, confirm=20, close=0.3, watch=0.3, r
 
 def payment_requested(number: int = 1, *, order_id: UUID | None = None) -> PaymentRequested:
     return PaymentRequested(**_fields(number, order_id))
+
+
+def order_accepted() -> OrderAccepted:
+    line = OrderLine(product_id=ProductId(1), quantity=1, unit_price=Money(1250, "EUR"))
+    return OrderAccepted(
+        order_id=OrderId(uuid4()),
+        at=datetime(2026, 11, 21, 12, tzinfo=UTC),
+        user_id=UserId(1),
+        lines=(line,),
+        total=line.total,
+    )
 
 
 def refund_requested(number: int = 1) -> RefundRequested:

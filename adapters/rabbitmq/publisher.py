@@ -8,11 +8,13 @@ from attrs import frozen
 from adapters.codecs.events import BadMessage
 from adapters.rabbitmq.announcements import announcement
 from adapters.rabbitmq.connection import Timeouts, names_several_nodes
+from adapters.rabbitmq.detour import Detour
 from adapters.rabbitmq.frames import Message, header
+from adapters.rabbitmq.link import Link, OneLink
 from adapters.rabbitmq.sender import Sender
 from adapters.rabbitmq.topology import Topology
 from adapters.rabbitmq.two_links import TwoLinks
-from application.messaging.subscriptions import QUEUE_OF, WORK_QUEUES
+from application.messaging.subscriptions import INTAKE, QUEUE_OF, WORK_QUEUES
 from application.ports.outbox import OutboxEntry
 
 log: Final[structlog.stdlib.BoundLogger] = structlog.get_logger(__name__)
@@ -34,13 +36,19 @@ async def open_publisher(
         await announcements.close()
 
 
-def _sender_of_work(url: str, topology: Topology, timeouts: Timeouts) -> Sender | TwoLinks:
-    """Return what sends to our own queues: over two links where there are several nodes."""
+def _sender_of_work(url: str, topology: Topology, timeouts: Timeouts) -> Detour:
+    """Return what sends to our own queues: over two links where the URL names several nodes.
+
+    One host may stand for several nodes as well, so orders have a detour in any case.
+    """
     queues = {name: topology.queues(queue.name)[name] for queue in WORK_QUEUES for name in [topology.queue(queue.name)]}
     first = Sender(url, f"{topology.namespace} work", timeouts, queues)
-    if not names_several_nodes(url):
-        return first
-    return TwoLinks.of(first, Sender(url, f"{topology.namespace} work, second", timeouts, queues))
+    links: OneLink | TwoLinks = OneLink(Link(first))
+    if names_several_nodes(url):
+        links = TwoLinks.of(first, Sender(url, f"{topology.namespace} work, second", timeouts, queues))
+    later = topology.later(INTAKE.name)
+    aside = Sender(url, f"{topology.namespace} work, aside", timeouts, {later: topology.queues(INTAKE.name)[later]})
+    return Detour(links, Link(aside), {topology.queue(INTAKE.name): later})
 
 
 @frozen
@@ -52,7 +60,7 @@ class RabbitPublisher:
     missing, RabbitMQ returns the message, and it counts as refused.
     """
 
-    _work: Sender | TwoLinks
+    _work: Detour
     _announcements: Sender
     _topology: Topology
 

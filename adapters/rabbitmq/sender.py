@@ -8,6 +8,7 @@ from uuid import uuid4
 import aiormq
 import structlog
 from attrs import define, field
+from pamqp import commands
 
 from adapters.rabbitmq.connection import BrokerConnection, ReconnectPacing, Timeouts
 from adapters.rabbitmq.declaring import of_another_kind
@@ -39,6 +40,7 @@ class Sender:
     _looking: "asyncio.Task[None] | None" = field(default=None, init=False)
     # Its connection should be to another node than that of this one.
     beside: "Sender | None" = field(default=None, init=False)
+    _distrusted_at: float = field(default=float("-inf"), init=False)
     # False where a refusal is the caller's to tell of.
     _tells_refusals: bool = field(default=True, kw_only=True)
     _connection: BrokerConnection | None = field(default=None, init=False)
@@ -107,7 +109,23 @@ class Sender:
             await self._give_up(connection)
             if None not in errors:
                 raise OutcomeUnknown(self._why(lost[0], connection.where)) from lost[0]
+        elif refused and self._may_lack_a_leader(refused):
+            await self._give_up(connection)
+            if None not in errors:
+                raise Unavailable(f"RabbitMQ at {connection.where} refused messages: does a queue have no leader?")
         return [error is None for error in errors]
+
+    def _may_lack_a_leader(self, refused: Sequence[aiormq.DeliveryError]) -> bool:
+        """Whether another connection may do better: a node had not heard yet that a queue has another leader.
+
+        In RabbitMQ 3.10 a channel goes on asking the former leader then: each message takes 7 s, and is refused. A
+        queue that is full refuses messages as well, so this is true now and then only.
+        """
+        now = asyncio.get_running_loop().time()
+        if not self._queues or now < self._distrusted_at + self._timeouts.watch:
+            return False
+        self._distrusted_at = now
+        return any(isinstance(error.frame, commands.Basic.Nack) for error in refused)
 
     @property
     def is_open(self) -> bool:

@@ -9,64 +9,15 @@ import structlog
 from attrs import define, field
 
 from adapters.rabbitmq.frames import Message
+from adapters.rabbitmq.link import Link, first_answer, silent_after
 from adapters.rabbitmq.sender import Sender
-from application.errors import OutcomeUnknown, Trouble
+from application.errors import Trouble
 from application.execution.concurrency import end
 
 log: Final[structlog.stdlib.BoundLogger] = structlog.get_logger(__name__)
 
-# Seconds without any confirm after which messages are sent over the other link as well. A quorum queue confirms within
-# some milliseconds. Where confirms usually take longer, a link is silent after three times as long: a slow broker must
-# not get everything twice. The latest moment is one at which an order can still be accepted.
-_SILENT: Final = 0.3
-_SILENT_AT_THE_LATEST: Final = 1.5
-_THIS_MANY_TIMES: Final = 3
-# The weight of the newest time in what is usual.
-_NEWEST: Final = 0.2
-
 # Seconds until it is tried again to have links to two nodes.
 _MOVE_EVERY: Final = 30.0
-
-_Sending = asyncio.Task[list[bool]]
-
-
-@define(eq=False)
-class _Link:
-    sender: Sender
-    # What is not answered yet, and since when.
-    _sending: dict[_Sending, float] = field(factory=dict)
-    # Seconds that a confirm usually takes.
-    _usual: float = 0.0
-    # When the broker has answered for the last time.
-    _heard_at: float = float("-inf")
-
-    def send(self, messages: Sequence[Message]) -> _Sending:
-        loop = asyncio.get_running_loop()
-        task = loop.create_task(self.sender.send(messages))
-        self._sending[task] = loop.time()
-        task.add_done_callback(self._note)
-        return task
-
-    def _note(self, task: _Sending) -> None:
-        began = self._sending.pop(task)
-        # The caller may be gone. Then its error must not be logged as one that was missed.
-        if not task.cancelled() and task.exception() is None:
-            self._heard_at = asyncio.get_running_loop().time()
-            self._usual += (self._heard_at - began - self._usual) * _NEWEST
-
-    @property
-    def silent_after(self) -> float:
-        return min(max(_SILENT, _THIS_MANY_TIMES * self._usual), _SILENT_AT_THE_LATEST)
-
-    @property
-    def is_silent(self) -> bool:
-        """Whether messages wait for longer than a moment, and nothing was answered meanwhile."""
-        a_moment_ago = asyncio.get_running_loop().time() - self.silent_after
-        return any(self._heard_at < began <= a_moment_ago for began in self._sending.values())
-
-    async def close(self) -> None:
-        await end(list(self._sending))
-        await self.sender.close()
 
 
 @define(eq=False)
@@ -78,9 +29,9 @@ class TwoLinks:
     on. The broker may get messages twice then, as it may whenever somebody sends again what was not confirmed.
     """
 
-    _link: _Link
+    _link: Link
     # Open before it is needed, as soon as the first one is used.
-    _other: _Link
+    _other: Link
     _opening: "asyncio.Task[None] | None" = field(default=None, init=False)
     # When both links were last seen to be to one node, because no other answered.
     _moved_at: float = field(default=float("-inf"), init=False)
@@ -88,7 +39,7 @@ class TwoLinks:
     @classmethod
     def of(cls, first: Sender, second: Sender) -> "TwoLinks":
         first.beside, second.beside = second, first
-        return cls(_Link(first), _Link(second))
+        return cls(Link(first), Link(second))
 
     async def send(self, messages: Sequence[Message]) -> list[bool]:
         """As `Sender.send`. If the caller is cancelled, sending goes on: only so a silent link is found and closed."""
@@ -103,11 +54,16 @@ class TwoLinks:
         if is_answered or other.is_silent:
             return await asyncio.shield(first)
         second = other.send(messages)
-        outcome = await _first_answer(first, second)
+        outcome = await first_answer(first, second)
         if outcome is second and self._link is link:
             self._link, self._other = other, link
             log.warning("a node of RabbitMQ is silent or gone, and messages go to another one", node=link.sender.where)
         return outcome.result()
+
+    @property
+    def silent_after(self) -> float:
+        """Seconds after which what was sent counts as not answered, over either link."""
+        return silent_after(self._link, self._other)
 
     def _keep_ready(self, sender: Sender, other: Sender) -> None:
         """Open the other link, to another node, while messages are sent over the first one."""
@@ -131,14 +87,3 @@ class TwoLinks:
             await end([self._opening])
         await self._link.close()
         await self._other.close()
-
-
-async def _first_answer(first: _Sending, second: _Sending) -> _Sending:
-    """The one that succeeds first. If both fail, one whose messages may have arrived, if there is one."""
-    running = {first, second}
-    while running:
-        done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            if task.exception() is None:
-                return task
-    return first if isinstance(first.exception(), OutcomeUnknown) else second

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import subprocess
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -15,7 +16,7 @@ import asyncpg
 from attrs import define
 
 from tests.integration.faults.cluster.members import Etcd, HaProxy, Member, Postgres, Rabbit, Redis
-from tests.integration.faults.cluster.network import Machine, Network, run
+from tests.integration.faults.cluster.network import Machine, Network, NetworkFailed, run
 from tests.integration.faults.house import SETTINGS, Shop
 from tests.servers.packages import find_rabbitmq
 from tests.servers.process import Process
@@ -159,7 +160,11 @@ class Cluster(Shop):
     async def whole(self) -> None:
         """Wait until every server serves, and every node has what the others have."""
         await until(self._postgres_is_whole, seconds=_WHOLE_WITHIN, what="three nodes of PostgreSQL are one cluster")
-        await until(self._rabbitmq_is_whole, seconds=_WHOLE_WITHIN, what="three nodes of RabbitMQ are one cluster")
+        try:
+            await until(self._rabbitmq_is_whole, seconds=_WHOLE_WITHIN, what="three nodes of RabbitMQ are one cluster")
+        except AssertionError as error:
+            said = await asyncio.gather(*(asyncio.to_thread(self._cluster_by, node) for node in self.rabbitmq))
+            raise AssertionError("\n".join([str(error), *said])) from None
 
     async def _postgres_is_whole(self) -> bool:
         if self.watch.primary is None:
@@ -184,6 +189,15 @@ class Cluster(Shop):
         with suppress(Exception):
             return await asyncio.to_thread(is_whole)
         return False
+
+    def _cluster_by(self, node: Rabbit) -> str:
+        """Which cluster this node of RabbitMQ is in, as it says itself, and what it has logged last."""
+        try:
+            status = json.loads(self.ctl("cluster_status", "--formatter", "json", node=node))
+            said = f"runs with {status['running_nodes']}, partitions {status['partitions']}"
+        except (OSError, ValueError, KeyError, NetworkFailed, subprocess.SubprocessError) as error:
+            said = f"does not say: {error}"
+        return f"{node.node} {said}\n{node.log()}"
 
     def start(self, machine: Machine, *programs: str) -> None:
         """Those of the service, which find the servers by the way of the cluster."""

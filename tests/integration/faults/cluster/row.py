@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from itertools import pairwise
 from typing import Final
@@ -32,6 +32,8 @@ _A_PAUSE: Final = 1.0
 class Row:
     name: str
     breaking: Break
+    before: Callable[[Cluster], Awaitable[None]] | None = None
+    """Done before anybody sends requests."""
     way: str = WAYS[0]
     api_is_there: bool = True
     """Every request is answered, within its deadline."""
@@ -121,6 +123,8 @@ async def run_row(cluster: Cluster, row: Row) -> Result:
     async with asyncio.timeout(_BOUND):
         await cluster.in_order(row.way)
         await cluster.whole()
+        if row.before is not None:
+            await row.before(cluster)
         async with following(cluster):
             async with clients(load):
                 await placed(diary, _BEFORE, seconds=60)

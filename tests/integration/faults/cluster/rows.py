@@ -25,6 +25,21 @@ async def _promoted(cluster: Cluster, old: Postgres) -> None:
     await asyncio.sleep(_A_WHILE)
 
 
+async def _primary_where_orders_are_queued(cluster: Cluster) -> None:
+    """The worst case: with the machine of the primary dies the leader of the queue for orders."""
+    node = await asyncio.to_thread(cluster.leader_of, "holdfast.intake")
+    to = next(member for member in cluster.postgres if member.machine is node.machine)
+    if to is cluster.primary:
+        return
+
+    async def is_primary() -> bool:
+        return cluster.primary is to
+
+    await asyncio.to_thread(cluster.switch_over, to)
+    await until(is_primary, seconds=_PROMOTES_WITHIN, what="Patroni has switched over")
+    await cluster.whole()
+
+
 @asynccontextmanager
 async def _primary_killed(cluster: Cluster) -> AsyncIterator[None]:
     old = cluster.primary
@@ -191,16 +206,22 @@ ROWS: Final[tuple[Row, ...]] = (
     Row(name="The primary and its Patroni are killed", breaking=_primary_killed, way="HAProxy"),
     Row(
         name="The cable of the primary's machine is pulled, a RabbitMQ node with it",
+        before=_primary_where_orders_are_queued,
         breaking=_cable_pulled,
         post_fails_within=_SILENT,
     ),
     Row(
         name="The cable of the primary's machine is pulled, a RabbitMQ node with it",
+        before=_primary_where_orders_are_queued,
         breaking=_cable_pulled,
         post_fails_within=_SILENT,
         way="HAProxy",
     ),
-    Row(name="The primary's machine is kept apart from the other servers, and heals", breaking=_primary_apart),
+    Row(
+        name="The primary's machine is kept apart from the other servers, and heals",
+        before=_primary_where_orders_are_queued,
+        breaking=_primary_apart,
+    ),
     Row(name="The primary and its Patroni are frozen, and thaw", breaking=_primary_frozen, post_fails_within=_SILENT),
     Row(
         name="The primary is killed, and all programs are started anew",
