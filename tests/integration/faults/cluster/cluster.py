@@ -216,6 +216,8 @@ class Cluster(Shop):
             self.way = way
             for service in self.houses.values():
                 await asyncio.to_thread(service.kill)
+                # They would be started again with the settings of the former way.
+                service.processes.clear()
         for machine, service in self.houses.items():
             service.settings.update(self.urls(way))
             self.start(machine, *PROGRAMS)
