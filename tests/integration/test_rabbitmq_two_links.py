@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from functools import partial
 from typing import Final
 
 import pytest
@@ -11,7 +10,7 @@ from attrs import evolve, frozen
 from adapters.rabbitmq.publisher import RabbitPublisher, open_publisher
 from adapters.rabbitmq.topology import Topology
 from application.errors import Trouble, Unavailable
-from tests.brokers import QUICK, count, entries, order_accepted, payment_requested
+from tests.brokers import QUICK, count, entries, payment_requested
 from tests.cables import PATIENCE, Cable, both, cable
 from tests.service import until
 
@@ -96,37 +95,6 @@ async def test_when_both_die_it_is_told(cluster: Cluster) -> None:
 
     with pytest.raises(Trouble):
         await publisher.enqueue(entries(payment_requested(2)))
-
-
-async def test_orders_go_by_way_of_another_queue_while_their_own_does_not_answer(
-    cluster: Cluster, amqp_url: str, topology: Topology
-) -> None:
-    """A stand-in for a queue without a leader, which confirms nothing over either link."""
-    publisher, intake = await with_two_links(cluster), topology.queue("intake")
-    for node in cluster.nodes:
-        node.silence()
-
-    for number in (1, 2):
-        sent = entries(order_accepted())
-        async with asyncio.timeout(PATIENCE):
-            assert await publisher.enqueue(sent) == sent
-        # From the other queue they have come into their own.
-        await until(
-            partial(_has, amqp_url, intake, number), seconds=PATIENCE, what=f"{number} orders are in their queue"
-        )
-
-    for node in cluster.nodes:
-        node.restore()
-
-    async def goes_directly_again() -> bool:
-        assert await publisher.enqueue(entries(order_accepted()))
-        return sum(node.connections() for node in cluster.nodes) == len(cluster.nodes)
-
-    await until(goes_directly_again, seconds=PATIENCE, what="the third connection is closed")
-
-
-async def _has(url: str, queue: str, number: int) -> bool:
-    return await count(url, queue) == number
 
 
 async def test_what_a_node_refuses_that_does_not_know_the_leader_yet_is_sent_over_another_connection(
