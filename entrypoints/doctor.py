@@ -12,6 +12,7 @@ from adapters.sql.heartbeats import SqlHeartbeats
 from adapters.sql.lineage import SqlLineage
 from adapters.sql.schema import schema_problem
 from application.errors import Trouble, Unavailable
+from application.messaging.subscriptions import INTAKE
 from entrypoints.alive import WORKER
 from entrypoints.health import ServerHealth
 from entrypoints.heartbeat import KINDS, missing
@@ -150,12 +151,14 @@ async def broker_warnings(settings: Settings) -> list[str]:
     from adapters.rabbitmq.limits import files_of_nodes, quorum_queues  # noqa: PLC0415 - imported only where RabbitMQ is
     from adapters.rabbitmq.topology import Topology  # noqa: PLC0415 - as above
 
+    topology = Topology(settings.namespace)
     try:
         nodes = await files_of_nodes(settings.amqp_management_url)
-        queues = await quorum_queues(settings.amqp_management_url, Topology(settings.namespace).all_queues)
+        queues = await quorum_queues(settings.amqp_management_url, topology.all_queues)
     except Unavailable as error:
         return [str(error)]
-    return _of_queues(queues, nodes=len(nodes)) + [
+    orders = (topology.queue(INTAKE.name), topology.later(INTAKE.name))
+    return _of_queues(queues, nodes=len(nodes), orders=orders) + [
         f"{node.node} of RabbitMQ has {node.open} of {node.most} files open: at the limit it opens no connection and no"
         " queue, of any shop. Raise the limit of open files of its service, or take away shops that are gone, with"
         " `holdfast remove-namespace`"
@@ -164,8 +167,8 @@ async def broker_warnings(settings: Settings) -> list[str]:
     ]
 
 
-def _of_queues(queues: Sequence["QuorumQueue"], *, nodes: int) -> list[str]:
-    """What a node that dies would stop."""
+def _of_queues(queues: Sequence["QuorumQueue"], *, nodes: int, orders: tuple[str, str]) -> list[str]:
+    """What a node that dies would stop. `orders` are the queue of orders, and the one that they take instead."""
     if nodes < _QUORUM:
         return []
     found = []
@@ -176,11 +179,16 @@ def _of_queues(queues: Sequence["QuorumQueue"], *, nodes: int) -> list[str]:
         )
     if away := [queue.name for queue in queues if queue.online < queue.members]:
         found.append(f"of {len(away)} queues, such as {away[0]}, a copy is not online: see to the nodes of RabbitMQ")
-    leaders = {queue.leader for queue in queues}
-    if len(queues) > 1 and len(leaders) == 1:
+    leaders = {queue.name: queue.leader for queue in queues}
+    if len(queues) > 1 and len(set(leaders.values())) == 1:
         found.append(
-            f"all queues are led by {leaders.pop()}, which does all the work, and all wait when it dies:"
+            f"all queues are led by {queues[0].leader}, which does all the work, and all wait when it dies:"
             " `rabbitmq-queues rebalance quorum`"
+        )
+    elif len({leaders.get(name, name) for name in orders}) == 1:
+        found.append(
+            f"{' and '.join(orders)} are led by one node, {leaders[orders[0]]}: when it dies with the primary of the"
+            " database, no order is accepted for some seconds. `rabbitmq-queues rebalance quorum` may part them"
         )
     return found
 

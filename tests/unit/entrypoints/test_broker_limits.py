@@ -121,8 +121,9 @@ SPREAD = [queue("holdfast.payments", leader="a"), queue("holdfast.intake", leade
         ),
         ([*SPREAD, queue("holdfast.refunds", online="ab")], "such as holdfast.refunds, a copy is not online"),
         ([SPREAD[0], queue("holdfast.intake", leader="a")], "all queues are led by rabbit@a"),
+        ([*SPREAD, queue("holdfast.intake.later.15000", leader="b")], "later.15000 are led by one node, rabbit@b"),
     ],
-    ids=["few copies", "one away", "one leader"],
+    ids=["few copies", "one away", "one leader", "no detour"],
 )
 async def test_what_a_node_that_dies_would_stop_is_told(
     management: Answer, queues: list[dict[str, Any]], words: str
@@ -133,7 +134,8 @@ async def test_what_a_node_that_dies_would_stop_is_told(
 
 async def test_queues_that_are_spread_and_those_of_others_need_no_warning(management: Answer) -> None:
     others = [queue("of somebody else", members="a", online=""), {"name": "a classic one"}]
-    assert await warned(management(*THREE, queues=[*SPREAD, *others])) == []
+    later = queue("holdfast.intake.later.15000", leader="c")
+    assert await warned(management(*THREE, queues=[*SPREAD, later, *others])) == []
 
 
 async def test_one_node_has_one_copy_of_each_queue(management: Answer) -> None:

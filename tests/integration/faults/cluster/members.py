@@ -22,7 +22,7 @@ PATRONI: Final[Mapping[str, object]] = {
     "postgresql": {"use_pg_rewind": True, "parameters": {"wal_log_hints": "on", "max_connections": 100}},
 }
 ETCD: Final = ("--heartbeat-interval", "200", "--election-timeout", "2000", "--pre-vote")
-RABBITMQ: Final = ("cluster_partition_handling = pause_minority", "net_ticktime = 8")
+RABBITMQ: Final = ("cluster_partition_handling = pause_minority", "net_ticktime = 8", "queue_leader_locator = balanced")
 _STOP_SECONDS: Final = 60.0
 
 
