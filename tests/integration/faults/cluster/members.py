@@ -245,6 +245,8 @@ class HaProxy(Member):
                     "defaults",
                     "  mode tcp",
                     "  timeout connect 1s",
+                    "  retries 2",
+                    "  option redispatch 1",
                     "  timeout client 1h",
                     "  timeout server 1h",
                     "  default-server inter 500ms fall 2 rise 1 on-marked-down shutdown-sessions",
