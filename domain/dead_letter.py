@@ -83,24 +83,30 @@ class DeadLetter:
         if len({part is None for part in (self.decision, self.decided_by, self.decided_at)}) > 1:
             raise ValueError(f"dead letter {self.id}: a decision has an author and a time")
 
-    def replay(self, *, by: str, at: datetime, history: Collection[Event]) -> Event:
+    def replay(self, *, by: str, at: datetime, history: Collection[Event], instead: Event | None = None) -> Event:
         """Return the event to be re-enqueued. `history` has all events of its order.
 
-        Raise `UnreadableMessage`, `ForeignMessage` or `IllegalTransition`. An accepted order is in no history yet: it
-        is checked again when it is recorded.
+        With `instead`, that is an edited copy: of the same type, about the same order. Raise `UnreadableMessage`,
+        `ForeignMessage` or `IllegalTransition`. An accepted order is in no history yet: it is checked again when it is
+        recorded.
         """
-        if self.event is None:
+        event = instead or self.event
+        if event is None:
             raise UnreadableMessage(
                 f"dead letter {self.id} can't be read by this version ({self.message.reason}): discard it,"
                 " or replay it with a version that can"
             )
-        if not isinstance(self.event, OrderAccepted) and self.event not in history:
+        if self.event is not None and (event.type, event.order_id) != (self.event.type, self.event.order_id):
             raise ForeignMessage(
-                f"dead letter {self.id} says what never happened here: order {self.event.order_id} has no such event;"
+                f"an edited copy of dead letter {self.id} is {self.event.type} of order {self.event.order_id}, too"
+            )
+        if not isinstance(event, OrderAccepted) and event not in history:
+            raise ForeignMessage(
+                f"dead letter {self.id} says what never happened here: order {event.order_id} has no such event;"
                 " it was forged, or is from before a restore of the database: discard it"
             )
         self._decide(Decision.REPLAYED, by=by, at=at)
-        return self.event
+        return event
 
     def discard(self, *, by: str, at: datetime) -> None:
         """Raise `InvalidDecision` or `IllegalTransition`."""

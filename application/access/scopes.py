@@ -31,6 +31,7 @@ class Role(StrEnum):
     SHOP = "shop"
     CUSTOMER = "customer"
     READ = "read"
+    OPERATOR = "operator"
 
 
 ALL_SCOPES: Final = frozenset(Scope)
@@ -46,5 +47,15 @@ ROLES: Final[Mapping[Role, frozenset[Scope]]] = MappingProxyType(
         - {Scope.KEYS_WRITE, Scope.AUDIT_READ, Scope.METRICS_READ, Scope.ADMIN, Scope.DEAD_LETTERS_DISCARD},
         Role.CUSTOMER: CUSTOMER_SCOPES,
         Role.READ: frozenset({Scope.ORDERS_READ, Scope.EVENTS_READ}),
+        # The person on duty, who looks, and replays what has failed. Nothing is lost by that.
+        Role.OPERATOR: frozenset(
+            {
+                Scope.ORDERS_READ,
+                Scope.EVENTS_READ,
+                Scope.AUDIT_READ,
+                Scope.METRICS_READ,
+                Scope.DEAD_LETTERS_REPLAY,
+            }
+        ),
     }
 )

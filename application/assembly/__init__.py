@@ -17,6 +17,7 @@ from application.assembly.jobs import job_use_cases
 from application.assembly.limits import Limits
 from application.assembly.measuring import measured
 from application.assembly.messaging import messaging_use_cases
+from application.assembly.operations import operations_use_cases
 from application.assembly.orders import order_use_cases
 from application.assembly.ports import Ports
 from application.assembly.shared import Shared
@@ -34,6 +35,7 @@ _CAPABILITIES = (
     export_use_cases,
     import_use_cases,
     messaging_use_cases,
+    operations_use_cases,
     webhook_use_cases,
     upkeep_use_cases,
 )

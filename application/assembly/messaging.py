@@ -7,16 +7,23 @@ from typing import Any
 
 from attrs import frozen
 
+from application.access.guarded import Guarded
+from application.access.principal import Principal
+from application.access.scopes import Scope
 from application.assembly.shared import Shared
 from application.execution.after_commit import InvalidateOlder
+from application.execution.bounded import Bounded
 from application.execution.simulated_work import SimulatedWork
 from application.messaging.by_order import ByOrder
 from application.messaging.consumer import Consumer
-from application.messaging.dead_letters import DecideDeadLetters, ListDeadLetters, RecordDeadLetters
+from application.messaging.decide_dead_letters import DiscardDeadLetters, ReplayDeadLetters
+from application.messaging.find_dead_letters import GetDeadLetter, GroupDeadLetters, Groups, ListDeadLetters
+from application.messaging.record_dead_letters import RecordDeadLetters
 from application.messaging.relay import RelayEvents
 from application.messaging.republish import RepublishRequests
 from application.messaging.subscriptions import INTAKE, PAYMENTS, REFUNDS, WORK_QUEUES, WorkQueue
 from application.telemetry.measured import MeasuredWork
+from domain.dead_letter import DeadLetter
 
 
 @frozen(kw_only=True, slots=False)
@@ -25,12 +32,18 @@ class MessagingUseCases:
     record_dead_letters: Sequence[RecordDeadLetters]
     relay_events: RelayEvents
     republish_requests: RepublishRequests
-    list_dead_letters: ListDeadLetters
-    decide_dead_letters: DecideDeadLetters
+    group_dead_letters: Guarded[..., Groups]
+    list_dead_letters: Guarded[..., Sequence[DeadLetter]]
+    get_dead_letter: Callable[[Principal, int], Awaitable[DeadLetter]]
+    replay_dead_letters: Guarded[..., Sequence[DeadLetter | Exception]]
+    replay_edited: Guarded[..., DeadLetter]
+    discard_dead_letters: Guarded[..., Sequence[DeadLetter | Exception]]
 
 
 def messaging_use_cases(shared: Shared) -> MessagingUseCases:
     ports, limits, uow, now = shared.ports, shared.limits, shared.uow, shared.ports.now
+
+    replay = ReplayDeadLetters(uow, now)
 
     def consumer(work: WorkQueue, handle: Callable[[Sequence[Any]], Awaitable[Sequence[Any]]]) -> Consumer:
         if any(limits.simulated_work):
@@ -63,6 +76,11 @@ def messaging_use_cases(shared: Shared) -> MessagingUseCases:
             log=ports.relay_log,
         ),
         republish_requests=RepublishRequests(uow, now),
-        list_dead_letters=ListDeadLetters(uow),
-        decide_dead_letters=DecideDeadLetters(uow, now),
+        # Who may replay a message has to read it first.
+        group_dead_letters=Guarded(Scope.DEAD_LETTERS_REPLAY, Bounded(GroupDeadLetters(uow))),
+        list_dead_letters=Guarded(Scope.DEAD_LETTERS_REPLAY, Bounded(ListDeadLetters(uow))),
+        get_dead_letter=Guarded(Scope.DEAD_LETTERS_REPLAY, GetDeadLetter(uow)),
+        replay_dead_letters=Guarded(Scope.DEAD_LETTERS_REPLAY, replay),
+        replay_edited=Guarded(Scope.DEAD_LETTERS_REPLAY, replay.edited),
+        discard_dead_letters=Guarded(Scope.DEAD_LETTERS_DISCARD, DiscardDeadLetters(uow, now)),
     )

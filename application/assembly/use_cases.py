@@ -13,6 +13,7 @@ from application.assembly.feed import FeedUseCases
 from application.assembly.imports import ImportUseCases
 from application.assembly.jobs import JobUseCases
 from application.assembly.messaging import MessagingUseCases
+from application.assembly.operations import OperationsUseCases
 from application.assembly.orders import OrderUseCases
 from application.assembly.shared import ChangeOrder
 from application.assembly.upkeep import UpkeepUseCases
@@ -31,6 +32,7 @@ class UseCases(
     ExportUseCases,
     ImportUseCases,
     MessagingUseCases,
+    OperationsUseCases,
     WebhookUseCases,
     UpkeepUseCases,
 ):

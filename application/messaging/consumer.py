@@ -9,6 +9,7 @@ from application.errors import Trouble
 from application.execution.batching import each_alone
 from application.execution.concurrency import end
 from application.execution.working_for import WorkingFor
+from application.messaging.reasons import reason_for
 from application.messaging.subscriptions import WorkQueue
 from application.ports.messaging import Delivery, Subscription
 from domain.errors import DomainError
@@ -139,8 +140,8 @@ class Consumer:
         subscription, troubles = self._subscription, []
         for settle in (
             partial(subscription.ack, done),
-            *(partial(subscription.retry, each, reason=_reason(error)) for each, error in retried),
-            *(partial(subscription.dead_letter, each, reason=_reason(error)) for each, error in dead_lettered),
+            *(partial(subscription.retry, each, reason=reason_for(error)) for each, error in retried),
+            *(partial(subscription.dead_letter, each, reason=reason_for(error)) for each, error in dead_lettered),
         ):
             try:
                 await settle()
@@ -149,7 +150,3 @@ class Consumer:
         if troubles:
             raise troubles[0]
         return Handled(len(done), tuple(retried), tuple(dead_lettered))
-
-
-def _reason(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"

@@ -18,6 +18,7 @@ from application.ports.outbox import Announcements, Outbox, WaitingWork
 from application.ports.reset import Resets
 from application.ports.webhook_store import WebhookDeliveries, WebhookEndpoints, WebhookProgress
 from domain.dead_letter import DeadLetter, DeadMessage
+from domain.dead_letter_groups import LetterSummary
 from domain.ids import CustomerId, OrderId, PaymentId
 from domain.orders.events import Event
 from domain.orders.expiry import OpenPeriod
@@ -150,6 +151,9 @@ class DeadLetters(Protocol):
 
     async def page(self, *, decided: bool, after: int | None, limit: int) -> list[DeadLetter]:
         """A page of the letters that wait for a decision, or with `decided` of all letters, in the order of arrival."""
+
+    async def summaries(self, *, decided: bool, after: int | None, limit: int) -> list[LetterSummary]:
+        """The same page without the messages, which may be large. Of a reason, the beginning that names its cause."""
 
 
 class OpenPeriods(Protocol):

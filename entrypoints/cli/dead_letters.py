@@ -3,11 +3,12 @@
 import getpass
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from application.access.principal import Principal, the_system
 from domain.dead_letter import DeadLetter
 from entrypoints.cli.common import CommandError, Data, Whole, command_settings, tell, with_use_cases
 from entrypoints.shown import printable
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 Ids = Annotated[Whole, Parameter(help="Ids of dead letters, as `holdfast dead list` prints them.")]
 Everything = Annotated[bool, Parameter(name="--all", negative="", help="All dead letters that wait for a decision.")]
 By = Annotated[str | None, Parameter(help="Name of the person who decides. Default: the user of the operating system.")]
+Reason = Annotated[str, Parameter(help="Why, for the audit.")]
 
 _PAGE = 200
 _WIDEST = 100
@@ -29,9 +31,9 @@ def list_dead_letters(
     data: Data = None,
 ) -> None:
     async def work(use_cases: "UseCases") -> None:
-        list_page, last = use_cases.list_dead_letters, None
+        list_page, by, last = use_cases.list_dead_letters, the_system(_user()), None
         tell(_LINE.format("ID", "CONSUMER", "ATTEMPTS", "LAST", "DECISION", "ORDER", "REASON"))
-        while page := await list_page(decided=decided, after=last, limit=_PAGE):
+        while page := await list_page(by, decided=decided, after=last, limit=_PAGE):
             for letter in page:
                 tell(_line(letter))
             last = page[-1].id
@@ -46,7 +48,7 @@ def show(
     data: Data = None,
 ) -> None:
     async def work(use_cases: "UseCases") -> None:
-        letter = await use_cases.list_dead_letters.get(id)
+        letter = await use_cases.get_dead_letter(the_system(_user()), id)
         message = letter.message
         decision = f"{letter.decision.value} by {letter.decided_by} at {letter.decided_at}" if letter.decision else "-"
         for name, value in (
@@ -66,12 +68,20 @@ def show(
     with_use_cases(command_settings(data=data), work)
 
 
-def replay(*ids: Ids, everything: Everything = False, by: By = None, data: Data = None) -> None:
+def replay(*ids: Ids, everything: Everything = False, by: By = None, reason: Reason = "", data: Data = None) -> None:
     _expect_choice(ids, everything=everything)
 
     async def work(use_cases: "UseCases") -> None:
-        decide, who = use_cases.decide_dead_letters, by or _user()
-        _tell("replayed", await (decide.replay_all(by=who) if everything else decide.replay(ids, by=who)))
+        who = the_system(by or _user())
+        chosen = _waiting(use_cases, who) if everything else _these(ids)
+        _tell(
+            "replayed",
+            [
+                outcome
+                async for some in chosen
+                for outcome in await use_cases.replay_dead_letters(who, some, reason=reason)
+            ],
+        )
 
     with_use_cases(command_settings(data=data), work)
 
@@ -81,6 +91,7 @@ def discard(
     everything: Everything = False,
     yes: Annotated[bool, Parameter(negative="", help="Discard without asking.")] = False,
     by: By = None,
+    reason: Reason = "",
     data: Data = None,
 ) -> None:
     _expect_choice(ids, everything=everything)
@@ -88,10 +99,29 @@ def discard(
         _confirm("all dead letters" if everything else f"dead letter {', '.join(map(str, ids))}")
 
     async def work(use_cases: "UseCases") -> None:
-        decide, who = use_cases.decide_dead_letters, by or _user()
-        _tell("discarded", await (decide.discard_all(by=who) if everything else decide.discard(ids, by=who)))
+        who = the_system(by or _user())
+        chosen = _waiting(use_cases, who) if everything else _these(ids)
+        _tell(
+            "discarded",
+            [
+                outcome
+                async for some in chosen
+                for outcome in await use_cases.discard_dead_letters(who, some, reason=reason)
+            ],
+        )
 
     with_use_cases(command_settings(data=data), work)
+
+
+async def _these(ids: Sequence[int]) -> AsyncIterator[Sequence[int]]:
+    yield ids
+
+
+async def _waiting(use_cases: "UseCases", who: Principal) -> AsyncIterator[Sequence[int]]:
+    last: int | None = None
+    while page := await use_cases.list_dead_letters(who, after=last, limit=_PAGE):
+        yield [letter.id for letter in page]
+        last = page[-1].id
 
 
 _LINE = "{:>6}  {:10} {:>8}  {:20} {:10} {:36}  {}"

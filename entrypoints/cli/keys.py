@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 KeyId = Annotated[str, Parameter(help="Id of the key, as `holdfast keys list` prints it.")]
 # As `application.access.scopes` names them, whose import no help waits for; a test compares the two.
-Role = Literal["admin", "shop", "customer", "read"]
+Role = Literal["admin", "shop", "customer", "read", "operator"]
 
 _BY = "holdfast keys"
 _PAGE = 200

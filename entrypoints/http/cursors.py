@@ -19,6 +19,7 @@ from attrs import field, frozen
 from application.ports.jobs import JobPlace
 from application.ports.order_search import OrderFilter
 from application.ports.webhook_store import DeliveryFilter
+from domain.dead_letter_groups import CauseFilter
 from domain.ids import EndpointId, JobId, OrderId, ProductId
 from domain.jobs.job import JobStatus
 from domain.webhooks.delivery import DeliveryId
@@ -123,6 +124,10 @@ class Cursors:
 
     def of_endpoints(self) -> ListCursors[EndpointId]:
         return ListCursors(self._secret, "webhook endpoints", _ENDPOINT_IDS)
+
+    def of_dead_letters(self, only: CauseFilter, *, decided: bool) -> ListCursors[int]:
+        of = json.dumps([only.queue, only.error, only.place, decided])
+        return ListCursors(self._secret, f"dead letters {of}", _NUMBERS)
 
     def of_deliveries(self, only: DeliveryFilter) -> ListCursors[DeliveryId]:
         of = f"deliveries {only.endpoint_id} {only.status} {only.type} {only.order_id} {only.reason} {only.undelivered}"

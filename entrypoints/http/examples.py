@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
+from msgspec import UNSET
 from msgspec.structs import asdict as members_of
 from msgspec.structs import replace
 
@@ -18,6 +19,15 @@ from domain.webhooks.endpoint import Ordering, Payload
 from entrypoints.http.bodies.admin import ResetBody, ResetDoneBody, SeedBody
 from entrypoints.http.bodies.audit import AuditBody, AuditEntryBody
 from entrypoints.http.bodies.carts import CartBody, CartItemBody, PutItemBody
+from entrypoints.http.bodies.dead_letters import (
+    ChangeBody,
+    DeadLetterBody,
+    DeadLettersBody,
+    LetterGroupBody,
+    LetterGroupsBody,
+    ProviderCallBody,
+    TrialBody,
+)
 from entrypoints.http.bodies.events import EventBody, FeedBody, HistoryBody
 from entrypoints.http.bodies.expanded import ExpandedOrderBody
 from entrypoints.http.bodies.exports import ExportBody, ExportFilterBody
@@ -254,6 +264,41 @@ DELIVERY: Final = DeliveryBody(
 DELIVERIES: Final = DeliveriesBody([DELIVERY], None)
 ATTEMPT: Final = AttemptBody(_AT, 12, "203.0.113.7", 204, None, {}, "")
 DELIVERY_WITH_ATTEMPTS: Final = DeliveryWithAttemptsBody(DELIVERY, [ATTEMPT])
+_GROUP: Final = LetterGroupBody(
+    queue="payments",
+    error="KeyError",
+    place="application.payments.process_payment.ProcessPayment.record",
+    count=300,
+    failed_again=1,
+    first_at=_AT,
+    last_at=_AT,
+)
+LETTER_GROUPS: Final = LetterGroupsBody([_GROUP], more=False)
+DEAD_LETTER: Final = DeadLetterBody(
+    id=7,
+    queue=_GROUP.queue,
+    error=_GROUP.error,
+    place=_GROUP.place,
+    reason=f"{_GROUP.error} in {_GROUP.place}: 'surprise'",
+    attempts=8,
+    first_at=_AT,
+    last_at=_AT,
+    order_id=ORDER.order_id,
+    type="order.payment_requested",
+    decision=None,
+    decided_by=None,
+    decided_at=None,
+    bytes=2,
+    message="{}",
+)
+TRIAL: Final = TrialBody(
+    "payments",
+    None,
+    [ChangeBody("order", str(ORDER.order_id), "status", "PROCESSING", "PAID")],
+    ["order.paid"],
+    [ProviderCallBody("charge", UUID("01890a5d-ac96-774b-bcce-b302099a8060"), 2500, "EUR", known=False)],
+)
+DEAD_LETTERS: Final = DeadLettersBody([replace(DEAD_LETTER, message=UNSET)], None)
 LIVE: Final = LiveBody()
 READY: Final = ReadyBody("ok", orders=True, payments=True, missing=())
 PROBLEM_KIND: Final = ProblemKindBody(

@@ -16,6 +16,7 @@ PATH_SCHEMAS: Final[Mapping[str, Mapping[str, Any]]] = {
     "job_id": {"type": "string", "format": "uuid", "pattern": f"^{_UUID.pattern}$"},
     "endpoint_id": {"type": "string", "format": "uuid", "pattern": f"^{_UUID.pattern}$"},
     "delivery_id": {"type": "string", "pattern": rf"^{_UUID.pattern}\.[1-9][0-9]{{0,17}}$"},
+    "letter_id": {"type": "integer", "minimum": 1, "maximum": MAX_ID},
     "product_id": {"type": "integer", "minimum": 1, "maximum": MAX_ID},
 }
 _WHOLE_NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,18}")
@@ -59,6 +60,14 @@ def product_id_of(text: str) -> ProductId:
     if number is None or not 1 <= number <= MAX_ID:
         raise NotAnId(f"The id of a product is a whole number from 1 to {MAX_ID}, without leading zeros.")
     return ProductId(number)
+
+
+def letter_id_of(text: str) -> int:
+    """Parse the id of a dead letter. Raise `NotAnId`."""
+    number = whole_number_of(text)
+    if number is None or not 1 <= number <= MAX_ID:
+        raise NotAnId(f"The id of a dead letter is a whole number from 1 to {MAX_ID}, without leading zeros.")
+    return number
 
 
 def customer_id_of(written: int | str, place: Callable[[str, str], FieldError]) -> CustomerId:

@@ -34,6 +34,7 @@ from application.intake.queue_orders import DatabaseNeeded
 from application.intake.unrecorded import NotYetRecorded
 from application.ports.carts import CartsUnsupported
 from application.ports.rows import UnreadableFile
+from domain.dead_letter import ForeignMessage, InvalidDecision, UnknownDeadLetter, UnreadableMessage
 from domain.errors import (
     CartEmpty,
     CurrencyMismatch,
@@ -124,6 +125,38 @@ KINDS: Final[Mapping[type[Exception], Kind]] = MappingProxyType(
             "There is no such job",
             "No job has this id, or it ended long ago and was removed, or it is about the order of another customer.",
             "Check the id. An order that was answered with 202 is a job under its own id.",
+            is_told=True,
+        ),
+        UnknownDeadLetter: Kind(
+            HTTPStatus.NOT_FOUND,
+            UnknownDeadLetter.code,
+            "There is no such dead letter",
+            "No dead letter has this id.",
+            "Check the id, or list the dead letters.",
+            is_told=True,
+        ),
+        UnreadableMessage: Kind(
+            HTTPStatus.CONFLICT,
+            UnreadableMessage.code,
+            "The message can't be replayed, because it can't be read",
+            "The message of the dead letter is no event that this release knows.",
+            "Discard it, or replay it with a release that can read it.",
+            is_told=True,
+        ),
+        ForeignMessage: Kind(
+            HTTPStatus.CONFLICT,
+            ForeignMessage.code,
+            "The message is no event of this shop",
+            "The message was forged, or is from before a restore of the database.",
+            "Discard it.",
+            is_told=True,
+        ),
+        InvalidDecision: Kind(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            InvalidDecision.code,
+            "The decision can't be recorded",
+            "The name of who decides, or the reason, is too long.",
+            "Read the detail.",
             is_told=True,
         ),
         UnknownExport: Kind(

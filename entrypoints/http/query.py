@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl
 
 from application.execution.counting import MOST_COUNTED
 from application.imports.request import OnError, What
+from application.messaging.subscriptions import WORK_QUEUES
 from application.ports.feed import FED_TYPES, Position, types_among
 from domain.ids import MAX_ID, CustomerId, OrderId, ProductId
 from domain.jobs.job import JobStatus
@@ -23,6 +24,7 @@ from entrypoints.http.moments import moment_of
 from entrypoints.http.refusals import FieldError, InvalidRequest, NotAnId, in_query
 
 MAX_SUBJECT: Final = 100
+MAX_PLACE: Final = 200
 DEFAULT_LIMIT: Final = 50
 MAX_LIMIT: Final = 200
 # For as long a request may wait for something to happen.
@@ -210,6 +212,23 @@ def delivery_status(text: str) -> DeliveryStatus:
     return DeliveryStatus(_one_of("status", text, list(DeliveryStatus)))
 
 
+def queue(text: str) -> str:
+    return _one_of("queue", text, [work.name for work in WORK_QUEUES])
+
+
+def error(text: str) -> str:
+    return _text("error", text, PRINTABLE, MAX_SUBJECT)
+
+
+def place(text: str) -> str:
+    """Empty for those whose place is not known."""
+    return _text("place", text, PRINTABLE, MAX_PLACE) if text else ""
+
+
+def decided(text: str) -> bool:
+    return _one_of("decided", text, ("true", "false")) == "true"
+
+
 def undelivered_reason(text: str) -> Undelivered:
     return Undelivered(_one_of("reason", text, list(Undelivered)))
 
@@ -325,6 +344,21 @@ SCHEMAS: Final[Mapping[Reader, Mapping[str, Any]]] = MappingProxyType(
         },
         event_type: {"type": "string", "enum": sorted(FED_TYPES)},
         delivery_status: {"type": "string", "enum": list(DeliveryStatus)},
+        queue: {"type": "string", "enum": [work.name for work in WORK_QUEUES]},
+        error: {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": MAX_SUBJECT,
+            "pattern": PRINTABLE,
+            "description": "The kind of the error, as in a group.",
+        },
+        place: {
+            "type": "string",
+            "maxLength": MAX_PLACE,
+            "pattern": PRINTABLE,
+            "description": "Where it was raised, as in a group; empty if that is not known.",
+        },
+        decided: {"type": "boolean", "default": False, "description": "Also those that were decided."},
         undelivered_reason: {
             "type": "string",
             "enum": list(Undelivered),

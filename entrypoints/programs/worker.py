@@ -9,7 +9,7 @@ from attrs import frozen
 
 from application.assembly.use_cases import UseCases
 from application.messaging.consumer import Consumer, Handled
-from application.messaging.dead_letters import RecordDeadLetters
+from application.messaging.record_dead_letters import RecordDeadLetters
 from application.messaging.subscriptions import QUEUE_OF
 from application.ports.messaging import Delivery
 from entrypoints.alive import RELAY, WORKER

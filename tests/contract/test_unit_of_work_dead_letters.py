@@ -10,9 +10,10 @@ from attrs import evolve
 from adapters.codecs.events import encode
 from adapters.memory.broker import MemoryDeadLetterQueue
 from application.errors import Aborted
-from application.messaging.dead_letters import RecordDeadLetters
+from application.messaging.record_dead_letters import RecordDeadLetters
 from application.ports.persistence import UnitOfWork
 from domain.dead_letter import DeadLetter, DeadMessage, Decision
+from domain.dead_letter_groups import cause_in
 from tests.brokers import payment_requested
 from tests.unit.builders import LATER, NOW
 
@@ -149,3 +150,45 @@ async def test_many_who_record_the_same_at_once_record_one_of_each(unit_of_work:
     found = await letters(unit_of_work)
     assert sorted(letter.message.body for letter in found) == bodies
     assert {letter.message.attempts for letter in found} == {3}
+
+
+async def test_summaries_are_the_same_page_without_messages(unit_of_work: UnitOfWork) -> None:
+    await record(unit_of_work, message(b"1", reason="KeyError in a.b: " + "x" * 1000), message(b"2"))
+    first, second = await letters(unit_of_work)
+    async with unit_of_work.reading() as tx:
+        found = await tx.dead_letters.summaries(decided=False, after=None, limit=10)
+        assert await tx.dead_letters.summaries(decided=False, after=None, limit=1) == found[:1]
+        assert await tx.dead_letters.summaries(decided=False, after=first.id, limit=10) == found[1:]
+    assert [(each.id, each.consumer, each.last_at) for each in found] == [
+        (letter.id, "payments", NOW) for letter in (first, second)
+    ]
+    assert [each.cause for each in found] == [cause_in("payments", each.message.reason) for each in (first, second)]
+    assert [len(each.reason) < 400 for each in found] == [True, True]
+    await discard(unit_of_work, first.id)
+    async with unit_of_work.reading() as tx:
+        assert [each.id for each in await tx.dead_letters.summaries(decided=False, after=None, limit=9)] == [second.id]
+        both = await tx.dead_letters.summaries(decided=True, after=None, limit=9)
+    assert [each.id for each in both] == [first.id, second.id]
+
+
+async def test_a_message_that_was_replayed_and_waits_again_has_failed_again(unit_of_work: UnitOfWork) -> None:
+    for each in (message(), message(b"2"), message(b"3")):
+        await record(unit_of_work, each)
+    replayed, discarded, _ = await letters(unit_of_work)
+    async with unit_of_work() as tx:
+        found = await tx.dead_letters.get_many({replayed.id}, lock=True)
+        found[replayed.id].replay(by="ana", at=LATER, history=[EVENT])
+        await tx.dead_letters.save_many(list(found.values()))
+    await discard(unit_of_work, discarded.id)
+    again = LATER + timedelta(minutes=1)
+    await record(unit_of_work, message(at=again), message(b"2", at=again))
+    await record(unit_of_work, message(at=again), consumer="refunds")
+    async with unit_of_work.reading() as tx:
+        summaries = await tx.dead_letters.summaries(decided=False, after=None, limit=9)
+        waiting = await tx.dead_letters.get_many({each.id for each in summaries})
+    assert {(waiting[each.id].consumer, waiting[each.id].message.body): each.failed_again for each in summaries} == {
+        ("payments", b"3"): False,
+        ("payments", message().body): True,
+        ("payments", b"2"): False,
+        ("refunds", message().body): False,
+    }

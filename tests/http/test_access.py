@@ -24,6 +24,7 @@ BODIES = {
     "/stock": b'{"delta": 1, "reason": "delivery"}',
     "/reset": b'{"confirm": "holdfast"}',
     "/seed": b'{"count": 1}',
+    "/discard": b'{"reason": "a test"}',
     "/exports": b'{"what": "orders"}',
     "/messages": b'{"content": "hello"}',
     "/add_message": b'{"content": "hello"}',
@@ -59,6 +60,7 @@ def address(route: Route, order_id: str = NOWHERE) -> str:
         "<user_id>": "1",
         "<job_id>": NOWHERE,
         "<key_id>": "0123456789ab",
+        "<letter_id>": "1",
         "<code>": "overloaded",
     }
     path = reduce(lambda path, name: path.replace(*name), named.items(), route.path)

@@ -88,6 +88,7 @@ _NOT_CALLED: Final = {
     "dead_letters.get_many",
     "dead_letters.save_many",
     "dead_letters.page",
+    "dead_letters.summaries",
     # Only lists that are to be counted. A count is shown, and nothing is decided by it.
     *(f"{name}.count" for name in ("products", "jobs")),
     # Only requests about the audit.

@@ -4,7 +4,8 @@ from attrs import evolve, frozen
 
 from adapters.codecs.events import decode_if_readable
 from adapters.memory.overlay import Overlay
-from domain.dead_letter import DeadLetter, DeadMessage
+from domain.dead_letter import DeadLetter, DeadMessage, Decision
+from domain.dead_letter_groups import CAUSE_IN, LetterSummary
 
 
 @frozen
@@ -43,6 +44,27 @@ class MemoryDeadLetters:
             if (after is None or id_ > after) and (decided or letter.decision is None)
         ]
         return found[:limit]
+
+    async def summaries(self, *, decided: bool, after: int | None, limit: int) -> list[LetterSummary]:
+        return [
+            LetterSummary(
+                id=letter.id,
+                consumer=letter.consumer,
+                reason=letter.message.reason[:CAUSE_IN],
+                first_at=letter.message.first_at,
+                last_at=letter.message.last_at,
+                failed_again=letter.decision is None and self._was_replayed(letter),
+            )
+            for letter in await self.page(decided=decided, after=after, limit=limit)
+        ]
+
+    def _was_replayed(self, letter: DeadLetter) -> bool:
+        return any(
+            other.consumer == letter.consumer
+            and other.decision is Decision.REPLAYED
+            and other.message.body == letter.message.body
+            for other in self._letters.values()
+        )
 
     def _waiting(self, consumer: str, message: DeadMessage) -> DeadLetter | None:
         for letter in self._letters.values():

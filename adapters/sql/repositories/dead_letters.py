@@ -4,7 +4,7 @@ from operator import attrgetter
 from typing import Any, Final, TypeVar
 
 from attrs import frozen
-from sqlalchemy import Executable, Row, Select, bindparam, select, update
+from sqlalchemy import Executable, Row, Select, bindparam, case, func, literal, select, text, update
 
 from adapters.codecs.events import decode_if_readable
 from adapters.sql.core.bulk import Written
@@ -14,6 +14,7 @@ from adapters.sql.core.transaction import TransactionBlock
 from adapters.sql.dialects.base import SqlDialect
 from adapters.sql.tables.dead_letters import UNDECIDED, dead_letters
 from domain.dead_letter import DeadLetter, DeadMessage, Decision
+from domain.dead_letter_groups import CAUSE_IN, LetterSummary
 
 E = TypeVar("E")
 
@@ -76,10 +77,51 @@ def _parameters(written: Written[E], entity: E) -> dict[str, Any]:
     return {f"new_{name}": get(entity) for name, get in written.items()}
 
 
+def _page_of(all_: Select[Any], *, decided: bool) -> Select[Any]:
+    page = all_.where(dead_letters.c.id > bindparam("after")).order_by(dead_letters.c.id).limit(bindparam("limit"))
+    return page if decided else page.where(dead_letters.c.decision.is_(None))
+
+
 @cache
 def _page(*, decided: bool) -> Select[Any]:
-    page = _ALL.where(dead_letters.c.id > bindparam("after")).order_by(dead_letters.c.id).limit(bindparam("limit"))
-    return page if decided else page.where(UNDECIDED)
+    return _page_of(_ALL, decided=decided)
+
+
+@cache
+def _summaries(*, decided: bool) -> Select[Any]:
+    return _page_of(_SUMMARY, decided=decided)
+
+
+_earlier: Final = dead_letters.alias("earlier")
+# A condition of the columns of the index, so that the few letters that wait are compared with no others.
+_REPLAYED_BEFORE: Final = (
+    select(literal(1))
+    .where(
+        _earlier.c.consumer == dead_letters.c.consumer,
+        _earlier.c.digest == dead_letters.c.digest,
+        text("earlier.decision = 'REPLAYED'"),
+    )
+    .exists()
+)
+_SUMMARY: Final = select(
+    dead_letters.c.id,
+    dead_letters.c.consumer,
+    func.substr(dead_letters.c.reason, 1, CAUSE_IN).label("reason"),
+    dead_letters.c.first_at,
+    dead_letters.c.last_at,
+    case((dead_letters.c.decision.is_(None) & _REPLAYED_BEFORE, 1), else_=0).label("failed_again"),
+)
+
+
+def _summary(row: Row[Any]) -> LetterSummary:
+    return LetterSummary(
+        id=row.id,
+        consumer=row.consumer,
+        reason=row.reason,
+        first_at=row.first_at,
+        last_at=row.last_at,
+        failed_again=bool(row.failed_again),
+    )
 
 
 @frozen
@@ -108,3 +150,7 @@ class SqlDeadLetters:
     async def page(self, *, decided: bool, after: int | None, limit: int) -> list[DeadLetter]:
         rows = await self._block.fetch(_page(decided=decided), {"after": after or 0, "limit": limit})
         return [checked("dead letter", row.id, _letter, row) for row in rows]
+
+    async def summaries(self, *, decided: bool, after: int | None, limit: int) -> list[LetterSummary]:
+        rows = await self._block.fetch(_summaries(decided=decided), {"after": after or 0, "limit": limit})
+        return [_summary(row) for row in rows]

@@ -22,6 +22,7 @@ from adapters.sql.tables.base import Counter, metadata, one_of
 from domain.dead_letter import Decision
 
 UNDECIDED: Final = text("decision IS NULL")
+REPLAYED: Final = text("decision = 'REPLAYED'")
 
 # What waits for a decision, and what was decided, by whom and when: no row is ever removed.
 dead_letters: Final = Table(
@@ -57,5 +58,7 @@ dead_letters: Final = Table(
     ),
     # Those that wait are few, among all that were ever decided.
     Index("dead_letters_waiting", "id", postgresql_where=UNDECIDED, sqlite_where=UNDECIDED),
+    # Whether a message that waits was replayed before.
+    Index("dead_letters_replayed", "consumer", "digest", postgresql_where=REPLAYED, sqlite_where=REPLAYED),
     sqlite_autoincrement=True,
 )

@@ -67,6 +67,9 @@ class Settled:
         self.aside.append((delivery, reason))
 
 
+CALLED_BY = "application.execution.batching.each_alone"
+
+
 @define(eq=False)
 class HalfLost(Settled):
     """A queue whose first deliveries came over a connection that was lost since: to settle one of them fails."""
@@ -131,7 +134,7 @@ async def test_what_the_rules_refuse_is_dead_lettered_at_once() -> None:
     handled = await consumer(queue, Work(breaks={1: refusal})).step()
     assert (handled.done, handled.retried, len(handled.dead_lettered)) == (2, (), 1)
     assert [(numbers([delivery]), reason) for delivery, reason in queue.aside] == [
-        ([1], "IllegalTransition: PAID cannot become PAID")
+        ([1], f"IllegalTransition in {CALLED_BY}: PAID cannot become PAID")
     ]
 
 
@@ -194,7 +197,8 @@ async def test_a_retried_delivery_comes_again_as_the_next_attempt_until_it_is_de
     assert [(len(step.retried), len(step.dead_lettered)) for step in handled] == [(1, 0), (1, 0), (0, 1)]
     [dead] = await queue.dead_letters.receive(10)
     assert decode(dead.message.body) == request(1)
-    assert (dead.message.attempts, dead.message.reason) == (3, "KeyError: 'surprise'")
+    # The innermost function of the product is that which called the broken work of this test.
+    assert (dead.message.attempts, dead.message.reason) == (3, f"KeyError in {CALLED_BY}: 'surprise'")
 
 
 async def test_attempts_during_an_outage_do_not_count_as_failures() -> None:

@@ -8,9 +8,12 @@ from attrs import evolve
 
 from adapters.codecs.events import decode, encode
 from adapters.memory.broker import MemoryBroker, MemoryDeadLetterQueue
+from application.access.principal import ANYBODY, Principal, the_system
 from application.errors import OutcomeUnknown
 from application.messaging.consumer import Consumer
-from application.messaging.dead_letters import DecideDeadLetters, ListDeadLetters, NotRecorded, RecordDeadLetters
+from application.messaging.decide_dead_letters import DiscardDeadLetters, ReplayDeadLetters
+from application.messaging.find_dead_letters import GetDeadLetter, ListDeadLetters
+from application.messaging.record_dead_letters import NotRecorded, RecordDeadLetters
 from application.messaging.subscriptions import PAYMENTS
 from domain.dead_letter import (
     DeadLetter,
@@ -42,11 +45,23 @@ async def dead_letters_of(shop: Shop, *dead: Event | bytes) -> list[int]:
 
 
 async def waiting(shop: Shop, *, decided: bool = False) -> list[DeadLetter]:
-    return await ListDeadLetters(shop.unit_of_work)(decided=decided, after=None, limit=100)
+    return await ListDeadLetters(shop.unit_of_work)(ANYBODY, decided=decided, limit=100)
 
 
-def decide(shop: Shop) -> DecideDeadLetters:
-    return DecideDeadLetters(shop.unsteady, shop.clock, page=2)
+ANA, BEN = the_system("ana"), the_system("ben")
+Outcomes = Sequence[DeadLetter | Exception]
+
+
+async def replay(shop: Shop, ids: Sequence[int], by: Principal = ANA) -> Outcomes:
+    return await ReplayDeadLetters(shop.unsteady, shop.clock)(by, ids)
+
+
+async def discard(shop: Shop, ids: Sequence[int], by: Principal = ANA) -> Outcomes:
+    return await DiscardDeadLetters(shop.unsteady, shop.clock)(by, ids)
+
+
+async def all_ids(shop: Shop) -> list[int]:
+    return [letter.id for letter in await waiting(shop)]
 
 
 async def record(shop: Shop, queue: MemoryDeadLetterQueue) -> None:
@@ -109,11 +124,11 @@ async def test_a_replayed_letter_is_re_enqueued_and_names_who_decided(shop: Shop
     _, request = await shop.payment_requested((await shop.sells(), 1))
     shop.store.outbox.clear()
     [id_] = await dead_letters_of(shop, request)
-    [letter] = await decide(shop).replay([id_], by="ana")
+    [letter] = await replay(shop, [id_])
     assert isinstance(letter, DeadLetter)
     assert (letter.decision, letter.decided_by, letter.decided_at) == ("REPLAYED", "ana", NOW)
     assert [decode(entry.body) for entry in await shop.outbox()] == [request]
-    assert await ListDeadLetters(shop.unit_of_work).get(id_) == letter
+    assert await GetDeadLetter(shop.unit_of_work)(ANYBODY, id_) == letter
 
 
 async def test_a_replay_that_is_rolled_back_did_nothing(shop: Shop) -> None:
@@ -122,7 +137,7 @@ async def test_a_replay_that_is_rolled_back_did_nothing(shop: Shop) -> None:
     [id_] = await dead_letters_of(shop, request)
     shop.unsteady.to_come.append(Trouble(OutcomeUnknown("no answer")))
     with pytest.raises(OutcomeUnknown):
-        await decide(shop).replay([id_], by="ana")
+        await replay(shop, [id_])
     assert await shop.outbox() == []
     assert [letter.id for letter in await waiting(shop)] == [id_]
 
@@ -132,7 +147,7 @@ async def test_a_letter_that_can_not_be_written_keeps_no_other_from_its_replay(s
     shop.store.outbox.clear()
     ids = await dead_letters_of(shop, *requests)
     shop.unsteady.to_come.extend([REFUSED, REFUSED])
-    refused, replayed = await decide(shop).replay(ids, by="ana")
+    refused, replayed = await replay(shop, ids)
     assert isinstance(refused, OverflowError)
     assert isinstance(replayed, DeadLetter)
     assert [decode(entry.body) for entry in await shop.outbox()] == requests[1:]
@@ -145,8 +160,8 @@ async def test_to_replay_everything_twice_changes_nothing(shop: Shop) -> None:
     shop.store.outbox.clear()
     await dead_letters_of(shop, *requests)
 
-    assert len(await decide(shop).replay_all(by="ana")) == 5
-    assert list(await decide(shop).replay_all(by="ben")) == []
+    assert len(await replay(shop, await all_ids(shop))) == 5
+    assert list(await replay(shop, await all_ids(shop), BEN)) == []
     # And once more by another republish.
     brought: Sequence[PaymentRequested] = [*requests, *requests]
     assert await shop.process_payment(brought) == [None] * 10
@@ -161,7 +176,7 @@ async def test_to_replay_everything_twice_changes_nothing(shop: Shop) -> None:
 @pytest.mark.parametrize("name", ["", "x" * 201])
 async def test_a_name_that_can_not_be_kept_decides_nothing(shop: Shop, name: str) -> None:
     [id_] = await dead_letters_of(shop, b"poison")
-    [refused] = await decide(shop).discard([id_], by=name)
+    [refused] = await discard(shop, [id_], the_system(name))
     assert isinstance(refused, InvalidDecision)
     assert [letter.id for letter in await waiting(shop)] == [id_]
 
@@ -169,10 +184,10 @@ async def test_a_name_that_can_not_be_kept_decides_nothing(shop: Shop, name: str
 async def test_what_is_decided_stays_decided(shop: Shop) -> None:
     _, request = await shop.payment_requested((await shop.sells(), 1))
     [id_] = await dead_letters_of(shop, request)
-    await decide(shop).discard([id_], by="ana")
+    await discard(shop, [id_])
     shop.clock.forward(timedelta(hours=1))
     shop.store.outbox.clear()
-    [refused] = await decide(shop).replay([id_], by="ben")
+    [refused] = await replay(shop, [id_], BEN)
     assert isinstance(refused, IllegalTransition)
     assert "was DISCARDED by ana" in str(refused)
     assert await shop.outbox() == []
@@ -183,11 +198,11 @@ async def test_what_is_decided_stays_decided(shop: Shop) -> None:
 async def test_what_can_not_be_replayed_is_refused_alone(shop: Shop) -> None:
     _, request = await shop.payment_requested((await shop.sells(), 1))
     unreadable, readable = await dead_letters_of(shop, b"not json", request)
-    outcomes = await decide(shop).replay([unreadable, 999, readable], by="ana")
+    outcomes = await replay(shop, [unreadable, 999, readable])
     assert [type(outcome) for outcome in outcomes] == [UnreadableMessage, UnknownDeadLetter, DeadLetter]
     assert [letter.id for letter in await waiting(shop)] == [unreadable]
-    assert [type(outcome) for outcome in await decide(shop).replay_all(by="ana")] == [UnreadableMessage]
-    assert [type(outcome) for outcome in await decide(shop).discard_all(by="ana")] == [DeadLetter]
+    assert [type(outcome) for outcome in await replay(shop, await all_ids(shop))] == [UnreadableMessage]
+    assert [type(outcome) for outcome in await discard(shop, await all_ids(shop))] == [DeadLetter]
     assert await waiting(shop) == []
 
 
@@ -205,10 +220,10 @@ async def test_a_message_that_was_never_an_event_here_is_not_replayed(shop: Shop
             order_id=order.id, sequence=2, at=request.at, payment_id=request.payment_id, amount=request.amount
         ),
     ]
-    outcomes = await decide(shop).replay(await dead_letters_of(shop, *forged), by="ana")
+    outcomes = await replay(shop, await dead_letters_of(shop, *forged))
     assert [type(outcome) for outcome in outcomes] == [ForeignMessage] * len(forged)
     assert await shop.outbox() == []
-    assert len(await decide(shop).discard_all(by="ana")) == len(forged)
+    assert len(await discard(shop, await all_ids(shop))) == len(forged)
 
 
 async def test_a_reason_can_not_steer_a_terminal() -> None:

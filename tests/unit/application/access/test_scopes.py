@@ -29,11 +29,13 @@ from application.webhooks.deliveries import RecoverRequest
 from application.webhooks.endpoints import NewEndpoint
 from domain.cart import CartItem
 from domain.catalogue.product import ProductEdit
+from domain.dead_letter import UnknownDeadLetter
 from domain.ids import EndpointId, JobId, ProductId
 from domain.jobs.job import UnknownJob, new_job
 from domain.money import Money
 from domain.webhooks.delivery import DeliveryId, UnknownDelivery
 from domain.webhooks.endpoint import UnknownEndpoint
+from tests.brokers import payment_requested
 from tests.unit.builders import NOW, an_api_key
 from tests.unit.shop import Shop, a_request
 
@@ -43,6 +45,7 @@ AN_EXPORT = Export(
     ExportRequest(what="orders", format="csv"),
     StoredFile(job_id=JobId(UUID(int=1)), name="export"),
 )
+AN_EVENT = payment_requested()
 NO_ENDPOINT = EndpointId(UUID(int=1))
 NEW = NewProduct(name="ink", price=Money(100, "EUR"), stock=1)
 
@@ -51,7 +54,9 @@ PAGE: dict[str, Any] = {"before": None, "limit": 9}
 
 async def _done(call: Awaitable[Any]) -> bool:
     """Whether there is anything to list or to change: it was let in."""
-    with suppress(UnknownJob, UnknownExport, UnknownImport, ResetNotAllowed, UnknownEndpoint, UnknownDelivery):
+    with suppress(
+        UnknownJob, UnknownExport, UnknownImport, ResetNotAllowed, UnknownEndpoint, UnknownDelivery, UnknownDeadLetter
+    ):
         await call
     return True
 
@@ -154,6 +159,13 @@ OPERATIONS: dict[str, tuple[Scope | None, Callable[[Any, Principal, Any, Any], A
         Scope.WEBHOOKS_WRITE,
         lambda use, by, pen, order: _done(use(by, RecoverRequest(endpoint_id=NO_ENDPOINT, since=NOW))),
     ),
+    "group_dead_letters": (Scope.DEAD_LETTERS_REPLAY, lambda use, by, pen, order: use(by)),
+    "list_dead_letters": (Scope.DEAD_LETTERS_REPLAY, lambda use, by, pen, order: _done(use(by, limit=9))),
+    "get_dead_letter": (Scope.DEAD_LETTERS_REPLAY, lambda use, by, pen, order: _done(use(by, 1))),
+    "replay_edited": (Scope.DEAD_LETTERS_REPLAY, lambda use, by, pen, order: _done(use(by, 1, AN_EVENT))),
+    "try_dead_letter": (Scope.DEAD_LETTERS_REPLAY, lambda use, by, pen, order: _done(use(by, 1))),
+    "replay_dead_letters": (Scope.DEAD_LETTERS_REPLAY, lambda use, by, pen, order: use(by, [1])),
+    "discard_dead_letters": (Scope.DEAD_LETTERS_DISCARD, lambda use, by, pen, order: use(by, [1])),
     "list_adjustments": (Scope.STOCK_ADJUST, lambda use, by, pen, order: use(by, pen.id, limit=9)),
 }
 # What only Holdfast's own programs and commands do. No route reaches it.
@@ -176,8 +188,6 @@ INTERNAL = {
     "remove_deliveries",
     "version_waits",
     "republish_requests",
-    "list_dead_letters",
-    "decide_dead_letters",
     "compare_charges",
     "reconcile",
     "repair",
