@@ -9,6 +9,7 @@ from application.access.principal import Principal
 from application.access.scopes import Scope
 from application.admin.seed_orders import PlaceExamples, SeedOrders
 from application.assembly.imports import run_import
+from application.assembly.operations import run_bulk
 from application.assembly.shared import Shared
 from application.execution.idempotency import Keyed
 from application.exports.pages import ReadExportPages
@@ -17,7 +18,16 @@ from application.feed.read_feed import ReadFeed
 from application.intake.place_order import PlaceOrder
 from application.jobs.add_job import AddJob
 from application.jobs.change_job import CancelJob, RetryJob
-from application.jobs.kinds import CHANGE_ORDER, EXPORT, IMPORT, MESSAGE, RECOVER_WEBHOOKS, SEED_ORDERS, JobHandler
+from application.jobs.kinds import (
+    BULK,
+    CHANGE_ORDER,
+    EXPORT,
+    IMPORT,
+    MESSAGE,
+    RECOVER_WEBHOOKS,
+    SEED_ORDERS,
+    JobHandler,
+)
 from application.jobs.look_up import CountJobs, GetJob, ListJobs
 from application.jobs.remove_old import RemoveJobs
 from application.jobs.run_jobs import RunJobs
@@ -53,6 +63,7 @@ def job_use_cases(shared: Shared) -> JobUseCases:
         EXPORT: WriteExport(uow, ReadExportPages(uow, ReadFeed(uow)), shared.ports.row_writers),
         IMPORT: run_import(shared),
         CHANGE_ORDER: MakeChange(uow, now, shared.changes),
+        BULK: run_bulk(shared),
         RECOVER_WEBHOOKS: RecoverDeliveries(uow),
     }
     add_job = AddJob(uow, shared.ports.new_id, now)

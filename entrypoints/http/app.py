@@ -35,6 +35,7 @@ from entrypoints.http.replies import Reply, no_content, refuse
 from entrypoints.http.routes.admin import admin_routes
 from entrypoints.http.routes.ancestors.entrance import Ancestors, ancestors_routes
 from entrypoints.http.routes.audit import audit_routes
+from entrypoints.http.routes.bulk import bulk_routes
 from entrypoints.http.routes.carts import carts_routes
 from entrypoints.http.routes.dead_letters import dead_letters_routes
 from entrypoints.http.routes.documents import documents_routes
@@ -134,6 +135,7 @@ def create_app(  # noqa: PLR0913 - each is a setting, given by name
         *imports_routes(use_cases, max_import),
         *webhooks_routes(use_cases, cursors),
         *dead_letters_routes(use_cases, cursors),
+        *bulk_routes(use_cases, cursors),
         *admin_routes(use_cases),
     )
     open_routes = (*problems_routes(), *health_routes(check_readiness), *documents_routes(namespace, app.routes))

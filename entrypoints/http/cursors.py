@@ -119,6 +119,9 @@ class Cursors:
         # Another name than that of the cursors that had the id alone, and ended with its job.
         return ListCursors(self._secret, f"jobs by time {kind} {status}", _JOB_PLACES)
 
+    def of_bulk_operations(self) -> ListCursors[JobPlace]:
+        return ListCursors(self._secret, "bulk operations", _JOB_PLACES)
+
     def of_messages(self, order_id: OrderId | None) -> ListCursors[JobId]:
         return ListCursors(self._secret, f"messages {order_id}", _JOB_IDS)
 

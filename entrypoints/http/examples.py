@@ -18,6 +18,7 @@ from domain.webhooks.delivery import DeliveryStatus
 from domain.webhooks.endpoint import Ordering, Payload
 from entrypoints.http.bodies.admin import ResetBody, ResetDoneBody, SeedBody
 from entrypoints.http.bodies.audit import AuditBody, AuditEntryBody
+from entrypoints.http.bodies.bulk import BulkBody, BulksBody, CauseFilterBody, MeasuredBody, StartBulkBody
 from entrypoints.http.bodies.carts import CartBody, CartItemBody, PutItemBody
 from entrypoints.http.bodies.dead_letters import (
     ChangeBody,
@@ -299,6 +300,28 @@ TRIAL: Final = TrialBody(
     [ProviderCallBody("charge", UUID("01890a5d-ac96-774b-bcce-b302099a8060"), 2500, "EUR", known=False)],
 )
 DEAD_LETTERS: Final = DeadLettersBody([replace(DEAD_LETTER, message=UNSET)], None)
+_OF_A_GROUP: Final = CauseFilterBody(queue=_GROUP.queue, error=_GROUP.error, place=_GROUP.place)
+START_BULK: Final = StartBulkBody(act="replay", filter=_OF_A_GROUP, reason="the ledger is mended", count=300)
+MEASURED: Final = MeasuredBody(300, more=False, needs_count=True)
+BULK: Final = BulkBody(
+    job_id=JOB.job_id,
+    act="replay",
+    filter=_OF_A_GROUP,
+    reason="the ledger is mended",
+    by="Ab3dEf6hIj9k",
+    status=JobStatus.EXECUTING,
+    error=None,
+    count=300,
+    done=10,
+    failed=0,
+    skipped=1,
+    open=0,
+    in_flight=100,
+    stopped="",
+    created_at=_AT,
+    finished_at=None,
+)
+BULKS: Final = BulksBody([BULK], None)
 LIVE: Final = LiveBody()
 READY: Final = ReadyBody("ok", orders=True, payments=True, missing=())
 PROBLEM_KIND: Final = ProblemKindBody(

@@ -32,6 +32,7 @@ from application.imports.stock import ReferenceReused
 from application.intake.place_order import KeyUndecided
 from application.intake.queue_orders import DatabaseNeeded
 from application.intake.unrecorded import NotYetRecorded
+from application.operations.bulk import CountNotConfirmed, UnknownBulkOperation
 from application.ports.carts import CartsUnsupported
 from application.ports.rows import UnreadableFile
 from domain.dead_letter import ForeignMessage, InvalidDecision, UnknownDeadLetter, UnreadableMessage
@@ -125,6 +126,22 @@ KINDS: Final[Mapping[type[Exception], Kind]] = MappingProxyType(
             "There is no such job",
             "No job has this id, or it ended long ago and was removed, or it is about the order of another customer.",
             "Check the id. An order that was answered with 202 is a job under its own id.",
+            is_told=True,
+        ),
+        UnknownBulkOperation: Kind(
+            HTTPStatus.NOT_FOUND,
+            UnknownBulkOperation.code,
+            "There is no such bulk operation",
+            "No bulk operation has this id, or it ended long ago and was removed.",
+            "Check the id. The audit has what it did.",
+            is_told=True,
+        ),
+        CountNotConfirmed: Kind(
+            HTTPStatus.CONFLICT,
+            CountNotConfirmed.code,
+            "The count is not confirmed",
+            "The operation is about more than 100 items, or about another number of them than was sent.",
+            "Look at what it would be about, and send the count that the detail names.",
             is_told=True,
         ),
         UnknownDeadLetter: Kind(

@@ -25,6 +25,7 @@ BODIES = {
     "/reset": b'{"confirm": "holdfast"}',
     "/seed": b'{"count": 1}',
     "/discard": b'{"reason": "a test"}',
+    "/bulk-operations": b'{"act": "replay"}',
     "/exports": b'{"what": "orders"}',
     "/messages": b'{"content": "hello"}',
     "/add_message": b'{"content": "hello"}',

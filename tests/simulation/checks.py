@@ -10,7 +10,9 @@ from attrs import define, evolve, field
 from adapters.codecs.events import encode
 from adapters.memory.store import MemoryStore
 from application.intake.queue_orders import Queued
+from application.jobs.kinds import BULK
 from application.messaging.subscriptions import QUEUE_OF
+from application.operations.bulk import ITEMS
 from application.orders.queued_changes import ChangeQueued
 from application.ports.outbox import OutboxEntry
 from domain.errors import IllegalTransition, NotForSale, PriceChanged, UnknownOrder, UnknownProduct
@@ -187,6 +189,29 @@ def imports(store: MemoryStore, diary: Diary) -> Iterator[str]:
         told = store.files.get((job_id, "results")) if job_id is not None else None
         if told is not None and len(told.content.splitlines()) != rows:
             yield f"{name} has {rows} rows, and is told of otherwise: {told.content!r}"
+
+
+def bulk(store: MemoryStore) -> Iterator[str]:
+    """Each item of a bulk operation is told of once, and each letter is decided once and told as done once."""
+    done: Counter[int] = Counter()
+    for job in store.jobs.values():
+        kept = store.files.get((job.id, ITEMS))
+        if job.kind != BULK:
+            continue
+        told = [json.loads(line) for line in kept.content.splitlines()] if kept is not None else []
+        if len({each["id"] for each in told}) != len(told):
+            yield f"bulk operation {job.id} tells of an item twice: {told}"
+        if job.status is JobStatus.COMPLETED and len(told) != job.arguments["count"]:
+            yield f"bulk operation {job.id} of {job.arguments['count']} items tells of {len(told)}"
+        done.update(each["id"] for each in told if each["outcome"] in {"done", "open"})
+    noted = Counter(entry.subject for entry in store.audit if entry.action == "dead_letter.decided")
+    for letter in store.dead_letters.values():
+        decided = int(letter.decision is not None)
+        if (done[letter.id], noted[f"dead letter {letter.id}"]) != (decided, decided):
+            yield (
+                f"dead letter {letter.id} is {letter.decision}, was told as done {done[letter.id]} times,"
+                f" and is in the audit {noted[f'dead letter {letter.id}']} times"
+            )
 
 
 def exports(store: MemoryStore) -> Iterator[str]:
@@ -371,12 +396,18 @@ def repetitions(heard: Iterable[OutboxEntry]) -> Iterator[str]:
 
 
 def dead_letters(store: MemoryStore, queues: Iterable[SimulatedQueue]) -> Iterator[str]:
-    """Every poison message is a dead letter once, and nothing else is."""
-    kept = Counter((letter.consumer, letter.message.body) for letter in store.dead_letters.values())
+    """Every poison message is a dead letter, waits once, and nothing else is.
+
+    One that is delivered once more after a decision is a new letter: nobody has decided about that.
+    """
+    kept = {(letter.consumer, letter.message.body) for letter in store.dead_letters.values()}
+    waiting = Counter(
+        (letter.consumer, letter.message.body) for letter in store.dead_letters.values() if letter.decision is None
+    )
     for letter in store.dead_letters.values():
         if letter.event is None or not is_poison(letter.event):
             yield f"dead-lettered: {letter.message.body!r}: {letter.message.reason}"
-    for (consumer, body), times in kept.items():
+    for (consumer, body), times in waiting.items():
         if times > 1:
             yield f"a dead letter of {consumer} is kept {times} times: {body!r}"
     for queue in queues:

@@ -24,11 +24,13 @@ from application.intake.order_request import OrderRequest, RequestedItem
 from application.intake.place_order import is_of_the_moment
 from application.intake.queue_orders import Queued
 from application.intake.unrecorded import NotYetRecorded
+from application.operations.bulk import BulkRequest
 from application.orders.change_details import DetailsChange
 from application.orders.queued_changes import ChangeQueued
 from application.ports.idempotency import IdempotencyKey, scope_of
 from application.ports.order_search import OrderFilter, OrdersFound
 from domain.catalogue.product import Product, ProductEdit
+from domain.dead_letter_groups import CauseFilter
 from domain.errors import DomainError, UnknownOrder
 from domain.ids import MAX_ID, JobId, OrderId, ProductId, UserId
 from domain.jobs.job import Job
@@ -395,6 +397,16 @@ class Client:
             self._diary.imported[name] = (len(rows), answer.id)
             await self._follow(answer.id)
 
+    async def _decide(self) -> None:
+        """Make some orders, of whose messages some are dead letters, and decide about all of these at once."""
+        await self._buy_and_give_back()
+        wanted = BulkRequest(
+            act=self._chance.choice(("discard", "discard", "replay")), only=CauseFilter(), reason="simulated"
+        )
+        answer = await self._ask("decide", lambda shop: shop.start_bulk(SYSTEM, wanted))
+        if isinstance(answer, Job):
+            await self._follow(answer.id)
+
     async def _follow(self, job_id: JobId) -> None:
         job = await self._ask("look at a job", lambda shop: shop.get_job(SYSTEM, job_id))
         if isinstance(job, Refused):
@@ -571,6 +583,7 @@ _ERRANDS: Final[dict[str, _Visit]] = {
     "exports": Client._export,  # noqa: SLF001
     "imports": Client._import,  # noqa: SLF001
     "messages": Client._say,  # noqa: SLF001
+    "decide": Client._decide,  # noqa: SLF001
 }
 
 

@@ -81,6 +81,8 @@ LOCKING: Final[Locking] = {
     "outbox.release": _lease,
     "feed.give_positions": _feed_lease,
     "feed.release": _feed_lease,
+    "dead_letters.get_many": partial(_read, "dead_letter"),
+    "dead_letters.save_many": partial(_saved, "dead_letter"),
     # A database numbers letters by itself; here a lock keeps other transactions from taking the same number.
     "dead_letters.record": _numbered,
 }

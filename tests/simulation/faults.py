@@ -48,6 +48,8 @@ _LATE_NEWS: Final = _WATCHED | {
 _EXPORTS: Final = {"errand": "exports"}
 IMPORTS: Final[dict[str, Any]] = {"errand": "imports"}
 _TALKS: Final = {"errand": "messages"}
+# Poison in the queues, and people who decide about it.
+DECISIONS: Final[dict[str, Any]] = {"errand": "decide", "poison": 0.9, "intake": "direct"}
 
 # Customers who order their carts, again and again, and lose many answers.
 CARTS: Final[dict[str, Any]] = {
@@ -119,6 +121,9 @@ _LEADS_TO: Final[dict[str, dict[str, Any]]] = {
     "dead_letter_queue.receive": {"errand": "money", "poison": 0.9},
     "dead_letter_queue.ack": {"errand": "money", "poison": 0.9},
     "dead_letters.record": {"errand": "money", "poison": 0.9},
+    "dead_letters.get_many": DECISIONS,
+    "dead_letters.save_many": DECISIONS,
+    "dead_letters.summaries": DECISIONS,
     "price_list.get_many": _AUTO | {"away": (DATABASE,)},
     "price_list.replace_all": _QUEUED | {"errand": "new"},
     "intake_queue.put_many": _QUEUED,

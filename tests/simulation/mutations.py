@@ -39,6 +39,7 @@ from application.messaging.announcing import Announcer, delay_after
 from application.messaging.by_order import ByOrder
 from application.messaging.relay import RelayEvents
 from application.messaging.subscriptions import QUEUE_OF
+from application.operations.bulk import ITEMS
 from application.orders.queued_changes import MakeChange
 from application.payments.pipeline import Answered, ProviderPipeline
 from application.payments.process_payment import ProcessPayment
@@ -64,7 +65,7 @@ from domain.orders.order import Order
 from domain.orders.status import HAS_MONEY
 from domain.webhooks.endpoint import Ordering
 from tests.simulation.database import LOCKING
-from tests.simulation.faults import CARTS, HURRY, IMPORTS, RESTORED
+from tests.simulation.faults import CARTS, DECISIONS, HURRY, IMPORTS, RESTORED
 from tests.simulation.house import Parts, World
 from tests.simulation.run import Report, simulate
 
@@ -897,7 +898,7 @@ class _NotesRowsLater(_Before):
         self.noted: list[tuple[Any, ...]] = []
 
     async def append(self, file: StoredFile, content: bytes, state: Any) -> StoredFile:
-        if file.name != RESULTS or not content:
+        if file.name not in {RESULTS, ITEMS} or not content:
             return await self.inner.append(file, content, state)  # type: ignore[no-any-return]
         self.noted.append((file, content, state))
         return evolve(file, size=file.size + len(content), state=dict(state))
@@ -1071,6 +1072,10 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "lets two writers of a file mix", Parts(unit_of_work=_LetsWritersMix, weather={"errand": "exports"}), seeds=4000
+    ),
+    Mutation(
+        "notes what a bulk operation has done after it is committed",
+        Parts(unit_of_work=_NotesRowsAfterwards, weather=DECISIONS),
     ),
     Mutation(
         "notes what an import has done after it is committed",

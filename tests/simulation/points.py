@@ -84,11 +84,8 @@ _NOT_CALLED: Final = {
     "feed.count",
     # Only a shop that keeps no positions for good.
     "feed.prune",
-    # Only `holdfast dead`, with which a person looks at dead letters and decides about them.
-    "dead_letters.get_many",
-    "dead_letters.save_many",
+    # Only lists of dead letters, which a person looks at.
     "dead_letters.page",
-    "dead_letters.summaries",
     # Only lists that are to be counted. A count is shown, and nothing is decided by it.
     *(f"{name}.count" for name in ("products", "jobs")),
     # Only requests about the audit.

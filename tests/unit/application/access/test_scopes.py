@@ -21,6 +21,7 @@ from application.exports.request import ExportRequest
 from application.imports.get_import import UnknownImport
 from application.imports.request import ImportRequest
 from application.intake.order_request import RequestedItem
+from application.operations.bulk import BulkRequest, UnknownBulkOperation
 from application.ports.feed import EVERYTHING
 from application.ports.files import StoredFile
 from application.ports.order_search import OrderFilter
@@ -30,6 +31,7 @@ from application.webhooks.endpoints import NewEndpoint
 from domain.cart import CartItem
 from domain.catalogue.product import ProductEdit
 from domain.dead_letter import UnknownDeadLetter
+from domain.dead_letter_groups import CauseFilter
 from domain.ids import EndpointId, JobId, ProductId
 from domain.jobs.job import UnknownJob, new_job
 from domain.money import Money
@@ -45,6 +47,7 @@ AN_EXPORT = Export(
     ExportRequest(what="orders", format="csv"),
     StoredFile(job_id=JobId(UUID(int=1)), name="export"),
 )
+A_BULK = BulkRequest(act="replay", only=CauseFilter())
 AN_EVENT = payment_requested()
 NO_ENDPOINT = EndpointId(UUID(int=1))
 NEW = NewProduct(name="ink", price=Money(100, "EUR"), stock=1)
@@ -55,7 +58,14 @@ PAGE: dict[str, Any] = {"before": None, "limit": 9}
 async def _done(call: Awaitable[Any]) -> bool:
     """Whether there is anything to list or to change: it was let in."""
     with suppress(
-        UnknownJob, UnknownExport, UnknownImport, ResetNotAllowed, UnknownEndpoint, UnknownDelivery, UnknownDeadLetter
+        UnknownJob,
+        UnknownExport,
+        UnknownImport,
+        ResetNotAllowed,
+        UnknownEndpoint,
+        UnknownDelivery,
+        UnknownDeadLetter,
+        UnknownBulkOperation,
     ):
         await call
     return True
@@ -162,6 +172,12 @@ OPERATIONS: dict[str, tuple[Scope | None, Callable[[Any, Principal, Any, Any], A
     "group_dead_letters": (Scope.DEAD_LETTERS_REPLAY, lambda use, by, pen, order: use(by)),
     "list_dead_letters": (Scope.DEAD_LETTERS_REPLAY, lambda use, by, pen, order: _done(use(by, limit=9))),
     "get_dead_letter": (Scope.DEAD_LETTERS_REPLAY, lambda use, by, pen, order: _done(use(by, 1))),
+    "measure_bulk": (Scope.DEAD_LETTERS_REPLAY, lambda use, by, pen, order: use(by, A_BULK)),
+    "start_bulk": (Scope.DEAD_LETTERS_REPLAY, lambda use, by, pen, order: use(by, A_BULK)),
+    "list_bulk": (Scope.DEAD_LETTERS_REPLAY, lambda use, by, pen, order: _done(use(by, limit=9))),
+    "get_bulk": (Scope.DEAD_LETTERS_REPLAY, lambda use, by, pen, order: _done(use(by, JobId(order.id)))),
+    "stop_bulk": (Scope.DEAD_LETTERS_REPLAY, lambda use, by, pen, order: _done(use(by, JobId(order.id)))),
+    "read_items": (Scope.DEAD_LETTERS_REPLAY, lambda use, by, pen, order: _done(use(by, AN_EXPORT.file, at=0))),
     "replay_edited": (Scope.DEAD_LETTERS_REPLAY, lambda use, by, pen, order: _done(use(by, 1, AN_EVENT))),
     "try_dead_letter": (Scope.DEAD_LETTERS_REPLAY, lambda use, by, pen, order: _done(use(by, 1))),
     "replay_dead_letters": (Scope.DEAD_LETTERS_REPLAY, lambda use, by, pen, order: use(by, [1])),

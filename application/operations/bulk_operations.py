@@ -1,0 +1,185 @@
+"""Bulk operations as a person starts, follows and stops them."""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from attrs import frozen
+
+from application.access.audit import caller_of
+from application.access.principal import Principal
+from application.jobs.kinds import BULK
+from application.operations.bulk import (
+    CHOSEN,
+    ITEMS,
+    NEEDS,
+    BulkRequest,
+    BulkState,
+    CountNotConfirmed,
+    Measured,
+    UnknownBulkOperation,
+    measure,
+)
+from application.ports.audit import AuditEntry
+from application.ports.environment import Clock, NewId
+from application.ports.files import StoredFile
+from application.ports.jobs import JobPlace
+from application.ports.persistence import Transaction, UnitOfWork
+from domain.ids import JobId
+from domain.jobs.job import Job, JobStatus, new_job
+
+
+@frozen
+class BulkOperation:
+    """An operation, and how far it is. `items` is the file with a line for each item; None if it was removed."""
+
+    job: Job
+    request: BulkRequest
+    items: StoredFile | None
+
+    @property
+    def count(self) -> int:
+        return int(self.job.arguments["count"])
+
+    @property
+    def by(self) -> str:
+        return str(self.job.arguments["by"]["key_id"])
+
+    @property
+    def outcomes(self) -> Mapping[str, int]:
+        told = self.job.result or ({} if self.items is None else self.items.state)
+        return dict(told.get("outcomes", {}))
+
+    @property
+    def in_flight(self) -> int:
+        """How many were replayed, and have no outcome yet."""
+        return 0 if self.items is None else len(BulkState.of(self.items.state).in_flight)
+
+    @property
+    def stopped(self) -> str:
+        told = self.job.result or ({} if self.items is None else self.items.state)
+        return str(told.get("stopped", ""))
+
+
+@frozen
+class MeasureBulk:
+    """Count what an operation would be about, and do nothing. Raise `Forbidden` without the scope of the act."""
+
+    _unit_of_work: UnitOfWork
+
+    async def __call__(self, by: Principal, wanted: BulkRequest) -> Measured:
+        by.expect(NEEDS[wanted.act])
+        async with self._unit_of_work.reading() as tx:
+            return await measure(tx, wanted.only)
+
+
+@frozen
+class StartBulk:
+    """Start an operation on what is there now: what comes later is not part of it.
+
+    Of more than 100 items, `count` must be how many there are; where it is given, it must be right in any case. Raise
+    `CountNotConfirmed`, `InvalidDecision`, or `Forbidden` without the scope of the act.
+    """
+
+    _unit_of_work: UnitOfWork
+    _new_id: NewId
+    _now: Clock
+
+    async def __call__(self, by: Principal, wanted: BulkRequest, *, count: int | None = None) -> Job:
+        by.expect(NEEDS[wanted.act])
+        wanted.expect_valid()
+        async with self._unit_of_work.reading() as tx:
+            found = await measure(tx, wanted.only)
+        if count != found.count and (count is not None or found.needs_count):
+            raise CountNotConfirmed(f"there are {found.count} of them now: send this as the count", field="count")
+        caller = caller_of(by)
+        noted = {**wanted.arguments(), "count": found.count}
+        job = new_job(
+            id=JobId(self._new_id()),
+            kind=BULK,
+            arguments=noted | {"by": {"key_id": caller.key_id, "request_id": caller.request_id}},
+            now=self._now(),
+        )
+        async with self._unit_of_work() as tx:
+            await tx.jobs.add_many([job])
+            await tx.files.append(StoredFile(job_id=job.id, name=CHOSEN), json.dumps(found.ids).encode(), {})
+            await tx.audit.add_many([_entry(by, "started", job, self._now(), noted, wanted.reason)])
+        return job
+
+
+@frozen
+class ListBulk:
+    """A page of operations, newest first."""
+
+    _unit_of_work: UnitOfWork
+
+    async def __call__(self, _: Principal, *, before: JobPlace | None = None, limit: int) -> Sequence[BulkOperation]:
+        async with self._unit_of_work.reading() as tx:
+            jobs = await tx.jobs.page(kind=BULK, status=None, before=before, limit=limit)
+            return [await _operation(tx, job) for job in jobs]
+
+
+@frozen
+class GetBulk:
+    """Raise `UnknownBulkOperation`."""
+
+    _unit_of_work: UnitOfWork
+
+    async def __call__(self, _: Principal, id_: JobId) -> BulkOperation:
+        async with self._unit_of_work.reading() as tx:
+            return await _operation(tx, _existing((await tx.jobs.get_many({id_})).get(id_), id_))
+
+
+@frozen
+class StopBulk:
+    """Take no further item. What is done stays done. One that was stopped before stays as it is.
+
+    Raise `UnknownBulkOperation`, or `IllegalTransition` for one that has ended.
+    """
+
+    _unit_of_work: UnitOfWork
+    _now: Clock
+
+    async def __call__(self, by: Principal, id_: JobId) -> BulkOperation:
+        async with self._unit_of_work() as tx:
+            job = _existing((await tx.jobs.get_many({id_}, lock=True)).get(id_), id_)
+            if job.status is not JobStatus.CANCELLED:
+                job.cancel(at=await tx.jobs.now())
+                await tx.jobs.save_many([job])
+                await tx.audit.add_many([_entry(by, "stopped", job, self._now(), {}, "")])
+            return await _operation(tx, job)
+
+
+@frozen
+class ReadItems:
+    """Read some bytes of the results from one place on. None are left at their end, or if they are gone."""
+
+    _unit_of_work: UnitOfWork
+
+    async def __call__(self, _: Principal, items: StoredFile, *, at: int) -> bytes:
+        async with self._unit_of_work.reading() as tx:
+            return await tx.files.read(items.job_id, items.name, at=at)
+
+
+def _existing(job: Job | None, id_: JobId) -> Job:
+    if job is None or job.kind != BULK:
+        raise UnknownBulkOperation(f"there is no bulk operation {id_}: it never was, or it was removed after its end")
+    return job
+
+
+async def _operation(tx: Transaction, job: Job) -> BulkOperation:
+    return BulkOperation(job, BulkRequest.of(job.arguments), await tx.files.get(job.id, ITEMS))
+
+
+def _entry(  # noqa: PLR0913, PLR0917 - the parts of an entry
+    by: Principal, what: str, job: Job, at: datetime, after: Mapping[str, Any], reason: str
+) -> AuditEntry:
+    return AuditEntry(
+        at=at,
+        by=caller_of(by),
+        action=f"bulk_operation.{what}",
+        subject=f"bulk operation {job.id}",
+        after=after,
+        reason=reason,
+    )

@@ -1,0 +1,200 @@
+import asyncio
+import json
+from bisect import bisect_right
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final
+
+from attrs import evolve, field, frozen
+
+from application.access.principal import Principal
+from application.access.scopes import ALL_SCOPES
+from application.errors import Trouble
+from application.execution.working_for import WorkingFor
+from application.jobs.kinds import Progress
+from application.messaging.decide_dead_letters import DiscardDeadLetters, ReplayDeadLetters
+from application.operations.bulk import CHOSEN, ITEMS, BulkRequest, BulkState, UnknownBulkOperation
+from application.operations.replayed import came_of
+from application.ports.environment import Elapsed
+from application.ports.files import StoredFile
+from application.ports.persistence import Transaction, UnitOfWork
+from domain.dead_letter import DeadLetter, UnknownDeadLetter
+from domain.dead_letter_groups import Cause, cause_in
+from domain.errors import DomainError, IllegalTransition
+from domain.jobs.job import Job
+
+# How many messages are replayed before it is looked what came of them. The last number is that of all further waves.
+WAVES: Final = (1, 10, 100)
+# Items that are only marked in one transaction.
+_BATCH: Final = 100
+# Seconds for which the outcome of a wave is awaited: longer than a message takes to fail eight times.
+_PATIENCE: Final = 120.0
+# Seconds between two looks: at first, since a worker is quick, and at last.
+_FIRST_PAUSE: Final = 0.02
+_LONGEST_PAUSE: Final = 1.0
+
+DONE: Final = "done"
+FAILED: Final = "failed"
+SKIPPED: Final = "skipped"
+# It was replayed, and there is no outcome.
+OPEN: Final = "open"
+
+
+@frozen
+class ItemResult:
+    """What became of one item, and why."""
+
+    id: int
+    outcome: str
+    reason: str = ""
+
+
+@frozen
+class RunBulk:
+    """The job that replays or discards dead letters.
+
+    What becomes of an item is written into the file of the job, in the transaction of the act. So another attempt goes
+    on behind what is done, and of two attempts at once one goes on: nothing is done twice, and each item is told of
+    once.
+
+    A replay begins with few messages, waits for what comes of them, and goes on with more. It stops when the same
+    failure comes again, or when nothing comes.
+    """
+
+    _unit_of_work: UnitOfWork
+    _replay: ReplayDeadLetters
+    _discard: DiscardDeadLetters
+    _elapsed: Elapsed
+    _patience: float = field(default=_PATIENCE, kw_only=True)
+
+    async def __call__(self, job: Job, progress: Progress, /) -> Mapping[str, Any]:
+        wanted, request_id = BulkRequest.of(job.arguments), job.arguments["by"]["request_id"]
+        async with self._unit_of_work.reading() as tx:
+            file, chosen = await tx.files.get(job.id, ITEMS), await _chosen(tx, job)
+        file = file or StoredFile(job_id=job.id, name=ITEMS, state=BulkState().as_json())
+        progress.total = job.arguments["count"]
+        with WorkingFor([request_id] if request_id else []):
+            while not (state := BulkState.of(file.state)).whole:
+                progress.done = state.told
+                file = await self._step(job, wanted, file, state, chosen)
+        progress.done = state.told
+        return {"outcomes": dict(state.outcomes), "stopped": state.stopped}
+
+    async def _step(
+        self, job: Job, wanted: BulkRequest, file: StoredFile, state: BulkState, chosen: Sequence[int]
+    ) -> StoredFile:
+        if state.in_flight:
+            return await self._settle(file, state, since=chosen[-1])
+        ids = _next(wanted, state, chosen)
+        if not ids:
+            return await self._note(file, [], evolve(state, whole=True))
+        if state.stopped:
+            skipped = [ItemResult(id_, SKIPPED, state.stopped) for id_ in ids]
+            return await self._note(file, skipped, evolve(state, after=ids[-1]))
+        try:
+            return await self._act(job, wanted, file, state, ids)
+        except Trouble:
+            raise
+        except Exception:  # noqa: BLE001 - any item may have caused it
+            # One that can't be written keeps no other from being done.
+            return await self._act_alone(job, wanted, file, state, ids[0])
+
+    async def _act_alone(
+        self, job: Job, wanted: BulkRequest, file: StoredFile, state: BulkState, id_: int
+    ) -> StoredFile:
+        try:
+            return await self._act(job, wanted, file, state, [id_])
+        except Trouble:
+            raise
+        except Exception as error:  # noqa: BLE001 - any: it is told of the item
+            refused = ItemResult(id_, FAILED, _words(error))
+            return await self._note(file, [refused], evolve(state, after=id_))
+
+    async def _act(
+        self, job: Job, wanted: BulkRequest, file: StoredFile, state: BulkState, ids: Sequence[int]
+    ) -> StoredFile:
+        by = Principal(job.arguments["by"]["key_id"], scopes=ALL_SCOPES)
+        decide: Callable[..., Awaitable[Sequence[DeadLetter | DomainError]]] = (
+            self._replay.within if wanted.act == "replay" else self._discard.within
+        )
+        async with self._unit_of_work() as tx:
+            outcomes = await decide(tx, by, ids, reason=wanted.reason)
+            refused = [
+                _refused(id_, each) for id_, each in zip(ids, outcomes, strict=True) if isinstance(each, Exception)
+            ]
+            decided = [each.id for each in outcomes if isinstance(each, DeadLetter)]
+            after = evolve(state, after=ids[-1], wave=state.wave + 1)
+            if wanted.act == "replay":
+                return await _noted(tx, file, refused, evolve(after, in_flight=decided))
+            return await _noted(tx, file, [*refused, *(ItemResult(id_, DONE) for id_ in decided)], after)
+
+    async def _settle(self, file: StoredFile, state: BulkState, *, since: int) -> StoredFile:
+        """Wait for what comes of the messages that were replayed. What fails again is a letter after `since`."""
+        until, pause = self._elapsed() + self._patience, _FIRST_PAUSE
+        while True:
+            async with self._unit_of_work.reading() as tx:
+                known = await came_of(tx, state.in_flight, since=since)
+                letters = await tx.dead_letters.get_many(state.in_flight)
+            if len(known) == len(state.in_flight) or self._elapsed() >= until:
+                break
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+        results = [_result(id_, known, self._patience) for id_ in state.in_flight]
+        repeated = sorted(
+            cause
+            for id_, cause in known.items()
+            if cause is not None and (cause.queue, cause.error) == _failure(letters[id_])
+        )
+        stopped = f"the same failure came again: {repeated[0].error}" if repeated else ""
+        if not stopped and any(result.outcome == OPEN for result in results):
+            stopped = f"nothing came of a replay for {self._patience:g} s: is a worker at work, and the provider there?"
+        return await self._note(file, results, evolve(state, in_flight=(), stopped=stopped))
+
+    async def _note(self, file: StoredFile, results: Sequence[ItemResult], state: BulkState) -> StoredFile:
+        async with self._unit_of_work() as tx:
+            return await _noted(tx, file, results, state)
+
+
+async def _chosen(tx: Transaction, job: Job) -> list[int]:
+    content = b""
+    while part := await tx.files.read(job.id, CHOSEN, at=len(content)):
+        content += part
+    if not content:
+        raise UnknownBulkOperation("the list of its items was removed")
+    ids: list[int] = json.loads(content)
+    return ids
+
+
+def _next(wanted: BulkRequest, state: BulkState, chosen: Sequence[int]) -> Sequence[int]:
+    most = WAVES[min(state.wave, len(WAVES) - 1)] if wanted.act == "replay" and not state.stopped else _BATCH
+    at = bisect_right(chosen, state.after)
+    return chosen[at : at + most]
+
+
+async def _noted(tx: Transaction, file: StoredFile, results: Sequence[ItemResult], state: BulkState) -> StoredFile:
+    lines = [json.dumps({"id": each.id, "outcome": each.outcome, "reason": each.reason}) + "\n" for each in results]
+    state = state.counting([each.outcome for each in results])
+    return await tx.files.append(file, "".join(lines).encode(), state.as_json())
+
+
+def _refused(id_: int, error: Exception) -> ItemResult:
+    # Somebody else was quicker. Nothing is wrong with that.
+    is_decided = isinstance(error, IllegalTransition | UnknownDeadLetter)
+    return ItemResult(id_, SKIPPED if is_decided else FAILED, _words(error))
+
+
+def _result(id_: int, known: Mapping[int, Cause | None], patience: float) -> ItemResult:
+    if id_ not in known:
+        return ItemResult(id_, OPEN, f"it was replayed, and nothing came of it within {patience:g} s")
+    cause = known[id_]
+    if cause is None:
+        return ItemResult(id_, DONE)
+    return ItemResult(id_, FAILED, f"it failed again: {cause.error}{f' in {cause.place}' if cause.place else ''}")
+
+
+def _failure(letter: DeadLetter) -> tuple[str, str]:
+    cause = cause_in(letter.consumer, letter.message.reason)
+    return cause.queue, cause.error
+
+
+def _words(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,102 @@
+"""The JSON of bulk operations."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+from attrs import asdict
+from msgspec import Meta, Struct
+
+from application.messaging.subscriptions import WORK_QUEUES
+from application.operations.bulk import Act, BulkRequest, Measured
+from application.operations.bulk_operations import BulkOperation
+from domain.dead_letter_groups import CauseFilter
+from domain.ids import MAX_ID
+from domain.jobs.job import JobStatus
+from entrypoints.http.bodies.common import LookedThrough
+from entrypoints.http.bodies.dead_letters import Reason
+from entrypoints.http.field_errors import PRINTABLE
+from entrypoints.http.query import MAX_PLACE, MAX_SUBJECT
+
+_QUEUES = tuple(work.name for work in WORK_QUEUES)
+
+
+class CauseFilterBody(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
+    """What is given must hold."""
+
+    queue: Literal[_QUEUES] | None = None  # type: ignore[valid-type] # the table of queues says which there are
+    error: Annotated[str, Meta(min_length=1, max_length=MAX_SUBJECT, pattern=PRINTABLE)] | None = None
+    place: Annotated[str, Meta(max_length=MAX_PLACE, pattern=PRINTABLE)] | None = None
+
+    def to_filter(self) -> CauseFilter:
+        return CauseFilter(queue=self.queue, error=self.error, place=self.place)
+
+
+class StartBulkBody(LookedThrough, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """With `dry_run`, the items are counted, and nothing is done. Of more than 100, `count` confirms how many."""
+
+    act: Act
+    filter: CauseFilterBody = CauseFilterBody()
+    reason: Reason = ""
+    dry_run: bool = False
+    count: Annotated[int, Meta(ge=0, le=MAX_ID)] | None = None
+
+    def to_request(self) -> BulkRequest:
+        return BulkRequest(act=self.act, only=self.filter.to_filter(), reason=self.reason)
+
+
+class MeasuredBody(Struct, frozen=True):
+    """How many items there are. With `more`, there are others, which would be left out."""
+
+    count: int
+    more: bool
+    needs_count: bool
+
+    @classmethod
+    def of(cls, found: Measured) -> "MeasuredBody":
+        return cls(found.count, found.more, found.needs_count)
+
+
+class BulkBody(Struct, frozen=True, kw_only=True):
+    """A bulk operation, and how far it is. `in_flight` were replayed, and have no outcome yet."""
+
+    job_id: UUID
+    act: Act
+    filter: CauseFilterBody
+    reason: str
+    by: str
+    status: JobStatus
+    error: str | None
+    count: int
+    done: int
+    failed: int
+    skipped: int
+    open: int
+    in_flight: int
+    stopped: str
+    created_at: datetime
+    finished_at: datetime | None
+
+    @classmethod
+    def of(cls, found: BulkOperation) -> "BulkBody":
+        job, wanted, outcomes = found.job, found.request, found.outcomes
+        return cls(
+            job_id=job.id,
+            act=wanted.act,
+            filter=CauseFilterBody(**asdict(wanted.only)),
+            reason=wanted.reason,
+            by=found.by,
+            status=job.status,
+            error=job.error,
+            count=found.count,
+            **{outcome: outcomes.get(outcome, 0) for outcome in ("done", "failed", "skipped", "open")},
+            in_flight=found.in_flight,
+            stopped=found.stopped,
+            created_at=job.created_at,
+            finished_at=job.finished_at,
+        )
+
+
+class BulksBody(Struct, frozen=True):
+    items: list[BulkBody]
+    next: str | None

@@ -1,0 +1,126 @@
+from http import HTTPStatus
+from typing import Final
+
+import msgspec
+from attrs import frozen
+from quart import request
+
+from application.access.principal import Principal
+from application.access.scopes import Scope
+from application.assembly.use_cases import UseCases
+from application.operations.bulk import ITEMS, NEEDS, UnknownBulkOperation
+from application.ports.jobs import place_of
+from application.ports.rows import NDJSON
+from entrypoints.http import examples, query
+from entrypoints.http.bodies.bulk import BulkBody, BulksBody, MeasuredBody, StartBulkBody
+from entrypoints.http.bodies.jobs import JobAcceptedBody
+from entrypoints.http.cursors import Cursors
+from entrypoints.http.decoding import read_json
+from entrypoints.http.downloads import ANSWERS, HONOURS, MEDIA_TYPES, REFUSALS, file_reply
+from entrypoints.http.ids import job_id_of
+from entrypoints.http.links import next_page
+from entrypoints.http.pages import page_of
+from entrypoints.http.prefix import here
+from entrypoints.http.replies import Reply, reply
+from entrypoints.http.routes.route import Route
+
+_PAGE: Final = {"limit": query.limit, "cursor": query.cursor}
+_START: Final = msgspec.json.Decoder(StartBulkBody)
+_CONFLICT: Final = frozenset({HTTPStatus.CONFLICT})
+
+
+def bulk_routes(use_cases: UseCases, cursors: Cursors) -> list[Route]:
+    handlers, needs, one = _Handlers(use_cases, cursors), Scope.DEAD_LETTERS_REPLAY, "/bulk-operations/<job_id>"
+    return [
+        Route(
+            "POST",
+            "/bulk-operations",
+            frozenset(NEEDS.values()),
+            handlers.start,
+            body=_START,
+            example=examples.START_BULK,
+            summary="Replay or discard many dead letters, or count them",
+            answers={HTTPStatus.OK: examples.MEASURED, HTTPStatus.ACCEPTED: examples.JOB_ACCEPTED},
+            refusals=_CONFLICT,
+        ),
+        Route(
+            "GET",
+            "/bulk-operations",
+            needs,
+            handlers.page,
+            parameters=_PAGE,
+            summary="List bulk operations",
+            answers={HTTPStatus.OK: examples.BULKS},
+        ),
+        Route(
+            "GET",
+            one,
+            needs,
+            handlers.get,
+            summary="Look at a bulk operation",
+            answers={HTTPStatus.OK: examples.BULK},
+        ),
+        Route(
+            "POST",
+            f"{one}/stop",
+            needs,
+            handlers.stop,
+            summary="Take no further item",
+            answers={HTTPStatus.OK: examples.BULK},
+            refusals=_CONFLICT,
+        ),
+        Route(
+            "GET",
+            f"{one}/results",
+            needs,
+            handlers.results,
+            honours=HONOURS,
+            summary="Download what became of each item so far",
+            answers=ANSWERS,
+            refusals=REFUSALS,
+            produces=(MEDIA_TYPES[NDJSON],),
+        ),
+    ]
+
+
+@frozen
+class _Handlers:
+    _use_cases: UseCases
+    _cursors: Cursors
+
+    async def start(self, by: Principal) -> Reply:
+        body = await read_json(_START)
+        if body.dry_run:
+            return reply(MeasuredBody.of(await self._use_cases.measure_bulk(by, body.to_request())))
+        job = await self._use_cases.start_bulk(by, body.to_request(), count=body.count)
+        place = here(f"/bulk-operations/{job.id}")
+        return reply(JobAcceptedBody(job.id), HTTPStatus.ACCEPTED, ("Location", place))
+
+    async def page(self, by: Principal) -> Reply:
+        page = await page_of(
+            self._cursors.of_bulk_operations(),
+            query.parameters(request.query_string, _PAGE),
+            lambda before, limit: self._use_cases.list_bulk(by, before=before, limit=limit),
+            lambda operation: place_of(operation.job),
+        )
+        body = BulksBody([BulkBody.of(each) for each in page.items], page.next)
+        return reply(body, HTTPStatus.OK, *next_page(page.next))
+
+    async def get(self, job_id: str, by: Principal) -> Reply:
+        return reply(BulkBody.of(await self._use_cases.get_bulk(by, job_id_of(job_id))))
+
+    async def stop(self, job_id: str, by: Principal) -> Reply:
+        return reply(BulkBody.of(await self._use_cases.stop_bulk(by, job_id_of(job_id))))
+
+    async def results(self, job_id: str, by: Principal) -> Reply:
+        found = await self._use_cases.get_bulk(by, job_id_of(job_id))
+        items = found.items
+        if items is None:
+            raise UnknownBulkOperation(f"bulk operation {job_id} has no results yet, or they were removed")
+        return file_reply(
+            found.job,
+            items,
+            lambda at: self._use_cases.read_items(by, items, at=at),
+            media_type=MEDIA_TYPES[NDJSON],
+            name=f"bulk-{found.request.act}-{ITEMS}.ndjson",
+        )
