@@ -38,7 +38,12 @@ OF_OTHERS = {
     "/from/shop/orders/<order_id>/pay": b"",
 }
 # The operation itself asks for a second scope.
-NEEDS_MORE = {"/order/place", "/from/replicas/order/place", "/from/flask-orders/orders/<order_id>/status"}
+NEEDS_MORE = {
+    "/bulk-operations",
+    "/order/place",
+    "/from/replicas/order/place",
+    "/from/flask-orders/orders/<order_id>/status",
+}
 
 
 def app_for(shop: Shop, by: Principal | None) -> Any:

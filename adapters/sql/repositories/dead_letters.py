@@ -4,7 +4,7 @@ from operator import attrgetter
 from typing import Any, Final, TypeVar
 
 from attrs import frozen
-from sqlalchemy import Executable, Row, Select, bindparam, case, func, literal, select, text, update
+from sqlalchemy import Executable, Row, Select, bindparam, case, func, literal, literal_column, select, text, update
 
 from adapters.codecs.events import decode_if_readable
 from adapters.sql.core.bulk import Written
@@ -93,7 +93,7 @@ def _summaries(*, decided: bool) -> Select[Any]:
 
 
 _earlier: Final = dead_letters.alias("earlier")
-# A condition of the columns of the index, so that the few letters that wait are compared with no others.
+# By the columns of the index, one look for each letter: PostgreSQL would read all that were ever replayed otherwise.
 _REPLAYED_BEFORE: Final = (
     select(literal(1))
     .where(
@@ -101,7 +101,9 @@ _REPLAYED_BEFORE: Final = (
         _earlier.c.digest == dead_letters.c.digest,
         text("earlier.decision = 'REPLAYED'"),
     )
-    .exists()
+    .limit(literal_column("1"))
+    .scalar_subquery()
+    .is_not(None)
 )
 _SUMMARY: Final = select(
     dead_letters.c.id,
