@@ -26,6 +26,7 @@ from adapters.sql.heartbeats import SqlHeartbeats
 from adapters.sql.lineage import LastHeartbeat, NoLastHeartbeat
 from adapters.sql.mark import SqlDatabaseMarks
 from adapters.sql.reset import SqlResetData
+from adapters.sql.shop_overview import SqlOverview
 from adapters.sql.unit_of_work import SqlUnitOfWork
 from adapters.webhooks.deferred import DeferredTransport
 from application.access.tokens import BASE62, SECRET_LENGTH
@@ -331,6 +332,7 @@ class Container(containers.DeclarativeContainer):
         order_log=providers.Object(log_changes),
         relay_log=providers.Object(log_relayed),
         relay_name=relay_name,
+        overview=providers.Factory(SqlOverview, engine),
     )
     limits: providers.Provider[Limits] = providers.Callable(_limits, settings)
     use_cases: providers.Provider[UseCases] = providers.Singleton(assemble, ports, limits)

@@ -1,6 +1,5 @@
 """Numbers of what waits in the database. Whole indexes are read for them: for a person, and not for each second."""
 
-from datetime import datetime
 from typing import Final
 
 from attrs import frozen
@@ -12,17 +11,8 @@ from adapters.sql.repositories.outbox import MARK
 from adapters.sql.tables.dead_letters import UNDECIDED, dead_letters
 from adapters.sql.tables.events import outbox, waiting_work
 from adapters.sql.tables.orders import NOT_DELETED, WAITING, orders
-from domain.ids import OrderId
+from application.ports.overview import WaitingOrder
 from domain.orders.status import OrderStatus
-
-
-@frozen
-class WaitingOrder:
-    """An order that waits for the worker, and since when."""
-
-    id: OrderId
-    status: OrderStatus
-    since: datetime
 
 
 @frozen
@@ -41,7 +31,7 @@ _OUTBOX: Final = select(
     + select(func.count()).select_from(waiting_work).scalar_subquery()
 )
 _LETTERS: Final = select(func.count()).select_from(dead_letters).where(UNDECIDED)
-_OLDEST: Final = (
+OLDEST: Final = (
     select(orders.c.id, orders.c.status, orders.c.updated_at).where(WAITING).order_by(orders.c.updated_at).limit(1)
 )
 
@@ -52,7 +42,7 @@ async def overview(engine: AsyncEngine) -> Overview:
         counts = {row.status: row.number for row in (await connection.execute(_ORDERS)).all()}
         outbox_length: int = (await connection.execute(_OUTBOX)).scalar_one()
         letters: int = (await connection.execute(_LETTERS)).scalar_one()
-        oldest = (await connection.execute(_OLDEST)).first()
+        oldest = (await connection.execute(OLDEST)).first()
     return Overview(
         orders={status: counts.get(status.value, 0) for status in OrderStatus},
         outbox=outbox_length,

@@ -19,6 +19,7 @@ from application.assembly.measuring import measured
 from application.assembly.messaging import messaging_use_cases
 from application.assembly.operations import operations_use_cases
 from application.assembly.orders import order_use_cases
+from application.assembly.overview import overview_use_cases
 from application.assembly.ports import Ports
 from application.assembly.shared import Shared
 from application.assembly.upkeep import upkeep_use_cases
@@ -38,6 +39,7 @@ _CAPABILITIES = (
     operations_use_cases,
     webhook_use_cases,
     upkeep_use_cases,
+    overview_use_cases,
 )
 
 

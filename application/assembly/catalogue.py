@@ -13,6 +13,7 @@ from application.catalogue.adjust_stock import AdjustStock, StockCall
 from application.catalogue.change_product import ChangeProduct, ProductCall
 from application.catalogue.list_adjustments import ListAdjustments
 from application.catalogue.list_products import CountLeft, CountProducts, ListProducts, ReadPages, ReadStock
+from application.catalogue.list_stock import ListStock, SeeStock, Stocked
 from application.catalogue.products_by_name import FindByName, ProductsByName
 from application.execution.circuit_breaker import CircuitBreaker
 from application.execution.idempotency import Keyed, ProductOutcome
@@ -31,6 +32,8 @@ class CatalogueUseCases:
     change_product: Callable[[Principal, ProductCall], Awaitable[Product]]
     adjust_stock: Callable[[Principal, Sequence[StockCall | Keyed[StockCall]]], Awaitable[Sequence[ProductOutcome]]]
     list_adjustments: Guarded[..., Sequence[RecordedAdjustment]]
+    list_stock: Guarded[..., Sequence[Stocked]]
+    see_stock: Callable[[Principal, ProductId], Awaitable[Stocked]]
 
 
 def catalogue_use_cases(shared: Shared) -> CatalogueUseCases:
@@ -46,4 +49,6 @@ def catalogue_use_cases(shared: Shared) -> CatalogueUseCases:
         change_product=Guarded(Scope.PRODUCTS_WRITE, ChangeProduct(uow, now, ports.price_list)),
         adjust_stock=Guarded(Scope.STOCK_ADJUST, AdjustStock(uow, now)),
         list_adjustments=Guarded(Scope.STOCK_ADJUST, ListAdjustments(uow)),
+        list_stock=Guarded(Scope.STOCK_ADJUST, ListStock(uow)),
+        see_stock=Guarded(Scope.STOCK_ADJUST, SeeStock(uow)),
     )

@@ -26,6 +26,7 @@ from application.orders.expire_orders import ExpireOrders
 from application.orders.explain_order import Explained, ExplainOrder
 from application.orders.get_history import GetHistory
 from application.orders.list_orders import ListOrders, ReadOrders
+from application.orders.list_stuck import ListStuckOrders
 from application.orders.queued_changes import (
     CANCEL,
     CHANGE_DETAILS,
@@ -35,6 +36,7 @@ from application.orders.queued_changes import (
     REFUND,
     ChangeQueued,
 )
+from application.orders.republish_request import RepublishRequest
 from application.orders.search_orders import SearchOrders
 from application.orders.waiting_changes import OrderWithChanges, ShowWaitingChanges
 from application.payments.request_payment import RequestPayment
@@ -66,6 +68,8 @@ class OrderUseCases:
     request_refund: ChangeOrder
     refresh_prices: RefreshPrices
     expire_orders: ExpireOrders
+    list_stuck_orders: Guarded[..., Sequence[Order]]
+    republish_request: Callable[[Principal, OrderCall], Awaitable[Order]]
 
 
 def order_use_cases(shared: Shared) -> OrderUseCases:
@@ -93,4 +97,8 @@ def order_use_cases(shared: Shared) -> OrderUseCases:
         request_refund=shared.changing(Scope.REFUNDS_WRITE, REFUND, RequestRefund(uow, now)),
         refresh_prices=RefreshPrices(uow, shared.ports.price_list),
         expire_orders=shared.expire_orders,
+        list_stuck_orders=Guarded(
+            Scope.ORDERS_READ, ListStuckOrders(uow, now, shared.limits.stuck_after), by_shop=True
+        ),
+        republish_request=Guarded(Scope.ORDERS_WRITE, RepublishRequest(uow, now), by_shop=True),
     )

@@ -12,6 +12,7 @@ from application.ports.carts import Carts
 from application.ports.environment import Clock, Elapsed, NewId, NewSecret, loop_time
 from application.ports.messaging import DeadLetterQueue, EventPublisher, IntakeQueue, OutboxSignal, Subscription
 from application.ports.outbox import OutboxEntry
+from application.ports.overview import Overview
 from application.ports.payments import PaymentProvider, ProviderLedger
 from application.ports.persistence import UnitOfWork
 from application.ports.reset import ResetData
@@ -60,6 +61,7 @@ class Ports:
     # The name under which this process holds the lease on the outbox.
     relay_name: str
     telemetry: Telemetry = field(factory=NoTelemetry)
+    overview: Overview
     # Told of every order that a committed transaction changed.
     order_log: Callable[[Sequence[Order]], None] = tell_nobody
     # Told of every event that the relay is done with.

@@ -15,6 +15,7 @@ from application.assembly.jobs import JobUseCases
 from application.assembly.messaging import MessagingUseCases
 from application.assembly.operations import OperationsUseCases
 from application.assembly.orders import OrderUseCases
+from application.assembly.overview import OverviewUseCases
 from application.assembly.shared import ChangeOrder
 from application.assembly.upkeep import UpkeepUseCases
 from application.assembly.webhooks import WebhookUseCases
@@ -35,6 +36,7 @@ class UseCases(
     OperationsUseCases,
     WebhookUseCases,
     UpkeepUseCases,
+    OverviewUseCases,
 ):
     """The use cases of every capability, each of which has a file here. Those that many call at once are batched.
 

@@ -39,6 +39,8 @@ class Explained:
     standing: Standing
     steps: Sequence[Step]
     beside: Sequence[str] = ()
+    # The dead letter that its last request is, if it is one.
+    letter_id: int | None = None
 
 
 @frozen
@@ -90,6 +92,7 @@ class ExplainOrder:
             order=order,
             standing=standing,
             steps=sorted(steps, key=lambda step: step.at),
+            letter_id=None if letter is None else letter.id,
             beside=[
                 *beside,
                 *map(_waiting_change, changes),

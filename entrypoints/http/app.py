@@ -113,6 +113,7 @@ def create_app(  # noqa: PLR0913 - each is a setting, given by name
                 _make_console,
                 use_cases,
                 console,
+                check_readiness,
                 secret=cursor_secret,
                 namespace=namespace,
                 request_timeout=request_timeout,
@@ -155,11 +156,11 @@ def create_app(  # noqa: PLR0913 - each is a setting, given by name
     return app
 
 
-def _make_console(use_cases: UseCases, sign_in: SignIn, **options: Any) -> Quart:
+def _make_console(use_cases: UseCases, sign_in: SignIn, check_readiness: CheckReadiness, **options: Any) -> Quart:
     # No start of the API, and no command, waits for what the pages need.
     from entrypoints.http.console.app import console_app  # noqa: PLC0415
 
-    return console_app(use_cases, sign_in, **options)
+    return console_app(use_cases, sign_in, check_readiness, **options)
 
 
 class _Api(LeanQuart):

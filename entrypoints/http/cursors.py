@@ -103,8 +103,14 @@ class Cursors:
     def of_orders(self, wanted: OrderFilter) -> ListCursors[OrderId]:
         return ListCursors(self._secret, _orders(wanted), _ORDER_IDS)
 
+    def of_stuck_orders(self) -> ListCursors[OrderId]:
+        return ListCursors(self._secret, "stuck orders", _ORDER_IDS)
+
     def of_products(self, *, active: bool | None = True) -> ListCursors[ProductId]:
         return ListCursors(self._secret, _products(active=active), _PRODUCT_IDS)
+
+    def of_stock(self) -> ListCursors[ProductId]:
+        return ListCursors(self._secret, "stock", _PRODUCT_IDS)
 
     def of_adjustments(self, product_id: ProductId) -> ListCursors[int]:
         return ListCursors(self._secret, f"stock {product_id}", _NUMBERS)

@@ -308,6 +308,10 @@ class Client:
     async def _complete(self) -> None:
         await self._change("complete_order")
 
+    async def _ask_again(self) -> None:
+        """A person on duty has a request sent again that may be on its way, or done."""
+        await self._change("republish_request")
+
     async def _search(self) -> None:
         """Look for an order that is recorded: it is found at once."""
         recorded = [order for order in self._mine if order in self._recorded]
@@ -557,6 +561,7 @@ _VISITS: Final[tuple[_Visit, ...]] = (
     Client._complete,  # noqa: SLF001
     Client._delete,  # noqa: SLF001
     Client._annotate,  # noqa: SLF001
+    Client._ask_again,  # noqa: SLF001
     Client._search,  # noqa: SLF001
     Client._restock,  # noqa: SLF001
     Client._trespass,  # noqa: SLF001

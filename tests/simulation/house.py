@@ -18,6 +18,7 @@ from adapters.memory.broker import MemoryBroker
 from adapters.memory.cache_fence import NoCacheFence
 from adapters.memory.caches import MemoryCatalogueCache, MemoryRecentOrders, MemoryStockCache
 from adapters.memory.carts import MemoryCarts
+from adapters.memory.overview import MemoryOverview
 from adapters.memory.price_list import MemoryPriceList
 from adapters.memory.reset import MemoryResetData
 from adapters.memory.signal import MemoryOutboxSignal
@@ -229,6 +230,7 @@ class House:
             now=world.now,
             new_id=world.new_id,
             new_secret=CountedSecrets(),
+            overview=MemoryOverview(world.database.store),
             relay_name="up" if faults.weather.embedded else str(world.new_id()),
         )
         limits = Limits(

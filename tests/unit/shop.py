@@ -10,6 +10,7 @@ from adapters.memory.broker import MemoryBroker
 from adapters.memory.cache_fence import NoCacheFence
 from adapters.memory.caches import MemoryCatalogueCache, MemoryRecentOrders, MemoryStockCache
 from adapters.memory.carts import MemoryCarts
+from adapters.memory.overview import MemoryOverview
 from adapters.memory.price_list import MemoryPriceList
 from adapters.memory.reset import MemoryResetData
 from adapters.memory.signal import MemoryOutboxSignal
@@ -127,6 +128,7 @@ class Shop:
             new_id=self.new_id,
             new_secret=self.new_secret,
             relay_name="relay",
+            overview=MemoryOverview(self.store),
         )
         self.use_cases = assemble(self.ports, Limits(order_expiry=EXPIRY, allow_reset=self.allow_reset))
         self.number = NumberRequests(self.new_id, self.clock)

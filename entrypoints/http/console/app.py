@@ -4,8 +4,6 @@ Its screens call the use cases that the API calls, as the person who has signed 
 """
 
 import asyncio
-from collections.abc import Callable
-from datetime import datetime
 from http import HTTPStatus
 from typing import Any, Final, cast
 from urllib.parse import quote
@@ -19,6 +17,7 @@ from werkzeug.routing import MapAdapter
 from application.access.principal import Unauthenticated
 from application.assembly.use_cases import UseCases
 from application.execution.working_for import request_id
+from application.ports.environment import Clock
 from entrypoints.http.console.entrance import SignIn
 from entrypoints.http.console.kit import Kit
 from entrypoints.http.console.pages import Pages, see_other
@@ -26,7 +25,14 @@ from entrypoints.http.console.parts import QUERY_TIMEOUT, Parts
 from entrypoints.http.console.requests import expect_own_origin
 from entrypoints.http.console.screens.audit import audit_screen
 from entrypoints.http.console.screens.entry import SIGN_IN, entry_screens
+from entrypoints.http.console.screens.jobs import jobs_screen
+from entrypoints.http.console.screens.keys import keys_screen
 from entrypoints.http.console.screens.live import live_screen
+from entrypoints.http.console.screens.now import now_screen
+from entrypoints.http.console.screens.order import order_screen
+from entrypoints.http.console.screens.orders import orders_screen
+from entrypoints.http.console.screens.stock import stock_screen
+from entrypoints.http.console.screens.webhooks import webhooks_screen
 from entrypoints.http.console.sessions import Sessions
 from entrypoints.http.cursors import Cursors
 from entrypoints.http.headers import SAFE_METHODS
@@ -36,6 +42,7 @@ from entrypoints.http.problems import headers_of, problem_of
 from entrypoints.http.replies import Reply
 from entrypoints.http.routes.route import Open, Route, expect_access
 from entrypoints.http.server.connection import LeanQuart
+from entrypoints.readiness import CheckReadiness
 
 _log: Final = structlog.get_logger("holdfast.console")
 # Seconds for a page whose parts have `QUERY_TIMEOUT` each.
@@ -45,13 +52,14 @@ _PAGE_TIMEOUT: Final = QUERY_TIMEOUT + 0.5
 def console_app(  # noqa: PLR0913 - each is given by name
     use_cases: UseCases,
     sign_in: SignIn,
+    check_readiness: CheckReadiness,
     *,
     secret: bytes,
     namespace: str,
     request_timeout: float,
     max_body: int,
     measure: MeasureRequests,
-    now: Callable[[], datetime],
+    now: Clock,
 ) -> Quart:
     """Return the console over these use cases. A change takes `request_timeout` seconds at most, a page less."""
     kit = Kit(
@@ -61,6 +69,8 @@ def console_app(  # noqa: PLR0913 - each is given by name
         cursors=Cursors(secret),
         sessions=Sessions(secret, now),
         sign_in=sign_in,
+        check_readiness=check_readiness,
+        now=now,
     )
     app = _ConsoleApp(__name__, static_folder=None, template_folder=None)
     app.kit = kit
@@ -76,7 +86,14 @@ def console_app(  # noqa: PLR0913 - each is given by name
     every = (
         *entry_screens(kit),
         *live_screen(kit),
+        *now_screen(kit),
+        *orders_screen(kit),
+        *order_screen(kit),
+        *stock_screen(kit),
+        *webhooks_screen(kit),
+        *jobs_screen(kit),
         *audit_screen(kit),
+        *keys_screen(kit),
     )
     app.routes = {f"{route.method} {route.path}": route for route in every}
     for endpoint, route in app.routes.items():

@@ -7,8 +7,10 @@ from typing import Any, Final
 
 from markupsafe import Markup
 
+from domain.jobs.job import JobStatus
 from domain.money import Money
 from domain.orders.status import OrderStatus
+from domain.webhooks.delivery import DeliveryStatus
 from entrypoints.currencies import DIGITS
 
 # What stands where there is no value.
@@ -20,6 +22,14 @@ _SHOWN: Final = 2
 
 # What a status looks like beside its name, which is always there: nothing is said by colour alone.
 _TONES: Final[Mapping[str, str]] = {
+    JobStatus.SCHEDULED: "wait",
+    JobStatus.AVAILABLE: "wait",
+    JobStatus.EXECUTING: "busy",
+    JobStatus.RETRYABLE: "wait",
+    JobStatus.DISCARDED: "bad",
+    DeliveryStatus.RETRYING: "wait",
+    DeliveryStatus.DELIVERED: "good",
+    DeliveryStatus.EXHAUSTED: "bad",
     OrderStatus.PENDING: "wait",
     OrderStatus.PROCESSING: "busy",
     OrderStatus.PAID: "good",

@@ -3,11 +3,13 @@ from quart import Request
 
 from application.access.principal import ANYBODY, Principal, Unauthenticated
 from application.assembly.use_cases import UseCases
+from application.ports.environment import Clock
 from entrypoints.http.console.entrance import SignIn
 from entrypoints.http.console.pages import Pages
 from entrypoints.http.console.parts import Parts
 from entrypoints.http.console.sessions import COOKIE, Sessions
 from entrypoints.http.cursors import Cursors
+from entrypoints.readiness import CheckReadiness
 
 
 @frozen(kw_only=True)
@@ -20,6 +22,8 @@ class Kit:
     cursors: Cursors
     sessions: Sessions
     sign_in: SignIn
+    check_readiness: CheckReadiness
+    now: Clock
 
     async def caller(self, sent: Request) -> Principal:
         """Return who looks at the page. Raise `Unauthenticated`, `Forbidden` for a customer, or `Trouble`."""

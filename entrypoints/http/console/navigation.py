@@ -27,8 +27,27 @@ class Group:
 
 NAVIGATION: Final[Sequence[Group]] = (
     Group(
-        "Records",
-        (Entry("Audit", "/console/audit", Scope.AUDIT_READ),),
+        "Watch",
+        (
+            Entry("Now", "/console/now", Scope.ORDERS_READ, "n"),
+            Entry("Orders", "/console/orders", Scope.ORDERS_READ, "o"),
+        ),
+    ),
+    Group(
+        "Deliver",
+        (
+            Entry("Webhooks", "/console/webhooks", Scope.WEBHOOKS_WRITE, "w"),
+            Entry("Jobs", "/console/jobs", Scope.ORDERS_READ),
+            Entry("Messages", "/console/messages", Scope.ORDERS_READ),
+        ),
+    ),
+    Group(
+        "Keep",
+        (
+            Entry("Stock", "/console/stock", Scope.STOCK_ADJUST),
+            Entry("Audit", "/console/audit", Scope.AUDIT_READ),
+            Entry("Keys", "/console/keys", Scope.KEYS_WRITE),
+        ),
     ),
 )
 

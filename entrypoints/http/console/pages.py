@@ -37,7 +37,23 @@ _TYPES: Final[Mapping[str, str]] = {
     "svg": "image/svg+xml",
 }
 # What an act has done, as the next page says it. An address can't make the console say anything else.
-DONE: Final[dict[str, str]] = {"signed-out": "You are signed out."}
+DONE: Final[Mapping[str, str]] = {
+    "signed-out": "You are signed out.",
+    "order-pay": "Its payment is requested. The worker charges the customer.",
+    "order-complete": "The order is completed.",
+    "order-cancel": "The order is cancelled.",
+    "order-refund": "The refund is requested. The worker gives the money back.",
+    "order-again": "Its request is in the outbox again.",
+    "stock-adjusted": "The stock is adjusted.",
+    "key-revoked": "The key is revoked. It lets in nowhere within 5 seconds.",
+    "job-retried": "The job is run again.",
+    "job-cancelled": "The job is cancelled.",
+    "webhook-resent": "It is sent once more.",
+    "webhook-recovering": "What the receiver has missed is sent again, by this job.",
+    "webhook-enabled": "The receiver is sent events again.",
+    "webhook-disabled": "The receiver is sent nothing more until it is enabled.",
+    "export-started": "The export is being written.",
+}
 
 
 @frozen

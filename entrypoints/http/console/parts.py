@@ -45,5 +45,9 @@ class Parts:
         """Return since when this fails."""
         return self._unknown.setdefault(name, self._now())
 
+    def failing(self, prefix: str) -> list[str]:
+        """Return what fails of those whose names begin so, without this beginning."""
+        return [name.removeprefix(prefix) for name in self._unknown if name.startswith(prefix)]
+
     def worked(self, name: str) -> None:
         self._unknown.pop(name, None)

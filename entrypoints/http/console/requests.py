@@ -1,15 +1,18 @@
 """What a screen reads from its request."""
 
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from quart import Request, request
 from werkzeug.exceptions import UnsupportedMediaType
 
 from application.access.principal import Forbidden
+from entrypoints.http import query
 from entrypoints.http.decoding import read_body
+from entrypoints.http.ids import whole_number_of
 from entrypoints.http.query import Reader
+from entrypoints.http.refusals import InvalidRequest, in_body
 
 _FORM: Final = "application/x-www-form-urlencoded"
 _MAX_FIELDS: Final = 300
@@ -27,6 +30,14 @@ def expect_own_origin(sent: Request) -> None:
         raise WrongOrigin("changes are asked for on the pages of the console alone: nothing was done")
 
 
+def parameters(readers: Mapping[str, Reader]) -> dict[str, Any]:
+    """Return the parameters of the query, as the API reads them. Raise `InvalidRequest`."""
+    sent = query.parameters(request.query_string, {**readers, "done": str})
+    # It is of the frame of the page.
+    sent.pop("done", None)
+    return sent
+
+
 async def form() -> Mapping[str, str]:
     """Return the fields of the form that was sent. Of a field that was sent twice, the last one counts."""
     return dict(await form_pairs())
@@ -38,6 +49,22 @@ async def form_pairs() -> list[tuple[str, str]]:
         raise UnsupportedMediaType("Send the form of the page.")
     body = (await read_body()).decode("utf-8", errors="replace")
     return parse_qsl(body, keep_blank_values=True, max_num_fields=_MAX_FIELDS)
+
+
+def whole_number(sent: Mapping[str, str], name: str) -> int:
+    """Return a field that is a whole number. Raise `InvalidRequest`."""
+    number = whole_number_of(sent.get(name, "").removeprefix("-"))
+    if number is None:
+        raise InvalidRequest(in_body(name, f"{name} is a whole number"))
+    return -number if sent[name].startswith("-") else number
+
+
+def choice(sent: Mapping[str, str], name: str, known: Sequence[str]) -> str:
+    """Return a field that has one of these values. Raise `InvalidRequest`."""
+    value = sent.get(name, "")
+    if value not in known:
+        raise InvalidRequest(in_body(name, f"{name} is one of {', '.join(known)}"))
+    return value
 
 
 def optional(read: Reader) -> Reader:

@@ -3,13 +3,12 @@
 from typing import Final
 
 from attrs import frozen
-from quart import request
 
 from application.access.principal import Principal
 from application.access.scopes import Scope
 from entrypoints.http import query
 from entrypoints.http.console.kit import Kit
-from entrypoints.http.console.requests import optional
+from entrypoints.http.console.requests import optional, parameters
 from entrypoints.http.pages import page_of
 from entrypoints.http.replies import Reply
 from entrypoints.http.routes.route import Route
@@ -26,7 +25,7 @@ class _Screen:
     _kit: Kit
 
     async def show(self, by: Principal) -> Reply:
-        wanted = query.parameters(request.query_string, _PARAMETERS)
+        wanted = parameters(_PARAMETERS)
         subject = wanted.get("subject")
         page = await page_of(
             self._kit.cursors.of_audit(subject),

@@ -77,6 +77,8 @@
   function listen() {
     if (stream || document.hidden || !document.querySelector("[data-live]")) return;
     stream = new EventSource("/console/live");
+    stream.onopen = () => all(".live").forEach((mark) => { mark.hidden = false; });
+    stream.onerror = () => all(".live").forEach((mark) => { mark.hidden = true; });
     stream.addEventListener("change", () => document.body.dispatchEvent(new Event("live")));
     stream.addEventListener("end", () => { stop(); location.reload(); });
   }

@@ -9,7 +9,7 @@ from attrs import evolve, fields
 
 from application.access.guarded import Guarded
 from application.access.manage_keys import NewKey
-from application.access.principal import Forbidden, Principal
+from application.access.principal import SYSTEM, Forbidden, Principal
 from application.access.scopes import ALL_SCOPES, CUSTOMER_SCOPES, ROLES, Role, Scope
 from application.admin.reset_shop import ResetNotAllowed
 from application.assembly.use_cases import UseCases
@@ -94,6 +94,12 @@ OPERATIONS: dict[str, tuple[Scope | None, Callable[[Any, Principal, Any, Any], A
     "get_history": (Scope.ORDERS_READ, lambda use, by, pen, order: use(by, order.id)),
     "show_waiting_changes": (Scope.ORDERS_READ, lambda use, by, pen, order: use(by, order.id)),
     "explain_order": (Scope.ORDERS_READ, lambda use, by, pen, order: use(by, order.id)),
+    "list_stuck_orders": (Scope.ORDERS_READ, lambda use, by, pen, order: _done(use(by, limit=9))),
+    "republish_request": (Scope.ORDERS_WRITE, lambda use, by, pen, order: use(by, order.id)),
+    "count_accepted": (Scope.ORDERS_READ, lambda use, by, pen, order: use(by)),
+    "measure_time_to_paid": (Scope.ORDERS_READ, lambda use, by, pen, order: use(by)),
+    "see_waiting": (Scope.ORDERS_READ, lambda use, by, pen, order: use(by)),
+    "see_upkeep": (Scope.ORDERS_READ, lambda use, by, pen, order: use(by)),
     "cancel_order": (Scope.ORDERS_WRITE, lambda use, by, pen, order: use(by, order.id)),
     "change_details": (Scope.ORDERS_WRITE, lambda use, by, pen, order: use(by, order.id)),
     "complete_order": (Scope.ORDERS_WRITE, lambda use, by, pen, order: use(by, order.id)),
@@ -182,6 +188,8 @@ OPERATIONS: dict[str, tuple[Scope | None, Callable[[Any, Principal, Any, Any], A
     "try_dead_letter": (Scope.DEAD_LETTERS_REPLAY, lambda use, by, pen, order: _done(use(by, 1))),
     "replay_dead_letters": (Scope.DEAD_LETTERS_REPLAY, lambda use, by, pen, order: use(by, [1])),
     "discard_dead_letters": (Scope.DEAD_LETTERS_DISCARD, lambda use, by, pen, order: use(by, [1])),
+    "list_stock": (Scope.STOCK_ADJUST, lambda use, by, pen, order: use(by, limit=9)),
+    "see_stock": (Scope.STOCK_ADJUST, lambda use, by, pen, order: use(by, pen.id)),
     "list_adjustments": (Scope.STOCK_ADJUST, lambda use, by, pen, order: use(by, pen.id, limit=9)),
 }
 # What only Holdfast's own programs and commands do. No route reaches it.
@@ -235,6 +243,8 @@ async def test_an_operation_needs_its_scope_alone(shop: Shop, name: str) -> None
     pen = await shop.sells()
     paid = name in {"complete_order", "request_refund"}
     order = await shop.paid((pen, 1)) if paid else await shop.order((pen, 1))
+    if name == "republish_request":
+        await shop.use_cases.request_payment(SYSTEM, order.id)
     by = Principal("somebody", scopes=frozenset({needs} if needs else ()))
     shop.store.api_keys["0123456789ab"] = an_api_key(scopes=frozenset())
     assert await call(getattr(shop.use_cases, name), by, pen, order)

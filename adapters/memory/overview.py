@@ -1,0 +1,55 @@
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from itertools import pairwise
+
+from attrs import frozen
+
+from adapters.memory.store import MemoryStore
+from application.ports.overview import Upkeep, Waiting, WaitingOrder
+from domain.orders.events import OrderPaid
+from domain.orders.order import Order
+from domain.orders.status import WAITS_FOR_WORKER, OrderStatus
+
+
+@frozen
+class MemoryOverview:
+    """Here are no processes, and no check is kept."""
+
+    _store: MemoryStore
+
+    async def accepted(self, moments: Sequence[datetime], *, most: int) -> list[int]:
+        placed = [order.created_at for order in self._store.orders.values() if not order.deleted]
+        return [min(most, sum(start <= at < end for at in placed)) for start, end in pairwise(moments)]
+
+    async def times_to_paid(self, *, events: int) -> list[timedelta]:
+        newest = [
+            event for position, (event, _) in self._store.feed.items() if position > self._store.feed_given - events
+        ]
+        paid = [event for id_ in newest if isinstance(event := self._store.events[id_], OrderPaid)]
+        return [event.at - self._store.orders[event.order_id].created_at for event in paid]
+
+    async def waiting(self, *, stuck_after: timedelta) -> Waiting:
+        store, now = self._store, self._store.now()
+        orders = sorted((order for order in store.orders.values() if _waits(order)), key=lambda order: order.updated_at)
+        stuck = [order for order in orders if order.updated_at < now - stuck_after]
+        refunds = sum(order.refund_requested for order in stuck)
+        sending = [store.events[entry.id].at for _, entry in sorted(store.outbox.items())]
+        oldest = orders[0] if orders else None
+        return Waiting(
+            outbox=len(store.outbox) + len(store.waiting_work),
+            oldest_event=max(timedelta(0), now - sending[0]) if sending else timedelta(0),
+            oldest_order=None if oldest is None else WaitingOrder(oldest.id, oldest.status, oldest.updated_at),
+            dead_letters=sum(letter.decision is None for letter in store.dead_letters.values()),
+            stuck={"PROCESSING": len(stuck) - refunds, "REFUND": refunds},
+            webhook_lag=timedelta(0),
+        )
+
+    async def upkeep(self) -> Upkeep:
+        lease = self._store.leases.get("relay")
+        held = lease is not None and lease.until > self._store.now()
+        return Upkeep(processes=(), relay=lease.holder if lease and held else None, discrepancies={}, checked_at=None)
+
+
+def _waits(order: Order) -> bool:
+    asks_for_refund = order.refund_requested and order.status is not OrderStatus.REFUNDED
+    return not order.deleted and (order.status in WAITS_FOR_WORKER or asks_for_refund)

@@ -1,0 +1,88 @@
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from itertools import pairwise
+from typing import Final
+
+from attrs import frozen
+from sqlalchemy import bindparam, literal_column, select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from adapters.sql.core.connecting import connected
+from adapters.sql.core.counting import count_of
+from adapters.sql.core.types import UtcDateTime
+from adapters.sql.heartbeats import SqlHeartbeats
+from adapters.sql.overview import OLDEST
+from adapters.sql.repositories.relay_lease import LEASE
+from adapters.sql.samples import SqlSamples
+from adapters.sql.tables.events import order_events
+from adapters.sql.tables.feed import feed, feed_head
+from adapters.sql.tables.orders import NOT_DELETED, orders
+from adapters.sql.tables.shop import leases
+from application.ports.overview import Process, Upkeep, Waiting, WaitingOrder
+from domain.orders.events import OrderPaid
+from domain.orders.status import OrderStatus
+
+_BETWEEN: Final = select(orders.c.created_at).where(
+    NOT_DELETED,
+    orders.c.created_at >= bindparam("since", type_=UtcDateTime()),
+    orders.c.created_at < bindparam("until", type_=UtcDateTime()),
+)
+_HOLDER: Final = select(leases.c.holder).where(LEASE.lasts())
+
+
+@frozen
+class SqlOverview:
+    _engine: AsyncEngine
+
+    async def accepted(self, moments: Sequence[datetime], *, most: int) -> list[int]:
+        count = count_of(_BETWEEN, most)
+        async with connected(self._engine, reading=True) as connection:
+            return [
+                (await connection.execute(count, {"since": since, "until": until})).scalar_one()
+                for since, until in pairwise(moments)
+            ]
+
+    async def times_to_paid(self, *, events: int) -> list[timedelta]:
+        # The number is written into the statement, as in `count_of`.
+        newest = select(feed_head.c.given - literal_column(str(events))).scalar_subquery()
+        paid = (
+            select(order_events.c.at, orders.c.created_at)
+            .select_from(feed)
+            .join(
+                order_events,
+                (order_events.c.order_id == feed.c.order_id) & (order_events.c.sequence == feed.c.sequence),
+            )
+            .join(orders, orders.c.id == feed.c.order_id)
+            .where(feed.c.position > newest, feed.c.type == OrderPaid.type)
+        )
+        async with connected(self._engine, reading=True) as connection:
+            return [row.at - row.created_at for row in (await connection.execute(paid)).all()]
+
+    async def waiting(self, *, stuck_after: timedelta) -> Waiting:
+        samples = SqlSamples(self._engine)
+        sample, stuck = await samples.take(relay=""), await samples.stuck(after=stuck_after)
+        async with connected(self._engine, reading=True) as connection:
+            oldest = (await connection.execute(OLDEST)).first()
+        return Waiting(
+            outbox=sample.outbox_pending,
+            oldest_event=timedelta(seconds=sample.outbox_oldest_age),
+            oldest_order=oldest and WaitingOrder(oldest.id, OrderStatus(oldest.status), oldest.updated_at),
+            dead_letters=sample.dead_letters,
+            stuck=stuck,
+            webhook_lag=timedelta(seconds=sample.webhook_lag),
+        )
+
+    async def upkeep(self) -> Upkeep:
+        sample = await SqlSamples(self._engine).take(relay="")
+        heard = await SqlHeartbeats(self._engine).all()
+        async with connected(self._engine, reading=True) as connection:
+            holder = (await connection.execute(_HOLDER)).scalar()
+        return Upkeep(
+            processes=[
+                Process(each.kind, each.instance, None if each.age is None else timedelta(seconds=each.age))
+                for each in heard
+            ],
+            relay=holder,
+            discrepancies=sample.discrepancies,
+            checked_at=sample.compared_at,
+        )

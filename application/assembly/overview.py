@@ -1,0 +1,34 @@
+"""The shop at a glance."""
+
+from attrs import frozen
+
+from application.access.guarded import Guarded, for_anybody
+from application.access.scopes import Scope
+from application.assembly.shared import Shared
+from application.overview.look_over import (
+    Accepted,
+    CountAccepted,
+    MeasureTimeToPaid,
+    SeeUpkeep,
+    SeeWaiting,
+    TimesToPaid,
+)
+from application.ports.overview import Upkeep, Waiting
+
+
+@frozen(kw_only=True, slots=False)
+class OverviewUseCases:
+    count_accepted: Guarded[..., Accepted]
+    measure_time_to_paid: Guarded[..., TimesToPaid]
+    see_waiting: Guarded[..., Waiting]
+    see_upkeep: Guarded[..., Upkeep]
+
+
+def overview_use_cases(shared: Shared) -> OverviewUseCases:
+    overview, needs = shared.ports.overview, Scope.ORDERS_READ
+    return OverviewUseCases(
+        count_accepted=Guarded(needs, for_anybody(CountAccepted(overview, shared.ports.now)), by_shop=True),
+        measure_time_to_paid=Guarded(needs, for_anybody(MeasureTimeToPaid(overview)), by_shop=True),
+        see_waiting=Guarded(needs, for_anybody(SeeWaiting(overview, shared.limits.stuck_after)), by_shop=True),
+        see_upkeep=Guarded(needs, for_anybody(SeeUpkeep(overview)), by_shop=True),
+    )

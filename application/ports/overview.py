@@ -1,0 +1,69 @@
+"""What the shop looks like at this moment, in numbers that are cheap to read however large it is."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from attrs import frozen
+
+from domain.ids import OrderId
+from domain.orders.status import OrderStatus
+
+
+@frozen
+class WaitingOrder:
+    """An order that waits for the worker, and since when."""
+
+    id: OrderId
+    status: OrderStatus
+    since: datetime
+
+
+@frozen(kw_only=True)
+class Waiting:
+    """What is not done yet. Numbers that grow without end are counted up to 10,000, or 1,000 for orders and letters."""
+
+    outbox: int
+    # How long the oldest event in the outbox has waited; zero if there is none.
+    oldest_event: timedelta
+    # The order that has waited for the worker for the longest time.
+    oldest_order: WaitingOrder | None
+    dead_letters: int
+    # Orders that have waited for too long, by what they wait for: PROCESSING and REFUND.
+    stuck: Mapping[str, int]
+    # How far the slowest webhook endpoint that is enabled is behind the feed.
+    webhook_lag: timedelta
+
+
+@frozen
+class Process:
+    """A process, and how long ago it was heard of. None: in the future, since the database's clock was set back."""
+
+    kind: str
+    instance: str
+    heard: timedelta | None
+
+
+@frozen(kw_only=True)
+class Upkeep:
+    """Who is at work, and what the last consistency check has found, by kind. `checked_at`: it saw everything then."""
+
+    processes: Sequence[Process]
+    # The relay that publishes, by the name under which it holds the lease. None: none does.
+    relay: str | None
+    discrepancies: Mapping[str, int]
+    checked_at: datetime | None
+
+
+class Overview(Protocol):
+    """Each method raises `Unavailable`."""
+
+    async def accepted(self, moments: Sequence[datetime], *, most: int) -> list[int]:
+        """How many orders were placed between each two of the moments, which are in order; `most` for each at most."""
+
+    async def times_to_paid(self, *, events: int) -> list[timedelta]:
+        """How long each order took from its placing to its payment, of those paid for in the last so many events."""
+
+    async def waiting(self, *, stuck_after: timedelta) -> Waiting: ...
+
+    async def upkeep(self) -> Upkeep: ...

@@ -1,0 +1,175 @@
+"""What is written into the search for orders, as in `status:PAID total:>100 placed:>1d customer:7`."""
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any, Final
+
+from attrs import evolve, frozen
+
+from application.ports.order_search import OrderFilter
+from domain.ids import MAX_ID, CustomerId, OrderId, ProductId, customer_id
+from domain.money import MAX_MINOR
+from domain.orders.status import OrderStatus
+from entrypoints.currencies import DIGITS
+from entrypoints.http.ids import order_id_of
+from entrypoints.http.moments import moment_of, within_years
+from entrypoints.http.refusals import InvalidRequest, NotAnId, in_query
+
+_AGE: Final = re.compile(r"([0-9]{1,6})(m|h|d|w)")
+_UNITS: Final = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_AMOUNT: Final = re.compile(r"([0-9]{1,15})(?:\.([0-9]{1,4}))?([A-Z]{3})?")
+_OLDEST: Final = 100_000
+_BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
+# Of an amount without a currency.
+_USUAL_DIGITS: Final = 2
+
+
+class InvalidSearch(InvalidRequest):
+    """A word of the search that can't be understood."""
+
+    def __init__(self, rule: str) -> None:
+        super().__init__(in_query("q", rule))
+        self.rule = rule
+
+
+@frozen
+class OrderQuery:
+    """The orders that are searched for. With `stuck`, those alone that have waited for the worker for too long."""
+
+    wanted: OrderFilter
+    stuck: bool = False
+
+    @property
+    def order_id(self) -> OrderId | None:
+        """The order, if one alone is searched for by its id."""
+        return self.wanted.order_id if self.wanted == OrderFilter(order_id=self.wanted.order_id) else None
+
+    @property
+    def counted(self) -> bool:
+        """Whether what is searched for can be counted: it is one of the lists that have an index."""
+        plain = evolve(self.wanted, user_id=None, statuses=frozenset())
+        return not self.stuck and plain == OrderFilter() and len(self.wanted.statuses) <= 1
+
+    def as_export(self) -> dict[str, Any]:
+        """Return the same filter as the export of orders takes it."""
+        wanted = self.wanted
+        given = {
+            "user_id": wanted.user_id,
+            "status": sorted(map(str, wanted.statuses)) or None,
+            "product_id": sorted(wanted.product_ids) or None,
+            "external_id": wanted.external_id,
+            "email": wanted.email,
+            "placed_after": wanted.placed_after and wanted.placed_after.isoformat(),
+            "placed_before": wanted.placed_before and wanted.placed_before.isoformat(),
+            "total_min": wanted.total_min,
+            "total_max": wanted.total_max,
+        }
+        return {name: value for name, value in given.items() if value is not None}
+
+
+def order_query(text: str, now: datetime) -> OrderQuery:
+    """Parse a search. Raise `InvalidSearch`, which names the word that is wrong."""
+    given: dict[str, Any] = {}
+    stuck = False
+    for word in text.split():
+        name, colon, value = word.partition(":")
+        if not colon:
+            name, value = _meant(word), word
+        if name == "stuck":
+            stuck = _yes(value)
+            continue
+        if name not in _READERS:
+            raise InvalidSearch(f"{word!r}: there is no {name!r} to search by, only {', '.join([*_READERS, 'stuck'])}")
+        for key, read in _READERS[name](value, now).items():
+            if key in given:
+                raise InvalidSearch(f"{word!r}: this was said before in another word")
+            given[key] = read
+    return OrderQuery(OrderFilter(**given), stuck)
+
+
+def _meant(word: str) -> str:
+    """What a word without a name is, by its form."""
+    try:
+        order_id_of(word)
+    except NotAnId:
+        return "email" if "@" in word else "external"
+    return "id"
+
+
+def _yes(value: str) -> bool:
+    if value not in {"yes", "true", ""}:
+        raise InvalidSearch(f"stuck:{value}: write stuck:yes, for orders that have waited for the worker for too long")
+    return True
+
+
+def _id(value: str, _: datetime) -> dict[str, OrderId]:
+    try:
+        return {"order_id": order_id_of(value)}
+    except NotAnId as error:
+        raise InvalidSearch(f"id:{value}: {error}") from None
+
+
+def _customer(value: str, _: datetime) -> dict[str, CustomerId]:
+    try:
+        return {"user_id": customer_id(value)}
+    except ValueError as error:
+        raise InvalidSearch(f"customer:{value}: {error}") from None
+
+
+def _status(value: str, _: datetime) -> dict[str, frozenset[OrderStatus]]:
+    names = value.upper().split(",")
+    if unknown := [name for name in names if name not in OrderStatus.__members__]:
+        raise InvalidSearch(f"status:{unknown[0]}: it is one of {', '.join(OrderStatus)}, or some with commas between")
+    return {"statuses": frozenset(map(OrderStatus, names))}
+
+
+def _product(value: str, _: datetime) -> dict[str, frozenset[ProductId]]:
+    numbers = value.split(",")
+    if not all(number.isascii() and number.isdigit() and 1 <= int(number[:20]) <= MAX_ID for number in numbers):
+        raise InvalidSearch(f"product:{value}: it is the id of a product, or some with commas between")
+    return {"product_ids": frozenset(ProductId(int(number)) for number in numbers)}
+
+
+def _placed(value: str, now: datetime) -> dict[str, datetime]:
+    """`>1d`: within the last day. `<1d`: before. A date or a time may stand in place of the age."""
+    sign, rest = value[:1], value[1:]
+    if sign not in {">", "<"}:
+        raise InvalidSearch(f"placed:{value}: write placed:>1d for the last day, placed:<1d for before, or a date")
+    return {"placed_after" if sign == ">" else "placed_before": _moment(rest, now)}
+
+
+def _moment(text: str, now: datetime) -> datetime:
+    if age := _AGE.fullmatch(text):
+        # Whatever is older than any shop is of the beginning.
+        span = timedelta(**{_UNITS[age[2]]: min(int(age[1]), _OLDEST)})
+        return within_years(now - min(span, now - _BEGINNING))
+    try:
+        return moment_of(text if "T" in text else f"{text}T00:00:00Z")
+    except ValueError:
+        raise InvalidSearch(
+            f"placed: {text!r} is neither an age, as in 30m, 6h, 1d or 2w, nor a date, as in 2026-11-30"
+        ) from None
+
+
+def _total(value: str, _: datetime) -> dict[str, int]:
+    """`>100`: 100.00 or more. A currency behind the amount says how many digits it has, as in `>5000JPY`."""
+    sign, amount = value[:1], _AMOUNT.fullmatch(value[1:])
+    digits = _USUAL_DIGITS if amount is None or amount[3] is None else DIGITS.get(amount[3])
+    if sign not in {">", "<"} or amount is None or digits is None:
+        raise InvalidSearch(f"total:{value}: write total:>100 or total:<99.50, or total:>5000JPY")
+    minor = int(Decimal(f"{amount[1]}.{amount[2] or 0}").scaleb(digits))
+    return {"total_min" if sign == ">" else "total_max": min(minor, MAX_MINOR)}
+
+
+_READERS: Final[Mapping[str, Callable[[str, datetime], Mapping[str, Any]]]] = {
+    "id": _id,
+    "customer": _customer,
+    "status": _status,
+    "product": _product,
+    "placed": _placed,
+    "total": _total,
+    "email": lambda value, _: {"email": value},
+    "external": lambda value, _: {"external_id": value},
+}

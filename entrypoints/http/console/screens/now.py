@@ -1,0 +1,60 @@
+"""Whether all is well: each number leads to what is behind it."""
+
+import asyncio
+import json
+from typing import Any, Final
+
+from attrs import frozen
+
+from application.access.principal import Principal
+from application.access.scopes import Scope
+from entrypoints.http.console.kit import Kit
+from entrypoints.http.replies import Reply
+from entrypoints.http.routes.route import Route
+
+PATH: Final = "/console/now"
+
+
+def now_screen(kit: Kit) -> list[Route]:
+    screen = _Screen(kit)
+    return [
+        Route("GET", PATH, Scope.ORDERS_READ, screen.show),
+        Route("GET", f"{PATH}/numbers", Scope.ORDERS_READ, screen.numbers),
+    ]
+
+
+@frozen
+class _Screen:
+    _kit: Kit
+
+    async def show(self, by: Principal) -> Reply:
+        return self._kit.pages.page("now.html", by, **await self._parts(by))
+
+    async def numbers(self, by: Principal) -> Reply:
+        """The part of the page that is read anew."""
+        return self._kit.pages.page("now_numbers.html", by, **await self._parts(by))
+
+    async def _parts(self, by: Principal) -> dict[str, Any]:
+        use, ask = self._kit.use_cases, self._kit.parts.ask
+        accepted, paid, waiting, upkeep, servers = await asyncio.gather(
+            ask("accepted orders", use.count_accepted(by)),
+            ask("time to paid", use.measure_time_to_paid(by)),
+            ask("what waits", use.see_waiting(by)),
+            ask("processes", use.see_upkeep(by)),
+            ask("servers", self._kit.check_readiness()),
+        )
+        missing = () if servers.value is None else servers.value.missing
+        for name in self._kit.parts.failing("server "):
+            if name not in missing:
+                self._kit.parts.worked(f"server {name}")
+        points = "[]" if accepted.value is None else json.dumps(accepted.value.minutes)
+        return {
+            "accepted": accepted,
+            "paid": paid,
+            "waiting": waiting,
+            "upkeep": upkeep,
+            "servers": servers,
+            "points": points,
+            "now": self._kit.now(),
+            "missing_since": {name: self._kit.parts.failed(f"server {name}") for name in missing},
+        }

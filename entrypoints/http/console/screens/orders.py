@@ -1,0 +1,118 @@
+"""Finding orders."""
+
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from attrs import frozen
+
+from application.access.principal import Principal
+from application.access.scopes import Scope
+from application.execution.counting import MOST_COUNTED
+from application.exports.request import ExportRequest
+from domain.orders.order import Order
+from domain.orders.status import OrderStatus
+from entrypoints.http import query
+from entrypoints.http.console.kit import Kit
+from entrypoints.http.console.order_query import InvalidSearch, OrderQuery, order_query
+from entrypoints.http.console.pages import see_other
+from entrypoints.http.console.requests import address, form, parameters
+from entrypoints.http.pages import Page, page_of
+from entrypoints.http.replies import Reply
+from entrypoints.http.routes.route import Route
+
+PATH: Final = "/console/orders"
+_MAX_QUERY: Final = 500
+# So many new orders are counted for the pill.
+_MOST_NEW: Final = 100
+
+
+def _text(text: str) -> str:
+    return text[:_MAX_QUERY]
+
+
+_PARAMETERS: Final = {"q": _text, "cursor": query.cursor}
+_NEW: Final = {"q": _text, "newest": query.order_id}
+
+
+def orders_screen(kit: Kit) -> list[Route]:
+    screen = _Screen(kit)
+    return [
+        Route("GET", PATH, Scope.ORDERS_READ, screen.show),
+        Route("GET", f"{PATH}/new", Scope.ORDERS_READ, screen.new),
+        Route("POST", f"{PATH}/export", Scope.ORDERS_READ, screen.export),
+    ]
+
+
+@frozen
+class _Screen:
+    _kit: Kit
+
+    async def show(self, by: Principal) -> Reply:
+        sent = parameters(_PARAMETERS)
+        text = sent.get("q", "").strip()
+        try:
+            wanted = order_query(text, self._kit.now())
+        except InvalidSearch as error:
+            return self._page(by, text, Page([], None), problem=error.rule)
+        if wanted.order_id is not None:
+            return see_other(f"{PATH}/{wanted.order_id}")
+        page = await (self._stuck if wanted.stuck else self._found)(by, wanted, sent.get("cursor"))
+        count = None
+        if wanted.counted:
+            status = next(iter(wanted.wanted.statuses), None)
+            count = await self._kit.use_cases.count_orders(by, user_id=wanted.wanted.user_id, status=status)
+        return self._page(by, text, page, count=count, first="cursor" not in sent)
+
+    async def _found(self, by: Principal, wanted: OrderQuery, cursor: str | None) -> Page[Order]:
+        cursors = self._kit.cursors.of_orders(wanted.wanted)
+        before = None if cursor is None else cursors.start(cursor)
+        found = await self._kit.use_cases.search_orders(by, wanted.wanted, before=before, limit=query.DEFAULT_LIMIT)
+        return Page(found.orders, None if found.looked_to is None else cursors.after(found.looked_to))
+
+    async def _stuck(self, by: Principal, wanted: OrderQuery, cursor: str | None) -> Page[Order]:
+        """Those that are stuck, a page of them, and of these the ones that the other words choose."""
+        cursors = self._kit.cursors.of_stuck_orders()
+        page = await page_of(
+            cursors,
+            {"cursor": cursor} if cursor else {},
+            lambda after, limit: self._kit.use_cases.list_stuck_orders(by, after=after, limit=limit),
+            lambda order: order.id,
+        )
+        return Page([order for order in page.items if wanted.wanted.matches(order)], page.next)
+
+    async def new(self, by: Principal) -> Reply:
+        """How many orders are newer than those that are shown."""
+        sent = parameters(_NEW)
+        wanted = order_query(sent.get("q", ""), self._kit.now())
+        found = await self._kit.use_cases.search_orders(by, wanted.wanted, limit=_MOST_NEW)
+        newest = sent.get("newest")
+        ids = [order.id for order in found.orders]
+        count = ids.index(newest) if newest in ids else len(ids)
+        return self._kit.pages.page(
+            "orders_new.html", by, count=count, most=_MOST_NEW, q=sent.get("q", ""), newest=newest or ""
+        )
+
+    async def export(self, by: Principal) -> Reply:
+        sent = await form()
+        wanted = order_query(sent.get("q", ""), self._kit.now())
+        if wanted.stuck or wanted.wanted.order_id is not None:
+            raise InvalidSearch("an export has neither stuck: nor id: in its search")
+        format_: Any = sent.get("format", "csv")
+        job = await self._kit.use_cases.start_export(
+            by, ExportRequest(what="orders", format=format_, only=wanted.as_export())
+        )
+        return see_other(address(f"/console/jobs/{job.id}", done="export-started"))
+
+    def _page(self, by: Principal, text: str, page: Page[Order], **more: Any) -> Reply:
+        usual = {"problem": "", "count": None, "first": False}
+        return self._kit.pages.page(
+            "orders.html",
+            by,
+            q=text,
+            find=text,
+            page=page,
+            statuses=list(OrderStatus),
+            most=MOST_COUNTED,
+            query=urlencode({"q": text}) if text else "",
+            **usual | more,
+        )

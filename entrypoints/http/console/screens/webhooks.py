@@ -1,0 +1,118 @@
+"""The receivers of webhooks: how they are, what they were sent, and what they have missed."""
+
+from datetime import timedelta
+from typing import Any, Final
+
+from attrs import frozen
+
+from application.access.principal import Principal
+from application.access.scopes import Scope
+from application.ports.webhook_store import DeliveryFilter
+from application.webhooks.deliveries import RecoverRequest
+from application.webhooks.endpoints import NOW, WHERE_IT_STOPPED
+from domain.webhooks.delivery import DeliveryStatus
+from entrypoints.http import query
+from entrypoints.http.console.kit import Kit
+from entrypoints.http.console.pages import see_other
+from entrypoints.http.console.requests import address, choice, form, optional, parameters, whole_number
+from entrypoints.http.ids import delivery_id_of, endpoint_id_of
+from entrypoints.http.pages import page_of
+from entrypoints.http.replies import Reply
+from entrypoints.http.routes.route import Route
+
+PATH: Final = "/console/webhooks"
+_ONE: Final = f"{PATH}/<endpoint_id>"
+_DELIVERY: Final = f"{PATH}/deliveries/<delivery_id>"
+_PARAMETERS: Final = {"cursor": query.cursor}
+_DELIVERIES: Final = {"status": optional(query.delivery_status), "cursor": query.cursor}
+_MOST_HOURS: Final = 24 * 365
+
+
+def webhooks_screen(kit: Kit) -> list[Route]:
+    screen, needs = _Screen(kit), Scope.WEBHOOKS_WRITE
+    return [
+        Route("GET", PATH, needs, screen.show),
+        Route("GET", _ONE, needs, screen.endpoint),
+        Route("POST", f"{_ONE}/test", needs, screen.test),
+        Route("POST", f"{_ONE}/recover", needs, screen.recover),
+        Route("POST", f"{_ONE}/rotate", needs, screen.rotate),
+        Route("POST", f"{_ONE}/enable", needs, screen.enable),
+        Route("POST", f"{_ONE}/disable", needs, screen.disable),
+        Route("GET", _DELIVERY, needs, screen.delivery),
+        Route("POST", f"{_DELIVERY}/resend", needs, screen.resend),
+    ]
+
+
+@frozen
+class _Screen:
+    _kit: Kit
+
+    async def show(self, by: Principal) -> Reply:
+        page = await page_of(
+            self._kit.cursors.of_endpoints(),
+            parameters(_PARAMETERS),
+            lambda after, limit: self._kit.use_cases.list_endpoints(by, after=after, limit=limit),
+            lambda standing: standing.endpoint.id,
+        )
+        return self._kit.pages.page("webhooks.html", by, page=page, now=self._kit.now())
+
+    async def endpoint(self, by: Principal, endpoint_id: str) -> Reply:
+        return await self._page(by, endpoint_id)
+
+    async def test(self, by: Principal, endpoint_id: str) -> Reply:
+        attempt = await self._kit.use_cases.test_endpoint(by, endpoint_id_of(endpoint_id))
+        # What came of it is shown at once, and is stored nowhere.
+        return await self._page(by, endpoint_id, attempt=attempt)
+
+    async def recover(self, by: Principal, endpoint_id: str) -> Reply:
+        hours = min(whole_number(await form(), "hours"), _MOST_HOURS)
+        wanted = RecoverRequest(endpoint_id=endpoint_id_of(endpoint_id), since=self._kit.now() - timedelta(hours=hours))
+        job = await self._kit.use_cases.start_recovery(by, wanted)
+        return see_other(address(f"/console/jobs/{job.id}", done="webhook-recovering"))
+
+    async def rotate(self, by: Principal, endpoint_id: str) -> Reply:
+        hours = whole_number(await form(), "hours")
+        made = await self._kit.use_cases.rotate_secret(
+            by, endpoint_id_of(endpoint_id), previous_valid_for=timedelta(hours=min(hours, _MOST_HOURS))
+        )
+        return self._kit.pages.page("webhook_secret.html", by, endpoint=made.standing.endpoint, secret=made.secret)
+
+    async def enable(self, by: Principal, endpoint_id: str) -> Reply:
+        id_, start = endpoint_id_of(endpoint_id), choice(await form(), "resume_from", [NOW, WHERE_IT_STOPPED])
+        await self._kit.use_cases.enable_endpoint(by, id_, resume_from=start)
+        return see_other(address(f"{PATH}/{id_}", done="webhook-enabled"))
+
+    async def disable(self, by: Principal, endpoint_id: str) -> Reply:
+        id_ = endpoint_id_of(endpoint_id)
+        await self._kit.use_cases.change_endpoint(by, id_, {"enabled": False})
+        return see_other(address(f"{PATH}/{id_}", done="webhook-disabled"))
+
+    async def delivery(self, by: Principal, delivery_id: str) -> Reply:
+        found = await self._kit.use_cases.get_delivery(by, delivery_id_of(delivery_id))
+        return self._kit.pages.page("delivery.html", by, delivery=found.delivery, attempts=found.attempts)
+
+    async def resend(self, by: Principal, delivery_id: str) -> Reply:
+        delivery = await self._kit.use_cases.resend_delivery(by, delivery_id_of(delivery_id))
+        return see_other(address(f"{PATH}/deliveries/{delivery.id}", done="webhook-resent"))
+
+    async def _page(self, by: Principal, endpoint_id: str, attempt: Any = None) -> Reply:
+        id_, use = endpoint_id_of(endpoint_id), self._kit.use_cases
+        wanted = parameters(_DELIVERIES)
+        only = DeliveryFilter(endpoint_id=id_, status=wanted.get("status"))
+        standing = await use.get_endpoint(by, id_)
+        page = await page_of(
+            self._kit.cursors.of_deliveries(only),
+            wanted,
+            lambda before, limit: use.list_deliveries(by, only, before=before, limit=limit),
+            lambda delivery: delivery.id,
+        )
+        return self._kit.pages.page(
+            "webhook.html",
+            by,
+            standing=standing,
+            page=page,
+            attempt=attempt,
+            chosen=only.status or "",
+            statuses=list(DeliveryStatus),
+            now=self._kit.now(),
+        )

@@ -1,0 +1,119 @@
+"""The shop at a glance, in memory and on every database."""
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from attrs import evolve, frozen
+
+from adapters.memory.overview import MemoryOverview
+from adapters.memory.store import MemoryStore
+from adapters.memory.unit_of_work import MemoryUnitOfWork
+from adapters.sql.consistency_checks import SqlConsistencyChecks
+from adapters.sql.heartbeats import SqlHeartbeats
+from adapters.sql.shop_overview import SqlOverview
+from adapters.sql.unit_of_work import SqlUnitOfWork
+from application.ports.overview import Overview, WaitingOrder
+from application.ports.persistence import UnitOfWork
+from domain.dead_letter import DeadMessage
+from domain.ids import OrderId, PaymentId, ProductId
+from domain.orders.order import Order
+from domain.orders.status import OrderStatus
+from tests.contract.conftest import keep
+from tests.unit.builders import NOW, a_product, an_order, order_in, placed
+
+SOON = timedelta(minutes=10)
+AGES_AGO = timedelta(days=36_500)
+
+
+@frozen
+class Seen:
+    overview: Overview
+    unit_of_work: UnitOfWork
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
+def seen(request: pytest.FixtureRequest) -> Seen:
+    if request.param == "memory":
+        store = MemoryStore()
+        return Seen(MemoryOverview(store), MemoryUnitOfWork(store))
+    engine = request.getfixturevalue(f"{request.param}_engine")
+    return Seen(SqlOverview(engine), SqlUnitOfWork(engine))
+
+
+def order(number: int, **more: Any) -> Order:
+    return evolve(an_order(number=number), **more)
+
+
+async def test_an_empty_shop_waits_for_nothing(seen: Seen) -> None:
+    waiting = await seen.overview.waiting(stuck_after=SOON)
+    assert (waiting.outbox, waiting.oldest_event, waiting.oldest_order) == (0, timedelta(0), None)
+    assert (waiting.dead_letters, waiting.stuck) == (0, {"PROCESSING": 0, "REFUND": 0})
+    assert await seen.overview.times_to_paid(events=100) == []
+    assert (await seen.overview.upkeep()).relay is None
+
+
+async def test_orders_are_counted_between_moments(seen: Seen) -> None:
+    minute = timedelta(minutes=1)
+    placed_at = [NOW, NOW + minute, NOW + minute * 2 - timedelta(microseconds=1), NOW + minute * 5]
+    orders = [order(number, created_at=at, updated_at=at) for number, at in enumerate(placed_at, start=1)]
+    await keep(seen.unit_of_work, products=[a_product()], orders=orders)
+    moments = [NOW, NOW + minute, NOW + minute * 2, NOW + minute * 3]
+    assert await seen.overview.accepted(moments, most=100) == [1, 2, 0]
+    assert await seen.overview.accepted(moments, most=1) == [1, 1, 0]
+
+
+async def test_what_waits_is_counted_and_the_oldest_is_named(seen: Seen) -> None:
+    processing, _ = order_in(OrderStatus.PROCESSING)
+    paid, _ = order_in(OrderStatus.PAID)
+    refunding = evolve(
+        paid, id=OrderId(UUID(int=2)), refund_requested=True, updated_at=paid.updated_at + timedelta(hours=1)
+    )
+    await keep(seen.unit_of_work, products=[a_product()], orders=[processing, refunding])
+    _, event = placed(number=3)
+    async with seen.unit_of_work() as tx:
+        await tx.events.add_many([event])
+        message = DeadMessage(body=b"1", reason="bad", attempts=1, first_at=NOW, last_at=NOW)
+        await tx.dead_letters.record("payments", [message])
+        await tx.outbox.claim(by="relay 1", limit=1)
+
+    waiting = await seen.overview.waiting(stuck_after=SOON)
+
+    assert (waiting.outbox, waiting.dead_letters) == (1, 1)
+    assert waiting.oldest_event > timedelta(0)
+    assert waiting.oldest_order == WaitingOrder(processing.id, OrderStatus.PROCESSING, processing.updated_at)
+    assert waiting.stuck == {"PROCESSING": 1, "REFUND": 1}
+    assert (await seen.overview.waiting(stuck_after=AGES_AGO)).stuck == {"PROCESSING": 0, "REFUND": 0}
+    assert (await seen.overview.upkeep()).relay == "relay 1"
+
+
+async def test_the_time_to_paid_is_that_of_the_last_events(seen: Seen) -> None:
+    orders = []
+    for number, minutes in ((1, 1), (2, 5)):
+        new, event = placed(number=number)
+        asked = new.request_payment(PaymentId(UUID(int=number)), at=NOW + timedelta(seconds=1))
+        new.reserve_stock({ProductId(1): a_product()}, at=NOW)
+        told = new.pay(at=NOW + timedelta(minutes=minutes))
+        orders.append((new, [event, asked, told]))
+    await keep(seen.unit_of_work, products=[a_product()], orders=[new for new, _ in orders])
+    async with seen.unit_of_work() as tx:
+        for _, events in orders:
+            await tx.events.add_many(events)
+    async with seen.unit_of_work() as tx:
+        assert await tx.feed.give_positions(by="relay 1", limit=100) == 6
+
+    times = [timedelta(minutes=1), timedelta(minutes=5)]
+    assert sorted(await seen.overview.times_to_paid(events=100)) == times
+    assert await seen.overview.times_to_paid(events=1) == times[1:]
+
+
+async def test_who_is_at_work_and_the_last_check_are_known(sql_engine: Any) -> None:
+    await SqlHeartbeats(sql_engine).beat("worker", "machine:1")
+    await SqlConsistencyChecks(sql_engine).note({"stock": 2, "outbox": 0}, whole=True)
+    upkeep = await SqlOverview(sql_engine).upkeep()
+    [process] = upkeep.processes
+    assert (process.kind, process.instance) == ("worker", "machine:1")
+    assert process.heard is not None
+    assert upkeep.discrepancies == {"stock": 2, "outbox": 0}
+    assert upkeep.checked_at is not None

@@ -1,0 +1,72 @@
+"""The search for orders of the console."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from application.exports.request import ExportRequest
+from application.ports.order_search import OrderFilter
+from domain.ids import OrderId, ProductId, UserId
+from domain.orders.status import OrderStatus
+from entrypoints.http.console.order_query import InvalidSearch, order_query
+from tests.unit.builders import NOW
+
+ID = "01890a5d-ac96-774b-bcce-b302099a8057"
+DAY = timedelta(days=1)
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("", {}),
+        (ID, {"order_id": OrderId(UUID(ID))}),
+        (f"id:{ID}", {"order_id": OrderId(UUID(ID))}),
+        ("Ines@example.org", {"email": "ines@example.org"}),
+        ("web-1234", {"external_id": "web-1234"}),
+        ("external:a:b", {"external_id": "a:b"}),
+        ("customer:7", {"user_id": UserId(7)}),
+        ("status:paid", {"statuses": frozenset({OrderStatus.PAID})}),
+        ("status:PAID,FAILED", {"statuses": frozenset({OrderStatus.PAID, OrderStatus.FAILED})}),
+        ("product:3,4", {"product_ids": frozenset({ProductId(3), ProductId(4)})}),
+        ("placed:>1d", {"placed_after": NOW - DAY}),
+        ("placed:<2w", {"placed_before": NOW - DAY * 14}),
+        ("placed:>999999w", {"placed_after": datetime(1970, 1, 1, tzinfo=UTC)}),
+        ("placed:>2026-11-30", {"placed_after": datetime(2026, 11, 30, tzinfo=UTC)}),
+        ("placed:<2026-11-30T14:02:00Z", {"placed_before": datetime(2026, 11, 30, 14, 2, tzinfo=UTC)}),
+        ("total:>100", {"total_min": 10000}),
+        ("total:>99.5 total:<120", {"total_min": 9950, "total_max": 12000}),
+        ("total:>5000JPY", {"total_min": 5000}),
+        ("total:<1.5BHD", {"total_max": 1500}),
+    ],
+)
+def test_words_are_conditions(text: str, wanted: dict[str, Any]) -> None:
+    found = order_query(text, NOW)
+    assert (found.wanted, found.stuck) == (OrderFilter(**wanted), False)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "colour:red", "status:", "status:LOST", "product:x", "product:0", "product:", "product:\u0663", "placed:1d",
+        "placed:>soon", "placed:>2026-13-01", "total:100", "total:>x", "total:>1XXX", "id:7", "customer:0",
+        "stuck:no", "customer:1 customer:2", "status:PAID status:FAILED", "placed:>9999999d",
+    ],
+)  # fmt: skip
+def test_a_word_that_is_not_understood_is_told(text: str) -> None:
+    with pytest.raises(InvalidSearch, match=text.rsplit(maxsplit=1)[-1].split(":", maxsplit=1)[0]):
+        order_query(text, NOW)
+
+
+def test_the_export_finds_what_the_search_finds() -> None:
+    text = "customer:7 status:PAID,FAILED product:3 placed:>1d placed:<1h total:>1 total:<9 ines@example.org external:w"
+    found = order_query(text, NOW)
+    assert ExportRequest(what="orders", format="csv", only=found.as_export()).orders == found.wanted
+
+
+def test_lists_with_an_index_are_counted() -> None:
+    assert [order_query(text, NOW).counted for text in ("", "customer:7", "status:PAID", "customer:7 status:PAID")] == [
+        True
+    ] * 4
+    assert [order_query(text, NOW).counted for text in ("stuck:yes", "total:>1", "status:PAID,FAILED")] == [False] * 3
