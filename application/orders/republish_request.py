@@ -1,3 +1,5 @@
+from typing import Final
+
 from attrs import frozen
 
 from application.access.audit import caller_of
@@ -7,10 +9,15 @@ from application.messaging.republish import last_requests
 from application.orders.changing import existing
 from application.ports.audit import AuditEntry
 from application.ports.environment import Clock
+from application.ports.outbox import Waits
 from application.ports.persistence import UnitOfWork
 from domain.errors import IllegalTransition, UnknownOrder
+from domain.orders.events import event_id
 from domain.orders.order import Order
 from domain.orders.status import HAS_MONEY, WAITS_FOR_WORKER
+
+# A relay sends it anyway.
+_ON_ITS_WAY: Final = frozenset({Waits.OUTBOX, Waits.AT_ITS_QUEUE})
 
 
 @frozen
@@ -36,6 +43,8 @@ class RepublishRequest:
             waits = order.status in WAITS_FOR_WORKER or (order.refund_requested and order.status in HAS_MONEY)
             if request is None or not waits:
                 raise IllegalTransition(f"{order.status.value} waits for no worker: there is nothing to ask for again")
+            if (await tx.outbox.waiting(order_id)).get(event_id(request)) in _ON_ITS_WAY:
+                return order
             await tx.outbox.re_enqueue([request])
             await tx.audit.add_many(
                 [

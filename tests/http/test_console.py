@@ -1,8 +1,10 @@
 """Who gets which page of the console, without a browser. Each test walks every route, also that of a new screen."""
 
+import ast
 import re
 from datetime import timedelta
 from functools import reduce
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from quart.testing import QuartClient
 from application.access.principal import Principal, Unauthenticated
 from application.access.scopes import CUSTOMER_SCOPES, ROLES, Role
 from domain.ids import UserId
+from entrypoints.http.console import entrance
 from entrypoints.http.console.navigation import NAVIGATION
 from entrypoints.http.console.screens.entry import SIGN_IN
 from entrypoints.http.console.sessions import COOKIE, LASTS
@@ -115,13 +118,17 @@ async def test_a_role_gets_the_screens_of_its_scopes_and_sees_no_others(shop: Sh
     scopes = ROLES[role]
     home = await visitor.get("/console")
     for route in (await routes_of(app)).values():
-        if route.method != "GET" or route.path.endswith("/live") or isinstance(route.access, Open):
+        if route.path.endswith("/live") or isinstance(route.access, Open):
             continue
-        response = await visitor.get(address(route))
         needed = route.access if isinstance(route.access, frozenset) else frozenset({route.access})
-        assert (response.status_code == 403) == needed.isdisjoint(scopes), route.path
-        # An order, a job or the like that does not exist is told in a page, too.
-        assert response.status_code in {200, 303, 403, 404}, route.path
+        if route.method == "GET":
+            response = await visitor.get(address(route))
+            assert (response.status_code == 403) == needed.isdisjoint(scopes), route.path
+            # An order, a job or the like that does not exist is told in a page, too.
+            assert response.status_code in {200, 303, 403, 404}, route.path
+        elif needed.isdisjoint(scopes):
+            response = await visitor.send(route.method, address(route))
+            assert response.status_code == 403, route.path
     shown = {entry.path for group in NAVIGATION for entry in group.entries if entry.needs in scopes}
     if shown:
         html = await (await visitor.get(home.headers["Location"])).get_data(as_text=True)
@@ -227,3 +234,23 @@ async def test_a_text_of_others_is_never_a_part_of_the_page(shop: Shop, visitor:
     await visitor.sign_in("admin")
     html = await (await visitor.get("/console/audit?subject=%3Cscript%3Ealert(1)%3C/script%3E")).get_data(as_text=True)
     assert "<script>alert" not in html
+
+
+def test_nothing_of_the_console_is_imported_before_it_is_asked_for() -> None:
+    """But what it begins with, which needs neither templates nor ciphers."""
+    product = Path(entrance.__file__).parents[2]
+    outside = [file for file in product.rglob("*.py") if "console" not in file.parts]
+    assert len(outside) > 100
+    imported = {
+        node.module
+        for file in outside
+        for node in ast.parse(file.read_text()).body
+        if isinstance(node, ast.ImportFrom) and "http.console" in (node.module or "")
+    }
+    assert imported == {"entrypoints.http.console.entrance"}
+    begins_with = {
+        (node.module or "").partition(".")[0]
+        for node in ast.parse(Path(entrance.__file__).read_text()).body
+        if isinstance(node, ast.ImportFrom)
+    }
+    assert begins_with == {"collections", "typing", "attrs", "quart", "application"}

@@ -19,10 +19,10 @@ async def test_the_request_of_an_order_that_waits_is_sent_again_and_who_asked_is
     shop.store.outbox.clear()
     for _ in range(2):
         await shop.use_cases.republish_request(ANA, OnlyIf(order.id, lambda found: found.version == request.sequence))
+    # The second time it was on its way already.
     assert [decode(entry.body) for entry in await shop.outbox()] == [request]
-    assert [(each.action, each.by.key_id) for each in shop.store.audit[-2:]] == [
-        ("order.request_republished", "ana")
-    ] * 2
+    [entry] = [each for each in shop.store.audit if each.action == "order.request_republished"]
+    assert entry.by.key_id == "ana"
 
 
 async def test_an_order_that_waits_for_nothing_or_has_changed_is_left_alone(shop: Shop) -> None:
