@@ -58,9 +58,10 @@ class Visitor:
         self.cookie = ""
 
     async def send(self, method: str, path: str, form: str = "", *, origin: str | None = ORIGIN, **headers: str) -> Any:
-        sent = {"Host": "shop.example", "Cookie": self.cookie, **{k.replace("_", "-"): v for k, v in headers.items()}}
+        sent = {"Host": "shop.example", "Cookie": self.cookie}
         if method != "GET":
             sent |= {"Content-Type": "application/x-www-form-urlencoded"} | ({"Origin": origin} if origin else {})
+        sent |= {name.replace("_", "-"): value for name, value in headers.items()}
         raw = {"raw_path": path.partition("?")[0].encode()}
         return await self._client.open(path, method=method, data=form.encode(), headers=sent, scope_base=raw)
 
@@ -238,8 +239,8 @@ async def test_a_text_of_others_is_never_a_part_of_the_page(shop: Shop, visitor:
 
 def test_nothing_of_the_console_is_imported_before_it_is_asked_for() -> None:
     """But what it begins with, which needs neither templates nor ciphers."""
-    product = Path(entrance.__file__).parents[2]
-    outside = [file for file in product.rglob("*.py") if "console" not in file.parts]
+    console = Path(entrance.__file__).parent
+    outside = [file for file in console.parents[1].rglob("*.py") if console not in file.parents]
     assert len(outside) > 100
     imported = {
         node.module
@@ -254,3 +255,21 @@ def test_nothing_of_the_console_is_imported_before_it_is_asked_for() -> None:
         if isinstance(node, ast.ImportFrom)
     }
     assert begins_with == {"collections", "typing", "attrs", "quart", "application"}
+
+
+async def test_new_orders_are_counted_since_the_one_that_is_shown_first(shop: Shop, visitor: Visitor) -> None:
+    await visitor.sign_in("admin")
+    assert "new</a>" not in await text_of(visitor, "/console/orders/new?q=&newest=")
+    pen = await shop.sells(stock=9)
+    shown = await shop.order((pen, 1))
+    assert ">1 new</a>" in await text_of(visitor, "/console/orders/new?q=&newest=")
+    shop.clock.forward(timedelta(seconds=1))
+    await shop.order((pen, 1), user_id=2)
+    assert ">1 new</a>" in await text_of(visitor, f"/console/orders/new?newest={shown.id}")
+    assert "new</a>" not in await text_of(visitor, f"/console/orders/new?q=customer:1&newest={shown.id}")
+
+
+async def text_of(visitor: Visitor, path: str) -> str:
+    response = await visitor.get(path)
+    assert response.status_code == 200
+    return str(await response.get_data(as_text=True))

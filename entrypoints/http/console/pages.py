@@ -1,6 +1,7 @@
 """Templates into pages, and the static files that they need."""
 
 from collections.abc import Mapping
+from functools import cache
 from hashlib import blake2b
 from http import HTTPStatus
 from importlib.resources import files
@@ -69,22 +70,12 @@ class Pages:
 
     _templates: Environment
     static: Mapping[str, StaticFile]
+    _namespace: str
     _is_open: bool
 
     @classmethod
     def load(cls, *, namespace: str, is_open: bool) -> "Pages":
-        static = {name: _static_file(each) for name, each in _static_files(files(PACKAGE) / "static", "")}
-        templates = Environment(
-            loader=PackageLoader(PACKAGE, "templates"),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        templates.filters.update(FILTERS)
-        templates.globals["namespace"] = namespace
-        templates.globals["static"] = lambda name: f"/console/static/{name}?v={static[name].version}"
-        return cls(templates, static, is_open)
+        return cls(_templates(), _static(), namespace, is_open)
 
     def page(
         self,
@@ -97,10 +88,14 @@ class Pages:
     ) -> Reply:
         """Return a page. `by` is who looks at it, if that is known."""
         theme = request.cookies.get(THEME_COOKIE, "")
+        navigation = [] if by is None else navigation_for(by)
         html = self._templates.get_template(template).render(
             by=by,
+            namespace=self._namespace,
             is_open=self._is_open,
-            navigation=[] if by is None else navigation_for(by),
+            navigation=navigation,
+            # What may be linked to: the caller may see it.
+            screens={entry.path for group in navigation for entry in group.entries},
             path=request.path,
             theme=theme if theme in THEMES else THEMES[0],
             themes=THEMES,
@@ -128,6 +123,27 @@ def static_reply(file: StaticFile) -> Reply:
         ("X-Content-Type-Options", "nosniff"),
     ]
     return Reply(file.content, HTTPStatus.OK, PlainHeaders(headers))
+
+
+# The files of a release never change, and are read once.
+@cache
+def _static() -> Mapping[str, StaticFile]:
+    return {name: _static_file(each) for name, each in _static_files(files(PACKAGE) / "static", "")}
+
+
+@cache
+def _templates() -> Environment:
+    static = _static()
+    templates = Environment(
+        loader=PackageLoader(PACKAGE, "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    templates.filters.update(FILTERS)
+    templates.globals["static"] = lambda name: f"/console/static/{name}?v={static[name].version}"
+    return templates
 
 
 def _static_files(folder: Traversable, path: str) -> list[tuple[str, Traversable]]:

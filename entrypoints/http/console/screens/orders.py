@@ -15,7 +15,7 @@ from entrypoints.http import query
 from entrypoints.http.console.kit import Kit
 from entrypoints.http.console.order_query import InvalidSearch, OrderQuery, order_query
 from entrypoints.http.console.pages import see_other
-from entrypoints.http.console.requests import address, form, parameters
+from entrypoints.http.console.requests import address, form, optional, parameters
 from entrypoints.http.pages import Page, page_of
 from entrypoints.http.replies import Reply
 from entrypoints.http.routes.route import Route
@@ -31,7 +31,7 @@ def _text(text: str) -> str:
 
 
 _PARAMETERS: Final = {"q": _text, "cursor": query.cursor}
-_NEW: Final = {"q": _text, "newest": query.order_id}
+_NEW: Final = {"q": _text, "newest": optional(query.order_id)}
 
 
 def orders_screen(kit: Kit) -> list[Route]:

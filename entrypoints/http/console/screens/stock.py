@@ -14,6 +14,7 @@ from entrypoints.http.console.pages import see_other
 from entrypoints.http.console.requests import address, form, parameters, whole_number
 from entrypoints.http.ids import product_id_of
 from entrypoints.http.pages import page_of
+from entrypoints.http.refusals import InvalidRequest, in_body
 from entrypoints.http.replies import Reply
 from entrypoints.http.routes.route import Route
 
@@ -56,10 +57,12 @@ class _Screen:
 
     async def adjust(self, by: Principal, product_id: str) -> Reply:
         id_, sent = product_id_of(product_id), await form()
-        version = whole_number(sent, "version")
+        version, delta = whole_number(sent, "version"), whole_number(sent, "delta")
+        if delta == 0:
+            raise InvalidRequest(in_body("delta", "0 units change nothing"))
         call = StockCall(
             product_id=id_,
-            delta=whole_number(sent, "delta"),
+            delta=delta,
             reason=sent.get("reason", "").strip(),
             holds=lambda product: product.version == version,
         )
