@@ -41,14 +41,19 @@ def _sender_of_work(url: str, topology: Topology, timeouts: Timeouts) -> Detour:
 
     One host may stand for several nodes as well, so orders have a detour in any case.
     """
-    queues = {name: topology.queues(queue.name)[name] for queue in WORK_QUEUES for name in [topology.queue(queue.name)]}
-    first = Sender(url, f"{topology.namespace} work", timeouts, queues)
-    links: OneLink | TwoLinks = OneLink(Link(first))
+
+    def sender(name: str, *queues: str) -> Sender:
+        kinds = {queue: topology.all_queues[queue] for queue in queues}
+        return Sender(url, f"{topology.namespace} {name}", timeouts, kinds, doubts_refusals=True)
+
+    own = [topology.queue(queue.name) for queue in WORK_QUEUES]
+    links: OneLink | TwoLinks
     if names_several_nodes(url):
-        links = TwoLinks.of(first, Sender(url, f"{topology.namespace} work, second", timeouts, queues))
+        links = TwoLinks.of(sender("work", *own), sender("work, second", *own))
+    else:
+        links = OneLink(Link(sender("work", *own)))
     later = topology.later(INTAKE.name)
-    aside = Sender(url, f"{topology.namespace} work, aside", timeouts, {later: topology.queues(INTAKE.name)[later]})
-    return Detour(links, Link(aside), {topology.queue(INTAKE.name): later})
+    return Detour(links, Link(sender("work, aside", later)), {topology.queue(INTAKE.name): later})
 
 
 @frozen

@@ -41,6 +41,8 @@ class Sender:
     # Its connection should be to another node than that of this one.
     beside: "Sender | None" = field(default=None, init=False)
     _distrusted_at: float = field(default=float("-inf"), init=False)
+    # True where a refusal may be for want of a leader, and the caller can do with `Unavailable` then.
+    _doubts_refusals: bool = field(default=False, kw_only=True)
     # False where a refusal is the caller's to tell of.
     _tells_refusals: bool = field(default=True, kw_only=True)
     _connection: BrokerConnection | None = field(default=None, init=False)
@@ -122,7 +124,7 @@ class Sender:
         queue that is full refuses messages as well, so this is true now and then only.
         """
         now = asyncio.get_running_loop().time()
-        if not self._queues or now < self._distrusted_at + self._timeouts.watch:
+        if not self._doubts_refusals or now < self._distrusted_at + self._timeouts.watch:
             return False
         self._distrusted_at = now
         return any(isinstance(error.frame, commands.Basic.Nack) for error in refused)
