@@ -14,6 +14,8 @@ from quart.testing import QuartClient
 
 from application.access.principal import Principal, Unauthenticated
 from application.access.scopes import CUSTOMER_SCOPES, ROLES, Role
+from domain.dead_letter import DeadMessage
+from domain.dead_letter_groups import reason_of
 from domain.ids import UserId
 from entrypoints.http.console import entrance
 from entrypoints.http.console.navigation import NAVIGATION
@@ -21,6 +23,7 @@ from entrypoints.http.console.screens.entry import SIGN_IN
 from entrypoints.http.console.sessions import COOKIE, LASTS
 from entrypoints.http.routes.route import Open, Route
 from tests.http.browser import app_over
+from tests.unit.builders import NOW
 from tests.unit.shop import Shop
 
 NOWHERE = "01890a5d-ac96-774b-bcce-b302099a8057"
@@ -273,3 +276,20 @@ async def text_of(visitor: Visitor, path: str) -> str:
     response = await visitor.get(path)
     assert response.status_code == 200
     return str(await response.get_data(as_text=True))
+
+
+async def test_dead_letters_are_shown_by_cause_to_who_may_decide_about_them() -> None:
+    shop = Shop()
+    message = DeadMessage(
+        body=b"1", reason=reason_of("ValueError", "charge", "no"), attempts=1, first_at=NOW, last_at=NOW
+    )
+    async with shop.unit_of_work() as tx:
+        await tx.dead_letters.record("payments", [message])
+    told = {}
+    for role in ("admin", "read"):
+        visitor = Visitor(app_for(shop))
+        await visitor.sign_in(role)
+        told[role] = await text_of(visitor, "/console/now")
+    assert "Dead letters by cause" in told["admin"]
+    assert "ValueError charge" in told["admin"]
+    assert "Dead letters by cause" not in told["read"]

@@ -13,6 +13,7 @@ from entrypoints.http.replies import Reply
 from entrypoints.http.routes.route import Route
 
 PATH: Final = "/console/now"
+_MOST_GROUPS: Final = 5
 
 
 def now_screen(kit: Kit) -> list[Route]:
@@ -28,7 +29,11 @@ class _Screen:
     _kit: Kit
 
     async def show(self, by: Principal) -> Reply:
-        return self._kit.pages.page("now.html", by, **await self._parts(by))
+        groups = None
+        # Only when the page is opened: of many letters, thousands are looked at.
+        if Scope.DEAD_LETTERS_REPLAY in by.scopes:
+            groups = await self._kit.parts.ask("dead letters by cause", self._kit.use_cases.group_dead_letters(by))
+        return self._kit.pages.page("now.html", by, groups=groups, most=_MOST_GROUPS, **await self._parts(by))
 
     async def numbers(self, by: Principal) -> Reply:
         """The part of the page that is read anew."""

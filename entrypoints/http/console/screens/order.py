@@ -1,5 +1,6 @@
 """One order: where it stands and why, how it came there, and what can be done about it."""
 
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from itertools import pairwise
@@ -45,6 +46,8 @@ _WORDS: Final = {
     "order.change_refused": "Change refused",
     "order.deleted": "Deleted",
 }
+# What came of a webhook, as `ExplainOrder` tells it.
+_SENT: Final = re.compile(r"webhook (\S+) to endpoint \S+ is (\w+)(.*)")
 
 
 @frozen
@@ -201,5 +204,12 @@ def _legs(steps: Sequence[Step]) -> list[_Leg]:
     legs = []
     for step, span in zip(steps, [None, *spans], strict=False):
         share = 0 if span is None else span.total_seconds() / longest
-        legs.append(_Leg(step, _WORDS.get(step.what, step.what), span, max(1, round(_HEAVIEST * share))))
+        legs.append(_Leg(step, _title(step.what), span, max(1, round(_HEAVIEST * share))))
     return legs
+
+
+def _title(what: str) -> str:
+    if sent := _SENT.fullmatch(what):
+        # Which receiver it was, stands beside the order.
+        return f"Webhook {sent[1]} {sent[2].lower()}{sent[3].replace('_', ' ')}"
+    return _WORDS.get(what, what)
