@@ -36,6 +36,7 @@ ADDRESSES = {
     "<key_id>": "0123456789ab",
     "<endpoint_id>": NOWHERE,
     "<delivery_id>": f"{NOWHERE}.1",
+    "<letter_id>": "1",
 }
 
 

@@ -24,6 +24,8 @@ from entrypoints.http.console.pages import Pages, see_other
 from entrypoints.http.console.parts import QUERY_TIMEOUT, Parts
 from entrypoints.http.console.requests import expect_own_origin
 from entrypoints.http.console.screens.audit import audit_screen
+from entrypoints.http.console.screens.bulk_operations import bulk_operations_screens
+from entrypoints.http.console.screens.dead_letters import dead_letters_screens
 from entrypoints.http.console.screens.entry import SIGN_IN, entry_screens
 from entrypoints.http.console.screens.jobs import jobs_screen
 from entrypoints.http.console.screens.keys import keys_screen
@@ -92,6 +94,8 @@ def console_app(  # noqa: PLR0913 - each is given by name
         *stock_screen(kit),
         *webhooks_screen(kit),
         *jobs_screen(kit),
+        *dead_letters_screens(kit),
+        *bulk_operations_screens(kit),
         *audit_screen(kit),
         *keys_screen(kit),
     )

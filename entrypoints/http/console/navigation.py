@@ -34,6 +34,13 @@ NAVIGATION: Final[Sequence[Group]] = (
         ),
     ),
     Group(
+        "Failures",
+        (
+            Entry("Dead letters", "/console/dead-letters", Scope.DEAD_LETTERS_REPLAY, "d"),
+            Entry("Bulk operations", "/console/bulk-operations", Scope.DEAD_LETTERS_REPLAY, "b"),
+        ),
+    ),
+    Group(
         "Deliver",
         (
             Entry("Webhooks", "/console/webhooks", Scope.WEBHOOKS_WRITE, "w"),

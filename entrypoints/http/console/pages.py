@@ -54,6 +54,10 @@ DONE: Final[Mapping[str, str]] = {
     "webhook-enabled": "The receiver is sent events again.",
     "webhook-disabled": "The receiver is sent nothing more until it is enabled.",
     "export-started": "The export is being written.",
+    "letter-replayed": "It is in the outbox again.",
+    "letter-discarded": "It is discarded.",
+    "bulk-started": "It has begun.",
+    "bulk-stopped": "It takes no further message.",
 }
 
 

@@ -1,0 +1,86 @@
+"""Bulk operations: who has started which, how far they are, and what became of each item."""
+
+import json
+from typing import Any, Final, cast
+
+from attrs import frozen
+from quart import request
+
+from application.access.principal import Principal
+from application.access.scopes import Scope
+from application.operations.bulk import NEEDS, Act, BulkRequest
+from application.operations.bulk_operations import BulkOperation
+from application.ports.jobs import place_of
+from domain.dead_letter_groups import CauseFilter
+from domain.jobs.job import FINISHED
+from entrypoints.http import query
+from entrypoints.http.console.kit import Kit
+from entrypoints.http.console.pages import see_other
+from entrypoints.http.console.requests import form
+from entrypoints.http.ids import job_id_of, whole_number_of
+from entrypoints.http.pages import page_of
+from entrypoints.http.refusals import InvalidRequest, in_body
+from entrypoints.http.replies import Reply
+from entrypoints.http.routes.route import Route
+
+_LIST: Final = {"cursor": query.cursor}
+# Of the results of an operation. The whole file can be downloaded from the API.
+_MOST_SHOWN: Final = 200
+
+
+def bulk_operations_screens(kit: Kit) -> list[Route]:
+    screen, needs, one = _Screens(kit), Scope.DEAD_LETTERS_REPLAY, "/console/bulk-operations/<job_id>"
+    return [
+        Route("GET", "/console/bulk-operations", needs, screen.all),
+        Route("POST", "/console/bulk-operations", frozenset(NEEDS.values()), screen.start),
+        Route("GET", one, needs, screen.one),
+        Route("POST", f"{one}/stop", needs, screen.stop),
+    ]
+
+
+@frozen
+class _Screens:
+    _kit: Kit
+
+    async def all(self, by: Principal) -> Reply:
+        page = await page_of(
+            self._kit.cursors.of_bulk_operations(),
+            query.parameters(request.query_string, _LIST),
+            lambda before, limit: self._kit.use_cases.list_bulk(by, before=before, limit=limit),
+            lambda operation: place_of(operation.job),
+        )
+        return self._kit.pages.page("bulk_operations.html", by, operations=page.items, next=page.next)
+
+    async def start(self, by: Principal) -> Reply:
+        sent = await form()
+        act, count = sent.get("act"), whole_number_of(sent.get("count", "").strip())
+        if act not in NEEDS:
+            raise InvalidRequest(in_body("act", f"it is one of {', '.join(NEEDS)}", "not_one_of"))
+        only = CauseFilter(**{name: sent.get(name) for name in ("queue", "error", "place")})
+        wanted = BulkRequest(act=cast(Act, act), only=only, reason=sent.get("reason", ""))
+        # A count that is no number is one that is wrong.
+        job = await self._kit.use_cases.start_bulk(by, wanted, count=-1 if count is None else count)
+        return see_other(f"/console/bulk-operations/{job.id}?done=bulk-started")
+
+    async def one(self, job_id: str, by: Principal) -> Reply:
+        operation = await self._kit.use_cases.get_bulk(by, job_id_of(job_id))
+        return self._kit.pages.page(
+            "bulk_operation.html",
+            by,
+            operation=operation,
+            has_ended=operation.job.status in FINISHED,
+            results=await self._results(by, operation),
+            most_shown=_MOST_SHOWN,
+        )
+
+    async def stop(self, job_id: str, by: Principal) -> Reply:
+        id_ = job_id_of(job_id)
+        await self._kit.use_cases.stop_bulk(by, id_)
+        return see_other(f"/console/bulk-operations/{id_}?done=bulk-stopped")
+
+    async def _results(self, by: Principal, operation: BulkOperation) -> list[dict[str, Any]]:
+        if operation.items is None:
+            return []
+        part = await self._kit.use_cases.read_items(by, operation.items, at=0)
+        lines = part.split(b"\n")[:-1]
+        return [json.loads(line) for line in lines[:_MOST_SHOWN]]

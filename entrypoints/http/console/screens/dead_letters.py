@@ -1,0 +1,140 @@
+"""Messages that failed: in groups, one by one, what a replay would do, and what a person decides."""
+
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from attrs import frozen
+from quart import request
+
+from application.access.principal import Principal
+from application.access.scopes import Scope
+from application.operations.bulk import BulkRequest
+from domain.dead_letter import DeadLetter
+from domain.dead_letter_groups import CauseFilter, cause_in
+from domain.orders.events import Event
+from entrypoints.http import query
+from entrypoints.http.bodies.dead_letters import event_in
+from entrypoints.http.console.kit import Kit
+from entrypoints.http.console.pages import see_other
+from entrypoints.http.console.requests import form, optional
+from entrypoints.http.ids import letter_id_of
+from entrypoints.http.pages import page_of
+from entrypoints.http.replies import Reply
+from entrypoints.http.routes.route import Route
+
+# In a link to a group, an empty place is one that is not known.
+_CAUSE: Final = {"queue": optional(query.queue), "error": optional(query.error), "place": query.place}
+_LIST: Final = {**_CAUSE, "cursor": query.cursor}
+_MOST_SHOWN: Final = 65_536
+
+
+def dead_letters_screens(kit: Kit) -> list[Route]:
+    screen, replay, discard = _Screens(kit), Scope.DEAD_LETTERS_REPLAY, Scope.DEAD_LETTERS_DISCARD
+    one = "/console/dead-letters/<letter_id>"
+    return [
+        Route("GET", "/console/dead-letters", replay, screen.groups),
+        Route("GET", "/console/dead-letters/group", replay, screen.group),
+        Route("GET", one, replay, screen.letter),
+        Route("POST", f"{one}/try", replay, screen.try_copy),
+        Route("POST", f"{one}/replay", replay, screen.replay),
+        Route("POST", f"{one}/discard", discard, screen.discard),
+    ]
+
+
+@frozen
+class _Screens:
+    _kit: Kit
+
+    async def groups(self, by: Principal) -> Reply:
+        found = await self._kit.parts.ask("dead letters", self._kit.use_cases.group_dead_letters(by))
+        return self._kit.pages.page("dead_letters.html", by, found=found, link=_link)
+
+    async def group(self, by: Principal) -> Reply:
+        wanted = query.parameters(request.query_string, _LIST)
+        only = CauseFilter(**{name: wanted.get(name) for name in _CAUSE})
+        use_cases = self._kit.use_cases
+        page = await page_of(
+            self._kit.cursors.of_dead_letters(only, decided=False),
+            wanted,
+            lambda after, limit: use_cases.list_dead_letters(by, only=only, after=after, limit=limit),
+            lambda letter: letter.id,
+        )
+        measured = await use_cases.measure_bulk(by, BulkRequest(act="replay", only=only))
+        return self._kit.pages.page(
+            "dead_letter_group.html",
+            by,
+            letters=page.items,
+            next=page.next,
+            only=only,
+            measured=measured,
+            query=_query(only),
+            may_discard=Scope.DEAD_LETTERS_DISCARD in by.scopes,
+        )
+
+    async def letter(self, letter_id: str, by: Principal) -> Reply:
+        return await self._show(by, letter_id_of(letter_id), None)
+
+    async def try_copy(self, letter_id: str, by: Principal) -> Reply:
+        message = (await form()).get("message", "")
+        return await self._show(by, letter_id_of(letter_id), message)
+
+    async def replay(self, letter_id: str, by: Principal) -> Reply:
+        id_, sent = letter_id_of(letter_id), await form()
+        reason = sent.get("reason", "")
+        if "message" in sent:
+            await self._kit.use_cases.replay_edited(by, id_, _event(sent["message"]), reason=reason)
+        else:
+            _expect_done(await self._kit.use_cases.replay_dead_letters(by, [id_], reason=reason))
+        return see_other(f"/console/dead-letters/{id_}?done=letter-replayed")
+
+    async def discard(self, letter_id: str, by: Principal) -> Reply:
+        id_, sent = letter_id_of(letter_id), await form()
+        _expect_done(await self._kit.use_cases.discard_dead_letters(by, [id_], reason=sent.get("reason", "")))
+        return see_other(f"/console/dead-letters/{id_}?done=letter-discarded")
+
+    async def _show(self, by: Principal, id_: int, copy: str | None) -> Reply:
+        use_cases = self._kit.use_cases
+        letter = await use_cases.get_dead_letter(by, id_)
+        instead = None if copy is None else _event(copy)
+        trial = None
+        if letter.decision is None:
+            trial = await self._kit.parts.ask(f"dead letter {id_}", use_cases.try_dead_letter(by, id_, instead=instead))
+        message = letter.message.body[:_MOST_SHOWN].decode(errors="backslashreplace")
+        return self._kit.pages.page(
+            "dead_letter.html",
+            by,
+            letter=letter,
+            cause=cause_in(letter.consumer, letter.message.reason),
+            query=_query_of(letter),
+            message=message,
+            copy=message if copy is None else copy.replace("\r\n", "\n"),
+            is_copy=copy is not None,
+            trial=trial,
+            may_discard=Scope.DEAD_LETTERS_DISCARD in by.scopes,
+        )
+
+
+def _event(message: str) -> Event:
+    """Return the event that a form has. A browser ends lines with CR and LF."""
+    return event_in(message.replace("\r\n", "\n"))
+
+
+def _expect_done(outcomes: Any) -> None:
+    for outcome in outcomes:
+        if isinstance(outcome, Exception):
+            raise outcome
+
+
+def _link(group: Any) -> str:
+    cause = group.cause
+    return f"/console/dead-letters/group?{_query(CauseFilter(queue=cause.queue, error=cause.error, place=cause.place))}"
+
+
+def _query_of(letter: DeadLetter) -> str:
+    cause = cause_in(letter.consumer, letter.message.reason)
+    return _query(CauseFilter(queue=cause.queue, error=cause.error, place=cause.place))
+
+
+def _query(only: CauseFilter) -> str:
+    given = {"queue": only.queue, "error": only.error, "place": only.place}
+    return urlencode({name: value for name, value in given.items() if value is not None})

@@ -1,0 +1,119 @@
+"""A shop with 300 dead letters of three kinds: which failed, what would a replay do, and what is done about them."""
+
+import asyncio
+from time import monotonic, sleep
+from uuid import UUID
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from adapters.codecs.events import encode
+from adapters.sql.core.engine import create_engine
+from adapters.sql.unit_of_work import SqlUnitOfWork
+from domain.dead_letter import DeadMessage
+from domain.ids import OrderId
+from domain.orders.events import PaymentRequested
+from tests.brokers import payment_requested
+from tests.console.conftest import Console, expect_accessible
+from tests.servers.process import SLOWEST
+from tests.unit.builders import LATER, NOW
+
+BROKEN = "KeyError in application.payments.process_payment.ProcessPayment.record: 'surprise'"
+PER_KIND = 100
+
+
+@pytest.fixture(scope="module")
+def _three_kinds(console: Console) -> None:
+    """Payments of orders that are PAID by now, messages of no order, and what is no message."""
+    product = console.service.add_product(stock=PER_KIND)
+    orders = [OrderId(UUID(_placed(console, product)["order_id"])) for _ in range(PER_KIND)]
+    deadline = monotonic() + 60 * SLOWEST
+    with console.client() as api:
+        while api.get("/orders?status=PAID&count=capped").json()["count"] < PER_KIND:
+            assert monotonic() < deadline
+            sleep(0.1)
+    asyncio.run(_set_aside(console, orders))
+
+
+def _placed(console: Console, product: int) -> dict[str, str]:
+    with console.client() as api:
+        body = {"user_id": 1, "items": [{"product_id": product, "quantity": 1}], "pay": True}
+        answer = api.post("/orders", json=body)
+        answer.raise_for_status()
+        found: dict[str, str] = answer.json()
+        return found
+
+
+async def _set_aside(console: Console, orders: list[OrderId]) -> None:
+
+    engine = create_engine(console.service.database)
+    try:
+        unit_of_work = SqlUnitOfWork(engine)
+        async with unit_of_work.reading() as tx:
+            events = await tx.events.of_orders(set(orders))
+        payments = [event for event in events if isinstance(event, PaymentRequested)]
+        assert len(payments) == PER_KIND
+        kinds = {
+            BROKEN: [encode(event) for event in payments],
+            "UnknownOrder: there is no such order": [encode(payment_requested()) for _ in range(PER_KIND)],
+            "BadMessage: it is no JSON": [b"forged %d" % number for number in range(PER_KIND)],
+        }
+        async with unit_of_work() as tx:
+            for reason, bodies in kinds.items():
+                dead = [
+                    DeadMessage(body=body, reason=reason, attempts=8, first_at=NOW, last_at=LATER) for body in bodies
+                ]
+                await tx.dead_letters.record("payments", dead)
+    finally:
+        await engine.dispose()
+
+
+@pytest.mark.usefixtures("_three_kinds")
+def test_300_dead_letters_are_looked_at_replayed_and_discarded(page: Page) -> None:
+    page.goto("/console/dead-letters")
+    expect(page.locator("[data-row]")).to_have_count(3)
+    expect_accessible(page)
+    # Which failed: by keyboard to the first group, and to its first message.
+    page.get_by_role("link", name="KeyError").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("KeyError")
+    expect_accessible(page)
+    page.keyboard.press("j")
+    page.keyboard.press("Enter")
+    # What a replay would do: its order is PAID by now.
+    expect(page.get_by_role("heading", name="What a replay would do")).to_be_visible()
+    expect(page.get_by_text("Nothing: it was done before.")).to_be_visible()
+    expect_accessible(page)
+    # Replay all of them, safely.
+    page.go_back()
+    page.keyboard.press("r")
+    expect(page.get_by_role("heading", name="Replay 100 messages?")).to_be_visible()
+    expect_accessible(page)
+    page.get_by_role("dialog").get_by_role("button", name="Replay all").click()
+    expect(page.get_by_role("status").first).to_have_text("It has begun.")
+    expect(page.get_by_text("COMPLETED")).to_be_visible()
+    expect(page.locator("[data-row]")).to_have_count(PER_KIND)
+    expect(page.locator(".badge.good")).to_have_count(PER_KIND)
+    expect_accessible(page)
+
+    # Discard all that are left: 200, so that the number has to be typed.
+    page.goto("/console/dead-letters/group")
+    page.get_by_role("button", name="Discard all").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Reason").fill("an attack on the till")
+    dialog.get_by_label("Type 200 to confirm").fill("20")
+    dialog.get_by_role("button", name="Discard all").click()
+    expect(page.get_by_text("there are 200 of them now")).to_be_visible()
+    page.go_back()
+    page.get_by_role("button", name="Discard all").click()
+    dialog.get_by_label("Reason").fill("an attack on the till")
+    dialog.get_by_label("Type 200 to confirm").fill("200")
+    dialog.get_by_role("button", name="Discard all").click()
+    expect(page.get_by_text("COMPLETED")).to_be_visible()
+    page.goto("/console/dead-letters")
+    expect(page.get_by_text("No message waits for a decision.")).to_be_visible()
+    # Who discarded what.
+    page.goto("/console/audit")
+    expect(page.get_by_text("an attack on the till").first).to_be_visible()
+    page.goto("/console/bulk-operations")
+    expect(page.locator("[data-row]")).to_have_count(2)
+    expect_accessible(page)
