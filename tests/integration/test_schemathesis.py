@@ -50,6 +50,12 @@ RULES_OF_THE_SHOP = {
     # A text that is no table, or names no columns.
     "POST /imports": [422],
     "GET /imports/{job_id}/results": [416],
+    # A discard without a reason.
+    "POST /bulk-operations": [422],
+    "GET /bulk-operations/{job_id}/results": [416],
+    # An edited message that is no event, or is too long when it is written as bytes.
+    "POST /dead-letters/{letter_id}/try": [413, 422],
+    "POST /dead-letters/{letter_id}/replay": [413, 422],
     # Every character of a long text may be written as twelve bytes, which are too many for a body.
     "POST /messages": [413, 422],
     "POST /orders/{order_id}/messages": [413, 422],
