@@ -81,6 +81,10 @@ class _Screens:
     async def _results(self, by: Principal, operation: BulkOperation) -> list[dict[str, Any]]:
         if operation.items is None:
             return []
-        part = await self._kit.use_cases.read_items(by, operation.items, at=0)
-        lines = part.split(b"\n")[:-1]
-        return [json.loads(line) for line in lines[:_MOST_SHOWN]]
+        content = b""
+        # It comes in as many parts as there were transactions.
+        while content.count(b"\n") < _MOST_SHOWN and (
+            part := await self._kit.use_cases.read_items(by, operation.items, at=len(content))
+        ):
+            content += part
+        return [json.loads(line) for line in content.splitlines()[:_MOST_SHOWN]]
