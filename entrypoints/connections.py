@@ -24,8 +24,9 @@ async def open_container(
     new: bool = False,
     lock_timeout: float = LOCK_TIMEOUT,
     statement_timeout: float = STATEMENT_TIMEOUT,
+    program: str | None = None,
 ) -> AsyncGenerator[Container, None]:
-    """Everything that a program may use. With `new`, missing files are made.
+    """Everything that a program may use. With `new`, missing files are made. A `program` is traced under its name.
 
     Redis is connected at once, other servers when they are first used.
     """
@@ -42,7 +43,13 @@ async def open_container(
                 redis = await stack.enter_async_context(open_redis(settings.redis_url))
             except BadAddress as error:
                 raise InvalidSettings(f"REDIS_URL: {error}") from None
+        tracer = None
+        if program is not None:
+            from entrypoints.traces import open_tracer  # noqa: PLC0415
+
+            tracer = await stack.enter_async_context(open_tracer(settings, program))
         yield Container(
+            tracer=tracer,
             settings=settings,
             engine=engine,
             outbox_signal=await stack.enter_async_context(signal),

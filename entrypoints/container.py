@@ -42,7 +42,7 @@ from application.ports.environment import Clock, NewId, NewSecret
 from application.ports.messaging import IntakeQueue, OutboxSignal
 from application.ports.persistence import UnitOfWork
 from application.ports.rate_limits import RateLimiter
-from application.ports.telemetry import NoTelemetry, Telemetry
+from application.ports.telemetry import NoTelemetry, Telemetry, Tracer
 from application.ports.webhooks import WebhookTransport
 from entrypoints.broker import Broker
 from entrypoints.health import ServerHealth
@@ -293,6 +293,8 @@ class Container(containers.DeclarativeContainer):
 
     relay_name: providers.Provider[str] = providers.Singleton(_relay_name, settings)
     telemetry: providers.Provider[Telemetry] = providers.Singleton(_telemetry, settings)
+    # None if nothing is traced.
+    tracer: providers.Provider[Tracer | None] = providers.Object(None)
 
     webhook_transport: providers.Provider[WebhookTransport] = providers.Singleton(
         DeferredTransport, providers.Callable(partial, _webhook_transport, settings, now)
@@ -326,6 +328,7 @@ class Container(containers.DeclarativeContainer):
         webhook_transport=webhook_transport,
         webhook_messages=providers.Factory(SignedMessages),
         telemetry=telemetry,
+        tracer=tracer,
         now=now,
         new_id=new_id,
         new_secret=new_secret,

@@ -20,6 +20,7 @@ import httpx
 import msgspec
 from attrs import define, frozen
 
+from adapters.codecs.plain import plain
 from adapters.codecs.standard_webhooks import KEY_BYTES, WebhookSecret
 from entrypoints.errors import CannotGoOn
 
@@ -108,7 +109,7 @@ class Place:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             unfinished.touch(mode=0o600)
-            unfinished.write_bytes(msgspec.json.encode(self._kept))
+            unfinished.write_bytes(msgspec.json.encode(self._kept, enc_hook=plain))
             unfinished.replace(self._path)
         except OSError as error:
             raise ListenerError(f"{self._path} can't be written: {error.strerror}") from None

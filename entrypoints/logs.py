@@ -7,14 +7,14 @@ from typing import Final
 import structlog
 from structlog.typing import EventDict
 
-from application.execution.working_for import request_ids
+from application.execution.working_for import request_ids, traceparent_of
 from entrypoints.settings import Settings
 from entrypoints.shown import shown, without_secrets
 
 _TRACEBACK = "exception"
 _TIME: Final = {"json": "ts", "text": "timestamp"}
 # The first fields of a line of JSON, where it has them; the others follow.
-_FIRST: Final = ("ts", "level", "event", "request_id", "order_id", "sequence", "queue", "attempt", "key")
+_FIRST: Final = ("ts", "level", "event", "request_id", "trace_id", "order_id", "sequence", "queue", "attempt", "key")
 # What a URL asks for may be a secret under any name.
 _QUERY: Final = re.compile(r"(?P<url>\bhttps?://[^\s?]*\?)[^\s\"')>]+", re.IGNORECASE)
 
@@ -65,7 +65,9 @@ def _name_requests(_logger: object, _method: str, event: EventDict) -> EventDict
     """Name the request that caused this line, or the requests of the batch that did."""
     ids = request_ids()
     if len(ids) == 1:
-        event["request_id"] = ids[0]
+        event["request_id"] = str(ids[0])
+        if (traceparent := traceparent_of(ids[0])) is not None:
+            event["trace_id"] = traceparent.split("-")[1]
     elif ids:
         event["request_ids"] = ", ".join(ids)
     return event

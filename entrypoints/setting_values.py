@@ -4,6 +4,7 @@ import re
 from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Final
+from urllib.parse import urlsplit
 
 from application.ports.rate_limits import Quota
 
@@ -78,3 +79,10 @@ def seconds_in(text: str) -> float:
     if match is None:
         raise ValueError(f"{text[:40]!r} is no duration; write a number and its unit, as in 500ms, 10s, 30m or 2h")
     return float(match[1]) * _UNITS[match[2]]
+
+
+def expect_collector(text: str) -> None:
+    """Raise `ValueError`."""
+    url = urlsplit(text)
+    if url.scheme not in {"http", "https"} or not url.hostname or url.username is not None or url.query or url.fragment:
+        raise ValueError("this is no address of a collector; write it as in http://collector:4318")

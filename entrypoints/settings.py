@@ -19,13 +19,26 @@ from entrypoints.access_format import line_writer
 from entrypoints.aliases import switch, translate
 from entrypoints.server_parts import compose_urls
 from entrypoints.server_urls import AMQP, DATABASE, MANAGEMENT, REDIS, UrlRules, expect_text, is_host, with_password
-from entrypoints.setting_values import duration_in, expect_currency, networks_in, origins_in, quotas_in, range_in
+from entrypoints.setting_values import (
+    duration_in,
+    expect_collector,
+    expect_currency,
+    networks_in,
+    origins_in,
+    quotas_in,
+    range_in,
+)
 from entrypoints.sqlite_urls import is_sqlite, sqlite_file
 
 PREFIX: Final = "HOLDFAST_"
 DATABASE_FILE: Final = "holdfast.db"
 # Other software uses these names, too.
-_SERVERS: Final = {"database_url": "DATABASE_URL", "redis_url": "REDIS_URL", "amqp_url": "AMQP_URL"}
+_SERVERS: Final = {
+    "database_url": "DATABASE_URL",
+    "redis_url": "REDIS_URL",
+    "amqp_url": "AMQP_URL",
+    "otel_exporter_otlp_endpoint": "OTEL_EXPORTER_OTLP_ENDPOINT",
+}
 _URLS: Final[Mapping[str, UrlRules]] = MappingProxyType(
     {"database_url": DATABASE, "redis_url": REDIS, "amqp_url": AMQP, "amqp_management_url": MANAGEMENT}
 )
@@ -248,6 +261,14 @@ class Settings:
         " the next ones; that of the API itself needs a key with the scope metrics:read; by default there are no"
         " metrics",
     )
+    otel_exporter_otlp_endpoint: str = _setting(
+        "",
+        "where traces are sent by OTLP over HTTP, as in http://collector:4318; needs the extra holdfast[otel]; by"
+        " default there are none",
+    )
+    trace_ratio: Rate = _setting(
+        0.1, "share of requests that are traced, of those whose caller does not say so by a traceparent"
+    )
     log_format: Literal["text", "json"] = _setting("text", "how it is logged: text or json")
 
     @property
@@ -428,6 +449,7 @@ def _of_caches(values: Mapping[str, object], written: Callable[[str], str]) -> l
 def _without_effect(asked: Collection[str], values: Mapping[str, object], written: Callable[[str], str]) -> list[str]:
     """A setting that would change nothing is refused, not overlooked."""
     needed = {"access_log_format": "access_log_file", "metrics_host": "metrics_port", "amqp_management_url": "amqp_url"}
+    needed |= {"trace_ratio": "otel_exporter_otlp_endpoint"}
     if not values.get("cache_disabled"):
         needed |= {"order_cache_ttl": "redis_url", "accepted_cache_ttl": "redis_url"}
     problems = [
@@ -491,6 +513,8 @@ def _check(setting: str, text: str) -> None:
         sqlite_file(text)
     elif setting in _URLS:
         _URLS[setting].read(text)
+    elif setting == "otel_exporter_otlp_endpoint":
+        expect_collector(text)
     elif setting in _HOSTS and not is_host(text):
         raise ValueError(f"{text!r} is neither a host name nor an IP address")
     elif setting == "rate_limit":

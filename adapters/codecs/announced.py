@@ -26,6 +26,7 @@ from adapters.codecs.event_shapes import (
 )
 from adapters.codecs.events import SCHEMA, BadMessage
 from adapters.codecs.ids import in_json
+from adapters.codecs.plain import plain
 from adapters.codecs.shapes import AddressShape, DetailsShape, LineShape
 from application.ports.outbox import OutboxEntry
 from domain.orders.events import EVENT_TYPES, Event, OrderAccepted
@@ -190,7 +191,7 @@ ANNOUNCED: Final[tuple[type[Event], ...]] = tuple(kind for kind in EVENT_TYPES i
 DATA_OF: Final[Mapping[type[Event], Any]] = MappingProxyType(
     {kind: _DATA_OF_SHAPES[EVENT_SHAPES[kind]] for kind in ANNOUNCED}
 )
-_ENCODER: Final = msgspec.json.Encoder()
+_ENCODER: Final = msgspec.json.Encoder(enc_hook=plain)
 
 
 def data_of(event: Event) -> EventData:

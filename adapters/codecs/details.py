@@ -4,10 +4,11 @@ from typing import Final
 
 import msgspec
 
+from adapters.codecs.plain import plain
 from adapters.codecs.shapes import DetailsShape
 from domain.orders.details import OrderDetails
 
-_ENCODER: Final = msgspec.json.Encoder()
+_ENCODER: Final = msgspec.json.Encoder(enc_hook=plain)
 _DECODER: Final = msgspec.json.Decoder(DetailsShape)
 
 

@@ -3,11 +3,15 @@
 A message is one JSON object: `type` and `schema`, then the fields of the event.
 """
 
+import re
 from typing import Final
 
 import msgspec
+from attrs import evolve
 
 from adapters.codecs.event_shapes import EVENT_SHAPES, EventShape
+from adapters.codecs.plain import plain
+from application.execution.working_for import TracedId, traceparent_of
 from domain.errors import DomainError
 from domain.orders.events import EVENT_TYPES, Event
 
@@ -21,7 +25,11 @@ _LONGEST_REQUEST_ID: Final = 255
 _FIRST_YEAR, _LAST_YEAR = 1970, 9998
 
 _PREFIXES: Final = {kind: f'{{"type":"{kind.type}","schema":{SCHEMA},'.encode() for kind in EVENT_TYPES}
-_ENCODER: Final = msgspec.json.Encoder()
+_ENCODER: Final = msgspec.json.Encoder(enc_hook=plain)
+# The last member of an event whose trace is kept. Only what is sampled is.
+_TRACED: Final = re.compile(rb',"traceparent":"(00-[0-9a-f]{32}-[0-9a-f]{16}-01)"\}\Z')
+_TRACED_END: Final = b'-01"}'
+_LONGEST_TRACED: Final = 80
 
 
 class BadMessage(Exception):
@@ -46,7 +54,18 @@ _DECODERS: Final[dict[str, msgspec.json.Decoder[EventShape]]] = {
 
 def encode(event: Event) -> bytes:
     # The JSON object of its shape, with two members put in front.
-    return _PREFIXES[type(event)] + _ENCODER.encode(EVENT_SHAPES[type(event)].of(event))[1:]
+    body = _PREFIXES[type(event)] + _ENCODER.encode(EVENT_SHAPES[type(event)].of(event))[1:]
+    traceparent = traceparent_of(event.request_id)
+    return body if traceparent is None else b'%b,"traceparent":"%b"}' % (body[:-1], traceparent.encode())
+
+
+def traceparent_in(body: bytes | str) -> str | None:
+    """Return the place in a trace that an encoded event names."""
+    end = body[-_LONGEST_TRACED:]
+    end = end.encode(errors="replace") if isinstance(end, str) else end
+    # Most have none, and to look at the end alone is faster than to match.
+    found = _TRACED.search(end) if end.endswith(_TRACED_END) else None
+    return found[1].decode() if found else None
 
 
 def decode(body: bytes | str) -> Event:
@@ -62,6 +81,8 @@ def decode(body: bytes | str) -> Event:
             raise FromLaterRelease(f"type {head.type!r} is unknown to this version")
         event = _DECODERS[head.type].decode(body).restored(_KINDS[head.type])
         _expect_storable(event)
+        if event.request_id and (traceparent := traceparent_in(body)):
+            event = evolve(event, request_id=TracedId.of(event.request_id, traceparent))
     except (DomainError, RecursionError, ValueError) as error:
         raise BadMessage(str(error)) from error
     return event

@@ -19,6 +19,7 @@ from msgspec import Struct
 from adapters.codecs.announced import AddressData, details_of
 from adapters.codecs.feed_items import FeedItemBody
 from adapters.codecs.ids import in_json
+from adapters.codecs.plain import plain
 from adapters.codecs.shapes import DetailsShape
 from application.ports.feed import Position
 from application.ports.rows import Row, RowResult, RowWriter
@@ -28,7 +29,7 @@ from domain.orders.order import Order
 # What a spreadsheet would take for a formula begins so. It gets a `'` in front, and so does what looks like that.
 _FORMULA: Final = re.compile(r"'*[=+\-@\t\r]")
 _ESCAPED: Final = re.compile(r"'+[=+\-@\t\r]")
-_ENCODER: Final = msgspec.json.Encoder()
+_ENCODER: Final = msgspec.json.Encoder(enc_hook=plain)
 
 
 class ItemRow(Struct):
@@ -154,7 +155,7 @@ class CsvWriter:
         table = csv.writer(text)
         for row in rows:
             # What is not set has its cell as well.
-            values = msgspec.to_builtins(row_of(row))
+            values = msgspec.to_builtins(row_of(row), enc_hook=plain)
             table.writerow([_cell(values.get(name)) for name in _ROWS[what].__struct_fields__])
         return text.getvalue().encode()
 

@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from adapters.codecs.plain import plain
 from adapters.codecs.shapes import OrderShape, ProductShape
 from application.ports.idempotency import Answer
 from domain import errors
@@ -42,7 +43,7 @@ class _Stored(msgspec.Struct, omit_defaults=True):
     product: ProductShape | None = None
 
 
-_ENCODER: Final = msgspec.json.Encoder()
+_ENCODER: Final = msgspec.json.Encoder(enc_hook=plain)
 _DECODER: Final = msgspec.json.Decoder(_Stored)
 
 

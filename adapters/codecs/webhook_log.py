@@ -6,10 +6,11 @@ from typing import Final
 
 import msgspec
 
+from adapters.codecs.plain import plain
 from application.ports.webhooks import Attempt, AttemptFailure
 from domain.webhooks.endpoint import Secret
 
-_ENCODER: Final = msgspec.json.Encoder()
+_ENCODER: Final = msgspec.json.Encoder(enc_hook=plain)
 
 
 class AttemptLine(msgspec.Struct, omit_defaults=True):

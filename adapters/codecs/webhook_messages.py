@@ -5,11 +5,13 @@ from typing import Final
 from uuid import UUID
 
 import msgspec
-from attrs import frozen
+from attrs import evolve, frozen
 from msgspec import UNSET, Struct, UnsetType
 
 from adapters.codecs.feed_items import FeedItemBody
+from adapters.codecs.plain import plain
 from adapters.codecs.standard_webhooks import WebhookSecret, signed_headers
+from application.execution.working_for import traceparent_of
 from application.ports.webhooks import Told, WebhookRequest
 from domain.orders.events import Event
 from domain.webhooks.endpoint import Endpoint, Payload
@@ -17,7 +19,7 @@ from domain.webhooks.endpoint import Endpoint, Payload
 # Bytes. A larger body is sent without the data of the event.
 MAX_BODY: Final = 20_000
 PING: Final = "webhook.ping"
-_ENCODER: Final = msgspec.json.Encoder()
+_ENCODER: Final = msgspec.json.Encoder(enc_hook=plain)
 
 
 class ThinBody(Struct, frozen=True):
@@ -51,9 +53,12 @@ class SignedMessages:
         }
         if told.gap:
             own["holdfast-gap"] = "true"
-        return _signed(
+        if (traceparent := traceparent_of(event.request_id)) is not None:
+            own["traceparent"] = traceparent
+        request = _signed(
             endpoint, f"{event.order_id}/{event.sequence}", _body(endpoint, told.position, event), own=own, at=at
         )
+        return evolve(request, age=at - event.at)
 
     def ping(self, endpoint: Endpoint, *, id_: UUID, at: datetime) -> WebhookRequest:
         body = _ENCODER.encode(PingBody(PING, at, {"endpoint_id": str(endpoint.id)}))

@@ -4,6 +4,7 @@ from typing import Any, Final
 import msgspec
 from attrs import define, field
 
+from adapters.codecs.plain import plain
 from adapters.redis.client import GuardedRedis, Script
 from application.errors import Aborted, OutcomeUnknown, Unavailable
 from application.ports.carts import CART_TTL
@@ -15,7 +16,7 @@ SHAPE: Final = b"1"
 # Attempts to change a cart that others change at the same time.
 _TRIES: Final = 50
 
-_ENCODER: Final = msgspec.json.Encoder()
+_ENCODER: Final = msgspec.json.Encoder(enc_hook=plain)
 _DECODER: Final = msgspec.json.Decoder(Cart)
 
 # KEYS: the cart. ARGV: its time to live. A missing cart is answered by "", since nil is what no answer looks like.

@@ -5,6 +5,7 @@ from typing import Final
 import msgspec
 from attrs import define, evolve, field
 
+from adapters.codecs.plain import plain
 from adapters.redis.client import EPOCH_BYTES, GuardedRedis, Script
 from application.ports.caching import CataloguePage
 from domain.catalogue.product import Product
@@ -14,7 +15,7 @@ from domain.catalogue.product import Product
 SHAPE: Final = b"3"
 _HEAD_BYTES: Final = EPOCH_BYTES + len(SHAPE)
 
-_ENCODER: Final = msgspec.json.Encoder()
+_ENCODER: Final = msgspec.json.Encoder(enc_hook=plain)
 _DECODER: Final = msgspec.json.Decoder(list[Product])
 
 _EPOCH: Final = "epoch"

@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 from attrs import define, field
 
+from adapters.codecs.plain import plain
 from adapters.redis.client import EPOCH_BYTES, RUN_BYTES, GuardedRedis, Script
 from application.errors import Unavailable
 from domain.ids import OrderId
@@ -18,7 +19,7 @@ SHAPE: Final = b"3"
 _VERSION_DIGITS: Final = 19
 _HEAD_BYTES: Final = EPOCH_BYTES + _VERSION_DIGITS
 
-_ENCODER: Final = msgspec.json.Encoder()
+_ENCODER: Final = msgspec.json.Encoder(enc_hook=plain)
 _DECODER: Final = msgspec.json.Decoder(Order)
 
 _NO_EPOCH: Final = b"-"

@@ -15,7 +15,7 @@ from application.assembly.feed import feed_use_cases
 from application.assembly.imports import import_use_cases
 from application.assembly.jobs import job_use_cases
 from application.assembly.limits import Limits
-from application.assembly.measuring import measured
+from application.assembly.measuring import measured, traced
 from application.assembly.messaging import messaging_use_cases
 from application.assembly.operations import operations_use_cases
 from application.assembly.orders import order_use_cases
@@ -44,7 +44,7 @@ _CAPABILITIES = (
 
 
 def assemble(ports: Ports, limits: Limits) -> UseCases:
-    shared = Shared.of(measured(ports), limits)
+    shared = Shared.of(measured(traced(ports)), limits)
     made: dict[str, Any] = {}
     for capability in _CAPABILITIES:
         made |= asdict(capability(shared), recurse=False)

@@ -1,4 +1,4 @@
-"""The ports, with what measures their calls around them."""
+"""The ports, with what measures and traces their calls around them."""
 
 from attrs import evolve
 
@@ -14,6 +14,18 @@ from application.telemetry.measured import (
     MeasuredTransport,
     lookups,
 )
+from application.telemetry.traced import TracedProvider, TracedPublisher, TracedTransport
+
+
+def traced(ports: Ports) -> Ports:
+    if (tracer := ports.tracer) is None:
+        return ports
+    return evolve(
+        ports,
+        publisher=TracedPublisher(ports.publisher, tracer),
+        provider=TracedProvider(ports.provider, tracer),
+        webhook_transport=TracedTransport(ports.webhook_transport, tracer),
+    )
 
 
 def measured(ports: Ports) -> Ports:

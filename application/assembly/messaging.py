@@ -23,6 +23,7 @@ from application.messaging.relay import RelayEvents
 from application.messaging.republish import RepublishRequests
 from application.messaging.subscriptions import INTAKE, PAYMENTS, REFUNDS, WORK_QUEUES, WorkQueue
 from application.telemetry.measured import MeasuredWork
+from application.telemetry.traced import TracedWork
 from domain.dead_letter import DeadLetter
 
 
@@ -48,6 +49,8 @@ def messaging_use_cases(shared: Shared) -> MessagingUseCases:
     def consumer(work: WorkQueue, handle: Callable[[Sequence[Any]], Awaitable[Sequence[Any]]]) -> Consumer:
         if any(limits.simulated_work):
             handle = SimulatedWork(handle, partial(uniform, *limits.simulated_work))
+        if ports.tracer is not None:
+            handle = TracedWork(handle, ports.tracer, now, work.name)
         handle = MeasuredWork(handle, ports.telemetry, now, work.name)
         return Consumer(
             work,

@@ -17,7 +17,7 @@ from application.ports.payments import PaymentProvider, ProviderLedger
 from application.ports.persistence import UnitOfWork
 from application.ports.reset import ResetData
 from application.ports.rows import RowParsers, RowWriter
-from application.ports.telemetry import NoTelemetry, Telemetry
+from application.ports.telemetry import NoTelemetry, Telemetry, Tracer
 from application.ports.webhooks import WebhookMessages, WebhookTransport
 from domain.orders.order import Order
 
@@ -62,6 +62,8 @@ class Ports:
     relay_name: str
     telemetry: Telemetry = field(factory=NoTelemetry)
     overview: Overview
+    # None if nothing is traced.
+    tracer: Tracer | None = None
     # Told of every order that a committed transaction changed.
     order_log: Callable[[Sequence[Order]], None] = tell_nobody
     # Told of every event that the relay is done with.

@@ -9,6 +9,28 @@ from contextvars import ContextVar, Token
 from typing import Final
 
 
+class TracedId(str):
+    """The id of a request whose trace is kept, and its place there (`traceparent` of W3C Trace Context).
+
+    It is equal to the plain id. Use cases and the domain pass it on as they do any other, and so a trace goes wherever
+    the id of its request goes: into events, to the worker, and to webhooks.
+    """
+
+    __slots__ = ("traceparent",)
+    traceparent: str
+
+    @classmethod
+    def of(cls, id_: str, traceparent: str) -> "TracedId":
+        made = cls(id_)
+        made.traceparent = traceparent
+        return made
+
+
+def traceparent_of(id_: str | None) -> str | None:
+    """Return the place in a trace that goes with the id of a request, if one does."""
+    return id_.traceparent if isinstance(id_, TracedId) else None
+
+
 class WorkingFor:
     """The code of this block works for the requests with these ids."""
 

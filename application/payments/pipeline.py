@@ -88,7 +88,7 @@ class ProviderPipeline(Generic[A]):
         asked: dict[OrderId, asyncio.Task[A]] = {}
         try:
             for id_, order in due.items():
-                asked[id_] = self._ask(order, ask)
+                asked[id_] = self._ask(order, ask, request_ids.get(id_))
             if asked:
                 await asyncio.wait(asked.values(), timeout=self._together)
             done = {id_: (due[id_], task) for id_, task in asked.items() if task.done()}
@@ -111,23 +111,25 @@ class ProviderPipeline(Generic[A]):
         outcomes = await self(ids, request_ids)
         return [await outcome if isinstance(outcome, asyncio.Future) else outcome for outcome in outcomes]
 
-    def _ask(self, order: Order, ask: Callable[[Order], Awaitable[A]]) -> asyncio.Task[A]:
+    def _ask(self, order: Order, ask: Callable[[Order], Awaitable[A]], request_id: str | None) -> asyncio.Task[A]:
         """The call that asks about this payment. A second delivery of its request joins the first."""
         key = order.payment
         if key not in self._asked:
-            task = self._asked[key] = asyncio.get_running_loop().create_task(self._permitted(order, ask))
+            task = self._asked[key] = asyncio.get_running_loop().create_task(self._permitted(order, ask, request_id))
             task.add_done_callback(lambda _: self._asked.pop(key))
         return self._asked[key]
 
-    async def _permitted(self, order: Order, ask: Callable[[Order], Awaitable[A]]) -> A:
-        async with self._permits:
-            try:
-                async with asyncio.timeout(self._timeout):
-                    return await ask(order)
-            except TimeoutError as error:
-                raise OutcomeUnknown(
-                    f"the payment provider gave no answer for payment {order.payment} within {self._timeout:g} s"
-                ) from error
+    async def _permitted(self, order: Order, ask: Callable[[Order], Awaitable[A]], request_id: str | None) -> A:
+        # The batch is for many requests, and may be over by then.
+        with _for_one(request_id):
+            async with self._permits:
+                try:
+                    async with asyncio.timeout(self._timeout):
+                        return await ask(order)
+                except TimeoutError as error:
+                    raise OutcomeUnknown(
+                        f"the payment provider gave no answer for payment {order.payment} within {self._timeout:g} s"
+                    ) from error
 
     async def _record(
         self, answered: Mapping[OrderId, tuple[Order, asyncio.Task[A]]], request_ids: Mapping[OrderId, str]
@@ -149,9 +151,13 @@ class ProviderPipeline(Generic[A]):
 
     async def _finish(self, order: Order, task: asyncio.Task[A], request_id: str | None) -> Outcome:
         # The batch in which it began is over.
-        with WorkingFor(() if request_id is None else (request_id,)):
+        with _for_one(request_id):
             try:
                 await self._record_late(Answered(order, await task, request_id))
             except Exception as error:  # noqa: BLE001 - any error is the outcome of this order, and of no other
                 return error
         return None
+
+
+def _for_one(request_id: str | None) -> WorkingFor:
+    return WorkingFor(() if request_id is None else (request_id,))

@@ -1,7 +1,9 @@
 """What is counted and measured. What a metric means stands in `application/telemetry/metrics.py`."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal, Protocol
+from enum import Enum
+from types import MappingProxyType
+from typing import Final, Literal, Protocol
 
 from attrs import field, frozen
 
@@ -46,3 +48,49 @@ class NoTelemetry:
         return record_nothing
 
     def watch(self, metric: Metric, read: Read, **labels: str) -> None: ...
+
+
+# The attributes of a span, under the names that OpenTelemetry has for them.
+About = Mapping[str, str | int]
+NOTHING: Final[About] = MappingProxyType({})
+
+
+class SpanKind(Enum):
+    """A request that came, one that was made, messages that were sent, or one that was handled."""
+
+    SERVER = "server"
+    CLIENT = "client"
+    PRODUCER = "producer"
+    CONSUMER = "consumer"
+
+
+class Span(Protocol):
+    """A step of a trace, which has begun."""
+
+    @property
+    def traceparent(self) -> str:
+        """Its place in the trace, for what it causes elsewhere."""
+
+    def end(self, *, error: str | None = None, name: str | None = None, about: About = NOTHING) -> None:
+        """It never raises and never waits. `error` is a word for what went wrong."""
+
+
+class Tracer(Protocol):
+    """Makes the spans of traces that are sampled. Ask first: a span costs a hundred times as much as the question."""
+
+    def samples(self, traceparent: str | None) -> bool:
+        """Whether a request is traced: as the caller wants it who sent a `traceparent`, otherwise by chance."""
+
+    def begin(
+        self,
+        name: str,
+        kind: SpanKind,
+        *,
+        parent: str | None = None,
+        links: Sequence[str] = (),
+        about: About = NOTHING,
+    ) -> Span:
+        """Begin a step of the trace of its `parent`, or of a new one. `links` lead to steps of other traces."""
+
+    def of_message(self, body: bytes) -> str | None:
+        """The `traceparent` that an encoded event names."""

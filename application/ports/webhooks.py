@@ -1,7 +1,7 @@
 """How an event reaches a receiver of webhooks."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 from uuid import UUID
@@ -33,6 +33,8 @@ class WebhookRequest:
     url: str
     headers: Mapping[str, str]
     body: bytes
+    # Of the event, when it is sent.
+    age: timedelta = timedelta(0)
 
 
 @frozen(kw_only=True)

@@ -17,7 +17,7 @@ from application.access.principal import Principal
 from application.assembly.use_cases import UseCases
 from application.errors import Trouble
 from application.ports.environment import Clock
-from application.ports.telemetry import NoTelemetry, Telemetry
+from application.ports.telemetry import NoTelemetry, Telemetry, Tracer
 from entrypoints.http.accept import preferred
 from entrypoints.http.all_errors import all_errors
 from entrypoints.http.console.entrance import Console, SignIn, is_console
@@ -52,6 +52,7 @@ from entrypoints.http.routes.products import products_routes
 from entrypoints.http.routes.route import Open, Route, expect_access
 from entrypoints.http.routes.webhooks import webhooks_routes
 from entrypoints.http.server.connection import LeanQuart
+from entrypoints.http.tracing import TraceRequests
 from entrypoints.readiness import CheckReadiness
 
 # Returns who makes a request. Raises `Unauthenticated`.
@@ -74,6 +75,7 @@ def create_app(  # noqa: PLR0913 - each is a setting, given by name
     rate_limits: RateLimits | None = None,
     cursor_secret: bytes,
     telemetry: Telemetry | None = None,
+    tracer: Tracer | None = None,
     metrics: Sequence[Route] = (),
     namespace: str = "holdfast",
     request_timeout: float = 10.0,
@@ -96,6 +98,7 @@ def create_app(  # noqa: PLR0913 - each is a setting, given by name
     app = _Api(__name__, static_folder=None, template_folder=None)
     app.request_timeout = request_timeout
     app.measure = MeasureRequests(telemetry or NoTelemetry())
+    app.trace = None if tracer is None else TraceRequests(tracer)
     app.authenticate = authenticate
     app.rate_limits = rate_limits
     app.cors = Cors(cors_origins) if cors_origins else None

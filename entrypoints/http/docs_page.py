@@ -6,6 +6,8 @@ from typing import Any, Final
 
 import msgspec
 
+from adapters.codecs.plain import plain
+
 STYLE: Final = """\
 :root { color-scheme: light dark; }
 body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 60rem; padding: 0 1rem; }
@@ -112,4 +114,4 @@ def _reference(schema: Json) -> str:
 
 
 def _pretty(content: object) -> str:
-    return escape(msgspec.json.format(msgspec.json.encode(content), indent=2).decode())
+    return escape(msgspec.json.format(msgspec.json.encode(content, enc_hook=plain), indent=2).decode())

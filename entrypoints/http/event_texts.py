@@ -7,9 +7,10 @@ import msgspec
 from attrs import define, field
 
 from adapters.codecs.feed_items import FeedItemBody
+from adapters.codecs.plain import plain
 from application.ports.feed import FeedItem, Position
 
-_ENCODER: Final = msgspec.json.Encoder()
+_ENCODER: Final = msgspec.json.Encoder(enc_hook=plain)
 # A little more than a follower may leave unread.
 _KEPT: Final = 300
 

@@ -9,6 +9,7 @@ import msgspec
 from quart import request
 from werkzeug.datastructures import Headers
 
+from adapters.codecs.plain import plain
 from application.execution.idempotency import Keyed, Replayed
 from application.intake.queue_orders import Queued
 from application.ports.idempotency import IdempotencyKey
@@ -23,7 +24,7 @@ REPLAYED: Final = "Idempotent-Replayed"
 
 _KEY: Final = re.compile(r"[ -~]{1,255}")
 _RULE: Final = "it is 1 to 255 printable ASCII characters"
-_ENCODER: Final = msgspec.json.Encoder(order="deterministic")
+_ENCODER: Final = msgspec.json.Encoder(enc_hook=plain, order="deterministic")
 
 C = TypeVar("C")
 T = TypeVar("T")

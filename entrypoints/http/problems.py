@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
+from adapters.codecs.plain import plain
 from application.access.limits import TooManyRequests
 from application.execution.idempotency import KeyInFlight
 from domain.errors import DomainError
@@ -19,7 +20,7 @@ from entrypoints.http.refusals import FieldError, UnknownEncoding, in_body
 CONTENT_TYPE: Final = "application/problem+json"
 
 _RETRY_AFTER: Final = "1"
-_ENCODER: Final = msgspec.json.Encoder()
+_ENCODER: Final = msgspec.json.Encoder(enc_hook=plain)
 
 
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):

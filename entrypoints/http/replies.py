@@ -5,6 +5,7 @@ from typing import Any, Final, cast
 import msgspec
 from quart import Response, request
 
+from adapters.codecs.plain import plain
 from application.execution.working_for import request_ids
 from entrypoints.http.accept import EVENT_STREAM
 from entrypoints.http.headers import KEY_HEADERS, SAFE_METHODS, PlainHeaders
@@ -29,7 +30,7 @@ _PAGE_HEADERS: Final = (
     *_SECURITY_HEADERS,
 )
 
-_ENCODER: Final = msgspec.json.Encoder()
+_ENCODER: Final = msgspec.json.Encoder(enc_hook=plain)
 
 # How another system says a problem: the body, and the status.
 Wording = Callable[[Problem], tuple[msgspec.Struct, HTTPStatus]]

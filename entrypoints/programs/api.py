@@ -40,7 +40,7 @@ _LOCK_TIMEOUT: Final = 0.25
 
 async def run_api(settings: Settings, stop: Stop, *, on_started: OnStarted, shared_port: bool = False) -> None:
     async with AsyncExitStack() as stack:
-        container = await stack.enter_async_context(open_container(settings, lock_timeout=_LOCK_TIMEOUT))
+        container = await stack.enter_async_context(open_container(settings, lock_timeout=_LOCK_TIMEOUT, program=API))
         if settings.intake != "direct":
             await stack.enter_async_context(queues_declared(settings))
         await tell_of_servers(container)
@@ -81,6 +81,7 @@ async def serve_http(container: Container, stop: Stop, *, on_started: OnStarted,
             rate_limits=RateLimits(container.rate_limiter(), settings.quotas) if settings.quotas else None,
             cursor_secret=settings.cursor_secret,
             telemetry=container.telemetry(),
+            tracer=container.tracer(),
             metrics=_metrics(container),
             namespace=settings.namespace,
             ancestors=_ancestors(settings),

@@ -37,7 +37,7 @@ _PRUNE_EVERY: Final = 60.0
 
 
 async def run_relay(settings: Settings, stop: Stop) -> None:
-    async with open_container(settings) as container, queues_declared(settings):
+    async with open_container(settings, program=RELAY) as container, queues_declared(settings):
         await tell_of_servers(container)
         await expect_schema(container, stop)
         freeze_objects()

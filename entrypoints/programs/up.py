@@ -38,7 +38,7 @@ async def run_up(settings: Settings, stop: Stop, *, on_started: OnStarted) -> No
         folder.forget_all()
         folder.write_pid(MAIN, os.getpid())
         stack.callback(folder.forget_pid, MAIN)
-        container = await stack.enter_async_context(open_container(settings, new=True))
+        container = await stack.enter_async_context(open_container(settings, new=True, program="up"))
         await stack.enter_async_context(queues_declared(settings))
         await expect_provider(container)
         await _make_tables(container)

@@ -184,7 +184,7 @@ def _about(delivery: Delivery) -> dict[str, object]:
 
 async def run_worker(settings: Settings, stop: Stop) -> None:
     async with AsyncExitStack() as stack:
-        container = await stack.enter_async_context(open_container(settings, new=True))
+        container = await stack.enter_async_context(open_container(settings, new=True, program="worker"))
         await stack.enter_async_context(queues_declared(settings))
         if settings.redis_url:
             await stack.enter_async_context(fence_watched(container.cache_fence()))

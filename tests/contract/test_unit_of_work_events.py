@@ -4,11 +4,16 @@ import asyncio
 from uuid import UUID
 
 import pytest
+from attrs import evolve
+from uuid_utils.compat import uuid7
 
-from adapters.codecs.events import decode
+from adapters.codecs.events import decode, traceparent_in
+from application.execution.working_for import TracedId, traceparent_of
+from application.ports.audit import AuditEntry, Caller
 from application.ports.outbox import OutboxEntry
 from application.ports.persistence import OrderConflict, UnitOfWork
-from domain.ids import OrderId
+from domain.ids import JobId, OrderId
+from domain.jobs.job import new_job
 from domain.orders.events import Event, EventId, OrderCancelled, event_id
 from tests.unit.builders import LATER, NOW, a_line, placed
 
@@ -43,6 +48,24 @@ async def test_the_history_of_orders_is_in_order(unit_of_work: UnitOfWork) -> No
     async with unit_of_work.reading() as tx:
         events = await tx.events.of_orders([other.order_id, first.order_id])
     assert events == [first, cancelled(1, 2), other, cancelled(2, 3)]
+
+
+async def test_an_event_of_a_traced_request_keeps_its_place_in_the_trace(unit_of_work: UnitOfWork) -> None:
+    """The id is a kind of text that no driver of a database is made for."""
+    place = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    id_ = TracedId.of("request-1", place)
+    _, first = placed(a_line(), number=1)
+    event, caller = evolve(first, request_id=id_), Caller("key", id_)
+    async with unit_of_work() as tx:
+        await tx.events.add_many([event])
+        await tx.audit.add_many([AuditEntry(at=NOW, by=caller, action="order.placed", subject="order 1")])
+        await tx.jobs.add_many([new_job(id=JobId(uuid7()), kind="x", arguments={"by": id_}, order_id=None, now=NOW)])
+    async with unit_of_work.reading() as tx:
+        [kept] = await tx.events.of_orders([event.order_id])
+        assert [entry.by for entry in await tx.audit.page(subject=None, before=None, limit=9)] == [caller]
+    assert (kept, traceparent_of(kept.request_id)) == (event, place)
+    [entry] = await claim(unit_of_work)
+    assert traceparent_in(entry.body) == place
 
 
 async def test_no_two_events_of_an_order_have_the_same_number(unit_of_work: UnitOfWork) -> None:

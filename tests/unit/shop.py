@@ -43,6 +43,7 @@ from application.payments.request_refund import RequestRefund
 from application.ports.caching import RecentOrders
 from application.ports.outbox import OutboxEntry
 from application.ports.persistence import UnitOfWork
+from application.ports.telemetry import Tracer
 from domain.catalogue.product import Product
 from domain.errors import DomainError
 from domain.ids import OrderId, UserId
@@ -77,6 +78,7 @@ class Shop:
         default=Factory(lambda shop: MemoryWebhookTransport(shop.clock), takes_self=True)
     )
     allow_reset: bool = field(default=False, kw_only=True)
+    tracer: Tracer | None = field(default=None, kw_only=True)
     ports: Ports = field(init=False)
     use_cases: UseCases = field(init=False)
     unit_of_work: UnitOfWork = field(init=False)
@@ -129,6 +131,7 @@ class Shop:
             new_secret=self.new_secret,
             relay_name="relay",
             overview=MemoryOverview(self.store),
+            tracer=self.tracer,
         )
         self.use_cases = assemble(self.ports, Limits(order_expiry=EXPIRY, allow_reset=self.allow_reset))
         self.number = NumberRequests(self.new_id, self.clock)

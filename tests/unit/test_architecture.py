@@ -33,6 +33,19 @@ def test_no_module_of_ours_reaches_into_another_for_what_is_private() -> None:
     assert private == []
 
 
+def test_whatever_is_written_as_json_may_have_the_id_of_a_request_that_is_traced() -> None:
+    """It would fail for those alone that are sampled."""
+    calls = re.compile(r"json\.Encoder\(|json\.encode\(|to_builtins\(")
+    wrong = [
+        f"{file.relative_to(_ROOT)}:{number}"
+        for package in _PRODUCT
+        for file in (_ROOT / package).rglob("*.py")
+        for number, line in enumerate(file.read_text().splitlines(), 1)
+        if calls.search(line) and "enc_hook=plain" not in line
+    ]
+    assert wrong == []
+
+
 # The names under which distributions are imported, where these differ.
 _IMPORTED_AS: Final = {
     "aio-pika": "aio_pika",

@@ -7,6 +7,8 @@ import msgspec
 from sqlalchemy import Dialect, Text
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
+from adapters.codecs.plain import plain
+
 _Processor = Callable[[Any], Any]
 
 
@@ -58,4 +60,4 @@ def _processor(item: TypeEngine[Any], dialect: Dialect) -> _Processor | None:
 
 
 def _encoded(document: Any) -> str:
-    return msgspec.json.encode(document).decode()
+    return msgspec.json.encode(document, enc_hook=plain).decode()

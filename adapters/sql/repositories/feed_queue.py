@@ -7,6 +7,7 @@ from uuid import UUID
 import msgspec
 from sqlalchemy import bindparam, insert, select
 
+from adapters.codecs.plain import plain
 from adapters.sql.repositories.low_water_mark import LowWaterMark
 from adapters.sql.tables.feed import feed_queue, feed_queue_mark
 from domain.orders.events import Event
@@ -23,7 +24,7 @@ _IN_ORDER: Final = select(*feed_queue.c).order_by(feed_queue.c.id).limit(ROWS)
 OLDEST: Final = _IN_ORDER.where(MARK.not_below)
 FOLLOWING: Final = _IN_ORDER.where(feed_queue.c.id > bindparam("after"))
 
-_ENCODER: Final = msgspec.json.Encoder()
+_ENCODER: Final = msgspec.json.Encoder(enc_hook=plain)
 _DECODER: Final = msgspec.json.Decoder(list[QueuedEvent])
 
 

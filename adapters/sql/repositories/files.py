@@ -7,6 +7,7 @@ import msgspec
 from attrs import evolve, frozen
 from sqlalchemy import Float, bindparam, cast, delete, exists, insert, literal, select, update
 
+from adapters.codecs.plain import plain
 from adapters.sql.core.expressions import FromNow
 from adapters.sql.core.transaction import TransactionBlock
 from adapters.sql.tables.jobs import file_parts, files, jobs
@@ -14,7 +15,7 @@ from application.errors import Aborted
 from application.ports.files import LONGEST_PART, StoredFile
 from domain.ids import JobId
 
-_JSON: Final = msgspec.json.Encoder()
+_JSON: Final = msgspec.json.Encoder(enc_hook=plain)
 _OBJECT: Final = msgspec.json.Decoder(dict[str, Any])
 # The fastest: rows of one kind become an eighth with it, and little less with any other.
 _LEVEL: Final = 1

@@ -23,6 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.elements import ColumnElement
 
+from adapters.codecs.plain import plain
 from adapters.sql.core.bulk import BulkStatement, Written, insert_missing, written_whole
 from adapters.sql.core.counting import count_of
 from adapters.sql.core.expressions import FromNow, among
@@ -35,7 +36,7 @@ from application.ports.jobs import JobPlace
 from domain.ids import JobId, OrderId
 from domain.jobs.job import LEASE, LONGEST_DELAY, Job, JobStatus
 
-_JSON: Final = msgspec.json.Encoder()
+_JSON: Final = msgspec.json.Encoder(enc_hook=plain)
 _OBJECT: Final = msgspec.json.Decoder(dict[str, Any])
 
 # What is written into each column; `_job` reads it.

@@ -26,6 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.sql.elements import ColumnElement
 
 from adapters.codecs import details
+from adapters.codecs.plain import plain
 from adapters.sql.core.bulk import BulkStatement, Written
 from adapters.sql.core.counting import count_of
 from adapters.sql.core.expressions import FromNow, among
@@ -51,7 +52,7 @@ def _value(member: StrEnum | None) -> str | None:
     return member.value if member else None
 
 
-_IDS_AS_JSON: Final = msgspec.json.Encoder()
+_IDS_AS_JSON: Final = msgspec.json.Encoder(enc_hook=plain)
 _IDS_FROM_JSON: Final = msgspec.json.Decoder(tuple[ProductId, ...])
 
 # What is written into each column; `_order` reads it.

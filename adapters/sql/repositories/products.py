@@ -7,6 +7,7 @@ import msgspec
 from attrs import frozen
 from sqlalchemy import BigInteger, FromClause, Row, Select, Update, bindparam, cast, func, select, update
 
+from adapters.codecs.plain import plain
 from adapters.sql.core.bulk import BulkStatement, Written, bulk_insert
 from adapters.sql.core.counting import count_of
 from adapters.sql.core.expressions import among
@@ -21,7 +22,7 @@ from domain.catalogue.product import Product
 from domain.ids import MOST_AUTOMATIC, ProductId
 from domain.money import Money
 
-_NOTES: Final = msgspec.json.Encoder(order="sorted")
+_NOTES: Final = msgspec.json.Encoder(enc_hook=plain, order="sorted")
 _NOTES_READ: Final = msgspec.json.Decoder(dict[str, str])
 
 # What is written into each column; `_product` reads it.

@@ -7,6 +7,7 @@ import msgspec
 from attrs import frozen
 from sqlalchemy import ColumnElement, FromClause, Row, Select, Update, and_, bindparam, func, or_, select, update
 
+from adapters.codecs.plain import plain
 from adapters.codecs.webhook_log import encoded_secrets, secrets_in
 from adapters.sql.core.bulk import BulkStatement, Written, bulk_insert
 from adapters.sql.core.expressions import among
@@ -20,7 +21,7 @@ from domain.webhooks.endpoint import Disabled, Endpoint, Ordering, Payload
 from domain.webhooks.progress import FAILURES_TO_SUSPECT, LEASE, LONGEST_PACE, Progress
 from domain.webhooks.schedule import LONGEST_PAUSE, LONGEST_REST
 
-_JSON: Final = msgspec.json.Encoder()
+_JSON: Final = msgspec.json.Encoder(enc_hook=plain)
 _TEXTS: Final = msgspec.json.Decoder(tuple[str, ...])
 _HEADERS: Final = msgspec.json.Decoder(dict[str, str])
 

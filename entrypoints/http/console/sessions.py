@@ -15,6 +15,8 @@ from attrs import field, frozen
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from adapters.codecs.plain import plain
+
 # `__Host-`: the browser takes it over a connection that it trusts alone, for this host and for no other.
 COOKIE: Final = "__Host-holdfast-session"
 LASTS: Final = timedelta(hours=12)
@@ -41,7 +43,9 @@ class Sessions:
         """Return the value of the header Set-Cookie."""
         until = (self._now() + LASTS).timestamp()
         nonce = os.urandom(_NONCE)
-        sealed = self._cipher.encrypt(nonce, msgspec.json.encode(_Session(token, until)), COOKIE.encode())
+        sealed = self._cipher.encrypt(
+            nonce, msgspec.json.encode(_Session(token, until), enc_hook=plain), COOKIE.encode()
+        )
         value = urlsafe_b64encode(nonce + sealed).rstrip(b"=").decode()
         return f"{COOKIE}={value}; Max-Age={int(LASTS.total_seconds())}; {_ATTRIBUTES}"
 

@@ -10,6 +10,7 @@ import msgspec
 from attrs import define, field
 from quart import request
 
+from adapters.codecs.plain import plain
 from entrypoints.http import asyncapi
 from entrypoints.http.accept import HTML, JSON
 from entrypoints.http.docs_page import STYLE, docs_page
@@ -49,7 +50,7 @@ def documents_routes(namespace: str, routes: Mapping[str, Route]) -> list[Route]
 
 
 def _json(content: object) -> bytes:
-    return msgspec.json.format(msgspec.json.encode(content), indent=_INDENT)
+    return msgspec.json.format(msgspec.json.encode(content, enc_hook=plain), indent=_INDENT)
 
 
 @define

@@ -12,6 +12,7 @@ from attrs import define, field, frozen
 from quart import Request, request
 
 from adapters.codecs.feed_items import FeedItemBody
+from adapters.codecs.plain import plain
 from application.access.principal import AccessDenied, Principal
 from application.access.scopes import Scope
 from application.assembly.use_cases import UseCases
@@ -50,7 +51,7 @@ _RETRY_AFTER_RESET: Final = 30_000
 # Seconds after which the stream goes on while the database is gone. A browser would give up at a refusal.
 _PAUSE: Final = 1.0
 
-_ENCODER: Final = msgspec.json.Encoder()
+_ENCODER: Final = msgspec.json.Encoder(enc_hook=plain)
 
 
 def events_routes(use_cases: UseCases, authenticate: Callable[[Request], Awaitable[Principal]]) -> list[Route]:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
+from adapters.codecs.plain import plain
 from application.access.scopes import Scope
 from entrypoints.http.accept import JSON
 from entrypoints.http.headers import IDEMPOTENCY_KEY
@@ -106,7 +107,7 @@ def _operation(route: Route) -> dict[str, Any]:
     if route.body is not None:
         content = {"schema": {"$ref": _REF.format(name=route.body.type.__name__)}}
         if route.example is not None:
-            given = msgspec.to_builtins(route.example)
+            given = msgspec.to_builtins(route.example, enc_hook=plain)
             content["example"] = {name: value for name, value in given.items() if value is not None}
         operation["requestBody"] = {"required": route.needs_body, "content": {JSON: content}}
     if route.takes:
@@ -142,7 +143,7 @@ def _responses(route: Route) -> Iterator[tuple[str, dict[str, Any]]]:
         response: dict[str, Any] = {"description": status.phrase, "headers": {REQUEST_ID: _ref("headers", REQUEST_ID)}}
         if isinstance(example, msgspec.Struct):
             schema = {"$ref": _REF.format(name=type(example).__name__)}
-            response["content"] = {JSON: {"schema": schema, "example": msgspec.to_builtins(example)}}
+            response["content"] = {JSON: {"schema": schema, "example": msgspec.to_builtins(example, enc_hook=plain)}}
         for media_type in route.produces:
             if media_type != JSON or example is ...:
                 response.setdefault("content", {})[media_type] = {}

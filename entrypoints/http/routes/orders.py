@@ -8,6 +8,7 @@ from attrs import evolve, frozen
 from msgspec.structs import replace
 from quart import request
 
+from adapters.codecs.plain import plain
 from application.access.principal import Principal
 from application.access.scopes import Scope
 from application.assembly.use_cases import UseCases
@@ -260,7 +261,7 @@ class _Handlers:
             order = await self._use_cases.await_version(by, id_, **_wait_in(wanted))
         if "expand" in wanted:
             order, body = await self._expanded(by, id_, wanted["expand"])
-            etag = etag_with_parts(order, msgspec.json.encode(body))
+            etag = etag_with_parts(order, msgspec.json.encode(body, enc_hook=plain))
         else:
             if not wanted:
                 order = await self._use_cases.get_order(by, id_)

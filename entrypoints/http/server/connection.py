@@ -23,7 +23,7 @@ from quart.typing import ResponseTypes
 from quart.wrappers.base import BaseRequestWebsocket
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from application.execution.working_for import WorkingFor
+from application.execution.working_for import TracedId, WorkingFor
 from application.ports.telemetry import NoTelemetry
 from entrypoints.http.cors import Cors
 from entrypoints.http.headers import PlainHeaders
@@ -31,6 +31,7 @@ from entrypoints.http.measuring import MeasureRequests
 from entrypoints.http.prefix import keep, split
 from entrypoints.http.request_ids import REQUEST_ID, request_id_of
 from entrypoints.http.server.asgi import Receive, Scope, Send
+from entrypoints.http.tracing import TraceRequests
 
 
 class Body:
@@ -104,15 +105,19 @@ class Connection(ASGIHTTPConnection):
     _request_id: str
     _request: LeanRequest
     _begun: float
+    _status: int | None = None
 
     async def __call__(self, receive: Receive, send: Send) -> None:
         prefix, self.scope["path"] = split(_path_as_sent(self.scope["raw_path"]))
         keep(cast(Scope, self.scope), prefix)
         request = self._create_request_from_scope(send)
         request.body.receive = receive
-        measure = cast(LeanQuart, self.app).measure
+        measure, trace = cast(LeanQuart, self.app).measure, cast(LeanQuart, self.app).trace
         self._request, self._begun = request, asyncio.get_running_loop().time()
         self._request_id = request_id_of(self.scope["headers"])
+        span = None if trace is None else trace.begin(cast("list[tuple[bytes, bytes]]", self.scope["headers"]))
+        if span is not None:
+            self._request_id = TracedId.of(self._request_id, span.traceparent)
         # A response that does not come from here names the request, too (`closing.py`).
         cast(Scope, self.scope)[REQUEST_ID] = self._request_id
         measure.in_flight += 1
@@ -121,8 +126,11 @@ class Connection(ASGIHTTPConnection):
                 await self.handle_request(request, send)
         finally:
             measure.in_flight -= 1
+            if trace is not None and span is not None:
+                trace.end(span, request, self._status)
 
     async def _send_response(self, send: Send, response: ResponseTypes) -> None:
+        self._status = response.status_code
         cast(LeanQuart, self.app).measure(
             self._request, response.status_code, asyncio.get_running_loop().time() - self._begun
         )
@@ -184,4 +192,6 @@ class LeanQuart(Quart):
     request_class = LeanRequest
     cors: Cors | None = None
     measure = MeasureRequests(NoTelemetry())
+    # None if nothing is traced.
+    trace: TraceRequests | None = None
     session_interface = _NoSessions()  # type: ignore[assignment]  # Quart types it as its own default

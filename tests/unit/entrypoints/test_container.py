@@ -69,7 +69,8 @@ async def test_every_provider_can_be_built(container: Container, settings: Setti
     # The keyword arguments of a factory are not checked before it is called.
     built = {name: provider() for name, provider in container.providers.items()}
     assert {"ports", "limits", "use_cases", "check_health"} <= built.keys()
-    assert {name for name, made in built.items() if made is None} == (set() if settings.redis_url else {"redis"})
+    unset = {"tracer"} if settings.redis_url else {"redis", "tracer"}
+    assert {name for name, made in built.items() if made is None} == unset
 
 
 def test_the_defaults_of_the_settings_are_those_of_the_limits(container: Container, settings: Settings) -> None:

@@ -8,6 +8,7 @@ from typing import Literal
 import pytest
 import structlog
 
+from application.execution.working_for import TracedId, WorkingFor
 from entrypoints.logs import configure_logging
 from entrypoints.settings import Settings
 
@@ -125,3 +126,15 @@ def test_a_process_without_standard_error_logs_nothing(monkeypatch: pytest.Monke
     monkeypatch.setattr(sys, "stderr", None)
     configure_logging(Settings())
     structlog.get_logger("test").warning("nobody hears this")
+
+
+def test_a_line_about_a_traced_request_has_its_trace(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging(Settings(log_format="json"))
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    with WorkingFor([TracedId.of("abc", f"00-{trace}-b7ad6b7169203331-01")]):
+        structlog.get_logger("test").warning("traced")
+    with WorkingFor(["abc"]):
+        structlog.get_logger("test").warning("not traced")
+    traced, other = map(json.loads, capsys.readouterr().err.splitlines())
+    assert list(traced)[:5] == ["ts", "level", "event", "request_id", "trace_id"]
+    assert (traced["request_id"], traced["trace_id"], other.get("trace_id")) == ("abc", trace, None)
