@@ -1,20 +1,24 @@
-"""Webhooks from a shop that is killed again and again, to a receiver that verifies what it gets."""
+"""Webhooks from a shop whose senders are killed again and again, to receivers that verify what they get."""
 
 import json
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.request import Request, urlopen
 
 from attrs import define, field
+from sqlalchemy import text
 from standardwebhooks import Webhook
 
+from tests.engines import engine_on
 from tests.servers import wait_until
 from tests.service import Service
 
 ORDERS = 12
+ENDPOINTS = 4
 
 
 @define(eq=False)
@@ -23,12 +27,22 @@ class Receiver:
 
     port: int = 0
     secret: str = ""
+    # Seconds that it takes over each request.
+    pause: float = 0.0
     taken: list[tuple[str, dict[str, object]]] = field(factory=list)
     wrong: list[str] = field(factory=list)
 
     @property
     def ids(self) -> set[str]:
         return {id_ for id_, _ in self.taken}
+
+    def sequences(self) -> dict[str, list[int]]:
+        """By order, the events in the sequence in which they came first."""
+        found = defaultdict(list)
+        for id_ in dict.fromkeys(id_ for id_, _ in self.taken):
+            order_id, _, sequence = id_.partition("/")
+            found[order_id].append(int(sequence))
+        return found
 
     def take(self, body: bytes, headers: dict[str, str]) -> None:
         try:
@@ -46,6 +60,7 @@ def receiving() -> Iterator[Receiver]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
+            time.sleep(receiver.pause)
             receiver.take(body, {name.lower(): value for name, value in self.headers.items()})
             self.send_response(204)
             self.end_headers()
@@ -64,9 +79,10 @@ def receiving() -> Iterator[Receiver]:
         server.server_close()
 
 
-def ask(service: Service, path: str, body: object = None) -> dict[str, object]:
+def ask(service: Service, path: str, body: object = None, method: str | None = None) -> dict[str, object]:
     data = None if body is None else json.dumps(body).encode()
-    request = Request(f"{service.url}{path}", data, {"Content-Type": "application/json"})  # noqa: S310 - our own address
+    headers = {"Content-Type": "application/json"}
+    request = Request(f"{service.url}{path}", data, headers, method=method)  # noqa: S310 - our own address
     with urlopen(request, timeout=60) as answer:  # noqa: S310
         found: dict[str, object] = json.load(answer)
     return found
@@ -98,3 +114,47 @@ def test_a_shop_that_is_killed_again_and_again_delivers_every_event(embedded: Se
         positions[id_].add(event["position"])
     assert sorted(positions.values(), key=str) == sorted(({number} for number in range(1, ORDERS + 1)), key=str)
     assert "everything agrees" in embedded.run("reconcile")
+
+
+async def test_no_event_is_missed_or_overtaken_when_one_of_two_relays_is_killed(on_servers: Service) -> None:
+    """Each serves some of the endpoints. What the killed one had is sent again by the other, in its order."""
+    with ExitStack() as stack:
+        receivers = [stack.enter_context(receiving()) for _ in range(ENDPOINTS)]
+        on_servers.settings["HOLDFAST_WEBHOOK_ALLOW"] = "127.0.0.1:*"
+        product = on_servers.add_product(stock=ORDERS)
+        on_servers.start_all(["api", "relay", "relay-2"])
+        for receiver in receivers:
+            url = f"http://127.0.0.1:{receiver.port}/webhooks"
+            made = ask(on_servers, "/webhook-endpoints", {"url": url, "events": ["*"], "max_concurrency": 2})
+            receiver.secret, receiver.pause = str(made["secret"]), 0.03
+        placed: list[str] = []
+        for name in ("relay", "relay-2"):
+            orders = on_servers.place_orders(product, ORDERS // 2)
+            placed += orders
+            before = sum(len(receiver.taken) for receiver in receivers)
+            for order in orders:
+                ask(on_servers, f"/orders/{order}/status", {"status": "CANCELLED"}, method="PATCH")
+            wait_until(
+                lambda before=before: sum(len(receiver.taken) for receiver in receivers) > before,
+                seconds=60,
+                what="they are being sent",
+            )
+            on_servers.processes[name].kill()
+            async with engine_on(on_servers.database) as engine, engine.begin() as connection:
+                # As if most of the minute had passed for which the killed one has its endpoints.
+                await connection.execute(
+                    text("UPDATE webhook_progress SET leased_until = leased_until - interval '55 seconds'")
+                )
+            on_servers.start(name.partition("-")[0], name=name)
+        everything = {f"{order}/{sequence}" for order in placed for sequence in (1, 2)}
+        for receiver in receivers:
+            wait_until(lambda receiver=receiver: receiver.ids == everything, seconds=60, what="all events arrive")
+        wait_until(
+            lambda: ask(on_servers, "/deliveries/undelivered") == {"items": [], "next": None},
+            seconds=60,
+            what="all that has arrived is recorded",
+        )
+        on_servers.stop()
+    for receiver in receivers:
+        assert receiver.wrong == []
+        assert receiver.sequences() == {order: [1, 2] for order in placed}
