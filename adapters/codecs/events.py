@@ -29,6 +29,7 @@ _ENCODER: Final = msgspec.json.Encoder(enc_hook=plain)
 # The last member of an event whose trace is kept. Only what is sampled is.
 _TRACED: Final = re.compile(rb',"traceparent":"(00-[0-9a-f]{32}-[0-9a-f]{16}-01)"\}\Z')
 _TRACED_END: Final = b'-01"}'
+_TRACED_END_OF_TEXT: Final = _TRACED_END.decode()
 _LONGEST_TRACED: Final = 80
 
 
@@ -61,10 +62,11 @@ def encode(event: Event) -> bytes:
 
 def traceparent_in(body: bytes | str) -> str | None:
     """Return the place in a trace that an encoded event names."""
-    end = body[-_LONGEST_TRACED:]
-    end = end.encode(errors="replace") if isinstance(end, str) else end
     # Most have none, and to look at the end alone is faster than to match.
-    found = _TRACED.search(end) if end.endswith(_TRACED_END) else None
+    if not (body.endswith(_TRACED_END) if isinstance(body, bytes) else body.endswith(_TRACED_END_OF_TEXT)):
+        return None
+    end = body[-_LONGEST_TRACED:]
+    found = _TRACED.search(end.encode(errors="replace") if isinstance(end, str) else end)
     return found[1].decode() if found else None
 
 
