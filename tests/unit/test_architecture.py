@@ -52,6 +52,8 @@ _IMPORTED_AS: Final = {
     "dependency-injector": "dependency_injector",
     "import-linter": "importlinter",
     "openapi-spec-validator": "openapi_spec_validator",
+    "opentelemetry-exporter-otlp-proto-http": "opentelemetry",
+    "opentelemetry-sdk": "opentelemetry",
     "prometheus-client": "prometheus_client",
     "pytest-asyncio": "pytest_asyncio",
     "pytest-bdd": "pytest_bdd",
@@ -112,7 +114,8 @@ def _foreign(packages: Iterable[str]) -> dict[str, str]:
 
 def test_whatever_is_imported_is_a_declared_dependency() -> None:
     project = tomllib.loads((_ROOT / "pyproject.toml").read_text())
-    runtime = _declared(project["project"]["dependencies"])
+    extras = project["project"]["optional-dependencies"].values()
+    runtime = _declared([*project["project"]["dependencies"], *(each for extra in extras for each in extra)])
     development = runtime | _declared(project["dependency-groups"]["dev"])
     product, others = _foreign(_PRODUCT), _foreign(["bench", "tests"])
     assert {name: file for name, file in product.items() if name not in runtime} == {}
