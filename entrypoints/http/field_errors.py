@@ -18,12 +18,13 @@ _MOST: Final = 50
 # Characters of a request's text that a response repeats.
 _MAX_ECHO: Final = 100
 
+# Patterns end with \Z: in Python, `$` also matches before a line feed at the end, and in JSON Schema it does not.
 # For text that is shown on one line: without the characters that control a terminal.
-PRINTABLE: Final = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"
+PRINTABLE: Final = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*\Z"
 # For text of several lines.
-TEXT: Final = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$"
-EMAIL: Final = r"^[!-?A-~]+@[!-?A-~]+$"
-COUNTRY: Final = r"^[A-Z]{2}$"
+TEXT: Final = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*\Z"
+EMAIL: Final = r"^[!-?A-~]+@[!-?A-~]+\Z"
+COUNTRY: Final = r"^[A-Z]{2}\Z"
 PATTERNS: Final = {
     PRINTABLE: "it has printable characters only",
     TEXT: "it has no control characters, other than tabs and ends of lines",

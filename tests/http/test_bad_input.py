@@ -1,12 +1,16 @@
 import json
+from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from quart import Quart
 
 from application.assembly.use_cases import UseCases
+from entrypoints.http.bodies.imports import ROWS
+from entrypoints.http.routes.route import Route
 from tests.http.browser import Browser, app_over
 from tests.unit.shop import Shop
 
@@ -80,6 +84,8 @@ async def test_a_body_that_can_not_be_read_in_one_way_only_is_malformed(browser:
         (an_order(user_id="0"), "/user_id"),
         (an_order(user_id="9223372036854775808"), "/user_id"),
         (an_order(user_id="a\nb"), "/user_id"),
+        (an_order(user_id="ana\n"), "/user_id"),
+        (an_order(customer_email="ana@example.org\n"), "/customer_email"),
         (an_order(user_id="x" * 65), "/user_id"),
         (an_order(user_id=1.5), "/user_id"),
         (an_order(user_id=True), "/user_id"),
@@ -112,6 +118,23 @@ async def test_a_body_that_breaks_a_rule_is_answered_with_the_field(browser: Bro
     answer = await browser.send("POST", "/orders", body)
     assert (answer.status, answer.code) == (422, "invalid_request")
     assert answer.errors[field]
+
+
+def test_no_pattern_of_a_body_lets_a_line_feed_follow() -> None:
+    routes: dict[str, Route] = app_over(Shop().use_cases).routes  # type: ignore[attr-defined]
+    bodies = [route.body.type for route in routes.values() if route.body is not None]
+    _, shapes = msgspec.json.schema_components([*bodies, *ROWS.values()])
+    patterns = set(patterns_in(shapes))
+    assert patterns
+    assert [pattern for pattern in patterns if not pattern.endswith(r"\Z")] == []
+
+
+def patterns_in(shape: Any) -> Iterator[str]:
+    parts = shape.items() if isinstance(shape, dict) else enumerate(shape) if isinstance(shape, list) else ()
+    for key, part in parts:
+        if key == "pattern" and isinstance(part, str):
+            yield part
+        yield from patterns_in(part)
 
 
 @pytest.mark.parametrize(

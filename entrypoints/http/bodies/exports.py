@@ -42,7 +42,7 @@ class ExportFilterBody(Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     total_max: _Minor | UnsetType = UNSET
     active: bool | UnsetType = UNSET
     types: (
-        Annotated[tuple[Annotated[str, Meta(pattern=f"^({TYPE_PATTERN})$")], ...], Meta(max_length=len(FED_TYPES))]
+        Annotated[tuple[Annotated[str, Meta(pattern=rf"^({TYPE_PATTERN})\Z")], ...], Meta(max_length=len(FED_TYPES))]
         | UnsetType
     ) = UNSET
     order_id: UUID | UnsetType = UNSET

@@ -29,7 +29,7 @@ from entrypoints.http.query import TYPE_PATTERN
 
 _Url = Annotated[str, Meta(min_length=1, max_length=LONGEST_URL)]
 _Description = Annotated[str, Meta(max_length=MAX_DESCRIPTION)]
-_Pattern = Annotated[str, Meta(pattern=rf"^({TYPE_PATTERN}|\*)$")]
+_Pattern = Annotated[str, Meta(pattern=rf"^({TYPE_PATTERN}|\*)\Z")]
 _Events = Annotated[tuple[_Pattern, ...], Meta(min_length=1, max_length=MAX_EVENTS)]
 _Headers = Annotated[dict[str, Annotated[str, Meta(max_length=MAX_HEADER_VALUE)]], Meta(max_length=MAX_HEADERS)]
 _Rate = Annotated[int, Meta(ge=1, le=MOST_PER_SECOND)]
@@ -95,7 +95,7 @@ class RotateSecretBody(Struct, frozen=True, forbid_unknown_fields=True):
 class EnableEndpointBody(Struct, frozen=True, forbid_unknown_fields=True):
     """Where the endpoint goes on: with what is `now` new, `where_it_stopped`, or after a position."""
 
-    resume_from: Annotated[str, Meta(pattern=f"^({NOW}|{WHERE_IT_STOPPED})$")] | Annotated[int, Meta(ge=0, le=MAX_ID)]
+    resume_from: Annotated[str, Meta(pattern=rf"^({NOW}|{WHERE_IT_STOPPED})\Z")] | Annotated[int, Meta(ge=0, le=MAX_ID)]
 
     def members(self) -> int:
         """How many members the JSON has when none is written twice."""

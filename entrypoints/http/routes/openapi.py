@@ -72,7 +72,7 @@ def document(routes: Iterable[Route]) -> dict[str, Any]:
     found = sorted(routes, key=lambda route: (route.path, route.method))
     for route in found:
         paths.setdefault(_PLACE.sub(r"{\1}", route.path), {})[route.method.lower()] = _operation(route)
-    return {
+    written = {
         "openapi": "3.1.0",
         "info": {"title": "Holdfast", "version": version("holdfast"), "description": _DESCRIPTION},
         "paths": paths,
@@ -89,6 +89,17 @@ def document(routes: Iterable[Route]) -> dict[str, Any]:
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer", "description": "An API key or a token."}},
         },
     }
+    return {key: _in_json_schema(value) for key, value in written.items()}
+
+
+def _in_json_schema(part: Any) -> Any:
+    r"""Return it with patterns as JSON Schema has them. There, `$` is the end of a text, which is `\Z` in Python."""
+    if isinstance(part, Mapping):
+        return {
+            key: value.replace(r"\Z", "$") if key == "pattern" and isinstance(value, str) else _in_json_schema(value)
+            for key, value in part.items()
+        }
+    return [_in_json_schema(each) for each in part] if isinstance(part, list) else part
 
 
 def operation_id(route: Route) -> str:
