@@ -59,7 +59,11 @@ def receiving() -> Iterator[Receiver]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
+            length = int(self.headers["content-length"])
+            body = self.rfile.read(length)
+            if len(body) < length:
+                # The sender was killed in the middle of it.
+                return
             time.sleep(receiver.pause)
             receiver.take(body, {name.lower(): value for name, value in self.headers.items()})
             self.send_response(204)
