@@ -96,6 +96,7 @@ def test_300_dead_letters_are_looked_at_replayed_and_discarded(page: Page) -> No
     expect(page.get_by_text("COMPLETED")).to_be_visible(timeout=PATIENT)
     expect(page.locator("[data-row]")).to_have_count(PAID)
     expect(page.locator(".badge.good")).to_have_count(PAID)
+    expect(page.get_by_role("button", name="Stop")).to_be_hidden()
     expect_accessible(page)
 
     # Discard all that are left: 280, so that the number has to be typed.
