@@ -100,5 +100,5 @@ def order_use_cases(shared: Shared) -> OrderUseCases:
         list_stuck_orders=Guarded(
             Scope.ORDERS_READ, ListStuckOrders(uow, now, shared.limits.stuck_after), by_shop=True
         ),
-        republish_request=Guarded(Scope.ORDERS_WRITE, RepublishRequest(uow, now), by_shop=True),
+        republish_request=Guarded(Scope.ORDERS_WRITE, RepublishRequest(uow, unrecorded, now), by_shop=True),
     )

@@ -5,13 +5,14 @@ from attrs import frozen
 from application.access.audit import caller_of
 from application.access.principal import Principal
 from application.execution.conditional import OrderCall, expect, order_id_in
+from application.intake.unrecorded import NotYetRecorded, Unrecorded
 from application.messaging.republish import last_requests
 from application.orders.changing import existing
 from application.ports.audit import AuditEntry
 from application.ports.environment import Clock
 from application.ports.outbox import Waits
 from application.ports.persistence import UnitOfWork
-from domain.errors import IllegalTransition, UnknownOrder
+from domain.errors import IllegalTransition, OrderDeleted, UnknownOrder
 from domain.orders.events import event_id
 from domain.orders.order import Order
 from domain.orders.status import HAS_MONEY, WAITS_FOR_WORKER
@@ -24,14 +25,27 @@ _ON_ITS_WAY: Final = frozenset({Waits.OUTBOX, Waits.AT_ITS_QUEUE})
 class RepublishRequest:
     """Put the last request of an order that waits for the worker into the outbox again: the broker may have lost it.
 
-    A request that is still there, or arrives twice, changes nothing. Raise `UnknownOrder`, `PreconditionFailed`, or
-    `IllegalTransition` for an order that waits for nothing.
+    A request that is still there, or arrives twice, changes nothing. Raise `UnknownOrder`, `NotYetRecorded`,
+    `PreconditionFailed`, or `IllegalTransition` for an order that waits for nothing.
     """
 
     _unit_of_work: UnitOfWork
+    _unrecorded: Unrecorded
     _now: Clock
 
     async def __call__(self, by: Principal, call: OrderCall) -> Order:
+        try:
+            return await self._republish(by, call)
+        except OrderDeleted:
+            raise
+        except UnknownOrder:
+            order_id = order_id_in(call)
+            if order_id in await self._unrecorded.get_many({order_id}):
+                raise NotYetRecorded(order_id) from None
+        # An order that is in neither place may have been recorded between the two reads.
+        return await self._republish(by, call)
+
+    async def _republish(self, by: Principal, call: OrderCall) -> Order:
         order_id = order_id_in(call)
         async with self._unit_of_work() as tx:
             found = (await tx.orders.get_many({order_id}, lock=True)).get(order_id)

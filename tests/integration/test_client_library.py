@@ -57,7 +57,7 @@ def _printed(command: list[str]) -> list[str]:
 
 
 def test_every_example_of_the_clients_page_runs(service: Service) -> None:
-    paid, refused, followed, waited = CLIENT
+    paid, refused, followed, waited, webhooks = CLIENT
     *events, status = run(paid, service)
     assert [line.split()[1] for line in events][-1] == "order.paid"
     assert status == "PAID"
@@ -66,6 +66,8 @@ def test_every_example_of_the_clients_page_runs(service: Service) -> None:
     assert order.split()[1] == "2500"
     assert event.split()[1] == order.split()[0]
     assert run(waited, service) == ["PAID"]
+    [registered] = run(webhooks, service)
+    assert registered.split()[1].startswith("whsec_")
 
 
 @pytest.mark.usefixtures("curl_program")

@@ -138,7 +138,8 @@ async def test_a_dead_letter_is_seen_replayed_and_discarded_from_the_command_lin
     [line] = await dead(service, 1)
     assert str(stranger.order_id) in line
     shown = await asyncio.to_thread(service.run, "dead", "show", "1")
-    assert "UnknownProduct: there is no product" in shown
+    assert "reason    UnknownProduct in application." in shown
+    assert ": there is no product" in shown
     assert encode(stranger).decode() in shown
 
     # Nothing has changed, so the message becomes a new dead letter.

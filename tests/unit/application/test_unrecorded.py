@@ -51,6 +51,14 @@ async def test_an_order_that_waits_for_its_record_is_not_unknown(
     assert [type(outcome) for outcome in outcomes] == [NotYetRecorded, UnknownOrder, NotYetRecorded]
 
 
+async def test_its_request_can_t_be_sent_again_before_it_is_recorded(intakes: Intakes) -> None:
+    waiting = await queue(intakes)
+    with pytest.raises(NotYetRecorded):
+        await intakes.queued.republish_request(SYSTEM, waiting)
+    with pytest.raises(UnknownOrder):
+        await intakes.queued.republish_request(SYSTEM, UNKNOWN_ORDER)
+
+
 async def test_after_a_failover_it_is_not_unknown_either(intakes: Intakes) -> None:
     """Then the caches may be those of another database, and no entry of them is read."""
     waiting = await queue(intakes)
