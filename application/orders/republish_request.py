@@ -1,3 +1,5 @@
+from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 from attrs import frozen
@@ -5,14 +7,14 @@ from attrs import frozen
 from application.access.audit import caller_of
 from application.access.principal import Principal
 from application.execution.conditional import OrderCall, expect, order_id_in
-from application.intake.unrecorded import NotYetRecorded, Unrecorded
+from application.intake.unrecorded import TellUnrecorded, Unrecorded
 from application.messaging.republish import last_requests
 from application.orders.changing import existing
 from application.ports.audit import AuditEntry
 from application.ports.environment import Clock
 from application.ports.outbox import Waits
 from application.ports.persistence import UnitOfWork
-from domain.errors import IllegalTransition, OrderDeleted, UnknownOrder
+from domain.errors import IllegalTransition, UnknownOrder
 from domain.orders.events import event_id
 from domain.orders.order import Order
 from domain.orders.status import HAS_MONEY, WAITS_FOR_WORKER
@@ -34,16 +36,20 @@ class RepublishRequest:
     _now: Clock
 
     async def __call__(self, by: Principal, call: OrderCall) -> Order:
+        republish: TellUnrecorded[OrderCall, Order | UnknownOrder] = TellUnrecorded(
+            partial(self._outcome, by), self._unrecorded
+        )
+        [outcome] = await republish([call])
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    async def _outcome(self, by: Principal, calls: Sequence[OrderCall]) -> Sequence[Order | UnknownOrder]:
+        [call] = calls
         try:
-            return await self._republish(by, call)
-        except OrderDeleted:
-            raise
-        except UnknownOrder:
-            order_id = order_id_in(call)
-            if order_id in await self._unrecorded.get_many({order_id}):
-                raise NotYetRecorded(order_id) from None
-        # An order that is in neither place may have been recorded between the two reads.
-        return await self._republish(by, call)
+            return [await self._republish(by, call)]
+        except UnknownOrder as unknown:
+            return [unknown]
 
     async def _republish(self, by: Principal, call: OrderCall) -> Order:
         order_id = order_id_in(call)

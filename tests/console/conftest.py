@@ -123,7 +123,7 @@ def sign_in(page: Page, key: str) -> None:
 
 
 def expect_accessible(page: Page) -> None:
-    """Fail with what axe-core finds wrong with the page as it stands."""
+    """Fail with what axe-core finds wrong with the page as it stands, or with what reaches out of its box."""
     page.evaluate(_AXE)
     found = page.evaluate("rules => axe.run({runOnly: rules})", _RULES)["violations"]
     told = [(each["id"], [node["html"][:200] for node in each["nodes"]]) for each in found]
