@@ -47,6 +47,7 @@ async def drain(queue: RabbitSubscription, expected: int) -> set[int]:
 async def test_confirmed_events_survive_a_server_that_is_killed(own_rabbitmq: RabbitServer) -> None:
     url = own_rabbitmq.url
     await declare_topology(url, TOPOLOGY)
+    await asyncio.to_thread(own_rabbitmq.sync)
     async with (
         open_publisher(url, TOPOLOGY, timeouts=QUICK) as publisher,
         open_subscription(url, TOPOLOGY, "payments", timeouts=QUICK) as queue,

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
-from aio_pika import connect
+from aio_pika import DeliveryMode, Message, connect
 from redis.asyncio import Redis
 
 from tests.servers import (
@@ -93,14 +93,20 @@ async def test_redis_is_paused_restarted_and_empty(own_redis: RedisServer) -> No
         assert await redis.get("key") is None
 
 
-async def test_rabbitmq_keeps_durable_queues_when_killed(own_rabbitmq: RabbitServer) -> None:
+async def test_rabbitmq_keeps_what_it_confirmed_when_killed(own_rabbitmq: RabbitServer) -> None:
     async with await connect(own_rabbitmq.url) as broker, broker.channel() as channel:
         await channel.declare_queue("kept", durable=True)
+        await asyncio.to_thread(own_rabbitmq.sync)
+        message = Message(b"confirmed", delivery_mode=DeliveryMode.PERSISTENT)
+        await channel.default_exchange.publish(message, routing_key="kept")
 
     own_rabbitmq.kill()
     await asyncio.to_thread(own_rabbitmq.start)
 
-    assert "kept" in await asyncio.to_thread(own_rabbitmq.ctl, "list_queues", "name")
+    async with await connect(own_rabbitmq.url) as broker, broker.channel() as channel:
+        kept = await (await channel.get_queue("kept")).get(timeout=60)
+        assert kept is not None
+        assert kept.body == b"confirmed"
 
 
 def test_a_closed_server_leaves_nothing_behind(own_redis: RedisServer) -> None:
