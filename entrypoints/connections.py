@@ -40,7 +40,8 @@ async def open_container(
             from adapters.redis.client import BadAddress, open_redis  # noqa: PLC0415
 
             try:
-                redis = await stack.enter_async_context(open_redis(settings.redis_url))
+                timeout = settings.redis_timeout.total_seconds()
+                redis = await stack.enter_async_context(open_redis(settings.redis_url, timeout=timeout))
             except BadAddress as error:
                 raise InvalidSettings(f"REDIS_URL: {error}") from None
         tracer = None

@@ -191,6 +191,9 @@ class Settings:
         " default for good",
     )
     request_timeout: timedelta = _setting(timedelta(seconds=10), "deadline of an HTTP request")
+    redis_timeout: timedelta = _setting(
+        timedelta(seconds=0.1), "how long Redis is waited for; then the service does without it until it answers again"
+    )
     shutdown_timeout: timedelta = _setting(timedelta(seconds=10), "how long a stopping process finishes its work")
     cors_origins: tuple[str, ...] = _setting(
         (),
@@ -449,7 +452,7 @@ def _of_caches(values: Mapping[str, object], written: Callable[[str], str]) -> l
 def _without_effect(asked: Collection[str], values: Mapping[str, object], written: Callable[[str], str]) -> list[str]:
     """A setting that would change nothing is refused, not overlooked."""
     needed = {"access_log_format": "access_log_file", "metrics_host": "metrics_port", "amqp_management_url": "amqp_url"}
-    needed |= {"trace_ratio": "otel_exporter_otlp_endpoint"}
+    needed |= {"trace_ratio": "otel_exporter_otlp_endpoint", "redis_timeout": "redis_url"}
     if not values.get("cache_disabled"):
         needed |= {"order_cache_ttl": "redis_url", "accepted_cache_ttl": "redis_url"}
     problems = [

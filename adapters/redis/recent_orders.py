@@ -153,8 +153,10 @@ class RedisRecentOrders:
     async def get_accepted(self, ids: Collection[OrderId]) -> dict[OrderId, Order]:
         # Of no epoch, since they come from no database, and what is not in the database has no newer version there.
         wanted = list(ids)
-        bodies = (await self._redis.read("MGET", *map(self._accepted_key, wanted)) if wanted else None) or []
-        found = {id_: _decode_body(body) for id_, body in zip(wanted, bodies, strict=False) if body}
+        bodies = await self._redis.read("MGET", *map(self._accepted_key, wanted)) if wanted else []
+        if bodies is None:
+            raise Unavailable("Redis does not answer, and so it is not known which orders have been accepted")
+        found = {id_: _decode_body(body) for id_, body in zip(wanted, bodies, strict=True) if body}
         return {id_: order for id_, order in found.items() if order is not None and order.id == id_}
 
     async def scan(self, cursor: int) -> tuple[int, list[Order]]:

@@ -66,7 +66,7 @@ class Shared:
             recent, ports.catalogue_cache, ports.stock_cache, fence, ports.outbox_signal, ports.order_log
         )
         uow = AnsweringDatabase(ports.unit_of_work(propagate), ports.elapsed)
-        unrecorded = Unrecorded(recent, ports.queued_here)
+        unrecorded = Unrecorded(recent, ports.queued_here, queues=limits.intake != "direct")
         batches = Batches(limits, ports.telemetry)
         persist_orders = PersistOrders(uow, wake)
 

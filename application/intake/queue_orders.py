@@ -167,7 +167,10 @@ class QueueOrders:
         ids = {order.id for order in orders}
         found = await self._recent.get_many(ids)
         # After a failover, nothing that may come from the former database is read for a moment.
-        return found if len(found) == len(ids) else await self._recent.get_accepted(ids - found.keys()) | found
+        with suppress(Unavailable):
+            if missing := ids - found.keys():
+                found |= await self._recent.get_accepted(missing)
+        return found
 
     async def _record_all(self, events: Iterable[OrderAccepted]) -> dict[OrderId, Order | DomainError]:
         """Record the orders. Return each recorded order, or its refusal if another order has the id.

@@ -1,9 +1,9 @@
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Generic, TypeVar
 
-from attrs import frozen
+from attrs import field, frozen
 
-from application.errors import NotDone
+from application.errors import NotDone, Unavailable
 from application.execution.conditional import OrderCall, is_for, order_id_in
 from application.execution.idempotency import Keyed, Replayed
 from application.ports.caching import RecentOrders
@@ -33,13 +33,28 @@ class Unrecorded:
     _recent: RecentOrders
     # The orders that this process has queued. They can be read here while the shared recent orders are unavailable.
     _queued_here: RecentOrders
+    # Where no process queues orders, none that the database does not have was accepted.
+    _queues: bool = field(default=True, kw_only=True)
 
-    async def get_many(self, ids: Collection[OrderId]) -> dict[OrderId, Order]:
+    async def get_many(self, ids: Collection[OrderId]) -> dict[OrderId, Order | Unavailable]:
+        """Return those that were accepted, and for each that may have been accepted the reason why that is unknown."""
         if not ids:
             return {}
-        found = await self.cached(ids)
+        found: dict[OrderId, Order | Unavailable] = {**await self.cached(ids)}
         missing = set(ids) - found.keys()
-        return found | await self._recent.get_accepted(missing) if missing else found
+        if not missing:
+            return found
+        try:
+            return found | await self._recent.get_accepted(missing)
+        except Unavailable as error:
+            return found | dict.fromkeys(missing, error) if self._queues else found
+
+    async def get(self, id_: OrderId) -> Order | None:
+        """Return the order if it was accepted. Raise `Unavailable` if that is unknown."""
+        found = (await self.get_many({id_})).get(id_)
+        if isinstance(found, Unavailable):
+            raise found
+        return found
 
     async def cached(self, ids: Collection[OrderId]) -> dict[OrderId, Order]:
         """Return those that can be read in the caches, recorded or not, although the database may not be asked."""
@@ -59,7 +74,10 @@ class RecallOrders:
 
 @frozen
 class TellUnrecorded(Generic[C, R]):
-    """Wraps a use case that changes orders: for an accepted order it returns `NotYetRecorded`, not `UnknownOrder`."""
+    """Wraps a use case that changes orders: for an accepted order it returns `NotYetRecorded`, not `UnknownOrder`.
+
+    It returns `Unavailable` while it is not known whether an order was accepted.
+    """
 
     _change: Callable[[Sequence[C]], Awaitable[Sequence[R]]]
     _unrecorded: Unrecorded
@@ -69,10 +87,12 @@ class TellUnrecorded(Generic[C, R]):
         unknown = [index for index, outcome in enumerate(outcomes) if _is_unknown(outcome)]
         accepted = await self._unrecorded.get_many({_order_id(calls[index]) for index in unknown})
         for index in unknown:
-            order = accepted.get(_order_id(calls[index]))
-            # Another customer's order is as unknown as one that does not exist.
-            if order is not None and is_for(_order_call(calls[index]), order):
-                outcomes[index] = NotYetRecorded(order.id)
+            match accepted.get(_order_id(calls[index])):
+                # Another customer's order is as unknown as one that does not exist.
+                case Order() as order if is_for(_order_call(calls[index]), order):
+                    outcomes[index] = NotYetRecorded(order.id)
+                case Unavailable() as error:
+                    outcomes[index] = error
         # An order found in neither place may have been recorded between the two reads.
         unknown = [index for index in unknown if _order_id(calls[index]) not in accepted]
         if unknown:

@@ -40,7 +40,7 @@ class GetJob:
         if job is None:
             job, order = await self._accepted(id_)
         elif order is None and job.order_id is not None:
-            order = (await self._unrecorded.get_many({job.order_id})).get(job.order_id)
+            order = await self._unrecorded.get(job.order_id)
         if job is None or (by.user_id is not None and (order is None or order.user_id != by.user_id)):
             raise unknown_job(id_)
         return job
@@ -53,7 +53,7 @@ class GetJob:
         return (_recorded(order) if job is None and order is not None else job), order
 
     async def _accepted(self, id_: JobId) -> tuple[Job | None, Order | None]:
-        order = (await self._unrecorded.get_many({OrderId(id_)})).get(OrderId(id_))
+        order = await self._unrecorded.get(OrderId(id_))
         return (None if order is None else _accepted(order)), order
 
 

@@ -25,7 +25,7 @@ class ExpandedOrder:
 
 @frozen
 class ExpandOrder:
-    """Read an order with its history and its payments. Raise `UnknownOrder`, or `NotYetRecorded`."""
+    """Read an order with its history and its payments. Raise `UnknownOrder`, `NotYetRecorded` or `Unavailable`."""
 
     _unit_of_work: UnitOfWork
     _recent: RecentOrders
@@ -35,7 +35,7 @@ class ExpandOrder:
         order_id = order_id_in(call)
         found = await self._read(order_id)
         if found is None:
-            accepted = (await self._unrecorded.get_many({order_id})).get(order_id)
+            accepted = await self._unrecorded.get(order_id)
             if accepted is not None:
                 expect(call, accepted)
                 raise NotYetRecorded(order_id)

@@ -47,7 +47,7 @@ class Explained:
 class ExplainOrder:
     """Tell where an order stands, also a deleted one, what it waits for and why, from what the shop has stored.
 
-    Raise `UnknownOrder`. Of more than 2,000 dead letters, the oldest are looked through.
+    Raise `UnknownOrder` or `Unavailable`. Of more than 2,000 dead letters, the oldest are looked through.
     """
 
     _unit_of_work: UnitOfWork
@@ -57,7 +57,7 @@ class ExplainOrder:
     async def __call__(self, order_id: OrderId) -> Explained:
         found = await self._read(order_id)
         if found is None:
-            accepted = (await self._unrecorded.get_many({order_id})).get(order_id)
+            accepted = await self._unrecorded.get(order_id)
             # It may have been recorded between the two reads.
             found = await self._read(order_id) or await self._not_recorded(known(accepted, order_id))
         return found

@@ -14,7 +14,7 @@ from domain.orders.order import Order
 
 @frozen
 class GetHistory:
-    """Read the events of one order, in sequence. Raise `UnknownOrder`, or `NotYetRecorded`."""
+    """Read the events of one order, in sequence. Raise `UnknownOrder`, `NotYetRecorded` or `Unavailable`."""
 
     _unit_of_work: UnitOfWork
     _recent: RecentOrders
@@ -24,7 +24,7 @@ class GetHistory:
         order_id = order_id_in(call)
         order, history = await self._read(order_id)
         if order is None:
-            accepted = (await self._unrecorded.get_many({order_id})).get(order_id)
+            accepted = await self._unrecorded.get(order_id)
             if accepted is not None:
                 expect(call, accepted)
                 raise NotYetRecorded(order_id)

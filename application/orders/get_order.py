@@ -2,6 +2,7 @@ from collections.abc import Collection, Sequence
 
 from attrs import frozen
 
+from application.errors import Unavailable
 from application.execution.conditional import OrderCall, expect, order_id_in
 from application.intake.unrecorded import Unrecorded
 from application.orders.changing import existing
@@ -21,30 +22,34 @@ class GetOrder:
     _unrecorded: Unrecorded
     _fence: CacheFence
 
-    async def __call__(self, calls: Sequence[OrderCall]) -> Sequence[Order | DomainError]:
+    async def __call__(self, calls: Sequence[OrderCall]) -> Sequence[Order | DomainError | Unavailable]:
         ids = set(map(order_id_in, calls))
         found = await self._look(ids)
         # An order that was recorded just after the first read is found by the second.
-        found |= await self._look(ids - found.keys())
+        found |= await self._look({id_ for id_ in ids if not isinstance(found.get(id_), Order)})
         return [_outcome(call, found.get(order_id_in(call))) for call in calls]
 
-    async def _look(self, ids: Collection[OrderId]) -> dict[OrderId, Order]:
+    async def _look(self, ids: Collection[OrderId]) -> dict[OrderId, Order | Unavailable]:
         if not ids:
             return {}
-        found = {} if self._fence.is_up() else await self._recent.get_many(ids)
+        found: dict[OrderId, Order | Unavailable] = {}
+        if not self._fence.is_up():
+            found |= await self._recent.get_many(ids)
         missing = set(ids) - found.keys()
         if missing:
             async with self._unit_of_work.reading() as tx:
                 stored = await tx.orders.get_many(missing)
             await self._recent.put_many(list(stored.values()))
             # Also while the fence is up: an order that is not in the database has no newer version there.
-            found = await self._unrecorded.get_many(missing - stored.keys()) | found | stored
+            found = {**await self._unrecorded.get_many(missing - stored.keys()), **found, **stored}
         return found
 
 
-def _outcome(call: OrderCall, order: Order | None) -> Order | DomainError:
+def _outcome(call: OrderCall, found: Order | Unavailable | None) -> Order | DomainError | Unavailable:
+    if isinstance(found, Unavailable):
+        return found
     try:
-        order = existing(order, order_id_in(call))
+        order = existing(found, order_id_in(call))
         expect(call, order)
     except DomainError as error:
         return error

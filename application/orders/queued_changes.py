@@ -6,7 +6,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from attrs import asdict, evolve, frozen
 
-from application.errors import NotDone
+from application.errors import NotDone, Unavailable
 from application.execution.conditional import OnlyIf, OrderCall, is_for, order_id_in, request_id_in
 from application.execution.idempotency import Keyed, KeyReused, Replayed
 from application.intake.unrecorded import NotYetRecorded, Unrecorded
@@ -84,7 +84,9 @@ class QueueChanges(Generic[C, R]):
             now = await tx.jobs.now()
             for call in calls:
                 order, wanted = orders.get(_order_id(call)), _order_call(call)
-                if order is None or order.deleted or not is_for(wanted, order):
+                if isinstance(order, Unavailable):
+                    outcomes.append(order)
+                elif order is None or order.deleted or not is_for(wanted, order):
                     outcomes.append(UnknownOrder(f"there is no order {_order_id(call)}"))
                 elif isinstance(wanted, OnlyIf) and wanted.is_guarded:
                     outcomes.append(NotYetRecorded(order.id))

@@ -12,7 +12,9 @@ from domain.orders.order import Order
 
 
 class RecentOrders(Protocol):
-    """Orders that were lately written or read. Best effort: it may be empty, slow or gone. Only `scan` raises.
+    """Orders that were lately written or read. Best effort: it may be empty, slow or gone.
+
+    Only `get_accepted` and `scan` raise.
 
     An order is only ever replaced by a newer version of itself, and a deleted one is kept as deleted.
     """
@@ -31,7 +33,8 @@ class RecentOrders(Protocol):
     async def get_accepted(self, ids: Collection[OrderId]) -> dict[OrderId, Order]:
         """Return those that `put_accepted` has put, also after a failover, which makes all other entries unreadable.
 
-        They come from no database. Ask for orders that the database does not have: others may be outdated here.
+        They come from no database. Ask for orders that the database does not have: others may be outdated here. Raise
+        `Unavailable`, because an order must not be called unknown for want of an answer.
         """
 
     async def invalidate_below(self, versions: Mapping[OrderId, int]) -> bool:

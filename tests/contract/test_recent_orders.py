@@ -205,6 +205,14 @@ async def test_a_scan_that_gets_no_answer_says_so() -> None:
             await RedisRecentOrders(redis).scan(0)
 
 
+async def test_without_an_answer_it_is_not_told_which_orders_were_accepted() -> None:
+    async with open_redis("redis://127.0.0.1:1/0") as redis:
+        orders = RedisRecentOrders(redis)
+        with pytest.raises(Unavailable, match="Redis does not answer"):
+            await orders.get_accepted({an_order().id})
+        assert await orders.get_accepted(set()) == {}
+
+
 @pytest.mark.parametrize("older", [2, 9])
 async def test_an_older_version_never_replaces_a_newer_one(recent: RecentOrders, older: int) -> None:
     order = a_new_order()

@@ -30,7 +30,6 @@ RECOVERY: Final = 30.0
 # Between two orders of a client.
 _PAUSE: Final = 0.2
 _CLIENTS: Final = 8
-_TRIES: Final = 3
 _OWN: Final = {"PostgreSQL": "own_postgres", "Redis": "own_redis", "RabbitMQ": "own_rabbitmq"}
 
 
@@ -114,6 +113,8 @@ async def service(
     own = {"PostgreSQL": "DATABASE_URL", "Redis": "REDIS_URL", "RabbitMQ": "AMQP_URL"}[outage.server.name]
     namespace = f"test-{token_hex(6)}"
     settings = {**urls, own: outage.server.url, "HOLDFAST_NAMESPACE": namespace, "HOLDFAST_STUCK_AFTER": "5s"}
+    # A busy machine must not take Redis away in the outage of another server.
+    settings["HOLDFAST_REDIS_TIMEOUT"] = "5s"
     service = Service(folder=tmp_path, settings=settings)
     async with removed(amqp_url, Topology(namespace)):
         try:
@@ -129,21 +130,14 @@ async def service(
 async def test_any_one_server_may_be_gone_for_a_while(
     outage: Outage, service: Service, client: aiohttp.ClientSession
 ) -> None:
-    server = outage.server
-    for _ in range(_TRIES):
-        before = times_without_redis(service)
-        customers, taken = await live_through(outage, service, client)
-        assert customers.wrong == []
-        assert taken > _CLIENTS
-        assert customers.told[202] > 0 or server.name != "PostgreSQL", "no order was queued"
-        recorded = partial(settled, service, customers)
-        await until(recorded, seconds=RECOVERY, what="every order is in the database, and is processed")
-        assert await service.findings() == []
-        # Redis has 0.1 s for an answer: a machine that is too busy for that takes a second server away, and only what
-        # can be read then is another matter.
-        if not customers.unreadable or server.name == "Redis" or times_without_redis(service) == before:
-            break
+    customers, taken = await live_through(outage, service, client)
+    assert customers.wrong == []
     assert customers.unreadable == []
+    assert taken > _CLIENTS
+    assert customers.told[202] > 0 or outage.server.name != "PostgreSQL", "no order was queued"
+    recorded = partial(settled, service, customers)
+    await until(recorded, seconds=RECOVERY, what="every order is in the database, and is processed")
+    assert await service.findings() == []
 
 
 async def live_through(outage: Outage, service: Service, client: aiohttp.ClientSession) -> tuple[Customers, int]:
@@ -164,10 +158,6 @@ async def live_through(outage: Outage, service: Service, client: aiohttp.ClientS
     for order_id in customers.versions:
         await customers.read(client, order_id)
     return customers, taken
-
-
-def times_without_redis(service: Service) -> int:
-    return service.processes["api"].output().count("Redis does not answer")
 
 
 async def busy(customers: Customers) -> bool:

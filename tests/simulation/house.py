@@ -7,7 +7,7 @@ from datetime import timedelta
 from functools import cached_property
 from importlib import import_module
 from pkgutil import iter_modules
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from attrs import define, field, frozen
 
@@ -27,6 +27,7 @@ from application import assembly
 from application.assembly.limits import Limits
 from application.assembly.ports import Ports
 from application.assembly.use_cases import UseCases
+from application.errors import Unavailable
 from application.messaging.subscriptions import INTAKE, WorkQueue
 from application.ports.environment import Clock, NewId
 from application.ports.messaging import DeadLetterQueue, IntakeQueue, Subscription
@@ -142,7 +143,8 @@ class World:
     def empty_caches(self) -> None:
         # What a cache that is gone answers: nothing is found, and nobody is told of a change.
         recent_gone = {
-            **dict.fromkeys(("get_many", "get_accepted"), lambda _: {}),
+            "get_many": lambda _: {},
+            "get_accepted": _nobody_answers,
             **dict.fromkeys(("put_many", "invalidate_below"), lambda _: False),
         }
         self.recent_orders = UnsteadyCache(self.parts.recent_orders, self.faults, recent_gone)
@@ -298,6 +300,10 @@ class House:
     def _is_idle(self, work: WorkQueue) -> bool:
         """Nothing is queued then, and to wait there would cost time."""
         return work is INTAKE and self.world.faults.weather.intake == "direct"
+
+
+def _nobody_answers(_: object) -> NoReturn:
+    raise Unavailable("simulated: the caches do not answer")
 
 
 def _virtual_time() -> float:

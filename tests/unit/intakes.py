@@ -76,7 +76,9 @@ class UnsteadyRecentOrders:
             await self._inner.put_accepted(orders)
 
     async def get_accepted(self, ids: Collection[OrderId]) -> dict[OrderId, Order]:
-        return {} if self.gone else await self._inner.get_accepted(ids)
+        if self.gone:
+            raise Unavailable("the recent orders are gone")
+        return await self._inner.get_accepted(ids)
 
     async def scan(self, cursor: int) -> tuple[int, list[Order]]:
         if self.gone:

@@ -7,15 +7,18 @@ from attrs import frozen
 from adapters.memory.cache_fence import NoCacheFence
 from adapters.memory.caches import MemoryRecentOrders
 from application.access.principal import SYSTEM
+from application.assembly.use_cases import UseCases
 from application.errors import Aborted, Unavailable
 from application.execution.idempotency import Keyed
 from application.intake.queue_orders import Queued
 from application.intake.unrecorded import NotYetRecorded, TellUnrecorded, Unrecorded
+from application.orders.change_details import DetailsChange
 from application.orders.get_history import GetHistory
 from application.orders.get_order import GetOrder
 from application.ports.idempotency import IdempotencyKey
 from domain.errors import UnknownOrder
-from domain.ids import OrderId
+from domain.ids import JobId, OrderId
+from domain.jobs.job import UnknownJob
 from domain.orders.order import Order
 from tests.unit.intakes import Intakes
 from tests.unit.shop import Shop, a_request
@@ -48,7 +51,42 @@ async def test_an_order_that_waits_for_its_record_is_not_unknown(
     waiting = await queue(intakes)
     intakes.recent.gone = recent_gone
     outcomes = await TellUnrecorded(change, intakes.unrecorded)([waiting, UNKNOWN_ORDER, waiting])
-    assert [type(outcome) for outcome in outcomes] == [NotYetRecorded, UnknownOrder, NotYetRecorded]
+    # Another process may have queued the other order, and nobody answers that question.
+    other = Unavailable if recent_gone else UnknownOrder
+    assert [type(outcome) for outcome in outcomes] == [NotYetRecorded, other, NotYetRecorded]
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda shop: shop.get_order(SYSTEM, UNKNOWN_ORDER),
+        lambda shop: shop.expand_order(SYSTEM, UNKNOWN_ORDER),
+        lambda shop: shop.get_history(SYSTEM, UNKNOWN_ORDER),
+        lambda shop: shop.explain_order(SYSTEM, UNKNOWN_ORDER),
+        lambda shop: shop.get_job(SYSTEM, JobId(UNKNOWN_ORDER)),
+        lambda shop: shop.request_payment(SYSTEM, UNKNOWN_ORDER),
+        lambda shop: shop.cancel_order(SYSTEM, UNKNOWN_ORDER),
+        lambda shop: shop.delete_order(SYSTEM, UNKNOWN_ORDER),
+        lambda shop: shop.change_details(SYSTEM, DetailsChange(UNKNOWN_ORDER, changes={})),
+        lambda shop: shop.republish_request(SYSTEM, UNKNOWN_ORDER),
+    ],
+)
+@pytest.mark.parametrize("intake", ["direct", "queued", "auto"])
+async def test_no_order_is_called_unknown_while_another_process_may_have_queued_it(
+    intakes: Intakes, intake: str, ask: Callable[[UseCases], Awaitable[object]]
+) -> None:
+    intakes.recent.gone = True
+    with pytest.raises((UnknownOrder, UnknownJob) if intake == "direct" else Unavailable):
+        await ask(getattr(intakes, intake))
+
+
+async def test_orders_that_are_known_are_read_beside_one_that_may_have_been_accepted(intakes: Intakes) -> None:
+    order = await intakes.shop.order((await intakes.shop.sells(), 1))
+    intakes.recent.gone = True
+    get_order = GetOrder(intakes.shop.unit_of_work, intakes.recent, intakes.unrecorded, NoCacheFence())
+    found, other = await get_order([order.id, UNKNOWN_ORDER])
+    assert found == order
+    assert isinstance(other, Unavailable)
 
 
 async def test_its_request_can_t_be_sent_again_before_it_is_recorded(intakes: Intakes) -> None:
@@ -112,7 +150,7 @@ async def test_its_history_is_yet_to_come(intakes: Intakes, *, recent_gone: bool
     history = GetHistory(intakes.shop.unit_of_work, intakes.recent, intakes.unrecorded)
     with pytest.raises(NotYetRecorded):
         await history(waiting)
-    with pytest.raises(UnknownOrder):
+    with pytest.raises(Unavailable if recent_gone else UnknownOrder):
         await history(UNKNOWN_ORDER)
     await intakes.work_off()
     assert [event.sequence for event in await history(waiting)] == [1]
