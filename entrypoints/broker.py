@@ -10,6 +10,7 @@ from attrs import frozen
 from adapters.memory.broker import MemoryBroker
 from application.messaging.subscriptions import INTAKE, WORK_QUEUES, WorkQueue
 from application.ports.messaging import DeadLetterQueue, EventPublisher, Subscription
+from application.ports.overview import Queues
 from entrypoints.loops import repeated
 from entrypoints.settings import Settings
 
@@ -24,6 +25,7 @@ class Broker:
     """Each part connects when it is first used, so an unused one costs nothing."""
 
     publisher: EventPublisher
+    queues: Queues
     intake_is_empty: Callable[[], Awaitable[bool]]
     _subscriptions: Mapping[WorkQueue, Subscription]
     _dead_letter_queues: Mapping[WorkQueue, DeadLetterQueue]
@@ -41,29 +43,31 @@ class Broker:
 @asynccontextmanager
 async def open_broker(settings: Settings) -> AsyncGenerator[Broker, None]:
     if settings.amqp_url:
-        async with _rabbitmq(settings.amqp_url, settings.namespace, prefetch=_READY + settings.max_charges) as broker:
+        async with _rabbitmq(settings) as broker:
             yield broker
     else:
         memory = MemoryBroker()
         queues = {work: memory.queue(work) for work in WORK_QUEUES}
         dead_letter_queues = {work: queue.dead_letters for work, queue in queues.items()}
-        yield Broker(memory, queues[INTAKE].is_empty, queues, dead_letter_queues, memory.empty)
+        yield Broker(memory, memory, queues[INTAKE].is_empty, queues, dead_letter_queues, memory.empty)
 
 
 @asynccontextmanager
-async def _rabbitmq(url: str, namespace: str, *, prefetch: int) -> AsyncGenerator[Broker, None]:
+async def _rabbitmq(settings: Settings) -> AsyncGenerator[Broker, None]:
     # These imports take half of a command's start, so they are made only where RabbitMQ is used.
     from adapters.rabbitmq.dead_letters import open_dead_letters  # noqa: PLC0415
     from adapters.rabbitmq.declaring import empty_queues  # noqa: PLC0415
     from adapters.rabbitmq.emptiness import QueueIsEmpty  # noqa: PLC0415
     from adapters.rabbitmq.publisher import open_publisher  # noqa: PLC0415
+    from adapters.rabbitmq.queue_states import open_queues  # noqa: PLC0415
     from adapters.rabbitmq.subscription import open_subscription  # noqa: PLC0415
     from adapters.rabbitmq.topology import Topology  # noqa: PLC0415
 
-    topology = Topology(namespace)
+    url, topology, prefetch = settings.amqp_url, Topology(settings.namespace), _READY + settings.max_charges
     async with AsyncExitStack() as stack:
         yield Broker(
             await stack.enter_async_context(open_publisher(url, topology)),
+            await stack.enter_async_context(open_queues(url, topology, management_url=settings.amqp_management_url)),
             QueueIsEmpty(url, topology, INTAKE.name),
             {
                 work: await stack.enter_async_context(open_subscription(url, topology, work.name, prefetch=prefetch))

@@ -186,8 +186,8 @@ def _batches_in_flight(settings: Settings) -> int:
 
 def _relay_name(settings: Settings) -> str:
     # Each relay holds the lease on the outbox under its own name. On SQLite there is one relay, and it continues the
-    # lease of the process before it.
-    return str(uuid7()) if settings.database_url else "up"
+    # lease of the process before it. The machine is for people.
+    return f"{gethostname()[:100]}:{os.getpid()} {uuid7()}" if settings.database_url else "up"
 
 
 def _where_caches_are(settings: Settings) -> str:
@@ -336,6 +336,7 @@ class Container(containers.DeclarativeContainer):
         relay_log=providers.Object(log_relayed),
         relay_name=relay_name,
         overview=providers.Factory(SqlOverview, engine),
+        queues=broker.provided.queues,
     )
     limits: providers.Provider[Limits] = providers.Callable(_limits, settings)
     use_cases: providers.Provider[UseCases] = providers.Singleton(assemble, ports, limits)

@@ -103,7 +103,7 @@ class Settings:
     amqp_management_url: str = _setting(
         "",
         "management API of RabbitMQ, as in http://user:password@host:15672: `holdfast doctor` warns of the limits that"
-        " it tells",
+        " it tells, and the console shows unacked messages",
         secret=True,
     )
     data: Path = _setting(Path(".holdfast"), "folder of the SQLite file and of the simulated provider's ledger")

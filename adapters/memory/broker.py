@@ -7,10 +7,11 @@ from typing import Final
 from attrs import define, evolve, field
 
 from adapters.codecs.events import BadMessage, decode, encode
-from application.messaging.subscriptions import RETRY_DELAYS, WorkQueue
+from application.messaging.subscriptions import QUEUE_OF, RETRY_DELAYS, WorkQueue
 from application.ports.environment import Clock
 from application.ports.messaging import DeadDelivery, Delivery
 from application.ports.outbox import OutboxEntry
+from application.ports.overview import QueueState
 from domain.dead_letter import DeadMessage
 from domain.orders.events import Event
 
@@ -47,6 +48,9 @@ class MemoryBroker:
                 confirmed.append(entry)
         return confirmed
 
+    async def look(self) -> list[QueueState]:
+        return [queue.state() for queue in self._queues.values()]
+
     async def empty(self) -> None:
         """Remove what waits. A delivery that a consumer has already got goes on."""
         for queue in self._queues.values():
@@ -63,6 +67,9 @@ class MemoryDeadLetterQueue:
 
     _dead: list[DeadMessage] = field(factory=list, init=False)
     _arrived: asyncio.Event = field(factory=asyncio.Event, init=False)
+
+    def __len__(self) -> int:
+        return len(self._dead)
 
     def clear(self) -> None:
         self._dead.clear()
@@ -92,11 +99,26 @@ class MemorySubscription:
     _now: Clock = field(default=_utc_now, kw_only=True)
     dead_letters: MemoryDeadLetterQueue = field(factory=MemoryDeadLetterQueue, init=False)
     _waiting: deque[Delivery] = field(factory=deque, init=False)
-    # Deliveries that wait for their next attempt. During an outage of the provider, that is nearly all of them.
+    # Deliveries that wait for their next attempt, and of them those with the last delay. During an outage of the
+    # provider, that is nearly all of them.
     _delayed: int = field(default=0, init=False)
+    _later: int = field(default=0, init=False)
     # Those that a consumer has.
     _unsettled: int = field(default=0, init=False)
+    # A consumer here ends with the process, and its queue with it.
+    _has_consumer: bool = field(default=False, init=False)
     _arrived: asyncio.Event = field(factory=asyncio.Event, init=False)
+
+    def state(self) -> QueueState:
+        return QueueState(
+            name=QUEUE_OF[self.type].name,
+            ready=len(self._waiting),
+            unacked=self._unsettled,
+            consumers=int(self._has_consumer),
+            retry=self._delayed - self._later,
+            later=self._later,
+            dead=len(self.dead_letters),
+        )
 
     def waiting(self) -> int:
         return len(self._waiting) + self._delayed
@@ -122,6 +144,7 @@ class MemorySubscription:
             self.dead_letters.put(DeadMessage(body=body, reason=reason, attempts=1, first_at=now, last_at=now))
 
     async def receive(self, limit: int) -> list[Delivery]:
+        self._has_consumer = True
         while not self._waiting:
             self._arrived.clear()
             await self._arrived.wait()
@@ -134,11 +157,13 @@ class MemorySubscription:
         self._unsettled -= len(deliveries)
 
     async def retry(self, delivery: Delivery, *, reason: str) -> None:  # noqa: ARG002 - it is logged by the worker
+        is_last = delivery.attempt >= len(self._delays)
         delay = self._delays[min(delivery.attempt, len(self._delays)) - 1]
         again = evolve(delivery, attempt=delivery.attempt + 1)
         self._unsettled -= 1
         self._delayed += 1
-        asyncio.get_running_loop().call_later(delay, self._put_again, again)
+        self._later += is_last
+        asyncio.get_running_loop().call_later(delay, self._put_again, again, is_last)
 
     async def dead_letter(self, delivery: Delivery, *, reason: str) -> None:
         self._unsettled -= 1
@@ -150,8 +175,9 @@ class MemorySubscription:
             )
         )
 
-    def _put_again(self, delivery: Delivery) -> None:
+    def _put_again(self, delivery: Delivery, was_last: bool) -> None:  # noqa: FBT001 - `call_later` gives it by place
         self._delayed -= 1
+        self._later -= was_last
         self._put(delivery)
 
     def _put(self, delivery: Delivery) -> None:

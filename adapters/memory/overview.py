@@ -5,7 +5,7 @@ from itertools import pairwise
 from attrs import frozen
 
 from adapters.memory.store import MemoryStore
-from application.ports.overview import Upkeep, Waiting, WaitingOrder
+from application.ports.overview import ActiveRelay, Upkeep, Waiting, WaitingOrder
 from domain.orders.events import OrderPaid
 from domain.orders.order import Order
 from domain.orders.status import WAITS_FOR_WORKER, OrderStatus
@@ -46,8 +46,10 @@ class MemoryOverview:
 
     async def upkeep(self) -> Upkeep:
         lease = self._store.leases.get("relay")
-        held = lease is not None and lease.until > self._store.now()
-        return Upkeep(processes=(), relay=lease.holder if lease and held else None, discrepancies={}, checked_at=None)
+        relay = None
+        if lease is not None and lease.until > self._store.now():
+            relay = ActiveRelay(name=lease.holder, since=lease.since, until=lease.until)
+        return Upkeep(processes=(), relay=relay, discrepancies={}, checked_at=None)
 
 
 def _waits(order: Order) -> bool:

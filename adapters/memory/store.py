@@ -56,9 +56,10 @@ class KeptAnnouncement:
 
 @frozen
 class Lease:
-    """The one process that may do something, and until when."""
+    """The one process that may do something, since when, and until when."""
 
     holder: str
+    since: datetime
     until: datetime
 
 

@@ -61,6 +61,15 @@ async def quorum_queues(url: str, names: Collection[str]) -> list[QuorumQueue]:
     ]
 
 
+async def unacked_in(url: str, names: Collection[str]) -> dict[str, int]:
+    """Return how many messages the consumers of these queues have not settled. Raise `Unavailable`."""
+    return {
+        str(each["name"]): int(each["messages_unacknowledged"])
+        for each in await _list(url, "/api/queues?columns=name,messages_unacknowledged")
+        if each["name"] in names and isinstance(each.get("messages_unacknowledged"), int)
+    }
+
+
 async def _list(url: str, path: str) -> list[dict[str, Any]]:
     """Return what the API lists, all with names. Raise `Unavailable`."""
     try:

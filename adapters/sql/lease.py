@@ -1,9 +1,9 @@
 """Leases: rows that give one process a right for some seconds, by the clock of the database."""
 
 from functools import cache
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Executable, bindparam, literal, or_, true
+from sqlalchemy import ColumnElement, Executable, bindparam, case, func, literal, or_, true
 
 from adapters.sql.core.expressions import FromNow
 from adapters.sql.dialects.base import SqlDialect
@@ -45,7 +45,12 @@ class Lease:
 
     @property
     def values(self) -> dict[str, ColumnElement[object]]:
-        return {"name": literal(self.name), "holder": bindparam("by"), "until": self._end}
+        return {"name": literal(self.name), "holder": bindparam("by"), "until": self._end, "since": _NOW}
+
+    def since(self, new: Any) -> ColumnElement[Any]:
+        """Return when it was taken: a holder that renews it has it since then."""
+        is_renewed = (leases.c.holder == new.holder) & self.lasts()
+        return case((is_renewed, func.coalesce(leases.c.since, new.since)), else_=new.since)
 
 
 @cache
@@ -54,6 +59,6 @@ def _taking(lease: Lease, dialect: SqlDialect) -> Executable:
         leases,
         lease.values,
         key=[leases.c.name],
-        changes=lambda new: {"holder": new.holder, "until": new.until},
+        changes=lambda new: {"holder": new.holder, "until": new.until, "since": lease.since(new)},
         where=lambda new: lease.may_take(new.holder),
     )

@@ -18,7 +18,7 @@ from adapters.sql.tables.events import order_events
 from adapters.sql.tables.feed import feed, feed_head
 from adapters.sql.tables.orders import NOT_DELETED, orders
 from adapters.sql.tables.shop import leases
-from application.ports.overview import Process, Upkeep, Waiting, WaitingOrder
+from application.ports.overview import ActiveRelay, Process, Upkeep, Waiting, WaitingOrder
 from domain.orders.events import OrderPaid
 from domain.orders.status import OrderStatus
 
@@ -27,7 +27,7 @@ _BETWEEN: Final = select(orders.c.created_at).where(
     orders.c.created_at >= bindparam("since", type_=UtcDateTime()),
     orders.c.created_at < bindparam("until", type_=UtcDateTime()),
 )
-_HOLDER: Final = select(leases.c.holder).where(LEASE.lasts())
+_HOLDER: Final = select(leases.c.holder, leases.c.since, leases.c.until).where(LEASE.lasts())
 
 
 @frozen
@@ -76,13 +76,13 @@ class SqlOverview:
         sample = await SqlSamples(self._engine).take(relay="")
         heard = await SqlHeartbeats(self._engine).all()
         async with connected(self._engine, reading=True) as connection:
-            holder = (await connection.execute(_HOLDER)).scalar()
+            lease = (await connection.execute(_HOLDER)).first()
         return Upkeep(
             processes=[
                 Process(each.kind, each.instance, None if each.age is None else timedelta(seconds=each.age))
                 for each in heard
             ],
-            relay=holder,
+            relay=lease and ActiveRelay(name=lease.holder, since=lease.since, until=lease.until),
             discrepancies=sample.discrepancies,
             checked_at=sample.compared_at,
         )

@@ -1,5 +1,7 @@
 """The shop at a glance."""
 
+from collections.abc import Sequence
+
 from attrs import frozen
 
 from application.access.guarded import Guarded, for_anybody
@@ -9,11 +11,12 @@ from application.overview.look_over import (
     Accepted,
     CountAccepted,
     MeasureTimeToPaid,
+    SeeQueues,
     SeeUpkeep,
     SeeWaiting,
     TimesToPaid,
 )
-from application.ports.overview import Upkeep, Waiting
+from application.ports.overview import QueueState, Upkeep, Waiting
 
 
 @frozen(kw_only=True, slots=False)
@@ -22,6 +25,7 @@ class OverviewUseCases:
     measure_time_to_paid: Guarded[..., TimesToPaid]
     see_waiting: Guarded[..., Waiting]
     see_upkeep: Guarded[..., Upkeep]
+    see_queues: Guarded[..., Sequence[QueueState]]
 
 
 def overview_use_cases(shared: Shared) -> OverviewUseCases:
@@ -31,4 +35,5 @@ def overview_use_cases(shared: Shared) -> OverviewUseCases:
         measure_time_to_paid=Guarded(needs, for_anybody(MeasureTimeToPaid(overview)), by_shop=True),
         see_waiting=Guarded(needs, for_anybody(SeeWaiting(overview, shared.limits.stuck_after)), by_shop=True),
         see_upkeep=Guarded(needs, for_anybody(SeeUpkeep(overview)), by_shop=True),
+        see_queues=Guarded(needs, for_anybody(SeeQueues(shared.ports.queues)), by_shop=True),
     )

@@ -12,7 +12,7 @@ from application.ports.carts import Carts
 from application.ports.environment import Clock, Elapsed, NewId, NewSecret, loop_time
 from application.ports.messaging import DeadLetterQueue, EventPublisher, IntakeQueue, OutboxSignal, Subscription
 from application.ports.outbox import OutboxEntry
-from application.ports.overview import Overview
+from application.ports.overview import Overview, Queues
 from application.ports.payments import PaymentProvider, ProviderLedger
 from application.ports.persistence import UnitOfWork
 from application.ports.reset import ResetData
@@ -62,6 +62,7 @@ class Ports:
     relay_name: str
     telemetry: Telemetry = field(factory=NoTelemetry)
     overview: Overview
+    queues: Queues
     # None if nothing is traced.
     tracer: Tracer | None = None
     # Told of every order that a committed transaction changed.

@@ -5,7 +5,7 @@ from typing import Final
 from attrs import define, field, frozen
 
 from application.ports.environment import Clock
-from application.ports.overview import Overview, Upkeep, Waiting
+from application.ports.overview import Overview, Queues, QueueState, Upkeep, Waiting
 
 # An interval has so many orders, or more.
 MOST_ACCEPTED: Final = 100_000
@@ -88,6 +88,16 @@ class SeeUpkeep:
 
     async def __call__(self) -> Upkeep:
         return await self._overview.upkeep()
+
+
+@frozen
+class SeeQueues:
+    """See what is in the queues of the worker, and behind them."""
+
+    _queues: Queues
+
+    async def __call__(self) -> Sequence[QueueState]:
+        return await self._queues.look()
 
 
 def _share(times: Sequence[timedelta], share: float) -> timedelta | None:

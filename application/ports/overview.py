@@ -45,12 +45,23 @@ class Process:
 
 
 @frozen(kw_only=True)
+class ActiveRelay:
+    """The relay that publishes: the name under which it holds the lease, by the clock of the database."""
+
+    name: str
+    # None: a process of an earlier release took the lease, which did not note it.
+    since: datetime | None
+    # It renews the lease before.
+    until: datetime
+
+
+@frozen(kw_only=True)
 class Upkeep:
     """Who is at work, and what the last consistency check has found, by kind. `checked_at`: it saw everything then."""
 
     processes: Sequence[Process]
-    # The relay that publishes, by the name under which it holds the lease. None: none does.
-    relay: str | None
+    # None: none publishes.
+    relay: ActiveRelay | None
     discrepancies: Mapping[str, int]
     checked_at: datetime | None
 
@@ -67,3 +78,26 @@ class Overview(Protocol):
     async def waiting(self, *, stuck_after: timedelta) -> Waiting: ...
 
     async def upkeep(self) -> Upkeep: ...
+
+
+@frozen(kw_only=True)
+class QueueState:
+    """How much is in a queue of our own worker, and in the tiers behind it. What is None, the broker does not tell."""
+
+    name: str
+    # What waits for a consumer, and what a consumer has got and not settled.
+    ready: int = 0
+    unacked: int | None = None
+    consumers: int = 0
+    # What waits for its next attempt: soon, in the worker, or for the last delay, as in an outage.
+    retry: int | None = None
+    later: int = 0
+    # Dead letters on their way into the table.
+    dead: int = 0
+    # Why the queue can't be read, if that is so.
+    problem: str = ""
+
+
+class Queues(Protocol):
+    async def look(self) -> list[QueueState]:
+        """Every queue of work. Nothing is taken from one. Raise `Unavailable`: the broker does not answer."""

@@ -70,19 +70,20 @@ async def _queues(settings: "Settings") -> list[dict[str, Any]]:
     """Empty if the queues are in the memory of another process."""
     if not settings.amqp_url:
         return []
-    from adapters.rabbitmq.queue_lengths import queue_lengths
+    from adapters.rabbitmq.queue_states import open_queues
     from adapters.rabbitmq.topology import Topology
     from application.errors import Unavailable
 
     try:
-        lengths = await queue_lengths(settings.amqp_url, Topology(settings.namespace))
+        async with open_queues(settings.amqp_url, Topology(settings.namespace)) as queues:
+            states = await queues.look()
     except Unavailable as error:
         return [{"name": "all", "problem": str(error)}]
     return [
         {"name": each.name, "problem": each.problem}
         if each.problem
-        else {"name": each.name, "messages": each.messages, "consumers": each.consumers}
-        for each in lengths
+        else {"name": each.name, "messages": each.ready, "consumers": each.consumers}
+        for each in states
     ]
 
 

@@ -194,6 +194,27 @@ def test_a_receiver_of_webhooks_is_tested_and_disabled(
     expect_accessible(page)
 
 
+def test_the_flow_shows_what_waits_where_and_who_leads(page: Page, orders: list[str]) -> None:
+    page.goto("/console/now")
+    page.keyboard.press("g")
+    page.keyboard.press("f")
+    expect(page.get_by_role("heading", name="Flow")).to_be_visible()
+    expect(page.get_by_role("row")).to_have_count(4)
+    for queue in ("intake", "payments", "refunds"):
+        row = page.get_by_role("row", name=queue)
+        # This service is one process, whose worker consumes every queue that is used.
+        expect(row.locator("[data-label=Ready]")).to_have_text("0")
+        expect(row.locator("[data-label=Unacked]")).to_have_text("0")
+    expect(page.get_by_role("row", name="payments").locator("[data-label=Consumers]")).to_have_text("1")
+    expect(page.get_by_label("Outbox")).to_contain_text("nothing waits")
+    expect(page.get_by_label("Active relay")).to_contain_text("publishes")
+    lease = page.get_by_label("Active relay").locator("time").last
+    until = lease.get_attribute("datetime")
+    # The lease is renewed, and the page is read anew meanwhile.
+    expect(lease).not_to_have_attribute("datetime", until or "")
+    in_both_themes(page)
+
+
 def test_now_is_read_anew_while_it_is_looked_at(page: Page, console: Console) -> None:
     page.goto("/console/now")
     expect(page.get_by_text("Live", exact=True)).to_be_visible()

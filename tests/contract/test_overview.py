@@ -1,11 +1,13 @@
 """The shop at a glance, in memory and on every database."""
 
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
 from attrs import evolve, frozen
+from sqlalchemy import select, update
 
 from adapters.memory.overview import MemoryOverview
 from adapters.memory.store import MemoryStore
@@ -13,8 +15,10 @@ from adapters.memory.unit_of_work import MemoryUnitOfWork
 from adapters.sql.consistency_checks import SqlConsistencyChecks
 from adapters.sql.heartbeats import SqlHeartbeats
 from adapters.sql.shop_overview import SqlOverview
+from adapters.sql.tables.shop import leases
 from adapters.sql.unit_of_work import SqlUnitOfWork
-from application.ports.overview import Overview, WaitingOrder
+from application.ports.outbox import LEASE_SECONDS
+from application.ports.overview import ActiveRelay, Overview, WaitingOrder
 from application.ports.persistence import UnitOfWork
 from domain.dead_letter import DeadMessage
 from domain.ids import OrderId, PaymentId, ProductId
@@ -25,21 +29,36 @@ from tests.unit.builders import NOW, a_product, an_order, order_in, placed
 
 SOON = timedelta(minutes=10)
 AGES_AGO = timedelta(days=36_500)
+# Of a lease.
+MOST = timedelta(seconds=LEASE_SECONDS - 2)
 
 
 @frozen
 class Seen:
     overview: Overview
     unit_of_work: UnitOfWork
+    # Let most of the lease pass.
+    shorten_lease: Callable[[], Awaitable[None]]
 
 
 @pytest.fixture(params=["memory", "sqlite", "postgres"])
 def seen(request: pytest.FixtureRequest) -> Seen:
     if request.param == "memory":
         store = MemoryStore()
-        return Seen(MemoryOverview(store), MemoryUnitOfWork(store))
+
+        async def shorten() -> None:
+            for name, lease in store.leases.items():
+                store.leases[name] = evolve(lease, until=lease.until - MOST)
+
+        return Seen(MemoryOverview(store), MemoryUnitOfWork(store), shorten)
     engine = request.getfixturevalue(f"{request.param}_engine")
-    return Seen(SqlOverview(engine), SqlUnitOfWork(engine))
+
+    async def shorten_in_database() -> None:
+        async with engine.begin() as connection:
+            for name, until in (await connection.execute(select(leases.c.name, leases.c.until))).all():
+                await connection.execute(update(leases).where(leases.c.name == name).values(until=until - MOST))
+
+    return Seen(SqlOverview(engine), SqlUnitOfWork(engine), shorten_in_database)
 
 
 def order(number: int, **more: Any) -> Order:
@@ -85,7 +104,38 @@ async def test_what_waits_is_counted_and_the_oldest_is_named(seen: Seen) -> None
     assert waiting.oldest_order == WaitingOrder(processing.id, OrderStatus.PROCESSING, processing.updated_at)
     assert waiting.stuck == {"PROCESSING": 1, "REFUND": 1}
     assert (await seen.overview.waiting(stuck_after=AGES_AGO)).stuck == {"PROCESSING": 0, "REFUND": 0}
-    assert (await seen.overview.upkeep()).relay == "relay 1"
+    relay = (await seen.overview.upkeep()).relay
+    assert relay is not None
+    assert relay.name == "relay 1"
+
+
+async def test_the_relay_that_renews_its_lease_leads_since_it_took_it(seen: Seen) -> None:
+    async def claimed(by: str) -> ActiveRelay:
+        async with seen.unit_of_work() as tx:
+            await tx.outbox.claim(by=by, limit=1)
+        relay = (await seen.overview.upkeep()).relay
+        assert relay is not None
+        assert relay.since is not None
+        assert relay.since < relay.until
+        return relay
+
+    async def released(by: str) -> None:
+        async with seen.unit_of_work() as tx:
+            await tx.outbox.release(by=by)
+
+    first = await claimed("relay 1")
+    # A claim that lasts long enough is not renewed, so it is made to be short.
+    await seen.shorten_lease()
+    renewed = await claimed("relay 1")
+    assert (renewed.name, renewed.since) == ("relay 1", first.since)
+    assert renewed.until > first.until - timedelta(seconds=LEASE_SECONDS - 1)
+    await released("relay 1")
+    assert (await seen.overview.upkeep()).relay is None
+    second = await claimed("relay 2")
+    assert second.name == "relay 2"
+    assert first.since is not None
+    assert second.since is not None
+    assert second.since > first.since
 
 
 async def test_the_time_to_paid_is_that_of_the_last_events(seen: Seen) -> None:

@@ -5,15 +5,19 @@ import re
 from datetime import timedelta
 from functools import reduce
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
-from attrs import frozen
+from attrs import evolve, frozen
 from quart import Quart, Request
 from quart.testing import QuartClient
 
 from application.access.principal import Principal, Unauthenticated
 from application.access.scopes import CUSTOMER_SCOPES, ROLES, Role
+from application.assembly import assemble
+from application.assembly.limits import Limits
+from application.errors import Unavailable
+from application.ports.overview import Overview, QueueState
 from domain.dead_letter import DeadMessage
 from domain.dead_letter_groups import reason_of
 from domain.ids import UserId
@@ -294,3 +298,65 @@ async def test_dead_letters_are_shown_by_cause_to_who_may_decide_about_them() ->
     assert "Dead letters by cause" in told["admin"]
     assert "ValueError charge" in told["admin"]
     assert "Dead letters by cause" not in told["read"]
+
+
+class Away:
+    """The queues of a broker that does not answer, or of which one is missing."""
+
+    def __init__(self) -> None:
+        self.gone = True
+
+    async def look(self) -> list[QueueState]:
+        if self.gone:
+            raise Unavailable("RabbitMQ can't be reached")
+        return [QueueState(name="intake", ready=3, consumers=1), QueueState(name="payments", problem="no queue")]
+
+
+async def test_a_broker_that_is_away_leaves_the_rest_of_the_flow_known(shop: Shop) -> None:
+    away = Away()
+    use_cases = assemble(evolve(shop.ports, queues=away), Limits())
+    visitor = Visitor(app_over(use_cases, console=Door(), now=shop.clock))
+    await visitor.sign_in("read")
+    pen = await shop.sells()
+    await shop.order((pen, 1))
+    began = shop.clock().isoformat(timespec="milliseconds")
+    for minutes in (0, 3):
+        shop.clock.forward(timedelta(minutes=minutes))
+        for path in ("/console/flow", "/console/flow/numbers"):
+            html = await text_of(visitor, path)
+            assert html.count(f'Unknown since <time datetime="{began}"') == 1
+            assert "RabbitMQ can&#39;t be reached" in html
+            assert "1<small>event</small>" in html
+    away.gone = False
+    html = await text_of(visitor, "/console/flow")
+    # One queue is missing since now, and the other is known.
+    now = shop.clock().isoformat(timespec="milliseconds")
+    assert html.count(f'Unknown since <time datetime="{now}"') == 1
+    assert 'data-label="Ready">3<' in html
+    assert "HOLDFAST_AMQP_MANAGEMENT_URL" in html
+
+
+async def test_a_database_that_is_away_leaves_the_queues_known(shop: Shop) -> None:
+    class Gone:
+        async def waiting(self, *, stuck_after: timedelta) -> Any:
+            raise Unavailable("the database can't be reached")
+
+        async def upkeep(self) -> Any:
+            raise Unavailable("the database can't be reached")
+
+    use_cases = assemble(evolve(shop.ports, overview=cast(Overview, Gone())), Limits())
+    visitor = Visitor(app_over(use_cases, console=Door(), now=shop.clock))
+    await visitor.sign_in("read")
+    html = await text_of(visitor, "/console/flow")
+    assert html.count("Unknown since") == 2
+    assert html.count('data-label="Ready"') == 3
+
+
+async def test_the_relay_that_leads_is_named(shop: Shop, visitor: Visitor) -> None:
+    await visitor.sign_in("read")
+    assert "none publishes" in await text_of(visitor, "/console/flow")
+    async with shop.unit_of_work() as tx:
+        await tx.outbox.claim(by="machine:17", limit=1)
+    html = await text_of(visitor, "/console/flow")
+    assert "<code>machine:17</code>" in html
+    assert f'Leads since</dt><dd><time datetime="{shop.clock().isoformat(timespec="milliseconds")}"' in html

@@ -233,6 +233,7 @@ class House:
             new_id=world.new_id,
             new_secret=CountedSecrets(),
             overview=MemoryOverview(world.database.store),
+            queues=MemoryBroker(),
             relay_name="up" if faults.weather.embedded else str(world.new_id()),
         )
         limits = Limits(

@@ -131,6 +131,7 @@ class Shop:
             new_secret=self.new_secret,
             relay_name="relay",
             overview=MemoryOverview(self.store),
+            queues=self.broker,
             tracer=self.tracer,
         )
         self.use_cases = assemble(self.ports, Limits(order_expiry=EXPIRY, allow_reset=self.allow_reset))

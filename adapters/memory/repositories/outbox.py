@@ -16,16 +16,17 @@ _LEASE: Final = timedelta(seconds=LEASE_SECONDS)
 def take_lease(changes: Changes, name: str, by: str) -> bool:
     now, lease = changes.store.now(), changes.leases.get(name)
     # A lease that ends later than one that begins now is void: the clock was set back after it was taken.
-    if lease is not None and lease.holder != by and now < lease.until <= now + _LEASE:
+    lasts = lease is not None and now < lease.until <= now + _LEASE
+    if lease is not None and lasts and lease.holder != by:
         return False
-    changes.leases[name] = Lease(by, now + _LEASE)
+    changes.leases[name] = Lease(by, lease.since if lease is not None and lasts else now, now + _LEASE)
     return True
 
 
 def release_lease(changes: Changes, name: str, by: str) -> None:
     lease = changes.leases.get(name)
     if lease is not None and lease.holder == by:
-        changes.leases[name] = Lease(by, changes.store.now())
+        changes.leases[name] = evolve(lease, until=changes.store.now())
 
 
 @frozen

@@ -56,6 +56,8 @@ leases: Final = Table(
     Column("name", String(64), nullable=False),
     Column("holder", String(200), nullable=False),
     Column("until", UtcDateTime, nullable=False),
+    # When the holder took it, and not when it renewed it. NULL: an earlier release did not note it.
+    Column("since", UtcDateTime),
     PrimaryKeyConstraint("name", name="leases_pk"),
 )
 

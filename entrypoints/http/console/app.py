@@ -27,6 +27,7 @@ from entrypoints.http.console.screens.audit import audit_screen
 from entrypoints.http.console.screens.bulk_operations import bulk_operations_screens
 from entrypoints.http.console.screens.dead_letters import dead_letters_screens
 from entrypoints.http.console.screens.entry import SIGN_IN, entry_screens
+from entrypoints.http.console.screens.flow import flow_screen
 from entrypoints.http.console.screens.jobs import jobs_screen
 from entrypoints.http.console.screens.keys import keys_screen
 from entrypoints.http.console.screens.live import live_screen
@@ -89,6 +90,7 @@ def console_app(  # noqa: PLR0913 - each is given by name
         *entry_screens(kit),
         *live_screen(kit),
         *now_screen(kit),
+        *flow_screen(kit),
         *orders_screen(kit),
         *order_screen(kit),
         *stock_screen(kit),

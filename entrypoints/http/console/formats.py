@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from markupsafe import Markup
 
@@ -12,6 +13,7 @@ from domain.money import Money
 from domain.orders.status import OrderStatus
 from domain.webhooks.delivery import DeliveryStatus
 from entrypoints.currencies import DIGITS
+from entrypoints.http.console.order_query import search_word
 
 # What stands where there is no value.
 NOTHING: Final = "\N{EN DASH}"
@@ -97,6 +99,11 @@ def short(id_: object) -> str:
     return str(id_)[-12:]
 
 
+def search(value: object, name: str) -> str:
+    """The address of the search for orders that have this value."""
+    return f"/console/orders?{urlencode({'q': search_word(name, value)})}"
+
+
 def _plain(value: object) -> str:
     if isinstance(value, list):
         return " ".join(map(_plain, value))
@@ -112,4 +119,5 @@ FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "pretty": pretty,
     "brief": brief,
     "short": short,
+    "search": search,
 }

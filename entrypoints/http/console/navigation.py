@@ -31,6 +31,7 @@ NAVIGATION: Final[Sequence[Group]] = (
         (
             Entry("Now", "/console/now", Scope.ORDERS_READ, "n"),
             Entry("Orders", "/console/orders", Scope.ORDERS_READ, "o"),
+            Entry("Flow", "/console/flow", Scope.ORDERS_READ, "f"),
         ),
     ),
     Group(

@@ -1,7 +1,7 @@
 """What is written into the search for orders, as in `status:PAID total:>100 placed:>1d customer:7`."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
@@ -20,6 +20,9 @@ from entrypoints.http.refusals import InvalidRequest, NotAnId, in_query
 _AGE: Final = re.compile(r"([0-9]{1,6})(m|h|d|w)")
 _UNITS: Final = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _AMOUNT: Final = re.compile(r"([0-9]{1,15})(?:\.([0-9]{1,4}))?([A-Z]{3})?")
+_WORD: Final = re.compile(r'(?P<word>(?:(?P<name>[^\s":]*):)?+(?P<value>"(?:[^"\\]|\\.)*"|[^\s"]\S*|))(?:\s+|\Z)')
+_PLAIN: Final = re.compile(r'[^\s"]\S*')
+_ESCAPED: Final = re.compile(r"\\(.)", re.DOTALL)
 _OLDEST: Final = 100_000
 _BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
 # Of an amount without a currency.
@@ -73,10 +76,8 @@ def order_query(text: str, now: datetime) -> OrderQuery:
     """Parse a search. Raise `InvalidSearch`, which names the word that is wrong."""
     given: dict[str, Any] = {}
     stuck = False
-    for word in text.split():
-        name, colon, value = word.partition(":")
-        if not colon:
-            name, value = _meant(word), word
+    for word, named, value in _words(text):
+        name = _meant(value) if named is None else named
         if name == "stuck":
             stuck = _yes(value)
             continue
@@ -87,6 +88,31 @@ def order_query(text: str, now: datetime) -> OrderQuery:
                 raise InvalidSearch(f"{word!r}: this was said before in another word")
             given[key] = read
     return OrderQuery(OrderFilter(**given), stuck)
+
+
+def search_word(name: str, value: object) -> str:
+    """Return a word of a search, as `order_query` reads it, whatever the value is."""
+    text = str(value)
+    if _PLAIN.fullmatch(text):
+        return f"{name}:{text}"
+    return '{}:"{}"'.format(name, text.replace("\\", r"\\").replace('"', r"\""))
+
+
+def _words(text: str) -> Iterator[tuple[str, str | None, str]]:
+    """Return each word, the name before its colon if it has one, and the rest.
+
+    What has spaces in it stands between quotation marks.
+    """
+    text, at = text.strip(), 0
+    while at < len(text):
+        found = _WORD.match(text, at)
+        if found is None:
+            raise InvalidSearch(f"{text[at:]!r}: put a quotation mark behind it, and a space behind that")
+        value = found["value"]
+        if value.startswith('"'):
+            value = _ESCAPED.sub(r"\1", value[1:-1])
+        yield found["word"], found["name"], value
+        at = found.end()
 
 
 def _meant(word: str) -> str:

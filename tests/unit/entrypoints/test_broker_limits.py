@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from adapters.rabbitmq.limits import unacked_in
+from application.errors import Unavailable
 from entrypoints.doctor import broker_warnings
 from entrypoints.settings import Settings
 
@@ -141,3 +143,13 @@ async def test_queues_that_are_spread_and_those_of_others_need_no_warning(manage
 async def test_one_node_has_one_copy_of_each_queue(management: Answer) -> None:
     alone = [queue(name, members="a", online="a") for name in ("holdfast.payments", "holdfast.intake")]
     assert await warned(management(THREE[0], queues=alone)) == []
+
+
+async def test_the_unacked_messages_of_our_queues_are_told(management: Answer) -> None:
+    ours = {"name": "shop.payments", "messages_unacknowledged": 7}
+    # A queue that has just been declared has no numbers yet.
+    new, of_others = {"name": "shop.refunds"}, {"name": "other.payments", "messages_unacknowledged": 9}
+    url = management(queues=[ours, new, of_others])
+    assert await unacked_in(url, {"shop.payments", "shop.refunds"}) == {"shop.payments": 7}
+    with pytest.raises(Unavailable, match="503"):
+        await unacked_in(management(status=503), {"shop.payments"})

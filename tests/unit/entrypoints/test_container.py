@@ -42,7 +42,7 @@ def a_container(settings: Settings) -> Container:
         engine=create_engine(settings.database_url or sqlite_url(settings.database_file)),
         redis=GuardedRedis(connect, timeout=0.1, connect_timeout=2, retry_every=0.5) if settings.redis_url else None,
         outbox_signal=MemoryOutboxSignal(),
-        broker=Broker(broker, queues[INTAKE].is_empty, queues, dead_letter_queues, broker.empty),
+        broker=Broker(broker, broker, queues[INTAKE].is_empty, queues, dead_letter_queues, broker.empty),
         provider=Provider(gateway, gateway, FileLedger(settings.ledger)),
     )
 

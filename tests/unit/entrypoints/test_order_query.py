@@ -8,9 +8,9 @@ import pytest
 
 from application.exports.request import ExportRequest
 from application.ports.order_search import OrderFilter
-from domain.ids import OrderId, ProductId, UserId
+from domain.ids import OrderId, ProductId, UserId, UserName, customer_id
 from domain.orders.status import OrderStatus
-from entrypoints.http.console.order_query import InvalidSearch, order_query
+from entrypoints.http.console.order_query import InvalidSearch, order_query, search_word
 from tests.unit.builders import NOW
 
 ID = "01890a5d-ac96-774b-bcce-b302099a8057"
@@ -27,6 +27,8 @@ DAY = timedelta(days=1)
         ("web-1234", {"external_id": "web-1234"}),
         ("external:a:b", {"external_id": "a:b"}),
         ("customer:7", {"user_id": UserId(7)}),
+        ('customer:"Ana Maria"  status:PAID', {"user_id": UserName("Ana Maria"), "statuses": {OrderStatus.PAID}}),
+        ('external:6"x4"', {"external_id": '6"x4"'}),
         ("status:paid", {"statuses": frozenset({OrderStatus.PAID})}),
         ("status:PAID,FAILED", {"statuses": frozenset({OrderStatus.PAID, OrderStatus.FAILED})}),
         ("product:3,4", {"product_ids": frozenset({ProductId(3), ProductId(4)})}),
@@ -46,12 +48,20 @@ def test_words_are_conditions(text: str, wanted: dict[str, Any]) -> None:
     assert (found.wanted, found.stuck) == (OrderFilter(**wanted), False)
 
 
+@pytest.mark.parametrize("name", ["7a", "Ana Maria", '"', '\\"', "\\", 'a "b" c', "a:b", "x\\", " Ana", "status:PAID"])
+def test_a_link_finds_the_orders_of_a_customer_whatever_the_name(name: str) -> None:
+    word = search_word("customer", customer_id(name))
+    assert order_query(word, NOW).wanted == OrderFilter(user_id=customer_id(name))
+    assert order_query(f"status:PAID {word} total:>1", NOW).wanted.user_id == customer_id(name)
+
+
 @pytest.mark.parametrize(
     "text",
     [
         "colour:red", "status:", "status:LOST", "product:x", "product:0", "product:", "product:\u0663", "placed:1d",
         "placed:>soon", "placed:>2026-13-01", "total:100", "total:>x", "total:>1XXX", "id:7", "customer:0",
-        "stuck:no", "customer:1 customer:2", "status:PAID status:FAILED", "placed:>9999999d",
+        "stuck:no", 'customer:"Ana', 'customer:"Ana"x', "customer:1 customer:2", "status:PAID status:FAILED",
+        "placed:>9999999d",
     ],
 )  # fmt: skip
 def test_a_word_that_is_not_understood_is_told(text: str) -> None:
