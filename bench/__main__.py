@@ -29,6 +29,7 @@ from bench.scenarios.rolled_out import rollout
 from bench.scenarios.slowed import slow
 from bench.scenarios.streamed import stream
 from bench.scenarios.taxed import tax
+from bench.scenarios.told import webhooks
 from bench.shops import ROOT, Grown, Say, install, open_grown
 from entrypoints.cli.common import CommandError
 from entrypoints.settings import InvalidSettings
@@ -62,6 +63,7 @@ SCENARIOS: Final[Mapping[str, Scenario]] = MappingProxyType(
         "stream": stream,
         "tax": tax,
         "rollout": rollout,
+        "webhooks": webhooks,
     }
 )
 _GROWING: Final = ("place", "read", "list")

@@ -34,14 +34,16 @@ class FinishRounds:
             ids = {each.plan.endpoint.id for each in rounds}
             progress = await tx.webhook_progress.get_many(ids, lock=True)
             endpoints = {**await tx.webhook_endpoints.get_many(ids), **locked}
-            ended = []
-            for each in rounds:
-                id_ = each.plan.endpoint.id
-                if id_ not in progress or not progress[id_].is_held(each.by, each.taken_at):
-                    ended.append(Ended(each.plan.endpoint))
-                    continue
-                finishing = _Finishing(tx, each, endpoints[id_], progress[id_], now)
-                ended.append(await finishing())
+            held = {
+                id_: _Finishing(tx, each, endpoints[id_], progress[id_], now)
+                for each in rounds
+                if (id_ := each.plan.endpoint.id) in progress and progress[id_].is_held(each.by, each.taken_at)
+            }
+            await _record(tx, list(held.values()))
+            ended = [
+                await held[id_].end() if (id_ := each.plan.endpoint.id) in held else Ended(each.plan.endpoint)
+                for each in rounds
+            ]
             await tx.webhook_progress.save_many(list(progress.values()))
             await tx.webhook_endpoints.save_many(list(locked.values()))
         return ended
@@ -53,25 +55,40 @@ def _may_end(round_: Round) -> bool:
     return any(map(is_gone, made)) or (bool(made) and round_.plan.progress.failing_since is not None)
 
 
+async def _record(tx: Transaction, finishing: "Sequence[_Finishing]") -> None:
+    """Write the deliveries of all rounds with one statement for the new ones and one for the others."""
+    attempts: dict[DeliveryId, list[Attempt]] = {}
+    for each in finishing:
+        await each.conclude()
+        attempts |= each.attempts
+    await tx.webhook_deliveries.add_many([delivery for each in finishing for delivery in each.new], attempts)
+    for each in finishing:
+        await each.release()
+    await tx.webhook_deliveries.save_many([delivery for each in finishing for delivery in each.changed], attempts)
+
+
 @define(eq=False)
 class _Finishing:
+    """What comes of one round."""
+
     _tx: Transaction
     _round: Round
     _endpoint: Endpoint
     _progress: Progress
     _now: datetime
-    _new: list[Delivery] = field(factory=list, init=False)
-    _changed: list[Delivery] = field(factory=list, init=False)
-    _attempts: dict[DeliveryId, list[Attempt]] = field(init=False)
+    new: list[Delivery] = field(factory=list, init=False)
+    changed: list[Delivery] = field(factory=list, init=False)
+    attempts: dict[DeliveryId, list[Attempt]] = field(init=False)
     # The orders whose later events need not wait any more.
     _freed: set[OrderId] = field(factory=set, init=False)
 
     def __attrs_post_init__(self) -> None:
         # The round stays as it is: the transaction may have to be repeated.
-        self._attempts = dict(self._round.attempts)
+        self.attempts = dict(self._round.attempts)
 
-    async def __call__(self) -> Ended:
-        made, progress, tx = self._round.plan, self._progress, self._tx
+    async def conclude(self) -> None:
+        """Decide what is to be written."""
+        made, progress = self._round.plan, self._progress
         stored = await self._stored()
         for delivery, is_new in made.aside:
             # What a person has decided about it meanwhile counts.
@@ -81,20 +98,19 @@ class _Finishing:
             self._end_line(line, stored)
         self._count_answers()
         if self._endpoint.deleted_at is not None:
-            for delivery in [*self._new, *self._changed]:
+            for delivery in [*self.new, *self.changed]:
                 if delivery.is_open:
                     delivery.skip(Undelivered.ENDPOINT_DELETED, at=self._now)
         progress.move_to(made.position, filtered=made.filtered, lost=made.lost, version=made.endpoint.version)
         progress.pace(self._round.begun, made.endpoint.rate_per_s, at=self._now)
-        attempts = self._attempts
-        await tx.webhook_deliveries.add_many(self._new, attempts)
-        await self._release()
-        await tx.webhook_deliveries.save_many(self._changed, attempts)
+
+    async def end(self) -> Ended:
+        """Let the endpoint go on, now that its deliveries are written."""
         await self._stand()
         disabled = await self._disable()
-        progress.give_back()
-        delivered = sum(made[-1].failure is None for made in attempts.values())
-        return Ended(self._endpoint, delivered, len(attempts) - delivered, disabled)
+        self._progress.give_back()
+        delivered = sum(made[-1].failure is None for made in self.attempts.values())
+        return Ended(self._endpoint, delivered, len(self.attempts) - delivered, disabled)
 
     async def _stored(self) -> dict[int, Delivery]:
         made = self._round.plan
@@ -111,9 +127,9 @@ class _Finishing:
             delivery = evolve(sending.delivery) if sending.is_new else stored.get(sending.delivery.id.position)
             if delivery is None or not delivery.is_open:
                 # It was skipped meanwhile, by a person. What was made of it is not told.
-                self._attempts.pop(sending.delivery.id, None)
+                self.attempts.pop(sending.delivery.id, None)
                 continue
-            made = self._attempts.get(delivery.id)
+            made = self.attempts.get(delivery.id)
             if made is not None:
                 waits_until = self._answer(delivery, made)
                 if waits_until is None and not sending.is_new:
@@ -141,7 +157,7 @@ class _Finishing:
         return delivery.slow_from if holds_up else None
 
     def _keep(self, delivery: Delivery, *, is_new: bool) -> None:
-        (self._new if is_new else self._changed).append(delivery)
+        (self.new if is_new else self.changed).append(delivery)
 
     def _count_answers(self) -> None:
         for last in sorted((made[-1] for made in self._round.attempts.values()), key=lambda attempt: attempt.at):
@@ -150,18 +166,18 @@ class _Finishing:
             else:
                 self._progress.fail(at=self._now)
 
-    async def _release(self) -> None:
+    async def release(self) -> None:
         """Let those go on that wait for what is out of the way now."""
         if not self._freed:
             return
-        known = {delivery.id for delivery in self._changed}
+        known = {delivery.id for delivery in self.changed}
         for delivery in await self._tx.webhook_deliveries.undelivered(self._endpoint.id, self._freed):
             if delivery.is_open and delivery.reason is Undelivered.HELD_BEHIND and delivery.id not in known:
                 delivery.release(at=self._now)
-                self._changed.append(delivery)
+                self.changed.append(delivery)
 
     async def _stand(self) -> None:
-        progress, kept = self._progress, [*self._new, *self._changed]
+        progress, kept = self._progress, [*self.new, *self.changed]
         if progress.is_troubled or any(each.finished_at is None or each.reason is not None for each in kept):
             due_at, is_troubled = await self._tx.webhook_deliveries.standing(self._endpoint.id)
             progress.stand(due_at, is_troubled=is_troubled)

@@ -124,8 +124,8 @@ def test_whatever_is_imported_is_a_declared_dependency() -> None:
 
 def test_whatever_is_declared_is_imported_or_named_here() -> None:
     project = tomllib.loads((_ROOT / "pyproject.toml").read_text())
-    # Drivers that SQLAlchemy imports by the name in a URL.
-    by_name = {"aiosqlite"}
+    # A driver that SQLAlchemy imports by the name in a URL, and what httpcore imports if it is there.
+    by_name = {"aiosqlite", "sniffio"}
     assert _declared(project["project"]["dependencies"]) - _foreign(_PRODUCT).keys() <= by_name
 
 
