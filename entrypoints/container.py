@@ -326,7 +326,7 @@ class Container(containers.DeclarativeContainer):
         row_writers=providers.Object(WRITERS),
         row_parsers=providers.Object(PARSERS),
         webhook_transport=webhook_transport,
-        webhook_messages=providers.Factory(SignedMessages),
+        webhook_messages=providers.Factory(SignedMessages, settings.provided.signing_keys),
         telemetry=telemetry,
         tracer=tracer,
         now=now,

@@ -6,6 +6,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Final
 from urllib.parse import urlsplit
 
+from adapters.codecs.standard_webhooks import SigningKey
 from application.ports.rate_limits import Quota
 
 _UNITS: Final = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -41,6 +42,19 @@ def origins_in(text: str) -> tuple[str, ...]:
                 f"{origin[:100]!r} is no origin; write as in https://shop.example or http://localhost:3000"
             )
     return origins
+
+
+def signing_keys_in(text: str) -> tuple[SigningKey, ...]:
+    """No message has a key."""
+    keys = []
+    for number, each in enumerate(text.split(","), start=1):
+        try:
+            keys.append(SigningKey.parse(each.strip()))
+        except ValueError as error:
+            raise ValueError(f"of the keys, number {number} can't be read: {error}") from None
+    if len({key.public() for key in keys}) < len(keys):
+        raise ValueError("a key is there twice")
+    return tuple(keys)
 
 
 def quotas_in(text: str) -> tuple[Quota, ...]:

@@ -13,6 +13,7 @@ from attrs import Attribute, field, fields, frozen
 from dotenv import dotenv_values
 from dotenv.parser import parse_stream
 
+from adapters.codecs.standard_webhooks import SigningKey
 from application.ports.rate_limits import Quota
 from application.webhooks.destinations import Allowed
 from entrypoints.access_format import line_writer
@@ -27,6 +28,7 @@ from entrypoints.setting_values import (
     origins_in,
     quotas_in,
     range_in,
+    signing_keys_in,
 )
 from entrypoints.sqlite_urls import is_sqlite, sqlite_file
 
@@ -148,6 +150,12 @@ class Settings:
         "",
         "networks and ports that webhooks may go to beside https to public addresses at 443 and 8443, as in 10.0.0.0/8,"
         " 127.0.0.1:3000, [fd00::/8]:*, or :9443 for a port of public addresses; to these networks, http is taken, too",
+    )
+    webhook_signing_keys: str = _setting(
+        "",
+        "keys that sign webhooks as v1a, as `holdfast webhook-key` makes them, the newest first, separated by commas;"
+        " the same for all API and relay processes",
+        secret=True,
     )
     rate_limit: str = _setting(
         "50/1s 1000/60s",
@@ -293,6 +301,11 @@ class Settings:
     @property
     def webhooks_allowed(self) -> Allowed:
         return Allowed.of(self.webhook_allow)
+
+    @property
+    def signing_keys(self) -> tuple[SigningKey, ...]:
+        """The shop's own keys that sign webhooks, the newest first."""
+        return signing_keys_in(self.webhook_signing_keys) if self.webhook_signing_keys else ()
 
     @property
     def database_file(self) -> Path:
@@ -510,6 +523,19 @@ def _parse(attribute: "Attribute[Any]", text: str) -> object:
     return text
 
 
+# Settings that are kept as text, each with what reads it.
+_NOTATIONS: Final[Mapping[str, Callable[[str], object]]] = MappingProxyType(
+    {
+        "rate_limit": quotas_in,
+        "ancestors_currency": expect_currency,
+        "trusted_proxies": networks_in,
+        "webhook_allow": Allowed.of,
+        "webhook_signing_keys": signing_keys_in,
+        "access_log_format": line_writer,
+    }
+)
+
+
 def _check(setting: str, text: str) -> None:
     """Raise `ValueError` for a text that its type alone would let through."""
     if setting == "database_url" and is_sqlite(text):
@@ -520,16 +546,8 @@ def _check(setting: str, text: str) -> None:
         expect_collector(text)
     elif setting in _HOSTS and not is_host(text):
         raise ValueError(f"{text!r} is neither a host name nor an IP address")
-    elif setting == "rate_limit":
-        quotas_in(text)
-    elif setting == "ancestors_currency":
-        expect_currency(text)
-    elif setting == "trusted_proxies":
-        networks_in(text)
-    elif setting == "webhook_allow":
-        Allowed.of(text)
-    elif setting == "access_log_format":
-        line_writer(text)
+    elif setting in _NOTATIONS:
+        _NOTATIONS[setting](text)
 
 
 _PROVIDER: Final = ("jwt_issuer", "jwt_audience", "jwt_keys")

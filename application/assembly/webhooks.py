@@ -25,6 +25,7 @@ from application.webhooks.endpoints import (
     EnableEndpoint,
     GetEndpoint,
     ListEndpoints,
+    ListSigningKeys,
     NewEndpoint,
     RotateSecret,
     Standing,
@@ -46,6 +47,7 @@ class WebhookUseCases:
     get_endpoint: Callable[[Principal, EndpointId], Awaitable[Standing]]
     change_endpoint: Callable[[Principal, EndpointId, Mapping[str, Any]], Awaitable[Standing]]
     delete_endpoint: Callable[[Principal, EndpointId], Awaitable[None]]
+    list_signing_keys: Callable[[Principal], Awaitable[Sequence[str]]]
     rotate_secret: Guarded[..., WithSecret]
     test_endpoint: Callable[[Principal, EndpointId], Awaitable[Attempt]]
     enable_endpoint: Guarded[..., Standing]
@@ -65,8 +67,9 @@ def webhook_use_cases(shared: Shared) -> WebhookUseCases:
         add_endpoint=Guarded(needs, AddEndpoint(uow, messages, ports.new_id, new_secret, now, allowed)),
         list_endpoints=Guarded(needs, ListEndpoints(uow)),
         get_endpoint=Guarded(needs, GetEndpoint(uow)),
-        change_endpoint=Guarded(needs, ChangeEndpoint(uow, now, allowed)),
+        change_endpoint=Guarded(needs, ChangeEndpoint(uow, messages, now, allowed)),
         delete_endpoint=Guarded(needs, DeleteEndpoint(uow, now)),
+        list_signing_keys=Guarded(None, ListSigningKeys(messages)),
         rotate_secret=Guarded(needs, RotateSecret(uow, messages, new_secret, now)),
         test_endpoint=Guarded(needs, TestEndpoint(uow, transport, messages, ports.new_id, now)),
         enable_endpoint=Guarded(needs, EnableEndpoint(uow, now)),

@@ -1,10 +1,13 @@
 from collections.abc import Callable
 from datetime import datetime
+from typing import Any
 
 from attrs import frozen
 
+from application.access.audit import caller_of
 from application.access.principal import Principal
 from application.jobs.look_up import unknown_job
+from application.ports.audit import AuditEntry
 from application.ports.persistence import UnitOfWork
 from domain.ids import JobId
 from domain.jobs.job import Job, JobStatus
@@ -19,8 +22,10 @@ class RetryJob:
 
     _unit_of_work: UnitOfWork
 
-    async def __call__(self, _: Principal, id_: JobId) -> Job:
-        return await _changed(self._unit_of_work, id_, JobStatus.AVAILABLE, lambda job, at: job.retry(at=at))
+    async def __call__(self, by: Principal, id_: JobId) -> Job:
+        return await _Change(self._unit_of_work, by, "job.retried", JobStatus.AVAILABLE)(
+            id_, lambda job, at: job.retry(at=at)
+        )
 
 
 @frozen
@@ -32,18 +37,41 @@ class CancelJob:
 
     _unit_of_work: UnitOfWork
 
-    async def __call__(self, _: Principal, id_: JobId) -> Job:
-        return await _changed(self._unit_of_work, id_, JobStatus.CANCELLED, lambda job, at: job.cancel(at=at))
+    async def __call__(self, by: Principal, id_: JobId) -> Job:
+        return await _Change(self._unit_of_work, by, "job.cancelled", JobStatus.CANCELLED)(
+            id_, lambda job, at: job.cancel(at=at)
+        )
 
 
-async def _changed(
-    unit_of_work: UnitOfWork, id_: JobId, wanted: JobStatus, change: Callable[[Job, datetime], None]
-) -> Job:
-    async with unit_of_work() as tx:
-        job = (await tx.jobs.get_many({id_}, lock=True)).get(id_)
-        if job is None:
-            raise unknown_job(id_)
-        if job.status is not wanted:
-            change(job, await tx.jobs.now())
-            await tx.jobs.save_many([job])
-    return job
+@frozen
+class _Change:
+    """A change that a person makes, and its entry in the audit. What is as wanted already stays so, and has none."""
+
+    _unit_of_work: UnitOfWork
+    _by: Principal
+    _action: str
+    _wanted: JobStatus
+
+    async def __call__(self, id_: JobId, change: Callable[[Job, datetime], None]) -> Job:
+        async with self._unit_of_work() as tx:
+            job = (await tx.jobs.get_many({id_}, lock=True)).get(id_)
+            if job is None:
+                raise unknown_job(id_)
+            if job.status is not self._wanted:
+                before, at = _shown(job), await tx.jobs.now()
+                change(job, at)
+                await tx.jobs.save_many([job])
+                entry = AuditEntry(
+                    at=at,
+                    by=caller_of(self._by),
+                    action=self._action,
+                    subject=f"job {job.id}",
+                    before=before,
+                    after=_shown(job),
+                )
+                await tx.audit.add_many([entry])
+        return job
+
+
+def _shown(job: Job) -> dict[str, Any]:
+    return {"kind": job.kind, "status": job.status.value, "attempts": job.attempts}

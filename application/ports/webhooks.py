@@ -1,6 +1,6 @@
 """How an event reaches a receiver of webhooks."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
@@ -73,7 +73,11 @@ class WebhookMessages(Protocol):
     def new_secret(self, chance: str) -> str:
         """Return a secret as people and receivers write it, made of characters that nobody can guess."""
 
-    def of_event(self, endpoint: Endpoint, told: Told, *, at: datetime) -> WebhookRequest: ...
+    def public_keys(self) -> Sequence[str]:
+        """Return what receivers check signatures of the kind `v1a` with, the newest first."""
+
+    def of_event(self, endpoint: Endpoint, told: Told, *, at: datetime) -> WebhookRequest:
+        """Raise `InvalidEndpoint` when its kind of signature needs a key that the shop does not have."""
 
     def ping(self, endpoint: Endpoint, *, id_: UUID, at: datetime) -> WebhookRequest:
-        """Return a request that is about no event."""
+        """Return a request that is about no event. Raise as `of_event` does."""

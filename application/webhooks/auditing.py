@@ -16,6 +16,7 @@ def shown(endpoint: Endpoint) -> dict[str, Any]:
         "events": list(endpoint.events),
         "payload": endpoint.payload.value,
         "ordering": endpoint.ordering.value,
+        "signature": endpoint.signature.value,
         "headers": sorted(endpoint.headers),
         "rate_per_s": endpoint.rate_per_s,
         "max_concurrency": endpoint.max_concurrency,

@@ -24,6 +24,7 @@ from domain.webhooks.endpoint import (
     Ordering,
     Payload,
     Secret,
+    Signature,
     TooManyEndpoints,
     UnknownEndpoint,
 )
@@ -41,6 +42,7 @@ class NewEndpoint:
     description: str = ""
     payload: Payload = Payload.FULL
     ordering: Ordering = Ordering.STRICT
+    signature: Signature = Signature.V1
     headers: Mapping[str, str] = field(factory=dict)
     rate_per_s: int | None = None
     max_concurrency: int = 4
@@ -83,13 +85,14 @@ class AddEndpoint:
             events=new.events,
             payload=new.payload,
             ordering=new.ordering,
+            signature=new.signature,
             headers=new.headers,
             rate_per_s=new.rate_per_s,
             max_concurrency=new.max_concurrency,
             secrets=(Secret(secret),),
             created_at=now,
         )
-        expect_valid(endpoint, self._allowed)
+        expect_valid(endpoint, self._allowed, has_keys=bool(self._messages.public_keys()))
         async with self._unit_of_work() as tx:
             if await tx.webhook_endpoints.count() >= MOST_ENDPOINTS:
                 raise TooManyEndpoints(f"there are {MOST_ENDPOINTS} endpoints already: delete one of them")
@@ -134,6 +137,7 @@ class ChangeEndpoint:
     """
 
     _unit_of_work: UnitOfWork
+    _messages: WebhookMessages
     _now: Clock
     _allowed: Allowed
 
@@ -148,7 +152,7 @@ class ChangeEndpoint:
                     _switch(endpoint, on=value, at=self._now())
                 else:
                     setattr(endpoint, name, value)
-            expect_valid(endpoint, self._allowed)
+            expect_valid(endpoint, self._allowed, has_keys=bool(self._messages.public_keys()))
             await tx.webhook_endpoints.save_many([endpoint])
             if shown(endpoint) != before:
                 await tx.audit.add_many([entry(by, "changed", endpoint, self._now(), before)])
@@ -160,6 +164,16 @@ def _switch(endpoint: Endpoint, *, on: bool, at: datetime) -> None:
         endpoint.disable(Disabled.BY_HAND, at=at)
     elif not endpoint.is_served:
         raise IllegalTransition("an endpoint is enabled by POST .../enable, which says where it goes on")
+
+
+@frozen
+class ListSigningKeys:
+    """Return the public keys of the shop, by which receivers check signatures of the kind `v1a`, the newest first."""
+
+    _messages: WebhookMessages
+
+    async def __call__(self, _: Principal) -> Sequence[str]:
+        return self._messages.public_keys()
 
 
 @frozen

@@ -6,20 +6,22 @@ from domain.webhooks.endpoint import (
     MAX_EVENTS,
     Endpoint,
     InvalidEndpoint,
+    Signature,
     expect_description,
     expect_headers,
     expect_limits,
 )
 
 
-def expect_valid(endpoint: Endpoint, allowed: Allowed) -> None:
-    """Raise `InvalidEndpoint`, which has all that is wrong."""
+def expect_valid(endpoint: Endpoint, allowed: Allowed, *, has_keys: bool) -> None:
+    """Raise `InvalidEndpoint`, which has all that is wrong. `has_keys`: the shop can sign with keys of its own."""
     checks: Sequence[Callable[[], None]] = (
         lambda: _expect_url(endpoint.url, allowed),
         lambda: expect_description(endpoint.description),
         lambda: _expect_events(endpoint.events),
         lambda: expect_headers(endpoint.headers),
         lambda: expect_limits(rate_per_s=endpoint.rate_per_s, max_concurrency=endpoint.max_concurrency),
+        lambda: expect_signature(endpoint.signature, has_keys=has_keys),
     )
     errors = []
     for check in checks:
@@ -29,6 +31,15 @@ def expect_valid(endpoint: Endpoint, allowed: Allowed) -> None:
             errors.append(error)
     if errors:
         raise InvalidEndpoint(str(errors[0]), field=errors[0].field, others=errors[1:])
+
+
+def expect_signature(signature: Signature, *, has_keys: bool) -> None:
+    """Raise `InvalidEndpoint`."""
+    if signature is Signature.V1A and not has_keys:
+        raise InvalidEndpoint(
+            "the shop has no key to sign with: set HOLDFAST_WEBHOOK_SIGNING_KEYS for all of its processes, or take v1",
+            field="signature",
+        )
 
 
 def _expect_url(url: str, allowed: Allowed) -> None:

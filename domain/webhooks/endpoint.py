@@ -58,6 +58,15 @@ class Ordering(StrEnum):
     BEST_EFFORT = "best_effort"
 
 
+class Signature(StrEnum):
+    """How a receiver knows that a message is the shop's."""
+
+    # HMAC-SHA256 by a secret that the two share.
+    V1 = "v1"
+    # Ed25519, with the shop's public keys.
+    V1A = "v1a"
+
+
 class Disabled(StrEnum):
     """Why nothing is sent to an endpoint."""
 
@@ -99,6 +108,7 @@ class Endpoint:
     disabled_at: datetime | None = None
     deleted_at: datetime | None = None
     created_at: datetime = field(on_setattr=setters.frozen)
+    signature: Signature = Signature.V1
 
     @property
     def is_served(self) -> bool:

@@ -79,6 +79,11 @@ def make_app() -> App:
         " sent again until the answer is 2xx, and later ones wait.",
     )
     app.command(
+        "entrypoints.cli.webhook_key:webhook_key",
+        help="Make a key that signs webhooks as v1a, for HOLDFAST_WEBHOOK_SIGNING_KEYS.\n\n"
+        "It is printed, and kept nowhere.",
+    )
+    app.command(
         "entrypoints.cli.imports:import_file",
         name="import",
         help="Import products, changes of stock or orders from a file of CSV or NDJSON.\n\n"

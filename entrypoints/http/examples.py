@@ -15,7 +15,7 @@ from domain.jobs.job import JobStatus
 from domain.orders.events import OrderPlaced
 from domain.orders.status import OrderStatus
 from domain.webhooks.delivery import DeliveryStatus
-from domain.webhooks.endpoint import Ordering, Payload
+from domain.webhooks.endpoint import Ordering, Payload, Signature
 from entrypoints.http.bodies.admin import ResetBody, ResetDoneBody, SeedBody
 from entrypoints.http.bodies.audit import AuditBody, AuditEntryBody
 from entrypoints.http.bodies.bulk import BulkBody, BulksBody, CauseFilterBody, MeasuredBody, StartBulkBody
@@ -71,6 +71,7 @@ from entrypoints.http.bodies.webhooks import (
     EndpointWithSecretBody,
     NewEndpointBody,
     RecoverBody,
+    SigningKeysBody,
 )
 from entrypoints.http.order_details import ChangeDetailsBody
 
@@ -229,6 +230,7 @@ ENDPOINT: Final = EndpointBody(
     events=NEW_ENDPOINT.events,
     payload=Payload.FULL,
     ordering=Ordering.STRICT,
+    signature=Signature.V1,
     headers=[],
     rate_per_s=None,
     max_concurrency=4,
@@ -244,6 +246,7 @@ ENDPOINT: Final = EndpointBody(
     failing_since=None,
     rests_until=None,
 )
+SIGNING_KEYS: Final = SigningKeysBody(["whpk_..."])
 ENDPOINTS: Final = EndpointsBody([ENDPOINT], None)
 ENDPOINT_WITH_SECRET: Final = EndpointWithSecretBody("whsec_...", ENDPOINT)
 RECOVER: Final = RecoverBody(since=_AT, types=("order.paid",))

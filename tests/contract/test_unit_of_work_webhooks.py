@@ -14,7 +14,7 @@ from application.ports.webhook_store import DeliveryFilter
 from application.ports.webhooks import Attempt, AttemptFailure
 from domain.ids import MAX_ID, EndpointId, OrderId
 from domain.webhooks.delivery import Delivery, DeliveryId, DeliveryStatus, Undelivered
-from domain.webhooks.endpoint import Disabled, Endpoint, Ordering, Payload, Secret
+from domain.webhooks.endpoint import Disabled, Endpoint, Ordering, Payload, Secret, Signature
 from domain.webhooks.progress import FAILURES_TO_SUSPECT, LEASE, LONGEST_PACE, Progress, begun_after
 from domain.webhooks.schedule import LONGEST_PAUSE, LONGEST_REST
 from tests.unit.builders import LATER, NOW
@@ -47,6 +47,7 @@ FULL = {
     "events": ("order.paid", "*"),
     "payload": Payload.THIN,
     "ordering": Ordering.BEST_EFFORT,
+    "signature": Signature.V1A,
     "headers": {"X-Tenant": "1"},
     "rate_per_s": 5,
     "max_concurrency": 32,

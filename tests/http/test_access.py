@@ -108,6 +108,8 @@ async def test_nobody_gets_past_a_route_that_is_not_open_to_all(shop: Shop, name
 def test_only_vital_signs_and_documents_are_open_to_all() -> None:
     # Nothing here shows or changes anything of the shop.
     documents = {"/asyncapi.json", "/openapi.json", "/docs", "/docs/style.css", "/problems", "/problems/<code>"}
+    # Public keys are for receivers of webhooks, who are nobody's callers.
+    documents.add("/.well-known/webhook-keys")
     others = ("", "/from/flask-orders", "/from/shop", "/from/messages", "/from/replicas")
     open_to_all = documents | {"/health/live", "/health/ready", *(f"{prefix}/health" for prefix in others)}
     assert {route.path for route in ROUTES.values() if route.access is Open.TO_ALL} == open_to_all

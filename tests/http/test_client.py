@@ -447,6 +447,7 @@ async def test_webhooks_from_the_first_endpoint_to_what_it_missed(
     await webhooks.send()
     assert (await client.delivery(missed.delivery_id)).status == "DELIVERED"
 
+    assert await client.webhook_keys() == []
     changed = await client.change_webhook_endpoint(id_, events=["*"], enabled=False)
     assert (changed.events, changed.enabled, changed.disabled_because) == (("*",), False, "by_hand")
     assert (await client.enable_webhook_endpoint(id_, resume_from="where_it_stopped")).enabled

@@ -1,11 +1,15 @@
 """Webhook endpoints over HTTP, from the first one to what it was sent."""
 
 from collections.abc import AsyncIterator
+from itertools import product
 from typing import Any
 
 import pytest
+from holdfast_client import verify_webhook
 
+from adapters.codecs.standard_webhooks import SigningKey
 from tests.http.browser import Browser
+from tests.unit.builders import NOW
 from tests.unit.shop import Shop
 from tests.unit.webhooks import BROKEN, OK, URL, Webhooks
 
@@ -52,6 +56,38 @@ async def test_an_endpoint_is_made_changed_and_deleted(browser: Browser, webhook
         assert "s3cr3t" not in str(told.body)
     assert (await browser.delete(path)).status == 204
     assert {(await browser.get(path)).status, (await browser.delete(path)).status} == {404}
+
+
+async def test_an_endpoint_is_sent_what_the_public_keys_of_the_shop_verify(
+    browser: Browser, webhooks: Webhooks
+) -> None:
+    refused = await browser.post("/webhook-endpoints", {**NEW, "signature": "v1a"})
+    assert (refused.status, refused.errors.keys()) == (422, {"/signature"})
+    assert "HOLDFAST_WEBHOOK_SIGNING_KEYS" in str(refused.errors)
+    assert (await browser.get("/.well-known/webhook-keys")).body == {"keys": []}
+    old, new = SigningKey.of(b"1" * 32), SigningKey.of(b"2" * 32)
+
+    webhooks.shop.signing_keys.append(old)
+    id_ = await made(browser, signature="v1a")
+    path = f"/webhook-endpoints/{id_}"
+    assert (await browser.get(path)).body["signature"] == "v1a"
+    webhooks.shop.signing_keys.insert(0, new)
+    listed = (await browser.get("/.well-known/webhook-keys")).body["keys"]
+    assert listed == [new.public(), old.public()]
+    await webhooks.orders()
+    await webhooks.send()
+    received = webhooks.received()
+    assert received
+    for request, key in product(received, listed):
+        assert verify_webhook(request.body, request.headers, key, now=NOW.timestamp())
+
+    assert (await browser.patch(path, {"signature": "v1"})).body["signature"] == "v1"
+    assert (await browser.post(f"{path}/test", {})).status == 200
+    assert "v1a" not in webhooks.received()[-1].headers["webhook-signature"]
+    assert (await browser.patch(path, {"signature": "v1a"})).status == 200
+    webhooks.shop.signing_keys.clear()
+    assert (await browser.post(f"{path}/test", {})).status == 422
+    assert (await browser.patch(path, {"signature": "v2"})).status == 422
 
 
 async def test_what_an_endpoint_was_sent_can_be_looked_up(browser: Browser, webhooks: Webhooks) -> None:

@@ -5,6 +5,7 @@ from attrs import Factory, define, field
 
 from adapters.codecs.intake_queue import PublishedIntake
 from adapters.codecs.rows import WRITERS
+from adapters.codecs.standard_webhooks import SigningKey
 from adapters.codecs.webhook_messages import SignedMessages
 from adapters.memory.broker import MemoryBroker
 from adapters.memory.cache_fence import NoCacheFence
@@ -79,6 +80,8 @@ class Shop:
     )
     allow_reset: bool = field(default=False, kw_only=True)
     tracer: Tracer | None = field(default=None, kw_only=True)
+    # Those of the shop that sign webhooks, which may change.
+    signing_keys: list[SigningKey] = field(factory=list, kw_only=True)
     ports: Ports = field(init=False)
     use_cases: UseCases = field(init=False)
     unit_of_work: UnitOfWork = field(init=False)
@@ -125,7 +128,7 @@ class Shop:
             row_writers=WRITERS,
             row_parsers=PARSERS,
             webhook_transport=self.receivers,
-            webhook_messages=SignedMessages(),
+            webhook_messages=SignedMessages(self.signing_keys),
             now=self.clock,
             new_id=self.new_id,
             new_secret=self.new_secret,

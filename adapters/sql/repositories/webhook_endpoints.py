@@ -17,7 +17,7 @@ from adapters.sql.core.types import UtcDateTime
 from adapters.sql.dialects.base import SqlDialect
 from adapters.sql.tables.webhooks import webhook_endpoints, webhook_progress
 from domain.ids import EndpointId
-from domain.webhooks.endpoint import Disabled, Endpoint, Ordering, Payload
+from domain.webhooks.endpoint import Disabled, Endpoint, Ordering, Payload, Signature
 from domain.webhooks.progress import FAILURES_TO_SUSPECT, LEASE, LONGEST_PACE, Progress
 from domain.webhooks.schedule import LONGEST_PAUSE, LONGEST_REST
 
@@ -37,6 +37,7 @@ _WRITTEN: Final[Written[Endpoint]] = {
     "events": lambda endpoint: _JSON.encode(endpoint.events).decode(),
     "payload": attrgetter("payload.value"),
     "ordering": attrgetter("ordering.value"),
+    "signature": attrgetter("signature.value"),
     "headers": lambda endpoint: _JSON.encode(dict(endpoint.headers)).decode(),
     "secrets": lambda endpoint: encoded_secrets(endpoint.secrets),
     "disabled": lambda endpoint: endpoint.disabled and endpoint.disabled.value,
@@ -61,6 +62,7 @@ def _endpoint(row: Row[Any]) -> Endpoint:
         disabled_at=row.disabled_at,
         deleted_at=row.deleted_at,
         created_at=row.created_at,
+        signature=Signature(row.signature),
     )
 
 

@@ -43,6 +43,7 @@ webhook_endpoints: Final = Table(
     Column("disabled_at", UtcDateTime),
     Column("deleted_at", UtcDateTime),
     Column("created_at", UtcDateTime, nullable=False),
+    Column("signature", String(16), nullable=False),
     PrimaryKeyConstraint("id", name="webhook_endpoints_pk"),
 )
 

@@ -20,6 +20,10 @@ def get(endpoint_id: UUID | str) -> Call[Endpoint]:
     return Call("GET", _one(endpoint_id), body_of(Endpoint.of))
 
 
+def keys() -> Call[list[str]]:
+    return Call("GET", "/.well-known/webhook-keys", body_of(lambda body: list(body["keys"])))
+
+
 def page(*, cursor: str | None = None, limit: int | None = None) -> Call[Page[Endpoint]]:
     return Call("GET", _ALL, page_of(Endpoint.of), params=given(cursor=cursor, limit=limit))
 

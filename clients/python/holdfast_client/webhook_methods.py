@@ -41,6 +41,10 @@ class WebhookMethods(ABC):
                 return
             page = self._send(webhook_calls.page(cursor=page.next, limit=PAGE))
 
+    def webhook_keys(self) -> list[str]:
+        """Return the shop's public keys, for `verify_webhook` at an endpoint whose `signature` is `v1a`."""
+        return self._send(webhook_calls.keys())
+
     def change_webhook_endpoint(self, endpoint_id: UUID | str, **changes: Any) -> Endpoint:
         """Change members as `add_webhook_endpoint` takes them, or disable it with `enabled=False`."""
         return self._send(webhook_calls.change(endpoint_id, changes))

@@ -1,5 +1,6 @@
 """The JSON of webhook endpoints and of deliveries."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -22,6 +23,7 @@ from domain.webhooks.endpoint import (
     Disabled,
     Ordering,
     Payload,
+    Signature,
 )
 from entrypoints.http.bodies.common import LookedThrough
 from entrypoints.http.moments import within_years
@@ -37,7 +39,7 @@ _Concurrency = Annotated[int, Meta(ge=1, le=MOST_AT_ONCE)]
 _Moment = Annotated[datetime, Meta(tz=True)]
 
 _CHANGEABLE = (
-    *("url", "description", "events", "payload", "ordering"),
+    *("url", "description", "events", "payload", "ordering", "signature"),
     *("headers", "rate_per_s", "max_concurrency", "enabled"),
 )
 
@@ -48,6 +50,7 @@ class NewEndpointBody(LookedThrough, frozen=True, forbid_unknown_fields=True, kw
     description: _Description = ""
     payload: Payload = Payload.FULL
     ordering: Ordering = Ordering.STRICT
+    signature: Signature = Signature.V1
     headers: _Headers = field(default_factory=dict)
     rate_per_s: _Rate | None = None
     max_concurrency: _Concurrency = 4
@@ -59,6 +62,7 @@ class NewEndpointBody(LookedThrough, frozen=True, forbid_unknown_fields=True, kw
             description=self.description,
             payload=self.payload,
             ordering=self.ordering,
+            signature=self.signature,
             headers=self.headers,
             rate_per_s=self.rate_per_s,
             max_concurrency=self.max_concurrency,
@@ -73,6 +77,7 @@ class ChangeEndpointBody(LookedThrough, frozen=True, forbid_unknown_fields=True,
     description: _Description | UnsetType = UNSET
     payload: Payload | UnsetType = UNSET
     ordering: Ordering | UnsetType = UNSET
+    signature: Signature | UnsetType = UNSET
     headers: _Headers | UnsetType = UNSET
     rate_per_s: _Rate | UnsetType | None = UNSET
     max_concurrency: _Concurrency | UnsetType = UNSET
@@ -127,6 +132,7 @@ class EndpointBody(Struct, frozen=True):
     events: tuple[str, ...]
     payload: Payload
     ordering: Ordering
+    signature: Signature
     headers: list[str]
     rate_per_s: int | None
     max_concurrency: int
@@ -152,6 +158,7 @@ class EndpointBody(Struct, frozen=True):
             endpoint.events,
             endpoint.payload,
             endpoint.ordering,
+            endpoint.signature,
             sorted(endpoint.headers),
             endpoint.rate_per_s,
             endpoint.max_concurrency,
@@ -183,6 +190,12 @@ class EndpointWithSecretBody(Struct, frozen=True):
     @classmethod
     def of(cls, made: WithSecret) -> "EndpointWithSecretBody":
         return cls(made.secret, EndpointBody.of(made.standing))
+
+
+class SigningKeysBody(Struct, frozen=True):
+    """The public keys of the shop, as Standard Webhooks writes them: Ed25519, the newest first."""
+
+    keys: Sequence[str]
 
 
 class DeliveryBody(Struct, frozen=True):

@@ -6,7 +6,7 @@ import msgspec
 from attrs import evolve, frozen
 from quart import request
 
-from application.access.principal import Principal
+from application.access.principal import ANYBODY, Principal
 from application.access.scopes import Scope
 from application.assembly.use_cases import UseCases
 from application.ports.webhook_store import DeliveryFilter
@@ -25,6 +25,7 @@ from entrypoints.http.bodies.webhooks import (
     NewEndpointBody,
     RecoverBody,
     RotateSecretBody,
+    SigningKeysBody,
 )
 from entrypoints.http.cursors import Cursors
 from entrypoints.http.decoding import read_json, read_json_if_any
@@ -36,7 +37,7 @@ from entrypoints.http.pages import page_of
 from entrypoints.http.prefix import here
 from entrypoints.http.refusals import InvalidRequest, in_body
 from entrypoints.http.replies import Reply, no_content, reply
-from entrypoints.http.routes.route import Route
+from entrypoints.http.routes.route import Open, Route
 from entrypoints.setting_values import seconds_in
 
 _NEW: Final = msgspec.json.Decoder(NewEndpointBody)
@@ -82,6 +83,14 @@ def webhooks_routes(use_cases: UseCases, cursors: Cursors) -> list[Route]:
             parameters=_PAGE,
             summary="List the receivers of webhooks",
             answers={HTTPStatus.OK: examples.ENDPOINTS},
+        ),
+        Route(
+            "GET",
+            "/.well-known/webhook-keys",
+            Open.TO_ALL,
+            handlers.keys,
+            summary="Read the public keys of the shop, which check signatures of the kind `v1a`",
+            answers={HTTPStatus.OK: examples.SIGNING_KEYS},
         ),
         Route(
             "GET",
@@ -221,6 +230,9 @@ class _Handlers:
     async def delete(self, endpoint_id: str, by: Principal) -> Reply:
         await self._use_cases.delete_endpoint(by, endpoint_id_of(endpoint_id))
         return no_content()
+
+    async def keys(self) -> Reply:
+        return reply(SigningKeysBody(await self._use_cases.list_signing_keys(ANYBODY)))
 
     async def rotate(self, endpoint_id: str, by: Principal) -> Reply:
         id_, body = endpoint_id_of(endpoint_id), await read_json_if_any(_ROTATE)

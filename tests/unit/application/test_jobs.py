@@ -9,7 +9,8 @@ import pytest
 from attrs import define, field
 from uuid_utils.compat import uuid7
 
-from application.access.principal import SYSTEM
+from application.access.principal import SYSTEM, Principal
+from application.access.scopes import ALL_SCOPES
 from application.errors import Trouble, Unavailable
 from application.jobs import run_jobs as module
 from application.jobs.change_job import CancelJob, RetryJob
@@ -216,6 +217,24 @@ async def test_a_job_that_was_discarded_can_be_tried_again_and_one_that_was_done
         await retry(SYSTEM, job.id)
     with pytest.raises(UnknownJob):
         await retry(SYSTEM, JobId(uuid7()))
+
+
+async def test_whoever_retries_or_cancels_a_job_is_in_the_audit_and_only_for_what_was_changed(jobs: Jobs) -> None:
+    ana = Principal("ana", scopes=ALL_SCOPES)
+    jobs.handler.outcomes = [DomainError("never")]
+    retry, cancel = RetryJob(jobs.shop.unit_of_work), CancelJob(jobs.shop.unit_of_work)
+    job = await jobs.add()
+    await jobs.run()
+    for change in (retry, retry, cancel, cancel):
+        await change(ana, job.id)
+    with pytest.raises(UnknownJob):
+        await retry(ana, JobId(uuid7()))
+
+    retried, cancelled = jobs.shop.store.audit
+    assert (retried.by.key_id, retried.action, retried.subject) == ("ana", "job.retried", f"job {job.id}")
+    assert (cancelled.by.key_id, cancelled.action, cancelled.subject) == ("ana", "job.cancelled", f"job {job.id}")
+    statuses = [(entry.before["status"], entry.after["status"]) for entry in (retried, cancelled)]
+    assert statuses == [("DISCARDED", "AVAILABLE"), ("AVAILABLE", "CANCELLED")]
 
 
 async def test_a_result_is_recorded_although_the_database_is_away_for_a_moment(

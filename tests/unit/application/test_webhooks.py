@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from attrs import evolve
 
+from adapters.codecs.standard_webhooks import SigningKey
 from adapters.memory.webhooks import Answer
 from application.access.principal import SYSTEM
 from application.errors import Aborted
@@ -19,8 +20,9 @@ from application.webhooks.deliveries import RecoverRequest
 from application.webhooks.endpoints import MOST_ENDPOINTS
 from domain.errors import IllegalTransition
 from domain.ids import EndpointId
-from domain.webhooks.delivery import DeliveryId, UnknownDelivery
-from domain.webhooks.endpoint import Disabled, InvalidEndpoint, Ordering, TooManyEndpoints, UnknownEndpoint
+from domain.webhooks.delivery import DeliveryId, DeliveryStatus, UnknownDelivery
+from domain.webhooks.endpoint import Disabled, InvalidEndpoint, Ordering, Signature, TooManyEndpoints, UnknownEndpoint
+from domain.webhooks.progress import LEASE
 from domain.webhooks.schedule import MAX_TRIES
 from tests.unit.builders import NOW
 from tests.unit.unsteady import Trouble
@@ -631,3 +633,23 @@ def test_a_star_stands_for_every_type() -> None:
     from application.ports.feed import types_among  # noqa: PLC0415 - beside what it is about
 
     assert types_among(FED_TYPES, ["*"]) == FED_TYPES
+
+
+async def test_what_is_for_an_endpoint_whose_key_is_gone_waits_for_it(webhooks: Webhooks) -> None:
+    key = SigningKey.of(b"1" * 32)
+    webhooks.shop.signing_keys.append(key)
+    id_ = await webhooks.add(signature=Signature.V1A)
+    other = await webhooks.add(OTHER, events=("order.paid",))
+    webhooks.shop.signing_keys.clear()
+    await webhooks.orders()
+    ended = {each.endpoint.id: each.error for each in await webhooks.send()}
+    assert ended[other] is None
+    assert "HOLDFAST_WEBHOOK_SIGNING_KEYS" in str(ended[id_])
+    assert (webhooks.received(), webhooks.progress(id_).position) == ([], 0)
+    assert len(webhooks.received(OTHER)) == 1
+
+    webhooks.shop.signing_keys.append(key)
+    webhooks.shop.clock.forward(LEASE)
+    assert [each.error for each in await webhooks.send()] == [None]
+    assert {request.headers["webhook-signature"].partition(",")[0] for request in webhooks.received()} == {"v1a"}
+    assert [each.status for each in await webhooks.deliveries(id_)] == [DeliveryStatus.DELIVERED] * 4

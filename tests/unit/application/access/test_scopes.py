@@ -110,6 +110,7 @@ OPERATIONS: dict[str, tuple[Scope | None, Callable[[Any, Principal, Any, Any], A
     "get_product": (None, lambda use, by, pen, order: use(by, ProductId(pen.id))),
     "list_products": (None, lambda use, by, pen, order: use(by, limit=9)),
     "products_by_name": (None, lambda use, by, pen, order: use(by, [pen.name])),
+    "list_signing_keys": (None, lambda use, by, pen, order: _done(use(by))),
     "count_products": (None, lambda use, by, pen, order: use(by)),
     "post_message": (Scope.ORDERS_WRITE, lambda use, by, pen, order: use(by, "hello", order_id=order.id)),
     "list_messages": (Scope.ORDERS_READ, lambda use, by, pen, order: _done(use(by, order_id=order.id, **PAGE))),
