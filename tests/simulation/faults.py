@@ -21,7 +21,7 @@ _AWAY: Final = (1.0, 4.0)
 _GIVES_UP: Final = 3.0
 
 _QUEUED: Final = {"embedded": False, "intake": "queued", "errand": "place"}
-_AUTO: Final = {"embedded": False, "intake": "auto", "errand": "place"}
+AUTO: Final[dict[str, Any]] = {"embedded": False, "intake": "auto", "errand": "place"}
 # Slow caches that lose nothing, with a client that reads through every process.
 _WATCHED: Final = {
     "embedded": False,
@@ -35,7 +35,7 @@ _WATCHED: Final = {
 }
 # Everything is fast except the updates of orders in caches: an older version may arrive after a client has seen a newer
 # one.
-_LATE_NEWS: Final = _WATCHED | {
+LATE_NEWS: Final[dict[str, Any]] = _WATCHED | {
     "slow_caches": 0.9,
     "late_news": True,
     "keys": 0.0,
@@ -61,6 +61,9 @@ CARTS: Final[dict[str, Any]] = {
     "keys": 0.0,
     "cache_losses": 0.0,
 }
+
+# Customers who use a key for each request, and often twice at once.
+REPEATS: Final[dict[str, Any]] = {"errand": "watch", "keys": 1.0, "concurrent_repeats": 0.8}
 
 # Customers who change their minds before their orders are recorded.
 HURRY: Final[dict[str, Any]] = {"embedded": False, "intake": "queued", "errand": "hurry"}
@@ -89,17 +92,17 @@ _LEADS_TO: Final[dict[str, dict[str, Any]]] = {
     "orders.page": {"errand": "orders"},
     "recent_orders.get_many": {"errand": "orders"},
     # The process that adds the products crashes there, before any client starts.
-    "products.add_many": _LATE_NEWS,
-    "stock_adjustments.add_many": _LATE_NEWS,
-    "catalogue_cache.begin_epoch": _LATE_NEWS,
+    "products.add_many": LATE_NEWS,
+    "stock_adjustments.add_many": LATE_NEWS,
+    "catalogue_cache.begin_epoch": LATE_NEWS,
     "stock_cache.put_committed": _WATCHED,
     "recent_orders.put_many": _WATCHED,
     "recent_orders.put_accepted": _QUEUED,
     # The caches have forgotten the orders that customers ask about.
     "recent_orders.get_accepted": HURRY | {"cache_losses": 0.3},
     "recent_orders.invalidate_below": _WATCHED,
-    "idempotency_keys.claim": {"errand": "watch", "keys": 1.0, "concurrent_repeats": 0.8},
-    "idempotency_keys.add_many": {"errand": "watch", "keys": 1.0, "concurrent_repeats": 0.8},
+    "idempotency_keys.claim": REPEATS,
+    "idempotency_keys.add_many": REPEATS,
     "products.page": {"errand": "products"},
     "catalogue_cache.get": {"errand": "products"},
     "catalogue_cache.put": {"errand": "products"},
@@ -124,11 +127,11 @@ _LEADS_TO: Final[dict[str, dict[str, Any]]] = {
     "dead_letters.get_many": DECISIONS,
     "dead_letters.save_many": DECISIONS,
     "dead_letters.summaries": DECISIONS,
-    "price_list.get_many": _AUTO | {"away": (DATABASE,)},
+    "price_list.get_many": AUTO | {"away": (DATABASE,)},
     "price_list.replace_all": _QUEUED | {"errand": "new"},
     "intake_queue.put_many": _QUEUED,
     "intake_queue.is_empty": _QUEUED | {"errand": "shown", "cache_losses": 0.05},
-    "orders.add_many": _AUTO | {"away": (DATABASE,), "silent": True},
+    "orders.add_many": AUTO | {"away": (DATABASE,), "silent": True},
     "jobs.now": _TALKS,
     "jobs.changes_of": HURRY,
     "jobs.add_many": _TALKS,

@@ -65,7 +65,7 @@ from domain.orders.order import Order
 from domain.orders.status import HAS_MONEY
 from domain.webhooks.endpoint import Ordering
 from tests.simulation.database import LOCKING
-from tests.simulation.faults import CARTS, DECISIONS, HURRY, IMPORTS, RESTORED
+from tests.simulation.faults import AUTO, CARTS, DECISIONS, HURRY, IMPORTS, LATE_NEWS, REPEATS, RESTORED
 from tests.simulation.house import Parts, World
 from tests.simulation.run import Report, simulate
 
@@ -997,7 +997,7 @@ MUTATIONS: Final = (
     Mutation("removes from the outbox before publishing", _with(RelayEvents=_PublishesAfterRemoving)),
     Mutation("takes what was sent for confirmed", _with(RelayEvents=_TakesSentForConfirmed)),
     Mutation("sends the next event without the confirm of the last", _with(RelayEvents=_KnowsNoWaves)),
-    Mutation("believes a lease in the future", Parts(unit_of_work=_WithoutADoubt)),
+    Mutation("believes a lease in the future", Parts(unit_of_work=_WithoutADoubt, weather={"clock_steps": 2})),
     Mutation("gives positions without the lease", Parts(unit_of_work=_GivesWithoutLease)),
     Mutation("gives positions before the commit", Parts(unit_of_work=_GivesBeforeCommit)),
     Mutation("gives positions out of sequence", Parts(unit_of_work=_GivesOutOfSequence)),
@@ -1029,13 +1029,16 @@ MUTATIONS: Final = (
     Mutation("tells of an order before the commit", _with(PlaceOrder=_AnswersBeforeCommit)),
     Mutation("places an order again when there was no answer", _with(PlaceOrder=_PlacesAgain)),
     Mutation("knows no idempotency keys", Parts(unit_of_work=_WithoutKeys)),
-    Mutation("works under a key that another works under", Parts(unit_of_work=_WithoutClaims)),
+    Mutation("works under a key that another works under", Parts(unit_of_work=_WithoutClaims, weather=REPEATS)),
     Mutation("answers a key with the order as it is by now", Parts(unit_of_work=_RepliesAsOfNow)),
     Mutation("keeps keys after the commit", Parts(unit_of_work=_KeepsKeysAfterwards)),
     Mutation("keeps keys before the commit", Parts(unit_of_work=_KeepsKeysBefore)),
     Mutation("keeps an error under a key that may pass", _with(PlaceOrder=_KeepsWhatMayPass)),
     Mutation("keeps older versions in the cache", Parts(recent_orders=_TakesAnyVersion)),
-    Mutation("keeps an order that was read before its invalidation", Parts(recent_orders=_ForgetsItsInvalidations)),
+    Mutation(
+        "keeps an order that was read before its invalidation",
+        Parts(recent_orders=_ForgetsItsInvalidations, weather=LATE_NEWS),
+    ),
     Mutation("tells of a queued order before the confirm", Parts(intake_queue=_ConfirmsAtOnce)),
     Mutation("acknowledges an accepted order before it is recorded", _with(PersistOrders=_RecordsLater)),
     Mutation("does not look whether an accepted order is recorded already", _with(PersistOrders=_RecordsAgain)),
@@ -1043,7 +1046,9 @@ MUTATIONS: Final = (
     Mutation("lets a kept refusal stand against an accepted order", _with(PersistOrders=_StandsByRefusals)),
     Mutation("tells of an order that is neither confirmed nor recorded", _with(Retrying=_TellsOfWhatIsNowhere)),
     Mutation("reports an unknown outcome as not done", Parts(unit_of_work=_TakesNoAnswerForNotDone)),
-    Mutation("queues under a new id what may be recorded", _with(AutoIntake=_QueuesUnderANewId)),
+    Mutation(
+        "queues under a new id what may be recorded", Parts(classes={"AutoIntake": _QueuesUnderANewId}, weather=AUTO)
+    ),
     Mutation(
         "refuses under a key what may be queued",
         Parts(

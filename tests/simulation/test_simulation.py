@@ -20,7 +20,7 @@ from tests.simulation.run import seldom_collecting, simulate
 _ROOT: Final = Path(__file__).parents[2]
 # Each crash point has as many runs of its own, which are more than a thousand together; one at which nobody has
 # crashed by then has up to `MOST_ROUNDS`. The parts can run at the same time.
-_ROUNDS: Final = 6
+_ROUNDS: Final = 5
 _PARTS: Final = 8
 
 
