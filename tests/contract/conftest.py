@@ -32,7 +32,7 @@ def _migrated(url: str) -> None:
 
     # In a thread of its own, so that no event loop of a test is disturbed.
     with ThreadPoolExecutor(1) as thread:
-        thread.submit(asyncio.run, bring_up_to_date()).result(timeout=60)
+        thread.submit(asyncio.run, bring_up_to_date()).result(timeout=240)
 
 
 @pytest.fixture(scope="session")

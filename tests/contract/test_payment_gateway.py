@@ -317,7 +317,7 @@ async def test_a_ledger_that_cannot_be_opened_is_named_with_its_path(tmp_path: P
 
 async def test_processes_that_charge_the_same_keys_at_once_charge_each_once(ledger_file: Path) -> None:
     processes = [a_charging_process(ledger_file, 1, 60) for _ in range(3)]
-    answers = [await asyncio.to_thread(process.communicate, timeout=60) for process in processes]
+    answers = [await asyncio.to_thread(process.communicate, timeout=240) for process in processes]
     assert [process.returncode for process in processes] == [0, 0, 0]
     first, second, third = (sorted(output.splitlines()) for output, _ in answers)
     assert first == second == third

@@ -12,6 +12,7 @@ import pytest
 
 from domain.orders.status import OrderStatus
 from tests.servers.forked import ForkedHoldfast
+from tests.servers.process import SLOWEST
 from tests.service import HOLDFAST, Service
 
 ADD = ("products", "add", "--name", "Pen", "--price", "1250", "--currency", "EUR", "--stock", "5")
@@ -149,7 +150,7 @@ def test_every_output_takes_every_text_or_says_why_not(shop: Service, shell: str
         env=environment | {"PYTHONUTF8": "1"} if "PYTHON" not in shell else environment,
         cwd=shop.folder,
         capture_output=True,
-        timeout=30,
+        timeout=60 * SLOWEST,
         check=False,
     )
     output = (done.stdout + done.stderr).decode()
@@ -169,7 +170,7 @@ def test_a_reader_that_has_seen_enough_is_no_trouble(shop: Service) -> None:
             cwd=shop.folder,
             stdout=writing,
             stderr=subprocess.PIPE,
-            timeout=30,
+            timeout=60 * SLOWEST,
             check=False,
         )
     finally:

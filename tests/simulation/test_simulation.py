@@ -76,7 +76,7 @@ def test_a_seed_is_the_same_story_in_every_process() -> None:
             check=True,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=600,
         ).stdout
         for hash_seed in ("1", "2")
     }

@@ -107,11 +107,12 @@ class Shop:
                 await connection.close(timeout=2)
 
     async def waiting(self) -> int:
-        """The amount of work left: events in the outbox or put off, and orders that wait for a worker."""
+        """The amount of work left: events in the outbox or put off, orders that wait for a worker, and changes of them."""
         async with self.sql() as connection:
             found: int = await connection.fetchval(
                 "SELECT (SELECT count(*) FROM outbox) + (SELECT count(*) FROM announcements)"
                 " + (SELECT count(*) FROM waiting_work) + (SELECT count(*) FROM feed_queue)"
+                " + (SELECT count(*) FROM jobs WHERE finished_at IS NULL)"
                 " + (SELECT count(*) FROM orders WHERE status = 'PROCESSING'"
                 " OR (refund_requested AND status <> 'REFUNDED'))"
             )

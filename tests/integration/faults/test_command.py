@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.servers import plain_environment
+from tests.servers.process import SLOWEST
 
 ROOT = Path(__file__).parents[3]
 
@@ -30,7 +31,7 @@ def test_it_says_what_can_be_done(arguments: tuple[str, ...], status: int, said:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=60,
+        timeout=60 * SLOWEST,
         check=False,
     )
     assert (done.returncode, said in done.stdout) == (status, True), done.stdout
@@ -43,7 +44,7 @@ def test_where_a_cluster_can_t_be_made_no_row_passes() -> None:
         env=plain_environment() | {"PATH": "/nowhere"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=60 * SLOWEST,
         check=False,
     )
     assert done.returncode == 1
