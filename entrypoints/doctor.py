@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 # Seconds in which a server has to answer.
 _TIMEOUT: Final = 3.0
-# A node of RabbitMQ that has fewer files left than another shop takes, or a fifth of all, has few.
+# A node of RabbitMQ has few files left when one more shop would need more of them, or less than a fifth is left.
 _FILES_OF_A_SHOP: Final = 27
 _FEW: Final = 0.2
-# A queue goes on without one of so many nodes.
+# A queue with this many copies survives the loss of a node.
 _QUORUM: Final = 3
 
 
@@ -69,7 +69,7 @@ async def examine(settings: Settings, engine: AsyncEngine) -> Sequence[ServerHea
 
 
 async def warnings(settings: Settings, engine: AsyncEngine) -> list[str]:
-    """Problems that stop nothing yet, and those that other services notice. Never raise."""
+    """Problems for which `doctor` does not fail. Never raise."""
     try:
         async with asyncio.timeout(_TIMEOUT):
             holders = await holding_back_vacuum(engine)
@@ -125,7 +125,7 @@ async def queue_problems(settings: Settings) -> list[str]:
 
 
 async def unconsumed_queues(settings: Settings) -> list[str]:
-    """Whether our queues have no consumer, also while a worker says that it is at work. Never raise."""
+    """Warn of queues of ours without a consumer: a worker may send heartbeats and not consume. Never raise."""
     if not settings.amqp_url:
         return []
     from adapters.rabbitmq.declaring import unconsumed  # noqa: PLC0415 - imported only where RabbitMQ is
@@ -168,7 +168,7 @@ async def broker_warnings(settings: Settings) -> list[str]:
 
 
 def _of_queues(queues: Sequence["QuorumQueue"], *, nodes: int, orders: tuple[str, str]) -> list[str]:
-    """What a node that dies would stop. `orders` are the queue of orders, and the one that they take instead."""
+    """What the loss of a node would stop. `orders` are the queue of orders, and the one that they take instead."""
     if nodes < _QUORUM:
         return []
     found = []
@@ -197,7 +197,7 @@ def _of_announcements(refused: tuple[int, datetime] | None, exchange: str) -> li
     if refused is None:
         return []
     count, since = refused
-    found = f"announcements are refused by the broker since {since:%Y-%m-%d %H:%M:%S}, {count} wait"
+    found = f"announcements have been refused by the broker since {since:%Y-%m-%d %H:%M:%S}, {count} wait"
     advice = "See which with `rabbitmqctl list_bindings` and `rabbitmqctl list_queues name messages arguments`"
     return [f"{found}: a queue that is bound to {exchange} rejects them. {advice}"]
 

@@ -16,7 +16,7 @@ from application.execution.concurrency import end
 
 log: Final[structlog.stdlib.BoundLogger] = structlog.get_logger(__name__)
 
-# Seconds until it is tried again to have links to two nodes.
+# Seconds between two attempts to connect the links to different nodes.
 _MOVE_EVERY: Final = 30.0
 
 
@@ -30,11 +30,11 @@ class TwoLinks:
     """
 
     _link: Link
-    # Open before it is needed, as soon as the first one is used.
+    # The standby. It connects when the first link is first used.
     _other: Link
     _opening: "asyncio.Task[None] | None" = field(default=None, init=False)
-    # When both links were last seen to be to one node, because no other answered.
-    _moved_at: float = field(default=float("-inf"), init=False)
+    # When both links last ended at the same node, because no other answered.
+    _same_node_at: float = field(default=float("-inf"), init=False)
 
     @classmethod
     def of(cls, first: Sender, second: Sender) -> "TwoLinks":
@@ -42,7 +42,7 @@ class TwoLinks:
         return cls(Link(first), Link(second))
 
     async def send(self, messages: Sequence[Message]) -> list[bool]:
-        """As `Sender.send`. If the caller is cancelled, sending goes on: only so a silent link is found and closed."""
+        """As `Sender.send`. If the caller is cancelled, sending goes on: otherwise no silent link would be noticed."""
         if not messages:
             return []
         link, other = self._link, self._other
@@ -70,7 +70,7 @@ class TwoLinks:
         if self._opening is not None and not self._opening.done():
             return
         loop = asyncio.get_running_loop()
-        is_beside = other.is_open and (other.where != sender.where or loop.time() < self._moved_at + _MOVE_EVERY)
+        is_beside = other.is_open and (other.where != sender.where or loop.time() < self._same_node_at + _MOVE_EVERY)
         if not is_beside:
             self._opening = loop.create_task(self._open_beside(sender, other))
 
@@ -78,7 +78,7 @@ class TwoLinks:
         with suppress(Trouble):
             await sender.open()
             if other.is_open and other.where == sender.where:
-                self._moved_at = asyncio.get_running_loop().time()
+                self._same_node_at = asyncio.get_running_loop().time()
                 await other.close()
             await other.open()
 

@@ -22,7 +22,7 @@ from domain.dead_letter_groups import Cause, cause_in
 from domain.errors import DomainError, IllegalTransition
 from domain.jobs.job import Job
 
-# How many messages are replayed before it is looked what came of them. The last number is that of all further waves.
+# How many messages are replayed before their outcomes are awaited. The last size repeats.
 WAVES: Final = (1, 10, 100)
 # Items that are only marked in one transaction.
 _BATCH: Final = 100
@@ -52,12 +52,11 @@ class ItemResult:
 class RunBulk:
     """The job that replays or discards dead letters.
 
-    What becomes of an item is written into the file of the job, in the transaction of the act. So another attempt goes
-    on behind what is done, and of two attempts at once one goes on: nothing is done twice, and each item is told of
-    once.
+    The file of the job records each decision in the transaction that makes it. So a new attempt continues after the
+    last decision, and of two attempts at once only one can write: no item is decided about twice, or reported twice.
 
-    A replay begins with few messages, waits for what comes of them, and goes on with more. It stops when the same
-    failure comes again, or when nothing comes.
+    A replay begins with few messages, waits for their outcomes, and goes on with more. It stops when a message fails
+    again with its earlier error, or has no outcome for two minutes.
     """
 
     _unit_of_work: UnitOfWork
@@ -95,7 +94,7 @@ class RunBulk:
         except Trouble:
             raise
         except Exception:  # noqa: BLE001 - any item may have caused it
-            # One that can't be written keeps no other from being done.
+            # An item that can't be written must not block the others.
             return await self._act_alone(job, wanted, file, state, ids[0])
 
     async def _act_alone(
@@ -105,7 +104,7 @@ class RunBulk:
             return await self._act(job, wanted, file, state, [id_])
         except Trouble:
             raise
-        except Exception as error:  # noqa: BLE001 - any: it is told of the item
+        except Exception as error:  # noqa: BLE001 - any error becomes the result of the item
             refused = ItemResult(id_, FAILED, _words(error))
             return await self._note(file, [refused], evolve(state, after=id_))
 

@@ -88,10 +88,10 @@ def replay(*ids: Ids, everything: Everything = False, by: By = None, reason: Rea
 
 def discard(
     *ids: Ids,
+    reason: Reason,
     everything: Everything = False,
     yes: Annotated[bool, Parameter(negative="", help="Discard without asking.")] = False,
     by: By = None,
-    reason: Reason = "",
     data: Data = None,
 ) -> None:
     _expect_choice(ids, everything=everything)

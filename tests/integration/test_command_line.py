@@ -131,7 +131,7 @@ def test_an_argument_that_is_no_text_is_named(shop: Service) -> None:
         ("{} products list >&-", 0, ""),
         ("{} products list 2>&- >/dev/null", 0, ""),
         ("{} products restock 9 1 --reason x 2>&-", 1, ""),
-        ("{} dead discard 1 <&- 2>&1", 1, "holdfast: can't ask for confirmation, because"),
+        ("{} dead discard 1 --reason x <&- 2>&1", 1, "holdfast: can't ask for confirmation, because"),
         ("PYTHONIOENCODING=ascii {} products list", 0, "F\\xfcller"),
         ("LC_ALL=C PYTHONUTF8=0 PYTHONCOERCECLOCALE=0 {} products list", 0, "F\\xfcller"),
         # Neither the terminal is steered, nor a line forged.

@@ -146,7 +146,9 @@ async def test_a_dead_letter_is_seen_replayed_and_discarded_from_the_command_lin
     assert "replayed 1" in await asyncio.to_thread(service.run, "dead", "replay", "--all", "--by", "ana")
     [line] = await dead(service, 1)
     assert line.split()[0] == "2"
-    assert "discarded 1" in await asyncio.to_thread(service.run, "dead", "discard", "2", "--yes", "--by", "ben")
+    assert "discarded 1" in await asyncio.to_thread(
+        service.run, "dead", "discard", "2", "--reason", "x", "--yes", "--by", "ben"
+    )
     everything = await asyncio.to_thread(service.run, "dead", "list", "--all")
     assert "REPLAYED" in everything
     assert "DISCARDED" in everything

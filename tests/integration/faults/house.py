@@ -107,7 +107,7 @@ class Shop:
                 await connection.close(timeout=2)
 
     async def waiting(self) -> int:
-        """The amount of work left: events in the outbox or put off, orders that wait for a worker, and changes of them."""
+        """The amount of work left: events in the outbox or put off, open jobs, and orders that wait for a worker."""
         async with self.sql() as connection:
             found: int = await connection.fetchval(
                 "SELECT (SELECT count(*) FROM outbox) + (SELECT count(*) FROM announcements)"
