@@ -1,3 +1,5 @@
+"""What `holdfast doctor` asks each server, and what it makes of the answers."""
+
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
@@ -20,7 +22,7 @@ from entrypoints.room import expect_room
 from entrypoints.settings import Settings
 
 if TYPE_CHECKING:
-    from adapters.rabbitmq.limits import QuorumQueue
+    from adapters.rabbitmq.management import QuorumQueue
 
 # Seconds in which a server has to answer.
 _TIMEOUT: Final = 3.0
@@ -148,7 +150,7 @@ async def broker_warnings(settings: Settings) -> list[str]:
     """What RabbitMQ will soon lack. Never raise."""
     if not settings.amqp_management_url:
         return []
-    from adapters.rabbitmq.limits import files_of_nodes, quorum_queues  # noqa: PLC0415 - imported only where RabbitMQ is
+    from adapters.rabbitmq.management import files_of_nodes, quorum_queues  # noqa: PLC0415 - imported only where RabbitMQ is
     from adapters.rabbitmq.topology import Topology  # noqa: PLC0415 - as above
 
     topology = Topology(settings.namespace)

@@ -8,7 +8,7 @@ import aiormq
 from attrs import define, evolve, field
 
 from adapters.rabbitmq.connection import BrokerConnection, Timeouts
-from adapters.rabbitmq.limits import unacked_in
+from adapters.rabbitmq.management import unacked_in
 from adapters.rabbitmq.topology import Topology
 from application.errors import Unavailable
 from application.messaging.subscriptions import WORK_QUEUES

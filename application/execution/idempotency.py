@@ -24,6 +24,9 @@ class KeyReused(DomainError):
 
     code: ClassVar[str] = "idempotency_key_reused"
 
+    def __init__(self, message: str = "this idempotency key was used for a different request; use a new key") -> None:
+        super().__init__(message)
+
 
 # Refusals that say nothing about the next request under the same key.
 _NOT_STORED: Final = (UnknownOrder, PreconditionFailed, KeyReused)
@@ -98,5 +101,5 @@ def _again(call: Keyed[C], first: object, kept: StoredResponse | None) -> Domain
     if kept is None:
         return KeyInFlight("another request under this idempotency key is in progress; try again")
     if kept.fingerprint != call.fingerprint:
-        return KeyReused("this idempotency key was used for a different request; use a new key")
+        return KeyReused()
     return Replayed(kept.answer)

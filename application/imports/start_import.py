@@ -96,7 +96,7 @@ class StartImport:
         await tx.jobs.add_many([job])
         kept = (await tx.jobs.get_many({job.id}))[job.id]
         if _wanted(kept) != _wanted(job):
-            raise KeyReused("this idempotency key was used for a different request; use a new key")
+            raise KeyReused
         if kept.arguments["upload"] != file.name:
             # An earlier request under the key has brought the same file.
             await tx.files.remove(file.job_id, file.name)

@@ -142,7 +142,7 @@ def is_of_the_moment(error: DomainError) -> bool:
 
 def _again(request: NumberedRequest, order: Order) -> Order | KeyReused:
     if is_made_of(request.wanted, order) is False:
-        return KeyReused("this idempotency key was used for a different request; use a new key")
+        return KeyReused()
     return order
 
 

@@ -106,7 +106,7 @@ class QueueOrders:
             if is_the_same is None:
                 return RequestUnknown(f"order {order.id} of this idempotency key has changed since it was placed")
             if not is_the_same:
-                return KeyReused("this idempotency key was used for a different request; use a new key")
+                return KeyReused()
             if id_ in new and new[id_].call is call:
                 return recorded.get(id_) or Queued(_as_placed(call, order))
             return Queued(_as_placed(call, order), replayed=True)

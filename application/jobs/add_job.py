@@ -56,7 +56,7 @@ class AddJob:
         await tx.jobs.add_many([job])
         kept = (await tx.jobs.get_many({job.id}))[job.id]
         if (kept.kind, kept.arguments) != (kind, arguments):
-            raise KeyReused("this idempotency key was used for a different request; use a new key")
+            raise KeyReused
         return kept, is_new
 
     def _id(self, by: Principal, call: object) -> JobId:

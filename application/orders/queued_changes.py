@@ -109,7 +109,7 @@ def _as_kept(queued: ChangeQueued, kept: Mapping[JobId, Job]) -> ChangeQueued | 
     """Return the change with its job, which may be that of an earlier request under the same key."""
     job = kept[queued.job.id]
     if _wanted(job) != _wanted(queued.job):
-        return KeyReused("this idempotency key was used for a different request; use a new key")
+        return KeyReused()
     return evolve(queued, job=job)
 
 

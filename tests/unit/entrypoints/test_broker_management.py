@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from adapters.rabbitmq.limits import unacked_in
+from adapters.rabbitmq.management import unacked_in
 from application.errors import Unavailable
 from entrypoints.doctor import broker_warnings
 from entrypoints.settings import Settings
