@@ -98,7 +98,8 @@ UNAVAILABLE: Final = Kind(
     HTTPStatus.SERVICE_UNAVAILABLE,
     "unavailable",
     "A server that the service needs does not answer",
-    "The database, or the broker when orders are queued, can't be reached, or a price is not known while it is away.",
+    "The database, or the broker when orders are queued, can't be reached, or a price is not known while it is away, or"
+    " Redis can't tell whether an order was accepted.",
     "Nothing was done: try again.",
     again="yes",
 )
