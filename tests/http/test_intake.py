@@ -108,6 +108,57 @@ async def test_a_change_of_an_order_that_is_not_recorded_is_taken_and_made_later
     assert job["error"] == (f"illegal_transition: PENDING cannot become {wanted}" if is_refused else None)
 
 
+@pytest.mark.parametrize("intake", ["queued", "auto"])
+@pytest.mark.parametrize(("method", "path", "body"), CHANGES)
+async def test_without_the_database_orders_are_taken_and_changes_are_refused_and_not_made(
+    intakes: Intakes, intake: str, method: str, path: str, body: bytes
+) -> None:
+    """Of an order that waits for its record, and of one that was recorded before."""
+    browser = Browser(app_over(getattr(intakes, intake)))
+    recorded = (await browser.post("/orders", ORDER)).headers["Location"]
+    await intakes.work_off()
+    intakes.shop.unsteady.gone = True
+    accepted = await browser.post("/orders", ORDER)
+    assert accepted.status == 202
+    waiting = accepted.headers["Location"]
+    for address in (recorded, waiting):
+        refused = await browser.send(method, address + path, body)
+        assert (refused.status, refused.code) == (503, "unavailable")
+        assert int(refused.headers["Retry-After"]) >= 1
+    assert (await browser.get(waiting)).body == accepted.body
+
+    intakes.shop.unsteady.gone = False
+    await intakes.work_off()
+    assert intakes.shop.store.jobs == {}
+    versions = [(await browser.get(address)).body["version"] for address in (recorded, waiting)]
+    assert versions == [1, 1]
+    # As the answer said: nothing was done, so it is sent again.
+    for address in (recorded, waiting):
+        assert (await browser.send(method, address + path, body)).status in {200, 202, 204, 409}
+
+
+@pytest.mark.parametrize("intake", ["queued", "auto"])
+async def test_without_the_database_a_change_of_an_earlier_system_is_refused_and_not_made(
+    intakes: Intakes, intake: str
+) -> None:
+    browser = Browser(app_over(getattr(intakes, intake)))
+    address = (await browser.post("/orders", ORDER)).headers["Location"]
+    await intakes.work_off()
+    intakes.shop.unsteady.gone = True
+    flask, shop = f"/from/flask-orders{address}", f"/from/shop{address}"
+    answers = [
+        await browser.patch(f"{flask}/status", {"status": "cancelled"}),
+        await browser.patch(f"{flask}/status", {"status": "packed"}),
+        await browser.delete(flask),
+        await browser.post(f"{shop}/pay", {}),
+    ]
+    assert [answer.status for answer in answers] == [503] * len(answers)
+    assert all(int(answer.headers["Retry-After"]) >= 1 for answer in answers)
+    intakes.shop.unsteady.gone = False
+    assert (await browser.get(address)).body["version"] == 1
+    assert intakes.shop.store.jobs == {}
+
+
 async def test_an_order_shows_the_changes_that_wait_until_they_are_made(intakes: Intakes, browser: Browser) -> None:
     intakes.shop.unsteady.to_come.append(Trouble(GONE))
     address = (await browser.post("/orders", ORDER)).headers["Location"]
