@@ -42,7 +42,7 @@ class Webhooks:
     async def _answer(self, request: WebhookRequest) -> Answer:
         return self.answers.get(request.url, lambda _: OK)(request)
 
-    def another_sender(self, name: str = "another") -> SendWebhooks:
+    def another_sender(self, name: str = "another", **more: int) -> SendWebhooks:
         shop = self.shop
         return SendWebhooks(
             shop.unit_of_work,
@@ -52,6 +52,7 @@ class Webhooks:
             shop.ports.elapsed,
             name,
             _alone(FinishRounds(shop.unit_of_work)),
+            **more,
         )
 
     async def add(self, url: str = URL, **more: object) -> EndpointId:

@@ -653,3 +653,51 @@ async def test_what_is_for_an_endpoint_whose_key_is_gone_waits_for_it(webhooks: 
     assert [each.error for each in await webhooks.send()] == [None]
     assert {request.headers["webhook-signature"].partition(",")[0] for request in webhooks.received()} == {"v1a"}
     assert [each.status for each in await webhooks.deliveries(id_)] == [DeliveryStatus.DELIVERED] * 4
+
+
+async def test_an_endpoint_that_hangs_takes_one_place_and_holds_up_no_other(webhooks: Webhooks) -> None:
+    goes_on = asyncio.Event()
+
+    async def answer(request: WebhookRequest) -> Answer:
+        if request.url == URL:
+            await goes_on.wait()
+        return OK
+
+    webhooks.shop.receivers.answer = answer
+    # It was served longest ago, so that it begins first.
+    hangs = await webhooks.add()
+    others = [await webhooks.add(f"https://other-{number}.example/") for number in range(20)]
+    await webhooks.orders()
+    sender = webhooks.another_sender(at_once=2)
+    async with asyncio.timeout(60):
+        while any(webhooks.progress(id_).position < 4 for id_ in others):
+            await sender()
+            await sender.wait()
+    assert webhooks.progress(hangs).position == 0
+    goes_on.set()
+    await webhooks.send(sender)
+    assert webhooks.progress(hangs).position == 4
+
+
+async def test_many_endpoints_are_recorded_together_each_with_what_came_of_it(webhooks: Webhooks) -> None:
+    held_up = ["DELIVERED", "RETRYING", "PENDING held_behind", "PENDING held_behind"]
+    urls = [f"https://receiver-{number}.example/" for number in range(12)]
+    ids = {url: await webhooks.add(url) for url in urls}
+    for url in urls[::3]:
+        webhooks.answers[url] = failing("order.payment_requested")
+    for url in urls[1::3]:
+        webhooks.answers[url] = lambda _: Answer(status=410)
+    await webhooks.orders(2)
+    await webhooks.send()
+    for url in urls[::3]:
+        assert statuses(await webhooks.deliveries(ids[url])) == held_up * 2
+    for url in urls[1::3]:
+        assert (await webhooks.endpoint(ids[url])).disabled is Disabled.GONE
+    for url in urls[2::3]:
+        assert statuses(await webhooks.deliveries(ids[url])) == ["DELIVERED"] * 8
+
+    webhooks.answers.clear()
+    await webhooks.pass_time(MINUTE, step=6 * SECOND)
+    for url in urls[::3]:
+        assert statuses(await webhooks.deliveries(ids[url])) == ["DELIVERED"] * 8
+        assert [[*dict.fromkeys(each)] for each in webhooks.sequences(url).values()] == [[1, 2, 3, 4]] * 2
