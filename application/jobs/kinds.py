@@ -5,6 +5,8 @@ from typing import Any, Final, Protocol
 
 from attrs import define
 
+from application.errors import NotDone
+from application.ports.persistence import Transaction
 from domain.jobs.job import Job
 
 MESSAGE: Final = "message"
@@ -25,6 +27,21 @@ class Progress:
 
     done: int = 0
     total: int | None = None
+
+
+class AttemptEnded(NotDone):
+    """The job was cancelled, or another worker has it."""
+
+
+async def hold(tx: Transaction, job: Job) -> None:
+    """Keep the job as it is to the end of the transaction. Raise `AttemptEnded` if this attempt does not go on.
+
+    A handler whose acts must end with the job holds it in the transaction of each. Without that, it learns of its end
+    some seconds later.
+    """
+    found = (await tx.jobs.get_many({job.id}, lock=True)).get(job.id)
+    if found is None or not found.is_in_hand(job.attempts):
+        raise AttemptEnded(f"job {job.id} was cancelled, or another worker has it")
 
 
 class JobHandler(Protocol):

@@ -10,7 +10,7 @@ from application.access.principal import Principal
 from application.access.scopes import ALL_SCOPES
 from application.errors import Trouble
 from application.execution.working_for import WorkingFor
-from application.jobs.kinds import Progress
+from application.jobs.kinds import Progress, hold
 from application.messaging.decide_dead_letters import DiscardDeadLetters, ReplayDeadLetters
 from application.operations.bulk import CHOSEN, ITEMS, BulkRequest, BulkState, UnknownBulkOperation
 from application.operations.replayed import came_of
@@ -53,10 +53,11 @@ class RunBulk:
     """The job that replays or discards dead letters.
 
     The file of the job records each decision in the transaction that makes it. So a new attempt continues after the
-    last decision, and of two attempts at once only one can write: no item is decided about twice, or reported twice.
+    last decision. Each transaction holds the job, so that nothing is decided after the operation was stopped, and of
+    two attempts at once only one can write: no item is decided about twice, or reported twice.
 
     A replay begins with few messages, waits for their outcomes, and goes on with more. It stops when a message fails
-    again with its earlier error, or has no outcome for two minutes.
+    again with its earlier error or has no outcome for two minutes, and when all messages of a wave fail.
     """
 
     _unit_of_work: UnitOfWork
@@ -82,13 +83,13 @@ class RunBulk:
         self, job: Job, wanted: BulkRequest, file: StoredFile, state: BulkState, chosen: Sequence[int]
     ) -> StoredFile:
         if state.in_flight:
-            return await self._settle(file, state, since=chosen[-1])
+            return await self._settle(job, file, state, since=chosen[-1])
         ids = _next(wanted, state, chosen)
         if not ids:
-            return await self._note(file, [], evolve(state, whole=True))
+            return await self._note(job, file, [], evolve(state, whole=True))
         if state.stopped:
             skipped = [ItemResult(id_, SKIPPED, state.stopped) for id_ in ids]
-            return await self._note(file, skipped, evolve(state, after=ids[-1]))
+            return await self._note(job, file, skipped, evolve(state, after=ids[-1]))
         try:
             return await self._act(job, wanted, file, state, ids)
         except Trouble:
@@ -106,7 +107,7 @@ class RunBulk:
             raise
         except Exception as error:  # noqa: BLE001 - any error becomes the result of the item
             refused = ItemResult(id_, FAILED, _words(error))
-            return await self._note(file, [refused], evolve(state, after=id_))
+            return await self._note(job, file, [refused], evolve(state, after=id_))
 
     async def _act(
         self, job: Job, wanted: BulkRequest, file: StoredFile, state: BulkState, ids: Sequence[int]
@@ -116,17 +117,19 @@ class RunBulk:
             self._replay.within if wanted.act == "replay" else self._discard.within
         )
         async with self._unit_of_work() as tx:
+            await hold(tx, job)
             outcomes = await decide(tx, by, ids, reason=wanted.reason)
             refused = [
                 _refused(id_, each) for id_, each in zip(ids, outcomes, strict=True) if isinstance(each, Exception)
             ]
             decided = [each.id for each in outcomes if isinstance(each, DeadLetter)]
-            after = evolve(state, after=ids[-1], wave=state.wave + 1)
+            # Messages that somebody else has decided about prove nothing.
+            after = evolve(state, after=ids[-1], wave=state.wave + bool(decided))
             if wanted.act == "replay":
                 return await _noted(tx, file, refused, evolve(after, in_flight=decided))
             return await _noted(tx, file, [*refused, *(ItemResult(id_, DONE) for id_ in decided)], after)
 
-    async def _settle(self, file: StoredFile, state: BulkState, *, since: int) -> StoredFile:
+    async def _settle(self, job: Job, file: StoredFile, state: BulkState, *, since: int) -> StoredFile:
         """Wait for what comes of the messages that were replayed. What fails again is a letter after `since`."""
         until, pause = self._elapsed() + self._patience, _FIRST_PAUSE
         while True:
@@ -144,12 +147,15 @@ class RunBulk:
             if cause is not None and (cause.queue, cause.error) == _failure(letters[id_])
         )
         stopped = f"the same failure came again: {repeated[0].error}" if repeated else ""
+        if not stopped and all(result.outcome == FAILED for result in results):
+            stopped = f"all {len(results)} of a wave failed: {results[0].reason}"
         if not stopped and any(result.outcome == OPEN for result in results):
             stopped = f"nothing came of a replay for {self._patience:g} s: is a worker at work, and the provider there?"
-        return await self._note(file, results, evolve(state, in_flight=(), stopped=stopped))
+        return await self._note(job, file, results, evolve(state, in_flight=(), stopped=stopped))
 
-    async def _note(self, file: StoredFile, results: Sequence[ItemResult], state: BulkState) -> StoredFile:
+    async def _note(self, job: Job, file: StoredFile, results: Sequence[ItemResult], state: BulkState) -> StoredFile:
         async with self._unit_of_work() as tx:
+            await hold(tx, job)
             return await _noted(tx, file, results, state)
 
 

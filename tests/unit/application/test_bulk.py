@@ -16,7 +16,7 @@ from adapters.codecs.events import decode, encode
 from application.access.principal import ANYBODY, Forbidden, Principal, the_system
 from application.access.scopes import Scope
 from application.errors import Aborted, OutcomeUnknown, Unavailable
-from application.jobs.kinds import Progress
+from application.jobs.kinds import AttemptEnded, Progress
 from application.messaging.by_order import ByOrder
 from application.messaging.decide_dead_letters import DiscardDeadLetters, ReplayDeadLetters
 from application.operations.bulk import Act, BulkRequest, CountNotConfirmed
@@ -55,8 +55,18 @@ async def dead_payments(shop: Shop, count: int) -> None:
 
 
 async def start(shop: Shop, act: Act = "replay", *, count: int | None = None, **only: str) -> Job:
+    """An operation that a worker has begun."""
     starting = StartBulk(shop.unit_of_work, shop.new_id, shop.clock)
-    return await starting(ANA, BulkRequest(act=act, only=CauseFilter(**only), reason="mended"), count=count)
+    job = await starting(ANA, BulkRequest(act=act, only=CauseFilter(**only), reason="mended"), count=count)
+    return await begun(shop, job)
+
+
+async def begun(shop: Shop, job: Job) -> Job:
+    async with shop.unit_of_work() as tx:
+        [job] = (await tx.jobs.get_many({job.id}, lock=True)).values()
+        job.begin(at=shop.clock())
+        await tx.jobs.save_many([job])
+    return job
 
 
 @define
@@ -266,9 +276,43 @@ async def test_the_count_has_to_be_sent_back_and_has_to_be_right(shop: Shop) -> 
     assert (await start(shop, "discard", error="Other")).arguments["count"] == 1
 
 
+async def test_an_operation_that_is_stopped_in_the_middle_decides_about_nothing_more(shop: Shop) -> None:
+    await set_aside(shop, *(b"%d" % number for number in range(1000)))
+    job, (run, _), discard = await start(shop, "discard", count=1000), running(shop), asyncio.Event()
+
+    async def within(tx: Any, by: Principal, ids: Sequence[int], *, reason: str) -> Any:
+        discard.set()
+        # Others go first.
+        await asyncio.sleep(0.001)
+        return await DiscardDeadLetters(shop.unit_of_work, shop.clock).within(tx, by, ids, reason=reason)
+
+    run = evolve(run, discard=type("Slowly", (), {"within": staticmethod(within)})())
+    async with asyncio.timeout(60):
+        working = asyncio.create_task(run(job, Progress()))
+        await discard.wait()
+        await shop.use_cases.stop_bulk(ANYBODY, job.id)
+        left = await waiting(shop)
+        assert left > 0, "it was stopped too late to prove anything"
+        with pytest.raises(AttemptEnded):
+            await working
+    assert await waiting(shop) == left
+
+
+async def test_of_two_attempts_only_the_current_one_writes(shop: Shop) -> None:
+    await dead_payments(shop, 12)
+    first, (run, _) = await start(shop), running(shop)
+    second = await begun(shop, first)
+    async with worker(shop):
+        with pytest.raises(AttemptEnded):
+            await run(first, Progress())
+        assert (first.id, "items") not in shop.store.files
+        assert await run(second, Progress()) == {"outcomes": {"done": 12}, "stopped": ""}
+
+
 async def test_a_stopped_operation_takes_no_further_item_and_says_who_stopped_it(shop: Shop) -> None:
     await set_aside(shop, b"1")
-    job = await start(shop, "discard")
+    wanted = BulkRequest(act="discard", only=CauseFilter(), reason="mended")
+    job = await StartBulk(shop.unit_of_work, shop.new_id, shop.clock)(ANA, wanted, count=None)
     stopped = await shop.use_cases.stop_bulk(ANYBODY, job.id)
     assert stopped.job.status is JobStatus.CANCELLED
     assert (await shop.use_cases.stop_bulk(ANYBODY, job.id)).job.status is JobStatus.CANCELLED
