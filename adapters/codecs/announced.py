@@ -28,8 +28,9 @@ from adapters.codecs.events import SCHEMA, BadMessage
 from adapters.codecs.ids import in_json
 from adapters.codecs.plain import plain
 from adapters.codecs.shapes import AddressShape, DetailsShape, LineShape
+from application.messaging.subscriptions import NOT_ANNOUNCED
 from application.ports.outbox import OutboxEntry
-from domain.orders.events import EVENT_TYPES, Event, OrderAccepted
+from domain.orders.events import EVENT_TYPES, Event
 
 VERSION: Final = 1
 
@@ -187,7 +188,7 @@ _DATA_OF_SHAPES: Final[Mapping[type, Any]] = {
     HappenedShape: NoData,
 }
 # The events that others hear of. An accepted order is no change of an order: `order.placed` follows.
-ANNOUNCED: Final[tuple[type[Event], ...]] = tuple(kind for kind in EVENT_TYPES if kind is not OrderAccepted)
+ANNOUNCED: Final[tuple[type[Event], ...]] = tuple(kind for kind in EVENT_TYPES if kind.type not in NOT_ANNOUNCED)
 DATA_OF: Final[Mapping[type[Event], Any]] = MappingProxyType(
     {kind: _DATA_OF_SHAPES[EVENT_SHAPES[kind]] for kind in ANNOUNCED}
 )

@@ -7,6 +7,7 @@ from typing import Final
 from attrs import define, evolve, field
 
 from application.errors import OutcomeUnknown, Trouble
+from application.messaging.subscriptions import NOT_ANNOUNCED
 from application.ports.environment import Clock
 from application.ports.messaging import EventPublisher
 from application.ports.outbox import LONGEST_DELAY, Announcement, OutboxEntry
@@ -185,13 +186,16 @@ class Announcer:
             self._put_off(refused, lambda attempts: delay_after(attempts + 1), refusals=1)
 
     async def _heard(self, entries: Sequence[OutboxEntry]) -> Sequence[OutboxEntry]:
-        if not entries:
-            return entries
+        """Return those that nothing waits for any more: they are confirmed, or of a type that is not announced."""
+        silent = [entry for entry in entries if entry.type in NOT_ANNOUNCED]
+        announced = [entry for entry in entries if entry.type not in NOT_ANNOUNCED]
+        if not announced:
+            return silent
         try:
-            return await self._publisher.announce(entries)
+            return [*silent, *await self._publisher.announce(announced)]
         except OutcomeUnknown:
             # Some services may have these events. Trying all again at once would send them more copies.
-            return []
+            return silent
 
     def _note_heard(self, entries: Sequence[OutboxEntry]) -> None:
         if not self._late:

@@ -28,5 +28,8 @@ REFUNDS: Final = WorkQueue("refunds", RefundRequested)
 
 WORK_QUEUES: Final = (INTAKE, PAYMENTS, REFUNDS)
 
+# What other services do not hear of: it tells them nothing that `order.placed` does not.
+NOT_ANNOUNCED: Final = frozenset({OrderAccepted.type})
+
 # By the type of the event. An event that is not here is nobody's work: it is only announced.
 QUEUE_OF: Final[Mapping[str, WorkQueue]] = MappingProxyType({work.event.type: work for work in WORK_QUEUES})

@@ -10,8 +10,11 @@ from attrs import define, field
 
 from application.errors import OutcomeUnknown, Unavailable
 from application.messaging.relay import RelayEvents
-from application.ports.outbox import LEASE_SECONDS, OutboxEntry
+from application.ports.outbox import LEASE_SECONDS, Announcement, OutboxEntry
 from domain.ids import OrderId
+from domain.orders.events import OrderAccepted
+from domain.orders.order import Order
+from tests.unit.builders import NOW
 from tests.unit.shop import Shop, types
 from tests.unit.unsteady import Trouble
 
@@ -103,6 +106,42 @@ async def test_every_event_reaches_the_broker_those_of_an_order_in_their_order(s
     for order in orders:
         assert broker.of(order.id) == ["placed", "payment_requested", "stock_reserved", "paid"]
     assert await relay(shop, broker) == 0
+
+
+def accepted(order: Order) -> OrderAccepted:
+    return OrderAccepted(order_id=order.id, at=NOW, user_id=order.user_id, lines=order.lines, total=order.total)
+
+
+async def test_an_accepted_order_that_is_sent_again_is_work_and_nothing_that_others_hear_of(shop: Shop) -> None:
+    """Nobody can announce it, and so the other events of its order must not wait for that."""
+    order, broker = await shop.paid((await shop.sells(), 1)), Broker(refuses=lambda entry: entry.id.sequence == 0)
+    async with shop.unit_of_work() as tx:
+        await tx.outbox.re_enqueue([accepted(order)])
+
+    await relay(shop, broker)
+
+    assert broker.of(order.id) == ["placed", "payment_requested", "stock_reserved", "paid"]
+    assert "order.accepted" in [entry.type for entry in broker.enqueued]
+    assert (await shop.outbox(), waiting(shop)) == ([], [])
+
+
+async def test_one_that_an_earlier_release_has_put_off_is_forgotten(shop: Shop) -> None:
+    order, broker = await shop.order((await shop.sells(), 1)), Broker(refuses=lambda entry: entry.id.sequence == 0)
+    async with shop.unit_of_work() as tx:
+        await tx.outbox.re_enqueue([accepted(order)])
+    [entry] = [each for each in await shop.outbox() if each.id.sequence == 0]
+    async with shop.unit_of_work() as tx:
+        await tx.outbox.remove([entry])
+        await tx.announcements.put_off([Announcement(entry=entry, attempts=3, since=NOW)])
+
+    step = new_relay(shop, broker)
+    for _ in range(5):
+        await step()
+        shop.clock.forward(timedelta(minutes=1))
+    await step.stop()
+
+    assert broker.of(order.id) == ["placed"]
+    assert (await shop.outbox(), waiting(shop), step.refused_since) == ([], [], None)
 
 
 async def test_a_limited_step_hands_over_the_oldest_first(shop: Shop) -> None:
