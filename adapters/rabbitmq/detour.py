@@ -49,7 +49,7 @@ class Detour:
             [message._replace(routing_key=self._by_way_of[message.routing_key]) for message in messages]
         )
         first = await first_answer(direct, aside)
-        if first is aside and aside.exception() is None:
+        if first is aside and aside.exception() is None and any(aside.result()):
             self._begin()
         return first.result()
 

@@ -101,11 +101,17 @@ class OneLink:
 
 
 async def first_answer(first: Sending, second: Sending) -> Sending:
-    """The one that succeeds first. If both fail, one whose messages may have arrived, if there is one."""
+    """The one that confirms all messages first. If none does, the one that confirms most.
+
+    If both fail, one whose messages may have arrived, if there is one.
+    """
     running = {first, second}
     while running:
         done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
-            if task.exception() is None:
+            if task.exception() is None and all(task.result()):
                 return task
+    answered = [task for task in (first, second) if task.exception() is None]
+    if answered:
+        return max(answered, key=lambda task: sum(task.result()))
     return first if isinstance(first.exception(), OutcomeUnknown) else second
