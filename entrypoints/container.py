@@ -21,7 +21,6 @@ from adapters.memory.no_caches import NoCatalogueCache, NoRecentOrders, NoStockC
 from adapters.memory.price_list import MemoryPriceList
 from adapters.memory.rate_limits import MemoryRateLimiter
 from adapters.memory.signal import MemoryOutboxSignal
-from adapters.sql.consistency_checks import SqlConsistencyChecks
 from adapters.sql.heartbeats import SqlHeartbeats
 from adapters.sql.lineage import LastHeartbeat, NoLastHeartbeat
 from adapters.sql.mark import SqlDatabaseMarks
@@ -251,7 +250,6 @@ class Container(containers.DeclarativeContainer):
     )
     queued_here: providers.Provider[RecentOrders] = providers.Singleton(MemoryRecentOrders)
     price_list: providers.Provider[PriceList] = providers.Singleton(MemoryPriceList)
-    consistency_checks: providers.Provider[SqlConsistencyChecks] = providers.Factory(SqlConsistencyChecks, engine)
     last_heartbeat: providers.Provider[LastHeartbeat] = providers.Selector(
         providers.Callable(lambda settings: "redis" if settings.redis_url else "nowhere", settings),
         redis=providers.Singleton(_last_heartbeat_in_redis, redis, settings.provided.namespace),

@@ -13,7 +13,7 @@ from domain.orders.status import WAITS_FOR_WORKER, OrderStatus
 
 @frozen
 class MemoryOverview:
-    """Here are no processes, and no check is kept."""
+    """Here are no processes."""
 
     _store: MemoryStore
 
@@ -49,7 +49,13 @@ class MemoryOverview:
         relay = None
         if lease is not None and lease.until > self._store.now():
             relay = ActiveRelay(name=lease.holder, since=lease.since, until=lease.until)
-        return Upkeep(processes=(), relay=relay, discrepancies={}, checked_at=None)
+        checked = self._store.checked
+        return Upkeep(
+            processes=(),
+            relay=relay,
+            discrepancies={kind: each.found for kind, each in checked.items()},
+            checked_at=max((each.at for each in checked.values() if each.at), default=None),
+        )
 
 
 def _waits(order: Order) -> bool:

@@ -63,6 +63,14 @@ class Lease:
     until: datetime
 
 
+@frozen
+class Checked:
+    """How many discrepancies of one kind the last check has found, and when one last saw everything."""
+
+    found: int
+    at: datetime | None
+
+
 def _utc_now() -> datetime:
     return datetime.now(UTC)
 
@@ -94,6 +102,7 @@ class MemoryStore:
     messages: dict[JobId, Message] = field(factory=dict)
     files: dict[tuple[JobId, str], KeptFile] = field(factory=dict)
     audit: list[AuditEntry] = field(factory=list)
+    checked: dict[str, Checked] = field(factory=dict)
     webhook_endpoints: dict[EndpointId, Endpoint] = field(factory=dict)
     webhook_progress: dict[EndpointId, Progress] = field(factory=dict)
     webhook_deliveries: dict[DeliveryId, KeptDelivery] = field(factory=dict)
@@ -139,6 +148,7 @@ class Changes:
     recorded_at: Overlay[OrderId, datetime] = field(init=False)
     api_keys: Overlay[str, ApiKey] = field(init=False)
     audit: list[AuditEntry] = field(factory=list, init=False)
+    checked: Overlay[str, Checked] = field(init=False)
     webhook_endpoints: Overlay[EndpointId, Endpoint] = field(init=False)
     webhook_progress: Overlay[EndpointId, Progress] = field(init=False)
     # None for one that is removed.
@@ -159,6 +169,7 @@ class Changes:
         self.messages = Overlay(self.store.messages)
         self.recorded_at = Overlay(self.store.recorded_at)
         self.api_keys = Overlay(self.store.api_keys)
+        self.checked = Overlay(self.store.checked)
         self.webhook_endpoints = Overlay(self.store.webhook_endpoints)
         self.webhook_progress = Overlay(self.store.webhook_progress)
 
@@ -190,6 +201,7 @@ class Changes:
         store.recorded_at.update(self.recorded_at.written)
         store.api_keys.update(self.api_keys.written)
         store.audit += self.audit
+        store.checked.update(self.checked.written)
         store.webhook_endpoints.update(self.webhook_endpoints.written)
         store.webhook_progress.update(self.webhook_progress.written)
         store.webhook_deliveries = self.webhook_deliveries_there()

@@ -6,6 +6,7 @@ from attrs import define, field, frozen
 from adapters.memory.repositories.announcements import MemoryAnnouncements
 from adapters.memory.repositories.api_keys import MemoryApiKeys
 from adapters.memory.repositories.audit import MemoryAudit
+from adapters.memory.repositories.consistency_checks import MemoryConsistencyChecks
 from adapters.memory.repositories.dead_letters import MemoryDeadLetters
 from adapters.memory.repositories.earlier_prices import MemoryEarlierPrices
 from adapters.memory.repositories.events import MemoryEvents
@@ -141,6 +142,10 @@ class MemoryTransaction:
     @property
     def audit(self) -> MemoryAudit:
         return MemoryAudit(self._changes)
+
+    @property
+    def consistency_checks(self) -> MemoryConsistencyChecks:
+        return MemoryConsistencyChecks(self._changes)
 
     @property
     def webhook_endpoints(self) -> MemoryWebhookEndpoints:

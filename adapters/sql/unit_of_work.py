@@ -11,6 +11,7 @@ from adapters.sql.core.transaction import TransactionBlock
 from adapters.sql.repositories.announcements import SqlAnnouncements
 from adapters.sql.repositories.api_keys import SqlApiKeys
 from adapters.sql.repositories.audit import SqlAudit
+from adapters.sql.repositories.consistency_checks import SqlConsistencyChecks
 from adapters.sql.repositories.dead_letters import SqlDeadLetters
 from adapters.sql.repositories.earlier_prices import SqlEarlierPrices
 from adapters.sql.repositories.events import SqlEvents
@@ -111,6 +112,7 @@ class _SqlTransaction:
     files = _repository(lambda block, _: SqlFiles(block))
     resets = _repository(lambda block, _: SqlResets(block))
     audit = _repository(lambda block, _: SqlAudit(block))
+    consistency_checks = _repository(lambda block, _: SqlConsistencyChecks(block))
     webhook_endpoints = _repository(lambda block, _: SqlWebhookEndpoints(block))
     webhook_progress = _repository(lambda block, _: SqlWebhookProgress(block))
     webhook_deliveries = _repository(lambda block, _: SqlWebhookDeliveries(block))

@@ -20,6 +20,8 @@ class Scope(StrEnum):
     KEYS_WRITE = "keys:write"
     AUDIT_READ = "audit:read"
     METRICS_READ = "metrics:read"
+    # Check the consistency of the shop, and read what was found. A repair needs the scopes of what it does, too.
+    RECONCILE = "reconcile"
     # Fill the shop with examples, and empty it.
     ADMIN = "admin"
 
@@ -55,6 +57,7 @@ ROLES: Final[Mapping[Role, frozenset[Scope]]] = MappingProxyType(
                 Scope.AUDIT_READ,
                 Scope.METRICS_READ,
                 Scope.DEAD_LETTERS_REPLAY,
+                Scope.RECONCILE,
             }
         ),
     }

@@ -11,6 +11,7 @@ from application.admin.seed_orders import PlaceExamples, SeedOrders
 from application.assembly.imports import run_import
 from application.assembly.operations import run_bulk
 from application.assembly.shared import Shared
+from application.assembly.upkeep import run_reconciliation
 from application.execution.idempotency import Keyed
 from application.exports.pages import ReadExportPages
 from application.exports.write_export import WriteExport
@@ -24,6 +25,7 @@ from application.jobs.kinds import (
     EXPORT,
     IMPORT,
     MESSAGE,
+    RECONCILE,
     RECOVER_WEBHOOKS,
     SEED_ORDERS,
     JobHandler,
@@ -64,6 +66,7 @@ def job_use_cases(shared: Shared) -> JobUseCases:
         IMPORT: run_import(shared),
         CHANGE_ORDER: MakeChange(uow, now, shared.changes),
         BULK: run_bulk(shared),
+        RECONCILE: run_reconciliation(shared),
         RECOVER_WEBHOOKS: RecoverDeliveries(uow),
     }
     add_job = AddJob(uow, shared.ports.new_id, now)

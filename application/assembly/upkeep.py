@@ -1,6 +1,6 @@
 """What finds out whether all is well, and puts it right."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from attrs import frozen
 
@@ -17,37 +17,43 @@ from application.reconciliation.find_stuck import FindStuck
 from application.reconciliation.find_unrecorded import FindUnrecorded
 from application.reconciliation.reconcile import Reconcile
 from application.reconciliation.repair import Repair
+from application.reconciliation.run import RunReconciliation
+from application.reconciliation.start import (
+    GetReconciliation,
+    ListReconciliations,
+    ReadDiscrepancies,
+    Reconciliation,
+    RepairDiscrepancies,
+    StartReconciliation,
+)
 from application.reconciliation.webhooks import CompareWebhooks
+from domain.ids import JobId
+from domain.jobs.job import Job
 
 
 @frozen(kw_only=True, slots=False)
 class UpkeepUseCases:
     # None where stored responses are kept for good.
     prune_keys: PruneKeys | None
-    reconcile: Reconcile
-    repair: Repair
+    start_reconciliation: Guarded[..., Job]
+    repair_discrepancies: Guarded[..., Job]
+    list_reconciliations: Guarded[..., Sequence[Reconciliation]]
+    get_reconciliation: Callable[[Principal, JobId], Awaitable[Reconciliation]]
+    read_discrepancies: Guarded[..., bytes]
     compare_charges: CompareCharges
     reset_shop: Callable[[Principal, str], Awaitable[int]]
 
 
 def upkeep_use_cases(shared: Shared) -> UpkeepUseCases:
     ports, limits, uow, now = shared.ports, shared.limits, shared.uow, shared.ports.now
-    find_stuck = FindStuck(uow, now, limits.order_expiry, limits.stuck_after)
-    find_unrecorded = FindUnrecorded(uow, ports.recent_orders, now)
+    needs = Scope.RECONCILE
     return UpkeepUseCases(
         prune_keys=None if limits.key_retention is None else PruneKeys(uow, limits.key_retention),
-        reconcile=Reconcile(
-            uow,
-            ports.provider_ledger,
-            now,
-            limits.stuck_after,
-            find_stuck,
-            find_unrecorded,
-            CompareWebhooks(uow),
-        ),
-        repair=Repair(
-            uow, ports.provider, shared.process_payment.until_done, shared.expire_orders, shared.persist_orders
-        ),
+        start_reconciliation=Guarded(needs, StartReconciliation(uow, ports.new_id, now), by_shop=True),
+        repair_discrepancies=Guarded(needs, RepairDiscrepancies(uow, ports.new_id, now), by_shop=True),
+        list_reconciliations=Guarded(needs, ListReconciliations(uow), by_shop=True),
+        get_reconciliation=Guarded(needs, GetReconciliation(uow), by_shop=True),
+        read_discrepancies=Guarded(needs, ReadDiscrepancies(uow), by_shop=True),
         compare_charges=CompareCharges(
             uow,
             ports.provider_ledger,
@@ -68,3 +74,19 @@ def upkeep_use_cases(shared: Shared) -> UpkeepUseCases:
             ),
         ),
     )
+
+
+def run_reconciliation(shared: Shared) -> RunReconciliation:
+    """Return the handler of the job."""
+    ports, limits, uow, now = shared.ports, shared.limits, shared.uow, shared.ports.now
+    reconcile = Reconcile(
+        uow,
+        ports.provider_ledger,
+        now,
+        limits.stuck_after,
+        FindStuck(uow, now, limits.order_expiry, limits.stuck_after),
+        FindUnrecorded(uow, ports.recent_orders, now),
+        CompareWebhooks(uow),
+    )
+    repair = Repair(uow, ports.provider, shared.process_payment.until_done, shared.expire_orders, shared.persist_orders)
+    return RunReconciliation(uow, reconcile, repair, now)

@@ -14,6 +14,7 @@ SEED_ORDERS: Final = "seed_orders"
 EXPORT: Final = "export"
 IMPORT: Final = "import"
 BULK: Final = "bulk"
+RECONCILE: Final = "reconcile"
 RECOVER_WEBHOOKS: Final = "recover_webhooks"
 # The job of an order that was answered with 202. It has no row: the order itself says how far it is.
 PLACE_ORDER: Final = "place_order"

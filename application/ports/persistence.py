@@ -1,6 +1,6 @@
 """The repositories, and the transaction around them."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -197,6 +197,13 @@ class Audit(Protocol):
         """A page of all entries, or of those about one subject, the newest first."""
 
 
+class ConsistencyChecks(Protocol):
+    """What the last consistency check has found, for the metrics and for people: a check ends before anybody asks."""
+
+    async def note(self, found: Mapping[str, int], *, whole: bool) -> None:
+        """Keep what was found and not repaired, of every kind. The time is kept only of a check that saw everything."""
+
+
 class Transaction(Protocol):
     """The repositories, all of one transaction."""
 
@@ -238,6 +245,8 @@ class Transaction(Protocol):
     def resets(self) -> Resets: ...
     @property
     def audit(self) -> Audit: ...
+    @property
+    def consistency_checks(self) -> ConsistencyChecks: ...
     @property
     def webhook_endpoints(self) -> WebhookEndpoints: ...
     @property

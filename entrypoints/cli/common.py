@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
     from application.assembly.use_cases import UseCases
-    from entrypoints.container import Container
 
 # More digits than any sensible number has.
 _WHOLE: Final = re.compile(r"[+-]?[0-9]{1,19}")
@@ -137,13 +136,6 @@ def with_use_cases(
     settings: Settings, work: Callable[["UseCases"], Awaitable[None]], *, with_ledger: bool = False
 ) -> None:
     """Do work that needs the tables of this version, and maybe the provider's ledger. Raise `NotReady` without them."""
-    with_container(settings, lambda container: work(container.use_cases()), with_ledger=with_ledger)
-
-
-def with_container(
-    settings: Settings, work: Callable[["Container"], Awaitable[None]], *, with_ledger: bool = False
-) -> None:
-    """Do work that needs more than use cases, and the same otherwise."""
     import asyncio
 
     from entrypoints.connections import open_container
@@ -159,6 +151,6 @@ def with_container(
             await demand_schema(container)
             if with_ledger:
                 await expect_own_ledger(container)
-            await work(container)
+            await work(container.use_cases())
 
     asyncio.run(run())

@@ -49,6 +49,7 @@ from entrypoints.http.routes.messages import messages_routes
 from entrypoints.http.routes.orders import orders_routes
 from entrypoints.http.routes.problems import problems_routes
 from entrypoints.http.routes.products import products_routes
+from entrypoints.http.routes.reconciliations import reconciliation_routes
 from entrypoints.http.routes.route import Open, Route, expect_access
 from entrypoints.http.routes.webhooks import webhooks_routes
 from entrypoints.http.server.connection import LeanQuart
@@ -140,6 +141,7 @@ def create_app(  # noqa: PLR0913 - each is a setting, given by name
         *webhooks_routes(use_cases, cursors),
         *dead_letters_routes(use_cases, cursors),
         *bulk_routes(use_cases, cursors),
+        *reconciliation_routes(use_cases, cursors),
         *admin_routes(use_cases),
     )
     open_routes = (*problems_routes(), *health_routes(check_readiness), *documents_routes(namespace, app.routes))

@@ -128,6 +128,9 @@ class Cursors:
     def of_bulk_operations(self) -> ListCursors[JobPlace]:
         return ListCursors(self._secret, "bulk operations", _JOB_PLACES)
 
+    def of_reconciliations(self) -> ListCursors[JobPlace]:
+        return ListCursors(self._secret, "reconciliations", _JOB_PLACES)
+
     def of_messages(self, order_id: OrderId | None) -> ListCursors[JobId]:
         return ListCursors(self._secret, f"messages {order_id}", _JOB_IDS)
 

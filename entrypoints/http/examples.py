@@ -59,6 +59,7 @@ from entrypoints.http.bodies.products import (
     ProductBody,
     ProductsBody,
 )
+from entrypoints.http.bodies.reconciliations import ReconciliationBody, ReconciliationsBody
 from entrypoints.http.bodies.timeline import StepBody, TimelineBody
 from entrypoints.http.bodies.webhooks import (
     AttemptBody,
@@ -325,6 +326,22 @@ BULK: Final = BulkBody(
     finished_at=None,
 )
 BULKS: Final = BulksBody([BULK], None)
+RECONCILIATION: Final = ReconciliationBody(
+    job_id=JOB.job_id,
+    by="Ab3dEf6hIj9k",
+    repairs=False,
+    of=None,
+    status=JobStatus.COMPLETED,
+    error=None,
+    found={"stock": 0, "charge": 1},
+    left={"stock": 0, "charge": 1},
+    repairable=1,
+    repaired=0,
+    whole=True,
+    created_at=_AT,
+    finished_at=_AT,
+)
+RECONCILIATIONS: Final = ReconciliationsBody([RECONCILIATION], None)
 LIVE: Final = LiveBody()
 READY: Final = ReadyBody("ok", orders=True, payments=True, missing=())
 PROBLEM_KIND: Final = ProblemKindBody(

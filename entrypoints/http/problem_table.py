@@ -35,6 +35,7 @@ from application.intake.unrecorded import NotYetRecorded
 from application.operations.bulk import CountNotConfirmed, UnknownBulkOperation
 from application.ports.carts import CartsUnsupported
 from application.ports.rows import UnreadableFile
+from application.reconciliation.runs import NothingToRepair, UnknownReconciliation
 from domain.dead_letter import ForeignMessage, InvalidDecision, UnknownDeadLetter, UnreadableMessage
 from domain.errors import (
     CartEmpty,
@@ -134,6 +135,22 @@ KINDS: Final[Mapping[type[Exception], Kind]] = MappingProxyType(
             "There is no such bulk operation",
             "No bulk operation has this id, or it ended long ago and was removed.",
             "Check the id. The audit has what it did.",
+            is_told=True,
+        ),
+        UnknownReconciliation: Kind(
+            HTTPStatus.NOT_FOUND,
+            UnknownReconciliation.code,
+            "There is no such run of the consistency check",
+            "No run has this id, or what it has found was removed some time after its end.",
+            "Check the id, or start another run.",
+            is_told=True,
+        ),
+        NothingToRepair: Kind(
+            HTTPStatus.CONFLICT,
+            NothingToRepair.code,
+            "There is nothing to repair",
+            "The run has not ended, or it has found nothing whose repair is safe.",
+            "Look at what it has found. A person decides about the rest.",
             is_told=True,
         ),
         CountNotConfirmed: Kind(

@@ -1,6 +1,8 @@
 """The shop at a glance, in memory and on every database."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -12,7 +14,6 @@ from sqlalchemy import select, update
 from adapters.memory.overview import MemoryOverview
 from adapters.memory.store import MemoryStore
 from adapters.memory.unit_of_work import MemoryUnitOfWork
-from adapters.sql.consistency_checks import SqlConsistencyChecks
 from adapters.sql.heartbeats import SqlHeartbeats
 from adapters.sql.shop_overview import SqlOverview
 from adapters.sql.tables.shop import leases
@@ -24,6 +25,7 @@ from domain.dead_letter import DeadMessage
 from domain.ids import OrderId, PaymentId, ProductId
 from domain.orders.order import Order
 from domain.orders.status import OrderStatus
+from tests.brokers import PATIENCE
 from tests.contract.conftest import keep
 from tests.unit.builders import NOW, a_product, an_order, order_in, placed
 
@@ -160,10 +162,44 @@ async def test_the_time_to_paid_is_that_of_the_last_events(seen: Seen) -> None:
 
 async def test_who_is_at_work_and_the_last_check_are_known(sql_engine: Any) -> None:
     await SqlHeartbeats(sql_engine).beat("worker", "machine:1")
-    await SqlConsistencyChecks(sql_engine).note({"stock": 2, "outbox": 0}, whole=True)
     upkeep = await SqlOverview(sql_engine).upkeep()
     [process] = upkeep.processes
     assert (process.kind, process.instance) == ("worker", "machine:1")
     assert process.heard is not None
-    assert upkeep.discrepancies == {"stock": 2, "outbox": 0}
-    assert upkeep.checked_at is not None
+
+
+async def test_the_last_check_is_known_once_it_is_committed(seen: Seen) -> None:
+    with suppress(ZeroDivisionError):
+        async with seen.unit_of_work() as tx:
+            await tx.consistency_checks.note({"stock": 9}, whole=True)
+            raise ZeroDivisionError
+    upkeep = await seen.overview.upkeep()
+    assert (upkeep.discrepancies, upkeep.checked_at) == ({}, None)
+
+    async with seen.unit_of_work() as tx:
+        await tx.consistency_checks.note({"stock": 2, "charge": 1, "outbox": 0}, whole=False)
+    upkeep = await seen.overview.upkeep()
+    # It did not see everything.
+    assert (upkeep.discrepancies, upkeep.checked_at) == ({"stock": 2, "charge": 1, "outbox": 0}, None)
+
+    async with seen.unit_of_work() as tx:
+        await tx.consistency_checks.note({"stock": 0, "charge": 1, "outbox": 0}, whole=True)
+    whole = await seen.overview.upkeep()
+    assert whole.discrepancies == {"stock": 0, "charge": 1, "outbox": 0}
+    assert whole.checked_at is not None
+
+    async with seen.unit_of_work() as tx:
+        await tx.consistency_checks.note({"stock": 1, "charge": 0, "outbox": 0}, whole=False)
+    later = await seen.overview.upkeep()
+    assert (later.discrepancies["stock"], later.checked_at) == (1, whole.checked_at)
+
+
+async def test_of_checks_that_end_at_once_one_is_the_last(seen: Seen) -> None:
+    async def note(number: int) -> None:
+        async with seen.unit_of_work() as tx:
+            await tx.consistency_checks.note({"stock": number, "charge": number, "outbox": number}, whole=True)
+
+    async with asyncio.timeout(PATIENCE):
+        await asyncio.gather(*(note(number) for number in range(1, 9)))
+    found = (await seen.overview.upkeep()).discrepancies
+    assert len(set(found.values())) == 1

@@ -287,6 +287,7 @@ def samples_of(known: Sequence[Order]) -> Arguments:
         ],
         "audit.subject": "product 7",
         "audit.before": 100,
+        "consistency_checks.found": {"stock": 1, "charge": 0},
         "api_keys.keys": [an_api_key(f"{number:012}") for number in range(3)],
         "api_keys.ids": [f"{number:012}" for number in range(BATCH)],
         "api_keys.after": f"{1:012}",

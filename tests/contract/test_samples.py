@@ -1,12 +1,12 @@
 """What the relay looks at in the database for the metrics: on every database."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 from uuid import UUID
 
 from attrs import evolve
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from adapters.sql.consistency_checks import SqlConsistencyChecks
 from adapters.sql.core.engine import measure
 from adapters.sql.samples import Sample, SqlSamples
 from adapters.sql.unit_of_work import SqlUnitOfWork
@@ -30,14 +30,19 @@ async def test_in_an_empty_shop_nothing_waits(sql_engine: AsyncEngine) -> None:
 
 
 async def test_what_the_last_check_has_found_is_kept_and_when_one_last_saw_everything(sql_engine: AsyncEngine) -> None:
-    checks, samples = SqlConsistencyChecks(sql_engine), SqlSamples(sql_engine)
-    await checks.note({"stock": 2, "provider": 1}, whole=False)
+    samples = SqlSamples(sql_engine)
+
+    async def note(found: Mapping[str, int], *, whole: bool) -> None:
+        async with SqlUnitOfWork(sql_engine)() as tx:
+            await tx.consistency_checks.note(found, whole=whole)
+
+    await note({"stock": 2, "provider": 1}, whole=False)
     sample = await samples.take(relay="relay 1")
     assert (sample.discrepancies, sample.compared_at) == ({"stock": 2, "provider": 1}, None)
 
-    await checks.note({"stock": 1, "provider": 0}, whole=True)
+    await note({"stock": 1, "provider": 0}, whole=True)
     first = await samples.take(relay="relay 1")
-    await checks.note({"stock": 0, "provider": 1}, whole=False)
+    await note({"stock": 0, "provider": 1}, whole=False)
     second = await samples.take(relay="relay 1")
     assert (first.discrepancies, second.discrepancies) == ({"stock": 1, "provider": 0}, {"stock": 0, "provider": 1})
     assert first.compared_at is not None

@@ -40,6 +40,7 @@ OF_OTHERS = {
 # The operation itself asks for a second scope.
 NEEDS_MORE = {
     "/bulk-operations",
+    "/reconciliations/<job_id>/repair",
     "/order/place",
     "/from/replicas/order/place",
     "/from/flask-orders/orders/<order_id>/status",

@@ -53,6 +53,7 @@ RULES_OF_THE_SHOP = {
     # A discard without a reason.
     "POST /bulk-operations": [422],
     "GET /bulk-operations/{job_id}/results": [416],
+    "GET /reconciliations/{job_id}/discrepancies": [416],
     # An edited message that is no event, or is too long when it is written as bytes.
     "POST /dead-letters/{letter_id}/try": [413, 422],
     "POST /dead-letters/{letter_id}/replay": [413, 422],

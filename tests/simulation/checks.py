@@ -10,11 +10,12 @@ from attrs import define, evolve, field
 from adapters.codecs.events import encode
 from adapters.memory.store import MemoryStore
 from application.intake.queue_orders import Queued
-from application.jobs.kinds import BULK
+from application.jobs.kinds import BULK, RECONCILE
 from application.messaging.subscriptions import QUEUE_OF
 from application.operations.bulk import ITEMS
 from application.orders.queued_changes import ChangeQueued
 from application.ports.outbox import OutboxEntry
+from application.reconciliation.runs import DISCREPANCIES
 from domain.errors import IllegalTransition, NotForSale, PriceChanged, UnknownOrder, UnknownProduct
 from domain.ids import OrderId, ProductId, UserId, first_payment_of
 from domain.jobs.job import JobStatus
@@ -212,6 +213,24 @@ def bulk(store: MemoryStore) -> Iterator[str]:
                 f"dead letter {letter.id} is {letter.decision}, was told as done {done[letter.id]} times,"
                 f" and is in the audit {noted[f'dead letter {letter.id}']} times"
             )
+
+
+def reconciliations(store: MemoryStore) -> Iterator[str]:
+    """A run tells once of what it has found, and finds nothing that is not so, whatever happens meanwhile."""
+    ended = Counter(entry.subject for entry in store.audit if entry.action == "reconciliation.repaired")
+    for job in store.jobs.values():
+        if job.kind == RECONCILE and job.status is JobStatus.DISCARDED and "the worker that" not in (job.error or ""):
+            yield f"run {job.id} has failed by itself: {job.error}"
+        if job.kind != RECONCILE or job.status is not JobStatus.COMPLETED:
+            continue
+        kept, result = store.files.get((job.id, DISCREPANCIES)), job.result or {}
+        told = Counter(json.loads(line)["about"] for line in kept.content.splitlines()) if kept is not None else None
+        if told != Counter(result["found"]):
+            yield f"run {job.id} has found {result['found']}, and tells of {told}"
+        if ended[f"reconciliation {job.id}"] != int(job.arguments["repairs"]):
+            yield f"run {job.id} is in the audit {ended[f'reconciliation {job.id}']} times as repaired"
+        if wrong := {kind: result["found"][kind] for kind in ("stock", "history") if result["found"][kind]}:
+            yield f"run {job.id} has found what is not so: {wrong}"
 
 
 def exports(store: MemoryStore) -> Iterator[str]:

@@ -411,6 +411,16 @@ class Client:
         if isinstance(answer, Job):
             await self._follow(answer.id)
 
+    async def _check(self) -> None:
+        """Have the shop checked while it is open, and what is found repaired at once, or after a look at it."""
+        await self._buy_and_give_back()
+        at_once = self._chance.random() < 0.5
+        answer = await self._ask("check", lambda shop: shop.start_reconciliation(SYSTEM, repair_all=at_once))
+        if isinstance(answer, Job):
+            await asyncio.sleep(2 * self._chance.random())
+            await self._follow(answer.id)
+            await self._ask("repair", lambda shop: shop.repair_discrepancies(SYSTEM, answer.id))
+
     async def _follow(self, job_id: JobId) -> None:
         job = await self._ask("look at a job", lambda shop: shop.get_job(SYSTEM, job_id))
         if isinstance(job, Refused):
@@ -589,6 +599,7 @@ _ERRANDS: Final[dict[str, _Visit]] = {
     "imports": Client._import,  # noqa: SLF001
     "messages": Client._say,  # noqa: SLF001
     "decide": Client._decide,  # noqa: SLF001
+    "check": Client._check,  # noqa: SLF001
 }
 
 

@@ -51,6 +51,9 @@ _TALKS: Final = {"errand": "messages"}
 # Poison in the queues, and people who decide about it.
 DECISIONS: Final[dict[str, Any]] = {"errand": "decide", "poison": 0.9, "intake": "direct"}
 
+# Somebody who has the shop checked all the time, while charges come late and messages are set aside.
+CHECKS: Final[dict[str, Any]] = {"errand": "check", "poison": 0.3}
+
 # Customers who order their carts, again and again, and lose many answers.
 CARTS: Final[dict[str, Any]] = {
     "errand": "cart",
@@ -128,6 +131,15 @@ _LEADS_TO: Final[dict[str, dict[str, Any]]] = {
     "dead_letters.save_many": DECISIONS,
     "dead_letters.summaries": DECISIONS,
     "price_list.get_many": AUTO | {"away": (DATABASE,)},
+    "dead_letters.page": CHECKS,
+    "consistency_checks.note": CHECKS,
+    "products.stock_counts": CHECKS,
+    "recent_orders.scan": CHECKS,
+    "outbox.page": CHECKS,
+    "waiting_work.page": CHECKS,
+    "webhook_progress.ids": CHECKS | {"webhooks": True},
+    "webhook_deliveries.count": CHECKS | {"webhooks": True},
+    "feed.count": CHECKS | {"webhooks": True},
     "price_list.replace_all": _QUEUED | {"errand": "new"},
     "intake_queue.put_many": _QUEUED,
     "intake_queue.is_empty": _QUEUED | {"errand": "shown", "cache_losses": 0.05},

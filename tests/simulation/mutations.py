@@ -45,6 +45,7 @@ from application.payments.pipeline import Answered, ProviderPipeline
 from application.payments.process_payment import ProcessPayment
 from application.payments.refund_order import RefundOrder
 from application.payments.request_refund import RequestRefund
+from application.ports.audit import AuditEntry
 from application.ports.catalogue import EarlierPrice
 from application.ports.feed import Position
 from application.ports.files import StoredFile
@@ -53,6 +54,7 @@ from application.ports.messaging import Delivery
 from application.ports.outbox import OutboxEntry
 from application.ports.payments import PaymentDeclined
 from application.ports.webhooks import Attempt
+from application.reconciliation.run import RunReconciliation
 from domain.cart import Cart, Checkout
 from domain.catalogue.product import Product
 from domain.errors import InvalidOrder
@@ -65,7 +67,7 @@ from domain.orders.order import Order
 from domain.orders.status import HAS_MONEY
 from domain.webhooks.endpoint import Ordering
 from tests.simulation.database import LOCKING
-from tests.simulation.faults import AUTO, CARTS, DECISIONS, HURRY, IMPORTS, LATE_NEWS, REPEATS, RESTORED
+from tests.simulation.faults import AUTO, CARTS, CHECKS, DECISIONS, HURRY, IMPORTS, LATE_NEWS, REPEATS, RESTORED
 from tests.simulation.house import Parts, World
 from tests.simulation.run import Report, simulate
 
@@ -917,6 +919,25 @@ class _NotesRowsAfterwards(_Transactions):
                 await tx.files.append(*noted)
 
 
+class _TellsOfRepairsBefore(RunReconciliation):
+    """In a transaction of its own, before the run has ended."""
+
+    async def _end(self, job: Any, wanted: Any, told: Any, left: Any, *, repaired: int) -> Any:
+        if wanted.repairs:
+            async with self._unit_of_work() as tx:
+                await tx.audit.add_many(
+                    [
+                        AuditEntry(
+                            at=self._now(),
+                            by=wanted.by,
+                            action="reconciliation.repaired",
+                            subject=f"reconciliation {job.id}",
+                        )
+                    ]
+                )
+        return await super()._end(job, evolve(wanted, repairs=False), told, left, repaired=repaired)
+
+
 class _NotesRowsAtOnce(_Before):
     async def append(self, file: StoredFile, content: bytes, state: Any) -> StoredFile:
         store, key = self.world.database.store, (file.job_id, file.name)
@@ -1089,6 +1110,10 @@ MUTATIONS: Final = (
     Mutation(
         "notes what an import has done before it is committed",
         Parts(unit_of_work=_NotesRowsBefore, weather={**IMPORTS, "errors": 0.06, "restarts": 3}),
+    ),
+    Mutation(
+        "tells of a repair before it has ended",
+        Parts(classes={"RunReconciliation": _TellsOfRepairsBefore}, weather={**CHECKS, "errors": 0.06, "restarts": 3}),
     ),
     Mutation("does a job again as if it were another", _with(StoreMessage=_StoresUnderANewId)),
     Mutation("finds an order only some time after it was recorded", Parts(unit_of_work=_SearchesACopy)),

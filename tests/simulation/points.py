@@ -69,23 +69,14 @@ _NOT_CALLED: Final = {
     "carts.change",
     # Only the consistency checks.
     "stock_adjustments.totals",
-    # Only `holdfast reconcile`, a command that a person gives.
-    "products.stock_counts",
-    "recent_orders.scan",
-    "outbox.page",
-    "waiting_work.page",
     # Only requests about endpoints and deliveries, which are as those about keys.
     *(f"webhook_endpoints.{method}" for method in ("add_many", "page", "count")),
     "webhook_progress.add_many",
-    *(f"webhook_deliveries.{method}" for method in ("skip_open", "attempts", "of_order", "page", "count")),
+    *(f"webhook_deliveries.{method}" for method in ("skip_open", "attempts", "of_order", "page")),
     # Only what is a month old.
     "webhook_deliveries.remove",
-    # Only `holdfast reconcile`, as above.
-    "feed.count",
     # Only a shop that keeps no positions for good.
     "feed.prune",
-    # Only lists of dead letters, which a person looks at.
-    "dead_letters.page",
     # Only lists that are to be counted. A count is shown, and nothing is decided by it.
     *(f"{name}.count" for name in ("products", "jobs")),
     # Only requests about the audit.

@@ -161,6 +161,12 @@ class LateProvider:
     async def refund(self, *args: Any) -> None:
         await self._ask(self._inner.refund, *args)
 
+    async def charges(self, *, after: Any, limit: int) -> Any:
+        return await self._inner.charges(after=after, limit=limit)
+
+    async def charges_of(self, keys: Any) -> Any:
+        return await self._inner.charges_of(keys)
+
     async def _ask(self, method: Callable[..., Any], *args: Any) -> Any:
         if not self._faults.happens(self._faults.weather.errors):
             return await method(*args)

@@ -34,6 +34,7 @@ from entrypoints.http.console.screens.live import live_screen
 from entrypoints.http.console.screens.now import now_screen
 from entrypoints.http.console.screens.order import order_screen
 from entrypoints.http.console.screens.orders import orders_screen
+from entrypoints.http.console.screens.reconciliations import reconciliations_screen
 from entrypoints.http.console.screens.stock import stock_screen
 from entrypoints.http.console.screens.webhooks import webhooks_screen
 from entrypoints.http.console.sessions import Sessions
@@ -98,6 +99,7 @@ def console_app(  # noqa: PLR0913 - each is given by name
         *jobs_screen(kit),
         *dead_letters_screens(kit),
         *bulk_operations_screens(kit),
+        *reconciliations_screen(kit),
         *audit_screen(kit),
         *keys_screen(kit),
     )

@@ -39,6 +39,7 @@ NAVIGATION: Final[Sequence[Group]] = (
         (
             Entry("Dead letters", "/console/dead-letters", Scope.DEAD_LETTERS_REPLAY, "d"),
             Entry("Bulk operations", "/console/bulk-operations", Scope.DEAD_LETTERS_REPLAY, "b"),
+            Entry("Reconcile", "/console/reconciliations", Scope.RECONCILE, "r"),
         ),
     ),
     Group(

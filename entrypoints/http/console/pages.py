@@ -57,6 +57,8 @@ DONE: Final[Mapping[str, str]] = {
     "letter-replayed": "It is in the outbox again.",
     "letter-discarded": "It is discarded.",
     "bulk-started": "It has begun.",
+    "check-started": "A worker runs the check.",
+    "repair-started": "A worker checks again, and repairs what is still there.",
     "bulk-stopped": "It takes no further message.",
 }
 

@@ -26,6 +26,7 @@ from application.ports.feed import EVERYTHING
 from application.ports.files import StoredFile
 from application.ports.order_search import OrderFilter
 from application.ports.webhook_store import DeliveryFilter
+from application.reconciliation.runs import REPAIR_NEEDS, UnknownReconciliation
 from application.webhooks.deliveries import RecoverRequest
 from application.webhooks.endpoints import NewEndpoint
 from domain.cart import CartItem
@@ -47,6 +48,7 @@ AN_EXPORT = Export(
     ExportRequest(what="orders", format="csv"),
     StoredFile(job_id=JobId(UUID(int=1)), name="export"),
 )
+REPAIRS = frozenset(REPAIR_NEEDS) - {Scope.RECONCILE}
 A_BULK = BulkRequest(act="replay", only=CauseFilter())
 AN_EVENT = payment_requested()
 NO_ENDPOINT = EndpointId(UUID(int=1))
@@ -58,6 +60,7 @@ PAGE: dict[str, Any] = {"before": None, "limit": 9}
 async def _done(call: Awaitable[Any]) -> bool:
     """Whether there is anything to list or to change: it was let in."""
     with suppress(
+        UnknownReconciliation,
         UnknownJob,
         UnknownExport,
         UnknownImport,
@@ -190,6 +193,15 @@ OPERATIONS: dict[str, tuple[Scope | None, Callable[[Any, Principal, Any, Any], A
     "try_dead_letter": (Scope.DEAD_LETTERS_REPLAY, lambda use, by, pen, order: _done(use(by, 1))),
     "replay_dead_letters": (Scope.DEAD_LETTERS_REPLAY, lambda use, by, pen, order: use(by, [1])),
     "discard_dead_letters": (Scope.DEAD_LETTERS_DISCARD, lambda use, by, pen, order: use(by, [1])),
+    "start_reconciliation": (Scope.RECONCILE, lambda use, by, pen, order: use(by)),
+    # It needs the scopes of what it does, too.
+    "repair_discrepancies": (
+        Scope.RECONCILE,
+        lambda use, by, pen, order: _done(use(evolve(by, scopes=by.scopes | REPAIRS), JobId(order.id))),
+    ),
+    "list_reconciliations": (Scope.RECONCILE, lambda use, by, pen, order: _done(use(by, limit=9))),
+    "get_reconciliation": (Scope.RECONCILE, lambda use, by, pen, order: _done(use(by, JobId(order.id)))),
+    "read_discrepancies": (Scope.RECONCILE, lambda use, by, pen, order: _done(use(by, AN_EXPORT.file, at=0))),
     "list_stock": (Scope.STOCK_ADJUST, lambda use, by, pen, order: use(by, limit=9)),
     "see_stock": (Scope.STOCK_ADJUST, lambda use, by, pen, order: use(by, pen.id)),
     "list_adjustments": (Scope.STOCK_ADJUST, lambda use, by, pen, order: use(by, pen.id, limit=9)),
@@ -215,8 +227,6 @@ INTERNAL = {
     "version_waits",
     "republish_requests",
     "compare_charges",
-    "reconcile",
-    "repair",
     "_batches",
 }
 

@@ -1,15 +1,12 @@
-"""What the last consistency check has found, for the metrics: the check runs in a process that nobody scrapes."""
-
 from collections.abc import Mapping
 from functools import cache
 from typing import Final
 
 from attrs import frozen
 from sqlalchemy import Executable, Integer, bindparam, literal, true
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.sql.core.expressions import FromNow
-from adapters.sql.core.transaction import one_transaction
+from adapters.sql.core.transaction import TransactionBlock
 from adapters.sql.dialects.base import SqlDialect
 from adapters.sql.tables.shop import consistency_checks
 
@@ -32,12 +29,9 @@ def _note(dialect: SqlDialect, whole: bool) -> Executable:  # noqa: FBT001 - `ca
 
 @frozen
 class SqlConsistencyChecks:
-    """Raise `Trouble`: the database can't be reached, or can't be written."""
-
-    _engine: AsyncEngine
+    _block: TransactionBlock
 
     async def note(self, found: Mapping[str, int], *, whole: bool) -> None:
-        """Keep what was found and not repaired, of every kind. The time is kept only of a check that saw everything."""
-        async with one_transaction(self._engine, writing=True) as block:
-            for kind, count in sorted(found.items()):
-                await block.change(_note(block.dialect, whole), {_KEY: kind, _FOUND: count})
+        # In one sequence, so that two checks at once wait for each other, and not in a circle.
+        for kind, count in sorted(found.items()):
+            await self._block.change(_note(self._block.dialect, whole), {_KEY: kind, _FOUND: count})
