@@ -194,6 +194,48 @@ def test_a_receiver_of_webhooks_is_tested_and_disabled(
     expect_accessible(page)
 
 
+def test_a_receiver_of_webhooks_is_registered_and_edited_by_keyboard_alone(page: Page) -> None:
+    page.goto("/console/webhooks")
+    page.keyboard.press("r")
+    expect(page.get_by_role("heading", name="Register a receiver")).to_be_visible()
+    in_both_themes(page)
+    page.set_viewport_size({"width": 360, "height": 740})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    expect_accessible(page)
+    page.set_viewport_size({"width": 1280, "height": 800})
+    page.get_by_label("Address").focus()
+    # What is wrong is told, and what was typed stays.
+    page.keyboard.type("http://warehouse.invalid/")
+    page.keyboard.press("Tab")
+    page.keyboard.type("the warehouse")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert")).to_contain_text("Url: ")
+    expect(page.get_by_label("Description")).to_have_value("the warehouse")
+    in_both_themes(page)
+    page.get_by_label("Address").fill("https://warehouse.invalid/")
+    page.get_by_label("Headers").fill("Authorization: Bearer abc")
+    page.get_by_label("Most in a second").fill("20")
+    page.get_by_label("Most in a second").press("Enter")
+    expect(page.locator("#secret")).to_contain_text("whsec_")
+    secret = page.locator("#secret").inner_text()
+    page.get_by_role("link", name="I have copied it").press("Enter")
+    expect(page.get_by_label("Sends")).to_contain_text("20 a second, signed v1, with Authorization")
+    expect(page.get_by_label("Wants")).to_have_text("Wants*")
+    assert secret not in page.content()
+
+    page.get_by_role("link", name="Edit").press("Enter")
+    expect(page.get_by_role("heading", name="Edit the receiver")).to_be_visible()
+    in_both_themes(page)
+    page.get_by_label("Events").fill("order.paid")
+    page.get_by_label("Most at once").fill("2")
+    page.get_by_label("Most at once").press("Enter")
+    expect(page.get_by_role("status").first).to_have_text("The receiver is changed.")
+    expect(page.get_by_label("Wants")).to_contain_text("order.paid")
+    expect(page.get_by_label("Sends")).to_contain_text("2 at once, 20 a second, signed v1, with Authorization")
+    assert secret not in page.content()
+    expect_accessible(page)
+
+
 def test_the_flow_shows_what_waits_where_and_who_leads(page: Page, orders: list[str]) -> None:
     page.goto("/console/now")
     page.keyboard.press("g")

@@ -49,6 +49,8 @@ DONE: Final[Mapping[str, str]] = {
     "key-revoked": "The key is revoked. It lets in nowhere within 5 seconds.",
     "job-retried": "The job is run again.",
     "job-cancelled": "The job is cancelled.",
+    "webhook-registered": "The receiver is registered. It is sent what happens from now on.",
+    "webhook-changed": "The receiver is changed.",
     "webhook-resent": "It is sent once more.",
     "webhook-recovering": "What the receiver has missed is sent again, by this job.",
     "webhook-enabled": "The receiver is sent events again.",

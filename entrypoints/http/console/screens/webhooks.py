@@ -1,22 +1,31 @@
 """The receivers of webhooks: how they are, what they were sent, and what they have missed."""
 
+from collections.abc import Mapping
 from datetime import timedelta
+from http import HTTPStatus
 from typing import Any, Final
 
 from attrs import frozen
 
 from application.access.principal import Principal
 from application.access.scopes import Scope
+from application.ports.feed import FED_TYPES
 from application.ports.webhook_store import DeliveryFilter
 from application.webhooks.deliveries import RecoverRequest
 from application.webhooks.endpoints import NOW, WHERE_IT_STOPPED
+from domain.errors import DomainError
 from domain.webhooks.delivery import DeliveryStatus
+from domain.webhooks.endpoint import MAX_DESCRIPTION, Endpoint, InvalidEndpoint, Signature
 from entrypoints.http import query
+from entrypoints.http.console.endpoint_form import EMPTY, changes, fields_of, new_endpoint
 from entrypoints.http.console.kit import Kit
 from entrypoints.http.console.pages import see_other
 from entrypoints.http.console.requests import address, choice, form, optional, parameters, whole_number
 from entrypoints.http.ids import delivery_id_of, endpoint_id_of
 from entrypoints.http.pages import page_of
+from entrypoints.http.problem_table import kind_of
+from entrypoints.http.problems import problem_of
+from entrypoints.http.refusals import InvalidRequest
 from entrypoints.http.replies import Reply
 from entrypoints.http.routes.route import Route
 
@@ -32,7 +41,11 @@ def webhooks_screen(kit: Kit) -> list[Route]:
     screen, needs = _Screen(kit), Scope.WEBHOOKS_WRITE
     return [
         Route("GET", PATH, needs, screen.show),
+        Route("POST", PATH, needs, screen.register),
+        Route("GET", f"{PATH}/new", needs, screen.new),
         Route("GET", _ONE, needs, screen.endpoint),
+        Route("GET", f"{_ONE}/edit", needs, screen.edit),
+        Route("POST", f"{_ONE}/edit", needs, screen.change),
         Route("POST", f"{_ONE}/test", needs, screen.test),
         Route("POST", f"{_ONE}/recover", needs, screen.recover),
         Route("POST", f"{_ONE}/rotate", needs, screen.rotate),
@@ -55,6 +68,56 @@ class _Screen:
             lambda standing: standing.endpoint.id,
         )
         return self._kit.pages.page("webhooks.html", by, page=page, now=self._kit.now())
+
+    async def new(self, by: Principal) -> Reply:
+        return self._form(by, EMPTY)
+
+    async def register(self, by: Principal) -> Reply:
+        sent = await form()
+        try:
+            made = await self._kit.use_cases.add_endpoint(by, new_endpoint(sent))
+        except (InvalidRequest, DomainError) as error:
+            return self._form(by, sent, error=error)
+        endpoint = made.standing.endpoint
+        if endpoint.signature is Signature.V1A:
+            # Its receiver holds no secret.
+            return see_other(address(f"{PATH}/{endpoint.id}", done="webhook-registered"))
+        return self._kit.pages.page("webhook_secret.html", by, endpoint=endpoint, secret=made.secret)
+
+    async def edit(self, by: Principal, endpoint_id: str) -> Reply:
+        endpoint = (await self._kit.use_cases.get_endpoint(by, endpoint_id_of(endpoint_id))).endpoint
+        return self._form(by, fields_of(endpoint), endpoint)
+
+    async def change(self, by: Principal, endpoint_id: str) -> Reply:
+        sent, id_ = await form(), endpoint_id_of(endpoint_id)
+        endpoint = (await self._kit.use_cases.get_endpoint(by, id_)).endpoint
+        try:
+            await self._kit.use_cases.change_endpoint(by, id_, changes(sent))
+        except (InvalidRequest, InvalidEndpoint) as error:
+            return self._form(by, sent, endpoint, error=error)
+        return see_other(address(f"{PATH}/{id_}", done="webhook-changed"))
+
+    def _form(
+        self,
+        by: Principal,
+        sent: Mapping[str, str],
+        endpoint: Endpoint | None = None,
+        *,
+        error: Exception | None = None,
+    ) -> Reply:
+        """What was sent stands in the form again, beside what is wrong with it."""
+        errors = error.errors if isinstance(error, InvalidRequest) else ()
+        problem = None if error is None else problem_of(kind_of(error), error, request_id="", errors=errors)
+        return self._kit.pages.page(
+            "webhook_form.html",
+            by,
+            status=HTTPStatus.OK if problem is None else HTTPStatus(problem.status),
+            sent={**EMPTY, **sent},
+            endpoint=endpoint,
+            problem=problem,
+            types=sorted(FED_TYPES),
+            most_description=MAX_DESCRIPTION,
+        )
 
     async def endpoint(self, by: Principal, endpoint_id: str) -> Reply:
         return await self._page(by, endpoint_id)

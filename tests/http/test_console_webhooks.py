@@ -1,0 +1,118 @@
+"""Receivers of webhooks as the console registers and edits them, without a browser."""
+
+from urllib.parse import urlencode
+
+import pytest
+
+from application.access.principal import SYSTEM
+from domain.webhooks.endpoint import Endpoint, Ordering, Payload, Signature
+from tests.http.test_console import Visitor, app_for, text_of
+from tests.unit.shop import Shop
+
+WHOLE = {
+    "url": "https://warehouse.example/hooks",
+    "description": "the warehouse",
+    "events": "order.paid\norder.cancelled, order.refunded",
+    "payload": "thin",
+    "ordering": "best_effort",
+    "signature": "v1",
+    "rate_per_s": "50",
+    "max_concurrency": "8",
+    "headers": "Authorization: open:sesame\nX-Shop:  one \n\n",
+}
+
+
+@pytest.fixture
+async def ana(shop: Shop) -> Visitor:
+    visitor = Visitor(app_for(shop))
+    await visitor.sign_in("admin")
+    return visitor
+
+
+def only(shop: Shop) -> Endpoint:
+    [endpoint] = shop.store.webhook_endpoints.values()
+    return endpoint
+
+
+async def register(ana: Visitor, **other: str) -> str:
+    response = await ana.send("POST", "/console/webhooks", urlencode(WHOLE | other))
+    assert response.status_code == 200
+    return str(await response.get_data(as_text=True))
+
+
+async def test_a_receiver_is_registered_with_every_field_and_its_secret_shown_once(shop: Shop, ana: Visitor) -> None:
+    html = await register(ana)
+    endpoint = only(shop)
+    assert (endpoint.url, endpoint.description) == (WHOLE["url"], "the warehouse")
+    assert endpoint.events == ("order.paid", "order.cancelled", "order.refunded")
+    assert (endpoint.payload, endpoint.ordering) == (Payload.THIN, Ordering.BEST_EFFORT)
+    assert (endpoint.signature, endpoint.rate_per_s, endpoint.max_concurrency) == (Signature.V1, 50, 8)
+    assert endpoint.headers == {"Authorization": "open:sesame", "X-Shop": "one"}
+    [secret] = endpoint.secrets
+    assert secret.text in html
+    for path in ("", f"/{endpoint.id}", f"/{endpoint.id}/edit"):
+        shown = await text_of(ana, f"/console/webhooks{path}")
+        assert secret.text not in shown
+        assert "sesame" not in shown
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "told"),
+    [
+        ("url", "http://10.0.0.1/", "https"),
+        ("url", "", "Url"),
+        ("events", "", "Events"),
+        ("events", "order.lost", "order.lost"),
+        ("payload", "much", "Payload"),
+        ("rate_per_s", "0", "Rate per s"),
+        ("rate_per_s", "many", "whole number"),
+        ("max_concurrency", "", "whole number"),
+        ("max_concurrency", "100000", "Max concurrency"),
+        ("headers", "no colon", "a name, a colon and a value"),
+        ("headers", "A: 1\nA: 2", "no name comes twice"),
+        ("headers", "Host: elsewhere", "eaders"),
+        ("signature", "v1a", "no key to sign with"),
+        ("description", "x" * 2000, "Description"),
+    ],
+)
+async def test_what_is_wrong_is_told_beside_what_was_sent(
+    shop: Shop, ana: Visitor, field: str, value: str, told: str
+) -> None:
+    response = await ana.send("POST", "/console/webhooks", urlencode(WHOLE | {field: value}))
+    html = await response.get_data(as_text=True)
+    assert response.status_code == 422
+    assert told in html
+    # Nothing that was typed is lost.
+    assert 'value="https://warehouse.example/hooks"' in html or field == "url"
+    assert shop.store.webhook_endpoints == {}
+
+    await register(ana)
+    before = only(shop)
+    path = f"/console/webhooks/{before.id}/edit"
+    assert (await ana.send("POST", path, urlencode(WHOLE | {field: value}))).status_code == 422
+    assert only(shop) == before
+
+
+async def test_a_receiver_is_edited_and_its_headers_stay_until_they_are_written(shop: Shop, ana: Visitor) -> None:
+    await register(ana)
+    endpoint = only(shop)
+    path = f"/console/webhooks/{endpoint.id}/edit"
+    html = await text_of(ana, path)
+    assert 'value="https://warehouse.example/hooks"' in html
+    assert "<code>Authorization</code>" in html
+    changed = WHOLE | {"url": "https://new.example/", "events": "*", "headers": "", "rate_per_s": ""}
+    response = await ana.send("POST", path, urlencode(changed))
+    assert (response.status_code, response.headers["Location"]) == (
+        303,
+        f"/console/webhooks/{endpoint.id}?done=webhook-changed",
+    )
+    after = only(shop)
+    assert (after.url, after.events, after.rate_per_s) == ("https://new.example/", ("*",), None)
+    assert after.headers == endpoint.headers
+    await ana.send("POST", path, urlencode(changed | {"headers": "X-New: 1"}))
+    assert only(shop).headers == {"X-New": "1"}
+    await ana.send("POST", path, urlencode(changed | {"without_headers": "on"}))
+    assert only(shop).headers == {}
+    assert only(shop).secrets == endpoint.secrets
+    actions = [entry.action for entry in await shop.use_cases.list_audit(SYSTEM, limit=9)]
+    assert actions == ["webhook_endpoint.changed"] * 3 + ["webhook_endpoint.created"]
