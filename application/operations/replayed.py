@@ -1,12 +1,12 @@
 """What came of replayed messages: done, by what their orders say, or a dead letter once more."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from application.ports.persistence import Transaction
 from domain.dead_letter import DeadLetter
 from domain.dead_letter_groups import Cause, cause_in
-from domain.orders.events import Event, OrderAccepted, PaymentRequested, RefundRequested
+from domain.orders.events import Event, EventId, OrderAccepted, PaymentRequested, RefundRequested, event_id
 from domain.orders.order import Order
 
 _PAGE: Final = 500
@@ -20,25 +20,26 @@ async def came_of(tx: Transaction, ids: Collection[int], *, since: int) -> dict[
     letters = await tx.dead_letters.get_many(ids)
     events = {id_: letter.event for id_, letter in letters.items() if letter.event is not None}
     orders = await tx.orders.get_many({event.order_id for event in events.values()})
-    again = await _dead_again(tx, {(letters[id_].consumer, event): id_ for id_, event in events.items()}, since)
+    again = await _dead_again(tx, [letters[id_] for id_ in events], since)
     done = {id_: None for id_, event in events.items() if _is_done(event, orders.get(event.order_id))}
     return {**done, **again}
 
 
-async def _dead_again(tx: Transaction, replayed: Mapping[tuple[str, Event], int], since: int) -> dict[int, Cause]:
+async def _dead_again(tx: Transaction, replayed: Sequence[DeadLetter], since: int) -> dict[int, Cause]:
+    # An event may have what no set takes, such as the metadata of an order.
+    by_event: dict[tuple[str, EventId], list[DeadLetter]] = {}
+    for each in replayed:
+        if each.event is not None:
+            by_event.setdefault((each.consumer, event_id(each.event)), []).append(each)
     found: dict[int, Cause] = {}
     while summaries := await tx.dead_letters.summaries(decided=True, after=since, limit=_PAGE):
         since = summaries[-1].id
         letters = await tx.dead_letters.get_many({each.id for each in summaries})
         for letter in letters.values():
-            id_ = _replayed_as(letter, replayed)
-            if id_ is not None:
-                found[id_] = cause_in(letter.consumer, letter.message.reason)
+            same = [] if letter.event is None else by_event.get((letter.consumer, event_id(letter.event)), [])
+            cause = cause_in(letter.consumer, letter.message.reason)
+            found |= {each.id: cause for each in same if each.event == letter.event}
     return found
-
-
-def _replayed_as(letter: DeadLetter, replayed: Mapping[tuple[str, Event], int]) -> int | None:
-    return None if letter.event is None else replayed.get((letter.consumer, letter.event))
 
 
 def _is_done(event: Event, order: Order | None) -> bool:

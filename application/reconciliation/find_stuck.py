@@ -95,8 +95,10 @@ class FindStuck:
         told: Collection[OrderId | None],
     ) -> list[Discrepancy]:
         sending = {entry.id: waits for waits, entries in outbox.items() for entry in entries}
-        # By the whole event: an unauthenticated message may have the id of a request that it is not.
-        dead = {letter.event: letter for letter in letters if letter.event is not None}
+        dead: dict[EventId, list[DeadLetter]] = {}
+        for letter in letters:
+            if letter.event is not None:
+                dead.setdefault(event_id(letter.event), []).append(letter)
         now = self._now()
         found: list[Discrepancy] = []
         last: OrderId | None = None
@@ -144,13 +146,15 @@ def _of_waiting(
     order: Order,
     request: Event | None,
     sending: Mapping[EventId, Waits],
-    dead: dict[Event, DeadLetter],
+    dead: Mapping[EventId, Sequence[DeadLetter]],
     unreachable: str,
 ) -> Discrepancy:
     """Why an order waits, as far as it can be known from here. Only a request that may be lost is republished."""
     what = f"{order.status.value}, with no step since {order.updated_at:%Y-%m-%d %H:%M:%S}: "
     waits = sending.get(event_id(request)) if request else None
-    standing = standing_of_request(request, waits, dead.get(request) if request else None)
+    # By the whole event: an unauthenticated message may have the id of a request that it is not.
+    same = [letter for letter in dead.get(event_id(request), ()) if letter.event == request] if request else []
+    standing = standing_of_request(request, waits, same[0] if same else None)
     if standing.waits_for is WaitsFor.WORKER:
         what += unreachable or standing.because
         remedy: Remedy | None = Remedy.REPUBLISH

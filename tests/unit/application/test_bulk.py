@@ -26,9 +26,10 @@ from application.payments.pipeline import ProviderPipeline
 from application.payments.process_payment import ProcessPayment
 from domain.dead_letter import DeadMessage
 from domain.dead_letter_groups import CauseFilter
-from domain.ids import PaymentId
+from domain.ids import OrderId, PaymentId
 from domain.jobs.job import Job, JobStatus
-from domain.orders.events import Event
+from domain.orders.details import OrderDetails
+from domain.orders.events import Event, OrderAccepted
 from tests.unit.builders import NOW
 from tests.unit.provider import Crash
 from tests.unit.shop import Shop
@@ -168,6 +169,29 @@ async def test_it_stops_when_nothing_comes_of_a_replay(shop: Shop) -> None:
     assert told["outcomes"] == {"open": 1, "skipped": 2}
     assert told["stopped"].startswith("nothing came of a replay for 0.05 s")
     assert await waiting(shop) == 2
+
+
+async def test_an_accepted_order_with_metadata_is_replayed(shop: Shop) -> None:
+    """No set takes such an event."""
+    order = await shop.order((await shop.sells(), 1))
+    accepted = OrderAccepted(
+        order_id=OrderId(UUID(int=7)),
+        at=order.created_at,
+        user_id=order.user_id,
+        lines=order.lines,
+        total=order.total,
+        details=OrderDetails(metadata={"till": "7"}),
+    )
+    message = DeadMessage(body=encode(accepted), reason=BROKEN, attempts=8, first_at=NOW, last_at=NOW)
+    async with shop.unit_of_work() as tx:
+        await tx.dead_letters.record("intake", [message])
+    job, (run, _) = await start(shop), running(shop)
+    working = asyncio.create_task(run(job, Progress()))
+    async with asyncio.timeout(60):
+        while await waiting(shop):  # noqa: ASYNC110 - nobody says when
+            await asyncio.sleep(0)
+        assert await shop.persist_orders([accepted]) == [None]
+        assert (await working)["outcomes"] == {"done": 1}
 
 
 async def test_only_what_matched_and_was_there_at_the_start_is_decided(shop: Shop) -> None:

@@ -23,6 +23,7 @@ from application.reconciliation.repair import Repair
 from application.reconciliation.webhooks import CompareWebhooks
 from domain.dead_letter import DeadMessage
 from domain.ids import OrderId, PaymentId
+from domain.orders.details import OrderDetails
 from domain.orders.events import OrderAccepted, event_id
 from domain.orders.order import Order
 from domain.orders.status import OrderStatus
@@ -297,6 +298,25 @@ async def test_an_order_whose_request_is_a_dead_letter_is_reported(shop: Shop) -
     assert stuck.what.endswith("its request is dead letter 1")
     assert await repair(shop, [letter, stuck]) == [None, None]
     assert await shop.outbox() == []
+
+
+async def test_a_dead_letter_of_an_order_with_metadata_is_reported(shop: Shop) -> None:
+    """No set takes such an event."""
+    order = await shop.order((await shop.sells(), 1))
+    accepted = OrderAccepted(
+        order_id=OrderId(uuid7()),
+        at=order.created_at,
+        user_id=order.user_id,
+        lines=order.lines,
+        total=order.total,
+        details=OrderDetails(metadata={"till": "7"}),
+    )
+    moment = shop.clock()
+    message = DeadMessage(body=encode(accepted), reason="KeyError: 'x'", attempts=8, first_at=moment, last_at=moment)
+    async with shop.unit_of_work() as tx:
+        await tx.dead_letters.record("intake", [message])
+    [letter] = await found(shop)
+    assert (letter.about, letter.order_id) == ("dead letter", accepted.order_id)
 
 
 async def test_a_dead_letter_with_the_id_of_a_request_does_not_keep_the_request_from_being_republished(
