@@ -269,3 +269,40 @@ def test_now_is_read_anew_while_it_is_looked_at(page: Page, console: Console) ->
     expect(page.get_by_label("Accepted", exact=True)).not_to_have_text(before)
     expect(page.locator("#to-accepted")).to_be_focused()
     in_both_themes(page)
+
+
+def test_a_page_in_the_background_hears_nothing_until_it_is_looked_at(
+    page: Page, signed_in: BrowserContext, console: Console
+) -> None:
+    looked_at = signed_in.new_page()
+    try:
+        for each in (page, looked_at):
+            each.goto("/console/now")
+            expect(each.get_by_text("Live", exact=True)).to_be_visible()
+        # No browser without a screen puts a tab behind another one, so the page is told that it is.
+        hide(page, hidden=True)
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        shown = page.get_by_label("Accepted", exact=True).inner_text()
+        before = looked_at.get_by_label("Accepted", exact=True).inner_text()
+        with console.client() as api:
+            order = {"user_id": 8, "items": [{"product_id": 1, "quantity": 1}]}
+            api.post("/orders", json=order).raise_for_status()
+        # The one that is looked at has heard of it, and so would the other one have.
+        expect(looked_at.get_by_label("Accepted", exact=True)).not_to_have_text(before)
+        assert asked == []
+        assert page.get_by_label("Accepted", exact=True).inner_text() == shown
+
+        hide(page, hidden=False)
+        expect(page.get_by_label("Accepted", exact=True)).not_to_have_text(shown)
+        assert any(url.endswith("/console/live") for url in asked)
+    finally:
+        looked_at.close()
+
+
+def hide(page: Page, *, hidden: bool) -> None:
+    page.evaluate(
+        "hidden => { Object.defineProperty(document, 'hidden', {value: hidden, configurable: true});"
+        " document.dispatchEvent(new Event('visibilitychange')); }",
+        hidden,
+    )
