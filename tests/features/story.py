@@ -34,6 +34,9 @@ class Story:
     # What an order would be.
     checked: CheckSeen | None = None
 
+    # The dead letter about her order that was seen last.
+    letter: int = 0
+
     # Where the accountant goes on in the feed.
     position: int = 0
 
@@ -109,6 +112,13 @@ class Story:
         if self.status < HTTPStatus.BAD_REQUEST and "order_id" in told and told["order_id"] not in self.orders:
             self.orders.append(told["order_id"])
         return told
+
+    def waiting_letters(self) -> list[int]:
+        """The dead letters about her order that wait for a decision."""
+        told = self.asks_as_before("GET", "/dead-letters?queue=payments&limit=100")
+        found = [each["id"] for each in told["items"] if each["order_id"] == self.order]
+        self.letter = found[0] if found else self.letter
+        return found
 
     def she_asks_to_pay(self, *, key: str | None = None) -> None:
         with self.allowing_refusal():

@@ -759,3 +759,81 @@ def the_warehouse_hears(story: Story, events: str) -> None:
         if len(heard) >= len(wanted):
             break
     assert heard == wanted
+
+
+# --- What the person on duty does
+
+
+@given("the message about her payment has been set aside")
+def her_message_is_set_aside(story: Story) -> None:
+    story.shop.settle()
+    story.shop.set_aside(story.order)
+
+
+@then("a replay of it would change nothing")
+def a_replay_would_change_nothing(story: Story) -> None:
+    [letter] = story.waiting_letters()
+    told = story.asks_as_before("POST", f"/dead-letters/{letter}/try", {})
+    assert (story.status, told["changes"], told["error"]) == (HTTPStatus.OK, [], None)
+
+
+@when("the person on duty replays it")
+def the_person_replays(story: Story) -> None:
+    [letter] = story.waiting_letters()
+    story.asks_as_before("POST", f"/dead-letters/{letter}/replay", {})
+    assert story.status == HTTPStatus.OK
+    story.shop.settle()
+
+
+@when("the person on duty discards it without a reason")
+def the_person_discards_without_a_reason(story: Story) -> None:
+    [letter] = story.waiting_letters()
+    story.asks_as_before("POST", f"/dead-letters/{letter}/discard", {"reason": ""})
+    assert story.status == HTTPStatus.UNPROCESSABLE_ENTITY
+
+
+@when(parsers.parse("the person on duty discards it, since {reason}"))
+def the_person_discards(story: Story, reason: str) -> None:
+    [letter] = story.waiting_letters()
+    story.asks_as_before("POST", f"/dead-letters/{letter}/discard", {"reason": reason})
+    assert story.status == HTTPStatus.OK
+
+
+@then("it waits for a decision")
+def it_waits_for_a_decision(story: Story) -> None:
+    assert len(story.waiting_letters()) == 1
+
+
+@then("nothing about her order waits for a decision")
+def nothing_waits_for_a_decision(story: Story) -> None:
+    assert story.waiting_letters() == []
+
+
+@then(parsers.parse("the audit says of it: {reason}"))
+def the_audit_says(story: Story, reason: str) -> None:
+    told = story.asks_as_before("GET", "/audit?limit=5")
+    [entry] = [each for each in told["items"] if each["subject"] == f"dead letter {story.letter}"]
+    assert (entry["action"], entry["reason"]) == ("dead_letter.decided", reason)
+
+
+@when("the person on duty checks the shop")
+def the_person_checks(story: Story) -> None:
+    story.jobs.append(story.asks_as_before("POST", "/reconciliations", {})["job_id"])
+    assert story.shop.job(story.jobs[-1]) == "COMPLETED"
+
+
+@then("stock, histories, payments and charges agree")
+def everything_agrees(story: Story) -> None:
+    found = story.asks_as_before("GET", f"/reconciliations/{story.jobs[-1]}")["found"]
+    assert [found[kind] for kind in ("stock", "history", "payment", "charge", "provider")] == [0] * 5
+
+
+@then("the check tells of a message that was set aside")
+def the_check_tells_of_a_letter(story: Story) -> None:
+    assert story.asks_as_before("GET", f"/reconciliations/{story.jobs[-1]}")["found"]["dead letter"] >= 1
+
+
+@then("there is nothing that is safe to repair")
+def nothing_is_safe_to_repair(story: Story) -> None:
+    told = story.asks_as_before("POST", f"/reconciliations/{story.jobs[-1]}/repair", {})
+    assert (story.status, told["code"]) == (HTTPStatus.CONFLICT, "nothing_to_repair")

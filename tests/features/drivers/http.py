@@ -51,6 +51,7 @@ from tests.features.drivers.shop import (
     WhySeen,
     in_export,
     in_results,
+    set_aside_payment,
 )
 
 _TIMEOUT = 30.0
@@ -265,6 +266,13 @@ class HttpShop:
         rows = in_results(b"".join(self._client.download_results(job)))
         self._orders += [row.id for row in rows if what == "orders" and row.id not in self._orders]
         return rows
+
+    def set_aside(self, order: str) -> None:
+        async def put() -> None:
+            async with self._database() as unit_of_work:
+                await set_aside_payment(unit_of_work, OrderId(UUID(order)), at=_now())
+
+        self._runner.run(put())
 
     def settle(self) -> None:
         _wait(lambda: not self._in_status("PROCESSING", self._orders), "payments to be settled")

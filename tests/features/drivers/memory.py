@@ -56,6 +56,7 @@ from tests.features.drivers.shop import (
     WhySeen,
     in_export,
     in_results,
+    set_aside_payment,
 )
 from tests.http.browser import Answer, Browser, app_over
 from tests.unit.intakes import Intakes, UnsteadyRecentOrders
@@ -308,6 +309,9 @@ class MemoryShop:
 
         answer = self._runner.run(ask())
         return answer.status, answer.body
+
+    def set_aside(self, order: str) -> None:
+        self._runner.run(set_aside_payment(self._shop.unit_of_work, OrderId(UUID(order)), at=self._shop.clock()))
 
     def settle(self) -> None:
         assert self._runs, "the service has stopped"

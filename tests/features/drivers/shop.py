@@ -1,8 +1,15 @@
 import json
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, Protocol
 
 from attrs import frozen
+
+from adapters.codecs.events import encode
+from application.ports.persistence import UnitOfWork
+from domain.dead_letter import DeadMessage
+from domain.ids import OrderId
+from domain.orders.events import PaymentRequested
 
 
 class Refused(Exception):
@@ -157,6 +164,9 @@ class Shop(Protocol):
     def import_file(self, what: str, table: bytes, *, dry_run: bool = False, on_error: str = "stop") -> list[RowSeen]:
         """Import a table, and return what became of its rows."""
 
+    def set_aside(self, order: str) -> None:
+        """Make a dead letter of the request to pay for the order, as if the worker had failed with it eight times."""
+
     def settle(self) -> None:
         """Wait until no payment and no refund is under way."""
 
@@ -218,6 +228,13 @@ class Shop(Protocol):
 
     def find_them_again(self) -> None:
         """Reconnect both, and wait until all accepted orders are recorded."""
+
+
+async def set_aside_payment(unit_of_work: UnitOfWork, order: OrderId, *, at: datetime) -> None:
+    async with unit_of_work() as tx:
+        [request] = [each for each in await tx.events.of_orders({order}) if isinstance(each, PaymentRequested)]
+        message = DeadMessage(body=encode(request), reason="KeyError: 'x'", attempts=8, first_at=at, last_at=at)
+        await tx.dead_letters.record("payments", [message])
 
 
 def in_results(content: bytes) -> list[RowSeen]:
