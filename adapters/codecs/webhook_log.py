@@ -38,7 +38,8 @@ def lines_of(attempts: Sequence[Attempt]) -> str:
 
 
 def attempts_in(lines: str) -> list[Attempt]:
-    return [_attempt(_LINE.decode(line)) for line in lines.splitlines()]
+    # A header may hold characters that end a line elsewhere, such as U+0085.
+    return [_attempt(_LINE.decode(line)) for line in lines.split("\n") if line]
 
 
 def encoded_secrets(secrets: Sequence[Secret]) -> str:

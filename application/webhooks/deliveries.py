@@ -82,7 +82,8 @@ class ResendDelivery:
 
     async def __call__(self, by: Principal, id_: DeliveryId) -> Delivery:
         async with self._unit_of_work() as tx:
-            endpoint = (await tx.webhook_endpoints.get_many({id_.endpoint_id})).get(id_.endpoint_id)
+            # As any change of an endpoint, so that it is not deleted or disabled meanwhile.
+            endpoint = (await tx.webhook_endpoints.get_many({id_.endpoint_id}, lock=True)).get(id_.endpoint_id)
             progress = (await tx.webhook_progress.get_many({id_.endpoint_id}, lock=True)).get(id_.endpoint_id)
             found = await tx.webhook_deliveries.get_many(id_.endpoint_id, {id_.position}, lock=True)
             delivery = found.get(id_.position)

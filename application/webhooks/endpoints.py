@@ -249,6 +249,9 @@ class EnableEndpoint:
                     progress.skip_to = resume_from
                 case str() if resume_from == NOW:
                     progress.skip_to = newest
+                case _:
+                    # An earlier choice to go on later may not be carried out yet.
+                    progress.skip_to = progress.position
             progress.succeed()
             progress.ready_at = progress.paced_until = None
             await tx.webhook_progress.save_many([progress])

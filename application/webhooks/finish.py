@@ -94,6 +94,8 @@ class _Finishing:
             # What a person has decided about it meanwhile counts.
             if is_new or _is_as_it_was(stored.get(delivery.id.position), delivery):
                 self._keep(evolve(delivery), is_new=is_new)
+                if not is_new and not delivery.is_open:
+                    self._freed.add(delivery.order_id)
         for line in made.lines:
             self._end_line(line, stored)
         self._count_answers()
@@ -187,7 +189,8 @@ class _Finishing:
         if not endpoint.is_served:
             return None
         why = None
-        if any(map(is_gone, self._round.attempts.values())):
+        has_moved = endpoint.url != self._round.plan.endpoint.url
+        if any(map(is_gone, self._round.attempts.values())) and not has_moved:
             why = Disabled.GONE
         elif self._progress.has_failed_for_too_long(self._now):
             why = Disabled.FAILING

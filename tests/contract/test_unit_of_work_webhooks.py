@@ -8,10 +8,13 @@ import pytest
 from attrs import evolve
 from uuid_utils.compat import uuid7
 
+from application.access.principal import SYSTEM
 from application.errors import Aborted
 from application.ports.persistence import UnitOfWork
 from application.ports.webhook_store import DeliveryFilter
 from application.ports.webhooks import Attempt, AttemptFailure
+from application.webhooks.deliveries import ResendDelivery
+from domain.errors import IllegalTransition
 from domain.ids import MAX_ID, EndpointId, OrderId
 from domain.webhooks.delivery import Delivery, DeliveryId, DeliveryStatus, Undelivered
 from domain.webhooks.endpoint import Disabled, Endpoint, Ordering, Payload, Secret, Signature
@@ -26,7 +29,7 @@ ATTEMPT = Attempt(
     failure=AttemptFailure.STATUS,
     address="203.0.113.7",
     status=500,
-    headers={"Content-Type": "text/plain", "X-Odd": "a\0b \udc80"},
+    headers={"Content-Type": "text/plain", "X-Odd": "a\0b \udc80 \x85\u2028\r\n\x1c"},
     body=b"\0\xff not text",
 )
 
@@ -283,7 +286,7 @@ async def test_a_delivery_is_read_as_it_was_written_and_saved_with_its_attempts(
         assert await tx.webhook_deliveries.attempts(other.id) == []
         assert await tx.webhook_deliveries.attempts(DeliveryId(endpoint_id, 5)) == []
     assert rest == [nothing, nothing]
-    assert first == evolve(ATTEMPT, headers={"Content-Type": "text/plain", "X-Odd": "a\0b ?"})
+    assert first == evolve(ATTEMPT, headers={"Content-Type": "text/plain", "X-Odd": "a\0b ? \x85\u2028\r\n\x1c"})
 
 
 async def test_an_endpoint_has_one_delivery_at_a_position(unit_of_work: UnitOfWork) -> None:
@@ -351,6 +354,23 @@ async def test_what_has_not_arrived_of_some_orders_is_found(unit_of_work: UnitOf
         assert await tx.webhook_deliveries.undelivered(id_, set()) == []
         assert sorted(positions(await tx.webhook_deliveries.of_order(order_id, limit=9))) == [1, 2, 3, 5]
         assert len(await tx.webhook_deliveries.of_order(order_id, limit=2)) == 2
+
+
+async def test_nothing_is_sent_again_to_an_endpoint_that_was_deleted_meanwhile(unit_of_work: UnitOfWork) -> None:
+    endpoint = an_endpoint()
+    await add(unit_of_work, endpoint)
+    await add_deliveries(unit_of_work, done := delivered(endpoint.id, 1))
+    async with unit_of_work() as tx:
+        held = (await tx.webhook_endpoints.get_many({endpoint.id}, lock=True))[endpoint.id]
+        await tx.webhook_progress.get_many({endpoint.id}, lock=True)
+        again = asyncio.create_task(ResendDelivery(unit_of_work, lambda: NOW)(SYSTEM, done.id))
+        # It can't end before this transaction has. It gets time to read what it reads without a lock.
+        await asyncio.wait({again}, timeout=0.5)
+        held.delete(at=NOW)
+        await tx.webhook_endpoints.save_many([held])
+    with pytest.raises(IllegalTransition, match="deleted"):
+        await again
+    assert await read(unit_of_work, endpoint.id, 1) == {1: done}
 
 
 async def test_deliveries_are_paged_by_what_is_wanted(unit_of_work: UnitOfWork) -> None:

@@ -202,6 +202,25 @@ async def test_a_receiver_that_is_gone_is_disabled_and_what_waits_is_kept(webhoo
     ]
 
 
+async def test_an_address_that_was_replaced_in_a_round_does_not_disable_its_endpoint(webhooks: Webhooks) -> None:
+    id_ = await webhooks.add()
+    goes_on = asyncio.Event()
+
+    async def gone(request: WebhookRequest) -> Answer:
+        await goes_on.wait()
+        return Answer(status=410) if request.url == URL else OK
+
+    webhooks.shop.receivers.answer = gone
+    await webhooks.orders()
+    await webhooks.sender()
+    await webhooks.shop.use_cases.change_endpoint(SYSTEM, id_, {"url": OTHER})
+    goes_on.set()
+    await webhooks.send()
+    assert (await webhooks.endpoint(id_)).is_served
+    await webhooks.pass_time(MINUTE, step=6 * SECOND)
+    assert statuses(await webhooks.deliveries(id_)) == ["DELIVERED"] * 4
+
+
 async def test_what_was_missed_is_listed_if_an_endpoint_goes_on_with_what_is_new(webhooks: Webhooks) -> None:
     id_ = await webhooks.add()
     webhooks.answers[URL] = failing("order.placed")
@@ -215,6 +234,19 @@ async def test_what_was_missed_is_listed_if_an_endpoint_goes_on_with_what_is_new
     await webhooks.send()
     assert statuses(await webhooks.deliveries(id_)) == ["SKIPPED endpoint_disabled"] * 8 + ["DELIVERED"] * 4
     assert webhooks.sequences()[str(order.id)] == [1, 2, 3, 4]
+
+
+async def test_an_endpoint_goes_on_where_it_stopped_whatever_was_chosen_before(webhooks: Webhooks) -> None:
+    id_ = await webhooks.add()
+    enable, change = webhooks.shop.use_cases.enable_endpoint, webhooks.shop.use_cases.change_endpoint
+    await change(SYSTEM, id_, {"enabled": False})
+    await webhooks.orders()
+    await enable(SYSTEM, id_, resume_from="now")
+    # The sender has not come by yet.
+    await change(SYSTEM, id_, {"enabled": False})
+    await enable(SYSTEM, id_, resume_from="where_it_stopped")
+    await webhooks.send()
+    assert statuses(await webhooks.deliveries(id_)) == ["DELIVERED"] * 4
 
 
 async def test_an_endpoint_may_go_on_after_a_position(webhooks: Webhooks) -> None:
@@ -393,6 +425,16 @@ async def test_what_is_not_wanted_any_more_is_skipped_with_its_reason(webhooks: 
         "DELIVERED",
         "DELIVERED",
     ]
+
+
+async def test_what_waits_for_one_that_is_not_wanted_any_more_goes_on_at_once(webhooks: Webhooks) -> None:
+    id_ = await webhooks.add()
+    webhooks.answers[URL] = failing("order.placed")
+    await webhooks.orders()
+    await webhooks.send()
+    await webhooks.shop.use_cases.change_endpoint(SYSTEM, id_, {"events": ("order.paid",)})
+    await webhooks.pass_time(6 * SECOND, step=SECOND)
+    assert statuses(await webhooks.deliveries(id_))[::3] == ["SKIPPED type_deselected", "DELIVERED"]
 
 
 async def test_a_deleted_endpoint_is_sent_nothing_and_can_be_told_of(webhooks: Webhooks) -> None:
