@@ -166,7 +166,7 @@ class Authenticate:
             # The database was restored to a time before the key.
             key = evolve(known.key, revoked_at=self._now())
         known.key, known.principal, known.read_at, known.failed_at = key, principal_of(key), read_at, None
-        await self._note(key)
+        self._start(self._note(key))
 
     async def _note(self, key: ApiKey) -> None:
         if key.last_used_at is None or self._now() - key.last_used_at >= NOTED_EVERY:

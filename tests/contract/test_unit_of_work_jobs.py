@@ -237,6 +237,25 @@ async def test_what_ended_long_ago_is_removed_and_nothing_else(unit_of_work: Uni
     assert (await get(unit_of_work, waiting), await get(unit_of_work, recent)) == (waiting, recent)
 
 
+async def test_a_job_that_is_retried_while_it_is_to_be_removed_stays(unit_of_work: UnitOfWork) -> None:
+    job = a_job(status=JobStatus.DISCARDED, finished_at=NOW - SECOND)
+    await keep(unit_of_work, job)
+
+    async def remove() -> int:
+        async with unit_of_work() as tx:
+            return await tx.jobs.remove_finished(NOW, limit=9)
+
+    async with asyncio.timeout(30), unit_of_work() as tx:
+        retried = (await tx.jobs.get_many({job.id}, lock=True))[job.id]
+        removing = asyncio.create_task(remove())
+        # Where transactions work side by side it has found the job now, and waits for the lock.
+        await asyncio.wait([removing], timeout=0.5)
+        retried.retry(at=NOW)
+        await tx.jobs.save_many([retried])
+    assert await removing == 0
+    assert await get(unit_of_work, job) == retried
+
+
 async def test_the_clock_is_that_of_the_database(unit_of_work: UnitOfWork) -> None:
     async with unit_of_work() as tx:
         first = await tx.jobs.now()

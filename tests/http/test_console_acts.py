@@ -1,11 +1,17 @@
 """What is done in the console, without a browser: each act once, and not with what has changed since it was shown."""
 
+from functools import reduce
+
 import pytest
 
 from application.access.principal import SYSTEM
+from domain.dead_letter import DeadMessage
 from domain.orders.status import OrderStatus
-from tests.http.test_console import NOWHERE, Visitor, app_for, text_of
+from entrypoints.http.routes.route import Route
+from tests.http.test_console import ADDRESSES, NOWHERE, Visitor, app_for, routes_of, text_of
+from tests.unit.builders import NOW
 from tests.unit.shop import Shop
+from tests.unit.webhooks import Webhooks
 
 
 @pytest.fixture
@@ -94,3 +100,64 @@ async def test_a_form_of_another_kind_changes_nothing(shop: Shop, ana: Visitor) 
     )
     assert response.status_code == 415
     assert await shop.now(order) == order
+
+
+HOSTILE = {
+    "nothing": "",
+    "signs": "--5",
+    "word": "x",
+    "far below": "-99999999999999",
+    "far above": "9" * 19,
+    "digits": "9" * 5000,
+    "nul": "%00",
+    "surrogate": "%ED%A0%80",
+    "outside": "%F0%9F%92%A9",
+    "long": "%E2%82%AC" * 3000,
+    "bracket": "http://[",
+    "json": "[" * 5000,
+}
+NUMBERS = {"count", "days", "delta", "hours", "user_id", "version"}
+RIGHT = {
+    "act": "discard", "back": "/console", "count": "1", "days": "1", "delta": "1", "error": "BadMessage",
+    "format": "csv", "hours": "1", "key": "admin", "message": "{}", "name": "till", "networks": "10.0.0.0/8",
+    "next": "/console", "place": "", "q": "", "queue": "payments", "reason": "why", "resume_from": "now",
+    "role": "shop", "theme": "dark", "user_id": "", "version": "1",
+}  # fmt: skip
+
+
+async def acts_of(shop: Shop) -> dict[str, Route]:
+    """The acts of the console, by their addresses, about things that are there."""
+    pen, endpoint = await shop.sells(), await Webhooks(shop).add()
+    order = await shop.order((pen, 1))
+    message = DeadMessage(body=b"garbage", reason="BadMessage: x", attempts=1, first_at=NOW, last_at=NOW)
+    async with shop.unit_of_work() as tx:
+        await tx.dead_letters.record("payments", [message])
+    there = ADDRESSES | {
+        "<order_id>": str(order.id), "<product_id>": str(pen.id), "<endpoint_id>": str(endpoint), "<letter_id>": "1"
+    }  # fmt: skip
+    found = (await routes_of(app_for(shop))).values()
+    return {
+        reduce(lambda path, named: path.replace(*named), there.items(), route.path): route
+        for route in found
+        if route.method == "POST"
+    }
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+async def test_no_text_in_a_form_is_a_fault_of_the_shop(shop: Shop, ana: Visitor, text: str) -> None:
+    for path in await acts_of(shop):
+        for fields in (NUMBERS, RIGHT.keys() - NUMBERS):
+            form = "&".join(f"{name}={text if name in fields else right}" for name, right in RIGHT.items())
+            response = await ana.send("POST", path, form)
+            assert response.status_code < 500, (path, fields)
+
+
+@pytest.mark.parametrize("origin", ["http://[", "[", "http://shop.example]", "://", "http://\u00e9"])
+async def test_an_origin_that_is_none_is_refused(shop: Shop, ana: Visitor, origin: str) -> None:
+    for path in await acts_of(shop):
+        assert (await ana.send("POST", path, origin=origin)).status_code == 403, path
+
+
+async def test_a_form_of_too_many_fields_is_refused(shop: Shop, ana: Visitor) -> None:
+    [path] = [path for path in await acts_of(shop) if path.endswith("/adjust")]
+    assert (await ana.send("POST", path, "a=1&" * 301)).status_code == 422

@@ -135,13 +135,10 @@ def _count(most: int, *parameters: str) -> Select[Any]:
     return count_of(found.order_by(*(column.desc() for column in _PLACE)), most)
 
 
-_FINISHED: Final = (
-    select(jobs.c.id)
-    .where(JOB_FINISHED, jobs.c.finished_at < _MOMENT)
-    .order_by(jobs.c.finished_at)
-    .limit(bindparam("limit"))
-)
-_DELETE: Final = delete(jobs).where(among(jobs.c.id, "ids"))
+_LONG_FINISHED: Final = (JOB_FINISHED, jobs.c.finished_at < _MOMENT)
+_FINISHED: Final = select(jobs.c.id).where(*_LONG_FINISHED).order_by(jobs.c.finished_at).limit(bindparam("limit"))
+# A job that was found may have been retried since: the condition is checked again under its lock.
+_DELETE: Final = delete(jobs).where(among(jobs.c.id, "ids"), *_LONG_FINISHED)
 
 
 @frozen
@@ -201,4 +198,4 @@ class SqlJobs:
 
     async def remove_finished(self, moment: datetime, *, limit: int) -> int:
         rows = await self._block.fetch(_FINISHED, {"moment": moment, "limit": limit})
-        return await self._block.change(_DELETE, {"ids": [row.id for row in rows]}) if rows else 0
+        return await self._block.change(_DELETE, {"ids": [row.id for row in rows], "moment": moment}) if rows else 0

@@ -1,8 +1,9 @@
 """What a screen reads from its request."""
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any, Final
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, urlencode
 
 from quart import Request, request
 from werkzeug.exceptions import UnsupportedMediaType
@@ -16,6 +17,8 @@ from entrypoints.http.refusals import InvalidRequest, in_body
 
 _FORM: Final = "application/x-www-form-urlencoded"
 _MAX_FIELDS: Final = 300
+# Hours.
+_CENTURY: Final = 24 * 36_500
 
 
 class WrongOrigin(Forbidden):
@@ -26,7 +29,7 @@ def expect_own_origin(sent: Request) -> None:
     """Raise `WrongOrigin` unless a page of this very host sends the request."""
     origin, host = sent.headers.get("Origin") or "", sent.headers.get("Host") or ""
     from_here = sent.headers.get("Sec-Fetch-Site", "same-origin") == "same-origin"
-    if not host or urlsplit(origin).netloc.lower() != host.lower() or not from_here:
+    if not host or origin.partition("://")[2].lower() != host.lower() or not from_here:
         raise WrongOrigin("changes are asked for on the pages of the console alone: nothing was done")
 
 
@@ -44,11 +47,17 @@ async def form() -> Mapping[str, str]:
 
 
 async def form_pairs() -> list[tuple[str, str]]:
-    """Return the fields of the form that was sent, also those with one name. Raise `UnsupportedMediaType`."""
+    """Return the fields of the form that was sent, also those with one name.
+
+    Raise `UnsupportedMediaType`, or `InvalidRequest` for too many.
+    """
     if request.mimetype != _FORM:
         raise UnsupportedMediaType("Send the form of the page.")
     body = (await read_body()).decode("utf-8", errors="replace")
-    return parse_qsl(body, keep_blank_values=True, max_num_fields=_MAX_FIELDS)
+    try:
+        return parse_qsl(body, keep_blank_values=True, max_num_fields=_MAX_FIELDS)
+    except ValueError:
+        raise InvalidRequest(in_body("", f"a form has at most {_MAX_FIELDS} fields")) from None
 
 
 def whole_number(sent: Mapping[str, str], name: str) -> int:
@@ -57,6 +66,15 @@ def whole_number(sent: Mapping[str, str], name: str) -> int:
     if number is None:
         raise InvalidRequest(in_body(name, f"{name} is a whole number"))
     return -number if sent[name].startswith("-") else number
+
+
+def hours(sent: Mapping[str, str], name: str, *, each: int = 1) -> timedelta:
+    """Return a field that is a number of hours, or of as many at once as `each` says. A century stands for more.
+
+    Raise `InvalidRequest`.
+    """
+    number = whole_number(sent, name) * each
+    return timedelta(hours=max(-_CENTURY, min(number, _CENTURY)))
 
 
 def choice(sent: Mapping[str, str], name: str, known: Sequence[str]) -> str:

@@ -164,21 +164,21 @@ class _Stream:
             await asyncio.sleep(_PAUSE)
             return b": the database does not answer\n\n"
         # After the wait, in which the key may have been revoked.
-        if _time() - self._looked_at >= _LOOK_AT_KEY and not await self._is_let_in():
-            return self._end(b": the key is not valid any more\n\n")
+        if _time() - self._looked_at >= _LOOK_AT_KEY and (why := await self._why_not_let_in()):
+            return self._end(why)
         return self._text_of(items)
 
-    async def _is_let_in(self) -> bool:
-        """A stream may last longer than the key that it was opened with."""
+    async def _why_not_let_in(self) -> bytes:
+        """A stream may last longer than the key that it was opened with. It ends where a request would be refused."""
         self._looked_at = _time()
         try:
             (await self._let_in()).expect(Scope.EVENTS_READ)
         except AccessDenied:
-            return False
+            return b": the key is not valid any more\n\n"
         except Trouble:
-            # As with any request: while the database is gone, nobody is shut out for that.
-            return True
-        return True
+            # A known key works on without the database, for as long as `Authenticate` believes it.
+            return b": the key could not be looked up for too long\n\n"
+        return b""
 
     def _text_of(self, items: Sequence[FeedItem]) -> bytes:
         if not items:

@@ -1,6 +1,5 @@
 """Who may call the API."""
 
-from datetime import timedelta
 from typing import Final
 
 from attrs import frozen
@@ -11,7 +10,7 @@ from application.access.scopes import ROLES, Role, Scope
 from entrypoints.http import query
 from entrypoints.http.console.kit import Kit
 from entrypoints.http.console.pages import see_other
-from entrypoints.http.console.requests import address, choice, form, parameters, whole_number
+from entrypoints.http.console.requests import address, choice, form, hours, parameters
 from entrypoints.http.ids import customer_id_of
 from entrypoints.http.pages import page_of
 from entrypoints.http.refusals import in_body
@@ -47,21 +46,19 @@ class _Screen:
 
     async def create(self, by: Principal) -> Reply:
         sent = await form()
-        days = whole_number(sent, "days") if sent.get("days") else None
         new = NewKey(
             name=sent.get("name", "").strip(),
             role=Role(choice(sent, "role", list(Role))),
             user_id=customer_id_of(sent["user_id"], in_body) if sent.get("user_id") else None,
             networks=tuple(sent.get("networks", "").replace(",", " ").split()),
-            expires_at=None if days is None else self._kit.now() + timedelta(days=min(days, 36500)),
+            expires_at=self._kit.now() + hours(sent, "days", each=24) if sent.get("days") else None,
         )
         issued = await self._kit.use_cases.create_key(by, new)
         # No redirect: the key is shown this once, and stands in no address.
         return self._kit.pages.page("key_issued.html", by, key=issued.key, token=issued.token, replaces=None)
 
     async def rotate(self, by: Principal, key_id: str) -> Reply:
-        hours = whole_number(await form(), "hours")
-        issued = await self._kit.use_cases.rotate_key(by, key_id, overlap=timedelta(hours=min(hours, 10_000)))
+        issued = await self._kit.use_cases.rotate_key(by, key_id, overlap=hours(await form(), "hours"))
         return self._kit.pages.page("key_issued.html", by, key=issued.key, token=issued.token, replaces=key_id)
 
     async def revoke(self, by: Principal, key_id: str) -> Reply:

@@ -1,7 +1,6 @@
 """The receivers of webhooks: how they are, what they were sent, and what they have missed."""
 
 from collections.abc import Mapping
-from datetime import timedelta
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -20,7 +19,7 @@ from entrypoints.http import query
 from entrypoints.http.console.endpoint_form import EMPTY, changes, fields_of, new_endpoint
 from entrypoints.http.console.kit import Kit
 from entrypoints.http.console.pages import see_other
-from entrypoints.http.console.requests import address, choice, form, optional, parameters, whole_number
+from entrypoints.http.console.requests import address, choice, form, hours, optional, parameters
 from entrypoints.http.ids import delivery_id_of, endpoint_id_of
 from entrypoints.http.pages import page_of
 from entrypoints.http.problem_table import kind_of
@@ -34,7 +33,6 @@ _ONE: Final = f"{PATH}/<endpoint_id>"
 _DELIVERY: Final = f"{PATH}/deliveries/<delivery_id>"
 _PARAMETERS: Final = {"cursor": query.cursor}
 _DELIVERIES: Final = {"status": optional(query.delivery_status), "cursor": query.cursor}
-_MOST_HOURS: Final = 24 * 365
 
 
 def webhooks_screen(kit: Kit) -> list[Route]:
@@ -128,15 +126,14 @@ class _Screen:
         return await self._page(by, endpoint_id, attempt=attempt)
 
     async def recover(self, by: Principal, endpoint_id: str) -> Reply:
-        hours = min(whole_number(await form(), "hours"), _MOST_HOURS)
-        wanted = RecoverRequest(endpoint_id=endpoint_id_of(endpoint_id), since=self._kit.now() - timedelta(hours=hours))
+        since = self._kit.now() - hours(await form(), "hours")
+        wanted = RecoverRequest(endpoint_id=endpoint_id_of(endpoint_id), since=since)
         job = await self._kit.use_cases.start_recovery(by, wanted)
         return see_other(address(f"/console/jobs/{job.id}", done="webhook-recovering"))
 
     async def rotate(self, by: Principal, endpoint_id: str) -> Reply:
-        hours = whole_number(await form(), "hours")
         made = await self._kit.use_cases.rotate_secret(
-            by, endpoint_id_of(endpoint_id), previous_valid_for=timedelta(hours=min(hours, _MOST_HOURS))
+            by, endpoint_id_of(endpoint_id), previous_valid_for=hours(await form(), "hours")
         )
         return self._kit.pages.page("webhook_secret.html", by, endpoint=made.standing.endpoint, secret=made.secret)
 

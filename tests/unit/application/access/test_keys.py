@@ -275,6 +275,28 @@ async def test_the_last_use_is_written_beside_the_calls(shop: Shop) -> None:
     await used_at(NOW + timedelta(minutes=1))
 
 
+async def test_a_caller_who_waits_for_the_look_at_its_key_waits_for_no_note_of_its_use(shop: Shop) -> None:
+    issued, find = await a_key(shop), FindKeys(shop.unit_of_work)
+    noting, may_be_noted, noted = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def note_use(_: str) -> None:
+        noting.set()
+        await may_be_noted.wait()
+        noted.set()
+
+    # Every call waits for the look at its key.
+    let_in = Authenticate(Batched(find), note_use, shop.clock, fresh=-1.0, oldest=-1.0, retry=-1.0)
+    async with asyncio.timeout(30):
+        await let_in(issued.token, HERE)
+        await noting.wait()
+        noting.clear()
+        await let_in(issued.token, HERE)
+        await noting.wait()
+        assert not noted.is_set()
+        may_be_noted.set()
+        await noted.wait()
+
+
 async def test_a_rotated_key_works_on_for_the_overlap(shop: Shop) -> None:
     door, old = Door(shop), await a_key(shop, FOR_A_CUSTOMER)
     new = await shop.use_cases.rotate_key(SYSTEM, old.key.id, overlap=DAY)
