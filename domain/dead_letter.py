@@ -87,8 +87,8 @@ class DeadLetter:
         """Return the event to be re-enqueued. `history` has all events of its order.
 
         With `instead`, that is an edited copy: of the same type, about the same order. Raise `UnreadableMessage`,
-        `ForeignMessage` or `IllegalTransition`. An accepted order is in no history yet: it is checked again when it is
-        recorded.
+        `ForeignMessage` or `IllegalTransition`. An accepted order is in no history yet, so nothing vouches for what a
+        copy of it says: it is replayed as it came, and checked again when it is recorded.
         """
         event = instead or self.event
         if event is None:
@@ -100,7 +100,13 @@ class DeadLetter:
             raise ForeignMessage(
                 f"an edited copy of dead letter {self.id} is {self.event.type} of order {self.event.order_id}, too"
             )
-        if not isinstance(event, OrderAccepted) and event not in history:
+        if isinstance(event, OrderAccepted):
+            if event != self.event:
+                raise ForeignMessage(
+                    f"dead letter {self.id} can't be replayed as an accepted order that was edited, for nothing here"
+                    " says that a customer asked for it: replay the letter as it came, or have the order placed again"
+                )
+        elif event not in history:
             raise ForeignMessage(
                 f"dead letter {self.id} says what never happened here: order {event.order_id} has no such event;"
                 " it was forged, or is from before a restore of the database: discard it"

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from attrs import field, frozen
 
+from application.access.scopes import Scope
 from application.ports.feed import FeedFilter
 from application.ports.order_search import OrderFilter
 from application.ports.rows import Format
@@ -16,6 +17,10 @@ from domain.ids import OrderId, ProductId, customer_id
 from domain.orders.status import OrderStatus
 
 What = Literal["orders", "products", "events"]
+# What is exported needs the same scope as a list of it.
+NEEDS: Final[Mapping[What, Scope]] = MappingProxyType(
+    {"orders": Scope.ORDERS_READ, "products": Scope.ORDERS_READ, "events": Scope.EVENTS_READ}
+)
 EVERYTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 

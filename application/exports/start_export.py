@@ -1,9 +1,8 @@
 from attrs import frozen
 
 from application.access.principal import Principal
-from application.access.scopes import Scope
 from application.execution.idempotency import Keyed
-from application.exports.request import ExportRequest
+from application.exports.request import NEEDS, ExportRequest
 from application.jobs.add_job import AddJob, with_arguments
 from application.jobs.kinds import EXPORT
 from domain.jobs.job import Job
@@ -27,5 +26,4 @@ class StartExport:
 
 def expect_may_read(by: Principal, wanted: ExportRequest) -> None:
     """Raise `Forbidden`."""
-    if wanted.what == "events":
-        by.expect(Scope.EVENTS_READ)
+    by.expect(NEEDS[wanted.what])

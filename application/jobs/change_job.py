@@ -1,4 +1,4 @@
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -6,6 +6,7 @@ from attrs import frozen
 
 from application.access.audit import caller_of
 from application.access.principal import Principal
+from application.jobs.kinds import JobNeeds, scopes_of
 from application.jobs.look_up import unknown_job
 from application.ports.audit import AuditEntry
 from application.ports.persistence import UnitOfWork
@@ -17,13 +18,15 @@ from domain.jobs.job import Job, JobStatus
 class RetryJob:
     """Try a job again at once. One that waits for a worker already stays as it is.
 
-    Raise `UnknownJob`, or `IllegalTransition` for one that is in progress or has been done.
+    Raise `UnknownJob`, `Forbidden` without the scopes that starting it needs, or `IllegalTransition` for one that is in
+    progress or has been done.
     """
 
     _unit_of_work: UnitOfWork
+    _needs: Mapping[str, JobNeeds]
 
     async def __call__(self, by: Principal, id_: JobId) -> Job:
-        return await _Change(self._unit_of_work, by, "job.retried", JobStatus.AVAILABLE)(
+        return await _Change(self._unit_of_work, self._needs, by, "job.retried", JobStatus.AVAILABLE)(
             id_, lambda job, at: job.retry(at=at)
         )
 
@@ -32,13 +35,15 @@ class RetryJob:
 class CancelJob:
     """Cancel a job that has not ended. One that is in progress is interrupted within seconds; what it did stays done.
 
-    A cancelled one stays as it is. Raise `UnknownJob`, or `IllegalTransition` for one that has ended otherwise.
+    A cancelled one stays as it is. Raise `UnknownJob`, `Forbidden` without the scopes that starting it needs, or
+    `IllegalTransition` for one that has ended otherwise.
     """
 
     _unit_of_work: UnitOfWork
+    _needs: Mapping[str, JobNeeds]
 
     async def __call__(self, by: Principal, id_: JobId) -> Job:
-        return await _Change(self._unit_of_work, by, "job.cancelled", JobStatus.CANCELLED)(
+        return await _Change(self._unit_of_work, self._needs, by, "job.cancelled", JobStatus.CANCELLED)(
             id_, lambda job, at: job.cancel(at=at)
         )
 
@@ -48,6 +53,7 @@ class _Change:
     """A change that a person makes, and its entry in the audit. What is as wanted already stays so, and has none."""
 
     _unit_of_work: UnitOfWork
+    _needs: Mapping[str, JobNeeds]
     _by: Principal
     _action: str
     _wanted: JobStatus
@@ -57,6 +63,8 @@ class _Change:
             job = (await tx.jobs.get_many({id_}, lock=True)).get(id_)
             if job is None:
                 raise unknown_job(id_)
+            for scope in scopes_of(job, self._needs):
+                self._by.expect(scope)
             if job.status is not self._wanted:
                 before, at = _shown(job), await tx.jobs.now()
                 change(job, at)

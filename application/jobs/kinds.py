@@ -1,10 +1,11 @@
-"""What a kind of job is: a name, and the handler that does the work. `application/assembly/jobs.py` has the list."""
+"""What a kind of job is: a name, a handler, and the scopes that starting it needs. `assembly/jobs.py` has them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from attrs import define
 
+from application.access.scopes import Scope
 from application.errors import NotDone
 from application.ports.persistence import Transaction
 from domain.jobs.job import Job
@@ -20,6 +21,14 @@ RECOVER_WEBHOOKS: Final = "recover_webhooks"
 PLACE_ORDER: Final = "place_order"
 # A change of an order that was not recorded yet when it was asked for.
 CHANGE_ORDER: Final = "change_order"
+
+# The scopes that starting a job with these arguments needs.
+JobNeeds = Callable[[Mapping[str, Any]], Sequence[Scope]]
+
+
+def scopes_of(job: Job, needs: Mapping[str, JobNeeds]) -> Sequence[Scope]:
+    """Return the scopes that starting this job needs. One of a kind that this release does not know needs `admin`."""
+    return needs[job.kind](job.arguments) if job.kind in needs else [Scope.ADMIN]
 
 
 @define

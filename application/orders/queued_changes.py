@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final, Generic, TypeVar
 
 from attrs import asdict, evolve, frozen
 
+from application.access.scopes import Scope
 from application.errors import NotDone, Unavailable
 from application.execution.conditional import OnlyIf, OrderCall, is_for, order_id_in, request_id_in
 from application.execution.idempotency import Keyed, KeyReused, Replayed
@@ -249,3 +251,8 @@ COMPLETE: Final = "complete"
 DELETE: Final = "delete"
 PAY: Final = "pay"
 REFUND: Final = "refund"
+# Each needs the same scope as when it is made at once.
+CHANGE_NEEDS: Final[Mapping[str, Scope]] = MappingProxyType(
+    dict.fromkeys((CANCEL, CHANGE_DETAILS, COMPLETE, DELETE), Scope.ORDERS_WRITE)
+    | {PAY: Scope.PAYMENTS_WRITE, REFUND: Scope.REFUNDS_WRITE}
+)

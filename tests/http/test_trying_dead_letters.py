@@ -154,6 +154,28 @@ async def test_an_edited_copy_is_tried_and_replayed_as_the_event_that_it_is(shop
     assert sent.body == encode(request)
 
 
+@pytest.mark.parametrize("letter", ["readable", "unreadable"])
+async def test_an_accepted_order_is_replayed_as_it_came_alone(shop: Shop, browser: Browser, letter: str) -> None:
+    order = await shop.order((await shop.sells(), 1))
+    asked = accepted(order)
+    shop.store.outbox.clear()
+    body = encode(asked)
+    await set_aside(shop, body if letter == "readable" else b"{" + body, consumer="intake")
+    changed = {
+        "user_id": 777,
+        "pay": True,
+        "lines": [{**line, "quantity": 9} for line in json.loads(body)["lines"]],
+        "at": "2020-01-01T00:00:00.000000Z",
+    }
+    copies = [as_text(asked, **{name: value}) for name, value in changed.items()]
+    for copy in copies if letter == "readable" else [*copies, body.decode()]:
+        assert (await tried(browser, {"message": copy}))["error"]["type"] == "ForeignMessage"
+        assert (await browser.post("/dead-letters/1/replay", {"message": copy})).code == "foreign_message"
+    assert await shop.outbox() == []
+    if letter == "readable":
+        assert (await browser.post("/dead-letters/1/replay", {"message": body.decode()})).status == 200
+
+
 @pytest.mark.parametrize("about", ["another order", "another type"])
 async def test_an_edited_copy_stays_about_its_order(shop: Shop, browser: Browser, about: str) -> None:
     pen = await shop.sells()

@@ -3,20 +3,34 @@
 import asyncio
 from collections.abc import Mapping
 from datetime import timedelta
+from types import MappingProxyType
 from typing import Any, Final
 
 import pytest
 from attrs import define, field
 from uuid_utils.compat import uuid7
 
-from application.access.principal import SYSTEM, Principal
-from application.access.scopes import ALL_SCOPES
+from application.access.principal import SYSTEM, Forbidden, Principal
+from application.access.scopes import ALL_SCOPES, Scope
+from application.assembly.jobs import JOB_NEEDS
 from application.errors import Trouble, Unavailable
 from application.jobs import run_jobs as module
 from application.jobs.change_job import CancelJob, RetryJob
-from application.jobs.kinds import Progress
+from application.jobs.kinds import (
+    BULK,
+    CHANGE_ORDER,
+    EXPORT,
+    IMPORT,
+    MESSAGE,
+    RECONCILE,
+    RECOVER_WEBHOOKS,
+    SEED_ORDERS,
+    Progress,
+)
 from application.jobs.remove_old import RemoveJobs
 from application.jobs.run_jobs import Ended, RunJobs
+from application.orders.queued_changes import CANCEL, PAY, REFUND
+from application.reconciliation.runs import REPAIR_NEEDS
 from domain.errors import DomainError, IllegalTransition
 from domain.ids import JobId
 from domain.jobs.job import FINISHED, LEASE, LONGEST_DELAY, MAX_FAILURES, NEXT, Job, JobStatus, UnknownJob, new_job
@@ -59,8 +73,8 @@ class Jobs:
     def another_worker(self) -> RunJobs:
         return RunJobs(self.shop.unit_of_work, {"test": self.handler})
 
-    async def add(self, *, kind: str = "test") -> Job:
-        job = new_job(id=JobId(uuid7()), kind=kind, arguments={}, now=self.shop.clock())
+    async def add(self, *, kind: str = "test", arguments: Mapping[str, Any] = MappingProxyType({})) -> Job:
+        job = new_job(id=JobId(uuid7()), kind=kind, arguments=arguments, now=self.shop.clock())
         async with self.shop.unit_of_work() as tx:
             await tx.jobs.add_many([job])
         return job
@@ -198,17 +212,17 @@ async def test_a_job_in_progress_renews_its_lease_tells_how_far_it_is_and_can_be
             await asyncio.sleep(0.01)
     assert (seen.done, seen.total) == (3, 9)
 
-    assert (await CancelJob(jobs.shop.unit_of_work)(SYSTEM, job.id)).status is JobStatus.CANCELLED
+    assert (await CancelJob(jobs.shop.unit_of_work, JOB_NEEDS)(SYSTEM, job.id)).status is JobStatus.CANCELLED
     async with asyncio.timeout(30):
         await running
     assert (await jobs.now(job)).status is JobStatus.CANCELLED
-    again = await CancelJob(jobs.shop.unit_of_work)(SYSTEM, job.id)
+    again = await CancelJob(jobs.shop.unit_of_work, JOB_NEEDS)(SYSTEM, job.id)
     assert again.status is JobStatus.CANCELLED
 
 
 async def test_a_job_that_was_discarded_can_be_tried_again_and_one_that_was_done_can_not(jobs: Jobs) -> None:
     jobs.handler.outcomes = [DomainError("never")]
-    retry, job = RetryJob(jobs.shop.unit_of_work), await jobs.add()
+    retry, job = RetryJob(jobs.shop.unit_of_work, JOB_NEEDS), await jobs.add()
     await jobs.run()
     assert (await retry(SYSTEM, job.id)).status is JobStatus.AVAILABLE
     await jobs.run()
@@ -222,7 +236,7 @@ async def test_a_job_that_was_discarded_can_be_tried_again_and_one_that_was_done
 async def test_whoever_retries_or_cancels_a_job_is_in_the_audit_and_only_for_what_was_changed(jobs: Jobs) -> None:
     ana = Principal("ana", scopes=ALL_SCOPES)
     jobs.handler.outcomes = [DomainError("never")]
-    retry, cancel = RetryJob(jobs.shop.unit_of_work), CancelJob(jobs.shop.unit_of_work)
+    retry, cancel = RetryJob(jobs.shop.unit_of_work, JOB_NEEDS), CancelJob(jobs.shop.unit_of_work, JOB_NEEDS)
     job = await jobs.add()
     await jobs.run()
     for change in (retry, retry, cancel, cancel):
@@ -235,6 +249,42 @@ async def test_whoever_retries_or_cancels_a_job_is_in_the_audit_and_only_for_wha
     assert (cancelled.by.key_id, cancelled.action, cancelled.subject) == ("ana", "job.cancelled", f"job {job.id}")
     statuses = [(entry.before["status"], entry.after["status"]) for entry in (retried, cancelled)]
     assert statuses == [("DISCARDED", "AVAILABLE"), ("AVAILABLE", "CANCELLED")]
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments", "scopes"),
+    [
+        (MESSAGE, {}, {Scope.ORDERS_WRITE}),
+        (SEED_ORDERS, {}, {Scope.ADMIN}),
+        (EXPORT, {"what": "orders"}, {Scope.ORDERS_READ}),
+        (EXPORT, {"what": "events"}, {Scope.EVENTS_READ}),
+        (IMPORT, {"what": "stock"}, {Scope.STOCK_ADJUST}),
+        (CHANGE_ORDER, {"change": PAY}, {Scope.PAYMENTS_WRITE}),
+        (CHANGE_ORDER, {"change": REFUND}, {Scope.REFUNDS_WRITE}),
+        (CHANGE_ORDER, {"change": CANCEL}, {Scope.ORDERS_WRITE}),
+        (BULK, {"act": "replay"}, {Scope.DEAD_LETTERS_REPLAY}),
+        (BULK, {"act": "discard"}, {Scope.DEAD_LETTERS_DISCARD}),
+        (RECOVER_WEBHOOKS, {}, {Scope.WEBHOOKS_WRITE}),
+        (RECONCILE, {"repairs": False}, {Scope.RECONCILE}),
+        (RECONCILE, {"repairs": True}, set(REPAIR_NEEDS)),
+        ("of a later release", {}, {Scope.ADMIN}),
+    ],
+)
+async def test_a_job_is_retried_and_cancelled_by_who_may_start_it_alone(
+    jobs: Jobs, kind: str, arguments: dict[str, Any], scopes: set[Scope]
+) -> None:
+    job = await jobs.add(kind=kind, arguments=arguments)
+    for change in (CancelJob(jobs.shop.unit_of_work, JOB_NEEDS), RetryJob(jobs.shop.unit_of_work, JOB_NEEDS)):
+        before = await jobs.now(job)
+        for scope in scopes:
+            with pytest.raises(Forbidden, match=scope):
+                await change(Principal("till", scopes=ALL_SCOPES - {scope}), job.id)
+        assert await jobs.now(job) == before
+        assert (await change(Principal("ana", scopes=frozenset(scopes)), job.id)).status is not before.status
+
+
+async def test_each_kind_of_job_says_who_may_start_it(jobs: Jobs) -> None:
+    assert JOB_NEEDS.keys() == jobs.shop.use_cases.run_jobs.handlers.keys()
 
 
 async def test_a_result_is_recorded_although_the_database_is_away_for_a_moment(
