@@ -1,5 +1,6 @@
 """What endpoints were sent: look it up, and have it sent again."""
 
+from array import array
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -192,27 +193,39 @@ class RecoverDeliveries:
     _batch: int = field(default=_BATCH, kw_only=True)
 
     async def __call__(self, job: Job, progress: JobProgress) -> Mapping[str, Any]:
-        wanted, before = RecoverRequest.of(job.arguments), None
-        only = DeliveryFilter(endpoint_id=wanted.endpoint_id, undelivered=True)
-        while True:
+        wanted = RecoverRequest.of(job.arguments)
+        # The earliest first, so that no event is sent before an earlier one of its order is open.
+        positions = await self._positions(wanted)
+        for start in range(0, len(positions), self._batch):
             async with self._unit_of_work() as tx:
                 # As any change of an endpoint, so that it is not deleted or disabled meanwhile.
                 endpoint = await locked(tx, wanted.endpoint_id)
                 standing = (await tx.webhook_progress.get_many({endpoint.id}, lock=True))[endpoint.id]
-                page = await tx.webhook_deliveries.page(only, before=before, limit=self._batch)
-                positions = {each.id.position for each in page if wanted.wants(each)}
-                found = await tx.webhook_deliveries.get_many(endpoint.id, positions, lock=True) if positions else {}
+                found = await tx.webhook_deliveries.get_many(
+                    endpoint.id, positions[start : start + self._batch], lock=True
+                )
                 again = [each for each in found.values() if wanted.wants(each)]
                 now = await tx.jobs.now()
                 for delivery in again:
-                    delivery.resend(at=now)
+                    delivery.recover(at=now)
                 if again:
                     standing.stand(now, is_troubled=True)
                 await tx.webhook_deliveries.save_many(again, {})
                 await tx.webhook_progress.save_many([standing])
             progress.done += len(again)
+        return {"sent_again": progress.done}
+
+    async def _positions(self, wanted: RecoverRequest) -> Sequence[int]:
+        """Of all that is wanted, in their order."""
+        only = DeliveryFilter(endpoint_id=wanted.endpoint_id, undelivered=True)
+        found, before = array("q"), None
+        while True:
+            async with self._unit_of_work.reading() as tx:
+                page = await tx.webhook_deliveries.page(only, before=before, limit=self._batch)
+            found.extend(each.id.position for each in page if wanted.wants(each))
             if len(page) < self._batch:
-                return {"sent_again": progress.done}
+                found.reverse()
+                return found
             before = page[-1].id
 
 

@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Final
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from application.ports.feed import FeedItem
 from domain.ids import OrderId
@@ -85,8 +85,7 @@ def plan(endpoint: Endpoint, progress: Progress, read: Read) -> Plan:
     for delivery in sorted(read.due, key=lambda each: each.id.position):
         event = read.events.get(delivery.id)
         if event is None or delivery.type not in read.wanted:
-            delivery.skip(Undelivered.TYPE_DESELECTED, at=read.now)
-            made.aside.append((delivery, False))
+            orders.skip(delivery, Undelivered.TYPE_DESELECTED, is_new=False)
         else:
             orders.send(Sending(delivery, event, is_new=False))
     _take_new(made, read, orders, room=size_of(endpoint, progress, at=read.now) - len(read.due))
@@ -103,8 +102,7 @@ def _take_new(made: Plan, read: Read, orders: "_Orders", *, room: int) -> None:
         else:
             delivery = _new(made.endpoint, item, read.now)
             if item.position <= made.progress.skip_to:
-                delivery.skip(Undelivered.ENDPOINT_DISABLED, at=read.now)
-                made.aside.append((delivery, True))
+                orders.skip(delivery, Undelivered.ENDPOINT_DISABLED, is_new=True)
             elif room <= 0:
                 return
             else:
@@ -142,13 +140,23 @@ class _Orders:
         for delivery in self._read.undelivered:
             self._undelivered[delivery.order_id].append(delivery)
 
+    def skip(self, delivery: Delivery, why: Undelivered, *, is_new: bool) -> None:
+        delivery.skip(why, at=self._read.now)
+        self._plan.aside.append((delivery, is_new))
+        earlier = self._undelivered[delivery.order_id]
+        self._undelivered[delivery.order_id] = [*(each for each in earlier if each.id != delivery.id), delivery]
+
     def send(self, sending: Sending) -> None:
         """Put it into a line, or aside."""
         delivery, now = sending.delivery, self._read.now
-        if not self._plan.is_strict or delivery.is_slow(now):
-            self.lines[delivery.id] = [sending]
+        if not self._plan.is_strict:
+            self._line_up(sending, delivery.id, gap=False)
             return
         before = [each for each in self._undelivered[delivery.order_id] if each.id.position < delivery.id.position]
+        missing = [each for each in before if _is_missing(each)]
+        if delivery.is_slow(now):
+            self._line_up(sending, delivery.id, gap=bool(missing))
+            return
         blocking = [each for each in before if each.is_open and not each.is_slow(now) and each.id not in self._sent]
         if blocking:
             # If that one is due itself, it only has no place in this round.
@@ -159,14 +167,14 @@ class _Orders:
                 self._undelivered[delivery.order_id].append(delivery)
             self._sent = {*self._sent} - {delivery.id}
             return
-        gap = any(_is_missing(each, now) for each in before)
-        self.lines.setdefault(delivery.order_id, []).append(
-            Sending(delivery, sending.event, is_new=sending.is_new, gap=gap)
-        )
+        # An open one that is not slow is in the same line, and so it arrives first.
+        gap = any(not each.is_open or each.is_slow(now) for each in missing)
+        self._line_up(sending, delivery.order_id, gap=gap)
+
+    def _line_up(self, sending: Sending, line: object, *, gap: bool) -> None:
+        self.lines.setdefault(line, []).append(evolve(sending, gap=gap))
 
 
-def _is_missing(earlier: Delivery, now: datetime) -> bool:
-    """Whether a receiver that gets a later event of the order now has to know that it lacks this one."""
-    if earlier.is_open:
-        return earlier.is_slow(now)
+def _is_missing(earlier: Delivery) -> bool:
+    """Whether a receiver that gets a later event of the order has to know that it lacks this one."""
     return earlier.status is not DeliveryStatus.DELIVERED and earlier.reason is not Undelivered.TYPE_DESELECTED

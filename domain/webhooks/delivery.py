@@ -142,11 +142,16 @@ class Delivery:
     def skip(self, why: Undelivered, *, at: datetime) -> None:
         self._finish(DeliveryStatus.SKIPPED, why, at=at)
 
-    def resend(self, *, at: datetime) -> None:
-        """Send it anew, as often as if it had never failed. It overtakes, and holds nothing up."""
+    def recover(self, *, at: datetime) -> None:
+        """Send it anew, as if it had never failed: as often, and in the sequence of its order."""
         self._become(DeliveryStatus.PENDING)
         self.reason, self.tries, self.finished_at = None, 0, None
-        self.next_at = self.slow_from = at
+        self.next_at, self.slow_from = at, None
+
+    def resend(self, *, at: datetime) -> None:
+        """Send it anew, as often as if it had never failed. It overtakes, and holds nothing up."""
+        self.recover(at=at)
+        self.slow_from = at
 
     def _attempted(self, outcome: str, made: int) -> None:
         self.tries += 1

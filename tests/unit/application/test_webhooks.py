@@ -13,10 +13,11 @@ from adapters.memory.webhooks import Answer
 from application.access.principal import SYSTEM
 from application.errors import Aborted
 from application.execution.idempotency import Keyed, KeyReused
+from application.jobs.kinds import Progress
 from application.ports.feed import FED_TYPES
 from application.ports.idempotency import IdempotencyKey
 from application.ports.webhooks import AttemptFailure, WebhookRequest
-from application.webhooks.deliveries import RecoverRequest
+from application.webhooks.deliveries import RecoverDeliveries, RecoverRequest
 from application.webhooks.endpoints import MOST_ENDPOINTS
 from domain.errors import IllegalTransition
 from domain.ids import EndpointId
@@ -529,6 +530,76 @@ async def test_what_was_missed_is_recovered_by_a_job(webhooks: Webhooks) -> None
         await recover(SYSTEM, RecoverRequest(endpoint_id=id_, since=NOW, until=NOW))
     with pytest.raises(UnknownEndpoint):
         await recover(SYSTEM, RecoverRequest(endpoint_id=EndpointId(webhooks.shop.new_id()), since=NOW))
+
+
+async def missed(webhooks: Webhooks) -> EndpointId:
+    """An endpoint that has missed the four events of an order."""
+    id_ = await webhooks.add()
+    await webhooks.shop.use_cases.change_endpoint(SYSTEM, id_, {"enabled": False})
+    await webhooks.orders()
+    await webhooks.shop.use_cases.enable_endpoint(SYSTEM, id_, resume_from="now")
+    await webhooks.send()
+    return id_
+
+
+def gaps(webhooks: Webhooks) -> list[tuple[str, str | None]]:
+    """Of the first order: each attempt by its sequence, and whether it says that an earlier event is missing."""
+    return [
+        (request.headers["holdfast-sequence"], request.headers.get("holdfast-gap")) for request in webhooks.received()
+    ]
+
+
+async def test_what_is_recovered_arrives_in_its_order(webhooks: Webhooks) -> None:
+    id_ = await missed(webhooks)
+    webhooks.answers[URL] = failing("order.payment_requested")
+    await webhooks.shop.use_cases.start_recovery(SYSTEM, RecoverRequest(endpoint_id=id_, since=NOW))
+    await run_jobs(webhooks)
+    await webhooks.send()
+    assert gaps(webhooks) == [("1", None), ("2", None)]
+    del webhooks.answers[URL]
+    await webhooks.pass_time(6 * SECOND, step=SECOND)
+    assert gaps(webhooks)[2:] == [("2", None), ("3", None), ("4", None)]
+
+
+async def test_a_recovery_begins_with_the_earliest(webhooks: Webhooks) -> None:
+    id_, shop = await missed(webhooks), webhooks.shop
+    job = await shop.use_cases.start_recovery(SYSTEM, RecoverRequest(endpoint_id=id_, since=NOW))
+    shop.unsteady.to_come += [None, Trouble(Aborted("the process is gone"))]
+    recover = RecoverDeliveries(shop.unsteady, batch=1)
+    with pytest.raises(Aborted):
+        await recover(job, Progress())
+    await webhooks.send()
+    assert await recover(job, Progress()) == {"sent_again": 3}
+    await webhooks.send()
+    assert gaps(webhooks) == [("1", None), ("2", None), ("3", None), ("4", None)]
+
+
+async def test_events_after_some_that_were_skipped_say_that_these_are_missing(webhooks: Webhooks) -> None:
+    id_ = await webhooks.add()
+    await webhooks.shop.use_cases.change_endpoint(SYSTEM, id_, {"enabled": False})
+    await webhooks.orders()
+    await webhooks.shop.use_cases.enable_endpoint(SYSTEM, id_, resume_from=2)
+    await webhooks.send()
+    assert gaps(webhooks) == [("3", "true"), ("4", "true")]
+
+
+async def test_one_that_was_sent_ahead_says_that_earlier_ones_are_missing(webhooks: Webhooks) -> None:
+    id_ = await missed(webhooks)
+    await webhooks.shop.use_cases.resend_delivery(SYSTEM, DeliveryId(id_, 2))
+    await webhooks.send()
+    assert gaps(webhooks) == [("2", "true")]
+
+
+async def test_each_attempt_says_that_an_earlier_event_is_missing(webhooks: Webhooks) -> None:
+    await webhooks.add()
+    webhooks.answers[URL] = lambda request: BROKEN if request.headers["holdfast-sequence"] in "13" else OK
+    await webhooks.orders()
+    await webhooks.send()
+    await webhooks.pass_time(12 * HOUR, step=10 * MINUTE)
+    of_third = [gap for sequence, gap in gaps(webhooks) if sequence == "3"]
+    assert len(of_third) > 3
+    assert set(of_third) == {"true"}
+    assert {gap for sequence, gap in gaps(webhooks) if sequence == "1"} == {None}
 
 
 @pytest.mark.parametrize("committed", [False, True])
