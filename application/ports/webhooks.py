@@ -24,6 +24,8 @@ class AttemptFailure(StrEnum):
     RESET = "reset"
     STATUS = "status"
     BODY_TOO_LARGE = "body_too_large"
+    # An error in the sender, not at the receiver.
+    UNEXPECTED = "unexpected"
 
 
 @frozen(kw_only=True)

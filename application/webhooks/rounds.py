@@ -14,7 +14,7 @@ from domain.webhooks.endpoint import Disabled, Endpoint
 
 @frozen
 class Ended:
-    """A round that has ended. Without an error, its outcomes are recorded."""
+    """A round that has ended. With an error, its outcomes may not be recorded."""
 
     endpoint: Endpoint
     delivered: int = 0
@@ -34,6 +34,8 @@ class Round:
     failures: int = 0
     # Nothing more is begun.
     is_closed: bool = False
+    # The last of those that nobody expected. Each is recorded as a failure of its attempt.
+    error: Exception | None = None
 
     @property
     def begun(self) -> int:

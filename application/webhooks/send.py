@@ -4,9 +4,9 @@ from datetime import datetime
 from functools import partial
 from typing import Final
 
-from attrs import define, field
+from attrs import define, evolve, field
 
-from application.errors import Trouble
+from application.errors import LaterRelease, Trouble
 from application.execution.batching import Batched
 from application.ports.environment import Clock, Elapsed
 from application.ports.feed import FED_TYPES, FeedBounds, FeedItem, FeedRange, Position, types_among
@@ -17,7 +17,7 @@ from application.webhooks.rounds import Ended, Round, is_gone
 from domain.ids import EndpointId
 from domain.orders.events import Event, EventId, event_id
 from domain.webhooks.delivery import Delivery, DeliveryId
-from domain.webhooks.endpoint import Endpoint, Ordering
+from domain.webhooks.endpoint import Endpoint, InvalidEndpoint, Ordering
 from domain.webhooks.progress import Progress
 from domain.webhooks.schedule import FAILURES_TO_PAUSE
 
@@ -145,7 +145,9 @@ class SendWebhooks:
             for progress in taken:
                 progress.take(self._sender, at=now)
             await tx.webhook_progress.save_many(taken)
-            plans = await _plans(tx, taken, now)
+            plans, failed = await _plans(tx, taken, now)
+        # Those that failed are tried again when their lease ends.
+        self._ended += failed
         # A crash from here on is safe: the lease ends, and another sender begins the round anew.
         return [Round(made, self._sender, now) for made in plans]
 
@@ -166,10 +168,14 @@ class SendWebhooks:
         doubtful = progress.is_suspect or progress.is_on_probation
         places = asyncio.Semaphore(1 if doubtful else begun.plan.endpoint.max_concurrency)
         until = self._elapsed() + _ROUND
-        await asyncio.gather(*(self._send_line(begun, line, places, until) for line in begun.plan.lines))
+        sent = (self._send_line(begun, line, places, until) for line in begun.plan.lines)
+        # No line outlives the round.
+        for error in await asyncio.gather(*sent, return_exceptions=True):
+            if error is not None:
+                raise error
         for attempt in range(1, _ATTEMPTS_TO_RECORD + 1):
             try:
-                return await self._finish(begun)
+                return evolve(await self._finish(begun), error=begun.error)
             except Trouble as trouble:
                 # What was sent and is not recorded would be sent once more. So a short outage is waited for.
                 if attempt == _ATTEMPTS_TO_RECORD:
@@ -182,7 +188,7 @@ class SendWebhooks:
             async with places:
                 if begun.is_closed or self._is_stopping or self._elapsed() >= until:
                     return
-                made = begun.attempts[sending.delivery.id] = await self._attempt(begun.plan.endpoint, sending)
+                made = begun.attempts[sending.delivery.id] = await self._attempt(begun, sending)
             if made[-1].failure is None:
                 begun.failures = 0
                 continue
@@ -191,7 +197,7 @@ class SendWebhooks:
             begun.is_closed |= begun.plan.progress.failures + begun.failures >= FAILURES_TO_PAUSE or is_gone(made)
             return
 
-    async def _attempt(self, endpoint: Endpoint, sending: Sending) -> list[Attempt]:
+    async def _attempt(self, begun: Round, sending: Sending) -> list[Attempt]:
         made: list[Attempt] = []
         while True:
             told = Told(
@@ -200,16 +206,40 @@ class SendWebhooks:
                 attempt=sending.delivery.attempts + len(made) + 1,
                 gap=sending.gap,
             )
-            made.append(await self._transport.send(self._messages.of_event(endpoint, told, at=self._now())))
+            made.append(await self._attempt_once(begun, told))
             quickly = made[-1].failure is AttemptFailure.CONNECT and made[-1].duration_ms < _QUICKLY_MS
             if not quickly or len(made) > 1:
                 return made
 
+    async def _attempt_once(self, begun: Round, told: Told) -> Attempt:
+        at, since = self._now(), self._elapsed()
+        try:
+            return await self._transport.send(self._messages.of_event(begun.plan.endpoint, told, at=at))
+        except InvalidEndpoint:
+            # The shop lacks the key to sign with: nothing can be sent.
+            begun.is_closed = True
+            raise
+        except Exception as error:  # noqa: BLE001 - it ends this attempt and no other, and is logged
+            begun.error = error
+            spent = round((self._elapsed() - since) * 1000)
+            return Attempt(at=at, duration_ms=spent, failure=AttemptFailure.UNEXPECTED)
 
-async def _plans(tx: Transaction, taken: Sequence[Progress], now: datetime) -> list[Plan]:
+
+async def _plans(tx: Transaction, taken: Sequence[Progress], now: datetime) -> tuple[list[Plan], list[Ended]]:
+    """Plan each round. An endpoint of which something can't be read ends with the error, and holds up no other."""
     pages = _Pages(tx, await tx.feed.bounds())
     endpoints = await tx.webhook_endpoints.get_many({progress.endpoint_id for progress in taken})
-    return [await _plan(tx, endpoints[progress.endpoint_id], progress, now, pages) for progress in taken]
+    plans: list[Plan] = []
+    failed: list[Ended] = []
+    for progress in taken:
+        endpoint = endpoints[progress.endpoint_id]
+        try:
+            plans.append(await _plan(tx, endpoint, progress, now, pages))
+        except Exception as error:
+            if isinstance(error, Trouble) and not isinstance(error, LaterRelease):
+                raise
+            failed.append(Ended(endpoint, error=error))
+    return plans, failed
 
 
 @define(eq=False)

@@ -118,7 +118,9 @@ async def _send_webhooks(send: SendWebhooks, stop: Stop) -> None:
             if isinstance(ended.error, Trouble):
                 log.warning("what was sent is not recorded, and is sent again", **about, reason=str(ended.error))
             elif ended.error is not None:
-                log.error("a round of webhooks failed, and is begun again", **about, exc_info=ended.error)
+                log.error(
+                    "an error in a round of webhooks: what did not arrive is sent again", **about, exc_info=ended.error
+                )
             elif ended.disabled is not None:
                 log.warning("a webhook endpoint was disabled", **about, because=ended.disabled.value)
             else:

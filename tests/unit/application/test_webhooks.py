@@ -792,6 +792,50 @@ async def test_an_endpoint_that_hangs_takes_one_place_and_holds_up_no_other(webh
     assert webhooks.progress(hangs).position == 4
 
 
+async def test_an_endpoint_of_which_something_can_not_be_read_holds_up_no_other(webhooks: Webhooks) -> None:
+    id_, _ = await webhooks.add(), await webhooks.add(OTHER)
+    webhooks.answers[URL] = failing("order.placed")
+    await webhooks.orders()
+    await webhooks.send()
+    broken, store = DeliveryId(id_, 1), webhooks.shop.store
+    sound = store.webhook_deliveries[broken]
+    store.webhook_deliveries[broken] = (evolve(sound[0], next_at="never"), sound[1])
+    await webhooks.orders()
+    del webhooks.answers[URL]
+    webhooks.shop.clock.forward(6 * SECOND)
+    ended = await webhooks.send()
+    assert {each.endpoint.url: type(each.error) for each in ended} == {URL: TypeError, OTHER: type(None)}
+    assert len(webhooks.received(OTHER)) == 8
+
+    store.webhook_deliveries[broken] = sound
+    webhooks.shop.clock.forward(LEASE)
+    await webhooks.send()
+    assert statuses(await webhooks.deliveries(id_)) == ["DELIVERED"] * 8
+
+
+async def test_an_error_that_nobody_expected_is_a_failure_of_its_attempt_alone(webhooks: Webhooks) -> None:
+    id_ = await webhooks.add()
+    wrong = asyncio.Event()
+
+    async def answer(request: WebhookRequest) -> Answer:
+        if request.headers["holdfast-position"] == "1" and not wrong.is_set():
+            wrong.set()
+            raise ValueError("a defect")
+        await wrong.wait()
+        return OK
+
+    webhooks.shop.receivers.answer = answer
+    await webhooks.orders(2)
+    async with asyncio.timeout(30):
+        ended = await webhooks.send()
+    assert [str(each.error) for each in ended] == ["a defect"]
+    first, *later = await webhooks.deliveries(id_)
+    assert (first.status, first.outcome) == ("RETRYING", "unexpected")
+    assert statuses(later) == ["PENDING held_behind"] * 3 + ["DELIVERED"] * 4
+    await webhooks.pass_time(6 * SECOND, step=SECOND)
+    assert statuses(await webhooks.deliveries(id_)) == ["DELIVERED"] * 8
+
+
 async def test_many_endpoints_are_recorded_together_each_with_what_came_of_it(webhooks: Webhooks) -> None:
     held_up = ["DELIVERED", "RETRYING", "PENDING held_behind", "PENDING held_behind"]
     urls = [f"https://receiver-{number}.example/" for number in range(12)]
