@@ -225,6 +225,9 @@ def reconciliations(store: MemoryStore) -> Iterator[str]:
             continue
         kept, result = store.files.get((job.id, DISCREPANCIES)), job.result or {}
         told = Counter(json.loads(line)["about"] for line in kept.content.splitlines()) if kept is not None else None
+        if "found" not in result:
+            yield f"run {job.id} is completed, and has no result"
+            continue
         if told != Counter(result["found"]):
             yield f"run {job.id} has found {result['found']}, and tells of {told}"
         if ended[f"reconciliation {job.id}"] != int(job.arguments["repairs"]):
