@@ -33,6 +33,8 @@ R = TypeVar("R")
 _MOST_ATTEMPTS: Final = 300
 # Looks at an earlier change that is about to end, and the seconds between two.
 _LOOKS, _PAUSE = 50, 0.1
+# Changes of one order that may wait. Each names those before it.
+MOST_WAITING: Final = 20
 # Characters of an event.
 _LONGEST_REASON: Final = 2000
 
@@ -47,6 +49,10 @@ class ChangeQueued:
 
 class EarlierChangeWaits(NotDone):
     """Another change of the order was accepted before this one, and is not made yet."""
+
+
+class TooManyChangesWait(NotDone):
+    """As many changes of the order wait as may wait."""
 
 
 @frozen
@@ -93,11 +99,18 @@ class QueueChanges(Generic[C, R]):
                 elif isinstance(wanted, OnlyIf) and wanted.is_guarded:
                     outcomes.append(NotYetRecorded(order.id))
                 else:
+                    id_, earlier = _job_id(call, self._new_id), [job.id for job in before if job.order_id == order.id]
+                    queued = {
+                        each.job.id for each in outcomes if isinstance(each, ChangeQueued) and each.order is order
+                    }
+                    # A request that is sent again under its key adds none.
+                    if id_ not in (waiting := queued.union(earlier)) and len(waiting) >= MOST_WAITING:
+                        outcomes.append(TooManyChangesWait(f"{len(waiting)} changes of order {order.id} wait already"))
+                        continue
                     job = new_job(
-                        id=_job_id(call, self._new_id),
+                        id=id_,
                         kind=CHANGE_ORDER,
-                        arguments=_arguments(self._name, call)
-                        | {"after": [str(job.id) for job in before if job.order_id == order.id]},
+                        arguments=_arguments(self._name, call) | {"after": list(map(str, earlier))},
                         order_id=order.id,
                         now=now,
                     )

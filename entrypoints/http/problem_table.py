@@ -33,6 +33,7 @@ from application.intake.place_order import KeyUndecided
 from application.intake.queue_orders import DatabaseNeeded
 from application.intake.unrecorded import NotYetRecorded
 from application.operations.bulk import CountNotConfirmed, UnknownBulkOperation
+from application.orders.queued_changes import TooManyChangesWait
 from application.ports.carts import CartsUnsupported
 from application.ports.rows import UnreadableFile
 from application.reconciliation.runs import NothingToRepair, UnknownReconciliation
@@ -602,6 +603,14 @@ KINDS: Final[Mapping[type[Exception], Kind]] = MappingProxyType(
             "The order has been accepted, and is not recorded yet",
             "The order waits in the queue, because the database could not take it. It is as safe as any other.",
             "Nothing was done: try again.",
+            again="yes",
+        ),
+        TooManyChangesWait: Kind(
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            "too_many_changes_wait",
+            "Too many changes of the order wait",
+            "The order is not recorded yet, and 20 changes of it wait for that.",
+            "Nothing was done: try again once the order is recorded.",
             again="yes",
         ),
         KeyUndecided: Kind(

@@ -15,7 +15,7 @@ from application.intake.queue_orders import Queued
 from application.intake.unrecorded import NotYetRecorded
 from application.jobs.kinds import CHANGE_ORDER, Progress
 from application.orders.change_details import DetailsChange
-from application.orders.queued_changes import ChangeQueued
+from application.orders.queued_changes import MOST_WAITING, ChangeQueued, TooManyChangesWait
 from application.ports.idempotency import IdempotencyKey
 from domain.errors import IllegalTransition, UnknownOrder
 from domain.ids import OrderId, UserId
@@ -170,6 +170,18 @@ async def test_a_payment_that_is_made_again_after_a_crash_is_one_payment(intakes
     intakes.shop.store.jobs[job.id] = job
     assert await finish(intakes, job) == [JobStatus.COMPLETED]
     assert len(intakes.shop.store.payments) == 1
+
+
+async def test_the_changes_that_wait_for_one_order_have_a_bound(intakes: Intakes) -> None:
+    order, other, shop = await queued_order(intakes), await queued_order(intakes), intakes.queued
+    first = await taken(await shop.request_payment(ANA, pay(order.id)))
+    for number in range(1, MOST_WAITING):
+        await taken(await shop.change_details(ANA, DetailsChange(order.id, changes={"note": str(number)})))
+    with pytest.raises(TooManyChangesWait, match="20 changes"):
+        await shop.cancel_order(ANA, order.id)
+    # The same request once more, and another order.
+    assert (await taken(await shop.request_payment(ANA, pay(order.id)))).id == first.id
+    await taken(await shop.cancel_order(ANA, other.id))
 
 
 async def test_the_order_of_another_customer_is_unknown(intakes: Intakes) -> None:
