@@ -64,7 +64,7 @@ async def test_announcements_that_are_refused_are_told_with_what_to_do(sql_engin
             ]
         )
     [warning] = [each for each in await warnings(settings, sql_engine) if "announcements" in each]
-    assert "announcements are refused by the broker since 2026-11-21 12:00:00, 2 wait" in warning
+    assert "announcements have been refused by the broker since 2026-11-21 12:00:00, 2 wait" in warning
     assert "pens.events" in warning
     assert "rabbitmqctl list_bindings" in warning
 
