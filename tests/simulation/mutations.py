@@ -1025,7 +1025,10 @@ MUTATIONS: Final = (
     Mutation("gives an event that is sent again another position", Parts(unit_of_work=_GivesASecondPosition)),
     Mutation("skips what does not fit on a page of the feed", _with(ReadFeed=_SkipsWhatDoesNotFit)),
     Mutation("follows the tail before it has read up to it", _with(FeedTail=_StartsAtTheTail)),
-    Mutation("drops work that its queue refuses", Parts(unit_of_work=_DropsRefusedWork)),
+    Mutation(
+        "drops work that its queue refuses",
+        Parts(unit_of_work=_DropsRefusedWork, weather={"unconfirmed": 0.6, "errand": "money"}),
+    ),
     Mutation("lets work wait for its announcement", _with(RelayEvents=_LetsWorkWait)),
     Mutation("drops an announcement that is refused", _with(RelayEvents=_DropsWhatIsRefused)),
     Mutation("announces what waits behind a refused announcement", _with(RelayEvents=_KnowsNobodyBehind)),
@@ -1045,7 +1048,10 @@ MUTATIONS: Final = (
         "remembers nothing of a cart that is being ordered",
         Parts(classes={"OrderCart": _OrdersWhatIsThere}, weather=CARTS),
     ),
-    Mutation("reads products without a lock", Parts(unit_of_work=_WithoutProductLocks)),
+    Mutation(
+        "reads products without a lock",
+        Parts(unit_of_work=_WithoutProductLocks, weather={"slow_locks": 0.5, "errand": "money"}),
+    ),
     Mutation("locks rows in any order", Parts(locking=_LOCKS_AS_THEY_COME)),
     Mutation("tells of an order before the commit", _with(PlaceOrder=_AnswersBeforeCommit)),
     Mutation("places an order again when there was no answer", _with(PlaceOrder=_PlacesAgain)),
@@ -1064,7 +1070,13 @@ MUTATIONS: Final = (
     Mutation("acknowledges an accepted order before it is recorded", _with(PersistOrders=_RecordsLater)),
     Mutation("does not look whether an accepted order is recorded already", _with(PersistOrders=_RecordsAgain)),
     Mutation("forgets that an accepted order is to be paid for", _with(PersistOrders=_OnlyRecords)),
-    Mutation("lets a kept refusal stand against an accepted order", _with(PersistOrders=_StandsByRefusals)),
+    Mutation(
+        "lets a kept refusal stand against an accepted order",
+        Parts(
+            classes={"PersistOrders": _StandsByRefusals},
+            weather={"embedded": False, "intake": "queued", "errand": "new"},
+        ),
+    ),
     Mutation("tells of an order that is neither confirmed nor recorded", _with(Retrying=_TellsOfWhatIsNowhere)),
     Mutation("reports an unknown outcome as not done", Parts(unit_of_work=_TakesNoAnswerForNotDone)),
     Mutation(
@@ -1097,7 +1109,9 @@ MUTATIONS: Final = (
         Parts(classes={"ReadExportPages": _ReadsBeforeItsPosition}, weather={"errand": "exports"}),
     ),
     Mutation(
-        "lets two writers of a file mix", Parts(unit_of_work=_LetsWritersMix, weather={"errand": "exports"}), seeds=4000
+        # A step of the clock ends the lease of a worker that goes on.
+        "lets two writers of a file mix",
+        Parts(unit_of_work=_LetsWritersMix, weather={"errand": "exports", "embedded": False, "clock_steps": 8}),
     ),
     Mutation(
         "notes what a bulk operation has done after it is committed",
