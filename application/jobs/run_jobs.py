@@ -7,7 +7,7 @@ from typing import Final
 from attrs import define, field, frozen
 
 from application.errors import Trouble
-from application.jobs.kinds import JobHandler, Progress
+from application.jobs.kinds import AttemptEnded, JobHandler, Progress
 from application.ports.persistence import UnitOfWork
 from domain.errors import DomainError
 from domain.ids import JobId
@@ -106,6 +106,8 @@ class RunJobs:
         renewing = asyncio.create_task(self._renew(job, progress, work))
         try:
             change, error = await work
+        except AttemptEnded:
+            return Ended(job.id, job.kind, None)
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is None or not task.cancelling():
@@ -124,6 +126,8 @@ class RunJobs:
             return lambda now_, at: now_.put_off(why, at=at, failures=now_.attempts), None
         try:
             result = await handler(job, progress)
+        except AttemptEnded:
+            raise
         except DomainError as error:
             return partial(_discarded, error), error
         except Trouble as error:

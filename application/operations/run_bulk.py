@@ -10,6 +10,7 @@ from application.access.principal import Principal
 from application.access.scopes import ALL_SCOPES
 from application.errors import Trouble
 from application.execution.working_for import WorkingFor
+from application.jobs.files import whole_file
 from application.jobs.kinds import Progress, hold
 from application.messaging.decide_dead_letters import DiscardDeadLetters, ReplayDeadLetters
 from application.operations.bulk import CHOSEN, ITEMS, BulkRequest, BulkState, UnknownBulkOperation
@@ -160,9 +161,7 @@ class RunBulk:
 
 
 async def _chosen(tx: Transaction, job: Job) -> list[int]:
-    content = b""
-    while part := await tx.files.read(job.id, CHOSEN, at=len(content)):
-        content += part
+    content = await whole_file(tx, job.id, CHOSEN)
     if not content:
         raise UnknownBulkOperation("the list of its items was removed")
     ids: list[int] = json.loads(content)

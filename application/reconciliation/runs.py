@@ -9,6 +9,7 @@ from attrs import asdict, evolve, frozen
 
 from application.access.principal import Principal
 from application.access.scopes import Scope
+from application.jobs.files import whole_file
 from application.jobs.kinds import RECONCILE
 from application.ports.audit import Caller
 from application.ports.files import StoredFile
@@ -96,9 +97,7 @@ def lines_of(findings: Sequence[Finding]) -> bytes:
 
 
 async def findings_in(tx: Transaction, file: StoredFile) -> list[Finding]:
-    content = b""
-    while part := await tx.files.read(file.job_id, file.name, at=len(content)):
-        content += part
+    content = await whole_file(tx, file.job_id, file.name)
     return [Finding(**json.loads(line)) for line in content.splitlines()]
 
 

@@ -25,6 +25,7 @@ from application.jobs.kinds import (
     RECONCILE,
     RECOVER_WEBHOOKS,
     SEED_ORDERS,
+    AttemptEnded,
     Progress,
 )
 from application.jobs.remove_old import RemoveJobs
@@ -218,6 +219,13 @@ async def test_a_job_in_progress_renews_its_lease_tells_how_far_it_is_and_can_be
     assert (await jobs.now(job)).status is JobStatus.CANCELLED
     again = await CancelJob(jobs.shop.unit_of_work, JOB_NEEDS)(SYSTEM, job.id)
     assert again.status is JobStatus.CANCELLED
+
+
+async def test_an_attempt_that_notices_that_its_job_was_taken_away_has_not_failed(jobs: Jobs) -> None:
+    jobs.handler.outcomes = [AttemptEnded("it was cancelled")]
+    await jobs.add()
+    [ended] = await jobs.run()
+    assert (ended.job, ended.error) == (None, None)
 
 
 async def test_a_job_that_was_discarded_can_be_tried_again_and_one_that_was_done_can_not(jobs: Jobs) -> None:
