@@ -91,9 +91,9 @@ class RotateSecretBody(Struct, frozen=True, forbid_unknown_fields=True):
     """For how long the secret before signs as well, as in 24h."""
 
     # Decoded where it is used, whose refusal says more than that of a pattern.
-    previous_valid_for: Annotated[
-        str, Meta(extra_json_schema={"pattern": r"^(0|[0-9]+(\.[0-9]+)?(ms|s|m|h|d))$"})
-    ] = "0"
+    previous_valid_for: Annotated[str, Meta(extra_json_schema={"pattern": r"^(0|[0-9]+(\.[0-9]+)?(ms|s|m|h|d))\Z"})] = (
+        "0"
+    )
 
     def members(self) -> int:
         """How many members the JSON has when none is written twice."""
