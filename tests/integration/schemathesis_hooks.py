@@ -1,8 +1,8 @@
 """What schemathesis loads into itself, before it sends anything.
 
-It tries each operation with a key that doesn't work as well. From one address those would be guesses, of which there may
-be only a few a minute: the faster the machine, the more of them. So every test case comes from an address of its own, as
-far as a shop behind a proxy can see.
+It tries each operation with a key that doesn't work as well. From one address those would be guesses, of which there
+may be only a few a minute: the faster the machine, the more of them. So every test case comes from an address of its
+own, as far as a shop behind a proxy can see.
 """
 
 from collections.abc import Iterator

@@ -28,8 +28,8 @@ HOOKS = Path(__file__).with_name("schemathesis_hooks.py")
 ROUTES: dict[str, Route] = app_over(Shop().use_cases).routes  # type: ignore[attr-defined]
 CASES = int(os.environ.get("HOLDFAST_TEST_CASES", "0"))
 SECONDS = 600 if not CASES else 7200
-# A short run sends the same requests each time, on a quick machine and on a slow one: what it finds is found again, and by
-# whoever changed something.
+# A short run sends the same requests each time, on a quick machine and on a slow one: what it finds is found again, and
+# by whoever changed something.
 EXTENT = (
     ["--max-examples", str(max(2, CASES // len(ROUTES))), "--generation-database", "none"]
     if CASES
