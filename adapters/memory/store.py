@@ -98,6 +98,8 @@ class MemoryStore:
     idempotency_keys: dict[IdempotencyKey, StoredAnswer] = field(factory=dict)
     dead_letters: dict[int, DeadLetter] = field(factory=dict)
     api_keys: dict[str, ApiKey] = field(factory=dict)
+    # By id: when it would be over by itself.
+    ended_sessions: dict[str, datetime] = field(factory=dict)
     jobs: dict[JobId, Job] = field(factory=dict)
     messages: dict[JobId, Message] = field(factory=dict)
     files: dict[tuple[JobId, str], KeptFile] = field(factory=dict)
@@ -147,6 +149,8 @@ class Changes:
     pruned_keys: set[IdempotencyKey] = field(factory=set, init=False)
     recorded_at: Overlay[OrderId, datetime] = field(init=False)
     api_keys: Overlay[str, ApiKey] = field(init=False)
+    # None for one that is removed.
+    ended_sessions: dict[str, datetime | None] = field(factory=dict, init=False)
     audit: list[AuditEntry] = field(factory=list, init=False)
     checked: Overlay[str, Checked] = field(init=False)
     webhook_endpoints: Overlay[EndpointId, Endpoint] = field(init=False)
@@ -182,6 +186,9 @@ class Changes:
     def files_there(self) -> dict[tuple[JobId, str], KeptFile]:
         return _changed(self.store.files, self.files)
 
+    def sessions_that_ended(self) -> dict[str, datetime]:
+        return _changed(self.store.ended_sessions, self.ended_sessions)
+
     def webhook_deliveries_there(self) -> dict[DeliveryId, KeptDelivery]:
         return _changed(self.store.webhook_deliveries, self.webhook_deliveries)
 
@@ -200,6 +207,7 @@ class Changes:
         store.files = self.files_there()
         store.recorded_at.update(self.recorded_at.written)
         store.api_keys.update(self.api_keys.written)
+        store.ended_sessions = self.sessions_that_ended()
         store.audit += self.audit
         store.checked.update(self.checked.written)
         store.webhook_endpoints.update(self.webhook_endpoints.written)

@@ -9,6 +9,7 @@ from adapters.memory.repositories.audit import MemoryAudit
 from adapters.memory.repositories.consistency_checks import MemoryConsistencyChecks
 from adapters.memory.repositories.dead_letters import MemoryDeadLetters
 from adapters.memory.repositories.earlier_prices import MemoryEarlierPrices
+from adapters.memory.repositories.ended_sessions import MemoryEndedSessions
 from adapters.memory.repositories.events import MemoryEvents
 from adapters.memory.repositories.feed import MemoryFeed
 from adapters.memory.repositories.files import MemoryFiles
@@ -122,6 +123,10 @@ class MemoryTransaction:
     @property
     def api_keys(self) -> MemoryApiKeys:
         return MemoryApiKeys(self._changes.api_keys)
+
+    @property
+    def ended_sessions(self) -> MemoryEndedSessions:
+        return MemoryEndedSessions(self._changes)
 
     @property
     def jobs(self) -> MemoryJobs:

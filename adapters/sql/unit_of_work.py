@@ -14,6 +14,7 @@ from adapters.sql.repositories.audit import SqlAudit
 from adapters.sql.repositories.consistency_checks import SqlConsistencyChecks
 from adapters.sql.repositories.dead_letters import SqlDeadLetters
 from adapters.sql.repositories.earlier_prices import SqlEarlierPrices
+from adapters.sql.repositories.ended_sessions import SqlEndedSessions
 from adapters.sql.repositories.events import SqlEvents
 from adapters.sql.repositories.feed import SqlFeed
 from adapters.sql.repositories.files import SqlFiles
@@ -107,6 +108,7 @@ class _SqlTransaction:
     dead_letters = _repository(lambda block, _: SqlDeadLetters(block))
     open_periods = _repository(lambda block, _: SqlOpenPeriods(block))
     api_keys = _repository(lambda block, _: SqlApiKeys(block))
+    ended_sessions = _repository(lambda block, _: SqlEndedSessions(block))
     jobs = _repository(lambda block, _: SqlJobs(block))
     messages = _repository(lambda block, _: SqlMessages(block))
     files = _repository(lambda block, _: SqlFiles(block))

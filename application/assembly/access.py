@@ -1,6 +1,7 @@
 """API keys and the audit."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 
 from attrs import frozen
 
@@ -10,10 +11,14 @@ from application.access.guarded import Guarded
 from application.access.manage_keys import CreateKey, IssuedKey, ListKeys, NewKey, RevokeKey, RotateKey
 from application.access.principal import Principal
 from application.access.scopes import Scope
+from application.access.sessions import ConsoleSessions, FindEndedSessions, RecordEndedSessions, RemoveSessions
 from application.assembly.shared import Shared
 from application.execution.circuit_breaker import CircuitBreaker
 from application.ports.api_keys import ApiKey
 from application.ports.audit import AuditEntry
+
+C = TypeVar("C")
+R = TypeVar("R")
 
 
 @frozen(kw_only=True, slots=False)
@@ -24,10 +29,16 @@ class AccessUseCases:
     rotate_key: Guarded[..., IssuedKey]
     revoke_key: Callable[[Principal, str], Awaitable[ApiKey]]
     authenticate: Authenticate
+    console_sessions: ConsoleSessions
+    remove_sessions: RemoveSessions
 
 
 def access_use_cases(shared: Shared) -> AccessUseCases:
     limits, uow, now, new_secret = shared.limits, shared.uow, shared.ports.now, shared.ports.new_secret
+
+    def breaker(work: Callable[[Sequence[C]], Awaitable[Sequence[R]]]) -> CircuitBreaker[C, R]:
+        return CircuitBreaker(shared.batches(work), seconds=limits.database_timeout, pause=limits.breaker_pause)
+
     return AccessUseCases(
         list_audit=Guarded(Scope.AUDIT_READ, ListAudit(uow)),
         create_key=Guarded(Scope.KEYS_WRITE, CreateKey(uow, new_secret, now)),
@@ -35,10 +46,14 @@ def access_use_cases(shared: Shared) -> AccessUseCases:
         rotate_key=Guarded(Scope.KEYS_WRITE, RotateKey(uow, new_secret, now)),
         revoke_key=Guarded(Scope.KEYS_WRITE, RevokeKey(uow, now)),
         authenticate=Authenticate(
-            CircuitBreaker(shared.batches(FindKeys(uow)), seconds=limits.database_timeout, pause=limits.breaker_pause),
+            breaker(FindKeys(uow)),
             shared.batches(NoteUse(uow, now)),
             now,
             database_answers=uow.answers,
             time=shared.ports.elapsed,
         ),
+        console_sessions=ConsoleSessions(
+            breaker(FindEndedSessions(uow)), breaker(RecordEndedSessions(uow)), time=shared.ports.elapsed
+        ),
+        remove_sessions=RemoveSessions(uow, now),
     )

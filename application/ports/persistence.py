@@ -16,6 +16,7 @@ from application.ports.jobs import Jobs, Messages
 from application.ports.order_search import STRETCH, OrderFilter, OrdersFound
 from application.ports.outbox import Announcements, Outbox, WaitingWork
 from application.ports.reset import Resets
+from application.ports.sessions import EndedSessions
 from application.ports.webhook_store import WebhookDeliveries, WebhookEndpoints, WebhookProgress
 from domain.dead_letter import DeadLetter, DeadMessage
 from domain.dead_letter_groups import LetterSummary
@@ -235,6 +236,8 @@ class Transaction(Protocol):
     def open_periods(self) -> OpenPeriods: ...
     @property
     def api_keys(self) -> ApiKeys: ...
+    @property
+    def ended_sessions(self) -> EndedSessions: ...
     @property
     def jobs(self) -> Jobs: ...
     @property

@@ -103,6 +103,8 @@ class Worker:
             log.info("deliveries of webhooks that ended long ago were removed", count=removed)
         if removed := await self.use_cases.remove_files():
             log.info("exports that were written long ago were removed", count=removed)
+        if removed := await self.use_cases.remove_sessions():
+            log.debug("ends of sessions of the console were removed, since they would be over by now", count=removed)
         return _REMOVE_JOBS
 
     async def _expire(self) -> float:

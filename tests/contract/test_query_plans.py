@@ -34,6 +34,7 @@ from application.ports.idempotency import IdempotencyKey, StoredResponse
 from application.ports.order_search import STRETCH, OrderFilter
 from application.ports.outbox import Announcement, OutboxEntry
 from application.ports.persistence import Transaction
+from application.ports.sessions import Session
 from application.ports.webhook_store import DeliveryFilter
 from bench.growth import fill
 from domain.catalogue.product import StockAdjustment
@@ -133,6 +134,8 @@ MORE = (
     ) AS one
     """,
     "ANALYZE webhook_deliveries",
+    "INSERT INTO ended_sessions (id, until) SELECT lpad(i::text, 64, 'x'), now() FROM generate_series(1, 50000) AS i",
+    "ANALYZE ended_sessions",
     "ANALYZE feed, feed_queue, jobs, messages, announcements, waiting_work, outbox, dead_letters, stock_adjustments",
 )
 
@@ -288,6 +291,8 @@ def samples_of(known: Sequence[Order]) -> Arguments:
         "audit.subject": "product 7",
         "audit.before": 100,
         "consistency_checks.found": {"stock": 1, "charge": 0},
+        "ended_sessions.sessions": [Session(f"{number:064}", NOW) for number in range(BATCH)],
+        "ended_sessions.ids": [f"{number:064}" for number in range(BATCH)],
         "api_keys.keys": [an_api_key(f"{number:012}") for number in range(3)],
         "api_keys.ids": [f"{number:012}" for number in range(BATCH)],
         "api_keys.after": f"{1:012}",

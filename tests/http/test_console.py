@@ -194,6 +194,50 @@ async def test_a_session_has_its_time_and_is_of_this_shop(shop: Shop, visitor: V
         assert (await visitor.get("/console/audit")).status_code == 303
 
 
+async def test_a_cookie_that_was_copied_before_signing_out_lets_nobody_in_anywhere(
+    shop: Shop, visitor: Visitor
+) -> None:
+    await visitor.sign_in("admin")
+    # Of another process, which has seen the session, and of one that has not.
+    others = [Visitor(app_over(assemble(shop.ports, Limits()), console=Door(), now=shop.clock)) for _ in range(2)]
+    copied = visitor.cookie
+    for each in others:
+        # The same bytes, written in another way.
+        each.cookie = copied + "="
+    assert (await others[0].get("/console/audit")).status_code == 200
+    response = await visitor.send("POST", "/console/sign-out")
+    assert response.headers["Location"] == f"{SIGN_IN}?done=signed-out"
+    assert response.headers["Set-Cookie"].startswith(f"{COOKIE}=; Max-Age=0;")
+    for each in (visitor, *others):
+        for path in ("/console/audit", "/console/live"):
+            assert (await each.get(path)).headers["Location"].startswith(SIGN_IN)
+        assert (await each.send("POST", "/console/keys/x/revoke")).headers["Location"].startswith(SIGN_IN)
+    await visitor.sign_in("admin")
+    assert visitor.cookie != copied
+    assert (await visitor.get("/console/audit")).status_code == 200
+
+
+async def test_signing_out_without_a_session_leaves_nothing_behind(shop: Shop, visitor: Visitor) -> None:
+    await visitor.sign_in("admin")
+    assert shop.store.ended_sessions == {}
+    for cookie in ("", f"{COOKIE}=made-up"):
+        stranger = Visitor(app_for(shop))
+        stranger.cookie = cookie
+        await stranger.send("POST", "/console/sign-out")
+    assert shop.store.ended_sessions == {}
+
+
+async def test_signing_out_without_the_database_says_what_a_copy_of_the_session_can_do(
+    shop: Shop, visitor: Visitor
+) -> None:
+    await visitor.sign_in("admin")
+    shop.unsteady.gone = True
+    response = await visitor.send("POST", "/console/sign-out")
+    assert response.headers["Set-Cookie"].startswith(f"{COOKIE}=; Max-Age=0;")
+    assert "revoke the key" in await text_of(visitor, response.headers["Location"])
+    assert (await visitor.get("/console/audit")).headers["Location"].startswith(SIGN_IN)
+
+
 async def test_a_key_in_the_cookie_is_no_key_for_the_api(shop: Shop) -> None:
     async def nobody(_: Request) -> Principal:
         raise Unauthenticated("send a key")

@@ -81,6 +81,8 @@ _NOT_CALLED: Final = {
     *(f"{name}.count" for name in ("products", "jobs")),
     # Only requests about the audit.
     "audit.page",
+    # Only browsers in the console, and what is left of them after two days.
+    *(f"ended_sessions.{method}" for method in ("add_many", "among", "remove")),
     # Only requests that carry an API key, and those about keys. The clients here are let in without one.
     *(f"api_keys.{method}" for method in ("add_many", "get_many", "save_many", "note_use", "page")),
 }

@@ -39,6 +39,17 @@ api_keys: Final = Table(
     PrimaryKeyConstraint("id", name="api_keys_pk"),
 )
 
+# What was signed out of the console before its time.
+ended_sessions: Final = Table(
+    "ended_sessions",
+    metadata,
+    Column("id", String(64), nullable=False),
+    Column("until", UtcDateTime, nullable=False),
+    PrimaryKeyConstraint("id", name="ended_sessions_pk"),
+    Index("ended_sessions_by_end", "until"),
+    sqlite_with_rowid=False,
+)
+
 # No row is ever changed or removed.
 audit: Final = Table(
     "audit",

@@ -27,11 +27,11 @@ class Kit:
 
     async def caller(self, sent: Request) -> Principal:
         """Return who looks at the page. Raise `Unauthenticated`, `Forbidden` for a customer, or `Trouble`."""
-        token = self.sessions.token_in(sent.cookies.get(COOKIE))
-        if token is None:
+        signed_in = self.sessions.read(sent.cookies.get(COOKIE))
+        if signed_in is None or not await self.use_cases.console_sessions.is_open(signed_in.session):
             if self.sign_in.required:
                 raise Unauthenticated("sign in first")
             return ANYBODY
-        by = await self.sign_in.by_token(token, sent)
+        by = await self.sign_in.by_token(signed_in.token, sent)
         by.expect_shop()
         return by

@@ -40,6 +40,8 @@ _TYPES: Final[Mapping[str, str]] = {
 # What an act has done, as the next page says it. An address can't make the console say anything else.
 DONE: Final[Mapping[str, str]] = {
     "signed-out": "You are signed out.",
+    "signed-out-here": "You are signed out in this browser. The database did not answer, so a copy of the session may"
+    " work on: if there can be one, revoke the key.",
     "order-pay": "Its payment is requested. The worker charges the customer.",
     "order-complete": "The order is completed.",
     "order-cancel": "The order is cancelled.",

@@ -8,6 +8,7 @@ from quart import request
 from werkzeug.exceptions import NotFound
 
 from application.access.principal import Forbidden, Principal, Unauthenticated
+from application.errors import Trouble
 from entrypoints.http.console.kit import Kit
 from entrypoints.http.console.navigation import navigation_for
 from entrypoints.http.console.pages import THEME_COOKIE, THEMES, see_other, static_reply
@@ -72,11 +73,20 @@ class _Screens:
             return self._form(wanted, problem=f"This key does not let you in: {error}.")
         except Forbidden:
             return self._form(wanted, problem="This is the key of a customer. The console is for the shop.")
+        session, cookie = self._kit.sessions.begin(token)
+        self._kit.use_cases.console_sessions.begin(session)
         # The next page tells if the browser has not kept the cookie.
-        return see_other(address(SIGN_IN, kept=1, next=wanted), ("Set-Cookie", self._kit.sessions.begin(token)))
+        return see_other(address(SIGN_IN, kept=1, next=wanted), ("Set-Cookie", cookie))
 
     async def sign_out(self) -> Reply:
-        return see_other(f"{SIGN_IN}?done=signed-out", ("Set-Cookie", self._kit.sessions.end()))
+        """End the session, also for a copy of its cookie. Whatever happens, this browser forgets it."""
+        signed_in, done = self._kit.sessions.read(request.cookies.get(COOKIE)), "signed-out"
+        if signed_in is not None:
+            try:
+                await self._kit.use_cases.console_sessions.end(signed_in.session)
+            except Trouble:
+                done = "signed-out-here"
+        return see_other(address(SIGN_IN, done=done), ("Set-Cookie", self._kit.sessions.end()))
 
     async def theme(self) -> Reply:
         sent = await form()

@@ -210,6 +210,8 @@ OPERATIONS: dict[str, tuple[Scope | None, Callable[[Any, Principal, Any, Any], A
 INTERNAL = {
     "prune_keys",
     "authenticate",
+    "console_sessions",
+    "remove_sessions",
     "run_jobs",
     "remove_jobs",
     "remove_files",
