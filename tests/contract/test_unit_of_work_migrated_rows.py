@@ -8,7 +8,7 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Connection, MetaData, Table, inspect, text
+from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -78,21 +78,21 @@ def insert(connection: Connection, table: str) -> None:
 
 
 def rows(connection: Connection, columns: dict[str, list[str]] | None = None) -> dict[str, list[tuple[object, ...]]]:
-    found = {}
-    for name in columns or [name for name in inspect(connection).get_table_names() if name in ROWS]:
-        table = Table(name, MetaData(), autoload_with=connection)
-        wanted = columns[name] if columns else table.c.keys()
-        found[name] = [
-            tuple(row) for row in connection.execute(table.select().with_only_columns(*(table.c[c] for c in wanted)))
+    """As the driver gives them: to reflect each table of each revision takes ten times as long."""
+    quote = connection.dialect.identifier_preparer.quote
+    return {
+        name: [
+            tuple(row)
+            for row in connection.exec_driver_sql(f"SELECT {', '.join(map(quote, wanted))} FROM {name}")  # noqa: S608
         ]
-    return found
+        for name, wanted in (columns or columns_of(connection)).items()
+    }
 
 
 def columns_of(connection: Connection) -> dict[str, list[str]]:
-    inspector = inspect(connection)
     return {
-        name: [column["name"] for column in inspector.get_columns(name)]
-        for name in inspector.get_table_names()
+        name: [column["name"] for column in columns]
+        for (_, name), columns in inspect(connection).get_multi_columns().items()
         if name in ROWS
     }
 
