@@ -7,16 +7,18 @@ takes away what only earlier releases need, when none of them is at work any mor
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import cache
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final, TypeVar
 
 import structlog
-from alembic import command
 from alembic.config import Config
 from alembic.operations import Operations
-from alembic.runtime.migration import MigrationContext
+from alembic.runtime.environment import EnvironmentContext
+from alembic.runtime.migration import MigrationContext, MigrationStep
+from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from attrs import evolve
 from sqlalchemy import Connection, Row, event, inspect, text
@@ -221,17 +223,23 @@ def _upgrade(connection: Connection, target: str) -> str | None:
     step = _next(schema_of(connection), target)
     if step is None:
         return None
+    scripts = _scripts(_FOLDER)
+    revision = MigrationStep.upgrade_from_script(scripts.revision_map, scripts.get_revision(step))
+    environment = EnvironmentContext(
+        Config(attributes={"connection": connection}), scripts, fn=lambda _found, _context: [revision]
+    )
     try:
-        command.upgrade(_config(connection), step)
+        with environment:
+            scripts.run_env()
     except CommandError as error:
         raise Unavailable(f"the tables can't be migrated: {error}") from error
     return step
 
 
-def _config(connection: Connection) -> Config:
-    config = Config(attributes={"connection": connection})
-    config.set_main_option("script_location", str(_FOLDER).replace("%", "%%"))
-    return config
+@cache
+def _scripts(folder: Path) -> ScriptDirectory:
+    """All migrations, loaded once. `alembic upgrade` loads them all for each step, which takes longer than the step."""
+    return ScriptDirectory(folder)
 
 
 async def _steps(migrator: Migrator, revision: str, name: str) -> None:
