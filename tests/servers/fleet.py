@@ -40,6 +40,11 @@ def _named(name: str) -> str | None:
     return None if not url or url.startswith(_SQLITE) else url
 
 
+def is_ours(name: str) -> bool:
+    """Whether the server is started for the run, and ends with it."""
+    return _named(name) is None
+
+
 def _reached(name: str, url: str) -> str:
     parts = urlsplit(url)
     # `hostname` and `port` are all that is said of it: the rest may hold a password.
