@@ -4,8 +4,10 @@ Every method of every repository is called in every way that its signature allow
 one is asked for its arguments here, and a new way of calling an old one is found by itself.
 """
 
+import asyncio
 import inspect
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from itertools import product
@@ -21,8 +23,7 @@ from uuid_utils.compat import uuid7
 
 from adapters.payments.simulated.ledger import MemoryLedger
 from adapters.sql.core.compiled import compiled
-from adapters.sql.core.engine import backend_of, create_engine
-from adapters.sql.migrate import migrate
+from adapters.sql.core.engine import backend_of
 from adapters.sql.tables import metadata
 from adapters.sql.unit_of_work import SqlUnitOfWork
 from application.errors import Aborted
@@ -393,17 +394,28 @@ async def everything_sent(engine: AsyncEngine, known: Sequence[Order] = ()) -> l
     return sent
 
 
+@pytest.fixture(scope="module")
+def grown_database(new_migrated_database: Callable[[], str]) -> str:
+    """Some business, with more in the outbox and among the dead letters than there should be. No test changes it."""
+    url = new_migrated_database()
+
+    async def grow() -> None:
+        async with engine_on(url, statement_timeout=60) as engine:
+            await fill(engine, MemoryLedger(), count=ORDERS)
+            async with engine.begin() as connection:
+                for statement in MORE:
+                    await connection.execute(text(statement))
+
+    # In a thread of its own, so that no event loop of a test is disturbed.
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, grow()).result(timeout=600)
+    return url
+
+
 @pytest.fixture
-async def grown(new_database: Callable[[], str]) -> AsyncIterator[AsyncEngine]:
-    """A database that has seen some business, with more in the outbox and among the dead letters than it should."""
-    engine = create_engine(new_database(), statement_timeout=60)
-    await migrate(engine)
-    await fill(engine, MemoryLedger(), count=ORDERS)
-    async with engine.begin() as connection:
-        for statement in MORE:
-            await connection.execute(text(statement))
-    yield engine
-    await engine.dispose()
+async def grown(grown_database: str) -> AsyncIterator[AsyncEngine]:
+    async with engine_on(grown_database, statement_timeout=60) as engine:
+        yield engine
 
 
 async def test_no_query_reads_through_a_table_that_grows_on_postgresql(grown: AsyncEngine) -> None:
@@ -414,6 +426,24 @@ async def test_no_query_reads_through_a_table_that_grows_on_postgresql(grown: As
     assert {found for found in findings if found.partition(":")[0] not in COUNTS_EVERYTHING} == set()
     # It would be no test if it found nothing where there is something.
     assert {found.partition(":")[0] for found in findings} == COUNTS_EVERYTHING
+
+
+async def test_a_page_of_all_orders_is_not_planned_anew(grown_database: str) -> None:
+    """To plan it takes longer than to read it."""
+    async with engine_on(grown_database, pool_size=1) as engine:
+        for limit in (2, 11, 51, 201):
+            for _ in range(10):
+                async with SqlUnitOfWork(engine).reading() as tx:
+                    first = await tx.orders.page(user_id=None, status=None, before=None, limit=limit)
+                    await tx.orders.page(user_id=None, status=None, before=first[-1].id, limit=limit)
+        async with engine.connect() as connection:
+            planned = await connection.execute(
+                text("SELECT statement, custom_plans FROM pg_prepared_statements WHERE statement LIKE '%order_items%'")
+            )
+            found = planned.all()
+    # What is prepared is planned for its parameters five times at first, whatever it is.
+    assert [row for row in found if row.custom_plans > 5] == []
+    assert found
 
 
 async def test_no_query_is_planned_for_a_shop_without_orders(new_migrated_database: Callable[[], str]) -> None:
@@ -429,27 +459,6 @@ async def test_no_query_is_planned_for_a_shop_without_orders(new_migrated_databa
             await connection.execute(text(f"ANALYZE {', '.join(sorted(OFTEN_EMPTY))}"))
         findings = await found_on_postgresql(engine, kept_alone=True)
     assert {found for found in findings if found.partition(":")[0] not in COUNTS_EVERYTHING} == set()
-
-
-async def test_a_page_of_all_orders_is_not_planned_anew(grown: AsyncEngine) -> None:
-    """To plan it takes longer than to read it."""
-    engine = create_engine(grown.url, pool_size=1)
-    try:
-        for limit in (2, 11, 51, 201):
-            for _ in range(10):
-                async with SqlUnitOfWork(engine).reading() as tx:
-                    first = await tx.orders.page(user_id=None, status=None, before=None, limit=limit)
-                    await tx.orders.page(user_id=None, status=None, before=first[-1].id, limit=limit)
-        async with engine.connect() as connection:
-            planned = await connection.execute(
-                text("SELECT statement, custom_plans FROM pg_prepared_statements WHERE statement LIKE '%order_items%'")
-            )
-            found = planned.all()
-    finally:
-        await engine.dispose()
-    # What is prepared is planned for its parameters five times at first, whatever it is.
-    assert [row for row in found if row.custom_plans > 5] == []
-    assert found
 
 
 async def found_on_postgresql(
