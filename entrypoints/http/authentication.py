@@ -71,10 +71,10 @@ class Bearer:
     async def _password_in(self, request: Request) -> str | None:
         """Return the password that a request at one of the addresses for it has. None: its caller needs another key."""
         is_as_before = request.path in _AS_BEFORE
-        if _PASSWORD in request.headers and (is_as_before or request.path in _BY_PASSWORD):
-            return request.headers[_PASSWORD]
-        if not is_as_before:
+        if not is_as_before and request.path not in _BY_PASSWORD:
             return None
+        if (in_header := request.headers.get(_PASSWORD)) is not None or not is_as_before:
+            return in_header
         in_body = None
         # What is no such body is refused later, with all that is wrong.
         with suppress(msgspec.MsgspecError, RecursionError, UnicodeDecodeError):

@@ -26,3 +26,13 @@ class PlainHeaders(Headers):
             if name.lower() == wanted:
                 return value if type is None else super().get(key, default, type)
         return default
+
+    def getlist(self, key: str, type: Any = None) -> Any:  # noqa: A002 - as above
+        if type is not None:
+            return super().getlist(key, type)
+        wanted = key.lower()
+        return [value for name, value in self._list if name.lower() == wanted]
+
+    def __contains__(self, key: object) -> bool:
+        wanted = str(key).lower()
+        return wanted in [name.lower() for name, _ in self._list]

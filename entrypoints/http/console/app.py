@@ -11,8 +11,6 @@ from urllib.parse import quote
 import structlog
 from attrs import define, field
 from quart import Quart, Request, Response, request
-from quart.wrappers.base import BaseRequestWebsocket
-from werkzeug.routing import MapAdapter
 
 from application.access.principal import Unauthenticated
 from application.assembly.use_cases import UseCases
@@ -120,12 +118,6 @@ class _ConsoleApp(LeanQuart):
     request_timeout: float
     # By the name of their endpoint.
     routes: dict[str, Route]
-
-    def create_url_adapter(self, request: BaseRequestWebsocket | None) -> MapAdapter | None:
-        """Bind the routes without the host, as the API does."""
-        if request is None:
-            return super().create_url_adapter(request)
-        return self.url_map.bind("localhost", default_method=request.method, path_info=request.path)
 
     async def dispatch_request(self, request_context: Any = None) -> Any:
         sent = cast(Request, request_context.request)

@@ -13,7 +13,7 @@ handler reads the body itself, in the server's own task, which the server cancel
 
 import asyncio
 from collections.abc import AsyncGenerator, Generator
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Final, cast
 
 from quart import Quart, Request
@@ -22,6 +22,7 @@ from quart.sessions import NullSession, SessionInterface
 from quart.typing import ResponseTypes
 from quart.wrappers.base import BaseRequestWebsocket
 from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.routing import MapAdapter
 
 from application.execution.working_for import TracedId, WorkingFor
 from application.ports.telemetry import NoTelemetry
@@ -31,6 +32,7 @@ from entrypoints.http.measuring import MeasureRequests
 from entrypoints.http.prefix import keep, split
 from entrypoints.http.request_ids import REQUEST_ID, request_id_of
 from entrypoints.http.server.asgi import Receive, Scope, Send
+from entrypoints.http.server.routing import BoundRules, FixedRules, fixed_rules
 from entrypoints.http.tracing import TraceRequests
 
 
@@ -102,6 +104,8 @@ class LeanRequest(Request):
 class Connection(ASGIHTTPConnection):
     """One request and its response."""
 
+    app: "LeanQuart"
+    scope: Scope  # type: ignore[assignment]  # Quart's own type is closed
     _request_id: str
     _request: LeanRequest
     _begun: float
@@ -109,17 +113,17 @@ class Connection(ASGIHTTPConnection):
 
     async def __call__(self, receive: Receive, send: Send) -> None:
         prefix, self.scope["path"] = split(_path_as_sent(self.scope["raw_path"]))
-        keep(cast(Scope, self.scope), prefix)
+        keep(self.scope, prefix)
         request = self._create_request_from_scope(send)
         request.body.receive = receive
-        measure, trace = cast(LeanQuart, self.app).measure, cast(LeanQuart, self.app).trace
+        measure, trace = self.app.measure, self.app.trace
         self._request, self._begun = request, asyncio.get_running_loop().time()
         self._request_id = request_id_of(self.scope["headers"])
-        span = None if trace is None else trace.begin(cast("list[tuple[bytes, bytes]]", self.scope["headers"]))
+        span = None if trace is None else trace.begin(self.scope["headers"])
         if span is not None:
             self._request_id = TracedId.of(self._request_id, span.traceparent)
         # A response that does not come from here names the request, too (`closing.py`).
-        cast(Scope, self.scope)[REQUEST_ID] = self._request_id
+        self.scope[REQUEST_ID] = self._request_id
         measure.in_flight += 1
         try:
             with WorkingFor((self._request_id,)):
@@ -131,13 +135,10 @@ class Connection(ASGIHTTPConnection):
 
     async def _send_response(self, send: Send, response: ResponseTypes) -> None:
         self._status = response.status_code
-        cast(LeanQuart, self.app).measure(
-            self._request, response.status_code, asyncio.get_running_loop().time() - self._begun
-        )
+        self.app.measure(self._request, self._status, asyncio.get_running_loop().time() - self._begun)
         response.headers.add(REQUEST_ID, self._request_id)
-        cors = cast(LeanQuart, self.app).cors
-        if cors is not None:
-            response.headers.extend(cors.headers(self.scope["headers"]))
+        if self.app.cors is not None:
+            response.headers.extend(self.app.cors.headers(self.scope["headers"]))
         await super()._send_response(send, response)
 
     def _create_request_from_scope(self, send: Send) -> LeanRequest:
@@ -159,7 +160,7 @@ class Connection(ASGIHTTPConnection):
             ),
             root_path,
             scope["http_version"],
-            scope,
+            cast(Any, scope),
             max_content_length=self.app.config["MAX_CONTENT_LENGTH"],
             body_timeout=self.app.config["BODY_TIMEOUT"],
             send_push_promise=partial(self._send_push_promise, send),
@@ -195,3 +196,14 @@ class LeanQuart(Quart):
     # None if nothing is traced.
     trace: TraceRequests | None = None
     session_interface = _NoSessions()  # type: ignore[assignment]  # Quart types it as its own default
+
+    def create_url_adapter(self, request: BaseRequestWebsocket | None) -> MapAdapter | None:
+        """Bind the rules to a request; without one, as Quart does."""
+        if request is None:
+            return super().create_url_adapter(request)
+        return BoundRules(self.url_map, self._fixed_rules, request)
+
+    @cached_property
+    def _fixed_rules(self) -> FixedRules:
+        # Quart lets nobody add a route after the first request.
+        return fixed_rules(self.url_map)
