@@ -23,7 +23,7 @@ _GIVES_UP: Final = 3.0
 _QUEUED: Final = {"embedded": False, "intake": "queued", "errand": "place"}
 AUTO: Final[dict[str, Any]] = {"embedded": False, "intake": "auto", "errand": "place"}
 # Slow caches that lose nothing, with a client that reads through every process.
-_WATCHED: Final = {
+WATCHED: Final[dict[str, Any]] = {
     "embedded": False,
     "intake": "direct",
     "away": (),
@@ -35,7 +35,7 @@ _WATCHED: Final = {
 }
 # Everything is fast except the updates of orders in caches: an older version may arrive after a client has seen a newer
 # one.
-LATE_NEWS: Final[dict[str, Any]] = _WATCHED | {
+LATE_NEWS: Final[dict[str, Any]] = WATCHED | {
     "slow_caches": 0.9,
     "late_news": True,
     "keys": 0.0,
@@ -98,12 +98,12 @@ _LEADS_TO: Final[dict[str, dict[str, Any]]] = {
     "products.add_many": LATE_NEWS,
     "stock_adjustments.add_many": LATE_NEWS,
     "catalogue_cache.begin_epoch": LATE_NEWS,
-    "stock_cache.put_committed": _WATCHED,
-    "recent_orders.put_many": _WATCHED,
+    "stock_cache.put_committed": WATCHED,
+    "recent_orders.put_many": WATCHED,
     "recent_orders.put_accepted": _QUEUED,
     # Customers speak about orders that are nowhere yet. A cache that is gone would give no answer.
     "recent_orders.get_accepted": HURRY | {"errand": "messages", "cache_losses": 0.0},
-    "recent_orders.invalidate_below": _WATCHED,
+    "recent_orders.invalidate_below": WATCHED,
     "idempotency_keys.claim": REPEATS,
     "idempotency_keys.add_many": REPEATS,
     "products.page": {"errand": "products"},
