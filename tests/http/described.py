@@ -33,10 +33,12 @@ def expect_described(app: Quart, method: str, path: str, response: Response, con
         _MADE[names] = _operations([route for route in routes.values() if route.wording is None])
     described, status = _MADE[names][openapi.operation_id(routes[endpoint])], response.status_code
     assert str(status) in described, f"{method} {path}: {status} is not in the document"
+    contents = described[str(status)].get("content", {})
+    if status in {204, 304}:
+        assert not contents, f"{method} {path}: {status} has no content, and has some in the document"
     if not content:
         return
     media_type = response.headers["Content-Type"].partition(";")[0]
-    contents = described[str(status)].get("content", {})
     assert media_type in contents, f"{method} {path}: {status} with {media_type} is not in the document"
     if (validator := contents[media_type]) is not None:
         validator.validate(msgspec.json.decode(content))

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from secrets import token_hex
 
 import msgspec
 import pytest
@@ -136,8 +137,11 @@ def sqlite(embedded: Service) -> Service:
 
 
 @pytest.fixture
-def postgresql(tmp_path: Path, new_migrated_database: Callable[[], str]) -> Iterator[Service]:
-    service = Service(folder=tmp_path, settings={"DATABASE_URL": new_migrated_database()})
+def postgresql(tmp_path: Path, new_migrated_database: Callable[[], str], redis_url: str) -> Iterator[Service]:
+    # Without Redis there are no carts, and all requests to them get 501.
+    namespace = f"test-{token_hex(6)}"
+    settings = {"DATABASE_URL": new_migrated_database(), "REDIS_URL": redis_url, "HOLDFAST_NAMESPACE": namespace}
+    service = Service(folder=tmp_path, settings=settings)
     yield service
     service.kill()
 

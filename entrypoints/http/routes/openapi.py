@@ -149,13 +149,17 @@ def _parameters(route: Route) -> Iterator[dict[str, Any]]:
             yield {"name": name, "in": "header", "schema": schema, "description": meaning, "example": example}
 
 
+# RFC 9110, sections 15.3.5 and 15.4.5.
+_WITHOUT_CONTENT: Final = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
+
+
 def _responses(route: Route) -> Iterator[tuple[str, dict[str, Any]]]:
     for status, example in route.answers.items():
         response: dict[str, Any] = {"description": status.phrase, "headers": {REQUEST_ID: _ref("headers", REQUEST_ID)}}
         if isinstance(example, msgspec.Struct):
             schema = {"$ref": _REF.format(name=type(example).__name__)}
             response["content"] = {JSON: {"schema": schema, "example": msgspec.to_builtins(example, enc_hook=plain)}}
-        for media_type in route.produces:
+        for media_type in () if status in _WITHOUT_CONTENT else route.produces:
             if media_type != JSON or example is ...:
                 response.setdefault("content", {})[media_type] = {}
         yield str(status.value), response
