@@ -10,6 +10,7 @@ from application.access.scopes import Scope
 from application.assembly.shared import Shared
 from application.execution.bounded import Bounded
 from application.messaging.decide_dead_letters import DiscardDeadLetters, ReplayDeadLetters
+from application.operations.act_on_orders import ActOnOrders
 from application.operations.bulk import Measured
 from application.operations.bulk_operations import (
     BulkOperation,
@@ -23,6 +24,8 @@ from application.operations.bulk_operations import (
 from application.operations.run_bulk import RunBulk
 from application.operations.trial import Trial
 from application.operations.try_dead_letter import TryDeadLetter
+from application.orders.cancel_order import CancelOrder
+from application.payments.request_payment import RequestPayment
 from domain.ids import JobId
 from domain.jobs.job import Job
 
@@ -39,20 +42,21 @@ class OperationsUseCases:
 
 
 def operations_use_cases(shared: Shared) -> OperationsUseCases:
-    # The act decides which scope is needed to start one. Whoever may replay may look, and stop.
+    # The act decides which scope is needed to start one, and to follow it.
     ports, uow, needs = shared.ports, shared.uow, Scope.DEAD_LETTERS_REPLAY
     return OperationsUseCases(
         try_dead_letter=Guarded(needs, Bounded(TryDeadLetter(uow, ports.provider_ledger, ports.now))),
         measure_bulk=Guarded(None, Bounded(MeasureBulk(uow)), by_shop=True),
         start_bulk=Guarded(None, StartBulk(uow, ports.new_id, ports.now), by_shop=True),
-        list_bulk=Guarded(needs, ListBulk(uow)),
-        get_bulk=Guarded(needs, GetBulk(uow)),
-        stop_bulk=Guarded(needs, StopBulk(uow, ports.now)),
-        read_items=Guarded(needs, ReadItems(uow)),
+        list_bulk=Guarded(None, ListBulk(uow), by_shop=True),
+        get_bulk=Guarded(None, GetBulk(uow), by_shop=True),
+        stop_bulk=Guarded(None, StopBulk(uow, ports.now), by_shop=True),
+        read_items=Guarded(None, ReadItems(uow), by_shop=True),
     )
 
 
 def run_bulk(shared: Shared) -> RunBulk:
     """Return the handler of the job."""
     uow, now = shared.uow, shared.ports.now
-    return RunBulk(uow, ReplayDeadLetters(uow, now), DiscardDeadLetters(uow, now), shared.ports.elapsed)
+    on_orders = ActOnOrders(CancelOrder(uow, now), RequestPayment(uow, now))
+    return RunBulk(uow, ReplayDeadLetters(uow, now), DiscardDeadLetters(uow, now), on_orders, shared.ports.elapsed)

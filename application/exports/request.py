@@ -1,7 +1,6 @@
 """What an export is of: orders, products or events, with a filter, as CSV or NDJSON."""
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Final, Literal, get_args
 from uuid import UUID
@@ -9,12 +8,12 @@ from uuid import UUID
 from attrs import field, frozen
 
 from application.access.scopes import Scope
+from application.orders.order_filter import ORDER_FILTERS, order_filter
 from application.ports.feed import FeedFilter
 from application.ports.order_search import OrderFilter
 from application.ports.rows import Format
 from domain.errors import DomainError
-from domain.ids import OrderId, ProductId, customer_id
-from domain.orders.status import OrderStatus
+from domain.ids import OrderId, customer_id
 
 What = Literal["orders", "products", "events"]
 # What is exported needs the same scope as a list of it.
@@ -30,10 +29,6 @@ class InvalidExport(DomainError):
     code = "invalid_export"
 
 
-def _moment(text: str) -> datetime:
-    return datetime.fromisoformat(text)
-
-
 def _each(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return lambda values: frozenset(map(read, values))
 
@@ -41,22 +36,11 @@ def _each(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
 # What each kind may be filtered by, and how the value is read from JSON.
 _READERS: Final[Mapping[What, Mapping[str, Callable[[Any], Any]]]] = MappingProxyType(
     {
-        "orders": {
-            "user_id": customer_id,
-            "status": _each(OrderStatus),
-            "product_id": _each(ProductId),
-            "external_id": str,
-            "email": str,
-            "placed_after": _moment,
-            "placed_before": _moment,
-            "total_min": int,
-            "total_max": int,
-        },
+        "orders": ORDER_FILTERS,
         "products": {"active": bool},
         "events": {"types": _each(str), "order_id": lambda text: OrderId(UUID(text)), "user_id": customer_id},
     }
 )
-_FIELDS: Final = {"status": "statuses", "product_id": "product_ids"}
 FILTERS: Final[Mapping[What, tuple[str, ...]]] = MappingProxyType(
     {what: tuple(readers) for what, readers in _READERS.items()}
 )
@@ -95,7 +79,7 @@ class ExportRequest:
 
     @property
     def orders(self) -> OrderFilter:
-        return OrderFilter(**self._read())
+        return order_filter(self.only)
 
     @property
     def events(self) -> FeedFilter:
@@ -108,4 +92,4 @@ class ExportRequest:
 
     def _read(self) -> dict[str, Any]:
         readers = _READERS[self.what]
-        return {_FIELDS.get(name, name): readers[name](value) for name, value in self.only.items()}
+        return {name: readers[name](value) for name, value in self.only.items()}

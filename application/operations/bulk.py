@@ -1,25 +1,44 @@
-"""What a bulk operation is: an act on the dead letters of some causes that were there when it began."""
+"""What a bulk operation is: an act on many dead letters, or orders, that were there when it began."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, Literal
+from uuid import UUID
 
 from attrs import asdict, evolve, field, frozen
 
 from application.access.scopes import Scope
 from application.execution.counting import MOST_COUNTED
 from application.messaging.find_dead_letters import matching
+from application.orders.order_filter import order_filter
 from application.ports.audit import MAX_TEXT
 from application.ports.persistence import Transaction
 from domain.dead_letter import InvalidDecision
 from domain.dead_letter_groups import CauseFilter
 from domain.errors import DomainError
+from domain.ids import OrderId
 
-Act = Literal["replay", "discard"]
-# Each act needs the same scope as for one letter.
+# To retry an order is to ask for its payment again.
+Act = Literal["replay", "discard", "cancel", "retry"]
+ON_ORDERS: Final[frozenset[Act]] = frozenset({"cancel", "retry"})
+# Each act needs the same scope as for one letter, or one order.
 NEEDS: Final[Mapping[Act, Scope]] = MappingProxyType(
-    {"replay": Scope.DEAD_LETTERS_REPLAY, "discard": Scope.DEAD_LETTERS_DISCARD}
+    {
+        "replay": Scope.DEAD_LETTERS_REPLAY,
+        "discard": Scope.DEAD_LETTERS_DISCARD,
+        "cancel": Scope.ORDERS_WRITE,
+        "retry": Scope.PAYMENTS_WRITE,
+    }
 )
+# Whoever may start one may follow and stop it; of dead letters, whoever may replay.
+LOOKS: Final[Mapping[Act, Scope]] = MappingProxyType({**NEEDS, "discard": Scope.DEAD_LETTERS_REPLAY})
+# What can't be undone needs a reason.
+_FINAL: Final[Mapping[Act, str]] = MappingProxyType(
+    {"discard": "say why the messages are discarded", "cancel": "say why the orders are cancelled"}
+)
+# So many orders may be named one by one.
+MOST_CHOSEN: Final = 100
+_STRETCH: Final = 250
 # Of more items than this, the count has to be sent back.
 MOST_UNCONFIRMED: Final = 100
 # The file with the ids of the items, as they were at the start, and the one with a line for what became of each.
@@ -40,23 +59,48 @@ class UnknownBulkOperation(DomainError):
 
 
 @frozen(kw_only=True)
+class ChosenOrders:
+    """Orders that are named by their ids; or, without ids, those that a filter in JSON finds (`order_filter`)."""
+
+    ids: tuple[OrderId, ...] = ()
+    only: Mapping[str, Any] = field(factory=dict)
+
+    @classmethod
+    def of(cls, stored: Mapping[str, Any]) -> "ChosenOrders":
+        return cls(ids=tuple(OrderId(UUID(id_)) for id_ in stored.get("ids", ())), only=stored.get("filter", {}))
+
+    def as_json(self) -> dict[str, Any]:
+        return {"ids": list(map(str, self.ids))} if self.ids else {"filter": dict(self.only)}
+
+
+@frozen(kw_only=True)
 class BulkRequest:
+    """`only` fits the act: causes of dead letters, or orders."""
+
     act: Act
-    only: CauseFilter
+    only: CauseFilter | ChosenOrders
     reason: str = ""
 
     @classmethod
     def of(cls, arguments: Mapping[str, Any]) -> "BulkRequest":
         """Return the request that a job was given."""
-        return cls(act=arguments["act"], only=CauseFilter(**arguments["filter"]), reason=arguments["reason"])
+        only = (
+            ChosenOrders.of(arguments["orders"])
+            if arguments["act"] in ON_ORDERS
+            else CauseFilter(**arguments["filter"])
+        )
+        return cls(act=arguments["act"], only=only, reason=arguments["reason"])
 
     def arguments(self) -> dict[str, Any]:
-        return {"act": self.act, "filter": asdict(self.only), "reason": self.reason}
+        chosen = (
+            {"orders": self.only.as_json()} if isinstance(self.only, ChosenOrders) else {"filter": asdict(self.only)}
+        )
+        return {"act": self.act, **chosen, "reason": self.reason}
 
     def expect_valid(self) -> None:
         """Raise `InvalidDecision`."""
-        if self.act == "discard" and not self.reason:
-            raise InvalidDecision("say why the messages are discarded", field="reason")
+        if self.act in _FINAL and not self.reason:
+            raise InvalidDecision(_FINAL[self.act], field="reason")
         if len(self.reason) > MAX_TEXT:
             raise InvalidDecision(f"a reason has at most {MAX_TEXT} characters", field="reason")
 
@@ -65,7 +109,7 @@ class BulkRequest:
 class Measured:
     """The ids of the items, in their order. With `more`, there are others, which are left out."""
 
-    ids: Sequence[int]
+    ids: Sequence[int | str]
     more: bool
 
     @property
@@ -77,24 +121,42 @@ class Measured:
         return self.count > MOST_UNCONFIRMED
 
 
-async def measure(tx: Transaction, only: CauseFilter) -> Measured:
-    ids: list[int] = []
-    async for letter in matching(tx, only):
+async def measure(tx: Transaction, only: CauseFilter | ChosenOrders) -> Measured:
+    ids: list[int | str] = []
+    async for id_ in _orders(tx, only) if isinstance(only, ChosenOrders) else _letters(tx, only):
         if len(ids) == MOST_COUNTED:
             return Measured(ids, more=True)
-        ids.append(letter.id)
+        ids.append(id_)
     return Measured(ids, more=False)
+
+
+async def _letters(tx: Transaction, only: CauseFilter) -> AsyncIterator[int | str]:
+    async for letter in matching(tx, only):
+        yield letter.id
+
+
+async def _orders(tx: Transaction, chosen: ChosenOrders) -> AsyncIterator[int | str]:
+    """Yield the orders, newest first. One that is named is an item, also if it is not there: its result says so."""
+    for id_ in dict.fromkeys(chosen.ids):
+        yield str(id_)
+    wanted, before, more = order_filter(chosen.only), None, not chosen.ids
+    while more:
+        found = await tx.orders.search(wanted, before=before, limit=_STRETCH)
+        for order in found.orders:
+            yield str(order.id)
+        before = found.orders[-1].id if len(found.orders) == _STRETCH else found.looked_to
+        more = before is not None
 
 
 @frozen(kw_only=True)
 class BulkState:
     """How far an operation is. It is stored with the results, in the transaction of the act.
 
-    All items up to `after` were taken. Those `in_flight` were replayed, and nothing is known yet of what came of them.
+    The first `taken` items were taken. Those `in_flight` were replayed, and nothing is known yet of what came of them.
     `outcomes` counts the others. `stopped` says why no further item is taken, if that is so.
     """
 
-    after: int = 0
+    taken: int = 0
     wave: int = 0
     in_flight: Sequence[int] = ()
     outcomes: Mapping[str, int] = field(factory=dict)

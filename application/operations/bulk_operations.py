@@ -13,6 +13,7 @@ from application.jobs.kinds import BULK
 from application.operations.bulk import (
     CHOSEN,
     ITEMS,
+    LOOKS,
     NEEDS,
     BulkRequest,
     BulkState,
@@ -24,7 +25,7 @@ from application.operations.bulk import (
 from application.ports.audit import AuditEntry
 from application.ports.environment import Clock, NewId
 from application.ports.files import StoredFile
-from application.ports.jobs import JobPlace
+from application.ports.jobs import JobPlace, place_of
 from application.ports.persistence import Transaction, UnitOfWork
 from domain.ids import JobId
 from domain.jobs.job import Job, JobStatus, new_job
@@ -110,32 +111,38 @@ class StartBulk:
 
 @frozen
 class ListBulk:
-    """A page of operations, newest first."""
+    """A page of the operations that the caller may look at, newest first."""
 
     _unit_of_work: UnitOfWork
 
-    async def __call__(self, _: Principal, *, before: JobPlace | None = None, limit: int) -> Sequence[BulkOperation]:
+    async def __call__(self, by: Principal, *, before: JobPlace | None = None, limit: int) -> Sequence[BulkOperation]:
+        shown: list[Job] = []
         async with self._unit_of_work.reading() as tx:
-            jobs = await tx.jobs.page(kind=BULK, status=None, before=before, limit=limit)
-            return [await _operation(tx, job) for job in jobs]
+            while len(shown) < limit:
+                jobs = await tx.jobs.page(kind=BULK, status=None, before=before, limit=limit)
+                shown += [job for job in jobs if LOOKS[job.arguments["act"]] in by.scopes]
+                if len(jobs) < limit:
+                    break
+                before = place_of(jobs[-1])
+            return [await _operation(tx, job) for job in shown[:limit]]
 
 
 @frozen
 class GetBulk:
-    """Raise `UnknownBulkOperation`."""
+    """Raise `UnknownBulkOperation`, or `Forbidden` without the scope to look at one with this act."""
 
     _unit_of_work: UnitOfWork
 
-    async def __call__(self, _: Principal, id_: JobId) -> BulkOperation:
+    async def __call__(self, by: Principal, id_: JobId) -> BulkOperation:
         async with self._unit_of_work.reading() as tx:
-            return await _operation(tx, _existing((await tx.jobs.get_many({id_})).get(id_), id_))
+            return await _operation(tx, _existing(by, (await tx.jobs.get_many({id_})).get(id_), id_))
 
 
 @frozen
 class StopBulk:
     """Take no further item. What is done stays done. One that was stopped before stays as it is.
 
-    Raise `UnknownBulkOperation`, or `IllegalTransition` for one that has ended.
+    Raise `UnknownBulkOperation`, `Forbidden` as `GetBulk`, or `IllegalTransition` for one that has ended.
     """
 
     _unit_of_work: UnitOfWork
@@ -143,7 +150,7 @@ class StopBulk:
 
     async def __call__(self, by: Principal, id_: JobId) -> BulkOperation:
         async with self._unit_of_work() as tx:
-            job = _existing((await tx.jobs.get_many({id_}, lock=True)).get(id_), id_)
+            job = _existing(by, (await tx.jobs.get_many({id_}, lock=True)).get(id_), id_)
             if job.status is not JobStatus.CANCELLED:
                 job.cancel(at=await tx.jobs.now())
                 await tx.jobs.save_many([job])
@@ -153,18 +160,23 @@ class StopBulk:
 
 @frozen
 class ReadItems:
-    """Read some bytes of the results from one place on. None are left at their end, or if they are gone."""
+    """Read some bytes of the results from one place on. None are left at their end, or if they are gone.
+
+    Raise `Forbidden` as `GetBulk`.
+    """
 
     _unit_of_work: UnitOfWork
 
-    async def __call__(self, _: Principal, items: StoredFile, *, at: int) -> bytes:
+    async def __call__(self, by: Principal, operation: BulkOperation, *, at: int) -> bytes:
+        by.expect(LOOKS[operation.request.act])
         async with self._unit_of_work.reading() as tx:
-            return await tx.files.read(items.job_id, items.name, at=at)
+            return await tx.files.read(operation.job.id, ITEMS, at=at)
 
 
-def _existing(job: Job | None, id_: JobId) -> Job:
+def _existing(by: Principal, job: Job | None, id_: JobId) -> Job:
     if job is None or job.kind != BULK:
         raise UnknownBulkOperation(f"there is no bulk operation {id_}: it never was, or it was removed after its end")
+    by.expect(LOOKS[job.arguments["act"]])
     return job
 
 

@@ -1,6 +1,5 @@
 import asyncio
 import json
-from bisect import bisect_right
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -13,8 +12,11 @@ from application.execution.working_for import WorkingFor
 from application.jobs.files import whole_file
 from application.jobs.kinds import Progress, hold
 from application.messaging.decide_dead_letters import DiscardDeadLetters, ReplayDeadLetters
-from application.operations.bulk import CHOSEN, ITEMS, BulkRequest, BulkState, UnknownBulkOperation
+from application.operations.act_on_orders import ActOnOrders
+from application.operations.bulk import CHOSEN, ITEMS, ON_ORDERS, BulkRequest, BulkState, UnknownBulkOperation
 from application.operations.replayed import came_of
+from application.operations.results import DONE, FAILED, OPEN, SKIPPED, ItemResult, in_words
+from application.ports.audit import Caller
 from application.ports.environment import Elapsed
 from application.ports.files import StoredFile
 from application.ports.persistence import Transaction, UnitOfWork
@@ -33,25 +35,10 @@ _PATIENCE: Final = 120.0
 _FIRST_PAUSE: Final = 0.02
 _LONGEST_PAUSE: Final = 1.0
 
-DONE: Final = "done"
-FAILED: Final = "failed"
-SKIPPED: Final = "skipped"
-# It was replayed, and there is no outcome.
-OPEN: Final = "open"
-
-
-@frozen
-class ItemResult:
-    """What became of one item, and why."""
-
-    id: int
-    outcome: str
-    reason: str = ""
-
 
 @frozen
 class RunBulk:
-    """The job that replays or discards dead letters.
+    """The job that replays or discards dead letters, and cancels orders or retries their payment.
 
     The file of the job records each decision in the transaction that makes it. So a new attempt continues after the
     last decision. Each transaction holds the job, so that nothing is decided after the operation was stopped, and of
@@ -64,6 +51,7 @@ class RunBulk:
     _unit_of_work: UnitOfWork
     _replay: ReplayDeadLetters
     _discard: DiscardDeadLetters
+    _act_on_orders: ActOnOrders
     _elapsed: Elapsed
     _patience: float = field(default=_PATIENCE, kw_only=True)
 
@@ -81,7 +69,7 @@ class RunBulk:
         return {"outcomes": dict(state.outcomes), "stopped": state.stopped}
 
     async def _step(
-        self, job: Job, wanted: BulkRequest, file: StoredFile, state: BulkState, chosen: Sequence[int]
+        self, job: Job, wanted: BulkRequest, file: StoredFile, state: BulkState, chosen: Sequence[Any]
     ) -> StoredFile:
         if state.in_flight:
             return await self._settle(job, file, state, since=chosen[-1])
@@ -90,7 +78,7 @@ class RunBulk:
             return await self._note(job, file, [], evolve(state, whole=True))
         if state.stopped:
             skipped = [ItemResult(id_, SKIPPED, state.stopped) for id_ in ids]
-            return await self._note(job, file, skipped, evolve(state, after=ids[-1]))
+            return await self._note(job, file, skipped, evolve(state, taken=state.taken + len(ids)))
         try:
             return await self._act(job, wanted, file, state, ids)
         except Trouble:
@@ -100,35 +88,42 @@ class RunBulk:
             return await self._act_alone(job, wanted, file, state, ids[0])
 
     async def _act_alone(
-        self, job: Job, wanted: BulkRequest, file: StoredFile, state: BulkState, id_: int
+        self, job: Job, wanted: BulkRequest, file: StoredFile, state: BulkState, id_: Any
     ) -> StoredFile:
         try:
             return await self._act(job, wanted, file, state, [id_])
         except Trouble:
             raise
         except Exception as error:  # noqa: BLE001 - any error becomes the result of the item
-            refused = ItemResult(id_, FAILED, _words(error))
-            return await self._note(job, file, [refused], evolve(state, after=id_))
+            refused = ItemResult(id_, FAILED, in_words(error))
+            return await self._note(job, file, [refused], evolve(state, taken=state.taken + 1))
 
     async def _act(
-        self, job: Job, wanted: BulkRequest, file: StoredFile, state: BulkState, ids: Sequence[int]
+        self, job: Job, wanted: BulkRequest, file: StoredFile, state: BulkState, ids: Sequence[Any]
+    ) -> StoredFile:
+        taken = evolve(state, taken=state.taken + len(ids))
+        async with self._unit_of_work() as tx:
+            await hold(tx, job)
+            if wanted.act in ON_ORDERS:
+                told = await self._act_on_orders(tx, wanted.act, Caller(**job.arguments["by"]), ids)
+                return await _noted(tx, file, told, taken)
+            return await self._decide(tx, job, wanted, file, taken, ids)
+
+    async def _decide(  # noqa: PLR0913, PLR0917 - what is decided, and where it is noted
+        self, tx: Transaction, job: Job, wanted: BulkRequest, file: StoredFile, taken: BulkState, ids: Sequence[int]
     ) -> StoredFile:
         by = Principal(job.arguments["by"]["key_id"], scopes=ALL_SCOPES)
         decide: Callable[..., Awaitable[Sequence[DeadLetter | DomainError]]] = (
             self._replay.within if wanted.act == "replay" else self._discard.within
         )
-        async with self._unit_of_work() as tx:
-            await hold(tx, job)
-            outcomes = await decide(tx, by, ids, reason=wanted.reason)
-            refused = [
-                _refused(id_, each) for id_, each in zip(ids, outcomes, strict=True) if isinstance(each, Exception)
-            ]
-            decided = [each.id for each in outcomes if isinstance(each, DeadLetter)]
-            # Messages that somebody else has decided about prove nothing.
-            after = evolve(state, after=ids[-1], wave=state.wave + bool(decided))
-            if wanted.act == "replay":
-                return await _noted(tx, file, refused, evolve(after, in_flight=decided))
-            return await _noted(tx, file, [*refused, *(ItemResult(id_, DONE) for id_ in decided)], after)
+        outcomes = await decide(tx, by, ids, reason=wanted.reason)
+        refused = [_refused(id_, each) for id_, each in zip(ids, outcomes, strict=True) if isinstance(each, Exception)]
+        decided = [each.id for each in outcomes if isinstance(each, DeadLetter)]
+        # Messages that somebody else has decided about prove nothing.
+        after = evolve(taken, wave=taken.wave + bool(decided))
+        if wanted.act == "replay":
+            return await _noted(tx, file, refused, evolve(after, in_flight=decided))
+        return await _noted(tx, file, [*refused, *(ItemResult(id_, DONE) for id_ in decided)], after)
 
     async def _settle(self, job: Job, file: StoredFile, state: BulkState, *, since: int) -> StoredFile:
         """Wait for what comes of the messages that were replayed. What fails again is a letter after `since`."""
@@ -160,18 +155,17 @@ class RunBulk:
             return await _noted(tx, file, results, state)
 
 
-async def _chosen(tx: Transaction, job: Job) -> list[int]:
+async def _chosen(tx: Transaction, job: Job) -> list[Any]:
     content = await whole_file(tx, job.id, CHOSEN)
     if not content:
         raise UnknownBulkOperation("the list of its items was removed")
-    ids: list[int] = json.loads(content)
+    ids: list[Any] = json.loads(content)
     return ids
 
 
-def _next(wanted: BulkRequest, state: BulkState, chosen: Sequence[int]) -> Sequence[int]:
+def _next(wanted: BulkRequest, state: BulkState, chosen: Sequence[Any]) -> Sequence[Any]:
     most = WAVES[min(state.wave, len(WAVES) - 1)] if wanted.act == "replay" and not state.stopped else _BATCH
-    at = bisect_right(chosen, state.after)
-    return chosen[at : at + most]
+    return chosen[state.taken : state.taken + most]
 
 
 async def _noted(tx: Transaction, file: StoredFile, results: Sequence[ItemResult], state: BulkState) -> StoredFile:
@@ -183,7 +177,7 @@ async def _noted(tx: Transaction, file: StoredFile, results: Sequence[ItemResult
 def _refused(id_: int, error: Exception) -> ItemResult:
     # Somebody else was quicker. Nothing is wrong with that.
     is_decided = isinstance(error, IllegalTransition | UnknownDeadLetter)
-    return ItemResult(id_, SKIPPED if is_decided else FAILED, _words(error))
+    return ItemResult(id_, SKIPPED if is_decided else FAILED, in_words(error))
 
 
 def _result(id_: int, known: Mapping[int, Cause | None], patience: float) -> ItemResult:
@@ -198,7 +192,3 @@ def _result(id_: int, known: Mapping[int, Cause | None], patience: float) -> Ite
 def _failure(letter: DeadLetter) -> tuple[str, str]:
     cause = cause_in(letter.consumer, letter.message.reason)
     return cause.queue, cause.error
-
-
-def _words(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"

@@ -5,7 +5,7 @@ from attrs import asdict
 
 from application.execution.conditional import OnlyIf, OrderCall, expect, order_id_in, request_id_in
 from application.ports.audit import AuditEntry, Caller
-from application.ports.persistence import UnitOfWork
+from application.ports.persistence import Transaction, UnitOfWork
 from domain.errors import DomainError, OrderDeleted, UnknownOrder
 from domain.ids import OrderId
 from domain.orders.details import NO_DETAILS
@@ -52,29 +52,39 @@ async def change_each_so(
     find: Callable[[Order | None, OrderId], Order] = existing,
 ) -> list[Order | DomainError]:
     """Change orders as `change_each`, each in its own way."""
+    async with unit_of_work() as tx:
+        return await change_within(tx, changes, find=find)
+
+
+async def change_within(
+    tx: Transaction,
+    changes: Sequence[tuple[OrderCall, Change]],
+    *,
+    find: Callable[[Order | None, OrderId], Order] = existing,
+) -> list[Order | DomainError]:
+    """Change orders as `change_each_so`, in this transaction."""
     outcomes: list[Order | DomainError] = []
     changed: list[tuple[Order, Event]] = []
     entries: list[AuditEntry] = []
-    async with unit_of_work() as tx:
-        orders = await tx.orders.get_many({order_id_in(call) for call, _ in changes}, lock=True)
-        for call, change in changes:
-            order_id = order_id_in(call)
-            try:
-                order = find(orders.get(order_id), order_id)
-                expect(call, order)
-                before = _shown(order)
-                event = change(order, request_id_in(call))
-            except DomainError as error:
-                outcomes.append(error)
-            else:
-                outcomes.append(order)
-                if event is not None:
-                    changed.append((order, event))
-                    if isinstance(call, OnlyIf) and call.by is not None:
-                        entries.append(_entry(call.by, event, before, _shown(order)))
-        await tx.orders.save_many([order for order, _ in changed])
-        await tx.events.add_many([event for _, event in changed])
-        await tx.audit.add_many(entries)
+    orders = await tx.orders.get_many({order_id_in(call) for call, _ in changes}, lock=True)
+    for call, change in changes:
+        order_id = order_id_in(call)
+        try:
+            order = find(orders.get(order_id), order_id)
+            expect(call, order)
+            before = _shown(order)
+            event = change(order, request_id_in(call))
+        except DomainError as error:
+            outcomes.append(error)
+        else:
+            outcomes.append(order)
+            if event is not None:
+                changed.append((order, event))
+                if isinstance(call, OnlyIf) and call.by is not None:
+                    entries.append(_entry(call.by, event, before, _shown(order)))
+    await tx.orders.save_many([order for order, _ in changed])
+    await tx.events.add_many([event for _, event in changed])
+    await tx.audit.add_many(entries)
     return outcomes
 
 

@@ -26,9 +26,10 @@ class RequestPayment:
 
     async def __call__(self, calls: Sequence[OrderCall | Keyed[OrderCall]]) -> Sequence[Outcome]:
         async with self._unit_of_work() as tx:
-            return await once(tx, calls, partial(self._request_all, tx))
+            return await once(tx, calls, partial(self.within, tx))
 
-    async def _request_all(self, tx: Transaction, calls: Sequence[OrderCall]) -> list[Order | DomainError]:
+    async def within(self, tx: Transaction, calls: Sequence[OrderCall]) -> list[Order | DomainError]:
+        """Do it in this transaction."""
         outcomes: list[Order | DomainError] = []
         requested: list[tuple[Order, PaymentRequested]] = []
         orders = await tx.orders.get_many({order_id_in(call) for call in calls}, lock=True)

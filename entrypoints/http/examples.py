@@ -311,6 +311,7 @@ BULK: Final = BulkBody(
     job_id=JOB.job_id,
     act="replay",
     filter=_OF_A_GROUP,
+    orders=None,
     reason="the ledger is mended",
     by="Ab3dEf6hIj9k",
     status=JobStatus.EXECUTING,

@@ -306,3 +306,31 @@ def hide(page: Page, *, hidden: bool) -> None:
         " document.dispatchEvent(new Event('visibilitychange')); }",
         hidden,
     )
+
+
+def test_orders_are_ticked_and_cancelled_by_keyboard_alone(page: Page, console: Console) -> None:
+    with console.client() as api:
+        order = {"user_id": 4711, "email": "olga@example.org", "items": [{"product_id": 1, "quantity": 1}]}
+        oldest, *others = [api.post("/orders", json=order).raise_for_status().json()["order_id"] for _ in range(3)]
+    page.goto("/console/orders?q=customer:4711")
+    expect(page.locator("[data-row]")).to_have_count(3)
+    for _ in others:
+        page.keyboard.press("j")
+        page.keyboard.press("x")
+    expect(page.locator("[data-row] input:checked")).to_have_count(2)
+    in_both_themes(page)
+    page.get_by_role("button", name="Cancel these or the chosen").press("Enter")
+    expect(page.get_by_role("heading", name="Cancel 2 orders?")).to_be_visible()
+    in_both_themes(page)
+    page.get_by_label("Reason").fill("a wrong price")
+    page.keyboard.press("Enter")
+    reloaded_until(page, lambda: page.locator("#progress[data-ended]").count() == 1)
+    expect(page.get_by_role("heading", name="Cancel 2 orders")).to_be_visible()
+    expect(page.locator("[data-row] .badge")).to_have_text(["done", "done"])
+    in_both_themes(page)
+    with console.client() as api:
+        assert [api.get(f"/orders/{each}").json()["status"] for each in (oldest, *others)] == [
+            "PENDING",
+            "CANCELLED",
+            "CANCELLED",
+        ]

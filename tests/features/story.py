@@ -34,6 +34,9 @@ class Story:
     # What an order would be.
     checked: CheckSeen | None = None
 
+    # How many orders the person on duty has counted.
+    counted: int = 0
+
     # The dead letter about her order that was seen last.
     letter: int = 0
 
@@ -112,6 +115,19 @@ class Story:
         if self.status < HTTPStatus.BAD_REQUEST and "order_id" in told and told["order_id"] not in self.orders:
             self.orders.append(told["order_id"])
         return told
+
+    def act_on_all(self, act: str, reason: str, *, dry_run: bool = False) -> None:
+        """Do something with all orders of the customer, or count them. What was counted is sent back."""
+        wanted = {"act": act, "reason": reason, "orders": {"user_id": self.customer}, "dry_run": dry_run}
+        told = self.asks_as_before(
+            "POST", "/bulk-operations", wanted | ({"count": self.counted} if self.counted else {})
+        )
+        if self.status == HTTPStatus.OK:
+            self.counted = told["count"]
+        elif self.status == HTTPStatus.ACCEPTED:
+            self.jobs.append(told["job_id"])
+        else:
+            self.said = told["detail"]
 
     def waiting_letters(self) -> list[int]:
         """The dead letters about her order that wait for a decision."""

@@ -1,6 +1,7 @@
 """The steps of the features. A step is a plain function: a coroutine would pass without running."""
 
 import json
+import re
 from http import HTTPStatus
 
 from pytest_bdd import given, parsers, scenarios, then, when
@@ -158,6 +159,7 @@ def her_cart_has(story: Story, quantity: str, name: str) -> None:
     assert story.shop.cart_of(story.customer) == {story.product(name): int(quantity)}
 
 
+@given(parsers.re(rf"she has ordered (?P<items>\d[^\"]+?){KEY}"))
 @when(parsers.re(rf"she orders (?P<items>\d[^\"]+?){KEY}"))
 def she_orders(story: Story, items: str, key: str | None) -> None:
     story.she_orders(items, key=key)
@@ -837,3 +839,43 @@ def the_check_tells_of_a_letter(story: Story) -> None:
 def nothing_is_safe_to_repair(story: Story) -> None:
     told = story.asks_as_before("POST", f"/reconciliations/{story.jobs[-1]}/repair", {})
     assert (story.status, told["code"]) == (HTTPStatus.CONFLICT, "nothing_to_repair")
+
+
+# --- Many orders at once
+
+
+@given("the person on duty has counted all her orders")
+@when("the person on duty counts all her orders")
+def the_person_counts_her_orders(story: Story) -> None:
+    story.act_on_all("cancel", "counted", dry_run=True)
+
+
+@then(parsers.re(r"there (is|are) (?P<number>\d+) of them"))
+def there_are_so_many(story: Story, number: str) -> None:
+    assert story.counted == int(number)
+
+
+@when(parsers.parse("the person on duty cancels all her orders, since {reason}"))
+def the_person_cancels_her_orders(story: Story, reason: str) -> None:
+    story.act_on_all("cancel", reason)
+
+
+@when("the person on duty retries the payment of all her orders")
+def the_person_retries_her_orders(story: Story) -> None:
+    story.act_on_all("retry", "")
+    story.shop.settle()
+
+
+@then(parsers.re(r"(?P<done>\d+) of them (is|are) done(, and (?P<refused>\d+) (is|are) refused: (?P<reason>.+))?"))
+def so_many_are_done(story: Story, done: str, refused: str | None, reason: str | None) -> None:
+    assert story.shop.job(story.jobs[-1]) == "COMPLETED"
+    told = story.asks_as_before("GET", f"/bulk-operations/{story.jobs[-1]}")
+    assert (told["done"], told["failed"]) == (int(done), int(refused or 0))
+    why = {words(re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)) for name in story.shop.refusals_of_bulk(story.jobs[-1])}
+    assert why == ({reason} if reason else set())
+
+
+@then(parsers.parse("that is not done, since there are {number:d} of them now"))
+def there_are_others_now(story: Story, number: int) -> None:
+    assert story.status == HTTPStatus.CONFLICT
+    assert str(number) in story.said

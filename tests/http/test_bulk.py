@@ -4,7 +4,8 @@ import json
 from typing import Any
 
 from application.access.principal import Principal
-from application.access.scopes import ROLES, Role
+from application.access.scopes import CUSTOMER_SCOPES, ROLES, Role
+from domain.ids import UserId
 from tests.http.browser import Answer, Browser, app_over
 from tests.http.test_dead_letters import set_aside
 from tests.http.test_jobs import work
@@ -80,3 +81,70 @@ async def test_an_operator_replays_in_bulk_and_discards_nothing(shop: Shop) -> N
     done = (await browser.get(begun.headers["Location"])).body
     # It is no event, which is told of the item.
     assert (done["failed"], done["by"]) == (1, "ana")
+
+
+async def test_orders_are_chosen_counted_cancelled_and_told_of(shop: Shop, browser: Browser) -> None:
+    pen = await shop.sells(stock=9)
+    first, second = [str((await shop.order((pen, 1))).id) for _ in range(2)]
+    paid = str((await shop.paid((pen, 1))).id)
+    by_filter = {"act": "cancel", "reason": "a wrong price", "orders": {"user_id": 1, "status": ["PENDING", "PAID"]}}
+    counted = await browser.post("/bulk-operations", {**by_filter, "dry_run": True})
+    assert counted.body == {"count": 3, "more": False, "needs_count": False}
+    begun = await browser.post("/bulk-operations", {**by_filter, "count": 3})
+    assert begun.status == 202
+    await work(shop)
+    done = (await browser.get(begun.headers["Location"])).body
+    assert (done["act"], done["orders"], done["filter"]) == (
+        "cancel",
+        {"user_id": 1, "status": ["PAID", "PENDING"]},
+        {},
+    )
+    assert (done["status"], done["done"], done["failed"]) == ("COMPLETED", 2, 1)
+    lines = (await browser.get(f"{begun.headers['Location']}/results")).body.splitlines()
+    told = {each["id"]: each for each in map(json.loads, lines)}
+    assert (told[first]["outcome"], told[second]["outcome"]) == ("done", "done")
+    assert told[paid]["reason"].startswith("IllegalTransition: ")
+    assert (await browser.get(f"/orders/{first}")).body["status"] == "CANCELLED"
+    assert (await browser.get(f"/orders/{paid}")).body["status"] == "PAID"
+
+    chosen = {"act": "retry", "orders": {"ids": [first]}}
+    begun = await browser.post("/bulk-operations", chosen)
+    await work(shop)
+    done = (await browser.get(begun.headers["Location"])).body
+    assert (done["orders"], done["failed"]) == ({"ids": [first]}, 1)
+    assert (await browser.get(f"/jobs/{done['job_id']}")).body["status"] == "COMPLETED"
+
+
+async def test_orders_that_are_chosen_wrongly_are_refused(shop: Shop, browser: Browser) -> None:
+    order = str((await shop.order((await shop.sells(), 1))).id)
+    for bad in (
+        {"act": "cancel"},
+        {"act": "cancel", "orders": {}},
+        {"act": "cancel", "orders": {"ids": []}},
+        {"act": "cancel", "orders": {"ids": ["x"]}},
+        {"act": "cancel", "orders": {"ids": [order] * 101}},
+        {"act": "cancel", "orders": {"ids": [order], "user_id": 1}},
+        {"act": "cancel", "orders": {"active": True}},
+        {"act": "cancel", "orders": {"status": ["LOST"]}},
+        {"act": "cancel", "orders": {"ids": [order]}, "reason": ""},
+        {"act": "cancel", "orders": {"ids": [order]}, "filter": {"queue": "payments"}},
+        {"act": "discard", "orders": {"ids": [order]}},
+    ):
+        assert (await start(browser, **bad)).status == 422, bad
+    assert shop.store.jobs == {}
+
+
+async def test_a_customer_cancels_nothing_in_bulk(shop: Shop) -> None:
+    async def let_in(_: object) -> Principal:
+        return Principal("eve", user_id=UserId(1), scopes=CUSTOMER_SCOPES)
+
+    browser = Browser(app_over(shop.use_cases, authenticate=let_in))
+    order = await shop.order((await shop.sells(), 1))
+    chosen = {"act": "cancel", "orders": {"ids": [str(order.id)]}}
+    for answer in (
+        await start(browser, **chosen),
+        await start(browser, **chosen, dry_run=True),
+        await browser.get("/bulk-operations"),
+    ):
+        assert answer.status == 403
+    assert shop.store.jobs == {}

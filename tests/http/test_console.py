@@ -13,7 +13,7 @@ from quart import Quart, Request
 from quart.testing import QuartClient
 
 from application.access.principal import Principal, Unauthenticated
-from application.access.scopes import CUSTOMER_SCOPES, ROLES, Role
+from application.access.scopes import CUSTOMER_SCOPES, ROLES, Role, Scope
 from application.assembly import assemble
 from application.assembly.limits import Limits
 from application.errors import Unavailable
@@ -27,6 +27,7 @@ from entrypoints.http.console.screens.entry import SIGN_IN
 from entrypoints.http.console.sessions import COOKIE, LASTS
 from entrypoints.http.routes.route import Open, Route
 from tests.http.browser import app_over
+from tests.http.test_jobs import work
 from tests.unit.builders import NOW
 from tests.unit.shop import Shop
 
@@ -138,7 +139,12 @@ async def test_a_role_gets_the_screens_of_its_scopes_and_sees_no_others(shop: Sh
         elif needed.isdisjoint(scopes):
             response = await visitor.send(route.method, address(route))
             assert response.status_code == 403, route.path
-    shown = {entry.path for group in NAVIGATION for entry in group.entries if entry.needs in scopes}
+    shown = {
+        entry.path
+        for group in NAVIGATION
+        for entry in group.entries
+        if not scopes.isdisjoint({entry.needs} if isinstance(entry.needs, Scope) else entry.needs)
+    }
     if shown:
         html = await (await visitor.get(home.headers["Location"])).get_data(as_text=True)
         assert set(re.findall(r'<li><a href="([^"]+)"', html)) == shown
@@ -404,3 +410,51 @@ async def test_the_relay_that_leads_is_named(shop: Shop, visitor: Visitor) -> No
     html = await text_of(visitor, "/console/flow")
     assert "<code>machine:17</code>" in html
     assert f'Leads since</dt><dd><time datetime="{shop.clock().isoformat(timespec="milliseconds")}"' in html
+
+
+async def test_orders_are_chosen_by_a_search_or_one_by_one_and_counted_before_they_are_cancelled(
+    shop: Shop, visitor: Visitor
+) -> None:
+    await visitor.sign_in("admin")
+    pen = await shop.sells(stock=999)
+    one, another = await shop.order((pen, 1)), await shop.order((pen, 1), user_id=2)
+    html = await text_of(visitor, f"/console/orders/many?act=cancel&id={one.id}&id={another.id}&q=")
+    assert "Cancel 2 orders?" in html
+    assert f'name="id" value="{one.id}"' in html
+    for nothing in ("q=", "q=stuck:yes", "q=nothing:1"):
+        assert 'role="alert"' in await text_of(visitor, f"/console/orders/many?act=cancel&{nothing}")
+    assert (await visitor.get("/console/orders/many")).headers["Location"] == "/console/orders"
+
+    sent = f"act=cancel&id={one.id}&count=1&reason=a+wrong+price"
+    begun = await visitor.send("POST", "/console/bulk-operations", sent)
+    await work(shop)
+    html = await text_of(visitor, begun.headers["Location"])
+    assert "Cancel 1 order<" in html
+    assert f'href="/console/orders/{one.id}"' in html
+    assert ((await shop.now(one)).status.value, (await shop.now(another)).status.value) == ("CANCELLED", "PENDING")
+
+    for _ in range(101):
+        await shop.order((pen, 1), user_id=3)
+    html = await text_of(visitor, "/console/orders/many?act=cancel&q=customer:3")
+    assert "Cancel 101 orders?" in html
+    assert "Type 101 to confirm" in html
+    search = "act=cancel&q=customer:3&reason=a+wrong+price"
+    for wrong in ("", "100"):
+        refused = await visitor.send("POST", "/console/bulk-operations", f"{search}&count={wrong}")
+        assert refused.status_code == 409
+    begun = await visitor.send("POST", "/console/bulk-operations", f"{search}&count=101")
+    await work(shop)
+    html = await text_of(visitor, begun.headers["Location"])
+    assert "<dt>Done</dt><dd>101</dd>" in html
+    assert "<dt>User id</dt><dd>3</dd>" in html
+    assert "cancel orders" in await text_of(visitor, "/console/bulk-operations")
+
+
+async def test_many_orders_are_offered_to_who_may_change_them(shop: Shop) -> None:
+    await shop.order((await shop.sells(), 1))
+    for role, offered in (("admin", 2), ("operator", 0), ("read", 0)):
+        visitor = Visitor(app_for(shop))
+        await visitor.sign_in(role)
+        html = await text_of(visitor, "/console/orders")
+        assert len(re.findall(r'<button name="act" value="(?:cancel|retry)"', html)) == offered
+        assert ("checkbox" in html) == bool(offered)

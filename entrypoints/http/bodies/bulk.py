@@ -5,18 +5,20 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from attrs import asdict
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType, convert
 
 from application.messaging.subscriptions import WORK_QUEUES
-from application.operations.bulk import Act, BulkRequest, Measured
+from application.operations.bulk import MOST_CHOSEN, ON_ORDERS, Act, BulkRequest, ChosenOrders, Measured
 from application.operations.bulk_operations import BulkOperation
 from domain.dead_letter_groups import CauseFilter
-from domain.ids import MAX_ID
+from domain.ids import MAX_ID, OrderId
 from domain.jobs.job import JobStatus
 from entrypoints.http.bodies.common import LookedThrough
 from entrypoints.http.bodies.dead_letters import Reason
+from entrypoints.http.bodies.order_filter import OrderFilterBody
 from entrypoints.http.field_errors import PRINTABLE
 from entrypoints.http.query import MAX_PLACE, MAX_SUBJECT
+from entrypoints.http.refusals import InvalidRequest, in_body
 
 _QUEUES = tuple(work.name for work in WORK_QUEUES)
 
@@ -32,17 +34,48 @@ class CauseFilterBody(Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         return CauseFilter(queue=self.queue, error=self.error, place=self.place)
 
 
+class ChosenOrdersBody(OrderFilterBody, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
+    """Orders by their `ids`, or those of which all that is given else holds. Something must be given."""
+
+    ids: Annotated[tuple[UUID, ...], Meta(min_length=1, max_length=MOST_CHOSEN)] | UnsetType = UNSET
+
+    @classmethod
+    def of(cls, chosen: ChosenOrders) -> "ChosenOrdersBody":
+        return convert({"ids": list(chosen.ids)} if chosen.ids else chosen.only, cls)
+
+    def to_chosen(self) -> ChosenOrders:
+        """Raise `InvalidRequest`."""
+        given = self.as_json()
+        ids = given.pop("ids", ())
+        if bool(ids) == bool(given):
+            raise InvalidRequest(in_body("orders", "choose orders by their ids, or by something else, not by both"))
+        return ChosenOrders(ids=tuple(map(OrderId, ids)), only=given)
+
+
 class StartBulkBody(LookedThrough, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """With `dry_run`, the items are counted, and nothing is done. Of more than 100, `count` confirms how many."""
+    """`filter` is for dead letters, and `orders` for orders, which are cancelled or whose payment is asked for again.
+
+    With `dry_run`, the items are counted, and nothing is done. Of more than 100, `count` confirms how many.
+    """
 
     act: Act
     filter: CauseFilterBody = CauseFilterBody()
+    orders: ChosenOrdersBody | None = None
     reason: Reason = ""
     dry_run: bool = False
     count: Annotated[int, Meta(ge=0, le=MAX_ID)] | None = None
 
     def to_request(self) -> BulkRequest:
-        return BulkRequest(act=self.act, only=self.filter.to_filter(), reason=self.reason)
+        """Raise `InvalidRequest`."""
+        if self.act not in ON_ORDERS:
+            if self.orders is not None:
+                raise InvalidRequest(in_body("orders", f"{self.act} is about dead letters: choose them by filter"))
+            return BulkRequest(act=self.act, only=self.filter.to_filter(), reason=self.reason)
+        if self.filter != CauseFilterBody():
+            raise InvalidRequest(in_body("filter", f"{self.act} is about orders: choose them by orders"))
+        if self.orders is None:
+            raise InvalidRequest(in_body("orders", f"choose the orders that {self.act} is about"))
+        return BulkRequest(act=self.act, only=self.orders.to_chosen(), reason=self.reason)
 
 
 class MeasuredBody(Struct, frozen=True):
@@ -63,6 +96,7 @@ class BulkBody(Struct, frozen=True, kw_only=True):
     job_id: UUID
     act: Act
     filter: CauseFilterBody
+    orders: ChosenOrdersBody | None
     reason: str
     by: str
     status: JobStatus
@@ -83,7 +117,10 @@ class BulkBody(Struct, frozen=True, kw_only=True):
         return cls(
             job_id=job.id,
             act=wanted.act,
-            filter=CauseFilterBody(**asdict(wanted.only)),
+            filter=CauseFilterBody(**asdict(wanted.only))
+            if isinstance(wanted.only, CauseFilter)
+            else CauseFilterBody(),
+            orders=ChosenOrdersBody.of(wanted.only) if isinstance(wanted.only, ChosenOrders) else None,
             reason=wanted.reason,
             by=found.by,
             status=job.status,

@@ -1,45 +1,25 @@
 """The JSON of exports."""
 
-from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, UnsetType
 
-from adapters.codecs.ids import in_json
 from application.exports.request import ExportRequest, What
 from application.ports.feed import FED_TYPES, types_among
 from application.ports.rows import Format
-from domain.money import MAX_MINOR
-from domain.orders.limits import MAX_LINES
-from domain.orders.status import OrderStatus
-from entrypoints.http.bodies.common import LookedThrough, NumberedId, WrittenCustomerId
-from entrypoints.http.ids import customer_id_of
-from entrypoints.http.moments import within_years
-from entrypoints.http.order_details import Email, ExternalId
+from entrypoints.http.bodies.common import LookedThrough
+from entrypoints.http.bodies.order_filter import OrderFilterBody
 from entrypoints.http.query import TYPE_PATTERN
-from entrypoints.http.refusals import in_body
-
-_Minor = Annotated[int, Meta(ge=0, le=MAX_MINOR)]
-_Moment = Annotated[datetime, Meta(tz=True)]
 
 
-class ExportFilterBody(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
+class ExportFilterBody(OrderFilterBody, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
     """All that is given must hold. Of several statuses, products or types one is enough.
 
     Orders can be filtered by all but `active`, `types` and `order_id`; products by `active`; events by `types`,
     `order_id` and `user_id`.
     """
 
-    user_id: WrittenCustomerId | UnsetType = UNSET
-    status: Annotated[tuple[OrderStatus, ...], Meta(max_length=len(OrderStatus))] | UnsetType = UNSET
-    product_id: Annotated[tuple[NumberedId, ...], Meta(max_length=MAX_LINES)] | UnsetType = UNSET
-    external_id: ExternalId | UnsetType = UNSET
-    email: Email | UnsetType = UNSET
-    placed_after: _Moment | UnsetType = UNSET
-    placed_before: _Moment | UnsetType = UNSET
-    total_min: _Minor | UnsetType = UNSET
-    total_max: _Minor | UnsetType = UNSET
     active: bool | UnsetType = UNSET
     types: (
         Annotated[tuple[Annotated[str, Meta(pattern=rf"^({TYPE_PATTERN})\Z")], ...], Meta(max_length=len(FED_TYPES))]
@@ -48,28 +28,10 @@ class ExportFilterBody(Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     order_id: UUID | UnsetType = UNSET
 
     def as_json(self) -> dict[str, Any]:
-        """Return what is given, as a job keeps it. Raise `InvalidRequest`."""
-        given = {name: getattr(self, name) for name in self.__struct_fields__ if getattr(self, name) is not UNSET}
-        return {name: _READ.get(name, _as_it_is)(value) for name, value in given.items()}
-
-
-def _as_it_is(value: Any) -> Any:
-    return value
-
-
-def _moment(moment: datetime) -> str:
-    return within_years(moment).isoformat()
-
-
-_READ: Any = {
-    "user_id": lambda value: in_json(customer_id_of(value, in_body)),
-    "status": lambda values: sorted(status.value for status in values),
-    "product_id": sorted,
-    "placed_after": _moment,
-    "placed_before": _moment,
-    "types": lambda values: sorted(types_among(FED_TYPES, values)),
-    "order_id": str,
-}
+        read = super().as_json()
+        if self.types is not UNSET:
+            read["types"] = sorted(types_among(FED_TYPES, self.types))
+        return read | ({} if self.order_id is UNSET else {"order_id": str(self.order_id)})
 
 
 class ExportBody(LookedThrough, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -7,15 +7,16 @@ from attrs import frozen
 
 from application.access.principal import Principal
 from application.access.scopes import Scope
+from application.operations.bulk import LOOKS
 
 
 @frozen
 class Entry:
-    """A screen in the navigation. `key` is pressed after `g` to go there."""
+    """A screen in the navigation. One of the scopes is needed. `key` is pressed after `g` to go there."""
 
     title: str
     path: str
-    needs: Scope
+    needs: Scope | frozenset[Scope]
     key: str = ""
 
 
@@ -38,7 +39,7 @@ NAVIGATION: Final[Sequence[Group]] = (
         "Failures",
         (
             Entry("Dead letters", "/console/dead-letters", Scope.DEAD_LETTERS_REPLAY, "d"),
-            Entry("Bulk operations", "/console/bulk-operations", Scope.DEAD_LETTERS_REPLAY, "b"),
+            Entry("Bulk operations", "/console/bulk-operations", frozenset(LOOKS.values()), "b"),
             Entry("Reconcile", "/console/reconciliations", Scope.RECONCILE, "r"),
         ),
     ),
@@ -65,5 +66,9 @@ def navigation_for(by: Principal) -> list[Group]:
     """Return the screens that the caller may use. Customers have none: the console is for those who run the shop."""
     if by.user_id is not None:
         return []
-    shown = [Group(group.title, [each for each in group.entries if each.needs in by.scopes]) for group in NAVIGATION]
+    shown = [Group(group.title, [each for each in group.entries if _may(by, each.needs)]) for group in NAVIGATION]
     return [group for group in shown if group.entries]
+
+
+def _may(by: Principal, needs: Scope | frozenset[Scope]) -> bool:
+    return not by.scopes.isdisjoint({needs} if isinstance(needs, Scope) else needs)

@@ -63,7 +63,7 @@ DONE: Final[Mapping[str, str]] = {
     "bulk-started": "It has begun.",
     "check-started": "A worker runs the check.",
     "repair-started": "A worker checks again, and repairs what is still there.",
-    "bulk-stopped": "It takes no further message.",
+    "bulk-stopped": "It takes nothing more.",
 }
 
 

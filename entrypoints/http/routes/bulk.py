@@ -6,9 +6,8 @@ from attrs import frozen
 from quart import request
 
 from application.access.principal import Principal
-from application.access.scopes import Scope
 from application.assembly.use_cases import UseCases
-from application.operations.bulk import ITEMS, NEEDS, UnknownBulkOperation
+from application.operations.bulk import ITEMS, LOOKS, NEEDS, UnknownBulkOperation
 from application.ports.jobs import place_of
 from application.ports.rows import NDJSON
 from entrypoints.http import examples, query
@@ -30,7 +29,7 @@ _CONFLICT: Final = frozenset({HTTPStatus.CONFLICT})
 
 
 def bulk_routes(use_cases: UseCases, cursors: Cursors) -> list[Route]:
-    handlers, needs, one = _Handlers(use_cases, cursors), Scope.DEAD_LETTERS_REPLAY, "/bulk-operations/<job_id>"
+    handlers, needs, one = _Handlers(use_cases, cursors), frozenset(LOOKS.values()), "/bulk-operations/<job_id>"
     return [
         Route(
             "POST",
@@ -39,7 +38,7 @@ def bulk_routes(use_cases: UseCases, cursors: Cursors) -> list[Route]:
             handlers.start,
             body=_START,
             example=examples.START_BULK,
-            summary="Replay or discard many dead letters, or count them",
+            summary="Replay or discard many dead letters, cancel many orders or retry their payment, or count them",
             answers={HTTPStatus.OK: examples.MEASURED, HTTPStatus.ACCEPTED: examples.JOB_ACCEPTED},
             refusals=_CONFLICT,
         ),
@@ -120,7 +119,7 @@ class _Handlers:
         return file_reply(
             found.job,
             items,
-            lambda at: self._use_cases.read_items(by, items, at=at),
+            lambda at: self._use_cases.read_items(by, found, at=at),
             media_type=MEDIA_TYPES[NDJSON],
             name=f"bulk-{found.request.act}-{ITEMS}.ndjson",
         )

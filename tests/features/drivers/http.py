@@ -51,6 +51,7 @@ from tests.features.drivers.shop import (
     WhySeen,
     in_export,
     in_results,
+    refusals_in,
     set_aside_payment,
 )
 
@@ -254,6 +255,10 @@ class HttpShop:
         if response.is_success and "order_id" in told and told["order_id"] not in self._orders:
             self._orders.append(told["order_id"])
         return response.status_code, told
+
+    def refusals_of_bulk(self, job: str) -> list[str]:
+        response = httpx.get(f"{self._service.url}/bulk-operations/{job}/results", timeout=_TIMEOUT)
+        return refusals_in(response.raise_for_status().content)
 
     def export_orders(self) -> tuple[int, dict[str, str]]:
         job = str(self._client.start_export("orders"))

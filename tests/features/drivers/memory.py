@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from contextlib import contextmanager
 from datetime import timedelta
 from hashlib import sha256
+from http import HTTPStatus
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -56,6 +57,7 @@ from tests.features.drivers.shop import (
     WhySeen,
     in_export,
     in_results,
+    refusals_in,
     set_aside_payment,
 )
 from tests.http.browser import Answer, Browser, app_over
@@ -309,6 +311,11 @@ class MemoryShop:
 
         answer = self._runner.run(ask())
         return answer.status, answer.body
+
+    def refusals_of_bulk(self, job: str) -> list[str]:
+        status, content = self.ask_as_before("GET", f"/bulk-operations/{job}/results")
+        assert status == HTTPStatus.OK
+        return refusals_in(content)
 
     def set_aside(self, order: str) -> None:
         self._runner.run(set_aside_payment(self._shop.unit_of_work, OrderId(UUID(order)), at=self._shop.clock()))

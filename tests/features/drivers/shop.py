@@ -158,6 +158,9 @@ class Shop(Protocol):
     def ask_as_before(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
         """Send a request as a client of another system does. Return the status and the body of the response."""
 
+    def refusals_of_bulk(self, job: str) -> list[str]:
+        """Why each order was refused in a bulk operation that has ended: the name of the error."""
+
     def export_orders(self) -> tuple[int, dict[str, str]]:
         """Return the position that the export is as of, and the status of each order in it."""
 
@@ -243,6 +246,12 @@ def in_results(content: bytes) -> list[RowSeen]:
     return [
         RowSeen(each["row"], each.get("id"), each["errors"][0]["code"] if "errors" in each else "") for each in results
     ]
+
+
+def refusals_in(content: bytes) -> list[str]:
+    """Return the names of the errors in the results of a bulk operation."""
+    results = map(json.loads, content.splitlines())
+    return [each["reason"].partition(":")[0] for each in results if each["outcome"] == "failed"]
 
 
 def in_export(content: bytes) -> tuple[int, dict[str, str]]:

@@ -19,11 +19,14 @@ from application.errors import Aborted, OutcomeUnknown, Unavailable
 from application.jobs.kinds import AttemptEnded, Progress
 from application.messaging.by_order import ByOrder
 from application.messaging.decide_dead_letters import DiscardDeadLetters, ReplayDeadLetters
+from application.operations.act_on_orders import ActOnOrders
 from application.operations.bulk import Act, BulkRequest, CountNotConfirmed
 from application.operations.bulk_operations import StartBulk
 from application.operations.run_bulk import RunBulk
+from application.orders.cancel_order import CancelOrder
 from application.payments.pipeline import ProviderPipeline
 from application.payments.process_payment import ProcessPayment
+from application.payments.request_payment import RequestPayment
 from domain.dead_letter import DeadMessage
 from domain.dead_letter_groups import CauseFilter
 from domain.ids import OrderId, PaymentId
@@ -87,7 +90,8 @@ def running(shop: Shop, *, patience: float = 60.0) -> tuple[RunBulk, Counted]:
     replay = Counted(ReplayDeadLetters(shop.unsteady, shop.clock))
     discard = DiscardDeadLetters(shop.unsteady, shop.clock)
     elapsed = asyncio.get_running_loop().time
-    return RunBulk(shop.unsteady, replay, discard, elapsed, patience=patience), replay  # type: ignore[arg-type]
+    on_orders = ActOnOrders(CancelOrder(shop.unsteady, shop.clock), RequestPayment(shop.unsteady, shop.clock))
+    return RunBulk(shop.unsteady, replay, discard, on_orders, elapsed, patience=patience), replay  # type: ignore[arg-type]
 
 
 @asynccontextmanager

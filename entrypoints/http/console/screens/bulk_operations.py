@@ -7,16 +7,16 @@ from attrs import frozen
 from quart import request
 
 from application.access.principal import Principal
-from application.access.scopes import Scope
-from application.operations.bulk import NEEDS, Act, BulkRequest
+from application.operations.bulk import LOOKS, NEEDS, ON_ORDERS, Act, BulkRequest, ChosenOrders
 from application.operations.bulk_operations import BulkOperation
 from application.ports.jobs import place_of
 from domain.dead_letter_groups import CauseFilter
 from domain.jobs.job import FINISHED
 from entrypoints.http import query
 from entrypoints.http.console.kit import Kit
+from entrypoints.http.console.order_choice import chosen_orders
 from entrypoints.http.console.pages import see_other
-from entrypoints.http.console.requests import form
+from entrypoints.http.console.requests import form_pairs
 from entrypoints.http.ids import job_id_of, whole_number_of
 from entrypoints.http.pages import page_of
 from entrypoints.http.refusals import InvalidRequest, in_body
@@ -29,7 +29,7 @@ _MOST_SHOWN: Final = 200
 
 
 def bulk_operations_screens(kit: Kit) -> list[Route]:
-    screen, needs, one = _Screens(kit), Scope.DEAD_LETTERS_REPLAY, "/console/bulk-operations/<job_id>"
+    screen, needs, one = _Screens(kit), frozenset(LOOKS.values()), "/console/bulk-operations/<job_id>"
     return [
         Route("GET", "/console/bulk-operations", needs, screen.all),
         Route("POST", "/console/bulk-operations", frozenset(NEEDS.values()), screen.start),
@@ -49,14 +49,21 @@ class _Screens:
             lambda before, limit: self._kit.use_cases.list_bulk(by, before=before, limit=limit),
             lambda operation: place_of(operation.job),
         )
-        return self._kit.pages.page("bulk_operations.html", by, operations=page.items, next=page.next)
+        return self._kit.pages.page(
+            "bulk_operations.html", by, operations=page.items, next=page.next, on_orders=ON_ORDERS
+        )
 
     async def start(self, by: Principal) -> Reply:
-        sent = await form()
+        pairs = await form_pairs()
+        sent = dict(pairs)
         act, count = sent.get("act"), whole_number_of(sent.get("count", "").strip())
         if act not in NEEDS:
             raise InvalidRequest(in_body("act", f"it is one of {', '.join(NEEDS)}", "not_one_of"))
-        only = CauseFilter(**{name: sent.get(name) for name in ("queue", "error", "place")})
+        only: CauseFilter | ChosenOrders
+        if act in ON_ORDERS:
+            only = chosen_orders([value for name, value in pairs if name == "id"], sent.get("q", ""), self._kit.now())
+        else:
+            only = CauseFilter(**{name: sent.get(name) for name in ("queue", "error", "place")})
         wanted = BulkRequest(act=cast(Act, act), only=only, reason=sent.get("reason", ""))
         # A count that is no number is one that is wrong.
         job = await self._kit.use_cases.start_bulk(by, wanted, count=-1 if count is None else count)
@@ -68,6 +75,7 @@ class _Screens:
             "bulk_operation.html",
             by,
             operation=operation,
+            on_orders=operation.request.act in ON_ORDERS,
             has_ended=operation.job.status in FINISHED,
             results=await self._results(by, operation),
             most_shown=_MOST_SHOWN,
@@ -84,7 +92,7 @@ class _Screens:
         content = b""
         # It comes in as many parts as there were transactions.
         while content.count(b"\n") < _MOST_SHOWN and (
-            part := await self._kit.use_cases.read_items(by, operation.items, at=len(content))
+            part := await self._kit.use_cases.read_items(by, operation, at=len(content))
         ):
             content += part
         return [json.loads(line) for line in content.splitlines()[:_MOST_SHOWN]]

@@ -4,15 +4,18 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from attrs import frozen
+from quart import request
 
 from application.access.principal import Principal
 from application.access.scopes import Scope
 from application.execution.counting import MOST_COUNTED
 from application.exports.request import ExportRequest
+from application.operations.bulk import NEEDS, ON_ORDERS, BulkRequest
 from domain.orders.order import Order
 from domain.orders.status import OrderStatus
 from entrypoints.http import query
 from entrypoints.http.console.kit import Kit
+from entrypoints.http.console.order_choice import chosen_orders
 from entrypoints.http.console.order_query import InvalidSearch, OrderQuery, order_query
 from entrypoints.http.console.pages import see_other
 from entrypoints.http.console.requests import address, form, optional, parameters
@@ -39,6 +42,7 @@ def orders_screen(kit: Kit) -> list[Route]:
     return [
         Route("GET", PATH, Scope.ORDERS_READ, screen.show),
         Route("GET", f"{PATH}/new", Scope.ORDERS_READ, screen.new),
+        Route("GET", f"{PATH}/many", frozenset(NEEDS[act] for act in ON_ORDERS), screen.many),
         Route("POST", f"{PATH}/export", Scope.ORDERS_READ, screen.export),
     ]
 
@@ -92,6 +96,19 @@ class _Screen:
             "orders_new.html", by, count=count, most=_MOST_NEW, q=sent.get("q", ""), newest=newest or ""
         )
 
+    async def many(self, by: Principal) -> Reply:
+        """Ask whether an act on many orders is meant, with their number."""
+        # The id of each order that is chosen stands there.
+        ids, q, act = request.args.getlist("id"), _text(request.args.get("q", "")).strip(), request.args.get("act")
+        if act not in ON_ORDERS:
+            return see_other(PATH)
+        try:
+            wanted = BulkRequest(act=act, only=chosen_orders(ids, q, self._kit.now()))
+        except InvalidSearch as error:
+            return self._page(by, q, Page([], None), problem=error.rule)
+        measured = await self._kit.use_cases.measure_bulk(by, wanted)
+        return self._kit.pages.page("orders_many.html", by, act=act, ids=ids, q=q, measured=measured)
+
     async def export(self, by: Principal) -> Reply:
         sent = await form()
         wanted = order_query(sent.get("q", ""), self._kit.now())
@@ -108,6 +125,7 @@ class _Screen:
         return self._kit.pages.page(
             "orders.html",
             by,
+            acts={act for act in ON_ORDERS if NEEDS[act] in by.scopes},
             q=text,
             find=text,
             page=page,

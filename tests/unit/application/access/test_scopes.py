@@ -22,6 +22,7 @@ from application.imports.get_import import UnknownImport
 from application.imports.request import ImportRequest
 from application.intake.order_request import RequestedItem
 from application.operations.bulk import BulkRequest, UnknownBulkOperation
+from application.operations.bulk_operations import BulkOperation
 from application.ports.feed import EVERYTHING
 from application.ports.files import StoredFile
 from application.ports.order_search import OrderFilter
@@ -50,6 +51,7 @@ AN_EXPORT = Export(
 )
 REPAIRS = frozenset(REPAIR_NEEDS) - {Scope.RECONCILE}
 A_BULK = BulkRequest(act="replay", only=CauseFilter())
+A_BULK_JOB = BulkOperation(new_job(id=JobId(UUID(int=1)), kind="bulk", arguments={}, now=NOW), A_BULK, None)
 AN_EVENT = payment_requested()
 NO_ENDPOINT = EndpointId(UUID(int=1))
 NEW = NewProduct(name="ink", price=Money(100, "EUR"), stock=1)
@@ -185,10 +187,11 @@ OPERATIONS: dict[str, tuple[Scope | None, Callable[[Any, Principal, Any, Any], A
     "get_dead_letter": (Scope.DEAD_LETTERS_REPLAY, lambda use, by, pen, order: _done(use(by, 1))),
     "measure_bulk": (Scope.DEAD_LETTERS_REPLAY, lambda use, by, pen, order: use(by, A_BULK)),
     "start_bulk": (Scope.DEAD_LETTERS_REPLAY, lambda use, by, pen, order: use(by, A_BULK)),
-    "list_bulk": (Scope.DEAD_LETTERS_REPLAY, lambda use, by, pen, order: _done(use(by, limit=9))),
-    "get_bulk": (Scope.DEAD_LETTERS_REPLAY, lambda use, by, pen, order: _done(use(by, JobId(order.id)))),
-    "stop_bulk": (Scope.DEAD_LETTERS_REPLAY, lambda use, by, pen, order: _done(use(by, JobId(order.id)))),
-    "read_items": (Scope.DEAD_LETTERS_REPLAY, lambda use, by, pen, order: _done(use(by, AN_EXPORT.file, at=0))),
+    # The act says which scope it is.
+    "list_bulk": (None, lambda use, by, pen, order: _done(use(by, limit=9))),
+    "get_bulk": (None, lambda use, by, pen, order: _done(use(by, JobId(order.id)))),
+    "stop_bulk": (None, lambda use, by, pen, order: _done(use(by, JobId(order.id)))),
+    "read_items": (None, lambda use, by, pen, order: _done(use(evolve(by, scopes=ALL_SCOPES), A_BULK_JOB, at=0))),
     "replay_edited": (Scope.DEAD_LETTERS_REPLAY, lambda use, by, pen, order: _done(use(by, 1, AN_EVENT))),
     "try_dead_letter": (Scope.DEAD_LETTERS_REPLAY, lambda use, by, pen, order: _done(use(by, 1))),
     "replay_dead_letters": (Scope.DEAD_LETTERS_REPLAY, lambda use, by, pen, order: use(by, [1])),

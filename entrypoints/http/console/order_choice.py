@@ -1,0 +1,23 @@
+"""The orders that somebody has chosen: some by their ids, or all that a search finds."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from application.operations.bulk import MOST_CHOSEN, ChosenOrders
+from entrypoints.http.console.order_query import InvalidSearch, order_query
+from entrypoints.http.ids import order_id_of
+
+
+def chosen_orders(ids: Sequence[str], q: str, now: datetime) -> ChosenOrders:
+    """Raise `InvalidSearch`, or `NotAnId`."""
+    if len(ids) > MOST_CHOSEN:
+        raise InvalidSearch(f"at most {MOST_CHOSEN} orders are chosen one by one: search for them")
+    if ids:
+        return ChosenOrders(ids=tuple(map(order_id_of, ids)))
+    wanted = order_query(q, now)
+    if wanted.order_id is not None:
+        return ChosenOrders(ids=(wanted.order_id,))
+    only = wanted.as_export()
+    if wanted.stuck or wanted.wanted.order_id is not None or not only:
+        raise InvalidSearch("choose some orders, or search for them by something else than stuck: and id:")
+    return ChosenOrders(only=only)
