@@ -20,7 +20,8 @@ from application.errors import Unavailable
 from application.ports.overview import Overview, QueueState
 from domain.dead_letter import DeadMessage
 from domain.dead_letter_groups import reason_of
-from domain.ids import UserId
+from domain.ids import JobId, UserId
+from domain.jobs.job import new_job
 from entrypoints.http.console import entrance
 from entrypoints.http.console.navigation import NAVIGATION
 from entrypoints.http.console.screens.entry import SIGN_IN
@@ -458,3 +459,57 @@ async def test_many_orders_are_offered_to_who_may_change_them(shop: Shop) -> Non
         html = await text_of(visitor, "/console/orders")
         assert len(re.findall(r'<button name="act" value="(?:cancel|retry)"', html)) == offered
         assert ("checkbox" in html) == bool(offered)
+
+
+# Jobs whose start needs more than `orders:write`, and one that needs no more.
+JOBS = {
+    "message": {},
+    "seed_orders": {},
+    "bulk": {"act": "discard"},
+    "export": {"what": "events"},
+    "recover_webhooks": {},
+    "a kind of a later release": {},
+}
+
+
+@pytest.mark.parametrize("role", [role for role in Role if role is not Role.CUSTOMER])
+@pytest.mark.parametrize(("kind", "arguments"), JOBS.items(), ids=JOBS)
+async def test_a_job_is_offered_to_be_retried_or_cancelled_to_those_who_may(
+    shop: Shop, role: Role, kind: str, arguments: dict[str, Any]
+) -> None:
+    visitor = Visitor(app_for(shop))
+    await visitor.sign_in(role)
+    for act in ("retry", "cancel"):
+        job = new_job(id=JobId(shop.new_id()), kind=kind, arguments=arguments, now=shop.clock())
+        if act == "retry":
+            job.cancel(at=shop.clock())
+        async with shop.unit_of_work() as tx:
+            await tx.jobs.add_many([job])
+        html = await text_of(visitor, f"/console/jobs/{job.id}")
+        done = await visitor.send("POST", f"/console/jobs/{job.id}/{act}")
+        assert done.status_code in {303, 403}
+        assert (f'action="/console/jobs/{job.id}/{act}"' in html) == (done.status_code == 303)
+
+
+@pytest.mark.parametrize("role", [role for role in Role if role is not Role.CUSTOMER])
+async def test_an_act_on_an_order_or_a_dead_letter_is_offered_to_those_who_may(shop: Shop, role: Role) -> None:
+    visitor = Visitor(app_for(shop))
+    await visitor.sign_in(role)
+    pen = await shop.sells(stock=9)
+    orders = [await shop.order((pen, 1)), await shop.paid((pen, 1))]
+    message = DeadMessage(
+        body=b"1", reason=reason_of("ValueError", "charge", "no"), attempts=1, first_at=NOW, last_at=NOW
+    )
+    async with shop.unit_of_work() as tx:
+        await tx.dead_letters.record("payments", [message])
+    ways = [(f"/console/orders/{order.id}", ("pay", "complete", "cancel", "refund")) for order in orders]
+    for path, acts in [*ways, ("/console/dead-letters/1", ("replay", "discard"))]:
+        page = await visitor.get(path)
+        html = await page.get_data(as_text=True)
+        offered = [act for act in acts if f'action="{path}/{act}"' in html]
+        assert page.status_code in {200, 403}
+        for act in offered:
+            done = await visitor.send("POST", f"{path}/{act}", "version=999&reason=x")
+            assert done.status_code != 403, (path, act)
+        if role is Role.ADMIN:
+            assert offered
