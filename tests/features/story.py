@@ -2,10 +2,11 @@ import re
 from http import HTTPStatus
 from itertools import count
 from typing import Any
+from urllib.parse import urlencode
 
 from attrs import define, field
 
-from tests.features.drivers.shop import CheckSeen, OrderSeen, Refused, RowSeen, Shop, TryAgain
+from tests.features.drivers.shop import CheckSeen, OrderSeen, PageSeen, Refused, RowSeen, Shop, TryAgain
 
 # Each story has customers of its own, because all stories share one shop.
 _CUSTOMERS = count(1)
@@ -33,6 +34,12 @@ class Story:
 
     # What an order would be.
     checked: CheckSeen | None = None
+
+    # The key of the person on duty, the session in the console and a copy of it, and the page that was seen last.
+    key_id: str = ""
+    session: str = ""
+    copied: str = ""
+    page: str = ""
 
     # How many orders the person on duty has counted.
     counted: int = 0
@@ -115,6 +122,15 @@ class Story:
         if self.status < HTTPStatus.BAD_REQUEST and "order_id" in told and told["order_id"] not in self.orders:
             self.orders.append(told["order_id"])
         return told
+
+    def visit(self, path: str, *, session: str | None = None) -> str:
+        """Return a page of the console."""
+        self.page = self.shop.visit("GET", path, "", self.session if session is None else session).html
+        return self.page
+
+    def submit(self, path: str, **form: str) -> PageSeen:
+        """Send a form of the console."""
+        return self.shop.visit("POST", path, urlencode(form), self.session)
 
     def act_on_all(self, act: str, reason: str, *, dry_run: bool = False) -> None:
         """Do something with all orders of the customer, or count them. What was counted is sent back."""

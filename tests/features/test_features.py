@@ -879,3 +879,91 @@ def so_many_are_done(story: Story, done: str, refused: str | None, reason: str |
 def there_are_others_now(story: Story, number: int) -> None:
     assert story.status == HTTPStatus.CONFLICT
     assert str(number) in story.said
+
+
+# --- The console
+
+
+@given("the person on duty has signed in")
+def the_person_has_signed_in(story: Story) -> None:
+    issued = story.asks_as_before("POST", "/keys", {"name": "on duty", "role": "shop"})
+    story.key_id = issued["key"]["id"]
+    story.session = story.submit("/console/sign-in", key=issued["token"]).cookie
+    assert story.key_id in story.visit("/console/orders")
+
+
+@given("the person on duty has looked at her order")
+def the_person_has_looked(story: Story) -> None:
+    story.visit(f"/console/orders/{story.order}")
+
+
+@when("the person on duty searches for her orders")
+def the_person_searches(story: Story) -> None:
+    story.visit(f"/console/orders?q=customer:{story.customer}")
+
+
+@then("her order is found")
+def her_order_is_found(story: Story) -> None:
+    assert re.findall(r'data-main id="order-([^"]+)"', story.page) == [story.order]
+
+
+@then(parsers.parse("its page says: {sentence}"))
+def its_page_says(story: Story, sentence: str) -> None:
+    said = re.search(r'<p class="sentence">(.*?)</p>', story.visit(f"/console/orders/{story.order}"))
+    assert said is not None
+    assert sentence in said[1][0].lower() + said[1][1:]
+
+
+@when("the person on duty cancels her order on its page")
+def the_person_cancels_on_its_page(story: Story) -> None:
+    story.visit(f"/console/orders/{story.order}")
+    the_person_cancels_as_shown(story)
+
+
+@when("the person on duty cancels her order as it was shown")
+def the_person_cancels_as_shown(story: Story) -> None:
+    [version] = set(re.findall(r'name="version" value="(\d+)"', story.page))
+    story.submit(f"/console/orders/{story.order}/cancel", version=version)
+
+
+@when(parsers.parse("the person on duty searches for her orders, and cancels them, since {reason}"))
+def the_person_cancels_what_is_found(story: Story, reason: str) -> None:
+    q = f"customer:{story.customer}"
+    shown = story.visit(f"/console/orders/many?act=cancel&q={q}")
+    [count] = re.findall(r'name="count" value="(\d+)"', shown)
+    begun = story.submit("/console/bulk-operations", act="cancel", q=q, count=count, reason=reason)
+    story.jobs.append(begun.location.rpartition("/")[2].partition("?")[0])
+
+
+@then("the audit says that the person on duty did it")
+def the_audit_names_the_person(story: Story) -> None:
+    told = story.asks_as_before("GET", f"/audit?subject=order%20{story.order}")
+    assert [(each["action"], each["key_id"]) for each in told["items"]] == [("order.cancelled", story.key_id)]
+
+
+@given("somebody has copied the session")
+def somebody_has_copied_the_session(story: Story) -> None:
+    story.copied = story.session
+    assert story.key_id in story.visit("/console/orders", session=story.copied)
+
+
+@when("the person on duty signs out")
+def the_person_signs_out(story: Story) -> None:
+    left = story.submit("/console/sign-out")
+    assert left.location.endswith("done=signed-out")
+    story.session = left.cookie
+
+
+@then("the copied session lets nobody in")
+def the_copied_session_lets_nobody_in(story: Story) -> None:
+    assert story.key_id not in story.visit("/console/orders", session=story.copied)
+
+
+@when("somebody tries to sign in with a key that was made up")
+def somebody_tries_to_sign_in(story: Story) -> None:
+    story.session = story.submit("/console/sign-in", key="hf_live_admin_made_up").cookie
+
+
+@then("there is no session")
+def there_is_no_session(story: Story) -> None:
+    assert story.session == ""

@@ -45,12 +45,14 @@ from tests.features.drivers.shop import (
     CheckSeen,
     LookSeen,
     OrderSeen,
+    PageSeen,
     Refused,
     RowSeen,
     TryAgain,
     WhySeen,
     in_export,
     in_results,
+    page_seen,
     refusals_in,
     set_aside_payment,
 )
@@ -255,6 +257,12 @@ class HttpShop:
         if response.is_success and "order_id" in told and told["order_id"] not in self._orders:
             self._orders.append(told["order_id"])
         return response.status_code, told
+
+    def visit(self, method: str, path: str, form: str, cookie: str) -> PageSeen:
+        headers = {"Cookie": cookie, "Origin": self._service.url, "Content-Type": "application/x-www-form-urlencoded"}
+        url = f"{self._service.url}{path}"
+        response = httpx.request(method, url, content=form, headers=headers, timeout=_TIMEOUT)
+        return page_seen(response.text, response.headers)
 
     def refusals_of_bulk(self, job: str) -> list[str]:
         response = httpx.get(f"{self._service.url}/bulk-operations/{job}/results", timeout=_TIMEOUT)

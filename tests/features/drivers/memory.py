@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from attrs import asdict, define, field
+from quart.testing import QuartClient
 
 from adapters.codecs.events import decode
 from adapters.memory.webhooks import Answer as ReceiverAnswer
@@ -45,18 +46,21 @@ from domain.orders.details import NO_DETAILS
 from domain.orders.events import Event, OrderRefunded, PaymentRequested, RefundRequested
 from domain.orders.order import Order
 from domain.orders.status import OrderStatus
+from entrypoints.http.authentication import Bearer
 from entrypoints.http.ids import delivery_id_of
 from tests.features.drivers.shop import (
     ChargeSeen,
     CheckSeen,
     LookSeen,
     OrderSeen,
+    PageSeen,
     Refused,
     RowSeen,
     TryAgain,
     WhySeen,
     in_export,
     in_results,
+    page_seen,
     refusals_in,
     set_aside_payment,
 )
@@ -311,6 +315,27 @@ class MemoryShop:
 
         answer = self._runner.run(ask())
         return answer.status, answer.body
+
+    def visit(self, method: str, path: str, form: str, cookie: str) -> PageSeen:
+        async def visit() -> PageSeen:
+            # As a process that has not seen the session before.
+            use_cases = assemble(self._shop.ports, Limits())
+            app = app_over(use_cases, console=Bearer(use_cases.authenticate, required=True), now=self._shop.clock)
+            response = await QuartClient(app, use_cookies=False).open(
+                path,
+                method=method,
+                data=form.encode(),
+                headers={
+                    "Host": "shop.example",
+                    "Origin": "http://shop.example",
+                    "Cookie": cookie,
+                    "Content-Type": "application/x-www-form-urlencoded",
+                },
+                scope_base={"raw_path": path.partition("?")[0].encode()},
+            )
+            return page_seen(str(await response.get_data(as_text=True)), response.headers)
+
+        return self._runner.run(visit())
 
     def refusals_of_bulk(self, job: str) -> list[str]:
         status, content = self.ask_as_before("GET", f"/bulk-operations/{job}/results")

@@ -12,6 +12,15 @@ from domain.ids import OrderId
 from domain.orders.events import PaymentRequested
 
 
+@frozen
+class PageSeen:
+    """A page of the console, or where it leads. `cookie` is the session that it begins or ends, if it does."""
+
+    html: str
+    location: str
+    cookie: str
+
+
 class Refused(Exception):
     """The shop refused the request. `code` names the rule."""
 
@@ -158,6 +167,9 @@ class Shop(Protocol):
     def ask_as_before(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
         """Send a request as a client of another system does. Return the status and the body of the response."""
 
+    def visit(self, method: str, path: str, form: str, cookie: str) -> PageSeen:
+        """Send a request as a browser does that shows a page of the console."""
+
     def refusals_of_bulk(self, job: str) -> list[str]:
         """Why each order was refused in a bulk operation that has ended: the name of the error."""
 
@@ -246,6 +258,10 @@ def in_results(content: bytes) -> list[RowSeen]:
     return [
         RowSeen(each["row"], each.get("id"), each["errors"][0]["code"] if "errors" in each else "") for each in results
     ]
+
+
+def page_seen(html: str, headers: Mapping[str, str]) -> PageSeen:
+    return PageSeen(html, headers.get("Location", ""), headers.get("Set-Cookie", "").partition(";")[0])
 
 
 def refusals_in(content: bytes) -> list[str]:
