@@ -4,6 +4,7 @@ from urllib.parse import urlencode
 
 import pytest
 
+from adapters.codecs.standard_webhooks import SigningKey
 from application.access.principal import SYSTEM
 from domain.webhooks.endpoint import Endpoint, Ordering, Payload, Signature
 from tests.http.test_console import Visitor, app_for, text_of
@@ -116,3 +117,21 @@ async def test_a_receiver_is_edited_and_its_headers_stay_until_they_are_written(
     assert only(shop).secrets == endpoint.secrets
     actions = [entry.action for entry in await shop.use_cases.list_audit(SYSTEM, limit=9)]
     assert actions == ["webhook_endpoint.changed"] * 3 + ["webhook_endpoint.created"]
+
+
+async def test_a_receiver_that_is_signed_to_by_the_key_of_the_shop_is_shown_no_secret(shop: Shop, ana: Visitor) -> None:
+    shop.signing_keys.append(SigningKey.of(b"1" * 32))
+    response = await ana.send("POST", "/console/webhooks", urlencode(WHOLE | {"signature": "v1a"}))
+    page = f"/console/webhooks/{only(shop).id}"
+    assert (response.status_code, response.headers["Location"]) == (303, f"{page}?done=webhook-registered")
+    assert only(shop).signature is Signature.V1A
+    shown = await text_of(ana, page)
+    assert "signed v1a" in shown
+    assert "Rotate secret" not in shown
+    assert '<option value="v1a" selected>' in await text_of(ana, f"{page}/edit")
+
+    await ana.send("POST", f"{page}/edit", urlencode(WHOLE))
+    assert only(shop).signature is Signature.V1
+    shown = await text_of(ana, page)
+    assert "signed v1," in shown
+    assert "Rotate secret" in shown
