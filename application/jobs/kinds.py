@@ -22,6 +22,9 @@ PLACE_ORDER: Final = "place_order"
 # A change of an order that was not recorded yet when it was asked for.
 CHANGE_ORDER: Final = "change_order"
 
+# Each is done in a moment, and somebody waits for it.
+SHORT_KINDS: Final = frozenset({MESSAGE, CHANGE_ORDER})
+
 # The scopes that starting a job with these arguments needs.
 JobNeeds = Callable[[Mapping[str, Any]], Sequence[Scope]]
 

@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
@@ -7,7 +7,7 @@ from typing import Final
 from attrs import define, field, frozen
 
 from application.errors import Trouble
-from application.jobs.kinds import AttemptEnded, JobHandler, Progress
+from application.jobs.kinds import SHORT_KINDS, AttemptEnded, JobHandler, Progress
 from application.ports.persistence import UnitOfWork
 from domain.errors import DomainError
 from domain.ids import JobId
@@ -23,6 +23,8 @@ _LOOK_AT_ALL: Final = timedelta(minutes=1)
 # A job that is done and not recorded as such would be done again. So a short outage is waited for.
 _ATTEMPTS_TO_RECORD: Final = 5
 _LONGEST_ERROR: Final = 2000
+# Of the places of a worker, those that no long job takes.
+_KEPT_FOR_SHORT: Final = 2
 
 
 @frozen
@@ -37,13 +39,17 @@ class Ended:
 
 @define(eq=False)
 class RunJobs:
-    """Claim jobs that are due, run them, and record what came of them. `limit` is how many run at once."""
+    """Claim jobs that are due, run them, and record what came of them.
+
+    `limit` is how many run at once. Exports and imports may take hours. They leave two places, or none if there is one
+    alone, to jobs that are short.
+    """
 
     _unit_of_work: UnitOfWork
     handlers: Mapping[str, JobHandler]
     _limit: int = field(default=8, kw_only=True)
-    # In the sequence in which they began: a set of tasks has another one in each process.
-    _running: list[asyncio.Task[Ended]] = field(factory=list, init=False)
+    # With their kinds, in the sequence in which they began: a set of tasks has another one in each process.
+    _running: dict[asyncio.Task[Ended], str] = field(factory=dict, init=False)
     # Of the database's clock: nothing was left to be done before this time, and when everything was looked at.
     _nothing_before: datetime | None = field(default=None, init=False)
     _looked_at_all: datetime | None = field(default=None, init=False)
@@ -54,10 +60,11 @@ class RunJobs:
 
     async def __call__(self) -> Sequence[Ended]:
         """Begin what is due, as far as there is room. Return the attempts that have ended. Raise `Trouble`."""
+        long = sum(kind not in SHORT_KINDS for kind in self._running.values())
         room = self._limit - len(self._running)
-        if room > 0:
-            claimed = await self._claim(room)
-            self._running += [asyncio.create_task(self._run(job)) for job in claimed]
+        room_for_any = min(room, max(1, self._limit - _KEPT_FOR_SHORT) - long)
+        claimed = await self._claim(room_for_any) if room_for_any > 0 else await self._claim(room, kinds=SHORT_KINDS)
+        self._running |= {asyncio.create_task(self._run(job)): job.kind for job in claimed}
         if self._running:
             await asyncio.wait(self._running, timeout=_MOMENT, return_when=asyncio.FIRST_COMPLETED)
         return self._take_ended()
@@ -80,14 +87,17 @@ class RunJobs:
             await asyncio.wait(self._running)
         self._running.clear()
 
-    async def _claim(self, room: int) -> list[Job]:
+    async def _claim(self, room: int, *, kinds: Collection[str] | None = None) -> list[Job]:
+        if room <= 0:
+            return []
         async with self._unit_of_work() as tx:
             now = await tx.jobs.now()
-            found = await tx.jobs.due(now, since=self._since(now), limit=room)
+            since = self._since(now) if kinds is None else self._left_since
+            found = await tx.jobs.due(now, since=since, kinds=kinds, limit=room)
             for job in found:
                 job.begin(at=now)
             await tx.jobs.save_many(found)
-        if len(found) < room:
+        if kinds is None and len(found) < room:
             self._nothing_before = now
         # A crash from here on is safe: the lease ends, and another worker takes the job.
         return [job for job in found if job.status is JobStatus.EXECUTING]
@@ -98,7 +108,12 @@ class RunJobs:
         if self._nothing_before is None or looked is None or not timedelta(0) <= now - looked < _LOOK_AT_ALL:
             self._looked_at_all = now
             return None
-        return self._nothing_before - _LATE
+        return self._left_since
+
+    @property
+    def _left_since(self) -> datetime | None:
+        """What was due before was found, of whatever kind it is."""
+        return None if self._nothing_before is None else self._nothing_before - _LATE
 
     async def _run(self, job: Job) -> Ended:
         progress = Progress()
@@ -179,7 +194,8 @@ class RunJobs:
 
     def _take_ended(self) -> list[Ended]:
         done = [task for task in self._running if task.done()]
-        self._running[:] = [task for task in self._running if task not in done]
+        for task in done:
+            del self._running[task]
         return [task.result() for task in done if not task.cancelled()]
 
 

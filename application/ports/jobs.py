@@ -25,8 +25,10 @@ class Jobs(Protocol):
     async def add_many(self, jobs: Sequence[Job]) -> None:
         """A job whose id is known already stays as it is. Raise `Aborted` when another writer adds one just now."""
 
-    async def due(self, moment: datetime, *, since: datetime | None, limit: int) -> list[Job]:
-        """Jobs that are due, locked, the longest due first. One that others have locked is left out.
+    async def due(
+        self, moment: datetime, *, since: datetime | None, kinds: Collection[str] | None = None, limit: int
+    ) -> list[Job]:
+        """Jobs that are due, of any kind or of these, locked, the longest due first. One that others lock is left out.
 
         With `since`, those that wait since an earlier time are left out, so that nobody looks through what was done.
         """

@@ -143,6 +143,15 @@ async def test_what_waits_since_an_earlier_time_can_be_left_out(unit_of_work: Un
     assert {job.id for job in await due(unit_of_work, 9, since=NOW + 5 * SECOND)} == {late.id, lost.id}
 
 
+async def test_jobs_of_some_kinds_are_looked_for_alone(unit_of_work: UnitOfWork) -> None:
+    added = [evolve(a_job(), kind=kind, order_id=ORDER) for kind in ("export", "message", "change_order", "import")]
+    await keep(unit_of_work, *added)
+    found = await due(unit_of_work, kinds={"message", "change_order"})
+    assert {job.id for job in found} == {added[1].id, added[2].id}
+    assert await due(unit_of_work, kinds={"message", "change_order"}, since=NOW + SECOND) == []
+    assert await due(unit_of_work, kinds={"bulk"}) == []
+
+
 async def test_workers_that_look_at_once_never_get_the_same_job(unit_of_work: UnitOfWork) -> None:
     jobs = [a_job(number) for number in range(30)]
     await keep(unit_of_work, *jobs)

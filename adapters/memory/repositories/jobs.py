@@ -22,8 +22,11 @@ class MemoryJobs:
             if job.id not in self._changes.jobs:
                 self._changes.jobs[job.id] = evolve(job)
 
-    async def due(self, moment: datetime, *, since: datetime | None, limit: int) -> list[Job]:
-        found = sorted((job for job in self._all() if job.is_due(moment)), key=lambda job: (job.available_at, job.id))
+    async def due(
+        self, moment: datetime, *, since: datetime | None, kinds: Collection[str] | None = None, limit: int
+    ) -> list[Job]:
+        of_kinds = [job for job in self._all() if kinds is None or job.kind in kinds]
+        found = sorted((job for job in of_kinds if job.is_due(moment)), key=lambda job: (job.available_at, job.id))
         seen = [job for job in found if since is None or job.status not in WAITING or not job.available_at < since]
         return [evolve(job) for job in seen[:limit]]
 

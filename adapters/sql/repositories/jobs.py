@@ -95,14 +95,15 @@ _MOMENT: Final = bindparam("moment", type_=UtcDateTime())
 
 
 @cache
-def _due(*, since: bool) -> Select[Any]:
+def _due(*, since: bool, of_kinds: bool) -> Select[Any]:
     """The ids, from one stretch of an index for each condition: those that wait, and those whose worker is gone."""
 
     def stretch(of: TextClause, time: ColumnElement[Any], *conditions: ColumnElement[bool]) -> Select[Any]:
-        found = select(jobs.c.id).where(of, *conditions).order_by(time).limit(bindparam("limit"))
+        found = select(jobs.c.id).where(of, *conditions, *kinds).order_by(time).limit(bindparam("limit"))
         return select(found.subquery().c.id)
 
     at, until = jobs.c.available_at, jobs.c.leased_until
+    kinds = [among(jobs.c.kind, "kinds")] if of_kinds else []
     past = [at <= _MOMENT, *([at >= bindparam("since", type_=UtcDateTime())] if since else [])]
     stretches = union_all(
         stretch(JOB_WAITING, at, *past),
@@ -153,10 +154,15 @@ class SqlJobs:
     async def add_many(self, jobs: Sequence[Job]) -> None:
         await self._block.change_many(_INSERT, jobs)
 
-    async def due(self, moment: datetime, *, since: datetime | None, limit: int) -> list[Job]:
-        voids = {"longest_delay": moment + LONGEST_DELAY, "longest_lease": moment + LEASE}
-        given = {"moment": moment, "limit": limit, **voids, **({} if since is None else {"since": since})}
-        ids = list(dict.fromkeys(row.id for row in await self._block.fetch(_due(since=since is not None), given)))
+    async def due(
+        self, moment: datetime, *, since: datetime | None, kinds: Collection[str] | None = None, limit: int
+    ) -> list[Job]:
+        given: dict[str, Any] = {"moment": moment, "limit": limit}
+        given |= {"longest_delay": moment + LONGEST_DELAY, "longest_lease": moment + LEASE}
+        given |= {} if since is None else {"since": since}
+        given |= {} if kinds is None else {"kinds": list(kinds)}
+        statement = _due(since=since is not None, of_kinds=kinds is not None)
+        ids = list(dict.fromkeys(row.id for row in await self._block.fetch(statement, given)))
         if not ids:
             return []
         rows = await self._block.fetch(_FREE, {"ids": ids}, lock=True)

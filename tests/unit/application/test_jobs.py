@@ -66,13 +66,15 @@ class Handler:
 class Jobs:
     shop: Shop = field(factory=Shop)
     handler: Handler = field(factory=Handler)
+    # Of the short kind.
+    changes: Handler = field(factory=Handler)
     worker: RunJobs = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.worker = self.another_worker()
 
     def another_worker(self) -> RunJobs:
-        return RunJobs(self.shop.unit_of_work, {"test": self.handler})
+        return RunJobs(self.shop.unit_of_work, {"test": self.handler, CHANGE_ORDER: self.changes})
 
     async def add(self, *, kind: str = "test", arguments: Mapping[str, Any] = MappingProxyType({})) -> Job:
         job = new_job(id=JobId(uuid7()), kind=kind, arguments=arguments, now=self.shop.clock())
@@ -329,3 +331,29 @@ async def test_only_what_ended_long_ago_is_removed(jobs: Jobs) -> None:
 def test_every_status_has_its_place_in_the_life_of_a_job() -> None:
     assert NEXT.keys() == set(JobStatus)
     assert {status for status in JobStatus if JobStatus.EXECUTING not in NEXT[status]} == FINISHED
+
+
+async def test_a_change_that_was_promised_is_made_while_all_else_takes_long(jobs: Jobs) -> None:
+    """Many exports are due before it, and none of them ends."""
+    jobs.handler.outcomes = ["hang"] * 20
+    exports = [await jobs.add() for _ in range(20)]
+    change = await jobs.add(kind=CHANGE_ORDER)
+    ended: list[Ended] = []
+    async with asyncio.timeout(60):
+        while not ended:
+            ended += await jobs.worker()
+    assert [each.id for each in ended] == [change.id]
+    # The places that are left are not for them.
+    assert len(jobs.handler.seen) == 6
+    jobs.handler.outcomes = []
+    jobs.handler.goes_on.set()
+    await jobs.run()
+    assert {(await jobs.now(each)).status for each in [*exports, change]} == {JobStatus.COMPLETED}
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3])
+async def test_a_worker_with_few_places_does_jobs_of_every_kind(jobs: Jobs, limit: int) -> None:
+    worker = RunJobs(jobs.shop.unit_of_work, {"test": jobs.handler, CHANGE_ORDER: jobs.changes}, limit=limit)
+    added = [await jobs.add(kind=kind) for kind in ("test", CHANGE_ORDER, "test", CHANGE_ORDER)]
+    await jobs.run(worker)
+    assert {(await jobs.now(each)).status for each in added} == {JobStatus.COMPLETED}
