@@ -27,6 +27,7 @@ from adapters.sql.core.engine import backend_of
 from adapters.sql.tables import metadata
 from adapters.sql.unit_of_work import SqlUnitOfWork
 from application.errors import Aborted
+from application.jobs.kinds import SHORT_KINDS
 from application.ports.audit import AuditEntry, Caller
 from application.ports.catalogue import EarlierPrice
 from application.ports.feed import FeedFilter, FeedRange, Position
@@ -301,6 +302,7 @@ def samples_of(known: Sequence[Order]) -> Arguments:
         "api_keys.every": timedelta(minutes=1),
         "since": datetime.now(UTC) - timedelta(hours=1),
         "kind": "export",
+        "jobs.kinds": SHORT_KINDS,
         "jobs.status": JobStatus.COMPLETED,
         "jobs.ids": [JobId(uuid7()) for _ in range(BATCH)],
         "jobs.before": (NOW, JobId(uuid7())),
