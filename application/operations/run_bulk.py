@@ -27,6 +27,8 @@ from domain.jobs.job import Job
 
 # How many messages are replayed before their outcomes are awaited. The last size repeats.
 WAVES: Final = (1, 10, 100)
+# After so many that can't be replayed, and none that could, nothing says that the others can be.
+_HOPELESS: Final = 10
 # Items that are only marked in one transaction.
 _BATCH: Final = 100
 # Seconds for which the outcome of a wave is awaited: longer than a message takes to fail eight times.
@@ -45,7 +47,8 @@ class RunBulk:
     two attempts at once only one can write: no item is decided about twice, or reported twice.
 
     A replay begins with few messages, waits for their outcomes, and goes on with more. It stops when a message fails
-    again with its earlier error or has no outcome for two minutes, and when all messages of a wave fail.
+    again with its earlier error or has no outcome for two minutes, when all messages of a wave fail, and when the first
+    ten can't be replayed at all.
     """
 
     _unit_of_work: UnitOfWork
@@ -95,8 +98,8 @@ class RunBulk:
         except Trouble:
             raise
         except Exception as error:  # noqa: BLE001 - any error becomes the result of the item
-            refused = ItemResult(id_, FAILED, in_words(error))
-            return await self._note(job, file, [refused], evolve(state, taken=state.taken + 1))
+            refused = [ItemResult(id_, FAILED, in_words(error))]
+            return await self._note(job, file, refused, _after(wanted, evolve(state, taken=state.taken + 1), refused))
 
     async def _act(
         self, job: Job, wanted: BulkRequest, file: StoredFile, state: BulkState, ids: Sequence[Any]
@@ -120,7 +123,7 @@ class RunBulk:
         refused = [_refused(id_, each) for id_, each in zip(ids, outcomes, strict=True) if isinstance(each, Exception)]
         decided = [each.id for each in outcomes if isinstance(each, DeadLetter)]
         # Messages that somebody else has decided about prove nothing.
-        after = evolve(taken, wave=taken.wave + bool(decided))
+        after = _after(wanted, evolve(taken, wave=taken.wave + bool(decided)), refused)
         if wanted.act == "replay":
             return await _noted(tx, file, refused, evolve(after, in_flight=decided))
         return await _noted(tx, file, [*refused, *(ItemResult(id_, DONE) for id_ in decided)], after)
@@ -172,6 +175,15 @@ async def _noted(tx: Transaction, file: StoredFile, results: Sequence[ItemResult
     lines = [json.dumps({"id": each.id, "outcome": each.outcome, "reason": each.reason}) + "\n" for each in results]
     state = state.counting([each.outcome for each in results])
     return await tx.files.append(file, "".join(lines).encode(), state.as_json())
+
+
+def _after(wanted: BulkRequest, state: BulkState, refused: Sequence[ItemResult]) -> BulkState:
+    """Stop a replay of which nothing has come but refusals."""
+    failed = [each for each in refused if each.outcome == FAILED]
+    is_hopeless = state.outcomes.get(FAILED, 0) + len(failed) >= _HOPELESS and not state.outcomes.get(DONE, 0)
+    if wanted.act != "replay" or not failed or not is_hopeless:
+        return state
+    return evolve(state, stopped=f"none could be replayed: {failed[-1].reason}")
 
 
 def _refused(id_: int, error: Exception) -> ItemResult:

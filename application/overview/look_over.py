@@ -38,7 +38,7 @@ class TimesToPaid:
 
 @define(eq=False)
 class CountAccepted:
-    """Count the accepted orders of the last hour. A minute that is over is counted once."""
+    """Count the accepted orders of the last hour. A minute is counted once when it has been over for a minute."""
 
     _overview: Overview
     _now: Clock
@@ -49,11 +49,11 @@ class CountAccepted:
         now = self._now()
         current = now.replace(second=0, microsecond=0)
         starts = [current - _MINUTE * back for back in range(_MINUTES - 1, -1, -1)]
-        # The one before the current may still get orders that were placed in it and recorded late.
-        new = [start for start in starts if start not in self._counted or start >= current - _MINUTE]
+        new = [start for start in starts if start not in self._counted]
         counts = await self._overview.accepted([*new, new[-1] + _MINUTE], most=MOST_ACCEPTED)
         known = {**self._counted, **dict(zip(new, counts, strict=True))}
-        self._counted = {start: known[start] for start in starts}
+        # The one before the current may still get orders that were placed in it and recorded late.
+        self._counted = {start: known[start] for start in starts if start < current - _MINUTE}
         [lately] = await self._overview.accepted([now - timedelta(seconds=_LATELY), now], most=MOST_ACCEPTED)
         return Accepted(per_second=lately / _LATELY, since=starts[0], minutes=[known[start] for start in starts])
 

@@ -39,7 +39,8 @@ class ProductEdit:
     currency: str | _Kept = KEEP
     sku: str | _Kept | None = KEEP
     active: bool | _Kept = KEEP
-    metadata: Mapping[str, str | None] = field(factory=dict)
+    # A mapping has no hash.
+    metadata: Mapping[str, str | None] = field(factory=dict, hash=False)
 
 
 @define(kw_only=True)

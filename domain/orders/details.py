@@ -33,7 +33,8 @@ class OrderDetails:
     shipping_address: Address | None = None
     billing_address: Address | None = None
     note: str | None = None
-    metadata: Mapping[str, str] = field(factory=dict)
+    # A mapping has no hash. Details that are equal have the same hash without it.
+    metadata: Mapping[str, str] = field(factory=dict, hash=False)
     payment_method: str | None = None
 
     @property

@@ -16,6 +16,7 @@ from adapters.codecs.events import decode, encode
 from application.access.principal import ANYBODY, Forbidden, Principal, the_system
 from application.access.scopes import Scope
 from application.errors import Aborted, OutcomeUnknown, Unavailable
+from application.intake.order_request import OrderRequest, RequestedItem
 from application.jobs.kinds import AttemptEnded, Progress
 from application.messaging.by_order import ByOrder
 from application.messaging.decide_dead_letters import DiscardDeadLetters, ReplayDeadLetters
@@ -29,10 +30,11 @@ from application.payments.process_payment import ProcessPayment
 from application.payments.request_payment import RequestPayment
 from domain.dead_letter import DeadMessage
 from domain.dead_letter_groups import CauseFilter
-from domain.ids import OrderId, PaymentId
+from domain.ids import OrderId, PaymentId, UserId
 from domain.jobs.job import Job, JobStatus
 from domain.orders.details import OrderDetails
 from domain.orders.events import Event, OrderAccepted
+from domain.orders.order import Order
 from tests.unit.builders import NOW
 from tests.unit.provider import Crash
 from tests.unit.shop import Shop
@@ -196,6 +198,56 @@ async def test_an_accepted_order_with_metadata_is_replayed(shop: Shop) -> None:
             await asyncio.sleep(0)
         assert await shop.persist_orders([accepted]) == [None]
         assert (await working)["outcomes"] == {"done": 1}
+
+
+async def test_orders_with_metadata_are_replayed(shop: Shop) -> None:
+    requests = [await _request_with_metadata(shop) for _ in range(3)]
+    shop.store.outbox.clear()
+    await set_aside(shop, *requests)
+    job, (run, _) = await start(shop), running(shop)
+    async with worker(shop):
+        assert (await run(job, Progress()))["outcomes"] == {"done": 3}
+
+
+async def _request_with_metadata(shop: Shop) -> Event:
+    """The request for the payment of an order that has all details."""
+    items = (RequestedItem((await shop.sells()).id, 1),)
+    details = OrderDetails(external_id=str(shop.new_id()), metadata={"till": "7"})
+    wanted = OrderRequest(user_id=UserId(1), items=items, details=details)
+    [order] = await shop.place_order([wanted])
+    assert isinstance(order, Order)
+    return await shop.ask_for_payment(order)
+
+
+async def test_a_replay_stops_when_the_first_ten_can_not_be_replayed(shop: Shop) -> None:
+    """It says why, and leaves the others alone."""
+    await set_aside(shop, *(f"no JSON {number}".encode() for number in range(25)))
+    job, (run, _) = await start(shop), running(shop)
+    told = await run(job, Progress())
+    assert told["outcomes"] == {"failed": 10, "skipped": 15}
+    assert told["stopped"].startswith("none could be replayed: UnreadableMessage: dead letter 10 can't be read")
+
+
+async def test_a_replay_that_works_is_not_stopped_by_what_can_not_be_replayed(shop: Shop) -> None:
+    await dead_payments(shop, 1)
+    await set_aside(shop, *(f"no JSON {number}".encode() for number in range(25)))
+    job, (run, _) = await start(shop), running(shop)
+    async with worker(shop):
+        told = await run(job, Progress())
+    assert told == {"outcomes": {"done": 1, "failed": 25}, "stopped": ""}
+
+
+async def test_an_error_at_each_letter_stops_a_replay_as_well(shop: Shop) -> None:
+    await dead_payments(shop, 25)
+    job, (run, _) = await start(shop), running(shop)
+
+    async def broken(*_: Any, **__: Any) -> Any:
+        raise TypeError("unhashable type: 'dict'")
+
+    run = evolve(run, replay=type("Broken", (), {"within": staticmethod(broken)})())
+    told = await run(job, Progress())
+    assert told["outcomes"] == {"failed": 10, "skipped": 15}
+    assert told["stopped"] == "none could be replayed: TypeError: unhashable type: 'dict'"
 
 
 async def test_only_what_matched_and_was_there_at_the_start_is_decided(shop: Shop) -> None:
