@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from application.access.audit import caller_of
 from application.access.principal import Principal
@@ -22,6 +22,7 @@ from application.operations.bulk import (
     UnknownBulkOperation,
     measure,
 )
+from application.operations.results import OPEN, ItemResult, noted
 from application.ports.audit import AuditEntry
 from application.ports.environment import Clock, NewId
 from application.ports.files import StoredFile
@@ -140,7 +141,9 @@ class GetBulk:
 
 @frozen
 class StopBulk:
-    """Take no further item. What is done stays done. One that was stopped before stays as it is.
+    """Take no further item. What is done stays done, and nobody waits for what was replayed just before.
+
+    One that was stopped before stays as it is.
 
     Raise `UnknownBulkOperation`, `Forbidden` as `GetBulk`, or `IllegalTransition` for one that has ended.
     """
@@ -155,7 +158,16 @@ class StopBulk:
                 job.cancel(at=await tx.jobs.now())
                 await tx.jobs.save_many([job])
                 await tx.audit.add_many([_entry(by, "stopped", job, self._now(), {}, "")])
+                await _tell_in_flight(tx, job)
             return await _operation(tx, job)
+
+
+async def _tell_in_flight(tx: Transaction, job: Job) -> None:
+    file = await tx.files.get(job.id, ITEMS)
+    if file is not None and (state := BulkState.of(file.state)).in_flight:
+        why = "it was replayed, and the operation was stopped before anything came of it"
+        results = [ItemResult(id_, OPEN, why) for id_ in state.in_flight]
+        await noted(tx, file, results, evolve(state, in_flight=()))
 
 
 @frozen

@@ -1,8 +1,14 @@
 """What became of the items of a bulk operation."""
 
+import json
+from collections.abc import Sequence
 from typing import Final
 
 from attrs import frozen
+
+from application.operations.bulk import BulkState
+from application.ports.files import StoredFile
+from application.ports.persistence import Transaction
 
 DONE: Final = "done"
 FAILED: Final = "failed"
@@ -22,3 +28,10 @@ class ItemResult:
 
 def in_words(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
+
+
+async def noted(tx: Transaction, file: StoredFile, results: Sequence[ItemResult], state: BulkState) -> StoredFile:
+    """Append the results to the file of the operation, and keep the state with them."""
+    lines = [json.dumps({"id": each.id, "outcome": each.outcome, "reason": each.reason}) + "\n" for each in results]
+    state = state.counting([each.outcome for each in results])
+    return await tx.files.append(file, "".join(lines).encode(), state.as_json())

@@ -15,7 +15,7 @@ from application.messaging.decide_dead_letters import DiscardDeadLetters, Replay
 from application.operations.act_on_orders import ActOnOrders
 from application.operations.bulk import CHOSEN, ITEMS, ON_ORDERS, BulkRequest, BulkState, UnknownBulkOperation
 from application.operations.replayed import came_of
-from application.operations.results import DONE, FAILED, OPEN, SKIPPED, ItemResult, in_words
+from application.operations.results import DONE, FAILED, OPEN, SKIPPED, ItemResult, in_words, noted
 from application.ports.audit import Caller
 from application.ports.environment import Elapsed
 from application.ports.files import StoredFile
@@ -109,7 +109,7 @@ class RunBulk:
             await hold(tx, job)
             if wanted.act in ON_ORDERS:
                 told = await self._act_on_orders(tx, wanted.act, Caller(**job.arguments["by"]), ids)
-                return await _noted(tx, file, told, taken)
+                return await noted(tx, file, told, taken)
             return await self._decide(tx, job, wanted, file, taken, ids)
 
     async def _decide(  # noqa: PLR0913, PLR0917 - what is decided, and where it is noted
@@ -125,8 +125,8 @@ class RunBulk:
         # Messages that somebody else has decided about prove nothing.
         after = _after(wanted, evolve(taken, wave=taken.wave + bool(decided)), refused)
         if wanted.act == "replay":
-            return await _noted(tx, file, refused, evolve(after, in_flight=decided))
-        return await _noted(tx, file, [*refused, *(ItemResult(id_, DONE) for id_ in decided)], after)
+            return await noted(tx, file, refused, evolve(after, in_flight=decided))
+        return await noted(tx, file, [*refused, *(ItemResult(id_, DONE) for id_ in decided)], after)
 
     async def _settle(self, job: Job, file: StoredFile, state: BulkState, *, since: int) -> StoredFile:
         """Wait for what comes of the messages that were replayed. What fails again is a letter after `since`."""
@@ -155,7 +155,7 @@ class RunBulk:
     async def _note(self, job: Job, file: StoredFile, results: Sequence[ItemResult], state: BulkState) -> StoredFile:
         async with self._unit_of_work() as tx:
             await hold(tx, job)
-            return await _noted(tx, file, results, state)
+            return await noted(tx, file, results, state)
 
 
 async def _chosen(tx: Transaction, job: Job) -> list[Any]:
@@ -169,12 +169,6 @@ async def _chosen(tx: Transaction, job: Job) -> list[Any]:
 def _next(wanted: BulkRequest, state: BulkState, chosen: Sequence[Any]) -> Sequence[Any]:
     most = WAVES[min(state.wave, len(WAVES) - 1)] if wanted.act == "replay" and not state.stopped else _BATCH
     return chosen[state.taken : state.taken + most]
-
-
-async def _noted(tx: Transaction, file: StoredFile, results: Sequence[ItemResult], state: BulkState) -> StoredFile:
-    lines = [json.dumps({"id": each.id, "outcome": each.outcome, "reason": each.reason}) + "\n" for each in results]
-    state = state.counting([each.outcome for each in results])
-    return await tx.files.append(file, "".join(lines).encode(), state.as_json())
 
 
 def _after(wanted: BulkRequest, state: BulkState, refused: Sequence[ItemResult]) -> BulkState:

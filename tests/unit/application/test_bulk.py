@@ -378,6 +378,27 @@ async def test_an_operation_that_is_stopped_in_the_middle_decides_about_nothing_
     assert await waiting(shop) == left
 
 
+async def test_of_what_is_in_flight_a_stopped_operation_tells_that_nothing_is_known(shop: Shop) -> None:
+    await dead_payments(shop, 3)
+    job, (run, replay) = await start(shop), running(shop)
+    working = asyncio.create_task(run(job, Progress()))
+    async with asyncio.timeout(60):
+        while not replay.waves or not await results_in_flight(shop, job):  # noqa: ASYNC110 - nobody says when
+            await asyncio.sleep(0)
+        stopped = await shop.use_cases.stop_bulk(ANYBODY, job.id)
+        with pytest.raises(AttemptEnded):
+            async with worker(shop):
+                await working
+    assert (stopped.in_flight, stopped.outcomes) == (0, {"open": 1})
+    [told] = await results(shop, job)
+    assert (told["id"], told["outcome"]) == (1, "open")
+    assert "stopped before anything came of it" in told["reason"]
+
+
+async def results_in_flight(shop: Shop, job: Job) -> int:
+    return (await shop.use_cases.get_bulk(ANYBODY, job.id)).in_flight
+
+
 async def test_of_two_attempts_only_the_current_one_writes(shop: Shop) -> None:
     await dead_payments(shop, 12)
     first, (run, _) = await start(shop), running(shop)
