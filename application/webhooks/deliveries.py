@@ -16,15 +16,15 @@ from application.jobs.kinds import RECOVER_WEBHOOKS
 from application.jobs.kinds import Progress as JobProgress
 from application.ports.audit import AuditEntry
 from application.ports.environment import Clock
-from application.ports.feed import FED_TYPES, types_among
+from application.ports.feed import FED_TYPES, FeedFilter, FeedRange, Position, types_among
 from application.ports.persistence import UnitOfWork
 from application.ports.webhook_store import DeliveryFilter
 from application.ports.webhooks import Attempt
-from application.webhooks.endpoints import locked, unknown_endpoint
+from application.webhooks.endpoints import end_rest, locked, unknown_endpoint
 from domain.errors import IllegalTransition
 from domain.ids import EndpointId
 from domain.jobs.job import Job
-from domain.webhooks.delivery import Delivery, DeliveryId, UnknownDelivery
+from domain.webhooks.delivery import Delivery, DeliveryId, DeliveryStatus, UnknownDelivery
 from domain.webhooks.endpoint import Endpoint, InvalidEndpoint
 
 _BATCH: Final = 500
@@ -73,7 +73,7 @@ class GetDelivery:
 
 @frozen
 class ResendDelivery:
-    """Send an event once more, also one that has arrived. It overtakes those that wait.
+    """Send an event once more, also one that has arrived. It overtakes those that wait. A rest of its endpoint is over.
 
     Raise `UnknownDelivery`, or `IllegalTransition` if its endpoint is disabled, was deleted, or does not want it.
     """
@@ -94,6 +94,7 @@ class ResendDelivery:
             now = await tx.jobs.now()
             delivery.resend(at=now)
             progress.stand(now, is_troubled=True)
+            progress.end_rest()
             await tx.webhook_deliveries.save_many([delivery], {})
             await tx.webhook_progress.save_many([progress])
             entry = AuditEntry(
@@ -109,7 +110,10 @@ class ResendDelivery:
 
 @frozen(kw_only=True)
 class RecoverRequest:
-    """Which of the undelivered events of an endpoint are to be sent again, by when they happened."""
+    """Which of the events that an endpoint was sent in vain are to be sent again, by when they happened.
+
+    Those that wait for their first attempt are sent in their turn.
+    """
 
     endpoint_id: EndpointId
     since: datetime
@@ -137,7 +141,7 @@ class RecoverRequest:
 
     def wants(self, delivery: Delivery) -> bool:
         return (
-            not delivery.is_open
+            (not delivery.is_open or delivery.status is DeliveryStatus.RETRYING)
             and self.since <= delivery.at
             and (self.until is None or delivery.at < self.until)
             and (not self.types or delivery.type in types_among(FED_TYPES, self.types))
@@ -155,7 +159,7 @@ class RecoverRequest:
 
 @frozen
 class StartRecovery:
-    """Have the events sent again that an endpoint has missed. Return the job that does so.
+    """Have the events sent again that an endpoint has missed. Return the job that does so. A rest of it is over.
 
     Raise `UnknownEndpoint`, `InvalidEndpoint`, `KeyReused`, or `IllegalTransition` for an endpoint that is disabled.
     """
@@ -174,6 +178,7 @@ class StartRecovery:
                 return job
             if not endpoint.is_served:
                 raise IllegalTransition("the endpoint is disabled: enable it first")
+            await end_rest(tx, endpoint.id)
             entry = AuditEntry(
                 at=self._now(),
                 by=caller_of(by),
@@ -187,7 +192,11 @@ class StartRecovery:
 
 @frozen
 class RecoverDeliveries:
-    """The job that has events sent again. What is open already, by an earlier attempt of it, stays as it is."""
+    """The job that has events sent again. What is to be sent already, by an earlier attempt of it, stays as it is.
+
+    Its result also tells how many events wait in their turn, whatever their time and type: of those that the endpoint
+    wants, the ones that it has not got to, and deliveries that wait for their first attempt.
+    """
 
     _unit_of_work: UnitOfWork
     _batch: int = field(default=_BATCH, kw_only=True)
@@ -195,7 +204,8 @@ class RecoverDeliveries:
     async def __call__(self, job: Job, progress: JobProgress) -> Mapping[str, Any]:
         wanted = RecoverRequest.of(job.arguments)
         # The earliest first, so that no event is sent before an earlier one of its order is open.
-        positions = await self._positions(wanted)
+        behind = await self._behind(wanted.endpoint_id)
+        positions, waiting = await self._positions(wanted)
         for start in range(0, len(positions), self._batch):
             async with self._unit_of_work() as tx:
                 # As any change of an endpoint, so that it is not deleted or disabled meanwhile.
@@ -213,19 +223,29 @@ class RecoverDeliveries:
                 await tx.webhook_deliveries.save_many(again, {})
                 await tx.webhook_progress.save_many([standing])
             progress.done += len(again)
-        return {"sent_again": progress.done}
+        return {"sent_again": progress.done, "waiting": behind + waiting}
 
-    async def _positions(self, wanted: RecoverRequest) -> Sequence[int]:
-        """Of all that is wanted, in their order."""
+    async def _behind(self, id_: EndpointId) -> int:
+        """How many of the events that the endpoint wants it has not got to."""
+        async with self._unit_of_work.reading() as tx:
+            endpoint = (await tx.webhook_endpoints.get_many({id_}))[id_]
+            progress = (await tx.webhook_progress.get_many({id_}))[id_]
+            only = FeedFilter(types=types_among(FED_TYPES, endpoint.events))
+            after, newest = max(progress.position, progress.skip_to), (await tx.feed.bounds()).newest
+            return await tx.feed.count(FeedRange(after=Position(after), until=newest, only=only))
+
+    async def _positions(self, wanted: RecoverRequest) -> tuple[Sequence[int], int]:
+        """Of all that is wanted, in their order. And how many deliveries wait for their first attempt."""
         only = DeliveryFilter(endpoint_id=wanted.endpoint_id, undelivered=True)
-        found, before = array("q"), None
+        found, waiting, before = array("q"), 0, None
         while True:
             async with self._unit_of_work.reading() as tx:
                 page = await tx.webhook_deliveries.page(only, before=before, limit=self._batch)
             found.extend(each.id.position for each in page if wanted.wants(each))
+            waiting += sum(each.status is DeliveryStatus.PENDING for each in page)
             if len(page) < self._batch:
                 found.reverse()
-                return found
+                return found, waiting
             before = page[-1].id
 
 

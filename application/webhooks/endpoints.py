@@ -202,7 +202,10 @@ class RotateSecret:
 
 @frozen
 class TestEndpoint:
-    """Send `webhook.ping` to the endpoint now, also to one that is disabled. Raise `UnknownEndpoint`."""
+    """Send `webhook.ping` to the endpoint now, also to one that is disabled. If it arrives, a rest is over.
+
+    Raise `UnknownEndpoint`.
+    """
 
     _unit_of_work: UnitOfWork
     _transport: WebhookTransport
@@ -214,7 +217,11 @@ class TestEndpoint:
         async with self._unit_of_work.reading() as tx:
             endpoint = (await _standing(tx, id_)).endpoint
         # Nobody waits for it in a transaction.
-        return await self._transport.send(self._messages.ping(endpoint, id_=self._new_id(), at=self._now()))
+        attempt = await self._transport.send(self._messages.ping(endpoint, id_=self._new_id(), at=self._now()))
+        if attempt.failure is None:
+            async with self._unit_of_work() as tx:
+                await end_rest(tx, id_)
+        return attempt
 
 
 # Where an endpoint goes on that was disabled: with what is new, where it stopped, or after a position.
@@ -287,6 +294,14 @@ async def locked(tx: Transaction, id_: EndpointId) -> Endpoint:
     if endpoint is None or endpoint.deleted_at is not None:
         raise unknown_endpoint(id_)
     return endpoint
+
+
+async def end_rest(tx: Transaction, id_: EndpointId) -> None:
+    """Let the next round try at once."""
+    found = await tx.webhook_progress.get_many({id_}, lock=True)
+    for progress in found.values():
+        progress.end_rest()
+    await tx.webhook_progress.save_many(list(found.values()))
 
 
 def unknown_endpoint(id_: EndpointId) -> UnknownEndpoint:

@@ -118,6 +118,10 @@ class Progress:
             self.rests += 1
             self.rests_until = at + rest_after(self.rests)
 
+    def end_rest(self) -> None:
+        """Let the next round try at once. What has failed stays counted: one delivery finds out how the receiver is."""
+        self.rests_until = None
+
     def has_failed_for_too_long(self, at: datetime) -> bool:
         since = self.failing_since
         return since is not None and at - since >= FAILING_FOR and self.failures >= FAILURES_TO_DISABLE

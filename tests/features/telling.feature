@@ -21,3 +21,14 @@ Feature: Telling others what happens
       Then it is listed that the warehouse has missed of her order: paid
       When the warehouse opens, and the shop sends what it has missed
       Then the warehouse hears of her order: paid
+
+  Rule: A receiver that is well again is not kept waiting
+
+    Scenario: The warehouse was closed for long, and is tested
+      Given the shop has 12 ink bottles at 3.00 EUR each
+      And the warehouse wants to hear of: paid
+      And the warehouse is closed
+      When 12 customers order and pay for 1 ink bottle each, all at once
+      Then the warehouse is left alone for two minutes
+      When the warehouse opens, and is tested
+      Then within a minute the warehouse hears of all 12 orders: paid

@@ -763,6 +763,24 @@ def the_warehouse_hears(story: Story, events: str) -> None:
     assert heard == wanted
 
 
+@then("the warehouse is left alone for two minutes")
+def the_warehouse_is_left_alone(story: Story) -> None:
+    assert any(story.shop.is_left_alone(story.endpoint) for _ in range(600))
+
+
+@when("the warehouse opens, and is tested")
+def the_warehouse_is_tested(story: Story) -> None:
+    story.shop.close_receiver(closed=False)
+    story.shop.test_receiver(story.endpoint)
+
+
+@then(parsers.re(r"within a minute the warehouse hears of all (?P<number>\d+) orders: (?P<event>.+)"))
+def the_warehouse_hears_of_all(story: Story, number: str, event: str) -> None:
+    wanted = {(order, f"order.{event.replace(' ', '_')}") for order in story.orders}
+    assert len(wanted) == int(number)
+    assert any(wanted <= set(story.shop.received()) for _ in range(600))
+
+
 # --- What the person on duty does
 
 

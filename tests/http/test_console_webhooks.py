@@ -9,6 +9,7 @@ from application.access.principal import SYSTEM
 from domain.webhooks.endpoint import Endpoint, Ordering, Payload, Signature
 from tests.http.test_console import Visitor, app_for, text_of
 from tests.unit.shop import Shop
+from tests.unit.webhooks import BROKEN, URL, Webhooks
 
 WHOLE = {
     "url": "https://warehouse.example/hooks",
@@ -135,3 +136,36 @@ async def test_a_receiver_that_is_signed_to_by_the_key_of_the_shop_is_shown_no_s
     shown = await text_of(ana, page)
     assert "signed v1," in shown
     assert "Rotate secret" in shown
+
+
+async def resting(shop: Shop) -> Webhooks:
+    """A receiver that failed ten times, and has not got to most of the orders."""
+    webhooks = Webhooks(shop)
+    await webhooks.add(events=("order.*",))
+    webhooks.answers[URL] = lambda _: BROKEN
+    await webhooks.orders(30)
+    await webhooks.send()
+    return webhooks
+
+
+async def test_a_test_that_arrives_and_a_recovery_say_what_becomes_of_what_waits(shop: Shop, ana: Visitor) -> None:
+    webhooks = await resting(shop)
+    path = f"/console/webhooks/{only(shop).id}"
+    assert ">resting<" in await text_of(ana, path)
+    failed = await (await ana.send("POST", f"{path}/test", "")).get_data(as_text=True)
+    assert ">resting<" in failed
+    assert "tried at once" not in failed.partition("The test failed")[2]
+    del webhooks.answers[URL]
+    arrived = await (await ana.send("POST", f"{path}/test", "")).get_data(as_text=True)
+    assert "The next event is tried at once." in arrived
+    assert ">resting<" not in arrived
+
+    response = await ana.send("POST", f"{path}/recover", "hours=24")
+    while await shop.use_cases.run_jobs() or not shop.use_cases.run_jobs.is_idle:
+        pass
+    sent = len(webhooks.received()) - 2
+    assert f"{sent} to send again: {120 - sent} more wait in their turn." in await text_of(
+        ana, response.headers["Location"]
+    )
+    await webhooks.send()
+    assert {each.status for each in await webhooks.deliveries(only(shop).id)} == {"DELIVERED"}

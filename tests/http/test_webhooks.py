@@ -151,7 +151,7 @@ async def test_an_endpoint_is_tested_enabled_and_recovered(browser: Browser, web
     while await webhooks.shop.use_cases.run_jobs() or not webhooks.shop.use_cases.run_jobs.is_idle:
         pass
     job = await browser.get(f"/jobs/{started.body['job_id']}")
-    assert job.body["result"] == {"sent_again": 2}
+    assert job.body["result"] == {"sent_again": 2, "waiting": 0}
     await webhooks.send()
     assert len((await browser.get("/deliveries/undelivered")).body["items"]) == 2
 

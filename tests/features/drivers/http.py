@@ -320,6 +320,13 @@ class HttpShop:
     def resend(self, delivery: str) -> None:
         self._client.resend_delivery(delivery)
 
+    def is_left_alone(self, endpoint: str) -> bool:
+        time.sleep(0.1)
+        return self._client.webhook_endpoint(endpoint).raw["rests_until"] is not None
+
+    def test_receiver(self, endpoint: str) -> None:
+        self._client.test_webhook_endpoint(endpoint)
+
     def close_receiver(self, *, closed: bool) -> None:
         assert self._receiver is not None
         self._receiver.is_closed = closed

@@ -357,7 +357,9 @@ class MemoryShop:
             if self._is_closed:
                 return ReceiverAnswer(status=503)
             event = json.loads(request.body)
-            self._received.append((event["order_id"], event["type"]))
+            # A test is about no order.
+            if "order_id" in event:
+                self._received.append((event["order_id"], event["type"]))
             return ReceiverAnswer()
 
         self._shop.receivers.answer = answer
@@ -375,6 +377,14 @@ class MemoryShop:
     def resend(self, delivery: str) -> None:
         self._runner.run(self._use_cases.resend_delivery(SYSTEM, delivery_id_of(delivery)))
 
+    def is_left_alone(self, endpoint: str) -> bool:
+        self.received()
+        standing = self._runner.run(self._use_cases.get_endpoint(SYSTEM, EndpointId(UUID(endpoint))))
+        return standing.progress.rests_until is not None
+
+    def test_receiver(self, endpoint: str) -> None:
+        self._runner.run(self._use_cases.test_endpoint(SYSTEM, EndpointId(UUID(endpoint))))
+
     def close_receiver(self, *, closed: bool) -> None:
         self._is_closed = closed
 
@@ -386,6 +396,7 @@ class MemoryShop:
             while await send_webhooks() or not send_webhooks.is_idle:
                 await send_webhooks.wait()
 
+        self._shop.clock.forward(timedelta(seconds=0.1))
         self._runner.run(send())
         return list(self._received)
 

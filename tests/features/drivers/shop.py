@@ -214,6 +214,11 @@ class Shop(Protocol):
 
     def resend(self, delivery: str) -> None: ...
 
+    def is_left_alone(self, endpoint: str) -> bool:
+        """Whether the receiver has failed so often that it is sent nothing for two minutes. It may wait a moment."""
+
+    def test_receiver(self, endpoint: str) -> None: ...
+
     def received(self) -> list[tuple[str, str]]:
         """What the receiver has taken so far: each order with its event. It may wait a moment."""
 

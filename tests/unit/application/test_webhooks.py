@@ -300,6 +300,60 @@ async def test_a_receiver_that_fails_is_given_a_rest_and_then_tried_with_one_del
     assert statuses(await webhooks.deliveries(id_)) == ["DELIVERED"] * 120
 
 
+async def test_a_mended_receiver_is_tried_at_once_when_a_person_asks_for_it(webhooks: Webhooks) -> None:
+    use, shop = webhooks.shop.use_cases, webhooks.shop
+    for number, ask in enumerate(
+        (
+            lambda id_: use.test_endpoint(SYSTEM, id_),
+            lambda id_: use.start_recovery(SYSTEM, RecoverRequest(endpoint_id=id_, since=NOW)),
+            lambda id_: use.resend_delivery(SYSTEM, DeliveryId(id_, webhooks.progress(id_).position)),
+        )
+    ):
+        url = f"https://mended.example/{number}"
+        id_ = await webhooks.add(url)
+        webhooks.answers[url] = lambda _: BROKEN
+        await webhooks.orders(30)
+        await webhooks.send()
+        assert webhooks.progress(id_).rests_at(shop.clock())
+
+        # It fails still: one attempt more, and it is left alone again, for longer.
+        if number > 0:
+            sent = len(webhooks.received(url))
+            await ask(id_)
+            await webhooks.send()
+            assert len(webhooks.received(url)) == sent + 1
+            assert webhooks.progress(id_).rests == 2
+        else:
+            assert (await ask(id_)).status == 500
+            assert webhooks.progress(id_).rests_at(shop.clock())
+
+        del webhooks.answers[url]
+        await ask(id_)
+        await webhooks.pass_time(6 * SECOND, step=SECOND)
+        assert statuses(await webhooks.deliveries(id_)) == ["DELIVERED"] * 120, number
+        assert webhooks.progress(id_).failing_since is None
+        await use.delete_endpoint(SYSTEM, id_)
+
+
+async def test_a_recovery_tells_what_it_sends_again_and_what_waits_in_its_turn(webhooks: Webhooks) -> None:
+    id_ = await webhooks.add(events=("order.placed", "order.paid"))
+    webhooks.answers[URL] = failing("order.placed")
+    await webhooks.orders(30)
+    await webhooks.send()
+    tried = [each for each in await webhooks.deliveries(id_) if each.status is DeliveryStatus.RETRYING]
+    # Until the second attempt, five minutes pass, and more until the third.
+    await webhooks.pass_time(HOUR / 2)
+    await webhooks.shop.use_cases.start_recovery(SYSTEM, RecoverRequest(endpoint_id=id_, since=NOW))
+    [ended] = await run_jobs(webhooks)
+    assert len(tried) >= 10
+    assert ended.job.result["sent_again"] >= len(tried)
+    assert sum(ended.job.result.values()) == 60
+    del webhooks.answers[URL]
+    # None waits for the time of its next attempt.
+    await webhooks.send()
+    assert statuses(await webhooks.deliveries(id_)) == ["DELIVERED"] * 60
+
+
 async def test_an_endpoint_is_sent_no_more_than_its_rate(webhooks: Webhooks) -> None:
     await webhooks.add(rate_per_s=3)
     await webhooks.orders(5)
@@ -569,7 +623,7 @@ async def test_a_recovery_begins_with_the_earliest(webhooks: Webhooks) -> None:
     with pytest.raises(Aborted):
         await recover(job, Progress())
     await webhooks.send()
-    assert await recover(job, Progress()) == {"sent_again": 3}
+    assert await recover(job, Progress()) == {"sent_again": 3, "waiting": 0}
     await webhooks.send()
     assert gaps(webhooks) == [("1", None), ("2", None), ("3", None), ("4", None)]
 
