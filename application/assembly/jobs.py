@@ -66,7 +66,7 @@ JOB_NEEDS: Final[Mapping[str, JobNeeds]] = MappingProxyType(
         EXPORT: _by("what", exports.NEEDS),
         IMPORT: _by("what", imports.NEEDS),
         CHANGE_ORDER: _by("change", CHANGE_NEEDS),
-        BULK: _by("act", bulk.NEEDS),
+        BULK: bulk.needs_of,
         RECONCILE: lambda arguments: runs.REPAIR_NEEDS if arguments.get("repairs") else [Scope.RECONCILE],
         RECOVER_WEBHOOKS: _always(Scope.WEBHOOKS_WRITE),
     }

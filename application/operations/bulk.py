@@ -12,6 +12,7 @@ from application.execution.counting import MOST_COUNTED
 from application.messaging.find_dead_letters import matching
 from application.orders.order_filter import order_filter
 from application.ports.audit import MAX_TEXT
+from application.ports.order_search import OrderFilter
 from application.ports.persistence import Transaction
 from domain.dead_letter import InvalidDecision
 from domain.dead_letter_groups import CauseFilter
@@ -32,6 +33,22 @@ NEEDS: Final[Mapping[Act, Scope]] = MappingProxyType(
 )
 # Whoever may start one may follow and stop it; of dead letters, whoever may replay.
 LOOKS: Final[Mapping[Act, Scope]] = MappingProxyType({**NEEDS, "discard": Scope.DEAD_LETTERS_REPLAY})
+
+
+def needs_of(arguments: Mapping[str, Any]) -> list[Scope]:
+    """Return the scopes that starting a job with these arguments needs. To find orders is to read them."""
+    return [NEEDS.get(arguments.get("act", ""), Scope.ADMIN), *_to_find(arguments)]
+
+
+def looks_of(arguments: Mapping[str, Any]) -> list[Scope]:
+    """Return the scopes that following and stopping a job with these arguments needs."""
+    return [LOOKS.get(arguments.get("act", ""), Scope.ADMIN), *_to_find(arguments)]
+
+
+def _to_find(arguments: Mapping[str, Any]) -> list[Scope]:
+    return [Scope.ORDERS_READ] if "filter" in arguments.get("orders", {}) else []
+
+
 # What can't be undone needs a reason.
 _FINAL: Final[Mapping[Act, str]] = MappingProxyType(
     {"discard": "say why the messages are discarded", "cancel": "say why the orders are cancelled"}
@@ -47,7 +64,7 @@ ITEMS: Final = "items"
 
 
 class CountNotConfirmed(DomainError):
-    """There are many items, or other ones than were counted before, and their count was not sent back."""
+    """There are many items, or more or fewer than were counted before, and their count was not sent back."""
 
     code = "count_not_confirmed"
 
@@ -122,6 +139,7 @@ class Measured:
 
 
 async def measure(tx: Transaction, only: CauseFilter | ChosenOrders) -> Measured:
+    """Raise `InvalidDecision` for orders of which nothing says which are meant: all of them never are."""
     ids: list[int | str] = []
     async for id_ in _orders(tx, only) if isinstance(only, ChosenOrders) else _letters(tx, only):
         if len(ids) == MOST_COUNTED:
@@ -137,9 +155,11 @@ async def _letters(tx: Transaction, only: CauseFilter) -> AsyncIterator[int | st
 
 async def _orders(tx: Transaction, chosen: ChosenOrders) -> AsyncIterator[int | str]:
     """Yield the orders, newest first. One that is named is an item, also if it is not there: its result says so."""
+    wanted, before, more = order_filter(chosen.only), None, not chosen.ids
+    if more and wanted == OrderFilter():
+        raise InvalidDecision("choose the orders by their ids, or by a condition that is not empty", field="orders")
     for id_ in dict.fromkeys(chosen.ids):
         yield str(id_)
-    wanted, before, more = order_filter(chosen.only), None, not chosen.ids
     while more:
         found = await tx.orders.search(wanted, before=before, limit=_STRETCH)
         for order in found.orders:

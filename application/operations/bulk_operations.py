@@ -9,18 +9,19 @@ from attrs import evolve, frozen
 
 from application.access.audit import caller_of
 from application.access.principal import Principal
+from application.access.scopes import Scope
 from application.jobs.kinds import BULK
 from application.operations.bulk import (
     CHOSEN,
     ITEMS,
-    LOOKS,
-    NEEDS,
     BulkRequest,
     BulkState,
     CountNotConfirmed,
     Measured,
     UnknownBulkOperation,
+    looks_of,
     measure,
+    needs_of,
 )
 from application.operations.results import OPEN, ItemResult, noted
 from application.ports.audit import AuditEntry
@@ -66,12 +67,15 @@ class BulkOperation:
 
 @frozen
 class MeasureBulk:
-    """Count what an operation would be about, and do nothing. Raise `Forbidden` without the scope of the act."""
+    """Count what an operation would be about, and do nothing.
+
+    Raise `InvalidDecision`, or `Forbidden` without the scopes of the act.
+    """
 
     _unit_of_work: UnitOfWork
 
     async def __call__(self, by: Principal, wanted: BulkRequest) -> Measured:
-        by.expect(NEEDS[wanted.act])
+        _expect(by, needs_of(wanted.arguments()))
         async with self._unit_of_work.reading() as tx:
             return await measure(tx, wanted.only)
 
@@ -81,7 +85,7 @@ class StartBulk:
     """Start an operation on what is there now: what comes later is not part of it.
 
     Of more than 100 items, `count` must be how many there are; where it is given, it must be right in any case. Raise
-    `CountNotConfirmed`, `InvalidDecision`, or `Forbidden` without the scope of the act.
+    `CountNotConfirmed`, `InvalidDecision`, or `Forbidden` without the scopes of the act.
     """
 
     _unit_of_work: UnitOfWork
@@ -89,7 +93,7 @@ class StartBulk:
     _now: Clock
 
     async def __call__(self, by: Principal, wanted: BulkRequest, *, count: int | None = None) -> Job:
-        by.expect(NEEDS[wanted.act])
+        _expect(by, needs_of(wanted.arguments()))
         wanted.expect_valid()
         async with self._unit_of_work.reading() as tx:
             found = await measure(tx, wanted.only)
@@ -121,7 +125,7 @@ class ListBulk:
         async with self._unit_of_work.reading() as tx:
             while len(shown) < limit:
                 jobs = await tx.jobs.page(kind=BULK, status=None, before=before, limit=limit)
-                shown += [job for job in jobs if LOOKS[job.arguments["act"]] in by.scopes]
+                shown += [job for job in jobs if by.scopes.issuperset(looks_of(job.arguments))]
                 if len(jobs) < limit:
                     break
                 before = place_of(jobs[-1])
@@ -180,15 +184,20 @@ class ReadItems:
     _unit_of_work: UnitOfWork
 
     async def __call__(self, by: Principal, operation: BulkOperation, *, at: int) -> bytes:
-        by.expect(LOOKS[operation.request.act])
+        _expect(by, looks_of(operation.job.arguments))
         async with self._unit_of_work.reading() as tx:
             return await tx.files.read(operation.job.id, ITEMS, at=at)
+
+
+def _expect(by: Principal, scopes: Sequence[Scope]) -> None:
+    for scope in scopes:
+        by.expect(scope)
 
 
 def _existing(by: Principal, job: Job | None, id_: JobId) -> Job:
     if job is None or job.kind != BULK:
         raise UnknownBulkOperation(f"there is no bulk operation {id_}: it never was, or it was removed after its end")
-    by.expect(LOOKS[job.arguments["act"]])
+    _expect(by, looks_of(job.arguments))
     return job
 
 

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from application.access.principal import Principal
-from application.access.scopes import CUSTOMER_SCOPES, ROLES, Role
+from application.access.scopes import ALL_SCOPES, CUSTOMER_SCOPES, ROLES, Role, Scope
 from domain.ids import UserId
 from tests.http.browser import Answer, Browser, app_over
 from tests.http.test_dead_letters import set_aside
@@ -121,6 +121,9 @@ async def test_orders_that_are_chosen_wrongly_are_refused(shop: Shop, browser: B
         {"act": "cancel"},
         {"act": "cancel", "orders": {}},
         {"act": "cancel", "orders": {"ids": []}},
+        {"act": "cancel", "orders": {"product_id": []}},
+        {"act": "cancel", "orders": {"status": [], "product_id": []}},
+        {"act": "cancel", "orders": {"status": []}, "dry_run": True},
         {"act": "cancel", "orders": {"ids": ["x"]}},
         {"act": "cancel", "orders": {"ids": [order] * 101}},
         {"act": "cancel", "orders": {"ids": [order], "user_id": 1}},
@@ -148,3 +151,31 @@ async def test_a_customer_cancels_nothing_in_bulk(shop: Shop) -> None:
     ):
         assert answer.status == 403
     assert shop.store.jobs == {}
+
+
+async def test_who_may_not_read_orders_finds_none_by_counting_or_changing_them(shop: Shop) -> None:
+    async def let_in(_: object) -> Principal:
+        return caller
+
+    order = await shop.order((await shop.sells(), 1))
+    browser = Browser(app_over(shop.use_cases, authenticate=let_in))
+    found, named = {"user_id": 1}, {"ids": [str(order.id)]}
+    caller = Principal("till", scopes=frozenset({Scope.PAYMENTS_WRITE}))
+    for more in ({"dry_run": True}, {}):
+        assert (await start(browser, act="retry", orders=found, **more)).status == 403
+    assert shop.store.jobs == {}
+    # Who names an order may pay for it one by one as well.
+    assert (await start(browser, act="retry", orders=named)).status == 202
+
+    caller = Principal("ana", scopes=ALL_SCOPES)
+    place = (await start(browser, act="cancel", orders=found)).headers["Location"]
+    for scopes in ({Scope.ORDERS_WRITE}, {Scope.ORDERS_READ, Scope.PAYMENTS_WRITE}):
+        caller = Principal("till", scopes=frozenset(scopes))
+        assert (await browser.get(place)).status == 403
+        assert (await browser.get(f"{place}/results")).status == 403
+        assert (await browser.post(f"{place}/stop", {})).status == 403
+        assert place.rpartition("/")[2] not in {
+            each["job_id"] for each in (await browser.get("/bulk-operations")).body["items"]
+        }
+    caller = Principal("till", scopes=frozenset({Scope.ORDERS_WRITE, Scope.ORDERS_READ}))
+    assert (await browser.post(f"{place}/stop", {})).status == 200

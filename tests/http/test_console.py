@@ -6,6 +6,7 @@ from datetime import timedelta
 from functools import reduce
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import urlencode
 
 import pytest
 from attrs import evolve, frozen
@@ -449,6 +450,30 @@ async def test_orders_are_chosen_by_a_search_or_one_by_one_and_counted_before_th
     assert "<dt>Done</dt><dd>101</dd>" in html
     assert "<dt>User id</dt><dd>3</dd>" in html
     assert "cancel orders" in await text_of(visitor, "/console/bulk-operations")
+
+
+@pytest.mark.parametrize(
+    "search",
+    [
+        pytest.param(f"product:{','.join(map(str, range(1, 102)))}", id="products"),
+        "email:foo",
+        pytest.param(f"external:{'x' * 400}", id="long"),
+        'external:""',
+        "external:\0",
+        pytest.param(f"product:{','.join(map(str, range(10**6, 10**6 + 90)))}", id="too long for the page"),
+    ],
+)
+async def test_no_search_chooses_orders_that_the_api_could_not_tell_of(
+    shop: Shop, visitor: Visitor, search: str
+) -> None:
+    await visitor.sign_in("admin")
+    await shop.order((await shop.sells(), 1))
+    q = urlencode({"q": search})
+    assert 'role="alert"' in await text_of(visitor, f"/console/orders/many?act=cancel&{q}")
+    started = await visitor.send("POST", "/console/bulk-operations", f"act=cancel&{q}&count=0&reason=x")
+    assert started.status_code == 422
+    exported = await visitor.send("POST", "/console/orders/export", q)
+    assert (exported.status_code, shop.store.jobs) == (422, {})
 
 
 async def test_many_orders_are_offered_to_who_may_change_them(shop: Shop) -> None:

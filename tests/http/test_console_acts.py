@@ -152,6 +152,17 @@ async def test_no_text_in_a_form_is_a_fault_of_the_shop(shop: Shop, ana: Visitor
             assert response.status_code < 500, (path, fields)
 
 
+async def test_a_reason_that_no_database_stores_is_refused(shop: Shop, ana: Visitor) -> None:
+    await acts_of(shop)
+    for text in ("%00", "a%00b", "%1B[31m", "%C2%85"):
+        response = await ana.send("POST", "/console/dead-letters/1/discard", f"reason={text}")
+        assert response.status_code == 422, text
+        bulk = f"act=discard&queue=payments&error=BadMessage&place=&count=1&reason={text}"
+        assert (await ana.send("POST", "/console/bulk-operations", bulk)).status_code == 422, text
+    assert shop.store.jobs == {}
+    assert shop.store.dead_letters[1].decision is None
+
+
 @pytest.mark.parametrize("origin", ["http://[", "[", "http://shop.example]", "://", "http://\u00e9"])
 async def test_an_origin_that_is_none_is_refused(shop: Shop, ana: Visitor, origin: str) -> None:
     for path in await acts_of(shop):

@@ -39,6 +39,16 @@ def test_each_path_has_the_rule_that_werkzeug_finds(app: Quart, method: str) -> 
         assert found_by(bound(app, method, path)) == found_by(plain), path
 
 
+async def test_a_request_to_a_fixed_path_is_not_looked_for(app: Quart, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also by a Quart that asks in another way."""
+
+    def no_walk(*_: object, **__: object) -> object:
+        raise AssertionError("the rules were walked over")
+
+    monkeypatch.setattr(MapAdapter, "match", no_walk)
+    assert (await app.test_client().get("/health/live")).status_code == 200
+
+
 def test_a_request_gets_values_of_its_own(app: Quart) -> None:
     """The caller is put among them."""
     routes = bound(app, "GET", "/orders")

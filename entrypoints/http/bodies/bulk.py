@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from attrs import asdict
-from msgspec import UNSET, Meta, Struct, UnsetType, convert
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from application.messaging.subscriptions import WORK_QUEUES
 from application.operations.bulk import MOST_CHOSEN, ON_ORDERS, Act, BulkRequest, ChosenOrders, Measured
@@ -41,7 +41,8 @@ class ChosenOrdersBody(OrderFilterBody, frozen=True, forbid_unknown_fields=True,
 
     @classmethod
     def of(cls, chosen: ChosenOrders) -> "ChosenOrdersBody":
-        return convert({"ids": list(chosen.ids)} if chosen.ids else chosen.only, cls)
+        # It was checked when it was chosen, perhaps by the rules of an earlier release.
+        return cls(ids=chosen.ids) if chosen.ids else cls(**chosen.only)
 
     def to_chosen(self) -> ChosenOrders:
         """Raise `InvalidRequest`."""

@@ -2,9 +2,13 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
+
+from msgspec import ValidationError, convert
 
 from application.operations.bulk import MOST_CHOSEN, ChosenOrders
-from entrypoints.http.console.order_query import InvalidSearch, order_query
+from entrypoints.http.bodies.order_filter import OrderFilterBody
+from entrypoints.http.console.order_query import InvalidSearch, OrderQuery, order_query
 from entrypoints.http.ids import order_id_of
 
 
@@ -17,7 +21,16 @@ def chosen_orders(ids: Sequence[str], q: str, now: datetime) -> ChosenOrders:
     wanted = order_query(q, now)
     if wanted.order_id is not None:
         return ChosenOrders(ids=(wanted.order_id,))
-    only = wanted.as_export()
-    if wanted.stuck or wanted.wanted.order_id is not None or not only:
+    if wanted.stuck or wanted.wanted.order_id is not None or not wanted.as_export():
         raise InvalidSearch("choose some orders, or search for them by something else than stuck: and id:")
-    return ChosenOrders(only=only)
+    return ChosenOrders(only=as_filter(wanted))
+
+
+def as_filter(wanted: OrderQuery) -> dict[str, Any]:
+    """Return the filter of a job in JSON. Raise `InvalidSearch` for what the API would not take either."""
+    only = wanted.as_export()
+    try:
+        convert(only, OrderFilterBody)
+    except ValidationError as error:
+        raise InvalidSearch(f"this can't be searched for: {error}") from None
+    return only

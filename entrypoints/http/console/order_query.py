@@ -13,6 +13,7 @@ from domain.ids import MAX_ID, CustomerId, OrderId, ProductId, customer_id
 from domain.money import MAX_MINOR
 from domain.orders.status import OrderStatus
 from entrypoints.currencies import DIGITS
+from entrypoints.http.field_errors import UNPRINTABLE
 from entrypoints.http.ids import order_id_of
 from entrypoints.http.moments import moment_of, within_years
 from entrypoints.http.refusals import InvalidRequest, NotAnId, in_query
@@ -72,8 +73,16 @@ class OrderQuery:
         return {name: value for name, value in given.items() if value is not None}
 
 
+# Characters.
+_MAX_QUERY: Final = 500
+
+
 def order_query(text: str, now: datetime) -> OrderQuery:
     """Parse a search. Raise `InvalidSearch`, which names the word that is wrong."""
+    if len(text) > _MAX_QUERY:
+        raise InvalidSearch(f"a search has at most {_MAX_QUERY} characters")
+    if UNPRINTABLE.search(text):
+        raise InvalidSearch("a search has printable characters only")
     given: dict[str, Any] = {}
     stuck = False
     for word, named, value in _words(text):

@@ -11,12 +11,14 @@ from werkzeug.exceptions import UnsupportedMediaType
 from application.access.principal import Forbidden
 from entrypoints.http import query
 from entrypoints.http.decoding import read_body
+from entrypoints.http.field_errors import UNPRINTABLE
 from entrypoints.http.ids import whole_number_of
 from entrypoints.http.query import Reader
 from entrypoints.http.refusals import InvalidRequest, in_body
 
 _FORM: Final = "application/x-www-form-urlencoded"
 _MAX_FIELDS: Final = 300
+_LINES: Final = str.maketrans("", "", "\r\n\t")
 # Hours.
 _CENTURY: Final = 24 * 36_500
 
@@ -49,15 +51,20 @@ async def form() -> Mapping[str, str]:
 async def form_pairs() -> list[tuple[str, str]]:
     """Return the fields of the form that was sent, also those with one name.
 
-    Raise `UnsupportedMediaType`, or `InvalidRequest` for too many.
+    Raise `UnsupportedMediaType`, or `InvalidRequest` for too many, and for characters that no database stores.
     """
     if request.mimetype != _FORM:
         raise UnsupportedMediaType("Send the form of the page.")
     body = (await read_body()).decode("utf-8", errors="replace")
     try:
-        return parse_qsl(body, keep_blank_values=True, max_num_fields=_MAX_FIELDS)
+        pairs = parse_qsl(body, keep_blank_values=True, max_num_fields=_MAX_FIELDS)
     except ValueError:
         raise InvalidRequest(in_body("", f"a form has at most {_MAX_FIELDS} fields")) from None
+    for name, value in pairs:
+        # A field of several lines has ends of lines.
+        if UNPRINTABLE.search(value.translate(_LINES)):
+            raise InvalidRequest(in_body(name, f"{name} has printable characters only"))
+    return pairs
 
 
 def whole_number(sent: Mapping[str, str], name: str) -> int:

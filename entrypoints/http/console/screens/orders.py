@@ -1,5 +1,6 @@
 """Finding orders."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -15,26 +16,22 @@ from domain.orders.order import Order
 from domain.orders.status import OrderStatus
 from entrypoints.http import query
 from entrypoints.http.console.kit import Kit
-from entrypoints.http.console.order_choice import chosen_orders
+from entrypoints.http.console.order_choice import as_filter, chosen_orders
 from entrypoints.http.console.order_query import InvalidSearch, OrderQuery, order_query
 from entrypoints.http.console.pages import see_other
 from entrypoints.http.console.requests import address, form, optional, parameters
 from entrypoints.http.pages import Page, page_of
+from entrypoints.http.query import Reader
 from entrypoints.http.replies import Reply
 from entrypoints.http.routes.route import Route
 
 PATH: Final = "/console/orders"
-_MAX_QUERY: Final = 500
 # So many new orders are counted for the pill.
 _MOST_NEW: Final = 100
 
 
-def _text(text: str) -> str:
-    return text[:_MAX_QUERY]
-
-
-_PARAMETERS: Final = {"q": _text, "cursor": query.cursor}
-_NEW: Final = {"q": _text, "newest": optional(query.order_id)}
+_PARAMETERS: Final[Mapping[str, Reader]] = {"q": str, "cursor": query.cursor}
+_NEW: Final[Mapping[str, Reader]] = {"q": str, "newest": optional(query.order_id)}
 
 
 def orders_screen(kit: Kit) -> list[Route]:
@@ -99,7 +96,7 @@ class _Screen:
     async def many(self, by: Principal) -> Reply:
         """Ask whether an act on many orders is meant, with their number."""
         # The id of each order that is chosen stands there.
-        ids, q, act = request.args.getlist("id"), _text(request.args.get("q", "")).strip(), request.args.get("act")
+        ids, q, act = request.args.getlist("id"), request.args.get("q", "").strip(), request.args.get("act")
         if act not in ON_ORDERS:
             return see_other(PATH)
         try:
@@ -116,7 +113,7 @@ class _Screen:
             raise InvalidSearch("an export has neither stuck: nor id: in its search")
         format_: Any = sent.get("format", "csv")
         job = await self._kit.use_cases.start_export(
-            by, ExportRequest(what="orders", format=format_, only=wanted.as_export())
+            by, ExportRequest(what="orders", format=format_, only=as_filter(wanted))
         )
         return see_other(address(f"/console/jobs/{job.id}", done="export-started"))
 
