@@ -35,7 +35,8 @@ from application.webhooks.endpoints import (
 from application.webhooks.finish import FinishRounds
 from application.webhooks.remove_old import RemoveDeliveries
 from application.webhooks.send import SendWebhooks
-from domain.ids import EndpointId
+from application.webhooks.unsent import SeeUnsent, Unsent
+from domain.ids import EndpointId, OrderId
 from domain.jobs.job import Job
 from domain.webhooks.delivery import Delivery, DeliveryId
 
@@ -55,6 +56,7 @@ class WebhookUseCases:
     get_delivery: Callable[[Principal, DeliveryId], Awaitable[Attempted]]
     resend_delivery: Callable[[Principal, DeliveryId], Awaitable[Delivery]]
     start_recovery: Guarded[..., Job]
+    see_unsent: Callable[[Principal, OrderId], Awaitable[Unsent]]
     send_webhooks: SendWebhooks
     remove_deliveries: RemoveDeliveries
 
@@ -77,6 +79,7 @@ def webhook_use_cases(shared: Shared) -> WebhookUseCases:
         get_delivery=Guarded(needs, GetDelivery(uow)),
         resend_delivery=Guarded(needs, ResendDelivery(uow, now)),
         start_recovery=Guarded(needs, StartRecovery(uow, AddJob(uow, ports.new_id, now), now)),
+        see_unsent=Guarded(needs, SeeUnsent(uow)),
         send_webhooks=SendWebhooks(
             uow,
             transport,

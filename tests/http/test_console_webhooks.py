@@ -1,5 +1,6 @@
 """Receivers of webhooks as the console registers and edits them, without a browser."""
 
+from datetime import timedelta
 from urllib.parse import urlencode
 
 import pytest
@@ -169,3 +170,60 @@ async def test_a_test_that_arrives_and_a_recovery_say_what_becomes_of_what_waits
     )
     await webhooks.send()
     assert {each.status for each in await webhooks.deliveries(only(shop).id)} == {"DELIVERED"}
+
+
+async def test_an_order_tells_which_receivers_have_not_got_to_it_yet(shop: Shop, ana: Visitor) -> None:
+    webhooks = await resting(shop)
+    order = list(shop.store.orders.values())[-1]
+    path, nobody = f"/console/orders/{order.id}", "No receiver wants its events."
+    behind = shop.store.feed_given - webhooks.progress(only(shop).id).position
+    assert behind > 4
+    html = await text_of(ana, path)
+    assert ">not sent yet<" in html
+    assert URL in html
+    assert f"is {behind} events behind" in html
+    assert nobody not in html
+
+    del webhooks.answers[URL]
+    await shop.use_cases.test_endpoint(SYSTEM, only(shop).id)
+    await webhooks.pass_time(timedelta(seconds=6), step=timedelta(seconds=1))
+    html = await text_of(ana, path)
+    assert ">DELIVERED<" in html
+    assert ">not sent yet<" not in html
+    assert nobody not in html
+
+    # Whoever was registered later is sent none of it, and whoever wants other events never will be.
+    await shop.use_cases.delete_endpoint(SYSTEM, only(shop).id)
+    shop.store.webhook_deliveries.clear()
+    assert nobody in await text_of(ana, path)
+    await webhooks.add(events=("order.refunded",))
+    assert nobody in await text_of(ana, path)
+    await webhooks.add(events=("order.paid",))
+    html = await text_of(ana, path)
+    assert "No delivery of its events is listed" in html
+    assert nobody not in html
+    assert ">not sent yet<" not in html
+
+
+async def test_an_order_names_the_slowest_receivers_and_counts_the_others(shop: Shop, ana: Visitor) -> None:
+    webhooks = Webhooks(shop)
+    for number in range(12):
+        await webhooks.add(f"https://receiver.example/{number}")
+    [order] = await webhooks.orders()
+    html = await text_of(ana, f"/console/orders/{order.id}")
+    assert html.count(">not sent yet<") == 10
+    assert "2 more receivers have not got to it yet." in html
+
+
+async def test_a_delivery_that_is_held_is_attempted_after_the_one_before_it(shop: Shop, ana: Visitor) -> None:
+    webhooks = Webhooks(shop)
+    id_ = await webhooks.add()
+    webhooks.answers[URL] = lambda _: BROKEN
+    await webhooks.orders()
+    await webhooks.send()
+    first, second, *_ = await webhooks.deliveries(id_)
+    held = "<dt>Next attempt</dt><dd>after the one before it</dd>"
+    assert held in await text_of(ana, f"/console/webhooks/deliveries/{second.id}")
+    html = await text_of(ana, f"/console/webhooks/deliveries/{first.id}")
+    assert "<dt>Next attempt</dt>" in html
+    assert held not in html

@@ -28,6 +28,8 @@ from entrypoints.http.routes.route import Route
 PATH: Final = "/console/orders/<order_id>"
 # So many of its messages and deliveries are shown.
 _MOST: Final = 50
+# Receivers that are named beside an order: a shop may have a thousand.
+_MOST_UNSENT: Final = 10
 _HEAVIEST: Final = 12
 # What has happened, in the words of the trade. What is not among them is shown as it is called.
 _WORDS: Final = {
@@ -122,10 +124,11 @@ class _Screen:
         order = explained.order
         payments = await ask("payments of an order", self._payments(by, id_))
         messages = await ask("messages of an order", self._messages(by, order))
-        deliveries = None
+        deliveries = unsent = None
         if Scope.WEBHOOKS_WRITE in by.scopes:
             only = DeliveryFilter(order_id=id_)
             deliveries = await ask("deliveries of an order", use.list_deliveries(by, only, limit=_MOST))
+            unsent = await ask("receivers of an order", use.see_unsent(by, id_))
         acts = [act for act in _acts(order, explained.standing.waits_for) if act.needs in by.scopes]
         return self._kit.pages.page(
             "order.html",
@@ -137,6 +140,8 @@ class _Screen:
             payments=payments,
             messages=messages,
             deliveries=deliveries,
+            unsent=unsent,
+            most_unsent=_MOST_UNSENT,
             # The first one is the repair, where the order waits for somebody.
             acts=acts,
             letter=explained.letter_id,

@@ -182,6 +182,7 @@ OPERATIONS: dict[str, tuple[Scope | None, Callable[[Any, Principal, Any, Any], A
         Scope.WEBHOOKS_WRITE,
         lambda use, by, pen, order: _done(use(by, RecoverRequest(endpoint_id=NO_ENDPOINT, since=NOW))),
     ),
+    "see_unsent": (Scope.WEBHOOKS_WRITE, lambda use, by, pen, order: use(by, order.id)),
     "group_dead_letters": (Scope.DEAD_LETTERS_REPLAY, lambda use, by, pen, order: use(by)),
     "list_dead_letters": (Scope.DEAD_LETTERS_REPLAY, lambda use, by, pen, order: _done(use(by, limit=9))),
     "get_dead_letter": (Scope.DEAD_LETTERS_REPLAY, lambda use, by, pen, order: _done(use(by, 1))),
