@@ -35,6 +35,7 @@ from application.assembly.ports import Ports
 from application.assembly.use_cases import UseCases
 from application.execution.after_commit import AfterCommit
 from application.execution.one_database import KeepCachesToDatabase
+from application.payments.provider_calls import ProviderCalls
 from application.ports.caching import CacheFence, CacheOwner, CatalogueCache, PriceList, RecentOrders, StockCache
 from application.ports.carts import Carts
 from application.ports.environment import Clock, NewId, NewSecret
@@ -298,6 +299,7 @@ class Container(containers.DeclarativeContainer):
         DeferredTransport, providers.Callable(partial, _webhook_transport, settings, now)
     )
 
+    provider_calls: providers.Provider[ProviderCalls] = providers.Singleton(ProviderCalls, now)
     ports: providers.Provider[Ports] = providers.Factory(
         Ports,
         unit_of_work=unit_of_work,
@@ -316,6 +318,7 @@ class Container(containers.DeclarativeContainer):
         dead_letter_queue=broker.provided.dead_letter_queue,
         provider=provider.provided.gateway,
         provider_ledger=provider.provided.ledger,
+        provider_calls=provider_calls,
         reset_data=providers.Factory(SqlResetData, engine),
         empty_queues=broker.provided.empty,
         forget_caches=providers.Callable(

@@ -10,11 +10,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.sql.health import expect_writable, holding_back_vacuum, refused_announcements, standby_problem
 from adapters.sql.health import server_version as database_version
-from adapters.sql.heartbeats import SqlHeartbeats
+from adapters.sql.heartbeats import SqlHeartbeats, provider_silence
 from adapters.sql.lineage import SqlLineage
 from adapters.sql.schema import schema_problem
 from application.errors import Trouble, Unavailable
 from application.messaging.subscriptions import INTAKE
+from application.ports.payments import ProviderSilence
 from entrypoints.alive import WORKER
 from entrypoints.health import ServerHealth
 from entrypoints.heartbeat import KINDS, missing
@@ -77,7 +78,7 @@ async def warnings(settings: Settings, engine: AsyncEngine) -> list[str]:
             holders = await holding_back_vacuum(engine)
             if await schema_problem(engine) is not None:
                 return []
-            absent = missing(await SqlHeartbeats(engine).all())
+            heard = await SqlHeartbeats(engine).all()
             refused = await refused_announcements(engine)
             set_back = await SqlLineage(engine).problem()
             standby = await standby_problem(engine, hosts=_hosts(settings.database_url))
@@ -87,8 +88,9 @@ async def warnings(settings: Settings, engine: AsyncEngine) -> list[str]:
         *([] if set_back is None else [set_back]),
         *(
             f"no {kind} is at work, so {KINDS[kind]} wait: start one with `{_starts(settings, kind)}`"
-            for kind in absent
+            for kind in missing(heard)
         ),
+        *_of_provider(provider_silence(heard)),
         *([] if standby is None else [standby]),
         *_of_announcements(refused, f"{settings.namespace}.events"),
         *(
@@ -96,6 +98,14 @@ async def warnings(settings: Settings, engine: AsyncEngine) -> list[str]:
             for holder in holders
         ),
     ]
+
+
+def _of_provider(silence: ProviderSilence | None) -> list[str]:
+    if silence is None:
+        return []
+    found = f"the payment provider has not answered since {silence.since:%Y-%m-%d %H:%M:%S} UTC"
+    advice = "orders wait for it, and go on by themselves when it answers"
+    return [f"{found} (failed calls: {silence.failed_calls}): {advice}"]
 
 
 def _hosts(url: str | None) -> int:

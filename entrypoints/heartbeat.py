@@ -11,6 +11,7 @@ from adapters.sql.heartbeats import Heartbeat, SqlHeartbeats
 from adapters.sql.lineage import LastHeartbeat, NoLastHeartbeat
 from adapters.sql.lineage_watch import LineageWatch
 from application.errors import Trouble
+from application.payments.provider_calls import ProviderCalls
 from entrypoints.alive import DEAD_AFTER, NOTE_EVERY, RELAY, WORKER, forget, note
 from entrypoints.loops import repeated
 
@@ -42,9 +43,12 @@ async def noted_alive(*programs: str) -> AsyncGenerator[None, None]:
 
 @asynccontextmanager
 async def heard_of(
-    heartbeats: SqlHeartbeats, *kinds: str, last: LastHeartbeat | None = None
+    heartbeats: SqlHeartbeats, *kinds: str, last: LastHeartbeat | None = None, calls: ProviderCalls | None = None
 ) -> AsyncGenerator[None, None]:
-    """While the block lasts, this process is known to be at work as each of these kinds."""
+    """While the block lasts, this process is known to be at work as each of these kinds.
+
+    The heartbeat of a worker tells how its `calls` to the payment provider go.
+    """
     instance = f"{socket.gethostname()}:{os.getpid()}"[:200]
 
     lineage = LineageWatch(heartbeats.engine, heartbeats, kinds[0], instance, last or NoLastHeartbeat())
@@ -53,7 +57,10 @@ async def heard_of(
         if not await lineage.look():
             return NOTE_EVERY
         for kind in kinds:
-            await heartbeats.beat(kind, instance)
+            if kind == WORKER and calls is not None:
+                await heartbeats.beat(kind, instance, calls.report())
+            else:
+                await heartbeats.beat(kind, instance)
         await lineage.wrote()
         return NOTE_EVERY
 

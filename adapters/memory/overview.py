@@ -1,11 +1,13 @@
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
 
 from attrs import frozen
 
 from adapters.memory.store import MemoryStore
+from application.payments.provider_calls import silence_of
 from application.ports.overview import ActiveRelay, Upkeep, Waiting, WaitingOrder
+from application.ports.payments import ProviderReport, ProviderSilence
 from domain.orders.events import OrderPaid
 from domain.orders.order import Order
 from domain.orders.status import WAITS_FOR_WORKER, OrderStatus
@@ -16,6 +18,8 @@ class MemoryOverview:
     """Here are no processes."""
 
     _store: MemoryStore
+    # Of those who call the provider.
+    _reports: Sequence[Callable[[], ProviderReport]] = ()
 
     async def accepted(self, moments: Sequence[datetime], *, most: int) -> list[int]:
         placed = [order.created_at for order in self._store.orders.values() if not order.deleted]
@@ -39,6 +43,7 @@ class MemoryOverview:
             outbox=len(store.outbox) + len(store.waiting_work),
             oldest_event=max(timedelta(0), now - sending[0]) if sending else timedelta(0),
             oldest_order=None if oldest is None else WaitingOrder(oldest.id, oldest.status, oldest.updated_at),
+            orders=len(orders),
             dead_letters=sum(letter.decision is None for letter in store.dead_letters.values()),
             stuck={"PROCESSING": len(stuck) - refunds, "REFUND": refunds},
             webhook_lag=timedelta(0),
@@ -56,6 +61,9 @@ class MemoryOverview:
             discrepancies={kind: each.found for kind, each in checked.items()},
             checked_at=max((each.at for each in checked.values() if each.at), default=None),
         )
+
+    async def provider_silence(self) -> ProviderSilence | None:
+        return silence_of([report() for report in self._reports])
 
 
 def _waits(order: Order) -> bool:

@@ -10,15 +10,16 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from adapters.sql.core.connecting import connected
 from adapters.sql.core.counting import count_of
 from adapters.sql.core.types import UtcDateTime
-from adapters.sql.heartbeats import SqlHeartbeats
+from adapters.sql.heartbeats import SqlHeartbeats, provider_silence
 from adapters.sql.overview import OLDEST
 from adapters.sql.repositories.relay_lease import LEASE
 from adapters.sql.samples import SqlSamples
 from adapters.sql.tables.events import order_events
 from adapters.sql.tables.feed import feed, feed_head
-from adapters.sql.tables.orders import NOT_DELETED, orders
+from adapters.sql.tables.orders import NOT_DELETED, WAITING, orders
 from adapters.sql.tables.shop import leases
 from application.ports.overview import ActiveRelay, Process, Upkeep, Waiting, WaitingOrder
+from application.ports.payments import ProviderSilence
 from domain.orders.events import OrderPaid
 from domain.orders.status import OrderStatus
 
@@ -27,6 +28,8 @@ _BETWEEN: Final = select(orders.c.created_at).where(
     orders.c.created_at >= bindparam("since", type_=UtcDateTime()),
     orders.c.created_at < bindparam("until", type_=UtcDateTime()),
 )
+_WAITING: Final = select(orders.c.id).where(WAITING)
+_MOST_ORDERS: Final = 1000
 _HOLDER: Final = select(leases.c.holder, leases.c.since, leases.c.until).where(LEASE.lasts())
 
 
@@ -63,10 +66,12 @@ class SqlOverview:
         sample, stuck = await samples.take(relay=""), await samples.stuck(after=stuck_after)
         async with connected(self._engine, reading=True) as connection:
             oldest = (await connection.execute(OLDEST)).first()
+            number: int = (await connection.execute(count_of(_WAITING, _MOST_ORDERS))).scalar_one()
         return Waiting(
             outbox=sample.outbox_pending,
             oldest_event=timedelta(seconds=sample.outbox_oldest_age),
             oldest_order=oldest and WaitingOrder(oldest.id, OrderStatus(oldest.status), oldest.updated_at),
+            orders=number,
             dead_letters=sample.dead_letters,
             stuck=stuck,
             webhook_lag=timedelta(seconds=sample.webhook_lag),
@@ -86,3 +91,6 @@ class SqlOverview:
             discrepancies=sample.discrepancies,
             checked_at=sample.compared_at,
         )
+
+    async def provider_silence(self) -> ProviderSilence | None:
+        return provider_silence(await SqlHeartbeats(self._engine).all())

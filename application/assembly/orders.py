@@ -38,6 +38,7 @@ from application.orders.queued_changes import (
 )
 from application.orders.republish_request import RepublishRequest
 from application.orders.search_orders import SearchOrders
+from application.orders.standing import Deadlines
 from application.orders.waiting_changes import OrderWithChanges, ShowWaitingChanges
 from application.payments.request_payment import RequestPayment
 from application.payments.request_refund import RequestRefund
@@ -75,6 +76,8 @@ class OrderUseCases:
 def order_use_cases(shared: Shared) -> OrderUseCases:
     uow, now, recent, unrecorded = shared.uow, shared.ports.now, shared.ports.recent_orders, shared.unrecorded
     get_order = Guarded(Scope.ORDERS_READ, with_own_order(shared.get_order))
+    deadlines = Deadlines(expiry=shared.limits.order_expiry, stuck_after=shared.limits.stuck_after)
+    explain = ExplainOrder(uow, unrecorded, shared.ports.overview, deadlines)
     version_waits = AwaitVersion(get_order, most=shared.limits.followers_max)
     return OrderUseCases(
         place_order=Guarded(Scope.ORDERS_WRITE, for_own_account(shared.intake)),
@@ -88,7 +91,7 @@ def order_use_cases(shared: Shared) -> OrderUseCases:
         expand_order=Guarded(Scope.ORDERS_READ, with_own_order(ExpandOrder(uow, recent, unrecorded))),
         get_history=Guarded(Scope.ORDERS_READ, with_own_order(GetHistory(uow, recent, unrecorded))),
         show_waiting_changes=Guarded(Scope.ORDERS_READ, with_own_order(ShowWaitingChanges(uow, shared.get_order))),
-        explain_order=Guarded(Scope.ORDERS_READ, for_anybody(ExplainOrder(uow, unrecorded)), by_shop=True),
+        explain_order=Guarded(Scope.ORDERS_READ, for_anybody(explain), by_shop=True),
         cancel_order=shared.changing(Scope.ORDERS_WRITE, CANCEL, CancelOrder(uow, now)),
         change_details=shared.changing(Scope.ORDERS_WRITE, CHANGE_DETAILS, ChangeDetails(uow, now)),
         complete_order=shared.changing(Scope.ORDERS_WRITE, COMPLETE, CompleteOrder(uow, now), by_shop=True),

@@ -11,12 +11,14 @@ from application.overview.look_over import (
     Accepted,
     CountAccepted,
     MeasureTimeToPaid,
+    SeeProvider,
     SeeQueues,
     SeeUpkeep,
     SeeWaiting,
     TimesToPaid,
 )
 from application.ports.overview import QueueState, Upkeep, Waiting
+from application.ports.payments import ProviderSilence
 
 
 @frozen(kw_only=True, slots=False)
@@ -25,6 +27,7 @@ class OverviewUseCases:
     measure_time_to_paid: Guarded[..., TimesToPaid]
     see_waiting: Guarded[..., Waiting]
     see_upkeep: Guarded[..., Upkeep]
+    see_provider: Guarded[..., ProviderSilence | None]
     see_queues: Guarded[..., Sequence[QueueState]]
 
 
@@ -35,5 +38,6 @@ def overview_use_cases(shared: Shared) -> OverviewUseCases:
         measure_time_to_paid=Guarded(needs, for_anybody(MeasureTimeToPaid(overview)), by_shop=True),
         see_waiting=Guarded(needs, for_anybody(SeeWaiting(overview, shared.limits.stuck_after)), by_shop=True),
         see_upkeep=Guarded(needs, for_anybody(SeeUpkeep(overview)), by_shop=True),
+        see_provider=Guarded(needs, for_anybody(SeeProvider(overview)), by_shop=True),
         see_queues=Guarded(needs, for_anybody(SeeQueues(shared.ports.queues)), by_shop=True),
     )

@@ -7,6 +7,7 @@ from attrs import field, frozen
 from application.admin.reset_shop import Empty
 from application.execution.after_commit import AfterCommit, tell_nobody
 from application.messaging.subscriptions import WorkQueue
+from application.payments.provider_calls import ProviderCalls
 from application.ports.caching import CacheFence, CatalogueCache, PriceList, RecentOrders, StockCache
 from application.ports.carts import Carts
 from application.ports.environment import Clock, Elapsed, NewId, NewSecret, loop_time
@@ -45,6 +46,8 @@ class Ports:
     dead_letter_queue: Callable[[WorkQueue], DeadLetterQueue]
     provider: PaymentProvider
     provider_ledger: ProviderLedger
+    # Notes how the calls to the provider go.
+    provider_calls: ProviderCalls
     reset_data: ResetData
     empty_queues: Empty
     # Empties those of this process, and those that are shared.

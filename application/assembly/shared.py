@@ -89,11 +89,13 @@ class Shared:
                 ProcessPayment(uow, ports.provider, now, nothing_due=duplicates(PAYMENTS)),
                 max_calls=limits.max_charges,
                 timeout=limits.charge_timeout,
+                one_call=ports.provider_calls.one,
             ),
             refund_order=ProviderPipeline(
                 RefundOrder(uow, ports.provider, now, nothing_due=duplicates(REFUNDS)),
                 max_calls=limits.max_charges,
                 timeout=limits.charge_timeout,
+                one_call=ports.provider_calls.one,
             ),
             expire_orders=ExpireOrders(uow, now, limits.order_expiry, look_every=limits.expiry_look),
         )

@@ -7,8 +7,9 @@ from attrs import field, frozen
 from application.intake.unrecorded import Unrecorded
 from application.messaging.republish import last_requests
 from application.orders.changing import known
-from application.orders.standing import NOT_RECORDED, Standing, standing_of
+from application.orders.standing import NOT_RECORDED, Deadlines, Standing, held_up_by, needs_worker, standing_of
 from application.ports.outbox import Waits
+from application.ports.overview import Overview
 from application.ports.persistence import Transaction, UnitOfWork
 from domain.dead_letter import DeadLetter
 from domain.ids import OrderId
@@ -52,6 +53,8 @@ class ExplainOrder:
 
     _unit_of_work: UnitOfWork
     _unrecorded: Unrecorded
+    _overview: Overview
+    _deadlines: Deadlines
     _page: int = field(default=200, kw_only=True)
 
     async def __call__(self, order_id: OrderId) -> Explained:
@@ -82,12 +85,15 @@ class ExplainOrder:
             letter = None
             if request is not None and waits not in {Waits.OUTBOX, Waits.AT_ITS_QUEUE}:
                 letter = await self._letter_of(tx, request)
-        standing = standing_of(order, request=request, waits=waits, letter=letter)
+        is_asked_for = needs_worker(order)
+        held_up = held_up_by(request, waits, letter) if is_asked_for else None
+        silence = await self._overview.provider_silence() if is_asked_for and held_up is None else None
+        standing = standing_of(order, self._deadlines, held_up=held_up, silence=silence)
         steps = [*map(_happened, history), *map(_asked, changes), *(_sent(each) for each in sent if each.finished_at)]
         if letter is not None:
             steps += [Step(letter.message.first_at, f"dead letter {letter.id}: {letter.message.reason}")]
-        held_up = sum(each is Waits.PUT_OFF for each in waiting.values())
-        beside = [f"{held_up} of its announcements wait: queues of others have refused them"] if held_up else []
+        refused = sum(each is Waits.PUT_OFF for each in waiting.values())
+        beside = [f"{refused} of its announcements wait: queues of others have refused them"] if refused else []
         return Explained(
             order=order,
             standing=standing,

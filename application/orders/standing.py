@@ -1,10 +1,13 @@
 """Where an order stands, what it waits for, and what drives it on: as a person on duty asks."""
 
+from datetime import timedelta
 from enum import StrEnum
+from typing import Final
 
 from attrs import frozen
 
 from application.ports.outbox import Waits
+from application.ports.payments import ProviderSilence
 from domain.dead_letter import DeadLetter
 from domain.orders.events import Event
 from domain.orders.order import Order
@@ -34,28 +37,45 @@ class Standing:
     next: str
 
 
+@frozen(kw_only=True)
+class Deadlines:
+    """How long a customer has to pay, and after how long the request of an order that waits is sent again."""
+
+    expiry: timedelta
+    stuck_after: timedelta
+
+
 _FAILED = {
     FailureReason.OUT_OF_STOCK: "too few units were left when it was to be paid",
     FailureReason.PAYMENT_DECLINED: "the payment provider declined its payment",
 }
+# Of a request that nothing holds up.
+SENT: Final = "its request was sent to the worker, and is not done yet"
+_UNITS: Final = ((86_400, "d"), (3600, "h"), (60, "min"))
 NOT_RECORDED = Standing(
     WaitsFor.WORKER, "it was accepted and is not recorded yet", "a worker records it from the intake queue"
 )
 
 
+def needs_worker(order: Order) -> bool:
+    """Whether it waits for a payment or a refund that was asked for."""
+    waits = order.status in WAITS_FOR_WORKER or (order.refund_requested and order.status in HAS_MONEY)
+    return waits and not order.deleted
+
+
 def standing_of(
-    order: Order, *, request: Event | None = None, waits: Waits | None = None, letter: DeadLetter | None = None
+    order: Order, deadlines: Deadlines, *, held_up: Standing | None = None, silence: ProviderSilence | None = None
 ) -> Standing:
-    """Tell of an order with its last request for the worker: where that waits, or which dead letter it is."""
+    """Tell of an order. `held_up` says why its request is not with the worker; `silence` is the provider's."""
     if order.deleted:
         return Standing(WaitsFor.NOBODY, "it was deleted", "nothing more happens to it")
-    if order.status in WAITS_FOR_WORKER or (order.refund_requested and order.status in HAS_MONEY):
-        return standing_of_request(request, waits, letter)
+    if needs_worker(order):
+        return held_up or _with_worker(order, deadlines, silence)
     if order.status in MAY_EXPIRE:
         return Standing(
             WaitsFor.CUSTOMER,
             "nobody has asked for its payment",
-            "it is paid for or cancelled, or it expires when its time is over (HOLDFAST_ORDER_EXPIRY)",
+            f"it is paid for or cancelled, or it expires when its time to pay, {in_words(deadlines.expiry)}, is over",
         )
     if order.status is OrderStatus.FAILED:
         why = "its payment failed" if order.failure_reason is None else _FAILED[order.failure_reason]
@@ -65,8 +85,8 @@ def standing_of(
     return Standing(WaitsFor.NOBODY, f"it is {order.status.value}", "nothing more happens to it by itself")
 
 
-def standing_of_request(request: Event | None, waits: Waits | None, letter: DeadLetter | None) -> Standing:
-    """Tell of an order that needs the worker."""
+def held_up_by(request: Event | None, waits: Waits | None, letter: DeadLetter | None) -> Standing | None:
+    """Tell why the last request of an order that needs the worker is not there. None: it was sent to the worker."""
     if request is None:
         return Standing(
             WaitsFor.REPAIR,
@@ -87,8 +107,28 @@ def standing_of_request(request: Event | None, waits: Waits | None, letter: Dead
             f"its request is dead letter {letter.id}",
             f"a person decides: `holdfast dead replay {letter.id}`, or discard",
         )
+    return None
+
+
+def _with_worker(order: Order, deadlines: Deadlines, silence: ProviderSilence | None) -> Standing:
+    if silence is None:
+        again = f"the request is sent again when the order has waited for {in_words(deadlines.stuck_after)}"
+        return Standing(
+            WaitsFor.WORKER, SENT, f"a worker tries until it is done; {again}, since the broker may have lost it"
+        )
+    done = "its money is given back" if order.refund_requested else "it is paid"
+    held = "; its stock is held" if order.holds_stock else ""
     return Standing(
         WaitsFor.WORKER,
-        "its request is with the broker, or was lost there",
-        "a worker takes it; it is sent again when it has waited for HOLDFAST_STUCK_AFTER",
+        f"the payment provider has not answered since {silence.since:%Y-%m-%d %H:%M:%S} UTC",
+        f"{done} when the provider answers; nothing needs to be done{held}",
     )
+
+
+def in_words(span: timedelta) -> str:
+    """A span of time in its largest whole unit, as in `10 min` or `90 s`."""
+    seconds = span.total_seconds()
+    for size, unit in _UNITS:
+        if seconds >= size and seconds % size == 0:
+            return f"{seconds // size:g} {unit}"
+    return f"{seconds:g} s"

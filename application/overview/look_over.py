@@ -6,6 +6,7 @@ from attrs import define, field, frozen
 
 from application.ports.environment import Clock
 from application.ports.overview import Overview, Queues, QueueState, Upkeep, Waiting
+from application.ports.payments import ProviderSilence
 
 # An interval has so many orders, or more.
 MOST_ACCEPTED: Final = 100_000
@@ -88,6 +89,16 @@ class SeeUpkeep:
 
     async def __call__(self) -> Upkeep:
         return await self._overview.upkeep()
+
+
+@frozen
+class SeeProvider:
+    """See whether the payment provider answers: None, if it does or nobody asks it."""
+
+    _overview: Overview
+
+    async def __call__(self) -> ProviderSilence | None:
+        return await self._overview.provider_silence()
 
 
 @frozen

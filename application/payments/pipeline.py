@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from math import inf
 from types import MappingProxyType
 from typing import Final, Generic, NamedTuple, Protocol, TypeVar
@@ -67,6 +68,8 @@ class ProviderPipeline(Generic[A]):
     _max_calls: int = field(default=128, kw_only=True)
     _timeout: float = field(default=30.0, kw_only=True)
     _together: float = field(default=_TOGETHER, kw_only=True)
+    # Told how each call goes.
+    _one_call: Callable[[], AbstractContextManager[None]] = field(default=nullcontext, kw_only=True)
     _permits: asyncio.Semaphore = field(init=False)
     _asked: dict[PaymentId, asyncio.Task[A]] = field(factory=dict, init=False)
     _record_late: Batched[Answered[A], None] = field(init=False)
@@ -84,7 +87,7 @@ class ProviderPipeline(Generic[A]):
         unknown = {id_: error for id_, error in found.items() if not isinstance(error, Order)}
         # No transaction is open during the calls to the provider. A crash before, during or after them is safe: the
         # next attempt uses the same key and gets the same answer.
-        ask = until_unavailable(self._work.ask)
+        ask = until_unavailable(self._in_time)
         asked: dict[OrderId, asyncio.Task[A]] = {}
         try:
             for id_, order in due.items():
@@ -123,13 +126,17 @@ class ProviderPipeline(Generic[A]):
         # The batch is for many requests, and may be over by then.
         with _for_one(request_id):
             async with self._permits:
-                try:
-                    async with asyncio.timeout(self._timeout):
-                        return await ask(order)
-                except TimeoutError as error:
-                    raise OutcomeUnknown(
-                        f"the payment provider gave no answer for payment {order.payment} within {self._timeout:g} s"
-                    ) from error
+                return await ask(order)
+
+    async def _in_time(self, order: Order) -> A:
+        with self._one_call():
+            try:
+                async with asyncio.timeout(self._timeout):
+                    return await self._work.ask(order)
+            except TimeoutError as error:
+                raise OutcomeUnknown(
+                    f"the payment provider gave no answer for payment {order.payment} within {self._timeout:g} s"
+                ) from error
 
     async def _record(
         self, answered: Mapping[OrderId, tuple[Order, asyncio.Task[A]]], request_ids: Mapping[OrderId, str]

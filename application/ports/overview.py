@@ -6,6 +6,7 @@ from typing import Protocol
 
 from attrs import frozen
 
+from application.ports.payments import ProviderSilence
 from domain.ids import OrderId
 from domain.orders.status import OrderStatus
 
@@ -28,6 +29,8 @@ class Waiting:
     oldest_event: timedelta
     # The order that has waited for the worker for the longest time.
     oldest_order: WaitingOrder | None
+    # Orders that wait for the worker.
+    orders: int
     dead_letters: int
     # Orders that have waited for too long, by what they wait for: PROCESSING and REFUND.
     stuck: Mapping[str, int]
@@ -78,6 +81,9 @@ class Overview(Protocol):
     async def waiting(self, *, stuck_after: timedelta) -> Waiting: ...
 
     async def upkeep(self) -> Upkeep: ...
+
+    async def provider_silence(self) -> ProviderSilence | None:
+        """Whether the payment provider gives no answers, as those at work report it every few seconds."""
 
 
 @frozen(kw_only=True)

@@ -29,6 +29,28 @@ class PaymentProvider(Protocol):
 
 
 @frozen(kw_only=True)
+class ProviderReport:
+    """How the calls of one process to the provider go. Moments are by its own clock.
+
+    `silent_since` is None when calls succeed, or when there are none: then `failed_calls` is zero.
+    """
+
+    # The last answer.
+    answered_at: datetime | None = None
+    silent_since: datetime | None = None
+    # Since then.
+    failed_calls: int = 0
+
+
+@frozen(kw_only=True)
+class ProviderSilence:
+    """No process has got an answer since then, and so many calls have failed."""
+
+    since: datetime
+    failed_calls: int
+
+
+@frozen(kw_only=True)
 class Charge:
     """A charge, as the provider has recorded it."""
 

@@ -5,7 +5,7 @@ from attrs import field, frozen
 
 from application.messaging.republish import last_requests
 from application.orders.expire_orders import PERIODS
-from application.orders.standing import WaitsFor, standing_of_request
+from application.orders.standing import SENT, held_up_by
 from application.ports.environment import Clock
 from application.ports.outbox import OutboxEntry, Waits
 from application.ports.persistence import UnitOfWork
@@ -154,10 +154,7 @@ def _of_waiting(
     waits = sending.get(event_id(request)) if request else None
     # By the whole event: an unauthenticated message may have the id of a request that it is not.
     same = [letter for letter in dead.get(event_id(request), ()) if letter.event == request] if request else []
-    standing = standing_of_request(request, waits, same[0] if same else None)
-    if standing.waits_for is WaitsFor.WORKER:
-        what += unreachable or standing.because
-        remedy: Remedy | None = Remedy.REPUBLISH
-    else:
-        what, remedy = what + standing.because, None
+    held_up = held_up_by(request, waits, same[0] if same else None)
+    what += (unreachable or SENT) if held_up is None else held_up.because
+    remedy = Remedy.REPUBLISH if held_up is None else None
     return Discrepancy(about="stuck", what=what, order_id=order.id, remedy=remedy)

@@ -34,7 +34,7 @@ def status(
 
 
 async def _found(settings: "Settings", engine: "AsyncEngine") -> dict[str, Any]:
-    from adapters.sql.heartbeats import SqlHeartbeats
+    from adapters.sql.heartbeats import SqlHeartbeats, provider_silence
     from adapters.sql.overview import overview
     from adapters.sql.schema import schema_problem
     from entrypoints.database import NotReady
@@ -44,6 +44,7 @@ async def _found(settings: "Settings", engine: "AsyncEngine") -> dict[str, Any]:
     if (problem := await schema_problem(engine)) is not None:
         raise NotReady(problem)
     seen, heard = await overview(engine), await SqlHeartbeats(engine).all()
+    silence = provider_silence(heard)
     return {
         "orders": {status.value: count for status, count in seen.orders.items()},
         "outbox": seen.outbox,
@@ -62,6 +63,9 @@ async def _found(settings: "Settings", engine: "AsyncEngine") -> dict[str, Any]:
             for each in heard
         ],
         "missing": missing(heard),
+        "provider_silence": None
+        if silence is None
+        else {"since": silence.since.isoformat(), "failed_calls": silence.failed_calls},
         "here": [{"name": name, "pid": pid} for name, pid in Folder(settings.data).running().items()],
     }
 
@@ -103,6 +107,12 @@ def _print(found: dict[str, Any]) -> None:
         _line(process["kind"], "seen", f"{heard}  {process['instance']}")
     for process in found["here"]:
         _line("here", process["name"], f"process {process['pid']}")
+    if silence := found["provider_silence"]:
+        _line(
+            "provider",
+            "SILENT",
+            f"no answer since {silence['since']}  {_count(silence['failed_calls'], 'failed call')}",
+        )
     for kind in found["missing"]:
         _line(kind, "MISSING", "none is at work")
 

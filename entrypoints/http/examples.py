@@ -215,7 +215,7 @@ TIMELINE: Final = TimelineBody(
     1,
     WaitsFor.CUSTOMER,
     "nobody has asked for its payment",
-    "it is paid for or cancelled, or it expires when its time is over (HOLDFAST_ORDER_EXPIRY)",
+    "it is paid for or cancelled, or it expires when its time to pay, 30 min, is over",
     [StepBody(_AT, OrderPlaced.type, 0.0)],
     [],
 )

@@ -53,9 +53,9 @@ async def run_up(settings: Settings, stop: Stop, *, on_started: OnStarted) -> No
         if not settings.amqp_url:
             await republish_what_was_lost(use_cases)
         # The API stops first, so that the relay and the worker can process what it has accepted.
-        stop_working = Stop()
+        stop_working, calls = Stop(), container.provider_calls()
         async with (
-            heard_of(container.heartbeats(), WORKER, RELAY, last=container.last_heartbeat()),
+            heard_of(container.heartbeats(), WORKER, RELAY, last=container.last_heartbeat(), calls=calls),
             asyncio.TaskGroup() as tasks,
         ):
             tasks.create_task(relay(use_cases, container.outbox_signal(), stop_working))

@@ -196,10 +196,10 @@ async def run_worker(settings: Settings, stop: Stop) -> None:
         if not stop.is_set():
             await expect_own_ledger(container, claim=True)
         await stack.enter_async_context(metrics_served(container, WORKER))
-        worker = worker_of(container)
+        worker, calls = worker_of(container), container.provider_calls()
         if settings.amqp_url:
             freeze_objects()
-            async with heard_of(container.heartbeats(), WORKER, last=container.last_heartbeat()):
+            async with heard_of(container.heartbeats(), WORKER, last=container.last_heartbeat(), calls=calls):
                 await worker.run(stop)
             return
         # The broker is in this process, and so is the relay that brings to it.
@@ -209,7 +209,7 @@ async def run_worker(settings: Settings, stop: Stop) -> None:
         await stack.enter_async_context(database_sampled(container))
         freeze_objects()
         async with (
-            heard_of(container.heartbeats(), WORKER, RELAY, last=container.last_heartbeat()),
+            heard_of(container.heartbeats(), WORKER, RELAY, last=container.last_heartbeat(), calls=calls),
             asyncio.TaskGroup() as tasks,
         ):
             tasks.create_task(relay(use_cases, container.outbox_signal(), stop))

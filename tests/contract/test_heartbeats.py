@@ -1,5 +1,7 @@
 """Workers and relays are known to be at work, by the clock of the database."""
 
+import asyncio
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -7,17 +9,21 @@ import pytest
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from adapters.sql.heartbeats import SqlHeartbeats
+from adapters.sql.heartbeats import SqlHeartbeats, provider_silence
 from adapters.sql.overview import overview
 from adapters.sql.tables.shop import heartbeats
 from adapters.sql.unit_of_work import SqlUnitOfWork
+from application.errors import OutcomeUnknown
+from application.payments.provider_calls import ProviderCalls
+from application.ports.payments import ProviderReport, ProviderSilence
 from domain.orders.status import OrderStatus
 from entrypoints.alive import DEAD_AFTER, RELAY, WORKER
 from entrypoints.doctor import warnings
 from entrypoints.heartbeat import heard_of, missing
 from entrypoints.settings import Settings
+from tests.brokers import PATIENCE
 from tests.contract.conftest import keep
-from tests.unit.builders import a_product, placed
+from tests.unit.builders import NOW, ManualClock, a_product, placed
 
 
 async def step_clock(engine: AsyncEngine, seconds: float) -> None:
@@ -76,6 +82,38 @@ async def test_the_doctor_names_who_is_missing(sql_engine: AsyncEngine) -> None:
     assert [warning.partition(",")[0] for warning in await warnings(Settings(), sql_engine)] == ["no relay is at work"]
     await heard.beat(RELAY, "here:1")
     assert await warnings(Settings(), sql_engine) == []
+
+
+async def test_the_doctor_names_a_provider_that_does_not_answer(sql_engine: AsyncEngine) -> None:
+    heard = SqlHeartbeats(sql_engine)
+    await heard.beat(RELAY, "here:1")
+    await heard.beat(WORKER, "here:1", ProviderReport(silent_since=NOW, failed_calls=40))
+    [warning] = await warnings(Settings(), sql_engine)
+    assert warning.startswith(f"the payment provider has not answered since {NOW:%Y-%m-%d %H:%M:%S} UTC")
+    assert "failed calls: 40" in warning
+    await heard.beat(WORKER, "here:1", ProviderReport(answered_at=NOW))
+    assert await warnings(Settings(), sql_engine) == []
+
+
+async def test_what_a_dead_worker_reported_does_not_count(sql_engine: AsyncEngine) -> None:
+    heard = SqlHeartbeats(sql_engine)
+    await heard.beat(WORKER, "here:1", ProviderReport(silent_since=NOW, failed_calls=40))
+    assert provider_silence(await heard.all()) == ProviderSilence(since=NOW, failed_calls=40)
+    await step_clock(sql_engine, DEAD_AFTER)
+    assert provider_silence(await heard.all()) is None
+
+
+async def test_a_worker_reports_what_its_calls_say(sql_engine: AsyncEngine) -> None:
+    clock, heard = ManualClock(), SqlHeartbeats(sql_engine)
+    calls, since = ProviderCalls(clock), clock()
+    with suppress(OutcomeUnknown), calls.one():
+        raise OutcomeUnknown("no answer")
+    clock.forward(timedelta(minutes=1))
+    async with asyncio.timeout(PATIENCE), heard_of(heard, WORKER, RELAY, calls=calls):
+        while missing(found := await heard.all()):
+            pass
+    # The relay in the same process calls nobody.
+    assert provider_silence(found) == ProviderSilence(since=since, failed_calls=1)
 
 
 async def test_the_overview_counts_what_waits(sql_engine: AsyncEngine) -> None:

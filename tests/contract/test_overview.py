@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -20,16 +21,19 @@ from adapters.sql.tables.shop import leases
 from adapters.sql.unit_of_work import SqlUnitOfWork
 from application.ports.outbox import LEASE_SECONDS
 from application.ports.overview import ActiveRelay, Overview, WaitingOrder
+from application.ports.payments import ProviderReport, ProviderSilence
 from application.ports.persistence import UnitOfWork
 from domain.dead_letter import DeadMessage
 from domain.ids import OrderId, PaymentId, ProductId
 from domain.orders.order import Order
 from domain.orders.status import OrderStatus
+from entrypoints.alive import WORKER
 from tests.brokers import PATIENCE
 from tests.contract.conftest import keep
 from tests.unit.builders import NOW, a_product, an_order, order_in, placed
 
 SOON = timedelta(minutes=10)
+WORKERS = ("machine:1", "machine:2")
 AGES_AGO = timedelta(days=36_500)
 # Of a lease.
 MOST = timedelta(seconds=LEASE_SECONDS - 2)
@@ -41,6 +45,8 @@ class Seen:
     unit_of_work: UnitOfWork
     # Let most of the lease pass.
     shorten_lease: Callable[[], Awaitable[None]]
+    # Let a worker report how its calls to the provider go.
+    report: Callable[[str, ProviderReport], Awaitable[None]]
 
 
 @pytest.fixture(params=["memory", "sqlite", "postgres"])
@@ -52,7 +58,13 @@ def seen(request: pytest.FixtureRequest) -> Seen:
             for name, lease in store.leases.items():
                 store.leases[name] = evolve(lease, until=lease.until - MOST)
 
-        return Seen(MemoryOverview(store), MemoryUnitOfWork(store), shorten)
+        reports: dict[str, ProviderReport] = {}
+
+        async def note(worker: str, report: ProviderReport) -> None:
+            reports[worker] = report
+
+        of_workers = [partial(reports.get, worker, ProviderReport()) for worker in WORKERS]
+        return Seen(MemoryOverview(store, of_workers), MemoryUnitOfWork(store), shorten, note)
     engine = request.getfixturevalue(f"{request.param}_engine")
 
     async def shorten_in_database() -> None:
@@ -60,7 +72,10 @@ def seen(request: pytest.FixtureRequest) -> Seen:
             for name, until in (await connection.execute(select(leases.c.name, leases.c.until))).all():
                 await connection.execute(update(leases).where(leases.c.name == name).values(until=until - MOST))
 
-    return Seen(SqlOverview(engine), SqlUnitOfWork(engine), shorten_in_database)
+    async def beat(worker: str, report: ProviderReport) -> None:
+        await SqlHeartbeats(engine).beat(WORKER, worker, report)
+
+    return Seen(SqlOverview(engine), SqlUnitOfWork(engine), shorten_in_database, beat)
 
 
 def order(number: int, **more: Any) -> Order:
@@ -101,7 +116,7 @@ async def test_what_waits_is_counted_and_the_oldest_is_named(seen: Seen) -> None
 
     waiting = await seen.overview.waiting(stuck_after=SOON)
 
-    assert (waiting.outbox, waiting.dead_letters) == (1, 1)
+    assert (waiting.outbox, waiting.orders, waiting.dead_letters) == (1, 2, 1)
     assert waiting.oldest_event > timedelta(0)
     assert waiting.oldest_order == WaitingOrder(processing.id, OrderStatus.PROCESSING, processing.updated_at)
     assert waiting.stuck == {"PROCESSING": 1, "REFUND": 1}
@@ -109,6 +124,18 @@ async def test_what_waits_is_counted_and_the_oldest_is_named(seen: Seen) -> None
     relay = (await seen.overview.upkeep()).relay
     assert relay is not None
     assert relay.name == "relay 1"
+
+
+async def test_the_provider_is_silent_while_no_worker_gets_an_answer(seen: Seen) -> None:
+    assert await seen.overview.provider_silence() is None
+    first, second = WORKERS
+    await seen.report(first, ProviderReport(answered_at=NOW - SOON, silent_since=NOW, failed_calls=3))
+    assert await seen.overview.provider_silence() == ProviderSilence(since=NOW, failed_calls=3)
+    await seen.report(second, ProviderReport(silent_since=NOW + SOON, failed_calls=2))
+    await seen.report(first, ProviderReport(answered_at=NOW - SOON, silent_since=NOW, failed_calls=4))
+    assert await seen.overview.provider_silence() == ProviderSilence(since=NOW, failed_calls=6)
+    await seen.report(second, ProviderReport(answered_at=NOW + SOON))
+    assert await seen.overview.provider_silence() is None
 
 
 async def test_the_relay_that_renews_its_lease_leads_since_it_took_it(seen: Seen) -> None:

@@ -20,6 +20,16 @@ Feature: The console
       Then her order is found
       And its page says: the payment provider declined its payment
 
+  Rule: An outage of the payment provider is seen, and nobody has to do anything about it
+
+    Scenario: The payment provider answers again after a while
+      Given she has asked to pay, and the payment provider does not answer
+      Then the person on duty sees at once that the payment provider has not answered
+      And its page says: the payment provider has not answered since
+      When the payment provider answers again
+      Then her order is paid
+      And the person on duty sees nothing of that any more
+
   Rule: What is done there stands in the audit under the key of whoever did it
 
     Scenario: An order is cancelled

@@ -932,6 +932,26 @@ def its_page_says(story: Story, sentence: str) -> None:
     assert sentence in said[1][0].lower() + said[1][1:]
 
 
+@given("she has asked to pay, and the payment provider does not answer")
+def the_provider_does_not_answer(shop: Shop, story: Story) -> None:
+    shop.ask_a_silent_provider(story.order)
+
+
+@when("the payment provider answers again")
+def the_provider_answers(shop: Shop, story: Story) -> None:
+    shop.hear_from_the_provider(story.order)
+
+
+@then("the person on duty sees at once that the payment provider has not answered")
+def the_silence_is_seen(story: Story) -> None:
+    assert "The payment provider has not answered since" in story.visit("/console/now")
+
+
+@then("the person on duty sees nothing of that any more")
+def the_silence_is_over(story: Story) -> None:
+    assert "has not answered" not in story.visit("/console/now")
+
+
 @when("the person on duty cancels her order on its page")
 def the_person_cancels_on_its_page(story: Story) -> None:
     story.visit(f"/console/orders/{story.order}")

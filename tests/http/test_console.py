@@ -17,7 +17,7 @@ from application.access.principal import Principal, Unauthenticated
 from application.access.scopes import CUSTOMER_SCOPES, ROLES, Role, Scope
 from application.assembly import assemble
 from application.assembly.limits import Limits
-from application.errors import Unavailable
+from application.errors import OutcomeUnknown, Unavailable
 from application.ports.overview import Overview, QueueState
 from domain.dead_letter import DeadMessage
 from domain.dead_letter_groups import reason_of
@@ -538,3 +538,37 @@ async def test_an_act_on_an_order_or_a_dead_letter_is_offered_to_those_who_may(s
             assert done.status_code != 403, (path, act)
         if role is Role.ADMIN:
             assert offered
+
+
+async def test_a_provider_that_does_not_answer_is_told_of_at_the_top_of_now(shop: Shop, visitor: Visitor) -> None:
+    await visitor.sign_in(Role.SHOP)
+    well = await (await visitor.get("/console/now/numbers")).get_data(as_text=True)
+    assert "has not answered" not in well
+    assert servers_of(well)["payment provider"] == ("good", "no silence is reported")
+
+    order, request = await shop.payment_requested((await shop.sells(), 1))
+    async with shop.unit_of_work() as tx:
+        await tx.outbox.remove(await tx.outbox.page(after=None, limit=9))
+    shop.provider.before.append(OutcomeUnknown("no answer"))
+    since = shop.clock()
+    await shop.process_payment([request])
+    shop.clock.forward(timedelta(minutes=1))
+    ill = await (await visitor.get("/console/now/numbers")).get_data(as_text=True)
+    said = " ".join(re.sub("<[^>]+>", "", ill.partition('<div class="grid">')[0]).split())
+    assert said.endswith(
+        f"The payment provider has not answered since {since:%Y-%m-%d %H:%M:%S} UTC (1 call failed)."
+        " 1 order waits; it goes on by itself when it answers."
+    )
+    assert servers_of(ill)["payment provider"][0] == "bad"
+    assert servers_of(ill)["payments"] == ("bad", "wait")
+    page = await (await visitor.get(f"/console/orders/{order.id}")).get_data(as_text=True)
+    assert f"The payment provider has not answered since {since:%Y-%m-%d %H:%M:%S} UTC." in page
+
+    await shop.process_payment([request])
+    assert "has not answered" not in await (await visitor.get("/console/now/numbers")).get_data(as_text=True)
+
+
+def servers_of(page: str) -> dict[str, tuple[str, str]]:
+    """What is said of each server, by its name, with its color."""
+    lines = re.findall(r'<li><span class="badge (\w+)">([^<]+)</span><span>(.*?)</span></li>', page)
+    return {name: (tone, said) for tone, name, said in lines}

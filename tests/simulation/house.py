@@ -29,6 +29,7 @@ from application.assembly.ports import Ports
 from application.assembly.use_cases import UseCases
 from application.errors import Unavailable
 from application.messaging.subscriptions import INTAKE, WorkQueue
+from application.payments.provider_calls import ProviderCalls
 from application.ports.environment import Clock, NewId
 from application.ports.messaging import DeadLetterQueue, IntakeQueue, Subscription
 from application.ports.payments import PaymentProvider
@@ -201,6 +202,7 @@ class House:
             faults, process, PublishedIntake(world.broker, world.broker.intake_is_empty)
         )
         provider: PaymentProvider = OnceAtATime(SimulatedPayments(faults, process, world.provider), world.complain)
+        calls = ProviderCalls(world.now)
         ports = Ports(
             unit_of_work=lambda after: parts.unit_of_work(SimulatedUnitOfWork(world.database, process, after), world),
             recent_orders=self.recent_orders,
@@ -219,6 +221,7 @@ class House:
             dead_letter_queue=self._dead_letter_queue,
             provider=parts.provider(provider, world),
             provider_ledger=world.provider,
+            provider_calls=calls,
             # Nobody empties the shop here: all that is checked is that nothing is lost.
             reset_data=MemoryResetData(world.database.store),
             empty_queues=_nothing,
@@ -232,7 +235,7 @@ class House:
             now=world.now,
             new_id=world.new_id,
             new_secret=CountedSecrets(),
-            overview=MemoryOverview(world.database.store),
+            overview=MemoryOverview(world.database.store, [calls.report]),
             queues=MemoryBroker(),
             relay_name="up" if faults.weather.embedded else str(world.new_id()),
         )

@@ -38,6 +38,7 @@ from application.orders.expire_orders import ExpireOrders
 from application.orders.queued_changes import wake
 from application.payments.pipeline import ProviderPipeline
 from application.payments.process_payment import ProcessPayment
+from application.payments.provider_calls import ProviderCalls
 from application.payments.refund_order import RefundOrder
 from application.payments.request_payment import RequestPayment
 from application.payments.request_refund import RequestRefund
@@ -72,6 +73,8 @@ class Shop:
     new_id: CountedIds = field(factory=CountedIds)
     new_secret: CountedSecrets = field(factory=CountedSecrets)
     provider: Provider = field(factory=Provider)
+    # How the calls to it go.
+    calls: ProviderCalls = field(default=Factory(lambda shop: ProviderCalls(shop.clock), takes_self=True))
     store: MemoryStore = field(default=Factory(lambda shop: MemoryStore(now=shop.clock), takes_self=True))
     recent: RecentOrders = field(factory=MemoryRecentOrders)
     broker: MemoryBroker = field(factory=MemoryBroker)
@@ -122,6 +125,7 @@ class Shop:
             dead_letter_queue=lambda work: queues[work].dead_letters,
             provider=self.provider,
             provider_ledger=self.provider,
+            provider_calls=self.calls,
             reset_data=MemoryResetData(self.store),
             empty_queues=self.broker.empty,
             forget_caches=self._forget_caches,
@@ -133,7 +137,7 @@ class Shop:
             new_id=self.new_id,
             new_secret=self.new_secret,
             relay_name="relay",
-            overview=MemoryOverview(self.store),
+            overview=MemoryOverview(self.store, [self.calls.report]),
             queues=self.broker,
             tracer=self.tracer,
         )
@@ -143,14 +147,18 @@ class Shop:
         self.persist_orders = PersistOrders(self.unsteady, wake)
         self.request_payment = RequestPayment(self.unsteady, self.clock)
         self.process_payment = ByOrder(
-            ProviderPipeline(ProcessPayment(self.unsteady, self.provider, self.clock)).until_done
+            ProviderPipeline(
+                ProcessPayment(self.unsteady, self.provider, self.clock), one_call=self.calls.one
+            ).until_done
         )
         self.cancel_order = CancelOrder(self.unsteady, self.clock)
         self.complete_order = CompleteOrder(self.unsteady, self.clock)
         self.delete_order = DeleteOrder(self.unsteady, self.clock)
         self.request_refund = RequestRefund(self.unsteady, self.clock)
         self.expire_orders = ExpireOrders(self.unsteady, self.clock, EXPIRY, look_every=LOOK_EVERY)
-        self.refund_order = ByOrder(ProviderPipeline(RefundOrder(self.unsteady, self.provider, self.clock)).until_done)
+        self.refund_order = ByOrder(
+            ProviderPipeline(RefundOrder(self.unsteady, self.provider, self.clock), one_call=self.calls.one).until_done
+        )
 
     async def _forget_caches(self) -> None:
         assert isinstance(self.recent, MemoryRecentOrders)

@@ -67,6 +67,10 @@ heartbeats: Final = Table(
     Column("kind", String(16), nullable=False),
     Column("instance", String(200), nullable=False),
     Column("seen_at", UtcDateTime, nullable=False),
+    # How its calls to the payment provider go, by its own clock. NULL: nothing to tell, as from an earlier release.
+    Column("provider_answered_at", UtcDateTime),
+    Column("provider_silent_since", UtcDateTime),
+    Column("provider_failed_calls", Integer),
     PrimaryKeyConstraint("kind", "instance", name="heartbeats_pk"),
 )
 

@@ -343,6 +343,15 @@ class HttpShop:
     def decline_cards(self, *, declined: bool) -> None:
         self._service.run_with(**({"HOLDFAST_GATEWAY_DECLINE_RATE": "1"} if declined else {}))
 
+    def ask_a_silent_provider(self, order: str) -> None:
+        self._service.run_with(HOLDFAST_GATEWAY_FAILURE_RATE="1")
+        self.ask_to_pay(order)
+        _wait(lambda: "the payment provider" in self.why(order).because, "the silence to be noticed")
+
+    def hear_from_the_provider(self, order: str) -> None:
+        self._service.run_with()
+        self.settle()
+
     def let_the_time_to_pay_pass(self) -> None:
         """Have an order expire that was placed after all the others; their time has passed, too, then."""
         last = self._marker()

@@ -22,7 +22,7 @@ from application.assembly.use_cases import UseCases
 from application.catalogue.add_products import NewProduct
 from application.catalogue.adjust_stock import StockCall
 from application.catalogue.change_product import ProductCall
-from application.errors import Trouble
+from application.errors import OutcomeUnknown, Trouble
 from application.execution.idempotency import Keyed, Outcome, Replayed
 from application.exports.request import ExportRequest
 from application.feed.read_feed import FeedPage
@@ -417,6 +417,15 @@ class MemoryShop:
 
     def decline_cards(self, *, declined: bool) -> None:
         self._shop.provider.declines = declined
+
+    def ask_a_silent_provider(self, order: str) -> None:
+        self.ask_to_pay(order)
+        self._shop.provider.before.append(OutcomeUnknown("no answer"))
+        self.settle()
+        self._shop.clock.forward(timedelta(minutes=1))
+
+    def hear_from_the_provider(self, order: str) -> None:
+        self.bring_again(order, PaymentRequested.type)
 
     def let_the_time_to_pay_pass(self) -> None:
         self._runner.run(self._shop.is_open_for(EXPIRY))

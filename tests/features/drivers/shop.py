@@ -230,6 +230,12 @@ class Shop(Protocol):
     def decline_cards(self, *, declined: bool) -> None:
         """From now on."""
 
+    def ask_a_silent_provider(self, order: str) -> None:
+        """Ask for the payment while the provider gives no answers, and wait until that is known."""
+
+    def hear_from_the_provider(self, order: str) -> None:
+        """Let the provider answer again, and wait until the order is settled."""
+
     def let_the_time_to_pay_pass(self) -> None: ...
 
     def close_for_a_weekend(self) -> None:

@@ -11,7 +11,7 @@ from application.access.scopes import CUSTOMER_SCOPES
 from application.intake.queue_orders import Queued
 from application.orders.explain_order import Explained
 from application.orders.queued_changes import ChangeQueued
-from application.orders.standing import WaitsFor, standing_of
+from application.orders.standing import Deadlines, WaitsFor, held_up_by, in_words, standing_of
 from application.ports.outbox import Announcement
 from domain.errors import UnknownOrder
 from domain.ids import OrderId, UserId
@@ -22,6 +22,8 @@ from tests.unit.application.test_dead_letters import a_message, dead_letters_of
 from tests.unit.builders import NOW
 from tests.unit.intakes import Intakes
 from tests.unit.shop import Shop, a_request
+
+DEADLINES = Deadlines(expiry=timedelta(minutes=30), stuck_after=timedelta(minutes=10))
 
 
 async def why(shop: Shop, order: Order | OrderId) -> Explained:
@@ -85,7 +87,7 @@ async def test_a_request_is_found_wherever_it_is(shop: Shop) -> None:
         refused = Announcement(entry=entry, attempts=3, since=NOW)
         await tx.announcements.put_off([refused])
     with_worker = await why(shop, order)
-    assert said(with_worker) == (WaitsFor.WORKER, "its request is with the broker, or was lost there")
+    assert said(with_worker) == (WaitsFor.WORKER, "its request was sent to the worker, and is not done yet")
     assert with_worker.beside == ["1 of its announcements wait: queues of others have refused them"]
 
     # A letter that has the id of the request, and is not what the shop has asked for, is not it.
@@ -108,8 +110,33 @@ async def test_a_refund_is_waited_for_as_well(shop: Shop) -> None:
 
 
 async def test_an_order_that_asked_for_nothing_needs_a_repair(shop: Shop) -> None:
-    order, _ = await shop.payment_requested((await shop.sells(), 1))
-    assert standing_of(await shop.now(order)).waits_for is WaitsFor.REPAIR
+    order, request = await shop.payment_requested((await shop.sells(), 1))
+    held_up = held_up_by(None, None, None)
+    assert standing_of(await shop.now(order), DEADLINES, held_up=held_up).waits_for is WaitsFor.REPAIR
+    assert held_up_by(request, None, None) is None
+
+
+async def test_deadlines_are_told_and_not_the_names_of_settings(shop: Shop) -> None:
+    pen = await shop.sells()
+    unpaid = await why(shop, await shop.order((pen, 1)))
+    assert "its time to pay, 30 min," in unpaid.standing.next
+    waiting, _ = await shop.payment_requested((pen, 1))
+    await empty_outbox(shop)
+    assert "when the order has waited for 10 min" in (await why(shop, waiting)).standing.next
+
+
+@pytest.mark.parametrize(
+    ("span", "told"),
+    [
+        (timedelta(days=2), "2 d"),
+        (timedelta(hours=36), "36 h"),
+        (timedelta(minutes=10), "10 min"),
+        (timedelta(seconds=90), "90 s"),
+        (timedelta(seconds=0.5), "0.5 s"),
+    ],
+)
+def test_a_span_is_told_in_its_largest_whole_unit(span: timedelta, told: str) -> None:
+    assert in_words(span) == told
 
 
 async def test_an_order_that_is_not_recorded_waits_with_its_changes(shop: Shop) -> None:

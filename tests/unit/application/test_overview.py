@@ -7,6 +7,7 @@ import pytest
 from application.access.principal import SYSTEM
 from application.overview.look_over import CountAccepted, MeasureTimeToPaid
 from application.ports.overview import Upkeep, Waiting
+from application.ports.payments import ProviderSilence
 from tests.unit.builders import ManualClock
 from tests.unit.shop import Shop
 
@@ -31,6 +32,9 @@ class Counted:
         raise NotImplementedError
 
     async def upkeep(self) -> Upkeep:
+        raise NotImplementedError
+
+    async def provider_silence(self) -> ProviderSilence | None:
         raise NotImplementedError
 
 

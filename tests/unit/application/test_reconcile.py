@@ -252,7 +252,7 @@ async def test_an_order_that_the_broker_lost_is_found_stuck_and_republished(shop
     shop.clock.forward(STUCK)
     [discrepancy] = await found(shop)
     assert (discrepancy.about, discrepancy.order_id, discrepancy.remedy) == ("stuck", order.id, Remedy.REPUBLISH)
-    assert discrepancy.what.endswith("its request is with the broker, or was lost there")
+    assert discrepancy.what.endswith("its request was sent to the worker, and is not done yet")
     assert await repair(shop, [discrepancy]) == ["republished"]
     assert [entry.body for entry in await shop.outbox()] == [encode(request)]
 

@@ -41,12 +41,13 @@ class _Screen:
 
     async def _parts(self, by: Principal) -> dict[str, Any]:
         use, ask = self._kit.use_cases, self._kit.parts.ask
-        accepted, paid, waiting, upkeep, servers = await asyncio.gather(
+        accepted, paid, waiting, upkeep, servers, silence = await asyncio.gather(
             ask("accepted orders", use.count_accepted(by)),
             ask("time to paid", use.measure_time_to_paid(by)),
             ask("what waits", use.see_waiting(by)),
             ask("processes", use.see_upkeep(by)),
             ask("servers", self._kit.check_readiness()),
+            ask("the payment provider", use.see_provider(by)),
         )
         missing = () if servers.value is None else servers.value.missing
         for name in self._kit.parts.failing("server "):
@@ -59,6 +60,7 @@ class _Screen:
             "waiting": waiting,
             "upkeep": upkeep,
             "servers": servers,
+            "silence": silence,
             "points": points,
             "now": self._kit.now(),
             "missing_since": {name: self._kit.parts.failed(f"server {name}") for name in missing},

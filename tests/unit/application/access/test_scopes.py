@@ -105,6 +105,7 @@ OPERATIONS: dict[str, tuple[Scope | None, Callable[[Any, Principal, Any, Any], A
     "measure_time_to_paid": (Scope.ORDERS_READ, lambda use, by, pen, order: use(by)),
     "see_waiting": (Scope.ORDERS_READ, lambda use, by, pen, order: use(by)),
     "see_upkeep": (Scope.ORDERS_READ, lambda use, by, pen, order: use(by)),
+    "see_provider": (Scope.ORDERS_READ, lambda use, by, pen, order: _done(use(by))),
     "see_queues": (Scope.ORDERS_READ, lambda use, by, pen, order: use(by)),
     "cancel_order": (Scope.ORDERS_WRITE, lambda use, by, pen, order: use(by, order.id)),
     "change_details": (Scope.ORDERS_WRITE, lambda use, by, pen, order: use(by, order.id)),
