@@ -6,11 +6,12 @@ from attrs import frozen
 
 from adapters.memory.store import MemoryStore
 from application.payments.provider_calls import silence_of
-from application.ports.overview import ActiveRelay, Upkeep, Waiting, WaitingOrder
+from application.ports.overview import ActiveRelay, FailingReceivers, Upkeep, Waiting, WaitingOrder
 from application.ports.payments import ProviderReport, ProviderSilence
 from domain.orders.events import OrderPaid
 from domain.orders.order import Order
 from domain.orders.status import WAITS_FOR_WORKER, OrderStatus
+from domain.webhooks.delivery import DeliveryStatus
 
 
 @frozen
@@ -47,7 +48,26 @@ class MemoryOverview:
             dead_letters=sum(letter.decision is None for letter in store.dead_letters.values()),
             stuck={"PROCESSING": len(stuck) - refunds, "REFUND": refunds},
             webhook_lag=timedelta(0),
+            failing_receivers=self._failing(),
         )
+
+    def _failing(self) -> FailingReceivers | None:
+        store = self._store
+        found = sorted(
+            (each.failing_since, id_)
+            for id_, each in store.webhook_progress.items()
+            if each.rests and each.failing_since is not None and store.webhook_endpoints[id_].is_served
+        )
+        if not found:
+            return None
+        since, first = found[0]
+        tried = [
+            each
+            for each, _ in store.webhook_deliveries.values()
+            if each.id.endpoint_id == first and each.status is DeliveryStatus.RETRYING and each.next_at is not None
+        ]
+        answer = min(tried, key=lambda each: each.next_at or since).outcome if tried else ""
+        return FailingReceivers(number=len(found), since=since, answer=answer)
 
     async def upkeep(self) -> Upkeep:
         lease = self._store.leases.get("relay")

@@ -5,7 +5,7 @@ from typing import Final
 
 from attrs import frozen
 from sqlalchemy import bindparam, literal_column, select
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from adapters.sql.core.connecting import connected
 from adapters.sql.core.counting import count_of
@@ -18,10 +18,12 @@ from adapters.sql.tables.events import order_events
 from adapters.sql.tables.feed import feed, feed_head
 from adapters.sql.tables.orders import NOT_DELETED, WAITING, orders
 from adapters.sql.tables.shop import leases
-from application.ports.overview import ActiveRelay, Process, Upkeep, Waiting, WaitingOrder
+from adapters.sql.tables.webhooks import DELIVERY_OPEN, webhook_deliveries, webhook_endpoints, webhook_progress
+from application.ports.overview import ActiveRelay, FailingReceivers, Process, Upkeep, Waiting, WaitingOrder
 from application.ports.payments import ProviderSilence
 from domain.orders.events import OrderPaid
 from domain.orders.status import OrderStatus
+from domain.webhooks.delivery import DeliveryStatus
 
 _BETWEEN: Final = select(orders.c.created_at).where(
     NOT_DELETED,
@@ -30,6 +32,28 @@ _BETWEEN: Final = select(orders.c.created_at).where(
 )
 _WAITING: Final = select(orders.c.id).where(WAITING)
 _MOST_ORDERS: Final = 1000
+_FAILING: Final = (
+    select(webhook_progress.c.endpoint_id, webhook_progress.c.failing_since)
+    .join(webhook_endpoints, webhook_endpoints.c.id == webhook_progress.c.endpoint_id)
+    .where(
+        webhook_progress.c.rests > 0,
+        webhook_progress.c.failing_since.is_not(None),
+        webhook_endpoints.c.disabled.is_(None),
+        webhook_endpoints.c.deleted_at.is_(None),
+    )
+    .order_by(webhook_progress.c.failing_since)
+)
+# Those that are tried next come first in the index, before the many that wait behind them.
+_ANSWER: Final = (
+    select(webhook_deliveries.c.outcome)
+    .where(
+        webhook_deliveries.c.endpoint_id == bindparam("endpoint_id", type_=webhook_deliveries.c.endpoint_id.type),
+        DELIVERY_OPEN,
+        webhook_deliveries.c.status == DeliveryStatus.RETRYING.value,
+    )
+    .order_by(webhook_deliveries.c.next_at)
+    .limit(1)
+)
 _HOLDER: Final = select(leases.c.holder, leases.c.since, leases.c.until).where(LEASE.lasts())
 
 
@@ -67,6 +91,7 @@ class SqlOverview:
         async with connected(self._engine, reading=True) as connection:
             oldest = (await connection.execute(OLDEST)).first()
             number: int = (await connection.execute(count_of(_WAITING, _MOST_ORDERS))).scalar_one()
+            failing = await _failing(connection)
         return Waiting(
             outbox=sample.outbox_pending,
             oldest_event=timedelta(seconds=sample.outbox_oldest_age),
@@ -75,6 +100,7 @@ class SqlOverview:
             dead_letters=sample.dead_letters,
             stuck=stuck,
             webhook_lag=timedelta(seconds=sample.webhook_lag),
+            failing_receivers=failing,
         )
 
     async def upkeep(self) -> Upkeep:
@@ -94,3 +120,11 @@ class SqlOverview:
 
     async def provider_silence(self) -> ProviderSilence | None:
         return provider_silence(await SqlHeartbeats(self._engine).all())
+
+
+async def _failing(connection: AsyncConnection) -> FailingReceivers | None:
+    rows = (await connection.execute(_FAILING)).all()
+    if not rows:
+        return None
+    answer = (await connection.execute(_ANSWER, {"endpoint_id": rows[0].endpoint_id})).scalar()
+    return FailingReceivers(number=len(rows), since=rows[0].failing_since, answer=answer or "")

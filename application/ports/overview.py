@@ -21,6 +21,19 @@ class WaitingOrder:
 
 
 @frozen(kw_only=True)
+class FailingReceivers:
+    """The enabled webhook endpoints that were given a rest and have taken nothing since.
+
+    `since` and `answer` are those of the one that has failed for the longest time. `answer` is as in a delivery's
+    outcome, and empty if there is none.
+    """
+
+    number: int
+    since: datetime
+    answer: str
+
+
+@frozen(kw_only=True)
 class Waiting:
     """What is not done yet. Numbers that grow without end are counted up to 10,000, or 1,000 for orders and letters."""
 
@@ -36,6 +49,7 @@ class Waiting:
     stuck: Mapping[str, int]
     # How far the slowest webhook endpoint that is enabled is behind the feed.
     webhook_lag: timedelta
+    failing_receivers: FailingReceivers | None
 
 
 @frozen

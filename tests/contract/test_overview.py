@@ -20,16 +20,20 @@ from adapters.sql.shop_overview import SqlOverview
 from adapters.sql.tables.shop import leases
 from adapters.sql.unit_of_work import SqlUnitOfWork
 from application.ports.outbox import LEASE_SECONDS
-from application.ports.overview import ActiveRelay, Overview, WaitingOrder
+from application.ports.overview import ActiveRelay, FailingReceivers, Overview, WaitingOrder
 from application.ports.payments import ProviderReport, ProviderSilence
 from application.ports.persistence import UnitOfWork
 from domain.dead_letter import DeadMessage
 from domain.ids import OrderId, PaymentId, ProductId
 from domain.orders.order import Order
 from domain.orders.status import OrderStatus
+from domain.webhooks.delivery import DeliveryStatus, Undelivered
+from domain.webhooks.endpoint import Disabled
+from domain.webhooks.progress import begun_after
 from entrypoints.alive import WORKER
 from tests.brokers import PATIENCE
 from tests.contract.conftest import keep
+from tests.contract.test_unit_of_work_webhooks import a_delivery, an_endpoint
 from tests.unit.builders import NOW, a_product, an_order, order_in, placed
 
 SOON = timedelta(minutes=10)
@@ -136,6 +140,32 @@ async def test_the_provider_is_silent_while_no_worker_gets_an_answer(seen: Seen)
     assert await seen.overview.provider_silence() == ProviderSilence(since=NOW, failed_calls=6)
     await seen.report(second, ProviderReport(answered_at=NOW + SOON))
     assert await seen.overview.provider_silence() is None
+
+
+async def test_the_receivers_that_fail_are_counted_and_the_first_of_them_is_told_of(seen: Seen) -> None:
+    assert (await seen.overview.waiting(stuck_after=SOON)).failing_receivers is None
+    endpoints = [an_endpoint() for _ in range(5)]
+    first, second, _, off, gone = endpoints
+    off.disable(Disabled.BY_HAND, at=NOW)
+    gone.delete(at=NOW)
+    # Each has failed since a time, or not, and was given so many rests.
+    failing = [(SOON, 1), (SOON * 2, 3), (SOON / 2, 0), (SOON / 2, 1), (SOON / 2, 1)]
+    progress = [
+        evolve(begun_after(each.id, 0), failing_since=NOW + after, rests=rests, failures=rests and 10)
+        for each, (after, rests) in zip(endpoints, failing, strict=True)
+    ]
+    retrying = {"status": DeliveryStatus.RETRYING, "outcome": "status 500", "tries": 1, "attempts": 1}
+    async with seen.unit_of_work() as tx:
+        await tx.webhook_endpoints.add_many(endpoints)
+        await tx.webhook_progress.add_many(progress)
+        deliveries = [
+            a_delivery(first.id, 1, next_at=NOW + SOON, **retrying),
+            a_delivery(first.id, 2, next_at=NOW, reason=Undelivered.HELD_BEHIND),
+            a_delivery(second.id, 1, next_at=NOW, **{**retrying, "outcome": "timeout"}),
+        ]
+        await tx.webhook_deliveries.add_many(deliveries, {})
+    told = (await seen.overview.waiting(stuck_after=SOON)).failing_receivers
+    assert told == FailingReceivers(number=2, since=NOW + SOON, answer="status 500")
 
 
 async def test_the_relay_that_renews_its_lease_leads_since_it_took_it(seen: Seen) -> None:

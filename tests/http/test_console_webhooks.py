@@ -7,7 +7,9 @@ import pytest
 
 from adapters.codecs.standard_webhooks import SigningKey
 from application.access.principal import SYSTEM
+from domain.webhooks.delivery import DeliveryId
 from domain.webhooks.endpoint import Endpoint, Ordering, Payload, Signature
+from entrypoints.http.console.formats import moment
 from tests.http.test_console import Visitor, app_for, text_of
 from tests.unit.shop import Shop
 from tests.unit.webhooks import BROKEN, URL, Webhooks
@@ -227,3 +229,24 @@ async def test_a_delivery_that_is_held_is_attempted_after_the_one_before_it(shop
     html = await text_of(ana, f"/console/webhooks/deliveries/{first.id}")
     assert "<dt>Next attempt</dt>" in html
     assert held not in html
+
+
+async def test_a_receiver_that_fails_is_told_of_from_its_first_rest_on(shop: Shop, ana: Visitor) -> None:
+    calm = await text_of(ana, "/console/now")
+    assert "no receiver is behind" in calm
+    assert "receiver</a>" not in calm
+    webhooks = await resting(shop)
+    since = moment(webhooks.progress(only(shop).id).failing_since)
+    now = await text_of(ana, "/console/now")
+    assert f"1 receiver</a> fails since {since} (500);" in now
+    assert 'badge wait">webhooks' in now
+    for path in ("/console/webhooks", f"/console/webhooks/{only(shop).id}"):
+        assert f"failing since {since} (500)" in await text_of(ana, path)
+
+    # Until something has arrived, its rest is over and its trouble is not.
+    await shop.use_cases.resend_delivery(SYSTEM, DeliveryId(only(shop).id, 1))
+    assert f"fails since {since} (500);" in await text_of(ana, "/console/now")
+    assert f"in a row, since {since} (500)" in await text_of(ana, "/console/webhooks")
+    del webhooks.answers[URL]
+    await webhooks.send()
+    assert "fails since" not in await text_of(ana, "/console/now")

@@ -11,7 +11,7 @@ from application.access.scopes import Scope
 from application.ports.feed import FED_TYPES
 from application.ports.webhook_store import DeliveryFilter
 from application.webhooks.deliveries import RecoverRequest
-from application.webhooks.endpoints import NOW, WHERE_IT_STOPPED
+from application.webhooks.endpoints import NOW, WHERE_IT_STOPPED, Standing
 from domain.errors import DomainError
 from domain.webhooks.delivery import DeliveryStatus
 from domain.webhooks.endpoint import MAX_DESCRIPTION, Endpoint, InvalidEndpoint, Signature
@@ -65,7 +65,8 @@ class _Screen:
             lambda after, limit: self._kit.use_cases.list_endpoints(by, after=after, limit=limit),
             lambda standing: standing.endpoint.id,
         )
-        return self._kit.pages.page("webhooks.html", by, page=page, now=self._kit.now())
+        answers = {each.endpoint.id: await self._last_answer(by, each) for each in page.items}
+        return self._kit.pages.page("webhooks.html", by, page=page, answers=answers, now=self._kit.now())
 
     async def new(self, by: Principal) -> Reply:
         return self._form(by, EMPTY)
@@ -172,7 +173,18 @@ class _Screen:
             standing=standing,
             page=page,
             attempt=attempt,
+            answer=await self._last_answer(by, standing),
             chosen=only.status or "",
             statuses=list(DeliveryStatus),
             now=self._kit.now(),
         )
+
+    async def _last_answer(self, by: Principal, standing: Standing) -> str:
+        """What came of the newest event that a failing receiver did not take, or nothing."""
+        if standing.progress.failing_since is None:
+            return ""
+        only = DeliveryFilter(endpoint_id=standing.endpoint.id, status=DeliveryStatus.RETRYING)
+        found = await self._kit.parts.ask(
+            "answers of receivers", self._kit.use_cases.list_deliveries(by, only, limit=1)
+        )
+        return found.value[0].outcome if found.value else ""
