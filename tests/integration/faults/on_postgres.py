@@ -197,7 +197,8 @@ async def _set_back(house: House) -> AsyncIterator[None]:
     await house.kill("relay")
     async with house.sql() as connection:
         moved = await connection.execute("UPDATE leases SET until = clock_timestamp() + interval '2 min'")
-        assert moved == "UPDATE 1", "no relay has held the lease"
+        # There may be others than that of the relay.
+        assert moved != "UPDATE 0", "no relay has held the lease"
     await house.start("relay")
     yield
 
