@@ -52,7 +52,7 @@ class PostgresErrors:
             )
         state = _state(error)
         if state is None:
-            return None
+            return Unavailable(f"{server} broke off the connection ({driver})") if _is_cut_off(error) else None
         if (words := _MISCONFIGURED_STATES.get(state)) is not None:
             return Misconfigured(f"{server} {words} ({driver or error.orig})")
         if state in _ABORTED_STATES:
@@ -70,10 +70,16 @@ class PostgresErrors:
         return key.name
 
     def ends_session(self, error: DBAPIError) -> bool:
-        return _state(error) in _SESSION_ENDED_STATES
+        return _state(error) in _SESSION_ENDED_STATES or _is_cut_off(error)
 
-    def leaves_commit_open(self, error: DBAPIError) -> bool:  # noqa: ARG002 - the server reports the outcome
-        return False
+    def leaves_commit_open(self, error: DBAPIError) -> bool:
+        # Otherwise the server reports the outcome.
+        return _is_cut_off(error)
+
+
+def _is_cut_off(error: DBAPIError) -> bool:
+    # What asyncpg says when the server ends a connection while the two agree on something, as while it is opened.
+    return isinstance(_of_driver(error), asyncpg.InternalClientError)
 
 
 def _state(error: DBAPIError) -> str | None:
