@@ -226,13 +226,15 @@ class RecoverDeliveries:
         return {"sent_again": progress.done, "waiting": behind + waiting}
 
     async def _behind(self, id_: EndpointId) -> int:
-        """How many of the events that the endpoint wants it has not got to."""
+        """How many of the events that the endpoint wants it has not got to: none of one that is gone."""
         async with self._unit_of_work.reading() as tx:
-            endpoint = (await tx.webhook_endpoints.get_many({id_}))[id_]
-            progress = (await tx.webhook_progress.get_many({id_}))[id_]
+            endpoint = (await tx.webhook_endpoints.get_many({id_})).get(id_)
+            progress = (await tx.webhook_progress.get_many({id_})).get(id_)
+            if endpoint is None or progress is None:
+                return 0
             only = FeedFilter(types=types_among(FED_TYPES, endpoint.events))
-            after, newest = max(progress.position, progress.skip_to), (await tx.feed.bounds()).newest
-            return await tx.feed.count(FeedRange(after=Position(after), until=newest, only=only))
+            newest = (await tx.feed.bounds()).newest
+            return await tx.feed.count(FeedRange(after=Position(progress.passed), until=newest, only=only))
 
     async def _positions(self, wanted: RecoverRequest) -> tuple[Sequence[int], int]:
         """Of all that is wanted, in their order. And how many deliveries wait for their first attempt."""

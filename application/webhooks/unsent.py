@@ -9,7 +9,6 @@ from application.ports.feed import FED_TYPES, FeedFilter, FeedRange, Position, t
 from application.ports.persistence import UnitOfWork
 from application.webhooks.endpoints import MOST_ENDPOINTS, Standing
 from domain.ids import OrderId
-from domain.webhooks.progress import Progress
 
 # More than an order ever has.
 _MOST_EVENTS = 200
@@ -47,11 +46,6 @@ class SeeUnsent:
             is_wanted |= not types.isdisjoint(wanted)
             if far is None:
                 continue
-            if any(item.position > _sent_to(far) and item.event.type in wanted for item in items):
+            if any(item.position > far.passed and item.event.type in wanted for item in items):
                 waiting.append(Standing(endpoint, far, newest))
         return Unsent(sorted(waiting, key=lambda each: each.progress.position), is_wanted)
-
-
-def _sent_to(progress: Progress) -> int:
-    """What lies before is sent, or will be skipped."""
-    return max(progress.position, progress.skip_to)

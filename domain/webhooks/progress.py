@@ -62,6 +62,11 @@ class Progress:
     leased_until: datetime | None = None
 
     @property
+    def passed(self) -> int:
+        """The position up to which nothing is to be sent any more: it has been, or will be skipped."""
+        return max(self.position, self.skip_to)
+
+    @property
     def is_suspect(self) -> bool:
         return self.failures >= FAILURES_TO_SUSPECT
 
