@@ -150,7 +150,10 @@ class FeedTail:
 
     async def read(self, after: Position, only: FeedFilter) -> FeedPage:
         if self._position is None:
-            self._position = await self._newest()
+            newest = await self._newest()
+            # Another follower may have begun meanwhile, from an older position, and must miss nothing after that.
+            if self._position is None:
+                self._position = newest
         if self._looking is None or self._looking.done():
             self._looking = asyncio.get_running_loop().create_task(self._look())
         return await self._read.page(after=after, only=only, limit=_PAGE)
@@ -184,22 +187,27 @@ class FeedTail:
         return (await self._read.bounds()).newest
 
     async def _look(self) -> None:
-        while self._followers and self._position is not None and not self.is_closed:
-            try:
-                page = await self._read.page(after=self._position, only=EVERYTHING, limit=_LARGEST_PAGE)
-            except PositionNotKept:
-                # The database was restored from a backup, or all was pruned.
-                break
-            except Trouble:
-                await asyncio.sleep(_PAUSE)
-                continue
-            self._position = page.next
+        try:
+            while self._followers and self._position is not None and not self.is_closed:
+                await self._go_on(self._position)
+        except PositionNotKept:
+            # The database was restored from a backup, or all was pruned.
+            pass
+        finally:
+            # Whatever ended it: who follows reads from the table again, and finds what has become of its position.
+            self._position = None
             for follower in tuple(self._attached):
-                follower.offer(page.items, page.next)
-            if page.next == page.newest:
-                await self._signal.wait(_LOOK_EVERY)
-        self._position = None
+                self._attached.pop(follower, None)
+                follower.wake()
+
+    async def _go_on(self, after: Position) -> None:
+        try:
+            page = await self._read.page(after=after, only=EVERYTHING, limit=_LARGEST_PAGE)
+        except Trouble:
+            await asyncio.sleep(_PAUSE)
+            return
+        self._position = page.next
         for follower in tuple(self._attached):
-            # It reads from the table again, and finds what has become of its position.
-            self._attached.pop(follower, None)
-            follower.wake()
+            follower.offer(page.items, page.next)
+        if page.next == page.newest:
+            await self._signal.wait(_LOOK_EVERY)

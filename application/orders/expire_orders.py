@@ -25,9 +25,11 @@ class ExpiryReport:
     failed: tuple[tuple[OrderId, Exception], ...]
 
 
-# The first call, and one an hour, look at all orders. The others begin where an earlier one has left none unpaid: while
-# a session holds back the vacuum of PostgreSQL, a look walks over every order that was ever unpaid since then.
+# The first call, and one an hour, look at all orders; or one in so many times the time to pay, if that is shorter. The
+# others begin where an earlier one has left none unpaid: while a session holds back the vacuum of PostgreSQL, a look
+# walks over every order that was ever unpaid since then.
 _WHOLE_LOOK: Final = timedelta(hours=1)
+_WHOLE_LOOK_IN_TIMES_TO_PAY: Final = 4
 # What was recorded so shortly before is looked at again: its transaction may have been open still.
 _LATE_COMMIT: Final = timedelta(minutes=1)
 
@@ -76,10 +78,14 @@ class ExpireOrders:
             self._none_until = moment
         return ExpiryReport(tuple(expired), tuple(failed))
 
+    @property
+    def _whole_look(self) -> timedelta:
+        return min(_WHOLE_LOOK, _WHOLE_LOOK_IN_TIMES_TO_PAY * self._time_to_pay)
+
     def _begin(self, moment: datetime) -> datetime | None:
         """Return until when this look need not look, or None if it looks at all orders."""
         whole, until = self._whole_until, self._none_until
-        if whole is None or until is None or not whole <= until <= moment < whole + _WHOLE_LOOK:
+        if whole is None or until is None or not whole <= until <= moment < whole + self._whole_look:
             self._whole_until = moment
             return None
         return until - _LATE_COMMIT

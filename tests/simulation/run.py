@@ -206,7 +206,7 @@ class _Run:
         around += [asyncio.create_task(disturbance) for disturbance in self._disturbances()]
         houses = partial(self._open)
         self._readers = [
-            FeedReader(f"reader-{number}", number == 0, self._faults, self._chance, houses)
+            FeedReader(f"reader-{number}", number < 2, self._faults, self._chance, houses)
             # After a restore there are other events at positions that somebody has read.
             for number in range(0 if self._faults.weather.restored else 3)
         ]

@@ -74,6 +74,8 @@ async def _down_for_longer_than_the_time_to_pay(house: House) -> AsyncIterator[N
         lost = max(min(ended, order["updated_at"]) - max(began, order["recorded_at"]), timedelta(0))
         had = order["updated_at"] - order["recorded_at"] - lost
         assert had >= least - timedelta(seconds=1), f"order {order['id']} expired, and could be paid for during {had}"
+    # Otherwise orders expire while the data are looked through.
+    await house.start("worker")
 
 
 async def _is_noted(house: House) -> bool:

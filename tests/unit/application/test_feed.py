@@ -1,18 +1,21 @@
 """Reading and following the feed."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Sequence
 from datetime import timedelta
 
 import pytest
+from attrs import field, frozen
 
+from adapters.memory.signal import MemoryOutboxSignal
 from application.access.principal import SYSTEM, Forbidden, Principal
 from application.access.scopes import CUSTOMER_SCOPES, Scope
 from application.errors import Overloaded, Unavailable
 from application.feed.give_positions import PruneFeed
-from application.feed.read_feed import PositionNotKept, ReadFeed
+from application.feed.read_feed import FeedPage, PositionNotKept, ReadFeed
 from application.feed.tail import MOST_OF_A_CUSTOMER, MOST_WAITING, FeedTail, FellBehind, Follower
-from application.ports.feed import EVERYTHING, FeedFilter, FeedItem, Position, types_among
+from application.ports.feed import EVERYTHING, FeedBounds, FeedFilter, FeedItem, Position, types_among
 from domain.ids import UserId
 from tests.unit.shop import Shop
 
@@ -183,6 +186,71 @@ async def test_a_follower_goes_on_when_the_database_is_back(shop: Shop) -> None:
         await follower.next(PATIENCE)
     shop.unsteady.gone = False
     assert named(await follower.next(PATIENCE)) == ["placed"]
+    follower.close()
+
+
+@frozen
+class _Reads(ReadFeed):
+    """One look for the end of the feed waits, one page breaks, and one is awaited, each by its number."""
+
+    held: int = field(default=0, kw_only=True)
+    broken: int = field(default=0, kw_only=True)
+    awaited: int = field(default=0, kw_only=True)
+    release: asyncio.Event = field(factory=asyncio.Event, init=False)
+    read: asyncio.Event = field(factory=asyncio.Event, init=False)
+    done: Counter[str] = field(factory=Counter, init=False)
+
+    async def bounds(self) -> FeedBounds:
+        self.done["looks"] += 1
+        held = self.done["looks"] == self.held
+        # A database takes its time, so that others ask meanwhile.
+        await asyncio.sleep(0)
+        if held:
+            await self.release.wait()
+        return await super().bounds()
+
+    async def page(self, *, after: Position | None, only: FeedFilter, limit: int) -> FeedPage:
+        self.done["pages"] += 1
+        if self.done["pages"] == self.broken:
+            raise RuntimeError("nobody expected this")
+        page = await super().page(after=after, only=only, limit=limit)
+        if self.done["pages"] == self.awaited:
+            self.read.set()
+        return page
+
+
+async def test_followers_that_begin_at_once_miss_nothing(shop: Shop) -> None:
+    pen = await shop.sells()
+    # The pages of both calls of `follow`, of the first follower, and of the tail for all.
+    reading = _Reads(shop.unit_of_work, held=2, awaited=4)
+    tail = FeedTail(reading, MemoryOutboxSignal(), most=9)
+    followers = [await tail.follow(SYSTEM, after=Position(0), only=EVERYTHING) for _ in range(2)]
+    waits = [asyncio.create_task(follower.next(PATIENCE)) for follower in followers]
+    await reading.read.wait()
+    assert tail.has(followers[0])
+    assert not tail.has(followers[1])
+    # The second one learns of this event when it asks where the feed ends, the first one has to be told.
+    await shop.order((pen, 1))
+    await shop.use_cases.give_positions()
+    reading.release.set()
+    async with asyncio.timeout(PATIENCE / 2):
+        assert [named(items) for items in await asyncio.gather(*waits)] == [["placed"]] * 2
+    for follower in followers:
+        follower.close()
+
+
+async def test_a_follower_goes_on_when_the_reading_for_all_has_broken(shop: Shop) -> None:
+    pen = await shop.sells()
+    # Page 1 is of `follow`, 2 of the follower itself, 3 of the tail.
+    reading = _Reads(shop.unit_of_work, broken=3, awaited=2)
+    tail = FeedTail(reading, MemoryOutboxSignal(), most=9)
+    follower = await tail.follow(SYSTEM, after=Position(0), only=EVERYTHING)
+    waits = asyncio.create_task(follower.next(PATIENCE))
+    await reading.read.wait()
+    await shop.order((pen, 1))
+    await shop.use_cases.give_positions()
+    async with asyncio.timeout(PATIENCE / 2):
+        assert named(await waits) == ["placed"]
     follower.close()
 
 
