@@ -326,10 +326,12 @@ class Order:
 
 def total_of(lines: Sequence[OrderLine]) -> Money:
     """Raise `CurrencyMismatch` or `InvalidAmount`."""
-    total = lines[0].total
-    for line in lines[1:]:
-        try:
-            total += line.total
-        except CurrencyMismatch as error:
-            raise CurrencyMismatch(f"the items of an order have one currency: {error}", field="items") from None
-    return total
+    currency, minor = lines[0].unit_price.currency, 0
+    for line in lines:
+        price = line.unit_price
+        if price.currency != currency:
+            raise CurrencyMismatch(
+                f"the items of an order have one currency: {currency} and {price.currency} can't be added", field="items"
+            )
+        minor += price.minor * line.quantity
+    return Money(minor, currency)
