@@ -1,0 +1,51 @@
+"""The load tests of systems before, and our own: no request of their customers fails."""
+
+import asyncio
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+from tests.service import Service
+
+_LOAD: Final = Path("bench")
+# For each file, the entrance that its requests go to.
+FILES: Final = {"locustfile.py": "", "locustfile_flask_orders.py": "/from/flask-orders"}
+PROGRAMS: Final = ("api", "worker", "relay")
+
+
+def test_every_load_file_is_run() -> None:
+    assert {path.name for path in _LOAD.glob("locustfile*.py")} == FILES.keys()
+
+
+def test_every_load_test_succeeds_embedded(embedded: Service) -> None:
+    embedded.start("up")
+    embedded.wait_until_ready()
+    _run_all(embedded)
+
+
+async def test_every_load_test_succeeds_on_servers(on_servers: Service) -> None:
+    await asyncio.to_thread(on_servers.run, "seed")
+    await asyncio.to_thread(on_servers.start_all, PROGRAMS)
+    await asyncio.to_thread(on_servers.wait_until_ready)
+    await asyncio.to_thread(_run_all, on_servers)
+
+
+def _run_all(service: Service) -> None:
+    for file, entrance in FILES.items():
+        _run(file, f"{service.url}{entrance}")
+
+
+def _run(file: str, url: str) -> None:
+    options = ("--headless", "--users", "5", "--spawn-rate", "5", "--run-time", "2s", "--json", "--skip-log")
+    done = subprocess.run(
+        [sys.executable, "-m", "locust", "-f", str(_LOAD / file), "--host", url, *options],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    requests = {entry["name"]: entry["num_requests"] for entry in json.loads(done.stdout)}
+    assert requests.get("POST /orders"), requests
