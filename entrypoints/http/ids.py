@@ -2,7 +2,9 @@
 
 import re
 from collections.abc import Callable, Mapping
+from string import ascii_letters, digits
 from typing import Any, Final
+from urllib.parse import unquote
 from uuid import UUID
 
 from domain.ids import MAX_ID, CustomerId, EndpointId, JobId, OrderId, ProductId, customer_id
@@ -20,6 +22,9 @@ PATH_SCHEMAS: Final[Mapping[str, Mapping[str, Any]]] = {
     "product_id": {"type": "integer", "minimum": 1, "maximum": MAX_ID},
 }
 _WHOLE_NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,18}")
+_ENCODED: Final = re.compile("%([0-9A-Fa-f]{2})?")
+# No client has to encode these (RFC 3986, section 2.3).
+_UNRESERVED: Final = f"{ascii_letters}{digits}-._~".encode()
 
 
 def order_id_of(text: str) -> OrderId:
@@ -76,6 +81,18 @@ def customer_id_of(written: int | str, place: Callable[[str, str], FieldError]) 
         return customer_id(written)
     except ValueError as error:
         raise InvalidRequest(place("user_id", str(error))) from None
+
+
+def customer_in_path(text: str) -> CustomerId:
+    """Parse the id of a customer, which may be a name, in a path. Raise `NotAnId`."""
+    if any(not encoded or bytes.fromhex(encoded) in _UNRESERVED for encoded in _ENCODED.findall(text)):
+        raise NotAnId(
+            "In a path, letters, digits and -._~ of a customer's name stand as they are, and % before two hex digits."
+        )
+    try:
+        return customer_id(unquote(text, errors="strict"))
+    except ValueError as error:
+        raise NotAnId(f"The id of a customer can't be read: {error}.") from None
 
 
 def whole_number_of(text: str) -> int | None:

@@ -41,6 +41,30 @@ async def two_products(shop: Shop) -> None:
 
 
 @pytest.mark.usefixtures("two_products")
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [
+        ("Zo%C3%AB", "Zoë"),
+        ("Zo%c3%ab", "Zoë"),
+        ("a%20b", "a b"),
+        ("ana@x.de", "ana@x.de"),
+        ("ana%40x.de", "ana@x.de"),
+        ("a%2Fb", "a/b"),
+        ("100%25", "100%"),
+    ],
+)
+async def test_an_encoded_name_in_the_path_is_that_of_the_customer(browser: Browser, written: str, name: str) -> None:
+    assert (await put(browser, 1, 2, user=written)).body["user_id"] == name
+    placed = await order(browser, user=written)
+    assert (placed.status, placed.body["user_id"]) == (201, name)
+
+
+@pytest.mark.parametrize("written", ["%31", "a%64a", "%", "ada%2", "ada%zz", "%C3", "a%00b", "a%0Ab", "%ED%A0%80"])
+async def test_no_other_spelling_is_a_cart_of_the_customer(browser: Browser, written: str) -> None:
+    assert (await browser.get(f"/carts/{written}")).status == 404
+
+
+@pytest.mark.usefixtures("two_products")
 async def test_items_are_put_changed_and_taken_out(browser: Browser) -> None:
     assert (await browser.get("/carts/ada")).body == {"user_id": "ada", "items": []}
     await put(browser, 1, 2, user="ada")

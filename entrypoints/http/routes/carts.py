@@ -9,14 +9,12 @@ from application.access.principal import Principal
 from application.access.scopes import Scope
 from application.assembly.use_cases import UseCases
 from application.intake.queue_orders import Queued
-from domain.ids import CustomerId, customer_id
 from entrypoints.http import examples
 from entrypoints.http.bodies.carts import CartBody, OrderCartBody, PutItemBody
 from entrypoints.http.decoding import read_json, read_json_if_any
 from entrypoints.http.headers import IDEMPOTENCY_KEY
 from entrypoints.http.idempotency import answered, key_in, queued
-from entrypoints.http.ids import product_id_of
-from entrypoints.http.refusals import NotAnId
+from entrypoints.http.ids import customer_in_path, product_id_of
 from entrypoints.http.replies import Reply, reply
 from entrypoints.http.routes.orders import accepted, created
 from entrypoints.http.routes.route import Route
@@ -65,31 +63,24 @@ class _Handlers:
     _use_cases: UseCases
 
     async def get(self, by: Principal, user_id: str) -> Reply:
-        owner = _owner(user_id)
+        owner = customer_in_path(user_id)
         return reply(CartBody.of(owner, await self._use_cases.get_cart(by, owner)))
 
     async def empty(self, by: Principal, user_id: str) -> Reply:
-        owner = _owner(user_id)
+        owner = customer_in_path(user_id)
         return reply(CartBody.of(owner, await self._use_cases.empty_cart(by, owner)))
 
     async def put(self, by: Principal, user_id: str, product_id: str) -> Reply:
-        owner, id_ = _owner(user_id), product_id_of(product_id)
+        owner, id_ = customer_in_path(user_id), product_id_of(product_id)
         body = await read_json(_PUT)
         return reply(CartBody.of(owner, await self._use_cases.put_item(by, owner, id_, body.quantity)))
 
     async def remove(self, by: Principal, user_id: str, product_id: str) -> Reply:
-        owner, id_ = _owner(user_id), product_id_of(product_id)
+        owner, id_ = customer_in_path(user_id), product_id_of(product_id)
         return reply(CartBody.of(owner, await self._use_cases.empty_cart(by, owner, id_)))
 
     async def order(self, by: Principal, user_id: str) -> Reply:
-        owner = _owner(user_id)
+        owner = customer_in_path(user_id)
         await read_json_if_any(_ORDER)
         outcome = await self._use_cases.order_cart(by, owner, key=key_in(request.headers))
         return queued(outcome, accepted) if isinstance(outcome, Queued) else answered(outcome, created)
-
-
-def _owner(text: str) -> CustomerId:
-    try:
-        return customer_id(text)
-    except ValueError as error:
-        raise NotAnId(f"The id of a customer can't be read: {error}.") from None

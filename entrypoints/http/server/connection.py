@@ -112,7 +112,8 @@ class Connection(ASGIHTTPConnection):
     _status: int | None = None
 
     async def __call__(self, receive: Receive, send: Send) -> None:
-        prefix, self.scope["path"] = split(_path_as_sent(self.scope["raw_path"]))
+        prefix, path = split(self.scope["raw_path"].decode("ascii"))
+        self.scope["path"] = _path_as_sent(path)
         keep(self.scope, prefix)
         request = self._create_request_from_scope(send)
         request.body.receive = receive
@@ -167,12 +168,11 @@ class Connection(ASGIHTTPConnection):
         )
 
 
-def _path_as_sent(raw: bytes) -> str:
+def _path_as_sent(path: str) -> str:
     """Return the path that routes are compared with. Nothing is decoded, so each resource has one address only.
 
     Werkzeug takes several slashes at the beginning for one. No route has `%2F`, which stands for them here.
     """
-    path = raw.decode("ascii")
     return f"/%2F{path[2:]}" if path.startswith("//") else path
 
 
