@@ -11,6 +11,13 @@ from entrypoints.http.console.navigation import NAVIGATION, Entry
 from tests.console.conftest import Console, expect_accessible, sign_in
 from tests.servers.process import SLOWEST
 
+# What has to be moved sideways to be read.
+_SCROLLS_SIDEWAYS = """
+[...document.querySelectorAll("body *")]
+  .filter(each => ["auto", "scroll"].includes(getComputedStyle(each).overflowX) && each.checkVisibility())
+  .filter(each => each.scrollWidth > each.clientWidth + 1)
+  .map(each => each.outerHTML.slice(0, 200))
+"""
 SCREENS = [entry for group in NAVIGATION for entry in group.entries]
 
 
@@ -23,9 +30,24 @@ def test_a_screen_is_accessible_in_both_themes_and_fits_a_phone(page: Page, scre
         expect(page.get_by_role("heading", level=1)).to_be_visible()
         expect(page.get_by_role("link", name=screen.title, exact=True)).to_have_attribute("aria-current", "page")
         expect_accessible(page)
-    page.set_viewport_size({"width": 360, "height": 740})
-    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    for width in (375, 360):
+        page.set_viewport_size({"width": width, "height": 740})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.evaluate(_SCROLLS_SIDEWAYS) == []
     expect_accessible(page)
+
+
+def test_on_a_phone_what_is_wrong_comes_first(page: Page) -> None:
+    page.set_viewport_size({"width": 375, "height": 740})
+    page.goto("/console/now")
+    expect(page.locator("#verdict")).to_be_visible()
+    order = ["#verdict", "#attention-title", "#to-accepted", "#accepted-chart"]
+    tops = [page.locator(each).bounding_box() for each in order]
+    heights = [each["y"] for each in tops if each is not None]
+    assert len(heights) == len(order)
+    assert heights == sorted(heights)
+    # Without scrolling, also in two lines.
+    assert heights[0] < 600
 
 
 def test_a_session_begins_with_a_key_and_ends_with_it(

@@ -944,7 +944,7 @@ def the_provider_answers(shop: Shop, story: Story) -> None:
 
 @then("the person on duty sees at once that the payment provider has not answered")
 def the_silence_is_seen(story: Story) -> None:
-    assert "The payment provider has not answered since" in story.visit("/console/now")
+    assert "the payment provider has not answered since" in story.visit("/console/now")
 
 
 @then("the person on duty sees nothing of that any more")

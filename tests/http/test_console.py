@@ -33,6 +33,7 @@ from tests.http.test_jobs import work
 from tests.unit.builders import NOW
 from tests.unit.shop import Shop
 
+TEMPLATES = Path(entrance.__file__).parent / "templates"
 NOWHERE = "01890a5d-ac96-774b-bcce-b302099a8057"
 ORIGIN = "http://shop.example"
 ADDRESSES = {
@@ -291,6 +292,20 @@ async def test_signing_in_leads_to_no_other_place(visitor: Visitor, wanted: str)
     assert response.headers["Location"] == "/console"
 
 
+@pytest.mark.parametrize("template", sorted(TEMPLATES.glob("*.html")), ids=lambda path: path.stem)
+def test_no_value_of_a_row_stands_bare_on_a_phone(template: Path) -> None:
+    """There, the heads of the columns are not seen. A link, a badge of a status and a button say what they are."""
+    for table in re.findall(r'<table class="list">.*?</table>', template.read_text(), re.DOTALL):
+        heads = {re.sub("<[^>]+>", "", head) for head in re.findall(r"<th [^>]*>(.*?)</th>", table)}
+        for attributes, content in re.findall(r"<td([^>]*)>(.*?)</td>", table, re.DOTALL):
+            label = re.search(r'data-label="([^"]*)"', attributes)
+            if label is None:
+                says = r"data-main|checkbox|colspan|acts|^\{\{ (parts\.badge|outcomes|webhook)|^\{\{ each\.name \}\}$"
+                assert re.search(says, attributes + content), content
+            else:
+                assert label[1] in heads or "{{" in label[1]
+
+
 async def test_a_text_of_others_is_never_a_part_of_the_page(shop: Shop, visitor: Visitor) -> None:
     await visitor.sign_in("admin")
     html = await (await visitor.get("/console/audit?subject=%3Cscript%3Ealert(1)%3C/script%3E")).get_data(as_text=True)
@@ -350,6 +365,11 @@ async def test_dead_letters_are_shown_by_cause_to_who_may_decide_about_them() ->
     assert "Dead letters by cause" in told["admin"]
     assert "ValueError charge" in told["admin"]
     assert "Dead letters by cause" not in told["read"]
+    # Whoever may not see them is told, and led nowhere.
+    said = "1 dead letter waits for a decision"
+    assert all(said in verdict_of(page) for page in told.values())
+    assert f'href="/console/dead-letters">{said}</a>' in told["admin"]
+    assert "/console/dead-letters" not in told["read"]
 
 
 class Away:
@@ -554,11 +574,10 @@ async def test_a_provider_that_does_not_answer_is_told_of_at_the_top_of_now(shop
     await shop.process_payment([request])
     shop.clock.forward(timedelta(minutes=1))
     ill = await (await visitor.get("/console/now/numbers")).get_data(as_text=True)
-    said = " ".join(re.sub("<[^>]+>", "", ill.partition('<div class="grid">')[0]).split())
-    assert said.endswith(
-        f"The payment provider has not answered since {since:%Y-%m-%d %H:%M:%S} UTC (1 call failed)."
-        " 1 order waits; it goes on by itself when it answers."
-    )
+    assert (
+        f"the payment provider has not answered since {since:%Y-%m-%d %H:%M:%S} UTC (1 call failed):"
+        " 1 order waits, and goes on by itself when it answers"
+    ) in verdict_of(ill)[1:]
     assert servers_of(ill)["payment provider"][0] == "bad"
     assert servers_of(ill)["payments"] == ("bad", "wait")
     page = await (await visitor.get(f"/console/orders/{order.id}")).get_data(as_text=True)
@@ -566,6 +585,13 @@ async def test_a_provider_that_does_not_answer_is_told_of_at_the_top_of_now(shop
 
     await shop.process_payment([request])
     assert "has not answered" not in await (await visitor.get("/console/now/numbers")).get_data(as_text=True)
+
+
+def verdict_of(page: str) -> list[str]:
+    """What the first line of Now says: whether all is well, and each thing that is not."""
+    line = page.partition('<strong id="verdict">')[2].partition("</div>")[0]
+    parts = re.split("</strong>|</li>", line)
+    return [said for part in parts if (said := " ".join(re.sub("<[^>]+>", "", part).split()))]
 
 
 def servers_of(page: str) -> dict[str, tuple[str, str]]:

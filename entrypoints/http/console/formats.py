@@ -80,6 +80,11 @@ def number(value: float | None) -> str:
     return NOTHING if value is None else f"{value:,}"
 
 
+def count_of(count: int, noun: str, *, most: int | None = None) -> str:
+    """As in `1 order` and `1,000+ orders`: of `most`, there may be more."""
+    return f"{count:,}{'+' if most is not None and count >= most else ''} {noun}{'' if count == 1 else 's'}"
+
+
 def tone(status: object) -> str:
     return _TONES.get(str(status), "calm")
 

@@ -8,7 +8,9 @@ from attrs import frozen
 
 from application.access.principal import Principal
 from application.access.scopes import Scope
+from entrypoints.alive import DEAD_AFTER
 from entrypoints.http.console.kit import Kit
+from entrypoints.http.console.verdict import Facts
 from entrypoints.http.replies import Reply
 from entrypoints.http.routes.route import Route
 
@@ -53,6 +55,14 @@ class _Screen:
         for name in self._kit.parts.failing("server "):
             if name not in missing:
                 self._kit.parts.worked(f"server {name}")
+        facts = Facts(
+            waiting=waiting,
+            upkeep=upkeep,
+            servers=servers,
+            silence=silence,
+            others={"accepted orders": accepted, "time to paid": paid},
+            now=self._kit.now(),
+        )
         points = "[]" if accepted.value is None else json.dumps(accepted.value.minutes)
         return {
             "accepted": accepted,
@@ -61,7 +71,9 @@ class _Screen:
             "upkeep": upkeep,
             "servers": servers,
             "silence": silence,
+            "verdict": facts.verdict(),
             "points": points,
-            "now": self._kit.now(),
+            "now": facts.now,
+            "dead_after": DEAD_AFTER,
             "missing_since": {name: self._kit.parts.failed(f"server {name}") for name in missing},
         }

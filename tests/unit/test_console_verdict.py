@@ -1,0 +1,91 @@
+"""The first line of the console's Now: each fact that is not well makes it so, and is named."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from attrs import evolve
+
+from application.ports.overview import ActiveRelay, FailingReceivers, Upkeep, Waiting
+from application.ports.payments import ProviderSilence
+from entrypoints.http.console.parts import Part
+from entrypoints.http.console.verdict import Facts
+from entrypoints.readiness import Readiness
+from tests.unit.builders import NOW
+
+WAITING = Waiting(
+    outbox=3,
+    oldest_event=timedelta(seconds=1),
+    oldest_order=None,
+    orders=2,
+    dead_letters=0,
+    stuck={"PROCESSING": 0, "REFUND": 0},
+    webhook_lag=timedelta(seconds=1),
+    failing_receivers=None,
+)
+UPKEEP = Upkeep(
+    processes=(),
+    relay=ActiveRelay(name="one", since=NOW, until=NOW),
+    discrepancies={"stock": 0},
+    checked_at=NOW - timedelta(days=1),
+)
+SERVERS = Readiness(orders=True, payments=True, missing=())
+
+
+def facts(**changes: Any) -> Facts:
+    known: dict[str, Any] = {"waiting": WAITING, "upkeep": UPKEEP, "servers": SERVERS, "silence": None}
+    parts = {name: Part(evolve(known[name], **changes.get(name, {})) if known[name] else None) for name in known}
+    return Facts(**parts, others={}, now=NOW)
+
+
+def test_all_is_well_while_the_shop_works() -> None:
+    verdict = facts().verdict()
+    assert (verdict.tone, verdict.findings) == ("good", [])
+    assert verdict.of("dead letters") == "good"
+
+
+@pytest.mark.parametrize(
+    ("changes", "tone", "about", "says"),
+    [
+        ({"servers": {"orders": False}}, "bad", "orders", "orders can’t be taken"),
+        ({"servers": {"payments": False, "missing": ("worker",)}}, "bad", "worker", "no worker is at work"),
+        ({"servers": {"payments": False, "missing": ("broker",)}}, "bad", "broker", "broker does not answer"),
+        # Orders are taken and paid for without it.
+        ({"servers": {"missing": ("cache",)}}, "wait", "cache", "cache does not answer"),
+        ({"waiting": {"stuck": {"PROCESSING": 1, "REFUND": 1}}}, "bad", "stuck orders", "2 orders are stuck"),
+        ({"waiting": {"oldest_event": timedelta(seconds=61)}}, "bad", "outbox", "waited in the outbox for 1 min 1 s"),
+        ({"waiting": {"dead_letters": 1}}, "wait", "dead letters", "1 dead letter waits for a decision"),
+        ({"waiting": {"dead_letters": 1000}}, "wait", "dead letters", "1,000+ dead letters wait"),
+        (
+            {"waiting": {"failing_receivers": FailingReceivers(number=1, since=NOW, answer="")}},
+            "wait",
+            "webhooks",
+            "1 receiver of webhooks fails",
+        ),
+        ({"waiting": {"webhook_lag": timedelta(minutes=2)}}, "wait", "webhooks", "is 2 min behind"),
+        ({"upkeep": {"relay": None}}, "bad", "active relay", "no relay publishes"),
+        ({"upkeep": {"discrepancies": {"stock": 2}}}, "bad", "check", "the last consistency check has found 2"),
+        ({"upkeep": {"checked_at": NOW - timedelta(days=3)}}, "wait", "check", "check was 3 d ago"),
+    ],
+)
+def test_what_is_not_well_is_named(changes: dict[str, Any], tone: str, about: str, says: str) -> None:
+    verdict = facts(**changes).verdict()
+    assert (verdict.tone, verdict.of(about)) == (tone, tone)
+    assert any(says in each.says for each in verdict.findings)
+
+
+def test_a_provider_that_is_silent_is_told_with_what_waits_for_it() -> None:
+    silent = evolve(facts(), silence=Part(ProviderSilence(since=NOW, failed_calls=2))).verdict()
+    assert (silent.tone, silent.of("payments"), silent.of("payment provider")) == ("bad", "bad", "bad")
+    assert "(2 calls failed): 2 orders wait, and go on by themselves" in silent.findings[-1].says
+
+
+@pytest.mark.parametrize("part", ["waiting", "upkeep", "servers", "silence"])
+def test_what_is_unknown_is_not_well(part: str) -> None:
+    verdict = evolve(facts(), **{part: Part(None, unknown_since=NOW, why="gone")}).verdict()
+    assert [(each.tone, each.says[:8]) for each in verdict.findings] == [("wait", "unknown:")]
+
+
+def test_the_worst_is_told_first() -> None:
+    verdict = facts(waiting={"dead_letters": 1, "stuck": {"REFUND": 1}}, servers={"missing": ("cache",)}).verdict()
+    assert [each.tone for each in verdict.findings] == ["bad", "wait", "wait"]
