@@ -37,6 +37,10 @@ class BadMessage(Exception):
     """Bytes that this version can't read as an event."""
 
 
+class NotJson(BadMessage):
+    """Bytes of somebody else: no release has ever written them, and none will read them."""
+
+
 class FromLaterRelease(BadMessage):
     """An event of a type, or in a schema, that only a later release knows."""
 
@@ -86,8 +90,14 @@ def decode(body: bytes | str) -> Event:
         if event.request_id and (traceparent := traceparent_in(body)):
             event = evolve(event, request_id=TracedId.of(event.request_id, traceparent))
     except (DomainError, RecursionError, ValueError) as error:
-        raise BadMessage(str(error)) from error
+        raise _kind_of(error)(str(error)) from error
     return event
+
+
+def _kind_of(error: Exception) -> type[BadMessage]:
+    # A body that is JSON and no event is a `ValidationError`, which is a `DecodeError`, too.
+    is_json = not isinstance(error, msgspec.DecodeError | UnicodeError) or isinstance(error, msgspec.ValidationError)
+    return BadMessage if is_json else NotJson
 
 
 def _expect_storable(event: Event) -> None:

@@ -140,7 +140,7 @@ class MemorySubscription:
             self.put(decode(body))
         except BadMessage as error:
             now = self._now()
-            reason = f"BadMessage: {error}"
+            reason = f"{type(error).__name__}: {error}"
             self.dead_letters.put(DeadMessage(body=body, reason=reason, attempts=1, first_at=now, last_at=now))
 
     async def receive(self, limit: int) -> list[Delivery]:

@@ -10,7 +10,7 @@ import structlog
 from aiormq.abc import DeliveredMessage
 from attrs import define, field, frozen
 
-from adapters.codecs.events import MAX_BYTES, BadMessage, decode
+from adapters.codecs.events import MAX_BYTES, decode
 from adapters.rabbitmq.connection import BrokerConnection, Timeouts
 from adapters.rabbitmq.received import Received
 from application.errors import OutcomeUnknown, Trouble, Unavailable
@@ -203,9 +203,7 @@ class ActiveConsumer:
         try:
             delivery = Delivery(decode(message.body), attempt, receipt, whole_number(headers.get("failures")))
         except Exception as error:  # noqa: BLE001 - after any error the message is dead-lettered
-            # One word for all that can't be read, by which dead letters are found.
-            kind = BadMessage if isinstance(error, BadMessage) else type(error)
-            reason = f"{kind.__name__}: {error}"
+            reason = f"{type(error).__name__}: {error}"
             self._set_aside.put_nowait(partial(self._dead_letter, receipt, attempt, reason))
             return
         (self._waiting if returns < _SUSPECT else self._suspects).append(delivery)

@@ -59,7 +59,7 @@ async def _set_aside(console: Console, orders: list[OrderId]) -> None:
         kinds = {
             BROKEN: [encode(event) for event in payments],
             "UnknownOrder: there is no such order": [encode(payment_requested()) for _ in range(OTHERS)],
-            "BadMessage: it is no JSON": [b"forged %d" % number for number in range(OTHERS)],
+            "NotJson: it is malformed": [b"forged %d" % number for number in range(OTHERS)],
         }
         async with unit_of_work() as tx:
             for reason, bodies in kinds.items():

@@ -107,7 +107,7 @@ async def test_what_can_not_be_read_is_kept_to_the_byte(broker: Broker) -> None:
     assert delivery.event == good
     [letter] = await collect(broker.dead, 1)
     assert letter.message.body == future
-    assert letter.message.reason == "BadMessage: schema 2 is unknown; this version reads schema 1"
+    assert letter.message.reason == "FromLaterRelease: schema 2 is unknown; this version reads schema 1"
 
 
 async def test_a_letter_is_delivered_again_until_it_is_acked(broker: Broker) -> None:

@@ -47,7 +47,7 @@ def test_all_is_well_while_the_shop_works() -> None:
 @pytest.mark.parametrize(
     ("changes", "tone", "about", "says"),
     [
-        ({"servers": {"orders": False}}, "bad", "orders", "orders can’t be taken"),
+        ({"servers": {"orders": False}}, "bad", "orders", "orders can't be taken"),
         ({"servers": {"payments": False, "missing": ("worker",)}}, "bad", "worker", "no worker is at work"),
         ({"servers": {"payments": False, "missing": ("broker",)}}, "bad", "broker", "broker does not answer"),
         # Orders are taken and paid for without it.
@@ -82,7 +82,8 @@ def test_a_provider_that_is_silent_is_told_with_what_waits_for_it() -> None:
 
 @pytest.mark.parametrize("part", ["waiting", "upkeep", "servers", "silence"])
 def test_what_is_unknown_is_not_well(part: str) -> None:
-    verdict = evolve(facts(), **{part: Part(None, unknown_since=NOW, why="gone")}).verdict()
+    unknown: dict[str, Any] = {part: Part(None, unknown_since=NOW, why="gone")}
+    verdict = evolve(facts(), **unknown).verdict()
     assert [(each.tone, each.says[:8]) for each in verdict.findings] == [("wait", "unknown:")]
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from attrs import fields_dict
 
-from adapters.codecs.events import MAX_BYTES, BadMessage, decode, encode
+from adapters.codecs.events import MAX_BYTES, BadMessage, FromLaterRelease, NotJson, decode, encode
 from domain.ids import MAX_ID, JobId, OrderId, UserId
 from domain.money import MAX_MINOR
 from domain.orders.details import Address, OrderDetails
@@ -167,6 +167,30 @@ def test_bytes_that_are_no_event_are_refused_with_the_reason(body: bytes, reason
     with pytest.raises(BadMessage) as refusal:
         decode(body)
     assert reason in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        # Somebody else's: there is nothing to repair.
+        (b"forged", NotJson),
+        (b"", NotJson),
+        (b"\xff\xfe", NotJson),
+        (b'{"type": "order.paid", "schema": 1, "at": ', NotJson),
+        # An event that somebody may repair.
+        (changed(PAID, sequence="four"), BadMessage),
+        (changed(PAID, amount={"minor": 1, "currency": "euro"}), BadMessage),
+        (b"[]", BadMessage),
+        (b"7", BadMessage),
+        # One that is replayed when the later release is there.
+        (changed(PAID, schema=2), FromLaterRelease),
+        (changed(PAID, type="order.teleported"), FromLaterRelease),
+    ],
+)
+def test_what_a_person_treats_differently_is_told_apart(body: bytes, kind: type[BadMessage]) -> None:
+    with pytest.raises(BadMessage) as refusal:
+        decode(body)
+    assert type(refusal.value) is kind
 
 
 def test_a_message_as_large_as_may_be_is_read() -> None:

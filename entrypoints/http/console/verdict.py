@@ -4,7 +4,7 @@ The marks of the page are those of the verdict, so that both say the same. What 
 and what it writes a ticket for waits: the shop goes on meanwhile.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
@@ -44,11 +44,15 @@ class Finding:
         return self.href.partition("?")[0]
 
 
+def _worst_first(findings: Iterable[Finding]) -> list[Finding]:
+    return sorted(findings, key=lambda each: each.tone != "bad")
+
+
 @frozen
 class Verdict:
     """All is well if there are no findings. The worst come first."""
 
-    findings: Sequence[Finding] = field(converter=lambda found: sorted(found, key=lambda each: each.tone != "bad"))
+    findings: Sequence[Finding] = field(converter=_worst_first)
 
     @property
     def tone(self) -> Tone:
@@ -77,7 +81,7 @@ class Facts:
     def _servers(self) -> Iterator[Finding]:
         servers, silence = self.servers.value, self.silence.value
         if servers is not None and not servers.orders:
-            yield Finding("orders", "bad", "orders can’t be taken", _SERVERS)
+            yield Finding("orders", "bad", "orders can't be taken", _SERVERS)
         if silence is not None or (servers is not None and not servers.payments):
             yield Finding("payments", "bad", "payments wait", _SERVERS)
         if silence is not None:
