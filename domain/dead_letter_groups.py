@@ -55,6 +55,17 @@ class CauseFilter:
             )
         )
 
+    def meets(self, other: "CauseFilter") -> bool:
+        """Whether there can be a letter that both take."""
+        return all(
+            ours is None or theirs is None or ours == theirs
+            for ours, theirs in (
+                (self.queue, other.queue),
+                (self.error, other.error),
+                (self.place, other.place),
+            )
+        )
+
 
 @frozen(kw_only=True)
 class LetterSummary:

@@ -29,7 +29,7 @@ def principal_of(key: ApiKey) -> Principal:
     scopes = frozenset(Scope(scope) for scope in key.scopes & KNOWN_SCOPES)
     if key.user_id is not None:
         scopes &= CUSTOMER_SCOPES
-    return Principal(key.id, user_id=key.user_id, scopes=scopes)
+    return Principal(key.id, name=key.name, user_id=key.user_id, scopes=scopes)
 
 
 @frozen

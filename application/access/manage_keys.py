@@ -1,6 +1,6 @@
 """Make, list, rotate and revoke API keys."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from ipaddress import ip_network
 from typing import ClassVar, Final
@@ -112,6 +112,20 @@ class ListKeys:
     async def __call__(self, _by: Principal, *, after: str | None = None, limit: int) -> Sequence[ApiKey]:
         async with self._unit_of_work.reading() as tx:
             return await tx.api_keys.page(after=after, limit=limit)
+
+
+@frozen
+class NameKeys:
+    """Return the names of these keys, also of those that work no more. Callers that are no key have none."""
+
+    _unit_of_work: UnitOfWork
+
+    async def __call__(self, _by: Principal, key_ids: Collection[str]) -> Mapping[str, str]:
+        ids = {id_ for id_ in key_ids if is_id(id_)}
+        if not ids:
+            return {}
+        async with self._unit_of_work.reading() as tx:
+            return {id_: key.name for id_, key in (await tx.api_keys.get_many(ids)).items()}
 
 
 @frozen

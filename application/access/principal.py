@@ -33,6 +33,8 @@ class Principal:
     """
 
     key_id: str
+    # How a person calls the key. It says nothing about what it may do.
+    name: str = field(default="", kw_only=True, eq=False)
     user_id: CustomerId | None = field(default=None, kw_only=True)
     scopes: frozenset[Scope] = field(kw_only=True, validator=_fits_customer)
 

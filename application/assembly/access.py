@@ -1,14 +1,14 @@
 """API keys and the audit."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypeVar
 
 from attrs import frozen
 
-from application.access.audit import ListAudit
+from application.access.audit import ActsFound, ListActs, ListAudit
 from application.access.authenticate import Authenticate, FindKeys, NoteUse
 from application.access.guarded import Guarded
-from application.access.manage_keys import CreateKey, IssuedKey, ListKeys, NewKey, RevokeKey, RotateKey
+from application.access.manage_keys import CreateKey, IssuedKey, ListKeys, NameKeys, NewKey, RevokeKey, RotateKey
 from application.access.principal import Principal
 from application.access.scopes import Scope
 from application.access.sessions import ConsoleSessions, FindEndedSessions, RecordEndedSessions, RemoveSessions
@@ -24,8 +24,10 @@ R = TypeVar("R")
 @frozen(kw_only=True, slots=False)
 class AccessUseCases:
     list_audit: Guarded[..., Sequence[AuditEntry]]
+    list_acts: Guarded[..., ActsFound]
     create_key: Callable[[Principal, NewKey], Awaitable[IssuedKey]]
     list_keys: Guarded[..., Sequence[ApiKey]]
+    name_keys: Guarded[..., Mapping[str, str]]
     rotate_key: Guarded[..., IssuedKey]
     revoke_key: Callable[[Principal, str], Awaitable[ApiKey]]
     authenticate: Authenticate
@@ -41,8 +43,11 @@ def access_use_cases(shared: Shared) -> AccessUseCases:
 
     return AccessUseCases(
         list_audit=Guarded(Scope.AUDIT_READ, ListAudit(uow)),
+        list_acts=Guarded(Scope.AUDIT_READ, ListActs(uow)),
         create_key=Guarded(Scope.KEYS_WRITE, CreateKey(uow, new_secret, now)),
         list_keys=Guarded(Scope.KEYS_WRITE, ListKeys(uow)),
+        # Whoever sees what was done sees who did it.
+        name_keys=Guarded(None, NameKeys(uow), by_shop=True),
         rotate_key=Guarded(Scope.KEYS_WRITE, RotateKey(uow, new_secret, now)),
         revoke_key=Guarded(Scope.KEYS_WRITE, RevokeKey(uow, now)),
         authenticate=Authenticate(

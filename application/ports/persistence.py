@@ -194,7 +194,9 @@ class Audit(Protocol):
 
     async def add_many(self, entries: Sequence[AuditEntry]) -> None: ...
 
-    async def page(self, *, subject: str | None, before: int | None, limit: int) -> list[AuditEntry]:
+    async def page(
+        self, *, subject: str | None, request_id: str | None, before: int | None, limit: int
+    ) -> list[AuditEntry]:
         """A page of all entries, or of those about one subject, the newest first."""
 
 

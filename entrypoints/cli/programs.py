@@ -29,10 +29,12 @@ Holdfast listens on {url}
   pay for it:      curl -s -X POST {url}/orders/ORDER_ID/pay
   read it:         curl -s {url}/orders/ORDER_ID
   list products:   curl -s {url}/products
-  see it all:      {url}/console
-
+{console}
 Press Ctrl-C to stop. Requests in progress are finished first, and nothing is lost.
 """
+_SEE_IT_ALL: Final = "  see it all:      {url}/console\n"
+_LISTENING: Final = "Listening on {url}{console}"
+_CONSOLE: Final = "\nThe console is at {url}/console"
 
 
 def up(
@@ -58,7 +60,7 @@ def up(
         for line in start_daemon(settings):
             tell(line)
         return
-    announce = tell_parent if supervised else partial(_announce, settings, _WELCOME)
+    announce = tell_parent if supervised else partial(_announce, settings, _WELCOME, _SEE_IT_ALL)
     if settings.api_processes == settings.worker_processes == 1:
         from entrypoints.programs.up import run_up
 
@@ -84,7 +86,7 @@ def api(*, host: Host = None, port: Port = None, supervised: Supervised = False)
     settings = _server_settings("api", "DATABASE_URL", host=host, port=port)
     from entrypoints.programs.api import run_api
 
-    announce = tell_parent if supervised else partial(_announce, settings, "Listening on {url}")
+    announce = tell_parent if supervised else partial(_announce, settings, _LISTENING, _CONSOLE)
     _run(settings, partial(run_api, settings, on_started=announce, shared_port=supervised), supervised=supervised)
 
 
@@ -117,14 +119,15 @@ def expect_processes(settings: Settings) -> None:
         )
 
 
-def _announce(settings: Settings, text: str, url: str) -> None:
-    """Tell where the API listens: a person in words, and those who read JSON in the log."""
+def _announce(settings: Settings, text: str, console: str, url: str) -> None:
+    """Tell where the API listens, and the console where it is on: in words, or in the log for those who read JSON."""
     if settings.log_format == "json":
         import structlog
 
         structlog.get_logger("holdfast").info("listening", url=url)
         return
-    for line in text.format(url=url).splitlines():
+    shown = console.format(url=url) if settings.console else ""
+    for line in text.format(url=url, console=shown).splitlines():
         tell(line)
     flush_output()
 

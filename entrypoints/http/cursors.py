@@ -115,8 +115,10 @@ class Cursors:
     def of_adjustments(self, product_id: ProductId) -> ListCursors[int]:
         return ListCursors(self._secret, f"stock {product_id}", _NUMBERS)
 
-    def of_audit(self, subject: str | None) -> ListCursors[int]:
-        return ListCursors(self._secret, f"audit {subject}", _NUMBERS)
+    def of_audit(self, subject: str | None, request_id: str | None = None) -> ListCursors[int]:
+        # The name of those that a client may have got before there were requests in it.
+        of = f"audit {subject}" if request_id is None else f"audit of request {request_id} {subject}"
+        return ListCursors(self._secret, of, _NUMBERS)
 
     def of_keys(self) -> ListCursors[str]:
         return ListCursors(self._secret, "keys", _TEXTS)

@@ -24,6 +24,7 @@ from entrypoints.http.moments import moment_of
 from entrypoints.http.refusals import FieldError, InvalidRequest, NotAnId, in_query
 
 MAX_SUBJECT: Final = 100
+MAX_REQUEST_ID: Final = 64
 MAX_PLACE: Final = 200
 DEFAULT_LIMIT: Final = 50
 MAX_LIMIT: Final = 200
@@ -114,6 +115,10 @@ def active(text: str) -> bool | None:
     if text not in _ACTIVE:
         raise InvalidRequest(in_query("active", f"it is one of {', '.join(_ACTIVE)}", "not_one_of"))
     return _ACTIVE[text]
+
+
+def request_id(text: str) -> str:
+    return _text("request_id", text, PRINTABLE, MAX_REQUEST_ID)
 
 
 def subject(text: str) -> str:
@@ -310,6 +315,7 @@ SCHEMAS: Final[Mapping[Reader, Mapping[str, Any]]] = MappingProxyType(
         },
         dry_run: {"type": "boolean", "default": False, "description": "Try every row, and change nothing."},
         status: {"type": "string", "enum": list(OrderStatus)},
+        request_id: {"type": "string", "minLength": 1, "maxLength": MAX_REQUEST_ID, "pattern": PRINTABLE},
         subject: {"type": "string", "minLength": 1, "maxLength": MAX_SUBJECT, "pattern": PRINTABLE},
         cursor: {"type": "string", "description": "The `next` of the page before this one."},
         user_id: {"type": "string", "description": "The id of a customer."},

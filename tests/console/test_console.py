@@ -29,6 +29,7 @@ def test_a_screen_is_accessible_in_both_themes_and_fits_a_phone(page: Page, scre
         page.goto(screen.path)
         expect(page.get_by_role("heading", level=1)).to_be_visible()
         expect(page.get_by_role("link", name=screen.title, exact=True)).to_have_attribute("aria-current", "page")
+        expect(page.locator(".caller")).to_contain_text("ana")
         expect_accessible(page)
     for width in (375, 360):
         page.set_viewport_size({"width": width, "height": 740})
@@ -121,6 +122,17 @@ def test_the_keyboard_leads_through_a_screen(page: Page) -> None:
     page.keyboard.press("?")
     expect(page.get_by_label("Find an order")).to_have_value("?")
     expect(page.get_by_role("heading", name="Keyboard")).to_be_hidden()
+
+
+@pytest.mark.parametrize("screen", SCREENS, ids=lambda entry: entry.path)
+def test_a_key_leads_to_each_screen(page: Page, screen: Entry) -> None:
+    page.goto("/console/keys" if screen.path != "/console/keys" else "/console/audit")
+    page.keyboard.press("?")
+    expect(page.locator("dialog[open]")).to_contain_text(f"{screen.key} {screen.title}")
+    page.keyboard.press("Escape")
+    page.keyboard.press("g")
+    page.keyboard.press(screen.key)
+    page.wait_for_url(f"**{screen.path}")
 
 
 def test_a_link_of_another_site_leads_to_the_page_with_the_session(page: Page, console: Console) -> None:

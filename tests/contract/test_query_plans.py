@@ -291,6 +291,7 @@ def samples_of(known: Sequence[Order]) -> Arguments:
             AuditEntry(at=NOW, by=Caller("ana", "r1"), action="stock.adjusted", subject="product 7") for _ in range(3)
         ],
         "audit.subject": "product 7",
+        "audit.request_id": "r1",
         "audit.before": 100,
         "consistency_checks.found": {"stock": 1, "charge": 0},
         "ended_sessions.sessions": [Session(f"{number:064}", NOW) for number in range(BATCH)],

@@ -23,7 +23,7 @@ async def add(unit_of_work: UnitOfWork, *entries: AuditEntry) -> None:
 
 async def page(unit_of_work: UnitOfWork, **asked: Any) -> list[AuditEntry]:
     async with unit_of_work.reading() as tx:
-        return await tx.audit.page(**{"subject": None, "before": None, "limit": 100} | asked)
+        return await tx.audit.page(**{"subject": None, "request_id": None, "before": None, "limit": 100} | asked)
 
 
 async def test_an_entry_is_read_as_it_was_written(unit_of_work: UnitOfWork) -> None:
@@ -49,6 +49,16 @@ async def test_the_newest_come_first_page_by_page(unit_of_work: UnitOfWork) -> N
     of_product = await page(unit_of_work, subject="product 1", limit=2)
     older = await page(unit_of_work, subject="product 1", before=of_product[-1].id)
     assert [entry.reason for entry in [*of_product, *older]] == ["4", "2", "0"]
+
+
+async def test_the_entries_of_one_request_are_found(unit_of_work: UnitOfWork) -> None:
+    for number, request_id in enumerate(["r1", "r2", "r1", "", "r1"]):
+        await add(unit_of_work, an_entry(f"product {number % 2}", by=Caller("ana", request_id), reason=str(number)))
+    first = await page(unit_of_work, request_id="r1", limit=2)
+    rest = await page(unit_of_work, request_id="r1", before=first[-1].id)
+    assert [entry.reason for entry in [*first, *rest]] == ["4", "2", "0"]
+    assert [entry.reason for entry in await page(unit_of_work, request_id="r2", subject="product 1")] == ["1"]
+    assert await page(unit_of_work, request_id="r2", subject="product 0") == []
 
 
 async def test_what_is_rolled_back_is_not_in_the_audit(unit_of_work: UnitOfWork) -> None:

@@ -19,7 +19,12 @@ async def test_the_audit_names_the_request_that_made_a_change(shop: Shop, browse
     of_one = (await browser.get(f"/audit?subject=order%20{orders[0]}")).body
     assert [entry["request_id"] for entry in of_one["items"]] == ["request-0"]
     assert of_one["next"] is None
+    by_one = (await browser.get("/audit?request_id=request-1")).body
+    assert [entry["subject"] for entry in by_one["items"]] == [f"order {orders[1]}"]
+    assert (await browser.get(f"/audit?request_id=request-1&subject=order%20{orders[0]}")).body["items"] == []
     # A cursor belongs to its filter.
+    assert (await browser.get(f"/audit?request_id=x&cursor={first['next']}")).status in {400, 422}
     assert (await browser.get(f"/audit?subject=x&cursor={first['next']}")).status in {400, 422}
     for subject in ("", "%00", "product%0a7", "x" * 101):
         assert (await browser.get(f"/audit?subject={subject}")).status == 422
+        assert (await browser.get(f"/audit?request_id={subject}")).status == 422

@@ -172,3 +172,58 @@ async def test_an_origin_that_is_none_is_refused(shop: Shop, ana: Visitor, origi
 async def test_a_form_of_too_many_fields_is_refused(shop: Shop, ana: Visitor) -> None:
     [path] = [path for path in await acts_of(shop) if path.endswith("/adjust")]
     assert (await ana.send("POST", path, "a=1&" * 301)).status_code == 422
+
+
+async def set_aside(shop: Shop, *bodies: bytes, reason: str = "KeyError in a.b: 'x'") -> None:
+    messages = [DeadMessage(body=body, reason=reason, attempts=8, first_at=NOW, last_at=NOW) for body in bodies]
+    async with shop.unit_of_work() as tx:
+        await tx.dead_letters.record("payments", messages)
+
+
+GROUP = "queue=payments&error=KeyError&place=a.b"
+
+
+@pytest.mark.parametrize("count", ["", "x", "2", "4"])
+async def test_a_wrong_count_does_nothing_and_keeps_the_reason(shop: Shop, ana: Visitor, count: str) -> None:
+    await set_aside(shop, b"1", b"2", b"3")
+    form = f"act=discard&{GROUP}&count={count}&reason=an+%3Cattack%3E"
+    response = await ana.send("POST", "/console/bulk-operations", form)
+    page = await response.get_data(as_text=True)
+    assert response.status_code == 409
+    assert "there are 3 of them now" in page
+    assert '<dialog id="discard-all" aria-labelledby="discard-all-title" data-open>' in page
+    assert 'id="discard-reason" name="reason" maxlength="200" required value="an &lt;attack&gt;"' in page
+    assert page.count("data-open") == 1
+    assert shop.store.jobs == {}
+    # What stands in the form now is right.
+    assert (
+        await ana.send("POST", "/console/bulk-operations", form.replace(f"count={count}", "count=3"))
+    ).status_code == 303
+
+
+async def test_a_wrong_count_of_orders_does_nothing_and_keeps_the_reason(shop: Shop, ana: Visitor) -> None:
+    order = await shop.order((await shop.sells(), 1))
+    for chosen in (f"id={order.id}&q=", "q=customer:1"):
+        form = f"act=cancel&{chosen}&count=7&reason=a+wrong+price"
+        response = await ana.send("POST", "/console/bulk-operations", form)
+        page = await response.get_data(as_text=True)
+        assert (response.status_code, "there are 1 of them now" in page) == (409, True)
+        assert 'value="a wrong price"' in page
+        assert "Cancel 1 order?" in page
+    assert shop.store.jobs == {}
+
+
+async def test_the_page_of_a_group_tells_of_what_is_running_on_it(shop: Shop, ana: Visitor) -> None:
+    await set_aside(shop, b"1", b"2")
+    await set_aside(shop, b"3", reason="ValueError in a.b: 'x'")
+    response = await ana.send("POST", "/console/bulk-operations", f"act=replay&{GROUP}&count=2&reason=")
+    progress = response.headers["Location"].partition("?")[0]
+    told = f'A replay of 2 messages is running: 0 have an outcome. <a id="running-{progress[-36:]}" href="{progress}">'
+    here, everywhere = f"/console/dead-letters/group?{GROUP}", "/console/dead-letters"
+    assert "It has begun." in await text_of(ana, response.headers["Location"])
+    assert told in await text_of(ana, here)
+    assert told in await text_of(ana, everywhere)
+    assert told in await text_of(ana, "/console/dead-letters/group?queue=payments")
+    assert "is running" not in await text_of(ana, here.replace("KeyError", "ValueError"))
+    assert (await ana.send("POST", f"{progress}/stop")).status_code == 303
+    assert "is running" not in await text_of(ana, here)

@@ -47,11 +47,13 @@ def _entry(row: Row[Any]) -> AuditEntry:
 
 
 @cache
-def _page(*, subject: bool, before: bool) -> Select[Any]:
+def _page(names: frozenset[str]) -> Select[Any]:
     page = select(*audit.c).order_by(audit.c.id.desc()).limit(bindparam("limit"))
-    if subject:
+    if "subject" in names:
         page = page.where(audit.c.subject == bindparam("subject"))
-    return page.where(audit.c.id < bindparam("before")) if before else page
+    if "request_id" in names:
+        page = page.where(audit.c.request_id == bindparam("request_id"))
+    return page.where(audit.c.id < bindparam("before")) if "before" in names else page
 
 
 @frozen
@@ -61,8 +63,10 @@ class SqlAudit:
     async def add_many(self, entries: Sequence[AuditEntry]) -> None:
         await self._block.change_many(_INSERT, entries)
 
-    async def page(self, *, subject: str | None, before: int | None, limit: int) -> list[AuditEntry]:
-        asked = {name: value for name, value in (("subject", subject), ("before", before)) if value is not None}
-        statement = _page(subject=subject is not None, before=before is not None)
-        rows = await self._block.fetch(statement, {**asked, "limit": limit})
+    async def page(
+        self, *, subject: str | None, request_id: str | None, before: int | None, limit: int
+    ) -> list[AuditEntry]:
+        conditions = {"subject": subject, "request_id": request_id, "before": before}
+        asked = {name: value for name, value in conditions.items() if value is not None}
+        rows = await self._block.fetch(_page(frozenset(asked)), {**asked, "limit": limit})
         return [checked("audit entry", row.id, _entry, row) for row in rows]

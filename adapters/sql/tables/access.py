@@ -65,5 +65,6 @@ audit: Final = Table(
     Column("reason", String(200), nullable=False),
     PrimaryKeyConstraint("id", name="audit_pk"),
     Index("audit_by_subject", "subject", "id"),
+    Index("audit_by_request", "request_id", "id"),
     sqlite_autoincrement=True,
 )

@@ -1,3 +1,5 @@
+from collections.abc import Iterable, Mapping
+
 from attrs import frozen
 from quart import Request
 
@@ -24,6 +26,10 @@ class Kit:
     sign_in: SignIn
     check_readiness: CheckReadiness
     now: Clock
+
+    async def names_of(self, by: Principal, key_ids: Iterable[str]) -> Mapping[str, str]:
+        """Return the names of these keys, as far as they are known."""
+        return (await self.parts.ask("names of keys", self.use_cases.name_keys(by, set(key_ids)))).value or {}
 
     async def caller(self, sent: Request) -> Principal:
         """Return who looks at the page. Raise `Unauthenticated`, `Forbidden` for a customer, or `Trouble`."""

@@ -17,7 +17,7 @@ class Entry:
     title: str
     path: str
     needs: Scope | frozenset[Scope]
-    key: str = ""
+    key: str
 
 
 @frozen
@@ -47,16 +47,16 @@ NAVIGATION: Final[Sequence[Group]] = (
         "Deliver",
         (
             Entry("Webhooks", "/console/webhooks", Scope.WEBHOOKS_WRITE, "w"),
-            Entry("Jobs", "/console/jobs", Scope.ORDERS_READ),
-            Entry("Messages", "/console/messages", Scope.ORDERS_READ),
+            Entry("Jobs", "/console/jobs", Scope.ORDERS_READ, "j"),
+            Entry("Messages", "/console/messages", Scope.ORDERS_READ, "m"),
         ),
     ),
     Group(
         "Keep",
         (
-            Entry("Stock", "/console/stock", Scope.STOCK_ADJUST),
-            Entry("Audit", "/console/audit", Scope.AUDIT_READ),
-            Entry("Keys", "/console/keys", Scope.KEYS_WRITE),
+            Entry("Stock", "/console/stock", Scope.STOCK_ADJUST, "s"),
+            Entry("Audit", "/console/audit", Scope.AUDIT_READ, "a"),
+            Entry("Keys", "/console/keys", Scope.KEYS_WRITE, "k"),
         ),
     ),
 )

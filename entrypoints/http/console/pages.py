@@ -60,7 +60,7 @@ DONE: Final[Mapping[str, str]] = {
     "export-started": "The export is being written.",
     "letter-replayed": "It is in the outbox again.",
     "letter-discarded": "It is discarded.",
-    "bulk-started": "It has begun.",
+    "bulk-started": "It has begun. This page shows its progress.",
     "check-started": "A worker runs the check.",
     "repair-started": "A worker checks again, and repairs what is still there.",
     "bulk-stopped": "It takes nothing more.",

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode
 
+from attrs import frozen
 from quart import Request, request
 from werkzeug.exceptions import UnsupportedMediaType
 
@@ -21,6 +22,15 @@ _MAX_FIELDS: Final = 300
 _LINES: Final = str.maketrans("", "", "\r\n\t")
 # Hours.
 _CENTURY: Final = 24 * 36_500
+
+
+@frozen
+class RefusedAct:
+    """An act on many items for which the wrong count was typed. Whatever else was typed stays in its form."""
+
+    act: str
+    reason: str
+    problem: str
 
 
 class WrongOrigin(Forbidden):

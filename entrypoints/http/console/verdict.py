@@ -32,7 +32,7 @@ _SERVERS: Final = "#servers-title"
 
 @frozen
 class Finding:
-    """Something that is not well. `about` is the mark on the page. `href` is where it is looked at, if that is elsewhere."""
+    """Something that is not well. `about` is the mark on the page, `href` where to look at it, if that is elsewhere."""
 
     about: str
     tone: Tone

@@ -15,7 +15,12 @@ from entrypoints.http.pages import page_of
 from entrypoints.http.replies import Reply, reply
 from entrypoints.http.routes.route import Route
 
-_PARAMETERS: Final = {"subject": query.subject, "limit": query.limit, "cursor": query.cursor}
+_PARAMETERS: Final = {
+    "subject": query.subject,
+    "request_id": query.request_id,
+    "limit": query.limit,
+    "cursor": query.cursor,
+}
 
 
 def audit_routes(use_cases: UseCases, cursors: Cursors) -> list[Route]:
@@ -39,11 +44,11 @@ class _Handlers:
 
     async def page(self, by: Principal) -> Reply:
         wanted = query.parameters(request.query_string, _PARAMETERS)
-        subject = wanted.get("subject")
+        only = {name: wanted.get(name) for name in ("subject", "request_id")}
         page = await page_of(
-            self._cursors.of_audit(subject),
+            self._cursors.of_audit(**only),
             wanted,
-            lambda before, limit: self._use_cases.list_audit(by, subject=subject, before=before, limit=limit),
+            lambda before, limit: self._use_cases.list_audit(by, **only, before=before, limit=limit),
             lambda entry: entry.id,
         )
         body = AuditBody([AuditEntryBody.of(entry) for entry in page.items], page.next)

@@ -1,19 +1,25 @@
-"""Who changed what."""
+"""Who changed what: a line for each act, which leads to its entries."""
 
 from typing import Final
+from urllib.parse import urlencode
 
 from attrs import frozen
 
+from application.access.audit import AuditAct
 from application.access.principal import Principal
 from application.access.scopes import Scope
 from entrypoints.http import query
 from entrypoints.http.console.kit import Kit
 from entrypoints.http.console.requests import optional, parameters
-from entrypoints.http.pages import page_of
+from entrypoints.http.pages import Page, page_of
 from entrypoints.http.replies import Reply
 from entrypoints.http.routes.route import Route
 
-_PARAMETERS: Final = {"subject": optional(query.subject), "cursor": query.cursor}
+_PARAMETERS: Final = {
+    "subject": optional(query.subject),
+    "request_id": optional(query.request_id),
+    "cursor": query.cursor,
+}
 
 
 def audit_screen(kit: Kit) -> list[Route]:
@@ -26,11 +32,25 @@ class _Screen:
 
     async def show(self, by: Principal) -> Reply:
         wanted = parameters(_PARAMETERS)
-        subject = wanted.get("subject")
+        only = {name: wanted.get(name) for name in ("subject", "request_id")}
+        page = await (self._entries if any(only.values()) else self._acts)(by, wanted.get("cursor"), **only)
+        names = await self._kit.names_of(by, [act.entry.by.key_id for act in page.items])
+        given = urlencode({name: value for name, value in only.items() if value})
+        return self._kit.pages.page(
+            "audit.html", by, acts=page.items, names=names, only=only, query=given, next=page.next
+        )
+
+    async def _acts(self, by: Principal, cursor: str | None, **_: None) -> Page[AuditAct]:
+        cursors = self._kit.cursors.of_audit(None)
+        before = None if cursor is None else cursors.start(cursor)
+        found = await self._kit.use_cases.list_acts(by, before=before, limit=query.DEFAULT_LIMIT)
+        return Page(found.acts, None if found.looked_to is None else cursors.after(found.looked_to))
+
+    async def _entries(self, by: Principal, cursor: str | None, **only: str | None) -> Page[AuditAct]:
         page = await page_of(
-            self._kit.cursors.of_audit(subject),
-            wanted,
-            lambda before, limit: self._kit.use_cases.list_audit(by, subject=subject, before=before, limit=limit),
+            self._kit.cursors.of_audit(**only),
+            {} if cursor is None else {"cursor": cursor},
+            lambda before, limit: self._kit.use_cases.list_audit(by, **only, before=before, limit=limit),
             lambda entry: entry.id,
         )
-        return self._kit.pages.page("audit.html", by, entries=page.items, subject=subject or "", next=page.next)
+        return Page([AuditAct(entry, 1) for entry in page.items], page.next)

@@ -7,7 +7,7 @@ from attrs import frozen
 from quart import request
 
 from application.access.principal import Principal
-from application.operations.bulk import LOOKS, NEEDS, ON_ORDERS, Act, BulkRequest, ChosenOrders
+from application.operations.bulk import LOOKS, NEEDS, ON_ORDERS, Act, BulkRequest, ChosenOrders, CountNotConfirmed
 from application.operations.bulk_operations import BulkOperation
 from application.ports.jobs import place_of
 from domain.dead_letter_groups import CauseFilter
@@ -16,7 +16,9 @@ from entrypoints.http import query
 from entrypoints.http.console.kit import Kit
 from entrypoints.http.console.order_choice import chosen_orders
 from entrypoints.http.console.pages import see_other
-from entrypoints.http.console.requests import form_pairs
+from entrypoints.http.console.requests import RefusedAct, form_pairs
+from entrypoints.http.console.screens.dead_letters import group_page
+from entrypoints.http.console.screens.orders import many_page
 from entrypoints.http.ids import job_id_of, whole_number_of
 from entrypoints.http.pages import page_of
 from entrypoints.http.refusals import InvalidRequest, in_body
@@ -49,8 +51,9 @@ class _Screens:
             lambda before, limit: self._kit.use_cases.list_bulk(by, before=before, limit=limit),
             lambda operation: place_of(operation.job),
         )
+        names = await self._kit.names_of(by, [operation.by for operation in page.items])
         return self._kit.pages.page(
-            "bulk_operations.html", by, operations=page.items, next=page.next, on_orders=ON_ORDERS
+            "bulk_operations.html", by, operations=page.items, names=names, next=page.next, on_orders=ON_ORDERS
         )
 
     async def start(self, by: Principal) -> Reply:
@@ -65,8 +68,14 @@ class _Screens:
         else:
             only = CauseFilter(**{name: sent.get(name) for name in ("queue", "error", "place")})
         wanted = BulkRequest(act=cast(Act, act), only=only, reason=sent.get("reason", ""))
-        # A count that is no number is one that is wrong.
-        job = await self._kit.use_cases.start_bulk(by, wanted, count=-1 if count is None else count)
+        try:
+            # A count that is no number is one that is wrong.
+            job = await self._kit.use_cases.start_bulk(by, wanted, count=-1 if count is None else count)
+        except CountNotConfirmed as error:
+            refused = RefusedAct(wanted.act, wanted.reason, f"Nothing is done: {error}")
+            if isinstance(only, CauseFilter):
+                return await group_page(self._kit, by, only, refused=refused)
+            return await many_page(self._kit, by, wanted, q=sent.get("q", ""), refused=refused)
         return see_other(f"/console/bulk-operations/{job.id}?done=bulk-started")
 
     async def one(self, job_id: str, by: Principal) -> Reply:
@@ -75,6 +84,7 @@ class _Screens:
             "bulk_operation.html",
             by,
             operation=operation,
+            names=await self._kit.names_of(by, [operation.by]),
             on_orders=operation.request.act in ON_ORDERS,
             has_ended=operation.job.status in FINISHED,
             results=await self._results(by, operation),

@@ -1,5 +1,6 @@
 """Messages that failed: in groups, one by one, what a replay would do, and what a person decides."""
 
+from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -9,14 +10,16 @@ from quart import request
 from application.access.principal import Principal
 from application.access.scopes import Scope
 from application.operations.bulk import BulkRequest
+from application.operations.bulk_operations import BulkOperation
 from domain.dead_letter import DeadLetter
 from domain.dead_letter_groups import CauseFilter, cause_in
+from domain.jobs.job import FINISHED
 from domain.orders.events import Event
 from entrypoints.http import query
 from entrypoints.http.bodies.dead_letters import event_in
 from entrypoints.http.console.kit import Kit
 from entrypoints.http.console.pages import see_other
-from entrypoints.http.console.requests import form, optional
+from entrypoints.http.console.requests import RefusedAct, form, optional
 from entrypoints.http.ids import letter_id_of
 from entrypoints.http.pages import page_of
 from entrypoints.http.replies import Reply
@@ -26,6 +29,8 @@ from entrypoints.http.routes.route import Route
 _CAUSE: Final = {"queue": optional(query.queue), "error": optional(query.error), "place": query.place}
 _LIST: Final = {**_CAUSE, "cursor": query.cursor}
 _MOST_SHOWN: Final = 65_536
+# Of the newest bulk operations, those are looked for that are at work.
+_MOST_RUNNING: Final = 10
 
 
 def dead_letters_screens(kit: Kit) -> list[Route]:
@@ -47,29 +52,13 @@ class _Screens:
 
     async def groups(self, by: Principal) -> Reply:
         found = await self._kit.parts.ask("dead letters", self._kit.use_cases.group_dead_letters(by))
-        return self._kit.pages.page("dead_letters.html", by, found=found, link=_link)
+        running = await _running(self._kit, by, CauseFilter())
+        return self._kit.pages.page("dead_letters.html", by, found=found, link=_link, running=running)
 
     async def group(self, by: Principal) -> Reply:
         wanted = query.parameters(request.query_string, _LIST)
         only = CauseFilter(**{name: wanted.get(name) for name in _CAUSE})
-        use_cases = self._kit.use_cases
-        page = await page_of(
-            self._kit.cursors.of_dead_letters(only, decided=False),
-            wanted,
-            lambda after, limit: use_cases.list_dead_letters(by, only=only, after=after, limit=limit),
-            lambda letter: letter.id,
-        )
-        measured = await use_cases.measure_bulk(by, BulkRequest(act="replay", only=only))
-        return self._kit.pages.page(
-            "dead_letter_group.html",
-            by,
-            letters=page.items,
-            next=page.next,
-            only=only,
-            measured=measured,
-            query=_query(only),
-            may_discard=Scope.DEAD_LETTERS_DISCARD in by.scopes,
-        )
+        return await group_page(self._kit, by, only, cursor=wanted.get("cursor"))
 
     async def letter(self, letter_id: str, by: Principal) -> Reply:
         return await self._show(by, letter_id_of(letter_id), None)
@@ -104,6 +93,7 @@ class _Screens:
             "dead_letter.html",
             by,
             letter=letter,
+            names={} if letter.decided_by is None else await self._kit.names_of(by, [letter.decided_by]),
             cause=cause_in(letter.consumer, letter.message.reason),
             query=_query_of(letter),
             message=message,
@@ -112,6 +102,44 @@ class _Screens:
             trial=trial,
             may_discard=Scope.DEAD_LETTERS_DISCARD in by.scopes,
         )
+
+
+async def group_page(
+    kit: Kit, by: Principal, only: CauseFilter, *, cursor: str | None = None, refused: RefusedAct | None = None
+) -> Reply:
+    """Show the letters of a group. `refused` is an act on all of them for which something else has to be typed."""
+    page = await page_of(
+        kit.cursors.of_dead_letters(only, decided=False),
+        {} if cursor is None else {"cursor": cursor},
+        lambda after, limit: kit.use_cases.list_dead_letters(by, only=only, after=after, limit=limit),
+        lambda letter: letter.id,
+    )
+    measured = await kit.use_cases.measure_bulk(by, BulkRequest(act="replay", only=only))
+    return kit.pages.page(
+        "dead_letter_group.html",
+        by,
+        status=HTTPStatus.OK if refused is None else HTTPStatus.CONFLICT,
+        letters=page.items,
+        next=page.next,
+        only=only,
+        measured=measured,
+        refused=refused,
+        running=await _running(kit, by, only),
+        query=_query(only),
+        may_discard=Scope.DEAD_LETTERS_DISCARD in by.scopes,
+    )
+
+
+async def _running(kit: Kit, by: Principal, only: CauseFilter) -> list[BulkOperation]:
+    """Return the bulk operations that are at work on letters of this group, as far as that is known."""
+    newest = await kit.parts.ask("bulk operations", kit.use_cases.list_bulk(by, limit=_MOST_RUNNING))
+    return [
+        each
+        for each in newest.value or ()
+        if each.job.status not in FINISHED
+        and isinstance(each.request.only, CauseFilter)
+        and each.request.only.meets(only)
+    ]
 
 
 def _event(message: str) -> Event:

@@ -1,6 +1,7 @@
 """Finding orders."""
 
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -11,7 +12,7 @@ from application.access.principal import Principal
 from application.access.scopes import Scope
 from application.execution.counting import MOST_COUNTED
 from application.exports.request import ExportRequest
-from application.operations.bulk import NEEDS, ON_ORDERS, BulkRequest
+from application.operations.bulk import NEEDS, ON_ORDERS, BulkRequest, ChosenOrders
 from domain.orders.order import Order
 from domain.orders.status import OrderStatus
 from entrypoints.http import query
@@ -19,7 +20,7 @@ from entrypoints.http.console.kit import Kit
 from entrypoints.http.console.order_choice import as_filter, chosen_orders
 from entrypoints.http.console.order_query import InvalidSearch, OrderQuery, order_query
 from entrypoints.http.console.pages import see_other
-from entrypoints.http.console.requests import address, form, optional, parameters
+from entrypoints.http.console.requests import RefusedAct, address, form, optional, parameters
 from entrypoints.http.pages import Page, page_of
 from entrypoints.http.query import Reader
 from entrypoints.http.replies import Reply
@@ -103,8 +104,7 @@ class _Screen:
             wanted = BulkRequest(act=act, only=chosen_orders(ids, q, self._kit.now()))
         except InvalidSearch as error:
             return self._page(by, q, Page([], None), problem=error.rule)
-        measured = await self._kit.use_cases.measure_bulk(by, wanted)
-        return self._kit.pages.page("orders_many.html", by, act=act, ids=ids, q=q, measured=measured)
+        return await many_page(self._kit, by, wanted, q=q)
 
     async def export(self, by: Principal) -> Reply:
         sent = await form()
@@ -131,3 +131,15 @@ class _Screen:
             query=urlencode({"q": text}) if text else "",
             **usual | more,
         )
+
+
+async def many_page(
+    kit: Kit, by: Principal, wanted: BulkRequest, *, q: str, refused: RefusedAct | None = None
+) -> Reply:
+    """Ask whether an act on many orders is meant. `refused` is one for which something else has to be typed."""
+    ids = wanted.only.ids if isinstance(wanted.only, ChosenOrders) else ()
+    measured = await kit.use_cases.measure_bulk(by, wanted)
+    status = HTTPStatus.OK if refused is None else HTTPStatus.CONFLICT
+    return kit.pages.page(
+        "orders_many.html", by, status=status, act=wanted.act, ids=ids, q=q, measured=measured, refused=refused
+    )

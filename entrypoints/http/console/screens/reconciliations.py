@@ -47,7 +47,8 @@ class _Screen:
             lambda before, limit: self._kit.use_cases.list_reconciliations(by, before=before, limit=limit),
             lambda run: place_of(run.job),
         )
-        return self._kit.pages.page("reconciliations.html", by, page=page)
+        names = await self._kit.names_of(by, [run.request.by.key_id for run in page.items])
+        return self._kit.pages.page("reconciliations.html", by, page=page, names=names)
 
     async def start(self, by: Principal) -> Reply:
         job = await self._kit.use_cases.start_reconciliation(by)
@@ -60,6 +61,7 @@ class _Screen:
             "reconciliation.html",
             by,
             run=run,
+            names=await self._kit.names_of(by, [run.request.by.key_id]),
             has_ended=run.job.status in FINISHED,
             findings=await self._findings(by, run),
             may_repair=is_repairable and by.scopes.issuperset(REPAIR_NEEDS),

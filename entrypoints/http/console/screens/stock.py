@@ -53,7 +53,8 @@ class _Screen:
             lambda before, limit: self._kit.use_cases.list_adjustments(by, id_, before=before, limit=limit),
             lambda recorded: recorded.number,
         )
-        return self._kit.pages.page("stock_product.html", by, stocked=stocked, page=page)
+        names = await self._kit.names_of(by, [recorded.adjustment.made_by for recorded in page.items])
+        return self._kit.pages.page("stock_product.html", by, stocked=stocked, page=page, names=names)
 
     async def adjust(self, by: Principal, product_id: str) -> Reply:
         id_, sent = product_id_of(product_id), await form()

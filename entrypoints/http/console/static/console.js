@@ -106,6 +106,8 @@
   document.addEventListener("htmx:afterSwap", (event) => localise(event.detail.elt));
   document.addEventListener("htmx:load", (event) => localise(event.detail.elt));
 
+  // What was refused is asked for again.
+  for (const dialog of all("dialog[data-open]")) open(dialog.id);
   localise(document);
   listen();
 })();

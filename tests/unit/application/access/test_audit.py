@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
+from application.access.audit import ListActs
 from application.access.manage_keys import NewKey
 from application.access.principal import Principal
 from application.access.scopes import ALL_SCOPES, CUSTOMER_SCOPES, Role
@@ -20,6 +22,7 @@ from domain.errors import DomainError
 from domain.ids import UserId
 from domain.money import Money
 from domain.orders.order import Order
+from tests.unit.builders import NOW
 from tests.unit.shop import Shop
 from tests.unit.unsteady import Trouble
 
@@ -114,3 +117,63 @@ async def test_products_stock_and_keys_are_noted(shop: Shop) -> None:
     assert (rotated.subject, rotated.after["replaced_by"]) == (f"key {issued.key.id}", new.key.id)
     assert (revoked.action, revoked.subject) == ("key.revoked", f"key {new.key.id}")
     assert issued.token not in str(await audit_of(shop))
+
+
+async def acts_of(shop: Shop, **asked: Any) -> list[tuple[str, str, int]]:
+    found = await shop.use_cases.list_acts(ANA, limit=50, **asked)
+    return [(act.entry.by.request_id, act.entry.subject, act.count) for act in found.acts]
+
+
+async def add(shop: Shop, *entries: tuple[str, str]) -> None:
+    """Entries of requests, about subjects."""
+    async with shop.unit_of_work() as tx:
+        await tx.audit.add_many(
+            [AuditEntry(at=NOW, by=Caller("ana", request), action="a.b", subject=about) for request, about in entries]
+        )
+
+
+async def test_an_act_is_one_line_however_many_entries_it_has(shop: Shop) -> None:
+    await add(shop, ("r1", "the first"), *(("r2", f"letter {number}") for number in range(600)), ("r3", "the last"))
+    assert await acts_of(shop) == [("r3", "the last", 1), ("r2", "letter 599", 600), ("r1", "the first", 1)]
+
+
+async def test_acts_at_the_same_time_are_two_lines(shop: Shop) -> None:
+    await add(shop, ("r1", "1"), ("r2", "2"), ("r1", "3"), ("r2", "4"))
+    assert await acts_of(shop) == [("r2", "4", 2), ("r1", "3", 2)]
+
+
+async def test_what_no_request_made_is_never_one_act(shop: Shop) -> None:
+    await add(shop, ("", "1"), ("", "2"))
+    assert await acts_of(shop) == [("", "2", 1), ("", "1", 1)]
+
+
+async def test_acts_come_page_by_page_and_none_is_left_out(shop: Shop) -> None:
+    await add(shop, *((f"r{number // 3}", str(number)) for number in range(30)))
+    told: list[tuple[str, int]] = []
+    before: int | None = None
+    while True:
+        found = await shop.use_cases.list_acts(ANA, before=before, limit=4)
+        told += [(act.entry.by.request_id, act.count) for act in found.acts]
+        before = found.looked_to
+        if before is None:
+            break
+    assert told == [(f"r{number}", 3) for number in range(9, -1, -1)]
+
+
+async def test_a_page_of_acts_looks_at_a_bounded_number_of_entries(shop: Shop) -> None:
+    await add(shop, ("r1", "the first"), *(("r2", f"letter {number}") for number in range(25)))
+    listed = ListActs(shop.unit_of_work, most=10)
+    counts: list[int] = []
+    before: int | None = None
+    for _ in range(3):
+        found = await listed(ANA, before=before, limit=50)
+        counts += [act.count for act in found.acts]
+        before = found.looked_to
+    assert (counts, before) == ([10, 10, 5, 1], None)
+
+
+async def test_a_key_is_named_to_the_shop_also_when_it_works_no_more(shop: Shop) -> None:
+    issued = await shop.use_cases.create_key(ANA, NewKey(name="the till", role=Role.READ))
+    await shop.use_cases.revoke_key(ANA, issued.key.id)
+    asked = [issued.key.id, "anybody", "0123456789ab", "\0"]
+    assert await shop.use_cases.name_keys(ANA, asked) == {issued.key.id: "the till"}
