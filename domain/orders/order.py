@@ -331,7 +331,8 @@ def total_of(lines: Sequence[OrderLine]) -> Money:
         price = line.unit_price
         if price.currency != currency:
             raise CurrencyMismatch(
-                f"the items of an order have one currency: {currency} and {price.currency} can't be added", field="items"
+                f"the items of an order have one currency: {currency} and {price.currency} can't be added",
+                field="items",
             )
         minor += price.minor * line.quantity
     return Money(minor, currency)
