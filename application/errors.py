@@ -34,3 +34,7 @@ class OutcomeUnknown(Trouble):
 
     A retry is safe only under the same id or key.
     """
+
+
+class BrokenRow(Exception):
+    """A stored row breaks a rule of the domain. The message names it; a person has to correct it."""

@@ -9,7 +9,7 @@ from typing import Final
 
 from cyclopts import CycloptsError
 
-from application.errors import Trouble
+from application.errors import BrokenRow, Trouble
 from domain.errors import DomainError
 from entrypoints.cli.commands import make_app
 from entrypoints.cli.common import OutputLost, flush_output, say, show_traceback
@@ -76,7 +76,7 @@ def _refusal_in(error: Exception) -> Exception | None:
 
 
 def _is_refusal(error: BaseException) -> bool:
-    return isinstance(error, CannotGoOn | DomainError | Trouble)
+    return isinstance(error, BrokenRow | CannotGoOn | DomainError | Trouble)
 
 
 def _first(group: ExceptionGroup[Exception]) -> Exception:

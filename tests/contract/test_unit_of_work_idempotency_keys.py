@@ -9,10 +9,9 @@ from sqlalchemy import event, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 from uuid_utils.compat import uuid7
 
-from adapters.sql.core.errors import BrokenRow
 from adapters.sql.tables.shop import idempotency_keys
 from adapters.sql.unit_of_work import SqlUnitOfWork
-from application.errors import Aborted
+from application.errors import Aborted, BrokenRow
 from application.execution.after_commit import Committed, propagate_nothing
 from application.execution.idempotency import Keyed, KeyInFlight, KeyReused, Replayed
 from application.intake.order_request import NumberRequests, OrderRequest, RequestedItem

@@ -11,12 +11,11 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.sql.core.engine import backend_of, create_engine
-from adapters.sql.core.errors import BrokenRow
 from adapters.sql.tables.catalogue import products
 from adapters.sql.tables.events import order_events, outbox
 from adapters.sql.tables.orders import order_items, orders
 from adapters.sql.unit_of_work import SqlUnitOfWork
-from application.errors import Aborted, LaterRelease, Trouble, Unavailable
+from application.errors import Aborted, BrokenRow, LaterRelease, Trouble, Unavailable
 from application.ports.feed import EVERYTHING, FeedRange, Position
 from application.ports.outbox import OutboxEntry
 from application.ports.persistence import OrderConflict, UnitOfWork

@@ -4,7 +4,9 @@ import asyncio
 import json
 import os
 import socket
+import sqlite3
 import subprocess
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -182,6 +184,16 @@ def test_a_shop_without_tables_says_what_to_do(embedded: Service) -> None:
     for arguments in (("seed",), ("products", "list"), ADD):
         assert run(embedded, *arguments)[0] == 1
     assert embedded.folder.joinpath("command.log").read_text().count("run `holdfast migrate`") == 3
+
+
+def test_a_row_that_breaks_a_rule_is_named_in_one_line(shop: Service) -> None:
+    shop.run(*ADD)
+    with closing(sqlite3.connect(shop.data / "holdfast.db")) as connection, connection:
+        connection.execute("PRAGMA ignore_check_constraints = 1")
+        connection.execute("UPDATE products SET stock = -1")
+    status, output = run(shop, "products", "list")
+    assert (status, len(output.splitlines())) == (1, 1)
+    assert output.startswith("holdfast: product 1 is stored with invalid values: ")
 
 
 def test_a_catalogue_is_looked_after(shop: Service) -> None:

@@ -13,11 +13,6 @@ from adapters.sql.dialects.base import UniqueKey
 from application.errors import Aborted, Unavailable
 from application.ports.persistence import OrderConflict, OrderExists
 
-
-class BrokenRow(Exception):
-    """A stored row breaks a rule of the domain."""
-
-
 _UNREACHABLE: Final[dict[type[Exception], str]] = {
     PoolTimeout: "is too slow: every connection to it is in use",
     TimeoutError: "did not answer in time",

@@ -4,8 +4,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Row
 
 from adapters.codecs.events import FromLaterRelease
-from adapters.sql.core.errors import BrokenRow
-from application.errors import LaterRelease
+from application.errors import BrokenRow, LaterRelease
 
 T = TypeVar("T")
 
