@@ -74,13 +74,27 @@ async def _content(use_cases: "UseCases", wanted: "ExportRequest") -> AsyncItera
 
 async def _write_file(path: Path, content: AsyncIterator[bytes]) -> None:
     """Write it beside the file, and put it in its place when it is whole."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with unfinished.open("wb") as file:
-            async for part in content:
-                file.write(part)
-        unfinished.replace(path)
+        file = _file_at(path)
+        if file is None:
+            await _write(path, content)
+            return
+        unfinished = file.with_name(f".{file.name}.{os.getpid()}")
+        try:
+            await _write(unfinished, content)
+            unfinished.replace(file)
+        finally:
+            unfinished.unlink(missing_ok=True)
     except OSError as error:
         raise CommandError(f"{path} can't be written: {error.strerror}") from None
-    finally:
-        unfinished.unlink(missing_ok=True)
+
+
+def _file_at(path: Path) -> Path | None:
+    """Return the file to replace: a link stays. None for a pipe or a device, which stays, too, and is written to."""
+    return None if path.exists() and not path.is_file() else path.resolve()
+
+
+async def _write(path: Path, content: AsyncIterator[bytes]) -> None:
+    with path.open("wb") as file:
+        async for part in content:
+            file.write(part)

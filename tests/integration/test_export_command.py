@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 
 from tests.service import Service
@@ -17,3 +18,21 @@ def test_orders_are_exported_from_the_command_line(embedded: Service, tmp_path: 
     assert (status, "no such filter" in output) == (1, True)
     status, output = embedded.try_to_run("export", "orders", "--output", str(tmp_path / "none" / "x"))
     assert (status, "can't be written" in output) == (1, True)
+
+
+def test_an_export_replaces_no_link_and_nothing_but_files(embedded: Service, tmp_path: Path) -> None:
+    embedded.run("migrate")
+    file, link, pipe = (tmp_path / name for name in ("file", "link", "pipe"))
+    link.symlink_to(file)
+    file.touch()
+    os.mkfifo(pipe)
+    reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        for output in (link, pipe):
+            embedded.run("export", "products", "--output", str(output))
+        assert os.read(reading, 10_000) == file.read_bytes() != b""
+    finally:
+        os.close(reading)
+    assert (link.is_symlink(), pipe.is_fifo()) == (True, True)
+    status, told = embedded.try_to_run("export", "products", "--output", str(tmp_path))
+    assert (status, "Is a directory" in told) == (1, True)
