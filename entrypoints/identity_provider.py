@@ -1,6 +1,7 @@
 from collections.abc import Awaitable, Callable
 
 from application.access.principal import Principal
+from application.errors import Unavailable
 from entrypoints.settings import Settings
 
 
@@ -14,3 +15,16 @@ def token_callers(settings: Settings) -> Callable[[str, str], Awaitable[Principa
 
     issuer = Issuer(settings.jwt_issuer, settings.jwt_audience, settings.jwt_user_claim, settings.jwt_scope_claim)
     return TokenCallers(issuer, KeySet(settings.jwt_keys))
+
+
+async def provider_problem(settings: Settings) -> str | None:
+    """Return why no token could be checked, or None if the keys can be read, or none are wanted."""
+    if not settings.jwt_issuer:
+        return None
+    from adapters.jwt.key_set import keys_at  # noqa: PLC0415 - as above
+
+    try:
+        await keys_at(settings.jwt_keys)
+    except Unavailable as error:
+        return f"the keys of the identity provider can't be read, so no token works: check HOLDFAST_JWT_KEYS ({error})"
+    return None

@@ -58,12 +58,19 @@ class KeySet:
 
     async def _read(self) -> None:
         try:
-            document = await asyncio.to_thread(_load, self._source)
-            self._keys, self._read_at = _keys_in(document), monotonic()
-        except (OSError, HTTPException, ValueError, RecursionError) as error:
+            self._keys, self._read_at = await keys_at(self._source), monotonic()
+        except Unavailable as error:
             _log.warning("the keys of the identity provider can't be read", source=self._source, reason=str(error))
         finally:
             self._reading = None
+
+
+async def keys_at(source: str) -> Mapping[str, PyJWK]:
+    """Read the keys from a path or an address. Raise `Unavailable`."""
+    try:
+        return _keys_in(await asyncio.to_thread(_load, source))
+    except (OSError, HTTPException, ValueError, RecursionError) as error:
+        raise Unavailable(str(error)) from error
 
 
 def _load(source: str) -> Any:
@@ -71,7 +78,8 @@ def _load(source: str) -> Any:
         with urlopen(Request(source, headers={"Accept": "application/json"}), timeout=_TIMEOUT) as answer:  # noqa: S310 - its beginning was checked
             content = answer.read(_MOST_BYTES + 1)
     else:
-        content = Path(source).read_bytes()
+        with Path(source).open("rb") as file:
+            content = file.read(_MOST_BYTES + 1)
     if len(content) > _MOST_BYTES:
         raise ValueError(f"it has more than {_MOST_BYTES} bytes")
     return json.loads(content)

@@ -21,6 +21,7 @@ def doctor(*, data: Data = None) -> None:
     }
 
     from entrypoints.doctor import broker_warnings, examine, queue_problems, unconsumed_queues, warnings
+    from entrypoints.identity_provider import provider_problem
 
     async def work(engine: "AsyncEngine") -> None:
         servers = list(await examine(settings, engine))
@@ -32,13 +33,16 @@ def doctor(*, data: Data = None) -> None:
         problems = await queue_problems(settings)
         for problem in problems:
             tell(f"queues    FAILS  {problem}")
+        unknown = await provider_problem(settings)
+        if unknown is not None:
+            tell(f"tokens    FAILS  {unknown}")
         for warning in [
             *await warnings(settings, engine),
             *await unconsumed_queues(settings),
             *await broker_warnings(settings),
         ]:
             tell(f"warning   {warning}")
-        if problems or not all(server.works for server in servers):
+        if problems or unknown is not None or not all(server.works for server in servers):
             raise CommandError("not every server works; see above")
 
     with_engine(settings, work)

@@ -23,7 +23,8 @@ from application.access.principal import Principal, Unauthenticated
 from application.access.scopes import Scope
 from application.errors import Unavailable
 from domain.ids import UserId, UserName
-from entrypoints.settings import InvalidSettings, read_settings
+from entrypoints.identity_provider import provider_problem
+from entrypoints.settings import InvalidSettings, Settings, read_settings
 
 HERE = "127.0.0.1"
 RSA = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -205,6 +206,17 @@ async def test_without_any_key_the_answer_is_to_try_again(tmp_path: Path) -> Non
     let_in = TokenCallers(ISSUER, KeySet(str(tmp_path / "missing.json")))
     with pytest.raises(Unavailable):
         await let_in(token(), HERE)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no JSON", b"{}", b'{"keys": []}', b"[" * 10_000, b" " * 1_000_001])
+async def test_the_doctor_tells_of_keys_that_can_not_be_read(tmp_path: Path, content: bytes | None) -> None:
+    file = tmp_path / "keys.json"
+    if content is not None:
+        file.write_bytes(content)
+    settings = Settings(jwt_issuer="https://login.example/", jwt_audience="shop", jwt_keys=str(file))
+    assert "check HOLDFAST_JWT_KEYS" in str(await provider_problem(settings))
+    file.write_text(json.dumps({"keys": KEYS}))
+    assert await provider_problem(settings) is None
 
 
 async def test_guessing_tokens_ends_soon(let_in: TokenCallers) -> None:
