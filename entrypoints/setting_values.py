@@ -77,11 +77,8 @@ def networks_in(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
 
 
 def duration_in(text: str) -> timedelta:
-    seconds = seconds_in(text)
-    if seconds > _LONGEST:
-        raise ValueError(f"{text[:40]!r} is too long; 3650d is the longest")
     # Of less than a microsecond, nothing is left.
-    duration = timedelta(seconds=seconds)
+    duration = timedelta(seconds=seconds_in(text))
     if not duration:
         raise ValueError(f"{text!r} is no time at all; write as in 500ms, 10s, 30m or 2h")
     return duration
@@ -92,7 +89,10 @@ def seconds_in(text: str) -> float:
     match = _DURATION.fullmatch(text)
     if match is None:
         raise ValueError(f"{text[:40]!r} is no duration; write a number and its unit, as in 500ms, 10s, 30m or 2h")
-    return float(match[1]) * _UNITS[match[2]]
+    seconds = float(match[1]) * _UNITS[match[2]]
+    if seconds > _LONGEST:
+        raise ValueError(f"{text[:40]!r} is too long; 3650d is the longest")
+    return seconds
 
 
 def expect_collector(text: str) -> None:

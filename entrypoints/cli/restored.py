@@ -1,6 +1,6 @@
 """`holdfast restored`: once, after the database was restored from a backup."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
@@ -21,6 +21,8 @@ def restored(
 ) -> None:
     if since.tzinfo is None:
         raise CommandError(f"--since needs its offset from UTC, as in {since.isoformat()}+00:00")
+    if since > datetime.now(UTC):
+        raise CommandError(f"--since {since.isoformat()} is in the future: no charge would be compared")
     settings = command_settings(data=data)
 
     async def compare(use_cases: "UseCases") -> None:

@@ -49,6 +49,15 @@ def shop(embedded: Service) -> Service:
         (("products", "restock", "1", "5", "--reason", "x"), 1, "there is no product 1"),
         (("products", "add", *ADD[2:4], "--price", "12.50", *ADD[6:]), 2, "--price: '12.50' is not a whole number"),
         (("products", "restock", "1", "2.7", "--reason", "x"), 2, "'2.7' is not a whole number"),
+        (("restored", "--since", "9999-12-31T23:59:59Z"), 1, "is in the future"),
+        (("restored", "--since", "2026-11-29T10:00:00"), 1, "needs its offset"),
+        *(
+            (("keys", *arguments), 1, "3650d is the longest")
+            for arguments in (
+                ("create", "--role", "read", "--name", "till", "--expires-in", "999999999999d"),
+                ("rotate", "x", "--overlap", "9" * 40 + "h"),
+            )
+        ),
         (("dead", "replay", "1", "1.4"), 2, "'1.4' is not a whole number"),
         (("up", "--prot", "1"), 2, "--port"),
         (("up", "--port", "0"), 2, "HOLDFAST_PORT"),
