@@ -13,9 +13,8 @@ import asyncpg
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from adapters.sql.core.engine import create_engine
 from adapters.sql.migrate import migrate
-from tests.engines import engine_on
+from tests.engines import engine_on, patient_engine
 from tests.servers import PostgresServer, RabbitServer, RedisServer, ServerMissing, TlsRedisServer
 from tests.servers.fleet import Fleet, Harbour, is_ours
 from tests.servers.packages import PACKAGES
@@ -207,7 +206,7 @@ async def open_engines() -> AsyncIterator[Callable[[str], AsyncEngine]]:
 
     def open_engine(url: str) -> AsyncEngine:
         # Longer than any test waits.
-        opened.append(create_engine(url, statement_timeout=600))
+        opened.append(patient_engine(url, statement_timeout=600))
         return opened[-1]
 
     yield open_engine

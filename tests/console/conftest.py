@@ -7,7 +7,7 @@ from typing import Any, Final
 import httpx
 import pytest
 from attrs import frozen
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.servers.process import SLOWEST
 from tests.service import Service
@@ -69,6 +69,7 @@ def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
 @pytest.fixture(scope="module")
 def chromium(chromium_program: Path) -> Iterator[Browser]:
     with sync_playwright() as playwright:
+        expect.set_options(timeout=_PATIENT)
         browser = playwright.chromium.launch(executable_path=str(chromium_program), args=list(_FLAGS))
         yield browser
         browser.close()

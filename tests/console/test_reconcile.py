@@ -10,9 +10,6 @@ from tests.console.conftest import Console, expect_accessible
 from tests.console.test_screens import confirm, in_both_themes
 from tests.servers.process import SLOWEST
 
-# In milliseconds, for a worker to take a job and to do it.
-PATIENT = 30_000 * SLOWEST
-
 
 def refunded_without_its_money(console: Console) -> str:
     """An order that is REFUNDED, and whose money the provider still has. Return it."""
@@ -59,7 +56,7 @@ def test_a_discrepancy_is_found_and_repaired_by_keyboard_alone(page: Page, conso
 
     expect(page.get_by_role("status").first).to_have_text("A worker runs the check.")
     row = page.locator("[data-row]")
-    expect(row).to_have_count(1, timeout=PATIENT)
+    expect(row).to_have_count(1)
     expect(row).to_contain_text("it is REFUNDED")
     expect(row).to_contain_text("refund the charge")
     expect(row.get_by_role("link")).to_have_attribute("href", f"/console/orders/{order}")
@@ -72,7 +69,7 @@ def test_a_discrepancy_is_found_and_repaired_by_keyboard_alone(page: Page, conso
     expect_accessible(page)
     confirm(page, "Repair")
     expect(page.get_by_role("heading", level=1)).to_have_text("Repair")
-    expect(page.locator("[data-row]")).to_contain_text("done: the money was given back", timeout=PATIENT)
+    expect(page.locator("[data-row]")).to_contain_text("done: the money was given back")
     expect(page.get_by_role("button", name="Repair")).to_have_count(0)
     in_both_themes(page)
     page.get_by_role("link", name="what was found before").click()
@@ -93,7 +90,7 @@ def test_an_operator_sees_no_repair(console: Console, page: Page) -> None:
     page.goto("/console/reconciliations")
     page.get_by_role("button", name="Check now").click()
     confirm(page, "Check now")
-    expect(page.get_by_role("button", name="Repair")).to_be_visible(timeout=PATIENT)
+    expect(page.get_by_role("button", name="Repair")).to_be_visible()
     place = page.url
     context = page.context.browser
     assert context is not None

@@ -1,4 +1,5 @@
 import asyncio
+import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -22,6 +23,21 @@ def embedded(tmp_path: Path) -> Iterator[Service]:
     service = Service(folder=tmp_path)
     yield service
     service.kill()
+
+
+@pytest.fixture(scope="session")
+def migrated_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that `holdfast migrate` has made. It is for copying."""
+    service = Service(folder=tmp_path_factory.mktemp("migrated"))
+    service.run("migrate")
+    return service.data
+
+
+@pytest.fixture
+def migrated(embedded: Service, migrated_data: Path) -> Service:
+    """The whole service in one process, migrated and not started yet."""
+    shutil.copytree(migrated_data, embedded.data)
+    return embedded
 
 
 @pytest.fixture

@@ -31,9 +31,8 @@ def run(service: Service, *arguments: str, **settings: str) -> tuple[int, str]:
 
 
 @pytest.fixture
-def shop(embedded: Service) -> Service:
-    embedded.run("migrate")
-    return embedded
+def shop(migrated: Service) -> Service:
+    return migrated
 
 
 @pytest.mark.parametrize(

@@ -155,12 +155,11 @@ async def test_a_dead_letter_is_seen_replayed_and_discarded_from_the_command_lin
     assert "DISCARDED by ben" in await asyncio.to_thread(service.run, "dead", "show", "2")
 
 
-async def test_reconcile_reports_a_charge_without_an_order_and_exits_with_1(embedded: Service) -> None:
-    await asyncio.to_thread(embedded.run, "migrate")
-    assert "everything agrees" in await asyncio.to_thread(embedded.run, "reconcile")
-    async with open_file_ledger(embedded.data / "gateway.db") as ledger:
+async def test_reconcile_reports_a_charge_without_an_order_and_exits_with_1(migrated: Service) -> None:
+    assert "everything agrees" in await asyncio.to_thread(migrated.run, "reconcile")
+    async with open_file_ledger(migrated.data / "gateway.db") as ledger:
         gateway = SimulatedGateway(ledger)
         await gateway.charge(PaymentId(uuid4()), Money(1250, "EUR"))
     with pytest.raises(AssertionError, match="exited with 1") as failure:
-        await asyncio.to_thread(embedded.run, "reconcile", "--repair")
+        await asyncio.to_thread(migrated.run, "reconcile", "--repair")
     assert "1 of 1 discrepancies are left for a person to decide" in str(failure.value)

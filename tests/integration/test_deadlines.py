@@ -8,10 +8,12 @@ import pytest
 from attrs import frozen
 
 from tests.integration.conftest import Wired
+from tests.servers.process import SLOWEST
 from tests.service import until
 
 DEADLINE = 2.0
-MARGIN = 1.0
+# What a busy machine needs beside it. Who waits for a silent server without a deadline waits far longer.
+MARGIN = 1.0 * SLOWEST
 UNKNOWN = "01890a5d-ac96-774b-bcce-b302099a8057"
 
 
@@ -127,7 +129,7 @@ async def test_no_queue_grows_before_a_database_that_is_slow(
             await asyncio.sleep(0.05)
     assert {status for status, _ in took} <= {201, 202, 503}
     assert sum(status < 300 for status, _ in took) >= at_least
-    # With room for a busy machine: 1,500 requests came, at 300 a second.
+    # 1,500 requests came, at 300 a second.
     assert max(seconds for _, seconds in took) < 2 * DEADLINE + MARGIN
 
     api.cables["PostgreSQL"].delay = 0.0

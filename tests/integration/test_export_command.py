@@ -5,18 +5,17 @@ from pathlib import Path
 from tests.service import Service
 
 
-def test_orders_are_exported_from_the_command_line(embedded: Service, tmp_path: Path) -> None:
-    embedded.run("migrate")
-    embedded.run("products", "add", "--name", "=pen", "--price", "1250", "--currency", "EUR", "--stock", "3")
-    head, row = map(json.loads, embedded.run("export", "products").splitlines())
+def test_orders_are_exported_from_the_command_line(migrated: Service, tmp_path: Path) -> None:
+    migrated.run("products", "add", "--name", "=pen", "--price", "1250", "--currency", "EUR", "--stock", "3")
+    head, row = map(json.loads, migrated.run("export", "products").splitlines())
     assert (head, row["name"], row["stock"]) == ({"as_of_position": 0, "what": "products"}, "=pen", 3)
     file = tmp_path / "products.csv"
-    embedded.run("export", "products", "--format", "csv", "--filter", '{"active": true}', "--output", str(file))
+    migrated.run("export", "products", "--format", "csv", "--filter", '{"active": true}', "--output", str(file))
     assert file.read_text().splitlines()[2].split(",")[1] == "'=pen"
     assert list(tmp_path.glob(".*csv*")) == []
-    status, output = embedded.try_to_run("export", "products", "--filter", '{"status": ["PAID"]}')
+    status, output = migrated.try_to_run("export", "products", "--filter", '{"status": ["PAID"]}')
     assert (status, "no such filter" in output) == (1, True)
-    status, output = embedded.try_to_run("export", "orders", "--output", str(tmp_path / "none" / "x"))
+    status, output = migrated.try_to_run("export", "orders", "--output", str(tmp_path / "none" / "x"))
     assert (status, "can't be written" in output) == (1, True)
 
 

@@ -59,21 +59,20 @@ def receiving() -> Iterator[Receiver]:
         server.server_close()
 
 
-def test_a_listener_that_is_killed_again_and_again_misses_no_event(embedded: Service) -> None:
-    embedded.run("migrate")
-    product = embedded.add_product(stock=ORDERS)
-    embedded.start_all(["up"])
+def test_a_listener_that_is_killed_again_and_again_misses_no_event(migrated: Service) -> None:
+    product = migrated.add_product(stock=ORDERS)
+    migrated.start_all(["up"])
     with receiving() as receiver:
         options = ("--forward-to", receiver.url, "--print-json")
         for round_ in range(3):
             some = partial(receiver.has, len(receiver.taken) + 2)
             # The first run begins with what is there already, the others where the last one was killed.
             begin = ["--since", "0"] if round_ == 0 else []
-            listener = embedded.start("listen", *options, *begin, name=f"listen-{round_}")
-            embedded.place_orders(product, ORDERS // 3)
+            listener = migrated.start("listen", *options, *begin, name=f"listen-{round_}")
+            migrated.place_orders(product, ORDERS // 3)
             wait_until(some, seconds=30, what="events arrive")
             listener.kill()
-        listener = embedded.start("listen", *options)
+        listener = migrated.start("listen", *options)
         wait_until(lambda: len(receiver.ids) == ORDERS, seconds=30, what="all events arrive")
         listener.kill()
     [secret] = {line.rpartition(" ")[2] for line in listener.output().splitlines() if "signed with the secret" in line}
@@ -86,8 +85,8 @@ def test_a_listener_that_is_killed_again_and_again_misses_no_event(embedded: Ser
     positions = list(dict.fromkeys(json.loads(body)["position"] for body, _ in receiver.taken))
     assert positions == list(range(1, ORDERS + 1))
     # What is refused is not kept for the next run.
-    status, output = embedded.try_to_run("listen", "--forward-to", receiver.url, "--since", "4711")
+    status, output = migrated.try_to_run("listen", "--forward-to", receiver.url, "--since", "4711")
     assert (status, "410" in output) == (1, True)
-    assert str(4711) not in "".join(file.read_text() for file in embedded.data.glob("listen-*.json"))
-    status, output = embedded.try_to_run("listen", "--forward-to", receiver.url, "--types", "order.nonsense")
+    assert str(4711) not in "".join(file.read_text() for file in migrated.data.glob("listen-*.json"))
+    status, output = migrated.try_to_run("listen", "--forward-to", receiver.url, "--types", "order.nonsense")
     assert (status, "order.nonsense" in output) == (1, True)

@@ -71,23 +71,22 @@ async def test_every_metric_is_there_and_no_label_is_an_id(embedded: Service) ->
     assert asked(port, "/orders").status_code == HTTPStatus.NOT_FOUND
 
 
-def test_one_process_may_serve_both_on_one_port_to_callers_with_a_key(embedded: Service) -> None:
-    embedded.settings["HOLDFAST_METRICS_PORT"] = str(embedded.port)
-    embedded.settings["HOLDFAST_AUTH"] = "required"
-    embedded.run("migrate", seconds=60)
+def test_one_process_may_serve_both_on_one_port_to_callers_with_a_key(migrated: Service) -> None:
+    migrated.settings["HOLDFAST_METRICS_PORT"] = str(migrated.port)
+    migrated.settings["HOLDFAST_AUTH"] = "required"
     keys = {}
     for scopes in ("metrics:read", "orders:read"):
-        made = embedded.run("keys", "create", "--role", "admin", "--name", "p", "--scopes", scopes, seconds=60)
+        made = migrated.run("keys", "create", "--role", "admin", "--name", "p", "--scopes", scopes, seconds=60)
         [keys[scopes]] = [line for line in made.splitlines() if line.startswith("hf_live_")]
-    embedded.start_all(["up"])
+    migrated.start_all(["up"])
 
     def status(key: str | None) -> int:
         headers = {} if key is None else {"Authorization": f"Bearer {key}"}
-        return httpx.get(f"{embedded.url}/metrics", headers=headers, timeout=60).status_code
+        return httpx.get(f"{migrated.url}/metrics", headers=headers, timeout=60).status_code
 
     assert (status(None), status(keys["orders:read"]), status(keys["metrics:read"])) == (401, 403, 200)
     headers = {"Authorization": f"Bearer {keys['metrics:read']}", "Accept": ACCEPT_OF_PROMETHEUS}
-    response = httpx.get(f"{embedded.url}/metrics", headers=headers, timeout=60)
+    response = httpx.get(f"{migrated.url}/metrics", headers=headers, timeout=60)
     assert response.headers["content-type"].startswith("text/plain; version=")
     assert 'holdfast_build_info{program="up"' in response.text
 

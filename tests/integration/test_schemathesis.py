@@ -131,9 +131,8 @@ def make_key(service: Service, *options: str) -> str:
 
 
 @pytest.fixture
-def sqlite(embedded: Service) -> Service:
-    embedded.run("migrate", seconds=120)
-    return embedded
+def sqlite(migrated: Service) -> Service:
+    return migrated
 
 
 @pytest.fixture

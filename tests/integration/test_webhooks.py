@@ -101,32 +101,31 @@ def ask(service: Service, path: str, body: object = None, method: str | None = N
     return found
 
 
-def test_a_shop_that_is_killed_again_and_again_delivers_every_event(embedded: Service) -> None:
+def test_a_shop_that_is_killed_again_and_again_delivers_every_event(migrated: Service) -> None:
     with receiving() as receiver:
-        embedded.settings["HOLDFAST_WEBHOOK_ALLOW"] = f"127.0.0.1:{receiver.port}"
-        embedded.run("migrate")
-        product = embedded.add_product(stock=ORDERS)
-        embedded.start_all(["up"])
+        migrated.settings["HOLDFAST_WEBHOOK_ALLOW"] = f"127.0.0.1:{receiver.port}"
+        product = migrated.add_product(stock=ORDERS)
+        migrated.start_all(["up"])
         url = f"http://127.0.0.1:{receiver.port}/webhooks"
-        made = ask(embedded, "/webhook-endpoints", {"url": url, "events": ["*"]})
+        made = ask(migrated, "/webhook-endpoints", {"url": url, "events": ["*"]})
         receiver.secret = str(made["secret"])
         for _ in range(3):
-            embedded.place_orders(product, ORDERS // 3)
-            embedded.processes["up"].kill()
-            embedded.start_all(["up"])
+            migrated.place_orders(product, ORDERS // 3)
+            migrated.processes["up"].kill()
+            migrated.start_all(["up"])
         wait_until(lambda: len(receiver.ids) == ORDERS, seconds=60, what="all events arrive")
         wait_until(
-            lambda: ask(embedded, "/deliveries/undelivered") == {"items": [], "next": None},
+            lambda: ask(migrated, "/deliveries/undelivered") == {"items": [], "next": None},
             seconds=60,
             what="all that has arrived is recorded",
         )
-        embedded.stop()
+        migrated.stop()
     assert receiver.wrong == []
     positions: defaultdict[str, set[object]] = defaultdict(set)
     for id_, event in receiver.taken:
         positions[id_].add(event["position"])
     assert sorted(positions.values(), key=str) == sorted(({number} for number in range(1, ORDERS + 1)), key=str)
-    assert "everything agrees" in embedded.run("reconcile")
+    assert "everything agrees" in migrated.run("reconcile")
 
 
 async def test_no_event_is_missed_or_overtaken_when_one_of_two_relays_is_killed(on_servers: Service) -> None:
@@ -173,22 +172,21 @@ async def test_no_event_is_missed_or_overtaken_when_one_of_two_relays_is_killed(
         assert receiver.sequences() == {order: [1, 2] for order in placed}
 
 
-def test_what_a_shop_signs_with_its_own_key_is_verified_with_what_it_publishes(embedded: Service) -> None:
+def test_what_a_shop_signs_with_its_own_key_is_verified_with_what_it_publishes(migrated: Service) -> None:
     with receiving() as receiver:
-        private = embedded.run("webhook-key").splitlines()[-1]
-        embedded.settings["HOLDFAST_WEBHOOK_ALLOW"] = f"127.0.0.1:{receiver.port}"
-        embedded.settings["HOLDFAST_WEBHOOK_SIGNING_KEYS"] = private
-        embedded.run("migrate")
-        product = embedded.add_product(stock=ORDERS)
-        embedded.start_all(["up"])
+        private = migrated.run("webhook-key").splitlines()[-1]
+        migrated.settings["HOLDFAST_WEBHOOK_ALLOW"] = f"127.0.0.1:{receiver.port}"
+        migrated.settings["HOLDFAST_WEBHOOK_SIGNING_KEYS"] = private
+        product = migrated.add_product(stock=ORDERS)
+        migrated.start_all(["up"])
         # As it is told to strangers.
-        with urlopen(f"{embedded.url}/.well-known/webhook-keys", timeout=60) as answer:  # noqa: S310 - our own address
+        with urlopen(f"{migrated.url}/.well-known/webhook-keys", timeout=60) as answer:  # noqa: S310 - our own address
             [public] = json.load(answer)["keys"]
         receiver.public = b64decode(public.removeprefix("whpk_"))
         url = f"http://127.0.0.1:{receiver.port}/webhooks"
-        ask(embedded, "/webhook-endpoints", {"url": url, "events": ["order.placed"], "signature": "v1a"})
-        orders = embedded.place_orders(product, 3)
+        ask(migrated, "/webhook-endpoints", {"url": url, "events": ["order.placed"], "signature": "v1a"})
+        orders = migrated.place_orders(product, 3)
         wait_until(lambda: len(receiver.ids) == len(orders), seconds=60, what="all events arrive")
-        embedded.stop()
+        migrated.stop()
     assert receiver.wrong == []
-    assert private not in embedded.logs()
+    assert private not in migrated.logs()

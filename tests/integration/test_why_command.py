@@ -3,14 +3,13 @@ from uuid import uuid4
 from tests.service import Service
 
 
-def test_a_person_asks_why_an_order_stands_where_it_does(embedded: Service) -> None:
-    embedded.run("migrate")
-    product = embedded.add_product(stock=3)
-    embedded.start_all(["up"])
-    [order] = embedded.place_orders(product, 1)
-    told = embedded.run("why", order)
+def test_a_person_asks_why_an_order_stands_where_it_does(migrated: Service) -> None:
+    product = migrated.add_product(stock=3)
+    migrated.start_all(["up"])
+    [order] = migrated.place_orders(product, 1)
+    told = migrated.run("why", order)
     assert "PENDING, version 1, since" in told
     assert "nobody has asked for its payment" in told
     assert told.splitlines()[-1].split()[-1] == "order.placed"
-    assert embedded.try_to_run("why", str(uuid4()))[0] == 1
-    assert embedded.try_to_run("why", "42")[0] == 2
+    assert migrated.try_to_run("why", str(uuid4()))[0] == 1
+    assert migrated.try_to_run("why", "42")[0] == 2
