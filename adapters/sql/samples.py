@@ -19,6 +19,7 @@ from adapters.sql.tables.feed import feed, feed_head
 from adapters.sql.tables.orders import WAITING, orders
 from adapters.sql.tables.shop import consistency_checks, leases
 from adapters.sql.tables.webhooks import webhook_endpoints, webhook_progress
+from domain.webhooks.endpoint import Signature
 
 _MOST_PENDING: Final = 10_000
 _MOST_WAITING: Final = 1_000
@@ -48,6 +49,14 @@ _BEHIND: Final = (
     .order_by(feed.c.position)
     .limit(1)
 )
+_SIGNED_BY_SHOP: Final = count_of(
+    select(webhook_endpoints.c.id).where(
+        webhook_endpoints.c.signature == Signature.V1A.value,
+        webhook_endpoints.c.disabled.is_(None),
+        webhook_endpoints.c.deleted_at.is_(None),
+    ),
+    _MOST_WAITING,
+)
 _LETTERS: Final = count_of(select(dead_letters.c.id).where(UNDECIDED), _MOST_WAITING)
 _LEADS: Final = select(leases.c.name).where(LEASE.is_held())
 _CHECKED: Final = select(*consistency_checks.c)
@@ -71,6 +80,8 @@ class Sample:
     leads: bool
     # In seconds: the age of the oldest event that an enabled endpoint has not got to.
     webhook_lag: float = 0.0
+    # Enabled endpoints that ask for a signature by the shop's own key.
+    signed_by_shop: int = 0
     # What the last consistency check has found, by kind, and when one last saw everything. Nothing: there was none yet.
     discrepancies: Mapping[str, int] = field(factory=dict)
     compared_at: datetime | None = None
@@ -98,6 +109,7 @@ class SqlSamples:
                 feed_position=await number(_POSITION),
                 dead_letters=await number(_LETTERS),
                 webhook_lag=max(0.0, (behind.now - behind.given_at).total_seconds()) if behind else 0.0,
+                signed_by_shop=await number(_SIGNED_BY_SHOP),
                 leads=(await connection.execute(_LEADS, {"by": relay})).first() is not None,
                 discrepancies={row.kind: row.found for row in checked},
                 compared_at=max((row.compared_at for row in checked if row.compared_at), default=None),

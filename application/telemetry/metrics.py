@@ -164,6 +164,11 @@ WEBHOOK_LAG: Final = Metric(
     name="webhook_lag_seconds",
     meaning="the age of the oldest event that an enabled webhook endpoint has not got to; 0 if there is none",
 )
+WEBHOOKS_UNSIGNED: Final = Metric(
+    kind="gauge",
+    name="webhook_endpoints_without_key",
+    meaning="enabled webhook endpoints that ask for `v1a`, while this process has no key of the shop to sign with",
+)
 EVENT_STREAMS: Final = Metric(
     kind="gauge", name="event_streams", meaning="readers that follow the feed, and requests that wait for an order"
 )

@@ -72,6 +72,7 @@ async def database_sampled(container: Container) -> AsyncGenerator[None, None]:
     pending, age = telemetry.of(metrics.OUTBOX_PENDING), telemetry.of(metrics.OUTBOX_AGE)
     position, letters = telemetry.of(metrics.FEED_POSITION), telemetry.of(metrics.DEAD_WAITING)
     leads, lag = telemetry.of(metrics.RELAY_LEADER), telemetry.of(metrics.WEBHOOK_LAG)
+    unsigned, has_key = telemetry.of(metrics.WEBHOOKS_UNSIGNED), bool(container.settings().signing_keys)
     stuck = {reason: telemetry.of(metrics.STUCK, reason=reason) for reason in ("PROCESSING", "REFUND")}
     found = {kind: telemetry.of(metrics.DISCREPANCIES, kind=kind) for kind in KINDS}
     compared = telemetry.of(metrics.RECONCILED)
@@ -86,6 +87,7 @@ async def database_sampled(container: Container) -> AsyncGenerator[None, None]:
         letters(sample.dead_letters)
         leads(sample.leads)
         lag(sample.webhook_lag)
+        unsigned(0 if has_key else sample.signed_by_shop)
         for kind, note in found.items():
             note(sample.discrepancies.get(kind, 0))
         compared(sample.compared_at.timestamp() if sample.compared_at else 0)

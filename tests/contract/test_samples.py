@@ -14,7 +14,9 @@ from adapters.telemetry.prometheus import PrometheusTelemetry
 from domain.dead_letter import DeadMessage
 from domain.ids import OrderId
 from domain.orders.status import OrderStatus
+from domain.webhooks.endpoint import Disabled, Signature
 from tests.contract.conftest import keep
+from tests.contract.test_unit_of_work_webhooks import an_endpoint
 from tests.engines import engine_on
 from tests.unit.builders import NOW, a_product, an_order, order_in, placed
 
@@ -65,6 +67,18 @@ async def test_what_waits_is_counted(sql_engine: AsyncEngine) -> None:
     # The event is from a day in the past.
     assert sample.outbox_oldest_age > 0
     assert not (await samples.take(relay="relay 2")).leads
+
+
+async def test_enabled_endpoints_that_are_signed_for_by_the_shop_are_counted(sql_engine: AsyncEngine) -> None:
+    by_shop = [an_endpoint(signature=Signature.V1A) for _ in range(2)]
+    others = [
+        an_endpoint(),
+        an_endpoint(signature=Signature.V1A, disabled=Disabled.BY_HAND, disabled_at=NOW),
+        an_endpoint(signature=Signature.V1A, deleted_at=NOW),
+    ]
+    async with SqlUnitOfWork(sql_engine)() as tx:
+        await tx.webhook_endpoints.add_many([*by_shop, *others])
+    assert (await SqlSamples(sql_engine).take(relay="relay 1")).signed_by_shop == len(by_shop)
 
 
 async def test_orders_that_wait_too_long_are_stuck_by_what_they_wait_for(sql_engine: AsyncEngine) -> None:

@@ -12,6 +12,14 @@ Feature: Telling others what happens
       And the shop completes her order
       Then the warehouse hears of her order: paid, completed
 
+  Rule: A receiver that must hold no secret knows the shop by its public key
+
+    Scenario: The warehouse holds no secret
+      Given the warehouse holds no secret, and wants to hear of: paid, completed
+      When a customer orders and pays for 2 fountain pens
+      And the shop completes her order
+      Then the warehouse hears of her order: paid, completed
+
   Rule: What a receiver did not take is listed, and can be sent again
 
     Scenario: The warehouse is closed

@@ -730,6 +730,12 @@ def the_warehouse_wants(story: Story, events: str) -> None:
     story.endpoint = story.shop.tell(story.shop.open_receiver(), wanted)
 
 
+@given(parsers.parse("the warehouse holds no secret, and wants to hear of: {events}"))
+def the_warehouse_holds_no_secret(story: Story, events: str) -> None:
+    wanted = [f"order.{code.replace(' ', '_')}" for code in events.split(", ")]
+    story.endpoint = story.shop.tell(story.shop.open_receiver(), wanted, without_secret=True)
+
+
 @given("the warehouse is closed")
 def the_warehouse_is_closed(shop: Shop) -> None:
     shop.close_receiver(closed=True)

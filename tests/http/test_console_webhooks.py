@@ -133,6 +133,12 @@ async def test_a_receiver_that_is_signed_to_by_the_key_of_the_shop_is_shown_no_s
     assert "signed v1a" in shown
     assert "Rotate secret" not in shown
     assert '<option value="v1a" selected>' in await text_of(ana, f"{page}/edit")
+    # Without a key, nothing is sent to it, and that is said.
+    kept = shop.signing_keys.pop()
+    for path in (page, "/console/webhooks"):
+        assert '<span class="badge bad">no key</span>' in await text_of(ana, path)
+    shop.signing_keys.append(kept)
+    assert "no key" not in await text_of(ana, page)
 
     await ana.send("POST", f"{page}/edit", urlencode(WHOLE))
     assert only(shop).signature is Signature.V1

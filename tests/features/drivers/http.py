@@ -41,6 +41,7 @@ from tests.engines import engine_on
 from tests.features.drivers.receiver import Receiver
 from tests.features.drivers.service import Service
 from tests.features.drivers.shop import (
+    SIGNING_KEY,
     ChargeSeen,
     CheckSeen,
     LookSeen,
@@ -304,13 +305,13 @@ class HttpShop:
 
     def open_receiver(self) -> str:
         self._receiver = Receiver.open()
-        self._service.run_with(HOLDFAST_WEBHOOK_ALLOW="127.0.0.1:*")
+        self._service.run_with(HOLDFAST_WEBHOOK_ALLOW="127.0.0.1:*", HOLDFAST_WEBHOOK_SIGNING_KEYS=SIGNING_KEY.told())
         return self._receiver.url
 
-    def tell(self, url: str, events: list[str]) -> str:
-        made = self._client.add_webhook_endpoint(url, events)
+    def tell(self, url: str, events: list[str], *, without_secret: bool = False) -> str:
+        made = self._client.add_webhook_endpoint(url, events, signature="v1a" if without_secret else "v1")
         assert self._receiver is not None
-        self._receiver.secret = made.secret
+        self._receiver.secrets = self._client.webhook_keys() if without_secret else [made.secret]
         return str(made.endpoint.endpoint_id)
 
     def missed(self, endpoint: str, order: str) -> list[tuple[str, str]]:

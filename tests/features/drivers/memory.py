@@ -8,7 +8,8 @@ from http import HTTPStatus
 from typing import Any, TypeVar
 from uuid import UUID
 
-from attrs import asdict, define, field
+from attrs import asdict, define, evolve, field
+from holdfast_client import verify_webhook
 from quart.testing import QuartClient
 
 from adapters.codecs.events import decode
@@ -46,9 +47,11 @@ from domain.orders.details import NO_DETAILS
 from domain.orders.events import Event, OrderRefunded, PaymentRequested, RefundRequested
 from domain.orders.order import Order
 from domain.orders.status import OrderStatus
+from domain.webhooks.endpoint import Signature
 from entrypoints.http.authentication import Bearer
 from entrypoints.http.ids import delivery_id_of
 from tests.features.drivers.shop import (
+    SIGNING_KEY,
     ChargeSeen,
     CheckSeen,
     LookSeen,
@@ -108,6 +111,8 @@ class MemoryShop:
     _issued: IssuedKey | None = None
     _received: list[tuple[str, str]] = field(factory=list)
     _is_closed: bool = False
+    # What the receiver of webhooks checks signatures with.
+    _secrets: Sequence[str] = ()
 
     def __attrs_post_init__(self) -> None:
         self._shop = Shop(recent=self._recent)
@@ -356,6 +361,8 @@ class MemoryShop:
         async def answer(request: WebhookRequest) -> ReceiverAnswer:
             if self._is_closed:
                 return ReceiverAnswer(status=503)
+            # What is not signed by the shop is refused, as over HTTP.
+            verify_webhook(request.body, request.headers, self._secrets, now=self._shop.clock().timestamp())
             event = json.loads(request.body)
             # A test is about no order.
             if "order_id" in event:
@@ -365,8 +372,14 @@ class MemoryShop:
         self._shop.receivers.answer = answer
         return "https://warehouse.example/"
 
-    def tell(self, url: str, events: list[str]) -> str:
-        made = self._runner.run(self._use_cases.add_endpoint(SYSTEM, NewEndpoint(url=url, events=tuple(events))))
+    def tell(self, url: str, events: list[str], *, without_secret: bool = False) -> str:
+        new = NewEndpoint(url=url, events=tuple(events))
+        if without_secret:
+            self._shop.signing_keys.append(SIGNING_KEY)
+            new = evolve(new, signature=Signature.V1A)
+        made = self._runner.run(self._use_cases.add_endpoint(SYSTEM, new))
+        keys = self._runner.run(self._use_cases.list_signing_keys(SYSTEM))
+        self._secrets = list(keys) if without_secret else [made.secret]
         return str(made.standing.endpoint.id)
 
     def missed(self, endpoint: str, order: str) -> list[tuple[str, str]]:

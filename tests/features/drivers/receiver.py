@@ -2,6 +2,7 @@
 
 import json
 import threading
+from collections.abc import Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from attrs import define, field
@@ -15,7 +16,8 @@ class Receiver:
     # Each order with its event.
     taken: list[tuple[str, str]]
     is_closed: bool = field(default=False, init=False)
-    secret: str = field(default="", init=False)
+    # Its own, or the public keys of the shop.
+    secrets: Sequence[str] = field(default=(), init=False)
 
     @classmethod
     def open(cls) -> "Receiver":
@@ -24,7 +26,7 @@ class Receiver:
                 body = self.rfile.read(int(self.headers["content-length"]))
                 event = json.loads(body)
                 # What is not signed by the shop is refused: nothing arrives then.
-                verify_webhook(body, dict(self.headers), receiver.secret)
+                verify_webhook(body, dict(self.headers), receiver.secrets)
                 # A test is about no order.
                 if not receiver.is_closed and "order_id" in event:
                     receiver.taken.append((event["order_id"], event["type"]))

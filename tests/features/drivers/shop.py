@@ -6,10 +6,14 @@ from typing import Any, Protocol
 from attrs import frozen
 
 from adapters.codecs.events import encode
+from adapters.codecs.standard_webhooks import SigningKey
 from application.ports.persistence import UnitOfWork
 from domain.dead_letter import DeadMessage
 from domain.ids import OrderId
 from domain.orders.events import PaymentRequested
+
+# The key of every shop in the features.
+SIGNING_KEY = SigningKey.of(b"1" * 32)
 
 
 @frozen
@@ -206,8 +210,11 @@ class Shop(Protocol):
     def close_receiver(self, *, closed: bool) -> None:
         """While it is closed, it answers that it can't take anything."""
 
-    def tell(self, url: str, events: list[str]) -> str:
-        """Have these events sent to a receiver. Return its endpoint."""
+    def tell(self, url: str, events: list[str], *, without_secret: bool = False) -> str:
+        """Have these events sent to a receiver, which takes nothing that the shop has not signed. Return its endpoint.
+
+        One without a secret is told the public keys of the shop.
+        """
 
     def missed(self, endpoint: str, order: str) -> list[tuple[str, str]]:
         """What was sent of an order and has not arrived: each delivery, and the type of its event."""

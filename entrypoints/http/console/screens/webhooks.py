@@ -1,6 +1,6 @@
 """The receivers of webhooks: how they are, what they were sent, and what they have missed."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -66,7 +66,9 @@ class _Screen:
             lambda standing: standing.endpoint.id,
         )
         answers = {each.endpoint.id: await self._last_answer(by, each) for each in page.items}
-        return self._kit.pages.page("webhooks.html", by, page=page, answers=answers, now=self._kit.now())
+        return self._kit.pages.page(
+            "webhooks.html", by, page=page, answers=answers, signs=await self._signs(by), now=self._kit.now()
+        )
 
     async def new(self, by: Principal) -> Reply:
         return self._form(by, EMPTY)
@@ -174,10 +176,15 @@ class _Screen:
             page=page,
             attempt=attempt,
             answer=await self._last_answer(by, standing),
+            signs=await self._signs(by),
             chosen=only.status or "",
             statuses=list(DeliveryStatus),
             now=self._kit.now(),
         )
+
+    async def _signs(self, by: Principal) -> Collection[str]:
+        """The kinds of signatures that are made here: for one of them, the shop needs a key."""
+        return set(Signature) if await self._kit.use_cases.list_signing_keys(by) else {Signature.V1}
 
     async def _last_answer(self, by: Principal, standing: Standing) -> str:
         """What came of the newest event that a failing receiver did not take, or nothing."""
