@@ -21,6 +21,7 @@ from application.operations.bulk_operations import (
     StartBulk,
     StopBulk,
 )
+from application.operations.find_letters import FindLetters, LettersFound
 from application.operations.run_bulk import RunBulk
 from application.operations.trial import Trial
 from application.operations.try_dead_letter import TryDeadLetter
@@ -32,6 +33,7 @@ from domain.jobs.job import Job
 
 @frozen(kw_only=True, slots=False)
 class OperationsUseCases:
+    find_letters: Guarded[..., LettersFound]
     try_dead_letter: Guarded[..., Trial]
     measure_bulk: Guarded[..., Measured]
     start_bulk: Guarded[..., Job]
@@ -45,6 +47,7 @@ def operations_use_cases(shared: Shared) -> OperationsUseCases:
     # The act decides which scope is needed to start one, and to follow it.
     ports, uow, needs = shared.ports, shared.uow, Scope.DEAD_LETTERS_REPLAY
     return OperationsUseCases(
+        find_letters=Guarded(needs, Bounded(FindLetters(uow))),
         try_dead_letter=Guarded(needs, Bounded(TryDeadLetter(uow, ports.provider_ledger, ports.now))),
         measure_bulk=Guarded(None, Bounded(MeasureBulk(uow)), by_shop=True),
         start_bulk=Guarded(None, StartBulk(uow, ports.new_id, ports.now), by_shop=True),

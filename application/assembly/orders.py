@@ -24,6 +24,7 @@ from application.orders.delete_order import DeleteOrder
 from application.orders.expand_order import ExpandedOrder, ExpandOrder
 from application.orders.expire_orders import ExpireOrders
 from application.orders.explain_order import Explained, ExplainOrder
+from application.orders.find_by_id_part import FindByIdPart, FoundByIdPart
 from application.orders.get_history import GetHistory
 from application.orders.list_orders import ListOrders, ReadOrders
 from application.orders.list_stuck import ListStuckOrders
@@ -56,6 +57,7 @@ class OrderUseCases:
     version_waits: AwaitVersion
     list_orders: Guarded[..., Sequence[Order]]
     search_orders: Guarded[..., OrdersFound]
+    find_by_id_part: Guarded[..., FoundByIdPart]
     count_orders: Guarded[..., int]
     expand_order: Callable[[Principal, OrderCall], Awaitable[ExpandedOrder]]
     get_history: Callable[[Principal, OrderCall], Awaitable[Sequence[Event]]]
@@ -86,6 +88,7 @@ def order_use_cases(shared: Shared) -> OrderUseCases:
         await_version=Guarded(Scope.ORDERS_READ, version_waits),
         version_waits=version_waits,
         list_orders=Guarded(Scope.ORDERS_READ, ListOrders(SharedReads(ReadOrders(uow, recent)))),
+        find_by_id_part=Guarded(Scope.ORDERS_READ, FindByIdPart(uow, recent), by_shop=True),
         search_orders=Guarded(Scope.ORDERS_READ, SearchOrders(uow, recent)),
         count_orders=Guarded(Scope.ORDERS_READ, CountOrders(SharedReads(ReadCount(uow)))),
         expand_order=Guarded(Scope.ORDERS_READ, with_own_order(ExpandOrder(uow, recent, unrecorded))),

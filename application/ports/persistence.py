@@ -71,6 +71,9 @@ class Orders(Protocol):
         if all of them were, or if `limit` orders were found.
         """
 
+    async def ids_between(self, first: OrderId, last: OrderId, *, limit: int) -> list[OrderId]:
+        """The ids from `first` to `last`, the highest first, also those of deleted orders."""
+
     async def with_external_ids(
         self, wanted: Collection[tuple[CustomerId, str]]
     ) -> dict[tuple[CustomerId, str], OrderId]:

@@ -85,8 +85,10 @@ def test_300_dead_letters_are_looked_at_replayed_and_discarded(page: Page) -> No
     expect(page.get_by_role("heading", name="What a replay would do")).to_be_visible()
     expect(page.get_by_text("Nothing: it was done before.")).to_be_visible()
     expect_accessible(page)
-    # Replay all of them, safely.
+    letter = page.url
     page.go_back()
+    find_by_its_order(page, letter)
+    # Replay all of them, safely.
     page.keyboard.press("r")
     expect(page.get_by_role("heading", name="Replay 20 messages?")).to_be_visible()
     expect_accessible(page)
@@ -135,3 +137,19 @@ def expect_one_line_that_opens(page: Page) -> None:
     expect(page.get_by_role("heading", level=1)).to_have_text("Changes of one request")
     expect(page.locator("[data-row]")).to_have_count(50)
     expect_accessible(page)
+
+
+def find_by_its_order(page: Page, letter: str) -> None:
+    """Another way to the first letter of the group that is shown, and back: by what is shown of its order."""
+    shown = page.locator("[data-row] [data-label=Order]").first.inner_text()
+    page.get_by_role("link", name="Dead letters", exact=True).press("Enter")
+    page.get_by_label("Find", exact=True).fill(shown)
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Dead letters found")
+    expect_accessible(page)
+    page.keyboard.press("j")
+    page.keyboard.press("Enter")
+    page.wait_for_url(letter)
+    page.go_back()
+    page.go_back()
+    page.go_back()

@@ -92,10 +92,11 @@ def test_an_order_that_has_changed_meanwhile_is_left_alone(page: Page, orders: l
     expect(page.get_by_label("Order", exact=True)).to_contain_text("ring twice")
 
 
-def test_new_orders_are_told_of_and_move_no_row(page: Page, orders: list[str], console: Console) -> None:
+@pytest.mark.usefixtures("orders")
+def test_new_orders_are_told_of_and_move_no_row(page: Page, console: Console) -> None:
     page.goto("/console/orders")
     first = page.locator("[data-main]").first
-    expect(first).to_have_text(orders[2])
+    newest = first.inner_text()
     page.keyboard.press("j")
     page.keyboard.press("j")
     second = page.locator("[data-main]").nth(1)
@@ -105,12 +106,25 @@ def test_new_orders_are_told_of_and_move_no_row(page: Page, orders: list[str], c
         new = api.post("/orders", json=order).raise_for_status().json()["order_id"]
     pill = page.get_by_role("link", name="1 new")
     expect(pill).to_be_visible()
-    expect(first).to_have_text(orders[2])
+    expect(first).to_have_text(newest)
     # The focus has survived what was swapped.
     expect(second).to_be_focused()
     expect_accessible(page)
     pill.click()
     expect(first).to_have_text(new)
+
+
+def test_an_order_is_found_by_what_is_shown_of_its_id_by_keyboard_alone(page: Page, orders: list[str]) -> None:
+    page.goto("/console/now")
+    page.keyboard.press("/")
+    page.keyboard.type(f"{orders[0][:13]}...{orders[0][-8:]}")
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**/console/orders/{orders[0]}")
+    page.keyboard.press("/")
+    page.keyboard.type(f"id:{orders[0][-12:]}")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert")).to_contain_text("write at least the first 8 characters of the id")
+    in_both_themes(page)
 
 
 def test_a_search_that_is_not_understood_says_which_word(page: Page) -> None:

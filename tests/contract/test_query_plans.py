@@ -238,6 +238,8 @@ def samples_of(known: Sequence[Order]) -> Arguments:
             OrderFilter(**leading, **others) for leading, others in product(LEADING, ({}, {"total_min": 10**9}, OTHERS))
         ),
         "orders.search.stretch": STRETCH,
+        "orders.first": min(ids),
+        "orders.last": max(ids),
         "orders.with_external_ids.wanted": {(order.user_id, str(order.id)) for order in orders},
         "products.after": ProductId(10),
         "products.active": True,

@@ -116,6 +116,22 @@ async def test_an_external_id_is_found_by_its_customer_and_is_one_orders(shop: U
     assert await found() == expected | {(UserId(1), "a"): 8}
 
 
+async def test_ids_are_found_between_two_of_them_the_highest_first(shop: UnitOfWork) -> None:
+    # The highest bit says that an id is no signed number.
+    numbers = [1, 2**64, 2**127 - 1, 2**127, 2**128 - 1]
+    await keep(shop, orders=[an_order(number=number) for number in numbers])
+
+    async def between(first: int, last: int, limit: int = 9) -> list[int]:
+        async with shop.reading() as tx:
+            found = await tx.orders.ids_between(OrderId(UUID(int=first)), OrderId(UUID(int=last)), limit=limit)
+        return [id_.int for id_ in found]
+
+    assert await between(0, 2**128 - 1) == numbers[::-1]
+    assert await between(2**64, 2**127) == numbers[3:0:-1]
+    assert await between(2, 2**64 - 1) == []
+    assert await between(0, 2**127, limit=2) == [2**127, 2**127 - 1]
+
+
 async def test_the_largest_values_are_kept_exactly(unit_of_work: UnitOfWork) -> None:
     product = evolve(a_product(), id=ProductId(MAX_ID), name="\U0001f58b\ufe0f Füllfederhalter 万年筆")
     order, _ = Order.place(

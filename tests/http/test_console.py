@@ -7,12 +7,14 @@ from functools import reduce
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlencode
+from uuid import UUID
 
 import pytest
 from attrs import evolve, frozen
 from quart import Quart, Request
 from quart.testing import QuartClient
 
+from adapters.codecs.events import encode
 from application.access.principal import Principal, Unauthenticated
 from application.access.scopes import CUSTOMER_SCOPES, ROLES, Role, Scope
 from application.assembly import assemble
@@ -21,17 +23,21 @@ from application.errors import OutcomeUnknown, Unavailable
 from application.ports.overview import Overview, QueueState
 from domain.dead_letter import DeadMessage
 from domain.dead_letter_groups import reason_of
-from domain.ids import JobId, UserId
+from domain.ids import JobId, OrderId, UserId
 from domain.jobs.job import new_job
+from domain.orders.details import OrderDetails
+from domain.orders.order import Order
 from entrypoints.http.console import entrance
+from entrypoints.http.console.formats import short
 from entrypoints.http.console.navigation import NAVIGATION
 from entrypoints.http.console.screens.entry import SIGN_IN
 from entrypoints.http.console.sessions import COOKIE, LASTS
 from entrypoints.http.routes.route import Open, Route
+from tests.brokers import payment_requested
 from tests.http.browser import app_over
 from tests.http.test_jobs import work
 from tests.unit.builders import NOW
-from tests.unit.shop import Shop
+from tests.unit.shop import Shop, a_request
 
 TEMPLATES = Path(entrance.__file__).parent / "templates"
 NOWHERE = "01890a5d-ac96-774b-bcce-b302099a8057"
@@ -598,3 +604,51 @@ def servers_of(page: str) -> dict[str, tuple[str, str]]:
     """What is said of each server, by its name, with its color."""
     lines = re.findall(r'<li><span class="badge (\w+)">([^<]+)</span><span>(.*?)</span></li>', page)
     return {name: (tone, said) for tone, name, said in lines}
+
+
+async def test_orders_are_found_by_what_a_list_shows_of_their_id(shop: Shop, visitor: Visitor) -> None:
+    await visitor.sign_in("admin")
+    pen = await shop.sells()
+    one, another = await shop.order((pen, 1)), await shop.order((pen, 1))
+    for word in (f"id:{short(one.id)}", short(one.id), f"{str(one.id)[:13]}...{str(one.id)[-6:]}"):
+        response = await visitor.get(f"/console/orders?{urlencode({'q': word})}")
+        assert response.headers.get("Location") == f"/console/orders/{one.id}", word
+    both = await text_of(visitor, f"/console/orders?q=id:{str(one.id)[:8]}")
+    assert all(f'href="/console/orders/{order.id}"' in both for order in (one, another))
+    for little in (str(one.id)[:7], str(one.id)[-12:]):
+        told = await text_of(visitor, f"/console/orders?q=id:{little}")
+        assert "write at least the first 8 characters of the id" in told
+    # What is found so is no filter of a bulk operation, nor of an export.
+    refused = await text_of(visitor, f"/console/orders/many?act=cancel&q=id:{str(one.id)[:8]}+customer:1")
+    assert 'role="alert"' in refused
+    response = await visitor.send("POST", "/console/orders/export", f"q=id:{str(one.id)[:8]}&format=csv")
+    assert response.status_code == 422
+
+
+async def test_the_shops_own_id_of_an_order_comes_before_a_part_of_another_id(shop: Shop, visitor: Visitor) -> None:
+    await visitor.sign_in("admin")
+    pen = await shop.sells()
+    one = await shop.order((pen, 1))
+    details = OrderDetails(external_id=str(one.id)[:8])
+    [named] = await shop.place_order([evolve(a_request((pen, 1)), details=details)])
+    assert isinstance(named, Order)
+    html = await text_of(visitor, f"/console/orders?q={str(one.id)[:8]}")
+    assert f'href="/console/orders/{named.id}"' in html
+    assert f'href="/console/orders/{one.id}"' not in html
+
+
+async def test_a_dead_letter_is_found_by_its_number_or_by_its_order(shop: Shop, visitor: Visitor) -> None:
+    await visitor.sign_in("admin")
+    event = evolve(payment_requested(), order_id=OrderId(UUID("01890a5d-ac96-774b-bcce-b302099a8058")))
+    message = DeadMessage(body=encode(event), reason="KeyError: x", attempts=1, first_at=NOW, last_at=NOW)
+    async with shop.unit_of_work() as tx:
+        await tx.dead_letters.record("payments", [message])
+    response = await visitor.get("/console/dead-letters?q=1")
+    assert response.headers["Location"] == "/console/dead-letters/1"
+    for word in (str(event.order_id), short(event.order_id), str(event.order_id)[:8]):
+        html = await text_of(visitor, f"/console/dead-letters?{urlencode({'q': word})}")
+        assert 'href="/console/dead-letters/1"' in html, word
+    assert "No message of such an order" in await text_of(visitor, f"/console/dead-letters?q={NOWHERE}")
+    for little in ("abc", str(event.order_id)[-12:]):
+        told = await text_of(visitor, f"/console/dead-letters?q={little}")
+        assert "Write the number of a dead letter, or of its order: write at least the first 8 characters" in told

@@ -79,6 +79,8 @@ _NOT_CALLED: Final = {
     "feed.prune",
     # Only lists that are to be counted. A count is shown, and nothing is decided by it.
     *(f"{name}.count" for name in ("products", "jobs")),
+    # Only a person who looks for an order by a part of its id.
+    "orders.ids_between",
     # Only requests about the audit.
     "audit.page",
     # Only browsers in the console, and what is left of them after two days.

@@ -74,6 +74,9 @@ class MemoryOrders:
         is_through = len(found) == limit or len(looked_at) < stretch
         return OrdersFound(found, None if is_through else looked_at[-1].id)
 
+    async def ids_between(self, first: OrderId, last: OrderId, *, limit: int) -> list[OrderId]:
+        return sorted((id_ for id_ in self._changes.orders if first <= id_ <= last), reverse=True)[:limit]
+
     async def with_external_ids(
         self, wanted: Collection[tuple[CustomerId, str]]
     ) -> dict[tuple[CustomerId, str], OrderId]:

@@ -108,6 +108,13 @@ _ALL: Final = select(*(orders.c[name] for name in _WRITTEN), lines_of(orders.c.i
 _BY_ID: Final = _ALL.where(among(orders.c.id, "ids"))
 _BY_ID_LOCKED: Final = _BY_ID.order_by(orders.c.id).with_for_update(key_share=True, of=orders)
 
+_BETWEEN: Final = (
+    select(orders.c.id)
+    .where(orders.c.id >= bindparam("first"), orders.c.id <= bindparam("last"))
+    .order_by(orders.c.id.desc())
+    .limit(bindparam("limit"))
+)
+
 # As a subquery, which is evaluated once: PostgreSQL looks up no volatile expression in an index.
 _NOW: Final = select(FromNow(literal(0))).scalar_subquery()
 
@@ -270,6 +277,10 @@ class SqlOrders:
         found = await self._block.fetch(statement, {**given, "limit": limit})
         orders = [checked("order", row.id, _order, row) for row in found]
         return OrdersFound(orders, None if len(orders) == limit else given.get("end"))
+
+    async def ids_between(self, first: OrderId, last: OrderId, *, limit: int) -> list[OrderId]:
+        rows = await self._block.fetch(_BETWEEN, {"first": first, "last": last, "limit": limit})
+        return [row.id for row in rows]
 
     async def with_external_ids(
         self, wanted: Collection[tuple[CustomerId, str]]

@@ -13,7 +13,7 @@ from domain.money import Money
 from domain.orders.status import OrderStatus
 from domain.webhooks.delivery import DeliveryStatus
 from entrypoints.currencies import DIGITS
-from entrypoints.http.console.order_query import search_word
+from entrypoints.http.console.order_query import ELLIPSIS, search_word
 
 # What stands where there is no value.
 NOTHING: Final = "\N{EN DASH}"
@@ -100,8 +100,8 @@ def brief(value: Mapping[str, Any]) -> str:
 
 
 def short(id_: object) -> str:
-    """The end of an id, which differs: ids that were made at one time begin with the same digits."""
-    return str(id_)[-12:]
+    """The beginning of an id, by which it is found, and its end: ids that were made at one time begin alike."""
+    return f"{str(id_)[:13]}{ELLIPSIS}{str(id_)[-8:]}"
 
 
 def search(value: object, name: str) -> str:

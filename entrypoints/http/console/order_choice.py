@@ -21,7 +21,7 @@ def chosen_orders(ids: Sequence[str], q: str, now: datetime) -> ChosenOrders:
     wanted = order_query(q, now)
     if wanted.order_id is not None:
         return ChosenOrders(ids=(wanted.order_id,))
-    if wanted.stuck or wanted.wanted.order_id is not None or not wanted.as_export():
+    if not wanted.is_a_filter or not wanted.as_export():
         raise InvalidSearch("choose some orders, or search for them by something else than stuck: and id:")
     return ChosenOrders(only=as_filter(wanted))
 

@@ -2,12 +2,15 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
+from uuid import UUID
 
 from attrs import evolve, frozen
 
+from application.orders.find_by_id_part import SHORTEST_BEGINNING, IdPart
 from application.ports.order_search import OrderFilter
 from domain.ids import MAX_ID, CustomerId, OrderId, ProductId, customer_id
 from domain.money import MAX_MINOR
@@ -18,6 +21,8 @@ from entrypoints.http.ids import order_id_of
 from entrypoints.http.moments import moment_of, within_years
 from entrypoints.http.refusals import InvalidRequest, NotAnId, in_query
 
+_FORM: Final = str(UUID(int=0))
+_HEX: Final = frozenset("0123456789abcdef")
 _AGE: Final = re.compile(r"([0-9]{1,6})(m|h|d|w)")
 _UNITS: Final = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _AMOUNT: Final = re.compile(r"([0-9]{1,15})(?:\.([0-9]{1,4}))?([A-Z]{3})?")
@@ -40,10 +45,15 @@ class InvalidSearch(InvalidRequest):
 
 @frozen
 class OrderQuery:
-    """The orders that are searched for. With `stuck`, those alone that have waited for the worker for too long."""
+    """The orders that are searched for. With `stuck`, those alone that have waited for the worker for too long.
+
+    `part` is a part of their id. With `instead`, the word may be something else, which is looked for first.
+    """
 
     wanted: OrderFilter
     stuck: bool = False
+    part: IdPart | None = None
+    instead: bool = False
 
     @property
     def order_id(self) -> OrderId | None:
@@ -51,10 +61,15 @@ class OrderQuery:
         return self.wanted.order_id if self.wanted == OrderFilter(order_id=self.wanted.order_id) else None
 
     @property
+    def is_a_filter(self) -> bool:
+        """Whether the API could tell the same orders: not with `stuck:`, nor with `id:`."""
+        return not self.stuck and self.wanted.order_id is None and (self.part is None or self.instead)
+
+    @property
     def counted(self) -> bool:
         """Whether what is searched for can be counted: it is one of the lists that have an index."""
         plain = evolve(self.wanted, user_id=None, statuses=frozenset())
-        return not self.stuck and plain == OrderFilter() and len(self.wanted.statuses) <= 1
+        return not self.stuck and self.part is None and plain == OrderFilter() and len(self.wanted.statuses) <= 1
 
     def as_export(self) -> dict[str, Any]:
         """Return the same filter as the export of orders takes it."""
@@ -73,6 +88,8 @@ class OrderQuery:
         return {name: value for name, value in given.items() if value is not None}
 
 
+# What stands in a list for the middle of an id.
+ELLIPSIS: Final = "\N{HORIZONTAL ELLIPSIS}"
 # Characters.
 _MAX_QUERY: Final = 500
 
@@ -96,7 +113,10 @@ def order_query(text: str, now: datetime) -> OrderQuery:
             if key in given:
                 raise InvalidSearch(f"{word!r}: this was said before in another word")
             given[key] = read
-    return OrderQuery(OrderFilter(**given), stuck)
+    part, instead = given.pop("part", None), False
+    if part is None and (external_id := given.get("external_id")) and text.strip() == external_id:
+        part, instead = _part_of_id(external_id), True
+    return OrderQuery(OrderFilter(**given), stuck, part, instead and part is not None)
 
 
 def search_word(name: str, value: object) -> str:
@@ -139,11 +159,39 @@ def _yes(value: str) -> bool:
     return True
 
 
-def _id(value: str, _: datetime) -> dict[str, OrderId]:
-    try:
+def _id(value: str, _: datetime) -> dict[str, OrderId | IdPart]:
+    with suppress(NotAnId):
         return {"order_id": order_id_of(value)}
-    except NotAnId as error:
-        raise InvalidSearch(f"id:{value}: {error}") from None
+    try:
+        return {"part": id_part(value)}
+    except InvalidSearch as error:
+        raise InvalidSearch(f"id:{value}: {error.rule}") from None
+
+
+def id_part(text: str) -> IdPart:
+    """Return the part of the id of an order that this is, which may be the whole. Raise `InvalidSearch`."""
+    with suppress(NotAnId):
+        return IdPart(str(order_id_of(text)))
+    if part := _part_of_id(text):
+        return part
+    raise InvalidSearch(
+        f"write at least the first {SHORTEST_BEGINNING} characters of the id of the order, with its hyphens, as in"
+        f" 01890a5d-ac96, or what a list shows, as in 01890a5d-ac96{ELLIPSIS}b302099a: its end alone finds nothing"
+    )
+
+
+def _part_of_id(text: str) -> IdPart | None:
+    """Return the part of an id that this is: its beginning, or as `short` shows it. None, if it is too little."""
+    beginning, _, end = text.lower().replace("...", ELLIPSIS).partition(ELLIPSIS)
+    is_part = len(beginning) >= SHORTEST_BEGINNING and _fits(beginning, _FORM) and _fits(end[::-1], _FORM[::-1])
+    return IdPart(beginning, end) if is_part else None
+
+
+def _fits(text: str, form: str) -> bool:
+    """Whether a text is hex digits where the form has them, and hyphens where it has those."""
+    return len(text) < len(form) and all(
+        character == "-" if wanted == "-" else character in _HEX for character, wanted in zip(text, form, strict=False)
+    )
 
 
 def _customer(value: str, _: datetime) -> dict[str, CustomerId]:

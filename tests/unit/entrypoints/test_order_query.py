@@ -7,9 +7,11 @@ from uuid import UUID
 import pytest
 
 from application.exports.request import ExportRequest
+from application.orders.find_by_id_part import IdPart
 from application.ports.order_search import OrderFilter
 from domain.ids import OrderId, ProductId, UserId, UserName, customer_id
 from domain.orders.status import OrderStatus
+from entrypoints.http.console.formats import short
 from entrypoints.http.console.order_query import InvalidSearch, order_query, search_word
 from tests.unit.builders import NOW
 
@@ -67,6 +69,37 @@ def test_a_link_finds_the_orders_of_a_customer_whatever_the_name(name: str) -> N
 def test_a_word_that_is_not_understood_is_told(text: str) -> None:
     with pytest.raises(InvalidSearch, match=text.rsplit(maxsplit=1)[-1].split(":", maxsplit=1)[0]):
         order_query(text, NOW)
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("id:01890a5d", IdPart("01890a5d")),
+        ("id:01890A5D-AC96-7", IdPart("01890a5d-ac96-7")),
+        (f"id:{ID[:-1]}", IdPart(ID[:-1])),
+        (f"id:{short(ID)}", IdPart(ID[:13], ID[-8:])),
+        ("id:01890a5d-ac96...b302099a", IdPart("01890a5d-ac96", "b302099a")),
+    ],
+)
+def test_a_part_of_an_id_is_what_a_list_shows_of_it(text: str, part: IdPart) -> None:
+    found = order_query(text, NOW)
+    assert (found.part, found.instead, found.wanted) == (part, False, OrderFilter())
+    assert part.is_of(OrderId(UUID(ID))) == (str(part.first) <= ID <= str(part.last) and ID.endswith(part.end))
+    assert not found.is_a_filter
+    assert not found.counted
+    # Without the name it may be the shop's own id of an order, which comes first.
+    bare = order_query(text.removeprefix("id:"), NOW)
+    assert (bare.part, bare.instead, bare.wanted.external_id) == (part, True, text.removeprefix("id:"))
+    assert bare.is_a_filter
+
+
+@pytest.mark.parametrize(
+    "text", ["01890a5", "b302099a8057", "01890a5dac96", "01890a5d-ac9g", "01890a5d…xyz", "…b302099a", ID + "0"]
+)
+def test_what_is_too_short_or_no_part_of_an_id_is_told(text: str) -> None:
+    with pytest.raises(InvalidSearch, match="the first 8 characters"):
+        order_query(f"id:{text}", NOW)
+    assert order_query(text, NOW).part is None
 
 
 def test_the_export_finds_what_the_search_finds() -> None:

@@ -1,5 +1,6 @@
 """Messages that failed: in groups, one by one, what a replay would do, and what a person decides."""
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -11,6 +12,7 @@ from application.access.principal import Principal
 from application.access.scopes import Scope
 from application.operations.bulk import BulkRequest
 from application.operations.bulk_operations import BulkOperation
+from application.operations.find_letters import LettersFound
 from domain.dead_letter import DeadLetter
 from domain.dead_letter_groups import CauseFilter, cause_in
 from domain.jobs.job import FINISHED
@@ -18,14 +20,17 @@ from domain.orders.events import Event
 from entrypoints.http import query
 from entrypoints.http.bodies.dead_letters import event_in
 from entrypoints.http.console.kit import Kit
+from entrypoints.http.console.order_query import InvalidSearch, id_part
 from entrypoints.http.console.pages import see_other
-from entrypoints.http.console.requests import RefusedAct, form, optional
-from entrypoints.http.ids import letter_id_of
+from entrypoints.http.console.requests import RefusedAct, form, optional, parameters
+from entrypoints.http.ids import letter_id_of, whole_number_of
 from entrypoints.http.pages import page_of
+from entrypoints.http.query import Reader
 from entrypoints.http.replies import Reply
 from entrypoints.http.routes.route import Route
 
 # In a link to a group, an empty place is one that is not known.
+_FIND: Final[Mapping[str, Reader]] = {"q": str}
 _CAUSE: Final = {"queue": optional(query.queue), "error": optional(query.error), "place": query.place}
 _LIST: Final = {**_CAUSE, "cursor": query.cursor}
 _MOST_SHOWN: Final = 65_536
@@ -51,9 +56,23 @@ class _Screens:
     _kit: Kit
 
     async def groups(self, by: Principal) -> Reply:
+        text = parameters(_FIND).get("q", "").strip()
+        if text:
+            return await self._find(by, text)
         found = await self._kit.parts.ask("dead letters", self._kit.use_cases.group_dead_letters(by))
         running = await _running(self._kit, by, CauseFilter())
-        return self._kit.pages.page("dead_letters.html", by, found=found, link=_link, running=running)
+        return self._kit.pages.page("dead_letters.html", by, found=found, link=_link, running=running, q="")
+
+    async def _find(self, by: Principal, text: str) -> Reply:
+        """Show the letters of an order, or lead to the one with this number."""
+        if whole_number_of(text) is not None:
+            return see_other(f"/console/dead-letters/{text}")
+        found, problem = LettersFound([], more=False), ""
+        try:
+            found = await self._kit.use_cases.find_letters(by, id_part(text), limit=query.DEFAULT_LIMIT)
+        except InvalidSearch as error:
+            problem = error.rule
+        return self._kit.pages.page("dead_letters_found.html", by, found=found, problem=problem, q=text)
 
     async def group(self, by: Principal) -> Reply:
         wanted = query.parameters(request.query_string, _LIST)

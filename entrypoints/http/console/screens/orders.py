@@ -5,7 +5,7 @@ from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from attrs import frozen
+from attrs import evolve, frozen
 from quart import request
 
 from application.access.principal import Principal
@@ -13,6 +13,7 @@ from application.access.scopes import Scope
 from application.execution.counting import MOST_COUNTED
 from application.exports.request import ExportRequest
 from application.operations.bulk import NEEDS, ON_ORDERS, BulkRequest, ChosenOrders
+from application.orders.find_by_id_part import IdPart
 from domain.orders.order import Order
 from domain.orders.status import OrderStatus
 from entrypoints.http import query
@@ -58,7 +59,11 @@ class _Screen:
             return self._page(by, text, Page([], None), problem=error.rule)
         if wanted.order_id is not None:
             return see_other(f"{PATH}/{wanted.order_id}")
+        if wanted.part is not None and not wanted.instead:
+            return await self._by_part(by, text, wanted, wanted.part)
         page = await (self._stuck if wanted.stuck else self._found)(by, wanted, sent.get("cursor"))
+        if wanted.part is not None and not page.items:
+            return await self._by_part(by, text, wanted, wanted.part)
         count = None
         if wanted.counted:
             status = next(iter(wanted.wanted.statuses), None)
@@ -70,6 +75,15 @@ class _Screen:
         before = None if cursor is None else cursors.start(cursor)
         found = await self._kit.use_cases.search_orders(by, wanted.wanted, before=before, limit=query.DEFAULT_LIMIT)
         return Page(found.orders, None if found.looked_to is None else cursors.after(found.looked_to))
+
+    async def _by_part(self, by: Principal, text: str, wanted: OrderQuery, part: IdPart) -> Reply:
+        """Show the orders whose ids have this part, or the one that it is."""
+        found = await self._kit.use_cases.find_by_id_part(by, part, limit=query.DEFAULT_LIMIT)
+        others = evolve(wanted.wanted, external_id=None) if wanted.instead else wanted.wanted
+        orders = [order for order in found.orders if others.matches(order)]
+        if len(orders) == 1 and not found.more:
+            return see_other(f"{PATH}/{orders[0].id}")
+        return self._page(by, text, Page(orders, None), more_by_part=found.more)
 
     async def _stuck(self, by: Principal, wanted: OrderQuery, cursor: str | None) -> Page[Order]:
         """Those that are stuck, a page of them, and of these the ones that the other words choose."""
@@ -109,7 +123,7 @@ class _Screen:
     async def export(self, by: Principal) -> Reply:
         sent = await form()
         wanted = order_query(sent.get("q", ""), self._kit.now())
-        if wanted.stuck or wanted.wanted.order_id is not None:
+        if not wanted.is_a_filter:
             raise InvalidSearch("an export has neither stuck: nor id: in its search")
         format_: Any = sent.get("format", "csv")
         job = await self._kit.use_cases.start_export(
@@ -118,7 +132,7 @@ class _Screen:
         return see_other(address(f"/console/jobs/{job.id}", done="export-started"))
 
     def _page(self, by: Principal, text: str, page: Page[Order], **more: Any) -> Reply:
-        usual = {"problem": "", "count": None, "first": False}
+        usual = {"problem": "", "count": None, "first": False, "more_by_part": False}
         return self._kit.pages.page(
             "orders.html",
             by,

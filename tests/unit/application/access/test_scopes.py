@@ -23,6 +23,7 @@ from application.imports.request import ImportRequest
 from application.intake.order_request import RequestedItem
 from application.operations.bulk import BulkRequest, UnknownBulkOperation
 from application.operations.bulk_operations import BulkOperation
+from application.orders.find_by_id_part import IdPart
 from application.ports.feed import EVERYTHING
 from application.ports.files import StoredFile
 from application.ports.order_search import OrderFilter
@@ -92,6 +93,7 @@ OPERATIONS: dict[str, tuple[Scope | None, Callable[[Any, Principal, Any, Any], A
     "get_order": (Scope.ORDERS_READ, lambda use, by, pen, order: use(by, order.id)),
     "await_version": (Scope.ORDERS_READ, lambda use, by, pen, order: use(by, order.id, version=1, seconds=0)),
     "list_orders": (Scope.ORDERS_READ, lambda use, by, pen, order: use(by, limit=9)),
+    "find_by_id_part": (Scope.ORDERS_READ, lambda use, by, pen, order: use(by, IdPart(str(order.id)), limit=9)),
     "search_orders": (Scope.ORDERS_READ, lambda use, by, pen, order: use(by, OrderFilter(), limit=9)),
     "count_orders": (Scope.ORDERS_READ, lambda use, by, pen, order: _done(use(by, most=9))),
     "check_order": (Scope.ORDERS_READ, lambda use, by, pen, order: use(by, [RequestedItem(pen.id, 1)])),
@@ -188,6 +190,10 @@ OPERATIONS: dict[str, tuple[Scope | None, Callable[[Any, Principal, Any, Any], A
     "see_unsent": (Scope.WEBHOOKS_WRITE, lambda use, by, pen, order: use(by, order.id)),
     "group_dead_letters": (Scope.DEAD_LETTERS_REPLAY, lambda use, by, pen, order: use(by)),
     "list_dead_letters": (Scope.DEAD_LETTERS_REPLAY, lambda use, by, pen, order: _done(use(by, limit=9))),
+    "find_letters": (
+        Scope.DEAD_LETTERS_REPLAY,
+        lambda use, by, pen, order: use(by, IdPart(str(order.id)), limit=9),
+    ),
     "get_dead_letter": (Scope.DEAD_LETTERS_REPLAY, lambda use, by, pen, order: _done(use(by, 1))),
     "measure_bulk": (Scope.DEAD_LETTERS_REPLAY, lambda use, by, pen, order: use(by, A_BULK)),
     "start_bulk": (Scope.DEAD_LETTERS_REPLAY, lambda use, by, pen, order: use(by, A_BULK)),
