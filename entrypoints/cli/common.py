@@ -18,7 +18,7 @@ from cyclopts import Parameter, Token
 
 from entrypoints.errors import CannotGoOn
 from entrypoints.settings import Settings, environment_and_file, read_settings
-from entrypoints.shown import shown
+from entrypoints.shown import printable, shown
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -65,9 +65,13 @@ def tell(line: object = "") -> None:
 
 
 def write(content: bytes) -> None:
-    """Write bytes to standard output as they are. Raise `OutputLost`."""
+    """Write bytes to standard output as they are, and to a terminal without what steers it. Raise `OutputLost`."""
     with _output():
-        sys.stdout.buffer.write(content)
+        if sys.stdout.isatty():
+            lines = content.decode(errors="backslashreplace").replace("\r\n", "\n").split("\n")
+            sys.stdout.write("\n".join(map(printable, lines)))
+        else:
+            sys.stdout.buffer.write(content)
 
 
 def flush_output() -> None:

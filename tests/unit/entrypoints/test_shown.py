@@ -1,9 +1,13 @@
 """A text from outside is shown without secrets and without control characters."""
 
+import sys
+from io import BytesIO, TextIOWrapper
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from entrypoints.cli.common import write
 from entrypoints.shown import shown
 
 SECRET = "hunter2"
@@ -66,3 +70,17 @@ def test_no_character_reaches_a_terminal_that_could_steer_it(text: str) -> None:
 @pytest.mark.parametrize("text", ["\x1b[31mred", "a\nb", "a\rb", "\x9b2J", "\u202egpj.exe", "\u2028", "\udcff", "\x7f"])
 def test_a_control_character_is_shown_as_its_code(text: str) -> None:
     assert shown(text).startswith(("\\", "a\\"))
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_an_export_steers_no_terminal_and_is_as_it_is_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, *, is_terminal: bool
+) -> None:
+    content, output = "1,a\x1b[31mb\r\n2,a\u009b31m\u202eb\n".encode() + b"3,\xff\n", BytesIO()
+    with TextIOWrapper(output, encoding="utf-8", write_through=True) as stdout:
+        monkeypatch.setattr(stdout, "isatty", lambda: is_terminal)
+        monkeypatch.setattr(sys, "stdout", stdout)
+        write(content)
+        monkeypatch.undo()
+        shown_there = output.getvalue()
+    assert shown_there == (b"1,a\\x1b[31mb\n2,a\\x9b31m\\u202eb\n3,\\xff\n" if is_terminal else content)
