@@ -1,7 +1,7 @@
 """What `holdfast doctor` asks each server, and what it makes of the answers."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
@@ -160,23 +160,37 @@ async def broker_warnings(settings: Settings) -> list[str]:
     """What RabbitMQ will soon lack. Never raise."""
     if not settings.amqp_management_url:
         return []
-    from adapters.rabbitmq.management import files_of_nodes, quorum_queues  # noqa: PLC0415 - imported only where RabbitMQ is
+    from adapters.rabbitmq import management  # noqa: PLC0415 - imported only where RabbitMQ is
     from adapters.rabbitmq.topology import Topology  # noqa: PLC0415 - as above
 
     topology = Topology(settings.namespace)
     try:
-        nodes = await files_of_nodes(settings.amqp_management_url)
-        queues = await quorum_queues(settings.amqp_management_url, topology.all_queues)
+        nodes = await management.files_of_nodes(settings.amqp_management_url)
+        queues = await management.quorum_queues(settings.amqp_management_url, topology.all_queues)
+        policies = await management.lossy_policies(settings.amqp_management_url, topology.all_queues)
     except Unavailable as error:
         return [str(error)]
     orders = (topology.queue(INTAKE.name), topology.later(INTAKE.name))
-    return _of_queues(queues, nodes=len(nodes), orders=orders) + [
-        f"{node.node} of RabbitMQ has {node.open} of {node.most} files open: at the limit it opens no connection and no"
-        " queue, of any shop. Raise the limit of open files of its service, or take away shops that are gone, with"
-        " `holdfast remove-namespace`"
-        for node in nodes
-        if node.left < max(_FILES_OF_A_SHOP, node.most * _FEW)
+    few = [node for node in nodes if node.left < max(_FILES_OF_A_SHOP, node.most * _FEW)]
+    return [
+        *_of_policies(policies),
+        *_of_queues(queues, nodes=len(nodes), orders=orders),
+        *(
+            f"{node.node} of RabbitMQ has {node.open} of {node.most} files open: at the limit it opens no connection"
+            " and no queue, of any shop. Raise the limit of open files of its service, or take away shops that are"
+            " gone, with `holdfast remove-namespace`"
+            for node in few
+        ),
     ]
+
+
+def _of_policies(policies: Mapping[str, Sequence[str]]) -> list[str]:
+    if not policies:
+        return []
+    name, set_ = next(iter(policies.items()))
+    found = f"a policy of RabbitMQ sets {', '.join(set_)} for {len(policies)} queues, such as {name}"
+    harm = "it may remove messages that nobody has processed, accepted orders among them"
+    return [f"{found}: {harm}. See `rabbitmqctl list_policies`, and let its pattern leave these queues out"]
 
 
 def _of_queues(queues: Sequence["QuorumQueue"], *, nodes: int, orders: tuple[str, str]) -> list[str]:

@@ -15,6 +15,9 @@ from application.errors import Unavailable
 
 _TIMEOUT: Final = 2.0
 _LARGEST: Final = 2**20
+# Of a policy, what removes messages that nobody has processed, or a queue with them. The arguments of our queues win
+# over the rest of it.
+_LOSSY: Final = frozenset({"expires", "message-ttl", "max-length", "max-length-bytes", "delivery-limit"})
 
 
 @frozen
@@ -59,6 +62,16 @@ async def quorum_queues(url: str, names: Collection[str]) -> list[QuorumQueue]:
         and isinstance(each.get("online"), list)
         and each.get("leader")
     ]
+
+
+async def lossy_policies(url: str, names: Collection[str]) -> dict[str, list[str]]:
+    """Return what policies set for these queues by which RabbitMQ removes messages. Raise `Unavailable`."""
+    found = {
+        str(each["name"]): sorted(_LOSSY.intersection(each.get("effective_policy_definition") or ()))
+        for each in await _list(url, "/api/queues?columns=name,effective_policy_definition")
+        if each["name"] in names
+    }
+    return {name: set_ for name, set_ in found.items() if set_}
 
 
 async def unacked_in(url: str, names: Collection[str]) -> dict[str, int]:

@@ -140,6 +140,26 @@ async def test_queues_that_are_spread_and_those_of_others_need_no_warning(manage
     assert await warned(management(*THREE, queues=[*SPREAD, later, *others])) == []
 
 
+@pytest.mark.parametrize(
+    ("policy", "told"),
+    [
+        ({"expires": 3_600_000, "ha-mode": "all"}, "sets expires for 1 queues, such as holdfast.intake:"),
+        ({"message-ttl": 1, "max-length": 5}, "sets max-length, message-ttl for 1 queues"),
+        ({"max-length-bytes": 1}, "sets max-length-bytes for 1"),
+        ({"delivery-limit": 3}, "sets delivery-limit for 1"),
+        ({"queue-leader-locator": "balanced"}, None),
+        # As RabbitMQ 3.10 says that there is none.
+        ([], None),
+    ],
+    ids=str,
+)
+async def test_a_policy_that_may_remove_messages_is_told(management: Answer, policy: object, told: str | None) -> None:
+    ours = {**queue("holdfast.intake", members="a", online="a"), "effective_policy_definition": policy}
+    of_others = {"name": "other.intake", "effective_policy_definition": {"expires": 1}}
+    found = await warned(management(NODE, queues=[ours, of_others]))
+    assert [told in warning for warning in found] == ([] if told is None else [True])
+
+
 async def test_one_node_has_one_copy_of_each_queue(management: Answer) -> None:
     alone = [queue(name, members="a", online="a") for name in ("holdfast.payments", "holdfast.intake")]
     assert await warned(management(THREE[0], queues=alone)) == []
