@@ -1,8 +1,11 @@
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import cache
+from types import MappingProxyType
 from typing import Final
 from uuid import uuid4
 
-from sqlalchemy import String, column, func, insert, select, text
+from sqlalchemy import String, TextualSelect, column, func, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.sql.core.connecting import connected
@@ -18,6 +21,19 @@ from application.errors import Misconfigured, Unavailable
 _REVISION: Final = text("SELECT version_num FROM alembic_version").columns(column("version_num", String()))
 _WINDOW: Final = READ_WINDOW.columns(column("serves", String()), column("contracted", String()))
 _PROBE: Final = insert(heartbeats)
+# What taking an order and its payment does to which tables. A user may lack other rights on purpose, such as those to
+# make API keys.
+_NEEDED: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "idempotency_keys": "SELECT INSERT",
+        "order_events": "SELECT INSERT",
+        "order_items": "SELECT INSERT",
+        "orders": "SELECT INSERT UPDATE",
+        "outbox": "SELECT INSERT DELETE",
+        "payments": "SELECT INSERT UPDATE",
+        "products": "SELECT UPDATE",
+    }
+)
 
 
 async def server_version(engine: AsyncEngine) -> str:
@@ -30,19 +46,38 @@ async def server_version(engine: AsyncEngine) -> str:
 
 
 async def expect_writable(engine: AsyncEngine) -> None:
-    """Write a row as requests do, and roll back. Raise if nothing can be written, or if the tables don't serve us."""
+    """Write a row as requests do, and roll back. Raise if nothing can be written, or if the tables don't serve us.
+
+    The row is none of an order, so the rights to those tables are asked for.
+    """
     block = TransactionBlock(engine, writing=True)
     try:
         await block.change(_PROBE, {"kind": "probe", "instance": str(uuid4()), "seen_at": datetime.now(UTC)})
         found = (await block.fetch(_REVISION))[0].version_num
         # A later release may have taken away what this one needs, while this process could not be seen.
         serves = (await block.fetch(_WINDOW))[0].serves if found > newest() else newest()
+        lacking = await block.fetch(_lacking(block.dialect.may))
     finally:
         await finish(block.rollback())
     if found < newest():
         raise Unavailable(f"the tables are at revision {found}, this version needs {newest()}")
     if serves > newest():
         raise Unavailable(closed_for(serves))
+    if lacking:
+        rights = ", ".join(f"{each.privilege} on {each.name}" for each in lacking)
+        raise Misconfigured(f"this user lacks rights, or tables are missing: {rights}. Grant it the rights")
+
+
+@cache
+def _lacking(may: str) -> TextualSelect:
+    """The needs of which this condition does not hold."""
+    needs = (
+        f"SELECT '{name}' AS name, '{privilege}' AS privilege"
+        for name, privileges in _NEEDED.items()
+        for privilege in privileges.split()
+    )
+    statement = f"SELECT name, privilege FROM ({' UNION ALL '.join(needs)}) AS need WHERE NOT {may}"  # noqa: S608 - names of ours
+    return text(statement).columns(column("name", String()), column("privilege", String()))
 
 
 async def expect_room_on_server(engine: AsyncEngine) -> None:

@@ -111,6 +111,54 @@ async def test_a_database_that_only_reads_is_not_ready(new_database: Callable[[]
     assert (found.orders, "database" in found.missing) == (False, True)
 
 
+@pytest.mark.parametrize(
+    ("taken", "told"),
+    [
+        ("REVOKE INSERT ON orders FROM", "INSERT on orders"),
+        ("REVOKE UPDATE ON products FROM", "UPDATE on products"),
+        ("REVOKE DELETE ON outbox FROM", "DELETE on outbox"),
+        ("REVOKE INSERT ON api_keys FROM", None),
+    ],
+)
+async def test_a_user_without_a_right_that_orders_need_is_not_ready(
+    new_database: Callable[[], str], tmp_path: Path, taken: str, told: str | None
+) -> None:
+    settings = Settings(data=tmp_path, database_url=new_database())
+    async with engine_on(settings.database_url) as engine:
+        await migrate(engine)
+        async with engine.begin() as connection:
+            name = (await connection.execute(text("SELECT current_database()"))).scalar_one()
+            for statement in (
+                f'CREATE ROLE "{name}"',
+                f'GRANT ALL ON ALL TABLES IN SCHEMA public TO "{name}"',
+                f'{taken} "{name}"',
+                f'ALTER DATABASE "{name}" SET role = "{name}"',
+            ):
+                await connection.execute(text(statement))
+    try:
+        async with open_readiness(settings, None) as check:
+            found = await check()
+        assert (found.orders, "database" in found.missing) == ((False, True) if told else (True, False))
+        async with engine_on(settings.database_url) as engine:
+            if told:
+                with pytest.raises(Unavailable, match=told):
+                    await expect_writable(engine)
+    finally:
+        async with engine_on(settings.database_url) as engine, engine.begin() as connection:
+            for statement in ("SET ROLE NONE", f'DROP OWNED BY "{name}"', f'ALTER DATABASE "{name}" RESET role'):
+                await connection.execute(text(statement))
+            await connection.execute(text(f'DROP ROLE "{name}"'))
+
+
+async def test_a_missing_table_is_not_ready(database: tuple[Settings, AsyncEngine]) -> None:
+    settings, engine = database
+    async with engine.begin() as connection:
+        await connection.execute(text("ALTER TABLE order_items RENAME TO taken_away"))
+    async with open_readiness(settings, None) as check:
+        found = await check()
+    assert (found.orders, found.missing) == (False, ("database",))
+
+
 async def test_a_database_that_is_not_there_is_not_ready(tmp_path: Path) -> None:
     settings = Settings(data=tmp_path, database_url="postgresql://ana:hidden@127.0.0.1:1/shop")
     async with open_readiness(settings, None) as check:

@@ -267,6 +267,8 @@ class SqlDialect:
     name: str
     # A query for the version, which is the first word of the result.
     version: str
+    # A condition: whether the table `need.name` is there, and this user has the right `need.privilege` to it.
+    may: str
     # A query for what keeps rows that were removed from being cleaned up, each as `holder` (words for a person) and
     # `since` (a moment, or NULL if it is not known), the oldest first. None if they are cleaned up in any case.
     holding_back_vacuum: str | None

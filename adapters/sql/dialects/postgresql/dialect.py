@@ -197,6 +197,7 @@ WHERE state IS NULL OR state IN ('streaming', 'catchup')
 POSTGRESQL: Final = SqlDialect(
     name="PostgreSQL",
     version="SHOW server_version",
+    may="coalesce(has_table_privilege(CAST(to_regclass(need.name) AS oid), need.privilege), false)",
     holding_back_vacuum=_HOLDING_BACK_VACUUM,
     sessions=_SESSIONS,
     replication=_REPLICATION,

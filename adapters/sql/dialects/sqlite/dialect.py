@@ -89,6 +89,8 @@ class SqliteExpressions:
 SQLITE: Final = SqlDialect(
     name="SQLite",
     version="SELECT sqlite_version()",
+    # There are no rights.
+    may="need.name IN (SELECT name FROM sqlite_master)",
     holding_back_vacuum=None,
     sessions=None,
     replication=None,
