@@ -181,6 +181,12 @@ class Inserts(Protocol):
         from before the change, even if the database makes the assignments one by one. An unchanged row is not counted.
         """
 
+    def missing(self, table: Table, new: FromClause, *, key: Sequence[Column[Any]]) -> Executable:
+        """Insert the new rows, in the order of their keys, without those whose key is taken.
+
+        A row that another transaction is inserting is waited for.
+        """
+
     def into_all(
         self, new: FromClause, first: Table, others: Mapping[Table, Sequence[str]], *, also: Sequence[Insert] = ()
     ) -> Sequence[Executable]:

@@ -30,6 +30,14 @@ class InsertsOnConflict:
         )
         return statement
 
+    def missing(self, table: Table, new: FromClause, *, key: Sequence[Column[Any]]) -> Executable:
+        # The sequence also tells SQLite that ON begins no condition of a join.
+        rows = select(new).order_by(*(new.c[column.name] for column in key))
+        statement: Executable = (
+            self._insert(table).from_select(list(new.c.keys()), rows).on_conflict_do_nothing(index_elements=list(key))
+        )
+        return statement
+
     def into_all(
         self, new: FromClause, first: Table, others: Mapping[Table, Sequence[str]], *, also: Sequence[Insert] = ()
     ) -> Sequence[Executable]:

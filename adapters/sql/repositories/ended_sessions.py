@@ -1,11 +1,12 @@
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from functools import cache
+from operator import attrgetter
 from typing import Final
 
 from attrs import frozen
-from sqlalchemy import Executable, String, bindparam, delete, false, select
+from sqlalchemy import Executable, FromClause, bindparam, delete, select
 
+from adapters.sql.core.bulk import BulkStatement, Written, written_whole
 from adapters.sql.core.expressions import among
 from adapters.sql.core.transaction import TransactionBlock
 from adapters.sql.core.types import UtcDateTime
@@ -25,15 +26,16 @@ _OVER: Final = (
 _DELETE: Final = delete(ended_sessions).where(among(ended_sessions.c.id, "ids"))
 
 
-@cache
-def _add(dialect: SqlDialect) -> Executable:
-    return dialect.inserts.upsert(
-        ended_sessions,
-        {"id": bindparam("session", type_=String(64)), "until": bindparam("is_until", type_=UtcDateTime())},
-        key=[ended_sessions.c.id],
-        changes=lambda new: {"until": new.until},
-        where=lambda _: false(),
-    )
+# What is written into each column.
+_WRITTEN: Final[Written[Session]] = {"id": attrgetter("id"), "until": attrgetter("until")}
+
+
+def _add(new: FromClause, dialect: SqlDialect) -> Executable:
+    # In one sequence, so that two who end the same ones don't wait for each other in a circle.
+    return dialect.inserts.missing(ended_sessions, new, key=[ended_sessions.c.id])
+
+
+_ADD: Final = BulkStatement(ended_sessions, written_whole(ended_sessions, _WRITTEN), _add)
 
 
 @frozen
@@ -41,9 +43,7 @@ class SqlEndedSessions:
     _block: TransactionBlock
 
     async def add_many(self, sessions: Sequence[Session]) -> None:
-        # In one sequence, so that two who end the same ones don't wait for each other in a circle.
-        for each in sorted(sessions, key=lambda session: session.id):
-            await self._block.change(_add(self._block.dialect), {"session": each.id, "is_until": each.until})
+        await self._block.change_many(_ADD, sessions)
 
     async def among(self, ids: Collection[str]) -> set[str]:
         return {row.id for row in await self._block.fetch(_AMONG, {"ids": list(ids)})} if ids else set()
