@@ -1,6 +1,6 @@
 """Files that all processes of a shop share: what an export has written, what an import was given."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from typing import Any, Final, Protocol
 
@@ -26,6 +26,9 @@ class Files(Protocol):
     """The files of jobs. Bytes that are stored never change: a file only grows, and is removed as a whole."""
 
     async def get(self, job_id: JobId, name: str) -> StoredFile | None: ...
+
+    async def get_many(self, job_ids: Collection[JobId], name: str) -> dict[JobId, StoredFile]:
+        """The files of this name that these jobs have."""
 
     async def append(self, file: StoredFile, content: bytes, state: Mapping[str, Any]) -> StoredFile:
         """Store the content behind the file as it was read, and the new state with it. A new file has the size 0.

@@ -100,5 +100,13 @@ class OrdersFound:
     looked_to: OrderId | None = None
 
 
+@frozen
+class IdsFound:
+    """The ids alone, as in `OrdersFound`."""
+
+    ids: list[OrderId]
+    looked_to: OrderId | None = None
+
+
 def _email(order: Order) -> str | None:
     return _lowered((order.details or NO_DETAILS).email)

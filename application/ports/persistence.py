@@ -13,7 +13,7 @@ from application.ports.feed import Feed
 from application.ports.files import Files
 from application.ports.idempotency import IdempotencyKey, StoredResponse
 from application.ports.jobs import Jobs, Messages
-from application.ports.order_search import STRETCH, OrderFilter, OrdersFound
+from application.ports.order_search import STRETCH, IdsFound, OrderFilter, OrdersFound
 from application.ports.outbox import Announcements, Outbox, WaitingWork
 from application.ports.reset import Resets
 from application.ports.sessions import EndedSessions
@@ -73,6 +73,11 @@ class Orders(Protocol):
 
     async def ids_between(self, first: OrderId, last: OrderId, *, limit: int) -> list[OrderId]:
         """The ids from `first` to `last`, the highest first, also those of deleted orders."""
+
+    async def search_ids(
+        self, wanted: OrderFilter, *, before: OrderId | None, limit: int, stretch: int = STRETCH
+    ) -> IdsFound:
+        """The ids of what `search` finds, without reading the orders themselves."""
 
     async def with_external_ids(
         self, wanted: Collection[tuple[CustomerId, str]]

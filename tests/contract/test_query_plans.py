@@ -240,6 +240,10 @@ def samples_of(known: Sequence[Order]) -> Arguments:
         "orders.search.stretch": STRETCH,
         "orders.first": min(ids),
         "orders.last": max(ids),
+        "orders.search_ids.wanted": Several(
+            OrderFilter(**leading, **others) for leading, others in product(LEADING, ({}, {"total_min": 10**9}, OTHERS))
+        ),
+        "orders.search_ids.stretch": STRETCH,
         "orders.with_external_ids.wanted": {(order.user_id, str(order.id)) for order in orders},
         "products.after": ProductId(10),
         "products.active": True,
@@ -316,6 +320,7 @@ def samples_of(known: Sequence[Order]) -> Arguments:
             Message(id=JobId(uuid7()), content="hello", order_id=None, created_at=NOW) for _ in range(BATCH)
         ],
         "files.file": StoredFile(job_id=JobId(uuid7()), name="export"),
+        "files.job_ids": [JobId(uuid7()) for _ in range(BATCH)],
         "files.content": b"rows",
         "files.state": {},
         "files.at": 300_000,

@@ -55,6 +55,16 @@ async def test_a_file_is_read_as_it_was_written(unit_of_work: UnitOfWork) -> Non
     assert await read(unit_of_work, file) == "größer\n".encode() + b"\0\xff"
 
 
+async def test_the_files_of_many_jobs_are_found_by_their_name(unit_of_work: UnitOfWork) -> None:
+    one, other = await append(unit_of_work, a_file(), b"1", a=1), await append(unit_of_work, a_file(), b"22", b=2)
+    beside = await append(unit_of_work, evolve(one, name="items", size=0), b"333")
+    async with unit_of_work.reading() as tx:
+        found = await tx.files.get_many([one.job_id, other.job_id, a_file().job_id], "export")
+        assert found == {one.job_id: one, other.job_id: other}
+        assert await tx.files.get_many({one.job_id, other.job_id}, "items") == {one.job_id: beside}
+        assert await tx.files.get_many([], "export") == {}
+
+
 async def test_any_stretch_of_a_long_file_can_be_read(unit_of_work: UnitOfWork) -> None:
     content = Random(1).randbytes(2 * LONGEST_PART + 7)
     file = await append(unit_of_work, a_file(), content[:100])

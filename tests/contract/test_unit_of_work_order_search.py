@@ -8,7 +8,7 @@ import pytest
 from attrs import evolve
 
 from adapters.sql.repositories.customers import number_of
-from application.ports.order_search import OrderFilter
+from application.ports.order_search import IdsFound, OrderFilter
 from application.ports.persistence import UnitOfWork
 from domain.ids import OrderId, ProductId, UserId, UserName
 from domain.orders.details import OrderDetails
@@ -94,6 +94,8 @@ async def test_a_search_finds_what_matches_page_after_page(shop: UnitOfWork) -> 
             while True:
                 async with shop.reading() as tx:
                     page = await tx.orders.search(wanted, before=before, limit=limit, stretch=stretch)
+                    alone = await tx.orders.search_ids(wanted, before=before, limit=limit, stretch=stretch)
+                assert alone == IdsFound([order.id for order in page.orders], page.looked_to), name
                 assert len(page.orders) <= limit
                 found += page.orders
                 before = page.orders[-1].id if len(page.orders) == limit else page.looked_to

@@ -1,4 +1,4 @@
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from typing import Any, Final
 
@@ -20,6 +20,10 @@ class MemoryFiles:
     async def get(self, job_id: JobId, name: str) -> StoredFile | None:
         kept = self._changes.files_there().get((job_id, name))
         return None if kept is None else kept.file
+
+    async def get_many(self, job_ids: Collection[JobId], name: str) -> dict[JobId, StoredFile]:
+        there = self._changes.files_there()
+        return {id_: there[id_, name].file for id_ in job_ids if (id_, name) in there}
 
     async def append(self, file: StoredFile, content: bytes, state: Mapping[str, Any]) -> StoredFile:
         kept = self._changes.files_there().get((file.job_id, file.name))

@@ -6,7 +6,7 @@ from attrs import frozen
 from adapters.memory.copies import copied
 from adapters.memory.store import Changes
 from application.errors import Aborted
-from application.ports.order_search import STRETCH, OrderFilter, OrdersFound
+from application.ports.order_search import STRETCH, IdsFound, OrderFilter, OrdersFound
 from application.ports.persistence import OrderConflict, OrderExists
 from domain.ids import CustomerId, OrderId
 from domain.orders.order import Order
@@ -67,12 +67,23 @@ class MemoryOrders:
     async def search(
         self, wanted: OrderFilter, *, before: OrderId | None, limit: int, stretch: int = STRETCH
     ) -> OrdersFound:
+        found, looked_to = self._search(wanted, before, limit, stretch)
+        return OrdersFound(list(map(copied, found)), looked_to)
+
+    async def search_ids(
+        self, wanted: OrderFilter, *, before: OrderId | None, limit: int, stretch: int = STRETCH
+    ) -> IdsFound:
+        found, looked_to = self._search(wanted, before, limit, stretch)
+        return IdsFound([order.id for order in found], looked_to)
+
+    def _search(
+        self, wanted: OrderFilter, before: OrderId | None, limit: int, stretch: int
+    ) -> tuple[list[Order], OrderId | None]:
         led_to = [order for order in self._changes.orders.values() if wanted.leads_to(order)]
-        walked = sorted(self._before(led_to, before), key=_place, reverse=True)
-        looked_at = walked[:stretch]
-        found = [copied(order) for order in looked_at if wanted.matches(order)][:limit]
+        looked_at = sorted(self._before(led_to, before), key=_place, reverse=True)[:stretch]
+        found = [order for order in looked_at if wanted.matches(order)][:limit]
         is_through = len(found) == limit or len(looked_at) < stretch
-        return OrdersFound(found, None if is_through else looked_at[-1].id)
+        return found, None if is_through else looked_at[-1].id
 
     async def ids_between(self, first: OrderId, last: OrderId, *, limit: int) -> list[OrderId]:
         return sorted((id_ for id_ in self._changes.orders if first <= id_ <= last), reverse=True)[:limit]

@@ -1,5 +1,5 @@
 import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from typing import Any, Final
 
@@ -8,7 +8,7 @@ from attrs import evolve, frozen
 from sqlalchemy import Float, bindparam, cast, delete, exists, insert, literal, select, update
 
 from adapters.codecs.plain import plain
-from adapters.sql.core.expressions import FromNow
+from adapters.sql.core.expressions import FromNow, among
 from adapters.sql.core.transaction import TransactionBlock
 from adapters.sql.tables.jobs import file_parts, files, jobs
 from application.errors import Aborted
@@ -22,6 +22,9 @@ _LEVEL: Final = 1
 
 _THIS: Final = (files.c.job_id == bindparam("job_id"), files.c.name == bindparam("name"))
 _GET: Final = select(files.c.size, files.c.state).where(*_THIS)
+_GET_MANY: Final = select(files.c.job_id, files.c.size, files.c.state).where(
+    among(files.c.job_id, "job_ids"), files.c.name == bindparam("name")
+)
 _SIZE, _STATE = (bindparam(name, type_=files.c[name].type) for name in ("size", "state"))
 _NEW: Final = insert(files).from_select(
     ["job_id", "name", "size", "state", "changed_at"],
@@ -84,6 +87,15 @@ class SqlFiles:
         for row in await self._block.fetch(_GET, {"job_id": job_id, "name": name}):
             return StoredFile(job_id=job_id, name=name, size=row.size, state=_OBJECT.decode(row.state))
         return None
+
+    async def get_many(self, job_ids: Collection[JobId], name: str) -> dict[JobId, StoredFile]:
+        if not job_ids:
+            return {}
+        rows = await self._block.fetch(_GET_MANY, {"job_ids": list(job_ids), "name": name})
+        return {
+            row.job_id: StoredFile(job_id=row.job_id, name=name, size=row.size, state=_OBJECT.decode(row.state))
+            for row in rows
+        }
 
     async def append(self, file: StoredFile, content: bytes, state: Mapping[str, Any]) -> StoredFile:
         grown = evolve(file, size=file.size + len(content), state=dict(state))

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from sqlalchemy import Column, Select, and_, bindparam, literal_column, select, tuple_
 from sqlalchemy.sql.elements import ColumnElement
-from sqlalchemy.sql.selectable import ScalarSelect
+from sqlalchemy.sql.selectable import ScalarSelect, Subquery
 
 from adapters.sql.core.expressions import among
 from adapters.sql.core.types import UtcDateTime
@@ -57,12 +57,24 @@ def end_of_stretch(leading: str | None, names: frozenset[str], stretch: int) -> 
 
 @cache
 def search(leading: str | None, names: frozenset[str], columns: tuple[str, ...], stretch: int) -> Select[Any]:
-    # What is placed between the two statements stands before the end. There is room for as much again.
-    walked = _walked(select(*(orders.c[name] for name in columns)), leading, names)
-    looked_at = walked.limit(literal_column(str(2 * stretch))).subquery("looked_at")
+    looked_at = _looked_at(columns, leading, names, stretch)
     chosen = _conditions(looked_at.c, names)
     # To choose among what is in order leaves it in order. To sort it again would read the whole stretch for each page.
     return select(*looked_at.c, lines_of(looked_at.c.id).label("lines")).where(*chosen).limit(bindparam("limit"))
+
+
+@cache
+def search_ids(leading: str | None, names: frozenset[str], stretch: int) -> Select[Any]:
+    # What the conditions are about, so that the database need not read more of an order.
+    columns = ("id", "external_id", "email", "user_id", "user_name", "status", "total")
+    looked_at = _looked_at(columns, leading, names, stretch)
+    return select(looked_at.c.id).where(*_conditions(looked_at.c, names)).limit(bindparam("limit"))
+
+
+def _looked_at(columns: Sequence[str], leading: str | None, names: frozenset[str], stretch: int) -> Subquery:
+    # What is placed between the two statements stands before the end. There is room for as much again.
+    walked = _walked(select(*(orders.c[name] for name in columns)), leading, names)
+    return walked.limit(literal_column(str(2 * stretch))).subquery("looked_at")
 
 
 def _walked(what: Select[Any], leading: str | None, names: frozenset[str]) -> Select[Any]:

@@ -36,10 +36,17 @@ from adapters.sql.core.types import UtcDateTime
 from adapters.sql.dialects.base import SqlDialect
 from adapters.sql.repositories.customers import customer_in, name_of, number_of
 from adapters.sql.repositories.lines import INSERT_LINES, lines_in, lines_of, numbered_lines
-from adapters.sql.repositories.order_search import PLACE, end_of_stretch, parameters_of, place_of, search
+from adapters.sql.repositories.order_search import (
+    PLACE,
+    end_of_stretch,
+    parameters_of,
+    place_of,
+    search,
+    search_ids,
+)
 from adapters.sql.tables.orders import NAMED, NOT_DELETED, UNPAID, WAITING, orders
 from application.execution.after_commit import Committed
-from application.ports.order_search import STRETCH, OrderFilter, OrdersFound
+from application.ports.order_search import STRETCH, IdsFound, OrderFilter, OrdersFound
 from application.ports.persistence import OrderConflict
 from domain.ids import CustomerId, OrderId, ProductId
 from domain.money import Money
@@ -265,6 +272,22 @@ class SqlOrders:
     async def search(
         self, wanted: OrderFilter, *, before: OrderId | None, limit: int, stretch: int = STRETCH
     ) -> OrdersFound:
+        given = await self._stretch_of(wanted, before, stretch)
+        statement = search(wanted.leading, frozenset(given), tuple(_WRITTEN), stretch)
+        found = await self._block.fetch(statement, {**given, "limit": limit})
+        orders = [checked("order", row.id, _order, row) for row in found]
+        return OrdersFound(orders, None if len(orders) == limit else given.get("end"))
+
+    async def search_ids(
+        self, wanted: OrderFilter, *, before: OrderId | None, limit: int, stretch: int = STRETCH
+    ) -> IdsFound:
+        given = await self._stretch_of(wanted, before, stretch)
+        statement = search_ids(wanted.leading, frozenset(given), stretch)
+        ids = [row.id for row in await self._block.fetch(statement, {**given, "limit": limit})]
+        return IdsFound(ids, None if len(ids) == limit else given.get("end"))
+
+    async def _stretch_of(self, wanted: OrderFilter, before: OrderId | None, stretch: int) -> dict[str, Any]:
+        """Return the parameters of a search, with the order at which its stretch ends, if there are more."""
         given = parameters_of(wanted)
         if wanted.leading == "statuses":
             given["status"] = given["statuses"][0]
@@ -273,10 +296,7 @@ class SqlOrders:
         rows = await self._block.fetch(end_of_stretch(wanted.leading, frozenset(given), stretch), given)
         if rows:
             given["end"] = rows[0].id
-        statement = search(wanted.leading, frozenset(given), tuple(_WRITTEN), stretch)
-        found = await self._block.fetch(statement, {**given, "limit": limit})
-        orders = [checked("order", row.id, _order, row) for row in found]
-        return OrdersFound(orders, None if len(orders) == limit else given.get("end"))
+        return given
 
     async def ids_between(self, first: OrderId, last: OrderId, *, limit: int) -> list[OrderId]:
         rows = await self._block.fetch(_BETWEEN, {"first": first, "last": last, "limit": limit})
