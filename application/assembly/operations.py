@@ -1,6 +1,6 @@
 """What a person on duty does: try what has failed, and decide about many things at once."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 
 from attrs import frozen
 
@@ -13,6 +13,7 @@ from application.messaging.decide_dead_letters import DiscardDeadLetters, Replay
 from application.operations.act_on_orders import ActOnOrders
 from application.operations.bulk import Measured
 from application.operations.bulk_operations import (
+    BulkFound,
     BulkOperation,
     GetBulk,
     ListBulk,
@@ -37,7 +38,7 @@ class OperationsUseCases:
     try_dead_letter: Guarded[..., Trial]
     measure_bulk: Guarded[..., Measured]
     start_bulk: Guarded[..., Job]
-    list_bulk: Guarded[..., Sequence[BulkOperation]]
+    list_bulk: Guarded[..., BulkFound]
     get_bulk: Callable[[Principal, JobId], Awaitable[BulkOperation]]
     stop_bulk: Callable[[Principal, JobId], Awaitable[BulkOperation]]
     read_items: Guarded[..., bytes]
@@ -61,5 +62,5 @@ def operations_use_cases(shared: Shared) -> OperationsUseCases:
 def run_bulk(shared: Shared) -> RunBulk:
     """Return the handler of the job."""
     uow, now = shared.uow, shared.ports.now
-    on_orders = ActOnOrders(CancelOrder(uow, now), RequestPayment(uow, now))
+    on_orders = ActOnOrders(CancelOrder(uow, now), RequestPayment(uow, now), shared.unrecorded)
     return RunBulk(uow, ReplayDeadLetters(uow, now), DiscardDeadLetters(uow, now), on_orders, shared.ports.elapsed)

@@ -1,24 +1,29 @@
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 from uuid import UUID
 
 from attrs import frozen
 
+from application.errors import Unavailable
 from application.execution.conditional import OnlyIf
 from application.execution.idempotency import Outcome
+from application.intake.unrecorded import NotYetRecorded, Unrecorded
 from application.operations.bulk import Act
-from application.operations.results import DONE, FAILED, SKIPPED, ItemResult, in_words
+from application.operations.results import DONE, FAILED, SKIPPED, CameOf, ItemResult, in_words
 from application.orders.cancel_order import CancelOrder
 from application.payments.request_payment import RequestPayment
 from application.ports.audit import Caller
 from application.ports.persistence import Transaction
 from domain.ids import OrderId
 from domain.orders.order import Order
-from domain.orders.status import OrderStatus
+from domain.orders.status import MAY_BE_PAID, OrderStatus
 
 _WAITS: Final = "another change of it waits, and is made first"
 _NEVER_ASKED: Final = "nobody has asked for its payment yet, so there is none to retry"
 _UNCHANGED: Final = "it is as it was asked for already"
+
+# Orders that were accepted and not recorded when the caches were asked, or why that is not known.
+Accepted = Mapping[OrderId, Order | Unavailable]
 
 
 @frozen
@@ -27,25 +32,64 @@ class ActOnOrders:
 
     _cancel: CancelOrder
     _request_payment: RequestPayment
+    _unrecorded: Unrecorded
 
-    async def __call__(self, tx: Transaction, act: Act, by: Caller, ids: Sequence[str]) -> list[ItemResult]:
-        """Do it in this transaction. An order that is refused is refused alone."""
+    async def accepted(self, ids: Collection[str]) -> Accepted:
+        """Look for these orders in the caches. No transaction waits for that."""
+        return await self._unrecorded.get_many({OrderId(UUID(id_)) for id_ in ids})
+
+    async def __call__(  # noqa: PLR0913 - what is done, by whom, and with what
+        self, tx: Transaction, act: Act, by: Caller, ids: Sequence[str], *, accepted: Accepted, most: int
+    ) -> list[ItemResult]:
+        """Do it in this transaction. An order that is refused is refused alone.
+
+        Of a retry, no more than `most` payments are asked for: the result ends with the last of them.
+        """
         order_ids = [OrderId(UUID(id_)) for id_ in ids]
-        before = await tx.orders.get_many(set(order_ids), lock=True)
+        orders = await tx.orders.get_many(set(order_ids), lock=True)
         # What waits was accepted earlier, as for a single order.
         busy = {job.order_id for job in await tx.jobs.changes_of(set(order_ids))}
         refused = {id_: _WAITS for id_ in order_ids if id_ in busy}
+        refused |= {id_: why for id_ in order_ids if id_ not in orders and (why := _in_caches(id_, accepted))}
         if act == "retry":
-            pending = [order.id for order in before.values() if order.status is OrderStatus.PENDING]
+            pending = [order.id for order in orders.values() if order.status is OrderStatus.PENDING]
             refused |= dict.fromkeys(pending, _NEVER_ASKED)
-        versions = {order.id: order.version for order in before.values()}
+            asks = [at for at, id_ in enumerate(order_ids, 1) if id_ not in refused and _may_be_paid(orders.get(id_))]
+            order_ids = order_ids[: asks[most - 1] if len(asks) > most else None]
+        versions = {order.id: order.version for order in orders.values()}
         calls = [OnlyIf(id_, by=by) for id_ in order_ids if id_ not in refused]
-        within = self._cancel.within if act == "cancel" else self._request_payment.within
-        outcomes = iter(await within(tx, calls))
+        decide = self._cancel.locked if act == "cancel" else self._request_payment.locked
+        outcomes = iter(await decide(tx, orders, calls))
         return [
             ItemResult(str(id_), FAILED, refused[id_]) if id_ in refused else _result(id_, next(outcomes), versions)
             for id_ in order_ids
         ]
+
+
+async def came_of_retries(tx: Transaction, ids: Collection[str]) -> CameOf:
+    """Tell of the payments that were asked for, as far as they have been taken or refused."""
+    orders = (await tx.orders.get_many({OrderId(UUID(id_)) for id_ in ids})).values()
+    return CameOf({str(order.id): _paid(order) for order in orders if not order.charge_is_due})
+
+
+def _paid(order: Order) -> ItemResult:
+    if order.failure_reason is None:
+        return ItemResult(str(order.id), DONE)
+    return ItemResult(str(order.id), FAILED, f"its payment has failed again: {order.failure_reason.value}")
+
+
+def _in_caches(id_: OrderId, accepted: Accepted) -> str | None:
+    """Return why nothing is done with an order that is not in the database, if it may have been accepted."""
+    match accepted.get(id_):
+        case Order():
+            return in_words(NotYetRecorded(id_))
+        case Unavailable() as error:
+            return in_words(error)
+    return None
+
+
+def _may_be_paid(order: Order | None) -> bool:
+    return order is not None and order.status in MAY_BE_PAID
 
 
 def _result(id_: OrderId, outcome: Outcome, versions: dict[OrderId, int]) -> ItemResult:

@@ -1,6 +1,8 @@
 """What a bulk operation is: an act on many dead letters, or orders, that were there when it began."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+import json
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from types import MappingProxyType
 from typing import Any, Final, Literal
 from uuid import UUID
@@ -55,8 +57,11 @@ _FINAL: Final[Mapping[Act, str]] = MappingProxyType(
 )
 # So many orders may be named one by one.
 MOST_CHOSEN: Final = 100
-_STRETCH: Final = 250
-# Of more items than this, the count has to be sent back.
+# Orders that are looked through at once, and at most: a filter that fits few of very many would be looked for too long.
+# 100,000 took up to 1.2 s, and a count has 2 s.
+_STRETCH: Final = 10_000
+MOST_LOOKED_THROUGH: Final = 50_000
+# Of more items than this, the count and the digest have to be sent back.
 MOST_UNCONFIRMED: Final = 100
 # The file with the ids of the items, as they were at the start, and the one with a line for what became of each.
 CHOSEN: Final = "chosen"
@@ -64,9 +69,15 @@ ITEMS: Final = "items"
 
 
 class CountNotConfirmed(DomainError):
-    """There are many items, or more or fewer than were counted before, and their count was not sent back."""
+    """There are many items, or others than were counted before, and their count and digest were not sent back."""
 
     code = "count_not_confirmed"
+
+
+class FilterTooWide(DomainError):
+    """More orders would have to be looked through than a person waits for."""
+
+    code = "filter_too_wide"
 
 
 class UnknownBulkOperation(DomainError):
@@ -80,7 +91,8 @@ class ChosenOrders:
     """Orders that are named by their ids; or, without ids, those that a filter in JSON finds (`order_filter`)."""
 
     ids: tuple[OrderId, ...] = ()
-    only: Mapping[str, Any] = field(factory=dict)
+    # Compared by what it means: times may be written in several ways.
+    only: Mapping[str, Any] = field(factory=dict, eq=order_filter)
 
     @classmethod
     def of(cls, stored: Mapping[str, Any]) -> "ChosenOrders":
@@ -123,6 +135,14 @@ class BulkRequest:
 
 
 @frozen
+class Confirmation:
+    """What somebody was shown of the items before they are decided about, as far as it was sent back."""
+
+    count: int | None = None
+    digest: str | None = None
+
+
+@frozen
 class Measured:
     """The ids of the items, in their order. With `more`, there are others, which are left out."""
 
@@ -137,48 +157,72 @@ class Measured:
     def needs_count(self) -> bool:
         return self.count > MOST_UNCONFIRMED
 
+    @property
+    def digest(self) -> str:
+        """A hash of the ids: while others come and go, their number may stay the same."""
+        return sha256(json.dumps(self.ids).encode()).hexdigest()[:32]
+
+    def expect(self, shown: Confirmation) -> None:
+        """Raise `CountNotConfirmed` if these are not the items that were shown, or are many that nobody has seen."""
+        if self.needs_count and None in {shown.count, shown.digest}:
+            told = f"there are {self.count} of them: count them with `dry_run`, and send their count and digest"
+            raise CountNotConfirmed(told, field="count")
+        if shown.count not in {None, self.count}:
+            raise CountNotConfirmed(f"there are {self.count} of them now", field="count")
+        if shown.digest not in {None, self.digest}:
+            raise CountNotConfirmed(f"there are {self.count} of them, and not the same ones any more", field="digest")
+
 
 async def measure(tx: Transaction, only: CauseFilter | ChosenOrders) -> Measured:
-    """Raise `InvalidDecision` for orders of which nothing says which are meant: all of them never are."""
+    """Raise `FilterTooWide`, or `InvalidDecision` for orders of which nothing says which are meant."""
+    ids = await (_orders(tx, only) if isinstance(only, ChosenOrders) else _letters(tx, only))
+    return Measured(ids[:MOST_COUNTED], more=len(ids) > MOST_COUNTED)
+
+
+async def _letters(tx: Transaction, only: CauseFilter) -> list[int | str]:
     ids: list[int | str] = []
-    async for id_ in _orders(tx, only) if isinstance(only, ChosenOrders) else _letters(tx, only):
-        if len(ids) == MOST_COUNTED:
-            return Measured(ids, more=True)
-        ids.append(id_)
-    return Measured(ids, more=False)
-
-
-async def _letters(tx: Transaction, only: CauseFilter) -> AsyncIterator[int | str]:
     async for letter in matching(tx, only):
-        yield letter.id
+        ids.append(letter.id)
+        if len(ids) > MOST_COUNTED:
+            break
+    return ids
 
 
-async def _orders(tx: Transaction, chosen: ChosenOrders) -> AsyncIterator[int | str]:
-    """Yield the orders, newest first. One that is named is an item, also if it is not there: its result says so."""
-    wanted, before, more = order_filter(chosen.only), None, not chosen.ids
-    if more and wanted == OrderFilter():
+async def _orders(tx: Transaction, chosen: ChosenOrders) -> list[int | str]:
+    """Return the orders, newest first. One that is named is an item, also if it is not there: its result says so."""
+    if chosen.ids:
+        return [str(id_) for id_ in dict.fromkeys(chosen.ids)]
+    wanted, before = order_filter(chosen.only), None
+    if wanted == OrderFilter():
         raise InvalidDecision("choose the orders by their ids, or by a condition that is not empty", field="orders")
-    for id_ in dict.fromkeys(chosen.ids):
-        yield str(id_)
-    while more:
-        found = await tx.orders.search(wanted, before=before, limit=_STRETCH)
-        for order in found.orders:
-            yield str(order.id)
-        before = found.orders[-1].id if len(found.orders) == _STRETCH else found.looked_to
-        more = before is not None
+    ids: list[int | str] = []
+    for _ in range(MOST_LOOKED_THROUGH // _STRETCH):
+        # One more than is taken tells that there are others.
+        limit = MOST_COUNTED + 1 - len(ids)
+        found = await tx.orders.search_ids(wanted, before=before, limit=limit, stretch=_STRETCH)
+        ids += map(str, found.ids)
+        before = found.looked_to
+        if before is None:
+            return ids
+    raise FilterTooWide(
+        f"{MOST_LOOKED_THROUGH:,} orders or more would have to be looked through: narrow the filter, as by a customer,"
+        " one status, or a time",
+        field="orders",
+    )
 
 
 @frozen(kw_only=True)
 class BulkState:
     """How far an operation is. It is stored with the results, in the transaction of the act.
 
-    The first `taken` items were taken. Those `in_flight` were replayed, and nothing is known yet of what came of them.
+    The first `taken` items were taken. Those `in_flight` were replayed, or their payment was asked for, and nothing is
+    known yet of what came of it.
     `outcomes` counts the others. `stopped` says why no further item is taken, if that is so.
     """
 
     taken: int = 0
     wave: int = 0
-    in_flight: Sequence[int] = ()
+    in_flight: Sequence[int | str] = ()
     outcomes: Mapping[str, int] = field(factory=dict)
     stopped: str = ""
     whole: bool = False

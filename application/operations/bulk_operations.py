@@ -5,25 +5,26 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from application.access.audit import caller_of
 from application.access.principal import Principal
 from application.access.scopes import Scope
+from application.execution.idempotency import Keyed, KeyReused
 from application.jobs.kinds import BULK
 from application.operations.bulk import (
     CHOSEN,
     ITEMS,
     BulkRequest,
     BulkState,
-    CountNotConfirmed,
+    Confirmation,
     Measured,
     UnknownBulkOperation,
     looks_of,
     measure,
     needs_of,
 )
-from application.operations.results import OPEN, ItemResult, noted
+from application.operations.results import AWAITED, OPEN, ItemResult, noted
 from application.ports.audit import AuditEntry
 from application.ports.environment import Clock, NewId
 from application.ports.files import StoredFile
@@ -84,52 +85,89 @@ class MeasureBulk:
 class StartBulk:
     """Start an operation on what is there now: what comes later is not part of it.
 
-    Of more than 100 items, `count` must be how many there are; where it is given, it must be right in any case. Raise
-    `CountNotConfirmed`, `InvalidDecision`, or `Forbidden` without the scopes of the act.
+    Of more than 100 items, `shown` must be how many there are, and their digest; what is given of it must be right in
+    any case. Under a key, the same request is one operation, whatever is there when it is sent again, until the
+    operation is removed. The key is the shop's, as its operations are: a client may have got another API key meanwhile.
+
+    Raise `CountNotConfirmed`, `FilterTooWide`, `InvalidDecision`, `KeyReused`, or `Forbidden` without the scopes of the
+    act.
     """
 
     _unit_of_work: UnitOfWork
     _new_id: NewId
     _now: Clock
 
-    async def __call__(self, by: Principal, wanted: BulkRequest, *, count: int | None = None) -> Job:
+    async def __call__(
+        self, by: Principal, call: BulkRequest | Keyed[BulkRequest], *, shown: Confirmation | None = None
+    ) -> Job:
+        wanted = call.call if isinstance(call, Keyed) else call
         _expect(by, needs_of(wanted.arguments()))
         wanted.expect_valid()
+        id_ = JobId(call.key.order_id if isinstance(call, Keyed) else self._new_id())
         async with self._unit_of_work.reading() as tx:
+            if (started := await _started(tx, id_, wanted)) is not None:
+                return started
             found = await measure(tx, wanted.only)
-        if count != found.count and (count is not None or found.needs_count):
-            raise CountNotConfirmed(f"there are {found.count} of them now: send this as the count", field="count")
+        found.expect(shown or Confirmation())
         caller = caller_of(by)
         noted = {**wanted.arguments(), "count": found.count}
         job = new_job(
-            id=JobId(self._new_id()),
+            id=id_,
             kind=BULK,
             arguments=noted | {"by": {"key_id": caller.key_id, "request_id": caller.request_id}},
             now=self._now(),
         )
         async with self._unit_of_work() as tx:
+            # Files may outlive the job of an earlier operation under the key. They are looked for first: those of one
+            # that was started since, by the same request sent twice at once, are then those of a job that is found.
+            left = [name for name in (CHOSEN, ITEMS) if await tx.files.get(job.id, name) is not None]
+            if (started := await _started(tx, id_, wanted)) is not None:
+                return started
+            for name in left:
+                await tx.files.remove(job.id, name)
             await tx.jobs.add_many([job])
+            # Of two transactions that have both got here, one is aborted.
             await tx.files.append(StoredFile(job_id=job.id, name=CHOSEN), json.dumps(found.ids).encode(), {})
             await tx.audit.add_many([_entry(by, "started", job, self._now(), noted, wanted.reason)])
         return job
 
 
+async def _started(tx: Transaction, id_: JobId, wanted: BulkRequest) -> Job | None:
+    """Return the operation that an earlier request under the same key has started. Raise `KeyReused`."""
+    job = (await tx.jobs.get_many({id_})).get(id_)
+    if job is not None and (job.kind != BULK or BulkRequest.of(job.arguments) != wanted):
+        raise KeyReused
+    return job
+
+
+@frozen
+class BulkFound:
+    """Some operations, newest first. The list goes on after `looked_to`, if there are others."""
+
+    operations: Sequence[BulkOperation]
+    looked_to: JobPlace | None
+
+
 @frozen
 class ListBulk:
-    """A page of the operations that the caller may look at, newest first."""
+    """A page of the operations that the caller may look at, newest first.
+
+    It looks at a bounded number of operations, so it may have fewer than `limit`, or none, while there are more.
+    """
 
     _unit_of_work: UnitOfWork
+    _stretch: int = field(default=250, kw_only=True)
 
-    async def __call__(self, by: Principal, *, before: JobPlace | None = None, limit: int) -> Sequence[BulkOperation]:
-        shown: list[Job] = []
+    async def __call__(self, by: Principal, *, before: JobPlace | None = None, limit: int) -> BulkFound:
         async with self._unit_of_work.reading() as tx:
-            while len(shown) < limit:
-                jobs = await tx.jobs.page(kind=BULK, status=None, before=before, limit=limit)
-                shown += [job for job in jobs if by.scopes.issuperset(looks_of(job.arguments))]
-                if len(jobs) < limit:
-                    break
-                before = place_of(jobs[-1])
-            return [await _operation(tx, job) for job in shown[:limit]]
+            jobs = await tx.jobs.page(kind=BULK, status=None, before=before, limit=self._stretch)
+            visible = [job for job in jobs if by.scopes.issuperset(looks_of(job.arguments))]
+            shown = visible[:limit]
+            items = await tx.files.get_many([job.id for job in shown], ITEMS)
+        operations = [BulkOperation(job, BulkRequest.of(job.arguments), items.get(job.id)) for job in shown]
+        if len(visible) > limit:
+            return BulkFound(operations, place_of(shown[-1]))
+        return BulkFound(operations, place_of(jobs[-1]) if len(jobs) == self._stretch else None)
 
 
 @frozen
@@ -169,7 +207,7 @@ class StopBulk:
 async def _tell_in_flight(tx: Transaction, job: Job) -> None:
     file = await tx.files.get(job.id, ITEMS)
     if file is not None and (state := BulkState.of(file.state)).in_flight:
-        why = "it was replayed, and the operation was stopped before anything came of it"
+        why = f"{AWAITED[job.arguments['act']]}, and the operation was stopped before anything came of it"
         results = [ItemResult(id_, OPEN, why) for id_ in state.in_flight]
         await noted(tx, file, results, evolve(state, in_flight=()))
 

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 from typing import Final
 
+from application.operations.results import DONE, FAILED, CameOf, ItemResult
 from application.ports.persistence import Transaction
 from domain.dead_letter import DeadLetter
 from domain.dead_letter_groups import Cause, cause_in
@@ -12,17 +13,29 @@ from domain.orders.order import Order
 _PAGE: Final = 500
 
 
-async def came_of(tx: Transaction, ids: Collection[int], *, since: int) -> dict[int, Cause | None]:
-    """Return the outcomes that are known: None where the message was processed, or the cause of its new dead letter.
+async def came_of_replays(tx: Transaction, ids: Collection[int], *, since: int) -> CameOf:
+    """Tell which messages were processed, and which are dead letters again.
 
-    `since` is the id of the newest letter before the replay.
+    `since` is the id of the newest letter before the replay. The same error in the same queue stops the operation.
     """
     letters = await tx.dead_letters.get_many(ids)
     events = {id_: letter.event for id_, letter in letters.items() if letter.event is not None}
     orders = await tx.orders.get_many({event.order_id for event in events.values()})
     again = await _dead_again(tx, [letters[id_] for id_ in events], since)
-    done = {id_: None for id_, event in events.items() if _is_done(event, orders.get(event.order_id))}
-    return {**done, **again}
+    done = {id_: ItemResult(id_, DONE) for id_, event in events.items() if _is_done(event, orders.get(event.order_id))}
+    failed = {id_: ItemResult(id_, FAILED, _in_words(cause)) for id_, cause in again.items()}
+    repeated = sorted(cause for id_, cause in again.items() if (cause.queue, cause.error) == _failure(letters[id_]))
+    stopped = f"the same failure came again: {repeated[0].error}" if repeated else ""
+    return CameOf({**done, **failed}, stopped)
+
+
+def _in_words(cause: Cause) -> str:
+    return f"it failed again: {cause.error}{f' in {cause.place}' if cause.place else ''}"
+
+
+def _failure(letter: DeadLetter) -> tuple[str, str]:
+    cause = cause_in(letter.consumer, letter.message.reason)
+    return cause.queue, cause.error
 
 
 async def _dead_again(tx: Transaction, replayed: Sequence[DeadLetter], since: int) -> dict[int, Cause]:

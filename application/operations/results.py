@@ -1,20 +1,25 @@
 """What became of the items of a bulk operation."""
 
 import json
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Final
 
 from attrs import frozen
 
-from application.operations.bulk import BulkState
+from application.operations.bulk import Act, BulkState
 from application.ports.files import StoredFile
 from application.ports.persistence import Transaction
 
 DONE: Final = "done"
 FAILED: Final = "failed"
 SKIPPED: Final = "skipped"
-# It was replayed, and there is no outcome.
+# It was replayed, or its payment asked for, and there is no outcome.
 OPEN: Final = "open"
+# What was done with an item whose outcome is awaited.
+AWAITED: Final[Mapping[Act, str]] = MappingProxyType(
+    {"replay": "it was replayed", "retry": "its payment was asked for"}
+)
 
 
 @frozen
@@ -24,6 +29,17 @@ class ItemResult:
     id: int | str
     outcome: str
     reason: str = ""
+
+
+@frozen
+class CameOf:
+    """What is known by now of items that a worker, and perhaps the payment provider, have to deal with.
+
+    `results` has an item, by its id, once its outcome is known. `stopped` says why no further one is to be taken.
+    """
+
+    results: Mapping[Any, ItemResult]
+    stopped: str = ""
 
 
 def in_words(error: Exception) -> str:

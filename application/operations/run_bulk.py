@@ -1,6 +1,7 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final
 
 from attrs import evolve, field, frozen
@@ -12,30 +13,41 @@ from application.execution.working_for import WorkingFor
 from application.jobs.files import whole_file
 from application.jobs.kinds import Progress, hold
 from application.messaging.decide_dead_letters import DiscardDeadLetters, ReplayDeadLetters
-from application.operations.act_on_orders import ActOnOrders
-from application.operations.bulk import CHOSEN, ITEMS, ON_ORDERS, BulkRequest, BulkState, UnknownBulkOperation
-from application.operations.replayed import came_of
-from application.operations.results import DONE, FAILED, OPEN, SKIPPED, ItemResult, in_words, noted
+from application.operations.act_on_orders import ActOnOrders, came_of_retries
+from application.operations.bulk import (
+    CHOSEN,
+    ITEMS,
+    ON_ORDERS,
+    Act,
+    BulkRequest,
+    BulkState,
+    ChosenOrders,
+    UnknownBulkOperation,
+)
+from application.operations.replayed import came_of_replays
+from application.operations.results import AWAITED, DONE, FAILED, OPEN, SKIPPED, ItemResult, in_words, noted
 from application.ports.audit import Caller
 from application.ports.environment import Elapsed
 from application.ports.files import StoredFile
 from application.ports.persistence import Transaction, UnitOfWork
 from domain.dead_letter import DeadLetter, UnknownDeadLetter
-from domain.dead_letter_groups import Cause, cause_in
 from domain.errors import DomainError, IllegalTransition
 from domain.jobs.job import Job
 
-# How many messages are replayed before their outcomes are awaited. The last size repeats.
+# How many messages are replayed, or payments asked for, before their outcomes are awaited. The last size repeats.
 WAVES: Final = (1, 10, 100)
 # After so many that can't be replayed, and none that could, nothing says that the others can be.
 _HOPELESS: Final = 10
-# Items that are only marked in one transaction.
+# Items that are decided about in one transaction.
 _BATCH: Final = 100
 # Seconds for which the outcome of a wave is awaited: longer than a message takes to fail eight times.
 _PATIENCE: Final = 120.0
 # Seconds between two looks: at first, since a worker is quick, and at last.
 _FIRST_PAUSE: Final = 0.02
 _LONGEST_PAUSE: Final = 1.0
+_NOTHING: Final[Mapping[Act, str]] = MappingProxyType(
+    {"replay": "nothing came of a replay", "retry": "nothing came of a payment"}
+)
 
 
 @frozen
@@ -48,7 +60,8 @@ class RunBulk:
 
     A replay begins with few messages, waits for their outcomes, and goes on with more. It stops when a message fails
     again with its earlier error or has no outcome for two minutes, when all messages of a wave fail, and when the first
-    ten can't be replayed at all.
+    ten can't be replayed at all. Payments are asked for again in the same way, since the provider may just have come
+    back. That stops when one has no outcome for two minutes. A payment that is declined says nothing of the others.
     """
 
     _unit_of_work: UnitOfWork
@@ -75,42 +88,51 @@ class RunBulk:
         self, job: Job, wanted: BulkRequest, file: StoredFile, state: BulkState, chosen: Sequence[Any]
     ) -> StoredFile:
         if state.in_flight:
-            return await self._settle(job, file, state, since=chosen[-1])
+            return await self._settle(job, wanted, file, state, since=chosen[-1])
         ids = _next(wanted, state, chosen)
         if not ids:
             return await self._note(job, file, [], evolve(state, whole=True))
         if state.stopped:
             skipped = [ItemResult(id_, SKIPPED, state.stopped) for id_ in ids]
             return await self._note(job, file, skipped, evolve(state, taken=state.taken + len(ids)))
-        try:
-            return await self._act(job, wanted, file, state, ids)
-        except Trouble:
-            raise
-        except Exception:  # noqa: BLE001 - any item may have caused it
-            # An item that can't be written must not block the others.
-            return await self._act_alone(job, wanted, file, state, ids[0])
-
-    async def _act_alone(
-        self, job: Job, wanted: BulkRequest, file: StoredFile, state: BulkState, id_: Any
-    ) -> StoredFile:
-        try:
-            return await self._act(job, wanted, file, state, [id_])
-        except Trouble:
-            raise
-        except Exception as error:  # noqa: BLE001 - any error becomes the result of the item
-            refused = [ItemResult(id_, FAILED, in_words(error))]
-            return await self._note(job, file, refused, _after(wanted, evolve(state, taken=state.taken + 1), refused))
+        while True:
+            try:
+                return await self._act(job, wanted, file, state, ids)
+            except Trouble:
+                raise
+            except Exception as error:  # noqa: BLE001 - any item may have caused it
+                # One that can't be read or written keeps no other from being done: it is found by halves.
+                if len(ids) == 1:
+                    refused = [ItemResult(ids[0], FAILED, in_words(error))]
+                    taken = evolve(state, taken=state.taken + 1)
+                    return await self._note(job, file, refused, _after(wanted, taken, refused))
+            ids = ids[: len(ids) // 2]
 
     async def _act(
         self, job: Job, wanted: BulkRequest, file: StoredFile, state: BulkState, ids: Sequence[Any]
     ) -> StoredFile:
-        taken = evolve(state, taken=state.taken + len(ids))
+        if wanted.act in ON_ORDERS:
+            return await self._act_on(job, wanted, file, state, ids)
         async with self._unit_of_work() as tx:
             await hold(tx, job)
-            if wanted.act in ON_ORDERS:
-                told = await self._act_on_orders(tx, wanted.act, Caller(**job.arguments["by"]), ids)
+            return await self._decide(tx, job, wanted, file, evolve(state, taken=state.taken + len(ids)), ids)
+
+    async def _act_on(
+        self, job: Job, wanted: BulkRequest, file: StoredFile, state: BulkState, ids: Sequence[str]
+    ) -> StoredFile:
+        # What a filter finds is recorded.
+        is_named = isinstance(wanted.only, ChosenOrders) and wanted.only.ids
+        accepted = await self._act_on_orders.accepted(ids) if is_named else {}
+        by, most = Caller(**job.arguments["by"]), _wave(state)
+        async with self._unit_of_work() as tx:
+            await hold(tx, job)
+            told = await self._act_on_orders(tx, wanted.act, by, ids, accepted=accepted, most=most)
+            taken = evolve(state, taken=state.taken + len(told))
+            if wanted.act != "retry":
                 return await noted(tx, file, told, taken)
-            return await self._decide(tx, job, wanted, file, taken, ids)
+            asked = [each.id for each in told if each.outcome == DONE]
+            others = [each for each in told if each.outcome != DONE]
+            return await noted(tx, file, others, evolve(taken, wave=taken.wave + bool(asked), in_flight=asked))
 
     async def _decide(  # noqa: PLR0913, PLR0917 - what is decided, and where it is noted
         self, tx: Transaction, job: Job, wanted: BulkRequest, file: StoredFile, taken: BulkState, ids: Sequence[int]
@@ -128,28 +150,28 @@ class RunBulk:
             return await noted(tx, file, refused, evolve(after, in_flight=decided))
         return await noted(tx, file, [*refused, *(ItemResult(id_, DONE) for id_ in decided)], after)
 
-    async def _settle(self, job: Job, file: StoredFile, state: BulkState, *, since: int) -> StoredFile:
-        """Wait for what comes of the messages that were replayed. What fails again is a letter after `since`."""
-        until, pause = self._elapsed() + self._patience, _FIRST_PAUSE
+    async def _settle(
+        self, job: Job, wanted: BulkRequest, file: StoredFile, state: BulkState, *, since: Any
+    ) -> StoredFile:
+        """Wait for what comes of what was replayed or asked for. What fails again is a letter after `since`."""
+        until, pause, ids = self._elapsed() + self._patience, _FIRST_PAUSE, state.in_flight
         while True:
             async with self._unit_of_work.reading() as tx:
-                known = await came_of(tx, state.in_flight, since=since)
-                letters = await tx.dead_letters.get_many(state.in_flight)
-            if len(known) == len(state.in_flight) or self._elapsed() >= until:
+                if wanted.act == "retry":
+                    came = await came_of_retries(tx, [str(id_) for id_ in ids])
+                else:
+                    came = await came_of_replays(tx, [int(id_) for id_ in ids], since=since)
+            if len(came.results) == len(ids) or self._elapsed() >= until:
                 break
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
-        results = [_result(id_, known, self._patience) for id_ in state.in_flight]
-        repeated = sorted(
-            cause
-            for id_, cause in known.items()
-            if cause is not None and (cause.queue, cause.error) == _failure(letters[id_])
-        )
-        stopped = f"the same failure came again: {repeated[0].error}" if repeated else ""
-        if not stopped and all(result.outcome == FAILED for result in results):
+        why = f"{AWAITED[wanted.act]}, and nothing came of it within {self._patience:g} s"
+        results = [came.results.get(id_) or ItemResult(id_, OPEN, why) for id_ in ids]
+        stopped = came.stopped
+        if not stopped and wanted.act == "replay" and all(result.outcome == FAILED for result in results):
             stopped = f"all {len(results)} of a wave failed: {results[0].reason}"
         if not stopped and any(result.outcome == OPEN for result in results):
-            stopped = f"nothing came of a replay for {self._patience:g} s: is a worker at work, and the provider there?"
+            stopped = f"{_NOTHING[wanted.act]} for {self._patience:g} s: is a worker at work, and the provider there?"
         return await self._note(job, file, results, evolve(state, in_flight=(), stopped=stopped))
 
     async def _note(self, job: Job, file: StoredFile, results: Sequence[ItemResult], state: BulkState) -> StoredFile:
@@ -167,8 +189,12 @@ async def _chosen(tx: Transaction, job: Job) -> list[Any]:
 
 
 def _next(wanted: BulkRequest, state: BulkState, chosen: Sequence[Any]) -> Sequence[Any]:
-    most = WAVES[min(state.wave, len(WAVES) - 1)] if wanted.act == "replay" and not state.stopped else _BATCH
+    most = _wave(state) if wanted.act == "replay" and not state.stopped else _BATCH
     return chosen[state.taken : state.taken + most]
+
+
+def _wave(state: BulkState) -> int:
+    return WAVES[min(state.wave, len(WAVES) - 1)]
 
 
 def _after(wanted: BulkRequest, state: BulkState, refused: Sequence[ItemResult]) -> BulkState:
@@ -184,17 +210,3 @@ def _refused(id_: int, error: Exception) -> ItemResult:
     # Somebody else was quicker. Nothing is wrong with that.
     is_decided = isinstance(error, IllegalTransition | UnknownDeadLetter)
     return ItemResult(id_, SKIPPED if is_decided else FAILED, in_words(error))
-
-
-def _result(id_: int, known: Mapping[int, Cause | None], patience: float) -> ItemResult:
-    if id_ not in known:
-        return ItemResult(id_, OPEN, f"it was replayed, and nothing came of it within {patience:g} s")
-    cause = known[id_]
-    if cause is None:
-        return ItemResult(id_, DONE)
-    return ItemResult(id_, FAILED, f"it failed again: {cause.error}{f' in {cause.place}' if cause.place else ''}")
-
-
-def _failure(letter: DeadLetter) -> tuple[str, str]:
-    cause = cause_in(letter.consumer, letter.message.reason)
-    return cause.queue, cause.error

@@ -53,20 +53,21 @@ async def change_each_so(
 ) -> list[Order | DomainError]:
     """Change orders as `change_each`, each in its own way."""
     async with unit_of_work() as tx:
-        return await change_within(tx, changes, find=find)
+        orders = await tx.orders.get_many({order_id_in(call) for call, _ in changes}, lock=True)
+        return await change_locked(tx, orders, changes, find=find)
 
 
-async def change_within(
+async def change_locked(
     tx: Transaction,
+    orders: Mapping[OrderId, Order],
     changes: Sequence[tuple[OrderCall, Change]],
     *,
     find: Callable[[Order | None, OrderId], Order] = existing,
 ) -> list[Order | DomainError]:
-    """Change orders as `change_each_so`, in this transaction."""
+    """Change orders as `change_each_so`, in this transaction, which has read and locked them."""
     outcomes: list[Order | DomainError] = []
     changed: list[tuple[Order, Event]] = []
     entries: list[AuditEntry] = []
-    orders = await tx.orders.get_many({order_id_in(call) for call, _ in changes}, lock=True)
     for call, change in changes:
         order_id = order_id_in(call)
         try:

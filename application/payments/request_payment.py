@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from attrs import frozen
@@ -9,6 +9,7 @@ from application.orders.changing import existing
 from application.ports.environment import Clock
 from application.ports.persistence import Transaction, UnitOfWork
 from domain.errors import DomainError
+from domain.ids import OrderId
 from domain.orders.events import PaymentRequested
 from domain.orders.order import Order
 from domain.payments.payment import Payment
@@ -26,13 +27,18 @@ class RequestPayment:
 
     async def __call__(self, calls: Sequence[OrderCall | Keyed[OrderCall]]) -> Sequence[Outcome]:
         async with self._unit_of_work() as tx:
-            return await once(tx, calls, partial(self.within, tx))
+            return await once(tx, calls, partial(self._within, tx))
 
-    async def within(self, tx: Transaction, calls: Sequence[OrderCall]) -> list[Order | DomainError]:
-        """Do it in this transaction."""
+    async def _within(self, tx: Transaction, calls: Sequence[OrderCall]) -> list[Order | DomainError]:
+        orders = await tx.orders.get_many({order_id_in(call) for call in calls}, lock=True)
+        return await self.locked(tx, orders, calls)
+
+    async def locked(
+        self, tx: Transaction, orders: Mapping[OrderId, Order], calls: Sequence[OrderCall]
+    ) -> list[Order | DomainError]:
+        """Do it in this transaction, which has read and locked the orders."""
         outcomes: list[Order | DomainError] = []
         requested: list[tuple[Order, PaymentRequested]] = []
-        orders = await tx.orders.get_many({order_id_in(call) for call in calls}, lock=True)
         for call in calls:
             order_id = order_id_in(call)
             try:

@@ -305,8 +305,11 @@ TRIAL: Final = TrialBody(
 )
 DEAD_LETTERS: Final = DeadLettersBody([replace(DEAD_LETTER, message=UNSET)], None)
 _OF_A_GROUP: Final = CauseFilterBody(queue=_GROUP.queue, error=_GROUP.error, place=_GROUP.place)
-START_BULK: Final = StartBulkBody(act="replay", filter=_OF_A_GROUP, reason="the ledger is mended", count=300)
-MEASURED: Final = MeasuredBody(300, more=False, needs_count=True)
+_DIGEST: Final = "2c26b46b68ffc68ff99b453c1d304134"
+START_BULK: Final = StartBulkBody(
+    act="replay", filter=_OF_A_GROUP, reason="the ledger is mended", count=300, digest=_DIGEST
+)
+MEASURED: Final = MeasuredBody(300, _DIGEST, more=False, needs_count=True)
 BULK: Final = BulkBody(
     job_id=JOB.job_id,
     act="replay",

@@ -32,7 +32,7 @@ from application.imports.stock import ReferenceReused
 from application.intake.place_order import KeyUndecided
 from application.intake.queue_orders import DatabaseNeeded
 from application.intake.unrecorded import NotYetRecorded
-from application.operations.bulk import CountNotConfirmed, UnknownBulkOperation
+from application.operations.bulk import CountNotConfirmed, FilterTooWide, UnknownBulkOperation
 from application.orders.queued_changes import TooManyChangesWait
 from application.ports.carts import CartsUnsupported
 from application.ports.rows import UnreadableFile
@@ -157,9 +157,17 @@ KINDS: Final[Mapping[type[Exception], Kind]] = MappingProxyType(
         CountNotConfirmed: Kind(
             HTTPStatus.CONFLICT,
             CountNotConfirmed.code,
-            "The count is not confirmed",
-            "The operation is about more than 100 items, or about another number of them than was sent.",
-            "Look at what it would be about, and send the count that the detail names.",
+            "The items are not confirmed",
+            "The operation is about more than 100 items, or about others than the count and the digest say.",
+            "Look at what it would be about, with `dry_run`, and send the count and the digest of that.",
+            is_told=True,
+        ),
+        FilterTooWide: Kind(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            FilterTooWide.code,
+            "Too many orders would have to be looked through",
+            "Nothing in the filter leads to few orders: 50,000 or more would have to be looked through.",
+            "Narrow the filter, as by `user_id`, `email`, `external_id`, one `status`, or a time.",
             is_told=True,
         ),
         UnknownDeadLetter: Kind(

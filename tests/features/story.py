@@ -43,6 +43,8 @@ class Story:
 
     # How many orders the person on duty has counted.
     counted: int = 0
+    # What of that is sent back.
+    shown: dict[str, object] = field(factory=dict)
 
     # The dead letter about her order that was seen last.
     letter: int = 0
@@ -135,11 +137,10 @@ class Story:
     def act_on_all(self, act: str, reason: str, *, dry_run: bool = False) -> None:
         """Do something with all orders of the customer, or count them. What was counted is sent back."""
         wanted = {"act": act, "reason": reason, "orders": {"user_id": self.customer}, "dry_run": dry_run}
-        told = self.asks_as_before(
-            "POST", "/bulk-operations", wanted | ({"count": self.counted} if self.counted else {})
-        )
+        told = self.asks_as_before("POST", "/bulk-operations", wanted | self.shown)
         if self.status == HTTPStatus.OK:
             self.counted = told["count"]
+            self.shown = {name: told[name] for name in ("count", "digest")}
         elif self.status == HTTPStatus.ACCEPTED:
             self.jobs.append(told["job_id"])
         else:

@@ -974,8 +974,8 @@ def the_person_cancels_as_shown(story: Story) -> None:
 def the_person_cancels_what_is_found(story: Story, reason: str) -> None:
     q = f"customer:{story.customer}"
     shown = story.visit(f"/console/orders/many?act=cancel&q={q}")
-    [count] = re.findall(r'name="count" value="(\d+)"', shown)
-    begun = story.submit("/console/bulk-operations", act="cancel", q=q, count=count, reason=reason)
+    sent = dict(re.findall(r'name="(count|digest)" value="([^"]+)"', shown))
+    begun = story.submit("/console/bulk-operations", act="cancel", q=q, reason=reason, **sent)
     story.jobs.append(begun.location.rpartition("/")[2].partition("?")[0])
 
 

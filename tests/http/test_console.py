@@ -440,6 +440,11 @@ async def test_the_relay_that_leads_is_named(shop: Shop, visitor: Visitor) -> No
     assert f'Leads since</dt><dd><time datetime="{shop.clock().isoformat(timespec="milliseconds")}"' in html
 
 
+def digest_in(html: str) -> str:
+    [found] = set(re.findall(r'name="digest" value="([0-9a-f]{32})"', html))
+    return str(found)
+
+
 async def test_orders_are_chosen_by_a_search_or_one_by_one_and_counted_before_they_are_cancelled(
     shop: Shop, visitor: Visitor
 ) -> None:
@@ -453,7 +458,11 @@ async def test_orders_are_chosen_by_a_search_or_one_by_one_and_counted_before_th
         assert 'role="alert"' in await text_of(visitor, f"/console/orders/many?act=cancel&{nothing}")
     assert (await visitor.get("/console/orders/many")).headers["Location"] == "/console/orders"
 
-    sent = f"act=cancel&id={one.id}&count=1&reason=a+wrong+price"
+    html = await text_of(visitor, f"/console/orders/many?act=cancel&id={one.id}&q=")
+    sent = f"act=cancel&id={one.id}&count=1&digest={digest_in(html)}&reason=a+wrong+price"
+    for unseen in ("", "0" * 32):
+        other = sent.replace(digest_in(html), unseen)
+        assert (await visitor.send("POST", "/console/bulk-operations", other)).status_code == 409
     begun = await visitor.send("POST", "/console/bulk-operations", sent)
     await work(shop)
     html = await text_of(visitor, begun.headers["Location"])
@@ -466,7 +475,7 @@ async def test_orders_are_chosen_by_a_search_or_one_by_one_and_counted_before_th
     html = await text_of(visitor, "/console/orders/many?act=cancel&q=customer:3")
     assert "Cancel 101 orders?" in html
     assert "Type 101 to confirm" in html
-    search = "act=cancel&q=customer:3&reason=a+wrong+price"
+    search = f"act=cancel&q=customer:3&digest={digest_in(html)}&reason=a+wrong+price"
     for wrong in ("", "100"):
         refused = await visitor.send("POST", "/console/bulk-operations", f"{search}&count={wrong}")
         assert refused.status_code == 409

@@ -8,7 +8,7 @@ from application.access.principal import SYSTEM
 from domain.dead_letter import DeadMessage
 from domain.orders.status import OrderStatus
 from entrypoints.http.routes.route import Route
-from tests.http.test_console import ADDRESSES, NOWHERE, Visitor, app_for, routes_of, text_of
+from tests.http.test_console import ADDRESSES, NOWHERE, Visitor, app_for, digest_in, routes_of, text_of
 from tests.unit.builders import NOW
 from tests.unit.shop import Shop
 from tests.unit.webhooks import Webhooks
@@ -196,9 +196,8 @@ async def test_a_wrong_count_does_nothing_and_keeps_the_reason(shop: Shop, ana: 
     assert page.count("data-open") == 1
     assert shop.store.jobs == {}
     # What stands in the form now is right.
-    assert (
-        await ana.send("POST", "/console/bulk-operations", form.replace(f"count={count}", "count=3"))
-    ).status_code == 303
+    right = form.replace(f"count={count}", f"count=3&digest={digest_in(page)}")
+    assert (await ana.send("POST", "/console/bulk-operations", right)).status_code == 303
 
 
 async def test_a_wrong_count_of_orders_does_nothing_and_keeps_the_reason(shop: Shop, ana: Visitor) -> None:
@@ -216,7 +215,9 @@ async def test_a_wrong_count_of_orders_does_nothing_and_keeps_the_reason(shop: S
 async def test_the_page_of_a_group_tells_of_what_is_running_on_it(shop: Shop, ana: Visitor) -> None:
     await set_aside(shop, b"1", b"2")
     await set_aside(shop, b"3", reason="ValueError in a.b: 'x'")
-    response = await ana.send("POST", "/console/bulk-operations", f"act=replay&{GROUP}&count=2&reason=")
+    shown = await text_of(ana, f"/console/dead-letters/group?{GROUP}")
+    form = f"act=replay&{GROUP}&count=2&digest={digest_in(shown)}&reason="
+    response = await ana.send("POST", "/console/bulk-operations", form)
     progress = response.headers["Location"].partition("?")[0]
     told = f'A replay of 2 messages is running: 0 have an outcome. <a id="running-{progress[-36:]}" href="{progress}">'
     here, everywhere = f"/console/dead-letters/group?{GROUP}", "/console/dead-letters"

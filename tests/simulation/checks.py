@@ -192,6 +192,15 @@ def imports(store: MemoryStore, diary: Diary) -> Iterator[str]:
             yield f"{name} has {rows} rows, and is told of otherwise: {told.content!r}"
 
 
+def operations(store: MemoryStore, diary: Diary) -> Iterator[str]:
+    """Under one key, one bulk operation is started, and once."""
+    for key, ids in diary.operations.items():
+        if len(ids) > 1:
+            yield f"under the key {key.value} {len(ids)} bulk operations were started"
+    started = Counter(entry.subject for entry in store.audit if entry.action == "bulk_operation.started")
+    yield from (f"{subject} was started {times} times" for subject, times in started.items() if times > 1)
+
+
 def bulk(store: MemoryStore) -> Iterator[str]:
     """Each item of a bulk operation is told of once, and each letter is decided once and told as done once."""
     done: Counter[int] = Counter()

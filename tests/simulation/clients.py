@@ -24,7 +24,7 @@ from application.intake.order_request import OrderRequest, RequestedItem
 from application.intake.place_order import is_of_the_moment
 from application.intake.queue_orders import Queued
 from application.intake.unrecorded import NotYetRecorded
-from application.operations.bulk import BulkRequest
+from application.operations.bulk import BulkRequest, ChosenOrders
 from application.orders.change_details import DetailsChange
 from application.orders.queued_changes import ChangeQueued
 from application.ports.idempotency import IdempotencyKey, scope_of
@@ -102,6 +102,8 @@ class Diary:
     not_found: set[OrderId] = field(factory=set)
     # How many rows each import had, and its job, if there was an answer.
     imported: dict[str, tuple[int, JobId | None]] = field(factory=dict)
+    # The operations that were answered under each key.
+    operations: defaultdict[IdempotencyKey, set[JobId]] = field(factory=lambda: defaultdict(set))
     # Changes that were accepted before their order was recorded.
     waiting: dict[JobId, OrderId] = field(factory=dict)
     # What the one client of an order has asked to become of it, in sequence, and whether it was taken.
@@ -407,7 +409,18 @@ class Client:
         wanted = BulkRequest(
             act=self._chance.choice(("discard", "discard", "replay")), only=CauseFilter(), reason="simulated"
         )
-        answer = await self._ask("decide", lambda shop: shop.start_bulk(SYSTEM, wanted))
+        call = Keyed(wanted, IdempotencyKey("bulk", f"{self._name} {self._chance.random()}"), "the same")
+        # Until there is an answer, and now and then once more: under its key it is one operation.
+        for _ in range(8):
+            answer = await self._ask("decide", lambda shop: shop.start_bulk(SYSTEM, call))
+            if isinstance(answer, Job):
+                self._diary.operations[call.key].add(answer.id)
+                if self._chance.random() < _IS_SATISFIED:
+                    break
+            await asyncio.sleep(0.2 * self._chance.random())
+        pending = BulkRequest(act="cancel", only=ChosenOrders(only={"status": ["PENDING"]}))
+        await self._ask("count orders", lambda shop: shop.measure_bulk(SYSTEM, pending))
+        await self._ask("list operations", lambda shop: shop.list_bulk(SYSTEM, limit=5))
         if isinstance(answer, Job):
             await self._follow(answer.id)
 

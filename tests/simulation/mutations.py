@@ -40,6 +40,7 @@ from application.messaging.by_order import ByOrder
 from application.messaging.relay import RelayEvents
 from application.messaging.subscriptions import QUEUE_OF
 from application.operations.bulk import ITEMS
+from application.operations.bulk_operations import StartBulk
 from application.orders.queued_changes import MakeChange
 from application.payments.pipeline import Answered, ProviderPipeline
 from application.payments.process_payment import ProcessPayment
@@ -930,6 +931,13 @@ class _NotesRowsAfterwards(_Transactions):
                 await tx.files.append(*noted)
 
 
+class _StartsAnew(StartBulk):
+    """Whatever key the request has."""
+
+    async def __call__(self, by: Any, call: Any, **shown: Any) -> Any:
+        return await super().__call__(by, call.call, **shown)
+
+
 class _TellsOfRepairsBefore(RunReconciliation):
     """In a transaction of its own, before the run has ended."""
 
@@ -1157,6 +1165,10 @@ MUTATIONS: Final = (
         # A step of the clock ends the lease of a worker that goes on.
         "lets two writers of a file mix",
         Parts(unit_of_work=_LetsWritersMix, weather={"errand": "exports", "embedded": False, "clock_steps": 8}),
+    ),
+    Mutation(
+        "starts a bulk operation anew each time that it is asked for",
+        Parts(classes={"StartBulk": _StartsAnew}, weather=DECISIONS),
     ),
     Mutation(
         "notes what a bulk operation has done after it is committed",

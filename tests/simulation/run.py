@@ -398,6 +398,7 @@ class _Run:
         self._findings += checks.messages(store, self._diary)
         self._findings += checks.exports(store)
         self._findings += checks.bulk(store)
+        self._findings += checks.operations(store, self._diary)
         self._findings += checks.reconciliations(store)
         self._findings += checks.imports(store, self._diary)
         self._findings += checks.changes(store, self._diary)

@@ -8,7 +8,7 @@ from attrs import asdict
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from application.messaging.subscriptions import WORK_QUEUES
-from application.operations.bulk import MOST_CHOSEN, ON_ORDERS, Act, BulkRequest, ChosenOrders, Measured
+from application.operations.bulk import MOST_CHOSEN, ON_ORDERS, Act, BulkRequest, ChosenOrders, Confirmation, Measured
 from application.operations.bulk_operations import BulkOperation
 from domain.dead_letter_groups import CauseFilter
 from domain.ids import MAX_ID, OrderId
@@ -56,7 +56,7 @@ class ChosenOrdersBody(OrderFilterBody, frozen=True, forbid_unknown_fields=True,
 class StartBulkBody(LookedThrough, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`filter` is for dead letters, and `orders` for orders, which are cancelled or whose payment is asked for again.
 
-    With `dry_run`, the items are counted, and nothing is done. Of more than 100, `count` confirms how many.
+    With `dry_run`, the items are counted, and nothing is done. Of more than 100, `count` and `digest` confirm which.
     """
 
     act: Act
@@ -65,6 +65,11 @@ class StartBulkBody(LookedThrough, frozen=True, kw_only=True, forbid_unknown_fie
     reason: Reason = ""
     dry_run: bool = False
     count: Annotated[int, Meta(ge=0, le=MAX_ID)] | None = None
+    digest: Annotated[str, Meta(pattern="^[0-9a-f]{32}$")] | None = None
+
+    @property
+    def shown(self) -> Confirmation:
+        return Confirmation(self.count, self.digest)
 
     def to_request(self) -> BulkRequest:
         """Raise `InvalidRequest`."""
@@ -80,19 +85,20 @@ class StartBulkBody(LookedThrough, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class MeasuredBody(Struct, frozen=True):
-    """How many items there are. With `more`, there are others, which would be left out."""
+    """How many items there are, and by `digest` which. With `more`, there are others, which would be left out."""
 
     count: int
+    digest: str
     more: bool
     needs_count: bool
 
     @classmethod
     def of(cls, found: Measured) -> "MeasuredBody":
-        return cls(found.count, found.more, found.needs_count)
+        return cls(found.count, found.digest, found.more, found.needs_count)
 
 
 class BulkBody(Struct, frozen=True, kw_only=True):
-    """A bulk operation, and how far it is. `in_flight` were replayed, and have no outcome yet."""
+    """A bulk operation, and how far it is. `in_flight` were replayed or asked for, and have no outcome yet."""
 
     job_id: UUID
     act: Act

@@ -1,3 +1,4 @@
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Final
 
@@ -8,7 +9,7 @@ from quart import request
 from application.access.principal import Principal
 from application.assembly.use_cases import UseCases
 from application.operations.bulk import ITEMS, LOOKS, NEEDS, UnknownBulkOperation
-from application.ports.jobs import place_of
+from application.operations.bulk_operations import BulkOperation
 from application.ports.rows import NDJSON
 from entrypoints.http import examples, query
 from entrypoints.http.bodies.bulk import BulkBody, BulksBody, MeasuredBody, StartBulkBody
@@ -16,9 +17,10 @@ from entrypoints.http.bodies.jobs import JobAcceptedBody
 from entrypoints.http.cursors import Cursors
 from entrypoints.http.decoding import read_json
 from entrypoints.http.downloads import ANSWERS, HONOURS, MEDIA_TYPES, REFUSALS, file_reply
+from entrypoints.http.headers import IDEMPOTENCY_KEY
+from entrypoints.http.idempotency import keyed
 from entrypoints.http.ids import job_id_of
 from entrypoints.http.links import next_page
-from entrypoints.http.pages import page_of
 from entrypoints.http.prefix import here
 from entrypoints.http.replies import Reply, reply
 from entrypoints.http.routes.route import Route
@@ -40,6 +42,7 @@ def bulk_routes(use_cases: UseCases, cursors: Cursors) -> list[Route]:
             example=examples.START_BULK,
             summary="Replay or discard many dead letters, cancel many orders or retry their payment, or count them",
             answers={HTTPStatus.OK: examples.MEASURED, HTTPStatus.ACCEPTED: examples.JOB_ACCEPTED},
+            honours=frozenset({IDEMPOTENCY_KEY}),
             refusals=_CONFLICT,
         ),
         Route(
@@ -89,21 +92,18 @@ class _Handlers:
 
     async def start(self, by: Principal) -> Reply:
         body = await read_json(_START)
+        wanted = body.to_request()
+        call = await keyed(wanted, scope="bulk")
         if body.dry_run:
-            return reply(MeasuredBody.of(await self._use_cases.measure_bulk(by, body.to_request())))
-        job = await self._use_cases.start_bulk(by, body.to_request(), count=body.count)
+            return reply(MeasuredBody.of(await self._use_cases.measure_bulk(by, wanted)))
+        job = await self._use_cases.start_bulk(by, call, shown=body.shown)
         place = here(f"/bulk-operations/{job.id}")
         return reply(JobAcceptedBody(job.id), HTTPStatus.ACCEPTED, ("Location", place))
 
     async def page(self, by: Principal) -> Reply:
-        page = await page_of(
-            self._cursors.of_bulk_operations(),
-            query.parameters(request.query_string, _PAGE),
-            lambda before, limit: self._use_cases.list_bulk(by, before=before, limit=limit),
-            lambda operation: place_of(operation.job),
-        )
-        body = BulksBody([BulkBody.of(each) for each in page.items], page.next)
-        return reply(body, HTTPStatus.OK, *next_page(page.next))
+        found, following = await bulk_page(self._use_cases, self._cursors, by, _PAGE)
+        body = BulksBody([BulkBody.of(each) for each in found], following)
+        return reply(body, HTTPStatus.OK, *next_page(following))
 
     async def get(self, job_id: str, by: Principal) -> Reply:
         return reply(BulkBody.of(await self._use_cases.get_bulk(by, job_id_of(job_id))))
@@ -123,3 +123,13 @@ class _Handlers:
             media_type=MEDIA_TYPES[NDJSON],
             name=f"bulk-{found.request.act}-{ITEMS}.ndjson",
         )
+
+
+async def bulk_page(
+    use_cases: UseCases, cursors: Cursors, by: Principal, parameters: Mapping[str, query.Reader]
+) -> tuple[Sequence[BulkOperation], str | None]:
+    """Return a page of operations as the query asks for it, and the cursor of the next one, if there is one."""
+    sent, places = query.parameters(request.query_string, parameters), cursors.of_bulk_operations()
+    before = places.start(sent["cursor"]) if "cursor" in sent else None
+    found = await use_cases.list_bulk(by, before=before, limit=sent.get("limit", query.DEFAULT_LIMIT))
+    return found.operations, None if found.looked_to is None else places.after(found.looked_to)

@@ -265,7 +265,16 @@ class MemoryShop:
         return [message.content for message in self._runner.run(_awaited(page))]
 
     def job(self, job: str) -> str:
-        self._runner.run(self._run_jobs())
+        async def run() -> None:
+            running = asyncio.create_task(self._run_jobs())
+            # A job may wait for the worker.
+            while not running.done():
+                if self._runs:
+                    await self._relay_and_work()
+                await asyncio.wait([running], timeout=0.005)
+            running.result()
+
+        self._runner.run(run())
         with _refusals():
             return self._runner.run(_awaited(self._use_cases.get_job(SYSTEM, JobId(UUID(job))))).status
 

@@ -13,16 +13,18 @@ import pytest
 from attrs import define, evolve, field
 
 from adapters.codecs.events import decode, encode
+from adapters.memory.caches import MemoryRecentOrders
 from application.access.principal import ANYBODY, Forbidden, Principal, the_system
 from application.access.scopes import Scope
 from application.errors import Aborted, OutcomeUnknown, Unavailable
 from application.intake.order_request import OrderRequest, RequestedItem
+from application.intake.unrecorded import Unrecorded
 from application.jobs.kinds import AttemptEnded, Progress
 from application.messaging.by_order import ByOrder
 from application.messaging.decide_dead_letters import DiscardDeadLetters, ReplayDeadLetters
 from application.operations.act_on_orders import ActOnOrders
-from application.operations.bulk import Act, BulkRequest, CountNotConfirmed
-from application.operations.bulk_operations import StartBulk
+from application.operations.bulk import Act, BulkRequest, Confirmation, CountNotConfirmed
+from application.operations.bulk_operations import MeasureBulk, StartBulk
 from application.operations.run_bulk import RunBulk
 from application.orders.cancel_order import CancelOrder
 from application.payments.pipeline import ProviderPipeline
@@ -62,9 +64,15 @@ async def dead_payments(shop: Shop, count: int) -> None:
 
 async def start(shop: Shop, act: Act = "replay", *, count: int | None = None, **only: str) -> Job:
     """An operation that a worker has begun."""
+    wanted = BulkRequest(act=act, only=CauseFilter(**only), reason="mended")
     starting = StartBulk(shop.unit_of_work, shop.new_id, shop.clock)
-    job = await starting(ANA, BulkRequest(act=act, only=CauseFilter(**only), reason="mended"), count=count)
-    return await begun(shop, job)
+    return await begun(shop, await starting(ANA, wanted, shown=await shown(shop, wanted, count)))
+
+
+async def shown(shop: Shop, wanted: BulkRequest, count: int | None) -> Confirmation:
+    """What somebody sends back who has seen so many, and which they are."""
+    digest = None if count is None else (await MeasureBulk(shop.unit_of_work)(ANA, wanted)).digest
+    return Confirmation(count, digest)
 
 
 async def begun(shop: Shop, job: Job) -> Job:
@@ -88,11 +96,18 @@ class Counted:
         return outcomes
 
 
-def running(shop: Shop, *, patience: float = 60.0) -> tuple[RunBulk, Counted]:
+def running(
+    shop: Shop,
+    *,
+    patience: float = 60.0,
+    unrecorded: Unrecorded | None = None,
+    cancel: Any = None,
+) -> tuple[RunBulk, Counted]:
     replay = Counted(ReplayDeadLetters(shop.unsteady, shop.clock))
     discard = DiscardDeadLetters(shop.unsteady, shop.clock)
     elapsed = asyncio.get_running_loop().time
-    on_orders = ActOnOrders(CancelOrder(shop.unsteady, shop.clock), RequestPayment(shop.unsteady, shop.clock))
+    cancel, pay = cancel or CancelOrder(shop.unsteady, shop.clock), RequestPayment(shop.unsteady, shop.clock)
+    on_orders = ActOnOrders(cancel, pay, unrecorded or Unrecorded(shop.recent, MemoryRecentOrders()))
     return RunBulk(shop.unsteady, replay, discard, on_orders, elapsed, patience=patience), replay  # type: ignore[arg-type]
 
 
@@ -413,7 +428,7 @@ async def test_of_two_attempts_only_the_current_one_writes(shop: Shop) -> None:
 async def test_a_stopped_operation_takes_no_further_item_and_says_who_stopped_it(shop: Shop) -> None:
     await set_aside(shop, b"1")
     wanted = BulkRequest(act="discard", only=CauseFilter(), reason="mended")
-    job = await StartBulk(shop.unit_of_work, shop.new_id, shop.clock)(ANA, wanted, count=None)
+    job = await StartBulk(shop.unit_of_work, shop.new_id, shop.clock)(ANA, wanted)
     stopped = await shop.use_cases.stop_bulk(ANYBODY, job.id)
     assert stopped.job.status is JobStatus.CANCELLED
     assert (await shop.use_cases.stop_bulk(ANYBODY, job.id)).job.status is JobStatus.CANCELLED

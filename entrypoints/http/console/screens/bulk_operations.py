@@ -4,12 +4,19 @@ import json
 from typing import Any, Final, cast
 
 from attrs import frozen
-from quart import request
 
 from application.access.principal import Principal
-from application.operations.bulk import LOOKS, NEEDS, ON_ORDERS, Act, BulkRequest, ChosenOrders, CountNotConfirmed
+from application.operations.bulk import (
+    LOOKS,
+    NEEDS,
+    ON_ORDERS,
+    Act,
+    BulkRequest,
+    ChosenOrders,
+    Confirmation,
+    CountNotConfirmed,
+)
 from application.operations.bulk_operations import BulkOperation
-from application.ports.jobs import place_of
 from domain.dead_letter_groups import CauseFilter
 from domain.jobs.job import FINISHED
 from entrypoints.http import query
@@ -20,9 +27,9 @@ from entrypoints.http.console.requests import RefusedAct, form_pairs
 from entrypoints.http.console.screens.dead_letters import group_page
 from entrypoints.http.console.screens.orders import many_page
 from entrypoints.http.ids import job_id_of, whole_number_of
-from entrypoints.http.pages import page_of
 from entrypoints.http.refusals import InvalidRequest, in_body
 from entrypoints.http.replies import Reply
+from entrypoints.http.routes.bulk import bulk_page
 from entrypoints.http.routes.route import Route
 
 _LIST: Final = {"cursor": query.cursor}
@@ -45,15 +52,10 @@ class _Screens:
     _kit: Kit
 
     async def all(self, by: Principal) -> Reply:
-        page = await page_of(
-            self._kit.cursors.of_bulk_operations(),
-            query.parameters(request.query_string, _LIST),
-            lambda before, limit: self._kit.use_cases.list_bulk(by, before=before, limit=limit),
-            lambda operation: place_of(operation.job),
-        )
-        names = await self._kit.names_of(by, [operation.by for operation in page.items])
+        found, following = await bulk_page(self._kit.use_cases, self._kit.cursors, by, _LIST)
+        names = await self._kit.names_of(by, [operation.by for operation in found])
         return self._kit.pages.page(
-            "bulk_operations.html", by, operations=page.items, names=names, next=page.next, on_orders=ON_ORDERS
+            "bulk_operations.html", by, operations=found, names=names, next=following, on_orders=ON_ORDERS
         )
 
     async def start(self, by: Principal) -> Reply:
@@ -68,9 +70,10 @@ class _Screens:
         else:
             only = CauseFilter(**{name: sent.get(name) for name in ("queue", "error", "place")})
         wanted = BulkRequest(act=cast(Act, act), only=only, reason=sent.get("reason", ""))
+        # A count that is no number is one that is wrong.
+        shown = Confirmation(-1 if count is None else count, sent.get("digest", ""))
         try:
-            # A count that is no number is one that is wrong.
-            job = await self._kit.use_cases.start_bulk(by, wanted, count=-1 if count is None else count)
+            job = await self._kit.use_cases.start_bulk(by, wanted, shown=shown)
         except CountNotConfirmed as error:
             refused = RefusedAct(wanted.act, wanted.reason, f"Nothing is done: {error}")
             if isinstance(only, CauseFilter):

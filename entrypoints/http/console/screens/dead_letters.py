@@ -154,7 +154,7 @@ async def _running(kit: Kit, by: Principal, only: CauseFilter) -> list[BulkOpera
     newest = await kit.parts.ask("bulk operations", kit.use_cases.list_bulk(by, limit=_MOST_RUNNING))
     return [
         each
-        for each in newest.value or ()
+        for each in (newest.value.operations if newest.value else ())
         if each.job.status not in FINISHED
         and isinstance(each.request.only, CauseFilter)
         and each.request.only.meets(only)

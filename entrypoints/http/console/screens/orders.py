@@ -12,7 +12,7 @@ from application.access.principal import Principal
 from application.access.scopes import Scope
 from application.execution.counting import MOST_COUNTED
 from application.exports.request import ExportRequest
-from application.operations.bulk import NEEDS, ON_ORDERS, BulkRequest, ChosenOrders
+from application.operations.bulk import NEEDS, ON_ORDERS, BulkRequest, ChosenOrders, FilterTooWide
 from application.orders.find_by_id_part import IdPart
 from domain.orders.order import Order
 from domain.orders.status import OrderStatus
@@ -118,7 +118,10 @@ class _Screen:
             wanted = BulkRequest(act=act, only=chosen_orders(ids, q, self._kit.now()))
         except InvalidSearch as error:
             return self._page(by, q, Page([], None), problem=error.rule)
-        return await many_page(self._kit, by, wanted, q=q)
+        try:
+            return await many_page(self._kit, by, wanted, q=q)
+        except FilterTooWide as error:
+            return self._page(by, q, Page([], None), problem=str(error))
 
     async def export(self, by: Principal) -> Reply:
         sent = await form()
