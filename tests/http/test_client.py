@@ -6,7 +6,7 @@ import json
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
@@ -34,6 +34,7 @@ from quart import Quart
 from application.access.principal import Principal
 from domain.ids import UserId
 from tests.http.browser import app_over
+from tests.http.test_dead_letters import set_aside
 from tests.http.test_jobs import work
 from tests.unit.builders import NOW
 from tests.unit.shop import Shop
@@ -410,6 +411,84 @@ async def test_an_import_is_started_followed_and_its_results_are_downloaded(shop
     assert (found.status, found.applied, found.rows, found.outcomes) == ("COMPLETED", True, 2, {"added": 1, "bad": 1})
     results = b"".join([part async for part in client.download_results(job_id)])
     assert [json.loads(line)["outcome"] for line in results.splitlines()] == ["added", "bad"]
+
+
+async def test_orders_are_counted_cancelled_once_followed_and_told_of(
+    shop: Shop, network: Network, client: AsyncClient
+) -> None:
+    pen = await shop.sells(stock=200)
+    placed = [await shop.order((pen, 1)) for _ in range(101)]
+    await shop.order((pen, 1), user_id=2)
+    only = {"user_id": 1, "status": ["PENDING"], "placed_before": NOW + timedelta(days=1)}
+    network.faults += [lose_the_answer]
+    seen = await client.count_bulk("cancel", orders=only)
+    assert (seen.count, seen.more, len(seen.digest)) == (101, False, 32)
+    with pytest.raises(RefusedByRules, match="count_not_confirmed"):
+        await client.start_bulk("cancel", orders=only, reason="a wrong price")
+    with pytest.raises(Invalid, match="invalid_decision"):
+        await client.start_bulk("cancel", orders=only, seen=seen)
+    network.faults += [lose_the_request, lose_the_answer, lose_the_answer]
+    job_id = await client.start_bulk("cancel", orders=only, reason="a wrong price", seen=seen)
+    assert list(shop.store.jobs) == [job_id]
+    with pytest.raises(NotFound, match="unknown_bulk_operation"):
+        await anext(client.bulk_results(job_id))
+    looks = client.follow_bulk(job_id, every=0.001)
+    waiting = await anext(looks)
+    assert (waiting.status, waiting.count, waiting.done, waiting.is_finished) == ("AVAILABLE", 101, 0, False)
+    await work(shop)
+    [*_, ended] = [look async for look in looks]
+    assert (ended.status, ended.done, ended.failed, ended.is_finished) == ("COMPLETED", 101, 0, True)
+    results = [result async for result in client.bulk_results(job_id)]
+    assert {result.id for result in results} == {order.id for order in placed}
+    assert {(result.outcome, result.reason) for result in results} == {("done", "")}
+    assert [operation async for operation in client.bulk_operations()] == [ended]
+    assert (await client.bulk_operation_page(limit=1)).items == [ended]
+
+
+async def test_dead_letters_are_discarded_in_bulk_and_a_bulk_operation_is_stopped(
+    shop: Shop, client: AsyncClient
+) -> None:
+    await set_aside(shop, b"1", b"2")
+    job_id = await client.start_bulk("discard", letters={"queue": "payments"}, reason="a test", key="monday")
+    assert await client.start_bulk("discard", letters={"queue": "payments"}, reason="a test", key="monday") == job_id
+    with pytest.raises(Invalid, match="idempotency_key_reused"):
+        await client.start_bulk("discard", reason="a test", key="monday")
+    await work(shop)
+    results = [result async for result in client.bulk_results(job_id)]
+    assert [(result.id, result.outcome) for result in results] == [(1, "done"), (2, "done")]
+    order = await shop.order((await shop.sells(), 1))
+    another = await client.start_bulk("retry", orders={"ids": [order.id]})
+    assert (await client.stop_bulk(another)).status == "CANCELLED"
+    assert (await client.bulk_operation(another)).is_finished
+
+
+def test_the_client_that_waits_reads_bulk_operations_alike() -> None:
+    operation = {
+        "job_id": str(UUID(int=1)),
+        "act": "discard",
+        "status": "COMPLETED",
+        "count": 2,
+        "error": None,
+        **dict.fromkeys(("done", "failed", "skipped", "open", "in_flight"), 0),
+        "stopped": "",
+        "created_at": NOW.isoformat(),
+        "finished_at": NOW.isoformat(),
+    }
+    lines = b'{"id": 7, "outcome": "done", "reason": ""}\n{"id": 8, "outcome": "failed", "reason": "why"}\n'
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/results"):
+            parts = iter([lines[:20], lines[20:]])
+            return httpx.Response(200, content=parts, headers={"Content-Length": str(len(lines))})
+        return httpx.Response(
+            200, json={"items": [operation], "next": None} if "limit" in request.url.params else operation
+        )
+
+    with Client("http://shop.example", transport=httpx.MockTransport(answer)) as shop:
+        job_id = shop.start_bulk("discard", reason="x")
+        assert [look.status for look in shop.follow_bulk(job_id)] == ["COMPLETED"]
+        assert [each.job_id for each in shop.bulk_operations()] == [job_id]
+        assert [(each.id, each.reason) for each in shop.bulk_results(job_id)] == [(7, ""), (8, "why")]
 
 
 async def test_an_export_that_was_replaced_is_not_put_together(network: Network, client: AsyncClient) -> None:

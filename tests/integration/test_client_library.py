@@ -57,7 +57,7 @@ def _printed(command: list[str]) -> list[str]:
 
 
 def test_every_example_of_the_clients_page_runs(service: Service) -> None:
-    paid, refused, followed, waited, webhooks = CLIENT
+    paid, refused, followed, waited, bulk, webhooks = CLIENT
     *events, status = run(paid, service)
     assert [line.split()[1] for line in events][-1] == "order.paid"
     assert status == "PAID"
@@ -66,6 +66,7 @@ def test_every_example_of_the_clients_page_runs(service: Service) -> None:
     assert order.split()[1] == "2500"
     assert event.split()[1] == order.split()[0]
     assert run(waited, service) == ["PAID"]
+    assert run(bulk, service) == ["COMPLETED 1 of 1", "True done"]
     [registered] = run(webhooks, service)
     assert registered.split()[1].startswith("whsec_")
 
@@ -76,7 +77,7 @@ def test_every_example_of_the_page_about_the_api_runs(service: Service) -> None:
     answers: list[Any] = [
         json.loads(line) for line in shell(re.sub(r"(?m)^(curl.*)$", r"\1; echo", "".join(API)), service)
     ]
-    product, order, paid, wrong, kind, again, stale, listed, found, events = answers
+    product, order, paid, wrong, kind, again, stale, listed, found, counted, begun, events = answers
     assert product["id"] == 4711
     assert (order["status"], order["version"]) == ("PAID", 4)
     assert [(event["order_id"], event["type"]) for event in paid["items"]] == [(order["order_id"], "order.paid")]
@@ -86,6 +87,8 @@ def test_every_example_of_the_page_about_the_api_runs(service: Service) -> None:
     assert stale["code"] == "precondition_failed"
     assert order["order_id"] in {each["order_id"] for each in listed["items"]}
     assert [each["order_id"] for each in found["items"]] == [order["order_id"]]
+    assert (counted["count"], counted["needs_count"]) == (0, False)
+    assert (begun["act"], begun["reason"], begun["count"]) == ("cancel", "a wrong price", 0)
     assert [event["position"] for event in events["items"]] == [1, 2]
     assert run(API_PYTHON, service) == ["PAID 2500 EUR", "order.paid"]
 

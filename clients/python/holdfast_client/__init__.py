@@ -1,6 +1,7 @@
 """The client of Holdfast. `Client` waits for each answer, `AsyncClient` is for asyncio; both do the same."""
 
 from holdfast_client.async_client import AsyncClient
+from holdfast_client.bulk_models import BulkCount, BulkOperation, BulkResult
 from holdfast_client.client import Client
 from holdfast_client.errors import (
     ApiError,
@@ -44,6 +45,9 @@ __all__ = [
     "ApiError",
     "AsyncClient",
     "Attempt",
+    "BulkCount",
+    "BulkOperation",
+    "BulkResult",
     "Cart",
     "CheckedOrder",
     "Client",

@@ -8,6 +8,7 @@ from uuid import UUID
 import httpx
 
 from holdfast_client import calls
+from holdfast_client.async_bulk_methods import AsyncBulkMethods
 from holdfast_client.async_webhook_methods import AsyncWebhookMethods
 from holdfast_client.calls import Call, read
 from holdfast_client.defaults import PAGE, TIMEOUT, headers
@@ -35,7 +36,7 @@ from holdfast_client.waiting import Waiting
 T = TypeVar("T")
 
 
-class AsyncClient(AsyncWebhookMethods):
+class AsyncClient(AsyncBulkMethods, AsyncWebhookMethods):
     """A client of the service at `base_url`, with an API key where one is needed. Use it as a context manager.
 
     `transport` is for tests and proxies. `timeout` is in seconds.

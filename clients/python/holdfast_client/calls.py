@@ -73,10 +73,15 @@ def nothing(_: httpx.Response) -> None:
 
 
 def given(**values: Any) -> dict[str, Any]:
-    return {name: _plain(value) for name, value in values.items() if value is not None}
+    return {name: plain(value) for name, value in values.items() if value is not None}
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Return a value as JSON has it."""
+    if isinstance(value, Mapping):
+        return {name: plain(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(each) for each in value]
     if isinstance(value, datetime):
         return value.isoformat()
     return str(value) if isinstance(value, UUID) else value
@@ -204,7 +209,7 @@ def retry_job(job_id: UUID | str) -> Call[Job]:
 
 
 def start_export(what: str, *, format: str, key: str | None, only: Mapping[str, Any]) -> Call[UUID]:  # noqa: A002 - as the API has it
-    body = {"what": what, "format": format, "filter": {name: _plain(value) for name, value in only.items()}}
+    body = {"what": what, "format": format, "filter": {name: plain(value) for name, value in only.items()}}
     return Call("POST", "/exports", body_of(lambda body: UUID(body["job_id"])), body, headers=under(key))
 
 

@@ -12,6 +12,7 @@ from uuid import UUID
 import httpx
 
 from holdfast_client import calls
+from holdfast_client.bulk_methods import BulkMethods
 from holdfast_client.calls import Call, read
 from holdfast_client.defaults import PAGE, TIMEOUT, headers
 from holdfast_client.downloading import Downloading
@@ -39,7 +40,7 @@ from holdfast_client.webhook_methods import WebhookMethods
 T = TypeVar("T")
 
 
-class Client(WebhookMethods):
+class Client(BulkMethods, WebhookMethods):
     """A client of the service at `base_url`, with an API key where one is needed. Use it as a context manager.
 
     `transport` is for tests and proxies. `timeout` is in seconds.
