@@ -230,7 +230,7 @@ class RecoverDeliveries:
         async with self._unit_of_work.reading() as tx:
             endpoint = (await tx.webhook_endpoints.get_many({id_})).get(id_)
             progress = (await tx.webhook_progress.get_many({id_})).get(id_)
-            if endpoint is None or progress is None:
+            if endpoint is None or endpoint.deleted_at is not None or progress is None:
                 return 0
             only = FeedFilter(types=types_among(FED_TYPES, endpoint.events))
             newest = (await tx.feed.bounds()).newest

@@ -21,6 +21,7 @@ from application.webhooks.deliveries import RecoverDeliveries, RecoverRequest
 from application.webhooks.endpoints import MOST_ENDPOINTS
 from domain.errors import IllegalTransition
 from domain.ids import EndpointId
+from domain.jobs.job import JobStatus
 from domain.webhooks.delivery import DeliveryId, DeliveryStatus, UnknownDelivery
 from domain.webhooks.endpoint import Disabled, InvalidEndpoint, Ordering, Signature, TooManyEndpoints, UnknownEndpoint
 from domain.webhooks.progress import LEASE
@@ -601,6 +602,32 @@ def gaps(webhooks: Webhooks) -> list[tuple[str, str | None]]:
     return [
         (request.headers["holdfast-sequence"], request.headers.get("holdfast-gap")) for request in webhooks.received()
     ]
+
+
+@pytest.mark.parametrize("gone", ["deleted", "removed"])
+@pytest.mark.parametrize("has_missed", [True, False])
+async def test_a_recovery_of_an_endpoint_that_is_gone_meanwhile_ends(
+    webhooks: Webhooks, gone: str, *, has_missed: bool
+) -> None:
+    use, store = webhooks.shop.use_cases, webhooks.shop.store
+    id_ = await missed(webhooks) if has_missed else await webhooks.add()
+    await use.start_recovery(SYSTEM, RecoverRequest(endpoint_id=id_, since=NOW))
+    if gone == "deleted":
+        await use.delete_endpoint(SYSTEM, id_)
+    else:
+        store.webhook_endpoints.clear()
+        store.webhook_progress.clear()
+    # Nobody waits for these any more.
+    await webhooks.orders()
+    [ended] = await run_jobs(webhooks)
+    if has_missed:
+        assert ended.job.status is JobStatus.DISCARDED
+        assert ended.job.error.startswith("unknown_webhook_endpoint: ")
+    else:
+        assert ended.job.status is JobStatus.COMPLETED
+        assert ended.job.result == {"sent_again": 0, "waiting": 0}
+    await webhooks.send()
+    assert webhooks.received() == []
 
 
 async def test_what_is_recovered_arrives_in_its_order(webhooks: Webhooks) -> None:

@@ -22,10 +22,11 @@ class Process:
     shop: Shop
     seconds: float = 0.0
     away: bool = False
+    most: int = 10_000
     sessions: ConsoleSessions = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.sessions = ConsoleSessions(self._find, self._record, time=lambda: self.seconds)
+        self.sessions = ConsoleSessions(self._find, self._record, time=lambda: self.seconds, most=self.most)
 
     async def _find(self, id_: str) -> bool:
         self._reach()
@@ -100,6 +101,31 @@ async def test_one_that_is_ended_during_the_look_is_not_open(shop: Shop) -> None
     process.away = True
     process.sessions = ConsoleSessions(find_slowly, process._record)  # noqa: SLF001 - its own
     assert not await process.sessions.is_open(SESSION)
+    assert not await process.sessions.is_open(SESSION)
+
+
+async def test_of_many_sessions_those_that_were_known_last_are_remembered(shop: Shop) -> None:
+    process = Process(shop, most=3)
+    many = [Session(f"{number:064}", SESSION.until) for number in range(5)]
+    for session in many[:3]:
+        process.sessions.begin(session)
+    for session in many[3:]:
+        assert await process.sessions.is_open(session)
+    process.away = True
+    for forgotten in many[:2]:
+        with pytest.raises(Unavailable):
+            await process.sessions.is_open(forgotten)
+    assert [await process.sessions.is_open(session) for session in many[2:]] == [True] * 3
+
+
+async def test_one_that_is_ended_again_and_again_takes_the_place_of_no_other(shop: Shop) -> None:
+    process = Process(shop, most=2)
+    other = Session("b" * 64, SESSION.until)
+    process.sessions.begin(other)
+    for _ in range(5):
+        await process.sessions.end(SESSION)
+    process.away = True
+    assert await process.sessions.is_open(other)
     assert not await process.sessions.is_open(SESSION)
 
 
