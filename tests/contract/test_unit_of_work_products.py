@@ -198,6 +198,15 @@ async def test_products_are_found_by_their_names(unit_of_work: UnitOfWork) -> No
     assert nothing == {}
 
 
+async def test_a_name_that_no_database_stores_hides_no_other(unit_of_work: UnitOfWork) -> None:
+    pen = evolve(a_product(1), name="pen", sku="PEN")
+    await keep(unit_of_work, products=[pen])
+    async with unit_of_work.reading() as tx:
+        assert await tx.products.by_sku({"PEN", "\0", "a\0b"}) == {"PEN": 1}
+        assert await tx.products.by_name({"pen", "\0", "a\0b"}) == {"pen": pen}
+        assert (await tx.products.by_sku({"\0"}), await tx.products.by_name({"\0"})) == ({}, {})
+
+
 async def test_the_last_id_is_that_of_the_products_that_got_theirs_from_the_shop(unit_of_work: UnitOfWork) -> None:
     await keep(unit_of_work, products=[a_product(number) for number in (3, MOST_AUTOMATIC + 1, MAX_ID)])
     async with unit_of_work.reading() as tx:

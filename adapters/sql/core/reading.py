@@ -1,4 +1,4 @@
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from sqlalchemy import Row
@@ -20,3 +20,8 @@ def checked(what: str, id_: object, read: Callable[[Row[Any]], T], row: Row[Any]
         raise LaterRelease(f"{what} {id_} was stored by a later release: {error}") from error
     except Exception as error:
         raise BrokenRow(f"{what} {id_} is stored with invalid values: {error}") from error
+
+
+def storable(texts: Iterable[str]) -> list[str]:
+    """Return those that a row can have. PostgreSQL stores no NUL, and fails if one is looked for among others."""
+    return [text for text in texts if "\0" not in text]

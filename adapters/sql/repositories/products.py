@@ -11,7 +11,7 @@ from adapters.codecs.plain import plain
 from adapters.sql.core.bulk import BulkStatement, Written, bulk_insert
 from adapters.sql.core.counting import count_of
 from adapters.sql.core.expressions import among
-from adapters.sql.core.reading import checked
+from adapters.sql.core.reading import checked, storable
 from adapters.sql.core.transaction import TransactionBlock
 from adapters.sql.dialects.base import SqlDialect
 from adapters.sql.tables.catalogue import products, stock_adjustments
@@ -164,14 +164,14 @@ class SqlProducts:
         self._committed.catalogue |= bool(products)
 
     async def by_sku(self, skus: Collection[str]) -> dict[str, ProductId]:
-        if not skus:
+        if not (wanted := storable(skus)):
             return {}
-        return {row.sku: row.id for row in await self._block.fetch(_BY_SKU, {"skus": list(skus)})}
+        return {row.sku: row.id for row in await self._block.fetch(_BY_SKU, {"skus": wanted})}
 
     async def by_name(self, names: Collection[str]) -> dict[str, Product]:
-        if not names:
+        if not (wanted := storable(names)):
             return {}
-        rows = await self._block.fetch(_BY_NAME, {"names": list(names)})
+        rows = await self._block.fetch(_BY_NAME, {"names": wanted})
         return {row.name: checked("product", row.id, _product, row) for row in reversed(rows)}
 
     async def page(self, *, after: ProductId | None, limit: int, active: bool | None = None) -> list[Product]:
