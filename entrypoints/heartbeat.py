@@ -12,7 +12,7 @@ from adapters.sql.lineage import LastHeartbeat, NoLastHeartbeat
 from adapters.sql.lineage_watch import LineageWatch
 from application.errors import Trouble
 from application.payments.provider_calls import ProviderCalls
-from entrypoints.alive import DEAD_AFTER, NOTE_EVERY, RELAY, WORKER, forget, note
+from entrypoints.alive import API, DEAD_AFTER, NOTE_EVERY, RELAY, WORKER, forget, note
 from entrypoints.loops import repeated
 
 # The work that each kind does.
@@ -78,3 +78,9 @@ def missing(heard: Sequence[Heartbeat]) -> list[str]:
     """The kinds of which no process is known to be at work."""
     at_work = {each.kind for each in heard if each.age is not None and each.age < DEAD_AFTER}
     return [kind for kind in KINDS if kind not in at_work]
+
+
+async def an_api_is_at_work(heartbeats: SqlHeartbeats) -> bool:
+    """Whether customers can ask for anything, as far as that is known. Raise `Unavailable`."""
+    heard = [each for each in await heartbeats.all() if each.kind == API]
+    return any(each.age is None or each.age < DEAD_AFTER for each in heard)

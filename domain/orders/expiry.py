@@ -8,7 +8,7 @@ from attrs import frozen
 
 @frozen
 class OpenPeriod:
-    """A time in which the shop was open: its database could be reached, so that customers could ask to pay."""
+    """A time in which the shop was open: its database could be reached and an API ran, so that customers could pay."""
 
     since: datetime
     until: datetime

@@ -1,11 +1,12 @@
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from functools import partial
 from typing import Final
 
 import structlog
-from attrs import frozen
+from attrs import evolve, frozen
 
 from application.assembly.use_cases import UseCases
 from application.messaging.consumer import Consumer, Handled
@@ -16,7 +17,7 @@ from entrypoints.alive import RELAY, WORKER
 from entrypoints.broker import queues_declared
 from entrypoints.connections import open_container
 from entrypoints.container import Container
-from entrypoints.heartbeat import heard_of
+from entrypoints.heartbeat import an_api_is_at_work, heard_of
 from entrypoints.loops import Stop, Turn, repeat
 from entrypoints.own_ledger import expect_own_ledger
 from entrypoints.programs.caches import fence_watched
@@ -34,16 +35,22 @@ _LOOK_FOR_JOBS: Final = 1.0
 _REMOVE_JOBS: Final = 3600.0
 
 
+async def _is_open() -> bool:
+    return True
+
+
 @frozen(kw_only=True)
 class Worker:
     """Processes every queue, records dead letters, expires unpaid orders, and republishes lost requests.
 
-    `batches` is the number of batches of one queue that are processed at once.
+    `batches` is the number of batches of one queue that are processed at once. `is_open` tells whether customers can
+    pay: while no API is at work, their time to pay does not pass.
     """
 
     use_cases: UseCases
     stuck_after: timedelta
     batches: int
+    is_open: Callable[[], Awaitable[bool]] = _is_open
 
     async def run(self, stop: Stop) -> None:
         """Work until the stop, and finish the batches in flight."""
@@ -54,7 +61,7 @@ class Worker:
                 tasks.create_task(repeat(partial(_record, record, stop), stop, name="dead_letters"))
             tasks.create_task(self._run_jobs(stop))
             tasks.create_task(repeat(self._remove_jobs, stop, name="jobs"))
-            tasks.create_task(repeat(self._expire, stop, name="expiry"))
+            tasks.create_task(repeat(self.expire, stop, name="expiry"))
             tasks.create_task(repeat(self._republish, stop, name="republish"))
             if self.use_cases.prune_keys is not None:
                 tasks.create_task(repeat(self.use_cases.prune_keys, stop, name="keys"))
@@ -107,14 +114,17 @@ class Worker:
             log.debug("ends of sessions of the console were removed, since they would be over by now", count=removed)
         return _REMOVE_JOBS
 
-    async def _expire(self) -> float:
-        log = structlog.get_logger("holdfast.expiry")
+    async def expire(self) -> float:
+        """Return the seconds until the next look."""
+        log, look_every = structlog.get_logger("holdfast.expiry"), self.use_cases.expire_orders.look_every
+        if not await self.is_open():
+            return look_every.total_seconds()
         report = await self.use_cases.expire_orders()
         if report.expired:
             log.info("orders expired", count=len(report.expired))
         for order_id, error in report.failed:
             log.error("an order could not expire", order_id=str(order_id), reason=str(error))
-        return self.use_cases.expire_orders.look_every.total_seconds()
+        return look_every.total_seconds()
 
     async def _republish(self) -> float:
         log = structlog.get_logger("holdfast.republish")
@@ -196,7 +206,8 @@ async def run_worker(settings: Settings, stop: Stop) -> None:
         if not stop.is_set():
             await expect_own_ledger(container, claim=True)
         await stack.enter_async_context(metrics_served(container, WORKER))
-        worker, calls = worker_of(container), container.provider_calls()
+        worker = evolve(worker_of(container), is_open=partial(an_api_is_at_work, container.heartbeats()))
+        calls = container.provider_calls()
         if settings.amqp_url:
             freeze_objects()
             async with heard_of(container.heartbeats(), WORKER, last=container.last_heartbeat(), calls=calls):

@@ -17,9 +17,9 @@ from application.errors import OutcomeUnknown
 from application.payments.provider_calls import ProviderCalls
 from application.ports.payments import ProviderReport, ProviderSilence
 from domain.orders.status import OrderStatus
-from entrypoints.alive import DEAD_AFTER, RELAY, WORKER
+from entrypoints.alive import API, DEAD_AFTER, RELAY, WORKER
 from entrypoints.doctor import warnings
-from entrypoints.heartbeat import heard_of, missing
+from entrypoints.heartbeat import an_api_is_at_work, heard_of, missing
 from entrypoints.settings import Settings
 from tests.brokers import PATIENCE
 from tests.contract.conftest import keep
@@ -47,6 +47,21 @@ async def test_a_process_is_heard_of_until_it_is_not(sql_engine: AsyncEngine) ->
     assert missing(await heard.all()) == [WORKER, RELAY]
     await heard.beat(WORKER, "here:3")
     assert missing(await heard.all()) == [RELAY]
+
+
+async def test_customers_can_ask_while_an_api_is_heard_of(sql_engine: AsyncEngine) -> None:
+    heard = SqlHeartbeats(sql_engine)
+    await heard.beat(WORKER, "here:1")
+    assert not await an_api_is_at_work(heard)
+    await heard.beat(API, "here:2")
+    assert await an_api_is_at_work(heard)
+    await step_clock(sql_engine, DEAD_AFTER)
+    assert not await an_api_is_at_work(heard)
+    # The clock was set back, so nothing is known of any process.
+    await step_clock(sql_engine, -3600)
+    assert await an_api_is_at_work(heard)
+    await heard.end(API, "here:2")
+    assert not await an_api_is_at_work(heard)
 
 
 @pytest.mark.parametrize("back", [60, 120, 366 * 86_400])

@@ -8,6 +8,7 @@ from domain.ids import UserId
 from domain.orders.events import OrderAccepted
 from domain.orders.order import Order
 from domain.orders.status import OrderStatus
+from entrypoints.programs.worker import Worker
 from tests.unit.builders import a_line
 from tests.unit.shop import EXPIRY, LOOK_EVERY, Shop, types
 from tests.unit.unsteady import Trouble
@@ -28,6 +29,29 @@ async def test_only_unpaid_orders_whose_time_is_up_expire(shop: Shop) -> None:
     statuses = [(await shop.now(order)).status for order in (overdue, cancelled, paid, processing, young)]
     assert [status.value for status in statuses] == ["EXPIRED", "CANCELLED", "PAID", "PROCESSING", "PENDING"]
     assert types(await shop.history(overdue)) == ["placed", "expired"]
+
+
+async def test_no_time_to_pay_passes_while_no_api_is_at_work(shop: Shop) -> None:
+    order = await shop.order((await shop.sells(), 1))
+    await shop.is_open_for(EXPIRY / 2)
+    apis = 0
+
+    async def is_open() -> bool:
+        return apis > 0
+
+    worker = Worker(use_cases=shop.use_cases, stuck_after=EXPIRY, batches=1, is_open=is_open)
+    for _ in range(2 * (EXPIRY // LOOK_EVERY)):
+        shop.clock.forward(LOOK_EVERY)
+        await worker.expire()
+    apis = 1
+    for _ in range(EXPIRY // LOOK_EVERY // 2 - 2):
+        await worker.expire()
+        shop.clock.forward(LOOK_EVERY)
+    assert (await shop.now(order)).status is OrderStatus.PENDING
+    for _ in range(4):
+        await worker.expire()
+        shop.clock.forward(LOOK_EVERY)
+    assert (await shop.now(order)).status is OrderStatus.EXPIRED
 
 
 async def test_a_moment_too_early_nothing_expires(shop: Shop) -> None:
