@@ -9,7 +9,7 @@ from application.execution.conditional import OnlyIf
 from application.execution.idempotency import Outcome
 from application.intake.unrecorded import NotYetRecorded, Unrecorded
 from application.operations.bulk import Act
-from application.operations.results import DONE, FAILED, SKIPPED, CameOf, ItemResult, in_words
+from application.operations.results import DONE, FAILED, SKIPPED, CameOf, ItemResult, in_words, readable_orders
 from application.orders.cancel_order import CancelOrder
 from application.payments.request_payment import RequestPayment
 from application.ports.audit import Caller
@@ -68,7 +68,7 @@ class ActOnOrders:
 
 async def came_of_retries(tx: Transaction, ids: Collection[str]) -> CameOf:
     """Tell of the payments that were asked for, as far as they have been taken or refused."""
-    orders = (await tx.orders.get_many({OrderId(UUID(id_)) for id_ in ids})).values()
+    orders = (await readable_orders(tx, {OrderId(UUID(id_)) for id_ in ids})).values()
     return CameOf({str(order.id): _paid(order) for order in orders if not order.charge_is_due})
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncEngine
 from uuid_utils.compat import uuid7
 
+from adapters.codecs.events import encode
 from adapters.memory.caches import MemoryRecentOrders
 from adapters.sql.tables.orders import order_items
 from adapters.sql.unit_of_work import SqlUnitOfWork
@@ -233,7 +235,7 @@ async def run(unit_of_work: UnitOfWork, job: Job) -> Job:
     return job
 
 
-async def told(unit_of_work: UnitOfWork, job: Job) -> dict[str, tuple[str, str]]:
+async def told(unit_of_work: UnitOfWork, job: Job) -> dict[int | str, tuple[str, str]]:
     async with unit_of_work.reading() as tx:
         lines = [json.loads(line) for line in (await whole_file(tx, job.id, "items")).splitlines()]
     return {each["id"]: (each["outcome"], each["reason"]) for each in lines}
@@ -280,3 +282,31 @@ async def test_an_order_that_can_not_be_read_costs_no_other(sql_engine: AsyncEng
     assert (outcome, str(bad) in reason, "not the sum of its lines" in reason) == ("failed", True, True)
     assert list(results.values()) == [("done", "")] * 149
     assert (await GetBulk(unit_of_work)(ANA, job.id)).outcomes == {"done": 149, "failed": 1}
+
+
+async def test_a_message_whose_order_can_not_be_read_ends_no_replay(sql_engine: AsyncEngine) -> None:
+    """Nothing is known of it, and what came of the others is told."""
+    unit_of_work = SqlUnitOfWork(sql_engine)
+    orders = [an_order(a_line(), number=number) for number in range(1, 12)]
+    await keep(unit_of_work, products=[a_product(stock=99)], orders=orders)
+    async with unit_of_work() as tx:
+        asking = list((await tx.orders.get_many({order.id for order in orders}, lock=True)).values())
+        asked = [order.request_payment(order.next_payment, at=NOW) for order in asking]
+        await tx.orders.save_many(asking)
+        await tx.events.add_many(asked)
+        dead = partial(DeadMessage, reason="KeyError: 1", attempts=8, first_at=NOW, last_at=NOW)
+        await tx.dead_letters.record("payments", [dead(body=encode(each)) for each in asked])
+        letters = await tx.dead_letters.page(decided=False, after=None, limit=11)
+        # Somebody else has dealt with them meanwhile, so that no worker is needed here.
+        for order in asking:
+            order.fail(FailureReason.OUT_OF_STOCK, {ProductId(1): a_product()}, at=NOW)
+        await tx.orders.save_many(asking)
+    # The first wave is the first letter, and this one is in the middle of the second.
+    bad = letters[5]
+    assert bad.event is not None
+    async with sql_engine.begin() as connection:
+        broken = update(order_items).where(order_items.c.order_id == bad.event.order_id).values(quantity=77)
+        await connection.execute(broken)
+    job = await run(unit_of_work, await starting(unit_of_work)(ANA, BulkRequest(act="replay", only=CauseFilter())))
+    results = {id_: outcome for id_, (outcome, _) in (await told(unit_of_work, job)).items()}
+    assert results == {letter.id: "open" if letter is bad else "done" for letter in letters}
