@@ -23,8 +23,10 @@ _WINDOW: Final = READ_WINDOW.columns(column("serves", String()), column("contrac
 _PROBE: Final = insert(heartbeats)
 # What taking an order and its payment does to which tables. A user may lack other rights on purpose, such as those to
 # make API keys.
-_NEEDED: Final[Mapping[str, str]] = MappingProxyType(
+NEEDED: Final[Mapping[str, str]] = MappingProxyType(
     {
+        # Every event is written into it, too.
+        "feed_queue": "INSERT",
         "idempotency_keys": "SELECT INSERT",
         "order_events": "SELECT INSERT",
         "order_items": "SELECT INSERT",
@@ -73,7 +75,7 @@ def _lacking(may: str) -> TextualSelect:
     """The needs of which this condition does not hold."""
     needs = (
         f"SELECT '{name}' AS name, '{privilege}' AS privilege"
-        for name, privileges in _NEEDED.items()
+        for name, privileges in NEEDED.items()
         for privilege in privileges.split()
     )
     statement = f"SELECT name, privilege FROM ({' UNION ALL '.join(needs)}) AS need WHERE NOT {may}"  # noqa: S608 - names of ours

@@ -2,24 +2,40 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import aiormq
 import pytest
+from attrs import evolve
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
+from uuid_utils.compat import uuid7
 
 from adapters.rabbitmq.connection import BrokerConnection, Timeouts
 from adapters.rabbitmq.probe import BrokerProbe
 from adapters.rabbitmq.topology import Topology
 from adapters.redis.client import open_redis
-from adapters.sql.health import expect_writable
+from adapters.sql.health import NEEDED, expect_writable
 from adapters.sql.heartbeats import SqlHeartbeats
 from adapters.sql.migrate import migrate
 from adapters.sql.revisions import revisions
+from adapters.sql.unit_of_work import SqlUnitOfWork
 from application.errors import Unavailable
+from application.execution.idempotency import Keyed
+from application.intake.order_request import NumberRequests, OrderRequest, RequestedItem
+from application.intake.place_order import PlaceOrder
+from application.messaging.by_order import ByOrder
 from application.messaging.subscriptions import WORK_QUEUES
+from application.payments.pipeline import ProviderPipeline
+from application.payments.process_payment import ProcessPayment
+from application.payments.request_payment import RequestPayment
+from application.ports.idempotency import IdempotencyKey
+from domain.ids import ProductId, UserId
+from domain.orders.events import PaymentRequested
+from domain.orders.order import Order
+from domain.orders.status import OrderStatus
 from entrypoints.heartbeat import RELAY, WORKER
 from entrypoints.readiness import open_readiness
 from entrypoints.room import expect_room
@@ -27,6 +43,8 @@ from entrypoints.settings import Settings
 from tests.brokers import own_topology
 from tests.engines import engine_on
 from tests.service import until
+from tests.unit.builders import NOW, a_product
+from tests.unit.provider import Provider
 
 CONSUMERS = {f"consumer of {work.name}" for work in WORK_QUEUES}
 
@@ -111,31 +129,44 @@ async def test_a_database_that_only_reads_is_not_ready(new_database: Callable[[]
     assert (found.orders, "database" in found.missing) == (False, True)
 
 
+@asynccontextmanager
+async def as_a_user(url: str, *rights: str) -> AsyncIterator[None]:
+    """Let whoever connects be a user with these rights. `{user}` is its name."""
+    async with engine_on(url) as engine:
+        await migrate(engine)
+        async with engine.begin() as connection:
+            name = (await connection.execute(text("SELECT current_database()"))).scalar_one()
+            for statement in (
+                'CREATE ROLE "{user}"',
+                *rights,
+                'ALTER DATABASE "{user}" SET role = "{user}"',
+            ):
+                await connection.execute(text(statement.replace("{user}", name)))
+    try:
+        yield
+    finally:
+        async with engine_on(url) as engine, engine.begin() as connection:
+            for statement in ("SET ROLE NONE", f'DROP OWNED BY "{name}"', f'ALTER DATABASE "{name}" RESET role'):
+                await connection.execute(text(statement))
+            await connection.execute(text(f'DROP ROLE "{name}"'))
+
+
 @pytest.mark.parametrize(
     ("taken", "told"),
     [
-        ("REVOKE INSERT ON orders FROM", "INSERT on orders"),
-        ("REVOKE UPDATE ON products FROM", "UPDATE on products"),
-        ("REVOKE DELETE ON outbox FROM", "DELETE on outbox"),
-        ("REVOKE INSERT ON api_keys FROM", None),
+        ("INSERT ON orders", "INSERT on orders"),
+        ("UPDATE ON products", "UPDATE on products"),
+        ("DELETE ON outbox", "DELETE on outbox"),
+        ("INSERT ON feed_queue", "INSERT on feed_queue"),
+        ("INSERT ON api_keys", None),
     ],
 )
 async def test_a_user_without_a_right_that_orders_need_is_not_ready(
     new_database: Callable[[], str], tmp_path: Path, taken: str, told: str | None
 ) -> None:
     settings = Settings(data=tmp_path, database_url=new_database())
-    async with engine_on(settings.database_url) as engine:
-        await migrate(engine)
-        async with engine.begin() as connection:
-            name = (await connection.execute(text("SELECT current_database()"))).scalar_one()
-            for statement in (
-                f'CREATE ROLE "{name}"',
-                f'GRANT ALL ON ALL TABLES IN SCHEMA public TO "{name}"',
-                f'{taken} "{name}"',
-                f'ALTER DATABASE "{name}" SET role = "{name}"',
-            ):
-                await connection.execute(text(statement))
-    try:
+    all_others = ('GRANT ALL ON ALL TABLES IN SCHEMA public TO "{user}"', f'REVOKE {taken} FROM "{{user}}"')
+    async with as_a_user(settings.database_url, *all_others):
         async with open_readiness(settings, None) as check:
             found = await check()
         assert (found.orders, "database" in found.missing) == ((False, True) if told else (True, False))
@@ -143,11 +174,30 @@ async def test_a_user_without_a_right_that_orders_need_is_not_ready(
             if told:
                 with pytest.raises(Unavailable, match=told):
                     await expect_writable(engine)
-    finally:
-        async with engine_on(settings.database_url) as engine, engine.begin() as connection:
-            for statement in ("SET ROLE NONE", f'DROP OWNED BY "{name}"', f'ALTER DATABASE "{name}" RESET role'):
-                await connection.execute(text(statement))
-            await connection.execute(text(f'DROP ROLE "{name}"'))
+
+
+async def test_the_rights_that_are_asked_for_are_those_that_orders_and_payments_need(
+    new_database: Callable[[], str],
+) -> None:
+    url = new_database()
+    rights = [f'GRANT {", ".join(each.split())} ON {table} TO "{{user}}"' for table, each in NEEDED.items()]
+    async with engine_on(url) as engine:
+        await migrate(engine)
+        async with SqlUnitOfWork(engine)() as tx:
+            await tx.products.add_many([a_product(stock=5)])
+    async with as_a_user(url, *rights), engine_on(url) as engine:
+        unit_of_work, provider, key = SqlUnitOfWork(engine), Provider(), IdempotencyKey("a customer", "monday")
+        asked = Keyed(OrderRequest(UserId(1), (RequestedItem(ProductId(1), 2),)), key, "")
+        [order] = await PlaceOrder(unit_of_work)([NumberRequests(uuid7, lambda: NOW)(asked)])
+        assert isinstance(order, Order)
+        await RequestPayment(unit_of_work, lambda: NOW)([Keyed(order.id, evolve(key, scope="an order"), "")])
+        paying = ProviderPipeline(ProcessPayment(unit_of_work, provider, lambda: NOW))
+        async with unit_of_work.reading() as tx:
+            requested = [each for each in await tx.events.of_orders({order.id}) if isinstance(each, PaymentRequested)]
+        await ByOrder(paying.until_done)(requested)
+        async with unit_of_work.reading() as tx:
+            assert (await tx.orders.get_many({order.id}))[order.id].status is OrderStatus.PAID
+        assert provider.taken == order.total.minor
 
 
 async def test_a_missing_table_is_not_ready(database: tuple[Settings, AsyncEngine]) -> None:
