@@ -369,7 +369,8 @@ async def test_dead_letters_are_shown_by_cause_to_who_may_decide_about_them() ->
         await visitor.sign_in(role)
         told[role] = await text_of(visitor, "/console/now")
     assert "Dead letters by cause" in told["admin"]
-    assert "ValueError charge" in told["admin"]
+    assert ">ValueError</a> <code>charge</code>" in told["admin"]
+    assert "/console/dead-letters/group?queue=payments&amp;error=ValueError&amp;place=charge" in told["admin"]
     assert "Dead letters by cause" not in told["read"]
     # Whoever may not see them is told, and led nowhere.
     said = "1 dead letter waits for a decision"

@@ -26,11 +26,10 @@ _CENTURY: Final = 24 * 36_500
 
 @frozen
 class RefusedAct:
-    """An act on many items for which the wrong count was typed. Whatever else was typed stays in its form."""
+    """An act on many items for which the wrong count was sent. What was typed beside it stays in the form."""
 
     act: str
     reason: str
-    problem: str
 
 
 class WrongOrigin(Forbidden):

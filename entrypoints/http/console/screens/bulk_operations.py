@@ -74,8 +74,8 @@ class _Screens:
         shown = Confirmation(-1 if count is None else count, sent.get("digest", ""))
         try:
             job = await self._kit.use_cases.start_bulk(by, wanted, shown=shown)
-        except CountNotConfirmed as error:
-            refused = RefusedAct(wanted.act, wanted.reason, f"Nothing is done: {error}")
+        except CountNotConfirmed:
+            refused = RefusedAct(wanted.act, wanted.reason)
             if isinstance(only, CauseFilter):
                 return await group_page(self._kit, by, only, refused=refused)
             return await many_page(self._kit, by, wanted, q=sent.get("q", ""), refused=refused)

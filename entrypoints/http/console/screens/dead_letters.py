@@ -61,7 +61,7 @@ class _Screens:
             return await self._find(by, text)
         found = await self._kit.parts.ask("dead letters", self._kit.use_cases.group_dead_letters(by))
         running = await _running(self._kit, by, CauseFilter())
-        return self._kit.pages.page("dead_letters.html", by, found=found, link=_link, running=running, q="")
+        return self._kit.pages.page("dead_letters.html", by, found=found, link=link_to, running=running, q="")
 
     async def _find(self, by: Principal, text: str) -> Reply:
         """Show the letters of an order, or lead to the one with this number."""
@@ -172,7 +172,8 @@ def _expect_done(outcomes: Any) -> None:
             raise outcome
 
 
-def _link(group: Any) -> str:
+def link_to(group: Any) -> str:
+    """Return the address of the page of a group."""
     cause = group.cause
     return f"/console/dead-letters/group?{_query(CauseFilter(queue=cause.queue, error=cause.error, place=cause.place))}"
 

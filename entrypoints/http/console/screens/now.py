@@ -10,6 +10,7 @@ from application.access.principal import Principal
 from application.access.scopes import Scope
 from entrypoints.alive import DEAD_AFTER
 from entrypoints.http.console.kit import Kit
+from entrypoints.http.console.screens.dead_letters import link_to
 from entrypoints.http.console.verdict import Facts
 from entrypoints.http.replies import Reply
 from entrypoints.http.routes.route import Route
@@ -35,7 +36,9 @@ class _Screen:
         # Only when the page is opened: of many letters, thousands are looked at.
         if Scope.DEAD_LETTERS_REPLAY in by.scopes:
             groups = await self._kit.parts.ask("dead letters by cause", self._kit.use_cases.group_dead_letters(by))
-        return self._kit.pages.page("now.html", by, groups=groups, most=_MOST_GROUPS, **await self._parts(by))
+        return self._kit.pages.page(
+            "now.html", by, groups=groups, most=_MOST_GROUPS, link=link_to, **await self._parts(by)
+        )
 
     async def numbers(self, by: Principal) -> Reply:
         """The part of the page that is read anew."""
