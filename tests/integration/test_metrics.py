@@ -10,7 +10,9 @@ import httpx
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from adapters.codecs.standard_webhooks import SigningKey
 from application.telemetry.metrics import METRICS
+from tests.servers import wait_until
 from tests.servers.compose import ROOT
 from tests.servers.process import free_port
 from tests.service import Service
@@ -69,6 +71,35 @@ async def test_every_metric_is_there_and_no_label_is_an_id(embedded: Service) ->
     assert placed.value == 1
 
     assert asked(port, "/orders").status_code == HTTPStatus.NOT_FOUND
+
+
+def test_a_relay_that_has_lost_its_key_tells_which_endpoints_it_sends_nothing_to(migrated: Service) -> None:
+    port = free_port()
+    migrated.settings["HOLDFAST_METRICS_PORT"] = str(port)
+
+    def without_key() -> float:
+        [sample] = scraped(port)["holdfast_webhook_endpoints_without_key"]
+        return float(sample.value)
+
+    migrated.settings["HOLDFAST_WEBHOOK_SIGNING_KEYS"] = SigningKey.of(b"1" * 32).told()
+    migrated.start_all(["up"])
+    with httpx.Client(base_url=migrated.url, timeout=60) as client:
+        endpoint = {"url": "https://receiver.invalid/", "events": ["*"], "signature": "v1a"}
+        client.post("/webhook-endpoints", json=endpoint).raise_for_status()
+        order = {"user_id": 7, "items": [{"product_id": 1, "quantity": 1}]}
+        client.post("/orders", json=order).raise_for_status()
+        wait_until(lambda: client.get("/events").json()["items"], seconds=60, what="there is something in the feed")
+    migrated.stop()
+    migrated.start_all(["up"])
+    # It looks as soon as it starts, and tells of both at once.
+    wait_until(lambda: scraped(port)["holdfast_feed_position"][0].value > 0, seconds=60, what="it has looked")
+    assert without_key() == 0
+    migrated.stop()
+    del migrated.settings["HOLDFAST_WEBHOOK_SIGNING_KEYS"]
+    # A process that is started again has the settings that it had.
+    del migrated.processes["up"]
+    migrated.start_all(["up"])
+    wait_until(lambda: without_key() == 1, seconds=60, what="the endpoint is counted")
 
 
 def test_one_process_may_serve_both_on_one_port_to_callers_with_a_key(migrated: Service) -> None:
