@@ -3,8 +3,12 @@
 import asyncio
 from datetime import timedelta
 
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from adapters.sql.unit_of_work import SqlUnitOfWork
 from application.ports.persistence import UnitOfWork
 from application.ports.sessions import Session
+from tests.contract.test_query_plans import recording
 from tests.unit.builders import NOW
 
 MINUTE = timedelta(minutes=1)
@@ -67,3 +71,11 @@ async def test_many_may_end_and_remove_the_same_ones_at_once(unit_of_work: UnitO
         )
     await end(unit_of_work, ONE, OTHER, OPEN)
     assert await ended(unit_of_work, ONE.id, OTHER.id, OPEN.id) == {ONE.id, OTHER.id, OPEN.id}
+
+
+async def test_many_are_ended_by_one_statement(sql_engine: AsyncEngine) -> None:
+    many = [Session(f"{number:064}", NOW) for number in reversed(range(50))]
+    with recording(sql_engine) as sent:
+        await end(SqlUnitOfWork(sql_engine), *many, many[0])
+    assert [statement.partition(" ")[0] for statement, _ in sent if "ended_sessions" in statement] == ["INSERT"]
+    assert await ended(SqlUnitOfWork(sql_engine), *(session.id for session in many)) == {each.id for each in many}
