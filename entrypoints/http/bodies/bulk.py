@@ -65,7 +65,7 @@ class StartBulkBody(LookedThrough, frozen=True, kw_only=True, forbid_unknown_fie
     reason: Reason = ""
     dry_run: bool = False
     count: Annotated[int, Meta(ge=0, le=MAX_ID)] | None = None
-    digest: Annotated[str, Meta(pattern="^[0-9a-f]{32}$")] | None = None
+    digest: Annotated[str, Meta(pattern=r"^[0-9a-f]{32}\Z")] | None = None
 
     @property
     def shown(self) -> Confirmation:
