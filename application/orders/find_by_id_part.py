@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
 
-from attrs import frozen
+from attrs import field, frozen
 
 from application.access.principal import Principal
 from application.ports.caching import RecentOrders
@@ -51,9 +51,10 @@ class FindByIdPart:
 
     _unit_of_work: UnitOfWork
     _recent: RecentOrders
+    _most: int = field(default=_MOST_LOOKED_AT, kw_only=True)
 
     async def __call__(self, _by: Principal, part: IdPart, *, limit: int) -> FoundByIdPart:
-        most = _MOST_LOOKED_AT if part.end else limit + 1
+        most = self._most if part.end else limit + 1
         async with self._unit_of_work.reading() as tx:
             looked_at = await tx.orders.ids_between(part.first, part.last, limit=most)
             ids = [id_ for id_ in looked_at if part.is_of(id_)]

@@ -8,7 +8,7 @@ from attrs import evolve
 from adapters.codecs.events import encode
 from application.access.principal import SYSTEM
 from application.operations.find_letters import FindLetters
-from application.orders.find_by_id_part import IdPart
+from application.orders.find_by_id_part import FindByIdPart, IdPart
 from domain.dead_letter import DeadMessage
 from domain.ids import OrderId
 from domain.orders.order import Order
@@ -62,6 +62,14 @@ async def test_of_many_orders_some_are_shown_and_of_deleted_ones_none(shop: Shop
     assert ([str(order.id) for order in told.orders], told.more) == ([IDS[2], IDS[1]], True)
     await keep(shop, IDS[3], deleted=True)
     assert (await shop.use_cases.find_by_id_part(SYSTEM, IdPart("01890a5e"), limit=2)).orders == []
+
+
+async def test_a_bounded_number_of_ids_is_looked_at_for_their_end_and_the_page_says_so(shop: Shop) -> None:
+    await shop.sells()
+    await keep(shop, *IDS[:3])
+    find = FindByIdPart(shop.unit_of_work, shop.recent, most=2)
+    told = await find(SYSTEM, IdPart("01890a5d", "099a8057"), limit=9)
+    assert ([str(order.id) for order in told.orders], told.more) == ([IDS[2]], True)
 
 
 async def test_letters_are_found_by_a_part_of_the_id_of_their_order(shop: Shop) -> None:

@@ -10,6 +10,7 @@ from application.execution.after_commit import PropagateChanges
 from application.intake.unrecorded import Unrecorded
 from application.orders.cancel_order import CancelOrder
 from application.orders.delete_order import DeleteOrder
+from application.orders.find_by_id_part import FindByIdPart, IdPart
 from application.orders.get_history import GetHistory
 from application.orders.get_order import GetOrder
 from application.orders.list_orders import ListOrders, ReadOrders
@@ -132,6 +133,14 @@ async def test_after_an_order_was_listed_no_older_version_is_read(shop: Shop) ->
     await shop.cancel_order([order.id])
     listed = await ListOrders(ReadOrders(shop.unit_of_work, recent))(SYSTEM, limit=10)
     assert await finding(shop.unit_of_work, recent)([order.id]) == listed
+
+
+async def test_after_an_order_was_found_by_a_part_of_its_id_no_older_version_is_read(shop: Shop) -> None:
+    order, recent = await shop.order((await shop.sells(), 1)), MemoryRecentOrders()
+    await recent.put_many([order])
+    await shop.cancel_order([order.id])
+    found = await FindByIdPart(shop.unit_of_work, recent)(SYSTEM, IdPart(str(order.id)), limit=10)
+    assert await finding(shop.unit_of_work, recent)([order.id]) == found.orders
 
 
 async def test_after_a_history_was_read_no_older_version_is_read(shop: Shop) -> None:

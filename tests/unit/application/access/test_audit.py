@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from application.access.audit import ListActs
 from application.access.manage_keys import NewKey
@@ -145,6 +146,15 @@ async def test_acts_at_the_same_time_are_two_lines(shop: Shop) -> None:
 async def test_what_no_request_made_is_never_one_act(shop: Shop) -> None:
     await add(shop, ("", "1"), ("", "2"))
     assert await acts_of(shop) == [("", "2", 1), ("", "1", 1)]
+
+
+async def test_a_request_that_did_two_things_and_two_callers_with_one_request_id_are_two_lines(shop: Shop) -> None:
+    """A client chooses the id of its request, and may choose that of another one."""
+    await add(shop, ("r1", "1"), ("r1", "2"))
+    async with shop.unit_of_work() as tx:
+        entry = AuditEntry(at=NOW, by=Caller("ana", "r1"), action="c.d", subject="3")
+        await tx.audit.add_many([entry, evolve(entry, by=Caller("bea", "r1"), subject="4")])
+    assert await acts_of(shop) == [("r1", "4", 1), ("r1", "3", 1), ("r1", "2", 2)]
 
 
 async def test_acts_come_page_by_page_and_none_is_left_out(shop: Shop) -> None:
