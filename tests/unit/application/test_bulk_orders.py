@@ -184,6 +184,17 @@ async def test_orders_whose_payment_is_not_asked_for_again_count_in_no_wave(shop
     assert len(shop.unsteady.to_come) > 990
 
 
+async def test_what_asks_for_no_payment_makes_no_wave_larger(shop: Shop) -> None:
+    """The first payment that is asked for is one alone, however many orders before it need none."""
+    await declined(shop, 3)
+    pen = await shop.sells(stock=120)
+    for _ in range(120):
+        await shop.paid((pen, 1))
+    # Nobody works on what is asked for.
+    job, (run, _) = await start(shop, "retry", count=123, user_id=1), running(shop, patience=0.05)
+    assert (await run(job, Progress()))["outcomes"] == {"skipped": 122, "open": 1}
+
+
 @pytest.mark.parametrize("at", [0, 1, 2, 3])
 @pytest.mark.parametrize("trouble", TROUBLES.values(), ids=TROUBLES.keys())
 async def test_wherever_a_retry_stops_it_goes_on_and_asks_for_no_payment_twice(
