@@ -20,10 +20,10 @@ class Lease:
 
     def __init__(self, name: str, seconds: float, *, shared: bool = False) -> None:
         self.name, self.shared = name, shared
-        self._end = FromNow(literal(seconds))
+        self.end = FromNow(literal(seconds))
         # A lease that ends later than one that is taken now is void: the server's clock was set back after it was
         # taken. A process that died would otherwise keep the lease for as long as the clock was set back.
-        self._is_void: ColumnElement[bool] = leases.c.until > self._end
+        self._is_void: ColumnElement[bool] = leases.c.until > self.end
 
     def taking(self, dialect: SqlDialect) -> Executable:
         """Take or renew the lease. It changes one row, or none if another process holds the lease."""
@@ -32,7 +32,7 @@ class Lease:
     def lasts(self, seconds: float = 0) -> ColumnElement[bool]:
         """Return the condition on `leases` that somebody holds the lease, for more than so many seconds."""
         still = _NOW if seconds == 0 else FromNow(literal(seconds))
-        return (leases.c.name == self.name) & (leases.c.until > still) & (leases.c.until <= self._end)
+        return (leases.c.name == self.name) & (leases.c.until > still) & (leases.c.until <= self.end)
 
     def is_held(self, seconds: float = 0) -> ColumnElement[bool]:
         """Return the condition on `leases` that the process `by` holds it, for more than so many seconds."""
@@ -45,7 +45,7 @@ class Lease:
 
     @property
     def values(self) -> dict[str, ColumnElement[object]]:
-        return {"name": literal(self.name), "holder": bindparam("by"), "until": self._end, "since": _NOW}
+        return {"name": literal(self.name), "holder": bindparam("by"), "until": self.end, "since": _NOW}
 
     def since(self, new: Any) -> ColumnElement[Any]:
         """Return when it was taken: a holder that renews it has it since then."""

@@ -126,12 +126,23 @@ class RelayEvents:
             self.refused_since = None
 
     async def _store(self, tx: Transaction) -> None:
+        if (self._put_off or self._heard_late) and not await tx.outbox.renew(by=self._relay):
+            self._forget_outcomes()
         await tx.outbox.remove(self._done())
         if self._heard_late:
             await tx.announcements.remove(self._heard_late)
         if self._put_off:
             await tx.announcements.put_off(list(self._put_off.values()))
         await self._enqueuer.store(tx)
+
+    def _forget_outcomes(self) -> None:
+        """Leave it to a relay that has been at work meanwhile: what it has not announced, it announces again.
+
+        What was put off here behind another announcement may be next in line by now, or done. It would wait for hours,
+        and hold up what comes after it.
+        """
+        self._told -= self._put_off.keys()
+        self._heard_late, self._put_off = [], {}
 
     def _forget_stored(self, claimed: Sequence[OutboxEntry]) -> None:
         self._claimed = claimed

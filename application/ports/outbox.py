@@ -59,6 +59,9 @@ class Outbox(Protocol):
         gone, the lease ends by itself within that time, whether the clock is set meanwhile or not.
         """
 
+    async def renew(self, *, by: str) -> bool:
+        """Make the lease last anew, also if it has ended. Return False if another relay has taken it since."""
+
     async def release(self, *, by: str) -> None:
         """Release the lease, so that another relay need not wait for its end."""
 

@@ -32,6 +32,10 @@ class Database:
         async with self.unit_of_work() as tx:
             return await tx.outbox.claim(by=by, limit=100)
 
+    async def renew(self, by: str) -> bool:
+        async with self.unit_of_work() as tx:
+            return await tx.outbox.renew(by=by)
+
     async def release(self, by: str) -> None:
         async with self.unit_of_work() as tx:
             await tx.outbox.release(by=by)
@@ -74,6 +78,20 @@ async def test_one_relay_at_a_time_has_the_claim(database: Database) -> None:
     assert len(await database.claim("relay 1")) == 3
     assert await database.claim("relay 2") == []
     assert len(await database.claim("relay 1")) == 3
+
+
+async def test_a_lease_that_has_ended_is_renewed_unless_another_relay_has_taken_it(database: Database) -> None:
+    assert not await database.renew("relay 1")
+    await database.claim("relay 1")
+    assert not await database.renew("relay 2")
+    await database.step_clock(LEASE_SECONDS + 1)
+    assert await database.renew("relay 1")
+    assert await database.claim("relay 2") == []
+    await database.step_clock(LEASE_SECONDS + 1)
+    assert len(await database.claim("relay 2")) == 3
+    assert not await database.renew("relay 1")
+    await database.release("relay 2")
+    assert not await database.renew("relay 1")
 
 
 async def test_of_relays_that_claim_at_once_one_gets_all(database: Database) -> None:

@@ -86,6 +86,7 @@ _LEADS_TO: Final[dict[str, dict[str, Any]]] = {
     "webhook_deliveries.undelivered": _SENT_AGAIN,
     "outbox.re_enqueue": {"embedded": True, "errors": 0.04, "restarts": 8, "errand": "money"},
     "outbox.release": {"restarts": 5},
+    "outbox.renew": {"unconfirmed": 0.6},
     "feed.release": {"restarts": 5},
     "announcements.put_off": {"unconfirmed": 0.6},
     # Announcements that were put off are due after five seconds, so that the run must last longer.

@@ -497,6 +497,11 @@ class _KnowsNoWaves(RelayEvents):
         self._announcer = _AnnouncesTogether(self._publisher, self._now)
 
 
+@define(eq=False)
+class _StoresWhatIsOld(RelayEvents):
+    def _forget_outcomes(self) -> None: ...
+
+
 class _OneOutcome(_Before):
     """Takes as work only what was announced."""
 
@@ -1069,6 +1074,13 @@ MUTATIONS: Final = (
         Parts(unit_of_work=_DropsRefusedWork, weather={"unconfirmed": 0.6, "errand": "money"}),
     ),
     Mutation("lets work wait for its announcement", _with(RelayEvents=_LetsWorkWait)),
+    Mutation(
+        "puts off what was refused before another relay followed",
+        Parts(
+            classes={"RelayEvents": _StoresWhatIsOld},
+            weather={"embedded": False, "unconfirmed": 0.5, "errors": 0.15, "errand": "money", "pauses": 0.0},
+        ),
+    ),
     Mutation("drops an announcement that is refused", _with(RelayEvents=_DropsWhatIsRefused)),
     Mutation("announces what waits behind a refused announcement", _with(RelayEvents=_KnowsNobodyBehind)),
     Mutation("gives stock back twice", _with(ProcessPayment=_GivesBackTwice)),

@@ -45,6 +45,13 @@ class MemoryOutbox:
             for entry in here[:limit]
         ]
 
+    async def renew(self, *, by: str) -> bool:
+        lease = self._changes.leases.get(RELAY)
+        if lease is None or lease.holder != by:
+            return False
+        self._changes.leases[RELAY] = evolve(lease, until=self._changes.store.now() + _LEASE)
+        return True
+
     async def release(self, *, by: str) -> None:
         release_lease(self._changes, RELAY, by)
 

@@ -21,7 +21,7 @@ from adapters.sql.core.expressions import among
 from adapters.sql.core.transaction import TransactionBlock
 from adapters.sql.dialects.base import SqlDialect
 from adapters.sql.repositories.low_water_mark import LowWaterMark
-from adapters.sql.repositories.relay_lease import LEASE, if_held, releasing, take
+from adapters.sql.repositories.relay_lease import LEASE, if_held, releasing, renewing, take
 from adapters.sql.tables.events import announcements, outbox, outbox_mark, waiting_work
 from application.execution.after_commit import Committed
 from application.ports.outbox import OutboxEntry, Waits
@@ -80,6 +80,7 @@ def _remove(dialect: SqlDialect) -> Executable:
 
 
 _OLDEST_IF_HELD: Final = if_held(LEASE, _OLDEST)
+_RENEW_LEASE: Final = renewing(LEASE)
 _RELEASE_LEASE: Final = releasing(LEASE)
 
 
@@ -109,6 +110,10 @@ class SqlOutbox:
         entries = [_entry(row) for row in await self._block.fetch(_OLDEST, {"limit": limit})]
         await MARK.rise(self._block, [entry.position for entry in entries])
         return entries
+
+    async def renew(self, *, by: str) -> bool:
+        # Until the commit, the row is locked, so that no other relay takes the lease meanwhile.
+        return bool(await self._block.change(_RENEW_LEASE, {"by": by}))
 
     async def release(self, *, by: str) -> None:
         await self._block.change(_RELEASE_LEASE, {"by": by})

@@ -7,7 +7,7 @@ is over, another relay publishes, whose way to the broker may work. What both ha
 
 from typing import Any, Final
 
-from sqlalchemy import Delete, Select, bindparam, delete, exists, select
+from sqlalchemy import Delete, Select, Update, bindparam, delete, exists, select, update
 
 from adapters.sql.core.transaction import TransactionBlock
 from adapters.sql.lease import Lease
@@ -32,6 +32,10 @@ async def take(block: TransactionBlock, lease: Lease, by: str) -> bool:
     if dialect.durability.must_last is not None:
         await block.fetch(dialect.durability.must_last)
     return bool(await block.change(lease.taking(dialect), {"by": by}))
+
+
+def renewing(lease: Lease) -> Update:
+    return update(leases).where(leases.c.name == lease.name, leases.c.holder == bindparam("by")).values(until=lease.end)
 
 
 def releasing(lease: Lease) -> Delete:

@@ -683,3 +683,38 @@ async def test_another_relay_takes_over_from_one_that_waits_for_a_confirm(shop: 
 
     assert types(broker.enqueued) == ["payment_requested"]
     assert await shop.outbox() == []
+
+
+async def test_a_relay_that_another_one_has_followed_puts_nothing_off_any_more(shop: Shop) -> None:
+    order, request = await shop.payment_requested((await shop.sells(), 1))
+    broker = Broker(refuses=lambda _: True)
+    old = new_relay(shop, broker)
+    await old()
+    # It has seen the refusal, and has not written it down yet.
+    broker.refuses = lambda _: False
+    shop.clock.forward(timedelta(seconds=LEASE_SECONDS + 1))
+    new = RelayEvents(shop.unsteady, broker, _nothing, shop.clock, "relay-2")
+    await new()
+    await new()
+    await old()
+    await shop.process_payment([request])
+    await new()
+    await new.stop()
+    await old.stop()
+
+    assert waiting(shop) == []
+    assert broker.of(order.id) == ["placed", "payment_requested", "stock_reserved", "paid"]
+    assert await shop.outbox() == []
+
+
+async def test_a_relay_whose_lease_has_ended_while_nobody_followed_puts_off_what_was_refused(shop: Shop) -> None:
+    await shop.order((await shop.sells(), 1))
+    broker = Broker(refuses=lambda _: True)
+    slow = new_relay(shop, broker)
+    await slow()
+    shop.clock.forward(timedelta(seconds=LEASE_SECONDS + 1))
+    await slow()
+    await slow.stop()
+
+    assert waiting(shop) == ["placed"]
+    assert types(broker.tried) == ["placed"]
