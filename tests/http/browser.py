@@ -16,6 +16,7 @@ from entrypoints.http.app import create_app
 from entrypoints.http.routes.ancestors.entrance import Ancestors
 from entrypoints.readiness import Readiness
 from tests.http.described import expect_described
+from tests.unit.shop import PATIENCE
 
 REQUEST_ID: Final = re.compile("[A-Za-z0-9_-]{1,64}")
 READY: Final = Readiness(orders=True, payments=True, missing=())
@@ -30,7 +31,12 @@ def app_over(use_cases: UseCases, readiness: Sequence[Readiness] = (READY,), **o
     async def let_in(_: object) -> Principal:
         return ANYBODY
 
-    usual = {"authenticate": let_in, "cursor_secret": b"a secret", "ancestors": Ancestors()}
+    usual = {
+        "authenticate": let_in,
+        "cursor_secret": b"a secret",
+        "ancestors": Ancestors(),
+        "request_timeout": PATIENCE,
+    }
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Rule, "_compile_builder", _builds_no_address)
         return create_app(use_cases, check_readiness, **{**usual, **options})

@@ -5,19 +5,15 @@ import shlex
 from argparse import ArgumentParser
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlsplit
 
 from attrs import frozen
-from quart import Quart
 
-from application.assembly import assemble
-from application.assembly.limits import Limits
 from domain.orders.events import PaymentRequested
-from tests.http.browser import Answer, Browser, app_over
+from tests.http.browser import Answer, Browser
 from tests.unit.shop import Shop
 
-_PATIENCE: Final = 60.0
 _OPTIONS: Final = ArgumentParser()
 _OPTIONS.add_argument("-X", dest="method", default=None)
 _OPTIONS.add_argument("-H", dest="headers", action="append", default=[])
@@ -51,12 +47,6 @@ class Curl:
             content_type=None if body is None or given.headers else "application/x-www-form-urlencoded",
             more=[(name, value) for name, value in headers],
         )
-
-
-def patient_app(shop: Shop, **options: Any) -> Quart:
-    """The interface for tests in which several ask at once: no pause of the machine makes it refuse one of them."""
-    use_cases = assemble(shop.ports, Limits(longest_wait=_PATIENCE))
-    return app_over(use_cases, request_timeout=_PATIENCE, **options)
 
 
 @asynccontextmanager

@@ -11,7 +11,7 @@ from application.errors import Unavailable
 from domain.ids import UserId
 from domain.orders.events import PaymentRequested
 from tests.http.browser import Browser, app_over
-from tests.http.curl import Curl, patient_app
+from tests.http.curl import Curl
 from tests.unit.shop import Shop
 
 PLACE = "curl -X POST http://localhost/order/place"
@@ -49,7 +49,7 @@ async def test_one_request_places_and_pays_and_the_order_is_followed_until_it_is
 
 async def test_each_of_many_requests_at_once_is_an_order_of_its_own(shop: Shop) -> None:
     await shop.sells(stock=20)
-    curl = Curl(Browser(patient_app(shop)), "")
+    curl = Curl(Browser(app_over(shop.use_cases)), "")
     answers = await asyncio.gather(*(curl(PLACE) for _ in range(20)))
     assert {answer.status for answer in answers} == {200}
     assert len({answer.body["order_id"] for answer in answers}) == 20 == len(shop.store.orders)

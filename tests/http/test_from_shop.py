@@ -12,7 +12,7 @@ from entrypoints.http.routes.ancestors.entrance import Ancestors
 from entrypoints.http.routes.route import Route
 from entrypoints.readiness import Readiness
 from tests.http.browser import Answer, Browser, app_over
-from tests.http.curl import Curl, at_work, patient_app
+from tests.http.curl import Curl, at_work
 from tests.unit.shop import Shop
 
 BASE = "/from/shop"
@@ -36,7 +36,7 @@ HEALTH = "curl http://localhost:8000/health"
 def app(shop: Shop, readiness: list[Readiness], monkeypatch: pytest.MonkeyPatch) -> Quart:
     # However slow the worker is, its clients hear what came of their payments.
     monkeypatch.setattr(entrance, "_LONGEST", 60.0)
-    return patient_app(shop, readiness=readiness)
+    return app_over(shop.use_cases, readiness=readiness)
 
 
 @pytest.fixture

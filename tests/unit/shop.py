@@ -60,6 +60,8 @@ from tests.unit.unsteady import UnsteadyUnitOfWork
 
 EXPIRY = timedelta(minutes=30)
 LOOK_EVERY = timedelta(seconds=30)
+# Seconds. Longer than any pause of a busy machine: none may make the shop refuse one of several who ask at once.
+PATIENCE = 60.0
 
 
 @define(eq=False)
@@ -141,7 +143,8 @@ class Shop:
             queues=self.broker,
             tracer=self.tracer,
         )
-        self.use_cases = assemble(self.ports, Limits(order_expiry=EXPIRY, allow_reset=self.allow_reset))
+        limits = Limits(order_expiry=EXPIRY, allow_reset=self.allow_reset, longest_wait=PATIENCE)
+        self.use_cases = assemble(self.ports, limits)
         self.number = NumberRequests(self.new_id, self.clock)
         self.place_numbered = PlaceOrder(self.unsteady)
         self.persist_orders = PersistOrders(self.unsteady, wake)
