@@ -180,12 +180,13 @@ async def test_a_step_says_what_went_wrong(traced: Traced) -> None:
     for _ in range(2):
         await traced.place()
         await traced.work()
-    assert [dict(span.attributes or {}) for span in traced.traces.named("charge")] == [
+    # On a busy machine, the second try of the first order may come while there is work.
+    charges, steps = traced.traces.named("charge")[:2], traced.traces.named("process payments")[:2]
+    assert [dict(span.attributes or {}) for span in charges] == [
         {"error.type": "OutcomeUnknown"},
         {"holdfast.outcome": "declined"},
     ]
-    assert [span.status.status_code.name for span in traced.traces.named("charge")] == ["ERROR", "UNSET"]
-    assert [span.status.status_code.name for span in traced.traces.named("process payments")] == ["ERROR", "UNSET"]
+    assert [span.status.status_code.name for span in (*charges, *steps)] == ["ERROR", "UNSET"] * 2
     await traced.browser.get("/orders/01890a5d-ac96-774b-bcce-b302099a8057")
     [*_, refused] = traced.traces.spans
     assert refused.name.startswith("GET /orders/<")
