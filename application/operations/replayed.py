@@ -39,7 +39,7 @@ def _failure(letter: DeadLetter) -> tuple[str, str]:
 
 
 async def _dead_again(tx: Transaction, replayed: Sequence[DeadLetter], since: int) -> dict[int, Cause]:
-    # An event may have what no set takes, such as the metadata of an order.
+    # By the id of the event, and compared as a whole: an edited copy may have the id of the first.
     by_event: dict[tuple[str, EventId], list[DeadLetter]] = {}
     for each in replayed:
         if each.event is not None:

@@ -42,7 +42,7 @@ class ExpireOrders:
     its time does not count as time to pay.
 
     Orders that come to stand where none was unpaid, because the clock of the database was set back by more than the
-    time to pay, expire up to an hour late.
+    time to pay, expire late: by up to an hour, or four times the time to pay if that is shorter.
     """
 
     _unit_of_work: UnitOfWork

@@ -12,7 +12,7 @@ from attrs import define, evolve
 
 from application.access.principal import SYSTEM, Forbidden, Principal, the_system
 from application.access.scopes import Scope
-from application.errors import Aborted, OutcomeUnknown, Unavailable
+from application.errors import Unavailable
 from application.execution.conditional import OrderCall, order_id_in
 from application.intake.queue_orders import Queued
 from application.jobs.kinds import CHANGE_ORDER, AttemptEnded, Progress
@@ -25,9 +25,8 @@ from domain.errors import DomainError
 from domain.ids import JobId, OrderId
 from domain.jobs.job import Job, JobStatus, new_job
 from domain.orders.order import Order
-from tests.unit.application.test_bulk import TROUBLES, begun, running, shown, worker
+from tests.unit.application.test_bulk import TROUBLES, begun, run_again_after_trouble, running, shown, worker
 from tests.unit.intakes import Intakes
-from tests.unit.provider import Crash
 from tests.unit.shop import Shop, a_request
 from tests.unit.unsteady import Trouble
 
@@ -204,12 +203,7 @@ async def test_wherever_a_retry_stops_it_goes_on_and_asks_for_no_payment_twice(
     job, (run, _) = await start(shop, "retry", status=["FAILED"]), running(shop)
     shop.unsteady.to_come.extend([None] * at + [trouble])
     async with worker(shop):
-        for _ in range(3):
-            try:
-                told = await run(job, Progress())
-            except (OutcomeUnknown, Aborted, Crash):
-                continue
-            break
+        told = await run_again_after_trouble(run, job)
     assert told == {"outcomes": {"done": 12}, "stopped": ""}
     assert set((await results(shop, job)).values()) == {("done", "")}
     asked = Counter(event.order_id for event in shop.store.events.values() if event.type == "order.payment_requested")
@@ -246,12 +240,7 @@ async def test_wherever_it_stops_it_goes_on_and_changes_nothing_twice(shop: Shop
     placed = await orders(shop, 250)
     job, (run, _) = await start(shop, "cancel", count=250, status=["PENDING"]), running(shop)
     shop.unsteady.to_come.extend([None] * at + [trouble])
-    for _ in range(3):
-        try:
-            told = await run(job, Progress())
-        except (OutcomeUnknown, Aborted, Crash):
-            continue
-        break
+    told = await run_again_after_trouble(run, job)
     assert told == {"outcomes": {"done": 250}, "stopped": ""}
     assert set((await results(shop, job)).values()) == {("done", "")}
     noted = Counter(entry.subject for entry in shop.store.audit if entry.action == "order.cancelled")

@@ -196,3 +196,14 @@ async def test_an_order_that_the_looks_begin_behind_expires_within_an_hour(shop:
     late = await shop.order((pen, 1))
     shop.store.recorded_at[late.id] = shop.clock() - EXPIRY - timedelta(days=1)
     assert late.id in await shop.is_open_for(timedelta(hours=1))
+
+
+async def test_where_the_time_to_pay_is_short_it_expires_within_four_times_of_it(shop: Shop) -> None:
+    time_to_pay = timedelta(minutes=5)
+    shop.expire_orders = ExpireOrders(shop.unsteady, shop.clock, time_to_pay, look_every=LOOK_EVERY)
+    pen = await shop.sells()
+    await shop.is_open_for(time_to_pay)
+    assert (await shop.expire_orders()).expired == ()
+    late = await shop.order((pen, 1))
+    shop.store.recorded_at[late.id] = shop.clock() - time_to_pay - timedelta(days=1)
+    assert late.id in await shop.is_open_for(4 * time_to_pay)
