@@ -92,6 +92,7 @@ async def test_a_lease_that_has_ended_is_renewed_unless_another_relay_has_taken_
     assert not await database.renew("relay 1")
     await database.release("relay 2")
     assert not await database.renew("relay 1")
+    assert not await database.renew("relay 2")
 
 
 async def test_of_relays_that_claim_at_once_one_gets_all(database: Database) -> None:

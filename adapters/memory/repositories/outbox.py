@@ -26,7 +26,8 @@ def take_lease(changes: Changes, name: str, by: str) -> bool:
 def release_lease(changes: Changes, name: str, by: str) -> None:
     lease = changes.leases.get(name)
     if lease is not None and lease.holder == by:
-        changes.leases[name] = evolve(lease, until=changes.store.now())
+        # Nobody renews it, as if it had never been.
+        changes.leases[name] = evolve(lease, holder="", until=changes.store.now())
 
 
 @frozen
