@@ -49,6 +49,15 @@ class Window:
     cpu_seconds: float
     """Over how long."""
 
+    @property
+    def completed_per_s(self) -> float:
+        return self.completed / self.seconds
+
+    @property
+    def cpu_ms_each(self) -> float:
+        """Milliseconds of CPU of all processes of the shop for each that was completed."""
+        return 1000 * sum(self.cpu.values()) / max(1, self.completed)
+
     @classmethod
     def between(cls, before: Usage, after: Usage, *, load: Load, completed: int, seconds: float) -> "Window":
         return cls(
@@ -139,13 +148,23 @@ def _cpu_of_load() -> float:
 
 
 def interleaved(works: Mapping[str, Work], *, seconds: float, say: Say, rounds: int = ROUNDS) -> dict[str, Measured]:
-    """Measure each in turn, and that `rounds` times, so that a machine that drifts drifts for all of them."""
+    """Measure each in turn, and that `rounds` times, so that a machine that drifts drifts for all of them.
+
+    Every other round goes backwards: nobody always comes after the same one.
+    """
     windows: dict[str, list[Window]] = {name: [] for name in works}
     for name, work in works.items():
         say(f"{name}: warming up")
         work(min(_WARM_UP_SECONDS, seconds))
+    turn = list(works.items())
     for number in range(rounds):
-        for name, work in works.items():
+        for name, work in turn:
             say(f"{name}: round {number + 1} of {rounds}")
             windows[name].append(work(seconds / rounds))
+        turn.reverse()
     return {name: Measured(found) for name, found in windows.items()}
+
+
+def by_turns(figure: Callable[[Window], float], of: Measured, to: Measured) -> list[float]:
+    """What the figure of the one is of the other's, round by round."""
+    return [figure(one) / figure(other) for one, other in zip(of.windows, to.windows, strict=True)]

@@ -166,6 +166,7 @@ async def broker_warnings(settings: Settings) -> list[str]:
     topology = Topology(settings.namespace)
     try:
         nodes = await management.files_of_nodes(settings.amqp_management_url)
+        lost = await management.partitions(settings.amqp_management_url)
         queues = await management.quorum_queues(settings.amqp_management_url, topology.all_queues)
         policies = await management.lossy_policies(settings.amqp_management_url, topology.all_queues)
     except Unavailable as error:
@@ -173,6 +174,7 @@ async def broker_warnings(settings: Settings) -> list[str]:
     orders = (topology.queue(INTAKE.name), topology.later(INTAKE.name))
     few = [node for node in nodes if node.left < max(_FILES_OF_A_SHOP, node.most * _FEW)]
     return [
+        *_of_partitions(lost),
         *_of_policies(policies),
         *_of_queues(queues, nodes=len(nodes), orders=orders),
         *(
@@ -182,6 +184,17 @@ async def broker_warnings(settings: Settings) -> list[str]:
             for node in few
         ),
     ]
+
+
+def _of_partitions(lost: Mapping[str, Sequence[str]]) -> list[str]:
+    """What `pause_minority` does not heal: a node that stood still for a while, as a virtual machine that is moved."""
+    if not lost:
+        return []
+    # The one that most others have lost.
+    alone = max(sorted(lost), key=lambda node: (sum(node in others for others in lost.values()), len(lost[node])))
+    restart = " and ".join(f"`rabbitmqctl -n {alone} {command}`" for command in ("stop_app", "start_app"))
+    others = ", ".join(lost[alone])
+    return [f"{alone} of RabbitMQ has lost {others}, and does not join them again by itself. Restart it: {restart}"]
 
 
 def _of_policies(policies: Mapping[str, Sequence[str]]) -> list[str]:

@@ -52,6 +52,15 @@ async def files_of_nodes(url: str) -> list[NodeFiles]:
     ]
 
 
+async def partitions(url: str) -> dict[str, list[str]]:
+    """Return the nodes that no longer belong to the same cluster, each with those that it lost. Raise `Unavailable`."""
+    return {
+        str(each["name"]): sorted(map(str, each["partitions"]))
+        for each in await _list(url, "/api/nodes?columns=name,partitions")
+        if isinstance(each.get("partitions"), list) and each["partitions"]
+    }
+
+
 async def quorum_queues(url: str, names: Collection[str]) -> list[QuorumQueue]:
     """Return those of these queues that are there. Raise `Unavailable`."""
     return [

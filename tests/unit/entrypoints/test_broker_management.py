@@ -101,6 +101,16 @@ async def test_without_an_address_nothing_is_asked() -> None:
 THREE = [{**NODE, "name": f"rabbit@{name}"} for name in "abc"]
 
 
+async def test_nodes_that_are_apart_are_named_by_the_one_that_is_alone(management: Answer) -> None:
+    """As RabbitMQ 3.10 answers after one node of three had stood still for longer than `net_ticktime`."""
+    lost = {"a": ["rabbit@c"], "b": ["rabbit@c"], "c": ["rabbit@a", "rabbit@b"]}
+    nodes = [{**NODE, "name": f"rabbit@{name}", "partitions": others} for name, others in lost.items()]
+    [warning] = await warned(management(*nodes))
+    assert "rabbit@c of RabbitMQ has lost rabbit@a, rabbit@b" in warning
+    assert "rabbitmqctl -n rabbit@c stop_app" in warning
+    assert await warned(management(*({**node, "partitions": []} for node in nodes))) == []
+
+
 def queue(name: str, *, members: str = "abc", online: str = "abc", leader: str = "a") -> dict[str, Any]:
     """As RabbitMQ 3.10 answers."""
     return {

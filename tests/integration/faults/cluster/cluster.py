@@ -190,6 +190,32 @@ class Cluster(Shop):
             return said.strip() == "true"
         return False
 
+    async def rejoined(self, node: Rabbit) -> None:
+        """Restart a node that stood still, as docs/operations.md says, if the nodes have taken that for a partition.
+
+        It heard of the others' death when it went on, and before it looked it was connected with them again. So
+        `pause_minority` found a majority, and did nothing.
+        """
+        if not await self._is_apart(node):
+            return
+        await asyncio.to_thread(self.ctl, "stop_app", node=node)
+        await asyncio.to_thread(self.ctl, "start_app", node=node)
+
+    async def _is_apart(self, node: Rabbit) -> bool:
+        """Whether it is, once all three run."""
+        apart = False
+
+        async def is_known() -> bool:
+            nonlocal apart
+            with suppress(NetworkFailed, subprocess.SubprocessError):
+                apart = "true" in await asyncio.to_thread(
+                    self.ctl, "eval", "rabbit_node_monitor:partitions() /= [].", node=node, seconds=_WHOLE_WITHIN
+                )
+            return apart or await self._rabbitmq_is_whole()
+
+        await until(is_known, seconds=_WHOLE_WITHIN, what=f"{node.node} knows whether it is apart")
+        return apart
+
     def _cluster_by(self, node: Rabbit) -> str:
         """Which cluster this node of RabbitMQ is in, as it says itself, and what it has logged last."""
         try:

@@ -106,6 +106,7 @@ def _cells(result: Result) -> dict[str, str]:
         "POSTs failed": failed,
         "others failed": str(result.others_failed),
         "slowest POST, s": f"{result.slowest_post:.1f}",
+        "later": f"{result.slowest_later:.1f}",
         "gap, s": f"{result.gap:.1f}",
         "new primary, s": str(result.new_primary),
         "201 again, s": str(result.created_again),

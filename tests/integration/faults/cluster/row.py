@@ -23,6 +23,7 @@ _AFTER: Final = 20
 _DRAINS_WITHIN: Final = 60.0
 _BOUND: Final = 900.0
 _SLOWNESS: Final = 2.0
+_SILENT_UNTIL: Final = 2.0
 _CREATED, _ACCEPTED = 201, 202
 # Orders are answered with 201 again and again; a pause between two that is shorter than this is none.
 _A_PAUSE: Final = 1.0
@@ -74,6 +75,8 @@ class Result:
     """When the POSTs of orders began that failed, in seconds since the break."""
     others_failed: int
     slowest_post: float
+    slowest_later: float
+    """Of those that began later than 2 s after the break: until then, nobody can know that a server is silent."""
     gap: float
     """The longest time without an accepted order."""
     new_primary: Seconds
@@ -148,7 +151,8 @@ async def run_row(cluster: Cluster, row: Row) -> Result:
         accepted=sum(seen.status == _ACCEPTED for seen in posts),
         failed=[seen.began - began for seen in posts if _has_failed(seen)],
         others_failed=sum(seen.what != "place" and seen.ended >= began and _has_failed(seen) for seen in diary.seen),
-        slowest_post=max((seen.ended - seen.began for seen in posts), default=0.0),
+        slowest_post=_slowest(posts),
+        slowest_later=_slowest([seen for seen in posts if seen.began >= began + _SILENT_UNTIL]),
         gap=max((after - before for before, after in _stretches(posts, {_CREATED, _ACCEPTED}, began)), default=0.0),
         new_primary=Seconds(value=since if since > 0 else None),
         created_again=Seconds(value=_again(posts, began)),
@@ -162,6 +166,10 @@ async def run_row(cluster: Cluster, row: Row) -> Result:
 
 def _has_failed(seen: Seen) -> bool:
     return seen.status in {0, 429} or seen.status >= 500
+
+
+def _slowest(posts: Sequence[Seen]) -> float:
+    return max((seen.ended - seen.began for seen in posts), default=0.0)
 
 
 def _stretches(posts: Sequence[Seen], statuses: set[int], began: float) -> list[tuple[float, float]]:

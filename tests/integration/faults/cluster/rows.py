@@ -156,6 +156,7 @@ async def _queue_leader_frozen(cluster: Cluster) -> AsyncIterator[None]:
     await asyncio.to_thread(node.freeze)
     yield
     await asyncio.to_thread(node.thaw)
+    await cluster.rejoined(node)
 
 
 @asynccontextmanager
