@@ -27,6 +27,7 @@ from entrypoints.http.request_ids import request_id_in, request_id_of
 from entrypoints.http.server.asgi import IN_PARTS, App, Receive, Scope, Send
 from entrypoints.http.server.closing import ClosingProtocol, State, TransportOfIncompleteRequest
 from entrypoints.http.server.framing import MAX_HEAD, head_without_upgrade, is_rtsp, problem_of_head
+from entrypoints.http.server.one_write import OneWrite
 from entrypoints.http.server.shedding import is_exempt, is_plain
 
 _log: Final = logging.getLogger("holdfast.http")
@@ -206,6 +207,8 @@ class ProblemProtocol(ClosingProtocol):
             cycle.transport = cast(asyncio.Transport, TransportOfIncompleteRequest(self))
             if cycle.waiting_for_100_continue:
                 send = partial(self._send_to_waiting_client, cycle, send)
+        else:
+            cycle.transport = cast(asyncio.Transport, OneWrite(self.transport))
         try:
             await app(scope, receive, send)
         except BrokenOff as error:
