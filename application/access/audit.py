@@ -22,7 +22,7 @@ def caller_of(by: Principal) -> Caller:
 
 @frozen
 class ListAudit:
-    """List the audit, newest first, also of one subject or request. A page begins after the entry `before`."""
+    """List the audit, newest first, also of one subject, request or action. A page begins after the entry `before`."""
 
     _unit_of_work: UnitOfWork
 
@@ -32,11 +32,14 @@ class ListAudit:
         *,
         subject: str | None = None,
         request_id: str | None = None,
+        action: str | None = None,
         before: int | None = None,
         limit: int,
     ) -> Sequence[AuditEntry]:
         async with self._unit_of_work.reading() as tx:
-            return await tx.audit.page(subject=subject, request_id=request_id, before=before, limit=limit)
+            return await tx.audit.page(
+                subject=subject, request_id=request_id, action=action, before=before, limit=limit
+            )
 
 
 @frozen
@@ -57,7 +60,7 @@ class ActsFound:
 
 @frozen
 class ListActs:
-    """List the audit by acts, newest first, so that hundreds of entries of one act hide no other.
+    """List the audit by acts, newest first, or those of one action: hundreds of entries of one act hide no other.
 
     A page begins after the entry `before`, and looks at a bounded number of entries: an act of more than these goes on
     on the next page. Entries without a request are acts of their own.
@@ -66,13 +69,17 @@ class ListActs:
     _unit_of_work: UnitOfWork
     _most: int = field(default=_MOST_LOOKED_AT, kw_only=True)
 
-    async def __call__(self, _by: Principal, *, before: int | None = None, limit: int) -> ActsFound:
+    async def __call__(
+        self, _by: Principal, *, action: str | None = None, before: int | None = None, limit: int
+    ) -> ActsFound:
         found: dict[object, AuditAct] = {}
         looked_at = 0
         async with self._unit_of_work.reading() as tx:
             while looked_at < self._most:
                 stretch = min(_STRETCH, self._most - looked_at)
-                entries = await tx.audit.page(subject=None, request_id=None, before=before, limit=stretch)
+                entries = await tx.audit.page(
+                    subject=None, request_id=None, action=action, before=before, limit=stretch
+                )
                 for entry in entries:
                     act = (entry.by, entry.action) if entry.by.request_id else entry.id
                     if act not in found and len(found) == limit:

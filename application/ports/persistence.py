@@ -203,9 +203,9 @@ class Audit(Protocol):
     async def add_many(self, entries: Sequence[AuditEntry]) -> None: ...
 
     async def page(
-        self, *, subject: str | None, request_id: str | None, before: int | None, limit: int
+        self, *, subject: str | None, request_id: str | None, action: str | None, before: int | None, limit: int
     ) -> list[AuditEntry]:
-        """A page of all entries, or of those about one subject, the newest first."""
+        """A page of all entries, or of those about one subject, of one request or of one action, the newest first."""
 
 
 class ConsistencyChecks(Protocol):

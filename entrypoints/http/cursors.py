@@ -115,9 +115,13 @@ class Cursors:
     def of_adjustments(self, product_id: ProductId) -> ListCursors[int]:
         return ListCursors(self._secret, f"stock {product_id}", _NUMBERS)
 
-    def of_audit(self, subject: str | None, request_id: str | None = None) -> ListCursors[int]:
-        # The name of those that a client may have got before there were requests in it.
+    def of_audit(
+        self, subject: str | None = None, request_id: str | None = None, action: str | None = None
+    ) -> ListCursors[int]:
+        # The names of those that a client may have got before there were requests, and actions, in it.
         of = f"audit {subject}" if request_id is None else f"audit of request {request_id} {subject}"
+        if action is not None:
+            of = f"{action} in the {of}"
         return ListCursors(self._secret, of, _NUMBERS)
 
     def of_keys(self) -> ListCursors[str]:

@@ -47,6 +47,7 @@ _ACTIVE: Final[Mapping[str, bool | None]] = {"true": True, "false": False, "all"
 _DECIMAL: Final = re.compile(r"[0-9.eE+-]{1,32}")
 _CAPPED: Final = "capped"
 _KIND: Final = re.compile(r"[a-z_]{1,64}")
+_ACTION: Final = re.compile(r"[a-z_.]{1,64}")
 
 # Parses the text of one parameter. Raises `InvalidRequest`.
 Reader = Callable[[str], Any]
@@ -123,6 +124,12 @@ def request_id(text: str) -> str:
 
 def subject(text: str) -> str:
     return _text("subject", text, PRINTABLE, MAX_SUBJECT)
+
+
+def action(text: str) -> str:
+    if _ACTION.fullmatch(text) is None:
+        raise InvalidRequest(in_query("action", "it is a word of the audit, as in dead_letter.decided"))
+    return text
 
 
 def job_status(text: str) -> JobStatus:
@@ -340,6 +347,11 @@ SCHEMAS: Final[Mapping[Reader, Mapping[str, Any]]] = MappingProxyType(
         },
         count: {"type": "string", "enum": [_CAPPED], "description": f"Also count the list, up to {MOST_COUNTED}."},
         active: {"type": "string", "enum": list(_ACTIVE)},
+        action: {
+            "type": "string",
+            "pattern": f"^{_ACTION.pattern}$",
+            "description": "What was done, as an entry has it: dead_letter.decided, order.cancelled, ...",
+        },
         job_kind: {"type": "string", "pattern": f"^{_KIND.pattern}$"},
         job_status: {"type": "string", "enum": list(JobStatus)},
         position: {"type": "integer", "minimum": 0, "maximum": MAX_ID, "description": "Events after this position."},

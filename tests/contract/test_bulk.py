@@ -71,7 +71,7 @@ async def operations(unit_of_work: UnitOfWork) -> list[JobId]:
 async def begun(unit_of_work: UnitOfWork) -> int:
     """How many operations have been started, by the audit."""
     async with unit_of_work.reading() as tx:
-        entries = await tx.audit.page(subject=None, request_id=None, before=None, limit=100)
+        entries = await tx.audit.page(subject=None, request_id=None, action=None, before=None, limit=100)
     return sum(entry.action == "bulk_operation.started" for entry in entries)
 
 

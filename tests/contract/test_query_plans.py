@@ -298,6 +298,7 @@ def samples_of(known: Sequence[Order]) -> Arguments:
         ],
         "audit.subject": "product 7",
         "audit.request_id": "r1",
+        "audit.action": "stock.adjusted",
         "audit.before": 100,
         "consistency_checks.found": {"stock": 1, "charge": 0},
         "ended_sessions.sessions": [Session(f"{number:064}", NOW) for number in range(BATCH)],

@@ -107,7 +107,7 @@ async def test_everything_about_orders_is_gone_and_products_have_all_their_stock
         assert (await tx.files.get(job.id, "export"), await tx.files.read(job.id, "export", at=0)) == (None, b"")
         [count] = await tx.products.stock_counts(after=None, limit=9)
         assert (count.left, count.held, count.counted_in) == (10, 0, 10)
-        entry, *_ = await tx.audit.page(subject="shop", request_id=None, before=None, limit=9)
+        entry, *_ = await tx.audit.page(subject="shop", request_id=None, action=None, before=None, limit=9)
         assert (entry.action, entry.before, entry.by.key_id) == ("shop.reset", {"orders": 1}, "ana")
         assert await tx.resets.last() == LATER
     # The key of an order that is gone places another one.

@@ -23,7 +23,8 @@ async def add(unit_of_work: UnitOfWork, *entries: AuditEntry) -> None:
 
 async def page(unit_of_work: UnitOfWork, **asked: Any) -> list[AuditEntry]:
     async with unit_of_work.reading() as tx:
-        return await tx.audit.page(**{"subject": None, "request_id": None, "before": None, "limit": 100} | asked)
+        usual = {"subject": None, "request_id": None, "action": None, "before": None, "limit": 100}
+        return await tx.audit.page(**usual | asked)
 
 
 async def test_an_entry_is_read_as_it_was_written(unit_of_work: UnitOfWork) -> None:
@@ -59,6 +60,17 @@ async def test_the_entries_of_one_request_are_found(unit_of_work: UnitOfWork) ->
     assert [entry.reason for entry in [*first, *rest]] == ["4", "2", "0"]
     assert [entry.reason for entry in await page(unit_of_work, request_id="r2", subject="product 1")] == ["1"]
     assert await page(unit_of_work, request_id="r2", subject="product 0") == []
+
+
+async def test_the_entries_of_one_action_are_found(unit_of_work: UnitOfWork) -> None:
+    for number, action in enumerate(["a.b", "c.d", "a.b", "a.bc", "a.b"]):
+        by = Caller("ana", f"r{number % 2}")
+        await add(unit_of_work, an_entry(f"product {number % 2}", by=by, action=action, reason=str(number)))
+    first = await page(unit_of_work, action="a.b", limit=2)
+    rest = await page(unit_of_work, action="a.b", before=first[-1].id)
+    assert [entry.reason for entry in [*first, *rest]] == ["4", "2", "0"]
+    assert [entry.reason for entry in await page(unit_of_work, action="c.d", subject="product 1")] == ["1"]
+    assert await page(unit_of_work, action="c.d", request_id="r0") == []
 
 
 async def test_what_is_rolled_back_is_not_in_the_audit(unit_of_work: UnitOfWork) -> None:

@@ -22,9 +22,16 @@ async def test_the_audit_names_the_request_that_made_a_change(shop: Shop, browse
     by_one = (await browser.get("/audit?request_id=request-1")).body
     assert [entry["subject"] for entry in by_one["items"]] == [f"order {orders[1]}"]
     assert (await browser.get(f"/audit?request_id=request-1&subject=order%20{orders[0]}")).body["items"] == []
+    of_action = (await browser.get("/audit?action=order.deleted&limit=1")).body
+    assert [entry["request_id"] for entry in of_action["items"]] == ["request-1"]
+    rest = (await browser.get(f"/audit?action=order.deleted&limit=1&cursor={of_action['next']}")).body
+    assert [entry["request_id"] for entry in rest["items"]] == ["request-0"]
+    assert (await browser.get("/audit?action=order.cancelled")).body["items"] == []
     # A cursor belongs to its filter.
+    assert (await browser.get(f"/audit?cursor={of_action['next']}")).status in {400, 422}
     assert (await browser.get(f"/audit?request_id=x&cursor={first['next']}")).status in {400, 422}
     assert (await browser.get(f"/audit?subject=x&cursor={first['next']}")).status in {400, 422}
     for subject in ("", "%00", "product%0a7", "x" * 101):
         assert (await browser.get(f"/audit?subject={subject}")).status == 422
         assert (await browser.get(f"/audit?request_id={subject}")).status == 422
+        assert (await browser.get(f"/audit?action={subject}")).status == 422

@@ -14,7 +14,7 @@ class MemoryAudit:
         self._changes.audit.extend(entries)
 
     async def page(
-        self, *, subject: str | None, request_id: str | None, before: int | None, limit: int
+        self, *, subject: str | None, request_id: str | None, action: str | None, before: int | None, limit: int
     ) -> list[AuditEntry]:
         known = enumerate([*self._changes.store.audit, *self._changes.audit], start=1)
         found = [
@@ -23,5 +23,6 @@ class MemoryAudit:
             if (before is None or id_ < before)
             and subject in {None, entry.subject}
             and request_id in {None, entry.by.request_id}
+            and action in {None, entry.action}
         ]
         return found[::-1][:limit]

@@ -30,6 +30,8 @@ _WRITTEN: Final[Written[AuditEntry]] = {
     "after": lambda entry: _json(entry.after),
     "reason": attrgetter("reason"),
 }
+# The columns by which a page is chosen. Each has an index.
+_FILTERS: Final = frozenset({"subject", "request_id", "action"})
 _INSERT: Final = bulk_insert(audit, _WRITTEN)
 
 
@@ -49,10 +51,8 @@ def _entry(row: Row[Any]) -> AuditEntry:
 @cache
 def _page(names: frozenset[str]) -> Select[Any]:
     page = select(*audit.c).order_by(audit.c.id.desc()).limit(bindparam("limit"))
-    if "subject" in names:
-        page = page.where(audit.c.subject == bindparam("subject"))
-    if "request_id" in names:
-        page = page.where(audit.c.request_id == bindparam("request_id"))
+    for name in names & _FILTERS:
+        page = page.where(audit.c[name] == bindparam(name))
     return page.where(audit.c.id < bindparam("before")) if "before" in names else page
 
 
@@ -64,9 +64,9 @@ class SqlAudit:
         await self._block.change_many(_INSERT, entries)
 
     async def page(
-        self, *, subject: str | None, request_id: str | None, before: int | None, limit: int
+        self, *, subject: str | None, request_id: str | None, action: str | None, before: int | None, limit: int
     ) -> list[AuditEntry]:
-        conditions = {"subject": subject, "request_id": request_id, "before": before}
+        conditions = {"subject": subject, "request_id": request_id, "action": action, "before": before}
         asked = {name: value for name, value in conditions.items() if value is not None}
         rows = await self._block.fetch(_page(frozenset(asked)), {**asked, "limit": limit})
         return [checked("audit entry", row.id, _entry, row) for row in rows]

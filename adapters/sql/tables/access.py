@@ -66,5 +66,6 @@ audit: Final = Table(
     PrimaryKeyConstraint("id", name="audit_pk"),
     Index("audit_by_subject", "subject", "id"),
     Index("audit_by_request", "request_id", "id"),
+    Index("audit_by_action", "action", "id"),
     sqlite_autoincrement=True,
 )

@@ -18,6 +18,7 @@ from entrypoints.http.routes.route import Route
 _PARAMETERS: Final = {
     "subject": query.subject,
     "request_id": query.request_id,
+    "action": query.action,
     "limit": query.limit,
     "cursor": query.cursor,
 }
@@ -44,7 +45,7 @@ class _Handlers:
 
     async def page(self, by: Principal) -> Reply:
         wanted = query.parameters(request.query_string, _PARAMETERS)
-        only = {name: wanted.get(name) for name in ("subject", "request_id")}
+        only = {name: wanted.get(name) for name in ("subject", "request_id", "action")}
         page = await page_of(
             self._cursors.of_audit(**only),
             wanted,

@@ -157,6 +157,16 @@ async def test_a_request_that_did_two_things_and_two_callers_with_one_request_id
     assert await acts_of(shop) == [("r1", "4", 1), ("r1", "3", 1), ("r1", "2", 2)]
 
 
+async def test_acts_of_one_kind_are_found_among_others(shop: Shop) -> None:
+    await add(shop, ("r1", "1"), ("r1", "2"), ("r2", "3"))
+    async with shop.unit_of_work() as tx:
+        entry = AuditEntry(at=NOW, by=Caller("ana", "r1"), action="c.d", subject="4")
+        await tx.audit.add_many([entry, evolve(entry, subject="5")])
+    assert await acts_of(shop, action="c.d") == [("r1", "5", 2)]
+    assert await acts_of(shop, action="a.b") == [("r2", "3", 1), ("r1", "2", 2)]
+    assert await acts_of(shop, action="a") == []
+
+
 async def test_acts_come_page_by_page_and_none_is_left_out(shop: Shop) -> None:
     await add(shop, *((f"r{number // 3}", str(number)) for number in range(30)))
     told: list[tuple[str, int]] = []
