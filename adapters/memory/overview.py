@@ -12,6 +12,7 @@ from domain.orders.events import OrderPaid
 from domain.orders.order import Order
 from domain.orders.status import WAITS_FOR_WORKER, OrderStatus
 from domain.webhooks.delivery import DeliveryStatus
+from domain.webhooks.endpoint import DISABLED_BY_SHOP
 
 
 @frozen
@@ -49,6 +50,10 @@ class MemoryOverview:
             stuck={"PROCESSING": len(stuck) - refunds, "REFUND": refunds},
             webhook_lag=timedelta(0),
             failing_receivers=self._failing(),
+            disabled_receivers=sum(
+                each.disabled in DISABLED_BY_SHOP and each.deleted_at is None
+                for each in store.webhook_endpoints.values()
+            ),
         )
 
     def _failing(self) -> FailingReceivers | None:

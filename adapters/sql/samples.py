@@ -19,7 +19,7 @@ from adapters.sql.tables.feed import feed, feed_head
 from adapters.sql.tables.orders import WAITING, orders
 from adapters.sql.tables.shop import consistency_checks, leases
 from adapters.sql.tables.webhooks import webhook_endpoints, webhook_progress
-from domain.webhooks.endpoint import Signature
+from domain.webhooks.endpoint import DISABLED_BY_SHOP, Signature
 
 _MOST_PENDING: Final = 10_000
 _MOST_WAITING: Final = 1_000
@@ -57,6 +57,13 @@ _SIGNED_BY_SHOP: Final = count_of(
     ),
     _MOST_WAITING,
 )
+_DISABLED: Final = count_of(
+    select(webhook_endpoints.c.id).where(
+        webhook_endpoints.c.disabled.in_([each.value for each in DISABLED_BY_SHOP]),
+        webhook_endpoints.c.deleted_at.is_(None),
+    ),
+    _MOST_WAITING,
+)
 _LETTERS: Final = count_of(select(dead_letters.c.id).where(UNDECIDED), _MOST_WAITING)
 _LEADS: Final = select(leases.c.name).where(LEASE.is_held())
 _CHECKED: Final = select(*consistency_checks.c)
@@ -82,6 +89,8 @@ class Sample:
     webhook_lag: float = 0.0
     # Enabled endpoints that ask for a signature by the shop's own key.
     signed_by_shop: int = 0
+    # Endpoints that the shop has disabled by itself.
+    webhooks_disabled: int = 0
     # What the last consistency check has found, by kind, and when one last saw everything. Nothing: there was none yet.
     discrepancies: Mapping[str, int] = field(factory=dict)
     compared_at: datetime | None = None
@@ -110,6 +119,7 @@ class SqlSamples:
                 dead_letters=await number(_LETTERS),
                 webhook_lag=max(0.0, (behind.now - behind.given_at).total_seconds()) if behind else 0.0,
                 signed_by_shop=await number(_SIGNED_BY_SHOP),
+                webhooks_disabled=await number(_DISABLED),
                 leads=(await connection.execute(_LEADS, {"by": relay})).first() is not None,
                 discrepancies={row.kind: row.found for row in checked},
                 compared_at=max((row.compared_at for row in checked if row.compared_at), default=None),

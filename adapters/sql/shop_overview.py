@@ -101,6 +101,7 @@ class SqlOverview:
             stuck=stuck,
             webhook_lag=timedelta(seconds=sample.webhook_lag),
             failing_receivers=failing,
+            disabled_receivers=sample.webhooks_disabled,
         )
 
     async def upkeep(self) -> Upkeep:

@@ -50,6 +50,8 @@ class Waiting:
     # How far the slowest webhook endpoint that is enabled is behind the feed.
     webhook_lag: timedelta
     failing_receivers: FailingReceivers | None
+    # Webhook endpoints that the shop has disabled by itself.
+    disabled_receivers: int
 
 
 @frozen

@@ -169,6 +169,12 @@ WEBHOOKS_UNSIGNED: Final = Metric(
     name="webhook_endpoints_without_key",
     meaning="enabled webhook endpoints that ask for `v1a`, while this process has no key of the shop to sign with",
 )
+WEBHOOKS_DISABLED: Final = Metric(
+    kind="gauge",
+    name="webhook_endpoints_disabled",
+    meaning="webhook endpoints that the shop has disabled by itself: the receiver has answered 410, or for 120 hours"
+    " there were nothing but failures",
+)
 EVENT_STREAMS: Final = Metric(
     kind="gauge", name="event_streams", meaning="readers that follow the feed, and requests that wait for an order"
 )

@@ -77,6 +77,10 @@ class Disabled(StrEnum):
     FAILING = "failing"
 
 
+# Nobody has asked for these: a person has to be told.
+DISABLED_BY_SHOP: Final = (Disabled.GONE, Disabled.FAILING)
+
+
 @frozen
 class Secret:
     """What the shop and the receiver share. One that was replaced signs until a time, beside its successor."""

@@ -73,6 +73,7 @@ async def database_sampled(container: Container) -> AsyncGenerator[None, None]:
     position, letters = telemetry.of(metrics.FEED_POSITION), telemetry.of(metrics.DEAD_WAITING)
     leads, lag = telemetry.of(metrics.RELAY_LEADER), telemetry.of(metrics.WEBHOOK_LAG)
     unsigned, has_key = telemetry.of(metrics.WEBHOOKS_UNSIGNED), bool(container.settings().signing_keys)
+    disabled = telemetry.of(metrics.WEBHOOKS_DISABLED)
     stuck = {reason: telemetry.of(metrics.STUCK, reason=reason) for reason in ("PROCESSING", "REFUND")}
     found = {kind: telemetry.of(metrics.DISCREPANCIES, kind=kind) for kind in KINDS}
     compared = telemetry.of(metrics.RECONCILED)
@@ -88,6 +89,7 @@ async def database_sampled(container: Container) -> AsyncGenerator[None, None]:
         leads(sample.leads)
         lag(sample.webhook_lag)
         unsigned(0 if has_key else sample.signed_by_shop)
+        disabled(sample.webhooks_disabled)
         for kind, note in found.items():
             note(sample.discrepancies.get(kind, 0))
         compared(sample.compared_at.timestamp() if sample.compared_at else 0)

@@ -168,6 +168,19 @@ async def test_the_receivers_that_fail_are_counted_and_the_first_of_them_is_told
     assert told == FailingReceivers(number=2, since=NOW + SOON, answer="status 500")
 
 
+async def test_the_receivers_that_the_shop_has_disabled_are_counted(seen: Seen) -> None:
+    assert (await seen.overview.waiting(stuck_after=SOON)).disabled_receivers == 0
+    endpoints = [an_endpoint() for _ in range(5)]
+    for endpoint, why in zip(
+        endpoints, (Disabled.GONE, Disabled.FAILING, Disabled.BY_HAND, Disabled.GONE), strict=False
+    ):
+        endpoint.disable(why, at=NOW)
+    endpoints[3].delete(at=NOW)
+    async with seen.unit_of_work() as tx:
+        await tx.webhook_endpoints.add_many(endpoints)
+    assert (await seen.overview.waiting(stuck_after=SOON)).disabled_receivers == 2
+
+
 async def test_the_relay_that_renews_its_lease_leads_since_it_took_it(seen: Seen) -> None:
     async def claimed(by: str) -> ActiveRelay:
         async with seen.unit_of_work() as tx:

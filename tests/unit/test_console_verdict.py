@@ -22,6 +22,7 @@ WAITING = Waiting(
     stuck={"PROCESSING": 0, "REFUND": 0},
     webhook_lag=timedelta(seconds=1),
     failing_receivers=None,
+    disabled_receivers=0,
 )
 UPKEEP = Upkeep(
     processes=(),
@@ -62,6 +63,12 @@ def test_all_is_well_while_the_shop_works() -> None:
             "webhooks",
             "1 receiver of webhooks fails",
         ),
+        (
+            {"waiting": {"disabled_receivers": 2}},
+            "wait",
+            "webhooks",
+            "2 receivers of webhooks were disabled by the shop",
+        ),
         ({"waiting": {"webhook_lag": timedelta(minutes=2)}}, "wait", "webhooks", "is 2 min behind"),
         ({"upkeep": {"relay": None}}, "bad", "active relay", "no relay publishes"),
         ({"upkeep": {"discrepancies": {"stock": 2}}}, "bad", "check", "the last consistency check has found 2"),
@@ -78,6 +85,12 @@ def test_a_provider_that_is_silent_is_told_with_what_waits_for_it() -> None:
     silent = evolve(facts(), silence=Part(ProviderSilence(since=NOW, failed_calls=2))).verdict()
     assert (silent.tone, silent.of("payments"), silent.of("payment provider")) == ("bad", "bad", "bad")
     assert "(2 calls failed): 2 orders wait, and go on by themselves" in silent.findings[-1].says
+
+
+def test_of_orders_whose_requests_are_dead_letters_nobody_says_that_they_go_on_by_themselves() -> None:
+    waiting = evolve(facts(waiting={"dead_letters": 1}), silence=Part(ProviderSilence(since=NOW, failed_calls=2)))
+    [silent] = [each.says for each in waiting.verdict().findings if each.about == "payment provider"]
+    assert silent.endswith("go on by themselves when it answers, unless the request is a dead letter")
 
 
 @pytest.mark.parametrize("part", ["waiting", "upkeep", "servers", "silence"])

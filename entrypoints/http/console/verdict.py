@@ -98,7 +98,9 @@ class Facts:
             return said
         orders = self.waiting.value.orders
         waits = "waits, and goes on by itself" if orders == 1 else "wait, and go on by themselves"
-        return said + f": {count_of(orders, 'order', most=MOST_WAITING)} {waits} when it answers"
+        # The request of an order may be a dead letter, which nobody but a person drives on.
+        but = ", unless the request is a dead letter" if self.waiting.value.dead_letters else ""
+        return said + f": {count_of(orders, 'order', most=MOST_WAITING)} {waits} when it answers{but}"
 
     def _waiting(self) -> Iterator[Finding]:
         waiting = self.waiting.value
@@ -119,7 +121,11 @@ class Facts:
             fails = "fails" if failing.number == 1 else "fail"
             says = f"{count_of(failing.number, 'receiver')} of webhooks {fails}"
             yield Finding("webhooks", "wait", says, "/console/webhooks")
-        elif waiting.webhook_lag > _FAR_BEHIND:
+        if disabled := waiting.disabled_receivers:
+            was, is_ = ("was", "is") if disabled == 1 else ("were", "are")
+            says = f"{count_of(disabled, 'receiver')} of webhooks {was} disabled by the shop, and {is_} sent nothing"
+            yield Finding("webhooks", "wait", says, "/console/webhooks")
+        if not failing and waiting.webhook_lag > _FAR_BEHIND:
             says = f"a receiver of webhooks is {duration(waiting.webhook_lag)} behind"
             yield Finding("webhooks", "wait", says, "/console/webhooks")
 
