@@ -1,6 +1,6 @@
 """What receivers will still be sent of an order."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from attrs import frozen
 
@@ -8,7 +8,7 @@ from application.access.principal import Principal
 from application.ports.feed import FED_TYPES, FeedFilter, FeedRange, Position, types_among
 from application.ports.persistence import UnitOfWork
 from application.webhooks.endpoints import MOST_ENDPOINTS, Standing
-from domain.ids import OrderId
+from domain.ids import EndpointId, OrderId
 
 # More than an order ever has.
 _MOST_EVENTS = 200
@@ -19,10 +19,12 @@ class Unsent:
     """The receivers that have not got to an event of an order yet which they want, the slowest first.
 
     `is_wanted`: some receiver wants events of types that the order has, whether it was there in time or not.
+    `receivers` has the addresses of all that there are.
     """
 
     waiting: Sequence[Standing]
     is_wanted: bool
+    receivers: Mapping[EndpointId, str]
 
 
 @frozen
@@ -48,4 +50,5 @@ class SeeUnsent:
                 continue
             if any(item.position > far.passed and item.event.type in wanted for item in items):
                 waiting.append(Standing(endpoint, far, newest))
-        return Unsent(sorted(waiting, key=lambda each: each.progress.position), is_wanted)
+        slowest_first = sorted(waiting, key=lambda each: each.progress.position)
+        return Unsent(slowest_first, is_wanted, {endpoint.id: endpoint.url for endpoint in endpoints})

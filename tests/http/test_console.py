@@ -38,6 +38,7 @@ from tests.http.browser import app_over
 from tests.http.test_jobs import work
 from tests.unit.builders import NOW
 from tests.unit.shop import Shop, a_request
+from tests.unit.webhooks import Webhooks
 
 TEMPLATES = Path(entrance.__file__).parent / "templates"
 NOWHERE = "01890a5d-ac96-774b-bcce-b302099a8057"
@@ -296,6 +297,82 @@ async def test_signing_in_leads_to_no_other_place(visitor: Visitor, wanted: str)
     await visitor.sign_in("admin")
     response = await visitor.get(f"{SIGN_IN}?kept=1&next={wanted}")
     assert response.headers["Location"] == "/console"
+
+
+async def test_the_theme_is_changed_on_the_page_that_is_looked_at(shop: Shop, visitor: Visitor) -> None:
+    """With its search: without it, a group of dead letters would be all of them."""
+    await visitor.sign_in("admin")
+    for path in ("/console/dead-letters/group?queue=payments&amp;error=KeyError", "/console/orders?q=total%3A%3E100"):
+        page = await text_of(visitor, path.replace("&amp;", "&"))
+        assert f'name="back" value="{path}"' in page
+    # What an act has answered is not asked for again.
+    endpoint = await Webhooks(shop).add()
+    there = f"/console/webhooks/{endpoint}"
+    for referer, back in (
+        (f"{ORIGIN}{there}?done=webhook-changed&status=PENDING", f"{there}?status=PENDING"),
+        ("", ""),
+    ):
+        response = await visitor.send("POST", f"{there}/test", Referer=referer)
+        assert f'name="back" value="{back}"' in await response.get_data(as_text=True)
+
+
+async def test_the_address_of_an_act_leads_to_the_page_of_what_it_is_about(shop: Shop, visitor: Visitor) -> None:
+    await visitor.sign_in("admin")
+    routes = (await routes_of(app_for(shop))).values()
+    readable = {route.path for route in routes if route.method == "GET"}
+    for route in routes:
+        # For the address of an order it is no id.
+        if route.path not in readable | {"/console/orders/export"}:
+            response = await visitor.get(address(route))
+            assert response.status_code == 303, route.path
+            above = response.headers["Location"]
+            assert address(route).startswith(f"{above}/")
+            # Of a thing that is not there, the page says so.
+            assert (await visitor.get(above)).status_code in {200, 303, 404}, route.path
+
+
+@pytest.mark.parametrize("path", ["%0d%0aSet-Cookie:x=1", "%0A", "%00", "%F0%9F%A6%8A", "%ff", "a%22b%3E"])
+async def test_no_address_ends_a_line_of_the_header(visitor: Visitor, path: str) -> None:
+    for site in ("none", "cross-site"):
+        for query in ("", "?q=%0d%0a", "?q=%C3%A9"):
+            response = await visitor.get(f"/console/orders/{path}{query}", Sec_Fetch_Site=site)
+            assert response.status_code in {200, 303}
+            for name in ("Location", "Refresh"):
+                assert response.headers.get(name, "").isascii()
+                assert response.headers.get(name, "").isprintable()
+
+
+async def test_an_act_after_the_end_of_the_session_says_that_nothing_was_done(shop: Shop, visitor: Visitor) -> None:
+    await visitor.sign_in("admin")
+    order = await shop.order((await shop.sells(), 1))
+    shop.clock.forward(LASTS)
+    page = f"/console/orders/{order.id}"
+    for referer, following in (
+        (f"{ORIGIN}{page}?done=order-pay", page),
+        (f"{ORIGIN}/console/orders?q=status%3APAID", "/console/orders?q=status%3APAID"),
+        ("", ""),
+        ("http://[", ""),
+        ("https://evil.example/orders", ""),
+    ):
+        response = await visitor.send("POST", f"{page}/cancel", f"version={order.version}", Referer=referer)
+        assert response.status_code == 303
+        told = await text_of(visitor, response.headers["Location"])
+        assert "Your session had ended, so nothing was done." in told
+        assert f'name="next" value="{following}"' in told
+    assert await shop.now(order) == order
+
+
+async def test_signing_in_leads_back_to_a_page_whose_part_was_asked_for_in_vain(visitor: Visitor) -> None:
+    """What htmx asks for in the background sends the page away, and not for good."""
+    for referer, there in (
+        (f"{ORIGIN}/console/bulk-operations/{NOWHERE}?done=bulk-started", f"/console/bulk-operations/{NOWHERE}"),
+        (f"{ORIGIN}/console/orders?q=stuck%3Ayes", "/console/orders?q=stuck%3Ayes"),
+        ("", ""),
+        ("https://evil.example/orders", ""),
+    ):
+        response = await visitor.get("/console/now/numbers", HX_Request="true", Referer=referer)
+        assert response.status_code == 401
+        assert response.headers["HX-Redirect"] == (f"{SIGN_IN}?{urlencode({'next': there})}" if there else SIGN_IN)
 
 
 @pytest.mark.parametrize("template", sorted(TEMPLATES.glob("*.html")), ids=lambda path: path.stem)
@@ -598,6 +675,20 @@ async def test_a_provider_that_does_not_answer_is_told_of_at_the_top_of_now(shop
     assert servers_of(ill)["payments"] == ("bad", "wait")
     page = await (await visitor.get(f"/console/orders/{order.id}")).get_data(as_text=True)
     assert f"The payment provider has not answered since {since:%Y-%m-%d %H:%M:%S} UTC." in page
+    # Whoever is about to replay what needs it is told.
+    async with shop.unit_of_work() as tx:
+        message = DeadMessage(body=b"1", reason="KeyError in a.b: 'x'", attempts=1, first_at=NOW, last_at=NOW)
+        for queue in ("payments", "intake"):
+            await tx.dead_letters.record(queue, [message])
+    for path, is_told in (
+        ("/group?queue=payments", True),
+        ("/group", True),
+        ("/1", True),
+        ("/group?queue=intake", False),
+        ("/2", False),
+        ("/group?queue=refunds", False),
+    ):
+        assert ("a replay of many stops after" in await text_of(visitor, f"/console/dead-letters{path}")) == is_told
 
     await shop.process_payment([request])
     assert "has not answered" not in await (await visitor.get("/console/now/numbers")).get_data(as_text=True)

@@ -1,5 +1,6 @@
 """What is done in the console, without a browser: each act once, and not with what has changed since it was shown."""
 
+import re
 from functools import reduce
 
 import pytest
@@ -120,7 +121,7 @@ NUMBERS = {"count", "days", "delta", "hours", "user_id", "version"}
 RIGHT = {
     "act": "discard", "back": "/console", "count": "1", "days": "1", "delta": "1", "error": "BadMessage",
     "format": "csv", "hours": "1", "key": "admin", "message": "{}", "name": "till", "networks": "10.0.0.0/8",
-    "next": "/console", "place": "", "q": "", "queue": "payments", "reason": "why", "resume_from": "now",
+    "next": "/console", "once": "k", "place": "", "q": "", "queue": "payments", "reason": "why", "resume_from": "now",
     "role": "shop", "theme": "dark", "user_id": "", "version": "1",
 }  # fmt: skip
 
@@ -228,3 +229,40 @@ async def test_the_page_of_a_group_tells_of_what_is_running_on_it(shop: Shop, an
     assert "is running" not in await text_of(ana, here.replace("KeyError", "ValueError"))
     assert (await ana.send("POST", f"{progress}/stop")).status_code == 303
     assert "is running" not in await text_of(ana, here)
+
+
+def key_in(page: str, form: str) -> str:
+    """The key that a page gives to one of its forms, named by what stands before it there."""
+    [key] = re.findall(r'name="once" value="([\w-]{20,})"', page.split(form)[1].split("</form>", maxsplit=1)[0])
+    return str(key)
+
+
+async def test_a_form_that_starts_a_job_starts_one_however_often_it_is_sent(shop: Shop, ana: Visitor) -> None:
+    await set_aside(shop, b"1", b"2")
+    await shop.order((await shop.sells(), 1))
+    endpoint = await Webhooks(shop).add()
+    group, orders = f"/console/dead-letters/group?{GROUP}", "/console/orders?q=customer:1"
+    many, receiver = "/console/orders/many?q=customer:1&act=cancel", f"/console/webhooks/{endpoint}"
+    for path, form, action, fields, other in (
+        (group, 'id="replay-all"', "/console/bulk-operations", f"act=replay&{GROUP}&count=2&reason=", "why"),
+        (group, 'id="discard-all"', "/console/bulk-operations", f"act=discard&{GROUP}&count=2&reason=a", "b"),
+        (many, 'class="card"', "/console/bulk-operations", "act=cancel&q=customer:1&count=1&reason=a", "b"),
+        (orders, 'id="export"', "/console/orders/export", "format=csv&q=", "customer:1"),
+        (receiver, 'id="recover"', f"{receiver}/recover", "hours=2", "4"),
+    ):
+        page = await text_of(ana, path)
+        key = key_in(page, form)
+        before = set(shop.store.jobs)
+        # An export and a recovery are about nothing that was counted.
+        counted = f"digest={digest_in(page)}" if "digest" in page else ""
+        first, again, changed = [
+            (await ana.send("POST", action, f"once={key}&{counted}&{fields}{more}")).headers["Location"]
+            for more in ("", "", other)
+        ]
+        [job] = shop.store.jobs.keys() - before
+        assert {each.partition("?")[0].rpartition("/")[2] for each in (first, again, changed)} == {str(job)}
+        assert again == first
+        if form != 'id="recover"':
+            assert "Nothing more was started." in await text_of(ana, changed)
+        # The page that is shown next may start another one.
+        assert key_in(await text_of(ana, path), form) != key

@@ -1,5 +1,6 @@
 """Receivers of webhooks as the console registers and edits them, without a browser."""
 
+import re
 from datetime import timedelta
 from urllib.parse import urlencode
 
@@ -256,3 +257,72 @@ async def test_a_receiver_that_fails_is_told_of_from_its_first_rest_on(shop: Sho
     del webhooks.answers[URL]
     await webhooks.send()
     assert "fails since" not in await text_of(ana, "/console/now")
+
+
+async def test_which_receiver_misses_which_events_is_told_also_of_one_that_is_well(shop: Shop, ana: Visitor) -> None:
+    """It was disabled for a while, and went on with what was new: nothing of it fails, and it misses events."""
+    webhooks = Webhooks(shop)
+    well, misses = await webhooks.add("https://well.example/"), await webhooks.add("https://misses.example/")
+    await shop.use_cases.change_endpoint(SYSTEM, misses, {"enabled": False})
+    [order] = await webhooks.orders()
+    await shop.use_cases.enable_endpoint(SYSTEM, misses, resume_from="now")
+    await webhooks.orders()
+    await webhooks.send()
+    lists = await text_of(ana, "/console/webhooks")
+    assert f'<a id="missed-{misses}" href="/console/webhooks/{misses}?undelivered=yes">4</a>' in lists
+    assert f'id="missed-{well}"' not in lists
+    assert lists.count('<span class="badge good">well</span>') == 2
+    page = await text_of(ana, f"/console/webhooks/{misses}?undelivered=yes")
+    assert page.count("<tr data-row>") == 4
+    assert page.count("endpoint disabled</td>") == 4
+    assert page.count(f'href="/console/orders/{order.id}"') == 4
+    assert (await text_of(ana, f"/console/webhooks/{misses}")).count("<tr data-row>") == 8
+    # The page of the order says who has which.
+    of_order = await text_of(ana, f"/console/orders/{order.id}")
+    assert of_order.count("</a> to https://well.example/ <span") == 4
+    assert of_order.count("</a> to https://misses.example/ <span") == 4
+    assert "It has every event that it has got to." in await text_of(ana, f"/console/webhooks/{well}?undelivered=yes")
+
+
+async def test_a_page_of_what_is_not_delivered_is_followed_by_the_next_one(shop: Shop, ana: Visitor) -> None:
+    webhooks = Webhooks(shop)
+    endpoint = await webhooks.add()
+    webhooks.answers[URL] = lambda _: BROKEN
+    await webhooks.orders(30)
+    await webhooks.send()
+    await shop.use_cases.change_endpoint(SYSTEM, endpoint, {"enabled": False})
+    await shop.use_cases.enable_endpoint(SYSTEM, endpoint, resume_from="now")
+    webhooks.answers.clear()
+    await webhooks.pass_time(timedelta(minutes=3))
+    assert '?undelivered=yes">100+</a>' in await text_of(ana, "/console/webhooks")
+    page = await text_of(ana, f"/console/webhooks/{endpoint}?undelivered=yes")
+    [following] = re.findall(r'rel="next" href="([^"]+)"', page)
+    assert "undelivered=yes" in following
+    assert (await text_of(ana, following.replace("&amp;", "&"))).count("<tr data-row>") == 50
+
+
+async def test_events_that_were_too_old_for_the_feed_when_their_turn_came_are_told_of(shop: Shop, ana: Visitor) -> None:
+    webhooks = Webhooks(shop)
+    late, well = await webhooks.add("https://late.example/"), await webhooks.add("https://well.example/")
+    await shop.use_cases.change_endpoint(SYSTEM, late, {"enabled": False})
+    await webhooks.orders(2)
+    await webhooks.send()
+    shop.clock.forward(timedelta(hours=1))
+    async with shop.unit_of_work() as tx:
+        removed = await tx.feed.prune(older_than=timedelta(minutes=1), limit=3)
+    await shop.use_cases.enable_endpoint(SYSTEM, late, resume_from="where_it_stopped")
+    await webhooks.send()
+    assert removed == 3
+    assert (await text_of(ana, "/console/webhooks")).count("and 3 lost") == 1
+    assert "and 3 lost" in await text_of(ana, f"/console/webhooks/{late}")
+    assert "lost" not in await text_of(ana, f"/console/webhooks/{well}")
+
+
+async def test_a_receiver_is_deleted_and_what_it_is_called_is_gone(shop: Shop, ana: Visitor) -> None:
+    await register(ana)
+    endpoint = only(shop)
+    response = await ana.send("POST", f"/console/webhooks/{endpoint.id}/delete")
+    assert (response.status_code, response.headers["Location"]) == (303, "/console/webhooks?done=webhook-deleted")
+    assert only(shop).deleted_at is not None
+    assert "There is no receiver." in await text_of(ana, response.headers["Location"])
+    assert (await ana.send("POST", f"/console/webhooks/{endpoint.id}/delete")).status_code == 404

@@ -11,6 +11,7 @@ from urllib.parse import quote
 import structlog
 from attrs import define, field
 from quart import Quart, Request, Response, request
+from werkzeug.exceptions import MethodNotAllowed
 
 from application.access.principal import Unauthenticated
 from application.assembly.use_cases import UseCases
@@ -20,7 +21,7 @@ from entrypoints.http.console.entrance import SignIn
 from entrypoints.http.console.kit import Kit
 from entrypoints.http.console.pages import Pages, see_other
 from entrypoints.http.console.parts import QUERY_TIMEOUT, Parts
-from entrypoints.http.console.requests import expect_own_origin
+from entrypoints.http.console.requests import address, expect_own_origin, page_before, page_of_request
 from entrypoints.http.console.screens.audit import audit_screen
 from entrypoints.http.console.screens.bulk_operations import bulk_operations_screens
 from entrypoints.http.console.screens.dead_letters import dead_letters_screens
@@ -148,6 +149,9 @@ class _ErrorPages:
     async def answer(self, error: Exception) -> Response:
         if isinstance(error, Unauthenticated):
             return self._to_sign_in()
+        if isinstance(error, MethodNotAllowed) and request.method in SAFE_METHODS:
+            # Somebody asks once more for what an act has answered: the page of what it was about.
+            return see_other(page_of_request(request).partition("?")[0].rpartition("/")[0])
         kind = kind_of(error)
         if kind.status is HTTPStatus.INTERNAL_SERVER_ERROR:
             _log.error("page failed", request=f"{request.method} {request.path}", exc_info=error)
@@ -165,10 +169,11 @@ class _ErrorPages:
 
     def _to_sign_in(self) -> Response:
         if "HX-Request" in request.headers:
-            return see_other_by_script(SIGN_IN)
+            return see_other_by_script(address(SIGN_IN, next=page_before(request)))
         if request.method not in SAFE_METHODS:
-            return see_other(SIGN_IN)
-        wanted = request.full_path if request.query_string else request.path
+            # The page on which the act was asked for is where it can be done again.
+            return see_other(address(SIGN_IN, next=page_before(request), ended=1))
+        wanted = page_of_request(request)
         if request.headers.get("Sec-Fetch-Site", "none") in {"cross-site", "same-site"}:
             # Whoever follows a link of another site comes without the cookie, which is `SameSite=Strict`. The browser
             # sends it when it comes from here.

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from domain.jobs.job import JobStatus
 from domain.money import Money
@@ -21,6 +21,8 @@ _MINUTE: Final = 60
 _HOUR: Final = 3600
 _DAY: Final = 86400
 _SHOWN: Final = 2
+# Characters of an id that is not shortened.
+_SHORT: Final = 22
 
 # What a status looks like beside its name, which is always there: nothing is said by colour alone.
 _TONES: Final[Mapping[str, str]] = {
@@ -101,7 +103,16 @@ def brief(value: Mapping[str, Any]) -> str:
 
 def short(id_: object) -> str:
     """The beginning of an id, by which it is found, and its end: ids that were made at one time begin alike."""
-    return f"{str(id_)[:13]}{ELLIPSIS}{str(id_)[-8:]}"
+    text = str(id_)
+    return text if len(text) <= _SHORT else f"{text[:13]}{ELLIPSIS}{text[-8:]}"
+
+
+def commands(text: str) -> Markup:
+    """A sentence, in which commands stand between backticks."""
+    parts = text.split("`")
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if index % 2 else escape(part) for index, part in enumerate(parts)
+    )
 
 
 def search(value: object, name: str) -> str:
@@ -124,5 +135,6 @@ FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "pretty": pretty,
     "brief": brief,
     "short": short,
+    "commands": commands,
     "search": search,
 }

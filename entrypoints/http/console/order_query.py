@@ -182,7 +182,11 @@ def id_part(text: str) -> IdPart:
 
 def _part_of_id(text: str) -> IdPart | None:
     """Return the part of an id that this is: its beginning, or as `short` shows it. None, if it is too little."""
-    beginning, _, end = text.lower().replace("...", ELLIPSIS).partition(ELLIPSIS)
+    text = text.lower()
+    if len(text) == len(_FORM) and _fits(text[:-1], _FORM) and text[-1] in _HEX:
+        # The whole id, as a program that writes it in capitals shows it.
+        return IdPart(text)
+    beginning, _, end = text.replace("...", ELLIPSIS).partition(ELLIPSIS)
     is_part = len(beginning) >= SHORTEST_BEGINNING and _fits(beginning, _FORM) and _fits(end[::-1], _FORM[::-1])
     return IdPart(beginning, end) if is_part else None
 

@@ -6,6 +6,7 @@ from hashlib import blake2b
 from http import HTTPStatus
 from importlib.resources import files
 from importlib.resources.abc import Traversable
+from secrets import token_urlsafe
 from typing import Any, Final
 
 from attrs import frozen
@@ -15,6 +16,7 @@ from quart import request
 from application.access.principal import Principal
 from entrypoints.http.console.formats import FILTERS
 from entrypoints.http.console.navigation import navigation_for
+from entrypoints.http.console.requests import page_of_request
 from entrypoints.http.headers import PlainHeaders
 from entrypoints.http.replies import Reply
 
@@ -56,10 +58,12 @@ DONE: Final[Mapping[str, str]] = {
     "webhook-resent": "It is sent once more. A receiver that rested is tried at once.",
     "webhook-recovering": "This job sends again what was sent in vain. A receiver that rested is tried at once.",
     "webhook-enabled": "The receiver is sent events again.",
+    "webhook-deleted": "The receiver is deleted. What it was sent can be read over HTTP for 30 days.",
     "webhook-disabled": "The receiver is sent nothing more until it is enabled.",
     "export-started": "The export is being written.",
     "letter-replayed": "It is in the outbox again.",
     "letter-discarded": "It is discarded.",
+    "started-before": "This form had started it before, as this page shows it. Nothing more was started.",
     "bulk-started": "It has begun. This page shows its progress.",
     "check-started": "A worker runs the check.",
     "repair-started": "A worker checks again, and repairs what is still there.",
@@ -107,6 +111,7 @@ class Pages:
             # What may be linked to: the caller may see it.
             screens={entry.path for group in navigation for entry in group.entries},
             path=request.path,
+            this_page=page_of_request(request),
             theme=theme if theme in THEMES else THEMES[0],
             themes=THEMES,
             done=DONE.get(request.args.get("done", "")),
@@ -152,6 +157,8 @@ def _templates() -> Environment:
         lstrip_blocks=True,
     )
     templates.filters.update(FILTERS)
+    # A form that starts a job has a key, so that it starts one however often it is sent.
+    templates.globals["new_key"] = lambda: token_urlsafe(16)
     templates.globals["static"] = lambda name: f"/console/static/{name}?v={static[name].version}"
     return templates
 

@@ -1,18 +1,24 @@
 """What a screen reads from its request."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any, Final
-from urllib.parse import parse_qsl, urlencode
+from string import punctuation
+from typing import Any, Final, TypeVar
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from attrs import frozen
 from quart import Request, request
 from werkzeug.exceptions import UnsupportedMediaType
 
 from application.access.principal import Forbidden
+from application.execution.idempotency import Keyed, KeyReused
+from application.ports.idempotency import IdempotencyKey
+from domain.ids import JobId
+from domain.jobs.job import Job
 from entrypoints.http import query
 from entrypoints.http.decoding import read_body
 from entrypoints.http.field_errors import UNPRINTABLE
+from entrypoints.http.headers import SAFE_METHODS
 from entrypoints.http.ids import whole_number_of
 from entrypoints.http.query import Reader
 from entrypoints.http.refusals import InvalidRequest, in_body
@@ -20,6 +26,10 @@ from entrypoints.http.refusals import InvalidRequest, in_body
 _FORM: Final = "application/x-www-form-urlencoded"
 _MAX_FIELDS: Final = 300
 _LINES: Final = str.maketrans("", "", "\r\n\t")
+# The field with the key that a page gives to a form which starts a job.
+_ONCE: Final = "once"
+
+T = TypeVar("T")
 # Hours.
 _CENTURY: Final = 24 * 36_500
 
@@ -76,6 +86,24 @@ async def form_pairs() -> list[tuple[str, str]]:
     return pairs
 
 
+async def start_once(
+    start: Callable[[T | Keyed[T]], Awaitable[Job]], wanted: T, sent: Mapping[str, str]
+) -> tuple[JobId, bool]:
+    """Start a job under the key of its form: a form that is sent again starts no second one.
+
+    Return the id of the job, and False if the form had started it before with something else in it.
+    """
+    key = sent.get(_ONCE)
+    if not key:
+        return (await start(wanted)).id, True
+    # A job is known again by what it was asked for, and not by the bytes of the form.
+    call = Keyed(wanted, IdempotencyKey("form of the console", key), fingerprint="")
+    try:
+        return (await start(call)).id, True
+    except KeyReused:
+        return JobId(call.key.order_id), False
+
+
 def whole_number(sent: Mapping[str, str], name: str) -> int:
     """Return a field that is a whole number. Raise `InvalidRequest`."""
     number = whole_number_of(sent.get(name, "").removeprefix("-"))
@@ -109,6 +137,28 @@ def optional(read: Reader) -> Reader:
 def is_of_console(path: str) -> bool:
     """Whether this is the address of a page of the console, and of nothing else."""
     return path == "/console" or (path.startswith("/console/") and "//" not in path and "\\" not in path)
+
+
+def page_of_request(sent: Request) -> str:
+    """Return the address at which the page that answers the request can be shown again: an act is not done again."""
+    if sent.method not in SAFE_METHODS:
+        return page_before(sent)
+    # The path was decoded. In a header, nothing may end its line.
+    path = quote(sent.path)
+    return f"{path}?{quote(sent.query_string, safe=punctuation)}" if sent.query_string else path
+
+
+def page_before(sent: Request) -> str:
+    """Return the address of the page of the console from which the request was sent, or nothing."""
+    try:
+        before = urlsplit(sent.headers.get("Referer") or "")
+    except ValueError:
+        return ""
+    if not is_of_console(before.path):
+        return ""
+    # What was done before is not told a second time.
+    query = [(name, value) for name, value in parse_qsl(before.query) if name != "done"]
+    return f"{before.path}?{urlencode(query)}" if query else before.path
 
 
 def address(path: str, **query: object) -> str:

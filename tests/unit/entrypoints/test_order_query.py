@@ -77,6 +77,8 @@ def test_a_word_that_is_not_understood_is_told(text: str) -> None:
         ("id:01890a5d", IdPart("01890a5d")),
         ("id:01890A5D-AC96-7", IdPart("01890a5d-ac96-7")),
         (f"id:{ID[:-1]}", IdPart(ID[:-1])),
+        # As another program shows it.
+        (f"id:{ID.upper()}", IdPart(ID)),
         (f"id:{short(ID)}", IdPart(ID[:13], ID[-8:])),
         ("id:01890a5d-ac96...b302099a", IdPart("01890a5d-ac96", "b302099a")),
     ],

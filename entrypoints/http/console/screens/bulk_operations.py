@@ -1,6 +1,7 @@
 """Bulk operations: who has started which, how far they are, and what became of each item."""
 
 import json
+from functools import partial
 from typing import Any, Final, cast
 
 from attrs import frozen
@@ -23,7 +24,7 @@ from entrypoints.http import query
 from entrypoints.http.console.kit import Kit
 from entrypoints.http.console.order_choice import chosen_orders
 from entrypoints.http.console.pages import see_other
-from entrypoints.http.console.requests import RefusedAct, form_pairs
+from entrypoints.http.console.requests import RefusedAct, address, form_pairs, start_once
 from entrypoints.http.console.screens.dead_letters import group_page
 from entrypoints.http.console.screens.orders import many_page
 from entrypoints.http.ids import job_id_of, whole_number_of
@@ -73,13 +74,16 @@ class _Screens:
         # A count that is no number is one that is wrong.
         shown = Confirmation(-1 if count is None else count, sent.get("digest", ""))
         try:
-            job = await self._kit.use_cases.start_bulk(by, wanted, shown=shown)
+            job_id, is_as_sent = await start_once(
+                partial(self._kit.use_cases.start_bulk, by, shown=shown), wanted, sent
+            )
         except CountNotConfirmed:
             refused = RefusedAct(wanted.act, wanted.reason)
             if isinstance(only, CauseFilter):
                 return await group_page(self._kit, by, only, refused=refused)
             return await many_page(self._kit, by, wanted, q=sent.get("q", ""), refused=refused)
-        return see_other(f"/console/bulk-operations/{job.id}?done=bulk-started")
+        done = "bulk-started" if is_as_sent else "started-before"
+        return see_other(address(f"/console/bulk-operations/{job_id}", done=done))
 
     async def one(self, job_id: str, by: Principal) -> Reply:
         operation = await self._kit.use_cases.get_bulk(by, job_id_of(job_id))

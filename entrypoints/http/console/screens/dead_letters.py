@@ -10,9 +10,11 @@ from quart import request
 
 from application.access.principal import Principal
 from application.access.scopes import Scope
+from application.messaging.subscriptions import INTAKE
 from application.operations.bulk import BulkRequest
 from application.operations.bulk_operations import BulkOperation
 from application.operations.find_letters import LettersFound
+from application.ports.payments import ProviderSilence
 from domain.dead_letter import DeadLetter
 from domain.dead_letter_groups import CauseFilter, cause_in
 from domain.jobs.job import FINISHED
@@ -119,6 +121,7 @@ class _Screens:
             copy=message if copy is None else copy.replace("\r\n", "\n"),
             is_copy=copy is not None,
             trial=trial,
+            silence=await _silence(self._kit, by, letter.consumer),
             may_discard=Scope.DEAD_LETTERS_DISCARD in by.scopes,
         )
 
@@ -144,9 +147,17 @@ async def group_page(
         measured=measured,
         refused=refused,
         running=await _running(kit, by, only),
+        silence=await _silence(kit, by, only.queue),
         query=_query(only),
         may_discard=Scope.DEAD_LETTERS_DISCARD in by.scopes,
     )
+
+
+async def _silence(kit: Kit, by: Principal, queue: str | None) -> ProviderSilence | None:
+    """Since when the provider has not answered, if the messages of the queue, or of all queues, may need it."""
+    if queue == INTAKE.name or Scope.ORDERS_READ not in by.scopes:
+        return None
+    return (await kit.parts.ask("the payment provider", kit.use_cases.see_provider(by))).value
 
 
 async def _running(kit: Kit, by: Principal, only: CauseFilter) -> list[BulkOperation]:

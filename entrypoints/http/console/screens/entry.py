@@ -25,6 +25,8 @@ _NOT_KEPT: Final = (
     " console at an https address, or at http://127.0.0.1."
 )
 
+_ENDED: Final = "Your session had ended, so nothing was done. Sign in, and do it again on the page that you come from."
+
 
 def entry_screens(kit: Kit) -> list[Route]:
     screens = _Screens(kit)
@@ -55,6 +57,8 @@ class _Screens:
 
     async def show(self) -> Reply:
         wanted = request.args.get("next", "")
+        if "ended" in request.args:
+            return self._form(wanted, problem=_ENDED, status=HTTPStatus.OK)
         if "kept" not in request.args:
             return self._form(wanted)
         if not request.cookies.get(COOKIE):
@@ -101,7 +105,8 @@ class _Screens:
             raise NotFound
         return static_reply(file)
 
-    def _form(self, wanted: str, problem: str = "") -> Reply:
-        status = HTTPStatus.UNPROCESSABLE_ENTITY if problem else HTTPStatus.OK
+    def _form(self, wanted: str, problem: str = "", status: HTTPStatus | None = None) -> Reply:
+        if status is None:
+            status = HTTPStatus.UNPROCESSABLE_ENTITY if problem else HTTPStatus.OK
         shown = wanted if is_of_console(wanted) else ""
         return self._kit.pages.page("sign_in.html", status=status, wanted=shown, problem=problem)

@@ -141,6 +141,7 @@ class _Screen:
             messages=messages,
             deliveries=deliveries,
             unsent=unsent,
+            receivers={} if unsent is None or unsent.value is None else unsent.value.receivers,
             most_unsent=_MOST_UNSENT,
             # The first one is the repair, where the order waits for somebody.
             acts=acts,

@@ -1,6 +1,7 @@
 """Finding orders."""
 
 from collections.abc import Mapping
+from functools import partial
 from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -21,7 +22,7 @@ from entrypoints.http.console.kit import Kit
 from entrypoints.http.console.order_choice import as_filter, chosen_orders
 from entrypoints.http.console.order_query import InvalidSearch, OrderQuery, order_query
 from entrypoints.http.console.pages import see_other
-from entrypoints.http.console.requests import RefusedAct, address, form, optional, parameters
+from entrypoints.http.console.requests import RefusedAct, address, form, optional, parameters, start_once
 from entrypoints.http.pages import Page, page_of
 from entrypoints.http.query import Reader
 from entrypoints.http.replies import Reply
@@ -129,10 +130,10 @@ class _Screen:
         if not wanted.is_a_filter:
             raise InvalidSearch("an export has neither stuck: nor id: in its search")
         format_: Any = sent.get("format", "csv")
-        job = await self._kit.use_cases.start_export(
-            by, ExportRequest(what="orders", format=format_, only=as_filter(wanted))
-        )
-        return see_other(address(f"/console/jobs/{job.id}", done="export-started"))
+        export = ExportRequest(what="orders", format=format_, only=as_filter(wanted))
+        job_id, is_as_sent = await start_once(partial(self._kit.use_cases.start_export, by), export, sent)
+        done = "export-started" if is_as_sent else "started-before"
+        return see_other(address(f"/console/jobs/{job_id}", done=done))
 
     def _page(self, by: Principal, text: str, page: Page[Order], **more: Any) -> Reply:
         usual = {"problem": "", "count": None, "first": False, "more_by_part": False}

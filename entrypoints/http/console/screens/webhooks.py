@@ -1,6 +1,7 @@
 """The receivers of webhooks: how they are, what they were sent, and what they have missed."""
 
 from collections.abc import Collection, Mapping
+from functools import partial
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -19,7 +20,8 @@ from entrypoints.http import query
 from entrypoints.http.console.endpoint_form import EMPTY, changes, fields_of, new_endpoint
 from entrypoints.http.console.kit import Kit
 from entrypoints.http.console.pages import see_other
-from entrypoints.http.console.requests import address, choice, form, hours, optional, parameters
+from entrypoints.http.console.parts import Part
+from entrypoints.http.console.requests import address, choice, form, hours, optional, parameters, start_once
 from entrypoints.http.ids import delivery_id_of, endpoint_id_of
 from entrypoints.http.pages import page_of
 from entrypoints.http.problem_table import kind_of
@@ -32,7 +34,15 @@ PATH: Final = "/console/webhooks"
 _ONE: Final = f"{PATH}/<endpoint_id>"
 _DELIVERY: Final = f"{PATH}/deliveries/<delivery_id>"
 _PARAMETERS: Final = {"cursor": query.cursor}
-_DELIVERIES: Final = {"status": optional(query.delivery_status), "cursor": query.cursor}
+_YES: Final = "yes"
+_DELIVERIES: Final = {
+    "status": optional(query.delivery_status),
+    # Those that have not arrived, whatever their status.
+    "undelivered": lambda text: text == _YES,
+    "cursor": query.cursor,
+}
+# So many events that a receiver does not have are counted.
+_MOST_MISSED: Final = 100
 
 
 def webhooks_screen(kit: Kit) -> list[Route]:
@@ -49,6 +59,7 @@ def webhooks_screen(kit: Kit) -> list[Route]:
         Route("POST", f"{_ONE}/rotate", needs, screen.rotate),
         Route("POST", f"{_ONE}/enable", needs, screen.enable),
         Route("POST", f"{_ONE}/disable", needs, screen.disable),
+        Route("POST", f"{_ONE}/delete", needs, screen.delete),
         Route("GET", _DELIVERY, needs, screen.delivery),
         Route("POST", f"{_DELIVERY}/resend", needs, screen.resend),
     ]
@@ -67,7 +78,14 @@ class _Screen:
         )
         answers = {each.endpoint.id: await self._last_answer(by, each) for each in page.items}
         return self._kit.pages.page(
-            "webhooks.html", by, page=page, answers=answers, signs=await self._signs(by), now=self._kit.now()
+            "webhooks.html",
+            by,
+            page=page,
+            answers=answers,
+            missed={each.endpoint.id: await self._missed(by, each) for each in page.items},
+            most_missed=_MOST_MISSED,
+            signs=await self._signs(by),
+            now=self._kit.now(),
         )
 
     async def new(self, by: Principal) -> Reply:
@@ -129,10 +147,11 @@ class _Screen:
         return await self._page(by, endpoint_id, attempt=attempt)
 
     async def recover(self, by: Principal, endpoint_id: str) -> Reply:
-        since = self._kit.now() - hours(await form(), "hours")
-        wanted = RecoverRequest(endpoint_id=endpoint_id_of(endpoint_id), since=since)
-        job = await self._kit.use_cases.start_recovery(by, wanted)
-        return see_other(address(f"/console/jobs/{job.id}", done="webhook-recovering"))
+        sent = await form()
+        wanted = RecoverRequest(endpoint_id=endpoint_id_of(endpoint_id), since=self._kit.now() - hours(sent, "hours"))
+        # The hours end now, so the same form sent again asks for something else.
+        job_id, _ = await start_once(partial(self._kit.use_cases.start_recovery, by), wanted, sent)
+        return see_other(address(f"/console/jobs/{job_id}", done="webhook-recovering"))
 
     async def rotate(self, by: Principal, endpoint_id: str) -> Reply:
         made = await self._kit.use_cases.rotate_secret(
@@ -150,6 +169,10 @@ class _Screen:
         await self._kit.use_cases.change_endpoint(by, id_, {"enabled": False})
         return see_other(address(f"{PATH}/{id_}", done="webhook-disabled"))
 
+    async def delete(self, by: Principal, endpoint_id: str) -> Reply:
+        await self._kit.use_cases.delete_endpoint(by, endpoint_id_of(endpoint_id))
+        return see_other(address(PATH, done="webhook-deleted"))
+
     async def delivery(self, by: Principal, delivery_id: str) -> Reply:
         found = await self._kit.use_cases.get_delivery(by, delivery_id_of(delivery_id))
         return self._kit.pages.page("delivery.html", by, delivery=found.delivery, attempts=found.attempts)
@@ -161,7 +184,9 @@ class _Screen:
     async def _page(self, by: Principal, endpoint_id: str, attempt: Any = None) -> Reply:
         id_, use = endpoint_id_of(endpoint_id), self._kit.use_cases
         wanted = parameters(_DELIVERIES)
-        only = DeliveryFilter(endpoint_id=id_, status=wanted.get("status"))
+        only = DeliveryFilter(
+            endpoint_id=id_, status=wanted.get("status"), undelivered=wanted.get("undelivered", False)
+        )
         standing = await use.get_endpoint(by, id_)
         page = await page_of(
             self._kit.cursors.of_deliveries(only),
@@ -177,7 +202,10 @@ class _Screen:
             attempt=attempt,
             answer=await self._last_answer(by, standing),
             signs=await self._signs(by),
+            missed=await self._missed(by, standing),
+            most_missed=_MOST_MISSED,
             chosen=only.status or "",
+            undelivered=_YES if only.undelivered else "",
             statuses=list(DeliveryStatus),
             now=self._kit.now(),
         )
@@ -185,6 +213,15 @@ class _Screen:
     async def _signs(self, by: Principal) -> Collection[str]:
         """The kinds of signatures that are made here: for one of them, the shop needs a key."""
         return set(Signature) if await self._kit.use_cases.list_signing_keys(by) else {Signature.V1}
+
+    async def _missed(self, by: Principal, standing: Standing) -> Part[int]:
+        """How many of the events that it has got to it does not have: they are on their way, or were given up."""
+        if not standing.progress.is_troubled:
+            return Part(0)
+        only = DeliveryFilter(endpoint_id=standing.endpoint.id, undelivered=True)
+        found = self._kit.use_cases.list_deliveries(by, only, limit=_MOST_MISSED)
+        part = await self._kit.parts.ask("events that receivers do not have", found)
+        return Part(None if part.value is None else len(part.value), part.unknown_since, part.why)
 
     async def _last_answer(self, by: Principal, standing: Standing) -> str:
         """What came of the newest event that a failing receiver did not take, or nothing."""
