@@ -20,9 +20,9 @@ _QUOTAS: Final = ("burst", "sustained")
 
 def expect_currency(text: str) -> None:
     # The list of currencies is read only where it is needed: that takes a tenth of a command's start.
-    from entrypoints.currencies import DIGITS, UNKNOWN  # noqa: PLC0415
+    from entrypoints.currencies import PRICED_IN, UNKNOWN  # noqa: PLC0415
 
-    if text not in DIGITS:
+    if text not in PRICED_IN:
         raise ValueError(f"{text[:40]!r} is not {UNKNOWN}")
 
 

@@ -7,7 +7,7 @@ from cyclopts import Parameter
 from domain.ids import ProductId
 from domain.money import Money
 from entrypoints.cli.common import CommandError, Data, Whole, command_settings, tell, with_use_cases
-from entrypoints.currencies import DIGITS, UNKNOWN
+from entrypoints.currencies import DIGITS, PRICED_IN, UNKNOWN
 
 if TYPE_CHECKING:
     from application.assembly.use_cases import UseCases
@@ -103,7 +103,7 @@ def list_products(*, data: Data = None) -> None:
 
 
 def _expect_currency(currency: str) -> None:
-    if currency not in DIGITS:
+    if currency not in PRICED_IN:
         raise CommandError(f"{currency!r} is not {UNKNOWN}")
 
 

@@ -5,9 +5,11 @@ import json
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from application.catalogue.adjust_stock import adjustment
 from domain.ids import MAX_ID
+from domain.money import Money
 from tests.http.browser import Answer, Browser
 from tests.unit.builders import NOW, a_product
 from tests.unit.shop import Shop
@@ -62,6 +64,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"price": 1.5}, "/price"),
     ({"price": 2**53}, "/price"),
     ({"currency": "XXX"}, "/currency"),
+    ({"currency": "USN"}, "/currency"),
     ({"currency": "eur"}, "/currency"),
     ({"stock": -1}, "/stock"),
     ({"stock": 10**13}, "/stock"),
@@ -102,6 +105,20 @@ async def test_a_product_of_an_earlier_release_with_a_larger_id_is_read_changed_
     assert (await browser.patch(path, {"name": "old ink"})).body["name"] == "old ink"
     assert (await browser.order(MAX_ID))["items"][0]["product_id"] == MAX_ID
     assert [each["id"] for each in (await browser.get("/products")).body["items"]] == [MAX_ID]
+
+
+async def test_a_product_in_a_currency_that_is_not_taken_any_more_is_read_changed_and_ordered(
+    shop: Shop, browser: Browser
+) -> None:
+    async with shop.unit_of_work() as tx:
+        await tx.products.add_many([old := evolve(a_product(1), price=Money(12_5000, "CLF"))])
+        await tx.stock_adjustments.add_many([adjustment(old, old.stock, reason="count", made_by="a", at=NOW)])
+    assert [each["currency"] for each in (await browser.get("/products")).body["items"]] == ["CLF"]
+    assert (await browser.patch("/products/1", {"name": "old ink", "price": 1})).body["currency"] == "CLF"
+    order = await browser.order(1)
+    assert (order["currency"], (await browser.get(f"/orders/{order['order_id']}")).body["currency"]) == ("CLF", "CLF")
+    answer = await browser.patch("/products/1", {"currency": "CLF"})
+    assert (answer.status, list(answer.errors)) == (422, ["/currency"])
 
 
 async def test_the_same_rules_hold_for_a_change(shop: Shop, browser: Browser) -> None:

@@ -43,7 +43,7 @@ def shop(migrated: Service) -> Service:
         ((*ADD, "--id", "0"), 1, "an id is between 1"),
         *(
             (("products", "add", *ADD[2:6], "--currency", code, "--stock", "1"), 1, "ISO 4217")
-            for code in ("XXY", "XXX", "XTS", "XAU", "XDR", "eur", "")
+            for code in ("XXY", "XXX", "XTS", "XAU", "XDR", "USN", "eur", "")
         ),
         (("products", "restock", "1", "5", "--reason", "x"), 1, "there is no product 1"),
         (("products", "add", *ADD[2:4], "--price", "12.50", *ADD[6:]), 2, "--price: '12.50' is not a whole number"),

@@ -19,7 +19,7 @@ from domain.catalogue.product import (
 )
 from domain.ids import MAX_EXACT, ProductId
 from domain.money import MAX_MINOR, Money
-from entrypoints.currencies import DIGITS, UNKNOWN
+from entrypoints.currencies import PRICED_IN, UNKNOWN
 from entrypoints.http.bodies.common import LookedThrough
 from entrypoints.http.refusals import InvalidRequest, in_body
 
@@ -74,7 +74,7 @@ class ChangeProductBody(LookedThrough, frozen=True, kw_only=True, forbid_unknown
 
 def known_currency(currency: str) -> str:
     """Return the code of a currency. Raise `InvalidRequest`."""
-    if currency not in DIGITS:
+    if currency not in PRICED_IN:
         raise InvalidRequest(in_body("currency", f"it is {UNKNOWN}", "not_one_of"))
     return currency
 
