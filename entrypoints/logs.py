@@ -7,6 +7,7 @@ from typing import Final
 import structlog
 from structlog.typing import EventDict
 
+from application.errors import BrokenRow
 from application.execution.working_for import request_ids, traceparent_of
 from entrypoints.settings import Settings
 from entrypoints.shown import shown, without_secrets
@@ -44,6 +45,7 @@ def configure_logging(settings: Settings) -> None:
     )
     processors: list[structlog.typing.Processor] = [
         structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+        _say_alone,
         structlog.processors.format_exc_info,
         # JSON writes every control character as its code.
         _hide_secrets if settings.log_format == "json" else _show,
@@ -70,6 +72,13 @@ def _name_requests(_logger: object, _method: str, event: EventDict) -> EventDict
             event["trace_id"] = traceparent.split("-")[1]
     elif ids:
         event["request_ids"] = ", ".join(ids)
+    return event
+
+
+def _say_alone(_logger: object, _method: str, event: EventDict) -> EventDict:
+    """A broken row is no error of the code: its message says all, and a stack trace would hide it."""
+    if isinstance(event.get("exc_info"), BrokenRow):
+        event["reason"] = str(event.pop("exc_info"))
     return event
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 
 from attrs import frozen
 
+from application.ports.broken_orders import BrokenOrder, broken, sound
 from application.ports.persistence import UnitOfWork
 from domain.catalogue.product import Product
 from domain.ids import OrderId, PaymentId, ProductId
@@ -91,12 +92,14 @@ async def findings(unit_of_work: UnitOfWork, charges: Iterable[LedgerCharge] | N
         products: list[Product] = []
         while page := await tx.products.page(after=products[-1].id if products else None, limit=500):
             products += page
-        orders: list[Order] = []
+        listed: list[Order | BrokenOrder] = []
         while found := await tx.orders.page(
-            user_id=None, status=None, before=orders[-1].id if orders else None, limit=500
+            user_id=None, status=None, before=listed[-1].id if listed else None, limit=500
         ):
-            orders += found
+            listed += found
+        orders = sound(listed)
         adjustments = await tx.stock_adjustments.totals({product.id for product in products})
         events = await tx.events.of_orders({order.id for order in orders})
-    result = stock_findings(products, orders, adjustments) + history_findings(orders, events)
+    result = [str(each) for each in broken(listed)]
+    result += stock_findings(products, orders, adjustments) + history_findings(orders, events)
     return result if charges is None else result + money_findings(orders, list(charges))

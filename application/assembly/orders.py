@@ -43,6 +43,7 @@ from application.orders.standing import Deadlines
 from application.orders.waiting_changes import OrderWithChanges, ShowWaitingChanges
 from application.payments.request_payment import RequestPayment
 from application.payments.request_refund import RequestRefund
+from application.ports.broken_orders import BrokenOrder
 from application.ports.order_search import OrdersFound
 from domain.orders.events import Event
 from domain.orders.order import Order
@@ -55,7 +56,7 @@ class OrderUseCases:
     get_order: Callable[[Principal, OrderCall], Awaitable[Order]]
     await_version: Guarded[..., Order]
     version_waits: AwaitVersion
-    list_orders: Guarded[..., Sequence[Order]]
+    list_orders: Guarded[..., Sequence[Order | BrokenOrder]]
     search_orders: Guarded[..., OrdersFound]
     find_by_id_part: Guarded[..., FoundByIdPart]
     count_orders: Guarded[..., int]
@@ -71,7 +72,7 @@ class OrderUseCases:
     request_refund: ChangeOrder
     refresh_prices: RefreshPrices
     expire_orders: ExpireOrders
-    list_stuck_orders: Guarded[..., Sequence[Order]]
+    list_stuck_orders: Guarded[..., Sequence[Order | BrokenOrder]]
     republish_request: Callable[[Principal, OrderCall], Awaitable[Order]]
 
 

@@ -80,10 +80,16 @@ class AdjustStock:
         return made
 
 
-def adjustment(product: Product, change: int, *, reason: str, made_by: str, at: datetime) -> StockAdjustment:
+def expect_reason(text: str) -> None:
     """Raise `InvalidProduct`."""
     # A NUL is what PostgreSQL can't store in a text.
-    if not all(1 <= len(text) <= MAX_TEXT and "\0" not in text for text in (reason, made_by)):
+    if not 1 <= len(text) <= MAX_TEXT or "\0" in text:
         rule = f"the reason and its author have 1 to {MAX_TEXT} characters each, none of them NUL"
         raise InvalidProduct(rule, field="reason")
+
+
+def adjustment(product: Product, change: int, *, reason: str, made_by: str, at: datetime) -> StockAdjustment:
+    """Raise `InvalidProduct`."""
+    expect_reason(reason)
+    expect_reason(made_by)
     return StockAdjustment(product_id=product.id, change=change, reason=reason, made_by=made_by, at=at)

@@ -8,6 +8,7 @@ from attrs import field, frozen
 
 from application.exports.request import ExportRequest
 from application.feed.read_feed import ReadFeed
+from application.ports.broken_orders import broken, sound
 from application.ports.feed import Position
 from application.ports.order_search import OrderFilter
 from application.ports.persistence import UnitOfWork
@@ -26,6 +27,8 @@ BEGINNING: Final[Place] = {}
 class Page:
     rows: Sequence[Row]
     following: Place
+    # Orders that are left out, since their rows are broken.
+    broken: int = 0
 
 
 @frozen
@@ -58,11 +61,15 @@ class ReadExportPages:
         async with self._unit_of_work.reading() as tx:
             if only != _ALL_ORDERS:
                 found = await tx.orders.search(only, before=before, limit=self._rows)
-                last = found.orders[-1].id if len(found.orders) == self._rows else found.looked_to
-                return Page(found.orders, None if last is None else {"after": str(last)})
-            # Without a filter, there is nothing to be looked through.
-            orders = await tx.orders.page(user_id=None, status=None, before=before, limit=self._rows)
-        return Page(orders, {"after": str(orders[-1].id)} if len(orders) == self._rows else None)
+                orders, looked_to = found.orders, found.looked_to
+            else:
+                # Without a filter, there is nothing to be looked through.
+                orders, looked_to = (
+                    await tx.orders.page(user_id=None, status=None, before=before, limit=self._rows),
+                    None,
+                )
+        last = orders[-1].id if len(orders) == self._rows else looked_to
+        return Page(sound(orders), None if last is None else {"after": str(last)}, len(broken(orders)))
 
     async def _products(self, active: bool | None, after: ProductId | None) -> Page:  # noqa: FBT001 - as the filter has it
         async with self._unit_of_work.reading() as tx:

@@ -36,7 +36,10 @@ class WriteExport:
             progress.done = file.state["rows"]
             file = await self._write_part(file, wanted)
         progress.done = progress.total = file.state["rows"]
-        return {"rows": file.state["rows"], "bytes": file.size, "as_of_position": file.state["as_of_position"]}
+        result = {"rows": file.state["rows"], "bytes": file.size, "as_of_position": file.state["as_of_position"]}
+        # Files that an earlier release began do not say so.
+        left_out = file.state.get("broken", 0)
+        return result | {"broken": left_out} if left_out else result
 
     async def _begun(self, job: Job, wanted: ExportRequest) -> StoredFile:
         async with self._unit_of_work.reading() as tx:
@@ -56,6 +59,7 @@ class WriteExport:
             page = await self._read(wanted, state["place"], until=until)
             content += self._writers[wanted.format].rows(wanted.what, page.rows)
             state |= {"place": page.following, "rows": state["rows"] + len(page.rows)}
+            state["broken"] = state.get("broken", 0) + page.broken
         return await self._append(file, bytes(content), state)
 
     async def _append(self, file: StoredFile, content: bytes, state: Mapping[str, Any]) -> StoredFile:

@@ -9,8 +9,9 @@ from application.execution.conditional import OnlyIf
 from application.execution.idempotency import Outcome
 from application.intake.unrecorded import NotYetRecorded, Unrecorded
 from application.operations.bulk import Act
-from application.operations.results import DONE, FAILED, SKIPPED, CameOf, ItemResult, in_words, readable_orders
+from application.operations.results import DONE, FAILED, SKIPPED, CameOf, ItemResult, in_words
 from application.orders.cancel_order import CancelOrder
+from application.orders.read_each import readable_orders
 from application.payments.request_payment import RequestPayment
 from application.ports.audit import Caller
 from application.ports.persistence import Transaction

@@ -3,7 +3,8 @@
 from collections.abc import Collection, Sequence
 from typing import Final
 
-from application.operations.results import DONE, FAILED, CameOf, ItemResult, readable_orders
+from application.operations.results import DONE, FAILED, CameOf, ItemResult
+from application.orders.read_each import readable_orders
 from application.ports.persistence import Transaction
 from domain.dead_letter import DeadLetter
 from domain.dead_letter_groups import Cause, cause_in
@@ -20,6 +21,7 @@ async def came_of_replays(tx: Transaction, ids: Collection[int], *, since: int) 
     """
     letters = await tx.dead_letters.get_many(ids)
     events = {id_: letter.event for id_, letter in letters.items() if letter.event is not None}
+    # A replayed message may be a dead letter just because its order is broken.
     orders = await readable_orders(tx, {event.order_id for event in events.values()})
     again = await _dead_again(tx, [letters[id_] for id_ in events], since)
     done = {id_: ItemResult(id_, DONE) for id_, event in events.items() if _is_done(event, orders.get(event.order_id))}

@@ -1,18 +1,15 @@
 """What became of the items of a bulk operation."""
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
 from attrs import frozen
 
-from application.errors import BrokenRow
 from application.operations.bulk import Act, BulkState
 from application.ports.files import StoredFile
 from application.ports.persistence import Transaction
-from domain.ids import OrderId
-from domain.orders.order import Order
 
 DONE: Final = "done"
 FAILED: Final = "failed"
@@ -54,15 +51,3 @@ async def noted(tx: Transaction, file: StoredFile, results: Sequence[ItemResult]
     lines = [json.dumps({"id": each.id, "outcome": each.outcome, "reason": each.reason}) + "\n" for each in results]
     state = state.counting([each.outcome for each in results])
     return await tx.files.append(file, "".join(lines).encode(), state.as_json())
-
-
-async def readable_orders(tx: Transaction, ids: Collection[OrderId]) -> dict[OrderId, Order]:
-    """Return those that can be read. Of the others nothing is known, and they hide no other: they are found by halves.
-
-    A replayed message may be a dead letter just because its order can't be read.
-    """
-    try:
-        return await tx.orders.get_many(ids)
-    except BrokenRow:
-        some, half = list(ids), len(ids) // 2
-        return {} if half == 0 else await readable_orders(tx, some[:half]) | await readable_orders(tx, some[half:])

@@ -7,6 +7,7 @@ from uuid import UUID
 from attrs import field, frozen
 
 from application.access.principal import Principal
+from application.orders.read_each import readable_orders
 from application.ports.caching import RecentOrders
 from application.ports.persistence import UnitOfWork
 from domain.ids import OrderId
@@ -58,7 +59,7 @@ class FindByIdPart:
         async with self._unit_of_work.reading() as tx:
             looked_at = await tx.orders.ids_between(part.first, part.last, limit=most)
             ids = [id_ for id_ in looked_at if part.is_of(id_)]
-            known = await tx.orders.get_many(ids[:limit])
+            known = await readable_orders(tx, ids[:limit])
         shown = [order for id_ in ids[:limit] if (order := known.get(id_)) is not None and not order.deleted]
         # A client that has seen an order here must not read an older version of it afterwards.
         await self._recent.put_many(shown)

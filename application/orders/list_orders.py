@@ -3,6 +3,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from attrs import frozen
 
 from application.access.principal import Principal
+from application.ports.broken_orders import BrokenOrder, sound
 from application.ports.caching import RecentOrders
 from application.ports.persistence import UnitOfWork
 from domain.ids import CustomerId, OrderId
@@ -22,16 +23,16 @@ class OrdersPage:
 
 @frozen
 class ReadOrders:
-    """Read a page of orders, newest first."""
+    """Read a page of orders, newest first, with those that are broken."""
 
     _unit_of_work: UnitOfWork
     _recent: RecentOrders
 
-    async def __call__(self, page: OrdersPage) -> Sequence[Order]:
+    async def __call__(self, page: OrdersPage) -> Sequence[Order | BrokenOrder]:
         async with self._unit_of_work.reading() as tx:
             found = await tx.orders.page(user_id=page.user_id, status=page.status, before=page.before, limit=page.limit)
         # A client that has seen an order here must not read an older version of it afterwards.
-        await self._recent.put_many(found)
+        await self._recent.put_many(sound(found))
         return found
 
 
@@ -43,7 +44,7 @@ class ListOrders:
     """
 
     # `ReadOrders`, shared.
-    _read: Callable[[OrdersPage], Awaitable[Sequence[Order]]]
+    _read: Callable[[OrdersPage], Awaitable[Sequence[Order | BrokenOrder]]]
 
     async def __call__(
         self,
@@ -53,5 +54,5 @@ class ListOrders:
         status: OrderStatus | None = None,
         before: OrderId | None = None,
         limit: int,
-    ) -> Sequence[Order]:
+    ) -> Sequence[Order | BrokenOrder]:
         return await self._read(OrdersPage(by.whose(user_id), status, before, limit))

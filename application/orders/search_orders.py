@@ -1,6 +1,7 @@
 from attrs import evolve, frozen
 
 from application.access.principal import Principal
+from application.ports.broken_orders import sound
 from application.ports.caching import RecentOrders
 from application.ports.order_search import OrderFilter, OrdersFound
 from application.ports.persistence import UnitOfWork
@@ -27,5 +28,5 @@ class SearchOrders:
             found = await tx.orders.search(wanted, before=before, limit=limit + 1)
         shown = found.orders[:limit]
         # A client that has seen an order here must not read an older version of it afterwards.
-        await self._recent.put_many(shown)
+        await self._recent.put_many(sound(shown))
         return OrdersFound(shown, shown[-1].id if len(found.orders) > limit else found.looked_to)

@@ -5,6 +5,7 @@ from typing import Final
 
 from attrs import field, frozen
 
+from application.ports.broken_orders import BrokenOrder
 from domain.ids import CustomerId, OrderId, ProductId
 from domain.orders.details import NO_DETAILS
 from domain.orders.order import Order
@@ -91,12 +92,12 @@ class OrderFilter:
 
 @frozen
 class OrdersFound:
-    """Some of the orders that were searched for, newest first.
+    """Some of the orders that were searched for, newest first, also those that are broken.
 
     `looked_to` is the last order that was looked at, if there are older ones that were not. The search can go on there.
     """
 
-    orders: list[Order]
+    orders: list[Order | BrokenOrder]
     looked_to: OrderId | None = None
 
 

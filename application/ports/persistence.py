@@ -8,6 +8,7 @@ from typing import Protocol
 from application.errors import Aborted
 from application.ports.api_keys import ApiKey
 from application.ports.audit import AuditEntry
+from application.ports.broken_orders import BrokenOrder
 from application.ports.catalogue import EarlierPrices, Products, StockAdjustments
 from application.ports.feed import Feed
 from application.ports.files import Files
@@ -46,17 +47,20 @@ class Orders(Protocol):
         """
 
     async def get_many(self, ids: Collection[OrderId], *, lock: bool = False) -> dict[OrderId, Order]:
-        """The orders that exist, deleted ones included. With `lock`, locked in the order of their ids."""
+        """The orders that exist, deleted ones included. With `lock`, locked in the order of their ids.
+
+        Raise `BrokenOrders` if some of them can't be read.
+        """
 
     async def save_many(self, orders: Sequence[Order]) -> None:
         """Save orders that changed once since they were read. Raise `OrderConflict` if another writer changed one."""
 
     async def page(
         self, *, user_id: CustomerId | None, status: OrderStatus | None, before: OrderId | None, limit: int
-    ) -> list[Order]:
+    ) -> list[Order | BrokenOrder]:
         """A page of orders after the order `before`, newest first and then by id, without deleted ones.
 
-        The page is empty if the order `before` doesn't exist.
+        Those that can't be read have their place in it. The page is empty if the order `before` doesn't exist.
         """
 
     async def count(self, *, user_id: CustomerId | None, status: OrderStatus | None = None, most: int) -> int:

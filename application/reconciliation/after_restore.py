@@ -6,6 +6,7 @@ from typing import Final
 
 from attrs import field, frozen
 
+from application.ports.broken_orders import BrokenOrders, sound
 from application.ports.payments import Charge, ProviderLedger
 from application.ports.persistence import UnitOfWork
 from domain.ids import OrderId, PaymentId, payment_after
@@ -36,7 +37,7 @@ class CompareCharges:
 
     The id of a payment follows from its order and from the attempts before. So the orders are found by their next
     payments, and the attempts are made again with the use cases of normal operation: the provider gives each the answer
-    that it gave before. Doing it twice changes nothing. Raise `Trouble`.
+    that it gave before. Doing it twice changes nothing. An order that is broken is left as it is. Raise `Trouble`.
     """
 
     _unit_of_work: UnitOfWork
@@ -75,7 +76,7 @@ class CompareCharges:
                 orders = await tx.orders.page(user_id=None, status=None, before=last, limit=self._page)
             if not orders:
                 break
-            for order in orders:
+            for order in sound(orders):
                 found |= {key: order.id for key in _next_payments(order) if key in charges}
             last = orders[-1].id
         return found
@@ -104,9 +105,12 @@ class CompareCharges:
         return order
 
     async def _refunded(self, charge: Charge, payment: Payment) -> ComparedCharge:
-        order = await self._given_back(payment.order_id)
-        is_done = order.status is OrderStatus.REFUNDED
-        return ComparedCharge(charge=charge, order_id=order.id, status=order.status if is_done else None)
+        try:
+            status: OrderStatus | None = (await self._given_back(payment.order_id)).status
+        except BrokenOrders:
+            status = None
+        is_done = status is OrderStatus.REFUNDED
+        return ComparedCharge(charge=charge, order_id=payment.order_id, status=status if is_done else None)
 
     async def _given_back(self, order_id: OrderId) -> Order:
         await self._request_refund([order_id])

@@ -6,6 +6,7 @@ from typing import Final, Literal, get_args
 
 from attrs import frozen
 
+from application.ports.broken_orders import BrokenOrder
 from application.ports.catalogue import StockCount
 from application.ports.idempotency import is_of_a_key
 from application.ports.payments import Charge
@@ -28,7 +29,17 @@ class Remedy(StrEnum):
 
 
 Kind = Literal[
-    "stock", "history", "payment", "charge", "provider", "outbox", "stuck", "accepted", "dead letter", "webhook"
+    "stock",
+    "broken",
+    "history",
+    "payment",
+    "charge",
+    "provider",
+    "outbox",
+    "stuck",
+    "accepted",
+    "dead letter",
+    "webhook",
 ]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 # While the provider can't be reached, payments and charges are not compared.
@@ -67,6 +78,11 @@ def of_stock(counts: Sequence[StockCount]) -> list[Discrepancy]:
         for count in counts
         if count.left + count.held != count.counted_in
     ]
+
+
+def of_broken(order: BrokenOrder) -> Discrepancy:
+    """An order that can't be read, so that it is compared with nothing."""
+    return Discrepancy(about="broken", order_id=order.id, what=str(order))
 
 
 def of_history(order: Order, events: Sequence[Event]) -> list[Discrepancy]:

@@ -5,6 +5,7 @@ from attrs import field, frozen
 
 from application.messaging.republish import last_requests
 from application.orders.expire_orders import PERIODS
+from application.orders.read_each import readable_orders
 from application.orders.standing import SENT, held_up_by
 from application.ports.environment import Clock
 from application.ports.outbox import OutboxEntry, Waits
@@ -107,7 +108,7 @@ class FindStuck:
                 ids = await tx.orders.waiting_since(
                     now - self._stuck_after, ahead=now + self._stuck_after, after=last, limit=self._page
                 )
-                orders = await tx.orders.get_many(ids)
+                orders = await readable_orders(tx, ids)
                 requests = last_requests(await tx.events.of_orders(ids))
             if not ids:
                 return found

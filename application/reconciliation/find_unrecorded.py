@@ -5,6 +5,7 @@ from typing import Final
 from attrs import frozen
 
 from application.errors import Unavailable
+from application.orders.read_each import each_order
 from application.ports.caching import RecentOrders
 from application.ports.environment import Clock
 from application.ports.persistence import UnitOfWork
@@ -46,5 +47,5 @@ class FindUnrecorded:
         moment = self._now() - _LONG_AGO
         old = {order.id: order for order in orders if order.created_at <= moment}
         async with self._unit_of_work.reading() as tx:
-            recorded = await tx.orders.get_many(old.keys())
+            recorded = await each_order(tx, old.keys())
         return {id_: order for id_, order in old.items() if id_ not in recorded}

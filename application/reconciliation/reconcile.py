@@ -3,13 +3,22 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from operator import attrgetter
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from application.errors import Trouble
+from application.orders.read_each import each_order, readable_orders
+from application.ports.broken_orders import BrokenOrder, broken
 from application.ports.environment import Clock
 from application.ports.payments import Charge, ProviderLedger
 from application.ports.persistence import UnitOfWork
-from application.reconciliation.discrepancies import Discrepancy, of_charge, of_history, of_payment, of_stock
+from application.reconciliation.discrepancies import (
+    Discrepancy,
+    of_broken,
+    of_charge,
+    of_history,
+    of_payment,
+    of_stock,
+)
 from application.reconciliation.find_stuck import FindStuck
 from application.reconciliation.find_unrecorded import FindUnrecorded
 from application.reconciliation.webhooks import CompareWebhooks
@@ -23,7 +32,7 @@ class Reconcile:
 
     The outbox and the dead letters are looked through for what is stuck. The shop may run meanwhile: a finding about an
     order counts only if two comparisons give the same one. Orders are read before charges, because the provider records
-    a charge before the order does.
+    a charge before the order does. An order that is broken is named, and costs no other its comparison.
     """
 
     _unit_of_work: UnitOfWork
@@ -46,7 +55,8 @@ class Reconcile:
             found.append(Discrepancy(about="provider", what=unreachable))
         found += [each async for each in self._orders(ask=not unreachable)]
         if not unreachable:
-            found += [each async for each in self._charges()]
+            named = {each.order_id for each in found if each.about == "broken"}
+            found += [each async for each in self._charges() if each.about != "broken" or each.order_id not in named]
         # An order whose charge is reported already needs no second finding.
         told = {each.order_id for each in found if each.remedy is not None}
         found += await self._find_stuck(unreachable=unreachable, told=told)
@@ -71,6 +81,8 @@ class Reconcile:
                 orders = await tx.orders.page(user_id=None, status=None, before=last, limit=self._page)
             if not orders:
                 return
+            for order in broken(orders):
+                yield of_broken(order)
             suspects = await self._compare({order.id for order in orders}, ask=ask)
             again = await self._compare({each.order_id for each in suspects if each.order_id}, ask=ask)
             for each in again:
@@ -80,7 +92,7 @@ class Reconcile:
 
     async def _compare(self, ids: Collection[OrderId], *, ask: bool) -> list[Discrepancy]:
         async with self._unit_of_work.reading() as tx:
-            orders = await tx.orders.get_many(ids)
+            orders = await readable_orders(tx, ids)
             keys = {order.payment_id for order in orders.values() if order.payment_id}
             payments = await tx.payments.get_many(keys)
             events = await tx.events.of_orders(ids)
@@ -109,12 +121,16 @@ class Reconcile:
     async def _explain(self, charges: Sequence[Charge]) -> list[Discrepancy]:
         async with self._unit_of_work.reading() as tx:
             payments = await tx.payments.get_many({charge.key for charge in charges})
-            orders = await tx.orders.get_many({payment.order_id for payment in payments.values()})
+            orders = await each_order(tx, {payment.order_id for payment in payments.values()})
         found: list[Discrepancy] = []
         for charge in charges:
             payment = payments.get(charge.key)
             order = orders.get(payment.order_id) if payment else None
-            found += of_charge(charge, payment, order, stuck=self._is_stuck(order))
+            if isinstance(order, BrokenOrder):
+                # It may be deleted, so that no page of orders has it.
+                found += [] if charge.refunded else [evolve(of_broken(order), charge=charge)]
+            else:
+                found += of_charge(charge, payment, order, stuck=self._is_stuck(order))
         return found
 
     def _is_stuck(self, order: Order | None) -> bool:

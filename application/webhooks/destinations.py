@@ -136,7 +136,7 @@ def check_url(url: str, allowed: Allowed = NOTHING_ELSE) -> None:
 
 def destination_of(url: str, allowed: Allowed = NOTHING_ELSE) -> Destination:
     """Raise `RefusedUrl`."""
-    destination = _read(url)
+    destination = read_url(url)
     if destination.address is not None:
         addresses: Iterable[Address] = (destination.address,)
     elif destination.host == "localhost" or destination.host.endswith(".localhost"):
@@ -204,7 +204,8 @@ def _split(url: str) -> tuple[SplitResult, int | None]:
     return parts, port
 
 
-def _read(url: str) -> Destination:
+def read_url(url: str) -> Destination:
+    """Return where the URL leads, allowed or not. Raise `RefusedUrl`."""
     parts, port = _split(url)
     if parts.scheme not in _USUAL:
         raise RefusedUrl("a webhook needs a URL with https://")

@@ -77,15 +77,23 @@ class Order:
             raise InvalidOrder(f"the total of order {self.id} is not the sum of its lines")
 
     def __attrs_post_init__(self) -> None:
-        """Raise `InvalidOrder` for what no verb leads to. Most orders have none of these marks."""
-        if self.holds_stock and not LIFE[self.status].may_hold_stock:
+        """Raise `InvalidOrder` for what no verb leads to."""
+        rule = LIFE[self.status]
+        if (self.payment_id is None) is not (rule.payment is None):
+            raise InvalidOrder(
+                f"order {self.id} is {self.status.value} and has {'no' if rule.payment else 'a'} payment"
+            )
+        if self.holds_stock and not rule.may_hold_stock:
             raise InvalidOrder(f"order {self.id} is {self.status.value} and holds stock")
-        if self.refund_requested and LIFE[self.status].payment not in _MAY_BE_REFUNDED:
+        if rule.payment is PaymentStatus.CHARGED and not self.holds_stock:
+            raise InvalidOrder(f"order {self.id} is {self.status.value} and does not hold its stock")
+        if self.refund_requested and rule.payment not in _MAY_BE_REFUNDED:
             raise InvalidOrder(f"order {self.id} is {self.status.value} and a refund was requested")
         if self.deleted and self.status in HAS_A_PAYMENT:
             raise InvalidOrder(f"order {self.id} is {self.status.value} and deleted")
-        if self.failure_reason and self.status is not OrderStatus.FAILED:
-            raise InvalidOrder(f"order {self.id} is {self.status.value} and has a failure reason")
+        if (self.failure_reason is None) is (self.status is OrderStatus.FAILED):
+            has = "no" if self.failure_reason is None else "a"
+            raise InvalidOrder(f"order {self.id} is {self.status.value} and has {has} failure reason")
 
     @classmethod
     def place(  # noqa: PLR0913 - what an order begins with

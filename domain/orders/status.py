@@ -32,7 +32,10 @@ class FailureReason(StrEnum):
 
 @frozen(kw_only=True)
 class StatusRule:
-    """What one status means. `payment` is the status that the order's payment has meanwhile."""
+    """What one status means. `payment` is the status that the order's payment has meanwhile.
+
+    An order has the id of a payment where `payment` is not None, and holds its stock where the money was taken.
+    """
 
     next: frozenset[OrderStatus] = frozenset()
     payment: PaymentStatus | None = None

@@ -9,24 +9,41 @@ from quart import Request
 from werkzeug.exceptions import ExpectationFailed, RequestEntityTooLarge, RequestTimeout, UnsupportedMediaType
 
 from application.execution.conditional import PreconditionFailed
-from entrypoints.http.decoding import read_json, read_json_if_any
+from domain.errors import DomainError
+from entrypoints.http.decoding import read_body, read_json, read_json_if_any
+from entrypoints.http.field_errors import broken_rules
 from entrypoints.http.guards import refuse_what_is_not_honoured
 from entrypoints.http.headers import IDEMPOTENCY_KEY
 from entrypoints.http.idempotency import key_in
-from entrypoints.http.preconditions import GUARDS, Preconditions
+from entrypoints.http.preconditions import GUARDS, TAGS, EntityTags, Preconditions
 from entrypoints.http.query import parameters
-from entrypoints.http.refusals import FieldError, InvalidRequest, MalformedBody, UnknownEncoding, in_body, in_header
+from entrypoints.http.refusals import (
+    FieldError,
+    InvalidRequest,
+    MalformedBody,
+    UnknownEncoding,
+    in_body,
+    in_body_of,
+    in_header,
+    in_query,
+)
 from entrypoints.http.routes.route import Route
 
 
 async def all_errors(first: Exception, request: Request, route: Route) -> Sequence[FieldError]:
-    """Return what is wrong with a request that can't be read, or breaks a rule of the form."""
-    told = first.errors if isinstance(first, InvalidRequest) else ()
-    if not isinstance(first, InvalidRequest | MalformedBody | UnsupportedMediaType):
+    """Return what is wrong with a request that can't be read, or breaks a rule of the form or of the shop."""
+    told = _told(first)
+    if not told and not isinstance(first, MalformedBody | UnsupportedMediaType):
         return told
     found = [*_in_query(request, route), *_in_headers(request, route), *await _in_body(request, route)]
     places = {_place(error) for error in told}
     return [*told, *(error for error in found if _place(error) not in places)]
+
+
+def _told(first: Exception) -> Sequence[FieldError]:
+    if isinstance(first, DomainError) and first.field is not None:
+        return in_body_of(first)
+    return first.errors if isinstance(first, InvalidRequest) else ()
 
 
 def _place(error: FieldError) -> tuple[str | None, str | None, str | None]:
@@ -38,6 +55,8 @@ def _in_query(request: Request, route: Route) -> Iterator[FieldError]:
         parameters(request.query_string, route.parameters)
     except InvalidRequest as error:
         yield from error.errors
+    for name in sorted(route.needs - request.args.keys()):
+        yield in_query(name, "it is required, and missing", "required")
 
 
 def _in_headers(request: Request, route: Route) -> Iterator[FieldError]:
@@ -53,6 +72,8 @@ def _in_headers(request: Request, route: Route) -> Iterator[FieldError]:
     try:
         if route.honours >= GUARDS:
             Preconditions.of(request.headers)
+        elif route.honours >= TAGS:
+            EntityTags.of(request.headers)
     except InvalidRequest as error:
         yield from error.errors
     try:
@@ -67,7 +88,8 @@ async def _in_body(request: Request, route: Route) -> list[FieldError]:
     if route.body is None or "Expect" in request.headers:
         return []
     try:
-        await (read_json(route.body) if route.needs_body else read_json_if_any(route.body))
+        body = await (read_json(route.body) if route.needs_body else read_json_if_any(route.body))
+        return [] if body is None else list(broken_rules(await read_body(), route.body.type))
     except InvalidRequest as error:
         return list(error.errors)
     except MalformedBody as error:
@@ -75,5 +97,4 @@ async def _in_body(request: Request, route: Route) -> list[FieldError]:
     except UnsupportedMediaType:
         return [in_header("Content-Type", "send JSON, declared as application/json", "not_honoured")]
     except (RequestEntityTooLarge, RequestTimeout):
-        pass
-    return []
+        return []

@@ -26,6 +26,7 @@ from entrypoints.http.decoding import read_body
 from entrypoints.http.digests import expect_digests
 from entrypoints.http.fixed_words import APART_FROM, ApartFrom, rules_of
 from entrypoints.http.guards import refuse_what_is_not_honoured
+from entrypoints.http.idempotency import RefusedBefore, replayed
 from entrypoints.http.measuring import MeasureRequests
 from entrypoints.http.problem_table import kind_of
 from entrypoints.http.query import parameters
@@ -260,6 +261,9 @@ class _Refusals:
     async def answer(self, error: Exception) -> Response:
         rule = request.url_rule
         route = None if rule is None else self._routes[rule.endpoint]
+        was_refused_before = isinstance(error, RefusedBefore)
+        if isinstance(error, RefusedBefore):
+            error = error.refusal
         errors = () if route is None else await all_errors(error, request, route)
         kind = kind_of(error)
         where = f"{request.method} {request.path}"
@@ -272,4 +276,4 @@ class _Refusals:
                 _log.warning("request not served", request=where, code=kind.code, reason=str(error), **_facts())
         refusal = refuse(error, errors, wording=None if route is None else route.wording)
         refusal.headers.extend(headers_in(request))
-        return refusal
+        return replayed(refusal) if was_refused_before else refusal

@@ -6,6 +6,7 @@ in every cache, nor take it to another list.
 
 import binascii
 import json
+import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -27,6 +28,8 @@ from entrypoints.http.refusals import InvalidCursor, in_query
 
 _PRODUCTS: Final = "products"
 _SIGNATURE: Final = 12
+# A key of a byte at least, and the signature.
+_FORM: Final = re.compile(r"[A-Za-z0-9_-]{18,}")
 _BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
@@ -92,6 +95,12 @@ class ListCursors(Generic[K]):
 
     def _signature(self, key: bytes) -> bytes:
         return blake2b(self._list.encode() + b"\0" + key, key=self._secret, digest_size=_SIGNATURE).digest()
+
+
+def expect_form(cursor: str) -> None:
+    """Refuse what no list has as a cursor. Only with its filter it can be verified. Raise `InvalidCursor`."""
+    if _FORM.fullmatch(cursor) is None:
+        raise _forged()
 
 
 @frozen

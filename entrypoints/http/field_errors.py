@@ -1,17 +1,18 @@
 """Every rule that a body breaks. msgspec stops at the first, since that is what is fast: this is for refused bodies."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from types import UnionType
 from typing import Annotated, Any, Final, Union, get_args, get_origin
 
 import msgspec
+from attrs import frozen
 from msgspec import Struct
 from msgspec.structs import fields
 
-from domain.errors import pointer_of
-from entrypoints.http.refusals import FieldError
+from domain.errors import DomainError, pointer_of
+from entrypoints.http.refusals import FieldError, InvalidRequest
 
 # A body within its limit could break thousands of rules.
 _MOST: Final = 50
@@ -63,6 +64,22 @@ _RULES: Final = (
 )
 
 
+@frozen
+class Rule:
+    """A rule of a field that no shape can state, such as which currencies there are: `Annotated[str, Rule(...)]`.
+
+    `expect` is given the value, and raises `ValueError`, `InvalidRequest` or a `DomainError`. It is what the handler or
+    the use case calls, so that they find nothing that was not told here.
+    """
+
+    expect: Callable[[Any], object]
+
+
+def broken_rules(body: bytes, shape: type[Any]) -> tuple[FieldError, ...]:
+    """Return what is wrong with JSON that has this shape: which rules of its fields it breaks."""
+    return tuple(islice(_errors(msgspec.json.decode(body), shape, ""), _MOST))
+
+
 def field_errors(body: bytes, shape: type[Any], first: msgspec.ValidationError) -> tuple[FieldError, ...]:
     """Return what is wrong with the JSON of this shape. `first` is the error that was found when it was decoded."""
     known = _field_error(str(first), "")
@@ -80,6 +97,42 @@ def short(name: str) -> str:
 
 
 def _errors(value: Any, annotation: Any, pointer: str) -> Iterator[FieldError]:
+    has_shape = True
+    for error in _errors_of_shape(value, annotation, pointer):
+        has_shape = False
+        yield error
+    if has_shape:
+        yield from _errors_of_rules(value, annotation, pointer)
+
+
+def _errors_of_rules(value: Any, annotation: Any, pointer: str) -> Iterator[FieldError]:
+    for kind in get_args(annotation) if _is_union(annotation) else (annotation,):
+        rules = [each for each in get_args(kind) if isinstance(each, Rule)]
+        if not rules:
+            continue
+        try:
+            found = msgspec.convert(value, kind)
+        except msgspec.ValidationError:
+            # It is of another kind of the union.
+            continue
+        for rule in rules:
+            try:
+                rule.expect(found)
+            except InvalidRequest as error:
+                # A cursor is not in the query here.
+                yield from (
+                    each if each.pointer is not None else _error(pointer, each.detail, each.code)
+                    for each in error.errors
+                )
+            except DomainError as error:
+                for each in (error, *error.others):
+                    where = pointer if each.field is None else pointer_of(each.field)
+                    yield FieldError(pointer=where, code=each.code, detail=str(each))
+            except ValueError as error:
+                yield _error(pointer, str(error), "wrong_format")
+
+
+def _errors_of_shape(value: Any, annotation: Any, pointer: str) -> Iterator[FieldError]:
     kind, *constraints = get_args(annotation) if get_origin(annotation) is Annotated else (annotation,)
     if isinstance(value, dict) and (shape := _shape_in(kind)) is not None:
         yield from _errors_of_members(value, shape, pointer)
@@ -93,8 +146,12 @@ def _errors(value: Any, annotation: Any, pointer: str) -> Iterator[FieldError]:
 
 def _shape_in(kind: Any) -> type[Struct] | None:
     """Return the shape of an object, also of one that may be null or left out."""
-    kinds = get_args(kind) if isinstance(kind, UnionType) or get_origin(kind) is Union else (kind,)
+    kinds = get_args(kind) if _is_union(kind) else (kind,)
     return next((each for each in kinds if isinstance(each, type) and issubclass(each, Struct)), None)
+
+
+def _is_union(kind: Any) -> bool:
+    return isinstance(kind, UnionType) or get_origin(kind) is Union
 
 
 def _errors_of_members(value: dict[str, Any], shape: type[Struct], pointer: str) -> Iterator[FieldError]:

@@ -18,7 +18,7 @@ from domain.orders.order import Order
 from entrypoints.http.decoding import read_body
 from entrypoints.http.headers import KEY_HEADERS
 from entrypoints.http.refusals import InvalidRequest, in_body, in_header
-from entrypoints.http.replies import Reply, refuse
+from entrypoints.http.replies import Reply
 
 REPLAYED: Final = "Idempotent-Replayed"
 
@@ -71,21 +71,34 @@ def _fingerprint(body: bytes) -> str:
     return sha256(f"{request.method} {request.path}\n".encode() + content).hexdigest()
 
 
+class RefusedBefore(Exception):
+    """The request was refused before under its key. The response equals the first one."""
+
+    def __init__(self, refusal: DomainError) -> None:
+        super().__init__(str(refusal))
+        self.refusal = refusal
+
+
 def answered(outcome: T | Replayed, reply_of: Callable[[T], Reply]) -> Reply:
-    """Return the response. A replayed response equals the first one, and has the header Idempotent-Replayed."""
+    """Return the response. A replayed response equals the first one, and has the header Idempotent-Replayed.
+
+    Raise `RefusedBefore`.
+    """
     if not isinstance(outcome, Replayed):
         return reply_of(outcome)
     answer = outcome.answer
     # The scope of a key is that of one kind of request, so what is stored under it is of the kind that is asked for.
-    return _replayed(refuse(answer) if isinstance(answer, DomainError) else reply_of(cast("T", answer)))
+    if isinstance(answer, DomainError):
+        raise RefusedBefore(answer)
+    return replayed(reply_of(cast("T", answer)))
 
 
 def queued(outcome: Queued, reply_of: Callable[[Order], Reply]) -> Reply:
     """Return the response for an order that is not recorded yet, marked as in `answered` if it is replayed."""
     reply = reply_of(outcome.order)
-    return _replayed(reply) if outcome.replayed else reply
+    return replayed(reply) if outcome.replayed else reply
 
 
-def _replayed(reply: Reply) -> Reply:
+def replayed(reply: Reply) -> Reply:
     reply.headers[REPLAYED] = "true"
     return reply

@@ -33,6 +33,15 @@ INTERNAL: Final = Kind(
     "An error in the service. It has been logged, with the id of the request.",
     f"Report it with the request id. {_MAY_HAVE_HAPPENED}",
 )
+BROKEN: Final = Kind(
+    HTTPStatus.INTERNAL_SERVER_ERROR,
+    "broken_record",
+    "What is stored breaks a rule of the shop",
+    "An order, or something else, is stored with values that can't be: somebody changed it by hand in the database, or"
+    " it was damaged. It has been logged, with its id.",
+    "Report it with the request id: a person has to correct it in the database. `holdfast reconcile` names such"
+    " orders.",
+)
 STOPPING: Final = Kind(
     HTTPStatus.SERVICE_UNAVAILABLE,
     "stopping",

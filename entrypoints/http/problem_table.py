@@ -21,7 +21,7 @@ from application.access.limits import TooManyRequests
 from application.access.manage_keys import InvalidKey, UnknownKey
 from application.access.principal import Forbidden, Unauthenticated
 from application.admin.reset_shop import ResetNotAllowed, ResetNotConfirmed
-from application.errors import Aborted, OutcomeUnknown, Overloaded, Unavailable
+from application.errors import Aborted, BrokenRow, OutcomeUnknown, Overloaded, Unavailable
 from application.execution.conditional import PreconditionFailed
 from application.execution.idempotency import KeyInFlight, KeyReused
 from application.exports.get_export import ExportNotReady, UnknownExport
@@ -64,6 +64,7 @@ from domain.webhooks.delivery import UnknownDelivery
 from domain.webhooks.endpoint import InvalidEndpoint, TooManyEndpoints, UnknownEndpoint
 from entrypoints.http.problem_kinds import (
     BAD_PROTOCOL,
+    BROKEN,
     DEADLINE,
     HEAD_TOO_LARGE,
     INTERNAL,
@@ -603,6 +604,7 @@ KINDS: Final[Mapping[type[Exception], Kind]] = MappingProxyType(
             "The path exists, and does not allow the method.",
             "The header Allow lists the allowed methods.",
         ),
+        BrokenRow: BROKEN,
         # Temporary problems.
         Overloaded: OVERLOADED,
         NotYetRecorded: Kind(

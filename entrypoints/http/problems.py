@@ -15,7 +15,7 @@ from domain.errors import DomainError
 from entrypoints.http.problem_kinds import Kind
 from entrypoints.http.problem_table import path_of
 from entrypoints.http.ranges import UnsatisfiableRange
-from entrypoints.http.refusals import FieldError, UnknownEncoding, in_body
+from entrypoints.http.refusals import FieldError, UnknownEncoding, in_body_of
 
 CONTENT_TYPE: Final = "application/problem+json"
 
@@ -53,7 +53,7 @@ def problem_of(
     if isinstance(error, DomainError) and error.field is not None:
         # An error with a field concerns the body, not the path. So an unknown product is 404 at /products/{id}, but 422
         # in the body of an order. What conflicts with another order stays a conflict.
-        errors = [in_body(each.field or "", str(each), each.code) for each in (error, *error.others)]
+        errors = errors or in_body_of(error)
         if status is not HTTPStatus.CONFLICT:
             status = HTTPStatus.UNPROCESSABLE_ENTITY
     detail = kind.remedy

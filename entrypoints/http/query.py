@@ -18,10 +18,11 @@ from domain.money import MAX_MINOR
 from domain.orders.limits import MAX_EMAIL, MAX_EXTERNAL_ID
 from domain.orders.status import OrderStatus
 from domain.webhooks.delivery import DeliveryStatus, Undelivered
+from entrypoints.http.cursors import expect_form
 from entrypoints.http.field_errors import EMAIL, PATTERNS, PRINTABLE
 from entrypoints.http.ids import PATH_SCHEMAS, customer_id_of, order_id_of, whole_number_of
 from entrypoints.http.moments import moment_of
-from entrypoints.http.refusals import FieldError, InvalidRequest, NotAnId, in_query
+from entrypoints.http.refusals import InvalidRequest, NotAnId, in_query
 
 MAX_SUBJECT: Final = 100
 MAX_REQUEST_ID: Final = 64
@@ -67,20 +68,22 @@ def parameters(raw: bytes, readers: Mapping[str, Reader]) -> dict[str, Any]:
             in_query("query", f"there are at most {_MAX_PARAMETERS} parameters", "wrong_length")
         ) from None
     values: dict[str, Any] = {}
-    errors: list[FieldError] = []
+    refusals: list[InvalidRequest] = []
     for name, text in pairs:
-        if name not in readers:
-            errors.append(in_query(name[:100], f"there is no such parameter here{_only(readers)}", "unknown"))
-        elif name in values:
-            errors.append(in_query(name, "send the parameter only once", "repeated"))
-        else:
+        try:
+            if name not in readers:
+                raise InvalidRequest(  # noqa: TRY301 - told with the others
+                    in_query(name[:100], f"there is no such parameter here{_only(readers)}", "unknown")
+                )
+            if name in values:
+                raise InvalidRequest(in_query(name, "send the parameter only once", "repeated"))  # noqa: TRY301
             values[name] = None
-            try:
-                values[name] = readers[name](text)
-            except InvalidRequest as error:
-                errors += error.errors
-    if errors:
-        raise InvalidRequest(*errors)
+            values[name] = readers[name](text)
+        except InvalidRequest as error:
+            refusals.append(error)
+    if refusals:
+        # One alone may be of its own kind, as that of a cursor.
+        raise refusals[0] if len(refusals) == 1 else InvalidRequest(*(e for each in refusals for e in each.errors))
     return values
 
 
@@ -193,7 +196,8 @@ def count(text: str) -> str:
 
 
 def cursor(text: str) -> str:
-    """Return it as it is: only with the other parameters it can be verified."""
+    """Return it as it is, if it looks like one. Only with the other parameters it can be verified."""
+    expect_form(text)
     return text
 
 

@@ -6,7 +6,7 @@ from typing import Final, TypeVar
 
 from msgspec import Struct
 
-from domain.errors import pointer_of
+from domain.errors import DomainError, pointer_of
 
 T = TypeVar("T")
 
@@ -48,6 +48,11 @@ FIELD_CODES: Final = MappingProxyType(
 def in_body(path: str, detail: str, code: str = "wrong_format") -> FieldError:
     """Return an error of the body at this path, such as `items[0].quantity`. An empty one is the body itself."""
     return FieldError(pointer=pointer_of(path), code=code, detail=detail)
+
+
+def in_body_of(error: DomainError) -> tuple[FieldError, ...]:
+    """Return what a refusal by the rules of the shop says of the fields of the body."""
+    return tuple(in_body(each.field or "", str(each), each.code) for each in (error, *error.others))
 
 
 def in_query(name: str, detail: str, code: str = "wrong_format") -> FieldError:

@@ -12,9 +12,9 @@ from attrs import define, field
 from adapters.codecs.rows import unescaped
 from application.ports.rows import ReadRow, RowError, RowParsers, UnreadableFile
 from entrypoints.http.bodies.imports import ROWS
-from entrypoints.http.field_errors import short
+from entrypoints.http.field_errors import broken_rules, short
 from entrypoints.http.json_shapes import decode
-from entrypoints.http.refusals import InvalidRequest, MalformedBody
+from entrypoints.http.refusals import FieldError, InvalidRequest, MalformedBody
 
 # Bytes of one row: as many as a request may have by default.
 LONGEST_ROW: Final = 64 * 1024
@@ -72,14 +72,24 @@ class _Rows:
         """`content` returns the JSON of the row. It may raise `MalformedBody`."""
         self._row += 1
         try:
-            return ReadRow(row=self._row, line=line, asks=decode(content(), self._decoder).to_row())
+            shaped = decode(json := content(), self._decoder)
         except MalformedBody as error:
             return self._bad(line, RowError(code="malformed", detail=str(error)))
         except InvalidRequest as error:
-            return self._bad(line, *(RowError(pointer=e.pointer, code=e.code, detail=e.detail) for e in error.errors))
+            return self._bad(line, *map(_row_error, error.errors))
+        try:
+            return ReadRow(row=self._row, line=line, asks=shaped.to_row())
+        except InvalidRequest as error:
+            # The first one. Here are the others.
+            told = {each.pointer: each for each in (*error.errors, *broken_rules(json, self._decoder.type))}
+            return self._bad(line, *map(_row_error, told.values()))
 
     def _bad(self, line: int, *errors: RowError) -> ReadRow:
         return ReadRow(row=self._row, line=line, errors=errors)
+
+
+def _row_error(error: FieldError) -> RowError:
+    return RowError(pointer=error.pointer, code=error.code, detail=error.detail)
 
 
 @define(eq=False)

@@ -16,13 +16,15 @@ from adapters.sql.tables.events import order_events, outbox
 from adapters.sql.tables.orders import order_items, orders
 from adapters.sql.unit_of_work import SqlUnitOfWork
 from application.errors import Aborted, BrokenRow, LaterRelease, Trouble, Unavailable
+from application.ports.broken_orders import BrokenOrder, BrokenOrders, broken, sound
 from application.ports.feed import EVERYTHING, FeedRange, Position
+from application.ports.order_search import OrderFilter
 from application.ports.outbox import OutboxEntry
 from application.ports.persistence import OrderConflict, UnitOfWork
-from domain.ids import PaymentId, ProductId
+from domain.ids import OrderId, PaymentId, ProductId
 from domain.payments.payment import Payment
 from tests.contract.conftest import keep
-from tests.unit.builders import LATER, a_product, an_order, euros, placed
+from tests.unit.builders import LATER, PAYMENT, a_product, an_order, euros, placed
 
 PEN = ProductId(1)
 
@@ -52,9 +54,46 @@ async def test_an_order_without_lines_is_found_when_it_is_read(sql_engine: Async
     unit_of_work = SqlUnitOfWork(sql_engine)
     await keep(unit_of_work, products=[a_product()], orders=[an_order()])
     await execute(sql_engine, order_items.delete())
-    with pytest.raises(BrokenRow, match="order"):
-        async with unit_of_work.reading() as tx:
-            await tx.orders.page(user_id=None, status=None, before=None, limit=10)
+    async with unit_of_work.reading() as tx:
+        [found] = await tx.orders.page(user_id=None, status=None, before=None, limit=10)
+    assert isinstance(found, BrokenOrder)
+    assert found.id == UUID(int=1)
+
+
+BROKEN = {
+    "total": [update(orders).values(total=1)],
+    "currency": [update(orders).values(currency="eur")],
+    "quantity": [update(order_items).values(quantity=7)],
+    "no lines": [order_items.delete()],
+    "paid, and nothing else": [update(orders).values(status="PAID")],
+    "deleted, and paid": [update(orders).values(status="PAID", payment_id=PAYMENT, holds_stock=True, deleted=True)],
+    "failed, for no reason": [update(orders).values(status="FAILED", payment_id=PAYMENT)],
+    "reason": [update(orders).values(status="FAILED", payment_id=PAYMENT, failure_reason="bad luck")],
+    "details": [update(orders).values(details='{"note": 1}')],
+    "out of stock": [update(orders).values(out_of_stock="x", failure_reason="out_of_stock")],
+}
+
+
+@pytest.mark.parametrize("how", BROKEN)
+async def test_an_order_that_somebody_broke_by_hand_hides_no_other(sql_engine: AsyncEngine, how: str) -> None:
+    unit_of_work = SqlUnitOfWork(sql_engine)
+    first, bad, last = (an_order(number=number) for number in (1, 2, 3))
+    await keep(unit_of_work, products=[a_product()], orders=[first, bad, last])
+    of_it = {orders: orders.c.id == bad.id, order_items: order_items.c.order_id == bad.id}
+    await execute(sql_engine, *(each.where(of_it[each.table]) for each in BROKEN[how]))
+    async with unit_of_work.reading() as tx:
+        page = await tx.orders.page(user_id=None, status=None, before=None, limit=10)
+        found = await tx.orders.search(OrderFilter(user_id=first.user_id), before=None, limit=10)
+        for listed in (page, found.orders):
+            assert sound(listed) == [last, first]
+            shown = [] if how == "deleted, and paid" else [bad.id]
+            assert [order.id for order in broken(listed)] == shown
+        with pytest.raises(BrokenOrders, match=f"order {bad.id} is stored with") as told:
+            await tx.orders.get_many([first.id, bad.id, OrderId(UUID(int=9))])
+        assert (told.value.sound, [*told.value.broken]) == ({first.id: first}, [bad.id])
+        # The rule, in words alone.
+        assert "Attribute(" not in str(told.value)
+        assert await tx.orders.get_many([first.id, last.id]) == {first.id: first, last.id: last}
 
 
 async def test_an_event_that_is_no_event_is_found_when_it_is_read(sql_engine: AsyncEngine) -> None:

@@ -6,6 +6,7 @@ from attrs import frozen
 from adapters.memory.copies import copied
 from adapters.memory.store import Changes
 from application.errors import Aborted
+from application.ports.broken_orders import BrokenOrder
 from application.ports.order_search import STRETCH, IdsFound, OrderFilter, OrdersFound
 from application.ports.persistence import OrderConflict, OrderExists
 from domain.ids import CustomerId, OrderId
@@ -52,7 +53,7 @@ class MemoryOrders:
 
     async def page(
         self, *, user_id: CustomerId | None, status: OrderStatus | None, before: OrderId | None, limit: int
-    ) -> list[Order]:
+    ) -> list[Order | BrokenOrder]:
         found = [
             order
             for order in self._changes.orders.values()
@@ -68,7 +69,7 @@ class MemoryOrders:
         self, wanted: OrderFilter, *, before: OrderId | None, limit: int, stretch: int = STRETCH
     ) -> OrdersFound:
         found, looked_to = self._search(wanted, before, limit, stretch)
-        return OrdersFound(list(map(copied, found)), looked_to)
+        return OrdersFound([copied(order) for order in found], looked_to)
 
     async def search_ids(
         self, wanted: OrderFilter, *, before: OrderId | None, limit: int, stretch: int = STRETCH

@@ -19,7 +19,9 @@ def checked(what: str, id_: object, read: Callable[[Row[Any]], T], row: Row[Any]
     except FromLaterRelease as error:
         raise LaterRelease(f"{what} {id_} was stored by a later release: {error}") from error
     except Exception as error:
-        raise BrokenRow(f"{what} {id_} is stored with invalid values: {error}") from error
+        # Validators of attrs put the rule first, and more behind it that is no text for people.
+        rule = error.args[0] if error.args and isinstance(error.args[0], str) else error
+        raise BrokenRow(f"{what} {id_} is stored with invalid values: {rule}") from error
 
 
 def storable(texts: Iterable[str]) -> list[str]:

@@ -45,7 +45,9 @@ from adapters.sql.repositories.order_search import (
     search_ids,
 )
 from adapters.sql.tables.orders import NAMED, NOT_DELETED, UNPAID, WAITING, orders
+from application.errors import BrokenRow
 from application.execution.after_commit import Committed
+from application.ports.broken_orders import BrokenOrder, BrokenOrders, broken, sound
 from application.ports.order_search import STRETCH, IdsFound, OrderFilter, OrdersFound
 from application.ports.persistence import OrderConflict
 from domain.ids import CustomerId, OrderId, ProductId
@@ -104,6 +106,13 @@ def _order(row: Row[Any]) -> Order:
         out_of_stock=_IDS_FROM_JSON.decode(row.out_of_stock) if row.out_of_stock and row.failure_reason else (),
         details=details.decode(row.details) if row.details else None,
     )
+
+
+def _read(row: Row[Any]) -> Order | BrokenOrder:
+    try:
+        return checked("order", row.id, _order, row)
+    except BrokenRow as error:
+        return BrokenOrder(row.id, str(error))
 
 
 # What was agreed when the order was placed; `save_many` may change everything else.
@@ -241,7 +250,10 @@ class SqlOrders:
             return {}
         statement = _BY_ID_LOCKED if lock else _BY_ID
         rows = await self._block.fetch(statement, {"ids": list(ids)}, lock=lock)
-        found = {row.id: checked("order", row.id, _order, row) for row in rows}
+        read = [_read(row) for row in rows]
+        found = {order.id: order for order in sound(read)}
+        if len(found) < len(read):
+            raise BrokenOrders({order.id: order for order in broken(read)}, found)
         if lock:
             self._committed.see(found.values())
         return found
@@ -253,7 +265,7 @@ class SqlOrders:
 
     async def page(
         self, *, user_id: CustomerId | None, status: OrderStatus | None, before: OrderId | None, limit: int
-    ) -> list[Order]:
+    ) -> list[Order | BrokenOrder]:
         asked = {**_whose(user_id), "status": status.value if status else None, "before": before}
         given = {name: value for name, value in asked.items() if value is not None}
         conditions = _conditions_in(given)
@@ -261,7 +273,7 @@ class SqlOrders:
         is_of_all = user_id is None and status is None
         statement = _page(*sorted(conditions)) if step is None or not is_of_all else _page_of_all(step, *conditions)
         rows = await self._block.fetch(statement, {**given, "limit": limit})
-        return [checked("order", row.id, _order, row) for row in rows]
+        return [_read(row) for row in rows]
 
     async def count(self, *, user_id: CustomerId | None, status: OrderStatus | None = None, most: int) -> int:
         asked = {**_whose(user_id), "status": status.value if status else None}
@@ -275,7 +287,7 @@ class SqlOrders:
         given = await self._stretch_of(wanted, before, stretch)
         statement = search(wanted.leading, frozenset(given), tuple(_WRITTEN), stretch)
         found = await self._block.fetch(statement, {**given, "limit": limit})
-        orders = [checked("order", row.id, _order, row) for row in found]
+        orders = [_read(row) for row in found]
         return OrdersFound(orders, None if len(orders) == limit else given.get("end"))
 
     async def search_ids(

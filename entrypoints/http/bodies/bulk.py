@@ -46,7 +46,7 @@ class ChosenOrdersBody(OrderFilterBody, frozen=True, forbid_unknown_fields=True,
 
     def to_chosen(self) -> ChosenOrders:
         """Raise `InvalidRequest`."""
-        given = self.as_json()
+        given = self.as_json("orders")
         ids = given.pop("ids", ())
         if bool(ids) == bool(given):
             raise InvalidRequest(in_body("orders", "choose orders by their ids, or by something else, not by both"))
@@ -77,10 +77,13 @@ class StartBulkBody(LookedThrough, frozen=True, kw_only=True, forbid_unknown_fie
             if self.orders is not None:
                 raise InvalidRequest(in_body("orders", f"{self.act} is about dead letters: choose them by filter"))
             return BulkRequest(act=self.act, only=self.filter.to_filter(), reason=self.reason)
+        errors = []
         if self.filter != CauseFilterBody():
-            raise InvalidRequest(in_body("filter", f"{self.act} is about orders: choose them by orders"))
+            errors.append(in_body("filter", f"{self.act} is about orders: choose them by orders"))
         if self.orders is None:
-            raise InvalidRequest(in_body("orders", f"choose the orders that {self.act} is about"))
+            raise InvalidRequest(*errors, in_body("orders", f"choose the orders that {self.act} is about"))
+        if errors:
+            raise InvalidRequest(*errors)
         return BulkRequest(act=self.act, only=self.orders.to_chosen(), reason=self.reason)
 
 

@@ -14,13 +14,22 @@ from domain.dead_letter import DeadLetter, Decision
 from domain.dead_letter_groups import LetterGroup, cause_in
 from domain.orders.events import Event
 from entrypoints.http.bodies.common import LookedThrough
-from entrypoints.http.field_errors import PRINTABLE
+from entrypoints.http.field_errors import PRINTABLE, Rule
 from entrypoints.http.refusals import InvalidRequest, in_body
 
 # Characters of a message that are shown. One that is longer was no event.
 _LONGEST_MESSAGE = 65_536
 
-Edited = Annotated[str, Meta(min_length=1, max_length=_LONGEST_MESSAGE)]
+
+def event_in(message: str) -> Event:
+    """Return the event that an edited message is. Raise `InvalidRequest`."""
+    try:
+        return decode(message.encode(errors="surrogatepass"))
+    except BadMessage as error:
+        raise InvalidRequest(in_body("message", f"it is no event: {error}")) from None
+
+
+Edited = Annotated[str, Meta(min_length=1, max_length=_LONGEST_MESSAGE), Rule(event_in)]
 Reason = Annotated[str, Meta(max_length=MAX_TEXT, pattern=PRINTABLE)]
 
 
@@ -171,14 +180,6 @@ class TrialBody(Struct, frozen=True):
                 for each in trial.provider
             ],
         )
-
-
-def event_in(message: str) -> Event:
-    """Return the event that an edited message is. Raise `InvalidRequest`."""
-    try:
-        return decode(message.encode(errors="surrogatepass"))
-    except BadMessage as error:
-        raise InvalidRequest(in_body("message", f"it is no event: {error}")) from None
 
 
 class DiscardBody(Struct, frozen=True, forbid_unknown_fields=True):

@@ -27,8 +27,8 @@ class ExportFilterBody(OrderFilterBody, frozen=True, forbid_unknown_fields=True,
     ) = UNSET
     order_id: UUID | UnsetType = UNSET
 
-    def as_json(self) -> dict[str, Any]:
-        read = super().as_json()
+    def as_json(self, at: str) -> dict[str, Any]:
+        read = super().as_json(at)
         if self.types is not UNSET:
             read["types"] = sorted(types_among(FED_TYPES, self.types))
         return read | ({} if self.order_id is UNSET else {"order_id": str(self.order_id)})
@@ -41,4 +41,4 @@ class ExportBody(LookedThrough, frozen=True, kw_only=True, forbid_unknown_fields
 
     def to_request(self) -> ExportRequest:
         """Raise `InvalidRequest`."""
-        return ExportRequest(what=self.what, format=self.format, only=self.filter.as_json())
+        return ExportRequest(what=self.what, format=self.format, only=self.filter.as_json("filter"))

@@ -17,11 +17,10 @@ from application.ports.rows import Format
 from domain.catalogue.product import MAX_COUNT, MAX_SKU
 from domain.ids import ProductId
 from domain.jobs.job import JobStatus
-from domain.orders.limits import MAX_LINES
 from domain.orders.status import OrderStatus
 from entrypoints.http.bodies.common import NumberedId, WrittenCustomerId
 from entrypoints.http.bodies.jobs import ProgressBody
-from entrypoints.http.bodies.orders import RequestedItemBody
+from entrypoints.http.bodies.orders import RequestedItems
 from entrypoints.http.bodies.products import AdjustStockBody, ChangeProductBody
 from entrypoints.http.field_errors import PRINTABLE
 from entrypoints.http.ids import customer_id_of
@@ -77,7 +76,7 @@ class OrderRowBody(NewDetailsBody, frozen=True, kw_only=True, forbid_unknown_fie
 
     external_id: ExternalId
     user_id: WrittenCustomerId
-    items: Annotated[tuple[RequestedItemBody, ...], Meta(min_length=1, max_length=MAX_LINES)]
+    items: RequestedItems
     status: str = OrderStatus.PENDING
 
     def members(self) -> int:

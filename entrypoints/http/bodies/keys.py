@@ -7,24 +7,25 @@ from msgspec import Meta, Struct
 
 from adapters.codecs.ids import in_json
 from application.access.manage_keys import MAX_NAME as MAX_KEY_NAME
-from application.access.manage_keys import MAX_NETWORKS, IssuedKey, NewKey
+from application.access.manage_keys import MAX_NETWORKS, IssuedKey, NewKey, expect_name, network_of
 from application.access.scopes import Role, Scope
 from application.ports.api_keys import ApiKey
 from entrypoints.http.bodies.common import LookedThrough, WrittenCustomerId
+from entrypoints.http.field_errors import Rule
 from entrypoints.http.ids import customer_id_of
-from entrypoints.http.moments import within_years
+from entrypoints.http.moments import overlap_in, within_years
 from entrypoints.http.refusals import in_body
 
 
 class NewKeyBody(LookedThrough, frozen=True, forbid_unknown_fields=True):
     """An API key that is asked for. Without scopes it gets those of its role."""
 
-    name: Annotated[str, Meta(min_length=1, max_length=MAX_KEY_NAME)]
+    name: Annotated[str, Meta(min_length=1, max_length=MAX_KEY_NAME), Rule(expect_name)]
     role: Role
     kind: Literal["live", "test"] = "live"
     scopes: Annotated[tuple[Scope, ...], Meta(max_length=len(Scope))] | None = None
     user_id: WrittenCustomerId | None = None
-    networks: Annotated[tuple[str, ...], Meta(max_length=MAX_NETWORKS)] = ()
+    networks: Annotated[tuple[Annotated[str, Rule(network_of)], ...], Meta(max_length=MAX_NETWORKS)] = ()
     expires_at: Annotated[datetime, Meta(tz=True)] | None = None
 
     def to_new(self) -> NewKey:
@@ -42,7 +43,7 @@ class NewKeyBody(LookedThrough, frozen=True, forbid_unknown_fields=True):
 class RotateKeyBody(Struct, frozen=True, forbid_unknown_fields=True):
     """How long the old key works on, as in 24h."""
 
-    overlap: str = "0"
+    overlap: Annotated[str, Rule(overlap_in)] = "0"
 
     def members(self) -> int:
         """How many members the JSON has when none is written twice."""

@@ -6,11 +6,12 @@ from uuid import UUID
 
 from msgspec import Meta, Struct
 
-from domain.message import MAX_CONTENT, Message
+from domain.message import MAX_CONTENT, Message, expect_content
+from entrypoints.http.field_errors import Rule
 
 
 class MessageContentBody(Struct, frozen=True, forbid_unknown_fields=True):
-    content: Annotated[str, Meta(min_length=1, max_length=MAX_CONTENT)]
+    content: Annotated[str, Meta(min_length=1, max_length=MAX_CONTENT), Rule(expect_content)]
 
     def members(self) -> int:
         """How many members the JSON has when none is written twice."""

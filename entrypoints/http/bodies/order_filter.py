@@ -32,9 +32,13 @@ class OrderFilterBody(Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     total_min: _Minor | UnsetType = UNSET
     total_max: _Minor | UnsetType = UNSET
 
-    def as_json(self) -> dict[str, Any]:
-        """Return what is given, as a job keeps it. Raise `InvalidRequest`."""
+    def as_json(self, at: str) -> dict[str, Any]:
+        """Return what is given, as a job keeps it. `at` is where the filter stands. Raise `InvalidRequest`."""
         given = {name: getattr(self, name) for name in self.__struct_fields__ if getattr(self, name) is not UNSET}
+        if "user_id" in given:
+            given["user_id"] = in_json(
+                customer_id_of(given["user_id"], lambda name, rule: in_body(f"{at}.{name}", rule))
+            )
         return {name: _READ.get(name, _as_it_is)(value) for name, value in given.items()}
 
 
@@ -47,7 +51,6 @@ def _moment(moment: datetime) -> str:
 
 
 _READ: Any = {
-    "user_id": lambda value: in_json(customer_id_of(value, in_body)),
     "status": lambda values: sorted(status.value for status in values),
     "product_id": sorted,
     "placed_after": _moment,

@@ -1,6 +1,6 @@
 """The JSON of orders."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated
 from uuid import UUID
@@ -10,19 +10,22 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from adapters.codecs.ids import in_json
 from application.intake.check_order import CheckedOrder
 from application.intake.order_request import OrderRequest, RequestedItem
+from application.ports.broken_orders import BrokenOrder
 from application.ports.order_search import OrderFilter
 from domain.ids import ProductId
 from domain.money import MAX_MINOR
-from domain.orders.limits import MAX_LINES, MAX_QUANTITY
+from domain.orders.limits import MAX_LINES, MAX_QUANTITY, expect_within_limits
 from domain.orders.line import OrderLine
 from domain.orders.order import Order
 from domain.orders.status import SET_BY_HAND, FailureReason, OrderStatus
 from entrypoints.http.bodies.common import NumberedId, WrittenCustomerId
+from entrypoints.http.cursors import expect_form
+from entrypoints.http.field_errors import Rule
 from entrypoints.http.ids import customer_id_of
 from entrypoints.http.moments import within_years
 from entrypoints.http.order_details import AddressBody, Email, ExternalId, NewDetailsBody, shown
 from entrypoints.http.query import DEFAULT_LIMIT, MAX_LIMIT
-from entrypoints.http.refusals import in_body
+from entrypoints.http.refusals import InvalidRequest, in_body
 
 
 class RequestedItemBody(Struct, frozen=True, forbid_unknown_fields=True):
@@ -38,8 +41,17 @@ class RequestedItemBody(Struct, frozen=True, forbid_unknown_fields=True):
         return RequestedItem(ProductId(self.product_id), self.quantity, self.unit_price)
 
 
+def _expect_within_limits(items: Sequence[RequestedItemBody]) -> None:
+    expect_within_limits([(ProductId(item.product_id), item.quantity) for item in items])
+
+
+RequestedItems = Annotated[
+    tuple[RequestedItemBody, ...], Meta(min_length=1, max_length=MAX_LINES), Rule(_expect_within_limits)
+]
+
+
 class CheckOrderBody(Struct, frozen=True, forbid_unknown_fields=True):
-    items: Annotated[tuple[RequestedItemBody, ...], Meta(min_length=1, max_length=MAX_LINES)]
+    items: RequestedItems
 
     def members(self) -> int:
         """How many members the JSON has when none is written twice."""
@@ -48,7 +60,7 @@ class CheckOrderBody(Struct, frozen=True, forbid_unknown_fields=True):
 
 class PlaceOrderBody(NewDetailsBody, frozen=True, forbid_unknown_fields=True, kw_only=True):
     user_id: WrittenCustomerId
-    items: Annotated[tuple[RequestedItemBody, ...], Meta(min_length=1, max_length=MAX_LINES)]
+    items: RequestedItems
     pay: bool = False
 
     def members(self) -> int:
@@ -78,7 +90,7 @@ class SearchOrdersBody(Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     total_min: Annotated[int, Meta(ge=0, le=MAX_MINOR)] | None = None
     total_max: Annotated[int, Meta(ge=0, le=MAX_MINOR)] | None = None
     limit: Annotated[int, Meta(ge=1, le=MAX_LIMIT)] = DEFAULT_LIMIT
-    cursor: str | None = None
+    cursor: Annotated[str, Rule(expect_form)] | None = None
 
     def members(self) -> int:
         """How many members the JSON has, at least, when none is written twice."""
@@ -98,9 +110,19 @@ class SearchOrdersBody(Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         )
 
 
+def status_set_by_hand(text: str) -> OrderStatus:
+    """Return the status that an order is to get. Raise `InvalidRequest`."""
+    if text not in SET_BY_HAND:
+        allowed = ", ".join(sorted(SET_BY_HAND))
+        raise InvalidRequest(
+            in_body("status", f"it can be set to {allowed}; the service sets the others", "not_one_of")
+        )
+    return OrderStatus(text)
+
+
 class ChangeStatusBody(Struct, frozen=True, forbid_unknown_fields=True):
     # Another status gets an answer that says which there are.
-    status: Annotated[str, Meta(extra_json_schema={"enum": sorted(SET_BY_HAND)})]
+    status: Annotated[str, Meta(extra_json_schema={"enum": sorted(SET_BY_HAND)}), Rule(status_set_by_hand)]
 
     def members(self) -> int:
         """How many members the JSON has when none is written twice."""
@@ -167,11 +189,24 @@ class OrderBody(Struct, frozen=True):
         )
 
 
+class BrokenOrderBody(Struct, frozen=True):
+    """An order that can't be shown, since what is stored of it breaks a rule of the shop."""
+
+    order_id: UUID
+    detail: str
+
+    @classmethod
+    def of(cls, order: BrokenOrder) -> "BrokenOrderBody":
+        return cls(order.id, str(order))
+
+
 class OrdersBody(Struct, frozen=True):
     items: list[OrderBody]
     next: str | None
     # Up to 10,000, where `count` asked for it.
     count: int | UnsetType = UNSET
+    # Those that belong to this page and can't be shown, if there are any.
+    broken: list[BrokenOrderBody] | UnsetType = UNSET
 
 
 class CheckedLineBody(Struct, frozen=True):

@@ -7,6 +7,7 @@ from typing import Annotated
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from application.catalogue.add_products import NewProduct
+from application.catalogue.adjust_stock import expect_reason
 from domain.catalogue.product import (
     KEEP,
     MAX_COUNT,
@@ -16,26 +17,45 @@ from domain.catalogue.product import (
     Product,
     ProductEdit,
     StockAdjustment,
+    expect_name,
+    expect_sku,
 )
 from domain.ids import MAX_EXACT, ProductId
+from domain.metadata import with_changes
 from domain.money import MAX_MINOR, Money
 from entrypoints.currencies import PRICED_IN, UNKNOWN
 from entrypoints.http.bodies.common import LookedThrough
+from entrypoints.http.field_errors import Rule
 from entrypoints.http.refusals import InvalidRequest, in_body
 
+
+def known_currency(currency: str) -> str:
+    """Return the code of a currency. Raise `InvalidRequest`."""
+    if currency not in PRICED_IN:
+        raise InvalidRequest(in_body("currency", f"it is {UNKNOWN}", "not_one_of"))
+    return currency
+
+
+def _expect_metadata(changes: Mapping[str, str | None]) -> None:
+    with_changes({}, changes)
+
+
+_Name = Annotated[str, Meta(min_length=1, max_length=MAX_TEXT), Rule(expect_name)]
 _Price = Annotated[int, Meta(ge=0, le=MAX_MINOR)]
+_Currency = Annotated[str, Rule(known_currency)]
+_Sku = Annotated[str, Meta(min_length=1, max_length=MAX_SKU), Rule(expect_sku)]
 
 
 class NewProductBody(LookedThrough, frozen=True, kw_only=True, forbid_unknown_fields=True):
     # Larger ones, which JavaScript rounds, may be stored since an earlier release.
     id: Annotated[int, Meta(ge=1, le=MAX_EXACT)] | None = None
-    name: Annotated[str, Meta(min_length=1, max_length=MAX_TEXT)]
+    name: _Name
     price: _Price
-    currency: str
+    currency: _Currency
     stock: Annotated[int, Meta(ge=0, le=MAX_COUNT)] = 0
-    sku: Annotated[str, Meta(min_length=1, max_length=MAX_SKU)] | None = None
+    sku: _Sku | None = None
     active: bool = True
-    metadata: dict[str, str] = field(default_factory=dict)
+    metadata: Annotated[dict[str, str], Rule(_expect_metadata)] = field(default_factory=dict)
 
     def to_new(self) -> NewProduct:
         """Raise `InvalidRequest`."""
@@ -53,12 +73,12 @@ class NewProductBody(LookedThrough, frozen=True, kw_only=True, forbid_unknown_fi
 class ChangeProductBody(LookedThrough, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is left out stays as it is. A member of the metadata that is null is removed."""
 
-    name: Annotated[str, Meta(min_length=1, max_length=MAX_TEXT)] | UnsetType = UNSET
+    name: _Name | UnsetType = UNSET
     price: _Price | UnsetType = UNSET
-    currency: str | UnsetType = UNSET
-    sku: Annotated[str, Meta(min_length=1, max_length=MAX_SKU)] | UnsetType | None = UNSET
+    currency: _Currency | UnsetType = UNSET
+    sku: _Sku | UnsetType | None = UNSET
     active: bool | UnsetType = UNSET
-    metadata: dict[str, str | None] = field(default_factory=dict)
+    metadata: Annotated[dict[str, str | None], Rule(_expect_metadata)] = field(default_factory=dict)
 
     def to_edit(self) -> ProductEdit:
         """Raise `InvalidRequest`."""
@@ -70,13 +90,6 @@ class ChangeProductBody(LookedThrough, frozen=True, kw_only=True, forbid_unknown
             active=KEEP if self.active is UNSET else self.active,
             metadata=self.metadata,
         )
-
-
-def known_currency(currency: str) -> str:
-    """Return the code of a currency. Raise `InvalidRequest`."""
-    if currency not in PRICED_IN:
-        raise InvalidRequest(in_body("currency", f"it is {UNKNOWN}", "not_one_of"))
-    return currency
 
 
 class ProductBody(Struct, frozen=True):
@@ -117,7 +130,7 @@ class ProductsBody(Struct, frozen=True):
 
 class AdjustStockBody(LookedThrough, frozen=True, kw_only=True, forbid_unknown_fields=True):
     delta: Annotated[int, Meta(ge=-MAX_COUNT, le=MAX_COUNT)]
-    reason: Annotated[str, Meta(min_length=1, max_length=MAX_TEXT)]
+    reason: Annotated[str, Meta(min_length=1, max_length=MAX_TEXT), Rule(expect_reason)]
     expected: Annotated[int, Meta(ge=0, le=MAX_STOCK)] | None = None
 
 

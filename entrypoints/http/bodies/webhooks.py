@@ -9,7 +9,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from application.ports.webhooks import Attempt, AttemptFailure
 from application.webhooks.deliveries import Attempted, RecoverRequest
-from application.webhooks.destinations import LONGEST_URL
+from application.webhooks.destinations import LONGEST_URL, RefusedUrl, read_url
 from application.webhooks.endpoints import NOW, WHERE_IT_STOPPED, NewEndpoint, Standing, WithSecret
 from domain.ids import MAX_ID, EndpointId
 from domain.webhooks.delivery import Delivery, DeliveryStatus, Undelivered
@@ -21,19 +21,34 @@ from domain.webhooks.endpoint import (
     MOST_AT_ONCE,
     MOST_PER_SECOND,
     Disabled,
+    InvalidEndpoint,
     Ordering,
     Payload,
     Signature,
+    expect_description,
+    expect_headers,
 )
 from entrypoints.http.bodies.common import LookedThrough
-from entrypoints.http.moments import within_years
+from entrypoints.http.field_errors import Rule
+from entrypoints.http.moments import overlap_in, within_years
 from entrypoints.http.query import TYPE_PATTERN
 
-_Url = Annotated[str, Meta(min_length=1, max_length=LONGEST_URL)]
-_Description = Annotated[str, Meta(max_length=MAX_DESCRIPTION)]
+
+def _expect_url(url: str) -> None:
+    """Which networks a shop opens for webhooks is a setting of its own, which the use case knows."""
+    try:
+        read_url(url)
+    except RefusedUrl as error:
+        raise InvalidEndpoint(str(error)) from None
+
+
+_Url = Annotated[str, Meta(min_length=1, max_length=LONGEST_URL), Rule(_expect_url)]
+_Description = Annotated[str, Meta(max_length=MAX_DESCRIPTION), Rule(expect_description)]
 _Pattern = Annotated[str, Meta(pattern=rf"^({TYPE_PATTERN}|\*)\Z")]
 _Events = Annotated[tuple[_Pattern, ...], Meta(min_length=1, max_length=MAX_EVENTS)]
-_Headers = Annotated[dict[str, Annotated[str, Meta(max_length=MAX_HEADER_VALUE)]], Meta(max_length=MAX_HEADERS)]
+_Headers = Annotated[
+    dict[str, Annotated[str, Meta(max_length=MAX_HEADER_VALUE)]], Meta(max_length=MAX_HEADERS), Rule(expect_headers)
+]
 _Rate = Annotated[int, Meta(ge=1, le=MOST_PER_SECOND)]
 _Concurrency = Annotated[int, Meta(ge=1, le=MOST_AT_ONCE)]
 _Moment = Annotated[datetime, Meta(tz=True)]
@@ -90,10 +105,10 @@ class ChangeEndpointBody(LookedThrough, frozen=True, forbid_unknown_fields=True,
 class RotateSecretBody(Struct, frozen=True, forbid_unknown_fields=True):
     """For how long the secret before signs as well, as in 24h."""
 
-    # Decoded where it is used, whose refusal says more than that of a pattern.
-    previous_valid_for: Annotated[str, Meta(extra_json_schema={"pattern": r"^(0|[0-9]+(\.[0-9]+)?(ms|s|m|h|d))\Z"})] = (
-        "0"
-    )
+    # A rule, whose refusal says more than that of a pattern.
+    previous_valid_for: Annotated[
+        str, Meta(extra_json_schema={"pattern": r"^(0|[0-9]+(\.[0-9]+)?(ms|s|m|h|d))\Z"}), Rule(overlap_in)
+    ] = "0"
 
     def members(self) -> int:
         """How many members the JSON has when none is written twice."""

@@ -14,11 +14,11 @@ from entrypoints.http.bodies.keys import IssuedKeyBody, KeyBody, KeysBody, NewKe
 from entrypoints.http.cursors import Cursors
 from entrypoints.http.decoding import read_json, read_json_if_any
 from entrypoints.http.links import next_page
+from entrypoints.http.moments import overlap_in
 from entrypoints.http.pages import page_of
 from entrypoints.http.refusals import InvalidRequest, in_body
 from entrypoints.http.replies import Reply, no_content, reply
 from entrypoints.http.routes.route import Route
-from entrypoints.setting_values import seconds_in
 
 _PARAMETERS: Final = {"limit": query.limit, "cursor": query.cursor}
 _NEW_KEY: Final = msgspec.json.Decoder(NewKeyBody)
@@ -101,9 +101,7 @@ class _Handlers:
 
 
 def _overlap(text: str) -> timedelta:
-    if text == "0":
-        return timedelta(0)
     try:
-        return timedelta(seconds=seconds_in(text))
-    except (ValueError, OverflowError) as error:
+        return overlap_in(text)
+    except ValueError as error:
         raise InvalidRequest(in_body("overlap", str(error))) from None

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import msgspec
 from attrs import evolve, frozen
+from msgspec import UNSET
 from msgspec.structs import replace
 from quart import request
 
@@ -15,16 +16,18 @@ from application.assembly.use_cases import UseCases
 from application.intake.queue_orders import Queued
 from application.orders.change_details import DetailsChange
 from application.orders.queued_changes import ChangeQueued
+from application.ports.broken_orders import BrokenOrder, broken, sound
 from application.ports.idempotency import scope_of
 from application.ports.order_search import OrderFilter
 from domain.ids import OrderId
 from domain.jobs.job import Job
 from domain.orders.order import Order
-from domain.orders.status import HAS_MONEY, SET_BY_HAND, OrderStatus
+from domain.orders.status import HAS_MONEY, OrderStatus
 from entrypoints.http import examples, query
 from entrypoints.http.bodies.events import EventBody, HistoryBody
 from entrypoints.http.bodies.expanded import ExpandedOrderBody
 from entrypoints.http.bodies.orders import (
+    BrokenOrderBody,
     ChangeStatusBody,
     CheckedOrderBody,
     CheckOrderBody,
@@ -33,6 +36,7 @@ from entrypoints.http.bodies.orders import (
     PayBody,
     PlaceOrderBody,
     SearchOrdersBody,
+    status_set_by_hand,
 )
 from entrypoints.http.bodies.timeline import TimelineBody
 from entrypoints.http.cursors import Cursors
@@ -52,6 +56,7 @@ from entrypoints.http.replies import Reply, no_content, not_modified, reply
 from entrypoints.http.routes.route import Route
 
 _KEY: Final = frozenset({IDEMPOTENCY_KEY})
+_NOT_COUNTED: Final = "a list by user_id and status alone is counted: a search looks at a part of the orders"
 # Cancelling and completing need the one, a refund the other.
 _STATUS: Final = frozenset({Scope.ORDERS_WRITE, Scope.REFUNDS_WRITE})
 _PARAMETERS: Final = {
@@ -226,7 +231,7 @@ class _Handlers:
         except InvalidCursor as error:
             raise InvalidCursor(*(in_body("cursor", each.detail) for each in error.errors)) from None
 
-    async def _listed(self, by: Principal, wanted: OrderFilter, paging: Mapping[str, Any]) -> Page[Order]:
+    async def _listed(self, by: Principal, wanted: OrderFilter, paging: Mapping[str, Any]) -> Page[Order | BrokenOrder]:
         """Return a page of the orders of one customer or of one status, or of all orders."""
         wanted = evolve(wanted, user_id=by.whose(wanted.user_id))
         status = next(iter(wanted.statuses), None)
@@ -240,14 +245,17 @@ class _Handlers:
             lambda: self._use_cases.count_orders(by, user_id=wanted.user_id, status=status),
         )
 
-    async def _found(self, by: Principal, wanted: OrderFilter, paging: Mapping[str, Any]) -> Page[Order]:
+    async def _found(self, by: Principal, wanted: OrderFilter, paging: Mapping[str, Any]) -> Page[Order | BrokenOrder]:
         """Return a page of what a search has found, which ends where the search has looked to."""
-        if "count" in paging:
-            rule = "a list by user_id and status alone is counted: a search looks at a part of the orders"
-            raise InvalidRequest(in_query("count", rule, "unknown"))
         wanted = evolve(wanted, user_id=by.whose(wanted.user_id))
         cursors, cursor = self._cursors.of_orders(wanted), paging.get("cursor")
-        before = None if cursor is None else cursors.start(cursor)
+        counted = in_query("count", _NOT_COUNTED, "unknown") if "count" in paging else None
+        try:
+            before = None if cursor is None else cursors.start(cursor)
+        except InvalidCursor as error:
+            raise error if counted is None else InvalidRequest(counted, *error.errors) from None
+        if counted is not None:
+            raise InvalidRequest(counted)
         found = await self._use_cases.search_orders(
             by, wanted, before=before, limit=paging.get("limit", query.DEFAULT_LIMIT)
         )
@@ -307,13 +315,7 @@ class _Handlers:
 
     async def change_status(self, by: Principal, order_id: str) -> Reply:
         id_ = order_id_of(order_id)
-        status = (await read_json(_CHANGE_STATUS)).status
-        if status not in SET_BY_HAND:
-            allowed = ", ".join(sorted(SET_BY_HAND))
-            raise InvalidRequest(
-                in_body("status", f"it can be set to {allowed}; the service sets the others", "not_one_of")
-            )
-        wanted = OrderStatus(status)
+        wanted = status_set_by_hand((await read_json(_CHANGE_STATUS)).status)
         return _accepted_until({wanted}, await self._use_cases.by_hand[wanted](by, only_if(id_, request.headers)))
 
     async def history(self, by: Principal, order_id: str) -> Reply:
@@ -332,8 +334,9 @@ def _wait_in(wanted: Mapping[str, Any]) -> dict[str, Any]:
     return {"version": wanted["min_version"], "seconds": wanted["wait"]}
 
 
-def _page(page: Page[Order]) -> OrdersBody:
-    return OrdersBody([OrderBody.of(order) for order in page.items], page.next, page.count)
+def _page(page: Page[Order | BrokenOrder]) -> OrdersBody:
+    left_out = [BrokenOrderBody.of(order) for order in broken(page.items)]
+    return OrdersBody([OrderBody.of(order) for order in sound(page.items)], page.next, page.count, left_out or UNSET)
 
 
 def _reply(order: Order, status: HTTPStatus = HTTPStatus.OK, *headers: tuple[str, str]) -> Reply:

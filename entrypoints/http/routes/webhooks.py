@@ -33,12 +33,12 @@ from entrypoints.http.headers import IDEMPOTENCY_KEY
 from entrypoints.http.idempotency import keyed
 from entrypoints.http.ids import delivery_id_of, endpoint_id_of
 from entrypoints.http.links import next_page
+from entrypoints.http.moments import overlap_in
 from entrypoints.http.pages import page_of
 from entrypoints.http.prefix import here
 from entrypoints.http.refusals import InvalidRequest, in_body
 from entrypoints.http.replies import Reply, no_content, reply
 from entrypoints.http.routes.route import Open, Route
-from entrypoints.setting_values import seconds_in
 
 _NEW: Final = msgspec.json.Decoder(NewEndpointBody)
 _CHANGE: Final = msgspec.json.Decoder(ChangeEndpointBody)
@@ -289,9 +289,7 @@ class _Handlers:
 
 
 def _duration(text: str) -> timedelta:
-    if text == "0":
-        return timedelta(0)
     try:
-        return timedelta(seconds=seconds_in(text))
-    except (ValueError, OverflowError) as error:
+        return overlap_in(text)
+    except ValueError as error:
         raise InvalidRequest(in_body("previous_valid_for", str(error))) from None

@@ -14,8 +14,8 @@ from domain.money import MAX_MINOR
 from domain.orders.limits import MAX_LINES, MAX_QUANTITY, expect_within_limits
 from domain.orders.line import OrderLine
 from domain.orders.order import Order
-from domain.orders.status import HAS_A_PAYMENT, MAY_HOLD_STOCK, FailureReason, OrderStatus
-from tests.unit.builders import NOW, a_line, an_order, euros, order_in, placed
+from domain.orders.status import HAS_A_PAYMENT, HAS_MONEY, MAY_HOLD_STOCK, FailureReason, OrderStatus
+from tests.unit.builders import NOW, PAYMENT, a_line, an_order, euros, order_in, placed
 
 prices = st.tuples(st.integers(0, 10**9), st.integers(1, 10**4))
 
@@ -99,6 +99,9 @@ def test_an_order_with_a_product_in_two_lines_is_found_when_it_is_loaded() -> No
         evolve(order, lines=(*order.lines, order.lines[0]), total=order.total + order.lines[0].total)
 
 
+HAS_PAYMENT_ID = HAS_A_PAYMENT | {OrderStatus.FAILED}
+
+
 @pytest.mark.parametrize("status", OrderStatus)
 @pytest.mark.parametrize(
     ("marks", "of"),
@@ -107,8 +110,12 @@ def test_an_order_with_a_product_in_two_lines_is_found_when_it_is_loaded() -> No
         ({"refund_requested": True}, {OrderStatus.PAID, OrderStatus.COMPLETED, OrderStatus.REFUNDED}),
         ({"deleted": True}, set(OrderStatus) - HAS_A_PAYMENT),
         ({"failure_reason": FailureReason.PAYMENT_DECLINED}, {OrderStatus.FAILED}),
+        ({"payment_id": PAYMENT}, HAS_PAYMENT_ID),
+        ({"payment_id": None}, set(OrderStatus) - HAS_PAYMENT_ID),
+        ({"holds_stock": False}, set(OrderStatus) - HAS_MONEY),
+        ({"failure_reason": None}, set(OrderStatus) - {OrderStatus.FAILED}),
     ],
-    ids=lambda value: "".join(value) if isinstance(value, dict) else "",
+    ids=lambda value: " ".join(map(str, *value.items())) if isinstance(value, dict) else "",
 )
 def test_an_order_in_a_state_that_no_verb_leads_to_is_found_when_it_is_loaded(
     marks: dict[str, Any], of: Collection[OrderStatus], status: OrderStatus
@@ -140,7 +147,8 @@ def test_orders_compare_by_what_they_are() -> None:
 
 
 def test_money_moves_only_for_an_order_with_a_payment() -> None:
-    order = evolve(an_order(), status=OrderStatus.PROCESSING, holds_stock=True)
+    order, _ = order_in(OrderStatus.PROCESSING)
+    order.payment_id = None
     with pytest.raises(InvalidOrder, match="has no payment"):
         order.pay(at=NOW)
 

@@ -8,6 +8,7 @@ from typing import Literal
 import pytest
 import structlog
 
+from application.errors import BrokenRow
 from application.execution.working_for import TracedId, WorkingFor
 from entrypoints.logs import configure_logging
 from entrypoints.settings import Settings
@@ -41,6 +42,24 @@ def test_a_traceback_shows_no_variables(
     said = capsys.readouterr().err
     assert "it broke" in said
     assert secret not in said
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_a_broken_row_is_told_in_one_line(
+    log_format: Literal["text", "json"], capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure_logging(Settings(log_format=log_format))
+
+    def read() -> None:
+        raise BrokenRow("order 7 is stored with invalid values: the total is wrong") from ValueError("why")
+
+    try:
+        read()
+    except BrokenRow as error:
+        structlog.get_logger("test").error("request failed", order_id="7", exc_info=error)
+    [line] = capsys.readouterr().err.rstrip("\n").split("\n")
+    assert "the total is wrong" in line
+    assert "Traceback" not in line
 
 
 def test_what_is_below_the_level_is_not_said(capsys: pytest.CaptureFixture[str]) -> None:

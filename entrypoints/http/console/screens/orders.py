@@ -15,6 +15,7 @@ from application.execution.counting import MOST_COUNTED
 from application.exports.request import ExportRequest
 from application.operations.bulk import NEEDS, ON_ORDERS, BulkRequest, ChosenOrders, FilterTooWide
 from application.orders.find_by_id_part import IdPart
+from application.ports.broken_orders import BrokenOrder, broken, sound
 from domain.orders.order import Order
 from domain.orders.status import OrderStatus
 from entrypoints.http import query
@@ -71,7 +72,7 @@ class _Screen:
             count = await self._kit.use_cases.count_orders(by, user_id=wanted.wanted.user_id, status=status)
         return self._page(by, text, page, count=count, first="cursor" not in sent)
 
-    async def _found(self, by: Principal, wanted: OrderQuery, cursor: str | None) -> Page[Order]:
+    async def _found(self, by: Principal, wanted: OrderQuery, cursor: str | None) -> Page[Order | BrokenOrder]:
         cursors = self._kit.cursors.of_orders(wanted.wanted)
         before = None if cursor is None else cursors.start(cursor)
         found = await self._kit.use_cases.search_orders(by, wanted.wanted, before=before, limit=query.DEFAULT_LIMIT)
@@ -86,7 +87,7 @@ class _Screen:
             return see_other(f"{PATH}/{orders[0].id}")
         return self._page(by, text, Page(orders, None), more_by_part=found.more)
 
-    async def _stuck(self, by: Principal, wanted: OrderQuery, cursor: str | None) -> Page[Order]:
+    async def _stuck(self, by: Principal, wanted: OrderQuery, cursor: str | None) -> Page[Order | BrokenOrder]:
         """Those that are stuck, a page of them, and of these the ones that the other words choose."""
         cursors = self._kit.cursors.of_stuck_orders()
         page = await page_of(
@@ -95,7 +96,8 @@ class _Screen:
             lambda after, limit: self._kit.use_cases.list_stuck_orders(by, after=after, limit=limit),
             lambda order: order.id,
         )
-        return Page([order for order in page.items if wanted.wanted.matches(order)], page.next)
+        shown = [each for each in page.items if isinstance(each, BrokenOrder) or wanted.wanted.matches(each)]
+        return Page(shown, page.next)
 
     async def new(self, by: Principal) -> Reply:
         """How many orders are newer than those that are shown."""
@@ -103,7 +105,7 @@ class _Screen:
         wanted = order_query(sent.get("q", ""), self._kit.now())
         found = await self._kit.use_cases.search_orders(by, wanted.wanted, limit=_MOST_NEW)
         newest = sent.get("newest")
-        ids = [order.id for order in found.orders]
+        ids = [order.id for order in sound(found.orders)]
         count = ids.index(newest) if newest in ids else len(ids)
         return self._kit.pages.page(
             "orders_new.html", by, count=count, most=_MOST_NEW, q=sent.get("q", ""), newest=newest or ""
@@ -135,7 +137,7 @@ class _Screen:
         done = "export-started" if is_as_sent else "started-before"
         return see_other(address(f"/console/jobs/{job_id}", done=done))
 
-    def _page(self, by: Principal, text: str, page: Page[Order], **more: Any) -> Reply:
+    def _page(self, by: Principal, text: str, page: Page[Order] | Page[Order | BrokenOrder], **more: Any) -> Reply:
         usual = {"problem": "", "count": None, "first": False, "more_by_part": False}
         return self._kit.pages.page(
             "orders.html",
@@ -143,7 +145,8 @@ class _Screen:
             acts={act for act in ON_ORDERS if NEEDS[act] in by.scopes},
             q=text,
             find=text,
-            page=page,
+            page=Page(sound(page.items), page.next),
+            broken=broken(page.items),
             statuses=list(OrderStatus),
             most=MOST_COUNTED,
             query=urlencode({"q": text}) if text else "",

@@ -1,0 +1,122 @@
+"""An order that somebody broke by hand in the database costs no other order, and is told of wherever it belongs."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID
+
+import aiohttp
+import pytest
+from sqlalchemy import update
+
+from adapters.sql.core.engine import create_engine
+from adapters.sql.tables.orders import order_items, orders
+from tests.service import Service, until
+
+PROCESSES = ("api", "worker", "relay")
+
+
+@pytest.fixture(params=["embedded", "on_servers"])
+def stopped(request: pytest.FixtureRequest) -> Service:
+    service: Service = request.getfixturevalue(request.param)
+    return service
+
+
+@pytest.fixture
+async def service(stopped: Service) -> AsyncIterator[Service]:
+    service = stopped
+    await asyncio.to_thread(service.start_all, PROCESSES if "AMQP_URL" in service.settings else ["up"])
+    yield service
+    await asyncio.to_thread(service.kill)
+
+
+async def broken_by_hand(service: Service, *statements: Any) -> None:
+    engine = create_engine(service.database)
+    try:
+        async with engine.begin() as connection:
+            for statement in statements:
+                await connection.execute(statement)
+    finally:
+        await engine.dispose()
+
+
+async def pages(client: aiohttp.ClientSession, url: str) -> tuple[list[str], list[dict[str, str]]]:
+    """Return the ids of all orders of a list, and what it tells of those that can't be shown."""
+    ids: list[str] = []
+    broken: list[dict[str, str]] = []
+    following: str | None = url
+    while following:
+        async with client.get(following) as response:
+            page = await response.json(content_type=None)
+            assert response.status == 200, page
+        ids += [each["order_id"] for each in page["items"]]
+        broken += page.get("broken", [])
+        following = f"{url}&cursor={page['next']}" if page["next"] else None
+    return ids, broken
+
+
+async def exported(client: aiohttp.ClientSession, service: Service, only: dict[str, Any]) -> dict[str, Any]:
+    """Export orders, and return the result of the job with the ids in the file."""
+    async with client.post(f"{service.url}/exports", json={"what": "orders", "filter": only}) as response:
+        job_id = (await response.json())["job_id"]
+    job: dict[str, Any] = {}
+
+    async def is_written() -> bool:
+        async with client.get(f"{service.url}/jobs/{job_id}") as response:
+            job.update(await response.json())
+        assert job["status"] not in {"DISCARDED", "CANCELLED"}, job
+        return bool(job["status"] == "COMPLETED")
+
+    await until(is_written, seconds=30, what="the export is written")
+    async with client.get(f"{service.url}/exports/{job_id}") as response:
+        lines = (await response.text()).splitlines()[1:]
+    return {**job["result"], "ids": [json.loads(line)["order_id"] for line in lines]}
+
+
+async def test_an_order_broken_by_hand_costs_no_other(service: Service, client: aiohttp.ClientSession) -> None:
+    product = await asyncio.to_thread(service.add_product, stock=100)
+    ids = await asyncio.to_thread(service.place_orders, product, 9)
+    bad, worse = ids[4], ids[2]
+    sound = [id_ for id_ in reversed(ids) if id_ not in {bad, worse}]
+    await broken_by_hand(
+        service,
+        update(order_items).where(order_items.c.order_id == UUID(bad)).values(quantity=77),
+        # As if it had been paid, which nothing else says.
+        update(orders).where(orders.c.id == UUID(worse)).values(status="PAID"),
+    )
+
+    for list_ in ("orders?limit=2", "orders?limit=3&user_id=7&total_min=1"):
+        shown, broken = await pages(client, f"{service.url}/{list_}")
+        assert shown == sound
+        assert [each["order_id"] for each in broken] == [bad, worse]
+        assert "not the sum of its lines" in broken[0]["detail"]
+        assert "PAID and has no payment" in broken[1]["detail"]
+    for only in ({}, {"user_id": 7, "total_min": 1}):
+        written = await exported(client, service, only)
+        assert (written["ids"], written["rows"], written["broken"]) == (sound, 7, 2)
+
+    # All at once: they share batches with the broken ones.
+    async def pay(id_: str) -> tuple[int, str | None, str]:
+        async with client.post(f"{service.url}/orders/{id_}/pay") as response:
+            answer = await response.json(content_type=None)
+            return response.status, answer.get("code"), answer.get("status")
+
+    answers = dict(zip(ids, await asyncio.gather(*map(pay, ids)), strict=True))
+    assert [answers.pop(id_) for id_ in (bad, worse)] == [(500, "broken_record", 500)] * 2
+    assert {answer[0] for answer in answers.values()} == {202}
+
+    async def all_are_paid() -> bool:
+        async with client.get(f"{service.url}/orders?status=PAID&limit=100") as response:
+            return {each["order_id"] for each in (await response.json())["items"]} == set(sound)
+
+    await until(all_are_paid, seconds=60, what="the other orders are paid")
+
+    status, told = await asyncio.to_thread(service.try_to_run, "reconcile")
+    assert status == 1
+    named = [line.split()[:2] for line in told.splitlines() if line.startswith("broken")]
+    assert sorted(named) == sorted(["broken", id_] for id_ in (bad, worse))
+
+    said = service.logs()
+    assert bad in said
+    assert "Traceback" not in said
