@@ -1,6 +1,6 @@
 """Make, list, rotate and revoke API keys."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from ipaddress import ip_network
 from typing import ClassVar, Final
@@ -9,7 +9,7 @@ from attrs import evolve, frozen
 
 from application.access.audit import caller_of
 from application.access.principal import Forbidden, Principal
-from application.access.scopes import CUSTOMER_SCOPES, ROLES, Role, Scope
+from application.access.scopes import ALL_SCOPES, CUSTOMER_SCOPES, ROLES, Role, Scope
 from application.access.tokens import digest_of, id_of, is_id, token_of
 from application.ports.api_keys import ApiKey, Kind, Network
 from application.ports.audit import AuditEntry
@@ -75,17 +75,8 @@ class CreateKey:
     def _issue(self, by: Principal, new: NewKey) -> IssuedKey:
         now, secret = self._now(), self._new_secret()
         scopes = ROLES[new.role] if new.scopes is None else new.scopes
-        # A NUL is what PostgreSQL can't store in a text.
-        if not 1 <= len(new.name) <= MAX_NAME or "\0" in new.name:
-            raise InvalidKey(f"a name has 1 to {MAX_NAME} characters, none of them NUL", field="name")
-        if new.expires_at is not None and new.expires_at <= now:
-            raise InvalidKey("this is in the past", field="expires_at")
-        if (new.role is Role.CUSTOMER) != (new.user_id is not None):
-            raise InvalidKey("a customer's key has the id of its customer, and no other key has one", field="user_id")
-        if new.user_id is not None and not scopes <= CUSTOMER_SCOPES:
-            raise InvalidKey(
-                f"a customer has no other scopes than {', '.join(sorted(CUSTOMER_SCOPES))}", field="scopes"
-            )
+        if errors := list(_wrong_in(new, scopes, now)):
+            raise InvalidKey(str(errors[0]), field=errors[0].field, others=errors[1:])
         token = token_of(new.kind, new.role, secret)
         key = ApiKey(
             id=id_of(secret),
@@ -95,7 +86,7 @@ class CreateKey:
             name=new.name,
             scopes=frozenset(map(str, scopes)),
             user_id=new.user_id,
-            networks=_networks(new.networks),
+            networks=tuple(map(network_of, new.networks)),
             created_at=now,
             created_by=by.key_id,
             expires_at=new.expires_at,
@@ -173,7 +164,8 @@ class RevokeKey:
     async def __call__(self, by: Principal, key_id: str) -> ApiKey:
         async with self._unit_of_work() as tx:
             key = await _locked(tx, key_id)
-            _expect_rights(by, key)
+            # A scope that this release does not know gives no right here, and must not keep a key from being ended.
+            _expect_rights(by, evolve(key, scopes=key.scopes & ALL_SCOPES))
             if key.revoked_at is None:
                 key = evolve(key, revoked_at=self._now())
                 await tx.api_keys.save_many([key])
@@ -202,19 +194,42 @@ def _entry(by: Principal, action: str, key: ApiKey, at: datetime, **more: str) -
     return AuditEntry(at=at, by=caller_of(by), action=action, subject=f"key {key.id}", after={**shown, **more})
 
 
-def _networks(texts: Sequence[str]) -> tuple[Network, ...]:
-    if len(texts) > MAX_NETWORKS:
-        raise InvalidKey(f"a key has at most {MAX_NETWORKS} networks", field="networks")
-    networks = []
-    for index, text in enumerate(texts):
-        if "%" in text:
-            # It could be any text, and names an interface of the machine that the client is on.
-            raise InvalidKey("a network has no zone, as in fe80::%eth0", field=f"networks[{index}]")
+def _wrong_in(new: NewKey, scopes: frozenset[Scope], now: datetime) -> Iterator[InvalidKey]:
+    try:
+        expect_name(new.name)
+    except InvalidKey as error:
+        yield error
+    if new.expires_at is not None and new.expires_at <= now:
+        yield InvalidKey("this is in the past", field="expires_at")
+    if (new.role is Role.CUSTOMER) != (new.user_id is not None):
+        yield InvalidKey("a customer's key has the id of its customer, and no other key has one", field="user_id")
+    elif new.user_id is not None and not scopes <= CUSTOMER_SCOPES:
+        yield InvalidKey(f"a customer has no other scopes than {', '.join(sorted(CUSTOMER_SCOPES))}", field="scopes")
+    if len(new.networks) > MAX_NETWORKS:
+        yield InvalidKey(f"a key has at most {MAX_NETWORKS} networks", field="networks")
+    for index, text in enumerate(new.networks):
         try:
-            networks.append(ip_network(text))
-        except ValueError as error:
-            raise InvalidKey(f"{error}; write a network as in 10.0.0.0/8", field=f"networks[{index}]") from None
-    return tuple(networks)
+            network_of(text)
+        except InvalidKey as error:
+            yield InvalidKey(str(error), field=f"networks[{index}]")
+
+
+def expect_name(name: str) -> None:
+    """Raise `InvalidKey`."""
+    # A NUL is what PostgreSQL can't store in a text.
+    if not 1 <= len(name) <= MAX_NAME or "\0" in name:
+        raise InvalidKey(f"a name has 1 to {MAX_NAME} characters, none of them NUL", field="name")
+
+
+def network_of(text: str) -> Network:
+    """Return the network that is written so. Raise `InvalidKey`."""
+    if "%" in text:
+        # It could be any text, and names an interface of the machine that the client is on.
+        raise InvalidKey("a network has no zone, as in fe80::%eth0")
+    try:
+        return ip_network(text)
+    except ValueError as error:
+        raise InvalidKey(f"{error}; write a network as in 10.0.0.0/8") from None
 
 
 def _earlier(moment: datetime, other: datetime | None) -> datetime:

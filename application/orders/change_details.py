@@ -35,7 +35,7 @@ class ChangeDetails:
 
     def _change(self, changes: Mapping[str, Any], order: Order, request_id: str | None) -> OrderDetailsChanged | None:
         details = merged(order.details, changes)
-        expect_details_within_limits(details)
+        expect_details_within_limits(details, order.details)
         if details == order.details:
             return None
         return order.change_details(details, at=self._now(), request_id=request_id)

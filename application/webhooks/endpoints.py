@@ -145,6 +145,7 @@ class ChangeEndpoint:
         async with self._unit_of_work() as tx:
             endpoint = await locked(tx, id_)
             before = shown(endpoint)
+            changed = {name for name, value in changes.items() if name == "enabled" or getattr(endpoint, name) != value}
             for name, value in changes.items():
                 if name == "events":
                     endpoint.want(value)
@@ -152,7 +153,7 @@ class ChangeEndpoint:
                     _switch(endpoint, on=value, at=self._now())
                 else:
                     setattr(endpoint, name, value)
-            expect_valid(endpoint, self._allowed, has_keys=bool(self._messages.public_keys()))
+            expect_valid(endpoint, self._allowed, has_keys=bool(self._messages.public_keys()), changed=changed)
             await tx.webhook_endpoints.save_many([endpoint])
             if shown(endpoint) != before:
                 await tx.audit.add_many([entry(by, "changed", endpoint, self._now(), before)])

@@ -1,4 +1,4 @@
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from application.ports.feed import FED_TYPES, types_among
 from application.webhooks.destinations import Allowed, RefusedUrl, check_url
@@ -13,18 +13,29 @@ from domain.webhooks.endpoint import (
 )
 
 
-def expect_valid(endpoint: Endpoint, allowed: Allowed, *, has_keys: bool) -> None:
-    """Raise `InvalidEndpoint`, which has all that is wrong. `has_keys`: the shop can sign with keys of its own."""
-    checks: Sequence[Callable[[], None]] = (
-        lambda: _expect_url(endpoint.url, allowed),
-        lambda: expect_description(endpoint.description),
-        lambda: _expect_events(endpoint.events),
-        lambda: expect_headers(endpoint.headers),
-        lambda: expect_limits(rate_per_s=endpoint.rate_per_s, max_concurrency=endpoint.max_concurrency),
-        lambda: expect_signature(endpoint.signature, has_keys=has_keys),
+def expect_valid(
+    endpoint: Endpoint, allowed: Allowed, *, has_keys: bool, changed: Collection[str] | None = None
+) -> None:
+    """Raise `InvalidEndpoint`, which has all that is wrong. `has_keys`: the shop can sign with keys of its own.
+
+    Where some is `changed`, nothing else is checked: an endpoint keeps what was once accepted, and can be disabled
+    though its URL is not allowed any more.
+    """
+    checks: Sequence[tuple[set[str], Callable[[], None]]] = (
+        ({"url"}, lambda: _expect_url(endpoint.url, allowed)),
+        ({"description"}, lambda: expect_description(endpoint.description)),
+        ({"events"}, lambda: _expect_events(endpoint.events)),
+        ({"headers"}, lambda: expect_headers(endpoint.headers)),
+        (
+            {"rate_per_s", "max_concurrency"},
+            lambda: expect_limits(rate_per_s=endpoint.rate_per_s, max_concurrency=endpoint.max_concurrency),
+        ),
+        ({"signature"}, lambda: expect_signature(endpoint.signature, has_keys=has_keys)),
     )
     errors = []
-    for check in checks:
+    for names, check in checks:
+        if changed is not None and names.isdisjoint(changed):
+            continue
         try:
             check()
         except InvalidEndpoint as error:

@@ -4,7 +4,7 @@ A limit may change with a later release. So it is checked where a request enters
 an order keeps what was once accepted.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from attrs import fields
@@ -12,7 +12,7 @@ from attrs import fields
 from domain.errors import InvalidOrder
 from domain.ids import ProductId
 from domain.metadata import MAX_KEY, MAX_KEYS, MAX_VALUE
-from domain.orders.details import Address, OrderDetails
+from domain.orders.details import NO_DETAILS, Address, OrderDetails
 
 MAX_LINES: Final = 100
 MAX_QUANTITY: Final = 1_000_000
@@ -41,20 +41,31 @@ def expect_within_limits(items: Sequence[tuple[ProductId, int]]) -> None:
             )
 
 
-def expect_details_within_limits(details: OrderDetails | None) -> None:
-    """Check the details of a new order, or those of an order that is changed. Raise `InvalidOrder`."""
+def expect_details_within_limits(details: OrderDetails | None, before: OrderDetails | None = None) -> None:
+    """Check the details of a new order, or of one that had others `before`. Raise `InvalidOrder`.
+
+    Only what changes is checked, since a limit may be lower than it was.
+    """
     if details is None:
         return
+    old = before or NO_DETAILS
     for name, most in _MOST.items():
-        _expect_length(name, getattr(details, name), most)
+        if getattr(details, name) != getattr(old, name):
+            _expect_length(name, getattr(details, name), most)
     for kind in ("shipping_address", "billing_address"):
         address: Address | None = getattr(details, kind)
-        if address is not None:
+        if address is not None and address != getattr(old, kind):
             for attribute in fields(Address):
                 _expect_length(f"{kind}.{attribute.name}", getattr(address, attribute.name), MAX_ADDRESS_LINE)
-    if len(details.metadata) > MAX_KEYS:
+    _expect_metadata(details.metadata, old.metadata)
+
+
+def _expect_metadata(metadata: Mapping[str, str], before: Mapping[str, str]) -> None:
+    if len(metadata) > max(MAX_KEYS, len(before)):
         raise InvalidOrder(f"an order has at most {MAX_KEYS} keys of metadata", field="metadata")
-    for key, value in details.metadata.items():
+    for key, value in metadata.items():
+        if before.get(key) == value:
+            continue
         if not 1 <= len(key) <= MAX_KEY:
             raise InvalidOrder(f"a key of metadata has 1 to {MAX_KEY} characters", field="metadata")
         _expect_length(f"metadata.{key}", value, MAX_VALUE)

@@ -11,11 +11,15 @@ from adapters.sql.migrate import migrate
 from adapters.sql.unit_of_work import SqlUnitOfWork
 from application.access.principal import the_system
 from application.catalogue.add_products import NewProduct
+from application.orders.change_details import DetailsChange
 from domain.catalogue import product
+from domain.errors import InvalidOrder
 from domain.ids import OrderId
 from domain.money import Money
 from domain.orders import limits
+from domain.orders.details import Address, OrderDetails
 from domain.orders.events import OrderAccepted
+from domain.orders.order import Order
 from entrypoints.cli import products as commands
 from entrypoints.http.bodies.orders import OrderBody
 from tests.unit.builders import a_line, a_product, placed
@@ -85,3 +89,21 @@ async def test_a_long_name_is_still_refused_where_it_enters(shop: Shop) -> None:
     new = NewProduct(name=NAME, price=BGN, stock=1)
     [outcome] = await shop.use_cases.add_products(the_system("test"), [new])
     assert str(outcome) == "a name has 1 to 200 characters, none of them NUL"
+
+
+async def test_details_above_the_limits_keep_nothing_else_from_being_changed(shop: Shop) -> None:
+    kept = {f"{number}": "x" * limits.MAX_VALUE * 2 for number in range(limits.MAX_KEYS + 1)}
+    old = OrderDetails(note="x" * limits.MAX_NOTE * 2, billing_address=Address(city="x" * 999), metadata=kept)
+    order = evolve(placed()[0], details=old)
+    async with shop.unit_of_work() as tx:
+        await tx.orders.add_many([order])
+        await tx.events.add_many([placed()[1]])
+    change = shop.use_cases.change_details
+    call = DetailsChange(order.id, changes={"shipping_address": Address(city="Malmö"), "metadata": {"0": "short"}})
+    changed = await change(the_system("test"), call)
+    assert isinstance(changed, Order)
+    new = evolve(old, shipping_address=Address(city="Malmö"), metadata=kept | {"0": "short"})
+    assert changed.details == new
+    for wrong in ({"note": "y" * limits.MAX_NOTE * 2}, {"metadata": {"new": "x"}}, {"metadata": {"0": kept["1"]}}):
+        with pytest.raises(InvalidOrder):
+            await change(the_system("test"), DetailsChange(order.id, changes=wrong))

@@ -223,6 +223,23 @@ async def test_an_address_that_was_replaced_in_a_round_does_not_disable_its_endp
     assert statuses(await webhooks.deliveries(id_)) == ["DELIVERED"] * 4
 
 
+async def test_an_endpoint_that_would_not_be_taken_any_more_can_be_changed_and_disabled(webhooks: Webhooks) -> None:
+    """The setting may be another one than on the day when it was made."""
+    id_ = await webhooks.add()
+    async with webhooks.shop.unit_of_work() as tx:
+        endpoint = (await tx.webhook_endpoints.get_many({id_}, lock=True))[id_]
+        endpoint.url, endpoint.signature = "http://10.0.0.1/", Signature.V1A
+        await tx.webhook_endpoints.save_many([endpoint])
+    change = webhooks.shop.use_cases.change_endpoint
+    whole = {"description": "till", "url": "http://10.0.0.1/", "signature": Signature.V1A, "enabled": False}
+    changed = (await change(SYSTEM, id_, whole)).endpoint
+    assert (changed.description, changed.is_served) == ("till", False)
+    for wrong in ({"url": "http://10.0.0.2/"}, {"url": "http://10.0.0.1/x", "description": "other"}):
+        with pytest.raises(InvalidEndpoint, match="http is only taken"):
+            await change(SYSTEM, id_, wrong)
+    assert (await change(SYSTEM, id_, {"url": OTHER, "signature": Signature.V1})).endpoint.url == OTHER
+
+
 async def test_what_was_missed_is_listed_if_an_endpoint_goes_on_with_what_is_new(webhooks: Webhooks) -> None:
     id_ = await webhooks.add()
     webhooks.answers[URL] = failing("order.placed")

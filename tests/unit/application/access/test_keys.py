@@ -20,7 +20,7 @@ from application.execution.batching import Batched
 from application.ports.api_keys import ApiKey
 from application.ports.environment import loop_time
 from domain.ids import UserId
-from tests.unit.builders import LATER, NOW
+from tests.unit.builders import LATER, NOW, an_api_key
 from tests.unit.shop import Shop
 
 HERE = "127.0.0.1"
@@ -135,6 +135,17 @@ async def test_a_revoked_key_is_dead_once_it_is_read_again(shop: Shop) -> None:
         await door.let_in(issued.token, HERE)
     again = await shop.use_cases.revoke_key(SYSTEM, issued.key.id)
     assert again.revoked_at == NOW
+
+
+async def test_a_key_with_a_scope_that_only_another_release_knows_can_be_ended(shop: Shop) -> None:
+    key = an_api_key(scopes=frozenset({"orders:read", "orders:teleport"}))
+    async with shop.unit_of_work() as tx:
+        await tx.api_keys.add_many([key])
+    with pytest.raises(Forbidden, match="orders:teleport"):
+        await shop.use_cases.rotate_key(SYSTEM, key.id, overlap=DAY)
+    with pytest.raises(Forbidden, match="orders:read"):
+        await shop.use_cases.revoke_key(Principal("weaker", scopes=frozenset({Scope.KEYS_WRITE})), key.id)
+    assert (await shop.use_cases.revoke_key(SYSTEM, key.id)).revoked_at == NOW
 
 
 async def test_a_key_is_not_believed_for_long_while_only_the_look_at_it_fails(shop: Shop) -> None:
