@@ -10,6 +10,7 @@ from application.intake.order_request import asked_to_pay
 from application.intake.persist_orders import PersistOrders
 from application.messaging.republish import last_requests
 from application.orders.expire_orders import ExpireOrders
+from application.orders.read_each import readable_orders
 from application.ports.payments import Charge, PaymentProvider
 from application.ports.persistence import UnitOfWork
 from application.reconciliation.discrepancies import Discrepancy, Remedy
@@ -74,7 +75,7 @@ class Repair:
             return set()
         await each_alone(self._process_payment, ids)
         async with self._unit_of_work.reading() as tx:
-            orders = await tx.orders.get_many(ids)
+            orders = await readable_orders(tx, ids)
         return {order.id for order in orders.values() if order.status is OrderStatus.PAID}
 
     async def _record(self, orders: Sequence[Order | None]) -> set[OrderId]:

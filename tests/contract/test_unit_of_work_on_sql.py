@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import event, func, select, update
+from sqlalchemy import event, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -14,8 +15,10 @@ from adapters.sql.core.engine import backend_of, create_engine
 from adapters.sql.tables.catalogue import products
 from adapters.sql.tables.events import order_events, outbox
 from adapters.sql.tables.orders import order_items, orders
+from adapters.sql.tables.shop import open_periods
 from adapters.sql.unit_of_work import SqlUnitOfWork
 from application.errors import Aborted, BrokenRow, LaterRelease, Trouble, Unavailable
+from application.orders.expire_orders import ExpireOrders
 from application.ports.broken_orders import BrokenOrder, BrokenOrders, broken, sound
 from application.ports.feed import EVERYTHING, FeedRange, Position
 from application.ports.order_search import OrderFilter
@@ -94,6 +97,25 @@ async def test_an_order_that_somebody_broke_by_hand_hides_no_other(sql_engine: A
         # The rule, in words alone.
         assert "Attribute(" not in str(told.value)
         assert await tx.orders.get_many([first.id, last.id]) == {first.id: first, last.id: last}
+
+
+async def test_a_broken_order_that_nobody_has_paid_for_keeps_no_other_from_expiring(sql_engine: AsyncEngine) -> None:
+    unit_of_work = SqlUnitOfWork(sql_engine)
+    first, bad, last = (an_order(number=number) for number in (1, 2, 3))
+    await keep(unit_of_work, products=[a_product()], orders=[first, bad, last])
+    now, minute = datetime.now(UTC), timedelta(minutes=1)
+    await execute(
+        sql_engine,
+        insert(open_periods).values(since=now - 60 * minute, until=now),
+        update(orders).values(recorded_at=now - 50 * minute),
+        update(order_items).where(order_items.c.order_id == bad.id).values(quantity=77),
+    )
+    expire = ExpireOrders(unit_of_work, lambda: LATER, 30 * minute, look_every=minute)
+    report = await expire()
+    assert set(report.expired) == {first.id, last.id}
+    [(failed, why)] = report.failed
+    assert failed == bad.id
+    assert isinstance(why, BrokenRow)
 
 
 async def test_an_event_that_is_no_event_is_found_when_it_is_read(sql_engine: AsyncEngine) -> None:

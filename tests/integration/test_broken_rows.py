@@ -8,6 +8,7 @@ from uuid import UUID
 
 import aiohttp
 import pytest
+from holdfast_client import AsyncClient
 from sqlalchemy import update
 
 from adapters.sql.core.engine import create_engine
@@ -92,6 +93,11 @@ async def test_an_order_broken_by_hand_costs_no_other(service: Service, client: 
         assert [each["order_id"] for each in broken] == [bad, worse]
         assert "not the sum of its lines" in broken[0]["detail"]
         assert "PAID and has no payment" in broken[1]["detail"]
+    async with AsyncClient(service.url) as library:
+        page = await library.order_page()
+        assert [str(order.order_id) for order in page] == sound
+        assert [str(each.order_id) for each in page.broken] == [bad, worse]
+        assert [str(order.order_id) async for order in library.orders()] == sound
     for only in ({}, {"user_id": 7, "total_min": 1}):
         written = await exported(client, service, only)
         assert (written["ids"], written["rows"], written["broken"]) == (sound, 7, 2)

@@ -20,6 +20,7 @@ from holdfast_client.errors import (
     UnexpectedAnswer,
 )
 from holdfast_client.models import (
+    BrokenOrder,
     Cart,
     CheckedOrder,
     Event,
@@ -45,6 +46,7 @@ __all__ = [
     "ApiError",
     "AsyncClient",
     "Attempt",
+    "BrokenOrder",
     "BulkCount",
     "BulkOperation",
     "BulkResult",

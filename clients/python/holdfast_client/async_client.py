@@ -300,7 +300,10 @@ class AsyncClient(AsyncBulkMethods, AsyncWebhookMethods):
         return await self._send(calls.newest_position())
 
     async def orders(self, **only: Any) -> AsyncIterator[Order]:
-        """Yield the orders, the newest first, page by page. `only` are parameters of the list, such as `status`."""
+        """Yield the orders, the newest first, page by page. `only` are parameters of the list, such as `status`.
+
+        Orders that can't be shown are left out; `order_page` has them in `broken`.
+        """
         page = await self._send(calls.list_orders(limit=PAGE, **only))
         while True:
             for order in page:

@@ -11,6 +11,7 @@ import httpx
 
 from holdfast_client.errors import UnexpectedAnswer
 from holdfast_client.models import (
+    BrokenOrder,
     Cart,
     CheckedOrder,
     Event,
@@ -65,7 +66,11 @@ def body_of(read: Callable[[Mapping[str, Any]], T]) -> Callable[[httpx.Response]
 
 
 def page_of(read: Callable[[Mapping[str, Any]], T]) -> Callable[[httpx.Response], Page[T]]:
-    return body_of(lambda body: Page([read(item) for item in body["items"]], body["next"], body.get("count")))
+    def page(body: Mapping[str, Any]) -> Page[T]:
+        broken = [BrokenOrder.of(each) for each in body.get("broken", ())]
+        return Page([read(item) for item in body["items"]], body["next"], body.get("count"), broken)
+
+    return body_of(page)
 
 
 def nothing(_: httpx.Response) -> None:

@@ -300,7 +300,10 @@ class Client(BulkMethods, WebhookMethods):
         return self._send(calls.newest_position())
 
     def orders(self, **only: Any) -> Iterator[Order]:
-        """Yield the orders, the newest first, page by page. `only` are parameters of the list, such as `status`."""
+        """Yield the orders, the newest first, page by page. `only` are parameters of the list, such as `status`.
+
+        Orders that can't be shown are left out; `order_page` has them in `broken`.
+        """
         page = self._send(calls.list_orders(limit=PAGE, **only))
         while True:
             yield from page

@@ -276,15 +276,29 @@ class IssuedKey:
 
 
 @dataclass(frozen=True, slots=True)
+class BrokenOrder:
+    """An order that can't be shown, with what is wrong with it."""
+
+    order_id: UUID
+    detail: str
+
+    @classmethod
+    def of(cls, body: Mapping[str, Any]) -> Self:
+        return cls(UUID(body["order_id"]), body["detail"])
+
+
+@dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
     """A part of a list. `next` is the cursor of the next page, or None.
 
-    `count` is how many items the list has, up to 10,000, where it was asked for.
+    `count` is how many items the list has, up to 10,000, where it was asked for. `broken` are orders of this page that
+    the service can't show, since somebody has changed them by hand in its database.
     """
 
     items: Sequence[T]
     next: str | None
     count: int | None = None
+    broken: Sequence[BrokenOrder] = ()
 
     def __iter__(self) -> Iterator[T]:
         return iter(self.items)
