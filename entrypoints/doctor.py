@@ -161,14 +161,15 @@ async def broker_warnings(settings: Settings) -> list[str]:
     if not settings.amqp_management_url:
         return []
     from adapters.rabbitmq import management  # noqa: PLC0415 - imported only where RabbitMQ is
+    from adapters.rabbitmq.connection import virtual_host_of  # noqa: PLC0415 - as above
     from adapters.rabbitmq.topology import Topology  # noqa: PLC0415 - as above
 
-    topology = Topology(settings.namespace)
+    topology, host = Topology(settings.namespace), virtual_host_of(settings.amqp_url)
     try:
         nodes = await management.files_of_nodes(settings.amqp_management_url)
         lost = await management.partitions(settings.amqp_management_url)
-        queues = await management.quorum_queues(settings.amqp_management_url, topology.all_queues)
-        policies = await management.lossy_policies(settings.amqp_management_url, topology.all_queues)
+        queues = await management.quorum_queues(settings.amqp_management_url, host, topology.all_queues)
+        policies = await management.lossy_policies(settings.amqp_management_url, host, topology.all_queues)
     except Unavailable as error:
         return [str(error)]
     orders = (topology.queue(INTAKE.name), topology.later(INTAKE.name))

@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Final, cast
-from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit
 
 import aio_pika
 import aiormq
@@ -236,6 +236,12 @@ def nodes_of(url: str) -> list[str]:
     before, authority, after = parts.groups()
     user, at, places = authority.rpartition("@")
     return [f"{before}{user}{at}{place}{after}" for place in places.split(",")]
+
+
+def virtual_host_of(url: str) -> str:
+    """Return the virtual host that the URL names, as the broker calls it."""
+    parts = urlsplit(nodes_of(url)[0])
+    return unquote(parts.path.removeprefix("/")) or "/"
 
 
 def _is_at(url: str, where: str) -> bool:

@@ -7,7 +7,7 @@ import json
 import ssl
 from collections.abc import Collection
 from typing import Any, Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from attrs import frozen
 
@@ -61,35 +61,43 @@ async def partitions(url: str) -> dict[str, list[str]]:
     }
 
 
-async def quorum_queues(url: str, names: Collection[str]) -> list[QuorumQueue]:
-    """Return those of these queues that are there. Raise `Unavailable`."""
+async def quorum_queues(url: str, host: str, names: Collection[str]) -> list[QuorumQueue]:
+    """Return those of these queues that are there, in the virtual host. Raise `Unavailable`."""
     return [
         QuorumQueue(str(each["name"]), len(each["members"]), len(each["online"]), str(each["leader"]))
-        for each in await _list(url, "/api/queues?columns=name,members,online,leader")
-        if each["name"] in names
-        and isinstance(each.get("members"), list)
-        and isinstance(each.get("online"), list)
-        and each.get("leader")
+        for each in await _queues(url, host, names, "members,online,leader")
+        if isinstance(each.get("members"), list) and isinstance(each.get("online"), list) and each.get("leader")
     ]
 
 
-async def lossy_policies(url: str, names: Collection[str]) -> dict[str, list[str]]:
-    """Return what policies set for these queues by which RabbitMQ removes messages. Raise `Unavailable`."""
+async def lossy_policies(url: str, host: str, names: Collection[str]) -> dict[str, list[str]]:
+    """Return what policies set for these queues of the virtual host by which RabbitMQ removes messages.
+
+    Raise `Unavailable`.
+    """
     found = {
         str(each["name"]): sorted(_LOSSY.intersection(each.get("effective_policy_definition") or ()))
-        for each in await _list(url, "/api/queues?columns=name,effective_policy_definition")
-        if each["name"] in names
+        for each in await _queues(url, host, names, "effective_policy_definition")
     }
     return {name: set_ for name, set_ in found.items() if set_}
 
 
-async def unacked_in(url: str, names: Collection[str]) -> dict[str, int]:
-    """Return how many messages the consumers of these queues have not settled. Raise `Unavailable`."""
+async def unacked_in(url: str, host: str, names: Collection[str]) -> dict[str, int]:
+    """Return how many messages the consumers of these queues of the virtual host have not settled.
+
+    Raise `Unavailable`.
+    """
     return {
         str(each["name"]): int(each["messages_unacknowledged"])
-        for each in await _list(url, "/api/queues?columns=name,messages_unacknowledged")
-        if each["name"] in names and isinstance(each.get("messages_unacknowledged"), int)
+        for each in await _queues(url, host, names, "messages_unacknowledged")
+        if isinstance(each.get("messages_unacknowledged"), int)
     }
+
+
+async def _queues(url: str, host: str, names: Collection[str], columns: str) -> list[dict[str, Any]]:
+    """Return these columns of these queues. A queue of the same name in another virtual host is somebody else's."""
+    listed = await _list(url, f"/api/queues/{quote(host, safe='')}?columns=name,{columns}")
+    return [each for each in listed if each["name"] in names]
 
 
 async def _list(url: str, path: str) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from typing import Final
 import aiormq
 from attrs import define, evolve, field
 
-from adapters.rabbitmq.connection import BrokerConnection, Timeouts
+from adapters.rabbitmq.connection import BrokerConnection, Timeouts, virtual_host_of
 from adapters.rabbitmq.management import unacked_in
 from adapters.rabbitmq.topology import Topology
 from application.errors import Unavailable
@@ -74,8 +74,9 @@ class RabbitQueues:
         return found.message_count or 0, found.consumer_count or 0
 
     async def _with_unacked(self, states: list[QueueState]) -> list[QueueState]:
+        names, host = [self._topology.queue(each.name) for each in states], virtual_host_of(self._url)
         try:
-            unacked = await unacked_in(self._management_url, [self._topology.queue(each.name) for each in states])
+            unacked = await unacked_in(self._management_url, host, names)
         except Unavailable:
             # The rest is known all the same. `holdfast doctor` says what is wrong with it.
             return states

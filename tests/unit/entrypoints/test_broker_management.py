@@ -22,21 +22,24 @@ Answer = Callable[..., str]
 @pytest.fixture
 def management() -> Iterator[Answer]:
     """Say what the management API answers, and get its address."""
-    answer: dict[str, Any] = {"status": 200, "body": "[]", "queues": "[]"}
+    answer: dict[str, Any] = {"status": 200, "body": "[]", "queues": "[]", "host": "%2F"}
     asked: list[str | None] = []
 
     class Api(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             asked.append(self.headers["Authorization"])
             path = self.path.partition("?")[0]
-            self.send_response(answer["status"] if path in {"/api/nodes", "/api/queues"} else 404)
+            self.send_response(answer["status"] if path in {"/api/nodes", f"/api/queues/{answer['host']}"} else 404)
             self.end_headers()
             self.wfile.write(answer["body" if path == "/api/nodes" else "queues"].encode())
 
         def log_message(self, *_: object) -> None: ...
 
-    def answers(*nodes: object, status: int = 200, body: str | None = None, queues: object = ()) -> str:
+    def answers(
+        *nodes: object, status: int = 200, body: str | None = None, queues: object = (), host: str = "%2F"
+    ) -> str:
         answer.update(status=status, body=json.dumps(nodes) if body is None else body, queues=json.dumps(queues))
+        answer.update(host=host)
         return f"http://ana:p%40ss@127.0.0.1:{server.server_port}"
 
     with HTTPServer(("127.0.0.1", 0), Api) as server:
@@ -51,8 +54,8 @@ def management() -> Iterator[Answer]:
     assert set(asked) <= {"Basic YW5hOnBAc3M="}
 
 
-async def warned(url: str) -> list[str]:
-    return await broker_warnings(Settings(amqp_url="amqp://here", amqp_management_url=url))
+async def warned(url: str, amqp_url: str = "amqp://here") -> list[str]:
+    return await broker_warnings(Settings(amqp_url=amqp_url, amqp_management_url=url))
 
 
 async def test_a_node_with_few_files_left_is_named_with_what_to_do(management: Answer) -> None:
@@ -170,6 +173,25 @@ async def test_a_policy_that_may_remove_messages_is_told(management: Answer, pol
     assert [told in warning for warning in found] == ([] if told is None else [True])
 
 
+@pytest.mark.parametrize(
+    ("amqp_url", "host"),
+    [
+        ("amqp://here", "%2F"),
+        ("amqp://here/", "%2F"),
+        ("amqp://here/%2f", "%2F"),
+        ("amqp://here/shops", "shops"),
+        ("amqp://here:1,there:2/a%2Fb%20c?heartbeat=5", "a%2Fb%20c"),
+    ],
+)
+async def test_only_queues_of_our_virtual_host_are_looked_at(management: Answer, amqp_url: str, host: str) -> None:
+    """Another virtual host may have queues of the same names, and they are another shop's."""
+    ours = {**queue("holdfast.intake", members="a", online="a"), "effective_policy_definition": {"expires": 1}}
+    [found] = await warned(management(NODE, queues=[ours], host=host), amqp_url)
+    assert "a policy of RabbitMQ" in found
+    [found] = await warned(management(NODE, queues=[ours], host="of-others"), amqp_url)
+    assert "404" in found
+
+
 async def test_one_node_has_one_copy_of_each_queue(management: Answer) -> None:
     alone = [queue(name, members="a", online="a") for name in ("holdfast.payments", "holdfast.intake")]
     assert await warned(management(THREE[0], queues=alone)) == []
@@ -180,6 +202,6 @@ async def test_the_unacked_messages_of_our_queues_are_told(management: Answer) -
     # A queue that has just been declared has no numbers yet.
     new, of_others = {"name": "shop.refunds"}, {"name": "other.payments", "messages_unacknowledged": 9}
     url = management(queues=[ours, new, of_others])
-    assert await unacked_in(url, {"shop.payments", "shop.refunds"}) == {"shop.payments": 7}
+    assert await unacked_in(url, "/", {"shop.payments", "shop.refunds"}) == {"shop.payments": 7}
     with pytest.raises(Unavailable, match="503"):
-        await unacked_in(management(status=503), {"shop.payments"})
+        await unacked_in(management(status=503), "/", {"shop.payments"})
