@@ -10,18 +10,18 @@ from werkzeug.exceptions import ExpectationFailed, RequestEntityTooLarge, Reques
 
 from application.execution.conditional import PreconditionFailed
 from domain.errors import DomainError
-from entrypoints.http.decoding import read_body, read_json, read_json_if_any
+from entrypoints.http.decoding import expect_file, expect_json, read_body, read_json, read_json_if_any
+from entrypoints.http.digests import DIGESTS, Digests
 from entrypoints.http.field_errors import broken_rules
 from entrypoints.http.guards import refuse_what_is_not_honoured
 from entrypoints.http.headers import IDEMPOTENCY_KEY
 from entrypoints.http.idempotency import key_in
-from entrypoints.http.preconditions import GUARDS, TAGS, EntityTags, Preconditions
+from entrypoints.http.preconditions import expect_readable
 from entrypoints.http.query import parameters
 from entrypoints.http.refusals import (
     FieldError,
     InvalidRequest,
     MalformedBody,
-    UnknownEncoding,
     in_body,
     in_body_of,
     in_header,
@@ -35,7 +35,10 @@ async def all_errors(first: Exception, request: Request, route: Route) -> Sequen
     told = _told(first)
     if not told and not isinstance(first, MalformedBody | UnsupportedMediaType):
         return told
-    found = [*_in_query(request, route), *_in_headers(request, route), *await _in_body(request, route)]
+    found = [*_in_query(request, route), *_in_headers(request, route), *await _in_digests(request, route)]
+    # What is encoded can't be read.
+    is_encoded = any(error.header == "Content-Encoding" for error in found)
+    found += _in_type(request, route) or ([] if is_encoded else await _in_body(request, route))
     places = {_place(error) for error in told}
     return [*told, *(error for error in found if _place(error) not in places)]
 
@@ -64,16 +67,11 @@ def _in_headers(request: Request, route: Route) -> Iterator[FieldError]:
         refuse_what_is_not_honoured(request.method, request.headers, honoured=route.honours)
     except InvalidRequest as error:
         yield from error.errors
-    except UnknownEncoding:
-        yield in_header("Content-Encoding", "send the body as it is", "not_honoured")
     except (PreconditionFailed, ExpectationFailed):
         # The answers to these name no field, and come alone.
         pass
     try:
-        if route.honours >= GUARDS:
-            Preconditions.of(request.headers)
-        elif route.honours >= TAGS:
-            EntityTags.of(request.headers)
+        expect_readable(request.headers, route.honours)
     except InvalidRequest as error:
         yield from error.errors
     try:
@@ -83,9 +81,39 @@ def _in_headers(request: Request, route: Route) -> Iterator[FieldError]:
         yield from error.errors
 
 
+async def _in_digests(request: Request, route: Route) -> Sequence[FieldError]:
+    if DIGESTS.isdisjoint(dict(request.headers)):
+        return ()
+    try:
+        digests = Digests(request.headers)
+        # A file is compared with them as it arrives.
+        if not route.takes and not _awaits_a_word(request):
+            digests.update(await read_body())
+            digests.expect()
+    except InvalidRequest as error:
+        return error.errors
+    except (RequestEntityTooLarge, RequestTimeout):
+        pass
+    return ()
+
+
+def _in_type(request: Request, route: Route) -> list[FieldError]:
+    try:
+        if route.takes:
+            expect_file(route.takes)
+        elif route.body is not None and route.needs_body:
+            expect_json(request.headers.get("Content-Type", ""))
+    except UnsupportedMediaType as error:
+        return [_of_type(error)]
+    return []
+
+
+def _of_type(error: UnsupportedMediaType) -> FieldError:
+    return in_header("Content-Type", str(error.description), "not_honoured")
+
+
 async def _in_body(request: Request, route: Route) -> list[FieldError]:
-    # A client that waits for 100 Continue has not sent its body, and need not.
-    if route.body is None or "Expect" in request.headers:
+    if route.body is None or _awaits_a_word(request):
         return []
     try:
         body = await (read_json(route.body) if route.needs_body else read_json_if_any(route.body))
@@ -94,7 +122,12 @@ async def _in_body(request: Request, route: Route) -> list[FieldError]:
         return list(error.errors)
     except MalformedBody as error:
         return [in_body("", str(error), "malformed")]
-    except UnsupportedMediaType:
-        return [in_header("Content-Type", "send JSON, declared as application/json", "not_honoured")]
+    except UnsupportedMediaType as error:
+        return [_of_type(error)]
     except (RequestEntityTooLarge, RequestTimeout):
         return []
+
+
+def _awaits_a_word(request: Request) -> bool:
+    """A client that waits for 100 Continue has not sent its body, and need not."""
+    return "Expect" in request.headers

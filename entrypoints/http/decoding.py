@@ -1,4 +1,5 @@
 import asyncio
+from collections.abc import Collection
 from typing import Final
 
 import msgspec
@@ -7,6 +8,7 @@ from werkzeug.exceptions import RequestEntityTooLarge, RequestTimeout, Unsupport
 
 from entrypoints.http.json_shapes import B, decode
 
+_UTF_8: Final = frozenset({"utf-8", "utf8"})
 _SEND_JSON: Final = "Send JSON in UTF-8, with the header Content-Type: application/json."
 
 
@@ -25,7 +27,7 @@ async def read_body() -> bytes:
 
 async def read_json(decoder: msgspec.json.Decoder[B]) -> B:
     """Return the decoded body. Raise `UnsupportedMediaType`, and the errors of `read_body` and `decode`."""
-    _expect_json(request.headers.get("Content-Type", ""))
+    expect_json(request.headers.get("Content-Type", ""))
     return decode(await read_body(), decoder)
 
 
@@ -34,12 +36,24 @@ async def read_json_if_any(decoder: msgspec.json.Decoder[B]) -> B | None:
     body = await read_body()
     if not body.strip():
         return None
-    _expect_json(request.headers.get("Content-Type", "application/json"))
+    expect_json(request.headers.get("Content-Type", "application/json"))
     return decode(body, decoder)
 
 
-def _expect_json(content_type: str) -> None:
+def expect_json(content_type: str) -> None:
+    """Raise `UnsupportedMediaType`."""
     if content_type == "application/json":
         return
-    if not request.is_json or request.mimetype_params.get("charset", "utf-8").lower() not in {"utf-8", "utf8"}:
+    if not request.is_json or not _is_utf_8():
         raise UnsupportedMediaType(_SEND_JSON)
+
+
+def expect_file(types: Collection[str]) -> None:
+    """Raise `UnsupportedMediaType` if the body is no file of one of these media types."""
+    if request.mimetype not in types or not _is_utf_8():
+        known = " or ".join(types)
+        raise UnsupportedMediaType(f"Send the file in UTF-8, and name its format in the header Content-Type: {known}.")
+
+
+def _is_utf_8() -> bool:
+    return request.mimetype_params.get("charset", "utf-8").lower() in _UTF_8

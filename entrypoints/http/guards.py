@@ -33,7 +33,7 @@ def refuse_what_is_not_honoured(method: str, headers: Headers, *, honoured: Coll
     """Check the headers of a request to a route that itself looks at those in `honoured`.
 
     Return whether there are digests, which the caller has to compare with the body. Raise `InvalidHeader`,
-    `PreconditionFailed`, `UnknownEncoding` or `ExpectationFailed`.
+    `PreconditionFailed` or `ExpectationFailed`.
     """
     # Each request comes here: what loops, loops in C.
     names = dict(iter(headers))

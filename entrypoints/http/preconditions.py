@@ -125,6 +125,11 @@ class Preconditions:
         return self._unmodified_since is None or order.updated_at <= self._unmodified_since
 
 
+def expect_readable(headers: Headers, names: Iterable[str]) -> None:
+    """Read those of the guards that a route honours. Raise `InvalidHeader`."""
+    each_header(sorted(GUARDS.intersection(names)), lambda name: _READERS[name](headers, name))
+
+
 def allowed_by(headers: Headers) -> Callable[[Order], bool]:
     """Return the preconditions of the request, for a change that has more than an id. Raise `InvalidHeader`."""
     preconditions = Preconditions.of(headers)

@@ -22,7 +22,7 @@ from entrypoints.http.cursors import expect_form
 from entrypoints.http.field_errors import EMAIL, PATTERNS, PRINTABLE
 from entrypoints.http.ids import PATH_SCHEMAS, customer_id_of, order_id_of, whole_number_of
 from entrypoints.http.moments import moment_of
-from entrypoints.http.refusals import InvalidRequest, NotAnId, in_query
+from entrypoints.http.refusals import InvalidRequest, NotAnId, in_query, raise_all
 
 MAX_SUBJECT: Final = 100
 MAX_REQUEST_ID: Final = 64
@@ -81,9 +81,7 @@ def parameters(raw: bytes, readers: Mapping[str, Reader]) -> dict[str, Any]:
             values[name] = readers[name](text)
         except InvalidRequest as error:
             refusals.append(error)
-    if refusals:
-        # One alone may be of its own kind, as that of a cursor.
-        raise refusals[0] if len(refusals) == 1 else InvalidRequest(*(e for each in refusals for e in each.errors))
+    raise_all(refusals, InvalidRequest)
     return values
 
 

@@ -1,6 +1,6 @@
 """Errors of a request that are found before a use case is called."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from types import MappingProxyType
 from typing import Final, TypeVar
 
@@ -83,22 +83,30 @@ class InvalidHeader(InvalidRequest):
     """A header that can't be read, or that asks for what can't be done."""
 
 
+class UnknownEncoding(InvalidHeader):
+    """The body is compressed or encoded."""
+
+    def __init__(self) -> None:
+        super().__init__(in_header("Content-Encoding", "send the body as it is", "not_honoured"))
+
+
 def each_header(names: Iterable[str], read: Callable[[str], T]) -> dict[str, T]:
     """Return what `read` finds in each of these headers. Raise one `InvalidHeader` with the errors of all of them."""
     found: dict[str, T] = {}
-    errors: list[FieldError] = []
+    refusals: list[InvalidHeader] = []
     for name in names:
         try:
             found[name] = read(name)
         except InvalidHeader as error:
-            errors += error.errors
-    if errors:
-        raise InvalidHeader(*errors)
+            refusals.append(error)
+    raise_all(refusals, InvalidHeader)
     return found
 
 
-class UnknownEncoding(Exception):
-    """The body is compressed or encoded."""
+def raise_all(refusals: Sequence[InvalidRequest], kind: type[InvalidRequest]) -> None:
+    """Raise one error with what all of them tell. One alone may be of a kind of its own, as that of a cursor."""
+    if refusals:
+        raise refusals[0] if len(refusals) == 1 else kind(*(error for each in refusals for error in each.errors))
 
 
 class NotAnId(Exception):

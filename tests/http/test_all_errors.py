@@ -1,15 +1,21 @@
 """All that is wrong with a request is told in one answer, whichever part of the code finds it."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
+from functools import reduce
+from itertools import combinations
 from typing import Any
 
 import pytest
 from attrs import field, frozen
 
-from tests.http.browser import Answer, Browser
+from entrypoints.http.preconditions import TAGS
+from entrypoints.http.routes.route import Route
+from tests.http.browser import Answer, Browser, app_over
 from tests.unit.shop import Shop
 
+NOWHERE = "01890a5d-ac96-774b-bcce-b302099a8057"
 ORDER = "/orders/01890a5d-ac96-774b-bcce-b302099a8057"
 KEY = "/keys/0123456789ab"
 ENDPOINT = "/webhook-endpoints/01890a5d-ac96-774b-bcce-b302099a8057"
@@ -164,6 +170,61 @@ CASES = {
     "message": Case("POST", "/messages", {"content": "hello"}, {"/content": {"content": "\0"}, "/x": {"x": 1}}),
     "edited message": Case("POST", "/dead-letters/1/try", {}, {"/message": {"message": "{}"}, "/x": {"x": 1}}),
 }
+
+
+ROUTES: dict[str, Route] = app_over(Shop().use_cases, ancestors=None).routes  # type: ignore[attr-defined]
+OWN = {"<order_id>": NOWHERE, "<job_id>": NOWHERE, "<endpoint_id>": NOWHERE, "<key_id>": "0123456789ab"}
+
+
+def wrong_with(route: Route) -> dict[str, tuple[str, Any]]:
+    """What can be wrong with a request to any route: where it is told, and the part that says it."""
+    wrong: dict[str, tuple[str, Any]] = {
+        "colour": ("query", "colour=blue"),
+        "Content-Digest": ("header", "sha-256=:?:"),
+        "X-Http-Method-Override": ("header", "DELETE"),
+        # Either no key is honoured, or this one is none.
+        "Idempotency-Key": ("header", "\u00e9"),
+        "Content-Type": ("header", "text/plain"),
+        "Content-Encoding": ("header", "gzip"),
+    }
+    if not route.takes and (route.body is None or not route.needs_body):
+        # Without a body it has no meaning.
+        del wrong["Content-Type"]
+    if "limit" in route.parameters:
+        wrong["limit"] = ("query", "limit=x")
+    wrong |= dict.fromkeys(sorted(TAGS & route.honours), ("header", "v1"))
+    if "If-Unmodified-Since" in route.honours:
+        wrong["If-Unmodified-Since"] = ("header", "yesterday")
+    if route.body is not None:
+        wrong["/colour"] = ("body", b'{"colour":"blue"}')
+        wrong[""] = ("body", b"{")
+    return wrong
+
+
+async def send_wrong(browser: Browser, route: Route, wrong: Sequence[tuple[str, Any]], names: Sequence[str]) -> Answer:
+    parts = dict(zip(names, wrong, strict=True))
+    path = reduce(lambda path, name: path.replace(*name), OWN.items(), route.path)
+    path = re.sub("<[^>]+>", "1", path)
+    query = "&".join(value for kind, value in parts.values() if kind == "query")
+    headers = [(name, value) for name, (kind, value) in parts.items() if kind == "header" and name != "Content-Type"]
+    body = next((value for kind, value in parts.values() if kind == "body"), b"")
+    _, content_type = parts.get("Content-Type", ("", "application/json"))
+    path = f"{path}?{query}" if query else path
+    return await browser.send(route.method, path, body, content_type=content_type, more=headers)
+
+
+@pytest.mark.parametrize("name", ROUTES)
+async def test_what_two_parts_of_a_request_have_wrong_is_told_in_one_answer(browser: Browser, name: str) -> None:
+    """Of any route: whichever of the two is found first, the other one is told as well."""
+    route = ROUTES[name]
+    wrong = wrong_with(route)
+    for first, second in combinations(wrong, 2):
+        kinds = {wrong[first][0], wrong[second][0]}
+        if kinds == {"body"} or ("body" in kinds and {first, second} & {"Content-Type", "Content-Encoding"}):
+            # There is one body, and what is in another type or encoding is not read.
+            continue
+        answer = await send_wrong(browser, route, [wrong[first], wrong[second]], [first, second])
+        assert {first, second} <= set(answer.wrong), answer.body
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -3,7 +3,6 @@ from typing import Final
 
 from attrs import frozen
 from quart import request
-from werkzeug.exceptions import UnsupportedMediaType
 
 from application.access.principal import Principal
 from application.assembly.use_cases import UseCases
@@ -13,6 +12,7 @@ from application.ports.rows import NDJSON, Format
 from entrypoints.http import examples, query
 from entrypoints.http.bodies.imports import ImportBody
 from entrypoints.http.bodies.jobs import JobAcceptedBody
+from entrypoints.http.decoding import expect_file
 from entrypoints.http.downloads import ANSWERS, HONOURS, MEDIA_TYPES, REFUSALS, file_reply
 from entrypoints.http.headers import IDEMPOTENCY_KEY
 from entrypoints.http.idempotency import key_in
@@ -106,8 +106,5 @@ def _wanted() -> ImportRequest:
 
 
 def _format() -> Format:
-    charset = request.mimetype_params.get("charset", "utf-8").lower()
-    if request.mimetype not in _FORMATS or charset not in {"utf-8", "utf8"}:
-        known = " or ".join(_FORMATS)
-        raise UnsupportedMediaType(f"Send the file in UTF-8, and name its format in the header Content-Type: {known}.")
+    expect_file(_FORMATS)
     return _FORMATS[request.mimetype]
