@@ -14,11 +14,15 @@ from attrs import define, field, frozen
 
 from entrypoints.http.problem_table import CATALOGUE
 from entrypoints.http.routes.events import QUIET
+from entrypoints.http.routes.route import Route
 from entrypoints.settings import Settings
+from tests.http.browser import app_over
 from tests.servers import Process, free_port, plain_environment
 from tests.servers.compose import ROOT, nginx_config, read_compose
 from tests.servers.process import make_folder, remove_folder, wait_until
+from tests.unit.shop import Shop
 
+ROUTES: list[Route] = list(app_over(Shop().use_cases).routes.values())  # type: ignore[attr-defined]
 _OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 _REFUSAL = (
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\nContent-Length: 11\r\n\r\n"
@@ -286,7 +290,28 @@ def test_the_limits_of_nginx_and_of_the_api_agree() -> None:
     defaults = Settings()
     assert f"client_max_body_size {defaults.max_body // 1024}k;" in config
     assert f"client_max_body_size {defaults.max_import // 1024**2}m;" in config
-    proxy_timeout, stream_timeout = re.findall(r"proxy_read_timeout (\d+)s;", config)
-    assert int(proxy_timeout) > defaults.request_timeout.total_seconds()
+    timeouts = {
+        place: int(seconds)
+        for place, seconds in re.findall(r"location ~ (\S+) {[^}]*}[^}]*read_timeout (\d+)s;", config)
+    }
+    [usual, *_] = map(int, re.findall(r"proxy_read_timeout (\d+)s;", config))
+    assert usual > defaults.request_timeout.total_seconds()
+
+    def timeout_of(path: str) -> int:
+        return next((seconds for place, seconds in timeouts.items() if re.match(place, path)), usual)
+
     # There is a comment in time.
-    assert int(stream_timeout) > QUIET
+    assert timeout_of("/events/stream") > QUIET
+    # And the answer to a request that waits, with time to spare.
+    waiting = [route for route in ROUTES if route.waits]
+    assert len(waiting) > 2
+    for route in waiting:
+        for prefix in ("", "/v1"):
+            path = f"{prefix}{re.sub('<.*?>', 'x', route.path)}"
+            assert timeout_of(path) >= route.waits + 5, path
+
+
+def test_nginx_says_which_methods_there_are() -> None:
+    config = (ROOT / "deploy" / "nginx.conf").read_text()
+    [said] = re.findall(r'add_header Allow "(.*)" always;', config)
+    assert set(said.split(", ")) == {*(route.method for route in ROUTES), "HEAD", "OPTIONS"}
