@@ -15,9 +15,9 @@ from application.access.limits import FailedAttempts
 from application.access.principal import ANYBODY, Principal, Unauthenticated
 from application.access.scopes import Scope
 from entrypoints.http.decoding import read_body
+from entrypoints.http.headers import ADMIN_PASSWORD
 
 _DOTS = 2
-_PASSWORD = "X-Admin-Password"  # noqa: S105 - the name of a header
 _BY_PASSWORD = frozenset({"/admin/seed", "/admin/reset"})
 # At the addresses of an earlier system the password may stand in the body, and must be sent where the shop has one.
 _AS_BEFORE = frozenset(f"/from/flask-orders{path}" for path in _BY_PASSWORD)
@@ -73,7 +73,7 @@ class Bearer:
         is_as_before = request.path in _AS_BEFORE
         if not is_as_before and request.path not in _BY_PASSWORD:
             return None
-        if (in_header := request.headers.get(_PASSWORD)) is not None or not is_as_before:
+        if (in_header := request.headers.get(ADMIN_PASSWORD)) is not None or not is_as_before:
             return in_header
         in_body = None
         # What is no such body is refused later, with all that is wrong.
@@ -87,7 +87,7 @@ class Bearer:
         # Of hashes, so that the time tells nothing of what is compared, nor of its length.
         if not self._admin_password or not compare_digest(_hash(self._admin_password), _hash(password)):
             self._failed.note(address)
-            raise Unauthenticated(f"{_PASSWORD} is wrong, or this shop has none: see HOLDFAST_ADMIN_PASSWORD")
+            raise Unauthenticated(f"{ADMIN_PASSWORD} is wrong, or this shop has none: see HOLDFAST_ADMIN_PASSWORD")
         return _ADMINISTRATOR
 
     def _address(self, request: Request) -> str:

@@ -5,11 +5,29 @@ from typing import Final
 
 from attrs import frozen
 
+from entrypoints.http.digests import DIGESTS
+from entrypoints.http.headers import ADMIN_PASSWORD, KEY_HEADERS
+from entrypoints.http.preconditions import GUARDS
+from entrypoints.http.ranges import RANGES
+from entrypoints.http.request_ids import REQUEST_ID
+
 _ANY: Final = "*"
-_EXPOSED: Final = "ETag, Idempotent-Replayed, Link, Location, RateLimit, RateLimit-Policy, Request-Id, Retry-After"
-_SENT: Final = (
-    "Authorization, Content-Type, Idempotency-Key, If-Match, If-Modified-Since, If-None-Match, If-Unmodified-Since,"
-    " Last-Event-ID, Request-Id"
+# What a page may read of a response, beside what every page may.
+EXPOSED: Final = frozenset(
+    {
+        "Accept-Ranges", "Allow", "Content-Disposition", "Content-Range", "ETag", "Holdfast-Position",
+        "Idempotent-Replayed", "Link", "Location", "RateLimit", "RateLimit-Policy", "Request-Id", "Retry-After",
+        "WWW-Authenticate",
+    }
+)  # fmt: skip
+# What a page may send: all that some route looks at.
+SENT: Final = (
+    frozenset({"Authorization", "Content-Type", "If-Modified-Since", "Last-Event-ID", ADMIN_PASSWORD, REQUEST_ID})
+    | {"traceparent", "tracestate"}
+    | DIGESTS
+    | GUARDS
+    | RANGES
+    | frozenset(KEY_HEADERS)
 )
 # Seconds for which a browser may keep the answer to its preflight.
 _MAX_AGE: Final = "600"
@@ -31,7 +49,11 @@ class Cors:
         allowed = self._allowed(origin)
         if not origin or allowed is None:
             return vary
-        return [*vary, ("Access-Control-Allow-Origin", allowed), ("Access-Control-Expose-Headers", _EXPOSED)]
+        return [
+            *vary,
+            ("Access-Control-Allow-Origin", allowed),
+            ("Access-Control-Expose-Headers", ", ".join(sorted(EXPOSED))),
+        ]
 
     def preflight(self, origin: str, methods: str) -> Headers:
         """Return what the answer to a preflight needs besides, for an address with these methods."""
@@ -39,7 +61,7 @@ class Cors:
             return []
         return [
             ("Access-Control-Allow-Methods", methods),
-            ("Access-Control-Allow-Headers", _SENT),
+            ("Access-Control-Allow-Headers", ", ".join(sorted(SENT))),
             ("Access-Control-Max-Age", _MAX_AGE),
             ("Vary", "Access-Control-Request-Method, Access-Control-Request-Headers"),
         ]

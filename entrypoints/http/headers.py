@@ -5,6 +5,8 @@ from werkzeug.datastructures import Headers
 IDEMPOTENCY_KEY: Final = "Idempotency-Key"
 # The header as clients of other systems write it. A route that honours the one honours the other.
 KEY_HEADERS: Final = (IDEMPOTENCY_KEY, "X-Idempotency-Key")
+# What whoever administers the shop may send instead of a key.
+ADMIN_PASSWORD: Final = "X-Admin-Password"  # noqa: S105 - the name of a header
 # RFC 9110, section 9.2.1: they change nothing.
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 

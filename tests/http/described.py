@@ -8,9 +8,21 @@ from jsonschema import Draft202012Validator
 from quart import Quart, Response
 from werkzeug.exceptions import HTTPException
 
+from entrypoints.http.cors import EXPOSED
 from entrypoints.http.prefix import split
 from entrypoints.http.routes import openapi
 from entrypoints.http.routes.route import Route
+
+_EXPOSED = frozenset(map(str.lower, EXPOSED))
+# What every page can read (Fetch, "CORS-safelisted response-header name"), and what is for browsers and proxies.
+_NOT_FOR_PAGES = frozenset(
+    {
+        "cache-control", "content-length", "content-type", "accept-encoding", "access-control-allow-headers",
+        "access-control-allow-methods", "access-control-allow-origin", "access-control-expose-headers",
+        "access-control-max-age", "connection", "content-security-policy", "vary", "x-accel-buffering",
+        "x-content-type-options",
+    }
+)  # fmt: skip
 
 Operations = dict[str, dict[str, Any]]
 
@@ -20,6 +32,8 @@ _MADE: dict[tuple[str, ...], Operations] = {}
 
 def expect_described(app: Quart, method: str, path: str, response: Response, content: bytes) -> None:
     """Raise `AssertionError` if the document does not have this response to a request for one of its paths."""
+    unread = {name for name in map(str.lower, response.headers.keys()) if name not in _EXPOSED | _NOT_FOR_PAGES}
+    assert not unread, f"{method} {path}: no page of another origin can read {', '.join(unread)}: see cors.py"
     routes: dict[str, Route] = app.routes  # type: ignore[attr-defined]
     try:
         endpoint, _ = app.url_map.bind("localhost").match(split(path)[1], method="GET" if method == "HEAD" else method)

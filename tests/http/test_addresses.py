@@ -4,6 +4,8 @@ import pytest
 from quart import Quart
 
 from application.assembly.use_cases import UseCases
+from entrypoints.http.digests import DIGESTS
+from entrypoints.http.headers import KEY_HEADERS
 from entrypoints.http.routes.route import Route
 from tests.http.browser import Answer, Browser, app_over
 from tests.unit.shop import Shop
@@ -109,7 +111,7 @@ async def test_an_allowed_origin_may_read_each_answer(use_cases: UseCases, path:
         assert other.headers["Vary"] == "Origin"
 
 
-async def test_a_browser_may_ask_first(use_cases: UseCases) -> None:
+async def test_a_browser_may_ask_first(use_cases: UseCases, app: Quart) -> None:
     browser = allowing(use_cases, ORIGIN)
     asked = [("Access-Control-Request-Method", "DELETE"), ("Access-Control-Request-Headers", "idempotency-key")]
     answer = await browser.send("OPTIONS", "/orders", more=[("Origin", ORIGIN), *asked])
@@ -117,7 +119,9 @@ async def test_a_browser_may_ask_first(use_cases: UseCases) -> None:
     assert answer.headers["Access-Control-Allow-Origin"] == ORIGIN
     assert answer.headers["Access-Control-Allow-Methods"] == answer.headers["Allow"]
     headers = answer.headers["Access-Control-Allow-Headers"].lower().split(", ")
-    assert {"authorization", "content-type", "idempotency-key", "if-match"} <= set(headers)
+    honoured = {header for route in app.routes.values() for header in route.honours}  # type: ignore[attr-defined]
+    looked_at = {*honoured, *KEY_HEADERS, *DIGESTS, "Authorization", "Content-Type", "X-Admin-Password", "Request-Id"}
+    assert {*map(str.lower, looked_at), "last-event-id", "if-modified-since", "traceparent"} <= set(headers)
     assert {"Origin", "Access-Control-Request-Method, Access-Control-Request-Headers"} == set(
         answer.headers.getlist("Vary")
     )
