@@ -112,7 +112,7 @@ class Authenticate:
         key = known.key
         # Most keys have neither, and pay nothing for those that do.
         if key.revoked_at is not None or (key.expires_at is not None and not key.works(self._now())):
-            self._known.pop(digest, None)
+            # It stays known, so that it is read no more often than a key that works.
             raise Unauthenticated("the key works no more: it was revoked, or has expired")
         if key.networks and not key.may_be_used_from(address):
             raise Unauthenticated("the key may not be used from this address")
@@ -169,7 +169,9 @@ class Authenticate:
         self._start(self._note(key))
 
     async def _note(self, key: ApiKey) -> None:
-        if key.last_used_at is None or self._now() - key.last_used_at >= NOTED_EVERY:
+        now = self._now()
+        # A key that works no more lets nobody in, which is no use of it.
+        if key.works(now) and (key.last_used_at is None or now - key.last_used_at >= NOTED_EVERY):
             with suppress(Trouble):
                 await self._note_use(key.id)
 

@@ -18,6 +18,7 @@ from entrypoints.http.decoding import read_body
 from entrypoints.http.headers import ADMIN_PASSWORD
 
 _DOTS = 2
+_MAPPED = "::ffff:"
 _BY_PASSWORD = frozenset({"/admin/seed", "/admin/reset"})
 # At the addresses of an earlier system the password may stand in the body, and must be sent where the shop has one.
 _AS_BEFORE = frozenset(f"/from/flask-orders{path}" for path in _BY_PASSWORD)
@@ -101,9 +102,14 @@ def _hash(password: str) -> bytes:
     return sha256(password.encode(errors="surrogateescape")).digest()
 
 
+def as_ipv4(address: str) -> str:
+    """Return an address of IPv4 as such, if a socket that is for IPv6 as well shows it as `::ffff:192.0.2.1`."""
+    return address[len(_MAPPED) :] if address[: len(_MAPPED)].lower() == _MAPPED and "." in address else address
+
+
 def client_address(peer: str, forwarded: Sequence[str], proxies: Sequence[IPv4Network | IPv6Network]) -> str:
     """Return the last address that is not one of our proxies. What stands before it, anybody could have sent."""
-    said = [part.strip() for value in forwarded for part in value.split(",")]
+    said = [as_ipv4(part.strip()) for value in forwarded for part in value.split(",")]
     while said and _is_among(peer, proxies):
         peer = said.pop()
     return peer

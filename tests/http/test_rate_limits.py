@@ -72,6 +72,8 @@ async def test_guessing_keys_is_answered_with_429(use_cases: UseCases) -> None:
         ("192.0.2.0/24,203.0.113.5", ["10.0.0.7, 203.0.113.5"], "10.0.0.7"),
         ("192.0.2.0/24", ["10.0.0.7, nowhere"], "nowhere"),
         ("192.0.2.0/24", [], "192.0.2.1"),
+        ("192.0.2.0/24,203.0.113.5", ["::FFFF:10.0.0.7, ::ffff:203.0.113.5"], "10.0.0.7"),
+        ("192.0.2.0/24", ["2001:db8::ffff:7"], "2001:db8::ffff:7"),
     ],
 )
 def test_a_forwarded_address_counts_from_our_own_proxies_alone(

@@ -2,11 +2,13 @@
 
 import asyncio
 import socket
+from collections.abc import Sequence
 from contextlib import suppress
 
 import pytest
-from quart import Quart
+from quart import Quart, Request
 
+from application.access.principal import ANYBODY, Principal
 from entrypoints.http.server.listening import AddressInUse, CannotListen, listen
 from entrypoints.http.server.server import serve
 from tests.http.browser import app_over
@@ -28,7 +30,10 @@ def app() -> Quart:
     return app_over(Shop().use_cases)
 
 
-async def answering(app: Quart, host: str) -> set[str]:
+EVERY = ("127.0.0.1", "127.0.0.2", "::1")
+
+
+async def answering(app: Quart, host: str, at: Sequence[str] = EVERY, get: bytes = GET_LIVE) -> set[str]:
     """The addresses at which a server for the host answers, on its one port."""
     stop, started = asyncio.Event(), asyncio.get_running_loop().create_future()
     serving = asyncio.create_task(
@@ -36,22 +41,39 @@ async def answering(app: Quart, host: str) -> set[str]:
     )
     async with asyncio.timeout(60):
         port = int((await started).rpartition(":")[2])
-        found = {address for address in ("127.0.0.1", "127.0.0.2", "::1") if await answers(address, port)}
+        found = {address for address in at if await answers(address, port, get)}
         stop.set()
         await serving
     assert not await answers("127.0.0.1", port)
     return found
 
 
-async def answers(address: str, port: int) -> bool:
+async def answers(address: str, port: int, get: bytes = GET_LIVE) -> bool:
     try:
         reader, writer = await asyncio.open_connection(address, port)
     except OSError:
         return False
-    writer.write(GET_LIVE)
+    writer.write(get)
     head = await reader.readuntil(b"\r\n\r\n")
     writer.close()
     return head.startswith(b"HTTP/1.1 200 ")
+
+
+@needs_ipv6
+async def test_a_client_of_ipv4_has_its_address_also_where_one_socket_is_for_both() -> None:
+    """Whom networks let in, and whose guesses are counted, is said by addresses."""
+    seen: list[str | None] = []
+
+    async def authenticate(request: Request) -> Principal:
+        seen.append(request.remote_addr)
+        return ANYBODY
+
+    app = app_over(Shop().use_cases, authenticate=authenticate)
+    get = GET_LIVE.replace(b"/health/live", b"/products")
+    for host, address in (("::", "127.0.0.1"), ("::", "::1"), ("127.0.0.1", "127.0.0.1")):
+        await answering(app, host, [address], get)
+        assert seen.pop() == address
+    assert seen == []
 
 
 @needs_ipv6

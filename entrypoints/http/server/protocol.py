@@ -21,6 +21,7 @@ from quart import Quart
 from uvicorn import Config
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
+from entrypoints.http.authentication import as_ipv4
 from entrypoints.http.problem_kinds import BAD_PROTOCOL, HEAD_TOO_LARGE, OVERLOADED, Kind
 from entrypoints.http.replies import BrokenOff
 from entrypoints.http.request_ids import request_id_in, request_id_of
@@ -54,6 +55,8 @@ class ProblemProtocol(ClosingProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         super().connection_made(transport)
+        if self.client is not None:
+            self.client = as_ipv4(self.client[0]), self.client[1]
         self._receiving_since = self.loop.time()
         if self.server_state.stopping:
             self.shutdown()

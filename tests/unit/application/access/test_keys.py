@@ -212,6 +212,36 @@ async def test_an_expired_key_is_dead_at_once(shop: Shop) -> None:
         await door.let_in(issued.token, HERE)
 
 
+@pytest.mark.parametrize(("ends", "was_known"), [("revoked", False), ("expired", False), ("expired", True)])
+async def test_a_dead_key_that_comes_again_and_again_is_known_as_such_and_is_not_used(
+    shop: Shop, ends: str, *, was_known: bool
+) -> None:
+    door = Door(shop, fresh=60.0)
+    issued = await a_key(shop, evolve(FOR_A_TILL, expires_at=NOW + DAY))
+    if was_known:
+        await door.let_in(issued.token, HERE)
+        await noted(shop, issued)
+    if ends == "revoked":
+        await shop.use_cases.revoke_key(SYSTEM, issued.key.id)
+    shop.clock.forward(DAY)
+    for _ in range(100):
+        with pytest.raises(Unauthenticated):
+            await door.let_in(issued.token, HERE)
+        await asyncio.sleep(0)
+    assert door.reads == 1
+    # The database need not be asked whether it is let in.
+    door.gone = True
+    with pytest.raises(Unauthenticated):
+        await door.let_in(issued.token, HERE)
+    assert shop.store.api_keys[issued.key.id].last_used_at == (NOW if was_known else None)
+
+
+async def noted(shop: Shop, issued: IssuedKey) -> None:
+    async with asyncio.timeout(30):
+        while shop.store.api_keys[issued.key.id].last_used_at is None:  # noqa: ASYNC110 - a task of the door writes it
+            await asyncio.sleep(0)
+
+
 async def test_a_key_works_from_its_networks_alone(shop: Shop) -> None:
     door = Door(shop)
     issued = await a_key(shop, evolve(FOR_A_TILL, networks=("10.0.0.0/8", "2001:db8::/32")))

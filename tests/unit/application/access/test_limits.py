@@ -18,6 +18,25 @@ def test_guesses_are_counted_by_address() -> None:
     failed.expect_room("192.0.2.2")
 
 
+@pytest.mark.parametrize(
+    ("one", "same", "another"),
+    [
+        # A client of IPv6 has a whole network to choose its addresses from.
+        ("2001:db8:0:1::1", "2001:db8:0:1:ffff:ffff:ffff:ffff", "2001:db8:0:2::1"),
+        ("192.0.2.1", "::ffff:192.0.2.1", "::ffff:192.0.2.2"),
+        ("<local>", "<local>", "192.0.2.1"),
+        ("", "", "::1"),
+    ],
+)
+def test_an_address_is_that_of_a_client_and_not_one_of_many_that_it_has(one: str, same: str, another: str) -> None:
+    failed = FailedAttempts()
+    for _ in GUESSED:
+        failed.note(one)
+    with pytest.raises(TooManyGuesses):
+        failed.expect_room(same)
+    failed.expect_room(another)
+
+
 def test_there_is_room_again_after_a_while() -> None:
     now = [0.0]
     failed = FailedAttempts(TokenBuckets([GUESSES], time=lambda: now[0]))
