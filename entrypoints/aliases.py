@@ -70,6 +70,12 @@ ALIASES: Final[Mapping[str, Alias]] = MappingProxyType(
 )
 
 
+# Those that stand for nothing here, each with what to do instead.
+REFUSED: Final[Mapping[str, str]] = MappingProxyType(
+    {"API_THREADS": "an API process has no threads to count, and answers many requests at once; leave it out"}
+)
+
+
 @frozen
 class Translated:
     """An environment in which every alias has its name of ours, and what people wrote instead of that name."""
@@ -82,7 +88,7 @@ class Translated:
 def translate(environment: Mapping[str, str]) -> Translated:
     """Take aliases for settings of ours. Two that say different things are a problem, which names both."""
     ours, written = dict(environment), dict[str, str]()
-    problems: list[str] = []
+    problems = [f"{name}: {advice}" for name, advice in REFUSED.items() if environment.get(name)]
     for name, alias in ALIASES.items():
         if not environment.get(name):
             continue

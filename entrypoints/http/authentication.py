@@ -27,6 +27,9 @@ _HOW = "send the header `Authorization: Bearer` with an API key, as `holdfast ke
 
 
 class _Sent(msgspec.Struct, frozen=True):
+    """Its clients wrote either."""
+
+    password: str | None = None
     admin_password: str | None = None
 
 
@@ -79,7 +82,8 @@ class Bearer:
         in_body = None
         # What is no such body is refused later, with all that is wrong.
         with suppress(msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-            in_body = _BODY.decode(await read_body()).admin_password
+            sent = _BODY.decode(await read_body())
+            in_body = sent.password if sent.admin_password is None else sent.admin_password
         return "" if in_body is None and self._admin_password else in_body
 
     def _administrator(self, password: str, address: str) -> Principal:

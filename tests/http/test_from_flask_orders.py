@@ -189,9 +189,20 @@ SEED = "curl -X POST http://localhost:5000/admin/seed -H 'Content-Type: applicat
 RESET = "curl -X POST http://localhost:5000/admin/reset"
 IN_HEADER = " -H 'X-Admin-Password: $password'"
 SEED_BY_HEADER = f"""{SEED}{IN_HEADER} -d '{{"count": 3}}'"""
-SEED_BY_BODY = f"""{SEED} -d '{{"count": 3, "admin_password": "$password"}}'"""
-RESET_BY_BODY = f"""{RESET} -H 'Content-Type: application/json' -d '{{"admin_password": "$password"}}'"""
-BY_PASSWORD = [SEED_BY_HEADER, SEED_BY_BODY, f"{RESET}{IN_HEADER}", RESET_BY_BODY]
+# Its documents call it `password`.
+SEED_BY_BODY, SEED_BY_PASSWORD = [
+    f"""{SEED} -d '{{"count": 3, "{name}": "$password"}}'""" for name in ("admin_password", "password")
+]
+RESET_BY_BODY, RESET_BY_PASSWORD = [
+    f"""{RESET} -H 'Content-Type: application/json' -d '{{"{name}": "$password"}}'"""
+    for name in ("admin_password", "password")
+]
+# As its pages do it.
+RESET_BY_PAGE = f"{RESET}{IN_HEADER} -H 'Content-Type: application/json' -d '{{}}'"
+BY_PASSWORD = [
+    *[SEED_BY_HEADER, SEED_BY_BODY, SEED_BY_PASSWORD],
+    *[f"{RESET}{IN_HEADER}", RESET_BY_PAGE, RESET_BY_BODY, RESET_BY_PASSWORD],
+]
 
 
 def behind_password(shop: Shop, password: str, *, required: bool = True) -> Curl:
@@ -204,12 +215,15 @@ async def test_the_admin_password_in_header_or_body_seeds_and_empties(*, require
     shop = Shop(allow_reset=True)
     await shop.order((await shop.sells(stock=100), 1))
     curl = behind_password(shop, "swordfish", required=required)
-    for command in (SEED_BY_HEADER, SEED_BY_BODY):
+    for command in (each for each in BY_PASSWORD if each.startswith(SEED)):
         answer = await curl(command, password="swordfish")
         assert (answer.status, answer.body["job_type"], answer.body["status"]) == (202, "seed", "queued")
-    for command, orders in ((f"{RESET}{IN_HEADER}", 1), (RESET_BY_BODY, 0)):
+        assert answer.body["message"] == "Seeding 3 example orders."
+    orders = 1
+    for command in (each for each in BY_PASSWORD if each.startswith(RESET)):
         answer = await curl(command, password="swordfish")
         assert (answer.status, answer.body) == (200, {"message": "All orders have been removed", "orders": orders})
+        orders = 0
     assert not shop.store.orders
 
 
@@ -243,7 +257,8 @@ async def test_the_password_opens_nothing_else_and_not_in_a_body_of_ours(shop: S
     curl = behind_password(shop, "swordfish")
     assert (await curl(f"{LIST}{IN_HEADER}", password="swordfish")).status == 401
     ours = Curl(curl._browser, "")  # noqa: SLF001 - the same interface, without the prefix
-    assert (await ours(SEED_BY_BODY, password="swordfish")).status == 401
+    for command in (SEED_BY_BODY, SEED_BY_PASSWORD):
+        assert (await ours(command, password="swordfish")).status == 401
 
 
 async def test_what_the_rules_refuse_is_said_in_its_words(curl: Curl, browser: Browser, shop: Shop) -> None:

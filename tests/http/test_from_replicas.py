@@ -47,6 +47,17 @@ async def test_one_request_places_and_pays_and_the_order_is_followed_until_it_is
     assert (len(shop.provider.ledger), await shop.stock_of(pen)) == (1, 4)
 
 
+async def test_all_orders_are_listed_with_their_status(curl: Curl, shop: Shop) -> None:
+    every = "curl -X GET http://localhost:80/debug/orders"
+    assert ((await curl(every)).status, (await curl(every)).body.keys()) == (404, {"error"})
+    await shop.sells(stock=5)
+    first, second = [(await curl(PLACE)).body["order_id"] for _ in range(2)]
+    await process_payments(shop)
+    listed = await curl(every)
+    assert listed.status == 200
+    assert listed.body == [{"order_id": order, "status": "done"} for order in (second, first)]
+
+
 async def test_each_of_many_requests_at_once_is_an_order_of_its_own(shop: Shop) -> None:
     await shop.sells(stock=20)
     curl = Curl(Browser(app_over(shop.use_cases)), "")

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.sql.core.engine import create_engine
-from entrypoints.aliases import ALIASES, aliases_in
+from entrypoints.aliases import ALIASES, REFUSED, aliases_in
 from entrypoints.settings import InvalidSettings, Settings, environment_and_file, read_settings, variable
 
 DATABASE = {"DB_USER": "shop", "DB_PASS": "p@ss/w#rd", "DB_HOST": "db", "DB_NAME": "orders"}
@@ -79,6 +79,7 @@ def test_an_alias_is_the_setting_that_it_stands_for(environment: dict[str, str],
         ({"QUEUE_NAME": "Orders Queue"}, ["QUEUE_NAME: "]),
         ({**DATABASE, **CACHE, "ORDERS_CACHE_TTL": "5"}, ["ORDERS_CACHE_TTL: is below 15s"]),
         ({**DATABASE, "ORDERS_CACHE_TTL": "30"}, ["ORDERS_CACHE_TTL: goes with REDIS_URL"]),
+        ({"API_THREADS": "4"}, ["API_THREADS: an API process has no threads to count"]),
         ({"ACCESS_LOG_FORMAT": "common"}, ["ACCESS_LOG_FORMAT: goes with HOLDFAST_ACCESS_LOG_FILE"]),
         ({"ACCESS_LOG_FILE": "x", "ACCESS_LOG_FORMAT": "fancy"}, ["ACCESS_LOG_FORMAT: 'fancy' is neither common"]),
         ({"ACCESS_LOG_FILE": "x", "ACCESS_LOG_FORMAT": "%(x)s"}, ["ACCESS_LOG_FORMAT: there is no '%(x)s'"]),
@@ -117,6 +118,8 @@ def test_the_example_names_every_alias_and_its_values_can_be_read(tmp_path: Path
         assert f"`{name}`" in page
         assert name in example
         assert f"# {alias.name}=" in example
+    for name in REFUSED:
+        assert f"`{name}`" in page
     # Without the file for the database, which goes with no server.
     lines = [line.removeprefix("# ") for line in example.splitlines() if "=" in line and "sqlite" not in line]
     (tmp_path / "env").write_text("\n".join(lines))

@@ -69,14 +69,17 @@ class SeedBody(LookedThrough, frozen=True, forbid_unknown_fields=True):
     """The password is looked at before the rest is read (`authentication.py`)."""
 
     count: Annotated[int, Meta(ge=1, le=MOST)] = 100
+    password: str | None = None
     admin_password: str | None = None
 
 
 class ResetBody(LookedThrough, frozen=True, forbid_unknown_fields=True):
+    password: str | None = None
     admin_password: str | None = None
 
 
 class AdminJobBody(Struct, frozen=True):
+    message: str
     job_id: UUID
     job_type: str
     status: str
@@ -217,7 +220,8 @@ class _Handlers:
     async def seed(self, by: Principal) -> Reply:
         body = await read_json_if_any(_SEED) or SeedBody()
         job = await self._use_cases.seed_orders(by, body.count)
-        return reply(AdminJobBody(job.id, "seed", "queued"), HTTPStatus.ACCEPTED)
+        message = f"Seeding {body.count} example orders."
+        return reply(AdminJobBody(message, job.id, "seed", "queued"), HTTPStatus.ACCEPTED)
 
     async def reset(self, by: Principal) -> Reply:
         """That system asked for nothing but its password, so the shop that is confirmed is this one."""

@@ -12,7 +12,8 @@ from application.access.scopes import Scope
 from application.assembly.use_cases import UseCases
 from application.intake.order_request import OrderRequest, RequestedItem
 from application.intake.queue_orders import Queued
-from domain.errors import InvalidOrder
+from application.ports.broken_orders import sound
+from domain.errors import InvalidOrder, UnknownOrder
 from domain.ids import CustomerId, UserName
 from domain.orders.order import Order
 from domain.orders.status import HAS_MONEY, OrderStatus
@@ -27,6 +28,8 @@ from entrypoints.http.routes.route import Route
 # Whose orders they are, unless a customer calls.
 _CUSTOMER: Final[CustomerId] = UserName("demo")
 _PLACED: Final = "placed"
+# The newest ones.
+_LISTED: Final = 1000
 _NOTHING: Final = msgspec.json.Decoder(PayBody)
 
 
@@ -48,6 +51,7 @@ def replicas_routes(prefix: str, use_cases: UseCases) -> list[Route]:
             wording=as_error,
         ),
         Route("GET", f"{prefix}/order/get/<order_id>", Scope.ORDERS_READ, handlers.get, wording=as_error),
+        Route("GET", f"{prefix}/debug/orders", Scope.ORDERS_READ, handlers.listed, wording=as_error),
     ]
 
 
@@ -69,6 +73,13 @@ class _Handlers:
     async def get(self, by: Principal, order_id: str) -> Reply:
         order = await self._use_cases.get_order(by, order_id_of(order_id))
         return reply(OrderBody(order.id, _status_of(order)))
+
+    async def listed(self, by: Principal) -> Reply:
+        # Their clients know of no order that can't be shown.
+        orders = sound(await self._use_cases.list_orders(by, limit=_LISTED))
+        if not orders:
+            raise UnknownOrder("there are no orders")
+        return reply([OrderBody(order.id, _status_of(order)) for order in orders])
 
 
 def _status_of(order: Order) -> str:
