@@ -50,10 +50,10 @@ async def _measure(settings: Settings, format_: Format) -> None:
         async with open_container(settings) as container:
             use_cases = container.use_cases()
             begun = time.monotonic()
-            job = await use_cases.start_export(SYSTEM, ExportRequest(what="orders", format=format_))
+            started = await use_cases.start_export(SYSTEM, ExportRequest(what="orders", format=format_))
             placing = asyncio.create_task(_place(use_cases))
             try:
-                job = await _ended(use_cases, job)
+                job = await _ended(use_cases, started.job)
             finally:
                 placing.cancel()
             seconds, peak = time.monotonic() - begun, _peak_kb(pid)

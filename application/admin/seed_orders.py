@@ -7,11 +7,13 @@ from typing import Any, Final
 
 from attrs import frozen
 
+from application.access.audit import caller_of
 from application.access.principal import Principal
 from application.execution.idempotency import Keyed, KeyInFlight, Outcome, Replayed
 from application.intake.order_request import NumberedRequest, OrderRequest, RequestedItem
-from application.jobs.add_job import AddJob, with_arguments
+from application.jobs.add_job import AddJob, StartedJob, with_arguments
 from application.jobs.kinds import SEED_ORDERS, Progress
+from application.ports.audit import AuditEntry
 from application.ports.idempotency import IdempotencyKey
 from application.ports.persistence import UnitOfWork
 from domain.catalogue.product import Product
@@ -37,13 +39,25 @@ Place = Callable[[Sequence[NumberedRequest | Keyed[NumberedRequest]]], Awaitable
 class SeedOrders:
     """Accept the wish for so many example orders, from 1 to `MOST`. Return the job that places them."""
 
+    _unit_of_work: UnitOfWork
     _add_job: AddJob
 
-    async def __call__(self, by: Principal, call: int | Keyed[int]) -> Job:
+    async def __call__(self, by: Principal, call: int | Keyed[int]) -> StartedJob:
         count = call.call if isinstance(call, Keyed) else call
         if not 1 <= count <= MOST:
             raise InvalidOrder(f"count is between 1 and {MOST}", field="count")
-        return await self._add_job(by, SEED_ORDERS, with_arguments(call, {"count": count}))
+        async with self._unit_of_work() as tx:
+            started = await self._add_job.within(tx, by, SEED_ORDERS, with_arguments(call, {"count": count}))
+            if not started.replayed:
+                entry = AuditEntry(
+                    at=started.job.created_at,
+                    by=caller_of(by),
+                    action="seed.started",
+                    subject=f"job {started.id}",
+                    after={"count": count},
+                )
+                await tx.audit.add_many([entry])
+        return started
 
 
 @frozen

@@ -14,15 +14,14 @@ from application.exports.pages import ReadExportPages
 from application.exports.request import ExportRequest
 from application.exports.start_export import StartExport
 from application.feed.read_feed import ReadFeed
-from application.jobs.add_job import AddJob
+from application.jobs.add_job import AddJob, StartedJob
 from application.jobs.remove_old import RemoveFiles
 from domain.ids import JobId
-from domain.jobs.job import Job
 
 
 @frozen(kw_only=True, slots=False)
 class ExportUseCases:
-    start_export: Callable[[Principal, ExportRequest | Keyed[ExportRequest]], Awaitable[Job]]
+    start_export: Callable[[Principal, ExportRequest | Keyed[ExportRequest]], Awaitable[StartedJob]]
     get_export: Callable[[Principal, JobId], Awaitable[Export]]
     read_export: Guarded[..., bytes]
     read_export_pages: ReadExportPages

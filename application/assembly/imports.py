@@ -17,14 +17,14 @@ from application.imports.run_import import ApplyRows, RunImport
 from application.imports.start_import import StartImport
 from application.imports.stock import ApplyStock
 from application.intake.place_order import PlaceOrder
+from application.jobs.add_job import StartedJob
 from application.ports.rows import NDJSON
 from domain.ids import JobId
-from domain.jobs.job import Job
 
 
 @frozen(kw_only=True, slots=False)
 class ImportUseCases:
-    start_import: Callable[..., Awaitable[Job]]
+    start_import: Callable[..., Awaitable[StartedJob]]
     get_import: Callable[[Principal, JobId], Awaitable[Import]]
     read_results: Guarded[..., bytes]
 

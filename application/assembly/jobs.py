@@ -21,7 +21,7 @@ from application.exports.write_export import WriteExport
 from application.feed.read_feed import ReadFeed
 from application.imports import request as imports
 from application.intake.place_order import PlaceOrder
-from application.jobs.add_job import AddJob
+from application.jobs.add_job import AddJob, StartedJob
 from application.jobs.change_job import CancelJob, RetryJob
 from application.jobs.kinds import (
     BULK,
@@ -75,14 +75,14 @@ JOB_NEEDS: Final[Mapping[str, JobNeeds]] = MappingProxyType(
 
 @frozen(kw_only=True, slots=False)
 class JobUseCases:
-    post_message: Guarded[..., Job]
+    post_message: Guarded[..., StartedJob]
     list_messages: Guarded[..., Sequence[Message]]
     get_job: Callable[[Principal, JobId], Awaitable[Job]]
     list_jobs: Guarded[..., Sequence[Job]]
     count_jobs: Guarded[..., int]
     retry_job: Callable[[Principal, JobId], Awaitable[Job]]
     cancel_job: Callable[[Principal, JobId], Awaitable[Job]]
-    seed_orders: Callable[[Principal, int | Keyed[int]], Awaitable[Job]]
+    seed_orders: Callable[[Principal, int | Keyed[int]], Awaitable[StartedJob]]
     run_jobs: RunJobs
     remove_jobs: RemoveJobs
 
@@ -109,7 +109,7 @@ def job_use_cases(shared: Shared) -> JobUseCases:
         count_jobs=Guarded(Scope.ORDERS_READ, CountJobs(uow), by_shop=True),
         retry_job=Guarded(Scope.ORDERS_WRITE, RetryJob(uow, JOB_NEEDS), by_shop=True),
         cancel_job=Guarded(Scope.ORDERS_WRITE, CancelJob(uow, JOB_NEEDS), by_shop=True),
-        seed_orders=Guarded(Scope.ADMIN, SeedOrders(add_job)),
+        seed_orders=Guarded(Scope.ADMIN, SeedOrders(uow, add_job)),
         run_jobs=RunJobs(uow, job_kinds, limit=shared.limits.max_jobs),
         remove_jobs=RemoveJobs(uow, shared.limits.job_retention),
     )

@@ -9,6 +9,7 @@ from application.access.principal import Principal
 from application.access.scopes import Scope
 from application.assembly.shared import Shared
 from application.execution.bounded import Bounded
+from application.jobs.add_job import StartedJob
 from application.messaging.decide_dead_letters import DiscardDeadLetters, ReplayDeadLetters
 from application.operations.act_on_orders import ActOnOrders
 from application.operations.bulk import Measured
@@ -29,7 +30,6 @@ from application.operations.try_dead_letter import TryDeadLetter
 from application.orders.cancel_order import CancelOrder
 from application.payments.request_payment import RequestPayment
 from domain.ids import JobId
-from domain.jobs.job import Job
 
 
 @frozen(kw_only=True, slots=False)
@@ -37,7 +37,7 @@ class OperationsUseCases:
     find_letters: Guarded[..., LettersFound]
     try_dead_letter: Guarded[..., Trial]
     measure_bulk: Guarded[..., Measured]
-    start_bulk: Guarded[..., Job]
+    start_bulk: Guarded[..., StartedJob]
     list_bulk: Guarded[..., BulkFound]
     get_bulk: Callable[[Principal, JobId], Awaitable[BulkOperation]]
     stop_bulk: Callable[[Principal, JobId], Awaitable[BulkOperation]]

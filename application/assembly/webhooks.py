@@ -9,7 +9,7 @@ from application.access.guarded import Guarded
 from application.access.principal import Principal
 from application.access.scopes import Scope
 from application.assembly.shared import Shared
-from application.jobs.add_job import AddJob
+from application.jobs.add_job import AddJob, StartedJob
 from application.ports.webhooks import Attempt
 from application.webhooks.deliveries import (
     Attempted,
@@ -37,7 +37,6 @@ from application.webhooks.remove_old import RemoveDeliveries
 from application.webhooks.send import SendWebhooks
 from application.webhooks.unsent import SeeUnsent, Unsent
 from domain.ids import EndpointId, OrderId
-from domain.jobs.job import Job
 from domain.webhooks.delivery import Delivery, DeliveryId
 
 
@@ -55,7 +54,7 @@ class WebhookUseCases:
     list_deliveries: Guarded[..., Sequence[Delivery]]
     get_delivery: Callable[[Principal, DeliveryId], Awaitable[Attempted]]
     resend_delivery: Callable[[Principal, DeliveryId], Awaitable[Delivery]]
-    start_recovery: Guarded[..., Job]
+    start_recovery: Guarded[..., StartedJob]
     see_unsent: Callable[[Principal, OrderId], Awaitable[Unsent]]
     send_webhooks: SendWebhooks
     remove_deliveries: RemoveDeliveries

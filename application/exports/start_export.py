@@ -3,9 +3,8 @@ from attrs import frozen
 from application.access.principal import Principal
 from application.execution.idempotency import Keyed
 from application.exports.request import NEEDS, ExportRequest
-from application.jobs.add_job import AddJob, with_arguments
+from application.jobs.add_job import AddJob, StartedJob, with_arguments
 from application.jobs.kinds import EXPORT
-from domain.jobs.job import Job
 
 
 @frozen
@@ -17,7 +16,7 @@ class StartExport:
 
     _add_job: AddJob
 
-    async def __call__(self, by: Principal, call: ExportRequest | Keyed[ExportRequest]) -> Job:
+    async def __call__(self, by: Principal, call: ExportRequest | Keyed[ExportRequest]) -> StartedJob:
         wanted = call.call if isinstance(call, Keyed) else call
         expect_may_read(by, wanted)
         wanted.expect_valid()

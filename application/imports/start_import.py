@@ -10,6 +10,7 @@ from application.access.principal import Principal
 from application.errors import NotDone, Trouble
 from application.execution.idempotency import KeyReused
 from application.imports.request import NEEDS, ImportRequest
+from application.jobs.add_job import StartedJob
 from application.jobs.kinds import IMPORT
 from application.ports.audit import AuditEntry
 from application.ports.environment import Clock, NewId
@@ -42,7 +43,7 @@ class StartImport:
 
     async def __call__(
         self, by: Principal, wanted: ImportRequest, parts: AsyncIterator[bytes], *, key: IdempotencyKey | None = None
-    ) -> Job:
+    ) -> StartedJob:
         by.expect(NEEDS[wanted.what])
         id_, name = JobId(self._new_id() if key is None else key.order_id), f"{_UPLOAD}{self._new_id().hex[-8:]}"
         file, rest, digest = StoredFile(job_id=id_, name=name), b"", sha256()
@@ -85,7 +86,7 @@ class StartImport:
         file: StoredFile,
         rest: bytes,
         upload: dict[str, Any],
-    ) -> Job:
+    ) -> StartedJob:
         caller = caller_of(by)
         job = new_job(
             id=file.job_id,
@@ -100,13 +101,13 @@ class StartImport:
         if kept.arguments["upload"] != file.name:
             # An earlier request under the key has brought the same file.
             await tx.files.remove(file.job_id, file.name)
-            return kept
+            return StartedJob(kept, replayed=True)
         await tx.files.append(file, rest, {})
         noted = {**wanted.arguments(), "size": upload["size"], "sha256": upload["sha256"]}
         subject = f"import {job.id}"
         entry = AuditEntry(at=job.created_at, by=caller, action="import.started", subject=subject, after=noted)
         await tx.audit.add_many([entry])
-        return job
+        return StartedJob(job)
 
     async def _forget(self, file: StoredFile) -> None:
         if not file.size:

@@ -12,6 +12,18 @@ from domain.jobs.job import Job, new_job
 
 
 @frozen
+class StartedJob:
+    """A job that was added. `replayed` is set if an earlier request under the same idempotency key has added it."""
+
+    job: Job
+    replayed: bool = False
+
+    @property
+    def id(self) -> JobId:
+        return self.job.id
+
+
+@frozen
 class AddJob:
     """Add a job for now. The same call under the same idempotency key is the same job.
 
@@ -29,10 +41,9 @@ class AddJob:
         call: Mapping[str, Any] | Keyed[Mapping[str, Any]],
         *,
         order_id: OrderId | None = None,
-    ) -> Job:
+    ) -> StartedJob:
         async with self._unit_of_work() as tx:
-            job, _ = await self.within(tx, by, kind, call, order_id=order_id)
-        return job
+            return await self.within(tx, by, kind, call, order_id=order_id)
 
     async def within(
         self,
@@ -42,22 +53,20 @@ class AddJob:
         call: Mapping[str, Any] | Keyed[Mapping[str, Any]],
         *,
         order_id: OrderId | None = None,
-    ) -> tuple[Job, bool]:
-        """Add it in a transaction of the caller. Return whether it is new as well, and not that of an earlier call.
-
-        That holds among calls that lock the same thing before.
-        """
+    ) -> StartedJob:
+        """Add it in a transaction of the caller."""
         arguments = call.call if isinstance(call, Keyed) else call
         job = new_job(id=self._id(by, call), kind=kind, arguments=arguments, order_id=order_id, now=self._now())
         if not isinstance(call, Keyed):
             await tx.jobs.add_many([job])
-            return job, True
-        is_new = not await tx.jobs.get_many({job.id})
+            return StartedJob(job)
+        was_there = bool(await tx.jobs.get_many({job.id}))
         await tx.jobs.add_many([job])
         kept = (await tx.jobs.get_many({job.id}))[job.id]
         if (kept.kind, kept.arguments) != (kind, arguments):
             raise KeyReused
-        return kept, is_new
+        # Of two requests at once, which both find none before, the job is that of one.
+        return StartedJob(kept, replayed=was_there or kept.created_at != job.created_at)
 
     def _id(self, by: Principal, call: object) -> JobId:
         """A key leads to the same job, also when that has ended and has been removed."""

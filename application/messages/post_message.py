@@ -6,7 +6,7 @@ from attrs import frozen
 from application.access.principal import Principal
 from application.execution.conditional import OnlyIf, OrderCall
 from application.execution.idempotency import Keyed
-from application.jobs.add_job import AddJob, with_arguments
+from application.jobs.add_job import AddJob, StartedJob, with_arguments
 from application.jobs.kinds import MESSAGE, Progress
 from application.ports.persistence import UnitOfWork
 from domain.ids import OrderId
@@ -25,7 +25,7 @@ class PostMessage:
     _add_job: AddJob
     _get_order: Callable[[OrderCall], Awaitable[Order]]
 
-    async def __call__(self, by: Principal, call: str | Keyed[str], *, order_id: OrderId | None = None) -> Job:
+    async def __call__(self, by: Principal, call: str | Keyed[str], *, order_id: OrderId | None = None) -> StartedJob:
         content = call.call if isinstance(call, Keyed) else call
         expect_content(content)
         if order_id is None:

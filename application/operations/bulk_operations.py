@@ -10,7 +10,9 @@ from attrs import evolve, field, frozen
 from application.access.audit import caller_of
 from application.access.principal import Principal
 from application.access.scopes import Scope
+from application.errors import Aborted
 from application.execution.idempotency import Keyed, KeyReused
+from application.jobs.add_job import StartedJob
 from application.jobs.kinds import BULK
 from application.operations.bulk import (
     CHOSEN,
@@ -99,14 +101,25 @@ class StartBulk:
 
     async def __call__(
         self, by: Principal, call: BulkRequest | Keyed[BulkRequest], *, shown: Confirmation | None = None
-    ) -> Job:
+    ) -> StartedJob:
         wanted = call.call if isinstance(call, Keyed) else call
         _expect(by, needs_of(wanted.arguments()))
         wanted.expect_valid()
+        try:
+            return await self._start(by, call, wanted, shown)
+        except Aborted:
+            if not isinstance(call, Keyed):
+                raise
+            # Most likely the same request, sent twice at once, was faster: its operation is there now.
+            return await self._start(by, call, wanted, shown)
+
+    async def _start(
+        self, by: Principal, call: BulkRequest | Keyed[BulkRequest], wanted: BulkRequest, shown: Confirmation | None
+    ) -> StartedJob:
         id_ = JobId(call.key.order_id if isinstance(call, Keyed) else self._new_id())
         async with self._unit_of_work.reading() as tx:
             if (started := await _started(tx, id_, wanted)) is not None:
-                return started
+                return StartedJob(started, replayed=True)
             found = await measure(tx, wanted.only)
         found.expect(shown or Confirmation())
         caller = caller_of(by)
@@ -122,14 +135,14 @@ class StartBulk:
             # that was started since, by the same request sent twice at once, are then those of a job that is found.
             left = [name for name in (CHOSEN, ITEMS) if await tx.files.get(job.id, name) is not None]
             if (started := await _started(tx, id_, wanted)) is not None:
-                return started
+                return StartedJob(started, replayed=True)
             for name in left:
                 await tx.files.remove(job.id, name)
             await tx.jobs.add_many([job])
             # Of two transactions that have both got here, one is aborted.
             await tx.files.append(StoredFile(job_id=job.id, name=CHOSEN), json.dumps(found.ids).encode(), {})
             await tx.audit.add_many([_entry(by, "started", job, self._now(), noted, wanted.reason)])
-        return job
+        return StartedJob(job)
 
 
 async def _started(tx: Transaction, id_: JobId, wanted: BulkRequest) -> Job | None:

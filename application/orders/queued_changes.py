@@ -41,10 +41,14 @@ _LONGEST_REASON: Final = 2000
 
 @frozen
 class ChangeQueued:
-    """A change that is made once its order is recorded. `order` is as it is known now."""
+    """A change that is made once its order is recorded. `order` is as it is known now.
+
+    `replayed` is set if an earlier request under the same key has asked for it.
+    """
 
     order: Order
     job: Job
+    replayed: bool = False
 
 
 class EarlierChangeWaits(NotDone):
@@ -114,7 +118,7 @@ class QueueChanges(Generic[C, R]):
                         order_id=order.id,
                         now=now,
                     )
-                    outcomes.append(ChangeQueued(order, job))
+                    outcomes.append(ChangeQueued(order, job, replayed=id_ in waiting))
             await tx.jobs.add_many([each.job for each in outcomes if isinstance(each, ChangeQueued)])
             kept = await tx.jobs.get_many({each.job.id for each in outcomes if isinstance(each, ChangeQueued)})
         return [_as_kept(each, kept) if isinstance(each, ChangeQueued) else each for each in outcomes]

@@ -11,7 +11,7 @@ from attrs import field, frozen
 from application.access.audit import caller_of
 from application.access.principal import Principal
 from application.execution.idempotency import Keyed
-from application.jobs.add_job import AddJob, with_arguments
+from application.jobs.add_job import AddJob, StartedJob, with_arguments
 from application.jobs.kinds import RECOVER_WEBHOOKS
 from application.jobs.kinds import Progress as JobProgress
 from application.ports.audit import AuditEntry
@@ -168,14 +168,14 @@ class StartRecovery:
     _add_job: AddJob
     _now: Clock
 
-    async def __call__(self, by: Principal, call: RecoverRequest | Keyed[RecoverRequest]) -> Job:
+    async def __call__(self, by: Principal, call: RecoverRequest | Keyed[RecoverRequest]) -> StartedJob:
         wanted = call.call if isinstance(call, Keyed) else call
         wanted.expect_valid()
         async with self._unit_of_work() as tx:
             endpoint, arguments = await locked(tx, wanted.endpoint_id), wanted.arguments()
-            job, is_new = await self._add_job.within(tx, by, RECOVER_WEBHOOKS, with_arguments(call, arguments))
-            if not is_new:
-                return job
+            started = await self._add_job.within(tx, by, RECOVER_WEBHOOKS, with_arguments(call, arguments))
+            if started.replayed:
+                return started
             if not endpoint.is_served:
                 raise IllegalTransition("the endpoint is disabled: enable it first")
             await end_rest(tx, endpoint.id)
@@ -184,10 +184,10 @@ class StartRecovery:
                 by=caller_of(by),
                 action="webhook_endpoint.recovered",
                 subject=f"webhook_endpoint {endpoint.id}",
-                after=arguments | {"job_id": str(job.id)},
+                after=arguments | {"job_id": str(started.id)},
             )
             await tx.audit.add_many([entry])
-        return job
+        return started
 
 
 @frozen

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from hashlib import sha256
+from http import HTTPStatus
 from typing import Final, TypeVar, cast
 
 import msgspec
@@ -12,13 +13,16 @@ from werkzeug.datastructures import Headers
 from adapters.codecs.plain import plain
 from application.execution.idempotency import Keyed, Replayed
 from application.intake.queue_orders import Queued
+from application.jobs.add_job import StartedJob
 from application.ports.idempotency import IdempotencyKey
 from domain.errors import DomainError
 from domain.orders.order import Order
+from entrypoints.http.bodies.jobs import JobAcceptedBody
 from entrypoints.http.decoding import read_body
 from entrypoints.http.headers import KEY_HEADERS
+from entrypoints.http.prefix import here
 from entrypoints.http.refusals import InvalidRequest, in_body, in_header
-from entrypoints.http.replies import Reply
+from entrypoints.http.replies import Reply, reply
 
 REPLAYED: Final = "Idempotent-Replayed"
 
@@ -95,10 +99,17 @@ def answered(outcome: T | Replayed, reply_of: Callable[[T], Reply]) -> Reply:
 
 def queued(outcome: Queued, reply_of: Callable[[Order], Reply]) -> Reply:
     """Return the response for an order that is not recorded yet, marked as in `answered` if it is replayed."""
-    reply = reply_of(outcome.order)
-    return replayed(reply) if outcome.replayed else reply
+    first = reply_of(outcome.order)
+    return replayed(first) if outcome.replayed else first
 
 
-def replayed(reply: Reply) -> Reply:
-    reply.headers[REPLAYED] = "true"
-    return reply
+def started(outcome: StartedJob, place: str) -> Reply:
+    """Return the response for a job, of which `place` with its id tells more, marked as in `answered` if replayed."""
+    first = reply(JobAcceptedBody(outcome.id), HTTPStatus.ACCEPTED, ("Location", here(f"{place}/{outcome.id}")))
+    return replayed(first) if outcome.replayed else first
+
+
+def replayed(first: Reply) -> Reply:
+    """Return the response as one that was given before."""
+    first.headers[REPLAYED] = "true"
+    return first

@@ -94,7 +94,8 @@ async def test_one_key_is_one_operation_whatever_is_there_when_it_is_sent_again(
         assert (await start(ANA, under(wanted), shown=sent)).id == first.id
     # With another API key, which a client may have got meanwhile, and from another address.
     again = await start(the_system("ana's next key"), under(wanted), shown=shown)
-    assert (again.id, again.arguments["by"]["key_id"]) == (first.id, "ana")
+    assert (again.id, again.job.arguments["by"]["key_id"]) == (first.id, "ana")
+    assert (first.replayed, again.replayed) == (False, True)
     assert (await operations(unit_of_work), await begun(unit_of_work)) == ([first.id], 1)
     # Without a key, and under another one, it is another operation, and what is there now is to be confirmed.
     for call in (wanted, under(wanted, IdempotencyKey("bulk", "tuesday"))):
@@ -162,17 +163,26 @@ async def test_a_key_that_is_used_many_times_at_once_starts_one_operation(
 ) -> None:
     start, wanted = starting(unit_of_work), BulkRequest(act="retry", only=ChosenOrders(ids=(placed[0].id,)))
 
-    async def insist() -> JobId:
-        while True:
-            try:
-                return (await start(ANA, under(wanted))).id
-            except Aborted:
-                continue
-
     async with asyncio.timeout(60):
-        started = await asyncio.gather(*(insist() for _ in range(8)))
-    assert len(set(started)) == 1
-    assert (await operations(unit_of_work), await begun(unit_of_work)) == (started[:1], 1)
+        started = await asyncio.gather(*(start(ANA, under(wanted)) for _ in range(8)))
+    [id_] = {each.id for each in started}
+    assert [each.replayed for each in started].count(False) == 1
+    assert (await operations(unit_of_work), await begun(unit_of_work)) == ([id_], 1)
+
+
+async def test_whoever_is_aborted_by_the_same_request_tries_again_under_the_key(
+    unit_of_work: UnitOfWork, placed: Sequence[Order]
+) -> None:
+    unsteady = UnsteadyUnitOfWork(unit_of_work)
+    wanted = BulkRequest(act="retry", only=ChosenOrders(ids=(placed[0].id,)))
+    aborted = Trouble(Aborted("another transaction was faster"))
+    unsteady.to_come += [aborted]
+    job = await starting(unsteady)(ANA, under(wanted))
+    assert (await operations(unit_of_work), await begun(unit_of_work)) == ([job.id], 1)
+    # Without a key nobody knows whether it is the same one.
+    unsteady.to_come += [aborted]
+    with pytest.raises(Aborted):
+        await starting(unsteady)(ANA, wanted)
 
 
 async def test_a_key_outlives_its_operation_and_then_starts_another(
@@ -182,14 +192,14 @@ async def test_a_key_outlives_its_operation_and_then_starts_another(
         starting(unit_of_work),
         BulkRequest(act="cancel", only=ChosenOrders(ids=(placed[0].id,)), reason="x"),
     )
-    job = await run(unit_of_work, await start(ANA, under(wanted)))
+    job = await run(unit_of_work, (await start(ANA, under(wanted))).job)
     async with unit_of_work() as tx:
         [ended] = (await tx.jobs.get_many({job.id}, lock=True)).values()
         ended.complete(at=NOW, result=None)
         await tx.jobs.save_many([ended])
         assert await tx.jobs.remove_finished(NOW.replace(year=NOW.year + 1), limit=9) == 1
     # The files of the job are kept for another time.
-    assert await told(unit_of_work, await run(unit_of_work, await start(ANA, under(wanted)))) == {
+    assert await told(unit_of_work, await run(unit_of_work, (await start(ANA, under(wanted))).job)) == {
         str(placed[0].id): ("skipped", "it is as it was asked for already")
     }
 
@@ -276,7 +286,8 @@ async def test_an_order_that_can_not_be_read_costs_no_other(sql_engine: AsyncEng
         await connection.execute(update(order_items).where(order_items.c.order_id == bad).values(quantity=77))
     seen = await MeasureBulk(unit_of_work)(ANA, cancel(status=["PENDING"]))
     shown = Confirmation(seen.count, seen.digest)
-    job = await run(unit_of_work, await starting(unit_of_work)(ANA, cancel(status=["PENDING"]), shown=shown))
+    started = await starting(unit_of_work)(ANA, cancel(status=["PENDING"]), shown=shown)
+    job = await run(unit_of_work, started.job)
     results = await told(unit_of_work, job)
     outcome, reason = results.pop(str(bad))
     assert (outcome, str(bad) in reason, "not the sum of its lines" in reason) == ("failed", True, True)
@@ -307,6 +318,7 @@ async def test_a_message_whose_order_can_not_be_read_ends_no_replay(sql_engine: 
     async with sql_engine.begin() as connection:
         broken = update(order_items).where(order_items.c.order_id == bad.event.order_id).values(quantity=77)
         await connection.execute(broken)
-    job = await run(unit_of_work, await starting(unit_of_work)(ANA, BulkRequest(act="replay", only=CauseFilter())))
+    started = await starting(unit_of_work)(ANA, BulkRequest(act="replay", only=CauseFilter()))
+    job = await run(unit_of_work, started.job)
     results = {id_: outcome for id_, (outcome, _) in (await told(unit_of_work, job)).items()}
     assert results == {letter.id: "open" if letter is bad else "done" for letter in letters}

@@ -156,7 +156,8 @@ async def test_a_job_whose_handler_reads_its_arguments_itself_is_understood() ->
     shop = Shop()
     await shop.sells()
     message, seed = (json.loads(golden("jobs", name)) for name in PLAIN)
-    posted, seeded = await shop.use_cases.post_message(SYSTEM, TEXT), await shop.use_cases.seed_orders(SYSTEM, 2)
+    posted = (await shop.use_cases.post_message(SYSTEM, TEXT)).job
+    seeded = (await shop.use_cases.seed_orders(SYSTEM, 2)).job
     assert (posted.arguments, seeded.arguments) == (message, seed)
     await StoreMessage(shop.unit_of_work)(evolve(posted, arguments=message), kinds.Progress())
     assert [

@@ -65,7 +65,7 @@ async def start(
     unit_of_work: UnitOfWork, wanted: ImportRequest, rows: Sequence[object], key: IdempotencyKey | None = None
 ) -> Job:
     content = b"".join(json.dumps(row).encode() + b"\n" for row in rows)
-    return await StartImport(unit_of_work, PARSERS, uuid7, now)(SYSTEM, wanted, parts(content), key=key)
+    return (await StartImport(unit_of_work, PARSERS, uuid7, now)(SYSTEM, wanted, parts(content), key=key)).job
 
 
 async def results(unit_of_work: UnitOfWork, job: Job, name: str = "results") -> list[dict[str, Any]]:

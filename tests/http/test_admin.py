@@ -77,6 +77,8 @@ async def test_the_same_request_under_the_same_key_is_one_job(browser: Browser) 
     first = await browser.post("/admin/seed", {"count": 3}, key="a")
     assert (await browser.post("/admin/seed", {"count": 3}, key="a")).body == first.body
     assert (await browser.post("/admin/seed", {"count": 4}, key="a")).code == "idempotency_key_reused"
+    [entry] = (await browser.get(f"/audit?subject=job%20{first.body['job_id']}")).body["items"]
+    assert (entry["action"], entry["key_id"], entry["after"]) == ("seed.started", "anybody", {"count": 3})
 
 
 EMPTY = {"confirm": "holdfast"}

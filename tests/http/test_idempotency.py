@@ -1,18 +1,23 @@
 import json
+import re
 from collections.abc import Sequence
 from uuid import UUID
 
 import pytest
 from attrs import evolve
+from quart import Quart
 
 from application.assembly.use_cases import UseCases
 from application.errors import Aborted, Unavailable
 from application.execution.idempotency import KeyInFlight
 from domain.ids import OrderId
 from domain.orders.order import Order
+from entrypoints.http.headers import IDEMPOTENCY_KEY
+from entrypoints.http.routes.route import Route
 from tests.http.browser import Answer, Browser, app_over
 from tests.unit.shop import Shop
 from tests.unit.unsteady import Trouble
+from tests.unit.webhooks import Webhooks
 
 ORDER = {"user_id": 1, "items": [{"product_id": 1, "quantity": 2}]}
 
@@ -37,6 +42,49 @@ async def test_a_repeated_request_gets_the_stored_response_and_is_told_so(shop: 
     assert again.headers["Location"] == f"/orders/{first.body['order_id']}"
     assert same(first, again)
     assert len(shop.store.orders) == 1
+
+
+# What is asked for at each address that takes a key. `{order}` and `{endpoint}` are there.
+UNDER_A_KEY: dict[str, bytes] = {
+    "/orders": json.dumps(ORDER).encode(),
+    "/orders/{order}/pay": b"",
+    "/orders/{order}/messages": b'{"content": "Where is it?"}',
+    "/products": b'{"name": "Ink", "price": 399, "currency": "EUR"}',
+    "/products/1/stock": b'{"delta": 2, "reason": "delivery"}',
+    "/carts/1/order": b"",
+    "/messages": b'{"content": "Hello"}',
+    "/exports": b'{"what": "orders"}',
+    "/imports?what=products": b'{"name": "Pen", "price": 1, "currency": "EUR", "sku": "P"}\n',
+    "/admin/seed": b'{"count": 1}',
+    "/bulk-operations": b'{"act": "cancel", "orders": {"user_id": 1}, "reason": "x"}',
+    "/webhook-endpoints/{endpoint}/recover": b'{"since": "2026-01-01T00:00:00Z"}',
+}
+
+
+async def test_every_address_that_takes_a_key_says_when_it_answers_again(
+    shop: Shop, browser: Browser, app: Quart
+) -> None:
+    routes: list[Route] = list(app.routes.values())  # type: ignore[attr-defined]
+    taking = {re.sub(r"<\w+>", "", r.path) for r in routes if IDEMPOTENCY_KEY in r.honours and r.wording is None}
+    assert {re.sub(r"\?.*|{\w+}|\b1\b", "", path) for path in UNDER_A_KEY} == taking
+    named = {
+        "order": str((await shop.order((await shop.sells(), 1))).id),
+        "endpoint": str(await Webhooks(shop).add()),
+    }
+    assert (await browser.send("PUT", "/carts/1/items/1", b'{"quantity": 1}')).status == 200
+    for address, body in UNDER_A_KEY.items():
+        path = address.format(**named)
+        type_ = "application/x-ndjson" if path.startswith("/imports") else "application/json"
+        first, again, third = [
+            await browser.send("POST", path, body, content_type=type_, keys=[f"monday {path}"]) for _ in range(3)
+        ]
+        assert first.status in {200, 201, 202}, (path, first.body)
+        assert "Idempotent-Replayed" not in first.headers, path
+        for other in (again, third):
+            assert other.headers.get("Idempotent-Replayed") == "true", path
+            assert same(first, other), path
+        fresh = await browser.send("POST", path, body, content_type=type_, keys=[f"tuesday {path}"])
+        assert "Idempotent-Replayed" not in fresh.headers, path
 
 
 async def test_the_answer_is_the_first_one_though_the_order_has_gone_on(shop: Shop, browser: Browser) -> None:

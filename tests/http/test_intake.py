@@ -204,6 +204,8 @@ async def test_a_payment_that_had_to_wait_is_made_under_the_same_key(intakes: In
     waiting, again = [await browser.post(f"{address}/pay", {}, key="tuesday") for _ in range(2)]
     assert (waiting.status, again.status) == (202, 202)
     assert waiting.body == again.body
+    assert "Idempotent-Replayed" not in waiting.headers
+    assert again.headers["Idempotent-Replayed"] == "true"
     await intakes.work_off()
     while not await intakes.auto.run_jobs():
         pass

@@ -154,7 +154,7 @@ async def test_a_customer_reaches_its_own_orders_alone(shop: Shop, browser: Brow
     assert (await use_cases.get_job(owner, job_id)).id == job_id
     assert (await use_cases.get_job(owner, JobId(order_id))).order_id == order_id
     assert len(await use_cases.list_messages(owner, order_id=order_id, **page)) == 1
-    assert (await use_cases.post_message(owner, "mine", order_id=order_id)).order_id == order_id
+    assert (await use_cases.post_message(owner, "mine", order_id=order_id)).job.order_id == order_id
 
     for by, id_ in ((stranger, job_id), (stranger, JobId(order_id)), (stranger, general), (owner, general)):
         with pytest.raises(UnknownJob):

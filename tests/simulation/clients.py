@@ -24,6 +24,7 @@ from application.intake.order_request import OrderRequest, RequestedItem
 from application.intake.place_order import is_of_the_moment
 from application.intake.queue_orders import Queued
 from application.intake.unrecorded import NotYetRecorded
+from application.jobs.add_job import StartedJob
 from application.operations.bulk import BulkRequest, ChosenOrders
 from application.orders.change_details import DetailsChange
 from application.orders.queued_changes import ChangeQueued
@@ -370,7 +371,7 @@ class Client:
         about = self._chance.choice(self._mine) if self._mine and self._chance.random() < 0.5 else None
         for _ in range(3):
             answer = await self._ask("say", lambda shop: shop.post_message(SYSTEM, call, order_id=about))
-            if isinstance(answer, Job):
+            if isinstance(answer, StartedJob):
                 self._diary.said[content] = answer.id
                 await self._follow(answer.id)
                 return
@@ -380,7 +381,7 @@ class Client:
         """Ask for an export of all orders, and look at the job. Whether it has all is seen at the end."""
         wanted = ExportRequest(what="orders", format="ndjson")
         answer = await self._ask("export", lambda shop: shop.start_export(SYSTEM, wanted))
-        if isinstance(answer, Job):
+        if isinstance(answer, StartedJob):
             await self._follow(answer.id)
 
     async def _import(self) -> None:
@@ -399,7 +400,7 @@ class Client:
                 yield json.dumps(row).encode() + b"\n"
 
         answer = await self._ask("import", lambda shop: shop.start_import(SYSTEM, wanted, parts()))
-        if isinstance(answer, Job):
+        if isinstance(answer, StartedJob):
             self._diary.imported[name] = (len(rows), answer.id)
             await self._follow(answer.id)
 
@@ -413,7 +414,7 @@ class Client:
         # Until there is an answer, and now and then once more: under its key it is one operation.
         for _ in range(8):
             answer = await self._ask("decide", lambda shop: shop.start_bulk(SYSTEM, call))
-            if isinstance(answer, Job):
+            if isinstance(answer, StartedJob):
                 self._diary.operations[call.key].add(answer.id)
                 if self._chance.random() < _IS_SATISFIED:
                     break
@@ -421,7 +422,7 @@ class Client:
         pending = BulkRequest(act="cancel", only=ChosenOrders(only={"status": ["PENDING"]}))
         await self._ask("count orders", lambda shop: shop.measure_bulk(SYSTEM, pending))
         await self._ask("list operations", lambda shop: shop.list_bulk(SYSTEM, limit=5))
-        if isinstance(answer, Job):
+        if isinstance(answer, StartedJob):
             await self._follow(answer.id)
 
     async def _check(self) -> None:

@@ -12,9 +12,9 @@ from werkzeug.exceptions import UnsupportedMediaType
 
 from application.access.principal import Forbidden
 from application.execution.idempotency import Keyed, KeyReused
+from application.jobs.add_job import StartedJob
 from application.ports.idempotency import IdempotencyKey
 from domain.ids import JobId
-from domain.jobs.job import Job
 from entrypoints.http import query
 from entrypoints.http.decoding import read_body
 from entrypoints.http.field_errors import UNPRINTABLE
@@ -87,7 +87,7 @@ async def form_pairs() -> list[tuple[str, str]]:
 
 
 async def start_once(
-    start: Callable[[T | Keyed[T]], Awaitable[Job]], wanted: T, sent: Mapping[str, str]
+    start: Callable[[T | Keyed[T]], Awaitable[StartedJob]], wanted: T, sent: Mapping[str, str]
 ) -> tuple[JobId, bool]:
     """Start a job under the key of its form: a form that is sent again starts no second one.
 

@@ -9,11 +9,9 @@ from application.access.scopes import Scope
 from application.assembly.use_cases import UseCases
 from entrypoints.http import examples
 from entrypoints.http.bodies.admin import ResetBody, ResetDoneBody, SeedBody
-from entrypoints.http.bodies.jobs import JobAcceptedBody
 from entrypoints.http.decoding import read_json
 from entrypoints.http.headers import IDEMPOTENCY_KEY
-from entrypoints.http.idempotency import keyed
-from entrypoints.http.prefix import here
+from entrypoints.http.idempotency import keyed, started
 from entrypoints.http.replies import Reply, reply
 from entrypoints.http.routes.route import Route
 
@@ -55,8 +53,7 @@ class _Handlers:
 
     async def seed(self, by: Principal) -> Reply:
         call = await keyed((await read_json(_SEED)).count, scope="seed")
-        job = await self._use_cases.seed_orders(by, call)
-        return reply(JobAcceptedBody(job.id), HTTPStatus.ACCEPTED, ("Location", here(f"/jobs/{job.id}")))
+        return started(await self._use_cases.seed_orders(by, call), "/jobs")
 
     async def reset(self, by: Principal) -> Reply:
         return reply(ResetDoneBody(await self._use_cases.reset_shop(by, (await read_json(_RESET)).confirm)))

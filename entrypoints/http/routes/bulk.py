@@ -13,15 +13,13 @@ from application.operations.bulk_operations import BulkOperation
 from application.ports.rows import NDJSON
 from entrypoints.http import examples, query
 from entrypoints.http.bodies.bulk import BulkBody, BulksBody, MeasuredBody, StartBulkBody
-from entrypoints.http.bodies.jobs import JobAcceptedBody
 from entrypoints.http.cursors import Cursors
 from entrypoints.http.decoding import read_json
 from entrypoints.http.downloads import ANSWERS, HONOURS, MEDIA_TYPES, REFUSALS, file_reply
 from entrypoints.http.headers import IDEMPOTENCY_KEY
-from entrypoints.http.idempotency import keyed
+from entrypoints.http.idempotency import keyed, started
 from entrypoints.http.ids import job_id_of
 from entrypoints.http.links import next_page
-from entrypoints.http.prefix import here
 from entrypoints.http.replies import Reply, reply
 from entrypoints.http.routes.route import Route
 
@@ -96,9 +94,7 @@ class _Handlers:
         call = await keyed(wanted, scope="bulk")
         if body.dry_run:
             return reply(MeasuredBody.of(await self._use_cases.measure_bulk(by, wanted)))
-        job = await self._use_cases.start_bulk(by, call, shown=body.shown)
-        place = here(f"/bulk-operations/{job.id}")
-        return reply(JobAcceptedBody(job.id), HTTPStatus.ACCEPTED, ("Location", place))
+        return started(await self._use_cases.start_bulk(by, call, shown=body.shown), "/bulk-operations")
 
     async def page(self, by: Principal) -> Reply:
         found, following = await bulk_page(self._use_cases, self._cursors, by, _PAGE)

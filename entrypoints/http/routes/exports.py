@@ -9,14 +9,12 @@ from application.access.scopes import Scope
 from application.assembly.use_cases import UseCases
 from entrypoints.http import examples
 from entrypoints.http.bodies.exports import ExportBody
-from entrypoints.http.bodies.jobs import JobAcceptedBody
 from entrypoints.http.decoding import read_json
 from entrypoints.http.downloads import ANSWERS, HONOURS, MEDIA_TYPES, REFUSALS, file_reply
 from entrypoints.http.headers import IDEMPOTENCY_KEY
-from entrypoints.http.idempotency import keyed
+from entrypoints.http.idempotency import keyed, started
 from entrypoints.http.ids import job_id_of
-from entrypoints.http.prefix import here
-from entrypoints.http.replies import Reply, reply
+from entrypoints.http.replies import Reply
 from entrypoints.http.routes.route import Route
 
 _KEY: Final = frozenset({IDEMPOTENCY_KEY})
@@ -57,8 +55,7 @@ class _Handlers:
 
     async def start(self, by: Principal) -> Reply:
         call = await keyed((await read_json(_EXPORT)).to_request(), scope="export")
-        job = await self._use_cases.start_export(by, call)
-        return reply(JobAcceptedBody(job.id), HTTPStatus.ACCEPTED, ("Location", here(f"/jobs/{job.id}")))
+        return started(await self._use_cases.start_export(by, call), "/jobs")
 
     async def get(self, job_id: str, by: Principal) -> Reply:
         export = await self._use_cases.get_export(by, job_id_of(job_id))

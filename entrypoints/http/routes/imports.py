@@ -11,13 +11,11 @@ from application.ports.idempotency import IdempotencyKey
 from application.ports.rows import NDJSON, Format
 from entrypoints.http import examples, query
 from entrypoints.http.bodies.imports import ImportBody
-from entrypoints.http.bodies.jobs import JobAcceptedBody
 from entrypoints.http.decoding import expect_file
 from entrypoints.http.downloads import ANSWERS, HONOURS, MEDIA_TYPES, REFUSALS, file_reply
 from entrypoints.http.headers import IDEMPOTENCY_KEY
-from entrypoints.http.idempotency import key_in
+from entrypoints.http.idempotency import key_in, started
 from entrypoints.http.ids import job_id_of
-from entrypoints.http.prefix import here
 from entrypoints.http.refusals import InvalidRequest, in_query
 from entrypoints.http.replies import Reply, reply
 from entrypoints.http.routes.route import Route
@@ -74,13 +72,13 @@ class _Handlers:
     async def start(self, by: Principal) -> Reply:
         wanted = _wanted()
         key = key_in(request.headers)
-        job = await self._use_cases.start_import(
+        begun = await self._use_cases.start_import(
             by,
             wanted,
             read_parts(self._max_import),
             key=None if key is None else IdempotencyKey("import", key),
         )
-        return reply(JobAcceptedBody(job.id), HTTPStatus.ACCEPTED, ("Location", here(f"/imports/{job.id}")))
+        return started(begun, "/imports")
 
     async def get(self, by: Principal, job_id: str) -> Reply:
         return reply(ImportBody.of(await self._use_cases.get_import(by, job_id_of(job_id))))

@@ -10,16 +10,14 @@ from application.access.scopes import Scope
 from application.assembly.use_cases import UseCases
 from domain.ids import OrderId
 from entrypoints.http import examples, query
-from entrypoints.http.bodies.jobs import JobAcceptedBody
 from entrypoints.http.bodies.messages import MessageBody, MessageContentBody, MessagesBody
 from entrypoints.http.cursors import Cursors
 from entrypoints.http.decoding import read_json
 from entrypoints.http.headers import IDEMPOTENCY_KEY
-from entrypoints.http.idempotency import keyed
+from entrypoints.http.idempotency import keyed, started
 from entrypoints.http.ids import order_id_of
 from entrypoints.http.links import next_page
 from entrypoints.http.pages import page_of
-from entrypoints.http.prefix import here
 from entrypoints.http.replies import Reply, reply
 from entrypoints.http.routes.route import Route
 
@@ -83,8 +81,7 @@ class _Handlers:
         about = _order_id(order_id)
         content = (await read_json(_CONTENT)).content
         call = await keyed(content, scope=f"message {about or 'in general'}")
-        job = await self._use_cases.post_message(by, call, order_id=about)
-        return reply(JobAcceptedBody(job.id), HTTPStatus.ACCEPTED, ("Location", here(f"/jobs/{job.id}")))
+        return started(await self._use_cases.post_message(by, call, order_id=about), "/jobs")
 
     async def page(self, by: Principal, order_id: str | None = None) -> Reply:
         about = _order_id(order_id)

@@ -43,7 +43,7 @@ from entrypoints.http.cursors import Cursors
 from entrypoints.http.decoding import read_json, read_json_if_any
 from entrypoints.http.filters import order_filter
 from entrypoints.http.headers import IDEMPOTENCY_KEY
-from entrypoints.http.idempotency import answered, keyed, queued
+from entrypoints.http.idempotency import answered, keyed, queued, replayed
 from entrypoints.http.ids import order_id_of
 from entrypoints.http.links import next_page
 from entrypoints.http.order_details import ChangeDetailsBody
@@ -356,7 +356,8 @@ def _changing(queued: ChangeQueued) -> Reply:
     """The response for a change that is made once its order is recorded: the order as it is, and the job."""
     body = replace(OrderBody.of(queued.order), job_id=queued.job.id)
     location = here(f"/jobs/{queued.job.id}")
-    return reply(body, HTTPStatus.ACCEPTED, ("ETag", etag_of(queued.order)), ("Location", location))
+    first = reply(body, HTTPStatus.ACCEPTED, ("ETag", etag_of(queued.order)), ("Location", location))
+    return replayed(first) if queued.replayed else first
 
 
 def _accepted_until(reached: Collection[OrderStatus], order: Order | ChangeQueued) -> Reply:

@@ -11,7 +11,6 @@ from application.access.scopes import Scope
 from application.assembly.use_cases import UseCases
 from application.ports.webhook_store import DeliveryFilter
 from entrypoints.http import examples, query
-from entrypoints.http.bodies.jobs import JobAcceptedBody
 from entrypoints.http.bodies.webhooks import (
     AttemptBody,
     ChangeEndpointBody,
@@ -30,7 +29,7 @@ from entrypoints.http.bodies.webhooks import (
 from entrypoints.http.cursors import Cursors
 from entrypoints.http.decoding import read_json, read_json_if_any
 from entrypoints.http.headers import IDEMPOTENCY_KEY
-from entrypoints.http.idempotency import keyed
+from entrypoints.http.idempotency import keyed, started
 from entrypoints.http.ids import delivery_id_of, endpoint_id_of
 from entrypoints.http.links import next_page
 from entrypoints.http.moments import overlap_in
@@ -249,8 +248,8 @@ class _Handlers:
 
     async def recover(self, endpoint_id: str, by: Principal) -> Reply:
         id_, body = endpoint_id_of(endpoint_id), await read_json(_RECOVER)
-        job = await self._use_cases.start_recovery(by, await keyed(body.to_request(id_), scope=f"recover {id_}"))
-        return reply(JobAcceptedBody(job.id), HTTPStatus.ACCEPTED, ("Location", here(f"/jobs/{job.id}")))
+        call = await keyed(body.to_request(id_), scope=f"recover {id_}")
+        return started(await self._use_cases.start_recovery(by, call), "/jobs")
 
     async def deliveries(self, endpoint_id: str, by: Principal) -> Reply:
         id_, wanted = endpoint_id_of(endpoint_id), query.parameters(request.query_string, _DELIVERIES)

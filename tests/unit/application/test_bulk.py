@@ -66,7 +66,8 @@ async def start(shop: Shop, act: Act = "replay", *, count: int | None = None, **
     """An operation that a worker has begun."""
     wanted = BulkRequest(act=act, only=CauseFilter(**only), reason="mended")
     starting = StartBulk(shop.unit_of_work, shop.new_id, shop.clock)
-    return await begun(shop, await starting(ANA, wanted, shown=await shown(shop, wanted, count)))
+    started = await starting(ANA, wanted, shown=await shown(shop, wanted, count))
+    return await begun(shop, started.job)
 
 
 async def shown(shop: Shop, wanted: BulkRequest, count: int | None) -> Confirmation:

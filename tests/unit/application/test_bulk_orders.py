@@ -38,7 +38,8 @@ async def start(shop: Shop, act: Act, *ids: OrderId, count: int | None = None, b
     """An operation that a worker has begun."""
     wanted = BulkRequest(act=act, only=ChosenOrders(ids=ids, only=only), reason="a wrong price")
     starting = StartBulk(shop.unit_of_work, shop.new_id, shop.clock)
-    return await begun(shop, await starting(by, wanted, shown=await shown(shop, wanted, count)))
+    started = await starting(by, wanted, shown=await shown(shop, wanted, count))
+    return await begun(shop, started.job)
 
 
 async def orders(shop: Shop, count: int) -> list[Order]:

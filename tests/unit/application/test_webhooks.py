@@ -661,7 +661,7 @@ async def test_what_is_recovered_arrives_in_its_order(webhooks: Webhooks) -> Non
 
 async def test_a_recovery_begins_with_the_earliest(webhooks: Webhooks) -> None:
     id_, shop = await missed(webhooks), webhooks.shop
-    job = await shop.use_cases.start_recovery(SYSTEM, RecoverRequest(endpoint_id=id_, since=NOW))
+    job = (await shop.use_cases.start_recovery(SYSTEM, RecoverRequest(endpoint_id=id_, since=NOW))).job
     shop.unsteady.to_come += [None, Trouble(Aborted("the process is gone"))]
     recover = RecoverDeliveries(shop.unsteady, batch=1)
     with pytest.raises(Aborted):
