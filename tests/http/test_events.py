@@ -16,6 +16,7 @@ from application.access.scopes import CUSTOMER_SCOPES
 from application.errors import Overloaded, Unavailable
 from application.feed.give_positions import PruneFeed
 from domain.ids import UserId
+from entrypoints.http.routes.events import QUIET
 from tests.http.browser import Browser, app_over
 from tests.unit.shop import Shop
 
@@ -40,10 +41,13 @@ class Stream:
     status: int = field(default=0, init=False)
     sent: dict[str, str] = field(factory=dict, init=False)
     body: bytes = field(default=b"", init=False)
+    # Whether it takes what is sent to it.
+    takes: asyncio.Event = field(factory=asyncio.Event, init=False)
     _task: "asyncio.Task[None]" = field(init=False)
     _news: asyncio.Event = field(factory=asyncio.Event, init=False)
 
     async def __aenter__(self) -> Self:
+        self.takes.set()
         path, _, query = self.path.partition("?")
         scope: dict[str, Any] = {
             "type": "http",
@@ -76,6 +80,7 @@ class Stream:
         else:
             self.body += message.get("body", b"")
         self._news.set()
+        await self.takes.wait()
 
     async def until(self, condition: Callable[[], object]) -> None:
         async with asyncio.timeout(PATIENCE):
@@ -257,6 +262,43 @@ async def test_streams_end_when_the_process_stops(shop: Shop, app: Quart) -> Non
         assert 2000 <= int(last.removeprefix("retry: ")) <= 5000
     async with Stream(app, "/events/stream") as stream:
         await stream.ended()
+
+
+async def test_a_stream_without_news_says_now_and_then_that_it_lives(
+    shop: Shop, app: Quart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert QUIET == 10.0
+    monkeypatch.setattr("entrypoints.http.routes.events.QUIET", 0.02)
+    monkeypatch.setattr("entrypoints.http.routes.events._LONGEST_WAIT", 0.01)
+    async with Stream(app, "/events/stream") as stream:
+        await stream.until(lambda: b"\n\n: no events\n\n: no events\n\n" in stream.body)
+        await sold(shop)
+        await stream.until(lambda: len(stream.events) == 4)
+    assert stream.positions == [1, 2, 3, 4]
+
+
+async def test_a_client_that_takes_nothing_is_cut_off_and_goes_on_without_gap(shop: Shop, app: Quart) -> None:
+    pen = await shop.sells(stock=1000)
+    quick, slow = Stream(app, "/events/stream"), Stream(app, "/events/stream")
+    async with quick, slow:
+        await quick.until(lambda: quick.body)
+        await slow.until(lambda: slow.body)
+        for ordered in (1, 61, 121, 181, 241, 301, 361):
+            while len(shop.store.orders) < ordered:
+                await shop.order((pen, 1))
+            await shop.use_cases.give_positions()
+            await quick.until(lambda ordered=ordered: len(quick.events) == ordered)
+            if ordered == 1:
+                await slow.until(lambda: slow.events)
+                slow.takes.clear()
+        slow.takes.set()
+        await slow.ended()
+    assert slow.body.endswith(b": the client was too slow, and can go on after the last event that it has read\n\n")
+    assert len(slow.events) < len(quick.events)
+    rest = f"/events/stream?max_events={len(quick.events) - len(slow.events)}"
+    async with Stream(app, rest, {"Last-Event-ID": slow.events[-1]["id"]}) as again:
+        await again.ended()
+    assert slow.positions + again.positions == quick.positions == list(range(1, 362))
 
 
 async def test_the_head_of_a_stream_has_no_body(app: Quart, shop: Shop) -> None:
