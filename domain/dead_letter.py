@@ -90,6 +90,7 @@ class DeadLetter:
         `ForeignMessage` or `IllegalTransition`. An accepted order is in no history yet, so nothing vouches for what a
         copy of it says: it is replayed as it came, and checked again when it is recorded.
         """
+        self._expect_undecided()
         event = instead or self.event
         if event is None:
             raise UnreadableMessage(
@@ -121,8 +122,11 @@ class DeadLetter:
     def _decide(self, decision: Decision, *, by: str, at: datetime) -> None:
         if not 1 <= len(by) <= _LONGEST_NAME:
             raise InvalidDecision(f"the name of the person who decides has 1 to {_LONGEST_NAME} characters")
+        self._expect_undecided()
+        self.decision, self.decided_by, self.decided_at = decision, by, at
+
+    def _expect_undecided(self) -> None:
         if self.decision is not None:
             raise IllegalTransition(
                 f"dead letter {self.id} was {self.decision.value} by {self.decided_by} at {self.decided_at}"
             )
-        self.decision, self.decided_by, self.decided_at = decision, by, at

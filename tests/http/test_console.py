@@ -689,6 +689,12 @@ async def test_a_provider_that_does_not_answer_is_told_of_at_the_top_of_now(shop
         ("/group?queue=refunds", False),
     ):
         assert ("a replay of many stops after" in await text_of(visitor, f"/console/dead-letters{path}")) == is_told
+    # And whoever looks at a bulk operation that waits for it.
+    for queue, is_told in (("payments", True), ("intake", False)):
+        shown = await text_of(visitor, f"/console/dead-letters/group?queue={queue}")
+        form = f"act=replay&queue={queue}&count=1&digest={digest_in(shown)}&reason="
+        started = await visitor.send("POST", "/console/bulk-operations", form)
+        assert ("What needs it waits" in await text_of(visitor, started.headers["Location"])) == is_told
 
     await shop.process_payment([request])
     assert "has not answered" not in await (await visitor.get("/console/now/numbers")).get_data(as_text=True)

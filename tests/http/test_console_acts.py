@@ -9,7 +9,7 @@ from application.access.principal import SYSTEM
 from domain.dead_letter import DeadMessage
 from domain.orders.status import OrderStatus
 from entrypoints.http.routes.route import Route
-from tests.http.test_console import ADDRESSES, NOWHERE, Visitor, app_for, digest_in, routes_of, text_of
+from tests.http.test_console import ADDRESSES, NOWHERE, ORIGIN, Visitor, app_for, digest_in, routes_of, text_of
 from tests.unit.builders import NOW
 from tests.unit.shop import Shop
 from tests.unit.webhooks import Webhooks
@@ -33,9 +33,13 @@ async def test_an_act_holds_for_the_version_that_was_shown(shop: Shop, ana: Visi
     assert f'action="{path}/{act}"' in await text_of(ana, path)
 
     for stale in (order.version - 1, order.version + 1):
-        response = await ana.send("POST", f"{path}/{act}", f"version={stale}")
+        response = await ana.send("POST", f"{path}/{act}", f"version={stale}", Referer=f"{ORIGIN}{path}?done=order-pay")
         assert response.status_code == 412
-        assert "read it, and decide again" in await response.get_data(as_text=True)
+        page = await response.get_data(as_text=True)
+        assert "<h1>It has changed since the page showed it</h1>" in page
+        assert f"Nothing was done: order {order.id} is at version {order.version}: read it, and decide again" in page
+        # The page from which it was asked for shows how it stands now.
+        assert f'<a class="button primary" href="{path}">' in page
     for version in ("", "version=", "version=x", "version=%D9%A3"):
         assert (await ana.send("POST", f"{path}/{act}", version)).status_code == 422
     assert await shop.now(order) == order
@@ -210,6 +214,32 @@ async def test_a_wrong_count_of_orders_does_nothing_and_keeps_the_reason(shop: S
         assert (response.status_code, "there are 1 of them now" in page) == (409, True)
         assert 'value="a wrong price"' in page
         assert "Cancel 1 order?" in page
+    assert shop.store.jobs == {}
+
+
+async def test_who_comes_second_is_told_that_nothing_was_done(shop: Shop, ana: Visitor) -> None:
+    """Two persons look at the same things. The first has decided, or cancelled, all before the second one acts."""
+    await set_aside(shop, b"1", b"2")
+    group = await text_of(ana, f"/console/dead-letters/group?{GROUP}")
+    order = await shop.order((await shop.sells(), 1))
+    many = await text_of(ana, "/console/orders/many?q=status:PENDING&act=cancel")
+    assert (await ana.send("POST", "/console/dead-letters/1/discard", "reason=forged")).status_code == 303
+    assert (await ana.send("POST", "/console/dead-letters/2/discard", "reason=forged")).status_code == 303
+    await shop.use_cases.cancel_order(SYSTEM, order.id)
+
+    there = f"{ORIGIN}/console/dead-letters/1"
+    for act in ("replay", "discard"):
+        response = await ana.send("POST", f"/console/dead-letters/1/{act}", "reason=noise", Referer=there)
+        assert response.status_code == 409
+        page = await response.get_data(as_text=True)
+        assert "Nothing was done: dead letter 1 was DISCARDED by " in page
+        assert '<a class="button primary" href="/console/dead-letters/1">' in page
+    for act, found in (("discard", group), ("replay", group), ("cancel", many)):
+        what = "q=status:PENDING&count=1" if act == "cancel" else f"{GROUP}&count=2"
+        form = f"act={act}&{what}&digest={digest_in(found)}&reason=noise"
+        response = await ana.send("POST", "/console/bulk-operations", form)
+        assert response.status_code == 409
+        assert "Nothing is done:" in await response.get_data(as_text=True)
     assert shop.store.jobs == {}
 
 

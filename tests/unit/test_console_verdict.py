@@ -50,6 +50,12 @@ def test_all_is_well_while_the_shop_works() -> None:
     [
         ({"servers": {"orders": False}}, "bad", "orders", "orders can't be taken"),
         ({"servers": {"payments": False, "missing": ("worker",)}}, "bad", "worker", "no worker is at work"),
+        (
+            {"servers": {"missing": ("consumer of payments",)}},
+            "bad",
+            "consumer of payments",
+            "consumer of payments does not answer",
+        ),
         ({"servers": {"payments": False, "missing": ("broker",)}}, "bad", "broker", "broker does not answer"),
         # Orders are taken and paid for without it.
         ({"servers": {"missing": ("cache",)}}, "wait", "cache", "cache does not answer"),
@@ -91,6 +97,12 @@ def test_of_orders_whose_requests_are_dead_letters_nobody_says_that_they_go_on_b
     waiting = evolve(facts(waiting={"dead_letters": 1}), silence=Part(ProviderSilence(since=NOW, failed_calls=2)))
     [silent] = [each.says for each in waiting.verdict().findings if each.about == "payment provider"]
     assert silent.endswith("go on by themselves when it answers, unless the request is a dead letter")
+
+
+def test_a_worker_that_is_missing_is_one_finding_and_not_one_of_each_of_its_queues() -> None:
+    missing = ("consumer of intake", "consumer of payments", "worker")
+    verdict = facts(servers={"payments": False, "missing": missing}).verdict()
+    assert [each.says for each in verdict.findings] == ["payments wait", "no worker is at work"]
 
 
 @pytest.mark.parametrize("part", ["waiting", "upkeep", "servers", "silence"])

@@ -155,7 +155,8 @@ class _ErrorPages:
         kind = kind_of(error)
         if kind.status is HTTPStatus.INTERNAL_SERVER_ERROR:
             _log.error("page failed", request=f"{request.method} {request.path}", exc_info=error)
-        is_unknown = kind.status is HTTPStatus.SERVICE_UNAVAILABLE and request.method in SAFE_METHODS
+        is_safe = request.method in SAFE_METHODS
+        is_unknown = kind.status is HTTPStatus.SERVICE_UNAVAILABLE and is_safe
         problem = problem_of(kind, error, request_id=request_id() or "")
         return self._kit.pages.page(
             "error.html",
@@ -165,6 +166,9 @@ class _ErrorPages:
             problem=problem,
             unknown_since=self._kit.parts.failed(request.path) if is_unknown else None,
             is_too_slow=isinstance(error, TimeoutError),
+            # Of an act that was refused. The page on which it was asked for shows how it stands now.
+            nothing_done=not is_safe and problem.status < HTTPStatus.INTERNAL_SERVER_ERROR,
+            before="" if is_safe else page_before(request),
         )
 
     def _to_sign_in(self) -> Response:

@@ -28,6 +28,8 @@ _OLD_CHECK: Final = timedelta(days=2)
 _FLOW: Final = "/console/flow"
 _STUCK: Final = "/console/orders?q=stuck:yes"
 _SERVERS: Final = "#servers-title"
+# What the names of those that consume the worker's queues begin with.
+_CONSUMERS: Final = "consumer of "
 
 
 @frozen
@@ -78,6 +80,12 @@ class Facts:
     def verdict(self) -> Verdict:
         return Verdict([*self._servers(), *self._waiting(), *self._upkeep(), *self._unknown()])
 
+    @property
+    def missing(self) -> Sequence[str]:
+        """The names of what is missing. Without a worker nobody consumes: that is one thing that is wrong."""
+        names = () if self.servers.value is None else self.servers.value.missing
+        return [name for name in names if WORKER not in names or not name.startswith(_CONSUMERS)]
+
     def _servers(self) -> Iterator[Finding]:
         servers, silence = self.servers.value, self.silence.value
         if servers is not None and not servers.orders:
@@ -86,7 +94,7 @@ class Facts:
             yield Finding("payments", "bad", "payments wait", _SERVERS)
         if silence is not None:
             yield Finding("payment provider", "bad", self._silence(silence), "/console/orders?q=status:PROCESSING")
-        for name in () if servers is None else servers.missing:
+        for name in self.missing:
             says = f"no {name} is at work" if name in {WORKER, RELAY} else f"{name} does not answer"
             yield Finding(name, "wait" if name == CACHE else "bad", says, _SERVERS)
 

@@ -18,6 +18,7 @@ from application.operations.bulk import (
     CountNotConfirmed,
 )
 from application.operations.bulk_operations import BulkOperation
+from application.ports.payments import ProviderSilence
 from domain.dead_letter_groups import CauseFilter
 from domain.jobs.job import FINISHED
 from entrypoints.http import query
@@ -25,7 +26,7 @@ from entrypoints.http.console.kit import Kit
 from entrypoints.http.console.order_choice import chosen_orders
 from entrypoints.http.console.pages import see_other
 from entrypoints.http.console.requests import RefusedAct, address, form_pairs, start_once
-from entrypoints.http.console.screens.dead_letters import group_page
+from entrypoints.http.console.screens.dead_letters import group_page, silence_of
 from entrypoints.http.console.screens.orders import many_page
 from entrypoints.http.ids import job_id_of, whole_number_of
 from entrypoints.http.refusals import InvalidRequest, in_body
@@ -36,6 +37,8 @@ from entrypoints.http.routes.route import Route
 _LIST: Final = {"cursor": query.cursor}
 # Of the results of an operation. The whole file can be downloaded from the API.
 _MOST_SHOWN: Final = 200
+# Acts whose outcomes are awaited.
+_AWAITED: Final[frozenset[Act]] = frozenset({"replay", "retry"})
 
 
 def bulk_operations_screens(kit: Kit) -> list[Route]:
@@ -87,16 +90,24 @@ class _Screens:
 
     async def one(self, job_id: str, by: Principal) -> Reply:
         operation = await self._kit.use_cases.get_bulk(by, job_id_of(job_id))
+        has_ended = operation.job.status in FINISHED
         return self._kit.pages.page(
             "bulk_operation.html",
             by,
             operation=operation,
             names=await self._kit.names_of(by, [operation.by]),
             on_orders=operation.request.act in ON_ORDERS,
-            has_ended=operation.job.status in FINISHED,
+            has_ended=has_ended,
+            silence=None if has_ended else await self._silence(by, operation.request),
             results=await self._results(by, operation),
             most_shown=_MOST_SHOWN,
         )
+
+    async def _silence(self, by: Principal, wanted: BulkRequest) -> ProviderSilence | None:
+        """Since when the provider has not answered, if the operation may wait for it."""
+        if wanted.act not in _AWAITED:
+            return None
+        return await silence_of(self._kit, by, wanted.only.queue if isinstance(wanted.only, CauseFilter) else None)
 
     async def stop(self, job_id: str, by: Principal) -> Reply:
         id_ = job_id_of(job_id)

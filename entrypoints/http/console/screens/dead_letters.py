@@ -121,7 +121,7 @@ class _Screens:
             copy=message if copy is None else copy.replace("\r\n", "\n"),
             is_copy=copy is not None,
             trial=trial,
-            silence=await _silence(self._kit, by, letter.consumer),
+            silence=await silence_of(self._kit, by, letter.consumer),
             may_discard=Scope.DEAD_LETTERS_DISCARD in by.scopes,
         )
 
@@ -147,13 +147,13 @@ async def group_page(
         measured=measured,
         refused=refused,
         running=await _running(kit, by, only),
-        silence=await _silence(kit, by, only.queue),
+        silence=await silence_of(kit, by, only.queue),
         query=_query(only),
         may_discard=Scope.DEAD_LETTERS_DISCARD in by.scopes,
     )
 
 
-async def _silence(kit: Kit, by: Principal, queue: str | None) -> ProviderSilence | None:
+async def silence_of(kit: Kit, by: Principal, queue: str | None) -> ProviderSilence | None:
     """Since when the provider has not answered, if the messages of the queue, or of all queues, may need it."""
     if queue == INTAKE.name or Scope.ORDERS_READ not in by.scopes:
         return None

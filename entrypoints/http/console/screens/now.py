@@ -54,10 +54,6 @@ class _Screen:
             ask("servers", self._kit.check_readiness()),
             ask("the payment provider", use.see_provider(by)),
         )
-        missing = () if servers.value is None else servers.value.missing
-        for name in self._kit.parts.failing("server "):
-            if name not in missing:
-                self._kit.parts.worked(f"server {name}")
         facts = Facts(
             waiting=waiting,
             upkeep=upkeep,
@@ -66,6 +62,9 @@ class _Screen:
             others={"accepted orders": accepted, "time to paid": paid},
             now=self._kit.now(),
         )
+        for name in self._kit.parts.failing("server "):
+            if name not in facts.missing:
+                self._kit.parts.worked(f"server {name}")
         points = "[]" if accepted.value is None else json.dumps(accepted.value.minutes)
         return {
             "accepted": accepted,
@@ -78,5 +77,5 @@ class _Screen:
             "points": points,
             "now": facts.now,
             "dead_after": DEAD_AFTER,
-            "missing_since": {name: self._kit.parts.failed(f"server {name}") for name in missing},
+            "missing_since": {name: self._kit.parts.failed(f"server {name}") for name in facts.missing},
         }
