@@ -100,7 +100,7 @@ class SendWebhooks:
             self._running[id_] = task
             if begun.plan.progress.is_suspect:
                 self._suspects.add(id_)
-            task.add_done_callback(partial(self._take, id_))
+            task.add_done_callback(partial(self._take, begun.plan.endpoint))
         ended, self._ended = self._ended, []
         return ended
 
@@ -115,15 +115,15 @@ class SendWebhooks:
         async with self._unit_of_work() as tx:
             await tx.webhook_progress.release(by=self._sender)
 
-    def _take(self, id_: EndpointId, done: "asyncio.Task[Ended]") -> None:
-        self._running.pop(id_, None)
-        self._suspects.discard(id_)
+    def _take(self, endpoint: Endpoint, done: "asyncio.Task[Ended]") -> None:
+        self._running.pop(endpoint.id, None)
+        self._suspects.discard(endpoint.id)
         if not done.cancelled():
             error = done.exception()
             if error is None:
                 self._ended.append(done.result())
             elif isinstance(error, Exception):
-                self._ended.append(Ended(id_, error=error))
+                self._ended.append(Ended(endpoint, error=error))
         # There may be more to do for it.
         self.wake()
 
@@ -179,7 +179,7 @@ class SendWebhooks:
             except Trouble as trouble:
                 # What was sent and is not recorded would be sent once more. So a short outage is waited for.
                 if attempt == _ATTEMPTS_TO_RECORD:
-                    return Ended(begun.plan.endpoint.id, error=trouble)
+                    return Ended(begun.plan.endpoint, error=trouble)
                 await asyncio.sleep(_PAUSE)
         raise AssertionError("unreachable")
 
@@ -228,42 +228,18 @@ class SendWebhooks:
 async def _plans(tx: Transaction, taken: Sequence[Progress], now: datetime) -> tuple[list[Plan], list[Ended]]:
     """Plan each round. An endpoint of which something can't be read ends with the error, and holds up no other."""
     pages = _Pages(tx, await tx.feed.bounds())
-    endpoints, failed = await _endpoints(tx, [progress.endpoint_id for progress in taken])
+    endpoints = await tx.webhook_endpoints.get_many({progress.endpoint_id for progress in taken})
     plans: list[Plan] = []
+    failed: list[Ended] = []
     for progress in taken:
-        if (endpoint := endpoints.get(progress.endpoint_id)) is None:
-            continue
+        endpoint = endpoints[progress.endpoint_id]
         try:
             plans.append(await _plan(tx, endpoint, progress, now, pages))
         except Exception as error:
-            if _is_of_all(error):
+            if isinstance(error, Trouble) and not isinstance(error, LaterRelease):
                 raise
-            failed.append(Ended(endpoint.id, error=error))
+            failed.append(Ended(endpoint, error=error))
     return plans, failed
-
-
-async def _endpoints(tx: Transaction, ids: Sequence[EndpointId]) -> tuple[dict[EndpointId, Endpoint], list[Ended]]:
-    """Read them together, and one by one if one can't be read."""
-    found: dict[EndpointId, Endpoint] = {}
-    failed: list[Ended] = []
-    try:
-        return await tx.webhook_endpoints.get_many(ids), failed
-    except Exception as error:
-        if _is_of_all(error):
-            raise
-    for id_ in ids:
-        try:
-            found |= await tx.webhook_endpoints.get_many({id_})
-        except Exception as error:
-            if _is_of_all(error):
-                raise
-            failed.append(Ended(id_, error=error))
-    return found, failed
-
-
-def _is_of_all(error: Exception) -> bool:
-    """Whether the database is in trouble. What else fails, fails for one row."""
-    return isinstance(error, Trouble) and not isinstance(error, LaterRelease)
 
 
 @define(eq=False)

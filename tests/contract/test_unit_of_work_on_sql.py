@@ -7,16 +7,13 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from attrs import evolve
 from sqlalchemy import event, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
-from uuid_utils.compat import uuid7
 
 from adapters.sql.core.engine import backend_of, create_engine
 from adapters.sql.tables.catalogue import products
 from adapters.sql.tables.events import order_events, outbox
-from adapters.sql.tables.jobs import jobs
 from adapters.sql.tables.orders import order_items, orders
 from adapters.sql.tables.shop import open_periods
 from adapters.sql.unit_of_work import SqlUnitOfWork
@@ -27,11 +24,10 @@ from application.ports.feed import EVERYTHING, FeedRange, Position
 from application.ports.order_search import OrderFilter
 from application.ports.outbox import OutboxEntry
 from application.ports.persistence import OrderConflict, UnitOfWork
-from domain.ids import JobId, OrderId, PaymentId, ProductId
-from domain.jobs.job import LEASE, JobStatus, new_job
+from domain.ids import OrderId, PaymentId, ProductId
 from domain.payments.payment import Payment
 from tests.contract.conftest import keep
-from tests.unit.builders import LATER, NOW, PAYMENT, a_product, an_order, euros, placed
+from tests.unit.builders import LATER, PAYMENT, a_product, an_order, euros, placed
 
 PEN = ProductId(1)
 
@@ -120,33 +116,6 @@ async def test_a_broken_order_that_nobody_has_paid_for_keeps_no_other_from_expir
     [(failed, why)] = report.failed
     assert failed == bad.id
     assert isinstance(why, BrokenRow)
-
-
-@pytest.mark.parametrize("status", [JobStatus.AVAILABLE, JobStatus.SCHEDULED, JobStatus.RETRYABLE, JobStatus.EXECUTING])
-async def test_a_job_that_can_not_be_read_keeps_no_other_from_being_done(
-    sql_engine: AsyncEngine, status: JobStatus
-) -> None:
-    unit_of_work = SqlUnitOfWork(sql_engine)
-    is_begun = status is JobStatus.EXECUTING
-    begun = {"attempts": 1, "started_at": NOW, "leased_until": NOW} if is_begun else {}
-    bad, sound = (
-        evolve(new_job(id=JobId(uuid7()), kind="message", arguments={}, now=NOW), status=status, **begun)
-        for _ in range(2)
-    )
-    async with unit_of_work() as tx:
-        await tx.jobs.add_many([bad, sound])
-    await execute(sql_engine, update(jobs).where(jobs.c.id == bad.id).values(arguments="[]"))
-
-    async def due(moment: datetime, limit: int = 1) -> list[JobId]:
-        async with unit_of_work() as tx:
-            return [each.id for each in await tx.jobs.due(moment, since=None, limit=limit)]
-
-    # One at a time: the first look may meet the broken one alone.
-    assert await due(NOW) + await due(NOW) in ([sound.id], [sound.id] * 2)
-    assert await due(NOW) == [sound.id]
-    # Whoever corrects it has it done soon, and nothing else of it was changed.
-    await execute(sql_engine, update(jobs).where(jobs.c.id == bad.id).values(arguments="{}"))
-    assert set(await due(NOW + LEASE, limit=2)) == {bad.id, sound.id}
 
 
 async def test_an_event_that_is_no_event_is_found_when_it_is_read(sql_engine: AsyncEngine) -> None:

@@ -5,7 +5,6 @@ from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
-import structlog
 from attrs import frozen
 from sqlalchemy import (
     FromClause,
@@ -15,7 +14,6 @@ from sqlalchemy import (
     TextClause,
     Update,
     bindparam,
-    case,
     delete,
     literal,
     select,
@@ -34,12 +32,9 @@ from adapters.sql.core.transaction import TransactionBlock
 from adapters.sql.core.types import UtcDateTime
 from adapters.sql.dialects.base import SqlDialect
 from adapters.sql.tables.jobs import JOB_CHANGES, JOB_EXECUTING, JOB_FINISHED, JOB_SCHEDULED, JOB_WAITING, jobs
-from application.errors import BrokenRow
 from application.ports.jobs import JobPlace
 from domain.ids import JobId, OrderId
 from domain.jobs.job import LEASE, LONGEST_DELAY, Job, JobStatus
-
-_log: Final = structlog.get_logger("holdfast.jobs")
 
 _JSON: Final = msgspec.json.Encoder(enc_hook=plain)
 _OBJECT: Final = msgspec.json.Decoder(dict[str, Any])
@@ -88,12 +83,6 @@ def _save(new: FromClause, _: SqlDialect) -> Update:
 
 _INSERT: Final = BulkStatement(jobs, written_whole(jobs, _WRITTEN), _insert)
 _SAVE: Final = BulkStatement(jobs, _SAVED, _save)
-_UNTIL: Final = bindparam("until", type_=UtcDateTime())
-_PUT_OFF: Final = (
-    update(jobs)
-    .where(among(jobs.c.id, "ids"))
-    .values(available_at=_UNTIL, leased_until=case((jobs.c.leased_until.isnot(None), _UNTIL)))
-)
 _NOW: Final = select(FromNow(literal(0)).label("now"))
 _ALL: Final = select(*jobs.c)
 _BY_ID: Final = _ALL.where(among(jobs.c.id, "ids"))
@@ -177,23 +166,9 @@ class SqlJobs:
         if not ids:
             return []
         rows = await self._block.fetch(_FREE, {"ids": ids}, lock=True)
-        found = await self._readable(rows, moment)
+        found = [checked("job", row.id, _job, row) for row in rows]
         # A row is read anew when it is locked. Another worker may have taken the job meanwhile.
         return [job for job in found if job.is_due(moment)][:limit]
-
-    async def _readable(self, rows: Sequence[Row[Any]], moment: datetime) -> list[Job]:
-        """Return the jobs that can be read. Each look would find the others first, so they are put off."""
-        found: list[Job] = []
-        broken: list[JobId] = []
-        for row in rows:
-            try:
-                found.append(checked("job", row.id, _job, row))
-            except BrokenRow as error:
-                broken.append(row.id)
-                _log.error("a job can't be begun until somebody corrects it", reason=str(error))
-        if broken:
-            await self._block.change(_PUT_OFF, {"ids": broken, "until": moment + LEASE})
-        return found
 
     async def get_many(self, ids: Collection[JobId], *, lock: bool = False) -> dict[JobId, Job]:
         if not ids:

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from copy import copy
 from datetime import timedelta
 from typing import Any
 
@@ -854,7 +853,7 @@ async def test_what_is_for_an_endpoint_whose_key_is_gone_waits_for_it(webhooks: 
     other = await webhooks.add(OTHER, events=("order.paid",))
     webhooks.shop.signing_keys.clear()
     await webhooks.orders()
-    ended = {each.id: each.error for each in await webhooks.send()}
+    ended = {each.endpoint.id: each.error for each in await webhooks.send()}
     assert ended[other] is None
     assert "HOLDFAST_WEBHOOK_SIGNING_KEYS" in str(ended[id_])
     assert (webhooks.received(), webhooks.progress(id_).position) == ([], 0)
@@ -892,7 +891,7 @@ async def test_an_endpoint_that_hangs_takes_one_place_and_holds_up_no_other(webh
 
 
 async def test_an_endpoint_of_which_something_can_not_be_read_holds_up_no_other(webhooks: Webhooks) -> None:
-    id_, other = await webhooks.add(), await webhooks.add(OTHER)
+    id_, _ = await webhooks.add(), await webhooks.add(OTHER)
     webhooks.answers[URL] = failing("order.placed")
     await webhooks.orders()
     await webhooks.send()
@@ -903,7 +902,7 @@ async def test_an_endpoint_of_which_something_can_not_be_read_holds_up_no_other(
     del webhooks.answers[URL]
     webhooks.shop.clock.forward(6 * SECOND)
     ended = await webhooks.send()
-    assert {each.id: type(each.error) for each in ended} == {id_: TypeError, other: type(None)}
+    assert {each.endpoint.url: type(each.error) for each in ended} == {URL: TypeError, OTHER: type(None)}
     assert len(webhooks.received(OTHER)) == 8
 
     store.webhook_deliveries[broken] = sound
@@ -957,21 +956,3 @@ async def test_many_endpoints_are_recorded_together_each_with_what_came_of_it(we
     for url in urls[::3]:
         assert statuses(await webhooks.deliveries(ids[url])) == ["DELIVERED"] * 8
         assert [[*dict.fromkeys(each)] for each in webhooks.sequences(url).values()] == [[1, 2, 3, 4]] * 2
-
-
-async def test_an_endpoint_that_can_not_be_read_itself_holds_up_no_other(webhooks: Webhooks) -> None:
-    id_, others = await webhooks.add(), [await webhooks.add(f"{OTHER}{number}") for number in range(3)]
-    store = webhooks.shop.store
-    sound = store.webhook_endpoints[id_]
-    broken = copy(sound)
-    object.__delattr__(broken, "url")
-    store.webhook_endpoints[id_] = broken
-    await webhooks.orders()
-    ended = {each.id: type(each.error) for each in await webhooks.send()}
-    assert ended == {id_: AttributeError, **dict.fromkeys(others, type(None))}
-    assert [len(webhooks.received(f"{OTHER}{number}")) for number in range(3)] == [4] * 3
-
-    store.webhook_endpoints[id_] = sound
-    webhooks.shop.clock.forward(LEASE)
-    await webhooks.send()
-    assert statuses(await webhooks.deliveries(id_)) == ["DELIVERED"] * 4
