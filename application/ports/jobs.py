@@ -31,6 +31,7 @@ class Jobs(Protocol):
         """Jobs that are due, of any kind or of these, locked, the longest due first. One that others lock is left out.
 
         With `since`, those that wait since an earlier time are left out, so that nobody looks through what was done.
+        One that can't be read is discarded, with the reason, and keeps no other from being done.
         """
 
     async def get_many(self, ids: Collection[JobId], *, lock: bool = False) -> dict[JobId, Job]:

@@ -40,10 +40,7 @@ class FinishRounds:
                 if (id_ := each.plan.endpoint.id) in progress and progress[id_].is_held(each.by, each.taken_at)
             }
             await _record(tx, list(held.values()))
-            ended = [
-                await held[id_].end() if (id_ := each.plan.endpoint.id) in held else Ended(each.plan.endpoint)
-                for each in rounds
-            ]
+            ended = [await held[id_].end() if (id_ := each.plan.endpoint.id) in held else Ended(id_) for each in rounds]
             await tx.webhook_progress.save_many(list(progress.values()))
             await tx.webhook_endpoints.save_many(list(locked.values()))
         return ended
@@ -112,7 +109,7 @@ class _Finishing:
         disabled = await self._disable()
         self._progress.give_back()
         delivered = sum(made[-1].failure is None for made in self.attempts.values())
-        return Ended(self._endpoint, delivered, len(self.attempts) - delivered, disabled)
+        return Ended(self._endpoint.id, delivered, len(self.attempts) - delivered, disabled)
 
     async def _stored(self) -> dict[int, Delivery]:
         made = self._round.plan

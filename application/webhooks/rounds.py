@@ -8,15 +8,16 @@ from attrs import define, field, frozen
 
 from application.ports.webhooks import Attempt
 from application.webhooks.planning import Plan
+from domain.ids import EndpointId
 from domain.webhooks.delivery import DeliveryId
-from domain.webhooks.endpoint import Disabled, Endpoint
+from domain.webhooks.endpoint import Disabled
 
 
 @frozen
 class Ended:
     """A round that has ended. With an error, its outcomes may not be recorded."""
 
-    endpoint: Endpoint
+    endpoint_id: EndpointId
     delivered: int = 0
     failed: int = 0
     disabled: Disabled | None = None

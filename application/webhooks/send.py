@@ -6,7 +6,7 @@ from typing import Final
 
 from attrs import define, evolve, field
 
-from application.errors import LaterRelease, Trouble
+from application.errors import BrokenRow, LaterRelease, Trouble
 from application.execution.batching import Batched
 from application.ports.environment import Clock, Elapsed
 from application.ports.feed import FED_TYPES, FeedBounds, FeedItem, FeedRange, Position, types_among
@@ -100,7 +100,7 @@ class SendWebhooks:
             self._running[id_] = task
             if begun.plan.progress.is_suspect:
                 self._suspects.add(id_)
-            task.add_done_callback(partial(self._take, begun.plan.endpoint))
+            task.add_done_callback(partial(self._take, id_))
         ended, self._ended = self._ended, []
         return ended
 
@@ -115,15 +115,15 @@ class SendWebhooks:
         async with self._unit_of_work() as tx:
             await tx.webhook_progress.release(by=self._sender)
 
-    def _take(self, endpoint: Endpoint, done: "asyncio.Task[Ended]") -> None:
-        self._running.pop(endpoint.id, None)
-        self._suspects.discard(endpoint.id)
+    def _take(self, id_: EndpointId, done: "asyncio.Task[Ended]") -> None:
+        self._running.pop(id_, None)
+        self._suspects.discard(id_)
         if not done.cancelled():
             error = done.exception()
             if error is None:
                 self._ended.append(done.result())
             elif isinstance(error, Exception):
-                self._ended.append(Ended(endpoint, error=error))
+                self._ended.append(Ended(id_, error=error))
         # There may be more to do for it.
         self.wake()
 
@@ -179,7 +179,7 @@ class SendWebhooks:
             except Trouble as trouble:
                 # What was sent and is not recorded would be sent once more. So a short outage is waited for.
                 if attempt == _ATTEMPTS_TO_RECORD:
-                    return Ended(begun.plan.endpoint, error=trouble)
+                    return Ended(begun.plan.endpoint.id, error=trouble)
                 await asyncio.sleep(_PAUSE)
         raise AssertionError("unreachable")
 
@@ -228,18 +228,34 @@ class SendWebhooks:
 async def _plans(tx: Transaction, taken: Sequence[Progress], now: datetime) -> tuple[list[Plan], list[Ended]]:
     """Plan each round. An endpoint of which something can't be read ends with the error, and holds up no other."""
     pages = _Pages(tx, await tx.feed.bounds())
-    endpoints = await tx.webhook_endpoints.get_many({progress.endpoint_id for progress in taken})
+    endpoints, failed = await _endpoints(tx, [progress.endpoint_id for progress in taken])
     plans: list[Plan] = []
-    failed: list[Ended] = []
     for progress in taken:
-        endpoint = endpoints[progress.endpoint_id]
+        if (endpoint := endpoints.get(progress.endpoint_id)) is None:
+            continue
         try:
             plans.append(await _plan(tx, endpoint, progress, now, pages))
         except Exception as error:
             if isinstance(error, Trouble) and not isinstance(error, LaterRelease):
                 raise
-            failed.append(Ended(endpoint, error=error))
+            failed.append(Ended(endpoint.id, error=error))
     return plans, failed
+
+
+async def _endpoints(tx: Transaction, ids: Sequence[EndpointId]) -> tuple[dict[EndpointId, Endpoint], list[Ended]]:
+    """The endpoints, all at once, or one by one if one of them can't be read."""
+    try:
+        return await tx.webhook_endpoints.get_many(ids), []
+    except BrokenRow:
+        pass
+    found: dict[EndpointId, Endpoint] = {}
+    failed: list[Ended] = []
+    for id_ in ids:
+        try:
+            found |= await tx.webhook_endpoints.get_many([id_])
+        except BrokenRow as error:
+            failed.append(Ended(id_, error=error))
+    return found, failed
 
 
 @define(eq=False)

@@ -114,7 +114,7 @@ async def _send_webhooks(send: SendWebhooks, stop: Stop) -> None:
 
     async def step() -> float:
         for ended in await send():
-            about = {"endpoint_id": str(ended.endpoint.id), "delivered": ended.delivered, "failed": ended.failed}
+            about = {"endpoint_id": str(ended.endpoint_id), "delivered": ended.delivered, "failed": ended.failed}
             if isinstance(ended.error, Trouble):
                 log.warning("what was sent is not recorded, and is sent again", **about, reason=str(ended.error))
             elif ended.error is not None:

@@ -7,13 +7,14 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import event, func, insert, select, update
+from sqlalchemy import event, func, insert, literal_column, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.sql.core.engine import backend_of, create_engine
 from adapters.sql.tables.catalogue import products
 from adapters.sql.tables.events import order_events, outbox
+from adapters.sql.tables.jobs import jobs
 from adapters.sql.tables.orders import order_items, orders
 from adapters.sql.tables.shop import open_periods
 from adapters.sql.unit_of_work import SqlUnitOfWork
@@ -24,12 +25,15 @@ from application.ports.feed import EVERYTHING, FeedRange, Position
 from application.ports.order_search import OrderFilter
 from application.ports.outbox import OutboxEntry
 from application.ports.persistence import OrderConflict, UnitOfWork
-from domain.ids import OrderId, PaymentId, ProductId
+from domain.ids import JobId, OrderId, PaymentId, ProductId
+from domain.jobs.job import JobStatus, new_job
 from domain.payments.payment import Payment
 from tests.contract.conftest import keep
 from tests.unit.builders import LATER, PAYMENT, a_product, an_order, euros, placed
 
 PEN = ProductId(1)
+
+HOUR = timedelta(hours=1)
 
 
 async def execute(engine: AsyncEngine, *statements: object) -> None:
@@ -97,6 +101,47 @@ async def test_an_order_that_somebody_broke_by_hand_hides_no_other(sql_engine: A
         # The rule, in words alone.
         assert "Attribute(" not in str(told.value)
         assert await tx.orders.get_many([first.id, last.id]) == {first.id: first, last.id: last}
+
+
+async def test_a_row_whose_value_is_none_of_its_column_hides_no_other(sqlite_engine: AsyncEngine) -> None:
+    """SQLite stores any value in any column."""
+    unit_of_work = SqlUnitOfWork(sqlite_engine)
+    first, bad, last = (an_order(number=number) for number in (1, 2, 3))
+    await keep(unit_of_work, products=[a_product()], orders=[first, bad, last])
+    this = orders.c.id == bad.id
+    await execute(sqlite_engine, update(orders).where(this).values(updated_at=literal_column("'yesterday'")))
+    async with unit_of_work.reading() as tx:
+        page = await tx.orders.page(user_id=None, status=None, before=None, limit=10)
+    assert sound(page) == [last, first]
+    [broken_one] = broken(page)
+    assert broken_one.id == bad.id
+    assert "yesterday" in str(broken_one)
+
+
+@pytest.mark.parametrize("wrong", [{"arguments": "{"}, {"arguments": "[]"}, {"attempts": -1}, {"result": "x"}])
+async def test_a_job_that_somebody_broke_by_hand_is_discarded_and_delays_no_other(
+    sql_engine: AsyncEngine, wrong: dict[str, Any]
+) -> None:
+    unit_of_work = SqlUnitOfWork(sql_engine)
+    async with unit_of_work() as tx:
+        now = await tx.jobs.now()
+        made = [
+            new_job(id=JobId(UUID(int=number)), kind="message", arguments={"content": "x"}, now=now - number * HOUR)
+            for number in range(1, 8)
+        ]
+        await tx.jobs.add_many(made)
+    bad = [job.id for job in made[2:]]
+    await execute(sql_engine, update(jobs).where(jobs.c.id.in_(bad)).values(wrong))
+    async with unit_of_work() as tx:
+        # Those that can't be read are due for longest, and are more than are asked for.
+        assert [job.id for job in await tx.jobs.due(now, since=None, limit=2)] == [made[1].id, made[0].id]
+    async with unit_of_work.reading() as tx:
+        listed = {job.id: job for job in await tx.jobs.page(kind=None, status=None, before=None, limit=10)}
+    assert listed.keys() == {job.id for job in made}
+    for id_ in bad:
+        assert listed[id_].status is JobStatus.DISCARDED
+        assert "is stored with invalid values" in str(listed[id_].error)
+        assert listed[id_].arguments == {"unreadable": wrong.get("arguments", '{"content":"x"}')}
 
 
 async def test_a_broken_order_that_nobody_has_paid_for_keeps_no_other_from_expiring(sql_engine: AsyncEngine) -> None:

@@ -32,6 +32,7 @@ from adapters.sql.core.transaction import TransactionBlock
 from adapters.sql.core.types import UtcDateTime
 from adapters.sql.dialects.base import SqlDialect
 from adapters.sql.tables.jobs import JOB_CHANGES, JOB_EXECUTING, JOB_FINISHED, JOB_SCHEDULED, JOB_WAITING, jobs
+from application.errors import BrokenRow
 from application.ports.jobs import JobPlace
 from domain.ids import JobId, OrderId
 from domain.jobs.job import LEASE, LONGEST_DELAY, Job, JobStatus
@@ -141,6 +142,22 @@ _FINISHED: Final = select(jobs.c.id).where(*_LONG_FINISHED).order_by(jobs.c.fini
 # A job that was found may have been retried since: the condition is checked again under its lock.
 _DELETE: Final = delete(jobs).where(among(jobs.c.id, "ids"), *_LONG_FINISHED)
 
+_SET_ASIDE: Final = (
+    update(jobs)
+    .where(jobs.c.id == bindparam("id"))
+    .values(
+        status=JobStatus.DISCARDED.value,
+        error=bindparam("error"),
+        arguments=bindparam("arguments"),
+        finished_at=_MOMENT,
+        # What may be broken as well.
+        result=None,
+        total=None,
+        leased_until=None,
+        **dict.fromkeys(("attempts", "failures", "done"), 0),
+    )
+)
+
 
 @frozen
 class SqlJobs:
@@ -165,10 +182,24 @@ class SqlJobs:
         ids = list(dict.fromkeys(row.id for row in await self._block.fetch(statement, given)))
         if not ids:
             return []
-        rows = await self._block.fetch(_FREE, {"ids": ids}, lock=True)
-        found = [checked("job", row.id, _job, row) for row in rows]
+        found, broken = [], False
+        for row in await self._block.fetch(_FREE, {"ids": ids}, lock=True):
+            try:
+                found.append(checked("job", row.id, _job, row))
+            except BrokenRow as error:
+                await self._set_aside(row, error, moment)
+                broken = True
+        if broken:
+            # They had taken the places of others.
+            return await self.due(moment, since=since, kinds=kinds, limit=limit)
         # A row is read anew when it is locked. Another worker may have taken the job meanwhile.
         return [job for job in found if job.is_due(moment)][:limit]
+
+    async def _set_aside(self, row: Row[Any], error: BrokenRow, moment: datetime) -> None:
+        """Discard a job that can't be read: it would keep all others from being done. Its arguments stay, as text."""
+        arguments = _JSON.encode({"unreadable": str(row.arguments)}).decode()
+        given = {"id": row.id, "error": str(error), "arguments": arguments, "moment": moment}
+        await self._block.change(_SET_ASIDE, given)
 
     async def get_many(self, ids: Collection[JobId], *, lock: bool = False) -> dict[JobId, Job]:
         if not ids:

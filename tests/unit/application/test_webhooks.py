@@ -1,7 +1,7 @@
 """What becomes of events on their way to the receivers of webhooks, whatever these answer."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from datetime import timedelta
 from typing import Any
 
@@ -9,9 +9,10 @@ import pytest
 from attrs import evolve
 
 from adapters.codecs.standard_webhooks import SigningKey
+from adapters.memory.repositories.webhooks import MemoryWebhookEndpoints
 from adapters.memory.webhooks import Answer
 from application.access.principal import SYSTEM
-from application.errors import Aborted
+from application.errors import Aborted, BrokenRow
 from application.execution.idempotency import Keyed, KeyReused
 from application.jobs.kinds import Progress
 from application.ports.feed import FED_TYPES
@@ -23,7 +24,15 @@ from domain.errors import IllegalTransition
 from domain.ids import EndpointId
 from domain.jobs.job import JobStatus
 from domain.webhooks.delivery import DeliveryId, DeliveryStatus, UnknownDelivery
-from domain.webhooks.endpoint import Disabled, InvalidEndpoint, Ordering, Signature, TooManyEndpoints, UnknownEndpoint
+from domain.webhooks.endpoint import (
+    Disabled,
+    Endpoint,
+    InvalidEndpoint,
+    Ordering,
+    Signature,
+    TooManyEndpoints,
+    UnknownEndpoint,
+)
 from domain.webhooks.progress import LEASE
 from domain.webhooks.schedule import MAX_TRIES
 from tests.unit.builders import NOW
@@ -853,7 +862,7 @@ async def test_what_is_for_an_endpoint_whose_key_is_gone_waits_for_it(webhooks: 
     other = await webhooks.add(OTHER, events=("order.paid",))
     webhooks.shop.signing_keys.clear()
     await webhooks.orders()
-    ended = {each.endpoint.id: each.error for each in await webhooks.send()}
+    ended = {each.endpoint_id: each.error for each in await webhooks.send()}
     assert ended[other] is None
     assert "HOLDFAST_WEBHOOK_SIGNING_KEYS" in str(ended[id_])
     assert (webhooks.received(), webhooks.progress(id_).position) == ([], 0)
@@ -891,7 +900,7 @@ async def test_an_endpoint_that_hangs_takes_one_place_and_holds_up_no_other(webh
 
 
 async def test_an_endpoint_of_which_something_can_not_be_read_holds_up_no_other(webhooks: Webhooks) -> None:
-    id_, _ = await webhooks.add(), await webhooks.add(OTHER)
+    id_, other = await webhooks.add(), await webhooks.add(OTHER)
     webhooks.answers[URL] = failing("order.placed")
     await webhooks.orders()
     await webhooks.send()
@@ -902,13 +911,38 @@ async def test_an_endpoint_of_which_something_can_not_be_read_holds_up_no_other(
     del webhooks.answers[URL]
     webhooks.shop.clock.forward(6 * SECOND)
     ended = await webhooks.send()
-    assert {each.endpoint.url: type(each.error) for each in ended} == {URL: TypeError, OTHER: type(None)}
+    assert {each.endpoint_id: type(each.error) for each in ended} == {id_: TypeError, other: type(None)}
     assert len(webhooks.received(OTHER)) == 8
 
     store.webhook_deliveries[broken] = sound
     webhooks.shop.clock.forward(LEASE)
     await webhooks.send()
     assert statuses(await webhooks.deliveries(id_)) == ["DELIVERED"] * 8
+
+
+async def test_an_endpoint_that_can_not_be_read_holds_up_no_other(
+    webhooks: Webhooks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    id_, _ = await webhooks.add(), await webhooks.add(OTHER)
+    read = MemoryWebhookEndpoints.get_many
+
+    async def get_many(
+        self: MemoryWebhookEndpoints, ids: Collection[EndpointId], *, lock: bool = False
+    ) -> dict[EndpointId, Endpoint]:
+        if id_ in ids:
+            raise BrokenRow(f"webhook endpoint {id_} is stored with invalid values")
+        return await read(self, ids, lock=lock)
+
+    await webhooks.orders()
+    with monkeypatch.context() as broken:
+        broken.setattr(MemoryWebhookEndpoints, "get_many", get_many)
+        ended = await webhooks.send()
+        assert {type(each.error) for each in ended if each.endpoint_id == id_} == {BrokenRow}
+        assert len(webhooks.received(OTHER)) == 4
+        assert webhooks.received(URL) == []
+    webhooks.shop.clock.forward(LEASE)
+    await webhooks.send()
+    assert len(webhooks.received(URL)) == 4
 
 
 async def test_an_error_that_nobody_expected_is_a_failure_of_its_attempt_alone(webhooks: Webhooks) -> None:
