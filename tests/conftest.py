@@ -38,6 +38,8 @@ _NEEDS: Final = {
     "wrk_program": ("program", "wrk"),
     "prometheus_program": ("program", "Prometheus"),
     "chromium_program": ("program", "Chromium"),
+    "pgbouncer_program": ("program", "PgBouncer"),
+    "pgbackrest_program": ("program", "pgBackRest"),
 }
 # What takes long comes first: pytest-xdist gives each worker a stretch of the tests, and whoever is done takes from the
 # end of another's. So the last tests are short ones, and no worker goes on alone for a minute.
@@ -290,6 +292,16 @@ def wrk_program(pytestconfig: pytest.Config) -> Path:
 def prometheus_program(pytestconfig: pytest.Config) -> Path:
     """The folder with `prometheus` and `promtool`."""
     return Path(_needed(pytestconfig, "prometheus_program"))
+
+
+@pytest.fixture(scope="session")
+def pgbouncer_program(pytestconfig: pytest.Config) -> Path:
+    return Path(_needed(pytestconfig, "pgbouncer_program"))
+
+
+@pytest.fixture(scope="session")
+def pgbackrest_program(pytestconfig: pytest.Config) -> Path:
+    return Path(_needed(pytestconfig, "pgbackrest_program"))
 
 
 @pytest.fixture(scope="session")

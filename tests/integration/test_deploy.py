@@ -1,15 +1,18 @@
 """deploy/systemd and deploy/kubernetes: read as their programs read them, and held against what Holdfast has."""
 
+import gzip
+import json
 import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 import yaml
+from jsonschema import Draft202012Validator
 
 from entrypoints.cli.commands import make_app
 from entrypoints.heartbeat import KINDS
@@ -20,16 +23,30 @@ SYSTEMD = ROOT / "deploy" / "systemd"
 KUBERNETES = ROOT / "deploy" / "kubernetes"
 UNITS = sorted(each.name for each in SYSTEMD.iterdir())
 HOLDFAST = "/opt/holdfast/.venv/bin/holdfast"
+# What stands for %i in each template.
+INSTANCES = {"holdfast-migrate@.service": ("expand", "contract")}
 COMMANDS = {
-    command.removeprefix("ExecStart=")
+    command.removeprefix("ExecStart=").replace("%i", instance)
     for name in UNITS
     for command in (SYSTEMD / name).read_text().split("\n")
     if command.startswith("ExecStart=")
+    for instance in INSTANCES.get(name, ("8000",))
 }
+# Each is applied by itself, with what `release` has.
+FOLDERS = (".", "migrate", "expand", "contract")
+_SCHEMA: Final = Path(__file__).with_name("kubernetes_schema") / "1.37.0.json.gz"
+
+
+def read_kustomization(folder: str) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((KUBERNETES / folder / "kustomization.yaml").read_text())
+    return found
+
+
 RESOURCES: list[dict[str, Any]] = [
     resource
-    for name in yaml.safe_load((KUBERNETES / "kustomization.yaml").read_text())["resources"]
-    for resource in yaml.safe_load_all((KUBERNETES / name).read_text())
+    for folder in (".", "release", "migrate")
+    for name in read_kustomization(folder)["resources"]
+    for resource in yaml.safe_load_all((KUBERNETES / folder / name).read_text())
 ]
 
 
@@ -67,7 +84,7 @@ def test_each_program_has_its_unit_and_its_pod() -> None:
 
 @pytest.mark.parametrize("words", sorted(COMMANDS))
 def test_a_unit_runs_a_command_that_there_is(words: str) -> None:
-    program, *rest = words.replace("%i", "8000").split()
+    program, *rest = words.split()
     assert program == HOLDFAST
     assert is_a_command(rest)
 
@@ -86,11 +103,12 @@ def test_systemd_reads_the_units(tmp_path: Path) -> None:
     for name in UNITS:
         # The program is elsewhere on this machine.
         (tmp_path / name).write_text((SYSTEMD / name).read_text().replace(HOLDFAST, sys.executable))
-    # Instances: a template alone can't be read.
-    read = [name.replace("@.", "@8000.") for name in UNITS]
+    read = []
     for name in UNITS:
-        if "@." in name:
-            (tmp_path / name.replace("@.", "@8000.")).write_text((tmp_path / name).read_text())
+        # A template alone can't be read.
+        for instance in INSTANCES.get(name, ("8000",)):
+            read.append(name.replace("@.", f"@{instance}."))
+            (tmp_path / read[-1]).write_text((tmp_path / name).read_text())
     done = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", *(str(tmp_path / name) for name in read)],
         capture_output=True,
@@ -103,13 +121,57 @@ def test_systemd_reads_the_units(tmp_path: Path) -> None:
     assert ours == []
 
 
-@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not there: the kustomization is not built")
-def test_kustomize_builds_all_of_it() -> None:
-    built = subprocess.run(
-        ["kubectl", "kustomize", str(KUBERNETES)], capture_output=True, text=True, timeout=120, check=True
+@pytest.fixture(params=FOLDERS)
+def built(request: pytest.FixtureRequest) -> tuple[str, list[dict[str, Any]]]:
+    """A folder, and what kubectl makes of it."""
+    if shutil.which("kubectl") is None:
+        pytest.skip("kubectl is not there: no kustomization is built")
+    folder = request.param
+    made = subprocess.run(
+        ["kubectl", "kustomize", str(KUBERNETES / folder)], capture_output=True, text=True, timeout=120, check=True
     )
-    names = {(each["kind"], each["metadata"]["name"]) for each in yaml.safe_load_all(built.stdout)}
-    assert names == {(each["kind"], each["metadata"]["name"]) for each in RESOURCES}
+    return folder, list(yaml.safe_load_all(made.stdout))
+
+
+def test_kustomize_builds_all_of_it(built: tuple[str, list[dict[str, Any]]]) -> None:
+    folder, resources = built
+    names = {f"{each['kind']} {each['metadata']['name']}" for each in resources}
+    programs = {f"{each['kind']} {each['metadata']['name']}" for each in RESOURCES if each["kind"] != "Job"}
+    jobs = {"migrate": [], "expand": ["--expand"], "contract": ["--contract"]}
+    assert names == (programs if folder == "." else {"ConfigMap holdfast", f"Job holdfast-{folder}"})
+    assert {each["metadata"]["namespace"] for each in resources} == {"holdfast"}
+    for each in resources:
+        if each["kind"] == "Job":
+            [container] = each["spec"]["template"]["spec"]["containers"]
+            assert container["args"] == ["migrate", *jobs[folder]]
+            assert is_a_command(container["args"])
+            assert container["image"] == f"holdfast:{read_kustomization('release')['images'][0]['newTag']}"
+
+
+def test_kubernetes_takes_what_is_built(built: tuple[str, list[dict[str, Any]]]) -> None:
+    for resource in built[1]:
+        assert errors_in(resource) == []
+
+
+@pytest.mark.parametrize("resource", RESOURCES, ids=lambda each: f"{each['kind']}-{each['metadata']['name']}")
+def test_a_resource_is_as_the_schema_of_kubernetes_says(resource: dict[str, Any]) -> None:
+    assert errors_in(resource) == []
+
+
+def test_a_field_that_kubernetes_does_not_have_would_be_found() -> None:
+    api = json.loads(json.dumps(of_kind("Deployment")[0]))
+    [container] = api["spec"]["template"]["spec"]["containers"]
+    container["readinessProbe"]["periodSecond"] = 2
+    assert any("periodSecond" in error for error in errors_in(api))
+
+
+def errors_in(resource: dict[str, Any]) -> list[str]:
+    schema = json.loads(gzip.decompress(_SCHEMA.read_bytes()))
+    group, _, version = resource["apiVersion"].rpartition("/")
+    kind = {"group": group, "version": version, "kind": resource["kind"]}
+    [name] = [name for name, each in schema["$defs"].items() if kind in each.get("x-kubernetes-group-version-kind", [])]
+    validator = Draft202012Validator({**schema, "$ref": f"#/$defs/{name}"})
+    return [f"{error.json_path}: {error.message}" for error in validator.iter_errors(resource)]
 
 
 @pytest.mark.parametrize("resource", of_kind("Deployment"), ids=lambda each: each["metadata"]["name"])
@@ -126,10 +188,11 @@ def test_what_selects_pods_finds_some(resource: dict[str, Any]) -> None:
     assert wanted in [pod["metadata"]["labels"] for pod in PODS.values()]
 
 
-def test_the_autoscaler_scales_a_deployment_that_there_is() -> None:
+def test_the_autoscaler_alone_says_how_many_pods_there_are() -> None:
     [scaler] = of_kind("HorizontalPodAutoscaler")
     target = scaler["spec"]["scaleTargetRef"]
-    assert target["name"] in {each["metadata"]["name"] for each in of_kind(target["kind"])}
+    [scaled] = [each for each in of_kind(target["kind"]) if each["metadata"]["name"] == target["name"]]
+    assert "replicas" not in scaled["spec"], "each rollout would set the number back"
 
 
 @pytest.mark.parametrize("name", PODS)

@@ -100,19 +100,10 @@ class PgBackRest:
 
 
 Kind = type[BaseBackup] | type[PgBackRest]
-KINDS: Final[list[Any]] = [
-    BaseBackup,
-    pytest.param(
-        PgBackRest,
-        marks=pytest.mark.skipif(
-            shutil.which("pgbackrest") is None, reason="pgbackrest is not there: no drill with it"
-        ),
-    ),
-]
 
 
-@pytest.fixture(params=KINDS, ids=lambda kind: kind.__name__)
-async def backup(request: pytest.FixtureRequest) -> AsyncIterator[BaseBackup | PgBackRest]:
+@pytest.fixture(params=[BaseBackup, PgBackRest], ids=lambda kind: kind.__name__)
+async def backup(request: pytest.FixtureRequest, pgbackrest_program: Path) -> AsyncIterator[BaseBackup | PgBackRest]:
     kind: Kind = request.param
     folder = make_folder("drill")
     if OWNER:

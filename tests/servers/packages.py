@@ -35,6 +35,8 @@ PACKAGES: Final[Mapping[str, str]] = MappingProxyType(
         "iproute2": "iproute2",
         "util-linux": "util-linux",
         "Chromium": "chromium",
+        "PgBouncer": "pgbouncer",
+        "pgBackRest": "pgbackrest",
     }
 )
 
@@ -139,6 +141,14 @@ def find_chromium() -> Path:
     return _on_path("Chromium", "chromium")
 
 
+def find_pgbouncer() -> Path:
+    return _on_path("PgBouncer", "pgbouncer")
+
+
+def find_pgbackrest() -> Path:
+    return _on_path("pgBackRest", "pgbackrest")
+
+
 def _on_path(name: str, program: str) -> Path:
     # The folders of root's programs may not be on the PATH.
     if found := shutil.which(program, path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])):
@@ -163,6 +173,8 @@ FINDERS: Final[Mapping[str, Callable[[], Path]]] = MappingProxyType(
         "iproute2": find_ip,
         "util-linux": find_unshare,
         "Chromium": find_chromium,
+        "PgBouncer": find_pgbouncer,
+        "pgBackRest": find_pgbackrest,
     }
 )
 

@@ -22,13 +22,16 @@ _PORT: Final = 5432
 _OF_TLS: Final = ("sslmode", "sslrootcert", "sslcert", "sslkey")
 # A server that starts or shuts down says this.
 _CANNOT_CONNECT_NOW: Final = "57P03"
-
+# PgBouncer says this of every setting that it does not know, where it is not told to ignore it.
+_REFUSED_SETTING: Final = "unsupported startup parameter"
+_APPLICATION_NAME: Final = "application_name"
 
 # A number of a process is one of a server only, and is given again. No two servers start in the same microsecond.
 _WHO: Final = (
     "SELECT pg_postmaster_start_time() AS server, pid, backend_start AS since"
     " FROM pg_stat_activity WHERE pid = pg_backend_pid()"
 )
+_SET: Final = "SELECT set_config(name, value, false) FROM unnest($1::text[], $2::text[]) AS given (name, value)"
 
 
 @frozen
@@ -78,6 +81,8 @@ class Hosts:
     # Whether a host that takes no writes is passed over.
     _must_take_writes: bool
     _last: int = field(default=0, init=False)
+    # The hosts that refuse settings when a connection begins.
+    _refusing: set[int] = field(factory=set, init=False)
     _processes: MutableMapping[Any, ServerProcess] = field(factory=WeakKeyDictionary, init=False)
 
     @classmethod
@@ -134,11 +139,20 @@ class Hosts:
     async def _connect_to(self, place: int, options: Mapping[str, Any]) -> Any:
         host = self.hosts[place]
         where = {} if host.name is None else {"host": host.name}
-        wanted = {"target_session_attrs": "read-write"} if self._must_take_writes else {}
+        wanted: dict[str, Any] = {"target_session_attrs": "read-write"} if self._must_take_writes else {}
+        settings = options.get("server_settings", {})
+        if was_refused := place in self._refusing:
+            known = {name: value for name, value in settings.items() if name == _APPLICATION_NAME}
+            wanted["server_settings"] = known
         try:
             connection = await asyncpg.connect(**{**options, "port": host.port, **where, **wanted})
         except asyncpg.TargetServerAttributeNotMatched:
             raise NoHost(f"{host} takes no writes: it is a standby, or read-only") from None
+        except asyncpg.ProtocolViolationError as error:
+            if was_refused or _REFUSED_SETTING not in str(error):
+                raise
+            self._refusing.add(place)
+            return await self._connect_to(place, options)
         except asyncpg.PostgresError as error:
             if is_known(error.sqlstate):
                 raise
@@ -151,13 +165,22 @@ class Hosts:
             # it can't read there.
             raise asyncpg.ClientConfigurationError(f"{type(error).__name__}: {error}") from error
         try:
-            who = await connection.fetchrow(_WHO, timeout=options["timeout"])
+            self._processes[connection] = await _greet(connection, settings, options["timeout"])
         except BaseException:
             connection.terminate()
             raise
-        is_pooled = who["pid"] != connection.get_server_pid()
-        self._processes[connection] = ServerProcess(who["server"], who["pid"], who["since"], is_pooled)
         return connection
+
+
+async def _greet(connection: Any, settings: Mapping[str, str], seconds: float) -> ServerProcess:
+    """Ask which process is at the other end. Give the settings again if they may not have reached it."""
+    who = await connection.fetchrow(_WHO, timeout=seconds)
+    is_pooled = who["pid"] != connection.get_server_pid()
+    if is_pooled:
+        # A pooler refuses settings, or ignores them and says nothing. Without them, statements and locks would have no
+        # time limit.
+        await connection.execute(_SET, list(settings), list(settings.values()), timeout=seconds)
+    return ServerProcess(who["server"], who["pid"], who["since"], is_pooled)
 
 
 async def _discard(found: tuple[Any, int]) -> None:

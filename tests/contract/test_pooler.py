@@ -1,0 +1,88 @@
+"""PostgreSQL behind PgBouncer, which keeps sessions apart and knows few settings."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from adapters.sql.dialects.postgresql.hosts import Hosts
+from adapters.sql.dialects.registry import parsed_url
+from adapters.sql.signal import open_outbox_signal
+from adapters.sql.unit_of_work import SqlUnitOfWork
+from tests.contract.conftest import keep
+from tests.contract.test_unit_of_work_faults import PEN, stock, take
+from tests.servers import PgBouncer
+from tests.unit.builders import a_product
+
+SOON = 120.0
+SETTINGS = (
+    "application_name",
+    "enable_seqscan",
+    "idle_in_transaction_session_timeout",
+    "jit",
+    "lock_timeout",
+    "statement_timeout",
+)
+# What its users are told everywhere to do about the refusal.
+IGNORING = {"ignore_startup_parameters": ",".join(SETTINGS[1:])}
+
+
+@pytest.fixture(params=[{}, IGNORING], ids=["settings are refused", "settings are ignored"])
+def pooler(
+    request: pytest.FixtureRequest, pgbouncer_program: Path, migrated_postgres: str, postgres_engine: AsyncEngine
+) -> Iterator[PgBouncer]:
+    with PgBouncer(migrated_postgres, settings=request.param) as server:
+        yield server
+
+
+async def settings_of(engine: AsyncEngine) -> dict[str, str]:
+    async with engine.connect() as connection:
+        return {name: (await connection.execute(text(f"SHOW {name}"))).scalar_one() for name in SETTINGS}
+
+
+async def test_a_session_has_the_settings_that_it_has_without_a_pooler(
+    pooler: PgBouncer, migrated_postgres: str, open_engines: Callable[[str], AsyncEngine]
+) -> None:
+    through, straight = open_engines(pooler.url), open_engines(migrated_postgres)
+    wanted = await settings_of(straight)
+    assert await settings_of(through) == wanted
+    # The next client gets the same session of the server, as it was in the beginning, and so does the one after it.
+    await through.dispose()
+    assert await settings_of(through) == wanted
+
+
+async def test_sessions_that_begin_at_once_have_them_all(
+    pooler: PgBouncer, open_engines: Callable[[str], AsyncEngine]
+) -> None:
+    engine = open_engines(pooler.url)
+    found = await asyncio.gather(*(settings_of(engine) for _ in range(5)))
+    assert found == [found[0]] * 5
+
+
+async def test_orders_are_written_and_the_relay_is_woken(
+    pooler: PgBouncer, open_engines: Callable[[str], AsyncEngine]
+) -> None:
+    engine = open_engines(pooler.url)
+    unit_of_work = SqlUnitOfWork(engine)
+    await keep(unit_of_work, products=[a_product(PEN, stock=100)])
+    await take(unit_of_work)
+    assert await stock(unit_of_work) == 99
+    async with open_outbox_signal(engine) as listening, open_outbox_signal(engine) as telling:
+        async with asyncio.timeout(SOON):
+            # It hears itself when it begins to listen, and then the other one.
+            await listening.wait(SOON)
+            telling.notify()
+            await listening.wait(SOON)
+
+
+async def test_it_is_known_that_a_pooler_is_in_between(pooler: PgBouncer) -> None:
+    url, _ = parsed_url(pooler.url)
+    hosts = Hosts.of(url)
+    connection = await hosts(user=url.username, database=url.database, timeout=SOON)
+    try:
+        assert hosts.process_of(connection).is_pooled
+    finally:
+        await connection.close()
