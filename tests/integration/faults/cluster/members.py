@@ -19,6 +19,7 @@ PATRONI: Final[Mapping[str, object]] = {
     "loop_wait": 5,
     "retry_timeout": 5,
     "synchronous_mode": "quorum",
+    "failsafe_mode": True,
     "postgresql": {"use_pg_rewind": True, "parameters": {"wal_log_hints": "on", "max_connections": 100}},
 }
 ETCD: Final = ("--heartbeat-interval", "200", "--election-timeout", "2000", "--pre-vote")

@@ -12,6 +12,8 @@ from tests.service import until
 
 # Seconds until Patroni has promoted a standby: its `ttl` and some more.
 _PROMOTES_WITHIN: Final = 60.0
+# Seconds in which the term of a primary that can't be renewed is over: its `ttl`, and as much again.
+_LONGER_THAN_A_TERM: Final = 40.0
 # For the pause between two restarts, and for a look at what is new.
 _A_WHILE: Final = 12.0
 
@@ -143,6 +145,16 @@ async def _etcd_restarted(cluster: Cluster) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
+async def _etcd_without_majority(cluster: Cluster) -> AsyncIterator[None]:
+    """Nobody can be elected, and nobody can prove any more that it was."""
+    for member in cluster.etcd[1:]:
+        await asyncio.to_thread(member.kill)
+    yield
+    for member in cluster.etcd[1:]:
+        await asyncio.to_thread(member.start)
+
+
+@asynccontextmanager
 async def _queue_leader_killed(cluster: Cluster) -> AsyncIterator[None]:
     node = await asyncio.to_thread(cluster.leader_of, "holdfast.payments")
     await asyncio.to_thread(node.kill)
@@ -234,6 +246,7 @@ ROWS: Final[tuple[Row, ...]] = (
     Row(name="A synchronous standby is frozen", breaking=_standby_frozen),
     Row(name="Every node of PostgreSQL is restarted, one after the other", breaking=_postgres_restarted),
     Row(name="Every node of etcd is restarted, one after the other", breaking=_etcd_restarted),
+    Row(name="Two of three nodes of etcd are killed", breaking=_etcd_without_majority, hold=_LONGER_THAN_A_TERM),
     Row(name="Every node of RabbitMQ is restarted, one after the other", breaking=_rabbitmq_restarted),
     Row(name="The RabbitMQ node that leads the payments queue is killed", breaking=_queue_leader_killed),
     Row(name="The RabbitMQ node that leads the payments queue is frozen", breaking=_queue_leader_frozen, hold=15),
