@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequen
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import datetime
+from math import inf
 from pathlib import Path
 from typing import Final, TypeVar, cast
 from uuid import UUID
@@ -52,7 +53,8 @@ class FileLedger:
 
     def __attrs_post_init__(self) -> None:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger")
-        self._batch = Batched(self._work, max_in_flight=1)
+        # Who asks a provider limits how much is asked at once, and for how long it is waited for.
+        self._batch = Batched(self._work, max_in_flight=1, longest_wait=inf)
 
     async def enter(self, entry: LedgerEntry) -> LedgerEntry:
         return cast("LedgerEntry", await self._batch(entry))
