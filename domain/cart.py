@@ -3,7 +3,7 @@
 from typing import Final
 
 from attrs import evolve, field, frozen
-from attrs.validators import ge
+from attrs.validators import ge, min_len
 
 from domain.errors import CartEmpty, InvalidCart
 from domain.ids import ProductId, is_id
@@ -23,20 +23,32 @@ class CartItem:
     unit_price: Money
 
 
+def _each_product_once(_: object, __: object, items: tuple[CartItem, ...]) -> None:
+    if len({item.product_id for item in items}) < len(items):
+        raise InvalidCart("a product is in one item only")
+
+
 @frozen
 class Checkout:
     """One request to order the cart: what was in it then. It is settled when that has been taken out of the cart."""
 
     key: str
-    items: tuple[CartItem, ...]
+    items: tuple[CartItem, ...] = field(validator=[min_len(1), _each_product_once])
     settled: bool = False
 
 
 @frozen
 class Cart:
-    items: tuple[CartItem, ...] = ()
-    # Oldest first. Only the last one may not be settled.
-    checkouts: tuple[Checkout, ...] = ()
+    items: tuple[CartItem, ...] = field(default=(), validator=_each_product_once)
+    # Oldest first.
+    checkouts: tuple[Checkout, ...] = field(default=())
+
+    @checkouts.validator
+    def _are_settled_in_turn(self, _: object, checkouts: tuple[Checkout, ...]) -> None:
+        if len({each.key for each in checkouts}) < len(checkouts):
+            raise InvalidCart("a checkout is known by its key")
+        if not all(each.settled for each in checkouts[:-1]):
+            raise InvalidCart("only the last checkout may not be settled")
 
     def put(self, item: CartItem) -> "Cart":
         """Have so many units of the product, at this price. Raise `InvalidCart`."""

@@ -128,7 +128,27 @@ async def test_in_redis_a_cart_ends_a_month_after_its_last_use(
         assert CART_TTL - 60 < await raw.ttl(key) <= CART_TTL
 
 
-@pytest.mark.parametrize("spoil", [b"", b"9{}", b"1", b"1{", b'1{"items":[{"product_id":0}]}', b"1" + b"[" * 100_000])
+PEN = b'{"product_id":7,"quantity":2,"unit_price":{"minor":1249,"currency":"EUR"}}'
+OPEN = b'{"key":"%b","items":[' + PEN + b'],"settled":false}'
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        b"",
+        b"9{}",
+        b"1",
+        b"1{",
+        b'1{"items":[{"product_id":0}]}',
+        b"1" + b"[" * 100_000,
+        # The same product twice, in the cart and in what was ordered.
+        b'1{"items":[' + PEN + b"," + PEN + b'],"checkouts":[]}',
+        b'1{"items":[],"checkouts":[' + OPEN.replace(PEN, PEN + b"," + PEN) % b"a" + b"]}",
+        # Two checkouts that are not settled, or have one key.
+        b'1{"items":[],"checkouts":[' + OPEN % b"a" + b"," + OPEN % b"b" + b"]}",
+        b'1{"items":[],"checkouts":[' + OPEN.replace(b"false", b"true") % b"a" + b"," + OPEN % b"a" + b"]}",
+    ],
+)
 async def test_what_this_release_can_not_read_is_no_cart(
     redis_url: str, namespace: str, in_redis: RedisCarts, spoil: bytes
 ) -> None:
