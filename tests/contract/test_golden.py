@@ -76,8 +76,8 @@ def newest(names: Mapping[str, Any]) -> list[str]:
 def test_every_file_has_a_value_and_every_value_a_file() -> None:
     kinds = {**{kind: values for kind, (values, _, _) in KINDS.items()}}
     kinds |= {"cached_orders": CACHED_ORDERS, "cached_pages": CACHED_PAGES}
-    # Those of test_golden_messages.py, test_golden_ledger.py and test_golden_work.py.
-    others = {"announcements", "work", "ledger", "jobs", "states", "carts", "webhooks"}
+    # Those of test_golden_messages.py, test_golden_ledger.py, test_golden_work.py and test_golden_unfinished.py.
+    others = {"announcements", "work", "ledger", "jobs", "states", "unfinished", "carts", "webhooks"}
     assert {path.name for path in GOLDEN.iterdir() if path.is_dir()} == kinds.keys() | others
     for kind, values in kinds.items():
         assert names_in(kind) == values.keys()
