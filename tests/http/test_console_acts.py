@@ -10,6 +10,7 @@ from domain.dead_letter import DeadMessage
 from domain.orders.status import OrderStatus
 from entrypoints.http.routes.route import Route
 from tests.http.test_console import ADDRESSES, NOWHERE, ORIGIN, Visitor, app_for, digest_in, routes_of, text_of
+from tests.http.test_jobs import work
 from tests.unit.builders import NOW
 from tests.unit.shop import Shop
 from tests.unit.webhooks import Webhooks
@@ -259,6 +260,29 @@ async def test_the_page_of_a_group_tells_of_what_is_running_on_it(shop: Shop, an
     assert "is running" not in await text_of(ana, here.replace("KeyError", "ValueError"))
     assert (await ana.send("POST", f"{progress}/stop")).status_code == 303
     assert "is running" not in await text_of(ana, here)
+
+
+async def test_the_few_that_failed_are_found_among_hundreds_that_are_done(shop: Shop, ana: Visitor) -> None:
+    """A page shows the first 200 results. Which ones have failed is asked at night, and without a terminal."""
+    pen = await shop.sells(stock=1000)
+    others = [await shop.paid((pen, 1)) for _ in range(2)]
+    for _ in range(205):
+        await shop.order((pen, 1))
+    others.append(await shop.paid((pen, 1)))
+    found = await text_of(ana, "/console/orders/many?q=customer:1&act=cancel")
+    form = f"act=cancel&q=customer:1&count=208&digest={digest_in(found)}&reason=a+wrong+price"
+    place = (await ana.send("POST", "/console/bulk-operations", form)).headers["Location"].partition("?")[0]
+    await work(shop)
+    page = await text_of(ana, place)
+    assert page.count("<tr data-row>") == 200
+    assert f'href="{place}?outcome=done">205</a>' in page
+    [failed] = re.findall(r'href="([^"]+outcome=failed)">3</a>', page)
+    assert "outcome=skipped" not in page
+    page = await text_of(ana, failed)
+    assert set(re.findall(r'id="item-([\w-]+)"', page)) == {str(order.id) for order in others}
+    assert (await text_of(ana, f"{place}?outcome=done")).count("<tr data-row>") == 200
+    assert (await text_of(ana, f"{place}?outcome=open")).count("<tr data-row>") == 0
+    assert (await ana.get(f"{place}?outcome=lost")).status_code == 422
 
 
 def key_in(page: str, form: str) -> str:

@@ -20,6 +20,13 @@ from tests.service import Service, until
 
 SHIPPED = ROOT / "deploy" / "observability"
 PANELS: list[dict[str, Any]] = json.loads((SHIPPED / "grafana" / "holdfast.json").read_text())["panels"]
+# What is shown where there is no number to show.
+WORDS = {
+    panel["title"]: panel["fieldConfig"]["defaults"]["noValue"]
+    for panel in PANELS
+    if "noValue" in panel.get("fieldConfig", {}).get("defaults", {})
+}
+_SAMPLED = "holdfast_reconcile_last_success_timestamp_seconds"
 # While all is well, no alert fires.
 EMPTY = {"Alerts"}
 SCRAPED = {"api", "worker", "relay"}
@@ -86,6 +93,17 @@ def test_what_grafana_is_given_belongs_together() -> None:
     assert len({panel["id"] for panel in PANELS}) == len(PANELS)
 
 
+def test_a_number_that_may_be_none_says_so_in_words() -> None:
+    """Grafana would show NaN for the share of no orders, and the years since 1970 for a check that never was."""
+    assert WORDS == {
+        "Orders not accepted, last hour": "no orders",
+        "Orders over 300 ms, last hour": "no orders",
+        "Payments begun after 60 s, last hour": "no payments",
+        "Alerts": "no alert",
+        "Since the last consistency check": "never checked",
+    }
+
+
 @pytest.fixture
 def watched(on_servers: Service) -> Iterator[WatchedService]:
     """A cluster whose webhooks go to a receiver that refuses, and whose provider declines one charge in three."""
@@ -134,7 +152,6 @@ async def test_every_panel_shows_something_of_a_running_cluster(watched: Watched
     async with httpx.AsyncClient(base_url=watched.url, timeout=60) as client:
         receiver = {"url": "https://receiver.invalid/", "events": ["*"]}
         (await client.post("/webhook-endpoints", json=receiver)).raise_for_status()
-    await asyncio.to_thread(watched.run, "reconcile", seconds=120)
     prometheus = PrometheusServer(watched.targets)
     queries = {
         (panel["title"], target["refId"]): target["expr"].replace("$__rate_interval", "10s")
@@ -145,12 +162,18 @@ async def test_every_panel_shows_something_of_a_running_cluster(watched: Watched
     assert queries
     try:
         await asyncio.to_thread(prometheus.start)
+
+        async def shown(expression: str) -> bool:
+            found = await asyncio.to_thread(prometheus.ask, expression)
+            return any(not math.isnan(float(each["value"][1])) for each in found)
+
+        # Before there is an order, and before anything was compared, some numbers say in words why they are none.
+        await until(lambda: shown(_SAMPLED), seconds=60, what="the relay has looked at the database")
+        for name, expression in queries.items():
+            if name[0] in WORDS:
+                assert not await shown(expression), name
+        await asyncio.to_thread(watched.run, "reconcile", seconds=120)
         async with customers(watched):
-
-            async def shown(expression: str) -> bool:
-                found = await asyncio.to_thread(prometheus.ask, expression)
-                return any(not math.isnan(float(each["value"][1])) for each in found)
-
             for name, expression in queries.items():
                 await until(lambda asked=expression: shown(asked), seconds=60, what=f"{name} shows something")
             [answering] = await asyncio.to_thread(prometheus.ask, 'sum(up{job="holdfast"})')

@@ -18,6 +18,7 @@ from application.operations.bulk import (
     CountNotConfirmed,
 )
 from application.operations.bulk_operations import BulkOperation
+from application.operations.results import DONE, FAILED, OPEN, SKIPPED
 from application.ports.payments import ProviderSilence
 from domain.dead_letter_groups import CauseFilter
 from domain.jobs.job import FINISHED
@@ -25,20 +26,30 @@ from entrypoints.http import query
 from entrypoints.http.console.kit import Kit
 from entrypoints.http.console.order_choice import chosen_orders
 from entrypoints.http.console.pages import see_other
-from entrypoints.http.console.requests import RefusedAct, address, form_pairs, start_once
+from entrypoints.http.console.requests import RefusedAct, address, form_pairs, optional, parameters, start_once
 from entrypoints.http.console.screens.dead_letters import group_page, silence_of
 from entrypoints.http.console.screens.orders import many_page
 from entrypoints.http.ids import job_id_of, whole_number_of
-from entrypoints.http.refusals import InvalidRequest, in_body
+from entrypoints.http.refusals import InvalidRequest, in_body, in_query
 from entrypoints.http.replies import Reply
 from entrypoints.http.routes.bulk import bulk_page
 from entrypoints.http.routes.route import Route
 
 _LIST: Final = {"cursor": query.cursor}
+_OUTCOMES: Final = (DONE, FAILED, SKIPPED, OPEN)
 # Of the results of an operation. The whole file can be downloaded from the API.
 _MOST_SHOWN: Final = 200
 # Acts whose outcomes are awaited.
 _AWAITED: Final[frozenset[Act]] = frozenset({"replay", "retry"})
+
+
+def _outcome(text: str) -> str:
+    if text not in _OUTCOMES:
+        raise InvalidRequest(in_query("outcome", f"it is one of {', '.join(_OUTCOMES)}", "not_one_of"))
+    return text
+
+
+_ONE: Final = {"outcome": optional(_outcome)}
 
 
 def bulk_operations_screens(kit: Kit) -> list[Route]:
@@ -89,6 +100,7 @@ class _Screens:
         return see_other(address(f"/console/bulk-operations/{job_id}", done=done))
 
     async def one(self, job_id: str, by: Principal) -> Reply:
+        outcome = parameters(_ONE).get("outcome")
         operation = await self._kit.use_cases.get_bulk(by, job_id_of(job_id))
         has_ended = operation.job.status in FINISHED
         return self._kit.pages.page(
@@ -99,7 +111,9 @@ class _Screens:
             on_orders=operation.request.act in ON_ORDERS,
             has_ended=has_ended,
             silence=None if has_ended else await self._silence(by, operation.request),
-            results=await self._results(by, operation),
+            results=await self._results(by, operation, outcome),
+            outcomes=_OUTCOMES,
+            chosen=outcome or "",
             most_shown=_MOST_SHOWN,
         )
 
@@ -114,13 +128,16 @@ class _Screens:
         await self._kit.use_cases.stop_bulk(by, id_)
         return see_other(f"/console/bulk-operations/{id_}?done=bulk-stopped")
 
-    async def _results(self, by: Principal, operation: BulkOperation) -> list[dict[str, Any]]:
+    async def _results(self, by: Principal, operation: BulkOperation, outcome: str | None) -> list[dict[str, Any]]:
+        """The first of its results, or of those with this outcome, which may be the last ones of thousands."""
+        found: list[dict[str, Any]] = []
         if operation.items is None:
-            return []
-        content = b""
+            return found
+        at, rest = 0, b""
         # It comes in as many parts as there were transactions.
-        while content.count(b"\n") < _MOST_SHOWN and (
-            part := await self._kit.use_cases.read_items(by, operation, at=len(content))
-        ):
-            content += part
-        return [json.loads(line) for line in content.splitlines()[:_MOST_SHOWN]]
+        while len(found) < _MOST_SHOWN and (part := await self._kit.use_cases.read_items(by, operation, at=at)):
+            at += len(part)
+            *lines, rest = (rest + part).split(b"\n")
+            results = [json.loads(line) for line in lines]
+            found += [each for each in results if outcome in {None, each["outcome"]}]
+        return found[:_MOST_SHOWN]
