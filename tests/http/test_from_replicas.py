@@ -16,6 +16,7 @@ from tests.unit.shop import Shop
 
 PLACE = "curl -X POST http://localhost/order/place"
 GET = "curl http://localhost/order/get/$order"
+ALL = "curl -X GET http://localhost:80/debug/orders"
 
 
 @pytest.fixture(params=["", "/from/replicas"])
@@ -48,12 +49,11 @@ async def test_one_request_places_and_pays_and_the_order_is_followed_until_it_is
 
 
 async def test_all_orders_are_listed_with_their_status(curl: Curl, shop: Shop) -> None:
-    every = "curl -X GET http://localhost:80/debug/orders"
-    assert ((await curl(every)).status, (await curl(every)).body.keys()) == (404, {"error"})
+    assert ((await curl(ALL)).status, (await curl(ALL)).body.keys()) == (404, {"error"})
     await shop.sells(stock=5)
     first, second = [(await curl(PLACE)).body["order_id"] for _ in range(2)]
     await process_payments(shop)
-    listed = await curl(every)
+    listed = await curl(ALL)
     assert listed.status == 200
     assert listed.body == [{"order_id": order, "status": "done"} for order in (second, first)]
 
