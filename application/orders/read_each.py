@@ -2,9 +2,11 @@
 
 from collections.abc import Collection
 
+from application.errors import BrokenRow
 from application.ports.broken_orders import BrokenOrder, BrokenOrders
 from application.ports.persistence import Transaction
 from domain.ids import OrderId
+from domain.orders.events import Event
 from domain.orders.order import Order
 
 
@@ -20,3 +22,13 @@ async def readable_orders(tx: Transaction, ids: Collection[OrderId]) -> dict[Ord
     """Return those that can be read. Nothing is known of the others; `holdfast reconcile` names them."""
     found = await each_order(tx, ids)
     return {id_: order for id_, order in found.items() if isinstance(order, Order)}
+
+
+async def readable_events(tx: Transaction, ids: Collection[OrderId]) -> list[Event]:
+    """Return the histories of those orders whose events can be read, all at once or one by one."""
+    try:
+        return await tx.events.of_orders(ids)
+    except BrokenRow:
+        if len(ids) <= 1:
+            return []
+    return [event for id_ in sorted(ids) for event in await readable_events(tx, [id_])]

@@ -5,7 +5,7 @@ from attrs import field, frozen
 
 from application.messaging.republish import last_requests
 from application.orders.expire_orders import PERIODS
-from application.orders.read_each import readable_orders
+from application.orders.read_each import readable_events, readable_orders
 from application.orders.standing import SENT, held_up_by
 from application.ports.environment import Clock
 from application.ports.outbox import OutboxEntry, Waits
@@ -73,7 +73,7 @@ class FindStuck:
         for begin in range(0, len(outbox), self._page):
             entries = outbox[begin : begin + self._page]
             async with self._unit_of_work.reading() as tx:
-                events = await tx.events.of_orders({entry.id.order_id for entry in entries})
+                events = await readable_events(tx, {entry.id.order_id for entry in entries})
             at = {event_id(event): event.at for event in events}
             found += [
                 Discrepancy(
@@ -109,7 +109,7 @@ class FindStuck:
                     now - self._stuck_after, ahead=now + self._stuck_after, after=last, limit=self._page
                 )
                 orders = await readable_orders(tx, ids)
-                requests = last_requests(await tx.events.of_orders(ids))
+                requests = last_requests(await readable_events(tx, ids))
             if not ids:
                 return found
             found += [

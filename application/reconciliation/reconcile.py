@@ -5,7 +5,7 @@ from operator import attrgetter
 
 from attrs import evolve, field, frozen
 
-from application.errors import Trouble
+from application.errors import BrokenRow, Trouble
 from application.orders.read_each import each_order, readable_orders
 from application.ports.broken_orders import BrokenOrder, broken
 from application.ports.environment import Clock
@@ -32,7 +32,7 @@ class Reconcile:
 
     The outbox and the dead letters are looked through for what is stuck. The shop may run meanwhile: a finding about an
     order counts only if two comparisons give the same one. Orders are read before charges, because the provider records
-    a charge before the order does. An order that is broken is named, and costs no other its comparison.
+    a charge before the order does. What is broken is named, and costs no other order its comparison.
     """
 
     _unit_of_work: UnitOfWork
@@ -55,8 +55,8 @@ class Reconcile:
             found.append(Discrepancy(about="provider", what=unreachable))
         found += [each async for each in self._orders(ask=not unreachable)]
         if not unreachable:
-            named = {each.order_id for each in found if each.about == "broken"}
-            found += [each async for each in self._charges() if each.about != "broken" or each.order_id not in named]
+            named = {each.what for each in found if each.about == "broken"}
+            found += [each async for each in self._charges() if each.what not in named]
         # An order whose charge is reported already needs no second finding.
         told = {each.order_id for each in found if each.remedy is not None}
         found += await self._find_stuck(unreachable=unreachable, told=told)
@@ -91,6 +91,16 @@ class Reconcile:
             last = orders[-1].id
 
     async def _compare(self, ids: Collection[OrderId], *, ask: bool) -> list[Discrepancy]:
+        try:
+            return await self._compare_all(ids, ask=ask)
+        except BrokenRow as error:
+            # An event or a payment, which costs no other order its comparison either.
+            if len(ids) == 1:
+                [id_] = ids
+                return [Discrepancy(about="broken", order_id=id_, what=str(error))]
+        return [each for id_ in ids for each in await self._compare([id_], ask=ask)]
+
+    async def _compare_all(self, ids: Collection[OrderId], *, ask: bool) -> list[Discrepancy]:
         async with self._unit_of_work.reading() as tx:
             orders = await readable_orders(tx, ids)
             keys = {order.payment_id for order in orders.values() if order.payment_id}
@@ -119,6 +129,14 @@ class Reconcile:
             last = charges[-1].key
 
     async def _explain(self, charges: Sequence[Charge]) -> list[Discrepancy]:
+        try:
+            return await self._explain_all(charges)
+        except BrokenRow as error:
+            if len(charges) == 1:
+                return [Discrepancy(about="broken", what=str(error), charge=charges[0])]
+        return [each for charge in charges for each in await self._explain([charge])]
+
+    async def _explain_all(self, charges: Sequence[Charge]) -> list[Discrepancy]:
         async with self._unit_of_work.reading() as tx:
             payments = await tx.payments.get_many({charge.key for charge in charges})
             orders = await each_order(tx, {payment.order_id for payment in payments.values()})

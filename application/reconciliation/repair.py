@@ -10,7 +10,7 @@ from application.intake.order_request import asked_to_pay
 from application.intake.persist_orders import PersistOrders
 from application.messaging.republish import last_requests
 from application.orders.expire_orders import ExpireOrders
-from application.orders.read_each import readable_orders
+from application.orders.read_each import readable_events, readable_orders
 from application.ports.payments import Charge, PaymentProvider
 from application.ports.persistence import UnitOfWork
 from application.reconciliation.discrepancies import Discrepancy, Remedy
@@ -88,7 +88,7 @@ class Repair:
         if not ids:
             return set()
         async with self._unit_of_work() as tx:
-            requests = last_requests(await tx.events.of_orders(ids))
+            requests = last_requests(await readable_events(tx, ids))
             await tx.outbox.re_enqueue(list(requests.values()))
         return set(requests)
 

@@ -12,7 +12,8 @@ from holdfast_client import AsyncClient
 from sqlalchemy import update
 
 from adapters.sql.core.engine import create_engine
-from adapters.sql.tables.orders import order_items, orders
+from adapters.sql.tables.events import order_events
+from adapters.sql.tables.orders import order_items, orders, payments
 from tests.service import Service, until
 
 PROCESSES = ("api", "worker", "relay")
@@ -126,3 +127,31 @@ async def test_an_order_broken_by_hand_costs_no_other(service: Service, client: 
     said = service.logs()
     assert bad in said
     assert "Traceback" not in said
+
+
+async def test_a_broken_event_or_payment_costs_no_other_order_its_comparison(
+    service: Service, client: aiohttp.ClientSession
+) -> None:
+    product = await asyncio.to_thread(service.add_product, stock=100)
+    ids = await asyncio.to_thread(service.place_orders, product, 4)
+    for id_ in ids:
+        async with client.post(f"{service.url}/orders/{id_}/pay") as response:
+            assert response.status == 202
+
+    async def all_are_paid() -> bool:
+        async with client.get(f"{service.url}/orders?status=PAID") as response:
+            return len((await response.json())["items"]) == len(ids)
+
+    await until(all_are_paid, seconds=60, what="the orders are paid")
+    of_event, of_payment, other = map(UUID, ids[:3])
+    await broken_by_hand(
+        service,
+        update(order_events).where(order_events.c.order_id == of_event).values(body="{}"),
+        update(payments).where(payments.c.order_id == of_payment).values(provider_reference=None),
+        # A discrepancy as there was before.
+        update(orders).where(orders.c.id == other).values(version=9),
+    )
+    status, told = await asyncio.to_thread(service.try_to_run, "reconcile")
+    assert status == 1
+    named = sorted(line.split()[:2] for line in told.splitlines() if any(id_ in line for id_ in ids))
+    assert named == sorted([["broken", ids[0]], ["broken", ids[1]], ["history", ids[2]]])
