@@ -2,13 +2,13 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 from attrs import evolve, field, frozen
-from quart import Quart
+from quart import Quart, Request
 
-from application.access.principal import Principal
+from application.access.principal import ANYBODY, Principal
 from domain.ids import OrderId
 from domain.orders.order import Order
 from entrypoints.http.server.concurrency_limit import ConcurrencyLimit
@@ -46,8 +46,18 @@ async def slow(shop: Shop) -> SlowOrders:
 
 
 @pytest.fixture
-def app(shop: Shop, slow: SlowOrders) -> Quart:
-    return app_over(evolve(shop.use_cases, get_order=slow), request_timeout=3600)
+def keys() -> list[str | None]:
+    """The keys that the API has looked at."""
+    return []
+
+
+@pytest.fixture
+def app(shop: Shop, slow: SlowOrders, keys: list[str | None]) -> Quart:
+    async def authenticate(request: Request) -> Principal:
+        keys.append(request.headers.get("Authorization"))
+        return ANYBODY
+
+    return app_over(evolve(shop.use_cases, get_order=slow), request_timeout=3600, authenticate=authenticate)
 
 
 @pytest.fixture
@@ -105,11 +115,15 @@ async def test_the_same_connection_is_served_as_soon_as_there_is_room(
     assert (await connection.answer()).status == 201
 
 
-async def test_nothing_is_done_for_a_shed_request(busy: object, shop: Shop, connection: Connection) -> None:
+async def test_nothing_is_done_for_a_shed_request_and_nobody_looks_at_its_key(
+    busy: list["asyncio.Task[Answer]"], shop: Shop, keys: Sequence[str | None], connection: Connection
+) -> None:
     before = len(shop.store.orders)
-    await connection.send(a_post(ORDER))
-    assert_refused(await connection.answer())
-    assert len(shop.store.orders) == before
+    assert len(keys) == len(busy)
+    for _ in range(2):
+        await connection.send(a_post(ORDER).replace(b"\r\n\r\n", b"\r\nAuthorization: Bearer x\r\n\r\n", 1))
+        assert_refused(await connection.answer())
+    assert (len(shop.store.orders), len(keys)) == (before, len(busy))
 
 
 @pytest.mark.parametrize(
