@@ -283,6 +283,9 @@ async def test_the_few_that_failed_are_found_among_hundreds_that_are_done(shop: 
     assert (await text_of(ana, f"{place}?outcome=done")).count("<tr data-row>") == 200
     assert (await text_of(ana, f"{place}?outcome=open")).count("<tr data-row>") == 0
     assert (await ana.get(f"{place}?outcome=lost")).status_code == 422
+    # In the list, none of them is missing: the outcomes together are the items.
+    row = dict(re.findall(r'data-label="(\w+)">(\d+)</td>', await text_of(ana, "/console/bulk-operations")))
+    assert row == {"Items": "208", "Done": "205", "Failed": "3", "Skipped": "0", "Open": "0"}
 
 
 def key_in(page: str, form: str) -> str:

@@ -70,7 +70,13 @@ class _Screens:
         found, following = await bulk_page(self._kit.use_cases, self._kit.cursors, by, _LIST)
         names = await self._kit.names_of(by, [operation.by for operation in found])
         return self._kit.pages.page(
-            "bulk_operations.html", by, operations=found, names=names, next=following, on_orders=ON_ORDERS
+            "bulk_operations.html",
+            by,
+            operations=found,
+            names=names,
+            next=following,
+            on_orders=ON_ORDERS,
+            outcomes=_OUTCOMES,
         )
 
     async def start(self, by: Principal) -> Reply:
