@@ -88,5 +88,12 @@ def run_reconciliation(shared: Shared) -> RunReconciliation:
         FindUnrecorded(uow, ports.recent_orders, now),
         CompareWebhooks(uow),
     )
-    repair = Repair(uow, ports.provider, shared.process_payment.until_done, shared.expire_orders, shared.persist_orders)
+    repair = Repair(
+        uow,
+        ports.provider,
+        shared.process_payment.until_done,
+        shared.expire_orders,
+        shared.persist_orders,
+        timeout=limits.charge_timeout,
+    )
     return RunReconciliation(uow, reconcile, repair, now)

@@ -1,9 +1,10 @@
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
-from attrs import frozen
+from attrs import field, frozen
 
-from application.errors import Trouble
+from application.errors import Trouble, Unavailable
 from application.execution.batching import each_alone
 from application.execution.concurrency import until_unavailable
 from application.intake.order_request import asked_to_pay
@@ -40,6 +41,8 @@ class Repair:
     _process_payment: Callable[[Sequence[OrderId]], Awaitable[Sequence[Exception | None]]]
     _expire_orders: ExpireOrders
     _persist_orders: PersistOrders
+    # Seconds that a call to the provider may take.
+    _timeout: float = field(default=30.0, kw_only=True)
 
     async def __call__(self, discrepancies: Sequence[Discrepancy]) -> list[str | None]:
         ids = {
@@ -56,7 +59,12 @@ class Repair:
         return [await self._outcome(each, done, refund) for each in discrepancies]
 
     async def _refund(self, charge: Charge) -> None:
-        await self._provider.refund(charge.key, charge.amount)
+        try:
+            async with asyncio.timeout(self._timeout):
+                await self._provider.refund(charge.key, charge.amount)
+        except TimeoutError as error:
+            # The others would wait as long. Whether it happened need not be known: the next repair sees it.
+            raise Unavailable(f"the payment provider gave no answer within {self._timeout:g} s") from error
 
     async def _outcome(
         self, discrepancy: Discrepancy, done: Mapping[Remedy, set[OrderId]], refund: _Refund

@@ -1,5 +1,6 @@
 """Each kind of discrepancy is made by hand, found, and repaired or left."""
 
+import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection
 from datetime import timedelta
@@ -23,6 +24,7 @@ from application.reconciliation.repair import Repair
 from application.reconciliation.webhooks import CompareWebhooks
 from domain.dead_letter import DeadMessage
 from domain.ids import OrderId, PaymentId
+from domain.money import Money
 from domain.orders.details import OrderDetails
 from domain.orders.events import OrderAccepted, event_id
 from domain.orders.order import Order
@@ -30,7 +32,7 @@ from domain.orders.status import OrderStatus
 from domain.payments.payment import PaymentStatus
 from tests.unit.builders import PAYMENT, euros
 from tests.unit.intakes import UnsteadyRecentOrders
-from tests.unit.provider import Crash
+from tests.unit.provider import Crash, Provider
 from tests.unit.shop import EXPIRY, Shop
 
 STUCK = timedelta(minutes=10)
@@ -82,9 +84,6 @@ async def repair(shop: Shop, discrepancies: list[Discrepancy]) -> list[str | Non
     return await Repair(shop.unit_of_work, shop.provider, process_payment, shop.expire_orders, shop.persist_orders)(
         discrepancies
     )
-    return await Repair(
-        shop.unit_of_work, shop.provider, shop.process_payment, shop.expire_orders, shop.persist_orders
-    )(discrepancies)
 
 
 async def relayed(shop: Shop) -> None:
@@ -345,6 +344,30 @@ async def test_an_unreachable_provider_is_reported_once_and_explains_waiting_ord
     assert (provider.about, provider.what) == ("provider", "the payment provider can't be reached: no answer")
     assert stuck.order_id == order.id
     assert stuck.what.endswith("the payment provider can't be reached: no answer")
+
+
+async def test_a_provider_that_does_not_answer_is_asked_for_one_refund_alone(shop: Shop) -> None:
+    """Each of the others would wait as long."""
+    charges = [Charge(key=PaymentId(uuid7()), amount=euros(5), refunded=False, at=shop.clock()) for _ in range(20)]
+    found = [Discrepancy(about="charge", what="nobody's", charge=each, remedy=Remedy.REFUND) for each in charges]
+    asked: list[PaymentId] = []
+
+    class Silent(Provider):
+        async def refund(self, key: PaymentId, amount: Money) -> None:
+            asked.append(key)
+            await asyncio.Event().wait()
+
+    repair = Repair(
+        shop.unit_of_work,
+        Silent(),
+        shop.process_payment,
+        shop.expire_orders,
+        shop.persist_orders,
+        timeout=0.01,
+    )
+    async with asyncio.timeout(60):
+        assert await repair(found) == [None] * 20
+    assert asked == [charges[0].key]
 
 
 async def test_an_order_that_should_have_expired_is_found_and_expires(shop: Shop) -> None:
