@@ -10,9 +10,10 @@ from pathlib import Path
 
 import httpx
 
+from application.access.scopes import CUSTOMER_SCOPES
 from entrypoints.http.routes.route import Open, Route
 from tests.http.browser import app_over
-from tests.http.test_access import NOWHERE
+from tests.http.test_access import NOWHERE, scopes_of
 from tests.service import Service, until
 from tests.unit.shop import Shop
 
@@ -97,6 +98,7 @@ async def expect_closed(service: Service, programs: Sequence[str]) -> None:
         order = {"user_id": 1, "items": [{"product_id": product, "quantity": 1}]}
         placed = (await ask("POST", "/orders", "1", order)).json()
         named = {"order_id": placed["order_id"], "product_id": str(product), "user_id": "1"}
+        for_the_shop = 0
         for route in ROUTES:
             if route.access is Open.TO_ALL:
                 continue
@@ -110,10 +112,16 @@ async def expect_closed(service: Service, programs: Sequence[str]) -> None:
                 # What breaks a rule of the form is told before anything is looked up.
                 told = {HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY}
                 assert answer.status_code in told | {HTTPStatus.BAD_REQUEST}, (route.method, path, answer.text)
+            scopes = scopes_of(route)
+            if scopes and scopes.isdisjoint(CUSTOMER_SCOPES):
+                answer = await ask(route.method, path, "1")
+                assert answer.status_code == HTTPStatus.FORBIDDEN, (route.method, path, answer.text)
+                for_the_shop += 1
             if route.method != "GET" and route.access is not Open.TO_CALLERS:
                 reading = await ask(route.method, path, "read")
                 may_read = not isinstance(route.access, frozenset) and route.access in {"orders:read", "events:read"}
                 assert (reading.status_code == HTTPStatus.FORBIDDEN) != may_read, (route.method, path, reading.text)
+        assert for_the_shop > 20
         now = (await ask("GET", f"/orders/{placed['order_id']}", "1")).json()
         assert now == placed
         assert (await ask("GET", "/messages", "admin")).json()["items"] == []
