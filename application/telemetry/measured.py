@@ -230,23 +230,26 @@ class MeasuredWork:
 
     async def __call__(self, events: Sequence[Event]) -> Sequence[Told]:
         now, begun = self._now(), loop_time()
-        for event in events:
-            # The clock of the process that wrote the event may be ahead.
-            self._waited(max(0.0, (now - event.at).total_seconds()))
         outcomes = await self._inner(events)
-        for outcome in outcomes:
+        for event, outcome in zip(events, outcomes, strict=True):
+            # The clock of the process that wrote the event may be ahead.
+            waited = max(0.0, (now - event.at).total_seconds())
             if isinstance(outcome, asyncio.Future):
-                outcome.add_done_callback(partial(self._note_late, begun))
+                outcome.add_done_callback(partial(self._note_late, begun, waited))
             else:
-                self._note(outcome, begun)
+                self._note(outcome, begun, waited)
         return outcomes
 
-    def _note_late(self, begun: float, outcome: asyncio.Future[Exception | None]) -> None:
+    def _note_late(self, begun: float, waited: float, outcome: asyncio.Future[Exception | None]) -> None:
         if not outcome.cancelled():
-            self._note(outcome.result(), begun)
+            self._note(outcome.result(), begun, waited)
 
-    def _note(self, outcome: Exception | None, begun: float) -> None:
-        self._seconds[_kind(outcome)](loop_time() - begun)
+    def _note(self, outcome: Exception | None, begun: float, waited: float) -> None:
+        kind = _kind(outcome)
+        self._seconds[kind](loop_time() - begun)
+        # What is refused is no work, and may say of itself any time: a few old messages would wake whoever is on duty.
+        if kind != "refused":
+            self._waited(waited)
 
 
 def _kind(outcome: Exception | None) -> str:

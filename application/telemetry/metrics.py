@@ -104,7 +104,7 @@ FEED_POSITION: Final = Metric(
 QUEUE_TIME: Final = Metric(
     kind="histogram",
     name="queue_time_seconds",
-    meaning="from the time of an event to the beginning of its work, by the clocks of two processes",
+    meaning="from the time of an event to the beginning of its work, by two clocks; not of what is refused",
     labels=_QUEUE,
     buckets=_SLOW,
 )

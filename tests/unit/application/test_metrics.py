@@ -23,7 +23,7 @@ from domain.errors import UnknownProduct
 from domain.ids import PaymentId
 from domain.money import Money
 from domain.orders.status import OrderStatus
-from tests.brokers import entries, payment_requested
+from tests.brokers import entries, payment_requested, refund_requested
 from tests.unit.builders import PAYMENT, a_product, euros
 from tests.unit.shop import Shop, a_request
 
@@ -113,6 +113,19 @@ async def test_a_message_that_comes_twice_is_a_duplicate(measured: Measured, que
         await consumer.step()
         await consumer.nothing_is_late()
         assert measured("inbox_duplicates_total", queue=queue) == duplicates
+
+
+@pytest.mark.parametrize("queue", ["payments", "refunds"])
+async def test_a_message_that_is_refused_is_not_late(measured: Measured, queue: str) -> None:
+    """Anybody can send one that names no order of ours and a time of long ago: nobody is called for that."""
+    event = payment_requested() if queue == "payments" else refund_requested()
+    measured.shop.clock.forward(timedelta(days=300))
+    consumer = next(each for each in measured.use_cases.consumers if each.work.name == queue)
+    await measured.shop.broker.enqueue(entries(event))
+    await consumer.step()
+    await consumer.nothing_is_late()
+    assert measured("process_duration_seconds_count", queue=queue, outcome="refused") == 1
+    assert measured("queue_time_seconds_count", queue=queue) == 0
 
 
 @pytest.mark.parametrize(
