@@ -284,6 +284,11 @@ def curl_program(pytestconfig: pytest.Config) -> Path:
 
 
 @pytest.fixture(scope="session")
+def openssl_program(pytestconfig: pytest.Config) -> Path:
+    return Path(_needed(pytestconfig, "openssl_program"))
+
+
+@pytest.fixture(scope="session")
 def wrk_program(pytestconfig: pytest.Config) -> Path:
     return Path(_needed(pytestconfig, "wrk_program"))
 
