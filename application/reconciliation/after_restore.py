@@ -18,6 +18,8 @@ Work = Callable[[Sequence[OrderId]], Awaitable[Sequence[object]]]
 
 # As many attempts to pay may have been lost of one order.
 _MOST_ATTEMPTS: Final = 16
+# Of the orders of a shop these are the fewest. Those that can still be paid come first: nearly all are found there.
+_MAY_LACK_A_CHARGE: Final = sorted(set(OrderStatus) - HAS_MONEY, key=lambda status: (status not in MAY_BE_PAID, status))
 
 
 @frozen(kw_only=True)
@@ -70,15 +72,16 @@ class CompareCharges:
 
     async def _orders_of(self, charges: Mapping[PaymentId, Charge]) -> dict[PaymentId, OrderId]:
         found: dict[PaymentId, OrderId] = {}
-        last: OrderId | None = None
-        while len(found) < len(charges):
-            async with self._unit_of_work.reading() as tx:
-                orders = await tx.orders.page(user_id=None, status=None, before=last, limit=self._page)
-            if not orders:
-                break
-            for order in sound(orders):
-                found |= {key: order.id for key in _next_payments(order) if key in charges}
-            last = orders[-1].id
+        for status in _MAY_LACK_A_CHARGE:
+            last: OrderId | None = None
+            while len(found) < len(charges):
+                async with self._unit_of_work.reading() as tx:
+                    orders = await tx.orders.page(user_id=None, status=status, before=last, limit=self._page)
+                if not orders:
+                    break
+                for order in sound(orders):
+                    found |= {key: order.id for key in _next_payments(order) if key in charges}
+                last = orders[-1].id
         return found
 
     async def _paid(self, charge: Charge, order_id: OrderId | None) -> ComparedCharge:
@@ -124,8 +127,6 @@ class CompareCharges:
 
 def _next_payments(order: Order) -> list[PaymentId]:
     """The payments that may have been requested since the backup."""
-    if order.status in HAS_MONEY:
-        return []
     last, found = order.payment_id, list[PaymentId]()
     for _ in range(_MOST_ATTEMPTS):
         last = payment_after(last, order.id)
