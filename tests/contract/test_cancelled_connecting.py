@@ -9,7 +9,7 @@ from types import coroutine
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import literal, select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.sql.core.connecting import connected
@@ -18,7 +18,7 @@ from tests.contract.test_unit_of_work_faults import borrowed
 from tests.engines import engine_on
 from tests.service import until
 
-ASK = text("SELECT 1 AS one")
+ASK = select(literal(1).label("one"))
 
 
 async def over_a_connection(engine: AsyncEngine) -> None:
@@ -85,3 +85,21 @@ async def test_opening_a_connection_may_be_cancelled_at_any_moment(
     # With the engines those have closed that were in their pools. What nobody knows of any more is warned of here.
     gc.collect()
     await until(none_is_open, seconds=30, what="what was cancelled is closed")
+
+
+@pytest.mark.parametrize("answered", [False, True])
+async def test_a_transaction_may_be_cancelled_at_any_moment_and_nothing_is_said_of_it(
+    sql_engine: AsyncEngine,
+    caplog: pytest.LogCaptureFixture,
+    answered: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    """As when a program that is still at work finds that it can't start."""
+    async with engine_on(sql_engine.url.render_as_string(hide_password=False)) as engine:
+        for moment in count():
+            # The connection is open: what is cancelled is the transaction.
+            await in_a_transaction(engine)
+            if await cancelled(in_a_transaction(engine), moment, answered=answered):
+                break
+            assert borrowed(engine) == 0
+    assert moment > 2
+    assert [record.message for record in caplog.records if record.name.startswith("sqlalchemy")] == []

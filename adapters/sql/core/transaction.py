@@ -191,6 +191,6 @@ async def one_transaction(engine: AsyncEngine, *, writing: bool) -> AsyncGenerat
     try:
         yield block
         if writing:
-            await block.commit()
+            await finish(block.commit())
     finally:
         await finish(block.rollback())
