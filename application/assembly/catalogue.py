@@ -17,6 +17,7 @@ from application.catalogue.list_stock import ListStock, SeeStock, Stocked
 from application.catalogue.products_by_name import FindByName, ProductsByName
 from application.execution.circuit_breaker import CircuitBreaker
 from application.execution.idempotency import Keyed, ProductOutcome
+from application.ports.broken_products import BrokenProduct
 from application.ports.catalogue import RecordedAdjustment
 from domain.catalogue.product import Product
 from domain.ids import ProductId
@@ -25,14 +26,14 @@ from domain.ids import ProductId
 @frozen(kw_only=True, slots=False)
 class CatalogueUseCases:
     get_product: Callable[[Principal, ProductId], Awaitable[Product]]
-    list_products: Guarded[..., Sequence[Product]]
+    list_products: Guarded[..., Sequence[Product | BrokenProduct]]
     products_by_name: Guarded[..., Sequence[Product]]
     count_products: Guarded[..., int]
     add_products: Callable[[Principal, Sequence[NewProduct | Keyed[NewProduct]]], Awaitable[Sequence[ProductOutcome]]]
     change_product: Callable[[Principal, ProductCall], Awaitable[Product]]
     adjust_stock: Callable[[Principal, Sequence[StockCall | Keyed[StockCall]]], Awaitable[Sequence[ProductOutcome]]]
     list_adjustments: Guarded[..., Sequence[RecordedAdjustment]]
-    list_stock: Guarded[..., Sequence[Stocked]]
+    list_stock: Guarded[..., Sequence[Stocked | BrokenProduct]]
     see_stock: Callable[[Principal, ProductId], Awaitable[Stocked]]
 
 

@@ -6,6 +6,7 @@ from attrs import frozen
 from application.errors import OutcomeUnknown, Unavailable
 from application.execution.concurrency import at_most
 from application.execution.counting import MOST_COUNTED
+from application.ports.broken_products import BrokenProduct, broken_products, sound_products
 from application.ports.caching import CacheFence, CatalogueCache, CataloguePage, StockCache
 from application.ports.catalogue import StockLevel
 from application.ports.persistence import UnitOfWork
@@ -15,7 +16,7 @@ from domain.ids import ProductId
 # Calls to the cache at once: most batches ask for the same few pages.
 _AT_ONCE: Final = 8
 
-_Page = Sequence[Product]
+_Page = Sequence[Product | BrokenProduct]
 
 
 @frozen
@@ -55,7 +56,8 @@ class ReadPages:
     """Read pages of the catalogue by id: from the cache if they are current, else from the database, each once.
 
     A cached page has names and prices, which change seldom. Each sale changes the stock, which is kept apart, so that a
-    sale does not end the pages. While the database does not answer, the stock may be that of the cached page.
+    sale does not end the pages. While the database does not answer, the stock may be that of the cached page. A page
+    with a broken product is not cached: it is right as soon as somebody has corrected the row.
     """
 
     _unit_of_work: UnitOfWork
@@ -83,7 +85,7 @@ class ReadPages:
             found |= dict.fromkeys(missing, error)
         return [found[page] for page in wanted]
 
-    async def _look_up(self, page: CataloguePage) -> tuple[CataloguePage, _Page | None]:
+    async def _look_up(self, page: CataloguePage) -> tuple[CataloguePage, Sequence[Product] | None]:
         return (page, None) if self._fence.is_up() else await self._cache.get(page)
 
     async def _update_stock(self, products: Collection[Product]) -> None:
@@ -102,7 +104,8 @@ class ReadPages:
         async with self._unit_of_work.reading() as tx:
             for page in missing:
                 read[page] = await tx.products.page(after=page.after, limit=page.limit, active=page.active)
-        await at_most(_AT_ONCE, lambda page: self._cache.put(missing[page], read[page]), missing)
+        whole = {page: sound_products(found) for page, found in read.items() if not broken_products(found)}
+        await at_most(_AT_ONCE, lambda page: self._cache.put(missing[page], whole[page]), whole)
         return read
 
 
@@ -111,11 +114,11 @@ class ListProducts:
     """List a page of the catalogue. Callers that ask for it at once get the same products, and must not change them."""
 
     # `ReadPages`, batched. Calls that arrive while a page is read become the next batch, which finds the page cached.
-    _read: Callable[[CataloguePage], Awaitable[Sequence[Product]]]
+    _read: Callable[[CataloguePage], Awaitable[_Page]]
 
     async def __call__(
         self, *, after: ProductId | None = None, limit: int, active: bool | None = True
-    ) -> Sequence[Product]:
+    ) -> Sequence[Product | BrokenProduct]:
         """With `active`, only products that are for sale, or only those that are not."""
         return await self._read(CataloguePage(after, limit, active))
 

@@ -3,6 +3,7 @@ from collections.abc import Sequence
 from attrs import frozen
 
 from application.access.principal import Principal
+from application.ports.broken_products import BrokenProduct, sound_products
 from application.ports.persistence import UnitOfWork
 from domain.catalogue.product import Product
 from domain.errors import UnknownProduct
@@ -17,6 +18,10 @@ class Stocked:
     counted_in: int
 
     @property
+    def id(self) -> ProductId:
+        return self.product.id
+
+    @property
     def with_orders(self) -> int:
         """The units that orders hold, or were sold: whatever was counted in, and is not on hand."""
         return self.counted_in - self.product.stock
@@ -28,11 +33,13 @@ class ListStock:
 
     _unit_of_work: UnitOfWork
 
-    async def __call__(self, _: Principal, *, after: ProductId | None = None, limit: int) -> Sequence[Stocked]:
+    async def __call__(
+        self, _: Principal, *, after: ProductId | None = None, limit: int
+    ) -> Sequence[Stocked | BrokenProduct]:
         async with self._unit_of_work.reading() as tx:
             products = await tx.products.page(after=after, limit=limit)
-            totals = await tx.stock_adjustments.totals({product.id for product in products})
-        return [Stocked(product, totals.get(product.id, 0)) for product in products]
+            totals = await tx.stock_adjustments.totals({product.id for product in sound_products(products)})
+        return [each if isinstance(each, BrokenProduct) else Stocked(each, totals.get(each.id, 0)) for each in products]
 
 
 @frozen

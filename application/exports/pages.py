@@ -9,6 +9,7 @@ from attrs import field, frozen
 from application.exports.request import ExportRequest
 from application.feed.read_feed import ReadFeed
 from application.ports.broken_orders import broken, sound
+from application.ports.broken_products import broken_products, sound_products
 from application.ports.feed import Position
 from application.ports.order_search import OrderFilter
 from application.ports.persistence import UnitOfWork
@@ -27,7 +28,7 @@ BEGINNING: Final[Place] = {}
 class Page:
     rows: Sequence[Row]
     following: Place
-    # Orders that are left out, since their rows are broken.
+    # Orders or products that are left out, since their rows are broken.
     broken: int = 0
 
 
@@ -74,7 +75,8 @@ class ReadExportPages:
     async def _products(self, active: bool | None, after: ProductId | None) -> Page:  # noqa: FBT001 - as the filter has it
         async with self._unit_of_work.reading() as tx:
             products = await tx.products.page(after=after, limit=self._rows, active=active)
-        return Page(products, {"after": products[-1].id} if len(products) == self._rows else None)
+        following = {"after": products[-1].id} if len(products) == self._rows else None
+        return Page(sound_products(products), following, len(broken_products(products)))
 
     async def _events(self, wanted: ExportRequest, after: Position | None, until: Position) -> Page:
         found = await self._read_feed.page(after=after, only=wanted.events, limit=self._rows)

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from attrs import frozen
 
+from application.ports.broken_products import BrokenProduct
 from domain.catalogue.product import Product, StockAdjustment
 from domain.ids import ProductId
 from domain.money import Money
@@ -50,7 +51,9 @@ class Products(Protocol):
     async def by_name(self, names: Collection[str]) -> dict[str, Product]:
         """The products that have these names. Of several, the first that is for sale, or else the first."""
 
-    async def page(self, *, after: ProductId | None, limit: int, active: bool | None = None) -> list[Product]:
+    async def page(
+        self, *, after: ProductId | None, limit: int, active: bool | None = None
+    ) -> list[Product | BrokenProduct]:
         """In the order of their ids; with `active` only those that are for sale, or those that are not."""
 
     async def count(self, *, active: bool | None = None, most: int) -> int:

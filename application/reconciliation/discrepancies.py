@@ -7,6 +7,7 @@ from typing import Final, Literal, get_args
 from attrs import frozen
 
 from application.ports.broken_orders import BrokenOrder
+from application.ports.broken_products import BrokenProduct
 from application.ports.catalogue import StockCount
 from application.ports.idempotency import is_of_a_key
 from application.ports.payments import Charge
@@ -83,6 +84,11 @@ def of_stock(counts: Sequence[StockCount]) -> list[Discrepancy]:
 def of_broken(order: BrokenOrder) -> Discrepancy:
     """An order that can't be read, so that it is compared with nothing."""
     return Discrepancy(about="broken", order_id=order.id, what=str(order))
+
+
+def of_broken_product(product: BrokenProduct) -> Discrepancy:
+    """A product that can't be read. Its units are compared nevertheless."""
+    return Discrepancy(about="broken", what=str(product))
 
 
 def of_history(order: Order, events: Sequence[Event]) -> list[Discrepancy]:

@@ -8,12 +8,14 @@ from attrs import evolve, field, frozen
 from application.errors import BrokenRow, Trouble
 from application.orders.read_each import each_order, readable_orders
 from application.ports.broken_orders import BrokenOrder, broken
+from application.ports.broken_products import broken_products
 from application.ports.environment import Clock
 from application.ports.payments import Charge, ProviderLedger
 from application.ports.persistence import UnitOfWork
 from application.reconciliation.discrepancies import (
     Discrepancy,
     of_broken,
+    of_broken_product,
     of_charge,
     of_history,
     of_payment,
@@ -71,6 +73,8 @@ class Reconcile:
         async with self._unit_of_work.reading() as tx:
             while counts := await tx.products.stock_counts(after=last, limit=self._page):
                 found += of_stock(counts)
+                listed = await tx.products.page(after=last, limit=self._page)
+                found += map(of_broken_product, broken_products(listed))
                 last = counts[-1].product_id
         return found
 

@@ -91,12 +91,13 @@ def restock(
 
 def list_products(*, data: Data = None) -> None:
     from application.access.principal import SYSTEM
+    from application.ports.broken_products import BrokenProduct
 
     async def work(use_cases: "UseCases") -> None:
         last: ProductId | None = None
         while page := await use_cases.list_products(SYSTEM, after=last, limit=_PAGE, active=None):
             for product in page:
-                tell(_line(product))
+                tell(f"{product.id:>8}  broken: {product}" if isinstance(product, BrokenProduct) else _line(product))
             last = page[-1].id
 
     with_use_cases(command_settings(data=data), work)

@@ -11,6 +11,7 @@ from sqlalchemy import event, func, insert, literal_column, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from adapters.memory.price_list import MemoryPriceList
 from adapters.sql.core.engine import backend_of, create_engine
 from adapters.sql.tables.catalogue import products
 from adapters.sql.tables.events import order_events, outbox
@@ -19,8 +20,10 @@ from adapters.sql.tables.orders import order_items, orders
 from adapters.sql.tables.shop import open_periods
 from adapters.sql.unit_of_work import SqlUnitOfWork
 from application.errors import Aborted, BrokenRow, LaterRelease, Trouble, Unavailable
+from application.intake.refresh_prices import RefreshPrices
 from application.orders.expire_orders import ExpireOrders
 from application.ports.broken_orders import BrokenOrder, BrokenOrders, broken, sound
+from application.ports.broken_products import broken_products, sound_products
 from application.ports.feed import EVERYTHING, FeedRange, Position
 from application.ports.order_search import OrderFilter
 from application.ports.outbox import OutboxEntry
@@ -161,6 +164,29 @@ async def test_a_broken_order_that_nobody_has_paid_for_keeps_no_other_from_expir
     [(failed, why)] = report.failed
     assert failed == bad.id
     assert isinstance(why, BrokenRow)
+
+
+@pytest.mark.parametrize("values", [{"currency": "eur"}, {"metadata": "x"}, {"metadata": '{"note": 1}'}], ids=str)
+async def test_a_product_that_somebody_broke_by_hand_hides_no_other(
+    sql_engine: AsyncEngine, values: dict[str, str]
+) -> None:
+    unit_of_work = SqlUnitOfWork(sql_engine)
+    first, bad, last = (a_product(number) for number in (1, 2, 3))
+    await keep(unit_of_work, products=[first, bad, last])
+    await execute(sql_engine, update(products).where(products.c.id == bad.id).values(values))
+    async with unit_of_work.reading() as tx:
+        for active in (None, True):
+            page = await tx.products.page(after=None, limit=10, active=active)
+            assert sound_products(page) == [first, last]
+            assert [(each.id, "product 2 is stored with" in str(each)) for each in broken_products(page)] == [(2, True)]
+        # It takes its place, so that a page is as long as it should be.
+        assert [each.id for each in await tx.products.page(after=None, limit=2)] == [1, 2]
+        assert await tx.products.get_many([first.id, last.id]) == {1: first, 3: last}
+        with pytest.raises(BrokenRow, match="product 2 is stored with"):
+            await tx.products.get_many([first.id, bad.id])
+    prices = MemoryPriceList()
+    await RefreshPrices(unit_of_work, prices, page=2)()
+    assert prices.get_many([first.id, bad.id, last.id]) == {1: first, 3: last}
 
 
 async def test_an_event_that_is_no_event_is_found_when_it_is_read(sql_engine: AsyncEngine) -> None:

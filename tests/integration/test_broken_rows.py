@@ -1,4 +1,4 @@
-"""An order that somebody broke by hand in the database costs no other order, and is told of wherever it belongs."""
+"""An order or a product that somebody broke by hand in the database costs no other, and is named where it belongs."""
 
 import asyncio
 import json
@@ -12,6 +12,7 @@ from holdfast_client import AsyncClient
 from sqlalchemy import update
 
 from adapters.sql.core.engine import create_engine
+from adapters.sql.tables.catalogue import products
 from adapters.sql.tables.events import order_events
 from adapters.sql.tables.orders import order_items, orders, payments
 from tests.service import Service, until
@@ -43,24 +44,28 @@ async def broken_by_hand(service: Service, *statements: Any) -> None:
         await engine.dispose()
 
 
-async def pages(client: aiohttp.ClientSession, url: str) -> tuple[list[str], list[dict[str, str]]]:
-    """Return the ids of all orders of a list, and what it tells of those that can't be shown."""
-    ids: list[str] = []
+async def pages(
+    client: aiohttp.ClientSession, url: str, key: str = "order_id"
+) -> tuple[list[Any], list[dict[str, str]]]:
+    """Return the ids of all items of a list, and what it tells of those that can't be shown."""
+    ids: list[Any] = []
     broken: list[dict[str, str]] = []
     following: str | None = url
     while following:
         async with client.get(following) as response:
             page = await response.json(content_type=None)
             assert response.status == 200, page
-        ids += [each["order_id"] for each in page["items"]]
+        ids += [each[key] for each in page["items"]]
         broken += page.get("broken", [])
         following = f"{url}&cursor={page['next']}" if page["next"] else None
     return ids, broken
 
 
-async def exported(client: aiohttp.ClientSession, service: Service, only: dict[str, Any]) -> dict[str, Any]:
-    """Export orders, and return the result of the job with the ids in the file."""
-    async with client.post(f"{service.url}/exports", json={"what": "orders", "filter": only}) as response:
+async def exported(
+    client: aiohttp.ClientSession, service: Service, only: dict[str, Any], *, what: str = "orders"
+) -> dict[str, Any]:
+    """Export orders or products, and return the result of the job with the ids in the file."""
+    async with client.post(f"{service.url}/exports", json={"what": what, "filter": only}) as response:
         job_id = (await response.json())["job_id"]
     job: dict[str, Any] = {}
 
@@ -73,7 +78,7 @@ async def exported(client: aiohttp.ClientSession, service: Service, only: dict[s
     await until(is_written, seconds=30, what="the export is written")
     async with client.get(f"{service.url}/exports/{job_id}") as response:
         lines = (await response.text()).splitlines()[1:]
-    return {**job["result"], "ids": [json.loads(line)["order_id"] for line in lines]}
+    return {**job["result"], "ids": [json.loads(line)["order_id" if what == "orders" else "id"] for line in lines]}
 
 
 async def test_an_order_broken_by_hand_costs_no_other(service: Service, client: aiohttp.ClientSession) -> None:
@@ -155,3 +160,39 @@ async def test_a_broken_event_or_payment_costs_no_other_order_its_comparison(
     assert status == 1
     named = sorted(line.split()[:2] for line in told.splitlines() if any(id_ in line for id_ in ids))
     assert named == sorted([["broken", ids[0]], ["broken", ids[1]], ["history", ids[2]]])
+
+
+async def test_a_product_broken_by_hand_costs_no_other(service: Service, client: aiohttp.ClientSession) -> None:
+    demo, _ = await pages(client, f"{service.url}/products?limit=100", "id")
+    ids = [await asyncio.to_thread(service.add_product, stock=100, name=f"pen {number}") for number in range(5)]
+    bad = ids[2]
+    sound = demo + [id_ for id_ in ids if id_ != bad]
+    await broken_by_hand(service, update(products).where(products.c.id == bad).values(currency="eur"))
+
+    # Each size of a page is one that nobody has cached. The second time, those without the broken product are cached.
+    for list_ in ("products?limit=1", "products?limit=2", "products?limit=7&active=all", "products?limit=1"):
+        shown, _ = await pages(client, f"{service.url}/{list_}", "id")
+        assert shown == sound
+    written = await exported(client, service, {}, what="products")
+    assert (written["ids"], written["rows"], written["broken"]) == (sound, len(sound), 1)
+
+    # All at once: they share batches with the broken one.
+    async def place(id_: int) -> tuple[int, str | None]:
+        order = {"user_id": 7, "items": [{"product_id": id_, "quantity": 1}]}
+        async with client.post(f"{service.url}/orders", json=order) as response:
+            return response.status, (await response.json(content_type=None)).get("code")
+
+    answers = await asyncio.gather(*map(place, ids))
+    assert dict(zip(ids, answers, strict=True)) == {
+        id_: (500, "broken_record") if id_ == bad else (201, None) for id_ in ids
+    }
+
+    listed = (await asyncio.to_thread(service.run, "products", "list")).splitlines()
+    assert [int(line.split()[0]) for line in listed] == demo + ids
+    assert [line.split()[0] for line in listed if "broken" in line] == [str(bad)]
+    status, told = await asyncio.to_thread(service.try_to_run, "reconcile")
+    assert status == 1
+    assert [line.split()[:4] for line in told.splitlines() if line.startswith("broken")] == [
+        ["broken", "-", "product", str(bad)]
+    ]
+    assert "Traceback" not in service.logs()

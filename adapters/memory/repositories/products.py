@@ -7,6 +7,7 @@ from adapters.memory.copies import copied
 from adapters.memory.repositories.stock_adjustments import MemoryStockAdjustments
 from adapters.memory.store import Changes
 from application.errors import Aborted
+from application.ports.broken_products import BrokenProduct, sound_products
 from application.ports.catalogue import StockCount, StockLevel
 from domain.catalogue.product import Product
 from domain.ids import MOST_AUTOMATIC, ProductId
@@ -54,7 +55,9 @@ class MemoryProducts:
                 found.setdefault(product.name, copied(product))
         return found
 
-    async def page(self, *, after: ProductId | None, limit: int, active: bool | None = None) -> list[Product]:
+    async def page(
+        self, *, after: ProductId | None, limit: int, active: bool | None = None
+    ) -> list[Product | BrokenProduct]:
         ids = sorted(
             id_
             for id_, product in self._changes.products.items()
@@ -73,7 +76,7 @@ class MemoryProducts:
         return max((id_ for id_ in self._changes.products if id_ <= MOST_AUTOMATIC), default=ProductId(0))
 
     async def stock_counts(self, *, after: ProductId | None, limit: int) -> list[StockCount]:
-        products = await self.page(after=after, limit=limit, active=None)
+        products = sound_products(await self.page(after=after, limit=limit, active=None))
         counted_in = await MemoryStockAdjustments(self._changes).totals({product.id for product in products})
         held = Counter[ProductId]()
         for order in self._changes.orders.values():

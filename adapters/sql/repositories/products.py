@@ -16,7 +16,9 @@ from adapters.sql.core.transaction import TransactionBlock
 from adapters.sql.dialects.base import SqlDialect
 from adapters.sql.tables.catalogue import products, stock_adjustments
 from adapters.sql.tables.orders import order_items, orders
+from application.errors import BrokenRow
 from application.execution.after_commit import Committed
+from application.ports.broken_products import BrokenProduct
 from application.ports.catalogue import StockCount, StockLevel
 from domain.catalogue.product import Product
 from domain.ids import MOST_AUTOMATIC, ProductId
@@ -52,6 +54,13 @@ def _product(row: Row[Any]) -> Product:
         active=row.active,
         metadata=_NOTES_READ.decode(row.metadata) if row.metadata else {},
     )
+
+
+def _read(row: Row[Any]) -> Product | BrokenProduct:
+    try:
+        return checked("product", row.id, _product, row)
+    except BrokenRow as error:
+        return BrokenProduct(row.id, str(error))
 
 
 _ALL: Final = select(*products.c)
@@ -174,13 +183,15 @@ class SqlProducts:
         rows = await self._block.fetch(_BY_NAME, {"names": wanted})
         return {row.name: checked("product", row.id, _product, row) for row in reversed(rows)}
 
-    async def page(self, *, after: ProductId | None, limit: int, active: bool | None = None) -> list[Product]:
+    async def page(
+        self, *, after: ProductId | None, limit: int, active: bool | None = None
+    ) -> list[Product | BrokenProduct]:
         given = {"limit": limit, "after": after, "active": active}
         rows = await self._block.fetch(
             _PAGES[after is not None, active is not None],
             {name: value for name, value in given.items() if value is not None},
         )
-        return [checked("product", row.id, _product, row) for row in rows]
+        return [_read(row) for row in rows]
 
     async def count(self, *, active: bool | None = None, most: int) -> int:
         given = {} if active is None else {"active": active}

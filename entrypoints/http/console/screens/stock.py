@@ -2,11 +2,12 @@
 
 from typing import Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from application.access.principal import Principal
 from application.access.scopes import Scope
 from application.catalogue.adjust_stock import StockCall
+from application.ports.broken_products import broken_products, sound_products
 from domain.errors import DomainError
 from entrypoints.http import query
 from entrypoints.http.console.kit import Kit
@@ -40,9 +41,11 @@ class _Screen:
             self._kit.cursors.of_stock(),
             parameters(_LIST),
             lambda after, limit: self._kit.use_cases.list_stock(by, after=after, limit=limit),
-            lambda stocked: stocked.product.id,
+            lambda stocked: stocked.id,
         )
-        return self._kit.pages.page("stock.html", by, page=page)
+        return self._kit.pages.page(
+            "stock.html", by, page=evolve(page, items=sound_products(page.items)), broken=broken_products(page.items)
+        )
 
     async def product(self, by: Principal, product_id: str) -> Reply:
         id_ = product_id_of(product_id)
