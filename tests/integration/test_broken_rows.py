@@ -187,6 +187,11 @@ async def test_a_product_broken_by_hand_costs_no_other(service: Service, client:
         id_: (500, "broken_record") if id_ == bad else (201, None) for id_ in ids
     }
 
+    async with client.get(f"{service.url}/console/stock") as response:
+        screen = await response.text()
+        assert response.status == 200
+    assert "1 of these can't be shown" in screen
+    assert "pen 3" in screen
     listed = (await asyncio.to_thread(service.run, "products", "list")).splitlines()
     assert [int(line.split()[0]) for line in listed] == demo + ids
     assert [line.split()[0] for line in listed if "broken" in line] == [str(bad)]
