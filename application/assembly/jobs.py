@@ -42,6 +42,7 @@ from application.messages.list_messages import ListMessages
 from application.messages.post_message import PostMessage, StoreMessage
 from application.operations import bulk
 from application.orders.queued_changes import CHANGE_NEEDS, MakeChange
+from application.ports.broken_rows import BrokenJob
 from application.reconciliation import runs
 from application.webhooks.deliveries import RecoverDeliveries
 from domain.ids import JobId
@@ -78,7 +79,7 @@ class JobUseCases:
     post_message: Guarded[..., StartedJob]
     list_messages: Guarded[..., Sequence[Message]]
     get_job: Callable[[Principal, JobId], Awaitable[Job]]
-    list_jobs: Guarded[..., Sequence[Job]]
+    list_jobs: Guarded[..., Sequence[Job | BrokenJob]]
     count_jobs: Guarded[..., int]
     retry_job: Callable[[Principal, JobId], Awaitable[Job]]
     cancel_job: Callable[[Principal, JobId], Awaitable[Job]]

@@ -12,6 +12,7 @@ from application.assembly.shared import Shared
 from application.execution.prune_keys import PruneKeys
 from application.payments.request_payment import RequestPayment
 from application.payments.request_refund import RequestRefund
+from application.ports.broken_rows import BrokenJob
 from application.reconciliation.after_restore import CompareCharges
 from application.reconciliation.find_stuck import FindStuck
 from application.reconciliation.find_unrecorded import FindUnrecorded
@@ -37,7 +38,7 @@ class UpkeepUseCases:
     prune_keys: PruneKeys | None
     start_reconciliation: Guarded[..., Job]
     repair_discrepancies: Guarded[..., Job]
-    list_reconciliations: Guarded[..., Sequence[Reconciliation]]
+    list_reconciliations: Guarded[..., Sequence[Reconciliation | BrokenJob]]
     get_reconciliation: Callable[[Principal, JobId], Awaitable[Reconciliation]]
     read_discrepancies: Guarded[..., bytes]
     compare_charges: CompareCharges

@@ -10,6 +10,7 @@ from application.access.principal import Principal
 from application.access.scopes import Scope
 from application.assembly.shared import Shared
 from application.jobs.add_job import AddJob, StartedJob
+from application.ports.broken_rows import BrokenEndpoint
 from application.ports.webhooks import Attempt
 from application.webhooks.deliveries import (
     Attempted,
@@ -43,7 +44,7 @@ from domain.webhooks.delivery import Delivery, DeliveryId
 @frozen(kw_only=True, slots=False)
 class WebhookUseCases:
     add_endpoint: Callable[[Principal, NewEndpoint], Awaitable[WithSecret]]
-    list_endpoints: Guarded[..., Sequence[Standing]]
+    list_endpoints: Guarded[..., Sequence[Standing | BrokenEndpoint]]
     get_endpoint: Callable[[Principal, EndpointId], Awaitable[Standing]]
     change_endpoint: Callable[[Principal, EndpointId, Mapping[str, Any]], Awaitable[Standing]]
     delete_endpoint: Callable[[Principal, EndpointId], Awaitable[None]]

@@ -7,6 +7,7 @@ from application.errors import Trouble
 from application.execution.counting import MOST_COUNTED
 from application.intake.unrecorded import Unrecorded
 from application.jobs.kinds import PLACE_ORDER
+from application.ports.broken_rows import BrokenJob
 from application.ports.jobs import JobPlace
 from application.ports.persistence import Transaction, UnitOfWork
 from domain.ids import JobId, OrderId
@@ -65,7 +66,7 @@ class ListJobs:
 
     async def __call__(
         self, _: Principal, *, kind: str | None, status: JobStatus | None, before: JobPlace | None, limit: int
-    ) -> Sequence[Job]:
+    ) -> Sequence[Job | BrokenJob]:
         async with self._unit_of_work.reading() as tx:
             return await tx.jobs.page(kind=kind, status=status, before=before, limit=limit)
 

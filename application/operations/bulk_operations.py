@@ -28,6 +28,7 @@ from application.operations.bulk import (
 )
 from application.operations.results import AWAITED, OPEN, ItemResult, noted
 from application.ports.audit import AuditEntry
+from application.ports.broken_rows import UNREADABLE, BrokenJob, apart, of_arguments
 from application.ports.environment import Clock, NewId
 from application.ports.files import StoredFile
 from application.ports.jobs import JobPlace, place_of
@@ -159,6 +160,7 @@ class BulkFound:
 
     operations: Sequence[BulkOperation]
     looked_to: JobPlace | None
+    broken: Sequence[BrokenJob] = ()
 
 
 @frozen
@@ -174,13 +176,30 @@ class ListBulk:
     async def __call__(self, by: Principal, *, before: JobPlace | None = None, limit: int) -> BulkFound:
         async with self._unit_of_work.reading() as tx:
             jobs = await tx.jobs.page(kind=BULK, status=None, before=before, limit=self._stretch)
-            visible = [job for job in jobs if by.scopes.issuperset(looks_of(job.arguments))]
-            shown = visible[:limit]
+            visible = [each for job in jobs if _may_look(by, each := _readable(job))]
+            shown, broken = apart(visible[:limit], BrokenJob)
             items = await tx.files.get_many([job.id for job in shown], ITEMS)
         operations = [BulkOperation(job, BulkRequest.of(job.arguments), items.get(job.id)) for job in shown]
         if len(visible) > limit:
-            return BulkFound(operations, place_of(shown[-1]))
-        return BulkFound(operations, place_of(jobs[-1]) if len(jobs) == self._stretch else None)
+            return BulkFound(operations, place_of(visible[limit - 1]), broken)
+        return BulkFound(operations, place_of(jobs[-1]) if len(jobs) == self._stretch else None, broken)
+
+
+def _readable(job: Job | BrokenJob) -> Job | BrokenJob:
+    """Return the job, or that nobody can read from its arguments what it does."""
+    if isinstance(job, BrokenJob):
+        return job
+    try:
+        operation = BulkOperation(job, BulkRequest.of(job.arguments), None)
+        _ = operation.count, operation.by, looks_of(job.arguments)
+    except UNREADABLE as error:
+        return of_arguments(job, error)
+    return job
+
+
+def _may_look(by: Principal, job: Job | BrokenJob) -> bool:
+    """Whoever may do anything sees one of which nobody knows what it does."""
+    return by.scopes.issuperset(looks_of({} if isinstance(job, BrokenJob) else job.arguments))
 
 
 @frozen

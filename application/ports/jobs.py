@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Protocol
 
+from application.ports.broken_rows import BrokenJob
 from domain.ids import JobId, OrderId
 from domain.jobs.job import Job, JobStatus
 from domain.message import Message
@@ -12,7 +13,7 @@ from domain.message import Message
 JobPlace = tuple[datetime, JobId]
 
 
-def place_of(job: Job) -> JobPlace:
+def place_of(job: Job | BrokenJob) -> JobPlace:
     return job.created_at, job.id
 
 
@@ -45,8 +46,11 @@ class Jobs(Protocol):
 
     async def page(
         self, *, kind: str | None, status: JobStatus | None, before: JobPlace | None, limit: int
-    ) -> list[Job]:
-        """A page of jobs after the place `before`, newest first and then by id."""
+    ) -> list[Job | BrokenJob]:
+        """A page of jobs after the place `before`, newest first and then by id.
+
+        One that can't be read stands in its place.
+        """
 
     async def count(self, *, kind: str | None, status: JobStatus | None, most: int) -> int:
         """How many jobs `page` would find, up to `most`. No more than these are read."""

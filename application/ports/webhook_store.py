@@ -6,6 +6,7 @@ from typing import Protocol
 
 from attrs import frozen
 
+from application.ports.broken_rows import BrokenEndpoint
 from application.ports.webhooks import Attempt
 from domain.ids import EndpointId, OrderId
 from domain.webhooks.delivery import Delivery, DeliveryId, DeliveryStatus, Undelivered
@@ -50,8 +51,8 @@ class WebhookEndpoints(Protocol):
     async def save_many(self, endpoints: Sequence[Endpoint]) -> None:
         """Save endpoints that this transaction has locked."""
 
-    async def page(self, *, after: EndpointId | None, limit: int) -> list[Endpoint]:
-        """A page by id, without deleted ones."""
+    async def page(self, *, after: EndpointId | None, limit: int) -> list[Endpoint | BrokenEndpoint]:
+        """A page by id, without deleted ones. One that can't be read stands in its place."""
 
     async def count(self) -> int:
         """How many there are, without deleted ones. Another transaction that counts them waits until this one ends."""

@@ -9,6 +9,7 @@ from application.access.audit import caller_of
 from application.access.principal import Principal
 from application.jobs.kinds import RECONCILE
 from application.ports.audit import AuditEntry
+from application.ports.broken_rows import UNREADABLE, BrokenJob, of_arguments
 from application.ports.environment import Clock, NewId
 from application.ports.files import StoredFile
 from application.ports.jobs import JobPlace
@@ -82,10 +83,12 @@ class ListReconciliations:
 
     _unit_of_work: UnitOfWork
 
-    async def __call__(self, _: Principal, *, before: JobPlace | None = None, limit: int) -> Sequence[Reconciliation]:
+    async def __call__(
+        self, _: Principal, *, before: JobPlace | None = None, limit: int
+    ) -> Sequence[Reconciliation | BrokenJob]:
         async with self._unit_of_work.reading() as tx:
             jobs = await tx.jobs.page(kind=RECONCILE, status=None, before=before, limit=limit)
-            return [await _run(tx, job) for job in jobs]
+            return [await _listed(tx, job) for job in jobs]
 
 
 @frozen
@@ -112,6 +115,15 @@ class ReadDiscrepancies:
 
 async def _run(tx: Transaction, job: Job) -> Reconciliation:
     return Reconciliation(job, RunRequest.in_job(job.arguments), await tx.files.get(job.id, DISCREPANCIES))
+
+
+async def _listed(tx: Transaction, job: Job | BrokenJob) -> Reconciliation | BrokenJob:
+    if isinstance(job, BrokenJob):
+        return job
+    try:
+        return await _run(tx, job)
+    except UNREADABLE as error:
+        return of_arguments(job, error)
 
 
 async def _added(tx: Transaction, new_id: NewId, now: Clock, by: Principal, wanted: RunRequest) -> Job:

@@ -5,6 +5,7 @@ from typing import Final
 
 from attrs import frozen
 
+from application.errors import BrokenRow
 from application.ports.feed import FED_TYPES, FeedFilter, FeedRange, Position, types_among
 from application.ports.persistence import Transaction, UnitOfWork
 from application.reconciliation.discrepancies import Discrepancy
@@ -32,7 +33,10 @@ class CompareWebhooks:
                 ids = await tx.webhook_progress.ids(after=after, limit=_PAGE)
             for id_ in ids:
                 async with self._unit_of_work() as tx:
-                    found += [Discrepancy(about="webhook", what=what) async for what in _of_endpoint(tx, id_)]
+                    try:
+                        found += [Discrepancy(about="webhook", what=what) async for what in _of_endpoint(tx, id_)]
+                    except BrokenRow as error:
+                        found.append(Discrepancy(about="broken", what=str(error)))
             if len(ids) < _PAGE:
                 return found
             after = ids[-1]

@@ -1,12 +1,14 @@
 """Register, read, change and delete the receivers of webhooks."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from attrs import field, frozen
 
 from application.access.principal import Principal
+from application.errors import BrokenRow
+from application.ports.broken_rows import BrokenEndpoint
 from application.ports.environment import Clock, NewId, NewSecret
 from application.ports.persistence import Transaction, UnitOfWork
 from application.ports.webhooks import Attempt, WebhookMessages, WebhookTransport
@@ -55,6 +57,10 @@ class Standing:
     endpoint: Endpoint
     progress: Progress
     newest: int
+
+    @property
+    def id(self) -> EndpointId:
+        return self.endpoint.id
 
 
 @frozen
@@ -110,12 +116,11 @@ class ListEndpoints:
 
     _unit_of_work: UnitOfWork
 
-    async def __call__(self, _: Principal, *, after: EndpointId | None = None, limit: int) -> Sequence[Standing]:
+    async def __call__(
+        self, _: Principal, *, after: EndpointId | None = None, limit: int
+    ) -> Sequence[Standing | BrokenEndpoint]:
         async with self._unit_of_work.reading() as tx:
-            found = await tx.webhook_endpoints.page(after=after, limit=limit)
-            progress = await tx.webhook_progress.get_many({endpoint.id for endpoint in found})
-            newest = (await tx.feed.bounds()).newest
-        return [Standing(each, progress[each.id], newest) for each in found if each.id in progress]
+            return [each async for each in each_standing(tx, await tx.webhook_endpoints.page(after=after, limit=limit))]
 
 
 @frozen
@@ -307,6 +312,29 @@ async def end_rest(tx: Transaction, id_: EndpointId) -> None:
 
 def unknown_endpoint(id_: EndpointId) -> UnknownEndpoint:
     return UnknownEndpoint(f"there is no webhook endpoint {id_}, or it was deleted")
+
+
+async def each_standing(
+    tx: Transaction, found: Sequence[Endpoint | BrokenEndpoint]
+) -> AsyncIterator[Standing | BrokenEndpoint]:
+    """Yield how each endpoint stands, or that it, or how far it is, can't be read."""
+    newest = (await tx.feed.bounds()).newest
+    ids = [each.id for each in found]
+    try:
+        progress = await tx.webhook_progress.get_many(ids)
+    except BrokenRow:
+        progress = None
+    for each in found:
+        if isinstance(each, BrokenEndpoint):
+            yield each
+            continue
+        try:
+            far = (await tx.webhook_progress.get_many([each.id]) if progress is None else progress).get(each.id)
+        except BrokenRow as error:
+            yield BrokenEndpoint(each.id, str(error))
+            continue
+        if far is not None:
+            yield Standing(each, far, newest)
 
 
 async def _standing(tx: Transaction, id_: EndpointId) -> Standing:

@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from attrs import frozen
 
 from application.access.principal import Principal
+from application.ports.broken_rows import BrokenEndpoint, apart
 from application.ports.feed import FED_TYPES, FeedFilter, FeedRange, Position, types_among
 from application.ports.persistence import UnitOfWork
-from application.webhooks.endpoints import MOST_ENDPOINTS, Standing
+from application.webhooks.endpoints import MOST_ENDPOINTS, Standing, each_standing
 from domain.ids import EndpointId, OrderId
 
 # More than an order ever has.
@@ -35,20 +36,19 @@ class SeeUnsent:
 
     async def __call__(self, _: Principal, order_id: OrderId) -> Unsent:
         async with self._unit_of_work.reading() as tx:
-            endpoints = await tx.webhook_endpoints.page(after=None, limit=MOST_ENDPOINTS)
-            progress = await tx.webhook_progress.get_many({endpoint.id for endpoint in endpoints})
+            found = await tx.webhook_endpoints.page(after=None, limit=MOST_ENDPOINTS)
+            # The list of endpoints tells which can't be read. They are sent nothing.
+            standings, _broken = apart([each async for each in each_standing(tx, found)], BrokenEndpoint)
             types = {event.type for event in await tx.events.of_orders({order_id})}
             newest = (await tx.feed.bounds()).newest
             order = FeedRange(after=Position(0), until=newest, only=FeedFilter(order_id=order_id))
             items = await tx.feed.read(order, limit=_MOST_EVENTS)
         waiting: list[Standing] = []
         is_wanted = False
-        for endpoint in endpoints:
-            wanted, far = types_among(FED_TYPES, endpoint.events), progress.get(endpoint.id)
+        for each in standings:
+            wanted = types_among(FED_TYPES, each.endpoint.events)
             is_wanted |= not types.isdisjoint(wanted)
-            if far is None:
-                continue
-            if any(item.position > far.passed and item.event.type in wanted for item in items):
-                waiting.append(Standing(endpoint, far, newest))
+            if any(item.position > each.progress.passed and item.event.type in wanted for item in items):
+                waiting.append(each)
         slowest_first = sorted(waiting, key=lambda each: each.progress.position)
-        return Unsent(slowest_first, is_wanted, {endpoint.id: endpoint.url for endpoint in endpoints})
+        return Unsent(slowest_first, is_wanted, {each.id: each.endpoint.url for each in standings})

@@ -7,6 +7,7 @@ from uuid import UUID
 from cyclopts import Parameter
 
 from application.access.principal import SYSTEM
+from application.ports.broken_rows import BrokenJob
 from application.ports.jobs import JobPlace, place_of
 from domain.errors import DomainError
 from domain.ids import JobId
@@ -98,8 +99,9 @@ async def _each(change: Callable[..., Awaitable[Job]], ids: tuple[UUID, ...], do
         raise CommandError("\n".join(refused))
 
 
-def _line(job: Job) -> str:
+def _line(job: Job | BrokenJob) -> str:
+    created = f"{job.created_at:%Y-%m-%d %H:%M:%S}"
+    if isinstance(job, BrokenJob):
+        return _LINE.format(str(job.id), "?", "broken", "?", created, str(job).replace("\n", " ")[:_WIDEST])
     error = (job.error or "").replace("\n", " ")[:_WIDEST]
-    return _LINE.format(
-        str(job.id), job.kind, job.status.value, job.attempts, f"{job.created_at:%Y-%m-%d %H:%M:%S}", error
-    )
+    return _LINE.format(str(job.id), job.kind, job.status.value, job.attempts, created, error)

@@ -18,20 +18,29 @@ from adapters.sql.tables.events import order_events, outbox
 from adapters.sql.tables.jobs import jobs
 from adapters.sql.tables.orders import order_items, orders
 from adapters.sql.tables.shop import open_periods
+from adapters.sql.tables.webhooks import webhook_endpoints, webhook_progress
 from adapters.sql.unit_of_work import SqlUnitOfWork
+from application.access.principal import SYSTEM
 from application.errors import Aborted, BrokenRow, LaterRelease, Trouble, Unavailable
 from application.intake.refresh_prices import RefreshPrices
 from application.orders.expire_orders import ExpireOrders
 from application.ports.broken_orders import BrokenOrder, BrokenOrders, broken, sound
 from application.ports.broken_products import broken_products, sound_products
+from application.ports.broken_rows import BrokenEndpoint, BrokenJob
 from application.ports.feed import EVERYTHING, FeedRange, Position
+from application.ports.jobs import place_of
 from application.ports.order_search import OrderFilter
 from application.ports.outbox import OutboxEntry
 from application.ports.persistence import OrderConflict, UnitOfWork
+from application.reconciliation.webhooks import CompareWebhooks
+from application.webhooks.endpoints import ListEndpoints
+from application.webhooks.unsent import SeeUnsent
 from domain.ids import JobId, OrderId, PaymentId, ProductId
 from domain.jobs.job import JobStatus, new_job
 from domain.payments.payment import Payment
+from domain.webhooks.progress import begun_after
 from tests.contract.conftest import keep
+from tests.contract.test_unit_of_work_webhooks import an_endpoint
 from tests.unit.builders import LATER, PAYMENT, a_product, an_order, euros, placed
 
 PEN = ProductId(1)
@@ -145,6 +154,61 @@ async def test_a_job_that_somebody_broke_by_hand_is_discarded_and_delays_no_othe
         assert listed[id_].status is JobStatus.DISCARDED
         assert "is stored with invalid values" in str(listed[id_].error)
         assert listed[id_].arguments == {"unreadable": wrong.get("arguments", '{"content":"x"}')}
+
+
+@pytest.mark.parametrize("wrong", [{"arguments": "{"}, {"attempts": -1}, {"result": "x"}])
+async def test_a_job_that_somebody_broke_by_hand_stands_in_its_place_in_lists(
+    sql_engine: AsyncEngine, wrong: dict[str, Any]
+) -> None:
+    unit_of_work = SqlUnitOfWork(sql_engine)
+    async with unit_of_work() as tx:
+        now = await tx.jobs.now()
+        made = [
+            new_job(id=JobId(UUID(int=number)), kind="message", arguments={"content": "x"}, now=now - number * HOUR)
+            for number in range(1, 4)
+        ]
+        await tx.jobs.add_many(made)
+    await execute(sql_engine, update(jobs).where(jobs.c.id == made[1].id).values(wrong))
+    async with unit_of_work.reading() as tx:
+        first, bad = await tx.jobs.page(kind=None, status=None, before=None, limit=2)
+        after = await tx.jobs.page(kind=None, status=None, before=place_of(bad), limit=2)
+    assert first == made[0]
+    assert isinstance(bad, BrokenJob)
+    assert f"job {made[1].id} is stored with invalid values" in str(bad)
+    assert after == [made[2]]
+
+
+@pytest.mark.parametrize("wrong", [{"events": "x"}, {"headers": "[]"}, {"payload": "y"}, {"secrets": "{"}])
+async def test_an_endpoint_that_somebody_broke_by_hand_stands_in_its_place_in_lists(
+    sql_engine: AsyncEngine, wrong: dict[str, Any]
+) -> None:
+    unit_of_work = SqlUnitOfWork(sql_engine)
+    made = sorted((an_endpoint() for _ in range(3)), key=lambda each: each.id)
+    async with unit_of_work() as tx:
+        await tx.webhook_endpoints.add_many(made)
+        await tx.webhook_progress.add_many([begun_after(each.id, 0) for each in made])
+    bad = made[1].id
+    await execute(sql_engine, update(webhook_endpoints).where(webhook_endpoints.c.id == bad).values(wrong))
+    first, broken_one, last = await ListEndpoints(unit_of_work)(SYSTEM, limit=10)
+    assert [first.id, last.id] == [made[0].id, made[2].id]
+    assert isinstance(broken_one, BrokenEndpoint)
+    assert f"webhook endpoint {bad} is stored with invalid values" in str(broken_one)
+    assert set((await SeeUnsent(unit_of_work)(SYSTEM, OrderId(UUID(int=1)))).receivers) == {first.id, last.id}
+    [told] = await CompareWebhooks(unit_of_work)()
+    assert (told.about, told.what) == ("broken", str(broken_one))
+
+
+async def test_an_endpoint_whose_progress_somebody_broke_by_hand_hides_no_other(sqlite_engine: AsyncEngine) -> None:
+    unit_of_work = SqlUnitOfWork(sqlite_engine)
+    made = sorted((an_endpoint() for _ in range(2)), key=lambda each: each.id)
+    async with unit_of_work() as tx:
+        await tx.webhook_endpoints.add_many(made)
+        await tx.webhook_progress.add_many([begun_after(each.id, 0) for each in made])
+    this = webhook_progress.c.endpoint_id == made[0].id
+    await execute(sqlite_engine, update(webhook_progress).where(this).values(due_at=literal_column("'never'")))
+    broken_one, sound_one = await ListEndpoints(unit_of_work)(SYSTEM, limit=10)
+    assert isinstance(broken_one, BrokenEndpoint)
+    assert (broken_one.id, sound_one.id) == (made[0].id, made[1].id)
 
 
 async def test_a_broken_order_that_nobody_has_paid_for_keeps_no_other_from_expiring(sql_engine: AsyncEngine) -> None:

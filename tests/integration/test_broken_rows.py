@@ -102,7 +102,7 @@ async def test_an_order_broken_by_hand_costs_no_other(service: Service, client: 
     async with AsyncClient(service.url) as library:
         page = await library.order_page()
         assert [str(order.order_id) for order in page] == sound
-        assert [str(each.order_id) for each in page.broken] == [bad, worse]
+        assert [str(each.id) for each in page.broken] == [bad, worse]
         assert [str(order.order_id) async for order in library.orders()] == sound
     for only in ({}, {"user_id": 7, "total_min": 1}):
         written = await exported(client, service, only)

@@ -5,6 +5,7 @@ from attrs import evolve, frozen
 
 from adapters.memory.store import Changes
 from application.jobs.kinds import CHANGE_ORDER
+from application.ports.broken_rows import BrokenJob
 from application.ports.jobs import JobPlace, place_of
 from domain.ids import JobId, OrderId
 from domain.jobs.job import FINISHED, WAITING, Job, JobStatus
@@ -49,7 +50,7 @@ class MemoryJobs:
 
     async def page(
         self, *, kind: str | None, status: JobStatus | None, before: JobPlace | None, limit: int
-    ) -> list[Job]:
+    ) -> list[Job | BrokenJob]:
         newest_first = sorted(self._all(), key=place_of, reverse=True)
         older = [job for job in newest_first if before is None or place_of(job) < before]
         wanted = [job for job in older if kind in {None, job.kind} and status in {None, job.status}]

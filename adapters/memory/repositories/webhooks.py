@@ -6,6 +6,7 @@ from attrs import evolve, frozen
 from adapters.codecs.webhook_log import attempts_in, lines_of
 from adapters.memory.store import Changes
 from application.errors import Aborted
+from application.ports.broken_rows import BrokenEndpoint
 from application.ports.webhook_store import AttemptsMade, DeliveryFilter
 from application.ports.webhooks import Attempt
 from domain.ids import EndpointId, OrderId
@@ -36,7 +37,7 @@ class MemoryWebhookEndpoints:
         for endpoint in endpoints:
             self._changes.webhook_endpoints[endpoint.id] = evolve(endpoint)
 
-    async def page(self, *, after: EndpointId | None, limit: int) -> list[Endpoint]:
+    async def page(self, *, after: EndpointId | None, limit: int) -> list[Endpoint | BrokenEndpoint]:
         there = sorted(self._changes.webhook_endpoints.items())
         found = [each for id_, each in there if each.deleted_at is None and (after is None or id_ > after)]
         return [evolve(endpoint) for endpoint in found[:limit]]

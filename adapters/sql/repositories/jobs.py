@@ -33,6 +33,7 @@ from adapters.sql.core.types import UtcDateTime
 from adapters.sql.dialects.base import SqlDialect
 from adapters.sql.tables.jobs import JOB_CHANGES, JOB_EXECUTING, JOB_FINISHED, JOB_SCHEDULED, JOB_WAITING, jobs
 from application.errors import BrokenRow
+from application.ports.broken_rows import BrokenJob
 from application.ports.jobs import JobPlace
 from domain.ids import JobId, OrderId
 from domain.jobs.job import LEASE, LONGEST_DELAY, Job, JobStatus
@@ -159,6 +160,13 @@ _SET_ASIDE: Final = (
 )
 
 
+def _listed(row: Row[Any]) -> Job | BrokenJob:
+    try:
+        return checked("job", row.id, _job, row)
+    except BrokenRow as error:
+        return BrokenJob(row.id, row.created_at, str(error))
+
+
 @frozen
 class SqlJobs:
     _block: TransactionBlock
@@ -218,14 +226,14 @@ class SqlJobs:
 
     async def page(
         self, *, kind: str | None, status: JobStatus | None, before: JobPlace | None, limit: int
-    ) -> list[Job]:
+    ) -> list[Job | BrokenJob]:
         asked = {"kind": kind, "status": status.value if status else None, "before": before}
         given: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
         statement = _page(*given)
         if before is not None:
             given["before"], given["before_id"] = before
         rows = await self._block.fetch(statement, {**given, "limit": limit})
-        return [checked("job", row.id, _job, row) for row in rows]
+        return [_listed(row) for row in rows]
 
     async def count(self, *, kind: str | None, status: JobStatus | None, most: int) -> int:
         asked = {"kind": kind, "status": status.value if status else None}

@@ -16,6 +16,8 @@ from adapters.sql.core.transaction import TransactionBlock
 from adapters.sql.core.types import UtcDateTime
 from adapters.sql.dialects.base import SqlDialect
 from adapters.sql.tables.webhooks import webhook_endpoints, webhook_progress
+from application.errors import BrokenRow
+from application.ports.broken_rows import BrokenEndpoint
 from domain.ids import EndpointId
 from domain.webhooks.endpoint import Disabled, Endpoint, Ordering, Payload, Signature
 from domain.webhooks.progress import FAILURES_TO_SUSPECT, LEASE, LONGEST_PACE, Progress
@@ -171,6 +173,13 @@ _WAITING_LOCKED: Final = {
 }
 
 
+def _listed(row: Row[Any]) -> Endpoint | BrokenEndpoint:
+    try:
+        return checked("webhook endpoint", row.id, _endpoint, row)
+    except BrokenRow as error:
+        return BrokenEndpoint(row.id, str(error))
+
+
 @frozen
 class SqlWebhookEndpoints:
     _block: TransactionBlock
@@ -187,10 +196,10 @@ class SqlWebhookEndpoints:
     async def save_many(self, endpoints: Sequence[Endpoint]) -> None:
         await self._block.change_many(_SAVE, endpoints)
 
-    async def page(self, *, after: EndpointId | None, limit: int) -> list[Endpoint]:
+    async def page(self, *, after: EndpointId | None, limit: int) -> list[Endpoint | BrokenEndpoint]:
         given = {"limit": limit} if after is None else {"limit": limit, "after": after}
         rows = await self._block.fetch(_FIRST if after is None else _PAGE, given)
-        return [checked("webhook endpoint", row.id, _endpoint, row) for row in rows]
+        return [_listed(row) for row in rows]
 
     async def count(self) -> int:
         if (wait := self._block.dialect.locks.wait_for) is not None:

@@ -20,7 +20,7 @@ from holdfast_client.errors import (
     UnexpectedAnswer,
 )
 from holdfast_client.models import (
-    BrokenOrder,
+    BrokenItem,
     Cart,
     CheckedOrder,
     Event,
@@ -46,7 +46,7 @@ __all__ = [
     "ApiError",
     "AsyncClient",
     "Attempt",
-    "BrokenOrder",
+    "BrokenItem",
     "BulkCount",
     "BulkOperation",
     "BulkResult",

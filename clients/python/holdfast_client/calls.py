@@ -11,7 +11,7 @@ import httpx
 
 from holdfast_client.errors import UnexpectedAnswer
 from holdfast_client.models import (
-    BrokenOrder,
+    BrokenItem,
     Cart,
     CheckedOrder,
     Event,
@@ -67,7 +67,7 @@ def body_of(read: Callable[[Mapping[str, Any]], T]) -> Callable[[httpx.Response]
 
 def page_of(read: Callable[[Mapping[str, Any]], T]) -> Callable[[httpx.Response], Page[T]]:
     def page(body: Mapping[str, Any]) -> Page[T]:
-        broken = [BrokenOrder.of(each) for each in body.get("broken", ())]
+        broken = [BrokenItem.of(each) for each in body.get("broken", ())]
         return Page([read(item) for item in body["items"]], body["next"], body.get("count"), broken)
 
     return body_of(page)

@@ -276,29 +276,30 @@ class IssuedKey:
 
 
 @dataclass(frozen=True, slots=True)
-class BrokenOrder:
-    """An order that can't be shown, with what is wrong with it."""
+class BrokenItem:
+    """An order, a webhook endpoint or a job that can't be shown, with what is wrong with it."""
 
-    order_id: UUID
+    id: UUID
     detail: str
 
     @classmethod
     def of(cls, body: Mapping[str, Any]) -> Self:
-        return cls(UUID(body["order_id"]), body["detail"])
+        id_ = next(body[name] for name in ("order_id", "endpoint_id", "job_id") if name in body)
+        return cls(UUID(id_), body["detail"])
 
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
     """A part of a list. `next` is the cursor of the next page, or None.
 
-    `count` is how many items the list has, up to 10,000, where it was asked for. `broken` are orders of this page that
+    `count` is how many items the list has, up to 10,000, where it was asked for. `broken` are items of this page that
     the service can't show, since somebody has changed them by hand in its database.
     """
 
     items: Sequence[T]
     next: str | None
     count: int | None = None
-    broken: Sequence[BrokenOrder] = ()
+    broken: Sequence[BrokenItem] = ()
 
     def __iter__(self) -> Iterator[T]:
         return iter(self.items)

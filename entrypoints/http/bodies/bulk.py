@@ -15,6 +15,7 @@ from domain.ids import MAX_ID, OrderId
 from domain.jobs.job import JobStatus
 from entrypoints.http.bodies.common import LookedThrough
 from entrypoints.http.bodies.dead_letters import Reason
+from entrypoints.http.bodies.jobs import BrokenJobBody
 from entrypoints.http.bodies.order_filter import OrderFilterBody
 from entrypoints.http.field_errors import PRINTABLE
 from entrypoints.http.query import MAX_PLACE, MAX_SUBJECT
@@ -147,3 +148,5 @@ class BulkBody(Struct, frozen=True, kw_only=True):
 class BulksBody(Struct, frozen=True):
     items: list[BulkBody]
     next: str | None
+    # Those that belong to this page and can't be shown, if there are any.
+    broken: list[BrokenJobBody] | UnsetType = UNSET

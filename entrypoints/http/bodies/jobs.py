@@ -6,6 +6,7 @@ from uuid import UUID
 
 from msgspec import UNSET, Struct, UnsetType
 
+from application.ports.broken_rows import BrokenJob
 from domain.jobs.job import Job, JobStatus
 
 
@@ -54,8 +55,21 @@ class JobBody(Struct, frozen=True):
         )
 
 
+class BrokenJobBody(Struct, frozen=True):
+    """A job that can't be shown, since what is stored of it breaks a rule."""
+
+    job_id: UUID
+    detail: str
+
+    @classmethod
+    def of(cls, job: BrokenJob) -> "BrokenJobBody":
+        return cls(job.id, str(job))
+
+
 class JobsBody(Struct, frozen=True):
     items: list[JobBody]
     next: str | None
     # Up to 10,000, where `count` asked for it.
     count: int | UnsetType = UNSET
+    # Those that belong to this page and can't be shown, if there are any.
+    broken: list[BrokenJobBody] | UnsetType = UNSET

@@ -5,11 +5,12 @@ from datetime import datetime
 from typing import Any, Self
 from uuid import UUID
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from application.reconciliation.start import Reconciliation
 from domain.jobs.job import JobStatus
 from entrypoints.http.bodies.common import LookedThrough
+from entrypoints.http.bodies.jobs import BrokenJobBody
 
 
 class StartReconciliationBody(LookedThrough, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -56,3 +57,5 @@ class ReconciliationBody(Struct, frozen=True, kw_only=True):
 class ReconciliationsBody(Struct, frozen=True):
     items: list[ReconciliationBody]
     next: str | None
+    # Those that belong to this page and can't be shown, if there are any.
+    broken: list[BrokenJobBody] | UnsetType = UNSET

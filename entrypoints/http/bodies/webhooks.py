@@ -7,6 +7,7 @@ from uuid import UUID
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
+from application.ports.broken_rows import BrokenEndpoint
 from application.ports.webhooks import Attempt, AttemptFailure
 from application.webhooks.deliveries import Attempted, RecoverRequest
 from application.webhooks.destinations import LONGEST_URL, RefusedUrl, read_url
@@ -194,9 +195,22 @@ class EndpointBody(Struct, frozen=True):
         )
 
 
+class BrokenEndpointBody(Struct, frozen=True):
+    """An endpoint that can't be shown, since what is stored of it breaks a rule."""
+
+    endpoint_id: UUID
+    detail: str
+
+    @classmethod
+    def of(cls, endpoint: BrokenEndpoint) -> "BrokenEndpointBody":
+        return cls(endpoint.id, str(endpoint))
+
+
 class EndpointsBody(Struct, frozen=True):
     items: list[EndpointBody]
     next: str | None
+    # Those that belong to this page and can't be shown, if there are any.
+    broken: list[BrokenEndpointBody] | UnsetType = UNSET
 
 
 class EndpointWithSecretBody(Struct, frozen=True):

@@ -1,18 +1,20 @@
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Final
 
 import msgspec
 from attrs import frozen
+from msgspec import UNSET
 from quart import request
 
 from application.access.principal import Principal
 from application.assembly.use_cases import UseCases
 from application.operations.bulk import ITEMS, LOOKS, NEEDS, UnknownBulkOperation
-from application.operations.bulk_operations import BulkOperation
+from application.operations.bulk_operations import BulkFound
 from application.ports.rows import NDJSON
 from entrypoints.http import examples, query
 from entrypoints.http.bodies.bulk import BulkBody, BulksBody, MeasuredBody, StartBulkBody
+from entrypoints.http.bodies.jobs import BrokenJobBody
 from entrypoints.http.cursors import Cursors
 from entrypoints.http.decoding import read_json
 from entrypoints.http.downloads import ANSWERS, HONOURS, MEDIA_TYPES, REFUSALS, file_reply
@@ -98,7 +100,8 @@ class _Handlers:
 
     async def page(self, by: Principal) -> Reply:
         found, following = await bulk_page(self._use_cases, self._cursors, by, _PAGE)
-        body = BulksBody([BulkBody.of(each) for each in found], following)
+        broken = [BrokenJobBody.of(each) for each in found.broken]
+        body = BulksBody([BulkBody.of(each) for each in found.operations], following, broken or UNSET)
         return reply(body, HTTPStatus.OK, *next_page(following))
 
     async def get(self, job_id: str, by: Principal) -> Reply:
@@ -123,9 +126,9 @@ class _Handlers:
 
 async def bulk_page(
     use_cases: UseCases, cursors: Cursors, by: Principal, parameters: Mapping[str, query.Reader]
-) -> tuple[Sequence[BulkOperation], str | None]:
+) -> tuple[BulkFound, str | None]:
     """Return a page of operations as the query asks for it, and the cursor of the next one, if there is one."""
     sent, places = query.parameters(request.query_string, parameters), cursors.of_bulk_operations()
     before = places.start(sent["cursor"]) if "cursor" in sent else None
     found = await use_cases.list_bulk(by, before=before, limit=sent.get("limit", query.DEFAULT_LIMIT))
-    return found.operations, None if found.looked_to is None else places.after(found.looked_to)
+    return found, None if found.looked_to is None else places.after(found.looked_to)

@@ -2,14 +2,16 @@ from http import HTTPStatus
 from typing import Final
 
 from attrs import frozen
+from msgspec import UNSET
 from quart import request
 
 from application.access.principal import Principal
 from application.access.scopes import Scope
 from application.assembly.use_cases import UseCases
+from application.ports.broken_rows import BrokenJob, apart
 from application.ports.jobs import place_of
 from entrypoints.http import examples, query
-from entrypoints.http.bodies.jobs import JobBody, JobsBody
+from entrypoints.http.bodies.jobs import BrokenJobBody, JobBody, JobsBody
 from entrypoints.http.cursors import Cursors
 from entrypoints.http.ids import job_id_of
 from entrypoints.http.links import next_page
@@ -82,7 +84,13 @@ class _Handlers:
             place_of,
             lambda: self._use_cases.count_jobs(by, kind=kind, status=status),
         )
-        body = JobsBody([JobBody.of(job) for job in page.items], page.next, page.count)
+        items, broken = apart(page.items, BrokenJob)
+        body = JobsBody(
+            [JobBody.of(job) for job in items],
+            page.next,
+            page.count,
+            [BrokenJobBody.of(each) for each in broken] or UNSET,
+        )
         return reply(body, HTTPStatus.OK, *next_page(page.next))
 
     async def get(self, job_id: str, by: Principal) -> Reply:

@@ -3,17 +3,19 @@ from typing import Final
 
 import msgspec
 from attrs import frozen
+from msgspec import UNSET
 from quart import request
 
 from application.access.principal import Principal
 from application.access.scopes import Scope
 from application.assembly.use_cases import UseCases
+from application.ports.broken_rows import BrokenJob, apart
 from application.ports.jobs import place_of
 from application.ports.rows import NDJSON
 from application.reconciliation.runs import UnknownReconciliation
 from domain.jobs.job import Job
 from entrypoints.http import examples, query
-from entrypoints.http.bodies.jobs import JobAcceptedBody
+from entrypoints.http.bodies.jobs import BrokenJobBody, JobAcceptedBody
 from entrypoints.http.bodies.reconciliations import ReconciliationBody, ReconciliationsBody, StartReconciliationBody
 from entrypoints.http.cursors import Cursors
 from entrypoints.http.decoding import read_json_if_any
@@ -93,9 +95,14 @@ class _Handlers:
             self._cursors.of_reconciliations(),
             query.parameters(request.query_string, _PAGE),
             lambda before, limit: self._use_cases.list_reconciliations(by, before=before, limit=limit),
-            lambda run: place_of(run.job),
+            lambda run: place_of(run if isinstance(run, BrokenJob) else run.job),
         )
-        body = ReconciliationsBody([ReconciliationBody.of_run(each) for each in page.items], page.next)
+        items, broken = apart(page.items, BrokenJob)
+        body = ReconciliationsBody(
+            [ReconciliationBody.of_run(each) for each in items],
+            page.next,
+            [BrokenJobBody.of(each) for each in broken] or UNSET,
+        )
         return reply(body, HTTPStatus.OK, *next_page(page.next))
 
     async def get(self, job_id: str, by: Principal) -> Reply:

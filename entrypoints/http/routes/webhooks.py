@@ -4,15 +4,18 @@ from typing import Any, Final
 
 import msgspec
 from attrs import evolve, frozen
+from msgspec import UNSET
 from quart import request
 
 from application.access.principal import ANYBODY, Principal
 from application.access.scopes import Scope
 from application.assembly.use_cases import UseCases
+from application.ports.broken_rows import BrokenEndpoint, apart
 from application.ports.webhook_store import DeliveryFilter
 from entrypoints.http import examples, query
 from entrypoints.http.bodies.webhooks import (
     AttemptBody,
+    BrokenEndpointBody,
     ChangeEndpointBody,
     DeliveriesBody,
     DeliveryBody,
@@ -214,9 +217,14 @@ class _Handlers:
             self._cursors.of_endpoints(),
             query.parameters(request.query_string, _PAGE),
             lambda after, limit: self._use_cases.list_endpoints(by, after=after, limit=limit),
-            lambda standing: standing.endpoint.id,
+            lambda standing: standing.id,
         )
-        body = EndpointsBody([EndpointBody.of(each) for each in page.items], page.next)
+        items, broken = apart(page.items, BrokenEndpoint)
+        body = EndpointsBody(
+            [EndpointBody.of(each) for each in items],
+            page.next,
+            [BrokenEndpointBody.of(each) for each in broken] or UNSET,
+        )
         return reply(body, HTTPStatus.OK, *next_page(page.next))
 
     async def get(self, endpoint_id: str, by: Principal) -> Reply:

@@ -68,11 +68,12 @@ class _Screens:
 
     async def all(self, by: Principal) -> Reply:
         found, following = await bulk_page(self._kit.use_cases, self._kit.cursors, by, _LIST)
-        names = await self._kit.names_of(by, [operation.by for operation in found])
+        names = await self._kit.names_of(by, [operation.by for operation in found.operations])
         return self._kit.pages.page(
             "bulk_operations.html",
             by,
-            operations=found,
+            operations=found.operations,
+            broken=found.broken,
             names=names,
             next=following,
             on_orders=ON_ORDERS,

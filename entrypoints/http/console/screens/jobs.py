@@ -9,6 +9,7 @@ from application.access.scopes import Scope
 from application.assembly.jobs import JOB_NEEDS
 from application.execution.counting import MOST_COUNTED
 from application.jobs.kinds import EXPORT, scopes_of
+from application.ports.broken_rows import BrokenJob, apart
 from application.ports.jobs import place_of
 from domain.jobs.job import FINISHED, JobStatus
 from entrypoints.http import query
@@ -17,7 +18,7 @@ from entrypoints.http.console.pages import see_other
 from entrypoints.http.console.requests import address, optional, parameters
 from entrypoints.http.downloads import HONOURS, MEDIA_TYPES, file_reply
 from entrypoints.http.ids import job_id_of
-from entrypoints.http.pages import page_of
+from entrypoints.http.pages import Page, page_of
 from entrypoints.http.replies import Reply
 from entrypoints.http.routes.route import Route
 
@@ -59,10 +60,12 @@ class _Screen:
             place_of,
             lambda: use.count_jobs(by, kind=kind, status=status),
         )
+        items, broken = apart(page.items, BrokenJob)
         return self._kit.pages.page(
             "jobs.html",
             by,
-            page=page,
+            page=Page(items, page.next, page.count),
+            broken=broken,
             kind=kind or "",
             chosen=status or "",
             statuses=list(JobStatus),

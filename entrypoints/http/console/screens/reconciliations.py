@@ -7,6 +7,7 @@ from attrs import frozen
 
 from application.access.principal import Principal
 from application.access.scopes import Scope
+from application.ports.broken_rows import BrokenJob, apart
 from application.ports.jobs import place_of
 from application.reconciliation.runs import REPAIR_NEEDS
 from application.reconciliation.start import Reconciliation
@@ -16,7 +17,7 @@ from entrypoints.http.console.kit import Kit
 from entrypoints.http.console.pages import see_other
 from entrypoints.http.console.requests import address, parameters
 from entrypoints.http.ids import job_id_of
-from entrypoints.http.pages import page_of
+from entrypoints.http.pages import Page, page_of
 from entrypoints.http.replies import Reply
 from entrypoints.http.routes.route import Route
 
@@ -45,10 +46,12 @@ class _Screen:
             self._kit.cursors.of_reconciliations(),
             parameters(_LIST),
             lambda before, limit: self._kit.use_cases.list_reconciliations(by, before=before, limit=limit),
-            lambda run: place_of(run.job),
+            lambda run: place_of(run if isinstance(run, BrokenJob) else run.job),
         )
-        names = await self._kit.names_of(by, [run.request.by.key_id for run in page.items])
-        return self._kit.pages.page("reconciliations.html", by, page=page, names=names)
+        items, broken = apart(page.items, BrokenJob)
+        names = await self._kit.names_of(by, [run.request.by.key_id for run in items])
+        shown = Page(items, page.next)
+        return self._kit.pages.page("reconciliations.html", by, page=shown, broken=broken, names=names)
 
     async def start(self, by: Principal) -> Reply:
         job = await self._kit.use_cases.start_reconciliation(by)

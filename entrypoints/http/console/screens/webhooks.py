@@ -9,6 +9,7 @@ from attrs import frozen
 
 from application.access.principal import Principal
 from application.access.scopes import Scope
+from application.ports.broken_rows import BrokenEndpoint, apart
 from application.ports.feed import FED_TYPES
 from application.ports.webhook_store import DeliveryFilter
 from application.webhooks.deliveries import RecoverRequest
@@ -23,7 +24,7 @@ from entrypoints.http.console.pages import see_other
 from entrypoints.http.console.parts import Part
 from entrypoints.http.console.requests import address, choice, form, hours, optional, parameters, start_once
 from entrypoints.http.ids import delivery_id_of, endpoint_id_of
-from entrypoints.http.pages import page_of
+from entrypoints.http.pages import Page, page_of
 from entrypoints.http.problem_table import kind_of
 from entrypoints.http.problems import problem_of
 from entrypoints.http.refusals import InvalidRequest
@@ -74,15 +75,17 @@ class _Screen:
             self._kit.cursors.of_endpoints(),
             parameters(_PARAMETERS),
             lambda after, limit: self._kit.use_cases.list_endpoints(by, after=after, limit=limit),
-            lambda standing: standing.endpoint.id,
+            lambda standing: standing.id,
         )
-        answers = {each.endpoint.id: await self._last_answer(by, each) for each in page.items}
+        items, broken = apart(page.items, BrokenEndpoint)
+        answers = {each.id: await self._last_answer(by, each) for each in items}
         return self._kit.pages.page(
             "webhooks.html",
             by,
-            page=page,
+            page=Page(items, page.next),
+            broken=broken,
             answers=answers,
-            missed={each.endpoint.id: await self._missed(by, each) for each in page.items},
+            missed={each.id: await self._missed(by, each) for each in items},
             most_missed=_MOST_MISSED,
             signs=await self._signs(by),
             now=self._kit.now(),
