@@ -37,10 +37,10 @@ BROKEN: Final = Kind(
     HTTPStatus.INTERNAL_SERVER_ERROR,
     "broken_record",
     "What is stored breaks a rule of the shop",
-    "An order, or something else, is stored with values that can't be: somebody changed it by hand in the database, or"
-    " it was damaged. It has been logged, with its id.",
+    "An order, a product or something else is stored with values that can't be: somebody changed it by hand in the"
+    " database, or it was damaged. It has been logged, with its id.",
     "Report it with the request id: a person has to correct it in the database. `holdfast reconcile` names such"
-    " orders.",
+    " orders and products.",
 )
 STOPPING: Final = Kind(
     HTTPStatus.SERVICE_UNAVAILABLE,
