@@ -199,9 +199,12 @@ def test_a_row_that_breaks_a_rule_is_named_in_one_line(shop: Service) -> None:
     with closing(sqlite3.connect(shop.data / "holdfast.db")) as connection, connection:
         connection.execute("PRAGMA ignore_check_constraints = 1")
         connection.execute("UPDATE products SET stock = -1")
-    status, output = run(shop, "products", "list")
+    status, output = run(shop, "products", "restock", "1", "7", "--reason", "delivery")
     assert (status, len(output.splitlines())) == (1, 1)
     assert output.startswith("holdfast: product 1 is stored with invalid values: ")
+    # A list shows the others, too.
+    [line] = shop.run("products", "list").splitlines()
+    assert "1  broken: product 1 is stored with invalid values: " in line
 
 
 def test_a_catalogue_is_looked_after(shop: Service) -> None:
