@@ -65,10 +65,8 @@ class ReadExportPages:
                 orders, looked_to = found.orders, found.looked_to
             else:
                 # Without a filter, there is nothing to be looked through.
-                orders, looked_to = (
-                    await tx.orders.page(user_id=None, status=None, before=before, limit=self._rows),
-                    None,
-                )
+                orders = await tx.orders.page(user_id=None, status=None, before=before, limit=self._rows)
+                looked_to = None
         last = orders[-1].id if len(orders) == self._rows else looked_to
         return Page(sound(orders), None if last is None else {"after": str(last)}, len(broken(orders)))
 

@@ -36,7 +36,7 @@ from application.reconciliation.webhooks import CompareWebhooks
 from application.webhooks.endpoints import ListEndpoints
 from application.webhooks.unsent import SeeUnsent
 from domain.ids import JobId, OrderId, PaymentId, ProductId
-from domain.jobs.job import JobStatus, new_job
+from domain.jobs.job import Job, JobStatus, new_job
 from domain.payments.payment import Payment
 from domain.webhooks.progress import begun_after
 from tests.contract.conftest import keep
@@ -58,6 +58,18 @@ async def execute(engine: AsyncEngine, *statements: object) -> None:
 async def claim(unit_of_work: UnitOfWork, by: str) -> list[OutboxEntry]:
     async with unit_of_work() as tx:
         return await tx.outbox.claim(by=by, limit=100)
+
+
+async def due_jobs(unit_of_work: UnitOfWork, number: int) -> tuple[datetime, list[Job]]:
+    """Add as many jobs, each due for an hour longer than the one before. Return them with the database's time."""
+    async with unit_of_work() as tx:
+        now = await tx.jobs.now()
+        made = [
+            new_job(id=JobId(UUID(int=each)), kind="message", arguments={"content": "x"}, now=now - each * HOUR)
+            for each in range(1, number + 1)
+        ]
+        await tx.jobs.add_many(made)
+    return now, made
 
 
 async def test_an_order_whose_total_is_wrong_is_found_when_it_is_read(sql_engine: AsyncEngine) -> None:
@@ -135,13 +147,7 @@ async def test_a_job_that_somebody_broke_by_hand_is_discarded_and_delays_no_othe
     sql_engine: AsyncEngine, wrong: dict[str, Any]
 ) -> None:
     unit_of_work = SqlUnitOfWork(sql_engine)
-    async with unit_of_work() as tx:
-        now = await tx.jobs.now()
-        made = [
-            new_job(id=JobId(UUID(int=number)), kind="message", arguments={"content": "x"}, now=now - number * HOUR)
-            for number in range(1, 8)
-        ]
-        await tx.jobs.add_many(made)
+    now, made = await due_jobs(unit_of_work, 7)
     bad = [job.id for job in made[2:]]
     await execute(sql_engine, update(jobs).where(jobs.c.id.in_(bad)).values(wrong))
     async with unit_of_work() as tx:
@@ -161,13 +167,7 @@ async def test_a_job_that_somebody_broke_by_hand_stands_in_its_place_in_lists(
     sql_engine: AsyncEngine, wrong: dict[str, Any]
 ) -> None:
     unit_of_work = SqlUnitOfWork(sql_engine)
-    async with unit_of_work() as tx:
-        now = await tx.jobs.now()
-        made = [
-            new_job(id=JobId(UUID(int=number)), kind="message", arguments={"content": "x"}, now=now - number * HOUR)
-            for number in range(1, 4)
-        ]
-        await tx.jobs.add_many(made)
+    _, made = await due_jobs(unit_of_work, 3)
     await execute(sql_engine, update(jobs).where(jobs.c.id == made[1].id).values(wrong))
     async with unit_of_work.reading() as tx:
         first, bad = await tx.jobs.page(kind=None, status=None, before=None, limit=2)
