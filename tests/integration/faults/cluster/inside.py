@@ -85,7 +85,7 @@ class _Trial:
 
 
 def _table(results: Sequence[Result]) -> Table:
-    """As it stands in docs/reliability.md, too."""
+    """What docs/reliability.md shows, less the counts of 201 and 202, which depend on the machine."""
     table = Table(box=box.MARKDOWN)
     table.add_column("what is done to the cluster", no_wrap=True)
     for result in results[:1]:
@@ -115,6 +115,7 @@ def _cells(result: Result) -> dict[str, str]:
         "doubled": str(len(result.findings.doubled)),
         "nodes equal": "no" if result.differences else "yes",
         "load": f"{result.load:.1f}",
+        "limits": f"x {result.slowness:.1f}",
     }
 
 

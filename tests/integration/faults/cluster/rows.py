@@ -19,12 +19,16 @@ _A_WHILE: Final = 12.0
 
 
 async def _promoted(cluster: Cluster, old: Postgres) -> None:
+    await _another_is_primary(cluster, old)
+    # So that what follows is seen as well.
+    await asyncio.sleep(_A_WHILE)
+
+
+async def _another_is_primary(cluster: Cluster, old: Postgres) -> None:
     async def is_another() -> bool:
         return cluster.primary is not old
 
     await until(is_another, seconds=_PROMOTES_WITHIN, what="Patroni promotes a standby")
-    # So that what follows is seen as well.
-    await asyncio.sleep(_A_WHILE)
 
 
 async def _primary_where_orders_are_queued(cluster: Cluster) -> None:
@@ -62,15 +66,14 @@ async def _primary_frozen(cluster: Cluster) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def _primary_and_all_who_know_it_killed(cluster: Cluster) -> AsyncIterator[None]:
-    """No worker and no relay is left that could tell the new primary from a restored backup."""
+    """No program is left that could tell the new primary from a restored backup. Redis is."""
     old = cluster.primary
     for machine in cluster.service_machines:
-        for program in ("worker", "relay"):
+        for program in PROGRAMS:
             await asyncio.to_thread(cluster.process(machine, program).kill)
     await asyncio.to_thread(old.kill)
-    await _promoted(cluster, old)
+    await _another_is_primary(cluster, old)
     for machine in cluster.service_machines:
-        await asyncio.to_thread(cluster.process(machine, "api").kill)
         await asyncio.to_thread(cluster.start, machine, *PROGRAMS)
     for machine in cluster.service_machines:
         await cluster.ready(machine)
