@@ -10,8 +10,8 @@ from dependency_injector import containers, providers
 from sqlalchemy.ext.asyncio import AsyncEngine
 from uuid_utils.compat import uuid7
 
+from adapters.codecs.export_rows import WRITERS
 from adapters.codecs.intake_queue import PublishedIntake
-from adapters.codecs.rows import WRITERS
 from adapters.codecs.webhook_messages import SignedMessages
 from adapters.memory.cache_fence import NoCacheFence
 from adapters.memory.cache_owner import MemoryCacheOwner
@@ -140,13 +140,13 @@ def _webhook_transport(settings: Settings, now: Clock) -> WebhookTransport:
 
 
 def _health_check(settings: Settings, engine: AsyncEngine) -> Callable[[], Awaitable[Sequence[ServerHealth]]]:
-    # The same: most commands don't ask the servers how they are.
+    # Imported here, because most commands don't ask the servers how they are.
     from entrypoints.doctor import examine  # noqa: PLC0415
 
     return partial(examine, settings, engine)
 
 
-# An order expires at most a tenth of its time late.
+# Expired orders are looked for so often that one expires at most a tenth of its time late, within the two bounds below.
 _LATE: Final = 10
 _LOOK_OFTEN: Final = timedelta(seconds=0.2)
 _LOOK_SELDOM: Final = timedelta(seconds=30)
@@ -180,13 +180,14 @@ def _batches_in_flight(settings: Settings) -> int:
     # Without batching, each connection may have one transaction in flight.
     if settings.batch_max == 1:
         return settings.pool_size
-    # SQLite has one writer: a second batch would only wait for the first, and take its calls from a larger third one.
+    # SQLite has one writer: a second batch would only wait for the first. Its calls are better off in one larger batch
+    # after it.
     return settings.batches_in_flight if settings.database_url else 1
 
 
 def _relay_name(settings: Settings) -> str:
     # Each relay holds the lease on the outbox under its own name. On SQLite there is one relay, and it continues the
-    # lease of the process before it. The machine is for people.
+    # lease of the process before it. The name of the machine is there for people who read it.
     return f"{gethostname()[:100]}:{os.getpid()} {uuid7()}" if settings.database_url else "up"
 
 
@@ -195,7 +196,7 @@ def _where_caches_are(settings: Settings) -> str:
         return "nowhere"
     if settings.redis_url:
         return "redis"
-    # Other processes may write to the same server, and can't tell a cache in this one.
+    # Other processes may write to the same server, and can't invalidate a cache in this one.
     return "nowhere" if settings.database_url else "memory"
 
 
@@ -216,7 +217,7 @@ class Container(containers.DeclarativeContainer):
     settings: providers.Dependency[Settings] = providers.Dependency(instance_of=Settings)
     engine: providers.Dependency[AsyncEngine] = providers.Dependency(instance_of=AsyncEngine)
     outbox_signal: providers.Dependency[OutboxSignal] = providers.Dependency()
-    # None without a server for it.
+    # None where no Redis is configured.
     redis: providers.Dependency["GuardedRedis | None"] = providers.Dependency()
     broker: providers.Dependency[Broker] = providers.Dependency(instance_of=Broker)
     provider: providers.Dependency[Provider] = providers.Dependency(instance_of=Provider)
@@ -276,7 +277,7 @@ class Container(containers.DeclarativeContainer):
             providers.Factory(_cache_owner_in_redis, redis, settings.provided.namespace),
             providers.Singleton(MemoryCacheOwner, queued_here),
         ),
-        # They end with this process, which has the data folder to itself.
+        # Caches in memory end with this process, and no other one uses its data folder: there is nothing to check.
         memory=providers.List(),
         nowhere=providers.List(providers.Singleton(MemoryCacheOwner, queued_here)),
     )

@@ -1,6 +1,7 @@
 """What `holdfast doctor` asks each server, and what it makes of the answers."""
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 # Seconds in which a server has to answer.
 _TIMEOUT: Final = 3.0
 # A node of RabbitMQ has few files left when one more shop would need more of them, or less than a fifth is left.
-_FILES_OF_A_SHOP: Final = 27
+_FILES_OF_A_QUEUE: Final = 3
 _FEW: Final = 0.2
 # A queue with this many copies survives the loss of a node.
 _QUORUM: Final = 3
@@ -173,7 +174,8 @@ async def broker_warnings(settings: Settings) -> list[str]:
     except Unavailable as error:
         return [str(error)]
     orders = (topology.queue(INTAKE.name), topology.later(INTAKE.name))
-    few = [node for node in nodes if node.left < max(_FILES_OF_A_SHOP, node.most * _FEW)]
+    of_a_shop = _FILES_OF_A_QUEUE * len(topology.all_queues)
+    few = [node for node in nodes if node.left < max(of_a_shop, node.most * _FEW)]
     return [
         *_of_partitions(lost),
         *_of_policies(policies),
@@ -226,9 +228,11 @@ def _of_queues(queues: Sequence["QuorumQueue"], *, nodes: int, orders: tuple[str
             " `rabbitmq-queues rebalance quorum`"
         )
     elif len({leaders.get(name, name) for name in orders}) == 1:
+        both = "|".join(map(re.escape, orders))
         found.append(
             f"{' and '.join(orders)} are led by one node, {leaders[orders[0]]}: when it dies with the primary of the"
-            " database, no order is accepted for some seconds. `rabbitmq-queues rebalance quorum` may part them"
+            " database, no order is accepted for some seconds. This parts them:"
+            f" `rabbitmq-queues rebalance quorum --queue-pattern '^({both})$'`"
         )
     return found
 

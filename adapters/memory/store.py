@@ -24,8 +24,8 @@ from domain.jobs.job import Job
 from domain.message import Message
 from domain.money import Money
 from domain.orders.events import Event, EventId, event_id
-from domain.orders.expiry import OpenPeriod
 from domain.orders.order import Order
+from domain.orders.time_to_pay import OpenPeriod
 from domain.payments.payment import Payment
 from domain.webhooks.delivery import Delivery, DeliveryId
 from domain.webhooks.endpoint import Endpoint

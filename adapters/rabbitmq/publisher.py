@@ -27,7 +27,7 @@ async def open_publisher(
     """Connect when the first message is sent, so that a process can start while the broker is down."""
     timeouts = timeouts or Timeouts()
     work = _sender_of_work(url, topology, timeouts)
-    # A queue of somebody else's that confirms nothing, or that RabbitMQ slows down, holds up this connection alone.
+    # If the queue of another service never confirms, or RabbitMQ slows us down for it, only this connection waits.
     announcements = Sender(url, f"{topology.namespace} announcements", timeouts, tells_refusals=False)
     try:
         yield RabbitPublisher(work, announcements, topology)
@@ -39,7 +39,8 @@ async def open_publisher(
 def _sender_of_work(url: str, topology: Topology, timeouts: Timeouts) -> Detour:
     """Return what sends to our own queues: over two links where the URL names several nodes.
 
-    One host may stand for several nodes as well, so orders have a detour in any case.
+    One host may stand for several nodes as well. So orders have a detour in any case: a second queue for the seconds in
+    which their own does not answer.
     """
 
     def sender(name: str, *queues: str) -> Sender:
@@ -60,7 +61,7 @@ def _sender_of_work(url: str, topology: Topology, timeouts: Timeouts) -> Detour:
 class RabbitPublisher:
     """Sends work to its queue by name, and announcements to the exchange, with their type as the routing key.
 
-    The confirm of an exchange only proves that the queues that are bound to it have the message, whosever they are.
+    The confirm of an exchange only proves that the queues that are bound to it have the message. They may be anybody's.
     Work goes through the default exchange, which routes to the queue of that name and to no other. If that queue is
     missing, RabbitMQ returns the message, and it counts as refused.
     """

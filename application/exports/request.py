@@ -8,7 +8,7 @@ from uuid import UUID
 from attrs import field, frozen
 
 from application.access.scopes import Scope
-from application.orders.order_filter import ORDER_FILTERS, order_filter
+from application.orders.filter_in_json import ORDER_FILTERS, order_filter
 from application.ports.feed import FeedFilter
 from application.ports.order_search import OrderFilter
 from application.ports.rows import Format

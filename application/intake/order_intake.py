@@ -26,7 +26,7 @@ class OrderIntake(Protocol):
 
 @frozen
 class RefuseWhatIsNew:
-    """Place an order where orders may be queued as well. Refuse one under a key only if none of its key is queued.
+    """Place an order in a shop that also queues orders. Refuse a request under a key only when none under it is queued.
 
     A refusal is final, and stored. So it must not overtake an order that an earlier request under the key has left in
     the queue. Raise `KeyUndecided` while there may be one.
@@ -67,9 +67,9 @@ class DirectIntake:
 class QueuedIntake:
     """The order is in the queue when the response is sent, or in the database if the queue can't take the order.
 
-    If the price list lacks a product, the order is placed in the database, which has every price. It also tells
-    whether a key is used again for another request, if its order has changed since, and whether a request under a key
-    that would be refused was accepted before.
+    If the price list lacks a product, the order is placed in the database, which has every price. The
+    database also decides what the queue can't: whether a key was used for another request, if its order has changed
+    since, and whether a request that would be refused now was accepted before.
     """
 
     _number: NumberRequests

@@ -31,7 +31,7 @@ _OF_THE_MOMENT: Final = (CurrencyMismatch, InvalidAmount, NotForSale, PriceChang
 
 
 class KeyUndecided(NotDone):
-    """The shop would refuse this request now, and an order of an earlier one under its key may still be queued."""
+    """The shop would refuse this request now, and an earlier one under its key may have left an order in the queue."""
 
     def __init__(self, refusal: DomainError) -> None:
         super().__init__(
@@ -52,8 +52,8 @@ class PlaceOrder:
     """Turn requests into orders, all in one transaction. The refusal of one request does not affect the others.
 
     A request under a key becomes one order, however often it is repeated. If the stored response of the key was pruned
-    meanwhile, a repeated request gets the order as it is now. So it does if the response is a refusal, and the order
-    was accepted by the queued intake since.
+    meanwhile, a repeated request gets the order as it is now. It also gets the order if the stored response is a
+    refusal, and the queued intake has accepted the order since.
     """
 
     _unit_of_work: UnitOfWork
@@ -66,7 +66,7 @@ class PlaceOrder:
                 outcomes = await once(tx, requests, partial(self.place_all, tx, {}))
                 return await _unless_accepted_since(tx, requests, outcomes)
         except OrderExists:
-            # The order was placed under a key whose stored response was pruned. Only now is it worth a look.
+            # An order was placed under a key whose stored response was pruned. That is rare: only now it is looked for.
             async with self._unit_of_work() as tx:
                 ids = {request.call.order_id for request in requests if isinstance(request, Keyed)}
                 known = await tx.orders.get_many(ids, lock=True)
@@ -75,7 +75,7 @@ class PlaceOrder:
     async def place_all(
         self, tx: Transaction, known: Mapping[OrderId, Order], requests: Sequence[NumberedRequest]
     ) -> list[Order | DomainError | KeyUndecided]:
-        """Place them in a transaction of the caller, but for those that are `known`."""
+        """Place them in a transaction of the caller, except those that are `known`."""
         outcomes: list[Order | DomainError | KeyUndecided] = []
         placed: list[Placed] = []
         products = await tx.products.get_many({id_ for request in requests for id_ in request.product_ids})
@@ -102,7 +102,7 @@ class PlaceOrder:
 async def _unless_known(
     tx: Transaction, requests: Sequence[NumberedRequest], outcomes: list[Order | DomainError | KeyUndecided]
 ) -> list[Order | DomainError | KeyUndecided]:
-    """Return the outcomes, without the refusals of requests under a key whose order is there, or may be queued."""
+    """Replace the refusal of a request under a key by its order, or by `KeyUndecided` if that may be queued."""
     refused = {
         at: error
         for at, error in enumerate(outcomes)

@@ -12,7 +12,7 @@ from attrs import asdict, evolve, field, frozen
 from application.access.scopes import Scope
 from application.execution.counting import MOST_COUNTED
 from application.messaging.find_dead_letters import matching
-from application.orders.order_filter import order_filter
+from application.orders.filter_in_json import order_filter
 from application.ports.audit import MAX_TEXT
 from application.ports.order_search import OrderFilter
 from application.ports.persistence import Transaction

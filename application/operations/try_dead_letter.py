@@ -72,9 +72,10 @@ class TryDeadLetter:
         work = QUEUE_OF.get(event.type)
         if work is None:
             return Trial(queue=None)
+        handle = HANDLERS[work.name]
         before = await _seen(tx, event)
         try:
-            await _HANDLERS[work.name](OneTransaction(tx), provider, self._now, event)
+            await handle(OneTransaction(tx), provider, self._now, event)
         except Trouble:
             raise
         except Exception as error:  # noqa: BLE001 - it is what a replay would end with
@@ -119,4 +120,4 @@ async def _ask(work: ProviderWork[Any], order_id: OrderId) -> None:
 
 
 # The same use cases as the consumers of these queues have.
-_HANDLERS: Final[Mapping[str, Handler]] = {INTAKE.name: _record, PAYMENTS.name: _pay, REFUNDS.name: _refund}
+HANDLERS: Final[Mapping[str, Handler]] = {INTAKE.name: _record, PAYMENTS.name: _pay, REFUNDS.name: _refund}

@@ -10,8 +10,8 @@ from application.ports.environment import Clock
 from application.ports.persistence import UnitOfWork
 from domain.errors import DomainError
 from domain.ids import OrderId
-from domain.orders.expiry import payable_for
 from domain.orders.order import Order
+from domain.orders.time_to_pay import payable_for
 
 # The open periods that are looked at. If there are more within the time to pay, orders expire later.
 PERIODS: Final = 1000

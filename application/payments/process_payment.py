@@ -19,7 +19,9 @@ Answer = str | PaymentDeclined
 
 @frozen
 class ProcessPayment:
-    """Reserve the stock of orders, all lines or none, and then charge each order once: work for a `ProviderPipeline`.
+    """Reserve the stock of orders, all lines or none, and then charge each order once.
+
+    A `ProviderPipeline` calls `due`, `ask` and `record`, in this order.
 
     Whether a charge is due, under which payment, and how much, is read from the order under its lock. So an order may
     be named any number of times, by anybody.
@@ -28,13 +30,16 @@ class ProcessPayment:
     _unit_of_work: UnitOfWork
     _provider: PaymentProvider
     _now: Clock
-    # Told how many of the orders that messages named needed nothing any more.
+    # Called with the number of orders for which nothing was left to do.
     _nothing_due: Callable[[int], None] = field(default=record_nothing, kw_only=True)
 
     async def due(
         self, ids: Collection[OrderId], request_ids: Mapping[OrderId, str], /
     ) -> dict[OrderId, Order | UnknownOrder]:
-        """Return the orders that hold their stock and are to be charged now. Orders without stock FAILED here."""
+        """Return the orders that hold their stock and are to be charged now.
+
+        Orders for which there is too little stock become FAILED here, and are not returned.
+        """
         reserved: dict[OrderId, Order | UnknownOrder] = {}
         failed: list[Order] = []
         events: list[Event] = []
@@ -71,7 +76,8 @@ class ProcessPayment:
             return declined
 
     async def record(self, answered: Sequence[Answered[Answer]]) -> list[None]:
-        # By payment: an order may have a failed payment, whose answer comes again, beside the one that is due.
+        # Keyed by payment, not by order: a late answer may be about an earlier, failed payment of an order whose new
+        # payment is due.
         answers = {each.order.payment: each.answer for each in answered}
         request_ids = {each.order.payment: each.request_id for each in answered}
         events: list[Event] = []

@@ -23,9 +23,9 @@ from domain.dead_letter import DeadLetter, DeadMessage
 from domain.dead_letter_groups import LetterSummary
 from domain.ids import CustomerId, OrderId, PaymentId
 from domain.orders.events import Event
-from domain.orders.expiry import OpenPeriod
 from domain.orders.order import Order
 from domain.orders.status import OrderStatus
+from domain.orders.time_to_pay import OpenPeriod
 from domain.payments.payment import Payment
 
 

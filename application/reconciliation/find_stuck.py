@@ -14,8 +14,8 @@ from application.reconciliation.discrepancies import Discrepancy, Remedy
 from domain.dead_letter import DeadLetter
 from domain.ids import OrderId
 from domain.orders.events import Event, EventId, event_id
-from domain.orders.expiry import OpenPeriod, payable_for
 from domain.orders.order import Order
+from domain.orders.time_to_pay import OpenPeriod, payable_for
 
 
 @frozen

@@ -60,7 +60,7 @@ def _request(what: What, format_: Format, text: str) -> "ExportRequest":
 
 async def _content(use_cases: "UseCases", wanted: "ExportRequest") -> AsyncIterator[bytes]:
     """Page by page, so that an export of any size needs little memory."""
-    from adapters.codecs.rows import WRITERS
+    from adapters.codecs.export_rows import WRITERS
     from application.exports.pages import BEGINNING
 
     read, writer = use_cases.read_export_pages, WRITERS[wanted.format]

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Union, get_args, get_origin
 import msgspec
 from attrs import define, field
 
-from adapters.codecs.rows import unescaped
+from adapters.codecs.export_rows import unescaped
 from application.ports.rows import ReadRow, RowError, RowParsers, UnreadableFile
 from entrypoints.http.bodies.imports import ROWS
 from entrypoints.http.field_errors import broken_rules, short

@@ -11,7 +11,7 @@ import pytest
 from attrs import evolve
 from uuid_utils.compat import uuid7
 
-from adapters.codecs.rows import WRITERS
+from adapters.codecs.export_rows import WRITERS
 from adapters.memory.price_list import MemoryPriceList
 from application.access.principal import SYSTEM
 from application.catalogue.add_products import AddProducts

@@ -11,7 +11,7 @@ from adapters.sql.tables.orders import orders
 from adapters.sql.tables.shop import open_periods
 from adapters.sql.unit_of_work import SqlUnitOfWork
 from application.ports.persistence import UnitOfWork
-from domain.orders.expiry import OpenPeriod
+from domain.orders.time_to_pay import OpenPeriod
 from tests.contract.conftest import keep
 from tests.unit.builders import a_product, an_order
 

@@ -11,7 +11,7 @@ from attrs import evolve
 from msgspec import Struct
 from uuid_utils.compat import uuid7
 
-from adapters.codecs.rows import OrderRow, ProductRow
+from adapters.codecs.export_rows import OrderRow, ProductRow
 from application.access.principal import Principal
 from application.access.scopes import CUSTOMER_SCOPES, Scope
 from application.ports.feed import Position

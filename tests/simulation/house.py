@@ -11,8 +11,8 @@ from typing import Any, Final, NoReturn
 
 from attrs import define, field, frozen
 
+from adapters.codecs.export_rows import WRITERS
 from adapters.codecs.intake_queue import PublishedIntake
-from adapters.codecs.rows import WRITERS
 from adapters.codecs.webhook_messages import SignedMessages
 from adapters.memory.broker import MemoryBroker
 from adapters.memory.cache_fence import NoCacheFence

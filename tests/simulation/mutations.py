@@ -63,9 +63,9 @@ from domain.ids import CustomerId, JobId, OrderId, PaymentId, ProductId
 from domain.jobs.job import Job, JobStatus
 from domain.money import Money
 from domain.orders.events import EventId, OrderAccepted, event_id
-from domain.orders.expiry import OpenPeriod
 from domain.orders.order import Order
 from domain.orders.status import HAS_MONEY
+from domain.orders.time_to_pay import OpenPeriod
 from domain.webhooks.endpoint import Ordering
 from tests.simulation.database import LOCKING
 from tests.simulation.faults import (

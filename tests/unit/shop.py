@@ -3,8 +3,8 @@ from datetime import timedelta
 
 from attrs import Factory, define, field
 
+from adapters.codecs.export_rows import WRITERS
 from adapters.codecs.intake_queue import PublishedIntake
-from adapters.codecs.rows import WRITERS
 from adapters.codecs.standard_webhooks import SigningKey
 from adapters.codecs.webhook_messages import SignedMessages
 from adapters.memory.broker import MemoryBroker

@@ -3,7 +3,7 @@ from datetime import timedelta
 from attrs import frozen
 
 from adapters.memory.store import Changes
-from domain.orders.expiry import OpenPeriod
+from domain.orders.time_to_pay import OpenPeriod
 
 
 @frozen

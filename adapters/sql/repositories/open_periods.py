@@ -7,7 +7,7 @@ from sqlalchemy import Float, bindparam, delete, func, insert, literal, select, 
 from adapters.sql.core.expressions import FromNow
 from adapters.sql.core.transaction import TransactionBlock
 from adapters.sql.tables.shop import open_periods
-from domain.orders.expiry import OpenPeriod
+from domain.orders.time_to_pay import OpenPeriod
 
 # As subqueries, which are evaluated once: PostgreSQL looks up no volatile expression in an index.
 _NOW: Final = select(FromNow(literal(0))).scalar_subquery()

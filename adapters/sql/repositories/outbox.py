@@ -48,7 +48,7 @@ def _put_back(new: FromClause, _: SqlDialect) -> Executable:
 
 _PUT_BACK: Final = BulkStatement(outbox, written_whole(outbox, ENTRY_WRITTEN), _put_back)
 _DELETE: Final = delete(outbox).where(among(outbox.c.position, "positions"))
-# Not EXISTS: PostgreSQL may answer that one by reading all announcements, where it expects to find few.
+# Not EXISTS: where PostgreSQL expects few announcements, it may read the whole table for it.
 _FIRST_PUT_OFF: Final = (
     select(announcements.c.position)
     .where(announcements.c.order_id == outbox.c.order_id)
@@ -56,14 +56,15 @@ _FIRST_PUT_OFF: Final = (
     .limit(1)
     .scalar_subquery()
 )
-# The oldest that are there. Never those above the last one that was seen: a lower position may be committed later.
+# A relay always begins at the oldest entry, not behind the last one that it saw: an entry with a lower position may
+# still be committed.
 _IN_ORDER: Final = (
     select(*outbox.c, _FIRST_PUT_OFF.label("first_put_off")).order_by(outbox.c.position).limit(bindparam("limit"))
 )
 MARK: Final = LowWaterMark(outbox.c.position, outbox_mark)
 _OLDEST: Final = _IN_ORDER.where(MARK.not_below)
 _PAGE: Final = _IN_ORDER.where(outbox.c.position > bindparam("after"))
-# Work is announced as well: where both are, the work is told.
+# An event that is work is announced as well. If it waits in several places, the last of this table is told.
 _PLACES: Final = {Waits.PUT_OFF: announcements, Waits.OUTBOX: outbox, Waits.AT_ITS_QUEUE: waiting_work}
 _WAITING: Final = union_all(
     *(
@@ -75,7 +76,8 @@ _WAITING: Final = union_all(
 
 @cache
 def _remove(dialect: SqlDialect) -> Executable:
-    # Nobody waits for the disk because of this: entries that a crash of the server brings back are sent once more.
+    # The removal need not be on the disk at the commit. If a crash of the server undoes it, the entries are only sent
+    # once more.
     return dialect.durability.need_not_last(_DELETE)
 
 
@@ -104,7 +106,7 @@ class SqlOutbox:
         return sorted((_entry(row) for row in rows if row.position is not None), key=attrgetter("position"))
 
     async def _claim_anew(self, by: str, limit: int) -> list[OutboxEntry]:
-        """As the first claim of a relay, and once a second while it works."""
+        """Take or renew the lease, and claim: at the first claim of a relay, and about once a second after that."""
         if not await take(self._block, LEASE, by):
             return []
         entries = [_entry(row) for row in await self._block.fetch(_OLDEST, {"limit": limit})]

@@ -7,6 +7,7 @@ from application.access.principal import SYSTEM
 from application.assembly import assemble
 from application.assembly.limits import Limits
 from application.messaging.subscriptions import WORK_QUEUES
+from application.operations.try_dead_letter import HANDLERS
 from domain.orders.order import Order
 from domain.orders.status import OrderStatus
 from tests.unit.shop import Shop, a_request
@@ -15,6 +16,7 @@ from tests.unit.shop import Shop, a_request
 def test_each_work_queue_has_a_consumer_and_its_dead_letters_are_recorded(shop: Shop) -> None:
     assert [consumer.work for consumer in shop.use_cases.consumers] == [*WORK_QUEUES]
     assert len(shop.use_cases.record_dead_letters) == len(WORK_QUEUES)
+    assert HANDLERS.keys() == {work.name for work in WORK_QUEUES}
 
 
 async def test_an_order_is_placed_paid_for_and_read(shop: Shop) -> None:

@@ -137,8 +137,12 @@ SPREAD = [queue("holdfast.payments", leader="a"), queue("holdfast.intake", leade
         ([*SPREAD, queue("holdfast.refunds", online="ab")], "such as holdfast.refunds, a copy is not online"),
         ([SPREAD[0], queue("holdfast.intake", leader="a")], "all queues are led by rabbit@a"),
         ([*SPREAD, queue("holdfast.intake.later.15000", leader="b")], "later.15000 are led by one node, rabbit@b"),
+        (
+            [*SPREAD, queue("holdfast.intake.later.15000", leader="b")],
+            r"rebalance quorum --queue-pattern '^(holdfast\.intake|holdfast\.intake\.later\.15000)$'`",
+        ),
     ],
-    ids=["few copies", "one away", "one leader", "no detour"],
+    ids=["few copies", "one away", "one leader", "no detour", "how to part them"],
 )
 async def test_what_a_node_that_dies_would_stop_is_told(
     management: Answer, queues: list[dict[str, Any]], words: str

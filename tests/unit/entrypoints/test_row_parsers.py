@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapters.codecs.rows import escaped, unescaped
+from adapters.codecs.export_rows import escaped, unescaped
 from application.ports.rows import ReadRow, UnreadableFile
 from entrypoints.http.row_parsers import LONGEST_ROW, PARSERS
 

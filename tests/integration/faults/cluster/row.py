@@ -128,6 +128,7 @@ async def run_row(cluster: Cluster, row: Row) -> Result:
     async with asyncio.timeout(_BOUND):
         await cluster.in_order(row.way)
         await cluster.whole()
+        await asyncio.to_thread(cluster.balance)
         if row.before is not None:
             await row.before(cluster)
         async with following(cluster):

@@ -138,7 +138,6 @@ async def _postgres_restarted(cluster: Cluster) -> AsyncIterator[None]:
 async def _rabbitmq_restarted(cluster: Cluster) -> AsyncIterator[None]:
     await _each_restarted(cluster, [*cluster.rabbitmq])
     yield
-    await asyncio.to_thread(cluster.balance)
 
 
 @asynccontextmanager

@@ -3,7 +3,7 @@ from datetime import timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.orders.expiry import OpenPeriod, payable_for
+from domain.orders.time_to_pay import OpenPeriod, payable_for
 from tests.unit.builders import NOW
 
 

@@ -1,4 +1,4 @@
-"""When an unpaid order has had its time to pay: only the time in which it could have been paid counts."""
+"""When an unpaid order has had its time to pay, a setting: only the time in which it could have been paid counts."""
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
