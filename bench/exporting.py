@@ -17,7 +17,7 @@ from application.access.principal import SYSTEM
 from application.assembly.use_cases import UseCases
 from application.exports.request import ExportRequest
 from application.intake.order_request import OrderRequest, RequestedItem
-from application.ports.broken_products import sound_products
+from application.ports.broken import sound
 from application.ports.rows import Format
 from domain.ids import UserId
 from domain.jobs.job import Job
@@ -85,7 +85,7 @@ def _worker() -> Iterator[int]:
 
 async def _place(use_cases: UseCases) -> None:
     """Place orders all the time, since an export of a shop at rest is no export of a shop."""
-    [product, *_] = sound_products(await use_cases.list_products(SYSTEM, limit=1))
+    [product, *_] = sound(await use_cases.list_products(SYSTEM, limit=1))
     request = OrderRequest(UserId(1), (RequestedItem(product.id, 1),))
     while True:
         await asyncio.gather(*(use_cases.place_order(SYSTEM, request) for _ in range(_BATCH)))

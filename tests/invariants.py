@@ -8,8 +8,7 @@ from collections.abc import Iterable, Mapping
 
 from attrs import frozen
 
-from application.ports.broken_orders import BrokenOrder, broken, sound
-from application.ports.broken_products import BrokenProduct, broken_products, sound_products
+from application.ports.broken import BrokenOrder, BrokenProduct, broken, sound
 from application.ports.persistence import UnitOfWork
 from domain.catalogue.product import Product
 from domain.ids import OrderId, PaymentId, ProductId
@@ -93,7 +92,7 @@ async def findings(unit_of_work: UnitOfWork, charges: Iterable[LedgerCharge] | N
         listed_products: list[Product | BrokenProduct] = []
         while page := await tx.products.page(after=listed_products[-1].id if listed_products else None, limit=500):
             listed_products += page
-        products = sound_products(listed_products)
+        products = sound(listed_products)
         listed: list[Order | BrokenOrder] = []
         while found := await tx.orders.page(
             user_id=None, status=None, before=listed[-1].id if listed else None, limit=500
@@ -102,6 +101,6 @@ async def findings(unit_of_work: UnitOfWork, charges: Iterable[LedgerCharge] | N
         orders = sound(listed)
         adjustments = await tx.stock_adjustments.totals({product.id for product in products})
         events = await tx.events.of_orders({order.id for order in orders})
-    result = [str(each) for each in [*broken(listed), *broken_products(listed_products)]]
+    result = [str(each) for each in [*broken(listed, BrokenOrder), *broken(listed_products, BrokenProduct)]]
     result += stock_findings(products, orders, adjustments) + history_findings(orders, events)
     return result if charges is None else result + money_findings(orders, list(charges))

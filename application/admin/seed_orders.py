@@ -14,7 +14,7 @@ from application.intake.order_request import NumberedRequest, OrderRequest, Requ
 from application.jobs.add_job import AddJob, StartedJob, with_arguments
 from application.jobs.kinds import SEED_ORDERS, Progress
 from application.ports.audit import AuditEntry
-from application.ports.broken_products import sound_products
+from application.ports.broken import sound
 from application.ports.idempotency import IdempotencyKey
 from application.ports.persistence import UnitOfWork
 from domain.catalogue.product import Product
@@ -87,7 +87,7 @@ class PlaceExamples:
     async def _for_sale(self) -> list[Product]:
         async with self._unit_of_work.reading() as tx:
             listed = await tx.products.page(after=None, limit=_PRODUCTS)
-        found = [product for product in sound_products(listed) if product.active]
+        found = [product for product in sound(listed) if product.active]
         if not found:
             raise InvalidOrder("there are no products that could be ordered: add some first")
         # An order has one currency.

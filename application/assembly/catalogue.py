@@ -17,7 +17,7 @@ from application.catalogue.list_stock import ListStock, SeeStock, Stocked
 from application.catalogue.products_by_name import FindByName, ProductsByName
 from application.execution.circuit_breaker import CircuitBreaker
 from application.execution.idempotency import Keyed, ProductOutcome
-from application.ports.broken_products import BrokenProduct
+from application.ports.broken import BrokenProduct
 from application.ports.catalogue import RecordedAdjustment
 from domain.catalogue.product import Product
 from domain.ids import ProductId

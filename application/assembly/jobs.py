@@ -42,7 +42,7 @@ from application.messages.list_messages import ListMessages
 from application.messages.post_message import PostMessage, StoreMessage
 from application.operations import bulk
 from application.orders.queued_changes import CHANGE_NEEDS, MakeChange
-from application.ports.broken_rows import BrokenJob
+from application.ports.broken import BrokenJob
 from application.reconciliation import runs
 from application.webhooks.deliveries import RecoverDeliveries
 from domain.ids import JobId

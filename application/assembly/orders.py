@@ -43,7 +43,7 @@ from application.orders.standing import Deadlines
 from application.orders.waiting_changes import OrderWithChanges, ShowWaitingChanges
 from application.payments.request_payment import RequestPayment
 from application.payments.request_refund import RequestRefund
-from application.ports.broken_orders import BrokenOrder
+from application.ports.broken import BrokenOrder
 from application.ports.order_search import OrdersFound
 from domain.orders.events import Event
 from domain.orders.order import Order

@@ -12,7 +12,7 @@ from application.assembly.shared import Shared
 from application.execution.prune_keys import PruneKeys
 from application.payments.request_payment import RequestPayment
 from application.payments.request_refund import RequestRefund
-from application.ports.broken_rows import BrokenJob
+from application.ports.broken import BrokenJob
 from application.reconciliation.after_restore import CompareCharges
 from application.reconciliation.find_stuck import FindStuck
 from application.reconciliation.find_unrecorded import FindUnrecorded

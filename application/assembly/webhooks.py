@@ -10,7 +10,7 @@ from application.access.principal import Principal
 from application.access.scopes import Scope
 from application.assembly.shared import Shared
 from application.jobs.add_job import AddJob, StartedJob
-from application.ports.broken_rows import BrokenEndpoint
+from application.ports.broken import BrokenEndpoint
 from application.ports.webhooks import Attempt
 from application.webhooks.deliveries import (
     Attempted,

@@ -6,7 +6,7 @@ from attrs import frozen
 from application.errors import OutcomeUnknown, Unavailable
 from application.execution.concurrency import at_most
 from application.execution.counting import MOST_COUNTED
-from application.ports.broken_products import BrokenProduct, broken_products, sound_products
+from application.ports.broken import BrokenProduct, broken, sound
 from application.ports.caching import CacheFence, CatalogueCache, CataloguePage, StockCache
 from application.ports.catalogue import StockLevel
 from application.ports.persistence import UnitOfWork
@@ -104,7 +104,7 @@ class ReadPages:
         async with self._unit_of_work.reading() as tx:
             for page in missing:
                 read[page] = await tx.products.page(after=page.after, limit=page.limit, active=page.active)
-        whole = {page: sound_products(found) for page, found in read.items() if not broken_products(found)}
+        whole = {page: sound(found) for page, found in read.items() if not broken(found, BrokenProduct)}
         await at_most(_AT_ONCE, lambda page: self._cache.put(missing[page], whole[page]), whole)
         return read
 

@@ -3,7 +3,7 @@ from collections.abc import Sequence
 from attrs import frozen
 
 from application.access.principal import Principal
-from application.ports.broken_products import BrokenProduct, sound_products
+from application.ports.broken import BrokenProduct, sound
 from application.ports.persistence import UnitOfWork
 from domain.catalogue.product import Product
 from domain.errors import UnknownProduct
@@ -38,7 +38,7 @@ class ListStock:
     ) -> Sequence[Stocked | BrokenProduct]:
         async with self._unit_of_work.reading() as tx:
             products = await tx.products.page(after=after, limit=limit)
-            totals = await tx.stock_adjustments.totals({product.id for product in sound_products(products)})
+            totals = await tx.stock_adjustments.totals({product.id for product in sound(products)})
         return [each if isinstance(each, BrokenProduct) else Stocked(each, totals.get(each.id, 0)) for each in products]
 
 

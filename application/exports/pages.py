@@ -8,8 +8,7 @@ from attrs import field, frozen
 
 from application.exports.request import ExportRequest
 from application.feed.read_feed import ReadFeed
-from application.ports.broken_orders import broken, sound
-from application.ports.broken_products import broken_products, sound_products
+from application.ports.broken import BrokenOrder, BrokenProduct, broken, sound
 from application.ports.feed import Position
 from application.ports.order_search import OrderFilter
 from application.ports.persistence import UnitOfWork
@@ -68,13 +67,13 @@ class ReadExportPages:
                 orders = await tx.orders.page(user_id=None, status=None, before=before, limit=self._rows)
                 looked_to = None
         last = orders[-1].id if len(orders) == self._rows else looked_to
-        return Page(sound(orders), None if last is None else {"after": str(last)}, len(broken(orders)))
+        return Page(sound(orders), None if last is None else {"after": str(last)}, len(broken(orders, BrokenOrder)))
 
     async def _products(self, active: bool | None, after: ProductId | None) -> Page:  # noqa: FBT001 - as the filter has it
         async with self._unit_of_work.reading() as tx:
             products = await tx.products.page(after=after, limit=self._rows, active=active)
         following = {"after": products[-1].id} if len(products) == self._rows else None
-        return Page(sound_products(products), following, len(broken_products(products)))
+        return Page(sound(products), following, len(broken(products, BrokenProduct)))
 
     async def _events(self, wanted: ExportRequest, after: Position | None, until: Position) -> Page:
         found = await self._read_feed.page(after=after, only=wanted.events, limit=self._rows)

@@ -1,6 +1,6 @@
 from attrs import field, frozen
 
-from application.ports.broken_products import sound_products
+from application.ports.broken import sound
 from application.ports.caching import PriceList
 from application.ports.persistence import UnitOfWork
 from domain.catalogue.product import Product
@@ -21,7 +21,7 @@ class RefreshPrices:
         while True:
             async with self._unit_of_work.reading() as tx:
                 products = await tx.products.page(after=last, limit=self._page)
-            catalogue += sound_products(products)
+            catalogue += sound(products)
             if len(products) < self._page:
                 break
             last = products[-1].id

@@ -7,7 +7,7 @@ from application.errors import Trouble
 from application.execution.counting import MOST_COUNTED
 from application.intake.unrecorded import Unrecorded
 from application.jobs.kinds import PLACE_ORDER
-from application.ports.broken_rows import BrokenJob
+from application.ports.broken import BrokenJob
 from application.ports.jobs import JobPlace
 from application.ports.persistence import Transaction, UnitOfWork
 from domain.ids import JobId, OrderId

@@ -28,7 +28,7 @@ from application.operations.bulk import (
 )
 from application.operations.results import AWAITED, OPEN, ItemResult, noted
 from application.ports.audit import AuditEntry
-from application.ports.broken_rows import UNREADABLE, BrokenJob, apart, of_arguments
+from application.ports.broken import UNREADABLE, BrokenJob, apart, of_arguments
 from application.ports.environment import Clock, NewId
 from application.ports.files import StoredFile
 from application.ports.jobs import JobPlace, place_of

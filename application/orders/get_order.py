@@ -7,7 +7,7 @@ from application.execution.conditional import OrderCall, expect, order_id_in
 from application.intake.unrecorded import Unrecorded
 from application.orders.changing import existing
 from application.orders.read_each import each_order
-from application.ports.broken_orders import BrokenOrder, sound
+from application.ports.broken import BrokenOrder, sound
 from application.ports.caching import CacheFence, RecentOrders
 from application.ports.persistence import UnitOfWork
 from domain.errors import DomainError

@@ -3,7 +3,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from attrs import frozen
 
 from application.access.principal import Principal
-from application.ports.broken_orders import BrokenOrder, sound
+from application.ports.broken import BrokenOrder, sound
 from application.ports.caching import RecentOrders
 from application.ports.persistence import UnitOfWork
 from domain.ids import CustomerId, OrderId

@@ -5,7 +5,7 @@ from attrs import frozen
 
 from application.access.principal import Principal
 from application.orders.read_each import each_order
-from application.ports.broken_orders import BrokenOrder
+from application.ports.broken import BrokenOrder
 from application.ports.environment import Clock
 from application.ports.persistence import UnitOfWork
 from domain.ids import OrderId

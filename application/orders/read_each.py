@@ -3,7 +3,7 @@
 from collections.abc import Collection
 
 from application.errors import BrokenRow
-from application.ports.broken_orders import BrokenOrder, BrokenOrders
+from application.ports.broken import BrokenOrder, BrokenOrders
 from application.ports.persistence import Transaction
 from domain.ids import OrderId
 from domain.orders.events import Event

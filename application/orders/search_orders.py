@@ -1,7 +1,7 @@
 from attrs import evolve, frozen
 
 from application.access.principal import Principal
-from application.ports.broken_orders import sound
+from application.ports.broken import sound
 from application.ports.caching import RecentOrders
 from application.ports.order_search import OrderFilter, OrdersFound
 from application.ports.persistence import UnitOfWork

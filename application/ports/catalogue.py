@@ -6,7 +6,7 @@ from typing import Protocol
 
 from attrs import frozen
 
-from application.ports.broken_products import BrokenProduct
+from application.ports.broken import BrokenProduct
 from domain.catalogue.product import Product, StockAdjustment
 from domain.ids import ProductId
 from domain.money import Money

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from application.ports.broken_rows import BrokenJob
+from application.ports.broken import BrokenJob
 from domain.ids import JobId, OrderId
 from domain.jobs.job import Job, JobStatus
 from domain.message import Message

@@ -5,7 +5,7 @@ from typing import Final
 
 from attrs import field, frozen
 
-from application.ports.broken_orders import BrokenOrder
+from application.ports.broken import BrokenOrder
 from domain.ids import CustomerId, OrderId, ProductId
 from domain.orders.details import NO_DETAILS
 from domain.orders.order import Order

@@ -8,7 +8,7 @@ from typing import Protocol
 from application.errors import Aborted
 from application.ports.api_keys import ApiKey
 from application.ports.audit import AuditEntry
-from application.ports.broken_orders import BrokenOrder
+from application.ports.broken import BrokenOrder
 from application.ports.catalogue import EarlierPrices, Products, StockAdjustments
 from application.ports.feed import Feed
 from application.ports.files import Files

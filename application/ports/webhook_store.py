@@ -6,7 +6,7 @@ from typing import Protocol
 
 from attrs import frozen
 
-from application.ports.broken_rows import BrokenEndpoint
+from application.ports.broken import BrokenEndpoint
 from application.ports.webhooks import Attempt
 from domain.ids import EndpointId, OrderId
 from domain.webhooks.delivery import Delivery, DeliveryId, DeliveryStatus, Undelivered

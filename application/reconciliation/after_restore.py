@@ -6,7 +6,7 @@ from typing import Final
 
 from attrs import field, frozen
 
-from application.ports.broken_orders import BrokenOrders, sound
+from application.ports.broken import BrokenOrders, sound
 from application.ports.payments import Charge, ProviderLedger
 from application.ports.persistence import UnitOfWork
 from domain.ids import OrderId, PaymentId, payment_after

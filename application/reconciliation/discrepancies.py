@@ -6,8 +6,7 @@ from typing import Final, Literal, get_args
 
 from attrs import frozen
 
-from application.ports.broken_orders import BrokenOrder
-from application.ports.broken_products import BrokenProduct
+from application.ports.broken import BrokenOrder, BrokenProduct
 from application.ports.catalogue import StockCount
 from application.ports.idempotency import is_of_a_key
 from application.ports.payments import Charge

@@ -7,8 +7,7 @@ from attrs import evolve, field, frozen
 
 from application.errors import BrokenRow, Trouble
 from application.orders.read_each import each_order, readable_orders
-from application.ports.broken_orders import BrokenOrder, broken
-from application.ports.broken_products import broken_products
+from application.ports.broken import BrokenOrder, BrokenProduct, broken
 from application.ports.environment import Clock
 from application.ports.payments import Charge, ProviderLedger
 from application.ports.persistence import UnitOfWork
@@ -74,7 +73,7 @@ class Reconcile:
             while counts := await tx.products.stock_counts(after=last, limit=self._page):
                 found += of_stock(counts)
                 listed = await tx.products.page(after=last, limit=self._page)
-                found += map(of_broken_product, broken_products(listed))
+                found += map(of_broken_product, broken(listed, BrokenProduct))
                 last = counts[-1].product_id
         return found
 
@@ -85,7 +84,7 @@ class Reconcile:
                 orders = await tx.orders.page(user_id=None, status=None, before=last, limit=self._page)
             if not orders:
                 return
-            for order in broken(orders):
+            for order in broken(orders, BrokenOrder):
                 yield of_broken(order)
             suspects = await self._compare({order.id for order in orders}, ask=ask)
             again = await self._compare({each.order_id for each in suspects if each.order_id}, ask=ask)

@@ -9,7 +9,7 @@ from application.access.audit import caller_of
 from application.access.principal import Principal
 from application.jobs.kinds import RECONCILE
 from application.ports.audit import AuditEntry
-from application.ports.broken_rows import UNREADABLE, BrokenJob, of_arguments
+from application.ports.broken import UNREADABLE, BrokenJob, of_arguments
 from application.ports.environment import Clock, NewId
 from application.ports.files import StoredFile
 from application.ports.jobs import JobPlace

@@ -8,7 +8,7 @@ from attrs import field, frozen
 
 from application.access.principal import Principal
 from application.errors import BrokenRow
-from application.ports.broken_rows import BrokenEndpoint
+from application.ports.broken import BrokenEndpoint
 from application.ports.environment import Clock, NewId, NewSecret
 from application.ports.persistence import Transaction, UnitOfWork
 from application.ports.webhooks import Attempt, WebhookMessages, WebhookTransport

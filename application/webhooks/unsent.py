@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from attrs import frozen
 
 from application.access.principal import Principal
-from application.ports.broken_rows import BrokenEndpoint, apart
+from application.ports.broken import BrokenEndpoint, apart
 from application.ports.feed import FED_TYPES, FeedFilter, FeedRange, Position, types_among
 from application.ports.persistence import UnitOfWork
 from application.webhooks.endpoints import MOST_ENDPOINTS, Standing, each_standing

@@ -7,7 +7,7 @@ from uuid import UUID
 from cyclopts import Parameter
 
 from application.access.principal import SYSTEM
-from application.ports.broken_rows import BrokenJob
+from application.ports.broken import BrokenJob
 from application.ports.jobs import JobPlace, place_of
 from domain.errors import DomainError
 from domain.ids import JobId

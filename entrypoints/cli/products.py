@@ -91,7 +91,7 @@ def restock(
 
 def list_products(*, data: Data = None) -> None:
     from application.access.principal import SYSTEM
-    from application.ports.broken_products import BrokenProduct
+    from application.ports.broken import BrokenProduct
 
     async def work(use_cases: "UseCases") -> None:
         last: ProductId | None = None

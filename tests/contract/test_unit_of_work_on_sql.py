@@ -24,9 +24,7 @@ from application.access.principal import SYSTEM
 from application.errors import Aborted, BrokenRow, LaterRelease, Trouble, Unavailable
 from application.intake.refresh_prices import RefreshPrices
 from application.orders.expire_orders import ExpireOrders
-from application.ports.broken_orders import BrokenOrder, BrokenOrders, broken, sound
-from application.ports.broken_products import broken_products, sound_products
-from application.ports.broken_rows import BrokenEndpoint, BrokenJob
+from application.ports.broken import BrokenEndpoint, BrokenJob, BrokenOrder, BrokenOrders, BrokenProduct, broken, sound
 from application.ports.feed import EVERYTHING, FeedRange, Position
 from application.ports.jobs import place_of
 from application.ports.order_search import OrderFilter
@@ -118,7 +116,7 @@ async def test_an_order_that_somebody_broke_by_hand_hides_no_other(sql_engine: A
         for listed in (page, found.orders):
             assert sound(listed) == [last, first]
             shown = [] if how == "deleted, and paid" else [bad.id]
-            assert [order.id for order in broken(listed)] == shown
+            assert [order.id for order in broken(listed, BrokenOrder)] == shown
         with pytest.raises(BrokenOrders, match=f"order {bad.id} is stored with") as told:
             await tx.orders.get_many([first.id, bad.id, OrderId(UUID(int=9))])
         assert (told.value.sound, [*told.value.broken]) == ({first.id: first}, [bad.id])
@@ -137,7 +135,7 @@ async def test_a_row_whose_value_is_none_of_its_column_hides_no_other(sqlite_eng
     async with unit_of_work.reading() as tx:
         page = await tx.orders.page(user_id=None, status=None, before=None, limit=10)
     assert sound(page) == [last, first]
-    [broken_one] = broken(page)
+    [broken_one] = broken(page, BrokenOrder)
     assert broken_one.id == bad.id
     assert "yesterday" in str(broken_one)
 
@@ -241,8 +239,9 @@ async def test_a_product_that_somebody_broke_by_hand_hides_no_other(
     async with unit_of_work.reading() as tx:
         for active in (None, True):
             page = await tx.products.page(after=None, limit=10, active=active)
-            assert sound_products(page) == [first, last]
-            assert [(each.id, "product 2 is stored with" in str(each)) for each in broken_products(page)] == [(2, True)]
+            assert sound(page) == [first, last]
+            [found] = broken(page, BrokenProduct)
+            assert (found.id, "product 2 is stored with" in str(found)) == (2, True)
         # It takes its place, so that a page is as long as it should be.
         assert [each.id for each in await tx.products.page(after=None, limit=2)] == [1, 2]
         assert await tx.products.get_many([first.id, last.id]) == {1: first, 3: last}

@@ -9,7 +9,7 @@ from attrs import evolve
 from adapters.memory.repositories.jobs import MemoryJobs
 from adapters.memory.repositories.webhooks import MemoryWebhookEndpoints
 from application.jobs.kinds import BULK, RECONCILE
-from application.ports.broken_rows import BrokenEndpoint, BrokenJob
+from application.ports.broken import BrokenEndpoint, BrokenJob
 from domain.ids import EndpointId, JobId
 from domain.jobs.job import Job, new_job
 from tests.http.browser import Browser
@@ -36,7 +36,7 @@ def jobs_broken(monkeypatch: pytest.MonkeyPatch) -> None:
 
     async def broken(self: MemoryJobs, **wanted: object) -> list[Job | BrokenJob]:
         found = await page(self, **wanted)  # type: ignore[arg-type]
-        return [BrokenJob(JobId(BAD), each.created_at, RULE) if each.id == BAD else each for each in found]
+        return [BrokenJob(JobId(BAD), RULE, created_at=each.created_at) if each.id == BAD else each for each in found]
 
     monkeypatch.setattr(MemoryJobs, "page", broken)
 

@@ -5,7 +5,7 @@ from attrs import evolve, frozen
 
 from adapters.memory.store import Changes
 from application.jobs.kinds import CHANGE_ORDER
-from application.ports.broken_rows import BrokenJob
+from application.ports.broken import BrokenJob
 from application.ports.jobs import JobPlace, place_of
 from domain.ids import JobId, OrderId
 from domain.jobs.job import FINISHED, WAITING, Job, JobStatus

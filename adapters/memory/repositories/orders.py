@@ -6,7 +6,7 @@ from attrs import frozen
 from adapters.memory.copies import copied
 from adapters.memory.store import Changes
 from application.errors import Aborted
-from application.ports.broken_orders import BrokenOrder
+from application.ports.broken import BrokenOrder
 from application.ports.order_search import STRETCH, IdsFound, OrderFilter, OrdersFound
 from application.ports.persistence import OrderConflict, OrderExists
 from domain.ids import CustomerId, OrderId

@@ -7,7 +7,7 @@ from adapters.memory.copies import copied
 from adapters.memory.repositories.stock_adjustments import MemoryStockAdjustments
 from adapters.memory.store import Changes
 from application.errors import Aborted
-from application.ports.broken_products import BrokenProduct, sound_products
+from application.ports.broken import BrokenProduct, sound
 from application.ports.catalogue import StockCount, StockLevel
 from domain.catalogue.product import Product
 from domain.ids import MOST_AUTOMATIC, ProductId
@@ -76,7 +76,7 @@ class MemoryProducts:
         return max((id_ for id_ in self._changes.products if id_ <= MOST_AUTOMATIC), default=ProductId(0))
 
     async def stock_counts(self, *, after: ProductId | None, limit: int) -> list[StockCount]:
-        products = sound_products(await self.page(after=after, limit=limit, active=None))
+        products = sound(await self.page(after=after, limit=limit, active=None))
         counted_in = await MemoryStockAdjustments(self._changes).totals({product.id for product in products})
         held = Counter[ProductId]()
         for order in self._changes.orders.values():

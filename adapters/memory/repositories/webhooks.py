@@ -6,7 +6,7 @@ from attrs import evolve, frozen
 from adapters.codecs.webhook_log import attempts_in, lines_of
 from adapters.memory.store import Changes
 from application.errors import Aborted
-from application.ports.broken_rows import BrokenEndpoint
+from application.ports.broken import BrokenEndpoint
 from application.ports.webhook_store import AttemptsMade, DeliveryFilter
 from application.ports.webhooks import Attempt
 from domain.ids import EndpointId, OrderId

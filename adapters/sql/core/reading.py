@@ -6,7 +6,9 @@ from sqlalchemy import Row
 from adapters.codecs.events import FromLaterRelease
 from application.errors import BrokenRow, LaterRelease
 
+Id = TypeVar("Id")
 T = TypeVar("T")
+B = TypeVar("B")
 
 
 def checked(what: str, id_: object, read: Callable[[Row[Any]], T], row: Row[Any]) -> T:
@@ -22,6 +24,14 @@ def checked(what: str, id_: object, read: Callable[[Row[Any]], T], row: Row[Any]
         # Validators of attrs put the rule first, and more behind it that is no text for people.
         rule = error.args[0] if error.args and isinstance(error.args[0], str) else error
         raise BrokenRow(f"{what} {id_} is stored with invalid values: {rule}") from error
+
+
+def listed(what: str, id_: Id, read: Callable[[Row[Any]], T], row: Row[Any], broken: Callable[[Id, str], B]) -> T | B:
+    """As `checked`, for a row that stands in a list: if it breaks a rule, return what stands in its place."""
+    try:
+        return checked(what, id_, read, row)
+    except BrokenRow as error:
+        return broken(id_, str(error))
 
 
 def storable(texts: Iterable[str]) -> list[str]:

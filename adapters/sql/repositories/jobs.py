@@ -27,13 +27,13 @@ from adapters.codecs.plain import plain
 from adapters.sql.core.bulk import BulkStatement, Written, insert_missing, written_whole
 from adapters.sql.core.counting import count_of
 from adapters.sql.core.expressions import FromNow, among
-from adapters.sql.core.reading import checked
+from adapters.sql.core.reading import checked, listed
 from adapters.sql.core.transaction import TransactionBlock
 from adapters.sql.core.types import UtcDateTime
 from adapters.sql.dialects.base import SqlDialect
 from adapters.sql.tables.jobs import JOB_CHANGES, JOB_EXECUTING, JOB_FINISHED, JOB_SCHEDULED, JOB_WAITING, jobs
 from application.errors import BrokenRow
-from application.ports.broken_rows import BrokenJob
+from application.ports.broken import BrokenJob
 from application.ports.jobs import JobPlace
 from domain.ids import JobId, OrderId
 from domain.jobs.job import LEASE, LONGEST_DELAY, Job, JobStatus
@@ -161,10 +161,7 @@ _SET_ASIDE: Final = (
 
 
 def _listed(row: Row[Any]) -> Job | BrokenJob:
-    try:
-        return checked("job", row.id, _job, row)
-    except BrokenRow as error:
-        return BrokenJob(row.id, row.created_at, str(error))
+    return listed("job", row.id, _job, row, lambda id_, why: BrokenJob(id_, why, created_at=row.created_at))
 
 
 @frozen

@@ -30,7 +30,7 @@ from adapters.codecs.plain import plain
 from adapters.sql.core.bulk import BulkStatement, Written
 from adapters.sql.core.counting import count_of
 from adapters.sql.core.expressions import FromNow, among
-from adapters.sql.core.reading import checked
+from adapters.sql.core.reading import listed
 from adapters.sql.core.transaction import TransactionBlock
 from adapters.sql.core.types import UtcDateTime
 from adapters.sql.dialects.base import SqlDialect
@@ -45,9 +45,8 @@ from adapters.sql.repositories.order_search import (
     search_ids,
 )
 from adapters.sql.tables.orders import NAMED, NOT_DELETED, UNPAID, WAITING, orders
-from application.errors import BrokenRow
 from application.execution.after_commit import Committed
-from application.ports.broken_orders import BrokenOrder, BrokenOrders, broken, sound
+from application.ports.broken import BrokenOrder, BrokenOrders, broken, sound
 from application.ports.order_search import STRETCH, IdsFound, OrderFilter, OrdersFound
 from application.ports.persistence import OrderConflict
 from domain.ids import CustomerId, OrderId, ProductId
@@ -109,10 +108,7 @@ def _order(row: Row[Any]) -> Order:
 
 
 def _read(row: Row[Any]) -> Order | BrokenOrder:
-    try:
-        return checked("order", row.id, _order, row)
-    except BrokenRow as error:
-        return BrokenOrder(row.id, str(error))
+    return listed("order", row.id, _order, row, BrokenOrder)
 
 
 # What was agreed when the order was placed; `save_many` may change everything else.
@@ -253,7 +249,7 @@ class SqlOrders:
         read = [_read(row) for row in rows]
         found = {order.id: order for order in sound(read)}
         if len(found) < len(read):
-            raise BrokenOrders({order.id: order for order in broken(read)}, found)
+            raise BrokenOrders({order.id: order for order in broken(read, BrokenOrder)}, found)
         if lock:
             self._committed.see(found.values())
         return found

@@ -11,14 +11,13 @@ from adapters.codecs.plain import plain
 from adapters.sql.core.bulk import BulkStatement, Written, bulk_insert
 from adapters.sql.core.counting import count_of
 from adapters.sql.core.expressions import among
-from adapters.sql.core.reading import checked, storable
+from adapters.sql.core.reading import checked, listed, storable
 from adapters.sql.core.transaction import TransactionBlock
 from adapters.sql.dialects.base import SqlDialect
 from adapters.sql.tables.catalogue import products, stock_adjustments
 from adapters.sql.tables.orders import order_items, orders
-from application.errors import BrokenRow
 from application.execution.after_commit import Committed
-from application.ports.broken_products import BrokenProduct
+from application.ports.broken import BrokenProduct
 from application.ports.catalogue import StockCount, StockLevel
 from domain.catalogue.product import Product
 from domain.ids import MOST_AUTOMATIC, ProductId
@@ -57,10 +56,7 @@ def _product(row: Row[Any]) -> Product:
 
 
 def _read(row: Row[Any]) -> Product | BrokenProduct:
-    try:
-        return checked("product", row.id, _product, row)
-    except BrokenRow as error:
-        return BrokenProduct(row.id, str(error))
+    return listed("product", row.id, _product, row, BrokenProduct)
 
 
 _ALL: Final = select(*products.c)

@@ -11,13 +11,12 @@ from adapters.codecs.plain import plain
 from adapters.codecs.webhook_log import encoded_secrets, secrets_in
 from adapters.sql.core.bulk import BulkStatement, Written, bulk_insert
 from adapters.sql.core.expressions import among
-from adapters.sql.core.reading import checked
+from adapters.sql.core.reading import checked, listed
 from adapters.sql.core.transaction import TransactionBlock
 from adapters.sql.core.types import UtcDateTime
 from adapters.sql.dialects.base import SqlDialect
 from adapters.sql.tables.webhooks import webhook_endpoints, webhook_progress
-from application.errors import BrokenRow
-from application.ports.broken_rows import BrokenEndpoint
+from application.ports.broken import BrokenEndpoint
 from domain.ids import EndpointId
 from domain.webhooks.endpoint import Disabled, Endpoint, Ordering, Payload, Signature
 from domain.webhooks.progress import FAILURES_TO_SUSPECT, LEASE, LONGEST_PACE, Progress
@@ -174,10 +173,7 @@ _WAITING_LOCKED: Final = {
 
 
 def _listed(row: Row[Any]) -> Endpoint | BrokenEndpoint:
-    try:
-        return checked("webhook endpoint", row.id, _endpoint, row)
-    except BrokenRow as error:
-        return BrokenEndpoint(row.id, str(error))
+    return listed("webhook endpoint", row.id, _endpoint, row, BrokenEndpoint)
 
 
 @frozen

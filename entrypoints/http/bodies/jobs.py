@@ -6,7 +6,7 @@ from uuid import UUID
 
 from msgspec import UNSET, Struct, UnsetType
 
-from application.ports.broken_rows import BrokenJob
+from application.ports.broken import BrokenJob
 from domain.jobs.job import Job, JobStatus
 
 

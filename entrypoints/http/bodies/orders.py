@@ -10,7 +10,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from adapters.codecs.ids import in_json
 from application.intake.check_order import CheckedOrder
 from application.intake.order_request import OrderRequest, RequestedItem
-from application.ports.broken_orders import BrokenOrder
+from application.ports.broken import BrokenOrder
 from application.ports.order_search import OrderFilter
 from domain.ids import ProductId
 from domain.money import MAX_MINOR

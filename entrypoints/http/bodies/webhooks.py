@@ -7,7 +7,7 @@ from uuid import UUID
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
-from application.ports.broken_rows import BrokenEndpoint
+from application.ports.broken import BrokenEndpoint
 from application.ports.webhooks import Attempt, AttemptFailure
 from application.webhooks.deliveries import Attempted, RecoverRequest
 from application.webhooks.destinations import LONGEST_URL, RefusedUrl, read_url

@@ -8,7 +8,7 @@ from quart import request
 from application.access.principal import Principal
 from application.access.scopes import Scope
 from application.assembly.use_cases import UseCases
-from application.ports.broken_rows import BrokenJob, apart
+from application.ports.broken import BrokenJob, apart
 from application.ports.jobs import place_of
 from entrypoints.http import examples, query
 from entrypoints.http.bodies.jobs import BrokenJobBody, JobBody, JobsBody

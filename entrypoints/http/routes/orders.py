@@ -16,7 +16,7 @@ from application.assembly.use_cases import UseCases
 from application.intake.queue_orders import Queued
 from application.orders.change_details import DetailsChange
 from application.orders.queued_changes import ChangeQueued
-from application.ports.broken_orders import BrokenOrder, broken, sound
+from application.ports.broken import BrokenOrder, broken, sound
 from application.ports.idempotency import scope_of
 from application.ports.order_search import OrderFilter
 from domain.ids import OrderId
@@ -335,7 +335,7 @@ def _wait_in(wanted: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _page(page: Page[Order | BrokenOrder]) -> OrdersBody:
-    left_out = [BrokenOrderBody.of(order) for order in broken(page.items)]
+    left_out = [BrokenOrderBody.of(order) for order in broken(page.items, BrokenOrder)]
     return OrdersBody([OrderBody.of(order) for order in sound(page.items)], page.next, page.count, left_out or UNSET)
 
 

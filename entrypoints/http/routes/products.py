@@ -11,7 +11,7 @@ from application.assembly.use_cases import UseCases
 from application.catalogue.adjust_stock import StockCall
 from application.catalogue.change_product import ProductCall
 from application.execution.idempotency import ProductOutcome, Replayed
-from application.ports.broken_products import sound_products
+from application.ports.broken import sound
 from domain.catalogue.product import Product
 from entrypoints.http import examples, query
 from entrypoints.http.bodies.products import (
@@ -133,7 +133,7 @@ class _Handlers:
             lambda product: product.id,
             lambda: self._use_cases.count_products(by, active=active),
         )
-        body = ProductsBody([ProductBody.of(product) for product in sound_products(page.items)], page.next, page.count)
+        body = ProductsBody([ProductBody.of(product) for product in sound(page.items)], page.next, page.count)
         return reply(body, HTTPStatus.OK, *next_page(page.next))
 
     async def get(self, by: Principal, product_id: str) -> Reply:

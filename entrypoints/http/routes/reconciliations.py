@@ -9,7 +9,7 @@ from quart import request
 from application.access.principal import Principal
 from application.access.scopes import Scope
 from application.assembly.use_cases import UseCases
-from application.ports.broken_rows import BrokenJob, apart
+from application.ports.broken import BrokenJob, apart
 from application.ports.jobs import place_of
 from application.ports.rows import NDJSON
 from application.reconciliation.runs import UnknownReconciliation

@@ -10,7 +10,7 @@ from quart import request
 from application.access.principal import ANYBODY, Principal
 from application.access.scopes import Scope
 from application.assembly.use_cases import UseCases
-from application.ports.broken_rows import BrokenEndpoint, apart
+from application.ports.broken import BrokenEndpoint, apart
 from application.ports.webhook_store import DeliveryFilter
 from entrypoints.http import examples, query
 from entrypoints.http.bodies.webhooks import (

@@ -9,7 +9,7 @@ from application.access.scopes import Scope
 from application.assembly.jobs import JOB_NEEDS
 from application.execution.counting import MOST_COUNTED
 from application.jobs.kinds import EXPORT, scopes_of
-from application.ports.broken_rows import BrokenJob, apart
+from application.ports.broken import BrokenJob, apart
 from application.ports.jobs import place_of
 from domain.jobs.job import FINISHED, JobStatus
 from entrypoints.http import query

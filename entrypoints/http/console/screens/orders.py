@@ -15,7 +15,7 @@ from application.execution.counting import MOST_COUNTED
 from application.exports.request import ExportRequest
 from application.operations.bulk import NEEDS, ON_ORDERS, BulkRequest, ChosenOrders, FilterTooWide
 from application.orders.find_by_id_part import IdPart
-from application.ports.broken_orders import BrokenOrder, broken, sound
+from application.ports.broken import BrokenOrder, broken, sound
 from domain.orders.order import Order
 from domain.orders.status import OrderStatus
 from entrypoints.http import query
@@ -146,7 +146,7 @@ class _Screen:
             q=text,
             find=text,
             page=Page(sound(page.items), page.next),
-            broken=broken(page.items),
+            broken=broken(page.items, BrokenOrder),
             statuses=list(OrderStatus),
             most=MOST_COUNTED,
             query=urlencode({"q": text}) if text else "",

@@ -7,7 +7,7 @@ from attrs import frozen
 
 from application.access.principal import Principal
 from application.access.scopes import Scope
-from application.ports.broken_rows import BrokenJob, apart
+from application.ports.broken import BrokenJob, apart
 from application.ports.jobs import place_of
 from application.reconciliation.runs import REPAIR_NEEDS
 from application.reconciliation.start import Reconciliation

@@ -7,7 +7,7 @@ from attrs import evolve, frozen
 from application.access.principal import Principal
 from application.access.scopes import Scope
 from application.catalogue.adjust_stock import StockCall
-from application.ports.broken_products import broken_products, sound_products
+from application.ports.broken import BrokenProduct, broken, sound
 from domain.errors import DomainError
 from entrypoints.http import query
 from entrypoints.http.console.kit import Kit
@@ -44,7 +44,7 @@ class _Screen:
             lambda stocked: stocked.id,
         )
         return self._kit.pages.page(
-            "stock.html", by, page=evolve(page, items=sound_products(page.items)), broken=broken_products(page.items)
+            "stock.html", by, page=evolve(page, items=sound(page.items)), broken=broken(page.items, BrokenProduct)
         )
 
     async def product(self, by: Principal, product_id: str) -> Reply:

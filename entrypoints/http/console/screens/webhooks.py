@@ -9,7 +9,7 @@ from attrs import frozen
 
 from application.access.principal import Principal
 from application.access.scopes import Scope
-from application.ports.broken_rows import BrokenEndpoint, apart
+from application.ports.broken import BrokenEndpoint, apart
 from application.ports.feed import FED_TYPES
 from application.ports.webhook_store import DeliveryFilter
 from application.webhooks.deliveries import RecoverRequest

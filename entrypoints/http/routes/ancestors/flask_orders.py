@@ -22,7 +22,7 @@ from application.intake.order_request import OrderRequest, RequestedItem
 from application.intake.queue_orders import Queued
 from application.orders.change_details import DetailsChange
 from application.orders.queued_changes import ChangeQueued
-from application.ports.broken_orders import sound
+from application.ports.broken import sound
 from domain.catalogue.product import MAX_TEXT
 from domain.ids import MAX_NAME, CustomerId, JobId, OrderId, ProductId, customer_id
 from domain.metadata import MAX_VALUE

@@ -12,8 +12,7 @@ from application.access.scopes import Scope
 from application.assembly.use_cases import UseCases
 from application.intake.order_request import OrderRequest, RequestedItem
 from application.intake.queue_orders import Queued
-from application.ports.broken_orders import sound
-from application.ports.broken_products import sound_products
+from application.ports.broken import sound
 from domain.errors import InvalidOrder, UnknownOrder
 from domain.ids import CustomerId, UserName
 from domain.orders.order import Order
@@ -62,7 +61,7 @@ class _Handlers:
 
     async def place(self, by: Principal) -> Reply:
         await read_json_if_any(_NOTHING)
-        products = sound_products(await self._use_cases.list_products(by, limit=DEFAULT_LIMIT))
+        products = sound(await self._use_cases.list_products(by, limit=DEFAULT_LIMIT))
         if not products:
             raise InvalidOrder("there is no product that could be ordered: add one first")
         demo = next((product for product in products if product.stock), products[0])

@@ -22,7 +22,7 @@ from application.errors import Overloaded
 from application.intake.order_request import OrderRequest, RequestedItem
 from application.intake.queue_orders import Queued
 from application.orders.queued_changes import ChangeQueued
-from application.ports.broken_products import sound_products
+from application.ports.broken import sound
 from application.ports.idempotency import scope_of
 from domain.catalogue.product import MAX_COUNT, MAX_TEXT, Product
 from domain.ids import ProductId
@@ -157,7 +157,7 @@ class _Handlers:
 
     async def products(self, by: Principal) -> Reply:
         products = await self._use_cases.list_products(by, limit=_LISTED)
-        return reply([ProductBody.of(product) for product in sound_products(products)])
+        return reply([ProductBody.of(product) for product in sound(products)])
 
     async def add(self, by: Principal) -> Reply:
         body = await read_json(_NEW)
