@@ -64,6 +64,13 @@ async def on_servers(
             await asyncio.to_thread(service.kill)
 
 
+@pytest.fixture(params=["embedded", "on_servers"])
+def stopped(request: pytest.FixtureRequest) -> Service:
+    """The service in one process, and on servers, not started yet. Killed by the fixture that it comes from."""
+    service: Service = request.getfixturevalue(request.param)
+    return service
+
+
 @frozen
 class Wired:
     """The service on servers, behind cables that a test can interrupt."""

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID
 
@@ -20,18 +19,10 @@ from tests.service import Service, until
 PROCESSES = ("api", "worker", "relay")
 
 
-@pytest.fixture(params=["embedded", "on_servers"])
-def stopped(request: pytest.FixtureRequest) -> Service:
-    service: Service = request.getfixturevalue(request.param)
-    return service
-
-
 @pytest.fixture
-async def service(stopped: Service) -> AsyncIterator[Service]:
-    service = stopped
-    await asyncio.to_thread(service.start_all, PROCESSES if "AMQP_URL" in service.settings else ["up"])
-    yield service
-    await asyncio.to_thread(service.kill)
+async def service(stopped: Service) -> Service:
+    await asyncio.to_thread(stopped.start_all, PROCESSES if "AMQP_URL" in stopped.settings else ["up"])
+    return stopped
 
 
 async def broken_by_hand(service: Service, *statements: Any) -> None:

@@ -5,6 +5,7 @@ import json
 import math
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any, ClassVar
 from urllib.request import urlopen
 
@@ -13,9 +14,7 @@ import pytest
 import yaml
 
 from tests.integration.faults.alerts.prometheus import PrometheusServer, WatchedService
-from tests.servers import Process, plain_environment
 from tests.servers.compose import ROOT
-from tests.servers.packages import find_prometheus
 from tests.service import Service, until
 
 SHIPPED = ROOT / "deploy" / "observability"
@@ -40,21 +39,12 @@ class ShippedPrometheus(PrometheusServer):
     def __init__(self) -> None:
         super().__init__(SHIPPED / "prometheus.yml")
 
+    @property
+    def _config(self) -> Path:
+        return SHIPPED / "prometheus.yml"
+
     def _prepare(self) -> None:
         """Nothing is made."""
-
-    def _build(self) -> Process:
-        return Process(
-            argv=[
-                str(find_prometheus() / "prometheus"),
-                f"--config.file={SHIPPED / 'prometheus.yml'}",
-                f"--storage.tsdb.path={self.folder / 'data'}",
-                f"--web.listen-address=127.0.0.1:{self.port}",
-            ],
-            log=self.log,
-            env=plain_environment(),
-            cwd=self.folder,
-        )
 
 
 @pytest.mark.usefixtures("prometheus_program")

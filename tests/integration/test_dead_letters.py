@@ -121,10 +121,9 @@ async def test_poison_delays_none_of_a_thousand_though_the_broker_is_killed_mean
     assert await service.findings() == []
 
 
-@pytest.fixture(params=["embedded", "on_servers"])
-def service(request: pytest.FixtureRequest) -> Service:
-    service: Service = request.getfixturevalue(request.param)
-    return service
+@pytest.fixture
+def service(stopped: Service) -> Service:
+    return stopped
 
 
 async def test_a_dead_letter_is_seen_replayed_and_discarded_from_the_command_line(service: Service) -> None:

@@ -27,17 +27,10 @@ class Answer:
     replayed: bool
 
 
-@pytest.fixture(params=["embedded", "on_servers"])
-def stopped(request: pytest.FixtureRequest) -> Service:
-    service: Service = request.getfixturevalue(request.param)
-    # While a busy machine is slow to commit, an order would be queued, and be answered with 202.
-    service.settings["HOLDFAST_INTAKE"] = "direct"
-    return service
-
-
 @pytest.fixture
 async def service(stopped: Service) -> Service:
-    """Killed by the fixture that it comes from."""
+    # While a busy machine is slow to commit, an order would be queued, and be answered with 202.
+    stopped.settings["HOLDFAST_INTAKE"] = "direct"
     await asyncio.to_thread(stopped.start_all, ["api"] if "AMQP_URL" in stopped.settings else ["up"])
     return stopped
 

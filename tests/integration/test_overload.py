@@ -23,10 +23,9 @@ def room_for_connections() -> Iterator[None]:
     resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
-@pytest.fixture(params=["embedded", "on_servers"])
-def service(request: pytest.FixtureRequest, room_for_connections: None) -> Service:
-    service: Service = request.getfixturevalue(request.param)
-    return service
+@pytest.fixture
+def service(stopped: Service, room_for_connections: None) -> Service:
+    return stopped
 
 
 async def test_overload_is_refused_in_words_and_passes_by_itself(service: Service) -> None:

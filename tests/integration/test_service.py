@@ -4,7 +4,6 @@ import asyncio
 import random
 import signal
 from collections import Counter
-from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
@@ -15,17 +14,10 @@ from tests.service import Service, until
 PROCESSES = ("api", "worker", "worker-2", "relay")
 
 
-@pytest.fixture(params=["embedded", "on_servers"])
-def stopped(request: pytest.FixtureRequest) -> Service:
-    service: Service = request.getfixturevalue(request.param)
-    return service
-
-
 @pytest.fixture
-async def service(stopped: Service) -> AsyncIterator[Service]:
+async def service(stopped: Service) -> Service:
     await asyncio.to_thread(start, stopped)
-    yield stopped
-    await asyncio.to_thread(stopped.kill)
+    return stopped
 
 
 def start(service: Service) -> None:

@@ -92,10 +92,9 @@ async def is_being_charged(client: aiohttp.ClientSession, url: str, product: int
     await until(taken, seconds=20, what="the order is being charged")
 
 
-@pytest.fixture(params=["embedded", "on_servers"])
-def service(request: pytest.FixtureRequest) -> Service:
-    service: Service = request.getfixturevalue(request.param)
-    return service
+@pytest.fixture
+def service(stopped: Service) -> Service:
+    return stopped
 
 
 async def test_no_client_that_connects_while_it_stops_is_reset(service: Service) -> None:

@@ -61,6 +61,10 @@ class PrometheusServer(Server):
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
+    @property
+    def _config(self) -> Path:
+        return self.folder / "prometheus.yml"
+
     def _prepare(self) -> None:
         rules = shortened(yaml.safe_load(_RULES.read_text()))
         (self.folder / "rules.yml").write_text(yaml.safe_dump(rules, width=1000))
@@ -74,13 +78,13 @@ class PrometheusServer(Server):
                 }
             ],
         }
-        (self.folder / "prometheus.yml").write_text(yaml.safe_dump(config))
+        self._config.write_text(yaml.safe_dump(config))
 
     def _build(self) -> Process:
         return Process(
             argv=[
                 str(find_prometheus() / "prometheus"),
-                f"--config.file={self.folder / 'prometheus.yml'}",
+                f"--config.file={self._config}",
                 f"--storage.tsdb.path={self.folder / 'data'}",
                 f"--web.listen-address=127.0.0.1:{self.port}",
             ],
