@@ -6,9 +6,8 @@ The handlers stop at the first error, which costs a right request nothing. This 
 from collections.abc import Iterator, Sequence
 
 from quart import Request
-from werkzeug.exceptions import ExpectationFailed, RequestEntityTooLarge, RequestTimeout, UnsupportedMediaType
+from werkzeug.exceptions import RequestEntityTooLarge, RequestTimeout, UnsupportedMediaType
 
-from application.execution.conditional import PreconditionFailed
 from domain.errors import DomainError
 from entrypoints.http.decoding import expect_file, expect_json, read_body, read_json, read_json_if_any
 from entrypoints.http.digests import DIGESTS, Digests
@@ -67,9 +66,6 @@ def _in_headers(request: Request, route: Route) -> Iterator[FieldError]:
         refuse_what_is_not_honoured(request.method, request.headers, honoured=route.honours)
     except InvalidRequest as error:
         yield from error.errors
-    except (PreconditionFailed, ExpectationFailed):
-        # The answers to these name no field, and come alone.
-        pass
     try:
         expect_readable(request.headers, route.honours)
     except InvalidRequest as error:

@@ -31,6 +31,7 @@ from entrypoints.http.measuring import MeasureRequests
 from entrypoints.http.problem_table import kind_of
 from entrypoints.http.query import parameters
 from entrypoints.http.rate_limits import RateLimits, headers_in
+from entrypoints.http.refusals import InvalidHeader, NothingToGuard
 from entrypoints.http.replies import Reply, no_content, refuse
 from entrypoints.http.routes.admin import admin_routes
 from entrypoints.http.routes.ancestors.entrance import Ancestors, ancestors_routes
@@ -265,6 +266,9 @@ class _Refusals:
         if isinstance(error, RefusedBefore):
             error = error.refusal
         errors = () if route is None else await all_errors(error, request, route)
+        if isinstance(error, NothingToGuard) and len(errors) > len(error.errors):
+            # RFC 9110, section 13.2.1: a precondition is ignored where the request would be refused without it.
+            error = InvalidHeader(*errors)
         kind = kind_of(error)
         where = f"{request.method} {request.path}"
         if kind.status is HTTPStatus.INTERNAL_SERVER_ERROR:

@@ -8,13 +8,18 @@ from collections.abc import Collection
 from typing import Final
 
 from werkzeug.datastructures import Headers
-from werkzeug.exceptions import ExpectationFailed
 
-from application.execution.conditional import PreconditionFailed
 from entrypoints.http.digests import DIGESTS
 from entrypoints.http.headers import IDEMPOTENCY_KEY, KEY_HEADERS, SAFE_METHODS
 from entrypoints.http.preconditions import GUARDS
-from entrypoints.http.refusals import InvalidHeader, UnknownEncoding, each_header, in_header
+from entrypoints.http.refusals import (
+    InvalidHeader,
+    NothingToGuard,
+    UnknownEncoding,
+    UnknownExpectation,
+    each_header,
+    in_header,
+)
 
 _OVERRIDES: Final = frozenset({"X-Http-Method", "X-Http-Method-Override", "X-Method-Override"})
 _REFUSED: Final = {
@@ -32,8 +37,7 @@ _OURS: Final = dict.fromkeys(KEY_HEADERS, IDEMPOTENCY_KEY)
 def refuse_what_is_not_honoured(method: str, headers: Headers, *, honoured: Collection[str]) -> bool:
     """Check the headers of a request to a route that itself looks at those in `honoured`.
 
-    Return whether there are digests, which the caller has to compare with the body. Raise `InvalidHeader`,
-    `PreconditionFailed` or `ExpectationFailed`.
+    Return whether there are digests, which the caller has to compare with the body. Raise `InvalidHeader`.
     """
     # Each request comes here: what loops, loops in C.
     names = dict(iter(headers))
@@ -41,8 +45,9 @@ def refuse_what_is_not_honoured(method: str, headers: Headers, *, honoured: Coll
         each_header(sorted(_SINGLE & names.keys()), lambda name: _expect_once(name, headers))
     if _GUARDING.isdisjoint(names):
         return False
-    refused = (name for name in sorted(_GUARDING & names.keys()) if _OURS.get(name, name) not in honoured)
-    each_header(refused, lambda name: _refuse(name, method, headers))
+    refused = [name for name in sorted(_GUARDING & names.keys()) if _OURS.get(name, name) not in honoured]
+    kind = NothingToGuard if GUARDS.issuperset(refused) else InvalidHeader
+    each_header(refused, lambda name: _refuse(name, method, headers), kind)
     return not DIGESTS.isdisjoint(names)
 
 
@@ -58,9 +63,10 @@ def _refuse(name: str, method: str, headers: Headers) -> None:
     if name == "Content-Encoding" and value not in {"", "identity"}:
         raise UnknownEncoding
     if name == "Expect" and value != "100-continue":
-        raise ExpectationFailed
+        raise UnknownExpectation
     if name in KEY_HEADERS:
         rule = "no response to this request is kept: send no key"
         raise InvalidHeader(in_header(name, rule, "not_honoured"))
     if name in GUARDS and (method not in SAFE_METHODS or (name == "If-Match" and value != "*")):
-        raise PreconditionFailed(f"what is at this path has neither an entity tag nor a date: send no {name}")
+        rule = "what is at this path has neither an entity tag nor a date: send no precondition"
+        raise NothingToGuard(in_header(name, rule, "not_honoured"))

@@ -1,4 +1,4 @@
-"""What a kind of problem is, and those kinds that are found before a request reaches Quart."""
+"""What a kind of problem is, and those that several errors are of or that are found before a request reaches Quart."""
 
 from http import HTTPStatus
 from typing import Final, Literal
@@ -41,6 +41,14 @@ BROKEN: Final = Kind(
     " database, or it was damaged. It has been logged, with its id.",
     "Report it with the request id: a person has to correct it in the database. `holdfast reconcile` names such"
     " orders and products.",
+)
+PRECONDITION_FAILED: Final = Kind(
+    HTTPStatus.PRECONDITION_FAILED,
+    "precondition_failed",
+    "The precondition of the request does not hold",
+    "The order or the product has another version than If-Match, If-None-Match or If-Unmodified-Since expects.",
+    "Read it again, and decide again.",
+    is_told=True,
 )
 STOPPING: Final = Kind(
     HTTPStatus.SERVICE_UNAVAILABLE,

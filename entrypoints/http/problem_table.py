@@ -7,7 +7,6 @@ from typing import Final
 
 from attrs import evolve
 from werkzeug.exceptions import (
-    ExpectationFailed,
     HTTPException,
     MethodNotAllowed,
     NotAcceptable,
@@ -70,6 +69,7 @@ from entrypoints.http.problem_kinds import (
     INTERNAL,
     OUTCOME_UNKNOWN,
     OVERLOADED,
+    PRECONDITION_FAILED,
     STOPPING,
     TOO_SLOW,
     UNAVAILABLE,
@@ -83,7 +83,9 @@ from entrypoints.http.refusals import (
     InvalidRequest,
     MalformedBody,
     NotAnId,
+    NothingToGuard,
     UnknownEncoding,
+    UnknownExpectation,
 )
 
 KINDS: Final[Mapping[type[Exception], Kind]] = MappingProxyType(
@@ -477,14 +479,8 @@ KINDS: Final[Mapping[type[Exception], Kind]] = MappingProxyType(
             is_told=True,
         ),
         # Refused because of a header.
-        PreconditionFailed: Kind(
-            HTTPStatus.PRECONDITION_FAILED,
-            PreconditionFailed.code,
-            "The precondition of the request does not hold",
-            "The order or the product has another version than If-Match, If-None-Match or If-Unmodified-Since expects.",
-            "Read it again, and decide again.",
-            is_told=True,
-        ),
+        PreconditionFailed: PRECONDITION_FAILED,
+        NothingToGuard: PRECONDITION_FAILED,
         InvalidHeader: Kind(
             HTTPStatus.BAD_REQUEST,
             "invalid_header",
@@ -508,7 +504,7 @@ KINDS: Final[Mapping[type[Exception], Kind]] = MappingProxyType(
             "The request has a Content-Encoding.",
             "Send the body as it is, without Content-Encoding.",
         ),
-        ExpectationFailed: Kind(
+        UnknownExpectation: Kind(
             HTTPStatus.EXPECTATION_FAILED,
             "expectation_failed",
             "The expectation of the request is not known",

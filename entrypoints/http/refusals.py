@@ -83,6 +83,17 @@ class InvalidHeader(InvalidRequest):
     """A header that can't be read, or that asks for what can't be done."""
 
 
+class NothingToGuard(InvalidHeader):
+    """A precondition where nothing has a version."""
+
+
+class UnknownExpectation(InvalidHeader):
+    """The header Expect asks for what is not known here."""
+
+    def __init__(self) -> None:
+        super().__init__(in_header("Expect", "it is 100-continue, or not sent", "not_honoured"))
+
+
 class UnknownEncoding(InvalidHeader):
     """The body is compressed or encoded."""
 
@@ -90,8 +101,10 @@ class UnknownEncoding(InvalidHeader):
         super().__init__(in_header("Content-Encoding", "send the body as it is", "not_honoured"))
 
 
-def each_header(names: Iterable[str], read: Callable[[str], T]) -> dict[str, T]:
-    """Return what `read` finds in each of these headers. Raise one `InvalidHeader` with the errors of all of them."""
+def each_header(
+    names: Iterable[str], read: Callable[[str], T], kind: type[InvalidHeader] = InvalidHeader
+) -> dict[str, T]:
+    """Return what `read` finds in each of these headers. Raise one error of the kind with the errors of all of them."""
     found: dict[str, T] = {}
     refusals: list[InvalidHeader] = []
     for name in names:
@@ -99,7 +112,7 @@ def each_header(names: Iterable[str], read: Callable[[str], T]) -> dict[str, T]:
             found[name] = read(name)
         except InvalidHeader as error:
             refusals.append(error)
-    raise_all(refusals, InvalidHeader)
+    raise_all(refusals, kind)
     return found
 
 
