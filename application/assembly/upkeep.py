@@ -62,6 +62,7 @@ def upkeep_use_cases(shared: Shared) -> UpkeepUseCases:
             shared.process_payment.until_done,
             RequestRefund(uow, now),
             shared.refund_order.until_done,
+            timeout=limits.charge_timeout,
         ),
         reset_shop=Guarded(
             Scope.ADMIN,
@@ -88,6 +89,7 @@ def run_reconciliation(shared: Shared) -> RunReconciliation:
         FindStuck(uow, now, limits.order_expiry, limits.stuck_after),
         FindUnrecorded(uow, ports.recent_orders, now),
         CompareWebhooks(uow),
+        call_timeout=limits.charge_timeout,
     )
     repair = Repair(
         uow,

@@ -9,6 +9,7 @@ from attrs import field, frozen
 from application.ports.broken import BrokenOrders, sound
 from application.ports.payments import Charge, ProviderLedger
 from application.ports.persistence import UnitOfWork
+from application.reconciliation.provider import answered
 from domain.ids import OrderId, PaymentId, payment_after
 from domain.orders.order import Order
 from domain.orders.status import HAS_MONEY, MAY_BE_PAID, OrderStatus
@@ -49,13 +50,15 @@ class CompareCharges:
     _request_refund: Work
     _refund: Work
     _page: int = field(default=500, kw_only=True)
+    # Seconds that a call to the provider's ledger may take.
+    _timeout: float = field(default=30.0, kw_only=True)
 
     async def __call__(self, since: datetime) -> list[ComparedCharge]:
         """For the charges since then."""
         unknown: dict[PaymentId, Charge] = {}
         compared: list[ComparedCharge] = []
         last: PaymentId | None = None
-        while charges := await self._provider.charges(after=last, limit=self._page):
+        while charges := await answered(self._provider.charges(after=last, limit=self._page), within=self._timeout):
             async with self._unit_of_work.reading() as tx:
                 payments = await tx.payments.get_many({charge.key for charge in charges})
             for charge in charges:

@@ -5,7 +5,7 @@ from operator import attrgetter
 
 from attrs import evolve, field, frozen
 
-from application.errors import BrokenRow, Trouble
+from application.errors import BrokenRow
 from application.orders.read_each import each_order, readable_orders
 from application.ports.broken import BrokenOrder, BrokenProduct, broken
 from application.ports.environment import Clock
@@ -22,6 +22,7 @@ from application.reconciliation.discrepancies import (
 )
 from application.reconciliation.find_stuck import FindStuck
 from application.reconciliation.find_unrecorded import FindUnrecorded
+from application.reconciliation.provider import LedgerReads
 from application.reconciliation.webhooks import CompareWebhooks
 from domain.ids import OrderId, PaymentId, ProductId
 from domain.orders.order import Order
@@ -33,7 +34,8 @@ class Reconcile:
 
     The outbox and the dead letters are looked through for what is stuck. The shop may run meanwhile: a finding about an
     order counts only if two comparisons give the same one. Orders are read before charges, because the provider records
-    a charge before the order does. What is broken is named, and costs no other order its comparison.
+    a charge before the order does. What is broken is named, and costs no other order its comparison. So is a provider
+    that is away, silent or too slow: what it does not tell is not compared.
     """
 
     _unit_of_work: UnitOfWork
@@ -44,23 +46,23 @@ class Reconcile:
     _find_unrecorded: FindUnrecorded
     _compare_webhooks: CompareWebhooks
     _page: int = field(default=500, kw_only=True)
+    # In seconds: for a call to the provider's ledger, and for all calls together.
+    _call_timeout: float = field(default=30.0, kw_only=True)
+    _total_timeout: float = field(default=6 * 3600.0, kw_only=True)
 
     async def __call__(self) -> list[Discrepancy]:
+        ledger = LedgerReads(self._provider, call_timeout=self._call_timeout, total_timeout=self._total_timeout)
         found = await self._stock()
-        unreachable = ""
-        # One call before any comparison: an unreachable provider is one finding, not one for each order.
-        try:
-            await self._provider.charges(after=None, limit=1)
-        except Trouble as error:
-            unreachable = f"the payment provider can't be reached: {error}"
-            found.append(Discrepancy(about="provider", what=unreachable))
-        found += [each async for each in self._orders(ask=not unreachable)]
-        if not unreachable:
-            named = {each.what for each in found if each.about == "broken"}
-            found += [each async for each in self._charges() if each.what not in named]
+        # One call before any comparison: none is made with a provider that can't be reached.
+        await ledger.charges(after=None, limit=1)
+        found += [each async for each in self._orders(ledger)]
+        named = {each.what for each in found if each.about == "broken"}
+        found += [each async for each in self._charges(ledger) if each.what not in named]
+        if ledger.finding is not None:
+            found.append(Discrepancy(about="provider", what=ledger.finding))
         # An order whose charge is reported already needs no second finding.
         told = {each.order_id for each in found if each.remedy is not None}
-        found += await self._find_stuck(unreachable=unreachable, told=told)
+        found += await self._find_stuck(unreachable=ledger.problem or "", told=told)
         found += await self._compare_webhooks()
         return found + await self._find_unrecorded(
             told={each.order_id for each in found if each.about == "dead letter"}
@@ -77,7 +79,7 @@ class Reconcile:
                 last = counts[-1].product_id
         return found
 
-    async def _orders(self, *, ask: bool) -> AsyncIterator[Discrepancy]:
+    async def _orders(self, ledger: LedgerReads) -> AsyncIterator[Discrepancy]:
         last: OrderId | None = None
         while True:
             async with self._unit_of_work.reading() as tx:
@@ -86,47 +88,47 @@ class Reconcile:
                 return
             for order in broken(orders, BrokenOrder):
                 yield of_broken(order)
-            suspects = await self._compare({order.id for order in orders}, ask=ask)
-            again = await self._compare({each.order_id for each in suspects if each.order_id}, ask=ask)
+            suspects = await self._compare({order.id for order in orders}, ledger)
+            again = await self._compare({each.order_id for each in suspects if each.order_id}, ledger)
             for each in again:
                 if each in suspects:
                     yield each
             last = orders[-1].id
 
-    async def _compare(self, ids: Collection[OrderId], *, ask: bool) -> list[Discrepancy]:
+    async def _compare(self, ids: Collection[OrderId], ledger: LedgerReads) -> list[Discrepancy]:
         try:
-            return await self._compare_all(ids, ask=ask)
+            return await self._compare_all(ids, ledger)
         except BrokenRow as error:
             # An event or a payment, which costs no other order its comparison either.
             if len(ids) == 1:
                 [id_] = ids
                 return [Discrepancy(about="broken", order_id=id_, what=str(error))]
-        return [each for id_ in ids for each in await self._compare([id_], ask=ask)]
+        return [each for id_ in ids for each in await self._compare([id_], ledger)]
 
-    async def _compare_all(self, ids: Collection[OrderId], *, ask: bool) -> list[Discrepancy]:
+    async def _compare_all(self, ids: Collection[OrderId], ledger: LedgerReads) -> list[Discrepancy]:
         async with self._unit_of_work.reading() as tx:
             orders = await readable_orders(tx, ids)
             keys = {order.payment_id for order in orders.values() if order.payment_id}
             payments = await tx.payments.get_many(keys)
             events = await tx.events.of_orders(ids)
-        charges = await self._provider.charges_of(keys) if ask and keys else {}
+        charges = await ledger.charges_of(keys) if keys else {}
         histories = {order_id: list(of_one) for order_id, of_one in groupby(events, key=attrgetter("order_id"))}
         found: list[Discrepancy] = []
         for order in orders.values():
             found += of_history(order, histories.get(order.id, []))
             payment = payments.get(order.payment_id) if order.payment_id else None
-            charge = charges.get(order.payment_id) if order.payment_id else None
-            found += of_payment(order, payment, charge, asked=ask)
+            charge = charges.get(order.payment_id) if charges and order.payment_id else None
+            found += of_payment(order, payment, charge, asked=charges is not None)
         return found
 
-    async def _charges(self) -> AsyncIterator[Discrepancy]:
+    async def _charges(self, ledger: LedgerReads) -> AsyncIterator[Discrepancy]:
         last: PaymentId | None = None
-        while charges := await self._provider.charges(after=last, limit=self._page):
+        while charges := await ledger.charges(after=last, limit=self._page):
             suspects = await self._explain(charges)
             keys = {each.charge.key for each in suspects if each.charge}
             # Read after the orders, because a refund is given before it is recorded.
-            again = await self._provider.charges_of(keys) if keys else {}
-            for each in await self._explain(list(again.values())):
+            again = await ledger.charges_of(keys) if keys else None
+            for each in await self._explain(list((again or {}).values())):
                 if each in suspects:
                     yield each
             last = charges[-1].key

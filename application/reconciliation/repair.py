@@ -1,10 +1,9 @@
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
 from attrs import field, frozen
 
-from application.errors import Trouble, Unavailable
+from application.errors import Trouble
 from application.execution.batching import each_alone
 from application.execution.concurrency import until_unavailable
 from application.intake.order_request import asked_to_pay
@@ -15,6 +14,7 @@ from application.orders.read_each import readable_events, readable_orders
 from application.ports.payments import Charge, PaymentProvider
 from application.ports.persistence import UnitOfWork
 from application.reconciliation.discrepancies import Discrepancy, Remedy
+from application.reconciliation.provider import answered
 from domain.ids import OrderId
 from domain.orders.events import OrderAccepted
 from domain.orders.order import Order
@@ -59,12 +59,9 @@ class Repair:
         return [await self._outcome(each, done, refund) for each in discrepancies]
 
     async def _refund(self, charge: Charge) -> None:
-        try:
-            async with asyncio.timeout(self._timeout):
-                await self._provider.refund(charge.key, charge.amount)
-        except TimeoutError as error:
-            # The others would wait as long. Whether it happened need not be known: the next repair sees it.
-            raise Unavailable(f"the payment provider gave no answer within {self._timeout:g} s") from error
+        # If there is no answer, the others would wait as long. Whether it happened need not be known: the next repair
+        # sees it.
+        await answered(self._provider.refund(charge.key, charge.amount), within=self._timeout)
 
     async def _outcome(
         self, discrepancy: Discrepancy, done: Mapping[Remedy, set[OrderId]], refund: _Refund

@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from attrs import define, evolve, field
@@ -44,7 +45,7 @@ def shop() -> Shop:
     return Shop()
 
 
-async def found(shop: Shop, provider: ProviderLedger | None = None) -> list[Discrepancy]:
+async def found(shop: Shop, provider: ProviderLedger | None = None, **limits: float) -> list[Discrepancy]:
     find_stuck = FindStuck(shop.unit_of_work, shop.clock, EXPIRY, STUCK, page=2)
     find_unrecorded = FindUnrecorded(shop.unit_of_work, shop.recent, shop.clock)
     return await Reconcile(
@@ -56,6 +57,7 @@ async def found(shop: Shop, provider: ProviderLedger | None = None) -> list[Disc
         find_unrecorded,
         CompareWebhooks(shop.unit_of_work),
         page=2,
+        **limits,
     )()
 
 
@@ -341,9 +343,63 @@ async def test_an_unreachable_provider_is_reported_once_and_explains_waiting_ord
     shop.clock.forward(STUCK)
     shop.provider.before.append(Unavailable("no answer"))
     provider, stuck = await found(shop)
-    assert (provider.about, provider.what) == ("provider", "the payment provider can't be reached: no answer")
+    assert provider.about == "provider"
+    assert provider.what == (
+        "the payment provider can't be reached: no answer; no payment and no charge is compared with it"
+    )
     assert stuck.order_id == order.id
     assert stuck.what.endswith("the payment provider can't be reached: no answer")
+
+
+@define(eq=False)
+class Unruly:
+    """A ledger that gives no answer, or ever the same one, as the test says."""
+
+    _inner: ProviderLedger
+    # How many calls are answered; the others wait for ever.
+    answers: int = 1000
+    repeats: bool = False
+    asked: int = 0
+
+    async def charges(self, *, after: PaymentId | None, limit: int) -> list[Charge]:
+        await self._answer()
+        return await self._inner.charges(after=None if self.repeats else after, limit=limit)
+
+    async def charges_of(self, keys: Collection[PaymentId]) -> dict[PaymentId, Charge]:
+        await self._answer()
+        return await self._inner.charges_of(keys)
+
+    async def _answer(self) -> None:
+        self.asked += 1
+        if self.asked > self.answers:
+            await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize(
+    ("trouble", "limits", "told"),
+    [
+        ({"answers": 0}, {"call_timeout": 0.01}, "no answer within 0.01 s; no payment and no charge is compared"),
+        ({"answers": 1}, {"call_timeout": 0.01}, "no answer within 0.01 s; the payments and charges after that are"),
+        ({"answers": 3}, {"call_timeout": 0.01}, "no answer within 0.01 s; the payments and charges after that are"),
+        ({}, {"total_timeout": 0.0}, "is too slow: its answers took 0 s altogether; the payments and charges after"),
+        ({"repeats": True}, {}, "gives the same charges again and again; the payments and charges after that are"),
+    ],
+)
+async def test_a_provider_that_is_silent_slow_or_endless_ends_its_own_comparison_alone(
+    shop: Shop, trouble: dict[str, Any], limits: dict[str, float], told: str
+) -> None:
+    pen, ink = await shop.sells(), await shop.sells(stock=5)
+    orders = [await shop.paid((pen, 1)) for _ in range(4)]
+    await relayed(shop)
+    shop.store.products[ink.id].stock = 4
+    del shop.store.events[event_id((await shop.history(orders[0]))[2])]
+    ledger = Unruly(shop.provider, **trouble)
+    async with asyncio.timeout(60):
+        discrepancies = await found(shop, ledger, **limits)
+    assert {each.about for each in discrepancies} == {"stock", "history", "provider"}
+    [provider] = [each for each in discrepancies if each.about == "provider"]
+    assert told in provider.what
+    assert ledger.asked <= 6
 
 
 async def test_a_provider_that_does_not_answer_is_asked_for_one_refund_alone(shop: Shop) -> None:
