@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from adapters.sql.core.connecting import connected
 from adapters.sql.core.counting import count_of
 from adapters.sql.core.expressions import FromNow
+from adapters.sql.core.transaction import one_transaction
 from adapters.sql.repositories.outbox import MARK
 from adapters.sql.repositories.relay_lease import LEASE
 from adapters.sql.tables.dead_letters import UNDECIDED, dead_letters
@@ -19,6 +20,7 @@ from adapters.sql.tables.feed import feed, feed_head
 from adapters.sql.tables.orders import WAITING, orders
 from adapters.sql.tables.shop import consistency_checks, leases
 from adapters.sql.tables.webhooks import webhook_endpoints, webhook_progress
+from application.execution.low_water import LowWater
 from domain.webhooks.endpoint import DISABLED_BY_SHOP, Signature
 
 _MOST_PENDING: Final = 10_000
@@ -67,13 +69,16 @@ _DISABLED: Final = count_of(
 _LETTERS: Final = count_of(select(dead_letters.c.id).where(UNDECIDED), _MOST_WAITING)
 _LEADS: Final = select(leases.c.name).where(LEASE.is_held())
 _CHECKED: Final = select(*consistency_checks.c)
-_LONG_AGO: Final = select(FromNow(bindparam("seconds", type_=Float()))).scalar_subquery()
+_LONG_AGO: Final = select(FromNow(bindparam("seconds", type_=Float())))
 _STUCK: Final = (
-    select(orders.c.refund_requested)
-    .where(WAITING, orders.c.updated_at < _LONG_AGO)
-    .order_by(orders.c.id)
+    select(orders.c.refund_requested, orders.c.updated_at)
+    .where(WAITING, orders.c.updated_at < bindparam("moment", type_=orders.c.updated_at.type))
+    .order_by(orders.c.updated_at, orders.c.id)
     .limit(_MOST_WAITING)
 )
+_STUCK_SINCE: Final = _STUCK.where(orders.c.updated_at >= bindparam("since", type_=orders.c.updated_at.type))
+# Between two looks at all orders that wait. The others begin behind what is done.
+_WHOLE_LOOK: Final = timedelta(hours=1)
 
 
 @frozen(kw_only=True)
@@ -101,6 +106,7 @@ class SqlSamples:
     """Raise `Unavailable`."""
 
     _engine: AsyncEngine
+    _stuck: LowWater = field(factory=LowWater, init=False)
 
     async def take(self, *, relay: str) -> Sample:
         async with connected(self._engine, reading=True) as connection:
@@ -127,7 +133,11 @@ class SqlSamples:
 
     async def stuck(self, *, after: timedelta) -> dict[str, int]:
         """How many orders have waited for the worker for longer than that, by what they wait for."""
-        async with connected(self._engine, reading=True) as connection:
-            rows = (await connection.execute(_STUCK, {"seconds": -after.total_seconds()})).all()
+        async with one_transaction(self._engine, writing=False) as block:
+            [(moment,)] = await block.fetch(_LONG_AGO, {"seconds": -after.total_seconds()})
+            since = self._stuck.begin(moment, whole_every=_WHOLE_LOOK)
+            statement, given = (_STUCK, {}) if since is None else (_STUCK_SINCE, {"since": since})
+            rows = await block.fetch(statement, {"moment": moment, **given})
+        self._stuck.end(moment, since, nothing_before=rows[0].updated_at if rows else moment)
         refunds = sum(row.refund_requested for row in rows)
         return {"PROCESSING": len(rows) - refunds, "REFUND": refunds}

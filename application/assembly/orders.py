@@ -45,6 +45,7 @@ from application.payments.request_payment import RequestPayment
 from application.payments.request_refund import RequestRefund
 from application.ports.broken import BrokenOrder
 from application.ports.order_search import OrdersFound
+from application.ports.persistence import WaitingPlace
 from domain.orders.events import Event
 from domain.orders.order import Order
 
@@ -72,7 +73,7 @@ class OrderUseCases:
     request_refund: ChangeOrder
     refresh_prices: RefreshPrices
     expire_orders: ExpireOrders
-    list_stuck_orders: Guarded[..., Sequence[Order | BrokenOrder]]
+    list_stuck_orders: Guarded[..., Sequence[tuple[WaitingPlace, Order | BrokenOrder]]]
     republish_request: Callable[[Principal, OrderCall], Awaitable[Order]]
 
 

@@ -7,6 +7,7 @@ from typing import Final
 from attrs import define, field, frozen
 
 from application.errors import Trouble
+from application.execution.low_water import LowWater
 from application.jobs.kinds import SHORT_KINDS, AttemptEnded, JobHandler, Progress
 from application.ports.persistence import UnitOfWork
 from domain.errors import DomainError
@@ -17,8 +18,7 @@ from domain.jobs.job import LEASE, Job, JobStatus
 _RENEW_EVERY: Final = LEASE.total_seconds() / 6
 # Seconds that a step waits for the jobs in progress before it looks for more.
 _MOMENT: Final = 1.0
-# Jobs that become visible later than others of their time are found by the next look at everything.
-_LATE: Final = timedelta(minutes=1)
+# Between two looks at all jobs that are due: one may have been locked at the other looks.
 _LOOK_AT_ALL: Final = timedelta(minutes=1)
 # A job that is done and not recorded as such would be done again. So a short outage is waited for.
 _ATTEMPTS_TO_RECORD: Final = 5
@@ -50,9 +50,8 @@ class RunJobs:
     _limit: int = field(default=8, kw_only=True)
     # With their kinds, in the sequence in which they began: a set of tasks has another one in each process.
     _running: dict[asyncio.Task[Ended], str] = field(factory=dict, init=False)
-    # Of the database's clock: nothing was left to be done before this time, and when everything was looked at.
-    _nothing_before: datetime | None = field(default=None, init=False)
-    _looked_at_all: datetime | None = field(default=None, init=False)
+    # By the clock of the database.
+    _low_water: LowWater = field(factory=LowWater, init=False)
 
     @property
     def is_idle(self) -> bool:
@@ -92,28 +91,18 @@ class RunJobs:
             return []
         async with self._unit_of_work() as tx:
             now = await tx.jobs.now()
-            since = self._since(now) if kinds is None else self._left_since
+            # What was due before was found, of whatever kind it is.
+            since = self._low_water.begin(now, whole_every=_LOOK_AT_ALL) if kinds is None else self._low_water.since
             found = await tx.jobs.due(now, since=since, kinds=kinds, limit=room)
             for job in found:
                 job.begin(at=now)
             await tx.jobs.save_many(found)
-        if kinds is None and len(found) < room:
-            self._nothing_before = now
+        if kinds is None:
+            # The longest due is the first. There may be more if there was no room.
+            left = min(now, found[0].available_at) if len(found) == room else now
+            self._low_water.end(now, since, nothing_before=left)
         # A crash from here on is safe: the lease ends, and another worker takes the job.
         return [job for job in found if job.status is JobStatus.EXECUTING]
-
-    def _since(self, now: datetime) -> datetime | None:
-        looked = self._looked_at_all
-        # The difference is negative after the clock was set back.
-        if self._nothing_before is None or looked is None or not timedelta(0) <= now - looked < _LOOK_AT_ALL:
-            self._looked_at_all = now
-            return None
-        return self._left_since
-
-    @property
-    def _left_since(self) -> datetime | None:
-        """What was due before was found, of whatever kind it is."""
-        return None if self._nothing_before is None else self._nothing_before - _LATE
 
     async def _run(self, job: Job) -> Ended:
         progress = Progress()

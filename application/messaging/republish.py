@@ -3,12 +3,13 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final
 
-from attrs import field, frozen
+from attrs import define, field, frozen
 
 from application.errors import Trouble
 from application.execution.batching import each_alone
+from application.execution.low_water import LowWater
 from application.ports.environment import Clock
-from application.ports.persistence import UnitOfWork
+from application.ports.persistence import UnitOfWork, WaitingPlace
 from domain.ids import OrderId
 from domain.orders.events import Event, PaymentRequested, RefundRequested
 
@@ -17,6 +18,8 @@ _EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _TURNS: Final = 8
 # And so has one that has waited for longer than that, or is dated so far back because a clock was wrong.
 _LAST_TURNS: Final = 64
+# One look in so many is at all orders: the first one, and one an hour where they are ten minutes apart.
+_WHOLE_LOOK: Final = 6
 
 
 @frozen
@@ -27,25 +30,31 @@ class Republished:
     failed: tuple[tuple[OrderId, Exception], ...]
 
 
-@frozen
+@define(eq=False)
 class RepublishRequests:
     """Republish the requests of orders that have waited for the worker too long: the broker may have lost them.
 
     A request that was not lost is then delivered twice, which changes nothing. One that is still in the outbox stays
-    there once. An order that fails does not stop the others.
+    there once. An order that fails does not stop the others. One that a process with a slow clock has changed may be
+    found some looks later than the others.
     """
 
     _unit_of_work: UnitOfWork
     _now: Clock
     _page: int = field(default=500, kw_only=True)
+    _low_water: LowWater = field(factory=LowWater, init=False)
 
     async def __call__(self, *, idle: timedelta) -> Republished:
         """Raise `Trouble` if the database is gone."""
         now = self._now()
+        oldest = moment = now - idle
+        since = self._low_water.begin(moment, whole_every=_WHOLE_LOOK * idle)
         count = 0
         failed: list[tuple[OrderId, Exception]] = []
-        last: OrderId | None = None
-        while ids := await self._waiting(now, idle, last):
+        last: WaitingPlace | None = None
+        while places := await self._waiting(moment, since, now + idle, last):
+            oldest = min(oldest, places[0][0])
+            ids = [id_ for _, id_ in places]
             outcomes = await each_alone(partial(self._republish, idle), ids)
             for order_id, outcome in zip(ids, outcomes, strict=True):
                 if isinstance(outcome, Trouble):
@@ -54,12 +63,15 @@ class RepublishRequests:
                     failed.append((order_id, outcome))
                 else:
                     count += outcome
-            last = ids[-1]
+            last = places[-1]
+        self._low_water.end(moment, since, nothing_before=oldest)
         return Republished(count, tuple(failed))
 
-    async def _waiting(self, now: datetime, idle: timedelta, last: OrderId | None) -> list[OrderId]:
+    async def _waiting(
+        self, moment: datetime, since: datetime | None, ahead: datetime, last: WaitingPlace | None
+    ) -> list[WaitingPlace]:
         async with self._unit_of_work.reading() as tx:
-            return await tx.orders.waiting_since(now - idle, ahead=now + idle, after=last, limit=self._page)
+            return await tx.orders.waiting_since(moment, since=since, ahead=ahead, after=last, limit=self._page)
 
     async def _republish(self, idle: timedelta, ids: Sequence[OrderId]) -> list[bool]:
         """Return for each order whether its request was republished."""

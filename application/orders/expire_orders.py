@@ -5,6 +5,7 @@ from typing import Final
 from attrs import define, field, frozen
 
 from application.execution.batching import each_alone
+from application.execution.low_water import LowWater
 from application.orders.changing import change_each
 from application.ports.environment import Clock
 from application.ports.persistence import UnitOfWork
@@ -25,13 +26,9 @@ class ExpiryReport:
     failed: tuple[tuple[OrderId, Exception], ...]
 
 
-# The first call, and one an hour, look at all orders; or one in so many times the time to pay, if that is shorter. The
-# others begin where an earlier one has left none unpaid: while a session holds back the vacuum of PostgreSQL, a look
-# walks over every order that was ever unpaid since then.
+# The first call, and one an hour, look at all orders; or one in so many times the time to pay, if that is shorter.
 _WHOLE_LOOK: Final = timedelta(hours=1)
 _WHOLE_LOOK_IN_TIMES_TO_PAY: Final = 4
-# What was recorded so shortly before is looked at again: its transaction may have been open still.
-_LATE_COMMIT: Final = timedelta(minutes=1)
 
 
 @define(eq=False)
@@ -50,10 +47,7 @@ class ExpireOrders:
     _time_to_pay: timedelta
     look_every: timedelta = field(kw_only=True)
     _page: int = field(default=500, kw_only=True)
-    # No order that was recorded until then is unpaid. None: that is not known.
-    _none_until: datetime | None = field(default=None, init=False)
-    # Up to when the last look at all orders went.
-    _whole_until: datetime | None = field(default=None, init=False)
+    _low_water: LowWater = field(factory=LowWater, init=False)
 
     async def __call__(self) -> ExpiryReport:
         async with self._unit_of_work() as tx:
@@ -62,11 +56,11 @@ class ExpireOrders:
             moment = payable_for(self._time_to_pay, await tx.open_periods.newest(limit=PERIODS))
         if moment is None:
             return ExpiryReport((), ())
-        none_until = self._begin(moment)
+        since = self._low_water.begin(moment, whole_every=self._whole_look)
         expired: list[OrderId] = []
         failed: list[tuple[OrderId, Exception]] = []
         last: OrderId | None = None
-        while ids := await self._overdue(moment, none_until, last):
+        while ids := await self._overdue(moment, since, last):
             for order_id, outcome in zip(ids, await each_alone(self._expire, ids), strict=True):
                 if not isinstance(outcome, Exception):
                     expired.append(order_id)
@@ -75,24 +69,16 @@ class ExpireOrders:
                     failed.append((order_id, outcome))
             last = ids[-1]
         if not failed:
-            self._none_until = moment
+            self._low_water.end(moment, since, nothing_before=moment)
         return ExpiryReport(tuple(expired), tuple(failed))
 
     @property
     def _whole_look(self) -> timedelta:
         return min(_WHOLE_LOOK, _WHOLE_LOOK_IN_TIMES_TO_PAY * self._time_to_pay)
 
-    def _begin(self, moment: datetime) -> datetime | None:
-        """Return until when this look need not look, or None if it looks at all orders."""
-        whole, until = self._whole_until, self._none_until
-        if whole is None or until is None or not whole <= until <= moment < whole + self._whole_look:
-            self._whole_until = moment
-            return None
-        return until - _LATE_COMMIT
-
-    async def _overdue(self, moment: datetime, none_until: datetime | None, last: OrderId | None) -> list[OrderId]:
+    async def _overdue(self, moment: datetime, since: datetime | None, last: OrderId | None) -> list[OrderId]:
         async with self._unit_of_work.reading() as tx:
-            return await tx.orders.unpaid_since(moment, recorded_after=none_until, after=last, limit=self._page)
+            return await tx.orders.unpaid_since(moment, recorded_after=since, after=last, limit=self._page)
 
     async def _expire(self, ids: Sequence[OrderId]) -> Sequence[Order | DomainError]:
         return await change_each(self._unit_of_work, ids, lambda order, _: order.expire(at=self._now()))

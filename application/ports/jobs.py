@@ -31,7 +31,7 @@ class Jobs(Protocol):
     ) -> list[Job]:
         """Jobs that are due, of any kind or of these, locked, the longest due first. One that others lock is left out.
 
-        With `since`, those that wait since an earlier time are left out, so that nobody looks through what was done.
+        With `since`, those that are due since an earlier time are left out, so that nobody looks through what was done.
         One that can't be read is discarded, with the reason, and keeps no other from being done.
         """
 

@@ -28,6 +28,9 @@ from domain.orders.status import OrderStatus
 from domain.orders.time_to_pay import OpenPeriod
 from domain.payments.payment import Payment
 
+# Where an order stands among those that wait: by when it changed last.
+WaitingPlace = tuple[datetime, OrderId]
+
 
 class OrderConflict(Aborted):
     """An order changed since it was read."""
@@ -102,12 +105,19 @@ class Orders(Protocol):
         """Unpaid orders that were recorded in the future are recorded now: the database's clock was wrong then."""
 
     async def waiting_since(
-        self, moment: datetime, *, ahead: datetime, after: OrderId | None, limit: int
-    ) -> list[OrderId]:
-        """Orders that wait for the worker (PROCESSING, or a refund requested and not given), by id, above `after`.
+        self,
+        moment: datetime,
+        *,
+        since: datetime | None = None,
+        ahead: datetime,
+        after: WaitingPlace | None,
+        limit: int,
+    ) -> list[WaitingPlace]:
+        """Orders that wait for the worker (PROCESSING, or a refund requested and not given), after the place `after`.
 
-        Only orders that have not changed since the moment. One that is dated later than `ahead` is among them, too: the
-        clock of the process that changed it was wrong, and nobody knows how long it has waited.
+        Only orders that have not changed since the moment, the longest unchanged first and then by id. One that is
+        dated later than `ahead` is among them, too: the clock of the process that changed it was wrong, and nobody
+        knows how long it has waited. With `since`, what changed last before is not looked at, nor walked over.
         """
 
 

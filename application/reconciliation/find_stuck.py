@@ -9,7 +9,7 @@ from application.orders.read_each import readable_events, readable_orders
 from application.orders.standing import SENT, held_up_by
 from application.ports.environment import Clock
 from application.ports.outbox import OutboxEntry, Waits
-from application.ports.persistence import UnitOfWork
+from application.ports.persistence import UnitOfWork, WaitingPlace
 from application.reconciliation.discrepancies import Discrepancy, Remedy
 from domain.dead_letter import DeadLetter
 from domain.ids import OrderId
@@ -102,22 +102,23 @@ class FindStuck:
                 dead.setdefault(event_id(letter.event), []).append(letter)
         now = self._now()
         found: list[Discrepancy] = []
-        last: OrderId | None = None
+        last: WaitingPlace | None = None
         while True:
             async with self._unit_of_work.reading() as tx:
-                ids = await tx.orders.waiting_since(
+                places = await tx.orders.waiting_since(
                     now - self._stuck_after, ahead=now + self._stuck_after, after=last, limit=self._page
                 )
+                ids = [id_ for _, id_ in places]
                 orders = await readable_orders(tx, ids)
                 requests = last_requests(await readable_events(tx, ids))
-            if not ids:
+            if not places:
                 return found
             found += [
                 _of_waiting(order, requests.get(order.id), sending, dead, unreachable)
                 for order in orders.values()
                 if order.id not in told
             ]
-            last = ids[-1]
+            last = places[-1]
 
     async def _unpaid(self) -> list[Discrepancy]:
         found: list[Discrepancy] = []

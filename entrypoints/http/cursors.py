@@ -19,6 +19,7 @@ from attrs import field, frozen
 
 from application.ports.jobs import JobPlace
 from application.ports.order_search import OrderFilter
+from application.ports.persistence import WaitingPlace
 from application.ports.webhook_store import DeliveryFilter
 from domain.dead_letter_groups import CauseFilter
 from domain.ids import EndpointId, JobId, OrderId, ProductId
@@ -48,11 +49,12 @@ class _Keys(Generic[K]):
 _ORDER_IDS: Final = _Keys[OrderId](lambda id_: id_.bytes, lambda key: OrderId(UUID(bytes=key)))
 _JOB_IDS: Final = _Keys[JobId](lambda id_: id_.bytes, lambda key: JobId(UUID(bytes=key)))
 _JOB_PLACES: Final = _Keys[JobPlace](
-    lambda place: ((place[0] - _BEGINNING) // _MICROSECOND).to_bytes(8, "big") + place[1].bytes,
-    lambda key: (
-        _BEGINNING + int.from_bytes(key[:8], "big") * _MICROSECOND,
-        JobId(UUID(bytes=key[8:])),
-    ),
+    lambda place: _moment_as_bytes(place[0]) + place[1].bytes,
+    lambda key: (_moment_in(key), JobId(UUID(bytes=key[8:]))),
+)
+_WAITING_PLACES: Final = _Keys[WaitingPlace](
+    lambda place: _moment_as_bytes(place[0]) + place[1].bytes,
+    lambda key: (_moment_in(key), OrderId(UUID(bytes=key[8:]))),
 )
 _PRODUCT_IDS: Final = _Keys[ProductId](
     lambda id_: id_.to_bytes(8, "big"), lambda key: ProductId(int.from_bytes(key, "big"))
@@ -112,8 +114,9 @@ class Cursors:
     def of_orders(self, wanted: OrderFilter) -> ListCursors[OrderId]:
         return ListCursors(self._secret, _orders(wanted), _ORDER_IDS)
 
-    def of_stuck_orders(self) -> ListCursors[OrderId]:
-        return ListCursors(self._secret, "stuck orders", _ORDER_IDS)
+    def of_stuck_orders(self) -> ListCursors[WaitingPlace]:
+        # Another name than that of the cursors that had the id alone.
+        return ListCursors(self._secret, "stuck orders by time", _WAITING_PLACES)
 
     def of_products(self, *, active: bool | None = True) -> ListCursors[ProductId]:
         return ListCursors(self._secret, _products(active=active), _PRODUCT_IDS)
@@ -159,6 +162,14 @@ class Cursors:
     def of_deliveries(self, only: DeliveryFilter) -> ListCursors[DeliveryId]:
         of = f"deliveries {only.endpoint_id} {only.status} {only.type} {only.order_id} {only.reason} {only.undelivered}"
         return ListCursors(self._secret, of, _DELIVERY_IDS)
+
+
+def _moment_as_bytes(at: datetime) -> bytes:
+    return ((at - _BEGINNING) // _MICROSECOND).to_bytes(8, "big")
+
+
+def _moment_in(key: bytes) -> datetime:
+    return _BEGINNING + int.from_bytes(key[:8], "big") * _MICROSECOND
 
 
 def _products(*, active: bool | None) -> str:

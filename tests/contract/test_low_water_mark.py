@@ -4,18 +4,22 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from datetime import timedelta
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any, Final
 from uuid import UUID
 
 import pytest
 from sqlalchemy import select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from adapters.sql.samples import SqlSamples
 from adapters.sql.tables.events import outbox_mark
 from adapters.sql.tables.feed import feed_queue_mark
 from adapters.sql.tables.shop import leases
 from adapters.sql.unit_of_work import SqlUnitOfWork
+from application.jobs.run_jobs import RunJobs
+from application.messaging.republish import RepublishRequests
 from application.orders.expire_orders import ExpireOrders
 from application.ports.outbox import LEASE_SECONDS, OutboxEntry
 from domain.ids import OrderId
@@ -110,35 +114,60 @@ async def test_positions_are_given_without_a_walk_over_what_has_left_the_queue(p
         assert await pages_read(postgres_engine, giving) > 2 * _FEW_PAGES
 
 
-async def test_a_look_for_unpaid_orders_does_not_walk_over_those_that_were_paid_for(
-    postgres_engine: AsyncEngine,
-) -> None:
-    expire = expiry(postgres_engine)
-    async with holding_back_vacuum(postgres_engine):
-        for statement in (
-            # An hour in which the shop was open, with orders that were paid for.
-            "INSERT INTO open_periods (since, until) SELECT now() - interval '1 h', now()",
-            f"""
-            INSERT INTO orders (id, user_id, status, total, currency, holds_stock, refund_requested, deleted, version,
-                created_at, updated_at, recorded_at)
-            SELECT gen_random_uuid(), 1, 'PENDING', 1, 'EUR', false, false, false, 0, at, at, at
-            FROM (SELECT now() - interval '50 min' + i * interval '1 ms' AS at FROM generate_series(1, {_GONE}) AS i)
-                AS recorded
-            """,  # noqa: S608 - a number
-            "UPDATE orders SET status = 'PAID', version = 1",
-            "ANALYZE orders",
-        ):
-            async with postgres_engine.begin() as connection:
-                await connection.execute(text(statement))
-        assert (await expire()).failed == ()
-        assert await pages_read(postgres_engine, lambda _: expire()) < _FEW_PAGES
-        # As above: a process that has just started looks at all of them.
-        assert await pages_read(postgres_engine, lambda engine: expiry(engine)()) > 2 * _FEW_PAGES
+# An hour in which the shop was open, with orders and jobs that were done in it.
+_PAST: Final = (
+    "INSERT INTO open_periods (since, until) SELECT now() - interval '1 h', now()",
+    f"""
+    INSERT INTO orders (id, user_id, status, total, currency, holds_stock, refund_requested, deleted, version,
+        created_at, updated_at, recorded_at)
+    SELECT gen_random_uuid(), 1, 'PENDING', 1, 'EUR', false, false, false, 0, at, at, at
+    FROM (SELECT now() - interval '50 min' + i * interval '1 ms' AS at FROM generate_series(1, {_GONE}) AS i)
+        AS recorded
+    """,  # noqa: S608 - a number
+    "UPDATE orders SET status = 'PROCESSING', version = 1",
+    "UPDATE orders SET status = 'PAID', version = 2",
+    """
+    INSERT INTO jobs (id, kind, arguments, status, attempts, failures, done, available_at, created_at)
+    SELECT id, 'message', '{}', 'AVAILABLE', 0, 0, 0, created_at, created_at FROM orders
+    """,
+    "UPDATE jobs SET status = 'EXECUTING', leased_until = available_at + interval '30 s'",
+    "UPDATE jobs SET status = 'COMPLETED', leased_until = NULL, finished_at = created_at",
+    "ANALYZE orders, jobs",
+)
+
+_Look = Callable[[], Awaitable[object]]
 
 
-def expiry(engine: AsyncEngine) -> ExpireOrders:
+def expiring(engine: AsyncEngine) -> _Look:
     look_every = timedelta(seconds=30)
     return ExpireOrders(SqlUnitOfWork(engine), lambda: LATER, timedelta(minutes=30), look_every=look_every)
+
+
+def republishing(engine: AsyncEngine) -> _Look:
+    return partial(RepublishRequests(SqlUnitOfWork(engine), lambda: datetime.now(UTC)), idle=timedelta(minutes=10))
+
+
+def sampling(engine: AsyncEngine) -> _Look:
+    return partial(SqlSamples(engine).stuck, after=timedelta(minutes=10))
+
+
+def running_jobs(engine: AsyncEngine) -> _Look:
+    return RunJobs(SqlUnitOfWork(engine), {})
+
+
+@pytest.mark.parametrize("begin", [expiring, republishing, sampling, running_jobs])
+async def test_a_repeated_look_does_not_walk_over_what_is_done(
+    postgres_engine: AsyncEngine, begin: Callable[[AsyncEngine], _Look]
+) -> None:
+    async with holding_back_vacuum(postgres_engine):
+        for statement in _PAST:
+            async with postgres_engine.begin() as connection:
+                await connection.execute(text(statement))
+        look = begin(postgres_engine)
+        await look()
+        assert await pages_read(postgres_engine, lambda _: look()) < _FEW_PAGES
+        # As above: a process that has just started looks at all of them.
+        assert await pages_read(postgres_engine, lambda engine: begin(engine)()) > 2 * _FEW_PAGES
 
 
 async def test_an_event_that_is_committed_late_gets_its_position_however_often_others_passed_it(

@@ -136,11 +136,11 @@ async def test_the_longest_due_come_first_up_to_the_limit(unit_of_work: UnitOfWo
     assert await due(unit_of_work, 2) == [jobs[3], jobs[1], jobs[2]]
 
 
-async def test_what_waits_since_an_earlier_time_can_be_left_out(unit_of_work: UnitOfWork) -> None:
+async def test_what_is_due_since_an_earlier_time_can_be_left_out(unit_of_work: UnitOfWork) -> None:
     early, late = a_job(0), a_job(5)
-    lost = a_job(0, **executing(SECOND))
-    await keep(unit_of_work, early, late, lost)
-    assert {job.id for job in await due(unit_of_work, 9, since=NOW + 5 * SECOND)} == {late.id, lost.id}
+    lost_early, lost_late = a_job(0, **executing(SECOND)), a_job(0, **executing(5 * SECOND))
+    await keep(unit_of_work, early, late, lost_early, lost_late)
+    assert {job.id for job in await due(unit_of_work, 9, since=NOW + 5 * SECOND)} == {late.id, lost_late.id}
 
 
 async def test_jobs_of_some_kinds_are_looked_for_alone(unit_of_work: UnitOfWork) -> None:

@@ -396,14 +396,13 @@ async def test_an_order_that_moves_on_while_waiting_ones_are_paged_hides_none_be
         order.request_payment(PaymentId(order.id), at=NOW)
     await keep(shop, orders=waiting)
     async with shop.reading() as tx:
-        assert await tx.orders.waiting_since(NOW, ahead=LATER, after=None, limit=1) == [order_id(1)]
+        [first] = await tx.orders.waiting_since(NOW, ahead=LATER, after=None, limit=1)
+    assert first == (NOW, order_id(1))
     waiting[0].fail(FailureReason.OUT_OF_STOCK, {}, at=LATER)
     await save(shop, waiting[0])
     async with shop.reading() as tx:
-        assert await tx.orders.waiting_since(NOW, ahead=LATER, after=order_id(1), limit=10) == [
-            order_id(2),
-            order_id(3),
-        ]
+        rest = await tx.orders.waiting_since(NOW, ahead=LATER, after=first, limit=10)
+    assert [id_ for _, id_ in rest] == [order_id(2), order_id(3)]
 
 
 async def test_waiting_orders_are_those_that_the_worker_has_to_deal_with(shop: UnitOfWork) -> None:
@@ -420,18 +419,20 @@ async def test_waiting_orders_are_those_that_the_worker_has_to_deal_with(shop: U
     numbered[fresh] = evolve(being_paid, id=order_id(fresh), updated_at=LATER)
     assert numbered[processing].status is OrderStatus.PROCESSING
     await keep(shop, orders=list(numbered.values()))
-    async with shop.reading() as tx:
-        assert await tx.orders.waiting_since(NOW, ahead=LATER, after=None, limit=10) == [
-            order_id(processing),
-            order_id(refunding),
-        ]
-        assert await tx.orders.waiting_since(NOW, ahead=LATER, after=None, limit=1) == [order_id(processing)]
-        assert await tx.orders.waiting_since(NOW, ahead=LATER, after=order_id(processing), limit=10) == [
-            order_id(refunding)
-        ]
-        assert await tx.orders.waiting_since(LATER, ahead=LATER, after=order_id(refunding), limit=10) == [
-            order_id(fresh)
-        ]
+
+    async def waiting(moment: datetime, after: int | None = None, limit: int = 10, **since: datetime) -> list[int]:
+        place = None if after is None else (NOW, order_id(after))
+        async with shop.reading() as tx:
+            found = await tx.orders.waiting_since(moment, ahead=LATER, after=place, limit=limit, **since)
+        assert found == sorted(found)
+        return [id_.int for _, id_ in found]
+
+    assert await waiting(NOW) == [processing, refunding]
+    assert await waiting(NOW, limit=1) == [processing]
+    assert await waiting(NOW, after=processing) == [refunding]
+    assert await waiting(LATER, after=refunding) == [fresh]
+    assert await waiting(LATER, since=LATER) == [fresh]
+    assert await waiting(LATER, since=NOW) == [processing, refunding, fresh]
 
 
 async def test_a_locked_order_is_changed_by_one_after_the_other(shop: UnitOfWork) -> None:
@@ -466,7 +467,9 @@ async def test_an_order_that_is_dated_in_the_future_waits_as_well(shop: UnitOfWo
     order, _ = order_in(OrderStatus.PROCESSING)
     await keep(shop, orders=[evolve(order, updated_at=LATER + by)])
     async with shop.reading() as tx:
-        assert await tx.orders.waiting_since(NOW, ahead=LATER, after=None, limit=10) == [order.id]
+        [place] = await tx.orders.waiting_since(NOW, since=NOW, ahead=LATER, after=None, limit=10)
+        assert place == (LATER + by, order.id)
+        assert await tx.orders.waiting_since(NOW, ahead=LATER, after=place, limit=10) == []
         assert await tx.orders.waiting_since(NOW, ahead=LATER + by, after=None, limit=10) == []
 
 

@@ -8,7 +8,7 @@ from application.jobs.kinds import CHANGE_ORDER
 from application.ports.broken import BrokenJob
 from application.ports.jobs import JobPlace, place_of
 from domain.ids import JobId, OrderId
-from domain.jobs.job import FINISHED, WAITING, Job, JobStatus
+from domain.jobs.job import FINISHED, Job, JobStatus
 
 
 @frozen
@@ -28,7 +28,7 @@ class MemoryJobs:
     ) -> list[Job]:
         of_kinds = [job for job in self._all() if kinds is None or job.kind in kinds]
         found = sorted((job for job in of_kinds if job.is_due(moment)), key=lambda job: (job.available_at, job.id))
-        seen = [job for job in found if since is None or job.status not in WAITING or not job.available_at < since]
+        seen = [job for job in found if since is None or not _due_since(job) < since]
         return [evolve(job) for job in seen[:limit]]
 
     async def get_many(
@@ -68,3 +68,7 @@ class MemoryJobs:
 
     def _all(self) -> list[Job]:
         return [job for id_, job in self._changes.jobs.items() if id_ not in self._changes.removed_jobs]
+
+
+def _due_since(job: Job) -> datetime:
+    return job.leased_until or job.available_at

@@ -8,7 +8,7 @@ from adapters.memory.store import Changes
 from application.errors import Aborted
 from application.ports.broken import BrokenOrder
 from application.ports.order_search import STRETCH, IdsFound, OrderFilter, OrdersFound
-from application.ports.persistence import OrderConflict, OrderExists
+from application.ports.persistence import OrderConflict, OrderExists, WaitingPlace
 from domain.ids import CustomerId, OrderId
 from domain.orders.order import Order
 from domain.orders.status import MAY_EXPIRE, WAITS_FOR_WORKER, OrderStatus
@@ -121,18 +121,25 @@ class MemoryOrders:
                 self._changes.recorded_at[order.id] = now
 
     async def waiting_since(
-        self, moment: datetime, *, ahead: datetime, after: OrderId | None, limit: int
-    ) -> list[OrderId]:
-        ids = [
-            order.id
+        self,
+        moment: datetime,
+        *,
+        since: datetime | None = None,
+        ahead: datetime,
+        after: WaitingPlace | None,
+        limit: int,
+    ) -> list[WaitingPlace]:
+        places = [
+            (order.updated_at, order.id)
             for order in self._changes.orders.values()
             if not moment < order.updated_at <= ahead
+            and (since is None or order.updated_at >= since)
             and (
                 order.status in WAITS_FOR_WORKER
                 or (order.refund_requested and order.status is not OrderStatus.REFUNDED)
             )
         ]
-        return sorted(id_ for id_ in ids if after is None or id_ > after)[:limit]
+        return sorted(place for place in places if after is None or place > after)[:limit]
 
     def _before(self, orders: Sequence[Order], before: OrderId | None) -> Sequence[Order]:
         """The orders before another order, in time."""

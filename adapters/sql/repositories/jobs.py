@@ -31,7 +31,7 @@ from adapters.sql.core.reading import checked, listed
 from adapters.sql.core.transaction import TransactionBlock
 from adapters.sql.core.types import UtcDateTime
 from adapters.sql.dialects.base import SqlDialect
-from adapters.sql.tables.jobs import JOB_CHANGES, JOB_EXECUTING, JOB_FINISHED, JOB_SCHEDULED, JOB_WAITING, jobs
+from adapters.sql.tables.jobs import JOB_CHANGES, JOB_FINISHED, JOB_LEASED, JOB_SCHEDULED, JOB_WAITING, jobs
 from application.errors import BrokenRow
 from application.ports.broken import BrokenJob
 from application.ports.jobs import JobPlace
@@ -94,6 +94,8 @@ _CHANGES: Final = _ALL.where(JOB_CHANGES, among(jobs.c.order_id, "order_ids")).o
 _FREE: Final = _BY_ID.order_by(jobs.c.available_at, jobs.c.id).with_for_update(skip_locked=True)
 
 _MOMENT: Final = bindparam("moment", type_=UtcDateTime())
+# Jobs that can't be read have taken the places of others, which another look finds. So many looks are one transaction.
+_LOOKS_PAST_BROKEN: Final = 8
 
 
 @cache
@@ -106,13 +108,15 @@ def _due(*, since: bool, of_kinds: bool) -> Select[Any]:
 
     at, until = jobs.c.available_at, jobs.c.leased_until
     kinds = [among(jobs.c.kind, "kinds")] if of_kinds else []
-    past = [at <= _MOMENT, *([at >= bindparam("since", type_=UtcDateTime())] if since else [])]
+    left = bindparam("since", type_=UtcDateTime())
+    past = [at <= _MOMENT, *([at >= left] if since else [])]
+    over = [until <= _MOMENT, *([until >= left] if since else [])]
     stretches = union_all(
         stretch(JOB_WAITING, at, *past),
         stretch(JOB_SCHEDULED, at, *past),
         stretch(JOB_WAITING, at, at > bindparam("longest_delay", type_=UtcDateTime())),
-        stretch(JOB_EXECUTING, until, until <= _MOMENT),
-        stretch(JOB_EXECUTING, until, until > bindparam("longest_lease", type_=UtcDateTime())),
+        stretch(JOB_LEASED, until, *over),
+        stretch(JOB_LEASED, until, until > bindparam("longest_lease", type_=UtcDateTime())),
     ).subquery("due")
     return select(stretches.c.id)
 
@@ -184,21 +188,25 @@ class SqlJobs:
         given |= {} if since is None else {"since": since}
         given |= {} if kinds is None else {"kinds": list(kinds)}
         statement = _due(since=since is not None, of_kinds=kinds is not None)
-        ids = list(dict.fromkeys(row.id for row in await self._block.fetch(statement, given)))
-        if not ids:
-            return []
-        found, broken = [], False
-        for row in await self._block.fetch(_FREE, {"ids": ids}, lock=True):
+        found: list[Job] = []
+        for _ in range(_LOOKS_PAST_BROKEN):
+            ids = list(dict.fromkeys(row.id for row in await self._block.fetch(statement, given)))
+            found, all_are_sound = await self._free(ids, moment)
+            if all_are_sound:
+                break
+        # A row is read anew when it is locked. Another worker may have taken the job meanwhile.
+        return [job for job in found if job.is_due(moment)][:limit]
+
+    async def _free(self, ids: Sequence[JobId], moment: datetime) -> tuple[list[Job], bool]:
+        """Lock and return the jobs that no other worker has, and whether none of them had to be set aside."""
+        rows = await self._block.fetch(_FREE, {"ids": ids}, lock=True) if ids else []
+        found = []
+        for row in rows:
             try:
                 found.append(checked("job", row.id, _job, row))
             except BrokenRow as error:
                 await self._set_aside(row, error, moment)
-                broken = True
-        if broken:
-            # They had taken the places of others.
-            return await self.due(moment, since=since, kinds=kinds, limit=limit)
-        # A row is read anew when it is locked. Another worker may have taken the job meanwhile.
-        return [job for job in found if job.is_due(moment)][:limit]
+        return found, len(found) == len(rows)
 
     async def _set_aside(self, row: Row[Any], error: BrokenRow, moment: datetime) -> None:
         """Discard a job that can't be read: it would keep all others from being done. Its arguments stay, as text."""

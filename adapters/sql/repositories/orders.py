@@ -18,9 +18,9 @@ from sqlalchemy import (
     insert,
     literal,
     literal_column,
-    or_,
     select,
     tuple_,
+    union_all,
     update,
 )
 from sqlalchemy.sql.elements import ColumnElement
@@ -48,7 +48,7 @@ from adapters.sql.tables.orders import NAMED, NOT_DELETED, UNPAID, WAITING, orde
 from application.execution.after_commit import Committed
 from application.ports.broken import BrokenOrder, BrokenOrders, broken, sound
 from application.ports.order_search import STRETCH, IdsFound, OrderFilter, OrdersFound
-from application.ports.persistence import OrderConflict
+from application.ports.persistence import OrderConflict, WaitingPlace
 from domain.ids import CustomerId, OrderId, ProductId
 from domain.money import Money
 from domain.orders.details import OrderDetails
@@ -211,10 +211,24 @@ def _unpaid(*parameters: str) -> Select[Any]:
 
 
 _REDATE: Final = update(orders).values(recorded_at=_NOW).where(UNPAID, orders.c.recorded_at > _NOW)
-# By id alone: when an order changed last is no place to go on from, since it may have changed again meanwhile.
-_NO_STEP: Final = or_(orders.c.updated_at <= bindparam("moment"), orders.c.updated_at > bindparam("ahead"))
-_WAITING: Final = _IDS.where(WAITING, _NO_STEP).order_by(orders.c.id)
-_WAITING_AFTER: Final = _WAITING.where(orders.c.id > bindparam("after"))
+
+
+@cache
+def _waiting(*parameters: str) -> Select[Any]:
+    """From one stretch of the index for each condition: those without a step for long, and those from the future."""
+    at = orders.c.updated_at
+    place = (at, orders.c.id)
+    after = tuple_(*(bindparam(f"after_{column.name}", type_=column.type) for column in place))
+    later = [tuple_(*place) > after] if "after" in parameters else []
+    since = [at >= bindparam("since", type_=at.type)] if "since" in parameters else []
+
+    def stretch(*conditions: ColumnElement[bool]) -> Select[Any]:
+        found = select(*place).where(WAITING, *conditions, *later).order_by(*place).limit(bindparam("limit"))
+        return select(*found.subquery().c)
+
+    stretches = stretch(at <= _MOMENT, *since), stretch(at > bindparam("ahead", type_=at.type))
+    found = union_all(*stretches).subquery("waiting")
+    return select(*found.c).order_by(found.c.updated_at, found.c.id).limit(bindparam("limit"))
 
 
 def email_to_find(details: OrderDetails) -> str | None:
@@ -333,10 +347,19 @@ class SqlOrders:
         await self._block.change(_REDATE)
 
     async def waiting_since(
-        self, moment: datetime, *, ahead: datetime, after: OrderId | None, limit: int
-    ) -> list[OrderId]:
-        parameters: dict[str, Any] = {"moment": moment, "ahead": ahead, "limit": limit}
+        self,
+        moment: datetime,
+        *,
+        since: datetime | None = None,
+        ahead: datetime,
+        after: WaitingPlace | None,
+        limit: int,
+    ) -> list[WaitingPlace]:
+        left_out = {"since": since, "after": after}
+        given: dict[str, Any] = {name: value for name, value in left_out.items() if value is not None}
+        statement = _waiting(*given)
         if after is not None:
-            parameters["after"] = after
-        rows = await self._block.fetch(_WAITING if after is None else _WAITING_AFTER, parameters)
-        return [row.id for row in rows]
+            del given["after"]
+            given["after_updated_at"], given["after_id"] = after
+        rows = await self._block.fetch(statement, {**given, "moment": moment, "ahead": ahead, "limit": limit})
+        return [(row.updated_at, row.id) for row in rows]

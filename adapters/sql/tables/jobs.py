@@ -24,14 +24,16 @@ from domain.jobs.job import WAITING as WAITING_JOBS
 
 JOB_WAITING: Final = text(one_of("status", WAITING_JOBS - {JobStatus.SCHEDULED}))
 JOB_SCHEDULED: Final = text(one_of("status", {JobStatus.SCHEDULED}))
-JOB_EXECUTING: Final = text(one_of("status", {JobStatus.EXECUTING}))
+# Those that are EXECUTING, and no others. For a status, PostgreSQL may take `jobs_by_status`, where a look walks over
+# all that were done while vacuum is held back.
+JOB_LEASED: Final = text("leased_until IS NOT NULL")
 JOB_FINISHED: Final = text("finished_at IS NOT NULL")
 
 # Changes of orders that wait for their turn.
 JOB_CHANGES: Final = text(f"kind = '{CHANGE_ORDER}' AND finished_at IS NULL")
 
 # Work for later. What has ended is removed after some time. A worker looks at the three stretches of `jobs_due`,
-# `jobs_scheduled` and `jobs_executing` whose time has come, and walks past nothing that was done.
+# `jobs_scheduled` and `jobs_leased` whose time has come, and walks past nothing that was done.
 jobs: Final = Table(
     "jobs",
     metadata,
@@ -58,7 +60,7 @@ jobs: Final = Table(
     CheckConstraint(f"({one_of('status', FINISHED)}) = (finished_at IS NOT NULL)", name="jobs_end_once"),
     Index("jobs_due", "available_at", "id", postgresql_where=JOB_WAITING, sqlite_where=JOB_WAITING),
     Index("jobs_scheduled", "available_at", "id", postgresql_where=JOB_SCHEDULED, sqlite_where=JOB_SCHEDULED),
-    Index("jobs_executing", "leased_until", postgresql_where=JOB_EXECUTING, sqlite_where=JOB_EXECUTING),
+    Index("jobs_leased", "leased_until", "id", postgresql_where=JOB_LEASED, sqlite_where=JOB_LEASED),
     Index("jobs_finished", "finished_at", postgresql_where=JOB_FINISHED, sqlite_where=JOB_FINISHED),
     Index("jobs_changes", "order_id", postgresql_where=JOB_CHANGES, sqlite_where=JOB_CHANGES),
     # A page of a list is a stretch of one of these, read backwards.

@@ -88,8 +88,7 @@ orders: Final = Table(
     ),
     Index("orders_by_email", "email", "created_at", "id", postgresql_where=MAILED, sqlite_where=MAILED),
     Index("orders_unpaid", "recorded_at", "id", postgresql_where=UNPAID, sqlite_where=UNPAID),
-    # Paged by id; the moment stands beside it, so that no row is visited that is not due.
-    Index("orders_waiting", "id", "updated_at", postgresql_where=WAITING, sqlite_where=WAITING),
+    Index("orders_waiting_by_time", "updated_at", "id", postgresql_where=WAITING, sqlite_where=WAITING),
 )
 
 order_items: Final = Table(

@@ -121,6 +121,23 @@ async def test_what_was_asked_for_long_ago_by_a_wrong_clock_is_republished_now_a
     assert await republished(shop) == [request]
 
 
+async def test_what_a_slow_clock_dates_behind_the_looks_is_found_and_then_has_its_turns(shop: Shop) -> None:
+    """A look begins where an earlier one has left nothing. One in six looks at all."""
+    republish = RepublishRequests(shop.unit_of_work, shop.clock)
+    await republish(idle=IDLE)
+    for _ in range(100):
+        shop.clock.forward(IDLE)
+        await republish(idle=IDLE)
+    shop.clock.forward(-100 * IDLE)
+    _, request = await shop.payment_requested((await shop.sells(), 1))
+    shop.clock.forward(100 * IDLE)
+    await lost(shop)
+    for _ in range(6 + 64):
+        shop.clock.forward(IDLE)
+        await republish(idle=IDLE)
+    assert await republished(shop) == [request]
+
+
 @pytest.mark.parametrize("ahead", [timedelta(minutes=2), timedelta(days=1), timedelta(days=366)])
 async def test_what_was_asked_for_in_the_future_is_republished_now_and_then(shop: Shop, ahead: timedelta) -> None:
     """The clock was ahead when the payment was requested, and was set right since."""

@@ -94,9 +94,10 @@ class _Screen:
             cursors,
             {"cursor": cursor} if cursor else {},
             lambda after, limit: self._kit.use_cases.list_stuck_orders(by, after=after, limit=limit),
-            lambda order: order.id,
+            lambda each: each[0],
         )
-        shown = [each for each in page.items if isinstance(each, BrokenOrder) or wanted.wanted.matches(each)]
+        stuck = [order for _, order in page.items]
+        shown = [each for each in stuck if isinstance(each, BrokenOrder) or wanted.wanted.matches(each)]
         return Page(shown, page.next)
 
     async def new(self, by: Principal) -> Reply:
