@@ -1,7 +1,9 @@
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
+from math import inf
 from typing import Final
 
 from attrs import define, field, frozen
@@ -20,8 +22,8 @@ _RENEW_EVERY: Final = LEASE.total_seconds() / 6
 _MOMENT: Final = 1.0
 # Between two looks at all jobs that are due: one may have been locked at the other looks.
 _LOOK_AT_ALL: Final = timedelta(minutes=1)
-# A job that is done and not recorded as such would be done again. So a short outage is waited for.
-_ATTEMPTS_TO_RECORD: Final = 5
+# Seconds of an outage in which a person waits for what came of an attempt. A worker waits for the end of the outage.
+_A_PERSON_WAITS: Final = 5.0
 _LONGEST_ERROR: Final = 2000
 # Of the places of a worker, those that no long job takes.
 _KEPT_FOR_SHORT: Final = 2
@@ -40,6 +42,9 @@ class Ended:
 @define(eq=False)
 class RunJobs:
     """Claim jobs that are due, run them, and record what came of them.
+
+    An attempt that has ended while the database is away is recorded when it is back. If another worker has begun the
+    job by then, because the lease was over, that does not count as a failure of the job.
 
     `limit` is how many run at once. Exports and imports may take hours. They leave two places, or none if there is one
     alone, to jobs that are short.
@@ -76,7 +81,7 @@ class RunJobs:
                 return None
             job.begin(at=now)
             await tx.jobs.save_many([job])
-        return await self._run(job) if job.status is JobStatus.EXECUTING else None
+        return await self._run(job, patience=_A_PERSON_WAITS) if job.status is JobStatus.EXECUTING else None
 
     async def stop(self) -> None:
         """Give the jobs in progress to other workers."""
@@ -104,7 +109,13 @@ class RunJobs:
         # A crash from here on is safe: the lease ends, and another worker takes the job.
         return [job for job in found if job.status is JobStatus.EXECUTING]
 
-    async def _run(self, job: Job) -> Ended:
+    async def _run(self, job: Job, *, patience: float = inf) -> Ended:
+        ended = await self._attempt(job, patience)
+        if ended.job is None:
+            await self._take_back_failure(job)
+        return ended
+
+    async def _attempt(self, job: Job, patience: float) -> Ended:
         progress = Progress()
         work = asyncio.create_task(self._work(job, progress))
         renewing = asyncio.create_task(self._renew(job, progress, work))
@@ -120,7 +131,7 @@ class RunJobs:
             raise
         finally:
             renewing.cancel()
-        return await self._record(job, partial(_ended, progress, change), error)
+        return await self._record(job, partial(_ended, progress, change), error, patience)
 
     async def _work(self, job: Job, progress: Progress) -> tuple[Callable[[Job, datetime], None], Exception | None]:
         """Return what the attempt does to the job."""
@@ -140,15 +151,27 @@ class RunJobs:
             return partial(_failed, error), error
         return lambda now_, at: now_.complete(at=at, result=result), None
 
-    async def _record(self, job: Job, change: Callable[[Job, datetime], None], error: Exception | None) -> Ended:
-        for attempt in range(1, _ATTEMPTS_TO_RECORD + 1):
+    async def _record(
+        self, job: Job, change: Callable[[Job, datetime], None], error: Exception | None, patience: float
+    ) -> Ended:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + patience
+        while True:
             try:
                 return Ended(job.id, job.kind, await self._change(job, change), error)
             except Trouble as trouble:
-                if attempt == _ATTEMPTS_TO_RECORD:
+                if loop.time() >= until:
                     return Ended(job.id, job.kind, None, trouble)
                 await asyncio.sleep(_MOMENT)
-        raise AssertionError("unreachable")
+
+    async def _take_back_failure(self, job: Job) -> None:
+        """Tell that this worker was not gone, if another one has taken it for that. It could not renew the lease."""
+        with suppress(Trouble):
+            async with self._unit_of_work() as tx:
+                found = (await tx.jobs.get_many({job.id}, lock=True)).get(job.id)
+                if found is not None and found.was_taken_over(job):
+                    found.failures -= 1
+                    await tx.jobs.save_many([found])
 
     async def _renew(self, job: Job, progress: Progress, work: "asyncio.Task[object]") -> None:
         while True:

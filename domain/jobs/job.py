@@ -108,6 +108,10 @@ class Job:
         """Whether this attempt is the one that goes on."""
         return self.status is JobStatus.EXECUTING and self.attempts == attempt
 
+    def was_taken_over(self, earlier: "Job") -> bool:
+        """Whether another attempt goes on, which was begun because the worker of that one was taken to be gone."""
+        return self.status not in FINISHED and self.attempts > earlier.attempts and self.failures > earlier.failures
+
     def renew(self, *, at: datetime, done: int, total: int | None) -> None:
         self.leased_until, self.done, self.total = at + LEASE, done, total
 

@@ -176,6 +176,65 @@ async def test_a_job_whose_worker_is_gone_is_taken_over_when_its_lease_has_ended
     assert await jobs.now(job) == before
 
 
+@pytest.mark.parametrize("ends_meanwhile", [True, False])
+async def test_an_outage_that_is_longer_than_a_lease_is_never_the_fault_of_the_job(
+    jobs: Jobs, monkeypatch: pytest.MonkeyPatch, *, ends_meanwhile: bool
+) -> None:
+    """Nobody could renew the lease. So another worker takes the job over, as if the first one were gone."""
+    monkeypatch.setattr(module, "_RENEW_EVERY", 0.01)
+    monkeypatch.setattr(module, "_MOMENT", 0.01)
+    database, job = jobs.shop.unsteady, await jobs.add()
+    for _ in range(2 * MAX_FAILURES):
+        jobs.handler.outcomes, jobs.handler.begun, jobs.handler.goes_on = ["hang"], asyncio.Event(), asyncio.Event()
+        worker = RunJobs(database, {"test": jobs.handler})
+        step = asyncio.create_task(worker())
+        await jobs.handler.begun.wait()
+        database.gone = True
+        if ends_meanwhile:
+            jobs.handler.goes_on.set()
+        await step
+        jobs.shop.clock.forward(LEASE)
+        async with jobs.shop.unit_of_work() as tx:
+            [due] = await tx.jobs.due(jobs.shop.clock(), since=None, limit=1)
+            due.begin(at=jobs.shop.clock())
+            assert (due.status, due.failures) == (JobStatus.EXECUTING, 1)
+            await tx.jobs.save_many([due])
+        database.gone = False
+        [ended] = await jobs.run(worker)
+        assert ended.job is None
+        # And that worker stops.
+        async with jobs.shop.unit_of_work() as tx:
+            [due] = (await tx.jobs.get_many({job.id}, lock=True)).values()
+            due.release(at=jobs.shop.clock())
+            await tx.jobs.save_many([due])
+    left = await jobs.now(job)
+    assert (left.status, left.attempts, left.failures) == (JobStatus.AVAILABLE, 4 * MAX_FAILURES, 0)
+
+
+async def test_what_was_done_in_an_outage_that_is_longer_than_a_lease_is_not_done_again(
+    jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_MOMENT", 0.01)
+    database, job = jobs.shop.unsteady, await jobs.add()
+    jobs.handler.outcomes = ["hang"]
+    worker = RunJobs(database, {"test": jobs.handler})
+    step = asyncio.create_task(worker())
+    await jobs.handler.begun.wait()
+    database.gone = True
+    jobs.handler.goes_on.set()
+    await step
+    jobs.shop.clock.forward(10 * LEASE)
+    for _ in range(100):
+        with pytest.raises(Unavailable):
+            await worker()
+        await asyncio.sleep(0)
+    database.gone = False
+    async with asyncio.timeout(30):
+        while (await jobs.now(job)).status is JobStatus.EXECUTING:  # noqa: ASYNC110 - nothing tells of it
+            await asyncio.sleep(0.01)
+    assert ((await jobs.now(job)).status, jobs.handler.seen) == (JobStatus.COMPLETED, [job.id])
+
+
 async def test_a_job_that_kills_its_workers_is_discarded(jobs: Jobs) -> None:
     job = await jobs.add()
     for _ in range(MAX_FAILURES):
