@@ -25,7 +25,7 @@ from bench.invariants import ShopData
 from domain.ids import ProductId
 from domain.money import Money
 from entrypoints.doctor import examine
-from entrypoints.settings import read_settings
+from entrypoints.read_settings import read_settings
 from tests.servers import PostgresServer, Process, RabbitServer, RedisServer, Server, free_port, plain_environment
 from tests.servers.packages import find_or_install
 from tests.servers.process import make_folder, remove_folder

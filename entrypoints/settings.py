@@ -1,36 +1,16 @@
-from collections.abc import Callable, Collection, Mapping
 from datetime import timedelta
-from difflib import get_close_matches
 from hashlib import sha256
-from io import StringIO
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from pathlib import Path
-from types import MappingProxyType
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
-from attrs import Attribute, field, fields, frozen
-from dotenv import dotenv_values
-from dotenv.parser import parse_stream
+from attrs import field, frozen
 
 from adapters.codecs.standard_webhooks import SigningKey
 from application.ports.rate_limits import Quota
 from application.webhooks.destinations import Allowed
-from entrypoints.access_format import line_writer
-from entrypoints.aliases import switch, translate
-from entrypoints.server_parts import compose_urls
-from entrypoints.server_urls import AMQP, DATABASE, MANAGEMENT, REDIS, UrlRules, expect_text, is_host, with_password
-from entrypoints.setting_values import (
-    duration_in,
-    expect_collector,
-    expect_currency,
-    networks_in,
-    origins_in,
-    quotas_in,
-    range_in,
-    signing_keys_in,
-)
-from entrypoints.sqlite_urls import is_sqlite, sqlite_file
+from entrypoints.setting_values import networks_in, quotas_in, signing_keys_in
 
 PREFIX: Final = "HOLDFAST_"
 DATABASE_FILE: Final = "holdfast.db"
@@ -41,16 +21,7 @@ _SERVERS: Final = {
     "amqp_url": "AMQP_URL",
     "otel_exporter_otlp_endpoint": "OTEL_EXPORTER_OTLP_ENDPOINT",
 }
-_URLS: Final[Mapping[str, UrlRules]] = MappingProxyType(
-    {"database_url": DATABASE, "redis_url": REDIS, "amqp_url": AMQP, "amqp_management_url": MANAGEMENT}
-)
-_PASSWORDS: Final = {"database_url": "database_password", "redis_url": "redis_password", "amqp_url": "amqp_password"}
 
-_RANGES: Final = frozenset({"gateway_delay", "simulated_work"})
-_HOSTS: Final = frozenset({"host", "metrics_host", "database_host", "amqp_host"})
-
-# Longer than a transaction: an order is also kept as outdated, for whoever read it before.
-_SHORTEST_TTL: Final = timedelta(seconds=15)
 Count = Annotated[int, msgspec.Meta(ge=1, le=10_000)]
 Processes = Annotated[int, msgspec.Meta(ge=1, le=256)]
 Bytes = Annotated[int, msgspec.Meta(ge=1, le=2**30)]
@@ -324,240 +295,9 @@ class Settings:
         return self.gateway_ledger or self.data / "gateway.db"
 
 
-def variable(attribute: "Attribute[Any]") -> str:
+def variable(setting: str) -> str:
     """The environment variable of a setting."""
-    return _SERVERS.get(attribute.name, PREFIX + attribute.name.upper())
-
-
-def read_settings(environment: Mapping[str, str], **given: object) -> Settings:
-    """The settings of an environment. Values `given` on the command line override it.
-
-    Raise `InvalidSettings`, which lists everything that is wrong.
-    """
-    known = {variable(attribute): attribute for attribute in fields(Settings)}
-    translated = translate(environment)
-
-    def written(setting: str) -> str:
-        """The variable as a person wrote it."""
-        name = _SERVERS.get(setting, PREFIX + setting.upper())
-        return translated.written.get(name, name)
-
-    problems = [
-        *translated.problems,
-        *(_unknown(name, known) for name in environment if name.startswith(PREFIX) and name not in known),
-    ]
-    values: dict[str, Any] = {}
-    # Those that are wrong, too: what goes with them is not wrong for that.
-    asked: set[str] = set()
-    for name, attribute in known.items():
-        said = given.get(attribute.name)
-        if said is None:
-            said = translated.environment.get(name) or None
-        if said is None:
-            continue
-        asked.add(attribute.name)
-        try:
-            values[attribute.name] = _taken(attribute, said)
-        except ValueError as error:
-            problems.append(f"{written(attribute.name)}: {error} ({attribute.metadata['doc']})")
-    problems += compose_urls(values, asked, written)
-    if "amqp_url" in asked:
-        values.setdefault("intake", "auto")
-    elif values.get("intake") in {"queued", "auto"}:
-        problems.append(
-            f"HOLDFAST_INTAKE: {values['intake']} needs a broker that keeps on disk what it is given; set AMQP_URL, or"
-            " write direct"
-        )
-    problems += _name_sqlite_file(values, asked)
-    problems += _without_database(asked)
-    problems += _half_a_provider(asked)
-    problems += _never_answered(values)
-    problems += _put_passwords(values, asked, written)
-    problems += _without_effect(asked, values, written)
-    problems += _of_caches(values, written)
-    if values.get("cache_disabled"):
-        values.pop("redis_url", None)
-    if problems:
-        raise InvalidSettings("\n".join(sorted(problems)))
-    return msgspec.convert(values, Settings, strict=False, dec_hook=_as_it_is)
-
-
-def _taken(attribute: "Attribute[Any]", said: object) -> object:
-    """Raise `ValueError`."""
-    if isinstance(said, str | Path):
-        expect_text(str(said))
-    parsed = _parse(attribute, said) if isinstance(said, str) else said
-    msgspec.convert(parsed, attribute.type, strict=False, dec_hook=_as_it_is)
-    return parsed
-
-
-def _name_sqlite_file(values: dict[str, object], asked: set[str]) -> list[str]:
-    """Take a SQLite file that DATABASE_URL names for the setting of its own."""
-    url = str(values.get("database_url", ""))
-    if not is_sqlite(url):
-        if "database_url" in values and "sqlite_file" in values:
-            return [f"{PREFIX}SQLITE_FILE: DATABASE_URL names a server; leave out one of the two"]
-        return []
-    del values["database_url"]
-    asked.remove("database_url")
-    file = sqlite_file(url)
-    if values.setdefault("sqlite_file", file) != file:
-        return [f"{PREFIX}SQLITE_FILE: DATABASE_URL names another file; leave out one of the two"]
-    return []
-
-
-def _never_answered(values: Mapping[str, object]) -> list[str]:
-    """What is simulated must not take longer than it is waited for."""
-    problems = []
-    for name, limit, otherwise in (
-        ("gateway_delay", "charge_timeout", "no charge would ever be answered"),
-        ("simulated_work", "stuck_after", "each order would be taken for a lost one meanwhile"),
-    ):
-        delay, timeout = values.get(name), values.get(limit, getattr(fields(Settings), limit).default)
-        if isinstance(delay, tuple) and isinstance(timeout, timedelta) and delay[1] >= timeout.total_seconds():
-            least = f"is not below {PREFIX}{limit.upper()}, which is {timeout.total_seconds():g} s"
-            problems.append(f"{PREFIX}{name.upper()}: {delay[1]:g} s {least}: {otherwise}")
-    return problems
-
-
-def _without_database(asked: Collection[str]) -> list[str]:
-    """What is meant for several processes must not start on SQLite, which only one of them may use."""
-    if "database_url" in asked:
-        return []
-    return [
-        f"{_SERVERS[name]}: needs a database that processes can share, and DATABASE_URL names no PostgreSQL server; set"
-        f" it, as in {DATABASE.example}, or leave out {_SERVERS[name]}"
-        for name in ("redis_url", "amqp_url")
-        if name in asked
-    ]
-
-
-def _put_passwords(values: dict[str, object], asked: Collection[str], written: Callable[[str], str]) -> list[str]:
-    """Put each password that has a variable of its own into its URL."""
-    problems = []
-    for url_name, name in _PASSWORDS.items():
-        password, url = values.pop(name, None), values.get(url_name)
-        if password is None:
-            continue
-        if url_name not in asked:
-            problems.append(f"{written(name)}: goes with {_SERVERS[url_name]}, which names no server")
-        elif url is not None:
-            try:
-                values[url_name] = with_password(str(url), str(password), _URLS[url_name])
-            except ValueError as error:
-                problems.append(f"{written(name)}: {error}")
-    return problems
-
-
-def _of_caches(values: Mapping[str, object], written: Callable[[str], str]) -> list[str]:
-    """Redis must not keep an order for a shorter time than a transaction takes."""
-    problems = []
-    for name in ("order_cache_ttl", "accepted_cache_ttl"):
-        ttl = values.get(name)
-        if isinstance(ttl, timedelta) and ttl < _SHORTEST_TTL:
-            problems.append(
-                f"{written(name)}: is below {_SHORTEST_TTL.total_seconds():g}s, and a slow process could put an older"
-                " version back; to cache nothing, set HOLDFAST_CACHE_DISABLED=true"
-            )
-    return problems
-
-
-def _without_effect(asked: Collection[str], values: Mapping[str, object], written: Callable[[str], str]) -> list[str]:
-    """A setting that would change nothing is refused, not overlooked."""
-    needed = {"access_log_format": "access_log_file", "metrics_host": "metrics_port", "amqp_management_url": "amqp_url"}
-    needed |= {"trace_ratio": "otel_exporter_otlp_endpoint", "redis_timeout": "redis_url"}
-    if not values.get("cache_disabled"):
-        needed |= {"order_cache_ttl": "redis_url", "accepted_cache_ttl": "redis_url"}
-    problems = [
-        f"{written(name)}: goes with {written(other)}, which is not set; leave it out"
-        for name, other in needed.items()
-        if name in asked and other not in asked
-    ]
-    # As they were written, which is a text or a number.
-    ports = [str(values.get(name, getattr(fields(Settings), name).default)) for name in ("metrics_port", "port")]
-    if "metrics_host" in asked and ports[0] == ports[1]:
-        problems.append(
-            f"{written('metrics_host')}: has no effect where the API serves the metrics on its own port; leave it out"
-        )
-    if values.get("ancestors") is False:
-        problems += [
-            f"{written(name)}: has no effect while HOLDFAST_ANCESTORS is off; leave it out"
-            for name in ("ancestors_create", "ancestors_currency")
-            if name in asked
-        ]
-    return problems
-
-
-def environment_and_file(environment: Mapping[str, str], file: Path = Path(".env")) -> dict[str, str]:
-    """The environment over the values of a `.env` file. Raise `InvalidSettings`."""
-    try:
-        # A folder of this name is somebody's virtual environment.
-        if not file.is_file():
-            return dict(environment)
-        # Editors on Windows begin a file with a mark of its encoding.
-        text = file.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        raise InvalidSettings(f"{file}: line {line} is no text in UTF-8; save the file as UTF-8") from None
-    except OSError as error:
-        raise InvalidSettings(f"{file}: can't be read: {error.strerror}") from None
-    wrong = [binding.original.line for binding in parse_stream(StringIO(text)) if binding.error]
-    if wrong:
-        raise InvalidSettings("\n".join(f"{file}: line {line} can't be read; write NAME=value" for line in wrong))
-    said = {name: value for name, value in dotenv_values(stream=StringIO(text)).items() if value is not None}
-    return {**said, **environment}
-
-
-def _parse(attribute: "Attribute[Any]", text: str) -> object:
-    _check(attribute.name, text)
-    if attribute.type in {timedelta, timedelta | None}:
-        return duration_in(text)
-    if attribute.type is bool:
-        return switch(text)
-    if attribute.type in {Path, Path | None}:
-        return Path(text)
-    if attribute.name == "cors_origins":
-        return origins_in(text)
-    if attribute.name in _RANGES:
-        return range_in(text)
-    return text
-
-
-# Settings that are kept as text, each with what reads it.
-_NOTATIONS: Final[Mapping[str, Callable[[str], object]]] = MappingProxyType(
-    {
-        "rate_limit": quotas_in,
-        "ancestors_currency": expect_currency,
-        "trusted_proxies": networks_in,
-        "webhook_allow": Allowed.of,
-        "webhook_signing_keys": signing_keys_in,
-        "access_log_format": line_writer,
-    }
-)
-
-
-def _check(setting: str, text: str) -> None:
-    """Raise `ValueError` for a text that its type alone would let through."""
-    if setting == "database_url" and is_sqlite(text):
-        sqlite_file(text)
-    elif setting in _URLS:
-        _URLS[setting].read(text)
-    elif setting == "otel_exporter_otlp_endpoint":
-        expect_collector(text)
-    elif setting in _HOSTS and not is_host(text):
-        raise ValueError(f"{text!r} is neither a host name nor an IP address")
-    elif setting in _NOTATIONS:
-        _NOTATIONS[setting](text)
-
-
-_PROVIDER: Final = ("jwt_issuer", "jwt_audience", "jwt_keys")
-
-
-def _half_a_provider(asked: Collection[str]) -> list[str]:
-    missing = [PREFIX + name.upper() for name in _PROVIDER if name not in asked]
-    if not missing or len(missing) == len(_PROVIDER):
-        return []
-    return [f"{name}: is needed for the tokens of an identity provider, too; set all three" for name in missing]
+    return _SERVERS.get(setting, PREFIX + setting.upper())
 
 
 def _is_loopback(host: str) -> bool:
@@ -565,15 +305,3 @@ def _is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def _unknown(name: str, known: Mapping[str, object]) -> str:
-    close = get_close_matches(name, known, n=1)
-    return f"{name}: there is no such setting" + (f"; did you mean {close[0]}?" if close else "")
-
-
-def _as_it_is(expected: type, value: object) -> object:
-    """For msgspec, which knows no paths."""
-    if not isinstance(value, expected):
-        raise NotImplementedError(expected)
-    return value

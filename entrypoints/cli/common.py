@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Annotated, Final, Self
 from cyclopts import Parameter, Token
 
 from entrypoints.errors import CannotGoOn
-from entrypoints.settings import Settings, environment_and_file, read_settings
+from entrypoints.read_settings import environment_and_file, read_settings
+from entrypoints.settings import Settings
 from entrypoints.shown import printable, shown
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from entrypoints.aliases import aliases_in
 from entrypoints.cli.common import CommandError, Data, command_settings, tell, with_engine
-from entrypoints.settings import environment_and_file
+from entrypoints.read_settings import environment_and_file
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine

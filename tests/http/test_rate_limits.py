@@ -10,7 +10,8 @@ from application.ports.rate_limits import Quota
 from domain.ids import UserId
 from entrypoints.http.authentication import Bearer, client_address
 from entrypoints.http.rate_limits import RateLimits
-from entrypoints.settings import InvalidSettings, read_settings
+from entrypoints.read_settings import read_settings
+from entrypoints.settings import InvalidSettings
 from tests.http.browser import Answer, Browser, app_over
 
 QUOTAS = (Quota("burst", 2, 10_000.0), Quota("sustained", 3, 60_000.0))

@@ -15,7 +15,8 @@ import yaml
 from aio_pika.connection import make_url
 
 from adapters.sql.core.engine import create_engine
-from entrypoints.settings import Settings, read_settings
+from entrypoints.read_settings import read_settings
+from entrypoints.settings import Settings
 from tests.servers.compose import ROOT, NativeCompose, nginx_config, read_compose
 from tests.servers.process import make_folder, remove_folder
 

@@ -16,7 +16,7 @@ from jsonschema import Draft202012Validator
 
 from entrypoints.cli.commands import make_app
 from entrypoints.heartbeat import KINDS
-from entrypoints.settings import read_settings
+from entrypoints.read_settings import read_settings
 from tests.servers.compose import ROOT
 
 SYSTEMD = ROOT / "deploy" / "systemd"

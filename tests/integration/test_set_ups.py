@@ -19,7 +19,8 @@ from domain.money import Money
 from domain.orders.order import Order
 from domain.orders.status import OrderStatus
 from entrypoints.connections import open_container
-from entrypoints.settings import Settings, read_settings
+from entrypoints.read_settings import read_settings
+from entrypoints.settings import Settings
 from tests.brokers import removed
 from tests.engines import engine_on
 

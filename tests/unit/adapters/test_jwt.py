@@ -24,7 +24,8 @@ from application.access.scopes import Scope
 from application.errors import Unavailable
 from domain.ids import UserId, UserName
 from entrypoints.identity_provider import provider_problem
-from entrypoints.settings import InvalidSettings, Settings, read_settings
+from entrypoints.read_settings import read_settings
+from entrypoints.settings import InvalidSettings, Settings
 
 HERE = "127.0.0.1"
 RSA = rsa.generate_private_key(public_exponent=65537, key_size=2048)

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from adapters.sql.core.engine import create_engine
 from entrypoints.aliases import ALIASES, REFUSED, aliases_in
-from entrypoints.settings import InvalidSettings, Settings, environment_and_file, read_settings, variable
+from entrypoints.read_settings import environment_and_file, read_settings
+from entrypoints.settings import InvalidSettings, Settings, variable
 
 DATABASE = {"DB_USER": "shop", "DB_PASS": "p@ss/w#rd", "DB_HOST": "db", "DB_NAME": "orders"}
 BROKER = {"RABBITMQ_HOST": "mq", "RABBITMQ_USER": "shop", "RABBITMQ_PASSWORD": "a:b@c"}
@@ -103,7 +104,7 @@ def test_whoever_says_the_same_twice_is_not_refused() -> None:
 
 
 def test_each_alias_stands_for_a_setting_and_is_told_only_when_it_is_used() -> None:
-    names = {variable(attribute) for attribute in fields(Settings)}
+    names = {variable(attribute.name) for attribute in fields(Settings)}
     for name, alias in ALIASES.items():
         assert alias.name in names
         assert aliases_in({name: "x", "PATH": "/bin"}) == {name: alias.name}

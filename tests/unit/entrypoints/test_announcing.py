@@ -1,7 +1,7 @@
 import pytest
 
 from entrypoints.cli.programs import _CONSOLE, _LISTENING, _SEE_IT_ALL, _WELCOME, _announce
-from entrypoints.settings import read_settings
+from entrypoints.read_settings import read_settings
 
 URL = "http://127.0.0.1:8000"
 

@@ -4,7 +4,8 @@ import pytest
 
 from entrypoints.cli.programs import expect_processes
 from entrypoints.programs.processes import children
-from entrypoints.settings import InvalidSettings, read_settings
+from entrypoints.read_settings import read_settings
+from entrypoints.settings import InvalidSettings
 
 DATABASE = {"DATABASE_URL": "postgresql://h/x"}
 BROKER = {"AMQP_URL": "amqp://h/"}

@@ -12,8 +12,9 @@ from redis.asyncio import Redis
 from adapters.rabbitmq.connection import nodes_of
 from adapters.redis.connections import connector
 from adapters.sql.core.engine import create_engine
+from entrypoints.read_settings import read_settings
 from entrypoints.server_urls import AMQP, DATABASE, REDIS, UrlRules, with_password
-from entrypoints.settings import InvalidSettings, Settings, read_settings
+from entrypoints.settings import InvalidSettings, Settings
 
 RULES = {"DATABASE_URL": DATABASE, "REDIS_URL": REDIS, "AMQP_URL": AMQP}
 ALL = {"DATABASE_URL": "postgresql://h/x", "REDIS_URL": "redis://h/0", "AMQP_URL": "amqp://h/"}

@@ -6,13 +6,8 @@ from pathlib import Path
 import pytest
 from attrs import Attribute, fields
 
-from entrypoints.settings import (
-    InvalidSettings,
-    Settings,
-    environment_and_file,
-    read_settings,
-    variable,
-)
+from entrypoints.read_settings import environment_and_file, read_settings
+from entrypoints.settings import InvalidSettings, Settings, variable
 
 
 def test_an_empty_environment_gives_the_defaults() -> None:
@@ -219,7 +214,7 @@ def test_what_is_wrong_is_named_with_what_to_write(name: str, value: str, advice
 @pytest.mark.parametrize("hostile", ["a\0b", "a\nb", "\x1b[2J", "shop\n", "\udcff", "a\x7f"])
 @pytest.mark.parametrize("attribute", fields(Settings), ids=lambda attribute: attribute.name)
 def test_no_setting_takes_what_is_no_text(attribute: "Attribute[object]", hostile: str) -> None:
-    name = variable(attribute)
+    name = variable(attribute.name)
     with pytest.raises(InvalidSettings) as refusal:
         read_settings({name: hostile})
     assert [line for line in str(refusal.value).split("\n") if line.startswith(f"{name}: ")]
@@ -231,7 +226,7 @@ def test_no_setting_takes_what_is_no_text(attribute: "Attribute[object]", hostil
 def test_a_strange_value_is_taken_or_refused_in_words(hostile: str) -> None:
     for attribute in fields(Settings):
         with suppress(InvalidSettings):
-            read_settings({variable(attribute): hostile})
+            read_settings({variable(attribute.name): hostile})
 
 
 @pytest.mark.parametrize(
@@ -277,7 +272,7 @@ def test_a_password_is_never_shown(url: str) -> None:
 def test_the_page_of_settings_tells_of_each_and_its_default() -> None:
     page = (Path(__file__).parents[3] / "docs" / "settings.md").read_text()
     for attribute in fields(Settings):
-        assert f"| `{variable(attribute)}` |" in page
+        assert f"| `{variable(attribute.name)}` |" in page
         assert attribute.metadata["doc"] in page
 
 
