@@ -42,17 +42,25 @@ class AskedUnder:
 
 
 @frozen(kw_only=True)
-class OrderAccepted:
+class _OrderEvent:
+    """What every event has."""
+
+    type: ClassVar[str]
+    order_id: OrderId
+    sequence: int
+    at: datetime
+    request_id: str | None = None
+
+
+@frozen(kw_only=True)
+class OrderAccepted(_OrderEvent):
     """A customer was promised an order that is not in the database yet. The event has everything needed to record it.
 
     It comes before the order's first version, and is no part of its history.
     """
 
     type: ClassVar[str] = "order.accepted"
-    order_id: OrderId
     sequence: int = 0
-    at: datetime
-    request_id: str | None = None
     user_id: CustomerId = field(validator=is_customer_id)
     lines: tuple[OrderLine, ...]
     total: Money
@@ -63,14 +71,10 @@ class OrderAccepted:
 
 
 @frozen(kw_only=True)
-class OrderPlaced:
+class OrderPlaced(_OrderEvent):
     """A customer agreed to buy."""
 
     type: ClassVar[str] = "order.placed"
-    order_id: OrderId
-    sequence: int
-    at: datetime
-    request_id: str | None = None
     user_id: CustomerId
     lines: tuple[OrderLine, ...]
     total: Money
@@ -78,29 +82,21 @@ class OrderPlaced:
 
 
 @frozen(kw_only=True)
-class OrderDetailsChanged:
+class OrderDetailsChanged(_OrderEvent):
     """An address, the note or the metadata changed. The event has all details as they are now."""
 
     type: ClassVar[str] = "order.details_changed"
-    order_id: OrderId
-    sequence: int
-    at: datetime
-    request_id: str | None = None
     details: OrderDetails | None
 
 
 @frozen(kw_only=True)
-class OrderChangeRefused:
+class OrderChangeRefused(_OrderEvent):
     """A change was accepted before the order was recorded, and once it was, the rules refused it. Nothing changed.
 
     `code` and `reason` are those of the refusal, and `job_id` is the job of the change.
     """
 
     type: ClassVar[str] = "order.change_refused"
-    order_id: OrderId
-    sequence: int
-    at: datetime
-    request_id: str | None = None
     job_id: JobId
     change: str
     code: str
@@ -108,127 +104,87 @@ class OrderChangeRefused:
 
 
 @frozen(kw_only=True)
-class PaymentRequested:
+class PaymentRequested(_OrderEvent):
     """The customer wants to pay; the worker processes the payment."""
 
     type: ClassVar[str] = "order.payment_requested"
-    order_id: OrderId
-    sequence: int
-    at: datetime
-    request_id: str | None = None
     payment_id: PaymentId
     amount: Money
 
 
 @frozen(kw_only=True)
-class StockReserved:
+class StockReserved(_OrderEvent):
     """The units of every line were taken out of stock for this order."""
 
     type: ClassVar[str] = "order.stock_reserved"
-    order_id: OrderId
-    sequence: int
-    at: datetime
-    request_id: str | None = None
 
 
 @frozen(kw_only=True)
-class OrderPaid:
+class OrderPaid(_OrderEvent):
     """The money was taken."""
 
     type: ClassVar[str] = "order.paid"
-    order_id: OrderId
-    sequence: int
-    at: datetime
-    request_id: str | None = None
     payment_id: PaymentId
     amount: Money
 
 
 @frozen(kw_only=True)
-class OrderFailed:
+class OrderFailed(_OrderEvent):
     """The payment failed: no money was taken, and no stock is held. The customer may pay again.
 
     `out_of_stock` has the products with too few units, if that is the reason. Events of earlier releases lack it.
     """
 
     type: ClassVar[str] = "order.failed"
-    order_id: OrderId
-    sequence: int
-    at: datetime
-    request_id: str | None = None
     payment_id: PaymentId
     reason: str
     out_of_stock: tuple[ProductId, ...] = ()
 
 
 @frozen(kw_only=True)
-class OrderCancelled:
+class OrderCancelled(_OrderEvent):
     """The order was cancelled before it was paid."""
 
     type: ClassVar[str] = "order.cancelled"
-    order_id: OrderId
-    sequence: int
-    at: datetime
-    request_id: str | None = None
 
 
 @frozen(kw_only=True)
-class OrderExpired:
+class OrderExpired(_OrderEvent):
     """The order was not paid in time."""
 
     type: ClassVar[str] = "order.expired"
-    order_id: OrderId
-    sequence: int
-    at: datetime
-    request_id: str | None = None
 
 
 @frozen(kw_only=True)
-class OrderCompleted:
+class OrderCompleted(_OrderEvent):
     """The shop delivered."""
 
     type: ClassVar[str] = "order.completed"
-    order_id: OrderId
-    sequence: int
-    at: datetime
-    request_id: str | None = None
 
 
 @frozen(kw_only=True)
-class RefundRequested:
+class RefundRequested(_OrderEvent):
     """The shop wants the money given back; the worker processes the refund."""
 
     type: ClassVar[str] = "order.refund_requested"
-    order_id: OrderId
-    sequence: int
-    at: datetime
-    request_id: str | None = None
     payment_id: PaymentId
     amount: Money
 
 
 @frozen(kw_only=True)
-class OrderRefunded:
+class OrderRefunded(_OrderEvent):
     """The money was given back, and so was the stock."""
 
     type: ClassVar[str] = "order.refunded"
-    order_id: OrderId
-    sequence: int
-    at: datetime
-    request_id: str | None = None
     payment_id: PaymentId
     amount: Money
 
 
 @frozen(kw_only=True)
-class OrderDeleted:
+class OrderDeleted(_OrderEvent):
     """An order that was never paid for was deleted."""
 
     type: ClassVar[str] = "order.deleted"
-    order_id: OrderId
-    sequence: int
-    at: datetime
-    request_id: str | None = None
 
 
 Event = (
