@@ -28,6 +28,9 @@ from tests.cables import PATIENCE
 
 # Long enough for a busy machine, short enough for the tests that wait for them.
 QUICK: Final = Timeouts(connect=5, answer=5, confirm=20, close=0.3, watch=0.3, retry=0.1)
+# The class and the method with which the frames begin that confirm a message, and refuse it.
+ACK: Final = bytes((0, 60, 0, 80))
+NACK: Final = bytes((0, 60, 0, 120))
 
 
 def payment_requested(number: int = 1, *, order_id: UUID | None = None) -> PaymentRequested:

@@ -123,11 +123,14 @@ class Sender:
         In RabbitMQ 3.10 a channel goes on asking the former leader then: each message takes 7 s, and is refused. A
         queue that is full refuses messages as well, so this is true now and then only.
         """
+        # Where a queue is missing, the message is returned: no connection does better.
+        if not self._doubts_refusals or not any(isinstance(error.frame, commands.Basic.Nack) for error in refused):
+            return False
         now = asyncio.get_running_loop().time()
-        if not self._doubts_refusals or now < self._distrusted_at + self._timeouts.watch:
+        if now < self._distrusted_at + self._timeouts.watch:
             return False
         self._distrusted_at = now
-        return any(isinstance(error.frame, commands.Basic.Nack) for error in refused)
+        return True
 
     @property
     def is_open(self) -> bool:

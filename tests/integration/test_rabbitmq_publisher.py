@@ -19,6 +19,8 @@ from application.messaging.subscriptions import QUEUE_OF
 from application.ports.outbox import OutboxEntry
 from domain.orders.events import Event
 from tests.brokers import (
+    ACK,
+    NACK,
     QUICK,
     channel,
     count,
@@ -267,6 +269,19 @@ async def test_what_can_not_be_written_is_no_fault_of_the_broker(wire: Cable, to
             await sender.send([good, good._replace(type="x" * 300)])
         wire.plugged = False  # another connection would not be let through
         assert await sender.send([good]) == [True]
+    finally:
+        await sender.close()
+
+
+async def test_a_message_without_a_queue_says_nothing_of_leaders(wire: Cable, topology: Topology) -> None:
+    """A refusal is taken for want of a leader now and then only, and one of another kind must not be that once."""
+    sender = Sender(wire.url, "sender", evolve(QUICK, watch=PATIENCE), doubts_refusals=True)
+    lost = Message(f"{topology.namespace}.nowhere", b"{}", "order.paid", {})
+    try:
+        assert await sender.send([lost]) == [False]
+        wire.replaces = (ACK, NACK)
+        with pytest.raises(Unavailable, match="no leader"):
+            await sender.send([lost._replace(routing_key=topology.queue("payments"))])
     finally:
         await sender.close()
 

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Final
 
 import pytest
 from attrs import evolve, frozen
@@ -10,13 +9,10 @@ from attrs import evolve, frozen
 from adapters.rabbitmq.publisher import RabbitPublisher, open_publisher
 from adapters.rabbitmq.topology import Topology
 from application.errors import Trouble, Unavailable
-from tests.brokers import QUICK, count, entries, payment_requested
+from tests.brokers import ACK, NACK, QUICK, count, entries, payment_requested
 from tests.cables import PATIENCE, Cable, both, cable
 from tests.service import until
 
-# The class and the method with which these frames begin.
-_ACK: Final = bytes((0, 60, 0, 80))
-_NACK: Final = bytes((0, 60, 0, 120))
 # Longer than any of these tests may take: who waits for a confirm that does not come fails.
 TIMEOUTS = evolve(QUICK, confirm=2 * PATIENCE)
 
@@ -103,7 +99,7 @@ async def test_what_a_node_refuses_that_does_not_know_the_leader_yet_is_sent_ove
 ) -> None:
     publisher = await with_two_links(cluster)
     for node in cluster.nodes:
-        node.replaces = (_ACK, _NACK)
+        node.replaces = (ACK, NACK)
     with pytest.raises(Unavailable, match="no leader"):
         await publisher.enqueue(entries(payment_requested(2)))
     for node in cluster.nodes:
