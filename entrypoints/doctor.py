@@ -3,12 +3,13 @@
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from adapters.hosts_in_urls import hosts_in
 from adapters.sql.health import expect_writable, holding_back_vacuum, refused_announcements, standby_problem
 from adapters.sql.health import server_version as database_version
 from adapters.sql.heartbeats import SqlHeartbeats, provider_silence
@@ -74,6 +75,7 @@ async def examine(settings: Settings, engine: AsyncEngine) -> Sequence[ServerHea
 
 async def warnings(settings: Settings, engine: AsyncEngine) -> list[str]:
     """Problems for which `doctor` does not fail. Never raise."""
+    hosts = len(hosts_in(settings.database_url).hosts) if settings.database_url else 1
     try:
         async with asyncio.timeout(_TIMEOUT):
             holders = await holding_back_vacuum(engine)
@@ -81,8 +83,8 @@ async def warnings(settings: Settings, engine: AsyncEngine) -> list[str]:
                 return []
             heard = await SqlHeartbeats(engine).all()
             refused = await refused_announcements(engine)
-            set_back = await SqlLineage(engine).problem()
-            standby = await standby_problem(engine, hosts=_hosts(settings.database_url))
+            set_back = await _set_back(settings, engine)
+            standby = await standby_problem(engine, hosts=hosts)
     except (TimeoutError, Trouble):
         return []
     return [
@@ -101,17 +103,28 @@ async def warnings(settings: Settings, engine: AsyncEngine) -> list[str]:
     ]
 
 
+async def _set_back(settings: Settings, engine: AsyncEngine) -> str | None:
+    """Why no program may start on this database, as a program that starts finds it."""
+    problem = await SqlLineage(engine).problem()
+    if problem is None or not settings.redis_url:
+        return problem
+    from adapters.redis.client import BadAddress, open_redis  # noqa: PLC0415 - imported only where Redis is
+    from adapters.redis.last_heartbeat import RedisLastHeartbeat  # noqa: PLC0415 - as above
+
+    # `examine` tells of an address that is wrong.
+    with suppress(BadAddress):
+        timeout = settings.redis_timeout.total_seconds()
+        async with open_redis(settings.redis_url, timeout=timeout, connect_timeout=_TIMEOUT / 3) as redis:
+            problem = await SqlLineage(engine, RedisLastHeartbeat(redis, settings.namespace)).problem()
+    return problem
+
+
 def _of_provider(silence: ProviderSilence | None) -> list[str]:
     if silence is None:
         return []
     found = f"the payment provider has not answered since {silence.since:%Y-%m-%d %H:%M:%S} UTC"
     advice = "orders wait for it, and go on by themselves when it answers"
     return [f"{found} (failed calls: {silence.failed_calls}): {advice}"]
-
-
-def _hosts(url: str | None) -> int:
-    """How many hosts the URL of a server names."""
-    return len(urlsplit(url).netloc.rpartition("@")[2].split(",")) if url else 0
 
 
 def _starts(settings: Settings, kind: str) -> str:

@@ -28,11 +28,9 @@ async def demand_lineage(container: Container) -> None:
 
     Raise `NotReady`, and `Unavailable` without a database.
     """
-    lineage = SqlLineage(container.engine(), container.last_heartbeat())
-    problem = await lineage.problem()
+    problem = await SqlLineage(container.engine(), container.last_heartbeat()).keep()
     if problem is not None:
         raise NotReady(problem)
-    await lineage.keep_first()
 
 
 async def expect_schema(container: Container, stop: Stop) -> None:

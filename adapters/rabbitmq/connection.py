@@ -6,7 +6,6 @@ opened. Nothing is restored, so nothing can be restored wrongly.
 
 import asyncio
 import random
-import re
 from asyncio import StreamReader, StreamWriter
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -22,6 +21,7 @@ from attrs import define, field, frozen
 from pamqp.common import FieldTable
 from yarl import URL
 
+from adapters.hosts_in_urls import hosts_in
 from adapters.rabbitmq.errors import translated
 from adapters.rabbitmq.received import ClearReader
 from application.errors import Misconfigured, Trouble, Unavailable
@@ -35,7 +35,6 @@ _FRAME_BUFFER: Final = 1024
 # Seconds after which the next node is tried beside the one before, whose packets may be dropped.
 _HEAD_START: Final = 0.2
 _PORTS: Final = {"amqp": 5672, "amqps": 5671}
-_AUTHORITY: Final = re.compile("([^:/?#]*://)([^/?#]*)(.*)", re.DOTALL)
 _UNUSABLE: Final = (
     "AMQP_URL can't be used: it should look like amqp://user:password@host:5672/vhost,"
     " with special characters in the password written as %XX"
@@ -230,12 +229,11 @@ def names_several_nodes(url: str) -> bool:
 
 def nodes_of(url: str) -> list[str]:
     """The URL of each node, where one URL names several."""
-    parts = _AUTHORITY.fullmatch(url)
-    if parts is None:
-        raise Misconfigured(_UNUSABLE)
-    before, authority, after = parts.groups()
-    user, at, places = authority.rpartition("@")
-    return [f"{before}{user}{at}{place}{after}" for place in places.split(",")]
+    try:
+        before, hosts, after = hosts_in(url)
+    except ValueError:
+        raise Misconfigured(_UNUSABLE) from None
+    return [f"{before}{host}{after}" for host in hosts]
 
 
 def virtual_host_of(url: str) -> str:

@@ -12,8 +12,6 @@ from adapters.sql.tables.shop import heartbeats, shop
 
 _KEPT: Final = select(shop.c.lineage)
 _KEEP: Final = update(shop).values(lineage=bindparam("now", type_=shop.c.lineage.type))
-
-
 _NEWEST: Final = select(func.max(heartbeats.c.seen_at).label("seen_at"))
 # A heartbeat is noted elsewhere after it was written, and nobody waits until it is safe: about two may be missing.
 _LEVEL: Final = timedelta(seconds=10)
@@ -46,22 +44,35 @@ class SqlLineage:
     _last_heartbeat: LastHeartbeat = NoLastHeartbeat()
 
     async def problem(self) -> str | None:
-        """Why no program may start, in words for a person, or None."""
-        async with one_transaction(self._engine, writing=False) as block:
-            kept, now = await both(block)
-        if now is None or kept in {None, now}:
-            return None
-        if await self._has_last_heartbeat():
-            # Commands import this file, and most of them log nothing.
-            import structlog  # noqa: PLC0415
-
-            structlog.get_logger("holdfast.database").info("the database has another server, and all that was written")
-            await self.begin()
+        """Why no program may start, in words for a person, or None. Nothing is written."""
+        kept, now = await self._both()
+        if now is None or kept in {None, now} or await self._has_last_heartbeat():
             return None
         return (
             "the database was restored from a backup, or its server was promoted while nothing was at work: run"
             " `holdfast restored --since TIME` once, with the time of the backup, before anything is started"
         )
+
+    async def keep(self) -> str | None:
+        """As `problem`. Where there is none, what the database is now is kept, also for programs that can't tell."""
+        problem = await self.problem()
+        kept, now = await self._both()
+        if problem is None and now not in {None, kept}:
+            if kept is not None:
+                # Commands import this file, and most of them log nothing.
+                import structlog  # noqa: PLC0415
+
+                log = structlog.get_logger("holdfast.database")
+                log.info("the database has another server, and all that was written")
+            await self.begin()
+        return problem
+
+    async def begin(self) -> None:
+        """Keep what the database is now: programs may start."""
+        async with one_transaction(self._engine, writing=True) as block:
+            _, now = await both(block)
+            if now is not None:
+                await block.change(_KEEP, {"now": now})
 
     async def _has_last_heartbeat(self) -> bool:
         noted = await self._last_heartbeat.get()
@@ -71,19 +82,9 @@ class SqlLineage:
             [found] = await block.fetch(_NEWEST)
         return found.seen_at is not None and abs(found.seen_at - noted) <= _LEVEL
 
-    async def keep_first(self) -> None:
-        """The first program that starts keeps what the database is."""
+    async def _both(self) -> tuple[str | None, str | None]:
         async with one_transaction(self._engine, writing=False) as block:
-            kept, now = await both(block)
-        if kept is None and now is not None:
-            await self.begin()
-
-    async def begin(self) -> None:
-        """Keep what the database is now: programs may start."""
-        async with one_transaction(self._engine, writing=True) as block:
-            _, now = await both(block)
-            if now is not None:
-                await block.change(_KEEP, {"now": now})
+            return await both(block)
 
 
 async def both(block: TransactionBlock) -> tuple[str | None, str | None]:

@@ -106,8 +106,25 @@ async def test_a_user_who_is_refused_is_told_so_although_another_host_is_gone(
     first: Cable, second: Cable, open_engines: Open
 ) -> None:
     first.plugged = False
-    with pytest.raises(Misconfigured, match="no database of this name"):
+    with pytest.raises(Misconfigured, match="no database of this name") as refusal:
         await server_version(open_engines(both(first, second).rpartition("/")[0] + "/no_such_shop"))
+    assert f"(127.0.0.1:{urlsplit(second.url).port}: database" in str(refusal.value)
+
+
+@pytest.mark.parametrize("ending", ["in the middle", "while it starts"])
+async def test_whatever_keeps_a_host_from_being_used_it_is_named(
+    first: Cable, second: Cable, open_engines: Open, ending: str
+) -> None:
+    second.plugged = False
+    if ending == "in the middle":
+        first.loses_answer_to = b"holdfast/"
+    else:
+        # As a server that recovers says it, of which database soever.
+        first.replaces = (b"C3D000\0", b"C57P03\0")
+    with pytest.raises(Unavailable) as refusal:
+        await server_version(open_engines(both(first, second).rpartition("/")[0] + "/no_such_shop?sslmode=disable"))
+    for wire in (first, second):
+        assert f"127.0.0.1:{urlsplit(wire.url).port}: " in str(refusal.value)
 
 
 async def test_one_host_that_must_take_writes_and_takes_none_is_refused(first: Cable, open_engines: Open) -> None:

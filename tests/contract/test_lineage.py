@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import AsyncIterator, Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pytest
 from sqlalchemy import text
@@ -14,10 +14,13 @@ from adapters.sql.heartbeats import SqlHeartbeats
 from adapters.sql.lineage import LastHeartbeat, NoLastHeartbeat, SqlLineage
 from adapters.sql.lineage_watch import LineageWatch
 from entrypoints.alive import WORKER
+from entrypoints.doctor import warnings
+from entrypoints.settings import Settings
 
 Open = Callable[[str], AsyncEngine]
 ANOTHER_TIMELINE = "UPDATE shop SET lineage = 'that of the server before'"
 ME = "this process"
+LONG = timedelta(seconds=5)
 
 
 async def run(engine: AsyncEngine, statement: str) -> None:
@@ -49,11 +52,10 @@ class Process:
 async def test_the_first_program_keeps_where_the_database_comes_from(postgres_engine: AsyncEngine) -> None:
     await run(postgres_engine, "UPDATE shop SET lineage = NULL")
     lineage = SqlLineage(postgres_engine)
-    assert await lineage.problem() is None
-    await lineage.keep_first()
+    assert await lineage.keep() is None
     await run(postgres_engine, "UPDATE shop SET lineage = lineage || '/2'")
-    await lineage.keep_first()
-    assert "holdfast restored" in str(await lineage.problem())
+    assert "holdfast restored" in str(await lineage.keep())
+    assert await lineage.problem() is not None
 
 
 @pytest.mark.parametrize(
@@ -119,8 +121,7 @@ async def test_a_process_that_has_just_begun_does_not_decide(lineage: SqlLineage
 async def test_a_sqlite_file_has_no_lineage(sqlite_engine: AsyncEngine) -> None:
     lineage = SqlLineage(sqlite_engine)
     await lineage.begin()
-    await lineage.keep_first()
-    assert await lineage.problem() is None
+    assert await lineage.keep() is None
     await Process(sqlite_engine).beat()
 
 
@@ -153,7 +154,9 @@ async def test_after_a_failover_in_which_everything_died_programs_start(
     await run(postgres_engine, ANOTHER_TIMELINE)
     assert await lineage.problem() is not None
     assert await SqlLineage(postgres_engine, noted).problem() is None
-    # It is kept, also for those that can't ask.
+    assert await lineage.problem() is not None, "it was written by somebody who only asked"
+    assert await SqlLineage(postgres_engine, noted).keep() is None
+    # It is kept, also for those that can't tell.
     assert await lineage.problem() is None
 
 
@@ -164,8 +167,31 @@ async def test_after_a_restore_no_program_starts_though_a_heartbeat_is_noted(
     await Process(postgres_engine, noted).beat()
     await run(postgres_engine, ANOTHER_TIMELINE)
     await run(postgres_engine, f"UPDATE heartbeats SET seen_at = seen_at {moved}")  # noqa: S608 - our own words
-    assert await SqlLineage(postgres_engine, noted).problem() is not None
+    assert await SqlLineage(postgres_engine, noted).keep() is not None
     assert await lineage.problem() is not None
+
+
+async def test_the_doctor_says_of_a_restore_what_a_start_says(
+    lineage: SqlLineage, postgres_engine: AsyncEngine, redis_url: str, migrated_postgres: str
+) -> None:
+    settings = Settings(
+        database_url=migrated_postgres,
+        redis_url=redis_url,
+        namespace=f"test-{secrets.token_hex(8)}",
+        redis_timeout=LONG,
+    )
+
+    async def said() -> bool:
+        return any("holdfast restored" in warning for warning in await warnings(settings, postgres_engine))
+
+    async with open_redis(redis_url, timeout=5) as redis:
+        await Process(postgres_engine, RedisLastHeartbeat(redis, settings.namespace)).beat()
+    assert not await said()
+    await run(postgres_engine, ANOTHER_TIMELINE)
+    assert not await said(), "programs start: the database has the heartbeat that is noted in Redis"
+    assert await lineage.problem() is not None, "it was written by the doctor, who only asks"
+    await run(postgres_engine, "UPDATE heartbeats SET seen_at = seen_at - interval '1 hour'")
+    assert await said()
 
 
 async def test_a_process_that_has_just_begun_does_not_hide_that_others_were_heard_of_long_ago(

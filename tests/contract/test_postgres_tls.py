@@ -35,14 +35,24 @@ def folder(openssl_program: Path) -> Iterator[Path]:
     remove_folder(folder)
 
 
-@pytest.fixture(scope="module")
-def server(folder: Path) -> Iterator[PostgresServer]:
-    files = {"ssl_cert_file": f"'{folder}/server.crt'", "ssl_key_file": f"'{folder}/server.key'"}
+def with_certificate(folder: Path, name: str) -> PostgresServer:
+    files = {"ssl_cert_file": f"'{folder}/{name}.crt'", "ssl_key_file": f"'{folder}/{name}.key'"}
     server = PostgresServer(settings={"ssl": "on", **files})
     if server._runs_as:  # noqa: SLF001 - it refuses a key that is not its own
-        shutil.chown(folder / "server.key", server._runs_as)  # noqa: SLF001
-    with server:
+        shutil.chown(folder / f"{name}.key", server._runs_as)  # noqa: SLF001
+    return server
+
+
+@pytest.fixture(scope="module")
+def server(folder: Path) -> Iterator[PostgresServer]:
+    with with_certificate(folder, "server") as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def stranger(folder: Path) -> Iterator[PostgresServer]:
+    with with_certificate(folder, "stranger") as stranger:
+        yield stranger
 
 
 @pytest.fixture
@@ -71,3 +81,27 @@ async def test_a_server_that_the_certificate_names_is_trusted(open_at: Callable[
 async def test_any_other_is_not(open_at: Callable[..., AsyncEngine], host: str, trusting: str, reason: str) -> None:
     with pytest.raises(Unavailable, match=reason):
         await server_version(open_at(host, trusting=trusting))
+
+
+@pytest.mark.parametrize("stranger_is_first", [True, False])
+async def test_of_two_hosts_the_one_with_the_wrong_certificate_is_passed_over(
+    server: PostgresServer,
+    stranger: PostgresServer,
+    folder: Path,
+    open_engines: Callable[[str], AsyncEngine],
+    *,
+    stranger_is_first: bool,
+) -> None:
+    ports = [stranger.port, server.port] if stranger_is_first else [server.port, stranger.port]
+    hosts = ",".join(f"localhost:{port}" for port in ports)
+    engine = open_engines(f"postgresql://postgres@{hosts}/postgres?sslmode=verify-full&sslrootcert={folder}/server.crt")
+    async with engine.connect() as connection:
+        assert (await connection.execute(text("SELECT inet_server_port()"))).scalar_one() == server.port
+
+
+async def test_a_host_with_the_wrong_certificate_is_named_where_no_other_is_left(
+    stranger: PostgresServer, folder: Path, open_engines: Callable[[str], AsyncEngine]
+) -> None:
+    url = f"postgresql://postgres@localhost:1,localhost:{stranger.port}/postgres"
+    with pytest.raises(Unavailable, match=rf"localhost:{stranger.port}: .*CERTIFICATE_VERIFY_FAILED"):
+        await server_version(open_engines(f"{url}?sslmode=verify-full&sslrootcert={folder}/server.crt"))

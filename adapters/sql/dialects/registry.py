@@ -1,6 +1,5 @@
 """Finds the dialect for a URL. Only the dialect that is used is imported, with its driver."""
 
-import re
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
@@ -11,6 +10,7 @@ from urllib.parse import unquote
 from sqlalchemy import URL, Dialect, make_url
 from sqlalchemy.exc import ArgumentError
 
+from adapters.hosts_in_urls import hosts_in
 from adapters.sql.dialects.base import SqlDialect
 
 
@@ -30,21 +30,13 @@ def _sqlite() -> SqlDialect:
 _LOADERS: Final[Mapping[str, Callable[[], SqlDialect]]] = MappingProxyType(
     {"postgresql": _postgresql, "sqlite": _sqlite}
 )
-# Several hosts, or the folder of a socket, as libpq has them. SQLAlchemy has them among the options.
-_HOSTS: Final = re.compile(
-    r"(?P<before>postgres\w*(?:\+\w+)?://(?:[^@/?#]*@)?)"
-    r"(?P<hosts>[^@/?#]*(?:,|%2[Ff])[^@/?#]*)(?P<after>(?:[/?#].*)?)"
-)
 _ALIASES: Final = MappingProxyType({"postgres": "postgresql"})
 
 
 def parsed_url(url: str | URL) -> tuple[URL, SqlDialect]:
     """Return the parsed URL and its dialect. Raise `ValueError`."""
     try:
-        found = _HOSTS.fullmatch(url) if isinstance(url, str) else None
-        parsed = make_url(f"{found['before']}{found['after']}" if found else url)
-        if found:
-            parsed = parsed.update_query_pairs([("host", unquote(host)) for host in found["hosts"].split(",")])
+        parsed = _with_hosts(url) if isinstance(url, str) and url.startswith("postgres") else make_url(url)
     except (ArgumentError, ValueError):
         # The message repeats neither the URL nor the cause, because both may contain a password.
         raise ValueError("the database URL can't be read; it looks like postgresql://user@host:5432/name") from None
@@ -53,6 +45,14 @@ def parsed_url(url: str | URL) -> tuple[URL, SqlDialect]:
     if name not in _LOADERS:
         raise ValueError(f"a database is postgresql:// or sqlite:///, not {parsed.drivername}://")
     return parsed, _loaded(name)
+
+
+def _with_hosts(url: str) -> URL:
+    """Return the parsed URL. Several hosts, or the folder of a socket, become options, as SQLAlchemy has them."""
+    before, hosts, after = hosts_in(url)
+    if len(hosts) == 1 and "%2f" not in hosts[0].lower():
+        return make_url(url)
+    return make_url(f"{before}{after}").update_query_pairs([("host", unquote(host)) for host in hosts])
 
 
 def dialect_of(dialect: Dialect) -> SqlDialect:

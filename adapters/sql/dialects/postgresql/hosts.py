@@ -20,8 +20,8 @@ _HEAD_START: Final = 0.2
 _PORT: Final = 5432
 # The options that the driver only takes from a URL.
 _OF_TLS: Final = ("sslmode", "sslrootcert", "sslcert", "sslkey")
-# A server that starts or shuts down says this.
-_CANNOT_CONNECT_NOW: Final = "57P03"
+# Classes of SQLSTATE that say nothing of the other hosts: the connection was lost, or the server starts or shuts down.
+_GONE: Final = ("08", "57")
 # PgBouncer says this of every setting that it does not know, where it is not told to ignore it.
 _REFUSED_SETTING: Final = "unsupported startup parameter"
 _APPLICATION_NAME: Final = "application_name"
@@ -113,19 +113,13 @@ class Hosts:
                 [partial(self._try, place, options) for place in order], head_start=_HEAD_START, discard=_discard
             )
         except ExceptionGroup as group:
-            for error in group.exceptions:
-                # The host was found, and refuses the user or the database: it is no use to look elsewhere.
-                if isinstance(error, asyncpg.PostgresError) and error.sqlstate != _CANNOT_CONNECT_NOW:
-                    raise error from None
-                if isinstance(error, asyncpg.ClientConfigurationError):
-                    raise error from None
-            reasons = "; ".join(
-                error.args[0] if isinstance(error, NoHost) else str(error) for error in group.exceptions
-            )
-            raise NoHost(reasons) from None
+            # A host that was found and refuses is the answer: it is no use to look elsewhere.
+            refusal = next((error for error in group.exceptions if not isinstance(error, NoHost)), None)
+            raise (refusal or NoHost("; ".join(map(str, group.exceptions)))) from None
         return connection
 
     async def _try(self, place: int, options: Mapping[str, Any]) -> tuple[Any, int]:
+        """Raise `NoHost`, or a refusal of the driver's. Each names the host."""
         host = self.hosts[place]
         try:
             return await self._connect_to(place, options), place
@@ -133,8 +127,12 @@ class Hosts:
             raise NoHost(f"{host} did not answer in time") from None
         except NoHost:
             raise
-        except OSError as error:
-            raise NoHost(f"{host}: {error}") from error
+        except (OSError, *Asyncpg.errors) as error:
+            if not _is_refusal(error):
+                raise NoHost(f"{host}: {error}") from error
+            # The driver says neither which host it was, nor does it have an attribute for that.
+            error.args = (f"{host}: {error.args[0]}", *error.args[1:])
+            raise
 
     async def _connect_to(self, place: int, options: Mapping[str, Any]) -> Any:
         host = self.hosts[place]
@@ -170,6 +168,13 @@ class Hosts:
             connection.terminate()
             raise
         return connection
+
+
+def _is_refusal(error: BaseException) -> bool:
+    """Whether the host refuses the user or the database, or the driver what it was given."""
+    if isinstance(error, asyncpg.PostgresError):
+        return error.sqlstate is not None and not error.sqlstate.startswith(_GONE)
+    return isinstance(error, asyncpg.ClientConfigurationError)
 
 
 async def _greet(connection: Any, settings: Mapping[str, str], seconds: float) -> ServerProcess:
