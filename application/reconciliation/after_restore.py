@@ -17,8 +17,9 @@ from domain.payments.payment import Payment, PaymentStatus
 
 Work = Callable[[Sequence[OrderId]], Awaitable[Sequence[object]]]
 
-# As many attempts to pay may have been lost of one order.
-_MOST_ATTEMPTS: Final = 16
+# As many attempts to pay may have been lost of one order. A charge after more of them is left for a person: paying
+# again makes the same attempts, so even then nobody is charged twice.
+MOST_ATTEMPTS: Final = 16
 # Of the orders of a shop these are the fewest. Those that can still be paid come first: nearly all are found there.
 _MAY_LACK_A_CHARGE: Final = sorted(set(OrderStatus) - HAS_MONEY, key=lambda status: (status not in MAY_BE_PAID, status))
 
@@ -28,7 +29,8 @@ class ComparedCharge:
     """A charge that the restored database did not know, or did not know as refunded, and what was done about it."""
 
     charge: Charge
-    # None: no order of the database can be charged under this key. It was lost with what came after the backup.
+    # None: no order of the database is charged under this key within so many attempts. It was lost with what came after
+    # the backup, as a rule.
     order_id: OrderId | None
     # What the order is now, if it has been put right.
     status: OrderStatus | None
@@ -98,7 +100,7 @@ class CompareCharges:
     async def _attempted(self, order_id: OrderId, charge: Charge) -> Order:
         """Make the attempts up to this one again, as far as the order's life allows it."""
         order = await self._read(order_id)
-        for _ in range(2 * _MOST_ATTEMPTS):
+        for _ in range(2 * MOST_ATTEMPTS):
             if order.charge_is_due:
                 await self._process_payment([order_id])
             elif order.status in MAY_BE_PAID and not order.deleted and order.payment_id != charge.key:
@@ -131,7 +133,7 @@ class CompareCharges:
 def _next_payments(order: Order) -> list[PaymentId]:
     """The payments that may have been requested since the backup."""
     last, found = order.payment_id, list[PaymentId]()
-    for _ in range(_MOST_ATTEMPTS):
+    for _ in range(MOST_ATTEMPTS):
         last = payment_after(last, order.id)
         found.append(last)
     return found

@@ -50,5 +50,8 @@ def _line(compared: "ComparedCharge") -> str:
     if compared.status is not None:
         return f"order {compared.order_id}: {money}: it is {compared.status.value} again"
     if compared.order_id is None:
-        return f"charge {charge.key}: {money}: its order is lost, unless its customer places it again under its key"
+        from application.reconciliation.after_restore import MOST_ATTEMPTS
+
+        lost = "its order is lost, unless its customer places it again under its key"
+        return f"charge {charge.key}: {money}: {lost}, or payments of it failed {MOST_ATTEMPTS} times before"
     return f"order {compared.order_id}: {money}, under {charge.key}: it can't be paid any more"

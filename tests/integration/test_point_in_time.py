@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from secrets import token_hex
 from typing import Any, Final
 
 import aiohttp
@@ -15,12 +16,14 @@ import asyncpg
 import pytest
 from attrs import define
 
-from tests.integration.test_restored_database import has_status, pay, place, status
+from adapters.rabbitmq.topology import Topology
+from tests.brokers import count, removed
+from tests.integration.test_restored_database import cancel, has_status, pay, place, status
 from tests.servers import PostgresServer
 from tests.servers.process import make_folder, remove_folder
 from tests.service import Service, until
 
-PROGRAMS: Final = ("api", "worker")
+PROGRAMS: Final = ("api", "worker", "relay")
 # PostgreSQL refuses to run as root, and its files are its own.
 OWNER: Final = "nobody" if os.geteuid() == 0 else None
 BOUND: Final = 120
@@ -137,44 +140,76 @@ async def is_later(backup: BaseBackup | PgBackRest, moment: datetime) -> bool:
     return bool(await ask(backup, "SELECT clock_timestamp()") >= moment)
 
 
+@pytest.fixture
+async def service(
+    backup: BaseBackup | PgBackRest, tmp_path: Path, redis_url: str, amqp_url: str
+) -> AsyncIterator[Service]:
+    """On all three servers, of which one alone is set back."""
+    namespace = f"test-{token_hex(6)}"
+    urls = {"DATABASE_URL": backup.server.url, "REDIS_URL": redis_url, "AMQP_URL": amqp_url}
+    service = Service(folder=tmp_path, settings={**urls, "HOLDFAST_NAMESPACE": namespace})
+    async with removed(amqp_url, Topology(namespace)):
+        try:
+            yield service
+        finally:
+            await asyncio.to_thread(service.kill)
+
+
 async def test_a_database_that_is_set_back_to_a_moment_charges_nobody_twice(
-    backup: BaseBackup | PgBackRest, tmp_path: Path, client: aiohttp.ClientSession
+    backup: BaseBackup | PgBackRest, service: Service, client: aiohttp.ClientSession
 ) -> None:
-    service = Service(folder=tmp_path, settings={"DATABASE_URL": backup.server.url})
+    """And neither Redis nor the broker, which know of later times, outvote it."""
     in_thread: Callable[..., Any] = asyncio.to_thread
-    try:
-        await in_thread(service.run, "migrate")
-        product = await in_thread(service.add_product, stock=10)
-        await in_thread(service.start_all, PROGRAMS)
-        order = await place(client, service, product, key="to place")
-        await in_thread(backup.take)
-        taken = await ask(backup, "SELECT clock_timestamp()")
-        # pgBackRest knows when a backup ended to the second, and takes none that ended in the same one.
-        await until(partial(is_later, backup, taken + timedelta(seconds=1)), seconds=BOUND, what="a second has passed")
-        moment = await ask(backup, "SELECT clock_timestamp()")
-        lost = await place(client, service, product, key="to place more")
-        for each in (order, lost):
-            await pay(client, service, each)
-            await until(partial(has_status, client, service, each, "PAID"), seconds=BOUND, what="it is paid")
-        await in_thread(service.stop)
-        # What is not archived yet is so by the time the server has stopped.
-        await in_thread(backup.server.stop)
-        await in_thread(backup.restore, moment.astimezone(UTC))
-        await in_thread(backup.server.start)
-        await until(partial(is_promoted, backup), seconds=BOUND, what="the server is set back")
+    topology = Topology(service.settings["HOLDFAST_NAMESPACE"])
+    requests = partial(count, service.settings["AMQP_URL"], topology.queue("payments"))
 
-        exit_status, refused = await in_thread(service.try_to_run, "worker")
+    async def there_are_requests(number: int) -> bool:
+        return await requests() == number
+
+    await in_thread(service.run, "migrate")
+    product = await in_thread(service.add_product, stock=10)
+    await in_thread(service.start_all, PROGRAMS)
+    order = await place(client, service, product, key="to place")
+    cancelled, asked = await place(client, service, product), await place(client, service, product)
+    await in_thread(backup.take)
+    taken = await ask(backup, "SELECT clock_timestamp()")
+    # pgBackRest knows when a backup ended to the second, and takes none that ended in the same one.
+    await until(partial(is_later, backup, taken + timedelta(seconds=1)), seconds=BOUND, what="a second has passed")
+    moment = await ask(backup, "SELECT clock_timestamp()")
+    lost = await place(client, service, product, key="to place more")
+    for each in (order, lost):
+        await pay(client, service, each)
+        await until(partial(has_status, client, service, each, "PAID"), seconds=BOUND, what="it is paid")
+    await cancel(client, service, cancelled)
+    await in_thread(service.processes["worker"].stop)
+    await pay(client, service, asked)
+    await until(partial(there_are_requests, 1), seconds=BOUND, what="the broker has the request for a payment")
+    await in_thread(service.stop)
+    # What is not archived yet is so by the time the server has stopped.
+    await in_thread(backup.server.stop)
+    await in_thread(backup.restore, moment.astimezone(UTC))
+    await in_thread(backup.server.start)
+    await until(partial(is_promoted, backup), seconds=BOUND, what="the server is set back")
+    # As if that moment were an hour ago. What was lost of the last 10 s alone is not told from a failover.
+    await ask(backup, "UPDATE heartbeats SET seen_at = seen_at - interval '1 hour'")
+
+    for program in PROGRAMS:
+        exit_status, refused = await in_thread(service.try_to_run, program)
         assert (exit_status, "holdfast restored --since TIME" in refused) == (1, True), refused
-        told = await in_thread(service.run, "restored", "--since", moment.astimezone(UTC).isoformat())
-        assert "it is PAID again" in told
-        assert "1 charges recorded again, 1 left" in told
+    told = await in_thread(service.run, "restored", "--since", moment.astimezone(UTC).isoformat())
+    assert "it is PAID again" in told
+    assert "1 charges recorded again, 1 left" in told
 
-        await in_thread(service.start_all, PROGRAMS)
-        assert await status(client, service, order) == "PAID"
-        assert await place(client, service, product, key="to place more") == lost
-        await pay(client, service, lost)
-        await until(partial(has_status, client, service, lost, "PAID"), seconds=BOUND, what="it is paid")
-        assert await service.findings() == []
-        assert len(await service.charges()) == 2
-    finally:
-        await in_thread(service.kill)
+    await in_thread(service.start_all, PROGRAMS)
+    await until(
+        partial(there_are_requests, 0), seconds=BOUND, what="the worker has the request of the time that is lost"
+    )
+    found = [await status(client, service, each) for each in (order, lost, cancelled, asked)]
+    assert found == ["PAID", 404, "PENDING", "PENDING"]
+    assert len(await service.charges()) == 2
+    assert await place(client, service, product, key="to place more") == lost
+    for each in (lost, asked):
+        await pay(client, service, each)
+        await until(partial(has_status, client, service, each, "PAID"), seconds=BOUND, what="it is paid")
+    assert await service.findings() == []
+    assert len(await service.charges()) == 3

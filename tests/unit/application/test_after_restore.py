@@ -4,6 +4,7 @@ from copy import deepcopy
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from attrs import fields
 
 from adapters.memory.store import MemoryStore
@@ -65,6 +66,29 @@ async def test_attempts_that_were_declined_are_made_again_up_to_the_one_that_was
 
     assert await compared(shop) == [(order.id, OrderStatus.PAID)]
 
+    assert (await shop.now(order)).payment_id == paid.payment_id
+    assert shop.provider.taken == order.total.minor
+
+
+@pytest.mark.parametrize(("declined", "is_found"), [(15, True), (16, False)])
+async def test_after_more_attempts_than_are_looked_for_a_charge_is_left_and_made_no_second_time(
+    shop: Shop, declined: int, *, is_found: bool
+) -> None:
+    order = await shop.order((await shop.sells(), 1))
+    backup = backup_of(shop)
+    shop.provider.declines = True
+    for _ in range(declined):
+        await pay(shop, order)
+    shop.provider.declines = False
+    paid = await pay(shop, order)
+    assert paid.status is OrderStatus.PAID
+    restore(shop, backup)
+
+    assert await compared(shop) == [(order.id, OrderStatus.PAID) if is_found else (None, None)]
+
+    # Its customer tries again, until it is paid.
+    while (await shop.now(order)).status is not OrderStatus.PAID:
+        await pay(shop, order)
     assert (await shop.now(order)).payment_id == paid.payment_id
     assert shop.provider.taken == order.total.minor
 
