@@ -17,6 +17,7 @@ from msgspec.structs import fields
 
 from adapters.codecs.event_shapes import (
     EVENT_SHAPES,
+    AnsweredShape,
     ChangeRefusedShape,
     DetailsChangedShape,
     FailedShape,
@@ -184,6 +185,7 @@ _DATA_OF_SHAPES: Final[Mapping[type, Any]] = {
     DetailsChangedShape: DetailsData,
     ChangeRefusedShape: RefusedData,
     MoneyMovedShape: AmountData,
+    AnsweredShape: AmountData,
     FailedShape: FailedData,
     HappenedShape: NoData,
 }

@@ -217,7 +217,38 @@ class MoneyMovedShape(Struct, kw_only=True):
         return event
 
 
+class AnsweredShape(MoneyMovedShape, kw_only=True):
+    """Of events that record what the payment provider has answered."""
+
+    asked_at: datetime | UnsetType = UNSET
+
+    @classmethod
+    def of(cls, event: Any, /) -> Self:
+        return cls(
+            amount=MoneyShape.of(event.amount),
+            asked_at=event.asked_at or UNSET,
+            at=event.at,
+            order_id=event.order_id,
+            payment_id=event.payment_id,
+            request_id=event.request_id or UNSET,
+            sequence=event.sequence,
+        )
+
+    def restored(self, kind: Any, /) -> Event:
+        event: Event = kind(
+            order_id=self.order_id,
+            sequence=self.sequence,
+            at=self.at,
+            request_id=self.request_id or None,
+            payment_id=self.payment_id,
+            amount=self.amount.restored(),
+            asked_at=self.asked_at or None,
+        )
+        return event
+
+
 class FailedShape(Struct, kw_only=True):
+    asked_at: datetime | UnsetType = UNSET
     at: datetime
     order_id: UUID
     out_of_stock: Sequence[int] = ()
@@ -229,6 +260,7 @@ class FailedShape(Struct, kw_only=True):
     @classmethod
     def of(cls, event: OrderFailed, /) -> Self:
         return cls(
+            asked_at=event.asked_at or UNSET,
             at=event.at,
             order_id=event.order_id,
             out_of_stock=event.out_of_stock,
@@ -247,6 +279,7 @@ class FailedShape(Struct, kw_only=True):
             payment_id=PaymentId(self.payment_id),
             reason=self.reason,
             out_of_stock=tuple(ProductId(id_) for id_ in self.out_of_stock),
+            asked_at=self.asked_at or None,
         )
 
 
@@ -280,10 +313,10 @@ _WITH_DATA: Final[Mapping[type[Event], type[EventShape]]] = {
     events.OrderDetailsChanged: DetailsChangedShape,
     events.OrderChangeRefused: ChangeRefusedShape,
     events.PaymentRequested: MoneyMovedShape,
-    events.OrderPaid: MoneyMovedShape,
+    events.OrderPaid: AnsweredShape,
     events.OrderFailed: FailedShape,
     events.RefundRequested: MoneyMovedShape,
-    events.OrderRefunded: MoneyMovedShape,
+    events.OrderRefunded: AnsweredShape,
 }
 EVENT_SHAPES: Final[Mapping[type[Event], type[EventShape]]] = {
     kind: _WITH_DATA.get(kind, HappenedShape) for kind in events.EVENT_TYPES

@@ -1,6 +1,7 @@
 """What the use cases of several capabilities share."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
 from typing import Any
 
 from attrs import field, frozen
@@ -54,7 +55,7 @@ class Shared:
     get_order: Batched[OrderCall, Order]
     get_product: Batched[ProductId, Product]
     process_payment: ProviderPipeline[Answer]
-    refund_order: ProviderPipeline[None]
+    refund_order: ProviderPipeline[datetime]
     expire_orders: ExpireOrders
     # The changes of orders that may have to wait, by their names.
     changes: dict[str, Callable[[Sequence[Any]], Awaitable[Sequence[object]]]] = field(factory=dict)

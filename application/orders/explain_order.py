@@ -1,5 +1,6 @@
 from collections.abc import Sequence
 from datetime import datetime
+from enum import StrEnum
 from typing import Final
 
 from attrs import field, frozen
@@ -7,6 +8,7 @@ from attrs import field, frozen
 from application.intake.unrecorded import Unrecorded
 from application.messaging.republish import last_requests
 from application.orders.changing import known
+from application.orders.legs import Leg, legs_of, webhook_leg
 from application.orders.standing import NOT_RECORDED, Deadlines, Standing, held_up_by, needs_worker, standing_of
 from application.ports.outbox import Waits
 from application.ports.overview import Overview
@@ -14,7 +16,7 @@ from application.ports.persistence import Transaction, UnitOfWork
 from domain.dead_letter import DeadLetter
 from domain.ids import OrderId
 from domain.jobs.job import Job
-from domain.orders.events import Event, event_id
+from domain.orders.events import Event, OrderAccepted, event_id
 from domain.orders.order import Order
 from domain.webhooks.delivery import Delivery
 
@@ -24,12 +26,26 @@ _MOST_LETTERS: Final = 2000
 _MOST_DELIVERIES: Final = 200
 
 
+class StepKind(StrEnum):
+    """What a step is about: `what` is the type of an event, and a sentence of the others."""
+
+    EVENT = "event"
+    # That was asked for before the order was recorded.
+    CHANGE = "change"
+    WEBHOOK = "webhook"
+    DEAD_LETTER = "dead_letter"
+
+
 @frozen
 class Step:
-    """Something that has happened to an order, or was asked for and waits."""
+    """Something that has happened to an order, or was asked for and waits, and what its time went into."""
 
     at: datetime
+    kind: StepKind
     what: str
+    legs: Sequence[Leg] = ()
+    # Of a webhook.
+    delivery: Delivery | None = None
 
 
 @frozen(kw_only=True)
@@ -68,7 +84,7 @@ class ExplainOrder:
     async def _not_recorded(self, order: Order) -> Explained:
         async with self._unit_of_work.reading() as tx:
             changes = await tx.jobs.changes_of({order.id})
-        steps = [Step(order.created_at, "order.accepted"), *map(_asked, changes)]
+        steps = [Step(order.created_at, StepKind.EVENT, OrderAccepted.type), *map(_asked, changes)]
         return Explained(order=order, standing=NOT_RECORDED, steps=steps, beside=[*map(_waiting_change, changes)])
 
     async def _read(self, order_id: OrderId) -> Explained | None:
@@ -77,6 +93,7 @@ class ExplainOrder:
             if order is None:
                 return None
             history = await tx.events.of_orders({order_id})
+            in_feed = await tx.feed.given_at(order_id)
             waiting = await tx.outbox.waiting(order_id)
             changes = await tx.jobs.changes_of({order_id})
             request = last_requests(history).get(order_id)
@@ -89,9 +106,14 @@ class ExplainOrder:
         held_up = held_up_by(request, waits, letter) if is_asked_for else None
         silence = await self._overview.provider_silence() if is_asked_for and held_up is None else None
         standing = standing_of(order, self._deadlines, held_up=held_up, silence=silence)
-        steps = [*map(_happened, history), *map(_asked, changes), *(_sent(each) for each in sent if each.finished_at)]
+        steps = [
+            *(Step(event.at, StepKind.EVENT, event.type, legs) for event, legs in legs_of(history, in_feed)),
+            *map(_asked, changes),
+            *(_sent(each, in_feed.get(each.sequence)) for each in sent if each.finished_at),
+        ]
         if letter is not None:
-            steps += [Step(letter.message.first_at, f"dead letter {letter.id}: {letter.message.reason}")]
+            what = f"dead letter {letter.id}: {letter.message.reason}"
+            steps += [Step(letter.message.first_at, StepKind.DEAD_LETTER, what)]
         refused = sum(each is Waits.PUT_OFF for each in waiting.values())
         beside = [f"{refused} of its announcements wait: queues of others have refused them"] if refused else []
         return Explained(
@@ -119,14 +141,11 @@ class ExplainOrder:
         return None
 
 
-def _happened(event: Event) -> Step:
-    return Step(event.at, event.type)
-
-
-def _sent(delivery: Delivery) -> Step:
+def _sent(delivery: Delivery, in_feed: datetime | None) -> Step:
     why = f": {delivery.reason}" if delivery.reason else ""
     told = f"webhook {delivery.type} to endpoint {delivery.id.endpoint_id} is {delivery.status.value}{why}"
-    return Step(delivery.finished_at or delivery.at, told)
+    legs = webhook_leg(in_feed, delivery.finished_at)
+    return Step(delivery.finished_at or delivery.at, StepKind.WEBHOOK, told, legs, delivery)
 
 
 def _waiting_webhook(delivery: Delivery) -> str:
@@ -135,7 +154,7 @@ def _waiting_webhook(delivery: Delivery) -> str:
 
 
 def _asked(job: Job) -> Step:
-    return Step(job.created_at, f"the change '{job.arguments.get('change')}' was asked for")
+    return Step(job.created_at, StepKind.CHANGE, f"the change '{job.arguments.get('change')}' was asked for")
 
 
 def _waiting_change(job: Job) -> str:

@@ -1,4 +1,6 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple
 
 from attrs import field, frozen
 
@@ -13,8 +15,12 @@ from domain.orders.events import Event
 from domain.orders.order import Order
 from domain.orders.status import FailureReason
 
-# The provider's reference, or why it took no money.
-Answer = str | PaymentDeclined
+
+class Answer(NamedTuple):
+    """The provider's reference, or why it took no money; and when it was asked."""
+
+    said: str | PaymentDeclined
+    asked_at: datetime
 
 
 @frozen
@@ -70,10 +76,11 @@ class ProcessPayment:
         return reserved | {id_: UnknownOrder(f"there is no order {id_}") for id_ in ids if id_ not in orders}
 
     async def ask(self, order: Order) -> Answer:
+        asked_at = self._now()
         try:
-            return await self._provider.charge(order.payment, order.total)
+            return Answer(await self._provider.charge(order.payment, order.total), asked_at)
         except PaymentDeclined as declined:
-            return declined
+            return Answer(declined, asked_at)
 
     async def record(self, answered: Sequence[Answered[Answer]]) -> list[None]:
         # Keyed by payment, not by order: a late answer may be about an earlier, failed payment of an order whose new
@@ -86,19 +93,19 @@ class ProcessPayment:
             # Another worker may have got the same answer, and have recorded it. Then this one records nothing.
             open_ = [order for order in orders.values() if order.charge_is_due and order.payment in answers]
             payments = await tx.payments.get_many({order.payment for order in open_})
-            declined = [order for order in open_ if isinstance(answers[order.payment], PaymentDeclined)]
+            declined = [order for order in open_ if isinstance(answers[order.payment].said, PaymentDeclined)]
             products = await tx.products.get_many(
                 {line.product_id for order in declined for line in order.lines}, lock=True
             )
             for order in open_:
-                answer, at, request_id = answers[order.payment], self._now(), request_ids[order.payment]
-                if isinstance(answer, PaymentDeclined):
+                (said, asked_at), at, request_id = answers[order.payment], self._now(), request_ids[order.payment]
+                if isinstance(said, PaymentDeclined):
                     declined_for = FailureReason.PAYMENT_DECLINED
-                    events.append(order.fail(declined_for, products, at=at, request_id=request_id))
+                    events.append(order.fail(declined_for, products, at=at, asked_at=asked_at, request_id=request_id))
                     payments[order.payment].fail()
                 else:
-                    events.append(order.pay(at=at, request_id=request_id))
-                    payments[order.payment].charge(answer)
+                    events.append(order.pay(at=at, asked_at=asked_at, request_id=request_id))
+                    payments[order.payment].charge(said)
             await tx.orders.save_many(open_)
             await tx.products.save_many(list(products.values()))
             await tx.payments.save_many(list(payments.values()))

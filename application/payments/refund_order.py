@@ -1,4 +1,5 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime
 
 from attrs import field, frozen
 
@@ -36,20 +37,24 @@ class RefundOrder:
         self._nothing_due(len(orders) - len(due))
         return due | unknown
 
-    async def ask(self, order: Order) -> None:
+    async def ask(self, order: Order) -> datetime:
+        """Return when it was asked."""
+        asked_at = self._now()
         await self._provider.refund(order.payment, order.total)
+        return asked_at
 
-    async def record(self, answered: Sequence[Answered[None]]) -> list[None]:
-        request_ids = {each.order.id: each.request_id for each in answered}
+    async def record(self, answered: Sequence[Answered[datetime]]) -> list[None]:
+        given = {each.order.id: each for each in answered}
         events: list[Event] = []
         async with self._unit_of_work() as tx:
-            orders = await tx.orders.get_many(request_ids.keys(), lock=True)
+            orders = await tx.orders.get_many(given.keys(), lock=True)
             # Another worker may have given the same refund, and have recorded it. Then this one records nothing.
             due = [order for order in orders.values() if order.refund_is_due]
             payments = await tx.payments.get_many({order.payment for order in due})
             products = await tx.products.get_many({line.product_id for order in due for line in order.lines}, lock=True)
             for order in due:
-                events.append(order.refund(products, at=self._now(), request_id=request_ids[order.id]))
+                _, asked_at, request_id = given[order.id]
+                events.append(order.refund(products, at=self._now(), asked_at=asked_at, request_id=request_id))
                 payments[order.payment].refund()
             await tx.orders.save_many(due)
             await tx.products.save_many(list(products.values()))

@@ -1,7 +1,7 @@
 """The feed: all events of the shop in one order, each with its position."""
 
-from collections.abc import Collection
-from datetime import timedelta
+from collections.abc import Collection, Mapping
+from datetime import datetime, timedelta
 from typing import Final, NewType, Protocol
 
 from attrs import field, frozen
@@ -82,6 +82,9 @@ class Feed(Protocol):
 
     async def read(self, of: FeedRange, *, limit: int) -> list[FeedItem]:
         """The first events of a range, by position."""
+
+    async def given_at(self, order_id: OrderId) -> Mapping[int, datetime]:
+        """When each event of an order got its position, by its sequence, as far as the feed still has it."""
 
     async def count(self, of: FeedRange) -> int:
         """How many events of a range have these types. It has no other filter."""

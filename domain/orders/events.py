@@ -1,7 +1,8 @@
 """The events of orders. Each change of an order is one event, and the order's version is its sequence number.
 
 `request_id` is the id of the request that caused the event, if one did: no request lets an order expire, and events of
-earlier releases lack it.
+earlier releases lack it. `asked_at` is when the payment provider was asked whose answer the event records. Events of
+earlier releases lack it, too, and so does a payment that failed before anybody was asked.
 """
 
 from datetime import datetime
@@ -126,6 +127,7 @@ class OrderPaid(_OrderEvent):
     type: ClassVar[str] = "order.paid"
     payment_id: PaymentId
     amount: Money
+    asked_at: datetime | None = None
 
 
 @frozen(kw_only=True)
@@ -139,6 +141,7 @@ class OrderFailed(_OrderEvent):
     payment_id: PaymentId
     reason: str
     out_of_stock: tuple[ProductId, ...] = ()
+    asked_at: datetime | None = None
 
 
 @frozen(kw_only=True)
@@ -178,6 +181,7 @@ class OrderRefunded(_OrderEvent):
     type: ClassVar[str] = "order.refunded"
     payment_id: PaymentId
     amount: Money
+    asked_at: datetime | None = None
 
 
 @frozen(kw_only=True)

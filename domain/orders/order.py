@@ -184,7 +184,7 @@ class Order:
         self.holds_stock = True
         return StockReserved(order_id=self.id, sequence=self._change(at), at=at, request_id=request_id)
 
-    def pay(self, *, at: datetime, request_id: str | None = None) -> OrderPaid:
+    def pay(self, *, at: datetime, asked_at: datetime | None = None, request_id: str | None = None) -> OrderPaid:
         """Raise `IllegalTransition` when the order doesn't hold its stock."""
         self._expect(OrderStatus.PAID)
         if not self.holds_stock:
@@ -198,9 +198,10 @@ class Order:
             request_id=request_id,
             payment_id=self.payment,
             amount=self.total,
+            asked_at=asked_at,
         )
 
-    def fail(
+    def fail(  # noqa: PLR0913 - all that is known of a failure
         self,
         reason: FailureReason,
         products: Mapping[ProductId, Product],
@@ -208,6 +209,7 @@ class Order:
         at: datetime,
         request_id: str | None = None,
         out_of_stock: Sequence[ProductId] = (),
+        asked_at: datetime | None = None,
     ) -> OrderFailed:
         """Record that the payment failed, and return the stock that the order holds."""
         self._become(OrderStatus.FAILED)
@@ -222,6 +224,7 @@ class Order:
             payment_id=self.payment,
             reason=reason,
             out_of_stock=self.out_of_stock,
+            asked_at=asked_at,
         )
 
     def cancel(self, *, at: datetime, request_id: str | None = None) -> OrderCancelled:
@@ -255,7 +258,12 @@ class Order:
         )
 
     def refund(
-        self, products: Mapping[ProductId, Product], *, at: datetime, request_id: str | None = None
+        self,
+        products: Mapping[ProductId, Product],
+        *,
+        at: datetime,
+        asked_at: datetime | None = None,
+        request_id: str | None = None,
     ) -> OrderRefunded:
         """Record that the money was given back, and return the stock that the order holds."""
         self._become(OrderStatus.REFUNDED)
@@ -268,6 +276,7 @@ class Order:
             request_id=request_id,
             payment_id=self.payment,
             amount=self.total,
+            asked_at=asked_at,
         )
 
     def change_details(

@@ -1,6 +1,7 @@
 """`holdfast why`: where an order stands, what it waits for, and how it came there."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
@@ -8,6 +9,7 @@ from uuid import UUID
 from cyclopts import Parameter
 
 from application.access.principal import SYSTEM
+from application.orders.legs import IN_WORDS
 from application.orders.standing import WaitsFor
 from domain.ids import OrderId
 from entrypoints.cli.common import Data, command_settings, say, tell, with_engine, with_use_cases
@@ -51,7 +53,9 @@ def _print(explained: "Explained") -> None:
     tell()
     tell(_LINE.format("UTC", "AFTER", "STEP"))
     for step, after in zip(explained.steps, _spans(explained.steps), strict=True):
-        tell(_LINE.format(f"{step.at:%Y-%m-%d %H:%M:%S}", after, step.what[:_WIDEST]))
+        legs = ", ".join(f"{IN_WORDS[leg.name]} {_span(leg.took)}" for leg in step.legs)
+        what = step.what[:_WIDEST] + (f" ({legs})" if legs else "")
+        tell(_LINE.format(f"{step.at:%Y-%m-%d %H:%M:%S}", after, what))
 
 
 _LINE = "{:19}  {:>10}  {}"
@@ -59,5 +63,9 @@ _LINE = "{:19}  {:>10}  {}"
 
 def _spans(steps: "Sequence[Step]") -> list[str]:
     """The time from each step to the next; none before the first."""
-    seconds = [(later.at - earlier.at).total_seconds() for earlier, later in pairwise(steps)]
-    return ["", *(f"{span:.3f} s" if span < _MINUTE else f"{span / _MINUTE:.1f} min" for span in seconds)]
+    return ["", *(_span(later.at - earlier.at) for earlier, later in pairwise(steps))]
+
+
+def _span(span: timedelta) -> str:
+    seconds = span.total_seconds()
+    return f"{seconds:.3f} s" if seconds < _MINUTE else f"{seconds / _MINUTE:.1f} min"

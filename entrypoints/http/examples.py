@@ -10,6 +10,8 @@ from msgspec.structs import replace
 
 from adapters.codecs.feed_items import FeedItemBody
 from application.access.scopes import Role, Scope
+from application.orders.explain_order import StepKind
+from application.orders.legs import LegName
 from application.orders.standing import WaitsFor
 from domain.jobs.job import JobStatus
 from domain.orders.events import OrderPlaced
@@ -60,7 +62,7 @@ from entrypoints.http.bodies.products import (
     ProductsBody,
 )
 from entrypoints.http.bodies.reconciliations import ReconciliationBody, ReconciliationsBody
-from entrypoints.http.bodies.timeline import StepBody, TimelineBody
+from entrypoints.http.bodies.timeline import LegBody, StepBody, TimelineBody
 from entrypoints.http.bodies.webhooks import (
     AttemptBody,
     ChangeEndpointBody,
@@ -216,7 +218,7 @@ TIMELINE: Final = TimelineBody(
     WaitsFor.CUSTOMER,
     "nobody has asked for its payment",
     "it is paid for or cancelled, or it expires when its time to pay, 30 min, is over",
-    [StepBody(_AT, OrderPlaced.type, 0.0)],
+    [StepBody(_AT, OrderPlaced.type, 0.0, StepKind.EVENT, [LegBody(LegName.FEED, 0.009)])],
     [],
 )
 FEED: Final = FeedBody([FeedItemBody(1, ORDER.order_id, _PLACED.sequence, _PLACED.type, _AT, _PLACED.data)], 1)

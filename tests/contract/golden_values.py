@@ -42,6 +42,7 @@ ORDER_ID: Final = OrderId(UUID("019b0c2e-7a00-7123-8456-0123456789ab"))
 PAYMENT_ID: Final = PaymentId(UUID("019b0c2e-7b00-7fed-9cba-ba9876543210"))
 AT: Final = datetime(2026, 11, 29, 4, 30, 15, 123456, tzinfo=UTC)
 LATER: Final = datetime(2026, 11, 29, 5, tzinfo=UTC)
+ASKED_AT: Final = datetime(2026, 11, 29, 4, 30, 14, 500000, tzinfo=UTC)
 USER_ID: Final = UserId(9_007_199_254_740_993)
 USER_NAME: Final = UserName("auth0|Zoë")
 TOTAL: Final = Money(29_97, "EUR")
@@ -149,6 +150,12 @@ EVENTS: dict[str, Event] = {
 EVENTS |= {
     f"{event.type}-of-request.4.json": evolve(event, request_id="web-7_Zoe")
     for event in {event.type: event for event in EVENTS.values()}.values()
+}
+
+# Those that record an answer of the payment provider tell when it was asked.
+EVENTS |= {
+    f"{name}-asked.5.json": evolve(EVENTS[f"{name}.{number}.json"], asked_at=ASKED_AT)
+    for name, number in (("order.paid", 1), ("order.failed", 2), ("order.refunded", 1))
 }
 
 PLACED: Final = Order(id=ORDER_ID, user_id=USER_ID, lines=LINES, total=TOTAL, version=1, created_at=AT, updated_at=AT)

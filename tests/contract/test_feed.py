@@ -1,9 +1,9 @@
 """The feed: in memory, and on every database."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from uuid import UUID
 
@@ -245,3 +245,25 @@ async def follow(shop: UnitOfWork, count: int) -> list[FeedItem]:
         seen += await read(shop, after=seen[-1].position if seen else 0, limit=7)
         await asyncio.sleep(0)
     return seen
+
+
+async def test_when_an_event_got_its_position_is_told_as_long_as_the_feed_has_it(shop: UnitOfWork) -> None:
+    first = OrderId(UUID(int=1))
+
+    async def given_at() -> Mapping[int, datetime]:
+        async with shop.reading() as tx:
+            return await tx.feed.given_at(first)
+
+    await add_orders(shop, 1, 2)
+    assert await given_at() == {}
+    await give(shop)
+    await add(shop, cancelled(1, 2))
+    before = await given_at()
+    assert before.keys() == {1}
+    await give(shop)
+    after = await given_at()
+    assert after.keys() == {1, 2}
+    assert after[1] == before[1] <= after[2]
+    async with shop() as tx:
+        await tx.feed.prune(older_than=timedelta(seconds=-5), limit=2)
+    assert (await given_at()).keys() == {2}

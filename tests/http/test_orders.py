@@ -120,6 +120,11 @@ async def test_a_timeline_says_whose_turn_it_is_and_how_it_came_to_that(shop: Sh
         ("order.placed", 0),
         ("order.payment_requested", 90),
     ]
+    [placed_step, _] = timeline.body["steps"]
+    assert (placed_step["kind"], placed_step["legs"], placed_step["delivery_id"]) == ("event", [], None)
+    await shop.use_cases.give_positions()
+    [placed_step, _] = (await browser.get(f"{path}/timeline")).body["steps"]
+    assert placed_step["legs"] == [{"name": "feed", "seconds": 90}]
     assert (await browser.get(f"{UNKNOWN_ADDRESS}/timeline")).status == 404
 
 

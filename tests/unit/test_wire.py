@@ -28,7 +28,7 @@ from domain.orders.events import (
     RefundRequested,
     StockReserved,
 )
-from tests.unit.builders import NOW, PAYMENT, a_line, an_order, euros
+from tests.unit.builders import LATER, NOW, PAYMENT, a_line, an_order, euros
 
 _ORDER_ID = OrderId(an_order().id)
 _DETAILS = OrderDetails(external_id="a", shipping_address=Address(city="Graz"), metadata={"a": "b"})
@@ -57,9 +57,23 @@ EVENTS: list[Event] = [
     ),
     PaymentRequested(order_id=_ORDER_ID, sequence=2, at=NOW, request_id=_REQUEST, payment_id=PAYMENT, amount=euros(0)),
     StockReserved(order_id=_ORDER_ID, sequence=3, at=NOW.replace(microsecond=1), request_id=_REQUEST),
-    OrderPaid(order_id=_ORDER_ID, sequence=4, at=NOW, request_id=_REQUEST, payment_id=PAYMENT, amount=euros(2500)),
+    OrderPaid(
+        order_id=_ORDER_ID,
+        sequence=4,
+        at=LATER,
+        request_id=_REQUEST,
+        payment_id=PAYMENT,
+        amount=euros(2500),
+        asked_at=NOW,
+    ),
     OrderFailed(
-        order_id=_ORDER_ID, sequence=5, at=NOW, request_id=_REQUEST, payment_id=PAYMENT, reason="payment_declined"
+        order_id=_ORDER_ID,
+        sequence=5,
+        at=LATER,
+        request_id=_REQUEST,
+        payment_id=PAYMENT,
+        reason="payment_declined",
+        asked_at=NOW,
     ),
     OrderCancelled(order_id=_ORDER_ID, sequence=6, at=NOW, request_id=_REQUEST),
     OrderExpired(order_id=_ORDER_ID, sequence=7, at=NOW, request_id=_REQUEST),
@@ -67,7 +81,15 @@ EVENTS: list[Event] = [
     RefundRequested(
         order_id=_ORDER_ID, sequence=9, at=NOW, request_id=_REQUEST, payment_id=PAYMENT, amount=euros(2500)
     ),
-    OrderRefunded(order_id=_ORDER_ID, sequence=10, at=NOW, request_id=_REQUEST, payment_id=PAYMENT, amount=euros(2500)),
+    OrderRefunded(
+        order_id=_ORDER_ID,
+        sequence=10,
+        at=LATER,
+        request_id=_REQUEST,
+        payment_id=PAYMENT,
+        amount=euros(2500),
+        asked_at=NOW,
+    ),
     OrderDeleted(order_id=_ORDER_ID, sequence=2**31 - 1, at=NOW, request_id=_REQUEST),
     OrderDetailsChanged(order_id=_ORDER_ID, sequence=9, at=NOW, request_id=_REQUEST, details=_DETAILS),
     OrderChangeRefused(

@@ -1,4 +1,4 @@
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from attrs import frozen
@@ -6,6 +6,7 @@ from attrs import frozen
 from adapters.memory.repositories.outbox import release_lease, take_lease
 from adapters.memory.store import Changes
 from application.ports.feed import FeedBounds, FeedItem, FeedRange, Position
+from domain.ids import OrderId
 
 _FEED: Final = "feed"
 
@@ -40,6 +41,10 @@ class MemoryFeed:
                 item = FeedItem(Position(number), event, store.orders[event.order_id].user_id)
                 items += [item] if of.only.wants(item) else []
         return items
+
+    async def given_at(self, order_id: OrderId) -> dict[int, datetime]:
+        found = self._changes.store.feed.values()
+        return {id_.sequence: at for id_, at in found if id_.order_id == order_id}
 
     async def count(self, of: FeedRange) -> int:
         return len(await self.read(of, limit=of.until))

@@ -1,5 +1,5 @@
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cache
 from operator import attrgetter, itemgetter
 from typing import Any, Final
@@ -21,6 +21,7 @@ from adapters.sql.tables.orders import orders
 from adapters.sql.tables.shop import leases
 from application.errors import Aborted
 from application.ports.feed import FeedBounds, FeedItem, FeedRange, Position
+from domain.ids import OrderId
 
 _WAITING_IF_HELD: Final = if_held(FEED_LEASE, OLDEST)
 
@@ -97,6 +98,9 @@ _NUMBER: Final = (
     .select_from(feed)
     .where(feed.c.position > bindparam("after"), feed.c.position <= bindparam("until"), among(feed.c.type, "types"))
 )
+_GIVEN_AT: Final = select(feed.c.sequence, feed.c.given_at).where(
+    feed.c.order_id == bindparam("order_id", type_=feed.c.order_id.type)
+)
 
 
 def _item(row: Row[Any]) -> FeedItem:
@@ -162,6 +166,10 @@ class SqlFeed:
         )
         rows = await self._block.fetch(statement, {"after": of.after, "until": of.until, "limit": limit, **given})
         return [checked("an event of order", row.order_id, _item, row) for row in rows]
+
+    async def given_at(self, order_id: OrderId) -> dict[int, datetime]:
+        rows = await self._block.fetch(_GIVEN_AT, {"order_id": order_id})
+        return {row.sequence: row.given_at for row in rows}
 
     async def count(self, of: FeedRange) -> int:
         types = sorted(of.only.types or ())

@@ -137,11 +137,30 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Something that has happened to an order, and the seconds since the step before."""
+    """Something that has happened to an order, and the seconds since the step before.
+
+    `legs` says what its time went into, in seconds by name: `queue`, `worker`, `provider`, `feed` or `webhook`. Each
+    has a beginning of its own. An earlier release of Holdfast tells none.
+    """
 
     time: datetime
     what: str
     seconds: float
+    # `event`, `change`, `webhook` or `dead_letter`.
+    kind: str = "event"
+    legs: Mapping[str, float] = field(default_factory=dict)
+    delivery_id: str | None = None
+
+    @classmethod
+    def of(cls, body: Mapping[str, Any]) -> Self:
+        return cls(
+            time=datetime.fromisoformat(body["time"]),
+            what=body["what"],
+            seconds=body["seconds"],
+            kind=body.get("kind", "event"),
+            legs={leg["name"]: leg["seconds"] for leg in body.get("legs", ())},
+            delivery_id=body.get("delivery_id"),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +187,7 @@ class Timeline:
             waits_for=body["waits_for"],
             because=body["because"],
             next=body["next"],
-            steps=[Step(datetime.fromisoformat(each["time"]), each["what"], each["seconds"]) for each in body["steps"]],
+            steps=[Step.of(each) for each in body["steps"]],
             beside=list(body["beside"]),
         )
 

@@ -1,13 +1,21 @@
 """The JSON of an order's way: what has happened to it, and what it waits for."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from msgspec import Struct
 
-from application.orders.explain_order import Explained
+from application.orders.explain_order import Explained, Step, StepKind
+from application.orders.legs import LegName
 from application.orders.standing import WaitsFor
 from domain.orders.status import OrderStatus
+
+
+class LegBody(Struct, frozen=True):
+    """A stretch of the way, which has a beginning of its own."""
+
+    name: LegName
+    seconds: float
 
 
 class StepBody(Struct, frozen=True):
@@ -15,6 +23,25 @@ class StepBody(Struct, frozen=True):
     what: str
     # Since the step before. Below zero, if a clock was set.
     seconds: float
+    kind: StepKind
+    legs: list[LegBody]
+    # Of a webhook.
+    delivery_id: str | None = None
+
+    @classmethod
+    def of(cls, step: Step, before: Step) -> "StepBody":
+        return cls(
+            step.at,
+            step.what,
+            _seconds(step.at - before.at),
+            step.kind,
+            [LegBody(leg.name, _seconds(leg.took)) for leg in step.legs],
+            None if step.delivery is None else str(step.delivery.id),
+        )
+
+
+def _seconds(span: timedelta) -> float:
+    return round(span.total_seconds(), 6)
 
 
 class TimelineBody(Struct, frozen=True):
@@ -40,9 +67,6 @@ class TimelineBody(Struct, frozen=True):
             standing.waits_for,
             standing.because,
             standing.next,
-            [
-                StepBody(step.at, step.what, round((step.at - before.at).total_seconds(), 6))
-                for before, step in zip([*steps[:1], *steps], steps, strict=False)
-            ],
+            [StepBody.of(step, before) for before, step in zip([*steps[:1], *steps], steps, strict=False)],
             list(explained.beside),
         )

@@ -1,6 +1,5 @@
 """One order: where it stands and why, how it came there, and what can be done about it."""
 
-import re
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from itertools import pairwise
@@ -13,6 +12,7 @@ from application.access.scopes import Scope
 from application.execution.conditional import OnlyIf
 from application.intake.unrecorded import NotYetRecorded
 from application.orders.explain_order import Step
+from application.orders.legs import IN_WORDS
 from application.orders.standing import WaitsFor
 from application.ports.webhook_store import DeliveryFilter
 from domain.ids import OrderId
@@ -48,8 +48,6 @@ _WORDS: Final = {
     "order.change_refused": "Change refused",
     "order.deleted": "Deleted",
 }
-# What came of a webhook, as `ExplainOrder` tells it.
-_SENT: Final = re.compile(r"webhook (\S+) to endpoint \S+ is (\w+)(.*)")
 
 
 @frozen
@@ -146,6 +144,7 @@ class _Screen:
             # The first one is the repair, where the order waits for somebody.
             acts=acts,
             letter=explained.letter_id,
+            leg_in_words=IN_WORDS,
             total_time=explained.steps[-1].at - explained.steps[0].at if explained.steps else None,
         )
 
@@ -210,12 +209,13 @@ def _legs(steps: Sequence[Step]) -> list[_Leg]:
     legs = []
     for step, span in zip(steps, [None, *spans], strict=False):
         share = 0 if span is None else span.total_seconds() / longest
-        legs.append(_Leg(step, _title(step.what), span, max(1, round(_HEAVIEST * share))))
+        legs.append(_Leg(step, _title(step), span, max(1, round(_HEAVIEST * share))))
     return legs
 
 
-def _title(what: str) -> str:
-    if sent := _SENT.fullmatch(what):
-        # Which receiver it was, stands beside the order.
-        return f"Webhook {sent[1]} {sent[2].lower()}{sent[3].replace('_', ' ')}"
-    return _WORDS.get(what, what)
+def _title(step: Step) -> str:
+    if (sent := step.delivery) is None:
+        return _WORDS.get(step.what, step.what)
+    # Which receiver it was, stands beside the order.
+    why = f": {sent.reason.value.replace('_', ' ')}" if sent.reason else ""
+    return f"Webhook {sent.type} {sent.status.value.lower()}{why}"
