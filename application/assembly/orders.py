@@ -27,7 +27,7 @@ from application.orders.explain_order import Explained, ExplainOrder
 from application.orders.find_by_id_part import FindByIdPart, FoundByIdPart
 from application.orders.get_history import GetHistory
 from application.orders.list_orders import ListOrders, ReadOrders
-from application.orders.list_stuck import ListStuckOrders
+from application.orders.list_waiting import ListWaitingOrders
 from application.orders.queued_changes import (
     CANCEL,
     CHANGE_DETAILS,
@@ -73,7 +73,7 @@ class OrderUseCases:
     request_refund: ChangeOrder
     refresh_prices: RefreshPrices
     expire_orders: ExpireOrders
-    list_stuck_orders: Guarded[..., Sequence[tuple[WaitingPlace, Order | BrokenOrder]]]
+    list_waiting_orders: Guarded[..., Sequence[tuple[WaitingPlace, Order | BrokenOrder]]]
     republish_request: Callable[[Principal, OrderCall], Awaitable[Order]]
 
 
@@ -105,8 +105,8 @@ def order_use_cases(shared: Shared) -> OrderUseCases:
         request_refund=shared.changing(Scope.REFUNDS_WRITE, REFUND, RequestRefund(uow, now)),
         refresh_prices=RefreshPrices(uow, shared.ports.price_list),
         expire_orders=shared.expire_orders,
-        list_stuck_orders=Guarded(
-            Scope.ORDERS_READ, ListStuckOrders(uow, now, shared.limits.stuck_after), by_shop=True
+        list_waiting_orders=Guarded(
+            Scope.ORDERS_READ, ListWaitingOrders(uow, now, shared.limits.stuck_after), by_shop=True
         ),
         republish_request=Guarded(Scope.ORDERS_WRITE, RepublishRequest(uow, unrecorded, now), by_shop=True),
     )

@@ -114,9 +114,9 @@ class Cursors:
     def of_orders(self, wanted: OrderFilter) -> ListCursors[OrderId]:
         return ListCursors(self._secret, _orders(wanted), _ORDER_IDS)
 
-    def of_stuck_orders(self) -> ListCursors[WaitingPlace]:
+    def of_waiting_orders(self, *, stuck: bool) -> ListCursors[WaitingPlace]:
         # Another name than that of the cursors that had the id alone.
-        return ListCursors(self._secret, "stuck orders by time", _WAITING_PLACES)
+        return ListCursors(self._secret, "stuck orders by time" if stuck else "waiting orders", _WAITING_PLACES)
 
     def of_products(self, *, active: bool | None = True) -> ListCursors[ProductId]:
         return ListCursors(self._secret, _products(active=active), _PRODUCT_IDS)

@@ -15,7 +15,7 @@ from quart import Quart, Request
 from quart.testing import QuartClient
 
 from adapters.codecs.events import encode
-from application.access.principal import Principal, Unauthenticated
+from application.access.principal import SYSTEM, Principal, Unauthenticated
 from application.access.scopes import CUSTOMER_SCOPES, ROLES, Role, Scope
 from application.assembly import assemble
 from application.assembly.limits import Limits
@@ -38,7 +38,7 @@ from tests.http.browser import app_over
 from tests.http.test_jobs import work
 from tests.unit.builders import NOW
 from tests.unit.shop import Shop, a_request
-from tests.unit.webhooks import Webhooks
+from tests.unit.webhooks import BROKEN, URL, Webhooks
 
 TEMPLATES = Path(entrance.__file__).parent / "templates"
 NOWHERE = "01890a5d-ac96-774b-bcce-b302099a8057"
@@ -759,3 +759,36 @@ async def test_a_dead_letter_is_found_by_its_number_or_by_its_order(shop: Shop, 
     for little in ("abc", str(event.order_id)[-12:]):
         told = await text_of(visitor, f"/console/dead-letters?q={little}")
         assert "Write the number of a dead letter, or of its order: write at least the first 8 characters" in told
+
+
+async def test_the_number_of_orders_that_wait_for_the_worker_leads_to_them(shop: Shop, visitor: Visitor) -> None:
+    pen = await shop.sells(stock=9)
+    placed, (charged, _) = await shop.order((pen, 1)), await shop.payment_requested((pen, 1))
+    refunded = await shop.paid((pen, 1))
+    await shop.refund_requested(refunded)
+    shop.clock.forward(timedelta(seconds=1))
+    await visitor.sign_in("read")
+    now = await text_of(visitor, "/console/now")
+    [href] = re.findall(r'id="to-waiting-for-the-worker" href="([^"]+)"', now)
+    found = await text_of(visitor, href)
+    assert {each.id: str(each.id) in found for each in (placed, charged, refunded)} == {
+        placed.id: False,
+        charged.id: True,
+        refunded.id: True,
+    }
+
+
+async def test_a_page_of_an_order_names_its_legs_and_its_webhooks_by_what_came_of_them() -> None:
+    webhooks = Webhooks()
+    webhooks.answers[URL] = lambda _: BROKEN
+    id_ = await webhooks.add()
+    [order] = await webhooks.orders()
+    await webhooks.send()
+    await webhooks.shop.use_cases.delete_endpoint(SYSTEM, id_)
+    visitor = Visitor(app_for(webhooks.shop))
+    await visitor.sign_in("read")
+    html = await text_of(visitor, f"/console/orders/{order.id}")
+    legs = re.findall(r'class="muted legs">([^<]+)<', html)
+    assert legs[:2] == ["into the feed 0 ms", "into the feed 0 ms"]
+    assert "worker 0 ms, payment provider 0 ms, into the feed 0 ms" in legs
+    assert 'class="what">Webhook order.placed skipped: endpoint deleted<' in html

@@ -22,7 +22,7 @@ def chosen_orders(ids: Sequence[str], q: str, now: datetime) -> ChosenOrders:
     if wanted.order_id is not None:
         return ChosenOrders(ids=(wanted.order_id,))
     if not wanted.is_a_filter or not wanted.as_export():
-        raise InvalidSearch("choose some orders, or search for them by something else than stuck: and id:")
+        raise InvalidSearch("choose some orders, or search for them by something else than stuck:, waiting: and id:")
     return ChosenOrders(only=as_filter(wanted))
 
 

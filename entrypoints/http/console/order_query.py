@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, Literal
 from uuid import UUID
 
 from attrs import evolve, frozen
@@ -45,13 +45,13 @@ class InvalidSearch(InvalidRequest):
 
 @frozen
 class OrderQuery:
-    """The orders that are searched for. With `stuck`, those alone that have waited for the worker for too long.
+    """The orders that are searched for. With `waits`, those alone that wait for the worker, or have for too long.
 
     `part` is a part of their id. With `instead`, the word may be something else, which is looked for first.
     """
 
     wanted: OrderFilter
-    stuck: bool = False
+    waits: Literal["waiting", "stuck"] | None = None
     part: IdPart | None = None
     instead: bool = False
 
@@ -62,14 +62,14 @@ class OrderQuery:
 
     @property
     def is_a_filter(self) -> bool:
-        """Whether the API could tell the same orders: not with `stuck:`, nor with `id:`."""
-        return not self.stuck and self.wanted.order_id is None and (self.part is None or self.instead)
+        """Whether the API could tell the same orders: not with `stuck:` or `waiting:`, nor with `id:`."""
+        return not self.waits and self.wanted.order_id is None and (self.part is None or self.instead)
 
     @property
     def counted(self) -> bool:
         """Whether what is searched for can be counted: it is one of the lists that have an index."""
         plain = evolve(self.wanted, user_id=None, statuses=frozenset())
-        return not self.stuck and self.part is None and plain == OrderFilter() and len(self.wanted.statuses) <= 1
+        return not self.waits and self.part is None and plain == OrderFilter() and len(self.wanted.statuses) <= 1
 
     def as_export(self) -> dict[str, Any]:
         """Return the same filter as the export of orders takes it."""
@@ -88,6 +88,10 @@ class OrderQuery:
         return {name: value for name, value in given.items() if value is not None}
 
 
+_WAITS: Final[Mapping[str, str]] = {
+    "waiting": "orders that wait for the worker",
+    "stuck": "orders that have waited for the worker for too long",
+}
 # What stands in a list for the middle of an id.
 ELLIPSIS: Final = "\N{HORIZONTAL ELLIPSIS}"
 # Characters.
@@ -101,14 +105,16 @@ def order_query(text: str, now: datetime) -> OrderQuery:
     if UNPRINTABLE.search(text):
         raise InvalidSearch("a search has printable characters only")
     given: dict[str, Any] = {}
-    stuck = False
+    waits: Literal["waiting", "stuck"] | None = None
     for word, named, value in _words(text):
         name = _meant(value) if named is None else named
-        if name == "stuck":
-            stuck = _yes(value)
+        if name in _WAITS:
+            _yes(name, value)
+            # Who is stuck waits.
+            waits = "stuck" if "stuck" in {name, waits} else "waiting"
             continue
         if name not in _READERS:
-            raise InvalidSearch(f"{word!r}: there is no {name!r} to search by, only {', '.join([*_READERS, 'stuck'])}")
+            raise InvalidSearch(f"{word!r}: there is no {name!r} to search by, only {', '.join([*_READERS, *_WAITS])}")
         for key, read in _READERS[name](value, now).items():
             if key in given:
                 raise InvalidSearch(f"{word!r}: this was said before in another word")
@@ -116,7 +122,7 @@ def order_query(text: str, now: datetime) -> OrderQuery:
     part, instead = given.pop("part", None), False
     if part is None and (external_id := given.get("external_id")) and text.strip() == external_id:
         part, instead = _part_of_id(external_id), True
-    return OrderQuery(OrderFilter(**given), stuck, part, instead and part is not None)
+    return OrderQuery(OrderFilter(**given), waits, part, instead and part is not None)
 
 
 def search_word(name: str, value: object) -> str:
@@ -153,10 +159,9 @@ def _meant(word: str) -> str:
     return "id"
 
 
-def _yes(value: str) -> bool:
+def _yes(name: str, value: str) -> None:
     if value not in {"yes", "true", ""}:
-        raise InvalidSearch(f"stuck:{value}: write stuck:yes, for orders that have waited for the worker for too long")
-    return True
+        raise InvalidSearch(f"{name}:{value}: write {name}:yes, for {_WAITS[name]}")
 
 
 def _id(value: str, _: datetime) -> dict[str, OrderId | IdPart]:

@@ -9,6 +9,7 @@ from application.access.principal import SYSTEM, Principal
 from application.access.scopes import Scope
 from application.execution.conditional import OnlyIf, PreconditionFailed
 from domain.errors import IllegalTransition
+from domain.ids import OrderId
 from tests.unit.shop import EXPIRY, Shop
 
 ANA = Principal("ana", scopes=frozenset({Scope.ORDERS_WRITE}))
@@ -37,14 +38,18 @@ async def test_an_order_that_waits_for_nothing_or_has_changed_is_left_alone(shop
     assert await shop.outbox() == []
 
 
-async def test_orders_that_have_waited_for_too_long_are_listed(shop: Shop) -> None:
+async def test_orders_that_wait_for_the_worker_are_listed_and_those_that_are_stuck(shop: Shop) -> None:
     pen = await shop.sells()
     await shop.order((pen, 1))
     first, _ = await shop.payment_requested((pen, 1))
     second, _ = await shop.payment_requested((pen, 1))
-    assert await shop.use_cases.list_stuck_orders(SYSTEM, limit=9) == []
+
+    async def listed(*, stuck: bool) -> list[OrderId]:
+        return [order.id for _, order in await shop.use_cases.list_waiting_orders(SYSTEM, stuck=stuck, limit=9)]
+
+    waiting = sorted([first.id, second.id])
+    assert (await listed(stuck=True), await listed(stuck=False)) == ([], waiting)
     shop.clock.forward(EXPIRY + timedelta(seconds=1))
-    found = await shop.use_cases.list_stuck_orders(SYSTEM, limit=9)
-    assert [order.id for _, order in found] == sorted([first.id, second.id])
-    place, _ = found[0]
-    assert await shop.use_cases.list_stuck_orders(SYSTEM, after=place, limit=9) == found[1:]
+    assert (await listed(stuck=True), await listed(stuck=False)) == (waiting, waiting)
+    [(place, _), *rest] = await shop.use_cases.list_waiting_orders(SYSTEM, stuck=True, limit=9)
+    assert await shop.use_cases.list_waiting_orders(SYSTEM, stuck=True, after=place, limit=9) == rest

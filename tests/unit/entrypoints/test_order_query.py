@@ -47,7 +47,7 @@ DAY = timedelta(days=1)
 )
 def test_words_are_conditions(text: str, wanted: dict[str, Any]) -> None:
     found = order_query(text, NOW)
-    assert (found.wanted, found.stuck) == (OrderFilter(**wanted), False)
+    assert (found.wanted, found.waits) == (OrderFilter(**wanted), None)
 
 
 @pytest.mark.parametrize("name", ["7a", "Ana Maria", '"', '\\"', "\\", 'a "b" c', "a:b", "x\\", " Ana", "status:PAID"])
@@ -63,7 +63,7 @@ def test_a_link_finds_the_orders_of_a_customer_whatever_the_name(name: str) -> N
         "colour:red", "status:", "status:LOST", "product:x", "product:0", "product:", "product:\u0663", "placed:1d",
         "placed:>soon", "placed:>2026-13-01", "total:100", "total:>x", "total:>1XXX", "id:7", "customer:0",
         "stuck:no", 'customer:"Ana', 'customer:"Ana"x', "customer:1 customer:2", "status:PAID status:FAILED",
-        "placed:>9999999d",
+        "waiting:no", "placed:>9999999d",
     ],
 )  # fmt: skip
 def test_a_word_that_is_not_understood_is_told(text: str) -> None:
@@ -115,3 +115,10 @@ def test_lists_with_an_index_are_counted() -> None:
         True
     ] * 4
     assert [order_query(text, NOW).counted for text in ("stuck:yes", "total:>1", "status:PAID,FAILED")] == [False] * 3
+
+
+def test_orders_that_wait_for_the_worker_are_a_list_of_their_own() -> None:
+    told = {text: order_query(text, NOW).waits for text in ("waiting:yes", "stuck:yes", "waiting:yes stuck:yes", "")}
+    assert told == {"waiting:yes": "waiting", "stuck:yes": "stuck", "waiting:yes stuck:yes": "stuck", "": None}
+    assert order_query("waiting:yes status:PAID", NOW).wanted.statuses == {OrderStatus.PAID}
+    assert not order_query("waiting:yes", NOW).is_a_filter

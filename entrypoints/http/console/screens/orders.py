@@ -63,7 +63,7 @@ class _Screen:
             return see_other(f"{PATH}/{wanted.order_id}")
         if wanted.part is not None and not wanted.instead:
             return await self._by_part(by, text, wanted, wanted.part)
-        page = await (self._stuck if wanted.stuck else self._found)(by, wanted, sent.get("cursor"))
+        page = await (self._waiting if wanted.waits else self._found)(by, wanted, sent.get("cursor"))
         if wanted.part is not None and not page.items:
             return await self._by_part(by, text, wanted, wanted.part)
         count = None
@@ -87,17 +87,18 @@ class _Screen:
             return see_other(f"{PATH}/{orders[0].id}")
         return self._page(by, text, Page(orders, None), more_by_part=found.more)
 
-    async def _stuck(self, by: Principal, wanted: OrderQuery, cursor: str | None) -> Page[Order | BrokenOrder]:
-        """Those that are stuck, a page of them, and of these the ones that the other words choose."""
-        cursors = self._kit.cursors.of_stuck_orders()
+    async def _waiting(self, by: Principal, wanted: OrderQuery, cursor: str | None) -> Page[Order | BrokenOrder]:
+        """Those that wait for the worker, a page of them, and of these the ones that the other words choose."""
+        stuck = wanted.waits == "stuck"
+        cursors = self._kit.cursors.of_waiting_orders(stuck=stuck)
         page = await page_of(
             cursors,
             {"cursor": cursor} if cursor else {},
-            lambda after, limit: self._kit.use_cases.list_stuck_orders(by, after=after, limit=limit),
+            lambda after, limit: self._kit.use_cases.list_waiting_orders(by, stuck=stuck, after=after, limit=limit),
             lambda each: each[0],
         )
-        stuck = [order for _, order in page.items]
-        shown = [each for each in stuck if isinstance(each, BrokenOrder) or wanted.wanted.matches(each)]
+        waiting = [order for _, order in page.items]
+        shown = [each for each in waiting if isinstance(each, BrokenOrder) or wanted.wanted.matches(each)]
         return Page(shown, page.next)
 
     async def new(self, by: Principal) -> Reply:
@@ -131,7 +132,7 @@ class _Screen:
         sent = await form()
         wanted = order_query(sent.get("q", ""), self._kit.now())
         if not wanted.is_a_filter:
-            raise InvalidSearch("an export has neither stuck: nor id: in its search")
+            raise InvalidSearch("an export has none of stuck:, waiting: and id: in its search")
         format_: Any = sent.get("format", "csv")
         export = ExportRequest(what="orders", format=format_, only=as_filter(wanted))
         job_id, is_as_sent = await start_once(partial(self._kit.use_cases.start_export, by), export, sent)

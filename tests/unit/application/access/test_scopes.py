@@ -101,7 +101,7 @@ OPERATIONS: dict[str, tuple[Scope | None, Callable[[Any, Principal, Any, Any], A
     "get_history": (Scope.ORDERS_READ, lambda use, by, pen, order: use(by, order.id)),
     "show_waiting_changes": (Scope.ORDERS_READ, lambda use, by, pen, order: use(by, order.id)),
     "explain_order": (Scope.ORDERS_READ, lambda use, by, pen, order: use(by, order.id)),
-    "list_stuck_orders": (Scope.ORDERS_READ, lambda use, by, pen, order: _done(use(by, limit=9))),
+    "list_waiting_orders": (Scope.ORDERS_READ, lambda use, by, pen, order: _done(use(by, stuck=True, limit=9))),
     "republish_request": (Scope.ORDERS_WRITE, lambda use, by, pen, order: use(by, order.id)),
     "count_accepted": (Scope.ORDERS_READ, lambda use, by, pen, order: use(by)),
     "measure_time_to_paid": (Scope.ORDERS_READ, lambda use, by, pen, order: use(by)),
