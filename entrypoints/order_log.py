@@ -5,29 +5,32 @@ from collections.abc import Sequence
 from typing import Final
 
 from adapters.codecs.events import decode_if_readable
+from application.execution.after_commit import Committed
 from application.ports.outbox import OutboxEntry
+from domain.orders.events import OrderFailed
 from domain.orders.order import Order
-from domain.orders.status import OrderStatus
 
 _NAME: Final = "holdfast.orders"
 _RELAY: Final = "holdfast.relay"
 
 
-def log_changes(orders: Sequence[Order]) -> None:
+def log_changes(committed: Committed) -> None:
     """Log a failure at the level info, and everything else at debug."""
     is_debugging = logging.getLogger(_NAME).isEnabledFor(logging.DEBUG)
-    for order in orders:
-        if order.status is OrderStatus.FAILED or is_debugging:
-            _log_change(order)
+    failed = {event.order_id for event in committed.events if isinstance(event, OrderFailed)}
+    if failed or is_debugging:
+        for order in committed.orders:
+            if order.id in failed or is_debugging:
+                _log_change(order, has_failed=order.id in failed)
 
 
-def _log_change(order: Order) -> None:
+def _log_change(order: Order, *, has_failed: bool) -> None:
     # Few commands change an order, and the import takes a tenth of a command's start.
     import structlog  # noqa: PLC0415
 
     log = structlog.get_logger(_NAME)
     facts = {"order_id": str(order.id), "status": order.status.value, "version": order.version}
-    if order.status is OrderStatus.FAILED and not order.deleted:
+    if has_failed:
         log.info("order failed", **facts, reason=order.failure_reason and order.failure_reason.value)
     else:
         log.debug("order changed", **facts, deleted=order.deleted)

@@ -6,6 +6,8 @@ from application.assembly.ports import Ports
 from application.telemetry.measured import (
     CountChanges,
     MeasuredCatalogueCache,
+    MeasuredDeadLetterQueue,
+    MeasuredMessages,
     MeasuredProvider,
     MeasuredPublisher,
     MeasuredRecentOrders,
@@ -37,7 +39,9 @@ def measured(ports: Ports) -> Ports:
         stock_cache=MeasuredStockCache(ports.stock_cache, lookups(telemetry, "stock")),
         publisher=MeasuredPublisher(ports.publisher, telemetry),
         subscription=lambda work: MeasuredSubscription(ports.subscription(work), telemetry, work.name),
+        dead_letter_queue=lambda work: MeasuredDeadLetterQueue(ports.dead_letter_queue(work), telemetry, work.name),
         provider=MeasuredProvider(ports.provider, telemetry),
         webhook_transport=MeasuredTransport(ports.webhook_transport, telemetry),
+        webhook_messages=MeasuredMessages(ports.webhook_messages, telemetry),
         order_log=CountChanges(ports.order_log, telemetry),
     )

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from attrs import field, frozen
 
 from application.admin.reset_shop import Empty
-from application.execution.after_commit import AfterCommit, tell_nobody
+from application.execution.after_commit import AfterCommit, Committed, tell_nobody
 from application.messaging.subscriptions import WorkQueue
 from application.payments.provider_calls import ProviderCalls
 from application.ports.caching import CacheFence, CatalogueCache, PriceList, RecentOrders, StockCache
@@ -20,7 +20,6 @@ from application.ports.reset import ResetData
 from application.ports.rows import RowParsers, RowWriter
 from application.ports.telemetry import NoTelemetry, Telemetry, Tracer
 from application.ports.webhooks import WebhookMessages, WebhookTransport
-from domain.orders.order import Order
 
 
 @frozen(kw_only=True)
@@ -69,6 +68,6 @@ class Ports:
     # None if nothing is traced.
     tracer: Tracer | None = None
     # Told of every order that a committed transaction changed.
-    order_log: Callable[[Sequence[Order]], None] = tell_nobody
+    order_log: Callable[[Committed], None] = tell_nobody
     # Told of every event that the relay is done with.
     relay_log: Callable[[Sequence[OutboxEntry]], None] = tell_nobody

@@ -7,6 +7,7 @@ from application.ports.catalogue import StockLevel
 from application.ports.messaging import OutboxSignal
 from application.ports.outbox import OutboxEntry
 from domain.ids import OrderId, ProductId
+from domain.orders.events import Event
 from domain.orders.order import Order
 
 
@@ -21,7 +22,9 @@ class Committed:
     # Whether a product was added, or changed in more than its stock.
     catalogue: bool = False
     stock: dict[ProductId, StockLevel] = field(factory=dict)
-    events: bool = False
+    events: list[Event] = field(factory=list)
+    # Whether there is something new in the outbox.
+    outbox: bool = False
 
     def see(self, orders: Iterable[Order]) -> None:
         for order in orders:
@@ -36,7 +39,7 @@ async def propagate_nothing(_: Committed) -> None:
     """Do nothing. For a unit of work without caches and relay."""
 
 
-def tell_nobody(_: Sequence[object]) -> None:
+def tell_nobody(_: object) -> None:
     """Do nothing. For a process that logs no changes."""
 
 
@@ -55,13 +58,13 @@ class PropagateChanges:
     _stock: StockCache
     _fence: CacheFence
     _signal: OutboxSignal
-    # Called with every order that was changed, at each change; it returns at once, and never raises.
-    _tell: Callable[[Sequence[Order]], None] = tell_nobody
+    # Called with each commit that changed orders; it returns at once, and never raises.
+    _tell: Callable[[Committed], None] = tell_nobody
 
     async def __call__(self, committed: Committed) -> None:
         if committed.orders:
-            self._tell(committed.orders)
-        if committed.events:
+            self._tell(committed)
+        if committed.outbox:
             self._signal.notify()
         is_told = await self._catalogue.begin_epoch() if committed.catalogue else True
         if committed.stock:

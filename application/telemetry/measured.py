@@ -2,12 +2,16 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from datetime import datetime
 from functools import partial
 from typing import Any, Final
+from uuid import UUID
 
 from attrs import frozen
 
 from application.errors import NotDone, OutcomeUnknown, Trouble
+from application.execution.after_commit import Committed
+from application.execution.batching import each_alone
 from application.execution.idempotency import Keyed, Replayed
 from application.intake.order_intake import OrderIntake
 from application.intake.order_request import OrderRequest
@@ -15,21 +19,22 @@ from application.intake.queue_orders import Queued
 from application.ports.caching import CatalogueCache, CataloguePage, RecentOrders, StockCache
 from application.ports.catalogue import StockLevel
 from application.ports.environment import Clock, loop_time
-from application.ports.messaging import Delivery, EventPublisher, Subscription
+from application.ports.messaging import DeadDelivery, DeadLetterQueue, Delivery, EventPublisher, Subscription
 from application.ports.outbox import OutboxEntry
 from application.ports.payments import PaymentDeclined, PaymentProvider
 from application.ports.telemetry import Record, Telemetry
-from application.ports.webhooks import Attempt, AttemptFailure, WebhookRequest, WebhookTransport
+from application.ports.webhooks import Attempt, AttemptFailure, Told, WebhookMessages, WebhookRequest, WebhookTransport
 from application.telemetry import metrics
 from domain.catalogue.product import Product
 from domain.errors import DomainError
 from domain.ids import OrderId, PaymentId, ProductId
 from domain.money import Money
-from domain.orders.events import Event
+from domain.orders.events import Event, OrderFailed, OrderPaid
 from domain.orders.order import Order
-from domain.orders.status import FailureReason, OrderStatus
+from domain.orders.status import FailureReason
+from domain.webhooks.endpoint import Endpoint, InvalidEndpoint
 
-Told = Exception | None | asyncio.Future[Exception | None]
+WorkOutcome = Exception | None | asyncio.Future[Exception | None]
 
 
 @frozen
@@ -117,9 +122,39 @@ class MeasuredTransport:
         }
 
     async def send(self, request: WebhookRequest) -> Attempt:
-        attempt = await self._inner.send(request)
+        try:
+            attempt = await self._inner.send(request)
+        except Exception:
+            self._count[AttemptFailure.UNEXPECTED](1)
+            raise
         self._count[attempt.failure or "delivered"](1)
         return attempt
+
+
+class MeasuredMessages:
+    """An attempt whose request can't be made is one as well. Without the shop's key there is none."""
+
+    def __init__(self, inner: WebhookMessages, telemetry: Telemetry) -> None:
+        self._inner: Final = inner
+        self._unexpected: Final = telemetry.of(metrics.WEBHOOK_ATTEMPTS, outcome=AttemptFailure.UNEXPECTED)
+
+    def new_secret(self, chance: str) -> str:
+        return self._inner.new_secret(chance)
+
+    def public_keys(self) -> Sequence[str]:
+        return self._inner.public_keys()
+
+    def of_event(self, endpoint: Endpoint, told: Told, *, at: datetime) -> WebhookRequest:
+        try:
+            return self._inner.of_event(endpoint, told, at=at)
+        except InvalidEndpoint:
+            raise
+        except Exception:
+            self._unexpected(1)
+            raise
+
+    def ping(self, endpoint: Endpoint, *, id_: UUID, at: datetime) -> WebhookRequest:
+        return self._inner.ping(endpoint, id_=id_, at=at)
 
 
 class MeasuredProvider:
@@ -131,6 +166,8 @@ class MeasuredProvider:
             (operation, outcome): telemetry.of(metrics.GATEWAY_CALLS, operation=operation, outcome=outcome)
             for operation in ("charge", "refund")
             for outcome in ("done", "declined", "not_done", "unknown", "error")
+            # No refund is declined.
+            if (operation, outcome) != ("refund", "declined")
         }
         self._unknown: Final = telemetry.of(metrics.GATEWAY_UNKNOWN)
 
@@ -147,7 +184,7 @@ class MeasuredProvider:
             answer = await call
             outcome = "done"
         except PaymentDeclined:
-            outcome = "declined"
+            outcome = "declined" if operation == "charge" else "error"
             raise
         except NotDone:
             outcome = "not_done"
@@ -193,7 +230,6 @@ class MeasuredSubscription:
     def __init__(self, inner: Subscription, telemetry: Telemetry, queue: str) -> None:
         self._inner: Final = inner
         self._retried: Final = telemetry.of(metrics.RETRIES, queue=queue)
-        self._dead_lettered: Final = telemetry.of(metrics.DEAD_LETTERS, queue=queue)
 
     async def receive(self, limit: int) -> list[Delivery]:
         return await self._inner.receive(limit)
@@ -207,7 +243,21 @@ class MeasuredSubscription:
 
     async def dead_letter(self, delivery: Delivery, *, reason: str) -> None:
         await self._inner.dead_letter(delivery, reason=reason)
-        self._dead_lettered(1)
+
+
+class MeasuredDeadLetterQueue:
+    """Counts dead letters here, where all of them come by: a message that can't be read never was a delivery."""
+
+    def __init__(self, inner: DeadLetterQueue, telemetry: Telemetry, queue: str) -> None:
+        self._inner: Final = inner
+        self._recorded: Final = telemetry.of(metrics.DEAD_LETTERS, queue=queue)
+
+    async def receive(self, limit: int) -> list[DeadDelivery]:
+        return await self._inner.receive(limit)
+
+    async def ack(self, deliveries: Sequence[DeadDelivery]) -> None:
+        await self._inner.ack(deliveries)
+        self._recorded(len(deliveries))
 
 
 class MeasuredWork:
@@ -215,7 +265,7 @@ class MeasuredWork:
 
     def __init__(
         self,
-        inner: Callable[[Sequence[Any]], Awaitable[Sequence[Told]]],
+        inner: Callable[[Sequence[Any]], Awaitable[Sequence[WorkOutcome]]],
         telemetry: Telemetry,
         now: Clock,
         queue: str,
@@ -223,14 +273,18 @@ class MeasuredWork:
         self._inner: Final = inner
         self._now: Final = now
         self._waited: Final = telemetry.of(metrics.QUEUE_TIME, queue=queue)
+        self._settled: Final = {
+            outcome: telemetry.of(metrics.SETTLED, queue=queue, outcome=outcome) for outcome in ("done", "failed")
+        }
         self._seconds: Final = {
             outcome: telemetry.of(metrics.PROCESS_DURATION, queue=queue, outcome=outcome)
             for outcome in ("done", "trouble", "refused", "error")
         }
 
-    async def __call__(self, events: Sequence[Event]) -> Sequence[Told]:
+    async def __call__(self, events: Sequence[Event]) -> Sequence[WorkOutcome]:
         now, begun = self._now(), loop_time()
-        outcomes = await self._inner(events)
+        # What fails as a batch has an outcome for each message, too.
+        outcomes = await each_alone(self._inner, events)
         for event, outcome in zip(events, outcomes, strict=True):
             # The clock of the process that wrote the event may be ahead.
             waited = max(0.0, (now - event.at).total_seconds())
@@ -245,11 +299,12 @@ class MeasuredWork:
             self._note(outcome.result(), begun, waited)
 
     def _note(self, outcome: Exception | None, begun: float, waited: float) -> None:
-        kind = _kind(outcome)
-        self._seconds[kind](loop_time() - begun)
+        kind, took = _kind(outcome), loop_time() - begun
+        self._seconds[kind](took)
         # What is refused is no work, and may say of itself any time: a few old messages would wake whoever is on duty.
         if kind != "refused":
             self._waited(waited)
+            self._settled["done" if outcome is None else "failed"](waited + took)
 
 
 def _kind(outcome: Exception | None) -> str:
@@ -265,7 +320,7 @@ class MeasuredIntake:
         self._inner: Final = inner
         self._outcomes: Final = {
             outcome: telemetry.of(metrics.ORDERS, outcome=outcome, intake=intake)
-            for outcome in ("placed", "queued", "replayed", "refused", "unavailable")
+            for outcome in ("placed", "queued", "replayed", "refused", "unavailable", "error", "abandoned")
         }
         self._replays: Final = telemetry.of(metrics.REPLAYS)
 
@@ -278,6 +333,12 @@ class MeasuredIntake:
         except DomainError:
             self._outcomes["refused"](1)
             raise
+        except asyncio.CancelledError:
+            self._outcomes["abandoned"](1)
+            raise
+        except Exception:
+            self._outcomes["error"](1)
+            raise
         if isinstance(answer, Replayed) or (isinstance(answer, Queued) and answer.replayed):
             self._outcomes["replayed"](1)
             self._replays(1)
@@ -287,20 +348,25 @@ class MeasuredIntake:
 
 
 class CountChanges:
-    """Counts what has become of orders, after each commit, and passes them on."""
+    """Counts what has happened to orders, after each commit, and passes it on."""
 
-    def __init__(self, tell: Callable[[Sequence[Order]], None], telemetry: Telemetry) -> None:
+    def __init__(self, tell: Callable[[Committed], None], telemetry: Telemetry) -> None:
         self._tell: Final = tell
         self._to_paid: Final = telemetry.of(metrics.TIME_TO_PAID)
         self._conflict: Final = telemetry.of(metrics.STOCK_CONFLICTS)
 
-    def __call__(self, orders: Sequence[Order]) -> None:
-        for order in orders:
-            if order.status is OrderStatus.PAID and not order.refund_requested:
-                self._to_paid(max(0.0, (order.updated_at - order.created_at).total_seconds()))
-            elif order.failure_reason is FailureReason.OUT_OF_STOCK and order.status is OrderStatus.FAILED:
+    def __call__(self, committed: Committed) -> None:
+        paid: dict[OrderId, datetime] = {}
+        for event in committed.events:
+            if isinstance(event, OrderPaid):
+                paid[event.order_id] = event.at
+            elif isinstance(event, OrderFailed) and event.reason == FailureReason.OUT_OF_STOCK:
                 self._conflict(1)
-        self._tell(orders)
+        if paid:
+            for order in committed.orders:
+                if (at := paid.get(order.id)) is not None:
+                    self._to_paid(max(0.0, (at - order.created_at).total_seconds()))
+        self._tell(committed)
 
 
 def lookups(telemetry: Telemetry, cache: str) -> _Lookups:

@@ -47,7 +47,8 @@ ORDERS: Final = Metric(
     name="orders_total",
     meaning="requests for an order, by what became of them",
     labels={
-        "outcome": "`placed`, `queued`, `replayed`, `refused` by a rule, or `unavailable`",
+        "outcome": "`placed`, `queued`, `replayed`, `refused` by a rule, `unavailable`, `error` of ours, or"
+        " `abandoned`: its client left, and it may be placed all the same",
         "intake": "`direct`, `queued` or `auto`, as set",
     },
 )
@@ -108,6 +109,14 @@ QUEUE_TIME: Final = Metric(
     labels=_QUEUE,
     buckets=_SLOW,
 )
+SETTLED: Final = Metric(
+    kind="histogram",
+    name="settled_seconds",
+    meaning="from the time of an event until its work was done, or until an attempt at it has failed; by two clocks,"
+    " and not of what is refused",
+    labels={**_QUEUE, "outcome": "`done`; or `failed`: it is tried again, or dead-lettered"},
+    buckets=_SLOW,
+)
 PROCESS_DURATION: Final = Metric(
     kind="histogram",
     name="process_duration_seconds",
@@ -119,7 +128,10 @@ RETRIES: Final = Metric(
     kind="counter", name="retries_total", meaning="messages that are delivered again after a failure", labels=_QUEUE
 )
 DEAD_LETTERS: Final = Metric(
-    kind="counter", name="dead_letters_total", meaning="messages that were dead-lettered by this process", labels=_QUEUE
+    kind="counter",
+    name="dead_letters_total",
+    meaning="dead letters that this process has moved into the table",
+    labels=_QUEUE,
 )
 DEAD_WAITING: Final = Metric(
     kind="gauge", name="dead_letters_waiting", meaning="dead letters that wait for a decision, up to 1,000"
@@ -134,7 +146,10 @@ GATEWAY_CALLS: Final = Metric(
     kind="histogram",
     name="gateway_call_seconds",
     meaning="how long calls to the payment provider took",
-    labels={"operation": "`charge` or `refund`", "outcome": "`done`, `declined`, `not_done`, `unknown` or `error`"},
+    labels={
+        "operation": "`charge` or `refund`",
+        "outcome": "`done`, `declined` (a charge), `not_done`, `unknown` or `error`",
+    },
     buckets=_FAST,
 )
 GATEWAY_UNKNOWN: Final = Metric(

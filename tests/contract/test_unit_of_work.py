@@ -109,7 +109,9 @@ async def test_whoever_hears_of_a_commit_finds_it_done(open_unit_of_work: OpenUn
         await tx.events.add_many([event])
 
     assert found == [{PEN: a_product()}]
-    assert [(committed.orders, committed.catalogue, committed.events) for committed in heard] == [([order], True, True)]
+    assert [(each.orders, each.catalogue, each.events, each.outbox) for each in heard] == [
+        ([order], True, [event], True)
+    ]
 
 
 async def test_whoever_hears_of_a_commit_may_write(open_unit_of_work: OpenUnitOfWork) -> None:

@@ -20,7 +20,8 @@ class MemoryEvents:
                 raise OrderConflict(f"order {event.order_id} has an event {event.sequence} already")
             self._changes.events[id_] = event
             self._changes.sending.append(event)
-            self._changes.committed.events = True
+            self._changes.committed.events.append(event)
+            self._changes.committed.outbox = True
 
     async def of_orders(self, ids: Collection[OrderId]) -> list[Event]:
         found = ChainMap(self._changes.events, self._changes.store.events)

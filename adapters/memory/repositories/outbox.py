@@ -64,7 +64,7 @@ class MemoryOutbox:
         here |= {entry.id for entry in self._changes.work_that_waits().values()}
         missing = [event for event in events if event_id(event) not in here]
         self._changes.sending.extend(missing)
-        self._changes.committed.events |= bool(missing)
+        self._changes.committed.outbox |= bool(missing)
 
     async def page(self, *, after: int | None, limit: int) -> list[OutboxEntry]:
         return [entry for position, entry in self._changes.store.outbox.items() if position > (after or 0)][:limit]

@@ -41,7 +41,8 @@ class SqlEvents:
 
     async def add_many(self, events: Sequence[Event]) -> None:
         await self._block.change_many(INSERT_AND_ANNOUNCE, events, queued(events))
-        self._committed.events |= bool(events)
+        self._committed.events += events
+        self._committed.outbox |= bool(events)
 
     async def of_orders(self, ids: Collection[OrderId]) -> list[Event]:
         if not ids:

@@ -127,7 +127,7 @@ class SqlOutbox:
 
     async def re_enqueue(self, events: Sequence[Event]) -> None:
         await self._block.change_many(_PUT_BACK, events)
-        self._committed.events |= bool(events)
+        self._committed.outbox |= bool(events)
 
     async def page(self, *, after: int | None, limit: int) -> list[OutboxEntry]:
         return [_entry(row) for row in await self._block.fetch(_PAGE, {"after": after or 0, "limit": limit})]

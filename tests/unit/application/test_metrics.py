@@ -7,21 +7,24 @@ import pytest
 from attrs import define, evolve, field
 from prometheus_client.parser import text_string_to_metric_families
 
+from adapters.memory.broker import MemorySubscription
 from adapters.telemetry.prometheus import PrometheusTelemetry
 from application.access.principal import SYSTEM
 from application.assembly import assemble
 from application.assembly.limits import Limits
 from application.assembly.use_cases import UseCases
 from application.errors import OutcomeUnknown, Unavailable
+from application.execution.after_commit import Committed, tell_nobody
 from application.execution.idempotency import Keyed
 from application.messaging.subscriptions import PAYMENTS
 from application.ports.idempotency import IdempotencyKey
 from application.ports.payments import PaymentDeclined
-from application.telemetry.measured import MeasuredProvider, MeasuredSubscription
+from application.telemetry.measured import CountChanges, MeasuredProvider, MeasuredSubscription
 from application.telemetry.metrics import METRICS
 from domain.errors import UnknownProduct
 from domain.ids import PaymentId
 from domain.money import Money
+from domain.orders.details import OrderDetails
 from domain.orders.status import OrderStatus
 from tests.brokers import entries, payment_requested, refund_requested
 from tests.unit.builders import PAYMENT, a_product, euros
@@ -94,6 +97,8 @@ async def test_a_payment_is_measured_from_its_request_to_paid(measured: Measured
     assert measured("relay_published_total", kind="work") == 1
     assert measured("relay_published_total", kind="announcement") == 2
     assert measured("queue_time_seconds_sum", queue="payments") == 3
+    assert measured("settled_seconds_count", queue="payments", outcome="done") == 1
+    assert 3 <= measured("settled_seconds_sum", queue="payments", outcome="done") < 60
     assert measured("process_duration_seconds_count", queue="payments", outcome="done") == 1
     assert measured("gateway_call_seconds_count", operation="charge", outcome="done") == 1
     assert measured("inbox_duplicates_total", queue="payments") == 0
@@ -126,6 +131,7 @@ async def test_a_message_that_is_refused_is_not_late(measured: Measured, queue: 
     await consumer.nothing_is_late()
     assert measured("process_duration_seconds_count", queue=queue, outcome="refused") == 1
     assert measured("queue_time_seconds_count", queue=queue) == 0
+    assert measured("settled_seconds_count", queue=queue) == 0
 
 
 @pytest.mark.parametrize(
@@ -150,8 +156,8 @@ async def test_a_call_to_the_provider_that_fails_is_counted_by_what_it_means(
     telemetry = PrometheusTelemetry()
     provider = MeasuredProvider(Fails(), telemetry)
     with pytest.raises(type(error)):
-        await provider.refund(PAYMENT, euros(1))
-    assert value(telemetry, "gateway_call_seconds_count", operation="refund", outcome=outcome) == 1
+        await provider.charge(PAYMENT, euros(1))
+    assert value(telemetry, "gateway_call_seconds_count", operation="charge", outcome=outcome) == 1
     assert value(telemetry, "gateway_unknown_outcomes_total") == unknown
 
 
@@ -161,9 +167,37 @@ async def test_what_fails_is_counted_once_for_each_try(measured: Measured) -> No
     [delivery] = await subscription.receive(1)
     await subscription.retry(delivery, reason="the database is gone")
     assert measured("retries_total", queue="payments") == 1
+
+
+async def test_dead_letters_are_counted_also_those_that_were_never_delivered(measured: Measured) -> None:
+    queue = measured.shop.ports.subscription(PAYMENTS)
+    assert isinstance(queue, MemorySubscription)
+    await measured.shop.broker.enqueue(entries(payment_requested(1)))
+    [delivery] = await queue.receive(1)
+    await queue.dead_letter(delivery, reason="it is no order")
+    queue.bring(b"no event at all")
     assert measured("dead_letters_total", queue="payments") == 0
-    await subscription.dead_letter(delivery, reason="it is no order")
-    assert measured("dead_letters_total", queue="payments") == 1
+    [record] = [each for each in measured.use_cases.record_dead_letters if each._consumer == PAYMENTS.name]  # noqa: SLF001
+    await record.record(await record.receive())
+    assert measured("dead_letters_total", queue="payments") == 2
+
+
+async def test_a_paid_order_whose_note_changes_is_not_paid_again(measured: Measured) -> None:
+    shop = measured.shop
+    count_changes = CountChanges(tell_nobody, measured.telemetry)
+    order = await shop.paid((await shop.sells(stock=1), 1))
+    history = await shop.history(order)
+    count_changes(Committed(orders=[order], events=history[-1:]))
+    assert measured("order_time_to_paid_seconds_count") == 1
+    changed = order.change_details(OrderDetails(note="ring"), at=shop.clock())
+    count_changes(Committed(orders=[order], events=[changed]))
+    assert measured("order_time_to_paid_seconds_count") == 1
+    lacking, request = await shop.payment_requested(((await shop.sells(stock=0)), 1))
+    await shop.process_payment([request])
+    failed = await shop.now(lacking)
+    count_changes(Committed(orders=[failed], events=(await shop.history(lacking))[-1:]))
+    count_changes(Committed(orders=[failed], events=[failed.change_details(OrderDetails(note="x"), at=shop.clock())]))
+    assert measured("stock_conflicts_total") == 1
 
 
 def test_no_label_is_an_id_and_every_name_has_its_unit() -> None:
