@@ -88,7 +88,7 @@ def test_a_number_that_may_be_none_says_so_in_words() -> None:
     assert WORDS == {
         "Orders not accepted, last hour": "no orders",
         "Orders over 300 ms, last hour": "no orders",
-        "Payments begun after 60 s, last hour": "no payments",
+        "Payments decided after 60 s, last hour": "no payments",
         "Alerts": "no alert",
         "Since the last consistency check": "never checked",
     }

@@ -1,13 +1,18 @@
 """The first line of the console's Now: each fact that is not well makes it so, and is named."""
 
 from datetime import timedelta
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID
 
 import pytest
+import yaml
 from attrs import evolve
 
-from application.ports.overview import ActiveRelay, FailingReceivers, Upkeep, Waiting
+from application.ports.overview import ActiveRelay, FailingReceivers, Process, Upkeep, Waiting, WaitingOrder
 from application.ports.payments import ProviderSilence
+from domain.ids import OrderId
+from domain.orders.status import OrderStatus
 from entrypoints.http.console.parts import Part
 from entrypoints.http.console.verdict import Facts
 from entrypoints.readiness import Readiness
@@ -115,3 +120,72 @@ def test_what_is_unknown_is_not_well(part: str) -> None:
 def test_the_worst_is_told_first() -> None:
     verdict = facts(waiting={"dead_letters": 1, "stuck": {"REFUND": 1}}, servers={"missing": ("cache",)}).verdict()
     assert [each.tone for each in verdict.findings] == ["bad", "wait", "wait"]
+
+
+_RULES: Final = yaml.safe_load((Path(__file__).parents[2] / "deploy/observability/holdfast.rules.yml").read_text())
+_PAGING: Final = {
+    rule["alert"]: rule["expr"]
+    for group in _RULES["groups"]
+    for rule in group["rules"]
+    if rule.get("labels", {}).get("severity") == "page"
+}
+_TOO_OLD: Final = WaitingOrder(
+    id=OrderId(UUID(int=1)), status=OrderStatus.PROCESSING, since=NOW - timedelta(seconds=61)
+)
+# What is the case while an alert pages somebody, and which mark tells of it.
+_SEEN: Final[dict[str, tuple[dict[str, Any], str]]] = {
+    "HoldfastPaymentsLate": ({"waiting": {"oldest_order": _TOO_OLD}}, "waiting orders"),
+    "HoldfastOrdersStuck": ({"waiting": {"stuck": {"PROCESSING": 1, "REFUND": 0}}}, "stuck orders"),
+    "HoldfastDiscrepancies": ({"upkeep": {"discrepancies": {"stock": 1}}}, "check"),
+    "HoldfastNoRelayLeads": ({"upkeep": {"relay": None}}, "active relay"),
+    "HoldfastOutboxOld": ({"waiting": {"oldest_event": timedelta(seconds=61)}}, "outbox"),
+    "HoldfastProcessDown": (
+        {"upkeep": {"processes": (Process("worker", "machine:1", timedelta(seconds=61)),)}},
+        "processes",
+    ),
+}
+# Why the console can't know. docs/console.md says so to those who look at it.
+_NOT_SEEN: Final = {
+    "HoldfastOrdersNotAccepted": "each API process counts its own requests, and writes them nowhere",
+    "HoldfastOrdersSlow": "the same",
+    "HoldfastRequestsFailing": "the same",
+    "HoldfastOutcomesUnknown": "a worker reports the provider's silence, and nothing while some calls are answered",
+    "HoldfastProviderFailing": "the same",
+}
+
+
+def test_every_alert_that_pages_is_seen_here_or_it_is_known_why_not() -> None:
+    assert not _SEEN.keys() & _NOT_SEEN.keys()
+    assert _SEEN.keys() | _NOT_SEEN.keys() == _PAGING.keys()
+    page = (Path(__file__).parents[2] / "docs/console.md").read_text()
+    assert {name for name in _PAGING if f"`{name}`" in page} == _NOT_SEEN.keys()
+
+
+@pytest.mark.parametrize("alert", _SEEN)
+def test_all_is_not_well_while_an_alert_pages_somebody(alert: str) -> None:
+    changes, about = _SEEN[alert]
+    verdict = facts(**changes).verdict()
+    assert verdict.tone != "good"
+    assert [each.about for each in verdict.findings] == [about]
+
+
+def test_the_limits_are_those_of_the_alerts() -> None:
+    assert _PAGING["HoldfastOutboxOld"].endswith("> 60")
+    assert 'le="60.0"' in str(_RULES)
+    for seconds, tone in ((60, "good"), (61, "bad")):
+        order = evolve(_TOO_OLD, since=NOW - timedelta(seconds=seconds))
+        assert facts(waiting={"oldest_order": order, "oldest_event": timedelta(seconds=seconds)}).verdict().tone == tone
+
+
+def test_a_process_is_missed_until_another_must_have_taken_its_place() -> None:
+    tones = [
+        facts(upkeep={"processes": (Process("worker", "machine:1", heard),)}).verdict().tone
+        for heard in (timedelta(seconds=5), timedelta(minutes=2), timedelta(hours=2), None)
+    ]
+    assert tones == ["good", "wait", "good", "good"]
+
+
+def test_an_order_that_is_stuck_is_not_told_of_twice() -> None:
+    stuck = {"PROCESSING": 1, "REFUND": 0}
+    verdict = facts(waiting={"oldest_order": _TOO_OLD, "stuck": stuck}).verdict()
+    assert [each.about for each in verdict.findings] == ["stuck orders"]

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
+from application.reconciliation.discrepancies import KINDS
+
 ROOT = Path(__file__).parents[2]
 SHIPPED = ROOT / "deploy" / "observability"
 RUNBOOKS = ROOT / "docs" / "runbooks"
@@ -61,6 +63,11 @@ def test_every_alert_has_a_runbook_and_every_runbook_an_alert() -> None:
     assert {page.stem for page in RUNBOOKS.glob("*.md")} - {"README"} == names
     index = (RUNBOOKS / "README.md").read_text()
     assert set(re.findall(r"\((\w+)\.md\)", index)) == names
+
+
+def test_the_runbook_of_discrepancies_explains_each_kind() -> None:
+    text = (RUNBOOKS / "HoldfastDiscrepancies.md").read_text()
+    assert {kind for kind in KINDS if f"`{kind}`" not in text} == set()
 
 
 def _expressions() -> Iterator[str]:

@@ -1,7 +1,8 @@
 """Whether all is well, in a line: what is wrong, how bad that is, and where it is looked at.
 
-The marks of the page are those of the verdict, so that both say the same. What an alert pages somebody for is bad here,
-and what it writes a ticket for waits: the shop goes on meanwhile.
+The marks of the page are those of the verdict, so that both say the same. While an alert pages somebody, all is not
+well here either, as far as the database and the servers can tell: docs/console.md names the alerts about which they
+can't. What stops the shop or an order is bad, and what it goes on with waits.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -23,9 +24,14 @@ Tone = Literal["good", "wait", "bad"]
 # Dead letters and orders are counted so far.
 MOST_WAITING: Final = 1000
 _OLD_EVENT: Final = timedelta(seconds=60)
+_LATE: Final = timedelta(seconds=60)
+# A process that is silent for so long has died, unless another has taken its place, as one surely has after the second.
+_SILENT: Final = timedelta(minutes=1)
+_REPLACED: Final = timedelta(hours=1)
 _FAR_BEHIND: Final = timedelta(seconds=60)
 _OLD_CHECK: Final = timedelta(days=2)
 _FLOW: Final = "/console/flow"
+_WAITING: Final = "/console/orders?q=waiting:yes"
 _STUCK: Final = "/console/orders?q=stuck:yes"
 _SERVERS: Final = "#servers-title"
 # What the names of those that consume the worker's queues begin with.
@@ -93,7 +99,7 @@ class Facts:
         if silence is not None or (servers is not None and not servers.payments):
             yield Finding("payments", "bad", "payments wait", _SERVERS)
         if silence is not None:
-            yield Finding("payment provider", "bad", self._silence(silence), "/console/orders?q=status:PROCESSING")
+            yield Finding("payment provider", "bad", self._silence(silence), _WAITING)
         for name in self.missing:
             says = f"no {name} is at work" if name in {WORKER, RELAY} else f"{name} does not answer"
             yield Finding(name, "wait" if name == CACHE else "bad", says, _SERVERS)
@@ -118,6 +124,9 @@ class Facts:
             is_are = "is" if stuck == 1 else "are"
             says = f"{count_of(stuck, 'order', most=MOST_WAITING)} {is_are} stuck"
             yield Finding("stuck orders", "bad", says, _STUCK)
+        elif waiting.oldest_order is not None and self.now - waiting.oldest_order.since > _LATE:
+            says = f"an order has waited for the worker for {duration(self.now - waiting.oldest_order.since)}"
+            yield Finding("waiting orders", "bad", says, _WAITING)
         if waiting.outbox and waiting.oldest_event > _OLD_EVENT:
             says = f"an event has waited in the outbox for {duration(waiting.oldest_event)}"
             yield Finding("outbox", "bad", says, _FLOW)
@@ -143,6 +152,10 @@ class Facts:
             return
         if upkeep.relay is None:
             yield Finding("active relay", "bad", "no relay publishes", _FLOW)
+        for each in upkeep.processes:
+            if each.heard is not None and _SILENT < each.heard < _REPLACED:
+                says = f"nothing was heard of {each.kind} {each.instance} for {duration(each.heard)}: was it replaced?"
+                yield Finding("processes", "wait", says, "#processes-title")
         if found := sum(upkeep.discrepancies.values()):
             says = f"the last consistency check has found {number(found)}"
             yield Finding("check", "bad", says, "/console/reconciliations")
