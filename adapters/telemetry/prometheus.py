@@ -8,6 +8,7 @@ from attrs import define, field
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.metrics_core import Metric as PrometheusMetric
 from prometheus_client.process_collector import ProcessCollector
 
 from application.ports.telemetry import Metric, Read, Record
@@ -17,6 +18,15 @@ CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 _RECORDS: Final = MappingProxyType({"counter": "inc", "gauge": "set", "histogram": "observe"})
 
 
+class _Registry(CollectorRegistry):
+    """Does not tell when each series was made, which would be one series more for each counter and each histogram."""
+
+    def collect(self) -> Iterator[PrometheusMetric]:
+        for metric in super().collect():
+            metric.samples = [sample for sample in metric.samples if not sample.name.endswith("_created")]
+            yield metric
+
+
 @define(eq=False)
 class PrometheusTelemetry:
     _registry: CollectorRegistry = field(init=False)
@@ -24,7 +34,7 @@ class PrometheusTelemetry:
     _watched: dict[str, "_Watched"] = field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._registry = CollectorRegistry()
+        self._registry = _Registry()
         # CPU, memory and descriptors, under the names that every program has.
         ProcessCollector(registry=self._registry)
 

@@ -8,8 +8,14 @@ from application.ports.webhooks import AttemptFailure
 # Seconds: from a lookup in memory to the longest that a client waits; and from the fastest payment to the slowest.
 _FAST: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _SLOW: Final = (0.05, 0.25, 1.0, 5.0, 30.0, 60.0, 300.0, 1800.0)
+# Of the payment provider, up to the time after which it is asked again.
+_CALLS: Final = (0.01, 0.05, 0.25, 1.0, 2.5, 5.0, 10.0, 30.0)
+# Of the work for a message, which waits for the provider.
+_WORK: Final = (0.05, 0.25, 1.0, 5.0, 30.0)
+# With the minute that an objective is about.
+_AGES: Final = (1.0, 5.0, 60.0, 300.0, 1800.0)
 # Fewer, where there is one for each use case: a scrape should have less than a thousand series.
-_SIZES: Final = (1, 4, 16, 64, 256)
+_SIZES: Final = (1, 16, 256)
 _WAITS: Final = (0.01, 0.05, 0.25, 1.0)
 
 _QUEUE: Final = {"queue": "the work queue"}
@@ -21,8 +27,9 @@ HTTP_DURATION: Final = Metric(
     meaning="from the head of a request until its response begins; requests that were shed are not among them",
     labels={
         "method": "the method, or `other`",
-        "route": "the path of the route, or `none`",
-        "status": "the status code",
+        "route": "the path of the route, or `none`; `others` for all but the 25 combinations of method, route and"
+        " status that came first, and orders that are accepted or fail",
+        "status": "the status code; its class, as in `4xx`, of `others`",
     },
     buckets=(0.005, 0.025, 0.1, 0.3, 1.0, 5.0),
 )
@@ -115,14 +122,14 @@ SETTLED: Final = Metric(
     meaning="from the time of an event until its work was done, or until an attempt at it has failed; by two clocks,"
     " and not of what is refused",
     labels={**_QUEUE, "outcome": "`done`; or `failed`: it is tried again, or dead-lettered"},
-    buckets=_SLOW,
+    buckets=_AGES,
 )
 PROCESS_DURATION: Final = Metric(
     kind="histogram",
     name="process_duration_seconds",
     meaning="how long the work for a message took",
     labels={**_QUEUE, "outcome": "`done`, `trouble` of a server, `refused` by a rule, or `error`"},
-    buckets=_SLOW,
+    buckets=_WORK,
 )
 RETRIES: Final = Metric(
     kind="counter", name="retries_total", meaning="messages that are delivered again after a failure", labels=_QUEUE
@@ -150,7 +157,7 @@ GATEWAY_CALLS: Final = Metric(
         "operation": "`charge` or `refund`",
         "outcome": "`done`, `declined` (a charge), `not_done`, `unknown` or `error`",
     },
-    buckets=_FAST,
+    buckets=_CALLS,
 )
 GATEWAY_UNKNOWN: Final = Metric(
     kind="counter",
@@ -188,7 +195,7 @@ WEBHOOKS_DISABLED: Final = Metric(
     kind="gauge",
     name="webhook_endpoints_disabled",
     meaning="webhook endpoints that the shop has disabled by itself: the receiver has answered 410, or for 120 hours"
-    " there were nothing but failures",
+    " and 50 attempts there was nothing but failures",
 )
 EVENT_STREAMS: Final = Metric(
     kind="gauge", name="event_streams", meaning="readers that follow the feed, and requests that wait for an order"

@@ -5,6 +5,7 @@ import re
 import socket
 from http import HTTPStatus
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import yaml
@@ -22,6 +23,8 @@ OBSERVABILITY = ROOT / "deploy" / "observability"
 ACCEPT_OF_PROMETHEUS = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
 # With more, a scrape takes tens of milliseconds.
 _MOST_SERIES = 1000
+# Buckets, sum and count.
+_OF_A_STATUS = 9
 
 
 def asked(port: int, path: str) -> httpx.Response:
@@ -71,6 +74,50 @@ async def test_every_metric_is_there_and_no_label_is_an_id(embedded: Service) ->
     assert placed.value == 1
 
     assert asked(port, "/orders").status_code == HTTPStatus.NOT_FOUND
+
+
+async def test_a_shop_of_everything_has_less_than_a_thousand_series(embedded: Service) -> None:
+    """All programs in one process, in which each route was asked for in every way, and each thing is there many times.
+
+    Nothing that a shop has or that a client sends may add a series without end.
+    """
+    port = free_port()
+    embedded.settings |= {"HOLDFAST_METRICS_PORT": str(port), "HOLDFAST_WEBHOOK_ALLOW": "127.0.0.1:*"}
+    embedded.settings |= {"HOLDFAST_GATEWAY_DECLINE_RATE": "0.3", "HOLDFAST_GATEWAY_FAILURE_RATE": "0.3"}
+    embedded.start_all(["up"])
+    async with httpx.AsyncClient(base_url=embedded.url, timeout=60) as client:
+        for number in range(1, 31):
+            product = {"name": f"pen {number}", "price": 100, "currency": ("EUR", "JPY", "USD")[number % 3], "stock": 9}
+            await client.post("/products", json=product)
+            await client.post(
+                "/webhook-endpoints", json={"url": f"http://127.0.0.1:{free_port()}/{number}", "events": ["*"]}
+            )
+            items = [{"product_id": number, "quantity": number}]
+            order = await client.post("/orders", json={"user_id": f"customer {number}", "items": items, "pay": True})
+            await client.post("/messages", json={"content": "hello"})
+            assert order.status_code == HTTPStatus.CREATED, order.text
+        paths = (await client.get("/openapi.json")).json()["paths"]
+        asked = set()
+        for path, methods in paths.items():
+            # A route that streams would never end.
+            if "stream" in path:
+                continue
+            for address in {re.sub(r"{[^}]+}", each, path) for each in ("1", "x", str(uuid4()))}:
+                for method in (*methods, "TRACE", "BREW"):
+                    for sent in ({}, {"content": b"{}", "headers": {"Content-Type": "application/json"}}):
+                        try:
+                            answer = await client.request(method.upper(), address, timeout=5, **sent)
+                        except httpx.HTTPError:
+                            continue
+                        asked.add((method, path, answer.status_code))
+    assert len(asked) > 200
+    samples = [sample for family in scraped(port).values() for sample in family]
+    told = {tuple(sorted(sample.labels.items())) for sample in samples if "route" in sample.labels}
+    assert ("route", "others") in {label for labels in told for label in labels}
+    # Each status of an order that is accepted or fails has its own; here some have not come.
+    possible = {status for status in paths["/orders"]["post"]["responses"] if status[0] in "25"}
+    came = {dict(labels)["status"] for labels in told if {("method", "POST"), ("route", "/orders")} <= set(labels)}
+    assert len(samples) + _OF_A_STATUS * len(possible - came) < _MOST_SERIES
 
 
 def test_a_relay_that_has_lost_its_key_tells_which_endpoints_it_sends_nothing_to(migrated: Service) -> None:
