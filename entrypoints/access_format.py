@@ -1,6 +1,7 @@
 """How a line of the access log is written: `common`, `combined`, `json`, or a text with `%(h)s` and the like.
 
-The letters are those of gunicorn, so that a format of another service can be kept.
+The letters are those of gunicorn, so that a format of another service can be kept. What an address asks for, its query,
+may name customers. So it stands nowhere but where `%(q)s` asks for it: not in the request line, and not in the referer.
 """
 
 import json
@@ -15,6 +16,7 @@ from attrs import frozen
 COMMON: Final = '%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s'
 _NAMED: Final = MappingProxyType({"common": COMMON, "combined": f'{COMMON} "%(f)s" "%(a)s"'})
 _ATOM: Final = re.compile(r"%\(([^)]*)\)s|%%|%")
+_QUERY: Final = re.compile(r"[?#].*", re.DOTALL)
 _UNSAFE: Final = re.compile(r'[^ -~]|["\\]')
 
 
@@ -46,7 +48,7 @@ _ATOMS: Final[Mapping[str, WriteLine]] = MappingProxyType(
         "l": lambda _: "-",
         "u": lambda _: "-",
         "t": lambda access: f"[{access.at:%d/%b/%Y:%H:%M:%S %z}]",
-        "r": lambda access: f"{access.method} {_target(access)} HTTP/{access.version}",
+        "r": lambda access: f"{access.method} {access.path} HTTP/{access.version}",
         "m": lambda access: access.method,
         "U": lambda access: access.path,
         "q": lambda access: access.query,
@@ -54,7 +56,7 @@ _ATOMS: Final[Mapping[str, WriteLine]] = MappingProxyType(
         "s": lambda access: str(access.status),
         "b": lambda access: str(access.length or "-"),
         "B": lambda access: str(access.length),
-        "f": lambda access: access.headers.get("referer", "-"),
+        "f": lambda access: _QUERY.sub("", access.headers.get("referer", "-")),
         "a": lambda access: access.headers.get("user-agent", "-"),
         "T": lambda access: str(int(access.seconds)),
         "M": lambda access: str(int(access.seconds * 1000)),
@@ -96,12 +98,7 @@ def _safe(atom: WriteLine) -> WriteLine:
     return lambda access: _UNSAFE.sub(lambda found: f"\\x{ord(found[0]):02X}", atom(access))
 
 
-def _target(access: Access) -> str:
-    return f"{access.path}?{access.query}" if access.query else access.path
-
-
 def _json(access: Access) -> str:
-    # Without the query, which may name customers.
     return json.dumps(
         {
             "time": access.at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),

@@ -122,7 +122,7 @@ class RabbitSubscription:
         await self._move(
             receipt, self._topology.dead(self._consumer), _headers(receipt, reason) | {"attempts": attempt}
         )
-        log.warning("a message was dead-lettered", consumer=self._consumer, reason=reason[:_LONGEST_REASON])
+        log.warning("a message was dead-lettered", queue=self._consumer, reason=reason[:_LONGEST_REASON])
 
     async def _pass_on(self, delivery: Delivery, queue: str, headers: dict[str, Any]) -> None:
         receipt = _receipt(delivery)

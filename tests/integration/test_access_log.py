@@ -75,10 +75,13 @@ async def test_each_response_is_a_line_with_what_it_was(app: Quart, file: Path) 
 @pytest.mark.parametrize(
     ("form", "expected"),
     [
-        ("common", r'127\.0\.0\.1 - - \[.{26}\] "GET /health/live\?a=1 HTTP/1\.1" 422 \d+'),
+        ("common", r'127\.0\.0\.1 - - \[.{26}\] "GET /health/live HTTP/1\.1" 422 \d+'),
         (
             "combined",
-            r'127\.0\.0\.1 - - \[.{26}\] "GET /health/live\?a=1 HTTP/1\.1" 422 \d+ "-" "me\\x22 \\x5C \\xC3\\xA9"',
+            (
+                r'127\.0\.0\.1 - - \[.{26}\] "GET /health/live HTTP/1\.1" 422 \d+'
+                r' "https://shop\.example/console/orders" "me\\x22 \\x5C \\xC3\\xA9"'
+            ),
         ),
         ("%(m)s %(U)s %(q)s 100%% %(T)s", r"GET /health/live a=1 100% 0"),
     ],
@@ -87,7 +90,7 @@ async def test_the_format_decides_what_is_told_and_nothing_ends_it_early(
     app: Quart, file: Path, form: str, expected: str
 ) -> None:
     async with logged(app, file, form) as site:
-        agent = b'User-Agent: me" \\ \xc3\xa9\r\n'
+        agent = b'User-Agent: me" \\ \xc3\xa9\r\nReferer: https://shop.example/console/orders?q=ines%40example.org\r\n'
         await ask(site, b"GET /health/live?a=1 HTTP/1.1\r\nHost: shop\r\n" + agent + b"\r\n")
     assert re.fullmatch(expected + "\n", read(file)), read(file)
 

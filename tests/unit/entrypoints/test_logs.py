@@ -1,8 +1,11 @@
+import ast
 import json
 import logging
+import re
 import sys
 from collections.abc import Iterator
 from datetime import datetime
+from pathlib import Path
 from typing import Literal
 
 import pytest
@@ -10,7 +13,7 @@ import structlog
 
 from application.errors import BrokenRow
 from application.execution.working_for import TracedId, WorkingFor
-from entrypoints.logs import configure_logging
+from entrypoints.logs import _FIRST, configure_logging
 from entrypoints.settings import Settings
 
 
@@ -157,3 +160,55 @@ def test_a_line_about_a_traced_request_has_its_trace(capsys: pytest.CaptureFixtu
     traced, other = map(json.loads, capsys.readouterr().err.splitlines())
     assert list(traced)[:5] == ["ts", "level", "event", "request_id", "trace_id"]
     assert (traced["request_id"], traced["trace_id"], other.get("trace_id")) == ("abc", trace, None)
+
+
+ROOT = Path(__file__).parents[3]
+_LEVELS = {"debug", "info", "warning", "error", "exception", "critical"}
+# What structlog takes for itself: it becomes the field `exception`.
+_NO_FIELD = {"exc_info"}
+
+
+def fields_in(tree: ast.AST) -> Iterator[str]:
+    """The names of what is logged: given by name to a logger, or in a dict that is."""
+    for call in ast.walk(tree):
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr in _LEVELS:
+            logger = ast.unparse(call.func.value).rpartition(".")[2]
+            if logger in {"log", "_log"}:
+                yield from (keyword.arg for keyword in call.keywords if keyword.arg is not None)
+    for each in ast.walk(tree):
+        # Those that are told of several things are made before: `told`, `about`, `facts`, `cause` and `found`.
+        if isinstance(each, ast.Assign) and isinstance(each.value, ast.Dict):
+            named = {target.id for target in each.targets if isinstance(target, ast.Name)}
+            if named & {"told", "about", "facts"}:
+                yield from (str(key.value) for key in each.value.keys if isinstance(key, ast.Constant))
+
+
+def test_every_field_of_a_line_is_explained() -> None:
+    used = set(_FIRST)
+    for package in ("adapters", "entrypoints"):
+        for path in (ROOT / package).rglob("*.py"):
+            text = path.read_text()
+            if "structlog" in text or "_log" in text:
+                used |= {name for name in fields_in(ast.parse(text)) if name.isidentifier()}
+    page = (ROOT / "docs" / "logs.md").read_text()
+    explained = {
+        name for row in re.findall(r"^\| (`.*?) \|", page, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)
+    }
+    assert {"queue", "order_id", "endpoint_id", "retry_in"} < used
+    assert used - explained - _NO_FIELD == set()
+
+
+def test_the_lines_in_the_docs_are_such_as_are_written(capsys: pytest.CaptureFixture[str]) -> None:
+    page = (ROOT / "docs" / "logs.md").read_text()
+    [shown] = re.findall(r"(\{\"ts\".*?\})", page, re.DOTALL)
+    told = json.loads(shown)
+    fields = {name: told[name] for name in told if name not in {"ts", "level", "event", "logger", "request_id"}}
+    for log_format in ("json", "text"):
+        configure_logging(Settings(log_format=log_format))
+        with WorkingFor([told["request_id"]]):
+            structlog.get_logger(told["logger"]).warning(told["event"], **fields)
+    as_json, as_text = capsys.readouterr().err.splitlines()
+    assert list(json.loads(as_json)) == list(told)
+    assert json.loads(as_json) | {"ts": told["ts"]} == told
+    [shown_text] = re.findall(r"^    (\S+Z \[warning  \].*)$", page, re.MULTILINE)
+    assert as_text.partition("Z")[2].startswith(shown_text.partition("Z")[2].partition(" order_id")[0])
