@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
     from application.assembly.use_cases import UseCases
+    from entrypoints.container import Container
 
 # More digits than any sensible number has.
 _WHOLE: Final = re.compile(r"[+-]?[0-9]{1,19}")
@@ -140,6 +141,13 @@ def with_engine(settings: Settings, work: Callable[["AsyncEngine"], Awaitable[No
 def with_use_cases(
     settings: Settings, work: Callable[["UseCases"], Awaitable[None]], *, with_ledger: bool = False
 ) -> None:
+    """As `with_container`, for work that needs nothing else."""
+    with_container(settings, lambda container: work(container.use_cases()), with_ledger=with_ledger)
+
+
+def with_container(
+    settings: Settings, work: Callable[["Container"], Awaitable[None]], *, with_ledger: bool = False
+) -> None:
     """Do work that needs the tables of this version, and maybe the provider's ledger. Raise `NotReady` without them."""
     import asyncio
 
@@ -156,6 +164,6 @@ def with_use_cases(
             await demand_schema(container)
             if with_ledger:
                 await expect_own_ledger(container)
-            await work(container.use_cases())
+            await work(container)
 
     asyncio.run(run())

@@ -10,38 +10,28 @@ from cyclopts import Parameter
 
 from application.access.principal import SYSTEM
 from application.orders.legs import IN_WORDS
-from application.orders.standing import WaitsFor
 from domain.ids import OrderId
-from entrypoints.cli.common import Data, command_settings, say, tell, with_engine, with_use_cases
+from entrypoints.cli.common import Data, command_settings, say, tell, with_container
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncEngine
-
-    from application.assembly.use_cases import UseCases
     from application.orders.explain_order import Explained, Step
+    from entrypoints.container import Container
 
 _WIDEST = 200
 _MINUTE = 60
 
 
 def why(order_id: Annotated[UUID, Parameter(help="Id of the order.")], /, *, data: Data = None) -> None:
-    settings = command_settings(data=data)
-    turns: list[WaitsFor] = []
-
-    async def work(use_cases: "UseCases") -> None:
-        explained = await use_cases.explain_order(SYSTEM, OrderId(order_id))
-        _print(explained)
-        turns.append(explained.standing.waits_for)
-
-    async def look_for_processes(engine: "AsyncEngine") -> None:
-        from adapters.sql.heartbeats import SqlHeartbeats
+    async def work(container: "Container") -> None:
         from entrypoints.heartbeat import missing
 
-        for kind in {*turns}.intersection(missing(await SqlHeartbeats(engine).all())):
-            say(f"no {kind} is at work: start one with `holdfast {kind}`")
+        explained = await container.use_cases().explain_order(SYSTEM, OrderId(order_id))
+        _print(explained)
+        waits_for = explained.standing.waits_for
+        if waits_for in missing(await container.heartbeats().all()):
+            say(f"no {waits_for} is at work: start one with `holdfast {waits_for}`")
 
-    with_use_cases(settings, work)
-    with_engine(settings, look_for_processes)
+    with_container(command_settings(data=data), work)
 
 
 def _print(explained: "Explained") -> None:
