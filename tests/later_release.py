@@ -8,8 +8,8 @@ from typing import Final
 
 import pytest
 
-from adapters.sql import migrate as migrating
 from adapters.sql import revisions as known
+from adapters.sql.migrations import files
 
 _HEAD: Final = '''"""A migration of a test."""
 
@@ -46,11 +46,11 @@ def later_release(folder: Path, *bodies: str) -> Iterator[list[str]]:
     """
     migrations = folder / "later"
     if not migrations.exists():
-        shutil.copytree(Path(migrating.__file__).parent / "migrations", migrations)
+        shutil.copytree(Path(files.__file__).parent, migrations)
         write_migrations(migrations / "versions", bodies)
     ours = known.revisions()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(migrating, "_FOLDER", migrations)
+        patch.setattr(files, "_FOLDER", migrations)
         patch.setattr(known, "_MIGRATIONS", migrations / "versions")
         known.revisions.cache_clear()
         try:

@@ -7,10 +7,6 @@ takes away what only earlier releases need, when none of them is at work any mor
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
-from functools import cache
-from importlib.util import module_from_spec, spec_from_file_location
-from pathlib import Path
-from types import ModuleType
 from typing import Any, Final, TypeVar
 
 import structlog
@@ -18,7 +14,6 @@ from alembic.config import Config
 from alembic.operations import Operations
 from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext, MigrationStep
-from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from attrs import evolve
 from sqlalchemy import Connection, Row, event, inspect, text
@@ -28,6 +23,7 @@ from adapters.sql.core.connecting import connected
 from adapters.sql.core.engine import backend_of, create_engine
 from adapters.sql.core.finishing import finish
 from adapters.sql.dialects.base import SqlDialect
+from adapters.sql.migrations.files import module_of, scripts
 from adapters.sql.migrator import Migrator, Progress, tell_nothing
 from adapters.sql.revisions import newest, revisions
 from adapters.sql.schema import Schema, schema_of
@@ -38,7 +34,6 @@ T = TypeVar("T")
 
 _log = structlog.get_logger("holdfast.migrate")
 
-_FOLDER: Final = Path(__file__).parent / "migrations"
 # Seconds. Nobody waits for an answer here, and some steps take long.
 _STATEMENT_TIMEOUT: Final = 3600.0
 # Everybody who needs the table waits behind a step that waits for it. So a step gives up soon, and is tried again.
@@ -223,46 +218,32 @@ def _upgrade(connection: Connection, target: str) -> str | None:
     step = _next(schema_of(connection), target)
     if step is None:
         return None
-    scripts = _scripts(_FOLDER)
-    revision = MigrationStep.upgrade_from_script(scripts.revision_map, scripts.get_revision(step))
+    known = scripts()
+    revision = MigrationStep.upgrade_from_script(known.revision_map, known.get_revision(step))
     environment = EnvironmentContext(
-        Config(attributes={"connection": connection}), scripts, fn=lambda _found, _context: [revision]
+        Config(attributes={"connection": connection}), known, fn=lambda _found, _context: [revision]
     )
     try:
         with environment:
-            scripts.run_env()
+            known.run_env()
     except CommandError as error:
         raise Unavailable(f"the tables can't be migrated: {error}") from error
     return step
 
 
-@cache
-def _scripts(folder: Path) -> ScriptDirectory:
-    """All migrations, loaded once. `alembic upgrade` loads them all for each step, which takes longer than the step."""
-    return ScriptDirectory(folder)
-
-
 async def _steps(migrator: Migrator, revision: str, name: str) -> None:
     """What a revision does outside of its transaction, before it: `migrations/steps.py`."""
-    for step in getattr(_module(revision), name, ()):
+    for step in getattr(module_of(revision), name, ()):
         await step(migrator)
-
-
-def _module(revision: str) -> ModuleType:
-    [file] = (_FOLDER / "versions").glob(f"r{revision}_*.py")
-    spec = spec_from_file_location(file.stem, file)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"{file} can't be loaded")
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 async def _contract(migrator: Migrator, target: str) -> list[str]:
     found = await migrator.in_transaction(schema_of)
     if found.contracted is None or found.serves is None:
         return []
-    pending = [each for each in revisions() if found.contracted < each <= target and hasattr(_module(each), "contract")]
+    pending = [
+        each for each in revisions() if found.contracted < each <= target and hasattr(module_of(each), "contract")
+    ]
     if not pending:
         return []
     await _close_window(migrator, found.serves, pending[-1])
@@ -273,7 +254,7 @@ async def _contract(migrator: Migrator, target: str) -> list[str]:
 
 
 def _contraction(revision: str) -> Callable[[Connection], None]:
-    contract_it = _module(revision).contract
+    contract_it = module_of(revision).contract
 
     def work(connection: Connection) -> None:
         # Where migrators don't keep each other out, another one may have done it meanwhile.

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.sql import migrate as migrating
 from adapters.sql.migrate import migrate
+from adapters.sql.migrations.files import module_of
 from adapters.sql.revisions import newest, revisions
 from tests.engines import engine_on
 from tests.later_release import later_release
@@ -85,7 +86,7 @@ async def harm(engine: AsyncEngine, revision: str) -> list[str]:
         await migrating._expand(migrator, revision)  # noqa: SLF001 - as above
     async with engine.connect() as connection:
         after, asks = await connection.run_sync(shape), await connection.run_sync(demanding)
-    met: Collection[str] = getattr(migrating._module(revision), "met_before", ())  # noqa: SLF001 - as above
+    met: Collection[str] = getattr(module_of(revision), "met_before", ())
     found = []
     for table, parts in before.items():
         changed = {name for name, what in parts.items() if after.get(table, {}).get(name) != what}
