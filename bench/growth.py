@@ -15,15 +15,12 @@ from typing import Any, Final
 from uuid import UUID
 
 from attrs import field, frozen
-from sqlalchemy import Row, Table, text
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncEngine
 from uuid_utils.compat import uuid7
 
 from adapters.payments.simulated.gateway import SimulatedGateway
 from adapters.payments.simulated.ledger import Ledger, LedgerEntry, Outcome
-from adapters.sql.tables.events import order_events
-from adapters.sql.tables.orders import order_items, orders, payments
-from adapters.sql.tables.shop import idempotency_keys
 from adapters.sql.unit_of_work import SqlUnitOfWork
 from application.access.principal import the_system
 from application.catalogue.add_products import AddProducts, NewProduct
@@ -39,6 +36,7 @@ from application.payments.request_payment import RequestPayment
 from application.payments.request_refund import RequestRefund
 from application.ports.idempotency import IdempotencyKey
 from application.ports.persistence import UnitOfWork
+from bench.copies import CUSTOMER, MAKER, OWN, begin_copies, copy_orders
 from domain.catalogue.product import Product
 from domain.ids import OrderId, PaymentId, ProductId, UserId
 from domain.money import Money
@@ -62,13 +60,10 @@ _FATES: Final[Mapping[OrderStatus, int]] = MappingProxyType(
 )
 _DAYS: Final = 365
 _ORDERS_OF_A_CUSTOMER: Final = 10
-# The customer whose orders are copied.
-_CUSTOMER: Final = 1
 # One order in so many still waits to be paid for, and was placed in these last minutes.
 _PENDING_ONE_IN: Final = 200
 _PENDING_MINUTES: Final = 20
 
-_MAKER: Final = "bench fill"
 Progress = Callable[[int], None]
 
 
@@ -80,10 +75,10 @@ async def fill(engine: AsyncEngine, ledger: Ledger, *, count: int, progress: Pro
 
     async def copy_chunks() -> None:
         async with engine.connect() as connection:
-            await connection.execute(_MAKE_COPIES)
+            await begin_copies(connection)
             for begin in begins:
                 end = min(begin + _CHUNK, count)
-                charges = await _copy(connection, copies.chosen(begin, end))
+                charges = await copy_orders(connection, copies.chosen(begin, end))
                 await connection.commit()
                 async with entering:
                     await _enter(ledger, [_entry(row, now) for row in charges])
@@ -103,7 +98,7 @@ async def _live_through(
         NewProduct(name=f"Article {number}", price=Money(100 + number, "EUR"), stock=1_000_000)
         for number in range(_PRODUCTS)
     ]
-    added = await AddProducts(unit_of_work, lambda: now)(the_system(_MAKER), new)
+    added = await AddProducts(unit_of_work, lambda: now)(the_system(MAKER), new)
     products = [product.id for product in added if isinstance(product, Product)]
     chance = Random(_TEMPLATES)  # noqa: S311 - the same shop each time
     long_ago = _Shop(unit_of_work, ledger, chance, products, now - timedelta(days=_DAYS))
@@ -155,8 +150,8 @@ class _Shop:
             RequestedItem(product_id, self._chance.randint(1, 3))
             for product_id in self._chance.sample(self._products, self._chance.choice([1, 1, 2, 2, 3, 5]))
         ]
-        key = IdempotencyKey(f"customer {_CUSTOMER}", str(id_))
-        wanted = OrderRequest(UserId(_CUSTOMER), tuple(items))
+        key = IdempotencyKey(f"customer {CUSTOMER}", str(id_))
+        wanted = OrderRequest(UserId(CUSTOMER), tuple(items))
         return Keyed(NumberedRequest(id_, self._at, wanted), key, "as the first time")
 
     async def _pay(self, ids: Sequence[OrderId], *, decline_rate: float = 0.0) -> None:
@@ -196,7 +191,7 @@ class _Copies:
     def chosen(self, begin: int, end: int) -> dict[str, list[Any]]:
         """Those from one number to another, oldest first, as a column of each thing."""
         rows = [self._choose(number) for number in range(begin, end)]
-        return dict(zip(_OWN, map(list, zip(*rows, strict=True)), strict=True))
+        return dict(zip(OWN, map(list, zip(*rows, strict=True)), strict=True))
 
     def _choose(self, number: int) -> tuple[Any, ...]:
         pending = self._count // _PENDING_ONE_IN
@@ -217,24 +212,6 @@ class _Copies:
         return UUID(int=milliseconds << 80 | 7 << 76 | random >> 62 << 64 | 2 << 62 | random & (2**62 - 1))
 
 
-async def _copy(connection: AsyncConnection, chosen: Mapping[str, Sequence[Any]]) -> Sequence[Row[Any]]:
-    """Make the copies, and return the payments that the provider has to know of."""
-    await connection.execute(text("TRUNCATE copies"))
-    await connection.execute(_CHOOSE, chosen)
-    await connection.execute(text("ANALYZE copies"))
-    for table, found, own in _TABLES:
-        columns = [column.name for column in table.c]
-        values = [own.get(name, f"t.{name}") for name in columns]
-        await connection.execute(
-            text(
-                f"INSERT INTO {table.name} ({', '.join(columns)}) SELECT {', '.join(values)}"  # noqa: S608 - all our own
-                f" FROM copies c JOIN orders o ON o.id = c.template JOIN {table.name} t ON {found}"
-            )
-        )
-    await connection.execute(_COUNT_IN)
-    return (await connection.execute(_CHARGED)).all()
-
-
 async def _enter(ledger: Ledger, entries: Sequence[LedgerEntry]) -> None:
     """One portion after the other, because the ledger sheds calls that wait too long."""
     for begin in range(0, len(entries), _ENTERED_AT_ONCE):
@@ -250,73 +227,3 @@ def _entry(payment: Row[Any], at: datetime) -> LedgerEntry:
         refunded=payment.status == "REFUNDED",
         at=at,
     )
-
-
-_OWN: Final = ("template", "id", "payment_id", "user_id", "at")
-_MAKE_COPIES: Final = text(
-    "CREATE TEMPORARY TABLE copies (template uuid, id uuid, payment_id uuid, user_id bigint, at timestamptz)"
-)
-_CHOOSE: Final = text(
-    "INSERT INTO copies SELECT * FROM unnest(CAST(:template AS uuid[]), CAST(:id AS uuid[]),"
-    " CAST(:payment_id AS uuid[]), CAST(:user_id AS bigint[]), CAST(:at AS timestamptz[]))"
-)
-_COUNT_IN: Final = text(
-    "INSERT INTO stock_adjustments (product_id, change, reason, made_by, at)"
-    " SELECT i.product_id, sum(i.quantity), 'for the orders that were copied', :by, now()"
-    " FROM copies c JOIN orders o ON o.id = c.id JOIN order_items i ON i.order_id = o.id"
-    " WHERE o.holds_stock GROUP BY i.product_id"
-).bindparams(by=_MAKER)
-_CHARGED: Final = text(
-    "SELECT p.id, p.amount, p.currency, p.status, p.provider_reference FROM copies c"
-    " JOIN payments p ON p.id = c.payment_id WHERE p.status IN ('CHARGED', 'REFUNDED')"
-)
-# Here `c` is the copy, `o` the order that it is of, and `t` a row of that order.
-_AT: Final = "(c.at + (t.{} - o.created_at))"
-# What a text says of that order it says of the copy.
-_SAID: Final = """
-    regexp_replace(regexp_replace(
-        replace(replace({}, o.id::text, c.id::text), coalesce(o.payment_id, o.id)::text, c.payment_id::text),
-        '"(at|created_at|updated_at)":"[^"]*"',
-        '"\\1":"' || to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') || '"', 'g'),
-        '"user_id":[0-9]+', '"user_id":' || c.user_id)
-"""
-# By table: how its rows are found, and what is the copy's own. Everything else is as it was.
-_TABLES: Final[tuple[tuple[Table, str, Mapping[str, str]], ...]] = (
-    (
-        orders,
-        "t.id = o.id",
-        {
-            "id": "c.id",
-            "user_id": "c.user_id",
-            "payment_id": "CASE WHEN t.payment_id IS NOT NULL THEN c.payment_id END",
-            "created_at": "c.at",
-            "updated_at": _AT.format("updated_at"),
-            "recorded_at": "c.at",
-        },
-    ),
-    (order_items, "t.order_id = o.id", {"order_id": "c.id"}),
-    (
-        payments,
-        "t.id = o.payment_id",
-        {
-            "id": "c.payment_id",
-            "order_id": "c.id",
-            "provider_reference": "replace(t.provider_reference, t.id::text, c.payment_id::text)",
-        },
-    ),
-    (
-        order_events,
-        "t.order_id = o.id",
-        {"order_id": "c.id", "at": _AT.format("at"), "body": _SAID.format("t.body", _AT.format("at"))},
-    ),
-    (
-        idempotency_keys,
-        f"t.key = o.id::text AND t.scope = 'customer {_CUSTOMER}'",
-        {
-            "scope": "'customer ' || c.user_id",
-            "key": "c.id::text",
-            "answer": _SAID.format("t.answer", "c.at"),
-            "created_at": "c.at",
-        },
-    ),
-)
