@@ -47,6 +47,7 @@ from entrypoints.http.routes.imports import imports_routes
 from entrypoints.http.routes.jobs import jobs_routes
 from entrypoints.http.routes.keys import keys_routes
 from entrypoints.http.routes.messages import messages_routes
+from entrypoints.http.routes.order_lists import order_lists_routes
 from entrypoints.http.routes.orders import orders_routes
 from entrypoints.http.routes.problems import problems_routes
 from entrypoints.http.routes.products import products_routes
@@ -131,7 +132,8 @@ def create_app(  # noqa: PLR0913 - each is a setting, given by name
     app.routes = {}
     app.register_error_handler(Exception, _Refusals(app.routes).answer)
     lists = (
-        *orders_routes(use_cases, cursors),
+        *orders_routes(use_cases),
+        *order_lists_routes(use_cases, cursors),
         *products_routes(use_cases, cursors),
         *keys_routes(use_cases, cursors),
         *audit_routes(use_cases, cursors),

@@ -4,8 +4,7 @@ from http import HTTPStatus
 from typing import Any, Final
 
 import msgspec
-from attrs import evolve, frozen
-from msgspec import UNSET
+from attrs import frozen
 from msgspec.structs import replace
 from quart import request
 
@@ -16,9 +15,7 @@ from application.assembly.use_cases import UseCases
 from application.intake.queue_orders import Queued
 from application.orders.change_details import DetailsChange
 from application.orders.queued_changes import ChangeQueued
-from application.ports.broken import BrokenOrder, broken, sound
 from application.ports.idempotency import scope_of
-from application.ports.order_search import OrderFilter
 from domain.ids import OrderId
 from domain.jobs.job import Job
 from domain.orders.order import Order
@@ -27,67 +24,41 @@ from entrypoints.http import examples, query
 from entrypoints.http.bodies.events import EventBody, HistoryBody
 from entrypoints.http.bodies.expanded import ExpandedOrderBody
 from entrypoints.http.bodies.orders import (
-    BrokenOrderBody,
     ChangeStatusBody,
     CheckedOrderBody,
     CheckOrderBody,
     OrderBody,
-    OrdersBody,
     PayBody,
     PlaceOrderBody,
-    SearchOrdersBody,
     status_set_by_hand,
 )
 from entrypoints.http.bodies.timeline import TimelineBody
-from entrypoints.http.cursors import Cursors
 from entrypoints.http.decoding import read_json, read_json_if_any
-from entrypoints.http.filters import order_filter
 from entrypoints.http.headers import IDEMPOTENCY_KEY
 from entrypoints.http.idempotency import answered, keyed, queued, replayed
 from entrypoints.http.ids import order_id_of
-from entrypoints.http.links import next_page
 from entrypoints.http.order_details import ChangeDetailsBody
-from entrypoints.http.pages import Page, page_of
 from entrypoints.http.preconditions import GUARDS, Preconditions, allowed_by, etag_of, etag_with_parts, only_if
 from entrypoints.http.prefix import here
 from entrypoints.http.query import CHANGES
-from entrypoints.http.refusals import InvalidCursor, InvalidRequest, in_body, in_query
+from entrypoints.http.refusals import InvalidRequest, in_query
 from entrypoints.http.replies import Reply, no_content, not_modified, reply
 from entrypoints.http.routes.route import Route
 
 _KEY: Final = frozenset({IDEMPOTENCY_KEY})
-_NOT_COUNTED: Final = "a list by user_id and status alone is counted: a search looks at a part of the orders"
 # Cancelling and completing need the one, a refund the other.
 _STATUS: Final = frozenset({Scope.ORDERS_WRITE, Scope.REFUNDS_WRITE})
-_PARAMETERS: Final = {
-    "user_id": query.user_id,
-    "status": query.status,
-    "product_id": query.product_id,
-    "external_id": query.external_id,
-    "email": query.email,
-    "placed_after": query.placed_after,
-    "placed_before": query.placed_before,
-    "total_min": query.total_min,
-    "total_max": query.total_max,
-    "q": query.words,
-    "limit": query.limit,
-    "cursor": query.cursor,
-    "count": query.count,
-}
-# A list of these has an index of its own.
-_LISTED: Final = frozenset({"user_id", "status"})
 _PLACE_ORDER: Final = msgspec.json.Decoder(PlaceOrderBody)
 _PAY: Final = msgspec.json.Decoder(PayBody)
 _CHECK: Final = msgspec.json.Decoder(CheckOrderBody)
 _READ: Final = {"expand": query.expand, "wait": query.seconds, "min_version": query.min_version}
 _WAIT: Final = frozenset({"wait", "min_version"})
-_SEARCH: Final = msgspec.json.Decoder(SearchOrdersBody)
 _CHANGE_DETAILS: Final = msgspec.json.Decoder(ChangeDetailsBody)
 _CHANGE_STATUS: Final = msgspec.json.Decoder(ChangeStatusBody)
 
 
-def orders_routes(use_cases: UseCases, cursors: Cursors) -> list[Route]:
-    handlers = _Handlers(use_cases, cursors)
+def orders_routes(use_cases: UseCases) -> list[Route]:
+    handlers = _Handlers(use_cases)
     return [
         Route(
             "POST",
@@ -99,25 +70,6 @@ def orders_routes(use_cases: UseCases, cursors: Cursors) -> list[Route]:
             example=examples.PLACE_ORDER,
             summary="Place an order",
             answers={HTTPStatus.CREATED: examples.ORDER, HTTPStatus.ACCEPTED: examples.ORDER},
-        ),
-        Route(
-            "GET",
-            "/orders",
-            Scope.ORDERS_READ,
-            handlers.page,
-            parameters=_PARAMETERS,
-            summary="List orders, newest first",
-            answers={HTTPStatus.OK: examples.ORDERS},
-        ),
-        Route(
-            "POST",
-            "/orders/search",
-            Scope.ORDERS_READ,
-            handlers.search,
-            body=_SEARCH,
-            example=examples.SEARCH_ORDERS,
-            summary="Search for orders",
-            answers={HTTPStatus.OK: examples.ORDERS},
         ),
         Route(
             "POST",
@@ -208,7 +160,6 @@ def orders_routes(use_cases: UseCases, cursors: Cursors) -> list[Route]:
 @frozen
 class _Handlers:
     _use_cases: UseCases
-    _cursors: Cursors
 
     async def place(self, by: Principal) -> Reply:
         body = await read_json(_PLACE_ORDER)
@@ -216,50 +167,6 @@ class _Handlers:
         call = await keyed(wanted, scope=scope_of(wanted.user_id))
         outcome = await self._use_cases.place_order(by, call)
         return queued(outcome, accepted) if isinstance(outcome, Queued) else answered(outcome, created)
-
-    async def page(self, by: Principal) -> Reply:
-        wanted = query.parameters(request.query_string, _PARAMETERS)
-        paging: dict[str, Any] = {name: wanted.pop(name) for name in ("limit", "cursor", "count") if name in wanted}
-        chosen = order_filter(wanted)
-        page = await (self._listed if wanted.keys() <= _LISTED else self._found)(by, chosen, paging)
-        return reply(_page(page), HTTPStatus.OK, *next_page(page.next))
-
-    async def search(self, by: Principal) -> Reply:
-        body = await read_json(_SEARCH)
-        try:
-            return reply(_page(await self._found(by, body.wanted(), {"limit": body.limit, "cursor": body.cursor})))
-        except InvalidCursor as error:
-            raise InvalidCursor(*(in_body("cursor", each.detail) for each in error.errors)) from None
-
-    async def _listed(self, by: Principal, wanted: OrderFilter, paging: Mapping[str, Any]) -> Page[Order | BrokenOrder]:
-        """Return a page of the orders of one customer or of one status, or of all orders."""
-        wanted = evolve(wanted, user_id=by.whose(wanted.user_id))
-        status = next(iter(wanted.statuses), None)
-        return await page_of(
-            self._cursors.of_orders(wanted),
-            paging,
-            lambda before, limit: self._use_cases.list_orders(
-                by, user_id=wanted.user_id, status=status, before=before, limit=limit
-            ),
-            lambda order: order.id,
-            lambda: self._use_cases.count_orders(by, user_id=wanted.user_id, status=status),
-        )
-
-    async def _found(self, by: Principal, wanted: OrderFilter, paging: Mapping[str, Any]) -> Page[Order | BrokenOrder]:
-        """Return a page of what a search has found, which ends where the search has looked to."""
-        wanted = evolve(wanted, user_id=by.whose(wanted.user_id))
-        cursors, cursor = self._cursors.of_orders(wanted), paging.get("cursor")
-        counted = in_query("count", _NOT_COUNTED, "unknown") if "count" in paging else None
-        try:
-            before = None if cursor is None else cursors.start(cursor)
-        except InvalidCursor as error:
-            raise error if counted is None else InvalidRequest(counted, *error.errors) from None
-        if counted is not None:
-            raise InvalidRequest(counted)
-        found = await self._use_cases.search_orders(
-            by, wanted, before=before, limit=paging.get("limit", query.DEFAULT_LIMIT)
-        )
-        return Page(found.orders, None if found.looked_to is None else cursors.after(found.looked_to))
 
     async def get(self, by: Principal, order_id: str) -> Reply:
         preconditions = Preconditions.of(request.headers)
@@ -332,11 +239,6 @@ def _wait_in(wanted: Mapping[str, Any]) -> dict[str, Any]:
         rule = "wait and min_version are sent together"
         raise InvalidRequest(*(in_query(name, rule, "required") for name in missing))
     return {"version": wanted["min_version"], "seconds": wanted["wait"]}
-
-
-def _page(page: Page[Order | BrokenOrder]) -> OrdersBody:
-    left_out = [BrokenOrderBody.of(order) for order in broken(page.items, BrokenOrder)]
-    return OrdersBody([OrderBody.of(order) for order in sound(page.items)], page.next, page.count, left_out or UNSET)
 
 
 def _reply(order: Order, status: HTTPStatus = HTTPStatus.OK, *headers: tuple[str, str]) -> Reply:
