@@ -17,6 +17,7 @@ from jsonschema import Draft202012Validator
 from entrypoints.cli.commands import make_app
 from entrypoints.heartbeat import KINDS
 from entrypoints.read_settings import read_settings
+from entrypoints.settings import Settings
 from tests.servers.compose import ROOT
 
 SYSTEMD = ROOT / "deploy" / "systemd"
@@ -32,8 +33,10 @@ COMMANDS = {
     if command.startswith("ExecStart=")
     for instance in INSTANCES.get(name, ("8000",))
 }
+# As in the Secret.
+SERVERS = {"DATABASE_URL": "postgresql://h/x", "REDIS_URL": "redis://h/0", "AMQP_URL": "amqp://h/"}
 # Each is applied by itself, with what `release` has.
-FOLDERS = (".", "migrate", "expand", "contract")
+FOLDERS = (".", "migrate", "expand", "contract", "restored")
 _SCHEMA: Final = Path(__file__).with_name("kubernetes_schema") / "1.37.0.json.gz"
 
 
@@ -44,7 +47,7 @@ def read_kustomization(folder: str) -> dict[str, Any]:
 
 RESOURCES: list[dict[str, Any]] = [
     resource
-    for folder in (".", "release", "migrate")
+    for folder in (".", "release", "migrate", "restored")
     for name in read_kustomization(folder)["resources"]
     for resource in yaml.safe_load_all((KUBERNETES / folder / name).read_text())
 ]
@@ -79,7 +82,7 @@ def is_a_command(words: list[str]) -> bool:
 
 def test_each_program_has_its_unit_and_its_pod() -> None:
     assert {words.split()[1] for words in COMMANDS} == {"api", "worker", "relay", "migrate"}
-    assert {arguments(pod)[0] for pod in PODS.values()} == {"api", "worker", "relay", "migrate"}
+    assert {arguments(pod)[0] for pod in PODS.values()} == {"api", "worker", "relay", "migrate", "restored"}
 
 
 @pytest.mark.parametrize("words", sorted(COMMANDS))
@@ -137,13 +140,18 @@ def test_kustomize_builds_all_of_it(built: tuple[str, list[dict[str, Any]]]) -> 
     folder, resources = built
     names = {f"{each['kind']} {each['metadata']['name']}" for each in resources}
     programs = {f"{each['kind']} {each['metadata']['name']}" for each in RESOURCES if each["kind"] != "Job"}
-    jobs = {"migrate": [], "expand": ["--expand"], "contract": ["--contract"]}
+    jobs = {
+        "migrate": ["migrate"],
+        "expand": ["migrate", "--expand"],
+        "contract": ["migrate", "--contract"],
+        "restored": ["restored", "--since", "1970-01-01T00:00:00Z"],
+    }
     assert names == (programs if folder == "." else {"ConfigMap holdfast", f"Job holdfast-{folder}"})
     assert {each["metadata"]["namespace"] for each in resources} == {"holdfast"}
     for each in resources:
         if each["kind"] == "Job":
             [container] = each["spec"]["template"]["spec"]["containers"]
-            assert container["args"] == ["migrate", *jobs[folder]]
+            assert container["args"] == jobs[folder]
             assert is_a_command(container["args"])
             assert container["image"] == f"holdfast:{read_kustomization('release')['images'][0]['newTag']}"
 
@@ -211,15 +219,14 @@ def test_a_pod_may_do_no_more_than_it_needs(name: str) -> None:
 def test_a_pod_has_settings_that_are_taken(name: str) -> None:
     [settings] = of_kind("ConfigMap")
     own = {each["name"]: each["value"] for each in PODS[name]["spec"]["containers"][0].get("env", [])}
-    servers = {"DATABASE_URL": "postgresql://h/x", "REDIS_URL": "redis://h/0", "AMQP_URL": "amqp://h/"}
-    assert read_settings({**servers, **settings["data"], **own}).intake == "auto"
+    assert read_settings({**SERVERS, **settings["data"], **own}).intake == "auto"
 
 
 def test_probes_ask_what_is_answered() -> None:
     [api] = PODS["holdfast-api"]["spec"]["containers"]
     paths = {api[probe]["httpGet"]["path"] for probe in ("startupProbe", "livenessProbe", "readinessProbe")}
     assert paths == {"/health/live", "/health/ready"}
-    assert api["ports"] == [{"name": "http", "containerPort": int(api["args"][-1])}]
+    assert api["ports"][0] == {"name": "http", "containerPort": int(api["args"][-1])}
     for kind in KINDS:
         [container] = PODS[f"holdfast-{kind}"]["spec"]["containers"]
         assert container["livenessProbe"]["exec"]["command"] == ["python", "-m", "entrypoints.alive", kind]
@@ -230,3 +237,41 @@ def test_a_pod_has_the_time_that_a_stop_takes() -> None:
         int(found) for name in UNITS for found in re.findall("TimeoutStopSec=([0-9]+)", (SYSTEMD / name).read_text())
     )
     assert all(pod["spec"]["terminationGracePeriodSeconds"] >= stop for pod in PODS.values())
+
+
+@pytest.mark.parametrize("program", ["api", *KINDS])
+def test_prometheus_finds_the_metrics_of_each_program(program: str) -> None:
+    [settings] = of_kind("ConfigMap")
+    read = read_settings({**SERVERS, **settings["data"]})
+    [container] = PODS[f"holdfast-{program}"]["spec"]["containers"]
+    assert {"name": "metrics", "containerPort": read.metrics_port} in container["ports"]
+    assert read.metrics_host == "0.0.0.0"
+    scraped = yaml.safe_load((ROOT / "deploy" / "observability" / "prometheus-kubernetes.yml").read_text())
+    [job] = scraped["scrape_configs"]
+    assert job["kubernetes_sd_configs"][0]["namespaces"]["names"] == [read_kustomization("release")["namespace"]]
+    assert job["relabel_configs"][0]["regex"] == "metrics"
+
+
+def test_an_eviction_takes_one_pod_of_a_program_at_a_time() -> None:
+    budgets = {each["metadata"]["name"]: each["spec"] for each in of_kind("PodDisruptionBudget")}
+    assert budgets.keys() == {each["metadata"]["name"] for each in of_kind("Deployment")}
+    for name, spec in budgets.items():
+        assert spec["maxUnavailable"] == 1
+        assert spec["selector"]["matchLabels"] == PODS[name]["metadata"]["labels"]
+
+
+def test_the_database_has_a_connection_for_every_pod_that_there_may_be() -> None:
+    """The numbers of docs/operations.md, and those of the manifests."""
+    page = (ROOT / "docs" / "operations.md").read_text()
+    [each] = map(int, re.findall(r"`max_connections` has to allow ([0-9]+) for each\s+process", page))
+    [told] = map(int, re.findall(r"`max_connections: ([0-9]+)`, which is enough for all pods", page))
+    assert each == Settings().pool_size + 4
+    [scaler] = of_kind("HorizontalPodAutoscaler")
+    most = {scaler["spec"]["scaleTargetRef"]["name"]: scaler["spec"]["maxReplicas"]}
+    pods = 0
+    for deployment in of_kind("Deployment"):
+        spec = deployment["spec"]
+        pods += most.get(deployment["metadata"]["name"], spec.get("replicas", 0))
+        pods += spec["strategy"].get("rollingUpdate", {}).get("maxSurge", 0)
+    # A Job beside them, and what PostgreSQL keeps for its superuser.
+    assert told - 50 < (pods + 1) * each + 3 <= told

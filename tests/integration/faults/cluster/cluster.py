@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shlex
 import subprocess
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -15,7 +16,17 @@ from urllib.request import Request, urlopen
 import asyncpg
 from attrs import define
 
-from tests.integration.faults.cluster.members import Etcd, HaProxy, Member, Postgres, Rabbit, Redis
+from tests.integration.faults.cluster.members import (
+    BROKER_USER,
+    DATABASE,
+    PASSWORD,
+    Etcd,
+    HaProxy,
+    Member,
+    Postgres,
+    Rabbit,
+    Redis,
+)
 from tests.integration.faults.cluster.network import Machine, Network, NetworkFailed, run
 from tests.integration.faults.house import SETTINGS, Shop
 from tests.servers.packages import find_rabbitmq
@@ -88,7 +99,7 @@ class Cluster(Shop):
 
     @property
     def postgres_url(self) -> str:
-        return self.primary.url
+        return self.primary.shop_url
 
     @property
     def rabbitmq_url(self) -> str:
@@ -161,6 +172,14 @@ class Cluster(Shop):
         for member in (*self.postgres, *self.rabbitmq[1:]):
             await asyncio.to_thread(member.start)
         await self.whole()
+        connection = await asyncpg.connect(self.primary.url, timeout=10)
+        try:
+            for statement in DATABASE:
+                await connection.execute(statement)
+        finally:
+            await connection.close(timeout=2)
+        for command in BROKER_USER:
+            await asyncio.to_thread(self.ctl, *shlex.split(command)[1:])
 
     async def whole(self) -> None:
         """Wait until every server serves, and every node has what the others have."""
@@ -175,7 +194,7 @@ class Cluster(Shop):
         if self.watch.primary is None:
             return False
         with suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
-            connection = await asyncpg.connect(self.postgres_url, timeout=5)
+            connection = await asyncpg.connect(self.primary.url, timeout=5)
             try:
                 found = await connection.fetchval(
                     "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'"
@@ -267,8 +286,9 @@ class Cluster(Shop):
             proxy = self.proxies[0]
             hosts, nodes = f"127.0.0.1:{proxy.postgres_port}", f"127.0.0.1:{proxy.rabbitmq_port}"
         return {
-            "DATABASE_URL": f"postgresql://postgres@{hosts}/postgres",
-            "AMQP_URL": f"amqp://guest:guest@{nodes}/",
+            "DATABASE_URL": f"postgresql://holdfast:{PASSWORD}@{hosts}/holdfast",
+            "AMQP_URL": f"amqp://holdfast:{PASSWORD}@{nodes}/",
+            "HOLDFAST_AMQP_MANAGEMENT_URL": f"http://holdfast:{PASSWORD}@{self.machines[0].address}:15672",
             "REDIS_URL": self.redis.url,
         }
 
@@ -308,7 +328,7 @@ _BY_THEMSELVES: Final = frozenset({"heartbeats", "leases", "open_periods"})
 
 async def _content(member: Postgres) -> dict[str, str]:
     """The number of rows of each table, and a sum over all of them."""
-    connection = await asyncpg.connect(member.url, timeout=10)
+    connection = await asyncpg.connect(member.shop_url, timeout=10)
     try:
         names = [
             row["tablename"]

@@ -3,18 +3,19 @@
 import shutil
 import signal
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 import yaml
 from attrs import define, field
 
-from tests.integration.faults.cluster.network import Machine
+from tests.integration.faults.cluster.network import Machine, run
 from tests.servers.packages import find_postgres, find_rabbitmq, find_redis
 from tests.servers.process import Process, plain_environment
 
-# docs/operations.md tells to set these; whoever changes one changes it there.
-PATRONI: Final[Mapping[str, object]] = {
+# docs/operations.md tells to set these, and to run these commands, line by line; whoever changes one changes it there.
+PATRONI: Final[dict[str, object]] = {
     "ttl": 20,
     "loop_wait": 5,
     "retry_timeout": 5,
@@ -23,6 +24,19 @@ PATRONI: Final[Mapping[str, object]] = {
     "postgresql": {"use_pg_rewind": True, "parameters": {"wal_log_hints": "on", "max_connections": 100}},
 }
 ETCD: Final = ("--heartbeat-interval", "200", "--election-timeout", "2000", "--pre-vote")
+DATABASE: Final = (
+    "CREATE ROLE holdfast LOGIN PASSWORD 'secret-of-the-shop'",
+    "GRANT pg_monitor TO holdfast",
+    "CREATE DATABASE holdfast OWNER holdfast",
+)
+BROKER_USER: Final = (
+    "rabbitmqctl add_user holdfast secret-of-the-shop",
+    "rabbitmqctl set_permissions holdfast '^holdfast[.]' '^(holdfast[.].*|amq[.]default)$' '^holdfast[.]'",
+    "rabbitmqctl set_user_tags holdfast monitoring",
+)
+# Who may connect, and as whom.
+PASSWORD: Final = "secret-of-the-shop"
+_OF_THE_CLUSTER: Final = "secret-of-the-cluster"
 RABBITMQ: Final = ("cluster_partition_handling = pause_minority", "net_ticktime = 8", "queue_leader_locator = balanced")
 _STOP_SECONDS: Final = 60.0
 
@@ -110,41 +124,74 @@ class Postgres(Member):
 
     @property
     def url(self) -> str:
-        return f"postgresql://postgres@{self.machine.address}:5432/postgres"
+        """Of the server, as its superuser."""
+        return f"postgresql://postgres:{_OF_THE_CLUSTER}@{self.machine.address}:5432/postgres"
+
+    @property
+    def shop_url(self) -> str:
+        """Of the database of the shop, as the superuser."""
+        return self.url.removesuffix("postgres") + "holdfast"
+
+    @property
+    def data(self) -> str:
+        return f"{self.folder}/data"
 
     def build(self) -> list[Process]:
-        settings = self.folder / "patroni.yaml"
-        settings.write_text(yaml.safe_dump(self._settings()))
-        for path in (self.folder, settings):
-            shutil.chown(path, "nobody")
+        self._write(self.settings())
+        shutil.chown(self.folder, "nobody")
         self.folder.chmod(0o700)
-        return [self._program(str(self._patroni), str(settings), log="patroni", as_nobody=True)]
+        # Programs of this machine alone come first. Patroni hands no other variable on.
+        env = plain_environment()
+        env["PATH"] = f"{self.folder}:{env['PATH']}"
+        return [self._program(str(self._patroni), str(self._file), log="patroni", env=env, as_nobody=True)]
 
-    def _settings(self) -> dict[str, object]:
+    def begin_anew(self, bootstrap: Mapping[str, Any], parameters: Mapping[str, str]) -> None:
+        """Make this node, which is stopped as all others are, the one by which the cluster begins the next time.
+
+        It does so by other means than `initdb`, and PostgreSQL has these parameters more then.
+        """
+        settings = self.settings()
+        settings["bootstrap"] |= bootstrap
+        settings["bootstrap"]["dcs"]["postgresql"]["parameters"] |= parameters
+        self._write(settings)
+        ctl = self._patroni.with_name("patronictl")
+        answers = "holdfast\nYes I am aware\n"
+        run(*self.machine.command(str(ctl), "-c", str(self._file), "remove", "holdfast"), said=answers)
+
+    @property
+    def _file(self) -> Path:
+        return self.folder / "patroni.yaml"
+
+    def _write(self, settings: dict[str, Any]) -> None:
+        settings["postgresql"]["bin_dir"] = str(find_postgres())
+        self._file.write_text(yaml.safe_dump(settings))
+        shutil.chown(self._file, "nobody")
+
+    def settings(self) -> dict[str, Any]:
         here, name = self.machine.address, self.machine.name
         return {
             "scope": "holdfast",
             "name": name,
             "restapi": {"listen": f"{here}:8008", "connect_address": f"{here}:8008"},
             "etcd3": {"hosts": [f"{machine.address}:2379" for machine in self._all]},
-            "bootstrap": {"dcs": PATRONI, "initdb": [{"encoding": "UTF8"}, {"locale": "C"}]},
+            "bootstrap": {"dcs": deepcopy(PATRONI), "initdb": [{"encoding": "UTF8"}, {"locale": "C"}]},
             "postgresql": {
                 "listen": f"{here}:5432",
                 "connect_address": f"{here}:5432",
-                "data_dir": str(self.folder / "data"),
-                "bin_dir": str(find_postgres()),
+                "data_dir": self.data,
                 "pgpass": str(self.folder / "pgpass"),
                 "authentication": {
-                    "superuser": {"username": "postgres", "password": "unused"},
-                    "replication": {"username": "replicator", "password": "unused"},
-                    "rewind": {"username": "rewinder", "password": "unused"},
+                    "superuser": {"username": "postgres", "password": _OF_THE_CLUSTER},
+                    "replication": {"username": "replicator", "password": _OF_THE_CLUSTER},
+                    "rewind": {"username": "rewinder", "password": _OF_THE_CLUSTER},
                 },
                 "pg_hba": [
-                    "local all all trust",
-                    "host all all 0.0.0.0/0 trust",
-                    "host replication all 0.0.0.0/0 trust",
+                    # Not `peer`, since the tests run it as another user.
+                    "local all postgres trust",
+                    "host all all 10.77.0.0/24 scram-sha-256",
+                    "host replication replicator 10.77.0.0/24 scram-sha-256",
                 ],
-                "parameters": {"unix_socket_directories": str(self.folder), "shared_buffers": "64MB"},
+                "parameters": {"unix_socket_directories": str(self.folder)},
             },
         }
 
@@ -196,7 +243,8 @@ class Rabbit(Member):
             *(f"cluster_formation.classic_config.nodes.{n} = rabbit@{m.name}" for n, m in enumerate(self._all, 1)),
         ]
         (self.folder / "rabbitmq.conf").write_text("\n".join([*lines, ""]))
-        (self.folder / "enabled_plugins").write_text("[].\n")
+        # As `rabbitmq-plugins enable rabbitmq_management` writes it.
+        (self.folder / "enabled_plugins").write_text("[rabbitmq_management].\n")
         (self.folder / "none").mkdir(exist_ok=True)
         cookie = self.folder / ".erlang.cookie"
         cookie.write_text("holdfast")
@@ -213,12 +261,12 @@ class Redis(Member):
 
     @property
     def url(self) -> str:
-        return f"redis://{self.machine.address}:6379/0"
+        return f"redis://:{PASSWORD}@{self.machine.address}:6379/0"
 
     def build(self) -> list[Process]:
         return [
             self._program(
-                *(str(find_redis()), "--bind", self.machine.address, "--protected-mode", "no"),
+                *(str(find_redis()), "--bind", self.machine.address, "--requirepass", PASSWORD),
                 *("--save", "", "--appendonly", "no", "--dir", str(self.folder)),
                 log="redis",
             )

@@ -14,7 +14,10 @@ from tests.servers.packages import find_or_install
 
 ROOT: Final = Path(__file__).parents[4]
 REQUIREMENTS: Final = ROOT / "requirements" / "cluster.txt"
-_SERVERS: Final = ("PostgreSQL", "Redis", "RabbitMQ", "etcd", "HAProxy", "nftables", "iproute2", "util-linux")
+_SERVERS: Final = (
+    *("PostgreSQL", "Redis", "RabbitMQ", "etcd", "HAProxy", "pgBackRest"),
+    *("nftables", "iproute2", "util-linux", "openssl"),
+)
 # The namespaces in which a run happens. The processes end with the first of them, and all else with the last.
 UNSHARE: Final = ("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
 

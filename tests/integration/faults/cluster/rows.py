@@ -1,17 +1,20 @@
 """Every row of the table of the cluster."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
 from tests.integration.faults.cluster.cluster import PROGRAMS, Cluster
 from tests.integration.faults.cluster.members import Member, Postgres
+from tests.integration.faults.cluster.restore import back_up, restored
 from tests.integration.faults.cluster.row import Row
 from tests.service import until
 
 # Seconds until Patroni has promoted a standby: its `ttl` and some more.
 _PROMOTES_WITHIN: Final = 60.0
+# Seconds until a small database is restored on one node and copied to the others, and all programs are started.
+_RESTORED_WITHIN: Final = 90.0
 # Seconds in which the term of a primary that can't be renewed is over: its `ttl`, and as much again.
 _LONGER_THAN_A_TERM: Final = 40.0
 # For the pause between two restarts, and for a look at what is new.
@@ -149,10 +152,23 @@ async def _etcd_restarted(cluster: Cluster) -> AsyncIterator[None]:
 @asynccontextmanager
 async def _etcd_without_majority(cluster: Cluster) -> AsyncIterator[None]:
     """Nobody can be elected, and nobody can prove any more that it was."""
-    for member in cluster.etcd[1:]:
+    async with _killed(cluster.etcd[1:]):
+        yield
+
+
+@asynccontextmanager
+async def _etcd_gone(cluster: Cluster) -> AsyncIterator[None]:
+    """As without a majority, and nobody is there to say so."""
+    async with _killed(cluster.etcd):
+        yield
+
+
+@asynccontextmanager
+async def _killed(members: Sequence[Member]) -> AsyncIterator[None]:
+    for member in members:
         await asyncio.to_thread(member.kill)
     yield
-    for member in cluster.etcd[1:]:
+    for member in members:
         await asyncio.to_thread(member.start)
 
 
@@ -249,6 +265,7 @@ ROWS: Final[tuple[Row, ...]] = (
     Row(name="Every node of PostgreSQL is restarted, one after the other", breaking=_postgres_restarted),
     Row(name="Every node of etcd is restarted, one after the other", breaking=_etcd_restarted),
     Row(name="Two of three nodes of etcd are killed", breaking=_etcd_without_majority, hold=_LONGER_THAN_A_TERM),
+    Row(name="All nodes of etcd are killed", breaking=_etcd_gone, hold=_LONGER_THAN_A_TERM),
     Row(name="Every node of RabbitMQ is restarted, one after the other", breaking=_rabbitmq_restarted),
     Row(name="The RabbitMQ node that leads the payments queue is killed", breaking=_queue_leader_killed),
     Row(name="The RabbitMQ node that leads the payments queue is frozen", breaking=_queue_leader_frozen, hold=15),
@@ -256,4 +273,11 @@ ROWS: Final[tuple[Row, ...]] = (
     Row(name="The cable of Redis is pulled", breaking=_redis_gone),
     Row(name="An API's machine is cut off from each server in turn", breaking=_cut_off_in_turn),
     Row(name="The worker and the relay of one of two machines are killed", breaking=_workers_and_relays_killed),
+    Row(
+        name="Every node of PostgreSQL loses its data, and the backup is restored",
+        before=back_up,
+        breaking=restored,
+        api_is_there=False,
+        post_fails_within=_RESTORED_WITHIN,
+    ),
 )
