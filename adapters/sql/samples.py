@@ -27,7 +27,8 @@ _MOST_PENDING: Final = 10_000
 _MOST_WAITING: Final = 1_000
 
 _PENDING: Final = count_of(select(outbox.c.position).where(MARK.not_below), _MOST_PENDING)
-_PUT_OFF: Final = count_of(select(waiting_work.c.position), _MOST_PENDING)
+# In the order of its positions: of its indexes, this is the one whose rows stand together.
+_PUT_OFF: Final = count_of(select(waiting_work.c.position).order_by(waiting_work.c.position), _MOST_PENDING)
 _first: Final = (
     select(outbox.c.order_id, outbox.c.sequence)
     .where(MARK.not_below)
