@@ -1,14 +1,16 @@
 """The console in Debian's Chromium, on a running service: one service and one browser for a whole file."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import httpx
 import pytest
 from attrs import frozen
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
+from tests.console.places import Places
 from tests.servers.process import SLOWEST
 from tests.service import Service
 
@@ -33,6 +35,11 @@ _OVER_THE_EDGE: Final = """
     .filter(each => each.getBoundingClientRect().right > box.getBoundingClientRect().right + 1)
     .map(each => each.outerHTML.slice(0, 200)))
 """
+# What is well is not told, which takes most of the time. No rule of these needs the style sheets beforehand.
+_VIOLATIONS: Final = """
+rules => axe.run({runOnly: rules, resultTypes: ["violations"], preload: false}).then(result => result.violations)
+"""
+_THEMES: Final[Sequence[Literal["light", "dark"]]] = ("light", "dark")
 _RULES: Final = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 
@@ -53,9 +60,9 @@ class Console:
         return next(line for line in made.splitlines() if line.startswith("hf_live_"))
 
 
-@pytest.fixture(scope="module")
-def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
-    service = Service(folder=tmp_path_factory.mktemp("console"), settings={"HOLDFAST_AUTH": "required"})
+@contextmanager
+def running(folder: Path, **settings: str) -> Iterator[Console]:
+    service = Service(folder=folder, settings={"HOLDFAST_AUTH": "required", **settings})
     console = Console(service, "")
     try:
         service.run("migrate", seconds=60)
@@ -66,13 +73,31 @@ def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
         service.kill()
 
 
-@pytest.fixture(scope="module")
-def chromium(chromium_program: Path) -> Iterator[Browser]:
+@contextmanager
+def browsing(program: Path) -> Iterator[Browser]:
     with sync_playwright() as playwright:
         expect.set_options(timeout=_PATIENT)
-        browser = playwright.chromium.launch(executable_path=str(chromium_program), args=list(_FLAGS))
+        browser = playwright.chromium.launch(executable_path=str(program), args=list(_FLAGS))
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="module")
+def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
+    with running(tmp_path_factory.mktemp("console")) as console:
+        yield console
+
+
+@pytest.fixture(scope="module")
+def places(console: Console) -> Iterator[Places]:
+    with console.client() as api:
+        yield Places(console.service, api)
+
+
+@pytest.fixture(scope="module")
+def chromium(chromium_program: Path) -> Iterator[Browser]:
+    with browsing(chromium_program) as browser:
+        yield browser
 
 
 @pytest.fixture(scope="module")
@@ -124,10 +149,12 @@ def sign_in(page: Page, key: str) -> None:
 
 
 def expect_accessible(page: Page) -> None:
-    """Fail with what axe-core finds wrong with the page as it stands, or with what reaches out of its box."""
+    """Fail with what axe-core finds wrong with the page as it stands, in each theme, or what reaches out of its box."""
     page.evaluate(_AXE)
-    found = page.evaluate("rules => axe.run({runOnly: rules})", _RULES)["violations"]
-    told = [(each["id"], [node["html"][:200] for node in each["nodes"]]) for each in found]
-    assert told == []
+    for theme in _THEMES:
+        page.emulate_media(color_scheme=theme)
+        found = page.evaluate(_VIOLATIONS, _RULES)
+        told = [(theme, each["id"], [node["html"][:200] for node in each["nodes"]]) for each in found]
+        assert told == []
     # What is cut off or covered is no better than what has no contrast, and axe-core does not see it.
     assert page.evaluate(_OVER_THE_EDGE) == []

@@ -11,31 +11,7 @@ from entrypoints.http.console.navigation import NAVIGATION, Entry
 from tests.console.conftest import Console, expect_accessible, sign_in
 from tests.servers.process import SLOWEST
 
-# What has to be moved sideways to be read.
-_SCROLLS_SIDEWAYS = """
-[...document.querySelectorAll("body *")]
-  .filter(each => ["auto", "scroll"].includes(getComputedStyle(each).overflowX) && each.checkVisibility())
-  .filter(each => each.scrollWidth > each.clientWidth + 1)
-  .map(each => each.outerHTML.slice(0, 200))
-"""
 SCREENS = [entry for group in NAVIGATION for entry in group.entries]
-
-
-@pytest.mark.parametrize("screen", SCREENS, ids=lambda entry: entry.path)
-def test_a_screen_is_accessible_in_both_themes_and_fits_a_phone(page: Page, screen: Entry) -> None:
-    for theme in ("light", "dark"):
-        page.emulate_media(color_scheme=theme)
-        page.set_viewport_size({"width": 1280, "height": 800})
-        page.goto(screen.path)
-        expect(page.get_by_role("heading", level=1)).to_be_visible()
-        expect(page.get_by_role("link", name=screen.title, exact=True)).to_have_attribute("aria-current", "page")
-        expect(page.locator(".caller")).to_contain_text("ana")
-        expect_accessible(page)
-    for width in (375, 360):
-        page.set_viewport_size({"width": width, "height": 740})
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
-        assert page.evaluate(_SCROLLS_SIDEWAYS) == []
-    expect_accessible(page)
 
 
 def test_on_a_phone_what_is_wrong_comes_first(page: Page) -> None:

@@ -75,7 +75,7 @@ def test_300_dead_letters_are_looked_at_replayed_and_discarded(page: Page) -> No
     page.goto("/console/dead-letters")
     expect(page.locator("[data-row]")).to_have_count(3)
     expect_accessible(page)
-    # Which failed: by keyboard to the first group, and to its first message.
+    # Which failed: the first group, and its first message.
     page.get_by_role("link", name="KeyError").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("KeyError")
     expect_accessible(page)

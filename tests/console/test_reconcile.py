@@ -1,42 +1,14 @@
 """The shop is checked, what is wrong is found and repaired, and nothing is repaired by looking."""
 
-import sqlite3
-from contextlib import closing
-from time import monotonic, sleep
-
 from playwright.sync_api import Page, expect
 
 from tests.console.conftest import Console, expect_accessible
-from tests.console.test_screens import confirm, in_both_themes
-from tests.servers.process import SLOWEST
+from tests.console.places import Places
+from tests.console.test_screens import confirm
 
 
-def refunded_without_its_money(console: Console) -> str:
-    """An order that is REFUNDED, and whose money the provider still has. Return it."""
-    with console.client() as api:
-        body = {"user_id": 9, "items": [{"product_id": 1, "quantity": 1}], "pay": True}
-        order = str(api.post("/orders", json=body).raise_for_status().json()["order_id"])
-        until(console, order, "PAID")
-        api.patch(f"/orders/{order}/status", json={"status": "REFUNDED"}).raise_for_status()
-        until(console, order, "REFUNDED")
-    with closing(sqlite3.connect(console.service.data / "gateway.db", timeout=30)) as ledger, ledger:
-        changed = ledger.execute(
-            "UPDATE ledger SET refunded = 0 WHERE position = (SELECT max(position) FROM ledger)"
-        ).rowcount
-    assert changed
-    return order
-
-
-def until(console: Console, order: str, status: str) -> None:
-    deadline = monotonic() + 60 * SLOWEST
-    with console.client() as api:
-        while api.get(f"/orders/{order}").json()["status"] != status:
-            assert monotonic() < deadline
-            sleep(0.1)
-
-
-def test_a_discrepancy_is_found_and_repaired_by_keyboard_alone(page: Page, console: Console) -> None:
-    order = refunded_without_its_money(console)
+def test_a_discrepancy_is_found_and_repaired(page: Page, places: Places) -> None:
+    order = places.refunded_without_its_money()
     page.goto("/console/now")
     page.keyboard.press("g")
     page.keyboard.press("r")
@@ -45,7 +17,7 @@ def test_a_discrepancy_is_found_and_repaired_by_keyboard_alone(page: Page, conso
     page.keyboard.press("r")
     dialog = page.locator("dialog[open]")
     expect(dialog).to_contain_text("Nothing is changed")
-    in_both_themes(page)
+    expect_accessible(page)
     # Leaving the dialog starts nothing.
     page.keyboard.press("Escape")
     page.reload()
@@ -61,7 +33,7 @@ def test_a_discrepancy_is_found_and_repaired_by_keyboard_alone(page: Page, conso
     expect(row).to_contain_text("refund the charge")
     expect(row.get_by_role("link")).to_have_attribute("href", f"/console/orders/{order}")
     expect(page.locator(".badge", has_text="discrepancies")).to_be_visible()
-    in_both_themes(page)
+    expect_accessible(page)
 
     # Nothing was repaired by looking.
     page.keyboard.press("r")
@@ -71,22 +43,22 @@ def test_a_discrepancy_is_found_and_repaired_by_keyboard_alone(page: Page, conso
     expect(page.get_by_role("heading", level=1)).to_have_text("Repair")
     expect(page.locator("[data-row]")).to_contain_text("done: the money was given back")
     expect(page.get_by_role("button", name="Repair")).to_have_count(0)
-    in_both_themes(page)
+    expect_accessible(page)
     page.get_by_role("link", name="what was found before").click()
     expect(page.locator("[data-row]")).to_contain_text("refund the charge")
 
     page.goto("/console/reconciliations")
     expect(page.locator("[data-row]")).to_have_count(2)
     expect(page.locator("[data-row]").first).to_contain_text("check and repair")
-    in_both_themes(page)
+    expect_accessible(page)
     page.goto("/console/audit")
     expect(page.get_by_text("reconciliation.repaired")).to_be_visible()
     page.goto("/console/now")
     expect(page.get_by_label("Last consistency check")).to_contain_text("consistent")
 
 
-def test_an_operator_sees_no_repair(console: Console, page: Page) -> None:
-    refunded_without_its_money(console)
+def test_an_operator_sees_no_repair(console: Console, page: Page, places: Places) -> None:
+    places.refunded_without_its_money()
     page.goto("/console/reconciliations")
     page.get_by_role("button", name="Check now").click()
     confirm(page, "Check now")

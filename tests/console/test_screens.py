@@ -1,4 +1,4 @@
-"""What the person on duty finds and does, on real orders, with the mouse and by keyboard alone."""
+"""What the person on duty finds and does, on real orders. `test_keyboard.py` does each act by keyboard alone."""
 
 import re
 from collections.abc import Callable
@@ -21,18 +21,12 @@ def orders(console: Console) -> list[str]:
     return placed
 
 
-def in_both_themes(page: Page) -> None:
-    for theme in ("light", "dark"):
-        page.emulate_media(color_scheme=theme)
-        expect_accessible(page)
-
-
 def confirm(page: Page, act: str) -> None:
     """Do it in the dialog that asks first."""
     page.locator("dialog[open]").get_by_role("button", name=act, exact=True).click()
 
 
-def test_an_order_is_found_paid_for_and_refunded_by_keyboard_alone(page: Page, orders: list[str]) -> None:
+def test_an_order_is_found_paid_for_and_refunded(page: Page, orders: list[str]) -> None:
     page.goto("/console/now")
     page.keyboard.press("g")
     page.keyboard.press("o")
@@ -46,18 +40,18 @@ def test_an_order_is_found_paid_for_and_refunded_by_keyboard_alone(page: Page, o
     page.keyboard.press("Enter")
     expect(page).to_have_url(re.compile(orders[0]))
     expect(page.locator(".sentence")).to_have_text("Nobody has asked for its payment.")
-    in_both_themes(page)
+    expect_accessible(page)
 
     page.keyboard.press("r")
     expect(page.locator("dialog[open]")).to_contain_text("Its payment is requested")
-    in_both_themes(page)
+    expect_accessible(page)
     confirm(page, "Pay")
     expect(page.get_by_role("status").first).to_contain_text("Its payment is requested.")
     reloaded_until(page, lambda: page.locator("h1 .badge").first.inner_text() == "PAID")
     expect(page.locator(".timeline .what")).to_have_text(["Placed", "Payment requested", "Stock reserved", "Paid"])
     expect(page.locator(".timeline .span")).to_have_count(3)
     expect(page.get_by_label("Payments")).to_contain_text("CHARGED")
-    in_both_themes(page)
+    expect_accessible(page)
 
     page.get_by_role("button", name="Refund").click()
     # Nothing is done by opening a dialog, nor by leaving it.
@@ -86,7 +80,7 @@ def test_an_order_that_has_changed_meanwhile_is_left_alone(page: Page, orders: l
     page.get_by_role("button", name="Cancel order").click()
     confirm(page, "Cancel order")
     expect(page.get_by_role("heading", level=1)).to_have_text("It has changed since the page showed it")
-    in_both_themes(page)
+    expect_accessible(page)
     page.get_by_role("link", name="Back, to see how it stands now").click()
     page.wait_for_url(f"**/console/orders/{orders[1]}")
     expect(page.locator("h1 .badge").first).to_have_text("PENDING")
@@ -125,13 +119,13 @@ def test_an_order_is_found_by_what_is_shown_of_its_id_by_keyboard_alone(page: Pa
     page.keyboard.type(f"id:{orders[0][-12:]}")
     page.keyboard.press("Enter")
     expect(page.get_by_role("alert")).to_contain_text("write at least the first 8 characters of the id")
-    in_both_themes(page)
+    expect_accessible(page)
 
 
 def test_a_search_that_is_not_understood_says_which_word(page: Page) -> None:
     page.goto("/console/orders?q=colour:red")
     expect(page.get_by_role("alert")).to_contain_text("colour:red")
-    in_both_themes(page)
+    expect_accessible(page)
 
 
 def test_orders_are_exported_and_downloaded(page: Page, orders: list[str]) -> None:
@@ -140,7 +134,7 @@ def test_orders_are_exported_and_downloaded(page: Page, orders: list[str]) -> No
     expect_accessible(page)
     confirm(page, "Export")
     reloaded_until(page, lambda: page.get_by_role("link", name="Download").count() == 1)
-    in_both_themes(page)
+    expect_accessible(page)
     with page.expect_download() as download:
         page.get_by_role("link", name="Download").click()
     content = download.value.path().read_text()
@@ -150,7 +144,7 @@ def test_orders_are_exported_and_downloaded(page: Page, orders: list[str]) -> No
 def test_the_stock_is_adjusted_with_a_reason(page: Page) -> None:
     page.goto("/console/stock")
     page.get_by_role("link", name="Letter opener, brass").click()
-    in_both_themes(page)
+    expect_accessible(page)
     page.keyboard.press("r")
     page.get_by_label("Units to add").fill("-10")
     page.get_by_label("Reason").fill("broken in transport")
@@ -169,7 +163,7 @@ def test_a_key_is_made_shown_once_and_revoked(page: Page, console: Console) -> N
     confirm(page, "Make a key")
     token = page.locator("#token").inner_text()
     assert token.startswith("hf_live_read_")
-    in_both_themes(page)
+    expect_accessible(page)
     page.get_by_role("link", name="I have copied it").click()
     assert token not in page.content()
     row = page.get_by_role("row", name="the till")
@@ -190,13 +184,13 @@ def test_a_receiver_of_webhooks_is_tested_and_disabled(
     page.goto("/console/webhooks")
     page.get_by_role("link", name="https://receiver.invalid/hook").click()
     reloaded_until(page, lambda: page.locator("[data-row]").count() >= 1)
-    in_both_themes(page)
+    expect_accessible(page)
     page.get_by_role("button", name="Test").click()
     confirm(page, "Test")
     expect(page.get_by_role("status").first).to_contain_text("The test failed: dns")
     page.locator("[data-row] [data-main]").first.click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("order.placed")
-    in_both_themes(page)
+    expect_accessible(page)
     page.get_by_role("link", name="Receiver").click()
     page.get_by_role("button", name="Rotate secret").click()
     confirm(page, "Rotate secret")
@@ -209,11 +203,11 @@ def test_a_receiver_of_webhooks_is_tested_and_disabled(
     expect_accessible(page)
 
 
-def test_a_receiver_of_webhooks_is_registered_and_edited_by_keyboard_alone(page: Page) -> None:
+def test_a_receiver_of_webhooks_is_registered_and_edited(page: Page) -> None:
     page.goto("/console/webhooks")
     page.get_by_role("link", name="Register a receiver").press("Enter")
     expect(page.get_by_role("heading", name="Register a receiver")).to_be_visible()
-    in_both_themes(page)
+    expect_accessible(page)
     page.set_viewport_size({"width": 360, "height": 740})
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     expect_accessible(page)
@@ -226,7 +220,7 @@ def test_a_receiver_of_webhooks_is_registered_and_edited_by_keyboard_alone(page:
     page.keyboard.press("Enter")
     expect(page.get_by_role("alert")).to_contain_text("Url: ")
     expect(page.get_by_label("Description")).to_have_value("the warehouse")
-    in_both_themes(page)
+    expect_accessible(page)
     page.get_by_label("Address").fill("https://warehouse.invalid/")
     page.get_by_label("Headers").fill("Authorization: Bearer abc")
     page.get_by_label("Most in a second").fill("20")
@@ -240,7 +234,7 @@ def test_a_receiver_of_webhooks_is_registered_and_edited_by_keyboard_alone(page:
 
     page.get_by_role("link", name="Edit").press("Enter")
     expect(page.get_by_role("heading", name="Edit the receiver")).to_be_visible()
-    in_both_themes(page)
+    expect_accessible(page)
     page.get_by_label("Events").fill("order.paid")
     page.get_by_label("Most at once").fill("2")
     page.get_by_label("Most at once").press("Enter")
@@ -269,7 +263,7 @@ def test_the_flow_shows_what_waits_where_and_who_leads(page: Page, orders: list[
     until = lease.get_attribute("datetime")
     # The lease is renewed, and the page is read anew meanwhile.
     expect(lease).not_to_have_attribute("datetime", until or "")
-    in_both_themes(page)
+    expect_accessible(page)
 
 
 def test_now_is_read_anew_while_it_is_looked_at(page: Page, console: Console) -> None:
@@ -283,7 +277,7 @@ def test_now_is_read_anew_while_it_is_looked_at(page: Page, console: Console) ->
         api.post("/orders", json=order).raise_for_status()
     expect(page.get_by_label("Accepted", exact=True)).not_to_have_text(before)
     expect(page.locator("#to-accepted")).to_be_focused()
-    in_both_themes(page)
+    expect_accessible(page)
 
 
 def test_a_page_in_the_background_hears_nothing_until_it_is_looked_at(
@@ -323,7 +317,7 @@ def hide(page: Page, *, hidden: bool) -> None:
     )
 
 
-def test_orders_are_ticked_and_cancelled_by_keyboard_alone(page: Page, console: Console) -> None:
+def test_orders_are_ticked_and_cancelled(page: Page, console: Console) -> None:
     with console.client() as api:
         order = {"user_id": 4711, "email": "olga@example.org", "items": [{"product_id": 1, "quantity": 1}]}
         oldest, *others = [api.post("/orders", json=order).raise_for_status().json()["order_id"] for _ in range(3)]
@@ -333,10 +327,10 @@ def test_orders_are_ticked_and_cancelled_by_keyboard_alone(page: Page, console: 
         page.keyboard.press("j")
         page.keyboard.press("x")
     expect(page.locator("[data-row] input:checked")).to_have_count(2)
-    in_both_themes(page)
+    expect_accessible(page)
     page.get_by_role("button", name="Cancel these or the chosen").press("Enter")
     expect(page.get_by_role("heading", name="Cancel 2 orders?")).to_be_visible()
-    in_both_themes(page)
+    expect_accessible(page)
     page.get_by_label("Reason").fill("a wrong price")
     page.keyboard.press("Enter")
     # A page that is on its way to another one can't be loaded anew.
@@ -344,7 +338,7 @@ def test_orders_are_ticked_and_cancelled_by_keyboard_alone(page: Page, console: 
     reloaded_until(page, lambda: page.locator("#progress[data-ended]").count() == 1)
     expect(page.get_by_role("heading", name="Cancel 2 orders")).to_be_visible()
     expect(page.locator("[data-row] .badge")).to_have_text(["done", "done"])
-    in_both_themes(page)
+    expect_accessible(page)
     with console.client() as api:
         assert [api.get(f"/orders/{each}").json()["status"] for each in (oldest, *others)] == [
             "PENDING",
