@@ -29,7 +29,10 @@ class Kit:
 
     async def names_of(self, by: Principal, key_ids: Iterable[str]) -> Mapping[str, str]:
         """Return the names of these keys, as far as they are known."""
-        return (await self.parts.ask("names of keys", self.use_cases.name_keys(by, set(key_ids)))).value or {}
+        wanted = set(key_ids)
+        if not wanted:
+            return {}
+        return (await self.parts.ask("names of keys", self.use_cases.name_keys(by, wanted))).value or {}
 
     async def caller(self, sent: Request) -> Principal:
         """Return who looks at the page. Raise `Unauthenticated`, `Forbidden` for a customer, or `Trouble`."""

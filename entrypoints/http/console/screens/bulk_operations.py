@@ -1,5 +1,6 @@
 """Bulk operations: who has started which, how far they are, and what became of each item."""
 
+import asyncio
 import json
 from functools import partial
 from typing import Any, Final, cast
@@ -26,6 +27,7 @@ from entrypoints.http import query
 from entrypoints.http.console.kit import Kit
 from entrypoints.http.console.order_choice import chosen_orders
 from entrypoints.http.console.pages import see_other
+from entrypoints.http.console.parts import Part
 from entrypoints.http.console.requests import RefusedAct, address, form_pairs, optional, parameters, start_once
 from entrypoints.http.console.screens.dead_letters import group_page, silence_of
 from entrypoints.http.console.screens.orders import many_page
@@ -110,24 +112,31 @@ class _Screens:
         outcome = parameters(_ONE).get("outcome")
         operation = await self._kit.use_cases.get_bulk(by, job_id_of(job_id))
         has_ended = operation.job.status in FINISHED
+        results = await self._results(by, operation, outcome)
+        names, silence = await asyncio.gather(
+            self._kit.names_of(by, [operation.by]), self._silence(by, operation, has_ended=has_ended)
+        )
         return self._kit.pages.page(
             "bulk_operation.html",
             by,
             operation=operation,
-            names=await self._kit.names_of(by, [operation.by]),
+            names=names,
             on_orders=operation.request.act in ON_ORDERS,
             has_ended=has_ended,
-            silence=None if has_ended else await self._silence(by, operation.request),
-            results=await self._results(by, operation, outcome),
+            silence=silence,
+            results=results,
             outcomes=_OUTCOMES,
             chosen=outcome or "",
             most_shown=_MOST_SHOWN,
         )
 
-    async def _silence(self, by: Principal, wanted: BulkRequest) -> ProviderSilence | None:
+    async def _silence(
+        self, by: Principal, operation: BulkOperation, *, has_ended: bool
+    ) -> Part[ProviderSilence | None]:
         """Since when the provider has not answered, if the operation may wait for it."""
-        if wanted.act not in _AWAITED:
-            return None
+        wanted = operation.request
+        if has_ended or wanted.act not in _AWAITED:
+            return Part(None)
         return await silence_of(self._kit, by, wanted.only.queue if isinstance(wanted.only, CauseFilter) else None)
 
     async def stop(self, job_id: str, by: Principal) -> Reply:

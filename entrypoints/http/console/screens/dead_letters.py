@@ -1,5 +1,6 @@
 """Messages that failed: in groups, one by one, what a replay would do, and what a person decides."""
 
+import asyncio
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
@@ -14,6 +15,7 @@ from application.messaging.subscriptions import INTAKE
 from application.operations.bulk import BulkRequest
 from application.operations.bulk_operations import BulkOperation
 from application.operations.find_letters import LettersFound
+from application.operations.trial import Trial
 from application.ports.payments import ProviderSilence
 from domain.dead_letter import DeadLetter
 from domain.dead_letter_groups import CauseFilter, cause_in
@@ -24,6 +26,7 @@ from entrypoints.http.bodies.dead_letters import event_in
 from entrypoints.http.console.kit import Kit
 from entrypoints.http.console.order_query import InvalidSearch, id_part
 from entrypoints.http.console.pages import see_other
+from entrypoints.http.console.parts import Part
 from entrypoints.http.console.requests import RefusedAct, form, optional, parameters
 from entrypoints.http.ids import letter_id_of, whole_number_of
 from entrypoints.http.pages import page_of
@@ -61,8 +64,10 @@ class _Screens:
         text = parameters(_FIND).get("q", "").strip()
         if text:
             return await self._find(by, text)
-        found = await self._kit.parts.ask("dead letters", self._kit.use_cases.group_dead_letters(by))
-        running = await _running(self._kit, by, CauseFilter())
+        found, running = await asyncio.gather(
+            self._kit.parts.ask("dead letters", self._kit.use_cases.group_dead_letters(by)),
+            _running(self._kit, by, CauseFilter()),
+        )
         return self._kit.pages.page("dead_letters.html", by, found=found, link=link_to, running=running, q="")
 
     async def _find(self, by: Principal, text: str) -> Reply:
@@ -106,24 +111,33 @@ class _Screens:
         use_cases = self._kit.use_cases
         letter = await use_cases.get_dead_letter(by, id_)
         instead = None if copy is None else _event(copy)
-        trial = None
-        if letter.decision is None:
-            trial = await self._kit.parts.ask(f"dead letter {id_}", use_cases.try_dead_letter(by, id_, instead=instead))
+        trial, silence, names = await asyncio.gather(
+            self._trial(by, letter, instead),
+            silence_of(self._kit, by, letter.consumer),
+            self._kit.names_of(by, [] if letter.decided_by is None else [letter.decided_by]),
+        )
         message = letter.message.body[:_MOST_SHOWN].decode(errors="backslashreplace")
         return self._kit.pages.page(
             "dead_letter.html",
             by,
             letter=letter,
-            names={} if letter.decided_by is None else await self._kit.names_of(by, [letter.decided_by]),
+            names=names,
             cause=cause_in(letter.consumer, letter.message.reason),
             query=_query_of(letter),
             message=message,
             copy=message if copy is None else copy.replace("\r\n", "\n"),
             is_copy=copy is not None,
             trial=trial,
-            silence=await silence_of(self._kit, by, letter.consumer),
+            silence=silence,
             may_discard=Scope.DEAD_LETTERS_DISCARD in by.scopes,
         )
+
+    async def _trial(self, by: Principal, letter: DeadLetter, instead: Event | None) -> Part[Trial] | None:
+        """What a replay would do of a letter that waits for a decision."""
+        if letter.decision is not None:
+            return None
+        tried = self._kit.use_cases.try_dead_letter(by, letter.id, instead=instead)
+        return await self._kit.parts.ask(f"dead letter {letter.id}", tried)
 
 
 async def group_page(
@@ -137,6 +151,7 @@ async def group_page(
         lambda letter: letter.id,
     )
     measured = await kit.use_cases.measure_bulk(by, BulkRequest(act="replay", only=only))
+    running, silence = await asyncio.gather(_running(kit, by, only), silence_of(kit, by, only.queue))
     return kit.pages.page(
         "dead_letter_group.html",
         by,
@@ -146,30 +161,34 @@ async def group_page(
         only=only,
         measured=measured,
         refused=refused,
-        running=await _running(kit, by, only),
-        silence=await silence_of(kit, by, only.queue),
+        running=running,
+        silence=silence,
         query=_query(only),
         may_discard=Scope.DEAD_LETTERS_DISCARD in by.scopes,
     )
 
 
-async def silence_of(kit: Kit, by: Principal, queue: str | None) -> ProviderSilence | None:
+async def silence_of(kit: Kit, by: Principal, queue: str | None) -> Part[ProviderSilence | None]:
     """Since when the provider has not answered, if the messages of the queue, or of all queues, may need it."""
     if queue == INTAKE.name or Scope.ORDERS_READ not in by.scopes:
-        return None
-    return (await kit.parts.ask("the payment provider", kit.use_cases.see_provider(by))).value
+        return Part(None)
+    return await kit.parts.ask("the payment provider", kit.use_cases.see_provider(by))
 
 
-async def _running(kit: Kit, by: Principal, only: CauseFilter) -> list[BulkOperation]:
-    """Return the bulk operations that are at work on letters of this group, as far as that is known."""
+async def _running(kit: Kit, by: Principal, only: CauseFilter) -> Part[list[BulkOperation]]:
+    """Return the bulk operations that are at work on letters of this group."""
     newest = await kit.parts.ask("bulk operations", kit.use_cases.list_bulk(by, limit=_MOST_RUNNING))
-    return [
-        each
-        for each in (newest.value.operations if newest.value else ())
-        if each.job.status not in FINISHED
-        and isinstance(each.request.only, CauseFilter)
-        and each.request.only.meets(only)
-    ]
+    if newest.value is None:
+        return Part(None, newest.unknown_since, newest.why)
+    return Part(
+        [
+            each
+            for each in newest.value.operations
+            if each.job.status not in FINISHED
+            and isinstance(each.request.only, CauseFilter)
+            and each.request.only.meets(only)
+        ]
+    )
 
 
 def _event(message: str) -> Event:

@@ -8,8 +8,10 @@ from attrs import frozen
 
 from application.access.principal import Principal
 from application.access.scopes import Scope
+from application.messaging.find_dead_letters import Groups
 from entrypoints.alive import DEAD_AFTER
 from entrypoints.http.console.kit import Kit
+from entrypoints.http.console.parts import Part
 from entrypoints.http.console.screens.dead_letters import link_to
 from entrypoints.http.console.verdict import Facts
 from entrypoints.http.replies import Reply
@@ -32,13 +34,14 @@ class _Screen:
     _kit: Kit
 
     async def show(self, by: Principal) -> Reply:
-        groups = None
-        # Only when the page is opened: of many letters, thousands are looked at.
-        if Scope.DEAD_LETTERS_REPLAY in by.scopes:
-            groups = await self._kit.parts.ask("dead letters by cause", self._kit.use_cases.group_dead_letters(by))
-        return self._kit.pages.page(
-            "now.html", by, groups=groups, most=_MOST_GROUPS, link=link_to, **await self._parts(by)
-        )
+        groups, parts = await asyncio.gather(self._groups(by), self._parts(by))
+        return self._kit.pages.page("now.html", by, groups=groups, most=_MOST_GROUPS, link=link_to, **parts)
+
+    async def _groups(self, by: Principal) -> Part[Groups] | None:
+        """Only when the page is opened: of many letters, thousands are looked at."""
+        if Scope.DEAD_LETTERS_REPLAY not in by.scopes:
+            return None
+        return await self._kit.parts.ask("dead letters by cause", self._kit.use_cases.group_dead_letters(by))
 
     async def numbers(self, by: Principal) -> Reply:
         """The part of the page that is read anew."""

@@ -1,5 +1,6 @@
 """One order: where it stands and why, how it came there, and what can be done about it."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from itertools import pairwise
@@ -15,11 +16,13 @@ from application.orders.explain_order import Step
 from application.orders.legs import IN_WORDS
 from application.orders.standing import WaitsFor
 from application.ports.webhook_store import DeliveryFilter
+from application.webhooks.unsent import Unsent
 from domain.ids import OrderId
 from domain.orders.order import Order
 from domain.orders.status import HAS_MONEY, LIFE, MAY_BE_PAID, OrderStatus
 from entrypoints.http.console.kit import Kit
 from entrypoints.http.console.pages import see_other
+from entrypoints.http.console.parts import Part
 from entrypoints.http.console.requests import address, form, whole_number
 from entrypoints.http.ids import order_id_of
 from entrypoints.http.replies import Reply
@@ -120,13 +123,11 @@ class _Screen:
         use, ask = self._kit.use_cases, self._kit.parts.ask
         explained = await use.explain_order(by, id_)
         order = explained.order
-        payments = await ask("payments of an order", self._payments(by, id_))
-        messages = await ask("messages of an order", self._messages(by, order))
-        deliveries = unsent = None
-        if Scope.WEBHOOKS_WRITE in by.scopes:
-            only = DeliveryFilter(order_id=id_)
-            deliveries = await ask("deliveries of an order", use.list_deliveries(by, only, limit=_MOST))
-            unsent = await ask("receivers of an order", use.see_unsent(by, id_))
+        payments, messages, (deliveries, unsent) = await asyncio.gather(
+            ask("payments of an order", self._payments(by, id_)),
+            ask("messages of an order", self._messages(by, order)),
+            self._webhooks(by, id_),
+        )
         acts = [act for act in _acts(order, explained.standing.waits_for) if act.needs in by.scopes]
         return self._kit.pages.page(
             "order.html",
@@ -146,6 +147,15 @@ class _Screen:
             letter=explained.letter_id,
             leg_in_words=IN_WORDS,
             total_time=explained.steps[-1].at - explained.steps[0].at if explained.steps else None,
+        )
+
+    async def _webhooks(self, by: Principal, id_: OrderId) -> tuple[Part[Any], Part[Unsent]] | tuple[None, None]:
+        if Scope.WEBHOOKS_WRITE not in by.scopes:
+            return None, None
+        use, ask = self._kit.use_cases, self._kit.parts.ask
+        return await asyncio.gather(
+            ask("deliveries of an order", use.list_deliveries(by, DeliveryFilter(order_id=id_), limit=_MOST)),
+            ask("receivers of an order", use.see_unsent(by, id_)),
         )
 
     async def _payments(self, by: Principal, id_: OrderId) -> Sequence[Any]:

@@ -59,6 +59,7 @@ class _Screen:
 
     async def one(self, by: Principal, job_id: str) -> Reply:
         run = await self._kit.use_cases.get_reconciliation(by, job_id_of(job_id))
+        findings = await self._findings(by, run)
         is_repairable = run.result is not None and run.result["repairable"] and run.discrepancies is not None
         return self._kit.pages.page(
             "reconciliation.html",
@@ -66,7 +67,7 @@ class _Screen:
             run=run,
             names=await self._kit.names_of(by, [run.request.by.key_id]),
             has_ended=run.job.status in FINISHED,
-            findings=await self._findings(by, run),
+            findings=findings,
             may_repair=is_repairable and by.scopes.issuperset(REPAIR_NEEDS),
             most_shown=_MOST_SHOWN,
         )

@@ -1,9 +1,10 @@
 """The receivers of webhooks: how they are, what they were sent, and what they have missed."""
 
-from collections.abc import Collection, Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from functools import partial
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from attrs import frozen
 
@@ -15,6 +16,7 @@ from application.ports.webhook_store import DeliveryFilter
 from application.webhooks.deliveries import RecoverRequest
 from application.webhooks.endpoints import NOW, WHERE_IT_STOPPED, Standing
 from domain.errors import DomainError
+from domain.ids import EndpointId
 from domain.webhooks.delivery import DeliveryStatus
 from domain.webhooks.endpoint import MAX_DESCRIPTION, Endpoint, InvalidEndpoint, Signature
 from entrypoints.http import query
@@ -30,6 +32,8 @@ from entrypoints.http.problems import problem_of
 from entrypoints.http.refusals import InvalidRequest
 from entrypoints.http.replies import Reply
 from entrypoints.http.routes.route import Route
+
+T = TypeVar("T")
 
 PATH: Final = "/console/webhooks"
 _ONE: Final = f"{PATH}/<endpoint_id>"
@@ -78,14 +82,14 @@ class _Screen:
             lambda standing: standing.id,
         )
         items, broken = apart(page.items, BrokenEndpoint)
-        answers = {each.id: await self._last_answer(by, each) for each in items}
+        answers, missed = await asyncio.gather(self._last_answers(by, items), self._missed(by, items))
         return self._kit.pages.page(
             "webhooks.html",
             by,
             page=Page(items, page.next),
             broken=broken,
             answers=answers,
-            missed={each.id: await self._missed(by, each) for each in items},
+            missed=missed,
             most_missed=_MOST_MISSED,
             signs=await self._signs(by),
             now=self._kit.now(),
@@ -197,15 +201,16 @@ class _Screen:
             lambda before, limit: use.list_deliveries(by, only, before=before, limit=limit),
             lambda delivery: delivery.id,
         )
+        answers, missed = await asyncio.gather(self._last_answers(by, [standing]), self._missed(by, [standing]))
         return self._kit.pages.page(
             "webhook.html",
             by,
             standing=standing,
             page=page,
             attempt=attempt,
-            answer=await self._last_answer(by, standing),
+            answer=answers[id_],
             signs=await self._signs(by),
-            missed=await self._missed(by, standing),
+            missed=missed[id_],
             most_missed=_MOST_MISSED,
             chosen=only.status or "",
             undelivered=_YES if only.undelivered else "",
@@ -217,21 +222,39 @@ class _Screen:
         """The kinds of signatures that are made here: for one of them, the shop needs a key."""
         return set(Signature) if await self._kit.use_cases.list_signing_keys(by) else {Signature.V1}
 
-    async def _missed(self, by: Principal, standing: Standing) -> Part[int]:
-        """How many of the events that it has got to it does not have: they are on their way, or were given up."""
-        if not standing.progress.is_troubled:
-            return Part(0)
-        only = DeliveryFilter(endpoint_id=standing.endpoint.id, undelivered=True)
-        found = self._kit.use_cases.list_deliveries(by, only, limit=_MOST_MISSED)
-        part = await self._kit.parts.ask("events that receivers do not have", found)
-        return Part(None if part.value is None else len(part.value), part.unknown_since, part.why)
+    async def _missed(self, by: Principal, standings: Sequence[Standing]) -> Mapping[EndpointId, Part[int]]:
+        """How many of the events that each has got to it does not have: they are on their way, or were given up."""
 
-    async def _last_answer(self, by: Principal, standing: Standing) -> str:
-        """What came of the newest event that a failing receiver did not take, or nothing."""
-        if standing.progress.failing_since is None:
-            return ""
-        only = DeliveryFilter(endpoint_id=standing.endpoint.id, status=DeliveryStatus.RETRYING)
-        found = await self._kit.parts.ask(
-            "answers of receivers", self._kit.use_cases.list_deliveries(by, only, limit=1)
-        )
-        return found.value[0].outcome if found.value else ""
+        async def count(standing: Standing) -> int:
+            if not standing.progress.is_troubled:
+                return 0
+            only = DeliveryFilter(endpoint_id=standing.id, undelivered=True)
+            return len(await self._kit.use_cases.list_deliveries(by, only, limit=_MOST_MISSED))
+
+        return await self._of_each("events that receivers do not have", standings, count)
+
+    async def _last_answers(self, by: Principal, standings: Sequence[Standing]) -> Mapping[EndpointId, Part[str]]:
+        """What came of the newest event that each failing receiver did not take, or nothing."""
+
+        async def answer(standing: Standing) -> str:
+            if standing.progress.failing_since is None:
+                return ""
+            only = DeliveryFilter(endpoint_id=standing.id, status=DeliveryStatus.RETRYING)
+            found = await self._kit.use_cases.list_deliveries(by, only, limit=1)
+            return found[0].outcome if found else ""
+
+        return await self._of_each("answers of receivers", standings, answer)
+
+    async def _of_each(
+        self, name: str, standings: Sequence[Standing], ask: Callable[[Standing], Awaitable[T]]
+    ) -> Mapping[EndpointId, Part[T]]:
+        """Ask for a part of each, one after the other: a page of them takes one connection, and no longer than one."""
+        found: dict[EndpointId, Part[T]] = {}
+
+        async def all_of_them() -> None:
+            for each in standings:
+                found[each.id] = Part(await ask(each))
+
+        whole = await self._kit.parts.ask(name, all_of_them())
+        late: Part[T] = Part(None, whole.unknown_since, whole.why)
+        return {each.id: found.get(each.id, late) for each in standings}
