@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from application.access.principal import Principal
 from application.errors import BrokenRow
@@ -138,7 +138,8 @@ class GetEndpoint:
 class ChangeEndpoint:
     """Change what is named in `changes`. Raise `UnknownEndpoint` or `InvalidEndpoint`.
 
-    Events that the endpoint was not sent yet are chosen by what it wants when their turn comes.
+    Events that the endpoint was not sent yet are chosen by what it wants when their turn comes. With another URL, or
+    with other headers, a rest is over: it was that of what answered before.
     """
 
     _unit_of_work: UnitOfWork
@@ -149,7 +150,7 @@ class ChangeEndpoint:
     async def __call__(self, by: Principal, id_: EndpointId, changes: Mapping[str, Any]) -> Standing:
         async with self._unit_of_work() as tx:
             endpoint = await locked(tx, id_)
-            before = shown(endpoint)
+            before = evolve(endpoint)
             changed = {name for name, value in changes.items() if name == "enabled" or getattr(endpoint, name) != value}
             for name, value in changes.items():
                 if name == "events":
@@ -160,8 +161,10 @@ class ChangeEndpoint:
                     setattr(endpoint, name, value)
             expect_valid(endpoint, self._allowed, has_keys=bool(self._messages.public_keys()), changed=changed)
             await tx.webhook_endpoints.save_many([endpoint])
-            if shown(endpoint) != before:
-                await tx.audit.add_many([entry(by, "changed", endpoint, self._now(), before)])
+            if not endpoint.is_asked_like(before):
+                await end_rest(tx, id_)
+            if endpoint != before:
+                await tx.audit.add_many([entry(by, "changed", endpoint, self._now(), shown(before))])
             return await _standing(tx, id_)
 
 

@@ -158,7 +158,14 @@ class _Finishing:
     def _keep(self, delivery: Delivery, *, is_new: bool) -> None:
         (self.new if is_new else self.changed).append(delivery)
 
+    @property
+    def _has_moved(self) -> bool:
+        """Whether it was changed meanwhile so that the round says nothing about how it is now."""
+        return not self._endpoint.is_asked_like(self._round.plan.endpoint)
+
     def _count_answers(self) -> None:
+        if self._has_moved:
+            return
         for last in sorted((made[-1] for made in self._round.attempts.values()), key=lambda attempt: attempt.at):
             if last.failure is None:
                 self._progress.succeed()
@@ -186,8 +193,7 @@ class _Finishing:
         if not endpoint.is_served:
             return None
         why = None
-        has_moved = endpoint.url != self._round.plan.endpoint.url
-        if any(map(is_gone, self._round.attempts.values())) and not has_moved:
+        if any(map(is_gone, self._round.attempts.values())) and not self._has_moved:
             why = Disabled.GONE
         elif self._progress.has_failed_for_too_long(self._now):
             why = Disabled.FAILING

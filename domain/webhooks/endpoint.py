@@ -118,6 +118,10 @@ class Endpoint:
     def is_served(self) -> bool:
         return self.disabled is None and self.deleted_at is None
 
+    def is_asked_like(self, other: "Endpoint") -> bool:
+        """Whether the same receiver is asked in the same way, so that what it has answered tells how it is."""
+        return (self.url, self.headers) == (other.url, other.headers)
+
     def signing(self, at: datetime) -> Sequence[str]:
         """The secrets that sign at this time, the newest first."""
         return [secret.text for secret in self.secrets if secret.until is None or secret.until > at]

@@ -228,6 +228,7 @@ async def test_an_address_that_was_replaced_in_a_round_does_not_disable_its_endp
     goes_on.set()
     await webhooks.send()
     assert (await webhooks.endpoint(id_)).is_served
+    assert webhooks.progress(id_).failures == 0
     await webhooks.pass_time(MINUTE, step=6 * SECOND)
     assert statuses(await webhooks.deliveries(id_)) == ["DELIVERED"] * 4
 
@@ -325,6 +326,23 @@ async def test_a_receiver_that_fails_is_given_a_rest_and_then_tried_with_one_del
     del webhooks.answers[URL]
     await webhooks.pass_time(8 * HOUR, step=5 * MINUTE)
     assert statuses(await webhooks.deliveries(id_)) == ["DELIVERED"] * 120
+
+
+async def test_a_receiver_that_gets_another_url_or_other_headers_is_tried_at_once(webhooks: Webhooks) -> None:
+    """Its rest is that of what answered before."""
+    shop, change = webhooks.shop, webhooks.shop.use_cases.change_endpoint
+    for number, changes in enumerate(({"url": OTHER}, {"headers": {"authorization": "the right one"}})):
+        url = f"https://moved.example/{number}"
+        id_ = await webhooks.add(url)
+        webhooks.answers[url] = lambda request: OK if "authorization" in request.headers else BROKEN
+        await webhooks.orders(30)
+        await webhooks.send()
+        # Whoever answers is the same.
+        await change(SYSTEM, id_, {"url": url, "headers": {}, "description": "to be moved"})
+        assert webhooks.progress(id_).rests_at(shop.clock())
+        await change(SYSTEM, id_, changes)
+        await webhooks.pass_time(6 * SECOND, step=SECOND)
+        assert statuses(await webhooks.deliveries(id_)) == ["DELIVERED"] * 120, changes
 
 
 async def test_a_mended_receiver_is_tried_at_once_when_a_person_asks_for_it(webhooks: Webhooks) -> None:
