@@ -1,15 +1,12 @@
 """`holdfast listen`, as a person runs it who writes a receiver of webhooks."""
 
 import json
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from attrs import define, field
 from holdfast_client import verify_webhook
 
+from tests.receiving import receiving
 from tests.servers import wait_until
 from tests.service import Service
 
@@ -20,7 +17,6 @@ ORDERS = 12
 class Receiver:
     """Refuses every third request, and keeps what it took: body and headers."""
 
-    url: str = ""
     asked: int = 0
     taken: list[tuple[bytes, dict[str, str]]] = field(factory=list)
 
@@ -31,39 +27,20 @@ class Receiver:
     def has(self, count: int) -> bool:
         return len(self.taken) >= count
 
-
-@contextmanager
-def receiving() -> Iterator[Receiver]:
-    receiver = Receiver()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
-            receiver.asked += 1
-            if receiver.asked % 3:
-                receiver.taken.append((body, {name.lower(): value for name, value in self.headers.items()}))
-            self.send_response(204 if receiver.asked % 3 else 500)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None: ...
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    receiver.url = f"http://127.0.0.1:{server.server_port}/webhooks"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
-        yield receiver
-    finally:
-        server.shutdown()
-        thread.join(60)
-        server.server_close()
+    def take(self, body: bytes, headers: dict[str, str]) -> int:
+        self.asked += 1
+        if self.asked % 3 == 0:
+            return 500
+        self.taken.append((body, headers))
+        return 204
 
 
 def test_a_listener_that_is_killed_again_and_again_misses_no_event(migrated: Service) -> None:
     product = migrated.add_product(stock=ORDERS)
     migrated.start_all(["up"])
-    with receiving() as receiver:
-        options = ("--forward-to", receiver.url, "--print-json")
+    receiver = Receiver()
+    with receiving(receiver.take) as url:
+        options = ("--forward-to", url, "--print-json")
         for round_ in range(3):
             some = partial(receiver.has, len(receiver.taken) + 2)
             # The first run begins with what is there already, the others where the last one was killed.
@@ -85,8 +62,8 @@ def test_a_listener_that_is_killed_again_and_again_misses_no_event(migrated: Ser
     positions = list(dict.fromkeys(json.loads(body)["position"] for body, _ in receiver.taken))
     assert positions == list(range(1, ORDERS + 1))
     # What is refused is not kept for the next run.
-    status, output = migrated.try_to_run("listen", "--forward-to", receiver.url, "--since", "4711")
+    status, output = migrated.try_to_run("listen", "--forward-to", url, "--since", "4711")
     assert (status, "410" in output) == (1, True)
     assert str(4711) not in "".join(file.read_text() for file in migrated.data.glob("listen-*.json"))
-    status, output = migrated.try_to_run("listen", "--forward-to", receiver.url, "--types", "order.nonsense")
+    status, output = migrated.try_to_run("listen", "--forward-to", url, "--types", "order.nonsense")
     assert (status, "order.nonsense" in output) == (1, True)

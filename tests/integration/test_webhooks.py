@@ -1,13 +1,11 @@
 """Webhooks from a shop whose senders are killed again and again, to receivers that verify what they get."""
 
 import json
-import threading
 import time
 from base64 import b64decode
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.request import Request, urlopen
 
 from attrs import define, field
@@ -16,6 +14,7 @@ from sqlalchemy import text
 from standardwebhooks import Webhook
 
 from tests.engines import engine_on
+from tests.receiving import receiving
 from tests.servers import wait_until
 from tests.service import Service
 
@@ -27,7 +26,7 @@ ENDPOINTS = 4
 class Receiver:
     """Verifies each request as any receiver does, and keeps what it took. `secret` is that of its endpoint."""
 
-    port: int = 0
+    url: str = ""
     secret: str = ""
     # A key of the shop, where it signs with its own.
     public: bytes = b""
@@ -48,7 +47,8 @@ class Receiver:
             found[order_id].append(int(sequence))
         return found
 
-    def take(self, body: bytes, headers: dict[str, str]) -> None:
+    def take(self, body: bytes, headers: dict[str, str]) -> int:
+        time.sleep(self.pause)
         try:
             event = json.loads(body) if self.public else Webhook(self.secret).verify(body, headers)
             if self.public:
@@ -60,36 +60,14 @@ class Receiver:
             self.wrong.append(f"{error!r}: {headers}")
         else:
             self.taken.append((headers["webhook-id"], event))
+        return 204
 
 
 @contextmanager
-def receiving() -> Iterator[Receiver]:
+def a_receiver() -> Iterator[Receiver]:
     receiver = Receiver()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            length = int(self.headers["content-length"])
-            body = self.rfile.read(length)
-            if len(body) < length:
-                # The sender was killed in the middle of it.
-                return
-            time.sleep(receiver.pause)
-            receiver.take(body, {name.lower(): value for name, value in self.headers.items()})
-            self.send_response(204)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None: ...
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    receiver.port = server.server_port
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
+    with receiving(receiver.take) as receiver.url:
         yield receiver
-    finally:
-        server.shutdown()
-        thread.join(60)
-        server.server_close()
 
 
 def ask(service: Service, path: str, body: object = None, method: str | None = None) -> dict[str, object]:
@@ -102,12 +80,11 @@ def ask(service: Service, path: str, body: object = None, method: str | None = N
 
 
 def test_a_shop_that_is_killed_again_and_again_delivers_every_event(migrated: Service) -> None:
-    with receiving() as receiver:
-        migrated.settings["HOLDFAST_WEBHOOK_ALLOW"] = f"127.0.0.1:{receiver.port}"
+    with a_receiver() as receiver:
+        migrated.settings["HOLDFAST_WEBHOOK_ALLOW"] = "127.0.0.1:*"
         product = migrated.add_product(stock=ORDERS)
         migrated.start_all(["up"])
-        url = f"http://127.0.0.1:{receiver.port}/webhooks"
-        made = ask(migrated, "/webhook-endpoints", {"url": url, "events": ["*"]})
+        made = ask(migrated, "/webhook-endpoints", {"url": receiver.url, "events": ["*"]})
         receiver.secret = str(made["secret"])
         for _ in range(3):
             migrated.place_orders(product, ORDERS // 3)
@@ -131,13 +108,12 @@ def test_a_shop_that_is_killed_again_and_again_delivers_every_event(migrated: Se
 async def test_no_event_is_missed_or_overtaken_when_one_of_two_relays_is_killed(on_servers: Service) -> None:
     """Each serves some of the endpoints. What the killed one had is sent again by the other, in its order."""
     with ExitStack() as stack:
-        receivers = [stack.enter_context(receiving()) for _ in range(ENDPOINTS)]
+        receivers = [stack.enter_context(a_receiver()) for _ in range(ENDPOINTS)]
         on_servers.settings["HOLDFAST_WEBHOOK_ALLOW"] = "127.0.0.1:*"
         product = on_servers.add_product(stock=ORDERS)
         on_servers.start_all(["api", "relay", "relay-2"])
         for receiver in receivers:
-            url = f"http://127.0.0.1:{receiver.port}/webhooks"
-            made = ask(on_servers, "/webhook-endpoints", {"url": url, "events": ["*"], "max_concurrency": 2})
+            made = ask(on_servers, "/webhook-endpoints", {"url": receiver.url, "events": ["*"], "max_concurrency": 2})
             receiver.secret, receiver.pause = str(made["secret"]), 0.03
         placed: list[str] = []
         for name in ("relay", "relay-2"):
@@ -173,9 +149,9 @@ async def test_no_event_is_missed_or_overtaken_when_one_of_two_relays_is_killed(
 
 
 def test_what_a_shop_signs_with_its_own_key_is_verified_with_what_it_publishes(migrated: Service) -> None:
-    with receiving() as receiver:
+    with a_receiver() as receiver:
         private = migrated.run("webhook-key").splitlines()[-1]
-        migrated.settings["HOLDFAST_WEBHOOK_ALLOW"] = f"127.0.0.1:{receiver.port}"
+        migrated.settings["HOLDFAST_WEBHOOK_ALLOW"] = "127.0.0.1:*"
         migrated.settings["HOLDFAST_WEBHOOK_SIGNING_KEYS"] = private
         product = migrated.add_product(stock=ORDERS)
         migrated.start_all(["up"])
@@ -183,10 +159,34 @@ def test_what_a_shop_signs_with_its_own_key_is_verified_with_what_it_publishes(m
         with urlopen(f"{migrated.url}/.well-known/webhook-keys", timeout=60) as answer:  # noqa: S310 - our own address
             [public] = json.load(answer)["keys"]
         receiver.public = b64decode(public.removeprefix("whpk_"))
-        url = f"http://127.0.0.1:{receiver.port}/webhooks"
-        ask(migrated, "/webhook-endpoints", {"url": url, "events": ["order.placed"], "signature": "v1a"})
+        ask(migrated, "/webhook-endpoints", {"url": receiver.url, "events": ["order.placed"], "signature": "v1a"})
         orders = migrated.place_orders(product, 3)
         wait_until(lambda: len(receiver.ids) == len(orders), seconds=60, what="all events arrive")
         migrated.stop()
     assert receiver.wrong == []
     assert private not in migrated.logs()
+
+
+def test_a_receiver_gets_the_whole_event_or_which_one_it_is(migrated: Service) -> None:
+    """As it wants it, and as it fits: what has more than 20 kB goes without its data."""
+    with a_receiver() as whole, a_receiver() as thin:
+        migrated.settings["HOLDFAST_WEBHOOK_ALLOW"] = "127.0.0.1:*"
+        product = migrated.add_product(stock=ORDERS)
+        migrated.start_all(["up"])
+        for receiver, payload in ((whole, "full"), (thin, "thin")):
+            wanted = {"url": receiver.url, "events": ["order.placed"], "payload": payload}
+            receiver.secret = str(ask(migrated, "/webhook-endpoints", wanted)["secret"])
+        order = {"user_id": 7, "items": [{"product_id": product, "quantity": 1}]}
+        small = ask(migrated, "/orders", order)["order_id"]
+        # Of more bytes than characters.
+        large = ask(migrated, "/orders", order | {"metadata": {f"key {number}": "é" * 500 for number in range(20)}})
+        for receiver in (whole, thin):
+            wait_until(lambda receiver=receiver: len(receiver.ids) == 2, seconds=60, what="both events arrive")
+        migrated.stop()
+    which = {"position", "order_id", "sequence", "type", "time"}
+    for receiver, of_small, of_large in ((whole, {"data", "request_id"}, {"truncated"}), (thin, set(), set())):
+        assert receiver.wrong == []
+        events = {event["order_id"]: event for _, event in receiver.taken}
+        assert events[small].keys() == which | of_small
+        assert events[large["order_id"]].keys() == which | of_large
+        assert events[large["order_id"]].get("truncated", True) is True

@@ -1,51 +1,39 @@
-"""A receiver of webhooks on this machine."""
+"""Who takes the webhooks of a shop in the features."""
 
 import json
-import threading
 from collections.abc import Sequence
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import ExitStack
 
 from attrs import define, field
 from holdfast_client import verify_webhook
 
+from tests.receiving import receiving
+
 
 @define(eq=False)
 class Receiver:
-    _server: ThreadingHTTPServer
-    _thread: threading.Thread
     # Each order with its event.
-    taken: list[tuple[str, str]]
+    taken: list[tuple[str, str]] = field(factory=list, init=False)
     is_closed: bool = field(default=False, init=False)
     # Its own, or the public keys of the shop.
     secrets: Sequence[str] = field(default=(), init=False)
+    url: str = field(default="", init=False)
+    _open: ExitStack = field(factory=ExitStack, init=False)
 
     @classmethod
     def open(cls) -> "Receiver":
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["content-length"]))
-                event = json.loads(body)
-                # What is not signed by the shop is refused: nothing arrives then.
-                verify_webhook(body, dict(self.headers), receiver.secrets)
-                # A test is about no order.
-                if not receiver.is_closed and "order_id" in event:
-                    receiver.taken.append((event["order_id"], event["type"]))
-                self.send_response(503 if receiver.is_closed else 204)
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None: ...
-
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        receiver = cls(server, thread, [])
-        thread.start()
+        receiver = cls()
+        receiver.url = receiver._open.enter_context(receiving(receiver._take))
         return receiver
 
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}/"
+    def _take(self, body: bytes, headers: dict[str, str]) -> int:
+        event = json.loads(body)
+        # What is not signed by the shop is refused: nothing arrives then.
+        verify_webhook(body, headers, self.secrets)
+        # A test is about no order.
+        if not self.is_closed and "order_id" in event:
+            self.taken.append((event["order_id"], event["type"]))
+        return 503 if self.is_closed else 204
 
     def close(self) -> None:
-        self._server.shutdown()
-        self._thread.join(60)
-        self._server.server_close()
+        self._open.close()
