@@ -5,7 +5,7 @@ not reach the service.
 """
 
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Self, TypeVar
 from uuid import UUID
 
@@ -19,28 +19,23 @@ from holdfast_client.downloading import Downloading
 from holdfast_client.errors import HoldfastError, error_of
 from holdfast_client.following import QUIET, STREAM, Following, is_stream
 from holdfast_client.models import (
-    Cart,
-    CheckedOrder,
     Event,
     EventPage,
     Import,
     IssuedKey,
-    Item,
     Job,
     Message,
-    Order,
     Page,
     Product,
-    Timeline,
 )
+from holdfast_client.order_methods import OrderMethods
 from holdfast_client.retries import Retries, no_answer
-from holdfast_client.waiting import Waiting
 from holdfast_client.webhook_methods import WebhookMethods
 
 T = TypeVar("T")
 
 
-class Client(BulkMethods, WebhookMethods):
+class Client(OrderMethods, BulkMethods, WebhookMethods):
     """A client of the service at `base_url`, with an API key where one is needed. Use it as a context manager.
 
     `transport` is for tests and proxies. `timeout` is in seconds.
@@ -68,95 +63,6 @@ class Client(BulkMethods, WebhookMethods):
     def close(self) -> None:
         self._http.close()
 
-    def place_order(
-        self,
-        user_id: int | str,
-        items: Iterable[Item],
-        *,
-        pay: bool = False,
-        key: str | None = None,
-        **details: Any,
-    ) -> Order:
-        """Place an order, and with `pay` request its payment in the same transaction.
-
-        It is sent under an idempotency key, by default a new one, so that it is placed once however often it is sent.
-        Give a key of your own to be able to place the same order again after your process has crashed. `details` are
-        members of the order such as `external_id`, `email`, `metadata`, `shipping_address`.
-        """
-        return self._send(calls.place_order(user_id, items, pay=pay, key=key, details=details))
-
-    def order(
-        self,
-        order_id: UUID | str,
-        *,
-        expand: Iterable[str] = (),
-        wait: float | None = None,
-        min_version: int | None = None,
-    ) -> Order:
-        """Return an order. With `wait` and `min_version`, wait for the version for so many seconds, at most ten.
-
-        `expand` names what its `raw` also has: `payments`, `events`, `refunds`, `changes`.
-        """
-        return self._send(calls.get_order(order_id, expand=expand, wait=wait, min_version=min_version))
-
-    def check_order(self, items: Iterable[Item]) -> CheckedOrder:
-        """Return what an order would cost, and whether there is stock. It promises nothing."""
-        return self._send(calls.check_order(items))
-
-    def wait_for(
-        self,
-        order_id: UUID | str,
-        *,
-        status: str | Collection[str] = (),
-        version: int | None = None,
-        timeout: float = 60.0,
-    ) -> Order:
-        """Return the order once it has this status or one of these, or this version or a later one.
-
-        Name every status that ends your wait, such as `("PAID", "FAILED")`. Raise `NotInTime` after `timeout` seconds.
-        """
-        waiting = Waiting.begin(status, version, timeout)
-        order = self.order(order_id)
-        while (look := waiting.next_look(order)) is not None:
-            order = self._send(look)
-        return order
-
-    def order_page(self, *, cursor: str | None = None, limit: int | None = None, **only: Any) -> Page[Order]:
-        """Return a page of the orders, the newest first. `only` are parameters of the list, such as `status`.
-
-        With `count="capped"`, the page has the `count` of the list of a customer or of a status, up to 10,000.
-        """
-        return self._send(calls.list_orders(cursor=cursor, limit=limit, **only))
-
-    def pay(self, order_id: UUID | str, *, version: int | None = None, key: str | None = None) -> Order:
-        """Request the payment. The order is PROCESSING until the provider has answered."""
-        return self._send(calls.pay(order_id, version=version, key=key))
-
-    def cancel(self, order_id: UUID | str, *, version: int | None = None) -> Order:
-        return self._send(calls.set_status(order_id, "CANCELLED", version=version))
-
-    def complete(self, order_id: UUID | str, *, version: int | None = None) -> Order:
-        return self._send(calls.set_status(order_id, "COMPLETED", version=version))
-
-    def refund(self, order_id: UUID | str, *, version: int | None = None) -> Order:
-        """Request a refund of the whole order. It is REFUNDED once the provider has answered."""
-        return self._send(calls.set_status(order_id, "REFUNDED", version=version))
-
-    def change_order(self, order_id: UUID | str, *, version: int | None = None, **changes: Any) -> Order:
-        """Change details such as `metadata`, `note`, `shipping_address`. None removes one."""
-        return self._send(calls.change_order(order_id, changes, version=version))
-
-    def delete_order(self, order_id: UUID | str, *, version: int | None = None) -> None:
-        return self._send(calls.delete_order(order_id, version=version))
-
-    def history(self, order_id: UUID | str) -> Sequence[Event]:
-        """Return the events of an order, in sequence."""
-        return self._send(calls.history(order_id))
-
-    def timeline(self, order_id: UUID | str) -> Timeline:
-        """Return where an order stands, and what it waits for. For the shop's own keys."""
-        return self._send(calls.timeline(order_id))
-
     def product(self, product_id: int) -> Product:
         return self._send(calls.get_product(product_id))
 
@@ -177,20 +83,6 @@ class Client(BulkMethods, WebhookMethods):
     def adjust_stock(self, product_id: int, delta: int, *, reason: str, key: str | None = None) -> Product:
         """Put `delta` units into stock, or take them out. Raise `RefusedByRules` if there are too few."""
         return self._send(calls.adjust_stock(product_id, delta, reason=reason, key=key))
-
-    def put_into_cart(self, user_id: int | str, product_id: int, quantity: int) -> Cart:
-        """Have so many units of the product in the cart, however many were there."""
-        return self._send(calls.put_into_cart(user_id, product_id, quantity))
-
-    def cart(self, user_id: int | str) -> Cart:
-        return self._send(calls.get_cart(user_id))
-
-    def empty_cart(self, user_id: int | str) -> None:
-        return self._send(calls.empty_cart(user_id))
-
-    def order_cart(self, user_id: int | str, *, key: str | None = None) -> Order:
-        """Order what is in the cart, at the prices in it. Raise `RefusedByRules` if one has changed."""
-        return self._send(calls.order_cart(user_id, key=key))
 
     def add_message(self, content: str, *, order_id: UUID | str | None = None, key: str | None = None) -> UUID:
         """Leave a message, in general or about an order. Return the job that takes it."""
@@ -298,18 +190,6 @@ class Client(BulkMethods, WebhookMethods):
     def newest_position(self) -> int:
         """Return the position of the newest event."""
         return self._send(calls.newest_position())
-
-    def orders(self, **only: Any) -> Iterator[Order]:
-        """Yield the orders, the newest first, page by page. `only` are parameters of the list, such as `status`.
-
-        Orders that can't be shown are left out; `order_page` has them in `broken`.
-        """
-        page = self._send(calls.list_orders(limit=PAGE, **only))
-        while True:
-            yield from page
-            if page.next is None:
-                return
-            page = self._send(calls.list_orders(cursor=page.next, limit=PAGE, **only))
 
     def products(self) -> Iterator[Product]:
         page = self._send(calls.list_products(limit=PAGE))
