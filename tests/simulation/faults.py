@@ -84,6 +84,7 @@ _LEADS_TO: Final[dict[str, dict[str, Any]]] = {
     "webhook_deliveries.due": _SENT_AGAIN,
     "webhook_deliveries.get_many": _SENT_AGAIN,
     "webhook_deliveries.undelivered": _SENT_AGAIN,
+    "webhook_deliveries.skip_open": _SENT_AGAIN,
     "outbox.re_enqueue": {"embedded": True, "errors": 0.04, "restarts": 8, "errand": "money"},
     "outbox.release": {"restarts": 5},
     "outbox.renew": {"unconfirmed": 0.6},

@@ -66,6 +66,7 @@ from domain.orders.events import EventId, OrderAccepted, event_id
 from domain.orders.order import Order
 from domain.orders.status import HAS_MONEY
 from domain.orders.time_to_pay import OpenPeriod
+from domain.webhooks.delivery import DeliveryStatus
 from domain.webhooks.endpoint import Ordering
 from tests.simulation.database import LOCKING
 from tests.simulation.faults import (
@@ -994,6 +995,15 @@ class _RecordsArrivalsAlone(_Transactions):
     repositories = {"webhook_deliveries": _ForgetsFailures}  # noqa: RUF012 - as above
 
 
+class _ForgetsWhatIsGivenUp(_Before):
+    async def add_many(self, deliveries: Sequence[Any], attempts: Any) -> None:
+        await self.inner.add_many([each for each in deliveries if each.status is not DeliveryStatus.SKIPPED], attempts)
+
+
+class _ListsNothingGivenUp(_Transactions):
+    repositories = {"webhook_deliveries": _ForgetsWhatIsGivenUp}  # noqa: RUF012 - as above
+
+
 class _KeepsNoOrder(_Before):
     async def get_many(self, ids: Collection[Any], *, lock: bool = False) -> Any:
         found = await self.inner.get_many(ids, lock=lock)
@@ -1015,6 +1025,16 @@ class _CountsNothing(_Before):
 
 class _LosesCount(_Transactions):
     repositories = {"webhook_progress": _CountsNothing}  # noqa: RUF012 - as above
+
+
+@frozen
+class _SaysNothingOfGaps:
+    _inner: Any
+    _telemetry: Any
+
+    async def send(self, request: Any) -> Attempt:
+        headers = {name: value for name, value in request.headers.items() if name != "holdfast-gap"}
+        return await self._inner.send(evolve(request, headers=headers))  # type: ignore[no-any-return]
 
 
 @frozen
@@ -1212,6 +1232,16 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "a webhook that fails is not recorded", Parts(unit_of_work=_RecordsArrivalsAlone, weather=_WEBHOOKS), seeds=100
+    ),
+    Mutation(
+        "events that an endpoint missed are not listed",
+        Parts(unit_of_work=_ListsNothingGivenUp, weather=_WEBHOOKS),
+        seeds=100,
+    ),
+    Mutation(
+        "nobody says that an earlier event is missing",
+        Parts(classes={"MeasuredTransport": _SaysNothingOfGaps}, weather=_WEBHOOKS),
+        seeds=100,
     ),
     Mutation("webhooks of an order overtake each other", Parts(unit_of_work=_SendsInAnyOrder, weather=_WEBHOOKS)),
     Mutation("what an endpoint does not want is not counted", Parts(unit_of_work=_LosesCount, weather=_WEBHOOKS)),

@@ -72,7 +72,7 @@ _NOT_CALLED: Final = {
     # Only requests about endpoints and deliveries, which are as those about keys.
     *(f"webhook_endpoints.{method}" for method in ("add_many", "page", "count")),
     "webhook_progress.add_many",
-    *(f"webhook_deliveries.{method}" for method in ("skip_open", "attempts", "of_order", "page")),
+    *(f"webhook_deliveries.{method}" for method in ("attempts", "of_order", "page")),
     # Only what is a month old.
     "webhook_deliveries.remove",
     # Only a shop that keeps no positions for good.

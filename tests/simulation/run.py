@@ -21,6 +21,8 @@ from application.errors import Trouble
 from application.execution.after_commit import Committed
 from application.ports.environment import Clock
 from application.reconciliation.webhooks import CompareWebhooks
+from application.webhooks.endpoints import NOW as WITH_WHAT_IS_NEW
+from application.webhooks.endpoints import WHERE_IT_STOPPED
 from domain.ids import OrderId, ProductId
 from domain.jobs.job import FINISHED
 from domain.money import Money
@@ -272,6 +274,8 @@ class _Run:
             self._tale.tell(f"{name} starts again")
 
     def _disturbances(self) -> Iterator[Coroutine[Any, Any, None]]:
+        if self._faults.weather.webhooks:
+            yield self._watch_over_receivers()
         for _ in range(self._faults.weather.restarts):
             yield self._restart_something()
         for _ in range(self._faults.weather.broker_losses):
@@ -333,6 +337,23 @@ class _Run:
                 adding = process.begin(House(self._world, process).use_cases.add_endpoint(SYSTEM, new))
                 await ended(adding)
                 known = {each.url for each in self._world.database.store.webhook_endpoints.values()}
+
+    async def _watch_over_receivers(self) -> None:
+        """As somebody does who finds one disabled, and lets it go on where it stopped or with what is new."""
+        while True:
+            await asyncio.sleep(self._chance.random())
+            store = self._world.database.store
+            for id_ in [each.id for each in store.webhook_endpoints.values() if each.disabled is not None]:
+                start = self._chance.choice((WITH_WHAT_IS_NEW, WHERE_IT_STOPPED))
+                process = Process("watch")
+                self._processes.append(process)
+                enable = House(self._world, process).use_cases.enable_endpoint
+                enabling = process.begin(enable(SYSTEM, id_, resume_from=start))
+                await ended(enabling)
+                self._tale.tell(f"webhook endpoint {id_} goes on: {start}")
+                if start == WITH_WHAT_IS_NEW:
+                    # Whatever the answer was: it may have happened.
+                    self._world.receivers.given_up[id_] = self._world.database.store.feed_given
 
     def _is_accepted(self, order_id: OrderId) -> bool:
         accepted = self._world.broker.accepted
@@ -415,6 +436,7 @@ class _Run:
         self._findings += readers.gaps(store, self._readers)
         if not self._database_clock.steps:
             self._findings += receivers.losses(store, self._world.receivers)
+            self._findings += receivers.hidden_gaps(store, self._world.receivers)
         compare = CompareWebhooks(MemoryUnitOfWork(store))
         self._findings += [each.what for each in await compare()]
         await self._compare_caches()
