@@ -8,7 +8,7 @@ from cyclopts import Parameter
 from entrypoints.cli.common import CommandError, Data, command_settings, say, tell
 
 if TYPE_CHECKING:
-    from entrypoints.listener import Place, RemoteFeed
+    from entrypoints.cli.listener import Place, RemoteFeed
     from entrypoints.settings import Settings
 
 # Seconds for one attempt to deliver, and for an answer of the shop, which may keep a request open for ten.
@@ -36,7 +36,7 @@ def listen(
 ) -> None:
     import httpx
 
-    from entrypoints.listener import Place, Receiver, RemoteFeed, forward
+    from entrypoints.cli.listener import Place, Receiver, RemoteFeed, forward
 
     settings = command_settings(data=data)
     url, target = _address("--shop", shop or _own_address(settings)), _address("--forward-to", forward_to)

@@ -11,7 +11,7 @@ import pytest
 from holdfast_client import verify_webhook
 
 from entrypoints.cli.listen import listen
-from entrypoints.listener import ListenerError, Place, Receiver, RemoteFeed, forward
+from entrypoints.cli.listener import ListenerError, Place, Receiver, RemoteFeed, forward
 from entrypoints.shown import shown
 
 BEGAN = datetime(2026, 11, 28, 12, tzinfo=UTC)
