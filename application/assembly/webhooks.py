@@ -23,19 +23,17 @@ from application.webhooks.endpoints import (
     AddEndpoint,
     ChangeEndpoint,
     DeleteEndpoint,
-    EnableEndpoint,
     GetEndpoint,
     ListEndpoints,
     ListSigningKeys,
     NewEndpoint,
-    RotateSecret,
-    Standing,
-    TestEndpoint,
     WithSecret,
 )
 from application.webhooks.finish import FinishRounds
+from application.webhooks.operating import EnableEndpoint, RotateSecret, TestEndpoint
 from application.webhooks.remove_old import RemoveDeliveries
 from application.webhooks.send import SendWebhooks
+from application.webhooks.standing import Standing
 from application.webhooks.unsent import SeeUnsent, Unsent
 from domain.ids import EndpointId, OrderId
 from domain.webhooks.delivery import Delivery, DeliveryId

@@ -8,7 +8,8 @@ from application.access.principal import Principal
 from application.ports.broken import BrokenEndpoint, apart
 from application.ports.feed import FED_TYPES, FeedFilter, FeedRange, Position, types_among
 from application.ports.persistence import UnitOfWork
-from application.webhooks.endpoints import MOST_ENDPOINTS, Standing, each_standing
+from application.webhooks.endpoints import MOST_ENDPOINTS
+from application.webhooks.standing import Standing, each_standing
 from domain.ids import EndpointId, OrderId
 
 # More than an order ever has.

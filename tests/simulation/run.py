@@ -21,8 +21,8 @@ from application.errors import Trouble
 from application.execution.after_commit import Committed
 from application.ports.environment import Clock
 from application.reconciliation.webhooks import CompareWebhooks
-from application.webhooks.endpoints import NOW as WITH_WHAT_IS_NEW
-from application.webhooks.endpoints import WHERE_IT_STOPPED
+from application.webhooks.operating import NOW as WITH_WHAT_IS_NEW
+from application.webhooks.operating import WHERE_IT_STOPPED
 from domain.ids import OrderId, ProductId
 from domain.jobs.job import FINISHED
 from domain.money import Money

@@ -11,7 +11,9 @@ from application.ports.broken import BrokenEndpoint
 from application.ports.webhooks import Attempt, AttemptFailure
 from application.webhooks.deliveries import Attempted, RecoverRequest
 from application.webhooks.destinations import LONGEST_URL, RefusedUrl, read_url
-from application.webhooks.endpoints import NOW, WHERE_IT_STOPPED, NewEndpoint, Standing, WithSecret
+from application.webhooks.endpoints import NewEndpoint, WithSecret
+from application.webhooks.operating import NOW, WHERE_IT_STOPPED
+from application.webhooks.standing import Standing
 from domain.ids import MAX_ID, EndpointId
 from domain.webhooks.delivery import Delivery, DeliveryStatus, Undelivered
 from domain.webhooks.endpoint import (

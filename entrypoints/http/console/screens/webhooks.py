@@ -14,7 +14,8 @@ from application.ports.broken import BrokenEndpoint, apart
 from application.ports.feed import FED_TYPES
 from application.ports.webhook_store import DeliveryFilter
 from application.webhooks.deliveries import RecoverRequest
-from application.webhooks.endpoints import NOW, WHERE_IT_STOPPED, Standing
+from application.webhooks.operating import NOW, WHERE_IT_STOPPED
+from application.webhooks.standing import Standing
 from domain.errors import DomainError
 from domain.ids import EndpointId
 from domain.webhooks.delivery import DeliveryStatus
